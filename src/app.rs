@@ -1,0 +1,201 @@
+//! The composition root: from configuration to a running server. Imports everything but `cli`.
+
+pub mod config;
+mod dev;
+mod jobs;
+mod sealing_file;
+mod telemetry;
+
+use std::{future::Future, io::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use tokio::{net::TcpListener, sync::watch};
+
+pub use self::{config::Config, telemetry::init as init_logs};
+use crate::{
+    entropy::{Entropy, OsEntropy},
+    grpc::{self, Health},
+    metrics::Metrics,
+    passwords::Passwords,
+    service::{Service, StartOptions},
+    store::{Location, Store},
+    time::{Clock, SystemClock},
+    web,
+};
+
+/// How long calls under way may take to finish after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What a command may do with the database that it opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Serve it, and set it up if it is empty.
+    Serve,
+    /// Work on it; it must exist.
+    Command,
+}
+
+/// Opens the database and the sealing key, and everything above them.
+///
+/// # Errors
+/// A sentence for the operator.
+pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> {
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let location = config.location()?;
+    if purpose == Purpose::Serve {
+        prepare_data_dir(&config.data_dir)?;
+    } else if let Location::Sqlite(path) = &location {
+        refuse_missing(path)?;
+    }
+    let store = Store::open(&location, purpose == Purpose::Serve, entropy.clone()).await;
+    let store =
+        store.map_err(|e| explain(&e)).with_context(|| format!("cannot open the database {}", name(&location)))?;
+    let empty = store.is_empty().await.map_err(|e| explain(&e))?;
+    if empty && purpose == Purpose::Command {
+        bail!("the database {} is empty; `chancery serve` sets it up{}", name(&location), hint());
+    }
+    if purpose == Purpose::Serve {
+        store.migrate().await.map_err(|e| explain(&e)).context("cannot bring the database up to date")?;
+    }
+    let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
+    let (sealing, created) = sealing_file::load(config, !claimed && purpose == Purpose::Serve, &*entropy)?;
+    let check_value = sealing.check_value().to_vec();
+    let passwords = passwords(entropy.clone())?;
+    let started = Service::start(store, sealing, passwords, clock, entropy, &start_options(config, purpose)).await;
+    if let (Err(_), Some(path)) = (&started, created) {
+        // Another process claimed the database with another key: ours never sealed anything.
+        sealing_file::remove_if(&path, &check_value);
+    }
+    Ok(started?)
+}
+
+fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
+    let serve = purpose == Purpose::Serve;
+    StartOptions {
+        issuer: config.issuer.clone(),
+        default_issuer: config.default_issuer(),
+        dev: serve.then_some(config.dev),
+        claim: serve,
+    }
+}
+
+/// A failure with its cause: who runs the process may see it.
+fn explain(error: &crate::error::Error) -> anyhow::Error {
+    match std::error::Error::source(error) {
+        Some(source) => anyhow::anyhow!("{source}"),
+        None => anyhow::anyhow!("{error}"),
+    }
+}
+
+fn name(location: &Location) -> String {
+    match location {
+        Location::Sqlite(path) => path.display().to_string(),
+        Location::Postgres(url) => url.to_string(),
+    }
+}
+
+fn hint() -> &'static str {
+    if Path::new("chancery-dev").is_dir() {
+        "; the one of `serve --dev` is reached with --data-dir chancery-dev"
+    } else {
+        ""
+    }
+}
+
+fn refuse_missing(path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    bail!("there is no database at {}; `chancery serve` sets one up{}", path.display(), hint());
+}
+
+/// Makes the data directory, readable by its owner alone.
+fn prepare_data_dir(dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create the data directory {}", dir.display()))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(dir, mode)
+            .with_context(|| format!("cannot protect the data directory {}", dir.display()))?;
+    }
+    let probe = dir.join(format!(".write-test-{}", std::process::id()));
+    std::fs::write(&probe, b"").with_context(|| format!("cannot write to the data directory {}", dir.display()))?;
+    std::fs::remove_file(&probe).with_context(|| format!("cannot write to the data directory {}", dir.display()))
+}
+
+fn passwords(entropy: Arc<dyn Entropy>) -> anyhow::Result<Passwords> {
+    Passwords::start(crate::passwords::Settings::default(), entropy).context("cannot start the hashing threads")
+}
+
+/// Runs a server until `stop` resolves.
+///
+/// # Errors
+/// A sentence for the operator.
+pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    // Listeners first: a busy port is told before anything is touched.
+    let mut config = config;
+    let grpc = listen("--grpc", config.grpc).await?;
+    let http = listen("--http", config.http).await?;
+    let telemetry = listen("--telemetry", config.telemetry).await?;
+    config.http = http.local_addr()?;
+    let service = open(&config, Purpose::Serve).await?;
+    if config.dev {
+        dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set the demo up")?;
+    }
+    let metrics = Arc::new(Metrics::default());
+    let health = Health::default();
+    health.handle().set(true).await;
+    let (stopping, stopped) = watch::channel(false);
+    let jobs = jobs::start(&service, &metrics, health.handle(), stopped.clone());
+    announce(&config, &service, &grpc, &telemetry)?;
+    let handle = health.handle();
+    let servers = async {
+        let rpc = async {
+            grpc::serve(service.clone(), metrics.clone(), grpc, health, until(stopped.clone()))
+                .await
+                .map_err(anyhow::Error::from)
+        };
+        let pages = async { Ok(web::serve(http, web::routes(service.clone()), until(stopped.clone())).await?) };
+        let own = web::telemetry_routes(service.clone(), metrics.clone());
+        let counters = async { Ok(web::serve(telemetry, own, until(stopped.clone())).await?) };
+        tokio::try_join!(rpc, pages, counters).map(|_| ())
+    };
+    tokio::pin!(servers);
+    tokio::select! {
+        result = &mut servers => result?,
+        () = stop => {
+            tracing::info!("stopping: no new calls, those under way finish");
+            handle.set(false).await;
+            let _ = stopping.send(true);
+            if tokio::time::timeout(DRAIN, servers).await.is_err() {
+                tracing::warn!("calls were still under way when the time to finish was over");
+            }
+        }
+    }
+    let _ = stopping.send(true);
+    jobs.finish().await;
+    service.store().close().await;
+    Ok(())
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and so is the server.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({flag})"))
+}
+
+/// The line that scripts wait for, and in a demo the lines to try.
+fn announce(config: &Config, service: &Service, grpc: &TcpListener, telemetry: &TcpListener) -> anyhow::Result<()> {
+    let (grpc, http, telemetry) = (grpc.local_addr()?, config.http, telemetry.local_addr()?);
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready grpc={grpc} http={http} telemetry={telemetry} issuer={}", service.issuer())?;
+    if config.dev {
+        write!(out, "{}", dev::lines_to_try(grpc, http))?;
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,73 @@
+//! The demo of `serve --dev`: a user, an application and a service with known secrets.
+
+use std::net::SocketAddr;
+
+use serde_json::Map;
+
+use crate::{
+    error::{Error, Result},
+    secret::{ClientSecret, Password},
+    service::{NewClientRequest, NewUserRequest, Service},
+};
+
+/// The demo user's password, fixed so that the README can print it.
+pub(super) const PASSWORD: &str = "correct horse battery staple";
+/// The demo service's secret, fixed for the same reason.
+pub(super) const SECRET: &str = "demo-service-secret-known-to-everybody";
+
+/// Creates what is missing of the demo.
+pub(super) async fn set_up(service: &Service) -> Result<()> {
+    let issuer = service.issuer().to_owned();
+    let text = str::to_owned;
+    let user = NewUserRequest {
+        name: text("ada"),
+        email: None,
+        subject: None,
+        password: Password::new(text(PASSWORD)),
+        attributes: Map::new(),
+    };
+    if let Err(Error::NotFound(..)) = service.user_find("ada").await {
+        existing(service.user_create(user).await.map(|_| ()))?;
+    }
+    let app = NewClientRequest {
+        id: text("demo-app"),
+        public: true,
+        first_party: true,
+        audiences: vec![text("demo-api"), issuer.clone()],
+        scopes: vec![text("orders.read"), text("orders.write")],
+        ..NewClientRequest::default()
+    };
+    let worker = NewClientRequest {
+        id: text("demo-service"),
+        audiences: vec![text("demo-api"), issuer],
+        permissions: vec![text("revocations.read")],
+        scopes: vec![text("orders.read")],
+        secret: Some(ClientSecret::new(text(SECRET))),
+        ..NewClientRequest::default()
+    };
+    for client in [app, worker] {
+        if service.client_find(&client.id).is_err() {
+            existing(service.client_create(client).await.map(|_| ()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Another process may have set the demo up in the meantime.
+fn existing(result: Result<()>) -> Result<()> {
+    match result {
+        Err(Error::Exists(..)) => Ok(()),
+        other => other,
+    }
+}
+
+/// What to try.
+pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr) -> String {
+    format!(
+        "\nThis is a demo: everybody knows its passwords. Try, in another terminal:\n\n  \
+         grpcurl -plaintext -d @ {grpc} chancery.v1.AuthService/Login <<'EOF'\n  \
+         {{\"client_id\": \"demo-app\", \"login\": \"ada\", \"password\": \"{PASSWORD}\"}}\n  EOF\n\n  \
+         curl -s http://{http}/.well-known/jwks.json\n\n\
+         The service demo-service has the secret {SECRET}\n\n"
+    )
+}

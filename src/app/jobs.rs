@@ -1,0 +1,92 @@
+//! Work that nobody calls for: following the feed, rotating keys, sweeping.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{grpc::HealthHandle, metrics::Metrics, service::Service};
+
+/// How often the feed is confirmed.
+const CONFIRM_EVERY: Duration = Duration::from_millis(200);
+/// How often due rotations are looked for.
+const ROTATE_EVERY: Duration = Duration::from_secs(30);
+/// How often what has expired is deleted.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// The jobs of a running server.
+#[derive(Debug)]
+pub(super) struct Jobs(JoinSet<()>);
+
+impl Jobs {
+    /// Waits until all have ended.
+    pub(super) async fn finish(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
+/// Starts all jobs; they end when `stopped` turns true.
+pub(super) fn start(
+    service: &Service,
+    metrics: &Arc<Metrics>,
+    health: HealthHandle,
+    stopped: watch::Receiver<bool>,
+) -> Jobs {
+    let mut jobs = JoinSet::new();
+    jobs.spawn(follow(service.clone(), metrics.clone(), health, stopped.clone()));
+    jobs.spawn(rotate(service.clone(), stopped.clone()));
+    jobs.spawn(sweep(service.clone(), stopped));
+    Jobs(jobs)
+}
+
+/// Waits for the next turn; false when it is time to end.
+async fn turn(every: Duration, stopped: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stop| *stop) => false,
+        () = pause(every) => true,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "jobs are what may sleep")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+async fn follow(service: Service, metrics: Arc<Metrics>, health: HealthHandle, mut stopped: watch::Receiver<bool>) {
+    let mut was_fresh = true;
+    metrics.set_ready(true);
+    while turn(CONFIRM_EVERY, &mut stopped).await {
+        if let Err(error) = service.live().confirm().await {
+            tracing::warn!(reason = error.reason().as_str(), cause = ?error, "the feed could not be confirmed");
+        }
+        let fresh = service.live().is_fresh();
+        if fresh != was_fresh {
+            health.set(fresh).await;
+            metrics.set_ready(fresh);
+            was_fresh = fresh;
+        }
+    }
+}
+
+async fn rotate(service: Service, mut stopped: watch::Receiver<bool>) {
+    loop {
+        match service.rotate_keys_due().await {
+            Ok(0) => {}
+            Ok(steps) => tracing::info!(steps, "signing keys rotated"),
+            Err(error) => tracing::warn!(cause = ?error, "signing keys could not be rotated"),
+        }
+        if !turn(ROTATE_EVERY, &mut stopped).await {
+            return;
+        }
+    }
+}
+
+async fn sweep(service: Service, mut stopped: watch::Receiver<bool>) {
+    while turn(SWEEP_EVERY, &mut stopped).await {
+        match service.sweep().await {
+            Ok(0) => {}
+            Ok(sessions) => tracing::debug!(sessions, "expired sessions deleted"),
+            Err(error) => tracing::warn!(cause = ?error, "expired sessions could not be deleted"),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `chancery client …`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Place, output};
+use crate::{domain::client::Client as DomainClient, service::NewClientRequest};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Client {
+    /// Register a client; prints its secret once.
+    Create(Create),
+    /// List clients.
+    List {
+        /// Print JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show a client.
+    Show {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Disable a client: it gets no more tokens.
+    Disable {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Enable a client again.
+    Enable {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Create {
+    /// Its id.
+    id: String,
+    /// It cannot keep a secret: a browser, mobile or desktop application.
+    #[arg(long)]
+    public: bool,
+    /// It belongs to whoever runs this server, and may ask users for their passwords.
+    #[arg(long)]
+    first_party: bool,
+    /// `direct_login`, `refresh_token` or `client_credentials`; by default what fits.
+    #[arg(long = "grant", value_name = "G")]
+    grants: Vec<String>,
+    /// A resource server that its tokens may be for; the first is the default.
+    #[arg(long = "audience", value_name = "A")]
+    audiences: Vec<String>,
+    /// An audience that it is itself.
+    #[arg(long = "serves", value_name = "A")]
+    serves: Vec<String>,
+    /// A scope that it may ask for.
+    #[arg(long = "scope", value_name = "S")]
+    scopes: Vec<String>,
+    /// A permission of its own tokens at this server, or `P@A` at another audience.
+    #[arg(long = "permission", value_name = "P")]
+    permissions: Vec<String>,
+    /// RS256, ES256 or `EdDSA` [default: RS256]
+    #[arg(long, value_name = "ALG")]
+    alg: Option<String>,
+    /// How long its access tokens live [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    token_lifetime: Option<i64>,
+    /// A claim of its users' tokens: a path into the user's attributes, or a fixed text in quotes.
+    #[arg(long = "claim", value_name = "NAME=PATH")]
+    claims: Vec<String>,
+    /// Print JSON with the members `client_id` and `client_secret`.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Client {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Create(create) => create.run().await,
+            Self::List { json, place } => {
+                let clients = place.service().await?.clients_list();
+                if json {
+                    return clients.iter().try_for_each(|c| output::json(&describe(c)));
+                }
+                let row = |c: &DomainClient| {
+                    let kind = if c.secret.is_some() { "confidential" } else { "public" };
+                    let state = if c.disabled_at.is_some() { "disabled" } else { "enabled" };
+                    let default = c.config.audiences.first().map(ToString::to_string).unwrap_or_default();
+                    vec![c.id.to_string(), kind.to_owned(), default, c.config.algorithm.to_string(), state.to_owned()]
+                };
+                let rows: Vec<_> = clients.iter().map(|c| row(c)).collect();
+                output::table(&["ID", "KIND", "AUDIENCE", "ALG", "STATE"], &rows)
+            }
+            Self::Show { id, place } => {
+                let client = place.service().await?.client_find(&id)?;
+                output::line(&serde_json::to_string_pretty(&describe(&client))?)
+            }
+            Self::Disable { id, place } => {
+                let changed = place.service().await?.client_set_disabled(&id, true).await?;
+                output::line(&format!("{id} {}", if changed { "is disabled" } else { "was disabled before" }))
+            }
+            Self::Enable { id, place } => {
+                let changed = place.service().await?.client_set_disabled(&id, false).await?;
+                output::line(&format!("{id} {}", if changed { "is enabled again" } else { "was not disabled" }))
+            }
+        }
+    }
+}
+
+impl Create {
+    async fn run(self) -> anyhow::Result<()> {
+        let service = self.place.service().await?;
+        let request = NewClientRequest {
+            id: self.id,
+            public: self.public,
+            first_party: self.first_party,
+            grants: self.grants,
+            audiences: self.audiences,
+            serves: self.serves,
+            scopes: self.scopes,
+            permissions: self.permissions,
+            algorithm: self.alg,
+            token_lifetime: self.token_lifetime,
+            claims: self.claims,
+            secret: None,
+        };
+        let (client, secret) = service.client_create(request).await?;
+        if self.json {
+            let mut out = json!({ "client_id": client.id.as_str() });
+            if let (Some(secret), Some(members)) = (&secret, out.as_object_mut()) {
+                members.insert("client_secret".to_owned(), json!(secret.expose()));
+            }
+            return output::json(&out);
+        }
+        output::line(&format!("created {}", client.id))?;
+        match secret {
+            Some(secret) => output::line(&format!("secret, shown only now: {}", secret.expose())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn describe(client: &DomainClient) -> Value {
+    json!({
+        "client_id": client.id.as_str(),
+        "public": client.secret.is_none(),
+        "config": client.config,
+        "disabled_at": client.disabled_at.map(|t| t.to_string()),
+        "created_at": client.created_at.to_string(),
+    })
+}

@@ -1,0 +1,67 @@
+//! `chancery config …` and `chancery settings …`.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Place, output};
+use crate::app::{Config, config::Settings};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Report every problem of the configuration at once.
+    Check {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show the effective configuration, without secrets.
+    Show {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SettingsCommand {
+    /// Set a setting: `access_token_lifetime_ceiling`, `refresh_grace`, `rotation_period` (all in seconds),
+    /// `sessions_per_user`.
+    Set {
+        /// Which.
+        name: String,
+        /// To what.
+        value: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+impl ConfigCommand {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Check { place } => {
+                place.config(Settings::default(), false)?;
+                output::line("the configuration is good")
+            }
+            Self::Show { place } => {
+                let config: Config = place.config(Settings::default(), false)?;
+                let database = match config.location()? {
+                    crate::store::Location::Sqlite(path) => path.display().to_string(),
+                    crate::store::Location::Postgres(url) => url.to_string(),
+                };
+                let shown = json!({
+                    "data_dir": config.data_dir, "database": database, "grpc": config.grpc, "http": config.http,
+                    "telemetry": config.telemetry, "issuer": config.issuer, "log": config.log,
+                    "sealing_key": config.sealing_key.map(|_| "set"), "sealing_key_file": config.sealing_key_file,
+                });
+                output::line(&serde_json::to_string_pretty(&shown)?)
+            }
+        }
+    }
+}
+
+impl SettingsCommand {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let Self::Set { name, value, place } = self;
+        let settings = place.service().await?.setting_set(&name, &value).await?;
+        output::line(&serde_json::to_string_pretty(&settings)?)
+    }
+}

@@ -1,0 +1,34 @@
+//! What commands print: results to standard output, errors to standard error.
+
+use std::{io::Write, process::ExitCode};
+
+use serde_json::Value;
+
+/// Prints a line.
+pub(super) fn line(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+}
+
+/// Prints a document for a script.
+pub(super) fn json(value: &Value) -> anyhow::Result<()> {
+    line(&value.to_string())
+}
+
+/// Prints why the command failed.
+pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
+    // If even this cannot be written, there is nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "chancery: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Prints rows in columns.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let head: Vec<String> = head.iter().map(|h| (*h).to_owned()).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
+    let width = |column: usize| all.iter().filter_map(|r| r.get(column)).map(|t| t.chars().count()).max().unwrap_or(0);
+    for row in &all {
+        let cells: Vec<String> = row.iter().enumerate().map(|(n, t)| format!("{t:<0$}", width(n))).collect();
+        line(cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Asking for passwords: at a prompt or on standard input, never as an argument, where every process
+//! on the machine could read it.
+
+use std::io::{IsTerminal, Read};
+
+use anyhow::{Context, bail};
+
+use crate::secret::Password;
+
+/// Most bytes read from standard input.
+const MAX: u64 = 4096;
+
+/// Reads a new password.
+pub(super) fn read(from_stdin: bool) -> anyhow::Result<Password> {
+    if from_stdin {
+        let mut text = String::new();
+        std::io::stdin().take(MAX).read_to_string(&mut text).context("cannot read the password from standard input")?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        return Ok(Password::new(text.strip_suffix('\r').unwrap_or(text).to_owned()));
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!("there is no terminal to ask for a password at; pipe it in and add --password-stdin");
+    }
+    let first = rpassword::prompt_password("Password: ")?;
+    if rpassword::prompt_password("Once more: ")? != first {
+        bail!("the two passwords differ");
+    }
+    Ok(Password::new(first))
+}

@@ -1,0 +1,76 @@
+//! `chancery serve`.
+
+use clap::Args;
+
+use super::Place;
+use crate::app::{self, config::LogFormat, config::Settings};
+
+/// Run the server.
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    place: Place,
+    /// A demo with known passwords, on loopback, in ./chancery-dev
+    #[arg(long)]
+    dev: bool,
+    /// gRPC listener [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<String>,
+    /// HTTP listener [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// Telemetry listener [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDR")]
+    telemetry: Option<String>,
+    /// The URL under which verifiers know this server; fixed when the database is set up
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// What is logged, as `tracing` directives [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How logs look [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Listen beyond loopback without TLS, behind a proxy that has it
+    #[arg(long)]
+    plaintext_beyond_loopback: bool,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let flags = Settings {
+            grpc: self.grpc,
+            http: self.http,
+            telemetry: self.telemetry,
+            issuer: self.issuer,
+            log: self.log,
+            log_format: self.log_format,
+            plaintext_beyond_loopback: self.plaintext_beyond_loopback.then_some(true),
+            ..Settings::default()
+        };
+        let config = self.place.config(flags, self.dev)?;
+        app::init_logs(&config.log, config.log_format)?;
+        app::serve(config, stop_signal()?).await
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT.
+#[cfg(unix)]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
+
+/// Resolves at Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

@@ -1,0 +1,12 @@
+//! Pure rules and values: no I/O, no async, no clock. Imports `time`, `entropy`, `id`, `secret`, `error`.
+
+pub mod audit;
+pub mod client;
+pub mod feed;
+pub mod keys;
+pub mod login;
+pub mod password_policy;
+pub mod scope;
+pub mod session;
+pub mod settings;
+pub mod user;

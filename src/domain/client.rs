@@ -1,0 +1,229 @@
+//! Clients: the applications and services registered here.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    keys::Algorithm,
+    scope::{Audience, PermissionAt, Scope},
+};
+use crate::{
+    id::looks_generated,
+    secret::ClientSecretHash,
+    time::{Timestamp, Ttl},
+};
+
+/// A client's id, chosen by the operator.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientId(String);
+
+/// Why a text is not a client id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientIdError {
+    /// Wrong length or characters.
+    #[error("must be 1 to 64 characters of [A-Za-z0-9._-], the first a letter or digit")]
+    Form,
+    /// It could be taken for a generated id (RFC 9700 §4.15).
+    #[error("must not look like a generated id")]
+    LooksGenerated,
+}
+
+impl ClientId {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes an id that the database holds.
+    #[must_use]
+    pub fn from_database(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = ClientIdError;
+    fn from_str(text: &str) -> Result<Self, ClientIdError> {
+        let form = (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        match (form, looks_generated(text)) {
+            (false, _) => Err(ClientIdError::Form),
+            (_, true) => Err(ClientIdError::LooksGenerated),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a client may do to get tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grant {
+    /// The Login call; first-party clients only.
+    DirectLogin,
+    /// Refreshing.
+    RefreshToken,
+    /// Tokens of its own; confidential clients only.
+    ClientCredentials,
+}
+
+impl Grant {
+    /// The name on the command line and in metadata.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DirectLogin => "direct_login",
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+        }
+    }
+}
+
+impl FromStr for Grant {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::DirectLogin, Self::RefreshToken, Self::ClientCredentials];
+        let found = all.into_iter().find(|g| g.as_str() == text);
+        found.ok_or_else(|| "must be direct_login, refresh_token or client_credentials".to_owned())
+    }
+}
+
+/// Where a mapped claim's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimSource {
+    /// A path into the user's attributes, such as `address.country`.
+    Attribute(String),
+    /// A fixed text.
+    Literal(String),
+}
+
+/// Everything about a client but its id, secret and dates; kept as one JSON document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientConfig {
+    /// Whether it belongs to the deployment's owner.
+    pub first_party: bool,
+    /// What it may do to get tokens.
+    pub grants: Vec<Grant>,
+    /// The audiences it may ask for; the first is its default.
+    pub audiences: Vec<Audience>,
+    /// The scopes it may ask for.
+    pub scopes: Vec<Scope>,
+    /// The permissions of its own tokens.
+    pub permissions: Vec<PermissionAt>,
+    /// The algorithm its tokens are signed with.
+    pub algorithm: Algorithm,
+    /// How long its access tokens live.
+    pub token_lifetime: Ttl,
+    /// How long a session of it may lie idle.
+    pub session_idle: Ttl,
+    /// How long a session of it lives at most.
+    pub session_absolute: Ttl,
+    /// Claims of its users' tokens.
+    pub claim_map: BTreeMap<String, ClaimSource>,
+    /// Whether what it says about the end user's address is believed.
+    pub trusted_end_user: bool,
+}
+
+impl ClientConfig {
+    /// Default access token lifetime.
+    pub const TOKEN_LIFETIME: Ttl = Ttl::from_secs(300);
+    /// Default idle expiry.
+    pub const SESSION_IDLE: Ttl = Ttl::from_days(7);
+    /// Default absolute expiry.
+    pub const SESSION_ABSOLUTE: Ttl = Ttl::from_days(30);
+}
+
+/// A registered client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The id.
+    pub id: ClientId,
+    /// The hash of its secret; none for a public client.
+    pub secret: Option<ClientSecretHash>,
+    /// What it may do.
+    pub config: ClientConfig,
+    /// When it was disabled, if so.
+    pub disabled_at: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+impl Client {
+    /// Whether it may use this grant.
+    #[must_use]
+    pub fn may(&self, grant: Grant) -> bool {
+        self.config.grants.contains(&grant)
+    }
+
+    /// The audience of a token: the one asked for, else the default. Nothing if it may not ask for it.
+    #[must_use]
+    pub fn audience(&self, asked: &str) -> Option<&Audience> {
+        match asked {
+            "" => self.config.audiences.first(),
+            _ => self.config.audiences.iter().find(|a| a.as_str() == asked),
+        }
+    }
+
+    /// The permissions of its own tokens at an audience.
+    #[must_use]
+    pub fn permissions_at(&self, audience: &str) -> Vec<String> {
+        let of_audience = self.config.permissions.iter().filter(|p| p.audience.as_str() == audience);
+        of_audience.map(|p| p.permission.as_str().to_owned()).collect()
+    }
+}
+
+/// Claims that a claim map may not set: registered ones and those this server sets itself.
+pub const RESERVED_CLAIMS: [&str; 28] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "entitlements",
+    "roles",
+    "groups",
+    "sid",
+    "auth_time",
+    "amr",
+    "acr",
+    "azp",
+    "nonce",
+    "cnf",
+    "act",
+    "may_act",
+    "status",
+    "events",
+    "txn",
+    "token_use",
+    "at_hash",
+    "c_hash",
+    "sub_id",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn j20_a_client_id_never_looks_like_a_generated_id() {
+        assert!("orders-service".parse::<ClientId>().is_ok());
+        assert_eq!("usr_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse::<ClientId>(), Err(ClientIdError::LooksGenerated));
+        for bad in ["", "-x", "a b", "a:b", "é", "a\0"] {
+            assert_eq!(bad.parse::<ClientId>(), Err(ClientIdError::Form), "{bad:?}");
+        }
+    }
+}

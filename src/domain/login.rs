@@ -1,0 +1,169 @@
+//! What a user types to sign in: a user name or an email address, each in one canonical form.
+
+use precis_core::profile::PrecisFastInvocation;
+use precis_profiles::UsernameCaseMapped;
+use unicode_normalization::UnicodeNormalization;
+use unicode_security::skeleton;
+
+/// Most characters of a user name.
+const MAX_NAME: usize = 64;
+/// Most bytes of an email address (RFC 5321 §4.5.3.1.3, without its angle brackets).
+const MAX_EMAIL: usize = 254;
+
+/// Which kind of login it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginKind {
+    /// A user name; holds no `@`.
+    Name,
+    /// An email address.
+    Email,
+}
+
+/// Why a text is no login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// Nothing.
+    #[error("must not be empty")]
+    Empty,
+    /// Too long.
+    #[error("is too long")]
+    TooLong,
+    /// Characters that RFC 8265 does not allow in user names.
+    #[error("may hold only letters, digits and the punctuation of user names (RFC 8265 §3)")]
+    Characters,
+    /// Not an address such as `ada@example.org`.
+    #[error("must be an email address such as ada@example.org")]
+    Address,
+}
+
+/// A login in its canonical form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    canonical: String,
+    skeleton: String,
+    display: String,
+    kind: LoginKind,
+}
+
+impl Login {
+    /// Reads a login: an address if it holds an `@`, a user name otherwise.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, LoginError> {
+        if text.is_empty() {
+            return Err(LoginError::Empty);
+        }
+        let (canonical, kind) =
+            if text.contains('@') { (email(text)?, LoginKind::Email) } else { (name(text)?, LoginKind::Name) };
+        // Names that look alike count as one (UTS 39 §4), so that none can pass for another.
+        let skeleton = skeleton(&canonical).collect();
+        Ok(Self { skeleton, display: text.to_owned(), canonical, kind })
+    }
+
+    /// The canonical form of what somebody typed; nothing if it cannot be anybody's login.
+    #[must_use]
+    pub fn canonical_for_lookup(text: &str) -> Option<String> {
+        Self::parse(text).ok().map(|login| login.canonical)
+    }
+
+    /// The form that is compared.
+    #[must_use]
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    /// What it looks like.
+    #[must_use]
+    pub fn skeleton(&self) -> &str {
+        &self.skeleton
+    }
+
+    /// The form that was typed.
+    #[must_use]
+    pub fn display(&self) -> &str {
+        &self.display
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> LoginKind {
+        self.kind
+    }
+}
+
+/// `UsernameCaseMapped` (RFC 8265 §3.3).
+fn name(text: &str) -> Result<String, LoginError> {
+    if text.chars().count() > MAX_NAME {
+        return Err(LoginError::TooLong);
+    }
+    let profile = UsernameCaseMapped::enforce(text).map_err(|_| LoginError::Characters)?;
+    // Mapping may lead to a text that maps again: only what stands still is canonical.
+    let again = UsernameCaseMapped::enforce(profile.as_ref()).map_err(|_| LoginError::Characters)?;
+    if again != profile || profile.is_empty() { Err(LoginError::Characters) } else { Ok(profile.into_owned()) }
+}
+
+/// Local part and domain, both lower-cased; the domain by IDNA. Quoted local parts, comments and
+/// address literals are nobody's address here.
+fn email(text: &str) -> Result<String, LoginError> {
+    if text.len() > MAX_EMAIL {
+        return Err(LoginError::TooLong);
+    }
+    let (local, domain) = text.split_once('@').ok_or(LoginError::Address)?;
+    let allowed = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    let dots = !local.starts_with('.') && !local.ends_with('.') && !local.contains("..");
+    if local.is_empty() || local.len() > 64 || !dots || !local.chars().all(allowed) {
+        return Err(LoginError::Address);
+    }
+    let domain = idna::domain_to_ascii_strict(domain).map_err(|_| LoginError::Address)?;
+    let labels = domain.split('.').count() >= 2 && domain.parse::<std::net::IpAddr>().is_err();
+    if !labels {
+        return Err(LoginError::Address);
+    }
+    let local: String = local.nfc().collect::<String>().to_lowercase().nfc().collect();
+    Ok(format!("{local}@{domain}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(text: &str) -> String {
+        Login::parse(text).unwrap().canonical
+    }
+
+    #[test]
+    fn p12_a40_names_have_one_canonical_form_and_those_that_look_alike_one_skeleton() {
+        assert_eq!(canonical("Admin"), canonical("admin"));
+        assert_eq!(canonical("A\u{30a}"), canonical("å"));
+        let cyrillic = Login::parse("\u{430}dmin").unwrap();
+        assert_ne!(cyrillic.canonical(), "admin");
+        assert_eq!(cyrillic.skeleton(), Login::parse("admin").unwrap().skeleton());
+        for bad in ["", "admin\0", "admin ", " ", "a b", "\u{fb01}x", "a\u{200d}b", "a\nb"] {
+            assert!(Login::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(Login::parse(&"x".repeat(10_000)), Err(LoginError::TooLong));
+    }
+
+    #[test]
+    fn p12_a41_addresses_have_one_canonical_form() {
+        assert_eq!(canonical("A@B.org"), canonical("a@b.org"));
+        assert_ne!(canonical("a@m\u{131}xer.com"), canonical("a@mixer.com"));
+        assert_eq!(canonical("a@bücher.de"), canonical("a@xn--bcher-kva.de"));
+        for bad in [
+            "@b.org",
+            "a@",
+            "a@b",
+            "\"a b\"@x.org",
+            "a@[127.0.0.1]",
+            "a@127.0.0.1",
+            "a@x.org\r\nBcc:v@y.org",
+            "a@x.org,b@y.org",
+            ".a@x.org",
+            "a..b@x.org",
+            "a@-x.org",
+        ] {
+            assert!(Login::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

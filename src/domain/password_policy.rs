@@ -1,0 +1,125 @@
+//! Which passwords may be chosen. No rules of composition: length and a list of those everybody tries
+//! (NIST SP 800-63B-4 §3.1.1.2).
+
+use unicode_normalization::UnicodeNormalization;
+
+use crate::secret::Password;
+
+/// The list, lower-case, sorted; source and licence stand beside it.
+const COMMON: &str = include_str!("common_passwords.txt");
+/// Most bytes.
+pub const MAX_BYTES: usize = 1024;
+
+/// What is wrong with a chosen password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordProblem {
+    /// Too short.
+    #[error("must have at least {0} characters")]
+    TooShort(usize),
+    /// Too long.
+    #[error("must be at most 1024 bytes")]
+    TooLong,
+    /// Holds NUL.
+    #[error("must not hold NUL")]
+    Nul,
+    /// Everybody tries it.
+    #[error("is one that everybody tries; choose another")]
+    Common,
+}
+
+/// The rule for new passwords.
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordPolicy {
+    /// Fewest Unicode code points.
+    pub min_code_points: usize,
+}
+
+impl Default for PasswordPolicy {
+    /// The length for a password that is the only factor.
+    fn default() -> Self {
+        Self { min_code_points: 15 }
+    }
+}
+
+impl PasswordPolicy {
+    /// Checks a password to be set; `context` are words that stand for the user, such as the login.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, password: &Password, context: &[&str]) -> Result<(), PasswordProblem> {
+        let text = password.expose();
+        if text.len() > MAX_BYTES {
+            return Err(PasswordProblem::TooLong);
+        }
+        if text.contains('\0') {
+            return Err(PasswordProblem::Nul);
+        }
+        let normal: String = text.nfc().collect();
+        if normal.chars().count() < self.min_code_points {
+            return Err(PasswordProblem::TooShort(self.min_code_points));
+        }
+        let lower = normal.to_lowercase();
+        let own = context.iter().any(|word| word.to_lowercase() == lower);
+        if own || is_common(&lower) || is_simple(&lower) { Err(PasswordProblem::Common) } else { Ok(()) }
+    }
+}
+
+/// Whether the list holds it. Common passwords are short: one that repeats a common one is as common.
+fn is_common(lower: &str) -> bool {
+    let listed = |word: &str| {
+        // Lines are sorted, but of different lengths: a scan of the text is quick enough for a rare act.
+        COMMON.lines().any(|line| line == word)
+    };
+    listed(lower) || repeated_unit(lower).is_some_and(listed)
+}
+
+/// The shorter text that this one repeats, if it does.
+fn repeated_unit(text: &str) -> Option<&str> {
+    let candidates = (1..=text.len() / 2).filter(|n| text.len().is_multiple_of(*n));
+    candidates.filter_map(|n| text.get(..n)).find(|unit| unit.repeat(text.len() / unit.len()) == text)
+}
+
+/// One short text repeated, or characters in a row.
+fn is_simple(text: &str) -> bool {
+    let steps: Vec<i64> = text
+        .chars()
+        .zip(text.chars().skip(1))
+        .map(|(a, b)| i64::from(u32::from(b)) - i64::from(u32::from(a)))
+        .collect();
+    let even = |step: &i64| steps.iter().filter(|s| *s == step).count() * 10 >= steps.len() * 9;
+    repeated_unit(text).is_some_and(|unit| unit.chars().count() <= 3) || [-1, 0, 1].iter().any(even)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<(), PasswordProblem> {
+        PasswordPolicy::default().check(&Password::new(text.to_owned()), &["ada.lovelace.of.london"])
+    }
+
+    #[test]
+    fn p01_length_counts_code_points_and_a_passphrase_passes() {
+        assert_eq!(check("correct horse battery staple"), Ok(()));
+        assert_eq!(check("fourteen chars"), Err(PasswordProblem::TooShort(15)));
+        assert_eq!(check(&"é".repeat(1025)), Err(PasswordProblem::TooLong));
+        assert_eq!(check("a password with \0 inside"), Err(PasswordProblem::Nul));
+    }
+
+    #[test]
+    fn a42_sixty_four_different_emoji_are_a_password() {
+        let emoji: String = (0..64u32).filter_map(|n| char::from_u32(0x1f300 + n * 7 % 512)).collect();
+        assert_eq!(check(&emoji), Ok(()));
+    }
+
+    #[test]
+    fn p03_what_everybody_tries_is_refused() {
+        for common in
+            ["passwordpassword", "aaaaaaaaaaaaaaaa", "abcdefghijklmnopq", "abcabcabcabcabc", "Ada.Lovelace.of.London"]
+        {
+            assert_eq!(check(common), Err(PasswordProblem::Common), "{common}");
+        }
+        let short = PasswordPolicy { min_code_points: 8 };
+        assert_eq!(short.check(&Password::new("PASSWORD1".to_owned()), &[]), Err(PasswordProblem::Common));
+    }
+}

@@ -1,0 +1,96 @@
+//! Settings that every process on one database must share, and the constants of the waits.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{Timestamp, Ttl};
+
+/// How far two clocks may differ anywhere.
+pub const SKEW: Ttl = Ttl::from_secs(60);
+/// How long verifiers may keep a JWKS.
+pub const JWKS_MAX_AGE: Ttl = Ttl::from_secs(300);
+/// How much longer they may use it while the issuer cannot be reached (RFC 5861 §4).
+pub const JWKS_STALE_IF_ERROR: Ttl = Ttl::from_secs(300);
+/// How long a process signs on without having confirmed that it has seen every change.
+pub const CONFIRM_WITHIN: Ttl = Ttl::from_secs(10);
+/// When a raised ceiling starts to count for issuing: no process still knows the old one then.
+pub const CEILING_RAISE_DELAY: Ttl = Ttl::from_secs(60);
+
+/// The settings kept in the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// No access token lives longer.
+    pub access_token_lifetime_ceiling: Ttl,
+    /// The ceiling before the last change, and when that change was made.
+    pub previous_ceiling: Option<(Ttl, Timestamp)>,
+    /// How long an exchanged refresh token still yields the same successor.
+    pub refresh_grace: Ttl,
+    /// How often signing keys rotate by themselves.
+    pub rotation_period: Ttl,
+    /// Most live sessions of one user; the oldest is ended first.
+    pub sessions_per_user: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_token_lifetime_ceiling: Ttl::from_secs(3600),
+            previous_ceiling: None,
+            refresh_grace: Ttl::from_secs(10),
+            rotation_period: Ttl::from_days(30),
+            sessions_per_user: 100,
+        }
+    }
+}
+
+impl Settings {
+    /// The ceiling for tokens issued at `now`: a raise counts only once every process knows it.
+    #[must_use]
+    pub fn issuing_ceiling(&self, now: Timestamp) -> Ttl {
+        match self.previous_ceiling {
+            Some((old, at)) if now < at.plus(CEILING_RAISE_DELAY) => old.min(self.access_token_lifetime_ceiling),
+            _ => self.access_token_lifetime_ceiling,
+        }
+    }
+
+    /// The ceiling for everything that waits until all tokens are dead: a raise counts at once, a
+    /// lowering only after the old ceiling has passed.
+    #[must_use]
+    pub fn waiting_ceiling(&self, now: Timestamp) -> Ttl {
+        match self.previous_ceiling {
+            Some((old, at)) if now < at.plus(old).plus(SKEW) => old.max(self.access_token_lifetime_ceiling),
+            _ => self.access_token_lifetime_ceiling,
+        }
+    }
+
+    /// How long after a commit at `now` a revocation must be remembered.
+    #[must_use]
+    pub fn revocation_ttl(&self, now: Timestamp) -> Ttl {
+        self.waiting_ceiling(now).plus(CONFIRM_WITHIN).plus(SKEW)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_ceiling_counts_for_waits_and_issuing_at_different_times() {
+        let at = Timestamp::from_millis(1_000_000);
+        let raised = Settings {
+            access_token_lifetime_ceiling: Ttl::from_secs(7200),
+            previous_ceiling: Some((Ttl::from_secs(3600), at)),
+            ..Settings::default()
+        };
+        assert_eq!(raised.issuing_ceiling(at), Ttl::from_secs(3600));
+        assert_eq!(raised.waiting_ceiling(at), Ttl::from_secs(7200));
+        assert_eq!(raised.issuing_ceiling(at.plus(CEILING_RAISE_DELAY)), Ttl::from_secs(7200));
+        let lowered = Settings {
+            access_token_lifetime_ceiling: Ttl::from_secs(600),
+            previous_ceiling: Some((Ttl::from_secs(3600), at)),
+            ..Settings::default()
+        };
+        assert_eq!(lowered.issuing_ceiling(at), Ttl::from_secs(600));
+        assert_eq!(lowered.waiting_ceiling(at.plus(Ttl::from_secs(3599))), Ttl::from_secs(3600));
+        assert_eq!(lowered.waiting_ceiling(at.plus(Ttl::from_secs(3661))), Ttl::from_secs(600));
+    }
+}

@@ -1,0 +1,37 @@
+//! Users.
+
+use serde_json::{Map, Value};
+
+use crate::{id::UserId, time::Timestamp};
+
+/// Most bytes of a user's attributes as JSON.
+pub const MAX_ATTRIBUTES: usize = 4096;
+/// Most bytes of a subject (`OpenID` Connect Core §2).
+pub const MAX_SUBJECT: usize = 255;
+
+/// A person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// The id.
+    pub id: UserId,
+    /// The `sub` of the user's tokens.
+    pub subject: String,
+    /// Facts about the user that claim maps may select.
+    pub attributes: Map<String, Value>,
+    /// Rises with every change that a sign-in in flight must not outlive.
+    pub security_version: i64,
+    /// When the user was disabled, if so.
+    pub disabled_at: Option<Timestamp>,
+    /// When the user was created.
+    pub created_at: Timestamp,
+}
+
+/// What is wrong with a chosen subject, if anything: 1 to 255 printable ASCII characters.
+#[must_use]
+pub fn subject_problem(subject: &str) -> Option<String> {
+    if subject.is_empty() || subject.len() > MAX_SUBJECT {
+        return Some(format!("must be 1 to {MAX_SUBJECT} bytes"));
+    }
+    let printable = subject.bytes().all(|b| b.is_ascii_graphic());
+    (!printable).then(|| "must be printable ASCII without spaces".to_owned())
+}

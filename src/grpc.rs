@@ -1,0 +1,114 @@
+//! The gRPC edge, one file per proto service. Imports `service`, `domain` and below, never `web` or
+//! `store`. The only place that may name tonic or prost.
+
+mod access;
+mod auth;
+mod context;
+mod convert;
+mod edge;
+mod key;
+mod proto;
+mod status;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+pub use self::{
+    access::{ACCESS, Access},
+    proto::{DESCRIPTORS, pb},
+    status::{reason_code, reason_of_proto},
+};
+use crate::{metrics::Metrics, service::Service};
+
+/// Largest request message. Every request of ours is small.
+pub const MAX_REQUEST: usize = 64 * 1024;
+/// Most calls at once on one connection.
+const MAX_STREAMS: u32 = 256;
+
+/// Serves until `stop` resolves and the calls under way are answered.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    service: Service,
+    metrics: Arc<Metrics>,
+    listener: TcpListener,
+    health: Health,
+    stop: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let reflection =
+        |b: tonic_reflection::server::Builder<'static>| b.register_encoded_file_descriptor_set(DESCRIPTORS);
+    let configure = tonic_reflection::server::Builder::configure;
+    let with_health = || {
+        reflection(configure())
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that grpcurl can read the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let (Ok(v1), Ok(v1alpha)) = (with_health().build_v1(), with_health().build_v1alpha()) else {
+        // The descriptors are compiled in and decoded by a test.
+        return Ok(());
+    };
+    let auth = auth::Auth(service.clone());
+    let key = key::Keys(service.clone());
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(16 * 1024)
+        .http2_max_pending_accept_reset_streams(Some(20))
+        .http2_keepalive_interval(Some(Duration::from_mins(1)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .layer(edge::EdgeLayer::new(service, metrics))
+        .add_service(health.server)
+        .add_service(v1)
+        .add_service(v1alpha)
+        .add_service(pb::auth_service_server::AuthServiceServer::new(auth).max_decoding_message_size(MAX_REQUEST))
+        .add_service(pb::key_service_server::KeyServiceServer::new(key).max_decoding_message_size(MAX_REQUEST))
+        .serve_with_incoming_shutdown(incoming, stop)
+        .await
+}
+
+/// `grpc.health.v1`: the service's server side and the handle that sets its answers.
+pub struct Health {
+    server: tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>,
+    reporter: HealthReporter,
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Health")
+    }
+}
+
+/// Sets the answers of [`Health`].
+#[derive(Clone, Debug)]
+pub struct HealthHandle(HealthReporter);
+
+impl Default for Health {
+    fn default() -> Self {
+        let reporter = HealthReporter::new();
+        let service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
+        Self { server: tonic_health::pb::health_server::HealthServer::new(service), reporter }
+    }
+}
+
+impl Health {
+    /// The handle.
+    #[must_use]
+    pub fn handle(&self) -> HealthHandle {
+        HealthHandle(self.reporter.clone())
+    }
+}
+
+impl HealthHandle {
+    /// Says whether this process serves. The JWKS is served in any case.
+    pub async fn set(&self, serving: bool) {
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        self.0.set_service_status("", status).await;
+        self.0.set_service_status("chancery.v1.AuthService", status).await;
+        self.0.set_service_status("chancery.v1.KeyService", ServingStatus::Serving).await;
+    }
+}

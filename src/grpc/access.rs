@@ -1,0 +1,66 @@
+//! Who may call what. A method that the table does not name is refused.
+
+/// What a method demands of its caller before it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Anyone,
+    /// A client: one that authenticates itself, or a public one that names itself.
+    Client,
+    /// A client that authenticates itself.
+    ConfidentialClient,
+    /// A client, or a user's bearer token for this server.
+    ClientOrUser,
+}
+
+/// Every method of every service.
+pub const ACCESS: &[(&str, Access)] = &[
+    ("/chancery.v1.AuthService/Login", Access::Client),
+    ("/chancery.v1.AuthService/Refresh", Access::Client),
+    ("/chancery.v1.AuthService/Logout", Access::ClientOrUser),
+    ("/chancery.v1.AuthService/IssueClientToken", Access::ConfidentialClient),
+    ("/chancery.v1.KeyService/GetJwks", Access::Anyone),
+    ("/grpc.health.v1.Health/Check", Access::Anyone),
+    ("/grpc.health.v1.Health/Watch", Access::Anyone),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Anyone),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Anyone),
+];
+
+/// What the table says of a method.
+#[must_use]
+pub(super) fn access(path: &str) -> Option<Access> {
+    ACCESS.iter().find(|(method, _)| *method == path).map(|(_, access)| *access)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message;
+
+    use super::*;
+    use crate::grpc::DESCRIPTORS;
+
+    fn methods(descriptors: &[u8]) -> BTreeSet<String> {
+        let set = prost_types::FileDescriptorSet::decode(descriptors).unwrap();
+        let mut all = BTreeSet::new();
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    all.insert(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn g01_the_table_names_every_method_and_no_other() {
+        let mut served = methods(DESCRIPTORS);
+        served.extend(methods(tonic_health::pb::FILE_DESCRIPTOR_SET));
+        served.extend(methods(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET));
+        served.extend(methods(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET));
+        let named: BTreeSet<String> = ACCESS.iter().map(|(m, _)| (*m).to_owned()).collect();
+        assert_eq!(named, served);
+    }
+}

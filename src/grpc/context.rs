@@ -1,0 +1,130 @@
+//! What the edge knows of a call before its message: context and credentials.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::HeaderMap;
+use tonic::{Request, Status};
+
+use super::status::status;
+use crate::{
+    error::{Error, Reason, Result},
+    secret::ClientSecret,
+    service::{ClientCredentials, RequestContext, Service},
+};
+
+/// The deadline of a call that names none, and the longest that counts.
+const MAX_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The context that the edge layer put into the request.
+pub(super) fn context<T>(request: &Request<T>, service: &Service) -> RequestContext {
+    request.extensions().get::<RequestContext>().cloned().unwrap_or_else(|| service.context())
+}
+
+/// The credentials in the metadata, or the status that refuses them.
+pub(super) fn credentials<T>(request: &Request<T>, ctx: &RequestContext) -> Result<ClientCredentials, Box<Status>> {
+    let headers = request.metadata().clone().into_headers();
+    parse_authorization(&headers).map_err(|e| Box::new(status(ctx, &e)))
+}
+
+/// When the caller gives up: its `grpc-timeout`, up to the longest that counts.
+pub(super) fn deadline(headers: &HeaderMap) -> tokio::time::Instant {
+    let asked = headers.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse_timeout);
+    tokio::time::Instant::now() + asked.unwrap_or(MAX_DEADLINE).min(MAX_DEADLINE)
+}
+
+/// At most eight digits and a unit (gRPC over HTTP/2, "Timeout").
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let n: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(n * 3600),
+        "M" => Duration::from_secs(n * 60),
+        "S" => Duration::from_secs(n),
+        "m" => Duration::from_millis(n),
+        "u" => Duration::from_micros(n),
+        "n" => Duration::from_nanos(n),
+        _ => return None,
+    })
+}
+
+/// Reads `authorization`. Two values are refused: which one counts must never be a matter of taste.
+fn parse_authorization(headers: &HeaderMap) -> Result<ClientCredentials> {
+    let mut values = headers.get_all("authorization").iter();
+    let Some(value) = values.next() else { return Ok(ClientCredentials::None) };
+    let refused = || Error::Unauthenticated(Reason::TokenInvalid);
+    if values.next().is_some() {
+        return Err(refused());
+    }
+    let text = value.to_str().map_err(|_| refused())?;
+    let (scheme, rest) = text.split_once(' ').ok_or_else(refused)?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "basic" => basic(rest).ok_or(Error::Unauthenticated(Reason::ClientAuthenticationFailed)),
+        "bearer" => Ok(ClientCredentials::Bearer(rest.to_owned())),
+        _ => Err(refused()),
+    }
+}
+
+/// Both halves are form-encoded before they are joined (RFC 6749 §2.3.1).
+fn basic(encoded: &str) -> Option<ClientCredentials> {
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    Some(ClientCredentials::Basic { client_id: form_decode(id)?, secret: ClientSecret::new(form_decode(secret)?) })
+}
+
+/// Decodes `application/x-www-form-urlencoded` text.
+fn form_decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        out.push(match b {
+            b'+' => b' ',
+            b'%' => hex(bytes.next()?)? * 16 + hex(bytes.next()?)?,
+            other => other,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for v in values {
+            map.append("authorization", v.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn basic_credentials_are_form_decoded() {
+        let value = format!("bAsIc {}", STANDARD.encode("a%3Ab:p%25+%2F%C3%A9"));
+        let Ok(ClientCredentials::Basic { client_id, secret }) = parse_authorization(&headers(&[&value])) else {
+            panic!("refused")
+        };
+        assert_eq!((client_id.as_str(), secret.expose()), ("a:b", "p% /é"));
+    }
+
+    #[test]
+    fn g01_two_values_or_an_unknown_scheme_are_refused() {
+        assert!(parse_authorization(&headers(&["Bearer a", "Bearer b"])).is_err());
+        assert!(parse_authorization(&headers(&["Digest a"])).is_err());
+        assert!(parse_authorization(&headers(&["Basic %%%"])).is_err());
+        assert!(matches!(parse_authorization(&headers(&[])), Ok(ClientCredentials::None)));
+    }
+
+    #[test]
+    fn a_timeout_has_eight_digits_and_a_unit() {
+        assert_eq!(parse_timeout("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(parse_timeout("5S"), Some(Duration::from_secs(5)));
+        for bad in ["", "S", "5", "123456789S", "é"] {
+            assert_eq!(parse_timeout(bad), None, "{bad:?}");
+        }
+    }
+}

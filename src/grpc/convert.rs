@@ -1,0 +1,95 @@
+//! Conversions between messages and the service's values.
+
+use prost_types::Timestamp as WireTime;
+
+use super::proto::pb;
+use crate::{
+    error::{Error, Result, Violation},
+    secret::{Password, RefreshToken},
+    service::{ClientTokenRequest, IssuedToken, RefreshInput, SignInRequest, TokenPair},
+    time::Timestamp,
+};
+
+/// An instant on the wire.
+pub(super) fn time(at: Timestamp) -> WireTime {
+    let nanos = at.millis().rem_euclid(1000) * 1_000_000;
+    WireTime { seconds: at.seconds(), nanos: i32::try_from(nanos).unwrap_or(0) }
+}
+
+/// No text of ours holds NUL: `PostgreSQL` refuses it, `SQLite` keeps it.
+fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
+    let bad = fields.iter().filter(|(_, text)| text.contains('\0'));
+    let violations: Vec<Violation> =
+        bad.map(|(field, _)| Violation { field, description: "must not hold NUL".to_owned() }).collect();
+    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+}
+
+impl TryFrom<pb::LoginRequest> for SignInRequest {
+    type Error = Error;
+    fn try_from(m: pb::LoginRequest) -> Result<Self> {
+        let end_user = m.end_user.unwrap_or_default();
+        no_nul(&[
+            ("login", &m.login),
+            ("password", &m.password),
+            ("audience", &m.audience),
+            ("device_label", &m.device_label),
+            ("end_user.user_agent", &end_user.user_agent),
+        ])?;
+        Ok(Self {
+            client_id: m.client_id,
+            login: m.login,
+            password: Password::new(m.password),
+            scopes: m.scopes,
+            audience: m.audience,
+            device_label: m.device_label,
+            address: end_user.address,
+            user_agent: end_user.user_agent,
+        })
+    }
+}
+
+impl From<pb::RefreshRequest> for RefreshInput {
+    fn from(m: pb::RefreshRequest) -> Self {
+        Self {
+            client_id: m.client_id,
+            refresh_token: RefreshToken::new(m.refresh_token),
+            audience: m.audience,
+            scopes: m.scopes,
+            request_id: m.request_id,
+        }
+    }
+}
+
+impl From<pb::IssueClientTokenRequest> for ClientTokenRequest {
+    fn from(m: pb::IssueClientTokenRequest) -> Self {
+        Self { scopes: m.scopes, audience: m.audience }
+    }
+}
+
+impl From<TokenPair> for pb::TokenPair {
+    fn from(pair: TokenPair) -> Self {
+        let refresh_token_expire_time = pair.refresh.is_some().then(|| time(pair.refresh_expires_at));
+        Self {
+            access_token: pair.access.token.expose().to_owned(),
+            token_type: "Bearer".to_owned(),
+            access_token_expire_time: Some(time(pair.access.expires_at)),
+            refresh_token: pair.refresh.map(|t| t.expose().to_owned()).unwrap_or_default(),
+            refresh_token_expire_time,
+            session_id: pair.session_id,
+            scopes: pair.access.scopes,
+            audience: pair.access.audience,
+        }
+    }
+}
+
+impl From<IssuedToken> for pb::IssueClientTokenResponse {
+    fn from(issued: IssuedToken) -> Self {
+        Self {
+            access_token: issued.token.expose().to_owned(),
+            token_type: "Bearer".to_owned(),
+            access_token_expire_time: Some(time(issued.expires_at)),
+            scopes: issued.scopes,
+            audience: issued.audience,
+        }
+    }
+}

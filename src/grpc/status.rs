@@ -1,0 +1,165 @@
+//! Errors on the wire: the only file that builds a [`tonic::Status`].
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::{MAX_REQUEST, proto::pb::ErrorReason};
+use crate::{
+    error::{Error, Reason},
+    service::RequestContext,
+};
+
+/// The domain of every `google.rpc.ErrorInfo`.
+pub(super) const DOMAIN: &str = "chancery";
+/// When to try again after an outage or a lost race.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The gRPC code of an error.
+const fn code(error: &Error) -> Code {
+    match error {
+        Error::Invalid(_) => Code::InvalidArgument,
+        Error::Unauthenticated(_) | Error::Reused { .. } => Code::Unauthenticated,
+        Error::Denied(..) => Code::PermissionDenied,
+        Error::NotFound(..) => Code::NotFound,
+        Error::Exists(..) => Code::AlreadyExists,
+        Error::Precondition(_) => Code::FailedPrecondition,
+        Error::Conflict => Code::Aborted,
+        Error::Throttled { .. } => Code::ResourceExhausted,
+        Error::DeadlineExceeded => Code::DeadlineExceeded,
+        Error::Unavailable(_) => Code::Unavailable,
+        Error::Internal(_) => Code::Internal,
+    }
+}
+
+/// The status of an error, with all its details; a private source goes to the log alone.
+pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
+    let mut metadata = std::collections::HashMap::new();
+    match error {
+        Error::Reused { session, rotated_at } => {
+            metadata.insert("session_id".to_owned(), session.clone());
+            metadata.insert("rotated_at".to_owned(), rotated_at.to_string());
+        }
+        Error::Internal(source) | Error::Unavailable(source) => {
+            tracing::error!(request_id = %ctx.request_id, %source, reason = error.reason().as_str(), "call failed");
+            metadata.insert("request_id".to_owned(), ctx.request_id.as_str().to_owned());
+        }
+        _ => {}
+    }
+    let mut details = ErrorDetails::with_error_info(error.reason().as_str(), DOMAIN, metadata);
+    match error {
+        Error::Invalid(violations) => {
+            for v in violations {
+                details.add_bad_request_violation(v.field, v.description.clone());
+            }
+        }
+        Error::NotFound(kind, name) | Error::Exists(kind, name) => {
+            details.set_resource_info(*kind, name.clone(), "", "");
+        }
+        Error::Precondition(text) => {
+            details.add_precondition_failure_violation("STATE", "", text.clone());
+        }
+        Error::Throttled { after } => {
+            details.set_retry_info(Some(after.duration()));
+        }
+        Error::Conflict | Error::Unavailable(_) => {
+            details.set_retry_info(Some(RETRY));
+        }
+        Error::Internal(_) => {
+            details.set_request_info(ctx.request_id.as_str(), "");
+        }
+        _ => {}
+    }
+    Status::with_error_details(code(error), error.to_string(), details)
+}
+
+/// What tonic itself refused, with the details that it lacks.
+pub(super) fn complete(code: Code, message: &str) -> Status {
+    let (code, reason) = match code {
+        Code::Unimplemented => (code, Reason::MethodUnknown),
+        Code::OutOfRange => (code, Reason::RequestTooLarge),
+        Code::DeadlineExceeded | Code::Cancelled => (Code::DeadlineExceeded, Reason::DeadlineExceeded),
+        Code::ResourceExhausted => (code, Reason::Overloaded),
+        Code::Unavailable => (code, Reason::Unavailable),
+        Code::Internal | Code::InvalidArgument => (Code::InvalidArgument, Reason::RequestMalformed),
+        _ => (code, Reason::Internal),
+    };
+    let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, []);
+    if reason == Reason::RequestTooLarge {
+        let limit = [("limit_bytes".to_owned(), MAX_REQUEST.to_string())];
+        details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, limit);
+    }
+    Status::with_error_details(code, message, details)
+}
+
+/// The status of a method that the access table does not name.
+pub(super) fn unknown_method() -> Status {
+    complete(Code::Unimplemented, "there is no such method")
+}
+
+/// The wire's value of a reason.
+#[must_use]
+pub const fn reason_code(reason: Reason) -> ErrorReason {
+    match reason {
+        Reason::InvalidArgument => ErrorReason::InvalidArgument,
+        Reason::InvalidCredentials => ErrorReason::InvalidCredentials,
+        Reason::ClientAuthenticationFailed => ErrorReason::ClientAuthenticationFailed,
+        Reason::TokenInvalid => ErrorReason::TokenInvalid,
+        Reason::ClientNotAllowed => ErrorReason::ClientNotAllowed,
+        Reason::PermissionDenied => ErrorReason::PermissionDenied,
+        Reason::RefreshTokenInvalid => ErrorReason::RefreshTokenInvalid,
+        Reason::RefreshTokenSuperseded => ErrorReason::RefreshTokenSuperseded,
+        Reason::RefreshTokenReused => ErrorReason::RefreshTokenReused,
+        Reason::SessionExpired => ErrorReason::SessionExpired,
+        Reason::SessionRevoked => ErrorReason::SessionRevoked,
+        Reason::NotFound => ErrorReason::NotFound,
+        Reason::AlreadyExists => ErrorReason::AlreadyExists,
+        Reason::FailedPrecondition => ErrorReason::FailedPrecondition,
+        Reason::Conflict => ErrorReason::Conflict,
+        Reason::Overloaded => ErrorReason::Overloaded,
+        Reason::RequestTooLarge => ErrorReason::RequestTooLarge,
+        Reason::DeadlineExceeded => ErrorReason::DeadlineExceeded,
+        Reason::Unavailable => ErrorReason::Unavailable,
+        Reason::MethodUnknown => ErrorReason::MethodUnknown,
+        Reason::RequestMalformed => ErrorReason::RequestMalformed,
+        Reason::Internal => ErrorReason::Internal,
+    }
+}
+
+/// The reason that a value of the wire stands for.
+#[must_use]
+pub fn reason_of_proto(value: ErrorReason) -> Option<Reason> {
+    Reason::ALL.iter().copied().find(|r| reason_code(*r) == value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g03_the_reasons_of_the_wire_and_of_the_crate_are_the_same() {
+        for reason in Reason::ALL {
+            let name = reason_code(*reason).as_str_name();
+            assert_eq!(name.strip_prefix("ERROR_REASON_"), Some(reason.as_str()));
+        }
+        for value in 1.. {
+            let Ok(value) = ErrorReason::try_from(value) else { break };
+            assert!(reason_of_proto(value).is_some(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_private_source_stays_out_of_the_status() {
+        let ctx = RequestContext {
+            now: crate::time::Timestamp::from_millis(0),
+            request_id: "req_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+            deadline: None,
+            peer: String::new(),
+        };
+        let status = status(&ctx, &Error::Internal("the private cause".into()));
+        let wire = format!("{}{:?}", status.message(), status.details());
+        assert!(!wire.contains("private cause"));
+        assert!(status.get_details_request_info().is_some());
+    }
+}

@@ -1,0 +1,125 @@
+//! Identifiers: a prefix and a ULID, the same text in database, API and logs.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::{entropy::Entropy, time::Timestamp};
+
+/// Why a text is not an identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be `{prefix}` followed by 26 characters of Crockford base 32")]
+pub struct IdError {
+    prefix: &'static str,
+}
+
+/// Length of the text form of a ULID.
+const ULID_CHARS: usize = 26;
+
+/// The ULID of a canonical text: upper case, and no value that a second text also stands for.
+fn parse_ulid(text: &str) -> Option<Ulid> {
+    let ulid = Ulid::from_string(text).ok()?;
+    (text.len() == ULID_CHARS && ulid.to_string() == text).then_some(ulid)
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+                pub struct $name(String);
+
+        impl $name {
+            /// What every identifier of this kind begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new identifier, ordered by `now`.
+            #[must_use]
+            pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
+                let time = u64::try_from(now.millis()).unwrap_or(0);
+                Self::from_ulid(Ulid::from_parts(time, u128::from_be_bytes(entropy.bytes16())))
+            }
+
+            /// The identifier with this ULID.
+            #[must_use]
+            pub fn from_ulid(ulid: Ulid) -> Self {
+                Self(format!(concat!($prefix, "{}"), ulid))
+            }
+
+            /// The ULID behind the prefix; nil if a damaged database held another text.
+            #[must_use]
+            pub fn ulid(&self) -> Ulid {
+                self.0.strip_prefix($prefix).and_then(parse_ulid).unwrap_or(Ulid::nil())
+            }
+
+            /// The text form.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let ulid = text.strip_prefix($prefix).and_then(parse_ulid);
+                ulid.map(Self::from_ulid).ok_or(IdError { prefix: $prefix })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A user.
+    UserId, "usr_"
+);
+id!(
+    /// A session: one sign-in of one user through one client on one device.
+    SessionId, "ses_"
+);
+id!(
+    /// A signing key.
+    KeyId, "key_"
+);
+id!(
+    /// An audit event.
+    AuditEventId, "aud_"
+);
+id!(
+    /// One call to this server, as it stands in logs and in INTERNAL errors.
+    RequestId, "req_"
+);
+
+/// Whether a text looks like one of this server's own identifiers: a lower-case prefix, `_`, a ULID.
+///
+/// A chosen `client_id` must not, so that the two never meet (RFC 9700 §4.15).
+#[must_use]
+pub fn looks_generated(text: &str) -> bool {
+    text.split_once('_').is_some_and(|(prefix, rest)| {
+        prefix.len() == 3 && prefix.bytes().all(|b| b.is_ascii_lowercase()) && Ulid::from_string(rest).is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SeededEntropy;
+
+    #[test]
+    fn an_id_survives_its_text_form_and_refuses_others() {
+        let id = UserId::new(Timestamp::from_millis(1_893_456_000_000), &SeededEntropy::new(1));
+        assert_eq!(id.as_str().parse::<UserId>(), Ok(id.clone()));
+        assert!(id.as_str().parse::<SessionId>().is_err());
+        assert!(id.as_str().to_lowercase().parse::<UserId>().is_err());
+        assert!("usr_".parse::<UserId>().is_err());
+        assert!(looks_generated(id.as_str()));
+        assert!(!looks_generated("orders-service"));
+    }
+}

@@ -1,0 +1,15 @@
+//! The sealing key, signing keys, and what is made with them: access tokens, refresh tokens, the JWKS.
+//! Imports `store`, `domain` and below. With `verify/`, the only place that may name `rsa` or
+//! `jsonwebtoken`.
+
+mod refresh_token;
+mod ring;
+mod sealing;
+mod signer;
+
+pub use self::{
+    refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
+    ring::{Keyring, SigningKey},
+    sealing::{SEALING_VERSION, SealingKey, SealingKeyError, fingerprint},
+    signer::{AccessClaims, generate},
+};

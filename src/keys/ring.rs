@@ -1,0 +1,152 @@
+//! The signing keys in memory, parsed once.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chancery_verify::KeySet;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    sealing::SealingKey,
+    signer::{AccessClaims, Pair, purpose},
+};
+use crate::{
+    domain::keys::{Algorithm, KeyState, StoredKey},
+    error::{Error, Result},
+    secret::{AccessToken, sha256},
+};
+
+/// The key that signs for one algorithm.
+pub struct SigningKey {
+    /// Its id in tokens.
+    pub kid: String,
+    header: String,
+    pair: Pair,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.kid)
+    }
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    typ: &'static str,
+    alg: &'static str,
+    kid: &'a str,
+}
+
+impl SigningKey {
+    fn open(key: &StoredKey, sealing: &SealingKey) -> Result<Self> {
+        let pkcs8 = sealing.open(&key.sealed, &purpose(&key.id));
+        let pair = pkcs8.and_then(|der| Pair::parse(key.algorithm, &der));
+        let pair = pair.ok_or_else(|| Error::Internal(format!("signing key {} does not open", key.id).into()))?;
+        let header = Header { typ: "at+jwt", alg: key.algorithm.as_str(), kid: &key.kid };
+        let header = serde_json::to_vec(&header).map_err(|e| Error::Internal(Box::new(e)))?;
+        Ok(Self { kid: key.kid.clone(), header: URL_SAFE_NO_PAD.encode(header), pair })
+    }
+
+    /// Signs an access token: a compact JWS (RFC 7515 §7.1).
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the library fails.
+    pub fn sign(&self, claims: &AccessClaims<'_>) -> Result<AccessToken> {
+        let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(Box::new(e)))?;
+        let mut token = String::with_capacity(self.header.len() + payload.len() * 4 / 3 + 352);
+        token.push_str(&self.header);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
+        let signature = self.pair.sign(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
+        Ok(AccessToken::new(token))
+    }
+}
+
+/// Every key: those that sign, and the published set.
+#[derive(Debug)]
+pub struct Keyring {
+    active: HashMap<Algorithm, Arc<SigningKey>>,
+    /// The JWKS document: active, next, retired.
+    pub jwks: String,
+    /// A strong entity tag of the document, quotes included.
+    pub etag: String,
+    /// The same keys, for checking tokens here.
+    pub verifying: KeySet,
+    /// The keys as stored, in the order of the document.
+    pub stored: Vec<StoredKey>,
+}
+
+impl Keyring {
+    /// Opens and parses all keys.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a key does not open with this sealing key.
+    pub fn open(mut stored: Vec<StoredKey>, sealing: &SealingKey) -> Result<Self> {
+        stored.sort_by(|a, b| (a.state, b.created_at).cmp(&(b.state, a.created_at)));
+        let mut active = HashMap::new();
+        for key in stored.iter().filter(|k| k.state == KeyState::Active) {
+            active.insert(key.algorithm, Arc::new(SigningKey::open(key, sealing)?));
+        }
+        let keys: Vec<_> = stored.iter().map(|k| &k.public_jwk).collect();
+        let jwks = json!({ "keys": keys }).to_string();
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(jwks.as_bytes())));
+        let verifying = KeySet::from_json(jwks.as_bytes()).map_err(|e| Error::Internal(Box::new(e)))?;
+        Ok(Self { active, jwks, etag, verifying, stored })
+    }
+
+    /// The key that signs with this algorithm.
+    #[must_use]
+    pub fn signing(&self, algorithm: Algorithm) -> Option<Arc<SigningKey>> {
+        self.active.get(&algorithm).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::{entropy::SeededEntropy, keys::generate, time::Timestamp};
+
+    #[test]
+    fn j25_the_published_set_holds_public_members_only_and_tokens_verify_by_it() {
+        let sealing = SealingKey::new(&Zeroizing::new([1; 32]));
+        let now = Timestamp::from_millis(1_893_456_000_000);
+        let entropy = SeededEntropy::new(9);
+        let make = |alg| generate(alg, KeyState::Active, &sealing, &entropy, now).unwrap();
+        let ring = Keyring::open(Algorithm::ALL.map(make).to_vec(), &sealing).unwrap();
+        let parsed: serde_json::Value = serde_json::from_str(&ring.jwks).unwrap();
+        for key in parsed["keys"].as_array().unwrap() {
+            for private in ["d", "p", "q", "dp", "dq", "qi", "k", "priv"] {
+                assert!(key.get(private).is_none(), "{private}");
+            }
+            assert_eq!(key["use"], "sig");
+        }
+        let claims = AccessClaims {
+            iss: "https://issuer",
+            sub: "ada",
+            aud: "api",
+            client_id: "app",
+            iat: now.seconds(),
+            exp: now.seconds() + 60,
+            jti: "x",
+            sid: None,
+            scope: "",
+            entitlements: &[],
+            auth_time: None,
+            amr: &[],
+            acr: None,
+            extra: &Map::new(),
+        };
+        for algorithm in Algorithm::ALL {
+            let token = ring.signing(algorithm).unwrap().sign(&claims).unwrap();
+            let policy = chancery_verify::Policy::new("https://issuer", "api");
+            let checked = chancery_verify::check(token.expose(), &ring.verifying, &policy, now.millis());
+            assert_eq!(checked.unwrap().subject, "ada", "{algorithm}");
+        }
+    }
+}

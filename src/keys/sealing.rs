@@ -1,0 +1,153 @@
+//! The sealing key: the secret outside the database.
+//!
+//! It is never used itself: every purpose has a subkey of its own, by HKDF-SHA-256 (RFC 5869).
+
+use std::fmt;
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    constant_time, hkdf, hmac,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
+
+use crate::{entropy::Entropy, secret::sha256};
+
+/// The version of the one sealing key in use.
+pub const SEALING_VERSION: u8 = 1;
+
+/// Why a text or file is not a sealing key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a sealing key is 32 raw bytes, or 43 base64url characters")]
+pub struct SealingKeyError;
+
+/// The sealing key's subkeys.
+pub struct SealingKey {
+    tag: hmac::Key,
+    seal: LessSafeKey,
+    check: [u8; 32],
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealingKey({})", self.fingerprint())
+    }
+}
+
+/// Derives the 32 bytes for a purpose.
+#[expect(clippy::expect_used, reason = "32 bytes are far below HKDF's limit of 255 blocks")]
+fn subkey(prk: &hkdf::Prk, purpose: &str) -> Zeroizing<[u8; 32]> {
+    let mut out = Zeroizing::new([0; 32]);
+    let info = [purpose.as_bytes()];
+    let okm = prk.expand(&info, hkdf::HKDF_SHA256).expect("the length of a SHA-256 output");
+    okm.fill(&mut *out).expect("the length that was asked for");
+    out
+}
+
+impl SealingKey {
+    /// The subkeys of these 32 bytes.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the key has AES-256's length by its type")]
+    pub fn new(secret: &Zeroizing<[u8; 32]>) -> Self {
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"chancery").extract(&**secret);
+        let seal = UnboundKey::new(&AES_256_GCM, &*subkey(&prk, "seal v1")).expect("a key of 32 bytes");
+        Self {
+            tag: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "refresh tag v1")),
+            seal: LessSafeKey::new(seal),
+            check: *subkey(&prk, "check v1"),
+        }
+    }
+
+    /// Reads a key: 32 raw bytes, or 43 base64url characters with or without a newline.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn parse(bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, SealingKeyError> {
+        if let Ok(raw) = <[u8; 32]>::try_from(bytes) {
+            return Ok(Zeroizing::new(raw));
+        }
+        let decoded = Zeroizing::new(URL_SAFE_NO_PAD.decode(bytes.trim_ascii()).map_err(|_| SealingKeyError)?);
+        let raw = <[u8; 32]>::try_from(decoded.as_slice()).map_err(|_| SealingKeyError)?;
+        Ok(Zeroizing::new(raw))
+    }
+
+    /// What the database keeps to tell this key from another. Derived, so it reveals nothing.
+    #[must_use]
+    pub fn check_value(&self) -> &[u8] {
+        &self.check
+    }
+
+    /// Whether this is the key that a database was claimed with.
+    #[must_use]
+    pub fn answers(&self, check_value: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(&self.check, check_value).is_ok()
+    }
+
+    /// A short name for the key, for messages.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.check)
+    }
+
+    /// The tag over a refresh token's other bytes.
+    #[must_use]
+    pub fn tag(&self, bytes: &[u8]) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(hmac::sign(&self.tag, bytes).as_ref());
+        out
+    }
+
+    /// Seals `plain` for one purpose: nonce, ciphertext, tag. Opens only with the same purpose.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "sealing fails only for texts of 64 GiB")]
+    pub fn seal(&self, plain: &[u8], purpose: &str, entropy: &dyn Entropy) -> Vec<u8> {
+        let mut nonce = [0; NONCE_LEN];
+        entropy.fill(&mut nonce);
+        let mut text = plain.to_vec();
+        let aad = Aad::from(purpose.as_bytes());
+        self.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text).expect("a short text");
+        [nonce.as_slice(), &text].concat()
+    }
+
+    /// Opens what was sealed for this purpose; nothing if key, purpose or bytes differ.
+    #[must_use]
+    pub fn open(&self, sealed: &[u8], purpose: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let length = self.seal.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut text).ok()?.len();
+        text.truncate(length);
+        Some(text)
+    }
+}
+
+/// A short name for the key with this check value.
+#[must_use]
+pub fn fingerprint(check_value: &[u8]) -> String {
+    sha256(check_value).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SeededEntropy;
+
+    #[test]
+    fn what_is_sealed_opens_only_with_its_key_and_purpose() {
+        let key = SealingKey::new(&Zeroizing::new([7; 32]));
+        let sealed = key.seal(b"plain", "a", &SeededEntropy::new(1));
+        assert_eq!(key.open(&sealed, "a").unwrap().as_slice(), b"plain");
+        assert!(key.open(&sealed, "b").is_none());
+        assert!(SealingKey::new(&Zeroizing::new([8; 32])).open(&sealed, "a").is_none());
+        assert!(key.open(b"short", "a").is_none());
+        assert!(!sealed.windows(5).any(|w| w == b"plain"));
+    }
+
+    #[test]
+    fn a_key_is_read_raw_or_as_base64url() {
+        assert_eq!(*SealingKey::parse(&[9; 32]).unwrap(), [9; 32]);
+        let text = format!("{}\n", URL_SAFE_NO_PAD.encode([9; 32]));
+        assert_eq!(*SealingKey::parse(text.as_bytes()).unwrap(), [9; 32]);
+        assert_eq!(SealingKey::parse(b"short"), Err(SealingKeyError));
+    }
+}

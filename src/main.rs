@@ -1,0 +1,5 @@
+//! The `chancery` binary.
+
+fn main() -> std::process::ExitCode {
+    chancery::cli::main()
+}

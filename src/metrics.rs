@@ -1,0 +1,74 @@
+//! Counters for operators. Imports nothing of the crate.
+
+use std::fmt;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rpc {
+    method: String,
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Method {
+    method: String,
+}
+
+/// What `/metrics` shows.
+pub struct Metrics {
+    registry: Registry,
+    rpcs: Family<Rpc, Counter>,
+    seconds: Family<Method, Histogram>,
+    ready: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// Upper bounds of the histogram of call times, in seconds.
+const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("chancery");
+        let rpcs = Family::default();
+        let seconds = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
+        let ready = Gauge::default();
+        registry.register("rpcs", "Calls answered, by method and gRPC code", rpcs.clone());
+        registry.register("rpc_seconds", "Time from a call's arrival to its answer", seconds.clone());
+        registry.register("ready", "Whether this process signs", ready.clone());
+        Self { registry, rpcs, seconds, ready }
+    }
+}
+
+impl Metrics {
+    /// Counts a call that took `ms` milliseconds. `method` must come from the access table.
+    pub fn rpc(&self, method: &str, code: impl fmt::Debug, ms: i64) {
+        let labels = Rpc { method: method.to_owned(), code: format!("{code:?}") };
+        self.rpcs.get_or_create(&labels).inc();
+        let seconds = f64::from(i32::try_from(ms).unwrap_or(i32::MAX)) / 1000.0;
+        self.seconds.get_or_create(&Method { method: method.to_owned() }).observe(seconds);
+    }
+
+    /// Notes whether this process signs.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+    }
+
+    /// The text that a Prometheus server reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut out, &self.registry);
+        out
+    }
+}

@@ -1,0 +1,122 @@
+//! Use cases, one file each. Imports `domain`, `store`, `keys`, `passwords` and below; never tonic,
+//! prost or axum. Both edges call this.
+
+mod authenticate;
+mod client_token;
+mod clients;
+mod live;
+mod logout;
+mod mint;
+mod refresh;
+mod rotate_keys;
+mod sessions;
+mod settings;
+mod sign_in;
+mod start;
+mod users;
+
+use std::{fmt, sync::Arc};
+
+pub use self::{
+    authenticate::{Caller, ClientCredentials},
+    client_token::ClientTokenRequest,
+    clients::NewClientRequest,
+    live::{Live, Snapshot},
+    mint::{IssuedToken, TokenPair},
+    refresh::RefreshInput,
+    rotate_keys::RotationPlan,
+    sign_in::SignInRequest,
+    start::{StartError, StartOptions},
+    users::NewUserRequest,
+};
+use crate::{
+    entropy::Entropy,
+    error::{Error, Result},
+    id::RequestId,
+    keys::SealingKey,
+    passwords::Passwords,
+    store::Store,
+    time::{Clock, Timestamp},
+};
+
+/// What is known about a call before its message is looked at.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// When it arrived.
+    pub now: Timestamp,
+    /// Its id, for logs and INTERNAL errors.
+    pub request_id: RequestId,
+    /// When its caller gives up.
+    pub deadline: Option<tokio::time::Instant>,
+    /// The address it came from, as text.
+    pub peer: String,
+}
+
+/// How often a transaction that met another is run before its caller is told.
+const TRIES: usize = 5;
+
+/// The service: everything that Chancery does, without a protocol.
+#[derive(Clone)]
+pub struct Service {
+    store: Store,
+    live: Arc<Live>,
+    sealing: Arc<SealingKey>,
+    passwords: Passwords,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    issuer: Arc<str>,
+    dev: bool,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// The issuer, as in `iss`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whether the database is marked `dev`.
+    #[must_use]
+    pub fn is_dev(&self) -> bool {
+        self.dev
+    }
+
+    /// What is held in memory.
+    #[must_use]
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// The store, for tests and for work that follows the feed.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A context for work that no caller asked for.
+    #[must_use]
+    pub fn context(&self) -> RequestContext {
+        let now = self.clock.now();
+        RequestContext { now, request_id: RequestId::new(now, &*self.entropy), deadline: None, peer: String::new() }
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Whether the call's deadline has passed: then nothing is written for it.
+    fn in_time(ctx: &RequestContext) -> Result<()> {
+        match ctx.deadline {
+            Some(at) if tokio::time::Instant::now() >= at => Err(Error::DeadlineExceeded),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Who calls: a client that proves itself, a public client that only names itself, or a bearer token.
+
+use std::sync::Arc;
+
+use chancery_verify::{Claims, Policy};
+
+use super::Service;
+use crate::{
+    domain::client::Client,
+    error::{Error, Reason, Result},
+    secret::ClientSecret,
+    time::Timestamp,
+};
+
+/// What a caller sent to say who it is, besides its message.
+#[derive(Debug)]
+pub enum ClientCredentials {
+    /// Nothing.
+    None,
+    /// `authorization: Basic` (RFC 6749 §2.3.1).
+    Basic {
+        /// The client.
+        client_id: String,
+        /// Its secret.
+        secret: ClientSecret,
+    },
+    /// `authorization: Bearer` (RFC 6750 §2.1).
+    Bearer(String),
+}
+
+/// A caller whose bearer token was good here.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What the token says.
+    pub claims: Claims,
+}
+
+const REFUSED: Error = Error::Unauthenticated(Reason::ClientAuthenticationFailed);
+
+impl Service {
+    /// The client of a call whose message names `claimed`. A confidential client must prove itself; a
+    /// public one cannot, and is believed.
+    ///
+    /// # Errors
+    /// [`Reason::ClientAuthenticationFailed`], or a violation of `client_id`.
+    pub async fn client_of(&self, credentials: &ClientCredentials, claimed: &str) -> Result<Arc<Client>> {
+        match credentials {
+            ClientCredentials::Basic { client_id, secret } => {
+                if !claimed.is_empty() && claimed != client_id {
+                    return Err(Error::invalid("client_id", "must be empty or equal to the authenticated client"));
+                }
+                self.authenticated_client(client_id, secret).await
+            }
+            _ if claimed.is_empty() => Err(Error::invalid("client_id", "must not be empty")),
+            _ => {
+                let client = self.known_client(claimed).await?;
+                // A confidential client that sends no secret has not proved who it is.
+                client.filter(|c| c.secret.is_none() && c.disabled_at.is_none()).ok_or(REFUSED)
+            }
+        }
+    }
+
+    /// A client that proves itself; public clients cannot.
+    ///
+    /// # Errors
+    /// [`Reason::ClientAuthenticationFailed`].
+    pub async fn confidential_client(&self, credentials: &ClientCredentials) -> Result<Arc<Client>> {
+        match credentials {
+            ClientCredentials::Basic { client_id, secret } => self.authenticated_client(client_id, secret).await,
+            _ => Err(REFUSED),
+        }
+    }
+
+    async fn authenticated_client(&self, id: &str, secret: &ClientSecret) -> Result<Arc<Client>> {
+        let client = self.known_client(id).await?.ok_or(REFUSED)?;
+        let proved = client.secret.is_some_and(|hash| hash.matches(&secret.hash()));
+        if proved && client.disabled_at.is_none() { Ok(client) } else { Err(REFUSED) }
+    }
+
+    /// A client from memory; one that is not there is looked for once more after a confirmation.
+    async fn known_client(&self, id: &str) -> Result<Option<Arc<Client>>> {
+        if let Some(client) = self.live.snapshot().clients.get(id) {
+            return Ok(Some(client.clone()));
+        }
+        self.live.confirm().await?;
+        Ok(self.live.snapshot().clients.get(id).cloned())
+    }
+
+    /// The caller with this bearer token, which must be for this server itself.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`].
+    pub async fn bearer(&self, token: &str, now: Timestamp) -> Result<Caller> {
+        let refused = Error::Unauthenticated(Reason::TokenInvalid);
+        let policy = Policy::new(self.issuer(), self.issuer());
+        let check = |now: Timestamp| {
+            let ring = self.live.snapshot().ring.clone();
+            chancery_verify::check(token, &ring.verifying, &policy, now.millis())
+        };
+        let claims = match check(now) {
+            Err(chancery_verify::VerifyError::UnknownKey { .. }) => {
+                self.live.confirm().await?;
+                check(now)
+            }
+            other => other,
+        };
+        let claims = claims.map_err(|error| {
+            tracing::debug!(%error, "bearer token refused");
+            refused
+        })?;
+        let snapshot = self.live.for_signing()?;
+        let dead = claims.session_id.as_ref().is_some_and(|sid| snapshot.revoked_sessions.contains_key(sid));
+        let client = snapshot.clients.get(&claims.client_id);
+        let gone = client.is_none_or(|c| c.disabled_at.is_some());
+        if dead || gone { Err(Error::Unauthenticated(Reason::TokenInvalid)) } else { Ok(Caller { claims }) }
+    }
+}

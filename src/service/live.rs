@@ -1,0 +1,230 @@
+//! What every process holds in memory: keys, clients, settings and the live revocations, kept up to
+//! date by following the feed.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use crate::{
+    domain::{
+        client::Client,
+        feed::{ChangeKind, Entry, Head},
+        settings::{CONFIRM_WITHIN, Settings},
+    },
+    error::{Error, Result},
+    keys::{Keyring, SealingKey},
+    store::{Store, Tx},
+    time::{Clock, Timestamp},
+};
+
+/// One consistent state.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// How far the feed was read.
+    pub head: Head,
+    /// The shared settings.
+    pub settings: Settings,
+    /// Clients by id.
+    pub clients: Arc<HashMap<String, Arc<Client>>>,
+    /// Owners of audiences.
+    pub audiences: Arc<HashMap<String, Option<String>>>,
+    /// Signing keys.
+    pub ring: Arc<Keyring>,
+    /// Revoked sessions and when each may be forgotten.
+    pub revoked_sessions: Arc<HashMap<String, Timestamp>>,
+}
+
+/// Follows the feed.
+pub struct Live {
+    store: Store,
+    sealing: Arc<SealingKey>,
+    clock: Arc<dyn Clock>,
+    snapshot: ArcSwap<Snapshot>,
+    /// [`Clock::elapsed`] when the last successful round began.
+    confirmed: AtomicI64,
+    rounds: AtomicU64,
+    /// The number of the last round that succeeded; whoever holds the lock runs the next.
+    turn: Mutex<u64>,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("head", &self.snapshot.load().head).finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    /// Reads everything once.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or holds keys that do not open.
+    pub async fn read(store: Store, sealing: Arc<SealingKey>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let began = clock.elapsed();
+        let mut tx = store.read().await?;
+        let head = head(&mut tx).await?;
+        let snapshot = load(&mut tx, head, &sealing, clock.now()).await?;
+        Ok(Self {
+            store,
+            sealing,
+            clock,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            confirmed: AtomicI64::new(began.millis()),
+            rounds: AtomicU64::new(0),
+            turn: Mutex::new(0),
+        })
+    }
+
+    /// The newest state that was read.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Whether this process has confirmed recently enough that it has seen every change.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.clock.elapsed().millis() - self.confirmed.load(Ordering::SeqCst) <= CONFIRM_WITHIN.millis()
+    }
+
+    /// The state to sign by: refused if changes may have been missed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] after too long without confirmation.
+    pub fn for_signing(&self) -> Result<Arc<Snapshot>> {
+        if self.is_fresh() {
+            return Ok(self.snapshot());
+        }
+        Err(Error::Unavailable("the feed could not be confirmed lately; this process does not sign".into()))
+    }
+
+    /// Makes sure that every change committed before this call is applied. One round serves all who wait.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn confirm(&self) -> Result<()> {
+        let begun_before = self.rounds.load(Ordering::SeqCst);
+        let mut succeeded = self.turn.lock().await;
+        if *succeeded > begun_before {
+            return Ok(());
+        }
+        let round = self.rounds.fetch_add(1, Ordering::SeqCst) + 1;
+        let began = self.clock.elapsed();
+        self.follow().await?;
+        self.confirmed.store(began.millis(), Ordering::SeqCst);
+        *succeeded = round;
+        Ok(())
+    }
+
+    async fn follow(&self) -> Result<()> {
+        let old = self.snapshot();
+        let mut tx = self.store.read().await?;
+        let head = head(&mut tx).await?;
+        if head == old.head {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let entries = if head.epoch == old.head.epoch { tx.feed_from(old.head.seq).await? } else { Vec::new() };
+        let next = if let Some(news) = continuation(&old.head, &head, &entries) {
+            apply(&mut tx, &old, head, news, &self.sealing, now).await?
+        } else {
+            drop(tx);
+            return self.start_over(&old.head, now).await;
+        };
+        self.snapshot.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// The database is not a continuation of what this process knows: it was restored, or lost its last
+    /// commits. A new epoch tells every process to forget and read again.
+    async fn start_over(&self, old: &Head, now: Timestamp) -> Result<()> {
+        let mut tx = self.store.write().await?;
+        if head(&mut tx).await?.epoch == old.epoch && tx.feed_new_epoch(&old.epoch).await? {
+            tracing::warn!(seq = old.seq, "the database has lost changes; a new epoch begins");
+        }
+        tx.commit().await?;
+        let mut tx = self.store.read().await?;
+        let head = head(&mut tx).await?;
+        let next = load(&mut tx, head, &self.sealing, now).await?;
+        self.snapshot.store(Arc::new(next));
+        Ok(())
+    }
+}
+
+async fn head(tx: &mut Tx) -> Result<Head> {
+    tx.feed_head().await?.ok_or_else(|| Error::Internal("the database has no feed".into()))
+}
+
+/// The entries after `old`, if the feed still contains `old` itself.
+fn continuation<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a [Entry]> {
+    if old.epoch != new.epoch || new.seq < old.seq {
+        return None;
+    }
+    if old.seq == 0 {
+        // The first number has no entry; its tag stands beside the counter until there is a second.
+        return (new.seq > 0).then_some(entries);
+    }
+    let (first, news) = entries.split_first()?;
+    (first.seq == old.seq && first.tag == old.tag).then_some(news)
+}
+
+async fn load(tx: &mut Tx, head: Head, sealing: &SealingKey, now: Timestamp) -> Result<Snapshot> {
+    let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
+    let live = tx.feed_live(now).await?;
+    let revoked = live.into_iter().filter(|e| e.change.kind == ChangeKind::SessionRevoked);
+    Ok(Snapshot {
+        head,
+        settings: instance.settings,
+        clients: clients(tx).await?,
+        audiences: audiences(tx).await?,
+        ring: Arc::new(Keyring::open(tx.keys_all().await?, sealing)?),
+        revoked_sessions: Arc::new(revoked.map(|e| (e.change.subject, e.change.ends_at)).collect()),
+    })
+}
+
+async fn clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
+    let all = tx.clients_all().await?.into_iter();
+    Ok(Arc::new(all.map(|c| (c.id.as_str().to_owned(), Arc::new(c))).collect()))
+}
+
+async fn audiences(tx: &mut Tx) -> Result<Arc<HashMap<String, Option<String>>>> {
+    Ok(Arc::new(tx.audiences_all().await?.into_iter().collect()))
+}
+
+async fn apply(
+    tx: &mut Tx,
+    old: &Snapshot,
+    head: Head,
+    news: &[Entry],
+    sealing: &SealingKey,
+    now: Timestamp,
+) -> Result<Snapshot> {
+    let mut next = Snapshot { head, ..old.clone() };
+    let any = |kinds: &[ChangeKind]| news.iter().any(|e| kinds.contains(&e.change.kind));
+    if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
+        next.clients = clients(tx).await?;
+        next.audiences = audiences(tx).await?;
+    }
+    if any(&[ChangeKind::Keys, ChangeKind::KeyRevoked]) {
+        next.ring = Arc::new(Keyring::open(tx.keys_all().await?, sealing)?);
+    }
+    if any(&[ChangeKind::Settings]) {
+        let instance = tx.instance().await?;
+        next.settings = instance.map_or_else(|| old.settings.clone(), |i| i.settings);
+    }
+    if any(&[ChangeKind::SessionRevoked]) {
+        let mut revoked: HashMap<_, _> =
+            old.revoked_sessions.iter().filter(|(_, end)| **end > now).map(|(id, end)| (id.clone(), *end)).collect();
+        let new = news.iter().filter(|e| e.change.kind == ChangeKind::SessionRevoked);
+        revoked.extend(new.map(|e| (e.change.subject.clone(), e.change.ends_at)));
+        next.revoked_sessions = Arc::new(revoked);
+    }
+    Ok(next)
+}

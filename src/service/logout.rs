@@ -1,0 +1,86 @@
+//! Ending a session.
+
+use super::{ClientCredentials, RequestContext, Service, TRIES};
+use crate::{
+    domain::session::RevokedCause,
+    error::{Error, Reason, Result},
+    id::SessionId,
+    keys::parse_refresh_token,
+    secret::RefreshToken,
+    time::Timestamp,
+};
+
+impl Service {
+    /// Ends the session of a refresh token, or that of the caller's bearer token. Gives the instant
+    /// until which verifiers that do not follow revocations may accept its access tokens.
+    ///
+    /// # Errors
+    /// [`Reason::RefreshTokenInvalid`] or [`Reason::TokenInvalid`]; never because it was ended before.
+    pub async fn logout(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        client_id: &str,
+        token: &RefreshToken,
+    ) -> Result<Timestamp> {
+        let (session, actor) = if token.expose().is_empty() {
+            self.session_of_bearer(ctx, credentials).await?
+        } else {
+            self.session_of_token(credentials, client_id, token).await?
+        };
+        Self::in_time(ctx)?;
+        self.end_sessions(&[session], RevokedCause::Logout, &actor).await?;
+        let snapshot = self.live.snapshot();
+        Ok(self.clock.now().plus(snapshot.settings.waiting_ceiling(ctx.now)))
+    }
+
+    async fn session_of_bearer(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+    ) -> Result<(SessionId, String)> {
+        let ClientCredentials::Bearer(token) = credentials else {
+            return Err(Error::invalid("refresh_token", "must not be empty without a bearer token"));
+        };
+        let claims = self.bearer(token, ctx.now).await?.claims;
+        let session = claims.session_id.as_deref().and_then(|sid| sid.parse().ok());
+        let session = session.ok_or(Error::Unauthenticated(Reason::TokenInvalid))?;
+        Ok((session, claims.client_id))
+    }
+
+    /// The session of a refresh token of any generation: a client that lost an answer may still log out.
+    async fn session_of_token(
+        &self,
+        credentials: &ClientCredentials,
+        client_id: &str,
+        token: &RefreshToken,
+    ) -> Result<(SessionId, String)> {
+        let client = self.client_of(credentials, client_id).await?;
+        let invalid = Error::Unauthenticated(Reason::RefreshTokenInvalid);
+        let Some(parsed) = parse_refresh_token(&self.sealing, token) else { return Err(invalid) };
+        let session = self.store.read().await?.session_by_id(&parsed.session).await?;
+        let own = session.filter(|s| s.client == client.id && s.secret.matches(&parsed.secret.hash()));
+        own.map(|s| (s.id, client.id.as_str().to_owned())).ok_or(invalid)
+    }
+
+    /// Ends sessions in one transaction and lets every process know before it returns.
+    pub(super) async fn end_sessions(&self, ids: &[SessionId], cause: RevokedCause, actor: &str) -> Result<usize> {
+        for _ in 0..TRIES {
+            match self.end_sessions_once(ids, cause, actor).await {
+                Err(Error::Conflict) => {}
+                other => return other,
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    async fn end_sessions_once(&self, ids: &[SessionId], cause: RevokedCause, actor: &str) -> Result<usize> {
+        let settings = self.live.snapshot().settings.clone();
+        let mut tx = self.store.write().await?;
+        let ended = tx.sessions_revoke(ids, cause, actor, &settings, self.clock.now()).await?;
+        if tx.commit().await? {
+            self.live.confirm().await?;
+        }
+        Ok(ended.len())
+    }
+}

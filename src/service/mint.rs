@@ -1,0 +1,159 @@
+//! Access tokens, from a session or for a client, and the pair with its refresh token.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Map;
+
+use super::{Service, Snapshot};
+use crate::{
+    domain::{
+        client::{Client, Grant},
+        scope::{Audience, Scope},
+        session::Session,
+    },
+    error::{Error, Result},
+    keys::{AccessClaims, mint_refresh_token},
+    secret::{AccessToken, RefreshToken, SessionSecret},
+    time::Timestamp,
+};
+
+/// A signed access token and what it says.
+#[derive(Debug)]
+pub struct IssuedToken {
+    /// The token.
+    pub token: AccessToken,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Its scopes.
+    pub scopes: Vec<String>,
+    /// Its audience.
+    pub audience: String,
+}
+
+/// An access token with the refresh token of its session.
+#[derive(Debug)]
+pub struct TokenPair {
+    /// The access token.
+    pub access: IssuedToken,
+    /// The refresh token, unless the client may not refresh.
+    pub refresh: Option<RefreshToken>,
+    /// When the refresh token ends if it is not used.
+    pub refresh_expires_at: Timestamp,
+    /// The session.
+    pub session_id: String,
+}
+
+fn join(scopes: &[Scope]) -> String {
+    scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn texts(scopes: &[Scope]) -> Vec<String> {
+    scopes.iter().map(|s| s.as_str().to_owned()).collect()
+}
+
+impl Service {
+    /// The pair for a session. The refresh token is computed, so the same arguments give it again.
+    pub(super) fn pair(
+        &self,
+        snapshot: &Snapshot,
+        client: &Client,
+        session: &Session,
+        secret: &SessionSecret,
+        asked: Asked<'_>,
+    ) -> Result<TokenPair> {
+        let scopes = if asked.scopes.is_empty() { &session.scopes } else { asked.scopes };
+        let subject = Subject::Session(session);
+        let access = self.access_token(snapshot, client, subject, Asked { scopes, ..asked })?;
+        let refresh = client
+            .may(Grant::RefreshToken)
+            .then(|| mint_refresh_token(&self.sealing, &session.id, session.generation, secret));
+        let session_id = session.id.as_str().to_owned();
+        Ok(TokenPair { access, refresh, refresh_expires_at: session.expires_at(), session_id })
+    }
+
+    /// One signed access token.
+    pub(super) fn access_token(
+        &self,
+        snapshot: &Snapshot,
+        client: &Client,
+        subject: Subject<'_>,
+        asked: Asked<'_>,
+    ) -> Result<IssuedToken> {
+        let key = snapshot
+            .ring
+            .signing(client.config.algorithm)
+            .ok_or_else(|| Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()))?;
+        let iat = asked.now.seconds();
+        let lifetime = client.config.token_lifetime.min(snapshot.settings.issuing_ceiling(asked.now));
+        let mut exp = iat + lifetime.seconds();
+        if let Subject::Session(session) = subject {
+            exp = exp.min(session.absolute_expires_at.seconds());
+        }
+        let jti = URL_SAFE_NO_PAD.encode(self.entropy.bytes16());
+        let scope = join(asked.scopes);
+        let none = Map::new();
+        let base = AccessClaims {
+            iss: &self.issuer,
+            sub: client.id.as_str(),
+            aud: asked.audience.as_str(),
+            client_id: client.id.as_str(),
+            iat,
+            exp,
+            jti: &jti,
+            sid: None,
+            scope: &scope,
+            entitlements: &[],
+            auth_time: None,
+            amr: &[],
+            acr: None,
+            extra: &none,
+        };
+        let token = match subject {
+            Subject::Client => {
+                let entitlements = client.permissions_at(asked.audience.as_str());
+                key.sign(&AccessClaims { entitlements: &entitlements, ..base })
+            }
+            Subject::Session(session) => key.sign(&AccessClaims {
+                sub: &session.subject,
+                sid: Some(session.id.as_str()),
+                auth_time: Some(session.auth_time.seconds()),
+                amr: &session.amr,
+                acr: Some(&session.acr),
+                extra: &session.claims,
+                ..base
+            }),
+        }?;
+        let expires_at = Timestamp::from_millis(exp * 1000);
+        Ok(IssuedToken { token, expires_at, scopes: texts(asked.scopes), audience: asked.audience.as_str().to_owned() })
+    }
+}
+
+/// What the token is to say, besides its subject.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) audience: &'a Audience,
+    pub(super) scopes: &'a [Scope],
+    pub(super) now: Timestamp,
+}
+
+/// Whom the token is about.
+#[derive(Clone, Copy)]
+pub(super) enum Subject<'a> {
+    Client,
+    Session(&'a Session),
+}
+
+/// The scopes asked for, if the client may ask for each; empty asks for all.
+pub(super) fn scopes_of(client: &Client, asked: &[String]) -> Result<Vec<Scope>> {
+    if asked.is_empty() {
+        return Ok(client.config.scopes.clone());
+    }
+    let granted = |text: &String| client.config.scopes.iter().find(|s| s.as_str() == text).cloned();
+    let found: Option<Vec<Scope>> = asked.iter().map(granted).collect();
+    found.ok_or_else(|| Error::invalid("scopes", "the client may not ask for one of these scopes"))
+}
+
+/// The audience asked for, if the client may ask for it; empty asks for the default.
+pub(super) fn audience_of<'a>(client: &'a Client, asked: &str) -> Result<&'a Audience> {
+    let problem = if asked.is_empty() { "the client has no default audience" } else { "the client may not ask for it" };
+    client.audience(asked).ok_or_else(|| Error::invalid("audience", problem))
+}

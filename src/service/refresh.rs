@@ -1,0 +1,142 @@
+//! Exchanging a refresh token for its successor.
+
+use super::{
+    ClientCredentials, RequestContext, Service, TRIES, TokenPair,
+    mint::{Asked, audience_of},
+};
+use crate::{
+    domain::{
+        client::Grant,
+        scope::{MAX_SCOPES, Scope},
+        session::{RotateOutcome, Rotation},
+        settings::Settings,
+    },
+    error::{Error, Reason, Result},
+    keys::parse_refresh_token,
+    secret::RefreshToken,
+};
+
+/// What a refresh says.
+#[derive(Debug)]
+pub struct RefreshInput {
+    /// The client, as it names itself.
+    pub client_id: String,
+    /// The refresh token.
+    pub refresh_token: RefreshToken,
+    /// Audience; empty for the default.
+    pub audience: String,
+    /// Scopes; empty for all that were granted.
+    pub scopes: Vec<String>,
+    /// The caller's id for this call, or empty.
+    pub request_id: String,
+}
+
+impl Service {
+    /// Exchanges a refresh token. One row written, nothing read, in the usual case.
+    ///
+    /// # Errors
+    /// The reasons of the refresh table; all but reuse have changed nothing.
+    pub async fn refresh(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        input: RefreshInput,
+    ) -> Result<TokenPair> {
+        let client = self.client_of(credentials, &input.client_id).await?;
+        if !client.may(Grant::RefreshToken) {
+            let text = "the client lacks the grant refresh_token";
+            return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
+        }
+        let request_id = request_id(&input.request_id)?;
+        let scopes = requested_scopes(&input.scopes)?;
+        let audience = audience_of(&client, &input.audience)?.clone();
+        if input.refresh_token.expose().is_empty() {
+            return Err(Error::invalid("refresh_token", "must not be empty"));
+        }
+        let parsed = parse_refresh_token(&self.sealing, &input.refresh_token)
+            .ok_or(Error::Unauthenticated(Reason::RefreshTokenInvalid))?;
+        let snapshot = self.live.for_signing()?;
+        // Whether there is a key to sign with is known before anything is written.
+        if snapshot.ring.signing(client.config.algorithm).is_none() {
+            return Err(Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()));
+        }
+        Self::in_time(ctx)?;
+        let rotation = Rotation {
+            session: parsed.session,
+            generation: parsed.generation,
+            secret: parsed.secret.hash(),
+            client: client.id.clone(),
+            audience: audience.clone(),
+            scopes: scopes.clone(),
+            request_id,
+            arrived: ctx.now,
+        };
+        let session = match self.rotate(&rotation, &snapshot.settings).await? {
+            RotateOutcome::Rotated(session)
+            | RotateOutcome::Replayed(session)
+            | RotateOutcome::FastForwarded(session) => session,
+            refused => return Err(refusal(refused, &rotation)),
+        };
+        let asked = Asked { audience: &audience, scopes: &scopes, now: ctx.now };
+        self.pair(&snapshot, &client, &session, &parsed.secret, asked)
+    }
+
+    /// Rotates in a transaction of its own, again if it met another.
+    async fn rotate(&self, rotation: &Rotation, settings: &Settings) -> Result<RotateOutcome> {
+        for _ in 0..TRIES {
+            match self.rotate_once(rotation, settings).await {
+                Err(Error::Conflict) => {}
+                other => return other,
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    async fn rotate_once(&self, rotation: &Rotation, settings: &Settings) -> Result<RotateOutcome> {
+        let mut tx = self.store.write().await?;
+        let now = self.clock.now();
+        let outcome = tx.rotate(std::slice::from_ref(rotation), settings, now).await?.pop();
+        if tx.commit().await? {
+            self.live.confirm().await?;
+        }
+        outcome.ok_or_else(|| Error::Internal("a rotation without an outcome".into()))
+    }
+}
+
+/// 1 to 64 characters of `[A-Za-z0-9-]`; an empty one is none.
+fn request_id(text: &str) -> Result<Option<String>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let good = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if good {
+        return Ok(Some(text.to_owned()));
+    }
+    Err(Error::invalid("request_id", "must be 1 to 64 characters of [A-Za-z0-9-]"))
+}
+
+fn requested_scopes(texts: &[String]) -> Result<Vec<Scope>> {
+    if texts.len() > MAX_SCOPES {
+        return Err(Error::invalid("scopes", format!("must be at most {MAX_SCOPES}")));
+    }
+    let parsed: Result<Vec<Scope>, _> = texts.iter().map(|t| t.parse()).collect();
+    parsed.map_err(|e: crate::domain::scope::NameError| Error::invalid("scopes", e.to_string()))
+}
+
+fn refusal(outcome: RotateOutcome, rotation: &Rotation) -> Error {
+    match outcome {
+        RotateOutcome::Superseded => Error::Unauthenticated(Reason::RefreshTokenSuperseded),
+        RotateOutcome::Reused { rotated_at } => {
+            tracing::warn!(session = %rotation.session, client = %rotation.client, "refresh token reused; session ended");
+            Error::Reused { session: rotation.session.as_str().to_owned(), rotated_at }
+        }
+        RotateOutcome::Expired => Error::Unauthenticated(Reason::SessionExpired),
+        RotateOutcome::Revoked(cause) => {
+            tracing::debug!(session = %rotation.session, cause = cause.as_str(), "refresh of an ended session");
+            Error::Unauthenticated(Reason::SessionRevoked)
+        }
+        RotateOutcome::AudienceNotGranted => Error::invalid("audience", "was not granted to this session"),
+        RotateOutcome::ScopeNotGranted => Error::invalid("scopes", "one was not granted to this session"),
+        _ => Error::Unauthenticated(Reason::RefreshTokenInvalid),
+    }
+}

@@ -1,0 +1,122 @@
+//! Rotation of signing keys: by itself, and brought forward by command.
+
+use serde_json::json;
+
+use super::Service;
+use crate::{
+    domain::{
+        audit::AuditKind,
+        feed::{Change, ChangeKind},
+        keys::{Algorithm, KeyState, KeyStep, PUBLISH_AHEAD, StoredKey, due},
+    },
+    error::{Error, Result},
+    keys::generate,
+    time::Timestamp,
+};
+
+/// When a key will begin to sign.
+#[derive(Clone, Debug)]
+pub struct RotationPlan {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The key that takes over.
+    pub kid: String,
+    /// From when it signs.
+    pub at: Timestamp,
+}
+
+impl Service {
+    /// Carries out every step that is due. Several processes may do so at once: each step is decided by
+    /// a compare-and-swap, and its loser does nothing.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn rotate_keys_due(&self) -> Result<usize> {
+        let mut done = 0;
+        self.live.confirm().await?;
+        let now = self.clock.now();
+        let snapshot = self.live.snapshot();
+        for step in due(&snapshot.ring.stored, &snapshot.settings, now) {
+            done += usize::from(self.key_step(&step, now).await?);
+        }
+        Ok(done)
+    }
+
+    async fn key_step(&self, step: &KeyStep, now: Timestamp) -> Result<bool> {
+        // A new key is made before the transaction, which holds the one place to write.
+        let new = match step {
+            KeyStep::Create(algorithm) | KeyStep::Activate { algorithm, .. } => {
+                Some(self.new_key(*algorithm, now).await?)
+            }
+            KeyStep::Remove(_) => None,
+        };
+        let settings = self.live.snapshot().settings.clone();
+        let mut tx = self.store.write().await?;
+        let (won, subject) = match step {
+            KeyStep::Create(algorithm) => (true, algorithm.as_str().to_owned()),
+            KeyStep::Activate { next, active, .. } => {
+                let retired = match active {
+                    Some(active) => tx.key_retire(active, now).await?,
+                    None => true,
+                };
+                let rotate_at = now.plus(settings.rotation_period);
+                (retired && tx.key_activate(next, now, rotate_at).await?, next.as_str().to_owned())
+            }
+            KeyStep::Remove(id) => (tx.key_delete(id, KeyState::Retired).await?, id.as_str().to_owned()),
+        };
+        let won = won && if let Some(key) = &new { tx.key_insert(key).await? } else { true };
+        if !won {
+            return Ok(false);
+        }
+        let ends_at = now.plus(settings.revocation_ttl(now));
+        tx.audit(now, AuditKind::KeysRotated, "rotation", &subject, json!({ "step": step_name(step) })).await?;
+        tx.change(Change { kind: ChangeKind::Keys, subject, at: now, ends_at });
+        tx.commit().await?;
+        self.live.confirm().await?;
+        Ok(true)
+    }
+
+    /// Makes a key off the async runtime: RSA takes a good part of a second.
+    async fn new_key(&self, algorithm: Algorithm, now: Timestamp) -> Result<StoredKey> {
+        let (sealing, entropy) = (self.sealing.clone(), self.entropy.clone());
+        let make = move || generate(algorithm, KeyState::Next, &sealing, &*entropy, now);
+        tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(Box::new(e)))?
+    }
+
+    /// Brings the next rotation to the earliest instant that the waits allow.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn rotate_keys_early(&self, only: Option<Algorithm>) -> Result<Vec<RotationPlan>> {
+        self.rotate_keys_due().await?;
+        let now = self.clock.now();
+        let snapshot = self.live.snapshot();
+        let mut tx = self.store.write().await?;
+        let mut plans = Vec::new();
+        for next in snapshot.ring.stored.iter().filter(|k| k.state == KeyState::Next) {
+            if only.is_some_and(|a| a != next.algorithm) {
+                continue;
+            }
+            let at = now.max(next.created_at.plus(PUBLISH_AHEAD));
+            let same = |k: &&StoredKey| k.state == KeyState::Active && k.algorithm == next.algorithm;
+            if let Some(active) = snapshot.ring.stored.iter().find(same) {
+                tx.key_rotate_at(&active.id, at).await?;
+            }
+            plans.push(RotationPlan { algorithm: next.algorithm, kid: next.kid.clone(), at });
+        }
+        let ends_at = now.plus(snapshot.settings.revocation_ttl(now));
+        tx.change(Change { kind: ChangeKind::Keys, subject: "rotate".to_owned(), at: now, ends_at });
+        tx.commit().await?;
+        self.live.confirm().await?;
+        self.rotate_keys_due().await?;
+        Ok(plans)
+    }
+}
+
+fn step_name(step: &KeyStep) -> &'static str {
+    match step {
+        KeyStep::Create(_) => "create",
+        KeyStep::Activate { .. } => "activate",
+        KeyStep::Remove(_) => "remove",
+    }
+}

@@ -1,0 +1,58 @@
+//! Changing the shared settings.
+
+use serde_json::json;
+
+use super::Service;
+use crate::{
+    domain::{
+        audit::AuditKind,
+        feed::{Change, ChangeKind},
+        settings::Settings,
+    },
+    error::{Error, Result},
+    time::Ttl,
+};
+
+/// The names that can be set, with their least and greatest values; times are in seconds.
+pub(super) const SETTINGS: [(&str, i64, i64); 4] = [
+    ("access_token_lifetime_ceiling", 60, 86_400),
+    ("refresh_grace", 0, 60),
+    ("rotation_period", 3600, 31_536_000),
+    ("sessions_per_user", 1, 1000),
+];
+
+impl Service {
+    /// Sets one setting; gives all of them.
+    ///
+    /// # Errors
+    /// A violation that names the setting and its range.
+    pub async fn setting_set(&self, name: &str, value: &str) -> Result<Settings> {
+        let Some((_, least, most)) = SETTINGS.iter().find(|(n, ..)| *n == name) else {
+            let names = SETTINGS.map(|(n, ..)| n).join(", ");
+            return Err(Error::invalid("name", format!("must be one of {names}")));
+        };
+        let in_range = value.parse::<i64>().ok().filter(|n| (least..=most).contains(&n));
+        let n = in_range.ok_or_else(|| Error::invalid("value", format!("must be {least} to {most}")))?;
+        let now = self.clock.now();
+        let mut settings = self.live.snapshot().settings.clone();
+        match name {
+            "access_token_lifetime_ceiling" => {
+                // Of two changes in short order, the waits keep to the greatest.
+                let before = settings.waiting_ceiling(now);
+                settings.previous_ceiling = Some((before, now));
+                settings.access_token_lifetime_ceiling = Ttl::from_secs(n);
+            }
+            "refresh_grace" => settings.refresh_grace = Ttl::from_secs(n),
+            "rotation_period" => settings.rotation_period = Ttl::from_secs(n),
+            _ => settings.sessions_per_user = n,
+        }
+        let mut tx = self.store.write().await?;
+        tx.settings_set(&settings).await?;
+        tx.audit(now, AuditKind::SettingChanged, "command", name, json!({ "value": n })).await?;
+        let ends_at = now.plus(settings.revocation_ttl(now));
+        tx.change(Change { kind: ChangeKind::Settings, subject: name.to_owned(), at: now, ends_at });
+        tx.commit().await?;
+        self.live.confirm().await?;
+        Ok(settings)
+    }
+}

@@ -1,0 +1,266 @@
+//! Signing a user in with a password.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    ClientCredentials, RequestContext, Service, TRIES, TokenPair,
+    mint::{Asked, audience_of, scopes_of},
+};
+use crate::{
+    domain::{
+        audit::{AuditEvent, AuditKind},
+        client::{ClaimSource, Client, Grant},
+        login::Login,
+        scope::{Audience, Scope},
+        session::{RevokedCause, Session},
+        user::User,
+    },
+    error::{Error, Reason, Result, Violation},
+    id::{AuditEventId, SessionId},
+    passwords::{HashError, Phc, Verdict},
+    secret::{Password, SessionSecret},
+    store::SessionFilter,
+    time::Timestamp,
+};
+
+/// A failed sign-in is answered no earlier than this after it arrived, so that its cause cannot be
+/// told by the time it took.
+const FLOOR: Duration = Duration::from_millis(100);
+/// Most bytes of a password.
+const MAX_PASSWORD: usize = 1024;
+/// Most characters of a device's name.
+const MAX_LABEL: usize = 128;
+/// Most bytes of a user agent.
+const MAX_USER_AGENT: usize = 512;
+
+/// What a sign-in says.
+#[derive(Debug)]
+pub struct SignInRequest {
+    /// The client, as it names itself.
+    pub client_id: String,
+    /// User name or email address.
+    pub login: String,
+    /// The password.
+    pub password: Password,
+    /// Scopes; empty for all.
+    pub scopes: Vec<String>,
+    /// Audience; empty for the default.
+    pub audience: String,
+    /// The device's name.
+    pub device_label: String,
+    /// The person's address, as the client tells it.
+    pub address: String,
+    /// The person's user agent, as the client tells it.
+    pub user_agent: String,
+}
+
+/// What a sign-in was granted.
+struct Granted {
+    audience: Audience,
+    scopes: Vec<Scope>,
+}
+
+impl Service {
+    /// Checks the password and opens a session.
+    ///
+    /// # Errors
+    /// [`Reason::InvalidCredentials`] whatever is wrong with user or password.
+    pub async fn sign_in(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        request: SignInRequest,
+    ) -> Result<TokenPair> {
+        let client = self.client_of(credentials, &request.client_id).await?;
+        if !client.may(Grant::DirectLogin) || !client.config.first_party {
+            let text = "the client lacks the grant direct_login or is not first-party";
+            return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
+        }
+        check_fields(&request)?;
+        let audience = audience_of(&client, &request.audience)?.clone();
+        let granted = Granted { audience, scopes: scopes_of(&client, &request.scopes)? };
+        self.live.for_signing()?;
+        let arrived = tokio::time::Instant::now();
+        let result = self.sign_in_checked(ctx, &client, &request, &granted).await;
+        if matches!(result, Err(Error::Unauthenticated(_))) {
+            tokio::time::sleep_until(arrived + FLOOR).await;
+        }
+        result
+    }
+
+    /// Reads, verifies, inserts; once more if the user changed in between.
+    async fn sign_in_checked(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        request: &SignInRequest,
+        granted: &Granted,
+    ) -> Result<TokenPair> {
+        for _ in 0..TRIES {
+            let Some((user, rehash)) = self.check_password(ctx, request).await? else {
+                return Err(Error::Unauthenticated(Reason::InvalidCredentials));
+            };
+            Self::in_time(ctx)?;
+            match self.open_session(client, &user, rehash, request, granted).await {
+                Err(Error::Conflict) => {}
+                other => return other,
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// The user, if the password is right and the user may sign in. Every outcome costs one hash.
+    async fn check_password(
+        &self,
+        ctx: &RequestContext,
+        request: &SignInRequest,
+    ) -> Result<Option<(User, Option<Phc>)>> {
+        let found = match Login::canonical_for_lookup(&request.login) {
+            Some(canonical) => self.store.read().await?.user_by_login(&canonical).await?,
+            None => None,
+        };
+        let (user, stored) = found.map_or((None, None), |f| (Some(f.user), f.password));
+        let password = Password::new(request.password.expose().to_owned());
+        let verdict = self.passwords.verify(password, stored, ctx.deadline).await.map_err(hash_failure)?;
+        Ok(match (verdict, user) {
+            (Verdict::Right { rehash }, Some(user)) if user.disabled_at.is_none() => Some((user, rehash)),
+            _ => None,
+        })
+    }
+
+    /// Inserts the session, provided the user is still what the password was checked against.
+    async fn open_session(
+        &self,
+        client: &Client,
+        user: &User,
+        rehash: Option<Phc>,
+        request: &SignInRequest,
+        granted: &Granted,
+    ) -> Result<TokenPair> {
+        let settings = self.live.snapshot().settings.clone();
+        let secret = SessionSecret::generate(&*self.entropy);
+        let now = self.clock.now();
+        let session = self.new_session(client, user, &secret, request, &granted.scopes, now);
+        let mut tx = self.store.write().await?;
+        if !tx.user_hold(&user.id, user.security_version).await? {
+            return Err(Error::Conflict);
+        }
+        if let Some(phc) = rehash {
+            tx.password_rehash(&user.id, &phc).await?;
+        }
+        let live = tx.sessions_of_user(&user.id, SessionFilter::Live(now)).await?;
+        let room = usize::try_from(settings.sessions_per_user.max(1)).unwrap_or(1) - 1;
+        let too_many: Vec<SessionId> = live.into_iter().skip(room).map(|s| s.id).collect();
+        if !too_many.is_empty() {
+            let cause = RevokedCause::TooManySessions;
+            tx.sessions_revoke(&too_many, cause, client.id.as_str(), &settings, now).await?;
+        }
+        tx.session_insert(&session).await?;
+        tx.audit_append(&self.signed_in(&session, now)).await?;
+        if tx.commit().await? {
+            self.live.confirm().await?;
+        }
+        let snapshot = self.live.for_signing()?;
+        let asked = Asked { audience: &granted.audience, scopes: &granted.scopes, now };
+        self.pair(&snapshot, client, &session, &secret, asked)
+    }
+
+    fn signed_in(&self, session: &Session, now: Timestamp) -> AuditEvent {
+        AuditEvent {
+            id: AuditEventId::new(now, &*self.entropy),
+            at: now,
+            kind: AuditKind::SignedIn,
+            actor: session.client.as_str().to_owned(),
+            subject: session.subject.clone(),
+            session: Some(session.id.clone()),
+            details: json!({ "amr": session.amr }),
+        }
+    }
+
+    fn new_session(
+        &self,
+        client: &Client,
+        user: &User,
+        secret: &SessionSecret,
+        request: &SignInRequest,
+        scopes: &[Scope],
+        now: Timestamp,
+    ) -> Session {
+        let config = &client.config;
+        let absolute_expires_at = now.plus(config.session_absolute);
+        let (address, user_agent) = if config.trusted_end_user {
+            (request.address.clone(), request.user_agent.clone())
+        } else {
+            (String::new(), String::new())
+        };
+        Session {
+            id: SessionId::new(now, &*self.entropy),
+            user: user.id.clone(),
+            subject: user.subject.clone(),
+            client: client.id.clone(),
+            generation: 0,
+            secret: secret.hash(),
+            rotated_at: now,
+            previous_rotated_at: now,
+            rotation_request_id: None,
+            auth_time: now,
+            amr: vec!["pwd".to_owned()],
+            acr: "1".to_owned(),
+            scopes: scopes.to_vec(),
+            audiences: config.audiences.clone(),
+            claims: mapped_claims(client, user),
+            created_at: now,
+            idle_ttl: config.session_idle.max(config.token_lifetime),
+            idle_expires_at: now.plus(config.session_idle.max(config.token_lifetime)),
+            absolute_expires_at,
+            revoked: None,
+            device_label: request.device_label.clone(),
+            user_agent,
+            address,
+        }
+    }
+}
+
+/// What the client's claim map selects from the user. A path that leads nowhere gives no claim.
+fn mapped_claims(client: &Client, user: &User) -> Map<String, Value> {
+    let select = |source: &ClaimSource| match source {
+        ClaimSource::Literal(text) => Some(json!(text)),
+        ClaimSource::Attribute(path) => {
+            let mut parts = path.split('.');
+            let first = user.attributes.get(parts.next()?)?;
+            parts.try_fold(first, |value, part| value.get(part)).cloned()
+        }
+    };
+    client.config.claim_map.iter().filter_map(|(name, source)| Some((name.clone(), select(source)?))).collect()
+}
+
+fn check_fields(request: &SignInRequest) -> Result<()> {
+    let mut violations = Vec::new();
+    let mut check = |field, bad: bool, description: &str| {
+        if bad {
+            violations.push(Violation { field, description: description.to_owned() });
+        }
+    };
+    check("login", request.login.is_empty(), "must not be empty");
+    check("login", request.login.len() > 1024, "must be at most 1024 bytes");
+    check("password", request.password.expose().is_empty(), "must not be empty");
+    check("password", request.password.expose().len() > MAX_PASSWORD, "must be at most 1024 bytes");
+    check("device_label", request.device_label.chars().count() > MAX_LABEL, "must be at most 128 characters");
+    check("device_label", request.device_label.chars().any(char::is_control), "must hold no control characters");
+    check("end_user.user_agent", request.user_agent.len() > MAX_USER_AGENT, "must be at most 512 bytes");
+    check("end_user.user_agent", request.user_agent.chars().any(char::is_control), "must hold no control characters");
+    let bad_address = !request.address.is_empty() && request.address.parse::<std::net::IpAddr>().is_err();
+    check("end_user.address", bad_address, "must be an IP address");
+    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+}
+
+/// What a hash that was not made means for the caller.
+pub(super) fn hash_failure(error: HashError) -> Error {
+    match error {
+        HashError::Busy { after } => Error::Throttled { after },
+        HashError::Gone => Error::DeadlineExceeded,
+        other => Error::Internal(Box::new(other)),
+    }
+}

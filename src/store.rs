@@ -1,0 +1,211 @@
+//! The database: `SQLite` or `PostgreSQL` behind one concrete [`Store`]. Imports `domain`, `id`, `secret`,
+//! `time`, `entropy`, `error`. The only place that may name sqlx.
+//!
+//! One SQL text serves both engines. Rules for it: placeholders `$1…$n`, each used; no `?`, `::`,
+//! `ILIKE`, arrays, `FOR UPDATE`, `now()`; instants are milliseconds in BIGINT; lists are JSON. Where a
+//! dialect truly differs, the text is an `engine::Sql` with both forms: the batch of refreshes, its
+//! jump ahead, and the lists of ids.
+//!
+//! Reads go through [`Store::read`], changes through [`Store::write`]; a transaction that is dropped is
+//! rolled back. What a change writes to the feed is collected in the [`Tx`] and numbered as the last
+//! step before the commit, so that commit order is number order.
+
+mod audit;
+mod clients;
+mod engine;
+mod failure;
+mod feed;
+mod instance;
+mod keys;
+mod sessions;
+mod users;
+
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    PgPool, SqlitePool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub use self::{
+    engine::Tx,
+    failure::failure,
+    instance::{BINARY_VERSION, Claim, Instance},
+    sessions::SessionFilter,
+    users::{NewUser, SignInUser},
+};
+use crate::{
+    entropy::Entropy,
+    error::{Error, Result},
+};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// How long a statement waits for its turn before the database counts as out of reach.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A file.
+    Sqlite(std::path::PathBuf),
+    /// A `postgres://` URL; it may hold a password and is never printed.
+    Postgres(DatabaseUrl),
+}
+
+/// A database URL. Prints without its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.to_string())
+    }
+}
+
+impl std::fmt::Display for DatabaseUrl {
+    /// The URL without user, password and parameters.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let after = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let host = after.rsplit_once('@').map_or(after, |(_, host)| host);
+        write!(f, "postgres://{}", host.split('?').next().unwrap_or(""))
+    }
+}
+
+impl Location {
+    /// Understands `postgres://…`, `postgresql://…`, `sqlite:PATH` and nothing else.
+    ///
+    /// # Errors
+    /// A sentence that names what is understood.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            // Only the reason is passed on: the URL may hold a password.
+            PgConnectOptions::from_str(url).map_err(|_| "is not a valid postgres:// URL".to_owned())?;
+            return Ok(Self::Postgres(DatabaseUrl(url.to_owned())));
+        }
+        match url.strip_prefix("sqlite:") {
+            Some(path) if !path.trim_start_matches('/').is_empty() => Ok(Self::Sqlite(path.into())),
+            _ => Err("must begin with postgres:// or sqlite:".to_owned()),
+        }
+    }
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pools: Pools,
+    entropy: Arc<dyn Entropy>,
+}
+
+#[derive(Clone, Debug)]
+enum Pools {
+    /// One connection writes, in turn; others read.
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+impl Store {
+    /// Opens the database. A missing `SQLite` file is created only if `create` says so.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it cannot be reached.
+    pub async fn open(location: &Location, create: bool, entropy: Arc<dyn Entropy>) -> Result<Self> {
+        let pools = match location {
+            Location::Sqlite(path) => open_sqlite(path, create).await?,
+            Location::Postgres(url) => {
+                let options = PgConnectOptions::from_str(&url.0).map_err(failure)?.application_name("chancery");
+                let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT);
+                Pools::Postgres(pool.connect_with(options).await.map_err(failure)?)
+            }
+        };
+        Ok(Self { pools, entropy })
+    }
+
+    /// A transaction that changes something. On `SQLite` there is one at a time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached.
+    pub async fn write(&self) -> Result<Tx> {
+        let inner = match &self.pools {
+            // A deferred transaction that upgrades itself fails with BUSY without waiting.
+            Pools::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(engine::Inner::Sqlite),
+            Pools::Postgres(pool) => pool.begin().await.map(engine::Inner::Postgres),
+        };
+        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone()))
+    }
+
+    /// A transaction that only reads; the database refuses changes in it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached.
+    pub async fn read(&self) -> Result<Tx> {
+        let inner = match &self.pools {
+            Pools::Sqlite { read, .. } => read.begin().await.map(engine::Inner::Sqlite),
+            Pools::Postgres(pool) => {
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map(engine::Inner::Postgres)
+            }
+        };
+        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone()))
+    }
+
+    /// Brings the schema up to this binary's. Safe with several processes at once.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a migration fails or the database is newer than this binary.
+    pub async fn migrate(&self) -> Result<()> {
+        match &self.pools {
+            Pools::Sqlite { write, .. } => SQLITE.run(write).await,
+            Pools::Postgres(pool) => POSTGRES.run(pool).await,
+        }
+        .map_err(|e| Error::Internal(Box::new(e)))
+    }
+
+    /// Whether the database has no table of ours yet.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached.
+    pub async fn is_empty(&self) -> Result<bool> {
+        const SQLITE_SQL: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'instance'";
+        const POSTGRES_SQL: &str = "SELECT count(*) FROM information_schema.tables \
+            WHERE table_schema = current_schema() AND table_name = 'instance'";
+        let count: i64 = match &self.pools {
+            Pools::Sqlite { read, .. } => sqlx::query_scalar(SQLITE_SQL).fetch_one(read).await,
+            Pools::Postgres(pool) => sqlx::query_scalar(POSTGRES_SQL).fetch_one(pool).await,
+        }
+        .map_err(failure)?;
+        Ok(count == 0)
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(create)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A lost commit could bring a revoked token back to life.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(ACQUIRE_TIMEOUT);
+    let write = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
+    let write = write.connect_with(options.clone()).await.map_err(failure)?;
+    let read = SqlitePoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_TIMEOUT);
+    let read = read.connect_with(options.create_if_missing(false).pragma("query_only", "ON")).await.map_err(failure)?;
+    Ok(Pools::Sqlite { write, read })
+}

@@ -1,0 +1,96 @@
+//! Clients, audiences, and the names that clients share with users' subjects.
+
+use sqlx::types::Json;
+
+use super::{
+    engine::{Tx, all, execute},
+    failure::corrupt,
+};
+use crate::{
+    domain::{
+        client::{Client, ClientConfig, ClientId},
+        scope::Audience,
+    },
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+#[derive(sqlx::FromRow)]
+struct ClientRow {
+    id: String,
+    secret_hash: Option<Vec<u8>>,
+    config: Json<ClientConfig>,
+    disabled_at: Option<i64>,
+    created_at: i64,
+}
+
+impl TryFrom<ClientRow> for Client {
+    type Error = Error;
+    fn try_from(row: ClientRow) -> Result<Self> {
+        let secret = row.secret_hash.map(TryInto::try_into).transpose();
+        Ok(Self {
+            secret: secret.map_err(|_| corrupt("clients", "secret_hash", &row.id))?,
+            id: ClientId::from_database(row.id),
+            config: row.config.0,
+            disabled_at: row.disabled_at.map(Timestamp::from_millis),
+            created_at: Timestamp::from_millis(row.created_at),
+        })
+    }
+}
+
+impl Tx {
+    /// Takes a name for a user's subject (`user`) or a client's id (`client`); says whether it was free.
+    pub(super) async fn principal_take(&mut self, name: &str, kind: &str) -> Result<bool> {
+        const SQL: &str = "INSERT INTO principals (name, kind) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        Ok(execute!(self, SQL, name, kind)? == 1)
+    }
+
+    /// Adds a client; says whether its id was free, among clients and among users' subjects.
+    pub async fn client_insert(&mut self, client: &Client) -> Result<bool> {
+        if !self.principal_take(client.id.as_str(), "client").await? {
+            return Ok(false);
+        }
+        const SQL: &str = "INSERT INTO clients (id, secret_hash, config, disabled_at, created_at, updated_at) \
+            VALUES ($1, $2, $3, NULL, $4, $4)";
+        let secret = client.secret.map(|h| h.as_bytes().to_vec());
+        execute!(self, SQL, client.id.as_str(), secret, Json(&client.config), client.created_at.millis())?;
+        Ok(true)
+    }
+
+    /// Every client, by id.
+    pub async fn clients_all(&mut self) -> Result<Vec<Client>> {
+        const SQL: &str = "SELECT id, secret_hash, config, disabled_at, created_at FROM clients ORDER BY id";
+        all!(self, ClientRow, SQL)?.into_iter().map(Client::try_from).collect()
+    }
+
+    /// Disables a client; says whether it was enabled.
+    pub async fn client_disable(&mut self, id: &ClientId, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE clients SET disabled_at = $2, updated_at = $2 WHERE id = $1 AND disabled_at IS NULL";
+        Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
+    }
+
+    /// Enables a client; says whether it was disabled.
+    pub async fn client_enable(&mut self, id: &ClientId, now: Timestamp) -> Result<bool> {
+        const SQL: &str =
+            "UPDATE clients SET disabled_at = NULL, updated_at = $2 WHERE id = $1 AND disabled_at IS NOT NULL";
+        Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
+    }
+
+    /// Makes sure that an audience exists; says whether it is new.
+    pub async fn audience_ensure(&mut self, name: &Audience, now: Timestamp) -> Result<bool> {
+        const SQL: &str =
+            "INSERT INTO audiences (name, owner, created_at) VALUES ($1, NULL, $2) ON CONFLICT DO NOTHING";
+        Ok(execute!(self, SQL, name.as_str(), now.millis())? == 1)
+    }
+
+    /// Makes a client the owner of an audience; says whether it had no other owner.
+    pub async fn audience_own(&mut self, name: &Audience, owner: &ClientId) -> Result<bool> {
+        const SQL: &str = "UPDATE audiences SET owner = $2 WHERE name = $1 AND (owner IS NULL OR owner = $2)";
+        Ok(execute!(self, SQL, name.as_str(), owner.as_str())? == 1)
+    }
+
+    /// Every audience and its owner, by name.
+    pub async fn audiences_all(&mut self) -> Result<Vec<(String, Option<String>)>> {
+        all!(self, (String, Option<String>), "SELECT name, owner FROM audiences ORDER BY name")
+    }
+}

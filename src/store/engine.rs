@@ -1,0 +1,112 @@
+//! Transactions on either engine, and the macros that run one SQL text on both.
+
+use std::{fmt, sync::Arc};
+
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use super::failure;
+use crate::{domain::feed::Change, entropy::Entropy, error::Result};
+
+/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
+pub struct Tx {
+    pub(super) inner: Inner,
+    pub(super) changes: Vec<Change>,
+    pub(super) entropy: Arc<dyn Entropy>,
+}
+
+pub(super) enum Inner {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("changes", &self.changes).finish_non_exhaustive()
+    }
+}
+
+impl Tx {
+    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>) -> Self {
+        Self { inner, changes: Vec::new(), entropy }
+    }
+
+    /// Notes a change for the feed; it is numbered when the transaction commits.
+    pub fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Makes everything durable and says whether the feed moved on. Taking the feed's counter is the
+    /// last step, so that commit order is number order.
+    ///
+    /// # Errors
+    /// Nothing is kept if it fails before the commit; if the commit itself fails its outcome is unknown.
+    pub async fn commit(mut self) -> Result<bool> {
+        let changes = std::mem::take(&mut self.changes);
+        if !changes.is_empty() {
+            self.feed_append(&changes).await?;
+        }
+        match self.inner {
+            Inner::Sqlite(tx) => tx.commit().await,
+            Inner::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(failure)?;
+        Ok(!changes.is_empty())
+    }
+}
+
+/// A statement in the dialect of each engine.
+#[derive(Clone, Copy)]
+pub(super) struct Sql {
+    pub(super) sqlite: &'static str,
+    pub(super) postgres: &'static str,
+}
+
+impl From<&'static str> for Sql {
+    fn from(text: &'static str) -> Self {
+        Self { sqlite: text, postgres: text }
+    }
+}
+
+/// Runs a statement; gives the number of rows changed.
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $arg:expr)* $(,)?) => {{
+        let sql = $crate::store::engine::Sql::from($sql);
+        match &mut $tx.inner {
+            $crate::store::engine::Inner::Sqlite(tx) =>
+                sqlx::query(sql.sqlite)$(.bind($arg))*.execute(&mut **tx).await.map(|r| r.rows_affected()),
+            $crate::store::engine::Inner::Postgres(tx) =>
+                sqlx::query(sql.postgres)$(.bind($arg))*.execute(&mut **tx).await.map(|r| r.rows_affected()),
+        }
+        .map_err($crate::store::failure)
+    }};
+}
+
+/// Fetches at most one row as `$row`.
+macro_rules! optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
+        let sql = $crate::store::engine::Sql::from($sql);
+        match &mut $tx.inner {
+            $crate::store::engine::Inner::Sqlite(tx) =>
+                sqlx::query_as::<_, $row>(sql.sqlite)$(.bind($arg))*.fetch_optional(&mut **tx).await,
+            $crate::store::engine::Inner::Postgres(tx) =>
+                sqlx::query_as::<_, $row>(sql.postgres)$(.bind($arg))*.fetch_optional(&mut **tx).await,
+        }
+        .map_err($crate::store::failure)
+    }};
+}
+
+/// Fetches all rows as `$row`.
+macro_rules! all {
+    ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
+        let sql = $crate::store::engine::Sql::from($sql);
+        match &mut $tx.inner {
+            $crate::store::engine::Inner::Sqlite(tx) =>
+                sqlx::query_as::<_, $row>(sql.sqlite)$(.bind($arg))*.fetch_all(&mut **tx).await,
+            $crate::store::engine::Inner::Postgres(tx) =>
+                sqlx::query_as::<_, $row>(sql.postgres)$(.bind($arg))*.fetch_all(&mut **tx).await,
+        }
+        .map_err($crate::store::failure)
+    }};
+}
+
+pub(super) use {all, execute, optional};

@@ -1,0 +1,98 @@
+//! The feed's counter row and its entries.
+
+use super::{
+    engine::{Tx, all, execute, optional},
+    failure::corrupt,
+};
+use crate::{
+    domain::feed::{Change, Entry, Head},
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+#[derive(sqlx::FromRow)]
+struct HeadRow {
+    epoch: String,
+    seq: i64,
+    tag: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    seq: i64,
+    tag: String,
+    kind: String,
+    subject: String,
+    at: i64,
+    ends_at: i64,
+}
+
+impl TryFrom<EntryRow> for Entry {
+    type Error = Error;
+    fn try_from(row: EntryRow) -> Result<Self> {
+        let kind = row.kind.parse().map_err(|_| corrupt("feed_entries", "kind", &row.seq.to_string()))?;
+        let (at, ends_at) = (Timestamp::from_millis(row.at), Timestamp::from_millis(row.ends_at));
+        Ok(Self { seq: row.seq, tag: row.tag, change: Change { kind, subject: row.subject, at, ends_at } })
+    }
+}
+
+impl Tx {
+    /// A random text that names an entry or an epoch.
+    pub(super) fn random_tag(&self) -> String {
+        self.entropy.bytes16().iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// Numbers the changes: the counter is taken once, for as many numbers as there are changes.
+    pub(super) async fn feed_append(&mut self, changes: &[Change]) -> Result<()> {
+        let tags: Vec<String> = changes.iter().map(|_| self.random_tag()).collect();
+        let count = i64::try_from(changes.len()).unwrap_or(i64::MAX);
+        let newest = tags.last().cloned().unwrap_or_default();
+        const TAKE: &str = "UPDATE feed SET seq = seq + $1, tag = $2 WHERE id = 1 RETURNING seq";
+        let taken = optional!(self, (i64,), TAKE, count, &newest)?;
+        let (last,) = taken.ok_or_else(|| Error::Internal("the feed has no counter row".into()))?;
+        for (n, (change, tag)) in (last - count + 1..).zip(changes.iter().zip(&tags)) {
+            execute!(
+                self,
+                "INSERT INTO feed_entries (seq, tag, kind, subject, at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                n,
+                tag,
+                change.kind.as_str(),
+                &change.subject,
+                change.at.millis(),
+                change.ends_at.millis()
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Where the feed stands; nothing in an unclaimed database.
+    pub async fn feed_head(&mut self) -> Result<Option<Head>> {
+        let row = optional!(self, HeadRow, "SELECT epoch, seq, tag FROM feed WHERE id = 1")?;
+        Ok(row.map(|r| Head { epoch: r.epoch, seq: r.seq, tag: r.tag }))
+    }
+
+    /// The entries from number `from` on, in order.
+    pub async fn feed_from(&mut self, from: i64) -> Result<Vec<Entry>> {
+        const SQL: &str = "SELECT seq, tag, kind, subject, at, ends_at FROM feed_entries WHERE seq >= $1 ORDER BY seq";
+        all!(self, EntryRow, SQL, from)?.into_iter().map(Entry::try_from).collect()
+    }
+
+    /// The entries that have not ended at `now`, in order.
+    pub async fn feed_live(&mut self, now: Timestamp) -> Result<Vec<Entry>> {
+        const SQL: &str =
+            "SELECT seq, tag, kind, subject, at, ends_at FROM feed_entries WHERE ends_at > $1 ORDER BY seq";
+        all!(self, EntryRow, SQL, now.millis())?.into_iter().map(Entry::try_from).collect()
+    }
+
+    /// Begins a new epoch in place of `old`; says whether this call was the one that did.
+    pub async fn feed_new_epoch(&mut self, old: &str) -> Result<bool> {
+        let new = self.random_tag();
+        Ok(execute!(self, "UPDATE feed SET epoch = $1 WHERE id = 1 AND epoch = $2", new, old)? == 1)
+    }
+
+    /// Forgets entries that ended before `now`, but for the newest, whose tag tells a restored database.
+    pub async fn feed_forget(&mut self, now: Timestamp) -> Result<u64> {
+        const SQL: &str = "DELETE FROM feed_entries WHERE ends_at < $1 AND seq < (SELECT seq FROM feed WHERE id = 1)";
+        execute!(self, SQL, now.millis())
+    }
+}

@@ -1,0 +1,108 @@
+//! Which deployment a database belongs to: issuer, `dev` mark, settings, sealing key check values.
+
+use sqlx::types::Json;
+
+use super::engine::{Tx, execute, optional};
+use crate::{domain::settings::Settings, error::Result, time::Timestamp};
+
+/// The schema that this binary reads and writes.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+/// Binaries with a smaller number than the database's `min_binary` refuse to start.
+pub const BINARY_VERSION: i64 = 1;
+
+/// What a database says about itself.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The issuer.
+    pub issuer: String,
+    /// Whether it was made by `serve --dev`.
+    pub dev: bool,
+    /// The shared settings.
+    pub settings: Settings,
+    /// The oldest binary that may use it.
+    pub min_binary: i64,
+}
+
+/// What the first process writes into an empty database.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The issuer.
+    pub issuer: String,
+    /// Whether it is a `dev` database.
+    pub dev: bool,
+    /// The sealing key's version.
+    pub sealing_version: i64,
+    /// What that version of the sealing key answers.
+    pub check_value: Vec<u8>,
+    /// When.
+    pub now: Timestamp,
+}
+
+#[derive(sqlx::FromRow)]
+struct InstanceRow {
+    issuer: String,
+    dev: i64,
+    settings: Json<Settings>,
+    min_binary: i64,
+}
+
+impl Tx {
+    /// What the database says about itself; nothing if it is not claimed yet.
+    pub async fn instance(&mut self) -> Result<Option<Instance>> {
+        const SQL: &str = "SELECT issuer, dev, settings, min_binary FROM instance WHERE id = 1";
+        let row = optional!(self, InstanceRow, SQL)?;
+        Ok(row.map(|r| Instance {
+            issuer: r.issuer,
+            dev: r.dev != 0,
+            settings: r.settings.0,
+            min_binary: r.min_binary,
+        }))
+    }
+
+    /// Claims an unclaimed database; says whether this transaction did. On `PostgreSQL` a rival's claim
+    /// is waited for.
+    pub async fn instance_claim(&mut self, claim: &Claim) -> Result<bool> {
+        const SQL: &str = "INSERT INTO instance (id, schema_version, min_binary, issuer, dev, settings, created_at) \
+            VALUES (1, $1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+        let now = claim.now.millis();
+        let won = execute!(
+            self,
+            SQL,
+            SCHEMA_VERSION,
+            BINARY_VERSION,
+            &claim.issuer,
+            i64::from(claim.dev),
+            Json(Settings::default()),
+            now
+        )?;
+        if won == 0 {
+            return Ok(false);
+        }
+        let (epoch, tag) = (self.random_tag(), self.random_tag());
+        execute!(self, "INSERT INTO feed (id, epoch, seq, tag) VALUES (1, $1, 0, $2)", epoch, tag)?;
+        self.sealing_key_add(claim.sealing_version, &claim.check_value, claim.now).await?;
+        Ok(true)
+    }
+
+    /// Keeps what a version of the sealing key answers.
+    pub async fn sealing_key_add(&mut self, version: i64, check_value: &[u8], now: Timestamp) -> Result<()> {
+        const SQL: &str = "INSERT INTO sealing_keys (version, check_value, created_at) VALUES ($1, $2, $3)";
+        execute!(self, SQL, version, check_value, now.millis()).map(|_| ())
+    }
+
+    /// What this version of the sealing key must answer.
+    pub async fn sealing_key_check_value(&mut self, version: i64) -> Result<Option<Vec<u8>>> {
+        let row = optional!(self, (Vec<u8>,), "SELECT check_value FROM sealing_keys WHERE version = $1", version)?;
+        Ok(row.map(|(value,)| value))
+    }
+
+    /// Replaces the shared settings.
+    pub async fn settings_set(&mut self, settings: &Settings) -> Result<()> {
+        execute!(self, "UPDATE instance SET settings = $1 WHERE id = 1", Json(settings)).map(|_| ())
+    }
+
+    /// Replaces the issuer.
+    pub async fn issuer_set(&mut self, issuer: &str) -> Result<()> {
+        execute!(self, "UPDATE instance SET issuer = $1 WHERE id = 1", issuer).map(|_| ())
+    }
+}

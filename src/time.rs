@@ -1,0 +1,222 @@
+//! Instants and clocks. Imports nothing of the crate.
+//!
+//! A [`Clock`] is read once at an edge; everything below takes the instant as `now`.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// An instant, in milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The instant that lies `ms` milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down: a `NumericDate` (RFC 7519 §2).
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This instant, `ttl` later.
+    #[must_use]
+    pub const fn plus(self, ttl: Ttl) -> Self {
+        Self(self.0.saturating_add(ttl.0))
+    }
+
+    /// This instant, `ttl` earlier.
+    #[must_use]
+    pub const fn minus(self, ttl: Ttl) -> Self {
+        Self(self.0.saturating_sub(ttl.0))
+    }
+
+    /// The time since `earlier`; negative if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Ttl {
+        Ttl(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
+        let (year, month, day) = civil_from_days(days);
+        let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
+    }
+}
+
+/// Year, month and day of the Gregorian calendar for a count of days since the Unix epoch.
+///
+/// Counts in eras of 400 years that start on a 1 March, so that the leap day ends a year.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// A length of time, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ttl(i64);
+
+impl Ttl {
+    /// A length of `n` milliseconds.
+    #[must_use]
+    pub const fn from_millis(n: i64) -> Self {
+        Self(n)
+    }
+
+    /// A length of `n` seconds.
+    #[must_use]
+    pub const fn from_secs(n: i64) -> Self {
+        Self(n.saturating_mul(1000))
+    }
+
+    /// A length of `n` days of 24 hours.
+    #[must_use]
+    pub const fn from_days(n: i64) -> Self {
+        Self::from_secs(n.saturating_mul(86_400))
+    }
+
+    /// Milliseconds.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds, rounded down.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// The sum of two lengths.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// This length, `n` times.
+    #[must_use]
+    pub const fn times(self, n: i64) -> Self {
+        Self(self.0.saturating_mul(n))
+    }
+
+    /// As a standard duration; nothing if negative.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
+    }
+}
+
+/// Tells the time.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+
+    /// The time since some fixed moment, untouched when somebody sets the clock.
+    fn elapsed(&self) -> Ttl;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    #[expect(clippy::disallowed_types, reason = "the one place that reads the monotonic clock")]
+    fn elapsed(&self) -> Ttl {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        let since = START.get_or_init(std::time::Instant::now).elapsed();
+        Ttl(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A clock that moves only when told; for tests.
+#[derive(Debug)]
+pub struct FixedClock {
+    now: AtomicI64,
+    elapsed: AtomicI64,
+}
+
+impl FixedClock {
+    /// A clock that stands at `now`.
+    #[must_use]
+    pub const fn new(now: Timestamp) -> Self {
+        Self { now: AtomicI64::new(now.millis()), elapsed: AtomicI64::new(0) }
+    }
+
+    /// Moves the clock on by `by`, or back if it is negative.
+    pub fn advance(&self, by: Ttl) {
+        self.now.fetch_add(by.millis(), Ordering::SeqCst);
+        self.elapsed.fetch_add(by.millis().max(0), Ordering::SeqCst);
+    }
+
+    /// Sets the clock, as an operator would: no time passes.
+    pub fn set(&self, now: Timestamp) {
+        self.now.store(now.millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Ttl {
+        Ttl(self.elapsed.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_print_as_rfc_3339() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_893_456_000_123, "2030-01-01T00:00:00.123Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(ms).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_fixed_clock_moves_only_when_told() {
+        let clock = FixedClock::new(Timestamp::from_millis(5));
+        clock.advance(Ttl::from_secs(1));
+        assert_eq!(clock.now(), Timestamp::from_millis(1005));
+    }
+}

@@ -1,0 +1,50 @@
+//! The HTTP edge: JWKS, metadata, telemetry. Imports `service` and below, never `grpc` or `store`. The
+//! only place that may name axum.
+
+mod jwks;
+mod metadata;
+mod telemetry;
+
+use std::future::Future;
+
+use axum::{
+    Router,
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+pub use self::telemetry::routes as telemetry_routes;
+use crate::service::Service;
+
+/// The public routes.
+pub fn routes(service: Service) -> Router {
+    Router::new()
+        .route("/.well-known/jwks.json", get(jwks::jwks))
+        .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
+        .route("/.well-known/openid-configuration", get(metadata::openid_configuration))
+        .layer(axum::middleware::map_response(cors))
+        .with_state(service)
+}
+
+/// Everything here is public and carries no credentials, so any origin may read it.
+async fn cors(mut response: Response) -> Response {
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Serves until `stop` resolves and the requests under way are answered.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, routes).with_graceful_shutdown(stop).await
+}

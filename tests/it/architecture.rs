@@ -1,0 +1,118 @@
+//! The direction of imports, read from the sources.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What each module may import of the crate.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("time", &[]),
+    ("entropy", &[]),
+    ("metrics", &[]),
+    ("id", &["time", "entropy"]),
+    ("secret", &["entropy"]),
+    ("error", &["id", "time"]),
+    ("domain", &["time", "entropy", "id", "secret", "error"]),
+    ("passwords", &["time", "entropy", "id", "secret", "error", "domain"]),
+    ("store", &["time", "entropy", "id", "secret", "error", "domain", "passwords"]),
+    ("keys", &["time", "entropy", "id", "secret", "error", "domain", "store"]),
+    ("service", &["time", "entropy", "id", "secret", "error", "domain", "store", "keys", "passwords"]),
+    ("grpc", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "service"]),
+    ("web", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "service"]),
+];
+
+/// Which module alone may name a library.
+const HOME: &[(&str, &[&str])] = &[
+    ("sqlx", &["store"]),
+    ("tonic", &["grpc"]),
+    ("prost", &["grpc"]),
+    ("axum", &["web"]),
+    ("argon2", &["passwords"]),
+    ("clap", &["cli", "app"]),
+];
+
+fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+    let mut all: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap().to_owned();
+                let first = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+                let text = fs::read_to_string(&path).unwrap();
+                // What a module's own tests import does not bind its users.
+                let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                all.entry(first).or_default().push((below, code));
+            }
+        }
+    }
+    all
+}
+
+/// The modules of this crate that a source names: `crate::x` and, in groups, `crate::{x, y::z}`.
+fn imports(code: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for piece in code.split("crate::").skip(1) {
+        match piece.strip_prefix('{') {
+            None => out.push(word(piece)),
+            Some(group) => {
+                let (mut depth, mut start) = (0, true);
+                for (at, c) in group.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => start = true,
+                        c if c.is_whitespace() => {}
+                        _ if start && depth == 0 => {
+                            out.push(word(&group[at..]));
+                            start = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn imports_go_one_way() {
+    let sources = sources();
+    for (module, allowed) in MAY_IMPORT {
+        for (path, code) in &sources[*module] {
+            for import in imports(code) {
+                let known = MAY_IMPORT.iter().any(|(m, _)| *m == import) || ["app", "cli"].contains(&import.as_str());
+                let good = !known || import == *module || allowed.contains(&import.as_str());
+                assert!(good, "{} imports {import}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn each_library_has_one_home() {
+    for (module, files) in sources() {
+        for (library, homes) in HOME {
+            for (path, code) in &files {
+                let named = code.contains(&format!("{library}::")) && !homes.contains(&module.as_str());
+                assert!(!named, "{} names {library}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_reader_of_imports_sees_groups_and_paths() {
+    assert_eq!(imports("use crate::{a::{b, c}, d, e::F};\ncrate::g::h()"), ["a", "d", "e", "g"]);
+}

@@ -1,0 +1,179 @@
+//! The compact JWS (RFC 7515 §7.1), read strictly: one token has one text, and no member is read twice.
+
+use std::{collections::HashSet, fmt};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// Largest token.
+const MAX_TOKEN: usize = 16 * 1024;
+/// Largest header.
+const MAX_HEADER: usize = 4 * 1024;
+/// Deepest nesting of JSON.
+const MAX_DEPTH: usize = 16;
+/// Longest `kid`.
+const MAX_KID: usize = 256;
+
+/// A token taken apart; nothing of it is verified.
+pub(crate) struct Parsed<'a> {
+    pub(crate) alg: String,
+    pub(crate) kid: String,
+    pub(crate) typ: Option<String>,
+    pub(crate) signed: &'a [u8],
+    pub(crate) signature: Vec<u8>,
+    payload: &'a str,
+}
+
+/// Why a text is no token that may be looked at further.
+pub(crate) type Malformed = &'static str;
+
+impl Parsed<'_> {
+    /// The claims; to be called once the signature is good.
+    pub(crate) fn claims(&self) -> Result<Map<String, Value>, Malformed> {
+        object(&decode(self.payload)?)
+    }
+}
+
+/// Takes a token apart.
+pub(crate) fn parse(token: &str) -> Result<Parsed<'_>, Malformed> {
+    if token.len() > MAX_TOKEN {
+        return Err("larger than 16 KiB");
+    }
+    let mut parts = token.split('.');
+    let (Some(head), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err("not three parts");
+    };
+    let header = decode(head)?;
+    if header.len() > MAX_HEADER {
+        return Err("header larger than 4 KiB");
+    }
+    let header = object(&header)?;
+    check_header(&header)?;
+    let text = |name: &str| header.get(name).and_then(Value::as_str).map(str::to_owned);
+    let signed = token.as_bytes().get(..head.len() + 1 + payload.len()).ok_or("not three parts")?;
+    let kid = text("kid").filter(|k| k.len() <= MAX_KID).ok_or("no kid, or one over 256 bytes")?;
+    let alg = text("alg").ok_or("no alg")?;
+    Ok(Parsed { alg, kid, typ: text("typ"), signed, signature: decode(signature)?, payload })
+}
+
+fn check_header(header: &Map<String, Value>) -> Result<(), Malformed> {
+    // No extension is understood here, so every critical one is a stranger (RFC 7515 §4.1.11), and an
+    // empty list is an error of its own. RFC 7797 §6 forbids `b64` in a JWT.
+    if header.contains_key("crit") || header.contains_key("b64") {
+        return Err("critical header parameters");
+    }
+    // Keys come from the issuer, never from the token (RFC 8725 §3.10).
+    if ["jwk", "jku", "x5u", "x5c"].iter().any(|name| header.contains_key(*name)) {
+        return Err("a key in the header");
+    }
+    // No nested tokens (RFC 7519 §5.2).
+    if header.contains_key("cty") || header.contains_key("zip") || header.contains_key("enc") {
+        return Err("nested, compressed or encrypted");
+    }
+    match header.get("typ") {
+        None | Some(Value::String(_)) => Ok(()),
+        Some(_) => Err("typ is not a string"),
+    }
+}
+
+/// Base64url without padding; bits that do not count must be zero, or one token had several texts.
+fn decode(text: &str) -> Result<Vec<u8>, Malformed> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| "not base64url")
+}
+
+/// A JSON object whose member names are unique at every depth (RFC 7519 §4).
+fn object(bytes: &[u8]) -> Result<Map<String, Value>, Malformed> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
+    parse_object(text)
+}
+
+/// A JSON object whose member names are unique at every depth.
+pub(crate) fn parse_object(text: &str) -> Result<Map<String, Value>, Malformed> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|_| "not strict JSON")?;
+    reader.end().map_err(|_| "text after the JSON object")?;
+    match value {
+        Value::Object(map) => Ok(map),
+        _ => Err("not a JSON object"),
+    }
+}
+
+/// Reads JSON, refusing repeated names and deep nesting.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth >= MAX_DEPTH { Err(E::custom("too deep")) } else { Ok(Self { depth: self.depth + 1 }) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON with unique names")
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_string<E>(self, v: String) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut out = Vec::new();
+        while let Some(value) = seq.next_element_seed(inner)? {
+            out.push(value);
+        }
+        Ok(Value::Array(out))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut seen = HashSet::new();
+        let mut out = Map::new();
+        // Names arrive unescaped, so `a` and `\u0061` are the same.
+        while let Some(name) = map.next_key::<String>()? {
+            if !seen.insert(name.clone()) {
+                return Err(A::Error::custom("a name stands twice"));
+            }
+            out.insert(name, map.next_value_seed(inner)?);
+        }
+        Ok(Value::Object(out))
+    }
+}
