@@ -1,4 +1,4 @@
-//! The database: `SQLite` or `PostgreSQL` behind one concrete [`Store`]. Imports `domain`, `id`, `secret`,
+//! The database: SQLite or PostgreSQL behind one concrete [`Store`]. Imports `domain`, `id`, `secret`,
 //! `time`, `entropy`, `error`. The only place that may name sqlx.
 //!
 //! One SQL text serves both engines. Rules for it: placeholders `$1…$n`, each used; no `?`, `::`,
@@ -20,7 +20,13 @@ mod keys;
 mod sessions;
 mod users;
 
-use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::{
     PgPool, SqlitePool,
@@ -51,7 +57,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A file.
-    Sqlite(std::path::PathBuf),
+    Sqlite(PathBuf),
     /// A `postgres://` URL; it may hold a password and is never printed.
     Postgres(DatabaseUrl),
 }
@@ -59,6 +65,14 @@ pub enum Location {
 /// A database URL. Prints without its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The whole URL, password and all, for connecting.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
 
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -106,12 +120,13 @@ enum Pools {
     Sqlite {
         write: SqlitePool,
         read: SqlitePool,
+        path: PathBuf,
     },
     Postgres(PgPool),
 }
 
 impl Store {
-    /// Opens the database. A missing `SQLite` file is created only if `create` says so.
+    /// Opens the database. A missing SQLite file is created only if `create` says so.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it cannot be reached.
@@ -127,7 +142,7 @@ impl Store {
         Ok(Self { pools, entropy })
     }
 
-    /// A transaction that changes something. On `SQLite` there is one at a time.
+    /// A transaction that changes something. On SQLite there is one at a time.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database cannot be reached.
@@ -154,13 +169,18 @@ impl Store {
         Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone()))
     }
 
-    /// Brings the schema up to this binary's. Safe with several processes at once.
+    /// Brings the schema up to this binary's. Of several processes one does it and the others wait: on
+    /// PostgreSQL the library takes an advisory lock, on SQLite a lock on a file beside the database,
+    /// which ends with its process.
     ///
     /// # Errors
     /// [`Error::Internal`] if a migration fails or the database is newer than this binary.
     pub async fn migrate(&self) -> Result<()> {
         match &self.pools {
-            Pools::Sqlite { write, .. } => SQLITE.run(write).await,
+            Pools::Sqlite { write, path, .. } => {
+                let _lock = migration_lock(path.clone()).await?;
+                SQLITE.run(write).await
+            }
             Pools::Postgres(pool) => POSTGRES.run(pool).await,
         }
         .map_err(|e| Error::Internal(Box::new(e)))
@@ -185,13 +205,25 @@ impl Store {
     /// Closes all connections.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { write, read } => {
+            Pools::Sqlite { write, read, .. } => {
                 read.close().await;
                 write.close().await;
             }
             Pools::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// Waits for the lock of migrations; it is held until the file is dropped.
+async fn migration_lock(database: PathBuf) -> Result<File> {
+    let lock = move || {
+        let file = File::create(database.with_extension("migrate-lock"))?;
+        file.lock()?;
+        Ok(file)
+    };
+    let locked: std::io::Result<File> =
+        tokio::task::spawn_blocking(lock).await.map_err(|e| Error::Internal(Box::new(e)))?;
+    locked.map_err(|e| Error::Unavailable(Box::new(e)))
 }
 
 async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
@@ -207,5 +239,5 @@ async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
     let write = write.connect_with(options.clone()).await.map_err(failure)?;
     let read = SqlitePoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_TIMEOUT);
     let read = read.connect_with(options.create_if_missing(false).pragma("query_only", "ON")).await.map_err(failure)?;
-    Ok(Pools::Sqlite { write, read })
+    Ok(Pools::Sqlite { write, read, path: path.to_owned() })
 }

@@ -50,7 +50,7 @@ impl Serve {
         };
         let config = self.place.config(flags, self.dev)?;
         app::init_logs(&config.log, config.log_format)?;
-        app::serve(config, stop_signal()?).await
+        Box::pin(app::serve(config, stop_signal()?)).await
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn time(at: Timestamp) -> WireTime {
     WireTime { seconds: at.seconds(), nanos: i32::try_from(nanos).unwrap_or(0) }
 }
 
-/// No text of ours holds NUL: `PostgreSQL` refuses it, `SQLite` keeps it.
+/// No text of ours holds NUL: PostgreSQL refuses it, SQLite keeps it.
 fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
     let bad = fields.iter().filter(|(_, text)| text.contains('\0'));
     let violations: Vec<Violation> =

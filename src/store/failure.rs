@@ -35,7 +35,7 @@ enum Kind {
     Internal,
 }
 
-/// `SQLite` gives its (extended) result code in decimal, `PostgreSQL` a five-character SQLSTATE.
+/// SQLite gives its (extended) result code in decimal, PostgreSQL a five-character SQLSTATE.
 fn kind(code: &str) -> Kind {
     if code.len() == 5 {
         return match code {

@@ -59,7 +59,7 @@ impl Tx {
         }))
     }
 
-    /// Claims an unclaimed database; says whether this transaction did. On `PostgreSQL` a rival's claim
+    /// Claims an unclaimed database; says whether this transaction did. On PostgreSQL a rival's claim
     /// is waited for.
     pub async fn instance_claim(&mut self, claim: &Claim) -> Result<bool> {
         const SQL: &str = "INSERT INTO instance (id, schema_version, min_binary, issuer, dev, settings, created_at) \

@@ -9,4 +9,6 @@
 mod architecture;
 mod migrations;
 mod refresh;
+mod rotation;
+mod start;
 mod support;

@@ -8,8 +8,8 @@ use chancery::{
     passwords::{Params, Passwords, Settings},
     secret::{Password, RefreshToken},
     service::{
-        ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, StartOptions,
-        TokenPair,
+        ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, StartError,
+        StartOptions, TokenPair,
     },
     store::{Location, Store},
     time::{FixedClock, Timestamp},
@@ -22,9 +22,9 @@ const START: Timestamp = Timestamp::from_millis(1_893_456_000_000);
 
 /// Every engine that this run tests.
 pub(crate) async fn engines() -> Vec<App> {
-    let mut apps = vec![App::sqlite().await];
-    if std::env::var("CHANCERY_TEST_ENGINES").as_deref() != Ok("sqlite") {
-        apps.push(App::postgres().await);
+    let mut apps = Vec::new();
+    for empty in engines_empty().await {
+        apps.push(App::on(empty).await);
     }
     apps
 }
@@ -33,8 +33,7 @@ pub(crate) struct App {
     pub(crate) service: Service,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) engine: &'static str,
-    location: Location,
-    _dir: Option<TempDir>,
+    empty: Empty,
 }
 
 fn passwords(entropy: Arc<dyn Entropy>) -> Passwords {
@@ -42,40 +41,72 @@ fn passwords(entropy: Arc<dyn Entropy>) -> Passwords {
     Passwords::start(Settings { params, threads: 1, queue: 64 }, entropy).unwrap()
 }
 
-async fn start(location: &Location, clock: Arc<FixedClock>) -> Service {
-    let entropy: Arc<dyn Entropy> = Arc::new(chancery::entropy::OsEntropy);
-    let store = Store::open(location, true, entropy.clone()).await.unwrap();
-    store.migrate().await.unwrap();
-    let options = StartOptions { issuer: Some(ISSUER.into()), default_issuer: None, dev: Some(false), claim: true };
-    let sealing = SealingKey::new(&SealingKey::parse(&[7; 32]).unwrap());
-    Service::start(store, sealing, passwords(entropy.clone()), clock, entropy, &options).await.unwrap()
+/// How a test opens a database.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened {
+    pub(crate) sealing: u8,
+    pub(crate) issuer: Option<&'static str>,
+    pub(crate) dev: bool,
+}
+
+impl Default for Opened {
+    fn default() -> Self {
+        Self { sealing: 7, issuer: Some(ISSUER), dev: false }
+    }
+}
+
+/// A database without tables.
+#[derive(Clone)]
+pub(crate) struct Empty {
+    pub(crate) engine: &'static str,
+    location: Location,
+    clock: Arc<FixedClock>,
+    _dir: Option<Arc<TempDir>>,
+}
+
+/// An empty database of every engine that this run tests.
+pub(crate) async fn engines_empty() -> Vec<Empty> {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let location = Location::Sqlite(dir.path().join("test.db"));
+    let clock = || Arc::new(FixedClock::new(START));
+    let mut all = vec![Empty { engine: "sqlite", location, clock: clock(), _dir: Some(dir) }];
+    if std::env::var("CHANCERY_TEST_ENGINES").as_deref() != Ok("sqlite") {
+        let location = postgres_database().await;
+        all.push(Empty { engine: "postgres", location, clock: clock(), _dir: None });
+    }
+    all
+}
+
+/// Makes a database in the throwaway cluster.
+async fn postgres_database() -> Location {
+    use sqlx::Connection;
+    let url = std::env::var("CHANCERY_TEST_POSTGRES_URL").expect(
+        "CHANCERY_TEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHANCERY_TEST_ENGINES=sqlite",
+    );
+    let name = format!("t{}", hex(&chancery::entropy::OsEntropy.bytes16()));
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    let (base, _) = url.rsplit_once('/').unwrap();
+    Location::parse(&format!("{base}/{name}")).unwrap()
 }
 
 impl App {
-    async fn sqlite() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(dir.path().join("test.db"));
-        Self::on(location, "sqlite", Some(dir)).await
+    /// Opens a database as a server process would.
+    pub(crate) async fn open(empty: &Empty, opened: Opened) -> Result<Service, StartError> {
+        let entropy: Arc<dyn Entropy> = Arc::new(chancery::entropy::OsEntropy);
+        let store = Store::open(&empty.location, true, entropy.clone()).await?;
+        store.migrate().await?;
+        let issuer = opened.issuer.map(str::to_owned);
+        let options = StartOptions { issuer, default_issuer: None, dev: Some(opened.dev), claim: true };
+        let sealing = SealingKey::new(&SealingKey::parse(&[opened.sealing; 32]).unwrap());
+        let clock = empty.clock.clone();
+        Service::start(store, sealing, passwords(entropy.clone()), clock, entropy, &options).await
     }
 
-    async fn postgres() -> Self {
-        let url = std::env::var("CHANCERY_TEST_POSTGRES_URL").expect(
-            "CHANCERY_TEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHANCERY_TEST_ENGINES=sqlite",
-        );
-        let name = format!("t{}", hex(&chancery::entropy::OsEntropy.bytes16()));
-        let (base, _) = url.rsplit_once('/').unwrap();
-        let created = std::process::Command::new("psql")
-            .args(["-qX", &url, "-c"])
-            .arg(format!("CREATE DATABASE {name}"))
-            .status();
-        assert!(created.unwrap().success());
-        Self::on(Location::parse(&format!("{base}/{name}")).unwrap(), "postgres", None).await
-    }
-
-    async fn on(location: Location, engine: &'static str, dir: Option<TempDir>) -> Self {
-        let clock = Arc::new(FixedClock::new(START));
-        let service = start(&location, clock.clone()).await;
-        let app = Self { service, clock, engine, location, _dir: dir };
+    async fn on(empty: Empty) -> Self {
+        let service = Self::open(&empty, Opened::default()).await.unwrap();
+        let app = Self { service, clock: empty.clock.clone(), engine: empty.engine, empty };
         app.service
             .user_create(NewUserRequest {
                 name: "ada".into(),
@@ -109,9 +140,34 @@ impl App {
         self.service.live().confirm().await.unwrap();
     }
 
+    /// Takes the newest entry of the feed away, as restoring a backup would.
+    pub(crate) async fn set_feed_back(&self) {
+        const ENTRY: &str = "DELETE FROM feed_entries WHERE seq = (SELECT seq FROM feed)";
+        const HEAD: &str =
+            "UPDATE feed SET seq = seq - 1, tag = (SELECT tag FROM feed_entries ORDER BY seq DESC LIMIT 1)";
+        self.sql(ENTRY).await;
+        self.sql(HEAD).await;
+    }
+
+    /// Runs a statement behind the server's back.
+    pub(crate) async fn sql(&self, statement: &'static str) {
+        use sqlx::Connection;
+        match &self.empty.location {
+            Location::Sqlite(path) => {
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+                let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+                sqlx::query(statement).execute(&mut connection).await.unwrap();
+            }
+            Location::Postgres(url) => {
+                let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+                sqlx::query(statement).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+
     /// A second process on the same database.
     pub(crate) async fn second(&self) -> Service {
-        start(&self.location, self.clock.clone()).await
+        Self::open(&self.empty, Opened::default()).await.unwrap()
     }
 
     pub(crate) async fn sign_in(&self) -> TokenPair {
