@@ -178,7 +178,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         match &self.pools {
             Pools::Sqlite { write, path, .. } => {
-                let _lock = migration_lock(path.clone()).await?;
+                let _lock = set_up_lock(path.clone()).await?;
                 SQLITE.run(write).await
             }
             Pools::Postgres(pool) => POSTGRES.run(pool).await,
@@ -214,10 +214,10 @@ impl Store {
     }
 }
 
-/// Waits for the lock of migrations; it is held until the file is dropped.
-async fn migration_lock(database: PathBuf) -> Result<File> {
+/// Waits for the lock of opening and migrating; it is held until the file is dropped.
+async fn set_up_lock(database: PathBuf) -> Result<File> {
     let lock = move || {
-        let file = File::create(database.with_extension("migrate-lock"))?;
+        let file = File::create(database.with_extension("lock"))?;
         file.lock()?;
         Ok(file)
     };
@@ -227,6 +227,8 @@ async fn migration_lock(database: PathBuf) -> Result<File> {
 }
 
 async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
+    // Switching a new file to WAL fails at once, without waiting, while another process has it open.
+    let _lock = set_up_lock(path.to_owned()).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)
