@@ -3,6 +3,7 @@
 pub mod config;
 mod dev;
 mod jobs;
+mod schema;
 mod sealing_file;
 mod telemetry;
 
@@ -11,7 +12,7 @@ use std::{future::Future, io::Write, net::SocketAddr, path::Path, sync::Arc, tim
 use anyhow::{Context, bail};
 use tokio::{net::TcpListener, sync::watch};
 
-pub use self::{config::Config, telemetry::init as init_logs};
+pub use self::{config::Config, schema::migrate, telemetry::init as init_logs};
 use crate::{
     entropy::{Entropy, OsEntropy},
     grpc::{self, Health},
@@ -33,6 +34,8 @@ pub enum Purpose {
     Serve,
     /// Work on it; it must exist.
     Command,
+    /// Bring its schema up to date.
+    Migrate,
 }
 
 /// Opens the database and the sealing key, and everything above them.
@@ -48,16 +51,8 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     } else if let Location::Sqlite(path) = &location {
         refuse_missing(path)?;
     }
-    let store = Store::open(&location, purpose == Purpose::Serve, entropy.clone()).await;
-    let store =
-        store.map_err(|e| explain(&e)).with_context(|| format!("cannot open the database {}", name(&location)))?;
-    let empty = store.is_empty().await.map_err(|e| explain(&e))?;
-    if empty && purpose == Purpose::Command {
-        bail!("the database {} is empty; `chancery serve` sets it up{}", name(&location), hint());
-    }
-    if purpose == Purpose::Serve {
-        store.migrate().await.map_err(|e| explain(&e)).context("cannot bring the database up to date")?;
-    }
+    let store = open_store(&location, purpose == Purpose::Serve, &entropy).await?;
+    schema::prepare(&store, &location, purpose, config.migrate, clock.now()).await?;
     let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
     let (sealing, created) = sealing_file::load(config, !claimed && purpose == Purpose::Serve, &*entropy)?;
     let check_value = sealing.check_value().to_vec();
@@ -68,6 +63,11 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         sealing_file::remove_if(&path, &check_value);
     }
     Ok(started?)
+}
+
+async fn open_store(location: &Location, create: bool, entropy: &Arc<dyn Entropy>) -> anyhow::Result<Store> {
+    let store = Store::open(location, create, entropy.clone()).await;
+    store.map_err(|e| explain(&e)).with_context(|| format!("cannot open the database {location}"))
 }
 
 fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
@@ -85,13 +85,6 @@ fn explain(error: &crate::error::Error) -> anyhow::Error {
     match std::error::Error::source(error) {
         Some(source) => anyhow::anyhow!("{source}"),
         None => anyhow::anyhow!("{error}"),
-    }
-}
-
-fn name(location: &Location) -> String {
-    match location {
-        Location::Sqlite(path) => path.display().to_string(),
-        Location::Postgres(url) => url.to_string(),
     }
 }
 

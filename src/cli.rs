@@ -2,7 +2,9 @@
 
 mod clients;
 mod config;
+mod issuer;
 mod keys;
+mod migrate;
 mod output;
 mod password;
 mod serve;
@@ -35,7 +37,7 @@ enum Command {
     /// Register and administer clients.
     #[command(subcommand)]
     Client(clients::Client),
-    /// Show and rotate signing keys.
+    /// Show, rotate and revoke signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Show and end sessions.
@@ -44,6 +46,11 @@ enum Command {
     /// Change settings that all processes share.
     #[command(subcommand)]
     Settings(config::SettingsCommand),
+    /// Change the issuer.
+    #[command(subcommand)]
+    Issuer(issuer::Issuer),
+    /// Bring the database's schema up to date.
+    Migrate(migrate::Migrate),
     /// Check access tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -121,6 +128,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Keys(c) => c.run().await,
         Command::Session(c) => c.run().await,
         Command::Settings(c) => c.run().await,
+        Command::Issuer(c) => c.run().await,
+        Command::Migrate(c) => c.run().await,
         Command::Token(c) => c.run().await,
         Command::Config(c) => c.run(),
     }

@@ -101,6 +101,11 @@ pub enum Error {
         /// When the token presented was exchanged for its successor, as far as that is kept.
         rotated_at: Timestamp,
     },
+    /// The session was ended, and why.
+    Ended {
+        /// The cause, as the documented metadata has it.
+        cause: &'static str,
+    },
     /// The caller may not do this; the text says what is missing.
     Denied(Reason, String),
     /// There is no such thing: kind and name.
@@ -138,6 +143,7 @@ impl Error {
             Self::Invalid(_) => Reason::InvalidArgument,
             Self::Unauthenticated(reason) | Self::Denied(reason, _) => *reason,
             Self::Reused { .. } => Reason::RefreshTokenReused,
+            Self::Ended { .. } => Reason::SessionRevoked,
             Self::NotFound(..) => Reason::NotFound,
             Self::Exists(..) => Reason::AlreadyExists,
             Self::Precondition(_) => Reason::FailedPrecondition,
@@ -162,7 +168,7 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Self::Unauthenticated(reason) => f.write_str(unauthenticated_text(*reason)),
-            Self::Reused { .. } => f.write_str(unauthenticated_text(Reason::RefreshTokenReused)),
+            Self::Reused { .. } | Self::Ended { .. } => f.write_str(unauthenticated_text(self.reason())),
             Self::Denied(_, text) | Self::Precondition(text) => f.write_str(text),
             Self::NotFound(kind, name) => write!(f, "no {kind} {name}"),
             Self::Exists(kind, name) => write!(f, "{kind} {name} exists"),

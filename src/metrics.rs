@@ -1,6 +1,6 @@
 //! Counters for operators. Imports nothing of the crate.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -50,12 +50,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a call that took `ms` milliseconds. `method` must come from the access table.
-    pub fn rpc(&self, method: &str, code: impl fmt::Debug, ms: i64) {
+    /// Counts a call and the time it took. `method` must come from the access table.
+    pub fn rpc(&self, method: &str, code: impl fmt::Debug, took: Duration) {
         let labels = Rpc { method: method.to_owned(), code: format!("{code:?}") };
         self.rpcs.get_or_create(&labels).inc();
-        let seconds = f64::from(i32::try_from(ms).unwrap_or(i32::MAX)) / 1000.0;
-        self.seconds.get_or_create(&Method { method: method.to_owned() }).observe(seconds);
+        self.seconds.get_or_create(&Method { method: method.to_owned() }).observe(took.as_secs_f64());
     }
 
     /// Notes whether this process signs.

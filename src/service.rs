@@ -4,10 +4,12 @@
 mod authenticate;
 mod client_token;
 mod clients;
+mod issuer;
 mod live;
 mod logout;
 mod mint;
 mod refresh;
+mod revoke_key;
 mod rotate_keys;
 mod sessions;
 mod settings;
@@ -24,6 +26,7 @@ pub use self::{
     live::{Live, Snapshot},
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
+    revoke_key::KeyRevocation,
     rotate_keys::RotationPlan,
     sign_in::SignInRequest,
     start::{StartError, StartOptions},
@@ -102,14 +105,14 @@ impl Service {
     /// A context for work that no caller asked for.
     #[must_use]
     pub fn context(&self) -> RequestContext {
-        let now = self.clock.now();
+        let now = self.now();
         RequestContext { now, request_id: RequestId::new(now, &*self.entropy), deadline: None, peer: String::new() }
     }
 
-    /// The clock.
+    /// The present instant, by the clock that all processes on one database share.
     #[must_use]
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+    pub fn now(&self) -> Timestamp {
+        self.live.now()
     }
 
     /// Whether the call's deadline has passed: then nothing is written for it.

@@ -17,20 +17,22 @@ mod failure;
 mod feed;
 mod instance;
 mod keys;
+mod migrate;
 mod sessions;
 mod users;
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use sqlx::{
-    PgPool, SqlitePool,
-    migrate::Migrator,
+    PgPool, Row, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -39,6 +41,7 @@ pub use self::{
     engine::Tx,
     failure::failure,
     instance::{BINARY_VERSION, Claim, Instance},
+    migrate::Schema,
     sessions::SessionFilter,
     users::{NewUser, SignInUser},
 };
@@ -46,9 +49,6 @@ use crate::{
     entropy::Entropy,
     error::{Error, Result},
 };
-
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long a statement waits for its turn before the database counts as out of reach.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,6 +89,16 @@ impl std::fmt::Display for DatabaseUrl {
     }
 }
 
+impl std::fmt::Display for Location {
+    /// The path, or the URL without secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => url.fmt(f),
+        }
+    }
+}
+
 impl Location {
     /// Understands `postgres://…`, `postgresql://…`, `sqlite:PATH` and nothing else.
     ///
@@ -107,11 +117,12 @@ impl Location {
     }
 }
 
-/// The database.
+/// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     pools: Pools,
     entropy: Arc<dyn Entropy>,
+    statements: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Debug)]
@@ -139,7 +150,7 @@ impl Store {
                 Pools::Postgres(pool.connect_with(options).await.map_err(failure)?)
             }
         };
-        Ok(Self { pools, entropy })
+        Ok(Self { pools, entropy, statements: Arc::default() })
     }
 
     /// A transaction that changes something. On SQLite there is one at a time.
@@ -152,7 +163,12 @@ impl Store {
             Pools::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(engine::Inner::Sqlite),
             Pools::Postgres(pool) => pool.begin().await.map(engine::Inner::Postgres),
         };
-        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone()))
+        // Who has waited in vain for its turn is told of an outage, not of a race to try again at once.
+        let inner = inner.map_err(|e| match failure(e) {
+            Error::Conflict => Error::Unavailable("another process holds the database".into()),
+            other => other,
+        })?;
+        Ok(Tx::new(inner, self.entropy.clone(), self.statements.clone()))
     }
 
     /// A transaction that only reads; the database refuses changes in it.
@@ -166,40 +182,35 @@ impl Store {
                 pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map(engine::Inner::Postgres)
             }
         };
-        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone()))
+        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.statements.clone()))
     }
 
-    /// Brings the schema up to this binary's. Of several processes one does it and the others wait: on
-    /// PostgreSQL the library takes an advisory lock, on SQLite a lock on a file beside the database,
-    /// which ends with its process.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if a migration fails or the database is newer than this binary.
-    pub async fn migrate(&self) -> Result<()> {
-        match &self.pools {
-            Pools::Sqlite { write, path, .. } => {
-                let _lock = set_up_lock(path.clone()).await?;
-                SQLITE.run(write).await
-            }
-            Pools::Postgres(pool) => POSTGRES.run(pool).await,
-        }
-        .map_err(|e| Error::Internal(Box::new(e)))
-    }
-
-    /// Whether the database has no table of ours yet.
+    /// What SQLite's writing and reading connections say of a pragma; nothing on PostgreSQL. For tests.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database cannot be reached.
-    pub async fn is_empty(&self) -> Result<bool> {
-        const SQLITE_SQL: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'instance'";
-        const POSTGRES_SQL: &str = "SELECT count(*) FROM information_schema.tables \
-            WHERE table_schema = current_schema() AND table_name = 'instance'";
-        let count: i64 = match &self.pools {
-            Pools::Sqlite { read, .. } => sqlx::query_scalar(SQLITE_SQL).fetch_one(read).await,
-            Pools::Postgres(pool) => sqlx::query_scalar(POSTGRES_SQL).fetch_one(pool).await,
+    pub async fn sqlite_pragma(&self, name: &'static str) -> Result<Vec<String>> {
+        const SQL: [(&str, &str); 3] = [
+            ("journal_mode", "PRAGMA journal_mode"),
+            ("synchronous", "PRAGMA synchronous"),
+            ("foreign_keys", "PRAGMA foreign_keys"),
+        ];
+        let Pools::Sqlite { write, read, .. } = &self.pools else { return Ok(Vec::new()) };
+        let mut said = Vec::new();
+        for (_, sql) in SQL.into_iter().filter(|(n, _)| *n == name) {
+            for pool in [write, read] {
+                let row = sqlx::query(sql).fetch_one(pool).await.map_err(failure)?;
+                let number = row.try_get::<i64, _>(0).map(|n| n.to_string());
+                said.push(number.or_else(|_| row.try_get::<String, _>(0)).map_err(failure)?);
+            }
         }
-        .map_err(failure)?;
-        Ok(count == 0)
+        Ok(said)
+    }
+
+    /// How many statements were sent so far, without the beginnings and ends of transactions.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// Closes all connections.
@@ -214,21 +225,9 @@ impl Store {
     }
 }
 
-/// Waits for the lock of opening and migrating; it is held until the file is dropped.
-async fn set_up_lock(database: PathBuf) -> Result<File> {
-    let lock = move || {
-        let file = File::create(database.with_extension("lock"))?;
-        file.lock()?;
-        Ok(file)
-    };
-    let locked: std::io::Result<File> =
-        tokio::task::spawn_blocking(lock).await.map_err(|e| Error::Internal(Box::new(e)))?;
-    locked.map_err(|e| Error::Unavailable(Box::new(e)))
-}
-
 async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
     // Switching a new file to WAL fails at once, without waiting, while another process has it open.
-    let _lock = set_up_lock(path.to_owned()).await?;
+    let _lock = migrate::set_up_lock(path.to_owned()).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)

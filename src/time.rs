@@ -140,6 +140,9 @@ pub trait Clock: fmt::Debug + Send + Sync {
 
     /// The time since some fixed moment, untouched when somebody sets the clock.
     fn elapsed(&self) -> Ttl;
+
+    /// Whether the clock of a database that several machines share takes its place.
+    fn yields_to_database(&self) -> bool;
 }
 
 /// The machine's clock.
@@ -159,6 +162,10 @@ impl Clock for SystemClock {
         let since = START.get_or_init(std::time::Instant::now).elapsed();
         Ttl(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
+
+    fn yields_to_database(&self) -> bool {
+        true
+    }
 }
 
 /// A clock that moves only when told; for tests.
@@ -166,13 +173,20 @@ impl Clock for SystemClock {
 pub struct FixedClock {
     now: AtomicI64,
     elapsed: AtomicI64,
+    yields: bool,
 }
 
 impl FixedClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
-        Self { now: AtomicI64::new(now.millis()), elapsed: AtomicI64::new(0) }
+        Self { now: AtomicI64::new(now.millis()), elapsed: AtomicI64::new(0), yields: false }
+    }
+
+    /// A clock that a shared database overrules, as it does the machine's.
+    #[must_use]
+    pub const fn yielding(now: Timestamp) -> Self {
+        Self { yields: true, ..Self::new(now) }
     }
 
     /// Moves the clock on by `by`, or back if it is negative.
@@ -194,6 +208,10 @@ impl Clock for FixedClock {
 
     fn elapsed(&self) -> Ttl {
         Ttl(self.elapsed.load(Ordering::SeqCst))
+    }
+
+    fn yields_to_database(&self) -> bool {
+        self.yields
     }
 }
 

@@ -48,6 +48,9 @@ pub struct Settings {
     /// Never read from a file: the sealing key itself.
     #[serde(skip)]
     pub sealing_key: Option<String>,
+    /// Never read from a file: whether to bring an older schema on PostgreSQL up to date.
+    #[serde(skip)]
+    pub migrate: bool,
 }
 
 impl Settings {
@@ -105,6 +108,7 @@ impl Settings {
             log_format: over.log_format.or(self.log_format),
             plaintext_beyond_loopback: over.plaintext_beyond_loopback.or(self.plaintext_beyond_loopback),
             sealing_key: over.sealing_key.or(self.sealing_key),
+            migrate: over.migrate || self.migrate,
         }
     }
 }
@@ -134,6 +138,8 @@ pub struct Config {
     pub log: String,
     /// How logs look.
     pub log_format: LogFormat,
+    /// Whether an older schema on PostgreSQL is brought up to date at start.
+    pub migrate: bool,
 }
 
 const GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
@@ -194,6 +200,7 @@ impl Config {
             issuer: settings.issuer,
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
             log_format: settings.log_format.unwrap_or_default(),
+            migrate: settings.migrate,
         };
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
@@ -218,7 +225,7 @@ impl Config {
 
 /// What is wrong with an issuer, if anything: an `https` URL without query or fragment (RFC 8414 §2);
 /// `http` only on loopback.
-fn issuer_problem(issuer: &str) -> Option<&'static str> {
+pub(crate) fn issuer_problem(issuer: &str) -> Option<&'static str> {
     let parsed = issuer.parse::<http::Uri>().ok();
     let Some((scheme, host)) = parsed.as_ref().and_then(|u| Some((u.scheme_str()?, u.host()?))) else {
         return Some("must be a URL such as https://id.example.com");

@@ -43,10 +43,7 @@ impl ConfigCommand {
             }
             Self::Show { place } => {
                 let config: Config = place.config(Settings::default(), false)?;
-                let database = match config.location()? {
-                    crate::store::Location::Sqlite(path) => path.display().to_string(),
-                    crate::store::Location::Postgres(url) => url.to_string(),
-                };
+                let database = config.location()?.to_string();
                 let shown = json!({
                     "data_dir": config.data_dir, "database": database, "grpc": config.grpc, "http": config.http,
                     "telemetry": config.telemetry, "issuer": config.issuer, "log": config.log,

@@ -24,6 +24,13 @@ pub(super) enum Keys {
         #[command(flatten)]
         place: Place,
     },
+    /// Revoke a key at once, because somebody else may have it. Its tokens are dead.
+    Revoke {
+        /// Its `kid` or id.
+        key: String,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 impl Keys {
@@ -53,6 +60,13 @@ impl Keys {
                 };
                 let rows: Vec<_> = ring.stored.iter().map(row).collect();
                 output::table(&["ALG", "STATE", "KID", "CREATED", "ROTATES"], &rows)
+            }
+            Self::Revoke { key, place } => {
+                let gone = place.service().await?.key_revoke(&key, "command").await?;
+                output::line(&format!(
+                    "{}: {} is revoked; verifiers that only cache the JWKS are safe from {}",
+                    gone.algorithm, gone.kid, gone.safe_from
+                ))
             }
             Self::Rotate { alg, place } => {
                 for plan in place.service().await?.rotate_keys_early(alg).await? {

@@ -34,6 +34,9 @@ pub(super) struct Serve {
     /// Listen beyond loopback without TLS, behind a proxy that has it
     #[arg(long)]
     plaintext_beyond_loopback: bool,
+    /// Bring an older schema on PostgreSQL up to date; on SQLite that happens by itself, after a copy
+    #[arg(long)]
+    migrate: bool,
 }
 
 impl Serve {
@@ -46,6 +49,7 @@ impl Serve {
             log: self.log,
             log_format: self.log_format,
             plaintext_beyond_loopback: self.plaintext_beyond_loopback.then_some(true),
+            migrate: self.migrate,
             ..Settings::default()
         };
         let config = self.place.config(flags, self.dev)?;

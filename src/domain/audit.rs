@@ -40,6 +40,8 @@ pub enum AuditKind {
     SettingChanged,
     /// The database was claimed for an issuer.
     InstanceCreated,
+    /// The deployment was given another issuer.
+    IssuerChanged,
 }
 
 impl AuditKind {
@@ -62,6 +64,7 @@ impl AuditKind {
             Self::KeyRevoked => "KEY_REVOKED",
             Self::SettingChanged => "SETTING_CHANGED",
             Self::InstanceCreated => "INSTANCE_CREATED",
+            Self::IssuerChanged => "ISSUER_CHANGED",
         }
     }
 }

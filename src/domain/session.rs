@@ -89,10 +89,12 @@ pub enum RevokedCause {
     Administrator,
     /// Another session took its place.
     Superseded,
+    /// The deployment was given another issuer.
+    IssuerChanged,
 }
 
 impl RevokedCause {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Logout,
         Self::Reuse,
         Self::UserDisabled,
@@ -100,6 +102,7 @@ impl RevokedCause {
         Self::TooManySessions,
         Self::Administrator,
         Self::Superseded,
+        Self::IssuerChanged,
     ];
 
     /// The name in the database and in error metadata.
@@ -113,6 +116,7 @@ impl RevokedCause {
             Self::TooManySessions => "too_many_sessions",
             Self::Administrator => "administrator",
             Self::Superseded => "superseded",
+            Self::IssuerChanged => "issuer_changed",
         }
     }
 

@@ -73,13 +73,15 @@ where
         // The service that was polled ready is the one to call.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let EdgeLayer { service, metrics } = self.edge.clone();
+        let metrics = self.edge.metrics.clone();
+        let arrived = tokio::time::Instant::now();
         Box::pin(async move {
             let response = if known { finish(inner.call(request).await?) } else { unknown_method().into_http() };
             let method = if known { path.as_str() } else { "unknown" };
             let code = code(&response);
-            let ms = service.clock().now().since(ctx.now).millis();
-            metrics.rpc(method, code, ms);
+            let took = arrived.elapsed();
+            metrics.rpc(method, code, took);
+            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::info!(method, code = ?code, ms, request_id = %ctx.request_id, peer = ctx.peer, "rpc");
             Ok(response)
         })

@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_millis(500);
 const fn code(error: &Error) -> Code {
     match error {
         Error::Invalid(_) => Code::InvalidArgument,
-        Error::Unauthenticated(_) | Error::Reused { .. } => Code::Unauthenticated,
+        Error::Unauthenticated(_) | Error::Reused { .. } | Error::Ended { .. } => Code::Unauthenticated,
         Error::Denied(..) => Code::PermissionDenied,
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
@@ -40,6 +40,9 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         Error::Reused { session, rotated_at } => {
             metadata.insert("session_id".to_owned(), session.clone());
             metadata.insert("rotated_at".to_owned(), rotated_at.to_string());
+        }
+        Error::Ended { cause } => {
+            metadata.insert("cause".to_owned(), (*cause).to_owned());
         }
         Error::Internal(source) | Error::Unavailable(source) => {
             tracing::error!(request_id = %ctx.request_id, %source, reason = error.reason().as_str(), "call failed");
@@ -135,6 +138,8 @@ pub fn reason_of_proto(value: ErrorReason) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
 
     #[test]
@@ -149,15 +154,58 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_private_source_stays_out_of_the_status() {
-        let ctx = RequestContext {
+    fn context() -> RequestContext {
+        RequestContext {
             now: crate::time::Timestamp::from_millis(0),
             request_id: "req_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
             deadline: None,
             peer: String::new(),
-        };
-        let status = status(&ctx, &Error::Internal("the private cause".into()));
+        }
+    }
+
+    /// One line for each kind of error: code, reason, message, metadata, other details.
+    #[test]
+    fn g03_the_table_of_errors_stands() {
+        let at = crate::time::Timestamp::from_millis(0);
+        let errors = [
+            Error::invalid("login", "must not be empty"),
+            Error::Unauthenticated(Reason::InvalidCredentials),
+            Error::Reused { session: "ses_x".into(), rotated_at: at },
+            Error::Ended { cause: "logout" },
+            Error::Denied(Reason::ClientNotAllowed, "the client lacks the grant".into()),
+            Error::NotFound("user", "ada".into()),
+            Error::Exists("user", "ada".into()),
+            Error::Precondition("not now".into()),
+            Error::Conflict,
+            Error::Throttled { after: crate::time::Ttl::from_millis(50) },
+            Error::DeadlineExceeded,
+            Error::Unavailable("private".into()),
+            Error::Internal("private".into()),
+        ];
+        let mut table = String::new();
+        for error in &errors {
+            let status = status(&context(), error);
+            let info = status.get_details_error_info().unwrap();
+            let mut metadata: Vec<_> = info.metadata.into_iter().collect();
+            metadata.sort();
+            let all = status.get_error_details();
+            let more = [
+                ("BadRequest", all.bad_request().is_some()),
+                ("RetryInfo", all.retry_info().is_some()),
+                ("ResourceInfo", all.resource_info().is_some()),
+                ("PreconditionFailure", all.precondition_failure().is_some()),
+                ("RequestInfo", all.request_info().is_some()),
+            ];
+            let more: Vec<_> = more.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+            let (code, message) = (status.code(), status.message());
+            writeln!(table, "{code:?} {} {message:?} {metadata:?} {more:?}", info.reason).unwrap();
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn a_private_source_stays_out_of_the_status() {
+        let status = status(&context(), &Error::Internal("the private cause".into()));
         let wire = format!("{}{:?}", status.message(), status.details());
         assert!(!wire.contains("private cause"));
         assert!(status.get_details_request_info().is_some());

@@ -79,7 +79,7 @@ impl Service {
     /// # Errors
     /// Every wrong field at once; [`Error::Exists`] if the id is a client's or a user's subject.
     pub async fn client_create(&self, request: NewClientRequest) -> Result<(Client, Option<ClientSecret>)> {
-        let now = self.clock.now();
+        let now = self.now();
         let (id, config) = self.check_new_client(&request)?;
         let serves: Vec<Audience> = request.serves.iter().filter_map(|a| a.parse().ok()).collect();
         let given = request.secret;
@@ -174,7 +174,7 @@ impl Service {
     /// [`Error::NotFound`].
     pub async fn client_set_disabled(&self, id: &str, disabled: bool) -> Result<bool> {
         let client = self.client_find(id)?;
-        let now = self.clock.now();
+        let now = self.now();
         let mut tx = self.store.write().await?;
         let (changed, audit, kind) = if disabled {
             (tx.client_disable(&client.id, now).await?, AuditKind::ClientDisabled, ChangeKind::ClientDisabled)

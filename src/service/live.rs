@@ -22,12 +22,17 @@ use crate::{
     error::{Error, Result},
     keys::{Keyring, SealingKey},
     store::{Store, Tx},
-    time::{Clock, Timestamp},
+    time::{Clock, Timestamp, Ttl},
 };
+
+/// No time of the database is known, or it does not count.
+const OWN_CLOCK: i64 = i64::MIN;
 
 /// One consistent state.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// The issuer.
+    pub issuer: Arc<str>,
     /// How far the feed was read.
     pub head: Head,
     /// The shared settings.
@@ -50,6 +55,8 @@ pub struct Live {
     snapshot: ArcSwap<Snapshot>,
     /// [`Clock::elapsed`] when the last successful round began.
     confirmed: AtomicI64,
+    /// The database's time at the zero of [`Clock::elapsed`], or [`OWN_CLOCK`].
+    database_zero: AtomicI64,
     rounds: AtomicU64,
     /// The number of the last round that succeeded; whoever holds the lock runs the next.
     turn: Mutex<u64>,
@@ -69,17 +76,43 @@ impl Live {
     pub async fn read(store: Store, sealing: Arc<SealingKey>, clock: Arc<dyn Clock>) -> Result<Self> {
         let began = clock.elapsed();
         let mut tx = store.read().await?;
-        let head = head(&mut tx).await?;
-        let snapshot = load(&mut tx, head, &sealing, clock.now()).await?;
-        Ok(Self {
+        let (head, time) = head(&mut tx).await?;
+        let snapshot = load(&mut tx, head, &sealing, time.unwrap_or_else(|| clock.now())).await?;
+        let live = Self {
             store,
             sealing,
             clock,
             snapshot: ArcSwap::from_pointee(snapshot),
             confirmed: AtomicI64::new(began.millis()),
+            database_zero: AtomicI64::new(OWN_CLOCK),
             rounds: AtomicU64::new(0),
             turn: Mutex::new(0),
-        })
+        };
+        live.follow_clock(time, began);
+        Ok(live)
+    }
+
+    /// The present instant: by the database's clock where several machines share one, so that they
+    /// agree and a step of one machine's clock changes nothing.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self.database_zero.load(Ordering::Relaxed) {
+            OWN_CLOCK => self.clock.now(),
+            zero => Timestamp::from_millis(zero).plus(self.clock.elapsed()),
+        }
+    }
+
+    /// Takes over the database's time, which was read at some moment since `began`. A difference that
+    /// the time of the question itself explains is none.
+    fn follow_clock(&self, time: Option<Timestamp>, began: Ttl) {
+        let Some(time) = time.filter(|_| self.clock.yields_to_database()) else { return };
+        let ended = self.clock.elapsed();
+        let zero = time.millis() - i64::midpoint(began.millis(), ended.millis());
+        let known = self.database_zero.load(Ordering::Relaxed);
+        let tolerance = ended.millis() - began.millis() + 1;
+        if known == OWN_CLOCK || known.abs_diff(zero) > tolerance.unsigned_abs() {
+            self.database_zero.store(zero, Ordering::Relaxed);
+        }
     }
 
     /// The newest state that was read.
@@ -117,26 +150,27 @@ impl Live {
         }
         let round = self.rounds.fetch_add(1, Ordering::SeqCst) + 1;
         let began = self.clock.elapsed();
-        self.follow().await?;
+        self.follow(began).await?;
         self.confirmed.store(began.millis(), Ordering::SeqCst);
         *succeeded = round;
         Ok(())
     }
 
-    async fn follow(&self) -> Result<()> {
+    async fn follow(&self, began: Ttl) -> Result<()> {
         let old = self.snapshot();
         let mut tx = self.store.read().await?;
-        let head = head(&mut tx).await?;
+        let (head, time) = head(&mut tx).await?;
+        self.follow_clock(time, began);
         if head == old.head {
             return Ok(());
         }
-        let now = self.clock.now();
+        let now = self.now();
         let entries = if head.epoch == old.head.epoch { tx.feed_from(old.head.seq).await? } else { Vec::new() };
         let next = if let Some(news) = continuation(&old.head, &head, &entries) {
             apply(&mut tx, &old, head, news, &self.sealing, now).await?
         } else {
             drop(tx);
-            return self.start_over(&old.head, now).await;
+            return self.start_over(&old, now).await;
         };
         self.snapshot.store(Arc::new(next));
         Ok(())
@@ -144,21 +178,27 @@ impl Live {
 
     /// The database is not a continuation of what this process knows: it was restored, or lost its last
     /// commits. A new epoch tells every process to forget and read again.
-    async fn start_over(&self, old: &Head, now: Timestamp) -> Result<()> {
+    async fn start_over(&self, old: &Snapshot, now: Timestamp) -> Result<()> {
         let mut tx = self.store.write().await?;
-        if head(&mut tx).await?.epoch == old.epoch && tx.feed_new_epoch(&old.epoch).await? {
-            tracing::warn!(seq = old.seq, "the database has lost changes; a new epoch begins");
+        let known = &old.head.epoch;
+        if head(&mut tx).await?.0.epoch == *known && tx.feed_new_epoch(known).await? {
+            tracing::warn!(seq = old.head.seq, "the database has lost changes; a new epoch begins");
         }
         tx.commit().await?;
         let mut tx = self.store.read().await?;
-        let head = head(&mut tx).await?;
+        let (head, _) = head(&mut tx).await?;
         let next = load(&mut tx, head, &self.sealing, now).await?;
+        if next.issuer != old.issuer {
+            // Nothing is signed for the old issuer any more, from this moment on.
+            self.confirmed.store(i64::MIN / 2, Ordering::SeqCst);
+            return Err(Error::Unavailable("the issuer was changed; restart this process".into()));
+        }
         self.snapshot.store(Arc::new(next));
         Ok(())
     }
 }
 
-async fn head(tx: &mut Tx) -> Result<Head> {
+async fn head(tx: &mut Tx) -> Result<(Head, Option<Timestamp>)> {
     tx.feed_head().await?.ok_or_else(|| Error::Internal("the database has no feed".into()))
 }
 
@@ -180,6 +220,7 @@ async fn load(tx: &mut Tx, head: Head, sealing: &SealingKey, now: Timestamp) -> 
     let live = tx.feed_live(now).await?;
     let revoked = live.into_iter().filter(|e| e.change.kind == ChangeKind::SessionRevoked);
     Ok(Snapshot {
+        issuer: instance.issuer.into(),
         head,
         settings: instance.settings,
         clients: clients(tx).await?,

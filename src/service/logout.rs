@@ -24,22 +24,25 @@ impl Service {
         token: &RefreshToken,
     ) -> Result<Timestamp> {
         let (session, actor) = if token.expose().is_empty() {
-            self.session_of_bearer(ctx, credentials).await?
+            self.session_of_bearer(ctx, credentials, client_id).await?
         } else {
             self.session_of_token(credentials, client_id, token).await?
         };
         Self::in_time(ctx)?;
         self.end_sessions(&[session], RevokedCause::Logout, &actor).await?;
         let snapshot = self.live.snapshot();
-        Ok(self.clock.now().plus(snapshot.settings.waiting_ceiling(ctx.now)))
+        Ok(self.now().plus(snapshot.settings.waiting_ceiling(ctx.now)))
     }
 
     async fn session_of_bearer(
         &self,
         ctx: &RequestContext,
         credentials: &ClientCredentials,
+        client_id: &str,
     ) -> Result<(SessionId, String)> {
         let ClientCredentials::Bearer(token) = credentials else {
+            // Who does not prove who it is learns nothing else.
+            self.client_of(credentials, client_id).await?;
             return Err(Error::invalid("refresh_token", "must not be empty without a bearer token"));
         };
         let claims = self.bearer(token, ctx.now).await?.claims;
@@ -77,7 +80,7 @@ impl Service {
     async fn end_sessions_once(&self, ids: &[SessionId], cause: RevokedCause, actor: &str) -> Result<usize> {
         let settings = self.live.snapshot().settings.clone();
         let mut tx = self.store.write().await?;
-        let ended = tx.sessions_revoke(ids, cause, actor, &settings, self.clock.now()).await?;
+        let ended = tx.sessions_revoke(ids, cause, actor, &settings, self.now()).await?;
         if tx.commit().await? {
             self.live.confirm().await?;
         }

@@ -34,7 +34,7 @@ impl Service {
     pub async fn rotate_keys_due(&self) -> Result<usize> {
         let mut done = 0;
         self.live.confirm().await?;
-        let now = self.clock.now();
+        let now = self.now();
         let snapshot = self.live.snapshot();
         for step in due(&snapshot.ring.stored, &snapshot.settings, now) {
             done += usize::from(self.key_step(&step, now).await?);
@@ -46,7 +46,7 @@ impl Service {
         // A new key is made before the transaction, which holds the one place to write.
         let new = match step {
             KeyStep::Create(algorithm) | KeyStep::Activate { algorithm, .. } => {
-                Some(self.new_key(*algorithm, now).await?)
+                Some(self.new_key(*algorithm, KeyState::Next, now).await?)
             }
             KeyStep::Remove(_) => None,
         };
@@ -77,9 +77,9 @@ impl Service {
     }
 
     /// Makes a key off the async runtime: RSA takes a good part of a second.
-    async fn new_key(&self, algorithm: Algorithm, now: Timestamp) -> Result<StoredKey> {
+    pub(super) async fn new_key(&self, algorithm: Algorithm, state: KeyState, now: Timestamp) -> Result<StoredKey> {
         let (sealing, entropy) = (self.sealing.clone(), self.entropy.clone());
-        let make = move || generate(algorithm, KeyState::Next, &sealing, &*entropy, now);
+        let make = move || generate(algorithm, state, &sealing, &*entropy, now);
         tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(Box::new(e)))?
     }
 
@@ -89,7 +89,7 @@ impl Service {
     /// If the database cannot be reached.
     pub async fn rotate_keys_early(&self, only: Option<Algorithm>) -> Result<Vec<RotationPlan>> {
         self.rotate_keys_due().await?;
-        let now = self.clock.now();
+        let now = self.now();
         let snapshot = self.live.snapshot();
         let mut tx = self.store.write().await?;
         let mut plans = Vec::new();

@@ -15,7 +15,7 @@ impl Service {
     /// [`Error::NotFound`].
     pub async fn sessions_list(&self, user: &str) -> Result<Vec<Session>> {
         let (user, _) = self.user_find(user).await?;
-        let now = self.clock.now();
+        let now = self.now();
         self.store.read().await?.sessions_of_user(&user.id, SessionFilter::Live(now)).await
     }
 
@@ -36,7 +36,7 @@ impl Service {
     /// # Errors
     /// If the database cannot be reached.
     pub async fn sweep(&self) -> Result<u64> {
-        let now = self.clock.now();
+        let now = self.now();
         let settings = self.live.snapshot().settings.clone();
         let dead_before = now.minus(settings.revocation_ttl(now));
         let mut tx = self.store.write().await?;

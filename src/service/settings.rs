@@ -33,7 +33,7 @@ impl Service {
         };
         let in_range = value.parse::<i64>().ok().filter(|n| (least..=most).contains(&n));
         let n = in_range.ok_or_else(|| Error::invalid("value", format!("must be {least} to {most}")))?;
-        let now = self.clock.now();
+        let now = self.now();
         let mut settings = self.live.snapshot().settings.clone();
         match name {
             "access_token_lifetime_ceiling" => {

@@ -141,7 +141,7 @@ impl Service {
     ) -> Result<TokenPair> {
         let settings = self.live.snapshot().settings.clone();
         let secret = SessionSecret::generate(&*self.entropy);
-        let now = self.clock.now();
+        let now = self.now();
         let session = self.new_session(client, user, &secret, request, &granted.scopes, now);
         let mut tx = self.store.write().await?;
         if !tx.user_hold(&user.id, user.security_version).await? {

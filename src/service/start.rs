@@ -101,7 +101,8 @@ impl Service {
             if !options.claim {
                 return Err(StartError::Empty);
             }
-            claim(&store, &sealing, &entropy, clock.now(), options).await?;
+            let now = store.read().await?.database_time().await?.filter(|_| clock.yields_to_database());
+            claim(&store, &sealing, &entropy, now.unwrap_or_else(|| clock.now()), options).await?;
             instance = store.read().await?.instance().await?;
         }
         let instance = instance.ok_or(StartError::Empty)?;
@@ -166,7 +167,7 @@ async fn claim(
 
 /// The first keys of an empty database sign at once: no cache can hold an older set. Each algorithm's
 /// successor is published beside it.
-fn first_keys(sealing: &SealingKey, entropy: &Arc<dyn Entropy>, now: Timestamp) -> Result<Vec<StoredKey>> {
+pub(super) fn first_keys(sealing: &SealingKey, entropy: &Arc<dyn Entropy>, now: Timestamp) -> Result<Vec<StoredKey>> {
     let mut keys = Vec::new();
     for algorithm in Algorithm::ALL {
         let mut active = generate(algorithm, KeyState::Active, sealing, &**entropy, now)?;

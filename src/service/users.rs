@@ -43,7 +43,7 @@ impl Service {
     pub async fn user_create(&self, request: NewUserRequest) -> Result<User> {
         let logins = check_new_user(&request)?;
         let password = self.passwords.hash(request.password).await.map_err(hash_failure)?;
-        let now = self.clock.now();
+        let now = self.now();
         let id = UserId::new(now, &*self.entropy);
         let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
         let attributes = request.attributes;
@@ -99,7 +99,7 @@ impl Service {
     /// [`Error::NotFound`].
     pub async fn user_disable(&self, name: &str) -> Result<usize> {
         let (user, _) = self.user_find(name).await?;
-        let now = self.clock.now();
+        let now = self.now();
         let mut tx = self.store.write().await?;
         if !tx.user_disable(&user.id, now).await? {
             return Ok(0);
@@ -117,7 +117,7 @@ impl Service {
     /// [`Error::NotFound`].
     pub async fn user_enable(&self, name: &str) -> Result<bool> {
         let (user, _) = self.user_find(name).await?;
-        let now = self.clock.now();
+        let now = self.now();
         let mut tx = self.store.write().await?;
         let changed = tx.user_enable(&user.id, now).await?;
         if changed {
@@ -138,7 +138,7 @@ impl Service {
             .check(&password, &context)
             .map_err(|problem| Error::invalid("password", problem.to_string()))?;
         let phc: Phc = self.passwords.hash(password).await.map_err(hash_failure)?;
-        let now = self.clock.now();
+        let now = self.now();
         let mut tx = self.store.write().await?;
         tx.password_set(&user.id, &phc, now).await?;
         let ended = self.end_all(&mut tx, &user, RevokedCause::PasswordSet, now).await?;

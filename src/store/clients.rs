@@ -76,6 +76,20 @@ impl Tx {
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
+    /// Replaces a client's configuration.
+    pub async fn client_configure(&mut self, id: &ClientId, config: &ClientConfig, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE clients SET config = $2, updated_at = $3 WHERE id = $1";
+        Ok(execute!(self, SQL, id.as_str(), Json(config), now.millis())? == 1)
+    }
+
+    /// Gives an audience another name; its owner stays. One that has that name already stays as it is.
+    pub async fn audience_rename(&mut self, old: &str, new: &Audience) -> Result<bool> {
+        const COPY: &str = "INSERT INTO audiences (name, owner, created_at) \
+            SELECT $2, owner, created_at FROM audiences WHERE name = $1 ON CONFLICT DO NOTHING";
+        execute!(self, COPY, old, new.as_str())?;
+        Ok(execute!(self, "DELETE FROM audiences WHERE name = $1", old)? == 1)
+    }
+
     /// Makes sure that an audience exists; says whether it is new.
     pub async fn audience_ensure(&mut self, name: &Audience, now: Timestamp) -> Result<bool> {
         const SQL: &str =

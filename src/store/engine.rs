@@ -1,6 +1,12 @@
 //! Transactions on either engine, and the macros that run one SQL text on both.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
@@ -12,6 +18,7 @@ pub struct Tx {
     pub(super) inner: Inner,
     pub(super) changes: Vec<Change>,
     pub(super) entropy: Arc<dyn Entropy>,
+    statements: Arc<AtomicU64>,
 }
 
 pub(super) enum Inner {
@@ -26,8 +33,13 @@ impl fmt::Debug for Tx {
 }
 
 impl Tx {
-    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>) -> Self {
-        Self { inner, changes: Vec::new(), entropy }
+    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>, statements: Arc<AtomicU64>) -> Self {
+        Self { inner, changes: Vec::new(), entropy, statements }
+    }
+
+    /// Counts a statement; the macros below call it.
+    pub(super) fn count(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes a change for the feed; it is numbered when the transaction commits.
@@ -71,6 +83,7 @@ impl From<&'static str> for Sql {
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
+        $tx.count();
         match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
                 sqlx::query(sql.sqlite)$(.bind($arg))*.execute(&mut **tx).await.map(|r| r.rows_affected()),
@@ -85,6 +98,7 @@ macro_rules! execute {
 macro_rules! optional {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
+        $tx.count();
         match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
                 sqlx::query_as::<_, $row>(sql.sqlite)$(.bind($arg))*.fetch_optional(&mut **tx).await,
@@ -99,6 +113,7 @@ macro_rules! optional {
 macro_rules! all {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
+        $tx.count();
         match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
                 sqlx::query_as::<_, $row>(sql.sqlite)$(.bind($arg))*.fetch_all(&mut **tx).await,

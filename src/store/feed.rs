@@ -1,7 +1,7 @@
 //! The feed's counter row and its entries.
 
 use super::{
-    engine::{Tx, all, execute, optional},
+    engine::{Sql, Tx, all, execute, optional},
     failure::corrupt,
 };
 use crate::{
@@ -15,7 +15,20 @@ struct HeadRow {
     epoch: String,
     seq: i64,
     tag: String,
+    database_time: Option<i64>,
 }
+
+/// Where the feed stands, and what PostgreSQL's clock says: the processes on it follow that one.
+const HEAD: Sql = Sql {
+    sqlite: "SELECT epoch, seq, tag, CAST(NULL AS INTEGER) AS database_time FROM feed WHERE id = 1",
+    postgres: "SELECT epoch, seq, tag, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS database_time \
+        FROM feed WHERE id = 1",
+};
+
+const DATABASE_TIME: Sql = Sql {
+    sqlite: "SELECT CAST(NULL AS INTEGER)",
+    postgres: "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+};
 
 #[derive(sqlx::FromRow)]
 struct EntryRow {
@@ -65,10 +78,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Where the feed stands; nothing in an unclaimed database.
-    pub async fn feed_head(&mut self) -> Result<Option<Head>> {
-        let row = optional!(self, HeadRow, "SELECT epoch, seq, tag FROM feed WHERE id = 1")?;
-        Ok(row.map(|r| Head { epoch: r.epoch, seq: r.seq, tag: r.tag }))
+    /// Where the feed stands, and the time by the database's own clock where machines share one;
+    /// nothing in an unclaimed database.
+    pub async fn feed_head(&mut self) -> Result<Option<(Head, Option<Timestamp>)>> {
+        let row = optional!(self, HeadRow, HEAD)?;
+        Ok(row.map(|r| (Head { epoch: r.epoch, seq: r.seq, tag: r.tag }, r.database_time.map(Timestamp::from_millis))))
+    }
+
+    /// The time by the database's own clock; nothing on SQLite, where it is the machine's.
+    pub async fn database_time(&mut self) -> Result<Option<Timestamp>> {
+        let row = optional!(self, (Option<i64>,), DATABASE_TIME)?;
+        Ok(row.and_then(|(ms,)| ms).map(Timestamp::from_millis))
     }
 
     /// The entries from number `from` on, in order.

@@ -101,8 +101,8 @@ impl Tx {
         execute!(self, "UPDATE instance SET settings = $1 WHERE id = 1", Json(settings)).map(|_| ())
     }
 
-    /// Replaces the issuer.
-    pub async fn issuer_set(&mut self, issuer: &str) -> Result<()> {
-        execute!(self, "UPDATE instance SET issuer = $1 WHERE id = 1", issuer).map(|_| ())
+    /// Replaces the issuer `old`; says whether it still was that.
+    pub async fn issuer_set(&mut self, old: &str, new: &str) -> Result<bool> {
+        Ok(execute!(self, "UPDATE instance SET issuer = $2 WHERE id = 1 AND issuer = $1", old, new)? == 1)
     }
 }

@@ -100,6 +100,11 @@ impl Tx {
         Ok(execute!(self, SQL, id.as_str(), at.millis())? == 1)
     }
 
+    /// Deletes every key; gives their number.
+    pub async fn keys_delete_all(&mut self) -> Result<u64> {
+        execute!(self, "DELETE FROM signing_keys")
+    }
+
     /// Deletes a key that is in this state; says whether it was.
     pub async fn key_delete(&mut self, id: &KeyId, state: KeyState) -> Result<bool> {
         const SQL: &str = "DELETE FROM signing_keys WHERE id = $1 AND state = $2";

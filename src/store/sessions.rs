@@ -250,11 +250,11 @@ impl Tx {
         rows.into_iter().map(Session::try_from).collect()
     }
 
-    /// Every live session, for a change that ends them all.
-    pub async fn sessions_live_ids(&mut self, now: Timestamp) -> Result<Vec<SessionId>> {
-        const SQL: &str = "SELECT id FROM sessions WHERE revoked_at IS NULL AND absolute_expires_at > $1 ORDER BY id";
-        let rows = all!(self, (String,), SQL, now.millis())?;
-        rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
+    /// Ends every session at once, for a change after which no token of theirs has a key; gives their
+    /// number. Anything less goes through [`Tx::sessions_revoke`].
+    pub async fn sessions_end_all(&mut self, cause: RevokedCause, now: Timestamp) -> Result<u64> {
+        const SQL: &str = "UPDATE sessions SET revoked_at = $1, revoked_cause = $2 WHERE revoked_at IS NULL";
+        execute!(self, SQL, now.millis(), cause.as_str())
     }
 
     /// The one way to end sessions: the rows, an audit event and a feed entry each, in this transaction.
@@ -400,6 +400,13 @@ impl Tx {
             details,
         };
         self.audit_append(&event).await
+    }
+
+    /// Stamps a session's last rotation again, after a commit that took long: its grace begins when the
+    /// answer can be sent. Nothing happens if the session has moved on since.
+    pub async fn rotation_stamp(&mut self, id: &SessionId, generation: i64, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE sessions SET rotated_at = $3 WHERE id = $1 AND generation = $2 AND rotated_at < $3";
+        Ok(execute!(self, SQL, id.as_str(), generation, now.millis())? == 1)
     }
 
     /// Deletes at most `limit` sessions whose last token is dead; gives their number.

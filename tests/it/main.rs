@@ -2,13 +2,25 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "a test that cannot go on fails"
 )]
 
 mod architecture;
+mod clock;
+#[path = "../support/database.rs"]
+mod database;
+mod docs;
+mod issuer;
 mod migrations;
+mod proto;
 mod refresh;
+mod revoked_keys;
 mod rotation;
+mod sign_in;
 mod start;
+mod statements;
 mod support;
+mod tokens;
+mod wire;

@@ -1,9 +1,14 @@
 //! Every row of the refresh table, on both engines.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use chancery::{
     error::{Error, Reason},
     service::{ClientCredentials, TokenPair},
-    time::Ttl,
+    time::{Clock, FixedClock, Timestamp, Ttl},
 };
 
 use crate::support::{PASSWORD, engines, refresh, token};
@@ -209,5 +214,77 @@ async fn a_reading_transaction_refuses_changes() {
         let user = app.service.user_find("ada").await.unwrap().0;
         let mut tx = app.service.store().read().await.unwrap();
         assert!(tx.user_disable(&user.id, app.service.context().now).await.is_err(), "{}", app.engine);
+    }
+}
+
+#[tokio::test]
+async fn a_row_set_back_as_a_restored_backup_would_logs_nobody_out() {
+    for app in engines().await {
+        let mut newest = app.sign_in().await;
+        for _ in 0..4 {
+            newest = app.refresh(&token(&newest), "").await.unwrap();
+        }
+        app.sql("UPDATE sessions SET generation = 1").await;
+        app.clock.advance(Ttl::from_secs(5));
+        let jumped = app.refresh(&token(&newest), "").await.unwrap();
+        assert_ne!(token(&jumped), token(&newest));
+        // A repeated call meets the usual grace.
+        assert_eq!(token(&app.refresh(&token(&newest), "").await.unwrap()), token(&jumped), "{}", app.engine);
+        assert!(app.refresh(&token(&jumped), "").await.is_ok());
+        let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
+        assert_eq!(events.iter().filter(|(kind, _)| kind == "SESSION_FAST_FORWARDED").count(), 1);
+        assert!(events.iter().all(|(kind, _)| kind != "REFRESH_TOKEN_REUSED"));
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_took_long_leaves_the_grace_whole() {
+    for empty in crate::support::engines_empty().await {
+        let clock = Arc::new(SlowClock { inner: empty.clock.clone(), slow: AtomicBool::new(false) });
+        let app = crate::support::App::prepared(empty, clock.clone()).await;
+        let first = app.sign_in().await;
+        clock.slow.store(true, Ordering::SeqCst);
+        let second = app.refresh(&token(&first), "").await.unwrap();
+        clock.slow.store(false, Ordering::SeqCst);
+        app.service.live().confirm().await.unwrap();
+        let id = second.session_id.parse().unwrap();
+        let row = app.service.store().read().await.unwrap().session_by_id(&id).await.unwrap().unwrap();
+        // Stamped again with the time after the commit, which was ten seconds later.
+        assert!(row.rotated_at > row.previous_rotated_at.plus(Ttl::from_secs(1)), "{}", app.engine);
+        assert_eq!(token(&app.refresh(&token(&first), "").await.unwrap()), token(&second), "{}", app.engine);
+    }
+}
+
+/// A clock by which every look at it takes long.
+#[derive(Debug)]
+struct SlowClock {
+    inner: Arc<FixedClock>,
+    slow: AtomicBool,
+}
+
+impl Clock for SlowClock {
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn elapsed(&self) -> Ttl {
+        if self.slow.load(Ordering::SeqCst) {
+            self.inner.advance(Ttl::from_millis(1100));
+        }
+        self.inner.elapsed()
+    }
+
+    fn yields_to_database(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn an_ended_session_says_why() {
+    for app in engines().await {
+        let pair = app.sign_in().await;
+        app.service.session_revoke(&pair.session_id).await.unwrap();
+        let refused = app.refresh(&token(&pair), "").await.unwrap_err();
+        assert!(matches!(refused, Error::Ended { cause: "administrator" }), "{refused:?}");
     }
 }

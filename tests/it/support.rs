@@ -11,10 +11,11 @@ use chancery::{
         ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, StartError,
         StartOptions, TokenPair,
     },
-    store::{Location, Store},
-    time::{FixedClock, Timestamp},
+    store::Store,
+    time::{Clock, FixedClock, Timestamp},
 };
-use tempfile::TempDir;
+
+use crate::database::{Database, with_postgres};
 
 pub(crate) const ISSUER: &str = "https://id.example.com";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -33,7 +34,7 @@ pub(crate) struct App {
     pub(crate) service: Service,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) engine: &'static str,
-    empty: Empty,
+    pub(crate) empty: Empty,
 }
 
 fn passwords(entropy: Arc<dyn Entropy>) -> Passwords {
@@ -59,53 +60,45 @@ impl Default for Opened {
 #[derive(Clone)]
 pub(crate) struct Empty {
     pub(crate) engine: &'static str,
-    location: Location,
-    clock: Arc<FixedClock>,
-    _dir: Option<Arc<TempDir>>,
+    pub(crate) database: Database,
+    pub(crate) clock: Arc<FixedClock>,
 }
 
 /// An empty database of every engine that this run tests.
 pub(crate) async fn engines_empty() -> Vec<Empty> {
-    let dir = Arc::new(tempfile::tempdir().unwrap());
-    let location = Location::Sqlite(dir.path().join("test.db"));
-    let clock = || Arc::new(FixedClock::new(START));
-    let mut all = vec![Empty { engine: "sqlite", location, clock: clock(), _dir: Some(dir) }];
-    if std::env::var("CHANCERY_TEST_ENGINES").as_deref() != Ok("sqlite") {
-        let location = postgres_database().await;
-        all.push(Empty { engine: "postgres", location, clock: clock(), _dir: None });
+    let mut databases = vec![Database::sqlite()];
+    if with_postgres() {
+        databases.push(Database::postgres().await);
     }
-    all
-}
-
-/// Makes a database in the throwaway cluster.
-async fn postgres_database() -> Location {
-    use sqlx::Connection;
-    let url = std::env::var("CHANCERY_TEST_POSTGRES_URL").expect(
-        "CHANCERY_TEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHANCERY_TEST_ENGINES=sqlite",
-    );
-    let name = format!("t{}", hex(&chancery::entropy::OsEntropy.bytes16()));
-    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
-    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::query(create).execute(&mut connection).await.unwrap();
-    let (base, _) = url.rsplit_once('/').unwrap();
-    Location::parse(&format!("{base}/{name}")).unwrap()
+    let all = databases.into_iter();
+    all.map(|database| Empty { engine: database.engine, database, clock: Arc::new(FixedClock::new(START)) }).collect()
 }
 
 impl App {
     /// Opens a database as a server process would.
     pub(crate) async fn open(empty: &Empty, opened: Opened) -> Result<Service, StartError> {
+        Self::open_by(empty, opened, empty.clock.clone()).await
+    }
+
+    /// Opens a database as a server process with a clock of its own would.
+    pub(crate) async fn open_by(empty: &Empty, opened: Opened, clock: Arc<dyn Clock>) -> Result<Service, StartError> {
         let entropy: Arc<dyn Entropy> = Arc::new(chancery::entropy::OsEntropy);
-        let store = Store::open(&empty.location, true, entropy.clone()).await?;
-        store.migrate().await?;
+        let store = Store::open(&empty.database.location, true, entropy.clone()).await?;
+        store.migrate(START).await?;
         let issuer = opened.issuer.map(str::to_owned);
         let options = StartOptions { issuer, default_issuer: None, dev: Some(opened.dev), claim: true };
         let sealing = SealingKey::new(&SealingKey::parse(&[opened.sealing; 32]).unwrap());
-        let clock = empty.clock.clone();
         Service::start(store, sealing, passwords(entropy.clone()), clock, entropy, &options).await
     }
 
     async fn on(empty: Empty) -> Self {
-        let service = Self::open(&empty, Opened::default()).await.unwrap();
+        let clock = empty.clock.clone();
+        Self::prepared(empty, clock).await
+    }
+
+    /// A service with a user and a client.
+    pub(crate) async fn prepared(empty: Empty, clock: Arc<dyn Clock>) -> Self {
+        let service = Self::open_by(&empty, Opened::default(), clock).await.unwrap();
         let app = Self { service, clock: empty.clock.clone(), engine: empty.engine, empty };
         app.service
             .user_create(NewUserRequest {
@@ -122,16 +115,13 @@ impl App {
     }
 
     pub(crate) async fn client(&self, id: &str, audiences: &[&str]) {
-        let client = NewClientRequest {
-            id: id.into(),
-            public: true,
-            first_party: true,
-            audiences: audiences.iter().map(|a| (*a).to_owned()).collect(),
-            scopes: vec!["read".into(), "write".into()],
-            algorithm: Some("ES256".into()),
-            ..NewClientRequest::default()
-        };
-        self.service.client_create(client).await.unwrap();
+        self.service.client_create(first_party(id, audiences)).await.unwrap();
+    }
+
+    /// Registers a confidential client; gives what proves it.
+    pub(crate) async fn confidential(&self, request: NewClientRequest) -> ClientCredentials {
+        let (client, secret) = self.service.client_create(request).await.unwrap();
+        ClientCredentials::Basic { client_id: client.id.to_string(), secret: secret.unwrap() }
     }
 
     /// Lets time pass on a server that goes on following the feed.
@@ -150,19 +140,8 @@ impl App {
     }
 
     /// Runs a statement behind the server's back.
-    pub(crate) async fn sql(&self, statement: &'static str) {
-        use sqlx::Connection;
-        match &self.empty.location {
-            Location::Sqlite(path) => {
-                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-                let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-                sqlx::query(statement).execute(&mut connection).await.unwrap();
-            }
-            Location::Postgres(url) => {
-                let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
-                sqlx::query(statement).execute(&mut connection).await.unwrap();
-            }
-        }
+    pub(crate) async fn sql(&self, statement: &str) {
+        self.empty.database.sql(statement).await.unwrap();
     }
 
     /// A second process on the same database.
@@ -175,22 +154,49 @@ impl App {
     }
 
     pub(crate) async fn try_sign_in(&self, password: &str) -> chancery::error::Result<TokenPair> {
-        let request = SignInRequest {
-            client_id: "app".into(),
-            login: "ada".into(),
-            password: Password::new(password.into()),
-            scopes: vec![],
-            audience: String::new(),
-            device_label: "laptop".into(),
-            address: String::new(),
-            user_agent: String::new(),
-        };
-        self.service.sign_in(&self.service.context(), &ClientCredentials::None, request).await
+        sign_in(&self.service, login_of("app", "ada", password)).await
     }
 
     pub(crate) async fn refresh(&self, token: &str, request_id: &str) -> chancery::error::Result<TokenPair> {
         refresh(&self.service, "app", token, "", &[], request_id).await
     }
+}
+
+pub(crate) fn first_party(id: &str, audiences: &[&str]) -> NewClientRequest {
+    NewClientRequest {
+        id: id.into(),
+        public: true,
+        first_party: true,
+        audiences: audiences.iter().map(|a| (*a).to_owned()).collect(),
+        scopes: vec!["read".into(), "write".into()],
+        algorithm: Some("ES256".into()),
+        ..NewClientRequest::default()
+    }
+}
+
+pub(crate) fn login_of(client: &str, login: &str, password: &str) -> SignInRequest {
+    SignInRequest {
+        client_id: client.into(),
+        login: login.into(),
+        password: Password::new(password.into()),
+        scopes: vec![],
+        audience: String::new(),
+        device_label: "laptop".into(),
+        address: String::new(),
+        user_agent: String::new(),
+    }
+}
+
+pub(crate) async fn sign_in(service: &Service, request: SignInRequest) -> chancery::error::Result<TokenPair> {
+    service.sign_in(&service.context(), &ClientCredentials::None, request).await
+}
+
+/// What an access token says, signature unseen.
+pub(crate) fn claims(token: &str) -> serde_json::Value {
+    use base64::Engine;
+    let payload = token.split('.').nth(1).unwrap();
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
 }
 
 pub(crate) async fn refresh(
@@ -213,8 +219,4 @@ pub(crate) async fn refresh(
 
 pub(crate) fn token(pair: &TokenPair) -> String {
     pair.refresh.as_ref().unwrap().expose().to_owned()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

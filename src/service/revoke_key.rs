@@ -1,0 +1,71 @@
+//! Revoking a signing key at once, because somebody else may have it.
+
+use serde_json::json;
+
+use super::Service;
+use crate::{
+    domain::{
+        audit::AuditKind,
+        feed::{Change, ChangeKind},
+        keys::{Algorithm, KeyState},
+        settings::{CONFIRM_WITHIN, JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
+    },
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+/// What revoking a key did.
+#[derive(Clone, Debug)]
+pub struct KeyRevocation {
+    /// The key that is gone.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// From when verifiers that only cache the JWKS have dropped it and have its successor.
+    pub safe_from: Timestamp,
+}
+
+impl Service {
+    /// Revokes a signing key, by `kid` or id: it leaves the JWKS at once and every token signed with it
+    /// is dead. If it was signing, its successor signs from now on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] if another change of the keys came first.
+    pub async fn key_revoke(&self, name: &str, actor: &str) -> Result<KeyRevocation> {
+        self.live.confirm().await?;
+        let snapshot = self.live.snapshot();
+        let stored = &snapshot.ring.stored;
+        let found = stored.iter().find(|k| k.kid == name || k.id.as_str() == name);
+        let key = found.ok_or_else(|| Error::NotFound("signing key", name.to_owned()))?;
+        let next = stored.iter().find(|k| k.algorithm == key.algorithm && k.state == KeyState::Next);
+        let now = self.now();
+        let mut made = Vec::new();
+        if key.state != KeyState::Retired {
+            made.push(self.new_key(key.algorithm, KeyState::Next, now).await?);
+        }
+        let rotate_at = now.plus(snapshot.settings.rotation_period);
+        if key.state == KeyState::Active && next.is_none() {
+            let mut active = self.new_key(key.algorithm, KeyState::Active, now).await?;
+            active.rotate_at = Some(rotate_at);
+            made.push(active);
+        }
+        let mut tx = self.store.write().await?;
+        let mut won = tx.key_delete(&key.id, key.state).await?;
+        if let (KeyState::Active, Some(next)) = (key.state, next) {
+            won = won && tx.key_activate(&next.id, now, rotate_at).await?;
+        }
+        for key in &made {
+            won = won && tx.key_insert(key).await?;
+        }
+        if !won {
+            return Err(Error::Conflict);
+        }
+        tx.audit(now, AuditKind::KeyRevoked, actor, &key.kid, json!({ "state": key.state.as_str() })).await?;
+        let ends_at = now.plus(snapshot.settings.revocation_ttl(now));
+        tx.change(Change { kind: ChangeKind::KeyRevoked, subject: key.kid.clone(), at: now, ends_at });
+        tx.commit().await?;
+        self.live.confirm().await?;
+        let safe_from = self.now().plus(CONFIRM_WITHIN).plus(JWKS_MAX_AGE).plus(JWKS_STALE_IF_ERROR);
+        Ok(KeyRevocation { kid: key.kid.clone(), algorithm: key.algorithm, safe_from })
+    }
+}

@@ -1,0 +1,169 @@
+//! The schema: setting it up, telling whether it is older than this binary's, bringing it up to date.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use sqlx::{SqlitePool, migrate::Migrator};
+
+use super::{Pools, Store, failure};
+use crate::{
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+static SQLITE: LazyLock<Migrator> = LazyLock::new(|| lenient(sqlx::migrate!("migrations/sqlite")));
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| lenient(sqlx::migrate!("migrations/postgres")));
+
+/// A newer schema is no error here: `min_binary` in the database says who may use it.
+fn lenient(mut migrator: Migrator) -> Migrator {
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// How a database's schema stands to this binary's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// There is none yet.
+    Missing,
+    /// Migrations are missing.
+    Older {
+        /// The number of the newest migration applied.
+        have: i64,
+        /// That of this binary.
+        want: i64,
+    },
+    /// It is this binary's, or a newer one.
+    Current(i64),
+}
+
+impl Store {
+    /// How the schema stands to this binary's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached.
+    pub async fn schema(&self) -> Result<Schema> {
+        let migrator = match &self.pools {
+            Pools::Sqlite { .. } => &*SQLITE,
+            Pools::Postgres(_) => &*POSTGRES,
+        };
+        self.schema_by(migrator).await
+    }
+
+    async fn schema_by(&self, migrator: &Migrator) -> Result<Schema> {
+        const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+        if self.is_empty().await? {
+            return Ok(Schema::Missing);
+        }
+        let applied: Vec<i64> = match &self.pools {
+            Pools::Sqlite { read, .. } => sqlx::query_scalar(APPLIED).fetch_all(read).await,
+            Pools::Postgres(pool) => sqlx::query_scalar(APPLIED).fetch_all(pool).await,
+        }
+        .map_err(failure)?;
+        let known: BTreeSet<i64> = migrator.iter().map(|m| m.version).collect();
+        let have = applied.last().copied().unwrap_or(0);
+        let lacks = known.iter().any(|v| !applied.contains(v));
+        Ok(if lacks { Schema::Older { have, want: known.last().copied().unwrap_or(0) } } else { Schema::Current(have) })
+    }
+
+    /// Whether the database has no table of ours yet.
+    async fn is_empty(&self) -> Result<bool> {
+        const SQLITE_SQL: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'instance'";
+        const POSTGRES_SQL: &str = "SELECT count(*) FROM information_schema.tables \
+            WHERE table_schema = current_schema() AND table_name = 'instance'";
+        let count: i64 = match &self.pools {
+            Pools::Sqlite { read, .. } => sqlx::query_scalar(SQLITE_SQL).fetch_one(read).await,
+            Pools::Postgres(pool) => sqlx::query_scalar(POSTGRES_SQL).fetch_one(pool).await,
+        }
+        .map_err(failure)?;
+        Ok(count == 0)
+    }
+
+    /// Brings the schema up to this binary's. Of several processes one does it and the others wait: on
+    /// PostgreSQL the library takes an advisory lock, on SQLite a lock on a file beside the database;
+    /// both end with their process. An older SQLite database is copied first; gives the copy's path.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a migration fails.
+    pub async fn migrate(&self, now: Timestamp) -> Result<Option<PathBuf>> {
+        match &self.pools {
+            Pools::Sqlite { .. } => self.migrate_by(&SQLITE, now).await,
+            Pools::Postgres(_) => self.migrate_by(&POSTGRES, now).await,
+        }
+    }
+
+    async fn migrate_by(&self, migrator: &Migrator, now: Timestamp) -> Result<Option<PathBuf>> {
+        let (result, copy) = match &self.pools {
+            Pools::Sqlite { write, path, .. } => {
+                let _lock = set_up_lock(path.clone()).await?;
+                let copy = match self.schema_by(migrator).await? {
+                    Schema::Older { have, .. } => Some(back_up(write, path, have, now).await?),
+                    Schema::Missing | Schema::Current(_) => None,
+                };
+                (migrator.run(write).await, copy)
+            }
+            Pools::Postgres(pool) => (migrator.run(pool).await, None),
+        };
+        result.map(|()| copy).map_err(|e| Error::Internal(Box::new(e)))
+    }
+}
+
+/// Copies the database beside itself.
+async fn back_up(pool: &SqlitePool, path: &Path, version: i64, now: Timestamp) -> Result<PathBuf> {
+    let copy = path.with_extension(format!("schema-{version}.{}.db", now.millis()));
+    let name = copy.display().to_string();
+    sqlx::query("VACUUM INTO $1").bind(name).execute(pool).await.map_err(failure)?;
+    Ok(copy)
+}
+
+/// Waits for the lock of opening and migrating; it is held until the file is dropped.
+pub(super) async fn set_up_lock(database: PathBuf) -> Result<File> {
+    let lock = move || {
+        let file = File::create(database.with_extension("lock"))?;
+        file.lock()?;
+        Ok(file)
+    };
+    let locked: std::io::Result<File> =
+        tokio::task::spawn_blocking(lock).await.map_err(|e| Error::Internal(Box::new(e)))?;
+    locked.map_err(|e| Error::Unavailable(Box::new(e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sqlx::migrate::{Migration, MigrationType};
+
+    use super::*;
+    use crate::{entropy::SeededEntropy, store::Location};
+
+    fn longer() -> Migrator {
+        let mut all: Vec<Migration> = SQLITE.iter().cloned().collect();
+        let sql = sqlx::SqlSafeStr::into_sql_str("CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT");
+        all.push(Migration::new(9999, "later".into(), MigrationType::Simple, sql, false));
+        lenient(Migrator::with_migrations(all))
+    }
+
+    #[tokio::test]
+    async fn an_older_sqlite_schema_is_told_copied_and_brought_up_to_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(dir.path().join("chancery.db"));
+        let store = Store::open(&location, true, Arc::new(SeededEntropy::new(1))).await.unwrap();
+        assert_eq!(store.schema().await.unwrap(), Schema::Missing);
+        let now = Timestamp::from_millis(7);
+        assert_eq!(store.migrate(now).await.unwrap(), None);
+        let Schema::Current(have) = store.schema().await.unwrap() else { panic!("not current") };
+        let newer = longer();
+        assert_eq!(store.schema_by(&newer).await.unwrap(), Schema::Older { have, want: 9999 });
+        let copy = store.migrate_by(&newer, now).await.unwrap().unwrap();
+        assert_eq!(store.schema_by(&newer).await.unwrap(), Schema::Current(9999));
+        // An older binary leaves a newer schema alone.
+        assert_eq!(store.schema().await.unwrap(), Schema::Current(9999));
+        assert_eq!(store.migrate(now).await.unwrap(), None);
+        let copied = Store::open(&Location::Sqlite(copy), false, Arc::new(SeededEntropy::new(1))).await.unwrap();
+        assert_eq!(copied.schema().await.unwrap(), Schema::Current(have));
+    }
+}

@@ -1,0 +1,86 @@
+//! The pages of docs/reference are what the sources say. `CHANCERY_TEST_WRITE_DOCS=1` writes them anew.
+
+use std::{fmt::Write, fs, path::Path, process::Command};
+
+use chancery::grpc::{ACCESS, Access, DESCRIPTORS};
+use prost::Message;
+
+use crate::proto::comments;
+
+fn fresh(name: &str, want: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
+    if std::env::var_os("CHANCERY_TEST_WRITE_DOCS").is_some() {
+        fs::write(&path, want).unwrap();
+    }
+    let have = fs::read_to_string(&path).unwrap_or_default();
+    let hint = "is not what the sources say; CHANCERY_TEST_WRITE_DOCS=1 cargo test --test it docs:: writes it anew";
+    assert!(have == want, "{} {hint}", path.display());
+}
+
+#[test]
+fn the_page_of_errors_is_fresh() {
+    let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+    let mut page =
+        "# Errors\n\nEvery error carries a `google.rpc.ErrorInfo` whose domain is `chancery` and whose reason \
+        is one of these.\nWritten from `proto/chancery/v1/error_reason.proto`.\n\n| reason | meaning |\n|---|---|\n"
+            .to_owned();
+    for (name, comment) in comments(&set) {
+        let Some(reason) = name.strip_prefix("chancery.v1.ErrorReason.ERROR_REASON_") else { continue };
+        if reason != "UNSPECIFIED" {
+            writeln!(page, "| `{reason}` | {} |", comment.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap();
+        }
+    }
+    assert!(page.lines().count() > 20, "{page}");
+    fresh("errors.md", &page);
+}
+
+#[test]
+fn the_page_of_access_is_fresh() {
+    let mut page = "# Who may call what\n\nA method that this table does not name is refused. Written from \
+        `src/grpc/access.rs`.\n\n| method | caller |\n|---|---|\n"
+        .to_owned();
+    for (method, access) in ACCESS {
+        let caller = match access {
+            Access::Anyone => "anyone",
+            Access::Client => "a client: one that authenticates itself, or a public one that names itself",
+            Access::ConfidentialClient => "a client that authenticates itself",
+            Access::ClientOrUser => "a client, or a user's access token whose audience is the issuer",
+        };
+        writeln!(page, "| `{}` | {caller} |", method.trim_start_matches('/')).unwrap();
+    }
+    fresh("access.md", &page);
+}
+
+fn help(path: &[&str]) -> String {
+    let out = Command::new(env!("CARGO_BIN_EXE_chancery")).args(path).arg("--help").output().unwrap();
+    assert!(out.status.success(), "{path:?}");
+    String::from_utf8(out.stdout).unwrap().lines().map(|l| format!("{}\n", l.trim_end())).collect()
+}
+
+/// The names under `Commands:` in a help text.
+fn subcommands(help: &str) -> Vec<String> {
+    let list = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let lines = list.lines().take_while(|l| !l.is_empty()).filter(|l| l.starts_with("  ") && !l.starts_with("   "));
+    lines.filter_map(|l| l.split_whitespace().next()).filter(|n| *n != "help").map(str::to_owned).collect()
+}
+
+fn write_commands(page: &mut String, path: &[&str]) {
+    let text = help(path);
+    let names = subcommands(&text);
+    writeln!(page, "\n## chancery {}\n\n```text\n{}```", path.join(" "), text.trim_end().to_owned() + "\n").unwrap();
+    for name in &names {
+        let mut below = path.to_vec();
+        below.push(name);
+        write_commands(page, &below);
+    }
+}
+
+#[test]
+fn the_page_of_the_command_line_is_fresh() {
+    let mut page = "# The command line\n\nWhat `--help` prints, command by command.\n".to_owned();
+    write_commands(&mut page, &[]);
+    for command in ["serve", "user create", "client create", "keys revoke", "issuer set", "migrate", "token verify"] {
+        assert!(page.contains(&format!("## chancery {command}\n")), "{command}");
+    }
+    fresh("cli.md", &page.replace("## chancery \n", "## chancery\n"));
+}

@@ -1,0 +1,57 @@
+//! Revoking a signing key at once.
+
+use chancery::{
+    domain::keys::{Algorithm, KeyState},
+    error::Error,
+    time::Ttl,
+};
+
+use crate::support::{App, ISSUER, engines};
+
+fn key(app: &App, state: KeyState) -> String {
+    let ring = app.service.live().snapshot().ring.clone();
+    let found = ring.stored.iter().find(|k| k.algorithm == Algorithm::Es256 && k.state == state);
+    found.unwrap().kid.clone()
+}
+
+fn verifies(app: &App, token: &str) -> bool {
+    let policy = chancery_verify::Policy::new(ISSUER, "api");
+    let ring = app.service.live().snapshot().ring.clone();
+    chancery_verify::check(token, &ring.verifying, &policy, app.service.now().millis()).is_ok()
+}
+
+#[tokio::test]
+async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs() {
+    for app in engines().await {
+        let before = app.sign_in().await;
+        let (active, next) = (key(&app, KeyState::Active), key(&app, KeyState::Next));
+        assert!(verifies(&app, before.access.token.expose()));
+        let told = app.service.key_revoke(&active, "command").await.unwrap();
+        assert_eq!((told.kid.as_str(), told.algorithm), (active.as_str(), Algorithm::Es256));
+        // The longest a cached set lives, and the ten seconds of a process that is about to stop.
+        assert_eq!(told.safe_from, app.service.now().plus(Ttl::from_secs(610)));
+        assert!(!verifies(&app, before.access.token.expose()), "{}", app.engine);
+        assert_eq!(key(&app, KeyState::Active), next);
+        assert_ne!(key(&app, KeyState::Next), next);
+        assert!(verifies(&app, app.sign_in().await.access.token.expose()));
+        let other = app.second().await;
+        assert!(!other.live().snapshot().ring.jwks.contains(&active));
+        // Twice in a row: the successor has not been published for long, and signs all the same.
+        app.service.key_revoke(&next, "command").await.unwrap();
+        assert!(verifies(&app, app.sign_in().await.access.token.expose()));
+        let again = app.service.key_revoke(&next, "command").await.unwrap_err();
+        assert!(matches!(again, Error::NotFound("signing key", _)), "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_sign_can_be_revoked_too() {
+    for app in engines().await {
+        let (active, next) = (key(&app, KeyState::Active), key(&app, KeyState::Next));
+        app.service.key_revoke(&next, "command").await.unwrap();
+        assert_eq!(key(&app, KeyState::Active), active);
+        assert_ne!(key(&app, KeyState::Next), next);
+        let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
+        assert!(events.contains(&("KEY_REVOKED".to_owned(), next)), "{events:?}");
+    }
+}

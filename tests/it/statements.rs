@@ -1,0 +1,40 @@
+//! What each call costs the database. The figures stand in docs/architecture.md too.
+
+use chancery::service::{ClientTokenRequest, NewClientRequest};
+
+use crate::support::{engines, token};
+
+/// Statements of a call on either engine, without the beginnings and ends of transactions.
+const PUBLISHED: [(&str, u64); 4] = [("Login", 5), ("Refresh", 1), ("IssueClientToken", 0), ("GetJwks", 0)];
+
+#[tokio::test]
+async fn each_call_costs_the_database_what_is_published() {
+    for app in engines().await {
+        let worker = app.confidential(NewClientRequest { id: "worker".into(), ..NewClientRequest::default() }).await;
+        let mut before = app.service.store().statements();
+        let mut counted = Vec::new();
+        let mut count = |name| {
+            let now = app.service.store().statements();
+            counted.push((name, now - before));
+            before = now;
+        };
+        let pair = app.sign_in().await;
+        count("Login");
+        app.refresh(&token(&pair), "").await.unwrap();
+        count("Refresh");
+        let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
+        app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
+        count("IssueClientToken");
+        assert!(!app.service.live().snapshot().ring.jwks.is_empty());
+        count("GetJwks");
+        assert_eq!(counted, PUBLISHED, "{}", app.engine);
+    }
+}
+
+#[test]
+fn the_published_figures_are_those_of_the_test() {
+    let page = include_str!("../../docs/architecture.md");
+    for (name, statements) in PUBLISHED {
+        assert!(page.contains(&format!("| {name} | {statements} |")), "{name} in docs/architecture.md");
+    }
+}

@@ -1,0 +1,181 @@
+//! A claimed, empty database, and things to put into it.
+
+use std::sync::Arc;
+
+use chancery::{
+    domain::{
+        client::{Client, ClientConfig, Grant},
+        keys::{Algorithm, KeyState, StoredKey},
+        login::Login,
+        session::{Rotation, Session},
+        settings::Settings,
+        user::User,
+    },
+    entropy::{Entropy, SeededEntropy},
+    id::{KeyId, SessionId, UserId},
+    passwords::Phc,
+    secret::SessionSecret,
+    store::{Claim, Location, NewUser, Schema, Store},
+    time::{Timestamp, Ttl},
+};
+use serde_json::json;
+
+use crate::database::{Database, in_cluster};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_893_456_000_123);
+pub(crate) const ISSUER: &str = "https://id.example.com";
+
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
+    pub(crate) database: Database,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: Settings,
+}
+
+impl Fixture {
+    pub(crate) async fn sqlite() -> Self {
+        Self::on(Database::sqlite()).await
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Self::on(Database::postgres().await).await
+    }
+
+    async fn on(database: Database) -> Self {
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(1));
+        let store = Store::open(&database.location, true, entropy.clone()).await.unwrap();
+        assert_eq!(store.schema().await.unwrap(), Schema::Missing);
+        store.migrate(NOW).await.unwrap();
+        assert!(matches!(store.schema().await.unwrap(), Schema::Current(_)));
+        let fixture = Self { store, database, entropy, settings: Settings::default() };
+        let mut tx = fixture.store.write().await.unwrap();
+        assert!(tx.instance_claim(&claim(ISSUER)).await.unwrap());
+        tx.commit().await.unwrap();
+        fixture
+    }
+
+    /// A second process on the same database.
+    pub(crate) async fn second(&self) -> Store {
+        Store::open(&self.database.location, false, self.entropy.clone()).await.unwrap()
+    }
+
+    pub(crate) async fn finish(self) {
+        self.store.close().await;
+        // A failed test leaves its database for a look.
+        if let Location::Postgres(url) = &self.database.location {
+            let (_, name) = url.expose().rsplit_once('/').unwrap();
+            in_cluster(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+    }
+
+    pub(crate) fn user(&self, name: &str) -> NewUser {
+        let id = UserId::new(NOW, &*self.entropy);
+        let attributes = json!({ "name": "Ada Ćirić 🦀", "deep": { "n": [1, 2] } }).as_object().cloned().unwrap();
+        let subject = id.as_str().to_owned();
+        let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: NOW };
+        NewUser { user, logins: vec![Login::parse(name).unwrap()], password: Phc::from_database("$argon2id$x".into()) }
+    }
+
+    /// A user in the database.
+    pub(crate) async fn ada(&self) -> User {
+        let new = self.user("ada");
+        let mut tx = self.store.write().await.unwrap();
+        assert_eq!(tx.user_insert(&new).await.unwrap(), None);
+        tx.commit().await.unwrap();
+        new.user
+    }
+
+    pub(crate) fn client(id: &str) -> Client {
+        let config = ClientConfig {
+            first_party: true,
+            grants: vec![Grant::DirectLogin, Grant::RefreshToken],
+            audiences: vec!["api".parse().unwrap(), ISSUER.parse().unwrap()],
+            scopes: vec!["read".parse().unwrap()],
+            permissions: vec![],
+            algorithm: Algorithm::Es256,
+            token_lifetime: Ttl::from_secs(300),
+            session_idle: Ttl::from_days(7),
+            session_absolute: Ttl::from_days(30),
+            claim_map: std::collections::BTreeMap::new(),
+            trusted_end_user: false,
+        };
+        Client { id: id.parse().unwrap(), secret: None, config, disabled_at: None, created_at: NOW }
+    }
+
+    pub(crate) fn session(&self, user: &User) -> Session {
+        let secret = SessionSecret::generate(&*self.entropy);
+        Session {
+            id: SessionId::new(NOW, &*self.entropy),
+            user: user.id.clone(),
+            subject: user.subject.clone(),
+            client: "app".parse().unwrap(),
+            generation: 0,
+            secret: secret.hash(),
+            rotated_at: NOW,
+            previous_rotated_at: NOW,
+            rotation_request_id: None,
+            auth_time: NOW,
+            amr: vec!["pwd".into()],
+            acr: "1".into(),
+            scopes: vec!["read".parse().unwrap(), "write".parse().unwrap()],
+            audiences: vec!["api".parse().unwrap(), "other".parse().unwrap()],
+            claims: json!({ "team": "Zoë" }).as_object().cloned().unwrap(),
+            created_at: NOW,
+            idle_ttl: Ttl::from_days(7),
+            idle_expires_at: NOW.plus(Ttl::from_days(7)),
+            absolute_expires_at: NOW.plus(Ttl::from_days(30)),
+            revoked: None,
+            device_label: "Zoë's laptop".into(),
+            user_agent: "agent/1".into(),
+            address: "192.0.2.7".into(),
+        }
+    }
+
+    /// A session in the database.
+    pub(crate) async fn signed_in(&self, user: &User) -> Session {
+        let session = self.session(user);
+        let mut tx = self.store.write().await.unwrap();
+        tx.session_insert(&session).await.unwrap();
+        tx.commit().await.unwrap();
+        session
+    }
+
+    pub(crate) async fn stored(&self, id: &SessionId) -> Session {
+        self.store.read().await.unwrap().session_by_id(id).await.unwrap().unwrap()
+    }
+
+    pub(crate) fn key(&self, algorithm: Algorithm, state: KeyState) -> StoredKey {
+        let id = KeyId::new(NOW, &*self.entropy);
+        StoredKey {
+            kid: format!("kid-of-{id}"),
+            id,
+            algorithm,
+            state,
+            public_jwk: json!({ "kty": "EC", "x": "é" }),
+            sealed: vec![0, 1, 255],
+            sealing_version: 1,
+            created_at: NOW,
+            activated_at: None,
+            retired_at: None,
+            rotate_at: Some(NOW.plus(Ttl::from_days(30))),
+        }
+    }
+}
+
+pub(crate) fn claim(issuer: &str) -> Claim {
+    Claim { issuer: issuer.into(), dev: false, sealing_version: 1, check_value: vec![7, 0, 255], now: NOW }
+}
+
+/// A request with the token of `generation`.
+pub(crate) fn rotation(session: &Session, generation: i64) -> Rotation {
+    Rotation {
+        session: session.id.clone(),
+        generation,
+        secret: session.secret,
+        client: session.client.clone(),
+        audience: "api".parse().unwrap(),
+        scopes: vec![],
+        request_id: None,
+        arrived: NOW,
+    }
+}

@@ -1,0 +1,51 @@
+//! The claim of a database, its settings, its sealing key's answers.
+
+use std::sync::Arc;
+
+use chancery::{domain::settings::Settings, store::Store, time::Ttl};
+
+use crate::fixture::{Fixture, ISSUER, NOW, claim};
+
+pub(crate) async fn of_many_claims_one_wins(f: &Fixture) {
+    // The database as it is before anybody claimed it.
+    for table in ["instance", "feed", "sealing_keys"] {
+        f.database.sql(&format!("DELETE FROM {table}")).await.unwrap();
+    }
+    assert!(f.store.read().await.unwrap().instance().await.unwrap().is_none());
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let store: Arc<Store> = Arc::new(if n % 2 == 0 { f.store.clone() } else { f.second().await });
+        tasks.spawn(async move {
+            let issuer = format!("https://{n}.example.com");
+            let mut tx = store.write().await.unwrap();
+            let won = tx.instance_claim(&claim(&issuer)).await.unwrap();
+            tx.commit().await.unwrap();
+            won.then_some(issuer)
+        });
+    }
+    let winners: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1, "{winners:?}");
+    let stored = f.store.read().await.unwrap().instance().await.unwrap().unwrap();
+    assert_eq!((stored.issuer, stored.dev), (winners[0].clone(), false));
+    assert!(f.store.read().await.unwrap().feed_head().await.unwrap().is_some());
+}
+
+pub(crate) async fn settings_and_issuer_are_replaced(f: &Fixture) {
+    let settings = Settings {
+        previous_ceiling: Some((Ttl::from_secs(60), NOW)),
+        refresh_grace: Ttl::from_millis(1),
+        ..Settings::default()
+    };
+    let mut tx = f.store.write().await.unwrap();
+    tx.settings_set(&settings).await.unwrap();
+    assert!(!tx.issuer_set("https://stranger.example.com", "https://new.example.com").await.unwrap());
+    assert!(tx.issuer_set(ISSUER, "https://new.example.com").await.unwrap());
+    tx.sealing_key_add(2, &[1, 2], NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = f.store.read().await.unwrap();
+    let stored = tx.instance().await.unwrap().unwrap();
+    assert_eq!((stored.issuer.as_str(), stored.settings), ("https://new.example.com", settings));
+    assert_eq!(tx.sealing_key_check_value(1).await.unwrap(), Some(vec![7, 0, 255]));
+    assert_eq!(tx.sealing_key_check_value(2).await.unwrap(), Some(vec![1, 2]));
+    assert_eq!(tx.sealing_key_check_value(3).await.unwrap(), None);
+}

@@ -1,0 +1,95 @@
+//! The contract of the store: every method, on both engines.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails"
+)]
+
+mod audit;
+mod clients;
+mod complete;
+#[path = "../support/database.rs"]
+mod database;
+mod engine;
+mod faults;
+mod feed;
+mod fixture;
+mod instance;
+mod keys;
+mod refresh;
+mod sessions;
+mod users;
+
+/// Makes of each case a test on SQLite and one on PostgreSQL.
+macro_rules! contract {
+    ($($module:ident::$case:ident,)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let fixture = crate::fixture::Fixture::sqlite().await;
+                crate::$module::$case(&fixture).await;
+                fixture.finish().await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                if !crate::database::with_postgres() {
+                    return;
+                }
+                let fixture = crate::fixture::Fixture::postgres().await;
+                crate::$module::$case(&fixture).await;
+                fixture.finish().await;
+            })*
+        }
+    };
+}
+
+contract! {
+    audit::events_are_kept_in_order,
+    clients::a_client_is_kept_as_it_was_given,
+    clients::a_clients_id_is_no_other_clients_and_no_subject,
+    clients::a_client_is_disabled_and_enabled_once,
+    clients::an_audience_has_one_owner_and_keeps_it_when_renamed,
+    engine::a_dropped_transaction_keeps_nothing_and_takes_no_number,
+    engine::a_reading_transaction_refuses_changes,
+    engine::a_reading_transaction_sees_one_moment,
+    engine::references_are_enforced,
+    engine::texts_and_instants_come_back_as_they_went,
+    engine::statements_are_counted,
+    faults::an_outage_is_unavailable_and_ends,
+    feed::commit_order_is_number_order_without_gaps,
+    feed::entries_are_read_from_a_number_and_while_they_live,
+    feed::of_many_who_begin_a_new_epoch_one_does,
+    feed::the_database_tells_the_time_where_machines_share_it,
+    instance::of_many_claims_one_wins,
+    instance::settings_and_issuer_are_replaced,
+    keys::a_key_is_kept_as_it_was_given,
+    keys::each_algorithm_has_one_active_and_one_next_key,
+    keys::every_step_of_a_key_happens_once,
+    keys::of_many_who_retire_a_key_one_does,
+    refresh::the_current_token_rotates_and_leaves_the_rest_alone,
+    refresh::a_batch_answers_in_its_order,
+    refresh::twice_in_one_batch_rotates_once_and_replays_once,
+    refresh::many_at_once_have_one_winner,
+    refresh::a_row_set_back_is_fast_forwarded,
+    refresh::what_does_not_match_changes_nothing,
+    refresh::reuse_ends_the_session_in_the_same_transaction,
+    refresh::a_slow_commit_is_stamped_again_only_where_the_session_has_not_moved,
+    sessions::a_session_is_kept_as_it_was_given,
+    sessions::the_live_sessions_of_a_user_are_those_that_may_be_refreshed,
+    sessions::revoking_is_done_once_with_event_and_entry,
+    sessions::of_many_who_revoke_one_does,
+    sessions::all_sessions_end_at_once,
+    sessions::the_sweep_is_bounded_and_spares_the_living,
+    users::a_user_is_found_by_each_login,
+    users::subjects_logins_and_lookalikes_are_unique,
+    users::pages_are_stable,
+    users::a_change_voids_sign_ins_in_flight,
+    users::of_many_with_one_name_one_is_created,
+    users::a_rehash_is_no_change,
+}

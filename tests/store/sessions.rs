@@ -1,0 +1,99 @@
+//! Sessions: kept, listed, ended, swept.
+
+use chancery::{
+    domain::session::{RevokedCause, Session},
+    id::SessionId,
+    store::SessionFilter,
+    time::Ttl,
+};
+
+use crate::fixture::{Fixture, NOW};
+
+pub(crate) async fn a_session_is_kept_as_it_was_given(f: &Fixture) {
+    let ada = f.ada().await;
+    let session = f.signed_in(&ada).await;
+    assert_eq!(format!("{:?}", f.stored(&session.id).await), format!("{session:?}"));
+    let stranger = SessionId::new(NOW, &*f.entropy);
+    assert!(f.store.read().await.unwrap().session_by_id(&stranger).await.unwrap().is_none());
+}
+
+pub(crate) async fn the_live_sessions_of_a_user_are_those_that_may_be_refreshed(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut ids = Vec::new();
+    for age in [3, 2, 1] {
+        let mut session = f.session(&ada);
+        session.created_at = NOW.minus(Ttl::from_secs(age));
+        session.idle_expires_at = session.created_at.plus(Ttl::from_days(7));
+        let mut tx = f.store.write().await.unwrap();
+        tx.session_insert(&session).await.unwrap();
+        tx.commit().await.unwrap();
+        ids.push(session.id);
+    }
+    let list = async |filter| -> Vec<SessionId> {
+        let all = f.store.read().await.unwrap().sessions_of_user(&ada.id, filter).await.unwrap();
+        all.into_iter().map(|s| s.id).collect()
+    };
+    let newest_first: Vec<_> = ids.iter().rev().cloned().collect();
+    assert_eq!(list(SessionFilter::Live(NOW)).await, newest_first);
+    let almost = NOW.minus(Ttl::from_secs(3)).plus(Ttl::from_days(7));
+    assert_eq!(list(SessionFilter::Live(almost)).await, newest_first[..2]);
+    assert_eq!(list(SessionFilter::All).await, newest_first);
+}
+
+async fn revoke(f: &Fixture, store: &chancery::store::Store, ids: &[SessionId]) -> Vec<SessionId> {
+    let mut tx = store.write().await.unwrap();
+    let ended = tx.sessions_revoke(ids, RevokedCause::Logout, "app", &f.settings, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    ended
+}
+
+pub(crate) async fn revoking_is_done_once_with_event_and_entry(f: &Fixture) {
+    let ada = f.ada().await;
+    let (one, two) = (f.signed_in(&ada).await, f.signed_in(&ada).await);
+    assert_eq!(revoke(f, &f.store, std::slice::from_ref(&one.id)).await, vec![one.id.clone()]);
+    assert_eq!(revoke(f, &f.store, &[two.id.clone(), one.id.clone()]).await, vec![two.id.clone()]);
+    assert_eq!(f.stored(&one.id).await.revoked, Some((NOW, RevokedCause::Logout)));
+    let mut tx = f.store.read().await.unwrap();
+    let entries = tx.feed_from(1).await.unwrap();
+    let named: Vec<_> = entries.iter().map(|e| (e.change.subject.as_str(), e.change.ends_at)).collect();
+    let ends = NOW.plus(f.settings.revocation_ttl(NOW));
+    assert_eq!(named, [(one.id.as_str(), ends), (two.id.as_str(), ends)]);
+    assert_eq!(tx.audit_kinds().await.unwrap().iter().filter(|(kind, _)| kind == "SESSION_REVOKED").count(), 2);
+}
+
+pub(crate) async fn of_many_who_revoke_one_does(f: &Fixture) {
+    let ada = f.ada().await;
+    let session = f.signed_in(&ada).await;
+    let stores: Vec<_> = [f.store.clone(), f.second().await].into_iter().cycle().take(8).collect();
+    let ids = [session.id];
+    let all = futures_util::future::join_all(stores.iter().map(|store| revoke(f, store, &ids))).await;
+    assert_eq!(all.into_iter().flatten().count(), 1);
+}
+
+pub(crate) async fn all_sessions_end_at_once(f: &Fixture) {
+    let ada = f.ada().await;
+    let (one, two) = (f.signed_in(&ada).await, f.signed_in(&ada).await);
+    revoke(f, &f.store, std::slice::from_ref(&one.id)).await;
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.sessions_end_all(RevokedCause::IssuerChanged, NOW).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(f.stored(&one.id).await.revoked.unwrap().1, RevokedCause::Logout);
+    assert_eq!(f.stored(&two.id).await.revoked.unwrap().1, RevokedCause::IssuerChanged);
+}
+
+pub(crate) async fn the_sweep_is_bounded_and_spares_the_living(f: &Fixture) {
+    let ada = f.ada().await;
+    let dead: Vec<Session> = futures_util::future::join_all((0..5).map(|_| f.signed_in(&ada))).await;
+    let ids: Vec<SessionId> = dead.into_iter().map(|s| s.id).collect();
+    let living = f.signed_in(&ada).await;
+    revoke(f, &f.store, &ids).await;
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.sessions_sweep(NOW, 10).await.unwrap(), 0);
+    let later = NOW.plus(Ttl::from_millis(1));
+    assert_eq!(tx.sessions_sweep(later, 3).await.unwrap(), 3);
+    assert_eq!(tx.sessions_sweep(later, 3).await.unwrap(), 2);
+    tx.commit().await.unwrap();
+    assert!(f.stored(&living.id).await.revoked.is_none());
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.sessions_sweep(NOW.plus(Ttl::from_days(8)), 3).await.unwrap(), 1);
+}

@@ -1,0 +1,108 @@
+//! Users, logins, passwords.
+
+use chancery::{domain::login::Login, passwords::Phc};
+
+use crate::fixture::{Fixture, NOW};
+
+pub(crate) async fn a_user_is_found_by_each_login(f: &Fixture) {
+    let mut new = f.user("Zoë");
+    new.logins.push(Login::parse("zoe@example.com").unwrap());
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.user_insert(&new).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    let mut tx = f.store.read().await.unwrap();
+    for typed in ["zoë", "ZOË", "zoe@EXAMPLE.com"] {
+        let canonical = Login::canonical_for_lookup(typed).unwrap();
+        let found = tx.user_by_login(&canonical).await.unwrap().unwrap();
+        assert_eq!(found.user, new.user, "{typed}");
+        assert_eq!(found.password.unwrap().as_str(), "$argon2id$x");
+    }
+    assert!(tx.user_by_login("nobody").await.unwrap().is_none());
+    assert_eq!(tx.user_by_id(&new.user.id).await.unwrap().unwrap(), new.user);
+    assert!(tx.user_by_id(&f.user("x").user.id).await.unwrap().is_none());
+    assert_eq!(tx.logins_of(&new.user.id).await.unwrap(), ["Zoë", "zoe@example.com"]);
+}
+
+pub(crate) async fn subjects_logins_and_lookalikes_are_unique(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.user_insert(&f.user("ADA")).await.unwrap(), Some("login"));
+    drop(tx);
+    let mut tx = f.store.write().await.unwrap();
+    // Cyrillic, and the same to the eye.
+    assert!(!tx.login_insert(&ada.id, &Login::parse("аdа").unwrap()).await.unwrap());
+    assert!(tx.login_insert(&ada.id, &Login::parse("countess").unwrap()).await.unwrap());
+    let mut twin = f.user("twin");
+    twin.user.subject.clone_from(&ada.subject);
+    assert_eq!(tx.user_insert(&twin).await.unwrap(), Some("subject"));
+}
+
+pub(crate) async fn pages_are_stable(f: &Fixture) {
+    let mut tx = f.store.write().await.unwrap();
+    for n in 0..7 {
+        assert_eq!(tx.user_insert(&f.user(&format!("user{n}"))).await.unwrap(), None);
+    }
+    tx.commit().await.unwrap();
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = f.store.read().await.unwrap().users_page(&after, 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        last.id.as_str().clone_into(&mut after);
+        seen.extend(page.into_iter().map(|u| u.id));
+        // A user who comes between two pages moves nobody else.
+        let mut tx = f.store.write().await.unwrap();
+        if seen.len() == 3 {
+            tx.user_insert(&f.user("late")).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+    let sorted: std::collections::BTreeSet<_> = seen.iter().cloned().collect();
+    assert_eq!((seen.clone(), seen.len() >= 7), (sorted.into_iter().collect(), true));
+}
+
+pub(crate) async fn a_change_voids_sign_ins_in_flight(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.user_hold(&ada.id, 1).await.unwrap());
+    tx.password_set(&ada.id, &Phc::from_database("$argon2id$y".into()), NOW).await.unwrap();
+    assert!(!tx.user_hold(&ada.id, 1).await.unwrap());
+    assert!(tx.user_hold(&ada.id, 2).await.unwrap());
+    assert!(tx.user_disable(&ada.id, NOW).await.unwrap());
+    assert!(!tx.user_disable(&ada.id, NOW).await.unwrap());
+    for version in 1..=3 {
+        assert!(!tx.user_hold(&ada.id, version).await.unwrap(), "disabled, version {version}");
+    }
+    assert!(tx.user_enable(&ada.id, NOW).await.unwrap());
+    assert!(!tx.user_enable(&ada.id, NOW).await.unwrap());
+    assert!(!tx.user_hold(&ada.id, 3).await.unwrap());
+    assert!(tx.user_hold(&ada.id, 4).await.unwrap());
+    assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().password.unwrap().as_str(), "$argon2id$y");
+}
+
+pub(crate) async fn of_many_with_one_name_one_is_created(f: &Fixture) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };
+        let new = f.user("ada");
+        tasks.spawn(async move {
+            let mut tx = store.write().await.unwrap();
+            match tx.user_insert(&new).await.unwrap() {
+                None => tx.commit().await.map(|_| true).unwrap(),
+                Some(taken) => {
+                    assert_eq!(taken, "login");
+                    false
+                }
+            }
+        });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
+    assert_eq!(f.store.read().await.unwrap().users_page("", 10).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn a_rehash_is_no_change(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut tx = f.store.write().await.unwrap();
+    tx.password_rehash(&ada.id, &Phc::from_database("$argon2id$z".into())).await.unwrap();
+    assert!(tx.user_hold(&ada.id, 1).await.unwrap());
+    assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().password.unwrap().as_str(), "$argon2id$z");
+}

@@ -1,0 +1,69 @@
+//! Throwaway databases on either engine.
+
+use std::sync::Arc;
+
+use chancery::store::Location;
+use sqlx::Connection;
+use tempfile::TempDir;
+
+/// A database of a test. SQLite lies in a folder that goes with it; PostgreSQL's goes with the cluster.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pub(crate) engine: &'static str,
+    pub(crate) location: Location,
+    _dir: Option<Arc<TempDir>>,
+}
+
+/// Whether this run tests PostgreSQL too. It is left out only on purpose.
+pub(crate) fn with_postgres() -> bool {
+    std::env::var("CHANCERY_TEST_ENGINES").as_deref() != Ok("sqlite")
+}
+
+/// The throwaway cluster.
+fn cluster() -> String {
+    std::env::var("CHANCERY_TEST_POSTGRES_URL").expect(
+        "CHANCERY_TEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHANCERY_TEST_ENGINES=sqlite",
+    )
+}
+
+impl Database {
+    pub(crate) fn sqlite() -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let location = Location::Sqlite(dir.path().join("test.db"));
+        Self { engine: "sqlite", location, _dir: Some(dir) }
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        let name = format!("t{}", hex(&chancery::entropy::Entropy::bytes16(&chancery::entropy::OsEntropy)));
+        in_cluster(&format!("CREATE DATABASE {name}")).await;
+        let url = cluster();
+        let (base, _) = url.rsplit_once('/').unwrap();
+        Self { engine: "postgres", location: Location::parse(&format!("{base}/{name}")).unwrap(), _dir: None }
+    }
+
+    /// Runs a statement behind the server's back; gives the number of rows it changed.
+    pub(crate) async fn sql(&self, statement: &str) -> Result<u64, sqlx::Error> {
+        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        match &self.location {
+            Location::Sqlite(path) => {
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+                let mut connection = sqlx::SqliteConnection::connect_with(&options).await?;
+                Ok(sqlx::query(statement).execute(&mut connection).await?.rows_affected())
+            }
+            Location::Postgres(url) => {
+                let mut connection = sqlx::PgConnection::connect(url.expose()).await?;
+                Ok(sqlx::query(statement).execute(&mut connection).await?.rows_affected())
+            }
+        }
+    }
+}
+
+/// Runs a statement in the cluster's own database.
+pub(crate) async fn in_cluster(statement: &str) {
+    let mut connection = sqlx::PgConnection::connect(&cluster()).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
