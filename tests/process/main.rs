@@ -1,11 +1,16 @@
 //! Real server processes, reached over the network.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test that cannot go on fails"
 )]
 
+mod calls;
+mod crash;
 mod foreign;
+mod parallel;
+mod place;
 mod server;
