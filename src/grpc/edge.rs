@@ -75,6 +75,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let EdgeLayer { service, metrics } = self.edge.clone();
         Box::pin(async move {
+            let _under_way = metrics.call();
             let response = if known { finish(inner.call(request).await?) } else { unknown_method().into_http() };
             let method = if known { path.as_str() } else { "unknown" };
             let code = code(&response);

@@ -10,6 +10,7 @@
 
 mod calls;
 mod crash;
+mod drain;
 mod foreign;
 mod parallel;
 mod place;
