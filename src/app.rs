@@ -50,6 +50,8 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     } else if let Location::Sqlite(path) = &location {
         refuse_missing(path)?;
     }
+    // A wrong key is told before a database is set up that could not be claimed with it.
+    let sealing = sealing_file::load(config)?;
     let store = Store::open(&location, purpose == Purpose::Serve, entropy.clone()).await;
     let store =
         store.map_err(|e| explain(&e)).with_context(|| format!("cannot open the database {}", name(&location)))?;
@@ -61,7 +63,11 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         store.migrate().await.map_err(|e| explain(&e)).context("cannot bring the database up to date")?;
     }
     let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
-    let (sealing, created) = sealing_file::load(config, !claimed && purpose == Purpose::Serve, &*entropy)?;
+    let create = !claimed && purpose == Purpose::Serve;
+    let (sealing, created) = match sealing {
+        Some(key) => (key, None),
+        None => sealing_file::load_own(config, create, &*entropy)?,
+    };
     let check_value = sealing.check_value().to_vec();
     let passwords = passwords(entropy.clone())?;
     let started = Service::start(store, sealing, passwords, clock, entropy, &start_options(config, purpose)).await;

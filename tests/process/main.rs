@@ -8,10 +8,14 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod bad_commands;
+mod bad_input;
+mod bad_requests;
 mod calls;
 mod crash;
 mod drain;
 mod foreign;
 mod parallel;
 mod place;
+mod refused;
 mod server;
