@@ -7,7 +7,7 @@ mod schema;
 mod sealing_file;
 mod telemetry;
 
-use std::{future::Future, io::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, io::Write, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{net::TcpListener, sync::watch};
@@ -26,6 +26,8 @@ use crate::{
 
 /// How long calls under way may take to finish after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long connections may take to close when no call is under way on any.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// What a command may do with the database that it opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +53,16 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     } else if let Location::Sqlite(path) = &location {
         refuse_missing(path)?;
     }
+    // A wrong key is told before a database is set up that could not be claimed with it.
+    let sealing = sealing_file::load(config)?;
     let store = open_store(&location, purpose == Purpose::Serve, &entropy).await?;
     schema::prepare(&store, &location, purpose, config.migrate, clock.now()).await?;
     let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
-    let (sealing, created) = sealing_file::load(config, !claimed && purpose == Purpose::Serve, &*entropy)?;
+    let create = !claimed && purpose == Purpose::Serve;
+    let (sealing, created) = match sealing {
+        Some(key) => (key, None),
+        None => sealing_file::load_own(config, create, &*entropy)?,
+    };
     let check_value = sealing.check_value().to_vec();
     let passwords = passwords(entropy.clone())?;
     let started = Service::start(store, sealing, passwords, clock, entropy, &start_options(config, purpose)).await;
@@ -140,8 +148,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     let metrics = Arc::new(Metrics::default());
     let health = Health::default();
     health.handle().set(true).await;
+    metrics.set_ready(true);
     let (stopping, stopped) = watch::channel(false);
-    let jobs = jobs::start(&service, &metrics, health.handle(), stopped.clone());
+    let (ending, ended) = watch::channel(false);
+    let jobs = jobs::start(&service, &metrics, health.handle(), &stopped, &ended);
     announce(&config, &service, &grpc, &telemetry)?;
     let handle = health.handle();
     let servers = async {
@@ -151,26 +161,47 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
                 .map_err(anyhow::Error::from)
         };
         let pages = async { Ok(web::serve(http, web::routes(service.clone()), until(stopped.clone())).await?) };
+        let calls = async {
+            let result = tokio::try_join!(rpc, pages);
+            let _ = ending.send(true);
+            result
+        };
+        // Whoever asks whether this process is ready is answered until the last call is.
         let own = web::telemetry_routes(service.clone(), metrics.clone());
-        let counters = async { Ok(web::serve(telemetry, own, until(stopped.clone())).await?) };
-        tokio::try_join!(rpc, pages, counters).map(|_| ())
+        let counters = async { Ok(web::serve(telemetry, own, until(ended.clone())).await?) };
+        tokio::try_join!(calls, counters).map(|_| ())
     };
     tokio::pin!(servers);
     tokio::select! {
         result = &mut servers => result?,
         () = stop => {
             tracing::info!("stopping: no new calls, those under way finish");
-            handle.set(false).await;
+            metrics.set_ready(false);
+            handle.stop().await;
             let _ = stopping.send(true);
-            if tokio::time::timeout(DRAIN, servers).await.is_err() {
+            if tokio::time::timeout(DRAIN, drain(servers, &metrics)).await.is_err() {
                 tracing::warn!("calls were still under way when the time to finish was over");
             }
         }
     }
-    let _ = stopping.send(true);
+    let _ = ending.send(true);
     jobs.finish().await;
     service.store().close().await;
     Ok(())
+}
+
+/// Waits for the servers to end. A connection that never spoke, or whose client does not close it,
+/// holds nobody up once no call is under way.
+async fn drain(mut servers: Pin<&mut impl Future<Output = anyhow::Result<()>>>, metrics: &Metrics) {
+    let mut was_idle = false;
+    while tokio::time::timeout(CLOSE, servers.as_mut()).await.is_err() {
+        let idle = metrics.calls_under_way() == 0;
+        // Twice, so that the last answer has had its time to leave.
+        if idle && was_idle {
+            return;
+        }
+        was_idle = idle;
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

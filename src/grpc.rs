@@ -111,4 +111,14 @@ impl HealthHandle {
         self.0.set_service_status("chancery.v1.AuthService", status).await;
         self.0.set_service_status("chancery.v1.KeyService", ServingStatus::Serving).await;
     }
+
+    /// Says that this process serves no more, and ends the streams of those who watch: they would keep
+    /// it from ending.
+    pub async fn stop(&self) {
+        let mut reporter = self.0.clone();
+        for service in ["", "chancery.v1.AuthService", "chancery.v1.KeyService"] {
+            reporter.set_service_status(service, ServingStatus::NotServing).await;
+            reporter.clear_service_status(service).await;
+        }
+    }
 }

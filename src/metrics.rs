@@ -25,6 +25,18 @@ pub struct Metrics {
     rpcs: Family<Rpc, Counter>,
     seconds: Family<Method, Histogram>,
     ready: Gauge,
+    under_way: Gauge,
+}
+
+/// A call that is under way for as long as this lives.
+#[derive(Debug)]
+#[must_use]
+pub struct CallUnderWay(Gauge);
+
+impl Drop for CallUnderWay {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl fmt::Debug for Metrics {
@@ -41,11 +53,12 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("chancery");
         let rpcs = Family::default();
         let seconds = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
-        let ready = Gauge::default();
+        let (ready, under_way) = (Gauge::default(), Gauge::default());
         registry.register("rpcs", "Calls answered, by method and gRPC code", rpcs.clone());
         registry.register("rpc_seconds", "Time from a call's arrival to its answer", seconds.clone());
         registry.register("ready", "Whether this process signs", ready.clone());
-        Self { registry, rpcs, seconds, ready }
+        registry.register("calls_under_way", "Calls that have no answer yet", under_way.clone());
+        Self { registry, rpcs, seconds, ready, under_way }
     }
 }
 
@@ -60,6 +73,24 @@ impl Metrics {
     /// Notes whether this process signs.
     pub fn set_ready(&self, ready: bool) {
         self.ready.set(i64::from(ready));
+    }
+
+    /// Whether this process signs, and goes on to.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.get() == 1
+    }
+
+    /// Notes that a call is under way.
+    pub fn call(&self) -> CallUnderWay {
+        self.under_way.inc();
+        CallUnderWay(self.under_way.clone())
+    }
+
+    /// How many calls have no answer yet.
+    #[must_use]
+    pub fn calls_under_way(&self) -> i64 {
+        self.under_way.get()
     }
 
     /// The text that a Prometheus server reads.

@@ -32,7 +32,7 @@ use std::{
 };
 
 use sqlx::{
-    PgPool, Row, SqlitePool,
+    ConnectOptions, PgPool, Row, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -147,7 +147,15 @@ impl Store {
             Location::Postgres(url) => {
                 let options = PgConnectOptions::from_str(&url.0).map_err(failure)?.application_name("chancery");
                 let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT);
-                Pools::Postgres(pool.connect_with(options).await.map_err(failure)?)
+                match pool.connect_with(options.clone()).await {
+                    Ok(pool) => Pools::Postgres(pool),
+                    // The pool tries for a while and then says only that it did: a single try says why.
+                    Err(sqlx::Error::PoolTimedOut) => {
+                        let cause = options.connect().await.err().unwrap_or(sqlx::Error::PoolTimedOut);
+                        return Err(failure(cause));
+                    }
+                    Err(error) => return Err(failure(error)),
+                }
             }
         };
         Ok(Self { pools, entropy, statements: Arc::default() })

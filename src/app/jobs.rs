@@ -24,25 +24,27 @@ impl Jobs {
     }
 }
 
-/// Starts all jobs; they end when `stopped` turns true.
+/// Starts all jobs. When `stopping` turns true this process serves no more, but the calls under way
+/// still sign; when `ended` does, all jobs end.
 pub(super) fn start(
     service: &Service,
     metrics: &Arc<Metrics>,
     health: HealthHandle,
-    stopped: watch::Receiver<bool>,
+    stopping: &watch::Receiver<bool>,
+    ended: &watch::Receiver<bool>,
 ) -> Jobs {
     let mut jobs = JoinSet::new();
-    jobs.spawn(follow(service.clone(), metrics.clone(), health, stopped.clone()));
-    jobs.spawn(rotate(service.clone(), stopped.clone()));
-    jobs.spawn(sweep(service.clone(), stopped));
+    jobs.spawn(follow(service.clone(), metrics.clone(), health, stopping.clone(), ended.clone()));
+    jobs.spawn(rotate(service.clone(), ended.clone()));
+    jobs.spawn(sweep(service.clone(), ended.clone()));
     Jobs(jobs)
 }
 
 /// Waits for the next turn; false when it is time to end.
-async fn turn(every: Duration, stopped: &mut watch::Receiver<bool>) -> bool {
+async fn turn(every: Duration, ended: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         biased;
-        _ = stopped.wait_for(|stop| *stop) => false,
+        _ = ended.wait_for(|end| *end) => false,
         () = pause(every) => true,
     }
 }
@@ -52,37 +54,42 @@ async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-async fn follow(service: Service, metrics: Arc<Metrics>, health: HealthHandle, mut stopped: watch::Receiver<bool>) {
-    let mut was_fresh = true;
-    metrics.set_ready(true);
-    while turn(CONFIRM_EVERY, &mut stopped).await {
+async fn follow(
+    service: Service,
+    metrics: Arc<Metrics>,
+    health: HealthHandle,
+    stopping: watch::Receiver<bool>,
+    mut ended: watch::Receiver<bool>,
+) {
+    let mut was_serving = true;
+    while turn(CONFIRM_EVERY, &mut ended).await {
         if let Err(error) = service.live().confirm().await {
             tracing::warn!(reason = error.reason().as_str(), cause = ?error, "the feed could not be confirmed");
         }
-        let fresh = service.live().is_fresh();
-        if fresh != was_fresh {
-            health.set(fresh).await;
-            metrics.set_ready(fresh);
-            was_fresh = fresh;
+        let serving = service.live().is_fresh() && !*stopping.borrow();
+        if serving != was_serving {
+            health.set(serving).await;
+            metrics.set_ready(serving);
+            was_serving = serving;
         }
     }
 }
 
-async fn rotate(service: Service, mut stopped: watch::Receiver<bool>) {
+async fn rotate(service: Service, mut ended: watch::Receiver<bool>) {
     loop {
         match service.rotate_keys_due().await {
             Ok(0) => {}
             Ok(steps) => tracing::info!(steps, "signing keys rotated"),
             Err(error) => tracing::warn!(cause = ?error, "signing keys could not be rotated"),
         }
-        if !turn(ROTATE_EVERY, &mut stopped).await {
+        if !turn(ROTATE_EVERY, &mut ended).await {
             return;
         }
     }
 }
 
-async fn sweep(service: Service, mut stopped: watch::Receiver<bool>) {
-    while turn(SWEEP_EVERY, &mut stopped).await {
+async fn sweep(service: Service, mut ended: watch::Receiver<bool>) {
+    while turn(SWEEP_EVERY, &mut ended).await {
         match service.sweep().await {
             Ok(0) => {}
             Ok(sessions) => tracing::debug!(sessions, "expired sessions deleted"),

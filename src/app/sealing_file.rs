@@ -14,32 +14,39 @@ use zeroize::Zeroizing;
 use super::Config;
 use crate::{entropy::Entropy, keys::SealingKey};
 
-/// Loads the sealing key. A missing file is created only if `create` says so, for an empty database.
-/// Gives the path of a file that this call made.
-pub(super) fn load(
+/// Loads the sealing key, if there is one. One that is named must be there.
+pub(super) fn load(config: &Config) -> anyhow::Result<Option<SealingKey>> {
+    if let Some(path) = &config.sealing_key_file {
+        return read(path).map(Some);
+    }
+    if let Some(text) = &config.sealing_key {
+        let bytes = SealingKey::parse(text.expose().as_bytes()).context("CHANCERY_SEALING_KEY is no sealing key")?;
+        return Ok(Some(SealingKey::new(&bytes)));
+    }
+    let path = own(config);
+    if path.exists() { read(&path).map(Some) } else { Ok(None) }
+}
+
+/// Loads the sealing key of the data directory. A missing one is created only if `create` says so, for
+/// an empty database. Gives the path of a file that this call made.
+pub(super) fn load_own(
     config: &Config,
     create: bool,
     entropy: &dyn Entropy,
 ) -> anyhow::Result<(SealingKey, Option<PathBuf>)> {
-    if let Some(path) = &config.sealing_key_file {
-        return Ok((read(path)?, None));
+    let path = own(config);
+    if !create && !path.exists() {
+        bail!(
+            "there is no sealing key at {}; name the one this database was made with by --sealing-key-file",
+            path.display()
+        );
     }
-    if let Some(text) = &config.sealing_key {
-        let bytes = SealingKey::parse(text.expose().as_bytes()).context("CHANCERY_SEALING_KEY is no sealing key")?;
-        return Ok((SealingKey::new(&bytes), None));
-    }
-    let path = config.data_dir.join("sealing.key");
-    if !path.exists() {
-        if !create {
-            bail!(
-                "there is no sealing key at {}; name the one this database was made with by --sealing-key-file",
-                path.display()
-            );
-        }
-        let made = make(&path, entropy).with_context(|| format!("cannot write {}", path.display()))?;
-        return Ok((read(&path)?, made.then_some(path)));
-    }
-    Ok((read(&path)?, None))
+    let made = create && make(&path, entropy).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((read(&path)?, made.then_some(path)))
+}
+
+fn own(config: &Config) -> PathBuf {
+    config.data_dir.join("sealing.key")
 }
 
 fn read(path: &Path) -> anyhow::Result<SealingKey> {

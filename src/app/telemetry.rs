@@ -1,5 +1,6 @@
 //! Logs.
 
+use anyhow::Context;
 use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::config::LogFormat;
@@ -12,7 +13,8 @@ const QUIET: [&str; 9] = ["h2", "hyper", "hyper_util", "rustls", "sqlx", "tonic"
 /// # Errors
 /// If `filter` is no filter.
 pub fn init(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter)?;
+    let parsed = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter);
+    let filter = parsed.with_context(|| format!("log: {filter:?} is not a filter such as info or chancery=debug"))?;
     let quiet = tracing_subscriber::filter::filter_fn(|meta| {
         let root = meta.target().split("::").next().unwrap_or_default();
         !QUIET.contains(&root) || *meta.level() <= tracing::Level::INFO

@@ -15,7 +15,7 @@ use tower::{Layer, Service as TowerService};
 use super::{
     access::access,
     context::deadline,
-    status::{complete, unknown_method},
+    status::{complete, too_late, unknown_method},
 };
 use crate::{
     metrics::Metrics,
@@ -64,11 +64,8 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
         let known = access(&path).is_some();
-        let ctx = RequestContext {
-            deadline: Some(deadline(request.headers())),
-            peer: peer(&request),
-            ..self.edge.service.context()
-        };
+        let gives_up = deadline(request.headers());
+        let ctx = RequestContext { deadline: Some(gives_up), peer: peer(&request), ..self.edge.service.context() };
         request.extensions_mut().insert(ctx.clone());
         // The service that was polled ready is the one to call.
         let clone = self.inner.clone();
@@ -76,7 +73,16 @@ where
         let metrics = self.edge.metrics.clone();
         let arrived = tokio::time::Instant::now();
         Box::pin(async move {
-            let response = if known { finish(inner.call(request).await?) } else { unknown_method().into_http() };
+            let _under_way = metrics.call();
+            let response = if known {
+                // The library has a timer of its own, a little later, whose answer lacks code and details.
+                match tokio::time::timeout_at(gives_up, inner.call(request)).await {
+                    Ok(answered) => finish(answered?),
+                    Err(_) => too_late().into_http(),
+                }
+            } else {
+                unknown_method().into_http()
+            };
             let method = if known { path.as_str() } else { "unknown" };
             let code = code(&response);
             let took = arrived.elapsed();

@@ -101,6 +101,11 @@ pub(super) fn unknown_method() -> Status {
     complete(Code::Unimplemented, "there is no such method")
 }
 
+/// The status of a call whose deadline passed.
+pub(super) fn too_late() -> Status {
+    complete(Code::DeadlineExceeded, &Error::DeadlineExceeded.to_string())
+}
+
 /// The wire's value of a reason.
 #[must_use]
 pub const fn reason_code(reason: Reason) -> ErrorReason {

@@ -7,7 +7,7 @@ use super::{Service, Snapshot};
 use crate::{
     domain::{
         client::{Client, Grant},
-        scope::{Audience, Scope},
+        scope::{Audience, MAX_SCOPES, Scope},
         session::Session,
     },
     error::{Error, Result},
@@ -146,6 +146,9 @@ pub(super) enum Subject<'a> {
 pub(super) fn scopes_of(client: &Client, asked: &[String]) -> Result<Vec<Scope>> {
     if asked.is_empty() {
         return Ok(client.config.scopes.clone());
+    }
+    if asked.len() > MAX_SCOPES {
+        return Err(Error::invalid("scopes", format!("must be at most {MAX_SCOPES}")));
     }
     let granted = |text: &String| client.config.scopes.iter().find(|s| s.as_str() == text).cloned();
     let found: Option<Vec<Scope>> = asked.iter().map(granted).collect();

@@ -17,16 +17,16 @@ pub fn routes(service: Service, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .with_state(service)
+        .with_state((service, metrics.clone()))
         .merge(Router::new().route("/metrics", get(text)).with_state(metrics))
 }
 
-/// Ready while this process may sign.
-async fn readyz(State(service): State<Service>) -> impl IntoResponse {
-    if service.live().is_fresh() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the database could not be confirmed lately\n")
+/// Ready while this process may sign and was not asked to stop.
+async fn readyz(State((service, metrics)): State<(Service, Arc<Metrics>)>) -> impl IntoResponse {
+    match (service.live().is_fresh(), metrics.is_ready()) {
+        (true, true) => (StatusCode::OK, "ready\n"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database could not be confirmed lately\n"),
+        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
     }
 }
 

@@ -1,11 +1,21 @@
 //! Real server processes, reached over the network.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test that cannot go on fails"
 )]
 
+mod bad_commands;
+mod bad_input;
+mod bad_requests;
+mod calls;
+mod crash;
+mod drain;
 mod foreign;
+mod parallel;
+mod place;
+mod refused;
 mod server;

@@ -1,66 +1,95 @@
-//! Starts `chancery serve` on free ports and stops it again.
+//! Starts `chancery serve` on free ports, stops and kills it.
 
 use std::{
+    fs::{self, File},
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
+use tonic::transport::Channel;
+
+use crate::place::Place;
+
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_chancery");
+
+/// Every listener on a port that is free.
+pub(crate) const FREE_PORTS: [&str; 6] =
+    ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--telemetry", "127.0.0.1:0"];
 
 pub(crate) struct Server {
     child: Child,
     pub(crate) grpc: String,
     pub(crate) http: String,
+    pub(crate) telemetry: String,
     pub(crate) issuer: String,
-    pub(crate) dir: PathBuf,
+    pub(crate) place: Place,
+    /// What it writes to standard error.
+    pub(crate) log: PathBuf,
+    /// Held open: a server may write more than its first line.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
-    /// Starts a server and waits for its line `ready …`.
+    /// Starts a server on SQLite and waits for its line `ready …`.
     pub(crate) fn start(dir: &Path, more: &[&str]) -> Self {
-        let mut child = Command::new(BIN)
-            .args([
-                "serve",
-                "--grpc",
-                "127.0.0.1:0",
-                "--http",
-                "127.0.0.1:0",
-                "--telemetry",
-                "127.0.0.1:0",
-                "--data-dir",
-            ])
-            .arg(dir)
+        Self::on(&Place::sqlite(dir), more)
+    }
+
+    /// Starts a server on a database of either engine.
+    pub(crate) fn on(place: &Place, more: &[&str]) -> Self {
+        let log = log_file(&place.dir);
+        let mut child = command(&["serve"])
+            .args(FREE_PORTS)
+            .args(place.flags())
             .args(more)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        stdout.read_line(&mut line).unwrap();
         let value = |name: &str| {
             let found = line.split_whitespace().find_map(|w| w.strip_prefix(&format!("{name}=")));
-            found.unwrap_or_else(|| panic!("no {name} in {line:?}")).to_owned()
+            let log = || fs::read_to_string(&log).unwrap();
+            found.unwrap_or_else(|| panic!("no {name} in {line:?}: {}", log())).to_owned()
         };
-        let (grpc, http, issuer) = (value("grpc"), value("http"), value("issuer"));
-        Self { child, grpc, http, issuer, dir: dir.to_owned() }
+        let (grpc, http, telemetry, issuer) = (value("grpc"), value("http"), value("telemetry"), value("issuer"));
+        Self { child, grpc, http, telemetry, issuer, place: place.clone(), log, _stdout: stdout }
+    }
+
+    /// Starts another server where this one was, or still is.
+    pub(crate) fn again(&self) -> Self {
+        Self::on(&self.place, &[])
+    }
+
+    /// Ends the process as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks the process to stop, as a service manager does.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.grpc)).unwrap().connect().await.unwrap()
     }
 
     /// Runs a command on the server's database; gives its standard output.
     pub(crate) fn command(&self, args: &[&str], stdin: &str) -> String {
-        let mut child = Command::new(BIN)
-            .args(args)
-            .arg("--data-dir")
-            .arg(&self.dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-        let out = child.wait_with_output().unwrap();
-        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).unwrap()
+        self.place.command(args, stdin)
     }
 }
 
@@ -69,4 +98,28 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A file for one process' standard error, beside its data.
+fn log_file(dir: &Path) -> PathBuf {
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    dir.with_extension(format!("{}.log", STARTED.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// The program, without the settings of whoever runs the tests.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(BIN);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANCERY_")) {
+        command.env_remove(name);
+    }
+    command.args(args);
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that refuses its arguments ends without reading.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
 }

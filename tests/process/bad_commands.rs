@@ -1,0 +1,195 @@
+//! Wrong commands: exit code 1 with a sentence that names what is wrong, 2 for wrong usage; nothing is
+//! changed by any.
+
+use std::path::Path;
+
+use crate::{
+    calls::PASSWORD,
+    refused::Refused,
+    server::{Server, command, run},
+};
+
+async fn refused(dir: &Path, line: &str, stdin: &str, says: &[&str]) {
+    let line = &format!("{line} --data-dir data");
+    Refused { line, stdin: stdin.as_bytes(), says, ..Refused::default() }.check(dir).await;
+}
+
+async fn misused(dir: &Path, line: &str, says: &[&str]) {
+    Refused { line, says, code: 2, ..Refused::default() }.check(dir).await;
+}
+
+/// A database in `data`, its server gone.
+fn database(dir: &Path) {
+    drop(Server::start(&dir.join("data"), &[]));
+}
+
+fn list(dir: &Path, what: &str) -> String {
+    let out = run(command(&[what, "list", "--json", "--data-dir", "data"]).current_dir(dir), b"");
+    assert!(out.status.success());
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_missing_or_empty_database_is_named_and_the_demo_is_hinted_at_where_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let commands = [
+        "user list",
+        "user create ada --password-stdin",
+        "user set-password ada --password-stdin",
+        "client list",
+        "client create app",
+        "keys list",
+        "keys rotate",
+        "session list ada",
+        "settings set refresh_grace 5",
+        "token verify --audience api",
+    ];
+    for line in commands {
+        refused(dir, line, PASSWORD, &["no database at data/chancery.db", "chancery serve"]).await;
+    }
+    let (line, hint) = ("user list", "--data-dir chancery-dev");
+    Refused { line, says: &["chancery-data/chancery.db"], hides: &[hint], ..Refused::default() }.check(dir).await;
+    assert!(!dir.join("data").exists() && !dir.join("chancery-data").exists());
+    std::fs::create_dir(dir.join("data")).unwrap();
+    std::fs::write(dir.join("data/chancery.db"), "").unwrap();
+    for line in commands {
+        refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
+    }
+    std::fs::create_dir(dir.join("chancery-dev")).unwrap();
+    Refused { line, says: &["chancery-data/chancery.db", hint], ..Refused::default() }.check(dir).await;
+    refused(dir, line, "", &["data/chancery.db is empty", hint]).await;
+}
+
+#[tokio::test]
+async fn wrong_users_and_passwords_are_refused_each_with_its_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    database(dir);
+    let create = "user create bob --password-stdin";
+    let long = "long enough but ".repeat(65);
+    let noise = long.repeat(9000);
+    for (password, says) in [
+        ("short", &["password: ", "15 characters"][..]),
+        ("short\r\n", &["password: ", "15 characters"]),
+        ("", &["password: ", "15 characters"]),
+        ("\n", &["password: ", "15 characters"]),
+        ("passwordpassword", &["password: ", "everybody tries"]),
+        ("aaaaaaaaaaaaaaaaaaaa", &["password: ", "everybody tries"]),
+        ("a long pass \0 phrase", &["password: ", "NUL"]),
+        (&long, &["password: ", "1024 bytes"]),
+        (&noise, &["password: ", "1024 bytes"]),
+    ] {
+        refused(dir, create, password, says).await;
+    }
+    let latin = b"a pass phrase in Latin-1: caf\xe9 au lait";
+    let line = &format!("{create} --data-dir data");
+    Refused { line, stdin: latin, says: &["password", "UTF-8"], ..Refused::default() }.check(dir).await;
+    refused(dir, "user create bob", PASSWORD, &["no terminal", "--password-stdin"]).await;
+    let long_name = format!("user create {} --password-stdin", "x".repeat(65));
+    let long_fact = format!("{create} --attributes '{{\"a\":\"{}\"}}'", "x".repeat(4096));
+    for (line, says) in [
+        ("user create \"\" --password-stdin", &["name: ", "empty"][..]),
+        ("user create \"a b\" --password-stdin", &["name: ", "letters"]),
+        ("user create bob@example.org --password-stdin", &["name: ", "@", "--email"]),
+        (&long_name, &["name: ", "too long"]),
+        ("user create bob --password-stdin --email nonsense", &["email: "]),
+        ("user create bob --password-stdin --email a@b@c --subject \"a b\"", &["email: ", "subject: "]),
+        ("user create bob --password-stdin --subject \"\"", &["subject: ", "255 bytes"]),
+        ("user create bob --password-stdin --attributes [1]", &["--attributes", "JSON object", "sequence"]),
+        ("user create bob --password-stdin --attributes {", &["--attributes", "JSON object", "line 1"]),
+        (&long_fact, &["attributes: ", "4096 bytes"]),
+        ("user create bob --password-stdin --attributes '{\"a\": \"\\u0000\"}'", &["attributes: ", "NUL"]),
+        ("user set-password nobody --password-stdin", &["no user nobody"]),
+        ("user show nobody", &["no user nobody"]),
+        ("user disable nobody", &["no user nobody"]),
+        ("user enable nobody", &["no user nobody"]),
+        ("session list nobody", &["no user nobody"]),
+        ("session revoke nonsense", &["session_id: ", "ses_"]),
+        ("session revoke ses_01ARZ3NDEKTSV4RRFFQ69G5FAV", &["no session ses_01ARZ3NDEKTSV4RRFFQ69G5FAV"]),
+    ] {
+        refused(dir, line, PASSWORD, says).await;
+    }
+    assert_eq!(list(dir, "user"), "", "a refused user was created");
+    misused(dir, "user create", &["<NAME>"]).await;
+    misused(dir, "user create a b --password-stdin", &["'b'"]).await;
+    misused(dir, "user create a --password secret", &["--password"]).await;
+}
+
+#[tokio::test]
+async fn wrong_clients_are_refused_and_every_wrong_field_is_named_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    database(dir);
+    let long_id = format!("client create {}", "x".repeat(65));
+    for (line, says) in [
+        ("client create \"\"", &["client_id: ", "1 to 64"][..]),
+        ("client create \"a b\"", &["client_id: ", "\"a b\"", "1 to 64"]),
+        ("client create a:b", &["client_id: ", "\"a:b\""]),
+        (&long_id, &["client_id: ", "1 to 64"]),
+        ("client create usr_01ARZ3NDEKTSV4RRFFQ69G5FAV", &["client_id: ", "generated"]),
+        ("client create x --alg HS256", &["alg: ", "HS256", "RS256, ES256 or EdDSA"]),
+        ("client create x --alg none", &["alg: ", "none"]),
+        ("client create x --token-lifetime 0", &["token_lifetime: ", "1 to 3600"]),
+        ("client create x --token-lifetime 3601", &["token_lifetime: ", "1 to 3600"]),
+        ("client create x --token-lifetime 9223372036854775807", &["token_lifetime: ", "1 to 3600"]),
+        ("client create x --grant password", &["grant: ", "password", "direct_login"]),
+        ("client create x --grant direct_login", &["grant: ", "--first-party"]),
+        ("client create x --public --grant client_credentials", &["grant: ", "--public"]),
+        ("client create x --public", &["grant: ", "--grant"]),
+        ("client create x --claim sub=name", &["claim: ", "sub"]),
+        ("client create x --claim name", &["claim: ", "NAME=PATH"]),
+        ("client create x --claim name=", &["claim: ", "NAME=PATH"]),
+        ("client create x --audience \"a b\"", &["audience: ", "a b"]),
+        ("client create x --scope \"\"", &["scope: ", "empty"]),
+        ("client create x --permission \"a b\"", &["permission: ", "PERMISSION@AUDIENCE"]),
+        (
+            "client create x --alg HS256 --token-lifetime 0 --grant y --claim iss=z",
+            &["alg: ", "token_lifetime: ", "grant: ", "claim: "],
+        ),
+        ("client show x", &["no client x"]),
+        ("client disable x", &["no client x"]),
+        ("client enable x", &["no client x"]),
+        ("settings set nonsense 5", &["name: ", "refresh_grace"]),
+        ("settings set refresh_grace 61", &["value: ", "0 to 60"]),
+        ("settings set refresh_grace soon", &["value: ", "0 to 60"]),
+    ] {
+        refused(dir, line, "", says).await;
+    }
+    refused(dir, "token verify --audience api", "nonsense", &["malformed"]).await;
+    assert_eq!(list(dir, "client"), "", "a refused client was created");
+    misused(dir, "client create", &["<ID>"]).await;
+    misused(dir, "client create x --token-lifetime soon", &["--token-lifetime", "soon"]).await;
+    misused(dir, "keys rotate --alg HS256", &["--alg", "RS256, ES256 or EdDSA"]).await;
+    misused(dir, "token verify", &["--audience"]).await;
+}
+
+#[tokio::test]
+async fn taken_names_are_refused_whoever_has_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    database(dir);
+    let done = |args: &[&str]| {
+        let out = run(command(args).args(["--data-dir", "data"]).current_dir(dir), PASSWORD.as_bytes());
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    let email = "ada@example.org";
+    done(&["user", "create", "ada", "--password-stdin", "--subject", "first", "--email", email]);
+    done(&["client", "create", "orders", "--serves", "orders-api"]);
+    for (line, says) in [
+        ("user create ada --password-stdin", &["ada exists"][..]),
+        ("user create ADA --password-stdin", &["ADA exists"]),
+        // A Cyrillic letter that looks like the Latin one.
+        ("user create \u{430}da --password-stdin", &["exists"]),
+        ("user create other --password-stdin --email Ada@Example.org", &["exists"]),
+        ("user create other --password-stdin --subject first", &["subject first exists"]),
+        ("user create other --password-stdin --subject orders", &["subject orders exists"]),
+        ("client create orders", &["orders exists"]),
+        ("client create first", &["first exists"]),
+        ("client create other --serves orders-api", &["serves: ", "orders-api"]),
+    ] {
+        refused(dir, line, PASSWORD, says).await;
+    }
+    assert_eq!(list(dir, "user").lines().count(), 1);
+    assert_eq!(list(dir, "client").lines().count(), 1);
+}

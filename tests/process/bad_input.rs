@@ -1,0 +1,161 @@
+//! Wrong starts: each is refused with a sentence that names what is wrong, and leaves nothing behind.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use crate::{
+    place::{Place, postgres_url},
+    refused::Refused,
+    server::{FREE_PORTS, Server},
+};
+
+/// `serve` on free ports.
+fn serve(flags: &str) -> String {
+    format!("serve {} {flags}", FREE_PORTS.join(" "))
+}
+
+async fn refused(dir: &Path, line: &str, says: &[&str]) {
+    Refused { line, says, ..Refused::default() }.check(dir).await;
+}
+
+/// Wrong usage: of the command line itself.
+async fn misused(dir: &Path, line: &str, says: &[&str]) {
+    Refused { line, says, code: 2, ..Refused::default() }.check(dir).await;
+}
+
+#[tokio::test]
+async fn a_wrong_start_names_what_is_wrong_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    fs::write(dir.join("file"), "").unwrap();
+    fs::write(dir.join("short.key"), "short").unwrap();
+    fs::create_dir(dir.join("noise")).unwrap();
+    fs::write(dir.join("noise/chancery.db"), "no database at all, ".repeat(99)).unwrap();
+    for (flags, says) in [
+        ("--data-dir file/below", &["data directory file/below"][..]),
+        ("--data-dir file", &["data directory file:"]),
+        ("--data-dir /proc/chancery", &["data directory /proc/chancery"]),
+        ("--database mysql://db/x", &["database: ", "postgres://", "sqlite:"]),
+        ("--database nonsense", &["database: ", "postgres://", "sqlite:"]),
+        ("--database \"postgres://u:pass word@a b/x\"", &["database: ", "valid postgres:// URL"]),
+        ("--data-dir new --database sqlite:/nowhere/x.db", &["database /nowhere/x.db", "No such file"]),
+        ("--data-dir noise", &["database noise/chancery.db", "not a database"]),
+        ("--data-dir new --sealing-key-file short.key", &["short.key", "32 raw bytes", "43 base64url"]),
+        ("--data-dir new --sealing-key-file missing.key", &["missing.key", "No such file"]),
+        ("--data-dir new --issuer nonsense", &["issuer: ", "https://id.example.com"]),
+        ("--data-dir new --issuer http://id.example.com", &["issuer: ", "https://"]),
+        ("--data-dir new --log chancery=nonsense", &["log: ", "chancery=nonsense"]),
+        ("--data-dir new --config missing.toml", &["missing.toml"]),
+    ] {
+        refused(dir, &serve(flags), says).await;
+        assert!(!dir.join("new/chancery.db").exists(), "{flags} left a database behind");
+    }
+    for (line, says) in [
+        ("serve --grpc nonsense", &["grpc: ", "nonsense"][..]),
+        ("serve --grpc nonsense --http 1.2.3.4", &["grpc: ", "http: "]),
+        ("serve --dev --grpc 0.0.0.0:0", &["grpc: ", "--dev", "loopback"]),
+        ("serve --dev --http 0.0.0.0:0", &["http: ", "--dev", "loopback"]),
+        ("serve --grpc 0.0.0.0:0", &["grpc: ", "--plaintext-beyond-loopback"]),
+        ("serve --grpc 0.0.0.0:0 --plaintext-beyond-loopback", &["--issuer https://"]),
+    ] {
+        refused(dir, line, says).await;
+    }
+    misused(dir, "serve --nonsense", &["--nonsense"]).await;
+    misused(dir, "nonsense", &["nonsense"]).await;
+    misused(dir, "serve --log-format xml", &["xml", "text", "json"]).await;
+    for left in ["chancery-data", "chancery-dev", "new/sealing.key"] {
+        assert!(!dir.join(left).exists(), "{left} was left behind");
+    }
+}
+
+#[tokio::test]
+async fn a_busy_port_is_told_by_its_flag_before_anything_is_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (n, flag) in ["--grpc", "--http", "--telemetry"].into_iter().enumerate() {
+        let mut ports = FREE_PORTS;
+        ports[2 * n + 1] = &address;
+        let line = format!("serve {} --data-dir new", ports.join(" "));
+        refused(dir.path(), &line, &[&address, flag, "in use"]).await;
+    }
+    assert!(!dir.path().join("new").exists());
+}
+
+#[tokio::test]
+async fn unknown_keys_of_the_file_and_unknown_variables_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (name, text) in [("key.toml", "grcp = \"x\""), ("type.toml", "grpc = 5"), ("form.toml", "grpc =")] {
+        fs::write(dir.join(name), text).unwrap();
+    }
+    refused(dir, &serve("--config key.toml"), &["key.toml", "unknown field `grcp`"]).await;
+    refused(dir, &serve("--config type.toml"), &["type.toml", "line 1", "string"]).await;
+    refused(dir, &serve("--config form.toml"), &["form.toml", "line 1"]).await;
+    refused(dir, "user list --config key.toml", &["key.toml", "grcp"]).await;
+    for (variable, says) in [
+        (("CHANCERY_GRCP", "127.0.0.1:0"), &["CHANCERY_GRCP"][..]),
+        (("CHANCERY_LOG_FORMAT", "xml"), &["CHANCERY_LOG_FORMAT", "text or json"]),
+        (("CHANCERY_SEALING_KEY", "not one"), &["CHANCERY_SEALING_KEY", "43 base64url"]),
+        (("CHANCERY_DATABASE", "mysql://x"), &["database: "]),
+    ] {
+        Refused { line: &serve("--data-dir new"), variables: &[variable], says, ..Refused::default() }.check(dir).await;
+    }
+    assert!(!dir.join("new/chancery.db").exists());
+}
+
+#[tokio::test]
+async fn a_server_of_postgresql_that_is_not_there_is_named_without_its_password() {
+    if std::env::var("CHANCERY_TEST_ENGINES").as_deref() == Ok("sqlite") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("--database postgres://ada:secretword@{free}/x");
+    let host = format!("postgres://{free}/x");
+    let (line, says) = (&serve(&nobody), &[host.as_str(), "refused"]);
+    Refused { line, says, hides: &["secretword", "ada"], ..Refused::default() }.check(dir.path()).await;
+    let (cluster, _) = postgres_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    refused(dir.path(), &serve(&format!("--database {cluster}/nosuch")), &["\"nosuch\" does not exist"]).await;
+    let place = Place::postgres(dir.path()).await;
+    let url = place.database.unwrap();
+    let name = url.rsplit_once('/').unwrap().1;
+    refused(dir.path(), &format!("user list --database {url}"), &[name, "is empty", "chancery serve"]).await;
+}
+
+#[tokio::test]
+async fn a_database_is_served_only_as_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["plain", "demo"] {
+        let more: &[&str] = if name == "demo" { &["--dev"] } else { &[] };
+        drop(Server::start(&dir.path().join(name), more));
+    }
+    let issuer = Server::start(&dir.path().join("plain"), &[]).issuer.clone();
+    let dir = dir.path();
+    fs::write(dir.join("other.key"), [7; 32]).unwrap();
+    let other = serve("--data-dir plain --issuer https://other.example");
+    refused(dir, &other, &[&issuer, "https://other.example", "without --issuer", "issuer set"]).await;
+    refused(dir, &serve("--data-dir demo"), &["serve --dev", "known password", "--dev"]).await;
+    refused(dir, &serve("--dev --data-dir plain"), &["--dev", "--data-dir"]).await;
+    let ours = fingerprint(&fs::read(dir.join("plain/sealing.key")).unwrap());
+    let theirs = fingerprint(&[7; 32]);
+    for line in [serve(""), "user list ".to_owned(), "keys list ".to_owned()] {
+        let line = format!("{line}--data-dir plain --sealing-key-file other.key");
+        refused(dir, &line, &[&ours, &theirs, "--sealing-key-file"]).await;
+    }
+    let (key, aside) = (dir.join("plain/sealing.key"), dir.join("aside"));
+    fs::rename(&key, &aside).unwrap();
+    for line in [serve("--data-dir plain"), "user list --data-dir plain".to_owned()] {
+        refused(dir, &line, &["plain/sealing.key", "--sealing-key-file"]).await;
+        assert!(!key.exists(), "a key was made that cannot open the database");
+    }
+    for wrong in ["", "not a key"] {
+        fs::write(&key, wrong).unwrap();
+        refused(dir, &serve("--data-dir plain"), &["plain/sealing.key", "32 raw bytes"]).await;
+    }
+    fs::rename(&aside, &key).unwrap();
+    drop(Server::start(&dir.join("plain"), &[]));
+}
+
+fn fingerprint(file: &[u8]) -> String {
+    chancery::keys::SealingKey::new(&chancery::keys::SealingKey::parse(file).unwrap()).fingerprint()
+}

@@ -1,0 +1,59 @@
+//! Calls that several tests make, and what refusals say.
+
+use chancery::grpc::pb::{
+    LoginRequest, RefreshRequest, TokenPair, auth_service_client::AuthServiceClient, login_response,
+};
+use tonic::{Status, transport::Channel};
+use tonic_types::StatusExt;
+
+use crate::{place::Place, server::Server};
+
+pub(crate) const PASSWORD: &str = "a long pass phrase for tests";
+pub(crate) const CLIENT: &str = "app";
+
+/// A server with the user `grace` and a client whose tokens are quick to sign.
+pub(crate) fn start(place: &Place) -> Server {
+    let server = Server::on(place, &[]);
+    server.command(&["user", "create", "grace", "--password-stdin"], PASSWORD);
+    let flags = ["--public", "--first-party", "--audience", "api", "--alg", "ES256", "--scope", "read"];
+    server.command(&[&["client", "create", CLIENT], &flags[..]].concat(), "");
+    server
+}
+
+pub(crate) fn login_request(login: &str, password: &str) -> LoginRequest {
+    LoginRequest {
+        client_id: CLIENT.to_owned(),
+        login: login.to_owned(),
+        password: password.to_owned(),
+        ..LoginRequest::default()
+    }
+}
+
+pub(crate) async fn log_in(channel: Channel, login: &str, password: &str) -> Result<TokenPair, Status> {
+    let answer = AuthServiceClient::new(channel).login(login_request(login, password)).await?;
+    match answer.into_inner().result {
+        Some(login_response::Result::Tokens(pair)) => Ok(pair),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn refresh(channel: Channel, token: &str, request_id: &str) -> Result<TokenPair, Status> {
+    let request = RefreshRequest {
+        client_id: CLIENT.to_owned(),
+        refresh_token: token.to_owned(),
+        request_id: request_id.to_owned(),
+        ..RefreshRequest::default()
+    };
+    Ok(AuthServiceClient::new(channel).refresh(request).await?.into_inner().tokens.unwrap())
+}
+
+/// The server's reason; none if the status was made on the way.
+pub(crate) fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().filter(|info| info.domain == "chancery").map(|info| info.reason)
+}
+
+/// Whether a refusal says that nothing happened and when to come back.
+pub(crate) fn may_be_retried(status: &Status) -> bool {
+    let code = matches!(status.code(), tonic::Code::Aborted | tonic::Code::Unavailable);
+    code && reason(status).is_some() && status.get_details_retry_info().is_some()
+}

@@ -1,0 +1,170 @@
+//! A server is killed while it refreshes, again and again: no sign-in may suffer.
+//!
+//! How often is set by `CHANCERY_TEST_CRASHES`.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use chancery::{
+    keys::{ParsedRefreshToken, SealingKey, parse_refresh_token},
+    secret::RefreshToken,
+};
+use tokio::{sync::watch, task::JoinSet};
+use tonic::transport::Channel;
+
+use crate::{
+    calls::{PASSWORD, log_in, may_be_retried, reason, refresh, start},
+    place::Place,
+    server::Server,
+};
+
+const CHAINS: usize = 8;
+
+/// One sign-in whose tokens are exchanged one after the other.
+struct Chain {
+    /// The newest token that was acknowledged.
+    token: String,
+    session: String,
+    /// How many exchanges were acknowledged.
+    acknowledged: u64,
+    /// The id of the exchange that was sent last, and whether its answer is missing.
+    request_id: String,
+    unanswered: bool,
+}
+
+impl Chain {
+    /// Exchanges tokens until the server is gone.
+    async fn run(mut self, channel: Channel, total: Arc<AtomicU64>, seen: watch::Sender<u64>) -> Self {
+        loop {
+            if !self.unanswered {
+                self.request_id = format!("{}-{}", self.session.replace('_', "-"), self.acknowledged);
+                self.unanswered = true;
+            }
+            match refresh(channel.clone(), &self.token, &self.request_id).await {
+                Ok(pair) => {
+                    self.acknowledge(pair);
+                    seen.send_replace(total.fetch_add(1, Ordering::SeqCst) + 1);
+                }
+                Err(status) if may_be_retried(&status) => {}
+                Err(status) => {
+                    assert_eq!(reason(&status), None, "{status}");
+                    return self;
+                }
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, pair: chancery::grpc::pb::TokenPair) {
+        assert_eq!(pair.session_id, self.session);
+        self.token = pair.refresh_token;
+        self.acknowledged += 1;
+        self.unanswered = false;
+    }
+
+    /// Sends what was not answered again, twice: one and the same successor, whatever had become of it.
+    async fn repeat(&mut self, channel: Channel) {
+        let first = refresh(channel.clone(), &self.token, &self.request_id).await.unwrap();
+        let again = refresh(channel, &self.token, &self.request_id).await.unwrap();
+        assert_eq!(first.refresh_token, again.refresh_token, "two successors");
+        self.acknowledge(first);
+    }
+}
+
+/// What was seen in all rounds.
+#[derive(Default)]
+struct Seen {
+    acknowledged: u64,
+    repeated: u64,
+    committed: u64,
+}
+
+/// The session and generation that a token stands for.
+fn parsed(place: &Place, token: &str) -> ParsedRefreshToken {
+    let key = SealingKey::parse(&fs::read(place.dir.join("sealing.key")).unwrap()).unwrap();
+    parse_refresh_token(&SealingKey::new(&key), &RefreshToken::new(token.to_owned())).unwrap()
+}
+
+async fn sign_in(server: &Server) -> Chain {
+    let pair = log_in(server.channel().await, "grace", PASSWORD).await.unwrap();
+    Chain {
+        token: pair.refresh_token,
+        session: pair.session_id,
+        acknowledged: 0,
+        request_id: String::new(),
+        unanswered: false,
+    }
+}
+
+/// Lets all chains run and kills the server when `kill_at` exchanges were acknowledged.
+async fn run_and_kill(server: &mut Server, chains: Vec<Chain>, kill_at: u64) -> Vec<Chain> {
+    let (seen, mut counts) = watch::channel(0);
+    let total = Arc::new(AtomicU64::new(0));
+    let mut running = JoinSet::new();
+    for chain in chains {
+        running.spawn(chain.run(server.channel().await, total.clone(), seen.clone()));
+    }
+    drop(seen);
+    counts.wait_for(|n| *n >= kill_at).await.expect("a chain ended before the server did");
+    server.kill();
+    running.join_all().await
+}
+
+/// Compares the database with what the chains know: at most the unanswered exchange is ahead.
+async fn compare(place: &Place, chains: &[Chain], seen: &mut Seen) {
+    for chain in chains {
+        let sql = format!("SELECT CAST(generation AS TEXT) FROM sessions WHERE id = '{}'", chain.session);
+        let stored: u64 = place.texts(&sql).await[0].parse().unwrap();
+        let known = u64::try_from(parsed(place, &chain.token).generation).unwrap();
+        assert_eq!(known, chain.acknowledged, "an exchange moved {} by more than one", chain.session);
+        assert!(stored == known || stored == known + 1, "{} of {known} is stored as {stored}", chain.session);
+        seen.committed += stored - known;
+    }
+}
+
+async fn crash_again_and_again(place: &Place, rounds: u64) -> Seen {
+    let mut seen = Seen::default();
+    let mut server = start(place);
+    // Without a grace, only the request id tells a repeated exchange from a stolen token.
+    server.command(&["settings", "set", "refresh_grace", "0"], "");
+    let mut chains = Vec::new();
+    for _ in 0..CHAINS {
+        chains.push(sign_in(&server).await);
+    }
+    for round in 0..rounds {
+        chains = run_and_kill(&mut server, chains, 10 + round * 37 % 150).await;
+        server = server.again();
+        compare(place, &chains, &mut seen).await;
+        seen.repeated += chains.iter().map(|c| u64::from(c.unanswered)).sum::<u64>();
+        let channel = server.channel().await;
+        for chain in &mut chains {
+            chain.repeat(channel.clone()).await;
+        }
+    }
+    seen.acknowledged = chains.iter().map(|c| c.acknowledged).sum();
+    compare(place, &chains, &mut Seen::default()).await;
+    assert_eq!(place.count("sessions", "revoked_at IS NULL").await, u64::try_from(CHAINS).unwrap());
+    let healed = "kind IN ('REFRESH_TOKEN_REUSED', 'SESSION_FAST_FORWARDED')";
+    assert_eq!(place.count("audit_events", healed).await, 0);
+    assert_ne!(place.count("audit_events", "kind = 'SIGNED_IN'").await, 0);
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_has_lost_no_acknowledged_refresh_and_repeats_the_unanswered_ones() {
+    let rounds = std::env::var("CHANCERY_TEST_CRASHES").map_or(3, |n| n.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let Seen { acknowledged, repeated, committed } = crash_again_and_again(&place, rounds).await;
+        println!(
+            "crash: {} killed {rounds} times: {acknowledged} refreshes acknowledged and none lost; {repeated} repeated, \
+             {committed} of them had been committed",
+            place.engine()
+        );
+        assert_ne!(repeated, 0, "no kill met a refresh under way");
+    }
+}

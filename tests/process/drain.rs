@@ -1,0 +1,123 @@
+//! A server that is asked to stop finishes what is under way, and says before that it will be gone.
+
+use std::{process::ExitStatus, time::Duration};
+
+use chancery::grpc::pb::{
+    GetJwksRequest, LoginRequest, LoginResponse, key_service_client::KeyServiceClient, login_response,
+};
+use http::uri::PathAndQuery;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+use tonic::{Request, Response, Status, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_prost::ProstCodec;
+
+use crate::{
+    calls::{PASSWORD, log_in, login_request, start},
+    place::Place,
+    server::Server,
+};
+
+/// Far less than the server would wait for calls that do not end.
+const SOON: Duration = Duration::from_secs(10);
+
+async fn exit(server: Server) -> ExitStatus {
+    let ended = timeout(SOON, tokio::task::spawn_blocking(|| server.wait())).await;
+    ended.expect("the process has not ended").unwrap()
+}
+
+/// The status of a page; nothing if nobody listens.
+async fn page(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    answer.split_whitespace().nth(1)?.parse().ok()
+}
+
+type Answer = JoinHandle<Result<Response<LoginResponse>, Status>>;
+
+/// Begins a sign-in and holds its message back. When this returns, the server knows of the call.
+async fn begin_login(channel: &Channel) -> (oneshot::Sender<LoginRequest>, Answer) {
+    let (message, held) = oneshot::channel();
+    let (began, known) = oneshot::channel();
+    let body = futures_util::stream::once(async move {
+        began.send(()).unwrap();
+        held.await.unwrap()
+    });
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    let answer = tokio::spawn(async move {
+        client.ready().await.unwrap();
+        let path = PathAndQuery::from_static("/chancery.v1.AuthService/Login");
+        client.client_streaming(Request::new(body), path, ProstCodec::default()).await
+    });
+    known.await.unwrap();
+    // What is sent on one connection arrives in order.
+    KeyServiceClient::new(channel.clone()).get_jwks(GetJwksRequest {}).await.unwrap();
+    (message, answer)
+}
+
+#[tokio::test]
+async fn a_stopping_server_says_so_first_finishes_its_calls_and_ends_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&Place::sqlite(&dir.path().join("data")));
+    let request = HealthCheckRequest { service: "chancery.v1.AuthService".to_owned() };
+    let mut watch = HealthClient::new(server.channel().await).watch(request).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    assert_eq!(page(&server.telemetry, "/readyz").await, Some(200));
+    let channel = server.channel().await;
+    let (message, answer) = begin_login(&channel).await;
+
+    server.terminate();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    timeout(SOON, async {
+        while page(&server.telemetry, "/readyz").await.expect("it must say that it is not ready") != 503 {}
+        while TcpStream::connect(&server.grpc).await.is_ok() {}
+    })
+    .await
+    .expect("still ready");
+    assert_eq!(page(&server.telemetry, "/healthz").await, Some(200));
+
+    message.send(login_request("grace", PASSWORD)).unwrap();
+    let answer = answer.await.unwrap().unwrap().into_inner().result;
+    assert!(matches!(answer, Some(login_response::Result::Tokens(pair)) if !pair.refresh_token.is_empty()));
+    let (place, log) = (server.place.clone(), server.log.clone());
+    assert!(exit(server).await.success(), "{}", std::fs::read_to_string(log).unwrap());
+    assert_eq!(place.count("sessions", "revoked_at IS NULL").await, 1);
+}
+
+#[tokio::test]
+async fn sign_ins_that_wait_to_be_hashed_are_answered_though_others_hold_connections_open() {
+    const USERS: usize = 6;
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&Place::sqlite(&dir.path().join("data")));
+    for n in 0..USERS {
+        server.command(&["user", "create", &format!("user{n}"), "--password-stdin"], PASSWORD);
+    }
+    let idle = server.channel().await;
+    let mut silent = Vec::new();
+    for address in [&server.grpc, &server.http, &server.telemetry] {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let channel = server.channel().await;
+    let mut logins = JoinSet::new();
+    for n in 0..USERS {
+        let channel = channel.clone();
+        logins.spawn(async move { log_in(channel, &format!("user{n}"), PASSWORD).await });
+    }
+    // The first answer takes a hash; all requests were sent long before.
+    logins.join_next().await.unwrap().unwrap().unwrap();
+    server.terminate();
+    for answer in logins.join_all().await {
+        answer.unwrap();
+    }
+    let log = server.log.clone();
+    assert!(exit(server).await.success(), "{}", std::fs::read_to_string(log).unwrap());
+    drop((idle, silent));
+}

@@ -1,0 +1,80 @@
+//! Many refreshes of one token at once, through one server and through two.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::{sync::Barrier, task::JoinSet};
+use tonic::{Status, transport::Channel};
+
+use crate::{
+    calls::{PASSWORD, log_in, may_be_retried, refresh, start},
+    place::Place,
+    server::Server,
+};
+
+const CALLS: usize = 100;
+/// Each server is reached over several connections, so that calls arrive at once.
+const CONNECTIONS: usize = 4;
+
+async fn channels(servers: &[&Server]) -> Vec<Channel> {
+    let mut channels = Vec::new();
+    for _ in 0..CONNECTIONS {
+        for server in servers {
+            channels.push(server.channel().await);
+        }
+    }
+    channels
+}
+
+/// Refreshes one token in [`CALLS`] calls at once, each with an id of its own.
+async fn refresh_at_once(channels: &[Channel], token: &str) -> Vec<Result<String, Status>> {
+    let together = Arc::new(Barrier::new(CALLS));
+    let mut calls = JoinSet::new();
+    for (n, channel) in channels.iter().cycle().take(CALLS).enumerate() {
+        let (channel, token, together) = (channel.clone(), token.to_owned(), together.clone());
+        calls.spawn(async move {
+            together.wait().await;
+            Ok(refresh(channel, &token, &format!("call-{n}")).await?.refresh_token)
+        });
+    }
+    calls.join_all().await
+}
+
+async fn one_successor(place: &Place, servers: &[&Server]) {
+    let pair = log_in(servers[0].channel().await, "grace", PASSWORD).await.unwrap();
+    let channels = channels(servers).await;
+    let mut token = pair.refresh_token;
+    for generation in 1..=3_u64 {
+        let answers = refresh_at_once(&channels, &token).await;
+        let successors: BTreeSet<&String> = answers.iter().flatten().collect();
+        assert_eq!(successors.len(), 1, "{}: {answers:?}", place.engine());
+        for refusal in answers.iter().filter_map(|a| a.as_ref().err()) {
+            assert!(may_be_retried(refusal), "{}: {refusal:?}", place.engine());
+        }
+        let moved_on = format!("id = '{}' AND generation = {generation} AND revoked_at IS NULL", pair.session_id);
+        assert_eq!(place.count("sessions", &moved_on).await, 1, "{}", place.engine());
+        // The next round exchanges what this one gave: it is alive, and at every server.
+        token = successors.into_iter().next().unwrap().clone();
+    }
+    let reuse = "kind IN ('REFRESH_TOKEN_REUSED', 'SESSION_REVOKED', 'SESSION_FAST_FORWARDED')";
+    assert_eq!(place.count("audit_events", reuse).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_refreshes_through_one_server_leave_one_successor() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = start(&place);
+        one_successor(&place, &[&server]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_refreshes_through_two_servers_leave_one_successor() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two servers may share a SQLite file, too: while one is replaced by the next, they do.
+    for place in Place::each(&dir).await {
+        let server = start(&place);
+        let other = server.again();
+        one_successor(&place, &[&server, &other]).await;
+    }
+}
