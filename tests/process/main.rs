@@ -17,5 +17,6 @@ mod drain;
 mod foreign;
 mod parallel;
 mod place;
+mod readme;
 mod refused;
 mod server;

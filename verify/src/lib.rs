@@ -29,3 +29,8 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use keys::{Algorithm, KeySet, KeySetError};
 #[cfg(feature = "http")]
 pub use verifier::Verifier;
+
+/// The program in the project's README must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,31 @@
+//! Checks an access token from standard input:
+//! `cargo run -p chancery-verify --example verify -- ISSUER AUDIENCE`
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+
+use std::process::ExitCode;
+
+use chancery_verify::Verifier;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(issuer), Some(audience)) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: verify ISSUER AUDIENCE < TOKEN");
+        return ExitCode::from(2);
+    };
+    let Ok(token) = std::io::read_to_string(std::io::stdin()) else {
+        eprintln!("there is no token on standard input");
+        return ExitCode::from(2);
+    };
+    let verifier = Verifier::new(&issuer, &audience);
+    match verifier.verify(token.trim()).await {
+        Ok(claims) => {
+            println!("good: {} through {} may {}", claims.subject, claims.client_id, claims.scopes.join(" "));
+            ExitCode::SUCCESS
+        }
+        Err(refused) => {
+            println!("refused: {refused}");
+            ExitCode::FAILURE
+        }
+    }
+}
