@@ -12,6 +12,7 @@ use prometheus_client::{
 struct Rpc {
     method: String,
     code: String,
+    reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,7 +55,7 @@ impl Default for Metrics {
         let rpcs = Family::default();
         let seconds = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
         let (ready, under_way) = (Gauge::default(), Gauge::default());
-        registry.register("rpcs", "Calls answered, by method and gRPC code", rpcs.clone());
+        registry.register("rpcs", "Calls answered, by method, gRPC code and reason of refusal", rpcs.clone());
         registry.register("rpc_seconds", "Time from a call's arrival to its answer", seconds.clone());
         registry.register("ready", "Whether this process signs", ready.clone());
         registry.register("calls_under_way", "Calls that have no answer yet", under_way.clone());
@@ -63,9 +64,10 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a call and the time it took. `method` must come from the access table.
-    pub fn rpc(&self, method: &str, code: impl fmt::Debug, took: Duration) {
-        let labels = Rpc { method: method.to_owned(), code: format!("{code:?}") };
+    /// Counts a call and the time it took. `method` must come from the access table
+    /// and `reason` from the documented ones.
+    pub fn rpc(&self, method: &str, code: impl fmt::Debug, reason: &str, took: Duration) {
+        let labels = Rpc { method: method.to_owned(), code: format!("{code:?}"), reason: reason.to_owned() };
         self.rpcs.get_or_create(&labels).inc();
         self.seconds.get_or_create(&Method { method: method.to_owned() }).observe(took.as_secs_f64());
     }

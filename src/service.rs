@@ -17,7 +17,10 @@ mod sign_in;
 mod start;
 mod users;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 pub use self::{
     authenticate::{Caller, ClientCredentials},
@@ -53,6 +56,25 @@ pub struct RequestContext {
     pub deadline: Option<tokio::time::Instant>,
     /// The address it came from, as text.
     pub peer: String,
+    /// Who it turned out to be, for the log: a client's id, or a user's subject.
+    pub caller: CallerName,
+}
+
+/// Set once the caller has proved, or as a public client told, who it is.
+#[derive(Clone, Debug, Default)]
+pub struct CallerName(Arc<OnceLock<String>>);
+
+impl CallerName {
+    /// Notes the name; the first one stays.
+    pub(crate) fn set(&self, name: &str) {
+        let _ = self.0.set(name.to_owned());
+    }
+
+    /// The name; empty if nobody is known to call.
+    #[must_use]
+    pub fn get(&self) -> &str {
+        self.0.get().map_or("", String::as_str)
+    }
 }
 
 /// How often a transaction that met another is run before its caller is told.
@@ -106,7 +128,13 @@ impl Service {
     #[must_use]
     pub fn context(&self) -> RequestContext {
         let now = self.now();
-        RequestContext { now, request_id: RequestId::new(now, &*self.entropy), deadline: None, peer: String::new() }
+        RequestContext {
+            now,
+            request_id: RequestId::new(now, &*self.entropy),
+            deadline: None,
+            peer: String::new(),
+            caller: CallerName::default(),
+        }
     }
 
     /// The present instant, by the clock that all processes on one database share.

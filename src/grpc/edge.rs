@@ -15,7 +15,7 @@ use tower::{Layer, Service as TowerService};
 use super::{
     access::access,
     context::deadline,
-    status::{complete, too_late, unknown_method},
+    status::{complete, reason_in, too_late, unknown_method},
 };
 use crate::{
     metrics::Metrics,
@@ -67,6 +67,10 @@ where
         let gives_up = deadline(request.headers());
         let ctx = RequestContext { deadline: Some(gives_up), peer: peer(&request), ..self.edge.service.context() };
         request.extensions_mut().insert(ctx.clone());
+        // Whoever prints these headers prints no credentials.
+        if let Some(credentials) = request.headers_mut().get_mut(http::header::AUTHORIZATION) {
+            credentials.set_sensitive(true);
+        }
         // The service that was polled ready is the one to call.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
@@ -86,9 +90,11 @@ where
             let method = if known { path.as_str() } else { "unknown" };
             let code = code(&response);
             let took = arrived.elapsed();
-            metrics.rpc(method, code, took);
+            let reason = reason_in(response.headers());
+            metrics.rpc(method, code, &reason, took);
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(method, code = ?code, ms, request_id = %ctx.request_id, peer = ctx.peer, "rpc");
+            let (caller, request_id) = (ctx.caller.get(), ctx.request_id.as_str());
+            tracing::info!(method, caller, code = ?code, reason, ms, request_id, peer = ctx.peer, "rpc");
             Ok(response)
         })
     }

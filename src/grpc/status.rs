@@ -96,6 +96,12 @@ pub(super) fn complete(code: Code, message: &str) -> Status {
     Status::with_error_details(code, message, details)
 }
 
+/// The reason of an answer with this status in its headers; empty for a success.
+pub(super) fn reason_in(headers: &http::HeaderMap) -> String {
+    let status = Status::from_header_map(headers).filter(|s| s.code() != Code::Ok);
+    status.and_then(|s| s.get_details_error_info()).map(|info| info.reason).unwrap_or_default()
+}
+
 /// The status of a method that the access table does not name.
 pub(super) fn unknown_method() -> Status {
     complete(Code::Unimplemented, "there is no such method")
@@ -165,6 +171,7 @@ mod tests {
             request_id: "req_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
             deadline: None,
             peer: String::new(),
+            caller: crate::service::CallerName::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chancery_verify::{Claims, Policy};
 
-use super::Service;
+use super::{RequestContext, Service};
 use crate::{
     domain::client::Client,
     error::{Error, Reason, Result},
@@ -43,7 +43,18 @@ impl Service {
     ///
     /// # Errors
     /// [`Reason::ClientAuthenticationFailed`], or a violation of `client_id`.
-    pub async fn client_of(&self, credentials: &ClientCredentials, claimed: &str) -> Result<Arc<Client>> {
+    pub async fn client_of(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        claimed: &str,
+    ) -> Result<Arc<Client>> {
+        let client = self.client_of_unnoted(credentials, claimed).await?;
+        ctx.caller.set(client.id.as_str());
+        Ok(client)
+    }
+
+    async fn client_of_unnoted(&self, credentials: &ClientCredentials, claimed: &str) -> Result<Arc<Client>> {
         match credentials {
             ClientCredentials::Basic { client_id, secret } => {
                 if !claimed.is_empty() && claimed != client_id {
@@ -64,11 +75,15 @@ impl Service {
     ///
     /// # Errors
     /// [`Reason::ClientAuthenticationFailed`].
-    pub async fn confidential_client(&self, credentials: &ClientCredentials) -> Result<Arc<Client>> {
-        match credentials {
-            ClientCredentials::Basic { client_id, secret } => self.authenticated_client(client_id, secret).await,
-            _ => Err(REFUSED),
-        }
+    pub async fn confidential_client(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+    ) -> Result<Arc<Client>> {
+        let ClientCredentials::Basic { client_id, secret } = credentials else { return Err(REFUSED) };
+        let client = self.authenticated_client(client_id, secret).await?;
+        ctx.caller.set(client.id.as_str());
+        Ok(client)
     }
 
     async fn authenticated_client(&self, id: &str, secret: &ClientSecret) -> Result<Arc<Client>> {
@@ -90,7 +105,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Reason::TokenInvalid`].
-    pub async fn bearer(&self, token: &str, now: Timestamp) -> Result<Caller> {
+    pub async fn bearer(&self, ctx: &RequestContext, token: &str) -> Result<Caller> {
+        let now = ctx.now;
         let refused = Error::Unauthenticated(Reason::TokenInvalid);
         let policy = Policy::new(self.issuer(), self.issuer());
         let check = |now: Timestamp| {
@@ -112,6 +128,10 @@ impl Service {
         let dead = claims.session_id.as_ref().is_some_and(|sid| snapshot.revoked_sessions.contains_key(sid));
         let client = snapshot.clients.get(&claims.client_id);
         let gone = client.is_none_or(|c| c.disabled_at.is_some());
-        if dead || gone { Err(Error::Unauthenticated(Reason::TokenInvalid)) } else { Ok(Caller { claims }) }
+        if dead || gone {
+            return Err(Error::Unauthenticated(Reason::TokenInvalid));
+        }
+        ctx.caller.set(&claims.subject);
+        Ok(Caller { claims })
     }
 }

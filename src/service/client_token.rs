@@ -29,7 +29,7 @@ impl Service {
         credentials: &ClientCredentials,
         request: &ClientTokenRequest,
     ) -> Result<IssuedToken> {
-        let client = self.confidential_client(credentials).await?;
+        let client = self.confidential_client(ctx, credentials).await?;
         if !client.may(Grant::ClientCredentials) {
             let text = "the client lacks the grant client_credentials";
             return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));

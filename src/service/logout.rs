@@ -26,7 +26,7 @@ impl Service {
         let (session, actor) = if token.expose().is_empty() {
             self.session_of_bearer(ctx, credentials, client_id).await?
         } else {
-            self.session_of_token(credentials, client_id, token).await?
+            self.session_of_token(ctx, credentials, client_id, token).await?
         };
         Self::in_time(ctx)?;
         self.end_sessions(&[session], RevokedCause::Logout, &actor).await?;
@@ -42,10 +42,10 @@ impl Service {
     ) -> Result<(SessionId, String)> {
         let ClientCredentials::Bearer(token) = credentials else {
             // Who does not prove who it is learns nothing else.
-            self.client_of(credentials, client_id).await?;
+            self.client_of(ctx, credentials, client_id).await?;
             return Err(Error::invalid("refresh_token", "must not be empty without a bearer token"));
         };
-        let claims = self.bearer(token, ctx.now).await?.claims;
+        let claims = self.bearer(ctx, token).await?.claims;
         let session = claims.session_id.as_deref().and_then(|sid| sid.parse().ok());
         let session = session.ok_or(Error::Unauthenticated(Reason::TokenInvalid))?;
         Ok((session, claims.client_id))
@@ -54,11 +54,12 @@ impl Service {
     /// The session of a refresh token of any generation: a client that lost an answer may still log out.
     async fn session_of_token(
         &self,
+        ctx: &RequestContext,
         credentials: &ClientCredentials,
         client_id: &str,
         token: &RefreshToken,
     ) -> Result<(SessionId, String)> {
-        let client = self.client_of(credentials, client_id).await?;
+        let client = self.client_of(ctx, credentials, client_id).await?;
         let invalid = Error::Unauthenticated(Reason::RefreshTokenInvalid);
         let Some(parsed) = parse_refresh_token(&self.sealing, token) else { return Err(invalid) };
         let session = self.store.read().await?.session_by_id(&parsed.session).await?;

@@ -46,7 +46,7 @@ impl Service {
         credentials: &ClientCredentials,
         input: RefreshInput,
     ) -> Result<TokenPair> {
-        let client = self.client_of(credentials, &input.client_id).await?;
+        let client = self.client_of(ctx, credentials, &input.client_id).await?;
         if !client.may(Grant::RefreshToken) {
             let text = "the client lacks the grant refresh_token";
             return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
@@ -75,7 +75,7 @@ impl Service {
             request_id,
             arrived: ctx.now,
         };
-        let session = match self.rotate(&rotation, &snapshot.settings).await? {
+        let session = match self.rotate(ctx, &rotation, &snapshot.settings).await? {
             RotateOutcome::Rotated(session)
             | RotateOutcome::Replayed(session)
             | RotateOutcome::FastForwarded(session) => session,
@@ -86,9 +86,9 @@ impl Service {
     }
 
     /// Rotates in a transaction of its own, again if it met another.
-    async fn rotate(&self, rotation: &Rotation, settings: &Settings) -> Result<RotateOutcome> {
+    async fn rotate(&self, ctx: &RequestContext, rotation: &Rotation, settings: &Settings) -> Result<RotateOutcome> {
         for _ in 0..TRIES {
-            match self.rotate_once(rotation, settings).await {
+            match self.rotate_once(ctx, rotation, settings).await {
                 Err(Error::Conflict) => {}
                 other => return other,
             }
@@ -96,8 +96,15 @@ impl Service {
         Err(Error::Conflict)
     }
 
-    async fn rotate_once(&self, rotation: &Rotation, settings: &Settings) -> Result<RotateOutcome> {
+    async fn rotate_once(
+        &self,
+        ctx: &RequestContext,
+        rotation: &Rotation,
+        settings: &Settings,
+    ) -> Result<RotateOutcome> {
         let mut tx = self.store.write().await?;
+        // The wait for its turn may have been longer than its caller waits.
+        Self::in_time(ctx)?;
         let (now, began) = (self.now(), self.clock.elapsed());
         let outcome = tx.rotate(std::slice::from_ref(rotation), settings, now).await?.pop();
         if tx.commit().await? {

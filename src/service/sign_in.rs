@@ -73,7 +73,7 @@ impl Service {
         credentials: &ClientCredentials,
         request: SignInRequest,
     ) -> Result<TokenPair> {
-        let client = self.client_of(credentials, &request.client_id).await?;
+        let client = self.client_of(ctx, credentials, &request.client_id).await?;
         if !client.may(Grant::DirectLogin) || !client.config.first_party {
             let text = "the client lacks the grant direct_login or is not first-party";
             return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));

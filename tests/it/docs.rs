@@ -84,3 +84,42 @@ fn the_page_of_the_command_line_is_fresh() {
     }
     fresh("cli.md", &page.replace("## chancery \n", "## chancery\n"));
 }
+
+/// Name and comment of each field of `Settings` that a file may hold.
+fn settings() -> Vec<(String, String)> {
+    let source = include_str!("../../src/app/config.rs");
+    let body = source.split("pub struct Settings {").nth(1).unwrap().split("\n}").next().unwrap();
+    let (mut all, mut comment, mut skipped) = (Vec::new(), String::new(), false);
+    for line in body.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("/// ") {
+            write!(comment, "{text} ").unwrap();
+        } else if line == "#[serde(skip)]" {
+            skipped = true;
+        } else if let Some((name, _)) = line.strip_prefix("pub ").and_then(|l| l.split_once(':')) {
+            if !std::mem::take(&mut skipped) {
+                all.push((name.to_owned(), comment.trim().to_owned()));
+            }
+            comment.clear();
+        }
+    }
+    all
+}
+
+#[test]
+fn the_page_of_the_configuration_is_fresh() {
+    let mut page =
+        "# Configuration\n\nA TOML file (`--config FILE` or `CHANCERY_CONFIG`), then variables, then flags: \
+        the later wins. A name that is not\nknown is an error. `chancery config check` reports every problem at once, \
+        `chancery config show` what counts.\n\n| in the file | variable | meaning |\n|---|---|---|\n"
+            .to_owned();
+    let variables = include_str!("../../src/app/config.rs");
+    for (name, comment) in settings() {
+        let upper = name.to_uppercase();
+        let variable =
+            if variables.contains(&format!("\"{upper}\" =>")) { format!("`CHANCERY_{upper}`") } else { "".into() };
+        writeln!(page, "| `{name}` | {variable} | {comment} |").unwrap();
+    }
+    page += "| | `CHANCERY_SEALING_KEY` | The sealing key itself, 43 base64url characters; never in a file. |\n";
+    assert!(page.contains("| `grpc` | `CHANCERY_GRPC` |"), "{page}");
+    fresh("config.md", &page);
+}

@@ -23,4 +23,5 @@ mod start;
 mod statements;
 mod support;
 mod tokens;
+mod web;
 mod wire;
