@@ -81,6 +81,10 @@ impl Settings {
                 "TELEMETRY" => out.telemetry = Some(value),
                 "ISSUER" => out.issuer = Some(value),
                 "LOG" => out.log = Some(value),
+                "PLAINTEXT_BEYOND_LOOPBACK" => {
+                    let flag = value.parse().map_err(|_| anyhow::anyhow!("{name} must be true or false"))?;
+                    out.plaintext_beyond_loopback = Some(flag);
+                }
                 "LOG_FORMAT" => {
                     let format = <LogFormat as clap::ValueEnum>::from_str(&value, true);
                     out.log_format = Some(format.map_err(|_| anyhow::anyhow!("{name} must be text or json"))?);

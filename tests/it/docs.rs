@@ -116,7 +116,7 @@ fn the_page_of_the_configuration_is_fresh() {
     for (name, comment) in settings() {
         let upper = name.to_uppercase();
         let variable =
-            if variables.contains(&format!("\"{upper}\" =>")) { format!("`CHANCERY_{upper}`") } else { "".into() };
+            if variables.contains(&format!("\"{upper}\" =>")) { format!("`CHANCERY_{upper}`") } else { String::new() };
         writeln!(page, "| `{name}` | {variable} | {comment} |").unwrap();
     }
     page += "| | `CHANCERY_SEALING_KEY` | The sealing key itself, 43 base64url characters; never in a file. |\n";
