@@ -81,11 +81,13 @@ fn administer(canary: &mut Canary, user: &str, service: &str) -> String {
     for args in [&["user", "list", "--json"][..], &["user", "show", user], &["client", "show", service]] {
         canary.done(args, "");
     }
-    for args in
-        [&["client", "list", "--json"][..], &["keys", "list", "--json"], &["keys", "rotate"], &["config", "show"]]
-    {
+    for args in [&["client", "list", "--json"][..], &["keys", "rotate"], &["config", "show"]] {
         canary.done(args, "");
     }
+    let listed = canary.done(&["keys", "list", "--json"], "");
+    let keys = listed.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let active = keys.into_iter().find(|k| k["alg"] == "EdDSA" && k["state"] == "active").unwrap();
+    canary.done(&["keys", "revoke", active["kid"].as_str().unwrap()], "");
     created["client_secret"].as_str().unwrap().to_owned()
 }
 
