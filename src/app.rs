@@ -58,6 +58,9 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let store = open_store(&location, purpose == Purpose::Serve, &entropy).await?;
     schema::prepare(&store, &location, purpose, config.migrate, clock.now()).await?;
     let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
+    if !claimed && purpose == Purpose::Command {
+        bail!("the database {location} is empty; `chancery serve` sets it up{}", hint());
+    }
     let create = !claimed && purpose == Purpose::Serve;
     let (sealing, created) = match sealing {
         Some(key) => (key, None),

@@ -60,7 +60,9 @@ fn read(path: &Path) -> anyhow::Result<SealingKey> {
 /// start at once one key wins and both read it. Says whether it was this one.
 fn make(path: &Path, entropy: &dyn Entropy) -> std::io::Result<bool> {
     let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(entropy.bytes32())));
-    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+    // Not by the process' id: in a container that is the same at every start, and a start may be killed.
+    let mark: String = entropy.bytes16().iter().map(|b| format!("{b:02x}")).collect();
+    let temporary = path.with_extension(format!("tmp-{mark}"));
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -80,7 +80,9 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
 /// What tonic itself refused, with the details that it lacks.
 pub(super) fn complete(code: Code, message: &str) -> Status {
     let (code, reason) = match code {
-        Code::Unimplemented => (code, Reason::MethodUnknown),
+        // Of a method that is known: its message is compressed in a way that is not.
+        Code::Unimplemented => (code, Reason::RequestMalformed),
+        Code::NotFound => (code, Reason::NotFound),
         Code::OutOfRange => (code, Reason::RequestTooLarge),
         Code::DeadlineExceeded | Code::Cancelled => (Code::DeadlineExceeded, Reason::DeadlineExceeded),
         Code::ResourceExhausted => (code, Reason::Overloaded),
@@ -88,12 +90,11 @@ pub(super) fn complete(code: Code, message: &str) -> Status {
         Code::Internal | Code::InvalidArgument => (Code::InvalidArgument, Reason::RequestMalformed),
         _ => (code, Reason::Internal),
     };
-    let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, []);
+    let mut metadata = std::collections::HashMap::new();
     if reason == Reason::RequestTooLarge {
-        let limit = [("limit_bytes".to_owned(), MAX_REQUEST.to_string())];
-        details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, limit);
+        metadata.insert("limit_bytes".to_owned(), MAX_REQUEST.to_string());
     }
-    Status::with_error_details(code, message, details)
+    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata))
 }
 
 /// The reason of an answer with this status in its headers; empty for a success.
@@ -104,7 +105,8 @@ pub(super) fn reason_in(headers: &http::HeaderMap) -> String {
 
 /// The status of a method that the access table does not name.
 pub(super) fn unknown_method() -> Status {
-    complete(Code::Unimplemented, "there is no such method")
+    let details = ErrorDetails::with_error_info(Reason::MethodUnknown.as_str(), DOMAIN, []);
+    Status::with_error_details(Code::Unimplemented, "there is no such method", details)
 }
 
 /// The status of a call whose deadline passed.

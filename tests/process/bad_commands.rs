@@ -42,6 +42,8 @@ async fn a_missing_or_empty_database_is_named_and_the_demo_is_hinted_at_where_th
         "keys list",
         "keys rotate",
         "session list ada",
+        "keys revoke x",
+        "issuer set https://id.example.com",
         "settings set refresh_grace 5",
         "token verify --audience api",
     ];
@@ -53,6 +55,11 @@ async fn a_missing_or_empty_database_is_named_and_the_demo_is_hinted_at_where_th
     assert!(!dir.join("data").exists() && !dir.join("chancery-data").exists());
     std::fs::create_dir(dir.join("data")).unwrap();
     std::fs::write(dir.join("data/chancery.db"), "").unwrap();
+    for line in commands {
+        refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
+    }
+    // With a schema, but nothing in it: no key of it could be missing yet.
+    assert!(run(command(&["migrate", "--data-dir", "data"]).current_dir(dir), b"").status.success());
     for line in commands {
         refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
     }
@@ -150,6 +157,9 @@ async fn wrong_clients_are_refused_and_every_wrong_field_is_named_at_once() {
         ("client show x", &["no client x"]),
         ("client disable x", &["no client x"]),
         ("client enable x", &["no client x"]),
+        ("keys revoke nonsense", &["nonsense"]),
+        ("issuer set nonsense", &["issuer: ", "https://"]),
+        ("issuer set http://id.example.com", &["issuer: ", "https://"]),
         ("settings set nonsense 5", &["name: ", "refresh_grace"]),
         ("settings set refresh_grace 61", &["value: ", "0 to 60"]),
         ("settings set refresh_grace soon", &["value: ", "0 to 60"]),

@@ -2,7 +2,8 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use chancery::grpc::pb::{
-    EndUser, LoginRequest, LogoutRequest, RefreshRequest, auth_service_client::AuthServiceClient,
+    EndUser, IssueClientTokenRequest, LoginRequest, LogoutRequest, RefreshRequest,
+    auth_service_client::AuthServiceClient,
 };
 use http::uri::PathAndQuery;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -11,6 +12,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     transport::Channel,
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 
 use crate::{
@@ -174,6 +176,40 @@ async fn nul_is_refused_in_every_text() {
 }
 
 #[tokio::test]
+async fn callers_that_do_not_prove_who_they_are_are_told_so_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, channel) = server(&dir).await;
+    let mut auth = Auth::new(channel.clone());
+    for client in ["nobody", "App", " app", "usr_01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+        let status = login(&channel, |r| r.client_id = client.to_owned()).await;
+        check(&status, Code::Unauthenticated, "CLIENT_AUTHENTICATION_FAILED");
+    }
+    check_fields(&auth.logout(LogoutRequest::default()).await.unwrap_err(), &["client_id"]);
+    let request = LogoutRequest { client_id: CLIENT.to_owned(), ..LogoutRequest::default() };
+    check_fields(&auth.logout(request).await.unwrap_err(), &["refresh_token"]);
+    for (value, expected) in [
+        ("", "CLIENT_AUTHENTICATION_FAILED"),
+        ("Basic", "TOKEN_INVALID"),
+        ("Basic %%%", "CLIENT_AUTHENTICATION_FAILED"),
+        ("Basic YXBw", "CLIENT_AUTHENTICATION_FAILED"),
+        // app:x, but a public client has no secret to prove itself with.
+        ("Basic YXBwOng=", "CLIENT_AUTHENTICATION_FAILED"),
+        ("Digest x", "TOKEN_INVALID"),
+        ("Bearer x", "CLIENT_AUTHENTICATION_FAILED"),
+    ] {
+        let mut request = Request::new(IssueClientTokenRequest::default());
+        if !value.is_empty() {
+            request.metadata_mut().insert("authorization", value.parse().unwrap());
+        }
+        check(&auth.issue_client_token(request).await.unwrap_err(), Code::Unauthenticated, expected);
+    }
+    let mut bearer = Request::new(LogoutRequest::default());
+    bearer.metadata_mut().insert("authorization", "Bearer a.b.c".parse().unwrap());
+    check(&auth.logout(bearer).await.unwrap_err(), Code::Unauthenticated, "TOKEN_INVALID");
+    goes_on(channel).await;
+}
+
+#[tokio::test]
 async fn what_is_no_good_call_at_all_has_its_reason_too() {
     let dir = tempfile::tempdir().unwrap();
     let (server, channel) = server(&dir).await;
@@ -191,6 +227,12 @@ async fn what_is_no_good_call_at_all_has_its_reason_too() {
     }
     check(&late(&server).await, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert_eq!(server.place.count("sessions", "1 = 1").await, 0, "a late sign-in made a session");
+    let mut packed = Request::new(login_request("grace", PASSWORD));
+    packed.metadata_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+    let status = Auth::new(channel.clone()).login(packed).await.unwrap_err();
+    check(&status, Code::Unimplemented, "REQUEST_MALFORMED");
+    let unknown = HealthCheckRequest { service: "nothing".to_owned() };
+    check(&HealthClient::new(channel.clone()).check(unknown).await.unwrap_err(), Code::NotFound, "NOT_FOUND");
     let mut twice = Request::new(login_request("grace", PASSWORD));
     for value in ["Basic eDp5", "Bearer x"] {
         twice.metadata_mut().append("authorization", value.parse().unwrap());

@@ -3,6 +3,10 @@
 use chancery::grpc::pb::{
     LoginRequest, RefreshRequest, TokenPair, auth_service_client::AuthServiceClient, login_response,
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 
@@ -56,4 +60,14 @@ pub(crate) fn reason(status: &Status) -> Option<String> {
 pub(crate) fn may_be_retried(status: &Status) -> bool {
     let code = matches!(status.code(), tonic::Code::Aborted | tonic::Code::Unavailable);
     code && reason(status).is_some() && status.get_details_retry_info().is_some()
+}
+
+/// The whole answer to a request for a page; nothing if nobody listens.
+pub(crate) async fn page(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
 }

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,7 +21,7 @@ use tonic::transport::Channel;
 use crate::{
     calls::{PASSWORD, log_in, may_be_retried, reason, refresh, start},
     place::Place,
-    server::Server,
+    server::{FREE_PORTS, Server, command},
 };
 
 const CHAINS: usize = 8;
@@ -166,5 +167,24 @@ async fn a_killed_server_has_lost_no_acknowledged_refresh_and_repeats_the_unansw
             place.engine()
         );
         assert_ne!(repeated, 0, "no kill met a refresh under way");
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_is_finished_by_the_next() {
+    for appears in ["", "chancery.db", "chancery.db-wal", "sealing.key"] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::sqlite(&dir.path().join("data"));
+        let mut first = command(&["serve"]);
+        first.args(FREE_PORTS).args(place.flags()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut first = first.spawn().unwrap();
+        while !place.dir.join(appears).exists() {
+            assert!(first.try_wait().unwrap().is_none(), "it ended before it was killed");
+            std::thread::yield_now();
+        }
+        first.kill().unwrap();
+        first.wait().unwrap();
+        let server = start(&place);
+        log_in(server.channel().await, "grace", PASSWORD).await.unwrap();
     }
 }

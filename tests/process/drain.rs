@@ -7,7 +7,6 @@ use chancery::grpc::pb::{
 };
 use http::uri::PathAndQuery;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::oneshot,
     task::{JoinHandle, JoinSet},
@@ -18,7 +17,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use tonic_prost::ProstCodec;
 
 use crate::{
-    calls::{PASSWORD, log_in, login_request, start},
+    calls::{PASSWORD, log_in, login_request, page, start},
     place::Place,
     server::Server,
 };
@@ -32,13 +31,8 @@ async fn exit(server: Server) -> ExitStatus {
 }
 
 /// The status of a page; nothing if nobody listens.
-async fn page(address: &str, path: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    answer.split_whitespace().nth(1)?.parse().ok()
+async fn status(address: &str, path: &str) -> Option<u16> {
+    page(address, path).await?.split_whitespace().nth(1)?.parse().ok()
 }
 
 type Answer = JoinHandle<Result<Response<LoginResponse>, Status>>;
@@ -70,19 +64,19 @@ async fn a_stopping_server_says_so_first_finishes_its_calls_and_ends_well() {
     let request = HealthCheckRequest { service: "chancery.v1.AuthService".to_owned() };
     let mut watch = HealthClient::new(server.channel().await).watch(request).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
-    assert_eq!(page(&server.telemetry, "/readyz").await, Some(200));
+    assert_eq!(status(&server.telemetry, "/readyz").await, Some(200));
     let channel = server.channel().await;
     let (message, answer) = begin_login(&channel).await;
 
     server.terminate();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     timeout(SOON, async {
-        while page(&server.telemetry, "/readyz").await.expect("it must say that it is not ready") != 503 {}
+        while status(&server.telemetry, "/readyz").await.expect("it must say that it is not ready") != 503 {}
         while TcpStream::connect(&server.grpc).await.is_ok() {}
     })
     .await
     .expect("still ready");
-    assert_eq!(page(&server.telemetry, "/healthz").await, Some(200));
+    assert_eq!(status(&server.telemetry, "/healthz").await, Some(200));
 
     message.send(login_request("grace", PASSWORD)).unwrap();
     let answer = answer.await.unwrap().unwrap().into_inner().result;

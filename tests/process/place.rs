@@ -71,6 +71,26 @@ impl Place {
         sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
     }
 
+    /// Everything that the database holds: the files, or every row of every table as text.
+    pub(crate) async fn contents(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        if self.database.is_none() {
+            for entry in std::fs::read_dir(&self.dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.file_name().unwrap() != "sealing.key" {
+                    all.extend(std::fs::read(path).unwrap());
+                }
+            }
+            return all;
+        }
+        let tables = "SELECT CAST(table_name AS TEXT) FROM information_schema.tables WHERE table_schema = 'public'";
+        for table in self.texts(tables).await {
+            let rows = self.texts(&format!("SELECT CAST(row_to_json(t) AS TEXT) FROM {table} AS t")).await;
+            all.extend(rows.join("\n").into_bytes());
+        }
+        all
+    }
+
     /// How many rows a table holds that fit a condition.
     pub(crate) async fn count(&self, table: &str, condition: &str) -> u64 {
         let sql = format!("SELECT CAST(count(*) AS TEXT) FROM {table} WHERE {condition}");

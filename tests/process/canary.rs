@@ -1,0 +1,232 @@
+//! Does everything at the most talkative log level, then looks for every secret in all that was
+//! written: logs, answers of commands, public pages, and the database itself.
+
+use std::{fs, process::Output};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chancery::{
+    grpc::pb::{IssueClientTokenRequest, LogoutRequest, RefreshRequest, auth_service_client::AuthServiceClient},
+    keys::SealingKey,
+};
+use tonic::{Request, transport::Channel};
+
+use crate::{
+    calls::{CLIENT, log_in, page, reason, refresh},
+    place::Place,
+    search::{Secret, find, token_secrets},
+    server::{Server, command, run},
+};
+
+const PASSWORD: &str = "canary phrase of the right password";
+const NEXT: &str = "canary phrase of the next password";
+const WRONG: &str = "canary phrase of a wrong password";
+const WRONG_SECRET: &str = "canary-of-a-wrong-client-secret";
+/// Any will do where the cluster trusts its clients.
+const DATABASE_PASSWORD: &str = "canaryofthedatabase";
+
+/// All that was written where others may read it, and all that must not be there.
+struct Canary {
+    place: Place,
+    written: Vec<u8>,
+    stored: Vec<u8>,
+    secrets: Vec<Secret>,
+}
+
+impl Canary {
+    fn secret(&mut self, what: &'static str, bytes: impl AsRef<[u8]>) {
+        self.secrets.push(Secret { what, bytes: bytes.as_ref().to_vec() });
+    }
+
+    /// Keeps what a token is made of.
+    fn tokens(&mut self, access: &str, refresh: &str) {
+        let key = SealingKey::new(&SealingKey::parse(&self.sealing_key()).unwrap());
+        self.secrets.extend(token_secrets(access, refresh, &key));
+    }
+
+    fn sealing_key(&self) -> Vec<u8> {
+        fs::read(self.place.dir.join("sealing.key")).unwrap()
+    }
+
+    /// Runs a command; what it writes is searched, but for the answer of one that shows a secret.
+    fn command(&mut self, args: &[&str], stdin: &str) -> Output {
+        let out = run(command(args).args(self.place.flags()), stdin.as_bytes());
+        self.written.extend(&out.stderr);
+        if !args.starts_with(&["client", "create"]) {
+            self.written.extend(&out.stdout);
+        }
+        out
+    }
+
+    fn done(&mut self, args: &[&str], stdin: &str) -> String {
+        let out = self.command(args, stdin);
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+}
+
+fn basic<T>(message: T, id: &str, secret: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+    request.metadata_mut().insert("authorization", value.parse().unwrap());
+    request
+}
+
+/// Users and clients, by right commands and by wrong ones. Gives the client's secret.
+fn administer(canary: &mut Canary, user: &str, service: &str) -> String {
+    canary.done(&["user", "create", user, "--password-stdin"], PASSWORD);
+    assert!(!canary.command(&["user", "create", user, "--password-stdin"], WRONG).status.success());
+    assert!(!canary.command(&["user", "create", "x", "--password-stdin", "--email", "y"], WRONG).status.success());
+    let flags = ["client", "create", service, "--first-party", "--audience", "api", "--json"];
+    let created: serde_json::Value = serde_json::from_str(&canary.done(&flags, "")).unwrap();
+    for args in [&["user", "list", "--json"][..], &["user", "show", user], &["client", "show", service]] {
+        canary.done(args, "");
+    }
+    for args in [&["client", "list", "--json"][..], &["keys", "rotate"], &["config", "show"]] {
+        canary.done(args, "");
+    }
+    let listed = canary.done(&["keys", "list", "--json"], "");
+    let keys = listed.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let active = keys.into_iter().find(|k| k["alg"] == "EdDSA" && k["state"] == "active").unwrap();
+    canary.done(&["keys", "revoke", active["kid"].as_str().unwrap()], "");
+    created["client_secret"].as_str().unwrap().to_owned()
+}
+
+/// A person signs in, rightly and wrongly, refreshes, has a token stolen, logs out.
+async fn sign_in_and_out(canary: &mut Canary, channel: &Channel, user: &str) {
+    let auth = || AuthServiceClient::new(channel.clone());
+    let first = log_in(channel.clone(), user, PASSWORD).await.unwrap();
+    canary.tokens(&first.access_token, &first.refresh_token);
+    for (login, password) in [(user, WRONG), (WRONG, PASSWORD), ("nobody", PASSWORD), (PASSWORD, "")] {
+        log_in(channel.clone(), login, password).await.unwrap_err();
+    }
+    let mut token = first.refresh_token.clone();
+    for n in 0..3 {
+        let next = refresh(channel.clone(), &token, &format!("{n}")).await.unwrap();
+        canary.tokens(&next.access_token, &next.refresh_token);
+        token = next.refresh_token;
+    }
+    let reused = refresh(channel.clone(), &first.refresh_token, "").await.unwrap_err();
+    assert_eq!(reason(&reused).unwrap(), "REFRESH_TOKEN_REUSED");
+    let stolen = RefreshRequest { client_id: "other".into(), refresh_token: token, ..RefreshRequest::default() };
+    auth().refresh(stolen).await.unwrap_err();
+    let second = log_in(channel.clone(), user, PASSWORD).await.unwrap();
+    canary.tokens(&second.access_token, &second.refresh_token);
+    canary.done(&["token", "verify", "--audience", "api"], &second.access_token);
+    canary.command(&["token", "verify", "--audience", "other"], &second.access_token);
+    let mut bearer = Request::new(LogoutRequest::default());
+    bearer.metadata_mut().insert("authorization", format!("Bearer {}", second.access_token).parse().unwrap());
+    auth().logout(bearer).await.unwrap_err();
+    let request = LogoutRequest { client_id: CLIENT.into(), refresh_token: second.refresh_token };
+    auth().logout(request).await.unwrap();
+    canary.done(&["user", "set-password", user, "--password-stdin"], NEXT);
+    log_in(channel.clone(), user, NEXT).await.unwrap();
+}
+
+async fn client_token(canary: &mut Canary, channel: &Channel, service: &str, secret: &str) {
+    let mut auth = AuthServiceClient::new(channel.clone());
+    let request = IssueClientTokenRequest::default;
+    let issued = auth.issue_client_token(basic(request(), service, secret)).await.unwrap().into_inner();
+    canary.secret("the client's access token", &issued.access_token);
+    canary.secret("its signature", issued.access_token.rsplit_once('.').unwrap().1);
+    auth.issue_client_token(basic(request(), service, WRONG_SECRET)).await.unwrap_err();
+}
+
+/// A server's whole life at one log format.
+async fn live(canary: &mut Canary, format: &str) {
+    let mut server = Server::on(&canary.place, &["--log", "trace", "--log-format", format]);
+    if format == "text" {
+        let flags = ["--public", "--first-party", "--audience", "api", "--alg", "ES256"];
+        canary.done(&[&["client", "create", CLIENT], &flags[..]].concat(), "");
+    }
+    let (user, service) = (format!("grace-{format}"), format!("service-{format}"));
+    let secret = administer(canary, &user, &service);
+    let channel = server.channel().await;
+    sign_in_and_out(canary, &channel, &user).await;
+    client_token(canary, &channel, &service, &secret).await;
+    canary.secret("the client's secret", &secret);
+    canary.secret("the client's credentials", STANDARD.encode(format!("{service}:{secret}")));
+    for (address, path) in [
+        (&server.http, "/.well-known/jwks.json"),
+        (&server.http, "/.well-known/openid-configuration"),
+        (&server.telemetry, "/metrics"),
+    ] {
+        canary.written.extend(page(address, path).await.unwrap().as_bytes());
+    }
+    // Killed, so that nothing is tidied away before it is searched.
+    server.kill();
+    canary.stored.extend(canary.place.contents().await);
+    let log = fs::read(&server.log).unwrap();
+    let level = if format == "json" { "\"level\":\"DEBUG\"" } else { "DEBUG" };
+    assert!(find(&log, level.as_bytes()).is_some(), "the log is not as talkative as asked for");
+    canary.written.extend(log);
+}
+
+/// The private parts of the signing keys, opened with the sealing key.
+async fn private_keys(canary: &mut Canary) {
+    let hex = if canary.place.database.is_some() { "encode(sealed, 'hex')" } else { "lower(hex(sealed))" };
+    let sql = format!("SELECT alg || ' ' || id || ' ' || {hex} FROM signing_keys");
+    let key = SealingKey::new(&SealingKey::parse(&canary.sealing_key()).unwrap());
+    let rows = canary.place.texts(&sql).await;
+    assert!(rows.len() >= 6);
+    for row in rows {
+        let [alg, id, sealed] = row.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let sealed: Vec<u8> = sealed
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        let pkcs8 = key.open(&sealed, &format!("signing key {id}")).unwrap();
+        let part = match alg {
+            "EdDSA" => &pkcs8[16..48],
+            "ES256" => &pkcs8[36..68],
+            // The last number of an RSA key is the coefficient.
+            _ => &pkcs8[pkcs8.len() - 64..],
+        };
+        canary.secret("the private part of a signing key", part);
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_written_to_logs_pages_or_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    for mut place in Place::each(&dir).await {
+        place.database = place.database.map(|url| url.replacen('@', &format!(":{DATABASE_PASSWORD}@"), 1));
+        let mut canary = Canary { place, written: Vec::new(), stored: Vec::new(), secrets: Vec::new() };
+        for format in ["text", "json"] {
+            live(&mut canary, format).await;
+        }
+        for (what, text) in [
+            ("the password", PASSWORD),
+            ("the next password", NEXT),
+            ("a wrong password", WRONG),
+            ("a wrong secret", WRONG_SECRET),
+            ("the password of the database", DATABASE_PASSWORD),
+        ] {
+            canary.secret(what, text);
+        }
+        let sealing = SealingKey::parse(&canary.sealing_key()).unwrap();
+        canary.secret("the sealing key", *sealing);
+        private_keys(&mut canary).await;
+        // What is not secret is found in each form, so a secret would be.
+        let jwks = canary.place.texts("SELECT public_jwk ->> 'x' FROM signing_keys WHERE alg = 'EdDSA'").await;
+        let public = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&jwks[0]).unwrap();
+        for (place, bytes) in [("what was written", &canary.written), ("the database", &canary.stored)] {
+            for known in [&b"grace-text"[..], b"service-json", &public] {
+                assert!(find(bytes, known).is_some(), "{known:?} is not found in {place}");
+            }
+            for secret in &canary.secrets {
+                assert_eq!(
+                    find(bytes, &secret.bytes),
+                    None,
+                    "{} stands in {place} of {}",
+                    secret.what,
+                    canary.place.engine()
+                );
+            }
+        }
+        let hashed = canary.secrets.iter().find(|s| s.what == "the secret of a session").unwrap();
+        assert!(find(&canary.stored, &chancery::secret::sha256(&hashed.bytes)).is_some());
+        assert!(find(&canary.stored, b"$argon2id$").is_some() && find(&canary.written, b"$argon2id$").is_none());
+        assert!(canary.secrets.len() > 40);
+    }
+}
