@@ -46,8 +46,11 @@ pub enum VerifyError {
     #[error("not yet valid")]
     NotYetValid,
     /// The issuer's keys cannot be fetched, and none are at hand.
-    #[error("the issuer's keys are unavailable")]
-    KeysUnavailable,
+    #[error("the issuer's keys are unavailable: {reason}")]
+    KeysUnavailable {
+        /// What the last attempt to read them met.
+        reason: String,
+    },
 }
 
 /// What a token must meet.

@@ -1,39 +1,35 @@
 //! A verifier that fetches the issuer's keys by itself.
 
+mod source;
+
 use std::{
     fmt,
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use tokio::sync::Mutex;
 
+use self::source::Source;
 use crate::{Claims, Clock, KeySet, Policy, SystemClock, VerifyError, check};
 
-/// Longest time a fetch may take.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest key set.
-const MAX_BODY: usize = 1024 * 1024;
-/// How long a set is used when the issuer does not say.
-const DEFAULT_MAX_AGE_MS: i64 = 300_000;
-/// How long a set that should be fetched again is used while that fails.
+/// How long a set that should be read again is used while that fails.
 const STALE_IF_ERROR_MS: i64 = 300_000;
-/// Least time between two fetches for keys that the set does not hold.
-const REFETCH_MS: i64 = 60_000;
+/// Least time between two reads for keys that the set does not hold.
+const REREAD_MS: i64 = 60_000;
+/// Least time between two reads of a source that failed, while there is an older set.
+const RETRY_MS: i64 = 10_000;
+/// The same while there is none, and no token can be checked.
+const FIRST_RETRY_MS: i64 = 1_000;
 
 /// Verifies tokens of one issuer. Cheap to share; keep one for the life of the process.
 pub struct Verifier {
     policy: Policy,
     source: Source,
     clock: Arc<dyn Clock>,
-    client: reqwest::Client,
     held: RwLock<Held>,
     fetching: Mutex<()>,
-}
-
-enum Source {
-    Url(String),
-    Value,
 }
 
 #[derive(Clone, Default)]
@@ -42,6 +38,28 @@ struct Held {
     fetched_ms: i64,
     fresh_until_ms: i64,
     tried_ms: Option<i64>,
+    problem: Option<Arc<str>>,
+}
+
+impl Held {
+    /// The set, if it need not be read again. A clock that stepped back makes nothing fresh.
+    fn fresh(&self, now: i64) -> Option<Arc<KeySet>> {
+        self.set.clone().filter(|_| self.fetched_ms <= now && now < self.fresh_until_ms)
+    }
+
+    /// The set, if it may be used while it cannot be read again.
+    fn usable(&self, now: i64) -> Result<Arc<KeySet>, VerifyError> {
+        let usable = self.set.clone().filter(|_| now < self.fresh_until_ms.saturating_add(STALE_IF_ERROR_MS));
+        usable.ok_or_else(|| {
+            let reason = self.problem.as_deref().unwrap_or("they were not read yet").to_owned();
+            VerifyError::KeysUnavailable { reason }
+        })
+    }
+
+    /// Whether the source was tried within the last `ms`.
+    fn tried_within(&self, ms: i64, now: i64) -> bool {
+        self.tried_ms.is_some_and(|at| (0..ms).contains(&now.saturating_sub(at)))
+    }
 }
 
 impl fmt::Debug for Verifier {
@@ -62,13 +80,10 @@ impl Verifier {
     #[must_use]
     pub fn with_policy(policy: Policy) -> Self {
         let url = format!("{}/.well-known/jwks.json", policy.issuer().trim_end_matches('/'));
-        // A redirect could lead to keys of somebody else.
-        let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none());
         Self {
             policy,
-            source: Source::Url(url),
+            source: Source::url(url),
             clock: Arc::new(SystemClock),
-            client: client.build().unwrap_or_default(),
             held: RwLock::default(),
             fetching: Mutex::new(()),
         }
@@ -77,11 +92,19 @@ impl Verifier {
     /// Fetches the keys from another URL.
     #[must_use]
     pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
-        self.source = Source::Url(url.into());
+        self.source = Source::url(url.into());
         self
     }
 
-    /// Uses this key set and fetches none: read it from a file, or embed it.
+    /// Reads the keys from a file, again every five minutes, and when a token names a key that is not
+    /// among them.
+    #[must_use]
+    pub fn jwks_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.source = Source::File(path.into());
+        self
+    }
+
+    /// Uses this key set and reads no other.
     #[must_use]
     pub fn jwks(mut self, set: KeySet) -> Self {
         self.source = Source::Value;
@@ -96,7 +119,7 @@ impl Verifier {
         self
     }
 
-    /// Verifies a token. Fetches keys when there are none, when they are too old, or, at most once a
+    /// Verifies a token. Reads keys when there are none, when they are too old, or, at most once a
     /// minute, when the token names one that is not among them.
     ///
     /// # Errors
@@ -106,7 +129,7 @@ impl Verifier {
         let set = self.current(now).await?;
         match check(token, &set, &self.policy, now) {
             Err(VerifyError::UnknownKey { kid }) => {
-                let set = self.refetched(now).await.ok_or(VerifyError::UnknownKey { kid })?;
+                let set = self.reread(now).await.ok_or(VerifyError::UnknownKey { kid })?;
                 check(token, &set, &self.policy, now)
             }
             other => other,
@@ -119,9 +142,7 @@ impl Verifier {
     /// Why the token is not accepted; [`VerifyError::KeysUnavailable`] before the first fetch.
     pub fn verify_now(&self, token: &str) -> Result<Claims, VerifyError> {
         let now = self.clock.now_ms();
-        let held = self.held();
-        let usable = held.fresh_until_ms.saturating_add(STALE_IF_ERROR_MS) > now;
-        let set = held.set.filter(|_| usable).ok_or(VerifyError::KeysUnavailable)?;
+        let set = self.held().usable(now)?;
         check(token, &set, &self.policy, now)
     }
 
@@ -133,74 +154,56 @@ impl Verifier {
         change(&mut self.held.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The set to check with: fresh, or fetched now, or stale within bounds.
+    /// The set to check with: fresh, or read now, or stale within bounds.
     async fn current(&self, now: i64) -> Result<Arc<KeySet>, VerifyError> {
-        let fresh = |held: Held| held.set.filter(|_| now < held.fresh_until_ms);
-        if let Some(set) = fresh(self.held()) {
+        if let Some(set) = self.held().fresh(now) {
             return Ok(set);
         }
         let _turn = self.fetching.lock().await;
-        if let Some(set) = fresh(self.held()) {
+        let held = self.held();
+        // Somebody else may have read it while we waited.
+        if let Some(set) = held.fresh(now) {
             return Ok(set);
         }
-        let held = self.held();
-        // An issuer that is down is asked again every ten seconds, not for every token.
-        let tried_lately = held.tried_ms.is_some_and(|at| now.saturating_sub(at) < 10_000) && held.set.is_some();
-        if !tried_lately && self.fetch(now).await {
-            return self.held().set.ok_or(VerifyError::KeysUnavailable);
+        // A source that is down is asked now and then, not for every token.
+        let pause = if held.set.is_some() { RETRY_MS } else { FIRST_RETRY_MS };
+        if !held.tried_within(pause, now) {
+            self.read(now).await;
         }
-        let usable = now < held.fresh_until_ms.saturating_add(STALE_IF_ERROR_MS);
-        held.set.filter(|_| usable).ok_or(VerifyError::KeysUnavailable)
+        self.held().usable(now)
     }
 
-    /// A set fetched after the token named a stranger, if it may be fetched again.
-    async fn refetched(&self, now: i64) -> Option<Arc<KeySet>> {
+    /// A set read after the token named a stranger, if it may be read again.
+    async fn reread(&self, now: i64) -> Option<Arc<KeySet>> {
         if matches!(self.source, Source::Value) {
             return None;
         }
         let _turn = self.fetching.lock().await;
         let held = self.held();
-        let last = held.tried_ms.unwrap_or(i64::MIN);
-        if now.saturating_sub(last) < REFETCH_MS {
-            // Somebody fetched while we waited, or lately: that set is as good as another.
-            return held.set.filter(|_| held.fetched_ms == last);
+        if held.tried_within(REREAD_MS, now) {
+            // Somebody read it while we waited, or lately: that set is as good as another.
+            return held.set.filter(|_| held.tried_ms == Some(held.fetched_ms));
         }
-        if self.fetch(now).await { self.held().set } else { None }
+        if self.read(now).await { self.held().set } else { None }
     }
 
-    async fn fetch(&self, now: i64) -> bool {
-        let Source::Url(url) = &self.source else { return false };
+    /// Reads the source; says whether there is a new set.
+    async fn read(&self, now: i64) -> bool {
         self.hold(|h| h.tried_ms = Some(now));
-        let Some((set, max_age)) = self.download(url).await else { return false };
-        self.hold(|h| {
-            h.set = Some(Arc::new(set));
-            h.fetched_ms = now;
-            h.fresh_until_ms = now.saturating_add(max_age);
-        });
-        true
-    }
-
-    async fn download(&self, url: &str) -> Option<(KeySet, i64)> {
-        let mut response = self.client.get(url).send().await.ok()?;
-        if response.status() != reqwest::StatusCode::OK {
-            return None;
-        }
-        let cache = response.headers().get("cache-control").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let max_age = max_age_ms(cache);
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.ok()? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_BODY {
-                return None;
+        let read = self.source.read().await;
+        let good = read.is_ok();
+        self.hold(|h| match read {
+            Ok((set, max_age)) => {
+                h.set = Some(Arc::new(set));
+                h.fetched_ms = now;
+                h.fresh_until_ms = now.saturating_add(max_age);
+                h.problem = None;
             }
-        }
-        Some((KeySet::from_json(&body).ok()?, max_age))
+            Err(error) => h.problem = Some(error.to_string().into()),
+        });
+        good
     }
 }
 
-/// `max-age` of a `Cache-Control`, within half a minute and an hour.
-fn max_age_ms(cache_control: &str) -> i64 {
-    let parts = cache_control.split(',').map(str::trim);
-    let seconds = parts.filter_map(|p| p.strip_prefix("max-age=")).find_map(|n| n.parse::<i64>().ok());
-    seconds.map_or(DEFAULT_MAX_AGE_MS, |s| s.clamp(30, 3600) * 1000)
-}
+#[cfg(test)]
+mod tests;

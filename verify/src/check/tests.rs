@@ -275,3 +275,22 @@ fn j34_a16_large_and_deep_tokens_are_refused_before_any_cryptography() {
     let deep = format!(r#"{{"typ":"at+jwt","alg":"RS256","kid":"r","x":{}1{}}}"#, "[".repeat(17), "]".repeat(17));
     assert!(matches!(run_header(&deep), Err(VerifyError::Malformed(_))));
 }
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_text_is_refused_without_a_panic(text in "\\PC{0,200}", more in "[A-Za-z0-9_.-]{0,300}") {
+        proptest::prop_assert!(run(&text).is_err());
+        proptest::prop_assert!(run(&more).is_err());
+    }
+
+    #[test]
+    fn j04_a22_any_other_byte_anywhere_spoils_a_token(at in 0_usize..2000, byte in 0x20_u8..0x7f) {
+        static GOOD: OnceLock<String> = OnceLock::new();
+        let good = GOOD.get_or_init(|| sign(HEADER, &claims().to_string()));
+        let mut bytes = good.clone().into_bytes();
+        let at = at % bytes.len();
+        proptest::prop_assume!(bytes[at] != byte);
+        bytes[at] = byte;
+        proptest::prop_assert!(run(&String::from_utf8(bytes).unwrap()).is_err());
+    }
+}

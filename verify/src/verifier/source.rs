@@ -1,0 +1,110 @@
+//! Where keys come from.
+
+use std::{io::Read, path::PathBuf, time::Duration};
+
+use crate::{KeySet, KeySetError};
+
+/// Longest time a fetch may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest key set, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+/// How long a set is used when its source does not say.
+const DEFAULT_MAX_AGE_MS: i64 = 300_000;
+
+/// Where keys come from.
+pub(super) enum Source {
+    Url { url: String, client: reqwest::Client },
+    File(PathBuf),
+    Value,
+}
+
+/// Why there are no keys.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    #[error("{0}")]
+    Http(#[from] reqwest::Error),
+    #[error("the answer has the status {0}")]
+    Status(u16),
+    #[error("the key set is larger than {MAX_BODY} bytes")]
+    TooLarge,
+    #[error("cannot read the file: {0}")]
+    File(#[from] std::io::Error),
+    #[error("{0}")]
+    Bad(#[from] KeySetError),
+    #[error("the set is fixed")]
+    Fixed,
+}
+
+impl Source {
+    pub(super) fn url(url: String) -> Self {
+        // A redirect could lead to keys of somebody else.
+        let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        Self::Url { url, client: client.build().unwrap_or_default() }
+    }
+
+    /// The keys as they are now, and for how many milliseconds to use them.
+    pub(super) async fn read(&self) -> Result<(KeySet, i64), SourceError> {
+        match self {
+            Self::Url { url, client } => download(client, url).await,
+            Self::File(path) => {
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_file(&path));
+                read.await.unwrap_or_else(|e| Err(std::io::Error::other(e).into()))
+            }
+            Self::Value => Err(SourceError::Fixed),
+        }
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<(KeySet, i64), SourceError> {
+    let mut body = Vec::new();
+    let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
+    std::fs::File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut body)?;
+    if body.len() > MAX_BODY {
+        return Err(SourceError::TooLarge);
+    }
+    Ok((KeySet::from_json(&body)?, DEFAULT_MAX_AGE_MS))
+}
+
+async fn download(client: &reqwest::Client, url: &str) -> Result<(KeySet, i64), SourceError> {
+    let mut response = client.get(url).send().await?;
+    if response.status() != reqwest::StatusCode::OK {
+        return Err(SourceError::Status(response.status().as_u16()));
+    }
+    let cache = response.headers().get("cache-control").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let max_age = max_age_ms(cache);
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_BODY {
+            return Err(SourceError::TooLarge);
+        }
+    }
+    Ok((KeySet::from_json(&body)?, max_age))
+}
+
+/// `max-age` of a `Cache-Control` (RFC 9111 §5.2.2.1), within half a minute and an hour.
+fn max_age_ms(cache_control: &str) -> i64 {
+    let parts = cache_control.split(',').map(str::trim);
+    let seconds = parts.filter_map(|p| p.strip_prefix("max-age=")).find_map(|n| n.parse::<i64>().ok());
+    seconds.map_or(DEFAULT_MAX_AGE_MS, |s| s.clamp(30, 3600) * 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::max_age_ms;
+
+    #[test]
+    fn a_cache_policy_counts_within_bounds() {
+        for (policy, ms) in [
+            ("public, max-age=120", 120_000),
+            ("max-age=0", 30_000),
+            ("max-age=999999", 3_600_000),
+            ("no-store", 300_000),
+            ("", 300_000),
+            ("s-maxage=5, max-age=x", 300_000),
+        ] {
+            assert_eq!(max_age_ms(policy), ms, "{policy:?}");
+        }
+    }
+}
