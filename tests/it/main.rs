@@ -16,6 +16,7 @@ mod issuer;
 mod migrations;
 mod proto;
 mod refresh;
+mod requirements;
 mod revoked_keys;
 mod rotation;
 mod sign_in;

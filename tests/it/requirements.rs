@@ -1,0 +1,59 @@
+//! The page of requirements explains every id that a test's name carries, and names only what exists.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: PathBuf, out: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// A letter and two digits, as in `j07`.
+fn is_id(word: &str) -> bool {
+    matches!(word.as_bytes(), [letter, a, b] if b"ajoprg".contains(letter) && a.is_ascii_digit() && b.is_ascii_digit())
+}
+
+/// The ids at the beginnings of the names of functions, in capitals.
+fn ids_of_tests() -> BTreeSet<String> {
+    let mut code = String::new();
+    for folder in ["src", "tests", "verify/src"] {
+        sources(root().join(folder), &mut code);
+    }
+    let names = code.split("fn ").skip(1).map(|rest| rest.split(['(', '<']).next().unwrap());
+    names.flat_map(|name| name.split('_').take_while(|w| is_id(w))).map(str::to_uppercase).collect()
+}
+
+/// Id and last cell of every row.
+fn rows() -> Vec<(String, String)> {
+    let page = fs::read_to_string(root().join("docs/requirements.md")).unwrap();
+    let cells = page.lines().map(|l| l.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    let rows = cells.filter(|c| is_id(&c[0].to_lowercase()));
+    rows.map(|c| (c[0].to_owned(), (*c.last().unwrap()).to_owned())).collect()
+}
+
+#[test]
+fn the_page_of_requirements_and_the_names_of_tests_agree() {
+    let (tests, rows) = (ids_of_tests(), rows());
+    let explained: BTreeSet<&String> = rows.iter().map(|(id, _)| id).collect();
+    assert_eq!(explained.len(), rows.len(), "an id stands twice");
+    let missing: Vec<_> = tests.iter().filter(|id| !explained.contains(id)).collect();
+    assert!(missing.is_empty(), "docs/requirements.md does not explain {missing:?}");
+    for (id, file) in &rows {
+        let named = file.trim_matches('`');
+        let exists = !named.is_empty() && root().join(named).is_file();
+        assert!(tests.contains(id) || exists, "{id} has neither a test of its name nor a file: {named:?}");
+    }
+}
