@@ -134,3 +134,23 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(c) => c.run(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_kid_may_begin_with_a_hyphen() {
+        for line in [["--data-dir", "d", "-qkR"], ["-qkR", "--data-dir", "d"]] {
+            let all = ["chancery", "keys", "revoke"].into_iter().chain(line);
+            assert!(Cli::try_parse_from(all).is_ok(), "{line:?}");
+        }
+    }
+}

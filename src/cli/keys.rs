@@ -27,6 +27,8 @@ pub(super) enum Keys {
     /// Revoke a key at once, because somebody else may have it. Its tokens are dead.
     Revoke {
         /// Its `kid` or id.
+        // A base64url text may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         #[command(flatten)]
         place: Place,
