@@ -2,6 +2,8 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
+use tokio::net::TcpSocket;
+
 use crate::{
     place::{Place, postgres_url},
     refused::Refused,
@@ -109,9 +111,12 @@ async fn a_server_of_postgresql_that_is_not_there_is_named_without_its_password(
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let nobody = format!("--database postgres://ada:secretword@{free}/x");
-    let host = format!("postgres://{free}/x");
+    // Bound, so that nobody else listens there; but not listening.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = silent.local_addr().unwrap();
+    let nobody = format!("--database postgres://ada:secretword@{address}/x");
+    let host = format!("postgres://{address}/x");
     let (line, says) = (&serve(&nobody), &[host.as_str(), "refused"]);
     Refused { line, says, hides: &["secretword", "ada"], ..Refused::default() }.check(dir.path()).await;
     let (cluster, _) = postgres_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
