@@ -11,5 +11,5 @@ pub use self::{
     refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
     ring::{Keyring, SigningKey},
     sealing::{SEALING_VERSION, SealingKey, SealingKeyError, fingerprint},
-    signer::{AccessClaims, generate},
+    signer::{AccessClaims, KeyKind, generate},
 };

@@ -22,8 +22,8 @@ pub(super) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SettingsCommand {
-    /// Set a setting: `access_token_lifetime_ceiling`, `refresh_grace`, `rotation_period` (all in seconds),
-    /// `sessions_per_user`.
+    /// Set a setting: `access_token_lifetime_ceiling`, `refresh_grace`, `rotation_period`, `confirm_within` (all
+    /// in seconds), `sessions_per_user`, `rsa_bits` (of keys made from now on).
     Set {
         /// Which.
         name: String,

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{CONFIRM_WITHIN, JWKS_MAX_AGE, JWKS_STALE_IF_ERROR, SKEW, Settings};
+use super::settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR, SKEW, Settings};
 use crate::{
     id::KeyId,
     time::{Timestamp, Ttl},
@@ -117,7 +117,7 @@ pub const PUBLISH_AHEAD: Ttl = JWKS_MAX_AGE.plus(JWKS_STALE_IF_ERROR).times(2).p
 /// How long a key stays published after it ceased to sign at `now`: until its last token is dead.
 #[must_use]
 pub fn retire_for(settings: &Settings, now: Timestamp) -> Ttl {
-    settings.waiting_ceiling(now).plus(CONFIRM_WITHIN).plus(SKEW)
+    settings.waiting_ceiling(now).plus(settings.confirm_within).plus(SKEW)
 }
 
 /// One step that is due.

@@ -10,13 +10,13 @@ pub const SKEW: Ttl = Ttl::from_secs(60);
 pub const JWKS_MAX_AGE: Ttl = Ttl::from_secs(300);
 /// How much longer they may use it while the issuer cannot be reached (RFC 5861 §4).
 pub const JWKS_STALE_IF_ERROR: Ttl = Ttl::from_secs(300);
-/// How long a process signs on without having confirmed that it has seen every change.
-pub const CONFIRM_WITHIN: Ttl = Ttl::from_secs(10);
 /// When a raised ceiling starts to count for issuing: no process still knows the old one then.
 pub const CEILING_RAISE_DELAY: Ttl = Ttl::from_secs(60);
 
 /// The settings kept in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+// A value that an older release did not know has its default.
+#[serde(default)]
 pub struct Settings {
     /// No access token lives longer.
     pub access_token_lifetime_ceiling: Ttl,
@@ -28,6 +28,10 @@ pub struct Settings {
     pub rotation_period: Ttl,
     /// Most live sessions of one user; the oldest is ended first.
     pub sessions_per_user: i64,
+    /// How long a process signs on without having confirmed that it has seen every change.
+    pub confirm_within: Ttl,
+    /// The size of new RSA keys, in bits.
+    pub rsa_bits: i64,
 }
 
 impl Default for Settings {
@@ -38,6 +42,8 @@ impl Default for Settings {
             refresh_grace: Ttl::from_secs(10),
             rotation_period: Ttl::from_days(30),
             sessions_per_user: 100,
+            confirm_within: Ttl::from_secs(10),
+            rsa_bits: 2048,
         }
     }
 }
@@ -65,7 +71,7 @@ impl Settings {
     /// How long after a commit at `now` a revocation must be remembered.
     #[must_use]
     pub fn revocation_ttl(&self, now: Timestamp) -> Ttl {
-        self.waiting_ceiling(now).plus(CONFIRM_WITHIN).plus(SKEW)
+        self.waiting_ceiling(now).plus(self.confirm_within).plus(SKEW)
     }
 }
 

@@ -110,14 +110,20 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::{entropy::SeededEntropy, keys::generate, time::Timestamp};
+    use crate::{
+        entropy::SeededEntropy,
+        keys::{KeyKind, generate},
+        time::Timestamp,
+    };
 
     #[test]
     fn j25_the_published_set_holds_public_members_only_and_tokens_verify_by_it() {
         let sealing = SealingKey::new(&Zeroizing::new([1; 32]));
         let now = Timestamp::from_millis(1_893_456_000_000);
         let entropy = SeededEntropy::new(9);
-        let make = |alg| generate(alg, KeyState::Active, &sealing, &entropy, now).unwrap();
+        let make = |alg| {
+            generate(KeyKind { algorithm: alg, rsa_bits: 2048 }, KeyState::Active, &sealing, &entropy, now).unwrap()
+        };
         let ring = Keyring::open(Algorithm::ALL.map(make).to_vec(), &sealing).unwrap();
         let parsed: serde_json::Value = serde_json::from_str(&ring.jwks).unwrap();
         for key in parsed["keys"].as_array().unwrap() {

@@ -128,21 +128,36 @@ pub(super) fn thumbprint(required: &Value) -> String {
     encode(&sha256(required.to_string().as_bytes()))
 }
 
+/// What kind of key to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyKind {
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// Its size if it is an RSA key, in bits.
+    pub rsa_bits: i64,
+}
+
 /// Makes a new key, sealed. RSA takes a good part of a second: call it off the async runtime.
 ///
 /// # Errors
 /// [`Error::Internal`] if the library fails.
 pub fn generate(
-    algorithm: Algorithm,
+    wanted: KeyKind,
     state: KeyState,
     sealing: &SealingKey,
     entropy: &dyn Entropy,
     now: Timestamp,
 ) -> Result<StoredKey> {
+    let algorithm = wanted.algorithm;
     let failed = |_: aws_lc_rs::error::Unspecified| Error::Internal("making a signing key failed".into());
     let pkcs8 = Zeroizing::new(match algorithm {
         Algorithm::Rs256 => {
-            let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map_err(failed)?;
+            let size = match wanted.rsa_bits {
+                4096 => rsa::KeySize::Rsa4096,
+                3072 => rsa::KeySize::Rsa3072,
+                _ => rsa::KeySize::Rsa2048,
+            };
+            let pair = rsa::KeyPair::generate(size).map_err(failed)?;
             AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?.as_ref().to_vec()
         }
         Algorithm::Es256 => {

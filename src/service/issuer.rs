@@ -29,7 +29,8 @@ impl Service {
         let new: Audience = issuer.parse().map_err(|e| Error::invalid("issuer", format!("{e}")))?;
         let now = self.now();
         let (sealing, entropy) = (self.sealing.clone(), self.entropy.clone());
-        let make = move || first_keys(&sealing, &entropy, now);
+        let settings = self.live.snapshot().settings.clone();
+        let make = move || first_keys(&settings, &sealing, &entropy, now);
         let keys = tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(Box::new(e)))??;
         let mut tx = self.store.write().await?;
         if !tx.issuer_set(&old, issuer).await? {

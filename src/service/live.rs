@@ -17,7 +17,7 @@ use crate::{
     domain::{
         client::Client,
         feed::{ChangeKind, Entry, Head},
-        settings::{CONFIRM_WITHIN, Settings},
+        settings::Settings,
     },
     error::{Error, Result},
     keys::{Keyring, SealingKey},
@@ -124,7 +124,8 @@ impl Live {
     /// Whether this process has confirmed recently enough that it has seen every change.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.clock.elapsed().millis() - self.confirmed.load(Ordering::SeqCst) <= CONFIRM_WITHIN.millis()
+        let age = self.clock.elapsed().millis() - self.confirmed.load(Ordering::SeqCst);
+        age <= self.snapshot.load().settings.confirm_within.millis()
     }
 
     /// The state to sign by: refused if changes may have been missed.

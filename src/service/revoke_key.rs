@@ -8,7 +8,7 @@ use crate::{
         audit::AuditKind,
         feed::{Change, ChangeKind},
         keys::{Algorithm, KeyState},
-        settings::{CONFIRM_WITHIN, JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
+        settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
     },
     error::{Error, Result},
     time::Timestamp,
@@ -65,7 +65,7 @@ impl Service {
         tx.change(Change { kind: ChangeKind::KeyRevoked, subject: key.kid.clone(), at: now, ends_at });
         tx.commit().await?;
         self.live.confirm().await?;
-        let safe_from = self.now().plus(CONFIRM_WITHIN).plus(JWKS_MAX_AGE).plus(JWKS_STALE_IF_ERROR);
+        let safe_from = self.now().plus(snapshot.settings.confirm_within).plus(JWKS_MAX_AGE).plus(JWKS_STALE_IF_ERROR);
         Ok(KeyRevocation { kid: key.kid.clone(), algorithm: key.algorithm, safe_from })
     }
 }

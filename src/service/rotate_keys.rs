@@ -10,7 +10,7 @@ use crate::{
         keys::{Algorithm, KeyState, KeyStep, PUBLISH_AHEAD, StoredKey, due},
     },
     error::{Error, Result},
-    keys::generate,
+    keys::{KeyKind, generate},
     time::Timestamp,
 };
 
@@ -79,7 +79,8 @@ impl Service {
     /// Makes a key off the async runtime: RSA takes a good part of a second.
     pub(super) async fn new_key(&self, algorithm: Algorithm, state: KeyState, now: Timestamp) -> Result<StoredKey> {
         let (sealing, entropy) = (self.sealing.clone(), self.entropy.clone());
-        let make = move || generate(algorithm, state, &sealing, &*entropy, now);
+        let kind = KeyKind { algorithm, rsa_bits: self.live.snapshot().settings.rsa_bits };
+        let make = move || generate(kind, state, &sealing, &*entropy, now);
         tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(Box::new(e)))?
     }
 

@@ -14,11 +14,13 @@ use crate::{
 };
 
 /// The names that can be set, with their least and greatest values; times are in seconds.
-pub(super) const SETTINGS: [(&str, i64, i64); 4] = [
+pub(super) const SETTINGS: [(&str, i64, i64); 6] = [
     ("access_token_lifetime_ceiling", 60, 86_400),
     ("refresh_grace", 0, 60),
     ("rotation_period", 3600, 31_536_000),
     ("sessions_per_user", 1, 1000),
+    ("confirm_within", 1, 60),
+    ("rsa_bits", 2048, 4096),
 ];
 
 impl Service {
@@ -44,6 +46,9 @@ impl Service {
             }
             "refresh_grace" => settings.refresh_grace = Ttl::from_secs(n),
             "rotation_period" => settings.rotation_period = Ttl::from_secs(n),
+            "confirm_within" => settings.confirm_within = Ttl::from_secs(n),
+            "rsa_bits" if n % 1024 != 0 => return Err(Error::invalid("value", "must be 2048, 3072 or 4096")),
+            "rsa_bits" => settings.rsa_bits = n,
             _ => settings.sessions_per_user = n,
         }
         let mut tx = self.store.write().await?;

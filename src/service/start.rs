@@ -11,7 +11,7 @@ use crate::{
     },
     entropy::Entropy,
     error::{Error, Result},
-    keys::{SEALING_VERSION, SealingKey, fingerprint, generate},
+    keys::{KeyKind, SEALING_VERSION, SealingKey, fingerprint, generate},
     passwords::Passwords,
     store::{BINARY_VERSION, Claim, Instance, Store},
     time::{Clock, Timestamp},
@@ -144,7 +144,7 @@ async fn claim(
     options: &StartOptions,
 ) -> Result<(), StartError> {
     let issuer = options.issuer.clone().or_else(|| options.default_issuer.clone()).ok_or(StartError::IssuerNeeded)?;
-    let keys = first_keys(sealing, entropy, now)?;
+    let keys = first_keys(&Settings::default(), sealing, entropy, now)?;
     let mut tx = store.write().await?;
     let claim = Claim {
         issuer,
@@ -167,13 +167,19 @@ async fn claim(
 
 /// The first keys of an empty database sign at once: no cache can hold an older set. Each algorithm's
 /// successor is published beside it.
-pub(super) fn first_keys(sealing: &SealingKey, entropy: &Arc<dyn Entropy>, now: Timestamp) -> Result<Vec<StoredKey>> {
+pub(super) fn first_keys(
+    settings: &Settings,
+    sealing: &SealingKey,
+    entropy: &Arc<dyn Entropy>,
+    now: Timestamp,
+) -> Result<Vec<StoredKey>> {
     let mut keys = Vec::new();
     for algorithm in Algorithm::ALL {
-        let mut active = generate(algorithm, KeyState::Active, sealing, &**entropy, now)?;
-        active.rotate_at = Some(now.plus(Settings::default().rotation_period));
+        let kind = KeyKind { algorithm, rsa_bits: settings.rsa_bits };
+        let mut active = generate(kind, KeyState::Active, sealing, &**entropy, now)?;
+        active.rotate_at = Some(now.plus(settings.rotation_period));
         keys.push(active);
-        keys.push(generate(algorithm, KeyState::Next, sealing, &**entropy, now)?);
+        keys.push(generate(kind, KeyState::Next, sealing, &**entropy, now)?);
     }
     Ok(keys)
 }

@@ -121,3 +121,19 @@ async fn a_database_set_back_begins_a_new_epoch() {
         assert_eq!(app.service.live().snapshot().head.epoch, new.epoch, "a new epoch begins once");
     }
 }
+
+#[tokio::test]
+async fn j21_rsa_keys_are_as_long_as_set_from_the_next_one_on() {
+    let app = engines().await.swap_remove(0);
+    let sizes = |app: &App| -> Vec<usize> {
+        let ring = app.service.live().snapshot().ring.clone();
+        let rsa = ring.stored.iter().filter(|k| k.algorithm == Algorithm::Rs256);
+        rsa.map(|k| k.public_jwk["n"].as_str().unwrap().len() * 6 / 8 * 8).collect()
+    };
+    assert_eq!(sizes(&app), [2048, 2048]);
+    assert!(app.service.setting_set("rsa_bits", "2500").await.is_err());
+    app.service.setting_set("rsa_bits", "3072").await.unwrap();
+    let active = app.service.live().snapshot().ring.stored[0].kid.clone();
+    app.service.key_revoke(&active, "command").await.unwrap();
+    assert_eq!(sizes(&app), [2048, 3072]);
+}
