@@ -73,6 +73,8 @@ reasons! {
     MethodUnknown = "METHOD_UNKNOWN",
     /// The request could not be decoded.
     RequestMalformed = "REQUEST_MALFORMED",
+    /// A stream was not read as fast as it was written.
+    WatcherTooSlow = "WATCHER_TOO_SLOW",
     /// Something failed here.
     Internal = "INTERNAL",
 }
@@ -108,6 +110,10 @@ pub enum Error {
     },
     /// The caller may not do this; the text says what is missing.
     Denied(Reason, String),
+    /// The caller lacks this permission.
+    Lacks(&'static str),
+    /// A stream was not read as fast as it was written.
+    TooSlow,
     /// There is no such thing: kind and name.
     NotFound(&'static str, String),
     /// Such a thing exists: kind and name.
@@ -144,6 +150,8 @@ impl Error {
             Self::Unauthenticated(reason) | Self::Denied(reason, _) => *reason,
             Self::Reused { .. } => Reason::RefreshTokenReused,
             Self::Ended { .. } => Reason::SessionRevoked,
+            Self::Lacks(_) => Reason::PermissionDenied,
+            Self::TooSlow => Reason::WatcherTooSlow,
             Self::NotFound(..) => Reason::NotFound,
             Self::Exists(..) => Reason::AlreadyExists,
             Self::Precondition(_) => Reason::FailedPrecondition,
@@ -170,6 +178,8 @@ impl fmt::Display for Error {
             Self::Unauthenticated(reason) => f.write_str(unauthenticated_text(*reason)),
             Self::Reused { .. } | Self::Ended { .. } => f.write_str(unauthenticated_text(self.reason())),
             Self::Denied(_, text) | Self::Precondition(text) => f.write_str(text),
+            Self::Lacks(permission) => write!(f, "the caller lacks the permission {permission}"),
+            Self::TooSlow => f.write_str("the stream was not read as fast as it was written; resume from its cursor"),
             Self::NotFound(kind, name) => write!(f, "no {kind} {name}"),
             Self::Exists(kind, name) => write!(f, "{kind} {name} exists"),
             Self::Conflict => f.write_str("another change came first; try again"),

@@ -8,7 +8,9 @@ mod convert;
 mod edge;
 mod key;
 mod proto;
+mod revocation;
 mod status;
+mod token;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -54,6 +56,8 @@ pub async fn serve(
     };
     let auth = auth::Auth(service.clone());
     let key = key::Keys(service.clone());
+    let token = token::Tokens(service.clone());
+    let revocation = revocation::Revocations(service.clone());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
@@ -67,6 +71,8 @@ pub async fn serve(
         .add_service(v1alpha)
         .add_service(pb::auth_service_server::AuthServiceServer::new(auth).max_decoding_message_size(MAX_REQUEST))
         .add_service(pb::key_service_server::KeyServiceServer::new(key).max_decoding_message_size(MAX_REQUEST))
+        .add_service(pb::token_service_server::TokenServiceServer::new(token).max_decoding_message_size(MAX_REQUEST))
+        .add_service(revocation)
         .serve_with_incoming_shutdown(incoming, stop)
         .await
 }

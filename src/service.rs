@@ -2,6 +2,7 @@
 //! prost or axum. Both edges call this.
 
 mod authenticate;
+mod broadcast;
 mod client_token;
 mod clients;
 mod issuer;
@@ -15,7 +16,10 @@ mod sessions;
 mod settings;
 mod sign_in;
 mod start;
+mod tokens;
 mod users;
+mod watch;
+mod watch_keys;
 
 use std::{
     fmt,
@@ -23,10 +27,11 @@ use std::{
 };
 
 pub use self::{
-    authenticate::{Caller, ClientCredentials},
+    authenticate::{Caller, ClientCredentials, Permit},
+    broadcast::{News, Told},
     client_token::ClientTokenRequest,
     clients::NewClientRequest,
-    live::{Live, Snapshot},
+    live::{Live, Revoked, Snapshot},
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
     revoke_key::KeyRevocation,
@@ -34,7 +39,10 @@ pub use self::{
     sign_in::SignInRequest,
     start::{StartError, StartOptions},
     users::NewUserRequest,
+    watch::{Sent, WATCH, Watcher},
+    watch_keys::KeyWatcher,
 };
+pub use crate::keys::Keyring;
 use crate::{
     entropy::Entropy,
     error::{Error, Result},

@@ -8,6 +8,8 @@ use crate::{grpc::HealthHandle, metrics::Metrics, service::Service};
 
 /// How often the feed is confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
+/// How often watchers get a sign of life.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often due rotations are looked for.
 const ROTATE_EVERY: Duration = Duration::from_secs(30);
 /// How often what has expired is deleted.
@@ -35,6 +37,7 @@ pub(super) fn start(
 ) -> Jobs {
     let mut jobs = JoinSet::new();
     jobs.spawn(follow(service.clone(), metrics.clone(), health, stopping.clone(), ended.clone()));
+    jobs.spawn(beat(service.clone(), stopping.clone(), ended.clone()));
     jobs.spawn(rotate(service.clone(), ended.clone()));
     jobs.spawn(sweep(service.clone(), ended.clone()));
     Jobs(jobs)
@@ -73,6 +76,14 @@ async fn follow(
             was_serving = serving;
         }
     }
+}
+
+/// Tells those who watch that nothing is missing, as long as that is known.
+async fn beat(service: Service, mut stopping: watch::Receiver<bool>, mut ended: watch::Receiver<bool>) {
+    while !*stopping.borrow_and_update() && turn(BEAT_EVERY, &mut ended).await {
+        service.live().beat();
+    }
+    service.live().end_watchers();
 }
 
 async fn rotate(service: Service, mut ended: watch::Receiver<bool>) {

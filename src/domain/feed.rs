@@ -1,6 +1,6 @@
 //! The feed: the numbered log of changes that every process follows.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use crate::time::Timestamp;
 
@@ -93,4 +93,43 @@ pub struct Head {
     pub seq: i64,
     /// The tag of the newest entry.
     pub tag: String,
+}
+
+/// A place in the feed, as watchers keep it: opaque to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The history.
+    pub epoch: String,
+    /// The number of the last change that is known.
+    pub seq: i64,
+    /// Its tag.
+    pub tag: String,
+}
+
+impl Cursor {
+    /// The newest place.
+    #[must_use]
+    pub fn of(head: &Head) -> Self {
+        Self { epoch: head.epoch.clone(), seq: head.seq, tag: head.tag.clone() }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.epoch, self.seq, self.tag)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let mut parts = text.split('.');
+            let (epoch, seq, tag) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+            let plain = |t: &str| t.len() <= 64 && t.bytes().all(|b| b.is_ascii_hexdigit());
+            let good = parts.next().is_none() && plain(epoch) && plain(tag);
+            good.then(|| Self { epoch: epoch.to_owned(), seq, tag: tag.to_owned() })
+        };
+        parse().ok_or("must be empty or the cursor of an earlier message")
+    }
 }

@@ -11,7 +11,12 @@ pub enum Access {
     ConfidentialClient,
     /// A client, or a user's bearer token for this server.
     ClientOrUser,
+    /// A bearer token for this server with this permission, or a confidential client that has it.
+    Permission(&'static str),
 }
+
+/// The method that is served by hand.
+pub(super) const WATCH_REVOCATIONS: &str = "/chancery.v1.RevocationService/Watch";
 
 /// Every method of every service.
 pub const ACCESS: &[(&str, Access)] = &[
@@ -19,7 +24,14 @@ pub const ACCESS: &[(&str, Access)] = &[
     ("/chancery.v1.AuthService/Refresh", Access::Client),
     ("/chancery.v1.AuthService/Logout", Access::ClientOrUser),
     ("/chancery.v1.AuthService/IssueClientToken", Access::ConfidentialClient),
+    ("/chancery.v1.TokenService/Introspect", Access::ConfidentialClient),
+    ("/chancery.v1.TokenService/Revoke", Access::Client),
+    (WATCH_REVOCATIONS, Access::Permission(crate::service::WATCH)),
     ("/chancery.v1.KeyService/GetJwks", Access::Anyone),
+    ("/chancery.v1.KeyService/WatchJwks", Access::Anyone),
+    ("/chancery.v1.KeyService/ListSigningKeys", Access::Permission("keys.read")),
+    ("/chancery.v1.KeyService/RotateSigningKey", Access::Permission("keys.rotate")),
+    ("/chancery.v1.KeyService/RevokeSigningKey", Access::Permission("keys.revoke")),
     ("/grpc.health.v1.Health/Check", Access::Anyone),
     ("/grpc.health.v1.Health/Watch", Access::Anyone),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Anyone),

@@ -1,29 +1,162 @@
 //! `KeyService`.
 
+use std::pin::Pin;
+
+use futures_util::{Stream, stream};
 use serde_json::Value;
 use tonic::{Request, Response, Status};
 
-use super::proto::pb::{self, key_service_server::KeyService};
-use crate::{domain::settings::JWKS_MAX_AGE, service::Service};
+use super::{
+    context::{context, credentials},
+    convert::time,
+    proto::pb::{self, key_service_server::KeyService},
+    status::status,
+};
+use crate::{
+    domain::{
+        keys::{Algorithm, KeyState, StoredKey},
+        settings::JWKS_MAX_AGE,
+    },
+    error::{Error, Result as ServiceResult},
+    service::{KeyWatcher, Keyring, Permit, RequestContext, Service},
+};
 
 /// The service behind the messages.
 #[derive(Clone, Debug)]
 pub(super) struct Keys(pub(super) Service);
 
+/// Most keys on a page.
+const PAGE: usize = 100;
+
+impl Keys {
+    /// Context and permit of a call that needs a permission.
+    async fn admit<T>(
+        &self,
+        request: &Request<T>,
+        permission: &'static str,
+    ) -> Result<(RequestContext, Permit), Status> {
+        let ctx = context(request, &self.0);
+        let credentials = credentials(request, &ctx).map_err(|s| *s)?;
+        let permit = self.0.permitted(&ctx, &credentials, permission).await;
+        permit.map(|permit| (ctx.clone(), permit)).map_err(|e| status(&ctx, &e))
+    }
+}
+
+type Sets = Pin<Box<dyn Stream<Item = Result<pb::WatchJwksResponse, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl KeyService for Keys {
+    type WatchJwksStream = Sets;
+
     async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<pb::GetJwksResponse>, Status> {
         let ring = self.0.live().snapshot().ring.clone();
-        let max_age = prost_types::Duration { seconds: JWKS_MAX_AGE.seconds(), nanos: 0 };
-        Ok(Response::new(pb::GetJwksResponse {
-            jwks_json: ring.jwks.clone(),
-            keys: ring.stored.iter().map(|k| key(&k.public_jwk)).collect(),
-            max_age: Some(max_age),
+        let (jwks_json, keys, max_age) = published(&ring);
+        Ok(Response::new(pb::GetJwksResponse { jwks_json, keys, max_age }))
+    }
+
+    async fn watch_jwks(&self, request: Request<pb::WatchJwksRequest>) -> Result<Response<Sets>, Status> {
+        let ctx = context(&request, &self.0);
+        let watcher = self.0.watch_keys().await.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(sets(watcher, ctx)))
+    }
+
+    async fn list_signing_keys(
+        &self,
+        request: Request<pb::ListSigningKeysRequest>,
+    ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
+        let (ctx, _) = self.admit(&request, "keys.read").await?;
+        let message = request.into_inner();
+        let size = page_size(message.page_size).map_err(|e| status(&ctx, &e))?;
+        let mut stored = self.0.live().snapshot().ring.stored.clone();
+        stored.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut after = stored.iter().filter(|k| k.id.as_str() > message.page_token.as_str());
+        let keys: Vec<pb::SigningKey> = after.by_ref().take(size).map(signing_key).collect();
+        let more = after.next().is_some();
+        let next_page_token = keys.last().filter(|_| more).map(|k| k.key_id.clone()).unwrap_or_default();
+        Ok(Response::new(pb::ListSigningKeysResponse { keys, next_page_token }))
+    }
+
+    async fn rotate_signing_key(
+        &self,
+        request: Request<pb::RotateSigningKeyRequest>,
+    ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
+        let (ctx, _) = self.admit(&request, "keys.rotate").await?;
+        let only = algorithm(&request.get_ref().alg).map_err(|e| status(&ctx, &e))?;
+        let plans = self.0.rotate_keys_early(only).await.map_err(|e| status(&ctx, &e))?;
+        let planned = |p: crate::service::RotationPlan| pb::PlannedRotation {
+            alg: p.algorithm.to_string(),
+            kid: p.kid,
+            sign_time: Some(time(p.at)),
+        };
+        Ok(Response::new(pb::RotateSigningKeyResponse { rotations: plans.into_iter().map(planned).collect() }))
+    }
+
+    async fn revoke_signing_key(
+        &self,
+        request: Request<pb::RevokeSigningKeyRequest>,
+    ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
+        let (ctx, _) = self.admit(&request, "keys.revoke").await?;
+        let gone = self.0.key_revoke(&request.get_ref().kid, ctx.caller.get()).await.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(pb::RevokeSigningKeyResponse {
+            kid: gone.kid,
+            alg: gone.algorithm.to_string(),
+            safe_time: Some(time(gone.safe_from)),
         }))
     }
 }
 
-fn key(jwk: &Value) -> pb::JsonWebKey {
+fn sets(watcher: KeyWatcher, ctx: RequestContext) -> Sets {
+    Box::pin(stream::unfold(Some((watcher, ctx)), |state| async {
+        let (mut watcher, ctx) = state?;
+        match watcher.next().await {
+            Ok(ring) => {
+                let (jwks_json, keys, max_age) = published(&ring);
+                Some((Ok(pb::WatchJwksResponse { jwks_json, keys, max_age }), Some((watcher, ctx))))
+            }
+            Err(error) => Some((Err(status(&ctx, &error)), None)),
+        }
+    }))
+}
+
+fn published(ring: &Keyring) -> (String, Vec<pb::JsonWebKey>, Option<prost_types::Duration>) {
+    let max_age = prost_types::Duration { seconds: JWKS_MAX_AGE.seconds(), nanos: 0 };
+    (ring.jwks.clone(), ring.stored.iter().map(|k| jwk(&k.public_jwk)).collect(), Some(max_age))
+}
+
+fn page_size(asked: i32) -> ServiceResult<usize> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(PAGE),
+        Ok(n) => Ok(n.min(PAGE)),
+        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
+    }
+}
+
+fn algorithm(text: &str) -> ServiceResult<Option<Algorithm>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|problem: String| Error::invalid("alg", problem))
+}
+
+fn signing_key(key: &StoredKey) -> pb::SigningKey {
+    let state = match key.state {
+        KeyState::Active => pb::SigningKeyState::Active,
+        KeyState::Next => pb::SigningKeyState::Next,
+        KeyState::Retired => pb::SigningKeyState::Retired,
+    };
+    pb::SigningKey {
+        key_id: key.id.as_str().to_owned(),
+        kid: key.kid.clone(),
+        alg: key.algorithm.to_string(),
+        state: state.into(),
+        create_time: Some(time(key.created_at)),
+        activate_time: key.activated_at.map(time),
+        retire_time: key.retired_at.map(time),
+        rotate_time: key.rotate_at.map(time),
+    }
+}
+
+fn jwk(jwk: &Value) -> pb::JsonWebKey {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     pb::JsonWebKey {
         kid: text("kid"),

@@ -32,4 +32,4 @@ macro_rules! redacted {
     };
 }
 
-redacted!(LoginRequest TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse);
+redacted!(LoginRequest TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest RevokeRequest);

@@ -21,11 +21,11 @@ const fn code(error: &Error) -> Code {
     match error {
         Error::Invalid(_) => Code::InvalidArgument,
         Error::Unauthenticated(_) | Error::Reused { .. } | Error::Ended { .. } => Code::Unauthenticated,
-        Error::Denied(..) => Code::PermissionDenied,
+        Error::Denied(..) | Error::Lacks(_) => Code::PermissionDenied,
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
         Error::Precondition(_) => Code::FailedPrecondition,
-        Error::Conflict => Code::Aborted,
+        Error::Conflict | Error::TooSlow => Code::Aborted,
         Error::Throttled { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
         Error::Unavailable(_) => Code::Unavailable,
@@ -40,6 +40,9 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         Error::Reused { session, rotated_at } => {
             metadata.insert("session_id".to_owned(), session.clone());
             metadata.insert("rotated_at".to_owned(), rotated_at.to_string());
+        }
+        Error::Lacks(permission) => {
+            metadata.insert("permission".to_owned(), (*permission).to_owned());
         }
         Error::Ended { cause } => {
             metadata.insert("cause".to_owned(), (*cause).to_owned());
@@ -139,6 +142,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::Unavailable => ErrorReason::Unavailable,
         Reason::MethodUnknown => ErrorReason::MethodUnknown,
         Reason::RequestMalformed => ErrorReason::RequestMalformed,
+        Reason::WatcherTooSlow => ErrorReason::WatcherTooSlow,
         Reason::Internal => ErrorReason::Internal,
     }
 }
@@ -190,6 +194,8 @@ mod tests {
             Error::NotFound("user", "ada".into()),
             Error::Exists("user", "ada".into()),
             Error::Precondition("not now".into()),
+            Error::Lacks("keys.read"),
+            Error::TooSlow,
             Error::Conflict,
             Error::Throttled { after: crate::time::Ttl::from_millis(50) },
             Error::DeadlineExceeded,

@@ -8,7 +8,7 @@ use super::{RequestContext, Service};
 use crate::{
     domain::client::Client,
     error::{Error, Reason, Result},
-    secret::ClientSecret,
+    secret::{ClientSecret, ClientSecretHash},
     time::Timestamp,
 };
 
@@ -33,6 +33,20 @@ pub enum ClientCredentials {
 pub struct Caller {
     /// What the token says.
     pub claims: Claims,
+}
+
+/// What admitted a caller to something that needs a permission.
+#[derive(Clone, Debug)]
+pub enum Permit {
+    /// An access token for this server.
+    Token(Box<Claims>),
+    /// A client that proved itself with this secret.
+    Client {
+        /// Its id.
+        id: String,
+        /// The secret's hash.
+        secret: ClientSecretHash,
+    },
 }
 
 const REFUSED: Error = Error::Unauthenticated(Reason::ClientAuthenticationFailed);
@@ -106,32 +120,95 @@ impl Service {
     /// # Errors
     /// [`Reason::TokenInvalid`].
     pub async fn bearer(&self, ctx: &RequestContext, token: &str) -> Result<Caller> {
-        let now = ctx.now;
-        let refused = Error::Unauthenticated(Reason::TokenInvalid);
         let policy = Policy::new(self.issuer(), self.issuer());
-        let check = |now: Timestamp| {
+        let claims = self.live_claims(token, &policy, ctx.now).await?;
+        let claims = claims.ok_or(Error::Unauthenticated(Reason::TokenInvalid))?;
+        ctx.caller.set(&claims.subject);
+        Ok(Caller { claims })
+    }
+
+    /// What an access token says, if it is good by the policy and counts now: session, client and key.
+    /// Everything is in memory; a key that is not known is looked for once more.
+    pub(super) async fn live_claims(&self, token: &str, policy: &Policy, now: Timestamp) -> Result<Option<Claims>> {
+        let check = || {
             let ring = self.live.snapshot().ring.clone();
-            chancery_verify::check(token, &ring.verifying, &policy, now.millis())
+            chancery_verify::check(token, &ring.verifying, policy, now.millis())
         };
-        let claims = match check(now) {
+        let checked = match check() {
             Err(chancery_verify::VerifyError::UnknownKey { .. }) => {
                 self.live.confirm().await?;
-                check(now)
+                check()
             }
             other => other,
         };
-        let claims = claims.map_err(|error| {
-            tracing::debug!(%error, "bearer token refused");
-            refused
-        })?;
+        let claims = match checked {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::debug!(%error, "token refused");
+                return Ok(None);
+            }
+        };
         let snapshot = self.live.for_signing()?;
-        let dead = claims.session_id.as_ref().is_some_and(|sid| snapshot.revoked_sessions.contains_key(sid));
+        let ended = claims.session_id.as_ref().is_some_and(|sid| snapshot.revoked_sessions.contains_key(sid));
         let client = snapshot.clients.get(&claims.client_id);
         let gone = client.is_none_or(|c| c.disabled_at.is_some());
-        if dead || gone {
-            return Err(Error::Unauthenticated(Reason::TokenInvalid));
+        Ok((!ended && !gone).then_some(claims))
+    }
+
+    /// Admits a caller that has a permission at this server: a token that carries it, or a confidential
+    /// client that has it.
+    ///
+    /// # Errors
+    /// [`Error::Lacks`], or the caller did not prove who it is.
+    pub async fn permitted(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        permission: &'static str,
+    ) -> Result<Permit> {
+        let permit = match credentials {
+            ClientCredentials::Bearer(token) => {
+                let claims = self.bearer(ctx, token).await?.claims;
+                Permit::Token(Box::new(claims))
+            }
+            ClientCredentials::Basic { .. } => {
+                let client = self.confidential_client(ctx, credentials).await?;
+                let secret = client.secret.ok_or(REFUSED)?;
+                Permit::Client { id: client.id.as_str().to_owned(), secret }
+            }
+            ClientCredentials::None => return Err(Error::Unauthenticated(Reason::TokenInvalid)),
+        };
+        self.still_permitted(&permit, permission)?;
+        Ok(permit)
+    }
+
+    /// Whether what admitted a caller still holds; asked again and again while a stream is open.
+    ///
+    /// # Errors
+    /// What the caller has lost.
+    pub fn still_permitted(&self, permit: &Permit, permission: &'static str) -> Result<()> {
+        let snapshot = self.live.snapshot();
+        let client = |id: &str| snapshot.clients.get(id).filter(|c| c.disabled_at.is_none());
+        match permit {
+            Permit::Token(claims) => {
+                let session = claims.session_id.as_ref();
+                let ended = session.is_some_and(|sid| snapshot.revoked_sessions.contains_key(sid))
+                    || snapshot.revoked_keys.contains_key(&claims.key_id)
+                    || self.now().millis() >= claims.expires_at_ms;
+                if ended || client(&claims.client_id).is_none() {
+                    return Err(Error::Unauthenticated(Reason::TokenInvalid));
+                }
+                let has = claims.entitlements.iter().any(|e| e == permission);
+                if has { Ok(()) } else { Err(Error::Lacks(permission)) }
+            }
+            Permit::Client { id, secret } => {
+                let client = client(id).ok_or(REFUSED)?;
+                if !client.secret.is_some_and(|now| now.matches(secret)) {
+                    return Err(REFUSED);
+                }
+                let has = client.permissions_at(self.issuer()).iter().any(|p| p == permission);
+                if has { Ok(()) } else { Err(Error::Lacks(permission)) }
+            }
         }
-        ctx.caller.set(&claims.subject);
-        Ok(Caller { claims })
     }
 }

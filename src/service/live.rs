@@ -11,12 +11,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, broadcast};
 
+use super::{News, Told, broadcast::Broadcast};
 use crate::{
     domain::{
         client::Client,
-        feed::{ChangeKind, Entry, Head},
+        feed::{ChangeKind, Cursor, Entry, Head},
         settings::Settings,
     },
     error::{Error, Result},
@@ -25,6 +26,10 @@ use crate::{
     time::{Clock, Timestamp, Ttl},
 };
 
+/// A heartbeat says that every change up to this long ago is known.
+const BEAT_WITHIN: Ttl = Ttl::from_secs(1);
+/// After this long without confirmation watchers' streams end.
+const LOST_AFTER: Ttl = Ttl::from_secs(3);
 /// No time of the database is known, or it does not count.
 const OWN_CLOCK: i64 = i64::MIN;
 
@@ -43,8 +48,19 @@ pub struct Snapshot {
     pub audiences: Arc<HashMap<String, Option<String>>>,
     /// Signing keys.
     pub ring: Arc<Keyring>,
-    /// Revoked sessions and when each may be forgotten.
-    pub revoked_sessions: Arc<HashMap<String, Timestamp>>,
+    /// Revoked sessions, by id.
+    pub revoked_sessions: Arc<HashMap<String, Revoked>>,
+    /// Revoked signing keys, by `kid`.
+    pub revoked_keys: Arc<HashMap<String, Revoked>>,
+}
+
+/// When something was revoked, and when that may be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// When it was revoked.
+    pub at: Timestamp,
+    /// When every token concerned is dead by itself.
+    pub ends_at: Timestamp,
 }
 
 /// Follows the feed.
@@ -53,6 +69,7 @@ pub struct Live {
     sealing: Arc<SealingKey>,
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
+    broadcast: Broadcast,
     /// [`Clock::elapsed`] when the last successful round began.
     confirmed: AtomicI64,
     /// The database's time at the zero of [`Clock::elapsed`], or [`OWN_CLOCK`].
@@ -77,8 +94,12 @@ impl Live {
         let began = clock.elapsed();
         let mut tx = store.read().await?;
         let (head, time) = head(&mut tx).await?;
-        let snapshot = load(&mut tx, head, &sealing, time.unwrap_or_else(|| clock.now())).await?;
+        let now = time.unwrap_or_else(|| clock.now());
+        let entries = tx.feed_live(now).await?;
+        let broadcast = Broadcast::new(&head, &entries);
+        let snapshot = load(&mut tx, head, &entries, &sealing).await?;
         let live = Self {
+            broadcast,
             store,
             sealing,
             clock,
@@ -128,6 +149,45 @@ impl Live {
         age <= self.snapshot.load().settings.confirm_within.millis()
     }
 
+    /// How long ago it was confirmed that every change is known.
+    fn confirmed_ago(&self) -> Ttl {
+        Ttl::from_millis(self.clock.elapsed().millis().saturating_sub(self.confirmed.load(Ordering::SeqCst)))
+    }
+
+    /// Whether watchers may be told that they know everything.
+    #[must_use]
+    pub fn knows_everything(&self) -> bool {
+        self.confirmed_ago() <= LOST_AFTER
+    }
+
+    /// Gives watchers a sign of life, or ends their streams; once a second.
+    pub fn beat(&self) {
+        let telling = self.broadcast.telling();
+        let head = &self.snapshot.load().head;
+        if self.confirmed_ago() <= BEAT_WITHIN {
+            telling.tell(head, News::Heartbeat(self.now()));
+        } else if !self.knows_everything() {
+            telling.tell(head, News::Lost);
+        }
+    }
+
+    /// Ends all watchers' streams.
+    pub fn end_watchers(&self) {
+        self.broadcast.telling().tell(&self.snapshot.load().head, News::Lost);
+    }
+
+    /// The present state; what was told since `cursor`, if it leads on from there; and all that follows.
+    #[expect(clippy::type_complexity, reason = "three things that belong to one moment")]
+    pub(super) fn subscribe(
+        &self,
+        cursor: Option<&Cursor>,
+    ) -> (Arc<Snapshot>, Option<Vec<Arc<Told>>>, broadcast::Receiver<Arc<Told>>) {
+        let telling = self.broadcast.telling();
+        let snapshot = self.snapshot();
+        let missed = cursor.and_then(|cursor| telling.since(cursor, &snapshot.head));
+        (snapshot, missed, telling.subscribe())
+    }
+
     /// The state to sign by: refused if changes may have been missed.
     ///
     /// # Errors
@@ -167,13 +227,16 @@ impl Live {
         }
         let now = self.now();
         let entries = if head.epoch == old.head.epoch { tx.feed_from(old.head.seq).await? } else { Vec::new() };
-        let next = if let Some(news) = continuation(&old.head, &head, &entries) {
-            apply(&mut tx, &old, head, news, &self.sealing, now).await?
+        let (next, news) = if let Some(news) = continuation(&old.head, &head, &entries) {
+            (apply(&mut tx, &old, head, news, &self.sealing, now).await?, news)
         } else {
             drop(tx);
             return self.start_over(&old, now).await;
         };
+        let mut telling = self.broadcast.telling();
+        let epoch = next.head.epoch.clone();
         self.snapshot.store(Arc::new(next));
+        telling.entries(&epoch, news);
         Ok(())
     }
 
@@ -188,13 +251,17 @@ impl Live {
         tx.commit().await?;
         let mut tx = self.store.read().await?;
         let (head, _) = head(&mut tx).await?;
-        let next = load(&mut tx, head, &self.sealing, now).await?;
+        let entries = tx.feed_live(now).await?;
+        let next = load(&mut tx, head, &entries, &self.sealing).await?;
         if next.issuer != old.issuer {
             // Nothing is signed for the old issuer any more, from this moment on.
             self.confirmed.store(i64::MIN / 2, Ordering::SeqCst);
             return Err(Error::Unavailable("the issuer was changed; restart this process".into()));
         }
+        let mut telling = self.broadcast.telling();
+        let head = next.head.clone();
         self.snapshot.store(Arc::new(next));
+        telling.start_over(&head, &entries);
         Ok(())
     }
 }
@@ -216,10 +283,8 @@ fn continuation<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a 
     (first.seq == old.seq && first.tag == old.tag).then_some(news)
 }
 
-async fn load(tx: &mut Tx, head: Head, sealing: &SealingKey, now: Timestamp) -> Result<Snapshot> {
+async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) -> Result<Snapshot> {
     let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
-    let live = tx.feed_live(now).await?;
-    let revoked = live.into_iter().filter(|e| e.change.kind == ChangeKind::SessionRevoked);
     Ok(Snapshot {
         issuer: instance.issuer.into(),
         head,
@@ -227,8 +292,30 @@ async fn load(tx: &mut Tx, head: Head, sealing: &SealingKey, now: Timestamp) -> 
         clients: clients(tx).await?,
         audiences: audiences(tx).await?,
         ring: Arc::new(Keyring::open(tx.keys_all().await?, sealing)?),
-        revoked_sessions: Arc::new(revoked.map(|e| (e.change.subject, e.change.ends_at)).collect()),
+        revoked_sessions: Arc::new(revoked(ChangeKind::SessionRevoked, entries).collect()),
+        revoked_keys: Arc::new(revoked(ChangeKind::KeyRevoked, entries).collect()),
     })
+}
+
+/// What entries of a kind revoke.
+fn revoked(kind: ChangeKind, entries: &[Entry]) -> impl Iterator<Item = (String, Revoked)> {
+    let of_kind = entries.iter().map(|e| &e.change).filter(move |c| c.kind == kind);
+    of_kind.map(|c| (c.subject.clone(), Revoked { at: c.at, ends_at: c.ends_at }))
+}
+
+/// What was revoked and still counts, with what entries of a kind add.
+fn with_news(
+    old: &Arc<HashMap<String, Revoked>>,
+    kind: ChangeKind,
+    news: &[Entry],
+    now: Timestamp,
+) -> Arc<HashMap<String, Revoked>> {
+    let mut new = revoked(kind, news).peekable();
+    if new.peek().is_none() {
+        return old.clone();
+    }
+    let kept = old.iter().filter(|(_, r)| r.ends_at > now).map(|(id, r)| (id.clone(), *r));
+    Arc::new(kept.chain(new).collect())
 }
 
 async fn clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
@@ -261,12 +348,7 @@ async fn apply(
         let instance = tx.instance().await?;
         next.settings = instance.map_or_else(|| old.settings.clone(), |i| i.settings);
     }
-    if any(&[ChangeKind::SessionRevoked]) {
-        let mut revoked: HashMap<_, _> =
-            old.revoked_sessions.iter().filter(|(_, end)| **end > now).map(|(id, end)| (id.clone(), *end)).collect();
-        let new = news.iter().filter(|e| e.change.kind == ChangeKind::SessionRevoked);
-        revoked.extend(new.map(|e| (e.change.subject.clone(), e.change.ends_at)));
-        next.revoked_sessions = Arc::new(revoked);
-    }
+    next.revoked_sessions = with_news(&old.revoked_sessions, ChangeKind::SessionRevoked, news, now);
+    next.revoked_keys = with_news(&old.revoked_keys, ChangeKind::KeyRevoked, news, now);
     Ok(next)
 }

@@ -2,7 +2,7 @@
 
 use super::{ClientCredentials, RequestContext, Service, TRIES};
 use crate::{
-    domain::session::RevokedCause,
+    domain::{client::Client, session::RevokedCause},
     error::{Error, Reason, Result},
     id::SessionId,
     keys::parse_refresh_token,
@@ -60,11 +60,17 @@ impl Service {
         token: &RefreshToken,
     ) -> Result<(SessionId, String)> {
         let client = self.client_of(ctx, credentials, client_id).await?;
-        let invalid = Error::Unauthenticated(Reason::RefreshTokenInvalid);
-        let Some(parsed) = parse_refresh_token(&self.sealing, token) else { return Err(invalid) };
+        let session = self.own_session(&client, token).await?;
+        let session = session.ok_or(Error::Unauthenticated(Reason::RefreshTokenInvalid))?;
+        Ok((session, client.id.as_str().to_owned()))
+    }
+
+    /// The session of a refresh token, if it is one of this client's.
+    pub(super) async fn own_session(&self, client: &Client, token: &RefreshToken) -> Result<Option<SessionId>> {
+        let Some(parsed) = parse_refresh_token(&self.sealing, token) else { return Ok(None) };
         let session = self.store.read().await?.session_by_id(&parsed.session).await?;
         let own = session.filter(|s| s.client == client.id && s.secret.matches(&parsed.secret.hash()));
-        own.map(|s| (s.id, client.id.as_str().to_owned())).ok_or(invalid)
+        Ok(own.map(|s| s.id))
     }
 
     /// Ends sessions in one transaction and lets every process know before it returns.

@@ -40,7 +40,13 @@ fn the_page_of_access_is_fresh() {
         `src/grpc/access.rs`.\n\n| method | caller |\n|---|---|\n"
         .to_owned();
     for (method, access) in ACCESS {
+        let permitted;
         let caller = match access {
+            Access::Permission(permission) => {
+                permitted =
+                    format!("a token for this server with the permission `{permission}`, or a client that has it");
+                &permitted
+            }
             Access::Anyone => "anyone",
             Access::Client => "a client: one that authenticates itself, or a public one that names itself",
             Access::ConfidentialClient => "a client that authenticates itself",

@@ -13,6 +13,7 @@ mod clock;
 #[path = "../support/database.rs"]
 mod database;
 mod docs;
+mod introspection;
 mod issuer;
 mod migrations;
 mod proto;
@@ -25,5 +26,6 @@ mod start;
 mod statements;
 mod support;
 mod tokens;
+mod watch;
 mod web;
 mod wire;

@@ -7,8 +7,11 @@ use chancery::{
     grpc::{
         self, ACCESS,
         pb::{
-            GetJwksRequest, IssueClientTokenRequest, LoginRequest, LogoutRequest, RefreshRequest,
-            auth_service_client::AuthServiceClient, key_service_client::KeyServiceClient,
+            GetJwksRequest, IntrospectRequest, IssueClientTokenRequest, ListSigningKeysRequest, LoginRequest,
+            LogoutRequest, RefreshRequest, RevokeRequest, RevokeSigningKeyRequest, RotateSigningKeyRequest,
+            WatchJwksRequest, WatchRevocationsRequest, auth_service_client::AuthServiceClient,
+            key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
+            token_service_client::TokenServiceClient,
         },
     },
     metrics::Metrics,
@@ -77,6 +80,13 @@ impl Callers {
         }
     }
 
+    /// The user signs in again, since a call before may have been its logout.
+    async fn renew(&mut self, app: &App) {
+        let mut request = login_of("portal", "ada", PASSWORD);
+        request.audience = ISSUER.into();
+        self.token_here = sign_in(&app.service, request).await.unwrap().access.token.expose().to_owned();
+    }
+
     /// What the message says of its client, and the request with its credentials.
     fn request<T>(&self, kind: Kind, message: impl FnOnce(String) -> T) -> Request<T> {
         let client_id = if kind == Kind::PublicClient { "app" } else { "" };
@@ -95,7 +105,9 @@ impl Callers {
     /// Calls a method; gives its code and reason.
     async fn call(&self, channel: Channel, method: &str, kind: Kind) -> (Code, String) {
         let mut auth = AuthServiceClient::new(channel.clone());
-        let mut keys = KeyServiceClient::new(channel);
+        let mut keys = KeyServiceClient::new(channel.clone());
+        let mut tokens = TokenServiceClient::new(channel.clone());
+        let mut revocations = RevocationServiceClient::new(channel);
         let no_token = String::new;
         let result = match method {
             "/chancery.v1.AuthService/Login" => {
@@ -123,6 +135,29 @@ impl Callers {
             "/chancery.v1.KeyService/GetJwks" => {
                 keys.get_jwks(self.request(kind, |_| GetJwksRequest::default())).await.map(|_| ())
             }
+            "/chancery.v1.KeyService/WatchJwks" => {
+                keys.watch_jwks(self.request(kind, |_| WatchJwksRequest::default())).await.map(|_| ())
+            }
+            "/chancery.v1.KeyService/ListSigningKeys" => {
+                keys.list_signing_keys(self.request(kind, |_| ListSigningKeysRequest::default())).await.map(|_| ())
+            }
+            "/chancery.v1.KeyService/RotateSigningKey" => {
+                keys.rotate_signing_key(self.request(kind, |_| RotateSigningKeyRequest::default())).await.map(|_| ())
+            }
+            "/chancery.v1.KeyService/RevokeSigningKey" => {
+                keys.revoke_signing_key(self.request(kind, |_| RevokeSigningKeyRequest::default())).await.map(|_| ())
+            }
+            "/chancery.v1.TokenService/Introspect" => {
+                let message = |_| IntrospectRequest { token: "x".into(), ..IntrospectRequest::default() };
+                tokens.introspect(self.request(kind, message)).await.map(|_| ())
+            }
+            "/chancery.v1.TokenService/Revoke" => {
+                let message = |client_id| RevokeRequest { client_id, token: "x".into(), ..RevokeRequest::default() };
+                tokens.revoke(self.request(kind, message)).await.map(|_| ())
+            }
+            "/chancery.v1.RevocationService/Watch" => {
+                revocations.watch(self.request(kind, |_| WatchRevocationsRequest::default())).await.map(|_| ())
+            }
             other => panic!("{other} has no expected verdicts"),
         };
         result.map_or_else(|status| (status.code(), reason(&status)), |()| (Code::Ok, String::new()))
@@ -136,8 +171,18 @@ fn reason(status: &Status) -> String {
     info.reason
 }
 
+/// Verdicts of a method that needs a permission which none of the callers has.
+const NOBODY_MAY: [&str; 6] = [
+    "TOKEN_INVALID",
+    "TOKEN_INVALID",
+    "CLIENT_AUTHENTICATION_FAILED",
+    "PERMISSION_DENIED",
+    "TOKEN_INVALID",
+    "PERMISSION_DENIED",
+];
+
 /// What each kind of caller is answered, in the order of [`KINDS`].
-const VERDICTS: [(&str, [&str; 6]); 5] = [
+const VERDICTS: [(&str, [&str; 6]); 12] = [
     (
         "/chancery.v1.AuthService/Login",
         ["INVALID_ARGUMENT", "", "CLIENT_AUTHENTICATION_FAILED", "", "INVALID_ARGUMENT", "INVALID_ARGUMENT"],
@@ -175,17 +220,38 @@ const VERDICTS: [(&str, [&str; 6]); 5] = [
             "CLIENT_AUTHENTICATION_FAILED",
         ],
     ),
+    (
+        "/chancery.v1.TokenService/Introspect",
+        [
+            "CLIENT_AUTHENTICATION_FAILED",
+            "CLIENT_AUTHENTICATION_FAILED",
+            "CLIENT_AUTHENTICATION_FAILED",
+            "",
+            "CLIENT_AUTHENTICATION_FAILED",
+            "CLIENT_AUTHENTICATION_FAILED",
+        ],
+    ),
+    (
+        "/chancery.v1.TokenService/Revoke",
+        ["INVALID_ARGUMENT", "", "CLIENT_AUTHENTICATION_FAILED", "", "INVALID_ARGUMENT", "INVALID_ARGUMENT"],
+    ),
+    ("/chancery.v1.RevocationService/Watch", NOBODY_MAY),
     ("/chancery.v1.KeyService/GetJwks", ["", "", "", "", "", ""]),
+    ("/chancery.v1.KeyService/WatchJwks", ["", "", "", "", "", ""]),
+    ("/chancery.v1.KeyService/ListSigningKeys", NOBODY_MAY),
+    ("/chancery.v1.KeyService/RotateSigningKey", NOBODY_MAY),
+    ("/chancery.v1.KeyService/RevokeSigningKey", NOBODY_MAY),
 ];
 
 #[tokio::test]
 async fn g01_every_method_answers_every_kind_of_caller_as_the_table_says() {
     let app = engines().await.swap_remove(0);
     let channel = served(&app).await;
-    let callers = Callers::of(&app).await;
+    let mut callers = Callers::of(&app).await;
     let ours = ACCESS.iter().map(|(method, _)| *method).filter(|m| m.starts_with("/chancery."));
     assert_eq!(ours.collect::<Vec<_>>(), VERDICTS.map(|(method, _)| method), "every method has its verdicts");
     for (method, verdicts) in VERDICTS {
+        callers.renew(&app).await;
         for (kind, want) in KINDS.into_iter().zip(verdicts) {
             let (code, reason) = callers.call(channel.clone(), method, kind).await;
             assert_eq!(reason, want, "{method} called by {kind:?}: {code:?}");

@@ -1,0 +1,65 @@
+//! `TokenService`.
+
+use chancery_verify::Claims;
+use tonic::{Request, Response, Status};
+
+use super::{
+    context::{context, credentials},
+    convert::time,
+    proto::pb::{self, token_service_server::TokenService},
+    status::status,
+};
+use crate::{service::Service, time::Timestamp};
+
+/// The service behind the messages.
+#[derive(Clone, Debug)]
+pub(super) struct Tokens(pub(super) Service);
+
+#[tonic::async_trait]
+impl TokenService for Tokens {
+    async fn introspect(
+        &self,
+        request: Request<pb::IntrospectRequest>,
+    ) -> Result<Response<pb::IntrospectResponse>, Status> {
+        let ctx = context(&request, &self.0);
+        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
+        let claims = self.0.introspect(&ctx, &credentials, &request.get_ref().token).await;
+        let claims = claims.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(claims.map(Into::into).unwrap_or_default()))
+    }
+
+    async fn revoke(&self, request: Request<pb::RevokeRequest>) -> Result<Response<pb::RevokeResponse>, Status> {
+        let ctx = context(&request, &self.0);
+        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
+        let message = request.into_inner();
+        let done = self.0.revoke_token(&ctx, &credentials, &message.client_id, &message.token).await;
+        done.map(|()| Response::new(pb::RevokeResponse {})).map_err(|e| status(&ctx, &e))
+    }
+}
+
+impl From<Claims> for pb::IntrospectResponse {
+    fn from(claims: Claims) -> Self {
+        let instant = |ms| Some(time(Timestamp::from_millis(ms)));
+        let others =
+            if claims.extra.is_empty() { String::new() } else { serde_json::Value::Object(claims.extra).to_string() };
+        Self {
+            active: true,
+            scope: claims.scopes.join(" "),
+            client_id: claims.client_id,
+            token_type: "Bearer".to_owned(),
+            expire_time: instant(claims.expires_at_ms),
+            issue_time: instant(claims.issued_at_ms),
+            sub: claims.subject,
+            aud: claims.audience.into_iter().next().unwrap_or_default(),
+            iss: claims.issuer,
+            jti: claims.token_id,
+            session_id: claims.session_id.unwrap_or_default(),
+            entitlements: claims.entitlements,
+            roles: claims.roles,
+            auth_time: claims.auth_time_ms.and_then(instant),
+            amr: claims.amr,
+            acr: claims.acr.unwrap_or_default(),
+            claims_json: others,
+        }
+    }
+}
