@@ -84,7 +84,8 @@ impl Callers {
     async fn renew(&mut self, app: &App) {
         let mut request = login_of("portal", "ada", PASSWORD);
         request.audience = ISSUER.into();
-        self.token_here = sign_in(&app.service, request).await.unwrap().access.token.expose().to_owned();
+        let pair = sign_in(&app.service, request).await.unwrap();
+        pair.access.token.expose().clone_into(&mut self.token_here);
     }
 
     /// What the message says of its client, and the request with its credentials.
