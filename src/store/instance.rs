@@ -6,7 +6,7 @@ use super::engine::{Tx, execute, optional};
 use crate::{domain::settings::Settings, error::Result, time::Timestamp};
 
 /// The schema that this binary reads and writes.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 /// Binaries with a smaller number than the database's `min_binary` refuse to start.
 pub const BINARY_VERSION: i64 = 1;
 
