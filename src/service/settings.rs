@@ -36,7 +36,8 @@ impl Service {
         let in_range = value.parse::<i64>().ok().filter(|n| (least..=most).contains(&n));
         let n = in_range.ok_or_else(|| Error::invalid("value", format!("must be {least} to {most}")))?;
         let now = self.now();
-        let mut settings = self.live.snapshot().settings.clone();
+        let mut tx = self.store.write().await?;
+        let mut settings = tx.settings_hold().await?;
         match name {
             "access_token_lifetime_ceiling" => {
                 // Of two changes in short order, the waits keep to the greatest.
@@ -51,7 +52,6 @@ impl Service {
             "rsa_bits" => settings.rsa_bits = n,
             _ => settings.sessions_per_user = n,
         }
-        let mut tx = self.store.write().await?;
         tx.settings_set(&settings).await?;
         tx.audit(now, AuditKind::SettingChanged, "command", name, json!({ "value": n })).await?;
         let ends_at = now.plus(settings.revocation_ttl(now));

@@ -110,9 +110,11 @@ impl Tx {
         Ok(execute!(self, "UPDATE feed SET epoch = $1 WHERE id = 1 AND epoch = $2", new, old)? == 1)
     }
 
-    /// Forgets entries that ended before `now`, but for the newest, whose tag tells a restored database.
-    pub async fn feed_forget(&mut self, now: Timestamp) -> Result<u64> {
-        const SQL: &str = "DELETE FROM feed_entries WHERE ends_at < $1 AND seq < (SELECT seq FROM feed WHERE id = 1)";
-        execute!(self, SQL, now.millis())
+    /// Forgets entries that ended before `now`. The newest one made before `known_since`, by which every
+    /// process has moved on, stays with all that came later: its tag tells a restored database.
+    pub async fn feed_forget(&mut self, now: Timestamp, known_since: Timestamp) -> Result<u64> {
+        const SQL: &str =
+            "DELETE FROM feed_entries WHERE ends_at < $1 AND seq < (SELECT max(seq) FROM feed_entries WHERE at < $2)";
+        execute!(self, SQL, now.millis(), known_since.millis())
     }
 }

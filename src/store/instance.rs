@@ -3,7 +3,11 @@
 use sqlx::types::Json;
 
 use super::engine::{Tx, execute, optional};
-use crate::{domain::settings::Settings, error::Result, time::Timestamp};
+use crate::{
+    domain::settings::Settings,
+    error::{Error, Result},
+    time::Timestamp,
+};
 
 /// The schema that this binary reads and writes.
 pub(super) const SCHEMA_VERSION: i64 = 2;
@@ -94,6 +98,13 @@ impl Tx {
     pub async fn sealing_key_check_value(&mut self, version: i64) -> Result<Option<Vec<u8>>> {
         let row = optional!(self, (Vec<u8>,), "SELECT check_value FROM sealing_keys WHERE version = $1", version)?;
         Ok(row.map(|(value,)| value))
+    }
+
+    /// The shared settings, held against other changes until the transaction ends.
+    pub async fn settings_hold(&mut self) -> Result<Settings> {
+        const SQL: &str = "UPDATE instance SET settings = settings WHERE id = 1 RETURNING settings";
+        let row = optional!(self, (Json<Settings>,), SQL)?;
+        row.map(|(settings,)| settings.0).ok_or_else(|| Error::Internal("the database is not claimed".into()))
     }
 
     /// Replaces the shared settings.

@@ -138,3 +138,19 @@ async fn j21_rsa_keys_are_as_long_as_set_from_the_next_one_on() {
     app.service.key_revoke(&signs.kid, "command").await.unwrap();
     assert_eq!(sizes(&app), [2048, 3072]);
 }
+
+#[tokio::test]
+async fn the_sweep_never_makes_a_process_believe_that_changes_were_lost() {
+    for app in engines().await {
+        let other = app.second().await;
+        let epoch = other.live().snapshot().head.epoch.clone();
+        // Everything so far has long ended; then something new is committed and swept over at once.
+        app.pass(Ttl::from_days(1)).await;
+        other.live().confirm().await.unwrap();
+        app.service.client_set_disabled("app", true).await.unwrap();
+        app.service.sweep().await.unwrap();
+        other.live().confirm().await.unwrap();
+        assert_eq!(other.live().snapshot().head.epoch, epoch, "{}", app.engine);
+        assert!(other.live().snapshot().clients["app"].disabled_at.is_some());
+    }
+}

@@ -58,8 +58,10 @@ pub(crate) async fn entries_are_read_from_a_number_and_while_they_live(f: &Fixtu
     let mut tx = f.store.write().await.unwrap();
     assert_eq!(subjects(tx.feed_from(2).await.unwrap()), "bc");
     assert_eq!(subjects(tx.feed_live(at(1)).await.unwrap()), "bc");
+    // Nothing goes while a process may still have to read on from it.
+    assert_eq!(tx.feed_forget(at(9), NOW).await.unwrap(), 0);
     // The newest stays, whatever its age: its tag tells a restored database.
-    assert_eq!(tx.feed_forget(at(9)).await.unwrap(), 2);
+    assert_eq!(tx.feed_forget(at(9), at(9)).await.unwrap(), 2);
     assert_eq!(subjects(tx.feed_from(1).await.unwrap()), "c");
 }
 

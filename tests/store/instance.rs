@@ -49,3 +49,20 @@ pub(crate) async fn settings_and_issuer_are_replaced(f: &Fixture) {
     assert_eq!(tx.sealing_key_check_value(2).await.unwrap(), Some(vec![1, 2]));
     assert_eq!(tx.sealing_key_check_value(3).await.unwrap(), None);
 }
+
+pub(crate) async fn of_many_changes_of_settings_none_is_lost(f: &Fixture) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };
+        tasks.spawn(async move {
+            let mut tx = store.write().await.unwrap();
+            let mut settings = tx.settings_hold().await.unwrap();
+            settings.sessions_per_user += 1;
+            tx.settings_set(&settings).await.unwrap();
+            tx.commit().await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    let settings = f.store.read().await.unwrap().instance().await.unwrap().unwrap().settings;
+    assert_eq!(settings.sessions_per_user, Settings::default().sessions_per_user + 8);
+}

@@ -68,6 +68,7 @@ contract! {
     feed::the_database_tells_the_time_where_machines_share_it,
     instance::of_many_claims_one_wins,
     instance::settings_and_issuer_are_replaced,
+    instance::of_many_changes_of_settings_none_is_lost,
     keys::a_key_is_kept_as_it_was_given,
     keys::each_algorithm_has_one_active_and_one_next_key,
     keys::every_step_of_a_key_happens_once,
