@@ -9,4 +9,5 @@ pub mod password_policy;
 pub mod scope;
 pub mod session;
 pub mod settings;
+pub mod status_list;
 pub mod user;

@@ -6,10 +6,12 @@ mod refresh_token;
 mod ring;
 mod sealing;
 mod signer;
+mod status_list;
 
 pub use self::{
     refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
     ring::{Keyring, SigningKey},
     sealing::{SEALING_VERSION, SealingKey, SealingKeyError, fingerprint},
-    signer::{AccessClaims, KeyKind, generate},
+    signer::{AccessClaims, KeyKind, Status, StatusReference, generate},
+    status_list::{EncodedList, ListClaims, encode_list, place as status_place},
 };

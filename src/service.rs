@@ -16,6 +16,7 @@ mod sessions;
 mod settings;
 mod sign_in;
 mod start;
+mod status_lists;
 mod tokens;
 mod users;
 mod watch;
@@ -38,6 +39,7 @@ pub use self::{
     rotate_keys::RotationPlan,
     sign_in::SignInRequest,
     start::{StartError, StartOptions},
+    status_lists::PublishedList,
     users::NewUserRequest,
     watch::{Sent, WATCH, Watcher},
     watch_keys::KeyWatcher,
@@ -99,6 +101,7 @@ pub struct Service {
     entropy: Arc<dyn Entropy>,
     issuer: Arc<str>,
     dev: bool,
+    lists: Arc<status_lists::StatusLists>,
 }
 
 impl fmt::Debug for Service {

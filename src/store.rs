@@ -19,6 +19,7 @@ mod instance;
 mod keys;
 mod migrate;
 mod sessions;
+mod status_lists;
 mod users;
 
 use std::{
@@ -43,6 +44,7 @@ pub use self::{
     instance::{BINARY_VERSION, Claim, Instance},
     migrate::Schema,
     sessions::SessionFilter,
+    status_lists::Lease,
     users::{NewUser, SignInUser},
 };
 use crate::{

@@ -1,8 +1,10 @@
 //! The HTTP edge: JWKS, metadata, telemetry. Imports `service` and below, never `grpc` or `store`. The
 //! only place that may name axum.
 
+mod etag;
 mod jwks;
 mod metadata;
+mod status_lists;
 mod telemetry;
 
 use std::future::Future;
@@ -24,6 +26,8 @@ pub fn routes(service: Service) -> Router {
         .route("/.well-known/jwks.json", get(jwks::jwks))
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
         .route("/.well-known/openid-configuration", get(metadata::openid_configuration))
+        .route("/statuslists", get(status_lists::all))
+        .route("/statuslists/{list}", get(status_lists::one))
         .layer(axum::middleware::map_response(cors))
         .with_state(service)
 }

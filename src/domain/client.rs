@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     keys::Algorithm,
     scope::{Audience, PermissionAt, Scope},
+    status_list::StatusIndex,
 };
 use crate::{
     id::looks_generated,
@@ -156,6 +157,8 @@ pub struct Client {
     pub disabled_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
+    /// Where its bit stands in the status lists.
+    pub status: Option<StatusIndex>,
 }
 
 impl Client {

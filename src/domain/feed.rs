@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use super::status_list::StatusIndex;
 use crate::time::Timestamp;
 
 /// What kind of thing changed.
@@ -71,6 +72,8 @@ pub struct Change {
     pub at: Timestamp,
     /// When it may be forgotten.
     pub ends_at: Timestamp,
+    /// Of a revoked session: where its bit stands.
+    pub status: Option<StatusIndex>,
 }
 
 /// One change with its place in the feed.

@@ -6,6 +6,7 @@ use super::{
     client::ClientId,
     scope::{Audience, Scope},
     settings::Settings,
+    status_list::StatusIndex,
 };
 use crate::{
     id::{SessionId, UserId},
@@ -62,6 +63,8 @@ pub struct Session {
     pub user_agent: String,
     /// The address at sign-in.
     pub address: String,
+    /// Where its bit stands in the status lists.
+    pub status: Option<StatusIndex>,
 }
 
 impl Session {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{
     sealing::SealingKey,
     signer::{AccessClaims, Pair, purpose},
+    status_list::ListClaims,
 };
 use crate::{
     domain::keys::{Algorithm, KeyState, StoredKey},
@@ -22,6 +23,7 @@ pub struct SigningKey {
     /// Its id in tokens.
     pub kid: String,
     header: String,
+    list_header: String,
     pair: Pair,
 }
 
@@ -43,9 +45,12 @@ impl SigningKey {
         let pkcs8 = sealing.open(&key.sealed, &purpose(&key.id));
         let pair = pkcs8.and_then(|der| Pair::parse(key.algorithm, &der));
         let pair = pair.ok_or_else(|| Error::Internal(format!("signing key {} does not open", key.id).into()))?;
-        let header = Header { typ: "at+jwt", alg: key.algorithm.as_str(), kid: &key.kid };
-        let header = serde_json::to_vec(&header).map_err(|e| Error::Internal(Box::new(e)))?;
-        Ok(Self { kid: key.kid.clone(), header: URL_SAFE_NO_PAD.encode(header), pair })
+        let header = |typ| {
+            let header = serde_json::to_vec(&Header { typ, alg: key.algorithm.as_str(), kid: &key.kid });
+            header.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).map_err(|e| Error::Internal(Box::new(e)))
+        };
+        let (header, list_header) = (header("at+jwt")?, header("statuslist+jwt")?);
+        Ok(Self { kid: key.kid.clone(), header, list_header, pair })
     }
 
     /// Signs an access token: a compact JWS (RFC 7515 §7.1).
@@ -53,15 +58,27 @@ impl SigningKey {
     /// # Errors
     /// [`Error::Internal`] if the library fails.
     pub fn sign(&self, claims: &AccessClaims<'_>) -> Result<AccessToken> {
+        self.compact(&self.header, claims).map(AccessToken::new)
+    }
+
+    /// Signs a status list.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the library fails.
+    pub fn sign_list(&self, claims: &ListClaims<'_>) -> Result<String> {
+        self.compact(&self.list_header, claims)
+    }
+
+    fn compact(&self, header: &str, claims: &impl Serialize) -> Result<String> {
         let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(Box::new(e)))?;
-        let mut token = String::with_capacity(self.header.len() + payload.len() * 4 / 3 + 352);
-        token.push_str(&self.header);
+        let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 352);
+        token.push_str(header);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
         let signature = self.pair.sign(token.as_bytes())?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
-        Ok(AccessToken::new(token))
+        Ok(token)
     }
 }
 
@@ -146,6 +163,7 @@ mod tests {
             auth_time: None,
             amr: &[],
             acr: None,
+            status: None,
             extra: &Map::new(),
         };
         for algorithm in Algorithm::ALL {

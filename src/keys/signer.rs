@@ -59,9 +59,28 @@ pub struct AccessClaims<'a> {
     /// How well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<&'a str>,
+    /// Where the token's status stands (draft-ietf-oauth-status-list §6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status<'a>>,
     /// What the client's claim map selected.
     #[serde(flatten)]
     pub extra: &'a Map<String, Value>,
+}
+
+/// The claim `status`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Status<'a> {
+    /// Its one member.
+    pub status_list: StatusReference<'a>,
+}
+
+/// A place in a status list.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StatusReference<'a> {
+    /// The index.
+    pub idx: u32,
+    /// The list's address.
+    pub uri: &'a str,
 }
 
 /// A parsed private key.

@@ -85,7 +85,8 @@ impl Service {
         let given = request.secret;
         let secret = (!request.public).then(|| given.unwrap_or_else(|| ClientSecret::generate(&*self.entropy)));
         let hash = secret.as_ref().map(ClientSecret::hash);
-        let client = Client { id, secret: hash, config, disabled_at: None, created_at: now };
+        let status = Some(self.next_status(now).await?);
+        let client = Client { id, secret: hash, config, disabled_at: None, created_at: now, status };
         let mut tx = self.store.write().await?;
         if !tx.client_insert(&client).await? {
             return Err(Error::Exists("client or subject", client.id.as_str().to_owned()));
@@ -199,7 +200,7 @@ impl Service {
     ) -> Result<()> {
         tx.audit(now, audit, "command", id.as_str(), json!({})).await?;
         let ends_at = now.plus(self.live.snapshot().settings.revocation_ttl(now));
-        tx.change(Change { kind, subject: id.as_str().to_owned(), at: now, ends_at });
+        tx.change(Change { kind, subject: id.as_str().to_owned(), at: now, ends_at, status: None });
         Ok(())
     }
 }

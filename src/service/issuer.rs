@@ -53,7 +53,7 @@ impl Service {
         let epoch = self.live.snapshot().head.epoch.clone();
         tx.feed_new_epoch(&epoch).await?;
         let ends_at = now.plus(self.live.snapshot().settings.revocation_ttl(now));
-        tx.change(Change { kind: ChangeKind::Keys, subject: "issuer".to_owned(), at: now, ends_at });
+        tx.change(Change { kind: ChangeKind::Keys, subject: "issuer".to_owned(), at: now, ends_at, status: None });
         tx.commit().await?;
         Ok(ended)
     }

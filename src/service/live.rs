@@ -19,6 +19,7 @@ use crate::{
         client::Client,
         feed::{ChangeKind, Cursor, Entry, Head},
         settings::Settings,
+        status_list::StatusIndex,
     },
     error::{Error, Result},
     keys::{Keyring, SealingKey},
@@ -61,6 +62,8 @@ pub struct Revoked {
     pub at: Timestamp,
     /// When every token concerned is dead by itself.
     pub ends_at: Timestamp,
+    /// Of a session: where its bit stands.
+    pub status: Option<StatusIndex>,
 }
 
 /// Follows the feed.
@@ -300,7 +303,7 @@ async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) 
 /// What entries of a kind revoke.
 fn revoked(kind: ChangeKind, entries: &[Entry]) -> impl Iterator<Item = (String, Revoked)> {
     let of_kind = entries.iter().map(|e| &e.change).filter(move |c| c.kind == kind);
-    of_kind.map(|c| (c.subject.clone(), Revoked { at: c.at, ends_at: c.ends_at }))
+    of_kind.map(|c| (c.subject.clone(), Revoked { at: c.at, ends_at: c.ends_at, status: c.status }))
 }
 
 /// What was revoked and still counts, with what entries of a kind add.

@@ -11,7 +11,7 @@ use crate::{
         session::Session,
     },
     error::{Error, Result},
-    keys::{AccessClaims, mint_refresh_token},
+    keys::{AccessClaims, Status, StatusReference, mint_refresh_token},
     secret::{AccessToken, RefreshToken, SessionSecret},
     time::Timestamp,
 };
@@ -90,6 +90,12 @@ impl Service {
         }
         let jti = URL_SAFE_NO_PAD.encode(self.entropy.bytes16());
         let scope = join(asked.scopes);
+        let place = match subject {
+            Subject::Client => client.status,
+            Subject::Session(session) => session.status,
+        };
+        let uri = place.map(|s| self.list_uri(s.list)).unwrap_or_default();
+        let status = place.map(|s| Status { status_list: StatusReference { idx: s.index, uri: &uri } });
         let none = Map::new();
         let base = AccessClaims {
             iss: &self.issuer,
@@ -105,6 +111,7 @@ impl Service {
             auth_time: None,
             amr: &[],
             acr: None,
+            status,
             extra: &none,
         };
         let token = match subject {

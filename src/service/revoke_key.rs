@@ -62,7 +62,7 @@ impl Service {
         }
         tx.audit(now, AuditKind::KeyRevoked, actor, &key.kid, json!({ "state": key.state.as_str() })).await?;
         let ends_at = now.plus(snapshot.settings.revocation_ttl(now));
-        tx.change(Change { kind: ChangeKind::KeyRevoked, subject: key.kid.clone(), at: now, ends_at });
+        tx.change(Change { kind: ChangeKind::KeyRevoked, subject: key.kid.clone(), at: now, ends_at, status: None });
         tx.commit().await?;
         self.live.confirm().await?;
         let safe_from = self.now().plus(snapshot.settings.confirm_within).plus(JWKS_MAX_AGE).plus(JWKS_STALE_IF_ERROR);

@@ -70,7 +70,7 @@ impl Service {
         }
         let ends_at = now.plus(settings.revocation_ttl(now));
         tx.audit(now, AuditKind::KeysRotated, "rotation", &subject, json!({ "step": step_name(step) })).await?;
-        tx.change(Change { kind: ChangeKind::Keys, subject, at: now, ends_at });
+        tx.change(Change { kind: ChangeKind::Keys, subject, at: now, ends_at, status: None });
         tx.commit().await?;
         self.live.confirm().await?;
         Ok(true)
@@ -106,7 +106,7 @@ impl Service {
             plans.push(RotationPlan { algorithm: next.algorithm, kid: next.kid.clone(), at });
         }
         let ends_at = now.plus(snapshot.settings.revocation_ttl(now));
-        tx.change(Change { kind: ChangeKind::Keys, subject: "rotate".to_owned(), at: now, ends_at });
+        tx.change(Change { kind: ChangeKind::Keys, subject: "rotate".to_owned(), at: now, ends_at, status: None });
         tx.commit().await?;
         self.live.confirm().await?;
         self.rotate_keys_due().await?;

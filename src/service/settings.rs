@@ -55,7 +55,7 @@ impl Service {
         tx.settings_set(&settings).await?;
         tx.audit(now, AuditKind::SettingChanged, "command", name, json!({ "value": n })).await?;
         let ends_at = now.plus(settings.revocation_ttl(now));
-        tx.change(Change { kind: ChangeKind::Settings, subject: name.to_owned(), at: now, ends_at });
+        tx.change(Change { kind: ChangeKind::Settings, subject: name.to_owned(), at: now, ends_at, status: None });
         tx.commit().await?;
         self.live.confirm().await?;
         Ok(settings)

@@ -142,7 +142,8 @@ impl Service {
         let settings = self.live.snapshot().settings.clone();
         let secret = SessionSecret::generate(&*self.entropy);
         let now = self.now();
-        let session = self.new_session(client, user, &secret, request, &granted.scopes, now);
+        let mut session = self.new_session(client, user, &secret, request, &granted.scopes, now);
+        session.status = Some(self.next_status(now).await?);
         let mut tx = self.store.write().await?;
         if !tx.user_hold(&user.id, user.security_version).await? {
             return Err(Error::Conflict);
@@ -219,6 +220,7 @@ impl Service {
             device_label: request.device_label.clone(),
             user_agent,
             address,
+            status: None,
         }
     }
 }

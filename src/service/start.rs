@@ -114,7 +114,7 @@ impl Service {
         let sealing = Arc::new(sealing);
         let live = Arc::new(Live::read(store.clone(), sealing.clone(), clock.clone()).await?);
         let (issuer, dev) = (instance.issuer.into(), instance.dev);
-        Ok(Self { store, live, sealing, passwords, clock, entropy, issuer, dev })
+        Ok(Self { store, live, sealing, passwords, clock, entropy, issuer, dev, lists: Arc::default() })
     }
 }
 

@@ -160,7 +160,13 @@ impl Service {
     async fn user_changed(&self, tx: &mut Tx, user: &User, kind: AuditKind, now: Timestamp) -> Result<()> {
         tx.audit(now, kind, "command", &user.subject, json!({})).await?;
         let ends_at = now.plus(self.live.snapshot().settings.revocation_ttl(now));
-        tx.change(Change { kind: ChangeKind::User, subject: user.id.as_str().to_owned(), at: now, ends_at });
+        tx.change(Change {
+            kind: ChangeKind::User,
+            subject: user.id.as_str().to_owned(),
+            at: now,
+            ends_at,
+            status: None,
+        });
         Ok(())
     }
 }

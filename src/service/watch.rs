@@ -98,16 +98,16 @@ fn parts(snapshot: &Snapshot) -> VecDeque<Sent> {
     let mut all: Vec<Change> = Vec::new();
     for (subject, revoked) in snapshot.revoked_sessions.iter() {
         let (at, ends_at) = (revoked.at, revoked.ends_at);
-        all.push(Change { kind: ChangeKind::SessionRevoked, subject: subject.clone(), at, ends_at });
+        all.push(Change { kind: ChangeKind::SessionRevoked, subject: subject.clone(), at, ends_at, status: None });
     }
     for (subject, revoked) in snapshot.revoked_keys.iter() {
         let (at, ends_at) = (revoked.at, revoked.ends_at);
-        all.push(Change { kind: ChangeKind::KeyRevoked, subject: subject.clone(), at, ends_at });
+        all.push(Change { kind: ChangeKind::KeyRevoked, subject: subject.clone(), at, ends_at, status: None });
     }
     for client in snapshot.clients.values() {
         if let Some(at) = client.disabled_at {
             let subject = client.id.as_str().to_owned();
-            all.push(Change { kind: ChangeKind::ClientDisabled, subject, at, ends_at: at });
+            all.push(Change { kind: ChangeKind::ClientDisabled, subject, at, ends_at: at, status: None });
         }
     }
     let mut queue: VecDeque<Sent> = all.chunks(PART).map(|part| Sent::Part(part.to_vec(), None)).collect();

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         client::{Client, ClientConfig, ClientId},
         scope::Audience,
+        status_list::StatusIndex,
     },
     error::{Error, Result},
     time::Timestamp,
@@ -22,6 +23,8 @@ struct ClientRow {
     config: Json<ClientConfig>,
     disabled_at: Option<i64>,
     created_at: i64,
+    status_list: Option<i64>,
+    status_index: Option<i64>,
 }
 
 impl TryFrom<ClientRow> for Client {
@@ -34,6 +37,7 @@ impl TryFrom<ClientRow> for Client {
             config: row.config.0,
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
+            status: StatusIndex::from_columns(row.status_list, row.status_index),
         })
     }
 }
@@ -50,16 +54,18 @@ impl Tx {
         if !self.principal_take(client.id.as_str(), "client").await? {
             return Ok(false);
         }
-        const SQL: &str = "INSERT INTO clients (id, secret_hash, config, disabled_at, created_at, updated_at) \
-            VALUES ($1, $2, $3, NULL, $4, $4)";
+        const SQL: &str = "INSERT INTO clients (id, secret_hash, config, disabled_at, created_at, updated_at, \
+            status_list, status_index) VALUES ($1, $2, $3, NULL, $4, $4, $5, $6)";
+        let (list, index) = StatusIndex::columns(client.status);
         let secret = client.secret.map(|h| h.as_bytes().to_vec());
-        execute!(self, SQL, client.id.as_str(), secret, Json(&client.config), client.created_at.millis())?;
+        execute!(self, SQL, client.id.as_str(), secret, Json(&client.config), client.created_at.millis(), list, index)?;
         Ok(true)
     }
 
     /// Every client, by id.
     pub async fn clients_all(&mut self) -> Result<Vec<Client>> {
-        const SQL: &str = "SELECT id, secret_hash, config, disabled_at, created_at FROM clients ORDER BY id";
+        const SQL: &str = "SELECT id, secret_hash, config, disabled_at, created_at, status_list, status_index \
+            FROM clients ORDER BY id";
         all!(self, ClientRow, SQL)?.into_iter().map(Client::try_from).collect()
     }
 

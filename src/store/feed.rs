@@ -5,7 +5,10 @@ use super::{
     failure::corrupt,
 };
 use crate::{
-    domain::feed::{Change, Entry, Head},
+    domain::{
+        feed::{Change, Entry, Head},
+        status_list::StatusIndex,
+    },
     error::{Error, Result},
     time::Timestamp,
 };
@@ -38,6 +41,8 @@ struct EntryRow {
     subject: String,
     at: i64,
     ends_at: i64,
+    status_list: Option<i64>,
+    status_index: Option<i64>,
 }
 
 impl TryFrom<EntryRow> for Entry {
@@ -45,7 +50,8 @@ impl TryFrom<EntryRow> for Entry {
     fn try_from(row: EntryRow) -> Result<Self> {
         let kind = row.kind.parse().map_err(|_| corrupt("feed_entries", "kind", &row.seq.to_string()))?;
         let (at, ends_at) = (Timestamp::from_millis(row.at), Timestamp::from_millis(row.ends_at));
-        Ok(Self { seq: row.seq, tag: row.tag, change: Change { kind, subject: row.subject, at, ends_at } })
+        let status = StatusIndex::from_columns(row.status_list, row.status_index);
+        Ok(Self { seq: row.seq, tag: row.tag, change: Change { kind, subject: row.subject, at, ends_at, status } })
     }
 }
 
@@ -64,15 +70,20 @@ impl Tx {
         let taken = optional!(self, (i64,), TAKE, count, &newest)?;
         let (last,) = taken.ok_or_else(|| Error::Internal("the feed has no counter row".into()))?;
         for (n, (change, tag)) in (last - count + 1..).zip(changes.iter().zip(&tags)) {
+            const SQL: &str = "INSERT INTO feed_entries (seq, tag, kind, subject, at, ends_at, status_list, \
+                status_index) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            let status = StatusIndex::columns(change.status);
             execute!(
                 self,
-                "INSERT INTO feed_entries (seq, tag, kind, subject, at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                SQL,
                 n,
                 tag,
                 change.kind.as_str(),
                 &change.subject,
                 change.at.millis(),
-                change.ends_at.millis()
+                change.ends_at.millis(),
+                status.0,
+                status.1
             )?;
         }
         Ok(())
@@ -93,14 +104,13 @@ impl Tx {
 
     /// The entries from number `from` on, in order.
     pub async fn feed_from(&mut self, from: i64) -> Result<Vec<Entry>> {
-        const SQL: &str = "SELECT seq, tag, kind, subject, at, ends_at FROM feed_entries WHERE seq >= $1 ORDER BY seq";
+        const SQL: &str = "SELECT seq, tag, kind, subject, at, ends_at, status_list, status_index FROM feed_entries WHERE seq >= $1 ORDER BY seq";
         all!(self, EntryRow, SQL, from)?.into_iter().map(Entry::try_from).collect()
     }
 
     /// The entries that have not ended at `now`, in order.
     pub async fn feed_live(&mut self, now: Timestamp) -> Result<Vec<Entry>> {
-        const SQL: &str =
-            "SELECT seq, tag, kind, subject, at, ends_at FROM feed_entries WHERE ends_at > $1 ORDER BY seq";
+        const SQL: &str = "SELECT seq, tag, kind, subject, at, ends_at, status_list, status_index FROM feed_entries WHERE ends_at > $1 ORDER BY seq";
         all!(self, EntryRow, SQL, now.millis())?.into_iter().map(Entry::try_from).collect()
     }
 

@@ -18,6 +18,7 @@ use crate::{
         scope::{Audience, Scope},
         session::{Judgement, RevokedCause, RotateOutcome, Rotation, Session, judge},
         settings::Settings,
+        status_list::StatusIndex,
     },
     error::{Error, Result},
     id::{AuditEventId, SessionId, UserId},
@@ -28,7 +29,8 @@ macro_rules! columns {
     () => {
         "id, user_id, subject, client_id, generation, secret_hash, rotated_at, previous_rotated_at, \
          rotation_request_id, auth_time, amr, acr, scopes, audiences, claims, created_at, idle_ttl, idle_expires_at, \
-         absolute_expires_at, revoked_at, revoked_cause, device_label, user_agent, address"
+         absolute_expires_at, revoked_at, revoked_cause, device_label, user_agent, address, \
+         status_list, status_index"
     };
 }
 
@@ -67,6 +69,8 @@ struct SessionRow {
     device_label: String,
     user_agent: String,
     address: String,
+    status_list: Option<i64>,
+    status_index: Option<i64>,
 }
 
 impl TryFrom<SessionRow> for Session {
@@ -99,9 +103,13 @@ impl TryFrom<SessionRow> for Session {
             device_label: row.device_label,
             user_agent: row.user_agent,
             address: row.address,
+            status: StatusIndex::from_columns(row.status_list, row.status_index),
         })
     }
 }
+
+/// Id, subject and status index of a session that was revoked.
+type RevokedRow = (String, String, Option<i64>, Option<i64>);
 
 /// One element of the JSON array that carries a batch into the statement. Names begin with `w_` so
 /// that no column of the table is ambiguous beside them.
@@ -183,9 +191,9 @@ const FAST_FORWARD: Sql = Sql {
 
 const REVOKE: Sql = Sql {
     sqlite: "UPDATE sessions SET revoked_at = $2, revoked_cause = $3 \
-        WHERE id IN (SELECT value FROM json_each($1)) AND revoked_at IS NULL RETURNING id, subject",
+        WHERE id IN (SELECT value FROM json_each($1)) AND revoked_at IS NULL RETURNING id, subject, status_list, status_index",
     postgres: "UPDATE sessions SET revoked_at = $2, revoked_cause = $3 \
-        WHERE id IN (SELECT jsonb_array_elements_text($1)) AND revoked_at IS NULL RETURNING id, subject",
+        WHERE id IN (SELECT jsonb_array_elements_text($1)) AND revoked_at IS NULL RETURNING id, subject, status_list, status_index",
 };
 
 impl Tx {
@@ -195,8 +203,9 @@ impl Tx {
             "INSERT INTO sessions (",
             columns!(),
             ", roles) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-             $13, $14, $15, $16, $17, $18, $19, NULL, NULL, $20, $21, $22, $23)"
+             $13, $14, $15, $16, $17, $18, $19, NULL, NULL, $20, $21, $22, $23, $24, $25)"
         );
+        let (list, index) = StatusIndex::columns(s.status);
         execute!(
             self,
             SQL,
@@ -222,6 +231,8 @@ impl Tx {
             &s.device_label,
             &s.user_agent,
             &s.address,
+            list,
+            index,
             Json(Vec::<String>::new())
         )
         .map(|_| ())
@@ -269,9 +280,9 @@ impl Tx {
     ) -> Result<Vec<SessionId>> {
         let mut sorted: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
         sorted.sort_unstable();
-        let rows = all!(self, (String, String), REVOKE, Json(sorted), now.millis(), cause.as_str())?;
+        let rows = all!(self, RevokedRow, REVOKE, Json(sorted), now.millis(), cause.as_str())?;
         let mut revoked = Vec::with_capacity(rows.len());
-        for (id, subject) in rows {
+        for (id, subject, list, index) in rows {
             let session: SessionId = id.parse().map_err(|_| corrupt("sessions", "id", &id))?;
             let event = AuditEvent {
                 id: AuditEventId::new(now, &*self.entropy),
@@ -284,7 +295,8 @@ impl Tx {
             };
             self.audit_append(&event).await?;
             let ends_at = now.plus(settings.revocation_ttl(now));
-            self.change(Change { kind: ChangeKind::SessionRevoked, subject: id, at: now, ends_at });
+            let status = StatusIndex::from_columns(list, index);
+            self.change(Change { kind: ChangeKind::SessionRevoked, subject: id, at: now, ends_at, status });
             revoked.push(session);
         }
         Ok(revoked)

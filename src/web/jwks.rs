@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, header},
 };
 
+use super::etag;
 use crate::{
     domain::settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
     service::Service,
@@ -16,7 +17,7 @@ pub(super) async fn jwks(State(service): State<Service>, headers: HeaderMap) -> 
     let ring = service.live().snapshot().ring.clone();
     let policy =
         format!("public, max-age={}, stale-if-error={}", JWKS_MAX_AGE.seconds(), JWKS_STALE_IF_ERROR.seconds());
-    let unchanged = headers.get_all(header::IF_NONE_MATCH).iter().any(|v| matches(v.as_bytes(), &ring.etag));
+    let unchanged = etag::named(&headers, &ring.etag);
     let (status, body) =
         if unchanged { (StatusCode::NOT_MODIFIED, Body::empty()) } else { (StatusCode::OK, ring.jwks.clone().into()) };
     let response = Response::builder()
@@ -26,10 +27,4 @@ pub(super) async fn jwks(State(service): State<Service>, headers: HeaderMap) -> 
         .header(header::ETAG, &ring.etag)
         .body(body);
     response.unwrap_or_default()
-}
-
-/// Whether a list of entity tags names this one, weak or strong (RFC 9110 §13.1.2).
-fn matches(list: &[u8], etag: &str) -> bool {
-    let Ok(list) = std::str::from_utf8(list) else { return false };
-    list.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }

@@ -14,6 +14,7 @@ pub(super) async fn authorization_server(State(service): State<Service>) -> Json
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "response_types_supported": [],
         "grant_types_supported": [],
+        "status_list_aggregation_endpoint": service.lists_uri(),
     }))
 }
 

@@ -24,6 +24,7 @@ mod rotation;
 mod sign_in;
 mod start;
 mod statements;
+mod status_list;
 mod support;
 mod tokens;
 mod watch;

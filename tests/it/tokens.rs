@@ -21,7 +21,7 @@ async fn j11_a_users_token_says_what_rfc_9068_asks_for_and_one_audience() {
         let want = json!({
             "iss": ISSUER, "sub": user.subject, "aud": "api", "client_id": "app", "iat": now, "exp": now + 300,
             "jti": said["jti"], "sid": pair.session_id, "scope": "read write", "auth_time": now, "amr": ["pwd"],
-            "acr": "1",
+            "acr": "1", "status": said["status"],
         });
         assert_eq!(said, want);
         assert_eq!(said["jti"].as_str().unwrap().len(), 22, "128 bits");

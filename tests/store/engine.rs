@@ -13,7 +13,7 @@ pub(crate) async fn a_dropped_transaction_keeps_nothing_and_takes_no_number(f: &
     let before = f.store.read().await.unwrap().feed_head().await.unwrap().unwrap().0;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.user_disable(&ada.id, NOW).await.unwrap());
-    tx.change(Change { kind: ChangeKind::User, subject: "x".into(), at: NOW, ends_at: NOW });
+    tx.change(Change { kind: ChangeKind::User, subject: "x".into(), at: NOW, ends_at: NOW, status: None });
     drop(tx);
     assert_eq!(f.store.read().await.unwrap().user_by_id(&ada.id).await.unwrap().unwrap().disabled_at, None);
     assert_eq!(f.store.read().await.unwrap().feed_head().await.unwrap().unwrap().0, before);
@@ -70,7 +70,13 @@ pub(crate) async fn statements_are_counted(f: &Fixture) {
     let before = f.store.statements();
     let mut tx = f.store.write().await.unwrap();
     tx.user_by_login("ada").await.unwrap();
-    tx.change(Change { kind: ChangeKind::User, subject: "x".into(), at: NOW, ends_at: NOW.plus(Ttl::from_secs(1)) });
+    tx.change(Change {
+        kind: ChangeKind::User,
+        subject: "x".into(),
+        at: NOW,
+        ends_at: NOW.plus(Ttl::from_secs(1)),
+        status: None,
+    });
     assert_eq!(f.store.statements() - before, 1);
     // The feed's counter and one entry.
     tx.commit().await.unwrap();

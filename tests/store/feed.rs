@@ -8,7 +8,7 @@ use chancery::{
 use crate::fixture::{Fixture, NOW};
 
 fn change(subject: &str, ends_at: Timestamp) -> Change {
-    Change { kind: ChangeKind::SessionRevoked, subject: subject.into(), at: NOW, ends_at }
+    Change { kind: ChangeKind::SessionRevoked, subject: subject.into(), at: NOW, ends_at, status: None }
 }
 
 async fn head(f: &Fixture) -> Head {

@@ -9,6 +9,7 @@ use chancery::{
         login::Login,
         session::{Rotation, Session},
         settings::Settings,
+        status_list::StatusIndex,
         user::User,
     },
     entropy::{Entropy, SeededEntropy},
@@ -99,7 +100,7 @@ impl Fixture {
             claim_map: std::collections::BTreeMap::new(),
             trusted_end_user: false,
         };
-        Client { id: id.parse().unwrap(), secret: None, config, disabled_at: None, created_at: NOW }
+        Client { id: id.parse().unwrap(), secret: None, config, disabled_at: None, created_at: NOW, status: None }
     }
 
     pub(crate) fn session(&self, user: &User) -> Session {
@@ -128,6 +129,7 @@ impl Fixture {
             device_label: "Zoë's laptop".into(),
             user_agent: "agent/1".into(),
             address: "192.0.2.7".into(),
+            status: Some(StatusIndex { list: 1, index: 131_071 }),
         }
     }
 

@@ -21,6 +21,7 @@ mod instance;
 mod keys;
 mod refresh;
 mod sessions;
+mod status_lists;
 mod users;
 
 /// Makes of each case a test on SQLite and one on PostgreSQL.
@@ -87,6 +88,9 @@ contract! {
     sessions::of_many_who_revoke_one_does,
     sessions::all_sessions_end_at_once,
     sessions::the_sweep_is_bounded_and_spares_the_living,
+    status_lists::blocks_follow_each_other_and_a_full_list_is_followed_by_a_new_one,
+    status_lists::of_many_who_lease_none_has_what_another_has,
+    status_lists::the_sessions_of_clients_are_found_while_they_may_have_tokens,
     users::a_user_is_found_by_each_login,
     users::subjects_logins_and_lookalikes_are_unique,
     users::pages_are_stable,

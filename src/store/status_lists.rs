@@ -1,0 +1,68 @@
+//! Status lists: indices handed out in blocks.
+
+use sqlx::types::Json;
+
+use super::engine::{Sql, Tx, all, optional};
+use crate::{
+    domain::{
+        client::ClientId,
+        status_list::{ENTRIES, StatusIndex},
+    },
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+/// A block of counts of one list, for one process alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The list.
+    pub list: i64,
+    /// The key that turns counts into indices.
+    pub key: Vec<u8>,
+    /// The first count.
+    pub from: u32,
+    /// The count after the last.
+    pub to: u32,
+}
+
+const OF_CLIENTS: Sql = Sql {
+    sqlite: "SELECT status_list, status_index FROM sessions WHERE client_id IN (SELECT value FROM json_each($1)) \
+        AND absolute_expires_at > $2 AND idle_expires_at > $2",
+    postgres: "SELECT status_list, status_index FROM sessions \
+        WHERE client_id IN (SELECT jsonb_array_elements_text($1)) AND absolute_expires_at > $2 AND idle_expires_at > $2",
+};
+
+impl Tx {
+    /// Takes a block of `size` counts of the newest list, or of a new one whose key is `key`.
+    pub async fn status_list_lease(&mut self, size: u32, key: &[u8], now: Timestamp) -> Result<Lease> {
+        const TAKE: &str = "UPDATE status_lists SET leased = leased + $1 \
+            WHERE id = (SELECT max(id) FROM status_lists) AND leased + $1 <= $2 RETURNING id, key, leased";
+        const BEGIN: &str = "INSERT INTO status_lists (id, key, leased, created_at) \
+            SELECT coalesce(max(id), 0) + 1, $2, $1, $3 FROM status_lists WHERE true \
+            HAVING NOT EXISTS (SELECT 1 FROM status_lists AS newest \
+            WHERE newest.id = (SELECT max(id) FROM status_lists) AND newest.leased + $1 <= $4) ON CONFLICT DO NOTHING RETURNING id, key, leased";
+        let most = i64::from(ENTRIES);
+        let row = optional!(self, (i64, Vec<u8>, i64), TAKE, i64::from(size), most)?;
+        let row = match row {
+            Some(row) => Some(row),
+            None => optional!(self, (i64, Vec<u8>, i64), BEGIN, i64::from(size), key, now.millis(), most)?,
+        };
+        // Another process began the list at the same moment.
+        let (list, key, leased) = row.ok_or(Error::Conflict)?;
+        let to = u32::try_from(leased).unwrap_or(ENTRIES);
+        Ok(Lease { list, key, from: to.saturating_sub(size), to })
+    }
+
+    /// The numbers of all lists.
+    pub async fn status_lists_all(&mut self) -> Result<Vec<i64>> {
+        let rows = all!(self, (i64,), "SELECT id FROM status_lists ORDER BY id")?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Where the bits of these clients' sessions stand, as far as they may still have tokens.
+    pub async fn status_of_clients(&mut self, clients: &[ClientId], alive_at: Timestamp) -> Result<Vec<StatusIndex>> {
+        let ids: Vec<&str> = clients.iter().map(ClientId::as_str).collect();
+        let rows = all!(self, (Option<i64>, Option<i64>), OF_CLIENTS, Json(ids), alive_at.millis())?;
+        Ok(rows.into_iter().filter_map(|(list, index)| StatusIndex::from_columns(list, index)).collect())
+    }
+}

@@ -1,0 +1,88 @@
+//! `GET /statuslists` and `GET /statuslists/{id}` (draft-ietf-oauth-status-list §8, §9).
+
+use std::io::Write;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::json;
+
+use super::etag;
+use crate::{error::Error, service::Service};
+
+/// Names every list.
+pub(super) async fn all(State(service): State<Service>) -> Response<Body> {
+    match service.status_lists().await {
+        Ok(lists) => {
+            let uris: Vec<String> = lists.into_iter().map(|list| service.list_uri(list)).collect();
+            Json(json!({ "status_lists": uris })).into_response()
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+/// One list, signed.
+pub(super) async fn one(
+    State(service): State<Service>,
+    Path(list): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    // Lists of the past are not kept (§8.4).
+    if query.is_some_and(|q| q.split('&').any(|pair| pair == "time" || pair.starts_with("time="))) {
+        return (StatusCode::NOT_IMPLEMENTED, "lists of the past are not kept\n").into_response();
+    }
+    let Ok(list) = list.parse() else { return missing() };
+    let published = match service.status_list(list).await {
+        Ok(Some(published)) => published,
+        Ok(None) => return missing(),
+        Err(error) => return refused(&error),
+    };
+    let unchanged = etag::named(&headers, &published.etag);
+    let gzip = !unchanged && accepts_gzip(&headers);
+    let body = match (unchanged, gzip) {
+        (true, _) => Body::empty(),
+        (false, true) => Body::from(compressed(&published.token)),
+        (false, false) => Body::from(published.token.clone()),
+    };
+    let mut response = Response::builder()
+        .status(if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK })
+        .header(header::CONTENT_TYPE, "application/statuslist+jwt")
+        // What a cache kept would add to the time that verifiers reckon with.
+        .header(header::CACHE_CONTROL, "public, no-cache")
+        .header(header::VARY, "accept-encoding")
+        .header(header::ETAG, &published.etag);
+    if gzip {
+        response = response.header(header::CONTENT_ENCODING, "gzip");
+    }
+    response.body(body).unwrap_or_default()
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).map(str::trim).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+    })
+}
+
+/// Writing into memory does not fail.
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let _ = gzip.write_all(bytes);
+    gzip.finish().unwrap_or_default()
+}
+
+fn missing() -> Response<Body> {
+    (StatusCode::NOT_FOUND, "there is no such list\n").into_response()
+}
+
+fn refused(error: &Error) -> Response<Body> {
+    tracing::warn!(cause = ?error, "a status list could not be served");
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "try again\n").into_response()
+}

@@ -1,0 +1,170 @@
+//! Token status lists, as a verifier sees them.
+
+use std::{collections::BTreeSet, io::Read};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chancery::{
+    service::{ClientTokenRequest, NewClientRequest},
+    time::Ttl,
+    web,
+};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::support::{App, ISSUER, claims, engines, token};
+
+async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    (parts.status, parts.headers, to_bytes(body, usize::MAX).await.unwrap().to_vec())
+}
+
+/// What a token says of its status.
+fn status(access: &str) -> (u64, String) {
+    let said = claims(access);
+    let list = &said["status"]["status_list"];
+    (list["idx"].as_u64().unwrap(), list["uri"].as_str().unwrap().to_owned())
+}
+
+/// The bit of a token in the list that it names, fetched anew.
+async fn bit(app: &App, access: &str) -> u8 {
+    let (index, uri) = status(access);
+    let routes = web::routes(app.service.clone());
+    let (answered, _, body) = get(&routes, uri.strip_prefix(ISSUER).unwrap(), &[]).await;
+    assert_eq!(answered, StatusCode::OK);
+    let said = claims(std::str::from_utf8(&body).unwrap());
+    assert_eq!(said["sub"], uri);
+    let zlib = URL_SAFE_NO_PAD.decode(said["status_list"]["lst"].as_str().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::ZlibDecoder::new(&zlib[..]).read_to_end(&mut bytes).unwrap();
+    let index = usize::try_from(index).unwrap();
+    bytes[index / 8] >> (index % 8) & 1
+}
+
+#[tokio::test]
+async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
+    let app = engines().await.swap_remove(0);
+    let access = app.sign_in().await.access.token.expose().to_owned();
+    let (index, uri) = status(&access);
+    assert!(index < 1 << 17);
+    assert_eq!(uri, format!("{ISSUER}/statuslists/1"));
+    let routes = web::routes(app.service.clone());
+    let (answered, headers, body) = get(&routes, "/statuslists/1", &[("accept", "application/statuslist+jwt")]).await;
+    assert_eq!(answered, StatusCode::OK);
+    assert_eq!(headers["content-type"], "application/statuslist+jwt");
+    assert_eq!(headers["access-control-allow-origin"], "*");
+    let jwt = String::from_utf8(body).unwrap();
+    let header = URL_SAFE_NO_PAD.decode(jwt.split('.').next().unwrap()).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    assert_eq!((&header["typ"], &header["alg"]), (&json!("statuslist+jwt"), &json!("RS256")));
+    let said = claims(&jwt);
+    let now = app.service.now().seconds();
+    assert_eq!((&said["iat"], &said["exp"], &said["ttl"]), (&json!(now), &json!(now + 120), &json!(15)));
+    assert_eq!((&said["status_list"]["bits"], &said["sub"]), (&json!(1), &json!(uri)));
+    // The list is no access token, though the same key signed it (J12).
+    let policy = chancery_verify::Policy::new(ISSUER, "api");
+    let ring = app.service.live().snapshot().ring.clone();
+    let checked = chancery_verify::check(&jwt, &ring.verifying, &policy, app.service.now().millis());
+    assert_eq!(checked.unwrap_err(), chancery_verify::VerifyError::WrongType);
+    let etag = headers["etag"].to_str().unwrap();
+    let (again, _, empty) = get(&routes, "/statuslists/1", &[("if-none-match", etag)]).await;
+    assert_eq!((again, empty.len()), (StatusCode::NOT_MODIFIED, 0));
+    let (_, headers, packed) = get(&routes, "/statuslists/1", &[("accept-encoding", "br, gzip")]).await;
+    assert_eq!(headers["content-encoding"], "gzip");
+    let mut unpacked = String::new();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut unpacked).unwrap();
+    assert_eq!(unpacked, jwt);
+    for (path, want) in [
+        ("/statuslists/2", StatusCode::NOT_FOUND),
+        ("/statuslists/x", StatusCode::NOT_FOUND),
+        ("/statuslists/1?time=1", StatusCode::NOT_IMPLEMENTED),
+    ] {
+        assert_eq!(get(&routes, path, &[]).await.0, want, "{path}");
+    }
+    let (_, headers, all) = get(&routes, "/statuslists", &[]).await;
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(serde_json::from_slice::<Value>(&all).unwrap(), json!({ "status_lists": [uri] }));
+}
+
+#[tokio::test]
+async fn r13_an_ended_session_shows_and_its_neighbours_do_not() {
+    for app in engines().await {
+        let [one, two] = [app.sign_in().await, app.sign_in().await];
+        let [a, b] = [&one, &two].map(|p| p.access.token.expose().to_owned());
+        assert_eq!((bit(&app, &a).await, bit(&app, &b).await), (0, 0));
+        app.service.session_revoke(&one.session_id).await.unwrap();
+        // At most a second passes until the list is published again.
+        app.pass(Ttl::from_secs(1)).await;
+        assert_eq!((bit(&app, &a).await, bit(&app, &b).await), (1, 0), "{}", app.engine);
+        // A refreshed token stands where the session does.
+        let next = app.refresh(&token(&two), "").await.unwrap();
+        assert_eq!(status(next.access.token.expose()), status(&b));
+        // Another process publishes the same.
+        let other = app.second().await;
+        let (index, _) = status(&a);
+        let list = other.status_list(1).await.unwrap().unwrap();
+        let said = claims(std::str::from_utf8(&list.token).unwrap());
+        let zlib = URL_SAFE_NO_PAD.decode(said["status_list"]["lst"].as_str().unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        flate2::read::ZlibDecoder::new(&zlib[..]).read_to_end(&mut bytes).unwrap();
+        let set: u32 = bytes.iter().map(|b| b.count_ones()).sum();
+        assert_eq!((set, bytes[usize::try_from(index).unwrap() / 8].count_ones()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and_enabling_takes_both_back() {
+    for app in engines().await {
+        let worker = NewClientRequest { id: "worker".into(), ..NewClientRequest::default() };
+        let worker = app.confidential(worker).await;
+        let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
+        let own = app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
+        let own = own.token.expose().to_owned();
+        let user = app.sign_in().await.access.token.expose().to_owned();
+        for (disabled, want) in [(true, 1), (false, 0)] {
+            for id in ["worker", "app"] {
+                app.service.client_set_disabled(id, disabled).await.unwrap();
+            }
+            app.pass(Ttl::from_secs(1)).await;
+            assert_eq!((bit(&app, &own).await, bit(&app, &user).await), (want, want), "{}", app.engine);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r10_no_index_is_handed_out_twice_by_several_processes_and_across_restarts() {
+    for app in engines().await {
+        let mut seen = BTreeSet::new();
+        let other = app.second().await;
+        for service in [&app.service, &other, &app.second().await] {
+            for _ in 0..8 {
+                let request = crate::support::login_of("app", "ada", crate::support::PASSWORD);
+                let pair = crate::support::sign_in(service, request).await.unwrap();
+                assert!(seen.insert(status(pair.access.token.expose())), "{} twice", app.engine);
+            }
+        }
+        // Neighbours in time are no neighbours in the list.
+        let places: Vec<u64> = seen.iter().map(|(index, _)| *index).collect();
+        assert!(places.windows(2).any(|w| w[1] - w[0] > 100), "{places:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_may_have_missed_a_revocation_serves_no_list() {
+    let app = engines().await.swap_remove(0);
+    app.sign_in().await;
+    let routes = web::routes(app.service.clone());
+    assert_eq!(get(&routes, "/statuslists/1", &[]).await.0, StatusCode::OK);
+    app.clock.advance(Ttl::from_secs(11));
+    assert_eq!(get(&routes, "/statuslists/1", &[]).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(get(&routes, "/.well-known/jwks.json", &[]).await.0, StatusCode::OK);
+}
