@@ -18,6 +18,7 @@ mod feed;
 mod instance;
 mod keys;
 mod migrate;
+mod revoke;
 mod sessions;
 mod status_lists;
 mod users;
@@ -43,6 +44,7 @@ pub use self::{
     failure::failure,
     instance::{BINARY_VERSION, Claim, Instance},
     migrate::Schema,
+    revoke::{By, Revoke},
     sessions::SessionFilter,
     status_lists::Lease,
     users::{NewUser, SignInUser},

@@ -12,10 +12,11 @@ use crate::{
         feed::{Change, ChangeKind},
         keys::Algorithm,
         scope::{Audience, Permission, PermissionAt, Scope},
+        session::RevokedCause,
     },
     error::{Error, Result, Violation},
     secret::ClientSecret,
-    store::Tx,
+    store::{By, Revoke, Tx},
     time::{Timestamp, Ttl},
 };
 
@@ -177,14 +178,18 @@ impl Service {
         let client = self.client_find(id)?;
         let now = self.now();
         let mut tx = self.store.write().await?;
-        let (changed, audit, kind) = if disabled {
-            (tx.client_disable(&client.id, now).await?, AuditKind::ClientDisabled, ChangeKind::ClientDisabled)
+        let changed = if disabled {
+            let settings = self.live.snapshot().settings.clone();
+            let by = By { actor: "command", cause: RevokedCause::Administrator, settings: &settings, now };
+            tx.revoke(Revoke::Client(&client.id), &by).await? == 1
         } else {
-            (tx.client_enable(&client.id, now).await?, AuditKind::ClientEnabled, ChangeKind::ClientEnabled)
+            let changed = tx.client_enable(&client.id, now).await?;
+            if changed {
+                let (audit, kind) = (AuditKind::ClientEnabled, ChangeKind::ClientEnabled);
+                self.client_changed(&mut tx, &client.id, audit, kind, now).await?;
+            }
+            changed
         };
-        if changed {
-            self.client_changed(&mut tx, &client.id, audit, kind, now).await?;
-        }
         tx.commit().await?;
         self.live.confirm().await?;
         Ok(changed)

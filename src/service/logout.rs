@@ -7,6 +7,7 @@ use crate::{
     id::SessionId,
     keys::parse_refresh_token,
     secret::RefreshToken,
+    store::{By, Revoke},
     time::Timestamp,
 };
 
@@ -87,10 +88,11 @@ impl Service {
     async fn end_sessions_once(&self, ids: &[SessionId], cause: RevokedCause, actor: &str) -> Result<usize> {
         let settings = self.live.snapshot().settings.clone();
         let mut tx = self.store.write().await?;
-        let ended = tx.sessions_revoke(ids, cause, actor, &settings, self.now()).await?;
+        let by = By { actor, cause, settings: &settings, now: self.now() };
+        let ended = tx.revoke(Revoke::Sessions(ids), &by).await?;
         if tx.commit().await? {
             self.live.confirm().await?;
         }
-        Ok(ended.len())
+        Ok(ended)
     }
 }

@@ -1,16 +1,14 @@
 //! Revoking a signing key at once, because somebody else may have it.
 
-use serde_json::json;
-
 use super::Service;
 use crate::{
     domain::{
-        audit::AuditKind,
-        feed::{Change, ChangeKind},
         keys::{Algorithm, KeyState},
+        session::RevokedCause,
         settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
     },
     error::{Error, Result},
+    store::{By, Revoke},
     time::Timestamp,
 };
 
@@ -50,7 +48,9 @@ impl Service {
             made.push(active);
         }
         let mut tx = self.store.write().await?;
-        let mut won = tx.key_delete(&key.id, key.state).await?;
+        let what = Revoke::Key { id: &key.id, kid: &key.kid, state: key.state };
+        let by = By { actor, cause: RevokedCause::Administrator, settings: &snapshot.settings, now };
+        let mut won = tx.revoke(what, &by).await? == 1;
         if let (KeyState::Active, Some(next)) = (key.state, next) {
             won = won && tx.key_activate(&next.id, now, rotate_at).await?;
         }
@@ -60,9 +60,6 @@ impl Service {
         if !won {
             return Err(Error::Conflict);
         }
-        tx.audit(now, AuditKind::KeyRevoked, actor, &key.kid, json!({ "state": key.state.as_str() })).await?;
-        let ends_at = now.plus(snapshot.settings.revocation_ttl(now));
-        tx.change(Change { kind: ChangeKind::KeyRevoked, subject: key.kid.clone(), at: now, ends_at, status: None });
         tx.commit().await?;
         self.live.confirm().await?;
         let safe_from = self.now().plus(snapshot.settings.confirm_within).plus(JWKS_MAX_AGE).plus(JWKS_STALE_IF_ERROR);

@@ -21,7 +21,7 @@ use crate::{
     id::{AuditEventId, SessionId},
     passwords::{HashError, Phc, Verdict},
     secret::{Password, SessionSecret},
-    store::SessionFilter,
+    store::{By, Revoke, SessionFilter},
     time::Timestamp,
 };
 
@@ -155,8 +155,8 @@ impl Service {
         let room = usize::try_from(settings.sessions_per_user.max(1)).unwrap_or(1) - 1;
         let too_many: Vec<SessionId> = live.into_iter().skip(room).map(|s| s.id).collect();
         if !too_many.is_empty() {
-            let cause = RevokedCause::TooManySessions;
-            tx.sessions_revoke(&too_many, cause, client.id.as_str(), &settings, now).await?;
+            let (actor, cause) = (client.id.as_str(), RevokedCause::TooManySessions);
+            tx.revoke(Revoke::Sessions(&too_many), &By { actor, cause, settings: &settings, now }).await?;
         }
         tx.session_insert(&session).await?;
         tx.audit_append(&self.signed_in(&session, now)).await?;

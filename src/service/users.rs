@@ -13,10 +13,10 @@ use crate::{
         user::{MAX_ATTRIBUTES, User, subject_problem},
     },
     error::{Error, Result, Violation},
-    id::{SessionId, UserId},
+    id::UserId,
     passwords::Phc,
     secret::Password,
-    store::{NewUser, SessionFilter, Tx},
+    store::{By, NewUser, Revoke, Tx},
     time::Timestamp,
 };
 
@@ -152,9 +152,8 @@ impl Service {
     /// Ends all live sessions of a user within the transaction that changes the user.
     async fn end_all(&self, tx: &mut Tx, user: &User, cause: RevokedCause, now: Timestamp) -> Result<usize> {
         let settings = self.live.snapshot().settings.clone();
-        let live = tx.sessions_of_user(&user.id, SessionFilter::Live(now)).await?;
-        let ids: Vec<SessionId> = live.into_iter().map(|s| s.id).collect();
-        Ok(tx.sessions_revoke(&ids, cause, "command", &settings, now).await?.len())
+        let what = Revoke::SessionsOf { user: &user.id, but: None };
+        tx.revoke(what, &By { actor: "command", cause, settings: &settings, now }).await
     }
 
     async fn user_changed(&self, tx: &mut Tx, user: &User, kind: AuditKind, now: Timestamp) -> Result<()> {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use sqlx::types::Json;
 
 use super::{
+    By, Revoke,
     engine::{Sql, Tx, all, execute, optional},
     failure::corrupt,
 };
@@ -14,7 +15,6 @@ use crate::{
     domain::{
         audit::{AuditEvent, AuditKind},
         client::ClientId,
-        feed::{Change, ChangeKind},
         scope::{Audience, Scope},
         session::{Judgement, RevokedCause, RotateOutcome, Rotation, Session, judge},
         settings::Settings,
@@ -108,9 +108,6 @@ impl TryFrom<SessionRow> for Session {
     }
 }
 
-/// Id, subject and status index of a session that was revoked.
-type RevokedRow = (String, String, Option<i64>, Option<i64>);
-
 /// One element of the JSON array that carries a batch into the statement. Names begin with `w_` so
 /// that no column of the table is ambiguous beside them.
 #[derive(Serialize)]
@@ -189,13 +186,6 @@ const FAST_FORWARD: Sql = Sql {
     ),
 };
 
-const REVOKE: Sql = Sql {
-    sqlite: "UPDATE sessions SET revoked_at = $2, revoked_cause = $3 \
-        WHERE id IN (SELECT value FROM json_each($1)) AND revoked_at IS NULL RETURNING id, subject, status_list, status_index",
-    postgres: "UPDATE sessions SET revoked_at = $2, revoked_cause = $3 \
-        WHERE id IN (SELECT jsonb_array_elements_text($1)) AND revoked_at IS NULL RETURNING id, subject, status_list, status_index",
-};
-
 impl Tx {
     /// Adds a session.
     pub async fn session_insert(&mut self, s: &Session) -> Result<()> {
@@ -262,44 +252,10 @@ impl Tx {
     }
 
     /// Ends every session at once, for a change after which no token of theirs has a key; gives their
-    /// number. Anything less goes through [`Tx::sessions_revoke`].
+    /// number. Anything less goes through [`Tx::revoke`].
     pub async fn sessions_end_all(&mut self, cause: RevokedCause, now: Timestamp) -> Result<u64> {
         const SQL: &str = "UPDATE sessions SET revoked_at = $1, revoked_cause = $2 WHERE revoked_at IS NULL";
         execute!(self, SQL, now.millis(), cause.as_str())
-    }
-
-    /// The one way to end sessions: the rows, an audit event and a feed entry each, in this transaction.
-    /// Gives the ids of those that had not been ended before.
-    pub async fn sessions_revoke(
-        &mut self,
-        ids: &[SessionId],
-        cause: RevokedCause,
-        actor: &str,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Result<Vec<SessionId>> {
-        let mut sorted: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
-        sorted.sort_unstable();
-        let rows = all!(self, RevokedRow, REVOKE, Json(sorted), now.millis(), cause.as_str())?;
-        let mut revoked = Vec::with_capacity(rows.len());
-        for (id, subject, list, index) in rows {
-            let session: SessionId = id.parse().map_err(|_| corrupt("sessions", "id", &id))?;
-            let event = AuditEvent {
-                id: AuditEventId::new(now, &*self.entropy),
-                at: now,
-                kind: AuditKind::SessionRevoked,
-                actor: actor.to_owned(),
-                subject,
-                session: Some(session.clone()),
-                details: json!({ "cause": cause.as_str() }),
-            };
-            self.audit_append(&event).await?;
-            let ends_at = now.plus(settings.revocation_ttl(now));
-            let status = StatusIndex::from_columns(list, index);
-            self.change(Change { kind: ChangeKind::SessionRevoked, subject: id, at: now, ends_at, status });
-            revoked.push(session);
-        }
-        Ok(revoked)
     }
 
     /// Exchanges refresh tokens, all in this transaction; the answers stand in the order of the
@@ -385,8 +341,8 @@ impl Tx {
         now: Timestamp,
     ) -> Result<RotateOutcome> {
         let id = [session.id.clone()];
-        let ended = self.sessions_revoke(&id, RevokedCause::Reuse, rotation.client.as_str(), settings, now).await?;
-        if ended.is_empty() {
+        let by = By { actor: rotation.client.as_str(), cause: RevokedCause::Reuse, settings, now };
+        if self.revoke(Revoke::Sessions(&id), &by).await? == 0 {
             // Another transaction ended it between our reading and our update.
             return Err(Error::Conflict);
         }

@@ -86,6 +86,7 @@ contract! {
     sessions::the_live_sessions_of_a_user_are_those_that_may_be_refreshed,
     sessions::revoking_is_done_once_with_event_and_entry,
     sessions::of_many_who_revoke_one_does,
+    sessions::a_users_sessions_end_but_for_one_and_clients_and_keys_with_event_and_entry,
     sessions::all_sessions_end_at_once,
     sessions::the_sweep_is_bounded_and_spares_the_living,
     status_lists::blocks_follow_each_other_and_a_full_list_is_followed_by_a_new_one,

@@ -1,9 +1,12 @@
 //! Sessions: kept, listed, ended, swept.
 
 use chancery::{
-    domain::session::{RevokedCause, Session},
+    domain::{
+        keys::{Algorithm, KeyState},
+        session::{RevokedCause, Session},
+    },
     id::SessionId,
-    store::SessionFilter,
+    store::{By, Revoke, SessionFilter},
     time::Ttl,
 };
 
@@ -40,9 +43,13 @@ pub(crate) async fn the_live_sessions_of_a_user_are_those_that_may_be_refreshed(
     assert_eq!(list(SessionFilter::All).await, newest_first);
 }
 
-async fn revoke(f: &Fixture, store: &chancery::store::Store, ids: &[SessionId]) -> Vec<SessionId> {
+fn by(f: &Fixture) -> By<'_> {
+    By { actor: "app", cause: RevokedCause::Logout, settings: &f.settings, now: NOW }
+}
+
+async fn revoke(f: &Fixture, store: &chancery::store::Store, ids: &[SessionId]) -> usize {
     let mut tx = store.write().await.unwrap();
-    let ended = tx.sessions_revoke(ids, RevokedCause::Logout, "app", &f.settings, NOW).await.unwrap();
+    let ended = tx.revoke(Revoke::Sessions(ids), &by(f)).await.unwrap();
     tx.commit().await.unwrap();
     ended
 }
@@ -50,8 +57,8 @@ async fn revoke(f: &Fixture, store: &chancery::store::Store, ids: &[SessionId]) 
 pub(crate) async fn revoking_is_done_once_with_event_and_entry(f: &Fixture) {
     let ada = f.ada().await;
     let (one, two) = (f.signed_in(&ada).await, f.signed_in(&ada).await);
-    assert_eq!(revoke(f, &f.store, std::slice::from_ref(&one.id)).await, vec![one.id.clone()]);
-    assert_eq!(revoke(f, &f.store, &[two.id.clone(), one.id.clone()]).await, vec![two.id.clone()]);
+    assert_eq!(revoke(f, &f.store, std::slice::from_ref(&one.id)).await, 1);
+    assert_eq!(revoke(f, &f.store, &[two.id.clone(), one.id.clone()]).await, 1);
     assert_eq!(f.stored(&one.id).await.revoked, Some((NOW, RevokedCause::Logout)));
     let mut tx = f.store.read().await.unwrap();
     let entries = tx.feed_from(1).await.unwrap();
@@ -67,7 +74,32 @@ pub(crate) async fn of_many_who_revoke_one_does(f: &Fixture) {
     let stores: Vec<_> = [f.store.clone(), f.second().await].into_iter().cycle().take(8).collect();
     let ids = [session.id];
     let all = futures_util::future::join_all(stores.iter().map(|store| revoke(f, store, &ids))).await;
-    assert_eq!(all.into_iter().flatten().count(), 1);
+    assert_eq!(all.into_iter().sum::<usize>(), 1);
+}
+
+pub(crate) async fn a_users_sessions_end_but_for_one_and_clients_and_keys_with_event_and_entry(f: &Fixture) {
+    let ada = f.ada().await;
+    let (one, two, kept) = (f.signed_in(&ada).await, f.signed_in(&ada).await, f.signed_in(&ada).await);
+    let (client, key) = (Fixture::client("app"), f.key(Algorithm::Es256, KeyState::Active));
+    let mut tx = f.store.write().await.unwrap();
+    tx.client_insert(&client).await.unwrap();
+    tx.key_insert(&key).await.unwrap();
+    let all = Revoke::SessionsOf { user: &ada.id, but: Some(&kept.id) };
+    let key = Revoke::Key { id: &key.id, kid: &key.kid, state: KeyState::Active };
+    for (what, first) in [(all, 2), (Revoke::Client(&client.id), 1), (key, 1)] {
+        assert_eq!(tx.revoke(what, &by(f)).await.unwrap(), first, "{what:?}");
+        assert_eq!(tx.revoke(what, &by(f)).await.unwrap(), 0, "{what:?} again");
+    }
+    tx.commit().await.unwrap();
+    assert!(f.stored(&kept.id).await.revoked.is_none());
+    assert!(f.stored(&one.id).await.revoked.is_some() && f.stored(&two.id).await.revoked.is_some());
+    let mut tx = f.store.read().await.unwrap();
+    let entries = tx.feed_from(1).await.unwrap();
+    let kinds: Vec<_> = entries.iter().map(|e| e.change.kind.as_str()).collect();
+    assert_eq!(kinds, ["session_revoked", "session_revoked", "client_disabled", "key_revoked"]);
+    // A revoked session's entry says where its bit stands.
+    assert_eq!(entries[0].change.status, one.status);
+    assert_eq!(tx.audit_kinds().await.unwrap().len(), 4);
 }
 
 pub(crate) async fn all_sessions_end_at_once(f: &Fixture) {
