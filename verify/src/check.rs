@@ -51,6 +51,21 @@ pub enum VerifyError {
         /// What the last attempt to read them met.
         reason: String,
     },
+    /// Its session, its client or its key was revoked.
+    #[error("revoked")]
+    Revoked,
+    /// What is revoked is not known, or not known any more.
+    #[error("it is not known what is revoked")]
+    RevocationsUnknown,
+}
+
+impl VerifyError {
+    /// Whether the same token may be good a moment later: the trouble is not the token's. A service answers
+    /// 503 or UNAVAILABLE then, never 401, which would send its user to sign in again.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::KeysUnavailable { .. } | Self::RevocationsUnknown)
+    }
 }
 
 /// What a token must meet.
@@ -102,6 +117,20 @@ impl Policy {
 /// The first thing that is wrong, cheapest first; nothing is read from the claims before the signature
 /// is good.
 pub fn check(token: &str, keys: &KeySet, policy: &Policy, now_ms: i64) -> Result<Claims, VerifyError> {
+    let token = genuine(token, keys, policy)?;
+    accept(&token.claims, token.not_before_ms, policy, now_ms)?;
+    Ok(token.claims)
+}
+
+/// An access token that one of the keys has signed; whether it is good now is another question.
+#[derive(Debug)]
+pub(crate) struct Genuine {
+    pub(crate) claims: Claims,
+    pub(crate) not_before_ms: Option<i64>,
+}
+
+/// The part of the check that does not change with time.
+pub(crate) fn genuine(token: &str, keys: &KeySet, policy: &Policy) -> Result<Genuine, VerifyError> {
     let parsed = jws::parse(token).map_err(VerifyError::Malformed)?;
     if !is_access_token(parsed.typ.as_deref()) {
         return Err(VerifyError::WrongType);
@@ -117,11 +146,9 @@ pub fn check(token: &str, keys: &KeySet, policy: &Policy, now_ms: i64) -> Result
     }
     let map = parsed.claims().map_err(VerifyError::Malformed)?;
     let mut reader = Reader(map);
-    let not_before = reader.date("nbf").map_err(VerifyError::Claim)?;
+    let not_before_ms = reader.date("nbf").map_err(VerifyError::Claim)?;
     let claims = read(reader, parsed.kid).map_err(VerifyError::Claim)?;
-    accept(&claims, not_before, policy, now_ms)?;
-    // Here is the place for revocation: of the session, the client, the key.
-    Ok(claims)
+    Ok(Genuine { claims, not_before_ms })
 }
 
 /// `at+jwt`, with or without `application/`, in any case (RFC 9068 §4, RFC 7515 §4.1.9).
@@ -151,7 +178,13 @@ fn read(mut r: Reader, key_id: String) -> Result<Claims, &'static str> {
     })
 }
 
-fn accept(claims: &Claims, not_before: Option<i64>, policy: &Policy, now_ms: i64) -> Result<(), VerifyError> {
+/// The part that does.
+pub(crate) fn accept(
+    claims: &Claims,
+    not_before: Option<i64>,
+    policy: &Policy,
+    now_ms: i64,
+) -> Result<(), VerifyError> {
     if claims.issuer != policy.issuer {
         return Err(VerifyError::Issuer);
     }

@@ -55,6 +55,9 @@ pub enum KeySetError {
 #[derive(Debug, Default)]
 pub struct KeySet {
     keys: HashMap<String, Key>,
+    /// The text it was read from, hashed: the same text is the same set.
+    #[cfg(feature = "http")]
+    digest: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -92,7 +95,17 @@ impl KeySet {
                 keys.insert(kid.to_owned(), key);
             }
         }
-        Ok(Self { keys })
+        Ok(Self {
+            keys,
+            #[cfg(feature = "http")]
+            digest: aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, json).as_ref().to_vec(),
+        })
+    }
+
+    /// Whether both were read from the same text.
+    #[cfg(feature = "http")]
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.digest == other.digest
     }
 
     pub(crate) fn get(&self, kid: &str) -> Option<&Key> {

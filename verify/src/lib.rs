@@ -15,20 +15,36 @@
 //! [`check`] is the whole check as a pure function: token, keys, policy, time. [`Verifier`] adds a key
 //! set that is fetched, cached, and fetched again when a token names a key it does not hold.
 
+#[cfg(feature = "http")]
+mod bearer;
 mod check;
 mod claims;
 mod clock;
+#[cfg(feature = "http")]
+mod freshness;
 mod jws;
 mod keys;
+#[cfg(feature = "tower")]
+pub mod middleware;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "http")]
 mod verifier;
+#[cfg(feature = "watch")]
+mod watch;
 
+#[cfg(feature = "http")]
+pub use bearer::{Gate, Refusal};
 pub use check::{Policy, VerifyError, check};
 pub use claims::Claims;
 pub use clock::{Clock, FixedClock, SystemClock};
+#[cfg(feature = "http")]
+pub use freshness::Freshness;
 pub use keys::{Algorithm, KeySet, KeySetError};
 #[cfg(feature = "http")]
-pub use verifier::Verifier;
+pub use verifier::{Health, Verifier};
+#[cfg(feature = "watch")]
+pub use watch::{Watch, WatchError};
 
 /// The program in the project's README must compile.
 #[cfg(doctest)]

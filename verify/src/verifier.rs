@@ -1,65 +1,61 @@
-//! A verifier that fetches the issuer's keys by itself.
+//! A verifier that keeps itself informed: of the issuer's keys, and of what is revoked.
 
+pub(crate) mod keyring;
+mod seen;
 mod source;
+mod status_list;
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use self::{keyring::Keyring, seen::Seen, source::Source, status_list::Lists};
+#[cfg(feature = "watch")]
+use crate::watch::{Watch, Watching};
+use crate::{
+    Claims, Clock, Freshness, KeySet, Policy, SystemClock, VerifyError,
+    check::{accept, genuine},
+    clock::Moment,
+    freshness::tolerate,
 };
 
-use tokio::sync::Mutex;
+/// For how long a verifier that has lost touch accepts what it would accept otherwise.
+const FAIL_OPEN_MS: i64 = 300_000;
+/// How many tokens are remembered.
+const REMEMBERED: usize = 10_000;
 
-use self::source::Source;
-use crate::{Claims, Clock, KeySet, Policy, SystemClock, VerifyError, check};
-
-/// How long a set that should be read again is used while that fails.
-const STALE_IF_ERROR_MS: i64 = 300_000;
-/// Least time between two reads for keys that the set does not hold.
-const REREAD_MS: i64 = 60_000;
-/// Least time between two reads of a source that failed, while there is an older set.
-const RETRY_MS: i64 = 10_000;
-/// The same while there is none, and no token can be checked.
-const FIRST_RETRY_MS: i64 = 1_000;
-
-/// Verifies tokens of one issuer. Cheap to share; keep one for the life of the process.
+/// Verifies tokens of one issuer. Keep one for the life of the process, in an [`Arc`] where several need it.
+///
+/// | asked for | a revoked session is refused | needs |
+/// |---|---|---|
+/// | nothing | when its access token expires (5 minutes unless the client says otherwise) | the key set |
+/// | [`status_lists`](Self::status_lists) | within 20 seconds | the lists, over HTTP |
+/// | [`watch`](Self::watch) | within a second | one gRPC stream |
 pub struct Verifier {
     policy: Policy,
-    source: Source,
+    keys: Arc<Keyring>,
     clock: Arc<dyn Clock>,
-    held: RwLock<Held>,
-    fetching: Mutex<()>,
+    feed: Feed,
+    fail_open_ms: i64,
+    seen: Seen,
 }
 
-#[derive(Clone, Default)]
-struct Held {
-    set: Option<Arc<KeySet>>,
-    fetched_ms: i64,
-    fresh_until_ms: i64,
-    tried_ms: Option<i64>,
-    problem: Option<Arc<str>>,
+/// Where it hears of revocations.
+enum Feed {
+    Nowhere,
+    Lists(Arc<Lists>),
+    #[cfg(feature = "watch")]
+    Watched(Watching),
 }
 
-impl Held {
-    /// The set, if it need not be read again. A clock that stepped back makes nothing fresh.
-    fn fresh(&self, now: i64) -> Option<Arc<KeySet>> {
-        self.set.clone().filter(|_| self.fetched_ms <= now && now < self.fresh_until_ms)
-    }
-
-    /// The set, if it may be used while it cannot be read again.
-    fn usable(&self, now: i64) -> Result<Arc<KeySet>, VerifyError> {
-        let usable = self.set.clone().filter(|_| now < self.fresh_until_ms.saturating_add(STALE_IF_ERROR_MS));
-        usable.ok_or_else(|| {
-            let reason = self.problem.as_deref().unwrap_or("they were not read yet").to_owned();
-            VerifyError::KeysUnavailable { reason }
-        })
-    }
-
-    /// Whether the source was tried within the last `ms`.
-    fn tried_within(&self, ms: i64, now: i64) -> bool {
-        self.tried_ms.is_some_and(|at| (0..ms).contains(&now.saturating_sub(at)))
-    }
+/// How a verifier is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Health {
+    /// Why it has no keys to check with, if so.
+    pub keys: Result<(), VerifyError>,
+    /// How sure it is of what is revoked.
+    pub revocations: Freshness,
+    /// Whether it accepts good tokens.
+    pub ready: bool,
 }
 
 impl fmt::Debug for Verifier {
@@ -82,17 +78,18 @@ impl Verifier {
         let url = format!("{}/.well-known/jwks.json", policy.issuer().trim_end_matches('/'));
         Self {
             policy,
-            source: Source::url(url),
+            keys: Arc::new(Keyring::new(Source::url(url))),
             clock: Arc::new(SystemClock),
-            held: RwLock::default(),
-            fetching: Mutex::new(()),
+            feed: Feed::Nowhere,
+            fail_open_ms: FAIL_OPEN_MS,
+            seen: Seen::new(REMEMBERED),
         }
     }
 
     /// Fetches the keys from another URL.
     #[must_use]
     pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
-        self.source = Source::url(url.into());
+        self.keys = Arc::new(Keyring::new(Source::url(url.into())));
         self
     }
 
@@ -100,108 +97,174 @@ impl Verifier {
     /// among them.
     #[must_use]
     pub fn jwks_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.source = Source::File(path.into());
+        self.keys = Arc::new(Keyring::new(Source::File(path.into())));
         self
     }
 
     /// Uses this key set and reads no other.
     #[must_use]
     pub fn jwks(mut self, set: KeySet) -> Self {
-        self.source = Source::Value;
-        self.held = RwLock::new(Held { set: Some(Arc::new(set)), fresh_until_ms: i64::MAX, ..Held::default() });
+        self.keys = Arc::new(Keyring::fixed(set));
         self
     }
 
-    /// Tells the time by another clock.
+    /// Tells the time by another clock. Goes before [`watch`](Self::watch).
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Verifies a token. Reads keys when there are none, when they are too old, or, at most once a
-    /// minute, when the token names one that is not among them.
+    /// Looks revocations up in the issuer's token status lists (draft-ietf-oauth-status-list): each is
+    /// fetched when a token first names it, and again before its `ttl` is over. A token without a place in
+    /// a list is refused.
+    #[must_use]
+    pub fn status_lists(mut self) -> Self {
+        self.feed = Feed::Lists(Arc::new(Lists::new(self.policy.issuer())));
+        self
+    }
+
+    /// Hears of revocations and keys over gRPC, as they happen. To be called last, within a tokio runtime:
+    /// it begins at once, and ends when the verifier is dropped.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[cfg(feature = "watch")]
+    #[must_use]
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.feed = Feed::Watched(watch.start(&self.keys, &self.clock));
+        self
+    }
+
+    /// For how long to go on when it is not known any more what is revoked, because the issuer cannot be
+    /// reached: five minutes unless said otherwise, the life of an access token, so that an issuer's outage
+    /// takes nobody down and nothing is worse than without revocation. Zero is strict.
+    #[must_use]
+    pub fn fail_open_for(mut self, time: Duration) -> Self {
+        self.fail_open_ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// Remembers so many checked tokens, 10 000 unless said otherwise, at about 2 KiB each; 0 is none. A
+    /// remembered token's time, key and revocation are checked again, its signature is not.
+    #[must_use]
+    pub fn remember(mut self, tokens: usize) -> Self {
+        self.seen = Seen::new(tokens);
+        self
+    }
+
+    /// Verifies a token. Waits for the network only if there are no keys yet, or they are too old, or, at
+    /// most once a minute, if the token names a key that is not among them; and for a status list that is
+    /// not at hand.
     ///
     /// # Errors
     /// Why the token is not accepted.
-    pub async fn verify(&self, token: &str) -> Result<Claims, VerifyError> {
-        let now = self.clock.now_ms();
-        let set = self.current(now).await?;
-        match check(token, &set, &self.policy, now) {
+    pub async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerifyError> {
+        let at = Moment::of(&*self.clock);
+        let mut set = match self.keys.young(at.now_ms) {
+            Some(set) => set,
+            None => self.keys.current(at.now_ms).await?,
+        };
+        let claims = match self.signed(token, &set, at) {
             Err(VerifyError::UnknownKey { kid }) => {
-                let set = self.reread(now).await.ok_or(VerifyError::UnknownKey { kid })?;
-                check(token, &set, &self.policy, now)
+                set = self.keys.reread(at.now_ms).await.ok_or(VerifyError::UnknownKey { kid })?;
+                self.signed(token, &set, at)?
             }
-            other => other,
+            other => other?,
+        };
+        if let Feed::Lists(lists) = &self.feed {
+            lists.check(&claims, &set, at, self.fail_open_ms).await?;
+        } else {
+            self.check_feed(&claims, &set, at)?;
         }
+        Ok(claims)
     }
 
-    /// Verifies a token with the keys at hand, without any waiting.
+    /// Verifies a token by what is at hand, without any waiting; keys and lists that are due are read beside.
     ///
     /// # Errors
-    /// Why the token is not accepted; [`VerifyError::KeysUnavailable`] before the first fetch.
-    pub fn verify_now(&self, token: &str) -> Result<Claims, VerifyError> {
-        let now = self.clock.now_ms();
-        let set = self.held().usable(now)?;
-        check(token, &set, &self.policy, now)
-    }
-
-    fn held(&self) -> Held {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn hold(&self, change: impl FnOnce(&mut Held)) {
-        change(&mut self.held.write().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// The set to check with: fresh, or read now, or stale within bounds.
-    async fn current(&self, now: i64) -> Result<Arc<KeySet>, VerifyError> {
-        if let Some(set) = self.held().fresh(now) {
-            return Ok(set);
-        }
-        let _turn = self.fetching.lock().await;
-        let held = self.held();
-        // Somebody else may have read it while we waited.
-        if let Some(set) = held.fresh(now) {
-            return Ok(set);
-        }
-        // A source that is down is asked now and then, not for every token.
-        let pause = if held.set.is_some() { RETRY_MS } else { FIRST_RETRY_MS };
-        if !held.tried_within(pause, now) {
-            self.read(now).await;
-        }
-        self.held().usable(now)
-    }
-
-    /// A set read after the token named a stranger, if it may be read again.
-    async fn reread(&self, now: i64) -> Option<Arc<KeySet>> {
-        if matches!(self.source, Source::Value) {
-            return None;
-        }
-        let _turn = self.fetching.lock().await;
-        let held = self.held();
-        if held.tried_within(REREAD_MS, now) {
-            // Somebody read it while we waited, or lately: that set is as good as another.
-            return held.set.filter(|_| held.tried_ms == Some(held.fetched_ms));
-        }
-        if self.read(now).await { self.held().set } else { None }
-    }
-
-    /// Reads the source; says whether there is a new set.
-    async fn read(&self, now: i64) -> bool {
-        self.hold(|h| h.tried_ms = Some(now));
-        let read = self.source.read().await;
-        let good = read.is_ok();
-        self.hold(|h| match read {
-            Ok((set, max_age)) => {
-                h.set = Some(Arc::new(set));
-                h.fetched_ms = now;
-                h.fresh_until_ms = now.saturating_add(max_age);
-                h.problem = None;
+    /// Why the token is not accepted; [`VerifyError::KeysUnavailable`] before the first fetch,
+    /// [`VerifyError::RevocationsUnknown`] while the token's status list is not at hand.
+    pub fn verify_now(&self, token: &str) -> Result<Arc<Claims>, VerifyError> {
+        let at = Moment::of(&*self.clock);
+        let set = match self.keys.young(at.now_ms) {
+            Some(set) => set,
+            None => self.keys.at_hand(at.now_ms)?,
+        };
+        let claims = self.signed(token, &set, at).inspect_err(|error| {
+            if matches!(error, VerifyError::UnknownKey { .. }) {
+                self.keys.reread_beside(at.now_ms);
             }
-            Err(error) => h.problem = Some(error.to_string().into()),
-        });
-        good
+        })?;
+        self.check_feed(&claims, &set, at)?;
+        Ok(claims)
+    }
+
+    /// The claims of a token whose signature, policy and time are good.
+    fn signed(&self, token: &str, set: &Arc<KeySet>, at: Moment) -> Result<Arc<Claims>, VerifyError> {
+        let name = self.seen.name(token);
+        let known = name.and_then(|name| self.seen.get(&name)).filter(|known| Arc::ptr_eq(&known.set, set));
+        if let Some(known) = known {
+            accept(&known.claims, known.not_before_ms, &self.policy, at.now_ms)?;
+            return Ok(known.claims);
+        }
+        let token = genuine(token, set, &self.policy)?;
+        accept(&token.claims, token.not_before_ms, &self.policy, at.now_ms)?;
+        let claims = Arc::new(token.claims);
+        if let Some(name) = name {
+            self.seen.insert(name, &claims, token.not_before_ms, set);
+        }
+        Ok(claims)
+    }
+
+    fn check_feed(&self, claims: &Claims, set: &Arc<KeySet>, at: Moment) -> Result<(), VerifyError> {
+        match &self.feed {
+            Feed::Nowhere => Ok(()),
+            Feed::Lists(lists) => lists.check_now(claims, set, at, self.fail_open_ms),
+            #[cfg(feature = "watch")]
+            Feed::Watched(watching) => {
+                tolerate(watching.revoked.freshness(at), self.fail_open_ms)?;
+                watching.revoked.check(claims)
+            }
+        }
+    }
+
+    /// Whether the token's user signed in so recently.
+    pub(crate) fn signed_in_within(&self, claims: &Claims, age: Duration) -> bool {
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        claims.auth_time_ms.is_some_and(|at| self.clock.now_ms().saturating_sub(at) <= age_ms)
+    }
+
+    /// Waits until good tokens are accepted: there are keys, and the first news of a watched issuer.
+    ///
+    /// # Errors
+    /// What is still missing after `within`.
+    pub async fn ready(&self, within: Duration) -> Result<(), VerifyError> {
+        let keys = self.keys.current(self.clock.now_ms()).await;
+        #[cfg(feature = "watch")]
+        if let Feed::Watched(watching) = &self.feed {
+            let heard = tokio::time::timeout(within, watching.revoked.ready()).await;
+            heard.map_err(|_| VerifyError::RevocationsUnknown)?;
+            // The stream of keys may have been quicker than the fetch that failed.
+            return self.keys.current(self.clock.now_ms()).await.map(drop);
+        }
+        let _ = within;
+        keys.map(drop)
+    }
+
+    /// How it is, for a service's own health. Asks nobody.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let at = Moment::of(&*self.clock);
+        let keys = self.keys.at_hand(at.now_ms).map(drop);
+        let revocations = match &self.feed {
+            Feed::Nowhere => Freshness::NotFollowed,
+            Feed::Lists(lists) => lists.freshness(at),
+            #[cfg(feature = "watch")]
+            Feed::Watched(watching) => watching.revoked.freshness(at),
+        };
+        let ready = keys.is_ok() && tolerate(revocations, self.fail_open_ms).is_ok();
+        Health { keys, revocations, ready }
     }
 }
 
