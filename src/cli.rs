@@ -2,6 +2,7 @@
 
 mod clients;
 mod config;
+mod guard;
 mod issuer;
 mod keys;
 mod migrate;
@@ -54,6 +55,8 @@ enum Command {
     /// Check access tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Check access tokens beside a service, for proxies and for services in any language.
+    Guard(guard::Guard),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -131,6 +134,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Issuer(c) => c.run().await,
         Command::Migrate(c) => c.run().await,
         Command::Token(c) => c.run().await,
+        Command::Guard(c) => c.run().await,
         Command::Config(c) => c.run(),
     }
 }

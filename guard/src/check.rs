@@ -1,0 +1,66 @@
+//! `GuardService`, for services on the same machine.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chancery_verify::{Claims, Refusal};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    decision::Decider,
+    pb::guard::{
+        self, CheckRequest, CheckResponse,
+        check_response::Result as Verdict,
+        guard_service_server::{GuardService, GuardServiceServer},
+    },
+};
+
+pub(crate) fn service(decider: Decider) -> GuardServiceServer<Check> {
+    GuardServiceServer::new(Check(decider))
+}
+
+#[derive(Debug)]
+pub(crate) struct Check(Decider);
+
+#[tonic::async_trait]
+impl GuardService for Check {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let CheckRequest { token, scopes, permissions } = request.into_inner();
+        if token.is_empty() {
+            return Err(Status::invalid_argument("token is missing"));
+        }
+        let result = match self.0.decide_token(&token, scopes, permissions).await {
+            Ok(Some(claims)) => Verdict::Claims(message(&claims, &token)),
+            // It only observes, and says what it would say to nobody in particular.
+            Ok(None) => Verdict::Claims(guard::Claims::default()),
+            Err(refusal) => Verdict::Refusal(refused(&refusal)),
+        };
+        Ok(Response::new(CheckResponse { result: Some(result) }))
+    }
+}
+
+fn message(claims: &Claims, token: &str) -> guard::Claims {
+    guard::Claims {
+        subject: claims.subject.clone(),
+        client_id: claims.client_id.clone(),
+        session_id: claims.session_id.clone().unwrap_or_default(),
+        scopes: claims.scopes.clone(),
+        permissions: claims.entitlements.clone(),
+        roles: claims.roles.clone(),
+        expire_time_ms: claims.expires_at_ms,
+        claims_json: payload(token).unwrap_or_default(),
+    }
+}
+
+/// The text of a token that was verified.
+fn payload(token: &str) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+fn refused(refusal: &Refusal) -> guard::Refusal {
+    guard::Refusal {
+        http_status: i32::from(refusal.status()),
+        error: refusal.code().unwrap_or_default().to_owned(),
+        description: refusal.to_string(),
+        www_authenticate: refusal.www_authenticate().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,70 @@
+//! Forward-auth over HTTP, for nginx, Caddy and Traefik: `/check` answers for the request whose headers it
+//! gets, with 200 and claims in headers, or with the refusal.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use chancery_verify::{Freshness, Refusal};
+use serde_json::json;
+
+use crate::decision::Decider;
+
+pub(crate) fn routes(decider: Decider) -> Router {
+    Router::new()
+        .route("/check", any(check))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(decider)
+}
+
+async fn check(State(decider): State<Decider>, headers: HeaderMap) -> Response {
+    let all: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    match decider.decide(&all).await {
+        Ok(headers) => (StatusCode::OK, header_map(headers)).into_response(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn header_map(all: Vec<(&'static str, String)>) -> HeaderMap {
+    let pair = |(name, value): (&'static str, String)| {
+        // Encoded, so that it is always a value.
+        (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("")))
+    };
+    all.into_iter().map(pair).collect()
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::UNAUTHORIZED);
+    let mut response = (status, format!("{refusal}\n")).into_response();
+    let headers = response.headers_mut();
+    if let Some(value) = refusal.www_authenticate().and_then(|v| HeaderValue::try_from(v).ok()) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// 200 while good tokens pass, 503 otherwise, with how sure the guard is of what is revoked.
+async fn ready(State(decider): State<Decider>) -> Response {
+    let health = decider.gate().verifier().health();
+    let (revocations, stale_ms) = match health.revocations {
+        Freshness::NotFollowed => ("not followed", None),
+        Freshness::NotReady => ("not ready", None),
+        Freshness::Fresh => ("fresh", None),
+        Freshness::Stale(ms) => ("stale", Some(ms)),
+        _ => ("unknown", None),
+    };
+    let body = json!({
+        "ready": health.ready,
+        "keys": health.keys.err().map_or_else(|| "known".to_owned(), |e| e.to_string()),
+        "revocations": revocations,
+        "stale_ms": stale_ms,
+        "would_refuse": decider.gate().would_refuse(),
+    });
+    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}

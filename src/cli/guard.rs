@@ -1,0 +1,126 @@
+//! `chancery guard`: needs no database.
+
+use std::{fmt, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use chancery_guard::{Guard as Process, Places};
+use chancery_verify::{Gate, Policy, Verifier, Watch};
+use clap::Args;
+
+use super::{output, serve::stop_signal};
+use crate::app::{self, config::LogFormat};
+
+/// How far clocks may differ.
+const LEEWAY: Duration = Duration::from_secs(30);
+/// Where it listens if nothing else is said.
+const DEFAULT_HTTP: &str = "127.0.0.1:9080";
+
+/// Check access tokens beside a service, for proxies and for services in any language.
+#[derive(Args)]
+pub(super) struct Guard {
+    /// Whose tokens
+    #[arg(long, value_name = "URL")]
+    issuer: String,
+    /// For which audience; repeat it for more
+    #[arg(long = "audience", value_name = "A", required = true)]
+    audiences: Vec<String>,
+    /// The issuer's keys [default: .well-known/jwks.json below the issuer]
+    #[arg(long, value_name = "URL")]
+    jwks_url: Option<String>,
+    /// Hear of revocations as they happen from this gRPC endpoint; without it status lists are read
+    #[arg(long, value_name = "URL", requires = "client_id", requires = "client_secret_file")]
+    watch: Option<String>,
+    /// The confidential client to watch as; it needs the permission revocations.read
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
+    /// File with that client's secret
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<PathBuf>,
+    /// Look at no revocations: a token is good until it expires
+    #[arg(long, conflicts_with = "watch")]
+    no_revocations: bool,
+    /// How long to go on when the issuer cannot be reached any more; 0 is strict
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    fail_open_for: u64,
+    /// A scope every token must have
+    #[arg(long = "require-scope", value_name = "S")]
+    scopes: Vec<String>,
+    /// A permission every token must have
+    #[arg(long = "require-permission", value_name = "P")]
+    permissions: Vec<String>,
+    /// Let everybody pass, and count and log whom it would refuse
+    #[arg(long)]
+    observe: bool,
+    /// HTTP listener for nginx, Caddy and Traefik [default: 127.0.0.1:9080 if there is no other]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// gRPC listener for Envoy
+    #[arg(long, value_name = "ADDR")]
+    ext_authz: Option<SocketAddr>,
+    /// Unix socket for services on this machine
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// What is logged, as `tracing` directives
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: String,
+    /// How logs look [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+impl Guard {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        app::init_logs(&self.log, self.log_format.unwrap_or_default())?;
+        let stop = stop_signal()?;
+        let guard = Process::open(self.gate()?, &self.places()?).await?;
+        output::line(&format!("ready {}", guard.addresses()))?;
+        Ok(guard.serve(stop).await?)
+    }
+
+    fn places(&self) -> anyhow::Result<Places> {
+        let Self { mut http, ext_authz, ref socket, .. } = *self;
+        if http.is_none() && ext_authz.is_none() && socket.is_none() {
+            http = Some(DEFAULT_HTTP.parse()?);
+        }
+        Ok(Places { http, ext_authz, socket: socket.clone() })
+    }
+
+    fn gate(&self) -> anyhow::Result<Gate> {
+        let gate = self.scopes.iter().fold(Gate::new(self.verifier()?), Gate::require_scope);
+        let gate = self.permissions.iter().fold(gate, Gate::require_permission);
+        Ok(gate.observe(self.observe))
+    }
+
+    fn verifier(&self) -> anyhow::Result<Verifier> {
+        let issuer = &self.issuer;
+        if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
+            bail!("--issuer {issuer:?} is no URL such as https://id.example.com");
+        }
+        let (first, more) = self.audiences.split_first().context("--audience is missing")?;
+        let policy = more.iter().fold(Policy::new(issuer, first).leeway(LEEWAY), Policy::audience);
+        let mut verifier = Verifier::with_policy(policy).fail_open_for(Duration::from_secs(self.fail_open_for));
+        if let Some(url) = &self.jwks_url {
+            verifier = verifier.jwks_url(url);
+        }
+        Ok(match &self.watch {
+            Some(endpoint) => verifier.watch(self.watch(endpoint)?),
+            None if self.no_revocations => verifier,
+            None => verifier.status_lists(),
+        })
+    }
+
+    fn watch(&self, endpoint: &str) -> anyhow::Result<Watch> {
+        let id = self.client_id.as_deref().context("--client-id is missing")?;
+        let path = self.client_secret_file.as_deref().context("--client-secret-file is missing")?;
+        let mut secret = String::new();
+        let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        file.take(4096).read_to_string(&mut secret).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Watch::new(endpoint, id, secret.trim_end_matches(['\r', '\n']))?)
+    }
+}
