@@ -20,5 +20,8 @@ mod parallel;
 mod place;
 mod readme;
 mod refused;
+mod relay;
 mod search;
 mod server;
+mod watchers;
+mod watching;

@@ -1,0 +1,62 @@
+//! A way to a server that can be cut and led elsewhere.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+pub(crate) struct Relay {
+    pub(crate) address: String,
+    to: Arc<Mutex<Option<String>>>,
+    cuts: watch::Sender<u64>,
+    task: JoinHandle<()>,
+}
+
+impl Relay {
+    pub(crate) async fn to(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let to = Arc::new(Mutex::new(Some(server.to_owned())));
+        let (cuts, cut) = watch::channel(0);
+        let target = to.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let server = target.lock().unwrap().clone();
+                tokio::spawn(carry(near, server, cut.clone()));
+            }
+        });
+        Self { address, to, cuts, task }
+    }
+
+    /// Ends all connections, and lets none through.
+    pub(crate) fn cut(&self) {
+        *self.to.lock().unwrap() = None;
+        self.cuts.send_modify(|n| *n += 1);
+    }
+
+    /// Ends all connections, and leads new ones to this server.
+    pub(crate) fn lead_to(&self, server: &str) {
+        *self.to.lock().unwrap() = Some(server.to_owned());
+        self.cuts.send_modify(|n| *n += 1);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(mut near: TcpStream, server: Option<String>, mut cut: watch::Receiver<u64>) {
+    let Some(server) = server else { return };
+    cut.mark_unchanged();
+    let Ok(mut far) = TcpStream::connect(server).await else { return };
+    tokio::select! {
+        _ = copy_bidirectional(&mut near, &mut far) => {}
+        _ = cut.changed() => {}
+    }
+}

@@ -1,0 +1,107 @@
+//! Many verifiers watching one server: how soon they know of a log-out, and what each costs.
+//!
+//! How many is set by `CHANCERY_TEST_WATCHERS`.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use chancery_verify::Verifier;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, interval, timeout},
+};
+
+use crate::{
+    calls::start,
+    place::Place,
+    server::Server,
+    watching::{log_out, sign_in, verifier, watcher},
+};
+
+const LOG_OUTS: usize = 10;
+/// Longer than anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long the idle load is measured.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Resident memory in KiB, and processor time used in milliseconds (proc(5), in ticks of 10 ms).
+fn usage(id: u32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    // The name may hold blanks; it ends at the last bracket.
+    let fields: Vec<i64> = stat.rsplit_once(')').unwrap().1.split_whitespace().filter_map(|f| f.parse().ok()).collect();
+    let ticks = fields[10] + fields[11];
+    (resident.trim().trim_end_matches(" kB").parse().unwrap(), u64::try_from(ticks).unwrap() * 10)
+}
+
+/// How long each verifier took to refuse the token after the log-out was answered.
+async fn times(verifiers: &[Verifier], server: &Server) -> Vec<Duration> {
+    let pair = sign_in(server).await;
+    for verifier in verifiers {
+        verifier.verify(&pair.access_token).await.unwrap();
+    }
+    log_out(server, &pair).await.unwrap();
+    let answered = Instant::now();
+    let (mut waiting, mut times): (Vec<&Verifier>, _) = (verifiers.iter().collect(), Vec::new());
+    let mut ticks = interval(Duration::from_millis(1));
+    let all_refuse = async {
+        while !waiting.is_empty() {
+            waiting.retain(|verifier| {
+                let refused = verifier.verify_now(&pair.access_token).is_err();
+                times.extend(refused.then(|| answered.elapsed()));
+                !refused
+            });
+            ticks.tick().await;
+        }
+    };
+    timeout(PATIENCE, all_refuse).await.unwrap();
+    times
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_watchers_refuse_soon_after_a_log_out() {
+    let count = std::env::var("CHANCERY_TEST_WATCHERS").map_or(50, |n| n.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let server = Arc::new(start(&Place::sqlite(&dir.path().join("data"))));
+    let secret = Arc::new(watcher(&server));
+    // A sign-in first, so that what its hash needs is not counted.
+    sign_in(&server).await;
+    let (alone, _) = usage(server.id());
+    let mut starting = JoinSet::new();
+    let mut verifiers = Vec::new();
+    for _ in 0..count {
+        let (server, secret) = (server.clone(), secret.clone());
+        starting.spawn(async move { verifier(&server, &server.grpc, &secret).await });
+        // A few at a time, as services come up, not as an attack does.
+        if starting.len() >= 20 {
+            verifiers.extend(starting.join_next().await.map(Result::unwrap));
+        }
+    }
+    verifiers.extend(starting.join_all().await);
+    let mut all = Vec::new();
+    for _ in 0..LOG_OUTS {
+        all.extend(times(&verifiers, &server).await);
+    }
+    all.sort_unstable();
+    assert_eq!(all.len(), count * LOG_OUTS);
+    let at = |percent: usize| all[(all.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    let (full, before) = usage(server.id());
+    let began = Instant::now();
+    interval(IDLE).tick().await;
+    let mut idle = interval(IDLE);
+    idle.tick().await;
+    idle.tick().await;
+    let (_, after) = usage(server.id());
+    let each = u64::try_from(count).unwrap();
+    println!(
+        "watchers: {count} verifiers, {LOG_OUTS} log-outs: refused {:.1} ms after the answer (p50), {:.1} ms (p99), \
+         {:.1} ms (max); the server has {} KiB per watcher, and used {:.2} % of one core for their signs of life",
+        at(50),
+        at(99),
+        at(100),
+        full.saturating_sub(alone) / each,
+        Duration::from_millis(after - before).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0,
+    );
+    // Not a measurement: what no machine may be slower than.
+    assert!(at(100) < 5_000.0, "a watcher took {} ms", at(100));
+}
