@@ -1,0 +1,54 @@
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.Executors;
+
+/** A service in Java that has its callers' tokens checked by a guard: java Service.java PORT GUARD_URL. */
+public class Service {
+  private static final HttpClient CLIENT = HttpClient.newHttpClient();
+
+  public static void main(String[] args) throws IOException {
+    URI check = URI.create(args[1] + "/check");
+    var address = new InetSocketAddress(InetAddress.getLoopbackAddress(), Integer.parseInt(args[0]));
+    HttpServer server = HttpServer.create(address, 0);
+    server.setExecutor(Executors.newCachedThreadPool());
+    server.createContext("/", exchange -> orders(exchange, check));
+    server.start();
+    System.out.println("ready http=127.0.0.1:" + server.getAddress().getPort());
+  }
+
+  /** Asks the guard about the caller's Authorization headers. */
+  private static HttpResponse<Void> ask(HttpExchange exchange, URI check) throws IOException, InterruptedException {
+    HttpRequest.Builder question = HttpRequest.newBuilder(check).timeout(Duration.ofSeconds(2));
+    List<String> values = exchange.getRequestHeaders().getOrDefault("Authorization", List.of());
+    values.forEach(value -> question.header("Authorization", value));
+    return CLIENT.send(question.build(), HttpResponse.BodyHandlers.discarding());
+  }
+
+  private static void orders(HttpExchange exchange, URI check) throws IOException {
+    try (exchange) {
+      HttpResponse<Void> verdict = ask(exchange, check);
+      if (verdict.statusCode() != 200) {
+        verdict.headers().firstValue("www-authenticate")
+            .ifPresent(value -> exchange.getResponseHeaders().set("WWW-Authenticate", value));
+        exchange.sendResponseHeaders(verdict.statusCode(), -1);
+        return;
+      }
+      String subject = verdict.headers().firstValue("x-chancery-subject").orElse("");
+      byte[] body = ("orders of " + subject + "\n").getBytes();
+      exchange.sendResponseHeaders(200, body.length);
+      exchange.getResponseBody().write(body);
+    } catch (IOException | InterruptedException e) {
+      // Without its guard the service does not know who calls.
+      exchange.sendResponseHeaders(503, -1);
+    }
+  }
+}
