@@ -1,0 +1,312 @@
+//! Random histories: a verifier that watches and one that reads status lists agree with the server.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use chancery::{
+    grpc::{self, Health},
+    secret::Password,
+    service::{ClientCredentials, NewClientRequest, NewUserRequest, Service},
+    time::{Clock, FixedClock, Ttl},
+    web,
+};
+use chancery_verify::{Freshness, Policy, Verifier, VerifyError, Watch};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::support::{App, Empty, Opened, PASSWORD, engines_empty, first_party, login_of, refresh, sign_in};
+
+/// What a verifier by list may be behind: 5 s until the list is made anew, and its `ttl`.
+const LIST_BOUND: Ttl = Ttl::from_secs(21);
+/// How long real connections may take to say what model time says is there.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Something that happens; numbers choose among what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    SignIn,
+    Refresh(usize),
+    Revoke(usize),
+    DisableClient,
+    EnableClient,
+    DisableUser,
+    EnableUser,
+    Rotate,
+    RevokeKey,
+    Restart,
+    Pass(i64),
+    Compare,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => Just(Step::SignIn),
+        4 => any::<usize>().prop_map(Step::Refresh),
+        4 => any::<usize>().prop_map(Step::Revoke),
+        2 => Just(Step::DisableClient),
+        3 => Just(Step::EnableClient),
+        1 => Just(Step::DisableUser),
+        2 => Just(Step::EnableUser),
+        1 => Just(Step::Rotate),
+        1 => Just(Step::RevokeKey),
+        2 => Just(Step::Restart),
+        3 => (1_i64..200).prop_map(Step::Pass),
+        4 => Just(Step::Compare),
+    ]
+}
+
+/// The model's clock, as the verifiers read it.
+#[derive(Debug)]
+struct Shared(Arc<FixedClock>);
+
+impl chancery_verify::Clock for Shared {
+    fn now_ms(&self) -> i64 {
+        self.0.now().millis()
+    }
+
+    fn elapsed_ms(&self) -> i64 {
+        self.0.now().millis()
+    }
+}
+
+/// A server with a runtime of its own: what is dropped with it is what a killed process loses.
+struct Process {
+    runtime: Runtime,
+    service: Service,
+}
+
+/// One history.
+struct World {
+    empty: Empty,
+    issuer: &'static str,
+    grpc: TcpListener,
+    http: TcpListener,
+    process: Option<Process>,
+    resource_server: ClientCredentials,
+    /// Where the verifiers live.
+    runtime: Runtime,
+    watching: Verifier,
+    reading: Verifier,
+    /// Access tokens, with their session and newest refresh token.
+    issued: Vec<(String, String, String)>,
+    revoked_kids: Vec<String>,
+}
+
+fn listener() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+fn start(empty: &Empty, issuer: &'static str, grpc: &TcpListener, http: &TcpListener) -> Process {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let opened = Opened { issuer: Some(issuer), ..Opened::default() };
+    let service = runtime.block_on(App::open_by(empty, opened, empty.clock.clone())).unwrap();
+    let (calls, pages) = (grpc.try_clone().unwrap(), http.try_clone().unwrap());
+    let own = service.clone();
+    runtime.spawn(async move {
+        let calls = tokio::net::TcpListener::from_std(calls).unwrap();
+        grpc::serve(own, Arc::default(), calls, Health::default(), std::future::pending()).await.unwrap();
+    });
+    let routes = web::routes(service.clone());
+    runtime.spawn(async move {
+        let pages = tokio::net::TcpListener::from_std(pages).unwrap();
+        web::serve(pages, routes, std::future::pending()).await.unwrap();
+    });
+    Process { runtime, service }
+}
+
+/// A user, an application, its API's server and a watcher; gives what proves the last two.
+async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String) {
+    let user = NewUserRequest {
+        name: "ada".into(),
+        email: None,
+        subject: None,
+        password: Password::new(PASSWORD.into()),
+        attributes: serde_json::Map::new(),
+    };
+    service.user_create(user).await.unwrap();
+    service.client_create(first_party("app", &["api"])).await.unwrap();
+    let server =
+        NewClientRequest { id: "api-server".into(), serves: vec!["api".into()], ..NewClientRequest::default() };
+    let (client, secret) = service.client_create(server).await.unwrap();
+    let server = ClientCredentials::Basic { client_id: client.id.to_string(), secret: secret.unwrap() };
+    let watcher = NewClientRequest {
+        id: "watcher".into(),
+        audiences: vec![issuer.to_owned()],
+        permissions: vec!["revocations.read".into()],
+        ..NewClientRequest::default()
+    };
+    let (_, secret) = service.client_create(watcher).await.unwrap();
+    (server, secret.unwrap().expose().to_owned())
+}
+
+impl World {
+    fn new(empty: Empty) -> Self {
+        let (grpc, http) = (listener(), listener());
+        let issuer: &'static str = Box::leak(format!("http://{}", http.local_addr().unwrap()).into_boxed_str());
+        let process = start(&empty, issuer, &grpc, &http);
+        let (resource_server, secret) = process.runtime.block_on(populate(&process.service, issuer));
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let verifier = || {
+            let clock = Arc::new(Shared(empty.clock.clone()));
+            Verifier::with_policy(Policy::new(issuer, "api")).clock(clock).fail_open_for(Duration::ZERO)
+        };
+        let watch = Watch::new(&format!("http://{}", grpc.local_addr().unwrap()), "watcher", &secret).unwrap();
+        let watching = runtime.block_on(async { verifier().watch(watch) });
+        let reading = verifier().status_lists();
+        let (issued, revoked_kids) = (Vec::new(), Vec::new());
+        let process = Some(process);
+        Self { empty, issuer, grpc, http, process, resource_server, runtime, watching, reading, issued, revoked_kids }
+    }
+
+    /// Runs something in the server's process.
+    fn at<T>(&self, work: impl AsyncFnOnce(&Service) -> T) -> T {
+        let process = self.process.as_ref().unwrap();
+        process.runtime.block_on(work(&process.service))
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.empty.clock.advance(Ttl::from_secs(seconds));
+        self.at(async |s| {
+            s.live().confirm().await.unwrap();
+            s.rotate_keys_due().await.unwrap();
+        });
+    }
+
+    fn take(&mut self, step: &Step) {
+        let chosen = |n: usize| (!self.issued.is_empty()).then(|| n % self.issued.len().max(1));
+        match step {
+            Step::SignIn => {
+                // Refused while the client or the user is disabled.
+                if let Ok(pair) = self.at(async |s| sign_in(s, login_of("app", "ada", PASSWORD)).await) {
+                    self.keep(pair);
+                }
+            }
+            Step::Refresh(n) => {
+                let Some((_, _, token)) = chosen(*n).map(|n| self.issued[n].clone()) else { return };
+                if let Ok(pair) = self.at(async |s| refresh(s, "app", &token, "", &[], "").await) {
+                    self.keep(pair);
+                }
+            }
+            Step::Revoke(n) => {
+                let Some((_, session, _)) = chosen(*n).map(|n| self.issued[n].clone()) else { return };
+                self.at(async |s| s.session_revoke(&session).await.unwrap_or_default());
+            }
+            Step::DisableClient => drop(self.at(async |s| s.client_set_disabled("app", true).await.unwrap())),
+            Step::EnableClient => drop(self.at(async |s| s.client_set_disabled("app", false).await.unwrap())),
+            Step::DisableUser => drop(self.at(async |s| s.user_disable("ada").await.unwrap())),
+            Step::EnableUser => drop(self.at(async |s| s.user_enable("ada").await.unwrap())),
+            Step::Rotate => {
+                self.at(async |s| s.rotate_keys_early(None).await.unwrap());
+                self.pass(2_000);
+            }
+            Step::RevokeKey => self.revoke_key(),
+            Step::Restart => {
+                let Process { runtime, service } = self.process.take().unwrap();
+                drop(service);
+                runtime.shutdown_timeout(PATIENCE);
+                self.process = Some(start(&self.empty, self.issuer, &self.grpc, &self.http));
+            }
+            Step::Pass(seconds) => self.pass(*seconds),
+            Step::Compare => self.compare(),
+        }
+    }
+
+    fn keep(&mut self, pair: chancery::service::TokenPair) {
+        let text = |secret: &str| secret.to_owned();
+        let refresh = pair.refresh.as_ref().map(|t| text(t.expose())).unwrap_or_default();
+        self.issued.push((text(pair.access.token.expose()), pair.session_id, refresh));
+    }
+
+    /// Revokes the key of the newest token. Verifiers ask for unknown keys once a minute.
+    fn revoke_key(&mut self) {
+        let Some((token, ..)) = self.issued.last() else { return };
+        let kid = kid(token);
+        if self.at(async |s| s.key_revoke(&kid, "test").await).is_ok() {
+            self.revoked_kids.push(kid);
+        }
+        self.pass(61);
+    }
+
+    /// Every token ever issued, once the bound is over.
+    fn compare(&self) {
+        self.pass(LIST_BOUND.seconds());
+        let deadline = std::time::SystemTime::now() + PATIENCE;
+        loop {
+            let differing = self.differing();
+            if differing.is_empty() {
+                return;
+            }
+            assert!(std::time::SystemTime::now() < deadline, "{}: {differing:#?}", self.empty.engine);
+            self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
+        }
+    }
+
+    fn differing(&self) -> Vec<String> {
+        self.at(async |s| {
+            s.live().confirm().await.unwrap();
+            s.live().beat();
+        });
+        if self.watching.health().revocations != Freshness::Fresh {
+            return vec!["the watching verifier has not heard from the server".to_owned()];
+        }
+        let differs = |token: &str| {
+            let server =
+                self.at(async |s| s.introspect(&s.context(), &self.resource_server, token).await).unwrap().is_some();
+            let watching = self.runtime.block_on(self.watching.verify(token)).map(drop);
+            let reading = self.runtime.block_on(self.reading.verify(token)).map(drop);
+            // A set of keys may be ten minutes old; what a key signed lives for five.
+            let by_list_late = reading.is_ok() && self.revoked_kids.contains(&kid(token));
+            let agree = watching.is_ok() == server && (reading.is_ok() == server || by_list_late);
+            (!agree).then(|| format!("{server} {watching:?} {reading:?}"))
+        };
+        self.issued.iter().filter_map(|(token, ..)| differs(token)).collect()
+    }
+}
+
+fn kid(token: &str) -> String {
+    use base64::Engine;
+    let header = token.split('.').next().unwrap();
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    header["kid"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
+    let cases = std::env::var("CHANCERY_TEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
+    let engines = Builder::new_current_thread().enable_all().build().unwrap();
+    let steps = prop::collection::vec(step(), 5..30);
+    let result = TestRunner::new(config).run(&steps, |steps| {
+        for empty in engines.block_on(engines_empty()) {
+            let mut world = World::new(empty);
+            for step in &steps {
+                world.take(step);
+            }
+            world.compare();
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn j36_a_verifier_without_its_server_says_that_it_does_not_know() {
+    let engines = Builder::new_current_thread().enable_all().build().unwrap();
+    let mut world = World::new(engines.block_on(engines_empty()).swap_remove(0));
+    world.take(&Step::SignIn);
+    world.compare();
+    let Process { runtime, service } = world.process.take().unwrap();
+    drop(service);
+    runtime.shutdown_timeout(PATIENCE);
+    world.empty.clock.advance(LIST_BOUND);
+    let token = &world.issued[0].0;
+    for verifier in [&world.watching, &world.reading] {
+        let refused = world.runtime.block_on(verifier.verify(token)).unwrap_err();
+        assert_eq!(refused, VerifyError::RevocationsUnknown);
+    }
+}
