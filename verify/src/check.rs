@@ -171,4 +171,8 @@ fn accept(claims: &Claims, not_before: Option<i64>, policy: &Policy, now_ms: i64
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wycheproof;
