@@ -204,4 +204,8 @@ pub(crate) fn accept(
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wycheproof;

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::jws::parse_object;
 
+mod weak;
+
 /// An algorithm this crate verifies. A key has exactly one (RFC 8725 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -69,7 +71,9 @@ pub(crate) struct Key {
 impl Key {
     /// Whether the signature over these bytes is good.
     pub(crate) fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
-        self.public.verify_sig(signed, signature).is_ok()
+        // No honest signer writes an `R` of small order, and the library accepts it.
+        let sound = self.algorithm != Algorithm::EdDsa || signature.first_chunk().is_some_and(weak::is_sound_point);
+        sound && self.public.verify_sig(signed, signature).is_ok()
     }
 }
 
@@ -151,7 +155,7 @@ fn key(jwk: &Map<String, Value>) -> Option<Key> {
             (Algorithm::Es256, parsed(&ECDSA_P256_SHA256_FIXED, &point)?)
         }
         ("OKP", Some("Ed25519")) => {
-            let x = bytes("x").filter(|x| x.len() == 32)?;
+            let x: [u8; 32] = bytes("x")?.try_into().ok().filter(weak::is_sound_point)?;
             (Algorithm::EdDsa, parsed(&ED25519, &x)?)
         }
         _ => return None,
@@ -172,6 +176,7 @@ fn rsa_key(n: &[u8], e: &[u8]) -> Option<ParsedPublicKey> {
         return None;
     }
     let key = RsaPublicKey::new_with_max_size(BigUint::from_bytes_be(n), BigUint::from_bytes_be(e), 8192).ok()?;
-    let der = (key.n().bits() >= 2048).then(|| key.to_pkcs1_der().ok())??;
+    let strong = key.n().bits() >= 2048 && !weak::is_roca(n);
+    let der = strong.then(|| key.to_pkcs1_der().ok())??;
     parsed(&RSA_PKCS1_2048_8192_SHA256, der.as_bytes())
 }

@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use super::*;
 use crate::KeySetError;
 
-const NOW: i64 = 1_893_456_000_000;
+pub(super) const NOW: i64 = 1_893_456_000_000;
 
-struct Keys {
-    rsa: rsa::KeyPair,
-    ec: EcdsaKeyPair,
-    ed: Ed25519KeyPair,
-    set: KeySet,
-    jwks: Value,
+pub(super) struct Keys {
+    pub(super) rsa: rsa::KeyPair,
+    pub(super) ec: EcdsaKeyPair,
+    pub(super) ed: Ed25519KeyPair,
+    pub(super) set: KeySet,
+    pub(super) jwks: Value,
 }
 
-fn keys() -> &'static Keys {
+pub(super) fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
     KEYS.get_or_init(|| {
         let rsa = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap();
@@ -40,43 +40,48 @@ fn keys() -> &'static Keys {
     })
 }
 
-fn sign(header: &str, payload: &str) -> String {
-    let input = format!("{}.{}", B64.encode(header), B64.encode(payload));
-    let signature = if header.contains("\"kid\":\"e\"") {
-        keys().ec.sign(&SystemRandom::new(), input.as_bytes()).unwrap().as_ref().to_vec()
-    } else if header.contains("\"kid\":\"o\"") {
-        keys().ed.sign(input.as_bytes()).as_ref().to_vec()
-    } else {
-        let mut out = vec![0; 256];
-        keys().rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut out).unwrap();
-        out
+pub(super) fn sign(header: &str, payload: impl AsRef<[u8]>) -> String {
+    let kid = ["e", "o"].into_iter().find(|kid| header.contains(&format!("\"kid\":\"{kid}\"")));
+    seal(kid.unwrap_or("r"), &format!("{}.{}", B64.encode(header), B64.encode(payload)))
+}
+
+/// Signs a text of two parts with the key of this name.
+pub(super) fn seal(kid: &str, input: &str) -> String {
+    let signature = match kid {
+        "e" => keys().ec.sign(&SystemRandom::new(), input.as_bytes()).unwrap().as_ref().to_vec(),
+        "o" => keys().ed.sign(input.as_bytes()).as_ref().to_vec(),
+        _ => {
+            let mut out = vec![0; 256];
+            keys().rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut out).unwrap();
+            out
+        }
     };
     format!("{input}.{}", B64.encode(signature))
 }
 
-const HEADER: &str = r#"{"typ":"at+jwt","alg":"RS256","kid":"r"}"#;
+pub(super) const HEADER: &str = r#"{"typ":"at+jwt","alg":"RS256","kid":"r"}"#;
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({"iss": "https://i", "sub": "ada", "aud": "api", "client_id": "app", "iat": NOW / 1000,
         "exp": NOW / 1000 + 300, "jti": "j", "scope": "a b", "sid": "ses_1"})
 }
 
-fn with(name: &str, value: Value) -> Value {
+pub(super) fn with(name: &str, value: Value) -> Value {
     let mut c = claims();
     c[name] = value;
     c
 }
 
-fn run(token: &str) -> Result<Claims, VerifyError> {
+pub(super) fn run(token: &str) -> Result<Claims, VerifyError> {
     check(token, &keys().set, &Policy::new("https://i", "api"), NOW)
 }
 
-fn run_claims(c: &Value) -> Result<Claims, VerifyError> {
-    run(&sign(HEADER, &c.to_string()))
+pub(super) fn run_claims(c: &Value) -> Result<Claims, VerifyError> {
+    run(&sign(HEADER, c.to_string()))
 }
 
-fn run_header(header: &str) -> Result<Claims, VerifyError> {
-    run(&sign(header, &claims().to_string()))
+pub(super) fn run_header(header: &str) -> Result<Claims, VerifyError> {
+    run(&sign(header, claims().to_string()))
 }
 
 #[test]
@@ -112,7 +117,7 @@ fn j02_a_key_serves_its_own_algorithm_only() {
 
 #[test]
 fn j03_j04_a22_only_the_one_compact_form_is_read() {
-    let good = sign(HEADER, &claims().to_string());
+    let good = sign(HEADER, claims().to_string());
     for bad in [
         format!("{good}="),
         format!(" {good}"),
@@ -212,7 +217,7 @@ fn j15_exp_is_required_and_counts_to_the_millisecond() {
     assert_eq!(run_claims(&with("exp", json!(at))), Err(VerifyError::Expired));
     assert!(run_claims(&with("exp", json!(at + 1))).is_ok());
     let policy = Policy::new("https://i", "api").leeway(Duration::from_hours(1));
-    let token = |exp: i64| sign(HEADER, &with("exp", json!(exp)).to_string());
+    let token = |exp: i64| sign(HEADER, with("exp", json!(exp)).to_string());
     assert!(check(&token(at - 59), &keys().set, &policy, NOW).is_ok());
     assert_eq!(check(&token(at - 60), &keys().set, &policy, NOW), Err(VerifyError::Expired));
 }
@@ -243,7 +248,7 @@ fn j18_required_claims_are_required() {
 #[test]
 fn j22_a_der_signature_and_a_changed_one_are_refused() {
     let header = r#"{"typ":"at+jwt","alg":"ES256","kid":"e"}"#;
-    let token = sign(header, &claims().to_string());
+    let token = sign(header, claims().to_string());
     let (input, signature) = token.rsplit_once('.').unwrap();
     let raw = B64.decode(signature).unwrap();
     let der = [&[0x30, 0x44, 0x02, 0x20][..], &raw[..32], &[0x02, 0x20], &raw[32..]].concat();
@@ -286,7 +291,7 @@ proptest::proptest! {
     #[test]
     fn j04_a22_any_other_byte_anywhere_spoils_a_token(at in 0_usize..2000, byte in 0x20_u8..0x7f) {
         static GOOD: OnceLock<String> = OnceLock::new();
-        let good = GOOD.get_or_init(|| sign(HEADER, &claims().to_string()));
+        let good = GOOD.get_or_init(|| sign(HEADER, claims().to_string()));
         let mut bytes = good.clone().into_bytes();
         let at = at % bytes.len();
         proptest::prop_assume!(bytes[at] != byte);
