@@ -33,6 +33,8 @@ enum Plan {
     Serve(&'static [&'static str]),
     /// Another test, or this one.
     Elsewhere,
+    /// Starts the example's API, which the test does on a port that is free.
+    Api,
     /// Ends well and prints this.
     Prints(&'static str),
     /// Ends badly and prints this.
@@ -44,6 +46,9 @@ fn plan(text: &str) -> Plan {
         "cargo run -- serve --dev" => Plan::Serve(&["--dev"]),
         "cargo run -- serve" => Plan::Serve(&[]),
         "scripts/test" => Plan::Elsewhere,
+        "cargo run -q -p chancery-examples --bin axum-api" => Plan::Api,
+        // The last answer is the one that refuses.
+        t if t.contains("127.0.0.1:3000") => Plan::Prints("\n401\n"),
         t if t.contains("for n in 2 3") => Plan::Refused("REFRESH_TOKEN_REUSED"),
         t if t.contains("AuthService/Logout") => Plan::Prints("accessTokenValidUntil"),
         t if t.contains("\"grace\"") => Plan::Prints("\"refreshToken\""),
