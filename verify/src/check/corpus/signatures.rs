@@ -257,7 +257,7 @@ fn a09_ed25519_keys_of_small_order_or_loosely_written_are_left_out() {
     };
     let (p, one) = (number(P), BigUint::from(1_u8));
     let eighth = number("7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7");
-    // The one number whose digits tell nothing: doubled it has y = 0, since x^2 = -y^2 on this curve.
+    // The digits of one tell nothing by themselves: doubled it has y = 0, since x^2 = -y^2 on this curve.
     let square = &eighth * &eighth % &p;
     assert_eq!(&square * 243_332_u32 % &p, (&square * &square * 121_665_u32 + 121_666_u32) % &p);
     let small_order = [BigUint::from(0_u8), one.clone(), &p - &one, &p - &eighth, eighth];
@@ -265,8 +265,8 @@ fn a09_ed25519_keys_of_small_order_or_loosely_written_are_left_out() {
         for y in &small_order {
             assert_eq!(with_point(y, sign), 2, "{y}");
         }
-        // What can be written a second time as p and more is a point of the curve now and then, and good if well written.
-        assert!((2..19_u8).any(|y| with_point(&BigUint::from(y), sign) == 3));
+        // What can be written a second time, as p and more, is refused for that and not for its value.
+        assert!((2..19_u8).all(|y| with_point(&BigUint::from(y), sign) == 3));
         for y in 0..19_u8 {
             assert_eq!(with_point(&(&p + y), sign), 2, "p + {y}");
         }
