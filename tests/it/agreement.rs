@@ -157,9 +157,20 @@ impl World {
         let watch = Watch::new(&format!("http://{}", grpc.local_addr().unwrap()), "watcher", &secret).unwrap();
         let watching = runtime.block_on(async { verifier().watch(watch) });
         let reading = verifier().status_lists();
-        let (issued, revoked_kids) = (Vec::new(), Vec::new());
         let process = Some(process);
-        Self { empty, issuer, grpc, http, process, resource_server, runtime, watching, reading, issued, revoked_kids }
+        Self {
+            empty,
+            issuer,
+            grpc,
+            http,
+            process,
+            resource_server,
+            runtime,
+            watching,
+            reading,
+            issued: Vec::new(),
+            revoked_kids: Vec::new(),
+        }
     }
 
     /// Runs something in the server's process.

@@ -29,7 +29,7 @@ fn is_id(word: &str) -> bool {
 /// The ids at the beginnings of the names of functions, in capitals.
 fn ids_of_tests() -> BTreeSet<String> {
     let mut code = String::new();
-    for folder in ["src", "tests", "verify/src"] {
+    for folder in ["src", "tests", "verify/src", "guard/src"] {
         sources(root().join(folder), &mut code);
     }
     let names = code.split("fn ").skip(1).map(|rest| rest.split(['(', '<']).next().unwrap());

@@ -1,7 +1,13 @@
 //! Every command of the README, run as printed: only addresses differ, and `cargo run` is the program
 //! that was built already.
 
-use std::{fmt::Write as _, fs, path::Path, process::Command};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use crate::server::{BIN, Server};
 
@@ -63,8 +69,36 @@ fn plan(text: &str) -> Plan {
     }
 }
 
+/// The example's API, until this is dropped.
+struct Api {
+    child: Child,
+    address: String,
+}
+
+impl Api {
+    fn start(server: &Server) -> Self {
+        let program = Path::new(BIN).with_file_name("axum-api");
+        let (issuer, grpc) = (format!("http://{}", server.http), format!("http://{}", server.grpc));
+        let mut command = Command::new(&program);
+        command.args(["127.0.0.1:0", &issuer, &grpc]).stdout(Stdio::piped());
+        let hint = "cargo build -p chancery-examples, or cargo test --workspace, makes it";
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}: {hint}", program.display()));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("ready http=").unwrap().to_owned();
+        Self { child, address }
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The text with this reader's addresses and programs.
-fn here(text: &str, server: &Server) -> String {
+fn here(text: &str, server: &Server, api: Option<&Api>) -> String {
     let example = Path::new(BIN).with_file_name("examples").join("verify");
     // The one command that asks at a terminal gets one.
     let asked = format!("printf '{CHOSEN}\\n{CHOSEN}\\n' | script -qec '{BIN} user create grace' /dev/null");
@@ -74,6 +108,7 @@ fn here(text: &str, server: &Server) -> String {
         .replace("127.0.0.1:50051", &server.grpc)
         .replace("127.0.0.1:8080", &server.http)
         .replace("your long pass phrase", CHOSEN)
+        .replace("127.0.0.1:3000", api.map_or("127.0.0.1:3000", |api| &api.address))
 }
 
 fn run(program: &str, args: &[&str], directory: &Path) -> (bool, String) {
@@ -91,6 +126,7 @@ fn every_command_of_the_readme_does_what_it_says() {
     // One shell for all blocks, as a reader has one: what a block defines is there for the next.
     let mut session = String::new();
     let mut starts = 0;
+    let mut api: Option<Api> = None;
     for block in blocks() {
         let text = block.text.trim_end();
         match block.language {
@@ -112,7 +148,12 @@ fn every_command_of_the_readme_does_what_it_says() {
                 assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(text).is_file(), "{text}");
                 continue;
             }
+            Plan::Api => {
+                api = server.as_ref().map(Api::start);
+                continue;
+            }
             Plan::Serve(flags) => {
+                drop(api.take());
                 drop(server.take());
                 let data = path.join(if flags.is_empty() { "chancery-data" } else { "chancery-dev" });
                 server = Some(Server::start(&data, flags));
@@ -122,7 +163,7 @@ fn every_command_of_the_readme_does_what_it_says() {
             Plan::Prints(wanted) => (true, wanted),
             Plan::Refused(wanted) => (false, wanted),
         };
-        let text = here(text, server.as_ref().unwrap());
+        let text = here(text, server.as_ref().unwrap(), api.as_ref());
         let mut script = session.clone();
         writeln!(script, "{text}").unwrap();
         let (ended_well, printed) = run("bash", &["-c", &script], path);
@@ -137,7 +178,7 @@ fn every_command_of_the_readme_does_what_it_says() {
 /// Runs the README's program on the token that was just obtained; it must accept it.
 fn check_with(language: &str, text: &str, server: &Server, path: &Path) {
     let var = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"));
-    let text = here(text, server);
+    let text = here(text, server, None);
     let (program, file) = if language == "python" {
         (var("CHANCERY_TEST_PYTHON"), path.join("check.py"))
     } else {

@@ -1,9 +1,9 @@
 //! How quickly tokens are checked, as ratios to what the library underneath does in the same run:
 //! `cargo bench -p chancery-verify --all-features`
 #![expect(
-    missing_docs,
     clippy::print_stdout,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::disallowed_types,
     clippy::disallowed_methods,
     reason = "a program for a terminal that measures time"
