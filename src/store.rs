@@ -22,6 +22,7 @@ mod revoke;
 mod sessions;
 mod status_lists;
 mod users;
+mod wake;
 
 use std::{
     path::{Path, PathBuf},
@@ -39,6 +40,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use self::wake::Wake;
 pub use self::{
     engine::Tx,
     failure::failure,

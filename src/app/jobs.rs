@@ -1,13 +1,15 @@
 //! Work that nobody calls for: following the feed, rotating keys, sweeping.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{grpc::HealthHandle, metrics::Metrics, service::Service};
+use crate::{error::Result, grpc::HealthHandle, metrics::Metrics, service::Service};
 
 /// How often the feed is confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
+/// How long a lost connection for the database's news stays lost.
+const LISTEN_EVERY: Duration = Duration::from_secs(5);
 /// How often watchers get a sign of life.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often due rotations are looked for.
@@ -37,6 +39,7 @@ pub(super) fn start(
 ) -> Jobs {
     let mut jobs = JoinSet::new();
     jobs.spawn(follow(service.clone(), metrics.clone(), health, stopping.clone(), ended.clone()));
+    jobs.spawn(wake(service.clone(), ended.clone()));
     jobs.spawn(beat(service.clone(), stopping.clone(), ended.clone()));
     jobs.spawn(rotate(service.clone(), ended.clone()));
     jobs.spawn(sweep(service.clone(), ended.clone()));
@@ -74,6 +77,30 @@ async fn follow(
             health.set(serving).await;
             metrics.set_ready(serving);
             was_serving = serving;
+        }
+    }
+}
+
+/// Confirms the feed as soon as the database says that another process has written to it. It only saves
+/// waiting: without this connection the feed is followed all the same.
+async fn wake(service: Service, mut ended: watch::Receiver<bool>) {
+    loop {
+        let listening = async {
+            let mut wake = service.store().listen().await?;
+            loop {
+                wake.grown().await?;
+                service.live().confirm().await?;
+            }
+        };
+        let lost: Result<Infallible> = tokio::select! {
+            biased;
+            _ = ended.wait_for(|end| *end) => return,
+            lost = listening => lost,
+        };
+        let Err(error) = lost;
+        tracing::debug!(cause = ?error, "the database's news are not heard");
+        if !turn(LISTEN_EVERY, &mut ended).await {
+            return;
         }
     }
 }

@@ -66,7 +66,12 @@ impl Tx {
         let tags: Vec<String> = changes.iter().map(|_| self.random_tag()).collect();
         let count = i64::try_from(changes.len()).unwrap_or(i64::MAX);
         let newest = tags.last().cloned().unwrap_or_default();
-        const TAKE: &str = "UPDATE feed SET seq = seq + $1, tag = $2 WHERE id = 1 RETURNING seq";
+        // PostgreSQL tells the other processes when this commits.
+        const TAKE: Sql = Sql {
+            sqlite: "UPDATE feed SET seq = seq + $1, tag = $2 WHERE id = 1 RETURNING seq",
+            postgres: "UPDATE feed SET seq = seq + $1, tag = $2 WHERE id = 1 \
+                RETURNING seq, CAST(pg_notify('chancery_feed', '') AS TEXT)",
+        };
         let taken = optional!(self, (i64,), TAKE, count, &newest)?;
         let (last,) = taken.ok_or_else(|| Error::Internal("the feed has no counter row".into()))?;
         for (n, (change, tag)) in (last - count + 1..).zip(changes.iter().zip(&tags)) {

@@ -58,50 +58,73 @@ async fn times(verifiers: &[Verifier], server: &Server) -> Vec<Duration> {
     times
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn all_watchers_refuse_soon_after_a_log_out() {
-    let count = std::env::var("CHANCERY_TEST_WATCHERS").map_or(50, |n| n.parse().unwrap());
-    let dir = tempfile::tempdir().unwrap();
-    let server = Arc::new(start(&Place::sqlite(&dir.path().join("data"))));
-    let secret = Arc::new(watcher(&server));
-    // A sign-in first, so that what its hash needs is not counted.
-    sign_in(&server).await;
-    let (alone, _) = usage(server.id());
+fn count() -> usize {
+    std::env::var("CHANCERY_TEST_WATCHERS").map_or(50, |n| n.parse().unwrap())
+}
+
+/// Verifiers of one server, started a few at a time, as services come up, not as an attack does.
+async fn start_verifiers(server: &Arc<Server>, secret: &str) -> Vec<Verifier> {
     let mut starting = JoinSet::new();
     let mut verifiers = Vec::new();
-    for _ in 0..count {
-        let (server, secret) = (server.clone(), secret.clone());
+    for _ in 0..count() {
+        let (server, secret) = (server.clone(), secret.to_owned());
         starting.spawn(async move { verifier(&server, &server.grpc, &secret).await });
-        // A few at a time, as services come up, not as an attack does.
         if starting.len() >= 20 {
             verifiers.extend(starting.join_next().await.map(Result::unwrap));
         }
     }
     verifiers.extend(starting.join_all().await);
+    verifiers
+}
+
+/// Logs out at one server, again and again, and says how soon the verifiers of another, or the same, refused.
+async fn log_outs(verifiers: &[Verifier], at: &Server) -> String {
     let mut all = Vec::new();
     for _ in 0..LOG_OUTS {
-        all.extend(times(&verifiers, &server).await);
+        all.extend(times(verifiers, at).await);
     }
     all.sort_unstable();
-    assert_eq!(all.len(), count * LOG_OUTS);
-    let at = |percent: usize| all[(all.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    assert_eq!(all.len(), verifiers.len() * LOG_OUTS);
+    let ms = |percent: usize| all[(all.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    // Not a measurement: what no machine may be slower than.
+    assert!(ms(100) < 5_000.0, "a watcher took {} ms", ms(100));
+    let (number, p50, p99, max) = (verifiers.len(), ms(50), ms(99), ms(100));
+    format!(
+        "{number} verifiers, {LOG_OUTS} log-outs: refused {p50:.1} ms after the answer (p50), {p99:.1} ms (p99), {max:.1} ms (max)"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_watchers_refuse_soon_after_a_log_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Arc::new(start(&Place::sqlite(&dir.path().join("data"))));
+    let secret = watcher(&server);
+    // A sign-in first, so that what its hash needs is not counted.
+    sign_in(&server).await;
+    let (alone, _) = usage(server.id());
+    let verifiers = start_verifiers(&server, &secret).await;
+    let told = log_outs(&verifiers, &server).await;
     let (full, before) = usage(server.id());
     let began = Instant::now();
-    interval(IDLE).tick().await;
     let mut idle = interval(IDLE);
     idle.tick().await;
     idle.tick().await;
     let (_, after) = usage(server.id());
-    let each = u64::try_from(count).unwrap();
+    let each = full.saturating_sub(alone) / u64::try_from(verifiers.len()).unwrap();
+    let busy = Duration::from_millis(after - before).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0;
     println!(
-        "watchers: {count} verifiers, {LOG_OUTS} log-outs: refused {:.1} ms after the answer (p50), {:.1} ms (p99), \
-         {:.1} ms (max); the server has {} KiB per watcher, and used {:.2} % of one core for their signs of life",
-        at(50),
-        at(99),
-        at(100),
-        full.saturating_sub(alone) / each,
-        Duration::from_millis(after - before).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0,
+        "watchers: {told}; the server has {each} KiB per watcher, and used {busy:.2} % of one core for their signs of life"
     );
-    // Not a measurement: what no machine may be slower than.
-    assert!(at(100) < 5_000.0, "a watcher took {} ms", at(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watchers_of_another_server_refuse_as_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = start(&place);
+        let other = Arc::new(server.again());
+        let verifiers = start_verifiers(&other, &watcher(&server)).await;
+        let told = log_outs(&verifiers, &server).await;
+        println!("watchers: of another server on the same {} database: {told}", place.engine());
+    }
 }

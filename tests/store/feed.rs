@@ -95,3 +95,22 @@ pub(crate) async fn the_database_tells_the_time_where_machines_share_it(f: &Fixt
         assert!(off < 60_000, "{off} ms from this machine's clock");
     }
 }
+
+pub(crate) async fn who_listens_is_woken_by_another_process_where_the_engine_can(f: &Fixture) {
+    use futures_util::FutureExt;
+    let other = f.second().await;
+    let mut wake = f.store.listen().await.unwrap();
+    let mut tx = other.write().await.unwrap();
+    tx.change(change("a", NOW));
+    drop(tx);
+    assert!(wake.grown().now_or_never().is_none(), "nothing was committed");
+    let mut tx = other.write().await.unwrap();
+    tx.change(change("a", NOW));
+    tx.change(change("b", NOW));
+    tx.commit().await.unwrap();
+    if f.database.engine == "postgres" {
+        tokio::time::timeout(std::time::Duration::from_secs(30), wake.grown()).await.unwrap().unwrap();
+    } else {
+        assert!(wake.grown().now_or_never().is_none(), "on SQLite nothing comes");
+    }
+}

@@ -67,6 +67,7 @@ contract! {
     feed::entries_are_read_from_a_number_and_while_they_live,
     feed::of_many_who_begin_a_new_epoch_one_does,
     feed::the_database_tells_the_time_where_machines_share_it,
+    feed::who_listens_is_woken_by_another_process_where_the_engine_can,
     instance::of_many_claims_one_wins,
     instance::settings_and_issuer_are_replaced,
     instance::of_many_changes_of_settings_none_is_lost,
