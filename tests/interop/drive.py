@@ -1,0 +1,365 @@
+"""Drives the verifiers through the story of a real server: drive.py SERVER GRPCURL PLACE LANGUAGE… Run by
+scripts/interop; a language without a toolchain comes as `go:why`. Prints a table; exit code 1 if a check failed."""
+
+import base64
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import forge
+from server import ALGORITHMS, PASSWORD, Server
+
+HERE = Path(__file__).parent
+AUDIENCE, OTHER = "shop-api", "another-api"
+# A list shows a revocation within 5 seconds, and a verifier keeps a list for its `ttl` of 15.
+STALENESS = 5 + 15
+ANSWER_WITHIN = 30
+
+
+def commands(place):
+    return {
+        "python": [f"{place}/venv/bin/python", f"{HERE}/python/verifier.py"],
+        "node": ["node", f"{place}/node/verifier.mjs"],
+        "go": [f"{place}/go/verifier"],
+        "java": ["java", "-cp", f"{place}/java/classes:{place}/java/lib/*", "Verifier"],
+    }
+
+
+class Proxy:
+    """Passes requests for the key set on to the server, and counts them. Each verifier has a path of its own."""
+
+    def __init__(self, url):
+        self.counts, self.lock, outer = {}, threading.Lock(), self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                with outer.lock:
+                    outer.counts[self.path] = outer.counts.get(self.path, 0) + 1
+                with urllib.request.urlopen(url, timeout=10) as answer:
+                    body, headers = answer.read(), answer.headers
+                self.send_response(200)
+                for name in ("content-type", "cache-control", "etag"):
+                    self.send_header(name, headers[name])
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.http.server_address[1]}/{name}"
+
+    def count(self, name):
+        with self.lock:
+            return self.counts.get(f"/{name}", 0)
+
+
+class Verifier:
+    """A verifier that runs until the end, and so keeps the key set that it has fetched."""
+
+    def __init__(self, language, command, url, issuer):
+        self.language, self.asked = language, threading.Lock()
+        self.process = subprocess.Popen(
+            [*command, url, issuer, AUDIENCE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def read(self):
+        """One line, or the end of a process that has hung."""
+        hung = threading.Timer(ANSWER_WITHIN, self.process.kill)
+        hung.start()
+        line = self.process.stdout.readline()
+        hung.cancel()
+        if not line:
+            raise RuntimeError(f"the verifier in {self.language} ended or hung")
+        return json.loads(line)
+
+    def ask(self, token, status=False):
+        with self.asked:
+            self.process.stdin.write(json.dumps({"token": token, "status": status}) + "\n")
+            self.process.stdin.flush()
+            return self.read()
+
+    def stop(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+class Results:
+    """What came of each check in each language."""
+
+    def __init__(self, languages):
+        self.languages, self.checks, self.libraries = languages, {}, {}
+
+    def note(self, check, language, ok, detail):
+        failures = self.checks.setdefault(check, {}).setdefault(language, [])
+        if not ok:
+            failures.append(detail)
+
+    def accepted(self, check, verifier, what, token, status=False):
+        answer = verifier.ask(token, status)
+        self.note(check, verifier.language, answer["ok"] and answer.get("sub"), f"{what}: {answer}")
+
+    def refused(self, check, verifier, what, token, why, status=False):
+        """Refused, and for the right reason: `why` must be found in the answer."""
+        answer = verifier.ask(token, status)
+        ok = not answer["ok"] and re.search(why, answer["error"], re.IGNORECASE)
+        self.note(check, verifier.language, ok, f"{what}: {answer}, wanted {why!r}")
+
+    def failed(self):
+        return [
+            f"{check}, {language}: {detail}"
+            for check, languages in self.checks.items()
+            for language, details in languages.items()
+            for detail in details
+        ]
+
+    def table(self):
+        title = {name: f"{name}, {self.libraries[name]}" for name in self.languages}
+        rows = [["", *title.values()]]
+        for check, languages in self.checks.items():
+            # A check that did not come to a language has not passed there.
+            cell = {n: "ok" if languages.get(n) == [] else "FAILED" for n in self.languages}
+            rows.append([check, *cell.values()])
+        widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+        return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
+
+
+class Story:
+    def __init__(self, server, proxy, verifiers, results):
+        self.server, self.proxy, self.verifiers, self.results = server, proxy, verifiers, results
+        self.tokens = {}
+
+    def set_up(self):
+        create = ["client", "create"]
+        self.server.command("user", "create", "grace", "--password-stdin", stdin=PASSWORD)
+        app = ["--public", "--first-party", "--audience", AUDIENCE, "--audience", OTHER]
+        for alg in ALGORITHMS:
+            self.server.command(*create, f"app-{alg}", *app, "--alg", alg)
+            self.server.command(*create, f"short-{alg}", *app, "--alg", alg, "--token-lifetime", "1")
+        permissions = ["--permission", "keys.rotate", "--permission", "keys.revoke"]
+        made = json.loads(self.server.command(*create, "operator", *permissions, "--audience", AUDIENCE, "--json"))
+        self.server.basic = base64.b64encode(
+            f"{made['client_id']}:{made['client_secret']}".encode()
+        ).decode()
+
+    def sign_in(self, alg):
+        return self.server.sign_in(f"app-{alg}")["accessToken"]
+
+    def signed_by(self, token):
+        header = token.split(".")[0]
+        return json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+
+    def counts(self):
+        return {v.language: self.proxy.count(v.language) for v in self.verifiers}
+
+    def fetched(self, check, before, wanted, what):
+        """The verifiers have asked for the key set that many times since."""
+        for language, count in self.counts().items():
+            made = count - before[language]
+            self.results.note(check, language, made == wanted, f"{what}: {made} fetches, wanted {wanted}")
+
+    def each(self, check, what, tokens, why=None):
+        for verifier in self.verifiers:
+            for alg, token in tokens.items():
+                if why is None:
+                    self.results.accepted(check, verifier, f"{alg}, {what}", token)
+                else:
+                    self.results.refused(check, verifier, f"{alg}, {what}", token, why)
+
+    def first_tokens(self):
+        short = {alg: self.server.sign_in(f"short-{alg}")["accessToken"] for alg in ALGORITHMS}
+        self.tokens = {alg: self.sign_in(alg) for alg in ALGORITHMS}
+        self.each("accepted", "right", self.tokens)
+        # One library fetches as it starts, so this counts from there.
+        self.fetched("accepted", {v.language: 0 for v in self.verifiers}, 1, "the first tokens")
+        others = {alg: self.server.sign_in(f"app-{alg}", OTHER)["accessToken"] for alg in ALGORITHMS}
+        self.each("wrong audience refused", "for another", others, "aud")
+        with urllib.request.urlopen(f"{self.server.issuer}/statuslists/1", timeout=10) as answer:
+            status_list = answer.read().decode()
+        self.each("status list refused as a token", "a list", {"RS256": status_list}, "typ")
+        # Their lifetime is a second, and it began with the sign-in. A second more passes for the rounding.
+        time.sleep(2)
+        self.each("expired refused", "expired", short, "exp")
+
+    def rotation(self):
+        check = "rotation: next key, no fetch"
+        coming = {alg: self.server.keys(alg, "next") for alg in ALGORITHMS}
+        before = self.counts()
+        self.server.operate("RotateSigningKey", {})
+        rotated = {}
+        for alg in ALGORITHMS:
+            self.server.wait_for_signing_key(alg, coming[alg][0])
+            rotated[alg] = self.sign_in(alg)
+            assert self.signed_by(rotated[alg]) == coming[alg][0], f"{alg} was not rotated"
+        self.each(check, "signed by the new key", rotated)
+        self.each(check, "signed by the old key", self.tokens)
+        self.fetched(check, before, 0, "over the rotation")
+        self.tokens = rotated
+
+    def revocations(self, alg):
+        check, dead, old = "two revocations: fetched, accepted", "revoked key refused", self.tokens[alg]
+        for _ in range(2):
+            self.server.operate("RevokeSigningKey", {"kid": self.server.keys(alg, "active")[0]})
+        token, before = self.sign_in(alg), self.counts()
+        self.each(check, "signed by a key never seen", {alg: token})
+        self.each(check, "once more", {alg: token})
+        self.fetched(check, before, 1, alg)
+        self.each(dead, "signed by the revoked key", {alg: old}, "key")
+
+    def log_out(self):
+        live, ended = ({alg: self.server.sign_in(f"app-{alg}") for alg in ALGORITHMS} for _ in range(2))
+        live_check, check = "live session passes its list", "logged-out session rejected"
+        for verifier in self.verifiers:
+            for alg in ALGORITHMS:
+                for pairs in (live, ended):
+                    self.results.accepted(live_check, verifier, f"{alg}, before", pairs[alg]["accessToken"], True)
+        for alg in ALGORITHMS:
+            self.server.log_out(f"app-{alg}", ended[alg])
+        since = time.monotonic()
+        threads = [threading.Thread(target=self.until_rejected, args=(check, v, ended, since)) for v in self.verifiers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for verifier in self.verifiers:
+            for alg in ALGORITHMS:
+                self.results.accepted(live_check, verifier, f"{alg}, after", live[alg]["accessToken"], True)
+                # It is the list that refuses, nothing else.
+                self.results.accepted(check, verifier, f"{alg}, without the list", ended[alg]["accessToken"])
+
+    def until_rejected(self, check, verifier, ended, since):
+        for alg, pair in ended.items():
+            while True:
+                asked = time.monotonic() - since
+                answer = verifier.ask(pair["accessToken"], True)
+                if not answer["ok"] or asked > STALENESS:
+                    break
+                time.sleep(0.25)
+            ok = not answer["ok"] and re.search("status 1", answer["error"])
+            self.results.note(check, verifier.language, ok, f"{alg}, {asked:.1f} s after: {answer}")
+
+
+def forged(issuer, verifiers, results):
+    """The checks on lists that no real server would sign."""
+    rejected, values = "bad status lists rejected", "values of 1, 2, 4, 8 bits"
+    good, places, bad = (list(f(issuer)) for f in (forge.good_lists, forge.bad_places, forge.bad_lists))
+    for verifier in verifiers:
+        results.accepted(rejected, verifier, "without the list", good[0][1])
+        for what, token, value in good:
+            if value == 0:
+                results.accepted(values, verifier, what, token, True)
+            else:
+                results.refused(values, verifier, what, token, rf"status {value}\b", True)
+        for what, token, path in places:
+            results.refused(rejected, verifier, what, token, "status unknown", True)
+            if path:
+                results.note(rejected, verifier.language, issuer.count(path) == 0, f"{what}: it was fetched")
+        for what, token in bad:
+            results.refused(rejected, verifier, what, token, "status unknown", True)
+
+
+def kept(issuer, verifiers, results):
+    """A list is kept for its `ttl`, but not past its `exp`, and a failure is not kept."""
+    check = "list kept for ttl, not past exp"
+    for verifier in verifiers:
+        language = verifier.language
+        names = [f"{language}-{what}" for what in ("ttl", "short", "exp", "late")]
+        issuer.publish(names[0], ttl=60)
+        issuer.publish(names[1], ttl=1)
+        issuer.publish(names[2], ttl=60, exp=int(time.time()) + 3)
+        tokens = [issuer.at(name, 1) for name in names]
+        results.refused(check, verifier, "a list not yet there", tokens[3], "status unknown", True)
+        issuer.publish(names[3])
+        for name, token in zip(names, tokens):
+            results.accepted(check, verifier, name, token, True)
+    time.sleep(4)
+    for verifier in verifiers:
+        names = [f"{verifier.language}-{what}" for what in ("ttl", "short")]
+        for name, wanted in zip(names, (1, 2)):
+            results.accepted(check, verifier, f"{name} again", issuer.at(name, 1), True)
+            count = issuer.count(f"/statuslists/{name}")
+            results.note(check, verifier.language, count == wanted, f"{name}: {count} fetches, wanted {wanted}")
+        expired = issuer.at(f"{verifier.language}-exp", 1)
+        results.refused(check, verifier, "past its exp", expired, "status unknown", True)
+
+
+def real_story(place, binary, grpcurl, languages, results):
+    server, verifiers = Server(binary, grpcurl), []
+    try:
+        server.start()
+        server.stop()
+        server.age_next_keys()
+        server.start()
+        proxy = Proxy(f"{server.issuer}/.well-known/jwks.json")
+        verifiers = [Verifier(n, commands(place)[n], proxy.url(n), server.issuer) for n in languages]
+        for verifier in verifiers:
+            about = verifier.read()
+            results.libraries[verifier.language] = f"{about['library']} {about['version']}"
+        story = Story(server, proxy, verifiers, results)
+        story.set_up()
+        story.first_tokens()
+        story.rotation()
+        for alg in ALGORITHMS:
+            story.revocations(alg)
+        story.log_out()
+    except BaseException:
+        if server.log:
+            print(f"the server's log:\n{server.read_log()}", file=sys.stderr)
+        raise
+    finally:
+        for verifier in verifiers:
+            verifier.stop()
+        server.remove()
+
+
+def forged_story(place, languages, results):
+    issuer, verifiers = forge.Issuer(AUDIENCE), []
+    try:
+        url = f"{issuer.url}/jwks.json"
+        verifiers = [Verifier(n, commands(place)[n], url, issuer.url) for n in languages]
+        for verifier in verifiers:
+            verifier.read()
+        forged(issuer, verifiers, results)
+        kept(issuer, verifiers, results)
+    finally:
+        for verifier in verifiers:
+            verifier.stop()
+
+
+def main():
+    binary, grpcurl, place, *named = sys.argv[1:]
+    languages = [name for name in named if ":" not in name]
+    results = Results(languages)
+    if languages:
+        real_story(place, binary, shutil.which(grpcurl) or grpcurl, languages, results)
+        forged_story(place, languages, results)
+        print(results.table())
+    for name, why in (n.split(":", 1) for n in named if ":" in n):
+        print(f"{name}: skipped, {why}")
+    failed = results.failed()
+    for line in failed:
+        print(f"FAILED {line}")
+    sys.exit(1 if failed or not languages else 0)
+
+
+if __name__ == "__main__":
+    main()

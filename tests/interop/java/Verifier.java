@@ -1,0 +1,124 @@
+import com.nimbusds.jose.JOSEException;
+import com.nimbusds.jose.JOSEObjectType;
+import com.nimbusds.jose.JWSAlgorithm;
+import com.nimbusds.jose.JWSHeader;
+import com.nimbusds.jose.JWSObject;
+import com.nimbusds.jose.JWSVerifier;
+import com.nimbusds.jose.KeySourceException;
+import com.nimbusds.jose.crypto.Ed25519Verifier;
+import com.nimbusds.jose.crypto.factories.DefaultJWSVerifierFactory;
+import com.nimbusds.jose.jwk.JWKMatcher;
+import com.nimbusds.jose.jwk.JWKSelector;
+import com.nimbusds.jose.jwk.OctetKeyPair;
+import com.nimbusds.jose.jwk.source.JWKSource;
+import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
+import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
+import com.nimbusds.jose.proc.JWSVerificationKeySelector;
+import com.nimbusds.jose.proc.SecurityContext;
+import com.nimbusds.jose.util.DefaultResourceRetriever;
+import com.nimbusds.jose.util.JSONObjectUtils;
+import com.nimbusds.jwt.JWTClaimsSet;
+import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
+import com.nimbusds.jwt.proc.DefaultJWTProcessor;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.net.URI;
+import java.security.Key;
+import java.security.PublicKey;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** Verifies access tokens with Nimbus: Verifier JWKS_URL ISSUER AUDIENCE. A JSON line for each JSON line it reads. */
+final class Verifier {
+    private static final Set<JWSAlgorithm> COMMON = Set.of(JWSAlgorithm.RS256, JWSAlgorithm.ES256);
+    private static final Set<String> REQUIRED = Set.of("exp", "iat", "iss", "aud", "sub", "jti", "client_id");
+
+    private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
+    private final StatusList lists;
+
+    Verifier(String url, String issuer, String audience) throws Exception {
+        var keys = keys(url);
+        processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(new JOSEObjectType("at+jwt")));
+        processor.setJWSKeySelector((header, context) -> select(keys, header, context));
+        processor.setJWSVerifierFactory(new WithEd25519());
+        var exact = new JWTClaimsSet.Builder().issuer(issuer).build();
+        var claims = new DefaultJWTClaimsVerifier<SecurityContext>(audience, exact, REQUIRED);
+        claims.setMaxClockSkew(0);
+        processor.setJWTClaimsSetVerifier(claims);
+        lists = new StatusList(keys, issuer);
+    }
+
+    /** By default an unknown `kid` leads to two fetches in 30 seconds at most. The tests do not wait. */
+    private static JWKSource<SecurityContext> keys(String url) throws Exception {
+        var retriever = new DefaultResourceRetriever(5000, 5000, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
+        return JWKSourceBuilder.<SecurityContext>create(URI.create(url).toURL(), retriever)
+                .cache(300_000, 15_000)
+                .refreshAheadCache(false)
+                .rateLimited(false)
+                .build();
+    }
+
+    /** The library knows Ed25519, but its processor has no Java key for it: this carries the JWK to the verifier. */
+    private record Ed25519Key(OctetKeyPair jwk) implements PublicKey {
+        public String getAlgorithm() {
+            return "Ed25519";
+        }
+
+        public String getFormat() {
+            return null;
+        }
+
+        public byte[] getEncoded() {
+            return null;
+        }
+    }
+
+    private static final class WithEd25519 extends DefaultJWSVerifierFactory {
+        @Override
+        public JWSVerifier createJWSVerifier(JWSHeader header, Key key) throws JOSEException {
+            return key instanceof Ed25519Key ed ? new Ed25519Verifier(ed.jwk()) : super.createJWSVerifier(header, key);
+        }
+    }
+
+    /** None for an algorithm that is not allowed. */
+    private static List<? extends Key> select(
+            JWKSource<SecurityContext> keys, JWSHeader header, SecurityContext context) throws KeySourceException {
+        if (!JWSAlgorithm.EdDSA.equals(header.getAlgorithm())) {
+            return new JWSVerificationKeySelector<>(COMMON, keys).selectJWSKeys(header, context);
+        }
+        var found = new ArrayList<Key>();
+        for (var jwk : keys.get(new JWKSelector(JWKMatcher.forJWSHeader(header)), context)) {
+            found.add(new Ed25519Key(jwk.toOctetKeyPair()));
+        }
+        return found;
+    }
+
+    Map<String, Object> answer(String line) throws Exception {
+        var command = JSONObjectUtils.parse(line);
+        try {
+            JWTClaimsSet claims = processor.process((String) command.get("token"), null);
+            if (Boolean.TRUE.equals(command.get("status"))) {
+                lists.check(claims);
+            }
+            return Map.of("ok", true, "sub", claims.getSubject());
+        } catch (Exception e) {
+            return Map.of("ok", false, "error", e.getClass().getSimpleName() + ": " + e.getMessage());
+        }
+    }
+
+    public static void main(String[] args) throws Exception {
+        var verifier = new Verifier(args[0], args[1], args[2]);
+        var version = JWSObject.class.getPackage().getImplementationVersion();
+        say(Map.of("library", "Nimbus JOSE+JWT", "version", version == null ? "?" : version));
+        var in = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            say(verifier.answer(line));
+        }
+    }
+
+    private static void say(Map<String, Object> answer) {
+        System.out.println(JSONObjectUtils.toJSONString(answer));
+    }
+}
