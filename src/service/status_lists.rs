@@ -33,6 +33,8 @@ pub struct PublishedList {
     pub token: Bytes,
     /// A strong entity tag, quotes included.
     pub etag: String,
+    /// The key that signed it.
+    kid: String,
     seq: i64,
     built_at: Timestamp,
 }
@@ -132,7 +134,9 @@ impl Service {
         let kept = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(&list).cloned()?;
         let age = now.since(kept.built_at);
         let unchanged = kept.seq == snapshot.head.seq && age < LIST_TTL && !lately_disabled(snapshot, now);
-        (age.millis() >= 0 && (unchanged || age < REPUBLISH)).then_some(kept)
+        // Verifiers that have dropped a revoked key could not read what it signed.
+        let signed = snapshot.ring.signing(Algorithm::Rs256).is_some_and(|key| key.kid == kept.kid);
+        (signed && age.millis() >= 0 && (unchanged || age < REPUBLISH)).then_some(kept)
     }
 
     async fn build(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Result<PublishedList> {
@@ -169,7 +173,7 @@ impl Service {
             status_list: EncodedList { bits: 1, lst: encode_list(&bits)?, aggregation_uri: &all },
         })?;
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(token.as_bytes())));
-        Ok(PublishedList { token: token.into(), etag, seq: snapshot.head.seq, built_at: now })
+        Ok(PublishedList { token: token.into(), etag, kid: key.kid.clone(), seq: snapshot.head.seq, built_at: now })
     }
 }
 

@@ -168,3 +168,21 @@ async fn a_process_that_may_have_missed_a_revocation_serves_no_list() {
     assert_eq!(get(&routes, "/statuslists/1", &[]).await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(get(&routes, "/.well-known/jwks.json", &[]).await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked() {
+    for app in engines().await {
+        let pair = app.sign_in().await;
+        let (_, uri) = status(pair.access.token.expose());
+        let routes = web::routes(app.service.clone());
+        let path = uri.strip_prefix(ISSUER).unwrap().to_owned();
+        let kid = async || {
+            let (_, _, body) = get(&routes, &path, &[]).await;
+            let header = URL_SAFE_NO_PAD.decode(body.split(|b| *b == b'.').next().unwrap()).unwrap();
+            serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+        };
+        let old = kid().await;
+        app.service.key_revoke(&old, "test").await.unwrap();
+        assert_ne!(kid().await, old, "{}", app.engine);
+    }
+}
