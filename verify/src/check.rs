@@ -144,8 +144,8 @@ pub(crate) fn genuine(token: &str, keys: &KeySet, policy: &Policy) -> Result<Gen
     if !key.verifies(parsed.signed, &parsed.signature) {
         return Err(VerifyError::Signature);
     }
-    let map = parsed.claims().map_err(VerifyError::Malformed)?;
-    let mut reader = Reader(map);
+    let payload = parsed.payload().map_err(VerifyError::Malformed)?;
+    let mut reader = Reader(jws::members(&payload).map_err(VerifyError::Malformed)?);
     let not_before_ms = reader.date("nbf").map_err(VerifyError::Claim)?;
     let claims = read(reader, parsed.kid).map_err(VerifyError::Claim)?;
     Ok(Genuine { claims, not_before_ms })
@@ -153,11 +153,10 @@ pub(crate) fn genuine(token: &str, keys: &KeySet, policy: &Policy) -> Result<Gen
 
 /// `at+jwt`, with or without `application/`, in any case (RFC 9068 §4, RFC 7515 §4.1.9).
 fn is_access_token(typ: Option<&str>) -> bool {
-    let typ = typ.unwrap_or_default().to_ascii_lowercase();
-    typ.strip_prefix("application/").unwrap_or(&typ) == "at+jwt"
+    typ.is_some_and(|typ| ["at+jwt", "application/at+jwt"].iter().any(|t| typ.eq_ignore_ascii_case(t)))
 }
 
-fn read(mut r: Reader, key_id: String) -> Result<Claims, &'static str> {
+fn read(mut r: Reader<'_>, key_id: String) -> Result<Claims, &'static str> {
     Ok(Claims {
         issuer: r.required_text("iss")?,
         subject: r.required_text("sub")?,
@@ -174,7 +173,7 @@ fn read(mut r: Reader, key_id: String) -> Result<Claims, &'static str> {
         amr: r.texts("amr")?,
         acr: r.text("acr")?,
         key_id,
-        extra: r.0,
+        extra: r.0.rest(),
     })
 }
 

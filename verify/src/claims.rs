@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::jws::Members;
+
 /// The claims of an access token (RFC 9068 §2.2). Instants are milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -54,14 +56,14 @@ impl Claims {
     }
 }
 
-/// Takes claims out of a map, minding their types: a claim of the wrong type is never an absent one.
-pub(crate) struct Reader(pub(crate) Map<String, Value>);
+/// Takes claims out of an object, minding their types: a claim of the wrong type is never an absent one.
+pub(crate) struct Reader<'a>(pub(crate) Members<'a>);
 
 pub(crate) type Wrong = &'static str;
 
-impl Reader {
+impl Reader<'_> {
     pub(crate) fn text(&mut self, name: &'static str) -> Result<Option<String>, Wrong> {
-        match self.0.remove(name) {
+        match self.0.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(name),
@@ -74,7 +76,7 @@ impl Reader {
 
     /// A `NumericDate` (RFC 7519 §2) in milliseconds: finite, not negative, at most 2^53.
     pub(crate) fn date(&mut self, name: &'static str) -> Result<Option<i64>, Wrong> {
-        let Some(value) = self.0.remove(name) else { return Ok(None) };
+        let Some(value) = self.0.take(name) else { return Ok(None) };
         let seconds = value.as_f64().filter(|_| value.is_number()).ok_or(name)?;
         if !(0.0..=9_007_199_254_740_992.0).contains(&seconds) {
             return Err(name);
@@ -85,9 +87,9 @@ impl Reader {
     }
 
     pub(crate) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Wrong> {
-        match self.0.remove(name) {
+        match self.0.take(name) {
             None => Ok(Vec::new()),
-            Some(Value::Array(items)) => items.into_iter().map(|v| v.as_str().map(str::to_owned).ok_or(name)).collect(),
+            Some(Value::Array(items)) => items.into_iter().map(|v| text(v).ok_or(name)).collect(),
             Some(_) => Err(name),
         }
     }
@@ -98,5 +100,12 @@ impl Reader {
             return Ok(vec![self.required_text("aud")?]);
         }
         self.texts("aud").and_then(|list| if list.is_empty() { Err("aud") } else { Ok(list) })
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
     }
 }

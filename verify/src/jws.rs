@@ -1,6 +1,6 @@
 //! The compact JWS (RFC 7515 §7.1), read strictly: one token has one text, and no member is read twice.
 
-use std::{collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -29,9 +29,14 @@ pub(crate) struct Parsed<'a> {
 pub(crate) type Malformed = &'static str;
 
 impl Parsed<'_> {
+    /// The payload's bytes; of worth once the signature is good.
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, Malformed> {
+        decode(self.payload)
+    }
+
     /// The claims; to be called once the signature is good.
     pub(crate) fn claims(&self) -> Result<Map<String, Value>, Malformed> {
-        object(&decode(self.payload)?)
+        parse_object(utf8(&self.payload()?)?)
     }
 }
 
@@ -51,27 +56,30 @@ pub(crate) fn parse_any(token: &str) -> Result<Parsed<'_>, Malformed> {
     if header.len() > MAX_HEADER {
         return Err("header larger than 4 KiB");
     }
-    let header = object(&header)?;
+    let mut header = members(&header)?;
     check_header(&header)?;
-    let text = |name: &str| header.get(name).and_then(Value::as_str).map(str::to_owned);
+    let mut text = |name: &str| match header.take(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
     let signed = token.as_bytes().get(..head.len() + 1 + payload.len()).ok_or("not three parts")?;
     let kid = text("kid").filter(|k| k.len() <= MAX_KID).ok_or("no kid, or one over 256 bytes")?;
     let alg = text("alg").ok_or("no alg")?;
     Ok(Parsed { alg, kid, typ: text("typ"), signed, signature: decode(signature)?, payload })
 }
 
-fn check_header(header: &Map<String, Value>) -> Result<(), Malformed> {
+fn check_header(header: &Members<'_>) -> Result<(), Malformed> {
     // No extension is understood here, so every critical one is a stranger (RFC 7515 §4.1.11), and an
     // empty list is an error of its own. RFC 7797 §6 forbids `b64` in a JWT.
-    if header.contains_key("crit") || header.contains_key("b64") {
+    if header.get("crit").is_some() || header.get("b64").is_some() {
         return Err("critical header parameters");
     }
     // Keys come from the issuer, never from the token (RFC 8725 §3.10).
-    if ["jwk", "jku", "x5u", "x5c"].iter().any(|name| header.contains_key(*name)) {
+    if ["jwk", "jku", "x5u", "x5c"].iter().any(|name| header.get(name).is_some()) {
         return Err("a key in the header");
     }
     // No nested tokens (RFC 7519 §5.2).
-    if header.contains_key("cty") || header.contains_key("zip") || header.contains_key("enc") {
+    if header.get("cty").is_some() || header.get("zip").is_some() || header.get("enc").is_some() {
         return Err("nested, compressed or encrypted");
     }
     match header.get("typ") {
@@ -85,10 +93,95 @@ fn decode(text: &str) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| "not base64url")
 }
 
-/// A JSON object whose member names are unique at every depth (RFC 7519 §4).
-fn object(bytes: &[u8]) -> Result<Map<String, Value>, Malformed> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
-    parse_object(text)
+fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_| "not UTF-8")
+}
+
+/// The members of a JSON object, in the order of the text, with names that are unique at every depth
+/// (RFC 7519 §4). Few of them need a name of their own.
+#[derive(Debug)]
+pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, Value)>);
+
+impl Members<'_> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.0.iter().position(|(n, _)| n == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// What was not taken.
+    pub(crate) fn rest(self) -> Map<String, Value> {
+        self.0.into_iter().map(|(name, value)| (name.into_owned(), value)).collect()
+    }
+
+    /// Whether a name stands twice.
+    fn repeats(&self) -> bool {
+        // What nobody has signed may have hundreds of names.
+        if self.0.len() > 32 {
+            let mut seen = HashSet::new();
+            return !self.0.iter().all(|(name, _)| seen.insert(name));
+        }
+        self.0.iter().enumerate().any(|(n, (name, _))| self.0.iter().skip(n + 1).any(|(other, _)| other == name))
+    }
+}
+
+/// Reads the members of an object.
+pub(crate) fn members(bytes: &[u8]) -> Result<Members<'_>, Malformed> {
+    let text = utf8(bytes)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    // What is wrong is looked for only when something is.
+    let wrong = |_| parse_object(text).err().unwrap_or("not strict JSON");
+    let members = reader.deserialize_any(Top).map_err(wrong)?;
+    reader.end().map_err(|_| "text after the JSON object")?;
+    Ok(members)
+}
+
+/// Reads the outermost object.
+struct Top;
+
+impl<'de> Visitor<'de> for Top {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut out = Members(Vec::with_capacity(20));
+        while let Some(name) = map.next_key_seed(Name)? {
+            out.0.push((name, map.next_value_seed(Strict { depth: 1 })?));
+        }
+        if out.repeats() { Err(A::Error::custom("a name stands twice")) } else { Ok(out) }
+    }
+}
+
+/// Reads a name, unescaped: `a` and `\u0061` are the same.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(v))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(v.to_owned()))
+    }
 }
 
 /// A JSON object whose member names are unique at every depth.
@@ -167,14 +260,12 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
-        let mut seen = HashSet::new();
         let mut out = Map::new();
-        // Names arrive unescaped, so `a` and `\u0061` are the same.
-        while let Some(name) = map.next_key::<String>()? {
-            if !seen.insert(name.clone()) {
+        while let Some(name) = map.next_key_seed(Name)? {
+            let value = map.next_value_seed(inner)?;
+            if out.insert(name.into_owned(), value).is_some() {
                 return Err(A::Error::custom("a name stands twice"));
             }
-            out.insert(name, map.next_value_seed(inner)?);
         }
         Ok(Value::Object(out))
     }
