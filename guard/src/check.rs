@@ -28,9 +28,8 @@ impl GuardService for Check {
             return Err(Status::invalid_argument("token is missing"));
         }
         let result = match self.0.decide_token(&token, scopes, permissions).await {
-            Ok(Some(claims)) => Verdict::Claims(message(&claims, &token)),
-            // It only observes, and says what it would say to nobody in particular.
-            Ok(None) => Verdict::Claims(guard::Claims::default()),
+            Ok(claims) => Verdict::Claims(message(&claims, &token)),
+            Err(refusal) if self.0.gate().observes() => Verdict::Observed(refused(&refusal)),
             Err(refusal) => Verdict::Refusal(refused(&refusal)),
         };
         Ok(Response::new(CheckResponse { result: Some(result) }))

@@ -37,17 +37,18 @@ impl Decider {
         Ok(of_claims(claims.as_deref(), token(&values)))
     }
 
-    /// Decides on a token alone, with scopes and permissions that this question adds.
+    /// Decides on a token alone, with scopes and permissions that this question adds. Says the truth even if
+    /// it only observes: there is nobody here to let pass.
     pub(crate) async fn decide_token(
         &self,
         token: &str,
         scopes: Vec<String>,
         permissions: Vec<String>,
-    ) -> Result<Option<Arc<Claims>>, Refusal> {
+    ) -> Result<Arc<Claims>, Refusal> {
         let gate = scopes.into_iter().fold(self.gate.clone(), Gate::require_scope);
-        let gate = permissions.into_iter().fold(gate, Gate::require_permission);
+        let gate = permissions.into_iter().fold(gate, Gate::require_permission).observe(false);
         let value = format!("Bearer {token}");
-        gate.admit([value.as_bytes()]).await
+        gate.admit([value.as_bytes()]).await?.ok_or(Refusal::NoToken)
     }
 }
 

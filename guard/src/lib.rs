@@ -126,12 +126,15 @@ async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Guar
 
 /// Binds the socket. One that a process left behind is replaced; one that is served is not.
 async fn open_socket(path: &PathBuf) -> Result<UnixListener, GuardError> {
-    if tokio::net::UnixStream::connect(path).await.is_ok() {
+    let refused = |source| GuardError::Listen { place: path.display().to_string(), source };
+    let answer = tokio::net::UnixStream::connect(path).await.map_err(|e| e.kind());
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| is_socket(&m));
+    let left_behind = answer.is_err_and(|kind| kind == io::ErrorKind::ConnectionRefused);
+    // One that is too busy to answer is served all the same.
+    if is_socket && !left_behind {
         return Err(GuardError::SocketTaken(path.clone()));
     }
-    let refused = |source| GuardError::Listen { place: path.display().to_string(), source };
-    let left_behind = std::fs::symlink_metadata(path).is_ok_and(|m| is_socket(&m));
-    if left_behind {
+    if is_socket {
         std::fs::remove_file(path).map_err(refused)?;
     }
     let listener = UnixListener::bind(path).map_err(refused)?;

@@ -126,7 +126,7 @@ async fn forward_auth_refuses_as_rfc_6750_wants() {
     let bare = bearer(guard.issuer.token("eve", "api").mint());
     let expired = bearer(guard.issuer.token("eve", "api").lives_for(-1).mint());
     for (headers, status, challenge) in [
-        (vec![], 401, "Bearer"),
+        (vec![], 401, "Bearer realm"),
         (vec![("authorization", bare.as_str())], 403, "insufficient_scope"),
         (vec![("authorization", expired.as_str())], 401, "expired"),
         (vec![("authorization", good.as_str()), ("authorization", good.as_str())], 400, "invalid_request"),
@@ -143,7 +143,13 @@ async fn callers_cannot_smuggle_claims_in() {
     for observe in [false, true] {
         let guard = stand(|gate| gate.observe(observe)).await;
         let bearer = format!("Bearer {}", guard.full_token());
-        for name in ["x-chancery-subject", "X-Chancery-Roles", "x_chancery_permissions", "x-chancery-unknown"] {
+        for name in [
+            "x-chancery-subject",
+            "X-Chancery-Roles",
+            "x_chancery_permissions",
+            "x-chancery-unknown",
+            "x.chancery.roles",
+        ] {
             let headers = [("authorization", bearer.as_str()), (name, "admin")];
             let (status, answer, _) = guard.forward("/check", &headers).await;
             assert_eq!(status, 400, "{name}");
@@ -197,13 +203,16 @@ async fn a_service_asks_over_the_socket() {
 async fn a_guard_that_observes_lets_pass_and_counts() {
     let guard = stand(|gate| gate.require_scope("gold").observe(true)).await;
     let bearer = format!("Bearer {}", guard.full_token());
-    for headers in [&[("authorization", bearer.as_str())][..], &[]] {
+    for (headers, subject) in [(&[("authorization", bearer.as_str())][..], "ada%20lovelace"), (&[], "")] {
         let (status, answer, _) = guard.forward("/check", headers).await;
-        assert_eq!((status, answer["x-chancery-subject"].as_str()), (200, ""));
+        assert_eq!((status, answer["x-chancery-subject"].as_str()), (200, subject));
     }
     let (status, _, body) = guard.forward("/readyz", &[]).await;
     assert_eq!(status, 200);
     assert!(body.contains("\"would_refuse\":2"), "{body}");
+    // Who asks about a token is told, and nobody is taken for nobody.
+    let Verdict::Observed(refusal) = guard.asked("junk", &[]).await else { panic!("not observed") };
+    assert_eq!(refusal.http_status, 401);
 }
 
 #[tokio::test]
@@ -212,7 +221,8 @@ async fn a_guard_without_keys_is_alive_but_not_ready_and_signs_nobody_out() {
     let verifier = chancery_verify::Verifier::new("https://i", "api").jwks_url("http://127.0.0.1:9/");
     let guard = stand(|_| Gate::new(verifier)).await;
     let bearer = format!("Bearer {}", issuer.token("ada", "api").mint());
-    assert_eq!(guard.forward("/check", &[("authorization", &bearer)]).await.0, 503);
+    let (status, _, body) = guard.forward("/check", &[("authorization", &bearer)]).await;
+    assert_eq!((status, body.as_str()), (503, "the issuer's keys are unavailable\n"), "nobody reads our addresses");
     assert_eq!(guard.forward("/healthz", &[]).await.0, 200);
     let (status, _, body) = guard.forward("/readyz", &[]).await;
     assert!(status == 503 && body.contains("\"ready\":false"), "{body}");

@@ -4,7 +4,7 @@ use std::{fmt, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use chancery_guard::{Guard as Process, Places};
-use chancery_verify::{Gate, Policy, Verifier, Watch};
+use chancery_verify::{Endpoint, Gate, Policy, Verifier, Watch, WatchError};
 use clap::Args;
 
 use super::{output, serve::stop_signal};
@@ -36,6 +36,9 @@ pub(super) struct Guard {
     /// File with that client's secret
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
+    /// Watch beyond this machine without TLS, on a network that has it
+    #[arg(long)]
+    plaintext_beyond_loopback: bool,
     /// Look at no revocations: a token is good until it expires
     #[arg(long, conflicts_with = "watch")]
     no_revocations: bool,
@@ -121,6 +124,15 @@ impl Guard {
         let mut secret = String::new();
         let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         file.take(4096).read_to_string(&mut secret).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Watch::new(endpoint, id, secret.trim_end_matches(['\r', '\n']))?)
+        let secret = secret.trim_end_matches(['\r', '\n']);
+        if self.plaintext_beyond_loopback && endpoint.starts_with("http://") {
+            return Ok(Watch::at(Endpoint::from_shared(endpoint.to_owned())?, id, secret)?);
+        }
+        match Watch::new(endpoint, id, secret) {
+            Err(WatchError::Plaintext(_)) => {
+                bail!("--watch {endpoint} would send the secret in clear; use https, or --plaintext-beyond-loopback")
+            }
+            other => Ok(other?),
+        }
     }
 }

@@ -50,6 +50,11 @@ impl Told {
         Arc::new(Self { cursor, news, wire: OnceLock::new() })
     }
 
+    /// A sign of life of a process that knows everything up to `head`.
+    pub(super) fn heartbeat(head: &Head, at: Timestamp) -> Arc<Self> {
+        Self::new(Cursor::of(head), News::Heartbeat(at))
+    }
+
     /// The message as it is sent; encoded by whoever asks first.
     pub fn wire(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
         self.wire.get_or_init(|| encode(self)).clone()

@@ -88,6 +88,19 @@ impl fmt::Debug for Live {
     }
 }
 
+/// Things that belong to one moment.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    /// The present state.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// What was told since the cursor, if the history leads on from there.
+    pub(super) missed: Option<Vec<Arc<Told>>>,
+    /// That all of it is known, if it is: who has just connected need not wait for the next sign.
+    pub(super) sign_of_life: Option<Arc<Told>>,
+    /// All that follows.
+    pub(super) told: broadcast::Receiver<Arc<Told>>,
+}
+
 impl Live {
     /// Reads everything once.
     ///
@@ -179,16 +192,14 @@ impl Live {
         self.broadcast.telling().tell(&self.snapshot.load().head, News::Lost);
     }
 
-    /// The present state; what was told since `cursor`, if it leads on from there; and all that follows.
-    #[expect(clippy::type_complexity, reason = "three things that belong to one moment")]
-    pub(super) fn subscribe(
-        &self,
-        cursor: Option<&Cursor>,
-    ) -> (Arc<Snapshot>, Option<Vec<Arc<Told>>>, broadcast::Receiver<Arc<Told>>) {
+    /// What somebody needs who begins to watch after `cursor`.
+    pub(super) fn subscribe(&self, cursor: Option<&Cursor>) -> Subscription {
         let telling = self.broadcast.telling();
         let snapshot = self.snapshot();
         let missed = cursor.and_then(|cursor| telling.since(cursor, &snapshot.head));
-        (snapshot, missed, telling.subscribe())
+        let alive = self.confirmed_ago() <= BEAT_WITHIN;
+        let sign_of_life = alive.then(|| Told::heartbeat(&snapshot.head, self.now()));
+        Subscription { snapshot, missed, sign_of_life, told: telling.subscribe() }
     }
 
     /// The state to sign by: refused if changes may have been missed.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{ClientCredentials, News, Permit, RequestContext, Service, Snapshot, Told};
+use super::{ClientCredentials, News, Permit, RequestContext, Service, Snapshot, Told, live::Subscription};
 use crate::{
     domain::feed::{Change, ChangeKind, Cursor},
     error::{Error, Result},
@@ -48,13 +48,14 @@ impl Service {
         if !self.live.knows_everything() {
             self.live.confirm().await?;
         }
-        let (snapshot, missed, told) = self.live.subscribe(cursor.as_ref());
-        let queue = match missed {
+        let Subscription { snapshot, missed, sign_of_life, told } = self.live.subscribe(cursor.as_ref());
+        let mut queue = match missed {
             Some(missed) => {
                 missed.into_iter().filter(|t| matches!(t.news, News::Revocation(_))).map(Sent::Told).collect()
             }
             None => parts(&snapshot),
         };
+        queue.extend(sign_of_life.map(Sent::Told));
         Ok(Watcher { service: self.clone(), permit, queue, told, at: Cursor::of(&snapshot.head) })
     }
 }

@@ -28,7 +28,7 @@ impl Service {
         if !self.live.knows_everything() {
             self.live.confirm().await?;
         }
-        let (_, _, told) = self.live.subscribe(None);
+        let told = self.live.subscribe(None).told;
         Ok(KeyWatcher { service: self.clone(), told, sent: None })
     }
 }

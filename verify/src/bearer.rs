@@ -27,7 +27,7 @@ pub enum Refusal {
     /// Whether the token is good cannot be told now.
     #[error("{0}")]
     Unavailable(VerifyError),
-    /// The token lacks a scope.
+    /// The token lacks a scope. All that are needed, with blanks between: who asks for them gets in.
     #[error("the scope {0} is needed")]
     Scope(String),
     /// The token lacks a permission.
@@ -63,7 +63,7 @@ impl Refusal {
             Self::Token(_) => Some("invalid_token"),
             Self::Scope(_) | Self::Permission(_) => Some("insufficient_scope"),
             Self::StepUp { .. } => Some("insufficient_user_authentication"),
-            // A request without credentials is told no error (§3.1), and one that comes too early is none.
+            // A request without credentials is told no error (§3.1), and one that comes too early has made none.
             Self::NoToken | Self::Unavailable(_) => None,
         }
     }
@@ -73,7 +73,7 @@ impl Refusal {
     pub fn www_authenticate(&self) -> Option<String> {
         let code = match (self, self.code()) {
             (Self::Unavailable(_), _) => return None,
-            (_, None) => return Some("Bearer".to_owned()),
+            (_, None) => return Some("Bearer realm=\"api\"".to_owned()),
             (_, Some(code)) => code,
         };
         let mut value = format!("Bearer error=\"{code}\", error_description=\"{}\"", quotable(&self.to_string()));
@@ -153,7 +153,7 @@ impl Gate {
     }
 
     /// Lets everybody pass, and counts and logs whom it would refuse: to see, before it counts, what would
-    /// break. A request that would be refused passes without claims.
+    /// break. A request whose token is not good passes without claims, so handlers must do without meanwhile.
     #[must_use]
     pub const fn observe(mut self, on: bool) -> Self {
         self.observe = on;
@@ -164,6 +164,12 @@ impl Gate {
     #[must_use]
     pub fn would_refuse(&self) -> u64 {
         self.would_refuse.load(Ordering::Relaxed)
+    }
+
+    /// Whether it only observes.
+    #[must_use]
+    pub const fn observes(&self) -> bool {
+        self.observe
     }
 
     /// Its verifier.
@@ -201,20 +207,25 @@ impl Gate {
     }
 
     fn conclude(&self, verdict: Result<Arc<Claims>, Refusal>) -> Result<Option<Arc<Claims>>, Refusal> {
-        match verdict.and_then(|claims| self.grants(&claims).map(|()| claims)) {
-            Ok(claims) => Ok(Some(claims)),
+        // Who is good and lacks something is still who they are.
+        let (claims, verdict) = match verdict {
+            Ok(claims) => (Some(claims.clone()), self.grants(&claims)),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        match verdict {
+            Ok(()) => Ok(claims),
             Err(refusal) if self.observe => {
                 self.would_refuse.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(status = refusal.status(), reason = %refusal, "would be refused");
-                Ok(None)
+                Ok(claims)
             }
             Err(refusal) => Err(refusal),
         }
     }
 
     fn grants(&self, claims: &Claims) -> Result<(), Refusal> {
-        if let Some(scope) = self.scopes.iter().find(|s| !claims.has_scope(s)) {
-            return Err(Refusal::Scope(scope.clone()));
+        if self.scopes.iter().any(|s| !claims.has_scope(s)) {
+            return Err(Refusal::Scope(self.scopes.join(" ")));
         }
         if let Some(permission) = self.permissions.iter().find(|p| !claims.has_permission(p)) {
             return Err(Refusal::Permission(permission.clone()));
@@ -277,7 +288,7 @@ mod tests {
     #[test]
     fn refusals_say_what_rfc_6750_and_rfc_9470_want() {
         for (refusal, status, header) in [
-            (Refusal::NoToken, 401, Some("Bearer")),
+            (Refusal::NoToken, 401, Some(r#"Bearer realm="api""#)),
             (
                 Refusal::Token(VerifyError::Expired),
                 401,

@@ -46,9 +46,9 @@ pub enum VerifyError {
     #[error("not yet valid")]
     NotYetValid,
     /// The issuer's keys cannot be fetched, and none are at hand.
-    #[error("the issuer's keys are unavailable: {reason}")]
+    #[error("the issuer's keys are unavailable")]
     KeysUnavailable {
-        /// What the last attempt to read them met.
+        /// What the last attempt to read them met. For logs: callers need not know of addresses.
         reason: String,
     },
     /// Its session, its client or its key was revoked.

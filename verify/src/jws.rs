@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Value};
 
 /// Largest token.
-const MAX_TOKEN: usize = 16 * 1024;
+pub(crate) const MAX_TOKEN: usize = 16 * 1024;
 /// Largest header.
 const MAX_HEADER: usize = 4 * 1024;
 /// Deepest nesting of JSON.
@@ -35,6 +35,7 @@ impl Parsed<'_> {
     }
 
     /// The claims; to be called once the signature is good.
+    #[cfg(any(test, feature = "http"))]
     pub(crate) fn claims(&self) -> Result<Map<String, Value>, Malformed> {
         parse_object(utf8(&self.payload()?)?)
     }

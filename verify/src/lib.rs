@@ -33,6 +33,9 @@ mod verifier;
 #[cfg(feature = "watch")]
 mod watch;
 
+/// Where gRPC is spoken, of tonic.
+#[cfg(feature = "watch")]
+pub use ::tonic::transport::Endpoint;
 #[cfg(feature = "http")]
 pub use bearer::{Gate, Refusal};
 pub use check::{Policy, VerifyError, check};

@@ -102,7 +102,8 @@ impl TokenLayer {
         self.with(|gate| gate.require_acr(acr))
     }
 
-    /// Refuses nobody, and counts and logs whom it would refuse.
+    /// Refuses nobody, and counts and logs whom it would refuse. Handlers must take
+    /// `Option<Extension<Arc<Claims>>>` meanwhile.
     #[must_use]
     pub fn observe(self, on: bool) -> Self {
         self.with(|gate| gate.observe(on))

@@ -1,5 +1,6 @@
 //! A verifier that keeps itself informed: of the issuer's keys, and of what is revoked.
 
+mod flight;
 pub(crate) mod keyring;
 mod seen;
 mod source;
@@ -7,7 +8,12 @@ mod status_list;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use self::{keyring::Keyring, seen::Seen, source::Source, status_list::Lists};
+use self::{
+    keyring::Keyring,
+    seen::Seen,
+    source::Source,
+    status_list::{Asking, Lists},
+};
 #[cfg(feature = "watch")]
 use crate::watch::{Watch, Watching};
 use crate::{
@@ -15,6 +21,7 @@ use crate::{
     check::{accept, genuine},
     clock::Moment,
     freshness::tolerate,
+    jws::MAX_TOKEN,
 };
 
 /// For how long a verifier that has lost touch accepts what it would accept otherwise.
@@ -88,23 +95,24 @@ impl Verifier {
 
     /// Fetches the keys from another URL.
     #[must_use]
-    pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
-        self.keys = Arc::new(Keyring::new(Source::url(url.into())));
+    pub fn jwks_url(self, url: impl Into<String>) -> Self {
+        self.keys.read_from(Source::url(url.into()));
         self
     }
 
     /// Reads the keys from a file, again every five minutes, and when a token names a key that is not
-    /// among them.
+    /// among them. The issuer's own news of keys do not count then: a key that it revokes must be taken out
+    /// of the file.
     #[must_use]
-    pub fn jwks_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.keys = Arc::new(Keyring::new(Source::File(path.into())));
+    pub fn jwks_file(self, path: impl Into<PathBuf>) -> Self {
+        self.keys.read_from(Source::File(path.into()));
         self
     }
 
     /// Uses this key set and reads no other.
     #[must_use]
-    pub fn jwks(mut self, set: KeySet) -> Self {
-        self.keys = Arc::new(Keyring::fixed(set));
+    pub fn jwks(self, set: KeySet) -> Self {
+        self.keys.fix(set);
         self
     }
 
@@ -124,8 +132,8 @@ impl Verifier {
         self
     }
 
-    /// Hears of revocations and keys over gRPC, as they happen. To be called last, within a tokio runtime:
-    /// it begins at once, and ends when the verifier is dropped.
+    /// Hears of revocations and keys over gRPC, as they happen, in place of status lists. To be called after
+    /// [`clock`](Self::clock), within a tokio runtime: it begins at once, and ends when the verifier is dropped.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -153,27 +161,28 @@ impl Verifier {
         self
     }
 
-    /// Verifies a token. Waits for the network only if there are no keys yet, or they are too old, or, at
-    /// most once a minute, if the token names a key that is not among them; and for a status list that is
-    /// not at hand.
+    /// Verifies a token. Waits for the network, for two seconds at most, only if there are no keys yet or they
+    /// are too old, once a minute if the token names a key that is not among them, and for a status list
+    /// that was not in use lately.
     ///
     /// # Errors
     /// Why the token is not accepted.
     pub async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerifyError> {
         let at = Moment::of(&*self.clock);
-        let mut set = match self.keys.young(at.now_ms) {
+        let mut set = match self.keys.young(at) {
             Some(set) => set,
-            None => self.keys.current(at.now_ms).await?,
+            None => self.keys.current(at, &self.clock).await?,
         };
         let claims = match self.signed(token, &set, at) {
             Err(VerifyError::UnknownKey { kid }) => {
-                set = self.keys.reread(at.now_ms).await.ok_or(VerifyError::UnknownKey { kid })?;
+                let other = self.keys.other_than(&set, at, &self.clock).await;
+                set = other.ok_or(VerifyError::UnknownKey { kid })?;
                 self.signed(token, &set, at)?
             }
             other => other?,
         };
         if let Feed::Lists(lists) = &self.feed {
-            lists.check(&claims, &set, at, self.fail_open_ms).await?;
+            lists.check(&claims, &set, self.asking(at)).await?;
         } else {
             self.check_feed(&claims, &set, at)?;
         }
@@ -183,26 +192,33 @@ impl Verifier {
     /// Verifies a token by what is at hand, without any waiting; keys and lists that are due are read beside.
     ///
     /// # Errors
-    /// Why the token is not accepted; [`VerifyError::KeysUnavailable`] before the first fetch,
-    /// [`VerifyError::RevocationsUnknown`] while the token's status list is not at hand.
+    /// Why the token is not accepted; [`VerifyError::KeysUnavailable`] before the first fetch, and while keys
+    /// are read because the token names one that is not known; [`VerifyError::RevocationsUnknown`] while the
+    /// token's status list is not at hand.
     pub fn verify_now(&self, token: &str) -> Result<Arc<Claims>, VerifyError> {
         let at = Moment::of(&*self.clock);
-        let set = match self.keys.young(at.now_ms) {
+        let set = match self.keys.young(at) {
             Some(set) => set,
-            None => self.keys.at_hand(at.now_ms)?,
+            None => self.keys.at_hand(at, &self.clock)?,
         };
-        let claims = self.signed(token, &set, at).inspect_err(|error| {
-            if matches!(error, VerifyError::UnknownKey { .. }) {
-                self.keys.reread_beside(at.now_ms);
+        let claims = self.signed(token, &set, at).map_err(|error| match error {
+            VerifyError::UnknownKey { .. } if self.keys.look_again(at, &self.clock).is_some() => {
+                VerifyError::KeysUnavailable { reason: "they are being read again".to_owned() }
             }
+            other => other,
         })?;
         self.check_feed(&claims, &set, at)?;
         Ok(claims)
     }
 
+    fn asking(&self, at: Moment) -> Asking<'_> {
+        Asking { at, clock: &self.clock, fail_open_ms: self.fail_open_ms }
+    }
+
     /// The claims of a token whose signature, policy and time are good.
     fn signed(&self, token: &str, set: &Arc<KeySet>, at: Moment) -> Result<Arc<Claims>, VerifyError> {
-        let name = self.seen.name(token);
+        // What is too large for a token is refused unread.
+        let name = (token.len() <= MAX_TOKEN).then(|| self.seen.name(token)).flatten();
         let known = name.and_then(|name| self.seen.get(&name)).filter(|known| Arc::ptr_eq(&known.set, set));
         if let Some(known) = known {
             accept(&known.claims, known.not_before_ms, &self.policy, at.now_ms)?;
@@ -220,7 +236,7 @@ impl Verifier {
     fn check_feed(&self, claims: &Claims, set: &Arc<KeySet>, at: Moment) -> Result<(), VerifyError> {
         match &self.feed {
             Feed::Nowhere => Ok(()),
-            Feed::Lists(lists) => lists.check_now(claims, set, at, self.fail_open_ms),
+            Feed::Lists(lists) => lists.check_now(claims, set, self.asking(at)),
             #[cfg(feature = "watch")]
             Feed::Watched(watching) => {
                 tolerate(watching.revoked.freshness(at), self.fail_open_ms)?;
@@ -235,37 +251,52 @@ impl Verifier {
         claims.auth_time_ms.is_some_and(|at| self.clock.now_ms().saturating_sub(at) <= age_ms)
     }
 
-    /// Waits until good tokens are accepted: there are keys, and the first news of a watched issuer.
+    /// Waits until good tokens are accepted: there are keys, and the first news of a watched issuer. An issuer
+    /// that is not up yet is asked again.
     ///
     /// # Errors
     /// What is still missing after `within`.
     pub async fn ready(&self, within: Duration) -> Result<(), VerifyError> {
-        let keys = self.keys.current(self.clock.now_ms()).await;
-        #[cfg(feature = "watch")]
-        if let Feed::Watched(watching) = &self.feed {
-            let heard = tokio::time::timeout(within, watching.revoked.ready()).await;
-            heard.map_err(|_| VerifyError::RevocationsUnknown)?;
-            // The stream of keys may have been quicker than the fetch that failed.
-            return self.keys.current(self.clock.now_ms()).await.map(drop);
+        let all = async {
+            #[cfg(feature = "watch")]
+            if let Feed::Watched(watching) = &self.feed {
+                watching.revoked.ready().await;
+            }
+            while self.keys.current(Moment::of(&*self.clock), &self.clock).await.is_err() {
+                pause().await;
+            }
+        };
+        if tokio::time::timeout(within, all).await.is_ok() {
+            return Ok(());
         }
-        let _ = within;
-        keys.map(drop)
+        self.health().keys?;
+        Err(VerifyError::RevocationsUnknown)
     }
 
     /// How it is, for a service's own health. Asks nobody.
     #[must_use]
     pub fn health(&self) -> Health {
         let at = Moment::of(&*self.clock);
-        let keys = self.keys.at_hand(at.now_ms).map(drop);
+        let keys = self.keys.at_hand(at, &self.clock).map(drop);
         let revocations = match &self.feed {
             Feed::Nowhere => Freshness::NotFollowed,
             Feed::Lists(lists) => lists.freshness(at),
             #[cfg(feature = "watch")]
             Feed::Watched(watching) => watching.revoked.freshness(at),
         };
-        let ready = keys.is_ok() && tolerate(revocations, self.fail_open_ms).is_ok();
+        let known = if let Feed::Lists(lists) = &self.feed {
+            lists.usable(self.asking(at))
+        } else {
+            tolerate(revocations, self.fail_open_ms).is_ok()
+        };
+        let ready = keys.is_ok() && known;
         Health { keys, revocations, ready }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "who waits for an issuer asks it now and then")]
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 #[cfg(test)]

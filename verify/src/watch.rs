@@ -27,6 +27,9 @@ pub enum WatchError {
     /// The address is none, or its certificates cannot be checked.
     #[error("the address of the issuer's gRPC endpoint: {0}")]
     Endpoint(#[from] tonic::transport::Error),
+    /// It would send the secret over a network in clear.
+    #[error("{0} is not https and not this machine; Watch::at takes an endpoint that is protected otherwise")]
+    Plaintext(String),
     /// The client's id or secret is empty.
     #[error("watching needs the id and the secret of a client with the permission revocations.read")]
     Credentials,
@@ -50,11 +53,14 @@ impl Watch {
     /// permission `revocations.read`. With `https` the machine's trusted certificates count.
     ///
     /// # Errors
-    /// If the endpoint is no address, or the client's id or secret is empty.
+    /// If the endpoint is no address, or neither `https` nor on this machine; or the client's id or secret is
+    /// empty.
     pub fn new(endpoint: &str, client_id: &str, client_secret: &str) -> Result<Self, WatchError> {
         let mut endpoint = Endpoint::from_shared(endpoint.to_owned())?;
         if endpoint.uri().scheme_str() == Some("https") {
             endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
+        } else if !endpoint.uri().host().is_some_and(is_loopback) {
+            return Err(WatchError::Plaintext(endpoint.uri().to_string()));
         }
         Self::at(endpoint, client_id, client_secret)
     }
@@ -105,6 +111,11 @@ impl Drop for Watching {
     }
 }
 
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|a| a.is_loopback())
+}
+
 /// The halves of `Basic` are form-encoded before they are joined (RFC 6749 §2.3.1).
 fn form_encoded(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
@@ -121,6 +132,8 @@ mod tests {
         let watch = Watch::new("http://127.0.0.1:1", "orders-api", "secret-secret").unwrap();
         assert!(!format!("{watch:?}").contains("secret"));
         assert!(matches!(Watch::new("http://127.0.0.1:1", "orders-api", ""), Err(WatchError::Credentials)));
+        assert!(matches!(Watch::new("http://id.example.com", "orders-api", "s"), Err(WatchError::Plaintext(_))));
+        assert!(Watch::new("http://[::1]:50051", "orders-api", "s").is_ok());
         assert!(matches!(Watch::new("not an address", "orders-api", "s"), Err(WatchError::Endpoint(_))));
     }
 }

@@ -25,17 +25,26 @@ public class Service {
     System.out.println("ready http=127.0.0.1:" + server.getAddress().getPort());
   }
 
-  /** Asks the guard about the caller's Authorization headers. */
-  private static HttpResponse<Void> ask(HttpExchange exchange, URI check) throws IOException, InterruptedException {
+  /** Asks the guard about the caller's Authorization headers; null if it does not answer. */
+  private static HttpResponse<Void> ask(HttpExchange exchange, URI check) {
     HttpRequest.Builder question = HttpRequest.newBuilder(check).timeout(Duration.ofSeconds(2));
     List<String> values = exchange.getRequestHeaders().getOrDefault("Authorization", List.of());
     values.forEach(value -> question.header("Authorization", value));
-    return CLIENT.send(question.build(), HttpResponse.BodyHandlers.discarding());
+    try {
+      return CLIENT.send(question.build(), HttpResponse.BodyHandlers.discarding());
+    } catch (IOException | InterruptedException e) {
+      return null;
+    }
   }
 
   private static void orders(HttpExchange exchange, URI check) throws IOException {
     try (exchange) {
       HttpResponse<Void> verdict = ask(exchange, check);
+      if (verdict == null) {
+        // Without its guard the service does not know who calls.
+        exchange.sendResponseHeaders(503, -1);
+        return;
+      }
       if (verdict.statusCode() != 200) {
         verdict.headers().firstValue("www-authenticate")
             .ifPresent(value -> exchange.getResponseHeaders().set("WWW-Authenticate", value));
@@ -46,9 +55,6 @@ public class Service {
       byte[] body = ("orders of " + subject + "\n").getBytes();
       exchange.sendResponseHeaders(200, body.length);
       exchange.getResponseBody().write(body);
-    } catch (IOException | InterruptedException e) {
-      // Without its guard the service does not know who calls.
-      exchange.sendResponseHeaders(503, -1);
     }
   }
 }

@@ -15,7 +15,7 @@ async function check(authorization) {
 }
 
 const server = createServer(async (request, response) => {
-  const verdict = await check(request.headers.authorization);
+  const verdict = await check(request.headersDistinct.authorization?.join(", "));
   if (verdict.status !== 200) {
     const challenge = verdict.headers.get("www-authenticate");
     response.writeHead(verdict.status, challenge ? { "www-authenticate": challenge } : {}).end();

@@ -24,7 +24,7 @@ def check(authorization):
 
 class Orders(BaseHTTPRequestHandler):
     def do_GET(self):
-        status, subject, challenge = check(self.headers.get("Authorization"))
+        status, subject, challenge = check(", ".join(self.headers.get_all("Authorization", [])))
         body = f"orders of {subject}\n" if status == 200 else ""
         self.send_response(status)
         if challenge:

@@ -44,6 +44,9 @@ impl Process {
         let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut line = String::new();
         timeout(PATIENCE, stdout.read_line(&mut line)).await.context("it does not get ready")??;
+        if line.is_empty() {
+            bail!("it has ended");
+        }
         Ok(Self { line, _child: child, _stdout: stdout })
     }
 

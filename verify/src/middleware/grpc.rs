@@ -1,9 +1,11 @@
 //! Refusals as gRPC statuses.
 
+use std::sync::Arc;
+
 use tonic::{Code, Request, Status, metadata::MetadataMap, server::NamedService, service::Interceptor};
 
 use super::{TokenLayer, Verified, add_headers};
-use crate::{Gate, Refusal};
+use crate::{Claims, Gate, Refusal};
 
 /// A service keeps its name behind the layer, so that the router finds it.
 impl<S: NamedService> NamedService for Verified<S> {
@@ -32,7 +34,10 @@ impl Interceptor for TokenInterceptor {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let headers = request.metadata().as_ref();
         let values = headers.get_all(http::header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes);
-        if let Some(claims) = self.0.admit_now(values).map_err(|refusal| status(&refusal))? {
+        let claims = self.0.admit_now(values).map_err(|refusal| status(&refusal))?;
+        // Claims of an outer layer with other terms must not pass for this one's.
+        request.extensions_mut().remove::<Arc<Claims>>();
+        if let Some(claims) = claims {
             request.extensions_mut().insert(claims);
         }
         Ok(request)
@@ -55,10 +60,8 @@ pub(super) fn status(refusal: &Refusal) -> Status {
 #[cfg(test)]
 #[cfg(feature = "testing")]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::{Claims, Verifier, testing::TestIssuer};
+    use crate::{Verifier, testing::TestIssuer};
 
     fn ask(gate: Gate, authorization: Option<String>) -> Result<Option<String>, (Code, Option<String>)> {
         let mut request = Request::new(());
@@ -79,7 +82,7 @@ mod tests {
         let bearer = |token: String| Some(format!("Bearer {token}"));
         let good = issuer.token("ada", "api").mint();
         assert_eq!(ask(gate.clone(), bearer(good.clone())), Ok(Some("ada".to_owned())));
-        assert_eq!(ask(gate.clone(), None), Err((Code::Unauthenticated, Some("Bearer".to_owned()))));
+        assert_eq!(ask(gate.clone(), None), Err((Code::Unauthenticated, Some("Bearer realm=\"api\"".to_owned()))));
         let expired = issuer.token("ada", "api").lives_for(-1).mint();
         assert_eq!(ask(gate.clone(), bearer(expired)).unwrap_err().0, Code::Unauthenticated);
         let refused = ask(gate.require_permission("orders.write"), bearer(good.clone())).unwrap_err();

@@ -58,8 +58,8 @@ async fn rfc_6750_what_has_no_good_token_is_told_so() {
     let mut api = Api::new(|layer| layer);
     let good = format!("Bearer {}", api.issuer.token("ada", "api").mint());
     assert_eq!(api.get(&[]).await.0, 401);
-    assert_eq!(api.get(&[]).await.1, "Bearer");
-    assert_eq!(api.get(&["Basic YTpi"]).await.1, "Bearer");
+    assert_eq!(api.get(&[]).await.1, r#"Bearer realm="api""#);
+    assert_eq!(api.get(&["Basic YTpi"]).await.1, r#"Bearer realm="api""#);
     assert_eq!(api.get(&[&good, &good]).await.0, 400);
     let expired = api.issuer.token("ada", "api").lives_for(-1).mint();
     let (status, challenge) = api.with(&expired).await;
@@ -100,7 +100,8 @@ async fn observing_refuses_nobody_and_counts() {
         (api.issuer.token("ada", "api").scope("orders.read").mint(), api.issuer.token("eve", "api").mint());
     assert_eq!(api.get(&[&format!("Bearer {good}")]).await.2, "ada");
     assert_eq!(layer.gate().would_refuse(), 0);
-    assert_eq!(api.get(&[&format!("Bearer {bare}")]).await, (200, String::new(), "nobody".to_owned()));
+    // Who lacks a scope is still who they are.
+    assert_eq!(api.get(&[&format!("Bearer {bare}")]).await, (200, String::new(), "eve".to_owned()));
     assert_eq!(api.get(&[]).await.2, "nobody");
     assert_eq!(layer.gate().would_refuse(), 2);
 }

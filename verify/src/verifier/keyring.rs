@@ -5,10 +5,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use tokio::sync::Mutex;
-
-use super::source::Source;
-use crate::{KeySet, VerifyError};
+use super::{
+    flight::{Flight, Landing},
+    source::Source,
+};
+use crate::{Clock, KeySet, VerifyError, clock::Moment};
 
 /// How long a set that should be read again is used while that fails.
 const STALE_IF_ERROR_MS: i64 = 300_000;
@@ -19,38 +20,39 @@ const RETRY_MS: i64 = 10_000;
 /// The same while there is none, and no token can be checked.
 const FIRST_RETRY_MS: i64 = 1_000;
 
-/// Checks that began a moment before a read ended may find it in their future; a clock that was set back
-/// further makes nothing fresh.
-const APART_MS: i64 = 10_000;
-
 pub(crate) struct Keyring {
-    source: Source,
+    source: RwLock<Arc<Source>>,
     held: RwLock<Held>,
-    fetching: Mutex<()>,
+    reading: Flight,
 }
 
 #[derive(Clone, Default)]
 struct Held {
     set: Option<Arc<KeySet>>,
-    fetched_ms: i64,
-    fresh_until_ms: i64,
-    tried_ms: Option<i64>,
+    /// When the question was sent that the set answers.
+    read_at: Option<Moment>,
+    max_age_ms: i64,
+    /// When the last attempt ended.
+    tried_at: Option<Moment>,
+    /// Why the last attempt failed, if it did.
     problem: Option<Arc<str>>,
+    /// Counts the sets that the issuer sent by itself.
+    offers: u64,
 }
 
 impl Held {
-    /// The set, if it need not be read again.
-    fn fresh(&self, now: i64) -> Option<Arc<KeySet>> {
-        self.set.clone().filter(|_| !self.is_from_the_future(now) && now < self.fresh_until_ms)
+    fn age(&self, at: Moment) -> i64 {
+        self.read_at.map_or(i64::MAX, |read_at| at.since(read_at))
     }
 
-    fn is_from_the_future(&self, now: i64) -> bool {
-        self.fetched_ms.saturating_sub(APART_MS) > now
+    /// The set, if it need not be read again.
+    fn fresh(&self, at: Moment) -> Option<Arc<KeySet>> {
+        self.set.clone().filter(|_| self.age(at) < self.max_age_ms)
     }
 
     /// The set, if it may be used while it cannot be read again.
-    fn usable(&self, now: i64) -> Result<Arc<KeySet>, VerifyError> {
-        let usable = self.set.clone().filter(|_| now < self.fresh_until_ms.saturating_add(STALE_IF_ERROR_MS));
+    fn usable(&self, at: Moment) -> Result<Arc<KeySet>, VerifyError> {
+        let usable = self.set.clone().filter(|_| self.age(at) < self.max_age_ms.saturating_add(STALE_IF_ERROR_MS));
         usable.ok_or_else(|| {
             let reason = self.problem.as_deref().unwrap_or("they were not read yet").to_owned();
             VerifyError::KeysUnavailable { reason }
@@ -58,23 +60,27 @@ impl Held {
     }
 
     /// Whether so little is left of its time that it is read again before anybody must wait for that.
-    fn ageing(&self, now: i64) -> bool {
-        let quarter = self.fresh_until_ms.saturating_sub(self.fetched_ms) / 4;
-        now >= self.fresh_until_ms.saturating_sub(quarter)
+    fn ageing(&self, at: Moment) -> bool {
+        self.age(at) >= self.max_age_ms / 4 * 3
     }
 
-    /// Whether the source was tried within the last `ms`.
-    fn tried_within(&self, ms: i64, now: i64) -> bool {
-        self.tried_ms.is_some_and(|at| (-APART_MS..ms).contains(&now.saturating_sub(at)))
+    /// Whether the last attempt ended less than `ms` ago.
+    fn tried_within(&self, ms: i64, at: Moment) -> bool {
+        self.tried_at.is_some_and(|tried| at.elapsed_ms.saturating_sub(tried.elapsed_ms) < ms)
     }
 
-    fn take(&mut self, set: KeySet, max_age_ms: i64, now: i64) {
+    /// Whether an attempt would come too soon after the last.
+    fn must_pause(&self, at: Moment) -> bool {
+        self.tried_within(if self.set.is_some() { RETRY_MS } else { FIRST_RETRY_MS }, at)
+    }
+
+    fn take(&mut self, set: KeySet, max_age_ms: i64, read_at: Moment) {
         // The same keys stay the same set, so that tokens checked with it need no new check.
         if !self.set.as_ref().is_some_and(|old| old.same(&set)) {
             self.set = Some(Arc::new(set));
         }
-        self.fetched_ms = now;
-        self.fresh_until_ms = now.saturating_add(max_age_ms);
+        self.read_at = Some(read_at);
+        self.max_age_ms = max_age_ms;
         self.problem = None;
     }
 }
@@ -87,13 +93,24 @@ impl fmt::Debug for Keyring {
 
 impl Keyring {
     pub(super) fn new(source: Source) -> Self {
-        Self { source, held: RwLock::default(), fetching: Mutex::new(()) }
+        Self { source: RwLock::new(Arc::new(source)), held: RwLock::default(), reading: Flight::default() }
+    }
+
+    /// Reads from elsewhere from now on; what was read so far does not count.
+    pub(super) fn read_from(&self, source: Source) {
+        *self.source.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(source);
+        self.hold(|h| *h = Held::default());
     }
 
     /// This set and no other.
-    pub(super) fn fixed(set: KeySet) -> Self {
-        let held = Held { set: Some(Arc::new(set)), fresh_until_ms: i64::MAX, ..Held::default() };
-        Self { source: Source::Value, held: RwLock::new(held), fetching: Mutex::new(()) }
+    pub(super) fn fix(&self, set: KeySet) {
+        self.read_from(Source::Value);
+        let ever = Moment { now_ms: i64::MAX, elapsed_ms: i64::MAX };
+        self.hold(|h| h.take(set, i64::MAX, ever));
+    }
+
+    fn source(&self) -> Arc<Source> {
+        self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn held(&self) -> Held {
@@ -105,109 +122,96 @@ impl Keyring {
     }
 
     /// The set at hand, if it is young enough that nothing needs to be done.
-    pub(super) fn young(&self, now: i64) -> Option<Arc<KeySet>> {
+    pub(super) fn young(&self, at: Moment) -> Option<Arc<KeySet>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.fresh(now).filter(|_| !held.ageing(now))
+        held.fresh(at).filter(|_| !held.ageing(at))
     }
 
     /// The set at hand, without any waiting; it is read again beside if that is due.
-    pub(super) fn at_hand(self: &Arc<Self>, now: i64) -> Result<Arc<KeySet>, VerifyError> {
+    pub(super) fn at_hand(self: &Arc<Self>, at: Moment, clock: &Arc<dyn Clock>) -> Result<Arc<KeySet>, VerifyError> {
         let held = self.held();
-        if held.ageing(now) || held.is_from_the_future(now) {
-            self.read_beside(&held, now);
+        if held.ageing(at) && !held.must_pause(at) {
+            self.begin(clock);
         }
-        held.usable(now)
+        held.usable(at)
     }
 
     /// The set to check with: fresh, or read now, or stale within bounds.
-    pub(super) async fn current(self: &Arc<Self>, now: i64) -> Result<Arc<KeySet>, VerifyError> {
+    pub(super) async fn current(
+        self: &Arc<Self>,
+        at: Moment,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Arc<KeySet>, VerifyError> {
         let held = self.held();
+        let landing = (held.ageing(at) && !held.must_pause(at)).then(|| self.begin(clock)).flatten();
         // While reading fails nobody waits for it.
-        let usable = held.usable(now).ok().filter(|_| held.problem.is_some());
-        if let Some(set) = held.fresh(now).or(usable) {
-            if held.ageing(now) || held.is_from_the_future(now) {
-                self.read_beside(&held, now);
-            }
+        let usable = held.usable(at).ok().filter(|_| held.problem.is_some());
+        if let Some(set) = held.fresh(at).or(usable) {
             return Ok(set);
         }
-        let _turn = self.fetching.lock().await;
-        let held = self.held();
-        // Somebody else may have read it while we waited.
-        if let Some(set) = held.fresh(now) {
-            return Ok(set);
+        if let Some(landing) = landing.or_else(|| self.reading.under_way()) {
+            landing.wait().await;
         }
-        // A source that is down is asked now and then, not for every token.
-        if !held.tried_within(pause(&held), now) {
-            self.read(now).await;
-        }
-        self.held().usable(now)
+        self.held().usable(at)
     }
 
-    /// A set read after a token named a stranger, if it may be read again.
-    pub(super) async fn reread(&self, now: i64) -> Option<Arc<KeySet>> {
-        if matches!(self.source, Source::Value) {
+    /// Another set than the one that lacks a token's key, read anew if it may be.
+    pub(super) async fn other_than(
+        self: &Arc<Self>,
+        lacking: &Arc<KeySet>,
+        at: Moment,
+        clock: &Arc<dyn Clock>,
+    ) -> Option<Arc<KeySet>> {
+        let other = || self.held().set.filter(|set| !Arc::ptr_eq(set, lacking));
+        if let Some(set) = other() {
+            return Some(set);
+        }
+        self.look_again(at, clock)?.wait().await;
+        other()
+    }
+
+    /// A read for a key that nobody knows, at most once a minute.
+    pub(super) fn look_again(self: &Arc<Self>, at: Moment, clock: &Arc<dyn Clock>) -> Option<Landing> {
+        self.reading.under_way().or_else(|| (!self.held().tried_within(REREAD_MS, at)).then(|| self.begin(clock))?)
+    }
+
+    /// Begins to read, or joins who does.
+    fn begin(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Option<Landing> {
+        if matches!(*self.source(), Source::Value) {
             return None;
         }
-        let _turn = self.fetching.lock().await;
-        let held = self.held();
-        if held.tried_within(REREAD_MS, now) {
-            // Somebody read it while we waited, or lately: that set is as good as another.
-            return held.set.filter(|_| held.tried_ms == Some(held.fetched_ms));
-        }
-        if self.read(now).await { self.held().set } else { None }
+        self.reading.join(|| {
+            let (keyring, clock) = (self.clone(), clock.clone());
+            async move { keyring.read(&*clock).await }
+        })
     }
 
-    /// The same, for somebody who does not wait.
-    pub(super) fn reread_beside(self: &Arc<Self>, now: i64) {
-        let keyring = self.clone();
-        if !self.held().tried_within(REREAD_MS, now) {
-            spawn(async move {
-                keyring.reread(now).await;
-            });
-        }
-    }
-
-    fn read_beside(self: &Arc<Self>, held: &Held, now: i64) {
-        if matches!(self.source, Source::Value) || held.tried_within(pause(held), now) {
-            return;
-        }
-        let keyring = self.clone();
-        spawn(async move {
-            // Whoever reads has the turn; a second reader has nothing to add.
-            if let Ok(_turn) = keyring.fetching.try_lock() {
-                keyring.read(now).await;
+    /// Reads the source.
+    async fn read(&self, clock: &dyn Clock) {
+        let (asked_at, offers) = (Moment::of(clock), self.held().offers);
+        let read = self.source().read().await;
+        self.hold(|h| {
+            h.tried_at = Some(Moment::of(clock));
+            match read {
+                // What the issuer sent by itself meanwhile is newer than an answer that may come from a cache.
+                Ok(_) if h.offers != offers => {}
+                Ok((set, max_age)) => h.take(set, max_age, asked_at),
+                Err(error) => {
+                    tracing::warn!(reason = %error, "the issuer's keys could not be read");
+                    h.problem = Some(error.to_string().into());
+                }
             }
         });
     }
 
-    /// Reads the source; says whether there is a new set.
-    async fn read(&self, now: i64) -> bool {
-        self.hold(|h| h.tried_ms = Some(now));
-        let read = self.source.read().await;
-        let good = read.is_ok();
-        self.hold(|h| match read {
-            Ok((set, max_age)) => h.take(set, max_age, now),
-            Err(error) => h.problem = Some(error.to_string().into()),
-        });
-        good
-    }
-
-    /// Takes a set that the issuer sent by itself.
+    /// Takes a set that the issuer sent by itself, unless keys come from a file or were given.
     #[cfg(feature = "watch")]
-    pub(crate) fn offer(&self, set: KeySet, max_age_ms: i64, now: i64) {
-        if matches!(self.source, Source::Url { .. }) {
-            self.hold(|h| h.take(set, max_age_ms, now));
+    pub(crate) fn offer(&self, set: KeySet, max_age_ms: i64, at: Moment) {
+        if matches!(*self.source(), Source::Url { .. }) {
+            self.hold(|h| {
+                h.offers += 1;
+                h.take(set, max_age_ms, at);
+            });
         }
-    }
-}
-
-fn pause(held: &Held) -> i64 {
-    if held.set.is_some() { RETRY_MS } else { FIRST_RETRY_MS }
-}
-
-/// Runs beside the check; without a runtime the next check that may wait does the work.
-fn spawn(work: impl Future<Output = ()> + Send + 'static) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(work);
     }
 }

@@ -22,7 +22,7 @@ pub(super) enum Source {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SourceError {
     #[error("{0}")]
-    Http(#[from] reqwest::Error),
+    Http(reqwest::Error),
     #[error("the answer has the status {0}")]
     Status(u16),
     #[error("the key set is larger than {MAX_BODY} bytes")]
@@ -33,6 +33,13 @@ pub(super) enum SourceError {
     Bad(#[from] KeySetError),
     #[error("the set is fixed")]
     Fixed,
+}
+
+impl From<reqwest::Error> for SourceError {
+    fn from(error: reqwest::Error) -> Self {
+        // An address may hold secrets.
+        Self::Http(error.without_url())
+    }
 }
 
 impl Source {

@@ -3,16 +3,16 @@
 use std::{
     collections::HashMap,
     io::Read,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, Weak},
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use flate2::{Decompress, FlushDecompress, Status};
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
 
-use crate::{Claims, Freshness, KeySet, VerifyError, clock::Moment, jws, keys::Algorithm};
+use super::flight::{Flight, Landing};
+use crate::{Claims, Clock, Freshness, KeySet, VerifyError, clock::Moment, jws, keys::Algorithm};
 
 /// Longest time a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ const MAX_LISTS: usize = 1024;
 const TTL_MS: (i64, i64) = (1_000, 3_600_000);
 /// Least time between two attempts at a list that could not be had.
 const RETRY_MS: i64 = 1_000;
+/// A list that no token has named for so long is forgotten.
+const UNUSED_MS: i64 = 300_000;
 
 /// A list as it was at one moment.
 #[derive(Debug)]
@@ -41,8 +43,16 @@ struct List {
 #[derive(Clone, Debug, Default)]
 struct Entry {
     list: Option<Arc<List>>,
-    tried_ms: Option<i64>,
+    /// When a token last asked for it.
+    used_at: Option<Moment>,
+    /// When the last attempt ended.
+    tried_at: Option<Moment>,
     failed: bool,
+    reading: Arc<Flight>,
+    /// The keys that tokens were last checked with.
+    keys: Option<Arc<KeySet>>,
+    /// Whether it is being kept fresh.
+    kept: bool,
 }
 
 /// The lists of one issuer.
@@ -51,7 +61,14 @@ pub(super) struct Lists {
     client: reqwest::Client,
     prefix: String,
     held: RwLock<HashMap<String, Entry>>,
-    fetching: Mutex<()>,
+}
+
+/// The terms of one check.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) at: Moment,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) fail_open_ms: i64,
 }
 
 impl Lists {
@@ -62,29 +79,27 @@ impl Lists {
             client: client.build().unwrap_or_default(),
             prefix: format!("{}/statuslists/", issuer.trim_end_matches('/')),
             held: RwLock::default(),
-            fetching: Mutex::new(()),
         }
     }
 
-    /// Whether the token's bit is set. Waits for the list if it is not at hand.
+    /// Whether the token's bit is set. Waits for a list that was not in use lately.
     pub(super) async fn check(
         self: &Arc<Self>,
         claims: &Claims,
         keys: &Arc<KeySet>,
-        at: Moment,
-        fail_open_ms: i64,
+        asking: Asking<'_>,
     ) -> Result<(), VerifyError> {
         let (index, uri) = self.place(claims)?;
-        if let Some(list) = self.usable(uri, keys, at, fail_open_ms) {
-            return list.verdict(index);
+        match self.at_hand(uri, keys, asking) {
+            Ok(list) => list.verdict(index),
+            Err(landing) => {
+                if let Some(landing) = landing {
+                    landing.wait().await;
+                }
+                let list = self.entry(uri).bearable(asking).ok_or(VerifyError::RevocationsUnknown)?;
+                list.verdict(index)
+            }
         }
-        let _turn = self.fetching.lock().await;
-        let entry = self.entry(uri);
-        if !entry.fresh(at) && !entry.tried_within(RETRY_MS, at) {
-            self.fetch(uri, keys, at).await;
-        }
-        let list = self.entry(uri).bearable(at, fail_open_ms).ok_or(VerifyError::RevocationsUnknown)?;
-        list.verdict(index)
     }
 
     /// The same by what is at hand.
@@ -92,56 +107,67 @@ impl Lists {
         self: &Arc<Self>,
         claims: &Claims,
         keys: &Arc<KeySet>,
-        at: Moment,
-        fail_open_ms: i64,
+        asking: Asking<'_>,
     ) -> Result<(), VerifyError> {
         let (index, uri) = self.place(claims)?;
-        if let Some(list) = self.usable(uri, keys, at, fail_open_ms) {
-            return list.verdict(index);
-        }
-        self.fetch_beside(uri, keys, at);
-        Err(VerifyError::RevocationsUnknown)
+        self.at_hand(uri, keys, asking).map_err(|_| VerifyError::RevocationsUnknown)?.verdict(index)
     }
 
-    /// The list, if nobody needs to wait for it: it is fresh, or it is bearable and cannot be had anew.
-    /// One that is used is read again, beside, before its time is over.
-    fn usable(self: &Arc<Self>, uri: &str, keys: &Arc<KeySet>, at: Moment, fail_open_ms: i64) -> Option<Arc<List>> {
+    /// The list, if nobody needs to wait for it: it is fresh, or it is bearable and cannot be had anew. Else
+    /// the end of the read for it.
+    fn at_hand(
+        self: &Arc<Self>,
+        uri: &str,
+        keys: &Arc<KeySet>,
+        asking: Asking<'_>,
+    ) -> Result<Arc<List>, Option<Landing>> {
+        let at = asking.at;
         let entry = self.entry(uri);
-        let list = entry.bearable(at, fail_open_ms).filter(|_| entry.fresh(at) || entry.failed)?;
-        if list.age(at) >= list.ttl_ms / 2 && !entry.tried_within(RETRY_MS, at) {
-            self.fetch_beside(uri, keys, at);
+        if entry.used_at.is_none_or(|used| at.since(used) >= RETRY_MS) {
+            self.note(uri, |e| {
+                e.used_at = Some(at);
+                e.keys = Some(keys.clone());
+            });
         }
-        Some(list)
+        let old = entry.list.as_ref().is_none_or(|list| list.age(at) >= list.ttl_ms / 2);
+        let landing = (old && !entry.tried_within(RETRY_MS, at)).then(|| self.begin(uri, keys, asking)).flatten();
+        let list = entry.bearable(asking).filter(|_| entry.fresh(at) || entry.failed);
+        list.ok_or_else(|| landing.or_else(|| entry.reading.under_way()))
     }
 
     fn entry(&self, uri: &str) -> Entry {
         self.held.read().unwrap_or_else(PoisonError::into_inner).get(uri).cloned().unwrap_or_default()
     }
 
-    fn note(&self, uri: &str, change: impl FnOnce(&mut Entry)) {
+    fn note<T>(&self, uri: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         if held.len() >= MAX_LISTS && !held.contains_key(uri) {
             held.clear();
         }
-        change(held.entry(uri.to_owned()).or_default());
+        change(held.entry(uri.to_owned()).or_default())
     }
 
-    fn fetch_beside(self: &Arc<Self>, uri: &str, keys: &Arc<KeySet>, at: Moment) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (lists, uri, keys) = (self.clone(), uri.to_owned(), keys.clone());
-        runtime.spawn(async move {
-            // Whoever reads has the turn; a second reader has nothing to add.
-            if let Ok(_turn) = lists.fetching.try_lock() {
-                lists.fetch(&uri, &keys, at).await;
-            }
-        });
+    /// Begins to read a list, or joins who does; and sees to it that it stays fresh while it is in use.
+    fn begin(self: &Arc<Self>, uri: &str, keys: &Arc<KeySet>, asking: Asking<'_>) -> Option<Landing> {
+        let (reading, first) = self.note(uri, |e| (e.reading.clone(), !std::mem::replace(&mut e.kept, true)));
+        let (uri, keys, clock) = (uri.to_owned(), keys.clone(), asking.clock.clone());
+        if first && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let lists = Arc::downgrade(self);
+            runtime.spawn(keep_fresh(lists, uri.clone(), keys.clone(), clock.clone()));
+        }
+        let lists = self.clone();
+        reading.join(|| async move { lists.fetch(&uri, &keys, &*clock).await })
     }
 
     /// Reads a list. What was true when the question was sent is true of the answer: its age counts from then.
-    async fn fetch(&self, uri: &str, keys: &KeySet, at: Moment) {
-        self.note(uri, |e| e.tried_ms = Some(at.elapsed_ms));
-        let list = self.download(uri).await.and_then(|token| read(&token, uri, keys, at));
+    async fn fetch(&self, uri: &str, keys: &KeySet, clock: &dyn Clock) {
+        let asked_at = Moment::of(clock);
+        let list = self.download(uri).await.and_then(|token| read(&token, uri, keys, asked_at));
+        if list.is_none() {
+            tracing::warn!(uri, "a status list could not be read");
+        }
         self.note(uri, |e| {
+            e.tried_at = Some(Moment::of(clock));
             e.failed = list.is_none();
             if let Some(list) = list {
                 e.list = Some(Arc::new(list));
@@ -167,15 +193,62 @@ impl Lists {
         place(claims).filter(|(_, uri)| uri.starts_with(&self.prefix)).ok_or(VerifyError::Claim("status"))
     }
 
-    /// Of the list that was heard of longest ago; what is not at hand yet is not counted.
+    /// Of the list that was heard of longest ago. One that was never there makes nobody unready, unless there
+    /// is no other.
     pub(super) fn freshness(&self, at: Moment) -> Freshness {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        if held.values().any(|e| e.list.is_none() && e.failed) {
-            return Freshness::NotReady;
-        }
-        let failing = held.values().filter(|e| e.failed && !e.fresh(at)).filter_map(|e| e.list.as_ref());
-        failing.map(|list| list.age(at)).max().map_or(Freshness::Fresh, Freshness::Stale)
+        freshness(&self.held.read().unwrap_or_else(PoisonError::into_inner), at)
     }
+
+    /// Whether tokens of the lists at hand are accepted.
+    pub(super) fn usable(&self, asking: Asking<'_>) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let usable = |e: &Entry| e.list.is_none() || !e.failed || e.bearable(asking).is_some();
+        freshness(&held, asking.at) != Freshness::NotReady && held.values().all(usable)
+    }
+
+    /// Forgets a list that no token has asked for in a while; says whether it did.
+    fn forget_unused(&self, uri: &str, at: Moment) -> bool {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let unused = held.get(uri).is_none_or(|e| e.used_at.is_none_or(|used| at.since(used) >= UNUSED_MS));
+        if unused {
+            held.remove(uri);
+        }
+        unused
+    }
+}
+
+/// Reads a list again at half of its time, so that no request waits for it, until it is not used any more.
+#[expect(clippy::disallowed_methods, reason = "a job that waits between reads")]
+async fn keep_fresh(lists: Weak<Lists>, uri: String, keys: Arc<KeySet>, clock: Arc<dyn Clock>) {
+    loop {
+        let Some(held) = lists.upgrade() else { return };
+        let ttl_ms = held.entry(&uri).list.map_or(2 * RETRY_MS, |list| list.ttl_ms);
+        drop(held);
+        tokio::time::sleep(Duration::from_millis(u64::try_from(ttl_ms / 2).unwrap_or_default())).await;
+        let Some(held) = lists.upgrade() else { return };
+        let at = Moment::of(&*clock);
+        if held.forget_unused(&uri, at) {
+            return;
+        }
+        let entry = held.entry(&uri);
+        if entry.list.is_none_or(|list| list.age(at) >= list.ttl_ms / 2 - RETRY_MS) {
+            let (reader, set, time, place) =
+                (held.clone(), entry.keys.unwrap_or_else(|| keys.clone()), clock.clone(), uri.clone());
+            let landing = entry.reading.join(|| async move { reader.fetch(&place, &set, &*time).await });
+            drop(held);
+            if let Some(landing) = landing {
+                landing.wait().await;
+            }
+        }
+    }
+}
+
+fn freshness(held: &HashMap<String, Entry>, at: Moment) -> Freshness {
+    if held.values().any(|e| e.failed) && held.values().all(|e| e.list.is_none()) {
+        return Freshness::NotReady;
+    }
+    let failing = held.values().filter(|e| e.failed && !e.fresh(at)).filter_map(|e| e.list.as_ref());
+    failing.map(|list| list.age(at)).max().map_or(Freshness::Fresh, Freshness::Stale)
 }
 
 impl Entry {
@@ -184,12 +257,15 @@ impl Entry {
     }
 
     /// The list, if it may still be used while it cannot be had anew.
-    fn bearable(&self, at: Moment, fail_open_ms: i64) -> Option<Arc<List>> {
-        self.list.clone().filter(|list| self.fresh(at) || list.age(at) < list.ttl_ms.saturating_add(fail_open_ms))
+    fn bearable(&self, asking: Asking<'_>) -> Option<Arc<List>> {
+        let late = |list: &Arc<List>| {
+            asking.fail_open_ms > 0 && list.age(asking.at) < list.ttl_ms.saturating_add(asking.fail_open_ms)
+        };
+        self.list.clone().filter(|list| self.fresh(asking.at) || late(list))
     }
 
     fn tried_within(&self, ms: i64, at: Moment) -> bool {
-        self.tried_ms.is_some_and(|tried| at.elapsed_ms.saturating_sub(tried) < ms)
+        self.tried_at.is_some_and(|tried| at.elapsed_ms.saturating_sub(tried.elapsed_ms) < ms)
     }
 }
 

@@ -260,10 +260,128 @@ async fn a_clock_that_steps_back_keeps_no_old_set_alive() {
     let (verifier, clock) = issuer.verifier();
     verifier.verify(&old.token()).await.unwrap();
     issuer.says(&ok(&set(&[&new]), "cache-control: max-age=60\r\n"));
-    // However far back, for so long the set would be fresh.
+    // By the wall clock the set stays young; a minute passes all the same.
     clock.advance_ms(-20_000);
+    clock.advance_ms(MINUTE);
+    clock.advance_ms(-MINUTE);
     assert!(matches!(verifier.verify(&old.token()).await, Err(VerifyError::UnknownKey { .. })));
     verifier.verify(&new.token()).await.unwrap();
+}
+
+/// Accepts connections and says nothing, or not for a while.
+async fn silent() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            open.push(stream);
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_wait_for_an_issuer_that_hangs_wait_once() {
+    let key = Signer::new("a");
+    let (url, asked) = silent().await;
+    let verifier = Arc::new(Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url));
+    let began = tokio::time::Instant::now();
+    let mut waiting = tokio::task::JoinSet::new();
+    for n in 0..20 {
+        let (verifier, token) = (verifier.clone(), key.token());
+        waiting.spawn(async move {
+            tokio::time::advance(Duration::from_millis(n)).await;
+            let began = tokio::time::Instant::now();
+            assert!(unavailable(&verifier.verify(&token).await));
+            began.elapsed()
+        });
+    }
+    for took in waiting.join_all().await {
+        assert!(took <= Duration::from_secs(3), "{took:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_gives_up_ends_no_read() {
+    let key = Signer::new("a");
+    let issuer = Issuer::start(ok(&set(&[&key]), "")).await;
+    let (verifier, _) = issuer.verifier();
+    let token = key.token();
+    {
+        let mut request = std::pin::pin!(verifier.verify(&token));
+        assert!(futures_poll(&mut request).await.is_pending());
+    }
+    // Nobody asks again, and the keys arrive.
+    while verifier.verify_now(&token).is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(issuer.asked(), 1);
+}
+
+/// Polls once.
+async fn futures_poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx))).await
+}
+
+#[tokio::test]
+async fn an_interceptor_that_meets_an_unknown_key_says_later_not_never() {
+    let (old, new) = (Signer::new("a"), Signer::new("b"));
+    let issuer = Issuer::start(ok(&set(&[&old]), "")).await;
+    let (verifier, clock) = issuer.verifier();
+    verifier.verify(&old.token()).await.unwrap();
+    clock.advance_ms(MINUTE);
+    issuer.says(&ok(&set(&[&old, &new]), ""));
+    assert!(verifier.verify_now(&new.token()).unwrap_err().is_temporary());
+    while verifier.verify_now(&new.token()).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn ready_waits_for_an_issuer_that_comes_up_later_and_no_longer_than_said() {
+    let key = Signer::new("a");
+    let (url, _) = silent().await;
+    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url);
+    assert!(unavailable(&verifier.ready(Duration::from_millis(50)).await));
+    let issuer = Issuer::start(DOWN.to_owned()).await;
+    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(&issuer.url);
+    let (ready, ()) = tokio::join!(verifier.ready(Duration::from_secs(30)), async {
+        while issuer.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        issuer.says(&ok(&set(&[&key]), ""));
+    });
+    ready.unwrap();
+}
+
+#[cfg(feature = "watch")]
+#[tokio::test]
+async fn a_set_that_the_issuer_sent_is_not_replaced_by_an_older_answer() {
+    let (old, new) = (Signer::new("a"), Signer::new("b"));
+    let issuer = Issuer::start(ok(&set(&[&old]), "")).await;
+    let (verifier, clock) = issuer.verifier();
+    let token = old.token();
+    {
+        let mut request = std::pin::pin!(verifier.verify(&token));
+        assert!(futures_poll(&mut request).await.is_pending());
+    }
+    while issuer.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The read is under way; the stream is quicker.
+    let sent = KeySet::from_json(set(&[&new]).as_bytes()).unwrap();
+    verifier.keys.offer(sent, 300_000, Moment::of(&*clock));
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    verifier.verify(&new.token()).await.unwrap();
+    assert!(verifier.verify_now(&token).is_err());
 }
 
 #[tokio::test]

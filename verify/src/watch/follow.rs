@@ -32,8 +32,9 @@ use crate::{Clock, KeySet, clock::Moment, verifier::keyring::Keyring};
 const SILENCE: Duration = Duration::from_secs(5);
 /// Longest time until a stream answers.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long a stream of keys, which may well be silent, is trusted to live.
-const KEYS_AGAIN: Duration = Duration::from_mins(4);
+/// How long a stream of keys, which may well be silent, is trusted to live. Less than keys take to age, so
+/// that nobody reads them elsewhere meanwhile.
+const KEYS_AGAIN: Duration = Duration::from_mins(2);
 /// Pauses between attempts, in milliseconds: doubled each time, and anything up to it by chance, so that
 /// a thousand verifiers do not come back at once.
 const PAUSE_MS: (u64, u64) = (100, 5_000);
@@ -74,6 +75,7 @@ impl Follower {
 
     async fn one_stream_of_revocations(&self, revoked: &Revoked, progress: &mut Progress) -> Status {
         progress.disabled.clear();
+        let opened = Moment::of(&*self.clock);
         let mut request = Request::new(WatchRevocationsRequest { cursor: progress.cursor.clone() });
         request.metadata_mut().insert("authorization", self.authorization.clone());
         let path = PathAndQuery::from_static("/chancery.v1.RevocationService/Watch");
@@ -81,11 +83,15 @@ impl Follower {
             Ok(stream) => stream,
             Err(status) => return status,
         };
-        revoked.connected();
+        revoked.connected(opened);
         debug!("watching revocations");
         loop {
             match timeout(SILENCE, stream.message()).await {
-                Ok(Ok(Some(message))) => self.apply(message, revoked, progress),
+                Ok(Ok(Some(message))) => {
+                    if !self.apply(message, revoked, progress) {
+                        return Status::unavailable("it does not keep up");
+                    }
+                }
                 Ok(Ok(None)) => return Status::unavailable("the issuer ended it"),
                 Ok(Err(status)) => return status,
                 Err(_) => return Status::unavailable("silence"),
@@ -93,13 +99,15 @@ impl Follower {
         }
     }
 
-    fn apply(&self, message: WatchRevocationsResponse, revoked: &Revoked, progress: &mut Progress) {
+    /// Applies a message; says whether the stream keeps up.
+    fn apply(&self, message: WatchRevocationsResponse, revoked: &Revoked, progress: &mut Progress) -> bool {
+        let mut keeps_up = true;
         match message.event {
             Some(Event::Snapshot(snapshot)) => apply_snapshot(snapshot, revoked, &mut progress.disabled),
             Some(Event::Revocation(revocation)) => apply_revocation(revocation, revoked),
             Some(Event::Heartbeat(heartbeat)) => {
                 if let Some(server_ms) = millis(heartbeat.server_time.as_ref()) {
-                    revoked.heard(server_ms, Moment::of(&*self.clock));
+                    keeps_up = revoked.heard(server_ms, Moment::of(&*self.clock));
                     progress.heartbeats += 1;
                     if progress.heartbeats.is_multiple_of(60) {
                         revoked.forget(server_ms);
@@ -113,6 +121,7 @@ impl Follower {
         if !message.cursor.is_empty() {
             progress.cursor = message.cursor;
         }
+        keeps_up
     }
 
     /// Follows keys for ever.
@@ -150,7 +159,7 @@ impl Follower {
                 Err(error) => return Status::internal(error.to_string()),
             };
             let max_age_ms = message.max_age.map_or(MAX_AGE_MS, |d| d.seconds.clamp(30, 3600) * 1000);
-            keys.offer(set, max_age_ms, self.clock.now_ms());
+            keys.offer(set, max_age_ms, Moment::of(&*self.clock));
         }
     }
 
@@ -189,7 +198,7 @@ fn apply_revocation(revocation: Revocation, revoked: &Revoked) {
     let ends_ms = millis(revocation.expire_time.as_ref()).unwrap_or(i64::MAX);
     match revocation.subject {
         Some(Subject::Session(id)) => revoked.session(id, ends_ms),
-        Some(Subject::Key(kid)) => revoked.key(kid, ends_ms),
+        Some(Subject::Key(kid)) => revoked.key(kid),
         Some(Subject::DisabledClient(id)) => revoked.client_disabled(id),
         Some(Subject::EnabledClient(id)) => revoked.client_enabled(&id),
         None => {}

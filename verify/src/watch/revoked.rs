@@ -17,8 +17,6 @@ use crate::{Claims, Freshness, VerifyError, clock::Moment, freshness::STALE_AFTE
 const SHARDS: u64 = 16;
 /// No sign of life yet.
 const NEVER: i64 = i64::MIN;
-/// How many signs of life the usual delay is taken from.
-const WINDOW: usize = 60;
 
 /// What a stream has told.
 #[derive(Debug)]
@@ -30,7 +28,7 @@ pub(crate) struct Revoked {
     /// The last sign of life by both clocks.
     heard_elapsed_ms: AtomicI64,
     heard_now_ms: AtomicI64,
-    delays: RwLock<Delays>,
+    connection: RwLock<Connection>,
     ready: Notify,
 }
 
@@ -38,14 +36,16 @@ pub(crate) struct Revoked {
 #[derive(Debug, Default)]
 struct Others {
     clients: HashSet<String>,
-    keys: HashMap<String, i64>,
+    keys: HashSet<String>,
 }
 
-/// How much later than the issuer's clock signs of life arrive, on one connection.
+/// The present connection: what came over it was sent after it was opened.
 #[derive(Debug, Default)]
-struct Delays {
-    last: Vec<i64>,
-    server_ms: i64,
+struct Connection {
+    opened: Option<Moment>,
+    /// The issuer's clock at the first sign of life, and at the last.
+    first_server_ms: Option<i64>,
+    last_server_ms: i64,
 }
 
 impl Default for Revoked {
@@ -57,7 +57,7 @@ impl Default for Revoked {
             complete: AtomicBool::new(false),
             heard_elapsed_ms: AtomicI64::new(NEVER),
             heard_now_ms: AtomicI64::new(NEVER),
-            delays: RwLock::default(),
+            connection: RwLock::default(),
             ready: Notify::new(),
         }
     }
@@ -80,9 +80,9 @@ impl Revoked {
         change(&mut self.others.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn key(&self, kid: String, ends_ms: i64) {
+    pub(crate) fn key(&self, kid: String) {
         self.others(|o| {
-            o.keys.insert(kid, ends_ms);
+            o.keys.insert(kid);
         });
     }
 
@@ -104,20 +104,26 @@ impl Revoked {
         self.complete.store(true, Ordering::Release);
     }
 
-    /// A new connection has delays of its own.
-    pub(crate) fn connected(&self) {
-        *self.delays.write().unwrap_or_else(PoisonError::into_inner) = Delays::default();
+    /// A new connection was asked for at this moment.
+    pub(crate) fn connected(&self, opened: Moment) {
+        let connection = Connection { opened: Some(opened), ..Connection::default() };
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
-    /// A sign of life that the issuer's clock dates `server_ms`. One that lay in a buffer tells of the
-    /// past: what it came later than usual is taken off.
-    pub(crate) fn heard(&self, server_ms: i64, at: Moment) {
-        let late = self.delays.write().unwrap_or_else(PoisonError::into_inner).late(server_ms, at);
+    /// A sign of life that the issuer's clock dates `server_ms`. One that lay in a buffer tells of the past:
+    /// what it is late by is taken off. Says whether the connection keeps up: over one that does not, nothing
+    /// makes the verifier fresh any more.
+    pub(crate) fn heard(&self, server_ms: i64, at: Moment) -> bool {
+        let late = self.connection.write().unwrap_or_else(PoisonError::into_inner).late(server_ms, at);
+        if late > STALE_AFTER_MS {
+            return false;
+        }
         self.heard_now_ms.store(at.now_ms.saturating_sub(late), Ordering::Release);
         self.heard_elapsed_ms.fetch_max(at.elapsed_ms.saturating_sub(late), Ordering::AcqRel);
         if self.complete.load(Ordering::Acquire) {
             self.ready.notify_waiters();
         }
+        true
     }
 
     /// Waits until the first snapshot and the first sign of life are there.
@@ -132,12 +138,12 @@ impl Revoked {
         }
     }
 
-    /// Forgets what has ended by the issuer's clock.
+    /// Forgets sessions that have ended by the issuer's clock. Keys stay: whoever has a stolen one makes new
+    /// tokens with it.
     pub(crate) fn forget(&self, server_ms: i64) {
         for shard in &self.sessions {
             shard.write().unwrap_or_else(PoisonError::into_inner).retain(|_, ends| *ends > server_ms);
         }
-        self.others(|o| o.keys.retain(|_, ends| *ends > server_ms));
     }
 
     pub(crate) fn freshness(&self, at: Moment) -> Freshness {
@@ -156,7 +162,7 @@ impl Revoked {
     /// Whether a token that is good otherwise was revoked.
     pub(crate) fn check(&self, claims: &Claims) -> Result<(), VerifyError> {
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
-        let refused = others.clients.contains(&claims.client_id) || others.keys.contains_key(&claims.key_id);
+        let refused = others.clients.contains(&claims.client_id) || others.keys.contains(&claims.key_id);
         drop(others);
         let ended = claims.session_id.as_deref().is_some_and(|id| self.has_session(id));
         if refused || ended { Err(VerifyError::Revoked) } else { Ok(()) }
@@ -167,20 +173,24 @@ impl Revoked {
     }
 }
 
-impl Delays {
-    /// By how much this one came later than the quickest of the last minute. The local clock that counts
-    /// is the one nobody sets; an issuer's clock that was set back begins a new count.
+impl Connection {
+    /// By how much a sign of life is late, at most: it was sent as long after the first one as the issuer's
+    /// clock says, and that after the connection was asked for. By the local clocks, whichever says more: a
+    /// machine that slept, or whose clock was set, opens a new connection and knows again.
     fn late(&mut self, server_ms: i64, at: Moment) -> i64 {
-        if server_ms < self.server_ms {
-            self.last.clear();
+        let opened = *self.opened.get_or_insert(at);
+        if server_ms < self.last_server_ms {
+            // The issuer's clock was set back. A new connection begins a new count.
+            return i64::MAX;
         }
-        self.server_ms = server_ms;
-        let delay = at.elapsed_ms.saturating_sub(server_ms);
-        self.last.push(delay);
-        if self.last.len() > WINDOW {
-            self.last.remove(0);
+        self.last_server_ms = server_ms;
+        let first = *self.first_server_ms.get_or_insert(server_ms);
+        let late = at.since(opened).saturating_sub(server_ms.saturating_sub(first));
+        if late < 0 {
+            // The issuer's clock is faster, or was set forward: nothing may hide behind that.
+            self.first_server_ms = Some(first.saturating_sub(late));
         }
-        delay.saturating_sub(self.last.iter().copied().min().unwrap_or(delay))
+        late.max(0)
     }
 }
 
@@ -192,10 +202,12 @@ mod tests {
         Moment { now_ms: 1_000_000 + elapsed_ms, elapsed_ms }
     }
 
+    /// Connected and heard from at 10 000.
     fn heard() -> Revoked {
         let set = Revoked::default();
         set.clients(HashSet::new());
-        set.heard(500_000, at(10_000));
+        set.connected(at(10_000));
+        assert!(set.heard(500_000, at(10_000)));
         set
     }
 
@@ -203,6 +215,7 @@ mod tests {
     fn a_verifier_is_not_ready_then_fresh_then_stale_and_says_so() {
         let set = Revoked::default();
         assert_eq!(set.freshness(at(0)), Freshness::NotReady);
+        set.connected(at(10_000));
         set.heard(500_000, at(10_000));
         // A sign of life without a snapshot is not enough.
         assert_eq!(set.freshness(at(10_000)), Freshness::NotReady);
@@ -214,12 +227,41 @@ mod tests {
     #[test]
     fn a_sign_of_life_out_of_a_buffer_tells_of_the_past() {
         let set = heard();
-        // Sent a second later, and read after twenty.
-        set.heard(501_000, at(30_000));
-        assert_eq!(set.freshness(at(30_000)), Freshness::Stale(19_000));
-        // The next one is as quick as ever.
-        set.heard(521_000, at(31_000));
+        // Sent a second later, and read after twenty: a new connection is due.
+        assert!(!set.heard(501_000, at(30_000)));
+        assert_eq!(set.freshness(at(30_000)), Freshness::Stale(20_000));
+        set.connected(at(30_000));
+        assert_eq!(set.freshness(at(30_000)), Freshness::Stale(20_000), "nothing was heard over it yet");
+        assert!(set.heard(521_000, at(31_000)));
         assert_eq!(set.freshness(at(31_000)), Freshness::Fresh);
+    }
+
+    #[test]
+    fn a_delay_that_grows_slowly_or_was_always_there_is_seen() {
+        let set = heard();
+        let mut fell_behind = None;
+        for n in 1..200 {
+            // Each a little later than the last.
+            if !set.heard(500_000 + n * 1_000, at(10_000 + n * 1_049)) {
+                fell_behind = Some(n);
+                break;
+            }
+        }
+        assert_eq!(fell_behind, Some(62), "62 * 49 ms are more than three seconds");
+        // A connection whose first sign of life was an hour on its way.
+        let set = heard();
+        set.connected(at(20_000));
+        assert!(!set.heard(510_000, at(3_620_000)));
+        assert!(matches!(set.freshness(at(3_620_000)), Freshness::Stale(_)));
+    }
+
+    #[test]
+    fn a_machine_that_slept_does_not_wake_up_fresh() {
+        let set = heard();
+        // Sent before the sleep and read after it, by a clock that did not count the night.
+        let morning = Moment { now_ms: at(11_000).now_ms + 28_800_000, elapsed_ms: 11_000 };
+        assert!(!set.heard(501_000, morning));
+        assert!(matches!(set.freshness(morning), Freshness::Stale(_)));
     }
 
     #[test]
@@ -228,29 +270,36 @@ mod tests {
         // The wall clock is set back by an hour: time passes all the same.
         let back = |elapsed_ms| Moment { now_ms: at(elapsed_ms).now_ms - 3_600_000, elapsed_ms };
         assert_eq!(set.freshness(back(13_001)), Freshness::Stale(3_001));
-        set.heard(503_000, back(13_001));
+        assert!(set.heard(503_000, back(13_001)));
         assert_eq!(set.freshness(back(13_100)), Freshness::Fresh);
-        // Forward, as after a sleep that the other clock did not count: stale until the next sign of life.
+        // Forward: that could be a sleep. A new connection tells.
         let ahead = |elapsed_ms| Moment { now_ms: at(elapsed_ms).now_ms + 3_600_000, elapsed_ms };
-        assert!(matches!(set.freshness(ahead(13_200)), Freshness::Stale(_)));
-        set.heard(504_000, ahead(14_001));
-        assert_eq!(set.freshness(ahead(14_100)), Freshness::Fresh);
-        // The issuer's clock is set back, and forward again.
-        for (server, elapsed) in [(4_000, 15_000), (5_000, 16_000), (700_000, 17_000), (701_000, 18_000)] {
-            set.heard(server, ahead(elapsed));
-            assert_eq!(set.freshness(ahead(elapsed)), Freshness::Fresh, "{server}");
-        }
+        assert!(!set.heard(504_000, ahead(14_001)));
+        assert!(matches!(set.freshness(ahead(14_100)), Freshness::Stale(_)));
+        set.connected(ahead(14_200));
+        assert!(set.heard(504_500, ahead(14_500)));
+        assert_eq!(set.freshness(ahead(14_600)), Freshness::Fresh);
+        // The issuer's clock is set forward, then back: after the one nothing may be late unseen, after the other
+        // the count begins anew.
+        assert!(set.heard(900_000, ahead(15_500)));
+        assert!(!set.heard(901_000, ahead(25_500)));
+        assert!(!set.heard(4_000, ahead(25_600)));
+        set.connected(ahead(25_700));
+        assert!(set.heard(5_000, ahead(26_700)));
+        assert_eq!(set.freshness(ahead(26_700)), Freshness::Fresh);
     }
 
     #[test]
-    fn what_has_ended_is_forgotten_and_a_client_comes_back() {
+    fn sessions_that_have_ended_are_forgotten_and_a_client_comes_back() {
         let set = heard();
         set.session("ses_1".into(), 100);
         set.session("ses_2".into(), 200);
         set.client_disabled("app".into());
+        set.key("stolen".into());
         set.forget(150);
         assert_eq!((set.has_session("ses_1"), set.has_session("ses_2")), (false, true));
         assert!(set.others.read().unwrap().clients.contains("app"));
+        assert!(set.others.read().unwrap().keys.contains("stolen"), "a stolen key stays stolen");
         set.client_enabled("app");
         assert!(set.others.read().unwrap().clients.is_empty());
     }

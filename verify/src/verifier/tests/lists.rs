@@ -189,3 +189,45 @@ async fn r06_r07_what_is_no_good_list_is_refused() {
     issuer.serves(&issuer.key.sign("statuslist+jwt", &claims));
     assert_eq!(issuer.verdict(0).await, Ok(()), "the list itself is good");
 }
+
+#[tokio::test]
+async fn a_list_that_was_never_there_makes_nobody_unready_who_has_another() {
+    let issuer = Listed::start(STRICT).await;
+    issuer.serves(&issuer.list(&[0], |_| {}));
+    issuer.verdict(0).await.unwrap();
+    issuer.served.says("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let elsewhere = format!("{}/statuslists/2", issuer.served.issuer());
+    let refused = issuer.verifier.verify(&issuer.token(0, &elsewhere)).await.unwrap_err();
+    assert_eq!(refused, VerifyError::RevocationsUnknown);
+    assert!(issuer.verifier.health().ready);
+}
+
+#[tokio::test]
+async fn r06_a_strict_verifier_uses_no_list_past_its_end() {
+    let issuer = Listed::start(STRICT).await;
+    issuer.serves(&issuer.list(&[0], |c| c["exp"] = json!(NOW / 1000 + 5)));
+    issuer.verdict(0).await.unwrap();
+    issuer.served.says(DOWN);
+    issuer.clock.advance_ms(4_999);
+    issuer.verdict(0).await.unwrap();
+    issuer.clock.advance_ms(1);
+    assert_eq!(issuer.verdict(0).await, Err(VerifyError::RevocationsUnknown));
+}
+
+#[tokio::test]
+async fn a_list_in_use_is_kept_fresh_without_anybody_asking_and_heals_by_itself() {
+    let issuer = Listed::start(STRICT).await;
+    // A `ttl` of one second: real time passes in this one.
+    issuer.serves(&issuer.list(&[0], |c| c["ttl"] = json!(1)));
+    issuer.verdict(0).await.unwrap();
+    issuer.served.says(DOWN);
+    issuer.clock.advance_ms(1_000);
+    while issuer.verifier.health().ready {
+        tokio::task::yield_now().await;
+    }
+    issuer.serves(&issuer.list(&[0], |_| {}));
+    while !issuer.verifier.health().ready {
+        tokio::task::yield_now().await;
+    }
+    issuer.verdict(0).await.unwrap();
+}
