@@ -58,6 +58,17 @@ pub(crate) async fn until(verifier: &Verifier, token: &str, want: &Result<(), Ve
     began.elapsed()
 }
 
+/// Looks at how sure the verifier is until it is as wanted.
+async fn until_health(verifier: &Verifier, wanted: impl Fn(Freshness) -> bool) {
+    let looking = async {
+        let mut ticks = interval(Duration::from_millis(2));
+        while !wanted(verifier.health().revocations) {
+            ticks.tick().await;
+        }
+    };
+    timeout(PATIENCE, looking).await.unwrap();
+}
+
 const GOOD: Result<(), VerifyError> = Ok(());
 const REVOKED: Result<(), VerifyError> = Err(VerifyError::Revoked);
 
@@ -182,18 +193,14 @@ async fn r13_a_verifier_whose_stream_is_cut_is_stale_within_its_bound_and_says_s
     becomes_stale(&strict, &out.access_token, since).await;
     // The lenient one accepts what a verifier without revocation would, for five minutes, and says so too.
     assert_eq!(lenient.verify_now(&out.access_token).map(drop), GOOD);
-    assert!(matches!(lenient.health().revocations, Freshness::Stale(_)) && lenient.health().ready);
+    until_health(&lenient, |freshness| matches!(freshness, Freshness::Stale(_))).await;
+    assert!(lenient.health().ready);
+    assert_eq!(lenient.verify_now(&out.access_token).map(drop), GOOD);
     relay.lead_to(&server.grpc);
     for verifier in [&strict, &lenient] {
         until(verifier, &out.access_token, &REVOKED).await;
         until(verifier, &stays.access_token, &GOOD).await;
-        let mut ticks = interval(Duration::from_millis(2));
-        let fresh = async {
-            while verifier.health().revocations != Freshness::Fresh {
-                ticks.tick().await;
-            }
-        };
-        timeout(PATIENCE, fresh).await.unwrap();
+        until_health(verifier, |freshness| freshness == Freshness::Fresh).await;
     }
 }
 
