@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     claims::{Claims, Reader},
-    jws,
+    jws::{self, Parsed},
     keys::{Algorithm, KeySet},
 };
 
@@ -80,8 +80,12 @@ pub struct Policy {
 impl Policy {
     /// Tokens of this issuer for this audience, with no leeway.
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        let algorithms = vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-        Self { issuer: issuer.into(), audiences: vec![audience.into()], leeway_ms: 0, algorithms }
+        Self {
+            issuer: issuer.into(),
+            audiences: vec![audience.into()],
+            leeway_ms: 0,
+            algorithms: Algorithm::ALL.to_vec(),
+        }
     }
 
     /// Accepts another audience too.
@@ -135,20 +139,23 @@ pub(crate) fn genuine(token: &str, keys: &KeySet, policy: &Policy) -> Result<Gen
     if !is_access_token(parsed.typ.as_deref()) {
         return Err(VerifyError::WrongType);
     }
-    let algorithm = Algorithm::from_name(&parsed.alg).filter(|a| policy.algorithms.contains(a));
-    let algorithm = algorithm.ok_or(VerifyError::Algorithm)?;
-    let key = keys.get(&parsed.kid).ok_or_else(|| VerifyError::UnknownKey { kid: parsed.kid.clone() })?;
-    if key.algorithm != algorithm {
-        return Err(VerifyError::Algorithm);
-    }
-    if !key.verifies(parsed.signed, &parsed.signature) {
-        return Err(VerifyError::Signature);
-    }
+    signed_by(keys, &parsed, &policy.algorithms)?;
     let payload = parsed.payload().map_err(VerifyError::Malformed)?;
     let mut reader = Reader(jws::members(&payload).map_err(VerifyError::Malformed)?);
     let not_before_ms = reader.date("nbf").map_err(VerifyError::Claim)?;
     let claims = read(reader, parsed.kid).map_err(VerifyError::Claim)?;
     Ok(Genuine { claims, not_before_ms })
+}
+
+/// Whether one of the keys has signed it, by the key's own algorithm (RFC 8725 §3.1) and one that is allowed.
+pub(crate) fn signed_by(keys: &KeySet, parsed: &Parsed<'_>, allowed: &[Algorithm]) -> Result<(), VerifyError> {
+    let algorithm = Algorithm::from_name(&parsed.alg).filter(|a| allowed.contains(a));
+    let algorithm = algorithm.ok_or(VerifyError::Algorithm)?;
+    let key = keys.get(&parsed.kid).ok_or_else(|| VerifyError::UnknownKey { kid: parsed.kid.clone() })?;
+    if key.algorithm != algorithm {
+        return Err(VerifyError::Algorithm);
+    }
+    if key.verifies(parsed.signed, &parsed.signature) { Ok(()) } else { Err(VerifyError::Signature) }
 }
 
 /// `at+jwt`, with or without `application/`, in any case (RFC 9068 §4, RFC 7515 §4.1.9).

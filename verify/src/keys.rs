@@ -26,6 +26,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Rs256, Self::Es256, Self::EdDsa];
+
     /// The algorithm of a JOSE name, compared exactly.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -12,7 +12,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use serde_json::{Map, Value};
 
 use super::flight::{Flight, Landing};
-use crate::{Claims, Clock, Freshness, KeySet, VerifyError, clock::Moment, jws, keys::Algorithm};
+use crate::{Claims, Clock, Freshness, KeySet, VerifyError, check::signed_by, clock::Moment, jws, keys::Algorithm};
 
 /// Longest time a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -304,10 +304,7 @@ fn read(token: &str, uri: &str, keys: &KeySet, at: Moment) -> Option<List> {
     if typ.strip_prefix("application/").unwrap_or(&typ) != "statuslist+jwt" {
         return None;
     }
-    let key = keys.get(&parsed.kid).filter(|key| Algorithm::from_name(&parsed.alg) == Some(key.algorithm))?;
-    if !key.verifies(parsed.signed, &parsed.signature) {
-        return None;
-    }
+    signed_by(keys, &parsed, &Algorithm::ALL).ok()?;
     let claims: Map<String, Value> = parsed.claims().ok()?;
     if claims.get("sub")?.as_str()? != uri {
         return None;
