@@ -43,8 +43,10 @@ pub(super) async fn one(
         Ok(None) => return missing(),
         Err(error) => return refused(&error),
     };
-    let unchanged = etag::named(&headers, &published.etag);
-    let gzip = !unchanged && accepts_gzip(&headers);
+    let gzip = accepts_gzip(&headers);
+    // Other bytes have another strong tag (RFC 9110 §8.8.3).
+    let tag = if gzip { published.etag.replacen('"', "\"gzip-", 1) } else { published.etag.clone() };
+    let unchanged = etag::named(&headers, &tag);
     let body = match (unchanged, gzip) {
         (true, _) => Body::empty(),
         (false, true) => Body::from(compressed(&published.token)),
@@ -56,8 +58,8 @@ pub(super) async fn one(
         // What a cache kept would add to the time that verifiers reckon with.
         .header(header::CACHE_CONTROL, "public, no-cache")
         .header(header::VARY, "accept-encoding")
-        .header(header::ETAG, &published.etag);
-    if gzip {
+        .header(header::ETAG, tag);
+    if gzip && !unchanged {
         response = response.header(header::CONTENT_ENCODING, "gzip");
     }
     response.body(body).unwrap_or_default()

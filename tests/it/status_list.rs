@@ -83,6 +83,11 @@ async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
     let mut unpacked = String::new();
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut unpacked).unwrap();
     assert_eq!(unpacked, jwt);
+    let packed_tag = headers["etag"].to_str().unwrap();
+    assert_ne!(packed_tag, etag, "other bytes, another tag");
+    let asked = [("accept-encoding", "gzip"), ("if-none-match", packed_tag)];
+    let (again, headers, _) = get(&routes, "/statuslists/1", &asked).await;
+    assert_eq!((again, headers.get("content-encoding")), (StatusCode::NOT_MODIFIED, None));
     for (path, want) in [
         ("/statuslists/2", StatusCode::NOT_FOUND),
         ("/statuslists/x", StatusCode::NOT_FOUND),
