@@ -16,6 +16,7 @@ mod canary;
 mod crash;
 mod drain;
 mod foreign;
+mod guard;
 mod parallel;
 mod place;
 mod readme;

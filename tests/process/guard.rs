@@ -1,0 +1,115 @@
+//! `chancery guard` as a process beside a server.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{interval, timeout},
+};
+
+use crate::{
+    calls::start,
+    place::Place,
+    server::{Server, command, run},
+    watching::{log_out, sign_in, watcher},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Guard {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start_guard(server: &Server, more: &[&str]) -> Guard {
+    let flags = ["guard", "--issuer", &server.issuer, "--audience", "api", "--http", "127.0.0.1:0"];
+    let mut child = command(&flags).args(more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("ready http=").unwrap().to_owned();
+    Guard { child, address }
+}
+
+impl Guard {
+    /// The status of a page, asked for with a token.
+    async fn status(&self, path: &str, token: &str) -> u16 {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    async fn until(&self, path: &str, token: &str, status: u16) {
+        let asking = async {
+            let mut ticks = interval(Duration::from_millis(5));
+            while self.status(path, token).await != status {
+                ticks.tick().await;
+            }
+        };
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} does not come to {status}"));
+    }
+}
+
+fn secret_file(dir: &Path, secret: &str) -> String {
+    let path = dir.join("secret");
+    std::fs::write(&path, format!("{secret}\n")).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_guard_refuses_a_session_that_was_logged_out_whether_it_watches_or_reads_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&Place::sqlite(&dir.path().join("data")));
+    let secret = secret_file(dir.path(), &watcher(&server));
+    let watch = format!("http://{}", server.grpc);
+    let watching = ["--watch", &watch, "--client-id", "watcher", "--client-secret-file", &secret];
+    for more in [&watching[..], &[]] {
+        let guard = start_guard(&server, more);
+        guard.until("/readyz", "", 200).await;
+        let pair = sign_in(&server).await;
+        guard.until("/check", &pair.access_token, 200).await;
+        log_out(&server, &pair).await.unwrap();
+        guard.until("/check", &pair.access_token, 401).await;
+    }
+}
+
+#[test]
+fn a_guard_that_cannot_stand_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = secret_file(dir.path(), "s");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let far = ["--watch", "http://id.example.com:50051", "--client-id", "g", "--client-secret-file", &secret];
+    let missing = ["--watch", "https://id.example.com", "--client-id", "g", "--client-secret-file", "/nowhere"];
+    for (issuer, more, said) in [
+        ("id.example.com", &[][..], "--issuer \"id.example.com\" is no URL"),
+        ("https://id.example.com", &["--watch", "https://id.example.com"], "--client-id"),
+        ("https://id.example.com", &far, "--plaintext-beyond-loopback"),
+        ("https://id.example.com", &missing, "cannot read /nowhere"),
+        ("https://id.example.com", &["--http", &taken], "cannot listen on"),
+        ("https://id.example.com", &["--socket", "/nowhere/guard.sock"], "cannot listen on /nowhere/guard.sock"),
+        ("https://id.example.com", &["--fail-open-for", "soon"], "--fail-open-for"),
+    ] {
+        let out = run(command(&["guard", "--issuer", issuer, "--audience", "api"]).args(more), b"");
+        let text = String::from_utf8(out.stderr).unwrap();
+        assert!(!out.status.success() && text.contains(said), "{more:?}: {text}");
+    }
+    let out = run(&mut command(&["guard", "--issuer", "https://id.example.com"]), b"");
+    assert!(String::from_utf8(out.stderr).unwrap().contains("--audience"));
+}
