@@ -26,6 +26,7 @@ mod sign_in;
 mod start;
 mod statements;
 mod status_list;
+mod storm;
 mod support;
 mod tokens;
 mod watch;
