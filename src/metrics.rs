@@ -4,12 +4,13 @@ mod hashing;
 
 use std::{fmt, time::Duration};
 
-pub use self::hashing::Hashing;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+pub use self::hashing::Hashing;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Rpc {
@@ -67,11 +68,6 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Shows what becomes of passwords, as `read` tells it.
-    pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
-        self.registry.register_collector(Box::new(hashing::Collected::new(read)));
-    }
-
     /// Counts a call and the time it took. `method` must come from the access table
     /// and `reason` from the documented ones.
     pub fn rpc(&self, method: &str, code: impl fmt::Debug, reason: &str, took: Duration) {
@@ -101,6 +97,11 @@ impl Metrics {
     #[must_use]
     pub fn calls_under_way(&self) -> i64 {
         self.under_way.get()
+    }
+
+    /// Shows what becomes of passwords, as `read` tells it.
+    pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(hashing::Collected::new(read)));
     }
 
     /// The text that a Prometheus server reads.

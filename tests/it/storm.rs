@@ -15,7 +15,7 @@ fn wait_as(service: &Service, login: &str, address: &str) -> Slot {
     service.passwords().admit(&applicant).unwrap()
 }
 
-fn take_all_places(service: &Service, address: &str) -> Vec<Slot> {
+pub(crate) fn take_all_places(service: &Service, address: &str) -> Vec<Slot> {
     (0..PLACES).map(|n| wait_as(service, &format!("somebody{n}"), address)).collect()
 }
 

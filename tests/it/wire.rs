@@ -290,3 +290,22 @@ async fn health_tells_of_the_services_by_name() {
     let unknown = health.check(HealthCheckRequest { service: "nothing".into() }).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 }
+
+#[tokio::test]
+async fn p09_a_sign_in_without_a_place_is_told_when_to_come_back() {
+    for app in engines().await {
+        let _places = crate::storm::take_all_places(&app.service, "127.0.0.1");
+        let mut auth = AuthServiceClient::new(served(&app).await);
+        let request = LoginRequest {
+            client_id: "app".into(),
+            login: "ada".into(),
+            password: PASSWORD.into(),
+            ..LoginRequest::default()
+        };
+        let status = auth.login(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        assert_eq!(status.get_details_error_info().unwrap().reason, "OVERLOADED");
+        let delay = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+        assert!(delay >= std::time::Duration::from_millis(50), "{delay:?}");
+    }
+}
