@@ -12,6 +12,7 @@ mod mint;
 mod refresh;
 mod revoke_key;
 mod rotate_keys;
+mod session_writer;
 mod sessions;
 mod settings;
 mod sign_in;
@@ -52,7 +53,7 @@ use crate::{
     keys::SealingKey,
     passwords::Passwords,
     store::Store,
-    time::{Clock, Timestamp},
+    time::Timestamp,
 };
 
 /// What is known about a call before its message is looked at.
@@ -95,9 +96,9 @@ const TRIES: usize = 5;
 pub struct Service {
     store: Store,
     live: Arc<Live>,
+    writer: session_writer::SessionWriter,
     sealing: Arc<SealingKey>,
     passwords: Passwords,
-    clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     issuer: Arc<str>,
     dev: bool,

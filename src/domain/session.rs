@@ -149,6 +149,8 @@ pub struct Rotation {
     pub request_id: Option<String>,
     /// When the request arrived.
     pub arrived: Timestamp,
+    /// The stamp with which this very request may have been written before, if nobody knows.
+    pub tried_at: Option<Timestamp>,
 }
 
 /// What became of a [`Rotation`]. Each is committed before it is answered.
@@ -235,7 +237,8 @@ pub fn judge(session: &Session, rotation: &Rotation, settings: &Settings) -> Jud
 /// Judges the generation alone. A clock that stepped back only makes a grace longer, never shorter.
 fn judge_generation(session: &Session, rotation: &Rotation, grace: Ttl) -> Judgement {
     let within = |from: Timestamp| rotation.arrived < from.plus(grace);
-    let same_request = rotation.request_id.is_some() && rotation.request_id == session.rotation_request_id;
+    let same_request = rotation.request_id.is_some() && rotation.request_id == session.rotation_request_id
+        || rotation.tried_at == Some(session.rotated_at);
     match session.generation - rotation.generation {
         0 => Judgement::Rotate,
         1 if same_request || within(session.rotated_at) => Judgement::Replay,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Live, Service};
+use super::{Live, Service, session_writer::SessionWriter};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -114,7 +114,8 @@ impl Service {
         let sealing = Arc::new(sealing);
         let live = Arc::new(Live::read(store.clone(), sealing.clone(), clock.clone()).await?);
         let (issuer, dev) = (instance.issuer.into(), instance.dev);
-        Ok(Self { store, live, sealing, passwords, clock, entropy, issuer, dev, lists: Arc::default() })
+        let writer = SessionWriter::new(store.clone(), live.clone(), clock.clone());
+        Ok(Self { store, live, writer, sealing, passwords, entropy, issuer, dev, lists: Arc::default() })
     }
 }
 

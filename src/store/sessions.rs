@@ -251,6 +251,15 @@ impl Tx {
         rows.into_iter().map(Session::try_from).collect()
     }
 
+    /// The live sessions of a user beyond the newest `keep`.
+    pub async fn sessions_beyond(&mut self, user: &UserId, keep: i64, now: Timestamp) -> Result<Vec<SessionId>> {
+        // SQLite knows no OFFSET without LIMIT.
+        const SQL: &str = "SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 \
+            AND absolute_expires_at > $2 ORDER BY created_at DESC, id LIMIT 1000000 OFFSET $3";
+        let rows = all!(self, (String,), SQL, user.as_str(), now.millis(), keep)?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
+    }
+
     /// Ends every session at once, for a change after which no token of theirs has a key; gives their
     /// number. Anything less goes through [`Tx::revoke`].
     pub async fn sessions_end_all(&mut self, cause: RevokedCause, now: Timestamp) -> Result<u64> {

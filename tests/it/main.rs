@@ -14,6 +14,7 @@ mod clock;
 #[path = "../support/database.rs"]
 mod database;
 mod docs;
+mod forgetful;
 mod introspection;
 mod issuer;
 mod migrations;
@@ -22,6 +23,7 @@ mod refresh;
 mod requirements;
 mod revoked_keys;
 mod rotation;
+mod session_writer;
 mod sign_in;
 mod start;
 mod statements;

@@ -129,3 +129,21 @@ pub(crate) async fn the_sweep_is_bounded_and_spares_the_living(f: &Fixture) {
     let mut tx = f.store.write().await.unwrap();
     assert_eq!(tx.sessions_sweep(NOW.plus(Ttl::from_days(8)), 3).await.unwrap(), 1);
 }
+
+pub(crate) async fn the_oldest_sessions_beyond_a_number_are_named(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut ids = Vec::new();
+    for age in [4, 3, 2, 1] {
+        let mut session = f.session(&ada);
+        session.created_at = NOW.minus(Ttl::from_secs(age));
+        let mut tx = f.store.write().await.unwrap();
+        tx.session_insert(&session).await.unwrap();
+        tx.commit().await.unwrap();
+        ids.push(session.id);
+    }
+    revoke(f, &f.store, &ids[..1]).await;
+    let beyond = async |keep| f.store.read().await.unwrap().sessions_beyond(&ada.id, keep, NOW).await.unwrap();
+    assert_eq!(beyond(0).await, [ids[3].clone(), ids[2].clone(), ids[1].clone()]);
+    assert_eq!(beyond(2).await, ids[1..2]);
+    assert_eq!(beyond(3).await, []);
+}
