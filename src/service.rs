@@ -18,6 +18,7 @@ mod settings;
 mod sign_in;
 mod start;
 mod status_lists;
+mod sweep;
 mod tokens;
 mod users;
 mod watch;
@@ -41,6 +42,7 @@ pub use self::{
     sign_in::SignInRequest,
     start::{StartError, StartOptions},
     status_lists::PublishedList,
+    sweep::{Sweep, Swept},
     users::NewUserRequest,
     watch::{Sent, WATCH, Watcher},
     watch_keys::KeyWatcher,
@@ -55,6 +57,8 @@ use crate::{
     store::Store,
     time::Timestamp,
 };
+use chancery_verify::CheckedTokens;
+use tokio::sync::Semaphore;
 
 /// What is known about a call before its message is looked at.
 #[derive(Clone, Debug)]
@@ -103,7 +107,12 @@ pub struct Service {
     issuer: Arc<str>,
     dev: bool,
     lists: Arc<status_lists::StatusLists>,
+    checked: Arc<CheckedTokens>,
+    slow_signers: Arc<Semaphore>,
 }
+
+/// How many tokens are remembered whose signature was good: 20 MB at most.
+const CHECKED_TOKENS: usize = 10_000;
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

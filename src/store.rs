@@ -18,6 +18,7 @@ mod feed;
 mod instance;
 mod keys;
 mod migrate;
+mod refresh;
 mod revoke;
 mod sessions;
 mod status_lists;
@@ -48,7 +49,7 @@ pub use self::{
     instance::{BINARY_VERSION, Claim, Instance},
     migrate::Schema,
     revoke::{By, Revoke},
-    sessions::SessionFilter,
+    sessions::{SessionFilter, Walk},
     status_lists::Lease,
     users::{NewUser, SignInUser},
 };

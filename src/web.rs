@@ -23,22 +23,26 @@ use crate::service::Service;
 /// The public routes.
 pub fn routes(service: Service) -> Router {
     Router::new()
-        .route("/.well-known/jwks.json", get(jwks::jwks))
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
         .route("/.well-known/openid-configuration", get(metadata::openid_configuration))
         .route("/statuslists", get(status_lists::all))
         .route("/statuslists/{list}", get(status_lists::one))
         .layer(axum::middleware::map_response(cors))
+        // It sets its headers itself: of all pages it is asked for most.
+        .route("/.well-known/jwks.json", get(jwks::jwks))
         .with_state(service)
 }
 
-/// Everything here is public and carries no credentials, so any origin may read it.
 async fn cors(mut response: Response) -> Response {
-    let headers: &mut HeaderMap = response.headers_mut();
+    public(response.headers_mut());
+    response
+}
+
+/// Everything here is public and carries no credentials, so any origin may read it.
+fn public(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 /// Serves until `stop` resolves and the requests under way are answered.

@@ -48,7 +48,7 @@ impl Service {
         let claims = self.bearer(ctx, token).await?.claims;
         let session = claims.session_id.as_deref().and_then(|sid| sid.parse().ok());
         let session = session.ok_or(Error::Unauthenticated(Reason::TokenInvalid))?;
-        Ok((session, claims.client_id))
+        Ok((session, claims.client_id.clone()))
     }
 
     /// The session of a refresh token of any generation: a client that lost an answer may still log out.

@@ -80,7 +80,7 @@ impl Service {
             refused => return Err(refusal(refused, &named, &client.id)),
         };
         let asked = Asked { audience: &audience, scopes: &scopes, now: ctx.now };
-        self.pair(&snapshot, &client, &session, &parsed.secret, asked)
+        self.pair(&snapshot, &client, &session, &parsed.secret, asked).await
     }
 }
 

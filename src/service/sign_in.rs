@@ -153,7 +153,7 @@ impl Service {
         }
         let snapshot = self.live.for_signing()?;
         let asked = Asked { audience: &granted.audience, scopes: &granted.scopes, now };
-        self.pair(&snapshot, client, &session, &secret, asked)
+        self.pair(&snapshot, client, &session.into(), &secret, asked).await
     }
 
     fn signed_in(&self, session: &Session, now: Timestamp) -> AuditEvent {

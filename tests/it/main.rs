@@ -29,6 +29,7 @@ mod start;
 mod statements;
 mod status_list;
 mod support;
+mod sweep;
 mod tokens;
 mod watch;
 mod web;

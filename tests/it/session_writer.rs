@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -83,7 +83,9 @@ async fn what_arrives_while_a_commit_is_under_way_shares_the_next_one() {
         assert!(first.await.unwrap().is_ok());
         let done = rest.await;
         assert!(done.iter().all(Result::is_ok), "{}", app.engine);
-        assert_eq!(app.service.store().statements() - before, 1, "{}", app.engine);
+        // On SQLite the update, and its rows read back together.
+        let statements = if app.engine == "sqlite" { 2 } else { 1 };
+        assert_eq!(app.service.store().statements() - before, statements, "{}", app.engine);
         for pair in done {
             assert!(app.refresh(&token(&pair.unwrap()), "").await.is_ok());
         }
@@ -254,27 +256,24 @@ async fn another_process_on_the_same_file_is_let_in_while_refreshes_never_cease(
     let app = App::prepared(empty, Arc::new(SystemClock)).await;
     let entropy = Arc::new(chancery::entropy::OsEntropy);
     let other = Store::open(&app.empty.database.location, false, entropy).await.unwrap();
-    let over = Arc::new(AtomicBool::new(false));
+    let (over, refreshed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut chains = tokio::task::JoinSet::new();
     for mut pair in sign_ins(&app, 32).await {
-        let (service, over) = (app.service.clone(), over.clone());
+        let (service, over, refreshed) = (app.service.clone(), over.clone(), refreshed.clone());
         chains.spawn(async move {
-            let mut count = 0_u32;
             while !over.load(Ordering::SeqCst) {
                 pair = refresh(&service, service.context(), &pair).await.unwrap();
-                count += 1;
+                refreshed.fetch_add(1, Ordering::SeqCst);
             }
-            count
         });
     }
-    let mut longest = Duration::ZERO;
-    for _ in 0..50 {
+    let (mut longest, mut writes) = (Duration::ZERO, 0);
+    while writes < 20 || refreshed.load(Ordering::SeqCst) < 2000 {
         let began = tokio::time::Instant::now();
         other.write().await.unwrap().commit().await.unwrap();
-        longest = longest.max(began.elapsed());
+        (longest, writes) = (longest.max(began.elapsed()), writes + 1);
     }
     over.store(true, Ordering::SeqCst);
-    let refreshes: u32 = chains.join_all().await.into_iter().sum();
-    assert!(refreshes > 100, "the other process met no load: {refreshes}");
+    chains.join_all().await;
     assert!(longest < Duration::from_secs(1), "{longest:?}");
 }

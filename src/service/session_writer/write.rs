@@ -1,8 +1,11 @@
 //! One transaction of the session writer, and what happens when it fails.
 
-use super::{Opening, Shared, batch::Batch};
+use super::{
+    Opening, Shared, Work,
+    batch::{Answered, Batch},
+};
 use crate::{
-    domain::session::{RevokedCause, RotateOutcome, Session},
+    domain::session::{RevokedCause, RotateOutcome, TokenBasis},
     error::{Error, Result},
     service::TRIES,
     store::{By, Revoke, Tx},
@@ -121,15 +124,15 @@ impl Shared {
         let in_feed = |r: &RotateOutcome| matches!(r, RotateOutcome::Reused { .. } | RotateOutcome::Revoked(_));
         let rotated = batch.rotations.answered(written.rotated);
         let (reused, rotated): (Vec<_>, Vec<_>) = rotated.partition(|a| in_feed(&a.outcome));
-        rotated.into_iter().for_each(|a| a.send(&Ok(())));
+        send_all(rotated, &Ok(()));
         let revoked: Vec<_> = batch.revocations.answered(written.revoked).collect();
         let opened: Vec<_> = batch.openings.answered(written.opened).collect();
         let live = self.live.clone();
         let rest = async move {
             let confirmed = if confirm { live.confirm().await } else { Ok(()) };
-            reused.into_iter().for_each(|a| a.send(&confirmed));
-            revoked.into_iter().for_each(|a| a.send(&confirmed));
-            opened.into_iter().for_each(|a| a.send(&confirmed));
+            send_all(reused, &confirmed);
+            send_all(revoked, &confirmed);
+            send_all(opened, &confirmed);
         };
         if confirm {
             // The next batch need not wait for that.
@@ -144,7 +147,7 @@ impl Shared {
     /// find its grace unspent.
     async fn stamp_again(&self, rotated: &[RotateOutcome]) {
         let moved = rotated.iter().filter_map(|r| if let RotateOutcome::Rotated(s) = r { Some(s) } else { None });
-        let moved: Vec<&Session> = moved.collect();
+        let moved: Vec<&TokenBasis> = moved.collect();
         let stamp = async {
             let mut tx = self.store.write().await?;
             for session in &moved {
@@ -176,6 +179,12 @@ impl Failed {
                 rotation.tried_at = Some(*stamp);
             }
         }
+    }
+}
+
+fn send_all<W: Work>(answers: Vec<Answered<W>>, confirmed: &Result<()>) {
+    for answer in answers {
+        answer.send(confirmed);
     }
 }
 
