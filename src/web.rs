@@ -7,7 +7,7 @@ mod metadata;
 mod status_lists;
 mod telemetry;
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use axum::{
     Router,
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 pub use self::telemetry::routes as telemetry_routes;
 use crate::service::Service;
 
-/// The public routes.
+/// The public routes. They share one service: cloning it for each request would count its parts up and down.
 pub fn routes(service: Service) -> Router {
     Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
@@ -30,7 +30,7 @@ pub fn routes(service: Service) -> Router {
         .layer(axum::middleware::map_response(cors))
         // It sets its headers itself: of all pages it is asked for most.
         .route("/.well-known/jwks.json", get(jwks::jwks))
-        .with_state(service)
+        .with_state(Arc::new(service))
 }
 
 async fn cors(mut response: Response) -> Response {

@@ -1,6 +1,6 @@
 //! `GET /.well-known/jwks.json`.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     body::Body,
@@ -22,7 +22,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The key set.
-pub(super) async fn jwks(State(service): State<Service>, headers: HeaderMap) -> Response<Body> {
+pub(super) async fn jwks(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response<Body> {
     let snapshot = service.live().snapshot();
     let ring = &snapshot.ring;
     let unchanged = !headers.is_empty() && etag::named(&headers, &ring.etag);
