@@ -114,6 +114,15 @@ pub(crate) struct Run {
     /// gRPC connections that they share
     #[arg(long, default_value_t = 8)]
     pub(crate) connections: usize,
+    /// Streams of revocations
+    #[arg(long, default_value_t = 500)]
+    pub(crate) watchers: usize,
+    /// Sessions in the small table of the scenario growth
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) few: u64,
+    /// Sessions in its large table
+    #[arg(long, default_value_t = 10_000_000)]
+    pub(crate) many: u64,
     /// The server [default: `chancery` beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) server: Option<PathBuf>,

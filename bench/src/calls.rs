@@ -86,6 +86,11 @@ fn simple<T>(answer: Result<T, Status>) -> Outcome {
     }
 }
 
+/// An id as long as a UUID, for the `n`th call of a chain.
+pub(crate) fn request_id(n: u64) -> String {
+    format!("00000000-0000-4000-8000-{n:012x}")
+}
+
 /// A chain of refreshes: each uses the token that the one before it gave.
 #[derive(Debug)]
 pub(crate) struct Chain {
@@ -107,7 +112,7 @@ impl Chain {
             client_id: self.client.clone(),
             refresh_token: self.token.clone(),
             // As every client should, so that a lost answer loses nothing.
-            request_id: format!("bench-{:016x}", self.calls),
+            request_id: request_id(self.calls),
             ..RefreshRequest::default()
         }
     }

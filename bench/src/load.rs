@@ -1,11 +1,12 @@
 //! Who asks: as fast as answers come, or at fixed times.
 
 mod closed;
+mod open;
 mod recorder;
 
 use std::{future::Future, time::Duration};
 
-pub(crate) use self::{closed::closed, recorder::Refusal};
+pub(crate) use self::{closed::closed, open::open, recorder::Refusal};
 
 /// Somebody who sends one request at a time.
 pub(crate) trait Caller: Send + 'static {

@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`args`] | the command line |
-//! | [`machine`], [`pin`], [`process`] | the machine, its cores, other processes |
+//! | [`machine`], [`pin`], [`limit`], [`process`] | the machine, its cores and memory, other processes |
 //! | [`place`], [`seed`] | a data directory, a server on it, sessions in it |
 //! | [`ceilings`], [`echo`], [`page`] | what is compared with |
 //! | [`load`], [`calls`], [`http1`] | who asks, and what |
@@ -15,6 +15,7 @@ mod calls;
 mod ceilings;
 mod echo;
 mod http1;
+mod limit;
 mod load;
 mod machine;
 mod page;

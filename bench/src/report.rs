@@ -1,6 +1,6 @@
 //! The table for people, and the JSON.
 
-use std::{io::Write, path::Path};
+use std::{collections::BTreeMap, io::Write, path::Path};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ pub(crate) struct Row {
     ceilings: Vec<f64>,
     goal: Option<Goal>,
     notes: Vec<String>,
-    details: Vec<Value>,
+    runs: Vec<Measured>,
 }
 
 impl Row {
@@ -69,7 +69,7 @@ impl Row {
             ceilings: Vec::new(),
             goal: None,
             notes: Vec::new(),
-            details: Vec::new(),
+            runs: Vec::new(),
         }
     }
 
@@ -97,17 +97,8 @@ impl Row {
     }
 
     /// Adds all that is known of a run.
-    pub(crate) fn detail(&mut self, measured: &Measured) {
-        self.details.push(measured.detail());
-        for (label, some) in &measured.refused {
-            self.note(format!("{} x {label}", some.count()));
-        }
-        if measured.breaks > 0 {
-            self.note(format!("{} chains broken", measured.breaks));
-        }
-        if measured.unsent > 0 {
-            self.note(format!("{} requests not sent", measured.unsent));
-        }
+    pub(crate) fn detail(&mut self, measured: Measured) {
+        self.runs.push(measured);
     }
 
     /// Adds a remark below the line.
@@ -130,9 +121,10 @@ impl Row {
     fn cells(&self) -> [String; 7] {
         let middle = |values: &[f64]| median(values).map(number).unwrap_or_default();
         let ratio = if self.ceilings.is_empty() { String::new() } else { middle(&self.counted()) };
-        let ceiling = match self.ceilings.is_empty() {
-            true => String::new(),
-            false => format!("{} {}", middle(&self.ceilings), self.ceiling_name),
+        let ceiling = if self.ceilings.is_empty() {
+            String::new()
+        } else {
+            format!("{} {}", middle(&self.ceilings), self.ceiling_name)
         };
         let (least, greatest) = spread(&self.counted()).unwrap_or_default();
         let verdict = match self.verdict() {
@@ -151,14 +143,37 @@ impl Row {
         ]
     }
 
+    /// The remarks, and what stands out in the runs.
+    fn remarks(&self) -> Vec<String> {
+        let mut all = self.notes.clone();
+        let mut refused = BTreeMap::<&str, u64>::new();
+        for (label, some) in self.runs.iter().flat_map(|run| &run.refused) {
+            *refused.entry(label).or_default() += some.count();
+        }
+        all.extend(middle_run(&self.runs).map(Measured::line));
+        all.extend(refused.into_iter().map(|(label, count)| format!("{count} x {label}")));
+        let breaks: u64 = self.runs.iter().map(|run| run.breaks).sum();
+        let unsent: u64 = self.runs.iter().map(|run| run.unsent).sum();
+        all.extend((breaks > 0).then(|| format!("{breaks} chains broken")));
+        all.extend((unsent > 0).then(|| format!("{unsent} requests that nobody was free to send")));
+        all
+    }
+
     fn json(&self) -> Value {
         json!({
             "name": self.name, "unit": self.unit, "values": self.values, "median": median(&self.values),
             "ceiling": self.ceiling_name, "ceilings": self.ceilings, "ratios": self.counted(),
             "median_ratio": median(&self.counted()), "goal": self.goal, "met": self.verdict(), "notes": self.notes,
-            "runs": self.details,
+            "runs": self.runs.iter().map(Measured::detail).collect::<Vec<_>>(),
         })
     }
+}
+
+/// The run whose rate is in the middle.
+fn middle_run(runs: &[Measured]) -> Option<&Measured> {
+    let mut sorted: Vec<&Measured> = runs.iter().collect();
+    sorted.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
+    sorted.get(sorted.len() / 2).copied()
 }
 
 /// A number with as many digits as mean something.
@@ -208,9 +223,10 @@ impl Report {
             let cells: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             out.push_str(cells.join("  ").trim_end());
             out.push('\n');
-            let notes = n.checked_sub(1).and_then(|n| self.rows.get(n)).map(|row| row.notes.as_slice());
-            for note in notes.unwrap_or_default() {
-                out.push_str(&format!("    {note}\n"));
+            for note in n.checked_sub(1).and_then(|n| self.rows.get(n)).map(Row::remarks).unwrap_or_default() {
+                out.push_str("    ");
+                out.push_str(&note);
+                out.push('\n');
             }
         }
         out

@@ -2,10 +2,16 @@
 
 mod ceilings;
 mod client_token;
+mod growth;
 mod introspect;
 mod jwks;
+mod latency;
 mod login;
+mod memory;
+mod mix;
 mod refresh;
+mod start;
+mod watch;
 
 use std::sync::Arc;
 
@@ -20,17 +26,25 @@ use crate::{
     machine::{Machine, cores},
     place::{Place, Tools, serve_flags, window},
     report::{Report, print, say},
+    seed,
     stats::Measured,
 };
 
 /// A scenario's name, what it is, and whether it runs when none is named.
-const ALL: [(&str, &str, bool); 6] = [
+const ALL: [(&str, &str, bool); 13] = [
     ("ceilings", "raw signatures, Argon2id, durable commits, bare echo and bare page", true),
     ("client-token", "IssueClientToken by each algorithm, against raw signatures and the echo", true),
     ("refresh", "refresh chains, against the echo and durable commits", true),
+    ("latency", "refreshes at half capacity, open loop", true),
     ("login", "sign-ins, against raw Argon2id", true),
+    ("storm", "refreshes at half capacity while five times as many sign-ins are offered as can be hashed", true),
     ("introspect", "introspection of a token seen before, and of distinct ones, against the echo", true),
     ("jwks", "JWKS over HTTP/1.1, against a bare page of the same size", true),
+    ("watch", "how soon many watchers learn of a log-out", true),
+    ("mix", "refreshes, introspections, client tokens and sign-ins at once", true),
+    ("memory", "200 sign-ins at once in 1 GiB", true),
+    ("start", "start to ready on existing data, memory when idle", true),
+    ("growth", "refreshes at ten million sessions against ten thousand, and a session's bytes; takes long", false),
 ];
 
 /// Names the scenarios.
@@ -87,7 +101,7 @@ fn chosen(run: &Run) -> anyhow::Result<Vec<String>> {
 
 /// Whether a scenario says more on another engine.
 fn of_engine(name: &str) -> bool {
-    ["refresh", "ceilings"].contains(&name)
+    ["refresh", "ceilings", "latency", "storm", "mix", "start", "growth"].contains(&name)
 }
 
 impl Bench {
@@ -112,9 +126,16 @@ impl Bench {
             "ceilings" => ceilings::run(self, engine).await,
             "client-token" => client_token::run(self, engine).await,
             "refresh" => refresh::run(self, engine).await,
+            "latency" => latency::alone(self, engine).await,
             "login" => login::run(self, engine).await,
+            "storm" => latency::in_a_storm(self, engine).await,
             "introspect" => introspect::run(self, engine).await,
             "jwks" => jwks::run(self, engine).await,
+            "watch" => watch::run(self, engine).await,
+            "mix" => mix::run(self, engine).await,
+            "memory" => memory::run(self, engine).await,
+            "start" => start::run(self, engine).await,
+            "growth" => growth::run(self, engine).await,
             other => bail!("{other} is not a scenario"),
         }
     }
@@ -127,6 +148,12 @@ impl Bench {
         let place = Arc::new(Place::new(&self.tools, &self.run, engine).await?);
         self.places.push(place.clone());
         Ok(place)
+    }
+
+    /// New users who sign in.
+    pub(crate) async fn users(&mut self, place: &Place, count: usize) -> anyhow::Result<Vec<String>> {
+        let prefix = format!("login-{}", self.next_seed());
+        seed::users(place, &prefix, count).await
     }
 
     /// A seed that no other sessions of this run have.

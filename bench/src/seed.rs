@@ -19,12 +19,15 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::Engine,
+    calls::request_id,
     place::{APP, AUDIENCE, Place},
     report,
 };
 
 /// A user has at most so many sessions.
 pub(crate) const PER_USER: u64 = 100;
+/// The generation that all of them have: each was refreshed once, as nearly all are.
+pub(crate) const GENERATION: i64 = 1;
 /// Sessions in one transaction.
 const BATCH: u64 = 5_000;
 /// Places in one status list.
@@ -47,6 +50,8 @@ pub(crate) struct Sessions {
     time0: i64,
     count: u64,
     key: Arc<SealingKey>,
+    /// What they take on disk, indices included.
+    bytes: u64,
 }
 
 /// What differs from session to session.
@@ -65,12 +70,17 @@ impl Sessions {
     /// `count` sessions, one of which begins each millisecond; the last one about now.
     fn plan(seed: u64, count: u64, key: Arc<SealingKey>) -> Self {
         let time0 = SystemClock.now().millis() - 60_000 - i64::try_from(count).unwrap_or(0);
-        Self { seed, time0, count, key }
+        Self { seed, time0, count, key, bytes: 0 }
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// What they take on disk, indices included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     fn users(&self) -> u64 {
@@ -133,6 +143,8 @@ struct Shared {
     device_label: &'static str,
     user_agent: &'static str,
     address: &'static str,
+    /// Of the refresh that made the generation.
+    request_id: String,
 }
 
 impl Shared {
@@ -146,6 +158,7 @@ impl Shared {
             device_label: "",
             user_agent: USER_AGENT,
             address: "",
+            request_id: request_id(0),
         }
     }
 }
@@ -153,24 +166,33 @@ impl Shared {
 /// Writes `count` sessions of their own users into a place. Server processes may be running.
 pub(crate) async fn sessions(place: &Place, seed: u64, count: u64) -> anyhow::Result<Sessions> {
     let sessions = Sessions::plan(seed, count, place.sealing_key()?);
-    match place.engine() {
+    let bytes = match place.engine() {
         Engine::Sqlite => sqlite::write(place, &sessions).await?,
         Engine::Postgres => postgres::write(place, &sessions).await?,
-    }
-    Ok(sessions)
+    };
+    Ok(Sessions { bytes: u64::try_from(bytes).unwrap_or(0), ..sessions })
 }
 
-/// Creates users `login-0`, `login-1` …, who all have the same password: one hash is made, and copied.
-pub(crate) async fn users(place: &Place, count: usize) -> anyhow::Result<Vec<String>> {
-    place.user("login-0").await?;
-    let names: Vec<String> = (0..count.max(1)).map(|n| format!("login-{n}")).collect();
-    let copies = names.get(1..).unwrap_or_default();
-    let ids: Vec<String> = copies.iter().map(|name| UserId::from_ulid(ulid_of(name)).as_str().to_owned()).collect();
+/// Creates users whose names begin with a prefix, and who all have the same password: one hash is made,
+/// and copied.
+pub(crate) async fn users(place: &Place, prefix: &str, count: usize) -> anyhow::Result<Vec<String>> {
+    let names: Vec<String> = (0..count.max(1)).map(|n| format!("{prefix}-{n}")).collect();
+    let Some((first, copies)) = names.split_first() else { return Ok(names) };
+    place.user(first).await?;
+    let copies: Vec<Copied<'_>> =
+        copies.iter().map(|name| Copied { name, id: UserId::from_ulid(ulid_of(name)).as_str().to_owned() }).collect();
     match place.engine() {
-        Engine::Sqlite => sqlite::copy_user(place, copies, &ids).await?,
-        Engine::Postgres => postgres::copy_user(place, copies, &ids).await?,
+        Engine::Sqlite => sqlite::copy_user(place, first, &copies).await?,
+        Engine::Postgres => postgres::copy_user(place, first, &copies).await?,
     }
     Ok(names)
+}
+
+/// A user who has another's password.
+#[derive(Debug, Serialize)]
+struct Copied<'a> {
+    name: &'a str,
+    id: String,
 }
 
 /// Says how far it has come, where that takes long.

@@ -97,9 +97,18 @@ impl Measured {
         float(self.ok.count()) / self.seconds.max(f64::MIN_POSITIVE)
     }
 
-    /// Requests that were refused or lost.
-    pub(crate) fn failures(&self) -> u64 {
-        self.refused.values().map(Latencies::count).sum()
+    /// What is told of it below a line of the table.
+    pub(crate) fn line(&self) -> String {
+        let Summary { p50_ms, p90_ms, p99_ms, p999_ms, max_ms, .. } = self.ok.summary();
+        let share = |ms: u64| float(ms) / 10.0 / self.seconds.max(f64::MIN_POSITIVE);
+        format!(
+            "ms: p50 {p50_ms:.2}, p90 {p90_ms:.2}, p99 {p99_ms:.2}, p99.9 {p999_ms:.2}, max {max_ms:.2}; server: {:.0} us \
+             of processor a request, {:.0} % of a core, {} MiB; generator: {:.0} % of a core",
+            self.server_us(),
+            share(self.server.cpu_ms),
+            self.server.rss_kib / 1024,
+            share(self.generator_cpu_ms)
+        )
     }
 
     /// Those refused with this code.
@@ -168,6 +177,6 @@ mod tests {
         for label in ["UNAVAILABLE A", "UNAVAILABLE B", "UNKNOWN"] {
             measured.refused.entry(label.to_owned()).or_default().add(Duration::from_millis(5));
         }
-        assert_eq!((measured.refused_with("UNAVAILABLE").count(), measured.failures()), (2, 3));
+        assert_eq!(measured.refused_with("UNAVAILABLE").count(), 2);
     }
 }

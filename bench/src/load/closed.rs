@@ -25,8 +25,7 @@ pub(crate) async fn closed<C: Caller>(
         asking.spawn(ask(caller, recorder.clone(), to));
     }
     let work = async {
-        sleep_until(from).await;
-        let before = (Usage::of(server), Usage::of(std::process::id()));
+        let before = Before::at(from, server).await;
         // All may have run out of things to ask.
         let mut left = Vec::new();
         let ended = loop {
@@ -38,18 +37,43 @@ pub(crate) async fn closed<C: Caller>(
                 },
             }
         };
-        let after = (Usage::of(server), Usage::of(std::process::id()));
+        let used = before.until(ended).await;
         let mut measured = recorder.measured(ended);
         while let Some(caller) = asking.join_next().await {
             left.extend(caller?);
         }
         // Chains may break to the last answer.
         measured.breaks += recorder.measured(ended).breaks;
-        measured.server = Usage { cpu_ms: after.0.cpu_ms.saturating_sub(before.0.cpu_ms), ..after.0 };
-        measured.generator_cpu_ms = after.1.cpu_ms.saturating_sub(before.1.cpu_ms);
+        measured.server = used.server;
+        measured.generator_cpu_ms = used.generator_cpu_ms;
         anyhow::Ok((measured, left))
     };
     timeout(window.patience(), work).await.context("requests were not answered in time")?
+}
+
+/// What server and generator had used when the measured part began.
+#[derive(Debug)]
+pub(super) struct Before {
+    id: u32,
+    server: Usage,
+    generator: Usage,
+}
+
+impl Before {
+    /// Waits for the measured part.
+    pub(super) async fn at(from: Instant, server: u32) -> Self {
+        sleep_until(from).await;
+        Self { id: server, server: Usage::of(server), generator: Usage::of(std::process::id()) }
+    }
+
+    /// Waits for its end; what was used since.
+    pub(super) async fn until(&self, to: Instant) -> Measured {
+        sleep_until(to).await;
+        let (server, generator) = (Usage::of(self.id), Usage::of(std::process::id()));
+        let cpu_ms = server.cpu_ms.saturating_sub(self.server.cpu_ms);
+        let generator_cpu_ms = generator.cpu_ms.saturating_sub(self.generator.cpu_ms);
+        Measured { server: Usage { cpu_ms, ..server }, generator_cpu_ms, ..Measured::default() }
+    }
 }
 
 async fn ask<C: Caller>(mut caller: C, recorder: Arc<Recorder>, to: Instant) -> Option<C> {

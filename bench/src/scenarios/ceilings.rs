@@ -33,7 +33,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         for _ in 0..bench.run.runs {
             let measured = page::measure(&bench.tools, &page, bench.run.tasks, bench.window()).await?;
             row.value(measured.rate());
-            row.detail(&measured);
+            row.detail(measured);
         }
         bench.report.add(row);
     }
@@ -68,7 +68,7 @@ async fn echo(bench: &mut Bench) -> anyhow::Result<()> {
         for _ in 0..bench.run.runs {
             let measured = bench.echo(shape, Sizes::new(bytes, bytes)).await?;
             row.value(measured.rate());
-            row.detail(&measured);
+            row.detail(measured);
         }
         bench.report.add(row);
     }

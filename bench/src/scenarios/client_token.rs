@@ -48,7 +48,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
             callers = left;
             against_raw.compared(measured.rate(), raw);
             against_echo.compared(measured.rate(), echo.rate());
-            against_echo.detail(&measured);
+            against_echo.detail(measured);
         }
         bench.report.add(against_raw);
         bench.report.add(against_echo);

@@ -21,7 +21,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         let bare = page::measure(&bench.tools, &page, bench.run.tasks, bench.window()).await?;
         let measured = page::ask(&server.http, PATH, bench.run.tasks, server.id(), bench.window()).await?;
         row.compared(measured.rate(), bare.rate());
-        row.detail(&measured);
+        row.detail(measured);
     }
     bench.report.add(row);
     Ok(())

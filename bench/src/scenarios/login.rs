@@ -7,7 +7,6 @@ use crate::{
     load::closed,
     place::{APP, PASSWORD},
     report::{Goal, Row},
-    seed,
 };
 
 /// Sign-ins under way for each hashing thread: enough that none is ever idle.
@@ -19,7 +18,7 @@ const USERS: usize = 16;
 pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
     let place = bench.place(engine).await?;
     let number = AT_ONCE * bench.server_cores();
-    let users = seed::users(&place, number * USERS).await?;
+    let users = bench.users(&place, number * USERS).await?;
     let server = place.serve().await?;
     let connections = Connections::open(&server.grpc, bench.run.connections).await?;
     let mut callers = Vec::new();
@@ -35,7 +34,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         let (measured, left) = closed(callers, bench.window(), server.id()).await?;
         callers = left;
         row.compared(measured.rate(), raw);
-        row.detail(&measured);
+        row.detail(measured);
     }
     bench.report.add(row);
     Ok(())

@@ -38,7 +38,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         chains = left;
         against_echo.compared(measured.rate(), echo.rate());
         against_commits.compared(measured.rate(), commits);
-        against_echo.detail(&measured);
+        against_echo.detail(measured);
     }
     bench.report.add(against_echo);
     bench.report.add(against_commits);
@@ -52,7 +52,7 @@ pub(super) async fn chains(bench: &mut Bench, place: &Place, server: &Server) ->
     let connections = Connections::open(&server.grpc, bench.run.connections).await?;
     let mut chains = Vec::new();
     for n in 0..number {
-        chains.push(Chain::new(connections.of(n)?, APP, sessions.token(u64::try_from(n)?, 1)));
+        chains.push(Chain::new(connections.of(n)?, APP, sessions.token(u64::try_from(n)?, seed::GENERATION)));
     }
     let first = chains.first_mut().context("no chains")?;
     let request = first.request();
