@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_head_is_read_when_it_is_complete() {
         let text = b"HTTP/1.1 200 OK\r\nContent-Type: x\r\ncontent-length: 12\r\n\r\nabc";
-        assert_eq!(head(text).unwrap(), Some(Head { status: 200, length: 54, body: 12 }));
+        assert_eq!(head(text).unwrap(), Some(Head { status: 200, length: 56, body: 12 }));
         assert_eq!(head(&text[..40]).unwrap(), None);
         assert!(head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
         assert!(head(b"SMTP\r\n\r\n").is_err());

@@ -56,6 +56,8 @@ pub(crate) struct Row {
     goal: Option<Goal>,
     notes: Vec<String>,
     runs: Vec<Measured>,
+    /// What the ceilings were measured by, where that is a load of its own.
+    bare: Vec<Measured>,
 }
 
 impl Row {
@@ -70,6 +72,7 @@ impl Row {
             goal: None,
             notes: Vec::new(),
             runs: Vec::new(),
+            bare: Vec::new(),
         }
     }
 
@@ -99,6 +102,11 @@ impl Row {
     /// Adds all that is known of a run.
     pub(crate) fn detail(&mut self, measured: Measured) {
         self.runs.push(measured);
+    }
+
+    /// Adds all that is known of what a run is compared with.
+    pub(crate) fn bare(&mut self, measured: Measured) {
+        self.bare.push(measured);
     }
 
     /// Adds a remark below the line.
@@ -151,6 +159,7 @@ impl Row {
             *refused.entry(label).or_default() += some.count();
         }
         all.extend(middle_run(&self.runs).map(Measured::line));
+        all.extend(middle_run(&self.bare).map(|run| format!("{}: {}", self.ceiling_name, run.line())));
         all.extend(refused.into_iter().map(|(label, count)| format!("{count} x {label}")));
         let breaks: u64 = self.runs.iter().map(|run| run.breaks).sum();
         let unsent: u64 = self.runs.iter().map(|run| run.unsent).sum();
@@ -165,6 +174,7 @@ impl Row {
             "ceiling": self.ceiling_name, "ceilings": self.ceilings, "ratios": self.counted(),
             "median_ratio": median(&self.counted()), "goal": self.goal, "met": self.verdict(), "notes": self.notes,
             "runs": self.runs.iter().map(Measured::detail).collect::<Vec<_>>(),
+            "ceiling_runs": self.bare.iter().map(Measured::detail).collect::<Vec<_>>(),
         })
     }
 }

@@ -49,6 +49,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
             against_raw.compared(measured.rate(), raw);
             against_echo.compared(measured.rate(), echo.rate());
             against_echo.detail(measured);
+            against_echo.bare(echo);
         }
         bench.report.add(against_raw);
         bench.report.add(against_echo);

@@ -50,6 +50,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         let (measured, _) = closed(callers(&Tokens::distinct(all))?, bench.window(), server.id()).await?;
         distinct.compared(measured.rate(), echo.rate());
         distinct.detail(measured);
+        seen.bare(echo);
     }
     bench.report.add(seen);
     bench.report.add(distinct);

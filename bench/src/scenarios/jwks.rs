@@ -22,6 +22,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         let measured = page::ask(&server.http, PATH, bench.run.tasks, server.id(), bench.window()).await?;
         row.compared(measured.rate(), bare.rate());
         row.detail(measured);
+        row.bare(bare);
     }
     bench.report.add(row);
     Ok(())

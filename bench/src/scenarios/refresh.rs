@@ -39,6 +39,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         against_echo.compared(measured.rate(), echo.rate());
         against_commits.compared(measured.rate(), commits);
         against_echo.detail(measured);
+        against_echo.bare(echo);
     }
     bench.report.add(against_echo);
     bench.report.add(against_commits);
