@@ -2,7 +2,9 @@
 
 pub mod config;
 mod dev;
+mod hashing;
 mod jobs;
+pub mod machine;
 mod schema;
 mod sealing_file;
 mod telemetry;
@@ -17,7 +19,7 @@ use crate::{
     entropy::{Entropy, OsEntropy},
     grpc::{self, Health},
     metrics::Metrics,
-    passwords::Passwords,
+    passwords::{self, Passwords},
     service::{Service, StartOptions},
     store::{Location, Store},
     time::{Clock, SystemClock},
@@ -67,7 +69,8 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         None => sealing_file::load_own(config, create, &*entropy)?,
     };
     let check_value = sealing.check_value().to_vec();
-    let passwords = passwords(entropy.clone())?;
+    let passwords =
+        Passwords::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
     let started = Service::start(store, sealing, passwords, clock, entropy, &start_options(config, purpose)).await;
     if let (Err(_), Some(path)) = (&started, created) {
         // Another process claimed the database with another key: ours never sealed anything.
@@ -129,10 +132,6 @@ fn prepare_data_dir(dir: &Path) -> anyhow::Result<()> {
     std::fs::remove_file(&probe).with_context(|| format!("cannot write to the data directory {}", dir.display()))
 }
 
-fn passwords(entropy: Arc<dyn Entropy>) -> anyhow::Result<Passwords> {
-    Passwords::start(crate::passwords::Settings::default(), entropy).context("cannot start the hashing threads")
-}
-
 /// Runs a server until `stop` resolves.
 ///
 /// # Errors
@@ -148,7 +147,11 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     if config.dev {
         dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set the demo up")?;
     }
-    let metrics = Arc::new(Metrics::default());
+    let passwords::Settings { threads, queue, memory_kib, .. } = service.passwords().settings();
+    tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "passwords are hashed on threads of their own");
+    let mut metrics = Metrics::default();
+    hashing::observe(&mut metrics, service.passwords());
+    let metrics = Arc::new(metrics);
     let health = Health::default();
     health.handle().set(true).await;
     metrics.set_ready(true);

@@ -18,7 +18,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{self, Config, Purpose, config::LogFormat, config::Settings};
+use crate::app::{self, Config, Purpose, config::LogFormat, config::Settings, machine::Machine};
 
 /// Signs users and services in over gRPC and issues JWTs that any service verifies offline.
 #[derive(Debug, Parser)]
@@ -93,19 +93,28 @@ impl Place {
         Ok(file.overridden_by(variables).overridden_by(place))
     }
 
-    /// The checked configuration.
+    /// The checked configuration of a server on this machine.
     fn config(&self, flags: Settings, dev: bool) -> anyhow::Result<Config> {
-        match Config::check(self.settings(flags)?, dev) {
-            Ok(config) => Ok(config),
-            Err(problems) => bail!("the configuration is wrong:\n  {}", problems.join("\n  ")),
-        }
+        check(self.settings(flags)?, dev, Machine::here())
+    }
+
+    /// The checked configuration of a command, which may run elsewhere than the server.
+    fn command_config(&self) -> anyhow::Result<Config> {
+        check(self.settings(Settings::default())?, false, Machine::of_a_command())
     }
 
     /// The service on the database, for a command.
     async fn service(&self) -> anyhow::Result<crate::service::Service> {
-        let config = self.config(Settings::default(), false)?;
+        let config = self.command_config()?;
         app::init_logs("warn", LogFormat::Text)?;
         app::open(&config, Purpose::Command).await
+    }
+}
+
+fn check(settings: Settings, dev: bool, machine: Machine) -> anyhow::Result<Config> {
+    match Config::check(settings, dev, machine) {
+        Ok(config) => Ok(config),
+        Err(problems) => bail!("the configuration is wrong:\n  {}", problems.join("\n  ")),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Counters for operators. Imports nothing of the crate.
 
+mod hashing;
+
 use std::{fmt, time::Duration};
 
+pub use self::hashing::Hashing;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -64,6 +67,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Shows what becomes of passwords, as `read` tells it.
+    pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(hashing::Collected::new(read)));
+    }
+
     /// Counts a call and the time it took. The names are fixed texts, so that no caller can make up more.
     pub fn rpc(&self, method: &'static str, code: &'static str, reason: &'static str, took: Duration) {
         self.rpcs.get_or_create(&Rpc { method, code, reason }).inc();

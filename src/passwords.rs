@@ -1,14 +1,20 @@
 //! Hashing passwords: Argon2id on threads of its own, in front of which a bounded queue refuses early.
 //! Imports `secret`, `entropy`, `time`.
 
+mod applicant;
 mod argon;
+mod memory;
+mod pace;
 mod pool;
+mod priority;
+mod queue;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{
+    applicant::{Account, Applicant, Prefix},
     argon::{Params, Phc},
-    pool::Passwords,
+    pool::{Passwords, Slot},
 };
 use crate::{entropy::Entropy, time::Ttl};
 
@@ -41,24 +47,48 @@ pub enum HashError {
     /// The stored hash cannot be read, or asks for more work than is allowed.
     #[error("the stored password hash is not acceptable")]
     Corrupt,
+    /// The stored hash asks for more memory than all threads may use together.
+    #[error("the stored password hash needs {needs_mib} MiB, hashing_memory_mib allows {has_mib}; raise it")]
+    Memory {
+        /// What it asks for.
+        needs_mib: u64,
+        /// What there is.
+        has_mib: u64,
+    },
 }
 
 /// How passwords are hashed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Argon2id's parameters for new hashes.
     pub params: Params,
     /// Threads that hash.
     pub threads: usize,
-    /// Most jobs that wait.
+    /// Most sign-ins that wait.
     pub queue: usize,
+    /// Most memory that all threads use together, in KiB; never less than they need for new hashes.
+    pub memory_kib: u64,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { params: Params::default(), threads, queue: 64 }
-    }
+/// What became of the passwords so far, for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Passwords that wait.
+    pub waiting: usize,
+    /// Memory in use, in KiB.
+    pub memory_kib: u64,
+    /// Passwords hashed or checked.
+    pub hashed: u64,
+    /// The time that took, in all threads together.
+    pub took: Duration,
+    /// Refused because the queue was full.
+    pub queue_full: u64,
+    /// Refused because the account had one waiting.
+    pub account_waiting: u64,
+    /// Refused, or dropped when the turn came, because it would have been too late.
+    pub deadline: u64,
+    /// Sent away for somebody whose prefix had fewer waiting.
+    pub evicted: u64,
 }
 
 impl fmt::Debug for Passwords {
@@ -67,5 +97,5 @@ impl fmt::Debug for Passwords {
     }
 }
 
-/// The randomness of salts.
+/// The randomness of salts, and of how long refused callers stay away.
 type Salts = Arc<dyn Entropy>;

@@ -145,6 +145,12 @@ impl Service {
         &self.store
     }
 
+    /// The threads that hash.
+    #[must_use]
+    pub fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
     /// A context for work that no caller asked for.
     #[must_use]
     pub fn context(&self) -> RequestContext {

@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::{secret::ClientSecret as SecretText, store::Location};
+use super::{hashing, machine::Machine};
+use crate::{passwords, secret::ClientSecret as SecretText, store::Location};
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -45,6 +46,12 @@ pub struct Settings {
     pub log_format: Option<LogFormat>,
     /// Listen beyond loopback without TLS, behind a proxy that has it.
     pub plaintext_beyond_loopback: Option<bool>,
+    /// How many passwords are hashed at once; by default as many as there are cores.
+    pub hashing_threads: Option<u32>,
+    /// How many sign-ins may wait for that; by default what is hashed in about two seconds.
+    pub hashing_queue: Option<u32>,
+    /// How much memory that may take, in MiB; by default what the threads need.
+    pub hashing_memory_mib: Option<u32>,
     /// Never read from a file: the sealing key itself.
     #[serde(skip)]
     pub sealing_key: Option<String>,
@@ -81,6 +88,9 @@ impl Settings {
                 "TELEMETRY" => out.telemetry = Some(value),
                 "ISSUER" => out.issuer = Some(value),
                 "LOG" => out.log = Some(value),
+                "HASHING_THREADS" => out.hashing_threads = Some(number(&name, &value)?),
+                "HASHING_QUEUE" => out.hashing_queue = Some(number(&name, &value)?),
+                "HASHING_MEMORY_MIB" => out.hashing_memory_mib = Some(number(&name, &value)?),
                 "PLAINTEXT_BEYOND_LOOPBACK" => {
                     let flag = value.parse().map_err(|_| anyhow::anyhow!("{name} must be true or false"))?;
                     out.plaintext_beyond_loopback = Some(flag);
@@ -111,10 +121,17 @@ impl Settings {
             log: over.log.or(self.log),
             log_format: over.log_format.or(self.log_format),
             plaintext_beyond_loopback: over.plaintext_beyond_loopback.or(self.plaintext_beyond_loopback),
+            hashing_threads: over.hashing_threads.or(self.hashing_threads),
+            hashing_queue: over.hashing_queue.or(self.hashing_queue),
+            hashing_memory_mib: over.hashing_memory_mib.or(self.hashing_memory_mib),
             sealing_key: over.sealing_key.or(self.sealing_key),
             migrate: over.migrate || self.migrate,
         }
     }
+}
+
+fn number(name: &str, value: &str) -> anyhow::Result<u32> {
+    value.parse().map_err(|_| anyhow::anyhow!("{name} must be a whole number"))
 }
 
 /// A checked configuration.
@@ -142,6 +159,8 @@ pub struct Config {
     pub log: String,
     /// How logs look.
     pub log_format: LogFormat,
+    /// How passwords are hashed.
+    pub hashing: passwords::Settings,
     /// Whether an older schema on PostgreSQL is brought up to date at start.
     pub migrate: bool,
 }
@@ -151,11 +170,11 @@ const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const TELEMETRY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 impl Config {
-    /// Checks settings and fills in defaults.
+    /// Checks settings and fills in defaults, for a process on this machine.
     ///
     /// # Errors
     /// Every problem, one a line.
-    pub fn check(settings: Settings, dev: bool) -> Result<Self, Vec<String>> {
+    pub fn check(settings: Settings, dev: bool, machine: Machine) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
         let mut address = |key: &str, text: Option<&String>, default: SocketAddr| {
             text.map_or(default, |text| {
@@ -191,6 +210,7 @@ impl Config {
         if let Some(Err(problem)) = settings.database.as_deref().map(Location::parse) {
             problems.push(format!("database: {problem}"));
         }
+        let hashing = hashing::plan(&settings, machine, &mut problems);
         let default_dir = if dev { "chancery-dev" } else { "chancery-data" };
         let config = Self {
             dev,
@@ -204,6 +224,7 @@ impl Config {
             issuer: settings.issuer,
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
             log_format: settings.log_format.unwrap_or_default(),
+            hashing,
             migrate: settings.migrate,
         };
         if problems.is_empty() { Ok(config) } else { Err(problems) }
@@ -255,10 +276,14 @@ mod tests {
             http: Some("0.0.0.0:80".into()),
             issuer: Some("ftp://x".into()),
             database: Some("mysql://x".into()),
+            hashing_threads: Some(0),
+            hashing_queue: Some(1_000_000),
+            hashing_memory_mib: Some(1),
             ..Settings::default()
         };
-        let problems = Config::check(settings, false).unwrap_err();
-        for key in ["grpc:", "http:", "issuer:", "database:"] {
+        let problems = Config::check(settings, false, Machine::of_a_command()).unwrap_err();
+        let hashing = ["hashing_threads:", "hashing_queue:", "hashing_memory_mib:"];
+        for key in ["grpc:", "http:", "issuer:", "database:"].into_iter().chain(hashing) {
             assert!(problems.iter().any(|p| p.starts_with(key)), "{key} in {problems:?}");
         }
     }
@@ -269,7 +294,9 @@ mod tests {
         let file = dir.path().join("c.toml");
         std::fs::write(&file, "grcp = \"127.0.0.1:1\"\n").unwrap();
         assert!(format!("{:#}", Settings::from_file(&file).unwrap_err()).contains("grcp"));
-        let variables = [("CHANCERY_GRCP".to_owned(), String::new())];
-        assert!(Settings::from_variables(variables.into_iter()).unwrap_err().to_string().contains("CHANCERY_GRCP"));
+        for name in ["CHANCERY_GRCP", "CHANCERY_HASHING_THREADS"] {
+            let variables = [(name.to_owned(), "many".to_owned())];
+            assert!(Settings::from_variables(variables.into_iter()).unwrap_err().to_string().contains(name));
+        }
     }
 }

@@ -47,6 +47,8 @@ impl ConfigCommand {
                 let shown = json!({
                     "data_dir": config.data_dir, "database": database, "grpc": config.grpc, "http": config.http,
                     "telemetry": config.telemetry, "issuer": config.issuer, "log": config.log,
+                    "hashing_threads": config.hashing.threads, "hashing_queue": config.hashing.queue,
+                    "hashing_memory_mib": config.hashing.memory_kib / 1024,
                     "sealing_key": config.sealing_key.map(|_| "set"), "sealing_key_file": config.sealing_key_file,
                 });
                 output::line(&serde_json::to_string_pretty(&shown)?)

@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{Place, output};
-use crate::app::{self, config::LogFormat, config::Settings};
+use crate::app::{self, config::LogFormat};
 
 /// Bring the database's schema up to date.
 #[derive(Args, Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.place.config(Settings::default(), false)?;
+        let config = self.place.command_config()?;
         app::init_logs("warn", LogFormat::Text)?;
         let (told, current) = app::migrate(&config, self.check).await?;
         if current { output::line(&told) } else { bail!("{told}") }

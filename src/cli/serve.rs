@@ -31,6 +31,15 @@ pub(super) struct Serve {
     /// How logs look [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// How many passwords are hashed at once [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    hashing_threads: Option<u32>,
+    /// How many sign-ins may wait for that [default: 40 for each thread]
+    #[arg(long, value_name = "N")]
+    hashing_queue: Option<u32>,
+    /// How much memory hashing may take, in MiB [default: 19 for each thread]
+    #[arg(long, value_name = "MIB")]
+    hashing_memory_mib: Option<u32>,
     /// Listen beyond loopback without TLS, behind a proxy that has it
     #[arg(long)]
     plaintext_beyond_loopback: bool,
@@ -48,6 +57,9 @@ impl Serve {
             issuer: self.issuer,
             log: self.log,
             log_format: self.log_format,
+            hashing_threads: self.hashing_threads,
+            hashing_queue: self.hashing_queue,
+            hashing_memory_mib: self.hashing_memory_mib,
             plaintext_beyond_loopback: self.plaintext_beyond_loopback.then_some(true),
             migrate: self.migrate,
             ..Settings::default()

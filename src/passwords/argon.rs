@@ -67,14 +67,21 @@ impl fmt::Debug for Phc {
 pub(super) struct Arena(Vec<Block>);
 
 impl Arena {
+    /// Its size.
+    pub(super) fn kib(&self) -> u64 {
+        (self.0.len() * Block::SIZE / 1024) as u64
+    }
+
+    /// Takes memory in place of what it has.
+    pub(super) fn resize(&mut self, kib: u64) {
+        self.0 = Vec::new();
+        self.0 = vec![Block::default(); usize::try_from(kib).unwrap_or(0) * 1024 / Block::SIZE];
+    }
+
     fn hash(&mut self, params: Params, password: &[u8], salt: &[u8], out: &mut [u8]) -> Result<(), HashError> {
         let p = argon2::Params::new(params.memory_kib, params.iterations, params.lanes, Some(out.len()));
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, p.map_err(|_| HashError::Corrupt)?);
-        let blocks = argon2.params().block_count();
-        if self.0.len() < blocks {
-            self.0.resize(blocks, Block::default());
-        }
-        let memory = self.0.get_mut(..blocks).ok_or(HashError::Corrupt)?;
+        let memory = self.0.get_mut(..argon2.params().block_count()).ok_or(HashError::Corrupt)?;
         argon2.hash_password_into_with_memory(password, salt, out, memory).map_err(|_| HashError::Corrupt)
     }
 
@@ -127,6 +134,12 @@ impl Arena {
         let rehash = if old { Some(self.create(current, password, entropy)?) } else { None };
         Ok(Verdict::Right { rehash })
     }
+}
+
+/// The memory, in KiB, that checking a stored hash takes, and making a new one of it.
+pub(super) fn memory_for(current: Params, stored: Option<&Phc>) -> Result<u64, HashError> {
+    let stored = stored.map(parse).transpose()?.map_or(0, |(params, _, _)| params.memory_kib);
+    Ok(u64::from(current.memory_kib.max(stored)))
 }
 
 /// One text for what looks the same, at setting and checking alike (SP 800-63B-4 §3.1.1.2).

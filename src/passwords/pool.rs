@@ -1,30 +1,60 @@
-//! The threads that hash, and the queue in front of them.
+//! The threads that hash, and how callers reach them.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{HashError, Params, Phc, Salts, Settings, Verdict, argon::Arena};
-use crate::{secret::Password, time::Ttl};
+use super::{
+    Applicant, Figures, HashError, Phc, Salts, Settings, Verdict,
+    argon::{Arena, memory_for},
+    memory::Memory,
+    pace::Pace,
+    priority,
+    queue::{Evicted, Queue, Refused, Ticket, Turn},
+};
+use crate::secret::Password;
 
 /// Hashes passwords, never on the async runtime. Cheap to clone; the threads end with the last clone.
 #[derive(Clone)]
 pub struct Passwords {
-    queue: SyncSender<Job>,
-    waiting: Arc<AtomicU64>,
-    settings: Settings,
+    shared: Arc<Shared>,
+    _open: Arc<Open>,
 }
 
-struct Job {
-    work: Work,
-    deadline: Option<Instant>,
+/// Ends the threads when it goes.
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.state().closed = true;
+        self.0.work.notify_all();
+    }
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is work, or memory is short.
+    work: Condvar,
+    /// Memory came back.
+    memory: Condvar,
+    settings: Settings,
+    salts: Salts,
+}
+
+struct State {
+    queue: Queue<Work>,
+    memory: Memory,
+    pace: Pace,
+    figures: Figures,
+    closed: bool,
 }
 
 enum Work {
@@ -40,10 +70,59 @@ impl Work {
             Self::Verify { answer, .. } => answer.is_closed(),
         }
     }
+
+    fn stored(&self) -> Option<&Phc> {
+        match self {
+            Self::Hash { .. } => None,
+            Self::Verify { stored, .. } => stored.as_ref(),
+        }
+    }
+
+    /// Answers without a verdict. A caller that went away is not missed.
+    fn refuse(self, error: HashError) {
+        match self {
+            Self::Hash { answer, .. } => drop(answer.send(Err(error))),
+            Self::Verify { answer, .. } => drop(answer.send(Err(error))),
+        }
+    }
 }
 
-/// How long one hash takes, roughly, for telling callers when to come back.
-const HASH_MS: u64 = 50;
+/// A place in the queue. It is free again as soon as this goes.
+pub struct Slot {
+    passwords: Passwords,
+    ticket: Ticket,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&self.ticket).finish()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let withdrawn = self.passwords.shared.state().queue.withdraw(self.ticket);
+        // The password is wiped without holding others up.
+        drop(withdrawn);
+    }
+}
+
+impl Slot {
+    /// Checks a password against a stored hash, or against nothing at the same cost.
+    ///
+    /// # Errors
+    /// [`HashError::Busy`] if others took the place since; [`HashError::Gone`] if the deadline passed first.
+    pub async fn verify(self, password: Password, stored: Option<Phc>) -> Result<Verdict, HashError> {
+        let (answer, answered) = oneshot::channel();
+        let shared = &self.passwords.shared;
+        let lost = shared.state().queue.ready(self.ticket, Work::Verify { password, stored, answer });
+        if lost.is_err() {
+            return Err(shared.busy());
+        }
+        shared.work.notify_one();
+        answered.await.map_err(|_| HashError::Gone)?
+    }
+}
 
 impl Passwords {
     /// Starts the threads.
@@ -51,145 +130,215 @@ impl Passwords {
     /// # Errors
     /// If the system has no threads to give.
     pub fn start(settings: Settings, salts: Salts) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(settings.queue);
-        let (jobs, waiting) = (Arc::new(Mutex::new(jobs)), Arc::new(AtomicU64::new(0)));
-        for n in 0..settings.threads.max(1) {
-            let (jobs, waiting, salts) = (jobs.clone(), waiting.clone(), salts.clone());
-            let run = move || hash_all(&jobs, &waiting, settings.params, &salts);
-            thread::Builder::new().name(format!("hash-{n}")).spawn(run)?;
+        let passwords = Self::without_threads(settings, salts);
+        for n in 0..passwords.shared.settings.threads {
+            let shared = passwords.shared.clone();
+            thread::Builder::new().name(format!("hash-{n}")).spawn(move || shared.hash_all(n))?;
         }
-        Ok(Self { queue, waiting, settings })
+        Ok(passwords)
+    }
+
+    fn without_threads(settings: Settings, salts: Salts) -> Self {
+        let threads = settings.threads.max(1);
+        let part = u64::from(settings.params.memory_kib);
+        // Each thread must be able to hash.
+        let memory_kib = settings.memory_kib.max(part * threads as u64);
+        let state = Mutex::new(State {
+            queue: Queue::new(settings.queue),
+            memory: Memory::new(memory_kib, part, threads),
+            pace: Pace::new(threads),
+            figures: Figures::default(),
+            closed: false,
+        });
+        let settings = Settings { threads, memory_kib, ..settings };
+        let shared = Arc::new(Shared { state, work: Condvar::new(), memory: Condvar::new(), settings, salts });
+        Self { _open: Arc::new(Open(shared.clone())), shared }
+    }
+
+    /// Takes a place in the queue, before anything is read for a sign-in.
+    ///
+    /// # Errors
+    /// At once: [`HashError::Busy`] if there is no place, or none in time; [`HashError::Gone`] if the
+    /// deadline has passed.
+    pub fn admit(&self, applicant: &Applicant) -> Result<Slot, HashError> {
+        let now = Instant::now();
+        let mut guard = self.shared.state();
+        let state = &mut *guard;
+        let admitted = state.queue.admit(applicant, now, &state.pace);
+        match &admitted {
+            Ok((_, None)) => {}
+            Ok((_, Some(_))) => state.figures.evicted += 1,
+            Err(Refused::Full) => state.figures.queue_full += 1,
+            Err(Refused::AccountWaits) => state.figures.account_waiting += 1,
+            Err(Refused::TooLate | Refused::Expired) => state.figures.deadline += 1,
+        }
+        drop(guard);
+        match admitted {
+            Ok((ticket, evicted)) => {
+                if let Some(Evicted(Some(work))) = evicted {
+                    work.refuse(self.shared.busy());
+                }
+                Ok(Slot { passwords: self.clone(), ticket })
+            }
+            Err(Refused::Expired) => Err(HashError::Gone),
+            Err(_) => Err(self.shared.busy()),
+        }
     }
 
     /// Hashes a password to be stored.
     ///
     /// # Errors
-    /// [`HashError::Busy`] at once when the queue is full.
+    /// [`HashError::Busy`] at once when too many wait to be stored.
     pub async fn hash(&self, password: Password) -> Result<Phc, HashError> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Work::Hash { password, answer }, None)?;
+        let admitted = self.shared.state().queue.admit_storing(Work::Hash { password, answer });
+        let Ok(ticket) = admitted else {
+            self.shared.state().figures.queue_full += 1;
+            return Err(self.shared.busy());
+        };
+        let _slot = Slot { passwords: self.clone(), ticket };
+        self.shared.work.notify_one();
         answered.await.map_err(|_| HashError::Gone)?
     }
 
-    /// Checks a password against a stored hash, or against nothing at the same cost.
-    ///
-    /// # Errors
-    /// [`HashError::Busy`] at once when the queue is full; [`HashError::Gone`] if the deadline passed first.
-    pub async fn verify(
-        &self,
-        password: Password,
-        stored: Option<Phc>,
-        deadline: Option<Instant>,
-    ) -> Result<Verdict, HashError> {
-        let (answer, answered) = oneshot::channel();
-        self.submit(Work::Verify { password, stored, answer }, deadline)?;
-        answered.await.map_err(|_| HashError::Gone)?
+    /// What became of the passwords so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let state = self.shared.state();
+        Figures { waiting: state.queue.waiting(), memory_kib: state.memory.used(), ..state.figures }
     }
 
-    fn submit(&self, work: Work, deadline: Option<Instant>) -> Result<(), HashError> {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        match self.queue.try_send(Job { work, deadline }) {
-            Ok(()) => Ok(()),
-            Err(refused) => {
-                self.waiting.fetch_sub(1, Ordering::SeqCst);
-                match refused {
-                    TrySendError::Full(_) => Err(HashError::Busy { after: self.wait() }),
-                    TrySendError::Disconnected(_) => Err(HashError::Gone),
-                }
-            }
-        }
-    }
-
-    /// How long the queue that stands now should take.
-    fn wait(&self) -> Ttl {
-        let threads = u64::try_from(self.settings.threads.max(1)).unwrap_or(1);
-        let ms = self.waiting.load(Ordering::SeqCst) * HASH_MS / threads;
-        Ttl::from_millis(i64::try_from(ms.clamp(HASH_MS, 10_000)).unwrap_or(1000))
+    /// How passwords are hashed.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.shared.settings
     }
 }
 
-fn hash_all(jobs: &Mutex<Receiver<Job>>, waiting: &AtomicU64, params: Params, salts: &Salts) {
-    let mut arena = Arena::default();
-    loop {
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = next else { return };
-        waiting.fetch_sub(1, Ordering::SeqCst);
-        // Nobody gains from a hash that comes too late.
-        if job.work.is_abandoned() || job.deadline.is_some_and(|at| Instant::now() >= at) {
-            continue;
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn busy(&self) -> HashError {
+        let (pace, waiting) = {
+            let state = self.state();
+            (state.pace, state.queue.waiting())
+        };
+        HashError::Busy { after: pace.come_back(waiting, &*self.salts) }
+    }
+
+    /// What a thread does.
+    fn hash_all(&self, thread: usize) {
+        priority::lower();
+        let mut arena = Arena::default();
+        while let Some(work) = self.next(&mut arena) {
+            self.hash(thread, &mut arena, work);
         }
-        match job.work {
+    }
+
+    /// Waits for work; nothing when there will be none. An idle thread's memory is at others' disposal.
+    fn next(&self, arena: &mut Arena) -> Option<Work> {
+        let mut state = self.state();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if arena.kib() > 0 && state.memory.is_short() {
+                drop(state);
+                self.give_back(arena);
+                state = self.state();
+                continue;
+            }
+            let Turn { work, expired } = state.queue.next(Instant::now());
+            state.figures.deadline += expired.len() as u64;
+            if let Some(work) = work {
+                state.pace.begin();
+                drop(state);
+                drop(expired);
+                return Some(work);
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Does the work.
+    fn hash(&self, thread: usize, arena: &mut Arena, work: Work) {
+        if work.is_abandoned() {
+            return self.done(arena, None);
+        }
+        if let Err(error) = self.prepare(thread, arena, work.stored()) {
+            self.done(arena, None);
+            return work.refuse(error);
+        }
+        let (params, salts, began) = (self.settings.params, &*self.salts, Instant::now());
+        // A caller that went away does not miss the answer.
+        match work {
             Work::Hash { password, answer } => {
-                let _ = answer.send(arena.create(params, &password, &**salts));
+                let hash = arena.create(params, &password, salts);
+                self.done(arena, Some(began.elapsed()));
+                drop(answer.send(hash));
             }
             Work::Verify { password, stored, answer } => {
-                let _ = answer.send(arena.verify(params, &password, stored.as_ref(), &**salts));
+                let verdict = arena.verify(params, &password, stored.as_ref(), salts);
+                self.done(arena, Some(began.elapsed()));
+                drop(answer.send(verdict));
             }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::entropy::SeededEntropy;
-
-    const TINY: Params = Params { memory_kib: 64, iterations: 1, lanes: 1 };
-
-    fn pool(params: Params) -> Passwords {
-        Passwords::start(Settings { params, threads: 1, queue: 2 }, Arc::new(SeededEntropy::new(1))).unwrap()
+    /// Gives the thread the memory that a stored hash needs, as soon as there is room for it.
+    fn prepare(&self, thread: usize, arena: &mut Arena, stored: Option<&Phc>) -> Result<(), HashError> {
+        let kib = memory_for(self.settings.params, stored)?;
+        if kib > self.settings.memory_kib {
+            return Err(HashError::Memory { needs_mib: kib.div_ceil(1024), has_mib: self.settings.memory_kib / 1024 });
+        }
+        if arena.kib() < kib {
+            self.give_back(arena);
+            self.take_memory(thread, kib);
+            arena.resize(kib);
+        }
+        Ok(())
     }
 
-    fn password(text: &str) -> Password {
-        Password::new(text.to_owned())
+    fn take_memory(&self, thread: usize, kib: u64) {
+        let mut state = self.state();
+        state.memory.ask(thread, kib);
+        self.wake_if_short(&state);
+        while !state.memory.take(thread) {
+            state = self.memory.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        // Who is next in line may have room as well, or need what idle threads hold.
+        self.wake_if_short(&state);
+        drop(state);
+        self.memory.notify_all();
     }
 
-    #[tokio::test]
-    async fn p08_p11_a_password_is_checked_normalised_and_hashed_again_when_the_parameters_rise() {
-        let (old, new) = (pool(TINY), pool(Params { iterations: 2, ..TINY }));
-        let phc = old.hash(password("caf\u{e9} au lait, s'il vous")).await.unwrap();
-        assert!(phc.as_str().starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{}", phc.as_str());
-        let same = password("cafe\u{301} au lait, s'il vous");
-        assert!(matches!(old.verify(same, Some(phc.clone()), None).await, Ok(Verdict::Right { rehash: None })));
-        assert!(matches!(old.verify(password("wrong"), Some(phc.clone()), None).await, Ok(Verdict::Wrong)));
-        assert!(matches!(old.verify(password("any"), None, None).await, Ok(Verdict::Wrong)));
-        let right = password("caf\u{e9} au lait, s'il vous");
-        let Ok(Verdict::Right { rehash: Some(phc) }) = new.verify(right, Some(phc), None).await else {
-            panic!("no rehash")
-        };
-        assert!(phc.as_str().contains("t=2"));
-    }
-
-    #[tokio::test]
-    async fn a43_hashes_that_ask_for_too_much_are_refused() {
-        let pool = pool(TINY);
-        for stored in [
-            "$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-            "$argon2id$v=19$m=64,t=11,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-            "$argon2d$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-            "$argon2id$v=16$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-            "junk",
-        ] {
-            let stored = Some(Phc::from_database(stored.to_owned()));
-            assert!(matches!(pool.verify(password("x"), stored, None).await, Err(HashError::Corrupt)));
+    /// Lets idle threads give up what they hold, if the first in line needs it.
+    fn wake_if_short(&self, state: &State) {
+        if state.memory.is_short() {
+            self.work.notify_all();
         }
     }
 
-    #[tokio::test]
-    async fn p09_a_full_queue_refuses_at_once_and_says_when_to_come_back() {
-        // A pool whose threads never take anything: what is sent stays in the queue.
-        let (queue, _jobs) = sync_channel(1);
-        let settings = Settings { params: TINY, threads: 1, queue: 1 };
-        let stuck = Passwords { queue, waiting: Arc::new(AtomicU64::new(0)), settings };
-        let (answer, _answered) = oneshot::channel();
-        stuck.submit(Work::Hash { password: password("x"), answer }, None).unwrap();
-        let refused = stuck.verify(password("x"), None, None).await;
-        assert!(matches!(refused, Err(HashError::Busy { after }) if after >= Ttl::from_millis(50)));
+    fn give_back(&self, arena: &mut Arena) {
+        let kib = std::mem::take(arena).kib();
+        if kib > 0 {
+            self.state().memory.give_back(kib);
+            self.memory.notify_all();
+        }
     }
 
-    #[tokio::test]
-    async fn p09_a_job_whose_deadline_has_passed_is_not_hashed() {
-        let late = Some(Instant::now());
-        assert!(matches!(pool(TINY).verify(password("x"), None, late).await, Err(HashError::Gone)));
+    /// Notes what was done. Memory beyond the thread's part is not kept.
+    fn done(&self, arena: &mut Arena, took: Option<Duration>) {
+        if arena.kib() > u64::from(self.settings.params.memory_kib) {
+            self.give_back(arena);
+        }
+        let mut state = self.state();
+        state.pace.end(took);
+        if let Some(took) = took {
+            state.figures.hashed += 1;
+            state.figures.took += took;
+        }
     }
 }

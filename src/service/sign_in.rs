@@ -20,7 +20,7 @@ use crate::{
     },
     error::{Error, Reason, Result, Violation},
     id::{AuditEventId, SessionId},
-    passwords::{HashError, Phc, Verdict},
+    passwords::{Account, Applicant, HashError, Phc, Prefix, Verdict},
     secret::{Password, SessionSecret},
     time::Timestamp,
 };
@@ -99,7 +99,7 @@ impl Service {
         granted: &Granted,
     ) -> Result<TokenPair> {
         for _ in 0..TRIES {
-            let Some((user, rehash)) = self.check_password(ctx, request).await? else {
+            let Some((user, rehash)) = self.check_password(ctx, client, request).await? else {
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
             };
             Self::in_time(ctx)?;
@@ -111,19 +111,29 @@ impl Service {
         Err(Error::Conflict)
     }
 
-    /// The user, if the password is right and the user may sign in. Every outcome costs one hash.
+    /// The user, if the password is right and the user may sign in. Every outcome costs one hash, but for
+    /// a refusal, which costs nothing: there must be a place for it before the database is asked.
     async fn check_password(
         &self,
         ctx: &RequestContext,
+        client: &Client,
         request: &SignInRequest,
     ) -> Result<Option<(User, Option<Phc>)>> {
-        let found = match Login::canonical_for_lookup(&request.login) {
+        let canonical = Login::canonical_for_lookup(&request.login);
+        let address = if client.config.trusted_end_user { &request.address } else { &ctx.peer };
+        let slot = self.passwords.admit(&Applicant {
+            account: Account::of(canonical.as_deref().unwrap_or(&request.login)),
+            prefix: Prefix::of(address),
+            deadline: ctx.deadline,
+        });
+        let slot = slot.map_err(hash_failure)?;
+        let found = match canonical {
             Some(canonical) => self.store.read().await?.user_by_login(&canonical).await?,
             None => None,
         };
         let (user, stored) = found.map_or((None, None), |f| (Some(f.user), f.password));
         let password = Password::new(request.password.expose().to_owned());
-        let verdict = self.passwords.verify(password, stored, ctx.deadline).await.map_err(hash_failure)?;
+        let verdict = slot.verify(password, stored).await.map_err(hash_failure)?;
         Ok(match (verdict, user) {
             (Verdict::Right { rehash }, Some(user)) if user.disabled_at.is_none() => Some((user, rehash)),
             _ => None,

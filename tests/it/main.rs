@@ -28,6 +28,7 @@ mod sign_in;
 mod start;
 mod statements;
 mod status_list;
+mod storm;
 mod support;
 mod sweep;
 mod tokens;

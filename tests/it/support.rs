@@ -37,9 +37,12 @@ pub(crate) struct App {
     pub(crate) empty: Empty,
 }
 
+/// How many sign-ins may wait.
+pub(crate) const PLACES: usize = 8;
+
 fn passwords(entropy: Arc<dyn Entropy>) -> Passwords {
     let params = Params { memory_kib: 64, iterations: 1, lanes: 1 };
-    Passwords::start(Settings { params, threads: 1, queue: 64 }, entropy).unwrap()
+    Passwords::start(Settings { params, threads: 1, queue: PLACES, memory_kib: 64 }, entropy).unwrap()
 }
 
 /// How a test opens a database.
@@ -100,18 +103,21 @@ impl App {
     pub(crate) async fn prepared(empty: Empty, clock: Arc<dyn Clock>) -> Self {
         let service = Self::open_by(&empty, Opened::default(), clock).await.unwrap();
         let app = Self { service, clock: empty.clock.clone(), engine: empty.engine, empty };
-        app.service
-            .user_create(NewUserRequest {
-                name: "ada".into(),
-                email: None,
-                subject: None,
-                password: Password::new(PASSWORD.into()),
-                attributes: serde_json::Map::new(),
-            })
-            .await
-            .unwrap();
+        app.user("ada").await;
         app.client("app", &["api", "other"]).await;
         app
+    }
+
+    /// Creates a user with the usual password.
+    pub(crate) async fn user(&self, name: &str) {
+        let request = NewUserRequest {
+            name: name.into(),
+            email: None,
+            subject: None,
+            password: Password::new(PASSWORD.into()),
+            attributes: serde_json::Map::new(),
+        };
+        self.service.user_create(request).await.unwrap();
     }
 
     pub(crate) async fn client(&self, id: &str, audiences: &[&str]) {
@@ -189,6 +195,16 @@ pub(crate) fn login_of(client: &str, login: &str, password: &str) -> SignInReque
 
 pub(crate) async fn sign_in(service: &Service, request: SignInRequest) -> chancery::error::Result<TokenPair> {
     service.sign_in(&service.context(), &ClientCredentials::None, request).await
+}
+
+/// Signs in as soon as there is a place to wait at: for those who race with themselves.
+pub(crate) async fn sign_in_at_last(service: &Service, login: &str) -> chancery::error::Result<TokenPair> {
+    loop {
+        match sign_in(service, login_of("app", login, PASSWORD)).await {
+            Err(chancery::error::Error::Throttled { .. }) => tokio::task::yield_now().await,
+            answered => return answered,
+        }
+    }
 }
 
 /// What an access token says, signature unseen.

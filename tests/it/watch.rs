@@ -89,11 +89,10 @@ async fn a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life() {
 async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice() {
     for app in engines().await {
         let who = observer(&app).await;
-        let ids: Vec<String> = futures_util::future::join_all((0..4).map(|_| app.sign_in()))
-            .await
-            .into_iter()
-            .map(|p| p.session_id)
-            .collect();
+        let mut ids = Vec::new();
+        for _ in 0..4 {
+            ids.push(app.sign_in().await.session_id);
+        }
         app.service.session_revoke(&ids[0]).await.unwrap();
         let cursor = next(&mut watch(&app.service, &who, "").await).await.1;
         app.service.session_revoke(&ids[1]).await.unwrap();

@@ -1,0 +1,162 @@
+//! What the machine, or the container, gives a process.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Cores and memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// Cores that the process may use.
+    pub(super) cores: usize,
+    /// The limit of its memory in bytes, if it has one.
+    pub(super) memory: Option<u64>,
+}
+
+impl Machine {
+    /// This one, as far as this process may use it.
+    #[must_use]
+    pub fn here() -> Self {
+        // Honours the affinity of the process and the quota of its control group.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { cores, memory: memory_limit(Path::new("/")) }
+    }
+
+    /// Enough for a command, which hashes one password at most: the machine of the server may be another.
+    #[must_use]
+    pub const fn of_a_command() -> Self {
+        Self { cores: 1, memory: None }
+    }
+}
+
+/// Control groups without a limit say `max`, or a number that no machine has.
+const NO_LIMIT: u64 = 1 << 60;
+
+/// A hierarchy of control groups that may limit memory.
+#[derive(Debug, PartialEq, Eq)]
+struct Hierarchy {
+    /// Where it is mounted.
+    mount: PathBuf,
+    /// Our group, below the mount.
+    group: PathBuf,
+    /// The file with a group's limit.
+    file: &'static str,
+}
+
+/// The least limit of our control groups and of those above them; `root` stands for `/`.
+fn memory_limit(root: &Path) -> Option<u64> {
+    let proc = root.join("proc/self");
+    let groups = fs::read_to_string(proc.join("cgroup")).ok()?;
+    let mounts = fs::read_to_string(proc.join("mountinfo")).ok()?;
+    let limits = hierarchies(&groups, &mounts).into_iter().flat_map(|hierarchy| {
+        let mount = root.join(hierarchy.mount.strip_prefix("/").unwrap_or(&hierarchy.mount));
+        let above: Vec<PathBuf> = hierarchy.group.ancestors().map(|a| mount.join(a).join(hierarchy.file)).collect();
+        above.into_iter().filter_map(|file| limit(&fs::read_to_string(file).ok()?))
+    });
+    limits.min()
+}
+
+/// What a file with a limit says.
+fn limit(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|bytes| *bytes < NO_LIMIT)
+}
+
+/// The hierarchies of `/proc/self/cgroup` that limit memory, found in `/proc/self/mountinfo`
+/// (cgroups(7), proc(5)).
+fn hierarchies(groups: &str, mounts: &str) -> Vec<Hierarchy> {
+    let mut found = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (kind, option, file) = match controllers {
+            "" => ("cgroup2", None, "memory.max"),
+            named if named.split(',').any(|c| c == "memory") => ("cgroup", Some("memory"), "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        let mount = mounts.lines().find_map(|line| mounted(line, kind, option));
+        let Some((top, mount)) = mount else { continue };
+        // A container may see its own group as the top, and be told the path that its host sees.
+        let group = Path::new(path).strip_prefix(&top).unwrap_or(Path::new("")).to_owned();
+        found.push(Hierarchy { mount, group, file });
+    }
+    found
+}
+
+/// Which group is mounted where, if the line is of this kind of file system and has the option.
+fn mounted(line: &str, kind: &str, option: Option<&str>) -> Option<(PathBuf, PathBuf)> {
+    let (mount, filesystem) = line.split_once(" - ")?;
+    let mut fields = mount.split(' ').skip(3);
+    let (top, at) = (fields.next()?, fields.next()?);
+    let mut fields = filesystem.split(' ');
+    let right = fields.next()? == kind
+        && option.is_none_or(|o| fields.nth(1).is_some_and(|options| options.split(',').any(|x| x == o)));
+    right.then(|| (top.into(), at.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V2: &str = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+    const V1: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+                      32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n";
+
+    /// A directory with these files in it.
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn limit_of(groups: &str, mounts: &str, limits: &[(&str, &str)]) -> Option<u64> {
+        let own = [("proc/self/cgroup", groups), ("proc/self/mountinfo", mounts)];
+        let files: Vec<_> = own.into_iter().chain(limits.iter().copied()).collect();
+        memory_limit(root(&files).path())
+    }
+
+    #[test]
+    fn p09_the_least_limit_of_a_group_and_those_above_it_counts() {
+        let own = ("sys/fs/cgroup/system.slice/chancery.service/memory.max", "1073741824\n");
+        let above = ("sys/fs/cgroup/system.slice/memory.max", "536870912\n");
+        let groups = "0::/system.slice/chancery.service\n";
+        assert_eq!(limit_of(groups, V2, &[own]), Some(1 << 30));
+        assert_eq!(limit_of(groups, V2, &[own, above]), Some(1 << 29));
+        assert_eq!(limit_of(groups, V2, &[(own.0, "max\n"), above]), Some(1 << 29));
+        assert_eq!(limit_of(groups, V2, &[(own.0, "max\n"), (above.0, "max\n")]), None);
+        assert_eq!(limit_of(groups, V2, &[]), None);
+    }
+
+    #[test]
+    fn p09_the_first_version_of_control_groups_is_understood() {
+        let file = "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes";
+        let groups = "9:name=systemd:/\n4:memory:/docker/abc\n2:cpu,cpuacct:/docker/abc\n0::/\n";
+        assert_eq!(limit_of(groups, V1, &[(file, "268435456\n")]), Some(1 << 28));
+        assert_eq!(limit_of(groups, V1, &[(file, "9223372036854771712\n")]), None);
+        let both = format!("{V1}{V2}");
+        let second = ("sys/fs/cgroup/memory.max", "134217728");
+        assert_eq!(limit_of(groups, &both, &[(file, "268435456\n"), second]), Some(1 << 27));
+    }
+
+    #[test]
+    fn p09_a_container_that_is_told_its_hosts_path_finds_its_own_group() {
+        let v1 = "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro,relatime - cgroup cgroup rw,memory\n";
+        let limit = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
+        assert_eq!(limit_of("4:memory:/docker/abc\n", v1, &[limit]), Some(1 << 28));
+        assert_eq!(limit_of("4:memory:/elsewhere\n", v1, &[limit]), Some(1 << 28));
+        assert_eq!(limit_of("0::/\n", V2, &[("sys/fs/cgroup/memory.max", "268435456\n")]), Some(1 << 28));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_no_limit() {
+        for (groups, mounts) in [("", ""), ("nonsense\n:\n::", "x - y\n"), ("0::/a\n", V1), ("4:memory:/a\n", V2)] {
+            assert_eq!(hierarchies(groups, mounts), [], "{groups:?}");
+        }
+        assert_eq!(memory_limit(root(&[]).path()), None);
+        assert_eq!(limit("12 apples"), None);
+    }
+}

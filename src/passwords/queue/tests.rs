@@ -1,0 +1,188 @@
+use std::time::Duration;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn applicant(account: &str, address: &str) -> Applicant {
+    Applicant { account: Account::of(account), prefix: Prefix::of(address), deadline: None }
+}
+
+/// A queue whose work is the account's name.
+struct Case {
+    queue: Queue<String>,
+    pace: Pace,
+    now: Instant,
+}
+
+impl Case {
+    /// One thread, which is busy with hashes of a second.
+    fn new(capacity: usize) -> Self {
+        let mut pace = Pace::new(1);
+        pace.begin();
+        pace.end(Some(SECOND));
+        pace.begin();
+        Self { queue: Queue::new(capacity), pace, now: Instant::now() }
+    }
+
+    fn admit(&mut self, account: &str, address: &str) -> Result<(Ticket, Option<Evicted<String>>), Refused> {
+        self.queue.admit(&applicant(account, address), self.now, &self.pace)
+    }
+
+    fn admit_until(&mut self, account: &str, address: &str, deadline: Duration) -> Result<Ticket, Refused> {
+        let applicant = Applicant { deadline: Some(self.now + deadline), ..applicant(account, address) };
+        self.queue.admit(&applicant, self.now, &self.pace).map(|(ticket, _)| ticket)
+    }
+
+    fn enter(&mut self, account: &str, address: &str) -> Ticket {
+        let (ticket, evicted) = self.admit(account, address).unwrap();
+        assert_eq!(evicted, None, "{account}");
+        self.queue.ready(ticket, account.to_owned()).unwrap();
+        ticket
+    }
+
+    fn next(&mut self) -> Option<String> {
+        self.queue.next(self.now).work
+    }
+
+    fn drain(&mut self) -> String {
+        std::iter::from_fn(|| self.next()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn p09_address_prefixes_take_turns() {
+    let mut case = Case::new(9);
+    for (account, address) in [("a1", "10.0.0.1"), ("a2", "10.0.0.2"), ("a3", "10.0.0.3"), ("b1", "10.0.1.1")] {
+        case.enter(account, address);
+    }
+    assert_eq!(case.next().as_deref(), Some("a1"));
+    // Who comes back at once is behind all who wait.
+    for (account, address) in [("c1", "2001:db8::1"), ("a4", "10.0.0.4"), ("b2", "10.0.1.2"), ("u1", "")] {
+        case.enter(account, address);
+    }
+    assert_eq!(case.drain(), "b1 a2 c1 u1 b2 a3 a4");
+    assert_eq!((case.queue.waiting(), case.queue.accounts.len(), case.queue.lines.len()), (0, 0, 0));
+}
+
+#[test]
+fn p09_a_flood_from_one_prefix_keeps_no_other_out() {
+    let mut case = Case::new(4);
+    for n in 0..4 {
+        case.enter(&format!("a{n}"), "10.0.0.1");
+    }
+    assert_eq!(case.admit("a4", "10.0.0.9").unwrap_err(), Refused::Full);
+    let (ticket, evicted) = case.admit("b0", "10.0.1.1").unwrap();
+    assert_eq!(evicted, Some(Evicted(Some("a3".to_owned()))), "the newest of the longest line");
+    case.queue.ready(ticket, "b0".to_owned()).unwrap();
+    let (ticket, evicted) = case.admit("b1", "10.0.1.2").unwrap();
+    assert_eq!(evicted, Some(Evicted(Some("a2".to_owned()))));
+    case.queue.ready(ticket, "b1".to_owned()).unwrap();
+    // Now both have as many: neither drives the other out.
+    assert_eq!(case.admit("b2", "10.0.1.3").unwrap_err(), Refused::Full);
+    assert_eq!(case.admit("a5", "10.0.0.3").unwrap_err(), Refused::Full);
+    for (account, address) in [("c0", "10.0.2.1"), ("d0", "10.0.3.1")] {
+        assert!(case.admit(account, address).unwrap().1.is_some());
+    }
+    assert_eq!(case.admit("e0", "10.0.4.1").unwrap_err(), Refused::Full, "four places, four prefixes");
+    assert_eq!(case.queue.waiting(), 4);
+    // Whoever was sent away may come back later.
+    assert_eq!(case.drain(), "a0 b0");
+    case.enter("a3", "10.0.0.1");
+}
+
+#[test]
+fn p09_an_account_waits_once() {
+    let mut case = Case::new(8);
+    case.enter("ada", "10.0.0.1");
+    assert_eq!(case.admit("ada", "10.0.9.1").unwrap_err(), Refused::AccountWaits);
+    assert_eq!(case.next().as_deref(), Some("ada"));
+    // Being hashed is not waiting: a second device may line up.
+    let second = case.enter("ada", "10.0.9.1");
+    assert_eq!(case.queue.withdraw(second), Some("ada".to_owned()));
+    case.enter("ada", "10.0.0.1");
+}
+
+#[test]
+fn p09_a_place_that_is_given_up_is_free_at_once() {
+    let mut case = Case::new(2);
+    let (reserved, _) = case.admit("a", "10.0.0.1").unwrap();
+    let ready = case.enter("b", "10.0.0.1");
+    assert_eq!(case.admit("c", "10.0.0.1").unwrap_err(), Refused::Full);
+    assert_eq!(case.queue.withdraw(reserved), None);
+    assert_eq!(case.queue.withdraw(ready), Some("b".to_owned()));
+    assert_eq!(case.queue.withdraw(ready), None, "twice is once");
+    assert_eq!(case.queue.waiting(), 0);
+    assert_eq!(case.queue.ready(reserved, "a".to_owned()), Err("a".to_owned()));
+    case.enter("c", "10.0.0.1");
+}
+
+#[test]
+fn a_place_without_work_lets_others_pass_and_keeps_its_turn() {
+    let mut case = Case::new(8);
+    let (slow, _) = case.admit("slow", "10.0.0.1").unwrap();
+    assert_eq!(case.next(), None);
+    case.enter("b", "10.0.1.1");
+    case.enter("c", "10.0.2.1");
+    assert_eq!(case.next().as_deref(), Some("b"));
+    case.queue.ready(slow, "slow".to_owned()).unwrap();
+    assert_eq!(case.drain(), "slow c");
+}
+
+#[test]
+fn p09_who_cannot_be_hashed_in_time_is_refused_at_once() {
+    let mut case = Case::new(8);
+    // Half a second is left of the one being hashed, then a second of its own.
+    assert_eq!(case.admit_until("a", "10.0.0.1", SECOND), Err(Refused::TooLate));
+    let ticket = case.admit_until("a", "10.0.0.1", SECOND * 2).unwrap();
+    case.queue.ready(ticket, "a".to_owned()).unwrap();
+    for n in 0..3 {
+        case.enter(&format!("b{n}"), "10.0.1.1");
+    }
+    // One of each line comes before a newcomer of a third; all of the long line before one of that.
+    assert_eq!(case.admit_until("c", "10.0.2.1", SECOND * 3), Err(Refused::TooLate));
+    assert!(case.admit_until("c", "10.0.2.1", SECOND * 4).is_ok());
+    assert_eq!(case.admit_until("b3", "10.0.1.1", SECOND * 6), Err(Refused::TooLate));
+    assert!(case.admit_until("b3", "10.0.1.1", SECOND * 7).is_ok());
+    assert_eq!(case.admit_until("d", "10.0.3.1", Duration::ZERO), Err(Refused::Expired));
+    assert_eq!(case.queue.waiting(), 6);
+}
+
+#[test]
+fn an_idle_thread_tries_whatever_the_estimate_says() {
+    let mut case = Case::new(8);
+    case.pace.end(Some(SECOND));
+    assert!(case.admit_until("a", "10.0.0.1", SECOND / 100).is_ok());
+    assert_eq!(case.admit_until("b", "10.0.0.1", SECOND / 100), Err(Refused::TooLate));
+}
+
+#[test]
+fn p09_what_comes_too_late_is_dropped_when_its_turn_comes() {
+    let mut case = Case::new(8);
+    for name in ["late", "later"] {
+        let ticket = case.admit_until(name, "10.0.0.1", SECOND * 9).unwrap();
+        case.queue.ready(ticket, name.to_owned()).unwrap();
+    }
+    case.enter("patient", "10.0.0.1");
+    case.now += SECOND * 9;
+    let turn = case.queue.next(case.now);
+    assert_eq!((turn.work.as_deref(), turn.expired), (Some("patient"), vec!["late".to_owned(), "later".to_owned()]));
+    assert_eq!(case.queue.waiting(), 0);
+}
+
+#[test]
+fn p09_passwords_to_be_stored_have_a_share_of_their_own() {
+    let mut case = Case::new(8);
+    for n in 0..8 {
+        case.enter(&format!("a{n}"), &format!("10.0.{n}.1"));
+    }
+    for n in 0..STORING {
+        case.queue.admit_storing(format!("s{n}")).unwrap();
+    }
+    assert_eq!(case.queue.admit_storing("one too many".to_owned()), Err(Refused::Full));
+    let order = case.drain();
+    assert!(order.starts_with("a0 a1 a2 s0 a3 a4 a5 s1 a6 a7 s2 s3"), "{order}");
+    let ticket = case.queue.admit_storing("x".to_owned()).unwrap();
+    assert_eq!(case.queue.withdraw(ticket).as_deref(), Some("x"));
+    assert_eq!(case.queue.waiting(), 0);
+}

@@ -1,0 +1,141 @@
+//! More sign-ins at once than can be hashed.
+
+use chancery::{
+    error::{Error, Reason},
+    passwords::{Account, Applicant, Prefix, Slot},
+    service::{RequestContext, Service, SignInRequest, TokenPair},
+    time::Ttl,
+};
+
+use crate::support::{ISSUER, PASSWORD, PLACES, claims, engines, login_of, sign_in, token};
+
+/// Takes a place in the queue and keeps it.
+fn wait_as(service: &Service, login: &str, address: &str) -> Slot {
+    let applicant = Applicant { account: Account::of(login), prefix: Prefix::of(address), deadline: None };
+    service.passwords().admit(&applicant).unwrap()
+}
+
+fn take_all_places(service: &Service, address: &str) -> Vec<Slot> {
+    (0..PLACES).map(|n| wait_as(service, &format!("somebody{n}"), address)).collect()
+}
+
+fn refused(result: chancery::error::Result<TokenPair>) -> Ttl {
+    match result {
+        Err(Error::Throttled { after }) => after,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn sign_in_from(service: &Service, peer: &str, request: SignInRequest) -> chancery::error::Result<TokenPair> {
+    let ctx = RequestContext { peer: peer.into(), ..service.context() };
+    service.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await
+}
+
+#[tokio::test]
+async fn p09_a_refused_sign_in_costs_the_database_nothing_and_hinders_no_refresh() {
+    for app in engines().await {
+        let pair = app.sign_in().await;
+        let places = take_all_places(&app.service, "");
+        let before = app.service.store().statements();
+        let mut told = Vec::new();
+        for login in ["ada", "nobody", "no\u{202e}such"] {
+            told.push(refused(sign_in(&app.service, login_of("app", login, PASSWORD)).await).millis());
+        }
+        assert!(told.iter().all(|ms| (50..=20_000).contains(ms)), "{told:?}");
+        assert_eq!(app.service.store().statements(), before, "{}", app.engine);
+        assert!(app.refresh(&token(&pair), "").await.is_ok());
+        drop(places);
+        assert!(app.try_sign_in(PASSWORD).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn p09_a44_in_a_storm_those_who_have_a_place_sign_in_and_the_others_are_told_when_to_come_back() {
+    const USERS: usize = 48;
+    for app in engines().await {
+        for n in 0..USERS {
+            app.user(&format!("user{n}")).await;
+        }
+        let mut newest = token(&app.sign_in().await);
+        let mut storm = tokio::task::JoinSet::new();
+        for n in 0..USERS {
+            let service = app.service.clone();
+            storm.spawn(async move { sign_in(&service, login_of("app", &format!("user{n}"), PASSWORD)).await });
+        }
+        for _ in 0..3 {
+            newest = token(&app.refresh(&newest, "").await.unwrap());
+        }
+        let (mut signed_in, mut sent_away) = (0, 0);
+        for answer in storm.join_all().await {
+            match answer {
+                Ok(pair) => {
+                    assert_eq!(claims(pair.access.token.expose())["iss"], ISSUER);
+                    signed_in += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.reason(), Reason::Overloaded, "{error:?}");
+                    sent_away += 1;
+                }
+            }
+        }
+        assert!(signed_in >= PLACES && sent_away > 0, "{signed_in} and {sent_away} on {}", app.engine);
+        assert_eq!(signed_in + sent_away, USERS);
+        let figures = app.service.passwords().figures();
+        assert_eq!((figures.queue_full, figures.waiting), (sent_away as u64, 0));
+    }
+}
+
+#[tokio::test]
+async fn p09_a_flood_from_one_place_keeps_nobody_elsewhere_out() {
+    for app in engines().await {
+        let _places = take_all_places(&app.service, "192.0.2.1");
+        refused(sign_in_from(&app.service, "192.0.2.99", login_of("app", "ada", PASSWORD)).await);
+        let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", "ada", PASSWORD)).await;
+        assert!(elsewhere.is_ok(), "{elsewhere:?}");
+        assert_eq!(app.service.passwords().figures().evicted, 1);
+    }
+}
+
+#[tokio::test]
+async fn p09_the_address_that_counts_is_the_one_a_trusted_client_tells() {
+    for app in engines().await {
+        app.client("gateway", &["api"]).await;
+        let trust = match app.engine {
+            "sqlite" => {
+                "UPDATE clients SET config = json_set(config, '$.trusted_end_user', json('true')) WHERE id = 'gateway'"
+            }
+            _ => "UPDATE clients SET config = jsonb_set(config, '{trusted_end_user}', 'true') WHERE id = 'gateway'",
+        };
+        app.sql(trust).await;
+        let service = app.second().await;
+        let _places = take_all_places(&service, "192.0.2.1");
+        let said =
+            |client, address: &str| SignInRequest { address: address.into(), ..login_of(client, "ada", PASSWORD) };
+        refused(sign_in_from(&service, "192.0.2.7", said("app", "198.51.100.1")).await);
+        refused(sign_in_from(&service, "198.51.100.1", said("gateway", "192.0.2.7")).await);
+        assert!(sign_in_from(&service, "192.0.2.7", said("gateway", "198.51.100.1")).await.is_ok(), "{}", app.engine);
+    }
+}
+
+#[tokio::test]
+async fn p09_an_account_waits_once_whether_it_exists_or_not() {
+    for app in engines().await {
+        let _waiting = [wait_as(&app.service, "ada", "192.0.2.1"), wait_as(&app.service, "nobody", "192.0.2.1")];
+        for login in ["ada", "ADA", "nobody", "Nobody"] {
+            let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", login, PASSWORD)).await;
+            refused(elsewhere);
+        }
+        assert_eq!(app.service.passwords().figures().account_waiting, 4);
+        app.user("grace").await;
+        assert!(sign_in(&app.service, login_of("app", "grace", PASSWORD)).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn p09_a_password_is_set_while_all_places_are_taken() {
+    for app in engines().await {
+        let _places = take_all_places(&app.service, "");
+        let new = chancery::secret::Password::new("another long pass phrase".into());
+        app.service.user_set_password("ada", new).await.unwrap();
+    }
+}
