@@ -31,6 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
     let mut config = tonic_prost_build::Config::new();
     config.skip_debug(NO_DEBUG);
-    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
+    tonic_prost_build::configure()
+        .codec_path("crate::grpc::codec::SmallBuffers")
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod auth;
+mod codec;
 mod context;
 mod convert;
 mod edge;

@@ -10,7 +10,7 @@ mod status_list;
 
 pub use self::{
     refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
-    ring::{Keyring, SigningKey},
+    ring::{Keyring, SigningKey, Unsigned},
     sealing::{SEALING_VERSION, SealingKey, SealingKeyError, fingerprint},
     signer::{AccessClaims, KeyKind, Status, StatusReference, generate},
     status_list::{EncodedList, ListClaims, encode_list, place as status_place},

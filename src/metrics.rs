@@ -4,24 +4,23 @@ mod hashing;
 
 use std::{fmt, time::Duration};
 
+pub use self::hashing::Hashing;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-pub use self::hashing::Hashing;
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Rpc {
-    method: String,
-    code: String,
-    reason: String,
+    method: &'static str,
+    code: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Method {
-    method: String,
+    method: &'static str,
 }
 
 /// What `/metrics` shows.
@@ -68,12 +67,15 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a call and the time it took. `method` must come from the access table
-    /// and `reason` from the documented ones.
-    pub fn rpc(&self, method: &str, code: impl fmt::Debug, reason: &str, took: Duration) {
-        let labels = Rpc { method: method.to_owned(), code: format!("{code:?}"), reason: reason.to_owned() };
-        self.rpcs.get_or_create(&labels).inc();
-        self.seconds.get_or_create(&Method { method: method.to_owned() }).observe(took.as_secs_f64());
+    /// Shows what becomes of passwords, as `read` tells it.
+    pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(hashing::Collected::new(read)));
+    }
+
+    /// Counts a call and the time it took. The names are fixed texts, so that no caller can make up more.
+    pub fn rpc(&self, method: &'static str, code: &'static str, reason: &'static str, took: Duration) {
+        self.rpcs.get_or_create(&Rpc { method, code, reason }).inc();
+        self.seconds.get_or_create(&Method { method }).observe(took.as_secs_f64());
     }
 
     /// Notes whether this process signs.
@@ -97,11 +99,6 @@ impl Metrics {
     #[must_use]
     pub fn calls_under_way(&self) -> i64 {
         self.under_way.get()
-    }
-
-    /// Shows what becomes of passwords, as `read` tells it.
-    pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
-        self.registry.register_collector(Box::new(hashing::Collected::new(read)));
     }
 
     /// The text that a Prometheus server reads.

@@ -12,11 +12,13 @@ mod mint;
 mod refresh;
 mod revoke_key;
 mod rotate_keys;
+mod session_writer;
 mod sessions;
 mod settings;
 mod sign_in;
 mod start;
 mod status_lists;
+mod sweep;
 mod tokens;
 mod users;
 mod watch;
@@ -40,6 +42,7 @@ pub use self::{
     sign_in::SignInRequest,
     start::{StartError, StartOptions},
     status_lists::PublishedList,
+    sweep::{Sweep, Swept},
     users::NewUserRequest,
     watch::{Sent, WATCH, Watcher},
     watch_keys::KeyWatcher,
@@ -52,8 +55,10 @@ use crate::{
     keys::SealingKey,
     passwords::Passwords,
     store::Store,
-    time::{Clock, Timestamp},
+    time::Timestamp,
 };
+use chancery_verify::CheckedTokens;
+use tokio::sync::Semaphore;
 
 /// What is known about a call before its message is looked at.
 #[derive(Clone, Debug)]
@@ -95,14 +100,19 @@ const TRIES: usize = 5;
 pub struct Service {
     store: Store,
     live: Arc<Live>,
+    writer: session_writer::SessionWriter,
     sealing: Arc<SealingKey>,
     passwords: Passwords,
-    clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     issuer: Arc<str>,
     dev: bool,
     lists: Arc<status_lists::StatusLists>,
+    checked: Arc<CheckedTokens>,
+    slow_signers: Arc<Semaphore>,
 }
+
+/// How many tokens are remembered whose signature was good: 20 MB at most.
+const CHECKED_TOKENS: usize = 10_000;
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,7 @@ mod feed;
 mod instance;
 mod keys;
 mod migrate;
+mod refresh;
 mod revoke;
 mod sessions;
 mod status_lists;
@@ -39,6 +40,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::time::Instant;
 
 pub use self::wake::Wake;
 pub use self::{
@@ -47,17 +49,25 @@ pub use self::{
     instance::{BINARY_VERSION, Claim, Instance},
     migrate::Schema,
     revoke::{By, Revoke},
-    sessions::SessionFilter,
+    sessions::{SessionFilter, Walk},
     status_lists::Lease,
     users::{NewUser, SignInUser},
 };
 use crate::{
     entropy::Entropy,
     error::{Error, Result},
+    time::{Clock, Ttl},
 };
 
 /// How long a statement waits for its turn before the database counts as out of reach.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long SQLite itself waits for its turn before it says that there was none. It looks again after
+/// 1, 2, 5 and 2 ms within that time: a gap longer than 5 ms is seen by everybody.
+const SQLITE_BUSY: Duration = Duration::from_millis(10);
+/// How often, and for how long, a process that writes without end lets others in.
+const GAP_EVERY: Ttl = Ttl::from_millis(400);
+const GAP: Duration = Duration::from_millis(6);
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,16 +183,22 @@ impl Store {
     /// [`Error::Unavailable`] if the database cannot be reached.
     pub async fn write(&self) -> Result<Tx> {
         let inner = match &self.pools {
-            // A deferred transaction that upgrades itself fails with BUSY without waiting.
-            Pools::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(engine::Inner::Sqlite),
-            Pools::Postgres(pool) => pool.begin().await.map(engine::Inner::Postgres),
+            Pools::Sqlite { write, .. } => begin_sqlite(write).await?,
+            Pools::Postgres(pool) => pool.begin().await.map(engine::Inner::Postgres).map_err(failure)?,
         };
-        // Who has waited in vain for its turn is told of an outage, not of a race to try again at once.
-        let inner = inner.map_err(|e| match failure(e) {
-            Error::Conflict => Error::Unavailable("another process holds the database".into()),
-            other => other,
-        })?;
         Ok(Tx::new(inner, self.entropy.clone(), self.statements.clone()))
+    }
+
+    /// For who writes one transaction after another: on SQLite, where the database has no queue, stands
+    /// back now and then long enough for every other process to find the file free. Takes and gives the
+    /// time of the last such gap.
+    #[expect(clippy::disallowed_methods, reason = "other processes have to be let in")]
+    pub async fn leave_gap(&self, clock: &dyn Clock, last: Ttl) -> Ttl {
+        if matches!(self.pools, Pools::Postgres(_)) || clock.elapsed() < last.plus(GAP_EVERY) {
+            return last;
+        }
+        tokio::time::sleep(GAP).await;
+        clock.elapsed()
     }
 
     /// A transaction that only reads; the database refuses changes in it.
@@ -239,6 +255,20 @@ impl Store {
     }
 }
 
+/// Begins a transaction that writes. A deferred one that upgrades itself fails with BUSY without waiting.
+async fn begin_sqlite(pool: &SqlitePool) -> Result<engine::Inner> {
+    let give_up = Instant::now() + ACQUIRE_TIMEOUT;
+    loop {
+        match pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure) {
+            Ok(tx) => return Ok(engine::Inner::Sqlite(tx)),
+            Err(Error::Conflict) if Instant::now() < give_up => {}
+            // Who has waited in vain for its turn is told of an outage, not of a race to try again at once.
+            Err(Error::Conflict) => return Err(Error::Unavailable("another process holds the database".into())),
+            Err(other) => return Err(other),
+        }
+    }
+}
+
 async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
     // Switching a new file to WAL fails at once, without waiting, while another process has it open.
     let _lock = migrate::set_up_lock(path.to_owned()).await?;
@@ -251,7 +281,7 @@ async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
         .foreign_keys(true)
         .busy_timeout(ACQUIRE_TIMEOUT);
     let write = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
-    let write = write.connect_with(options.clone()).await.map_err(failure)?;
+    let write = write.connect_with(options.clone().busy_timeout(SQLITE_BUSY)).await.map_err(failure)?;
     let read = SqlitePoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_TIMEOUT);
     let read = read.connect_with(options.create_if_missing(false).pragma("query_only", "ON")).await.map_err(failure)?;
     Ok(Pools::Sqlite { write, read, path: path.to_owned() })

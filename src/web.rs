@@ -7,7 +7,7 @@ mod metadata;
 mod status_lists;
 mod telemetry;
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use axum::{
     Router,
@@ -20,25 +20,29 @@ use tokio::net::TcpListener;
 pub use self::telemetry::routes as telemetry_routes;
 use crate::service::Service;
 
-/// The public routes.
+/// The public routes. They share one service: cloning it for each request would count its parts up and down.
 pub fn routes(service: Service) -> Router {
     Router::new()
-        .route("/.well-known/jwks.json", get(jwks::jwks))
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
         .route("/.well-known/openid-configuration", get(metadata::openid_configuration))
         .route("/statuslists", get(status_lists::all))
         .route("/statuslists/{list}", get(status_lists::one))
         .layer(axum::middleware::map_response(cors))
-        .with_state(service)
+        // It sets its headers itself: of all pages it is asked for most.
+        .route("/.well-known/jwks.json", get(jwks::jwks))
+        .with_state(Arc::new(service))
+}
+
+async fn cors(mut response: Response) -> Response {
+    public(response.headers_mut());
+    response
 }
 
 /// Everything here is public and carries no credentials, so any origin may read it.
-async fn cors(mut response: Response) -> Response {
-    let headers: &mut HeaderMap = response.headers_mut();
+fn public(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 /// Serves until `stop` resolves and the requests under way are answered.

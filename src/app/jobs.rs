@@ -4,7 +4,12 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{error::Result, grpc::HealthHandle, metrics::Metrics, service::Service};
+use crate::{
+    error::Result,
+    grpc::HealthHandle,
+    metrics::Metrics,
+    service::{Service, Sweep},
+};
 
 /// How often the feed is confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
@@ -14,8 +19,10 @@ const LISTEN_EVERY: Duration = Duration::from_secs(5);
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often due rotations are looked for.
 const ROTATE_EVERY: Duration = Duration::from_secs(30);
-/// How often what has expired is deleted.
+/// How long after its end the walk that deletes what has expired begins again.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// How long it pauses between its steps: ten million sessions are looked at in 42 minutes.
+const SWEEP_STEP: Duration = Duration::from_millis(250);
 
 /// The jobs of a running server.
 #[derive(Debug)]
@@ -126,12 +133,21 @@ async fn rotate(service: Service, mut ended: watch::Receiver<bool>) {
     }
 }
 
+/// Walks over all sessions, step by step, and pauses before it begins again.
 async fn sweep(service: Service, mut ended: watch::Receiver<bool>) {
-    while turn(SWEEP_EVERY, &mut ended).await {
-        match service.sweep().await {
-            Ok(0) => {}
-            Ok(sessions) => tracing::debug!(sessions, "expired sessions deleted"),
-            Err(error) => tracing::warn!(cause = ?error, "expired sessions could not be deleted"),
+    let (mut sweep, mut pause) = (Sweep::default(), SWEEP_EVERY);
+    while turn(pause, &mut ended).await {
+        pause = match service.sweep(&mut sweep).await {
+            Ok(step) => {
+                if step.deleted > 0 {
+                    tracing::debug!(sessions = step.deleted, "expired sessions deleted");
+                }
+                if step.ended { SWEEP_EVERY } else { SWEEP_STEP }
+            }
+            Err(error) => {
+                tracing::warn!(cause = ?error, "expired sessions could not be deleted");
+                SWEEP_EVERY
+            }
         }
     }
 }

@@ -67,6 +67,51 @@ pub struct Session {
     pub status: Option<StatusIndex>,
 }
 
+/// What the tokens of a session are made from: the part of it that a refresh reads back.
+#[derive(Clone, Debug)]
+pub struct TokenBasis {
+    /// The id, as in the claim `sid`.
+    pub id: SessionId,
+    /// The user's `sub`.
+    pub subject: String,
+    /// The number of the refresh token that is current.
+    pub generation: i64,
+    /// When the user proved who it is.
+    pub auth_time: Timestamp,
+    /// How (RFC 8176).
+    pub amr: Vec<String>,
+    /// How well.
+    pub acr: String,
+    /// The scopes granted.
+    pub scopes: Vec<Scope>,
+    /// Claims that the client's map selected at sign-in.
+    pub claims: Map<String, Value>,
+    /// When its refresh token ends if it is not used.
+    pub expires_at: Timestamp,
+    /// When the session ends in any case.
+    pub absolute_expires_at: Timestamp,
+    /// Where its bit stands in the status lists.
+    pub status: Option<StatusIndex>,
+}
+
+impl From<Session> for TokenBasis {
+    fn from(session: Session) -> Self {
+        Self {
+            expires_at: session.expires_at(),
+            id: session.id,
+            subject: session.subject,
+            generation: session.generation,
+            auth_time: session.auth_time,
+            amr: session.amr,
+            acr: session.acr,
+            scopes: session.scopes,
+            claims: session.claims,
+            absolute_expires_at: session.absolute_expires_at,
+            status: session.status,
+        }
+    }
+}
+
 impl Session {
     /// When its refresh token ends if it is not used.
     #[must_use]
@@ -149,6 +194,8 @@ pub struct Rotation {
     pub request_id: Option<String>,
     /// When the request arrived.
     pub arrived: Timestamp,
+    /// The stamp with which this very request may have been written before, if nobody knows.
+    pub tried_at: Option<Timestamp>,
 }
 
 /// What became of a [`Rotation`]. Each is committed before it is answered.
@@ -156,11 +203,11 @@ pub struct Rotation {
 #[must_use]
 pub enum RotateOutcome {
     /// The session moved on by one generation.
-    Rotated(Session),
+    Rotated(TokenBasis),
     /// A repeated request: nothing changed, the same successor again.
-    Replayed(Session),
+    Replayed(TokenBasis),
     /// The database had lost commits; the session jumped ahead of the token.
-    FastForwarded(Session),
+    FastForwarded(TokenBasis),
     /// A slow sibling; nothing changed.
     Superseded,
     /// Used before: the session was ended.
@@ -235,7 +282,8 @@ pub fn judge(session: &Session, rotation: &Rotation, settings: &Settings) -> Jud
 /// Judges the generation alone. A clock that stepped back only makes a grace longer, never shorter.
 fn judge_generation(session: &Session, rotation: &Rotation, grace: Ttl) -> Judgement {
     let within = |from: Timestamp| rotation.arrived < from.plus(grace);
-    let same_request = rotation.request_id.is_some() && rotation.request_id == session.rotation_request_id;
+    let same_request = rotation.request_id.is_some() && rotation.request_id == session.rotation_request_id
+        || rotation.tried_at == Some(session.rotated_at);
     match session.generation - rotation.generation {
         0 => Judgement::Rotate,
         1 if same_request || within(session.rotated_at) => Judgement::Replay,

@@ -38,10 +38,10 @@ pub const ACCESS: &[(&str, Access)] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Anyone),
 ];
 
-/// What the table says of a method.
+/// The method of a path, if the table names it.
 #[must_use]
-pub(super) fn access(path: &str) -> Option<Access> {
-    ACCESS.iter().find(|(method, _)| *method == path).map(|(_, access)| *access)
+pub(super) fn method(path: &str) -> Option<&'static str> {
+    ACCESS.iter().map(|(method, _)| *method).find(|method| *method == path)
 }
 
 #[cfg(test)]

@@ -23,8 +23,7 @@ pub(super) fn context<T>(request: &Request<T>, service: &Service) -> RequestCont
 
 /// The credentials in the metadata, or the status that refuses them.
 pub(super) fn credentials<T>(request: &Request<T>, ctx: &RequestContext) -> Result<ClientCredentials, Box<Status>> {
-    let headers = request.metadata().clone().into_headers();
-    parse_authorization(&headers).map_err(|e| Box::new(status(ctx, &e)))
+    parse_authorization(request.metadata().as_ref()).map_err(|e| Box::new(status(ctx, &e)))
 }
 
 /// When the caller gives up: its `grpc-timeout`, up to the longest that counts.

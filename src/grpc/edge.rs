@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -13,11 +14,12 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service as TowerService};
 
 use super::{
-    access::access,
+    access::method,
     context::deadline,
-    status::{complete, reason_in, too_late, unknown_method},
+    status::{code_name, complete, reason_in, too_late, unknown_method},
 };
 use crate::{
+    error::Reason,
     metrics::Metrics,
     service::{RequestContext, Service},
 };
@@ -62,8 +64,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let path = request.uri().path().to_owned();
-        let known = access(&path).is_some();
+        let method = method(request.uri().path());
         let gives_up = deadline(request.headers());
         let ctx = RequestContext { deadline: Some(gives_up), peer: peer(&request), ..self.edge.service.context() };
         request.extensions_mut().insert(ctx.clone());
@@ -78,7 +79,7 @@ where
         let arrived = tokio::time::Instant::now();
         Box::pin(async move {
             let _under_way = metrics.call();
-            let response = if known {
+            let response = if method.is_some() {
                 // The library has a timer of its own, a little later, whose answer lacks code and details.
                 match tokio::time::timeout_at(gives_up, inner.call(request)).await {
                     Ok(answered) => finish(answered?),
@@ -87,16 +88,36 @@ where
             } else {
                 unknown_method().into_http()
             };
-            let method = if known { path.as_str() } else { "unknown" };
-            let code = code(&response);
-            let took = arrived.elapsed();
-            let reason = reason_in(response.headers());
-            metrics.rpc(method, code, &reason, took);
-            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            let (caller, request_id) = (ctx.caller.get(), ctx.request_id.as_str());
-            tracing::info!(method, caller, code = ?code, reason, ms, request_id, peer = ctx.peer, "rpc");
+            let answered =
+                Answered { method: method.unwrap_or("unknown"), code: code(&response), took: arrived.elapsed() };
+            answered.tell(&ctx, &metrics, response.headers());
             Ok(response)
         })
+    }
+}
+
+/// A call that has its answer.
+struct Answered {
+    method: &'static str,
+    code: Code,
+    took: Duration,
+}
+
+impl Answered {
+    /// Counts the call, and logs it: what was refused so that operators see it, the rest for those who
+    /// look for it.
+    fn tell(&self, ctx: &RequestContext, metrics: &Metrics, headers: &http::HeaderMap) {
+        let Self { method, code, took } = *self;
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if code == Code::Ok {
+            metrics.rpc(method, code_name(code), "", took);
+            tracing::debug!(method, caller = ctx.caller.get(), ms, request_id = %ctx.request_id, peer = ctx.peer, "rpc");
+            return;
+        }
+        let reason = reason_in(headers).map_or("", Reason::as_str);
+        metrics.rpc(method, code_name(code), reason, took);
+        let (caller, request_id) = (ctx.caller.get(), ctx.request_id.as_str());
+        tracing::info!(method, caller, code = code_name(code), reason, ms, request_id, peer = ctx.peer, "rpc");
     }
 }
 

@@ -100,10 +100,33 @@ pub(super) fn complete(code: Code, message: &str) -> Status {
     Status::with_error_details(code, message, ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata))
 }
 
-/// The reason of an answer with this status in its headers; empty for a success.
-pub(super) fn reason_in(headers: &http::HeaderMap) -> String {
-    let status = Status::from_header_map(headers).filter(|s| s.code() != Code::Ok);
-    status.and_then(|s| s.get_details_error_info()).map(|info| info.reason).unwrap_or_default()
+/// The reason of a refusal with this status in its headers.
+pub(super) fn reason_in(headers: &http::HeaderMap) -> Option<Reason> {
+    let info = Status::from_header_map(headers)?.get_details_error_info()?;
+    Reason::ALL.iter().copied().find(|r| r.as_str() == info.reason)
+}
+
+/// The name of a code, as metrics and logs have it.
+pub(super) const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "Ok",
+        Code::Cancelled => "Cancelled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
 }
 
 /// The status of a method that the access table does not name.

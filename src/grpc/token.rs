@@ -25,7 +25,7 @@ impl TokenService for Tokens {
         let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
         let claims = self.0.introspect(&ctx, &credentials, &request.get_ref().token).await;
         let claims = claims.map_err(|e| status(&ctx, &e))?;
-        Ok(Response::new(claims.map(Into::into).unwrap_or_default()))
+        Ok(Response::new(claims.map(|c| (&*c).into()).unwrap_or_default()))
     }
 
     async fn revoke(&self, request: Request<pb::RevokeRequest>) -> Result<Response<pb::RevokeResponse>, Status> {
@@ -37,29 +37,29 @@ impl TokenService for Tokens {
     }
 }
 
-impl From<Claims> for pb::IntrospectResponse {
-    fn from(claims: Claims) -> Self {
+impl From<&Claims> for pb::IntrospectResponse {
+    fn from(claims: &Claims) -> Self {
         let instant = |ms| Some(time(Timestamp::from_millis(ms)));
-        let others =
-            if claims.extra.is_empty() { String::new() } else { serde_json::Value::Object(claims.extra).to_string() };
+        let others = if claims.extra.is_empty() { Ok(String::new()) } else { serde_json::to_string(&claims.extra) };
         Self {
             active: true,
             scope: claims.scopes.join(" "),
-            client_id: claims.client_id,
+            client_id: claims.client_id.clone(),
             token_type: "Bearer".to_owned(),
             expire_time: instant(claims.expires_at_ms),
             issue_time: instant(claims.issued_at_ms),
-            sub: claims.subject,
-            aud: claims.audience.into_iter().next().unwrap_or_default(),
-            iss: claims.issuer,
-            jti: claims.token_id,
-            session_id: claims.session_id.unwrap_or_default(),
-            entitlements: claims.entitlements,
-            roles: claims.roles,
+            sub: claims.subject.clone(),
+            aud: claims.audience.first().cloned().unwrap_or_default(),
+            iss: claims.issuer.clone(),
+            jti: claims.token_id.clone(),
+            session_id: claims.session_id.clone().unwrap_or_default(),
+            entitlements: claims.entitlements.clone(),
+            roles: claims.roles.clone(),
             auth_time: claims.auth_time_ms.and_then(instant),
-            amr: claims.amr,
-            acr: claims.acr.unwrap_or_default(),
-            claims_json: others,
+            amr: claims.amr.clone(),
+            acr: claims.acr.clone().unwrap_or_default(),
+            // A map of texts and values always has a text.
+            claims_json: others.unwrap_or_default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use chancery_verify::KeySet;
 use serde::Serialize;
 use serde_json::json;
@@ -58,7 +59,29 @@ impl SigningKey {
     /// # Errors
     /// [`Error::Internal`] if the library fails.
     pub fn sign(&self, claims: &AccessClaims<'_>) -> Result<AccessToken> {
-        self.compact(&self.header, claims).map(AccessToken::new)
+        self.finish(self.prepare(claims)?)
+    }
+
+    /// The first two parts of an access token, which are what is signed (RFC 7515 §5.1).
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the library fails.
+    pub fn prepare(&self, claims: &AccessClaims<'_>) -> Result<Unsigned> {
+        self.first_parts(&self.header, claims).map(Unsigned)
+    }
+
+    /// Adds the third.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the library fails.
+    pub fn finish(&self, unsigned: Unsigned) -> Result<AccessToken> {
+        self.add_signature(unsigned.0).map(AccessToken::new)
+    }
+
+    /// Whether a signature takes so long (RSA: half a millisecond) that nobody else should wait for it.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        matches!(self.pair, Pair::Rsa(_))
     }
 
     /// Signs a status list.
@@ -66,19 +89,34 @@ impl SigningKey {
     /// # Errors
     /// [`Error::Internal`] if the library fails.
     pub fn sign_list(&self, claims: &ListClaims<'_>) -> Result<String> {
-        self.compact(&self.list_header, claims)
+        self.add_signature(self.first_parts(&self.list_header, claims)?)
     }
 
-    fn compact(&self, header: &str, claims: &impl Serialize) -> Result<String> {
-        let payload = serde_json::to_vec(claims).map_err(|e| Error::Internal(Box::new(e)))?;
-        let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 352);
+    /// Header and claims, with room for the longest signature: no part is copied twice.
+    fn first_parts(&self, header: &str, claims: &impl Serialize) -> Result<String> {
+        let mut payload = Vec::with_capacity(640);
+        serde_json::to_writer(&mut payload, claims).map_err(|e| Error::Internal(Box::new(e)))?;
+        let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + self.pair.signature_chars() + 8);
         token.push_str(header);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
+        Ok(token)
+    }
+
+    fn add_signature(&self, mut token: String) -> Result<String> {
         let signature = self.pair.sign(token.as_bytes())?;
         token.push('.');
-        URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
+        URL_SAFE_NO_PAD.encode_string(signature.as_ref(), &mut token);
         Ok(token)
+    }
+}
+
+/// An access token without its signature.
+pub struct Unsigned(String);
+
+impl fmt::Debug for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unsigned(…)")
     }
 }
 
@@ -88,10 +126,12 @@ pub struct Keyring {
     active: HashMap<Algorithm, Arc<SigningKey>>,
     /// The JWKS document: active, next, retired.
     pub jwks: String,
+    /// The same, as it is served: shared, not copied.
+    pub page: Bytes,
     /// A strong entity tag of the document, quotes included.
     pub etag: String,
     /// The same keys, for checking tokens here.
-    pub verifying: KeySet,
+    pub verifying: Arc<KeySet>,
     /// The keys as stored, in the order of the document.
     pub stored: Vec<StoredKey>,
 }
@@ -111,7 +151,7 @@ impl Keyring {
         let jwks = json!({ "keys": keys }).to_string();
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(jwks.as_bytes())));
         let verifying = KeySet::from_json(jwks.as_bytes()).map_err(|e| Error::Internal(Box::new(e)))?;
-        Ok(Self { active, jwks, etag, verifying, stored })
+        Ok(Self { active, page: jwks.clone().into(), jwks, etag, verifying: Arc::new(verifying), stored })
     }
 
     /// The key that signs with this algorithm.

@@ -7,7 +7,7 @@ use aws_lc_rs::{
     encoding::AsDer,
     rand::SystemRandom,
     rsa,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, Signature},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
@@ -101,16 +101,24 @@ impl Pair {
     }
 
     /// Signs.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn sign(&self, message: &[u8]) -> Result<SignatureBytes> {
         let failed = |_| Error::Internal("the signature failed".into());
         match self {
             Self::Rsa(pair) => {
                 let mut out = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut out).map_err(failed)?;
-                Ok(out)
+                Ok(SignatureBytes::Long(out))
             }
-            Self::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec()).map_err(failed),
-            Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Self::Ecdsa(pair) => short(&pair.sign(&SystemRandom::new(), message).map_err(failed)?),
+            Self::Ed25519(pair) => short(&pair.sign(message)),
+        }
+    }
+
+    /// Length of a signature in base64url.
+    pub(super) fn signature_chars(&self) -> usize {
+        match self {
+            Self::Rsa(pair) => pair.public_modulus_len() * 4 / 3 + 2,
+            Self::Ecdsa(_) | Self::Ed25519(_) => 86,
         }
     }
 
@@ -134,6 +142,27 @@ impl Pair {
                 json!({ "crv": "Ed25519", "kty": "OKP", "x": encode(pair.public_key().as_ref()) })
             }
         })
+    }
+}
+
+/// The library's own type has room for the longest signature there is, 4.6 KB, and would be copied about.
+fn short(signature: &Signature) -> Result<SignatureBytes> {
+    let bytes = signature.as_ref().try_into();
+    bytes.map(SignatureBytes::Short).map_err(|_| Error::Internal("a signature of an odd length".into()))
+}
+
+/// A signature, in memory of its own only if it is long.
+pub(super) enum SignatureBytes {
+    Short([u8; 64]),
+    Long(Vec<u8>),
+}
+
+impl AsRef<[u8]> for SignatureBytes {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes) => bytes,
+            Self::Long(bytes) => bytes,
+        }
     }
 }
 

@@ -32,14 +32,14 @@ pub enum ClientCredentials {
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// What the token says.
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
 }
 
 /// What admitted a caller to something that needs a permission.
 #[derive(Clone, Debug)]
 pub enum Permit {
     /// An access token for this server.
-    Token(Box<Claims>),
+    Token(Arc<Claims>),
     /// A client that proved itself with this secret.
     Client {
         /// Its id.
@@ -129,11 +129,13 @@ impl Service {
 
     /// What an access token says, if it is good by the policy and counts now: session, client and key.
     /// Everything is in memory; a key that is not known is looked for once more.
-    pub(super) async fn live_claims(&self, token: &str, policy: &Policy, now: Timestamp) -> Result<Option<Claims>> {
-        let check = || {
-            let ring = self.live.snapshot().ring.clone();
-            chancery_verify::check(token, &ring.verifying, policy, now.millis())
-        };
+    pub(super) async fn live_claims(
+        &self,
+        token: &str,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Claims>>> {
+        let check = || self.checked.check(token, &self.live.snapshot().ring.verifying, policy, now.millis());
         let checked = match check() {
             Err(chancery_verify::VerifyError::UnknownKey { .. }) => {
                 self.live.confirm().await?;
@@ -167,10 +169,7 @@ impl Service {
         permission: &'static str,
     ) -> Result<Permit> {
         let permit = match credentials {
-            ClientCredentials::Bearer(token) => {
-                let claims = self.bearer(ctx, token).await?.claims;
-                Permit::Token(Box::new(claims))
-            }
+            ClientCredentials::Bearer(token) => Permit::Token(self.bearer(ctx, token).await?.claims),
             ClientCredentials::Basic { .. } => {
                 let client = self.confidential_client(ctx, credentials).await?;
                 let secret = client.secret.ok_or(REFUSED)?;

@@ -38,6 +38,6 @@ impl Service {
         let scopes = scopes_of(&client, &request.scopes)?;
         let snapshot = self.live.for_signing()?;
         let asked = Asked { audience, scopes: &scopes, now: ctx.now };
-        self.access_token(&snapshot, &client, Subject::Client, asked)
+        self.access_token(&snapshot, &client, Subject::Client, asked).await
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use chancery_verify::Policy;
 use tokio::sync::{Mutex, broadcast};
 
 use super::{News, Told, broadcast::Broadcast};
@@ -45,8 +46,8 @@ pub struct Snapshot {
     pub settings: Settings,
     /// Clients by id.
     pub clients: Arc<HashMap<String, Arc<Client>>>,
-    /// Owners of audiences.
-    pub audiences: Arc<HashMap<String, Option<String>>>,
+    /// What tokens must meet that a client may ask about, by the client: those for the audiences it serves.
+    pub serves: Arc<HashMap<String, Policy>>,
     /// Signing keys.
     pub ring: Arc<Keyring>,
     /// Revoked sessions, by id.
@@ -300,11 +301,11 @@ fn continuation<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a 
 async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) -> Result<Snapshot> {
     let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
     Ok(Snapshot {
+        serves: serves(tx, &instance.issuer).await?,
         issuer: instance.issuer.into(),
         head,
         settings: instance.settings,
         clients: clients(tx).await?,
-        audiences: audiences(tx).await?,
         ring: Arc::new(Keyring::open(tx.keys_all().await?, sealing)?),
         revoked_sessions: Arc::new(revoked(ChangeKind::SessionRevoked, entries).collect()),
         revoked_keys: Arc::new(revoked(ChangeKind::KeyRevoked, entries).collect()),
@@ -337,8 +338,17 @@ async fn clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
     Ok(Arc::new(all.map(|c| (c.id.as_str().to_owned(), Arc::new(c))).collect()))
 }
 
-async fn audiences(tx: &mut Tx) -> Result<Arc<HashMap<String, Option<String>>>> {
-    Ok(Arc::new(tx.audiences_all().await?.into_iter().collect()))
+async fn serves(tx: &mut Tx, issuer: &str) -> Result<Arc<HashMap<String, Policy>>> {
+    let mut serves: HashMap<String, Policy> = HashMap::new();
+    for (audience, owner) in tx.audiences_all().await? {
+        let Some(owner) = owner else { continue };
+        let policy = match serves.remove(&owner) {
+            Some(policy) => policy.audience(audience),
+            None => Policy::new(issuer, audience),
+        };
+        serves.insert(owner, policy);
+    }
+    Ok(Arc::new(serves))
 }
 
 async fn apply(
@@ -353,7 +363,7 @@ async fn apply(
     let any = |kinds: &[ChangeKind]| news.iter().any(|e| kinds.contains(&e.change.kind));
     if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
         next.clients = clients(tx).await?;
-        next.audiences = audiences(tx).await?;
+        next.serves = serves(tx, &old.issuer).await?;
     }
     if any(&[ChangeKind::Keys, ChangeKind::KeyRevoked]) {
         next.ring = Arc::new(Keyring::open(tx.keys_all().await?, sealing)?);

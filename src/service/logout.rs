@@ -1,13 +1,12 @@
 //! Ending a session.
 
-use super::{ClientCredentials, RequestContext, Service, TRIES};
+use super::{ClientCredentials, RequestContext, Service, session_writer::Revocation};
 use crate::{
     domain::{client::Client, session::RevokedCause},
     error::{Error, Reason, Result},
     id::SessionId,
     keys::parse_refresh_token,
     secret::RefreshToken,
-    store::{By, Revoke},
     time::Timestamp,
 };
 
@@ -49,7 +48,7 @@ impl Service {
         let claims = self.bearer(ctx, token).await?.claims;
         let session = claims.session_id.as_deref().and_then(|sid| sid.parse().ok());
         let session = session.ok_or(Error::Unauthenticated(Reason::TokenInvalid))?;
-        Ok((session, claims.client_id))
+        Ok((session, claims.client_id.clone()))
     }
 
     /// The session of a refresh token of any generation: a client that lost an answer may still log out.
@@ -74,25 +73,8 @@ impl Service {
         Ok(own.map(|s| s.id))
     }
 
-    /// Ends sessions in one transaction and lets every process know before it returns.
+    /// Ends sessions and lets every process know before it returns.
     pub(super) async fn end_sessions(&self, ids: &[SessionId], cause: RevokedCause, actor: &str) -> Result<usize> {
-        for _ in 0..TRIES {
-            match self.end_sessions_once(ids, cause, actor).await {
-                Err(Error::Conflict) => {}
-                other => return other,
-            }
-        }
-        Err(Error::Conflict)
-    }
-
-    async fn end_sessions_once(&self, ids: &[SessionId], cause: RevokedCause, actor: &str) -> Result<usize> {
-        let settings = self.live.snapshot().settings.clone();
-        let mut tx = self.store.write().await?;
-        let by = By { actor, cause, settings: &settings, now: self.now() };
-        let ended = tx.revoke(Revoke::Sessions(ids), &by).await?;
-        if tx.commit().await? {
-            self.live.confirm().await?;
-        }
-        Ok(ended)
+        self.writer.revoke(Revocation { sessions: ids.to_vec(), cause, actor: actor.to_owned() }).await
     }
 }

@@ -1,5 +1,7 @@
 //! Access tokens, from a session or for a client, and the pair with its refresh token.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Map;
 
@@ -8,10 +10,10 @@ use crate::{
     domain::{
         client::{Client, Grant},
         scope::{Audience, MAX_SCOPES, Scope},
-        session::Session,
+        session::TokenBasis,
     },
     error::{Error, Result},
-    keys::{AccessClaims, Status, StatusReference, mint_refresh_token},
+    keys::{AccessClaims, SigningKey, Status, StatusReference, Unsigned, mint_refresh_token},
     secret::{AccessToken, RefreshToken, SessionSecret},
     time::Timestamp,
 };
@@ -52,26 +54,26 @@ fn texts(scopes: &[Scope]) -> Vec<String> {
 
 impl Service {
     /// The pair for a session. The refresh token is computed, so the same arguments give it again.
-    pub(super) fn pair(
+    pub(super) async fn pair(
         &self,
         snapshot: &Snapshot,
         client: &Client,
-        session: &Session,
+        session: &TokenBasis,
         secret: &SessionSecret,
         asked: Asked<'_>,
     ) -> Result<TokenPair> {
         let scopes = if asked.scopes.is_empty() { &session.scopes } else { asked.scopes };
         let subject = Subject::Session(session);
-        let access = self.access_token(snapshot, client, subject, Asked { scopes, ..asked })?;
+        let access = self.access_token(snapshot, client, subject, Asked { scopes, ..asked }).await?;
         let refresh = client
             .may(Grant::RefreshToken)
             .then(|| mint_refresh_token(&self.sealing, &session.id, session.generation, secret));
         let session_id = session.id.as_str().to_owned();
-        Ok(TokenPair { access, refresh, refresh_expires_at: session.expires_at(), session_id })
+        Ok(TokenPair { access, refresh, refresh_expires_at: session.expires_at, session_id })
     }
 
     /// One signed access token.
-    pub(super) fn access_token(
+    pub(super) async fn access_token(
         &self,
         snapshot: &Snapshot,
         client: &Client,
@@ -82,6 +84,36 @@ impl Service {
             .ring
             .signing(client.config.algorithm)
             .ok_or_else(|| Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()))?;
+        let (unsigned, expires_at) = self.unsigned(&key, snapshot, client, subject, asked)?;
+        let token = self.signed(key, unsigned).await?;
+        Ok(IssuedToken { token, expires_at, scopes: texts(asked.scopes), audience: asked.audience.as_str().to_owned() })
+    }
+
+    /// Signs: at once if that is quick, else on another thread, as many at a time as there are cores, so
+    /// that a burst of RSA signatures holds up nobody else.
+    async fn signed(&self, key: Arc<SigningKey>, unsigned: Unsigned) -> Result<AccessToken> {
+        if !key.is_slow() {
+            return key.finish(unsigned);
+        }
+        let failed = |e: &dyn std::fmt::Display| Error::Internal(format!("a signature was not made: {e}").into());
+        let permit = self.slow_signers.clone().acquire_owned().await.map_err(|e| failed(&e))?;
+        let work = tokio::task::spawn_blocking(move || {
+            let token = key.finish(unsigned);
+            drop(permit);
+            token
+        });
+        work.await.map_err(|e| failed(&e))?
+    }
+
+    /// Everything but the signature, and when the token ends.
+    fn unsigned(
+        &self,
+        key: &SigningKey,
+        snapshot: &Snapshot,
+        client: &Client,
+        subject: Subject<'_>,
+        asked: Asked<'_>,
+    ) -> Result<(Unsigned, Timestamp)> {
         let iat = asked.now.seconds();
         let lifetime = client.config.token_lifetime.min(snapshot.settings.issuing_ceiling(asked.now));
         let mut exp = iat + lifetime.seconds();
@@ -114,12 +146,12 @@ impl Service {
             status,
             extra: &none,
         };
-        let token = match subject {
+        let unsigned = match subject {
             Subject::Client => {
                 let entitlements = client.permissions_at(asked.audience.as_str());
-                key.sign(&AccessClaims { entitlements: &entitlements, ..base })
+                key.prepare(&AccessClaims { entitlements: &entitlements, ..base })
             }
-            Subject::Session(session) => key.sign(&AccessClaims {
+            Subject::Session(session) => key.prepare(&AccessClaims {
                 sub: &session.subject,
                 sid: Some(session.id.as_str()),
                 auth_time: Some(session.auth_time.seconds()),
@@ -129,8 +161,7 @@ impl Service {
                 ..base
             }),
         }?;
-        let expires_at = Timestamp::from_millis(exp * 1000);
-        Ok(IssuedToken { token, expires_at, scopes: texts(asked.scopes), audience: asked.audience.as_str().to_owned() })
+        Ok((unsigned, Timestamp::from_millis(exp * 1000)))
     }
 }
 
@@ -146,7 +177,7 @@ pub(super) struct Asked<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Subject<'a> {
     Client,
-    Session(&'a Session),
+    Session(&'a TokenBasis),
 }
 
 /// The scopes asked for, if the client may ask for each; empty asks for all.

@@ -1,24 +1,20 @@
 //! Exchanging a refresh token for its successor.
 
 use super::{
-    ClientCredentials, RequestContext, Service, TRIES, TokenPair,
+    ClientCredentials, RequestContext, Service, TokenPair,
     mint::{Asked, audience_of},
 };
 use crate::{
     domain::{
-        client::Grant,
+        client::{ClientId, Grant},
         scope::{MAX_SCOPES, Scope},
-        session::{RotateOutcome, Rotation, Session},
-        settings::Settings,
+        session::{RotateOutcome, Rotation},
     },
     error::{Error, Reason, Result},
+    id::SessionId,
     keys::parse_refresh_token,
     secret::RefreshToken,
-    time::Ttl,
 };
-
-/// A commit that takes longer is followed by one that stamps its rows again.
-const SLOW_COMMIT: Ttl = Ttl::from_secs(1);
 
 /// What a refresh says.
 #[derive(Debug)]
@@ -74,63 +70,17 @@ impl Service {
             scopes: scopes.clone(),
             request_id,
             arrived: ctx.now,
+            tried_at: None,
         };
-        let session = match self.rotate(ctx, &rotation, &snapshot.settings).await? {
+        let named = rotation.session.clone();
+        let session = match self.writer.rotate(rotation, ctx.deadline).await? {
             RotateOutcome::Rotated(session)
             | RotateOutcome::Replayed(session)
             | RotateOutcome::FastForwarded(session) => session,
-            refused => return Err(refusal(refused, &rotation)),
+            refused => return Err(refusal(refused, &named, &client.id)),
         };
         let asked = Asked { audience: &audience, scopes: &scopes, now: ctx.now };
-        self.pair(&snapshot, &client, &session, &parsed.secret, asked)
-    }
-
-    /// Rotates in a transaction of its own, again if it met another.
-    async fn rotate(&self, ctx: &RequestContext, rotation: &Rotation, settings: &Settings) -> Result<RotateOutcome> {
-        for _ in 0..TRIES {
-            match self.rotate_once(ctx, rotation, settings).await {
-                Err(Error::Conflict) => {}
-                other => return other,
-            }
-        }
-        Err(Error::Conflict)
-    }
-
-    async fn rotate_once(
-        &self,
-        ctx: &RequestContext,
-        rotation: &Rotation,
-        settings: &Settings,
-    ) -> Result<RotateOutcome> {
-        let mut tx = self.store.write().await?;
-        // The wait for its turn may have been longer than its caller waits.
-        Self::in_time(ctx)?;
-        let (now, began) = (self.now(), self.clock.elapsed());
-        let outcome = tx.rotate(std::slice::from_ref(rotation), settings, now).await?.pop();
-        if tx.commit().await? {
-            self.live.confirm().await?;
-        }
-        let outcome = outcome.ok_or_else(|| Error::Internal("a rotation without an outcome".into()))?;
-        if let RotateOutcome::Rotated(session) = &outcome
-            && self.clock.elapsed() > began.plus(SLOW_COMMIT)
-        {
-            self.stamp_again(session).await;
-        }
-        Ok(outcome)
-    }
-
-    /// Stamps a rotation again whose commit took long: a copy of the token that was sent meanwhile must
-    /// find its grace unspent.
-    async fn stamp_again(&self, session: &Session) {
-        let stamp = async {
-            let mut tx = self.store.write().await?;
-            tx.rotation_stamp(&session.id, session.generation, self.now()).await?;
-            tx.commit().await
-        };
-        if let Err(error) = stamp.await {
-            // The rotation itself is kept and must be answered.
-            tracing::warn!(session = %session.id, cause = ?error, "a slow rotation could not be stamped again");
-        }
+        self.pair(&snapshot, &client, &session, &parsed.secret, asked).await
     }
 }
 
@@ -154,16 +104,16 @@ fn requested_scopes(texts: &[String]) -> Result<Vec<Scope>> {
     parsed.map_err(|e: crate::domain::scope::NameError| Error::invalid("scopes", e.to_string()))
 }
 
-fn refusal(outcome: RotateOutcome, rotation: &Rotation) -> Error {
+fn refusal(outcome: RotateOutcome, session: &SessionId, client: &ClientId) -> Error {
     match outcome {
         RotateOutcome::Superseded => Error::Unauthenticated(Reason::RefreshTokenSuperseded),
         RotateOutcome::Reused { rotated_at } => {
-            tracing::warn!(session = %rotation.session, client = %rotation.client, "refresh token reused; session ended");
-            Error::Reused { session: rotation.session.as_str().to_owned(), rotated_at }
+            tracing::warn!(%session, %client, "refresh token reused; session ended");
+            Error::Reused { session: session.as_str().to_owned(), rotated_at }
         }
         RotateOutcome::Expired => Error::Unauthenticated(Reason::SessionExpired),
         RotateOutcome::Revoked(cause) => {
-            tracing::debug!(session = %rotation.session, cause = cause.as_str(), "refresh of an ended session");
+            tracing::debug!(%session, cause = cause.as_str(), "refresh of an ended session");
             Error::Ended { cause: cause.as_str() }
         }
         RotateOutcome::AudienceNotGranted => Error::invalid("audience", "was not granted to this session"),

@@ -2,10 +2,7 @@
 
 use super::Service;
 use crate::{
-    domain::{
-        session::{RevokedCause, Session},
-        settings::SKEW,
-    },
+    domain::session::{RevokedCause, Session},
     error::{Error, Result},
     id::SessionId,
     store::SessionFilter,
@@ -32,21 +29,5 @@ impl Service {
             return Err(Error::NotFound("session", id.as_str().to_owned()));
         }
         Ok(self.end_sessions(&[id], RevokedCause::Administrator, "command").await? == 1)
-    }
-
-    /// Deletes what no token can name any more, in small steps; gives the number of sessions.
-    ///
-    /// # Errors
-    /// If the database cannot be reached.
-    pub async fn sweep(&self) -> Result<u64> {
-        let now = self.now();
-        let settings = self.live.snapshot().settings.clone();
-        let dead_before = now.minus(settings.revocation_ttl(now));
-        let mut tx = self.store.write().await?;
-        let swept = tx.sessions_sweep(dead_before, 500).await?;
-        // A process that could not confirm for that long signs nothing, and reads everything anew.
-        tx.feed_forget(now, now.minus(SKEW)).await?;
-        tx.commit().await?;
-        Ok(swept)
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     ClientCredentials, RequestContext, Service, TRIES, TokenPair,
     mint::{Asked, audience_of, scopes_of},
+    session_writer::Opening,
 };
 use crate::{
     domain::{
@@ -14,14 +15,13 @@ use crate::{
         client::{ClaimSource, Client, Grant},
         login::Login,
         scope::{Audience, Scope},
-        session::{RevokedCause, Session},
+        session::Session,
         user::User,
     },
     error::{Error, Reason, Result, Violation},
     id::{AuditEventId, SessionId},
     passwords::{Account, Applicant, HashError, Phc, Prefix, Verdict},
     secret::{Password, SessionSecret},
-    store::{By, Revoke, SessionFilter},
     time::Timestamp,
 };
 
@@ -103,7 +103,7 @@ impl Service {
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
             };
             Self::in_time(ctx)?;
-            match self.open_session(client, &user, rehash, request, granted).await {
+            match self.open_session(ctx, client, &user, rehash, request, granted).await {
                 Err(Error::Conflict) => {}
                 other => return other,
             }
@@ -143,39 +143,27 @@ impl Service {
     /// Inserts the session, provided the user is still what the password was checked against.
     async fn open_session(
         &self,
+        ctx: &RequestContext,
         client: &Client,
         user: &User,
         rehash: Option<Phc>,
         request: &SignInRequest,
         granted: &Granted,
     ) -> Result<TokenPair> {
-        let settings = self.live.snapshot().settings.clone();
+        let most = self.live.snapshot().settings.sessions_per_user.max(1);
         let secret = SessionSecret::generate(&*self.entropy);
         let now = self.now();
         let mut session = self.new_session(client, user, &secret, request, &granted.scopes, now);
         session.status = Some(self.next_status(now).await?);
-        let mut tx = self.store.write().await?;
-        if !tx.user_hold(&user.id, user.security_version).await? {
+        let event = self.signed_in(&session, now);
+        let opening =
+            Opening { session: session.clone(), security_version: user.security_version, rehash, most, event };
+        if !self.writer.open(opening, ctx.deadline).await? {
             return Err(Error::Conflict);
-        }
-        if let Some(phc) = rehash {
-            tx.password_rehash(&user.id, &phc).await?;
-        }
-        let live = tx.sessions_of_user(&user.id, SessionFilter::Live(now)).await?;
-        let room = usize::try_from(settings.sessions_per_user.max(1)).unwrap_or(1) - 1;
-        let too_many: Vec<SessionId> = live.into_iter().skip(room).map(|s| s.id).collect();
-        if !too_many.is_empty() {
-            let (actor, cause) = (client.id.as_str(), RevokedCause::TooManySessions);
-            tx.revoke(Revoke::Sessions(&too_many), &By { actor, cause, settings: &settings, now }).await?;
-        }
-        tx.session_insert(&session).await?;
-        tx.audit_append(&self.signed_in(&session, now)).await?;
-        if tx.commit().await? {
-            self.live.confirm().await?;
         }
         let snapshot = self.live.for_signing()?;
         let asked = Asked { audience: &granted.audience, scopes: &granted.scopes, now };
-        self.pair(&snapshot, client, &session, &secret, asked)
+        self.pair(&snapshot, client, &session.into(), &secret, asked).await
     }
 
     fn signed_in(&self, session: &Session, now: Timestamp) -> AuditEvent {

@@ -1,8 +1,11 @@
 //! Opening a database: claiming an empty one, checking one that is claimed.
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc, thread::available_parallelism};
 
-use super::{Live, Service};
+use chancery_verify::CheckedTokens;
+use tokio::sync::Semaphore;
+
+use super::{CHECKED_TOKENS, Live, Service, session_writer::SessionWriter};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -114,7 +117,10 @@ impl Service {
         let sealing = Arc::new(sealing);
         let live = Arc::new(Live::read(store.clone(), sealing.clone(), clock.clone()).await?);
         let (issuer, dev) = (instance.issuer.into(), instance.dev);
-        Ok(Self { store, live, sealing, passwords, clock, entropy, issuer, dev, lists: Arc::default() })
+        let writer = SessionWriter::new(store.clone(), live.clone(), clock.clone());
+        let (lists, checked) = (Arc::default(), Arc::new(CheckedTokens::new(CHECKED_TOKENS)));
+        let slow_signers = Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
+        Ok(Self { store, live, writer, sealing, passwords, entropy, issuer, dev, lists, checked, slow_signers })
     }
 }
 

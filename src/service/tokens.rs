@@ -1,5 +1,7 @@
 //! Questions about tokens (RFC 7662), and revoking them (RFC 7009).
 
+use std::sync::Arc;
+
 use chancery_verify::{Claims, Policy};
 
 use super::{ClientCredentials, RequestContext, Service};
@@ -23,15 +25,12 @@ impl Service {
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         token: &str,
-    ) -> Result<Option<Claims>> {
+    ) -> Result<Option<Arc<Claims>>> {
         let caller = self.confidential_client(ctx, credentials).await?;
         check_token(token)?;
         let snapshot = self.live.for_signing()?;
-        let owned = snapshot.audiences.iter().filter(|(_, owner)| owner.as_deref() == Some(caller.id.as_str()));
-        let mut owned = owned.map(|(audience, _)| audience.as_str());
-        let Some(first) = owned.next() else { return Ok(None) };
-        let policy = owned.fold(Policy::new(self.issuer(), first), Policy::audience);
-        self.live_claims(token, &policy, ctx.now).await
+        let Some(policy) = snapshot.serves.get(caller.id.as_str()) else { return Ok(None) };
+        self.live_claims(token, policy, ctx.now).await
     }
 
     /// Ends the session of a token of the caller's own. A token that does not count is no error.
@@ -71,7 +70,7 @@ impl Service {
         let policy = audiences.fold(Policy::new(self.issuer(), first), Policy::audience);
         let claims = self.live_claims(token, &policy, ctx.now).await?;
         let Some(claims) = claims.filter(|c| c.client_id == client.id.as_str()) else { return Ok(None) };
-        let Some(session) = claims.session_id else {
+        let Some(session) = &claims.session_id else {
             let text = "a token without a session cannot be revoked; it lives until it expires";
             return Err(Error::Precondition(text.to_owned()));
         };

@@ -1,30 +1,43 @@
 //! `GET /.well-known/jwks.json`.
 
+use std::sync::{Arc, LazyLock};
+
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
 };
 
-use super::etag;
+use super::{etag, public};
 use crate::{
     domain::settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
     service::Service,
 };
 
-/// The key set, with the cache policy that the rotation's waits are computed from.
-pub(super) async fn jwks(State(service): State<Service>, headers: HeaderMap) -> Response<Body> {
-    let ring = service.live().snapshot().ring.clone();
-    let policy =
-        format!("public, max-age={}, stale-if-error={}", JWKS_MAX_AGE.seconds(), JWKS_STALE_IF_ERROR.seconds());
-    let unchanged = etag::named(&headers, &ring.etag);
-    let (status, body) =
-        if unchanged { (StatusCode::NOT_MODIFIED, Body::empty()) } else { (StatusCode::OK, ring.jwks.clone().into()) };
-    let response = Response::builder()
-        .status(status)
-        .header(header::CONTENT_TYPE, "application/jwk-set+json")
-        .header(header::CACHE_CONTROL, policy)
-        .header(header::ETAG, &ring.etag)
-        .body(body);
-    response.unwrap_or_default()
+/// The policy that the rotation's waits are computed from.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let (age, stale) = (JWKS_MAX_AGE.seconds(), JWKS_STALE_IF_ERROR.seconds());
+    HeaderValue::try_from(format!("public, max-age={age}, stale-if-error={stale}")).unwrap_or(NO_STORE)
+});
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The key set.
+pub(super) async fn jwks(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response<Body> {
+    let snapshot = service.live().snapshot();
+    let ring = &snapshot.ring;
+    let unchanged = !headers.is_empty() && etag::named(&headers, &ring.etag);
+    let body = if unchanged { Body::empty() } else { ring.page.clone().into() };
+    let mut response = Response::new(body);
+    if unchanged {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let out = response.headers_mut();
+    out.reserve(6);
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+    out.insert(header::CACHE_CONTROL, POLICY.clone());
+    public(out);
+    if let Ok(etag) = HeaderValue::from_str(&ring.etag) {
+        out.insert(header::ETAG, etag);
+    }
+    response
 }

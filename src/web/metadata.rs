@@ -1,13 +1,15 @@
 //! The two metadata documents. They say only what works: there are no HTTP endpoints for tokens yet, so
 //! none is named, and the documents are partial.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 use crate::{domain::keys::Algorithm, service::Service};
 
 /// RFC 8414 §2, as far as it is true.
-pub(super) async fn authorization_server(State(service): State<Service>) -> Json<Value> {
+pub(super) async fn authorization_server(State(service): State<Arc<Service>>) -> Json<Value> {
     let issuer = service.issuer().trim_end_matches('/');
     Json(json!({
         "issuer": service.issuer(),
@@ -19,7 +21,7 @@ pub(super) async fn authorization_server(State(service): State<Service>) -> Json
 }
 
 /// `OpenID` Connect Discovery §3, as far as it is true.
-pub(super) async fn openid_configuration(State(service): State<Service>) -> Json<Value> {
+pub(super) async fn openid_configuration(State(service): State<Arc<Service>>) -> Json<Value> {
     let issuer = service.issuer().trim_end_matches('/');
     Json(json!({
         "issuer": service.issuer(),

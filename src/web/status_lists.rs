@@ -1,5 +1,7 @@
 //! `GET /statuslists` and `GET /statuslists/{id}` (draft-ietf-oauth-status-list §8, §9).
 
+use std::sync::Arc;
+
 use std::io::Write;
 
 use axum::{
@@ -16,7 +18,7 @@ use super::etag;
 use crate::{error::Error, service::Service};
 
 /// Names every list.
-pub(super) async fn all(State(service): State<Service>) -> Response<Body> {
+pub(super) async fn all(State(service): State<Arc<Service>>) -> Response<Body> {
     match service.status_lists().await {
         Ok(lists) => {
             let uris: Vec<String> = lists.into_iter().map(|list| service.list_uri(list)).collect();
@@ -28,7 +30,7 @@ pub(super) async fn all(State(service): State<Service>) -> Response<Body> {
 
 /// One list, signed.
 pub(super) async fn one(
-    State(service): State<Service>,
+    State(service): State<Arc<Service>>,
     Path(list): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,

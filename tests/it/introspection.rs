@@ -25,7 +25,7 @@ async fn o29_only_who_serves_the_audience_is_told_and_only_while_the_token_count
         let pair = app.sign_in().await;
         let access = pair.access.token.expose().to_owned();
         let claims = app.service.introspect(&app.service.context(), &server, &access).await.unwrap().unwrap();
-        assert_eq!((claims.client_id.as_str(), claims.session_id), ("app", Some(pair.session_id.clone())));
+        assert_eq!((claims.client_id.as_str(), claims.session_id.as_deref()), ("app", Some(pair.session_id.as_str())));
         let stranger =
             NewClientRequest { id: "stranger".into(), serves: vec!["other".into()], ..NewClientRequest::default() };
         let stranger = app.confidential(stranger).await;

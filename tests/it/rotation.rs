@@ -7,6 +7,7 @@ use chancery::{
         keys::{Algorithm, KeyState},
         settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
     },
+    service::Sweep,
     time::{Timestamp, Ttl},
 };
 
@@ -148,7 +149,7 @@ async fn the_sweep_never_makes_a_process_believe_that_changes_were_lost() {
         app.pass(Ttl::from_days(1)).await;
         other.live().confirm().await.unwrap();
         app.service.client_set_disabled("app", true).await.unwrap();
-        app.service.sweep().await.unwrap();
+        assert!(app.service.sweep(&mut Sweep::default()).await.unwrap().ended);
         other.live().confirm().await.unwrap();
         assert_eq!(other.live().snapshot().head.epoch, epoch, "{}", app.engine);
         assert!(other.live().snapshot().clients["app"].disabled_at.is_some());

@@ -34,7 +34,7 @@ async fn sqlite(f: &Fixture, path: &std::path::Path) {
     assert!(f.store.read().await.unwrap().instance().await.unwrap().is_some());
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     let mut tx = f.store.write().await.unwrap();
-    assert_eq!(tx.sessions_sweep(NOW, 1).await.unwrap(), 0);
+    assert_eq!(tx.sessions_delete_dead(&[], NOW).await.unwrap(), 0);
     tx.commit().await.unwrap();
 }
 

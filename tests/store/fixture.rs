@@ -179,5 +179,6 @@ pub(crate) fn rotation(session: &Session, generation: i64) -> Rotation {
         scopes: vec![],
         request_id: None,
         arrived: NOW,
+        tried_at: None,
     }
 }

@@ -3,10 +3,10 @@
 use chancery::{
     domain::{
         keys::{Algorithm, KeyState},
-        session::{RevokedCause, Session},
+        session::RevokedCause,
     },
     id::SessionId,
-    store::{By, Revoke, SessionFilter},
+    store::{By, Revoke, SessionFilter, Walk},
     time::Ttl,
 };
 
@@ -113,19 +113,47 @@ pub(crate) async fn all_sessions_end_at_once(f: &Fixture) {
     assert_eq!(f.stored(&two.id).await.revoked.unwrap().1, RevokedCause::IssuerChanged);
 }
 
-pub(crate) async fn the_sweep_is_bounded_and_spares_the_living(f: &Fixture) {
+pub(crate) async fn a_walk_finds_the_dead_step_by_step_and_deletes_no_other(f: &Fixture) {
     let ada = f.ada().await;
-    let dead: Vec<Session> = futures_util::future::join_all((0..5).map(|_| f.signed_in(&ada))).await;
-    let ids: Vec<SessionId> = dead.into_iter().map(|s| s.id).collect();
-    let living = f.signed_in(&ada).await;
-    revoke(f, &f.store, &ids).await;
-    let mut tx = f.store.write().await.unwrap();
-    assert_eq!(tx.sessions_sweep(NOW, 10).await.unwrap(), 0);
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(f.signed_in(&ada).await.id);
+    }
+    ids.sort();
+    let (revoked, living) = (vec![ids[0].clone(), ids[2].clone(), ids[3].clone()], ids[1].clone());
+    revoke(f, &f.store, &revoked).await;
+    let walk =
+        async |after: Option<&SessionId>, at| f.store.read().await.unwrap().sessions_walk(after, at, 3).await.unwrap();
+    assert_eq!(walk(None, NOW).await, Walk { dead: vec![], last: Some(ids[2].clone()) });
     let later = NOW.plus(Ttl::from_millis(1));
-    assert_eq!(tx.sessions_sweep(later, 3).await.unwrap(), 3);
-    assert_eq!(tx.sessions_sweep(later, 3).await.unwrap(), 2);
-    tx.commit().await.unwrap();
-    assert!(f.stored(&living.id).await.revoked.is_none());
+    assert_eq!(walk(None, later).await, Walk { dead: revoked[..2].to_vec(), last: Some(ids[2].clone()) });
+    assert_eq!(walk(Some(&ids[2]), later).await, Walk { dead: revoked[2..].to_vec(), last: Some(ids[5].clone()) });
+    assert_eq!(walk(Some(&ids[5]), later).await, Walk { dead: vec![], last: None });
+    // Idle for longer than seven days.
+    assert_eq!(walk(Some(&ids[3]), NOW.plus(Ttl::from_days(8))).await.dead, ids[4..]);
     let mut tx = f.store.write().await.unwrap();
-    assert_eq!(tx.sessions_sweep(NOW.plus(Ttl::from_days(8)), 3).await.unwrap(), 1);
+    let asked = [living.clone(), revoked[0].clone()];
+    assert_eq!(tx.sessions_delete_dead(&asked, later).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let mut tx = f.store.read().await.unwrap();
+    assert!(tx.session_by_id(&living).await.unwrap().is_some());
+    assert!(tx.session_by_id(&revoked[0]).await.unwrap().is_none());
+}
+
+pub(crate) async fn the_oldest_sessions_beyond_a_number_are_named(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut ids = Vec::new();
+    for age in [4, 3, 2, 1] {
+        let mut session = f.session(&ada);
+        session.created_at = NOW.minus(Ttl::from_secs(age));
+        let mut tx = f.store.write().await.unwrap();
+        tx.session_insert(&session).await.unwrap();
+        tx.commit().await.unwrap();
+        ids.push(session.id);
+    }
+    revoke(f, &f.store, &ids[..1]).await;
+    let beyond = async |keep| f.store.read().await.unwrap().sessions_beyond(&ada.id, keep, NOW).await.unwrap();
+    assert_eq!(beyond(0).await, [ids[3].clone(), ids[2].clone(), ids[1].clone()]);
+    assert_eq!(beyond(2).await, ids[1..2]);
+    assert_eq!(beyond(3).await, []);
 }

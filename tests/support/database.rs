@@ -41,6 +41,16 @@ impl Database {
         Self { engine: "postgres", location: Location::parse(&format!("{base}/{name}")).unwrap(), _dir: None }
     }
 
+    /// The same database on PostgreSQL, reached through another address.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test goes another way")]
+    pub(crate) fn through(&self, address: &str) -> Self {
+        let Location::Postgres(url) = &self.location else { panic!("no network leads to a file") };
+        let (credentials, rest) = url.expose().split_once('@').unwrap();
+        let (_, name) = rest.split_once('/').unwrap();
+        let location = Location::parse(&format!("{credentials}@{address}/{name}")).unwrap();
+        Self { location, ..self.clone() }
+    }
+
     /// Runs a statement behind the server's back; gives the number of rows it changed.
     pub(crate) async fn sql(&self, statement: &str) -> Result<u64, sqlx::Error> {
         let statement = sqlx::AssertSqlSafe(statement.to_owned());

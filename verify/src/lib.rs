@@ -26,6 +26,7 @@ mod jws;
 mod keys;
 #[cfg(feature = "tower")]
 pub mod middleware;
+mod seen;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "http")]
@@ -44,6 +45,7 @@ pub use clock::{Clock, FixedClock, SystemClock};
 #[cfg(feature = "http")]
 pub use freshness::Freshness;
 pub use keys::{Algorithm, KeySet, KeySetError};
+pub use seen::CheckedTokens;
 #[cfg(feature = "http")]
 pub use verifier::{Health, Verifier};
 #[cfg(feature = "watch")]

@@ -2,7 +2,6 @@
 
 mod flight;
 pub(crate) mod keyring;
-mod seen;
 mod source;
 mod status_list;
 
@@ -10,18 +9,14 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use self::{
     keyring::Keyring,
-    seen::Seen,
     source::Source,
     status_list::{Asking, Lists},
 };
 #[cfg(feature = "watch")]
 use crate::watch::{Watch, Watching};
 use crate::{
-    Claims, Clock, Freshness, KeySet, Policy, SystemClock, VerifyError,
-    check::{accept, genuine},
-    clock::Moment,
+    CheckedTokens, Claims, Clock, Freshness, KeySet, Policy, SystemClock, VerifyError, clock::Moment,
     freshness::tolerate,
-    jws::MAX_TOKEN,
 };
 
 /// For how long a verifier that has lost touch accepts what it would accept otherwise.
@@ -42,7 +37,7 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     feed: Feed,
     fail_open_ms: i64,
-    seen: Seen,
+    seen: CheckedTokens,
 }
 
 /// Where it hears of revocations.
@@ -89,7 +84,7 @@ impl Verifier {
             clock: Arc::new(SystemClock),
             feed: Feed::Nowhere,
             fail_open_ms: FAIL_OPEN_MS,
-            seen: Seen::new(REMEMBERED),
+            seen: CheckedTokens::new(REMEMBERED),
         }
     }
 
@@ -157,7 +152,7 @@ impl Verifier {
     /// remembered token's time, key and revocation are checked again, its signature is not.
     #[must_use]
     pub fn remember(mut self, tokens: usize) -> Self {
-        self.seen = Seen::new(tokens);
+        self.seen = CheckedTokens::new(tokens);
         self
     }
 
@@ -217,20 +212,7 @@ impl Verifier {
 
     /// The claims of a token whose signature, policy and time are good.
     fn signed(&self, token: &str, set: &Arc<KeySet>, at: Moment) -> Result<Arc<Claims>, VerifyError> {
-        // What is too large for a token is refused unread.
-        let name = (token.len() <= MAX_TOKEN).then(|| self.seen.name(token)).flatten();
-        let known = name.and_then(|name| self.seen.get(&name)).filter(|known| Arc::ptr_eq(&known.set, set));
-        if let Some(known) = known {
-            accept(&known.claims, known.not_before_ms, &self.policy, at.now_ms)?;
-            return Ok(known.claims);
-        }
-        let token = genuine(token, set, &self.policy)?;
-        accept(&token.claims, token.not_before_ms, &self.policy, at.now_ms)?;
-        let claims = Arc::new(token.claims);
-        if let Some(name) = name {
-            self.seen.insert(name, &claims, token.not_before_ms, set);
-        }
-        Ok(claims)
+        self.seen.check(token, set, &self.policy, at.now_ms)
     }
 
     fn check_feed(&self, claims: &Claims, set: &Arc<KeySet>, at: Moment) -> Result<(), VerifyError> {

@@ -7,22 +7,26 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::{Claims, KeySet};
+use crate::{
+    Claims, KeySet, Policy, VerifyError,
+    check::{accept, genuine},
+    jws::MAX_TOKEN,
+};
 
 /// Among so many locks, so that a writer is in the way of few readers.
 const SHARDS: usize = 16;
 
 /// A token whose signature was good.
 #[derive(Clone, Debug)]
-pub(super) struct SeenToken {
-    pub(super) claims: Arc<Claims>,
-    pub(super) not_before_ms: Option<i64>,
+pub(crate) struct SeenToken {
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) not_before_ms: Option<i64>,
     /// The set that had its key.
-    pub(super) set: Arc<KeySet>,
+    pub(crate) set: Arc<KeySet>,
 }
 
 /// The hash of a token: nobody finds another token of the same one, and no token lies in memory.
-pub(super) type Name = [u8; 32];
+pub(crate) type Name = [u8; 32];
 
 /// A bounded memory in two halves: when the newer is full, the older is forgotten.
 #[derive(Debug, Default)]
@@ -31,20 +35,52 @@ struct Shard {
     older: HashMap<Name, SeenToken>,
 }
 
+/// Checks tokens as [`check`](crate::check) does, and remembers those whose signature was good, at about
+/// 2 KiB each.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub struct CheckedTokens {
     shards: Vec<RwLock<Shard>>,
     half: usize,
 }
 
-impl Seen {
+impl CheckedTokens {
     /// Remembers at most about `capacity` tokens; none if it is 0.
-    pub(super) fn new(capacity: usize) -> Self {
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), half: capacity.div_ceil(2 * SHARDS) }
     }
 
+    /// Checks an access token at the instant `now_ms`, in milliseconds since the Unix epoch. A token that is
+    /// remembered from this very set of keys has its policy and time checked, its signature not again; it
+    /// must have been remembered under the same allowed algorithms.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(
+        &self,
+        token: &str,
+        keys: &Arc<KeySet>,
+        policy: &Policy,
+        now_ms: i64,
+    ) -> Result<Arc<Claims>, VerifyError> {
+        // What is too large for a token is refused unread.
+        let name = (token.len() <= MAX_TOKEN).then(|| self.name(token)).flatten();
+        let known = name.and_then(|name| self.get(&name)).filter(|known| Arc::ptr_eq(&known.set, keys));
+        if let Some(known) = known {
+            accept(&known.claims, known.not_before_ms, policy, now_ms)?;
+            return Ok(known.claims);
+        }
+        let token = genuine(token, keys, policy)?;
+        accept(&token.claims, token.not_before_ms, policy, now_ms)?;
+        let claims = Arc::new(token.claims);
+        if let Some(name) = name {
+            self.insert(name, &claims, token.not_before_ms, keys);
+        }
+        Ok(claims)
+    }
+
     /// The token's name, if tokens are remembered.
-    pub(super) fn name(&self, token: &str) -> Option<Name> {
+    pub(crate) fn name(&self, token: &str) -> Option<Name> {
         (self.half > 0).then(|| digest(&SHA256, token.as_bytes()).as_ref().try_into().ok())?
     }
 
@@ -52,7 +88,7 @@ impl Seen {
         self.shards.get(usize::from(name[0]) % SHARDS)
     }
 
-    pub(super) fn get(&self, name: &Name) -> Option<SeenToken> {
+    pub(crate) fn get(&self, name: &Name) -> Option<SeenToken> {
         let shard = self.shard(name)?;
         let read = shard.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = read.newer.get(name) {
@@ -65,7 +101,7 @@ impl Seen {
         Some(found)
     }
 
-    pub(super) fn insert(&self, name: Name, claims: &Arc<Claims>, not_before_ms: Option<i64>, set: &Arc<KeySet>) {
+    pub(crate) fn insert(&self, name: Name, claims: &Arc<Claims>, not_before_ms: Option<i64>, set: &Arc<KeySet>) {
         let token = SeenToken { claims: claims.clone(), not_before_ms, set: set.clone() };
         if let Some(shard) = self.shard(&name) {
             shard.write().unwrap_or_else(PoisonError::into_inner).keep(name, token, self.half);
@@ -74,7 +110,7 @@ impl Seen {
 
     #[cfg(test)]
     #[cfg(feature = "testing")]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|s| s.read().unwrap()).map(|s| s.newer.len() + s.older.len()).sum()
     }
 }

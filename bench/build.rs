@@ -1,0 +1,8 @@
+//! Compiles the echo's protocol without `protoc`. Chancery's own comes with its library.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(["chancery/bench/v1/echo.proto"], ["proto"])?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

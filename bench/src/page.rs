@@ -1,0 +1,93 @@
+//! A bare axum server with one page: the ceiling of the JWKS.
+
+use std::{io::Write, path::PathBuf};
+
+use anyhow::Context;
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use crate::{http1::Getter, load::Window, load::closed, pin, place::Tools, process::Process, stats::Measured};
+
+/// What the bare server answers with.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Page {
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Page {
+    /// What a server answers with, so that the bare one does the same.
+    pub(crate) async fn of(address: &str, path: &str) -> anyhow::Result<Self> {
+        let (headers, body) = Getter::connect(address, path).await?.get().await?;
+        let own = |name: &str| !["date", "content-length"].contains(&name.to_ascii_lowercase().as_str());
+        let headers = headers.into_iter().filter(|(name, _)| own(name)).collect();
+        Ok(Self { headers, body: String::from_utf8(body)? })
+    }
+
+    /// The length of the body.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len()
+    }
+}
+
+/// Serves a page from a file until it is killed.
+pub(crate) async fn serve(page: PathBuf) -> anyhow::Result<()> {
+    let page: Page = serde_json::from_slice(&std::fs::read(page)?)?;
+    let body = Bytes::from(page.body);
+    let mut headers = HeaderMap::new();
+    for (name, value) in page.headers {
+        headers.insert(name.parse::<HeaderName>()?, value.parse::<HeaderValue>()?);
+    }
+    let answer = move || {
+        let mut response = Response::new(Body::from(body.clone()));
+        response.headers_mut().clone_from(&headers);
+        std::future::ready(response)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "ready {address}")?;
+        out.flush()?;
+    }
+    axum::serve(listener, Router::new().route("/page", get(answer))).await?;
+    Ok(())
+}
+
+/// Starts a bare server with this page and asks it over so many connections.
+pub(crate) async fn measure(
+    tools: &Tools,
+    page: &Page,
+    connections: usize,
+    window: Window,
+) -> anyhow::Result<Measured> {
+    let file = tools.dir.join("page.json");
+    std::fs::write(&file, serde_json::to_vec(page)?).context("cannot write the page")?;
+    let mut command = pin::server_side(tools.pin, &tools.own);
+    command.arg("static-server").arg(&file);
+    let server = Process::start(command, &tools.dir.join("static.log")).await?;
+    let address = server.said("")?;
+    ask(address, "/page", connections, server.id(), window).await
+}
+
+/// Asks for a page over so many connections.
+pub(crate) async fn ask(
+    address: &str,
+    path: &str,
+    connections: usize,
+    server: u32,
+    window: Window,
+) -> anyhow::Result<Measured> {
+    let mut getters = Vec::new();
+    for _ in 0..connections {
+        getters.push(Getter::connect(address, path).await?);
+    }
+    Ok(closed(getters, window, server).await?.0)
+}

@@ -1,0 +1,58 @@
+//! Tokens of clients themselves: one signature, no query.
+
+use chancery::grpc::pb::IssueClientTokenRequest;
+
+use super::Bench;
+use crate::{
+    args::{Engine, Kind},
+    calls::{ClientTokens, Connections, basic, refusal},
+    echo::Sizes,
+    load::closed,
+    report::{Goal, Row},
+};
+
+/// The algorithm, its raw signature, what the ratio to that is to reach, and the ratio to the echo.
+const ALGORITHMS: [(&str, Kind, Option<Goal>, Option<Goal>); 3] = [
+    ("RS256", Kind::Rs256Sign, Some(Goal::AtLeast(0.75)), None),
+    ("ES256", Kind::Es256Sign, None, Some(Goal::AtLeast(0.55))),
+    ("EdDSA", Kind::EddsaSign, None, None),
+];
+
+/// Measures each algorithm.
+pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
+    let place = bench.place(engine).await?;
+    for (algorithm, kind, goal_raw, goal_echo) in ALGORITHMS {
+        let id = format!("tokens-{}", algorithm.to_lowercase());
+        let secret = place.client(&id, &["--alg", algorithm]).await?;
+        let authorization = basic(&id, &secret)?;
+        let server = place.serve().await?;
+        let connections = Connections::open(&server.grpc, bench.run.connections).await?;
+        let mut callers = Vec::new();
+        for n in 0..bench.run.tasks {
+            callers.push(ClientTokens::new(connections.of(n)?, authorization.clone()));
+        }
+        let answer = match callers.first_mut() {
+            Some(first) => first.issue().await.map_err(|s| anyhow::anyhow!(refusal(&s).label))?,
+            None => anyhow::bail!("no tasks"),
+        };
+        let sizes = Sizes::of(&IssueClientTokenRequest::default(), &answer);
+        let mut against_raw = Row::new(format!("client token {algorithm}"), "/s").against("raw signatures");
+        let mut against_echo = Row::new(format!("client token {algorithm}"), "/s").against("echo");
+        against_raw = goal_raw.into_iter().fold(against_raw, Row::goal);
+        against_echo = goal_echo.into_iter().fold(against_echo, Row::goal);
+        against_echo.note(sizes.text());
+        for _ in 0..bench.run.runs {
+            let raw = bench.raw(kind).await?;
+            let echo = bench.echo(bench.shape(), sizes).await?;
+            let (measured, left) = closed(callers, bench.window(), server.id()).await?;
+            callers = left;
+            against_raw.compared(measured.rate(), raw);
+            against_echo.compared(measured.rate(), echo.rate());
+            against_echo.detail(measured);
+            against_echo.bare(echo);
+        }
+        bench.report.add(against_raw);
+        bench.report.add(against_echo);
+    }
+    Ok(())
+}

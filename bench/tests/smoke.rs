@@ -1,0 +1,56 @@
+//! The whole way once, as small as it can be.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{path::Path, process::Command};
+
+use serde_json::Value;
+
+const BIN: &str = env!("CARGO_BIN_EXE_chancery-bench");
+
+/// Runs the program; gives what it wrote as JSON, and its standard output.
+fn run(scenarios: &[&str], more: &[&str]) -> (Value, String) {
+    let server = Path::new(BIN).with_file_name("chancery");
+    assert!(server.is_file(), "the server is missing: cargo build -p chancery");
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("out.json");
+    let scenarios = scenarios.iter().flat_map(|name| ["--scenario", name]);
+    let small = ["--runs", "1", "--seconds", "0.3", "--warmup", "0.1", "--chains", "8", "--tasks", "2"];
+    let mut command = Command::new(BIN);
+    command.arg("run").args(scenarios).args(small).args(["--connections", "2", "--json"]).arg(&json).args(more);
+    let out = command.arg("--data-dir").arg(dir.path()).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let all = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    // Data directories are gone.
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    (all, String::from_utf8(out.stdout).unwrap())
+}
+
+#[test]
+fn a_tiny_run_measures_refreshes_beside_their_ceilings() {
+    let (all, table) = run(&["refresh", "jwks", "latency"], &[]);
+    let rows = all["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        assert!(row["median"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["met"].is_boolean(), "{row}");
+        assert!(table.contains(row["name"].as_str().unwrap()), "{table}");
+        for run in row["runs"].as_array().unwrap() {
+            assert_eq!((&run["refused"], &run["chain_breaks"]), (&serde_json::json!({}), &Value::from(0)), "{row}");
+        }
+    }
+    assert!(rows[0]["ceilings"][0].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_tiny_table_that_grows_is_measured() {
+    let (all, _) = run(&["growth"], &["--few", "100", "--many", "3000"]);
+    let bytes = &all["rows"][2];
+    assert!((300.0..1500.0).contains(&bytes["median"].as_f64().unwrap()), "{bytes}");
+}
+
+#[test]
+fn an_unknown_scenario_is_named() {
+    let out = Command::new(BIN).args(["run", "--scenario", "nothing"]).output().unwrap();
+    assert!(!out.status.success());
+    assert!(String::from_utf8_lossy(&out.stderr).contains("nothing is not a scenario"));
+}

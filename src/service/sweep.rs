@@ -1,0 +1,58 @@
+//! Deleting what has expired, in steps so small that nobody notices.
+
+use super::Service;
+use crate::{domain::settings::SKEW, error::Result, id::SessionId};
+
+/// Sessions looked at in one step: a fraction of a millisecond's reading.
+const LOOK_AT: i64 = 1000;
+/// Most sessions deleted in one transaction: a few milliseconds of everybody's time to write.
+const DELETE: usize = 100;
+
+/// How far a walk over all sessions has come.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    after: Option<SessionId>,
+    found: Vec<SessionId>,
+    at_end: bool,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// Sessions deleted.
+    pub deleted: u64,
+    /// Whether the walk has come to its end, and begins again with the next step.
+    pub ended: bool,
+}
+
+impl Service {
+    /// Takes one step: deletes some of the sessions found dead, or looks at the next ones.
+    ///
+    /// # Errors
+    /// If the database cannot be reached; the next step goes on from the same place.
+    pub async fn sweep(&self, sweep: &mut Sweep) -> Result<Swept> {
+        let now = self.now();
+        let dead_before = now.minus(self.live.snapshot().settings.revocation_ttl(now));
+        if sweep.found.is_empty() {
+            let mut tx = self.store.read().await?;
+            let walk = tx.sessions_walk(sweep.after.as_ref(), dead_before, LOOK_AT).await?;
+            sweep.at_end = walk.last.is_none();
+            (sweep.after, sweep.found) = (walk.last, walk.dead);
+        }
+        let some = sweep.found.get(..DELETE).unwrap_or(&sweep.found);
+        let ended = sweep.at_end && some.len() == sweep.found.len();
+        if some.is_empty() && !ended {
+            return Ok(Swept { deleted: 0, ended });
+        }
+        let mut tx = self.store.write().await?;
+        let deleted = tx.sessions_delete_dead(some, dead_before).await?;
+        if ended {
+            // A process that could not confirm for that long signs nothing, and reads everything anew.
+            tx.feed_forget(now, now.minus(SKEW)).await?;
+        }
+        tx.commit().await?;
+        let count = some.len();
+        sweep.found.drain(..count);
+        Ok(Swept { deleted, ended })
+    }
+}

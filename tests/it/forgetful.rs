@@ -1,0 +1,81 @@
+//! A way to PostgreSQL that loses the answer to a COMMIT: what was committed is, and nobody is told.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+use crate::database::Database;
+
+pub(crate) struct Forgetful {
+    pub(crate) database: Database,
+    armed: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Forgetful {
+    pub(crate) async fn to(database: &Database) -> Self {
+        let chancery::store::Location::Postgres(url) = &database.location else { panic!("no network leads to a file") };
+        let (_, rest) = url.expose().split_once('@').unwrap();
+        let server = rest.split_once('/').unwrap().0.to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let database = database.through(&listener.local_addr().unwrap().to_string());
+        let armed = Arc::new(AtomicBool::new(false));
+        let arm = armed.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let far = TcpStream::connect(&server).await.unwrap();
+                tokio::spawn(carry(near, far, arm.clone()));
+            }
+        });
+        Self { database, armed, task }
+    }
+
+    /// Loses the answer to the next COMMIT, and the connection with it.
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_struck(&self) -> bool {
+        !self.armed.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Forgetful {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) {
+    let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
+    loop {
+        tokio::select! {
+            n = near.read(&mut asked) => {
+                let Ok(n @ 1..) = n else { return };
+                let commits = asked[..n].windows(6).any(|w| w == b"COMMIT");
+                if far.write_all(&asked[..n]).await.is_err() {
+                    return;
+                }
+                if commits && armed.swap(false, Ordering::SeqCst) {
+                    // The server has answered: it is durable. Both connections end here.
+                    let _ = far.read(&mut answered).await;
+                    return;
+                }
+            }
+            n = far.read(&mut answered) => {
+                let Ok(n @ 1..) = n else { return };
+                if near.write_all(&answered[..n]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

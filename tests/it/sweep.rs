@@ -1,0 +1,42 @@
+//! Deleting what has expired.
+
+use chancery::{
+    service::{Sweep, Swept},
+    time::Ttl,
+};
+
+use crate::support::{App, engines, token};
+
+async fn sweep(app: &App) -> (u64, u64) {
+    let (mut sweep, mut deleted, mut steps) = (Sweep::default(), 0, 0);
+    loop {
+        let Swept { deleted: some, ended } = app.service.sweep(&mut sweep).await.unwrap();
+        (deleted, steps) = (deleted + some, steps + 1);
+        assert!(some <= 100, "{some} in one transaction");
+        if ended {
+            return (deleted, steps);
+        }
+    }
+}
+
+#[tokio::test]
+async fn expired_sessions_go_step_by_step_and_the_living_stay() {
+    for app in engines().await {
+        for _ in 0..230 {
+            app.sign_in().await;
+        }
+        // More than may live at once: the oldest were ended.
+        assert_eq!(app.service.sessions_list("ada").await.unwrap().len(), 100);
+        assert_eq!(sweep(&app).await.0, 0, "{}", app.engine);
+        app.pass(Ttl::from_days(1)).await;
+        let kept = app.sign_in().await;
+        let (deleted, steps) = sweep(&app).await;
+        assert_eq!(deleted, 130, "{}", app.engine);
+        assert!(steps >= 2, "{steps}");
+        app.pass(Ttl::from_days(6)).await;
+        app.pass(Ttl::from_secs(7300)).await;
+        assert_eq!(sweep(&app).await.0, 100);
+        let refused = app.refresh(&token(&kept), "").await;
+        assert!(refused.is_ok(), "{refused:?}");
+    }
+}
