@@ -64,7 +64,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long SQLite itself waits for its turn before it says that there was none. It looks again after
 /// 1, 2, 5 and 2 ms within that time: a gap longer than 5 ms is seen by everybody.
-const SQLITE_BUSY: Duration = Duration::from_millis(10);
+const SQLITE_BUSY: &str = "PRAGMA busy_timeout = 10";
 /// How often, and for how long, a process that writes without end lets others in.
 const GAP_EVERY: Ttl = Ttl::from_millis(400);
 const GAP: Duration = Duration::from_millis(6);
@@ -280,9 +280,14 @@ async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(ACQUIRE_TIMEOUT);
-    let write = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
-    let write = write.connect_with(options.clone().busy_timeout(SQLITE_BUSY)).await.map_err(failure)?;
-    let read = SqlitePoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_TIMEOUT);
+    // A file does not go away as a server does: its connections need no trying out before each use.
+    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
+    // It opens with all patience; then its transactions look often for their turn.
+    let write = pool().max_connections(1).after_connect(|connection, _| {
+        Box::pin(async move { sqlx::query(SQLITE_BUSY).execute(connection).await.map(drop) })
+    });
+    let write = write.connect_with(options.clone()).await.map_err(failure)?;
+    let read = pool().max_connections(4);
     let read = read.connect_with(options.create_if_missing(false).pragma("query_only", "ON")).await.map_err(failure)?;
     Ok(Pools::Sqlite { write, read, path: path.to_owned() })
 }

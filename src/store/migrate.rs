@@ -7,9 +7,13 @@ use std::{
     sync::LazyLock,
 };
 
-use sqlx::{SqlitePool, migrate::Migrator};
+use sqlx::{
+    SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
 
-use super::{Pools, Store, failure};
+use super::{ACQUIRE_TIMEOUT, Pools, Store, failure};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -103,7 +107,14 @@ impl Store {
                     Schema::Older { have, .. } => Some(back_up(write, path, have, now).await?),
                     Schema::Missing | Schema::Current(_) => None,
                 };
-                (migrator.run(write).await, copy)
+                // The library's statements wait for other processes, which the pool's own would not do for long.
+                let options =
+                    SqliteConnectOptions::new().filename(path).busy_timeout(ACQUIRE_TIMEOUT).foreign_keys(true);
+                let patient =
+                    SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failure)?;
+                let result = migrator.run(&patient).await;
+                patient.close().await;
+                (result, copy)
             }
             Pools::Postgres(pool) => (migrator.run(pool).await, None),
         };

@@ -96,8 +96,9 @@ impl Serialize for Hex<'_> {
 /// The whole rule of refreshing in one conditional update. A clock that stepped back shortens nothing:
 /// instants only grow.
 ///
-/// SQLite's driver hands rows over one by one between two threads, which costs more than the update:
-/// there the rows are read back together by [`READ_BACK`].
+/// SQLite's driver hands every call and every row over between two threads, which costs more than the
+/// update: there the rows are read back together, in the same call, as one JSON text beside the number of
+/// rows changed. Lists and claims are JSON already.
 const ROTATE: Sql = Sql {
     sqlite: "UPDATE sessions SET generation = generation + 1, previous_rotated_at = rotated_at, \
          rotated_at = max(rotated_at, $2), rotation_request_id = w_request, \
@@ -110,7 +111,11 @@ const ROTATE: Sql = Sql {
          AND (audiences = w_audience \
          OR EXISTS (SELECT 1 FROM json_each(audiences) AS a WHERE a.value = w_audience ->> 0)) \
          AND (w_scopes = '[]' OR NOT EXISTS (SELECT 1 FROM json_each(w_scopes) AS s \
-         WHERE s.value NOT IN (SELECT g.value FROM json_each(scopes) AS g)))",
+         WHERE s.value NOT IN (SELECT g.value FROM json_each(scopes) AS g))); \
+         SELECT changes(), '[' || group_concat(format('[\"%s\",%d,%s,%d,%s,%s,%s,%s,%d,%d,%s,%s]', id, generation, \
+         json_quote(subject), auth_time, amr, json_quote(acr), scopes, claims, idle_expires_at, absolute_expires_at, \
+         ifnull(status_list, 'null'), ifnull(status_index, 'null')), ',') || ']' \
+         FROM sessions WHERE id IN (SELECT value ->> 0 FROM json_each($1))",
     postgres: "UPDATE sessions SET generation = generation + 1, previous_rotated_at = rotated_at, \
          rotated_at = greatest(rotated_at, $2), rotation_request_id = w ->> 6, \
          idle_expires_at = greatest(idle_expires_at, $2 + idle_ttl) \
@@ -121,12 +126,6 @@ const ROTATE: Sql = Sql {
          RETURNING id, generation, subject, auth_time, amr, acr, scopes, claims, idle_expires_at, \
          absolute_expires_at, status_list, status_index",
 };
-
-/// SQLite only: what [`ROTATE`] changed, as one JSON text. Lists and claims are JSON already.
-const READ_BACK: &str = "SELECT '[' || group_concat(format('[\"%s\",%d,%s,%d,%s,%s,%s,%s,%d,%d,%s,%s]', id, generation, \
-    json_quote(subject), auth_time, amr, json_quote(acr), scopes, claims, idle_expires_at, absolute_expires_at, \
-    ifnull(status_list, 'null'), ifnull(status_index, 'null')), ',') || ']' \
-    FROM sessions WHERE id IN (SELECT value ->> 0 FROM json_each($1))";
 
 /// SQLite only: the sessions of a batch, whole.
 const WHOLE: &str =
@@ -190,18 +189,12 @@ impl Tx {
             return rows.into_iter().map(TokenBasis::try_from).collect();
         }
         let wants = serde_json::to_string(&wants).map_err(|e| Error::Internal(Box::new(e)))?;
-        match execute!(self, ROTATE, &wants, now.millis())? {
+        let (changed, text) = optional!(self, (i64, Option<String>), ROTATE, &wants, now.millis())?.unwrap_or_default();
+        match usize::try_from(changed).unwrap_or_default() {
             0 => Ok(Vec::new()),
-            all if all == batch.len() as u64 => self.read_back(&wants).await,
+            all if all == batch.len() => read_back(&text.unwrap_or_default()),
             _ => self.read_moved(&wants, batch, now).await,
         }
-    }
-
-    /// SQLite only: all sessions of a batch that has moved on as a whole.
-    async fn read_back(&mut self, wants: &str) -> Result<Vec<TokenBasis>> {
-        let text = optional!(self, (String,), READ_BACK, wants)?.map(|(text,)| text).unwrap_or_default();
-        let rows: Vec<BasisRow> = serde_json::from_str(&text).map_err(|e| Error::Internal(Box::new(e)))?;
-        rows.into_iter().map(TokenBasis::try_from).collect()
     }
 
     /// SQLite only: those sessions of a batch that have moved on just now. Nobody else can have changed
@@ -302,4 +295,10 @@ impl Tx {
         const SQL: &str = "UPDATE sessions SET rotated_at = $3 WHERE id = $1 AND generation = $2 AND rotated_at < $3";
         Ok(execute!(self, SQL, id.as_str(), generation, now.millis())? == 1)
     }
+}
+
+/// SQLite only: the rows of a batch that has moved on as a whole.
+fn read_back(text: &str) -> Result<Vec<TokenBasis>> {
+    let rows: Vec<BasisRow> = serde_json::from_str(text).map_err(|e| Error::Internal(Box::new(e)))?;
+    rows.into_iter().map(TokenBasis::try_from).collect()
 }
