@@ -184,7 +184,7 @@ impl fmt::Display for Error {
             Self::Exists(kind, name) => write!(f, "{kind} {name} exists"),
             Self::Conflict => f.write_str("another change came first; try again"),
             Self::Throttled { after } => {
-                write!(f, "too many sign-ins are waiting; try again in {} ms", after.millis())
+                write!(f, "too many requests are waiting; try again in {} ms", after.millis())
             }
             Self::DeadlineExceeded => f.write_str("the deadline passed before the request was done"),
             Self::Unavailable(_) => f.write_str("the service cannot answer just now; try again"),

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use chancery::keys::SealingKey;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -54,6 +54,13 @@ impl Tools {
     }
 }
 
+/// What a server says it is.
+pub(crate) async fn server_version(tools: &Tools) -> anyhow::Result<String> {
+    let mut command = Command::new(&tools.server);
+    command.arg("--version");
+    Ok(output(command, "").await?.trim().to_owned())
+}
+
 /// The flags that a server is started with, for the record.
 pub(crate) fn serve_flags() -> String {
     SERVE.join(" ")
@@ -90,6 +97,17 @@ impl Place {
     /// The database's kind.
     pub(crate) fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// What the database calls itself.
+    pub(crate) async fn version(&self) -> anyhow::Result<String> {
+        let (text,): (String,) = if let Some(url) = &self.database {
+            sqlx::query_as("SELECT version()").fetch_one(&mut PgConnection::connect(url).await?).await?
+        } else {
+            let mut connection = SqliteConnection::connect("sqlite::memory:").await?;
+            sqlx::query_as("SELECT 'SQLite ' || sqlite_version()").fetch_one(&mut connection).await?
+        };
+        Ok(text)
     }
 
     /// The directory.

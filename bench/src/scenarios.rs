@@ -24,7 +24,7 @@ use crate::{
     echo::{self, Shape, Sizes},
     load::Window,
     machine::{Machine, cores},
-    place::{Place, Tools, serve_flags, window},
+    place::{Place, Tools, serve_flags, server_version, window},
     report::{Report, print, say},
     seed,
     stats::Measured,
@@ -70,7 +70,7 @@ pub(crate) async fn run(run: Run) -> anyhow::Result<()> {
     let dir = tempfile::Builder::new().prefix("chancery-bench-").tempdir_in(parent)?;
     let tools = Tools::find(&run, dir.path())?;
     let mut bench = Bench { run, tools, report: Report::default(), places: Vec::new(), seed: 0, _dir: dir };
-    bench.head()?;
+    bench.head().await?;
     for name in names {
         for engine in bench.run.engines.clone() {
             say(&format!("{name} ({engine:?})"));
@@ -106,7 +106,7 @@ fn of_engine(name: &str) -> bool {
 
 impl Bench {
     /// What a reader needs to know to believe the rest.
-    fn head(&mut self) -> anyhow::Result<()> {
+    async fn head(&mut self) -> anyhow::Result<()> {
         let machine = Machine::this();
         let pinned = if self.run.pin { "server on core 0, generator on core 1" } else { "nothing pinned" };
         print(&format!("machine: {}", machine.line()))?;
@@ -116,7 +116,7 @@ impl Bench {
             self.run.runs, self.run.seconds, self.run.warmup, self.run.chains, self.run.tasks, self.run.connections
         ))?;
         self.report.fact("machine", machine)?;
-        self.report.fact("version", env!("CARGO_PKG_VERSION"))?;
+        self.report.fact("server_version", server_version(&self.tools).await?)?;
         self.report.fact("server_flags", serve_flags())?;
         self.report.fact("flags", &self.run)
     }
@@ -146,6 +146,7 @@ impl Bench {
             return Ok(place.clone());
         }
         let place = Arc::new(Place::new(&self.tools, &self.run, engine).await?);
+        self.report.fact(&format!("database_{engine:?}").to_lowercase(), place.version().await?)?;
         self.places.push(place.clone());
         Ok(place)
     }

@@ -89,9 +89,17 @@ pub(crate) struct Measured {
     pub(crate) server: Usage,
     /// What the generator used meanwhile.
     pub(crate) generator_cpu_ms: u64,
+    /// What everything else on the machine used meanwhile: a database server, or a neighbour who disturbs.
+    pub(crate) others_cpu_ms: u64,
 }
 
 impl Measured {
+    /// This, with what was used as `other` has it.
+    pub(crate) fn using(self, other: &Self) -> Self {
+        let Self { server, generator_cpu_ms, others_cpu_ms, .. } = *other;
+        Self { server, generator_cpu_ms, others_cpu_ms, ..self }
+    }
+
     /// Successes a second.
     pub(crate) fn rate(&self) -> f64 {
         float(self.ok.count()) / self.seconds.max(f64::MIN_POSITIVE)
@@ -103,11 +111,12 @@ impl Measured {
         let share = |ms: u64| float(ms) / 10.0 / self.seconds.max(f64::MIN_POSITIVE);
         format!(
             "ms: p50 {p50_ms:.2}, p90 {p90_ms:.2}, p99 {p99_ms:.2}, p99.9 {p999_ms:.2}, max {max_ms:.2}; server: {:.0} us \
-             of processor a request, {:.0} % of a core, {} MiB; generator: {:.0} % of a core",
+             of processor a request, {:.0} % of a core, {} MiB; generator: {:.0} %, all others: {:.0} %",
             self.server_us(),
             share(self.server.cpu_ms),
             self.server.rss_kib / 1024,
-            share(self.generator_cpu_ms)
+            share(self.generator_cpu_ms),
+            share(self.others_cpu_ms)
         )
     }
 
@@ -133,6 +142,7 @@ impl Measured {
             "seconds": self.seconds, "rate": self.rate(), "latency": self.ok.summary(), "refused": refused,
             "chain_breaks": self.breaks, "unsent": self.unsent, "server": self.server,
             "server_cpu_us_per_request": self.server_us(), "generator_cpu_ms": self.generator_cpu_ms,
+            "others_cpu_ms": self.others_cpu_ms,
         })
     }
 }

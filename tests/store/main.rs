@@ -90,6 +90,7 @@ contract! {
     sessions::a_users_sessions_end_but_for_one_and_clients_and_keys_with_event_and_entry,
     sessions::all_sessions_end_at_once,
     sessions::a_walk_finds_the_dead_step_by_step_and_deletes_no_other,
+    sessions::no_column_that_a_refresh_writes_is_indexed,
     sessions::the_oldest_sessions_beyond_a_number_are_named,
     status_lists::blocks_follow_each_other_and_a_full_list_is_followed_by_a_new_one,
     status_lists::of_many_who_lease_none_has_what_another_has,

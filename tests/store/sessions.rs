@@ -157,3 +157,14 @@ pub(crate) async fn the_oldest_sessions_beyond_a_number_are_named(f: &Fixture) {
     assert_eq!(beyond(2).await, ids[1..2]);
     assert_eq!(beyond(3).await, []);
 }
+
+/// What a refresh writes is in no index: on PostgreSQL its rows stay on their pages, on SQLite nothing but
+/// the row itself is written.
+pub(crate) async fn no_column_that_a_refresh_writes_is_indexed(f: &Fixture) {
+    let written = ["generation", "rotated_at", "previous_rotated_at", "rotation_request_id", "idle_expires_at"];
+    let indexed = f.database.indexed_columns("sessions").await;
+    for known in ["id", "user_id", "client_id"] {
+        assert!(indexed.iter().any(|column| column == known), "{indexed:?}");
+    }
+    assert!(indexed.iter().all(|column| !written.contains(&column.as_str())), "{indexed:?}");
+}

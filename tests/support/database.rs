@@ -51,6 +51,25 @@ impl Database {
         Self { location, ..self.clone() }
     }
 
+    /// The columns of a table that are in an index.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test looks at indices")]
+    pub(crate) async fn indexed_columns(&self, table: &str) -> Vec<String> {
+        match &self.location {
+            Location::Sqlite(path) => {
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+                let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+                let sql = "SELECT i.name FROM pragma_index_list($1) AS l, pragma_index_info(l.name) AS i";
+                sqlx::query_scalar(sql).bind(table).fetch_all(&mut connection).await.unwrap()
+            }
+            Location::Postgres(url) => {
+                let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+                let sql = "SELECT CAST(a.attname AS TEXT) FROM pg_index AS i JOIN pg_attribute AS a \
+                    ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) WHERE i.indrelid = CAST($1 AS regclass)";
+                sqlx::query_scalar(sql).bind(table).fetch_all(&mut connection).await.unwrap()
+            }
+        }
+    }
+
     /// Runs a statement behind the server's back; gives the number of rows it changed.
     pub(crate) async fn sql(&self, statement: &str) -> Result<u64, sqlx::Error> {
         let statement = sqlx::AssertSqlSafe(statement.to_owned());

@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::{Caller, Outcome, Window, recorder::Recorder};
-use crate::{machine::Usage, stats::Measured};
+use crate::{
+    machine::{Usage, busy_ms},
+    stats::Measured,
+};
 
 /// Lets all callers ask until the window ends, and gives back those that may go on. `server` is the
 /// process whose use of the processor is told.
@@ -38,14 +41,12 @@ pub(crate) async fn closed<C: Caller>(
             }
         };
         let used = before.until(ended).await;
-        let mut measured = recorder.measured(ended);
+        let mut measured = recorder.measured(ended).using(&used);
         while let Some(caller) = asking.join_next().await {
             left.extend(caller?);
         }
         // Chains may break to the last answer.
         measured.breaks += recorder.measured(ended).breaks;
-        measured.server = used.server;
-        measured.generator_cpu_ms = used.generator_cpu_ms;
         anyhow::Ok((measured, left))
     };
     timeout(window.patience(), work).await.context("requests were not answered in time")?
@@ -57,13 +58,14 @@ pub(super) struct Before {
     id: u32,
     server: Usage,
     generator: Usage,
+    all_ms: u64,
 }
 
 impl Before {
     /// Waits for the measured part.
     pub(super) async fn at(from: Instant, server: u32) -> Self {
         sleep_until(from).await;
-        Self { id: server, server: Usage::of(server), generator: Usage::of(std::process::id()) }
+        Self { id: server, server: Usage::of(server), generator: Usage::of(std::process::id()), all_ms: busy_ms() }
     }
 
     /// Waits for its end; what was used since.
@@ -72,7 +74,8 @@ impl Before {
         let (server, generator) = (Usage::of(self.id), Usage::of(std::process::id()));
         let cpu_ms = server.cpu_ms.saturating_sub(self.server.cpu_ms);
         let generator_cpu_ms = generator.cpu_ms.saturating_sub(self.generator.cpu_ms);
-        Measured { server: Usage { cpu_ms, ..server }, generator_cpu_ms, ..Measured::default() }
+        let others_cpu_ms = busy_ms().saturating_sub(self.all_ms + cpu_ms + generator_cpu_ms);
+        Measured { server: Usage { cpu_ms, ..server }, generator_cpu_ms, others_cpu_ms, ..Measured::default() }
     }
 }
 

@@ -72,8 +72,7 @@ pub(crate) async fn open<C: Caller>(
         let sending = tokio::spawn(send(due, free.clone(), recorder.clone()));
         let used = Before::at(from, server).await.until(to).await;
         sending.await?;
-        let Measured { server, generator_cpu_ms, .. } = used;
-        anyhow::Ok(Measured { server, generator_cpu_ms, ..recorder.measured(to) })
+        anyhow::Ok(recorder.measured(to).using(&used))
     };
     let measured = timeout(window.patience(), work).await.context("requests were not answered in time")??;
     timing.join().map_err(|_| anyhow::anyhow!("the schedule failed"))?;
