@@ -4,6 +4,7 @@
 mod access;
 mod auth;
 mod codec;
+mod connection;
 mod context;
 mod convert;
 mod edge;
@@ -15,6 +16,7 @@ mod token;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use futures_util::TryStreamExt;
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -59,7 +61,7 @@ pub async fn serve(
     let key = key::Keys(service.clone());
     let token = token::Tokens(service.clone());
     let revocation = revocation::Revocations(service.clone());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(connection::Connection::from);
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(16 * 1024)

@@ -26,7 +26,9 @@ mod users;
 mod wake;
 
 use std::{
+    future::Future,
     path::{Path, PathBuf},
+    pin::Pin,
     str::FromStr,
     sync::{
         Arc,
@@ -184,7 +186,7 @@ impl Store {
     pub async fn write(&self) -> Result<Tx> {
         let inner = match &self.pools {
             Pools::Sqlite { write, .. } => begin_sqlite(write).await?,
-            Pools::Postgres(pool) => pool.begin().await.map(engine::Inner::Postgres).map_err(failure)?,
+            Pools::Postgres(pool) => apart(pool.begin()).await.map(engine::Inner::Postgres).map_err(failure)?,
         };
         Ok(Tx::new(inner, self.entropy.clone(), self.statements.clone()))
     }
@@ -207,9 +209,10 @@ impl Store {
     /// [`Error::Unavailable`] if the database cannot be reached.
     pub async fn read(&self) -> Result<Tx> {
         let inner = match &self.pools {
-            Pools::Sqlite { read, .. } => read.begin().await.map(engine::Inner::Sqlite),
+            Pools::Sqlite { read, .. } => apart(read.begin()).await.map(engine::Inner::Sqlite),
             Pools::Postgres(pool) => {
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map(engine::Inner::Postgres)
+                let begun = apart(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
+                begun.await.map(engine::Inner::Postgres)
             }
         };
         Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.statements.clone()))
@@ -255,11 +258,17 @@ impl Store {
     }
 }
 
+/// Keeps a future of the library's out of those that wait for it: looking for a connection takes 15 KiB of
+/// state, which every call would carry along that might come to the database at all.
+fn apart<F: Future>(future: F) -> Pin<Box<F>> {
+    Box::pin(future)
+}
+
 /// Begins a transaction that writes. A deferred one that upgrades itself fails with BUSY without waiting.
 async fn begin_sqlite(pool: &SqlitePool) -> Result<engine::Inner> {
     let give_up = Instant::now() + ACQUIRE_TIMEOUT;
     loop {
-        match pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure) {
+        match apart(pool.begin_with("BEGIN IMMEDIATE")).await.map_err(failure) {
             Ok(tx) => return Ok(engine::Inner::Sqlite(tx)),
             Err(Error::Conflict) if Instant::now() < give_up => {}
             // Who has waited in vain for its turn is told of an outage, not of a race to try again at once.
