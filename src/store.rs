@@ -38,7 +38,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, PgPool, Row, SqlitePool,
+    ConnectOptions, Connection, PgPool, Row, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -63,6 +63,10 @@ use crate::{
 
 /// How long a statement waits for its turn before the database counts as out of reach.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that has rested for longer is tried out before it is used: the server may have gone. In a
+/// stream of batches that would be one question in four.
+const TRIED_OUT_AFTER: Duration = Duration::from_millis(200);
 
 /// How long SQLite itself waits for its turn before it says that there was none. It looks again after
 /// 1, 2, 5 and 2 ms within that time: a gap longer than 5 ms is seen by everybody.
@@ -164,7 +168,18 @@ impl Store {
             Location::Sqlite(path) => open_sqlite(path, create).await?,
             Location::Postgres(url) => {
                 let options = PgConnectOptions::from_str(&url.0).map_err(failure)?.application_name("chancery");
-                let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT);
+                let pool = PgPoolOptions::new()
+                    .max_connections(16)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, meta| {
+                        Box::pin(async move {
+                            if meta.idle_for > TRIED_OUT_AFTER {
+                                connection.ping().await?;
+                            }
+                            Ok(true)
+                        })
+                    });
                 match pool.connect_with(options.clone()).await {
                     Ok(pool) => Pools::Postgres(pool),
                     // The pool tries for a while and then says only that it did: a single try says why.

@@ -12,9 +12,11 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::{
     args::{Engine, Run},
+    calls::basic,
     load::Window,
     pin,
     process::{Process, output},
@@ -26,6 +28,8 @@ pub(crate) const AUDIENCE: &str = "bench-api";
 pub(crate) const PASSWORD: &str = "a long pass phrase for measuring";
 /// The public client whose tokens are signed by ES256.
 pub(crate) const APP: &str = "bench-app";
+/// The client that serves our audience.
+const ASKER: &str = "asker";
 /// Every listener on a port that is free, and no line of log for each call.
 const SERVE: [&str; 9] =
     ["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--telemetry", "127.0.0.1:0", "--log", "warn"];
@@ -74,10 +78,12 @@ pub(crate) struct Place {
     engine: Engine,
     /// The database, if it is not in the directory.
     database: Option<String>,
+    /// The secret of [`ASKER`].
+    secret: String,
 }
 
 impl Place {
-    /// A new place with a claimed database and the client [`APP`].
+    /// A new place with a claimed database and the clients [`APP`] and [`ASKER`].
     pub(crate) async fn new(tools: &Tools, run: &Run, engine: Engine) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("data-").tempdir_in(&tools.dir)?;
         let database = match engine {
@@ -87,11 +93,18 @@ impl Place {
                 Some(new_database(url.context("--engine postgres needs --postgres-url")?, dir.path()).await?)
             }
         };
-        let place = Self { tools: tools.clone(), dir, engine, database };
+        let mut place = Self { tools: tools.clone(), dir, engine, database, secret: String::new() };
         place.serve().await?.process.stop().await?;
         let app = ["--public", "--first-party", "--alg", "ES256", "--scope", "read"];
         place.client(APP, &app).await?;
+        // An audience is served by one client only.
+        place.secret = place.client(ASKER, &["--serves", AUDIENCE]).await?;
         Ok(place)
+    }
+
+    /// How the client proves itself that may ask about our tokens.
+    pub(crate) fn asker(&self) -> anyhow::Result<MetadataValue<Ascii>> {
+        basic(ASKER, &self.secret)
     }
 
     /// The database's kind.

@@ -1,8 +1,11 @@
 //! What each call costs the database. The figures stand in docs/architecture.md too.
 
-use chancery::service::{ClientTokenRequest, NewClientRequest};
+use chancery::{
+    secret::RefreshToken,
+    service::{ClientCredentials, ClientTokenRequest, NewClientRequest, RefreshInput},
+};
 
-use crate::support::{engines, token};
+use crate::support::{engines, login_of, token};
 
 /// Statements of a call on either engine, without the beginnings and ends of transactions. That of a refresh
 /// is its whole batch's.
@@ -53,4 +56,28 @@ fn the_published_figures_are_those_of_the_test() {
     for (name, statements) in PUBLISHED {
         assert!(page.contains(&format!("| {name} | {statements} |")), "{name} in docs/architecture.md");
     }
+}
+
+/// Every call allocates the state that it may come to need: at thousands of calls under way it has to fit the
+/// processor's caches.
+#[tokio::test]
+async fn p09_a_call_that_stays_in_memory_carries_little_state() {
+    const MOST: usize = 4096;
+    let app = engines().await.swap_remove(0);
+    let (ctx, nobody) = (app.service.context(), ClientCredentials::None);
+    let input = RefreshInput {
+        client_id: String::new(),
+        refresh_token: RefreshToken::new(String::new()),
+        audience: String::new(),
+        scopes: Vec::new(),
+        request_id: String::new(),
+    };
+    let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
+    let sizes = [
+        size_of_val(&app.service.refresh(&ctx, &nobody, input)),
+        size_of_val(&app.service.issue_client_token(&ctx, &nobody, &request)),
+        size_of_val(&app.service.introspect(&ctx, &nobody, "")),
+        size_of_val(&app.service.sign_in(&ctx, &nobody, login_of("", "", ""))),
+    ];
+    assert!(sizes.iter().all(|size| *size <= MOST), "{sizes:?}");
 }

@@ -10,7 +10,6 @@ use crate::{
     calls::{ClientTokens, Connections, Introspections, Tokens, basic, refusal},
     echo::Sizes,
     load::closed,
-    place::AUDIENCE,
     report::{Goal, Row, say},
 };
 
@@ -18,10 +17,9 @@ use crate::{
 pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
     let place = bench.place(engine).await?;
     let issuer = place.client("subject-of-questions", &["--alg", "ES256", "--token-lifetime", "3600"]).await?;
-    let asker = place.client("asker", &["--serves", AUDIENCE]).await?;
     let server = place.serve().await?;
     let connections = Connections::open(&server.grpc, bench.run.connections).await?;
-    let (issuer, asker) = (basic("subject-of-questions", &issuer)?, basic("asker", &asker)?);
+    let (issuer, asker) = (basic("subject-of-questions", &issuer)?, place.asker()?);
     let mint = |n: usize| anyhow::Ok(ClientTokens::new(connections.of(n)?, issuer.clone()));
     let callers = |tokens: &Tokens| -> anyhow::Result<Vec<Introspections>> {
         let one = |n| Ok(Introspections::new(connections.of(n)?, asker.clone(), tokens.clone()));

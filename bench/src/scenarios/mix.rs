@@ -8,7 +8,7 @@ use crate::{
     args::Engine,
     calls::{Chain, ClientTokens, Connections, Introspections, Logins, Tokens, basic, refusal},
     load::{Caller, Outcome, closed, open},
-    place::{APP, AUDIENCE, PASSWORD},
+    place::{APP, PASSWORD},
     report::Row,
 };
 
@@ -42,7 +42,7 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
     let place = bench.place(engine).await?;
     let users = bench.users(&place, USERS).await?;
     let issuer = basic("mix-tokens", &place.client("mix-tokens", &["--alg", "ES256"]).await?)?;
-    let asker = basic("mix-asker", &place.client("mix-asker", &["--serves", AUDIENCE]).await?)?;
+    let asker = place.asker()?;
     let server = place.serve().await?;
     let (chains, _) = refresh::chains(bench, &place, &server).await?;
     let connections = Connections::open(&server.grpc, bench.run.connections).await?;
