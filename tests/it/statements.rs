@@ -61,7 +61,7 @@ fn the_published_figures_are_those_of_the_test() {
 /// Every call allocates the state that it may come to need: at thousands of calls under way it has to fit the
 /// processor's caches.
 #[tokio::test]
-async fn p09_a_call_that_stays_in_memory_carries_little_state() {
+async fn a_call_that_stays_in_memory_carries_little_state() {
     const MOST: usize = 4096;
     let app = engines().await.swap_remove(0);
     let (ctx, nobody) = (app.service.context(), ClientCredentials::None);
