@@ -1,5 +1,6 @@
 //! The command line, one file per group of commands. Imports `app` and `service`, never `store`.
 
+mod audit;
 mod clients;
 mod config;
 mod guard;
@@ -8,6 +9,7 @@ mod keys;
 mod migrate;
 mod output;
 mod password;
+mod roles;
 mod serve;
 mod sessions;
 mod token;
@@ -38,6 +40,12 @@ enum Command {
     /// Register and administer clients.
     #[command(subcommand)]
     Client(clients::Client),
+    /// Create roles, and give them to users.
+    #[command(subcommand)]
+    Role(roles::Role),
+    /// See what was done.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Show, rotate and revoke signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -137,6 +145,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(c) => Box::pin(c.run()).await,
         Command::User(c) => c.run().await,
         Command::Client(c) => c.run().await,
+        Command::Role(c) => c.run().await,
+        Command::Audit(c) => c.run().await,
         Command::Keys(c) => c.run().await,
         Command::Session(c) => c.run().await,
         Command::Settings(c) => c.run().await,

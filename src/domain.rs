@@ -6,6 +6,8 @@ pub mod feed;
 pub mod keys;
 pub mod login;
 pub mod password_policy;
+pub mod permission;
+pub mod role;
 pub mod scope;
 pub mod session;
 pub mod settings;

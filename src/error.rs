@@ -61,6 +61,10 @@ reasons! {
     FailedPrecondition = "FAILED_PRECONDITION",
     /// Another change came first.
     Conflict = "CONFLICT",
+    /// It is not as the caller last saw it.
+    EtagMismatch = "ETAG_MISMATCH",
+    /// The user signed in too long ago for this.
+    SignInTooOld = "SIGN_IN_TOO_OLD",
     /// Too much work is waiting.
     Overloaded = "OVERLOADED",
     /// The request is larger than the limit.
@@ -122,6 +126,8 @@ pub enum Error {
     Precondition(String),
     /// Another change came first.
     Conflict,
+    /// It is not as the caller last saw it.
+    Changed,
     /// Too much work is waiting.
     Throttled {
         /// When to try again.
@@ -156,6 +162,7 @@ impl Error {
             Self::Exists(..) => Reason::AlreadyExists,
             Self::Precondition(_) => Reason::FailedPrecondition,
             Self::Conflict => Reason::Conflict,
+            Self::Changed => Reason::EtagMismatch,
             Self::Throttled { .. } => Reason::Overloaded,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::Unavailable(_) => Reason::Unavailable,
@@ -183,6 +190,7 @@ impl fmt::Display for Error {
             Self::NotFound(kind, name) => write!(f, "no {kind} {name}"),
             Self::Exists(kind, name) => write!(f, "{kind} {name} exists"),
             Self::Conflict => f.write_str("another change came first; try again"),
+            Self::Changed => f.write_str("it was changed since its etag was read; read it again"),
             Self::Throttled { after } => {
                 write!(f, "too many requests are waiting; try again in {} ms", after.millis())
             }
@@ -203,6 +211,7 @@ const fn unauthenticated_text(reason: Reason) -> &'static str {
         Reason::RefreshTokenReused => "the refresh token was used before; the session was ended, sign in again",
         Reason::SessionExpired => "the session has expired; sign in again",
         Reason::SessionRevoked => "the session was ended; sign in again",
+        Reason::SignInTooOld => "this needs a sign-in at most 15 minutes old; sign in again",
         _ => "the token is missing, expired or not for this server",
     }
 }

@@ -89,6 +89,10 @@ id!(
     KeyId, "key_"
 );
 id!(
+    /// A role.
+    RoleId, "rol_"
+);
+id!(
     /// An audit event.
     AuditEventId, "aud_"
 );

@@ -1,16 +1,20 @@
 //! Use cases, one file each. Imports `domain`, `store`, `keys`, `passwords` and below; never tonic,
 //! prost or axum. Both edges call this.
 
+mod administer;
+mod audit;
 mod authenticate;
 mod broadcast;
 mod client_token;
 mod clients;
+mod creations;
 mod issuer;
 mod live;
 mod logout;
 mod mint;
 mod refresh;
 mod revoke_key;
+mod roles;
 mod rotate_keys;
 mod session_writer;
 mod sessions;
@@ -30,24 +34,27 @@ use std::{
 };
 
 pub use self::{
+    administer::{Act, Admin, FRESH_SIGN_IN},
+    audit::AuditWatcher,
     authenticate::{Caller, ClientCredentials, Permit},
     broadcast::{News, Told},
     client_token::ClientTokenRequest,
-    clients::NewClientRequest,
+    clients::{ClientPatch, NewClientRequest},
+    creations::Creation,
     live::{Live, Revoked, Snapshot},
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
     revoke_key::KeyRevocation,
+    roles::{NewRoleRequest, RolePatch},
     rotate_keys::RotationPlan,
     sign_in::SignInRequest,
     start::{StartError, StartOptions},
     status_lists::PublishedList,
     sweep::{Sweep, Swept},
-    users::NewUserRequest,
+    users::{NewUserRequest, UserPatch, UserView},
     watch::{Sent, WATCH, Watcher},
     watch_keys::KeyWatcher,
 };
-pub use crate::keys::Keyring;
 use crate::{
     entropy::Entropy,
     error::{Error, Result},
@@ -56,6 +63,10 @@ use crate::{
     passwords::Passwords,
     store::Store,
     time::Timestamp,
+};
+pub use crate::{
+    keys::Keyring,
+    store::{AuditFilter, UserFilter},
 };
 use chancery_verify::CheckedTokens;
 use tokio::sync::Semaphore;

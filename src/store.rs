@@ -12,6 +12,7 @@
 
 mod audit;
 mod clients;
+mod creations;
 mod engine;
 mod failure;
 mod feed;
@@ -20,6 +21,7 @@ mod keys;
 mod migrate;
 mod refresh;
 mod revoke;
+mod roles;
 mod sessions;
 mod status_lists;
 mod users;
@@ -46,6 +48,7 @@ use tokio::time::Instant;
 
 pub use self::wake::Wake;
 pub use self::{
+    audit::AuditFilter,
     engine::Tx,
     failure::failure,
     instance::{BINARY_VERSION, Claim, Instance},
@@ -53,7 +56,7 @@ pub use self::{
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
-    users::{NewUser, SignInUser},
+    users::{NewUser, SignInUser, UserFilter},
 };
 use crate::{
     entropy::Entropy,

@@ -7,7 +7,7 @@ use serde_json::Map;
 use crate::{
     error::{Error, Result},
     secret::{ClientSecret, Password},
-    service::{NewClientRequest, NewUserRequest, Service},
+    service::{Admin, NewClientRequest, NewUserRequest, Service},
 };
 
 /// The demo user's password, fixed so that the README can print it.
@@ -21,13 +21,14 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
     let text = str::to_owned;
     let user = NewUserRequest {
         name: text("ada"),
-        email: None,
+        emails: vec![text("ada@example.com")],
         subject: None,
-        password: Password::new(text(PASSWORD)),
+        password: Some(Password::new(text(PASSWORD))),
         attributes: Map::new(),
+        ..NewUserRequest::default()
     };
     if let Err(Error::NotFound(..)) = service.user_find("ada").await {
-        existing(service.user_create(user).await.map(|_| ()))?;
+        existing(service.user_create(&Admin::command(), user).await.map(|_| ()))?;
     }
     let app = NewClientRequest {
         id: text("demo-app"),
@@ -47,7 +48,7 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
     };
     for client in [app, worker] {
         if service.client_find(&client.id).is_err() {
-            existing(service.client_create(client).await.map(|_| ()))?;
+            existing(service.client_create(&Admin::command(), client).await.map(|_| ()))?;
         }
     }
     Ok(())

@@ -4,12 +4,16 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Place, output};
-use crate::{domain::client::Client as DomainClient, service::NewClientRequest};
+use crate::{
+    domain::client::Client as DomainClient,
+    service::{Admin, NewClientRequest},
+    time::Ttl,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Client {
     /// Register a client; prints its secret once.
-    Create(Create),
+    Create(Box<Create>),
     /// List clients.
     List {
         /// Print JSON, one object a line.
@@ -29,6 +33,19 @@ pub(super) enum Client {
     Disable {
         /// Its id.
         id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Give a client a new secret; prints it once.
+    RotateSecret {
+        /// Its id.
+        id: String,
+        /// How long the secret before still counts, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
+        overlap: i64,
+        /// Print JSON with the members `client_id` and `client_secret`.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -66,6 +83,9 @@ pub(super) struct Create {
     /// A permission of its own tokens at this server, or `P@A` at another audience.
     #[arg(long = "permission", value_name = "P")]
     permissions: Vec<String>,
+    /// A role of the client itself.
+    #[arg(long = "role", value_name = "R")]
+    roles: Vec<String>,
     /// RS256, ES256 or `EdDSA` [default: RS256]
     #[arg(long, value_name = "ALG")]
     alg: Option<String>,
@@ -105,11 +125,21 @@ impl Client {
                 output::line(&serde_json::to_string_pretty(&describe(&client))?)
             }
             Self::Disable { id, place } => {
-                let changed = place.service().await?.client_set_disabled(&id, true).await?;
+                let changed = place.service().await?.client_set_disabled(&Admin::command(), &id, true).await?;
                 output::line(&format!("{id} {}", if changed { "is disabled" } else { "was disabled before" }))
             }
+            Self::RotateSecret { id, overlap, json, place } => {
+                let service = place.service().await?;
+                let rotated = service.client_rotate_secret(&Admin::command(), &id, Ttl::from_secs(overlap)).await;
+                let (secret, until) = rotated?;
+                if json {
+                    return output::json(&json!({ "client_id": id, "client_secret": secret.expose() }));
+                }
+                output::line(&format!("secret, shown only now: {}", secret.expose()))?;
+                output::line(&format!("the one before counts until {until}"))
+            }
             Self::Enable { id, place } => {
-                let changed = place.service().await?.client_set_disabled(&id, false).await?;
+                let changed = place.service().await?.client_set_disabled(&Admin::command(), &id, false).await?;
                 output::line(&format!("{id} {}", if changed { "is enabled again" } else { "was not disabled" }))
             }
         }
@@ -132,8 +162,10 @@ impl Create {
             token_lifetime: self.token_lifetime,
             claims: self.claims,
             secret: None,
+            roles: self.roles,
+            creation: None,
         };
-        let (client, secret) = service.client_create(request).await?;
+        let (client, secret) = service.client_create(&Admin::command(), request).await?;
         if self.json {
             let mut out = json!({ "client_id": client.id.as_str() });
             if let (Some(secret), Some(members)) = (&secret, out.as_object_mut()) {

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Place, output};
-use crate::domain::keys::Algorithm;
+use crate::{domain::keys::Algorithm, service::Admin};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -64,7 +64,7 @@ impl Keys {
                 output::table(&["ALG", "STATE", "KID", "CREATED", "ROTATES"], &rows)
             }
             Self::Revoke { key, place } => {
-                let gone = place.service().await?.key_revoke(&key, "command").await?;
+                let gone = place.service().await?.key_revoke(&Admin::command(), &key).await?;
                 output::line(&format!(
                     "{}: {} is revoked; verifiers that only cache the JWKS are safe from {}",
                     gone.algorithm, gone.kid, gone.safe_from

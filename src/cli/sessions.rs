@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Place, output};
+use crate::service::Admin;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Session {
@@ -50,7 +51,7 @@ impl Session {
                 output::table(&["ID", "CLIENT", "DEVICE", "LAST USED", "ENDS"], &rows)
             }
             Self::Revoke { id, place } => {
-                let ended = place.service().await?.session_revoke(&id).await?;
+                let ended = place.service().await?.session_revoke(&Admin::command(), &id).await?;
                 output::line(&format!("{id} {}", if ended { "is ended" } else { "was ended before" }))
             }
         }

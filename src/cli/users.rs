@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{Place, output, password};
-use crate::{domain::user::User as DomainUser, service::NewUserRequest};
+use crate::service::{Admin, NewUserRequest, Service, UserFilter, UserView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
@@ -22,6 +22,9 @@ pub(super) enum User {
         /// An email address that is known to be the user's.
         #[arg(long, value_name = "E")]
         email: Option<String>,
+        /// A role, such as `administrator`.
+        #[arg(long = "role", value_name = "R")]
+        roles: Vec<String>,
         /// Facts that claim maps may select, as a JSON object.
         #[arg(long, value_name = "JSON")]
         attributes: Option<String>,
@@ -78,31 +81,39 @@ const PAGE: i64 = 500;
 impl User {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Create { name, password_stdin, subject, email, attributes, json, place } => {
+            Self::Create { name, password_stdin, subject, email, roles, attributes, json, place } => {
                 let attributes = attributes.as_deref().map(object).transpose()?.unwrap_or_default();
                 let service = place.service().await?;
                 let password = password::read(password_stdin)?;
-                let request = NewUserRequest { name, email, subject, password, attributes };
-                let user = service.user_create(request).await?;
+                let emails = email.into_iter().collect();
+                let password = Some(password);
+                let request = NewUserRequest { name, emails, subject, password, attributes, roles, creation: None };
+                let user = service.user_create(&Admin::command(), request).await?;
                 let text = format!("created {} with the subject {}", user.id, user.subject);
-                if json { output::json(&describe(&user, &[])) } else { output::line(&text) }
+                if json {
+                    output::json(&describe(&service, &UserView { user, logins: Vec::new(), roles: Vec::new() }))
+                } else {
+                    output::line(&text)
+                }
             }
             Self::List { json, place } => list(&place, json).await,
             Self::Show { user, place } => {
-                let (user, logins) = place.service().await?.user_find(&user).await?;
-                output::line(&serde_json::to_string_pretty(&describe(&user, &logins))?)
+                let service = place.service().await?;
+                let found = service.user_find(&user).await?;
+                output::line(&serde_json::to_string_pretty(&describe(&service, &found))?)
             }
             Self::Disable { user, place } => {
-                let ended = place.service().await?.user_disable(&user).await?;
+                let ended = place.service().await?.user_disable(&Admin::command(), &user).await?;
                 output::line(&format!("disabled {user}; {ended} sessions ended"))
             }
             Self::Enable { user, place } => {
-                let changed = place.service().await?.user_enable(&user).await?;
+                let changed = place.service().await?.user_enable(&Admin::command(), &user).await?;
                 output::line(&format!("{user} {}", if changed { "is enabled again" } else { "was not disabled" }))
             }
             Self::SetPassword { user, password_stdin, place } => {
                 let service = place.service().await?;
-                let ended = service.user_set_password(&user, password::read(password_stdin)?).await?;
+                let ended =
+                    service.user_set_password(&Admin::command(), &user, password::read(password_stdin)?).await?;
                 output::line(&format!("the password of {user} is set; {ended} sessions ended"))
             }
         }
@@ -113,16 +124,17 @@ async fn list(place: &Place, json: bool) -> anyhow::Result<()> {
     let service = place.service().await?;
     let (mut after, mut rows) = (String::new(), Vec::new());
     loop {
-        let page = service.users_list(&after, PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        last.id.as_str().clone_into(&mut after);
-        for (user, logins) in &page {
+        let page = service.users_list(&UserFilter::default(), &after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        last.user.id.as_str().clone_into(&mut after);
+        for found in &page {
             if json {
-                output::json(&describe(user, logins))?;
-            } else {
-                let state = if user.disabled_at.is_some() { "disabled" } else { "enabled" };
-                rows.push(vec![user.id.to_string(), user.subject.clone(), logins.join(", "), state.to_owned()]);
+                output::json(&describe(&service, found))?;
+                continue;
             }
+            let user = &found.user;
+            let state = if user.disabled_at.is_some() { "disabled" } else { "enabled" };
+            rows.push(vec![user.id.to_string(), user.subject.clone(), found.logins.join(", "), state.to_owned()]);
         }
     }
     if json { Ok(()) } else { output::table(&["ID", "SUBJECT", "LOGINS", "STATE"], &rows) }
@@ -132,11 +144,13 @@ fn object(text: &str) -> anyhow::Result<Map<String, Value>> {
     serde_json::from_str(text).context("--attributes must be a JSON object")
 }
 
-fn describe(user: &DomainUser, logins: &[String]) -> Value {
+fn describe(service: &Service, found: &UserView) -> Value {
+    let user = &found.user;
     json!({
         "id": user.id.as_str(),
         "subject": user.subject,
-        "logins": logins,
+        "logins": found.logins,
+        "roles": service.role_names(&found.roles),
         "attributes": user.attributes,
         "disabled_at": user.disabled_at.map(|t| t.to_string()),
         "created_at": user.created_at.to_string(),

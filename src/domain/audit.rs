@@ -7,65 +7,125 @@ use crate::{
     time::Timestamp,
 };
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditKind {
+/// Who did something, and from where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// A user's subject, a client's id, or one of [`Actor::RESERVED`].
+    pub name: String,
+    /// The client through which a user acted.
+    pub client: Option<String>,
+    /// The address it came from, if from a network.
+    pub address: String,
+}
+
+impl Actor {
+    /// Names that are nobody's subject and no client's id.
+    pub const RESERVED: [&str; 2] = ["command", "system"];
+
+    /// Somebody at the machine itself.
+    #[must_use]
+    pub fn command() -> Self {
+        Self::named("command")
+    }
+
+    /// This server, by itself.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::named("system")
+    }
+
+    /// A client or user whose address does not count.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum AuditKind { $($(#[$doc])* $name,)* }
+
+        impl AuditKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name in the database, in the API and in logs.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A user signed in.
-    SignedIn,
+    SignedIn = "SIGNED_IN",
     /// A session was revoked; the details name the cause.
-    SessionRevoked,
+    SessionRevoked = "SESSION_REVOKED",
     /// A refresh token was presented that had been exchanged before.
-    RefreshTokenReused,
+    RefreshTokenReused = "REFRESH_TOKEN_REUSED",
     /// A refresh token was newer than the database: commits were lost.
-    SessionFastForwarded,
+    SessionFastForwarded = "SESSION_FAST_FORWARDED",
     /// A user was created.
-    UserCreated,
+    UserCreated = "USER_CREATED",
     /// A user was disabled.
-    UserDisabled,
+    UserDisabled = "USER_DISABLED",
     /// A user was enabled.
-    UserEnabled,
+    UserEnabled = "USER_ENABLED",
     /// A user's password was set.
-    PasswordSet,
+    PasswordSet = "PASSWORD_SET",
     /// A client was created.
-    ClientCreated,
+    ClientCreated = "CLIENT_CREATED",
     /// A client was disabled.
-    ClientDisabled,
+    ClientDisabled = "CLIENT_DISABLED",
     /// A client was enabled.
-    ClientEnabled,
+    ClientEnabled = "CLIENT_ENABLED",
     /// Signing keys were created, activated, retired or removed.
-    KeysRotated,
+    KeysRotated = "KEYS_ROTATED",
     /// A signing key was revoked.
-    KeyRevoked,
+    KeyRevoked = "KEY_REVOKED",
     /// A shared setting was changed.
-    SettingChanged,
+    SettingChanged = "SETTING_CHANGED",
     /// The database was claimed for an issuer.
-    InstanceCreated,
+    InstanceCreated = "INSTANCE_CREATED",
     /// The deployment was given another issuer.
-    IssuerChanged,
+    IssuerChanged = "ISSUER_CHANGED",
+    /// A user's names, addresses or attributes were changed.
+    UserUpdated = "USER_UPDATED",
+    /// A user was deleted.
+    UserDeleted = "USER_DELETED",
+    /// A user was given a role.
+    RoleAssigned = "ROLE_ASSIGNED",
+    /// A role was taken from a user.
+    RoleUnassigned = "ROLE_UNASSIGNED",
+    /// A role was created.
+    RoleCreated = "ROLE_CREATED",
+    /// A role was changed.
+    RoleUpdated = "ROLE_UPDATED",
+    /// A role was deleted.
+    RoleDeleted = "ROLE_DELETED",
+    /// A client was changed.
+    ClientUpdated = "CLIENT_UPDATED",
+    /// A client was deleted.
+    ClientDeleted = "CLIENT_DELETED",
+    /// A client was given a new secret.
+    ClientSecretRotated = "CLIENT_SECRET_ROTATED",
 }
 
 impl AuditKind {
-    /// The name in the database and in logs.
+    /// The kind of this name.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SignedIn => "SIGNED_IN",
-            Self::SessionRevoked => "SESSION_REVOKED",
-            Self::RefreshTokenReused => "REFRESH_TOKEN_REUSED",
-            Self::SessionFastForwarded => "SESSION_FAST_FORWARDED",
-            Self::UserCreated => "USER_CREATED",
-            Self::UserDisabled => "USER_DISABLED",
-            Self::UserEnabled => "USER_ENABLED",
-            Self::PasswordSet => "PASSWORD_SET",
-            Self::ClientCreated => "CLIENT_CREATED",
-            Self::ClientDisabled => "CLIENT_DISABLED",
-            Self::ClientEnabled => "CLIENT_ENABLED",
-            Self::KeysRotated => "KEYS_ROTATED",
-            Self::KeyRevoked => "KEY_REVOKED",
-            Self::SettingChanged => "SETTING_CHANGED",
-            Self::InstanceCreated => "INSTANCE_CREATED",
-            Self::IssuerChanged => "ISSUER_CHANGED",
-        }
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|k| k.as_str() == text)
+    }
+
+    /// Whether the act was refused; every other was done.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::RefreshTokenReused)
     }
 }
 
@@ -78,8 +138,8 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// What.
     pub kind: AuditKind,
-    /// Who did it: a client, a user, or `command`.
-    pub actor: String,
+    /// Who did it.
+    pub actor: Actor,
     /// To whom or what.
     pub subject: String,
     /// In which session.

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    audit::Actor,
     keys::Algorithm,
     scope::{Audience, PermissionAt, Scope},
     status_list::StatusIndex,
 };
 use crate::{
-    id::looks_generated,
+    id::{RoleId, looks_generated},
     secret::ClientSecretHash,
     time::{Timestamp, Ttl},
 };
@@ -26,6 +27,9 @@ pub enum ClientIdError {
     /// Wrong length or characters.
     #[error("must be 1 to 64 characters of [A-Za-z0-9._-], the first a letter or digit")]
     Form,
+    /// It stands for somebody else in the audit.
+    #[error("is reserved")]
+    Reserved,
     /// It could be taken for a generated id (RFC 9700 §4.15).
     #[error("must not look like a generated id")]
     LooksGenerated,
@@ -51,6 +55,9 @@ impl FromStr for ClientId {
         let form = (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
             && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if Actor::RESERVED.contains(&text) {
+            return Err(ClientIdError::Reserved);
+        }
         match (form, looks_generated(text)) {
             (false, _) => Err(ClientIdError::Form),
             (_, true) => Err(ClientIdError::LooksGenerated),
@@ -121,6 +128,9 @@ pub struct ClientConfig {
     pub scopes: Vec<Scope>,
     /// The permissions of its own tokens.
     pub permissions: Vec<PermissionAt>,
+    /// Its roles.
+    #[serde(default)]
+    pub roles: Vec<RoleId>,
     /// The algorithm its tokens are signed with.
     pub algorithm: Algorithm,
     /// How long its access tokens live.
@@ -159,9 +169,22 @@ pub struct Client {
     pub created_at: Timestamp,
     /// Where its bit stands in the status lists.
     pub status: Option<StatusIndex>,
+    /// The hash of the secret before, and until when that still counts.
+    pub previous_secret: Option<(ClientSecretHash, Timestamp)>,
+    /// Rises with every change.
+    pub revision: i64,
 }
 
 impl Client {
+    /// Whether a secret with this hash proves the client.
+    #[must_use]
+    pub fn accepts(&self, presented: &ClientSecretHash, now: Timestamp) -> bool {
+        let current = self.secret.is_some_and(|hash| hash.matches(presented));
+        let previous = self.previous_secret.filter(|(_, until)| now < *until);
+        // Both are compared, so that the time tells nothing.
+        current | previous.is_some_and(|(hash, _)| hash.matches(presented))
+    }
+
     /// Whether it may use this grant.
     #[must_use]
     pub fn may(&self, grant: Grant) -> bool {

@@ -12,6 +12,8 @@ pub enum ChangeKind {
     Keys,
     /// A client or an audience.
     Client,
+    /// A role.
+    Role,
     /// The shared settings.
     Settings,
     /// A session was revoked.
@@ -27,9 +29,10 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Keys,
         Self::Client,
+        Self::Role,
         Self::Settings,
         Self::SessionRevoked,
         Self::ClientDisabled,
@@ -44,6 +47,7 @@ impl ChangeKind {
         match self {
             Self::Keys => "keys",
             Self::Client => "client",
+            Self::Role => "role",
             Self::Settings => "settings",
             Self::SessionRevoked => "session_revoked",
             Self::ClientDisabled => "client_disabled",

@@ -9,7 +9,7 @@ use super::{
     status_list::StatusIndex,
 };
 use crate::{
-    id::{SessionId, UserId},
+    id::{RoleId, SessionId, UserId},
     secret::SessionSecretHash,
     time::{Timestamp, Ttl},
 };
@@ -47,6 +47,8 @@ pub struct Session {
     pub audiences: Vec<Audience>,
     /// Claims that the client's map selected at sign-in.
     pub claims: Map<String, Value>,
+    /// The user's roles.
+    pub roles: Vec<RoleId>,
     /// When it began.
     pub created_at: Timestamp,
     /// How long it may lie idle.
@@ -86,6 +88,8 @@ pub struct TokenBasis {
     pub scopes: Vec<Scope>,
     /// Claims that the client's map selected at sign-in.
     pub claims: Map<String, Value>,
+    /// The user's roles.
+    pub roles: Vec<RoleId>,
     /// When its refresh token ends if it is not used.
     pub expires_at: Timestamp,
     /// When the session ends in any case.
@@ -106,6 +110,7 @@ impl From<Session> for TokenBasis {
             acr: session.acr,
             scopes: session.scopes,
             claims: session.claims,
+            roles: session.roles,
             absolute_expires_at: session.absolute_expires_at,
             status: session.status,
         }
@@ -139,10 +144,12 @@ pub enum RevokedCause {
     Superseded,
     /// The deployment was given another issuer.
     IssuerChanged,
+    /// The user was deleted.
+    UserDeleted,
 }
 
 impl RevokedCause {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Logout,
         Self::Reuse,
         Self::UserDisabled,
@@ -151,6 +158,7 @@ impl RevokedCause {
         Self::Administrator,
         Self::Superseded,
         Self::IssuerChanged,
+        Self::UserDeleted,
     ];
 
     /// The name in the database and in error metadata.
@@ -165,6 +173,7 @@ impl RevokedCause {
             Self::Administrator => "administrator",
             Self::Superseded => "superseded",
             Self::IssuerChanged => "issuer_changed",
+            Self::UserDeleted => "user_deleted",
         }
     }
 

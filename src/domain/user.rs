@@ -2,10 +2,13 @@
 
 use serde_json::{Map, Value};
 
+use super::audit::Actor;
 use crate::{id::UserId, time::Timestamp};
 
 /// Most bytes of a user's attributes as JSON.
 pub const MAX_ATTRIBUTES: usize = 4096;
+/// Most addresses of a user.
+pub const MAX_EMAILS: usize = 10;
 /// Most bytes of a subject (`OpenID` Connect Core §2).
 pub const MAX_SUBJECT: usize = 255;
 
@@ -31,6 +34,9 @@ pub struct User {
 pub fn subject_problem(subject: &str) -> Option<String> {
     if subject.is_empty() || subject.len() > MAX_SUBJECT {
         return Some(format!("must be 1 to {MAX_SUBJECT} bytes"));
+    }
+    if Actor::RESERVED.contains(&subject) {
+        return Some("is reserved".to_owned());
     }
     let printable = subject.bytes().all(|b| b.is_ascii_graphic());
     (!printable).then(|| "must be printable ASCII without spaces".to_owned())

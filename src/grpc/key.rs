@@ -15,10 +15,11 @@ use super::{
 use crate::{
     domain::{
         keys::{Algorithm, KeyState, StoredKey},
+        permission::{KEYS_READ, KEYS_REVOKE, KEYS_ROTATE},
         settings::JWKS_MAX_AGE,
     },
     error::{Error, Result as ServiceResult},
-    service::{KeyWatcher, Keyring, Permit, RequestContext, Service},
+    service::{Act, Admin, KeyWatcher, Keyring, RequestContext, Service},
 };
 
 /// The service behind the messages.
@@ -29,16 +30,16 @@ pub(super) struct Keys(pub(super) Service);
 const PAGE: usize = 100;
 
 impl Keys {
-    /// Context and permit of a call that needs a permission.
+    /// Context and caller of a call that needs a permission.
     async fn admit<T>(
         &self,
         request: &Request<T>,
-        permission: &'static str,
-    ) -> Result<(RequestContext, Permit), Status> {
+        need: (&'static str, Act),
+    ) -> Result<(RequestContext, Admin), Status> {
         let ctx = context(request, &self.0);
         let credentials = credentials(request, &ctx).map_err(|s| *s)?;
-        let permit = self.0.permitted(&ctx, &credentials, permission).await;
-        permit.map(|permit| (ctx.clone(), permit)).map_err(|e| status(&ctx, &e))
+        let admin = self.0.administrator(&ctx, &credentials, need).await;
+        admin.map(|admin| (ctx.clone(), admin)).map_err(|e| status(&ctx, &e))
     }
 }
 
@@ -64,7 +65,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::ListSigningKeysRequest>,
     ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
-        let (ctx, _) = self.admit(&request, "keys.read").await?;
+        let (ctx, _) = self.admit(&request, (KEYS_READ, Act::Read)).await?;
         let message = request.into_inner();
         let size = page_size(message.page_size).map_err(|e| status(&ctx, &e))?;
         let mut stored = self.0.live().snapshot().ring.stored.clone();
@@ -80,7 +81,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::RotateSigningKeyRequest>,
     ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
-        let (ctx, _) = self.admit(&request, "keys.rotate").await?;
+        let (ctx, _) = self.admit(&request, (KEYS_ROTATE, Act::Write)).await?;
         let only = algorithm(&request.get_ref().alg).map_err(|e| status(&ctx, &e))?;
         let plans = self.0.rotate_keys_early(only).await.map_err(|e| status(&ctx, &e))?;
         let planned = |p: crate::service::RotationPlan| pb::PlannedRotation {
@@ -95,8 +96,8 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::RevokeSigningKeyRequest>,
     ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
-        let (ctx, _) = self.admit(&request, "keys.revoke").await?;
-        let gone = self.0.key_revoke(&request.get_ref().kid, ctx.caller.get()).await.map_err(|e| status(&ctx, &e))?;
+        let (ctx, admin) = self.admit(&request, (KEYS_REVOKE, Act::Write)).await?;
+        let gone = self.0.key_revoke(&admin, &request.get_ref().kid).await.map_err(|e| status(&ctx, &e))?;
         Ok(Response::new(pb::RevokeSigningKeyResponse {
             kid: gone.kid,
             alg: gone.algorithm.to_string(),

@@ -8,7 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::{MAX_REQUEST, proto::pb::ErrorReason};
 use crate::{
     error::{Error, Reason},
-    service::RequestContext,
+    service::{FRESH_SIGN_IN, RequestContext},
 };
 
 /// The domain of every `google.rpc.ErrorInfo`.
@@ -25,7 +25,7 @@ const fn code(error: &Error) -> Code {
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
         Error::Precondition(_) => Code::FailedPrecondition,
-        Error::Conflict | Error::TooSlow => Code::Aborted,
+        Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
         Error::Throttled { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
         Error::Unavailable(_) => Code::Unavailable,
@@ -43,6 +43,9 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         }
         Error::Lacks(permission) => {
             metadata.insert("permission".to_owned(), (*permission).to_owned());
+        }
+        Error::Unauthenticated(Reason::SignInTooOld) => {
+            metadata.insert("max_age".to_owned(), FRESH_SIGN_IN.seconds().to_string());
         }
         Error::Ended { cause } => {
             metadata.insert("cause".to_owned(), (*cause).to_owned());
@@ -159,6 +162,8 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::AlreadyExists => ErrorReason::AlreadyExists,
         Reason::FailedPrecondition => ErrorReason::FailedPrecondition,
         Reason::Conflict => ErrorReason::Conflict,
+        Reason::EtagMismatch => ErrorReason::EtagMismatch,
+        Reason::SignInTooOld => ErrorReason::SignInTooOld,
         Reason::Overloaded => ErrorReason::Overloaded,
         Reason::RequestTooLarge => ErrorReason::RequestTooLarge,
         Reason::DeadlineExceeded => ErrorReason::DeadlineExceeded,
@@ -219,6 +224,8 @@ mod tests {
             Error::Precondition("not now".into()),
             Error::Lacks("keys.read"),
             Error::TooSlow,
+            Error::Unauthenticated(Reason::SignInTooOld),
+            Error::Changed,
             Error::Conflict,
             Error::Throttled { after: crate::time::Ttl::from_millis(50) },
             Error::DeadlineExceeded,

@@ -200,6 +200,7 @@ mod tests {
             sid: None,
             scope: "",
             entitlements: &[],
+            roles: &[],
             auth_time: None,
             amr: &[],
             acr: None,

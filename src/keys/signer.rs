@@ -50,6 +50,9 @@ pub struct AccessClaims<'a> {
     /// The permissions at the audience (RFC 9068 §2.2.3.1).
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub entitlements: &'a [String],
+    /// The roles with a permission there (RFC 9068 §2.2.3.1).
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub roles: &'a [String],
     /// When the user proved who it is, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,

@@ -102,7 +102,7 @@ impl Service {
 
     async fn authenticated_client(&self, id: &str, secret: &ClientSecret) -> Result<Arc<Client>> {
         let client = self.known_client(id).await?.ok_or(REFUSED)?;
-        let proved = client.secret.is_some_and(|hash| hash.matches(&secret.hash()));
+        let proved = client.accepts(&secret.hash(), self.now());
         if proved && client.disabled_at.is_none() { Ok(client) } else { Err(REFUSED) }
     }
 
@@ -170,10 +170,9 @@ impl Service {
     ) -> Result<Permit> {
         let permit = match credentials {
             ClientCredentials::Bearer(token) => Permit::Token(self.bearer(ctx, token).await?.claims),
-            ClientCredentials::Basic { .. } => {
+            ClientCredentials::Basic { secret, .. } => {
                 let client = self.confidential_client(ctx, credentials).await?;
-                let secret = client.secret.ok_or(REFUSED)?;
-                Permit::Client { id: client.id.as_str().to_owned(), secret }
+                Permit::Client { id: client.id.as_str().to_owned(), secret: secret.hash() }
             }
             ClientCredentials::None => return Err(Error::Unauthenticated(Reason::TokenInvalid)),
         };
@@ -202,11 +201,10 @@ impl Service {
             }
             Permit::Client { id, secret } => {
                 let client = client(id).ok_or(REFUSED)?;
-                if !client.secret.is_some_and(|now| now.matches(secret)) {
+                if !client.accepts(secret, self.now()) {
                     return Err(REFUSED);
                 }
-                let has = client.permissions_at(self.issuer()).iter().any(|p| p == permission);
-                if has { Ok(()) } else { Err(Error::Lacks(permission)) }
+                if snapshot.client_has(client, permission) { Ok(()) } else { Err(Error::Lacks(permission)) }
             }
         }
     }

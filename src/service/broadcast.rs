@@ -68,7 +68,7 @@ fn news(entry: Entry) -> News {
         | ChangeKind::ClientEnabled
         | ChangeKind::KeyRevoked => News::Revocation(entry),
         ChangeKind::Keys => News::Keys,
-        ChangeKind::Client | ChangeKind::Settings | ChangeKind::User => News::Other,
+        ChangeKind::Client | ChangeKind::Role | ChangeKind::Settings | ChangeKind::User => News::Other,
     }
 }
 

@@ -1,24 +1,34 @@
 //! Registering and administering clients.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod check;
+
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Service;
+use self::check::{Checked, claim_map, grants};
+use super::{
+    Admin, Service,
+    creations::{Created, Creation},
+};
 use crate::{
     domain::{
         audit::AuditKind,
-        client::{ClaimSource, Client, ClientConfig, ClientId, Grant, RESERVED_CLAIMS},
+        client::{Client, ClientConfig, ClientId},
         feed::{Change, ChangeKind},
         keys::Algorithm,
-        scope::{Audience, Permission, PermissionAt, Scope},
+        scope::{Audience, PermissionAt, Scope},
         session::RevokedCause,
     },
-    error::{Error, Result, Violation},
+    error::{Error, Result},
+    id::RoleId,
     secret::ClientSecret,
     store::{By, Revoke, Tx},
     time::{Timestamp, Ttl},
 };
+
+/// How long a replaced secret may count at most.
+const MAX_OVERLAP: Ttl = Ttl::from_days(30);
 
 /// A client to be registered, as an operator writes it.
 #[derive(Debug, Default)]
@@ -39,6 +49,8 @@ pub struct NewClientRequest {
     pub scopes: Vec<String>,
     /// Its permissions: `P` of this server's own audience, `P@A` of another.
     pub permissions: Vec<String>,
+    /// Its roles, by id or name.
+    pub roles: Vec<String>,
     /// The algorithm of its tokens.
     pub algorithm: Option<String>,
     /// The lifetime of its access tokens, in seconds.
@@ -47,31 +59,29 @@ pub struct NewClientRequest {
     pub claims: Vec<String>,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
+    /// The caller's id for this call, if it may be repeated.
+    pub creation: Option<Creation>,
 }
 
-/// Collects what is wrong, so that all of it is told at once.
-struct Checked {
-    violations: Vec<Violation>,
-}
-
-impl Checked {
-    fn wrong(&mut self, field: &'static str, description: impl Into<String>) {
-        self.violations.push(Violation { field, description: description.into() });
-    }
-
-    fn parse<T: std::str::FromStr>(&mut self, field: &'static str, texts: &[String]) -> Vec<T>
-    where
-        T::Err: std::fmt::Display,
-    {
-        let mut out = Vec::new();
-        for text in texts {
-            match text.parse() {
-                Ok(value) => out.push(value),
-                Err(problem) => self.wrong(field, format!("{text:?} {problem}")),
-            }
-        }
-        out
-    }
+/// What is to change of a client; nothing else does.
+#[derive(Debug, Default)]
+pub struct ClientPatch {
+    /// Its grants.
+    pub grants: Option<Vec<String>>,
+    /// The audiences it may ask for; the first is its default.
+    pub audiences: Option<Vec<String>>,
+    /// The scopes it may ask for.
+    pub scopes: Option<Vec<String>>,
+    /// Its permissions.
+    pub permissions: Option<Vec<String>>,
+    /// Its roles.
+    pub roles: Option<Vec<String>>,
+    /// The algorithm of its tokens.
+    pub algorithm: Option<String>,
+    /// The lifetime of its access tokens, in seconds.
+    pub token_lifetime: Option<i64>,
+    /// Claims of its users' tokens.
+    pub claims: Option<Vec<String>>,
 }
 
 impl Service {
@@ -79,16 +89,29 @@ impl Service {
     ///
     /// # Errors
     /// Every wrong field at once; [`Error::Exists`] if the id is a client's or a user's subject.
-    pub async fn client_create(&self, request: NewClientRequest) -> Result<(Client, Option<ClientSecret>)> {
+    pub async fn client_create(
+        &self,
+        admin: &Admin,
+        request: NewClientRequest,
+    ) -> Result<(Client, Option<ClientSecret>)> {
         let now = self.now();
         let (id, config) = self.check_new_client(&request)?;
+        self.covers_config(admin, &config)?;
         let serves: Vec<Audience> = request.serves.iter().filter_map(|a| a.parse().ok()).collect();
         let given = request.secret;
         let secret = (!request.public).then(|| given.unwrap_or_else(|| ClientSecret::generate(&*self.entropy)));
         let hash = secret.as_ref().map(ClientSecret::hash);
         let status = Some(self.next_status(now).await?);
-        let client = Client { id, secret: hash, config, disabled_at: None, created_at: now, status };
+        let (previous_secret, revision) = (None, 1);
+        let client =
+            Client { id, secret: hash, config, disabled_at: None, created_at: now, status, previous_secret, revision };
         let mut tx = self.store.write().await?;
+        if let Some(creation) = &request.creation {
+            let created = self.creation(&mut tx, admin, ("CreateClient", creation), client.id.as_str()).await?;
+            if let Created::Before(id) = created {
+                return self.created_client(&id);
+            }
+        }
         if !tx.client_insert(&client).await? {
             return Err(Error::Exists("client or subject", client.id.as_str().to_owned()));
         }
@@ -100,14 +123,29 @@ impl Service {
                 return Err(Error::invalid("serves", format!("{audience} is served by another client")));
             }
         }
-        self.client_changed(&mut tx, &client.id, AuditKind::ClientCreated, ChangeKind::Client, now).await?;
-        tx.commit().await?;
-        self.live.confirm().await?;
+        let kinds = (AuditKind::ClientCreated, ChangeKind::Client);
+        self.client_changed(&mut tx, admin, &client.id, kinds, json!({})).await?;
+        self.committed(tx).await?;
         Ok((client, secret))
     }
 
+    /// What came of a creation that is asked for again: a secret is never told twice.
+    fn created_client(&self, id: &str) -> Result<(Client, Option<ClientSecret>)> {
+        let client = self.client_find(id)?;
+        if client.secret.is_some() {
+            return Err(Error::Exists("client", id.to_owned()));
+        }
+        Ok(((*client).clone(), None))
+    }
+
+    /// Refuses if a client of this configuration may do something at this server that the caller may not.
+    fn covers_config(&self, admin: &Admin, config: &ClientConfig) -> Result<()> {
+        self.covers_permissions(admin, &config.permissions)?;
+        self.covers_roles(admin, &config.roles)
+    }
+
     fn check_new_client(&self, r: &NewClientRequest) -> Result<(ClientId, ClientConfig)> {
-        let mut c = Checked { violations: Vec::new() };
+        let mut c = Checked::default();
         let id = c.parse::<ClientId>("client_id", std::slice::from_ref(&r.id)).pop();
         let grants = grants(&mut c, r);
         let mut audiences: Vec<Audience> = c.parse("audience", &r.audiences);
@@ -116,16 +154,13 @@ impl Service {
             audiences = c.parse("issuer", &[self.issuer().to_owned()]);
         }
         let algorithm = r.algorithm.as_ref().map(|a| c.parse::<Algorithm>("alg", std::slice::from_ref(a)));
-        let ceiling = self.live.snapshot().settings.access_token_lifetime_ceiling;
-        let lifetime = r.token_lifetime.map_or(ClientConfig::TOKEN_LIFETIME, Ttl::from_secs);
-        if lifetime < Ttl::from_secs(1) || lifetime > ceiling {
-            c.wrong("token_lifetime", format!("must be 1 to {} seconds", ceiling.seconds()));
-        }
+        let lifetime = self.lifetime(&mut c, r.token_lifetime);
         let config = ClientConfig {
             first_party: r.first_party,
             grants,
             scopes: c.parse::<Scope>("scope", &r.scopes),
             permissions: self.permissions(&mut c, &r.permissions),
+            roles: self.client_roles(&mut c, &r.roles),
             audiences,
             algorithm: algorithm.and_then(|mut a| a.pop()).unwrap_or(Algorithm::Rs256),
             token_lifetime: lifetime,
@@ -143,13 +178,23 @@ impl Service {
     fn permissions(&self, c: &mut Checked, texts: &[String]) -> Vec<PermissionAt> {
         let mut out = Vec::new();
         for text in texts {
-            let (permission, audience) = text.split_once('@').unwrap_or((text, self.issuer()));
-            match (permission.parse::<Permission>(), audience.parse::<Audience>()) {
-                (Ok(permission), Ok(audience)) => out.push(PermissionAt { audience, permission }),
-                _ => c.wrong("permission", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+            match self.permission_at(text) {
+                Some(permission) => out.push(permission),
+                None => c.wrong("permission", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
             }
         }
         out
+    }
+
+    fn client_roles(&self, c: &mut Checked, names: &[String]) -> Vec<RoleId> {
+        match self.roles_named(names) {
+            Ok(roles) => roles,
+            Err(Error::Invalid(wrong)) => {
+                c.violations.extend(wrong);
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Every client, by id.
@@ -170,84 +215,191 @@ impl Service {
         found.ok_or_else(|| Error::NotFound("client", id.to_owned()))
     }
 
+    /// Changes a client, provided it is still at `revision`, if one is given.
+    ///
+    /// # Errors
+    /// Every wrong field at once; [`Error::NotFound`], [`Error::Changed`]; the client may do, or is to be
+    /// allowed, what the caller may not.
+    pub async fn client_update(
+        &self,
+        admin: &Admin,
+        id: &str,
+        patch: &ClientPatch,
+        revision: Option<i64>,
+    ) -> Result<Arc<Client>> {
+        self.live.confirm().await?;
+        let old = self.client_find(id)?;
+        if revision.is_some_and(|r| r != old.revision) {
+            return Err(Error::Changed);
+        }
+        let config = self.patched(&old, patch)?;
+        self.covers_config(admin, &old.config)?;
+        self.covers_config(admin, &config)?;
+        let now = self.now();
+        let mut tx = self.store.write().await?;
+        if !tx.client_configure(&old.id, &config, old.revision, now).await? {
+            return Err(if revision.is_some() { Error::Changed } else { Error::Conflict });
+        }
+        for audience in &config.audiences {
+            tx.audience_ensure(audience, now).await?;
+        }
+        let kinds = (AuditKind::ClientUpdated, ChangeKind::Client);
+        self.client_changed(&mut tx, admin, &old.id, kinds, json!({ "changed": patch.names() })).await?;
+        self.committed(tx).await?;
+        self.client_find(id)
+    }
+
+    fn patched(&self, old: &Client, patch: &ClientPatch) -> Result<ClientConfig> {
+        let mut c = Checked::default();
+        let mut config = old.config.clone();
+        let (public, first_party) = (old.secret.is_none(), config.first_party);
+        if let Some(texts) = &patch.grants {
+            let kind = NewClientRequest { public, first_party, grants: texts.clone(), ..NewClientRequest::default() };
+            config.grants = grants(&mut c, &kind);
+        }
+        if let Some(texts) = &patch.audiences {
+            config.audiences = c.parse("audience", texts);
+            if texts.is_empty() {
+                c.wrong("audience", "must not be empty");
+            }
+        }
+        if let Some(texts) = &patch.scopes {
+            config.scopes = c.parse::<Scope>("scope", texts);
+        }
+        if let Some(texts) = &patch.permissions {
+            config.permissions = self.permissions(&mut c, texts);
+        }
+        if let Some(names) = &patch.roles {
+            config.roles = self.client_roles(&mut c, names);
+        }
+        if let Some(text) = &patch.algorithm {
+            config.algorithm = c.parse("alg", std::slice::from_ref(text)).pop().unwrap_or(config.algorithm);
+        }
+        if let Some(seconds) = patch.token_lifetime {
+            config.token_lifetime = self.lifetime(&mut c, Some(seconds));
+        }
+        if let Some(texts) = &patch.claims {
+            config.claim_map = claim_map(&mut c, texts);
+        }
+        if c.violations.is_empty() { Ok(config) } else { Err(Error::Invalid(c.violations)) }
+    }
+
+    /// Gives a confidential client a new secret; the one before counts for `overlap` longer.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the client is public; it may do what the caller may not.
+    pub async fn client_rotate_secret(
+        &self,
+        admin: &Admin,
+        id: &str,
+        overlap: Ttl,
+    ) -> Result<(ClientSecret, Timestamp)> {
+        if overlap < Ttl::from_secs(0) || overlap > MAX_OVERLAP {
+            return Err(Error::invalid("overlap", format!("must be 0 to {} seconds", MAX_OVERLAP.seconds())));
+        }
+        self.live.confirm().await?;
+        let client = self.client_find(id)?;
+        self.covers_config(admin, &client.config)?;
+        let secret = ClientSecret::generate(&*self.entropy);
+        let now = self.now();
+        let until = now.plus(overlap);
+        let mut tx = self.store.write().await?;
+        if !tx.client_set_secret(&client.id, secret.hash(), until, now).await? {
+            return Err(Error::Precondition("the client is public and has no secret".to_owned()));
+        }
+        let kinds = (AuditKind::ClientSecretRotated, ChangeKind::Client);
+        let details = json!({ "previous_counts_until": until.to_string() });
+        self.client_changed(&mut tx, admin, &client.id, kinds, details).await?;
+        self.committed(tx).await?;
+        Ok((secret, until))
+    }
+
     /// Disables or enables a client; says whether that changed anything.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn client_set_disabled(&self, id: &str, disabled: bool) -> Result<bool> {
+    /// [`Error::NotFound`]; the client may do what the caller may not.
+    pub async fn client_set_disabled(&self, admin: &Admin, id: &str, disabled: bool) -> Result<bool> {
         let client = self.client_find(id)?;
+        self.covers_config(admin, &client.config)?;
         let now = self.now();
         let mut tx = self.store.write().await?;
         let changed = if disabled {
             let settings = self.live.snapshot().settings.clone();
-            let by = By { actor: "command", cause: RevokedCause::Administrator, settings: &settings, now };
+            let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };
             tx.revoke(Revoke::Client(&client.id), &by).await? == 1
         } else {
             let changed = tx.client_enable(&client.id, now).await?;
             if changed {
-                let (audit, kind) = (AuditKind::ClientEnabled, ChangeKind::ClientEnabled);
-                self.client_changed(&mut tx, &client.id, audit, kind, now).await?;
+                let kinds = (AuditKind::ClientEnabled, ChangeKind::ClientEnabled);
+                self.client_changed(&mut tx, admin, &client.id, kinds, json!({})).await?;
             }
             changed
         };
-        tx.commit().await?;
-        self.live.confirm().await?;
+        self.committed(tx).await?;
         Ok(changed)
+    }
+
+    /// Deletes a client that has been disabled for so long that no token of it lives, and whose sessions are
+    /// gone. Its id stays taken.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; it was not disabled long ago, or has sessions; it may do what the caller may not.
+    pub async fn client_delete(&self, admin: &Admin, id: &str) -> Result<()> {
+        let client = self.client_find(id)?;
+        self.covers_config(admin, &client.config)?;
+        let now = self.now();
+        let wait = self.live.snapshot().settings.revocation_ttl(now);
+        let mut tx = self.store.write().await?;
+        tx.audiences_disown(&client.id).await?;
+        if !tx.client_delete(&client.id, now.minus(wait)).await? {
+            let minutes = wait.seconds() / 60 + 1;
+            let text =
+                format!("a client must be disabled for {minutes} minutes, and its sessions gone, before it is deleted");
+            return Err(Error::Precondition(text));
+        }
+        let kinds = (AuditKind::ClientDeleted, ChangeKind::Client);
+        self.client_changed(&mut tx, admin, &client.id, kinds, json!({})).await?;
+        self.committed(tx).await
     }
 
     async fn client_changed(
         &self,
         tx: &mut Tx,
+        admin: &Admin,
         id: &ClientId,
-        audit: AuditKind,
-        kind: ChangeKind,
-        now: Timestamp,
+        (audit, kind): (AuditKind, ChangeKind),
+        details: serde_json::Value,
     ) -> Result<()> {
-        tx.audit(now, audit, "command", id.as_str(), json!({})).await?;
+        let now = self.now();
+        tx.audit(now, audit, &admin.actor, id.as_str(), details).await?;
         let ends_at = now.plus(self.live.snapshot().settings.revocation_ttl(now));
         tx.change(Change { kind, subject: id.as_str().to_owned(), at: now, ends_at, status: None });
         Ok(())
     }
+
+    fn lifetime(&self, c: &mut Checked, seconds: Option<i64>) -> Ttl {
+        let ceiling = self.live.snapshot().settings.access_token_lifetime_ceiling;
+        let lifetime = seconds.map_or(ClientConfig::TOKEN_LIFETIME, Ttl::from_secs);
+        if lifetime < Ttl::from_secs(1) || lifetime > ceiling {
+            c.wrong("token_lifetime", format!("must be 1 to {} seconds", ceiling.seconds()));
+        }
+        lifetime
+    }
 }
 
-/// The grants asked for, or the usual ones; each must fit the client's kind.
-fn grants(c: &mut Checked, r: &NewClientRequest) -> Vec<Grant> {
-    let mut grants: Vec<Grant> = c.parse("grant", &r.grants);
-    if r.grants.is_empty() {
-        if !r.public {
-            grants.push(Grant::ClientCredentials);
-        }
-        if r.first_party {
-            grants.extend([Grant::DirectLogin, Grant::RefreshToken]);
-        }
+impl ClientPatch {
+    /// The names of what is to change, for the audit.
+    fn names(&self) -> Vec<&'static str> {
+        let all = [
+            ("grants", self.grants.is_some()),
+            ("audiences", self.audiences.is_some()),
+            ("scopes", self.scopes.is_some()),
+            ("permissions", self.permissions.is_some()),
+            ("roles", self.roles.is_some()),
+            ("alg", self.algorithm.is_some()),
+            ("token_lifetime", self.token_lifetime.is_some()),
+            ("claims", self.claims.is_some()),
+        ];
+        all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }
-    if r.public && grants.contains(&Grant::ClientCredentials) {
-        c.wrong("grant", "client_credentials needs a confidential client; leave out --public");
-    }
-    if !r.first_party && grants.contains(&Grant::DirectLogin) {
-        c.wrong("grant", "direct_login is for first-party clients; add --first-party");
-    }
-    if grants.is_empty() && r.grants.is_empty() {
-        c.wrong("grant", "a public client that is not first-party needs a --grant");
-    }
-    grants
-}
-
-fn claim_map(c: &mut Checked, texts: &[String]) -> BTreeMap<String, ClaimSource> {
-    let mut map = BTreeMap::new();
-    for text in texts {
-        let Some((name, source)) = text.split_once('=').filter(|(n, s)| !n.is_empty() && !s.is_empty()) else {
-            c.wrong("claim", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
-            continue;
-        };
-        if RESERVED_CLAIMS.contains(&name) {
-            c.wrong("claim", format!("{name} is set by the server and cannot be mapped"));
-            continue;
-        }
-        let literal = source.strip_prefix('"').and_then(|s| s.strip_suffix('"'));
-        let source = literal
-            .map_or_else(|| ClaimSource::Attribute(source.to_owned()), |text| ClaimSource::Literal(text.to_owned()));
-        map.insert(name.to_owned(), source);
-    }
-    map
 }

@@ -5,10 +5,10 @@ use serde_json::json;
 use super::{Service, start::first_keys};
 use crate::{
     domain::{
-        audit::AuditKind,
+        audit::{Actor, AuditKind},
         client::ClientConfig,
         feed::{Change, ChangeKind},
-        scope::Audience,
+        scope::{Audience, PermissionAt},
         session::RevokedCause,
     },
     error::{Error, Result},
@@ -45,11 +45,16 @@ impl Service {
         tx.audience_rename(&old, &new).await?;
         for client in tx.clients_all().await? {
             if let Some(config) = renamed(&client.config, &old, &new) {
-                tx.client_configure(&client.id, &config, now).await?;
+                tx.client_configure(&client.id, &config, client.revision, now).await?;
+            }
+        }
+        for mut role in tx.roles_all().await? {
+            if rename(&mut role.permissions, &old, &new) {
+                tx.role_update(&role, now).await?;
             }
         }
         let details = json!({ "from": old, "to": issuer, "sessions_ended": ended });
-        tx.audit(now, AuditKind::IssuerChanged, "command", issuer, details).await?;
+        tx.audit(now, AuditKind::IssuerChanged, &Actor::command(), issuer, details).await?;
         let epoch = self.live.snapshot().head.epoch.clone();
         tx.feed_new_epoch(&epoch).await?;
         let ends_at = now.plus(self.live.snapshot().settings.revocation_ttl(now));
@@ -67,10 +72,16 @@ fn renamed(config: &ClientConfig, old: &str, new: &Audience) -> Option<ClientCon
             audience.clone_from(new);
         }
     }
-    for permission in &mut out.permissions {
-        if permission.audience.as_str() == old {
-            permission.audience.clone_from(new);
-        }
-    }
+    rename(&mut out.permissions, old, new);
     (out != *config).then_some(out)
+}
+
+/// Renames the audience of permissions; says whether one had it.
+fn rename(permissions: &mut [PermissionAt], old: &str, new: &Audience) -> bool {
+    let mut found = false;
+    for permission in permissions.iter_mut().filter(|p| p.audience.as_str() == old) {
+        permission.audience.clone_from(new);
+        found = true;
+    }
+    found
 }

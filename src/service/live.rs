@@ -19,10 +19,12 @@ use crate::{
     domain::{
         client::Client,
         feed::{ChangeKind, Cursor, Entry, Head},
+        role::{Entitled, Role},
         settings::Settings,
         status_list::StatusIndex,
     },
     error::{Error, Result},
+    id::RoleId,
     keys::{Keyring, SealingKey},
     store::{Store, Tx},
     time::{Clock, Timestamp, Ttl},
@@ -46,6 +48,8 @@ pub struct Snapshot {
     pub settings: Settings,
     /// Clients by id.
     pub clients: Arc<HashMap<String, Arc<Client>>>,
+    /// Roles by id.
+    pub roles: Arc<HashMap<RoleId, Role>>,
     /// What tokens must meet that a client may ask about, by the client: those for the audiences it serves.
     pub serves: Arc<HashMap<String, Policy>>,
     /// Signing keys.
@@ -54,6 +58,30 @@ pub struct Snapshot {
     pub revoked_sessions: Arc<HashMap<String, Revoked>>,
     /// Revoked signing keys, by `kid`.
     pub revoked_keys: Arc<HashMap<String, Revoked>>,
+}
+
+impl Snapshot {
+    /// What these roles come to at an audience.
+    pub(super) fn entitled(&self, roles: &[RoleId], audience: &str) -> Entitled {
+        if roles.is_empty() {
+            return Entitled::default();
+        }
+        Entitled::of(roles.iter().filter_map(|id| self.roles.get(id)), Vec::new(), audience, &self.issuer)
+    }
+
+    /// What a client's own permissions and roles come to at an audience.
+    pub(super) fn entitled_client(&self, client: &Client, audience: &str) -> Entitled {
+        let roles = client.config.roles.iter().filter_map(|id| self.roles.get(id));
+        Entitled::of(roles, client.permissions_at(audience), audience, &self.issuer)
+    }
+
+    /// Whether a client has a permission at this server, by itself or by a role.
+    pub(super) fn client_has(&self, client: &Client, permission: &str) -> bool {
+        let own = client.config.permissions.iter();
+        let mut roles = client.config.roles.iter().filter_map(|id| self.roles.get(id));
+        own.filter(|p| p.audience.as_str() == &*self.issuer).any(|p| p.permission.as_str() == permission)
+            || roles.any(|r| r.permissions_at(&self.issuer, &self.issuer).any(|p| p == permission))
+    }
 }
 
 /// When something was revoked, and when that may be forgotten.
@@ -306,6 +334,7 @@ async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) 
         head,
         settings: instance.settings,
         clients: clients(tx).await?,
+        roles: roles(tx).await?,
         ring: Arc::new(Keyring::open(tx.keys_all().await?, sealing)?),
         revoked_sessions: Arc::new(revoked(ChangeKind::SessionRevoked, entries).collect()),
         revoked_keys: Arc::new(revoked(ChangeKind::KeyRevoked, entries).collect()),
@@ -338,6 +367,11 @@ async fn clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
     Ok(Arc::new(all.map(|c| (c.id.as_str().to_owned(), Arc::new(c))).collect()))
 }
 
+async fn roles(tx: &mut Tx) -> Result<Arc<HashMap<RoleId, Role>>> {
+    let all = tx.roles_all().await?.into_iter();
+    Ok(Arc::new(all.map(|r| (r.id.clone(), r)).collect()))
+}
+
 async fn serves(tx: &mut Tx, issuer: &str) -> Result<Arc<HashMap<String, Policy>>> {
     let mut serves: HashMap<String, Policy> = HashMap::new();
     for (audience, owner) in tx.audiences_all().await? {
@@ -364,6 +398,9 @@ async fn apply(
     if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
         next.clients = clients(tx).await?;
         next.serves = serves(tx, &old.issuer).await?;
+    }
+    if any(&[ChangeKind::Role]) {
+        next.roles = roles(tx).await?;
     }
     if any(&[ChangeKind::Keys, ChangeKind::KeyRevoked]) {
         next.ring = Arc::new(Keyring::open(tx.keys_all().await?, sealing)?);

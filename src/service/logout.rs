@@ -2,7 +2,7 @@
 
 use super::{ClientCredentials, RequestContext, Service, session_writer::Revocation};
 use crate::{
-    domain::{client::Client, session::RevokedCause},
+    domain::{audit::Actor, client::Client, session::RevokedCause},
     error::{Error, Reason, Result},
     id::SessionId,
     keys::parse_refresh_token,
@@ -23,13 +23,18 @@ impl Service {
         client_id: &str,
         token: &RefreshToken,
     ) -> Result<Timestamp> {
-        let (session, actor) = if token.expose().is_empty() {
+        let (session, actor): (SessionId, String) = if token.expose().is_empty() {
             self.session_of_bearer(ctx, credentials, client_id).await?
         } else {
             self.session_of_token(ctx, credentials, client_id, token).await?
         };
         Self::in_time(ctx)?;
-        self.end_sessions(&[session], RevokedCause::Logout, &actor).await?;
+        self.end_sessions(
+            &[session],
+            RevokedCause::Logout,
+            Actor { address: ctx.peer.clone(), ..Actor::named(&actor) },
+        )
+        .await?;
         let snapshot = self.live.snapshot();
         Ok(self.now().plus(snapshot.settings.waiting_ceiling(ctx.now)))
     }
@@ -74,7 +79,7 @@ impl Service {
     }
 
     /// Ends sessions and lets every process know before it returns.
-    pub(super) async fn end_sessions(&self, ids: &[SessionId], cause: RevokedCause, actor: &str) -> Result<usize> {
-        self.writer.revoke(Revocation { sessions: ids.to_vec(), cause, actor: actor.to_owned() }).await
+    pub(super) async fn end_sessions(&self, ids: &[SessionId], cause: RevokedCause, actor: Actor) -> Result<usize> {
+        self.writer.revoke(Revocation { sessions: ids.to_vec(), cause, actor }).await
     }
 }

@@ -140,6 +140,7 @@ impl Service {
             sid: None,
             scope: &scope,
             entitlements: &[],
+            roles: &[],
             auth_time: None,
             amr: &[],
             acr: None,
@@ -148,18 +149,23 @@ impl Service {
         };
         let unsigned = match subject {
             Subject::Client => {
-                let entitlements = client.permissions_at(asked.audience.as_str());
-                key.prepare(&AccessClaims { entitlements: &entitlements, ..base })
+                let has = snapshot.entitled_client(client, asked.audience.as_str());
+                key.prepare(&AccessClaims { entitlements: &has.permissions, roles: &has.roles, ..base })
             }
-            Subject::Session(session) => key.prepare(&AccessClaims {
-                sub: &session.subject,
-                sid: Some(session.id.as_str()),
-                auth_time: Some(session.auth_time.seconds()),
-                amr: &session.amr,
-                acr: Some(&session.acr),
-                extra: &session.claims,
-                ..base
-            }),
+            Subject::Session(session) => {
+                let has = snapshot.entitled(&session.roles, asked.audience.as_str());
+                key.prepare(&AccessClaims {
+                    sub: &session.subject,
+                    sid: Some(session.id.as_str()),
+                    entitlements: &has.permissions,
+                    roles: &has.roles,
+                    auth_time: Some(session.auth_time.seconds()),
+                    amr: &session.amr,
+                    acr: Some(&session.acr),
+                    extra: &session.claims,
+                    ..base
+                })
+            }
         }?;
         Ok((unsigned, Timestamp::from_millis(exp * 1000)))
     }

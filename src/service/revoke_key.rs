@@ -1,6 +1,6 @@
 //! Revoking a signing key at once, because somebody else may have it.
 
-use super::Service;
+use super::{Admin, Service};
 use crate::{
     domain::{
         keys::{Algorithm, KeyState},
@@ -29,7 +29,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] if another change of the keys came first.
-    pub async fn key_revoke(&self, name: &str, actor: &str) -> Result<KeyRevocation> {
+    pub async fn key_revoke(&self, admin: &Admin, name: &str) -> Result<KeyRevocation> {
         self.live.confirm().await?;
         let snapshot = self.live.snapshot();
         let stored = &snapshot.ring.stored;
@@ -49,7 +49,7 @@ impl Service {
         }
         let mut tx = self.store.write().await?;
         let what = Revoke::Key { id: &key.id, kid: &key.kid, state: key.state };
-        let by = By { actor, cause: RevokedCause::Administrator, settings: &snapshot.settings, now };
+        let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &snapshot.settings, now };
         let mut won = tx.revoke(what, &by).await? == 1;
         if let (KeyState::Active, Some(next)) = (key.state, next) {
             won = won && tx.key_activate(&next.id, now, rotate_at).await?;

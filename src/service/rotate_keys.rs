@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Service;
 use crate::{
     domain::{
-        audit::AuditKind,
+        audit::{Actor, AuditKind},
         feed::{Change, ChangeKind},
         keys::{Algorithm, KeyState, KeyStep, PUBLISH_AHEAD, StoredKey, due},
     },
@@ -69,7 +69,7 @@ impl Service {
             return Ok(false);
         }
         let ends_at = now.plus(settings.revocation_ttl(now));
-        tx.audit(now, AuditKind::KeysRotated, "rotation", &subject, json!({ "step": step_name(step) })).await?;
+        tx.audit(now, AuditKind::KeysRotated, &Actor::system(), &subject, json!({ "step": step_name(step) })).await?;
         tx.change(Change { kind: ChangeKind::Keys, subject, at: now, ends_at, status: None });
         tx.commit().await?;
         self.live.confirm().await?;

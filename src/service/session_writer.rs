@@ -18,7 +18,7 @@ use self::batch::{Batch, Caller, Lane};
 use super::Live;
 use crate::{
     domain::{
-        audit::AuditEvent,
+        audit::{Actor, AuditEvent},
         session::{RevokedCause, RotateOutcome, Rotation, Session},
     },
     error::{Error, Result},
@@ -50,7 +50,7 @@ impl Work for Rotation {
 pub(super) struct Revocation {
     pub(super) sessions: Vec<SessionId>,
     pub(super) cause: RevokedCause,
-    pub(super) actor: String,
+    pub(super) actor: Actor,
 }
 
 impl Work for Revocation {

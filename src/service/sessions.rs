@@ -1,6 +1,6 @@
 //! Listing and ending sessions.
 
-use super::Service;
+use super::{Admin, Service};
 use crate::{
     domain::session::{RevokedCause, Session},
     error::{Error, Result},
@@ -14,7 +14,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn sessions_list(&self, user: &str) -> Result<Vec<Session>> {
-        let (user, _) = self.user_find(user).await?;
+        let user = self.user_find(user).await?.user;
         let now = self.now();
         self.store.read().await?.sessions_of_user(&user.id, SessionFilter::Live(now)).await
     }
@@ -23,11 +23,11 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], or a violation of `session_id`.
-    pub async fn session_revoke(&self, id: &str) -> Result<bool> {
+    pub async fn session_revoke(&self, admin: &Admin, id: &str) -> Result<bool> {
         let id: SessionId = id.parse().map_err(|e: crate::id::IdError| Error::invalid("session_id", e.to_string()))?;
         if self.store.read().await?.session_by_id(&id).await?.is_none() {
             return Err(Error::NotFound("session", id.as_str().to_owned()));
         }
-        Ok(self.end_sessions(&[id], RevokedCause::Administrator, "command").await? == 1)
+        Ok(self.end_sessions(&[id], RevokedCause::Administrator, admin.actor.clone()).await? == 1)
     }
 }

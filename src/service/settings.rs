@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Service;
 use crate::{
     domain::{
-        audit::AuditKind,
+        audit::{Actor, AuditKind},
         feed::{Change, ChangeKind},
         settings::Settings,
     },
@@ -53,7 +53,7 @@ impl Service {
             _ => settings.sessions_per_user = n,
         }
         tx.settings_set(&settings).await?;
-        tx.audit(now, AuditKind::SettingChanged, "command", name, json!({ "value": n })).await?;
+        tx.audit(now, AuditKind::SettingChanged, &Actor::command(), name, json!({ "value": n })).await?;
         let ends_at = now.plus(settings.revocation_ttl(now));
         tx.change(Change { kind: ChangeKind::Settings, subject: name.to_owned(), at: now, ends_at, status: None });
         tx.commit().await?;

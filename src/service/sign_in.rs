@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::{AuditEvent, AuditKind},
+        audit::{Actor, AuditEvent, AuditKind},
         client::{ClaimSource, Client, Grant},
         login::Login,
         scope::{Audience, Scope},
@@ -19,7 +19,7 @@ use crate::{
         user::User,
     },
     error::{Error, Reason, Result, Violation},
-    id::{AuditEventId, SessionId},
+    id::{AuditEventId, RoleId, SessionId},
     passwords::{Account, Applicant, HashError, Phc, Prefix, Verdict},
     secret::{Password, SessionSecret},
     time::Timestamp,
@@ -62,6 +62,14 @@ struct Granted {
     scopes: Vec<Scope>,
 }
 
+/// A user whose password was right.
+struct Proved {
+    user: User,
+    roles: Vec<RoleId>,
+    /// A new hash to put in place of one with older parameters.
+    rehash: Option<Phc>,
+}
+
 impl Service {
     /// Checks the password and opens a session.
     ///
@@ -99,11 +107,11 @@ impl Service {
         granted: &Granted,
     ) -> Result<TokenPair> {
         for _ in 0..TRIES {
-            let Some((user, rehash)) = self.check_password(ctx, client, request).await? else {
+            let Some(proved) = self.check_password(ctx, client, request).await? else {
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
             };
             Self::in_time(ctx)?;
-            match self.open_session(ctx, client, &user, rehash, request, granted).await {
+            match self.open_session(ctx, client, proved, request, granted).await {
                 Err(Error::Conflict) => {}
                 other => return other,
             }
@@ -118,7 +126,7 @@ impl Service {
         ctx: &RequestContext,
         client: &Client,
         request: &SignInRequest,
-    ) -> Result<Option<(User, Option<Phc>)>> {
+    ) -> Result<Option<Proved>> {
         let canonical = Login::canonical_for_lookup(&request.login);
         let address = if client.config.trusted_end_user { &request.address } else { &ctx.peer };
         let slot = self.passwords.admit(&Applicant {
@@ -131,11 +139,13 @@ impl Service {
             Some(canonical) => self.store.read().await?.user_by_login(&canonical).await?,
             None => None,
         };
-        let (user, stored) = found.map_or((None, None), |f| (Some(f.user), f.password));
+        let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles)), f.password));
         let password = Password::new(request.password.expose().to_owned());
         let verdict = slot.verify(password, stored).await.map_err(hash_failure)?;
         Ok(match (verdict, user) {
-            (Verdict::Right { rehash }, Some(user)) if user.disabled_at.is_none() => Some((user, rehash)),
+            (Verdict::Right { rehash }, Some((user, roles))) if user.disabled_at.is_none() => {
+                Some(Proved { user, roles, rehash })
+            }
             _ => None,
         })
     }
@@ -145,17 +155,19 @@ impl Service {
         &self,
         ctx: &RequestContext,
         client: &Client,
-        user: &User,
-        rehash: Option<Phc>,
+        proved: Proved,
         request: &SignInRequest,
         granted: &Granted,
     ) -> Result<TokenPair> {
         let most = self.live.snapshot().settings.sessions_per_user.max(1);
         let secret = SessionSecret::generate(&*self.entropy);
         let now = self.now();
-        let mut session = self.new_session(client, user, &secret, request, &granted.scopes, now);
+        let Proved { user, roles, rehash } = proved;
+        let mut session = self.new_session(client, &user, &secret, request, &granted.scopes, now);
+        session.roles = roles;
         session.status = Some(self.next_status(now).await?);
-        let event = self.signed_in(&session, now);
+        let address = if session.address.is_empty() { &ctx.peer } else { &session.address };
+        let event = self.signed_in(&session, address.clone(), now);
         let opening =
             Opening { session: session.clone(), security_version: user.security_version, rehash, most, event };
         if !self.writer.open(opening, ctx.deadline).await? {
@@ -166,12 +178,16 @@ impl Service {
         self.pair(&snapshot, client, &session.into(), &secret, asked).await
     }
 
-    fn signed_in(&self, session: &Session, now: Timestamp) -> AuditEvent {
+    fn signed_in(&self, session: &Session, address: String, now: Timestamp) -> AuditEvent {
         AuditEvent {
             id: AuditEventId::new(now, &*self.entropy),
             at: now,
             kind: AuditKind::SignedIn,
-            actor: session.client.as_str().to_owned(),
+            actor: Actor {
+                client: Some(session.client.as_str().to_owned()),
+                address,
+                ..Actor::named(&session.subject)
+            },
             subject: session.subject.clone(),
             session: Some(session.id.clone()),
             details: json!({ "amr": session.amr }),
@@ -210,6 +226,7 @@ impl Service {
             scopes: scopes.to_vec(),
             audiences: config.audiences.clone(),
             claims: mapped_claims(client, user),
+            roles: Vec::new(),
             created_at: now,
             idle_ttl: config.session_idle.max(config.token_lifetime),
             idle_expires_at: now.plus(config.session_idle.max(config.token_lifetime)),
@@ -224,7 +241,7 @@ impl Service {
 }
 
 /// What the client's claim map selects from the user. A path that leads nowhere gives no claim.
-fn mapped_claims(client: &Client, user: &User) -> Map<String, Value> {
+pub(super) fn mapped_claims(client: &Client, user: &User) -> Map<String, Value> {
     let select = |source: &ClaimSource| match source {
         ClaimSource::Literal(text) => Some(json!(text)),
         ClaimSource::Attribute(path) => {

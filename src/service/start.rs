@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::{CHECKED_TOKENS, Live, Service, session_writer::SessionWriter};
 use crate::{
     domain::{
-        audit::AuditKind,
+        audit::{Actor, AuditKind},
         keys::{Algorithm, KeyState, StoredKey},
         settings::Settings,
     },
@@ -166,7 +166,7 @@ async fn claim(
         tx.key_insert(key).await?;
     }
     let details = serde_json::json!({ "issuer": claim.issuer, "dev": claim.dev });
-    tx.audit(now, AuditKind::InstanceCreated, "command", &claim.issuer, details).await?;
+    tx.audit(now, AuditKind::InstanceCreated, &Actor::command(), &claim.issuer, details).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use chancery_verify::{Claims, Policy};
 
 use super::{ClientCredentials, RequestContext, Service};
 use crate::{
-    domain::session::RevokedCause,
+    domain::{audit::Actor, session::RevokedCause},
     error::{Error, Result},
     secret::RefreshToken,
 };
@@ -54,7 +54,12 @@ impl Service {
             },
         };
         Self::in_time(ctx)?;
-        self.end_sessions(&[session], RevokedCause::Logout, client.id.as_str()).await?;
+        self.end_sessions(
+            &[session],
+            RevokedCause::Logout,
+            Actor { address: ctx.peer.clone(), ..Actor::named(client.id.as_str()) },
+        )
+        .await?;
         Ok(())
     }
 

@@ -1,8 +1,15 @@
 //! Creating and administering users.
 
+mod check;
+
 use serde_json::{Map, Value, json};
 
-use super::{Service, sign_in::hash_failure};
+use self::check::{check_new_user, check_patch};
+use super::{
+    Admin, Service,
+    creations::{Created, Creation},
+    sign_in::{hash_failure, mapped_claims},
+};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -10,29 +17,55 @@ use crate::{
         login::{Login, LoginKind},
         password_policy::PasswordPolicy,
         session::RevokedCause,
-        user::{MAX_ATTRIBUTES, User, subject_problem},
+        user::User,
     },
-    error::{Error, Result, Violation},
-    id::UserId,
+    error::{Error, Result},
+    id::{RoleId, UserId},
     passwords::Phc,
     secret::Password,
-    store::{By, NewUser, Revoke, Tx},
+    store::{By, NewUser, Revoke, SessionFilter, Tx, UserFilter},
     time::Timestamp,
 };
 
 /// A user to be created.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct NewUserRequest {
-    /// The user name.
+    /// The user name; empty for none.
     pub name: String,
-    /// A verified email address.
-    pub email: Option<String>,
+    /// Addresses that are known to be the user's.
+    pub emails: Vec<String>,
     /// The `sub` of tokens; the id if none is chosen.
     pub subject: Option<String>,
-    /// The password.
-    pub password: Password,
+    /// The password; none if the user is to choose one.
+    pub password: Option<Password>,
     /// Facts that claim maps may select.
     pub attributes: Map<String, Value>,
+    /// Roles, by id or name.
+    pub roles: Vec<String>,
+    /// The caller's id for this call, if it may be repeated.
+    pub creation: Option<Creation>,
+}
+
+/// What is to change of a user; nothing else does.
+#[derive(Debug, Default)]
+pub struct UserPatch {
+    /// The user name; empty takes it away.
+    pub name: Option<String>,
+    /// Every address, all known to be the user's.
+    pub emails: Option<Vec<String>>,
+    /// All attributes.
+    pub attributes: Option<Map<String, Value>>,
+}
+
+/// A user as administrators see it.
+#[derive(Clone, Debug)]
+pub struct UserView {
+    /// The user.
+    pub user: User,
+    /// What the user may type to sign in: the name first, then the addresses.
+    pub logins: Vec<String>,
+    /// The user's roles, by id.
+    pub roles: Vec<RoleId>,
 }
 
 impl Service {
@@ -40,72 +73,137 @@ impl Service {
     ///
     /// # Errors
     /// Every wrong field at once; [`Error::Exists`] if a name is taken.
-    pub async fn user_create(&self, request: NewUserRequest) -> Result<User> {
+    pub async fn user_create(&self, admin: &Admin, request: NewUserRequest) -> Result<User> {
         let logins = check_new_user(&request)?;
-        let password = self.passwords.hash(request.password).await.map_err(hash_failure)?;
+        let roles = self.roles_named(&request.roles)?;
+        self.covers_roles(admin, &roles)?;
+        let password = match request.password {
+            Some(password) => Some(self.passwords.hash(password).await.map_err(hash_failure)?),
+            None => None,
+        };
         let now = self.now();
         let id = UserId::new(now, &*self.entropy);
+        let mut tx = self.store.write().await?;
+        if let Some(creation) = &request.creation {
+            let created = self.creation(&mut tx, admin, ("CreateUser", creation), id.as_str()).await?;
+            if let Created::Before(id) = created {
+                return self.created_before(&mut tx, &id).await;
+            }
+        }
         let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
         let attributes = request.attributes;
         let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: now };
         let new = NewUser { user, logins, password };
-        let mut tx = self.store.write().await?;
         match tx.user_insert(&new).await? {
             Some("subject") => return Err(Error::Exists("subject", new.user.subject)),
             Some(_) => return Err(Error::Exists("login", request.name)),
             None => {}
         }
-        let details = json!({ "id": new.user.id.as_str() });
-        tx.audit(now, AuditKind::UserCreated, "command", &new.user.subject, details).await?;
+        for role in &roles {
+            tx.user_role_add(&new.user.id, role, now).await?;
+        }
+        let details = json!({ "id": new.user.id.as_str(), "roles": roles });
+        tx.audit(now, AuditKind::UserCreated, &admin.actor, &new.user.subject, details).await?;
         tx.commit().await?;
         Ok(new.user)
     }
 
-    /// A user by id or login.
+    async fn created_before(&self, tx: &mut Tx, id: &str) -> Result<User> {
+        let user = match id.parse() {
+            Ok(id) => tx.user_by_id(&id).await?,
+            Err(_) => None,
+        };
+        user.ok_or_else(|| Error::NotFound("user", id.to_owned()))
+    }
+
+    /// A user by id, login or subject.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn user_find(&self, name: &str) -> Result<(User, Vec<String>)> {
+    pub async fn user_find(&self, name: &str) -> Result<UserView> {
         let mut tx = self.store.read().await?;
-        let user = match name.parse::<UserId>() {
-            Ok(id) => tx.user_by_id(&id).await?,
-            Err(_) => match Login::canonical_for_lookup(name) {
-                Some(canonical) => tx.user_by_login(&canonical).await?.map(|f| f.user),
-                None => None,
-            },
-        };
-        let user = user.ok_or_else(|| Error::NotFound("user", name.to_owned()))?;
-        let logins = tx.logins_of(&user.id).await?;
-        Ok((user, logins))
+        let user = find(&mut tx, name).await?.ok_or_else(|| Error::NotFound("user", name.to_owned()))?;
+        view(&mut tx, user).await
     }
 
-    /// Users in the order of their ids, with their logins, at most `limit` after `after`.
+    /// Users in the order of their ids, at most `limit` after `after`.
     ///
     /// # Errors
     /// If the database cannot be reached.
-    pub async fn users_list(&self, after: &str, limit: i64) -> Result<Vec<(User, Vec<String>)>> {
+    pub async fn users_list(&self, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<UserView>> {
         let mut tx = self.store.read().await?;
         let mut out = Vec::new();
-        for user in tx.users_page(after, limit).await? {
-            let logins = tx.logins_of(&user.id).await?;
-            out.push((user, logins));
+        for user in tx.users_page(filter, after, limit).await? {
+            out.push(view(&mut tx, user).await?);
         }
         Ok(out)
+    }
+
+    /// Changes a user, provided it is still at `version`, if one is given.
+    ///
+    /// # Errors
+    /// Every wrong field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
+    pub async fn user_update(
+        &self,
+        admin: &Admin,
+        name: &str,
+        patch: &UserPatch,
+        version: Option<i64>,
+    ) -> Result<UserView> {
+        check_patch(patch)?;
+        let (mut tx, found, now) = self.change_user(admin, name, version).await?;
+        let id = &found.user.id;
+        if let Some(name) = &patch.name {
+            replace_logins(&mut tx, id, LoginKind::Name, std::slice::from_ref(name)).await?;
+        }
+        if let Some(emails) = &patch.emails {
+            replace_logins(&mut tx, id, LoginKind::Email, emails).await?;
+        }
+        if let Some(attributes) = &patch.attributes {
+            tx.user_set_attributes(id, attributes).await?;
+            let user = User { attributes: attributes.clone(), ..found.user.clone() };
+            self.remap_claims(&mut tx, &user, now).await?;
+        }
+        let changed = [
+            ("name", patch.name.is_some()),
+            ("emails", patch.emails.is_some()),
+            ("attributes", patch.attributes.is_some()),
+        ];
+        let changed: Vec<_> = changed.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
+        let details = json!({ "changed": changed });
+        tx.audit(now, AuditKind::UserUpdated, &admin.actor, &found.user.subject, details).await?;
+        let user = tx.user_by_id(id).await?.ok_or(Error::Conflict)?;
+        let view = view(&mut tx, user).await?;
+        tx.commit().await?;
+        Ok(view)
+    }
+
+    /// Deletes a user: ends its sessions and empties its row.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Changed`].
+    pub async fn user_delete(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<usize> {
+        let (mut tx, found, now) = self.change_user(admin, name, version).await?;
+        let id = &found.user.id;
+        tx.user_delete(id, now).await?;
+        let ended = self.end_all(&mut tx, admin, id, RevokedCause::UserDeleted, now).await?;
+        self.user_changed(&mut tx, admin, &found.user, AuditKind::UserDeleted, now).await?;
+        tx.commit().await?;
+        self.live.confirm().await?;
+        Ok(ended)
     }
 
     /// Disables a user and ends its sessions; gives their number.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn user_disable(&self, name: &str) -> Result<usize> {
-        let (user, _) = self.user_find(name).await?;
-        let now = self.now();
-        let mut tx = self.store.write().await?;
-        if !tx.user_disable(&user.id, now).await? {
+    pub async fn user_disable(&self, admin: &Admin, name: &str) -> Result<usize> {
+        let (mut tx, found, now) = self.change_user(admin, name, None).await?;
+        if !tx.user_disable(&found.user.id, now).await? {
             return Ok(0);
         }
-        let ended = self.end_all(&mut tx, &user, RevokedCause::UserDisabled, now).await?;
-        self.user_changed(&mut tx, &user, AuditKind::UserDisabled, now).await?;
+        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::UserDisabled, now).await?;
+        self.user_changed(&mut tx, admin, &found.user, AuditKind::UserDisabled, now).await?;
         tx.commit().await?;
         self.live.confirm().await?;
         Ok(ended)
@@ -115,49 +213,130 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn user_enable(&self, name: &str) -> Result<bool> {
-        let (user, _) = self.user_find(name).await?;
-        let now = self.now();
-        let mut tx = self.store.write().await?;
-        let changed = tx.user_enable(&user.id, now).await?;
-        if changed {
-            self.user_changed(&mut tx, &user, AuditKind::UserEnabled, now).await?;
+    pub async fn user_enable(&self, admin: &Admin, name: &str) -> Result<bool> {
+        let (mut tx, found, now) = self.change_user(admin, name, None).await?;
+        if !tx.user_enable(&found.user.id, now).await? {
+            return Ok(false);
         }
+        self.user_changed(&mut tx, admin, &found.user, AuditKind::UserEnabled, now).await?;
         tx.commit().await?;
-        Ok(changed)
+        Ok(true)
     }
 
     /// Sets a user's password and ends its sessions; gives their number.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what is wrong with the password.
-    pub async fn user_set_password(&self, name: &str, password: Password) -> Result<usize> {
-        let (user, logins) = self.user_find(name).await?;
-        let context: Vec<&str> = logins.iter().map(String::as_str).collect();
+    pub async fn user_set_password(&self, admin: &Admin, name: &str, password: Password) -> Result<usize> {
+        let found = self.user_find(name).await?;
+        let context: Vec<&str> = found.logins.iter().map(String::as_str).collect();
         PasswordPolicy::default()
             .check(&password, &context)
             .map_err(|problem| Error::invalid("password", problem.to_string()))?;
         let phc: Phc = self.passwords.hash(password).await.map_err(hash_failure)?;
-        let now = self.now();
-        let mut tx = self.store.write().await?;
-        tx.password_set(&user.id, &phc, now).await?;
-        let ended = self.end_all(&mut tx, &user, RevokedCause::PasswordSet, now).await?;
-        tx.audit(now, AuditKind::PasswordSet, "command", &user.subject, json!({})).await?;
+        let (mut tx, found, now) = self.change_user(admin, name, None).await?;
+        tx.password_set(&found.user.id, &phc, now).await?;
+        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::PasswordSet, now).await?;
+        tx.audit(now, AuditKind::PasswordSet, &admin.actor, &found.user.subject, json!({})).await?;
         if tx.commit().await? {
             self.live.confirm().await?;
         }
         Ok(ended)
     }
 
-    /// Ends all live sessions of a user within the transaction that changes the user.
-    async fn end_all(&self, tx: &mut Tx, user: &User, cause: RevokedCause, now: Timestamp) -> Result<usize> {
-        let settings = self.live.snapshot().settings.clone();
-        let what = Revoke::SessionsOf { user: &user.id, but: None };
-        tx.revoke(what, &By { actor: "command", cause, settings: &settings, now }).await
+    /// Gives a user a role, or takes it away; says whether that changed anything. The next tokens of the
+    /// user's sessions know it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the role or the user may do what the caller may not.
+    pub async fn user_set_role(&self, admin: &Admin, name: &str, role: &str, given: bool) -> Result<bool> {
+        let role = self.role_find(role)?;
+        self.covers_role(admin, &role)?;
+        let (mut tx, found, now) = self.change_user(admin, name, None).await?;
+        let id = &found.user.id;
+        let (changed, kind) = if given {
+            (tx.user_role_add(id, &role.id, now).await?, AuditKind::RoleAssigned)
+        } else {
+            (tx.user_role_remove(id, &role.id).await?, AuditKind::RoleUnassigned)
+        };
+        if !changed {
+            if given && !found.roles.contains(&role.id) {
+                return Err(Error::Precondition("the user has as many roles as there may be".to_owned()));
+            }
+            return Ok(false);
+        }
+        let roles = tx.roles_of_user(id).await?;
+        tx.sessions_set_roles(id, &roles).await?;
+        let details = json!({ "role": role.name, "role_id": role.id });
+        tx.audit(now, kind, &admin.actor, &found.user.subject, details).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
-    async fn user_changed(&self, tx: &mut Tx, user: &User, kind: AuditKind, now: Timestamp) -> Result<()> {
-        tx.audit(now, kind, "command", &user.subject, json!({})).await?;
+    /// Ends all sessions of a user; gives the number that had been live.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn user_end_sessions(&self, admin: &Admin, name: &str) -> Result<usize> {
+        let (mut tx, found, now) = self.change_user(admin, name, None).await?;
+        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?;
+        if tx.commit().await? {
+            self.live.confirm().await?;
+        }
+        Ok(ended)
+    }
+
+    /// Begins a change of a user: its row is locked, and who may do more than the caller is out of reach.
+    async fn change_user(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<(Tx, UserView, Timestamp)> {
+        let missing = || Error::NotFound("user", name.to_owned());
+        let id = self.user_find(name).await?.user.id;
+        let mut tx = self.store.write().await?;
+        let now = self.now();
+        if !tx.user_touch(&id, version, now).await? {
+            return Err(if tx.user_by_id(&id).await?.is_some() { Error::Changed } else { missing() });
+        }
+        let user = tx.user_by_id(&id).await?.ok_or_else(missing)?;
+        let found = view(&mut tx, user).await?;
+        self.covers_roles(admin, &found.roles)?;
+        Ok((tx, found, now))
+    }
+
+    /// Copies what the clients' claim maps select from the user into its live sessions.
+    async fn remap_claims(&self, tx: &mut Tx, user: &User, now: Timestamp) -> Result<()> {
+        let snapshot = self.live.snapshot();
+        let live = tx.sessions_of_user(&user.id, SessionFilter::Live(now)).await?;
+        let clients: std::collections::BTreeSet<_> = live.into_iter().map(|s| s.client).collect();
+        for id in clients {
+            if let Some(client) = snapshot.clients.get(id.as_str()) {
+                tx.sessions_set_claims(&user.id, &id, &mapped_claims(client, user)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all live sessions of a user within the transaction that changes the user.
+    async fn end_all(
+        &self,
+        tx: &mut Tx,
+        admin: &Admin,
+        user: &UserId,
+        cause: RevokedCause,
+        now: Timestamp,
+    ) -> Result<usize> {
+        let settings = self.live.snapshot().settings.clone();
+        let what = Revoke::SessionsOf { user, but: None };
+        tx.revoke(what, &By { actor: &admin.actor, cause, settings: &settings, now }).await
+    }
+
+    async fn user_changed(
+        &self,
+        tx: &mut Tx,
+        admin: &Admin,
+        user: &User,
+        kind: AuditKind,
+        now: Timestamp,
+    ) -> Result<()> {
+        tx.audit(now, kind, &admin.actor, &user.subject, json!({})).await?;
         let ends_at = now.plus(self.live.snapshot().settings.revocation_ttl(now));
         tx.change(Change {
             kind: ChangeKind::User,
@@ -170,34 +349,32 @@ impl Service {
     }
 }
 
-/// The logins of a new user, or everything that is wrong with it.
-fn check_new_user(request: &NewUserRequest) -> Result<Vec<Login>> {
-    let mut violations = Vec::new();
-    let mut wrong = |field, description: String| violations.push(Violation { field, description });
-    let mut logins = Vec::new();
-    match Login::parse(&request.name) {
-        Ok(login) if login.kind() == LoginKind::Name => logins.push(login),
-        Ok(_) => wrong("name", "must not hold an @; give the address as --email".to_owned()),
-        Err(problem) => wrong("name", problem.to_string()),
+async fn view(tx: &mut Tx, user: User) -> Result<UserView> {
+    let logins = tx.logins_of(&user.id).await?;
+    let roles = tx.roles_of_user(&user.id).await?;
+    Ok(UserView { user, logins, roles })
+}
+
+async fn find(tx: &mut Tx, name: &str) -> Result<Option<User>> {
+    if let Ok(id) = name.parse::<UserId>() {
+        return tx.user_by_id(&id).await;
     }
-    match request.email.as_deref().map(Login::parse) {
-        None => {}
-        Some(Ok(login)) if login.kind() == LoginKind::Email => logins.push(login),
-        Some(Ok(_)) => wrong("email", "must be an email address".to_owned()),
-        Some(Err(problem)) => wrong("email", problem.to_string()),
+    if let Some(canonical) = Login::canonical_for_lookup(name)
+        && let Some(found) = tx.user_by_login(&canonical).await?
+    {
+        return Ok(Some(found.user));
     }
-    if let Some(problem) = request.subject.as_deref().and_then(subject_problem) {
-        wrong("subject", problem);
+    tx.user_by_subject(name).await
+}
+
+/// Replaces the logins of one kind; an empty text stands for none.
+async fn replace_logins(tx: &mut Tx, id: &UserId, kind: LoginKind, texts: &[String]) -> Result<()> {
+    tx.logins_delete(id, kind).await?;
+    for text in texts.iter().filter(|t| !t.is_empty()) {
+        let login = Login::parse(text).map_err(|problem| Error::invalid("login", problem.to_string()))?;
+        if !tx.login_insert(id, &login).await? {
+            return Err(Error::Exists("login", text.clone()));
+        }
     }
-    if Value::Object(request.attributes.clone()).to_string().len() > MAX_ATTRIBUTES {
-        wrong("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON"));
-    }
-    if Value::Object(request.attributes.clone()).to_string().contains("\\u0000") {
-        wrong("attributes", "must not hold NUL".to_owned());
-    }
-    let context: Vec<&str> = [Some(request.name.as_str()), request.email.as_deref()].into_iter().flatten().collect();
-    if let Err(problem) = PasswordPolicy::default().check(&request.password, &context) {
-        wrong("password", problem.to_string());
-    }
-    if violations.is_empty() { Ok(logins) } else { Err(Error::Invalid(violations)) }
+    Ok(())
 }

@@ -2,26 +2,122 @@
 
 use sqlx::types::Json;
 
-use super::engine::{Tx, all, execute};
+use super::{
+    engine::{Tx, all, execute},
+    failure::corrupt,
+};
 use crate::{
-    domain::audit::{AuditEvent, AuditKind},
-    error::Result,
+    domain::audit::{Actor, AuditEvent, AuditKind},
+    error::{Error, Result},
     id::{AuditEventId, SessionId},
     time::Timestamp,
 };
 
+/// Which events to read; what is not set does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// What happened.
+    pub kind: Option<AuditKind>,
+    /// Who did it.
+    pub actor: Option<String>,
+    /// To whom or what.
+    pub subject: Option<String>,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// No earlier than this.
+    pub since: Option<Timestamp>,
+    /// Before this.
+    pub until: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct EventRow {
+    id: String,
+    at: i64,
+    kind: String,
+    actor: String,
+    client_id: Option<String>,
+    address: String,
+    subject: String,
+    session_id: Option<String>,
+    details: Json<serde_json::Value>,
+}
+
+impl TryFrom<EventRow> for AuditEvent {
+    type Error = Error;
+    fn try_from(row: EventRow) -> Result<Self> {
+        let bad = |column| corrupt("audit_events", column, &row.id);
+        Ok(Self {
+            id: row.id.parse().map_err(|_| bad("id"))?,
+            at: Timestamp::from_millis(row.at),
+            kind: AuditKind::parse(&row.kind).ok_or_else(|| bad("kind"))?,
+            session: row.session_id.as_deref().map(str::parse).transpose().map_err(|_| bad("session_id"))?,
+            actor: Actor { name: row.actor, client: row.client_id, address: row.address },
+            subject: row.subject,
+            details: row.details.0,
+        })
+    }
+}
+
+/// A page of events, by what the database has an index for.
+macro_rules! page {
+    ($by:literal) => {
+        concat!(
+            "SELECT id, at, kind, actor, client_id, address, subject, session_id, details FROM audit_events \
+             WHERE id < $1 AND at >= $2 AND at < $3 AND kind = coalesce($4, kind) \
+             AND coalesce(session_id, '') = coalesce($5, session_id, '') AND ",
+            $by,
+            " ORDER BY id DESC LIMIT $8"
+        )
+    };
+}
+
 impl Tx {
+    /// Events that meet the filter, newest first, at most `limit` of those before `before`.
+    pub async fn audit_page(
+        &mut self,
+        filter: &AuditFilter,
+        before: Option<&AuditEventId>,
+        limit: i64,
+    ) -> Result<Vec<AuditEvent>> {
+        const BY_SUBJECT: &str = page!("subject = $6 AND actor = coalesce($7, actor)");
+        const BY_ACTOR: &str = page!("actor = $7 AND subject = coalesce($6, subject)");
+        const ALL: &str = page!("subject = coalesce($6, subject) AND actor = coalesce($7, actor)");
+        let sql = match (&filter.subject, &filter.actor) {
+            (Some(_), _) => BY_SUBJECT,
+            (None, Some(_)) => BY_ACTOR,
+            (None, None) => ALL,
+        };
+        let rows = all!(
+            self,
+            EventRow,
+            sql,
+            // Every id of an event is less than this one.
+            before.map_or("aud_\u{7f}", AuditEventId::as_str),
+            filter.since.map_or(0, Timestamp::millis),
+            filter.until.map_or(i64::MAX, Timestamp::millis),
+            filter.kind.map(AuditKind::as_str),
+            filter.session.as_ref().map(SessionId::as_str),
+            filter.subject.as_deref(),
+            filter.actor.as_deref(),
+            limit
+        )?;
+        rows.into_iter().map(AuditEvent::try_from).collect()
+    }
+
     /// Appends an event.
     pub async fn audit_append(&mut self, event: &AuditEvent) -> Result<()> {
-        const SQL: &str = "INSERT INTO audit_events (id, at, kind, actor, subject, session_id, details) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        const SQL: &str = "INSERT INTO audit_events (id, at, kind, actor, client_id, address, subject, session_id, \
+            details) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         execute!(
             self,
             SQL,
             event.id.as_str(),
             event.at.millis(),
             event.kind.as_str(),
-            &event.actor,
+            &event.actor.name,
+            event.actor.client.as_deref(),
+            &event.actor.address,
             &event.subject,
             event.session.as_ref().map(SessionId::as_str),
             Json(&event.details)
@@ -34,12 +130,12 @@ impl Tx {
         &mut self,
         now: Timestamp,
         kind: AuditKind,
-        actor: &str,
+        actor: &Actor,
         subject: &str,
         details: serde_json::Value,
     ) -> Result<()> {
         let id = AuditEventId::new(now, &*self.entropy);
-        let (actor, subject) = (actor.to_owned(), subject.to_owned());
+        let (actor, subject) = (actor.clone(), subject.to_owned());
         self.audit_append(&AuditEvent { id, at: now, kind, actor, subject, session: None, details }).await
     }
 

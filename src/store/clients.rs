@@ -13,6 +13,7 @@ use crate::{
         status_list::StatusIndex,
     },
     error::{Error, Result},
+    secret::ClientSecretHash,
     time::Timestamp,
 };
 
@@ -25,12 +26,17 @@ struct ClientRow {
     created_at: i64,
     status_list: Option<i64>,
     status_index: Option<i64>,
+    previous_secret_hash: Option<Vec<u8>>,
+    previous_secret_until: Option<i64>,
+    revision: i64,
 }
 
 impl TryFrom<ClientRow> for Client {
     type Error = Error;
     fn try_from(row: ClientRow) -> Result<Self> {
         let secret = row.secret_hash.map(TryInto::try_into).transpose();
+        let previous = row.previous_secret_hash.map(TryInto::try_into).transpose();
+        let previous = previous.map_err(|_| corrupt("clients", "previous_secret_hash", &row.id))?;
         Ok(Self {
             secret: secret.map_err(|_| corrupt("clients", "secret_hash", &row.id))?,
             id: ClientId::from_database(row.id),
@@ -38,6 +44,8 @@ impl TryFrom<ClientRow> for Client {
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
             status: StatusIndex::from_columns(row.status_list, row.status_index),
+            previous_secret: previous.zip(row.previous_secret_until.map(Timestamp::from_millis)),
+            revision: row.revision,
         })
     }
 }
@@ -64,28 +72,62 @@ impl Tx {
 
     /// Every client, by id.
     pub async fn clients_all(&mut self) -> Result<Vec<Client>> {
-        const SQL: &str = "SELECT id, secret_hash, config, disabled_at, created_at, status_list, status_index \
-            FROM clients ORDER BY id";
+        const SQL: &str = "SELECT id, secret_hash, config, disabled_at, created_at, status_list, status_index, \
+            previous_secret_hash, previous_secret_until, revision FROM clients ORDER BY id";
         all!(self, ClientRow, SQL)?.into_iter().map(Client::try_from).collect()
     }
 
     /// Disables a client; says whether it was enabled.
     pub async fn client_disable(&mut self, id: &ClientId, now: Timestamp) -> Result<bool> {
-        const SQL: &str = "UPDATE clients SET disabled_at = $2, updated_at = $2 WHERE id = $1 AND disabled_at IS NULL";
+        const SQL: &str = "UPDATE clients SET disabled_at = $2, updated_at = $2, revision = revision + 1 WHERE id = $1 AND disabled_at IS NULL";
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
     /// Enables a client; says whether it was disabled.
     pub async fn client_enable(&mut self, id: &ClientId, now: Timestamp) -> Result<bool> {
-        const SQL: &str =
-            "UPDATE clients SET disabled_at = NULL, updated_at = $2 WHERE id = $1 AND disabled_at IS NOT NULL";
+        const SQL: &str = "UPDATE clients SET disabled_at = NULL, updated_at = $2, revision = revision + 1 \
+            WHERE id = $1 AND disabled_at IS NOT NULL";
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
-    /// Replaces a client's configuration.
-    pub async fn client_configure(&mut self, id: &ClientId, config: &ClientConfig, now: Timestamp) -> Result<bool> {
-        const SQL: &str = "UPDATE clients SET config = $2, updated_at = $3 WHERE id = $1";
-        Ok(execute!(self, SQL, id.as_str(), Json(config), now.millis())? == 1)
+    /// Replaces a client's configuration, provided it is still at this revision; says whether it was.
+    pub async fn client_configure(
+        &mut self,
+        id: &ClientId,
+        config: &ClientConfig,
+        revision: i64,
+        now: Timestamp,
+    ) -> Result<bool> {
+        const SQL: &str = "UPDATE clients SET config = $2, updated_at = $3, revision = revision + 1 \
+            WHERE id = $1 AND revision = $4";
+        Ok(execute!(self, SQL, id.as_str(), Json(config), now.millis(), revision)? == 1)
+    }
+
+    /// Gives a confidential client another secret; the one before counts until `until`. Says whether it is
+    /// one.
+    pub async fn client_set_secret(
+        &mut self,
+        id: &ClientId,
+        secret: ClientSecretHash,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool> {
+        const SQL: &str = "UPDATE clients SET previous_secret_hash = secret_hash, previous_secret_until = $3, \
+            secret_hash = $2, updated_at = $4, revision = revision + 1 WHERE id = $1 AND secret_hash IS NOT NULL";
+        Ok(execute!(self, SQL, id.as_str(), secret.as_bytes(), until.millis(), now.millis())? == 1)
+    }
+
+    /// Deletes a client that was disabled before an instant and has no sessions, so that no token of it can
+    /// count; says whether it did. Its id stays taken.
+    pub async fn client_delete(&mut self, id: &ClientId, disabled_before: Timestamp) -> Result<bool> {
+        const SQL: &str = "DELETE FROM clients WHERE id = $1 AND disabled_at < $2 \
+            AND NOT EXISTS (SELECT 1 FROM sessions WHERE client_id = $1)";
+        Ok(execute!(self, SQL, id.as_str(), disabled_before.millis())? == 1)
+    }
+
+    /// Audiences that a client owned have no owner any more.
+    pub async fn audiences_disown(&mut self, owner: &ClientId) -> Result<u64> {
+        execute!(self, "UPDATE audiences SET owner = NULL WHERE owner = $1", owner.as_str())
     }
 
     /// Gives an audience another name; its owner stays. One that has that name already stays as it is.

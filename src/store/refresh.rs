@@ -14,14 +14,14 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::{AuditEvent, AuditKind},
+        audit::{Actor, AuditEvent, AuditKind},
         scope::Scope,
         session::{Judgement, RevokedCause, RotateOutcome, Rotation, Session, TokenBasis, judge},
         settings::Settings,
         status_list::StatusIndex,
     },
     error::{Error, Result},
-    id::{AuditEventId, SessionId},
+    id::{AuditEventId, RoleId, SessionId},
     time::Timestamp,
 };
 
@@ -36,6 +36,7 @@ struct BasisRow {
     acr: String,
     scopes: Json<Vec<Scope>>,
     claims: Json<Map<String, Value>>,
+    roles: Json<Vec<RoleId>>,
     idle_expires_at: i64,
     absolute_expires_at: i64,
     status_list: Option<i64>,
@@ -55,6 +56,7 @@ impl TryFrom<BasisRow> for TokenBasis {
             acr: row.acr,
             scopes: row.scopes.0,
             claims: row.claims.0,
+            roles: row.roles.0,
             expires_at: Timestamp::from_millis(row.idle_expires_at).min(absolute_expires_at),
             absolute_expires_at,
             status: StatusIndex::from_columns(row.status_list, row.status_index),
@@ -112,9 +114,9 @@ const ROTATE: Sql = Sql {
          OR EXISTS (SELECT 1 FROM json_each(audiences) AS a WHERE a.value = w_audience ->> 0)) \
          AND (w_scopes = '[]' OR NOT EXISTS (SELECT 1 FROM json_each(w_scopes) AS s \
          WHERE s.value NOT IN (SELECT g.value FROM json_each(scopes) AS g))); \
-         SELECT changes(), '[' || group_concat(format('[\"%s\",%d,%s,%d,%s,%s,%s,%s,%d,%d,%s,%s]', id, generation, \
-         json_quote(subject), auth_time, amr, json_quote(acr), scopes, claims, idle_expires_at, absolute_expires_at, \
-         ifnull(status_list, 'null'), ifnull(status_index, 'null')), ',') || ']' \
+         SELECT changes(), '[' || group_concat(format('[\"%s\",%d,%s,%d,%s,%s,%s,%s,%s,%d,%d,%s,%s]', id, generation, \
+         json_quote(subject), auth_time, amr, json_quote(acr), scopes, claims, roles, idle_expires_at, \
+         absolute_expires_at, ifnull(status_list, 'null'), ifnull(status_index, 'null')), ',') || ']' \
          FROM sessions WHERE id IN (SELECT value ->> 0 FROM json_each($1))",
     postgres: "UPDATE sessions SET generation = generation + 1, previous_rotated_at = rotated_at, \
          rotated_at = greatest(rotated_at, $2), rotation_request_id = w ->> 6, \
@@ -123,8 +125,8 @@ const ROTATE: Sql = Sql {
          WHERE id = w ->> 0 AND generation = CAST(w ->> 1 AS BIGINT) AND secret_hash = decode(w ->> 2, 'hex') \
          AND client_id = w ->> 3 AND revoked_at IS NULL AND idle_expires_at > CAST(w ->> 7 AS BIGINT) \
          AND absolute_expires_at > CAST(w ->> 7 AS BIGINT) AND audiences @> (w -> 4) AND scopes @> (w -> 5) \
-         RETURNING id, generation, subject, auth_time, amr, acr, scopes, claims, idle_expires_at, \
-         absolute_expires_at, status_list, status_index",
+         RETURNING id, generation, subject, auth_time, amr, acr, scopes, claims, roles, \
+         idle_expires_at, absolute_expires_at, status_list, status_index",
 };
 
 /// SQLite only: the sessions of a batch, whole.
@@ -260,7 +262,8 @@ impl Tx {
         now: Timestamp,
     ) -> Result<RotateOutcome> {
         let id = [session.id.clone()];
-        let by = By { actor: rotation.client.as_str(), cause: RevokedCause::Reuse, settings, now };
+        let actor = Actor::named(rotation.client.as_str());
+        let by = By { actor: &actor, cause: RevokedCause::Reuse, settings, now };
         if self.revoke(Revoke::Sessions(&id), &by).await? == 0 {
             // Another transaction ended it between our reading and our update.
             return Err(Error::Conflict);
@@ -281,7 +284,7 @@ impl Tx {
             id: AuditEventId::new(now, &*self.entropy),
             at: now,
             kind,
-            actor: session.client.as_str().to_owned(),
+            actor: Actor::named(session.client.as_str()),
             subject: session.subject.clone(),
             session: Some(session.id.clone()),
             details,

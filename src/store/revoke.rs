@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::{AuditEvent, AuditKind},
+        audit::{Actor, AuditEvent, AuditKind},
         client::ClientId,
         feed::{Change, ChangeKind},
         keys::KeyState,
@@ -51,8 +51,8 @@ pub enum Revoke<'a> {
 /// By whom, why and when.
 #[derive(Clone, Copy, Debug)]
 pub struct By<'a> {
-    /// Who: a client, a user, or `command`.
-    pub actor: &'a str,
+    /// Who.
+    pub actor: &'a Actor,
     /// Why a session ends.
     pub cause: RevokedCause,
     /// What decides how long it is remembered.
@@ -105,7 +105,7 @@ impl Tx {
                 id: AuditEventId::new(by.now, &*self.entropy),
                 at: by.now,
                 kind: AuditKind::SessionRevoked,
-                actor: by.actor.to_owned(),
+                actor: by.actor.clone(),
                 subject,
                 session: Some(session),
                 details: json!({ "cause": by.cause.as_str() }),

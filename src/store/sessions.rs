@@ -15,14 +15,14 @@ use crate::{
         status_list::StatusIndex,
     },
     error::{Error, Result},
-    id::{SessionId, UserId},
+    id::{RoleId, SessionId, UserId},
     time::{Timestamp, Ttl},
 };
 
 macro_rules! columns {
     () => {
         "id, user_id, subject, client_id, generation, secret_hash, rotated_at, previous_rotated_at, \
-         rotation_request_id, auth_time, amr, acr, scopes, audiences, claims, created_at, idle_ttl, idle_expires_at, \
+         rotation_request_id, auth_time, amr, acr, scopes, audiences, claims, roles, created_at, idle_ttl, idle_expires_at, \
          absolute_expires_at, revoked_at, revoked_cause, device_label, user_agent, address, \
          status_list, status_index"
     };
@@ -72,6 +72,7 @@ pub(super) struct SessionRow {
     scopes: Json<Vec<Scope>>,
     audiences: Json<Vec<Audience>>,
     claims: Json<Map<String, Value>>,
+    roles: Json<Vec<RoleId>>,
     created_at: i64,
     idle_ttl: i64,
     idle_expires_at: i64,
@@ -107,6 +108,7 @@ impl TryFrom<SessionRow> for Session {
             scopes: row.scopes.0,
             audiences: row.audiences.0,
             claims: row.claims.0,
+            roles: row.roles.0,
             created_at: Timestamp::from_millis(row.created_at),
             idle_ttl: Ttl::from_millis(row.idle_ttl),
             idle_expires_at: Timestamp::from_millis(row.idle_expires_at),
@@ -126,8 +128,8 @@ impl Tx {
         const SQL: &str = concat!(
             "INSERT INTO sessions (",
             columns!(),
-            ", roles) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-             $13, $14, $15, $16, $17, $18, $19, NULL, NULL, $20, $21, $22, $23, $24, $25)"
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+             $13, $14, $15, $16, $17, $18, $19, $20, NULL, NULL, $21, $22, $23, $24, $25)"
         );
         let (list, index) = StatusIndex::columns(s.status);
         execute!(
@@ -148,6 +150,7 @@ impl Tx {
             Json(&s.scopes),
             Json(&s.audiences),
             Json(&s.claims),
+            Json(&s.roles),
             s.created_at.millis(),
             s.idle_ttl.millis(),
             s.idle_expires_at.millis(),
@@ -156,8 +159,7 @@ impl Tx {
             &s.user_agent,
             &s.address,
             list,
-            index,
-            Json(Vec::<String>::new())
+            index
         )
         .map(|_| ())
     }
@@ -192,6 +194,18 @@ impl Tx {
             AND absolute_expires_at > $2 ORDER BY created_at DESC, id LIMIT 1000000 OFFSET $3";
         let rows = all!(self, (String,), SQL, user.as_str(), now.millis(), keep)?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
+    }
+
+    /// Gives the live sessions of a user with a client these claims.
+    pub async fn sessions_set_claims(
+        &mut self,
+        user: &UserId,
+        client: &ClientId,
+        claims: &Map<String, Value>,
+    ) -> Result<u64> {
+        const SQL: &str = "UPDATE sessions SET claims = $3 \
+            WHERE user_id = $1 AND client_id = $2 AND revoked_at IS NULL";
+        execute!(self, SQL, user.as_str(), client.as_str(), Json(claims))
     }
 
     /// Ends every session at once, for a change after which no token of theirs has a key; gives their

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use sqlx::types::Json;
 
 use super::{
-    engine::{Tx, all, execute, optional},
+    engine::{Sql, Tx, all, execute, optional},
     failure::corrupt,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         user::User,
     },
     error::{Error, Result},
-    id::UserId,
+    id::{RoleId, UserId},
     passwords::Phc,
     time::Timestamp,
 };
@@ -25,8 +25,17 @@ pub struct NewUser {
     pub user: User,
     /// What the user types to sign in.
     pub logins: Vec<Login>,
-    /// The hashed password.
-    pub password: Phc,
+    /// The hashed password; none if the user is to choose one.
+    pub password: Option<Phc>,
+}
+
+/// Which users to list.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// Those that have this role.
+    pub role: Option<RoleId>,
+    /// Those that are disabled, or those that are not.
+    pub disabled: Option<bool>,
 }
 
 /// What a sign-in needs to know about a user.
@@ -36,6 +45,8 @@ pub struct SignInUser {
     pub user: User,
     /// The hashed password; none if the user has none.
     pub password: Option<Phc>,
+    /// The user's roles.
+    pub roles: Vec<RoleId>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -53,7 +64,25 @@ struct SignInRow {
     #[sqlx(flatten)]
     user: UserRow,
     phc: Option<String>,
+    roles: Json<Vec<RoleId>>,
 }
+
+macro_rules! by_login {
+    ($roles:literal) => {
+        concat!(
+            "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at, p.phc, \
+             coalesce((SELECT ",
+            $roles,
+            " FROM user_roles AS r WHERE r.user_id = u.id), '[]') AS roles \
+             FROM logins l JOIN users u ON u.id = l.user_id LEFT JOIN passwords p ON p.user_id = u.id \
+             WHERE l.canonical = $1"
+        )
+    };
+}
+
+/// Everything that a sign-in needs, in one reading.
+const BY_LOGIN: Sql =
+    Sql { sqlite: by_login!("json_group_array(r.role_id)"), postgres: by_login!("jsonb_agg(r.role_id)") };
 
 impl TryFrom<UserRow> for User {
     type Error = Error;
@@ -66,6 +95,13 @@ impl TryFrom<UserRow> for User {
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
         })
+    }
+}
+
+const fn kind_name(kind: LoginKind) -> &'static str {
+    match kind {
+        LoginKind::Name => "name",
+        LoginKind::Email => "email",
     }
 }
 
@@ -85,8 +121,10 @@ impl Tx {
                 return Ok(Some("login"));
             }
         }
-        const PASSWORD: &str = "INSERT INTO passwords (user_id, phc, changed_at) VALUES ($1, $2, $3)";
-        execute!(self, PASSWORD, id, new.password.as_str(), now)?;
+        if let Some(phc) = &new.password {
+            const PASSWORD: &str = "INSERT INTO passwords (user_id, phc, changed_at) VALUES ($1, $2, $3)";
+            execute!(self, PASSWORD, id, phc.as_str(), now)?;
+        }
         Ok(None)
     }
 
@@ -94,39 +132,48 @@ impl Tx {
     pub async fn login_insert(&mut self, user: &UserId, login: &Login) -> Result<bool> {
         const SQL: &str = "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-        let kind = match login.kind() {
-            LoginKind::Name => "name",
-            LoginKind::Email => "email",
-        };
-        let added = execute!(self, SQL, login.canonical(), login.skeleton(), kind, login.display(), user.as_str())?;
-        Ok(added == 1)
+        let (canonical, skeleton, kind) = (login.canonical(), login.skeleton(), kind_name(login.kind()));
+        Ok(execute!(self, SQL, canonical, skeleton, kind, login.display(), user.as_str())? == 1)
     }
 
     /// The user with this canonical login, and its password hash.
     pub async fn user_by_login(&mut self, canonical: &str) -> Result<Option<SignInUser>> {
-        const SQL: &str = "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at, p.phc \
-            FROM logins l JOIN users u ON u.id = l.user_id LEFT JOIN passwords p ON p.user_id = u.id \
-            WHERE l.canonical = $1";
-        let Some(row) = optional!(self, SignInRow, SQL, canonical)? else { return Ok(None) };
+        let Some(row) = optional!(self, SignInRow, BY_LOGIN, canonical)? else { return Ok(None) };
         let password = row.phc.map(Phc::from_database);
-        Ok(Some(SignInUser { user: row.user.try_into()?, password }))
+        Ok(Some(SignInUser { user: row.user.try_into()?, password, roles: row.roles.0 }))
     }
 
     /// The user with this id.
     pub async fn user_by_id(&mut self, id: &UserId) -> Result<Option<User>> {
-        const SQL: &str =
-            "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users WHERE id = $1";
+        const SQL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
+             WHERE id = $1 AND deleted_at IS NULL";
         optional!(self, UserRow, SQL, id.as_str())?.map(User::try_from).transpose()
     }
 
-    /// Users by id, at most `limit` after `after`.
-    pub async fn users_page(&mut self, after: &str, limit: i64) -> Result<Vec<User>> {
+    /// The user with this subject.
+    pub async fn user_by_subject(&mut self, subject: &str) -> Result<Option<User>> {
         const SQL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
-            WHERE id > $1 ORDER BY id LIMIT $2";
-        all!(self, UserRow, SQL, after, limit)?.into_iter().map(User::try_from).collect()
+            WHERE subject = $1 AND deleted_at IS NULL";
+        optional!(self, UserRow, SQL, subject)?.map(User::try_from).transpose()
     }
 
-    /// What a user may type to sign in.
+    /// Users by id, at most `limit` after `after`, that meet the filter.
+    pub async fn users_page(&mut self, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<User>> {
+        const ALL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
+            WHERE id > $1 AND deleted_at IS NULL AND (disabled_at IS NOT NULL) = coalesce($3, disabled_at IS NOT NULL) \
+            ORDER BY id LIMIT $2";
+        const WITH_ROLE: &str = "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at \
+            FROM user_roles r JOIN users u ON u.id = r.user_id WHERE r.role_id = $4 AND r.user_id > $1 \
+            AND u.deleted_at IS NULL AND (u.disabled_at IS NOT NULL) = coalesce($3, u.disabled_at IS NOT NULL) \
+            ORDER BY r.user_id LIMIT $2";
+        let rows = match &filter.role {
+            None => all!(self, UserRow, ALL, after, limit, filter.disabled)?,
+            Some(role) => all!(self, UserRow, WITH_ROLE, after, limit, filter.disabled, role.as_str())?,
+        };
+        rows.into_iter().map(User::try_from).collect()
+    }
+
+    /// What a user may type to sign in: the name first, then the addresses.
     pub async fn logins_of(&mut self, id: &UserId) -> Result<Vec<String>> {
         const SQL: &str = "SELECT display FROM logins WHERE user_id = $1 ORDER BY kind DESC, canonical";
         Ok(all!(self, (String,), SQL, id.as_str())?.into_iter().map(|(d,)| d).collect())
@@ -152,6 +199,49 @@ impl Tx {
         const SQL: &str = "INSERT INTO passwords (user_id, phc, changed_at) VALUES ($1, $2, $3) \
             ON CONFLICT (user_id) DO UPDATE SET phc = excluded.phc, changed_at = excluded.changed_at";
         execute!(self, SQL, id.as_str(), phc.as_str(), now.millis()).map(|_| ())
+    }
+
+    /// Notes that a user changes, and locks its row: the first statement of the transaction that does it.
+    /// Sign-ins in flight become void. Says whether the user was still at `version`; none asks for any.
+    pub async fn user_touch(&mut self, id: &UserId, version: Option<i64>, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE users SET security_version = security_version + 1, updated_at = $2 \
+            WHERE id = $1 AND deleted_at IS NULL AND security_version = coalesce($3, security_version)";
+        Ok(execute!(self, SQL, id.as_str(), now.millis(), version)? == 1)
+    }
+
+    /// Replaces a user's attributes.
+    pub async fn user_set_attributes(&mut self, id: &UserId, attributes: &Map<String, Value>) -> Result<()> {
+        execute!(self, "UPDATE users SET attributes = $2 WHERE id = $1", id.as_str(), Json(attributes)).map(|_| ())
+    }
+
+    /// Takes every login of a kind from a user.
+    pub async fn logins_delete(&mut self, id: &UserId, kind: LoginKind) -> Result<u64> {
+        execute!(self, "DELETE FROM logins WHERE user_id = $1 AND kind = $2", id.as_str(), kind_name(kind))
+    }
+
+    /// Takes a user's password away; says whether there was one.
+    pub async fn password_delete(&mut self, id: &UserId) -> Result<bool> {
+        Ok(execute!(self, "DELETE FROM passwords WHERE user_id = $1", id.as_str())? == 1)
+    }
+
+    /// Empties a user's row and marks it as deleted; logins, password and roles go. The subject stays, so
+    /// that it never becomes somebody else's (`OpenID` Connect Core §2). Says whether the user existed.
+    pub async fn user_delete(&mut self, id: &UserId, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE users SET deleted_at = $2, disabled_at = $2, updated_at = $2, attributes = '{}', \
+            security_version = security_version + 1 WHERE id = $1 AND deleted_at IS NULL";
+        if execute!(self, SQL, id.as_str(), now.millis())? == 0 {
+            return Ok(false);
+        }
+        for sql in [
+            "DELETE FROM logins WHERE user_id = $1",
+            "DELETE FROM passwords WHERE user_id = $1",
+            "DELETE FROM user_roles WHERE user_id = $1",
+            "UPDATE sessions SET device_label = '', user_agent = '', address = '', claims = '{}' \
+             WHERE user_id = $1 AND revoked_at IS NULL",
+        ] {
+            execute!(self, sql, id.as_str())?;
+        }
+        Ok(true)
     }
 
     /// Disables a user; says whether it was enabled. Sign-ins in flight become void.

@@ -5,7 +5,7 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 use chancery::{
     grpc::{self, Health},
     secret::Password,
-    service::{ClientCredentials, NewClientRequest, NewUserRequest, Service},
+    service::{Admin, ClientCredentials, NewClientRequest, NewUserRequest, Service},
     time::{Clock, FixedClock, Ttl},
     web,
 };
@@ -122,16 +122,16 @@ fn start(empty: &Empty, issuer: &'static str, grpc: &TcpListener, http: &TcpList
 async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String) {
     let user = NewUserRequest {
         name: "ada".into(),
-        email: None,
         subject: None,
-        password: Password::new(PASSWORD.into()),
+        password: Some(Password::new(PASSWORD.into())),
         attributes: serde_json::Map::new(),
+        ..NewUserRequest::default()
     };
-    service.user_create(user).await.unwrap();
-    service.client_create(first_party("app", &["api"])).await.unwrap();
+    service.user_create(&Admin::command(), user).await.unwrap();
+    service.client_create(&Admin::command(), first_party("app", &["api"])).await.unwrap();
     let server =
         NewClientRequest { id: "api-server".into(), serves: vec!["api".into()], ..NewClientRequest::default() };
-    let (client, secret) = service.client_create(server).await.unwrap();
+    let (client, secret) = service.client_create(&Admin::command(), server).await.unwrap();
     let server = ClientCredentials::Basic { client_id: client.id.to_string(), secret: secret.unwrap() };
     let watcher = NewClientRequest {
         id: "watcher".into(),
@@ -139,7 +139,7 @@ async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String
         permissions: vec!["revocations.read".into()],
         ..NewClientRequest::default()
     };
-    let (_, secret) = service.client_create(watcher).await.unwrap();
+    let (_, secret) = service.client_create(&Admin::command(), watcher).await.unwrap();
     (server, secret.unwrap().expose().to_owned())
 }
 
@@ -204,12 +204,16 @@ impl World {
             }
             Step::Revoke(n) => {
                 let Some((_, session, _)) = chosen(*n).map(|n| self.issued[n].clone()) else { return };
-                self.at(async |s| s.session_revoke(&session).await.unwrap_or_default());
+                self.at(async |s| s.session_revoke(&Admin::command(), &session).await.unwrap_or_default());
             }
-            Step::DisableClient => drop(self.at(async |s| s.client_set_disabled("app", true).await.unwrap())),
-            Step::EnableClient => drop(self.at(async |s| s.client_set_disabled("app", false).await.unwrap())),
-            Step::DisableUser => drop(self.at(async |s| s.user_disable("ada").await.unwrap())),
-            Step::EnableUser => drop(self.at(async |s| s.user_enable("ada").await.unwrap())),
+            Step::DisableClient => {
+                assert!(self.at(async |s| s.client_set_disabled(&Admin::command(), "app", true).await).is_ok());
+            }
+            Step::EnableClient => {
+                assert!(self.at(async |s| s.client_set_disabled(&Admin::command(), "app", false).await).is_ok());
+            }
+            Step::DisableUser => drop(self.at(async |s| s.user_disable(&Admin::command(), "ada").await.unwrap())),
+            Step::EnableUser => drop(self.at(async |s| s.user_enable(&Admin::command(), "ada").await.unwrap())),
             Step::Rotate => {
                 self.at(async |s| s.rotate_keys_early(None).await.unwrap());
                 self.pass(2_000);
@@ -236,7 +240,7 @@ impl World {
     fn revoke_key(&mut self) {
         let Some((token, ..)) = self.issued.last() else { return };
         let kid = kid(token);
-        if self.at(async |s| s.key_revoke(&kid, "test").await).is_ok() {
+        if self.at(async |s| s.key_revoke(&Admin::command(), &kid).await).is_ok() {
             self.revoked_kids.push(kid);
         }
         self.pass(61);

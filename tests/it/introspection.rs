@@ -2,7 +2,7 @@
 
 use chancery::{
     error::{Error, Reason},
-    service::{ClientCredentials, NewClientRequest},
+    service::{Admin, ClientCredentials, NewClientRequest},
     time::Ttl,
 };
 
@@ -39,12 +39,12 @@ async fn o29_only_who_serves_the_audience_is_told_and_only_while_the_token_count
         assert!(!active(&app, &server, &access).await, "expired");
         let pair = app.sign_in().await;
         let access = pair.access.token.expose().to_owned();
-        app.service.session_revoke(&pair.session_id).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &pair.session_id).await.unwrap();
         assert!(!active(&app, &server, &access).await, "ended on {}", app.engine);
         let access = app.sign_in().await.access.token.expose().to_owned();
-        app.service.client_set_disabled("app", true).await.unwrap();
+        app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
         assert!(!active(&app, &server, &access).await, "client disabled");
-        app.service.client_set_disabled("app", false).await.unwrap();
+        app.service.client_set_disabled(&Admin::command(), "app", false).await.unwrap();
         assert!(active(&app, &server, &access).await, "client enabled again");
     }
 }

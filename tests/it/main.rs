@@ -22,6 +22,7 @@ mod proto;
 mod refresh;
 mod requirements;
 mod revoked_keys;
+mod roles;
 mod rotation;
 mod session_writer;
 mod sign_in;

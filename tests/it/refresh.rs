@@ -7,7 +7,7 @@ use std::sync::{
 
 use chancery::{
     error::{Error, Reason},
-    service::{ClientCredentials, TokenPair},
+    service::{Admin, ClientCredentials, TokenPair},
     time::{Clock, FixedClock, Timestamp, Ttl},
 };
 
@@ -131,11 +131,11 @@ async fn o19_a_refused_refresh_has_changed_nothing() {
 async fn a_disabled_users_sessions_are_dead_and_its_sign_in_is_refused_as_a_wrong_password() {
     for app in engines().await {
         let first = token(&app.sign_in().await);
-        assert_eq!(app.service.user_disable("ada").await.unwrap(), 1);
+        assert_eq!(app.service.user_disable(&Admin::command(), "ada").await.unwrap(), 1);
         assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
         assert_eq!(reason(app.try_sign_in(PASSWORD).await), Reason::InvalidCredentials);
         assert_eq!(reason(app.try_sign_in("wrong").await), Reason::InvalidCredentials);
-        app.service.user_enable("ada").await.unwrap();
+        app.service.user_enable(&Admin::command(), "ada").await.unwrap();
         assert!(app.try_sign_in(PASSWORD).await.is_ok());
         assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
     }
@@ -186,7 +186,11 @@ async fn a_sign_in_in_flight_does_not_outlive_a_changed_password() {
         let store = app.service.store();
         let found = store.read().await.unwrap().user_by_login("ada").await.unwrap().unwrap();
         app.service
-            .user_set_password("ada", chancery::secret::Password::new("another long pass phrase".into()))
+            .user_set_password(
+                &Admin::command(),
+                "ada",
+                chancery::secret::Password::new("another long pass phrase".into()),
+            )
             .await
             .unwrap();
         let mut tx = store.write().await.unwrap();
@@ -200,7 +204,7 @@ async fn a_sign_in_in_flight_does_not_outlive_a_changed_password() {
 #[tokio::test]
 async fn a_dropped_transaction_keeps_nothing() {
     for app in engines().await {
-        let user = app.service.user_find("ada").await.unwrap().0;
+        let user = app.service.user_find("ada").await.unwrap().user;
         let mut tx = app.service.store().write().await.unwrap();
         assert!(tx.user_disable(&user.id, app.service.context().now).await.unwrap());
         drop(tx);
@@ -211,7 +215,7 @@ async fn a_dropped_transaction_keeps_nothing() {
 #[tokio::test]
 async fn a_reading_transaction_refuses_changes() {
     for app in engines().await {
-        let user = app.service.user_find("ada").await.unwrap().0;
+        let user = app.service.user_find("ada").await.unwrap().user;
         let mut tx = app.service.store().read().await.unwrap();
         assert!(tx.user_disable(&user.id, app.service.context().now).await.is_err(), "{}", app.engine);
     }
@@ -283,7 +287,7 @@ impl Clock for SlowClock {
 async fn an_ended_session_says_why() {
     for app in engines().await {
         let pair = app.sign_in().await;
-        app.service.session_revoke(&pair.session_id).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &pair.session_id).await.unwrap();
         let refused = app.refresh(&token(&pair), "").await.unwrap_err();
         assert!(matches!(refused, Error::Ended { cause: "administrator" }), "{refused:?}");
     }

@@ -23,7 +23,7 @@ fn sources(folder: PathBuf, out: &mut String) {
 
 /// A letter and two digits, as in `j07`.
 fn is_id(word: &str) -> bool {
-    matches!(word.as_bytes(), [letter, a, b] if b"ajoprg".contains(letter) && a.is_ascii_digit() && b.is_ascii_digit())
+    matches!(word.as_bytes(), [letter, a, b] if b"ajoprgs".contains(letter) && a.is_ascii_digit() && b.is_ascii_digit())
 }
 
 /// The ids at the beginnings of the names of functions, in capitals.

@@ -1,5 +1,6 @@
 //! Revoking a signing key at once.
 
+use chancery::service::Admin;
 use chancery::{
     domain::keys::{Algorithm, KeyState},
     error::Error,
@@ -26,7 +27,7 @@ async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs() {
         let before = app.sign_in().await;
         let (active, next) = (key(&app, KeyState::Active), key(&app, KeyState::Next));
         assert!(verifies(&app, before.access.token.expose()));
-        let told = app.service.key_revoke(&active, "command").await.unwrap();
+        let told = app.service.key_revoke(&Admin::command(), &active).await.unwrap();
         assert_eq!((told.kid.as_str(), told.algorithm), (active.as_str(), Algorithm::Es256));
         // The longest a cached set lives, and the ten seconds of a process that is about to stop.
         assert_eq!(told.safe_from, app.service.now().plus(Ttl::from_secs(610)));
@@ -37,9 +38,9 @@ async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs() {
         let other = app.second().await;
         assert!(!other.live().snapshot().ring.jwks.contains(&active));
         // Twice in a row: the successor has not been published for long, and signs all the same.
-        app.service.key_revoke(&next, "command").await.unwrap();
+        app.service.key_revoke(&Admin::command(), &next).await.unwrap();
         assert!(verifies(&app, app.sign_in().await.access.token.expose()));
-        let again = app.service.key_revoke(&next, "command").await.unwrap_err();
+        let again = app.service.key_revoke(&Admin::command(), &next).await.unwrap_err();
         assert!(matches!(again, Error::NotFound("signing key", _)), "{again:?}");
     }
 }
@@ -48,7 +49,7 @@ async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs() {
 async fn a_key_that_does_not_sign_can_be_revoked_too() {
     for app in engines().await {
         let (active, next) = (key(&app, KeyState::Active), key(&app, KeyState::Next));
-        app.service.key_revoke(&next, "command").await.unwrap();
+        app.service.key_revoke(&Admin::command(), &next).await.unwrap();
         assert_eq!(key(&app, KeyState::Active), active);
         assert_ne!(key(&app, KeyState::Next), next);
         let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();

@@ -7,7 +7,7 @@ use chancery::{
         keys::{Algorithm, KeyState},
         settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
     },
-    service::Sweep,
+    service::{Admin, Sweep},
     time::{Timestamp, Ttl},
 };
 
@@ -136,7 +136,7 @@ async fn j21_rsa_keys_are_as_long_as_set_from_the_next_one_on() {
     app.service.setting_set("rsa_bits", "3072").await.unwrap();
     let ring = app.service.live().snapshot().ring.clone();
     let signs = ring.stored.iter().find(|k| k.algorithm == Algorithm::Rs256 && k.state == KeyState::Active).unwrap();
-    app.service.key_revoke(&signs.kid, "command").await.unwrap();
+    app.service.key_revoke(&Admin::command(), &signs.kid).await.unwrap();
     assert_eq!(sizes(&app), [2048, 3072]);
 }
 
@@ -148,7 +148,7 @@ async fn the_sweep_never_makes_a_process_believe_that_changes_were_lost() {
         // Everything so far has long ended; then something new is committed and swept over at once.
         app.pass(Ttl::from_days(1)).await;
         other.live().confirm().await.unwrap();
-        app.service.client_set_disabled("app", true).await.unwrap();
+        app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
         assert!(app.service.sweep(&mut Sweep::default()).await.unwrap().ended);
         other.live().confirm().await.unwrap();
         assert_eq!(other.live().snapshot().head.epoch, epoch, "{}", app.engine);

@@ -12,7 +12,7 @@ use chancery::{
     domain::session::Session,
     error::{Error, Reason},
     secret::RefreshToken,
-    service::{ClientCredentials, RefreshInput, RequestContext, Service, TokenPair},
+    service::{Admin, ClientCredentials, RefreshInput, RequestContext, Service, TokenPair},
     store::{Store, Tx},
     time::{SystemClock, Ttl},
 };
@@ -229,7 +229,7 @@ async fn a_log_out_whose_commit_nobody_answered_is_one() {
     let Some((app, way)) = forgetful().await else { return };
     let pair = app.sign_in().await;
     way.arm();
-    let done = app.service.session_revoke(&pair.session_id).await;
+    let done = app.service.session_revoke(&Admin::command(), &pair.session_id).await;
     assert!(way.has_struck() && done.is_ok(), "{done:?}");
     assert!(app.service.live().snapshot().revoked_sessions.contains_key(&pair.session_id));
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();

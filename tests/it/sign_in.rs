@@ -1,5 +1,6 @@
 //! Signing in.
 
+use chancery::service::Admin;
 use chancery::{
     error::{Error, Reason},
     secret::Password,
@@ -16,7 +17,7 @@ async fn no_sign_in_in_flight_outlives_the_disabling_of_its_user() {
         for n in 0..24 {
             let service = app.service.clone();
             if n == 12 {
-                tasks.spawn(async move { service.user_disable("ada").await.map(|_| ()) });
+                tasks.spawn(async move { service.user_disable(&Admin::command(), "ada").await.map(|_| ()) });
             } else {
                 tasks.spawn(async move { sign_in_at_last(&service, "ada").await.map(|_| ()) });
             }
@@ -26,7 +27,7 @@ async fn no_sign_in_in_flight_outlives_the_disabling_of_its_user() {
                 matches!(result, Ok(()) | Err(Error::Unauthenticated(Reason::InvalidCredentials) | Error::Conflict));
             assert!(fine, "{result:?}");
         }
-        let user = app.service.user_find("ada").await.unwrap().0;
+        let user = app.service.user_find("ada").await.unwrap().user;
         assert!(user.disabled_at.is_some());
         let live = SessionFilter::Live(app.service.now());
         let left = app.service.store().read().await.unwrap().sessions_of_user(&user.id, live).await.unwrap();
@@ -42,13 +43,13 @@ async fn no_sign_in_in_flight_outlives_the_password_it_was_based_on() {
             let service = app.service.clone();
             if n == 12 {
                 let new = Password::new("another long pass phrase".into());
-                tasks.spawn(async move { service.user_set_password("ada", new).await.map(|_| ()) });
+                tasks.spawn(async move { service.user_set_password(&Admin::command(), "ada", new).await.map(|_| ()) });
             } else {
                 tasks.spawn(async move { sign_in_at_last(&service, "ada").await.map(|_| ()) });
             }
         }
         tasks.join_all().await;
-        let user = app.service.user_find("ada").await.unwrap().0;
+        let user = app.service.user_find("ada").await.unwrap().user;
         let live = SessionFilter::Live(app.service.now());
         let left = app.service.store().read().await.unwrap().sessions_of_user(&user.id, live).await.unwrap();
         assert!(left.is_empty(), "{} sessions outlived their password on {}", left.len(), app.engine);
@@ -77,7 +78,7 @@ async fn p10_unknown_disabled_and_wrong_are_one_answer() {
         let wrong = app.try_sign_in("not the password at all").await.unwrap_err();
         let unknown = sign_in(&app.service, login_of("app", "nobody", PASSWORD)).await.unwrap_err();
         let nonsense = sign_in(&app.service, login_of("app", "no\u{202e}such", PASSWORD)).await.unwrap_err();
-        app.service.user_disable("ada").await.unwrap();
+        app.service.user_disable(&Admin::command(), "ada").await.unwrap();
         let disabled = app.try_sign_in(PASSWORD).await.unwrap_err();
         for refused in [&wrong, &unknown, &nonsense, &disabled] {
             assert_eq!(refused.reason(), Reason::InvalidCredentials);
@@ -90,7 +91,7 @@ async fn p10_unknown_disabled_and_wrong_are_one_answer() {
 async fn a_password_counts_in_any_form_of_its_characters() {
     for app in engines().await {
         let composed = "p\u{e9}n\u{e9}lope weaves by night";
-        app.service.user_set_password("ada", Password::new(composed.into())).await.unwrap();
+        app.service.user_set_password(&Admin::command(), "ada", Password::new(composed.into())).await.unwrap();
         assert!(app.try_sign_in("pe\u{301}ne\u{301}lope weaves by night").await.is_ok(), "{}", app.engine);
         assert!(app.try_sign_in("penelope weaves by night").await.is_err());
     }

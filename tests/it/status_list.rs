@@ -9,7 +9,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chancery::{
-    service::{ClientTokenRequest, NewClientRequest},
+    service::{Admin, ClientTokenRequest, NewClientRequest},
     time::Ttl,
     web,
 };
@@ -106,7 +106,7 @@ async fn r13_an_ended_session_shows_and_its_neighbours_do_not() {
         let [one, two] = [app.sign_in().await, app.sign_in().await];
         let [a, b] = [&one, &two].map(|p| p.access.token.expose().to_owned());
         assert_eq!((bit(&app, &a).await, bit(&app, &b).await), (0, 0));
-        app.service.session_revoke(&one.session_id).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &one.session_id).await.unwrap();
         // At most a second passes until the list is published again.
         app.pass(Ttl::from_secs(1)).await;
         assert_eq!((bit(&app, &a).await, bit(&app, &b).await), (1, 0), "{}", app.engine);
@@ -137,7 +137,7 @@ async fn a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and
         let user = app.sign_in().await.access.token.expose().to_owned();
         for (disabled, want) in [(true, 1), (false, 0)] {
             for id in ["worker", "app"] {
-                app.service.client_set_disabled(id, disabled).await.unwrap();
+                app.service.client_set_disabled(&Admin::command(), id, disabled).await.unwrap();
             }
             app.pass(Ttl::from_secs(1)).await;
             assert_eq!((bit(&app, &own).await, bit(&app, &user).await), (want, want), "{}", app.engine);
@@ -187,7 +187,7 @@ async fn j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked() {
             serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
         };
         let old = kid().await;
-        app.service.key_revoke(&old, "test").await.unwrap();
+        app.service.key_revoke(&Admin::command(), &old).await.unwrap();
         assert_ne!(kid().await, old, "{}", app.engine);
     }
 }

@@ -3,7 +3,7 @@
 use chancery::{
     error::{Error, Reason},
     passwords::{Account, Applicant, Prefix, Slot},
-    service::{RequestContext, Service, SignInRequest, TokenPair},
+    service::{Admin, RequestContext, Service, SignInRequest, TokenPair},
     time::Ttl,
 };
 
@@ -136,6 +136,6 @@ async fn p09_a_password_is_set_while_all_places_are_taken() {
     for app in engines().await {
         let _places = take_all_places(&app.service, "");
         let new = chancery::secret::Password::new("another long pass phrase".into());
-        app.service.user_set_password("ada", new).await.unwrap();
+        app.service.user_set_password(&Admin::command(), "ada", new).await.unwrap();
     }
 }

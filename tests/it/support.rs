@@ -8,7 +8,7 @@ use chancery::{
     passwords::{Params, Passwords, Settings},
     secret::{Password, RefreshToken},
     service::{
-        ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, StartError,
+        Admin, ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, StartError,
         StartOptions, TokenPair,
     },
     store::Store,
@@ -112,21 +112,21 @@ impl App {
     pub(crate) async fn user(&self, name: &str) {
         let request = NewUserRequest {
             name: name.into(),
-            email: None,
             subject: None,
-            password: Password::new(PASSWORD.into()),
+            password: Some(Password::new(PASSWORD.into())),
             attributes: serde_json::Map::new(),
+            ..NewUserRequest::default()
         };
-        self.service.user_create(request).await.unwrap();
+        self.service.user_create(&Admin::command(), request).await.unwrap();
     }
 
     pub(crate) async fn client(&self, id: &str, audiences: &[&str]) {
-        self.service.client_create(first_party(id, audiences)).await.unwrap();
+        self.service.client_create(&Admin::command(), first_party(id, audiences)).await.unwrap();
     }
 
     /// Registers a confidential client; gives what proves it.
     pub(crate) async fn confidential(&self, request: NewClientRequest) -> ClientCredentials {
-        let (client, secret) = self.service.client_create(request).await.unwrap();
+        let (client, secret) = self.service.client_create(&Admin::command(), request).await.unwrap();
         ClientCredentials::Basic { client_id: client.id.to_string(), secret: secret.unwrap() }
     }
 

@@ -4,7 +4,7 @@ use chancery::{
     domain::settings::Settings,
     error::{Error, Reason},
     secret::Password,
-    service::{ClientTokenRequest, NewClientRequest, NewUserRequest},
+    service::{Admin, ClientTokenRequest, NewClientRequest, NewUserRequest},
     time::Ttl,
 };
 use serde_json::json;
@@ -17,7 +17,7 @@ async fn j11_a_users_token_says_what_rfc_9068_asks_for_and_one_audience() {
         let pair = app.sign_in().await;
         let said = claims(pair.access.token.expose());
         let now = app.service.now().seconds();
-        let user = app.service.user_find("ada").await.unwrap().0;
+        let user = app.service.user_find("ada").await.unwrap().user;
         let want = json!({
             "iss": ISSUER, "sub": user.subject, "aud": "api", "client_id": "app", "iat": now, "exp": now + 300,
             "jti": said["jti"], "sid": pair.session_id, "scope": "read write", "auth_time": now, "amr": ["pwd"],
@@ -56,26 +56,31 @@ async fn a_claim_map_selects_attributes_and_counts_from_the_sign_in() {
     for app in engines().await {
         let attributes = json!({ "team": { "name": "Zoë's", "size": 3 }, "secret": "x" });
         app.service
-            .user_create(NewUserRequest {
-                name: "grace".into(),
-                email: None,
-                subject: Some("grace-1".into()),
-                password: Password::new(PASSWORD.into()),
-                attributes: attributes.as_object().cloned().unwrap(),
-            })
+            .user_create(
+                &Admin::command(),
+                NewUserRequest {
+                    name: "grace".into(),
+                    subject: Some("grace-1".into()),
+                    password: Some(Password::new(PASSWORD.into())),
+                    attributes: attributes.as_object().cloned().unwrap(),
+                    ..NewUserRequest::default()
+                },
+            )
             .await
             .unwrap();
         let mapped = NewClientRequest {
             claims: vec!["team=team.name".into(), "size=team.size".into(), "env=\"prod\"".into(), "no=team.x".into()],
             ..first_party("mapped", &["api"])
         };
-        app.service.client_create(mapped).await.unwrap();
+        app.service.client_create(&Admin::command(), mapped).await.unwrap();
         let pair = sign_in(&app.service, login_of("mapped", "grace", PASSWORD)).await.unwrap();
         let said = claims(pair.access.token.expose());
         assert_eq!((&said["sub"], &said["team"], &said["size"]), (&json!("grace-1"), &json!("Zoë's"), &json!(3)));
         assert_eq!((&said["env"], said.get("no"), said.get("secret")), (&json!("prod"), None, None));
         let reserved = NewClientRequest { claims: vec!["sub=team.name".into()], ..first_party("bad", &["api"]) };
-        let Err(Error::Invalid(wrong)) = app.service.client_create(reserved).await else { panic!("accepted") };
+        let Err(Error::Invalid(wrong)) = app.service.client_create(&Admin::command(), reserved).await else {
+            panic!("accepted")
+        };
         assert_eq!(wrong[0].field, "claim");
     }
 }
@@ -119,11 +124,13 @@ async fn no_token_outlives_its_session_or_the_ceiling() {
         assert_eq!(said["exp"].as_i64().unwrap() - said["iat"].as_i64().unwrap(), 100, "{}", app.engine);
         let ceiling = Settings::default().access_token_lifetime_ceiling.seconds();
         let long = NewClientRequest { token_lifetime: Some(ceiling + 1), ..first_party("long", &["api"]) };
-        let Err(Error::Invalid(wrong)) = app.service.client_create(long).await else { panic!("accepted") };
+        let Err(Error::Invalid(wrong)) = app.service.client_create(&Admin::command(), long).await else {
+            panic!("accepted")
+        };
         assert_eq!(wrong[0].field, "token_lifetime");
         // A lowered ceiling shortens what is issued at once.
         let at_most = NewClientRequest { token_lifetime: Some(ceiling), ..first_party("most", &["api"]) };
-        app.service.client_create(at_most).await.unwrap();
+        app.service.client_create(&Admin::command(), at_most).await.unwrap();
         app.service.setting_set("access_token_lifetime_ceiling", "120").await.unwrap();
         let pair = sign_in(&app.service, login_of("most", "ada", PASSWORD)).await.unwrap();
         let said = claims(pair.access.token.expose());

@@ -3,7 +3,7 @@
 use chancery::{
     domain::feed::ChangeKind,
     error::{Error, Reason},
-    service::{ClientCredentials, NewClientRequest, News, Sent, Service, Watcher},
+    service::{Admin, ClientCredentials, NewClientRequest, News, Sent, Service, Watcher},
     time::Ttl,
 };
 
@@ -70,12 +70,12 @@ async fn a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life() {
     for app in engines().await {
         let who = observer(&app).await;
         let (first, second) = (app.sign_in().await.session_id, app.sign_in().await.session_id);
-        app.service.session_revoke(&first).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &first).await.unwrap();
         let mut watcher = watch(&app.service, &who, "").await;
         assert_eq!(next(&mut watcher).await.0, format!("snapshot {first}"));
-        app.service.session_revoke(&second).await.unwrap();
-        app.service.client_set_disabled("app", true).await.unwrap();
-        app.service.client_set_disabled("app", false).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &second).await.unwrap();
+        app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
+        app.service.client_set_disabled(&Admin::command(), "app", false).await.unwrap();
         app.service.live().beat();
         assert_eq!(next(&mut watcher).await.0, format!("session_revoked {second}"));
         assert_eq!(next(&mut watcher).await.0, "client_disabled app");
@@ -93,12 +93,12 @@ async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice() {
         for _ in 0..4 {
             ids.push(app.sign_in().await.session_id);
         }
-        app.service.session_revoke(&ids[0]).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &ids[0]).await.unwrap();
         let cursor = next(&mut watch(&app.service, &who, "").await).await.1;
-        app.service.session_revoke(&ids[1]).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &ids[1]).await.unwrap();
         // Changes of another kind have numbers too.
         app.client("later", &["api"]).await;
-        app.service.session_revoke(&ids[2]).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &ids[2]).await.unwrap();
         // As it is after a restart, or at another replica.
         let other = app.second().await;
         for service in [&app.service, &other] {
@@ -112,7 +112,7 @@ async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice() {
             assert_eq!(beat(&mut again).await, ("Heartbeat".to_owned(), newest));
         }
         let mut elsewhere = watch(&other, &who, &cursor).await;
-        app.service.session_revoke(&ids[3]).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &ids[3]).await.unwrap();
         other.live().confirm().await.unwrap();
         for want in &ids[1..] {
             assert_eq!(next(&mut elsewhere).await.0, format!("session_revoked {want}"));
@@ -125,7 +125,7 @@ async fn a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_n
     for app in engines().await {
         let who = observer(&app).await;
         let id = app.sign_in().await.session_id;
-        app.service.session_revoke(&id).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &id).await.unwrap();
         let cursor = next(&mut watch(&app.service, &who, "").await).await.1;
         let (epoch, rest) = cursor.split_once('.').unwrap();
         let (seq, tag) = rest.split_once('.').unwrap();
@@ -145,10 +145,10 @@ async fn a_database_set_back_begins_a_new_history_and_takes_nothing_back() {
     for app in engines().await {
         let who = observer(&app).await;
         let (kept, lost) = (app.sign_in().await.session_id, app.sign_in().await.session_id);
-        app.service.session_revoke(&kept).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &kept).await.unwrap();
         let mut watcher = watch(&app.service, &who, "").await;
         let (_, before) = next(&mut watcher).await;
-        app.service.session_revoke(&lost).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &lost).await.unwrap();
         assert_eq!(next(&mut watcher).await.0, format!("session_revoked {lost}"));
         app.set_feed_back().await;
         app.sql("UPDATE sessions SET revoked_at = NULL, revoked_cause = NULL").await;
@@ -159,7 +159,7 @@ async fn a_database_set_back_begins_a_new_history_and_takes_nothing_back() {
         assert_ne!(cursor.split('.').next(), before.split('.').next(), "the history has a new name");
         // One whose cursor is of the old history gets a snapshot, also where the numbers have passed it.
         let third = app.sign_in().await.session_id;
-        app.service.session_revoke(&third).await.unwrap();
+        app.service.session_revoke(&Admin::command(), &third).await.unwrap();
         let mut late = watch(&app.service, &who, &before).await;
         assert!(next(&mut late).await.0.starts_with("snapshot"));
         assert_eq!(next(&mut watcher).await.0, format!("session_revoked {third}"));
@@ -191,7 +191,7 @@ async fn who_does_not_read_is_cut_off_and_resumes() {
     let id = app.sign_in().await.session_id;
     let mut slow = watch(&app.service, &who, "").await;
     let cursor = next(&mut slow).await.1;
-    app.service.session_revoke(&id).await.unwrap();
+    app.service.session_revoke(&Admin::command(), &id).await.unwrap();
     for _ in 0..5000 {
         app.service.live().beat();
     }
@@ -223,7 +223,7 @@ async fn a_stream_ends_with_what_admitted_its_caller() {
         assert_eq!(beat(&mut by_secret).await.0, "Heartbeat");
         let mut by_token = watch(&app.service, &bearer().await, "").await;
         next(&mut by_token).await;
-        app.service.client_set_disabled("observer", true).await.unwrap();
+        app.service.client_set_disabled(&Admin::command(), "observer", true).await.unwrap();
         assert_eq!(end(&mut by_secret).await.reason(), Reason::ClientAuthenticationFailed);
         assert_eq!(end(&mut by_token).await.reason(), Reason::TokenInvalid);
         assert!(app.service.watch(&app.service.context(), &who, "").await.is_err());
@@ -258,7 +258,7 @@ async fn two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both
             let id = app.sign_in().await.session_id;
             ids.insert(format!("session_revoked {id}"));
             let service = if n % 2 == 0 { app.service.clone() } else { other.clone() };
-            tasks.spawn(async move { service.session_revoke(&id).await.unwrap() });
+            tasks.spawn(async move { service.session_revoke(&Admin::command(), &id).await.unwrap() });
         }
         tasks.join_all().await;
         app.service.live().confirm().await.unwrap();
@@ -282,7 +282,7 @@ async fn j29_whoever_watches_the_keys_has_a_new_set_at_once() {
         let mut watcher = app.service.watch_keys().await.unwrap();
         let first = watcher.next().await.unwrap();
         let gone = first.stored[0].kid.clone();
-        app.service.key_revoke(&gone, "command").await.unwrap();
+        app.service.key_revoke(&Admin::command(), &gone).await.unwrap();
         let second = watcher.next().await.unwrap();
         assert!(first.jwks.contains(&gone) && !second.jwks.contains(&gone), "{}", app.engine);
     }
@@ -302,7 +302,7 @@ async fn reuse_and_every_other_end_of_a_session_is_told() {
         app.refresh(&token(&victim), "").await.unwrap_err();
         assert_eq!(next(&mut watcher).await.0, format!("session_revoked {}", victim.session_id));
         let [one, two] = [app.sign_in().await.session_id, app.sign_in().await.session_id];
-        app.service.user_disable("ada").await.unwrap();
+        app.service.user_disable(&Admin::command(), "ada").await.unwrap();
         let mut told = [next(&mut watcher).await.0, next(&mut watcher).await.0];
         told.sort();
         let mut want = [one, two].map(|id| format!("{} {id}", ChangeKind::SessionRevoked.as_str()));

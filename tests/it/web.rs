@@ -1,5 +1,6 @@
 //! The HTTP edge: key set, metadata, telemetry.
 
+use chancery::service::Admin;
 use std::sync::Arc;
 
 use axum::{
@@ -53,7 +54,7 @@ async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
     let changed = get(&routes, "/.well-known/jwks.json", &[("if-none-match", "\"x\"")]).await;
     assert_eq!(changed.status, StatusCode::OK);
     let active = app.service.live().snapshot().ring.stored[0].kid.clone();
-    app.service.key_revoke(&active, "command").await.unwrap();
+    app.service.key_revoke(&Admin::command(), &active).await.unwrap();
     let later = get(&routes, "/.well-known/jwks.json", &[("if-none-match", etag)]).await;
     assert_eq!(later.status, StatusCode::OK);
     assert!(!later.body.contains(&active));

@@ -15,7 +15,7 @@ use chancery::{
         },
     },
     metrics::Metrics,
-    service::{ClientCredentials, NewClientRequest},
+    service::{Admin, ClientCredentials, NewClientRequest},
 };
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -266,7 +266,7 @@ async fn a_disabled_client_is_refused_everywhere_and_its_users_tokens_with_it() 
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
     for id in ["app", "worker", "portal"] {
-        app.service.client_set_disabled(id, true).await.unwrap();
+        app.service.client_set_disabled(&Admin::command(), id, true).await.unwrap();
     }
     for (method, kind, want) in [
         ("/chancery.v1.AuthService/Login", Kind::PublicClient, "CLIENT_AUTHENTICATION_FAILED"),

@@ -1,7 +1,8 @@
 //! Audit events.
 
+use chancery::store::AuditFilter;
 use chancery::{
-    domain::audit::{AuditEvent, AuditKind},
+    domain::audit::{Actor, AuditEvent, AuditKind},
     id::AuditEventId,
     time::Ttl,
 };
@@ -16,15 +17,54 @@ pub(crate) async fn events_are_kept_in_order(f: &Fixture) {
         id: AuditEventId::new(later, &*f.entropy),
         at: later,
         kind: AuditKind::UserDisabled,
-        actor: "command".into(),
+        actor: Actor { client: Some("app".into()), address: "192.0.2.7".into(), ..Actor::named("Zoë") },
         subject: "Zoë".into(),
         session: None,
         details: json!({ "why": "é" }),
     };
     tx.audit_append(&event).await.unwrap();
-    tx.audit(NOW, AuditKind::UserCreated, "command", "Zoë", json!({})).await.unwrap();
+    tx.audit(NOW, AuditKind::UserCreated, &Actor::command(), "Zoë", json!({})).await.unwrap();
     tx.commit().await.unwrap();
+    let all = f.store.read().await.unwrap().audit_page(&AuditFilter::default(), None, 10).await.unwrap();
+    assert_eq!((all.len(), all[0].id.clone(), &all[0].actor, all[0].at), (2, event.id, &event.actor, later));
+    assert_eq!((all[0].kind, &all[0].details, &all[1].actor), (event.kind, &event.details, &Actor::command()));
     let kinds = f.store.read().await.unwrap().audit_kinds().await.unwrap();
     let want = [("USER_CREATED".to_owned(), "Zoë".to_owned()), ("USER_DISABLED".to_owned(), "Zoë".to_owned())];
     assert_eq!(kinds, want);
+}
+
+pub(crate) async fn events_are_read_by_page_and_by_what_they_say(f: &Fixture) {
+    let mut tx = f.store.write().await.unwrap();
+    let mut ids = Vec::new();
+    for n in 0..9i64 {
+        let at = NOW.plus(Ttl::from_secs(n));
+        let event = AuditEvent {
+            id: AuditEventId::new(at, &*f.entropy),
+            at,
+            kind: if n % 2 == 0 { AuditKind::SignedIn } else { AuditKind::UserCreated },
+            actor: Actor::named(if n < 6 { "ada" } else { "app" }),
+            subject: if n < 3 { "ada" } else { "grace" }.into(),
+            session: (n == 4).then(|| "ses_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap()),
+            details: json!({ "n": n }),
+        };
+        ids.push(event.id.clone());
+        tx.audit_append(&event).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let numbers = async |filter: AuditFilter, before: Option<&AuditEventId>, limit| {
+        let page = f.store.read().await.unwrap().audit_page(&filter, before, limit).await.unwrap();
+        page.iter().map(|e| e.details["n"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    let all = AuditFilter::default;
+    assert_eq!(numbers(all(), None, 4).await, [8, 7, 6, 5]);
+    assert_eq!(numbers(all(), Some(&ids[5]), 4).await, [4, 3, 2, 1]);
+    assert_eq!(numbers(AuditFilter { actor: Some("app".into()), ..all() }, None, 10).await, [8, 7, 6]);
+    assert_eq!(numbers(AuditFilter { subject: Some("ada".into()), ..all() }, None, 10).await, [2, 1, 0]);
+    let both = AuditFilter { subject: Some("grace".into()), actor: Some("ada".into()), ..all() };
+    assert_eq!(numbers(both, None, 10).await, [5, 4, 3]);
+    let kind = AuditFilter { kind: Some(AuditKind::SignedIn), since: Some(NOW.plus(Ttl::from_secs(4))), ..all() };
+    assert_eq!(numbers(kind, None, 10).await, [8, 6, 4]);
+    assert_eq!(numbers(AuditFilter { until: Some(NOW.plus(Ttl::from_secs(2))), ..all() }, None, 10).await, [1, 0]);
+    let session = "ses_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+    assert_eq!(numbers(AuditFilter { session: Some(session), ..all() }, None, 10).await, [4]);
 }

@@ -3,6 +3,7 @@
 use chancery::{
     domain::{client::ClaimSource, scope::Audience},
     secret::ClientSecret,
+    time::Ttl,
 };
 
 use crate::fixture::{Fixture, NOW};
@@ -44,8 +45,8 @@ pub(crate) async fn a_client_is_disabled_and_enabled_once(f: &Fixture) {
     assert!(tx.client_enable(&client.id, NOW).await.unwrap());
     let mut config = client.config.clone();
     config.scopes.clear();
-    assert!(tx.client_configure(&client.id, &config, NOW).await.unwrap());
-    assert!(!tx.client_configure(&"nobody".parse().unwrap(), &config, NOW).await.unwrap());
+    assert!(tx.client_configure(&client.id, &config, 3, NOW).await.unwrap());
+    assert!(!tx.client_configure(&"nobody".parse().unwrap(), &config, 1, NOW).await.unwrap());
     let stored = tx.clients_all().await.unwrap();
     assert_eq!((&stored[0].config, stored[0].disabled_at), (&config, None));
 }
@@ -62,4 +63,48 @@ pub(crate) async fn an_audience_has_one_owner_and_keeps_it_when_renamed(f: &Fixt
     assert!(tx.audience_rename("api", &other).await.unwrap());
     assert!(!tx.audience_rename("api", &other).await.unwrap());
     assert_eq!(tx.audiences_all().await.unwrap(), [("other".to_owned(), Some("one".to_owned()))]);
+}
+
+pub(crate) async fn a_changed_client_is_changed_again_only_by_who_knows_it(f: &Fixture) {
+    let client = Fixture::client("app");
+    let mut tx = f.store.write().await.unwrap();
+    tx.client_insert(&client).await.unwrap();
+    assert!(tx.client_configure(&client.id, &client.config, 1, NOW).await.unwrap());
+    assert!(!tx.client_configure(&client.id, &client.config, 1, NOW).await.unwrap());
+    assert_eq!(tx.clients_all().await.unwrap()[0].revision, 2);
+}
+
+pub(crate) async fn a_replaced_secret_counts_until_its_time_is_over(f: &Fixture) {
+    let (old, new) = (ClientSecret::generate(&*f.entropy).hash(), ClientSecret::generate(&*f.entropy).hash());
+    let mut client = Fixture::client("service");
+    client.secret = Some(old);
+    let until = NOW.plus(Ttl::from_secs(60));
+    let mut tx = f.store.write().await.unwrap();
+    tx.client_insert(&client).await.unwrap();
+    tx.client_insert(&Fixture::client("public")).await.unwrap();
+    assert!(tx.client_set_secret(&client.id, new, until, NOW).await.unwrap());
+    assert!(!tx.client_set_secret(&"public".parse().unwrap(), new, until, NOW).await.unwrap());
+    let stored = tx.clients_all().await.unwrap().into_iter().find(|c| c.id == client.id).unwrap();
+    assert!(stored.accepts(&new, until) && stored.accepts(&old, NOW) && !stored.accepts(&old, until));
+}
+
+pub(crate) async fn a_client_is_deleted_when_nothing_of_it_can_count_and_its_id_stays_taken(f: &Fixture) {
+    let (client, audience) = (Fixture::client("app"), "orders".parse::<Audience>().unwrap());
+    let mut tx = f.store.write().await.unwrap();
+    tx.client_insert(&client).await.unwrap();
+    tx.audience_ensure(&audience, NOW).await.unwrap();
+    tx.audience_own(&audience, &client.id).await.unwrap();
+    assert!(!tx.client_delete(&client.id, NOW).await.unwrap(), "enabled");
+    tx.client_disable(&client.id, NOW).await.unwrap();
+    assert!(!tx.client_delete(&client.id, NOW).await.unwrap(), "disabled just now");
+    tx.commit().await.unwrap();
+    let session = f.signed_in(&f.ada().await).await;
+    let later = NOW.plus(Ttl::from_secs(1));
+    let mut tx = f.store.write().await.unwrap();
+    assert!(!tx.client_delete(&client.id, later).await.unwrap(), "has a session");
+    let end = session.absolute_expires_at.plus(later.since(NOW));
+    assert_eq!(tx.sessions_delete_dead(&[session.id], end).await.unwrap(), 1);
+    assert_eq!(tx.audiences_disown(&client.id).await.unwrap(), 1);
+    assert!(tx.client_delete(&client.id, later).await.unwrap());
+    assert!(!tx.client_insert(&client).await.unwrap(), "the id is nobody's any more");
 }

@@ -6,6 +6,8 @@ use chancery::{
     time::{Timestamp, Ttl},
 };
 
+use chancery::store::UserFilter;
+
 use crate::fixture::{Fixture, NOW};
 
 pub(crate) async fn a_dropped_transaction_keeps_nothing_and_takes_no_number(f: &Fixture) {
@@ -30,7 +32,7 @@ pub(crate) async fn a_reading_transaction_refuses_changes(f: &Fixture) {
 pub(crate) async fn a_reading_transaction_sees_one_moment(f: &Fixture) {
     let ada = f.ada().await;
     let mut reading = f.store.read().await.unwrap();
-    assert_eq!(reading.users_page("", 10).await.unwrap().len(), 1);
+    assert_eq!(reading.users_page(&UserFilter::default(), "", 10).await.unwrap().len(), 1);
     let mut tx = f.store.write().await.unwrap();
     tx.user_disable(&ada.id, NOW).await.unwrap();
     tx.commit().await.unwrap();

@@ -74,7 +74,11 @@ impl Fixture {
         let attributes = json!({ "name": "Ada Ćirić 🦀", "deep": { "n": [1, 2] } }).as_object().cloned().unwrap();
         let subject = id.as_str().to_owned();
         let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: NOW };
-        NewUser { user, logins: vec![Login::parse(name).unwrap()], password: Phc::from_database("$argon2id$x".into()) }
+        NewUser {
+            user,
+            logins: vec![Login::parse(name).unwrap()],
+            password: Some(Phc::from_database("$argon2id$x".into())),
+        }
     }
 
     /// A user in the database.
@@ -99,8 +103,18 @@ impl Fixture {
             session_absolute: Ttl::from_days(30),
             claim_map: std::collections::BTreeMap::new(),
             trusted_end_user: false,
+            roles: vec![],
         };
-        Client { id: id.parse().unwrap(), secret: None, config, disabled_at: None, created_at: NOW, status: None }
+        Client {
+            id: id.parse().unwrap(),
+            secret: None,
+            config,
+            disabled_at: None,
+            created_at: NOW,
+            status: None,
+            previous_secret: None,
+            revision: 1,
+        }
     }
 
     pub(crate) fn session(&self, user: &User) -> Session {
@@ -121,6 +135,7 @@ impl Fixture {
             scopes: vec!["read".parse().unwrap(), "write".parse().unwrap()],
             audiences: vec!["api".parse().unwrap(), "other".parse().unwrap()],
             claims: json!({ "team": "Zoë" }).as_object().cloned().unwrap(),
+            roles: vec!["rol_00000000000000000000000002".parse().unwrap()],
             created_at: NOW,
             idle_ttl: Ttl::from_days(7),
             idle_expires_at: NOW.plus(Ttl::from_days(7)),

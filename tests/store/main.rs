@@ -11,6 +11,7 @@
 mod audit;
 mod clients;
 mod complete;
+mod creations;
 #[path = "../support/database.rs"]
 mod database;
 mod engine;
@@ -20,6 +21,7 @@ mod fixture;
 mod instance;
 mod keys;
 mod refresh;
+mod roles;
 mod sessions;
 mod status_lists;
 mod users;
@@ -52,10 +54,15 @@ macro_rules! contract {
 
 contract! {
     audit::events_are_kept_in_order,
+    audit::events_are_read_by_page_and_by_what_they_say,
     clients::a_client_is_kept_as_it_was_given,
     clients::a_clients_id_is_no_other_clients_and_no_subject,
     clients::a_client_is_disabled_and_enabled_once,
     clients::an_audience_has_one_owner_and_keeps_it_when_renamed,
+    clients::a_changed_client_is_changed_again_only_by_who_knows_it,
+    clients::a_replaced_secret_counts_until_its_time_is_over,
+    clients::a_client_is_deleted_when_nothing_of_it_can_count_and_its_id_stays_taken,
+    creations::of_many_calls_of_one_name_one_creates,
     engine::a_dropped_transaction_keeps_nothing_and_takes_no_number,
     engine::a_reading_transaction_refuses_changes,
     engine::a_reading_transaction_sees_one_moment,
@@ -83,6 +90,11 @@ contract! {
     refresh::what_does_not_match_changes_nothing,
     refresh::reuse_ends_the_session_in_the_same_transaction,
     refresh::a_slow_commit_is_stamped_again_only_where_the_session_has_not_moved,
+    roles::a_role_is_kept_as_it_was_given_beside_the_built_in_ones,
+    roles::of_two_changes_of_one_revision_one_wins,
+    roles::roles_are_given_once_and_taken_once_and_a_held_one_stays,
+    roles::nobody_has_more_roles_than_a_session_may_carry,
+    sessions::claims_are_replaced_where_they_belong,
     sessions::a_session_is_kept_as_it_was_given,
     sessions::the_live_sessions_of_a_user_are_those_that_may_be_refreshed,
     sessions::revoking_is_done_once_with_event_and_entry,
@@ -101,4 +113,6 @@ contract! {
     users::a_change_voids_sign_ins_in_flight,
     users::of_many_with_one_name_one_is_created,
     users::a_rehash_is_no_change,
+    users::a_user_is_changed_where_it_is_still_as_it_was,
+    users::a_deleted_user_leaves_nothing_but_its_subject,
 }

@@ -1,7 +1,10 @@
 //! Sessions: kept, listed, ended, swept.
 
+use std::sync::LazyLock;
+
 use chancery::{
     domain::{
+        audit::Actor,
         keys::{Algorithm, KeyState},
         session::RevokedCause,
     },
@@ -44,7 +47,8 @@ pub(crate) async fn the_live_sessions_of_a_user_are_those_that_may_be_refreshed(
 }
 
 fn by(f: &Fixture) -> By<'_> {
-    By { actor: "app", cause: RevokedCause::Logout, settings: &f.settings, now: NOW }
+    static APP: LazyLock<Actor> = LazyLock::new(|| Actor::named("app"));
+    By { actor: &APP, cause: RevokedCause::Logout, settings: &f.settings, now: NOW }
 }
 
 async fn revoke(f: &Fixture, store: &chancery::store::Store, ids: &[SessionId]) -> usize {
@@ -167,4 +171,15 @@ pub(crate) async fn no_column_that_a_refresh_writes_is_indexed(f: &Fixture) {
         assert!(indexed.iter().any(|column| column == known), "{indexed:?}");
     }
     assert!(indexed.iter().all(|column| !written.contains(&column.as_str())), "{indexed:?}");
+}
+
+pub(crate) async fn claims_are_replaced_where_they_belong(f: &Fixture) {
+    let ada = f.ada().await;
+    let session = f.signed_in(&ada).await;
+    let claims = serde_json::json!({ "team": "Grace" }).as_object().cloned().unwrap();
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.sessions_set_claims(&ada.id, &"other".parse().unwrap(), &claims).await.unwrap(), 0);
+    assert_eq!(tx.sessions_set_claims(&ada.id, &session.client, &claims).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(f.stored(&session.id).await.claims, claims);
 }

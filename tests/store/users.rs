@@ -1,6 +1,10 @@
 //! Users, logins, passwords.
 
-use chancery::{domain::login::Login, passwords::Phc};
+use chancery::{
+    domain::login::{Login, LoginKind},
+    passwords::Phc,
+    store::UserFilter,
+};
 
 use crate::fixture::{Fixture, NOW};
 
@@ -45,7 +49,7 @@ pub(crate) async fn pages_are_stable(f: &Fixture) {
     tx.commit().await.unwrap();
     let (mut seen, mut after) = (Vec::new(), String::new());
     loop {
-        let page = f.store.read().await.unwrap().users_page(&after, 3).await.unwrap();
+        let page = f.store.read().await.unwrap().users_page(&UserFilter::default(), &after, 3).await.unwrap();
         let Some(last) = page.last() else { break };
         last.id.as_str().clone_into(&mut after);
         seen.extend(page.into_iter().map(|u| u.id));
@@ -96,7 +100,7 @@ pub(crate) async fn of_many_with_one_name_one_is_created(f: &Fixture) {
         });
     }
     assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
-    assert_eq!(f.store.read().await.unwrap().users_page("", 10).await.unwrap().len(), 1);
+    assert_eq!(f.store.read().await.unwrap().users_page(&UserFilter::default(), "", 10).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn a_rehash_is_no_change(f: &Fixture) {
@@ -105,4 +109,43 @@ pub(crate) async fn a_rehash_is_no_change(f: &Fixture) {
     tx.password_rehash(&ada.id, &Phc::from_database("$argon2id$z".into())).await.unwrap();
     assert!(tx.user_hold(&ada.id, 1).await.unwrap());
     assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().password.unwrap().as_str(), "$argon2id$z");
+}
+
+pub(crate) async fn a_user_is_changed_where_it_is_still_as_it_was(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.user_touch(&ada.id, Some(1), NOW).await.unwrap());
+    assert!(!tx.user_touch(&ada.id, Some(1), NOW).await.unwrap());
+    assert!(tx.user_touch(&ada.id, None, NOW).await.unwrap());
+    assert!(!tx.user_hold(&ada.id, 1).await.unwrap(), "sign-ins in flight are void");
+    let attributes = serde_json::json!({ "team": "Zoë" }).as_object().cloned().unwrap();
+    tx.user_set_attributes(&ada.id, &attributes).await.unwrap();
+    assert_eq!(tx.logins_delete(&ada.id, LoginKind::Email).await.unwrap(), 0);
+    assert_eq!(tx.logins_delete(&ada.id, LoginKind::Name).await.unwrap(), 1);
+    assert!(tx.user_by_login("ada").await.unwrap().is_none());
+    assert!(tx.password_delete(&ada.id).await.unwrap());
+    assert!(!tx.password_delete(&ada.id).await.unwrap());
+    let found = tx.user_by_subject(&ada.subject).await.unwrap().unwrap();
+    assert_eq!((found.attributes, found.security_version), (attributes, 3));
+}
+
+pub(crate) async fn a_deleted_user_leaves_nothing_but_its_subject(f: &Fixture) {
+    let ada = f.ada().await;
+    let session = f.signed_in(&ada).await;
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.user_delete(&ada.id, NOW).await.unwrap());
+    assert!(!tx.user_delete(&ada.id, NOW).await.unwrap());
+    assert!(!tx.user_touch(&ada.id, None, NOW).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.user_by_id(&ada.id).await.unwrap().is_none());
+    assert!(tx.user_by_subject(&ada.subject).await.unwrap().is_none());
+    assert!(tx.user_by_login("ada").await.unwrap().is_none());
+    assert!(tx.users_page(&UserFilter::default(), "", 10).await.unwrap().is_empty());
+    assert!(!tx.user_hold(&ada.id, 2).await.unwrap());
+    let left = tx.session_by_id(&session.id).await.unwrap().unwrap();
+    assert_eq!((left.address.as_str(), left.device_label.as_str(), left.claims.len()), ("", "", 0));
+    let mut twin = f.user("ada");
+    twin.user.subject.clone_from(&ada.subject);
+    assert_eq!(tx.user_insert(&twin).await.unwrap(), Some("subject"), "a subject is never somebody else's");
 }

@@ -5,7 +5,10 @@ use super::{
     batch::{Answered, Batch},
 };
 use crate::{
-    domain::session::{RevokedCause, RotateOutcome, TokenBasis},
+    domain::{
+        audit::Actor,
+        session::{RevokedCause, RotateOutcome, TokenBasis},
+    },
     error::{Error, Result},
     service::TRIES,
     store::{By, Revoke, Tx},
@@ -111,8 +114,8 @@ impl Shared {
         }
         for (opening, held) in batch.openings.work.iter().zip(&written.opened) {
             if *held {
-                let actor = opening.session.client.as_str();
-                let by = By { actor, cause: RevokedCause::TooManySessions, settings, now };
+                let actor = Actor::system();
+                let by = By { actor: &actor, cause: RevokedCause::TooManySessions, settings, now };
                 open(tx, opening, &by).await?;
             }
         }

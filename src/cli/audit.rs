@@ -1,0 +1,74 @@
+//! `chancery audit …`.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Place, output};
+use crate::{
+    domain::audit::{AuditEvent, AuditKind},
+    service::AuditFilter,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// List what was done, newest first.
+    List {
+        /// Only this kind of act, such as `SIGNED_IN`.
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+        /// Only what this user, client or `command` did.
+        #[arg(long, value_name = "WHO")]
+        actor: Option<String>,
+        /// Only what was done to this user, client, role or key.
+        #[arg(long, value_name = "WHOM")]
+        subject: Option<String>,
+        /// At most this many.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+        limit: i64,
+        /// Print JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+impl Audit {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let Self::List { kind, actor, subject, limit, json, place } = self;
+        let unknown = |text: &str| anyhow::anyhow!("{text} is no kind of act");
+        let kind = kind.map(|text| AuditKind::parse(&text).ok_or_else(|| unknown(&text))).transpose()?;
+        let filter = AuditFilter { kind, actor, subject, ..AuditFilter::default() };
+        let events = place.service().await?.audit_list(&filter, None, limit).await?;
+        if json {
+            return events.iter().try_for_each(print);
+        }
+        let row = |e: &AuditEvent| {
+            vec![
+                e.at.to_string(),
+                e.kind.as_str().to_owned(),
+                e.actor.name.clone(),
+                e.actor.address.clone(),
+                e.subject.clone(),
+                e.details.to_string(),
+            ]
+        };
+        let rows: Vec<_> = events.iter().map(row).collect();
+        output::table(&["AT", "KIND", "ACTOR", "FROM", "SUBJECT", "DETAILS"], &rows)
+    }
+}
+
+fn print(event: &AuditEvent) -> anyhow::Result<()> {
+    output::json(&json!({
+        "id": event.id,
+        "at": event.at.to_string(),
+        "kind": event.kind.as_str(),
+        "refused": event.kind.is_refusal(),
+        "actor": event.actor.name,
+        "client": event.actor.client,
+        "address": event.actor.address,
+        "subject": event.subject,
+        "session": event.session,
+        "details": event.details,
+    }))
+}

@@ -1,0 +1,78 @@
+//! What may be wrong with a client, told all at once.
+
+use std::collections::BTreeMap;
+
+use super::NewClientRequest;
+use crate::{
+    domain::client::{ClaimSource, Grant, RESERVED_CLAIMS},
+    error::Violation,
+};
+
+/// Collects what is wrong, so that all of it is told at once.
+#[derive(Default)]
+pub(super) struct Checked {
+    pub(super) violations: Vec<Violation>,
+}
+
+impl Checked {
+    pub(super) fn wrong(&mut self, field: &'static str, description: impl Into<String>) {
+        self.violations.push(Violation { field, description: description.into() });
+    }
+
+    pub(super) fn parse<T: std::str::FromStr>(&mut self, field: &'static str, texts: &[String]) -> Vec<T>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let mut out = Vec::new();
+        for text in texts {
+            match text.parse() {
+                Ok(value) => out.push(value),
+                Err(problem) => self.wrong(field, format!("{text:?} {problem}")),
+            }
+        }
+        out
+    }
+}
+
+/// The grants asked for, or the usual ones; each must fit the client's kind.
+pub(super) fn grants(c: &mut Checked, r: &NewClientRequest) -> Vec<Grant> {
+    let mut grants: Vec<Grant> = c.parse("grant", &r.grants);
+    if r.grants.is_empty() {
+        if !r.public {
+            grants.push(Grant::ClientCredentials);
+        }
+        if r.first_party {
+            grants.extend([Grant::DirectLogin, Grant::RefreshToken]);
+        }
+    }
+    if r.public && grants.contains(&Grant::ClientCredentials) {
+        c.wrong("grant", "client_credentials needs a confidential client; leave out --public");
+    }
+    if !r.first_party && grants.contains(&Grant::DirectLogin) {
+        c.wrong("grant", "direct_login is for first-party clients; add --first-party");
+    }
+    if grants.is_empty() && r.grants.is_empty() {
+        c.wrong("grant", "a public client that is not first-party needs a --grant");
+    }
+    grants
+}
+
+/// `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
+pub(super) fn claim_map(c: &mut Checked, texts: &[String]) -> BTreeMap<String, ClaimSource> {
+    let mut map = BTreeMap::new();
+    for text in texts {
+        let Some((name, source)) = text.split_once('=').filter(|(n, s)| !n.is_empty() && !s.is_empty()) else {
+            c.wrong("claim", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
+            continue;
+        };
+        if RESERVED_CLAIMS.contains(&name) {
+            c.wrong("claim", format!("{name} is set by the server and cannot be mapped"));
+            continue;
+        }
+        let literal = source.strip_prefix('"').and_then(|s| s.strip_suffix('"'));
+        let source = literal
+            .map_or_else(|| ClaimSource::Attribute(source.to_owned()), |text| ClaimSource::Literal(text.to_owned()));
+        map.insert(name.to_owned(), source);
+    }
+    map
+}

@@ -1,0 +1,118 @@
+//! Roles, and who has them.
+
+use sqlx::types::Json;
+
+use super::{
+    engine::{Tx, all, execute},
+    failure::corrupt,
+};
+use crate::{
+    domain::{
+        role::{BuiltIn, MAX_ROLES, Role, RoleName},
+        scope::PermissionAt,
+    },
+    error::{Error, Result},
+    id::{RoleId, UserId},
+    time::Timestamp,
+};
+
+#[derive(sqlx::FromRow)]
+struct RoleRow {
+    id: String,
+    name: String,
+    description: String,
+    permissions: Json<Vec<PermissionAt>>,
+    built_in: Option<String>,
+    revision: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl TryFrom<RoleRow> for Role {
+    type Error = Error;
+    fn try_from(row: RoleRow) -> Result<Self> {
+        let bad = |column| corrupt("roles", column, &row.id);
+        let built_in = row.built_in.as_deref().map(|b| BuiltIn::parse(b).ok_or_else(|| bad("built_in")));
+        Ok(Self {
+            id: row.id.parse().map_err(|_| bad("id"))?,
+            built_in: built_in.transpose()?,
+            name: RoleName::from_database(row.name),
+            description: row.description,
+            permissions: row.permissions.0,
+            revision: row.revision,
+            created_at: Timestamp::from_millis(row.created_at),
+            updated_at: Timestamp::from_millis(row.updated_at),
+        })
+    }
+}
+
+impl Tx {
+    /// Adds a role; says whether its name was free.
+    pub async fn role_insert(&mut self, role: &Role) -> Result<bool> {
+        const SQL: &str = "INSERT INTO roles (id, name, description, permissions, built_in, revision, created_at, \
+            updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
+        let added = execute!(
+            self,
+            SQL,
+            role.id.as_str(),
+            role.name.as_str(),
+            &role.description,
+            Json(&role.permissions),
+            role.built_in.map(BuiltIn::as_str),
+            role.revision,
+            role.created_at.millis(),
+            role.updated_at.millis()
+        )?;
+        Ok(added == 1)
+    }
+
+    /// Every role, by id.
+    pub async fn roles_all(&mut self) -> Result<Vec<Role>> {
+        const SQL: &str = "SELECT id, name, description, permissions, built_in, revision, created_at, updated_at \
+            FROM roles ORDER BY id";
+        all!(self, RoleRow, SQL)?.into_iter().map(Role::try_from).collect()
+    }
+
+    /// Replaces a role's description and permissions, provided it is still at this revision; says whether
+    /// it was.
+    pub async fn role_update(&mut self, role: &Role, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE roles SET description = $2, permissions = $3, revision = revision + 1, \
+            updated_at = $5 WHERE id = $1 AND revision = $4";
+        let (id, permissions) = (role.id.as_str(), Json(&role.permissions));
+        Ok(execute!(self, SQL, id, &role.description, permissions, role.revision, now.millis())? == 1)
+    }
+
+    /// Deletes a role that nobody has; says whether it did.
+    pub async fn role_delete(&mut self, id: &RoleId) -> Result<bool> {
+        const SQL: &str = "DELETE FROM roles WHERE id = $1 AND built_in IS NULL \
+            AND NOT EXISTS (SELECT 1 FROM user_roles WHERE role_id = $1)";
+        Ok(execute!(self, SQL, id.as_str())? == 1)
+    }
+
+    /// Gives a user a role, unless the user has as many as there may be; says whether it is new.
+    pub async fn user_role_add(&mut self, user: &UserId, role: &RoleId, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "INSERT INTO user_roles (user_id, role_id, assigned_at) SELECT $1, $2, $3 \
+            WHERE (SELECT count(*) FROM user_roles WHERE user_id = $1) < $4 ON CONFLICT DO NOTHING";
+        let most = i64::try_from(MAX_ROLES).unwrap_or(i64::MAX);
+        Ok(execute!(self, SQL, user.as_str(), role.as_str(), now.millis(), most)? == 1)
+    }
+
+    /// Takes a role from a user; says whether the user had it.
+    pub async fn user_role_remove(&mut self, user: &UserId, role: &RoleId) -> Result<bool> {
+        const SQL: &str = "DELETE FROM user_roles WHERE user_id = $1 AND role_id = $2";
+        Ok(execute!(self, SQL, user.as_str(), role.as_str())? == 1)
+    }
+
+    /// The roles of a user, by id.
+    pub async fn roles_of_user(&mut self, user: &UserId) -> Result<Vec<RoleId>> {
+        const SQL: &str = "SELECT role_id FROM user_roles WHERE user_id = $1 ORDER BY role_id";
+        let rows = all!(self, (String,), SQL, user.as_str())?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("user_roles", "role_id", &id))).collect()
+    }
+
+    /// Gives the live sessions of a user the roles that the user has now.
+    pub async fn sessions_set_roles(&mut self, user: &UserId, roles: &[RoleId]) -> Result<u64> {
+        const SQL: &str = "UPDATE sessions SET roles = $2 WHERE user_id = $1 AND revoked_at IS NULL";
+        execute!(self, SQL, user.as_str(), Json(roles))
+    }
+}
