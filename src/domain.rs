@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod client;
 pub mod feed;
+pub mod filter;
 pub mod keys;
 pub mod login;
 pub mod password_policy;

@@ -2,7 +2,10 @@
 //! `store`. The only place that may name tonic or prost.
 
 mod access;
+mod admin;
+mod audit;
 mod auth;
+mod client;
 mod codec;
 mod connection;
 mod context;
@@ -11,8 +14,10 @@ mod edge;
 mod key;
 mod proto;
 mod revocation;
+mod role;
 mod status;
 mod token;
+mod user;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -60,6 +65,10 @@ pub async fn serve(
     let auth = auth::Auth(service.clone());
     let key = key::Keys(service.clone());
     let token = token::Tokens(service.clone());
+    let user = user::Users(service.clone());
+    let client = client::Clients(service.clone());
+    let role = role::Roles(service.clone());
+    let audit = audit::Audits(service.clone());
     let revocation = revocation::Revocations(service.clone());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(connection::Connection::from);
     Server::builder()
@@ -75,6 +84,10 @@ pub async fn serve(
         .add_service(pb::auth_service_server::AuthServiceServer::new(auth).max_decoding_message_size(MAX_REQUEST))
         .add_service(pb::key_service_server::KeyServiceServer::new(key).max_decoding_message_size(MAX_REQUEST))
         .add_service(pb::token_service_server::TokenServiceServer::new(token).max_decoding_message_size(MAX_REQUEST))
+        .add_service(pb::user_service_server::UserServiceServer::new(user).max_decoding_message_size(MAX_REQUEST))
+        .add_service(pb::client_service_server::ClientServiceServer::new(client).max_decoding_message_size(MAX_REQUEST))
+        .add_service(pb::role_service_server::RoleServiceServer::new(role).max_decoding_message_size(MAX_REQUEST))
+        .add_service(pb::audit_service_server::AuditServiceServer::new(audit).max_decoding_message_size(MAX_REQUEST))
         .add_service(revocation)
         .serve_with_incoming_shutdown(incoming, stop)
         .await

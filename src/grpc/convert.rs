@@ -17,7 +17,7 @@ pub(super) fn time(at: Timestamp) -> WireTime {
 }
 
 /// No text of ours holds NUL: PostgreSQL refuses it, SQLite keeps it.
-fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
+pub(super) fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
     let bad = fields.iter().filter(|(_, text)| text.contains('\0'));
     let violations: Vec<Violation> =
         bad.map(|(field, _)| Violation { field, description: "must not hold NUL".to_owned() }).collect();

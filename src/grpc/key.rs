@@ -7,7 +7,8 @@ use serde_json::Value;
 use tonic::{Request, Response, Status};
 
 use super::{
-    context::{context, credentials},
+    admin::admit,
+    context::context,
     convert::time,
     proto::pb::{self, key_service_server::KeyService},
     status::status,
@@ -19,7 +20,7 @@ use crate::{
         settings::JWKS_MAX_AGE,
     },
     error::{Error, Result as ServiceResult},
-    service::{Act, Admin, KeyWatcher, Keyring, RequestContext, Service},
+    service::{Act, KeyWatcher, Keyring, RequestContext, Service},
 };
 
 /// The service behind the messages.
@@ -28,20 +29,6 @@ pub(super) struct Keys(pub(super) Service);
 
 /// Most keys on a page.
 const PAGE: usize = 100;
-
-impl Keys {
-    /// Context and caller of a call that needs a permission.
-    async fn admit<T>(
-        &self,
-        request: &Request<T>,
-        need: (&'static str, Act),
-    ) -> Result<(RequestContext, Admin), Status> {
-        let ctx = context(request, &self.0);
-        let credentials = credentials(request, &ctx).map_err(|s| *s)?;
-        let admin = self.0.administrator(&ctx, &credentials, need).await;
-        admin.map(|admin| (ctx.clone(), admin)).map_err(|e| status(&ctx, &e))
-    }
-}
 
 type Sets = Pin<Box<dyn Stream<Item = Result<pb::WatchJwksResponse, Status>> + Send>>;
 
@@ -65,7 +52,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::ListSigningKeysRequest>,
     ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
-        let (ctx, _) = self.admit(&request, (KEYS_READ, Act::Read)).await?;
+        let (ctx, _) = admit(&self.0, &request, (KEYS_READ, Act::Read)).await?;
         let message = request.into_inner();
         let size = page_size(message.page_size).map_err(|e| status(&ctx, &e))?;
         let mut stored = self.0.live().snapshot().ring.stored.clone();
@@ -81,7 +68,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::RotateSigningKeyRequest>,
     ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
-        let (ctx, _) = self.admit(&request, (KEYS_ROTATE, Act::Write)).await?;
+        let (ctx, _) = admit(&self.0, &request, (KEYS_ROTATE, Act::Write)).await?;
         let only = algorithm(&request.get_ref().alg).map_err(|e| status(&ctx, &e))?;
         let plans = self.0.rotate_keys_early(only).await.map_err(|e| status(&ctx, &e))?;
         let planned = |p: crate::service::RotationPlan| pb::PlannedRotation {
@@ -96,7 +83,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::RevokeSigningKeyRequest>,
     ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
-        let (ctx, admin) = self.admit(&request, (KEYS_REVOKE, Act::Write)).await?;
+        let (ctx, admin) = admit(&self.0, &request, (KEYS_REVOKE, Act::Write)).await?;
         let gone = self.0.key_revoke(&admin, &request.get_ref().kid).await.map_err(|e| status(&ctx, &e))?;
         Ok(Response::new(pb::RevokeSigningKeyResponse {
             kid: gone.kid,

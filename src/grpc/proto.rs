@@ -32,4 +32,5 @@ macro_rules! redacted {
     };
 }
 
-redacted!(LoginRequest TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest RevokeRequest);
+redacted!(LoginRequest TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest RevokeRequest
+    CreateUserRequest CreateClientResponse RotateSecretResponse);

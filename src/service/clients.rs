@@ -206,6 +206,12 @@ impl Service {
         all
     }
 
+    /// The audiences that a client is itself, in order.
+    #[must_use]
+    pub fn audiences_served(&self, id: &str) -> Vec<String> {
+        self.live.snapshot().served.get(id).cloned().unwrap_or_default()
+    }
+
     /// A client by id.
     ///
     /// # Errors

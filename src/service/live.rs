@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub roles: Arc<HashMap<RoleId, Role>>,
     /// What tokens must meet that a client may ask about, by the client: those for the audiences it serves.
     pub serves: Arc<HashMap<String, Policy>>,
+    /// The audiences that a client is itself, by the client, in order.
+    pub served: Arc<HashMap<String, Vec<String>>>,
     /// Signing keys.
     pub ring: Arc<Keyring>,
     /// Revoked sessions, by id.
@@ -328,8 +330,10 @@ fn continuation<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a 
 
 async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) -> Result<Snapshot> {
     let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
+    let (policies, served) = serves(tx, &instance.issuer).await?;
     Ok(Snapshot {
-        serves: serves(tx, &instance.issuer).await?,
+        serves: policies,
+        served,
         issuer: instance.issuer.into(),
         head,
         settings: instance.settings,
@@ -372,17 +376,22 @@ async fn roles(tx: &mut Tx) -> Result<Arc<HashMap<RoleId, Role>>> {
     Ok(Arc::new(all.map(|r| (r.id.clone(), r)).collect()))
 }
 
-async fn serves(tx: &mut Tx, issuer: &str) -> Result<Arc<HashMap<String, Policy>>> {
-    let mut serves: HashMap<String, Policy> = HashMap::new();
+/// What clients serve, as policies and by name.
+type Served = (Arc<HashMap<String, Policy>>, Arc<HashMap<String, Vec<String>>>);
+
+async fn serves(tx: &mut Tx, issuer: &str) -> Result<Served> {
+    let mut policies: HashMap<String, Policy> = HashMap::new();
+    let mut served: HashMap<String, Vec<String>> = HashMap::new();
     for (audience, owner) in tx.audiences_all().await? {
         let Some(owner) = owner else { continue };
-        let policy = match serves.remove(&owner) {
+        served.entry(owner.clone()).or_default().push(audience.clone());
+        let policy = match policies.remove(&owner) {
             Some(policy) => policy.audience(audience),
             None => Policy::new(issuer, audience),
         };
-        serves.insert(owner, policy);
+        policies.insert(owner, policy);
     }
-    Ok(Arc::new(serves))
+    Ok((Arc::new(policies), Arc::new(served)))
 }
 
 async fn apply(
@@ -397,7 +406,7 @@ async fn apply(
     let any = |kinds: &[ChangeKind]| news.iter().any(|e| kinds.contains(&e.change.kind));
     if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
         next.clients = clients(tx).await?;
-        next.serves = serves(tx, &old.issuer).await?;
+        (next.serves, next.served) = serves(tx, &old.issuer).await?;
     }
     if any(&[ChangeKind::Role]) {
         next.roles = roles(tx).await?;

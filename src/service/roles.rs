@@ -10,7 +10,7 @@ use crate::{
     domain::{
         audit::AuditKind,
         feed::{Change, ChangeKind},
-        role::{MAX_DESCRIPTION, MAX_PERMISSIONS, MAX_ROLES, Role, RoleName},
+        role::{BuiltIn, MAX_DESCRIPTION, MAX_PERMISSIONS, MAX_ROLES, Role, RoleName},
         scope::{Audience, Permission, PermissionAt},
     },
     error::{Error, Result, Violation},
@@ -161,9 +161,20 @@ impl Service {
     /// The permissions of a role: `P` at this server's own audience, `P@A` at another.
     #[must_use]
     pub fn role_permission_names(&self, role: &Role) -> Vec<String> {
-        let own = role.permissions_at(self.issuer(), self.issuer()).map(str::to_owned);
-        let others = role.permissions.iter().filter(|p| p.audience.as_str() != self.issuer());
-        own.chain(others.map(|p| format!("{}@{}", p.permission, p.audience))).collect()
+        let built_in = role.built_in.map_or(&[][..], BuiltIn::permissions).iter().map(|p| (*p).to_owned());
+        built_in.chain(self.permission_names(&role.permissions)).collect()
+    }
+
+    /// `P` at this server's own audience, `P@A` at another.
+    #[must_use]
+    pub fn permission_names(&self, permissions: &[PermissionAt]) -> Vec<String> {
+        let name = |p: &PermissionAt| match p.audience.as_str() {
+            own if own == self.issuer() => p.permission.to_string(),
+            other => format!("{}@{other}", p.permission),
+        };
+        let mut names: Vec<String> = permissions.iter().map(name).collect();
+        names.sort();
+        names
     }
 
     /// The names of roles by their ids; those that are gone have none.

@@ -20,12 +20,15 @@ use crate::{
         user::User,
     },
     error::{Error, Result},
-    id::{RoleId, UserId},
+    id::{RoleId, SessionId, UserId},
     passwords::Phc,
     secret::Password,
     store::{By, NewUser, Revoke, SessionFilter, Tx, UserFilter},
     time::Timestamp,
 };
+
+/// Most sessions that one call names.
+const MAX_SESSION_IDS: usize = 100;
 
 /// A user to be created.
 #[derive(Debug, Default)]
@@ -273,13 +276,40 @@ impl Service {
         Ok(true)
     }
 
-    /// Ends all sessions of a user; gives the number that had been live.
+    /// The user with exactly this `login` or `subject` that meets the filter.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn user_end_sessions(&self, admin: &Admin, name: &str) -> Result<usize> {
+    /// If the database cannot be reached.
+    pub async fn user_exactly(&self, filter: &UserFilter, field: &str, value: &str) -> Result<Option<UserView>> {
+        let mut tx = self.store.read().await?;
+        let user = match (field, Login::canonical_for_lookup(value)) {
+            ("subject", _) => tx.user_by_subject(value).await?,
+            (_, Some(canonical)) => tx.user_by_login(&canonical).await?.map(|found| found.user),
+            (_, None) => None,
+        };
+        let Some(user) = user else { return Ok(None) };
+        let view = view(&mut tx, user).await?;
+        let has_role = filter.role.as_ref().is_none_or(|role| view.roles.contains(role));
+        let is_so = filter.disabled.is_none_or(|disabled| view.user.disabled_at.is_some() == disabled);
+        Ok((has_role && is_so).then_some(view))
+    }
+
+    /// Ends these sessions of a user, or all if none is named; gives the number that had been live.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; a violation of `session_ids`.
+    pub async fn user_end_sessions(&self, admin: &Admin, name: &str, ids: &[String]) -> Result<usize> {
+        let ids = session_ids(ids)?;
         let (mut tx, found, now) = self.change_user(admin, name, None).await?;
-        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?;
+        let ended = if ids.is_empty() {
+            self.end_all(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?
+        } else {
+            let live = tx.sessions_of_user(&found.user.id, SessionFilter::Live(now)).await?;
+            let own: Vec<_> = live.into_iter().map(|s| s.id).filter(|id| ids.contains(id)).collect();
+            let settings = self.live.snapshot().settings.clone();
+            let cause = RevokedCause::Administrator;
+            tx.revoke(Revoke::Sessions(&own), &By { actor: &admin.actor, cause, settings: &settings, now }).await?
+        };
         if tx.commit().await? {
             self.live.confirm().await?;
         }
@@ -347,6 +377,14 @@ impl Service {
         });
         Ok(())
     }
+}
+
+fn session_ids(texts: &[String]) -> Result<Vec<SessionId>> {
+    if texts.len() > MAX_SESSION_IDS {
+        return Err(Error::invalid("session_ids", format!("must be at most {MAX_SESSION_IDS}")));
+    }
+    let parsed: Result<Vec<SessionId>, _> = texts.iter().map(|t| t.parse()).collect();
+    parsed.map_err(|e| Error::invalid("session_ids", e.to_string()))
 }
 
 async fn view(tx: &mut Tx, user: User) -> Result<UserView> {

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod admin;
 mod agreement;
 mod architecture;
 mod clock;

@@ -5,13 +5,11 @@ use std::{net::SocketAddr, sync::Arc};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chancery::{
     grpc::{
-        self, ACCESS,
+        self, ACCESS, Access,
         pb::{
-            GetJwksRequest, IntrospectRequest, IssueClientTokenRequest, ListSigningKeysRequest, LoginRequest,
-            LogoutRequest, RefreshRequest, RevokeRequest, RevokeSigningKeyRequest, RotateSigningKeyRequest,
-            WatchJwksRequest, WatchRevocationsRequest, auth_service_client::AuthServiceClient,
-            key_service_client::KeyServiceClient, revocation_service_client::RevocationServiceClient,
-            token_service_client::TokenServiceClient,
+            GetJwksRequest, IntrospectRequest, IssueClientTokenRequest, LoginRequest, LogoutRequest, RefreshRequest,
+            RevokeRequest, WatchJwksRequest, auth_service_client::AuthServiceClient,
+            key_service_client::KeyServiceClient, token_service_client::TokenServiceClient,
         },
     },
     metrics::Metrics,
@@ -23,7 +21,7 @@ use tonic_types::StatusExt;
 use crate::support::{App, ISSUER, PASSWORD, engines, login_of, sign_in};
 
 /// Serves the app on a free port; the server ends with the test.
-async fn served(app: &App) -> Channel {
+pub(crate) async fn served(app: &App) -> Channel {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let (health, metrics) = (grpc::Health::default(), Arc::new(Metrics::default()));
@@ -41,21 +39,36 @@ enum Kind {
     ConfidentialClient,
     UserElsewhere,
     UserHere,
+    /// A confidential client that has every permission at this server.
+    PermittedClient,
+    /// A user who has every permission at this server.
+    PermittedUser,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 8] = [
     Kind::Nobody,
     Kind::PublicClient,
     Kind::WrongSecret,
     Kind::ConfidentialClient,
     Kind::UserElsewhere,
     Kind::UserHere,
+    Kind::PermittedClient,
+    Kind::PermittedUser,
 ];
+
+/// An access token of a user for an audience.
+async fn bearer(app: &App, login: &str, audience: &str) -> String {
+    let mut request = login_of("portal", login, PASSWORD);
+    request.audience = audience.into();
+    sign_in(&app.service, request).await.unwrap().access.token.expose().to_owned()
+}
 
 struct Callers {
     secret: String,
     token_elsewhere: String,
     token_here: String,
+    permitted_secret: String,
+    permitted_token: String,
 }
 
 impl Callers {
@@ -67,25 +80,30 @@ impl Callers {
             ..NewClientRequest::default()
         };
         let ClientCredentials::Basic { secret, .. } = app.confidential(worker).await else { panic!("no secret") };
-        app.client("portal", &["api", ISSUER]).await;
-        let bearer = async |audience: &str| {
-            let mut request = login_of("portal", "ada", PASSWORD);
-            request.audience = audience.into();
-            sign_in(&app.service, request).await.unwrap().access.token.expose().to_owned()
+        let boss = NewClientRequest {
+            id: "boss".into(),
+            first_party: true,
+            audiences: vec!["api".into(), ISSUER.into()],
+            roles: vec!["administrator".into()],
+            ..NewClientRequest::default()
         };
+        let ClientCredentials::Basic { secret: permitted, .. } = app.confidential(boss).await else { panic!() };
+        app.client("portal", &["api", ISSUER]).await;
+        app.user("root").await;
+        app.service.user_set_role(&Admin::command(), "root", "administrator", true).await.unwrap();
         Self {
             secret: secret.expose().to_owned(),
-            token_elsewhere: bearer("api").await,
-            token_here: bearer(ISSUER).await,
+            token_elsewhere: bearer(app, "root", "api").await,
+            token_here: bearer(app, "ada", ISSUER).await,
+            permitted_secret: permitted.expose().to_owned(),
+            permitted_token: bearer(app, "root", ISSUER).await,
         }
     }
 
-    /// The user signs in again, since a call before may have been its logout.
+    /// The users sign in again, since a call before may have been their logout.
     async fn renew(&mut self, app: &App) {
-        let mut request = login_of("portal", "ada", PASSWORD);
-        request.audience = ISSUER.into();
-        let pair = sign_in(&app.service, request).await.unwrap();
-        pair.access.token.expose().clone_into(&mut self.token_here);
+        self.token_here = bearer(app, "ada", ISSUER).await;
+        self.permitted_token = bearer(app, "root", ISSUER).await;
     }
 
     /// What the message says of its client, and the request with its credentials.
@@ -98,6 +116,8 @@ impl Callers {
             Kind::ConfidentialClient => format!("Basic {}", STANDARD.encode(format!("worker:{}", self.secret))),
             Kind::UserElsewhere => format!("Bearer {}", self.token_elsewhere),
             Kind::UserHere => format!("Bearer {}", self.token_here),
+            Kind::PermittedClient => format!("Basic {}", STANDARD.encode(format!("boss:{}", self.permitted_secret))),
+            Kind::PermittedUser => format!("Bearer {}", self.permitted_token),
         };
         request.metadata_mut().insert("authorization", authorization.parse().unwrap());
         request
@@ -107,8 +127,7 @@ impl Callers {
     async fn call(&self, channel: Channel, method: &str, kind: Kind) -> (Code, String) {
         let mut auth = AuthServiceClient::new(channel.clone());
         let mut keys = KeyServiceClient::new(channel.clone());
-        let mut tokens = TokenServiceClient::new(channel.clone());
-        let mut revocations = RevocationServiceClient::new(channel);
+        let mut tokens = TokenServiceClient::new(channel);
         let no_token = String::new;
         let result = match method {
             "/chancery.v1.AuthService/Login" => {
@@ -139,15 +158,6 @@ impl Callers {
             "/chancery.v1.KeyService/WatchJwks" => {
                 keys.watch_jwks(self.request(kind, |_| WatchJwksRequest::default())).await.map(|_| ())
             }
-            "/chancery.v1.KeyService/ListSigningKeys" => {
-                keys.list_signing_keys(self.request(kind, |_| ListSigningKeysRequest::default())).await.map(|_| ())
-            }
-            "/chancery.v1.KeyService/RotateSigningKey" => {
-                keys.rotate_signing_key(self.request(kind, |_| RotateSigningKeyRequest::default())).await.map(|_| ())
-            }
-            "/chancery.v1.KeyService/RevokeSigningKey" => {
-                keys.revoke_signing_key(self.request(kind, |_| RevokeSigningKeyRequest::default())).await.map(|_| ())
-            }
             "/chancery.v1.TokenService/Introspect" => {
                 let message = |_| IntrospectRequest { token: "x".into(), ..IntrospectRequest::default() };
                 tokens.introspect(self.request(kind, message)).await.map(|_| ())
@@ -156,13 +166,23 @@ impl Callers {
                 let message = |client_id| RevokeRequest { client_id, token: "x".into(), ..RevokeRequest::default() };
                 tokens.revoke(self.request(kind, message)).await.map(|_| ())
             }
-            "/chancery.v1.RevocationService/Watch" => {
-                revocations.watch(self.request(kind, |_| WatchRevocationsRequest::default())).await.map(|_| ())
-            }
             other => panic!("{other} has no expected verdicts"),
         };
-        result.map_or_else(|status| (status.code(), reason(&status)), |()| (Code::Ok, String::new()))
+        verdict(result)
     }
+
+    /// Calls a method that needs a permission, with an empty message.
+    async fn call_permitted(&self, channel: Channel, method: &'static str, kind: Kind) -> (Code, String) {
+        let mut grpc = tonic::client::Grpc::new(channel);
+        grpc.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        let path = http::uri::PathAndQuery::from_static(method);
+        verdict(grpc.server_streaming(self.request(kind, |_| ()), path, codec).await.map(|_| ()))
+    }
+}
+
+fn verdict(result: Result<(), Status>) -> (Code, String) {
+    result.map_or_else(|status| (status.code(), reason(&status)), |()| (Code::Ok, String::new()))
 }
 
 /// The reason in a status's details, which every status has.
@@ -172,8 +192,8 @@ fn reason(status: &Status) -> String {
     info.reason
 }
 
-/// Verdicts of a method that needs a permission which none of the callers has.
-const NOBODY_MAY: [&str; 6] = [
+/// What the same kinds are answered by a method that needs a permission.
+const WITHOUT_PERMISSION: [&str; 6] = [
     "TOKEN_INVALID",
     "TOKEN_INVALID",
     "CLIENT_AUTHENTICATION_FAILED",
@@ -182,8 +202,9 @@ const NOBODY_MAY: [&str; 6] = [
     "PERMISSION_DENIED",
 ];
 
-/// What each kind of caller is answered, in the order of [`KINDS`].
-const VERDICTS: [(&str, [&str; 6]); 12] = [
+/// What the first six kinds of caller are answered, in the order of [`KINDS`], by methods that need no
+/// permission; to have one changes nothing there.
+const VERDICTS: [(&str, [&str; 6]); 8] = [
     (
         "/chancery.v1.AuthService/Login",
         ["INVALID_ARGUMENT", "", "CLIENT_AUTHENTICATION_FAILED", "", "INVALID_ARGUMENT", "INVALID_ARGUMENT"],
@@ -236,12 +257,8 @@ const VERDICTS: [(&str, [&str; 6]); 12] = [
         "/chancery.v1.TokenService/Revoke",
         ["INVALID_ARGUMENT", "", "CLIENT_AUTHENTICATION_FAILED", "", "INVALID_ARGUMENT", "INVALID_ARGUMENT"],
     ),
-    ("/chancery.v1.RevocationService/Watch", NOBODY_MAY),
     ("/chancery.v1.KeyService/GetJwks", ["", "", "", "", "", ""]),
     ("/chancery.v1.KeyService/WatchJwks", ["", "", "", "", "", ""]),
-    ("/chancery.v1.KeyService/ListSigningKeys", NOBODY_MAY),
-    ("/chancery.v1.KeyService/RotateSigningKey", NOBODY_MAY),
-    ("/chancery.v1.KeyService/RevokeSigningKey", NOBODY_MAY),
 ];
 
 #[tokio::test]
@@ -249,15 +266,39 @@ async fn g01_every_method_answers_every_kind_of_caller_as_the_table_says() {
     let app = engines().await.swap_remove(0);
     let channel = served(&app).await;
     let mut callers = Callers::of(&app).await;
-    let ours = ACCESS.iter().map(|(method, _)| *method).filter(|m| m.starts_with("/chancery."));
-    assert_eq!(ours.collect::<Vec<_>>(), VERDICTS.map(|(method, _)| method), "every method has its verdicts");
+    let ours = ACCESS.iter().filter(|(m, a)| m.starts_with("/chancery.") && !matches!(a, Access::Permission(_)));
+    let ours: Vec<_> = ours.map(|(method, _)| *method).collect();
+    assert_eq!(ours, VERDICTS.map(|(method, _)| method), "every method has its verdicts");
     for (method, verdicts) in VERDICTS {
         callers.renew(&app).await;
-        for (kind, want) in KINDS.into_iter().zip(verdicts) {
+        let [.., client, _, user] = verdicts;
+        for (kind, want) in KINDS.into_iter().zip(verdicts.into_iter().chain([client, user])) {
             let (code, reason) = callers.call(channel.clone(), method, kind).await;
             assert_eq!(reason, want, "{method} called by {kind:?}: {code:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_another_audience() {
+    let app = engines().await.swap_remove(0);
+    let channel = served(&app).await;
+    let callers = Callers::of(&app).await;
+    let mut methods = 0;
+    for (method, access) in ACCESS {
+        let Access::Permission(_) = access else { continue };
+        methods += 1;
+        for (kind, want) in KINDS.into_iter().zip(WITHOUT_PERMISSION) {
+            let (code, reason) = callers.call_permitted(channel.clone(), method, kind).await;
+            assert_eq!(reason, want, "{method} called by {kind:?}: {code:?}");
+        }
+        for kind in [Kind::PermittedClient, Kind::PermittedUser] {
+            let (code, reason) = callers.call_permitted(channel.clone(), method, kind).await;
+            let admitted = matches!(code, Code::Ok | Code::InvalidArgument | Code::NotFound);
+            assert!(admitted, "{method} called by {kind:?}: {code:?} {reason}");
+        }
+    }
+    assert!(methods > 25, "{methods}");
 }
 
 #[tokio::test]

@@ -1,0 +1,130 @@
+//! Filters of lists: `name = value` joined by AND, a small part of AIP-160.
+
+/// How a term compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `>=`
+    AtLeast,
+    /// `<`
+    Below,
+}
+
+/// One term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// The field's name.
+    pub field: String,
+    /// How it compares.
+    pub comparison: Comparison,
+    /// The value, without quotes.
+    pub value: String,
+}
+
+/// Longest filter, in bytes.
+const MAX: usize = 1024;
+/// Most terms.
+const MAX_TERMS: usize = 8;
+
+/// Reads a filter; an empty one has no terms.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(text: &str) -> Result<Vec<Term>, String> {
+    if text.len() > MAX {
+        return Err(format!("must be at most {MAX} bytes"));
+    }
+    let (mut rest, mut terms) = (text.trim(), Vec::new());
+    while !rest.is_empty() {
+        if !terms.is_empty() {
+            rest = rest.strip_prefix("AND ").ok_or("terms must be joined by AND")?.trim_start();
+        }
+        let (term, after) = term(rest)?;
+        terms.push(term);
+        rest = after.trim_start();
+        if terms.len() > MAX_TERMS {
+            return Err(format!("must have at most {MAX_TERMS} terms"));
+        }
+    }
+    Ok(terms)
+}
+
+/// A term, and what follows it.
+fn term(text: &str) -> Result<(Term, &str), String> {
+    const FORM: &str = "a term must be NAME = VALUE, NAME >= VALUE or NAME < VALUE";
+    let name_ends = text.find(|c: char| !c.is_ascii_lowercase() && c != '_').ok_or(FORM)?;
+    let (field, rest) = text.split_at(name_ends);
+    let rest = rest.trim_start();
+    let signs = [(">=", Comparison::AtLeast), ("<", Comparison::Below), ("=", Comparison::Equal)];
+    let found = signs.into_iter().find_map(|(sign, c)| Some((c, rest.strip_prefix(sign)?)));
+    let (comparison, rest) = found.filter(|_| !field.is_empty()).ok_or(FORM)?;
+    let (value, rest) = value(rest.trim_start())?;
+    Ok((Term { field: field.to_owned(), comparison, value }, rest))
+}
+
+/// A word, or a text in double quotes in which a backslash stands before quotes and backslashes.
+fn value(text: &str) -> Result<(String, &str), String> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(char::is_whitespace).unwrap_or(text.len());
+        let (word, rest) = text.split_at(end);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-:@".contains(c);
+        if word.is_empty() || !word.chars().all(plain) {
+            return Err("a value with other characters than letters, digits and ._-:@ must be in quotes".to_owned());
+        }
+        return Ok((word.to_owned(), rest));
+    };
+    let (mut out, mut escaped) = (String::new(), false);
+    for (at, c) in quoted.char_indices() {
+        match c {
+            _ if escaped => {
+                out.push(c);
+                escaped = false;
+            }
+            '\\' => escaped = true,
+            '"' => return Ok((out, quoted.get(at + 1..).unwrap_or_default())),
+            _ => out.push(c),
+        }
+    }
+    Err("a quote is not closed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Vec<(String, Comparison, String)> {
+        parse(text).unwrap().into_iter().map(|t| (t.field, t.comparison, t.value)).collect()
+    }
+
+    #[test]
+    fn terms_are_read_with_and_without_quotes() {
+        assert!(said("  ").is_empty());
+        let want = vec![
+            ("kind".to_owned(), Comparison::Equal, "SIGNED_IN".to_owned()),
+            ("time".to_owned(), Comparison::AtLeast, "2030-01-01T00:00:00Z".to_owned()),
+            ("subject".to_owned(), Comparison::Equal, "a \"b\" \\ AND é".to_owned()),
+        ];
+        assert_eq!(said(r#"kind=SIGNED_IN AND time >= "2030-01-01T00:00:00Z" AND subject = "a \"b\" \\ AND é""#), want);
+    }
+
+    #[test]
+    fn a53_what_is_no_filter_is_refused() {
+        for bad in [
+            "kind",
+            "kind SIGNED_IN",
+            "kind = ",
+            "= x",
+            "kind = 'x'",
+            "kind = \"x",
+            "kind = x OR kind = y",
+            "kind = x kind = y",
+            "kind = x;drop",
+            "Kind = x",
+            &"a = b AND ".repeat(9),
+            &"x".repeat(1025),
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What the services for administrators share: who calls, pages, filters, masks, etags.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use prost::Message;
+use prost_types::FieldMask;
+use tonic::{Request, Status};
+
+use super::{
+    context::{context, credentials},
+    status::status,
+};
+use crate::{
+    domain::filter::{self, Comparison, Term},
+    error::{Error, Result},
+    secret::sha256,
+    service::{Act, Admin, Creation, RequestContext, Service},
+};
+
+/// What a caller needs, and whether the act changes something.
+pub(super) type Need = (&'static str, Act);
+
+/// Most things on a page, and how many there are if nobody says.
+const PAGE: (usize, usize) = (500, 50);
+/// Bytes of a page token that bind it to its question.
+const BINDING: usize = 8;
+
+/// Context and caller of a call that needs a permission.
+pub(super) async fn admit<T>(
+    service: &Service,
+    request: &Request<T>,
+    need: Need,
+) -> Result<(RequestContext, Admin), Status> {
+    let ctx = context(request, service);
+    let credentials = credentials(request, &ctx).map_err(|s| *s)?;
+    let admin = service.administrator(&ctx, &credentials, need).await;
+    admin.map(|admin| (ctx.clone(), admin)).map_err(|e| status(&ctx, &e))
+}
+
+/// A page that was asked for: how many, after what. A token counts for the question that it came with alone
+/// (AIP-158).
+pub(super) struct Page {
+    pub(super) size: usize,
+    /// The last thing of the page before; empty at the beginning.
+    pub(super) after: String,
+    binding: [u8; BINDING],
+}
+
+impl Page {
+    pub(super) fn new(method: &str, filter: &str, (size, token): (i32, &str)) -> Result<Self> {
+        let size = match usize::try_from(size) {
+            Ok(0) => PAGE.1,
+            Ok(n) => n.min(PAGE.0),
+            Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
+        };
+        let mut binding = [0; BINDING];
+        for (to, from) in binding.iter_mut().zip(sha256(format!("{method}\0{filter}").as_bytes())) {
+            *to = from;
+        }
+        let read = || {
+            let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+            let rest = bytes.strip_prefix(&binding)?;
+            String::from_utf8(rest.to_vec()).ok().filter(|t| t.len() <= 128 && !t.contains('\0'))
+        };
+        let after = if token.is_empty() { Some(String::new()) } else { read() };
+        let problem = || Error::invalid("page_token", "must be the next_page_token of an answer to the same question");
+        Ok(Self { size, after: after.ok_or_else(problem)?, binding })
+    }
+
+    /// One more than fits, to see whether there is another page.
+    pub(super) fn limit(&self) -> i64 {
+        i64::try_from(self.size + 1).unwrap_or(i64::MAX)
+    }
+
+    /// Takes what fits, and says where the next page begins.
+    pub(super) fn cut<T>(&self, mut all: Vec<T>, name: impl Fn(&T) -> &str) -> (Vec<T>, String) {
+        let more = all.len() > self.size;
+        all.truncate(self.size);
+        let last = all.last().filter(|_| more);
+        let token = last.map(|t| URL_SAFE_NO_PAD.encode([&self.binding[..], name(t).as_bytes()].concat()));
+        let token = token.unwrap_or_default();
+        (all, token)
+    }
+}
+
+/// The terms of a filter, each field at most once but for instants.
+pub(super) fn terms(text: &str) -> Result<Vec<Term>> {
+    filter::parse(text).map_err(|problem| Error::invalid("filter", problem))
+}
+
+/// A term that is not understood.
+pub(super) fn unknown_term(term: &Term) -> Error {
+    Error::invalid("filter", format!("{} cannot be compared like that here", term.field))
+}
+
+/// The value of a term that must be `true` or `false`.
+pub(super) fn truth(term: &Term) -> Result<bool> {
+    match (term.comparison, term.value.as_str()) {
+        (Comparison::Equal, "true") => Ok(true),
+        (Comparison::Equal, "false") => Ok(false),
+        _ => Err(Error::invalid("filter", format!("{} must be = true or = false", term.field))),
+    }
+}
+
+/// Which fields of a message count: those of the mask, or without one those that are not empty.
+pub(super) struct Mask(Option<Vec<String>>);
+
+impl Mask {
+    pub(super) fn new(mask: Option<FieldMask>, known: &[&str]) -> Result<Self> {
+        let Some(mask) = mask.filter(|m| !m.paths.is_empty()) else { return Ok(Self(None)) };
+        if let [all] = mask.paths.as_slice()
+            && all == "*"
+        {
+            return Ok(Self(Some(known.iter().map(|k| (*k).to_owned()).collect())));
+        }
+        match mask.paths.iter().find(|p| !known.contains(&p.as_str())) {
+            Some(_) => Err(Error::invalid("update_mask", format!("may name only {}", known.join(", ")))),
+            None => Ok(Self(Some(mask.paths))),
+        }
+    }
+
+    /// The field's value, if it is to change.
+    pub(super) fn take<T>(&self, field: &str, value: T, is_empty: bool) -> Option<T> {
+        let named = self.0.as_ref().map_or(!is_empty, |paths| paths.iter().any(|p| p == field));
+        named.then_some(value)
+    }
+}
+
+/// The revision that an etag stands for; none if it is empty.
+pub(super) fn revision(etag: &str) -> Result<Option<i64>> {
+    if etag.is_empty() {
+        return Ok(None);
+    }
+    let number = etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')).and_then(|e| e.parse().ok());
+    number.map(Some).ok_or(Error::Changed)
+}
+
+/// The etag of a revision.
+pub(super) fn etag(revision: i64) -> String {
+    format!("\"{revision}\"")
+}
+
+/// The creation of a call that may be repeated: the message without its id is what was asked for.
+pub(super) fn creation(request_id: &str, message: &impl Message) -> Result<Option<Creation>> {
+    Creation::new(request_id, &message.encode_to_vec())
+}
+
+/// A number of sessions on the wire.
+pub(super) fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a53_a_page_token_counts_for_its_question_alone() {
+        let first = Page::new("Users", "disabled = true", (2, "")).unwrap();
+        let (page, token) = first.cut(vec!["a", "b", "c"], |t| t);
+        assert_eq!((page, token.is_empty()), (vec!["a", "b"], false));
+        assert_eq!(Page::new("Users", "disabled = true", (2, &token)).unwrap().after, "b");
+        for (method, filter, token) in [
+            ("Users", "", token.as_str()),
+            ("Clients", "disabled = true", &token),
+            ("Users", "disabled = true", "usr_x"),
+            ("Users", "disabled = true", "Zm9v"),
+            ("Users", "disabled = true", "' OR 1=1"),
+        ] {
+            assert!(Page::new(method, filter, (2, token)).is_err(), "{method} {filter} {token}");
+        }
+        assert_eq!(first.cut(vec!["a", "b"], |t| t).1, "");
+        assert!(Page::new("Users", "", (-1, "")).is_err());
+        assert_eq!(Page::new("Users", "", (10_000, "")).unwrap().size, 500);
+    }
+
+    #[test]
+    fn a_mask_says_what_counts() {
+        let mask = |paths: &[&str]| {
+            Mask::new(Some(FieldMask { paths: paths.iter().map(|p| (*p).into()).collect() }), &["a", "b"])
+        };
+        assert_eq!(mask(&["a"]).unwrap().take("a", 1, true), Some(1));
+        assert_eq!(mask(&["a"]).unwrap().take("b", 1, false), None);
+        assert_eq!(mask(&["*"]).unwrap().take("b", 1, true), Some(1));
+        assert_eq!(mask(&[]).unwrap().take("b", 1, true), None);
+        assert_eq!(mask(&[]).unwrap().take("b", 1, false), Some(1));
+        assert!(mask(&["c"]).is_err());
+    }
+
+    #[test]
+    fn an_etag_is_a_revision_in_quotes() {
+        assert_eq!(revision(&etag(7)).unwrap(), Some(7));
+        assert_eq!(revision("").unwrap(), None);
+        assert!(matches!(revision("7"), Err(Error::Changed)));
+    }
+}

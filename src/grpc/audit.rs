@@ -1,0 +1,133 @@
+//! `AuditService`.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, stream};
+use prost_types::Timestamp as WireTime;
+use tonic::{Request, Response, Status};
+
+use super::{
+    admin::{Need, Page, admit, terms, unknown_term},
+    context::{context, credentials},
+    convert::time,
+    proto::pb::{self, audit_service_server::AuditService},
+    status::status,
+};
+use crate::{
+    domain::{
+        audit::{AuditEvent, AuditKind},
+        filter::{Comparison, Term},
+        permission::AUDIT_READ,
+    },
+    error::{Error, Result as ServiceResult},
+    service::{Act, AuditFilter, AuditWatcher, RequestContext, Service},
+    time::Timestamp,
+};
+
+/// The service behind the messages.
+#[derive(Clone, Debug)]
+pub(super) struct Audits(pub(super) Service);
+
+const READ: Need = (AUDIT_READ, Act::Read);
+
+type Events = Pin<Box<dyn Stream<Item = Result<pb::WatchAuditEventsResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AuditService for Audits {
+    type WatchStream = Events;
+
+    async fn list(
+        &self,
+        request: Request<pb::ListAuditEventsRequest>,
+    ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
+        let (ctx, _) = admit(&self.0, &request, READ).await?;
+        let (events, next_page_token) = self.page(request.get_ref()).await.map_err(|e| status(&ctx, &e))?;
+        let events = events.into_iter().map(event).collect();
+        Ok(Response::new(pb::ListAuditEventsResponse { events, next_page_token }))
+    }
+
+    async fn watch(&self, request: Request<pb::WatchAuditEventsRequest>) -> Result<Response<Events>, Status> {
+        let ctx = context(&request, &self.0);
+        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
+        let begun = async {
+            let permit = self.0.permitted(&ctx, &credentials, AUDIT_READ).await?;
+            let filter = filter(&request.get_ref().filter)?;
+            if filter.since.is_some() || filter.until.is_some() {
+                return Err(Error::invalid("filter", "time has no place here: only what comes is told"));
+            }
+            Ok(self.0.audit_watch(&ctx, permit, filter))
+        };
+        let watcher = begun.await.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(events(watcher, ctx)))
+    }
+}
+
+fn events(watcher: AuditWatcher, ctx: RequestContext) -> Events {
+    Box::pin(stream::unfold(Some((watcher, ctx)), |state| async {
+        let (mut watcher, ctx) = state?;
+        match watcher.next().await {
+            Ok(news) => {
+                let events = news.into_iter().map(event).collect();
+                Some((Ok(pb::WatchAuditEventsResponse { events }), Some((watcher, ctx))))
+            }
+            Err(error) => Some((Err(status(&ctx, &error)), None)),
+        }
+    }))
+}
+
+impl Audits {
+    async fn page(&self, message: &pb::ListAuditEventsRequest) -> ServiceResult<(Vec<AuditEvent>, String)> {
+        let page = Page::new("Audit", &message.filter, (message.page_size, &message.page_token))?;
+        let before = if page.after.is_empty() { None } else { page.after.parse().ok() };
+        let events = self.0.audit_list(&filter(&message.filter)?, before.as_ref(), page.limit()).await?;
+        Ok(page.cut(events, |e| e.id.as_str()))
+    }
+}
+
+fn filter(text: &str) -> ServiceResult<AuditFilter> {
+    let mut filter = AuditFilter::default();
+    for term in terms(text)? {
+        match (term.field.as_str(), term.comparison) {
+            ("kind", Comparison::Equal) => {
+                let kind = AuditKind::parse(&term.value);
+                filter.kind = Some(kind.ok_or_else(|| Error::invalid("filter", "there is no such kind"))?);
+            }
+            ("actor", Comparison::Equal) => filter.actor = Some(plain(term)?),
+            ("subject", Comparison::Equal) => filter.subject = Some(plain(term)?),
+            ("session", Comparison::Equal) => {
+                let session = term.value.parse().map_err(|e| Error::invalid("filter", format!("session {e}")));
+                filter.session = Some(session?);
+            }
+            ("time", Comparison::AtLeast) => filter.since = Some(instant(&term)?),
+            ("time", Comparison::Below) => filter.until = Some(instant(&term)?),
+            _ => return Err(unknown_term(&term)),
+        }
+    }
+    Ok(filter)
+}
+
+fn plain(term: Term) -> ServiceResult<String> {
+    if term.value.contains('\0') { Err(Error::invalid("filter", "must not hold NUL")) } else { Ok(term.value) }
+}
+
+fn instant(term: &Term) -> ServiceResult<Timestamp> {
+    let wrong = || Error::invalid("filter", "time must be like \"2030-01-01T00:00:00Z\"");
+    let at: WireTime = term.value.parse().map_err(|_| wrong())?;
+    let millis = at.seconds.checked_mul(1000).ok_or_else(wrong)?;
+    Ok(Timestamp::from_millis(millis + i64::from(at.nanos / 1_000_000)))
+}
+
+fn event(e: AuditEvent) -> pb::AuditEvent {
+    pb::AuditEvent {
+        event_id: e.id.as_str().to_owned(),
+        time: Some(time(e.at)),
+        kind: e.kind.as_str().to_owned(),
+        refused: e.kind.is_refusal(),
+        actor: e.actor.name,
+        client_id: e.actor.client.unwrap_or_default(),
+        address: e.actor.address,
+        subject: e.subject,
+        session_id: e.session.map(|s| s.as_str().to_owned()).unwrap_or_default(),
+        details_json: e.details.to_string(),
+    }
+}

@@ -1,0 +1,200 @@
+//! `ClientService`.
+
+use std::collections::HashMap;
+
+use prost_types::Duration;
+use tonic::{Request, Response, Status};
+
+use super::{
+    admin::{Mask, Need, Page, admit, creation, etag, revision, terms, truth, unknown_term},
+    convert::time,
+    proto::pb::{self, client_service_server::ClientService},
+    status::status,
+};
+use crate::{
+    domain::{
+        client::{ClaimSource, Client, Grant},
+        filter::Comparison,
+        permission::{CLIENTS_READ, CLIENTS_WRITE},
+        scope::{Audience, Scope},
+    },
+    error::{Error, Result as ServiceResult},
+    service::{Act, ClientPatch, NewClientRequest, Service},
+    time::Ttl,
+};
+
+/// The service behind the messages.
+#[derive(Clone, Debug)]
+pub(super) struct Clients(pub(super) Service);
+
+const READ: Need = (CLIENTS_READ, Act::Read);
+const WRITE: Need = (CLIENTS_WRITE, Act::Write);
+/// How long a replaced secret counts if nobody says.
+const OVERLAP: Ttl = Ttl::from_days(1);
+/// What an update may change.
+const FIELDS: [&str; 8] = ["grants", "audiences", "scopes", "permissions", "roles", "alg", "token_lifetime", "claims"];
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl ClientService for Clients {
+    async fn create(&self, request: Request<pb::CreateClientRequest>) -> Answer<pb::CreateClientResponse> {
+        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let done = async { self.0.client_create(&admin, new_client(request.into_inner())?).await };
+        let (client, secret) = done.await.map_err(|e| status(&ctx, &e))?;
+        let client_secret = secret.map(|s| s.expose().to_owned()).unwrap_or_default();
+        Ok(Response::new(pb::CreateClientResponse { client: Some(self.client(&client)), client_secret }))
+    }
+
+    async fn get(&self, request: Request<pb::GetClientRequest>) -> Answer<pb::GetClientResponse> {
+        let (ctx, _) = admit(&self.0, &request, READ).await?;
+        let client = self.0.client_find(&request.get_ref().client_id).map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(pb::GetClientResponse { client: Some(self.client(&client)) }))
+    }
+
+    async fn list(&self, request: Request<pb::ListClientsRequest>) -> Answer<pb::ListClientsResponse> {
+        let (ctx, _) = admit(&self.0, &request, READ).await?;
+        let (clients, next_page_token) = self.page(request.get_ref()).map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(pb::ListClientsResponse { clients, next_page_token }))
+    }
+
+    async fn update(&self, request: Request<pb::UpdateClientRequest>) -> Answer<pb::UpdateClientResponse> {
+        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let done = async {
+            let pb::UpdateClientRequest { client, update_mask } = request.into_inner();
+            let client = client.ok_or_else(|| Error::invalid("client", "must be given"))?;
+            let mask = Mask::new(update_mask, &FIELDS)?;
+            let (id, revision) = (client.client_id.clone(), revision(&client.etag)?);
+            self.0.client_update(&admin, &id, &patch(client, &mask), revision).await
+        };
+        let client = done.await.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(pb::UpdateClientResponse { client: Some(self.client(&client)) }))
+    }
+
+    async fn delete(&self, request: Request<pb::DeleteClientRequest>) -> Answer<pb::DeleteClientResponse> {
+        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        self.0.client_delete(&admin, &request.get_ref().client_id).await.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(pb::DeleteClientResponse {}))
+    }
+
+    async fn disable(&self, request: Request<pb::DisableClientRequest>) -> Answer<pb::DisableClientResponse> {
+        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let done = self.0.client_set_disabled(&admin, &request.get_ref().client_id, true).await;
+        done.map(|_| Response::new(pb::DisableClientResponse {})).map_err(|e| status(&ctx, &e))
+    }
+
+    async fn enable(&self, request: Request<pb::EnableClientRequest>) -> Answer<pb::EnableClientResponse> {
+        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let done = self.0.client_set_disabled(&admin, &request.get_ref().client_id, false).await;
+        done.map(|_| Response::new(pb::EnableClientResponse {})).map_err(|e| status(&ctx, &e))
+    }
+
+    async fn rotate_secret(&self, request: Request<pb::RotateSecretRequest>) -> Answer<pb::RotateSecretResponse> {
+        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let message = request.get_ref();
+        let overlap = message.overlap.map_or(OVERLAP, |d| Ttl::from_secs(d.seconds));
+        let done = self.0.client_rotate_secret(&admin, &message.client_id, overlap).await;
+        let (secret, until) = done.map_err(|e| status(&ctx, &e))?;
+        let (client_secret, until) = (secret.expose().to_owned(), Some(time(until)));
+        Ok(Response::new(pb::RotateSecretResponse { client_secret, previous_secret_expire_time: until }))
+    }
+}
+
+impl Clients {
+    fn page(&self, message: &pb::ListClientsRequest) -> ServiceResult<(Vec<pb::Client>, String)> {
+        let page = Page::new("Clients", &message.filter, (message.page_size, &message.page_token))?;
+        let mut clients = self.0.clients_list();
+        clients.retain(|c| c.id.as_str() > page.after.as_str());
+        for term in terms(&message.filter)? {
+            match (term.field.as_str(), term.comparison) {
+                ("disabled", _) => {
+                    let want = truth(&term)?;
+                    clients.retain(|c| c.disabled_at.is_some() == want);
+                }
+                ("public", _) => {
+                    let want = truth(&term)?;
+                    clients.retain(|c| c.secret.is_none() == want);
+                }
+                ("audience", Comparison::Equal) => clients.retain(|c| c.audience(&term.value).is_some()),
+                _ => return Err(unknown_term(&term)),
+            }
+        }
+        let (clients, next) = page.cut(clients, |c| c.id.as_str());
+        Ok((clients.iter().map(|c| self.client(c)).collect(), next))
+    }
+
+    fn client(&self, client: &Client) -> pb::Client {
+        let config = &client.config;
+        let texts = |all: Vec<&str>| all.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let claim = |source: &ClaimSource| match source {
+            ClaimSource::Attribute(path) => path.clone(),
+            ClaimSource::Literal(text) => format!("\"{text}\""),
+        };
+        let previous = client.previous_secret.map(|(_, until)| until).filter(|until| *until > self.0.now());
+        pb::Client {
+            client_id: client.id.as_str().to_owned(),
+            public: client.secret.is_none(),
+            first_party: config.first_party,
+            grants: texts(config.grants.iter().map(|g| Grant::as_str(*g)).collect()),
+            audiences: texts(config.audiences.iter().map(Audience::as_str).collect()),
+            serves: self.0.audiences_served(client.id.as_str()),
+            scopes: texts(config.scopes.iter().map(Scope::as_str).collect()),
+            permissions: self.0.permission_names(&config.permissions),
+            roles: self.0.role_names(&config.roles),
+            alg: config.algorithm.to_string(),
+            token_lifetime: Some(Duration { seconds: config.token_lifetime.seconds(), nanos: 0 }),
+            claims: config.claim_map.iter().map(|(name, source)| (name.clone(), claim(source))).collect(),
+            disable_time: client.disabled_at.map(time),
+            create_time: Some(time(client.created_at)),
+            previous_secret_expire_time: previous.map(time),
+            etag: etag(client.revision),
+        }
+    }
+}
+
+fn claims(map: HashMap<String, String>) -> Vec<String> {
+    let mut all: Vec<String> = map.into_iter().map(|(name, source)| format!("{name}={source}")).collect();
+    all.sort();
+    all
+}
+
+fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRequest> {
+    let request_id = std::mem::take(&mut message.request_id);
+    let creation = creation(&request_id, &message)?;
+    let client = message.client.ok_or_else(|| Error::invalid("client", "must be given"))?;
+    Ok(NewClientRequest {
+        id: client.client_id,
+        public: client.public,
+        first_party: client.first_party,
+        grants: client.grants,
+        audiences: client.audiences,
+        serves: client.serves,
+        scopes: client.scopes,
+        permissions: client.permissions,
+        roles: client.roles,
+        algorithm: (!client.alg.is_empty()).then_some(client.alg),
+        token_lifetime: client.token_lifetime.map(|d| d.seconds),
+        claims: claims(client.claims),
+        secret: None,
+        creation,
+    })
+}
+
+fn patch(c: pb::Client, mask: &Mask) -> ClientPatch {
+    let texts = |field: &str, all: Vec<String>| {
+        let none = all.is_empty();
+        mask.take(field, all, none)
+    };
+    let lifetime = c.token_lifetime.map(|d| d.seconds);
+    let no_alg = c.alg.is_empty();
+    ClientPatch {
+        grants: texts("grants", c.grants),
+        audiences: texts("audiences", c.audiences),
+        scopes: texts("scopes", c.scopes),
+        permissions: texts("permissions", c.permissions),
+        roles: texts("roles", c.roles),
+        algorithm: mask.take("alg", c.alg, no_alg),
+        token_lifetime: mask.take("token_lifetime", lifetime.unwrap_or(0), lifetime.is_none()),
+        claims: texts("claims", claims(c.claims)),
+    }
+}
