@@ -5,6 +5,7 @@ pub mod client;
 pub mod feed;
 pub mod keys;
 pub mod login;
+pub mod mail;
 pub mod password_policy;
 pub mod scope;
 pub mod session;

@@ -1,4 +1,4 @@
-//! Use cases, one file each. Imports `domain`, `store`, `keys`, `passwords` and below; never tonic,
+//! Use cases, one file each. Imports `domain`, `store`, `keys`, `passwords`, `mail` and below; never tonic,
 //! prost or axum. Both edges call this.
 
 mod authenticate;
@@ -8,6 +8,7 @@ mod clients;
 mod issuer;
 mod live;
 mod logout;
+mod mails;
 mod mint;
 mod refresh;
 mod revoke_key;
@@ -35,6 +36,7 @@ pub use self::{
     client_token::ClientTokenRequest,
     clients::NewClientRequest,
     live::{Live, Revoked, Snapshot},
+    mails::{Delivery, Fate},
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
     revoke_key::KeyRevocation,
@@ -47,7 +49,6 @@ pub use self::{
     watch::{Sent, WATCH, Watcher},
     watch_keys::KeyWatcher,
 };
-pub use crate::keys::Keyring;
 use crate::{
     entropy::Entropy,
     error::{Error, Result},
@@ -56,6 +57,11 @@ use crate::{
     passwords::Passwords,
     store::Store,
     time::Timestamp,
+};
+pub use crate::{
+    keys::Keyring,
+    mail::{Kept, KeptMail, Post},
+    store::{ClaimedMail, MailsWaiting},
 };
 use chancery_verify::CheckedTokens;
 use tokio::sync::Semaphore;
