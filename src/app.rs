@@ -5,6 +5,7 @@ mod dev;
 mod hashing;
 mod jobs;
 pub mod machine;
+mod mail;
 mod schema;
 mod sealing_file;
 mod telemetry;
@@ -149,6 +150,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     }
     let passwords::Settings { threads, queue, memory_kib, .. } = service.passwords().settings();
     tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "passwords are hashed on threads of their own");
+    if config.mail.post.is_none() {
+        tracing::warn!("no mail server is set (mail_smtp): mails stay in the database until they expire");
+    }
     let mut metrics = Metrics::default();
     hashing::observe(&mut metrics, service.passwords());
     let metrics = Arc::new(metrics);
@@ -157,7 +161,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     metrics.set_ready(true);
     let (stopping, stopped) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
-    let jobs = jobs::start(&service, &metrics, health.handle(), &stopped, &ended);
+    let jobs = jobs::start(&service, &metrics, health.handle(), config.mail.post.as_ref(), &stopped, &ended);
     announce(&config, &service, &grpc, &telemetry)?;
     let handle = health.handle();
     let servers = async {
@@ -166,7 +170,11 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
                 .await
                 .map_err(anyhow::Error::from)
         };
-        let pages = async { Ok(web::serve(http, web::routes(service.clone()), until(stopped.clone())).await?) };
+        let mut routes = web::routes(service.clone());
+        if let Some(kept) = &config.mail.kept {
+            routes = routes.merge(web::dev_routes(kept.clone()));
+        }
+        let pages = async { Ok(web::serve(http, routes, until(stopped.clone())).await?) };
         let calls = async {
             let result = tokio::try_join!(rpc, pages);
             let _ = ending.send(true);

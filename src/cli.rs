@@ -108,7 +108,7 @@ impl Place {
 
     /// The checked configuration of a command, which may run elsewhere than the server.
     fn command_config(&self) -> anyhow::Result<Config> {
-        check(self.settings(Settings::default())?, false, Machine::of_a_command())
+        check(self.settings(Settings::default())?.without_mail(), false, Machine::of_a_command())
     }
 
     /// The service on the database, for a command.

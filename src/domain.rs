@@ -6,6 +6,7 @@ pub mod feed;
 pub mod filter;
 pub mod keys;
 pub mod login;
+pub mod mail;
 pub mod password_policy;
 pub mod permission;
 pub mod role;

@@ -97,6 +97,10 @@ id!(
     AuditEventId, "aud_"
 );
 id!(
+    /// A mail that is to be sent.
+    MailId, "mai_"
+);
+id!(
     /// One call to this server, as it stands in logs and in INTERNAL errors.
     RequestId, "req_"
 );

@@ -7,13 +7,14 @@
 //! | [`store`] | the database |
 //! | [`keys`] | sealing key, signing keys, tokens |
 //! | [`passwords`] | hashing on threads of its own |
+//! | [`mail`] | the words of mails, and the way to a mail server |
 //! | [`service`] | use cases |
 //! | [`grpc`], [`web`] | the two edges |
 //! | [`app`] | configuration, start, listeners, shutdown |
 //! | [`cli`] | the command line |
 //!
-//! Imports go one way: `time, entropy, id, secret, error, metrics ← domain ← store, keys, passwords ←
-//! service ← grpc | web ← app ← cli`. A test reads the sources and checks it.
+//! Imports go one way: `time, entropy, id, secret, error, metrics ← domain ← store, keys, passwords,
+//! mail ← service ← grpc | web ← app ← cli`. A test reads the sources and checks it.
 
 pub mod app;
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod error;
 pub mod grpc;
 pub mod id;
 pub mod keys;
+pub mod mail;
 pub mod metrics;
 pub mod passwords;
 pub mod secret;

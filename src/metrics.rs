@@ -1,10 +1,11 @@
 //! Counters for operators. Imports nothing of the crate.
 
 mod hashing;
+mod mails;
 
 use std::{fmt, time::Duration};
 
-pub use self::hashing::Hashing;
+pub use self::{hashing::Hashing, mails::Mails};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -30,6 +31,7 @@ pub struct Metrics {
     seconds: Family<Method, Histogram>,
     ready: Gauge,
     under_way: Gauge,
+    mails: Mails,
 }
 
 /// A call that is under way for as long as this lives.
@@ -62,7 +64,8 @@ impl Default for Metrics {
         registry.register("rpc_seconds", "Time from a call's arrival to its answer", seconds.clone());
         registry.register("ready", "Whether this process signs", ready.clone());
         registry.register("calls_under_way", "Calls that have no answer yet", under_way.clone());
-        Self { registry, rpcs, seconds, ready, under_way }
+        let mails = Mails::register(&mut registry);
+        Self { registry, rpcs, seconds, ready, under_way, mails }
     }
 }
 
@@ -87,6 +90,12 @@ impl Metrics {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.get() == 1
+    }
+
+    /// What becomes of mails.
+    #[must_use]
+    pub fn mails(&self) -> &Mails {
+        &self.mails
     }
 
     /// Notes that a call is under way.

@@ -60,6 +60,14 @@ secret_text!(
     RefreshToken
 );
 secret_text!(
+    /// A one-time code, or a link with one, that goes out by mail.
+    MailedSecret
+);
+secret_text!(
+    /// What proves this server to a mail server.
+    MailPassword
+);
+secret_text!(
     /// An access token: a signed JWT.
     AccessToken
 );

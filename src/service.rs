@@ -1,4 +1,4 @@
-//! Use cases, one file each. Imports `domain`, `store`, `keys`, `passwords` and below; never tonic,
+//! Use cases, one file each. Imports `domain`, `store`, `keys`, `passwords`, `mail` and below; never tonic,
 //! prost or axum. Both edges call this.
 
 mod administer;
@@ -11,6 +11,7 @@ mod creations;
 mod issuer;
 mod live;
 mod logout;
+mod mails;
 mod mint;
 mod refresh;
 mod revoke_key;
@@ -42,6 +43,7 @@ pub use self::{
     clients::{ClientPatch, NewClientRequest},
     creations::Creation,
     live::{Live, Revoked, Snapshot},
+    mails::{Delivery, Fate},
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
     revoke_key::KeyRevocation,
@@ -66,7 +68,8 @@ use crate::{
 };
 pub use crate::{
     keys::Keyring,
-    store::{AuditFilter, UserFilter},
+    mail::{Kept, KeptMail, Post},
+    store::{AuditFilter, ClaimedMail, MailsWaiting, UserFilter},
 };
 use chancery_verify::CheckedTokens;
 use tokio::sync::Semaphore;

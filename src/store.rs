@@ -18,6 +18,7 @@ mod failure;
 mod feed;
 mod instance;
 mod keys;
+mod mails;
 mod migrate;
 mod refresh;
 mod revoke;
@@ -44,7 +45,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 pub use self::wake::Wake;
 pub use self::{
@@ -52,6 +53,7 @@ pub use self::{
     engine::Tx,
     failure::failure,
     instance::{BINARY_VERSION, Claim, Instance},
+    mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
@@ -150,7 +152,16 @@ impl Location {
 pub struct Store {
     pools: Pools,
     entropy: Arc<dyn Entropy>,
+    noted: Noted,
+}
+
+/// What the transactions of a process tell it.
+#[derive(Clone, Debug, Default)]
+struct Noted {
+    /// Statements sent.
     statements: Arc<AtomicU64>,
+    /// A mail was handed in.
+    mail: Arc<Notify>,
 }
 
 #[derive(Clone, Debug)]
@@ -197,7 +208,7 @@ impl Store {
                 }
             }
         };
-        Ok(Self { pools, entropy, statements: Arc::default() })
+        Ok(Self { pools, entropy, noted: Noted::default() })
     }
 
     /// A transaction that changes something. On SQLite there is one at a time.
@@ -209,7 +220,7 @@ impl Store {
             Pools::Sqlite { write, .. } => begin_sqlite(write).await?,
             Pools::Postgres(pool) => apart(pool.begin()).await.map(engine::Inner::Postgres).map_err(failure)?,
         };
-        Ok(Tx::new(inner, self.entropy.clone(), self.statements.clone()))
+        Ok(Tx::new(inner, self.entropy.clone(), self.noted.clone()))
     }
 
     /// For who writes one transaction after another: on SQLite, where the database has no queue, stands
@@ -236,7 +247,7 @@ impl Store {
                 begun.await.map(engine::Inner::Postgres)
             }
         };
-        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.statements.clone()))
+        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.noted.clone()))
     }
 
     /// What SQLite's writing and reading connections say of a pragma; nothing on PostgreSQL. For tests.
@@ -264,7 +275,12 @@ impl Store {
     /// How many statements were sent so far, without the beginnings and ends of transactions.
     #[must_use]
     pub fn statements(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
+        self.noted.statements.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a transaction of this process has committed a mail, or one had since the last wait.
+    pub async fn mail_handed_in(&self) {
+        self.noted.mail.notified().await;
     }
 
     /// Closes all connections.

@@ -51,6 +51,14 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Ttl {
         Ttl(self.0.saturating_sub(earlier.0))
     }
+
+    /// Day and minute in UTC, as people read them.
+    #[must_use]
+    pub fn for_people(self) -> String {
+        let text = self.to_string();
+        let (day, time) = text.split_once('T').unwrap_or((&text, ""));
+        format!("{day} {} UTC", time.get(..5).unwrap_or(time))
+    }
 }
 
 impl fmt::Display for Timestamp {

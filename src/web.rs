@@ -1,6 +1,7 @@
 //! The HTTP edge: JWKS, metadata, telemetry. Imports `service` and below, never `grpc` or `store`. The
 //! only place that may name axum.
 
+mod dev_mail;
 mod etag;
 mod jwks;
 mod metadata;
@@ -17,7 +18,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-pub use self::telemetry::routes as telemetry_routes;
+pub use self::{dev_mail::routes as dev_routes, telemetry::routes as telemetry_routes};
 use crate::service::Service;
 
 /// The public routes. They share one service: cloning it for each request would count its parts up and down.

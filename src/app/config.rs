@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::{hashing, machine::Machine};
+use super::{hashing, machine::Machine, mail};
 use crate::{passwords, secret::ClientSecret as SecretText, store::Location};
 
 /// How logs look.
@@ -52,6 +52,21 @@ pub struct Settings {
     pub hashing_queue: Option<u32>,
     /// How much memory that may take, in MiB; by default what the threads need.
     pub hashing_memory_mib: Option<u32>,
+    /// The mail server: `smtps://host:465`, `smtp://host:587` with STARTTLS, or `smtp+plain://127.0.0.1:25` on loopback.
+    pub mail_smtp: Option<String>,
+    /// Whom mails come from: `no-reply@example.org`, or a name and the address in angle brackets.
+    pub mail_from: Option<String>,
+    /// The user name at the mail server, if it asks for one.
+    pub mail_username: Option<String>,
+    /// The file with the password at the mail server.
+    pub mail_password_file: Option<PathBuf>,
+    /// Certificates (PEM) that the mail server's is checked by, in place of the system's.
+    pub mail_ca_file: Option<PathBuf>,
+    /// A directory of templates that take the place of the built-in ones.
+    pub mail_templates: Option<PathBuf>,
+    /// Never read from a file: the password at the mail server.
+    #[serde(skip)]
+    pub mail_password: Option<String>,
     /// Never read from a file: the sealing key itself.
     #[serde(skip)]
     pub sealing_key: Option<String>,
@@ -91,6 +106,13 @@ impl Settings {
                 "HASHING_THREADS" => out.hashing_threads = Some(number(&name, &value)?),
                 "HASHING_QUEUE" => out.hashing_queue = Some(number(&name, &value)?),
                 "HASHING_MEMORY_MIB" => out.hashing_memory_mib = Some(number(&name, &value)?),
+                "MAIL_SMTP" => out.mail_smtp = Some(value),
+                "MAIL_FROM" => out.mail_from = Some(value),
+                "MAIL_USERNAME" => out.mail_username = Some(value),
+                "MAIL_PASSWORD_FILE" => out.mail_password_file = Some(value.into()),
+                "MAIL_PASSWORD" => out.mail_password = Some(value),
+                "MAIL_CA_FILE" => out.mail_ca_file = Some(value.into()),
+                "MAIL_TEMPLATES" => out.mail_templates = Some(value.into()),
                 "PLAINTEXT_BEYOND_LOOPBACK" => {
                     let flag = value.parse().map_err(|_| anyhow::anyhow!("{name} must be true or false"))?;
                     out.plaintext_beyond_loopback = Some(flag);
@@ -124,8 +146,32 @@ impl Settings {
             hashing_threads: over.hashing_threads.or(self.hashing_threads),
             hashing_queue: over.hashing_queue.or(self.hashing_queue),
             hashing_memory_mib: over.hashing_memory_mib.or(self.hashing_memory_mib),
+            mail_smtp: over.mail_smtp.or(self.mail_smtp),
+            mail_from: over.mail_from.or(self.mail_from),
+            mail_username: over.mail_username.or(self.mail_username),
+            mail_password_file: over.mail_password_file.or(self.mail_password_file),
+            mail_ca_file: over.mail_ca_file.or(self.mail_ca_file),
+            mail_templates: over.mail_templates.or(self.mail_templates),
+            mail_password: over.mail_password.or(self.mail_password),
             sealing_key: over.sealing_key.or(self.sealing_key),
             migrate: over.migrate || self.migrate,
+        }
+    }
+}
+
+impl Settings {
+    /// These settings for a process that sends no mail: it needs neither the files nor the password.
+    #[must_use]
+    pub fn without_mail(self) -> Self {
+        Self {
+            mail_smtp: None,
+            mail_from: None,
+            mail_username: None,
+            mail_password_file: None,
+            mail_ca_file: None,
+            mail_templates: None,
+            mail_password: None,
+            ..self
         }
     }
 }
@@ -161,6 +207,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How passwords are hashed.
     pub hashing: passwords::Settings,
+    /// How mails are sent.
+    pub mail: mail::Plan,
     /// Whether an older schema on PostgreSQL is brought up to date at start.
     pub migrate: bool,
 }
@@ -211,6 +259,7 @@ impl Config {
             problems.push(format!("database: {problem}"));
         }
         let hashing = hashing::plan(&settings, machine, &mut problems);
+        let mail = mail::Plan::read(&settings, dev, &mut problems);
         let default_dir = if dev { "chancery-dev" } else { "chancery-data" };
         let config = Self {
             dev,
@@ -225,6 +274,7 @@ impl Config {
             log: settings.log.unwrap_or_else(|| "info".to_owned()),
             log_format: settings.log_format.unwrap_or_default(),
             hashing,
+            mail,
             migrate: settings.migrate,
         };
         if problems.is_empty() { Ok(config) } else { Err(problems) }

@@ -69,6 +69,7 @@ pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr) -> String {
          grpcurl -plaintext -d @ {grpc} chancery.v1.AuthService/Login <<'EOF'\n  \
          {{\"client_id\": \"demo-app\", \"login\": \"ada\", \"password\": \"{PASSWORD}\"}}\n  EOF\n\n  \
          curl -s http://{http}/.well-known/jwks.json\n\n\
+         Mails are kept instead of sent, without --mail-smtp: http://{http}/dev/mail\n\
          The service demo-service has the secret {SECRET}\n\n"
     )
 }

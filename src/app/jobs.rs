@@ -4,11 +4,12 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
+use super::mail;
 use crate::{
     error::Result,
     grpc::HealthHandle,
     metrics::Metrics,
-    service::{Service, Sweep},
+    service::{Post, Service, Sweep},
 };
 
 /// How often the feed is confirmed.
@@ -41,10 +42,15 @@ pub(super) fn start(
     service: &Service,
     metrics: &Arc<Metrics>,
     health: HealthHandle,
+    post: Option<&Arc<Post>>,
     stopping: &watch::Receiver<bool>,
     ended: &watch::Receiver<bool>,
 ) -> Jobs {
     let mut jobs = JoinSet::new();
+    jobs.spawn(mail::keep_count(service.clone(), metrics.clone(), ended.clone()));
+    if let Some(post) = post {
+        jobs.spawn(mail::send(service.clone(), post.clone(), metrics.clone(), ended.clone()));
+    }
     jobs.spawn(follow(service.clone(), metrics.clone(), health, stopping.clone(), ended.clone()));
     jobs.spawn(wake(service.clone(), ended.clone()));
     jobs.spawn(beat(service.clone(), stopping.clone(), ended.clone()));
@@ -54,7 +60,7 @@ pub(super) fn start(
 }
 
 /// Waits for the next turn; false when it is time to end.
-async fn turn(every: Duration, ended: &mut watch::Receiver<bool>) -> bool {
+pub(super) async fn turn(every: Duration, ended: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         biased;
         _ = ended.wait_for(|end| *end) => false,
@@ -63,7 +69,7 @@ async fn turn(every: Duration, ended: &mut watch::Receiver<bool>) -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "jobs are what may sleep")]
-async fn pause(time: Duration) {
+pub(super) async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
 

@@ -1,7 +1,7 @@
 //! `chancery config …` and `chancery settings …`.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Place, output};
 use crate::app::{Config, config::Settings};
@@ -44,13 +44,18 @@ impl ConfigCommand {
             Self::Show { place } => {
                 let config: Config = place.config(Settings::default(), false)?;
                 let database = config.location()?.to_string();
-                let shown = json!({
+                let mut shown = json!({
                     "data_dir": config.data_dir, "database": database, "grpc": config.grpc, "http": config.http,
                     "telemetry": config.telemetry, "issuer": config.issuer, "log": config.log,
                     "hashing_threads": config.hashing.threads, "hashing_queue": config.hashing.queue,
                     "hashing_memory_mib": config.hashing.memory_kib / 1024,
                     "sealing_key": config.sealing_key.map(|_| "set"), "sealing_key_file": config.sealing_key_file,
                 });
+                if let (Some(all), Value::Object(mail)) =
+                    (shown.as_object_mut(), serde_json::to_value(&config.mail.shown)?)
+                {
+                    all.extend(mail);
+                }
                 output::line(&serde_json::to_string_pretty(&shown)?)
             }
         }

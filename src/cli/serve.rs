@@ -1,5 +1,7 @@
 //! `chancery serve`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::Place;
@@ -40,6 +42,24 @@ pub(super) struct Serve {
     /// How much memory hashing may take, in MiB [default: 19 for each thread]
     #[arg(long, value_name = "MIB")]
     hashing_memory_mib: Option<u32>,
+    /// Mail server: `smtps://host:465`, `smtp://host:587` (STARTTLS) or `smtp+plain://127.0.0.1:25` (loopback)
+    #[arg(long, value_name = "URL")]
+    mail_smtp: Option<String>,
+    /// Whom mails come from
+    #[arg(long, value_name = "ADDRESS")]
+    mail_from: Option<String>,
+    /// User name at the mail server
+    #[arg(long, value_name = "NAME")]
+    mail_username: Option<String>,
+    /// File with the password at the mail server
+    #[arg(long, value_name = "FILE")]
+    mail_password_file: Option<PathBuf>,
+    /// Certificates that the mail server's is checked by, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    mail_ca_file: Option<PathBuf>,
+    /// Directory of mail templates that take the place of the built-in ones
+    #[arg(long, value_name = "DIR")]
+    mail_templates: Option<PathBuf>,
     /// Listen beyond loopback without TLS, behind a proxy that has it
     #[arg(long)]
     plaintext_beyond_loopback: bool,
@@ -60,6 +80,12 @@ impl Serve {
             hashing_threads: self.hashing_threads,
             hashing_queue: self.hashing_queue,
             hashing_memory_mib: self.hashing_memory_mib,
+            mail_smtp: self.mail_smtp,
+            mail_from: self.mail_from,
+            mail_username: self.mail_username,
+            mail_password_file: self.mail_password_file,
+            mail_ca_file: self.mail_ca_file,
+            mail_templates: self.mail_templates,
             plaintext_beyond_loopback: self.plaintext_beyond_loopback.then_some(true),
             migrate: self.migrate,
             ..Settings::default()

@@ -2,15 +2,12 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::failure;
+use super::{Noted, failure};
 use crate::{domain::feed::Change, entropy::Entropy, error::Result};
 
 /// A transaction. Dropped without [`Tx::commit`], it is rolled back.
@@ -18,7 +15,9 @@ pub struct Tx {
     pub(super) inner: Inner,
     pub(super) changes: Vec<Change>,
     pub(super) entropy: Arc<dyn Entropy>,
-    statements: Arc<AtomicU64>,
+    /// Whether there is a mail to send once this is committed.
+    pub(super) mailed: bool,
+    noted: Noted,
 }
 
 pub(super) enum Inner {
@@ -33,13 +32,13 @@ impl fmt::Debug for Tx {
 }
 
 impl Tx {
-    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>, statements: Arc<AtomicU64>) -> Self {
-        Self { inner, changes: Vec::new(), entropy, statements }
+    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>, noted: Noted) -> Self {
+        Self { inner, changes: Vec::new(), entropy, mailed: false, noted }
     }
 
     /// Counts a statement; the macros below call it.
     pub(super) fn count(&self) {
-        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.noted.statements.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes a change for the feed; it is numbered when the transaction commits.
@@ -62,6 +61,9 @@ impl Tx {
             Inner::Postgres(tx) => tx.commit().await,
         }
         .map_err(failure)?;
+        if self.mailed {
+            self.noted.mail.notify_one();
+        }
         Ok(!changes.is_empty())
     }
 }

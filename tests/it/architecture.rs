@@ -18,7 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("passwords", &["time", "entropy", "id", "secret", "error", "domain"]),
     ("store", &["time", "entropy", "id", "secret", "error", "domain", "passwords"]),
     ("keys", &["time", "entropy", "id", "secret", "error", "domain", "store"]),
-    ("service", &["time", "entropy", "id", "secret", "error", "domain", "store", "keys", "passwords"]),
+    ("mail", &["time", "entropy", "id", "secret", "error", "domain"]),
+    ("service", &["time", "entropy", "id", "secret", "error", "domain", "store", "keys", "passwords", "mail"]),
     ("grpc", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "service"]),
     ("web", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "service"]),
     ("cli", &["time", "entropy", "id", "secret", "error", "domain", "service", "app"]),
@@ -31,6 +32,8 @@ const HOME: &[(&str, &[&str])] = &[
     ("prost", &["grpc"]),
     ("axum", &["web"]),
     ("argon2", &["passwords"]),
+    ("lettre", &["mail"]),
+    ("minijinja", &["mail"]),
     ("clap", &["cli", "app"]),
 ];
 

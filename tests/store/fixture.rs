@@ -7,13 +7,14 @@ use chancery::{
         client::{Client, ClientConfig, Grant},
         keys::{Algorithm, KeyState, StoredKey},
         login::Login,
+        mail::{MailKind, SealedMail},
         session::{Rotation, Session},
         settings::Settings,
         status_list::StatusIndex,
         user::User,
     },
     entropy::{Entropy, SeededEntropy},
-    id::{KeyId, SessionId, UserId},
+    id::{KeyId, MailId, SessionId, UserId},
     passwords::Phc,
     secret::SessionSecret,
     store::{Claim, Location, NewUser, Schema, Store},
@@ -159,6 +160,20 @@ impl Fixture {
 
     pub(crate) async fn stored(&self, id: &SessionId) -> Session {
         self.store.read().await.unwrap().session_by_id(id).await.unwrap().unwrap()
+    }
+
+    /// A mail that expires an hour after it was handed in.
+    pub(crate) fn mail(&self, to: &str, created_at: Timestamp) -> SealedMail {
+        SealedMail {
+            id: MailId::new(created_at, &*self.entropy),
+            to: to.parse().unwrap(),
+            kind: MailKind::VerifyEmail,
+            language: "pt-br".parse().unwrap(),
+            sealed: vec![0, 1, 255],
+            sealing_version: 1,
+            created_at,
+            expires_at: created_at.plus(Ttl::from_secs(3600)),
+        }
     }
 
     pub(crate) fn key(&self, algorithm: Algorithm, state: KeyState) -> StoredKey {

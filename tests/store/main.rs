@@ -20,6 +20,7 @@ mod feed;
 mod fixture;
 mod instance;
 mod keys;
+mod mails;
 mod refresh;
 mod roles;
 mod sessions;
@@ -82,6 +83,14 @@ contract! {
     keys::each_algorithm_has_one_active_and_one_next_key,
     keys::every_step_of_a_key_happens_once,
     keys::of_many_who_retire_a_key_one_does,
+    mails::a_mail_is_kept_as_it_was_given_if_its_transaction_commits,
+    mails::who_waits_is_woken_by_a_commit_and_by_nothing_less,
+    mails::of_many_who_claim_each_mail_is_taken_by_one,
+    mails::those_that_have_waited_longest_are_taken_first,
+    mails::a_claim_that_is_over_has_no_say,
+    mails::a_failed_mail_waits_for_its_time,
+    mails::expired_mails_are_not_taken_and_dropped_unless_somebody_sends_them,
+    mails::a_row_that_cannot_be_read_holds_no_other_up,
     refresh::the_current_token_rotates_and_leaves_the_rest_alone,
     refresh::a_batch_answers_in_its_order,
     refresh::twice_in_one_batch_rotates_once_and_replays_once,

@@ -1,0 +1,78 @@
+//! The bytes that go over the wire. Every header is made by the library from a value of its own type, so
+//! that no value can bring another header with it.
+
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use lettre::{
+    Address, Message,
+    message::{
+        Mailbox, MultiPart, MultiPartKind, SinglePart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+
+use super::{Cause, Failure, Letter, Rendered};
+
+/// Whom mails come from: an address, perhaps with a name before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender(Mailbox);
+
+impl FromStr for Sender {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "must be an address such as no-reply@example.org or Example <no-reply@example.org>";
+        let mailbox: Mailbox = text.parse().map_err(|_| WRONG)?;
+        let named = mailbox.email.domain().split('.').count() >= 2;
+        // Any mail server must be able to say whom the mail came from.
+        let plain = text.chars().all(|c| !c.is_control()) && AsRef::<str>::as_ref(&mailbox.email).is_ascii();
+        if named && plain { Ok(Self(mailbox)) } else { Err(WRONG) }
+    }
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Sender {
+    /// The address.
+    pub(super) fn address(&self) -> &Address {
+        &self.0.email
+    }
+
+    /// The domain of the address.
+    pub(super) fn domain(&self) -> &str {
+        self.0.email.domain()
+    }
+}
+
+/// The address in the library's type.
+pub(super) fn address(letter: &Letter) -> Result<Address, Failure> {
+    // The address was checked when it was handed in and read back; here a second reader must agree.
+    letter.to.as_str().parse().map_err(|_| Failure::new(Cause::Refused, "no mail can be sent to such an address"))
+}
+
+/// The whole message: headers, and both parts.
+pub(super) fn message(from: &Sender, letter: &Letter, rendered: Rendered) -> Result<Vec<u8>, Failure> {
+    let date = UNIX_EPOCH + Duration::from_millis(u64::try_from(letter.now.millis()).unwrap_or(0));
+    // The library would draw a boundary of its own. No line of a part looks like this one.
+    let parts = MultiPart::builder().kind(MultiPartKind::Alternative).boundary(format!("=_{}", letter.id));
+    let parts = parts.singlepart(SinglePart::plain(rendered.text)).singlepart(SinglePart::html(rendered.html));
+    // Nobody's holiday greeting is to answer (RFC 3834 §5).
+    let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
+    let built = Message::builder()
+        .message_id(Some(format!("<{}@{}>", letter.id, from.domain())))
+        .date(date)
+        .from(from.0.clone())
+        .to(Mailbox::new(None, address(letter)?))
+        .subject(rendered.subject)
+        .raw_header(automatic)
+        .multipart(parts);
+    Ok(built.map_err(|e| Failure::new(Cause::Broken, &e.to_string()))?.formatted())
+}
