@@ -14,4 +14,5 @@ pub mod scope;
 pub mod session;
 pub mod settings;
 pub mod status_list;
+pub mod ticket;
 pub mod user;

@@ -61,6 +61,8 @@ reasons! {
     FailedPrecondition = "FAILED_PRECONDITION",
     /// Another change came first.
     Conflict = "CONFLICT",
+    /// The code or link is wrong, was used, or has ended.
+    CodeInvalid = "CODE_INVALID",
     /// It is not as the caller last saw it.
     EtagMismatch = "ETAG_MISMATCH",
     /// The user signed in too long ago for this.
@@ -211,6 +213,7 @@ const fn unauthenticated_text(reason: Reason) -> &'static str {
         Reason::RefreshTokenReused => "the refresh token was used before; the session was ended, sign in again",
         Reason::SessionExpired => "the session has expired; sign in again",
         Reason::SessionRevoked => "the session was ended; sign in again",
+        Reason::CodeInvalid => "the code or link is wrong, was used, or has ended",
         Reason::SignInTooOld => "this needs a sign-in at most 15 minutes old; sign in again",
         _ => "the token is missing, expired or not for this server",
     }

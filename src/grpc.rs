@@ -2,6 +2,7 @@
 //! `store`. The only place that may name tonic or prost.
 
 mod access;
+mod account;
 mod admin;
 mod audit;
 mod auth;
@@ -65,6 +66,7 @@ pub async fn serve(
     let auth = auth::Auth(service.clone());
     let key = key::Keys(service.clone());
     let token = token::Tokens(service.clone());
+    let account = account::Accounts(service.clone());
     let user = user::Users(service.clone());
     let client = client::Clients(service.clone());
     let role = role::Roles(service.clone());
@@ -84,6 +86,9 @@ pub async fn serve(
         .add_service(pb::auth_service_server::AuthServiceServer::new(auth).max_decoding_message_size(MAX_REQUEST))
         .add_service(pb::key_service_server::KeyServiceServer::new(key).max_decoding_message_size(MAX_REQUEST))
         .add_service(pb::token_service_server::TokenServiceServer::new(token).max_decoding_message_size(MAX_REQUEST))
+        .add_service(
+            pb::account_service_server::AccountServiceServer::new(account).max_decoding_message_size(MAX_REQUEST),
+        )
         .add_service(pb::user_service_server::UserServiceServer::new(user).max_decoding_message_size(MAX_REQUEST))
         .add_service(pb::client_service_server::ClientServiceServer::new(client).max_decoding_message_size(MAX_REQUEST))
         .add_service(pb::role_service_server::RoleServiceServer::new(role).max_decoding_message_size(MAX_REQUEST))

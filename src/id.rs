@@ -89,6 +89,10 @@ id!(
     KeyId, "key_"
 );
 id!(
+    /// What a link, a code or the next step of a sign-in stands for.
+    TicketId, "tkt_"
+);
+id!(
     /// A role.
     RoleId, "rol_"
 );

@@ -7,6 +7,7 @@ mod ring;
 mod sealing;
 mod signer;
 mod status_list;
+mod ticket_token;
 
 pub use self::{
     refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
@@ -14,4 +15,5 @@ pub use self::{
     sealing::{SEALING_VERSION, SealingKey, SealingKeyError, fingerprint},
     signer::{AccessClaims, KeyKind, Status, StatusReference, generate},
     status_list::{EncodedList, ListClaims, encode_list, place as status_place},
+    ticket_token::{mint as mint_ticket_token, parse as parse_ticket_token},
 };

@@ -68,6 +68,14 @@ secret_text!(
     MailPassword
 );
 secret_text!(
+    /// The token of a link, or of the next step of a sign-in, as it goes over the wire.
+    TicketToken
+);
+secret_text!(
+    /// A code as somebody types it.
+    TypedCode
+);
+secret_text!(
     /// An access token: a signed JWT.
     AccessToken
 );
@@ -141,9 +149,40 @@ hash!(
     ClientSecretHash
 );
 hash!(
+    /// SHA-256 of a [`TicketSecret`].
+    TicketSecretHash
+);
+hash!(
+    /// Keyed hash of a code that somebody types: it is short, so that the database alone must not tell it.
+    CodeHash
+);
+hash!(
     /// SHA-256 of a [`SessionSecret`].
     SessionSecretHash
 );
+
+/// The 256 random bits in a link, or in the token for the next step of a sign-in.
+pub struct TicketSecret(pub Zeroizing<[u8; 32]>);
+
+impl TicketSecret {
+    /// A new secret.
+    #[must_use]
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        Self(Zeroizing::new(entropy.bytes32()))
+    }
+
+    /// What the database keeps.
+    #[must_use]
+    pub fn hash(&self) -> TicketSecretHash {
+        TicketSecretHash(sha256(&*self.0))
+    }
+}
+
+impl fmt::Debug for TicketSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketSecret(…)")
+    }
+}
 
 /// The 256 random bits that a session is born with and every refresh token of it carries.
 pub struct SessionSecret(pub Zeroizing<[u8; 32]>);

@@ -1,6 +1,7 @@
 //! Use cases, one file each. Imports `domain`, `store`, `keys`, `passwords`, `mail` and below; never tonic,
 //! prost or axum. Both edges call this.
 
+mod accounts;
 mod administer;
 mod audit;
 mod authenticate;
@@ -24,6 +25,7 @@ mod sign_in;
 mod start;
 mod status_lists;
 mod sweep;
+mod tickets;
 mod tokens;
 mod users;
 mod watch;
@@ -35,6 +37,7 @@ use std::{
 };
 
 pub use self::{
+    accounts::{Me, MePatch, RegisterInput},
     administer::{Act, Admin, FRESH_SIGN_IN},
     audit::AuditWatcher,
     authenticate::{Caller, ClientCredentials, Permit},
@@ -49,10 +52,11 @@ pub use self::{
     revoke_key::KeyRevocation,
     roles::{NewRoleRequest, RolePatch},
     rotate_keys::RotationPlan,
-    sign_in::SignInRequest,
+    sign_in::{Challenge, NextStep, SignInRequest, SignedIn, Step},
     start::{StartError, StartOptions},
     status_lists::PublishedList,
     sweep::{Sweep, Swept},
+    tickets::{Pending, Presented},
     users::{NewUserRequest, UserPatch, UserView},
     watch::{Sent, WATCH, Watcher},
     watch_keys::KeyWatcher,

@@ -25,6 +25,7 @@ mod revoke;
 mod roles;
 mod sessions;
 mod status_lists;
+mod tickets;
 mod users;
 mod wake;
 

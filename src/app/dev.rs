@@ -36,6 +36,8 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
         first_party: true,
         audiences: vec![text("demo-api"), issuer.clone()],
         scopes: vec![text("orders.read"), text("orders.write")],
+        registration: true,
+        link_template: Some(text("http://localhost:3000/{kind}?token={token}")),
         ..NewClientRequest::default()
     };
     let worker = NewClientRequest {

@@ -95,6 +95,15 @@ pub(super) struct Create {
     /// A claim of its users' tokens: a path into the user's attributes, or a fixed text in quotes.
     #[arg(long = "claim", value_name = "NAME=PATH")]
     claims: Vec<String>,
+    /// People may open accounts through it.
+    #[arg(long)]
+    registration: bool,
+    /// Its users must have a verified email address.
+    #[arg(long)]
+    require_email: bool,
+    /// Where links in mails lead, such as `https://shop.example/{kind}?token={token}`.
+    #[arg(long, value_name = "URL")]
+    link_template: Option<String>,
     /// Print JSON with the members `client_id` and `client_secret`.
     #[arg(long)]
     json: bool,
@@ -163,6 +172,9 @@ impl Create {
             claims: self.claims,
             secret: None,
             roles: self.roles,
+            registration: self.registration,
+            require_email: self.require_email,
+            link_template: self.link_template,
             creation: None,
         };
         let (client, secret) = service.client_create(&Admin::command(), request).await?;

@@ -70,6 +70,9 @@ pub(super) enum User {
         /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
+        /// It counts only until the user has chosen another, at the next sign-in.
+        #[arg(long)]
+        temporary: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -110,10 +113,13 @@ impl User {
                 let changed = place.service().await?.user_enable(&Admin::command(), &user).await?;
                 output::line(&format!("{user} {}", if changed { "is enabled again" } else { "was not disabled" }))
             }
-            Self::SetPassword { user, password_stdin, place } => {
+            Self::SetPassword { user, password_stdin, temporary, place } => {
                 let service = place.service().await?;
                 let ended =
                     service.user_set_password(&Admin::command(), &user, password::read(password_stdin)?).await?;
+                if temporary {
+                    service.user_must_change_password(&Admin::command(), &user).await?;
+                }
                 output::line(&format!("the password of {user} is set; {ended} sessions ended"))
             }
         }

@@ -97,6 +97,12 @@ kinds! {
     UserUpdated = "USER_UPDATED",
     /// A user was deleted.
     UserDeleted = "USER_DELETED",
+    /// A user has to choose a new password.
+    PasswordResetStarted = "PASSWORD_RESET_STARTED",
+    /// Somebody opened an account.
+    UserRegistered = "USER_REGISTERED",
+    /// A user took another address for its own.
+    EmailChanged = "EMAIL_CHANGED",
     /// A user was given a role.
     RoleAssigned = "ROLE_ASSIGNED",
     /// A role was taken from a user.

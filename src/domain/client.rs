@@ -143,6 +143,15 @@ pub struct ClientConfig {
     pub claim_map: BTreeMap<String, ClaimSource>,
     /// Whether what it says about the end user's address is believed.
     pub trusted_end_user: bool,
+    /// Whether people may open accounts through it.
+    #[serde(default)]
+    pub registration: bool,
+    /// Whether its users must have a verified address.
+    #[serde(default)]
+    pub require_email: bool,
+    /// Where links in mails lead: `{token}` stands for the secret, `{kind}` for what it is for.
+    #[serde(default)]
+    pub link_template: Option<String>,
 }
 
 impl ClientConfig {

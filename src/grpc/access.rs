@@ -13,6 +13,8 @@ pub enum Access {
     ConfidentialClient,
     /// A client, or a user's bearer token for this server.
     ClientOrUser,
+    /// A user's bearer token for this server.
+    User,
     /// A bearer token for this server with this permission, or a confidential client that has it.
     Permission(&'static str),
 }
@@ -23,6 +25,7 @@ pub(super) const WATCH_REVOCATIONS: &str = "/chancery.v1.RevocationService/Watch
 /// Every method of every service.
 pub const ACCESS: &[(&str, Access)] = &[
     ("/chancery.v1.AuthService/Login", Access::Client),
+    ("/chancery.v1.AuthService/ContinueLogin", Access::Client),
     ("/chancery.v1.AuthService/Refresh", Access::Client),
     ("/chancery.v1.AuthService/Logout", Access::ClientOrUser),
     ("/chancery.v1.AuthService/IssueClientToken", Access::ConfidentialClient),
@@ -34,6 +37,16 @@ pub const ACCESS: &[(&str, Access)] = &[
     ("/chancery.v1.KeyService/ListSigningKeys", Access::Permission(p::KEYS_READ)),
     ("/chancery.v1.KeyService/RotateSigningKey", Access::Permission(p::KEYS_ROTATE)),
     ("/chancery.v1.KeyService/RevokeSigningKey", Access::Permission(p::KEYS_REVOKE)),
+    ("/chancery.v1.AccountService/Register", Access::Client),
+    ("/chancery.v1.AccountService/VerifyEmail", Access::Client),
+    ("/chancery.v1.AccountService/RequestPasswordReset", Access::Client),
+    ("/chancery.v1.AccountService/ResetPassword", Access::Client),
+    ("/chancery.v1.AccountService/GetMe", Access::User),
+    ("/chancery.v1.AccountService/UpdateMe", Access::User),
+    ("/chancery.v1.AccountService/ChangePassword", Access::User),
+    ("/chancery.v1.AccountService/ListMySessions", Access::User),
+    ("/chancery.v1.AccountService/RevokeMySession", Access::User),
+    ("/chancery.v1.AccountService/DeleteMe", Access::User),
     ("/chancery.v1.UserService/Create", Access::Permission(p::USERS_WRITE)),
     ("/chancery.v1.UserService/Get", Access::Permission(p::USERS_READ)),
     ("/chancery.v1.UserService/List", Access::Permission(p::USERS_READ)),
@@ -41,6 +54,7 @@ pub const ACCESS: &[(&str, Access)] = &[
     ("/chancery.v1.UserService/Delete", Access::Permission(p::USERS_WRITE)),
     ("/chancery.v1.UserService/Disable", Access::Permission(p::USERS_WRITE)),
     ("/chancery.v1.UserService/Enable", Access::Permission(p::USERS_WRITE)),
+    ("/chancery.v1.UserService/SetPassword", Access::Permission(p::USERS_WRITE)),
     ("/chancery.v1.UserService/AssignRole", Access::Permission(p::ROLES_ASSIGN)),
     ("/chancery.v1.UserService/UnassignRole", Access::Permission(p::ROLES_ASSIGN)),
     ("/chancery.v1.UserService/ListSessions", Access::Permission(p::USERS_READ)),

@@ -5,10 +5,13 @@ use tonic::{Request, Response, Status};
 use super::{
     context::{context, credentials},
     convert::time,
-    proto::pb::{self, auth_service_server::AuthService, login_response},
+    proto::pb::{self, auth_service_server::AuthService, continue_login_response, login_response},
     status::status,
 };
-use crate::{secret::RefreshToken, service::Service};
+use crate::{
+    secret::RefreshToken,
+    service::{Service, SignedIn},
+};
 
 /// The service behind the messages.
 #[derive(Clone, Debug)]
@@ -20,9 +23,26 @@ impl AuthService for Auth {
         let ctx = context(&request, &self.0);
         let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
         let sign_in = request.into_inner().try_into().map_err(|e| status(&ctx, &e))?;
-        let pair = self.0.sign_in(&ctx, &credentials, sign_in).await.map_err(|e| status(&ctx, &e))?;
-        let result = Some(login_response::Result::Tokens(pair.into()));
+        let signed_in = self.0.sign_in(&ctx, &credentials, sign_in).await.map_err(|e| status(&ctx, &e))?;
+        let result = Some(match signed_in {
+            SignedIn::Tokens(pair) => login_response::Result::Tokens(pair.into()),
+            SignedIn::Challenge(challenge) => login_response::Result::Challenge(challenge.into()),
+        });
         Ok(Response::new(pb::LoginResponse { result, device_token: String::new() }))
+    }
+
+    async fn continue_login(
+        &self,
+        request: Request<pb::ContinueLoginRequest>,
+    ) -> Result<Response<pb::ContinueLoginResponse>, Status> {
+        let ctx = context(&request, &self.0);
+        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
+        let signed_in = self.0.continue_sign_in(&ctx, &credentials, request.into_inner().into()).await;
+        let result = Some(match signed_in.map_err(|e| status(&ctx, &e))? {
+            SignedIn::Tokens(pair) => continue_login_response::Result::Tokens(pair.into()),
+            SignedIn::Challenge(challenge) => continue_login_response::Result::Challenge(challenge.into()),
+        });
+        Ok(Response::new(pb::ContinueLoginResponse { result, device_token: String::new() }))
     }
 
     async fn refresh(&self, request: Request<pb::RefreshRequest>) -> Result<Response<pb::RefreshResponse>, Status> {

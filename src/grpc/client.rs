@@ -32,7 +32,19 @@ const WRITE: Need = (CLIENTS_WRITE, Act::Write);
 /// How long a replaced secret counts if nobody says.
 const OVERLAP: Ttl = Ttl::from_days(1);
 /// What an update may change.
-const FIELDS: [&str; 8] = ["grants", "audiences", "scopes", "permissions", "roles", "alg", "token_lifetime", "claims"];
+const FIELDS: [&str; 11] = [
+    "grants",
+    "audiences",
+    "scopes",
+    "permissions",
+    "roles",
+    "alg",
+    "token_lifetime",
+    "claims",
+    "registration",
+    "require_email",
+    "link_template",
+];
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -143,6 +155,9 @@ impl Clients {
             roles: self.0.role_names(&config.roles),
             alg: config.algorithm.to_string(),
             token_lifetime: Some(Duration { seconds: config.token_lifetime.seconds(), nanos: 0 }),
+            registration: config.registration,
+            require_email: config.require_email,
+            link_template: config.link_template.clone().unwrap_or_default(),
             claims: config.claim_map.iter().map(|(name, source)| (name.clone(), claim(source))).collect(),
             disable_time: client.disabled_at.map(time),
             create_time: Some(time(client.created_at)),
@@ -174,6 +189,9 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         roles: client.roles,
         algorithm: (!client.alg.is_empty()).then_some(client.alg),
         token_lifetime: client.token_lifetime.map(|d| d.seconds),
+        registration: client.registration,
+        require_email: client.require_email,
+        link_template: (!client.link_template.is_empty()).then_some(client.link_template),
         claims: claims(client.claims),
         secret: None,
         creation,
@@ -186,7 +204,7 @@ fn patch(c: pb::Client, mask: &Mask) -> ClientPatch {
         mask.take(field, all, none)
     };
     let lifetime = c.token_lifetime.map(|d| d.seconds);
-    let no_alg = c.alg.is_empty();
+    let (no_alg, no_template) = (c.alg.is_empty(), c.link_template.is_empty());
     ClientPatch {
         grants: texts("grants", c.grants),
         audiences: texts("audiences", c.audiences),
@@ -196,5 +214,8 @@ fn patch(c: pb::Client, mask: &Mask) -> ClientPatch {
         algorithm: mask.take("alg", c.alg, no_alg),
         token_lifetime: mask.take("token_lifetime", lifetime.unwrap_or(0), lifetime.is_none()),
         claims: texts("claims", claims(c.claims)),
+        registration: mask.take("registration", c.registration, !c.registration),
+        require_email: mask.take("require_email", c.require_email, !c.require_email),
+        link_template: mask.take("link_template", c.link_template, no_template),
     }
 }

@@ -5,8 +5,8 @@ use prost_types::Timestamp as WireTime;
 use super::proto::pb;
 use crate::{
     error::{Error, Result, Violation},
-    secret::{Password, RefreshToken},
-    service::{ClientTokenRequest, IssuedToken, RefreshInput, SignInRequest, TokenPair},
+    secret::{Password, RefreshToken, TicketToken, TypedCode},
+    service::{Challenge, ClientTokenRequest, IssuedToken, NextStep, RefreshInput, SignInRequest, Step, TokenPair},
     time::Timestamp,
 };
 
@@ -45,6 +45,33 @@ impl TryFrom<pb::LoginRequest> for SignInRequest {
             address: end_user.address,
             user_agent: end_user.user_agent,
         })
+    }
+}
+
+impl From<pb::ContinueLoginRequest> for NextStep {
+    fn from(m: pb::ContinueLoginRequest) -> Self {
+        Self {
+            client_id: m.client_id,
+            token: TicketToken::new(m.challenge),
+            new_password: Password::new(m.new_password),
+            email: m.email,
+            code: TypedCode::new(m.code),
+        }
+    }
+}
+
+impl From<Challenge> for pb::LoginChallenge {
+    fn from(challenge: Challenge) -> Self {
+        let kind = match challenge.step {
+            Step::ChoosePassword => pb::login_challenge::Kind::ChoosePassword,
+            Step::VerifyEmail => pb::login_challenge::Kind::VerifyEmail,
+        };
+        Self {
+            kind: kind.into(),
+            challenge: challenge.token.expose().to_owned(),
+            expire_time: Some(time(challenge.expires_at)),
+            sent_to: challenge.sent_to.unwrap_or_default(),
+        }
     }
 }
 

@@ -33,4 +33,5 @@ macro_rules! redacted {
 }
 
 redacted!(LoginRequest TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest RevokeRequest
-    CreateUserRequest CreateClientResponse RotateSecretResponse);
+    CreateUserRequest CreateClientResponse RotateSecretResponse
+    LoginChallenge ContinueLoginRequest RegisterRequest VerifyEmailRequest ResetPasswordRequest ChangePasswordRequest);

@@ -162,6 +162,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::AlreadyExists => ErrorReason::AlreadyExists,
         Reason::FailedPrecondition => ErrorReason::FailedPrecondition,
         Reason::Conflict => ErrorReason::Conflict,
+        Reason::CodeInvalid => ErrorReason::CodeInvalid,
         Reason::EtagMismatch => ErrorReason::EtagMismatch,
         Reason::SignInTooOld => ErrorReason::SignInTooOld,
         Reason::Overloaded => ErrorReason::Overloaded,

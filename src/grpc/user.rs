@@ -92,6 +92,15 @@ impl UserService for Users {
         Ok(Response::new(pb::EnableUserResponse {}))
     }
 
+    async fn set_password(&self, request: Request<pb::SetPasswordRequest>) -> Answer<pb::SetPasswordResponse> {
+        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let message = request.get_ref();
+        let user = named(&message.user, &ctx)?;
+        let done = self.0.user_start_reset(&admin, (&user, &message.client_id), message.keep_current).await;
+        let (ended, mailed) = done.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(pb::SetPasswordResponse { sessions_ended: count(ended), mailed }))
+    }
+
     async fn assign_role(&self, request: Request<pb::AssignRoleRequest>) -> Answer<pb::AssignRoleResponse> {
         let (ctx, admin) = admit(&self.0, &request, ASSIGN).await?;
         let (user, role) = (named(&request.get_ref().user, &ctx)?, &request.get_ref().role);
@@ -148,19 +157,24 @@ impl Users {
     }
 
     fn user(&self, view: UserView) -> pb::User {
-        let (emails, names): (Vec<String>, Vec<String>) = view.logins.into_iter().partition(|l| l.contains('@'));
-        let user = view.user;
-        pb::User {
-            user_id: user.id.as_str().to_owned(),
-            subject: user.subject,
-            name: names.into_iter().next().unwrap_or_default(),
-            emails,
-            attributes_json: Value::Object(user.attributes).to_string(),
-            roles: self.0.role_names(&view.roles),
-            disable_time: user.disabled_at.map(time),
-            create_time: Some(time(user.created_at)),
-            etag: etag(user.security_version),
-        }
+        user(&self.0, view)
+    }
+}
+
+/// A user on the wire.
+pub(super) fn user(service: &Service, view: UserView) -> pb::User {
+    let (emails, names): (Vec<String>, Vec<String>) = view.logins.into_iter().partition(|l| l.contains('@'));
+    let user = view.user;
+    pb::User {
+        user_id: user.id.as_str().to_owned(),
+        subject: user.subject,
+        name: names.into_iter().next().unwrap_or_default(),
+        emails,
+        attributes_json: Value::Object(user.attributes).to_string(),
+        roles: service.role_names(&view.roles),
+        disable_time: user.disabled_at.map(time),
+        create_time: Some(time(user.created_at)),
+        etag: etag(user.security_version),
     }
 }
 

@@ -24,6 +24,7 @@ pub struct SealingKeyError;
 /// The sealing key's subkeys.
 pub struct SealingKey {
     tag: hmac::Key,
+    codes: hmac::Key,
     seal: LessSafeKey,
     check: [u8; 32],
 }
@@ -53,6 +54,7 @@ impl SealingKey {
         let seal = UnboundKey::new(&AES_256_GCM, &*subkey(&prk, "seal v1")).expect("a key of 32 bytes");
         Self {
             tag: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "refresh tag v1")),
+            codes: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "mailed codes v1")),
             seal: LessSafeKey::new(seal),
             check: *subkey(&prk, "check v1"),
         }
@@ -94,6 +96,14 @@ impl SealingKey {
     pub fn tag(&self, bytes: &[u8]) -> [u8; 32] {
         let mut out = [0; 32];
         out.copy_from_slice(hmac::sign(&self.tag, bytes).as_ref());
+        out
+    }
+
+    /// The keyed hash of a short code, for what it belongs to.
+    #[must_use]
+    pub fn code_hash(&self, owner: &str, code: &str) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.copy_from_slice(hmac::sign(&self.codes, format!("{owner}\0{code}").as_bytes()).as_ref());
         out
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use self::check::{Checked, claim_map, grants};
+use self::check::{Checked, claim_map, grants, link_template};
 use super::{
     Admin, Service,
     creations::{Created, Creation},
@@ -57,6 +57,12 @@ pub struct NewClientRequest {
     pub token_lifetime: Option<i64>,
     /// Claims: `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
     pub claims: Vec<String>,
+    /// Whether people may open accounts through it.
+    pub registration: bool,
+    /// Whether its users must have a verified address.
+    pub require_email: bool,
+    /// Where links in mails lead, with `{token}` and perhaps `{kind}`.
+    pub link_template: Option<String>,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
     /// The caller's id for this call, if it may be repeated.
@@ -82,6 +88,12 @@ pub struct ClientPatch {
     pub token_lifetime: Option<i64>,
     /// Claims of its users' tokens.
     pub claims: Option<Vec<String>>,
+    /// Whether people may open accounts through it.
+    pub registration: Option<bool>,
+    /// Whether its users must have a verified address.
+    pub require_email: Option<bool>,
+    /// Where links in mails lead; empty for nowhere.
+    pub link_template: Option<String>,
 }
 
 impl Service {
@@ -168,6 +180,9 @@ impl Service {
             session_absolute: ClientConfig::SESSION_ABSOLUTE,
             claim_map: claim_map(&mut c, &r.claims),
             trusted_end_user: false,
+            registration: r.registration,
+            require_email: r.require_email,
+            link_template: link_template(&mut c, r.link_template.as_deref()),
         };
         match (id, c.violations.is_empty()) {
             (Some(id), true) => Ok((id, config)),
@@ -287,6 +302,11 @@ impl Service {
         if let Some(texts) = &patch.claims {
             config.claim_map = claim_map(&mut c, texts);
         }
+        config.registration = patch.registration.unwrap_or(config.registration);
+        config.require_email = patch.require_email.unwrap_or(config.require_email);
+        if let Some(template) = &patch.link_template {
+            config.link_template = link_template(&mut c, Some(template));
+        }
         if c.violations.is_empty() { Ok(config) } else { Err(Error::Invalid(c.violations)) }
     }
 
@@ -405,6 +425,9 @@ impl ClientPatch {
             ("alg", self.algorithm.is_some()),
             ("token_lifetime", self.token_lifetime.is_some()),
             ("claims", self.claims.is_some()),
+            ("registration", self.registration.is_some()),
+            ("require_email", self.require_email.is_some()),
+            ("link_template", self.link_template.is_some()),
         ];
         all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }

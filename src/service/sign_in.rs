@@ -1,18 +1,22 @@
 //! Signing a user in with a password.
 
+mod steps;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+pub use self::steps::{Challenge, NextStep, Step};
 use super::{
     ClientCredentials, RequestContext, Service, TRIES, TokenPair,
+    accounts::may_handle_passwords,
     mint::{Asked, audience_of, scopes_of},
     session_writer::Opening,
 };
 use crate::{
     domain::{
         audit::{Actor, AuditEvent, AuditKind},
-        client::{ClaimSource, Client, Grant},
+        client::{ClaimSource, Client},
         login::Login,
         scope::{Audience, Scope},
         session::Session,
@@ -27,7 +31,7 @@ use crate::{
 
 /// A failed sign-in is answered no earlier than this after it arrived, so that its cause cannot be
 /// told by the time it took.
-const FLOOR: Duration = Duration::from_millis(100);
+pub(super) const FLOOR: Duration = Duration::from_millis(100);
 /// Most bytes of a password.
 const MAX_PASSWORD: usize = 1024;
 /// Most characters of a device's name.
@@ -68,6 +72,17 @@ struct Proved {
     roles: Vec<RoleId>,
     /// A new hash to put in place of one with older parameters.
     rehash: Option<Phc>,
+    /// Whether the password counts only until another is chosen.
+    must_change: bool,
+}
+
+/// How far a sign-in has come.
+#[derive(Debug)]
+pub enum SignedIn {
+    /// The user is signed in.
+    Tokens(TokenPair),
+    /// There is a step to take first.
+    Challenge(Challenge),
 }
 
 impl Service {
@@ -80,12 +95,9 @@ impl Service {
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         request: SignInRequest,
-    ) -> Result<TokenPair> {
+    ) -> Result<SignedIn> {
         let client = self.client_of(ctx, credentials, &request.client_id).await?;
-        if !client.may(Grant::DirectLogin) || !client.config.first_party {
-            let text = "the client lacks the grant direct_login or is not first-party";
-            return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
-        }
+        may_handle_passwords(&client)?;
         check_fields(&request)?;
         let audience = audience_of(&client, &request.audience)?.clone();
         let granted = Granted { audience, scopes: scopes_of(&client, &request.scopes)? };
@@ -105,15 +117,23 @@ impl Service {
         client: &Client,
         request: &SignInRequest,
         granted: &Granted,
-    ) -> Result<TokenPair> {
+    ) -> Result<SignedIn> {
         for _ in 0..TRIES {
             let Some(proved) = self.check_password(ctx, client, request).await? else {
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
             };
             Self::in_time(ctx)?;
+            if proved.must_change || client.config.require_email {
+                // Apart: few sign-ins have further steps, and all would carry their state.
+                let steps = Box::pin(self.steps(client, &proved)).await?;
+                if !steps.is_empty() {
+                    let challenge = Box::pin(self.challenge(client, (&proved, steps), request, granted)).await;
+                    return challenge.map(SignedIn::Challenge);
+                }
+            }
             match self.open_session(ctx, client, proved, request, granted).await {
                 Err(Error::Conflict) => {}
-                other => return other,
+                other => return other.map(SignedIn::Tokens),
             }
         }
         Err(Error::Conflict)
@@ -139,12 +159,12 @@ impl Service {
             Some(canonical) => self.store.read().await?.user_by_login(&canonical).await?,
             None => None,
         };
-        let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles)), f.password));
+        let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
         let password = Password::new(request.password.expose().to_owned());
         let verdict = slot.verify(password, stored).await.map_err(hash_failure)?;
         Ok(match (verdict, user) {
-            (Verdict::Right { rehash }, Some((user, roles))) if user.disabled_at.is_none() => {
-                Some(Proved { user, roles, rehash })
+            (Verdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
+                Some(Proved { user, roles, rehash, must_change })
             }
             _ => None,
         })
@@ -162,7 +182,7 @@ impl Service {
         let most = self.live.snapshot().settings.sessions_per_user.max(1);
         let secret = SessionSecret::generate(&*self.entropy);
         let now = self.now();
-        let Proved { user, roles, rehash } = proved;
+        let Proved { user, roles, rehash, .. } = proved;
         let mut session = self.new_session(client, &user, &secret, request, &granted.scopes, now);
         session.roles = roles;
         session.status = Some(self.next_status(now).await?);

@@ -1,10 +1,12 @@
 //! Deleting what has expired, in steps so small that nobody notices.
 
 use super::Service;
-use crate::{domain::settings::SKEW, error::Result, id::SessionId};
+use crate::{domain::settings::SKEW, error::Result, id::SessionId, time::Ttl};
 
 /// Sessions looked at in one step: a fraction of a millisecond's reading.
 const LOOK_AT: i64 = 1000;
+/// How long a creation can be repeated.
+const CREATIONS: Ttl = Ttl::from_days(1);
 /// Most sessions deleted in one transaction: a few milliseconds of everybody's time to write.
 const DELETE: usize = 100;
 
@@ -49,6 +51,8 @@ impl Service {
         if ended {
             // A process that could not confirm for that long signs nothing, and reads everything anew.
             tx.feed_forget(now, now.minus(SKEW)).await?;
+            tx.tickets_forget(now).await?;
+            tx.creations_forget(now.minus(CREATIONS)).await?;
         }
         tx.commit().await?;
         let count = some.len();

@@ -129,6 +129,15 @@ impl Service {
         view(&mut tx, user).await
     }
 
+    /// The user with this subject.
+    pub(super) async fn user_of_subject(&self, subject: &str) -> Result<Option<UserView>> {
+        let mut tx = self.store.read().await?;
+        match tx.user_by_subject(subject).await? {
+            Some(user) => view(&mut tx, user).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Users in the order of their ids, at most `limit` after `after`.
     ///
     /// # Errors
@@ -247,6 +256,20 @@ impl Service {
         Ok(ended)
     }
 
+    /// Lets a user's password count only until another is chosen, at the next sign-in.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the user has no password.
+    pub async fn user_must_change_password(&self, admin: &Admin, name: &str) -> Result<()> {
+        let (mut tx, found, now) = self.change_user(admin, name, None).await?;
+        if !tx.password_must_change(&found.user.id).await? {
+            return Err(Error::Precondition("the user has no password".to_owned()));
+        }
+        let details = json!({ "must_change": true });
+        tx.audit(now, AuditKind::PasswordResetStarted, &admin.actor, &found.user.subject, details).await?;
+        tx.commit().await.map(|_| ())
+    }
+
     /// Gives a user a role, or takes it away; says whether that changed anything. The next tokens of the
     /// user's sessions know it.
     ///
@@ -317,7 +340,12 @@ impl Service {
     }
 
     /// Begins a change of a user: its row is locked, and who may do more than the caller is out of reach.
-    async fn change_user(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<(Tx, UserView, Timestamp)> {
+    pub(super) async fn change_user(
+        &self,
+        admin: &Admin,
+        name: &str,
+        version: Option<i64>,
+    ) -> Result<(Tx, UserView, Timestamp)> {
         let missing = || Error::NotFound("user", name.to_owned());
         let id = self.user_find(name).await?.user.id;
         let mut tx = self.store.write().await?;
@@ -332,7 +360,7 @@ impl Service {
     }
 
     /// Copies what the clients' claim maps select from the user into its live sessions.
-    async fn remap_claims(&self, tx: &mut Tx, user: &User, now: Timestamp) -> Result<()> {
+    pub(super) async fn remap_claims(&self, tx: &mut Tx, user: &User, now: Timestamp) -> Result<()> {
         let snapshot = self.live.snapshot();
         let live = tx.sessions_of_user(&user.id, SessionFilter::Live(now)).await?;
         let clients: std::collections::BTreeSet<_> = live.into_iter().map(|s| s.client).collect();
@@ -345,7 +373,7 @@ impl Service {
     }
 
     /// Ends all live sessions of a user within the transaction that changes the user.
-    async fn end_all(
+    pub(super) async fn end_all(
         &self,
         tx: &mut Tx,
         admin: &Admin,

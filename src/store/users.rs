@@ -45,6 +45,8 @@ pub struct SignInUser {
     pub user: User,
     /// The hashed password; none if the user has none.
     pub password: Option<Phc>,
+    /// Whether the password counts only until another is chosen.
+    pub must_change: bool,
     /// The user's roles.
     pub roles: Vec<RoleId>,
 }
@@ -64,6 +66,7 @@ struct SignInRow {
     #[sqlx(flatten)]
     user: UserRow,
     phc: Option<String>,
+    must_change: i64,
     roles: Json<Vec<RoleId>>,
 }
 
@@ -71,7 +74,7 @@ macro_rules! by_login {
     ($roles:literal) => {
         concat!(
             "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at, p.phc, \
-             coalesce((SELECT ",
+             coalesce(p.must_change, 0) AS must_change, coalesce((SELECT ",
             $roles,
             " FROM user_roles AS r WHERE r.user_id = u.id), '[]') AS roles \
              FROM logins l JOIN users u ON u.id = l.user_id LEFT JOIN passwords p ON p.user_id = u.id \
@@ -140,7 +143,12 @@ impl Tx {
     pub async fn user_by_login(&mut self, canonical: &str) -> Result<Option<SignInUser>> {
         let Some(row) = optional!(self, SignInRow, BY_LOGIN, canonical)? else { return Ok(None) };
         let password = row.phc.map(Phc::from_database);
-        Ok(Some(SignInUser { user: row.user.try_into()?, password, roles: row.roles.0 }))
+        Ok(Some(SignInUser {
+            user: row.user.try_into()?,
+            password,
+            must_change: row.must_change != 0,
+            roles: row.roles.0,
+        }))
     }
 
     /// The user with this id.
@@ -197,7 +205,7 @@ impl Tx {
         const BUMP: &str = "UPDATE users SET security_version = security_version + 1, updated_at = $2 WHERE id = $1";
         execute!(self, BUMP, id.as_str(), now.millis())?;
         const SQL: &str = "INSERT INTO passwords (user_id, phc, changed_at) VALUES ($1, $2, $3) \
-            ON CONFLICT (user_id) DO UPDATE SET phc = excluded.phc, changed_at = excluded.changed_at";
+            ON CONFLICT (user_id) DO UPDATE SET phc = excluded.phc, changed_at = excluded.changed_at, must_change = 0";
         execute!(self, SQL, id.as_str(), phc.as_str(), now.millis()).map(|_| ())
     }
 
@@ -217,6 +225,17 @@ impl Tx {
     /// Takes every login of a kind from a user.
     pub async fn logins_delete(&mut self, id: &UserId, kind: LoginKind) -> Result<u64> {
         execute!(self, "DELETE FROM logins WHERE user_id = $1 AND kind = $2", id.as_str(), kind_name(kind))
+    }
+
+    /// Lets a user's password count only until another is chosen; says whether there is one.
+    pub async fn password_must_change(&mut self, id: &UserId) -> Result<bool> {
+        Ok(execute!(self, "UPDATE passwords SET must_change = 1 WHERE user_id = $1", id.as_str())? == 1)
+    }
+
+    /// A user's password.
+    pub async fn password_of(&mut self, id: &UserId) -> Result<Option<Phc>> {
+        let row = optional!(self, (String,), "SELECT phc FROM passwords WHERE user_id = $1", id.as_str())?;
+        Ok(row.map(|(phc,)| Phc::from_database(phc)))
     }
 
     /// Takes a user's password away; says whether there was one.

@@ -50,6 +50,7 @@ fn the_page_of_access_is_fresh() {
             Access::Anyone => "anyone",
             Access::Client => "a client: one that authenticates itself, or a public one that names itself",
             Access::ConfidentialClient => "a client that authenticates itself",
+            Access::User => "a user's access token whose audience is the issuer",
             Access::ClientOrUser => "a client, or a user's access token whose audience is the issuer",
         };
         writeln!(page, "| `{}` | {caller} |", method.trim_start_matches('/')).unwrap();

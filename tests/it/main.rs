@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod accounts;
 mod admin;
 mod agreement;
 mod architecture;

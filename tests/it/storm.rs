@@ -3,7 +3,7 @@
 use chancery::{
     error::{Error, Reason},
     passwords::{Account, Applicant, Prefix, Slot},
-    service::{Admin, RequestContext, Service, SignInRequest, TokenPair},
+    service::{Admin, RequestContext, Service, SignInRequest, SignedIn, TokenPair},
     time::Ttl,
 };
 
@@ -28,7 +28,9 @@ fn refused(result: chancery::error::Result<TokenPair>) -> Ttl {
 
 async fn sign_in_from(service: &Service, peer: &str, request: SignInRequest) -> chancery::error::Result<TokenPair> {
     let ctx = RequestContext { peer: peer.into(), ..service.context() };
-    service.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await
+    let signed_in = service.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await?;
+    let SignedIn::Tokens(pair) = signed_in else { panic!("a step stands between") };
+    Ok(pair)
 }
 
 #[tokio::test]

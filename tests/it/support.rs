@@ -8,8 +8,8 @@ use chancery::{
     passwords::{Params, Passwords, Settings},
     secret::{Password, RefreshToken},
     service::{
-        Admin, ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, StartError,
-        StartOptions, TokenPair,
+        Admin, ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, SignedIn,
+        StartError, StartOptions, TokenPair,
     },
     store::Store,
     time::{Clock, FixedClock, Timestamp},
@@ -194,7 +194,10 @@ pub(crate) fn login_of(client: &str, login: &str, password: &str) -> SignInReque
 }
 
 pub(crate) async fn sign_in(service: &Service, request: SignInRequest) -> chancery::error::Result<TokenPair> {
-    service.sign_in(&service.context(), &ClientCredentials::None, request).await
+    match service.sign_in(&service.context(), &ClientCredentials::None, request).await? {
+        SignedIn::Tokens(pair) => Ok(pair),
+        SignedIn::Challenge(challenge) => panic!("a step stands between: {challenge:?}"),
+    }
 }
 
 /// Signs in as soon as there is a place to wait at: for those who race with themselves.

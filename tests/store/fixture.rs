@@ -105,6 +105,9 @@ impl Fixture {
             claim_map: std::collections::BTreeMap::new(),
             trusted_end_user: false,
             roles: vec![],
+            registration: false,
+            require_email: false,
+            link_template: None,
         };
         Client {
             id: id.parse().unwrap(),

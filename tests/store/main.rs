@@ -25,6 +25,7 @@ mod refresh;
 mod roles;
 mod sessions;
 mod status_lists;
+mod tickets;
 mod users;
 
 /// Makes of each case a test on SQLite and one on PostgreSQL.
@@ -116,6 +117,10 @@ contract! {
     status_lists::blocks_follow_each_other_and_a_full_list_is_followed_by_a_new_one,
     status_lists::of_many_who_lease_none_has_what_another_has,
     status_lists::the_sessions_of_clients_are_found_while_they_may_have_tokens,
+    tickets::a_ticket_is_kept_and_has_so_many_attempts,
+    tickets::of_many_who_use_a_ticket_one_does,
+    tickets::tickets_of_a_user_are_counted_and_ended_ones_forgotten,
+    users::a_password_may_have_to_change,
     users::a_user_is_found_by_each_login,
     users::subjects_logins_and_lookalikes_are_unique,
     users::pages_are_stable,

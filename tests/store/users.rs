@@ -149,3 +149,17 @@ pub(crate) async fn a_deleted_user_leaves_nothing_but_its_subject(f: &Fixture) {
     twin.user.subject.clone_from(&ada.subject);
     assert_eq!(tx.user_insert(&twin).await.unwrap(), Some("subject"), "a subject is never somebody else's");
 }
+
+pub(crate) async fn a_password_may_have_to_change(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut tx = f.store.write().await.unwrap();
+    assert!(!tx.user_by_login("ada").await.unwrap().unwrap().must_change);
+    assert!(tx.password_must_change(&ada.id).await.unwrap());
+    assert!(tx.user_by_login("ada").await.unwrap().unwrap().must_change);
+    assert_eq!(tx.password_of(&ada.id).await.unwrap().unwrap().as_str(), "$argon2id$x");
+    tx.password_set(&ada.id, &Phc::from_database("$argon2id$y".into()), NOW).await.unwrap();
+    assert!(!tx.user_by_login("ada").await.unwrap().unwrap().must_change);
+    tx.password_delete(&ada.id).await.unwrap();
+    assert!(!tx.password_must_change(&ada.id).await.unwrap());
+    assert!(tx.password_of(&ada.id).await.unwrap().is_none());
+}

@@ -76,3 +76,21 @@ pub(super) fn claim_map(c: &mut Checked, texts: &[String]) -> BTreeMap<String, C
     }
     map
 }
+
+/// A link's template: `https`, or plain on this machine, or an application's own scheme; with `{token}`.
+pub(super) fn link_template(c: &mut Checked, text: Option<&str>) -> Option<String> {
+    let text = text.filter(|t| !t.is_empty())?;
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let own = scheme.is_some_and(|s| s.contains('.') && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'));
+    let local = ["http://localhost:", "http://localhost/", "http://127.0.0.1:", "http://[::1]:"];
+    let safe = scheme == Some("https") || own || local.iter().any(|start| text.starts_with(start));
+    let plain = text.len() <= 512 && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|".contains(&b));
+    if safe && plain && text.matches("{token}").count() == 1 {
+        return Some(text.to_owned());
+    }
+    c.wrong(
+        "link_template",
+        "must be an https URL with {token} in it, such as https://shop.example/{kind}?token={token}",
+    );
+    None
+}

@@ -1,0 +1,163 @@
+//! `AccountService`.
+
+use serde_json::{Map, Value};
+use tonic::{Request, Response, Status};
+
+use super::{
+    admin::{Mask, count},
+    context::{context, credentials},
+    convert::{no_nul, time},
+    proto::pb::{self, account_service_server::AccountService},
+    status::status,
+    user,
+};
+use crate::{
+    error::{Error, Result as ServiceResult},
+    secret::{Password, TicketToken, TypedCode},
+    service::{ClientCredentials, Me, MePatch, Presented, RegisterInput, RequestContext, Service},
+};
+
+/// The service behind the messages.
+#[derive(Clone, Debug)]
+pub(super) struct Accounts(pub(super) Service);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Accounts {
+    fn begin<T>(&self, request: &Request<T>) -> Result<(RequestContext, ClientCredentials), Status> {
+        let ctx = context(request, &self.0);
+        let credentials = credentials(request, &ctx).map_err(|s| *s)?;
+        Ok((ctx, credentials))
+    }
+
+    async fn me<T>(&self, request: &Request<T>) -> Result<(RequestContext, Me), Status> {
+        let (ctx, credentials) = self.begin(request)?;
+        let me = self.0.me(&ctx, &credentials).await;
+        me.map(|me| (ctx.clone(), me)).map_err(|e| status(&ctx, &e))
+    }
+}
+
+#[tonic::async_trait]
+impl AccountService for Accounts {
+    async fn register(&self, request: Request<pb::RegisterRequest>) -> Answer<pb::RegisterResponse> {
+        let (ctx, credentials) = self.begin(&request)?;
+        let done = async {
+            let input = register(request.into_inner())?;
+            self.0.register(&ctx, &credentials, input).await
+        };
+        let pending = done.await.map_err(|e| status(&ctx, &e))?;
+        let expire_time = Some(time(pending.expires_at));
+        Ok(Response::new(pb::RegisterResponse { ticket: pending.ticket, expire_time }))
+    }
+
+    async fn verify_email(&self, request: Request<pb::VerifyEmailRequest>) -> Answer<pb::VerifyEmailResponse> {
+        let (ctx, credentials) = self.begin(&request)?;
+        let m = request.into_inner();
+        let presented = presented(m.token, m.ticket, m.code);
+        let email = self.0.verify_email(&ctx, &credentials, &m.client_id, &presented).await;
+        email.map(|email| Response::new(pb::VerifyEmailResponse { email })).map_err(|e| status(&ctx, &e))
+    }
+
+    async fn request_password_reset(
+        &self,
+        request: Request<pb::RequestPasswordResetRequest>,
+    ) -> Answer<pb::RequestPasswordResetResponse> {
+        let (ctx, credentials) = self.begin(&request)?;
+        let m = request.get_ref();
+        no_nul(&[("login", &m.login)]).map_err(|e| status(&ctx, &e))?;
+        let asked = (m.client_id.as_str(), m.login.as_str(), m.language.as_str());
+        let pending = self.0.request_password_reset(&ctx, &credentials, asked).await;
+        let pending = pending.map_err(|e| status(&ctx, &e))?;
+        let expire_time = Some(time(pending.expires_at));
+        Ok(Response::new(pb::RequestPasswordResetResponse { ticket: pending.ticket, expire_time }))
+    }
+
+    async fn reset_password(&self, request: Request<pb::ResetPasswordRequest>) -> Answer<pb::ResetPasswordResponse> {
+        let (ctx, credentials) = self.begin(&request)?;
+        let m = request.into_inner();
+        let (presented, password) = (presented(m.token, m.ticket, m.code), Password::new(m.new_password));
+        let ended = self.0.reset_password(&ctx, &credentials, (&m.client_id, &presented), password).await;
+        let sessions_ended = count(ended.map_err(|e| status(&ctx, &e))?);
+        Ok(Response::new(pb::ResetPasswordResponse { sessions_ended }))
+    }
+
+    async fn get_me(&self, request: Request<pb::GetMeRequest>) -> Answer<pb::GetMeResponse> {
+        let (_, me) = self.me(&request).await?;
+        Ok(Response::new(pb::GetMeResponse { user: Some(user::user(&self.0, me.view)) }))
+    }
+
+    async fn update_me(&self, request: Request<pb::UpdateMeRequest>) -> Answer<pb::UpdateMeResponse> {
+        let (ctx, credentials) = self.begin(&request)?;
+        let done = async {
+            // Who does not prove who it is learns nothing of the fields.
+            self.0.me(&ctx, &credentials).await?;
+            self.0.me_update(&ctx, &credentials, patch(request.into_inner())?).await
+        };
+        let (view, pending) = done.await.map_err(|e| status(&ctx, &e))?;
+        let user = Some(user::user(&self.0, view));
+        let expire_time = pending.as_ref().map(|p| time(p.expires_at));
+        let ticket = pending.map(|p| p.ticket).unwrap_or_default();
+        Ok(Response::new(pb::UpdateMeResponse { user, ticket, expire_time }))
+    }
+
+    async fn change_password(&self, request: Request<pb::ChangePasswordRequest>) -> Answer<pb::ChangePasswordResponse> {
+        let (ctx, credentials) = self.begin(&request)?;
+        let m = request.into_inner();
+        let (current, new) = (Password::new(m.current_password), Password::new(m.new_password));
+        let ended = self.0.change_password(&ctx, &credentials, current, new).await;
+        let sessions_ended = count(ended.map_err(|e| status(&ctx, &e))?);
+        Ok(Response::new(pb::ChangePasswordResponse { sessions_ended }))
+    }
+
+    async fn list_my_sessions(
+        &self,
+        request: Request<pb::ListMySessionsRequest>,
+    ) -> Answer<pb::ListMySessionsResponse> {
+        let (ctx, me) = self.me(&request).await?;
+        let all = self.0.my_sessions(&me).await.map_err(|e| status(&ctx, &e))?;
+        let sessions = all.into_iter().map(|s| user::session(s, me.session.as_str())).collect();
+        Ok(Response::new(pb::ListMySessionsResponse { sessions }))
+    }
+
+    async fn revoke_my_session(
+        &self,
+        request: Request<pb::RevokeMySessionRequest>,
+    ) -> Answer<pb::RevokeMySessionResponse> {
+        let (ctx, me) = self.me(&request).await?;
+        let session = Some(request.get_ref().session_id.as_str()).filter(|s| !s.is_empty());
+        let ended = self.0.revoke_my_session(&me, session).await.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(pb::RevokeMySessionResponse { sessions_ended: count(ended) }))
+    }
+
+    async fn delete_me(&self, request: Request<pb::DeleteMeRequest>) -> Answer<pb::DeleteMeResponse> {
+        let (ctx, credentials) = self.begin(&request)?;
+        let ended = self.0.delete_me(&ctx, &credentials).await.map_err(|e| status(&ctx, &e))?;
+        Ok(Response::new(pb::DeleteMeResponse { sessions_ended: count(ended) }))
+    }
+}
+
+fn presented(token: String, ticket: String, code: String) -> Presented {
+    Presented { token: TicketToken::new(token), ticket, code: TypedCode::new(code) }
+}
+
+fn register(m: pb::RegisterRequest) -> ServiceResult<RegisterInput> {
+    no_nul(&[("email", &m.email), ("name", &m.name)])?;
+    let (client_id, email, name, language) = (m.client_id, m.email, m.name, m.language);
+    Ok(RegisterInput { client_id, email, name, password: Password::new(m.password), language })
+}
+
+fn patch(m: pb::UpdateMeRequest) -> ServiceResult<MePatch> {
+    no_nul(&[("name", &m.name), ("email", &m.email)])?;
+    let mask = Mask::new(m.update_mask, &["name", "profile_json", "email"])?;
+    let (no_name, no_profile, no_email) = (m.name.is_empty(), m.profile_json.is_empty(), m.email.is_empty());
+    let profile = mask.take("profile_json", m.profile_json, no_profile).map(|text| object(&text)).transpose()?;
+    let (name, email) = (mask.take("name", m.name, no_name), mask.take("email", m.email, no_email));
+    Ok(MePatch { name, profile, email, language: m.language })
+}
+
+fn object(json: &str) -> ServiceResult<Map<String, Value>> {
+    if json.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(json).map_err(|_| Error::invalid("profile_json", "must be a JSON object"))
+}

@@ -1,0 +1,137 @@
+//! Making tickets and taking them back: links and codes from mails, and the steps of a sign-in.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Service;
+use crate::{
+    domain::{
+        client::{Client, ClientId},
+        mail::Way,
+        ticket::{ATTEMPTS, DIGITS, Ticket, TicketKind},
+    },
+    error::{Error, Reason, Result},
+    id::{TicketId, UserId},
+    keys::{SEALING_VERSION, mint_ticket_token, parse_ticket_token},
+    secret::{CodeHash, MailedSecret, TicketSecret, TicketToken, TypedCode},
+    time::Timestamp,
+};
+
+/// What somebody presents: the token of a link, or the ticket's id with the code.
+#[derive(Debug)]
+pub struct Presented {
+    /// The token; empty if there is a code.
+    pub token: TicketToken,
+    /// The ticket's id.
+    pub ticket: String,
+    /// The code.
+    pub code: TypedCode,
+}
+
+/// A ticket that was answered for in a mail to come.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The ticket's id, which goes with the code.
+    pub ticket: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A new ticket with its secrets.
+pub(super) struct Issued {
+    pub(super) ticket: Ticket,
+    pub(super) token: TicketToken,
+    pub(super) code: TypedCode,
+}
+
+/// The answer to everything that is not right.
+pub(super) const CODE_INVALID: Error = Error::Unauthenticated(Reason::CodeInvalid);
+
+impl Issued {
+    /// What the one who waits for the mail is told.
+    pub(super) fn pending(&self) -> Pending {
+        Pending { ticket: self.ticket.id.as_str().to_owned(), expires_at: self.ticket.expires_at }
+    }
+
+    /// Link and code, for the mail.
+    pub(super) fn way(&self, client: &Client) -> Way {
+        let template = client.config.link_template.as_deref().unwrap_or_default();
+        let link = template.replace("{kind}", self.ticket.kind.as_str()).replace("{token}", self.token.expose());
+        let code = MailedSecret::new(self.code.expose().to_owned());
+        Way { link: MailedSecret::new(link), code, expires_at: self.ticket.expires_at }
+    }
+}
+
+impl Service {
+    /// A new ticket, not kept yet. Of a user it holds the state too, and is void once that has moved on.
+    pub(super) fn new_ticket(
+        &self,
+        kind: TicketKind,
+        client: &ClientId,
+        user: Option<(&UserId, i64)>,
+        about: &impl Serialize,
+    ) -> Result<Issued> {
+        let now = self.now();
+        let id = TicketId::new(now, &*self.entropy);
+        let secret = TicketSecret::generate(&*self.entropy);
+        let modulus = 10u128.pow(u32::try_from(DIGITS).unwrap_or(8));
+        let code = format!("{:0DIGITS$}", u128::from_be_bytes(self.entropy.bytes16()) % modulus);
+        let about = serde_json::to_vec(about).map_err(|e| Error::Internal(Box::new(e)))?;
+        let ticket = Ticket {
+            kind,
+            client: client.clone(),
+            user: user.map(|(id, _)| id.clone()),
+            security_version: user.map_or(0, |(_, version)| version),
+            secret: secret.hash(),
+            code: CodeHash(self.sealing.code_hash(id.as_str(), &code)),
+            attempts_left: ATTEMPTS,
+            sealed: self.sealing.seal(&zeroize::Zeroizing::new(about), &purpose(&id, kind), &*self.entropy),
+            sealing_version: i64::from(SEALING_VERSION),
+            created_at: now,
+            expires_at: now.plus(kind.lifetime()),
+            id,
+        };
+        let token = mint_ticket_token(&ticket.id, &secret);
+        Ok(Issued { ticket, token, code: TypedCode::new(code) })
+    }
+
+    /// The ticket that was presented, if it still works and is this client's. It is not used up by that: the
+    /// transaction that does what it stands for does so. Every wrong code takes an attempt.
+    pub(super) async fn present(&self, client: &Client, kinds: &[TicketKind], presented: &Presented) -> Result<Ticket> {
+        let (id, secret) = if presented.token.expose().is_empty() {
+            (presented.ticket.parse().map_err(|_| CODE_INVALID)?, None)
+        } else {
+            let (id, secret) = parse_ticket_token(&presented.token).ok_or(CODE_INVALID)?;
+            (id, Some(secret.hash()))
+        };
+        let mut tx = self.store.write().await?;
+        let Some(ticket) = tx.ticket_attempt(&id, self.now()).await? else { return Err(CODE_INVALID) };
+        let proved = match &secret {
+            Some(hash) => ticket.secret.matches(hash),
+            // The steps of a sign-in are taken by its token alone.
+            None => ticket.kind != TicketKind::SignIn && self.code_is_right(&ticket, &presented.code),
+        };
+        let right = proved && ticket.client == client.id && kinds.contains(&ticket.kind);
+        if right {
+            tx.ticket_give_back(&ticket.id).await?;
+        }
+        tx.commit().await?;
+        if right { Ok(ticket) } else { Err(CODE_INVALID) }
+    }
+
+    /// Whether a code is the ticket's, however it was grouped.
+    pub(super) fn code_is_right(&self, ticket: &Ticket, code: &TypedCode) -> bool {
+        let typed: String = code.expose().chars().filter(|c| !matches!(c, ' ' | '-')).take(DIGITS + 1).collect();
+        ticket.code.matches(&CodeHash(self.sealing.code_hash(ticket.id.as_str(), &typed)))
+    }
+
+    /// What a ticket is about.
+    pub(super) fn about<T: DeserializeOwned>(&self, ticket: &Ticket) -> Result<T> {
+        let plain = self.sealing.open(&ticket.sealed, &purpose(&ticket.id, ticket.kind));
+        let plain = plain.ok_or_else(|| Error::Internal(format!("{} does not open", ticket.id).into()))?;
+        serde_json::from_slice(&plain).map_err(|e| Error::Internal(Box::new(e)))
+    }
+}
+
+fn purpose(id: &TicketId, kind: TicketKind) -> String {
+    format!("ticket {} {id}", kind.as_str())
+}

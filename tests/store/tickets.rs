@@ -1,0 +1,91 @@
+//! Tickets: one use, so many attempts.
+
+use chancery::{
+    domain::{
+        ticket::{Ticket, TicketKind},
+        user::User,
+    },
+    id::TicketId,
+    secret::{CodeHash, TicketSecret},
+    time::Ttl,
+};
+
+use crate::fixture::{Fixture, NOW};
+
+fn ticket(f: &Fixture, user: Option<&User>) -> Ticket {
+    Ticket {
+        id: TicketId::new(NOW, &*f.entropy),
+        kind: TicketKind::PasswordReset,
+        client: "app".parse().unwrap(),
+        user: user.map(|u| u.id.clone()),
+        security_version: 1,
+        secret: TicketSecret::generate(&*f.entropy).hash(),
+        code: CodeHash([7; 32]),
+        attempts_left: 2,
+        sealed: vec![0, 1, 255],
+        sealing_version: 1,
+        created_at: NOW,
+        expires_at: NOW.plus(Ttl::from_secs(60)),
+    }
+}
+
+async fn kept(f: &Fixture, ticket: &Ticket) {
+    let mut tx = f.store.write().await.unwrap();
+    tx.ticket_insert(ticket).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+pub(crate) async fn a_ticket_is_kept_and_has_so_many_attempts(f: &Fixture) {
+    let ada = f.ada().await;
+    let mut given = ticket(f, Some(&ada));
+    kept(f, &given).await;
+    let mut tx = f.store.write().await.unwrap();
+    let read = tx.ticket_attempt(&given.id, NOW).await.unwrap().unwrap();
+    given.attempts_left = 1;
+    assert_eq!(format!("{read:?}"), format!("{given:?}"));
+    assert!(read.secret.matches(&given.secret) && read.code.matches(&given.code));
+    tx.ticket_give_back(&given.id).await.unwrap();
+    for left in [1, 0] {
+        assert_eq!(tx.ticket_attempt(&given.id, NOW).await.unwrap().unwrap().attempts_left, left);
+    }
+    assert!(tx.ticket_attempt(&given.id, NOW).await.unwrap().is_none(), "none is left");
+    let other = ticket(f, None);
+    tx.ticket_insert(&other).await.unwrap();
+    assert!(tx.ticket_attempt(&other.id, other.expires_at).await.unwrap().is_none(), "it has ended");
+    assert!(!tx.ticket_use(&other.id, other.expires_at).await.unwrap());
+    assert!(tx.ticket_use(&other.id, NOW).await.unwrap());
+    assert!(tx.ticket_attempt(&other.id, NOW).await.unwrap().is_none(), "it was used");
+}
+
+pub(crate) async fn of_many_who_use_a_ticket_one_does(f: &Fixture) {
+    let given = ticket(f, None);
+    kept(f, &given).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };
+        let id = given.id.clone();
+        tasks.spawn(async move {
+            let mut tx = store.write().await.unwrap();
+            let won = tx.ticket_use(&id, NOW).await.unwrap();
+            tx.commit().await.unwrap();
+            won
+        });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
+}
+
+pub(crate) async fn tickets_of_a_user_are_counted_and_ended_ones_forgotten(f: &Fixture) {
+    let ada = f.ada().await;
+    for _ in 0..3 {
+        kept(f, &ticket(f, Some(&ada))).await;
+    }
+    let used = ticket(f, Some(&ada));
+    kept(f, &used).await;
+    let mut tx = f.store.write().await.unwrap();
+    tx.ticket_use(&used.id, NOW).await.unwrap();
+    assert_eq!(tx.tickets_live(&ada.id, TicketKind::PasswordReset, NOW).await.unwrap(), 3);
+    assert_eq!(tx.tickets_live(&ada.id, TicketKind::Invitation, NOW).await.unwrap(), 0);
+    assert_eq!(tx.tickets_live(&ada.id, TicketKind::PasswordReset, used.expires_at).await.unwrap(), 0);
+    assert_eq!(tx.tickets_forget(used.expires_at).await.unwrap(), 0);
+    assert_eq!(tx.tickets_forget(used.expires_at.plus(Ttl::from_millis(1))).await.unwrap(), 4);
+}
