@@ -119,7 +119,7 @@ impl Failure {
 #[derive(Debug)]
 pub enum Mailer {
     /// A mail server.
-    Smtp(Smtp),
+    Smtp(Box<Smtp>),
     /// Nobody: they are kept in memory.
     Kept(Arc<Kept>),
 }

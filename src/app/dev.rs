@@ -75,3 +75,14 @@ pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr) -> String {
          The service demo-service has the secret {SECRET}\n\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_to_try_say_where_mails_are() {
+        let [grpc, http] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        assert!(lines_to_try(grpc, http).contains("http://127.0.0.1:2/dev/mail"));
+    }
+}

@@ -1,6 +1,6 @@
 //! Outgoing mail: what is configured, and the job that sends what is due.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
@@ -35,19 +35,7 @@ pub struct Plan {
     /// The mails of a demo without a mail server.
     pub(super) kept: Option<Arc<Kept>>,
     /// What `config show` prints.
-    pub(crate) shown: Shown,
-}
-
-/// The settings as they may be shown.
-#[derive(Debug, serde::Serialize)]
-pub(crate) struct Shown {
-    mail_smtp: Option<String>,
-    mail_from: Option<String>,
-    mail_username: Option<String>,
-    mail_password: Option<&'static str>,
-    mail_password_file: Option<PathBuf>,
-    mail_ca_file: Option<PathBuf>,
-    mail_templates: Option<PathBuf>,
+    pub(crate) shown: serde_json::Value,
 }
 
 impl Plan {
@@ -57,19 +45,21 @@ impl Plan {
         let templates = Templates::load(settings.mail_templates.as_deref());
         let templates = templates.map_err(|all| problems.extend(all.iter().map(|p| format!("mail_templates: {p}"))));
         let kept = (dev && settings.mail_smtp.is_none()).then(Arc::<Kept>::default);
-        let mailer = smtp.map(Mailer::Smtp).or_else(|| kept.clone().map(Mailer::Kept));
+        let mailer = smtp.map(|smtp| Mailer::Smtp(Box::new(smtp))).or_else(|| kept.clone().map(Mailer::Kept));
         let post = mailer.zip(templates.ok()).map(|(mailer, templates)| Arc::new(Post { templates, mailer }));
-        let shown = Shown {
-            mail_smtp: settings.mail_smtp.clone(),
-            mail_from: settings.mail_from.clone(),
-            mail_username: settings.mail_username.clone(),
-            mail_password: settings.mail_password.as_ref().map(|_| "set"),
-            mail_password_file: settings.mail_password_file.clone(),
-            mail_ca_file: settings.mail_ca_file.clone(),
-            mail_templates: settings.mail_templates.clone(),
-        };
+        let shown = shown(settings);
         Self { post, kept, shown }
     }
+}
+
+/// The settings as they may be shown.
+fn shown(settings: &Settings) -> serde_json::Value {
+    serde_json::json!({
+        "mail_smtp": settings.mail_smtp, "mail_from": settings.mail_from, "mail_username": settings.mail_username,
+        "mail_password": settings.mail_password.as_ref().map(|_| "set"),
+        "mail_password_file": settings.mail_password_file, "mail_ca_file": settings.mail_ca_file,
+        "mail_templates": settings.mail_templates,
+    })
 }
 
 /// The mail server that the settings name, if they name one and nothing is wrong.
@@ -223,3 +213,6 @@ async fn count_once(service: &Service, metrics: &Metrics) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! `chancery config …` and `chancery settings …`.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Place, output};
 use crate::app::{Config, config::Settings};
@@ -51,10 +51,8 @@ impl ConfigCommand {
                     "hashing_memory_mib": config.hashing.memory_kib / 1024,
                     "sealing_key": config.sealing_key.map(|_| "set"), "sealing_key_file": config.sealing_key_file,
                 });
-                if let (Some(all), Value::Object(mail)) =
-                    (shown.as_object_mut(), serde_json::to_value(&config.mail.shown)?)
-                {
-                    all.extend(mail);
+                if let (Some(all), Some(mail)) = (shown.as_object_mut(), config.mail.shown.as_object()) {
+                    all.extend(mail.clone());
                 }
                 output::line(&serde_json::to_string_pretty(&shown)?)
             }

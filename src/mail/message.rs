@@ -76,3 +76,66 @@ pub(super) fn message(from: &Sender, letter: &Letter, rendered: Rendered) -> Res
         .multipart(parts);
     Ok(built.map_err(|e| Failure::new(Cause::Broken, &e.to_string()))?.formatted())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::mail::{Content, MailKind},
+        id::MailId,
+        time::{Timestamp, Ttl},
+    };
+
+    fn letter() -> Letter {
+        let now = Timestamp::from_millis(1_893_456_000_123);
+        Letter {
+            id: MailId::from_ulid(ulid::Ulid::nil()),
+            to: "ada@example.org".parse().unwrap(),
+            kind: MailKind::AccountExists,
+            language: "en".parse().unwrap(),
+            params: Content::AccountExists.params("Shop"),
+            now,
+            expires_at: now.plus(Ttl::from_secs(60)),
+        }
+    }
+
+    fn bytes(from: &str, subject: &str, text: &str) -> String {
+        let rendered = Rendered { subject: subject.into(), text: text.into(), html: "<p>é</p>".into() };
+        String::from_utf8(message(&from.parse().unwrap(), &letter(), rendered).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_the_same_bytes_whenever_it_is_made() {
+        let made = bytes("Crémerie <no-reply@id.example.com>", "Grüße 🦀", "Zoë\n.\nend\n");
+        assert_eq!(made, bytes("Crémerie <no-reply@id.example.com>", "Grüße 🦀", "Zoë\n.\nend\n"));
+        assert!(made.is_ascii(), "{made}");
+        for line in [
+            "Message-ID: <mai_00000000000000000000000000@id.example.com>",
+            "Date: Tue, 01 Jan 2030 00:00:00 +0000",
+            "To: ada@example.org",
+            "Auto-Submitted: auto-generated",
+            "MIME-Version: 1.0",
+        ] {
+            assert!(made.split("\r\n").any(|l| l == line), "{line} in {made}");
+        }
+        assert!(!made.replace("\r\n", "").contains(['\r', '\n']), "{made:?}");
+    }
+
+    #[test]
+    fn a41_no_value_brings_a_header_with_it() {
+        let made = bytes("no-reply@id.example.com", "Hello\r\nBcc: v@y.org\r\n\r\nbody", "text");
+        let headers = made.split("\r\n\r\n").next().unwrap();
+        assert!(!headers.lines().any(|l| l.starts_with("Bcc")), "{headers}");
+        for bad in [
+            "",
+            "no-reply",
+            "a@x\r\nBcc:v@y",
+            "A\r\nBcc: v@y.org <a@x.org>",
+            "a@x.org, b@y.org",
+            "a@localhost",
+            "ä@x.org",
+        ] {
+            assert!(bad.parse::<Sender>().is_err(), "{bad:?}");
+        }
+    }
+}

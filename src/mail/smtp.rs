@@ -19,7 +19,7 @@ use crate::secret::MailPassword;
 
 /// How long a mail server may take for one mail, from the connection to its last word. A mail is held for
 /// longer than that, so that nobody else begins to send it meanwhile.
-pub const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 /// How long saying good-bye may take.
 const GOOD_BYE: Duration = Duration::from_secs(2);
 /// What a certificate begins with; the library takes a file without any.

@@ -103,13 +103,13 @@ impl Templates {
 
     fn part(&self, letter: &Letter, kind: &str) -> Result<String, String> {
         let name = self.name(letter, kind);
-        let minutes = (letter.expires_at.since(letter.now).seconds() + 59) / 60;
-        let mut values = letter.params.clone();
-        values.insert("to".to_owned(), letter.to.to_string());
-        values.insert("minutes".to_owned(), minutes.max(1).to_string());
-        values.insert("until".to_owned(), letter.expires_at.for_people());
-        let rendered =
-            self.environment.get_template(&name).and_then(|template| template.render(Value::from_pairs(values)));
+        let minutes = ((letter.expires_at.since(letter.now).seconds() + 59) / 60).max(1);
+        let own = [("to", letter.to.to_string()), ("until", letter.expires_at.for_people())];
+        let given = letter.params.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        // They were cleaned when they were handed in; here too none may begin a line of its own.
+        let texts = given.chain(own).map(|(name, text)| (name, Value::from(text.replace(char::is_control, " "))));
+        let values = Value::from_pairs(texts.chain([("minutes", Value::from(minutes))]));
+        let rendered = self.environment.get_template(&name).and_then(|template| template.render(values));
         rendered.map_err(|error| self.problem(&name, &error))
     }
 
@@ -263,3 +263,6 @@ fn sample(kind: MailKind, language: Language) -> Letter {
     let params = content.params("Example");
     Letter { id: MailId::from_ulid(Ulid::nil()), to, kind, language, params, now, expires_at }
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,6 +127,7 @@ fn the_page_of_the_configuration_is_fresh() {
         writeln!(page, "| `{name}` | {variable} | {comment} |").unwrap();
     }
     page += "| | `CHANCERY_SEALING_KEY` | The sealing key itself, 43 base64url characters; never in a file. |\n";
+    page += "| | `CHANCERY_MAIL_PASSWORD` | The password at the mail server; never in a file. |\n";
     assert!(page.contains("| `grpc` | `CHANCERY_GRPC` |"), "{page}");
     fresh("config.md", &page);
 }

@@ -19,6 +19,7 @@ mod docs;
 mod forgetful;
 mod introspection;
 mod issuer;
+mod mail;
 mod migrations;
 mod proto;
 mod refresh;

@@ -17,6 +17,8 @@ mod crash;
 mod drain;
 mod foreign;
 mod guard;
+mod mail;
+mod mail_server;
 mod parallel;
 mod place;
 mod readme;

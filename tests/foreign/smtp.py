@@ -1,0 +1,132 @@
+"""A mail server that says what it was given: smtp.py [--port N] [--tls starttls|implicit] [--user U --password P].
+
+Prints one JSON object a line: where it listens, then every mail it took, and what it was asked and did not do.
+What it does with a mail is told by the recipient's first letters: refuse, content, later, hang.
+"""
+
+import argparse
+import asyncio
+import datetime
+import email
+import email.policy
+import ipaddress
+import json
+import logging
+import ssl
+import sys
+import tempfile
+import warnings
+
+from aiosmtpd.smtp import SMTP, AuthResult
+
+
+def say(**what):
+    print(json.dumps(what), flush=True)
+
+
+def certificates():
+    """A certificate of an authority made for this run alone; gives the context and the authority's PEM."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    def certificate(name, key, issuer, issuer_key, extension):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        day = datetime.timedelta(days=1)
+        names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n)]) for n in (name, issuer)]
+        builder = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - day)
+        return builder.not_valid_after(now + day).add_extension(extension, True).sign(issuer_key, hashes.SHA256())
+
+    root, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = certificate("authority", root, "authority", root, x509.BasicConstraints(ca=True, path_length=0))
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    leaf = certificate("server", own, "authority", root, here)
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(own.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + leaf.public_bytes(pem))
+        file.flush()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file.name)
+    return context, authority.public_bytes(pem).decode()
+
+
+class Handler:
+    def __init__(self):
+        self.tried = set()
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("refuse"):
+            say(refused=address)
+            return "550 5.1.1 nobody of this name"
+        if address.startswith("later") and address not in self.tried:
+            self.tried.add(address)
+            say(later=address)
+            return "451 4.3.0 try again"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        if envelope.rcpt_tos[0].startswith("hang"):
+            say(hanging=envelope.rcpt_tos[0])
+            await asyncio.Event().wait()
+        if envelope.rcpt_tos[0].startswith("content"):
+            return "554 5.6.0 not with these words"
+        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        parts = {part.get_content_type(): part.get_content() for part in message.walk() if not part.is_multipart()}
+        say(
+            sender=envelope.mail_from,
+            to=envelope.rcpt_tos,
+            headers={name.lower(): str(value) for name, value in message.items()},
+            text=parts.get("text/plain"),
+            html=parts.get("text/html"),
+            type=message.get_content_type(),
+            encrypted=session.ssl is not None or options.tls == "implicit",
+            user=(session.auth_data or b"").decode(),
+        )
+        return "250 OK"
+
+
+def authenticate(server, session, envelope, mechanism, data):
+    if mechanism == "PLAIN" and (data.login, data.password) == (options.user.encode(), options.password.encode()):
+        return AuthResult(success=True, auth_data=data.login)
+    say(unknown=mechanism)
+    return AuthResult(success=False, handled=False)
+
+
+async def main():
+    context, authority = certificates() if options.tls else (None, None)
+    starttls = options.tls == "starttls"
+    handler, loop = Handler(), asyncio.get_running_loop()
+
+    def protocol():
+        return SMTP(
+            handler,
+            enable_SMTPUTF8=True,
+            tls_context=context if starttls else None,
+            require_starttls=starttls,
+            auth_required=bool(options.user),
+            auth_require_tls=starttls,
+            authenticator=authenticate if options.user else None,
+            loop=loop,
+        )
+
+    implicit = context if options.tls == "implicit" else None
+    server = await loop.create_server(protocol, "127.0.0.1", options.port, ssl=implicit)
+    say(port=server.sockets[0].getsockname()[1], authority=authority)
+    await server.serve_forever()
+
+
+# A client that turns away from a certificate is what some tests are about.
+logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+warnings.simplefilter("ignore")
+parser = argparse.ArgumentParser()
+parser.add_argument("--port", type=int, default=0)
+parser.add_argument("--tls", choices=["starttls", "implicit"])
+parser.add_argument("--user", default="")
+parser.add_argument("--password", default="")
+options = parser.parse_args()
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    sys.exit(0)

@@ -1,0 +1,191 @@
+//! Outgoing mail: what is handed in with a change, and what becomes of it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use chancery::{
+    domain::mail::{Content, Mail, MailKind, Way},
+    id::MailId,
+    mail::{Cause, Kept, Mailer, Post, Templates},
+    secret::MailedSecret,
+    service::{Delivery, Fate, Service},
+    time::Ttl,
+    web,
+};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::support::{App, engines};
+
+const LINK: &str = "https://id.example.com/reset?token=canary&x=1";
+const CODE: &str = "2718-2818";
+
+/// Words, and a memory that mails are kept in.
+fn kept() -> (Post, Arc<Kept>) {
+    let kept = Arc::<Kept>::default();
+    (Post { templates: Templates::load(None).unwrap(), mailer: Mailer::Kept(kept.clone()) }, kept)
+}
+
+fn reset(service: &Service) -> Content {
+    let expires_at = service.now().plus(Ttl::from_secs(600));
+    Content::PasswordReset(Way {
+        link: MailedSecret::new(LINK.into()),
+        code: MailedSecret::new(CODE.into()),
+        expires_at,
+    })
+}
+
+fn mail(content: Content, client: &str) -> Mail {
+    let language = "en".parse().unwrap();
+    Mail { to: "ada@example.org".parse().unwrap(), content, client: client.into(), language }
+}
+
+async fn hand_in(service: &Service, content: Content, client: &str) -> MailId {
+    let mut tx = service.store().write().await.unwrap();
+    let id = service.mail(&mut tx, mail(content, client)).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+async fn send(service: &Service, post: &Post) -> Vec<Delivery> {
+    let mut all = Vec::new();
+    for taken in service.mails_take(4).await.unwrap() {
+        all.push(service.mail_deliver(post, taken).await);
+    }
+    all
+}
+
+async fn waiting(app: &App) -> i64 {
+    app.service.mails_waiting().await.unwrap().all
+}
+
+#[tokio::test]
+async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed() {
+    for app in engines().await {
+        let (post, kept) = kept();
+        let mut tx = app.service.store().write().await.unwrap();
+        app.service.mail(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
+        drop(tx);
+        assert!(send(&app.service, &post).await.is_empty(), "{}", app.engine);
+        let id = hand_in(&app.service, reset(&app.service), "Shop").await;
+        let sent = Delivery { kind: Some(MailKind::PasswordReset), fate: Fate::Sent };
+        assert_eq!(send(&app.service, &post).await, [sent]);
+        let mails = kept.newest();
+        let mail = &mails[0];
+        assert_eq!((mails.len(), mail.id.as_str(), mail.to.as_str()), (1, id.as_str(), "ada@example.org"));
+        assert_eq!((mail.links.as_slice(), mail.code.as_deref()), ([LINK.to_owned()].as_slice(), Some(CODE)));
+        assert!(mail.text.contains(CODE) && mail.text.contains("10 minutes"), "{}", mail.text);
+        assert_eq!(waiting(&app).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing() {
+    for app in engines().await {
+        let (post, kept) = kept();
+        for change in
+            ["recipient = 'mallory@example.org'", "kind = 'verify_email'", "recipient = 'a@x.org\r\nBcc: b@y.org'"]
+        {
+            let id = hand_in(&app.service, reset(&app.service), "Shop").await;
+            app.sql(&format!("UPDATE mails SET {change} WHERE id = '{id}'")).await;
+            let fates: Vec<Fate> = send(&app.service, &post).await.into_iter().map(|d| d.fate).collect();
+            assert_eq!(fates, [Fate::Later(Cause::Broken)], "{change}");
+            app.sql("DELETE FROM mails").await;
+        }
+        assert!(kept.newest().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_same_id() {
+    for app in engines().await {
+        let second = app.second().await;
+        let (post, kept) = kept();
+        let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
+        // The first takes it and is gone.
+        assert_eq!(app.service.mails_take(4).await.unwrap().len(), 1);
+        assert!(send(&second, &post).await.is_empty(), "{}", app.engine);
+        app.clock.advance(Ttl::from_secs(90));
+        // The second sends it and is gone before it has written that down.
+        let held = second.mails_take(4).await.unwrap();
+        app.clock.advance(Ttl::from_secs(90));
+        assert_eq!(send(&app.service, &post).await.len(), 1);
+        for taken in held {
+            second.mail_deliver(&post, taken).await;
+        }
+        let ids: Vec<String> = kept.newest().into_iter().map(|m| m.id).collect();
+        assert_eq!(ids, [id.to_string(), id.to_string()]);
+        assert_eq!(waiting(&app).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_is_not_sent_but_dropped_and_counted() {
+    for app in engines().await {
+        let (post, kept) = kept();
+        hand_in(&app.service, reset(&app.service), "Shop").await;
+        hand_in(&app.service, Content::AccountExists, "Shop").await;
+        app.clock.advance(Ttl::from_secs(600));
+        assert_eq!(app.service.mails_waiting().await.unwrap().expired, 1);
+        assert_eq!(app.service.mails_forget().await.unwrap(), 1);
+        // The news is worth telling for longer than a code is good.
+        assert_eq!(send(&app.service, &post).await.len(), 1);
+        assert_eq!(kept.newest()[0].kind, "account_exists");
+        assert_eq!(waiting(&app).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn several_processes_share_what_is_due() {
+    for app in engines().await {
+        for _ in 0..20 {
+            hand_in(&app.service, Content::AccountExists, "Shop").await;
+        }
+        let (post, kept) = kept();
+        let post = Arc::new(post);
+        let mut tasks = tokio::task::JoinSet::new();
+        for service in [app.service.clone(), app.second().await] {
+            let post = post.clone();
+            tasks.spawn(async move { while !send(&service, &post).await.is_empty() {} });
+        }
+        tasks.join_all().await;
+        while !send(&app.service, &post).await.is_empty() {}
+        let ids: std::collections::BTreeSet<String> = kept.newest().into_iter().map(|m| m.id).collect();
+        assert_eq!((ids.len(), kept.newest().len(), waiting(&app).await), (20, 20, 0), "{}", app.engine);
+    }
+}
+
+/// The answer's status, its kind of content and its body.
+async fn page(kept: &Arc<Kept>, host: &str, accept: &str) -> (StatusCode, String, String) {
+    let request = Request::get("/dev/mail").header("host", host).header("accept", accept).body(Body::empty());
+    let response = web::dev_routes(kept.clone()).oneshot(request.unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    assert!(!parts.headers.contains_key("access-control-allow-origin"));
+    let kind = parts.headers["content-type"].to_str().unwrap().to_owned();
+    (parts.status, kind, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn the_page_of_kept_mails_shows_the_newest_hundred_as_text_to_this_machine_alone() {
+    let app = engines().await.swap_remove(0);
+    let (post, kept) = kept();
+    for n in 0..=100 {
+        hand_in(&app.service, reset(&app.service), &format!("Shop {n} <img src=x onerror=alert(1)>")).await;
+        assert_eq!(send(&app.service, &post).await.len(), 1);
+    }
+    let (status, kind, html) = page(&kept, "localhost:8080", "text/html,*/*").await;
+    assert_eq!((status, kind.as_str()), (StatusCode::OK, "text/html; charset=utf-8"));
+    assert!(!html.contains("<img") && html.contains("&lt;img src=x"), "{html}");
+    assert!(html.contains("href=\"https://id.example.com/reset?token=canary&amp;x=1\""));
+    assert!(html.find("Shop 100").unwrap() < html.find("Shop 99").unwrap() && !html.contains("Shop 0 "));
+    let (_, kind, json) = page(&kept, "127.0.0.1", "application/json").await;
+    assert_eq!(kind, "application/json");
+    let mails: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!((mails.len(), &mails[0]["code"], &mails[0]["links"][0]), (100, &CODE.into(), &LINK.into()));
+    for host in ["evil.example", "localhost.evil.example:8080", "10.0.0.1", ""] {
+        assert_eq!(page(&kept, host, "application/json").await.0, StatusCode::FORBIDDEN, "{host}");
+    }
+}
