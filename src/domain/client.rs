@@ -117,6 +117,7 @@ pub enum ClaimSource {
 
 /// Everything about a client but its id, secret and dates; kept as one JSON document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
 pub struct ClientConfig {
     /// Whether it belongs to the deployment's owner.
     pub first_party: bool,

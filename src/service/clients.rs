@@ -32,6 +32,7 @@ const MAX_OVERLAP: Ttl = Ttl::from_days(30);
 
 /// A client to be registered, as an operator writes it.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
 pub struct NewClientRequest {
     /// Its id.
     pub id: String,

@@ -117,7 +117,7 @@ impl Service {
         Ok((view, pending))
     }
 
-    async fn change_me(&self, me: &Me, name: Option<Option<Login>>, profile: Option<Map<String, Value>>) -> Result<()> {
+    async fn change_me(&self, me: &Me, name: Option<Vec<Login>>, profile: Option<Map<String, Value>>) -> Result<()> {
         let (id, now) = (&me.view.user.id, self.now());
         let mut tx = self.store.write().await?;
         if !tx.user_touch(id, None, now).await? {
@@ -125,10 +125,10 @@ impl Service {
         }
         if let Some(name) = name {
             tx.logins_delete(id, LoginKind::Name).await?;
-            if let Some(login) = name
-                && !tx.login_insert(id, &login).await?
-            {
-                return Err(Error::Exists("login", login.display().to_owned()));
+            for login in name {
+                if !tx.login_insert(id, &login).await? {
+                    return Err(Error::Exists("login", login.display().to_owned()));
+                }
             }
             if tx.logins_of(id).await?.is_empty() {
                 return Err(Error::invalid("name", "must not be empty without an email address"));
@@ -284,13 +284,13 @@ fn email(text: &str) -> Result<Login> {
     }
 }
 
-/// A user name; nothing for none.
-fn user_name(text: &str) -> Result<Option<Login>> {
+/// A user name, if the text is not empty.
+fn user_name(text: &str) -> Result<Vec<Login>> {
     if text.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     match Login::parse(text) {
-        Ok(login) if login.kind() == LoginKind::Name => Ok(Some(login)),
+        Ok(login) if login.kind() == LoginKind::Name => Ok(vec![login]),
         Ok(_) => Err(Error::invalid("name", "must not hold an @")),
         Err(problem) => Err(Error::invalid("name", problem.to_string())),
     }

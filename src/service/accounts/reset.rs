@@ -68,12 +68,11 @@ impl Service {
         let issued = self.new_ticket(TicketKind::PasswordReset, &client.id, owner, &())?;
         tx.ticket_insert(&issued.ticket).await?;
         let mut way = issued.way(client);
-        let to = match to {
-            Some(to) => to,
-            None => {
-                way.expires_at = now;
-                NOBODY.parse::<Recipient>().map_err(|e| Error::Internal(Box::new(e)))?
-            }
+        let to = if let Some(to) = to {
+            to
+        } else {
+            way.expires_at = now;
+            NOBODY.parse::<Recipient>().map_err(|e| Error::Internal(Box::new(e)))?
         };
         self.mail_to(&mut tx, client, (to, language), Content::PasswordReset(way)).await?;
         tx.commit().await?;
