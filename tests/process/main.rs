@@ -26,5 +26,6 @@ mod refused;
 mod relay;
 mod search;
 mod server;
+mod story;
 mod watchers;
 mod watching;

@@ -1,0 +1,185 @@
+"""A user's story, told over the network by a client that knows nothing of Chancery but its address.
+
+story.py GRPC HTTP MAIL_PORT: every message is built from what reflection says. Mails are read from a real mail
+server that runs here, on MAIL_PORT. The client `shop` opens accounts, the service `desk` administers and watches.
+The secret of `desk` comes on standard input. Prints a line for each step; ends with 0 if all went as it should.
+"""
+
+import base64
+import email
+import email.policy
+import json
+import queue
+import re
+import sys
+import threading
+import urllib.request
+
+import grpc
+import jwt
+from aiosmtpd.controller import Controller
+from google.protobuf import json_format
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2, status_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+ADDRESS, HTTP, MAIL_PORT = sys.argv[1], sys.argv[2], int(sys.argv[3])
+SECRET = sys.stdin.read().strip()
+SOON = 30
+FIRST, SECOND = "a first phrase that is long", "another phrase that is long"
+
+
+class Mails:
+    """A mail server."""
+
+    def __init__(self):
+        self.mails = queue.Queue()
+
+    async def handle_DATA(self, server, session, envelope):
+        self.mails.put(email.message_from_bytes(envelope.content, policy=email.policy.default))
+        return "250 OK"
+
+    def next(self, subject):
+        while True:
+            mail = self.mails.get(timeout=SOON)
+            if subject in mail["subject"]:
+                return mail["to"], mail.get_body(("plain",)).get_content()
+
+
+class Server:
+    """Calls methods by name, as reflection describes them."""
+
+    def __init__(self, address):
+        self.channel = grpc.insecure_channel(address)
+        self.pool = DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
+
+    def prepare(self, name, message):
+        service, method = name.rsplit("/", 1)
+        found = self.pool.FindServiceByName("chancery.v1." + service).methods_by_name[method]
+        request = json_format.ParseDict(message, GetMessageClass(found.input_type)())
+        kind = self.channel.unary_stream if found.server_streaming else self.channel.unary_unary
+        path = f"/chancery.v1.{name}"
+        read = GetMessageClass(found.output_type).FromString
+        return kind(path, request_serializer=type(request).SerializeToString, response_deserializer=read), request
+
+    def call(self, name, message, authorization=None):
+        method, request = self.prepare(name, message)
+        metadata = [("authorization", authorization)] if authorization else []
+        answer = method(request, metadata=metadata, timeout=SOON)
+        return json_format.MessageToDict(answer, preserving_proto_field_name=True)
+
+    def watch(self, name, message, authorization):
+        method, request = self.prepare(name, message)
+        return method(request, metadata=[("authorization", authorization)])
+
+
+def refused(reason, call, *args):
+    """The call must be refused for this reason, which is in google.rpc.ErrorInfo."""
+    try:
+        call(*args)
+    except grpc.RpcError as error:
+        details = dict(error.trailing_metadata())["grpc-status-details-bin"]
+        info = error_details_pb2.ErrorInfo()
+        next(d for d in status_pb2.Status.FromString(details).details if d.Unpack(info))
+        assert info.reason == reason, f"{info.reason} instead of {reason}"
+        return info
+    raise AssertionError(f"not refused, though {reason} was to be")
+
+
+def step(text):
+    print(text, flush=True)
+
+
+def claims(token, audience):
+    keys = jwt.PyJWKSet.from_dict(json.load(urllib.request.urlopen(HTTP + "/.well-known/jwks.json")))
+    kid = jwt.get_unverified_header(token)["kid"]
+    return jwt.decode(token, keys[kid].key, algorithms=["RS256"], audience=audience)
+
+
+def main():
+    mails = Mails()
+    controller = Controller(mails, hostname="127.0.0.1", port=MAIL_PORT)
+    controller.start()
+    server = Server(ADDRESS)
+    desk = "Basic " + base64.b64encode(f"desk:{SECRET}".encode()).decode()
+    issuer = json.load(urllib.request.urlopen(HTTP + "/.well-known/oauth-authorization-server"))["issuer"]
+
+    wanted = {"client_id": "shop", "email": "grace@example.com", "name": "grace", "password": FIRST}
+    asked = server.call("AccountService/Register", wanted)
+    to, text = mails.next("Confirm")
+    code = re.search(r"^(\d{8})\s*$", text, re.M).group(1)
+    assert to == "grace@example.com", to
+    login = {"client_id": "shop", "login": "grace", "password": FIRST}
+    refused("INVALID_CREDENTIALS", server.call, "AuthService/Login", login)
+    proof = {"client_id": "shop", "ticket": asked["ticket"], "code": code}
+    server.call("AccountService/VerifyEmail", proof)
+    refused("CODE_INVALID", server.call, "AccountService/VerifyEmail", proof)
+    step("registered, and proved by the mail that arrived")
+
+    laptop = server.call("AuthService/Login", {**login, "device_label": "laptop"})["tokens"]
+    phone = server.call("AuthService/Login", {**login, "device_label": "phone", "audience": issuer})["tokens"]
+    assert "roles" not in claims(laptop["access_token"], "shop-api")
+    bearer = "Bearer " + phone["access_token"]
+    sessions = server.call("AccountService/ListMySessions", {}, bearer)["sessions"]
+    assert sorted(s["device_label"] for s in sessions) == ["laptop", "phone"], sessions
+    assert [s["device_label"] for s in sessions if s.get("current")] == ["phone"]
+    refused("TOKEN_INVALID", server.call, "AccountService/GetMe", {}, "Bearer " + laptop["access_token"])
+    step("signed in on two devices")
+
+    revoked, told = set(), threading.Event()
+
+    def follow(stream):
+        for message in stream:
+            if message.HasField("revocation"):
+                revoked.add(message.revocation.session_id)
+            if {laptop["session_id"], phone["session_id"]} <= revoked:
+                told.set()
+                stream.cancel()
+                return
+
+    stream = server.watch("RevocationService/Watch", {}, desk)
+    follower = threading.Thread(target=follow, args=(stream,), daemon=True)
+    follower.start()
+
+    forgotten = server.call("AccountService/RequestPasswordReset", {"client_id": "shop", "login": "grace@example.com"})
+    nobody = server.call("AccountService/RequestPasswordReset", {"client_id": "shop", "login": "nobody@example.com"})
+    assert set(forgotten) == set(nobody), (forgotten, nobody)
+    _, text = mails.next("new password")
+    link = re.search(r"https://shop\.example/password_reset\?token=(\S+)", text)
+    reset = {"client_id": "shop", "token": link.group(1), "new_password": SECOND}
+    ended = server.call("AccountService/ResetPassword", reset)["sessions_ended"]
+    assert ended == 2, ended
+    refused("CODE_INVALID", server.call, "AccountService/ResetPassword", reset)
+    assert told.wait(SOON), f"verifiers were told of {revoked}"
+    for old in (laptop, phone):
+        asked = {"client_id": "shop", "refresh_token": old["refresh_token"]}
+        refused("SESSION_REVOKED", server.call, "AuthService/Refresh", asked)
+    refused("TOKEN_INVALID", server.call, "AccountService/GetMe", {}, bearer)
+    assert mails.next("password")[0] == "grace@example.com"
+    refused("INVALID_CREDENTIALS", server.call, "AuthService/Login", login)
+    step("password forgotten and reset: old sessions are dead, and verifiers know it")
+
+    tokens = server.call("AuthService/Login", {**login, "password": SECOND})["tokens"]
+    role = {"role": {"name": "clerk", "permissions": ["orders.read@shop-api"]}}
+    server.call("RoleService/Create", role, desk)
+    server.call("UserService/AssignRole", {"user": "grace", "role": "clerk"}, desk)
+    asked = {"client_id": "shop", "refresh_token": tokens["refresh_token"], "request_id": "r-1"}
+    said = claims(server.call("AuthService/Refresh", asked)["tokens"]["access_token"], "shop-api")
+    assert (said["roles"], said["entitlements"]) == (["clerk"], ["orders.read"]), said
+    step("a role was given, and is in the next token")
+
+    user = server.call("UserService/Get", {"user": "grace"}, desk)["user"]
+    of_grace = {"filter": f'subject = "{user["subject"]}"', "page_size": 100}
+    events = server.call("AuditService/List", of_grace, desk)["events"]
+    kinds = [e["kind"] for e in reversed(events)]
+    want = ["USER_REGISTERED", "SIGNED_IN", "SIGNED_IN", "PASSWORD_SET", "SIGNED_IN", "ROLE_ASSIGNED"]
+    assert [k for k in kinds if k != "SESSION_REVOKED"] == want, kinds
+    assert kinds.count("SESSION_REVOKED") == 2, kinds
+    assert {e["actor"] for e in events} == {user["subject"], "desk"}, events
+    assert all(e["address"] == "127.0.0.1" for e in events), events
+    step("the administrator sees it all in the audit")
+    controller.stop()
+
+
+main()
