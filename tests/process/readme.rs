@@ -57,6 +57,8 @@ fn plan(text: &str) -> Plan {
         t if t.contains("127.0.0.1:3000") => Plan::Prints("\n401\n"),
         t if t.contains("for n in 2 3") => Plan::Refused("REFRESH_TOKEN_REUSED"),
         t if t.contains("AuthService/Logout") => Plan::Prints("accessTokenValidUntil"),
+        t if t.contains("AccountService/Register") => Plan::Prints("\"ticket\""),
+        t if t.contains("AccountService/VerifyEmail") => Plan::Prints("heidi@example.com"),
         t if t.contains("\"grace\"") => Plan::Prints("\"refreshToken\""),
         t if t.contains("AuthService/Login") => Plan::Prints("\"audience\": \"demo-api\""),
         t if t.contains("AuthService/Refresh") => Plan::Prints("\"refreshToken\""),

@@ -28,7 +28,7 @@ impl Wrong {
     fn name(&mut self, text: &str) -> Option<Login> {
         match Login::parse(text) {
             Ok(login) if login.kind() == LoginKind::Name => return Some(login),
-            Ok(_) => self.add("name", "must not hold an @; give the address as an email"),
+            Ok(_) => self.add("name", "must not hold an @; an address belongs in email (--email)"),
             Err(problem) => self.add("name", problem.to_string()),
         }
         None
