@@ -425,12 +425,18 @@ async fn find(tx: &mut Tx, name: &str) -> Result<Option<User>> {
     if let Ok(id) = name.parse::<UserId>() {
         return tx.user_by_id(&id).await;
     }
-    if let Some(canonical) = Login::canonical_for_lookup(name)
-        && let Some(found) = tx.user_by_login(&canonical).await?
-    {
-        return Ok(Some(found.user));
+    let by_login = match Login::canonical_for_lookup(name) {
+        Some(canonical) => tx.user_by_login(&canonical).await?.map(|found| found.user),
+        None => None,
+    };
+    let by_subject = tx.user_by_subject(name).await?;
+    match (by_subject, by_login) {
+        // People choose their names: nobody is to be taken for somebody else by one.
+        (Some(one), Some(other)) if one.id != other.id => {
+            Err(Error::Precondition("the name is one user's subject and another's login; use the id".to_owned()))
+        }
+        (by_subject, by_login) => Ok(by_subject.or(by_login)),
     }
-    tx.user_by_subject(name).await
 }
 
 /// Replaces the logins of one kind; an empty text stands for none.

@@ -428,10 +428,37 @@ async fn where_an_address_is_needed_it_is_proved_within_the_sign_in() {
         let mail = office.mails().await.remove(0);
         assert!(mail.links.iter().all(|l| !l.contains("chl_")), "a link would be the sign-in itself");
         let typed = |code: &str| NextStep { code: TypedCode::new(code.to_owned()), ..next(&second) };
-        assert_eq!(reason(go_on(office.service(), typed("00000000")).await), Reason::CodeInvalid);
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..4 {
+            let (service, guess) = (office.service().clone(), typed(&format!("{n:08}")));
+            tasks.spawn(async move { go_on(&service, guess).await });
+        }
+        assert!(tasks.join_all().await.into_iter().all(|r| reason(r) == Reason::CodeInvalid));
         let done = go_on(office.service(), typed(mail.code.as_deref().unwrap())).await.unwrap();
         assert!(matches!(done, SignedIn::Tokens(_)), "{}", office.app.engine);
         assert!(sign_in(office.service(), login_of("strict", "ada@example.com", PASSWORD)).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn p18_codes_of_a_sign_in_are_guessed_five_times_at_most_also_at_once() {
+    for office in Office::all().await {
+        let strict = NewClientRequest { require_email: true, ..first_party("strict", &["api"]) };
+        office.service().client_create(&Admin::command(), strict).await.unwrap();
+        let next =
+            |challenge: &chancery::service::Challenge| NextStep { client_id: "strict".into(), ..step(challenge) };
+        let asked = NextStep { email: "ada@example.com".into(), ..next(&challenged(&office, "strict", "ada").await) };
+        let SignedIn::Challenge(second) = go_on(office.service(), asked).await.unwrap() else { panic!() };
+        let right = office.mails().await.remove(0).code.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..5 {
+            let guess = NextStep { code: TypedCode::new(format!("{n:08}")), ..next(&second) };
+            let service = if n % 2 == 0 { office.service().clone() } else { office.app.second().await };
+            tasks.spawn(async move { go_on(&service, guess).await });
+        }
+        assert!(tasks.join_all().await.into_iter().all(|r| r.is_err()));
+        let late = NextStep { code: TypedCode::new(right), ..next(&second) };
+        assert_eq!(reason(go_on(office.service(), late).await), Reason::CodeInvalid, "{}", office.app.engine);
     }
 }
 

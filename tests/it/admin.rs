@@ -304,3 +304,20 @@ async fn who_loses_the_permission_is_told_no_more() {
     boss.users().disable(boss.ask(pb::DisableUserRequest { user: "helen".into() })).await.unwrap();
     assert_eq!(reason(&news.message().await.unwrap_err()), "TOKEN_INVALID");
 }
+
+#[tokio::test]
+async fn nobody_is_taken_for_somebody_else_by_a_chosen_name() {
+    for app in engines().await {
+        let boss = Boss::of(&app).await;
+        let victim = pb::User { name: "victim".into(), subject: "customer-1".into(), ..pb::User::default() };
+        let message = pb::CreateUserRequest { user: Some(victim), ..Default::default() };
+        boss.users().create(boss.ask(message)).await.unwrap();
+        boss.create("customer-1", "").await.unwrap();
+        let assign = pb::AssignRoleRequest { user: "customer-1".into(), role: "administrator".into() };
+        let refused = boss.users().assign_role(boss.ask(assign)).await.unwrap_err();
+        assert_eq!(reason(&refused), "FAILED_PRECONDITION", "{}", app.engine);
+        let get = pb::GetUserRequest { user: "victim".into() };
+        let found = boss.users().get(boss.ask(get)).await.unwrap().into_inner().user.unwrap();
+        assert_eq!((found.subject.as_str(), found.roles.len()), ("customer-1", 0));
+    }
+}

@@ -214,11 +214,11 @@ impl Service {
         code: &TypedCode,
     ) -> Result<SignedIn> {
         let email = under_way.email.clone().ok_or_else(|| Error::invalid("code", "no code was sent yet"))?;
-        if !self.code_is_right(&ticket, code) {
-            // Presenting the token gave its attempt back: this is what counts.
-            let mut tx = self.store.write().await?;
-            tx.ticket_attempt(&ticket.id, self.now()).await?;
-            tx.commit().await?;
+        // The attempt is taken before the code is looked at: many at once are no more guesses than one by one.
+        let mut tx = self.store.write().await?;
+        let left = tx.ticket_attempt(&ticket.id, self.now()).await?;
+        tx.commit().await?;
+        if left.is_none() || !self.code_is_right(&ticket, code) {
             return Err(CODE_INVALID);
         }
         let login = Login::parse(&email).map_err(|e| Error::Internal(Box::new(e)))?;
