@@ -2,6 +2,7 @@
 
 mod ceilings;
 mod client_token;
+mod enumeration;
 mod growth;
 mod introspect;
 mod jwks;
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// A scenario's name, what it is, and whether it runs when none is named.
-const ALL: [(&str, &str, bool); 13] = [
+const ALL: [(&str, &str, bool); 14] = [
     ("ceilings", "raw signatures, Argon2id, durable commits, bare echo and bare page", true),
     ("client-token", "IssueClientToken by each algorithm, against raw signatures and the echo", true),
     ("refresh", "refresh chains, against the echo and durable commits", true),
@@ -44,6 +45,7 @@ const ALL: [(&str, &str, bool); 13] = [
     ("mix", "refreshes, introspections, client tokens and sign-ins at once", true),
     ("memory", "200 sign-ins at once in 1 GiB", true),
     ("start", "start to ready on existing data, memory when idle", true),
+    ("enumeration", "whether the time of an answer tells that an account exists; takes long", false),
     ("growth", "refreshes at ten million sessions against ten thousand, and a session's bytes; takes long", false),
 ];
 
@@ -135,6 +137,7 @@ impl Bench {
             "mix" => mix::run(self, engine).await,
             "memory" => memory::run(self, engine).await,
             "start" => start::run(self, engine).await,
+            "enumeration" => enumeration::run(self, engine).await,
             "growth" => growth::run(self, engine).await,
             other => bail!("{other} is not a scenario"),
         }
