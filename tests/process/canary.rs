@@ -5,7 +5,11 @@ use std::{fs, process::Output};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chancery::{
-    grpc::pb::{IssueClientTokenRequest, LogoutRequest, RefreshRequest, auth_service_client::AuthServiceClient},
+    grpc::pb::{
+        self, IssueClientTokenRequest, LogoutRequest, RefreshRequest, account_service_client::AccountServiceClient,
+        auth_service_client::AuthServiceClient, client_service_client::ClientServiceClient,
+        user_service_client::UserServiceClient,
+    },
     keys::SealingKey,
 };
 use tonic::{Request, transport::Channel};
@@ -19,6 +23,10 @@ use crate::{
 
 const PASSWORD: &str = "canary phrase of the right password";
 const NEXT: &str = "canary phrase of the next password";
+const REGISTERED: &str = "canary phrase of who opens an account";
+const CHOSEN: &str = "canary phrase of who has to choose";
+const TEMPORARY: &str = "canary phrase for one sign-in alone";
+const CREATED: &str = "canary phrase of who was created";
 const WRONG: &str = "canary phrase of a wrong password";
 const WRONG_SECRET: &str = "canary-of-a-wrong-client-secret";
 /// Any will do where the cluster trusts its clients.
@@ -76,7 +84,8 @@ fn administer(canary: &mut Canary, user: &str, service: &str) -> String {
     canary.done(&["user", "create", user, "--password-stdin"], PASSWORD);
     assert!(!canary.command(&["user", "create", user, "--password-stdin"], WRONG).status.success());
     assert!(!canary.command(&["user", "create", "x", "--password-stdin", "--email", "y"], WRONG).status.success());
-    let flags = ["client", "create", service, "--first-party", "--audience", "api", "--json"];
+    let flags =
+        ["client", "create", service, "--first-party", "--role", "administrator", "--audience", "api", "--json"];
     let created: serde_json::Value = serde_json::from_str(&canary.done(&flags, "")).unwrap();
     for args in [&["user", "list", "--json"][..], &["user", "show", user], &["client", "show", service]] {
         canary.done(args, "");
@@ -122,6 +131,56 @@ async fn sign_in_and_out(canary: &mut Canary, channel: &Channel, user: &str) {
     log_in(channel.clone(), user, NEXT).await.unwrap();
 }
 
+/// Accounts are opened, passwords forgotten, chosen and changed, secrets replaced; rightly and wrongly.
+async fn accounts(canary: &mut Canary, channel: &Channel, (user, service, secret): (&str, &str, &str)) {
+    let account = || AccountServiceClient::new(channel.clone());
+    let client_id = || CLIENT.to_owned();
+    let email = format!("{user}@example.com");
+    let register =
+        pb::RegisterRequest { client_id: client_id(), email, password: REGISTERED.into(), ..Default::default() };
+    let ticket = account().register(register).await.unwrap().into_inner().ticket;
+    for code in ["12345678", WRONG] {
+        let message = pb::VerifyEmailRequest {
+            client_id: client_id(),
+            ticket: ticket.clone(),
+            code: code.into(),
+            ..Default::default()
+        };
+        account().verify_email(message).await.unwrap_err();
+    }
+    let asked = pb::RequestPasswordResetRequest { client_id: client_id(), login: user.into(), ..Default::default() };
+    let ticket = account().request_password_reset(asked).await.unwrap().into_inner().ticket;
+    let (token, new_password) = (WRONG_SECRET.to_owned(), CHOSEN.to_owned());
+    let reset = pb::ResetPasswordRequest { client_id: client_id(), ticket, token, new_password, ..Default::default() };
+    account().reset_password(reset).await.unwrap_err();
+    canary.done(&["user", "set-password", user, "--password-stdin", "--temporary"], TEMPORARY);
+    let login = pb::LoginRequest {
+        client_id: client_id(),
+        login: user.into(),
+        password: TEMPORARY.into(),
+        ..pb::LoginRequest::default()
+    };
+    let answer = AuthServiceClient::new(channel.clone()).login(login).await.unwrap().into_inner().result;
+    let Some(pb::login_response::Result::Challenge(challenge)) = answer else { panic!("{answer:?}") };
+    canary.secret("a challenge", &challenge.challenge);
+    let next = pb::ContinueLoginRequest {
+        client_id: client_id(),
+        challenge: challenge.challenge,
+        new_password: CHOSEN.into(),
+        ..Default::default()
+    };
+    AuthServiceClient::new(channel.clone()).continue_login(next.clone()).await.unwrap();
+    AuthServiceClient::new(channel.clone()).continue_login(next).await.unwrap_err();
+    let message = pb::ChangePasswordRequest { current_password: CHOSEN.into(), new_password: NEXT.into() };
+    account().change_password(Request::new(message)).await.unwrap_err();
+    let new = pb::User { name: format!("other-{user}"), ..pb::User::default() };
+    let create = pb::CreateUserRequest { user: Some(new), password: CREATED.into(), ..Default::default() };
+    UserServiceClient::new(channel.clone()).create(basic(create, service, secret)).await.unwrap();
+    let rotate = pb::RotateSecretRequest { client_id: service.into(), ..Default::default() };
+    let rotated = ClientServiceClient::new(channel.clone()).rotate_secret(basic(rotate, service, secret)).await;
+    canary.secret("a replaced secret", rotated.unwrap().into_inner().client_secret);
+}
+
 async fn client_token(canary: &mut Canary, channel: &Channel, service: &str, secret: &str) {
     let mut auth = AuthServiceClient::new(channel.clone());
     let request = IssueClientTokenRequest::default;
@@ -135,7 +194,7 @@ async fn client_token(canary: &mut Canary, channel: &Channel, service: &str, sec
 async fn live(canary: &mut Canary, format: &str) {
     let mut server = Server::on(&canary.place, &["--log", "trace", "--log-format", format]);
     if format == "text" {
-        let flags = ["--public", "--first-party", "--audience", "api", "--alg", "ES256"];
+        let flags = ["--public", "--first-party", "--registration", "--audience", "api", "--alg", "ES256"];
         canary.done(&[&["client", "create", CLIENT], &flags[..]].concat(), "");
     }
     let (user, service) = (format!("grace-{format}"), format!("service-{format}"));
@@ -143,6 +202,7 @@ async fn live(canary: &mut Canary, format: &str) {
     let channel = server.channel().await;
     sign_in_and_out(canary, &channel, &user).await;
     client_token(canary, &channel, &service, &secret).await;
+    accounts(canary, &channel, (&user, &service, &secret)).await;
     canary.secret("the client's secret", &secret);
     canary.secret("the client's credentials", STANDARD.encode(format!("{service}:{secret}")));
     for (address, path) in [
@@ -198,6 +258,10 @@ async fn no_secret_is_written_to_logs_pages_or_the_database() {
         for (what, text) in [
             ("the password", PASSWORD),
             ("the next password", NEXT),
+            ("the password of who registers", REGISTERED),
+            ("the password that was chosen", CHOSEN),
+            ("a temporary password", TEMPORARY),
+            ("the password of who was created", CREATED),
             ("a wrong password", WRONG),
             ("a wrong secret", WRONG_SECRET),
             ("the password of the database", DATABASE_PASSWORD),
