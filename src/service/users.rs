@@ -2,6 +2,8 @@
 
 mod check;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use self::check::{check_new_user, check_patch};
@@ -144,11 +146,17 @@ impl Service {
     /// If the database cannot be reached.
     pub async fn users_list(&self, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<UserView>> {
         let mut tx = self.store.read().await?;
-        let mut out = Vec::new();
-        for user in tx.users_page(filter, after, limit).await? {
-            out.push(view(&mut tx, user).await?);
+        let users = tx.users_page(filter, after, limit).await?;
+        let ids: Vec<UserId> = users.iter().map(|user| user.id.clone()).collect();
+        let views = users.into_iter().map(|user| UserView { user, logins: Vec::new(), roles: Vec::new() });
+        let mut views: BTreeMap<String, UserView> = views.map(|v| (v.user.id.as_str().to_owned(), v)).collect();
+        for (id, login) in tx.logins_of_users(&ids).await? {
+            views.entry(id).and_modify(|view| view.logins.push(login));
         }
-        Ok(out)
+        for (id, role) in tx.roles_of_users(&ids).await? {
+            views.entry(id).and_modify(|view| view.roles.push(role));
+        }
+        Ok(views.into_values().collect())
     }
 
     /// Changes a user, provided it is still at `version`, if one is given.

@@ -3,7 +3,7 @@
 use sqlx::types::Json;
 
 use super::{
-    engine::{Tx, all, execute},
+    engine::{Sql, Tx, all, execute},
     failure::corrupt,
 };
 use crate::{
@@ -108,6 +108,19 @@ impl Tx {
         const SQL: &str = "SELECT role_id FROM user_roles WHERE user_id = $1 ORDER BY role_id";
         let rows = all!(self, (String,), SQL, user.as_str())?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("user_roles", "role_id", &id))).collect()
+    }
+
+    /// Users and their roles, by id.
+    pub async fn roles_of_users(&mut self, users: &[UserId]) -> Result<Vec<(String, RoleId)>> {
+        const SQL: Sql = Sql {
+            sqlite: "SELECT user_id, role_id FROM user_roles WHERE user_id IN (SELECT value FROM json_each($1)) \
+                ORDER BY user_id, role_id",
+            postgres: "SELECT user_id, role_id FROM user_roles WHERE user_id IN \
+                (SELECT jsonb_array_elements_text($1)) ORDER BY user_id, role_id",
+        };
+        let rows = all!(self, (String, String), SQL, Json(users))?;
+        let parse = |id: String| id.parse().map_err(|_| corrupt("user_roles", "role_id", &id));
+        rows.into_iter().map(|(user, role)| Ok((user, parse(role)?))).collect()
     }
 
     /// Gives the live sessions of a user the roles that the user has now.

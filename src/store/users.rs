@@ -187,6 +187,17 @@ impl Tx {
         Ok(all!(self, (String,), SQL, id.as_str())?.into_iter().map(|(d,)| d).collect())
     }
 
+    /// Users and what each may type to sign in, the name first.
+    pub async fn logins_of_users(&mut self, ids: &[UserId]) -> Result<Vec<(String, String)>> {
+        const SQL: Sql = Sql {
+            sqlite: "SELECT user_id, display FROM logins WHERE user_id IN (SELECT value FROM json_each($1)) \
+                ORDER BY user_id, kind DESC, canonical",
+            postgres: "SELECT user_id, display FROM logins WHERE user_id IN (SELECT jsonb_array_elements_text($1)) \
+                ORDER BY user_id, kind DESC, canonical",
+        };
+        all!(self, (String, String), SQL, Json(ids))
+    }
+
     /// Locks the user's row for a sign-in that was based on this security version; says whether it
     /// still holds. The first statement of the transaction that inserts a session.
     pub async fn user_hold(&mut self, id: &UserId, security_version: i64) -> Result<bool> {

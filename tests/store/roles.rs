@@ -74,6 +74,9 @@ pub(crate) async fn roles_are_given_once_and_taken_once_and_a_held_one_stays(f: 
     assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().roles, roles);
     let with_role = UserFilter { role: Some(clerk.id.clone()), disabled: Some(false) };
     assert_eq!(tx.users_page(&with_role, "", 10).await.unwrap().len(), 1);
+    let both = [ada.id.clone(), f.user("x").user.id];
+    assert_eq!(tx.roles_of_users(&both).await.unwrap(), [(ada.id.as_str().to_owned(), clerk.id.clone())]);
+    assert_eq!(tx.logins_of_users(&both).await.unwrap(), [(ada.id.as_str().to_owned(), "ada".to_owned())]);
     assert!(tx.user_role_remove(&ada.id, &clerk.id).await.unwrap());
     assert!(!tx.user_role_remove(&ada.id, &clerk.id).await.unwrap());
     assert!(tx.users_page(&with_role, "", 10).await.unwrap().is_empty());
