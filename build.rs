@@ -4,8 +4,9 @@
 use std::{env, fs, path::PathBuf};
 
 /// Messages that carry secrets get a hand-written `Debug` that leaves the secrets out.
-const NO_DEBUG: [&str; 10] = [
+const NO_DEBUG: [&str; 11] = [
     "chancery.v1.LoginRequest",
+    "chancery.v1.LoginResponse",
     "chancery.v1.TokenPair",
     "chancery.v1.RefreshRequest",
     "chancery.v1.LogoutRequest",

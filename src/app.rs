@@ -4,6 +4,7 @@ pub mod config;
 mod dev;
 mod hashing;
 mod jobs;
+mod limits;
 pub mod machine;
 mod mail;
 mod schema;
@@ -155,6 +156,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     }
     let mut metrics = Metrics::default();
     hashing::observe(&mut metrics, service.passwords());
+    limits::observe(&mut metrics, service.limits());
     let metrics = Arc::new(metrics);
     let health = Health::default();
     health.handle().set(true).await;

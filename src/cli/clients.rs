@@ -95,6 +95,10 @@ pub(super) struct Create {
     /// A claim of its users' tokens: a path into the user's attributes, or a fixed text in quotes.
     #[arg(long = "claim", value_name = "NAME=PATH")]
     claims: Vec<String>,
+    /// What it says about its users' addresses and browsers is believed, and they are limited by that; for
+    /// confidential clients alone.
+    #[arg(long)]
+    trusted_end_user: bool,
     /// Print JSON with the members `client_id` and `client_secret`.
     #[arg(long)]
     json: bool,
@@ -161,6 +165,7 @@ impl Create {
             algorithm: self.alg,
             token_lifetime: self.token_lifetime,
             claims: self.claims,
+            trusted_end_user: self.trusted_end_user,
             secret: None,
             roles: self.roles,
             creation: None,

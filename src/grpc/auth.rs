@@ -20,9 +20,10 @@ impl AuthService for Auth {
         let ctx = context(&request, &self.0);
         let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
         let sign_in = request.into_inner().try_into().map_err(|e| status(&ctx, &e))?;
-        let pair = self.0.sign_in(&ctx, &credentials, sign_in).await.map_err(|e| status(&ctx, &e))?;
+        let mut pair = self.0.sign_in(&ctx, &credentials, sign_in).await.map_err(|e| status(&ctx, &e))?;
+        let device_token = pair.device.take().map(|t| t.expose().to_owned()).unwrap_or_default();
         let result = Some(login_response::Result::Tokens(pair.into()));
-        Ok(Response::new(pb::LoginResponse { result, device_token: String::new() }))
+        Ok(Response::new(pb::LoginResponse { result, device_token }))
     }
 
     async fn refresh(&self, request: Request<pb::RefreshRequest>) -> Result<Response<pb::RefreshResponse>, Status> {

@@ -32,7 +32,8 @@ const WRITE: Need = (CLIENTS_WRITE, Act::Write);
 /// How long a replaced secret counts if nobody says.
 const OVERLAP: Ttl = Ttl::from_days(1);
 /// What an update may change.
-const FIELDS: [&str; 8] = ["grants", "audiences", "scopes", "permissions", "roles", "alg", "token_lifetime", "claims"];
+const FIELDS: [&str; 9] =
+    ["grants", "audiences", "scopes", "permissions", "roles", "alg", "token_lifetime", "claims", "trusted_end_user"];
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -143,6 +144,7 @@ impl Clients {
             roles: self.0.role_names(&config.roles),
             alg: config.algorithm.to_string(),
             token_lifetime: Some(Duration { seconds: config.token_lifetime.seconds(), nanos: 0 }),
+            trusted_end_user: config.trusted_end_user,
             claims: config.claim_map.iter().map(|(name, source)| (name.clone(), claim(source))).collect(),
             disable_time: client.disabled_at.map(time),
             create_time: Some(time(client.created_at)),
@@ -175,6 +177,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         algorithm: (!client.alg.is_empty()).then_some(client.alg),
         token_lifetime: client.token_lifetime.map(|d| d.seconds),
         claims: claims(client.claims),
+        trusted_end_user: client.trusted_end_user,
         secret: None,
         creation,
     })
@@ -196,5 +199,6 @@ fn patch(c: pb::Client, mask: &Mask) -> ClientPatch {
         algorithm: mask.take("alg", c.alg, no_alg),
         token_lifetime: mask.take("token_lifetime", lifetime.unwrap_or(0), lifetime.is_none()),
         claims: texts("claims", claims(c.claims)),
+        trusted_end_user: mask.take("trusted_end_user", c.trusted_end_user, !c.trusted_end_user),
     }
 }

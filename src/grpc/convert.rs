@@ -5,7 +5,7 @@ use prost_types::Timestamp as WireTime;
 use super::proto::pb;
 use crate::{
     error::{Error, Result, Violation},
-    secret::{Password, RefreshToken},
+    secret::{DeviceToken, Password, RefreshToken},
     service::{ClientTokenRequest, IssuedToken, RefreshInput, SignInRequest, TokenPair},
     time::Timestamp,
 };
@@ -42,6 +42,7 @@ impl TryFrom<pb::LoginRequest> for SignInRequest {
             scopes: m.scopes,
             audience: m.audience,
             device_label: m.device_label,
+            device_token: DeviceToken::new(m.device_token),
             address: end_user.address,
             user_agent: end_user.user_agent,
         })

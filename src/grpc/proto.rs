@@ -32,5 +32,14 @@ macro_rules! redacted {
     };
 }
 
-redacted!(LoginRequest TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest RevokeRequest
+redacted!(LoginRequest LoginResponse TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest RevokeRequest
     CreateUserRequest CreateClientResponse RotateSecretResponse);
+
+impl fmt::Debug for pb::login_response::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tokens(pair) => pair.fmt(f),
+            Self::Challenge(challenge) => challenge.fmt(f),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use self::check::{Checked, claim_map, grants};
+use self::check::{Checked, claim_map, grants, trusted_end_user};
 use super::{
     Admin, Service,
     creations::{Created, Creation},
@@ -57,6 +57,8 @@ pub struct NewClientRequest {
     pub token_lifetime: Option<i64>,
     /// Claims: `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
     pub claims: Vec<String>,
+    /// Whether what it says about the person behind it is believed.
+    pub trusted_end_user: bool,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
     /// The caller's id for this call, if it may be repeated.
@@ -82,6 +84,8 @@ pub struct ClientPatch {
     pub token_lifetime: Option<i64>,
     /// Claims of its users' tokens.
     pub claims: Option<Vec<String>>,
+    /// Whether what it says about the person behind it is believed.
+    pub trusted_end_user: Option<bool>,
 }
 
 impl Service {
@@ -167,7 +171,7 @@ impl Service {
             session_idle: ClientConfig::SESSION_IDLE,
             session_absolute: ClientConfig::SESSION_ABSOLUTE,
             claim_map: claim_map(&mut c, &r.claims),
-            trusted_end_user: false,
+            trusted_end_user: trusted_end_user(&mut c, r.public, r.trusted_end_user),
         };
         match (id, c.violations.is_empty()) {
             (Some(id), true) => Ok((id, config)),
@@ -287,6 +291,9 @@ impl Service {
         if let Some(texts) = &patch.claims {
             config.claim_map = claim_map(&mut c, texts);
         }
+        if let Some(trusted) = patch.trusted_end_user {
+            config.trusted_end_user = trusted_end_user(&mut c, public, trusted);
+        }
         if c.violations.is_empty() { Ok(config) } else { Err(Error::Invalid(c.violations)) }
     }
 
@@ -405,6 +412,7 @@ impl ClientPatch {
             ("alg", self.algorithm.is_some()),
             ("token_lifetime", self.token_lifetime.is_some()),
             ("claims", self.claims.is_some()),
+            ("trusted_end_user", self.trusted_end_user.is_some()),
         ];
         all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }

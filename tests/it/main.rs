@@ -18,6 +18,7 @@ mod docs;
 mod forgetful;
 mod introspection;
 mod issuer;
+mod limits;
 mod migrations;
 mod proto;
 mod refresh;

@@ -6,7 +6,7 @@ use chancery::{
     entropy::Entropy,
     keys::SealingKey,
     passwords::{Params, Passwords, Settings},
-    secret::{Password, RefreshToken},
+    secret::{DeviceToken, Password, RefreshToken},
     service::{
         Admin, ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, StartError,
         StartOptions, TokenPair,
@@ -188,6 +188,7 @@ pub(crate) fn login_of(client: &str, login: &str, password: &str) -> SignInReque
         scopes: vec![],
         audience: String::new(),
         device_label: "laptop".into(),
+        device_token: DeviceToken::new(String::new()),
         address: String::new(),
         user_agent: String::new(),
     }
