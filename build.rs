@@ -4,8 +4,9 @@
 use std::{env, fs, path::PathBuf};
 
 /// Messages that carry secrets get a hand-written `Debug` that leaves the secrets out.
-const NO_DEBUG: [&str; 16] = [
+const NO_DEBUG: [&str; 18] = [
     "chancery.v1.LoginRequest",
+    "chancery.v1.LoginResponse",
     "chancery.v1.TokenPair",
     "chancery.v1.RefreshRequest",
     "chancery.v1.LogoutRequest",
@@ -17,6 +18,7 @@ const NO_DEBUG: [&str; 16] = [
     "chancery.v1.RotateSecretResponse",
     "chancery.v1.LoginChallenge",
     "chancery.v1.ContinueLoginRequest",
+    "chancery.v1.ContinueLoginResponse",
     "chancery.v1.RegisterRequest",
     "chancery.v1.VerifyEmailRequest",
     "chancery.v1.ResetPasswordRequest",

@@ -4,6 +4,7 @@ pub mod config;
 mod dev;
 mod hashing;
 mod jobs;
+mod limits;
 pub mod machine;
 mod mail;
 mod schema;
@@ -72,7 +73,8 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let check_value = sealing.check_value().to_vec();
     let passwords =
         Passwords::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
-    let started = Service::start(store, sealing, passwords, clock, entropy, &start_options(config, purpose)).await;
+    let options = start_options(config, purpose);
+    let started = Box::pin(Service::start(store, sealing, passwords, clock, entropy, &options)).await;
     if let (Err(_), Some(path)) = (&started, created) {
         // Another process claimed the database with another key: ours never sealed anything.
         sealing_file::remove_if(&path, &check_value);
@@ -155,6 +157,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     }
     let mut metrics = Metrics::default();
     hashing::observe(&mut metrics, service.passwords());
+    limits::observe(&mut metrics, service.limits());
     let metrics = Arc::new(metrics);
     let health = Health::default();
     health.handle().set(true).await;

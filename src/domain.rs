@@ -5,6 +5,7 @@ pub mod client;
 pub mod feed;
 pub mod filter;
 pub mod keys;
+pub mod limit;
 pub mod login;
 pub mod mail;
 pub mod password_policy;

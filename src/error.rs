@@ -69,6 +69,8 @@ reasons! {
     SignInTooOld = "SIGN_IN_TOO_OLD",
     /// Too much work is waiting.
     Overloaded = "OVERLOADED",
+    /// Too many guesses have failed.
+    TooManyAttempts = "TOO_MANY_ATTEMPTS",
     /// The request is larger than the limit.
     RequestTooLarge = "REQUEST_TOO_LARGE",
     /// The deadline passed first.
@@ -135,6 +137,15 @@ pub enum Error {
         /// When to try again.
         after: Ttl,
     },
+    /// Too many guesses have failed.
+    TooManyAttempts {
+        /// When the next one is due.
+        after: Ttl,
+        /// What they were counted by, as the documented metadata has it.
+        by: &'static str,
+        /// Whether there is none until they are forgotten.
+        closed: bool,
+    },
     /// The deadline passed.
     DeadlineExceeded,
     /// The database cannot be reached, or this process may not sign just now.
@@ -166,6 +177,7 @@ impl Error {
             Self::Conflict => Reason::Conflict,
             Self::Changed => Reason::EtagMismatch,
             Self::Throttled { .. } => Reason::Overloaded,
+            Self::TooManyAttempts { .. } => Reason::TooManyAttempts,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::Unavailable(_) => Reason::Unavailable,
             Self::Internal(_) => Reason::Internal,
@@ -195,6 +207,12 @@ impl fmt::Display for Error {
             Self::Changed => f.write_str("it was changed since its etag was read; read it again"),
             Self::Throttled { after } => {
                 write!(f, "too many requests are waiting; try again in {} ms", after.millis())
+            }
+            Self::TooManyAttempts { closed: true, .. } => {
+                f.write_str("too many attempts have failed; use a device that was used before, or set a new password")
+            }
+            Self::TooManyAttempts { after, .. } => {
+                write!(f, "too many attempts have failed; try again in {} s", after.millis().saturating_add(999) / 1000)
             }
             Self::DeadlineExceeded => f.write_str("the deadline passed before the request was done"),
             Self::Unavailable(_) => f.write_str("the service cannot answer just now; try again"),

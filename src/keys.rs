@@ -2,6 +2,7 @@
 //! Imports `store`, `domain` and below. With `verify/`, the only place that may name `rsa` or
 //! `jsonwebtoken`.
 
+mod device_token;
 mod refresh_token;
 mod ring;
 mod sealing;
@@ -10,6 +11,7 @@ mod status_list;
 mod ticket_token;
 
 pub use self::{
+    device_token::{KnownDevice, LIFETIME as DEVICE_TOKEN_LIFETIME},
     refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
     ring::{Keyring, SigningKey, Unsigned},
     sealing::{SEALING_VERSION, SealingKey, SealingKeyError, fingerprint},

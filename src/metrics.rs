@@ -1,11 +1,12 @@
 //! Counters for operators. Imports nothing of the crate.
 
+mod guesses;
 mod hashing;
 mod mails;
 
 use std::{fmt, time::Duration};
 
-pub use self::{hashing::Hashing, mails::Mails};
+pub use self::{guesses::Guesses, hashing::Hashing, mails::Mails};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -73,6 +74,11 @@ impl Metrics {
     /// Shows what becomes of passwords, as `read` tells it.
     pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
         self.registry.register_collector(Box::new(hashing::Collected::new(read)));
+    }
+
+    /// Shows what becomes of guesses, as `read` tells it.
+    pub fn observe_guesses(&mut self, read: impl Fn() -> Guesses + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(guesses::Collected::new(read)));
     }
 
     /// Counts a call and the time it took. The names are fixed texts, so that no caller can make up more.

@@ -60,6 +60,10 @@ secret_text!(
     RefreshToken
 );
 secret_text!(
+    /// What a device is recognised by, as it goes over the wire.
+    DeviceToken
+);
+secret_text!(
     /// A one-time code, or a link with one, that goes out by mail.
     MailedSecret
 );

@@ -10,6 +10,7 @@ mod client_token;
 mod clients;
 mod creations;
 mod issuer;
+mod limits;
 mod live;
 mod logout;
 mod mails;
@@ -45,6 +46,7 @@ pub use self::{
     client_token::ClientTokenRequest,
     clients::{ClientPatch, NewClientRequest},
     creations::Creation,
+    limits::{Attempt, Guesser, LimitFigures, Limits},
     live::{Live, Revoked, Snapshot},
     mails::{Delivery, Fate},
     mint::{IssuedToken, TokenPair},
@@ -121,6 +123,7 @@ pub struct Service {
     writer: session_writer::SessionWriter,
     sealing: Arc<SealingKey>,
     passwords: Passwords,
+    limits: Limits,
     entropy: Arc<dyn Entropy>,
     issuer: Arc<str>,
     dev: bool,
@@ -167,6 +170,12 @@ impl Service {
     #[must_use]
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+
+    /// How often anybody may guess.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// A context for work that no caller asked for.

@@ -4,7 +4,7 @@
 //! One SQL text serves both engines. Rules for it: placeholders `$1…$n`, each used; no `?`, `::`,
 //! `ILIKE`, arrays, `FOR UPDATE`, `now()`; instants are milliseconds in BIGINT; lists are JSON. Where a
 //! dialect truly differs, the text is an `engine::Sql` with both forms: the batch of refreshes, its
-//! jump ahead, and the lists of ids.
+//! jump ahead, the lists of ids, and the counts of failures.
 //!
 //! Reads go through [`Store::read`], changes through [`Store::write`]; a transaction that is dropped is
 //! rolled back. What a change writes to the feed is collected in the [`Tx`] and numbered as the last
@@ -18,6 +18,7 @@ mod failure;
 mod feed;
 mod instance;
 mod keys;
+mod login_failures;
 mod mails;
 mod migrate;
 mod refresh;

@@ -145,13 +145,13 @@ async fn sweep(service: Service, mut ended: watch::Receiver<bool>) {
     while turn(pause, &mut ended).await {
         pause = match service.sweep(&mut sweep).await {
             Ok(step) => {
-                if step.deleted > 0 {
-                    tracing::debug!(sessions = step.deleted, "expired sessions deleted");
+                if step.deleted + step.forgotten > 0 {
+                    tracing::debug!(sessions = step.deleted, counts = step.forgotten, "what has expired is deleted");
                 }
                 if step.ended { SWEEP_EVERY } else { SWEEP_STEP }
             }
             Err(error) => {
-                tracing::warn!(cause = ?error, "expired sessions could not be deleted");
+                tracing::warn!(cause = ?error, "what has expired could not be deleted");
                 SWEEP_EVERY
             }
         }

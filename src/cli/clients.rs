@@ -105,6 +105,10 @@ pub(super) struct Create {
     /// Where links in mails lead, such as `https://shop.example/{kind}?token={token}`.
     #[arg(long, value_name = "URL")]
     link_template: Option<String>,
+    /// What it says about its users' addresses and browsers is believed, and they are limited by that; for
+    /// confidential clients alone.
+    #[arg(long)]
+    trusted_end_user: bool,
     /// Print JSON with the members `client_id` and `client_secret`.
     #[arg(long)]
     json: bool,
@@ -171,6 +175,7 @@ impl Create {
             algorithm: self.alg,
             token_lifetime: self.token_lifetime,
             claims: self.claims,
+            trusted_end_user: self.trusted_end_user,
             secret: None,
             roles: self.roles,
             registration: self.registration,

@@ -67,6 +67,8 @@ kinds! {
     SessionRevoked = "SESSION_REVOKED",
     /// A refresh token was presented that had been exchanged before.
     RefreshTokenReused = "REFRESH_TOKEN_REUSED",
+    /// Too many have guessed at an account: its sign-ins from unknown devices wait long, or are over.
+    AccountThrottled = "ACCOUNT_THROTTLED",
     /// A refresh token was newer than the database: commits were lost.
     SessionFastForwarded = "SESSION_FAST_FORWARDED",
     /// A user was created.
@@ -131,7 +133,7 @@ impl AuditKind {
     /// Whether the act was refused; every other was done.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::RefreshTokenReused)
+        matches!(self, Self::RefreshTokenReused | Self::AccountThrottled)
     }
 }
 

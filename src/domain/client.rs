@@ -201,6 +201,12 @@ impl Client {
         self.config.grants.contains(&grant)
     }
 
+    /// Whether what it says about the person behind it is believed: nobody else can say it in its name.
+    #[must_use]
+    pub fn tells_end_user(&self) -> bool {
+        self.secret.is_some() && self.config.trusted_end_user
+    }
+
     /// The audience of a token: the one asked for, else the default. Nothing if it may not ask for it.
     #[must_use]
     pub fn audience(&self, asked: &str) -> Option<&Audience> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limit::LimitSettings;
 use crate::time::{Timestamp, Ttl};
 
 /// How far two clocks may differ anywhere.
@@ -32,6 +33,8 @@ pub struct Settings {
     pub confirm_within: Ttl,
     /// The size of new RSA keys, in bits.
     pub rsa_bits: i64,
+    /// How often anybody may guess.
+    pub limits: LimitSettings,
 }
 
 impl Default for Settings {
@@ -44,6 +47,7 @@ impl Default for Settings {
             sessions_per_user: 100,
             confirm_within: Ttl::from_secs(10),
             rsa_bits: 2048,
+            limits: LimitSettings::default(),
         }
     }
 }

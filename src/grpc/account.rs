@@ -65,8 +65,9 @@ impl AccountService for Accounts {
         let (ctx, credentials) = self.begin(&request)?;
         let m = request.get_ref();
         no_nul(&[("login", &m.login)]).map_err(|e| status(&ctx, &e))?;
-        let asked = (m.client_id.as_str(), m.login.as_str(), m.language.as_str());
-        let pending = self.0.request_password_reset(&ctx, &credentials, asked).await;
+        let address = m.end_user.as_ref().map_or("", |e| e.address.as_str());
+        let asked = (m.login.as_str(), m.language.as_str());
+        let pending = self.0.request_password_reset(&ctx, &credentials, (&m.client_id, address), asked).await;
         let pending = pending.map_err(|e| status(&ctx, &e))?;
         let expire_time = Some(time(pending.expires_at));
         Ok(Response::new(pb::RequestPasswordResetResponse { ticket: pending.ticket, expire_time }))
@@ -143,7 +144,8 @@ fn presented(token: String, ticket: String, code: String) -> Presented {
 fn register(m: pb::RegisterRequest) -> ServiceResult<RegisterInput> {
     no_nul(&[("email", &m.email), ("name", &m.name)])?;
     let (client_id, email, name, language) = (m.client_id, m.email, m.name, m.language);
-    Ok(RegisterInput { client_id, email, name, password: Password::new(m.password), language })
+    let address = m.end_user.unwrap_or_default().address;
+    Ok(RegisterInput { client_id, email, name, password: Password::new(m.password), language, address })
 }
 
 fn patch(m: pb::UpdateMeRequest) -> ServiceResult<MePatch> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     secret::RefreshToken,
-    service::{Service, SignedIn},
+    service::{Service, SignedIn, TokenPair},
 };
 
 /// The service behind the messages.
@@ -24,11 +24,14 @@ impl AuthService for Auth {
         let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
         let sign_in = request.into_inner().try_into().map_err(|e| status(&ctx, &e))?;
         let signed_in = self.0.sign_in(&ctx, &credentials, sign_in).await.map_err(|e| status(&ctx, &e))?;
-        let result = Some(match signed_in {
-            SignedIn::Tokens(pair) => login_response::Result::Tokens(pair.into()),
-            SignedIn::Challenge(challenge) => login_response::Result::Challenge(challenge.into()),
-        });
-        Ok(Response::new(pb::LoginResponse { result, device_token: String::new() }))
+        let (result, device_token) = match signed_in {
+            SignedIn::Tokens(mut pair) => {
+                let device = device_token(&mut pair);
+                (login_response::Result::Tokens(pair.into()), device)
+            }
+            SignedIn::Challenge(challenge) => (login_response::Result::Challenge(challenge.into()), String::new()),
+        };
+        Ok(Response::new(pb::LoginResponse { result: Some(result), device_token }))
     }
 
     async fn continue_login(
@@ -38,11 +41,16 @@ impl AuthService for Auth {
         let ctx = context(&request, &self.0);
         let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
         let signed_in = self.0.continue_sign_in(&ctx, &credentials, request.into_inner().into()).await;
-        let result = Some(match signed_in.map_err(|e| status(&ctx, &e))? {
-            SignedIn::Tokens(pair) => continue_login_response::Result::Tokens(pair.into()),
-            SignedIn::Challenge(challenge) => continue_login_response::Result::Challenge(challenge.into()),
-        });
-        Ok(Response::new(pb::ContinueLoginResponse { result, device_token: String::new() }))
+        let (result, device_token) = match signed_in.map_err(|e| status(&ctx, &e))? {
+            SignedIn::Tokens(mut pair) => {
+                let device = device_token(&mut pair);
+                (continue_login_response::Result::Tokens(pair.into()), device)
+            }
+            SignedIn::Challenge(challenge) => {
+                (continue_login_response::Result::Challenge(challenge.into()), String::new())
+            }
+        };
+        Ok(Response::new(pb::ContinueLoginResponse { result: Some(result), device_token }))
     }
 
     async fn refresh(&self, request: Request<pb::RefreshRequest>) -> Result<Response<pb::RefreshResponse>, Status> {
@@ -72,4 +80,9 @@ impl AuthService for Auth {
         let issued = self.0.issue_client_token(&ctx, &credentials, &request.into_inner().into()).await;
         issued.map(|t| Response::new(t.into())).map_err(|e| status(&ctx, &e))
     }
+}
+
+/// The token by which the device is known from now on.
+fn device_token(pair: &mut TokenPair) -> String {
+    pair.device.take().map(|token| token.expose().to_owned()).unwrap_or_default()
 }

@@ -32,7 +32,7 @@ const WRITE: Need = (CLIENTS_WRITE, Act::Write);
 /// How long a replaced secret counts if nobody says.
 const OVERLAP: Ttl = Ttl::from_days(1);
 /// What an update may change.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "grants",
     "audiences",
     "scopes",
@@ -44,6 +44,7 @@ const FIELDS: [&str; 11] = [
     "registration",
     "require_email",
     "link_template",
+    "trusted_end_user",
 ];
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -158,6 +159,7 @@ impl Clients {
             registration: config.registration,
             require_email: config.require_email,
             link_template: config.link_template.clone().unwrap_or_default(),
+            trusted_end_user: config.trusted_end_user,
             claims: config.claim_map.iter().map(|(name, source)| (name.clone(), claim(source))).collect(),
             disable_time: client.disabled_at.map(time),
             create_time: Some(time(client.created_at)),
@@ -193,6 +195,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         require_email: client.require_email,
         link_template: (!client.link_template.is_empty()).then_some(client.link_template),
         claims: claims(client.claims),
+        trusted_end_user: client.trusted_end_user,
         secret: None,
         creation,
     })
@@ -217,5 +220,6 @@ fn patch(c: pb::Client, mask: &Mask) -> ClientPatch {
         registration: mask.take("registration", c.registration, !c.registration),
         require_email: mask.take("require_email", c.require_email, !c.require_email),
         link_template: mask.take("link_template", c.link_template, no_template),
+        trusted_end_user: mask.take("trusted_end_user", c.trusted_end_user, !c.trusted_end_user),
     }
 }

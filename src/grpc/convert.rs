@@ -5,7 +5,7 @@ use prost_types::Timestamp as WireTime;
 use super::proto::pb;
 use crate::{
     error::{Error, Result, Violation},
-    secret::{Password, RefreshToken, TicketToken, TypedCode},
+    secret::{DeviceToken, Password, RefreshToken, TicketToken, TypedCode},
     service::{Challenge, ClientTokenRequest, IssuedToken, NextStep, RefreshInput, SignInRequest, Step, TokenPair},
     time::Timestamp,
 };
@@ -42,6 +42,7 @@ impl TryFrom<pb::LoginRequest> for SignInRequest {
             scopes: m.scopes,
             audience: m.audience,
             device_label: m.device_label,
+            device_token: DeviceToken::new(m.device_token),
             address: end_user.address,
             user_agent: end_user.user_agent,
         })

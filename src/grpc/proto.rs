@@ -32,6 +32,24 @@ macro_rules! redacted {
     };
 }
 
-redacted!(LoginRequest TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest RevokeRequest
-    CreateUserRequest CreateClientResponse RotateSecretResponse
-    LoginChallenge ContinueLoginRequest RegisterRequest VerifyEmailRequest ResetPasswordRequest ChangePasswordRequest);
+redacted!(LoginRequest LoginResponse TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest
+    RevokeRequest CreateUserRequest CreateClientResponse RotateSecretResponse LoginChallenge ContinueLoginRequest
+    ContinueLoginResponse RegisterRequest VerifyEmailRequest ResetPasswordRequest ChangePasswordRequest);
+
+impl fmt::Debug for pb::login_response::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tokens(pair) => pair.fmt(f),
+            Self::Challenge(challenge) => challenge.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for pb::continue_login_response::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tokens(pair) => pair.fmt(f),
+            Self::Challenge(challenge) => challenge.fmt(f),
+        }
+    }
+}

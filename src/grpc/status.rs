@@ -26,7 +26,7 @@ const fn code(error: &Error) -> Code {
         Error::Exists(..) => Code::AlreadyExists,
         Error::Precondition(_) => Code::FailedPrecondition,
         Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
-        Error::Throttled { .. } => Code::ResourceExhausted,
+        Error::Throttled { .. } | Error::TooManyAttempts { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
         Error::Unavailable(_) => Code::Unavailable,
         Error::Internal(_) => Code::Internal,
@@ -46,6 +46,10 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         }
         Error::Unauthenticated(Reason::SignInTooOld) => {
             metadata.insert("max_age".to_owned(), FRESH_SIGN_IN.seconds().to_string());
+        }
+        Error::TooManyAttempts { by, closed, .. } => {
+            metadata.insert("counted_by".to_owned(), (*by).to_owned());
+            metadata.insert("closed".to_owned(), closed.to_string());
         }
         Error::Ended { cause } => {
             metadata.insert("cause".to_owned(), (*cause).to_owned());
@@ -69,7 +73,7 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         Error::Precondition(text) => {
             details.add_precondition_failure_violation("STATE", "", text.clone());
         }
-        Error::Throttled { after } => {
+        Error::Throttled { after } | Error::TooManyAttempts { after, .. } => {
             details.set_retry_info(Some(after.duration()));
         }
         Error::Conflict | Error::Unavailable(_) => {
@@ -166,6 +170,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::EtagMismatch => ErrorReason::EtagMismatch,
         Reason::SignInTooOld => ErrorReason::SignInTooOld,
         Reason::Overloaded => ErrorReason::Overloaded,
+        Reason::TooManyAttempts => ErrorReason::TooManyAttempts,
         Reason::RequestTooLarge => ErrorReason::RequestTooLarge,
         Reason::DeadlineExceeded => ErrorReason::DeadlineExceeded,
         Reason::Unavailable => ErrorReason::Unavailable,
@@ -229,6 +234,8 @@ mod tests {
             Error::Changed,
             Error::Conflict,
             Error::Throttled { after: crate::time::Ttl::from_millis(50) },
+            Error::TooManyAttempts { after: crate::time::Ttl::from_millis(1500), by: "account", closed: false },
+            Error::TooManyAttempts { after: crate::time::Ttl::from_days(99), by: "account", closed: true },
             Error::DeadlineExceeded,
             Error::Unavailable("private".into()),
             Error::Internal("private".into()),

@@ -11,7 +11,11 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use crate::{entropy::Entropy, secret::sha256};
+use crate::{
+    domain::limit::{LimitKey, LimitKind},
+    entropy::Entropy,
+    secret::sha256,
+};
 
 /// The version of the one sealing key in use.
 pub const SEALING_VERSION: u8 = 1;
@@ -25,6 +29,8 @@ pub struct SealingKeyError;
 pub struct SealingKey {
     tag: hmac::Key,
     codes: hmac::Key,
+    devices: hmac::Key,
+    limits: hmac::Key,
     seal: LessSafeKey,
     check: [u8; 32],
 }
@@ -55,6 +61,8 @@ impl SealingKey {
         Self {
             tag: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "refresh tag v1")),
             codes: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "mailed codes v1")),
+            devices: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "device tokens v1")),
+            limits: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "limits v1")),
             seal: LessSafeKey::new(seal),
             check: *subkey(&prk, "check v1"),
         }
@@ -102,9 +110,19 @@ impl SealingKey {
     /// The keyed hash of a short code, for what it belongs to.
     #[must_use]
     pub fn code_hash(&self, owner: &str, code: &str) -> [u8; 32] {
-        let mut out = [0; 32];
-        out.copy_from_slice(hmac::sign(&self.codes, format!("{owner}\0{code}").as_bytes()).as_ref());
-        out
+        tag_of(&self.codes, &[owner.as_bytes(), b"\0", code.as_bytes()])
+    }
+
+    /// The tag over the parts of a device token; each part has a fixed length, but for the last.
+    #[must_use]
+    pub fn device_tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        tag_of(&self.devices, parts)
+    }
+
+    /// The name of a count of failures, from which nobody without this key learns what is counted.
+    #[must_use]
+    pub fn limit_key(&self, kind: LimitKind, name: &[u8]) -> LimitKey {
+        LimitKey { kind, hash: tag_of(&self.limits, &[kind.as_str().as_bytes(), b"\0", name]) }
     }
 
     /// Seals `plain` for one purpose: nonce, ciphertext, tag. Opens only with the same purpose.
@@ -131,6 +149,16 @@ impl SealingKey {
     }
 }
 
+fn tag_of(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
+}
+
 /// A short name for the key with this check value.
 #[must_use]
 pub fn fingerprint(check_value: &[u8]) -> String {
@@ -151,6 +179,16 @@ mod tests {
         assert!(SealingKey::new(&Zeroizing::new([8; 32])).open(&sealed, "a").is_none());
         assert!(key.open(b"short", "a").is_none());
         assert!(!sealed.windows(5).any(|w| w == b"plain"));
+    }
+
+    #[test]
+    fn counts_of_one_name_and_another_kind_or_key_are_different_counts() {
+        let key = SealingKey::new(&Zeroizing::new([7; 32]));
+        let name = key.limit_key(LimitKind::Account, b"ada");
+        assert_eq!(name, key.limit_key(LimitKind::Account, b"ada"));
+        assert_ne!(name.hash, key.limit_key(LimitKind::Devices, b"ada").hash);
+        assert_ne!(name.hash, SealingKey::new(&Zeroizing::new([8; 32])).limit_key(LimitKind::Account, b"ada").hash);
+        assert_ne!(name.hash, sha256(b"ada"));
     }
 
     #[test]

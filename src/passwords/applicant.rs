@@ -12,6 +12,8 @@ pub struct Applicant {
     pub account: Account,
     /// Where the person is.
     pub prefix: Prefix,
+    /// Whether the account's owner has signed in on this device before.
+    pub known_device: bool,
     /// When the caller gives up.
     pub deadline: Option<Instant>,
 }
@@ -28,6 +30,13 @@ impl Account {
         for (to, from) in hash.iter_mut().zip(digest::digest(&digest::SHA256, login.as_bytes()).as_ref()) {
             *to = *from;
         }
+        Self(hash)
+    }
+
+    /// Of a hash that stands for the account already, or for one device of it: nobody else's sign-ins at the
+    /// account then keep that device waiting.
+    #[must_use]
+    pub const fn named(hash: [u8; 32]) -> Self {
         Self(hash)
     }
 }
@@ -59,6 +68,26 @@ impl Prefix {
             Err(_) => Self::Unknown,
         }
     }
+
+    /// The addresses that one machine has: one of IPv4, or a /64 of IPv6.
+    #[must_use]
+    pub fn machine(address: &str) -> Self {
+        match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+            Ok(IpAddr::V4(ip)) => Self::V4(ip.to_bits()),
+            Ok(IpAddr::V6(ip)) => Self::V6(ip.to_bits() >> 64),
+            Err(_) => Self::Unknown,
+        }
+    }
+
+    /// A text that no other prefix of the same length has; nothing if the address is not known.
+    #[must_use]
+    pub fn name(self) -> Option<String> {
+        match self {
+            Self::V4(bits) => Some(format!("4 {bits:x}")),
+            Self::V6(bits) => Some(format!("6 {bits:x}")),
+            Self::Unknown => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -74,12 +103,22 @@ mod tests {
         assert_ne!(Prefix::of("2001:db8:0:1100::1"), Prefix::of("2001:db8:0:1200::1"));
         for unknown in ["", "unix", "192.0.2.1:80", "192.0.2"] {
             assert_eq!(Prefix::of(unknown), Prefix::Unknown, "{unknown:?}");
+            assert_eq!(Prefix::machine(unknown).name(), None);
         }
     }
 
     #[test]
+    fn a_machine_has_one_address_of_ipv4_and_as_many_of_ipv6_as_it_likes() {
+        assert_ne!(Prefix::machine("192.0.2.1"), Prefix::machine("192.0.2.2"));
+        assert_eq!(Prefix::machine("::ffff:192.0.2.7").name(), Prefix::machine("192.0.2.7").name());
+        assert_eq!(Prefix::machine("2001:db8:0:11aa::1"), Prefix::machine("2001:db8:0:11aa:ffff::2"));
+        assert_ne!(Prefix::machine("2001:db8:0:11aa::1").name(), Prefix::machine("2001:db8:0:11ab::1").name());
+    }
+
+    #[test]
     fn what_was_typed_as_a_login_is_not_printed() {
-        let applicant = Applicant { account: Account::of("hunter2"), prefix: Prefix::of("192.0.2.1"), deadline: None };
+        let (account, prefix) = (Account::of("hunter2"), Prefix::of("192.0.2.1"));
+        let applicant = Applicant { account, prefix, known_device: false, deadline: None };
         assert!(!format!("{applicant:?}").contains("hunter"));
         assert_ne!(Account::of("a"), Account::of("b"));
     }

@@ -2,8 +2,10 @@
 //!
 //! Sign-ins wait in one line for each address prefix; the lines take turns. A place is taken before the
 //! database is asked for the user and counts from then on, though its turn passes while there is no
-//! work for it yet. Passwords to be stored wait in a line of their own.
+//! work for it yet. Known devices have places and turns of their own, which no flood of strangers takes
+//! from them. Passwords to be stored wait in a line of their own.
 
+mod lines;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +13,7 @@ use std::collections::{HashSet, VecDeque};
 
 use tokio::time::Instant;
 
+use self::lines::{Entry, Lines};
 use super::{Account, Applicant, Prefix, pace::Pace};
 
 /// Of this many passwords, one is to be stored, while such wait: a storm of sign-ins slows an
@@ -18,6 +21,8 @@ use super::{Account, Applicant, Prefix, pace::Pace};
 const STORED_ONE_IN: usize = 4;
 /// Most passwords that wait to be stored.
 const STORING: usize = 16;
+/// Beside the queue's places there is one for known devices for each of so many.
+const KNOWN_ONE_IN: usize = 4;
 
 /// Names a place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,22 +41,6 @@ pub(super) enum Refused {
     Expired,
 }
 
-/// A place for a sign-in.
-#[derive(Debug)]
-struct Entry<W> {
-    ticket: Ticket,
-    account: Account,
-    deadline: Option<Instant>,
-    work: Option<W>,
-}
-
-/// The sign-ins of one prefix, in the order of their arrival.
-#[derive(Debug)]
-struct Line<W> {
-    prefix: Prefix,
-    entries: VecDeque<Entry<W>>,
-}
-
 /// Somebody who had a place and lost it to another: what was to be done, if that was known yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Evicted<W>(pub(super) Option<W>);
@@ -65,14 +54,22 @@ pub(super) struct Turn<W> {
     pub(super) expired: Vec<W>,
 }
 
+/// Where a sign-in waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// Anybody's places.
+    All,
+    /// Places of known devices.
+    Known,
+}
+
 /// The queue.
 #[derive(Debug)]
 pub(super) struct Queue<W> {
-    capacity: usize,
-    /// The line at the front is served next.
-    lines: VecDeque<Line<W>>,
-    /// In all lines.
-    signing_in: usize,
+    all: Lines<W>,
+    known: Lines<W>,
+    /// Whether the last sign-in that was served waited among known devices: they take every other turn.
+    served_known: bool,
     accounts: HashSet<Account>,
     storing: VecDeque<(Ticket, W)>,
     turns_since_stored: usize,
@@ -81,13 +78,34 @@ pub(super) struct Queue<W> {
 
 impl<W> Queue<W> {
     pub(super) fn new(capacity: usize) -> Self {
-        let (lines, storing) = (VecDeque::new(), VecDeque::new());
-        Self { capacity, lines, signing_in: 0, accounts: HashSet::new(), storing, turns_since_stored: 0, tickets: 0 }
+        Self {
+            all: Lines::new(capacity),
+            known: Lines::new(capacity.div_ceil(KNOWN_ONE_IN)),
+            served_known: false,
+            accounts: HashSet::new(),
+            storing: VecDeque::new(),
+            turns_since_stored: 0,
+            tickets: 0,
+        }
+    }
+
+    fn lines(&self, class: Class) -> &Lines<W> {
+        match class {
+            Class::All => &self.all,
+            Class::Known => &self.known,
+        }
+    }
+
+    fn lines_mut(&mut self, class: Class) -> &mut Lines<W> {
+        match class {
+            Class::All => &mut self.all,
+            Class::Known => &mut self.known,
+        }
     }
 
     /// All that wait.
     pub(super) fn waiting(&self) -> usize {
-        self.signing_in + self.storing.len()
+        self.all.waiting() + self.known.waiting() + self.storing.len()
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -103,55 +121,53 @@ impl<W> Queue<W> {
         now: Instant,
         pace: &Pace,
     ) -> Result<(Ticket, Option<Evicted<W>>), Refused> {
-        if applicant.deadline.is_some_and(|at| at <= now) {
+        let Applicant { account, prefix, deadline, .. } = *applicant;
+        if deadline.is_some_and(|at| at <= now) {
             return Err(Refused::Expired);
         }
-        if self.accounts.contains(&applicant.account) {
+        if self.accounts.contains(&account) {
             return Err(Refused::AccountWaits);
         }
-        let own = self.lines.iter().position(|l| l.prefix == applicant.prefix);
-        let estimate = pace.until_done(self.ahead(own));
-        if let (Some(deadline), Some(estimate)) = (applicant.deadline, estimate)
+        let class = self.class_for(applicant);
+        let estimate = pace.until_done(self.ahead(class.unwrap_or(Class::All), prefix));
+        if let (Some(deadline), Some(estimate)) = (deadline, estimate)
             && now + estimate > deadline
         {
             return Err(Refused::TooLate);
         }
-        let evicted = if self.signing_in < self.capacity { None } else { Some(self.evict(own)?) };
+        let class = class.ok_or(Refused::Full)?;
+        let evicted = if self.lines(class).is_full() { Some(self.evict(class, prefix)?) } else { None };
         let ticket = self.ticket();
-        let Applicant { account, prefix, deadline } = *applicant;
-        let entry = Entry { ticket, account, deadline, work: None };
-        match self.lines.iter_mut().find(|l| l.prefix == prefix) {
-            Some(line) => line.entries.push_back(entry),
-            None => self.lines.push_back(Line { prefix, entries: VecDeque::from([entry]) }),
-        }
         self.accounts.insert(account);
-        self.signing_in += 1;
+        self.lines_mut(class).push(prefix, Entry { ticket, account, deadline, work: None });
         Ok((ticket, evicted))
     }
 
-    /// How many are served before somebody who comes now into the line `own`: of each line that is
-    /// before it, one more than of those behind.
-    fn ahead(&self, own: Option<usize>) -> usize {
-        let (place, turns) = match own {
-            Some(place) => (place, self.lines.get(place).map_or(0, |l| l.entries.len())),
-            None => (self.lines.len(), 0),
+    /// Where there is a place for a sign-in: known devices take their own first, then anybody's, and only then
+    /// is somebody sent away.
+    fn class_for(&self, applicant: &Applicant) -> Option<Class> {
+        const ORDER: [Class; 2] = [Class::Known, Class::All];
+        let own = if applicant.known_device { &ORDER[..] } else { &ORDER[1..] };
+        let free = own.iter().find(|class| !self.lines(**class).is_full());
+        free.or_else(|| own.iter().find(|class| self.lines(**class).has_to_give_way(applicant.prefix))).copied()
+    }
+
+    /// How many are served before somebody of this prefix who comes now.
+    fn ahead(&self, class: Class, prefix: Prefix) -> usize {
+        let (own, others) = match class {
+            Class::All => (self.all.ahead(prefix), self.known.waiting()),
+            Class::Known => (self.known.ahead(prefix), self.all.waiting()),
         };
-        let before = |(at, line): (usize, &Line<W>)| line.entries.len().min(turns + usize::from(at < place));
-        let ahead: usize = self.lines.iter().enumerate().map(before).sum();
+        // Both take turns.
+        let ahead = own + others.min(own + 1);
         ahead + self.storing.len().min((ahead + 1) / (STORED_ONE_IN - 1))
     }
 
-    /// Sends the newest of the longest line away, unless the newcomer's line is about as long.
-    fn evict(&mut self, own: Option<usize>) -> Result<Evicted<W>, Refused> {
-        let mine = own.and_then(|place| self.lines.get(place)).map_or(0, |l| l.entries.len());
-        // The last of several that are as long: its turn comes last.
-        let longest = self.lines.iter().enumerate().max_by_key(|(_, l)| l.entries.len());
-        match longest.map(|(at, l)| (at, l.entries.len())) {
-            Some((at, length)) if mine + 1 < length => {
-                self.remove(at, length - 1).map(|entry| Evicted(entry.work)).ok_or(Refused::Full)
-            }
-            _ => Err(Refused::Full),
-        }
+    /// Sends somebody away for a newcomer of this prefix.
+    fn evict(&mut self, class: Class, prefix: Prefix) -> Result<Evicted<W>, Refused> {
+        let entry = self.lines_mut(class).evict(prefix).ok_or(Refused::Full)?;
+        self.accounts.remove(&entry.account);
+        Ok(Evicted(entry.work))
     }
 
     /// Takes a place for a password to be stored.
@@ -166,7 +182,10 @@ impl<W> Queue<W> {
 
     /// Adds the work to a sign-in's place; gives it back if the place is lost.
     pub(super) fn ready(&mut self, ticket: Ticket, work: W) -> Result<(), W> {
-        let entry = self.lines.iter_mut().flat_map(|l| l.entries.iter_mut()).find(|e| e.ticket == ticket);
+        let entry = match self.known.find(ticket) {
+            Some(entry) => Some(entry),
+            None => self.all.find(ticket),
+        };
         match entry {
             Some(entry) => {
                 entry.work = Some(work);
@@ -181,21 +200,9 @@ impl<W> Queue<W> {
         if let Some(at) = self.storing.iter().position(|(t, _)| *t == ticket) {
             return self.storing.remove(at).map(|(_, work)| work);
         }
-        let find = |l: &Line<W>| l.entries.iter().position(|e| e.ticket == ticket);
-        let (line, at) = self.lines.iter().enumerate().find_map(|(n, l)| Some((n, find(l)?)))?;
-        self.remove(line, at)?.work
-    }
-
-    /// Takes an entry out, and its line if it was the last of it.
-    fn remove(&mut self, line: usize, at: usize) -> Option<Entry<W>> {
-        let entries = &mut self.lines.get_mut(line)?.entries;
-        let entry = entries.remove(at)?;
-        if entries.is_empty() {
-            self.lines.remove(line);
-        }
+        let entry = self.known.withdraw(ticket).or_else(|| self.all.withdraw(ticket))?;
         self.accounts.remove(&entry.account);
-        self.signing_in -= 1;
-        Some(entry)
+        entry.work
     }
 
     /// Whose turn it is.
@@ -224,16 +231,14 @@ impl<W> Queue<W> {
         Some(work)
     }
 
-    /// The oldest of the first line that has work; that line goes to the end.
+    /// Of known devices and of all others in turn, while both have work.
     fn next_signing_in(&mut self) -> Option<Entry<W>> {
-        let find = |l: &Line<W>| l.entries.iter().position(|e| e.work.is_some());
-        let (line, at) = self.lines.iter().enumerate().find_map(|(n, l)| Some((n, find(l)?)))?;
-        let lines = self.lines.len();
-        let entry = self.remove(line, at)?;
-        if self.lines.len() == lines {
-            let served = self.lines.remove(line)?;
-            self.lines.push_back(served);
-        }
+        let first = if self.served_known { Class::All } else { Class::Known };
+        let second = if self.served_known { Class::Known } else { Class::All };
+        let served = [first, second].into_iter().find_map(|class| Some((class, self.lines_mut(class).next()?)));
+        let (class, entry) = served?;
+        self.served_known = class == Class::Known;
+        self.accounts.remove(&entry.account);
         Some(entry)
     }
 }

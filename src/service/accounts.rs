@@ -15,10 +15,12 @@ pub use self::{
     me::{Me, MePatch},
     register::RegisterInput,
 };
-use super::{Service, sign_in::FLOOR};
+use super::{RequestContext, Service, limits::Guesser, sign_in::FLOOR};
 use crate::{
     domain::{
+        audit::Actor,
         client::{Client, Grant},
+        limit::LimitKind,
         login::Login,
         mail::{Content, Language, Mail, Recipient},
     },
@@ -58,6 +60,23 @@ fn language(text: &str) -> Result<Language> {
 }
 
 impl Service {
+    /// Counts a mail that somebody asks for, by where it goes and by where it is asked for; whether it will be
+    /// sent does not matter.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`].
+    pub(super) async fn count_mail(&self, client: &Client, typed: &str, address: &str) -> Result<()> {
+        let mut keys = vec![self.limits.key_of_login(LimitKind::Mail, typed)];
+        keys.extend(self.limits.keys_of_address(address));
+        let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
+        self.limits.check(&keys).await?.failed(Guesser { subject: String::new(), actor }).await
+    }
+
+    /// Where somebody is who asks through a client.
+    pub(super) fn address_of<'a>(ctx: &'a RequestContext, client: &Client, told: &'a str) -> &'a str {
+        if client.tells_end_user() && !told.is_empty() { told } else { &ctx.peer }
+    }
+
     /// Hands a mail in, from a client to one address.
     async fn mail_to(
         &self,

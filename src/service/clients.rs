@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use self::check::{Checked, claim_map, grants, link_template};
+use self::check::{Checked, claim_map, grants, link_template, trusted_end_user};
 use super::{
     Admin, Service,
     creations::{Created, Creation},
@@ -64,6 +64,8 @@ pub struct NewClientRequest {
     pub require_email: bool,
     /// Where links in mails lead, with `{token}` and perhaps `{kind}`.
     pub link_template: Option<String>,
+    /// Whether what it says about the person behind it is believed.
+    pub trusted_end_user: bool,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
     /// The caller's id for this call, if it may be repeated.
@@ -95,6 +97,8 @@ pub struct ClientPatch {
     pub require_email: Option<bool>,
     /// Where links in mails lead; empty for nowhere.
     pub link_template: Option<String>,
+    /// Whether what it says about the person behind it is believed.
+    pub trusted_end_user: Option<bool>,
 }
 
 impl Service {
@@ -180,7 +184,7 @@ impl Service {
             session_idle: ClientConfig::SESSION_IDLE,
             session_absolute: ClientConfig::SESSION_ABSOLUTE,
             claim_map: claim_map(&mut c, &r.claims),
-            trusted_end_user: false,
+            trusted_end_user: trusted_end_user(&mut c, r.public, r.trusted_end_user),
             registration: r.registration,
             require_email: r.require_email,
             link_template: link_template(&mut c, r.link_template.as_deref()),
@@ -308,6 +312,9 @@ impl Service {
         if let Some(template) = &patch.link_template {
             config.link_template = link_template(&mut c, Some(template));
         }
+        if let Some(trusted) = patch.trusted_end_user {
+            config.trusted_end_user = trusted_end_user(&mut c, public, trusted);
+        }
         if c.violations.is_empty() { Ok(config) } else { Err(Error::Invalid(c.violations)) }
     }
 
@@ -429,6 +436,7 @@ impl ClientPatch {
             ("registration", self.registration.is_some()),
             ("require_email", self.require_email.is_some()),
             ("link_template", self.link_template.is_some()),
+            ("trusted_end_user", self.trusted_end_user.is_some()),
         ];
         all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }

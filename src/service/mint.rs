@@ -14,7 +14,7 @@ use crate::{
     },
     error::{Error, Result},
     keys::{AccessClaims, SigningKey, Status, StatusReference, Unsigned, mint_refresh_token},
-    secret::{AccessToken, RefreshToken, SessionSecret},
+    secret::{AccessToken, DeviceToken, RefreshToken, SessionSecret},
     time::Timestamp,
 };
 
@@ -42,6 +42,8 @@ pub struct TokenPair {
     pub refresh_expires_at: Timestamp,
     /// The session.
     pub session_id: String,
+    /// Of a sign-in: what the device is recognised by from now on.
+    pub device: Option<DeviceToken>,
 }
 
 fn join(scopes: &[Scope]) -> String {
@@ -69,7 +71,7 @@ impl Service {
             .may(Grant::RefreshToken)
             .then(|| mint_refresh_token(&self.sealing, &session.id, session.generation, secret));
         let session_id = session.id.as_str().to_owned();
-        Ok(TokenPair { access, refresh, refresh_expires_at: session.expires_at, session_id })
+        Ok(TokenPair { access, refresh, refresh_expires_at: session.expires_at, session_id, device: None })
     }
 
     /// One signed access token.

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         audit::{Actor, AuditKind},
         feed::{Change, ChangeKind},
+        limit::LimitSettings,
         settings::Settings,
     },
     error::{Error, Result},
@@ -14,13 +15,21 @@ use crate::{
 };
 
 /// The names that can be set, with their least and greatest values; times are in seconds.
-pub(super) const SETTINGS: [(&str, i64, i64); 6] = [
+pub(super) const SETTINGS: [(&str, i64, i64); 13] = [
     ("access_token_lifetime_ceiling", 60, 86_400),
     ("refresh_grace", 0, 60),
     ("rotation_period", 3600, 31_536_000),
     ("sessions_per_user", 1, 1000),
     ("confirm_within", 1, 60),
     ("rsa_bits", 2048, 4096),
+    ("login_failures_free", 0, 20),
+    // NIST SP 800-63B-4 §3.2.2 allows no more than 100.
+    ("login_failures_most", 10, 100),
+    ("login_wait_most", 1, 86_400),
+    ("address_failures", 0, 100_000),
+    ("address_failures_per_hour", 1, 3_600_000),
+    ("network_failures", 0, 100_000),
+    ("network_failures_per_hour", 1, 3_600_000),
 ];
 
 impl Service {
@@ -50,7 +59,8 @@ impl Service {
             "confirm_within" => settings.confirm_within = Ttl::from_secs(n),
             "rsa_bits" if n % 1024 != 0 => return Err(Error::invalid("value", "must be 2048, 3072 or 4096")),
             "rsa_bits" => settings.rsa_bits = n,
-            _ => settings.sessions_per_user = n,
+            "sessions_per_user" => settings.sessions_per_user = n,
+            limit => set_limit(&mut settings.limits, limit, n),
         }
         tx.settings_set(&settings).await?;
         tx.audit(now, AuditKind::SettingChanged, &Actor::command(), name, json!({ "value": n })).await?;
@@ -59,5 +69,18 @@ impl Service {
         tx.commit().await?;
         self.live.confirm().await?;
         Ok(settings)
+    }
+}
+
+/// Sets how often anybody may guess.
+fn set_limit(limits: &mut LimitSettings, name: &str, n: i64) {
+    match name {
+        "login_failures_free" => limits.login_failures_free = n,
+        "login_failures_most" => limits.login_failures_most = n,
+        "login_wait_most" => limits.login_wait_most = Ttl::from_secs(n),
+        "address_failures" => limits.address_failures = n,
+        "address_failures_per_hour" => limits.address_failures_per_hour = n,
+        "network_failures" => limits.network_failures = n,
+        _ => limits.network_failures_per_hour = n,
     }
 }

@@ -1,11 +1,13 @@
 //! Signing a user in with a password.
 
+mod guess;
 mod steps;
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use self::guess::Guess;
 pub use self::steps::{Challenge, NextStep, Step};
 use super::{
     ClientCredentials, RequestContext, Service, TRIES, TokenPair,
@@ -17,15 +19,14 @@ use crate::{
     domain::{
         audit::{Actor, AuditEvent, AuditKind},
         client::{ClaimSource, Client},
-        login::Login,
         scope::{Audience, Scope},
         session::Session,
         user::User,
     },
     error::{Error, Reason, Result, Violation},
     id::{AuditEventId, RoleId, SessionId},
-    passwords::{Account, Applicant, HashError, Phc, Prefix, Verdict},
-    secret::{Password, SessionSecret},
+    passwords::{HashError, Phc, Verdict},
+    secret::{DeviceToken, Password, SessionSecret},
     time::Timestamp,
 };
 
@@ -54,6 +55,8 @@ pub struct SignInRequest {
     pub audience: String,
     /// The device's name.
     pub device_label: String,
+    /// What an earlier sign-in gave to the device.
+    pub device_token: DeviceToken,
     /// The person's address, as the client tells it.
     pub address: String,
     /// The person's user agent, as the client tells it.
@@ -89,7 +92,8 @@ impl Service {
     /// Checks the password and opens a session.
     ///
     /// # Errors
-    /// [`Reason::InvalidCredentials`] whatever is wrong with user or password.
+    /// [`Reason::InvalidCredentials`] whatever is wrong with user or password; [`Reason::TooManyAttempts`]
+    /// before anybody has looked.
     pub async fn sign_in(
         &self,
         ctx: &RequestContext,
@@ -119,7 +123,9 @@ impl Service {
         granted: &Granted,
     ) -> Result<SignedIn> {
         for _ in 0..TRIES {
-            let Some(proved) = self.check_password(ctx, client, request).await? else {
+            let mut guess = self.guess(ctx, client, request)?;
+            let Some(proved) = self.check_password(&mut guess, request).await? else {
+                guess.failed().await?;
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
             };
             Self::in_time(ctx)?;
@@ -131,9 +137,14 @@ impl Service {
                     return challenge.map(SignedIn::Challenge);
                 }
             }
+            let user = proved.user.id.clone();
             match self.open_session(ctx, client, proved, request, granted).await {
                 Err(Error::Conflict) => {}
-                other => return other.map(SignedIn::Tokens),
+                Err(other) => return Err(other),
+                Ok(pair) => {
+                    let device = guess.succeeded(self, &user, self.now()).await;
+                    return Ok(SignedIn::Tokens(TokenPair { device: Some(device), ..pair }));
+                }
             }
         }
         Err(Error::Conflict)
@@ -141,24 +152,18 @@ impl Service {
 
     /// The user, if the password is right and the user may sign in. Every outcome costs one hash, but for
     /// a refusal, which costs nothing: there must be a place for it before the database is asked.
-    async fn check_password(
-        &self,
-        ctx: &RequestContext,
-        client: &Client,
-        request: &SignInRequest,
-    ) -> Result<Option<Proved>> {
-        let canonical = Login::canonical_for_lookup(&request.login);
-        let address = if client.config.trusted_end_user { &request.address } else { &ctx.peer };
-        let slot = self.passwords.admit(&Applicant {
-            account: Account::of(canonical.as_deref().unwrap_or(&request.login)),
-            prefix: Prefix::of(address),
-            deadline: ctx.deadline,
-        });
-        let slot = slot.map_err(hash_failure)?;
-        let found = match canonical {
-            Some(canonical) => self.store.read().await?.user_by_login(&canonical).await?,
+    async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<Proved>> {
+        let slot = self.passwords.admit(&guess.applicant).map_err(hash_failure)?;
+        let mut tx = self.store.read().await?;
+        guess.check(&mut tx).await?;
+        let found = match &guess.canonical {
+            Some(canonical) => tx.user_by_login(canonical).await?,
             None => None,
         };
+        drop(tx);
+        if let Some(found) = &found {
+            guess.is_at(self, &found.user.id, &found.user.subject)?;
+        }
         let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
         let password = Password::new(request.password.expose().to_owned());
         let verdict = slot.verify(password, stored).await.map_err(hash_failure)?;
@@ -225,7 +230,7 @@ impl Service {
     ) -> Session {
         let config = &client.config;
         let absolute_expires_at = now.plus(config.session_absolute);
-        let (address, user_agent) = if config.trusted_end_user {
+        let (address, user_agent) = if client.tells_end_user() {
             (request.address.clone(), request.user_agent.clone())
         } else {
             (String::new(), String::new())

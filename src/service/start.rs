@@ -5,7 +5,7 @@ use std::{num::NonZero, sync::Arc, thread::available_parallelism};
 use chancery_verify::CheckedTokens;
 use tokio::sync::Semaphore;
 
-use super::{CHECKED_TOKENS, Live, Service, session_writer::SessionWriter};
+use super::{CHECKED_TOKENS, Limits, Live, Service, session_writer::SessionWriter};
 use crate::{
     domain::{
         audit::{Actor, AuditKind},
@@ -119,8 +119,9 @@ impl Service {
         let (issuer, dev) = (instance.issuer.into(), instance.dev);
         let writer = SessionWriter::new(store.clone(), live.clone(), clock.clone());
         let (lists, checked) = (Arc::default(), Arc::new(CheckedTokens::new(CHECKED_TOKENS)));
+        let limits = Limits::new(store.clone(), live.clone(), sealing.clone());
         let slow_signers = Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
-        Ok(Self { store, live, writer, sealing, passwords, entropy, issuer, dev, lists, checked, slow_signers })
+        Ok(Self { store, live, writer, sealing, passwords, limits, entropy, issuer, dev, lists, checked, slow_signers })
     }
 }
 

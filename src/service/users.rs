@@ -256,6 +256,7 @@ impl Service {
         let phc: Phc = self.passwords.hash(password).await.map_err(hash_failure)?;
         let (mut tx, found, now) = self.change_user(admin, name, None).await?;
         tx.password_set(&found.user.id, &phc, now).await?;
+        self.limits.clear_logins(&mut tx, &found.logins).await?;
         let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::PasswordSet, now).await?;
         tx.audit(now, AuditKind::PasswordSet, &admin.actor, &found.user.subject, json!({})).await?;
         if tx.commit().await? {

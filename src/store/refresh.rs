@@ -84,7 +84,7 @@ impl<'a> From<&'a Rotation> for Want<'a> {
 }
 
 /// Bytes as upper-case hexadecimal digits, which both engines read.
-struct Hex<'a>(&'a [u8]);
+pub(super) struct Hex<'a>(pub(super) &'a [u8]);
 
 impl Serialize for Hex<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

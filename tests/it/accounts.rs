@@ -68,6 +68,7 @@ impl Office {
             name: name.into(),
             password: Password::new(PASSWORD.into()),
             language: String::new(),
+            address: String::new(),
         };
         self.service().register(&self.service().context(), &ClientCredentials::None, input).await
     }
@@ -78,7 +79,7 @@ impl Office {
 
     async fn request_reset(&self, login: &str) -> Pending {
         let ctx = self.service().context();
-        self.service().request_password_reset(&ctx, &ClientCredentials::None, ("shop", login, "")).await.unwrap()
+        self.service().request_password_reset(&ctx, &ClientCredentials::None, ("shop", ""), (login, "")).await.unwrap()
     }
 
     async fn reset(&self, presented: &Presented, password: &str) -> Result<usize> {
@@ -495,6 +496,7 @@ async fn accounts_are_opened_only_where_that_is_allowed() {
         name: "a@b".into(),
         password: Password::new("short".into()),
         language: String::new(),
+        address: String::new(),
     };
     let ctx = office.service().context();
     let refused = office.service().register(&ctx, &ClientCredentials::None, input("app", "g@example.com")).await;
@@ -506,4 +508,31 @@ async fn accounts_are_opened_only_where_that_is_allowed() {
     };
     let fields: Vec<_> = wrong.iter().map(|v| v.field).collect();
     assert_eq!(fields, ["email", "name", "password"]);
+}
+
+#[tokio::test]
+async fn a45_to_one_address_only_so_many_mails_are_asked_for_whoever_it_is() {
+    for office in Office::all().await {
+        office.member("grace@example.com").await;
+        let ctx = office.service().context();
+        let ask = async |login: &str| {
+            let asked = (login, "");
+            office.service().request_password_reset(&ctx, &ClientCredentials::None, ("shop", ""), asked).await
+        };
+        let mut refused_after = Vec::new();
+        for login in ["GRACE@example.com", "nobody@example.com"] {
+            let mut n = 0;
+            while ask(login).await.is_ok() {
+                n += 1;
+                assert!(n < 10, "{login} is never refused");
+            }
+            let Err(Error::TooManyAttempts { by, closed, .. }) = ask(login).await else { panic!("{login}") };
+            refused_after.push((n, by, closed));
+        }
+        // The registration was the first mail to the one.
+        assert_eq!(refused_after, [(4, "mail", false), (5, "mail", false)], "{}", office.app.engine);
+        office.app.pass(Ttl::from_secs(600)).await;
+        assert!(ask("grace@example.com").await.is_ok());
+        assert!(ask("grace@example.com").await.is_err());
+    }
 }

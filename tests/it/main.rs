@@ -19,6 +19,7 @@ mod docs;
 mod forgetful;
 mod introspection;
 mod issuer;
+mod limits;
 mod mail;
 mod migrations;
 mod proto;

@@ -3,15 +3,16 @@
 use chancery::{
     error::{Error, Reason},
     passwords::{Account, Applicant, Prefix, Slot},
-    service::{Admin, RequestContext, Service, SignInRequest, SignedIn, TokenPair},
+    service::{Admin, NewClientRequest, RequestContext, Service, SignInRequest, TokenPair},
     time::Ttl,
 };
 
-use crate::support::{ISSUER, PASSWORD, PLACES, claims, engines, login_of, sign_in, token};
+use crate::support::{ISSUER, PASSWORD, PLACES, claims, engines, first_party, login_of, sign_in, token};
 
 /// Takes a place in the queue and keeps it.
 fn wait_as(service: &Service, login: &str, address: &str) -> Slot {
-    let applicant = Applicant { account: Account::of(login), prefix: Prefix::of(address), deadline: None };
+    let applicant =
+        Applicant { account: Account::of(login), prefix: Prefix::of(address), known_device: false, deadline: None };
     service.passwords().admit(&applicant).unwrap()
 }
 
@@ -28,9 +29,7 @@ fn refused(result: chancery::error::Result<TokenPair>) -> Ttl {
 
 async fn sign_in_from(service: &Service, peer: &str, request: SignInRequest) -> chancery::error::Result<TokenPair> {
     let ctx = RequestContext { peer: peer.into(), ..service.context() };
-    let signed_in = service.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await?;
-    let SignedIn::Tokens(pair) = signed_in else { panic!("a step stands between") };
-    Ok(pair)
+    crate::support::tokens(service.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await)
 }
 
 #[tokio::test]
@@ -101,21 +100,21 @@ async fn p09_a_flood_from_one_place_keeps_nobody_elsewhere_out() {
 #[tokio::test]
 async fn p09_the_address_that_counts_is_the_one_a_trusted_client_tells() {
     for app in engines().await {
-        app.client("gateway", &["api"]).await;
-        let trust = match app.engine {
-            "sqlite" => {
-                "UPDATE clients SET config = json_set(config, '$.trusted_end_user', json('true')) WHERE id = 'gateway'"
-            }
-            _ => "UPDATE clients SET config = jsonb_set(config, '{trusted_end_user}', 'true') WHERE id = 'gateway'",
-        };
-        app.sql(trust).await;
-        let service = app.second().await;
-        let _places = take_all_places(&service, "192.0.2.1");
+        let gateway = NewClientRequest { public: false, trusted_end_user: true, ..first_party("gateway", &["api"]) };
+        let gateway = app.confidential(gateway).await;
+        let service = &app.service;
+        let _places = take_all_places(service, "192.0.2.1");
         let said =
             |client, address: &str| SignInRequest { address: address.into(), ..login_of(client, "ada", PASSWORD) };
-        refused(sign_in_from(&service, "192.0.2.7", said("app", "198.51.100.1")).await);
-        refused(sign_in_from(&service, "198.51.100.1", said("gateway", "192.0.2.7")).await);
-        assert!(sign_in_from(&service, "192.0.2.7", said("gateway", "198.51.100.1")).await.is_ok(), "{}", app.engine);
+        let told = async |peer: &str, address| {
+            let ctx = RequestContext { peer: peer.into(), ..service.context() };
+            crate::support::tokens(service.sign_in(&ctx, &gateway, said("gateway", address)).await)
+        };
+        refused(sign_in_from(service, "192.0.2.7", said("app", "198.51.100.1")).await);
+        refused(told("198.51.100.1", "192.0.2.7").await);
+        // Of who says nothing, its own address counts.
+        refused(told("192.0.2.7", "").await);
+        assert!(told("192.0.2.7", "198.51.100.1").await.is_ok(), "{}", app.engine);
     }
 }
 

@@ -6,7 +6,7 @@ use chancery::{
     entropy::Entropy,
     keys::SealingKey,
     passwords::{Params, Passwords, Settings},
-    secret::{Password, RefreshToken},
+    secret::{DeviceToken, Password, RefreshToken},
     service::{
         Admin, ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, SignedIn,
         StartError, StartOptions, TokenPair,
@@ -188,13 +188,19 @@ pub(crate) fn login_of(client: &str, login: &str, password: &str) -> SignInReque
         scopes: vec![],
         audience: String::new(),
         device_label: "laptop".into(),
+        device_token: DeviceToken::new(String::new()),
         address: String::new(),
         user_agent: String::new(),
     }
 }
 
 pub(crate) async fn sign_in(service: &Service, request: SignInRequest) -> chancery::error::Result<TokenPair> {
-    match service.sign_in(&service.context(), &ClientCredentials::None, request).await? {
+    tokens(service.sign_in(&service.context(), &ClientCredentials::None, request).await)
+}
+
+/// The tokens of a sign-in that has no further steps.
+pub(crate) fn tokens(signed_in: chancery::error::Result<SignedIn>) -> chancery::error::Result<TokenPair> {
+    match signed_in? {
         SignedIn::Tokens(pair) => Ok(pair),
         SignedIn::Challenge(challenge) => panic!("a step stands between: {challenge:?}"),
     }

@@ -10,7 +10,7 @@ use crate::support::{App, engines, token};
 async fn sweep(app: &App) -> (u64, u64) {
     let (mut sweep, mut deleted, mut steps) = (Sweep::default(), 0, 0);
     loop {
-        let Swept { deleted: some, ended } = app.service.sweep(&mut sweep).await.unwrap();
+        let Swept { deleted: some, ended, .. } = app.service.sweep(&mut sweep).await.unwrap();
         (deleted, steps) = (deleted + some, steps + 1);
         assert!(some <= 100, "{some} in one transaction");
         if ended {

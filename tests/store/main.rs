@@ -20,6 +20,7 @@ mod feed;
 mod fixture;
 mod instance;
 mod keys;
+mod login_failures;
 mod mails;
 mod refresh;
 mod roles;
@@ -84,6 +85,11 @@ contract! {
     keys::each_algorithm_has_one_active_and_one_next_key,
     keys::every_step_of_a_key_happens_once,
     keys::of_many_who_retire_a_key_one_does,
+    login_failures::each_failure_counts_as_the_rule_says,
+    login_failures::of_many_failures_at_once_none_is_lost,
+    login_failures::what_is_cleared_or_has_expired_counts_from_the_beginning,
+    login_failures::a_clock_that_was_set_back_wraps_nothing,
+    login_failures::what_has_expired_is_swept_in_steps,
     mails::a_mail_is_kept_as_it_was_given_if_its_transaction_commits,
     mails::who_waits_is_woken_by_a_commit_and_by_nothing_less,
     mails::of_many_who_claim_each_mail_is_taken_by_one,

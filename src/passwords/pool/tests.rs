@@ -26,7 +26,7 @@ fn password(text: &str) -> Password {
 }
 
 fn applicant(account: &str, address: &str) -> Applicant {
-    Applicant { account: Account::of(account), prefix: Prefix::of(address), deadline: None }
+    Applicant { account: Account::of(account), prefix: Prefix::of(address), known_device: false, deadline: None }
 }
 
 async fn verify(pool: &Passwords, password: Password, stored: Option<Phc>) -> Result<Verdict, HashError> {

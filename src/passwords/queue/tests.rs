@@ -5,7 +5,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn applicant(account: &str, address: &str) -> Applicant {
-    Applicant { account: Account::of(account), prefix: Prefix::of(address), deadline: None }
+    Applicant { account: Account::of(account), prefix: Prefix::of(address), known_device: false, deadline: None }
 }
 
 /// A queue whose work is the account's name.
@@ -41,6 +41,15 @@ impl Case {
         ticket
     }
 
+    /// As [`Case::enter`], from a known device.
+    fn enter_known(&mut self, account: &str, address: &str) -> Result<(), Refused> {
+        let applicant = Applicant { known_device: true, ..applicant(account, address) };
+        let (ticket, evicted) = self.queue.admit(&applicant, self.now, &self.pace)?;
+        assert_eq!(evicted, None, "{account}");
+        self.queue.ready(ticket, account.to_owned()).unwrap();
+        Ok(())
+    }
+
     fn next(&mut self) -> Option<String> {
         self.queue.next(self.now).work
     }
@@ -62,7 +71,7 @@ fn p09_address_prefixes_take_turns() {
         case.enter(account, address);
     }
     assert_eq!(case.drain(), "b1 a2 c1 u1 b2 a3 a4");
-    assert_eq!((case.queue.waiting(), case.queue.accounts.len(), case.queue.lines.len()), (0, 0, 0));
+    assert_eq!((case.queue.waiting(), case.queue.accounts.len(), case.queue.all.prefixes()), (0, 0, 0));
 }
 
 #[test]
@@ -185,4 +194,73 @@ fn p09_passwords_to_be_stored_have_a_share_of_their_own() {
     let ticket = case.queue.admit_storing("x".to_owned()).unwrap();
     assert_eq!(case.queue.withdraw(ticket).as_deref(), Some("x"));
     assert_eq!(case.queue.waiting(), 0);
+}
+
+#[test]
+fn p05_in_a_storm_known_devices_have_places_and_every_other_turn() {
+    let mut case = Case::new(8);
+    for n in 0..8 {
+        case.enter(&format!("a{n}"), &format!("10.0.{n}.1"));
+    }
+    assert_eq!(case.admit("a8", "10.0.8.1").unwrap_err(), Refused::Full);
+    for n in 0..2 {
+        case.enter_known(&format!("k{n}"), "10.0.8.1").unwrap();
+    }
+    assert_eq!(case.enter_known("k2", "10.0.8.1"), Err(Refused::Full), "a quarter more places, and no others");
+    assert_eq!(case.queue.waiting(), 10);
+    assert_eq!(case.drain(), "k0 a0 k1 a1 a2 a3 a4 a5 a6 a7");
+    assert_eq!((case.queue.waiting(), case.queue.accounts.len()), (0, 0));
+}
+
+#[test]
+fn p05_known_devices_wait_among_all_others_when_their_own_places_are_taken() {
+    let mut case = Case::new(4);
+    for n in 0..4 {
+        case.enter_known(&format!("k{n}"), "10.0.0.1").unwrap();
+    }
+    case.enter("a0", "10.0.1.1");
+    assert_eq!(case.admit("a1", "10.0.0.9").unwrap_err(), Refused::Full);
+    assert_eq!(case.drain(), "k0 k1 a0 k2 k3");
+}
+
+#[test]
+fn p05_among_known_devices_a_flood_from_one_prefix_keeps_no_other_out() {
+    let mut case = Case::new(8);
+    for n in 0..8 {
+        case.enter(&format!("a{n}"), &format!("10.0.{n}.1"));
+    }
+    for n in 0..2 {
+        case.enter_known(&format!("k{n}"), "10.0.8.1").unwrap();
+    }
+    let other = Applicant { known_device: true, ..applicant("o", "10.0.9.1") };
+    let (_, evicted) = case.queue.admit(&other, case.now, &case.pace).unwrap();
+    assert_eq!(evicted, Some(Evicted(Some("k1".to_owned()))));
+}
+
+#[test]
+fn p05_strangers_at_an_account_keep_no_known_device_of_it_waiting() {
+    let mut case = Case::new(8);
+    case.enter("ada", "10.0.0.1");
+    assert_eq!(case.admit("ada", "10.0.9.1").unwrap_err(), Refused::AccountWaits);
+    let device = Applicant { account: Account::named([7; 32]), known_device: true, ..applicant("", "10.0.9.1") };
+    let (ticket, _) = case.queue.admit(&device, case.now, &case.pace).unwrap();
+    case.queue.ready(ticket, "ada's laptop".to_owned()).unwrap();
+    assert_eq!(case.drain(), "ada's laptop ada");
+}
+
+#[test]
+fn p09_the_estimate_knows_that_known_devices_take_every_other_turn() {
+    let mut case = Case::new(8);
+    for n in 0..3 {
+        case.enter(&format!("a{n}"), "10.0.0.1");
+    }
+    // Half a second of the one being hashed, one stranger before, then its own.
+    let known = |deadline: Duration| Applicant {
+        known_device: true,
+        deadline: Some(case.now + deadline),
+        ..applicant("k", "10.0.1.1")
+    };
+    let (soon, later) = (known(SECOND * 2), known(SECOND * 3));
+    assert_eq!(case.queue.admit(&soon, case.now, &case.pace).unwrap_err(), Refused::TooLate);
+    assert!(case.queue.admit(&later, case.now, &case.pace).is_ok());
 }

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         audit::{Actor, AuditKind},
         client::Client,
+        limit::LimitKind,
         login::{Login, LoginKind},
         mail::Content,
         session::{RevokedCause, Session},
@@ -19,7 +20,7 @@ use crate::{
     passwords::{Account, Applicant, Prefix, Verdict},
     secret::Password,
     service::{
-        Caller, ClientCredentials, FRESH_SIGN_IN, RequestContext, Service, UserView, sign_in::hash_failure,
+        Caller, ClientCredentials, FRESH_SIGN_IN, Guesser, RequestContext, Service, UserView, sign_in::hash_failure,
         tickets::Pending,
     },
     store::{By, Revoke, SessionFilter, Tx},
@@ -154,6 +155,7 @@ impl Service {
         let about = NewEmail { email: email.display().to_owned() };
         let owner = Some((&view.user.id, view.user.security_version));
         let issued = self.new_ticket(TicketKind::VerifyEmail, &client.id, owner, &about)?;
+        self.count_mail(&client, email.canonical(), &me.actor.address).await?;
         let to = recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
         let mut tx = self.store.write().await?;
         let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != view.user.id);
@@ -179,17 +181,23 @@ impl Service {
         check_password(&new, &me.view.logins)?;
         let id = &me.view.user.id;
         let arrived = Instant::now();
+        // Whoever has stolen a token must not find the password out by it.
+        let attempt = self.limits.check(&[self.limits.key(LimitKind::Account, id.as_str())]).await?;
         let slot = self.passwords.admit(&Applicant {
             account: Account::of(id.as_str()),
             prefix: Prefix::of(&ctx.peer),
             deadline: ctx.deadline,
+            // The session is one.
+            known_device: true,
         });
         let slot = slot.map_err(hash_failure)?;
         let stored = self.store.read().await?.password_of(id).await?;
         if !matches!(slot.verify(current, stored).await.map_err(hash_failure)?, Verdict::Right { .. }) {
+            attempt.failed(Guesser { subject: me.view.user.subject.clone(), actor: me.actor.clone() }).await?;
             no_earlier(arrived).await;
             return Err(Error::Unauthenticated(Reason::InvalidCredentials));
         }
+        attempt.cleared().await?;
         let phc = self.passwords.hash(new).await.map_err(hash_failure)?;
         let now = self.now();
         let mut tx = self.store.write().await?;
@@ -198,6 +206,7 @@ impl Service {
             return Err(Error::Conflict);
         }
         tx.password_set(id, &phc, now).await?;
+        self.limits.clear_logins(&mut tx, &me.view.logins).await?;
         self.mail_password_changed(&mut tx, &me.view.logins, now).await?;
         let ended = self.end_others(&mut tx, &me, RevokedCause::PasswordSet).await?;
         tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.view.user.subject, json!({ "by": "user" })).await?;

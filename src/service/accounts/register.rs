@@ -40,6 +40,8 @@ pub struct RegisterInput {
     pub password: Password,
     /// The language of the mail; empty for English.
     pub language: String,
+    /// The person's address, as the client tells it.
+    pub address: String,
 }
 
 /// An account that waits for its address to be proved.
@@ -76,6 +78,7 @@ impl Service {
         }
         let email = check(&input)?;
         let language = language(&input.language)?;
+        self.count_mail(&client, email.canonical(), Self::address_of(ctx, &client, &input.address)).await?;
         let arrived = Instant::now();
         let phc = self.passwords.hash(input.password).await.map_err(hash_failure)?;
         Self::in_time(ctx)?;

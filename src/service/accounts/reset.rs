@@ -37,7 +37,8 @@ impl Service {
         &self,
         ctx: &RequestContext,
         credentials: &ClientCredentials,
-        (client_id, login, language_tag): (&str, &str, &str),
+        (client_id, address): (&str, &str),
+        (login, language_tag): (&str, &str),
     ) -> Result<Pending> {
         let client = self.client_of(ctx, credentials, client_id).await?;
         may_handle_passwords(&client)?;
@@ -45,6 +46,7 @@ impl Service {
             return Err(Error::invalid("login", "must be 1 to 1024 bytes"));
         }
         let language = language(language_tag)?;
+        self.count_mail(&client, login, Self::address_of(ctx, &client, address)).await?;
         let arrived = Instant::now();
         let pending = self.send_reset(&client, login, language).await?;
         no_earlier(arrived).await;
@@ -138,6 +140,7 @@ impl Service {
         }
         tx.password_set(id, phc, now).await?;
         let logins = tx.logins_of(id).await?;
+        self.limits.clear_logins(&mut tx, &logins).await?;
         self.mail_password_changed(&mut tx, &logins, now).await?;
         let (settings, actor) = (self.live.snapshot().settings.clone(), actor(&subject));
         let by = By { actor: &actor, cause: RevokedCause::PasswordSet, settings: &settings, now };

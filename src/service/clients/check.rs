@@ -57,6 +57,14 @@ pub(super) fn grants(c: &mut Checked, r: &NewClientRequest) -> Vec<Grant> {
     grants
 }
 
+/// Only who can prove to be the client may speak for others.
+pub(super) fn trusted_end_user(c: &mut Checked, public: bool, trusted: bool) -> bool {
+    if trusted && public {
+        c.wrong("trusted_end_user", "needs a confidential client: anybody can say to be a public one");
+    }
+    trusted
+}
+
 /// `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
 pub(super) fn claim_map(c: &mut Checked, texts: &[String]) -> BTreeMap<String, ClaimSource> {
     let mut map = BTreeMap::new();

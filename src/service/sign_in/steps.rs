@@ -16,7 +16,7 @@ use crate::{
         ticket::{Ticket, TicketKind},
     },
     error::{Error, Result},
-    secret::{Password, TicketToken, TypedCode},
+    secret::{DeviceToken, Password, TicketToken, TypedCode},
     service::{
         ClientCredentials, RequestContext, Service,
         accounts::{check_password, may_handle_passwords, no_earlier},
@@ -149,7 +149,7 @@ impl Service {
                 self.choose_password(ctx, client, (ticket, under_way), next.new_password).await
             }
             Some(Step::VerifyEmail) if next.code.expose().is_empty() => {
-                self.send_code(client, (ticket, under_way), &next.email).await
+                self.send_code(ctx, client, (ticket, under_way), &next.email).await
             }
             Some(Step::VerifyEmail) => self.take_code(ctx, client, (ticket, under_way), &next.code).await,
             None => Err(CODE_INVALID),
@@ -179,6 +179,7 @@ impl Service {
     /// Sends a code to an address, or word to its owner if it is somebody's; the next challenge waits for it.
     async fn send_code(
         &self,
+        ctx: &RequestContext,
         client: &Client,
         (ticket, mut under_way): (Ticket, UnderWay),
         email: &str,
@@ -186,6 +187,7 @@ impl Service {
         let login = Login::parse(email).ok().filter(|l| l.kind() == LoginKind::Email);
         let login = login.ok_or_else(|| Error::invalid("email", "must be an email address"))?;
         let to = Recipient::of(&login).ok_or(CODE_INVALID)?;
+        self.count_mail(client, login.canonical(), Self::address_of(ctx, client, &under_way.address)).await?;
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
         under_way.email = Some(email.to_owned());
         let next =
@@ -267,6 +269,7 @@ impl Service {
             device_label: under_way.device_label,
             address: under_way.address,
             user_agent: under_way.user_agent,
+            device_token: DeviceToken::new(String::new()),
         };
         let granted = Granted { audience: under_way.audience, scopes: under_way.scopes };
         if under_way.steps.is_empty() {

@@ -1,0 +1,20 @@
+//! What operators see of the limits of guessing.
+
+use crate::{
+    metrics::{Guesses, Metrics},
+    service::Limits,
+};
+
+/// Shows what becomes of guesses.
+pub(super) fn observe(metrics: &mut Metrics, limits: &Limits) {
+    let limits = limits.clone();
+    metrics.observe_guesses(move || {
+        let figures = limits.figures();
+        Guesses {
+            failed: figures.failures,
+            refused: figures.refused.map(|(kind, n)| (kind.as_str(), n)),
+            throttled: [("slowest", figures.slowest), ("closed", figures.closed)],
+            remembered: figures.remembered,
+        }
+    });
+}

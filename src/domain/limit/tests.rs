@@ -1,0 +1,160 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const T0: Timestamp = Timestamp::from_millis(1_893_456_000_000);
+const HOUR: Ttl = Ttl::from_secs(3600);
+
+fn rule(kind: LimitKind) -> Rule {
+    LimitSettings::default().rule(kind).unwrap()
+}
+
+fn secs(n: i64) -> Ttl {
+    Ttl::from_secs(n)
+}
+
+/// Fails as soon as a guess is due, `times` times; gives the waits before each and the count.
+fn guess(rule: Rule, times: usize) -> (Vec<i64>, Option<Tally>, Timestamp) {
+    let (mut now, mut tally, mut waits) = (T0, None, Vec::new());
+    for _ in 0..times {
+        let waited = match rule.verdict(tally.as_ref(), 0, now) {
+            Verdict::Go => Ttl::from_millis(0),
+            Verdict::Wait(left) => left,
+            Verdict::Closed(_) => break,
+        };
+        now = now.plus(waited);
+        assert_eq!(rule.verdict(tally.as_ref(), 0, now), Verdict::Go);
+        waits.push(waited.millis() / 1000);
+        tally = Some(rule.failed(tally.as_ref(), now));
+    }
+    (waits, tally, now)
+}
+
+#[test]
+fn p05_five_failures_are_free_then_each_doubles_the_wait_and_a_hundred_end_it() {
+    let (waits, tally, now) = guess(rule(LimitKind::Account), 1000);
+    assert_eq!(waits[..17], [0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]);
+    assert_eq!((waits.len(), waits.last()), (100, Some(&900)));
+    let over = rule(LimitKind::Account).verdict(tally.as_ref(), 0, now);
+    assert_eq!(over, Verdict::Closed(Ttl::from_days(100)));
+    let forgotten = now.plus(Ttl::from_days(100));
+    assert_eq!(rule(LimitKind::Account).verdict(tally.as_ref(), 0, forgotten), Verdict::Go);
+    assert_eq!(rule(LimitKind::Account).failed(tally.as_ref(), forgotten).failures, 1);
+}
+
+#[test]
+fn p05_guesses_at_once_are_no_more_than_one_after_the_other() {
+    let rule = rule(LimitKind::Account);
+    let at_once = (0..100).take_while(|n| rule.verdict(None, *n, T0) == Verdict::Go).count();
+    let (waits, tally, now) = guess(rule, 6);
+    assert_eq!((at_once, waits.iter().sum::<i64>()), (6, 0));
+    // While one is under way whose failure would cost something, no other is.
+    assert_eq!(rule.verdict(tally.as_ref(), 1, now.plus(HOUR)), Verdict::Wait(SOON));
+    let (_, nearly, now) = guess(rule, 99);
+    assert_eq!(rule.verdict(nearly.as_ref(), 1, now.plus(HOUR)), Verdict::Wait(SOON));
+    assert_eq!(rule.verdict(nearly.as_ref(), 0, now.plus(HOUR)), Verdict::Go);
+}
+
+#[test]
+fn p05_the_known_devices_of_an_account_are_worth_a_hundred_guesses_together() {
+    let (waits, _, _) = guess(rule(LimitKind::Devices), 1000);
+    assert_eq!((waits.len(), waits.iter().sum::<i64>()), (100, 0));
+}
+
+#[test]
+fn p05_an_address_has_room_for_a_morning_and_then_one_failure_each_ten_seconds() {
+    let (waits, tally, now) = guess(rule(LimitKind::Address), 60);
+    assert_eq!(waits[..30], [0; 30]);
+    assert_eq!(waits[30..], [10; 30]);
+    assert_eq!(rule(LimitKind::Address).verdict(tally.as_ref(), 0, now.plus(secs(300))), Verdict::Go);
+    let (waits, _, _) = guess(rule(LimitKind::Network), 300);
+    assert_eq!(waits[..200], [0; 200]);
+    // What a burst brought in at once beyond the brim is waited for.
+    let mut burst = None;
+    for _ in 0..50 {
+        burst = Some(rule(LimitKind::Address).failed(burst.as_ref(), T0));
+    }
+    assert_eq!(rule(LimitKind::Address).verdict(burst.as_ref(), 0, T0), Verdict::Wait(secs(210)));
+}
+
+#[test]
+fn an_operator_may_have_no_limit_of_addresses() {
+    let none = LimitSettings { address_failures: 0, network_failures: 0, ..LimitSettings::default() };
+    assert_eq!((none.rule(LimitKind::Address), none.rule(LimitKind::Network)), (None, None));
+    assert!(none.rule(LimitKind::Account).is_some());
+}
+
+#[test]
+fn each_step_is_told_once() {
+    let rule = rule(LimitKind::Account);
+    let (mut tally, mut steps) = (None, Vec::new());
+    for n in 1..=120 {
+        let next = rule.failed(tally.as_ref(), T0);
+        steps.extend(rule.step(&next).map(|step| (n, step)));
+        tally = Some(next);
+    }
+    assert_eq!(steps, [(16, Step::Slowest), (100, Step::Closed)]);
+}
+
+#[test]
+fn a55_a_clock_that_is_set_back_locks_nobody_for_longer_and_forgets_nothing() {
+    let rule = rule(LimitKind::Account);
+    let (_, tally, now) = guess(rule, 20);
+    let tally = tally.unwrap();
+    // Clocks differ a little: the wait is no longer than it was.
+    assert_eq!(rule.verdict(Some(&tally), 0, now.minus(secs(30))), Verdict::Wait(secs(900)));
+    // This one was set: one guess is let in, and then time counts from the new present.
+    let back = now.minus(HOUR);
+    assert_eq!(rule.verdict(Some(&tally), 0, back), Verdict::Go);
+    let next = rule.failed(Some(&tally), back);
+    assert_eq!((next.failures, next.failed_at), (21, back));
+    assert_eq!(rule.verdict(Some(&next), 0, back), Verdict::Wait(secs(900)));
+    let bucket = LimitSettings::default().rule(LimitKind::Address).unwrap();
+    let (_, full, now) = guess(bucket, 30);
+    let full = full.unwrap();
+    let back = now.minus(HOUR);
+    assert_eq!(bucket.verdict(Some(&full), 0, back), Verdict::Go);
+    let next = bucket.failed(Some(&full), back);
+    assert_eq!(bucket.verdict(Some(&next), 0, back), Verdict::Wait(secs(20)));
+    // A step forward is time that passed.
+    assert_eq!(rule.verdict(Some(&tally), 0, now.plus(HOUR)), Verdict::Go);
+}
+
+#[test]
+fn a_key_does_not_print_what_it_stands_for() {
+    let key = LimitKey { kind: LimitKind::Account, hash: [7; 32] };
+    assert_eq!(format!("{key:?}"), "LimitKey(account, …)");
+}
+
+proptest! {
+    #[test]
+    fn p05_the_wait_never_falls_with_failures_and_never_exceeds_the_longest(
+        free in 0i64..20, longest in 1i64..100_000, failures in 0i64..10_000,
+    ) {
+        let longest = secs(longest);
+        let (one, next) = (wait(failures, free, longest), wait(failures + 1, free, longest));
+        prop_assert!(Ttl::from_millis(0) <= one && one <= next && next <= longest);
+        prop_assert!(failures > free || one == Ttl::from_millis(0));
+    }
+
+    #[test]
+    fn a55_whatever_the_clock_does_a_wait_is_positive_and_bounded_and_ends(
+        steps in proptest::collection::vec(-7_200_000i64..7_200_000, 1..60), in_a_row in any::<bool>(),
+    ) {
+        let rule = rule(if in_a_row { LimitKind::Account } else { LimitKind::Address });
+        let bound = if in_a_row { secs(900) } else { secs(10 * 61) };
+        let (mut now, mut tally) = (T0, None);
+        for step in steps {
+            now = now.plus(Ttl::from_millis(step));
+            let next = rule.failed(tally.as_ref(), now);
+            tally = Some(next);
+            for moved in [0, step, -step, 3_600_000, -3_600_000] {
+                let seen = now.plus(Ttl::from_millis(moved));
+                if let Verdict::Wait(left) = rule.verdict(Some(&next), 0, seen) {
+                    prop_assert!(left > Ttl::from_millis(0) && left <= bound, "{left:?}");
+                    prop_assert_eq!(rule.verdict(Some(&next), 0, seen.plus(left).plus(SKEW)), Verdict::Go);
+                }
+            }
+        }
+    }
+}

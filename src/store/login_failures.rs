@@ -1,0 +1,129 @@
+//! Failed guesses: one statement adds to all counts of a guess, one reads them, one clears them.
+
+use serde::Serialize;
+use sqlx::types::Json;
+
+use super::{
+    engine::{Sql, Tx, all, execute},
+    refresh::Hex,
+};
+use crate::{
+    domain::limit::{LimitKey, Rule, Tally},
+    error::Result,
+    time::{Timestamp, Ttl},
+};
+
+/// How many counts one statement reads or clears: those of a sign-in.
+const AT_ONCE: usize = 5;
+
+#[derive(sqlx::FromRow)]
+struct TallyRow {
+    key: Vec<u8>,
+    failures: i64,
+    level: i64,
+    updated_at: i64,
+    expires_at: i64,
+}
+
+impl From<&TallyRow> for Tally {
+    fn from(row: &TallyRow) -> Self {
+        Self {
+            failures: row.failures,
+            level: Ttl::from_millis(row.level),
+            failed_at: Timestamp::from_millis(row.updated_at),
+            expires_at: Timestamp::from_millis(row.expires_at),
+        }
+    }
+}
+
+/// One element of the JSON array that carries the counts into the statement: what a failure adds to the level,
+/// and how long each is kept.
+#[derive(Serialize)]
+struct Added<'a>(Hex<'a>, &'static str, i64, i64);
+
+/// The counts after one more failure, as [`Rule::failed`] has them.
+macro_rules! failed {
+    ($greatest:literal, $key:literal, $field:literal, $number:literal, $list:literal) => {
+        concat!(
+            "INSERT INTO login_failures AS f (key, kind, failures, level, updated_at, expires_at) SELECT ",
+            $key,
+            ", w ->> 1, 1, ",
+            $number,
+            "(w ->> 2",
+            $field,
+            "), $2, $2 + ",
+            $number,
+            "(w ->> 3",
+            $field,
+            ") FROM ",
+            $list,
+            " WHERE true ON CONFLICT (key) DO UPDATE SET \
+             failures = CASE WHEN f.expires_at <= excluded.updated_at THEN 1 ELSE f.failures + 1 END, \
+             level = excluded.level + ",
+            $greatest,
+            "(f.level - ",
+            $greatest,
+            "(excluded.updated_at - f.updated_at, 0), 0), updated_at = excluded.updated_at, \
+             expires_at = excluded.updated_at + (excluded.expires_at - excluded.updated_at) \
+             * CASE WHEN f.expires_at <= excluded.updated_at THEN 1 ELSE f.failures + 1 END \
+             RETURNING key, failures, level, updated_at, expires_at"
+        )
+    };
+}
+
+const FAILED: Sql = Sql {
+    sqlite: failed!("max", "unhex(w ->> 0)", "", "", "(SELECT value AS w FROM json_each($1))"),
+    postgres: failed!("greatest", "decode(w ->> 0, 'hex')", " AS BIGINT", "CAST", "jsonb_array_elements($1) AS w"),
+};
+
+/// As many keys as the statement has places; a place too many is filled with a key that stands there already.
+fn places(keys: &[LimitKey]) -> [&[u8]; AT_ONCE] {
+    std::array::from_fn(|n| keys.get(n).or(keys.first()).map_or(&[][..], |key| &key.hash))
+}
+
+impl Tx {
+    /// Counts a failure by each of these rules; gives what the counts are now, in their order.
+    pub async fn login_failures_add(&mut self, counts: &[(LimitKey, Rule)], now: Timestamp) -> Result<Vec<Tally>> {
+        let mut in_order: Vec<&(LimitKey, Rule)> = counts.iter().collect();
+        // Every transaction takes its rows in the same order.
+        in_order.sort_by_key(|(key, _)| key.hash);
+        let added = in_order.iter().map(|(key, rule)| {
+            Added(Hex(&key.hash), key.kind.as_str(), rule.fills().millis(), rule.kept_for_each().millis())
+        });
+        let added: Vec<Added<'_>> = added.collect();
+        let rows = all!(self, TallyRow, FAILED, Json(&added), now.millis())?;
+        let counted = |key: &LimitKey| rows.iter().find(|r| r.key == key.hash).map(Tally::from);
+        Ok(counts.iter().filter_map(|(key, _)| counted(key)).collect())
+    }
+
+    /// The counts of these keys, in their order; nothing where there is none.
+    pub async fn login_failures_of(&mut self, keys: &[LimitKey]) -> Result<Vec<Option<Tally>>> {
+        const SQL: &str = "SELECT key, failures, level, updated_at, expires_at FROM login_failures \
+            WHERE key IN ($1, $2, $3, $4, $5)";
+        let mut tallies = Vec::with_capacity(keys.len());
+        for some in keys.chunks(AT_ONCE) {
+            let [one, two, three, four, five] = places(some);
+            let rows = all!(self, TallyRow, SQL, one, two, three, four, five)?;
+            tallies.extend(some.iter().map(|key| rows.iter().find(|r| r.key == key.hash).map(Tally::from)));
+        }
+        Ok(tallies)
+    }
+
+    /// Forgets these counts; gives how many there were.
+    pub async fn login_failures_clear(&mut self, keys: &[LimitKey]) -> Result<u64> {
+        const SQL: &str = "DELETE FROM login_failures WHERE key IN ($1, $2, $3, $4, $5)";
+        let mut cleared = 0;
+        for some in keys.chunks(AT_ONCE) {
+            let [one, two, three, four, five] = places(some);
+            cleared += execute!(self, SQL, one, two, three, four, five)?;
+        }
+        Ok(cleared)
+    }
+
+    /// Deletes at most `limit` counts that expired before an instant; gives their number.
+    pub async fn login_failures_sweep(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
+        const SQL: &str = "DELETE FROM login_failures WHERE key IN \
+            (SELECT key FROM login_failures WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
+        execute!(self, SQL, before.millis(), limit)
+    }
+}

@@ -1,0 +1,120 @@
+//! Failed guesses.
+
+use chancery::{
+    domain::limit::{LimitKey, LimitKind, LimitSettings, Rule, Tally},
+    time::{Timestamp, Ttl},
+};
+
+use crate::fixture::{Fixture, NOW};
+
+type Count = (LimitKey, Rule);
+
+fn count(kind: LimitKind, name: u8) -> Count {
+    let mut hash = [name; 32];
+    // Bytes that a text would not survive.
+    hash[..3].copy_from_slice(&[0, 255, kind as u8]);
+    (LimitKey { kind, hash }, LimitSettings::default().rule(kind).unwrap())
+}
+
+async fn fail(f: &Fixture, counts: &[Count], now: Timestamp) -> Vec<Tally> {
+    let mut tx = f.store.write().await.unwrap();
+    let tallies = tx.login_failures_add(counts, now).await.unwrap();
+    tx.commit().await.unwrap();
+    tallies
+}
+
+async fn read(f: &Fixture, counts: &[Count]) -> Vec<Option<Tally>> {
+    let keys: Vec<_> = counts.iter().map(|(key, _)| *key).collect();
+    f.store.read().await.unwrap().login_failures_of(&keys).await.unwrap()
+}
+
+pub(crate) async fn each_failure_counts_as_the_rule_says(f: &Fixture) {
+    let counts = LimitKind::ALL.map(|kind| count(kind, 9));
+    assert_eq!(read(f, &counts).await, [None; 6]);
+    assert!(fail(f, &[], NOW).await.is_empty());
+    let mut expected: Vec<Option<Tally>> = vec![None; counts.len()];
+    let mut now = NOW;
+    for n in 0..40 {
+        now = now.plus(Ttl::from_millis(n * 777));
+        // One of them is left out now and then.
+        let some: Vec<_> = counts.iter().copied().enumerate().filter(|(at, _)| n % 7 != 3 || *at != 1).collect();
+        let told = fail(f, &some.iter().map(|(_, c)| *c).collect::<Vec<_>>(), now).await;
+        assert_eq!(told.len(), some.len());
+        for ((at, (_, rule)), told) in some.into_iter().zip(told) {
+            let tally = rule.failed(expected[at].as_ref(), now);
+            assert_eq!(told, tally, "{n} {at}");
+            expected[at] = Some(tally);
+        }
+        assert_eq!(read(f, &counts).await, expected);
+    }
+    let others: Vec<_> = (0..7).map(|name| count(LimitKind::Account, name)).collect();
+    fail(f, &others, now).await;
+    assert_eq!(read(f, &others).await.into_iter().flatten().count(), 7, "more than one statement reads");
+}
+
+pub(crate) async fn of_many_failures_at_once_none_is_lost(f: &Fixture) {
+    let shared = count(LimitKind::Network, 1);
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..24u8 {
+        let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };
+        let own = count(LimitKind::Account, 10 + n % 3);
+        let counts = if n % 2 == 0 { [shared, own] } else { [own, shared] };
+        tasks.spawn(async move {
+            let mut tx = store.write().await.unwrap();
+            let told = tx.login_failures_add(&counts, NOW).await.unwrap();
+            tx.commit().await.unwrap();
+            told[usize::from(n % 2 == 1)].failures
+        });
+    }
+    let mut told = tasks.join_all().await;
+    told.sort_unstable();
+    assert_eq!(told, (1..=24).collect::<Vec<_>>(), "each failure saw those before it");
+    let own: Vec<_> = (10..13).map(|name| count(LimitKind::Account, name)).collect();
+    assert!(read(f, &own).await.into_iter().all(|t| t.unwrap().failures == 8));
+}
+
+pub(crate) async fn what_is_cleared_or_has_expired_counts_from_the_beginning(f: &Fixture) {
+    let (ada, grace) = (count(LimitKind::Account, 1), count(LimitKind::Account, 2));
+    for _ in 0..3 {
+        fail(f, &[ada, grace], NOW).await;
+    }
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.login_failures_clear(&[]).await.unwrap(), 0);
+    assert_eq!(tx.login_failures_clear(&[ada.0]).await.unwrap(), 1);
+    assert_eq!(tx.login_failures_clear(&[ada.0]).await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    let tallies = read(f, &[ada, grace]).await;
+    assert_eq!((tallies[0], tallies[1].unwrap().failures), (None, 3));
+    let expires_at = tallies[1].unwrap().expires_at;
+    assert_eq!(expires_at, NOW.plus(Ttl::from_days(3)));
+    assert_eq!(fail(f, &[ada], NOW).await[0].failures, 1);
+    assert_eq!(fail(f, &[grace], expires_at).await[0].failures, 1);
+}
+
+pub(crate) async fn a_clock_that_was_set_back_wraps_nothing(f: &Fixture) {
+    for kind in LimitKind::ALL {
+        let (count, mut expected, mut now) = (count(kind, 5), None, NOW);
+        for step in [0, -3_600_000, 1000, 7_200_000, -1] {
+            now = now.plus(Ttl::from_millis(step));
+            let tally = count.1.failed(expected.as_ref(), now);
+            assert_eq!(fail(f, &[count], now).await, [tally]);
+            assert!(tally.level >= count.1.fills() && tally.expires_at > now);
+            expected = Some(tally);
+        }
+    }
+}
+
+pub(crate) async fn what_has_expired_is_swept_in_steps(f: &Fixture) {
+    let counts: Vec<_> = (0..5).map(|name| count(LimitKind::Account, name)).collect();
+    fail(f, &counts, NOW).await;
+    fail(f, &counts[..1], NOW).await;
+    let mut tx = f.store.write().await.unwrap();
+    let ends = NOW.plus(Ttl::from_days(1));
+    assert_eq!(tx.login_failures_sweep(ends, 3).await.unwrap(), 0);
+    let later = ends.plus(Ttl::from_millis(1));
+    assert_eq!(tx.login_failures_sweep(later, 3).await.unwrap(), 3);
+    assert_eq!(tx.login_failures_sweep(later, 3).await.unwrap(), 1);
+    assert_eq!(tx.login_failures_sweep(later, 3).await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    assert_eq!(read(f, &counts).await.into_iter().flatten().count(), 1);
+}
