@@ -1,10 +1,13 @@
-//! Hashing passwords: Argon2id on threads of its own, in front of which a bounded queue refuses early.
+//! Hashing passwords: Argon2id on threads of its own, in front of which a bounded queue refuses early. Hashes
+//! that other systems made are checked too, and replaced.
 //! Imports `secret`, `entropy`, `time`.
 
 mod applicant;
 mod argon;
+mod foreign;
 mod memory;
 mod pace;
+mod phc;
 mod pool;
 mod priority;
 mod queue;
@@ -13,7 +16,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{
     applicant::{Account, Applicant, Prefix},
-    argon::{Params, Phc},
+    argon::Params,
+    phc::{Phc, PhcProblem},
     pool::{Passwords, Slot},
 };
 use crate::{entropy::Entropy, time::Ttl};
@@ -81,6 +85,8 @@ pub struct Figures {
     pub hashed: u64,
     /// The time that took, in all threads together.
     pub took: Duration,
+    /// The hashes that were made for them.
+    pub made: Made,
     /// Refused because the queue was full.
     pub queue_full: u64,
     /// Refused because the account had one waiting.
@@ -89,6 +95,15 @@ pub struct Figures {
     pub deadline: u64,
     /// Sent away for somebody whose prefix had fewer waiting.
     pub evicted: u64,
+}
+
+/// Hashes that were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// With today's parameters.
+    pub current: u64,
+    /// As another system makes them, or with other parameters, to compare.
+    pub other: u64,
 }
 
 impl fmt::Debug for Passwords {

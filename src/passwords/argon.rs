@@ -1,6 +1,6 @@
-//! Argon2id in PHC form.
+//! Argon2, and what every check of a password costs.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use argon2::{
     Algorithm, Argon2, Block, Version,
@@ -10,11 +10,12 @@ use aws_lc_rs::constant_time;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-use super::{HashError, Verdict};
+use super::{
+    HashError, Made, Phc, Verdict,
+    phc::{Salted, Stored},
+};
 use crate::{entropy::Entropy, secret::Password};
 
-/// Most memory that a stored hash may ask for, in KiB, and most iterations and lanes.
-const CAPS: (u32, u32, u32) = (1 << 20, 10, 16);
 /// Most bytes of a password; a longer one is nobody's.
 const MAX_BYTES: usize = 1024;
 const SALT: usize = 16;
@@ -38,51 +39,90 @@ impl Default for Params {
     }
 }
 
-/// A password hash as the database keeps it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Phc(String);
-
-impl Phc {
-    /// Takes what the database holds.
-    #[must_use]
-    pub fn from_database(text: String) -> Self {
-        Self(text)
-    }
-
-    /// For the database.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl Stored {
+    /// Whether it is what would be made today.
+    pub(super) fn is_current(&self, current: Params) -> bool {
+        match self {
+            Self::Argon2 { algorithm, params, salted: Salted { salt, hash } } => {
+                let sizes = salt.len() == SALT && hash.len() == OUTPUT;
+                *algorithm == Algorithm::Argon2id && *params == current && sizes
+            }
+            Self::Bcrypt { .. } | Self::Scrypt { .. } | Self::Pbkdf2 { .. } => false,
+        }
     }
 }
 
-impl fmt::Debug for Phc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Phc(…)")
+/// A password in the two forms that a hash may have been made of.
+struct Forms<'a> {
+    /// One text for what looks the same, at setting and checking alike (SP 800-63B-4 §3.1.1.2).
+    normal: Zeroizing<String>,
+    /// As it was typed, if that is another text: most other systems normalise nothing.
+    typed: Option<&'a str>,
+    too_long: bool,
+}
+
+impl<'a> Forms<'a> {
+    fn of(password: &'a Password) -> Self {
+        let all = password.expose();
+        let end = all.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|end| *end <= MAX_BYTES).last();
+        let typed = all.get(..end.unwrap_or(0)).unwrap_or_default();
+        let normal: Zeroizing<String> = Zeroizing::new(typed.nfc().collect());
+        let typed = Some(typed).filter(|typed| *typed != normal.as_str());
+        Self { normal, typed, too_long: all.len() > MAX_BYTES }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.normal.as_str()).chain(self.typed)
     }
 }
 
 /// Memory that one thread hashes in, kept from one password to the next.
 #[derive(Default)]
-pub(super) struct Arena(Vec<Block>);
+pub(super) struct Arena {
+    granted_kib: u64,
+    /// Taken when it is first needed, of what was granted.
+    blocks: Vec<Block>,
+    /// What was made here since this was last asked.
+    pub(super) made: Made,
+}
 
 impl Arena {
-    /// Its size.
+    /// With so much memory, of which nothing is taken yet.
+    pub(super) fn of(granted_kib: u64) -> Self {
+        Self { granted_kib, ..Self::default() }
+    }
+
+    /// How much it may take.
     pub(super) fn kib(&self) -> u64 {
-        (self.0.len() * Block::SIZE / 1024) as u64
+        self.granted_kib
     }
 
-    /// Takes memory in place of what it has.
-    pub(super) fn resize(&mut self, kib: u64) {
-        self.0 = Vec::new();
-        self.0 = vec![Block::default(); usize::try_from(kib).unwrap_or(0) * 1024 / Block::SIZE];
-    }
-
-    fn hash(&mut self, params: Params, password: &[u8], salt: &[u8], out: &mut [u8]) -> Result<(), HashError> {
+    fn hash(
+        &mut self,
+        (algorithm, params): (Algorithm, Params),
+        password: &[u8],
+        salt: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), HashError> {
         let p = argon2::Params::new(params.memory_kib, params.iterations, params.lanes, Some(out.len()));
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, p.map_err(|_| HashError::Corrupt)?);
-        let memory = self.0.get_mut(..argon2.params().block_count()).ok_or(HashError::Corrupt)?;
+        let argon2 = Argon2::new(algorithm, Version::V0x13, p.map_err(|_| HashError::Corrupt)?);
+        let blocks = argon2.params().block_count();
+        if (blocks * Block::SIZE / 1024) as u64 > self.granted_kib {
+            return Err(HashError::Corrupt);
+        }
+        if self.blocks.len() < blocks {
+            self.blocks = Vec::new();
+            self.blocks = vec![Block::default(); blocks];
+        }
+        let memory = self.blocks.get_mut(..blocks).ok_or(HashError::Corrupt)?;
         argon2.hash_password_into_with_memory(password, salt, out, memory).map_err(|_| HashError::Corrupt)
+    }
+
+    /// A hash as it is made today.
+    fn hash_now(&mut self, params: Params, normal: &str, salt: &[u8]) -> Result<Zeroizing<[u8; OUTPUT]>, HashError> {
+        self.made.current += 1;
+        let mut out = Zeroizing::new([0; OUTPUT]);
+        self.hash((Algorithm::Argon2id, params), normal.as_bytes(), salt, &mut *out).map(|()| out)
     }
 
     /// A new hash.
@@ -92,9 +132,13 @@ impl Arena {
         password: &Password,
         entropy: &dyn Entropy,
     ) -> Result<Phc, HashError> {
-        let (normal, mut salt, mut out) = (normalize(password), [0; SALT], Zeroizing::new([0; OUTPUT]));
+        self.create_of(params, &Forms::of(password).normal, entropy)
+    }
+
+    fn create_of(&mut self, params: Params, normal: &str, entropy: &dyn Entropy) -> Result<Phc, HashError> {
+        let mut salt = [0; SALT];
         entropy.fill(&mut salt);
-        self.hash(params, normal.as_bytes(), &salt, &mut *out)?;
+        let out = self.hash_now(params, normal, &salt)?;
         let text =
             ParamsString::from_str(&format!("m={},t={},p={}", params.memory_kib, params.iterations, params.lanes));
         let (params, hash, salt) = (text, Output::new(&*out), Salt::new(&salt));
@@ -106,62 +150,64 @@ impl Arena {
             salt: Some(salt),
             hash: Some(hash),
         };
-        Ok(Phc(phc.to_string()))
+        Ok(Phc::from_database(phc.to_string()))
     }
 
-    /// Checks a password. Without a stored hash it does the same work for nothing, so that the time it
-    /// takes tells nobody whether the account exists.
+    /// Checks a password. Whatever comes of it, a hash of today's parameters was made: without a stored hash
+    /// for nothing, so that the time it takes tells nobody whether the account exists; after a hash of another
+    /// system, or of other parameters, to replace it or, where the password was wrong, for nothing too.
     pub(super) fn verify(
         &mut self,
         current: Params,
         password: &Password,
-        stored: Option<&Phc>,
+        stored: Option<&Stored>,
         entropy: &dyn Entropy,
     ) -> Result<Verdict, HashError> {
-        let normal = normalize(password);
-        let Some(stored) = stored else {
-            let mut out = [0; OUTPUT];
-            self.hash(current, normal.as_bytes(), &[0; SALT], &mut out)?;
-            return Ok(Verdict::Wrong);
-        };
-        let (params, salt, want) = parse(stored)?;
-        let mut out = Zeroizing::new(vec![0; want.len()]);
-        self.hash(params, normal.as_bytes(), &salt, &mut out)?;
-        if password.expose().len() > MAX_BYTES || constant_time::verify_slices_are_equal(&out, &want).is_err() {
-            return Ok(Verdict::Wrong);
+        let forms = Forms::of(password);
+        let is_current = stored.is_some_and(|stored| stored.is_current(current));
+        let mut found = None;
+        for form in forms.all() {
+            // Even of a hash that would be made so today: another system made it, and normalised nothing.
+            let right = match stored {
+                Some(stored) => self.is_made_of(stored, current, form.as_bytes())?,
+                None => false,
+            };
+            if right && !forms.too_long {
+                found = Some(form);
+                break;
+            }
+            if !is_current {
+                self.hash_now(current, form, &[0; SALT])?;
+            }
         }
-        let old = params != current || salt.len() != SALT || want.len() != OUTPUT;
-        let rehash = if old { Some(self.create(current, password, entropy)?) } else { None };
-        Ok(Verdict::Right { rehash })
+        match found {
+            None => Ok(Verdict::Wrong),
+            Some(form) if is_current && form == forms.normal.as_str() => Ok(Verdict::Right { rehash: None }),
+            Some(_) => Ok(Verdict::Right { rehash: Some(self.create_of(current, &forms.normal, entropy)?) }),
+        }
+    }
+
+    /// Whether a text made a stored hash.
+    fn is_made_of(&mut self, stored: &Stored, current: Params, text: &[u8]) -> Result<bool, HashError> {
+        let count = if stored.is_current(current) { &mut self.made.current } else { &mut self.made.other };
+        *count += 1;
+        let Stored::Argon2 { algorithm, params, salted: Salted { salt, hash } } = stored else {
+            if stored.kib() > 0 {
+                // Its library takes memory of its own: both together stay within what was granted.
+                self.blocks = Vec::new();
+            }
+            return Ok(stored.is_made_of(text));
+        };
+        let mut made = Zeroizing::new(vec![0; hash.len()]);
+        self.hash((*algorithm, *params), text, salt, &mut made)?;
+        Ok(constant_time::verify_slices_are_equal(&made, hash).is_ok())
     }
 }
 
 /// The memory, in KiB, that checking a stored hash takes, and making a new one of it.
-pub(super) fn memory_for(current: Params, stored: Option<&Phc>) -> Result<u64, HashError> {
-    let stored = stored.map(parse).transpose()?.map_or(0, |(params, _, _)| params.memory_kib);
-    Ok(u64::from(current.memory_kib.max(stored)))
+pub(super) fn memory_for(current: Params, stored: Option<&Stored>) -> u64 {
+    u64::from(current.memory_kib).max(stored.map_or(0, Stored::kib))
 }
 
-/// One text for what looks the same, at setting and checking alike (SP 800-63B-4 §3.1.1.2).
-fn normalize(password: &Password) -> Zeroizing<String> {
-    let bounded = password.expose();
-    let end = bounded.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|end| *end <= MAX_BYTES).last();
-    Zeroizing::new(bounded.get(..end.unwrap_or(0)).unwrap_or_default().nfc().collect())
-}
-
-/// Reads a stored hash, within the caps.
-fn parse(stored: &Phc) -> Result<(Params, Vec<u8>, Vec<u8>), HashError> {
-    let phc = PasswordHash::new(stored.as_str()).map_err(|_| HashError::Corrupt)?;
-    let number = |name: &str| phc.params.get_decimal(name).ok_or(HashError::Corrupt);
-    let params = Params { memory_kib: number("m")?, iterations: number("t")?, lanes: number("p")? };
-    let (Some(salt), Some(hash)) = (phc.salt, phc.hash) else { return Err(HashError::Corrupt) };
-    let (salt, hash): (&[u8], &[u8]) = (salt.as_ref(), hash.as_ref());
-    let good = phc.algorithm == Algorithm::Argon2id.ident()
-        && phc.version == Some(Version::V0x13.into())
-        && (8..=CAPS.0).contains(&params.memory_kib)
-        && (1..=CAPS.1).contains(&params.iterations)
-        && (1..=CAPS.2).contains(&params.lanes)
-        && (8..=64).contains(&salt.len())
-        && (16..=64).contains(&hash.len());
-    if good { Ok((params, salt.to_vec(), hash.to_vec())) } else { Err(HashError::Corrupt) }
-}
+#[cfg(test)]
+mod tests;

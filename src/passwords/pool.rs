@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::{
     fmt,
@@ -12,15 +13,20 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 
+use self::work::{Checked, Work};
 use super::{
     Applicant, Figures, HashError, Phc, Salts, Settings, Verdict,
     argon::{Arena, memory_for},
     memory::Memory,
     pace::Pace,
+    phc::Stored,
     priority,
     queue::{Evicted, Queue, Refused, Ticket, Turn},
 };
 use crate::secret::Password;
+
+/// Who is wrong never waits longer than this for the sake of those who have a hash of another system.
+const MOST_PADDING: Duration = Duration::from_secs(5);
 
 /// Hashes passwords, never on the async runtime. Cheap to clone; the threads end with the last clone.
 #[derive(Clone)]
@@ -53,38 +59,10 @@ struct State {
     queue: Queue<Work>,
     memory: Memory,
     pace: Pace,
+    /// How long a wrong password takes whose account has a hash of another system, lately.
+    slowest: Duration,
     figures: Figures,
     closed: bool,
-}
-
-enum Work {
-    Hash { password: Password, answer: oneshot::Sender<Result<Phc, HashError>> },
-    Verify { password: Password, stored: Option<Phc>, answer: oneshot::Sender<Result<Verdict, HashError>> },
-}
-
-impl Work {
-    /// Whether nobody waits for the answer any more.
-    fn is_abandoned(&self) -> bool {
-        match self {
-            Self::Hash { answer, .. } => answer.is_closed(),
-            Self::Verify { answer, .. } => answer.is_closed(),
-        }
-    }
-
-    fn stored(&self) -> Option<&Phc> {
-        match self {
-            Self::Hash { .. } => None,
-            Self::Verify { stored, .. } => stored.as_ref(),
-        }
-    }
-
-    /// Answers without a verdict. A caller that went away is not missed.
-    fn refuse(self, error: HashError) {
-        match self {
-            Self::Hash { answer, .. } => drop(answer.send(Err(error))),
-            Self::Verify { answer, .. } => drop(answer.send(Err(error))),
-        }
-    }
 }
 
 /// A place in the queue. It is free again as soon as this goes.
@@ -120,7 +98,11 @@ impl Slot {
             return Err(shared.busy());
         }
         shared.work.notify_one();
-        answered.await.map_err(|_| HashError::Gone)?
+        let Checked { verdict, not_before } = answered.await.map_err(|_| HashError::Gone)??;
+        if matches!(verdict, Verdict::Wrong) {
+            tokio::time::sleep_until(not_before).await;
+        }
+        Ok(verdict)
     }
 }
 
@@ -147,6 +129,7 @@ impl Passwords {
             queue: Queue::new(settings.queue),
             memory: Memory::new(memory_kib, part, threads),
             pace: Pace::new(threads),
+            slowest: Duration::ZERO,
             figures: Figures::default(),
             closed: false,
         });
@@ -267,10 +250,14 @@ impl Shared {
         if work.is_abandoned() {
             return self.done(arena, None);
         }
-        if let Err(error) = self.prepare(thread, arena, work.stored()) {
-            self.done(arena, None);
-            return work.refuse(error);
-        }
+        let read = work.stored().and_then(|stored| self.prepare(thread, arena, stored.as_ref()).map(|()| stored));
+        let stored = match read {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.done(arena, None);
+                return work.refuse(error);
+            }
+        };
         let (params, salts, began) = (self.settings.params, &*self.salts, Instant::now());
         // A caller that went away does not miss the answer.
         match work {
@@ -279,24 +266,42 @@ impl Shared {
                 self.done(arena, Some(began.elapsed()));
                 drop(answer.send(hash));
             }
-            Work::Verify { password, stored, answer } => {
+            Work::Verify { password, answer, .. } => {
                 let verdict = arena.verify(params, &password, stored.as_ref(), salts);
-                self.done(arena, Some(began.elapsed()));
-                drop(answer.send(verdict));
+                let took = began.elapsed();
+                self.done(arena, Some(took));
+                let other = stored.is_some_and(|stored| !stored.is_current(params));
+                let checked = verdict.map(|verdict| {
+                    let not_before = began + self.padding(other && matches!(verdict, Verdict::Wrong), took);
+                    Checked { verdict, not_before }
+                });
+                drop(answer.send(checked));
             }
         }
     }
 
+    /// How long a wrong password takes, whosoever it is: as long as one does whose account has a hash of another
+    /// system. That takes time on top of the hash that every check costs, and would tell that the account exists.
+    fn padding(&self, other: bool, took: Duration) -> Duration {
+        let mut state = self.state();
+        if other {
+            // What was slow by chance is forgotten, slowly.
+            let lately = state.slowest - state.slowest / 256;
+            state.slowest = lately.max(took).min(MOST_PADDING);
+        }
+        state.slowest
+    }
+
     /// Gives the thread the memory that a stored hash needs, as soon as there is room for it.
-    fn prepare(&self, thread: usize, arena: &mut Arena, stored: Option<&Phc>) -> Result<(), HashError> {
-        let kib = memory_for(self.settings.params, stored)?;
+    fn prepare(&self, thread: usize, arena: &mut Arena, stored: Option<&Stored>) -> Result<(), HashError> {
+        let kib = memory_for(self.settings.params, stored);
         if kib > self.settings.memory_kib {
             return Err(HashError::Memory { needs_mib: kib.div_ceil(1024), has_mib: self.settings.memory_kib / 1024 });
         }
         if arena.kib() < kib {
             self.give_back(arena);
             self.take_memory(thread, kib);
-            arena.resize(kib);
+            *arena = Arena::of(kib);
         }
         Ok(())
     }
@@ -331,6 +336,7 @@ impl Shared {
 
     /// Notes what was done. Memory beyond the thread's part is not kept.
     fn done(&self, arena: &mut Arena, took: Option<Duration>) {
+        let made = std::mem::take(&mut arena.made);
         if arena.kib() > u64::from(self.settings.params.memory_kib) {
             self.give_back(arena);
         }
@@ -338,6 +344,8 @@ impl Shared {
         state.pace.end(took);
         if let Some(took) = took {
             state.figures.hashed += 1;
+            state.figures.made.current += made.current;
+            state.figures.made.other += made.other;
             state.figures.took += took;
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     entropy::SeededEntropy,
-    passwords::{Account, Params, Prefix},
+    passwords::{Account, Made, Params, Prefix},
     time::Ttl,
 };
 
@@ -102,6 +102,56 @@ async fn a43_a_hash_that_needs_all_memory_gets_what_idle_threads_hold() {
         let right = verify(&pool, password("brought along"), Some(imported.clone())).await;
         assert!(matches!(right, Ok(Verdict::Right { .. })), "{right:?}");
     }
+}
+
+const SCRYPT: &str = "$scrypt$ln=10,r=8,p=2$c2l4dGVlbiBieXRlIHNhbA$gmMax06yxSXV4Wvv/vVmLvv7tcXrnMQNsoPRM32Imbg";
+
+#[tokio::test]
+async fn a43_the_memory_of_scrypt_counts_too() {
+    let stored = Some(Phc::parse(SCRYPT).unwrap());
+    let right = "correct horse battery staple";
+    let refused = verify(&pool(TINY), password(right), stored.clone()).await.unwrap_err();
+    assert!(matches!(refused, HashError::Memory { needs_mib: 2, has_mib: 0 }), "{refused:?}");
+    let settings = Settings { threads: 2, queue: 8, memory_kib: 1100, ..TINY_SETTINGS };
+    let pool = pool_of(settings);
+    let mut checks = tokio::task::JoinSet::new();
+    for n in 0..6 {
+        let slot = pool.admit(&applicant(&n.to_string(), "")).unwrap();
+        let (typed, stored) = (password(if n % 2 == 0 { right } else { "wrong" }), stored.clone());
+        checks.spawn(async move { (n % 2 == 0, slot.verify(typed, stored).await) });
+    }
+    for (right, verdict) in checks.join_all().await {
+        assert_eq!(matches!(verdict, Ok(Verdict::Right { rehash: Some(_) })), right, "{verdict:?}");
+    }
+    let figures = pool.figures();
+    assert!(figures.memory_kib <= 2 * 64, "{figures:?}");
+    assert_eq!(figures.made, Made { current: 6, other: 6 });
+}
+
+#[test]
+fn p10_whoever_is_wrong_waits_as_long_as_one_with_a_hash_of_another_system() {
+    let ms = Duration::from_millis;
+    let pool = stuck();
+    let padding = |other, took| pool.shared.padding(other, ms(took));
+    assert_eq!(padding(false, 45), ms(0), "there is none of another system");
+    assert_eq!(padding(true, 320), ms(320));
+    assert_eq!(padding(false, 45), ms(320));
+    let slower = padding(true, 300);
+    assert!((ms(318)..ms(320)).contains(&slower), "{slower:?}");
+    assert_eq!(padding(true, 60_000), ms(5000), "nobody waits for ever");
+    for _ in 0..2000 {
+        padding(true, 100);
+    }
+    assert_eq!(padding(false, 45), ms(100), "what was slow by chance is forgotten");
+}
+
+#[tokio::test]
+async fn p10_a_wrong_password_of_nobody_is_answered_after_the_padding() {
+    let pool = pool(TINY);
+    pool.shared.padding(true, Duration::from_millis(40));
+    let began = Instant::now();
+    assert!(matches!(verify(&pool, password("x"), None).await, Ok(Verdict::Wrong)));
+    assert!(began.elapsed() >= Duration::from_millis(40));
 }
 
 #[tokio::test]
