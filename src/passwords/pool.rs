@@ -286,7 +286,7 @@ impl Shared {
         let mut state = self.state();
         if other {
             // What was slow by chance is forgotten, slowly.
-            let lately = state.slowest - state.slowest / 256;
+            let lately = state.slowest.saturating_sub(state.slowest / 256);
             state.slowest = lately.max(took).min(MOST_PADDING);
         }
         state.slowest
