@@ -73,7 +73,9 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let check_value = sealing.check_value().to_vec();
     let passwords =
         Passwords::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
-    let started = Service::start(store, sealing, passwords, clock, entropy, &start_options(config, purpose)).await;
+    let options = start_options(config, purpose);
+    // Apart from those who wait for it: it happens once, and takes as much state as all the rest.
+    let started = Box::pin(Service::start(store, sealing, passwords, clock, entropy, &options)).await;
     if let (Err(_), Some(path)) = (&started, created) {
         // Another process claimed the database with another key: ours never sealed anything.
         sealing_file::remove_if(&path, &check_value);

@@ -86,7 +86,7 @@ impl Tx {
     pub async fn login_failures_add(&mut self, counts: &[(LimitKey, Rule)], now: Timestamp) -> Result<Vec<Tally>> {
         let mut in_order: Vec<&(LimitKey, Rule)> = counts.iter().collect();
         // Every transaction takes its rows in the same order.
-        in_order.sort_by(|(a, _), (b, _)| a.hash.cmp(&b.hash));
+        in_order.sort_by_key(|(key, _)| key.hash);
         let added = in_order.iter().map(|(key, rule)| {
             Added(Hex(&key.hash), key.kind.as_str(), rule.fills().millis(), rule.kept_for_each().millis())
         });
@@ -102,8 +102,8 @@ impl Tx {
             WHERE key IN ($1, $2, $3, $4, $5)";
         let mut tallies = Vec::with_capacity(keys.len());
         for some in keys.chunks(AT_ONCE) {
-            let [a, b, c, d, e] = places(some);
-            let rows = all!(self, TallyRow, SQL, a, b, c, d, e)?;
+            let [k1, k2, k3, k4, k5] = places(some);
+            let rows = all!(self, TallyRow, SQL, k1, k2, k3, k4, k5)?;
             tallies.extend(some.iter().map(|key| rows.iter().find(|r| r.key == key.hash).map(Tally::from)));
         }
         Ok(tallies)
@@ -114,8 +114,8 @@ impl Tx {
         const SQL: &str = "DELETE FROM login_failures WHERE key IN ($1, $2, $3, $4, $5)";
         let mut cleared = 0;
         for some in keys.chunks(AT_ONCE) {
-            let [a, b, c, d, e] = places(some);
-            cleared += execute!(self, SQL, a, b, c, d, e)?;
+            let [k1, k2, k3, k4, k5] = places(some);
+            cleared += execute!(self, SQL, k1, k2, k3, k4, k5)?;
         }
         Ok(cleared)
     }

@@ -33,7 +33,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Notes what a count says.
     pub(super) fn note(&mut self, key: LimitKey, verdict: Verdict, at: Timestamp) {
-        if verdict == Verdict::Go {
+        if matches!(verdict, Verdict::Go | Verdict::Busy(_)) {
             return self.forget(&key);
         }
         if self.young.len() >= MOST {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_flood_of_refusals_takes_no_more_memory_than_is_meant_for_them() {
         let mut memory = Memory::default();
-        for n in 0..3 * MOST + 1 {
+        for n in 0..=3 * MOST {
             memory.note(key(n), Verdict::Wait(secs(5)), NOW);
         }
         assert_eq!(memory.len(), MOST + 1);
