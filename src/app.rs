@@ -74,6 +74,7 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let passwords =
         Passwords::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
     let options = start_options(config, purpose);
+    // Apart from those who wait for it: it happens once, and takes as much state as all the rest.
     let started = Box::pin(Service::start(store, sealing, passwords, clock, entropy, &options)).await;
     if let (Err(_), Some(path)) = (&started, created) {
         // Another process claimed the database with another key: ours never sealed anything.

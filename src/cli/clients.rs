@@ -59,7 +59,7 @@ pub(super) enum Client {
 }
 
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Create {
     /// Its id.
     id: String,

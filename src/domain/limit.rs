@@ -22,8 +22,11 @@ const FIRST_WAIT: Ttl = Ttl::from_secs(1);
 /// long run nobody gains more than one guess a day by waiting, and a login that somebody mistyped once leaves
 /// no trace after a day.
 const KEPT_FOR_EACH: Ttl = Ttl::from_days(1);
-/// When to come back while another guess at the same account has no answer yet.
-const SOON: Ttl = FIRST_WAIT;
+/// Most guesses at one account that a process looks at together: one that is hashed and one that waits, as in the
+/// queue for hashing. Others on the same database do not know of them until they have failed.
+const TOGETHER: i64 = 2;
+/// When to come back while others have no answer yet: they will have it.
+const SOON: Ttl = Ttl::from_millis(250);
 
 /// Mails that anybody may ask for to one address: so many at once, and in an hour. A mail goes astray now and
 /// then, and is asked for again.
@@ -162,6 +165,8 @@ pub enum Verdict {
     Go,
     /// In this time, which is longer than nothing.
     Wait(Ttl),
+    /// Nobody can tell before other guesses have their answer, as they will have in this time.
+    Busy(Ttl),
     /// Too many have failed: not before they are forgotten, which is in this time.
     Closed(Ttl),
 }
@@ -227,9 +232,9 @@ impl Rule {
                     return Verdict::Closed(tally.expires_at.since(now));
                 }
                 if under_way > 0 {
-                    let pays = wait(failures + under_way, free, longest) > Ttl::from_millis(0);
-                    let last = failures + under_way >= most;
-                    return if pays || last { Verdict::Wait(SOON) } else { Verdict::Go };
+                    let costs = wait(failures + under_way, free, longest) > Ttl::from_millis(0);
+                    let no = costs || failures + under_way >= most || under_way >= TOGETHER;
+                    return if no { Verdict::Busy(SOON) } else { Verdict::Go };
                 }
                 tally.map_or(Verdict::Go, |t| due(wait(failures, free, longest), t.failed_at, now))
             }

@@ -13,6 +13,7 @@
 //!
 //! Something that is limited as such, such as registrations from one address, counts every time as failed.
 
+mod attempt;
 mod memory;
 
 use std::{
@@ -23,14 +24,13 @@ use std::{
     },
 };
 
-use serde_json::json;
-
+pub use self::attempt::Attempt;
 use self::memory::Memory;
-use super::{Live, TRIES};
+use super::Live;
 use crate::{
     domain::{
-        audit::{Actor, AuditKind},
-        limit::{LimitKey, LimitKind, Rule, Step, Tally, Verdict},
+        audit::Actor,
+        limit::{LimitKey, LimitKind, Verdict},
         login::Login,
     },
     error::{Error, Result},
@@ -84,43 +84,9 @@ pub struct Guesser {
     pub actor: Actor,
 }
 
-/// A guess that is due. Until it is told how it ended it counts as one that failed; dropped, it counts for
-/// nothing.
-#[must_use]
-pub struct Attempt {
-    limits: Limits,
-    counts: Vec<Count>,
-}
-
-/// One count of a guess.
-struct Count {
-    key: LimitKey,
-    rule: Rule,
-    tally: Option<Tally>,
-    /// Guesses at the same that had begun before, and had no answer then. Buckets need not know: what came in
-    /// at once beyond the brim has to drain first.
-    others: i64,
-    _under_way: Option<UnderWay>,
-}
-
-/// That a guess is under way, for as long as this lives.
-struct UnderWay(Limits, LimitKey);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.memory().end(&self.1);
-    }
-}
-
 impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Limits")
-    }
-}
-
-impl fmt::Debug for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.counts.iter().map(|c| c.key)).finish()
     }
 }
 
@@ -186,22 +152,6 @@ impl Limits {
         matches!(self.memory().verdict(key, self.0.live.now()), Verdict::Closed(_))
     }
 
-    /// Begins a guess without asking. What began before is known before anything is read: its failure is either
-    /// among what will be read, or counts as under way.
-    pub(super) fn begin(&self, keys: &[LimitKey]) -> Attempt {
-        let snapshot = self.0.live.snapshot();
-        let count = |key: &LimitKey| {
-            let rule = snapshot.settings.limits.rule(key.kind)?;
-            let (key, tally) = (*key, None);
-            let Rule::InARow { .. } = rule else {
-                return Some(Count { key, rule, tally, others: 0, _under_way: None });
-            };
-            let others = self.memory().begin(key);
-            Some(Count { key, rule, tally, others, _under_way: Some(UnderWay(self.clone(), key)) })
-        };
-        Attempt { limits: self.clone(), counts: keys.iter().filter_map(count).collect() }
-    }
-
     /// Forgets what was counted for these logins: their user has a new password.
     ///
     /// # Errors
@@ -220,12 +170,14 @@ impl Limits {
     /// Refuses if one of the verdicts does, by the one that lasts longest.
     fn refuse(&self, verdicts: &[(LimitKind, Verdict)]) -> Result<()> {
         let refusal = |(kind, verdict): &(LimitKind, Verdict)| match *verdict {
-            Verdict::Go => None,
+            Verdict::Go | Verdict::Busy(_) => None,
             Verdict::Wait(after) => Some((after, *kind, false)),
             Verdict::Closed(after) => Some((after, *kind, true)),
         };
         let Some((after, kind, closed)) = verdicts.iter().filter_map(refusal).max_by_key(|(after, ..)| *after) else {
-            return Ok(());
+            let busy =
+                verdicts.iter().find_map(|(_, v)| if let Verdict::Busy(after) = v { Some(*after) } else { None });
+            return busy.map_or(Ok(()), |after| Err(Error::Throttled { after }));
         };
         if let Some(refused) = self.0.counted.refused.get(kind as usize) {
             refused.fetch_add(1, Ordering::Relaxed);
@@ -245,118 +197,5 @@ impl Limits {
             closed: of(&counted.closed),
             remembered: self.memory().len() as u64,
         }
-    }
-
-    /// Counts a failure; what operators want to know of is written with it.
-    async fn count(&self, counts: &[Count], who: &Guesser) -> Result<()> {
-        let rules: Vec<(LimitKey, Rule)> = counts.iter().map(|c| (c.key, c.rule)).collect();
-        let now = self.0.live.now();
-        let mut tx = self.0.store.write().await?;
-        let tallies = tx.login_failures_add(&rules, now).await?;
-        let mut steps = Vec::new();
-        for ((key, rule), tally) in rules.iter().zip(&tallies) {
-            let Some(step) = rule.step(tally).filter(|_| key.kind != LimitKind::Device) else { continue };
-            let details = json!({
-                "failures": tally.failures,
-                "known_devices": key.kind == LimitKind::Devices,
-                "closed": step == Step::Closed,
-            });
-            tx.audit(now, AuditKind::AccountThrottled, &who.actor, &who.subject, details).await?;
-            steps.push(step);
-        }
-        tx.commit().await?;
-        let counted = &self.0.counted;
-        counted.failures.fetch_add(1, Ordering::Relaxed);
-        for step in steps {
-            let reached = if step == Step::Closed { &counted.closed } else { &counted.slowest };
-            reached.fetch_add(1, Ordering::Relaxed);
-        }
-        let mut memory = self.memory();
-        for ((key, rule), tally) in rules.iter().zip(&tallies) {
-            memory.note(*key, rule.verdict(Some(tally), 0, now), now);
-        }
-        Ok(())
-    }
-}
-
-impl Attempt {
-    /// Reads the counts.
-    ///
-    /// # Errors
-    /// If the database cannot be reached.
-    pub(super) async fn read(&mut self, tx: &mut Tx) -> Result<()> {
-        let keys: Vec<LimitKey> = self.counts.iter().map(|c| c.key).collect();
-        let tallies = tx.login_failures_of(&keys).await?;
-        for (count, tally) in self.counts.iter_mut().zip(tallies) {
-            count.tally = tally;
-        }
-        Ok(())
-    }
-
-    /// Refuses the guess if it is not due by one of these kinds of counts.
-    ///
-    /// # Errors
-    /// [`Error::TooManyAttempts`].
-    pub(super) fn is_due(&self, kinds: &[LimitKind]) -> Result<()> {
-        let now = self.limits.0.live.now();
-        let mut verdicts = Vec::new();
-        for count in self.counts.iter().filter(|c| kinds.contains(&c.key.kind)) {
-            let verdict = count.rule.verdict(count.tally.as_ref(), count.others, now);
-            if count.others == 0 {
-                self.limits.memory().note(count.key, verdict, now);
-            }
-            verdicts.push((count.key.kind, verdict));
-        }
-        self.limits.refuse(&verdicts)
-    }
-
-    /// Whether there is no further guess by this kind of count.
-    pub(super) fn is_closed(&self, kind: LimitKind) -> bool {
-        let now = self.limits.0.live.now();
-        let closed = |c: &Count| matches!(c.rule.verdict(c.tally.as_ref(), c.others, now), Verdict::Closed(_));
-        self.counts.iter().any(|c| c.key.kind == kind && closed(c))
-    }
-
-    /// Leaves the other kinds of counts alone from here on.
-    pub(super) fn only(mut self, kinds: &[LimitKind]) -> Self {
-        self.counts.retain(|count| kinds.contains(&count.key.kind));
-        self
-    }
-
-    /// The guess failed. It is counted before this returns, and even if the caller does not wait for that.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if it could not be counted: then nobody may learn that it failed.
-    pub async fn failed(self, who: Guesser) -> Result<()> {
-        let counted = tokio::spawn(async move {
-            for _ in 0..TRIES {
-                match self.limits.count(&self.counts, &who).await {
-                    Err(Error::Conflict) => {}
-                    done => return done,
-                }
-            }
-            Err(Error::Unavailable("a failed guess could not be counted".into()))
-        });
-        counted.await.unwrap_or_else(|e| Err(Error::Internal(Box::new(e))))
-    }
-
-    /// The guess was right: its counts in a row begin anew, where there is anything to forget.
-    ///
-    /// # Errors
-    /// If the database cannot be reached: then they go on.
-    pub async fn cleared(self) -> Result<()> {
-        let in_a_row = |c: &&Count| c.tally.is_some() && matches!(c.rule, Rule::InARow { .. });
-        let keys: Vec<LimitKey> = self.counts.iter().filter(in_a_row).map(|c| c.key).collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.limits.0.store.write().await?;
-        tx.login_failures_clear(&keys).await?;
-        tx.commit().await?;
-        let mut memory = self.limits.memory();
-        for key in &keys {
-            memory.forget(key);
-        }
-        Ok(())
     }
 }

@@ -102,8 +102,8 @@ impl Tx {
             WHERE key IN ($1, $2, $3, $4, $5)";
         let mut tallies = Vec::with_capacity(keys.len());
         for some in keys.chunks(AT_ONCE) {
-            let [one, two, three, four, five] = places(some);
-            let rows = all!(self, TallyRow, SQL, one, two, three, four, five)?;
+            let [k1, k2, k3, k4, k5] = places(some);
+            let rows = all!(self, TallyRow, SQL, k1, k2, k3, k4, k5)?;
             tallies.extend(some.iter().map(|key| rows.iter().find(|r| r.key == key.hash).map(Tally::from)));
         }
         Ok(tallies)
@@ -114,8 +114,8 @@ impl Tx {
         const SQL: &str = "DELETE FROM login_failures WHERE key IN ($1, $2, $3, $4, $5)";
         let mut cleared = 0;
         for some in keys.chunks(AT_ONCE) {
-            let [one, two, three, four, five] = places(some);
-            cleared += execute!(self, SQL, one, two, three, four, five)?;
+            let [k1, k2, k3, k4, k5] = places(some);
+            cleared += execute!(self, SQL, k1, k2, k3, k4, k5)?;
         }
         Ok(cleared)
     }

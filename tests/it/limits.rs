@@ -325,7 +325,7 @@ async fn p05_many_guesses_at_once_are_no_more_than_one_after_the_other() {
         assert_eq!(together, 6, "{}", app.engine);
         app.pass(Ttl::from_secs(3600)).await;
         assert_eq!(looked_at(&[&app.service], "ada").await, 1);
-        // Another process knows of those under way here only once they have failed: one waits and one is hashed.
+        // Another process knows of those under way here only once they have failed: one is hashed and one waits.
         let other = app.second().await;
         let mut together = 0;
         for _ in 0..10 {

@@ -27,13 +27,13 @@ struct Line<W> {
 pub(super) struct Lines<W> {
     capacity: usize,
     /// The line at the front is served next.
-    all: VecDeque<Line<W>>,
+    in_turn: VecDeque<Line<W>>,
     waiting: usize,
 }
 
 impl<W> Lines<W> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, all: VecDeque::new(), waiting: 0 }
+        Self { capacity, in_turn: VecDeque::new(), waiting: 0 }
     }
 
     /// In all lines.
@@ -46,25 +46,25 @@ impl<W> Lines<W> {
     }
 
     fn line_of(&self, prefix: Prefix) -> Option<usize> {
-        self.all.iter().position(|l| l.prefix == prefix)
+        self.in_turn.iter().position(|l| l.prefix == prefix)
     }
 
     /// How many are served before somebody of this prefix who comes now: of each line that is before its own,
     /// one more than of those behind.
     pub(super) fn ahead(&self, prefix: Prefix) -> usize {
         let (place, turns) = match self.line_of(prefix) {
-            Some(place) => (place, self.all.get(place).map_or(0, |l| l.entries.len())),
-            None => (self.all.len(), 0),
+            Some(place) => (place, self.in_turn.get(place).map_or(0, |l| l.entries.len())),
+            None => (self.in_turn.len(), 0),
         };
         let before = |(at, line): (usize, &Line<W>)| line.entries.len().min(turns + usize::from(at < place));
-        self.all.iter().enumerate().map(before).sum()
+        self.in_turn.iter().enumerate().map(before).sum()
     }
 
     /// The newest of the longest line, unless the line of a newcomer of this prefix is about as long.
     fn gives_way_to(&self, prefix: Prefix) -> Option<(usize, usize)> {
-        let mine = self.line_of(prefix).and_then(|at| self.all.get(at)).map_or(0, |l| l.entries.len());
+        let mine = self.line_of(prefix).and_then(|at| self.in_turn.get(at)).map_or(0, |l| l.entries.len());
         // The last of several that are as long: its turn comes last.
-        let (at, longest) = self.all.iter().enumerate().max_by_key(|(_, l)| l.entries.len())?;
+        let (at, longest) = self.in_turn.iter().enumerate().max_by_key(|(_, l)| l.entries.len())?;
         (mine + 1 < longest.entries.len()).then(|| (at, longest.entries.len() - 1))
     }
 
@@ -81,14 +81,14 @@ impl<W> Lines<W> {
 
     pub(super) fn push(&mut self, prefix: Prefix, entry: Entry<W>) {
         self.waiting += 1;
-        match self.all.iter_mut().find(|l| l.prefix == prefix) {
+        match self.in_turn.iter_mut().find(|l| l.prefix == prefix) {
             Some(line) => line.entries.push_back(entry),
-            None => self.all.push_back(Line { prefix, entries: VecDeque::from([entry]) }),
+            None => self.in_turn.push_back(Line { prefix, entries: VecDeque::from([entry]) }),
         }
     }
 
     pub(super) fn find(&mut self, ticket: Ticket) -> Option<&mut Entry<W>> {
-        self.all.iter_mut().flat_map(|l| l.entries.iter_mut()).find(|e| e.ticket == ticket)
+        self.in_turn.iter_mut().flat_map(|l| l.entries.iter_mut()).find(|e| e.ticket == ticket)
     }
 
     pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<Entry<W>> {
@@ -98,15 +98,15 @@ impl<W> Lines<W> {
 
     fn place_where(&self, is: impl Fn(&Entry<W>) -> bool) -> Option<(usize, usize)> {
         let find = |l: &Line<W>| l.entries.iter().position(&is);
-        self.all.iter().enumerate().find_map(|(n, l)| Some((n, find(l)?)))
+        self.in_turn.iter().enumerate().find_map(|(n, l)| Some((n, find(l)?)))
     }
 
     /// Takes an entry out, and its line if it was the last of it.
     fn remove(&mut self, line: usize, at: usize) -> Option<Entry<W>> {
-        let entries = &mut self.all.get_mut(line)?.entries;
+        let entries = &mut self.in_turn.get_mut(line)?.entries;
         let entry = entries.remove(at)?;
         if entries.is_empty() {
-            self.all.remove(line);
+            self.in_turn.remove(line);
         }
         self.waiting -= 1;
         Some(entry)
@@ -115,11 +115,11 @@ impl<W> Lines<W> {
     /// The oldest of the first line that has work; that line goes to the end.
     pub(super) fn next(&mut self) -> Option<Entry<W>> {
         let (line, at) = self.place_where(|e| e.work.is_some())?;
-        let lines = self.all.len();
+        let lines = self.in_turn.len();
         let entry = self.remove(line, at)?;
-        if self.all.len() == lines {
-            let served = self.all.remove(line)?;
-            self.all.push_back(served);
+        if self.in_turn.len() == lines {
+            let served = self.in_turn.remove(line)?;
+            self.in_turn.push_back(served);
         }
         Some(entry)
     }
@@ -127,6 +127,6 @@ impl<W> Lines<W> {
     /// The number of prefixes.
     #[cfg(test)]
     pub(super) fn prefixes(&self) -> usize {
-        self.all.len()
+        self.in_turn.len()
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Notes what a count says.
     pub(super) fn note(&mut self, key: LimitKey, verdict: Verdict, at: Timestamp) {
-        if verdict == Verdict::Go {
+        if matches!(verdict, Verdict::Go | Verdict::Busy(_)) {
             return self.forget(&key);
         }
         if self.young.len() >= MOST {
