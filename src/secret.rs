@@ -52,6 +52,10 @@ secret_text!(
     Password
 );
 secret_text!(
+    /// A password hash as another system made it.
+    ForeignHash
+);
+secret_text!(
     /// A confidential client's secret: `chs_`, 43 base64url characters and a checksum.
     ClientSecret
 );

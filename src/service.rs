@@ -9,6 +9,7 @@ mod broadcast;
 mod client_token;
 mod clients;
 mod creations;
+mod import;
 mod issuer;
 mod limits;
 mod live;
@@ -46,6 +47,7 @@ pub use self::{
     client_token::ClientTokenRequest,
     clients::{ClientPatch, NewClientRequest},
     creations::Creation,
+    import::{ImportOutcome, ImportRow, MOST_IMPORTED, Rehearsal},
     limits::{Attempt, Guesser, LimitFigures, Limits},
     live::{Live, Revoked, Snapshot},
     mails::{Delivery, Fate},

@@ -4,7 +4,7 @@
 //! One SQL text serves both engines. Rules for it: placeholders `$1…$n`, each used; no `?`, `::`,
 //! `ILIKE`, arrays, `FOR UPDATE`, `now()`; instants are milliseconds in BIGINT; lists are JSON. Where a
 //! dialect truly differs, the text is an `engine::Sql` with both forms: the batch of refreshes, its
-//! jump ahead, the lists of ids, and the counts of failures.
+//! jump ahead, the lists of ids, the counts of failures, and users by the thousand.
 //!
 //! Reads go through [`Store::read`], changes through [`Store::write`]; a transaction that is dropped is
 //! rolled back. What a change writes to the feed is collected in the [`Tx`] and numbered as the last
@@ -16,6 +16,7 @@ mod creations;
 mod engine;
 mod failure;
 mod feed;
+mod import;
 mod instance;
 mod keys;
 mod login_failures;
@@ -54,6 +55,7 @@ pub use self::{
     audit::AuditFilter,
     engine::Tx,
     failure::failure,
+    import::KnownUser,
     instance::{BINARY_VERSION, Claim, Instance},
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
@@ -226,15 +228,21 @@ impl Store {
     }
 
     /// For who writes one transaction after another: on SQLite, where the database has no queue, stands
-    /// back now and then long enough for every other process to find the file free. Takes and gives the
-    /// time of the last such gap.
-    #[expect(clippy::disallowed_methods, reason = "other processes have to be let in")]
+    /// back now and then. Takes and gives the time of the last such gap.
     pub async fn leave_gap(&self, clock: &dyn Clock, last: Ttl) -> Ttl {
         if matches!(self.pools, Pools::Postgres(_)) || clock.elapsed() < last.plus(GAP_EVERY) {
             return last;
         }
-        tokio::time::sleep(GAP).await;
+        self.stand_back().await;
         clock.elapsed()
+    }
+
+    /// On SQLite, lets others write: pauses long enough for every other process to find the file free.
+    #[expect(clippy::disallowed_methods, reason = "other processes have to be let in")]
+    pub async fn stand_back(&self) {
+        if matches!(self.pools, Pools::Sqlite { .. }) {
+            tokio::time::sleep(GAP).await;
+        }
     }
 
     /// A transaction that only reads; the database refuses changes in it.

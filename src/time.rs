@@ -4,6 +4,7 @@
 
 use std::{
     fmt,
+    str::FromStr,
     sync::atomic::{AtomicI64, Ordering},
     time::{Duration, UNIX_EPOCH},
 };
@@ -69,6 +70,65 @@ impl fmt::Display for Timestamp {
         let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
     }
+}
+
+impl FromStr for Timestamp {
+    type Err = &'static str;
+
+    /// Reads RFC 3339 §5.6, with at least the seconds and an offset; what is finer than milliseconds is cut off.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).ok_or("must be an instant such as 2030-01-31T12:00:00Z (RFC 3339)")
+    }
+}
+
+fn parse(text: &str) -> Option<Timestamp> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let rest = rest.strip_prefix(['T', 't', ' '])?;
+    let (time, rest) = rest.split_at_checked(8)?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    let (ms, zone) = fraction(rest)?;
+    let offset = match zone {
+        "Z" | "z" => 0,
+        _ => {
+            let sign = if zone.strip_prefix('-').is_some() { -1 } else { 1 };
+            let [hours, minutes] = numbers(zone.strip_prefix(['+', '-'])?, ':', [2, 2])?;
+            (hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))?
+        }
+    };
+    let days = days_from_civil(year, month, day);
+    // A day that the month does not have comes out as another.
+    let exists = civil_from_days(days) == (year, month, day) && hour <= 23 && minute <= 59 && second <= 60;
+    let seconds = days * 86_400 + hour * 3600 + (minute - offset) * 60 + second;
+    exists.then_some(Timestamp(seconds * 1000 + ms))
+}
+
+/// Numbers of so many digits with `between` between them.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i64; N]> {
+    let (mut parts, mut out) = (text.split(between), [0; N]);
+    for (to, digits) in out.iter_mut().zip(digits) {
+        let part = parts.next().filter(|p| p.len() == digits && p.bytes().all(|b| b.is_ascii_digit()))?;
+        *to = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(out)
+}
+
+/// The milliseconds of a fraction of a second, if there is one, and what follows.
+fn fraction(text: &str) -> Option<(i64, &str)> {
+    let Some(rest) = text.strip_prefix('.') else { return Some((0, text)) };
+    let end = rest.find(|c: char| !c.is_ascii_digit())?;
+    let (digits, rest) = rest.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())?;
+    let ms = digits.bytes().chain([b'0'; 3]).take(3).fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'));
+    Some((ms, rest))
+}
+
+/// The count of days since the Unix epoch; the inverse of [`civil_from_days`].
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let year_of_era = year.rem_euclid(400);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    year.div_euclid(400) * 146_097 + day_of_era - 719_468
 }
 
 /// Year, month and day of the Gregorian calendar for a count of days since the Unix epoch.
@@ -236,6 +296,51 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(Timestamp::from_millis(ms).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn instants_are_read_as_they_are_printed() {
+        for ms in [0, 951_782_400_000, 1_893_456_000_123, -1, 4_102_444_799_999, -62_135_596_800_000] {
+            let instant = Timestamp::from_millis(ms);
+            assert_eq!(instant.to_string().parse(), Ok(instant), "{instant}");
+        }
+        for (text, ms) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01t01:30:00.5+01:30", 500),
+            ("1969-12-31 22:00:00.000999-02:00", 0),
+            ("2000-02-29T23:59:60.123456789Z", 951_868_800_123),
+        ] {
+            assert_eq!(text.parse(), Ok(Timestamp::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_instant_is_refused() {
+        for bad in [
+            "",
+            "now",
+            "2030-01-01",
+            "2030-01-01T00:00:00",
+            "2030-01-01T00:00Z",
+            "2030-1-1T00:00:00Z",
+            "2030-02-29T00:00:00Z",
+            "2030-13-01T00:00:00Z",
+            "2030-00-01T00:00:00Z",
+            "2030-01-32T00:00:00Z",
+            "2030-01-01T24:00:00Z",
+            "2030-01-01T00:60:00Z",
+            "2030-01-01T00:00:61Z",
+            "2030-01-01T00:00:00.Z",
+            "2030-01-01T00:00:00.5",
+            "2030-01-01T00:00:00+0100",
+            "2030-01-01T00:00:00+24:00",
+            "2030-01-01T00:00:00Zx",
+            "+030-01-01T00:00:00Z",
+            "2030-01-01T00:00:0\u{661}Z",
+            "1893456000",
+        ] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad:?}");
         }
     }
 

@@ -121,6 +121,10 @@ kinds! {
     ClientDeleted = "CLIENT_DELETED",
     /// A client was given a new secret.
     ClientSecretRotated = "CLIENT_SECRET_ROTATED",
+    /// Users of another system were brought along; the details say how many.
+    UsersImported = "USERS_IMPORTED",
+    /// A key of another issuer is published among this server's.
+    KeyTrusted = "KEY_TRUSTED",
 }
 
 impl AuditKind {

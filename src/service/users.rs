@@ -1,6 +1,6 @@
 //! Creating and administering users.
 
-mod check;
+pub(super) mod check;
 
 use std::collections::BTreeMap;
 

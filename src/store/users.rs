@@ -52,7 +52,7 @@ pub struct SignInUser {
 }
 
 #[derive(sqlx::FromRow)]
-struct UserRow {
+pub(super) struct UserRow {
     id: String,
     subject: String,
     attributes: Json<Map<String, Value>>,
@@ -101,7 +101,7 @@ impl TryFrom<UserRow> for User {
     }
 }
 
-const fn kind_name(kind: LoginKind) -> &'static str {
+pub(super) const fn kind_name(kind: LoginKind) -> &'static str {
     match kind {
         LoginKind::Name => "name",
         LoginKind::Email => "email",

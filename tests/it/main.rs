@@ -17,6 +17,7 @@ mod clock;
 mod database;
 mod docs;
 mod forgetful;
+mod import;
 mod introspection;
 mod issuer;
 mod limits;

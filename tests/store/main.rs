@@ -18,6 +18,7 @@ mod engine;
 mod faults;
 mod feed;
 mod fixture;
+mod import;
 mod instance;
 mod keys;
 mod login_failures;
@@ -78,6 +79,10 @@ contract! {
     feed::of_many_who_begin_a_new_epoch_one_does,
     feed::the_database_tells_the_time_where_machines_share_it,
     feed::who_listens_is_woken_by_another_process_where_the_engine_can,
+    import::a_batch_of_users_is_kept_as_it_was_given,
+    import::of_a_batch_all_users_come_or_none,
+    import::names_that_are_taken_are_told,
+    import::of_many_who_import_the_same_users_one_does,
     instance::of_many_claims_one_wins,
     instance::settings_and_issuer_are_replaced,
     instance::of_many_changes_of_settings_none_is_lost,

@@ -14,18 +14,18 @@ use crate::{
 
 /// Collects what is wrong.
 #[derive(Default)]
-struct Wrong(Vec<Violation>);
+pub(in crate::service) struct Wrong(Vec<Violation>);
 
 impl Wrong {
-    fn add(&mut self, field: &'static str, description: impl Into<String>) {
+    pub(in crate::service) fn add(&mut self, field: &'static str, description: impl Into<String>) {
         self.0.push(Violation { field, description: description.into() });
     }
 
-    fn done(self) -> Result<()> {
+    pub(in crate::service) fn done(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
 
-    fn name(&mut self, text: &str) -> Option<Login> {
+    pub(in crate::service) fn name(&mut self, text: &str) -> Option<Login> {
         match Login::parse(text) {
             Ok(login) if login.kind() == LoginKind::Name => return Some(login),
             Ok(_) => self.add("name", "must not hold an @; an address belongs in email (--email)"),
@@ -34,7 +34,7 @@ impl Wrong {
         None
     }
 
-    fn emails(&mut self, texts: &[String]) -> Vec<Login> {
+    pub(in crate::service) fn emails(&mut self, texts: &[String]) -> Vec<Login> {
         if texts.len() > MAX_EMAILS {
             self.add("emails", format!("must be at most {MAX_EMAILS}"));
         }
@@ -49,7 +49,7 @@ impl Wrong {
         out
     }
 
-    fn attributes(&mut self, attributes: &Map<String, Value>) {
+    pub(in crate::service) fn attributes(&mut self, attributes: &Map<String, Value>) {
         let text = Value::Object(attributes.clone()).to_string();
         if text.len() > MAX_ATTRIBUTES {
             self.add("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON"));

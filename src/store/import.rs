@@ -1,0 +1,169 @@
+//! Many users at once: a few statements for a whole batch.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::types::Json;
+
+use super::{
+    NewUser,
+    engine::{Sql, Tx, all, execute},
+    users::{UserRow, kind_name},
+};
+use crate::{
+    domain::{login::Login, user::User},
+    error::Result,
+    passwords::Phc,
+    time::Timestamp,
+};
+
+/// A user that is here already.
+#[derive(Debug)]
+pub struct KnownUser {
+    /// The user.
+    pub user: User,
+    /// The logins, in their canonical form.
+    pub logins: Vec<String>,
+    /// The hashed password; none if the user has none.
+    pub password: Option<Phc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct KnownRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    phc: Option<String>,
+    logins: Json<Vec<String>>,
+}
+
+macro_rules! known {
+    ($logins:literal, $given:literal) => {
+        concat!(
+            "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at, p.phc, \
+             coalesce((SELECT ",
+            $logins,
+            " FROM logins AS l WHERE l.user_id = u.id), '[]') AS logins FROM ",
+            $given,
+            " AS w JOIN users u ON u.subject = w.value LEFT JOIN passwords p ON p.user_id = u.id \
+             WHERE u.deleted_at IS NULL"
+        )
+    };
+}
+
+const KNOWN: Sql = Sql {
+    sqlite: known!("json_group_array(l.canonical)", "json_each($1)"),
+    postgres: known!("jsonb_agg(l.canonical)", "jsonb_array_elements_text($1)"),
+};
+const PRINCIPALS: Sql = Sql {
+    sqlite: "SELECT p.name FROM json_each($1) AS w JOIN principals p ON p.name = w.value",
+    postgres: "SELECT p.name FROM jsonb_array_elements_text($1) AS w JOIN principals p ON p.name = w.value",
+};
+const LOGINS: Sql = Sql {
+    sqlite: "SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value",
+    postgres: "SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
+        JOIN logins l ON l.skeleton = w.value",
+};
+
+/// The users, each an array: id, subject, attributes as text, when disabled, when created.
+const INSERT_PRINCIPALS: Sql = Sql {
+    sqlite: "INSERT INTO principals (name, kind) SELECT value ->> 1, 'user' FROM json_each($1) WHERE true \
+        ON CONFLICT DO NOTHING",
+    postgres: "INSERT INTO principals (name, kind) SELECT w ->> 1, 'user' FROM jsonb_array_elements($1) AS w \
+        ON CONFLICT DO NOTHING",
+};
+const INSERT_USERS: Sql = Sql {
+    sqlite: "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, updated_at) \
+        SELECT value ->> 0, value ->> 1, value ->> 2, 1, value ->> 3, value ->> 4, $2 FROM json_each($1)",
+    postgres: "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, updated_at) \
+        SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), 1, CAST(w ->> 3 AS BIGINT), CAST(w ->> 4 AS BIGINT), $2 \
+        FROM jsonb_array_elements($1) AS w",
+};
+/// The logins, each an array: canonical form, skeleton, kind, as it was typed, and whose.
+const INSERT_LOGINS: Sql = Sql {
+    sqlite: "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE true \
+        ON CONFLICT DO NOTHING",
+    postgres: "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
+        SELECT w ->> 0, w ->> 1, w ->> 2, w ->> 3, w ->> 4 FROM jsonb_array_elements($1) AS w \
+        ON CONFLICT DO NOTHING",
+};
+/// The passwords, each an array: whose, and the hash.
+const INSERT_PASSWORDS: Sql = Sql {
+    sqlite: "INSERT INTO passwords (user_id, phc, changed_at) SELECT value ->> 0, value ->> 1, $2 FROM json_each($1)",
+    postgres: "INSERT INTO passwords (user_id, phc, changed_at) SELECT w ->> 0, w ->> 1, $2 \
+        FROM jsonb_array_elements($1) AS w",
+};
+
+#[derive(Serialize)]
+struct UserIn<'a>(&'a str, &'a str, String, Option<i64>, i64);
+
+#[derive(Serialize)]
+struct LoginIn<'a>(&'a str, &'a str, &'a str, &'a str, &'a str);
+
+#[derive(Serialize)]
+struct PasswordIn<'a>(&'a str, &'a str);
+
+impl<'a> UserIn<'a> {
+    fn of(user: &'a User) -> Self {
+        let disabled_at = user.disabled_at.map(Timestamp::millis);
+        let attributes = Value::Object(user.attributes.clone()).to_string();
+        Self(user.id.as_str(), &user.subject, attributes, disabled_at, user.created_at.millis())
+    }
+}
+
+impl<'a> LoginIn<'a> {
+    fn of(login: &'a Login, user: &'a User) -> Self {
+        Self(login.canonical(), login.skeleton(), kind_name(login.kind()), login.display(), user.id.as_str())
+    }
+}
+
+impl<'a> PasswordIn<'a> {
+    fn of(new: &'a NewUser) -> Option<Self> {
+        new.password.as_ref().map(|phc| Self(new.user.id.as_str(), phc.as_str()))
+    }
+}
+
+impl Tx {
+    /// The users with these subjects, as far as there are any.
+    pub async fn users_of_subjects(&mut self, subjects: &[&str]) -> Result<Vec<KnownUser>> {
+        let mut known = Vec::new();
+        for row in all!(self, KnownRow, KNOWN, Json(subjects))? {
+            let password = row.phc.map(Phc::from_database);
+            known.push(KnownUser { user: row.user.try_into()?, logins: row.logins.0, password });
+        }
+        Ok(known)
+    }
+
+    /// Which of these names are a user's subject, one of a user who was deleted, or a client's id.
+    pub async fn principals_taken(&mut self, names: &[&str]) -> Result<Vec<String>> {
+        let rows = all!(self, (String,), PRINCIPALS, Json(names))?;
+        Ok(rows.into_iter().map(|(name,)| name).collect())
+    }
+
+    /// The logins that look like one of these skeletons: canonical form and skeleton.
+    pub async fn logins_like(&mut self, skeletons: &[&str]) -> Result<Vec<(String, String)>> {
+        all!(self, (String, String), LOGINS, Json(skeletons))
+    }
+
+    /// Adds users, all or none: says whether every subject and login was free. If not, the transaction is to
+    /// be dropped.
+    pub async fn users_insert(&mut self, new: &[NewUser], now: Timestamp) -> Result<bool> {
+        // Every transaction takes its names in the same order.
+        let mut users: Vec<_> = new.iter().map(|n| UserIn::of(&n.user)).collect();
+        users.sort_by(|a, b| a.1.cmp(b.1));
+        let mut logins: Vec<_> = new.iter().flat_map(|n| n.logins.iter().map(|l| LoginIn::of(l, &n.user))).collect();
+        logins.sort_by(|a, b| a.0.cmp(b.0));
+        let passwords: Vec<_> = new.iter().filter_map(PasswordIn::of).collect();
+        let users_json = Json(&users);
+        if execute!(self, INSERT_PRINCIPALS, users_json)? != users.len() as u64 {
+            return Ok(false);
+        }
+        execute!(self, INSERT_USERS, users_json, now.millis())?;
+        if !logins.is_empty() && execute!(self, INSERT_LOGINS, Json(&logins))? != logins.len() as u64 {
+            return Ok(false);
+        }
+        if !passwords.is_empty() {
+            execute!(self, INSERT_PASSWORDS, Json(&passwords), now.millis())?;
+        }
+        Ok(true)
+    }
+}
