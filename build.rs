@@ -4,7 +4,7 @@
 use std::{env, fs, path::PathBuf};
 
 /// Messages that carry secrets get a hand-written `Debug` that leaves the secrets out.
-const NO_DEBUG: [&str; 18] = [
+const NO_DEBUG: [&str; 20] = [
     "chancery.v1.LoginRequest",
     "chancery.v1.LoginResponse",
     "chancery.v1.TokenPair",
@@ -14,6 +14,8 @@ const NO_DEBUG: [&str; 18] = [
     "chancery.v1.IntrospectRequest",
     "chancery.v1.RevokeRequest",
     "chancery.v1.CreateUserRequest",
+    "chancery.v1.ImportUsersRequest",
+    "chancery.v1.ImportedUser",
     "chancery.v1.CreateClientResponse",
     "chancery.v1.RotateSecretResponse",
     "chancery.v1.LoginChallenge",

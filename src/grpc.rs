@@ -12,6 +12,7 @@ mod connection;
 mod context;
 mod convert;
 mod edge;
+mod import;
 mod key;
 mod proto;
 mod revocation;

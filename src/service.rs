@@ -29,6 +29,7 @@ mod status_lists;
 mod sweep;
 mod tickets;
 mod tokens;
+mod trust_keys;
 mod users;
 mod watch;
 mod watch_keys;
@@ -61,6 +62,7 @@ pub use self::{
     status_lists::PublishedList,
     sweep::{Sweep, Swept},
     tickets::{Pending, Presented},
+    trust_keys::ForeignKeyText,
     users::{NewUserRequest, UserPatch, UserView},
     watch::{Sent, WATCH, Watcher},
     watch_keys::KeyWatcher,

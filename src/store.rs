@@ -16,6 +16,7 @@ mod creations;
 mod engine;
 mod failure;
 mod feed;
+mod foreign_keys;
 mod import;
 mod instance;
 mod keys;

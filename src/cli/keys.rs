@@ -1,10 +1,20 @@
 //! `chancery keys …`.
 
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{Place, output};
-use crate::{domain::keys::Algorithm, service::Admin};
+use crate::{
+    domain::keys::{Algorithm, ForeignKey, StoredKey},
+    service::{Admin, ForeignKeyText, Keyring},
+    time::Timestamp,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -24,6 +34,25 @@ pub(super) enum Keys {
         #[command(flatten)]
         place: Place,
     },
+    /// Publish the public keys of another issuer for a while, so that tokens it has issued live out their time.
+    ///
+    /// Resource servers find them in the JWKS. This server signs nothing with them, and takes no token that
+    /// they signed; nor does the crate chancery-verify.
+    Trust {
+        /// File with a JWKS, a JWK or a PEM public key; - is standard input.
+        file: PathBuf,
+        /// Until when, at most a year ahead, such as 2030-01-31T12:00:00Z.
+        #[arg(long, value_name = "INSTANT")]
+        until: Timestamp,
+        /// The `kid` of its tokens, if the file does not say [default: the RFC 7638 thumbprint]
+        #[arg(long, allow_hyphen_values = true)]
+        kid: Option<String>,
+        /// Its algorithm, if the file does not say [default: by the kind of key]
+        #[arg(long)]
+        alg: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Revoke a key at once, because somebody else may have it. Its tokens are dead.
     Revoke {
         /// Its `kid` or id.
@@ -40,29 +69,9 @@ impl Keys {
         match self {
             Self::List { json, place } => {
                 let ring = place.service().await?.live().snapshot().ring.clone();
-                let text = |t: Option<crate::time::Timestamp>| t.map(|t| t.to_string());
-                if json {
-                    return ring.stored.iter().try_for_each(|k| {
-                        output::json(&json!({
-                            "id": k.id.as_str(), "kid": k.kid, "alg": k.algorithm.as_str(), "state": k.state.as_str(),
-                            "created_at": k.created_at.to_string(), "activated_at": text(k.activated_at),
-                            "retired_at": text(k.retired_at), "rotate_at": text(k.rotate_at),
-                        }))
-                    });
-                }
-                let row = |k: &crate::domain::keys::StoredKey| {
-                    let then = text(k.rotate_at).unwrap_or_default();
-                    vec![
-                        k.algorithm.to_string(),
-                        k.state.as_str().to_owned(),
-                        k.kid.clone(),
-                        k.created_at.to_string(),
-                        then,
-                    ]
-                };
-                let rows: Vec<_> = ring.stored.iter().map(row).collect();
-                output::table(&["ALG", "STATE", "KID", "CREATED", "ROTATES"], &rows)
+                if json { list_json(&ring) } else { list_table(&ring) }
             }
+            Self::Trust { file, until, kid, alg, place } => trust(&file, until, (kid, alg), &place).await,
             Self::Revoke { key, place } => {
                 let gone = place.service().await?.key_revoke(&Admin::command(), &key).await?;
                 output::line(&format!(
@@ -78,4 +87,55 @@ impl Keys {
             }
         }
     }
+}
+
+fn list_json(ring: &Keyring) -> anyhow::Result<()> {
+    let text = |t: Option<Timestamp>| t.map(|t| t.to_string());
+    for k in &ring.stored {
+        output::json(&json!({
+            "id": k.id.as_str(), "kid": k.kid, "alg": k.algorithm.as_str(), "state": k.state.as_str(),
+            "created_at": k.created_at.to_string(), "activated_at": text(k.activated_at),
+            "retired_at": text(k.retired_at), "rotate_at": text(k.rotate_at),
+        }))?;
+    }
+    for k in &ring.foreign {
+        output::json(&json!({
+            "kid": k.kid, "alg": k.algorithm(), "state": "foreign",
+            "created_at": k.created_at.to_string(), "ends_at": k.expires_at.to_string(),
+        }))?;
+    }
+    Ok(())
+}
+
+fn list_table(ring: &Keyring) -> anyhow::Result<()> {
+    let own = |k: &StoredKey| {
+        let then = k.rotate_at.map(|t| format!("rotates {t}")).unwrap_or_default();
+        vec![k.algorithm.to_string(), k.state.as_str().to_owned(), k.kid.clone(), k.created_at.to_string(), then]
+    };
+    let foreign = |k: &ForeignKey| {
+        let then = format!("ends {}", k.expires_at);
+        vec![k.algorithm().to_owned(), "foreign".to_owned(), k.kid.clone(), k.created_at.to_string(), then]
+    };
+    let rows: Vec<_> = ring.stored.iter().map(own).chain(ring.foreign.iter().map(foreign)).collect();
+    output::table(&["ALG", "STATE", "KID", "CREATED", "THEN"], &rows)
+}
+
+async fn trust(
+    file: &Path,
+    until: Timestamp,
+    (kid, alg): (Option<String>, Option<String>),
+    place: &Place,
+) -> anyhow::Result<()> {
+    let text = if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        text
+    } else {
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+    };
+    let text = ForeignKeyText { text: &text, kid: kid.as_deref(), alg: alg.as_deref() };
+    for key in place.service().await?.keys_trust(&Admin::command(), text, until).await? {
+        output::line(&format!("{}: {} is published until {}", key.algorithm(), key.kid, key.expires_at))?;
+    }
+    Ok(())
 }

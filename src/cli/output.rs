@@ -14,6 +14,12 @@ pub(super) fn json(value: &Value) -> anyhow::Result<()> {
     line(&value.to_string())
 }
 
+/// Tells somebody who watches, apart from the result.
+pub(super) fn note(text: &str) {
+    // If this cannot be written, nobody watches.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Prints why the command failed.
 pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
     // If even this cannot be written, there is nobody to tell.

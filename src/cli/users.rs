@@ -1,5 +1,8 @@
 //! `chancery user …`.
 
+mod import;
+mod rows;
+
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -34,6 +37,13 @@ pub(super) enum User {
         #[command(flatten)]
         place: Place,
     },
+    /// Import users of another system, with the hashes of their passwords.
+    ///
+    /// The file has a row for each user: a JSON object a line, or CSV with a line of names first. Fields:
+    /// `subject` (required), `name`, `email` or `emails`, `attributes`, `password_hash`, `disabled`,
+    /// `created_at`. A row that cannot be imported is told, and the others are kept. Run it again after any
+    /// failure, or with corrected rows: who is here already is left alone.
+    Import(import::Import),
     /// List users.
     List {
         /// Print JSON, one object a line.
@@ -99,6 +109,7 @@ impl User {
                     output::line(&text)
                 }
             }
+            Self::Import(import) => import.run().await,
             Self::List { json, place } => list(&place, json).await,
             Self::Show { user, place } => {
                 let service = place.service().await?;

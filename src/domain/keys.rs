@@ -111,6 +111,27 @@ pub struct StoredKey {
     pub rotate_at: Option<Timestamp>,
 }
 
+/// A public key of another issuer, published so that the tokens it signed live out their time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// The name by which tokens know it.
+    pub kid: String,
+    /// The public JWK, as published.
+    pub public_jwk: serde_json::Value,
+    /// When it came.
+    pub created_at: Timestamp,
+    /// Until when it is published.
+    pub expires_at: Timestamp,
+}
+
+impl ForeignKey {
+    /// Its one algorithm, by the JOSE name; that of another issuer need not be among ours.
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        self.public_jwk.get("alg").and_then(serde_json::Value::as_str).unwrap_or_default()
+    }
+}
+
 /// How long a key must have been published before it signs: every cache must have met it, twice over.
 pub const PUBLISH_AHEAD: Ttl = JWKS_MAX_AGE.plus(JWKS_STALE_IF_ERROR).times(2).plus(SKEW);
 
@@ -136,11 +157,13 @@ pub enum KeyStep {
     },
     /// A retired key has outlived its last token.
     Remove(KeyId),
+    /// A key of another issuer, by its `kid`, has outlived its time.
+    Forget(String),
 }
 
 /// What is due at `now`. Steps are carried out one by one, each by compare-and-swap.
 #[must_use]
-pub fn due(keys: &[StoredKey], settings: &Settings, now: Timestamp) -> Vec<KeyStep> {
+pub fn due(keys: &[StoredKey], foreign: &[ForeignKey], settings: &Settings, now: Timestamp) -> Vec<KeyStep> {
     let mut steps = Vec::new();
     for algorithm in Algorithm::ALL {
         let find = |state| keys.iter().find(|k| k.algorithm == algorithm && k.state == state);
@@ -159,5 +182,6 @@ pub fn due(keys: &[StoredKey], settings: &Settings, now: Timestamp) -> Vec<KeySt
     steps.extend(
         keys.iter().filter(|k| k.state == KeyState::Retired).filter(gone).map(|k| KeyStep::Remove(k.id.clone())),
     );
+    steps.extend(foreign.iter().filter(|k| now >= k.expires_at).map(|k| KeyStep::Forget(k.kid.clone())));
     steps
 }

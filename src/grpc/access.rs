@@ -21,6 +21,8 @@ pub enum Access {
 
 /// The method that is served by hand.
 pub(super) const WATCH_REVOCATIONS: &str = "/chancery.v1.RevocationService/Watch";
+/// The method whose requests may keep coming for long.
+pub(super) const IMPORT_USERS: &str = "/chancery.v1.UserService/Import";
 
 /// Every method of every service.
 pub const ACCESS: &[(&str, Access)] = &[
@@ -59,6 +61,7 @@ pub const ACCESS: &[(&str, Access)] = &[
     ("/chancery.v1.UserService/UnassignRole", Access::Permission(p::ROLES_ASSIGN)),
     ("/chancery.v1.UserService/ListSessions", Access::Permission(p::USERS_READ)),
     ("/chancery.v1.UserService/RevokeSessions", Access::Permission(p::USERS_WRITE)),
+    (IMPORT_USERS, Access::Permission(p::USERS_WRITE)),
     ("/chancery.v1.ClientService/Create", Access::Permission(p::CLIENTS_WRITE)),
     ("/chancery.v1.ClientService/Get", Access::Permission(p::CLIENTS_READ)),
     ("/chancery.v1.ClientService/List", Access::Permission(p::CLIENTS_READ)),

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderMap;
 use tonic::{Request, Status};
 
-use super::status::status;
+use super::{access::IMPORT_USERS, status::status};
 use crate::{
     error::{Error, Reason, Result},
     secret::ClientSecret,
@@ -15,6 +15,8 @@ use crate::{
 
 /// The deadline of a call that names none, and the longest that counts.
 const MAX_DEADLINE: Duration = Duration::from_secs(30);
+/// The same, of a call whose requests may keep coming for long.
+const MAX_STREAMED: Duration = Duration::from_hours(1);
 
 /// The context that the edge layer put into the request.
 pub(super) fn context<T>(request: &Request<T>, service: &Service) -> RequestContext {
@@ -26,10 +28,11 @@ pub(super) fn credentials<T>(request: &Request<T>, ctx: &RequestContext) -> Resu
     parse_authorization(request.metadata().as_ref()).map_err(|e| Box::new(status(ctx, &e)))
 }
 
-/// When the caller gives up: its `grpc-timeout`, up to the longest that counts.
-pub(super) fn deadline(headers: &HeaderMap) -> tokio::time::Instant {
+/// When the caller of this method gives up: its `grpc-timeout`, up to the longest that counts.
+pub(super) fn deadline(method: Option<&str>, headers: &HeaderMap) -> tokio::time::Instant {
     let asked = headers.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse_timeout);
-    tokio::time::Instant::now() + asked.unwrap_or(MAX_DEADLINE).min(MAX_DEADLINE)
+    let longest = if method == Some(IMPORT_USERS) { MAX_STREAMED } else { MAX_DEADLINE };
+    tokio::time::Instant::now() + asked.unwrap_or(longest).min(longest)
 }
 
 /// At most eight digits and a unit (gRPC over HTTP/2, "Timeout").

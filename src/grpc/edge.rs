@@ -65,7 +65,7 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let method = method(request.uri().path());
-        let gives_up = deadline(request.headers());
+        let gives_up = deadline(method, request.headers());
         let ctx = RequestContext { deadline: Some(gives_up), peer: peer(&request), ..self.edge.service.context() };
         request.extensions_mut().insert(ctx.clone());
         // Whoever prints these headers prints no credentials.

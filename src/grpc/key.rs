@@ -87,7 +87,7 @@ impl KeyService for Keys {
         let gone = self.0.key_revoke(&admin, &request.get_ref().kid).await.map_err(|e| status(&ctx, &e))?;
         Ok(Response::new(pb::RevokeSigningKeyResponse {
             kid: gone.kid,
-            alg: gone.algorithm.to_string(),
+            alg: gone.algorithm,
             safe_time: Some(time(gone.safe_from)),
         }))
     }
@@ -108,7 +108,8 @@ fn sets(watcher: KeyWatcher, ctx: RequestContext) -> Sets {
 
 fn published(ring: &Keyring) -> (String, Vec<pb::JsonWebKey>, Option<prost_types::Duration>) {
     let max_age = prost_types::Duration { seconds: JWKS_MAX_AGE.seconds(), nanos: 0 };
-    (ring.jwks.clone(), ring.stored.iter().map(|k| jwk(&k.public_jwk)).collect(), Some(max_age))
+    let all = ring.stored.iter().map(|k| &k.public_jwk).chain(ring.foreign.iter().map(|k| &k.public_jwk));
+    (ring.jwks.clone(), all.map(jwk).collect(), Some(max_age))
 }
 
 fn page_size(asked: i32) -> ServiceResult<usize> {
@@ -156,5 +157,6 @@ fn jwk(jwk: &Value) -> pb::JsonWebKey {
         crv: text("crv"),
         x: text("x"),
         y: text("y"),
+        foreign: jwk.get("foreign").is_some(),
     }
 }

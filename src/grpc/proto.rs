@@ -34,7 +34,8 @@ macro_rules! redacted {
 
 redacted!(LoginRequest LoginResponse TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest
     RevokeRequest CreateUserRequest CreateClientResponse RotateSecretResponse LoginChallenge ContinueLoginRequest
-    ContinueLoginResponse RegisterRequest VerifyEmailRequest ResetPasswordRequest ChangePasswordRequest);
+    ContinueLoginResponse RegisterRequest VerifyEmailRequest ResetPasswordRequest ChangePasswordRequest
+    ImportUsersRequest ImportedUser);
 
 impl fmt::Debug for pb::login_response::Result {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 use super::{
     admin::{Mask, Need, Page, admit, count, creation, etag, revision, terms, truth, unknown_term},
     convert::{no_nul, time},
+    import,
     proto::pb::{self, user_service_server::UserService},
     status::status,
 };
@@ -130,6 +131,15 @@ impl UserService for Users {
         let ended = ended.map_err(|e| status(&ctx, &e))?;
         Ok(Response::new(pb::RevokeSessionsResponse { sessions_ended: count(ended) }))
     }
+
+    async fn import(
+        &self,
+        request: Request<tonic::Streaming<pb::ImportUsersRequest>>,
+    ) -> Answer<pb::ImportUsersResponse> {
+        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let imported = import::import(&self.0, &admin, &ctx, request.into_inner()).await?;
+        Ok(Response::new(imported))
+    }
 }
 
 impl Users {
@@ -227,7 +237,7 @@ fn patch(user: pb::User, mask: &Mask) -> ServiceResult<UserPatch> {
     })
 }
 
-fn attributes(json: &str) -> ServiceResult<Map<String, Value>> {
+pub(super) fn attributes(json: &str) -> ServiceResult<Map<String, Value>> {
     if json.is_empty() {
         return Ok(Map::new());
     }

@@ -14,7 +14,7 @@ use super::{
     status_list::ListClaims,
 };
 use crate::{
-    domain::keys::{Algorithm, KeyState, StoredKey},
+    domain::keys::{Algorithm, ForeignKey, KeyState, StoredKey},
     error::{Error, Result},
     secret::{AccessToken, sha256},
 };
@@ -124,16 +124,18 @@ impl fmt::Debug for Unsigned {
 #[derive(Debug)]
 pub struct Keyring {
     active: HashMap<Algorithm, Arc<SigningKey>>,
-    /// The JWKS document: active, next, retired.
+    /// The JWKS document: active, next, retired, and those of other issuers.
     pub jwks: String,
     /// The same, as it is served: shared, not copied.
     pub page: Bytes,
     /// A strong entity tag of the document, quotes included.
     pub etag: String,
-    /// The same keys, for checking tokens here.
+    /// Our own keys, for checking tokens here.
     pub verifying: Arc<KeySet>,
     /// The keys as stored, in the order of the document.
     pub stored: Vec<StoredKey>,
+    /// The keys of other issuers, which the document has after ours. Nothing here trusts them.
+    pub foreign: Vec<ForeignKey>,
 }
 
 impl Keyring {
@@ -141,17 +143,19 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Error::Internal`] if a key does not open with this sealing key.
-    pub fn open(mut stored: Vec<StoredKey>, sealing: &SealingKey) -> Result<Self> {
+    pub fn open(mut stored: Vec<StoredKey>, foreign: Vec<ForeignKey>, sealing: &SealingKey) -> Result<Self> {
         stored.sort_by(|a, b| (a.state, b.created_at).cmp(&(b.state, a.created_at)));
         let mut active = HashMap::new();
         for key in stored.iter().filter(|k| k.state == KeyState::Active) {
             active.insert(key.algorithm, Arc::new(SigningKey::open(key, sealing)?));
         }
-        let keys: Vec<_> = stored.iter().map(|k| &k.public_jwk).collect();
+        let mut keys: Vec<_> = stored.iter().map(|k| &k.public_jwk).collect();
+        let own = json!({ "keys": keys }).to_string();
+        keys.extend(foreign.iter().map(|k| &k.public_jwk));
         let jwks = json!({ "keys": keys }).to_string();
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(jwks.as_bytes())));
-        let verifying = KeySet::from_json(jwks.as_bytes()).map_err(|e| Error::Internal(Box::new(e)))?;
-        Ok(Self { active, page: jwks.clone().into(), jwks, etag, verifying: Arc::new(verifying), stored })
+        let verifying = KeySet::from_json(own.as_bytes()).map_err(|e| Error::Internal(Box::new(e)))?;
+        Ok(Self { active, page: jwks.clone().into(), jwks, etag, verifying: Arc::new(verifying), stored, foreign })
     }
 
     /// The key that signs with this algorithm.
@@ -181,7 +185,7 @@ mod tests {
         let make = |alg| {
             generate(KeyKind { algorithm: alg, rsa_bits: 2048 }, KeyState::Active, &sealing, &entropy, now).unwrap()
         };
-        let ring = Keyring::open(Algorithm::ALL.map(make).to_vec(), &sealing).unwrap();
+        let ring = Keyring::open(Algorithm::ALL.map(make).to_vec(), Vec::new(), &sealing).unwrap();
         let parsed: serde_json::Value = serde_json::from_str(&ring.jwks).unwrap();
         for key in parsed["keys"].as_array().unwrap() {
             for private in ["d", "p", "q", "dp", "dq", "qi", "k", "priv"] {

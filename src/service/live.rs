@@ -339,7 +339,7 @@ async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) 
         settings: instance.settings,
         clients: clients(tx).await?,
         roles: roles(tx).await?,
-        ring: Arc::new(Keyring::open(tx.keys_all().await?, sealing)?),
+        ring: ring(tx, sealing).await?,
         revoked_sessions: Arc::new(revoked(ChangeKind::SessionRevoked, entries).collect()),
         revoked_keys: Arc::new(revoked(ChangeKind::KeyRevoked, entries).collect()),
     })
@@ -364,6 +364,10 @@ fn with_news(
     }
     let kept = old.iter().filter(|(_, r)| r.ends_at > now).map(|(id, r)| (id.clone(), *r));
     Arc::new(kept.chain(new).collect())
+}
+
+async fn ring(tx: &mut Tx, sealing: &SealingKey) -> Result<Arc<Keyring>> {
+    Ok(Arc::new(Keyring::open(tx.keys_all().await?, tx.foreign_keys_all().await?, sealing)?))
 }
 
 async fn clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
@@ -412,7 +416,7 @@ async fn apply(
         next.roles = roles(tx).await?;
     }
     if any(&[ChangeKind::Keys, ChangeKind::KeyRevoked]) {
-        next.ring = Arc::new(Keyring::open(tx.keys_all().await?, sealing)?);
+        next.ring = ring(tx, sealing).await?;
     }
     if any(&[ChangeKind::Settings]) {
         let instance = tx.instance().await?;

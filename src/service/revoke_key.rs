@@ -3,7 +3,7 @@
 use super::{Admin, Service};
 use crate::{
     domain::{
-        keys::{Algorithm, KeyState},
+        keys::{ForeignKey, KeyState},
         session::RevokedCause,
         settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
     },
@@ -18,7 +18,7 @@ pub struct KeyRevocation {
     /// The key that is gone.
     pub kid: String,
     /// Its algorithm.
-    pub algorithm: Algorithm,
+    pub algorithm: String,
     /// From when verifiers that only cache the JWKS have dropped it and have its successor.
     pub safe_from: Timestamp,
 }
@@ -33,6 +33,9 @@ impl Service {
         self.live.confirm().await?;
         let snapshot = self.live.snapshot();
         let stored = &snapshot.ring.stored;
+        if let Some(key) = snapshot.ring.foreign.iter().find(|k| k.kid == name) {
+            return self.foreign_key_revoke(admin, key).await;
+        }
         let found = stored.iter().find(|k| k.kid == name || k.id.as_str() == name);
         let key = found.ok_or_else(|| Error::NotFound("signing key", name.to_owned()))?;
         let next = stored.iter().find(|k| k.algorithm == key.algorithm && k.state == KeyState::Next);
@@ -62,7 +65,25 @@ impl Service {
         }
         tx.commit().await?;
         self.live.confirm().await?;
-        let safe_from = self.now().plus(snapshot.settings.confirm_within).plus(JWKS_MAX_AGE).plus(JWKS_STALE_IF_ERROR);
-        Ok(KeyRevocation { kid: key.kid.clone(), algorithm: key.algorithm, safe_from })
+        Ok(self.key_revoked(&key.kid, key.algorithm.as_str()))
+    }
+
+    /// The same for a key of another issuer: it is published no more.
+    async fn foreign_key_revoke(&self, admin: &Admin, key: &ForeignKey) -> Result<KeyRevocation> {
+        let (now, settings) = (self.now(), self.live.snapshot().settings.clone());
+        let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };
+        let mut tx = self.store.write().await?;
+        if tx.revoke(Revoke::ForeignKey(&key.kid), &by).await? == 0 {
+            return Err(Error::Conflict);
+        }
+        tx.commit().await?;
+        self.live.confirm().await?;
+        Ok(self.key_revoked(&key.kid, key.algorithm()))
+    }
+
+    fn key_revoked(&self, kid: &str, algorithm: &str) -> KeyRevocation {
+        let within = self.live.snapshot().settings.confirm_within;
+        let safe_from = self.now().plus(within).plus(JWKS_MAX_AGE).plus(JWKS_STALE_IF_ERROR);
+        KeyRevocation { kid: kid.to_owned(), algorithm: algorithm.to_owned(), safe_from }
     }
 }

@@ -36,7 +36,7 @@ impl Service {
         self.live.confirm().await?;
         let now = self.now();
         let snapshot = self.live.snapshot();
-        for step in due(&snapshot.ring.stored, &snapshot.settings, now) {
+        for step in due(&snapshot.ring.stored, &snapshot.ring.foreign, &snapshot.settings, now) {
             done += usize::from(self.key_step(&step, now).await?);
         }
         Ok(done)
@@ -48,7 +48,7 @@ impl Service {
             KeyStep::Create(algorithm) | KeyStep::Activate { algorithm, .. } => {
                 Some(self.new_key(*algorithm, KeyState::Next, now).await?)
             }
-            KeyStep::Remove(_) => None,
+            KeyStep::Remove(_) | KeyStep::Forget(_) => None,
         };
         let settings = self.live.snapshot().settings.clone();
         let mut tx = self.store.write().await?;
@@ -63,6 +63,7 @@ impl Service {
                 (retired && tx.key_activate(next, now, rotate_at).await?, next.as_str().to_owned())
             }
             KeyStep::Remove(id) => (tx.key_delete(id, KeyState::Retired).await?, id.as_str().to_owned()),
+            KeyStep::Forget(kid) => (tx.foreign_key_delete(kid, now).await?, kid.clone()),
         };
         let won = won && if let Some(key) = &new { tx.key_insert(key).await? } else { true };
         if !won {
@@ -119,5 +120,6 @@ fn step_name(step: &KeyStep) -> &'static str {
         KeyStep::Create(_) => "create",
         KeyStep::Activate { .. } => "activate",
         KeyStep::Remove(_) => "remove",
+        KeyStep::Forget(_) => "forget",
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The schema that this binary reads and writes.
-pub(super) const SCHEMA_VERSION: i64 = 8;
+pub(super) const SCHEMA_VERSION: i64 = 9;
 /// Binaries with a smaller number than the database's `min_binary` refuse to start.
 pub const BINARY_VERSION: i64 = 1;
 

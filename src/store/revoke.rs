@@ -46,6 +46,8 @@ pub enum Revoke<'a> {
         /// The state in which it was found.
         state: KeyState,
     },
+    /// A key of another issuer, by its id in tokens.
+    ForeignKey(&'a str),
 }
 
 /// By whom, why and when.
@@ -89,6 +91,10 @@ impl Tx {
             }
             Revoke::Key { id, kid, state } => {
                 let won = self.key_delete(id, state).await?;
+                self.revoked(won, (AuditKind::KeyRevoked, ChangeKind::KeyRevoked), kid, by).await
+            }
+            Revoke::ForeignKey(kid) => {
+                let won = self.foreign_key_delete(kid, Timestamp::from_millis(i64::MAX)).await?;
                 self.revoked(won, (AuditKind::KeyRevoked, ChangeKind::KeyRevoked), kid, by).await
             }
         }

@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// A client that has the role of an administrator, and its way to the server.
-struct Boss {
+pub(crate) struct Boss {
     channel: Channel,
     authorization: String,
 }
 
 impl Boss {
-    async fn of(app: &App) -> Self {
+    pub(crate) async fn of(app: &App) -> Self {
         let request = NewClientRequest {
             id: "boss".into(),
             audiences: vec![ISSUER.into()],
@@ -37,13 +37,13 @@ impl Boss {
         Self { channel: served(app).await, authorization }
     }
 
-    fn ask<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn ask<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", self.authorization.parse().unwrap());
         request
     }
 
-    fn users(&self) -> UserServiceClient<Channel> {
+    pub(crate) fn users(&self) -> UserServiceClient<Channel> {
         UserServiceClient::new(self.channel.clone())
     }
 
@@ -67,7 +67,7 @@ impl Boss {
     }
 }
 
-fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     status.get_details_error_info().unwrap().reason
 }
 

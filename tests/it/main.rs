@@ -16,8 +16,10 @@ mod clock;
 #[path = "../support/database.rs"]
 mod database;
 mod docs;
+mod foreign_keys;
 mod forgetful;
 mod import;
+mod import_stream;
 mod introspection;
 mod issuer;
 mod limits;

@@ -120,6 +120,8 @@ async fn wrong_users_and_passwords_are_refused_each_with_its_field() {
     assert_eq!(list(dir, "user"), "", "a refused user was created");
     misused(dir, "user create", &["<NAME>"]).await;
     misused(dir, "user create a b --password-stdin", &["'b'"]).await;
+    misused(dir, "user import", &["<FILE>"]).await;
+    misused(dir, "user import x --format yaml", &["--format", "jsonl, csv"]).await;
     misused(dir, "user create a --password secret", &["--password"]).await;
 }
 
@@ -202,4 +204,22 @@ async fn taken_names_are_refused_whoever_has_them() {
     }
     assert_eq!(list(dir, "user").lines().count(), 1);
     assert_eq!(list(dir, "client").lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_file_of_users_that_cannot_be_read_is_named_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    database(dir);
+    let before = list(dir, "user");
+    std::fs::write(dir.join("users.csv"), "subject,passwort\n1,x\n").unwrap();
+    refused(dir, "user import users.csv", "", &["users.csv", "\"passwort\"", "password_hash"]).await;
+    std::fs::write(dir.join("empty.csv"), "").unwrap();
+    refused(dir, "user import empty.csv", "", &["empty.csv", "the column subject is missing"]).await;
+    refused(dir, "user import none.jsonl", "", &["cannot open none.jsonl"]).await;
+    refused(dir, "user import users", "", &["--format jsonl or --format csv"]).await;
+    std::fs::write(dir.join("users.jsonl"), "{}\n").unwrap();
+    let line = "user import users.jsonl --report no/such/folder";
+    refused(dir, line, "", &["cannot create no/such/folder"]).await;
+    assert_eq!(list(dir, "user"), before);
 }

@@ -19,6 +19,7 @@ mod foreign;
 mod guard;
 mod mail;
 mod mail_server;
+mod moving_in;
 mod parallel;
 mod place;
 mod readme;

@@ -9,9 +9,9 @@ fn user(f: &Fixture, n: usize) -> NewUser {
     let mut new = f.user(&format!("user{n}"));
     new.logins.push(Login::parse(&format!("user{n}@example.com")).unwrap());
     new.user.subject = format!("old-{n}");
-    new.user.disabled_at = (n % 2 == 0).then_some(NOW);
+    new.user.disabled_at = n.is_multiple_of(2).then_some(NOW);
     new.user.created_at = Timestamp::from_millis(1_000_000_000_123);
-    new.password = (n % 3 != 0).then(|| Phc::from_database("$2b$x é \"quoted\" \\".into()));
+    new.password = (!n.is_multiple_of(3)).then(|| Phc::from_database("$2b$x é \"quoted\" \\".into()));
     new
 }
 
@@ -96,6 +96,8 @@ pub(crate) async fn of_many_who_import_the_same_users_one_does(f: &Fixture) {
             let won = tx.users_insert(&batch, NOW).await?;
             if won {
                 tx.commit().await?;
+            } else {
+                drop(tx);
             }
             store.close().await;
             Ok::<_, chancery::error::Error>(won)

@@ -18,6 +18,7 @@ mod engine;
 mod faults;
 mod feed;
 mod fixture;
+mod foreign_keys;
 mod import;
 mod instance;
 mod keys;
@@ -79,6 +80,8 @@ contract! {
     feed::of_many_who_begin_a_new_epoch_one_does,
     feed::the_database_tells_the_time_where_machines_share_it,
     feed::who_listens_is_woken_by_another_process_where_the_engine_can,
+    foreign_keys::a_foreign_key_is_kept_as_it_was_given_and_may_end_at_another_time,
+    foreign_keys::a_foreign_key_goes_once_and_not_before_its_end,
     import::a_batch_of_users_is_kept_as_it_was_given,
     import::of_a_batch_all_users_come_or_none,
     import::names_that_are_taken_are_told,

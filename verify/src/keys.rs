@@ -143,6 +143,11 @@ fn refuse_secrets(jwk: &Map<String, Value>) -> Result<(), KeySetError> {
 
 /// The key, if it is one to verify signatures with and of a kind known here.
 fn key(jwk: &Map<String, Value>) -> Option<Key> {
+    // A key of another issuer, published beside the server's own for the sake of tokens it signed there. It
+    // signs none of the server's: whoever has its private part must not be able to say so.
+    if jwk.get("foreign").is_some_and(|f| f != false) {
+        return None;
+    }
     let usable = jwk.get("use").is_none_or(|u| u == "sig")
         && jwk.get("key_ops").is_none_or(|ops| ops.as_array().is_some_and(|o| o.iter().any(|v| v == "verify")));
     if !usable {

@@ -6,10 +6,12 @@ use serde_json::json;
 
 use super::check::Checked;
 use crate::{
-    domain::login::LoginKind,
+    domain::login::{Login, LoginKind},
     error::{Result, Violation},
+    passwords::Phc,
     secret::sha256,
     store::{KnownUser, Tx},
+    time::Timestamp,
 };
 
 /// The rows of a rehearsal so far.
@@ -70,7 +72,7 @@ pub(super) async fn known(
     }
     taken.principals.extend(tx.principals_taken(&subjects).await?.iter().map(|name| mark(name)));
     let unknown = || good().filter(|row| !known.contains_key(&row.subject));
-    let skeletons: Vec<&str> = unknown().flat_map(|row| row.logins.iter().map(|l| l.skeleton())).collect();
+    let skeletons: Vec<&str> = unknown().flat_map(|row| row.logins.iter().map(Login::skeleton)).collect();
     if !skeletons.is_empty() {
         for (canonical, skeleton) in tx.logins_like(&skeletons).await? {
             taken.logins.insert(mark(&canonical));
@@ -118,22 +120,22 @@ pub(super) fn decide(row: &Checked, known: &HashMap<String, KnownUser>, taken: &
 
 /// Everything that a row says, as one text.
 fn said(row: &Checked) -> String {
-    let mut logins: Vec<&str> = row.logins.iter().map(|l| l.canonical()).collect();
+    let mut logins: Vec<&str> = row.logins.iter().map(Login::canonical).collect();
     logins.sort_unstable();
-    let password = row.password.as_ref().map(|phc| phc.as_str());
-    json!([logins, row.attributes, password, row.disabled, row.created_at.map(|at| at.millis())]).to_string()
+    let password = row.password.as_ref().map(Phc::as_str);
+    json!([logins, row.attributes, password, row.disabled, row.created_at.map(Timestamp::millis)]).to_string()
 }
 
 /// What a user has otherwise than its row. A password that is hashed as it is here may have been the row's: its owner
 /// has signed in, or chosen another, since the first import.
 fn differences(row: &Checked, known: &KnownUser) -> Vec<&'static str> {
-    let wanted: HashSet<&str> = row.logins.iter().map(|l| l.canonical()).collect();
+    let wanted: HashSet<&str> = row.logins.iter().map(Login::canonical).collect();
     let same_logins =
         wanted.len() == known.logins.len() && known.logins.iter().all(|login| wanted.contains(login.as_str()));
     let same_password = match (&row.password, &known.password) {
         (Some(brought), Some(stored)) => brought == stored || stored.is_argon2id(),
         // Who came without one may have chosen one.
-        (None, stored) => stored.as_ref().is_none_or(crate::passwords::Phc::is_argon2id),
+        (None, stored) => stored.as_ref().is_none_or(Phc::is_argon2id),
         (Some(_), None) => false,
     };
     [

@@ -272,6 +272,12 @@ fn j25_j27_sets_with_secrets_or_twins_are_refused_and_strangers_left_out() {
         weak[name] = json!(value);
         assert!(set(json!([weak])).unwrap().is_empty(), "{name}={value}");
     }
+    // What is published for another issuer's tokens signs none of the server's.
+    for marked in [json!(true), json!("true"), json!(1)] {
+        let mut foreign = rsa.clone();
+        foreign["foreign"] = marked;
+        assert!(set(json!([foreign])).unwrap().is_empty());
+    }
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! `chancery user import`.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::rows::{FileRow, Format, Rows};
+use crate::{
+    cli::{Place, output},
+    error::Violation,
+    service::{Admin, ImportOutcome, ImportRow, MOST_IMPORTED, Rehearsal, Service},
+};
+
+/// Most refused rows that are printed.
+const PRINTED: u64 = 20;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Import {
+    /// File of users, .jsonl or .csv; - is standard input.
+    file: PathBuf,
+    /// How the file is written [default: by its name]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Only say what would become of each row.
+    #[arg(long)]
+    dry_run: bool,
+    /// File for the rows that are refused, JSON, one object a line.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Import {
+    pub(in crate::cli) async fn run(self) -> anyhow::Result<()> {
+        let format = self.format.map_or_else(|| format_of(&self.file), Ok)?;
+        let (input, bar) = open(&self.file)?;
+        let mut rows = Rows::new(input, format).with_context(|| format!("cannot read {}", self.file.display()))?;
+        let report = self.report.as_deref().map(create).transpose()?;
+        let service = self.place.service().await?;
+        let mut run = Run { service, rehearsal: self.dry_run.then(Rehearsal::default), report, told: Told::default() };
+        let done = run.all(&mut rows, &bar).await;
+        bar.finish_and_clear();
+        // Rows that were refused before a failure are told, too.
+        run.report.as_mut().map_or(Ok(()), Write::flush)?;
+        let told = run.told;
+        done.with_context(|| format!("after {told}; run it again to go on"))?;
+        if self.json {
+            output::json(&json!({
+                "created": told.created, "present": told.present, "refused": told.refused, "dry_run": self.dry_run,
+            }))?;
+        } else {
+            output::line(&format!("{}{told}", if self.dry_run { "would be: " } else { "" }))?;
+        }
+        if told.refused > 0 {
+            bail!("{} rows were refused; correct them and run it again", told.refused);
+        }
+        Ok(())
+    }
+}
+
+fn format_of(file: &Path) -> anyhow::Result<Format> {
+    match file.extension().and_then(|e| e.to_str()) {
+        Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
+        Some("csv") => Ok(Format::Csv),
+        _ => bail!("the name of the file does not say how it is written; give --format jsonl or --format csv"),
+    }
+}
+
+/// The file, and a bar that shows how much of it is read; none where nobody looks.
+fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, ProgressBar)> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(BufReader::new(std::io::stdin())), ProgressBar::hidden()));
+    }
+    let cannot = || format!("cannot open {}", path.display());
+    let file = File::open(path).with_context(cannot)?;
+    let bar = ProgressBar::new(file.metadata().with_context(cannot)?.len());
+    let style = "{bar:30} {percent:>3} %  {msg}  {elapsed_precise}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    Ok((Box::new(BufReader::new(bar.wrap_read(file))), bar))
+}
+
+fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    Ok(BufWriter::new(File::create(path).with_context(|| format!("cannot create {}", path.display()))?))
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    created: u64,
+    present: u64,
+    refused: u64,
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} created, {} here already, {} refused", self.created, self.present, self.refused)
+    }
+}
+
+/// An import under way.
+struct Run {
+    service: Service,
+    rehearsal: Option<Rehearsal>,
+    report: Option<BufWriter<File>>,
+    told: Told,
+}
+
+impl Run {
+    async fn all<R: BufRead>(&mut self, rows: &mut Rows<R>, bar: &ProgressBar) -> anyhow::Result<()> {
+        loop {
+            let mut batch = Vec::with_capacity(MOST_IMPORTED);
+            while batch.len() < MOST_IMPORTED
+                && let Some(row) = rows.next()?
+            {
+                batch.push(row);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.batch(batch).await?;
+            bar.set_message(self.told.to_string());
+        }
+    }
+
+    async fn batch(&mut self, batch: Vec<FileRow>) -> anyhow::Result<()> {
+        let (mut good, mut places) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for FileRow { line, subject, read } in batch {
+            let read = read.map(|row| good.push(row));
+            places.push((line, subject, read));
+        }
+        let mut outcomes = self.decide(&good).await?.into_iter();
+        for (line, subject, read) in places {
+            let outcome = read.map_or_else(|v| Some(ImportOutcome::Refused(v)), |()| outcomes.next());
+            match outcome {
+                Some(ImportOutcome::Created) => self.told.created += 1,
+                Some(ImportOutcome::Present) => self.told.present += 1,
+                Some(ImportOutcome::Refused(violations)) => self.refuse(line, &subject, &violations)?,
+                None => bail!("a row of the batch has no outcome"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn decide(&mut self, rows: &[ImportRow]) -> anyhow::Result<Vec<ImportOutcome>> {
+        Ok(match &mut self.rehearsal {
+            Some(rehearsal) => self.service.users_import_rehearse(rows, rehearsal).await?,
+            None => self.service.users_import(&Admin::command(), rows).await?,
+        })
+    }
+
+    fn refuse(&mut self, line: u64, subject: &str, violations: &[Violation]) -> anyhow::Result<()> {
+        self.told.refused += 1;
+        if let Some(report) = &mut self.report {
+            let wrong: Vec<_> =
+                violations.iter().map(|v| json!({ "field": v.field, "description": v.description })).collect();
+            writeln!(report, "{}", json!({ "line": line, "subject": subject, "violations": wrong }))?;
+        }
+        if self.told.refused > PRINTED {
+            if self.told.refused == PRINTED + 1 && self.report.is_none() {
+                output::note("more rows are refused; --report FILE writes down all of them");
+            }
+            return Ok(());
+        }
+        for violation in violations {
+            let who = if subject.is_empty() { String::new() } else { format!(" ({subject:?})") };
+            output::note(&format!("line {line}{who}: {} {}", violation.field, violation.description));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! The rows of a file of users: JSON, one object a line, or CSV.
+
+use std::io::{BufRead, Read};
+
+use serde_json::{Map, Value};
+
+use crate::{error::Violation, secret::ForeignHash, service::ImportRow, time::Timestamp};
+
+/// Longest line of JSON, in bytes.
+const LONGEST: u64 = 64 * 1024;
+/// What a row may have.
+const FIELDS: [&str; 8] =
+    ["subject", "name", "email", "emails", "attributes", "password_hash", "disabled", "created_at"];
+
+/// How the file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// A JSON object a line.
+    Jsonl,
+    /// Comma-separated values, with a line of names first.
+    Csv,
+}
+
+/// A row of the file.
+#[derive(Debug)]
+pub(super) struct FileRow {
+    /// The line it begins on; the first is 1.
+    pub(super) line: u64,
+    /// The subject, as far as it can be read.
+    pub(super) subject: String,
+    pub(super) read: Result<ImportRow, Vec<Violation>>,
+}
+
+/// The rows of a file, in order.
+pub(super) enum Rows<R: Read> {
+    Jsonl { input: R, line: u64 },
+    Csv { records: Box<csv::StringRecordsIntoIter<R>>, names: Vec<String>, late: u64 },
+}
+
+impl<R: BufRead> Rows<R> {
+    /// Begins to read.
+    pub(super) fn new(input: R, format: Format) -> anyhow::Result<Self> {
+        if format == Format::Jsonl {
+            return Ok(Self::Jsonl { input, line: 0 });
+        }
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(input);
+        let names: Vec<String> =
+            reader.headers()?.iter().map(|n| n.trim_start_matches('\u{feff}').to_owned()).collect();
+        for (at, name) in names.iter().enumerate() {
+            anyhow::ensure!(
+                FIELDS.contains(&name.as_str()),
+                "line 1: the column {name:?} is none of {}",
+                FIELDS.join(", ")
+            );
+            anyhow::ensure!(!names.iter().take(at).any(|n| n == name), "line 1: the column {name:?} stands twice");
+        }
+        anyhow::ensure!(names.iter().any(|n| n == "subject"), "line 1: the column subject is missing");
+        // The library counts a line that ends in CR LF when it reads the next.
+        let late = u64::from(reader.position().line() == 1);
+        Ok(Self::Csv { records: Box::new(reader.into_records()), names, late })
+    }
+
+    /// The next row; none at the end.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<FileRow>> {
+        match self {
+            Self::Jsonl { input, line } => next_line(input, line),
+            Self::Csv { records, names, late } => {
+                let row = records.next().map(|r| of_record(r, names)).transpose()?;
+                Ok(row.map(|row| FileRow { line: row.line + *late, ..row }))
+            }
+        }
+    }
+}
+
+fn refuse(field: &'static str, description: impl Into<String>) -> Vec<Violation> {
+    vec![Violation { field, description: description.into() }]
+}
+
+/// The next line that is not empty.
+fn next_line(input: &mut impl BufRead, line: &mut u64) -> anyhow::Result<Option<FileRow>> {
+    loop {
+        let mut bytes = Vec::new();
+        if input.by_ref().take(LONGEST + 1).read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(None);
+        }
+        *line += 1;
+        let (line, nobody) = (*line, String::new());
+        if bytes.len() as u64 > LONGEST && bytes.last() != Some(&b'\n') {
+            skip_line(input)?;
+            let read = Err(refuse("line", format!("must be at most {LONGEST} bytes")));
+            return Ok(Some(FileRow { line, subject: nobody, read }));
+        }
+        let text = bytes.trim_ascii();
+        let text = if line == 1 { text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text) } else { text };
+        if !text.is_empty() {
+            // What serde says of it may quote a hash.
+            let Ok(object) = serde_json::from_slice::<Map<String, Value>>(text) else {
+                return Ok(Some(FileRow { line, subject: nobody, read: Err(refuse("line", "must be a JSON object")) }));
+            };
+            let subject = object.get("subject").and_then(Value::as_str).unwrap_or_default().to_owned();
+            return Ok(Some(FileRow { line, subject, read: of_object(object) }));
+        }
+    }
+}
+
+fn skip_line(input: &mut impl BufRead) -> anyhow::Result<()> {
+    loop {
+        let mut rest = Vec::new();
+        if input.by_ref().take(LONGEST).read_until(b'\n', &mut rest)? == 0 || rest.last() == Some(&b'\n') {
+            return Ok(());
+        }
+    }
+}
+
+/// A row of a JSON object; everything that is wrong is told at once.
+fn of_object(object: Map<String, Value>) -> Result<ImportRow, Vec<Violation>> {
+    let (mut row, mut wrong) = (ImportRow::default(), Vec::new());
+    for (key, value) in object {
+        // What is null is absent.
+        if !value.is_null()
+            && let Err(problem) = set(&mut row, &key, value)
+        {
+            wrong.extend(problem);
+        }
+    }
+    if wrong.is_empty() { Ok(row) } else { Err(wrong) }
+}
+
+fn set(row: &mut ImportRow, key: &str, value: Value) -> Result<(), Vec<Violation>> {
+    let text = |field, value| match value {
+        Value::String(text) => Ok(text),
+        _ => Err(refuse(field, "must be a string")),
+    };
+    match key {
+        "subject" => row.subject = text("subject", value)?,
+        "name" => row.name = Some(text("name", value)?),
+        "email" => row.emails.push(text("email", value)?),
+        "emails" => {
+            let Value::Array(all) = value else { return Err(refuse("emails", "must be an array of strings")) };
+            for email in all {
+                row.emails.push(text("emails", email)?);
+            }
+        }
+        "attributes" => {
+            let Value::Object(facts) = value else { return Err(refuse("attributes", "must be a JSON object")) };
+            row.attributes = facts;
+        }
+        "password_hash" => row.password_hash = Some(ForeignHash::new(text("password_hash", value)?)),
+        "disabled" => row.disabled = value.as_bool().ok_or_else(|| refuse("disabled", "must be true or false"))?,
+        "created_at" => {
+            let at = text("created_at", value)?.parse::<Timestamp>();
+            row.created_at = Some(at.map_err(|problem| refuse("created_at", problem))?);
+        }
+        unknown => return Err(refuse("line", format!("the field {unknown:?} is none of {}", FIELDS.join(", ")))),
+    }
+    Ok(())
+}
+
+fn of_record(record: csv::Result<csv::StringRecord>, names: &[String]) -> csv::Result<FileRow> {
+    let record = match record {
+        Ok(record) => record,
+        Err(error) if !error.is_io_error() => {
+            let line = error.position().map_or(0, csv::Position::line);
+            let problem = match error.kind() {
+                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                    format!("has {len} columns, not {expected_len}")
+                }
+                _ => "must be UTF-8".to_owned(),
+            };
+            return Ok(FileRow { line, subject: String::new(), read: Err(refuse("line", problem)) });
+        }
+        Err(error) => return Err(error),
+    };
+    let line = record.position().map_or(0, csv::Position::line);
+    let cells = names.iter().map(String::as_str).zip(&record);
+    let subject = cells.clone().find(|(name, _)| *name == "subject").map(|(_, v)| v.to_owned()).unwrap_or_default();
+    let mut object = Map::new();
+    let mut wrong = Vec::new();
+    // An empty cell is absent.
+    for (name, cell) in cells.filter(|(_, cell)| !cell.is_empty()) {
+        match of_cell(name, cell) {
+            Ok(value) => {
+                object.insert(name.to_owned(), value);
+            }
+            Err(problem) => wrong.extend(problem),
+        }
+    }
+    let read = match of_object(object) {
+        Err(more) => Err([wrong, more].concat()),
+        Ok(_) if !wrong.is_empty() => Err(wrong),
+        Ok(row) => Ok(row),
+    };
+    Ok(FileRow { line, subject, read })
+}
+
+/// A cell as JSON would have it. Several addresses have spaces between them.
+fn of_cell(name: &str, cell: &str) -> Result<Value, Vec<Violation>> {
+    Ok(match name {
+        "emails" => cell.split_whitespace().map(Value::from).collect(),
+        "attributes" => serde_json::from_str(cell).map_err(|_| refuse("attributes", "must be a JSON object"))?,
+        "disabled" => match cell {
+            "true" | "1" => Value::Bool(true),
+            "false" | "0" => Value::Bool(false),
+            _ => return Err(refuse("disabled", "must be true or false")),
+        },
+        _ => Value::from(cell),
+    })
+}
+
+#[cfg(test)]
+mod tests;
