@@ -1,13 +1,19 @@
 //! Users of another system are imported by a command, beside a server that runs.
 
-use std::{fs, io::Write, process::Stdio};
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use chancery::grpc::pb::{LoginRequest, TokenPair, auth_service_client::AuthServiceClient, login_response};
 
 use serde_json::json;
 
 use crate::{
-    calls::{log_in, reason, start},
+    calls::{log_in, login_request, reason, start},
     place::Place,
-    server::{command, run},
+    server::{BIN, Server, command, run},
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -92,5 +98,79 @@ async fn a_file_with_bad_rows_is_rehearsed_reported_corrected_and_run_again() {
         let shown: serde_json::Value = serde_json::from_str(&place.command(&["user", "show", "lovelace"], "")).unwrap();
         assert_eq!((&shown["subject"], &shown["attributes"]["team"]), (&json!("1"), &json!("x")));
         assert_eq!(shown["created_at"], "2019-05-06T07:08:09.000Z");
+    }
+}
+
+const GUIDE: &str = include_str!("../../docs/moving-in.md");
+
+/// The guide's blocks in a language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let pieces = GUIDE.split("\n```").skip(1).step_by(2);
+    pieces.filter_map(|piece| piece.split_once('\n').filter(|(l, _)| *l == language).map(|(_, text)| text)).collect()
+}
+
+fn python() -> Command {
+    Command::new(std::env::var("CHANCERY_TEST_PYTHON").expect("CHANCERY_TEST_PYTHON is not set: run scripts/test"))
+}
+
+/// What a resource server, as the guide has it, says of a token: its subject, if it takes it.
+fn resource_server(server: &Server, token: &str) -> Option<String> {
+    let out = python()
+        .args(["-c", blocks("python")[0]])
+        .env("ISSUER", &server.issuer)
+        .env("JWKS", format!("http://{}/.well-known/jwks.json", server.http))
+        .env("TOKEN", token)
+        .output()
+        .unwrap();
+    out.status.success().then(|| String::from_utf8(out.stdout).unwrap().trim().to_owned())
+}
+
+async fn sign_in(server: &Server, request: LoginRequest) -> TokenPair {
+    let answer = AuthServiceClient::new(server.channel().await).login(request).await.unwrap();
+    match answer.into_inner().result {
+        Some(login_response::Result::Tokens(pair)) => pair,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_guide_leads_from_an_old_service_here_and_no_user_chooses_a_new_password() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        fs::create_dir_all(&place.dir).unwrap();
+        let old = python()
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign/old_service.py"))
+            .current_dir(&place.dir)
+            .output()
+            .unwrap();
+        assert!(old.status.success(), "{}", String::from_utf8_lossy(&old.stderr));
+        let token = fs::read_to_string(place.dir.join("old.token")).unwrap();
+        let server = Server::on(&place, &[]);
+        assert_eq!(resource_server(&server, &token), None, "nobody knows the old key yet");
+        let wanted = [
+            "old-2019 is published until",
+            "would be: 3 created, 0 here already, 0 refused",
+            "3 created, 0 here already, 0 refused",
+            "shop",
+        ];
+        let commands = blocks("sh");
+        assert_eq!(commands.len(), wanted.len());
+        for (block, wanted) in commands.into_iter().zip(wanted) {
+            let program = format!("chancery() {{ {BIN} \"$@\" {}; }}\n", place.flags().join(" "));
+            let script =
+                Command::new("bash").args(["-ec", &(program + block)]).current_dir(&place.dir).output().unwrap();
+            let told = [script.stdout, script.stderr].map(|b| String::from_utf8(b).unwrap()).concat();
+            assert!(script.status.success() && told.contains(wanted), "{block}\n{told}");
+        }
+        assert_eq!(resource_server(&server, &token).as_deref(), Some("42"), "tokens already issued live on");
+        for (name, subject, password) in
+            [("ada@example.com", "42", "the phrase ada has had"), ("grace", "43", "grace's own, for years")]
+        {
+            let request = LoginRequest { client_id: "shop".into(), ..login_request(name, password) };
+            let pair = sign_in(&server, request).await;
+            assert_eq!(resource_server(&server, &pair.access_token).as_deref(), Some(subject));
+        }
+        let hashes = place.texts("SELECT phc FROM passwords").await;
+        assert!(hashes.len() == 2 && hashes.iter().all(|h| h.starts_with("$argon2id$")), "{hashes:?}");
     }
 }
