@@ -95,27 +95,33 @@ impl Service {
     }
 
     /// The ticket that was presented, if it still works and is this client's. It is not used up by that: the
-    /// transaction that does what it stands for does so. Every wrong code takes an attempt.
+    /// transaction that does what it stands for does so. Every wrong code takes an attempt. A link takes none,
+    /// and works when none is left: it cannot be guessed, and whoever asked for the mail in another's name
+    /// must not be able to spoil it for its reader.
     pub(super) async fn present(&self, client: &Client, kinds: &[TicketKind], presented: &Presented) -> Result<Ticket> {
-        let (id, secret) = if presented.token.expose().is_empty() {
-            (presented.ticket.parse().map_err(|_| CODE_INVALID)?, None)
+        let ticket = if presented.token.expose().is_empty() {
+            self.by_code(presented, |t| t.client == client.id && kinds.contains(&t.kind)).await?
         } else {
             let (id, secret) = parse_ticket_token(&presented.token).ok_or(CODE_INVALID)?;
-            (id, Some(secret.hash()))
+            let found = self.store.read().await?.ticket_find(&id, self.now()).await?;
+            found.filter(|t| t.secret.matches(&secret.hash()))
         };
+        ticket.filter(|t| t.client == client.id && kinds.contains(&t.kind)).ok_or(CODE_INVALID)
+    }
+
+    /// The ticket whose code was typed, if it is wanted.
+    async fn by_code(&self, presented: &Presented, wanted: impl Fn(&Ticket) -> bool) -> Result<Option<Ticket>> {
+        let id: TicketId = presented.ticket.parse().map_err(|_| CODE_INVALID)?;
         let mut tx = self.store.write().await?;
-        let Some(ticket) = tx.ticket_attempt(&id, self.now()).await? else { return Err(CODE_INVALID) };
-        let proved = match &secret {
-            Some(hash) => ticket.secret.matches(hash),
-            // The steps of a sign-in are taken by its token alone.
-            None => ticket.kind != TicketKind::SignIn && self.code_is_right(&ticket, &presented.code),
-        };
-        let right = proved && ticket.client == client.id && kinds.contains(&ticket.kind);
+        let Some(ticket) = tx.ticket_attempt(&id, self.now()).await? else { return Ok(None) };
+        // The steps of a sign-in are taken by its token alone.
+        let right =
+            ticket.kind != TicketKind::SignIn && self.code_is_right(&ticket, &presented.code) && wanted(&ticket);
         if right {
             tx.ticket_give_back(&ticket.id).await?;
         }
         tx.commit().await?;
-        if right { Ok(ticket) } else { Err(CODE_INVALID) }
+        Ok(right.then_some(ticket))
     }
 
     /// Whether a code is the ticket's, however it was grouped.

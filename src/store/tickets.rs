@@ -76,6 +76,14 @@ impl Tx {
         .map(|_| ())
     }
 
+    /// A ticket that was not used and has not ended, whatever became of its code.
+    pub async fn ticket_find(&mut self, id: &TicketId, now: Timestamp) -> Result<Option<Ticket>> {
+        const SQL: &str = "SELECT id, kind, client_id, user_id, security_version, secret_hash, code_hash, attempts_left, \
+            sealed, sealing_version, created_at, expires_at FROM tickets \
+            WHERE id = $1 AND used_at IS NULL AND expires_at > $2";
+        optional!(self, TicketRow, SQL, id.as_str(), now.millis())?.map(Ticket::try_from).transpose()
+    }
+
     /// Takes one of the attempts that a ticket has left, and gives the ticket; nothing if there is none, or it
     /// was used, or has ended.
     pub async fn ticket_attempt(&mut self, id: &TicketId, now: Timestamp) -> Result<Option<Ticket>> {

@@ -250,6 +250,22 @@ async fn p18_a_code_is_guessed_five_times_at_most_and_used_once_by_many_at_once(
 }
 
 #[tokio::test]
+async fn p18_who_burns_the_attempts_of_a_code_does_not_spoil_the_link() {
+    for office in Office::all().await {
+        office.member("grace@example.com").await;
+        let pending = office.request_reset("grace@example.com").await;
+        let mail = office.mails().await.remove(0);
+        for n in 0..6 {
+            let guess = code(&pending.ticket, &format!("{n:08}"));
+            assert_eq!(reason(office.reset(&guess, NEW).await), Reason::CodeInvalid);
+        }
+        assert_eq!(reason(office.verify(&clicked(&mail)).await), Reason::CodeInvalid, "it was not made for that");
+        assert!(office.reset(&clicked(&mail), NEW).await.is_ok(), "{}", office.app.engine);
+        assert_eq!(reason(office.reset(&clicked(&mail), NEW).await), Reason::CodeInvalid, "it works once");
+    }
+}
+
+#[tokio::test]
 async fn a_code_counts_for_its_own_client_and_its_own_purpose() {
     for office in Office::all().await {
         office.member("grace@example.com").await;

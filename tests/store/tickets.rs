@@ -49,12 +49,17 @@ pub(crate) async fn a_ticket_is_kept_and_has_so_many_attempts(f: &Fixture) {
         assert_eq!(tx.ticket_attempt(&given.id, NOW).await.unwrap().unwrap().attempts_left, left);
     }
     assert!(tx.ticket_attempt(&given.id, NOW).await.unwrap().is_none(), "none is left");
+    given.attempts_left = 0;
+    let found = tx.ticket_find(&given.id, NOW).await.unwrap().unwrap();
+    assert_eq!(format!("{found:?}"), format!("{given:?}"), "it is there for who holds its link");
+    assert!(tx.ticket_find(&given.id, given.expires_at).await.unwrap().is_none());
     let other = ticket(f, None);
     tx.ticket_insert(&other).await.unwrap();
     assert!(tx.ticket_attempt(&other.id, other.expires_at).await.unwrap().is_none(), "it has ended");
     assert!(!tx.ticket_use(&other.id, other.expires_at).await.unwrap());
     assert!(tx.ticket_use(&other.id, NOW).await.unwrap());
     assert!(tx.ticket_attempt(&other.id, NOW).await.unwrap().is_none(), "it was used");
+    assert!(tx.ticket_find(&other.id, NOW).await.unwrap().is_none());
 }
 
 pub(crate) async fn of_many_who_use_a_ticket_one_does(f: &Fixture) {
