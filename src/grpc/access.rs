@@ -61,7 +61,7 @@ pub const ACCESS: &[(&str, Access)] = &[
     ("/chancery.v1.UserService/UnassignRole", Access::Permission(p::ROLES_ASSIGN)),
     ("/chancery.v1.UserService/ListSessions", Access::Permission(p::USERS_READ)),
     ("/chancery.v1.UserService/RevokeSessions", Access::Permission(p::USERS_WRITE)),
-    (IMPORT_USERS, Access::Permission(p::USERS_WRITE)),
+    (IMPORT_USERS, Access::Permission(p::USERS_IMPORT)),
     ("/chancery.v1.ClientService/Create", Access::Permission(p::CLIENTS_WRITE)),
     ("/chancery.v1.ClientService/Get", Access::Permission(p::CLIENTS_READ)),
     ("/chancery.v1.ClientService/List", Access::Permission(p::CLIENTS_READ)),

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::{
     admin::{Need, Page, admit, terms, unknown_term},
     context::{context, credentials},
-    convert::time,
+    convert::{self, time},
     proto::pb::{self, audit_service_server::AuditService},
     status::status,
 };
@@ -113,8 +113,7 @@ fn plain(term: Term) -> ServiceResult<String> {
 fn instant(term: &Term) -> ServiceResult<Timestamp> {
     let wrong = || Error::invalid("filter", "time must be like \"2030-01-01T00:00:00Z\"");
     let at: WireTime = term.value.parse().map_err(|_| wrong())?;
-    let millis = at.seconds.checked_mul(1000).ok_or_else(wrong)?;
-    Ok(Timestamp::from_millis(millis + i64::from(at.nanos / 1_000_000)))
+    convert::instant(at).ok_or_else(wrong)
 }
 
 fn event(e: AuditEvent) -> pb::AuditEvent {

@@ -16,6 +16,12 @@ pub(super) fn time(at: Timestamp) -> WireTime {
     WireTime { seconds: at.seconds(), nanos: i32::try_from(nanos).unwrap_or(0) }
 }
 
+/// The instant that the wire says; none if it is beyond what can be told here.
+pub(super) fn instant(at: WireTime) -> Option<Timestamp> {
+    let ms = at.seconds.checked_mul(1000)?.checked_add(i64::from(at.nanos / 1_000_000))?;
+    Some(Timestamp::from_millis(ms))
+}
+
 /// No text of ours holds NUL: PostgreSQL refuses it, SQLite keeps it.
 pub(super) fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
     let bad = fields.iter().filter(|(_, text)| text.contains('\0'));

@@ -6,6 +6,7 @@ use prost_types::Timestamp as WireTime;
 use tonic::{Status, Streaming};
 
 use super::{
+    convert::instant,
     proto::pb,
     status::{status, too_late},
     user::attributes,
@@ -128,11 +129,10 @@ fn row(user: pb::ImportedUser) -> ServiceResult<ImportRow> {
         attributes: attributes(&user.attributes_json)?,
         password_hash: (!user.password_hash.is_empty()).then(|| ForeignHash::new(user.password_hash)),
         disabled: user.disabled,
-        created_at: user.create_time.map(instant).transpose()?,
+        created_at: user.create_time.map(came).transpose()?,
     })
 }
 
-fn instant(at: WireTime) -> ServiceResult<Timestamp> {
-    let ms = at.seconds.checked_mul(1000).and_then(|ms| ms.checked_add(i64::from(at.nanos / 1_000_000)));
-    ms.map(Timestamp::from_millis).ok_or_else(|| Error::invalid("create_time", "must lie between 1970 and now"))
+fn came(at: WireTime) -> ServiceResult<Timestamp> {
+    instant(at).ok_or_else(|| Error::invalid("create_time", "must lie between 1970 and now"))
 }

@@ -108,8 +108,9 @@ fn sets(watcher: KeyWatcher, ctx: RequestContext) -> Sets {
 
 fn published(ring: &Keyring) -> (String, Vec<pb::JsonWebKey>, Option<prost_types::Duration>) {
     let max_age = prost_types::Duration { seconds: JWKS_MAX_AGE.seconds(), nanos: 0 };
-    let all = ring.stored.iter().map(|k| &k.public_jwk).chain(ring.foreign.iter().map(|k| &k.public_jwk));
-    (ring.jwks.clone(), all.map(jwk).collect(), Some(max_age))
+    let own = ring.stored.iter().map(|k| jwk(&k.public_jwk));
+    let foreign = ring.foreign.iter().map(|k| pb::JsonWebKey { foreign: true, ..jwk(&k.public_jwk) });
+    (ring.jwks.clone(), own.chain(foreign).collect(), Some(max_age))
 }
 
 fn page_size(asked: i32) -> ServiceResult<usize> {
@@ -157,6 +158,6 @@ fn jwk(jwk: &Value) -> pb::JsonWebKey {
         crv: text("crv"),
         x: text("x"),
         y: text("y"),
-        foreign: jwk.get("foreign").is_some(),
+        foreign: false,
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         filter::{Comparison, Term},
-        permission::{ROLES_ASSIGN, USERS_READ, USERS_WRITE},
+        permission::{ROLES_ASSIGN, USERS_IMPORT, USERS_READ, USERS_WRITE},
         session::Session,
     },
     error::{Error, Result as ServiceResult},
@@ -27,6 +27,7 @@ pub(super) struct Users(pub(super) Service);
 
 const READ: Need = (USERS_READ, Act::Read);
 const WRITE: Need = (USERS_WRITE, Act::Write);
+const IMPORT: Need = (USERS_IMPORT, Act::Write);
 const ASSIGN: Need = (ROLES_ASSIGN, Act::Write);
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -136,7 +137,7 @@ impl UserService for Users {
         &self,
         request: Request<tonic::Streaming<pb::ImportUsersRequest>>,
     ) -> Answer<pb::ImportUsersResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let (ctx, admin) = admit(&self.0, &request, IMPORT).await?;
         let imported = import::import(&self.0, &admin, &ctx, request.into_inner()).await?;
         Ok(Response::new(imported))
     }

@@ -99,14 +99,20 @@ impl Service {
     /// and works when none is left: it cannot be guessed, and whoever asked for the mail in another's name
     /// must not be able to spoil it for its reader.
     pub(super) async fn present(&self, client: &Client, kinds: &[TicketKind], presented: &Presented) -> Result<Ticket> {
+        let wanted = |t: &Ticket| t.client == client.id && kinds.contains(&t.kind);
         let ticket = if presented.token.expose().is_empty() {
-            self.by_code(presented, |t| t.client == client.id && kinds.contains(&t.kind)).await?
+            self.by_code(presented, wanted).await?
         } else {
-            let (id, secret) = parse_ticket_token(&presented.token).ok_or(CODE_INVALID)?;
-            let found = self.store.read().await?.ticket_find(&id, self.now()).await?;
-            found.filter(|t| t.secret.matches(&secret.hash()))
+            self.by_link(&presented.token).await?.filter(wanted)
         };
-        ticket.filter(|t| t.client == client.id && kinds.contains(&t.kind)).ok_or(CODE_INVALID)
+        ticket.ok_or(CODE_INVALID)
+    }
+
+    /// The ticket whose secret stands in the link.
+    async fn by_link(&self, token: &TicketToken) -> Result<Option<Ticket>> {
+        let (id, secret) = parse_ticket_token(token).ok_or(CODE_INVALID)?;
+        let found = self.store.read().await?.ticket_find(&id, self.now()).await?;
+        Ok(found.filter(|t| t.secret.matches(&secret.hash())))
     }
 
     /// The ticket whose code was typed, if it is wanted.

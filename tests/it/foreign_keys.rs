@@ -8,12 +8,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chancery::{
     domain::keys::ForeignKey,
     error::{Error, Reason},
+    grpc::pb::{GetJwksRequest, key_service_client::KeyServiceClient},
     service::{Admin, ClientCredentials, ForeignKeyText, Service},
     time::{Timestamp, Ttl},
 };
 use serde_json::{Value, json};
 
-use crate::support::{App, ISSUER, engines};
+use crate::{
+    support::{App, ISSUER, engines},
+    wire::served,
+};
 
 /// Another issuer, which had one key.
 struct Old {
@@ -78,6 +82,11 @@ async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process() 
             (expected["use"], expected["foreign"]) = (json!("sig"), json!(true));
             assert_eq!(all[own.len()..], [expected]);
         }
+        let mut keys = KeyServiceClient::new(served(&app).await);
+        let told = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner().keys;
+        let foreign: Vec<_> = told.iter().map(|key| (key.kid.as_str(), key.foreign)).collect();
+        assert_eq!(foreign.last(), Some(&("2019-old", true)));
+        assert!(foreign.len() == own.len() + 1 && foreign[..own.len()].iter().all(|(_, foreign)| !foreign));
         app.pass(Ttl::from_millis(Ttl::from_days(30).millis() - 1)).await;
         app.service.rotate_keys_due().await.unwrap();
         assert!(kids(&app.service).contains(&"2019-old".to_owned()));

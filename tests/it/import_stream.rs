@@ -6,11 +6,9 @@ use tonic_types::StatusExt;
 
 use crate::{
     admin::{Boss, reason},
+    import::BCRYPT,
     support::{PASSWORD, engines, login_of, sign_in},
 };
-
-/// Of [`PASSWORD`].
-const BCRYPT: &str = "$2b$04$juLUO/IEsL0cvx0rEOqgeeAiY14meE5MPGSC/cyAsGD.P.55g6.kK";
 
 fn user(subject: &str, name: &str) -> ImportedUser {
     ImportedUser {

@@ -223,12 +223,12 @@ impl Callers {
     }
 
     /// Calls a method that needs a permission, with an empty message.
-    async fn call_permitted(&self, channel: Channel, method: &'static str, kind: Kind) -> (Code, String) {
+    async fn call_permitted(&self, channel: Channel, method: &'static str, kind: Kind) -> Result<(), Status> {
         let mut grpc = tonic::client::Grpc::new(channel);
         grpc.ready().await.unwrap();
         let codec = tonic_prost::ProstCodec::<(), ()>::default();
         let path = http::uri::PathAndQuery::from_static(method);
-        verdict(grpc.server_streaming(self.request(kind, |_| ()), path, codec).await.map(|_| ()))
+        grpc.server_streaming(self.request(kind, |_| ()), path, codec).await.map(|_| ())
     }
 }
 
@@ -363,19 +363,27 @@ async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_an
     let callers = Callers::of(&app).await;
     let mut methods = 0;
     for (method, access) in ACCESS {
-        let Access::Permission(_) = access else { continue };
+        let Access::Permission(permission) = access else { continue };
         methods += 1;
         for (kind, want) in KINDS.into_iter().zip(WITHOUT_PERMISSION) {
-            let (code, reason) = callers.call_permitted(channel.clone(), method, kind).await;
-            assert_eq!(reason, want, "{method} called by {kind:?}: {code:?}");
+            let refused = callers.call_permitted(channel.clone(), method, kind).await.unwrap_err();
+            assert_eq!(reason(&refused), want, "{method} called by {kind:?}: {refused:?}");
+            if want == "PERMISSION_DENIED" {
+                let lacks = &refused.get_details_error_info().unwrap().metadata["permission"];
+                assert_eq!(lacks, permission, "{method} asks for another permission than the table says");
+            }
         }
         for kind in [Kind::PermittedClient, Kind::PermittedUser] {
-            let (code, reason) = callers.call_permitted(channel.clone(), method, kind).await;
+            let (code, reason) = verdict(callers.call_permitted(channel.clone(), method, kind).await);
             let admitted = matches!(code, Code::Ok | Code::InvalidArgument | Code::NotFound);
             assert!(admitted, "{method} called by {kind:?}: {code:?} {reason}");
         }
     }
     assert!(methods > 25, "{methods}");
+    for permission in chancery::domain::permission::OWN {
+        let opens = ACCESS.iter().any(|(_, access)| *access == Access::Permission(permission));
+        assert!(opens, "{permission} opens nothing");
+    }
 }
 
 #[tokio::test]

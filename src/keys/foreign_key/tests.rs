@@ -1,5 +1,3 @@
-use chancery_verify::KeySet;
-
 use super::*;
 
 /// Made by OpenSSL for these tests; their private parts are gone.
@@ -111,6 +109,7 @@ fn what_is_no_public_key_is_refused_and_told_why() {
         (&certificate, "one PUBLIC KEY"),
         (&pkcs1, "one PUBLIC KEY"),
         (&cut, "one PUBLIC KEY"),
+        (r#"{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, "weak"),
         (SECP256K1, "curve"),
         (RSA_1024, "2048"),
     ] {
