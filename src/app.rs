@@ -151,14 +151,14 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     if config.dev {
         dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set the demo up")?;
     }
-    let passwords::Settings { threads, queue, memory_kib, .. } = service.passwords().settings();
+    let passwords::Settings { threads, queue, memory_kib, .. } = service.passwords.settings();
     tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "passwords are hashed on threads of their own");
     if config.mail.post.is_none() {
         tracing::warn!("no mail server is set (mail_smtp): mails stay in the database until they expire");
     }
     let mut metrics = Metrics::default();
-    hashing::observe(&mut metrics, service.passwords());
-    limits::observe(&mut metrics, service.limits());
+    hashing::observe(&mut metrics, &service.passwords);
+    limits::observe(&mut metrics, &service.limits);
     let metrics = Arc::new(metrics);
     let health = Health::default();
     health.handle().set(true).await;

@@ -1,16 +1,17 @@
 //! The gRPC edge, one file per proto service. Imports `service`, `domain` and below, never `web` or
 //! `store`. The only place that may name tonic or prost.
 
-mod access;
 mod account;
 mod admin;
 mod audit;
 mod auth;
+mod call;
 mod client;
 mod codec;
 mod connection;
 mod context;
 mod convert;
+mod dispatch;
 mod edge;
 mod import;
 mod key;
@@ -29,7 +30,6 @@ use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub use self::{
-    access::{ACCESS, Access},
     proto::{DESCRIPTORS, pb},
     status::{reason_code, reason_of_proto},
 };
@@ -64,15 +64,6 @@ pub async fn serve(
         // The descriptors are compiled in and decoded by a test.
         return Ok(());
     };
-    let auth = auth::Auth(service.clone());
-    let key = key::Keys(service.clone());
-    let token = token::Tokens(service.clone());
-    let account = account::Accounts(service.clone());
-    let user = user::Users(service.clone());
-    let client = client::Clients(service.clone());
-    let role = role::Roles(service.clone());
-    let audit = audit::Audits(service.clone());
-    let revocation = revocation::Revocations(service.clone());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(connection::Connection::from);
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
@@ -84,17 +75,6 @@ pub async fn serve(
         .add_service(health.server)
         .add_service(v1)
         .add_service(v1alpha)
-        .add_service(pb::auth_service_server::AuthServiceServer::new(auth).max_decoding_message_size(MAX_REQUEST))
-        .add_service(pb::key_service_server::KeyServiceServer::new(key).max_decoding_message_size(MAX_REQUEST))
-        .add_service(pb::token_service_server::TokenServiceServer::new(token).max_decoding_message_size(MAX_REQUEST))
-        .add_service(
-            pb::account_service_server::AccountServiceServer::new(account).max_decoding_message_size(MAX_REQUEST),
-        )
-        .add_service(pb::user_service_server::UserServiceServer::new(user).max_decoding_message_size(MAX_REQUEST))
-        .add_service(pb::client_service_server::ClientServiceServer::new(client).max_decoding_message_size(MAX_REQUEST))
-        .add_service(pb::role_service_server::RoleServiceServer::new(role).max_decoding_message_size(MAX_REQUEST))
-        .add_service(pb::audit_service_server::AuditServiceServer::new(audit).max_decoding_message_size(MAX_REQUEST))
-        .add_service(revocation)
         .serve_with_incoming_shutdown(incoming, stop)
         .await
 }

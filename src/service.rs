@@ -1,155 +1,119 @@
-//! Use cases, one file each. Imports `domain`, `store`, `keys`, `passwords`, `mail` and below; never tonic,
-//! prost or axum. Both edges call this.
+//! Use cases. Imports `domain`, `store`, `keys`, `passwords`, `mail` and below; never tonic, prost or axum. Every
+//! edge calls this.
+//!
+//! The folders import each other in one direction only:
+//! `runtime ← access ← tokens, signing_keys ← people ← admin`; this file and `start` put them together.
 
-mod accounts;
-mod administer;
-mod audit;
-mod authenticate;
-mod broadcast;
-mod client_token;
-mod clients;
-mod creations;
-mod import;
-mod issuer;
-mod limits;
-mod live;
-mod logout;
-mod mails;
-mod mint;
-mod refresh;
-mod revoke_key;
-mod roles;
-mod rotate_keys;
-mod session_writer;
-mod sessions;
-mod settings;
-mod sign_in;
+mod access;
+mod admin;
+mod people;
+mod runtime;
+mod signing_keys;
 mod start;
-mod status_lists;
-mod sweep;
-mod tickets;
 mod tokens;
-mod trust_keys;
-mod users;
-mod watch;
-mod watch_keys;
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, ops::Deref, sync::Arc};
 
 pub use self::{
-    accounts::{Me, MePatch, RegisterInput},
-    administer::{Act, Admin, FRESH_SIGN_IN},
-    audit::AuditWatcher,
-    authenticate::{Caller, ClientCredentials, Permit},
-    broadcast::{News, Told},
-    client_token::ClientTokenRequest,
-    clients::{ClientPatch, NewClientRequest},
-    creations::Creation,
-    import::{ImportOutcome, ImportRow, MOST_IMPORTED, Rehearsal},
-    limits::{Attempt, Guesser, LimitFigures, Limits},
-    live::{Live, Revoked, Snapshot},
-    mails::{Delivery, Fate},
-    mint::{IssuedToken, TokenPair},
-    refresh::RefreshInput,
-    revoke_key::KeyRevocation,
-    roles::{NewRoleRequest, RolePatch},
-    rotate_keys::RotationPlan,
-    sign_in::{Challenge, NextStep, SignInRequest, SignedIn, Step},
+    access::{
+        ACCESS, Access, Act, Admin, CallerName, Callers, CallingClient, ClientCredentials, FRESH_SIGN_IN, IMPORT_USERS,
+        Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
+    },
+    admin::{
+        Audit, AuditWatcher, ClientPatch, Clients, Creation, Import, ImportOutcome, ImportRow, InstanceSettings,
+        MOST_IMPORTED, NewClientRequest, NewRoleRequest, NewUserRequest, Rehearsal, ResetStarted, RolePatch, Roles,
+        UserPatch, Users,
+    },
+    people::{
+        Accounts, Attempt, Challenge, Device, Guesser, LimitFigures, Limits, MePatch, NextStep, PasswordReset, Pending,
+        Presented, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn, UserView,
+    },
+    runtime::{Delivery, Fate, Live, News, Outbox, Revoked, Snapshot, Sweep, Sweeper, Swept, Told},
+    signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys},
     start::{StartError, StartOptions},
-    status_lists::PublishedList,
-    sweep::{Sweep, Swept},
-    tickets::{Pending, Presented},
-    trust_keys::ForeignKeyText,
-    users::{NewUserRequest, UserPatch, UserView},
-    watch::{Sent, WATCH, Watcher},
-    watch_keys::KeyWatcher,
+    tokens::{
+        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, Sent, StatusLists, TokenPair,
+        Tokens, Watcher,
+    },
 };
-use crate::{
-    entropy::Entropy,
-    error::{Error, Result},
-    id::RequestId,
-    keys::SealingKey,
-    passwords::Passwords,
-    store::Store,
-    time::Timestamp,
-};
+use crate::{entropy::Entropy, id::RequestId, passwords::Passwords, store::Store, time::Timestamp};
 pub use crate::{
     keys::Keyring,
     mail::{Kept, KeptMail, Post},
     store::{AuditFilter, ClaimedMail, MailsWaiting, UserFilter},
 };
-use chancery_verify::CheckedTokens;
-use tokio::sync::Semaphore;
 
-/// What is known about a call before its message is looked at.
-#[derive(Clone, Debug)]
-pub struct RequestContext {
-    /// When it arrived.
-    pub now: Timestamp,
-    /// Its id, for logs and INTERNAL errors.
-    pub request_id: RequestId,
-    /// When its caller gives up.
-    pub deadline: Option<tokio::time::Instant>,
-    /// The address it came from, as text.
-    pub peer: String,
-    /// Who it turned out to be, for the log: a client's id, or a user's subject.
-    pub caller: CallerName,
-}
-
-/// Set once the caller has proved, or as a public client told, who it is.
-#[derive(Clone, Debug, Default)]
-pub struct CallerName(Arc<OnceLock<String>>);
-
-impl CallerName {
-    /// Notes the name; the first one stays.
-    pub(crate) fn set(&self, name: &str) {
-        let _ = self.0.set(name.to_owned());
-    }
-
-    /// The name; empty if nobody is known to call.
-    #[must_use]
-    pub fn get(&self) -> &str {
-        self.0.get().map_or("", String::as_str)
-    }
-}
-
-/// How often a transaction that met another is run before its caller is told.
-const TRIES: usize = 5;
-
-/// The service: everything that Chancery does, without a protocol.
+/// Everything that Chancery does, without a protocol. Cheap to clone.
 #[derive(Clone)]
-pub struct Service {
+pub struct Service(Arc<UseCases>);
+
+/// The use cases, each a type of its own.
+pub struct UseCases {
+    /// Who calls, and whether a caller may call a method.
+    pub callers: Callers,
+    /// Signing people in.
+    pub sign_ins: SignIns,
+    /// People's own accounts.
+    pub accounts: Accounts,
+    /// Refreshing, ending and asking about tokens.
+    pub tokens: Arc<Tokens>,
+    /// What is revoked, for verifiers that follow it.
+    pub revocations: Revocations,
+    /// What is revoked, for verifiers that fetch it.
+    pub status_lists: StatusLists,
+    /// The signing keys.
+    pub signing_keys: SigningKeys,
+    /// Administering users.
+    pub users: Users,
+    /// Administering clients.
+    pub clients: Clients,
+    /// Administering roles.
+    pub roles: Roles,
+    /// What was done.
+    pub audit: Audit,
+    /// Users of another system.
+    pub import: Import,
+    /// Settings and issuer of the deployment.
+    pub instance: InstanceSettings,
+    /// Outgoing mail.
+    pub outbox: Outbox,
+    /// Deleting what has expired.
+    pub sweeper: Sweeper,
+    /// How often anybody may guess.
+    pub limits: Limits,
+    /// The threads that hash passwords.
+    pub passwords: Passwords,
+    /// What is held in memory.
+    pub live: Arc<Live>,
     store: Store,
-    live: Arc<Live>,
-    writer: session_writer::SessionWriter,
-    sealing: Arc<SealingKey>,
-    passwords: Passwords,
-    limits: Limits,
     entropy: Arc<dyn Entropy>,
-    issuer: Arc<str>,
     dev: bool,
-    lists: Arc<status_lists::StatusLists>,
-    checked: Arc<CheckedTokens>,
-    slow_signers: Arc<Semaphore>,
 }
 
-/// How many tokens are remembered whose signature was good: 20 MB at most.
-const CHECKED_TOKENS: usize = 10_000;
+impl Deref for Service {
+    type Target = UseCases;
+    fn deref(&self) -> &UseCases {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("Service").field("issuer", &self.issuer()).finish_non_exhaustive()
     }
 }
 
-impl Service {
+impl fmt::Debug for UseCases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UseCases")
+    }
+}
+
+impl UseCases {
     /// The issuer, as in `iss`.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        self.live.issuer()
     }
 
     /// Whether the database is marked `dev`.
@@ -158,31 +122,13 @@ impl Service {
         self.dev
     }
 
-    /// What is held in memory.
-    #[must_use]
-    pub fn live(&self) -> &Arc<Live> {
-        &self.live
-    }
-
     /// The store, for tests and for work that follows the feed.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The threads that hash.
-    #[must_use]
-    pub fn passwords(&self) -> &Passwords {
-        &self.passwords
-    }
-
-    /// How often anybody may guess.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// A context for work that no caller asked for.
+    /// A context for a call that has just arrived.
     #[must_use]
     pub fn context(&self) -> RequestContext {
         let now = self.now();
@@ -199,13 +145,5 @@ impl Service {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.live.now()
-    }
-
-    /// Whether the call's deadline has passed: then nothing is written for it.
-    fn in_time(ctx: &RequestContext) -> Result<()> {
-        match ctx.deadline {
-            Some(at) if tokio::time::Instant::now() >= at => Err(Error::DeadlineExceeded),
-            _ => Ok(()),
-        }
     }
 }

@@ -27,8 +27,8 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
         attributes: Map::new(),
         ..NewUserRequest::default()
     };
-    if let Err(Error::NotFound(..)) = service.user_find("ada").await {
-        existing(service.user_create(&Admin::command(), user).await.map(|_| ()))?;
+    if let Err(Error::NotFound(..)) = service.users.get(&Admin::command(), "ada").await {
+        existing(service.users.create(&Admin::command(), user).await.map(|_| ()))?;
     }
     let app = NewClientRequest {
         id: text("demo-app"),
@@ -49,8 +49,8 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
         ..NewClientRequest::default()
     };
     for client in [app, worker] {
-        if service.client_find(&client.id).is_err() {
-            existing(service.client_create(&Admin::command(), client).await.map(|_| ()))?;
+        if service.clients.get(&Admin::command(), &client.id).is_err() {
+            existing(service.clients.create(&Admin::command(), client).await.map(|_| ()))?;
         }
     }
     Ok(())

@@ -82,10 +82,10 @@ async fn follow(
 ) {
     let mut was_serving = true;
     while turn(CONFIRM_EVERY, &mut ended).await {
-        if let Err(error) = service.live().confirm().await {
+        if let Err(error) = service.live.confirm().await {
             tracing::warn!(reason = error.reason().as_str(), cause = ?error, "the feed could not be confirmed");
         }
-        let serving = service.live().is_fresh() && !*stopping.borrow();
+        let serving = service.live.is_fresh() && !*stopping.borrow();
         if serving != was_serving {
             health.set(serving).await;
             metrics.set_ready(serving);
@@ -102,7 +102,7 @@ async fn wake(service: Service, mut ended: watch::Receiver<bool>) {
             let mut wake = service.store().listen().await?;
             loop {
                 wake.grown().await?;
-                service.live().confirm().await?;
+                service.live.confirm().await?;
             }
         };
         let lost: Result<Infallible> = tokio::select! {
@@ -121,14 +121,14 @@ async fn wake(service: Service, mut ended: watch::Receiver<bool>) {
 /// Tells those who watch that nothing is missing, as long as that is known.
 async fn beat(service: Service, mut stopping: watch::Receiver<bool>, mut ended: watch::Receiver<bool>) {
     while !*stopping.borrow_and_update() && turn(BEAT_EVERY, &mut ended).await {
-        service.live().beat();
+        service.live.beat();
     }
-    service.live().end_watchers();
+    service.live.end_watchers();
 }
 
 async fn rotate(service: Service, mut ended: watch::Receiver<bool>) {
     loop {
-        match service.rotate_keys_due().await {
+        match service.signing_keys.rotate_due().await {
             Ok(0) => {}
             Ok(steps) => tracing::info!(steps, "signing keys rotated"),
             Err(error) => tracing::warn!(cause = ?error, "signing keys could not be rotated"),
@@ -143,7 +143,7 @@ async fn rotate(service: Service, mut ended: watch::Receiver<bool>) {
 async fn sweep(service: Service, mut ended: watch::Receiver<bool>) {
     let (mut sweep, mut pause) = (Sweep::default(), SWEEP_EVERY);
     while turn(pause, &mut ended).await {
-        pause = match service.sweep(&mut sweep).await {
+        pause = match service.sweeper.step(&mut sweep).await {
             Ok(step) => {
                 if step.deleted + step.forgotten > 0 {
                     tracing::debug!(sessions = step.deleted, counts = step.forgotten, "what has expired is deleted");

@@ -146,11 +146,11 @@ fn note<T>(problems: &mut Vec<String>, problem: String) -> Option<T> {
 pub(super) async fn send(service: Service, post: Arc<Post>, metrics: Arc<Metrics>, mut ended: watch::Receiver<bool>) {
     let mut under_way = JoinSet::new();
     loop {
-        match service.mails_take(AT_ONCE.saturating_sub(under_way.len())).await {
+        match service.outbox.take(AT_ONCE.saturating_sub(under_way.len())).await {
             Ok(taken) => {
                 for mail in taken {
                     let (service, post) = (service.clone(), post.clone());
-                    under_way.spawn(async move { service.mail_deliver(&post, mail).await });
+                    under_way.spawn(async move { service.outbox.deliver(&post, mail).await });
                 }
             }
             Err(error) => tracing::warn!(cause = ?error, "mails that are due could not be looked for"),
@@ -202,12 +202,12 @@ pub(super) async fn keep_count(service: Service, metrics: Arc<Metrics>, mut ende
 }
 
 async fn count_once(service: &Service, metrics: &Metrics) -> Result<()> {
-    let waiting = service.mails_waiting().await?;
+    let waiting = service.outbox.waiting().await?;
     let now = service.now();
     let oldest = waiting.oldest.map_or(Duration::ZERO, |at| now.since(at).duration());
     metrics.mails().set_waiting(waiting.all, oldest);
     if waiting.expired > 0 {
-        let dropped = service.mails_forget().await?;
+        let dropped = service.outbox.forget().await?;
         metrics.mails().dropped("expired", dropped);
         tracing::warn!(mails = dropped, "mails were not sent before they expired, and are dropped");
     }

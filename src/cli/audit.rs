@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Place, output};
 use crate::{
     domain::audit::{AuditEvent, AuditKind},
-    service::AuditFilter,
+    service::{Admin, AuditFilter},
 };
 
 #[derive(Debug, Subcommand)]
@@ -39,7 +39,7 @@ impl Audit {
         let unknown = |text: &str| anyhow::anyhow!("{text} is no kind of act");
         let kind = kind.map(|text| AuditKind::parse(&text).ok_or_else(|| unknown(&text))).transpose()?;
         let filter = AuditFilter { kind, actor, subject, ..AuditFilter::default() };
-        let events = place.service().await?.audit_list(&filter, None, limit).await?;
+        let events = place.service().await?.audit.list(&Admin::command(), &filter, None, limit).await?;
         if json {
             return events.iter().try_for_each(print);
         }

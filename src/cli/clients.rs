@@ -121,7 +121,7 @@ impl Client {
         match self {
             Self::Create(create) => create.run().await,
             Self::List { json, place } => {
-                let clients = place.service().await?.clients_list();
+                let clients = place.service().await?.clients.list(&Admin::command());
                 if json {
                     return clients.iter().try_for_each(|c| output::json(&describe(c)));
                 }
@@ -135,16 +135,16 @@ impl Client {
                 output::table(&["ID", "KIND", "AUDIENCE", "ALG", "STATE"], &rows)
             }
             Self::Show { id, place } => {
-                let client = place.service().await?.client_find(&id)?;
+                let client = place.service().await?.clients.get(&Admin::command(), &id)?;
                 output::line(&serde_json::to_string_pretty(&describe(&client))?)
             }
             Self::Disable { id, place } => {
-                let changed = place.service().await?.client_set_disabled(&Admin::command(), &id, true).await?;
+                let changed = place.service().await?.clients.set_disabled(&Admin::command(), &id, true).await?;
                 output::line(&format!("{id} {}", if changed { "is disabled" } else { "was disabled before" }))
             }
             Self::RotateSecret { id, overlap, json, place } => {
                 let service = place.service().await?;
-                let rotated = service.client_rotate_secret(&Admin::command(), &id, Ttl::from_secs(overlap)).await;
+                let rotated = service.clients.rotate_secret(&Admin::command(), &id, Ttl::from_secs(overlap)).await;
                 let (secret, until) = rotated?;
                 if json {
                     return output::json(&json!({ "client_id": id, "client_secret": secret.expose() }));
@@ -153,7 +153,7 @@ impl Client {
                 output::line(&format!("the one before counts until {until}"))
             }
             Self::Enable { id, place } => {
-                let changed = place.service().await?.client_set_disabled(&Admin::command(), &id, false).await?;
+                let changed = place.service().await?.clients.set_disabled(&Admin::command(), &id, false).await?;
                 output::line(&format!("{id} {}", if changed { "is enabled again" } else { "was not disabled" }))
             }
         }
@@ -183,7 +183,7 @@ impl Create {
             link_template: self.link_template,
             creation: None,
         };
-        let (client, secret) = service.client_create(&Admin::command(), request).await?;
+        let (client, secret) = service.clients.create(&Admin::command(), request).await?;
         if self.json {
             let mut out = json!({ "client_id": client.id.as_str() });
             if let (Some(secret), Some(members)) = (&secret, out.as_object_mut()) {

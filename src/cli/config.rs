@@ -4,7 +4,10 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Place, output};
-use crate::app::{Config, config::Settings};
+use crate::{
+    app::{Config, config::Settings},
+    service::Admin,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -63,7 +66,7 @@ impl ConfigCommand {
 impl SettingsCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self::Set { name, value, place } = self;
-        let settings = place.service().await?.setting_set(&name, &value).await?;
+        let settings = place.service().await?.instance.set(&Admin::command(), &name, &value).await?;
         output::line(&serde_json::to_string_pretty(&settings)?)
     }
 }

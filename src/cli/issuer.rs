@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use super::{Place, output};
-use crate::app::config::issuer_problem;
+use crate::{app::config::issuer_problem, service::Admin};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Issuer {
@@ -24,7 +24,7 @@ impl Issuer {
         if let Some(problem) = issuer_problem(&url) {
             bail!("issuer: {problem}");
         }
-        let ended = place.service().await?.issuer_set(&url).await?;
+        let ended = place.service().await?.instance.set_issuer(&Admin::command(), &url).await?;
         output::line(&format!("the issuer is {url}; {ended} sessions ended; tell verifiers, then start the servers"))
     }
 }

@@ -68,19 +68,19 @@ impl Keys {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::List { json, place } => {
-                let ring = place.service().await?.live().snapshot().ring.clone();
+                let ring = place.service().await?.live.snapshot().ring.clone();
                 if json { list_json(&ring) } else { list_table(&ring) }
             }
             Self::Trust { file, until, kid, alg, place } => trust(&file, until, (kid, alg), &place).await,
             Self::Revoke { key, place } => {
-                let gone = place.service().await?.key_revoke(&Admin::command(), &key).await?;
+                let gone = place.service().await?.signing_keys.revoke(&Admin::command(), &key).await?;
                 output::line(&format!(
                     "{}: {} is revoked; verifiers that only cache the JWKS are safe from {}",
                     gone.algorithm, gone.kid, gone.safe_from
                 ))
             }
             Self::Rotate { alg, place } => {
-                for plan in place.service().await?.rotate_keys_early(alg).await? {
+                for plan in place.service().await?.signing_keys.rotate_early(&Admin::command(), alg).await? {
                     output::line(&format!("{}: {} signs from {}", plan.algorithm, plan.kid, plan.at))?;
                 }
                 Ok(())
@@ -134,7 +134,7 @@ async fn trust(
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
     };
     let text = ForeignKeyText { text: &text, kid: kid.as_deref(), alg: alg.as_deref() };
-    for key in place.service().await?.keys_trust(&Admin::command(), text, until).await? {
+    for key in place.service().await?.signing_keys.trust(&Admin::command(), text, until).await? {
         output::line(&format!("{}: {} is published until {}", key.algorithm(), key.kid, key.expires_at))?;
     }
     Ok(())

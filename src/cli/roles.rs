@@ -85,22 +85,22 @@ impl Role {
         match self {
             Self::Create { name, permissions, description, place } => {
                 let request = NewRoleRequest { name, description, permissions, creation: None };
-                let role = place.service().await?.role_create(&admin, request).await?;
+                let role = place.service().await?.roles.create(&admin, request).await?;
                 output::line(&format!("created {} with the id {}", role.name, role.id))
             }
             Self::Update { role, permissions, description, place } => {
                 let patch = RolePatch { description, permissions };
-                let role = place.service().await?.role_update(&admin, &role, patch, None).await?;
+                let role = place.service().await?.roles.update(&admin, &role, patch, None).await?;
                 output::line(&format!("{} is changed", role.name))
             }
             Self::List { json, place } => list(&place.service().await?, json),
             Self::Show { role, place } => {
                 let service = place.service().await?;
-                let role = service.role_find(&role)?;
+                let role = service.roles.get(&Admin::command(), &role)?;
                 output::line(&serde_json::to_string_pretty(&describe(&service, &role))?)
             }
             Self::Delete { role, place } => {
-                place.service().await?.role_delete(&admin, &role).await?;
+                place.service().await?.roles.delete(&admin, &role).await?;
                 output::line(&format!("{role} is deleted"))
             }
             Self::Assign { role, user, place } => set(&place, &role, &user, true).await,
@@ -110,7 +110,7 @@ impl Role {
 }
 
 async fn set(place: &Place, role: &str, user: &str, given: bool) -> anyhow::Result<()> {
-    let changed = place.service().await?.user_set_role(&Admin::command(), user, role, given).await?;
+    let changed = place.service().await?.users.set_role(&Admin::command(), user, role, given).await?;
     output::line(&match (given, changed) {
         (true, true) => format!("{user} has the role {role}"),
         (true, false) => format!("{user} had the role {role} before"),
@@ -120,7 +120,7 @@ async fn set(place: &Place, role: &str, user: &str, given: bool) -> anyhow::Resu
 }
 
 fn list(service: &Service, json: bool) -> anyhow::Result<()> {
-    let roles = service.roles_list();
+    let roles = service.roles.list(&Admin::command());
     if json {
         return roles.iter().try_for_each(|r| output::json(&describe(service, r)));
     }
@@ -134,7 +134,7 @@ fn describe(service: &Service, role: &DomainRole) -> Value {
         "role_id": role.id,
         "name": role.name,
         "description": role.description,
-        "permissions": service.role_permission_names(role),
+        "permissions": service.roles.permission_names_of(role),
         "built_in": role.built_in.is_some(),
         "created_at": role.created_at.to_string(),
         "updated_at": role.updated_at.to_string(),

@@ -31,7 +31,7 @@ impl Session {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::List { user, json, place } => {
-                let sessions = place.service().await?.sessions_list(&user).await?;
+                let sessions = place.service().await?.users.sessions(&Admin::command(), &user).await?;
                 if json {
                     return sessions.iter().try_for_each(|s| {
                         output::json(&json!({
@@ -51,7 +51,7 @@ impl Session {
                 output::table(&["ID", "CLIENT", "DEVICE", "LAST USED", "ENDS"], &rows)
             }
             Self::Revoke { id, place } => {
-                let ended = place.service().await?.session_revoke(&Admin::command(), &id).await?;
+                let ended = place.service().await?.users.end_session(&Admin::command(), &id).await?;
                 output::line(&format!("{id} {}", if ended { "is ended" } else { "was ended before" }))
             }
         }

@@ -101,7 +101,7 @@ impl User {
                 let emails = email.into_iter().collect();
                 let password = Some(password);
                 let request = NewUserRequest { name, emails, subject, password, attributes, roles, creation: None };
-                let user = service.user_create(&Admin::command(), request).await?;
+                let user = service.users.create(&Admin::command(), request).await?;
                 let text = format!("created {} with the subject {}", user.id, user.subject);
                 if json {
                     output::json(&describe(&service, &UserView { user, logins: Vec::new(), roles: Vec::new() }))
@@ -113,23 +113,23 @@ impl User {
             Self::List { json, place } => list(&place, json).await,
             Self::Show { user, place } => {
                 let service = place.service().await?;
-                let found = service.user_find(&user).await?;
+                let found = service.users.get(&Admin::command(), &user).await?;
                 output::line(&serde_json::to_string_pretty(&describe(&service, &found))?)
             }
             Self::Disable { user, place } => {
-                let ended = place.service().await?.user_disable(&Admin::command(), &user).await?;
+                let ended = place.service().await?.users.disable(&Admin::command(), &user).await?;
                 output::line(&format!("disabled {user}; {ended} sessions ended"))
             }
             Self::Enable { user, place } => {
-                let changed = place.service().await?.user_enable(&Admin::command(), &user).await?;
+                let changed = place.service().await?.users.enable(&Admin::command(), &user).await?;
                 output::line(&format!("{user} {}", if changed { "is enabled again" } else { "was not disabled" }))
             }
             Self::SetPassword { user, password_stdin, temporary, place } => {
                 let service = place.service().await?;
                 let ended =
-                    service.user_set_password(&Admin::command(), &user, password::read(password_stdin)?).await?;
+                    service.users.set_password(&Admin::command(), &user, password::read(password_stdin)?).await?;
                 if temporary {
-                    service.user_must_change_password(&Admin::command(), &user).await?;
+                    service.users.require_new_password(&Admin::command(), &user).await?;
                 }
                 output::line(&format!("the password of {user} is set; {ended} sessions ended"))
             }
@@ -141,7 +141,7 @@ async fn list(place: &Place, json: bool) -> anyhow::Result<()> {
     let service = place.service().await?;
     let (mut after, mut rows) = (String::new(), Vec::new());
     loop {
-        let page = service.users_list(&UserFilter::default(), &after, PAGE).await?;
+        let page = service.users.list(&Admin::command(), &UserFilter::default(), &after, PAGE).await?;
         let Some(last) = page.last() else { break };
         last.user.id.as_str().clone_into(&mut after);
         for found in &page {
@@ -167,7 +167,7 @@ fn describe(service: &Service, found: &UserView) -> Value {
         "id": user.id.as_str(),
         "subject": user.subject,
         "logins": found.logins,
-        "roles": service.role_names(&found.roles),
+        "roles": service.roles.names(&found.roles),
         "attributes": user.attributes,
         "disabled_at": user.disabled_at.map(|t| t.to_string()),
         "created_at": user.created_at.to_string(),

@@ -5,108 +5,93 @@ use tonic::{Request, Response, Status};
 
 use super::{
     admin::{Mask, count},
-    context::{context, credentials},
+    call::Call,
     convert::{no_nul, time},
     proto::pb::{self, account_service_server::AccountService},
-    status::status,
     user,
 };
 use crate::{
     error::{Error, Result as ServiceResult},
     secret::{Password, TicketToken, TypedCode},
-    service::{ClientCredentials, Me, MePatch, Presented, RegisterInput, RequestContext, Service},
+    service::{MePatch, PasswordReset, Presented, RegisterInput, ResetRequest},
 };
 
 /// The service behind the messages.
-#[derive(Clone, Debug)]
-pub(super) struct Accounts(pub(super) Service);
+#[derive(Debug)]
+pub(super) struct Accounts(pub(super) Call);
 
 type Answer<T> = Result<Response<T>, Status>;
-
-impl Accounts {
-    fn begin<T>(&self, request: &Request<T>) -> Result<(RequestContext, ClientCredentials), Status> {
-        let ctx = context(request, &self.0);
-        let credentials = credentials(request, &ctx).map_err(|s| *s)?;
-        Ok((ctx, credentials))
-    }
-
-    async fn me<T>(&self, request: &Request<T>) -> Result<(RequestContext, Me), Status> {
-        let (ctx, credentials) = self.begin(request)?;
-        let me = self.0.me(&ctx, &credentials).await;
-        me.map(|me| (ctx.clone(), me)).map_err(|e| status(&ctx, &e))
-    }
-}
 
 #[tonic::async_trait]
 impl AccountService for Accounts {
     async fn register(&self, request: Request<pb::RegisterRequest>) -> Answer<pb::RegisterResponse> {
-        let (ctx, credentials) = self.begin(&request)?;
+        let Call { ctx, credentials, .. } = &self.0;
         let done = async {
             let input = register(request.into_inner())?;
-            self.0.register(&ctx, &credentials, input).await
+            self.0.service.accounts.register(ctx, credentials, input).await
         };
-        let pending = done.await.map_err(|e| status(&ctx, &e))?;
+        let pending = done.await.map_err(|e| self.0.status(&e))?;
         let expire_time = Some(time(pending.expires_at));
         Ok(Response::new(pb::RegisterResponse { ticket: pending.ticket, expire_time }))
     }
 
     async fn verify_email(&self, request: Request<pb::VerifyEmailRequest>) -> Answer<pb::VerifyEmailResponse> {
-        let (ctx, credentials) = self.begin(&request)?;
+        let Call { ctx, credentials, .. } = &self.0;
         let m = request.into_inner();
         let presented = presented(m.token, m.ticket, m.code);
-        let email = self.0.verify_email(&ctx, &credentials, &m.client_id, &presented).await;
-        email.map(|email| Response::new(pb::VerifyEmailResponse { email })).map_err(|e| status(&ctx, &e))
+        let email = self.0.service.accounts.verify_email(ctx, credentials, &m.client_id, &presented).await;
+        email.map(|email| Response::new(pb::VerifyEmailResponse { email })).map_err(|e| self.0.status(&e))
     }
 
     async fn request_password_reset(
         &self,
         request: Request<pb::RequestPasswordResetRequest>,
     ) -> Answer<pb::RequestPasswordResetResponse> {
-        let (ctx, credentials) = self.begin(&request)?;
+        let Call { ctx, credentials, .. } = &self.0;
         let m = request.get_ref();
-        no_nul(&[("login", &m.login)]).map_err(|e| status(&ctx, &e))?;
+        no_nul(&[("login", &m.login)]).map_err(|e| self.0.status(&e))?;
         let address = m.end_user.as_ref().map_or("", |e| e.address.as_str());
-        let asked = (m.login.as_str(), m.language.as_str());
-        let pending = self.0.request_password_reset(&ctx, &credentials, (&m.client_id, address), asked).await;
-        let pending = pending.map_err(|e| status(&ctx, &e))?;
+        let reset = ResetRequest { client_id: &m.client_id, login: &m.login, language: &m.language, address };
+        let pending = self.0.service.accounts.request_password_reset(ctx, credentials, reset).await;
+        let pending = pending.map_err(|e| self.0.status(&e))?;
         let expire_time = Some(time(pending.expires_at));
         Ok(Response::new(pb::RequestPasswordResetResponse { ticket: pending.ticket, expire_time }))
     }
 
     async fn reset_password(&self, request: Request<pb::ResetPasswordRequest>) -> Answer<pb::ResetPasswordResponse> {
-        let (ctx, credentials) = self.begin(&request)?;
+        let Call { ctx, credentials, .. } = &self.0;
         let m = request.into_inner();
         let (presented, password) = (presented(m.token, m.ticket, m.code), Password::new(m.new_password));
-        let ended = self.0.reset_password(&ctx, &credentials, (&m.client_id, &presented), password).await;
-        let sessions_ended = count(ended.map_err(|e| status(&ctx, &e))?);
+        let reset = PasswordReset { client_id: m.client_id, presented, password };
+        let ended = self.0.service.accounts.reset_password(ctx, credentials, reset).await;
+        let sessions_ended = count(ended.map_err(|e| self.0.status(&e))?);
         Ok(Response::new(pb::ResetPasswordResponse { sessions_ended }))
     }
 
-    async fn get_me(&self, request: Request<pb::GetMeRequest>) -> Answer<pb::GetMeResponse> {
-        let (_, me) = self.me(&request).await?;
-        Ok(Response::new(pb::GetMeResponse { user: Some(user::user(&self.0, me.view)) }))
+    async fn get_me(&self, _: Request<pb::GetMeRequest>) -> Answer<pb::GetMeResponse> {
+        let view = self.0.service.accounts.me(self.0.me()?).await.map_err(|e| self.0.status(&e))?;
+        Ok(Response::new(pb::GetMeResponse { user: Some(user::user(&self.0.service, view)) }))
     }
 
     async fn update_me(&self, request: Request<pb::UpdateMeRequest>) -> Answer<pb::UpdateMeResponse> {
-        let (ctx, credentials) = self.begin(&request)?;
+        let me = self.0.me()?;
         let done = async {
-            // Who does not prove who it is learns nothing of the fields.
-            self.0.me(&ctx, &credentials).await?;
-            self.0.me_update(&ctx, &credentials, patch(request.into_inner())?).await
+            let patch = patch(request.into_inner())?;
+            self.0.service.accounts.update(&self.0.ctx, me, patch).await
         };
-        let (view, pending) = done.await.map_err(|e| status(&ctx, &e))?;
-        let user = Some(user::user(&self.0, view));
+        let (view, pending) = done.await.map_err(|e| self.0.status(&e))?;
+        let user = Some(user::user(&self.0.service, view));
         let expire_time = pending.as_ref().map(|p| time(p.expires_at));
         let ticket = pending.map(|p| p.ticket).unwrap_or_default();
         Ok(Response::new(pb::UpdateMeResponse { user, ticket, expire_time }))
     }
 
     async fn change_password(&self, request: Request<pb::ChangePasswordRequest>) -> Answer<pb::ChangePasswordResponse> {
-        let (ctx, credentials) = self.begin(&request)?;
+        let me = self.0.me()?;
         let m = request.into_inner();
         let (current, new) = (Password::new(m.current_password), Password::new(m.new_password));
-        let ended = self.0.change_password(&ctx, &credentials, current, new).await;
-        let sessions_ended = count(ended.map_err(|e| status(&ctx, &e))?);
+        let ended = self.0.service.accounts.change_password(&self.0.ctx, me, current, new).await;
+        let sessions_ended = count(ended.map_err(|e| self.0.status(&e))?);
         Ok(Response::new(pb::ChangePasswordResponse { sessions_ended }))
     }
 
@@ -114,9 +99,9 @@ impl AccountService for Accounts {
         &self,
         request: Request<pb::ListMySessionsRequest>,
     ) -> Answer<pb::ListMySessionsResponse> {
-        let (ctx, me) = self.me(&request).await?;
-        let all = self.0.my_sessions(&me).await.map_err(|e| status(&ctx, &e))?;
-        let sessions = all.into_iter().map(|s| user::session(s, me.session.as_str())).collect();
+        let me = self.0.me()?;
+        let all = self.0.service.accounts.sessions(me).await.map_err(|e| self.0.status(&e))?;
+        let sessions = all.into_iter().map(|s| user::session(s, me.session().as_str())).collect();
         Ok(Response::new(pb::ListMySessionsResponse { sessions }))
     }
 
@@ -124,15 +109,15 @@ impl AccountService for Accounts {
         &self,
         request: Request<pb::RevokeMySessionRequest>,
     ) -> Answer<pb::RevokeMySessionResponse> {
-        let (ctx, me) = self.me(&request).await?;
+        let me = self.0.me()?;
         let session = Some(request.get_ref().session_id.as_str()).filter(|s| !s.is_empty());
-        let ended = self.0.revoke_my_session(&me, session).await.map_err(|e| status(&ctx, &e))?;
+        let ended = self.0.service.accounts.revoke_session(me, session).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RevokeMySessionResponse { sessions_ended: count(ended) }))
     }
 
-    async fn delete_me(&self, request: Request<pb::DeleteMeRequest>) -> Answer<pb::DeleteMeResponse> {
-        let (ctx, credentials) = self.begin(&request)?;
-        let ended = self.0.delete_me(&ctx, &credentials).await.map_err(|e| status(&ctx, &e))?;
+    async fn delete_me(&self, _: Request<pb::DeleteMeRequest>) -> Answer<pb::DeleteMeResponse> {
+        let me = self.0.me()?;
+        let ended = self.0.service.accounts.delete(&self.0.ctx, me).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DeleteMeResponse { sessions_ended: count(ended) }))
     }
 }

@@ -1,40 +1,19 @@
-//! What the services for administrators share: who calls, pages, filters, masks, etags.
+//! What the services for administrators share: pages, filters, masks, etags.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use prost::Message;
-use prost_types::FieldMask;
-use tonic::{Request, Status};
-
-use super::{
-    context::{context, credentials},
-    status::status,
-};
 use crate::{
     domain::filter::{self, Comparison, Term},
     error::{Error, Result},
     secret::sha256,
-    service::{Act, Admin, Creation, RequestContext, Service},
+    service::Creation,
 };
-
-/// What a caller needs, and whether the act changes something.
-pub(super) type Need = (&'static str, Act);
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use prost::Message;
+use prost_types::FieldMask;
 
 /// Most things on a page, and how many there are if nobody says.
 const PAGE: (usize, usize) = (500, 50);
 /// Bytes of a page token that bind it to its question.
 const BINDING: usize = 8;
-
-/// Context and caller of a call that needs a permission.
-pub(super) async fn admit<T>(
-    service: &Service,
-    request: &Request<T>,
-    need: Need,
-) -> Result<(RequestContext, Admin), Status> {
-    let ctx = context(request, service);
-    let credentials = credentials(request, &ctx).map_err(|s| *s)?;
-    let admin = service.administrator(&ctx, &credentials, need).await;
-    admin.map(|admin| (ctx.clone(), admin)).map_err(|e| status(&ctx, &e))
-}
 
 /// A page that was asked for: how many, after what. A token counts for the question that it came with alone
 /// (AIP-158).

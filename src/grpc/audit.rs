@@ -7,8 +7,8 @@ use prost_types::Timestamp as WireTime;
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Need, Page, admit, terms, unknown_term},
-    context::{context, credentials},
+    admin::{Page, terms, unknown_term},
+    call::Call,
     convert::{self, time},
     proto::pb::{self, audit_service_server::AuditService},
     status::status,
@@ -17,18 +17,15 @@ use crate::{
     domain::{
         audit::{AuditEvent, AuditKind},
         filter::{Comparison, Term},
-        permission::AUDIT_READ,
     },
     error::{Error, Result as ServiceResult},
-    service::{Act, AuditFilter, AuditWatcher, RequestContext, Service},
+    service::{Admin, AuditFilter, AuditWatcher, RequestContext},
     time::Timestamp,
 };
 
 /// The service behind the messages.
-#[derive(Clone, Debug)]
-pub(super) struct Audits(pub(super) Service);
-
-const READ: Need = (AUDIT_READ, Act::Read);
+#[derive(Debug)]
+pub(super) struct Audits(pub(super) Call);
 
 type Events = Pin<Box<dyn Stream<Item = Result<pb::WatchAuditEventsResponse, Status>> + Send>>;
 
@@ -40,25 +37,17 @@ impl AuditService for Audits {
         &self,
         request: Request<pb::ListAuditEventsRequest>,
     ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
-        let (ctx, _) = admit(&self.0, &request, READ).await?;
-        let (events, next_page_token) = self.page(request.get_ref()).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let (events, next_page_token) = self.page(admin, request.get_ref()).await.map_err(|e| self.0.status(&e))?;
         let events = events.into_iter().map(event).collect();
         Ok(Response::new(pb::ListAuditEventsResponse { events, next_page_token }))
     }
 
     async fn watch(&self, request: Request<pb::WatchAuditEventsRequest>) -> Result<Response<Events>, Status> {
-        let ctx = context(&request, &self.0);
-        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
-        let begun = async {
-            let permit = self.0.permitted(&ctx, &credentials, AUDIT_READ).await?;
-            let filter = filter(&request.get_ref().filter)?;
-            if filter.since.is_some() || filter.until.is_some() {
-                return Err(Error::invalid("filter", "time has no place here: only what comes is told"));
-            }
-            Ok(self.0.audit_watch(&ctx, permit, filter))
-        };
-        let watcher = begun.await.map_err(|e| status(&ctx, &e))?;
-        Ok(Response::new(events(watcher, ctx)))
+        let admin = self.0.admin()?;
+        let filter = watched(&request.get_ref().filter).map_err(|e| self.0.status(&e))?;
+        let watcher = self.0.service.audit.watch(&self.0.ctx, admin, filter);
+        Ok(Response::new(events(watcher, self.0.ctx.clone())))
     }
 }
 
@@ -76,12 +65,25 @@ fn events(watcher: AuditWatcher, ctx: RequestContext) -> Events {
 }
 
 impl Audits {
-    async fn page(&self, message: &pb::ListAuditEventsRequest) -> ServiceResult<(Vec<AuditEvent>, String)> {
+    async fn page(
+        &self,
+        admin: &Admin,
+        message: &pb::ListAuditEventsRequest,
+    ) -> ServiceResult<(Vec<AuditEvent>, String)> {
         let page = Page::new("Audit", &message.filter, (message.page_size, &message.page_token))?;
         let before = if page.after.is_empty() { None } else { page.after.parse().ok() };
-        let events = self.0.audit_list(&filter(&message.filter)?, before.as_ref(), page.limit()).await?;
+        let events = self.0.service.audit.list(admin, &filter(&message.filter)?, before.as_ref(), page.limit()).await?;
         Ok(page.cut(events, |e| e.id.as_str()))
     }
+}
+
+/// The filter of a stream: it has no instants, since only new events are sent.
+fn watched(text: &str) -> ServiceResult<AuditFilter> {
+    let filter = filter(text)?;
+    if filter.since.is_some() || filter.until.is_some() {
+        return Err(Error::invalid("filter", "time has no place here: only what comes is told"));
+    }
+    Ok(filter)
 }
 
 fn filter(text: &str) -> ServiceResult<AuditFilter> {

@@ -3,27 +3,26 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    context::{context, credentials},
+    call::Call,
     convert::time,
     proto::pb::{self, auth_service_server::AuthService, continue_login_response, login_response},
-    status::status,
 };
 use crate::{
     secret::RefreshToken,
-    service::{Service, SignedIn, TokenPair},
+    service::{SignedIn, TokenPair},
 };
 
 /// The service behind the messages.
-#[derive(Clone, Debug)]
-pub(super) struct Auth(pub(super) Service);
+#[derive(Debug)]
+pub(super) struct Auth(pub(super) Call);
 
 #[tonic::async_trait]
 impl AuthService for Auth {
     async fn login(&self, request: Request<pb::LoginRequest>) -> Result<Response<pb::LoginResponse>, Status> {
-        let ctx = context(&request, &self.0);
-        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
-        let sign_in = request.into_inner().try_into().map_err(|e| status(&ctx, &e))?;
-        let signed_in = self.0.sign_in(&ctx, &credentials, sign_in).await.map_err(|e| status(&ctx, &e))?;
+        let Call { ctx, credentials, .. } = &self.0;
+        let sign_in = request.into_inner().try_into().map_err(|e| self.0.status(&e))?;
+        let signed_in =
+            self.0.service.sign_ins.sign_in(ctx, credentials, sign_in).await.map_err(|e| self.0.status(&e))?;
         let (result, device_token) = match signed_in {
             SignedIn::Tokens(mut pair) => {
                 let device = device_token(&mut pair);
@@ -38,10 +37,9 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::ContinueLoginRequest>,
     ) -> Result<Response<pb::ContinueLoginResponse>, Status> {
-        let ctx = context(&request, &self.0);
-        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
-        let signed_in = self.0.continue_sign_in(&ctx, &credentials, request.into_inner().into()).await;
-        let (result, device_token) = match signed_in.map_err(|e| status(&ctx, &e))? {
+        let Call { ctx, credentials, .. } = &self.0;
+        let signed_in = self.0.service.sign_ins.proceed(ctx, credentials, request.into_inner().into()).await;
+        let (result, device_token) = match signed_in.map_err(|e| self.0.status(&e))? {
             SignedIn::Tokens(mut pair) => {
                 let device = device_token(&mut pair);
                 (continue_login_response::Result::Tokens(pair.into()), device)
@@ -54,20 +52,18 @@ impl AuthService for Auth {
     }
 
     async fn refresh(&self, request: Request<pb::RefreshRequest>) -> Result<Response<pb::RefreshResponse>, Status> {
-        let ctx = context(&request, &self.0);
-        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
-        let pair = self.0.refresh(&ctx, &credentials, request.into_inner().into()).await;
-        let pair = pair.map_err(|e| status(&ctx, &e))?;
+        let Call { ctx, credentials, .. } = &self.0;
+        let pair = self.0.service.tokens.refresh(ctx, credentials, request.into_inner().into()).await;
+        let pair = pair.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RefreshResponse { tokens: Some(pair.into()) }))
     }
 
     async fn logout(&self, request: Request<pb::LogoutRequest>) -> Result<Response<pb::LogoutResponse>, Status> {
-        let ctx = context(&request, &self.0);
-        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
+        let Call { ctx, credentials, .. } = &self.0;
         let message = request.into_inner();
         let token = RefreshToken::new(message.refresh_token);
-        let until = self.0.logout(&ctx, &credentials, &message.client_id, &token).await;
-        let until = until.map_err(|e| status(&ctx, &e))?;
+        let until = self.0.service.tokens.log_out(ctx, credentials, &message.client_id, &token).await;
+        let until = until.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::LogoutResponse { access_token_valid_until: Some(time(until)) }))
     }
 
@@ -75,10 +71,9 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::IssueClientTokenRequest>,
     ) -> Result<Response<pb::IssueClientTokenResponse>, Status> {
-        let ctx = context(&request, &self.0);
-        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
-        let issued = self.0.issue_client_token(&ctx, &credentials, &request.into_inner().into()).await;
-        issued.map(|t| Response::new(t.into())).map_err(|e| status(&ctx, &e))
+        let client = self.0.client()?;
+        let issued = self.0.service.tokens.issue_to_client(&self.0.ctx, client, &request.into_inner().into()).await;
+        issued.map(|t| Response::new(t.into())).map_err(|e| self.0.status(&e))
     }
 }
 

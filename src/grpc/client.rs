@@ -6,29 +6,26 @@ use prost_types::Duration;
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Mask, Need, Page, admit, creation, etag, revision, terms, truth, unknown_term},
+    admin::{Mask, Page, creation, etag, revision, terms, truth, unknown_term},
+    call::Call,
     convert::time,
     proto::pb::{self, client_service_server::ClientService},
-    status::status,
 };
 use crate::{
     domain::{
         client::{ClaimSource, Client, Grant},
         filter::Comparison,
-        permission::{CLIENTS_READ, CLIENTS_WRITE},
         scope::{Audience, Scope},
     },
     error::{Error, Result as ServiceResult},
-    service::{Act, ClientPatch, NewClientRequest, Service},
+    service::{Admin, ClientPatch, NewClientRequest},
     time::Ttl,
 };
 
 /// The service behind the messages.
-#[derive(Clone, Debug)]
-pub(super) struct Clients(pub(super) Service);
+#[derive(Debug)]
+pub(super) struct Clients(pub(super) Call);
 
-const READ: Need = (CLIENTS_READ, Act::Read);
-const WRITE: Need = (CLIENTS_WRITE, Act::Write);
 /// How long a replaced secret counts if nobody says.
 const OVERLAP: Ttl = Ttl::from_days(1);
 /// What an update may change.
@@ -52,71 +49,71 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl ClientService for Clients {
     async fn create(&self, request: Request<pb::CreateClientRequest>) -> Answer<pb::CreateClientResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        let done = async { self.0.client_create(&admin, new_client(request.into_inner())?).await };
-        let (client, secret) = done.await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let done = async { self.0.service.clients.create(admin, new_client(request.into_inner())?).await };
+        let (client, secret) = done.await.map_err(|e| self.0.status(&e))?;
         let client_secret = secret.map(|s| s.expose().to_owned()).unwrap_or_default();
         Ok(Response::new(pb::CreateClientResponse { client: Some(self.client(&client)), client_secret }))
     }
 
     async fn get(&self, request: Request<pb::GetClientRequest>) -> Answer<pb::GetClientResponse> {
-        let (ctx, _) = admit(&self.0, &request, READ).await?;
-        let client = self.0.client_find(&request.get_ref().client_id).map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let client = self.0.service.clients.get(admin, &request.get_ref().client_id).map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::GetClientResponse { client: Some(self.client(&client)) }))
     }
 
     async fn list(&self, request: Request<pb::ListClientsRequest>) -> Answer<pb::ListClientsResponse> {
-        let (ctx, _) = admit(&self.0, &request, READ).await?;
-        let (clients, next_page_token) = self.page(request.get_ref()).map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let (clients, next_page_token) = self.page(admin, request.get_ref()).map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::ListClientsResponse { clients, next_page_token }))
     }
 
     async fn update(&self, request: Request<pb::UpdateClientRequest>) -> Answer<pb::UpdateClientResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let admin = self.0.admin()?;
         let done = async {
             let pb::UpdateClientRequest { client, update_mask } = request.into_inner();
             let client = client.ok_or_else(|| Error::invalid("client", "must be given"))?;
             let mask = Mask::new(update_mask, &FIELDS)?;
             let (id, revision) = (client.client_id.clone(), revision(&client.etag)?);
-            self.0.client_update(&admin, &id, &patch(client, &mask), revision).await
+            self.0.service.clients.update(admin, &id, &patch(client, &mask), revision).await
         };
-        let client = done.await.map_err(|e| status(&ctx, &e))?;
+        let client = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::UpdateClientResponse { client: Some(self.client(&client)) }))
     }
 
     async fn delete(&self, request: Request<pb::DeleteClientRequest>) -> Answer<pb::DeleteClientResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        self.0.client_delete(&admin, &request.get_ref().client_id).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        self.0.service.clients.delete(admin, &request.get_ref().client_id).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DeleteClientResponse {}))
     }
 
     async fn disable(&self, request: Request<pb::DisableClientRequest>) -> Answer<pb::DisableClientResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        let done = self.0.client_set_disabled(&admin, &request.get_ref().client_id, true).await;
-        done.map(|_| Response::new(pb::DisableClientResponse {})).map_err(|e| status(&ctx, &e))
+        let admin = self.0.admin()?;
+        let done = self.0.service.clients.set_disabled(admin, &request.get_ref().client_id, true).await;
+        done.map(|_| Response::new(pb::DisableClientResponse {})).map_err(|e| self.0.status(&e))
     }
 
     async fn enable(&self, request: Request<pb::EnableClientRequest>) -> Answer<pb::EnableClientResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        let done = self.0.client_set_disabled(&admin, &request.get_ref().client_id, false).await;
-        done.map(|_| Response::new(pb::EnableClientResponse {})).map_err(|e| status(&ctx, &e))
+        let admin = self.0.admin()?;
+        let done = self.0.service.clients.set_disabled(admin, &request.get_ref().client_id, false).await;
+        done.map(|_| Response::new(pb::EnableClientResponse {})).map_err(|e| self.0.status(&e))
     }
 
     async fn rotate_secret(&self, request: Request<pb::RotateSecretRequest>) -> Answer<pb::RotateSecretResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let admin = self.0.admin()?;
         let message = request.get_ref();
         let overlap = message.overlap.map_or(OVERLAP, |d| Ttl::from_secs(d.seconds));
-        let done = self.0.client_rotate_secret(&admin, &message.client_id, overlap).await;
-        let (secret, until) = done.map_err(|e| status(&ctx, &e))?;
+        let done = self.0.service.clients.rotate_secret(admin, &message.client_id, overlap).await;
+        let (secret, until) = done.map_err(|e| self.0.status(&e))?;
         let (client_secret, until) = (secret.expose().to_owned(), Some(time(until)));
         Ok(Response::new(pb::RotateSecretResponse { client_secret, previous_secret_expire_time: until }))
     }
 }
 
 impl Clients {
-    fn page(&self, message: &pb::ListClientsRequest) -> ServiceResult<(Vec<pb::Client>, String)> {
+    fn page(&self, admin: &Admin, message: &pb::ListClientsRequest) -> ServiceResult<(Vec<pb::Client>, String)> {
         let page = Page::new("Clients", &message.filter, (message.page_size, &message.page_token))?;
-        let mut clients = self.0.clients_list();
+        let mut clients = self.0.service.clients.list(admin);
         clients.retain(|c| c.id.as_str() > page.after.as_str());
         for term in terms(&message.filter)? {
             match (term.field.as_str(), term.comparison) {
@@ -143,17 +140,17 @@ impl Clients {
             ClaimSource::Attribute(path) => path.clone(),
             ClaimSource::Literal(text) => format!("\"{text}\""),
         };
-        let previous = client.previous_secret.map(|(_, until)| until).filter(|until| *until > self.0.now());
+        let previous = client.previous_secret.map(|(_, until)| until).filter(|until| *until > self.0.service.now());
         pb::Client {
             client_id: client.id.as_str().to_owned(),
             public: client.secret.is_none(),
             first_party: config.first_party,
             grants: texts(config.grants.iter().map(|g| Grant::as_str(*g)).collect()),
             audiences: texts(config.audiences.iter().map(Audience::as_str).collect()),
-            serves: self.0.audiences_served(client.id.as_str()),
+            serves: self.0.service.clients.served_by(client.id.as_str()),
             scopes: texts(config.scopes.iter().map(Scope::as_str).collect()),
-            permissions: self.0.permission_names(&config.permissions),
-            roles: self.0.role_names(&config.roles),
+            permissions: self.0.service.roles.permission_names(&config.permissions),
+            roles: self.0.service.roles.names(&config.roles),
             alg: config.algorithm.to_string(),
             token_lifetime: Some(Duration { seconds: config.token_lifetime.seconds(), nanos: 0 }),
             registration: config.registration,

@@ -1,32 +1,20 @@
-//! What the edge knows of a call before its message: context and credentials.
+//! What the headers of a call say: who calls, and by when the caller wants its answer.
 
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderMap;
-use tonic::{Request, Status};
 
-use super::{access::IMPORT_USERS, status::status};
 use crate::{
     error::{Error, Reason, Result},
     secret::ClientSecret,
-    service::{ClientCredentials, RequestContext, Service},
+    service::{ClientCredentials, IMPORT_USERS},
 };
 
 /// The deadline of a call that names none, and the longest that counts.
 const MAX_DEADLINE: Duration = Duration::from_secs(30);
 /// The same, of a call whose requests may keep coming for long.
 const MAX_STREAMED: Duration = Duration::from_hours(1);
-
-/// The context that the edge layer put into the request.
-pub(super) fn context<T>(request: &Request<T>, service: &Service) -> RequestContext {
-    request.extensions().get::<RequestContext>().cloned().unwrap_or_else(|| service.context())
-}
-
-/// The credentials in the metadata, or the status that refuses them.
-pub(super) fn credentials<T>(request: &Request<T>, ctx: &RequestContext) -> Result<ClientCredentials, Box<Status>> {
-    parse_authorization(request.metadata().as_ref()).map_err(|e| Box::new(status(ctx, &e)))
-}
 
 /// When the caller of this method gives up: its `grpc-timeout`, up to the longest that counts.
 pub(super) fn deadline(method: Option<&str>, headers: &HeaderMap) -> tokio::time::Instant {
@@ -51,7 +39,7 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 }
 
 /// Reads `authorization`. Two values are refused: which one counts must never be a matter of taste.
-fn parse_authorization(headers: &HeaderMap) -> Result<ClientCredentials> {
+pub(super) fn credentials(headers: &HeaderMap) -> Result<ClientCredentials> {
     let mut values = headers.get_all("authorization").iter();
     let Some(value) = values.next() else { return Ok(ClientCredentials::None) };
     let refused = || Error::Unauthenticated(Reason::TokenInvalid);
@@ -107,7 +95,7 @@ mod tests {
     #[test]
     fn basic_credentials_are_form_decoded() {
         let value = format!("bAsIc {}", STANDARD.encode("a%3Ab:p%25+%2F%C3%A9"));
-        let Ok(ClientCredentials::Basic { client_id, secret }) = parse_authorization(&headers(&[&value])) else {
+        let Ok(ClientCredentials::Basic { client_id, secret }) = credentials(&headers(&[&value])) else {
             panic!("refused")
         };
         assert_eq!((client_id.as_str(), secret.expose()), ("a:b", "p% /é"));
@@ -115,10 +103,10 @@ mod tests {
 
     #[test]
     fn g01_two_values_or_an_unknown_scheme_are_refused() {
-        assert!(parse_authorization(&headers(&["Bearer a", "Bearer b"])).is_err());
-        assert!(parse_authorization(&headers(&["Digest a"])).is_err());
-        assert!(parse_authorization(&headers(&["Basic %%%"])).is_err());
-        assert!(matches!(parse_authorization(&headers(&[])), Ok(ClientCredentials::None)));
+        assert!(credentials(&headers(&["Bearer a", "Bearer b"])).is_err());
+        assert!(credentials(&headers(&["Digest a"])).is_err());
+        assert!(credentials(&headers(&["Basic %%%"])).is_err());
+        assert!(matches!(credentials(&headers(&[])), Ok(ClientCredentials::None)));
     }
 
     #[test]

@@ -6,7 +6,10 @@ use super::proto::pb;
 use crate::{
     error::{Error, Result, Violation},
     secret::{DeviceToken, Password, RefreshToken, TicketToken, TypedCode},
-    service::{Challenge, ClientTokenRequest, IssuedToken, NextStep, RefreshInput, SignInRequest, Step, TokenPair},
+    service::{
+        Challenge, ClientTokenRequest, Device, IssuedToken, NextStep, RefreshInput, SignInRequest, SignInStep,
+        TokenPair,
+    },
     time::Timestamp,
 };
 
@@ -47,10 +50,8 @@ impl TryFrom<pb::LoginRequest> for SignInRequest {
             password: Password::new(m.password),
             scopes: m.scopes,
             audience: m.audience,
-            device_label: m.device_label,
             device_token: DeviceToken::new(m.device_token),
-            address: end_user.address,
-            user_agent: end_user.user_agent,
+            device: Device { label: m.device_label, address: end_user.address, user_agent: end_user.user_agent },
         })
     }
 }
@@ -70,8 +71,8 @@ impl From<pb::ContinueLoginRequest> for NextStep {
 impl From<Challenge> for pb::LoginChallenge {
     fn from(challenge: Challenge) -> Self {
         let kind = match challenge.step {
-            Step::ChoosePassword => pb::login_challenge::Kind::ChoosePassword,
-            Step::VerifyEmail => pb::login_challenge::Kind::VerifyEmail,
+            SignInStep::ChoosePassword => pb::login_challenge::Kind::ChoosePassword,
+            SignInStep::VerifyEmail => pb::login_challenge::Kind::VerifyEmail,
         };
         Self {
             kind: kind.into(),

@@ -14,14 +14,15 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service as TowerService};
 
 use super::{
-    access::method,
-    context::deadline,
-    status::{code_name, complete, reason_in, too_late, unknown_method},
+    call::Call,
+    context::{credentials, deadline},
+    dispatch::{dispatch, is_ours},
+    status::{code_name, complete, reason_in, status, too_late, unknown_method},
 };
 use crate::{
-    error::Reason,
+    error::{Reason, Result as ServiceResult},
     metrics::Metrics,
-    service::{RequestContext, Service},
+    service::{Access, ClientCredentials, RequestContext, Service, method},
 };
 
 #[derive(Clone, Debug)]
@@ -64,10 +65,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let method = method(request.uri().path());
-        let gives_up = deadline(method, request.headers());
-        let ctx = RequestContext { deadline: Some(gives_up), peer: peer(&request), ..self.edge.service.context() };
-        request.extensions_mut().insert(ctx.clone());
+        let row = method(request.uri().path());
+        let gives_up = deadline(row.map(|(name, _)| name), request.headers());
+        let service = self.edge.service.clone();
+        let ctx = RequestContext { deadline: Some(gives_up), peer: peer(&request), ..service.context() };
         // Whoever prints these headers prints no credentials.
         if let Some(credentials) = request.headers_mut().get_mut(http::header::AUTHORIZATION) {
             credentials.set_sensitive(true);
@@ -79,21 +80,42 @@ where
         let arrived = tokio::time::Instant::now();
         Box::pin(async move {
             let _under_way = metrics.call();
-            let response = if method.is_some() {
-                // The library has a timer of its own, a little later, whose answer lacks code and details.
-                match tokio::time::timeout_at(gives_up, inner.call(request)).await {
-                    Ok(answered) => finish(answered?),
-                    Err(_) => too_late().into_http(),
+            let answer = async {
+                match row {
+                    None => Ok(unknown_method().into_http()),
+                    Some((_, access)) if is_ours(request.uri().path()) => {
+                        Ok(match admit(service, &ctx, request.headers(), access).await {
+                            Ok(call) => dispatch(call, request).await,
+                            Err(refused) => status(&ctx, &refused).into_http(),
+                        })
+                    }
+                    Some(_) => inner.call(request).await,
                 }
-            } else {
-                unknown_method().into_http()
             };
-            let answered =
-                Answered { method: method.unwrap_or("unknown"), code: code(&response), took: arrived.elapsed() };
+            // The library has a timer of its own, a little later, whose answer lacks code and details.
+            let response = match tokio::time::timeout_at(gives_up, answer).await {
+                Ok(answered) => finish(answered?),
+                Err(_) => too_late().into_http(),
+            };
+            let method = row.map_or("unknown", |(name, _)| name);
+            let answered = Answered { method, code: code(&response), took: arrived.elapsed() };
             answered.tell(&ctx, &metrics, response.headers());
             Ok(response)
         })
     }
+}
+
+/// Finds out who calls, and admits the call by the row of the access table.
+async fn admit(
+    service: Service,
+    ctx: &RequestContext,
+    headers: &http::HeaderMap,
+    access: Access,
+) -> ServiceResult<Call> {
+    // What anyone may call takes no notice of credentials, good or bad.
+    let credentials = if access == Access::Anyone { ClientCredentials::None } else { credentials(headers)? };
+    let permit = service.callers.admit(ctx, &credentials, access).await?;
+    Ok(Call::new(service, ctx.clone(), credentials, permit))
 }
 
 /// A call that has its answer.

@@ -5,16 +5,11 @@ use std::time::Duration;
 use prost_types::Timestamp as WireTime;
 use tonic::{Status, Streaming};
 
-use super::{
-    convert::instant,
-    proto::pb,
-    status::{status, too_late},
-    user::attributes,
-};
+use super::{call::Call, convert::instant, proto::pb, status::too_late, user::attributes};
 use crate::{
     error::{Error, Result as ServiceResult, Violation},
     secret::ForeignHash,
-    service::{Admin, ImportOutcome, ImportRow, MOST_IMPORTED, RequestContext, Service},
+    service::{Admin, ImportOutcome, ImportRow, MOST_IMPORTED, Service},
     time::Timestamp,
 };
 
@@ -25,25 +20,24 @@ const MOST_TOLD: usize = 1000;
 
 /// Reads the stream to its end, and writes what has come by the thousand.
 pub(super) async fn import(
-    service: &Service,
+    call: &Call,
     admin: &Admin,
-    ctx: &RequestContext,
     mut stream: Streaming<pb::ImportUsersRequest>,
 ) -> Result<pb::ImportUsersResponse, Status> {
     let mut batch = Batch::default();
     while let Some(message) = tokio::time::timeout(NEXT, stream.message()).await.map_err(|_| too_late())?? {
         if message.users.len() > MOST_IMPORTED {
             let error = Error::invalid("users", format!("must be at most {MOST_IMPORTED} a message"));
-            return Err(status(ctx, &error));
+            return Err(call.status(&error));
         }
         if batch.rows.len() + message.users.len() > MOST_IMPORTED {
-            batch.write(service, admin).await.map_err(|e| status(ctx, &e))?;
+            batch.write(&call.service, admin).await.map_err(|e| call.status(&e))?;
         }
         for user in message.users {
             batch.add(user);
         }
     }
-    batch.write(service, admin).await.map_err(|e| status(ctx, &e))?;
+    batch.write(&call.service, admin).await.map_err(|e| call.status(&e))?;
     Ok(batch.answer)
 }
 
@@ -81,7 +75,7 @@ impl Batch {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let outcomes = service.users_import(admin, &self.rows).await?;
+        let outcomes = service.import.write(admin, &self.rows).await?;
         self.rows.clear();
         for (waiting, outcome) in std::mem::take(&mut self.waiting).iter().zip(outcomes) {
             match outcome {

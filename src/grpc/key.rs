@@ -7,8 +7,7 @@ use serde_json::Value;
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::admit,
-    context::context,
+    call::Call,
     convert::time,
     proto::pb::{self, key_service_server::KeyService},
     status::status,
@@ -16,16 +15,15 @@ use super::{
 use crate::{
     domain::{
         keys::{Algorithm, KeyState, StoredKey},
-        permission::{KEYS_READ, KEYS_REVOKE, KEYS_ROTATE},
         settings::JWKS_MAX_AGE,
     },
     error::{Error, Result as ServiceResult},
-    service::{Act, KeyWatcher, Keyring, RequestContext, Service},
+    service::{KeyWatcher, Keyring, RequestContext, RotationPlan},
 };
 
 /// The service behind the messages.
-#[derive(Clone, Debug)]
-pub(super) struct Keys(pub(super) Service);
+#[derive(Debug)]
+pub(super) struct Keys(pub(super) Call);
 
 /// Most keys on a page.
 const PAGE: usize = 100;
@@ -37,26 +35,24 @@ impl KeyService for Keys {
     type WatchJwksStream = Sets;
 
     async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<pb::GetJwksResponse>, Status> {
-        let ring = self.0.live().snapshot().ring.clone();
+        let ring = self.0.service.live.snapshot().ring.clone();
         let (jwks_json, keys, max_age) = published(&ring);
         Ok(Response::new(pb::GetJwksResponse { jwks_json, keys, max_age }))
     }
 
-    async fn watch_jwks(&self, request: Request<pb::WatchJwksRequest>) -> Result<Response<Sets>, Status> {
-        let ctx = context(&request, &self.0);
-        let watcher = self.0.watch_keys().await.map_err(|e| status(&ctx, &e))?;
-        Ok(Response::new(sets(watcher, ctx)))
+    async fn watch_jwks(&self, _: Request<pb::WatchJwksRequest>) -> Result<Response<Sets>, Status> {
+        let watcher = self.0.service.signing_keys.watch().await.map_err(|e| self.0.status(&e))?;
+        Ok(Response::new(sets(watcher, self.0.ctx.clone())))
     }
 
     async fn list_signing_keys(
         &self,
         request: Request<pb::ListSigningKeysRequest>,
     ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
-        let (ctx, _) = admit(&self.0, &request, (KEYS_READ, Act::Read)).await?;
+        let admin = self.0.admin()?;
         let message = request.into_inner();
-        let size = page_size(message.page_size).map_err(|e| status(&ctx, &e))?;
-        let mut stored = self.0.live().snapshot().ring.stored.clone();
-        stored.sort_by(|a, b| a.id.cmp(&b.id));
+        let size = page_size(message.page_size).map_err(|e| self.0.status(&e))?;
+        let stored = self.0.service.signing_keys.list(admin);
         let mut after = stored.iter().filter(|k| k.id.as_str() > message.page_token.as_str());
         let keys: Vec<pb::SigningKey> = after.by_ref().take(size).map(signing_key).collect();
         let more = after.next().is_some();
@@ -68,10 +64,10 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::RotateSigningKeyRequest>,
     ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
-        let (ctx, _) = admit(&self.0, &request, (KEYS_ROTATE, Act::Write)).await?;
-        let only = algorithm(&request.get_ref().alg).map_err(|e| status(&ctx, &e))?;
-        let plans = self.0.rotate_keys_early(only).await.map_err(|e| status(&ctx, &e))?;
-        let planned = |p: crate::service::RotationPlan| pb::PlannedRotation {
+        let admin = self.0.admin()?;
+        let only = algorithm(&request.get_ref().alg).map_err(|e| self.0.status(&e))?;
+        let plans = self.0.service.signing_keys.rotate_early(admin, only).await.map_err(|e| self.0.status(&e))?;
+        let planned = |p: RotationPlan| pb::PlannedRotation {
             alg: p.algorithm.to_string(),
             kid: p.kid,
             sign_time: Some(time(p.at)),
@@ -83,8 +79,9 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::RevokeSigningKeyRequest>,
     ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
-        let (ctx, admin) = admit(&self.0, &request, (KEYS_REVOKE, Act::Write)).await?;
-        let gone = self.0.key_revoke(&admin, &request.get_ref().kid).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let gone =
+            self.0.service.signing_keys.revoke(admin, &request.get_ref().kid).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RevokeSigningKeyResponse {
             kid: gone.kid,
             alg: gone.algorithm,

@@ -1,10 +1,6 @@
 //! `RevocationService`, by hand: a message is encoded once and sent to every watcher as it is.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::pin::Pin;
 
 use bytes::{BufMut, Bytes};
 use futures_util::{Stream, stream};
@@ -13,50 +9,29 @@ use tonic::{
     Request, Response, Status,
     body::Body,
     codec::{Codec, EncodeBuf, Encoder},
-    server::{Grpc, NamedService, ServerStreamingService},
+    server::{Grpc, ServerStreamingService},
 };
 use tonic_prost::ProstCodec;
 
 use super::{
     MAX_REQUEST,
-    access::WATCH_REVOCATIONS,
-    context::{context, credentials},
+    call::Call,
     convert::time,
     proto::pb::{self, revocation::Subject, watch_revocations_response::Event},
     status::{status, unknown_method},
 };
 use crate::{
     domain::feed::{Change, ChangeKind, Cursor},
-    service::{News, RequestContext, Sent, Service, Told, Watcher},
+    service::{News, RequestContext, Sent, Told, WATCH_REVOCATIONS, Watcher},
 };
 
-/// Serves [`Service::watch`].
-#[derive(Clone, Debug)]
-pub(super) struct Revocations(pub(super) Service);
-
-impl NamedService for Revocations {
-    const NAME: &'static str = "chancery.v1.RevocationService";
-}
-
-impl tower::Service<http::Request<Body>> for Revocations {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+/// Answers a call of the one method.
+pub(super) async fn answer(call: Call, request: http::Request<Body>) -> http::Response<Body> {
+    if request.uri().path() != WATCH_REVOCATIONS {
+        return unknown_method().into_http();
     }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let watch = Watch(self.0.clone());
-        Box::pin(async move {
-            if request.uri().path() != WATCH_REVOCATIONS {
-                return Ok(unknown_method().into_http());
-            }
-            let mut grpc = Grpc::new(Wire).max_decoding_message_size(MAX_REQUEST);
-            Ok(grpc.server_streaming(watch, request).await)
-        })
-    }
+    let mut grpc = Grpc::new(Wire).max_decoding_message_size(MAX_REQUEST);
+    grpc.server_streaming(Watch(call), request).await
 }
 
 /// Reads requests as usual and writes bytes as they are.
@@ -91,7 +66,7 @@ impl Encoder for AsItIs {
     }
 }
 
-struct Watch(Service);
+struct Watch(Call);
 
 type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
@@ -101,11 +76,9 @@ impl ServerStreamingService<pb::WatchRevocationsRequest> for Watch {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Messages>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<pb::WatchRevocationsRequest>) -> Self::Future {
-        let service = self.0.clone();
+        let (service, ctx, admin) = (self.0.service.clone(), self.0.ctx.clone(), self.0.admin().cloned());
         Box::pin(async move {
-            let ctx = context(&request, &service);
-            let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
-            let watcher = service.watch(&ctx, &credentials, &request.get_ref().cursor).await;
+            let watcher = service.revocations.watch(&admin?, &request.get_ref().cursor).await;
             let watcher = watcher.map_err(|e| status(&ctx, &e))?;
             Ok(Response::new(messages(watcher, ctx)))
         })
@@ -139,7 +112,9 @@ fn message(told: &Told) -> pb::WatchRevocationsResponse {
         News::Revocation(entry) => Event::Revocation(revocation(&entry.change)),
         News::Heartbeat(at) => Event::Heartbeat(pb::Heartbeat { server_time: Some(time(*at)) }),
         // The watcher passes on nothing else.
-        News::Keys | News::Other | News::StartOver | News::Lost => Event::Heartbeat(pb::Heartbeat::default()),
+        News::Keys | News::User(_) | News::Other | News::StartOver | News::Lost => {
+            Event::Heartbeat(pb::Heartbeat::default())
+        }
     };
     response(Some(&told.cursor), event)
 }

@@ -3,71 +3,65 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Mask, Need, Page, admit, creation, etag, revision},
+    admin::{Mask, Page, creation, etag, revision},
+    call::Call,
     convert::{no_nul, time},
     proto::pb::{self, role_service_server::RoleService},
-    status::status,
 };
 use crate::{
-    domain::{
-        permission::{ROLES_READ, ROLES_WRITE},
-        role::Role,
-    },
+    domain::role::Role,
     error::{Error, Result as ServiceResult},
-    service::{Act, NewRoleRequest, RolePatch, Service},
+    service::{NewRoleRequest, RolePatch},
 };
 
 /// The service behind the messages.
-#[derive(Clone, Debug)]
-pub(super) struct Roles(pub(super) Service);
-
-const READ: Need = (ROLES_READ, Act::Read);
-const WRITE: Need = (ROLES_WRITE, Act::Write);
+#[derive(Debug)]
+pub(super) struct Roles(pub(super) Call);
 
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl RoleService for Roles {
     async fn create(&self, request: Request<pb::CreateRoleRequest>) -> Answer<pb::CreateRoleResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        let done = async { self.0.role_create(&admin, new_role(request.into_inner())?).await };
-        let role = done.await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let done = async { self.0.service.roles.create(admin, new_role(request.into_inner())?).await };
+        let role = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::CreateRoleResponse { role: Some(self.role(&role)) }))
     }
 
     async fn get(&self, request: Request<pb::GetRoleRequest>) -> Answer<pb::GetRoleResponse> {
-        let (ctx, _) = admit(&self.0, &request, READ).await?;
-        let role = self.0.role_find(&request.get_ref().role).map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let role = self.0.service.roles.get(admin, &request.get_ref().role).map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::GetRoleResponse { role: Some(self.role(&role)) }))
     }
 
     async fn list(&self, request: Request<pb::ListRolesRequest>) -> Answer<pb::ListRolesResponse> {
-        let (ctx, _) = admit(&self.0, &request, READ).await?;
+        let admin = self.0.admin()?;
         let message = request.get_ref();
-        let page = Page::new("Roles", "", (message.page_size, &message.page_token)).map_err(|e| status(&ctx, &e))?;
-        let after = self.0.roles_list().into_iter().filter(|r| r.id.as_str() > page.after.as_str());
+        let page = Page::new("Roles", "", (message.page_size, &message.page_token)).map_err(|e| self.0.status(&e))?;
+        let after = self.0.service.roles.list(admin).into_iter().filter(|r| r.id.as_str() > page.after.as_str());
         let (roles, next_page_token) = page.cut(after.collect(), |r| r.id.as_str());
         let roles = roles.iter().map(|r| self.role(r)).collect();
         Ok(Response::new(pb::ListRolesResponse { roles, next_page_token }))
     }
 
     async fn update(&self, request: Request<pb::UpdateRoleRequest>) -> Answer<pb::UpdateRoleResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let admin = self.0.admin()?;
         let done = async {
             let pb::UpdateRoleRequest { role, update_mask } = request.into_inner();
             let role = role.ok_or_else(|| Error::invalid("role", "must be given"))?;
             let mask = Mask::new(update_mask, &["description", "permissions"])?;
             let name = if role.role_id.is_empty() { &role.name } else { &role.role_id };
             let (name, revision) = (name.clone(), revision(&role.etag)?);
-            self.0.role_update(&admin, &name, patch(role, &mask)?, revision).await
+            self.0.service.roles.update(admin, &name, patch(role, &mask)?, revision).await
         };
-        let role = done.await.map_err(|e| status(&ctx, &e))?;
+        let role = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::UpdateRoleResponse { role: Some(self.role(&role)) }))
     }
 
     async fn delete(&self, request: Request<pb::DeleteRoleRequest>) -> Answer<pb::DeleteRoleResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        self.0.role_delete(&admin, &request.get_ref().role).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        self.0.service.roles.delete(admin, &request.get_ref().role).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DeleteRoleResponse {}))
     }
 }
@@ -78,7 +72,7 @@ impl Roles {
             role_id: role.id.as_str().to_owned(),
             name: role.name.to_string(),
             description: role.description.clone(),
-            permissions: self.0.role_permission_names(role),
+            permissions: self.0.service.roles.permission_names_of(role),
             built_in: role.built_in.is_some(),
             create_time: Some(time(role.created_at)),
             update_time: Some(time(role.updated_at)),

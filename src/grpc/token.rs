@@ -4,16 +4,15 @@ use chancery_verify::Claims;
 use tonic::{Request, Response, Status};
 
 use super::{
-    context::{context, credentials},
+    call::Call,
     convert::time,
     proto::pb::{self, token_service_server::TokenService},
-    status::status,
 };
-use crate::{service::Service, time::Timestamp};
+use crate::time::Timestamp;
 
 /// The service behind the messages.
-#[derive(Clone, Debug)]
-pub(super) struct Tokens(pub(super) Service);
+#[derive(Debug)]
+pub(super) struct Tokens(pub(super) Call);
 
 #[tonic::async_trait]
 impl TokenService for Tokens {
@@ -21,19 +20,17 @@ impl TokenService for Tokens {
         &self,
         request: Request<pb::IntrospectRequest>,
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
-        let ctx = context(&request, &self.0);
-        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
-        let claims = self.0.introspect(&ctx, &credentials, &request.get_ref().token).await;
-        let claims = claims.map_err(|e| status(&ctx, &e))?;
+        let client = self.0.client()?;
+        let claims = self.0.service.tokens.introspect(&self.0.ctx, client, &request.get_ref().token).await;
+        let claims = claims.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(claims.map(|c| (&*c).into()).unwrap_or_default()))
     }
 
     async fn revoke(&self, request: Request<pb::RevokeRequest>) -> Result<Response<pb::RevokeResponse>, Status> {
-        let ctx = context(&request, &self.0);
-        let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
+        let Call { ctx, credentials, .. } = &self.0;
         let message = request.into_inner();
-        let done = self.0.revoke_token(&ctx, &credentials, &message.client_id, &message.token).await;
-        done.map(|()| Response::new(pb::RevokeResponse {})).map_err(|e| status(&ctx, &e))
+        let done = self.0.service.tokens.revoke(ctx, credentials, &message.client_id, &message.token).await;
+        done.map(|()| Response::new(pb::RevokeResponse {})).map_err(|e| self.0.status(&e))
     }
 }
 

@@ -4,132 +4,126 @@ use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Mask, Need, Page, admit, count, creation, etag, revision, terms, truth, unknown_term},
+    admin::{Mask, Page, count, creation, etag, revision, terms, truth, unknown_term},
+    call::Call,
     convert::{no_nul, time},
     import,
     proto::pb::{self, user_service_server::UserService},
-    status::status,
 };
 use crate::{
     domain::{
         filter::{Comparison, Term},
-        permission::{ROLES_ASSIGN, USERS_IMPORT, USERS_READ, USERS_WRITE},
         session::Session,
     },
     error::{Error, Result as ServiceResult},
     secret::Password,
-    service::{Act, NewUserRequest, Service, UserFilter, UserPatch, UserView},
+    service::{Admin, NewUserRequest, Service, UserFilter, UserPatch, UserView},
 };
 
 /// The service behind the messages.
-#[derive(Clone, Debug)]
-pub(super) struct Users(pub(super) Service);
-
-const READ: Need = (USERS_READ, Act::Read);
-const WRITE: Need = (USERS_WRITE, Act::Write);
-const IMPORT: Need = (USERS_IMPORT, Act::Write);
-const ASSIGN: Need = (ROLES_ASSIGN, Act::Write);
+#[derive(Debug)]
+pub(super) struct Users(pub(super) Call);
 
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl UserService for Users {
     async fn create(&self, request: Request<pb::CreateUserRequest>) -> Answer<pb::CreateUserResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let admin = self.0.admin()?;
         let done = async {
-            let user = self.0.user_create(&admin, new_user(request.into_inner())?).await?;
-            self.0.user_find(user.id.as_str()).await
+            let user = self.0.service.users.create(admin, new_user(request.into_inner())?).await?;
+            self.0.service.users.get(admin, user.id.as_str()).await
         };
-        let view = done.await.map_err(|e| status(&ctx, &e))?;
+        let view = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::CreateUserResponse { user: Some(self.user(view)) }))
     }
 
     async fn get(&self, request: Request<pb::GetUserRequest>) -> Answer<pb::GetUserResponse> {
-        let (ctx, _) = admit(&self.0, &request, READ).await?;
-        let view = self.0.user_find(&named(request.get_ref().user.as_str(), &ctx)?).await;
-        let view = view.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let view = self.0.service.users.get(admin, &self.named(&request.get_ref().user)?).await;
+        let view = view.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::GetUserResponse { user: Some(self.user(view)) }))
     }
 
     async fn list(&self, request: Request<pb::ListUsersRequest>) -> Answer<pb::ListUsersResponse> {
-        let (ctx, _) = admit(&self.0, &request, READ).await?;
-        let (views, next_page_token) = self.page(request.get_ref()).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let (views, next_page_token) = self.page(admin, request.get_ref()).await.map_err(|e| self.0.status(&e))?;
         let users = views.into_iter().map(|v| self.user(v)).collect();
         Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
     }
 
     async fn update(&self, request: Request<pb::UpdateUserRequest>) -> Answer<pb::UpdateUserResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let admin = self.0.admin()?;
         let done = async {
             let pb::UpdateUserRequest { user, update_mask } = request.into_inner();
             let user = user.ok_or_else(|| Error::invalid("user", "must be given"))?;
             let (name, version) = (user.user_id.clone(), revision(&user.etag)?);
             let patch = patch(user, &Mask::new(update_mask, &["name", "emails", "attributes_json"])?)?;
-            self.0.user_update(&admin, &name, &patch, version).await
+            self.0.service.users.update(admin, &name, &patch, version).await
         };
-        let view = done.await.map_err(|e| status(&ctx, &e))?;
+        let view = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::UpdateUserResponse { user: Some(self.user(view)) }))
     }
 
     async fn delete(&self, request: Request<pb::DeleteUserRequest>) -> Answer<pb::DeleteUserResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let admin = self.0.admin()?;
         let message = request.into_inner();
-        let user = named(&message.user, &ctx)?;
-        let version = revision(&message.etag).map_err(|e| status(&ctx, &e))?;
-        let ended = self.0.user_delete(&admin, &user, version).await.map_err(|e| status(&ctx, &e))?;
+        let user = self.named(&message.user)?;
+        let version = revision(&message.etag).map_err(|e| self.0.status(&e))?;
+        let ended = self.0.service.users.delete(admin, &user, version).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DeleteUserResponse { sessions_ended: count(ended) }))
     }
 
     async fn disable(&self, request: Request<pb::DisableUserRequest>) -> Answer<pb::DisableUserResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        let user = named(&request.get_ref().user, &ctx)?;
-        let ended = self.0.user_disable(&admin, &user).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let user = self.named(&request.get_ref().user)?;
+        let ended = self.0.service.users.disable(admin, &user).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DisableUserResponse { sessions_ended: count(ended) }))
     }
 
     async fn enable(&self, request: Request<pb::EnableUserRequest>) -> Answer<pb::EnableUserResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        let user = named(&request.get_ref().user, &ctx)?;
-        self.0.user_enable(&admin, &user).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let user = self.named(&request.get_ref().user)?;
+        self.0.service.users.enable(admin, &user).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::EnableUserResponse {}))
     }
 
     async fn set_password(&self, request: Request<pb::SetPasswordRequest>) -> Answer<pb::SetPasswordResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
+        let admin = self.0.admin()?;
         let message = request.get_ref();
-        let user = named(&message.user, &ctx)?;
-        let done = self.0.user_start_reset(&admin, (&user, &message.client_id), message.keep_current).await;
-        let (ended, mailed) = done.map_err(|e| status(&ctx, &e))?;
-        Ok(Response::new(pb::SetPasswordResponse { sessions_ended: count(ended), mailed }))
+        let user = self.named(&message.user)?;
+        let done = self.0.service.users.start_reset(admin, (&user, &message.client_id), message.keep_current).await;
+        let done = done.map_err(|e| self.0.status(&e))?;
+        Ok(Response::new(pb::SetPasswordResponse { sessions_ended: count(done.sessions_ended), mailed: done.mailed }))
     }
 
     async fn assign_role(&self, request: Request<pb::AssignRoleRequest>) -> Answer<pb::AssignRoleResponse> {
-        let (ctx, admin) = admit(&self.0, &request, ASSIGN).await?;
-        let (user, role) = (named(&request.get_ref().user, &ctx)?, &request.get_ref().role);
-        self.0.user_set_role(&admin, &user, role, true).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let (user, role) = (self.named(&request.get_ref().user)?, &request.get_ref().role);
+        self.0.service.users.set_role(admin, &user, role, true).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::AssignRoleResponse {}))
     }
 
     async fn unassign_role(&self, request: Request<pb::UnassignRoleRequest>) -> Answer<pb::UnassignRoleResponse> {
-        let (ctx, admin) = admit(&self.0, &request, ASSIGN).await?;
-        let (user, role) = (named(&request.get_ref().user, &ctx)?, &request.get_ref().role);
-        self.0.user_set_role(&admin, &user, role, false).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let (user, role) = (self.named(&request.get_ref().user)?, &request.get_ref().role);
+        self.0.service.users.set_role(admin, &user, role, false).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::UnassignRoleResponse {}))
     }
 
     async fn list_sessions(&self, request: Request<pb::ListSessionsRequest>) -> Answer<pb::ListSessionsResponse> {
-        let (ctx, _) = admit(&self.0, &request, READ).await?;
-        let user = named(&request.get_ref().user, &ctx)?;
-        let all = self.0.sessions_list(&user).await.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let user = self.named(&request.get_ref().user)?;
+        let all = self.0.service.users.sessions(admin, &user).await.map_err(|e| self.0.status(&e))?;
         let sessions = all.into_iter().map(|s| session(s, "")).collect();
         Ok(Response::new(pb::ListSessionsResponse { sessions }))
     }
 
     async fn revoke_sessions(&self, request: Request<pb::RevokeSessionsRequest>) -> Answer<pb::RevokeSessionsResponse> {
-        let (ctx, admin) = admit(&self.0, &request, WRITE).await?;
-        let user = named(&request.get_ref().user, &ctx)?;
-        let ended = self.0.user_end_sessions(&admin, &user, &request.get_ref().session_ids).await;
-        let ended = ended.map_err(|e| status(&ctx, &e))?;
+        let admin = self.0.admin()?;
+        let user = self.named(&request.get_ref().user)?;
+        let ended = self.0.service.users.end_sessions(admin, &user, &request.get_ref().session_ids).await;
+        let ended = ended.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RevokeSessionsResponse { sessions_ended: count(ended) }))
     }
 
@@ -137,38 +131,45 @@ impl UserService for Users {
         &self,
         request: Request<tonic::Streaming<pb::ImportUsersRequest>>,
     ) -> Answer<pb::ImportUsersResponse> {
-        let (ctx, admin) = admit(&self.0, &request, IMPORT).await?;
-        let imported = import::import(&self.0, &admin, &ctx, request.into_inner()).await?;
+        let admin = self.0.admin()?;
+        let imported = import::import(&self.0, admin, request.into_inner()).await?;
         Ok(Response::new(imported))
     }
 }
 
 impl Users {
-    async fn page(&self, message: &pb::ListUsersRequest) -> ServiceResult<(Vec<UserView>, String)> {
+    async fn page(&self, admin: &Admin, message: &pb::ListUsersRequest) -> ServiceResult<(Vec<UserView>, String)> {
         let page = Page::new("Users", &message.filter, (message.page_size, &message.page_token))?;
         let (mut filter, mut exact) = (UserFilter::default(), None);
         for term in terms(&message.filter)? {
             match (term.field.as_str(), term.comparison) {
                 ("disabled", _) => filter.disabled = Some(truth(&term)?),
-                ("role", Comparison::Equal) => filter.role = Some(self.role(&term)?),
+                ("role", Comparison::Equal) => filter.role = Some(self.role(admin, &term)?),
                 ("login" | "subject", Comparison::Equal) if exact.is_none() => exact = Some(term),
                 _ => return Err(unknown_term(&term)),
             }
         }
         let views = match exact {
-            None => self.0.users_list(&filter, &page.after, page.limit()).await?,
-            Some(term) => self.0.user_exactly(&filter, &term.field, &term.value).await?.into_iter().collect(),
+            None => self.0.service.users.list(admin, &filter, &page.after, page.limit()).await?,
+            Some(term) => {
+                self.0.service.users.exactly(admin, &filter, (&term.field, &term.value)).await?.into_iter().collect()
+            }
         };
         Ok(page.cut(views, |v| v.user.id.as_str()))
     }
 
-    fn role(&self, term: &Term) -> ServiceResult<crate::id::RoleId> {
-        let role = self.0.role_find(&term.value);
+    fn role(&self, admin: &Admin, term: &Term) -> ServiceResult<crate::id::RoleId> {
+        let role = self.0.service.roles.get(admin, &term.value);
         role.map(|r| r.id).map_err(|_| Error::invalid("filter", format!("there is no role {:?}", term.value)))
     }
 
+    /// A user's name in a message: PostgreSQL takes no NUL.
+    fn named(&self, text: &str) -> Result<String, Status> {
+        no_nul(&[("user", text)]).map(|()| text.to_owned()).map_err(|e| self.0.status(&e))
+    }
+
     fn user(&self, view: UserView) -> pb::User {
-        user(&self.0, view)
+        user(&self.0.service, view)
     }
 }
 
@@ -182,16 +183,11 @@ pub(super) fn user(service: &Service, view: UserView) -> pb::User {
         name: names.into_iter().next().unwrap_or_default(),
         emails,
         attributes_json: Value::Object(user.attributes).to_string(),
-        roles: service.role_names(&view.roles),
+        roles: service.roles.names(&view.roles),
         disable_time: user.disabled_at.map(time),
         create_time: Some(time(user.created_at)),
         etag: etag(user.security_version),
     }
-}
-
-/// A user's name in a message: PostgreSQL takes no NUL.
-fn named(text: &str, ctx: &crate::service::RequestContext) -> Result<String, Status> {
-    no_nul(&[("user", text)]).map(|()| text.to_owned()).map_err(|e| status(ctx, &e))
 }
 
 /// A session as its user and administrators see it; `own` is the caller's.

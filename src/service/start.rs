@@ -1,20 +1,24 @@
 //! Opening a database: claiming an empty one, checking one that is claimed.
 
-use std::{num::NonZero, sync::Arc, thread::available_parallelism};
+use std::sync::Arc;
 
-use chancery_verify::CheckedTokens;
-use tokio::sync::Semaphore;
-
-use super::{CHECKED_TOKENS, Limits, Live, Service, session_writer::SessionWriter};
+use super::{
+    Service, UseCases,
+    access::Callers,
+    admin::{Audit, Clients, Import, InstanceSettings, Roles, Users, UsersParts},
+    people::{Emails, Limits, Parts, Tickets},
+    runtime::{Live, Outbox, Runtime, SessionWriter, Sweeper},
+    signing_keys::{SigningKeys, first_keys},
+    tokens::{Minter, Revocations, StatusLists, Tokens},
+};
 use crate::{
     domain::{
         audit::{Actor, AuditKind},
-        keys::{Algorithm, KeyState, StoredKey},
         settings::Settings,
     },
     entropy::Entropy,
     error::{Error, Result},
-    keys::{KeyKind, SEALING_VERSION, SealingKey, fingerprint, generate},
+    keys::{SEALING_VERSION, SealingKey, fingerprint},
     passwords::Passwords,
     store::{BINARY_VERSION, Claim, Instance, Store},
     time::{Clock, Timestamp},
@@ -116,12 +120,66 @@ impl Service {
         }
         let sealing = Arc::new(sealing);
         let live = Arc::new(Live::read(store.clone(), sealing.clone(), clock.clone()).await?);
-        let (issuer, dev) = (instance.issuer.into(), instance.dev);
-        let writer = SessionWriter::new(store.clone(), live.clone(), clock.clone());
-        let (lists, checked) = (Arc::default(), Arc::new(CheckedTokens::new(CHECKED_TOKENS)));
-        let limits = Limits::new(store.clone(), live.clone(), sealing.clone());
-        let slow_signers = Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
-        Ok(Self { store, live, writer, sealing, passwords, limits, entropy, issuer, dev, lists, checked, slow_signers })
+        let runtime = Runtime { store, live, sealing, entropy };
+        Ok(Self(Arc::new(use_cases(runtime, passwords, clock, instance.dev))))
+    }
+}
+
+/// Puts the use cases together.
+fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev: bool) -> UseCases {
+    let Runtime { store, live, sealing, entropy } = runtime.clone();
+    let writer = SessionWriter::new(store.clone(), live.clone(), clock);
+    let callers = Callers::new(store.clone(), live.clone());
+    let minter = Minter::new(live.clone(), sealing.clone(), entropy.clone());
+    let lists = StatusLists::new(store.clone(), live.clone(), entropy.clone());
+    let tokens = Arc::new(Tokens::new(store.clone(), sealing.clone(), writer.clone(), callers.clone(), minter.clone()));
+    let limits = Limits::new(store.clone(), live.clone(), sealing);
+    let outbox = Outbox::new(runtime.clone());
+    let tickets = Tickets::new(runtime.clone());
+    let emails = Emails::new(live.clone(), outbox.clone(), limits.clone());
+    let roles = Roles::new(runtime.clone());
+    let people = Parts {
+        runtime: runtime.clone(),
+        passwords: passwords.clone(),
+        limits: limits.clone(),
+        writer,
+        callers: callers.clone(),
+        minter,
+        lists: lists.clone(),
+        tickets: tickets.clone(),
+        emails: emails.clone(),
+    };
+    let users = UsersParts {
+        runtime: runtime.clone(),
+        passwords: passwords.clone(),
+        limits: limits.clone(),
+        tickets,
+        emails,
+        roles: roles.clone(),
+        tokens: tokens.clone(),
+    };
+    UseCases {
+        sign_ins: people.sign_ins(),
+        accounts: people.accounts(),
+        tokens,
+        revocations: Revocations::new(live.clone(), callers.clone()),
+        signing_keys: SigningKeys::new(runtime.clone()),
+        users: Users::new(users),
+        clients: Clients::new(runtime.clone(), lists.clone(), roles.clone()),
+        audit: Audit::new(store.clone(), live.clone(), callers.clone()),
+        import: Import::new(runtime.clone(), callers.clone()),
+        instance: InstanceSettings::new(runtime),
+        sweeper: Sweeper::new(store.clone(), live.clone()),
+        callers,
+        status_lists: lists,
+        roles,
+        outbox,
+        limits,
+        passwords,
+        live,
+        store,
+        entropy,
+        dev,
     }
 }
 
@@ -170,23 +228,4 @@ async fn claim(
     tx.audit(now, AuditKind::InstanceCreated, &Actor::command(), &claim.issuer, details).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// The first keys of an empty database sign at once: no cache can hold an older set. Each algorithm's
-/// successor is published beside it.
-pub(super) fn first_keys(
-    settings: &Settings,
-    sealing: &SealingKey,
-    entropy: &Arc<dyn Entropy>,
-    now: Timestamp,
-) -> Result<Vec<StoredKey>> {
-    let mut keys = Vec::new();
-    for algorithm in Algorithm::ALL {
-        let kind = KeyKind { algorithm, rsa_bits: settings.rsa_bits };
-        let mut active = generate(kind, KeyState::Active, sealing, &**entropy, now)?;
-        active.rotate_at = Some(now.plus(settings.rotation_period));
-        keys.push(active);
-        keys.push(generate(kind, KeyState::Next, sealing, &**entropy, now)?);
-    }
-    Ok(keys)
 }

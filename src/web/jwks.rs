@@ -23,7 +23,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The key set.
 pub(super) async fn jwks(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response<Body> {
-    let snapshot = service.live().snapshot();
+    let snapshot = service.live.snapshot();
     let ring = &snapshot.ring;
     let unchanged = !headers.is_empty() && etag::named(&headers, &ring.etag);
     let body = if unchanged { Body::empty() } else { ring.page.clone().into() };

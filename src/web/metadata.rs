@@ -16,7 +16,7 @@ pub(super) async fn authorization_server(State(service): State<Arc<Service>>) ->
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "response_types_supported": [],
         "grant_types_supported": [],
-        "status_list_aggregation_endpoint": service.lists_uri(),
+        "status_list_aggregation_endpoint": service.status_lists.lists_uri(),
     }))
 }
 

@@ -19,9 +19,9 @@ use crate::{error::Error, service::Service};
 
 /// Names every list.
 pub(super) async fn all(State(service): State<Arc<Service>>) -> Response<Body> {
-    match service.status_lists().await {
+    match service.status_lists.all().await {
         Ok(lists) => {
-            let uris: Vec<String> = lists.into_iter().map(|list| service.list_uri(list)).collect();
+            let uris: Vec<String> = lists.into_iter().map(|list| service.status_lists.list_uri(list)).collect();
             Json(json!({ "status_lists": uris })).into_response()
         }
         Err(error) => refused(&error),
@@ -40,7 +40,7 @@ pub(super) async fn one(
         return (StatusCode::NOT_IMPLEMENTED, "lists of the past are not kept\n").into_response();
     }
     let Ok(list) = list.parse() else { return missing() };
-    let published = match service.status_list(list).await {
+    let published = match service.status_lists.list(list).await {
         Ok(Some(published)) => published,
         Ok(None) => return missing(),
         Err(error) => return refused(&error),

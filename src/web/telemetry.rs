@@ -23,7 +23,7 @@ pub fn routes(service: Service, metrics: Arc<Metrics>) -> Router {
 
 /// Ready while this process may sign and was not asked to stop.
 async fn readyz(State((service, metrics)): State<(Service, Arc<Metrics>)>) -> impl IntoResponse {
-    match (service.live().is_fresh(), metrics.is_ready()) {
+    match (service.live.is_fresh(), metrics.is_ready()) {
         (true, true) => (StatusCode::OK, "ready\n"),
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database could not be confirmed lately\n"),
         (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),

@@ -153,8 +153,8 @@ impl Run {
 
     async fn decide(&mut self, rows: &[ImportRow]) -> anyhow::Result<Vec<ImportOutcome>> {
         Ok(match &mut self.rehearsal {
-            Some(rehearsal) => self.service.users_import_rehearse(rows, rehearsal).await?,
-            None => self.service.users_import(&Admin::command(), rows).await?,
+            Some(rehearsal) => self.service.import.rehearse(&Admin::command(), rows, rehearsal).await?,
+            None => self.service.import.write(&Admin::command(), rows).await?,
         })
     }
 

@@ -1,0 +1,14 @@
+//! Who calls, and what a caller may do: the table of methods, the credentials, and the permits that the edge
+//! hands to a method. Imports `runtime`; every edge decides by the same table.
+
+mod callers;
+mod context;
+mod permits;
+mod table;
+
+pub use self::{
+    callers::{Callers, ClientCredentials},
+    context::{CallerName, RequestContext},
+    permits::{Admin, CallingClient, FRESH_SIGN_IN, Me, Permit},
+    table::{ACCESS, Access, Act, IMPORT_USERS, Method, WATCH_REVOCATIONS, method},
+};

@@ -1,0 +1,311 @@
+//! Who calls: a client that authenticates itself, a public client that only names itself, or a bearer token; and
+//! whether such a caller may call a method.
+//!
+//! Permissions are those of now, not those that a token remembers: a user's roles are read from the row of the
+//! session, a client's from memory.
+
+use std::{fmt, sync::Arc};
+
+use chancery_verify::{CheckedTokens, Claims, Policy, VerifyError};
+
+use super::{
+    Access, Act, RequestContext,
+    permits::{Admin, CallingClient, Holds, Me, Permit, Standing, TokenStanding, check_fresh},
+};
+use crate::{
+    domain::{audit::Actor, client::Client, session::Session},
+    error::{Error, Reason, Result},
+    id::SessionId,
+    secret::{ClientSecret, ClientSecretHash},
+    service::runtime::{Live, Snapshot},
+    store::Store,
+    time::Timestamp,
+};
+
+/// How many tokens are remembered whose signature was good: 20 MB at most.
+const CHECKED_TOKENS: usize = 10_000;
+
+/// What a caller sent to say who it is, besides its message.
+#[derive(Debug)]
+pub enum ClientCredentials {
+    /// Nothing.
+    None,
+    /// `authorization: Basic` (RFC 6749 §2.3.1).
+    Basic {
+        /// The client.
+        client_id: String,
+        /// Its secret.
+        secret: ClientSecret,
+    },
+    /// `authorization: Bearer` (RFC 6750 §2.1).
+    Bearer(String),
+}
+
+const CLIENT_REFUSED: Error = Error::Unauthenticated(Reason::ClientAuthenticationFailed);
+const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
+
+/// Finds out who calls. Cheap to clone.
+#[derive(Clone)]
+pub struct Callers {
+    store: Store,
+    live: Arc<Live>,
+    checked: Arc<CheckedTokens>,
+}
+
+impl fmt::Debug for Callers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Callers")
+    }
+}
+
+impl Callers {
+    pub(in crate::service) fn new(store: Store, live: Arc<Live>) -> Self {
+        Self { store, live, checked: Arc::new(CheckedTokens::new(CHECKED_TOKENS)) }
+    }
+
+    /// Admits a caller to a method that demands `access`.
+    ///
+    /// # Errors
+    /// The caller did not prove who it is; [`Error::Lacks`]; [`Reason::SignInTooOld`].
+    pub async fn admit(&self, ctx: &RequestContext, credentials: &ClientCredentials, access: Access) -> Result<Permit> {
+        Ok(match access {
+            Access::Anyone | Access::Client | Access::ClientOrUser => Permit::Open,
+            Access::ConfidentialClient => Permit::Client(self.calling_client(ctx, credentials).await?),
+            Access::User => Permit::Me(self.me(ctx, credentials).await?),
+            Access::Permission(permission, act) => {
+                Permit::Admin(self.administrator(ctx, credentials, (permission, act)).await?)
+            }
+        })
+    }
+
+    /// The client of a call whose message names `claimed`. A confidential client must prove itself; a
+    /// public one cannot, and is believed.
+    ///
+    /// # Errors
+    /// [`Reason::ClientAuthenticationFailed`], or a violation of `client_id`.
+    pub(in crate::service) async fn client_of(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        claimed: &str,
+    ) -> Result<Arc<Client>> {
+        let client = match credentials {
+            ClientCredentials::Basic { client_id, secret } => {
+                if !claimed.is_empty() && claimed != client_id {
+                    return Err(Error::invalid("client_id", "must be empty or equal to the authenticated client"));
+                }
+                self.authenticated_client(client_id, secret).await?
+            }
+            _ if claimed.is_empty() => return Err(Error::invalid("client_id", "must not be empty")),
+            _ => {
+                let client = self.known_client(claimed).await?;
+                // A confidential client that sends no secret has not proved who it is.
+                client.filter(|c| c.secret.is_none() && c.disabled_at.is_none()).ok_or(CLIENT_REFUSED)?
+            }
+        };
+        ctx.caller.set(client.id.as_str());
+        Ok(client)
+    }
+
+    /// A client that proves itself; public clients cannot.
+    async fn calling_client(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<CallingClient> {
+        let ClientCredentials::Basic { client_id, secret } = credentials else { return Err(CLIENT_REFUSED) };
+        let client = self.authenticated_client(client_id, secret).await?;
+        ctx.caller.set(client.id.as_str());
+        Ok(CallingClient(client))
+    }
+
+    async fn authenticated_client(&self, id: &str, secret: &ClientSecret) -> Result<Arc<Client>> {
+        let client = self.known_client(id).await?.ok_or(CLIENT_REFUSED)?;
+        let proved = client.accepts(&secret.hash(), self.live.now());
+        if proved && client.disabled_at.is_none() { Ok(client) } else { Err(CLIENT_REFUSED) }
+    }
+
+    /// A client from memory; one that is not there is looked for once more after a confirmation.
+    async fn known_client(&self, id: &str) -> Result<Option<Arc<Client>>> {
+        if let Some(client) = self.live.snapshot().clients.get(id) {
+            return Ok(Some(client.clone()));
+        }
+        self.live.confirm().await?;
+        Ok(self.live.snapshot().clients.get(id).cloned())
+    }
+
+    /// The session of a user's bearer token for this server, and the client that the token was issued to.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`].
+    pub(in crate::service) async fn session_of_bearer(
+        &self,
+        ctx: &RequestContext,
+        token: &str,
+    ) -> Result<(SessionId, String)> {
+        let claims = self.bearer(ctx, token).await?;
+        Ok((session_id(&claims)?, claims.client_id.clone()))
+    }
+
+    /// What a bearer token says, which must be for this server itself.
+    async fn bearer(&self, ctx: &RequestContext, token: &str) -> Result<Arc<Claims>> {
+        let policy = Policy::new(self.live.issuer(), self.live.issuer());
+        let claims = self.live_claims(token, &policy, ctx.now).await?.ok_or(TOKEN_REFUSED)?;
+        ctx.caller.set(&claims.subject);
+        Ok(claims)
+    }
+
+    /// What an access token says, if it is good by the policy and counts now: session, client and key.
+    /// Everything is in memory; a key that is not known is looked for once more.
+    pub(in crate::service) async fn live_claims(
+        &self,
+        token: &str,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Claims>>> {
+        let check = || self.checked.check(token, &self.live.snapshot().ring.verifying, policy, now.millis());
+        let checked = match check() {
+            Err(VerifyError::UnknownKey { .. }) => {
+                self.live.confirm().await?;
+                check()
+            }
+            other => other,
+        };
+        let claims = match checked {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::debug!(%error, "token refused");
+                return Ok(None);
+            }
+        };
+        let snapshot = self.live.for_signing()?;
+        let ended = claims.session_id.as_ref().is_some_and(|sid| snapshot.revoked_sessions.contains_key(sid));
+        let client = snapshot.clients.get(&claims.client_id);
+        let gone = client.is_none_or(|c| c.disabled_at.is_some());
+        Ok((!ended && !gone).then_some(claims))
+    }
+
+    /// The user whose bearer token this is.
+    async fn me(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<Me> {
+        let ClientCredentials::Bearer(token) = credentials else { return Err(TOKEN_REFUSED) };
+        let claims = self.bearer(ctx, token).await?;
+        let session = self.session(&session_id(&claims)?, &claims.subject).await?;
+        Ok(Me::new(session, &ctx.peer))
+    }
+
+    /// The row of a session, if it has not been ended.
+    async fn session(&self, id: &SessionId, subject: &str) -> Result<Session> {
+        let session = self.store.read().await?.session_by_id(id).await?;
+        session.filter(|s| s.revoked.is_none() && s.subject == subject).ok_or(TOKEN_REFUSED)
+    }
+
+    /// A caller that has a permission at this server now; a user who changes something has signed in recently.
+    async fn administrator(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        (permission, act): (&'static str, Act),
+    ) -> Result<Admin> {
+        match credentials {
+            ClientCredentials::None => Err(TOKEN_REFUSED),
+            ClientCredentials::Basic { secret, .. } => {
+                let CallingClient(client) = self.calling_client(ctx, credentials).await?;
+                let id = client.id.as_str().to_owned();
+                let standing = Standing::Secret { client: id.clone(), secret: secret.hash() };
+                self.admin(Actor { address: ctx.peer.clone(), ..Actor::named(&id) }, standing, permission)
+            }
+            ClientCredentials::Bearer(token) => {
+                let claims = self.bearer(ctx, token).await?;
+                let standing = TokenStanding {
+                    client: claims.client_id.clone(),
+                    kid: claims.key_id.clone(),
+                    expires_at: Timestamp::from_millis(claims.expires_at_ms),
+                };
+                if claims.session_id.is_none() {
+                    let actor = Actor { address: ctx.peer.clone(), ..Actor::named(&claims.subject) };
+                    return self.admin(actor, Standing::ClientToken(standing), permission);
+                }
+                let session = self.session(&session_id(&claims)?, &claims.subject).await?;
+                let client = Some(claims.client_id.clone());
+                let actor = Actor { client, address: ctx.peer.clone(), ..Actor::named(&claims.subject) };
+                let Session { id: session, user, roles, auth_time, .. } = session;
+                let admin = self.admin(actor, Standing::User { token: standing, user, session, roles }, permission)?;
+                if act == Act::Write {
+                    check_fresh(auth_time, ctx.now)?;
+                }
+                Ok(admin)
+            }
+        }
+    }
+
+    fn admin(&self, actor: Actor, standing: Standing, permission: &'static str) -> Result<Admin> {
+        let snapshot = self.live.snapshot();
+        let issuer = &*snapshot.issuer;
+        let of_client = |id: &str| {
+            let client = snapshot.clients.get(id);
+            client.map(|c| snapshot.entitled_client(c, issuer)).unwrap_or_default()
+        };
+        let held = match &standing {
+            // The command line makes its permit itself.
+            Standing::Command => return Err(TOKEN_REFUSED),
+            Standing::User { roles, .. } => snapshot.entitled(roles, issuer),
+            Standing::ClientToken(token) => of_client(&token.client),
+            Standing::Secret { client, .. } => of_client(client),
+        };
+        if !held.permissions.iter().any(|p| p == permission) {
+            return Err(Error::Lacks(permission));
+        }
+        Ok(Admin { actor, holds: Holds::These(held.permissions), standing })
+    }
+
+    /// Whether an administrator who follows a stream still may; all from memory.
+    ///
+    /// # Errors
+    /// What the administrator has lost.
+    pub(in crate::service) fn check_still_admitted(&self, admin: &Admin, permission: &'static str) -> Result<()> {
+        let snapshot = self.live.snapshot();
+        let has = match &admin.standing {
+            Standing::Command => true,
+            Standing::User { token, session, roles, .. } => {
+                if snapshot.revoked_sessions.contains_key(session.as_str()) {
+                    return Err(TOKEN_REFUSED);
+                }
+                self.check_token(&snapshot, token)?;
+                snapshot.roles_have(roles, permission)
+            }
+            Standing::ClientToken(token) => {
+                let client = self.check_token(&snapshot, token)?;
+                snapshot.client_has(&client, permission)
+            }
+            Standing::Secret { client, secret } => {
+                let client = self.check_secret(&snapshot, client, secret)?;
+                snapshot.client_has(&client, permission)
+            }
+        };
+        if has { Ok(()) } else { Err(Error::Lacks(permission)) }
+    }
+
+    fn check_token(&self, snapshot: &Snapshot, token: &TokenStanding) -> Result<Arc<Client>> {
+        if snapshot.revoked_keys.contains_key(&token.kid) || self.live.now() >= token.expires_at {
+            return Err(TOKEN_REFUSED);
+        }
+        let client = snapshot.clients.get(&token.client).filter(|c| c.disabled_at.is_none());
+        client.cloned().ok_or(TOKEN_REFUSED)
+    }
+
+    fn check_secret(&self, snapshot: &Snapshot, client: &str, secret: &ClientSecretHash) -> Result<Arc<Client>> {
+        let client = snapshot.clients.get(client).filter(|c| c.disabled_at.is_none());
+        client.filter(|c| c.accepts(secret, self.live.now())).cloned().ok_or(CLIENT_REFUSED)
+    }
+
+    /// Reads again what an administrator's permissions rest on: the roles of a user may have changed.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`] if the session has ended.
+    pub(in crate::service) async fn read_again(&self, admin: &mut Admin) -> Result<()> {
+        if let Standing::User { session, roles, .. } = &mut admin.standing {
+            *roles = self.session(session, &admin.actor.name).await?.roles;
+        }
+        Ok(())
+    }
+}
+
+fn session_id(claims: &Claims) -> Result<SessionId> {
+    claims.session_id.as_deref().and_then(|sid| sid.parse().ok()).ok_or(TOKEN_REFUSED)
+}

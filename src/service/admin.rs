@@ -1,0 +1,22 @@
+//! Administration: users, clients, roles, the audit, imports, settings and the issuer. Every method takes the
+//! permit of its caller. Imports `people`, `tokens`, `signing_keys`, `access` and `runtime`.
+
+mod audit;
+mod clients;
+mod creations;
+mod import;
+mod instance;
+mod roles;
+mod users;
+mod violations;
+
+pub(in crate::service) use self::users::UsersParts;
+pub use self::{
+    audit::{Audit, AuditWatcher},
+    clients::{ClientPatch, Clients, NewClientRequest},
+    creations::Creation,
+    import::{Import, ImportOutcome, ImportRow, MOST_IMPORTED, Rehearsal},
+    instance::InstanceSettings,
+    roles::{NewRoleRequest, RolePatch, Roles},
+    users::{NewUserRequest, ResetStarted, UserPatch, Users},
+};

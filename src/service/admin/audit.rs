@@ -1,0 +1,110 @@
+//! Reading what was done, and following it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use crate::{
+    domain::{audit::AuditEvent, permission::AUDIT_READ},
+    error::Result,
+    id::AuditEventId,
+    service::{
+        access::{Admin, Callers, RequestContext},
+        runtime::Live,
+    },
+    store::{AuditFilter, Store},
+    time::{Timestamp, Ttl},
+};
+
+/// How often a watcher looks for what is new.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// An event may be committed this long after the instant that it bears.
+const LATE: Ttl = Ttl::from_secs(30);
+/// Most events read at a time.
+const PAGE: i64 = 500;
+
+/// The audit. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    store: Store,
+    live: Arc<Live>,
+    callers: Callers,
+}
+
+impl Audit {
+    pub(in crate::service) fn new(store: Store, live: Arc<Live>, callers: Callers) -> Self {
+        Self { store, live, callers }
+    }
+
+    /// Events that meet the filter, newest first, at most `limit` of those older than `before`.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn list(
+        &self,
+        _: &Admin,
+        filter: &AuditFilter,
+        before: Option<&AuditEventId>,
+        limit: i64,
+    ) -> Result<Vec<AuditEvent>> {
+        self.store.read().await?.audit_page(filter, before, limit).await
+    }
+
+    /// Follows what is done from now on.
+    #[must_use]
+    pub fn watch(&self, ctx: &RequestContext, admin: &Admin, filter: AuditFilter) -> AuditWatcher {
+        AuditWatcher { audit: self.clone(), admin: admin.clone(), filter, began: ctx.now, seen: BTreeSet::new() }
+    }
+}
+
+/// Somebody who follows the audit.
+#[derive(Debug)]
+pub struct AuditWatcher {
+    audit: Audit,
+    admin: Admin,
+    filter: AuditFilter,
+    began: Timestamp,
+    /// What was told of the last while: transactions commit in another order than their events' instants.
+    seen: BTreeSet<AuditEventId>,
+}
+
+impl AuditWatcher {
+    /// Waits for events, and gives them, oldest first.
+    ///
+    /// # Errors
+    /// If the caller has lost its permission, or the database cannot be reached.
+    pub async fn next(&mut self) -> Result<Vec<AuditEvent>> {
+        loop {
+            self.audit.callers.read_again(&mut self.admin).await?;
+            self.audit.callers.check_still_admitted(&self.admin, AUDIT_READ)?;
+            let since = self.began.max(self.audit.live.now().minus(LATE));
+            let news = self.look(since).await?;
+            if !news.is_empty() {
+                return Ok(news);
+            }
+            self.pause().await;
+        }
+    }
+
+    async fn look(&mut self, since: Timestamp) -> Result<Vec<AuditEvent>> {
+        let filter = AuditFilter { since: Some(since), ..self.filter.clone() };
+        let (mut news, mut recent, mut before) = (Vec::new(), BTreeSet::new(), None);
+        loop {
+            let page = self.audit.list(&self.admin, &filter, before.as_ref(), PAGE).await?;
+            let Some(oldest) = page.last() else { break };
+            before = Some(oldest.id.clone());
+            for event in page {
+                recent.insert(event.id.clone());
+                if !self.seen.contains(&event.id) {
+                    news.push(event);
+                }
+            }
+        }
+        self.seen = recent;
+        news.reverse();
+        Ok(news)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the audit has nobody who says that it has grown")]
+    async fn pause(&self) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,452 @@
+//! Registering and administering clients.
+
+mod check;
+
+use std::{fmt, sync::Arc};
+
+use serde_json::{Value, json};
+
+use self::check::{claim_map, grants, link_template, trusted_end_user};
+use super::{
+    creations::{Created, Creation},
+    roles::Roles,
+    violations::Violations,
+};
+use crate::{
+    domain::{
+        audit::AuditKind,
+        client::{Client, ClientConfig, ClientId},
+        feed::ChangeKind,
+        keys::Algorithm,
+        scope::{Audience, PermissionAt, Scope},
+        session::RevokedCause,
+    },
+    entropy::Entropy,
+    error::{Error, Result},
+    id::RoleId,
+    secret::ClientSecret,
+    service::{
+        access::Admin,
+        runtime::{Live, Runtime},
+        tokens::StatusLists,
+    },
+    store::{By, Revoke, Store, Tx},
+    time::{Timestamp, Ttl},
+};
+
+/// How long a replaced secret may count at most.
+const MAX_OVERLAP: Ttl = Ttl::from_days(30);
+
+/// A client to be registered, as an operator writes it.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
+pub struct NewClientRequest {
+    /// Its id.
+    pub id: String,
+    /// Whether it has no secret.
+    pub public: bool,
+    /// Whether it belongs to the deployment's owner.
+    pub first_party: bool,
+    /// Its grants; empty for the usual ones.
+    pub grants: Vec<String>,
+    /// The audiences it may ask for; the first is its default.
+    pub audiences: Vec<String>,
+    /// The audiences it owns.
+    pub serves: Vec<String>,
+    /// The scopes it may ask for.
+    pub scopes: Vec<String>,
+    /// Its permissions: `P` of this server's own audience, `P@A` of another.
+    pub permissions: Vec<String>,
+    /// Its roles, by id or name.
+    pub roles: Vec<String>,
+    /// The algorithm of its tokens.
+    pub algorithm: Option<String>,
+    /// The lifetime of its access tokens, in seconds.
+    pub token_lifetime: Option<i64>,
+    /// Claims: `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
+    pub claims: Vec<String>,
+    /// Whether people may open accounts through it.
+    pub registration: bool,
+    /// Whether its users must have a verified address.
+    pub require_email: bool,
+    /// Where links in mails lead, with `{token}` and perhaps `{kind}`.
+    pub link_template: Option<String>,
+    /// Whether what it says about the person behind it is believed.
+    pub trusted_end_user: bool,
+    /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
+    pub secret: Option<ClientSecret>,
+    /// The caller's id for this call, if it may be repeated.
+    pub creation: Option<Creation>,
+}
+
+/// What is to change of a client; nothing else does.
+#[derive(Debug, Default)]
+pub struct ClientPatch {
+    /// Its grants.
+    pub grants: Option<Vec<String>>,
+    /// The audiences it may ask for; the first is its default.
+    pub audiences: Option<Vec<String>>,
+    /// The scopes it may ask for.
+    pub scopes: Option<Vec<String>>,
+    /// Its permissions.
+    pub permissions: Option<Vec<String>>,
+    /// Its roles.
+    pub roles: Option<Vec<String>>,
+    /// The algorithm of its tokens.
+    pub algorithm: Option<String>,
+    /// The lifetime of its access tokens, in seconds.
+    pub token_lifetime: Option<i64>,
+    /// Claims of its users' tokens.
+    pub claims: Option<Vec<String>>,
+    /// Whether people may open accounts through it.
+    pub registration: Option<bool>,
+    /// Whether its users must have a verified address.
+    pub require_email: Option<bool>,
+    /// Where links in mails lead; empty for nowhere.
+    pub link_template: Option<String>,
+    /// Whether what it says about the person behind it is believed.
+    pub trusted_end_user: Option<bool>,
+}
+
+/// The clients of this deployment.
+pub struct Clients {
+    store: Store,
+    live: Arc<Live>,
+    entropy: Arc<dyn Entropy>,
+    lists: StatusLists,
+    roles: Roles,
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clients")
+    }
+}
+
+/// How a change of a client is written down.
+struct Noted {
+    audit: AuditKind,
+    change: ChangeKind,
+    details: Value,
+}
+
+impl Clients {
+    pub(in crate::service) fn new(runtime: Runtime, lists: StatusLists, roles: Roles) -> Self {
+        let Runtime { store, live, entropy, .. } = runtime;
+        Self { store, live, entropy, lists, roles }
+    }
+
+    /// Registers a client; gives its secret, once, unless it is public.
+    ///
+    /// # Errors
+    /// Every wrong field at once; [`Error::Exists`] if the id is a client's or a user's subject.
+    pub async fn create(&self, admin: &Admin, request: NewClientRequest) -> Result<(Client, Option<ClientSecret>)> {
+        let now = self.live.now();
+        let (id, config) = self.check_new_client(&request)?;
+        self.check_covers(admin, &config)?;
+        let serves: Vec<Audience> = request.serves.iter().filter_map(|a| a.parse().ok()).collect();
+        let given = request.secret;
+        let secret = (!request.public).then(|| given.unwrap_or_else(|| ClientSecret::generate(&*self.entropy)));
+        let hash = secret.as_ref().map(ClientSecret::hash);
+        let status = Some(self.lists.next_index(now).await?);
+        let (previous_secret, revision) = (None, 1);
+        let client =
+            Client { id, secret: hash, config, disabled_at: None, created_at: now, status, previous_secret, revision };
+        let mut tx = self.store.write().await?;
+        if let Some(creation) = &request.creation {
+            let created = creation.note(&mut tx, admin, "CreateClient", client.id.as_str(), now).await?;
+            if let Created::Before(id) = created {
+                return self.created_client(&id);
+            }
+        }
+        if !tx.client_insert(&client).await? {
+            return Err(Error::Exists("client or subject", client.id.as_str().to_owned()));
+        }
+        for audience in client.config.audiences.iter().chain(&serves) {
+            tx.audience_ensure(audience, now).await?;
+        }
+        for audience in &serves {
+            if !tx.audience_own(audience, &client.id).await? {
+                return Err(Error::invalid("serves", format!("{audience} is served by another client")));
+            }
+        }
+        let noted = Noted { audit: AuditKind::ClientCreated, change: ChangeKind::Client, details: json!({}) };
+        self.note_change(&mut tx, admin, &client.id, noted).await?;
+        self.live.commit(tx).await?;
+        Ok((client, secret))
+    }
+
+    /// What came of a creation that is asked for again: a secret is never told twice.
+    fn created_client(&self, id: &str) -> Result<(Client, Option<ClientSecret>)> {
+        let client = self.live.client(id)?;
+        if client.secret.is_some() {
+            return Err(Error::Exists("client", id.to_owned()));
+        }
+        Ok(((*client).clone(), None))
+    }
+
+    /// Refuses if a client of this configuration may do something at this server that the caller may not.
+    fn check_covers(&self, admin: &Admin, config: &ClientConfig) -> Result<()> {
+        let snapshot = self.live.snapshot();
+        admin.check_permissions(&snapshot, &config.permissions)?;
+        admin.check_roles(&snapshot, &config.roles)
+    }
+
+    fn check_new_client(&self, r: &NewClientRequest) -> Result<(ClientId, ClientConfig)> {
+        let mut c = Violations::default();
+        let id = c.parse::<ClientId>("client_id", std::slice::from_ref(&r.id)).pop();
+        let grants = grants(&mut c, r);
+        let mut audiences: Vec<Audience> = c.parse("audience", &r.audiences);
+        let _: Vec<Audience> = c.parse("serves", &r.serves);
+        if r.audiences.is_empty() {
+            audiences = c.parse("issuer", &[self.live.issuer().to_owned()]);
+        }
+        let algorithm = r.algorithm.as_ref().map(|a| c.parse::<Algorithm>("alg", std::slice::from_ref(a)));
+        let lifetime = self.lifetime(&mut c, r.token_lifetime);
+        let config = ClientConfig {
+            first_party: r.first_party,
+            grants,
+            scopes: c.parse::<Scope>("scope", &r.scopes),
+            permissions: self.permissions(&mut c, &r.permissions),
+            roles: self.client_roles(&mut c, &r.roles),
+            audiences,
+            algorithm: algorithm.and_then(|mut a| a.pop()).unwrap_or(Algorithm::Rs256),
+            token_lifetime: lifetime,
+            session_idle: ClientConfig::SESSION_IDLE,
+            session_absolute: ClientConfig::SESSION_ABSOLUTE,
+            claim_map: claim_map(&mut c, &r.claims),
+            trusted_end_user: trusted_end_user(&mut c, r.public, r.trusted_end_user),
+            registration: r.registration,
+            require_email: r.require_email,
+            link_template: link_template(&mut c, r.link_template.as_deref()),
+        };
+        c.into_result(())?;
+        id.map(|id| (id, config)).ok_or_else(|| Error::invalid("client_id", "must be given"))
+    }
+
+    fn permissions(&self, c: &mut Violations, texts: &[String]) -> Vec<PermissionAt> {
+        let mut out = Vec::new();
+        for text in texts {
+            match self.roles.permission_at(text) {
+                Some(permission) => out.push(permission),
+                None => c.add("permission", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+            }
+        }
+        out
+    }
+
+    fn client_roles(&self, c: &mut Violations, names: &[String]) -> Vec<RoleId> {
+        c.absorb(self.roles.ids(names)).unwrap_or_default()
+    }
+
+    /// Every client, by id.
+    #[must_use]
+    pub fn list(&self, _: &Admin) -> Vec<Arc<Client>> {
+        let snapshot = self.live.snapshot();
+        let mut all: Vec<Arc<Client>> = snapshot.clients.values().cloned().collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// The audiences that a client is itself, in order.
+    #[must_use]
+    pub fn served_by(&self, id: &str) -> Vec<String> {
+        self.live.snapshot().served.get(id).cloned().unwrap_or_default()
+    }
+
+    /// A client by id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn get(&self, _: &Admin, id: &str) -> Result<Arc<Client>> {
+        self.live.client(id)
+    }
+
+    /// Changes a client, provided it is still at `revision`, if one is given.
+    ///
+    /// # Errors
+    /// Every wrong field at once; [`Error::NotFound`], [`Error::Changed`]; the client may do, or is to be
+    /// allowed, what the caller may not.
+    pub async fn update(
+        &self,
+        admin: &Admin,
+        id: &str,
+        patch: &ClientPatch,
+        revision: Option<i64>,
+    ) -> Result<Arc<Client>> {
+        self.live.confirm().await?;
+        let old = self.live.client(id)?;
+        if revision.is_some_and(|r| r != old.revision) {
+            return Err(Error::Changed);
+        }
+        let config = self.patched(&old, patch)?;
+        self.check_covers(admin, &old.config)?;
+        self.check_covers(admin, &config)?;
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        if !tx.client_configure(&old.id, &config, old.revision, now).await? {
+            return Err(if revision.is_some() { Error::Changed } else { Error::Conflict });
+        }
+        for audience in &config.audiences {
+            tx.audience_ensure(audience, now).await?;
+        }
+        let details = json!({ "changed": patch.names() });
+        let noted = Noted { audit: AuditKind::ClientUpdated, change: ChangeKind::Client, details };
+        self.note_change(&mut tx, admin, &old.id, noted).await?;
+        self.live.commit(tx).await?;
+        self.live.client(id)
+    }
+
+    fn patched(&self, old: &Client, patch: &ClientPatch) -> Result<ClientConfig> {
+        let mut c = Violations::default();
+        let mut config = old.config.clone();
+        let (public, first_party) = (old.secret.is_none(), config.first_party);
+        if let Some(texts) = &patch.grants {
+            let kind = NewClientRequest { public, first_party, grants: texts.clone(), ..NewClientRequest::default() };
+            config.grants = grants(&mut c, &kind);
+        }
+        if let Some(texts) = &patch.audiences {
+            config.audiences = c.parse("audience", texts);
+            if texts.is_empty() {
+                c.add("audience", "must not be empty");
+            }
+        }
+        if let Some(texts) = &patch.scopes {
+            config.scopes = c.parse::<Scope>("scope", texts);
+        }
+        if let Some(texts) = &patch.permissions {
+            config.permissions = self.permissions(&mut c, texts);
+        }
+        if let Some(names) = &patch.roles {
+            config.roles = self.client_roles(&mut c, names);
+        }
+        if let Some(text) = &patch.algorithm {
+            config.algorithm = c.parse("alg", std::slice::from_ref(text)).pop().unwrap_or(config.algorithm);
+        }
+        if let Some(seconds) = patch.token_lifetime {
+            config.token_lifetime = self.lifetime(&mut c, Some(seconds));
+        }
+        if let Some(texts) = &patch.claims {
+            config.claim_map = claim_map(&mut c, texts);
+        }
+        config.registration = patch.registration.unwrap_or(config.registration);
+        config.require_email = patch.require_email.unwrap_or(config.require_email);
+        if let Some(template) = &patch.link_template {
+            config.link_template = link_template(&mut c, Some(template));
+        }
+        if let Some(trusted) = patch.trusted_end_user {
+            config.trusted_end_user = trusted_end_user(&mut c, public, trusted);
+        }
+        c.into_result(config)
+    }
+
+    /// Gives a confidential client a new secret; the one before counts for `overlap` longer.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the client is public; it may do what the caller may not.
+    pub async fn rotate_secret(&self, admin: &Admin, id: &str, overlap: Ttl) -> Result<(ClientSecret, Timestamp)> {
+        if overlap < Ttl::from_secs(0) || overlap > MAX_OVERLAP {
+            return Err(Error::invalid("overlap", format!("must be 0 to {} seconds", MAX_OVERLAP.seconds())));
+        }
+        self.live.confirm().await?;
+        let client = self.live.client(id)?;
+        self.check_covers(admin, &client.config)?;
+        let secret = ClientSecret::generate(&*self.entropy);
+        let now = self.live.now();
+        let until = now.plus(overlap);
+        let mut tx = self.store.write().await?;
+        if !tx.client_set_secret(&client.id, secret.hash(), until, now).await? {
+            return Err(Error::Precondition("the client is public and has no secret".to_owned()));
+        }
+        let details = json!({ "previous_counts_until": until.to_string() });
+        let noted = Noted { audit: AuditKind::ClientSecretRotated, change: ChangeKind::Client, details };
+        self.note_change(&mut tx, admin, &client.id, noted).await?;
+        self.live.commit(tx).await?;
+        Ok((secret, until))
+    }
+
+    /// Disables or enables a client; says whether that changed anything.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the client may do what the caller may not.
+    pub async fn set_disabled(&self, admin: &Admin, id: &str, disabled: bool) -> Result<bool> {
+        let client = self.live.client(id)?;
+        self.check_covers(admin, &client.config)?;
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        let changed = if disabled {
+            let settings = self.live.snapshot().settings.clone();
+            let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };
+            tx.revoke(Revoke::Client(&client.id), &by).await? == 1
+        } else {
+            let changed = tx.client_enable(&client.id, now).await?;
+            if changed {
+                let (audit, change) = (AuditKind::ClientEnabled, ChangeKind::ClientEnabled);
+                self.note_change(&mut tx, admin, &client.id, Noted { audit, change, details: json!({}) }).await?;
+            }
+            changed
+        };
+        self.live.commit(tx).await?;
+        Ok(changed)
+    }
+
+    /// Deletes a client that has been disabled for so long that no token of it lives, and whose sessions are
+    /// gone. Its id stays taken.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; it was not disabled long ago, or has sessions; it may do what the caller may not.
+    pub async fn delete(&self, admin: &Admin, id: &str) -> Result<()> {
+        let client = self.live.client(id)?;
+        self.check_covers(admin, &client.config)?;
+        let now = self.live.now();
+        let wait = self.live.snapshot().settings.revocation_ttl(now);
+        let mut tx = self.store.write().await?;
+        tx.audiences_disown(&client.id).await?;
+        if !tx.client_delete(&client.id, now.minus(wait)).await? {
+            let minutes = wait.seconds() / 60 + 1;
+            let text =
+                format!("a client must be disabled for {minutes} minutes, and its sessions gone, before it is deleted");
+            return Err(Error::Precondition(text));
+        }
+        let noted = Noted { audit: AuditKind::ClientDeleted, change: ChangeKind::Client, details: json!({}) };
+        self.note_change(&mut tx, admin, &client.id, noted).await?;
+        self.live.commit(tx).await
+    }
+
+    async fn note_change(&self, tx: &mut Tx, admin: &Admin, id: &ClientId, noted: Noted) -> Result<()> {
+        let now = self.live.now();
+        tx.audit(now, noted.audit, &admin.actor, id.as_str(), noted.details).await?;
+        tx.change(self.live.change(noted.change, id.as_str(), now));
+        Ok(())
+    }
+
+    fn lifetime(&self, c: &mut Violations, seconds: Option<i64>) -> Ttl {
+        let ceiling = self.live.snapshot().settings.access_token_lifetime_ceiling;
+        let lifetime = seconds.map_or(ClientConfig::TOKEN_LIFETIME, Ttl::from_secs);
+        if lifetime < Ttl::from_secs(1) || lifetime > ceiling {
+            c.add("token_lifetime", format!("must be 1 to {} seconds", ceiling.seconds()));
+        }
+        lifetime
+    }
+}
+
+impl ClientPatch {
+    /// The names of what is to change, for the audit.
+    fn names(&self) -> Vec<&'static str> {
+        let all = [
+            ("grants", self.grants.is_some()),
+            ("audiences", self.audiences.is_some()),
+            ("scopes", self.scopes.is_some()),
+            ("permissions", self.permissions.is_some()),
+            ("roles", self.roles.is_some()),
+            ("alg", self.algorithm.is_some()),
+            ("token_lifetime", self.token_lifetime.is_some()),
+            ("claims", self.claims.is_some()),
+            ("registration", self.registration.is_some()),
+            ("require_email", self.require_email.is_some()),
+            ("link_template", self.link_template.is_some()),
+            ("trusted_end_user", self.trusted_end_user.is_some()),
+        ];
+        all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
+    }
+}

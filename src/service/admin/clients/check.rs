@@ -1,0 +1,78 @@
+//! What may be wrong with a client, told all at once.
+
+use std::collections::BTreeMap;
+
+use super::NewClientRequest;
+use crate::{
+    domain::client::{ClaimSource, Grant, RESERVED_CLAIMS},
+    service::admin::violations::Violations,
+};
+
+/// The grants asked for, or the usual ones; each must fit the client's kind.
+pub(super) fn grants(c: &mut Violations, r: &NewClientRequest) -> Vec<Grant> {
+    let mut grants: Vec<Grant> = c.parse("grant", &r.grants);
+    if r.grants.is_empty() {
+        if !r.public {
+            grants.push(Grant::ClientCredentials);
+        }
+        if r.first_party {
+            grants.extend([Grant::DirectLogin, Grant::RefreshToken]);
+        }
+    }
+    if r.public && grants.contains(&Grant::ClientCredentials) {
+        c.add("grant", "client_credentials needs a confidential client; leave out --public");
+    }
+    if !r.first_party && grants.contains(&Grant::DirectLogin) {
+        c.add("grant", "direct_login is for first-party clients; add --first-party");
+    }
+    if grants.is_empty() && r.grants.is_empty() {
+        c.add("grant", "a public client that is not first-party needs a --grant");
+    }
+    grants
+}
+
+/// Only who can prove to be the client may speak for others.
+pub(super) fn trusted_end_user(c: &mut Violations, public: bool, trusted: bool) -> bool {
+    if trusted && public {
+        c.add("trusted_end_user", "needs a confidential client: anybody can say to be a public one");
+    }
+    trusted
+}
+
+/// `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
+pub(super) fn claim_map(c: &mut Violations, texts: &[String]) -> BTreeMap<String, ClaimSource> {
+    let mut map = BTreeMap::new();
+    for text in texts {
+        let Some((name, source)) = text.split_once('=').filter(|(n, s)| !n.is_empty() && !s.is_empty()) else {
+            c.add("claim", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
+            continue;
+        };
+        if RESERVED_CLAIMS.contains(&name) {
+            c.add("claim", format!("{name} is set by the server and cannot be mapped"));
+            continue;
+        }
+        let literal = source.strip_prefix('"').and_then(|s| s.strip_suffix('"'));
+        let source = literal
+            .map_or_else(|| ClaimSource::Attribute(source.to_owned()), |text| ClaimSource::Literal(text.to_owned()));
+        map.insert(name.to_owned(), source);
+    }
+    map
+}
+
+/// A link's template: `https`, or plain on this machine, or an application's own scheme; with `{token}`.
+pub(super) fn link_template(c: &mut Violations, text: Option<&str>) -> Option<String> {
+    let text = text.filter(|t| !t.is_empty())?;
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let own = scheme.is_some_and(|s| s.contains('.') && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'));
+    let local = ["http://localhost:", "http://localhost/", "http://127.0.0.1:", "http://[::1]:"];
+    let safe = scheme == Some("https") || own || local.iter().any(|start| text.starts_with(start));
+    let plain = text.len() <= 512 && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|".contains(&b));
+    if safe && plain && text.matches("{token}").count() == 1 {
+        return Some(text.to_owned());
+    }
+    c.add(
+        "link_template",
+        "must be an https URL with {token} in it, such as https://shop.example/{kind}?token={token}",
+    );
+    None
+}

@@ -1,0 +1,69 @@
+//! Creations that may be asked for twice (AIP-155): the same request id creates nothing more.
+
+use crate::{
+    error::{Error, Result},
+    service::access::Admin,
+    store::Tx,
+    time::Timestamp,
+};
+
+/// How a caller names a creation, so that it can repeat it.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// 1 to 64 characters of `[A-Za-z0-9-]`.
+    pub request_id: String,
+    /// SHA-256 of everything that was asked for.
+    pub payload: [u8; 32],
+}
+
+impl Creation {
+    /// The creation of a call, if the caller gave it an id.
+    ///
+    /// # Errors
+    /// A violation of `request_id`.
+    pub fn new(request_id: &str, payload: &[u8]) -> Result<Option<Self>> {
+        if request_id.is_empty() {
+            return Ok(None);
+        }
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        if request_id.len() > 64 || !request_id.bytes().all(allowed) {
+            return Err(Error::invalid("request_id", "must be 1 to 64 characters of [A-Za-z0-9-]"));
+        }
+        Ok(Some(Self { request_id: request_id.to_owned(), payload: crate::secret::sha256(payload) }))
+    }
+}
+
+/// Whether a creation is the first of its name.
+#[derive(Debug)]
+pub(super) enum Created {
+    /// It is: go on.
+    Now,
+    /// It was done before, and this came of it.
+    Before(String),
+}
+
+impl Creation {
+    /// Notes the creation within the transaction that does it; `id` is that of what is created.
+    ///
+    /// # Errors
+    /// A violation of `request_id` if it was used for another creation.
+    pub(super) async fn note(
+        &self,
+        tx: &mut Tx,
+        admin: &Admin,
+        method: &str,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Created> {
+        let Self { request_id, payload } = self;
+        let name = (admin.actor.name.as_str(), method, request_id.as_str());
+        if tx.creation_note(name, payload, id, now).await? {
+            return Ok(Created::Now);
+        }
+        match tx.creation_of(name).await? {
+            Some((hash, id)) if hash == payload => Ok(Created::Before(id)),
+            Some(_) => Err(Error::invalid("request_id", "was used for another creation")),
+            None => Err(Error::Conflict),
+        }
+    }
+}

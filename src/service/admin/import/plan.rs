@@ -1,0 +1,152 @@
+//! What is to become of a row, by what is here and by the rows before it.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::json;
+
+use super::check::CheckedRow;
+use crate::{
+    domain::login::{Login, LoginKind},
+    error::{Result, Violation},
+    passwords::Phc,
+    secret::sha256,
+    store::{KnownUser, Tx},
+    time::Timestamp,
+};
+
+/// The rows of a rehearsal so far.
+#[derive(Debug, Default)]
+pub struct Rehearsal {
+    pub(super) taken: Taken,
+}
+
+/// Stands for a name: a rehearsal of millions of rows remembers all of them.
+type Mark = [u8; 16];
+
+fn mark(text: &str) -> Mark {
+    let mut out = [0; 16];
+    for (to, from) in out.iter_mut().zip(sha256(text.as_bytes())) {
+        *to = from;
+    }
+    out
+}
+
+/// Names that are taken, in the database or by rows before.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Subjects of the rows before, each with what its row said.
+    rows: HashMap<Mark, Mark>,
+    /// Names of clients, and of users who were deleted.
+    principals: HashSet<Mark>,
+    logins: HashSet<Mark>,
+    skeletons: HashSet<Mark>,
+}
+
+/// What is to become of a row.
+#[derive(Debug)]
+pub(super) enum Decided {
+    Create,
+    Present,
+    Refuse(Violation),
+}
+
+fn refuse(field: &'static str, description: impl Into<String>) -> Decided {
+    Decided::Refuse(Violation { field, description: description.into() })
+}
+
+/// Reads what the database has of these rows: their users, by subject, and the names that are taken.
+pub(super) async fn known(
+    tx: &mut Tx,
+    rows: &[Result<CheckedRow, Vec<Violation>>],
+    taken: &mut Taken,
+) -> Result<HashMap<String, KnownUser>> {
+    let good = || rows.iter().filter_map(|row| row.as_ref().ok());
+    let subjects: Vec<&str> = good().map(|row| row.subject.as_str()).collect();
+    if subjects.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let users = tx.users_of_subjects(&subjects).await?.into_iter();
+    let known: HashMap<String, KnownUser> = users.map(|u| (u.user.subject.clone(), u)).collect();
+    if known.len() == subjects.len() {
+        return Ok(known);
+    }
+    taken.principals.extend(tx.principals_taken(&subjects).await?.iter().map(|name| mark(name)));
+    let unknown = || good().filter(|row| !known.contains_key(&row.subject));
+    let skeletons: Vec<&str> = unknown().flat_map(|row| row.logins.iter().map(Login::skeleton)).collect();
+    if !skeletons.is_empty() {
+        for (canonical, skeleton) in tx.logins_like(&skeletons).await? {
+            taken.logins.insert(mark(&canonical));
+            taken.skeletons.insert(mark(&skeleton));
+        }
+    }
+    Ok(known)
+}
+
+/// Decides on a row; the names of one that is to be created are taken from now on.
+pub(super) fn decide(row: &CheckedRow, known: &HashMap<String, KnownUser>, taken: &mut Taken) -> Decided {
+    if let Some(user) = known.get(&row.subject) {
+        let differs = differences(row, user);
+        if differs.is_empty() {
+            return Decided::Present;
+        }
+        return refuse("subject", format!("is here already, with other data: {}", differs.join(", ")));
+    }
+    let (subject, said) = (mark(&row.subject), mark(&said(row)));
+    match taken.rows.get(&subject) {
+        Some(before) if *before == said => return Decided::Present,
+        Some(_) => return refuse("subject", "stands in a row before, with other data"),
+        None => {}
+    }
+    if taken.principals.contains(&subject) {
+        return refuse("subject", "is a client's id, or was a user's who is deleted");
+    }
+    for (at, login) in row.logins.iter().enumerate() {
+        let field = if login.kind() == LoginKind::Name { "name" } else { "email" };
+        if taken.logins.contains(&mark(login.canonical())) {
+            return refuse(field, "is another user's");
+        }
+        let own = row.logins.iter().take(at).any(|before| before.skeleton() == login.skeleton());
+        if own || taken.skeletons.contains(&mark(login.skeleton())) {
+            return refuse(field, "looks like one that is taken");
+        }
+    }
+    for login in &row.logins {
+        taken.logins.insert(mark(login.canonical()));
+        taken.skeletons.insert(mark(login.skeleton()));
+    }
+    taken.rows.insert(subject, said);
+    Decided::Create
+}
+
+/// Everything that a row says, as one text.
+fn said(row: &CheckedRow) -> String {
+    let mut logins: Vec<&str> = row.logins.iter().map(Login::canonical).collect();
+    logins.sort_unstable();
+    let password = row.password.as_ref().map(Phc::as_str);
+    json!([logins, row.attributes, password, row.disabled, row.created_at.map(Timestamp::millis)]).to_string()
+}
+
+/// What a user has otherwise than its row. A password that is hashed as it is here may have been the row's: its owner
+/// has signed in, or chosen another, since the first import.
+fn differences(row: &CheckedRow, known: &KnownUser) -> Vec<&'static str> {
+    let wanted: HashSet<&str> = row.logins.iter().map(Login::canonical).collect();
+    let same_logins =
+        wanted.len() == known.logins.len() && known.logins.iter().all(|login| wanted.contains(login.as_str()));
+    let same_password = match (&row.password, &known.password) {
+        (Some(brought), Some(stored)) => brought == stored || stored.is_argon2id(),
+        // Who came without one may have chosen one.
+        (None, stored) => stored.as_ref().is_none_or(Phc::is_argon2id),
+        (Some(_), None) => false,
+    };
+    [
+        ("name or email", same_logins),
+        ("attributes", row.attributes == known.user.attributes),
+        ("password_hash", same_password),
+        ("disabled", row.disabled == known.user.disabled_at.is_some()),
+        ("created_at", row.created_at.is_none_or(|at| at == known.user.created_at)),
+    ]
+    .into_iter()
+    .filter(|(_, same)| !same)
+    .map(|(field, _)| field)
+    .collect()
+}

@@ -1,0 +1,280 @@
+//! Roles: creating, changing and finding them.
+
+use std::{fmt, sync::Arc};
+
+use serde_json::json;
+
+use super::{
+    creations::{Created, Creation},
+    violations::Violations,
+};
+use crate::{
+    domain::{
+        audit::AuditKind,
+        feed::ChangeKind,
+        role::{BuiltIn, MAX_DESCRIPTION, MAX_PERMISSIONS, MAX_ROLES, Role, RoleName},
+        scope::{Audience, Permission, PermissionAt},
+    },
+    entropy::Entropy,
+    error::{Error, Result},
+    id::RoleId,
+    service::{
+        access::Admin,
+        runtime::{Live, Runtime},
+    },
+    store::{Store, Tx},
+    time::Timestamp,
+};
+
+/// A role to be created.
+#[derive(Debug, Default)]
+pub struct NewRoleRequest {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its permissions: `P` of this server's own audience, `P@A` of another.
+    pub permissions: Vec<String>,
+    /// The caller's id for this call, if it may be repeated.
+    pub creation: Option<Creation>,
+}
+
+/// What is to change of a role; nothing else does.
+#[derive(Debug, Default)]
+pub struct RolePatch {
+    /// What it is for.
+    pub description: Option<String>,
+    /// All its permissions.
+    pub permissions: Option<Vec<String>>,
+}
+
+/// The roles of this deployment. Cheap to clone.
+#[derive(Clone)]
+pub struct Roles {
+    store: Store,
+    live: Arc<Live>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl fmt::Debug for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Roles")
+    }
+}
+
+impl Roles {
+    pub(in crate::service) fn new(runtime: Runtime) -> Self {
+        let Runtime { store, live, entropy, .. } = runtime;
+        Self { store, live, entropy }
+    }
+
+    /// Creates a role.
+    ///
+    /// # Errors
+    /// Every wrong field at once; [`Error::Exists`]; a permission that the caller lacks.
+    pub async fn create(&self, admin: &Admin, request: NewRoleRequest) -> Result<Role> {
+        let mut wrong = Violations::default();
+        let name = request.name.parse::<RoleName>().map_err(|problem| wrong.add("name", problem.to_string()));
+        let permissions = self.role_permissions(&request.permissions, &mut wrong);
+        check_description(&request.description, &mut wrong);
+        wrong.into_result(())?;
+        let Ok(name) = name else { return Err(Error::invalid("name", "must be a role's name")) };
+        admin.check_permissions(&self.live.snapshot(), &permissions)?;
+        let now = self.live.now();
+        let id = RoleId::new(now, &*self.entropy);
+        let (built_in, revision, description) = (None, 1, request.description);
+        let role = Role { id, name, description, permissions, built_in, revision, created_at: now, updated_at: now };
+        let mut tx = self.store.write().await?;
+        if let Some(creation) = &request.creation {
+            let created = creation.note(&mut tx, admin, "CreateRole", role.id.as_str(), now).await?;
+            if let Created::Before(id) = created {
+                return self.find(&id);
+            }
+        }
+        if !tx.role_insert(&role).await? {
+            return Err(Error::Exists("role", role.name.to_string()));
+        }
+        ensure_audiences(&mut tx, &role.permissions, now).await?;
+        self.note_change(&mut tx, admin, &role, AuditKind::RoleCreated, now).await?;
+        self.live.commit(tx).await?;
+        Ok(role)
+    }
+
+    /// Changes a role, provided it is still at `revision`, if one is given. Tokens know it from their next
+    /// issue on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Changed`]; built-in roles do not change; a permission that the caller
+    /// lacks, among the old or the new.
+    pub async fn update(&self, admin: &Admin, name: &str, patch: RolePatch, revision: Option<i64>) -> Result<Role> {
+        self.live.confirm().await?;
+        let old = self.find(name)?;
+        refuse_built_in(&old)?;
+        if revision.is_some_and(|r| r != old.revision) {
+            return Err(Error::Changed);
+        }
+        let (mut wrong, mut role) = (Violations::default(), old.clone());
+        if let Some(description) = patch.description {
+            check_description(&description, &mut wrong);
+            role.description = description;
+        }
+        if let Some(permissions) = &patch.permissions {
+            role.permissions = self.role_permissions(permissions, &mut wrong);
+        }
+        wrong.into_result(())?;
+        admin.check_role(&self.live.snapshot(), &old)?;
+        admin.check_permissions(&self.live.snapshot(), &role.permissions)?;
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        if !tx.role_update(&role, now).await? {
+            return Err(if revision.is_some() { Error::Changed } else { Error::Conflict });
+        }
+        ensure_audiences(&mut tx, &role.permissions, now).await?;
+        self.note_change(&mut tx, admin, &role, AuditKind::RoleUpdated, now).await?;
+        self.live.commit(tx).await?;
+        self.find(role.id.as_str())
+    }
+
+    /// Deletes a role that nobody has.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; somebody has it, or it is built in.
+    pub async fn delete(&self, admin: &Admin, name: &str) -> Result<()> {
+        let role = self.find(name)?;
+        refuse_built_in(&role)?;
+        admin.check_role(&self.live.snapshot(), &role)?;
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        let holder = tx.clients_all().await?.into_iter().find(|c| c.config.roles.contains(&role.id));
+        if let Some(client) = holder {
+            return Err(Error::Precondition(format!("the client {} has the role", client.id)));
+        }
+        if !tx.role_delete(&role.id).await? {
+            return Err(Error::Precondition("a user has the role; take it away first".to_owned()));
+        }
+        self.note_change(&mut tx, admin, &role, AuditKind::RoleDeleted, now).await?;
+        self.live.commit(tx).await
+    }
+
+    /// Every role, by id.
+    #[must_use]
+    pub fn list(&self, _: &Admin) -> Vec<Role> {
+        let mut all: Vec<Role> = self.live.snapshot().roles.values().cloned().collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// A role by id or name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn get(&self, _: &Admin, name: &str) -> Result<Role> {
+        self.find(name)
+    }
+
+    /// A role by id or name.
+    pub(in crate::service) fn find(&self, name: &str) -> Result<Role> {
+        let snapshot = self.live.snapshot();
+        let found = snapshot.roles.values().find(|r| r.id.as_str() == name || r.name.as_str() == name);
+        found.cloned().ok_or_else(|| Error::NotFound("role", name.to_owned()))
+    }
+
+    /// The permissions of a role: `P` at this server's own audience, `P@A` at another.
+    #[must_use]
+    pub fn permission_names_of(&self, role: &Role) -> Vec<String> {
+        let built_in = role.built_in.map_or(&[][..], BuiltIn::permissions).iter().map(|p| (*p).to_owned());
+        built_in.chain(self.permission_names(&role.permissions)).collect()
+    }
+
+    /// `P` at this server's own audience, `P@A` at another.
+    #[must_use]
+    pub fn permission_names(&self, permissions: &[PermissionAt]) -> Vec<String> {
+        let name = |p: &PermissionAt| match p.audience.as_str() {
+            own if own == self.live.issuer() => p.permission.to_string(),
+            other => format!("{}@{other}", p.permission),
+        };
+        let mut names: Vec<String> = permissions.iter().map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// The names of roles by their ids; those that are gone have none.
+    #[must_use]
+    pub fn names(&self, ids: &[RoleId]) -> Vec<String> {
+        let snapshot = self.live.snapshot();
+        ids.iter().filter_map(|id| snapshot.roles.get(id)).map(|r| r.name.to_string()).collect()
+    }
+
+    /// The roles of these ids or names.
+    pub(super) fn ids(&self, names: &[String]) -> Result<Vec<RoleId>> {
+        if names.len() > MAX_ROLES {
+            return Err(Error::invalid("roles", format!("must be at most {MAX_ROLES}")));
+        }
+        let mut ids = Vec::new();
+        for name in names {
+            let role = self.find(name).map_err(|_| Error::invalid("roles", format!("{name:?} is no role")))?;
+            ids.push(role.id);
+        }
+        ids.sort();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    fn role_permissions(&self, texts: &[String], wrong: &mut Violations) -> Vec<PermissionAt> {
+        if texts.len() > MAX_PERMISSIONS {
+            wrong.add("permissions", format!("must be at most {MAX_PERMISSIONS}"));
+        }
+        let mut out = Vec::new();
+        for text in texts {
+            match self.permission_at(text) {
+                Some(permission) => out.push(permission),
+                None => wrong.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+            }
+        }
+        out.sort();
+        out.dedup();
+        out
+    }
+
+    /// `P` of this server's own audience, `P@A` of another.
+    pub(super) fn permission_at(&self, text: &str) -> Option<PermissionAt> {
+        let (permission, audience) = text.split_once('@').unwrap_or((text, self.live.issuer()));
+        let (permission, audience) = (permission.parse::<Permission>(), audience.parse::<Audience>());
+        permission.ok().zip(audience.ok()).map(|(permission, audience)| PermissionAt { audience, permission })
+    }
+
+    async fn note_change(
+        &self,
+        tx: &mut Tx,
+        admin: &Admin,
+        role: &Role,
+        kind: AuditKind,
+        now: Timestamp,
+    ) -> Result<()> {
+        let permissions: Vec<_> = role.permissions.iter().map(|p| format!("{}@{}", p.permission, p.audience)).collect();
+        let details = json!({ "name": role.name, "permissions": permissions });
+        tx.audit(now, kind, &admin.actor, role.id.as_str(), details).await?;
+        tx.change(self.live.change(ChangeKind::Role, role.id.as_str(), now));
+        Ok(())
+    }
+}
+
+async fn ensure_audiences(tx: &mut Tx, permissions: &[PermissionAt], now: Timestamp) -> Result<()> {
+    for permission in permissions {
+        tx.audience_ensure(&permission.audience, now).await?;
+    }
+    Ok(())
+}
+
+fn check_description(text: &str, wrong: &mut Violations) {
+    if text.chars().count() > MAX_DESCRIPTION || text.chars().any(char::is_control) {
+        wrong.add("description", format!("must be at most {MAX_DESCRIPTION} characters without control characters"));
+    }
+}
+
+fn refuse_built_in(role: &Role) -> Result<()> {
+    if role.built_in.is_none() {
+        return Ok(());
+    }
+    Err(Error::Precondition(format!("the role {} is built in and stays as it is", role.name)))
+}

@@ -1,0 +1,434 @@
+//! Creating and administering users.
+
+mod check;
+mod reset;
+mod sessions;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde_json::{Map, Value, json};
+
+use self::check::{check_new_user, check_patch};
+pub use self::reset::ResetStarted;
+use super::{
+    creations::{Created, Creation},
+    roles::Roles,
+};
+use crate::{
+    domain::{
+        audit::AuditKind,
+        feed::ChangeKind,
+        login::{Login, LoginKind},
+        password_policy::PasswordPolicy,
+        session::RevokedCause,
+        user::User,
+    },
+    entropy::Entropy,
+    error::{Error, Result},
+    id::UserId,
+    passwords::{Passwords, Phc},
+    secret::Password,
+    service::{
+        access::Admin,
+        people::{Emails, Limits, Tickets, UserView, hash_failure, remap_claims, view},
+        runtime::{Live, Runtime},
+        tokens::Tokens,
+    },
+    store::{By, NewUser, Revoke, Store, Tx, UserFilter},
+    time::Timestamp,
+};
+
+/// A user to be created.
+#[derive(Debug, Default)]
+pub struct NewUserRequest {
+    /// The user name; empty for none.
+    pub name: String,
+    /// Addresses that are known to be the user's.
+    pub emails: Vec<String>,
+    /// The `sub` of tokens; the id if none is chosen.
+    pub subject: Option<String>,
+    /// The password; none if the user is to choose one.
+    pub password: Option<Password>,
+    /// Facts that claim maps may select.
+    pub attributes: Map<String, Value>,
+    /// Roles, by id or name.
+    pub roles: Vec<String>,
+    /// The caller's id for this call, if it may be repeated.
+    pub creation: Option<Creation>,
+}
+
+/// What is to change of a user; nothing else does.
+#[derive(Debug, Default)]
+pub struct UserPatch {
+    /// The user name; empty takes it away.
+    pub name: Option<String>,
+    /// Every address, all known to be the user's.
+    pub emails: Option<Vec<String>>,
+    /// All attributes.
+    pub attributes: Option<Map<String, Value>>,
+}
+
+/// The users of this deployment, as administrators handle them.
+pub struct Users {
+    store: Store,
+    live: Arc<Live>,
+    entropy: Arc<dyn Entropy>,
+    passwords: Passwords,
+    limits: Limits,
+    tickets: Tickets,
+    emails: Emails,
+    roles: Roles,
+    tokens: Arc<Tokens>,
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Users")
+    }
+}
+
+/// What the administration of users is built from.
+pub(in crate::service) struct UsersParts {
+    pub(in crate::service) runtime: Runtime,
+    pub(in crate::service) passwords: Passwords,
+    pub(in crate::service) limits: Limits,
+    pub(in crate::service) tickets: Tickets,
+    pub(in crate::service) emails: Emails,
+    pub(in crate::service) roles: Roles,
+    pub(in crate::service) tokens: Arc<Tokens>,
+}
+
+/// A user whose row is locked by the transaction that changes it.
+struct Change {
+    tx: Tx,
+    found: UserView,
+    now: Timestamp,
+}
+
+impl Users {
+    pub(in crate::service) fn new(parts: UsersParts) -> Self {
+        let UsersParts { runtime, passwords, limits, tickets, emails, roles, tokens } = parts;
+        let Runtime { store, live, entropy, .. } = runtime;
+        Self { store, live, entropy, passwords, limits, tickets, emails, roles, tokens }
+    }
+
+    /// Creates a user.
+    ///
+    /// # Errors
+    /// Every wrong field at once; [`Error::Exists`] if a name is taken.
+    pub async fn create(&self, admin: &Admin, request: NewUserRequest) -> Result<User> {
+        let logins = check_new_user(&request)?;
+        let roles = self.roles.ids(&request.roles)?;
+        admin.check_roles(&self.live.snapshot(), &roles)?;
+        let password = match request.password {
+            Some(password) => Some(self.passwords.hash(password).await.map_err(hash_failure)?),
+            None => None,
+        };
+        let now = self.live.now();
+        let id = UserId::new(now, &*self.entropy);
+        let mut tx = self.store.write().await?;
+        if let Some(creation) = &request.creation {
+            let created = creation.note(&mut tx, admin, "CreateUser", id.as_str(), now).await?;
+            if let Created::Before(id) = created {
+                return created_before(&mut tx, &id).await;
+            }
+        }
+        let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
+        let attributes = request.attributes;
+        let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: now };
+        let new = NewUser { user, logins, password };
+        match tx.user_insert(&new).await? {
+            Some("subject") => return Err(Error::Exists("subject", new.user.subject)),
+            Some(_) => return Err(Error::Exists("login", request.name)),
+            None => {}
+        }
+        for role in &roles {
+            tx.user_role_add(&new.user.id, role, now).await?;
+        }
+        let details = json!({ "id": new.user.id.as_str(), "roles": roles });
+        tx.audit(now, AuditKind::UserCreated, &admin.actor, &new.user.subject, details).await?;
+        tx.commit().await?;
+        Ok(new.user)
+    }
+
+    /// A user by id, login or subject.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn get(&self, _: &Admin, name: &str) -> Result<UserView> {
+        self.find(name).await
+    }
+
+    async fn find(&self, name: &str) -> Result<UserView> {
+        let mut tx = self.store.read().await?;
+        let user = find(&mut tx, name).await?.ok_or_else(|| Error::NotFound("user", name.to_owned()))?;
+        view(&mut tx, user).await
+    }
+
+    /// Users in the order of their ids, at most `limit` after `after`.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn list(&self, _: &Admin, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<UserView>> {
+        let mut tx = self.store.read().await?;
+        let users = tx.users_page(filter, after, limit).await?;
+        let ids: Vec<UserId> = users.iter().map(|user| user.id.clone()).collect();
+        let views = users.into_iter().map(|user| UserView { user, logins: Vec::new(), roles: Vec::new() });
+        let mut views: BTreeMap<String, UserView> = views.map(|v| (v.user.id.as_str().to_owned(), v)).collect();
+        for (id, login) in tx.logins_of_users(&ids).await? {
+            views.entry(id).and_modify(|view| view.logins.push(login));
+        }
+        for (id, role) in tx.roles_of_users(&ids).await? {
+            views.entry(id).and_modify(|view| view.roles.push(role));
+        }
+        Ok(views.into_values().collect())
+    }
+
+    /// Changes a user, provided it is still at `version`, if one is given.
+    ///
+    /// # Errors
+    /// Every wrong field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
+    pub async fn update(&self, admin: &Admin, name: &str, patch: &UserPatch, version: Option<i64>) -> Result<UserView> {
+        check_patch(patch)?;
+        let Change { mut tx, found, now } = self.begin_change(admin, name, version).await?;
+        let id = &found.user.id;
+        if let Some(name) = &patch.name {
+            replace_logins(&mut tx, id, LoginKind::Name, std::slice::from_ref(name)).await?;
+        }
+        if let Some(emails) = &patch.emails {
+            replace_logins(&mut tx, id, LoginKind::Email, emails).await?;
+        }
+        if let Some(attributes) = &patch.attributes {
+            tx.user_set_attributes(id, attributes).await?;
+            let user = User { attributes: attributes.clone(), ..found.user.clone() };
+            remap_claims(&self.live, &mut tx, &user, now).await?;
+        }
+        let changed = [
+            ("name", patch.name.is_some()),
+            ("emails", patch.emails.is_some()),
+            ("attributes", patch.attributes.is_some()),
+        ];
+        let changed: Vec<_> = changed.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
+        let details = json!({ "changed": changed });
+        tx.audit(now, AuditKind::UserUpdated, &admin.actor, &found.user.subject, details).await?;
+        let user = tx.user_by_id(id).await?.ok_or(Error::Conflict)?;
+        let view = view(&mut tx, user).await?;
+        tx.commit().await?;
+        Ok(view)
+    }
+
+    /// Deletes a user: ends its sessions and empties its row.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Changed`].
+    pub async fn delete(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<usize> {
+        let Change { mut tx, found, now } = self.begin_change(admin, name, version).await?;
+        let id = &found.user.id;
+        tx.user_delete(id, now).await?;
+        let ended = self.end_all(&mut tx, admin, id, RevokedCause::UserDeleted, now).await?;
+        self.note_change(&mut tx, admin, &found.user, AuditKind::UserDeleted, now).await?;
+        self.live.commit(tx).await?;
+        Ok(ended)
+    }
+
+    /// Disables a user and ends its sessions; gives their number.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn disable(&self, admin: &Admin, name: &str) -> Result<usize> {
+        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        if !tx.user_disable(&found.user.id, now).await? {
+            return Ok(0);
+        }
+        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::UserDisabled, now).await?;
+        self.note_change(&mut tx, admin, &found.user, AuditKind::UserDisabled, now).await?;
+        self.live.commit(tx).await?;
+        Ok(ended)
+    }
+
+    /// Enables a user; says whether it was disabled. Its old sessions stay ended.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn enable(&self, admin: &Admin, name: &str) -> Result<bool> {
+        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        if !tx.user_enable(&found.user.id, now).await? {
+            return Ok(false);
+        }
+        self.note_change(&mut tx, admin, &found.user, AuditKind::UserEnabled, now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Sets a user's password and ends its sessions; gives their number.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what is wrong with the password.
+    pub async fn set_password(&self, admin: &Admin, name: &str, password: Password) -> Result<usize> {
+        let found = self.find(name).await?;
+        let context: Vec<&str> = found.logins.iter().map(String::as_str).collect();
+        PasswordPolicy::default()
+            .check(&password, &context)
+            .map_err(|problem| Error::invalid("password", problem.to_string()))?;
+        let phc: Phc = self.passwords.hash(password).await.map_err(hash_failure)?;
+        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        tx.password_set(&found.user.id, &phc, now).await?;
+        self.limits.clear_logins(&mut tx, &found.logins).await?;
+        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::PasswordSet, now).await?;
+        tx.audit(now, AuditKind::PasswordSet, &admin.actor, &found.user.subject, json!({})).await?;
+        self.live.commit(tx).await?;
+        Ok(ended)
+    }
+
+    /// Lets a user's password count only until another is chosen, at the next sign-in.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the user has no password.
+    pub async fn require_new_password(&self, admin: &Admin, name: &str) -> Result<()> {
+        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        if !tx.password_must_change(&found.user.id).await? {
+            return Err(Error::Precondition("the user has no password".to_owned()));
+        }
+        let details = json!({ "must_change": true });
+        tx.audit(now, AuditKind::PasswordResetStarted, &admin.actor, &found.user.subject, details).await?;
+        tx.commit().await.map(|_| ())
+    }
+
+    /// Gives a user a role, or takes it away; says whether that changed anything. The next tokens of the
+    /// user's sessions know it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the role or the user may do what the caller may not.
+    pub async fn set_role(&self, admin: &Admin, name: &str, role: &str, given: bool) -> Result<bool> {
+        let role = self.roles.find(role)?;
+        admin.check_role(&self.live.snapshot(), &role)?;
+        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let id = &found.user.id;
+        let (changed, kind) = if given {
+            (tx.user_role_add(id, &role.id, now).await?, AuditKind::RoleAssigned)
+        } else {
+            (tx.user_role_remove(id, &role.id).await?, AuditKind::RoleUnassigned)
+        };
+        if !changed {
+            if given && !found.roles.contains(&role.id) {
+                return Err(Error::Precondition("the user has as many roles as there may be".to_owned()));
+            }
+            return Ok(false);
+        }
+        let roles = tx.roles_of_user(id).await?;
+        tx.sessions_set_roles(id, &roles).await?;
+        let details = json!({ "role": role.name, "role_id": role.id });
+        tx.audit(now, kind, &admin.actor, &found.user.subject, details).await?;
+        // Streams that the user follows as an administrator look again at what it may do.
+        tx.change(self.live.change(ChangeKind::User, id.as_str(), now));
+        self.live.commit(tx).await?;
+        Ok(true)
+    }
+
+    /// The user with exactly this `login` or `subject` that meets the filter.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn exactly(
+        &self,
+        _: &Admin,
+        filter: &UserFilter,
+        (field, value): (&str, &str),
+    ) -> Result<Option<UserView>> {
+        let mut tx = self.store.read().await?;
+        let user = match (field, Login::canonical_for_lookup(value)) {
+            ("subject", _) => tx.user_by_subject(value).await?,
+            (_, Some(canonical)) => tx.user_by_login(&canonical).await?.map(|found| found.user),
+            (_, None) => None,
+        };
+        let Some(user) = user else { return Ok(None) };
+        let view = view(&mut tx, user).await?;
+        let has_role = filter.role.as_ref().is_none_or(|role| view.roles.contains(role));
+        let is_so = filter.disabled.is_none_or(|disabled| view.user.disabled_at.is_some() == disabled);
+        Ok((has_role && is_so).then_some(view))
+    }
+
+    /// Begins a change of a user: its row is locked, and who may do more than the caller is out of reach.
+    async fn begin_change(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<Change> {
+        let missing = || Error::NotFound("user", name.to_owned());
+        let id = self.find(name).await?.user.id;
+        let mut tx = self.store.write().await?;
+        let now = self.live.now();
+        if !tx.user_touch(&id, version, now).await? {
+            return Err(if tx.user_by_id(&id).await?.is_some() { Error::Changed } else { missing() });
+        }
+        let user = tx.user_by_id(&id).await?.ok_or_else(missing)?;
+        let found = view(&mut tx, user).await?;
+        let snapshot = self.live.snapshot();
+        admin.check_own_roles(&snapshot, &found.user.id, &found.roles)?;
+        admin.check_roles(&snapshot, &found.roles)?;
+        Ok(Change { tx, found, now })
+    }
+
+    /// Ends all live sessions of a user within the transaction that changes the user.
+    async fn end_all(
+        &self,
+        tx: &mut Tx,
+        admin: &Admin,
+        user: &UserId,
+        cause: RevokedCause,
+        now: Timestamp,
+    ) -> Result<usize> {
+        let settings = self.live.snapshot().settings.clone();
+        let what = Revoke::SessionsOf { user, but: None };
+        tx.revoke(what, &By { actor: &admin.actor, cause, settings: &settings, now }).await
+    }
+
+    async fn note_change(
+        &self,
+        tx: &mut Tx,
+        admin: &Admin,
+        user: &User,
+        kind: AuditKind,
+        now: Timestamp,
+    ) -> Result<()> {
+        tx.audit(now, kind, &admin.actor, &user.subject, json!({})).await?;
+        tx.change(self.live.change(ChangeKind::User, user.id.as_str(), now));
+        Ok(())
+    }
+}
+
+async fn created_before(tx: &mut Tx, id: &str) -> Result<User> {
+    let user = match id.parse() {
+        Ok(id) => tx.user_by_id(&id).await?,
+        Err(_) => None,
+    };
+    user.ok_or_else(|| Error::NotFound("user", id.to_owned()))
+}
+
+async fn find(tx: &mut Tx, name: &str) -> Result<Option<User>> {
+    if let Ok(id) = name.parse::<UserId>() {
+        return tx.user_by_id(&id).await;
+    }
+    let by_login = match Login::canonical_for_lookup(name) {
+        Some(canonical) => tx.user_by_login(&canonical).await?.map(|found| found.user),
+        None => None,
+    };
+    let by_subject = tx.user_by_subject(name).await?;
+    match (by_subject, by_login) {
+        // People choose their names: nobody is to be taken for somebody else by one.
+        (Some(one), Some(other)) if one.id != other.id => {
+            Err(Error::Precondition("the name is one user's subject and another's login; use the id".to_owned()))
+        }
+        (by_subject, by_login) => Ok(by_subject.or(by_login)),
+    }
+}
+
+/// Replaces the logins of one kind; an empty text stands for none.
+async fn replace_logins(tx: &mut Tx, id: &UserId, kind: LoginKind, texts: &[String]) -> Result<()> {
+    tx.logins_delete(id, kind).await?;
+    for text in texts.iter().filter(|t| !t.is_empty()) {
+        let login = Login::parse(text).map_err(|problem| {
+            Error::invalid(if kind == LoginKind::Name { "name" } else { "emails" }, problem.to_string())
+        })?;
+        if !tx.login_insert(id, &login).await? {
+            return Err(Error::Exists(if kind == LoginKind::Name { "name" } else { "email" }, text.clone()));
+        }
+    }
+    Ok(())
+}

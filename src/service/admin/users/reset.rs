@@ -1,0 +1,80 @@
+//! Making a user choose a new password.
+
+use serde_json::json;
+
+use super::{Change, Users};
+use crate::{
+    domain::{
+        audit::AuditKind,
+        client::Client,
+        mail::{Content, Language},
+        session::RevokedCause,
+        ticket::TicketKind,
+    },
+    error::Result,
+    service::{
+        access::Admin,
+        people::{Issued, To, recipient},
+    },
+    store::SessionFilter,
+};
+
+/// What came of a reset by an administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResetStarted {
+    /// How many sessions were ended.
+    pub sessions_ended: usize,
+    /// Whether there was an email address to write to.
+    pub mailed: bool,
+}
+
+impl Users {
+    /// Makes a user choose a new password, by a mail; gives the number of sessions that were ended, and
+    /// whether there was an address to write to. The password that counts till then is taken away, unless it
+    /// may stay.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the user may do what the caller may not.
+    pub async fn start_reset(
+        &self,
+        admin: &Admin,
+        (user, client_id): (&str, &str),
+        keep: bool,
+    ) -> Result<ResetStarted> {
+        let client = self.live.client(client_id)?;
+        let Change { mut tx, found, now } = self.begin_change(admin, user, None).await?;
+        let id = &found.user.id;
+        let mut ended = 0;
+        let kind = match tx.password_of(id).await? {
+            Some(_) => TicketKind::PasswordReset,
+            None => TicketKind::Invitation,
+        };
+        if !keep {
+            tx.password_delete(id).await?;
+            ended = tx.sessions_of_user(id, SessionFilter::Live(now)).await?.len();
+            self.end_all(&mut tx, admin, id, RevokedCause::PasswordSet, now).await?;
+        }
+        // The row was touched: the ticket is bound to what it is now.
+        let version = found.user.security_version;
+        let issued = self.tickets.issue(kind, &client.id, Some((id, version)), &())?;
+        tx.ticket_insert(&issued.ticket).await?;
+        let to = found.logins.iter().find_map(|l| recipient(l));
+        let mailed = to.is_some();
+        if let Some(recipient) = to {
+            let content = content(kind, &issued, &client, admin);
+            let to = To { recipient, language: Language::default() };
+            self.emails.send(&mut tx, &client, to, content).await?;
+        }
+        let details = json!({ "reset": true, "kept": keep, "mailed": mailed });
+        tx.audit(now, AuditKind::PasswordResetStarted, &admin.actor, &found.user.subject, details).await?;
+        self.live.commit(tx).await?;
+        Ok(ResetStarted { sessions_ended: ended, mailed })
+    }
+}
+
+fn content(kind: TicketKind, issued: &Issued, client: &Client, admin: &Admin) -> Content {
+    match kind {
+        TicketKind::Invitation => Content::Invitation { way: issued.way(client), by: admin.actor.name.clone() },
+        _ => Content::PasswordReset(issued.way(client)),
+    }
+}

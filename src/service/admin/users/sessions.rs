@@ -1,0 +1,65 @@
+//! Listing and ending sessions.
+
+use super::{Change, Users};
+use crate::{
+    domain::session::{RevokedCause, Session},
+    error::{Error, Result},
+    id::{IdError, SessionId},
+    service::access::Admin,
+    store::{By, Revoke, SessionFilter},
+};
+
+/// Most sessions that one call names.
+const MAX_SESSION_IDS: usize = 100;
+
+impl Users {
+    /// The sessions of a user that may still be refreshed, newest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn sessions(&self, _: &Admin, user: &str) -> Result<Vec<Session>> {
+        let user = self.find(user).await?.user;
+        let now = self.live.now();
+        self.store.read().await?.sessions_of_user(&user.id, SessionFilter::Live(now)).await
+    }
+
+    /// Ends a session; says whether it had not been ended before.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or a violation of `session_id`.
+    pub async fn end_session(&self, admin: &Admin, id: &str) -> Result<bool> {
+        let id: SessionId = id.parse().map_err(|e: IdError| Error::invalid("session_id", e.to_string()))?;
+        if self.store.read().await?.session_by_id(&id).await?.is_none() {
+            return Err(Error::NotFound("session", id.as_str().to_owned()));
+        }
+        Ok(self.tokens.end_sessions(&[id], RevokedCause::Administrator, admin.actor.clone()).await? == 1)
+    }
+
+    /// Ends these sessions of a user, or all if none is named; gives the number that had been live.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; a violation of `session_ids`.
+    pub async fn end_sessions(&self, admin: &Admin, name: &str, ids: &[String]) -> Result<usize> {
+        let ids = session_ids(ids)?;
+        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let ended = if ids.is_empty() {
+            self.end_all(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?
+        } else {
+            let live = tx.sessions_of_user(&found.user.id, SessionFilter::Live(now)).await?;
+            let own: Vec<_> = live.into_iter().map(|s| s.id).filter(|id| ids.contains(id)).collect();
+            let settings = self.live.snapshot().settings.clone();
+            let cause = RevokedCause::Administrator;
+            tx.revoke(Revoke::Sessions(&own), &By { actor: &admin.actor, cause, settings: &settings, now }).await?
+        };
+        self.live.commit(tx).await?;
+        Ok(ended)
+    }
+}
+
+fn session_ids(texts: &[String]) -> Result<Vec<SessionId>> {
+    if texts.len() > MAX_SESSION_IDS {
+        return Err(Error::invalid("session_ids", format!("must be at most {MAX_SESSION_IDS}")));
+    }
+    let parsed: Result<Vec<SessionId>, _> = texts.iter().map(|t| t.parse()).collect();
+    parsed.map_err(|e| Error::invalid("session_ids", e.to_string()))
+}

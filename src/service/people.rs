@@ -1,0 +1,85 @@
+//! What people do: sign in, step by step if need be, open accounts, reset passwords, look after their own
+//! account; and how many guesses they have. Imports `runtime`, `access` and `tokens`.
+
+mod accounts;
+mod emails;
+mod limits;
+mod new_passwords;
+mod sign_in;
+mod tickets;
+mod users;
+
+use self::new_passwords::NewPasswords;
+pub use self::{
+    accounts::{Accounts, MePatch, PasswordReset, RegisterInput, ResetRequest},
+    limits::{Attempt, Guesser, LimitFigures, Limits},
+    sign_in::{Challenge, Device, NextStep, SignInRequest, SignInStep, SignIns, SignedIn},
+    tickets::{Pending, Presented},
+    users::UserView,
+};
+pub(in crate::service) use self::{
+    emails::{Emails, To, recipient},
+    new_passwords::hash_failure,
+    tickets::{Issued, Tickets},
+    users::{remap_claims, view},
+};
+use super::{
+    access::Callers,
+    runtime::{Runtime, SessionWriter},
+    tokens::{Minter, StatusLists},
+};
+use crate::passwords::Passwords;
+
+/// What the use cases of people are built from.
+pub(in crate::service) struct Parts {
+    pub(in crate::service) runtime: Runtime,
+    pub(in crate::service) passwords: Passwords,
+    pub(in crate::service) limits: Limits,
+    pub(in crate::service) writer: SessionWriter,
+    pub(in crate::service) callers: Callers,
+    pub(in crate::service) minter: Minter,
+    pub(in crate::service) lists: StatusLists,
+    pub(in crate::service) tickets: Tickets,
+    pub(in crate::service) emails: Emails,
+}
+
+impl Parts {
+    fn new_passwords(&self) -> NewPasswords {
+        let Runtime { store, live, .. } = self.runtime.clone();
+        NewPasswords::new(store, live, self.limits.clone(), self.emails.clone())
+    }
+
+    pub(in crate::service) fn accounts(&self) -> Accounts {
+        let Runtime { store, live, entropy, .. } = self.runtime.clone();
+        Accounts {
+            store,
+            live,
+            entropy,
+            passwords: self.passwords.clone(),
+            limits: self.limits.clone(),
+            callers: self.callers.clone(),
+            tickets: self.tickets.clone(),
+            emails: self.emails.clone(),
+            new_passwords: self.new_passwords(),
+        }
+    }
+
+    pub(in crate::service) fn sign_ins(&self) -> SignIns {
+        let Runtime { store, live, sealing, entropy } = self.runtime.clone();
+        SignIns {
+            store,
+            live,
+            sealing,
+            entropy,
+            passwords: self.passwords.clone(),
+            limits: self.limits.clone(),
+            writer: self.writer.clone(),
+            callers: self.callers.clone(),
+            minter: self.minter.clone(),
+            lists: self.lists.clone(),
+            tickets: self.tickets.clone(),
+            emails: self.emails.clone(),
+            new_passwords: self.new_passwords(),
+        }
+    }
+}

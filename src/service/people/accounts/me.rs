@@ -1,0 +1,282 @@
+//! What signed-in users do with their own accounts.
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::{Accounts, register::NewEmail};
+use crate::{
+    domain::{
+        audit::AuditKind,
+        limit::LimitKind,
+        login::{Login, LoginKind},
+        mail::Content,
+        session::{RevokedCause, Session},
+        ticket::TicketKind,
+        user::MAX_ATTRIBUTES,
+    },
+    error::{Error, Reason, Result},
+    id::SessionId,
+    passwords::{Account, Applicant, Prefix, Verdict},
+    secret::Password,
+    service::{
+        access::{Me, RequestContext},
+        people::{
+            emails::{To, language, recipient},
+            limits::Guesser,
+            new_passwords::{check_new_password, hash_failure, wait_for_floor},
+            tickets::Pending,
+            users::{UserView, remap_claims, view},
+        },
+    },
+    store::{By, Revoke, SessionFilter, Tx},
+};
+
+const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
+
+/// The attribute that is the user's own; all others are the operator's.
+const PROFILE: &str = "profile";
+
+/// What users may change of themselves; nothing else does.
+#[derive(Debug, Default)]
+pub struct MePatch {
+    /// The user name; empty takes it away.
+    pub name: Option<String>,
+    /// The attribute `profile`.
+    pub profile: Option<Map<String, Value>>,
+    /// Another address: it counts once it is proved.
+    pub email: Option<String>,
+    /// The language of the mail.
+    pub language: String,
+}
+
+/// A change of name and profile that was checked.
+struct CheckedPatch {
+    name: Option<Vec<Login>>,
+    profile: Option<Map<String, Value>>,
+}
+
+impl Accounts {
+    /// What is known of the user.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`] if there is no such user any more.
+    pub async fn me(&self, me: &Me) -> Result<UserView> {
+        let mut tx = self.store.read().await?;
+        let user = tx.user_by_id(&me.user).await?.ok_or(TOKEN_REFUSED)?;
+        view(&mut tx, user).await
+    }
+
+    /// Changes what users may change of themselves. A new email address is not taken over before it is proved:
+    /// a code is sent to it.
+    ///
+    /// # Errors
+    /// A violation of a field; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`].
+    pub async fn update(&self, ctx: &RequestContext, me: &Me, patch: MePatch) -> Result<(UserView, Option<Pending>)> {
+        if patch.name.is_some() || patch.email.is_some() {
+            me.check_fresh(ctx.now)?;
+        }
+        check_profile(patch.profile.as_ref())?;
+        let email = patch.email.as_deref().map(email).transpose()?;
+        let name = patch.name.as_deref().map(user_name).transpose()?;
+        let arrived = Instant::now();
+        let changed = name.is_some() || patch.profile.is_some();
+        let view = if changed {
+            self.change(me, CheckedPatch { name, profile: patch.profile }).await?
+        } else {
+            self.me(me).await?
+        };
+        let pending = match email {
+            Some(email) => {
+                let pending = self.send_proof(me, &view, &email, &patch.language).await?;
+                wait_for_floor(arrived).await;
+                Some(pending)
+            }
+            None => None,
+        };
+        Ok((view, pending))
+    }
+
+    async fn change(&self, me: &Me, patch: CheckedPatch) -> Result<UserView> {
+        let (id, now) = (&me.user, self.live.now());
+        let mut tx = self.store.write().await?;
+        if !tx.user_touch(id, None, now).await? {
+            return Err(TOKEN_REFUSED);
+        }
+        if let Some(name) = patch.name {
+            tx.logins_delete(id, LoginKind::Name).await?;
+            for login in name {
+                if !tx.login_insert(id, &login).await? {
+                    return Err(Error::Exists("name", login.display().to_owned()));
+                }
+            }
+        }
+        let user = tx.user_by_id(id).await?.ok_or(TOKEN_REFUSED)?;
+        let mut view = view(&mut tx, user).await?;
+        if view.logins.is_empty() {
+            return Err(Error::invalid("name", "must not be empty without an email address"));
+        }
+        if let Some(profile) = patch.profile {
+            view.user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
+            if Value::Object(view.user.attributes.clone()).to_string().len() > MAX_ATTRIBUTES {
+                return Err(Error::invalid("profile_json", format!("leaves no room in {MAX_ATTRIBUTES} bytes")));
+            }
+            tx.user_set_attributes(id, &view.user.attributes).await?;
+            remap_claims(&self.live, &mut tx, &view.user, now).await?;
+        }
+        tx.audit(now, AuditKind::UserUpdated, &me.actor, &me.subject, json!({ "by": "user" })).await?;
+        tx.commit().await?;
+        Ok(view)
+    }
+
+    /// Sends a code to an email address that is to be the user's; or a notice to its owner, if it is somebody's.
+    async fn send_proof(&self, me: &Me, view: &UserView, email: &Login, language_tag: &str) -> Result<Pending> {
+        let language = language(language_tag)?;
+        let client = self.live.client(&me.client)?;
+        let about = NewEmail { email: email.display().to_owned() };
+        let owner = Some((&view.user.id, view.user.security_version));
+        let issued = self.tickets.issue(TicketKind::VerifyEmail, &client.id, owner, &about)?;
+        self.emails.count(&client, email.canonical(), &me.actor.address).await?;
+        let recipient =
+            recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+        let mut tx = self.store.write().await?;
+        let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != view.user.id);
+        tx.ticket_insert(&issued.ticket).await?;
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.way(&client)) };
+        self.emails.send(&mut tx, &client, To { recipient, language }, content).await?;
+        tx.commit().await?;
+        Ok(issued.pending())
+    }
+
+    /// Replaces the password by who knows it; every other session ends. Gives their number.
+    ///
+    /// # Errors
+    /// [`Reason::InvalidCredentials`], or what is wrong with the new password.
+    pub async fn change_password(
+        &self,
+        ctx: &RequestContext,
+        me: &Me,
+        current: Password,
+        new: Password,
+    ) -> Result<usize> {
+        let id = &me.user;
+        let UserView { user, logins, .. } = self.me(me).await?;
+        check_new_password(&new, &logins)?;
+        let arrived = Instant::now();
+        // Whoever has stolen a token must not find the password out by it.
+        let attempt = self.limits.check(&[self.limits.key(LimitKind::Account, id.as_str())]).await?;
+        let slot = self.passwords.admit(&Applicant {
+            account: Account::of(id.as_str()),
+            prefix: Prefix::of(&ctx.peer),
+            deadline: ctx.deadline,
+            // The session is one.
+            known_device: true,
+        });
+        let slot = slot.map_err(hash_failure)?;
+        let stored = self.store.read().await?.password_of(id).await?;
+        if !matches!(slot.verify(current, stored).await.map_err(hash_failure)?, Verdict::Right { .. }) {
+            attempt.failed(Guesser { subject: me.subject.clone(), actor: me.actor.clone() }).await?;
+            wait_for_floor(arrived).await;
+            return Err(Error::Unauthenticated(Reason::InvalidCredentials));
+        }
+        attempt.cleared().await?;
+        let phc = self.passwords.hash(new).await.map_err(hash_failure)?;
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        // The old password was right for this state of the account, and no other.
+        if !tx.user_touch(id, Some(user.security_version), now).await? {
+            return Err(Error::Conflict);
+        }
+        tx.password_set(id, &phc, now).await?;
+        self.limits.clear_logins(&mut tx, &logins).await?;
+        self.emails.send_password_changed(&mut tx, &logins, now).await?;
+        let ended = self.end_others(&mut tx, me, RevokedCause::PasswordSet).await?;
+        tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
+        self.live.commit(tx).await?;
+        Ok(ended)
+    }
+
+    /// The user's sessions that may still be refreshed, newest first.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn sessions(&self, me: &Me) -> Result<Vec<Session>> {
+        let now = self.live.now();
+        self.store.read().await?.sessions_of_user(&me.user, SessionFilter::Live(now)).await
+    }
+
+    /// Ends one of the user's own sessions, or every other; gives the number that had been live.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a session that is not the user's.
+    pub async fn revoke_session(&self, me: &Me, session: Option<&str>) -> Result<usize> {
+        let mut tx = self.store.write().await?;
+        let ended = match session {
+            None => self.end_others(&mut tx, me, RevokedCause::Logout).await?,
+            Some(text) => {
+                let missing = || Error::NotFound("session", text.to_owned());
+                let id: SessionId = text.parse().map_err(|_| missing())?;
+                let own = tx.session_by_id(&id).await?.is_some_and(|s| s.user == me.user);
+                if !own {
+                    return Err(missing());
+                }
+                self.end_own(&mut tx, me, Revoke::Sessions(&[id]), RevokedCause::Logout).await?
+            }
+        };
+        self.live.commit(tx).await?;
+        Ok(ended)
+    }
+
+    /// Deletes the user's own account; gives the number of sessions ended.
+    ///
+    /// # Errors
+    /// [`Reason::SignInTooOld`].
+    pub async fn delete(&self, ctx: &RequestContext, me: &Me) -> Result<usize> {
+        me.check_fresh(ctx.now)?;
+        let (id, now) = (&me.user, self.live.now());
+        let mut tx = self.store.write().await?;
+        if !tx.user_delete(id, now).await? {
+            return Err(TOKEN_REFUSED);
+        }
+        let what = Revoke::SessionsOf { user: id, but: None };
+        let ended = self.end_own(&mut tx, me, what, RevokedCause::UserDeleted).await?;
+        tx.audit(now, AuditKind::UserDeleted, &me.actor, &me.subject, json!({ "by": "user" })).await?;
+        self.live.commit(tx).await?;
+        Ok(ended)
+    }
+
+    async fn end_others(&self, tx: &mut Tx, me: &Me, cause: RevokedCause) -> Result<usize> {
+        let what = Revoke::SessionsOf { user: &me.user, but: Some(&me.session) };
+        self.end_own(tx, me, what, cause).await
+    }
+
+    async fn end_own(&self, tx: &mut Tx, me: &Me, what: Revoke<'_>, cause: RevokedCause) -> Result<usize> {
+        let settings = self.live.snapshot().settings.clone();
+        let now = self.live.now();
+        tx.revoke(what, &By { actor: &me.actor, cause, settings: &settings, now }).await
+    }
+}
+
+fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
+    let text = profile.map(|p| Value::Object(p.clone()).to_string()).unwrap_or_default();
+    if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not hold NUL")) } else { Ok(()) }
+}
+
+fn email(text: &str) -> Result<Login> {
+    match Login::parse(text) {
+        Ok(login) if login.kind() == LoginKind::Email => Ok(login),
+        Ok(_) => Err(Error::invalid("email", "must be an email address")),
+        Err(problem) => Err(Error::invalid("email", problem.to_string())),
+    }
+}
+
+/// A user name, if the text is not empty.
+fn user_name(text: &str) -> Result<Vec<Login>> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    match Login::parse(text) {
+        Ok(login) if login.kind() == LoginKind::Name => Ok(vec![login]),
+        Ok(_) => Err(Error::invalid("name", "must not hold an @")),
+        Err(problem) => Err(Error::invalid("name", problem.to_string())),
+    }
+}

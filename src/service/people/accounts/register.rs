@@ -1,0 +1,206 @@
+//! Opening an account, and proving an address.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
+use tokio::time::Instant;
+
+use super::Accounts;
+use crate::{
+    domain::{
+        audit::{Actor, AuditKind},
+        client::Client,
+        login::{Login, LoginKind},
+        mail::Content,
+        password_policy::PasswordPolicy,
+        ticket::{Ticket, TicketKind},
+        user::User,
+    },
+    error::{Error, Reason, Result, Violation},
+    id::UserId,
+    passwords::Phc,
+    secret::Password,
+    service::{
+        access::{ClientCredentials, RequestContext},
+        people::{
+            emails::{To, language, recipient},
+            new_passwords::{address_of, hash_failure, may_handle_passwords, wait_for_floor},
+            tickets::{CODE_INVALID, Pending, Presented},
+        },
+    },
+    store::NewUser,
+};
+
+/// What somebody says who opens an account.
+#[derive(Debug)]
+pub struct RegisterInput {
+    /// The client, as it names itself.
+    pub client_id: String,
+    /// The address.
+    pub email: String,
+    /// The user name; empty for none.
+    pub name: String,
+    /// The password.
+    pub password: Password,
+    /// The language of the mail; empty for English.
+    pub language: String,
+    /// The person's address, as the client tells it.
+    pub address: String,
+}
+
+/// An account that waits for its address to be proved.
+#[derive(Serialize, Deserialize)]
+struct Account {
+    email: String,
+    name: String,
+    phc: String,
+}
+
+/// An address that waits to be proved.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NewEmail {
+    pub(super) email: String,
+}
+
+impl Accounts {
+    /// Asks for an account: a mail goes to the address, with a code if it is free, else with word that
+    /// somebody tried. The caller cannot tell which.
+    ///
+    /// # Errors
+    /// Every wrong field at once; [`Reason::ClientNotAllowed`] where accounts are not opened.
+    pub async fn register(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        input: RegisterInput,
+    ) -> Result<Pending> {
+        let client = self.callers.client_of(ctx, credentials, &input.client_id).await?;
+        may_handle_passwords(&client)?;
+        if !client.config.registration {
+            let text = "accounts are not opened through this client";
+            return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
+        }
+        let email = check(&input)?;
+        let language = language(&input.language)?;
+        self.emails.count(&client, email.canonical(), address_of(ctx, &client, &input.address)).await?;
+        let arrived = Instant::now();
+        let phc = self.passwords.hash(input.password).await.map_err(hash_failure)?;
+        ctx.in_time()?;
+        let about = Account { email: input.email, name: input.name, phc: phc.as_str().to_owned() };
+        let issued = self.tickets.issue(TicketKind::Register, &client.id, None, &about)?;
+        let mut tx = self.store.write().await?;
+        let taken = tx.user_by_login(email.canonical()).await?.is_some();
+        tx.ticket_insert(&issued.ticket).await?;
+        let recipient =
+            recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+        // Who owns the address learns of it; the code of the ticket then goes to nobody.
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.way(&client)) };
+        self.emails.send(&mut tx, &client, To { recipient, language }, content).await?;
+        tx.commit().await?;
+        wait_for_floor(arrived).await;
+        Ok(issued.pending())
+    }
+
+    /// Proves an address by the code or link that was mailed to it: opens the account that was asked for, or
+    /// gives the user the address. Gives the address.
+    ///
+    /// # Errors
+    /// [`Reason::CodeInvalid`]; [`Error::Exists`] if the user name was taken meanwhile.
+    pub async fn verify_email(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        client_id: &str,
+        presented: &Presented,
+    ) -> Result<String> {
+        let client = self.callers.client_of(ctx, credentials, client_id).await?;
+        may_handle_passwords(&client)?;
+        let arrived = Instant::now();
+        let done = async {
+            let ticket =
+                self.tickets.present(&client, &[TicketKind::Register, TicketKind::VerifyEmail], presented).await?;
+            if ticket.kind == TicketKind::Register {
+                self.open_account(ctx, &client, &ticket).await
+            } else {
+                self.take_email(ctx, &client, &ticket).await
+            }
+        };
+        let done = done.await;
+        if done.is_err() {
+            wait_for_floor(arrived).await;
+        }
+        done
+    }
+
+    async fn open_account(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
+        let Account { email, name, phc } = self.tickets.about(ticket)?;
+        let parse = |text: &str| Login::parse(text).map_err(|e| Error::Internal(Box::new(e)));
+        let mut logins = vec![parse(&email)?];
+        if !name.is_empty() {
+            logins.push(parse(&name)?);
+        }
+        let now = self.live.now();
+        let id = UserId::new(now, &*self.entropy);
+        let subject = id.as_str().to_owned();
+        let user =
+            User { id, subject, attributes: Map::new(), security_version: 1, disabled_at: None, created_at: now };
+        let new = NewUser { user, logins, password: Some(Phc::from_database(phc)) };
+        let mut tx = self.store.write().await?;
+        if !tx.ticket_use(&ticket.id, now).await? {
+            return Err(CODE_INVALID);
+        }
+        if tx.user_insert(&new).await?.is_some() {
+            return Err(Error::Exists("login", if name.is_empty() { email } else { name }));
+        }
+        let subject = &new.user.subject;
+        let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(subject) };
+        tx.audit(now, AuditKind::UserRegistered, &actor, subject, json!({})).await?;
+        tx.commit().await?;
+        Ok(email)
+    }
+
+    /// Puts the address in the place of those that the user had; old and new are told.
+    async fn take_email(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
+        let NewEmail { email } = self.tickets.about(ticket)?;
+        let login = Login::parse(&email).map_err(|e| Error::Internal(Box::new(e)))?;
+        let user = ticket.user.clone().ok_or(CODE_INVALID)?;
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        // The account's state first: after another change the ticket is void.
+        if !tx.user_touch(&user, Some(ticket.security_version), now).await? || !tx.ticket_use(&ticket.id, now).await? {
+            return Err(CODE_INVALID);
+        }
+        let subject = tx.user_by_id(&user).await?.ok_or(CODE_INVALID)?.subject;
+        let old = tx.logins_of(&user).await?;
+        self.emails.replace(&mut tx, client, (&user, &old), &login).await?;
+        let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
+        tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({})).await?;
+        tx.commit().await?;
+        Ok(email)
+    }
+}
+
+/// The address, or everything that is wrong.
+fn check(input: &RegisterInput) -> Result<Login> {
+    let mut wrong = Vec::new();
+    let mut add = |field, description: String| wrong.push(Violation { field, description });
+    let email = Login::parse(&input.email);
+    match &email {
+        Ok(login) if login.kind() == LoginKind::Email => {}
+        Ok(_) => add("email", "must be an email address".to_owned()),
+        Err(problem) => add("email", problem.to_string()),
+    }
+    if !input.name.is_empty() {
+        match Login::parse(&input.name) {
+            Ok(login) if login.kind() == LoginKind::Name => {}
+            Ok(_) => add("name", "must not hold an @".to_owned()),
+            Err(problem) => add("name", problem.to_string()),
+        }
+    }
+    if let Err(problem) = PasswordPolicy::default().check(&input.password, &[&input.email, &input.name]) {
+        add("password", problem.to_string());
+    }
+    match email {
+        Ok(email) if wrong.is_empty() => Ok(email),
+        _ => Err(Error::Invalid(wrong)),
+    }
+}

@@ -1,0 +1,102 @@
+//! Mails to people about their accounts: how many may be asked for, and to whom they go.
+
+use std::sync::Arc;
+
+use super::limits::{Guesser, Limits};
+use crate::{
+    domain::{
+        audit::Actor,
+        client::Client,
+        limit::LimitKind,
+        login::{Login, LoginKind},
+        mail::{Content, Language, Mail, NoLanguage, Recipient},
+    },
+    error::{Error, Result},
+    id::UserId,
+    service::runtime::{Live, Outbox},
+    store::Tx,
+    time::Timestamp,
+};
+
+/// Where a mail goes, and in which language it is written.
+pub(in crate::service) struct To {
+    pub(in crate::service) recipient: Recipient,
+    pub(in crate::service) language: Language,
+}
+
+/// Mails to people. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct Emails {
+    live: Arc<Live>,
+    outbox: Outbox,
+    limits: Limits,
+}
+
+/// The recipient of a mail, if the text is an email address.
+pub(in crate::service) fn recipient(text: &str) -> Option<Recipient> {
+    Login::parse(text).ok().as_ref().and_then(Recipient::of)
+}
+
+/// A language, or English if none is named.
+pub(super) fn language(text: &str) -> Result<Language> {
+    if text.is_empty() {
+        return Ok(Language::default());
+    }
+    text.parse().map_err(|e: NoLanguage| Error::invalid("language", e.to_string()))
+}
+
+impl Emails {
+    pub(in crate::service) fn new(live: Arc<Live>, outbox: Outbox, limits: Limits) -> Self {
+        Self { live, outbox, limits }
+    }
+
+    /// Counts a mail that somebody asks for, by where it goes and by the address that it is asked for from;
+    /// whether it will be sent does not matter.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`].
+    pub(super) async fn count(&self, client: &Client, typed: &str, address: &str) -> Result<()> {
+        let mut keys = vec![self.limits.key_of_login(LimitKind::Mail, typed)];
+        keys.extend(self.limits.keys_of_address(address));
+        let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
+        self.limits.check(&keys).await?.failed(Guesser { subject: String::new(), actor }).await
+    }
+
+    /// Hands a mail in, from a client to one recipient.
+    pub(in crate::service) async fn send(&self, tx: &mut Tx, client: &Client, to: To, content: Content) -> Result<()> {
+        let client = client.id.as_str().to_owned();
+        let To { recipient: to, language } = to;
+        self.outbox.hand_in(tx, Mail { to, content, client, language }).await.map(|_| ())
+    }
+
+    /// Tells every email address of a user that its password was set.
+    pub(super) async fn send_password_changed(&self, tx: &mut Tx, logins: &[String], at: Timestamp) -> Result<()> {
+        for to in logins.iter().filter_map(|l| recipient(l)) {
+            let content = Content::PasswordChanged { at };
+            let (client, language) = (self.live.issuer().to_owned(), Language::default());
+            self.outbox.hand_in(tx, Mail { to, content, client, language }).await?;
+        }
+        Ok(())
+    }
+
+    /// Replaces a user's email addresses by one, and tells the old ones and the new one.
+    pub(super) async fn replace(
+        &self,
+        tx: &mut Tx,
+        client: &Client,
+        (user, old): (&UserId, &[String]),
+        new: &Login,
+    ) -> Result<()> {
+        tx.logins_delete(user, LoginKind::Email).await?;
+        if !tx.login_insert(user, new).await? {
+            return Err(Error::Exists("email", new.display().to_owned()));
+        }
+        let Some(address) = recipient(new.display()) else { return Ok(()) };
+        let at = self.live.now();
+        for recipient in old.iter().filter_map(|l| recipient(l)).chain([address.clone()]) {
+            let content = Content::EmailChanged { at, new: address.clone() };
+            self.send(tx, client, To { recipient, language: Language::default() }, content).await?;
+        }
+        Ok(())
+    }
+}

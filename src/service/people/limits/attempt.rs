@@ -1,0 +1,181 @@
+//! One guess, from its beginning to how it ended.
+
+use std::{fmt, sync::atomic::Ordering};
+
+use serde_json::json;
+
+use super::{Guesser, Limits};
+use crate::{
+    domain::{
+        audit::AuditKind,
+        limit::{LimitKey, LimitKind, Rule, Step, Tally, Verdict},
+    },
+    error::{Error, Result},
+    service::runtime::TRIES,
+    store::Tx,
+};
+
+/// A guess that is due. Until it is told how it ended it counts as one that failed; dropped, it counts for
+/// nothing.
+#[must_use]
+pub struct Attempt {
+    limits: Limits,
+    counts: Vec<Count>,
+}
+
+/// One count of a guess.
+struct Count {
+    key: LimitKey,
+    rule: Rule,
+    tally: Option<Tally>,
+    /// Guesses at the same that had begun before, and had no answer then. Buckets need not know: what came in
+    /// at once beyond the brim has to drain first.
+    others: i64,
+    _under_way: Option<UnderWay>,
+}
+
+/// That a guess is under way, for as long as this lives.
+struct UnderWay(Limits, LimitKey);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.memory().end(&self.1);
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.counts.iter().map(|c| c.key)).finish()
+    }
+}
+
+impl Limits {
+    /// Begins a guess without asking. What began before is known before anything is read: its failure is either
+    /// among what will be read, or counts as under way.
+    pub(in crate::service::people) fn begin(&self, keys: &[LimitKey]) -> Attempt {
+        let snapshot = self.0.live.snapshot();
+        let count = |key: &LimitKey| {
+            let rule = snapshot.settings.limits.rule(key.kind)?;
+            let (key, tally) = (*key, None);
+            let Rule::InARow { .. } = rule else {
+                return Some(Count { key, rule, tally, others: 0, _under_way: None });
+            };
+            let others = self.memory().begin(key);
+            Some(Count { key, rule, tally, others, _under_way: Some(UnderWay(self.clone(), key)) })
+        };
+        Attempt { limits: self.clone(), counts: keys.iter().filter_map(count).collect() }
+    }
+
+    /// Counts a failure; what operators want to know of is written with it.
+    async fn count(&self, counts: &[Count], who: &Guesser) -> Result<()> {
+        let rules: Vec<(LimitKey, Rule)> = counts.iter().map(|c| (c.key, c.rule)).collect();
+        let now = self.0.live.now();
+        let mut tx = self.0.store.write().await?;
+        let tallies = tx.login_failures_add(&rules, now).await?;
+        let mut steps = Vec::new();
+        for ((key, rule), tally) in rules.iter().zip(&tallies) {
+            let Some(step) = rule.step(tally).filter(|_| key.kind != LimitKind::Device) else { continue };
+            let details = json!({
+                "failures": tally.failures,
+                "known_devices": key.kind == LimitKind::Devices,
+                "closed": step == Step::Closed,
+            });
+            tx.audit(now, AuditKind::AccountThrottled, &who.actor, &who.subject, details).await?;
+            steps.push(step);
+        }
+        tx.commit().await?;
+        let counted = &self.0.counted;
+        counted.failures.fetch_add(1, Ordering::Relaxed);
+        for step in steps {
+            let of_step = if step == Step::Closed { &counted.closed } else { &counted.slowest };
+            of_step.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut memory = self.memory();
+        for ((key, rule), tally) in rules.iter().zip(&tallies) {
+            memory.note(*key, rule.verdict(Some(tally), 0, now), now);
+        }
+        Ok(())
+    }
+}
+
+impl Attempt {
+    /// Reads the counts.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub(in crate::service::people) async fn read(&mut self, tx: &mut Tx) -> Result<()> {
+        let keys: Vec<LimitKey> = self.counts.iter().map(|c| c.key).collect();
+        let tallies = tx.login_failures_of(&keys).await?;
+        for (count, tally) in self.counts.iter_mut().zip(tallies) {
+            count.tally = tally;
+        }
+        Ok(())
+    }
+
+    /// Refuses the guess if it is not due by one of these kinds of counts.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`].
+    pub(in crate::service::people) fn is_due(&self, kinds: &[LimitKind]) -> Result<()> {
+        let now = self.limits.0.live.now();
+        let mut verdicts = Vec::new();
+        for count in self.counts.iter().filter(|c| kinds.contains(&c.key.kind)) {
+            let verdict = count.rule.verdict(count.tally.as_ref(), count.others, now);
+            if count.others == 0 {
+                self.limits.memory().note(count.key, verdict, now);
+            }
+            verdicts.push((count.key.kind, verdict));
+        }
+        self.limits.refuse(&verdicts)
+    }
+
+    /// Whether there is no further guess by this kind of count.
+    pub(in crate::service::people) fn is_closed(&self, kind: LimitKind) -> bool {
+        let now = self.limits.0.live.now();
+        let closed = |c: &Count| matches!(c.rule.verdict(c.tally.as_ref(), c.others, now), Verdict::Closed(_));
+        self.counts.iter().any(|c| c.key.kind == kind && closed(c))
+    }
+
+    /// Leaves the other kinds of counts alone from here on.
+    pub(in crate::service::people) fn only(mut self, kinds: &[LimitKind]) -> Self {
+        self.counts.retain(|count| kinds.contains(&count.key.kind));
+        self
+    }
+
+    /// The guess failed. It is counted before this returns, and even if the caller does not wait for that.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it could not be counted: then nobody may learn that it failed.
+    pub async fn failed(self, who: Guesser) -> Result<()> {
+        let counted = tokio::spawn(async move {
+            for _ in 0..TRIES {
+                match self.limits.count(&self.counts, &who).await {
+                    Err(Error::Conflict) => {}
+                    done => return done,
+                }
+            }
+            Err(Error::Unavailable("a failed guess could not be counted".into()))
+        });
+        counted.await.unwrap_or_else(|e| Err(Error::Internal(Box::new(e))))
+    }
+
+    /// The guess was right: its counts in a row begin anew, where there is anything to forget.
+    ///
+    /// # Errors
+    /// If the database cannot be reached: then they go on.
+    pub async fn cleared(self) -> Result<()> {
+        let in_a_row = |c: &&Count| c.tally.is_some() && matches!(c.rule, Rule::InARow { .. });
+        let keys: Vec<LimitKey> = self.counts.iter().filter(in_a_row).map(|c| c.key).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.limits.0.store.write().await?;
+        tx.login_failures_clear(&keys).await?;
+        tx.commit().await?;
+        let mut memory = self.limits.memory();
+        for key in &keys {
+            memory.forget(key);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! What holds for every password that is typed or chosen.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{emails::Emails, limits::Limits, tickets::CODE_INVALID};
+use crate::{
+    domain::{
+        audit::{Actor, AuditKind},
+        client::{Client, Grant},
+        password_policy::PasswordPolicy,
+        session::RevokedCause,
+        ticket::Ticket,
+        user::User,
+    },
+    error::{Error, Reason, Result},
+    id::UserId,
+    passwords::{HashError, Phc},
+    secret::Password,
+    service::{access::RequestContext, runtime::Live},
+    store::{By, Revoke, Store},
+};
+
+/// A refusal is answered no earlier than this after the call arrived, so that its cause cannot be told by the
+/// time it took.
+const FLOOR: Duration = Duration::from_millis(100);
+
+/// Waits until the floor has passed since `arrived`.
+pub(super) async fn wait_for_floor(arrived: Instant) {
+    tokio::time::sleep_until(arrived + FLOOR).await;
+}
+
+/// Refuses a client that may not handle passwords.
+pub(super) fn may_handle_passwords(client: &Client) -> Result<()> {
+    if client.may(Grant::DirectLogin) && client.config.first_party {
+        return Ok(());
+    }
+    let text = "the client lacks the grant direct_login or is not first-party";
+    Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()))
+}
+
+/// The error of a hash that was not made.
+pub(in crate::service) fn hash_failure(error: HashError) -> Error {
+    match error {
+        HashError::Busy { after } => Error::Throttled { after },
+        HashError::Gone => Error::DeadlineExceeded,
+        other => Error::Internal(Box::new(other)),
+    }
+}
+
+/// Refuses a new password that is too weak.
+pub(super) fn check_new_password(password: &Password, logins: &[String]) -> Result<()> {
+    let context: Vec<&str> = logins.iter().map(String::as_str).collect();
+    PasswordPolicy::default()
+        .check(password, &context)
+        .map_err(|problem| Error::invalid("new_password", problem.to_string()))
+}
+
+/// The address that a call concerns: that of the person behind it, if the client is trusted to say it.
+pub(super) fn address_of<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a str) -> &'a str {
+    if client.tells_end_user() && !stated.is_empty() { stated } else { &ctx.peer }
+}
+
+/// Sets passwords that people choose. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct NewPasswords {
+    store: Store,
+    live: Arc<Live>,
+    limits: Limits,
+    emails: Emails,
+}
+
+impl NewPasswords {
+    pub(in crate::service) fn new(store: Store, live: Arc<Live>, limits: Limits, emails: Emails) -> Self {
+        Self { store, live, limits, emails }
+    }
+
+    /// Sets a password by a ticket, which is used up: every session ends, every email address is told.
+    pub(super) async fn set_by_ticket(
+        &self,
+        ticket: &Ticket,
+        id: &UserId,
+        phc: &Phc,
+        actor: impl Fn(&str) -> Actor,
+    ) -> Result<usize> {
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        let held = tx.user_touch(id, Some(ticket.security_version), now).await?;
+        let user = if held { tx.user_by_id(id).await? } else { None };
+        let Some(User { subject, .. }) = user.filter(|u| u.disabled_at.is_none()) else { return Err(CODE_INVALID) };
+        if !tx.ticket_use(&ticket.id, now).await? {
+            return Err(CODE_INVALID);
+        }
+        tx.password_set(id, phc, now).await?;
+        let logins = tx.logins_of(id).await?;
+        self.limits.clear_logins(&mut tx, &logins).await?;
+        self.emails.send_password_changed(&mut tx, &logins, now).await?;
+        let (settings, actor) = (self.live.snapshot().settings.clone(), actor(&subject));
+        let by = By { actor: &actor, cause: RevokedCause::PasswordSet, settings: &settings, now };
+        let ended = tx.revoke(Revoke::SessionsOf { user: id, but: None }, &by).await?;
+        tx.audit(now, AuditKind::PasswordSet, &actor, &subject, json!({ "by": ticket.kind.as_str() })).await?;
+        self.live.commit(tx).await?;
+        Ok(ended)
+    }
+}

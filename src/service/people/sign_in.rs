@@ -1,0 +1,327 @@
+//! Signing a user in with a password.
+
+mod guess;
+mod steps;
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::Instant;
+
+pub use self::steps::{Challenge, NextStep, SignInStep};
+use self::{guess::Guess, steps::SignInState};
+use super::{
+    emails::Emails,
+    limits::Limits,
+    new_passwords::{NewPasswords, hash_failure, may_handle_passwords, wait_for_floor},
+    tickets::Tickets,
+    users::mapped_claims,
+};
+use crate::{
+    domain::{
+        audit::{Actor, AuditEvent, AuditKind},
+        client::Client,
+        scope::{Audience, Scope},
+        session::Session,
+        user::User,
+    },
+    entropy::Entropy,
+    error::{Error, Reason, Result, Violation},
+    id::{AuditEventId, RoleId, SessionId},
+    keys::SealingKey,
+    passwords::{Passwords, Phc, Verdict},
+    secret::{DeviceToken, Password, SessionSecret},
+    service::{
+        access::{Callers, ClientCredentials, RequestContext},
+        runtime::{Live, Opening, SessionWriter, TRIES},
+        tokens::{Minter, StatusLists, TokenPair, Wanted, audience_of, scopes_of},
+    },
+    store::Store,
+    time::Timestamp,
+};
+
+/// Most bytes of a password.
+const MAX_PASSWORD: usize = 1024;
+/// Most characters of a device's name.
+const MAX_LABEL: usize = 128;
+/// Most bytes of a user agent.
+const MAX_USER_AGENT: usize = 512;
+
+/// What a sign-in says.
+#[derive(Debug)]
+pub struct SignInRequest {
+    /// The client, as it names itself.
+    pub client_id: String,
+    /// User name or email address.
+    pub login: String,
+    /// The password.
+    pub password: Password,
+    /// Scopes; empty for all.
+    pub scopes: Vec<String>,
+    /// Audience; empty for the default.
+    pub audience: String,
+    /// What an earlier sign-in gave to the device.
+    pub device_token: DeviceToken,
+    /// The device.
+    pub device: Device,
+}
+
+/// The device that somebody signs in on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name, for the list of sessions.
+    pub label: String,
+    /// The address that the person's request came from, as the client states it; empty if it does not.
+    pub address: String,
+    /// The person's user agent, as the client states it.
+    pub user_agent: String,
+}
+
+/// What a sign-in was granted.
+struct Granted {
+    audience: Audience,
+    scopes: Vec<Scope>,
+}
+
+/// A user whose password was right.
+struct Proved {
+    user: User,
+    roles: Vec<RoleId>,
+    /// A new hash to put in place of one with older parameters.
+    rehash: Option<Phc>,
+    /// Whether the password counts only until another is chosen.
+    must_change: bool,
+}
+
+/// How far a sign-in has come.
+#[derive(Debug)]
+pub enum SignedIn {
+    /// The user is signed in.
+    Tokens(TokenPair),
+    /// There is a step to take first.
+    Challenge(Challenge),
+}
+
+/// Signs people in. Cheap to clone.
+#[derive(Clone)]
+pub struct SignIns {
+    pub(super) store: Store,
+    pub(super) live: Arc<Live>,
+    pub(super) sealing: Arc<SealingKey>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) passwords: Passwords,
+    pub(super) limits: Limits,
+    pub(super) writer: SessionWriter,
+    pub(super) callers: Callers,
+    pub(super) minter: Minter,
+    pub(super) lists: StatusLists,
+    pub(super) tickets: Tickets,
+    pub(super) emails: Emails,
+    pub(super) new_passwords: NewPasswords,
+}
+
+impl fmt::Debug for SignIns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignIns")
+    }
+}
+
+impl SignIns {
+    /// Checks the password and opens a session.
+    ///
+    /// # Errors
+    /// [`Reason::InvalidCredentials`] whatever is wrong with user or password; [`Reason::TooManyAttempts`]
+    /// before anybody has looked.
+    pub async fn sign_in(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        request: SignInRequest,
+    ) -> Result<SignedIn> {
+        let client = self.callers.client_of(ctx, credentials, &request.client_id).await?;
+        may_handle_passwords(&client)?;
+        check_fields(&request)?;
+        let audience = audience_of(&client, &request.audience)?.clone();
+        let granted = Granted { audience, scopes: scopes_of(&client, &request.scopes)? };
+        self.live.for_signing()?;
+        let arrived = Instant::now();
+        let result = self.sign_in_checked(ctx, &client, &request, &granted).await;
+        if matches!(result, Err(Error::Unauthenticated(_))) {
+            wait_for_floor(arrived).await;
+        }
+        result
+    }
+
+    /// Reads, verifies, inserts; once more if the user changed in between.
+    async fn sign_in_checked(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        request: &SignInRequest,
+        granted: &Granted,
+    ) -> Result<SignedIn> {
+        for _ in 0..TRIES {
+            let mut guess = self.guess(ctx, client, request)?;
+            let Some(proved) = self.check_password(&mut guess, request).await? else {
+                guess.failed().await?;
+                return Err(Error::Unauthenticated(Reason::InvalidCredentials));
+            };
+            ctx.in_time()?;
+            if proved.must_change || client.config.require_email {
+                // Apart: few sign-ins have further steps, and all would carry their state.
+                let steps = Box::pin(self.steps(client, &proved)).await?;
+                if !steps.is_empty() {
+                    let state = SignInState::new(steps, granted, &request.device);
+                    let challenge = Box::pin(self.challenge(client, &proved.user, state)).await;
+                    return challenge.map(SignedIn::Challenge);
+                }
+            }
+            let user = proved.user.id.clone();
+            match self.open_session(ctx, client, proved, &request.device, granted).await {
+                Err(Error::Conflict) => {}
+                Err(other) => return Err(other),
+                Ok(pair) => {
+                    let device = guess.succeeded(self, &user, self.live.now()).await;
+                    return Ok(SignedIn::Tokens(TokenPair { device: Some(device), ..pair }));
+                }
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// The user, if the password is right and the user may sign in. Every outcome costs one hash, but for
+    /// a refusal, which costs nothing: there must be a place for it before the database is asked.
+    async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<Proved>> {
+        let slot = self.passwords.admit(&guess.applicant).map_err(hash_failure)?;
+        let mut tx = self.store.read().await?;
+        guess.check(&mut tx).await?;
+        let found = match &guess.canonical {
+            Some(canonical) => tx.user_by_login(canonical).await?,
+            None => None,
+        };
+        drop(tx);
+        if let Some(found) = &found {
+            guess.is_at(self, &found.user.id, &found.user.subject)?;
+        }
+        let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
+        let password = Password::new(request.password.expose().to_owned());
+        let verdict = slot.verify(password, stored).await.map_err(hash_failure)?;
+        Ok(match (verdict, user) {
+            (Verdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
+                Some(Proved { user, roles, rehash, must_change })
+            }
+            _ => None,
+        })
+    }
+
+    /// Inserts the session, provided the user is still what the password was checked against.
+    async fn open_session(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        proved: Proved,
+        device: &Device,
+        granted: &Granted,
+    ) -> Result<TokenPair> {
+        let most = self.live.snapshot().settings.sessions_per_user.max(1);
+        let secret = SessionSecret::generate(&*self.entropy);
+        let now = self.live.now();
+        let Proved { user, roles, rehash, .. } = proved;
+        let mut session = self.new_session(client, &user, &secret, device, &granted.scopes, now);
+        session.roles = roles;
+        session.status = Some(self.lists.next_index(now).await?);
+        let address = if session.address.is_empty() { &ctx.peer } else { &session.address };
+        let event = self.signed_in_event(&session, address.clone(), now);
+        let opening =
+            Opening { session: session.clone(), security_version: user.security_version, rehash, most, event };
+        if !self.writer.open(opening, ctx.deadline).await? {
+            return Err(Error::Conflict);
+        }
+        let snapshot = self.live.for_signing()?;
+        let wanted = Wanted { audience: &granted.audience, scopes: &granted.scopes, now };
+        self.minter.pair(&snapshot, client, &session.into(), &secret, wanted).await
+    }
+
+    fn signed_in_event(&self, session: &Session, address: String, now: Timestamp) -> AuditEvent {
+        AuditEvent {
+            id: AuditEventId::new(now, &*self.entropy),
+            at: now,
+            kind: AuditKind::SignedIn,
+            actor: Actor {
+                client: Some(session.client.as_str().to_owned()),
+                address,
+                ..Actor::named(&session.subject)
+            },
+            subject: session.subject.clone(),
+            session: Some(session.id.clone()),
+            details: json!({ "amr": session.amr }),
+        }
+    }
+
+    fn new_session(
+        &self,
+        client: &Client,
+        user: &User,
+        secret: &SessionSecret,
+        device: &Device,
+        scopes: &[Scope],
+        now: Timestamp,
+    ) -> Session {
+        let config = &client.config;
+        let absolute_expires_at = now.plus(config.session_absolute);
+        let (address, user_agent) = if client.tells_end_user() {
+            (device.address.clone(), device.user_agent.clone())
+        } else {
+            (String::new(), String::new())
+        };
+        Session {
+            id: SessionId::new(now, &*self.entropy),
+            user: user.id.clone(),
+            subject: user.subject.clone(),
+            client: client.id.clone(),
+            generation: 0,
+            secret: secret.hash(),
+            rotated_at: now,
+            previous_rotated_at: now,
+            rotation_request_id: None,
+            auth_time: now,
+            amr: vec!["pwd".to_owned()],
+            acr: "1".to_owned(),
+            scopes: scopes.to_vec(),
+            audiences: config.audiences.clone(),
+            claims: mapped_claims(client, user),
+            roles: Vec::new(),
+            created_at: now,
+            idle_ttl: config.session_idle.max(config.token_lifetime),
+            idle_expires_at: now.plus(config.session_idle.max(config.token_lifetime)),
+            absolute_expires_at,
+            revoked: None,
+            device_label: device.label.clone(),
+            user_agent,
+            address,
+            status: None,
+        }
+    }
+}
+
+fn check_fields(request: &SignInRequest) -> Result<()> {
+    let device = &request.device;
+    let mut violations = Vec::new();
+    let mut check = |field, bad: bool, description: &str| {
+        if bad {
+            violations.push(Violation { field, description: description.to_owned() });
+        }
+    };
+    check("login", request.login.is_empty(), "must not be empty");
+    check("login", request.login.len() > 1024, "must be at most 1024 bytes");
+    check("password", request.password.expose().is_empty(), "must not be empty");
+    check("password", request.password.expose().len() > MAX_PASSWORD, "must be at most 1024 bytes");
+    check("device_label", device.label.chars().count() > MAX_LABEL, "must be at most 128 characters");
+    check("device_label", device.label.chars().any(char::is_control), "must hold no control characters");
+    check("end_user.user_agent", device.user_agent.len() > MAX_USER_AGENT, "must be at most 512 bytes");
+    check("end_user.user_agent", device.user_agent.chars().any(char::is_control), "must hold no control characters");
+    let bad_address = !device.address.is_empty() && device.address.parse::<std::net::IpAddr>().is_err();
+    check("end_user.address", bad_address, "must be an IP address");
+    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+}

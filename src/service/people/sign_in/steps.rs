@@ -1,0 +1,275 @@
+//! Sign-ins of several steps: what stands between a right password and tokens is kept here, not by the
+//! client, and each step is taken once.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Device, Granted, Proved, SignIns, SignedIn};
+use crate::{
+    domain::{
+        audit::{Actor, AuditKind},
+        client::Client,
+        login::{Login, LoginKind},
+        mail::{Content, Language, Recipient},
+        scope::{Audience, Scope},
+        ticket::{Ticket, TicketKind},
+        user::User,
+    },
+    error::{Error, Result},
+    id::UserId,
+    secret::{MailedSecret, Password, TicketToken, TypedCode},
+    service::{
+        access::{ClientCredentials, RequestContext},
+        people::{
+            emails::To,
+            new_passwords::{address_of, check_new_password, hash_failure, may_handle_passwords, wait_for_floor},
+            tickets::{CODE_INVALID, Issued, Presented},
+        },
+        tokens::audience_of,
+    },
+    store::Tx,
+    time::Timestamp,
+};
+
+/// What a sign-in still needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignInStep {
+    /// Another password in place of one that counts no more.
+    ChoosePassword,
+    /// A proved address.
+    VerifyEmail,
+}
+
+/// A step that the user has to take.
+#[derive(Debug)]
+pub struct Challenge {
+    /// Which.
+    pub step: SignInStep,
+    /// What the next call is to present.
+    pub token: TicketToken,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// The address that a code was sent to, if one was.
+    pub sent_to: Option<String>,
+}
+
+/// The next step, as the client sends it.
+#[derive(Debug)]
+pub struct NextStep {
+    /// The client, as it names itself.
+    pub client_id: String,
+    /// The token of the challenge.
+    pub token: TicketToken,
+    /// The password that was chosen.
+    pub new_password: Password,
+    /// The address that a code is to be sent to.
+    pub email: String,
+    /// The code that was sent.
+    pub code: TypedCode,
+}
+
+/// A sign-in whose password was right and that has steps to take.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SignInState {
+    /// The steps that are left; the first one is next.
+    steps: Vec<SignInStep>,
+    audience: Audience,
+    scopes: Vec<Scope>,
+    device: Device,
+    /// The email address that a code was sent to.
+    email: Option<String>,
+}
+
+impl SignInState {
+    pub(super) fn new(steps: Vec<SignInStep>, granted: &Granted, device: &Device) -> Self {
+        let Granted { audience, scopes } = granted;
+        Self { steps, audience: audience.clone(), scopes: scopes.clone(), device: device.clone(), email: None }
+    }
+}
+
+/// A sign-in whose next step is being taken.
+struct PendingSignIn {
+    ticket: Ticket,
+    user: UserId,
+    state: SignInState,
+}
+
+impl SignIns {
+    /// What stands between this user and tokens of this client.
+    pub(super) async fn steps(&self, client: &Client, proved: &Proved) -> Result<Vec<SignInStep>> {
+        let mut steps = Vec::new();
+        if proved.must_change {
+            steps.push(SignInStep::ChoosePassword);
+        }
+        if client.config.require_email {
+            let logins = self.store.read().await?.logins_of(&proved.user.id).await?;
+            if !logins.iter().any(|l| l.contains('@')) {
+                steps.push(SignInStep::VerifyEmail);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Keeps a sign-in that has steps to take.
+    pub(super) async fn challenge(&self, client: &Client, user: &User, state: SignInState) -> Result<Challenge> {
+        let user = Some((&user.id, user.security_version));
+        let issued = self.tickets.issue(TicketKind::SignIn, &client.id, user, &state)?;
+        let mut tx = self.store.write().await?;
+        tx.ticket_insert(&issued.ticket).await?;
+        tx.commit().await?;
+        challenge(issued, &state)
+    }
+
+    /// Takes the next step of a sign-in.
+    ///
+    /// # Errors
+    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid) if the challenge is not one that waits for
+    /// this client; a violation of what the step needs.
+    pub async fn proceed(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        next: NextStep,
+    ) -> Result<SignedIn> {
+        let client = self.callers.client_of(ctx, credentials, &next.client_id).await?;
+        may_handle_passwords(&client)?;
+        self.live.for_signing()?;
+        let arrived = Instant::now();
+        let done = self.take_next_step(ctx, &client, next).await;
+        if matches!(done, Err(Error::Unauthenticated(_))) {
+            wait_for_floor(arrived).await;
+        }
+        done
+    }
+
+    async fn take_next_step(&self, ctx: &RequestContext, client: &Client, next: NextStep) -> Result<SignedIn> {
+        let presented = Presented { token: next.token, ticket: String::new(), code: TypedCode::new(String::new()) };
+        let ticket = self.tickets.present(client, &[TicketKind::SignIn], &presented).await?;
+        let state: SignInState = self.tickets.about(&ticket)?;
+        let user = ticket.user.clone().ok_or(CODE_INVALID)?;
+        let step = state.steps.first().copied();
+        let pending = PendingSignIn { ticket, user, state };
+        match step {
+            Some(SignInStep::ChoosePassword) => self.choose_password(ctx, client, pending, next.new_password).await,
+            Some(SignInStep::VerifyEmail) if next.code.expose().is_empty() => {
+                self.send_code(ctx, client, pending, &next.email).await
+            }
+            Some(SignInStep::VerifyEmail) => self.check_code(ctx, client, pending, &next.code).await,
+            None => Err(CODE_INVALID),
+        }
+    }
+
+    async fn choose_password(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        pending: PendingSignIn,
+        password: Password,
+    ) -> Result<SignedIn> {
+        let logins = self.store.read().await?.logins_of(&pending.user).await?;
+        check_new_password(&password, &logins)?;
+        let phc = self.passwords.hash(password).await.map_err(hash_failure)?;
+        let actor = |subject: &str| Actor {
+            client: Some(client.id.to_string()),
+            address: ctx.peer.clone(),
+            ..Actor::named(subject)
+        };
+        self.new_passwords.set_by_ticket(&pending.ticket, &pending.user, &phc, actor).await?;
+        self.go_on(ctx, client, pending).await
+    }
+
+    /// Sends a code to an email address, or a notice to its owner if it is somebody's; the next challenge waits
+    /// for it.
+    async fn send_code(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        pending: PendingSignIn,
+        email: &str,
+    ) -> Result<SignedIn> {
+        let PendingSignIn { ticket, user, mut state } = pending;
+        let login = Login::parse(email).ok().filter(|l| l.kind() == LoginKind::Email);
+        let login = login.ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+        let recipient = Recipient::of(&login).ok_or(CODE_INVALID)?;
+        let address = address_of(ctx, client, &state.device.address);
+        self.emails.count(client, login.canonical(), address).await?;
+        state.email = Some(email.to_owned());
+        let owner = Some((&user, ticket.security_version));
+        let next = self.tickets.issue(TicketKind::SignIn, &client.id, owner, &state)?;
+        let arrived = Instant::now();
+        let mut tx = self.store.write().await?;
+        self.use_up(&mut tx, &ticket).await?;
+        tx.ticket_insert(&next.ticket).await?;
+        let taken = tx.user_by_login(login.canonical()).await?.is_some();
+        let mut way = next.way(client);
+        // The link would be the sign-in itself: only the code goes out.
+        way.link = MailedSecret::new(String::new());
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(way) };
+        self.emails.send(&mut tx, client, To { recipient, language: Language::default() }, content).await?;
+        tx.commit().await?;
+        wait_for_floor(arrived).await;
+        challenge(next, &state).map(SignedIn::Challenge)
+    }
+
+    async fn check_code(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        pending: PendingSignIn,
+        code: &TypedCode,
+    ) -> Result<SignedIn> {
+        let PendingSignIn { ticket, user, state } = &pending;
+        let email = state.email.as_ref().ok_or_else(|| Error::invalid("code", "no code was sent yet"))?;
+        // The attempt is taken before the code is looked at: many at once are no more guesses than one by one.
+        let mut tx = self.store.write().await?;
+        let left = tx.ticket_attempt(&ticket.id, self.live.now()).await?;
+        tx.commit().await?;
+        if left.is_none() || !self.tickets.code_is_right(ticket, code) {
+            return Err(CODE_INVALID);
+        }
+        let login = Login::parse(email).map_err(|e| Error::Internal(Box::new(e)))?;
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        if !tx.user_touch(user, Some(ticket.security_version), now).await? {
+            return Err(CODE_INVALID);
+        }
+        self.use_up(&mut tx, ticket).await?;
+        let subject = tx.user_by_id(user).await?.ok_or(CODE_INVALID)?.subject;
+        self.emails.replace(&mut tx, client, (user, &[]), &login).await?;
+        let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
+        tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({ "step": true })).await?;
+        tx.commit().await?;
+        self.go_on(ctx, client, pending).await
+    }
+
+    async fn use_up(&self, tx: &mut Tx, ticket: &Ticket) -> Result<()> {
+        if tx.ticket_use(&ticket.id, self.live.now()).await? { Ok(()) } else { Err(CODE_INVALID) }
+    }
+
+    /// The step is taken: the next challenge, or the session. The client may have lost the audience meanwhile.
+    async fn go_on(&self, ctx: &RequestContext, client: &Client, pending: PendingSignIn) -> Result<SignedIn> {
+        let PendingSignIn { user, mut state, .. } = pending;
+        if !state.steps.is_empty() {
+            state.steps.remove(0);
+        }
+        let mut tx = self.store.read().await?;
+        let user = tx.user_by_id(&user).await?.filter(|u| u.disabled_at.is_none()).ok_or(CODE_INVALID)?;
+        if !state.steps.is_empty() {
+            drop(tx);
+            return self.challenge(client, &user, state).await.map(SignedIn::Challenge);
+        }
+        let roles = tx.roles_of_user(&user.id).await?;
+        drop(tx);
+        let proved = Proved { user, roles, rehash: None, must_change: false };
+        let audience = audience_of(client, state.audience.as_str())?.clone();
+        let granted = Granted { audience, scopes: state.scopes };
+        self.open_session(ctx, client, proved, &state.device, &granted).await.map(SignedIn::Tokens)
+    }
+}
+
+fn challenge(issued: Issued, state: &SignInState) -> Result<Challenge> {
+    let step = state.steps.first().copied().ok_or(CODE_INVALID)?;
+    let expires_at = issued.ticket.expires_at;
+    Ok(Challenge { step, token: issued.token, expires_at, sent_to: state.email.clone() })
+}

@@ -1,0 +1,178 @@
+//! Making tickets and taking them back: links and codes from mails, and the steps of a sign-in.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    domain::{
+        client::{Client, ClientId},
+        mail::Way,
+        ticket::{ATTEMPTS, DIGITS, Ticket, TicketKind},
+    },
+    entropy::Entropy,
+    error::{Error, Reason, Result},
+    id::{TicketId, UserId},
+    keys::{SEALING_VERSION, SealingKey, mint_ticket_token, parse_ticket_token},
+    secret::{CodeHash, MailedSecret, TicketSecret, TicketToken, TypedCode},
+    service::runtime::{Live, Runtime},
+    store::Store,
+    time::Timestamp,
+};
+
+/// What somebody presents: the token of a link, or the ticket's id with the code.
+#[derive(Debug)]
+pub struct Presented {
+    /// The token; empty if there is a code.
+    pub token: TicketToken,
+    /// The ticket's id.
+    pub ticket: String,
+    /// The code.
+    pub code: TypedCode,
+}
+
+/// A ticket that was answered for in a mail to come.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The ticket's id, which goes with the code.
+    pub ticket: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A new ticket with its secrets.
+pub(in crate::service) struct Issued {
+    pub(in crate::service) ticket: Ticket,
+    pub(in crate::service) token: TicketToken,
+    pub(in crate::service) code: TypedCode,
+}
+
+/// The answer to everything that is not right.
+pub(in crate::service) const CODE_INVALID: Error = Error::Unauthenticated(Reason::CodeInvalid);
+
+impl Issued {
+    /// What the one who waits for the mail is told.
+    pub(in crate::service) fn pending(&self) -> Pending {
+        Pending { ticket: self.ticket.id.as_str().to_owned(), expires_at: self.ticket.expires_at }
+    }
+
+    /// Link and code, for the mail.
+    pub(in crate::service) fn way(&self, client: &Client) -> Way {
+        let template = client.config.link_template.as_deref().unwrap_or_default();
+        let link = template.replace("{kind}", self.ticket.kind.as_str()).replace("{token}", self.token.expose());
+        let code = MailedSecret::new(self.code.expose().to_owned());
+        Way { link: MailedSecret::new(link), code, expires_at: self.ticket.expires_at }
+    }
+}
+
+/// Makes tickets and takes them back. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::service) struct Tickets {
+    store: Store,
+    live: Arc<Live>,
+    sealing: Arc<SealingKey>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tickets")
+    }
+}
+
+impl Tickets {
+    pub(in crate::service) fn new(runtime: Runtime) -> Self {
+        let Runtime { store, live, sealing, entropy } = runtime;
+        Self { store, live, sealing, entropy }
+    }
+
+    /// A new ticket, not kept yet. Of a user it holds the state too, and is void once that has moved on.
+    pub(in crate::service) fn issue(
+        &self,
+        kind: TicketKind,
+        client: &ClientId,
+        user: Option<(&UserId, i64)>,
+        about: &impl Serialize,
+    ) -> Result<Issued> {
+        let now = self.live.now();
+        let id = TicketId::new(now, &*self.entropy);
+        let secret = TicketSecret::generate(&*self.entropy);
+        let modulus = 10u128.pow(u32::try_from(DIGITS).unwrap_or(8));
+        let code = format!("{:0DIGITS$}", u128::from_be_bytes(self.entropy.bytes16()) % modulus);
+        let about = serde_json::to_vec(about).map_err(|e| Error::Internal(Box::new(e)))?;
+        let ticket = Ticket {
+            kind,
+            client: client.clone(),
+            user: user.map(|(id, _)| id.clone()),
+            security_version: user.map_or(0, |(_, version)| version),
+            secret: secret.hash(),
+            code: CodeHash(self.sealing.code_hash(id.as_str(), &code)),
+            attempts_left: ATTEMPTS,
+            sealed: self.sealing.seal(&zeroize::Zeroizing::new(about), &purpose(&id, kind), &*self.entropy),
+            sealing_version: i64::from(SEALING_VERSION),
+            created_at: now,
+            expires_at: now.plus(kind.lifetime()),
+            id,
+        };
+        let token = mint_ticket_token(&ticket.id, &secret);
+        Ok(Issued { ticket, token, code: TypedCode::new(code) })
+    }
+
+    /// The ticket that was presented, if it still works and is this client's. It is not used up by that: the
+    /// transaction that does what it stands for does so. Every wrong code takes an attempt. A link takes none,
+    /// and works when none is left: it cannot be guessed, and whoever asked for the mail in another's name
+    /// must not be able to spoil it for its reader.
+    pub(in crate::service) async fn present(
+        &self,
+        client: &Client,
+        kinds: &[TicketKind],
+        presented: &Presented,
+    ) -> Result<Ticket> {
+        let wanted = |t: &Ticket| t.client == client.id && kinds.contains(&t.kind);
+        let ticket = if presented.token.expose().is_empty() {
+            self.by_code(presented, wanted).await?
+        } else {
+            self.by_link(&presented.token).await?.filter(wanted)
+        };
+        ticket.ok_or(CODE_INVALID)
+    }
+
+    /// The ticket whose secret stands in the link.
+    async fn by_link(&self, token: &TicketToken) -> Result<Option<Ticket>> {
+        let (id, secret) = parse_ticket_token(token).ok_or(CODE_INVALID)?;
+        let found = self.store.read().await?.ticket_find(&id, self.live.now()).await?;
+        Ok(found.filter(|t| t.secret.matches(&secret.hash())))
+    }
+
+    /// The ticket whose code was typed, if it is wanted.
+    async fn by_code(&self, presented: &Presented, wanted: impl Fn(&Ticket) -> bool) -> Result<Option<Ticket>> {
+        let id: TicketId = presented.ticket.parse().map_err(|_| CODE_INVALID)?;
+        let mut tx = self.store.write().await?;
+        let Some(ticket) = tx.ticket_attempt(&id, self.live.now()).await? else { return Ok(None) };
+        // The steps of a sign-in are taken by its token alone.
+        let right =
+            ticket.kind != TicketKind::SignIn && self.code_is_right(&ticket, &presented.code) && wanted(&ticket);
+        if right {
+            tx.ticket_give_back(&ticket.id).await?;
+        }
+        tx.commit().await?;
+        Ok(right.then_some(ticket))
+    }
+
+    /// Whether a code is the ticket's, however it was grouped.
+    pub(in crate::service) fn code_is_right(&self, ticket: &Ticket, code: &TypedCode) -> bool {
+        let typed: String = code.expose().chars().filter(|c| !matches!(c, ' ' | '-')).take(DIGITS + 1).collect();
+        ticket.code.matches(&CodeHash(self.sealing.code_hash(ticket.id.as_str(), &typed)))
+    }
+
+    /// What a ticket is about.
+    pub(in crate::service) fn about<T: DeserializeOwned>(&self, ticket: &Ticket) -> Result<T> {
+        let plain = self.sealing.open(&ticket.sealed, &purpose(&ticket.id, ticket.kind));
+        let plain = plain.ok_or_else(|| Error::Internal(format!("{} does not open", ticket.id).into()))?;
+        serde_json::from_slice(&plain).map_err(|e| Error::Internal(Box::new(e)))
+    }
+}
+
+fn purpose(id: &TicketId, kind: TicketKind) -> String {
+    format!("ticket {} {id}", kind.as_str())
+}

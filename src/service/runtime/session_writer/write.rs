@@ -1,0 +1,221 @@
+//! One transaction of the session writer, and what happens when it fails.
+
+use super::{
+    Inner, Opening, Work,
+    batch::{Answered, Batch},
+};
+use crate::{
+    domain::{
+        audit::Actor,
+        session::{RevokedCause, RotateOutcome, TokenBasis},
+    },
+    error::{Error, Result},
+    service::runtime::TRIES,
+    store::{By, Revoke, Tx},
+    time::{Timestamp, Ttl},
+};
+
+/// A commit that takes longer is followed by one that stamps its rows again.
+const SLOW_COMMIT: Ttl = Ttl::from_secs(1);
+
+/// What was written, each list in the order of its lane.
+#[derive(Default)]
+struct Written {
+    revoked: Vec<usize>,
+    opened: Vec<bool>,
+    rotated: Vec<RotateOutcome>,
+}
+
+/// How far a transaction came before it failed.
+enum Failed {
+    /// Nothing is kept.
+    RolledBack(Error),
+    /// The database did not say whether it is kept. The instant is the one that it would be stamped with.
+    Unknown(Error, Timestamp),
+}
+
+impl Inner {
+    /// Writes a batch; if that fails, each of its requests by itself, so that none suffers for another.
+    pub(super) async fn write(&self, tx: Tx, batch: Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        let Err((failed, mut batch)) = self.attempt(tx, batch).await else { return };
+        tracing::debug!(cause = ?failed.error(), "a batch failed; its requests are written one by one");
+        failed.note(&mut batch);
+        let mut lost = None;
+        for mut single in batch.apart() {
+            match &lost {
+                Some(error) => single.refuse(error),
+                None => lost = self.write_single(single).await.err(),
+            }
+        }
+    }
+
+    /// Writes one request, again if it met another transaction. An error is that the database is out of
+    /// reach: then nobody else need wait for that.
+    async fn write_single(&self, mut single: Batch) -> Result<()> {
+        for tries in 1..=TRIES {
+            single.drop_late();
+            if single.is_empty() {
+                return Ok(());
+            }
+            let tx = match self.store.write().await {
+                Ok(tx) => tx,
+                Err(error) => {
+                    single.refuse(&error);
+                    return Err(error);
+                }
+            };
+            let Err((failed, rest)) = self.attempt(tx, single).await else { return Ok(()) };
+            single = rest;
+            failed.note(&mut single);
+            let over = tries == TRIES || !matches!(failed, Failed::RolledBack(Error::Conflict) | Failed::Unknown(..));
+            if over {
+                single.refuse(failed.error());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a batch in one transaction, and answers. If it fails the batch comes back.
+    async fn attempt(&self, mut tx: Tx, batch: Batch) -> Result<(), (Failed, Batch)> {
+        let (now, began) = (self.live.now(), self.clock.elapsed());
+        let written = match self.apply(&mut tx, &batch, now).await {
+            Ok(written) => written,
+            Err(error) => return Err((Failed::RolledBack(error), batch)),
+        };
+        let told = match tx.commit().await {
+            Ok(told) => told,
+            // The database says itself that it has not committed.
+            Err(error @ Error::Conflict) => return Err((Failed::RolledBack(error), batch)),
+            Err(error) => return Err((Failed::Unknown(error, now), batch)),
+        };
+        if self.clock.elapsed() > began.plus(SLOW_COMMIT) {
+            self.stamp_again(&written.rotated).await;
+        }
+        let confirm = told || batch.may_be_told;
+        self.answer(batch, written, confirm);
+        Ok(())
+    }
+
+    /// Users first, then sessions, then the feed: every transaction takes its locks in this order. What
+    /// is to be ended ends before anybody in the same batch can refresh it.
+    async fn apply(&self, tx: &mut Tx, batch: &Batch, now: Timestamp) -> Result<Written> {
+        let snapshot = self.live.snapshot();
+        let settings = &snapshot.settings;
+        let mut written = Written { opened: hold_users(tx, &batch.openings.work).await?, ..Written::default() };
+        for revocation in &batch.revocations.work {
+            let by = By { actor: &revocation.actor, cause: revocation.cause, settings, now };
+            written.revoked.push(tx.revoke(Revoke::Sessions(&revocation.sessions), &by).await?);
+        }
+        if !batch.rotations.work.is_empty() {
+            written.rotated = tx.rotate(&batch.rotations.work, settings, now).await?;
+        }
+        for (opening, held) in batch.openings.work.iter().zip(&written.opened) {
+            if *held {
+                let actor = Actor::system();
+                let by = By { actor: &actor, cause: RevokedCause::TooManySessions, settings, now };
+                open(tx, opening, &by).await?;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Answers everybody: those whose change went to the feed once this process has read it there.
+    fn answer(&self, batch: Batch, written: Written, confirm: bool) {
+        let in_feed = |r: &RotateOutcome| matches!(r, RotateOutcome::Reused { .. } | RotateOutcome::Revoked(_));
+        let rotated = batch.rotations.answered(written.rotated);
+        let (reused, rotated): (Vec<_>, Vec<_>) = rotated.partition(|a| in_feed(&a.outcome));
+        send_all(rotated, &Ok(()));
+        let revoked: Vec<_> = batch.revocations.answered(written.revoked).collect();
+        let opened: Vec<_> = batch.openings.answered(written.opened).collect();
+        let live = self.live.clone();
+        let rest = async move {
+            let confirmed = if confirm { live.confirm().await } else { Ok(()) };
+            send_all(reused, &confirmed);
+            send_all(revoked, &confirmed);
+            send_all(opened, &confirmed);
+        };
+        if confirm {
+            // The next batch need not wait for that.
+            tokio::spawn(rest);
+        } else {
+            // Nothing in it waits.
+            let _ = futures_util::FutureExt::now_or_never(rest);
+        }
+    }
+
+    /// Stamps rotations again whose commit took long: a copy of the token that was sent meanwhile must
+    /// find its grace unspent.
+    async fn stamp_again(&self, rotated: &[RotateOutcome]) {
+        let moved = rotated.iter().filter_map(|r| if let RotateOutcome::Rotated(s) = r { Some(s) } else { None });
+        let moved: Vec<&TokenBasis> = moved.collect();
+        let stamp = async {
+            let mut tx = self.store.write().await?;
+            for session in &moved {
+                tx.rotation_stamp(&session.id, session.generation, self.live.now()).await?;
+            }
+            tx.commit().await
+        };
+        if let Err(error) = stamp.await {
+            // The rotations themselves are kept and must be answered.
+            tracing::warn!(cause = ?error, sessions = moved.len(), "slow rotations could not be stamped again");
+        }
+    }
+}
+
+impl Failed {
+    const fn error(&self) -> &Error {
+        match self {
+            Self::RolledBack(error) | Self::Unknown(error, _) => error,
+        }
+    }
+
+    /// Prepares what is to be written again. Refreshes and revocations may be repeated; a session that
+    /// may have been opened must not be opened twice.
+    fn note(&self, batch: &mut Batch) {
+        if let Self::Unknown(error, stamp) = self {
+            batch.openings.refuse(error);
+            batch.may_be_told = true;
+            for rotation in &mut batch.rotations.work {
+                rotation.tried_at = Some(*stamp);
+            }
+        }
+    }
+}
+
+fn send_all<W: Work>(answers: Vec<Answered<W>>, confirmed: &Result<()>) {
+    for answer in answers {
+        answer.send(confirmed);
+    }
+}
+
+/// Holds the users' rows, in the order of their ids, where they are as they were when the passwords
+/// were checked.
+async fn hold_users(tx: &mut Tx, openings: &[Opening]) -> Result<Vec<bool>> {
+    let mut order: Vec<(usize, &Opening)> = openings.iter().enumerate().collect();
+    order.sort_by(|(_, a), (_, b)| a.session.user.cmp(&b.session.user));
+    let mut held = vec![false; openings.len()];
+    for (n, opening) in order {
+        let holds = tx.user_hold(&opening.session.user, opening.security_version).await?;
+        if let Some(slot) = held.get_mut(n) {
+            *slot = holds;
+        }
+    }
+    Ok(held)
+}
+
+/// Opens a session of a user whose row is held; the oldest ones beyond the allowed number end.
+async fn open(tx: &mut Tx, opening: &Opening, by: &By<'_>) -> Result<()> {
+    let session = &opening.session;
+    if let Some(phc) = &opening.rehash {
+        tx.password_rehash(&session.user, phc).await?;
+    }
+    let beyond = tx.sessions_beyond(&session.user, opening.most - 1, by.now).await?;
+    if !beyond.is_empty() {
+        tx.revoke(Revoke::Sessions(&beyond), by).await?;
+    }
+    tx.session_insert(session).await?;
+    tx.audit_append(&opening.event).await
+}

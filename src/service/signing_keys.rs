@@ -1,0 +1,46 @@
+//! Signing keys: rotating, revoking and publishing them, and publishing those of another issuer for a while.
+//! Imports `runtime` and `access`.
+
+mod revoke;
+mod rotate;
+mod trust;
+mod watch;
+
+use std::{fmt, sync::Arc};
+
+pub(in crate::service) use self::rotate::first_keys;
+pub use self::{revoke::KeyRevocation, rotate::RotationPlan, trust::ForeignKeyText, watch::KeyWatcher};
+use super::{
+    access::Admin,
+    runtime::{Live, Runtime},
+};
+use crate::{domain::keys::StoredKey, entropy::Entropy, keys::SealingKey, store::Store};
+
+/// The signing keys of this deployment.
+pub struct SigningKeys {
+    store: Store,
+    live: Arc<Live>,
+    sealing: Arc<SealingKey>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKeys")
+    }
+}
+
+impl SigningKeys {
+    pub(in crate::service) fn new(runtime: Runtime) -> Self {
+        let Runtime { store, live, sealing, entropy } = runtime;
+        Self { store, live, sealing, entropy }
+    }
+
+    /// Every signing key that is published, in the order of creation.
+    #[must_use]
+    pub fn list(&self, _: &Admin) -> Vec<StoredKey> {
+        let mut stored = self.live.snapshot().ring.stored.clone();
+        stored.sort_by(|a, b| a.id.cmp(&b.id));
+        stored
+    }
+}

@@ -1,0 +1,85 @@
+//! Publishing public keys of other issuers for a while.
+
+use serde_json::{Value, json};
+
+use super::SigningKeys;
+use crate::{
+    domain::{audit::AuditKind, feed::ChangeKind, keys::ForeignKey},
+    error::{Error, Result},
+    keys::read_foreign_keys,
+    service::access::Admin,
+    time::{Timestamp, Ttl},
+};
+
+/// Most keys of other issuers at once: every verifier fetches them all.
+const MOST: usize = 16;
+/// Longest time for which such a key is published.
+const LONGEST: Ttl = Ttl::from_days(366);
+
+/// A key as its owner has it.
+#[derive(Clone, Copy, Debug)]
+pub struct ForeignKeyText<'a> {
+    /// A JWKS, a JWK or PEM.
+    pub text: &'a str,
+    /// The name by which tokens know it, if the text does not say.
+    pub kid: Option<&'a str>,
+    /// Its algorithm, if the text does not say.
+    pub alg: Option<&'a str>,
+}
+
+impl SigningKeys {
+    /// Publishes public keys of another issuer until an instant. This server signs nothing with them, and
+    /// takes no token that they signed. A key that is published already ends at the new instant.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the text, the keys or the instant will not do.
+    pub async fn trust(&self, admin: &Admin, text: ForeignKeyText<'_>, until: Timestamp) -> Result<Vec<ForeignKey>> {
+        let jwks =
+            read_foreign_keys(text.text, text.kid, text.alg).map_err(|problem| Error::invalid("key", problem))?;
+        self.live.confirm().await?;
+        let now = self.live.now();
+        if until <= now || until > now.plus(LONGEST) {
+            return Err(Error::invalid("until", "must lie ahead, by at most a year"));
+        }
+        let keys: Vec<ForeignKey> = jwks.into_iter().map(|jwk| foreign_key(jwk, now, until)).collect();
+        self.check_foreign(&keys)?;
+        let mut tx = self.store.write().await?;
+        for key in &keys {
+            if !tx.foreign_key_put(key).await? {
+                return Err(Error::invalid("kid", format!("{:?} is another key's", key.kid)));
+            }
+            let details = json!({ "until": until.to_string(), "alg": key.algorithm() });
+            tx.audit(now, AuditKind::KeyTrusted, &admin.actor, &key.kid, details).await?;
+        }
+        tx.change(self.live.change(ChangeKind::Keys, "trust", now));
+        self.live.commit(tx).await?;
+        Ok(keys)
+    }
+
+    fn check_foreign(&self, keys: &[ForeignKey]) -> Result<()> {
+        let snapshot = self.live.snapshot();
+        let ring = &snapshot.ring;
+        let new = keys.iter().filter(|k| !ring.foreign.iter().any(|f| f.kid == k.kid)).count();
+        if ring.foreign.len() + new > MOST {
+            return Err(Error::invalid("key", format!("at most {MOST} keys of other issuers are published at once")));
+        }
+        for (at, key) in keys.iter().enumerate() {
+            let problem = if ring.stored.iter().any(|own| own.kid == key.kid) {
+                "is this server's own key's"
+            } else if snapshot.revoked_keys.contains_key(&key.kid) {
+                "is a key's that was revoked"
+            } else if keys.iter().take(at).any(|before| before.kid == key.kid) {
+                "stands twice"
+            } else {
+                continue;
+            };
+            return Err(Error::invalid("kid", format!("{:?} {problem}", key.kid)));
+        }
+        Ok(())
+    }
+}
+
+fn foreign_key(public_jwk: Value, now: Timestamp, until: Timestamp) -> ForeignKey {
+    let kid = public_jwk.get("kid").and_then(Value::as_str).unwrap_or_default().to_owned();
+    ForeignKey { kid, public_jwk, created_at: now, expires_at: until }
+}

@@ -1,0 +1,44 @@
+//! Access tokens of clients themselves (RFC 6749 §4.4).
+
+use super::{
+    IssuedToken, Tokens,
+    mint::{Subject, Wanted, audience_of, scopes_of},
+};
+use crate::{
+    domain::client::Grant,
+    error::{Error, Reason, Result},
+    service::access::{CallingClient, RequestContext},
+};
+
+/// What a client asks for.
+#[derive(Debug)]
+pub struct ClientTokenRequest {
+    /// Scopes; empty for all.
+    pub scopes: Vec<String>,
+    /// Audience; empty for the default.
+    pub audience: String,
+}
+
+impl Tokens {
+    /// Issues an access token to a client, from memory alone.
+    ///
+    /// # Errors
+    /// [`Reason::ClientNotAllowed`], or a violation.
+    pub async fn issue_to_client(
+        &self,
+        ctx: &RequestContext,
+        caller: &CallingClient,
+        request: &ClientTokenRequest,
+    ) -> Result<IssuedToken> {
+        let client = caller.client();
+        if !client.may(Grant::ClientCredentials) {
+            let text = "the client lacks the grant client_credentials";
+            return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
+        }
+        let audience = audience_of(client, &request.audience)?;
+        let scopes = scopes_of(client, &request.scopes)?;
+        let snapshot = self.live.for_signing()?;
+        let wanted = Wanted { audience, scopes: &scopes, now: ctx.now };
+        self.minter.access_token(&snapshot, client, Subject::Client, wanted).await
+    }
+}

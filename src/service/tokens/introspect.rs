@@ -1,0 +1,41 @@
+//! Questions about tokens (RFC 7662).
+
+use std::sync::Arc;
+
+use chancery_verify::Claims;
+
+use super::Tokens;
+use crate::{
+    error::{Error, Result},
+    service::access::{CallingClient, RequestContext},
+};
+
+/// Longest token that is looked at, in bytes.
+const MAX_TOKEN: usize = 16 * 1024;
+
+impl Tokens {
+    /// What an access token says, if it counts now and is for an audience that the caller serves. All
+    /// from memory.
+    ///
+    /// # Errors
+    /// A wrong field; this process may have missed a revocation.
+    pub async fn introspect(
+        &self,
+        ctx: &RequestContext,
+        caller: &CallingClient,
+        token: &str,
+    ) -> Result<Option<Arc<Claims>>> {
+        check_token(token)?;
+        let snapshot = self.live.for_signing()?;
+        let Some(policy) = snapshot.serves.get(caller.client().id.as_str()) else { return Ok(None) };
+        self.callers.live_claims(token, policy, ctx.now).await
+    }
+}
+
+pub(super) fn check_token(token: &str) -> Result<()> {
+    match token.len() {
+        0 => Err(Error::invalid("token", "must not be empty")),
+        n if n > MAX_TOKEN => Err(Error::invalid("token", format!("must be at most {MAX_TOKEN} bytes"))),
+        _ => Ok(()),
+    }
+}

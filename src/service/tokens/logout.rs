@@ -1,0 +1,91 @@
+//! Ending a session.
+
+use super::Tokens;
+use crate::{
+    domain::{audit::Actor, client::Client, session::RevokedCause},
+    error::{Error, Reason, Result},
+    id::SessionId,
+    keys::parse_refresh_token,
+    secret::RefreshToken,
+    service::{
+        access::{ClientCredentials, RequestContext},
+        runtime::Revocation,
+    },
+    time::Timestamp,
+};
+
+impl Tokens {
+    /// Ends the session of a refresh token, or that of the caller's bearer token. Gives the instant
+    /// until which verifiers that do not follow revocations may accept its access tokens.
+    ///
+    /// # Errors
+    /// [`Reason::RefreshTokenInvalid`] or [`Reason::TokenInvalid`]; never because it was ended before.
+    pub async fn log_out(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        client_id: &str,
+        token: &RefreshToken,
+    ) -> Result<Timestamp> {
+        let (session, actor): (SessionId, String) = if token.expose().is_empty() {
+            self.session_of_bearer(ctx, credentials, client_id).await?
+        } else {
+            self.session_of_token(ctx, credentials, client_id, token).await?
+        };
+        ctx.in_time()?;
+        self.end_sessions(
+            &[session],
+            RevokedCause::Logout,
+            Actor { address: ctx.peer.clone(), ..Actor::named(&actor) },
+        )
+        .await?;
+        let snapshot = self.live.snapshot();
+        Ok(self.live.now().plus(snapshot.settings.waiting_ceiling(ctx.now)))
+    }
+
+    async fn session_of_bearer(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        client_id: &str,
+    ) -> Result<(SessionId, String)> {
+        let ClientCredentials::Bearer(token) = credentials else {
+            // Who does not prove who it is learns nothing else.
+            self.callers.client_of(ctx, credentials, client_id).await?;
+            return Err(Error::invalid("refresh_token", "must not be empty without a bearer token"));
+        };
+        self.callers.session_of_bearer(ctx, token).await
+    }
+
+    /// The session of a refresh token of any generation: a client that lost an answer may still log out.
+    async fn session_of_token(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        client_id: &str,
+        token: &RefreshToken,
+    ) -> Result<(SessionId, String)> {
+        let client = self.callers.client_of(ctx, credentials, client_id).await?;
+        let session = self.own_session(&client, token).await?;
+        let session = session.ok_or(Error::Unauthenticated(Reason::RefreshTokenInvalid))?;
+        Ok((session, client.id.as_str().to_owned()))
+    }
+
+    /// The session of a refresh token, if it is one of this client's.
+    pub(super) async fn own_session(&self, client: &Client, token: &RefreshToken) -> Result<Option<SessionId>> {
+        let Some(parsed) = parse_refresh_token(&self.sealing, token) else { return Ok(None) };
+        let session = self.store.read().await?.session_by_id(&parsed.session).await?;
+        let own = session.filter(|s| s.client == client.id && s.secret.matches(&parsed.secret.hash()));
+        Ok(own.map(|s| s.id))
+    }
+
+    /// Ends sessions and lets every process know before it returns.
+    pub(in crate::service) async fn end_sessions(
+        &self,
+        ids: &[SessionId],
+        cause: RevokedCause,
+        actor: Actor,
+    ) -> Result<usize> {
+        self.writer.revoke(Revocation { sessions: ids.to_vec(), cause, actor }).await
+    }
+}

@@ -1,0 +1,130 @@
+//! Exchanging a refresh token for its successor.
+
+use super::{
+    TokenPair, Tokens,
+    mint::{Wanted, audience_of},
+};
+use crate::{
+    domain::{
+        client::{Client, ClientId, Grant},
+        scope::{MAX_SCOPES, NameError, Scope},
+        session::{RotateOutcome, Rotation},
+    },
+    error::{Error, Reason, Result},
+    id::SessionId,
+    keys::parse_refresh_token,
+    secret::RefreshToken,
+    service::access::{ClientCredentials, RequestContext},
+};
+
+/// What a refresh says.
+#[derive(Debug)]
+pub struct RefreshInput {
+    /// The client, as it names itself.
+    pub client_id: String,
+    /// The refresh token.
+    pub refresh_token: RefreshToken,
+    /// Audience; empty for the default.
+    pub audience: String,
+    /// Scopes; empty for all that were granted.
+    pub scopes: Vec<String>,
+    /// The caller's id for this call, or empty.
+    pub request_id: String,
+}
+
+impl Tokens {
+    /// Exchanges a refresh token. One row written, nothing read, in the usual case.
+    ///
+    /// # Errors
+    /// The reasons of the refresh table; all but reuse have changed nothing.
+    pub async fn refresh(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        input: RefreshInput,
+    ) -> Result<TokenPair> {
+        let client = self.callers.client_of(ctx, credentials, &input.client_id).await?;
+        if !client.may(Grant::RefreshToken) {
+            let text = "the client lacks the grant refresh_token";
+            return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
+        }
+        let request_id = request_id(&input.request_id)?;
+        let scopes = requested_scopes(&client, &input.scopes)?;
+        let audience = audience_of(&client, &input.audience)?.clone();
+        if input.refresh_token.expose().is_empty() {
+            return Err(Error::invalid("refresh_token", "must not be empty"));
+        }
+        let parsed = parse_refresh_token(&self.sealing, &input.refresh_token)
+            .ok_or(Error::Unauthenticated(Reason::RefreshTokenInvalid))?;
+        let snapshot = self.live.for_signing()?;
+        // Whether there is a key to sign with is known before anything is written.
+        if snapshot.ring.signing(client.config.algorithm).is_none() {
+            return Err(Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()));
+        }
+        ctx.in_time()?;
+        let rotation = Rotation {
+            session: parsed.session,
+            generation: parsed.generation,
+            secret: parsed.secret.hash(),
+            client: client.id.clone(),
+            audience: audience.clone(),
+            scopes: scopes.clone(),
+            request_id,
+            arrived: ctx.now,
+            tried_at: None,
+        };
+        let named = rotation.session.clone();
+        let session = match self.writer.rotate(rotation, ctx.deadline).await? {
+            RotateOutcome::Rotated(session)
+            | RotateOutcome::Replayed(session)
+            | RotateOutcome::FastForwarded(session) => session,
+            refused => return Err(refusal(refused, &named, &client.id)),
+        };
+        let wanted = Wanted { audience: &audience, scopes: &scopes, now: ctx.now };
+        self.minter.pair(&snapshot, &client, &session, &parsed.secret, wanted).await
+    }
+}
+
+/// 1 to 64 characters of `[A-Za-z0-9-]`; an empty one is none.
+fn request_id(text: &str) -> Result<Option<String>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let good = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if good {
+        return Ok(Some(text.to_owned()));
+    }
+    Err(Error::invalid("request_id", "must be 1 to 64 characters of [A-Za-z0-9-]"))
+}
+
+/// The scopes that were named. One that was taken from the client is refused before anything is written; whether
+/// the session was granted the others is decided with the rotation.
+fn requested_scopes(client: &Client, texts: &[String]) -> Result<Vec<Scope>> {
+    if texts.len() > MAX_SCOPES {
+        return Err(Error::invalid("scopes", format!("must be at most {MAX_SCOPES}")));
+    }
+    let parsed: Result<Vec<Scope>, _> = texts.iter().map(|t| t.parse()).collect();
+    let scopes = parsed.map_err(|e: NameError| Error::invalid("scopes", e.to_string()))?;
+    if scopes.iter().all(|s| client.config.scopes.contains(s)) {
+        return Ok(scopes);
+    }
+    Err(Error::invalid("scopes", "the client may not ask for one of these scopes"))
+}
+
+fn refusal(outcome: RotateOutcome, session: &SessionId, client: &ClientId) -> Error {
+    match outcome {
+        RotateOutcome::Superseded => Error::Unauthenticated(Reason::RefreshTokenSuperseded),
+        RotateOutcome::Reused { rotated_at } => {
+            tracing::warn!(%session, %client, "refresh token reused; session ended");
+            Error::Reused { session: session.as_str().to_owned(), rotated_at }
+        }
+        RotateOutcome::Expired => Error::Unauthenticated(Reason::SessionExpired),
+        RotateOutcome::Revoked(cause) => {
+            tracing::debug!(%session, cause = cause.as_str(), "refresh of an ended session");
+            Error::Ended { cause: cause.as_str() }
+        }
+        RotateOutcome::AudienceNotGranted => Error::invalid("audience", "was not granted to this session"),
+        RotateOutcome::ScopeNotGranted => Error::invalid("scopes", "one was not granted to this session"),
+        _ => Error::Unauthenticated(Reason::RefreshTokenInvalid),
+    }
+}

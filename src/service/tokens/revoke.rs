@@ -1,0 +1,63 @@
+//! Revoking a token (RFC 7009): its session ends.
+
+use chancery_verify::Policy;
+
+use super::{Tokens, introspect::check_token};
+use crate::{
+    domain::{audit::Actor, client::Client, scope::Audience, session::RevokedCause},
+    error::{Error, Result},
+    id::SessionId,
+    secret::RefreshToken,
+    service::access::{ClientCredentials, RequestContext},
+};
+
+impl Tokens {
+    /// Ends the session of a token of the caller's own. A token that does not count is no error.
+    ///
+    /// # Errors
+    /// The caller did not prove who it is; a wrong field; a token that has no session.
+    pub async fn revoke(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        client_id: &str,
+        token: &str,
+    ) -> Result<()> {
+        let client = self.callers.client_of(ctx, credentials, client_id).await?;
+        check_token(token)?;
+        let session = match self.own_session(&client, &RefreshToken::new(token.to_owned())).await? {
+            Some(session) => session,
+            None => match self.session_of_access_token(ctx, &client, token).await? {
+                Some(session) => session,
+                None => return Ok(()),
+            },
+        };
+        ctx.in_time()?;
+        self.end_sessions(
+            &[session],
+            RevokedCause::Logout,
+            Actor { address: ctx.peer.clone(), ..Actor::named(client.id.as_str()) },
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The session of an access token that was issued to this client.
+    async fn session_of_access_token(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        token: &str,
+    ) -> Result<Option<SessionId>> {
+        let mut audiences = client.config.audiences.iter().map(Audience::as_str);
+        let Some(first) = audiences.next() else { return Ok(None) };
+        let policy = audiences.fold(Policy::new(self.live.issuer(), first), Policy::audience);
+        let claims = self.callers.live_claims(token, &policy, ctx.now).await?;
+        let Some(claims) = claims.filter(|c| c.client_id == client.id.as_str()) else { return Ok(None) };
+        let Some(session) = &claims.session_id else {
+            let text = "a token without a session cannot be revoked; it lives until it expires";
+            return Err(Error::Precondition(text.to_owned()));
+        };
+        Ok(session.parse().ok())
+    }
+}

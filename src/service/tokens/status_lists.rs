@@ -1,0 +1,203 @@
+//! Status lists: handing indices out, and publishing the lists.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+
+use crate::{
+    domain::{
+        client::ClientId,
+        keys::Algorithm,
+        status_list::{Bits, LIST_LIFETIME, LIST_TTL, REPUBLISH, StatusIndex},
+    },
+    entropy::Entropy,
+    error::{Error, Result},
+    keys::{EncodedList, ListClaims, encode_list, status_place},
+    secret::sha256,
+    service::runtime::{Live, Snapshot, TRIES},
+    store::{Lease, Store},
+    time::Timestamp,
+};
+
+/// How many indices a process takes at a time. Those it has not used when it ends stay unused.
+const BLOCK: u32 = 1024;
+
+/// A published list.
+#[derive(Clone, Debug)]
+pub struct PublishedList {
+    /// The signed token.
+    pub token: Bytes,
+    /// A strong entity tag, quotes included.
+    pub etag: String,
+    /// The key that signed it.
+    kid: String,
+    seq: i64,
+    built_at: Timestamp,
+}
+
+/// Hands indices out and publishes the lists. Cheap to clone.
+#[derive(Clone)]
+pub struct StatusLists {
+    store: Store,
+    live: Arc<Live>,
+    entropy: Arc<dyn Entropy>,
+    lists: Arc<Lists>,
+}
+
+/// What a process keeps for its lists.
+#[derive(Default)]
+struct Lists {
+    block: tokio::sync::Mutex<Option<Lease>>,
+    published: Mutex<HashMap<i64, Arc<PublishedList>>>,
+    known: Mutex<(Vec<i64>, Option<Timestamp>)>,
+}
+
+impl fmt::Debug for StatusLists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StatusLists")
+    }
+}
+
+/// The URI of a list.
+pub(super) fn list_uri(issuer: &str, list: i64) -> String {
+    format!("{}/statuslists/{list}", issuer.trim_end_matches('/'))
+}
+
+impl StatusLists {
+    pub(in crate::service) fn new(store: Store, live: Arc<Live>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { store, live, entropy, lists: Arc::default() }
+    }
+
+    /// The URI of a list.
+    #[must_use]
+    pub fn list_uri(&self, list: i64) -> String {
+        list_uri(self.live.issuer(), list)
+    }
+
+    /// The URI under which all lists are named.
+    #[must_use]
+    pub fn lists_uri(&self) -> String {
+        format!("{}/statuslists", self.live.issuer().trim_end_matches('/'))
+    }
+
+    /// An index that nobody has.
+    pub(in crate::service) async fn next_index(&self, now: Timestamp) -> Result<StatusIndex> {
+        let mut block = self.lists.block.lock().await;
+        let mut lease = match block.take().filter(|lease| lease.from < lease.to) {
+            Some(lease) => lease,
+            None => self.lease(now).await?,
+        };
+        let index = status_place(&lease.key, lease.from);
+        lease.from += 1;
+        let list = lease.list;
+        *block = Some(lease);
+        Ok(StatusIndex { list, index })
+    }
+
+    async fn lease(&self, now: Timestamp) -> Result<Lease> {
+        let key = self.entropy.bytes32();
+        for _ in 0..TRIES {
+            let mut tx = self.store.write().await?;
+            match tx.status_list_lease(BLOCK, &key, now).await {
+                Ok(lease) => {
+                    tx.commit().await?;
+                    return Ok(lease);
+                }
+                Err(Error::Conflict) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// The numbers of all lists; asked for again at most once a second.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn all(&self) -> Result<Vec<i64>> {
+        let now = self.live.now();
+        let (known, asked_at) = self.lists.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if asked_at.is_some_and(|at| now >= at && now < at.plus(REPUBLISH)) {
+            return Ok(known);
+        }
+        let all = self.store.read().await?.status_lists_all().await?;
+        *self.lists.known.lock().unwrap_or_else(PoisonError::into_inner) = (all.clone(), Some(now));
+        Ok(all)
+    }
+
+    /// A list as it is now; nothing if there is none of that number.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while this process may have missed a revocation.
+    pub async fn list(&self, list: i64) -> Result<Option<Arc<PublishedList>>> {
+        let snapshot = self.live.for_signing()?;
+        let now = self.live.now();
+        if let Some(kept) = self.kept(list, &snapshot, now) {
+            return Ok(Some(kept));
+        }
+        if !self.all().await?.contains(&list) {
+            return Ok(None);
+        }
+        let built = Arc::new(self.build(list, &snapshot, now).await?);
+        self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).insert(list, built.clone());
+        Ok(Some(built))
+    }
+
+    /// A list that was built before and is still right, or was built a moment ago.
+    fn kept(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<PublishedList>> {
+        let kept = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(&list).cloned()?;
+        let age = now.since(kept.built_at);
+        let unchanged = kept.seq == snapshot.head.seq && age < LIST_TTL && !lately_disabled(snapshot, now);
+        // Verifiers that have dropped a revoked key could not read what it signed.
+        let signed = snapshot.ring.signing(Algorithm::Rs256).is_some_and(|key| key.kid == kept.kid);
+        (signed && age.millis() >= 0 && (unchanged || age < REPUBLISH)).then_some(kept)
+    }
+
+    async fn build(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Result<PublishedList> {
+        let mut bits = Bits::default();
+        let mut set = |status: Option<StatusIndex>| {
+            if let Some(status) = status.filter(|s| s.list == list) {
+                bits.set(status.index);
+            }
+        };
+        for revoked in snapshot.revoked_sessions.values().filter(|r| r.ends_at > now) {
+            set(revoked.status);
+        }
+        let disabled: Vec<_> = snapshot.clients.values().filter(|c| c.disabled_at.is_some()).collect();
+        for client in &disabled {
+            set(client.status);
+        }
+        if !disabled.is_empty() {
+            let ids: Vec<ClientId> = disabled.iter().map(|c| c.id.clone()).collect();
+            let sessions = self.store.read().await?.status_of_clients(&ids, now).await?;
+            for status in sessions {
+                set(Some(status));
+            }
+        }
+        let key = snapshot.ring.signing(Algorithm::Rs256);
+        let key = key.ok_or_else(|| Error::Unavailable("no RS256 key signs yet".into()))?;
+        let (uri, all) = (self.list_uri(list), self.lists_uri());
+        let iat = now.seconds();
+        let token = key.sign_list(&ListClaims {
+            sub: &uri,
+            iss: self.live.issuer(),
+            iat,
+            exp: iat + LIST_LIFETIME.seconds(),
+            ttl: LIST_TTL.seconds(),
+            status_list: EncodedList { bits: 1, lst: encode_list(&bits)?, aggregation_uri: &all },
+        })?;
+        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(token.as_bytes())));
+        Ok(PublishedList { token: token.into(), etag, kid: key.kid.clone(), seq: snapshot.head.seq, built_at: now })
+    }
+}
+
+/// Whether a client was disabled so lately that another process may still have opened a session for it.
+fn lately_disabled(snapshot: &Snapshot, now: Timestamp) -> bool {
+    let within = snapshot.settings.confirm_within.plus(LIST_TTL);
+    snapshot.clients.values().filter_map(|c| c.disabled_at).any(|at| now < at.plus(within))
+}
