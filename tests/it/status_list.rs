@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::{
     forgetful::forgetful,
-    support::{App, ISSUER, PASSWORD, claims, sign_in_at_last, token},
+    support::{App, ISSUER, PASSWORD, claims, login_of, sign_in, sign_in_at_last, token},
 };
 
 on_each_engine! {
@@ -189,13 +189,14 @@ async fn r10_no_index_is_handed_out_twice_by_several_processes_and_across_restar
 #[tokio::test]
 async fn r10_a_lease_whose_commit_nobody_answered_is_left_alone() {
     let Some((app, way)) = forgetful().await else { return };
+    let fresh = app.second().await;
     way.arm();
-    let refused = app.try_sign_in(PASSWORD).await.map(|p| p.session_id).unwrap_err();
+    let refused = sign_in(&fresh, login_of("app", "ada", PASSWORD)).await.map(|p| p.session_id).unwrap_err();
     assert_eq!((way.has_struck(), refused.reason()), (true, Reason::Unavailable));
-    // The block was taken, though nobody knows of it.
-    assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 1024").await.unwrap(), 1);
-    let mut all = places(&app.service, 4).await;
-    all.extend(places(&app.second().await, 4).await);
+    // The process before has one block. A second one was taken, though nobody knows of it.
+    assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 2048").await.unwrap(), 1);
+    let mut all = places(&fresh, 4).await;
+    all.extend(places(&app.service, 4).await);
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 8, "{all:?}");
     assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 3072").await.unwrap(), 1);
     app.finish().await;

@@ -69,17 +69,18 @@ async fn the_metadata_documents_name_nothing_that_does_not_work() {
     let app = App::sqlite().await;
     let routes = web::routes(app.service.clone());
     let jwks = format!("{ISSUER}/.well-known/jwks.json");
+    let mut endpoints = 0;
     for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
         let answer = get(&routes, path, &[]).await;
         let said: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!((&said["issuer"], &said["jwks_uri"]), (&json!(ISSUER), &json!(jwks)), "{path}");
-        let endpoints: Vec<_> = said.as_object().unwrap().iter().filter(|(n, _)| n.ends_with("_endpoint")).collect();
-        assert!(!endpoints.is_empty(), "{path} names no endpoint: {said}");
-        for (name, uri) in endpoints {
+        for (name, uri) in said.as_object().unwrap().iter().filter(|(name, _)| name.ends_with("_endpoint")) {
+            endpoints += 1;
             let below = uri.as_str().unwrap().strip_prefix(ISSUER).unwrap();
             assert_eq!(get(&routes, below, &[]).await.status, StatusCode::OK, "{path} names {name}");
         }
     }
+    assert!(endpoints > 0, "are the endpoints where this test looks?");
     let unknown = get(&routes, "/nothing", &[]).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }
