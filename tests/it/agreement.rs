@@ -16,7 +16,7 @@ use proptest::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::support::{App, Empty, Opened, PASSWORD, engines_empty, first_party, login_of, refresh, sign_in};
+use crate::support::{App, Empty, Opened, PASSWORD, first_party, login_of, refresh, sign_in};
 
 /// What a verifier by list may be behind: 5 s until the list is made anew, and its `ttl`.
 const LIST_BOUND: Ttl = Ttl::from_secs(21);
@@ -187,6 +187,35 @@ impl World {
         });
     }
 
+    /// A session that has two tokens; all accept both.
+    fn begin(&mut self) {
+        self.take(&Step::SignIn);
+        self.take(&Step::Refresh(0));
+        assert_eq!(self.issued.len(), 2, "a sign-in and a refresh");
+        self.compare();
+        assert!(self.issued.iter().all(|(token, ..)| self.accepted(token)));
+    }
+
+    /// Whatever happened, a new session is accepted, and refused once it is revoked.
+    fn end(&mut self) {
+        self.take(&Step::EnableClient);
+        self.take(&Step::EnableUser);
+        // Sign-ins of a disabled user were wrong passwords, which are limited.
+        self.pass(2 * 24 * 3600);
+        self.take(&Step::SignIn);
+        let (token, session, _) = self.issued.last().cloned().unwrap();
+        self.compare();
+        assert!(self.accepted(&token), "the newest session");
+        assert!(self.at(async |s| s.session_revoke(&Admin::command(), &session).await).unwrap());
+        self.compare();
+        assert!(!self.accepted(&token), "revoked");
+    }
+
+    /// Whether the server accepts a token.
+    fn accepted(&self, token: &str) -> bool {
+        self.at(async |s| s.introspect(&s.context(), &self.resource_server, token).await).unwrap().is_some()
+    }
+
     fn take(&mut self, step: &Step) {
         let chosen = |n: usize| (!self.issued.is_empty()).then(|| n % self.issued.len().max(1));
         match step {
@@ -255,7 +284,7 @@ impl World {
             if differing.is_empty() {
                 return;
             }
-            assert!(std::time::SystemTime::now() < deadline, "{}: {differing:#?}", self.empty.engine);
+            assert!(std::time::SystemTime::now() < deadline, "{differing:#?}");
             self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
         }
     }
@@ -269,8 +298,7 @@ impl World {
             return vec!["the watching verifier has not heard from the server".to_owned()];
         }
         let differs = |token: &str| {
-            let server =
-                self.at(async |s| s.introspect(&s.context(), &self.resource_server, token).await).unwrap().is_some();
+            let server = self.accepted(token);
             let watching = self.runtime.block_on(self.watching.verify(token)).map(drop);
             let reading = self.runtime.block_on(self.reading.verify(token)).map(drop);
             // A set of keys may be ten minutes old; what a key signed lives for five.
@@ -290,29 +318,48 @@ fn kid(token: &str) -> String {
     header["kid"].as_str().unwrap().to_owned()
 }
 
-#[test]
-fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
+/// Every history has a database of its own.
+fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(empty: impl AsyncFn() -> Empty) {
     let cases = std::env::var("CHANCERY_TEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };
-    let engines = Builder::new_current_thread().enable_all().build().unwrap();
+    let databases = Builder::new_current_thread().enable_all().build().unwrap();
     let steps = prop::collection::vec(step(), 5..30);
     let result = TestRunner::new(config).run(&steps, |steps| {
-        for empty in engines.block_on(engines_empty()) {
-            let mut world = World::new(empty);
-            for step in &steps {
-                world.take(step);
-            }
-            world.compare();
+        let empty = databases.block_on(empty());
+        let mut world = World::new(empty.clone());
+        world.begin();
+        for step in &steps {
+            world.take(step);
         }
+        world.compare();
+        world.end();
+        drop(world);
+        databases.block_on(empty.finish());
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
+mod sqlite {
+    #[test]
+    fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
+        super::r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(super::Empty::sqlite);
+    }
+}
+
+mod postgres {
+    #[test]
+    fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
+        if crate::database::with_postgres() {
+            super::r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(super::Empty::postgres);
+        }
+    }
+}
+
 #[test]
 fn j36_a_verifier_without_its_server_says_that_it_does_not_know() {
-    let engines = Builder::new_current_thread().enable_all().build().unwrap();
-    let mut world = World::new(engines.block_on(engines_empty()).swap_remove(0));
+    let databases = Builder::new_current_thread().enable_all().build().unwrap();
+    let mut world = World::new(databases.block_on(Empty::sqlite()));
     world.take(&Step::SignIn);
     world.compare();
     let Process { runtime, service } = world.process.take().unwrap();

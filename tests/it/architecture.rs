@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::source::code;
+
 /// What each module may import of the crate.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("time", &[]),
@@ -50,7 +52,7 @@ fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
                 let first = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
                 let text = fs::read_to_string(&path).unwrap();
                 // What a module's own tests import does not bind its users.
-                let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                let code = code(&text);
                 all.entry(first).or_default().push((below, code));
             }
         }

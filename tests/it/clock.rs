@@ -4,30 +4,40 @@ use std::sync::Arc;
 
 use chancery::time::{Clock, FixedClock, SystemClock, Timestamp, Ttl};
 
-use crate::support::{App, Opened, engines_empty};
+use crate::{
+    database::with_postgres,
+    support::{App, Empty, Opened},
+};
+
+const FAR_OFF: Timestamp = Timestamp::from_millis(4_000_000_000_000);
 
 #[tokio::test]
-async fn processes_on_postgresql_follow_its_clock_and_those_on_sqlite_the_machines() {
-    let far_off = Timestamp::from_millis(4_000_000_000_000);
-    for empty in engines_empty().await {
-        let clock = Arc::new(FixedClock::yielding(far_off));
-        let service = App::open_by(&empty, Opened::default(), clock.clone()).await.unwrap();
-        if empty.engine == "sqlite" {
-            assert_eq!(service.now(), far_off);
-            continue;
-        }
-        let off = SystemClock.now().since(service.now()).millis().abs();
-        assert!(off < 60_000, "{off} ms from the database's clock");
-        let made = service.live().snapshot().ring.stored[0].created_at;
-        assert!(SystemClock.now().since(made).millis().abs() < 600_000, "the first keys were made at {made}");
-        // Somebody sets the machine's clock: nothing happens.
-        let before = service.now();
-        clock.set(Timestamp::from_millis(0));
-        assert_eq!(service.now(), before);
-        // Time that passes by the machine counts until the database says otherwise.
-        clock.advance(Ttl::from_secs(3600));
-        assert_eq!(service.now(), before.plus(Ttl::from_secs(3600)));
-        service.live().confirm().await.unwrap();
-        assert!(service.now() < before.plus(Ttl::from_secs(60)));
+async fn processes_on_sqlite_follow_the_machines_clock() {
+    let empty = Empty::sqlite().await;
+    let service = App::open_by(&empty, Opened::default(), Arc::new(FixedClock::yielding(FAR_OFF))).await.unwrap();
+    assert_eq!(service.now(), FAR_OFF);
+}
+
+#[tokio::test]
+async fn processes_on_postgresql_follow_its_clock() {
+    if !with_postgres() {
+        return;
     }
+    let empty = Empty::postgres().await;
+    let clock = Arc::new(FixedClock::yielding(FAR_OFF));
+    let service = App::open_by(&empty, Opened::default(), clock.clone()).await.unwrap();
+    let off = SystemClock.now().since(service.now()).millis().abs();
+    assert!(off < 60_000, "{off} ms from the database's clock");
+    let made = service.live().snapshot().ring.stored[0].created_at;
+    assert!(SystemClock.now().since(made).millis().abs() < 600_000, "the first keys were made at {made}");
+    // Somebody sets the machine's clock: nothing happens.
+    let before = service.now();
+    clock.set(Timestamp::from_millis(0));
+    assert_eq!(service.now(), before);
+    // Time that passes by the machine counts until the database says otherwise.
+    clock.advance(Ttl::from_secs(3600));
+    assert_eq!(service.now(), before.plus(Ttl::from_secs(3600)));
+    service.live().confirm().await.unwrap();
+    assert!(service.now() < before.plus(Ttl::from_secs(60)));
+    empty.finish().await;
 }

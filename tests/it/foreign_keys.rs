@@ -15,9 +15,19 @@ use chancery::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, ISSUER, engines},
+    support::{App, ISSUER},
     wire::served,
 };
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        a_foreign_key_is_published_after_ours_until_its_end_by_every_process,
+        nothing_of_ours_takes_a_token_that_a_foreign_key_signed,
+        a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back,
+        keys_and_instants_that_will_not_do_are_refused_and_change_nothing,
+    }
+}
 
 /// Another issuer, which had one key.
 struct Old {
@@ -66,101 +76,89 @@ fn kids(service: &Service) -> Vec<String> {
     published(service).iter().map(|k| k["kid"].as_str().unwrap().to_owned()).collect()
 }
 
-#[tokio::test]
-async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process() {
-    for app in engines().await {
-        let (old, other) = (Old::new("2019-old"), app.second().await);
-        let own = published(&app.service);
-        let until = app.service.now().plus(Ttl::from_days(30));
-        let keys = old.trust(&app.service, until).await.unwrap();
-        assert_eq!((keys[0].kid.as_str(), keys[0].expires_at), ("2019-old", until));
-        other.live().confirm().await.unwrap();
-        for service in [&app.service, &other] {
-            let all = published(service);
-            assert_eq!(all[..own.len()], own, "{}", app.engine);
-            let mut expected = old.jwk.clone();
-            (expected["use"], expected["foreign"]) = (json!("sig"), json!(true));
-            assert_eq!(all[own.len()..], [expected]);
-        }
-        let mut keys = KeyServiceClient::new(served(&app).await);
-        let told = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner().keys;
-        let foreign: Vec<_> = told.iter().map(|key| (key.kid.as_str(), key.foreign)).collect();
-        assert_eq!(foreign.last(), Some(&("2019-old", true)));
-        assert!(foreign.len() == own.len() + 1 && foreign[..own.len()].iter().all(|(_, foreign)| !foreign));
-        app.pass(Ttl::from_millis(Ttl::from_days(30).millis() - 1)).await;
-        app.service.rotate_keys_due().await.unwrap();
-        assert!(kids(&app.service).contains(&"2019-old".to_owned()));
-        app.pass(Ttl::from_millis(1)).await;
-        app.service.rotate_keys_due().await.unwrap();
-        assert!(!kids(&app.service).contains(&"2019-old".to_owned()));
-        let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
-        assert!(events.contains(&("KEY_TRUSTED".to_owned(), "2019-old".to_owned())), "{events:?}");
+async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process(app: &App) {
+    let (old, other) = (Old::new("2019-old"), app.second().await);
+    let own = published(&app.service);
+    let until = app.service.now().plus(Ttl::from_days(30));
+    let keys = old.trust(&app.service, until).await.unwrap();
+    assert_eq!((keys[0].kid.as_str(), keys[0].expires_at), ("2019-old", until));
+    other.live().confirm().await.unwrap();
+    for service in [&app.service, &other] {
+        let all = published(service);
+        assert_eq!(all[..own.len()], own);
+        let mut expected = old.jwk.clone();
+        (expected["use"], expected["foreign"]) = (json!("sig"), json!(true));
+        assert_eq!(all[own.len()..], [expected]);
     }
+    let mut keys = KeyServiceClient::new(served(app).await);
+    let told = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner().keys;
+    let foreign: Vec<_> = told.iter().map(|key| (key.kid.as_str(), key.foreign)).collect();
+    assert_eq!(foreign.last(), Some(&("2019-old", true)));
+    assert!(foreign.len() == own.len() + 1 && foreign[..own.len()].iter().all(|(_, foreign)| !foreign));
+    app.pass(Ttl::from_millis(Ttl::from_days(30).millis() - 1)).await;
+    app.service.rotate_keys_due().await.unwrap();
+    assert!(kids(&app.service).contains(&"2019-old".to_owned()));
+    app.pass(Ttl::from_millis(1)).await;
+    app.service.rotate_keys_due().await.unwrap();
+    assert!(!kids(&app.service).contains(&"2019-old".to_owned()));
+    let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
+    assert!(events.contains(&("KEY_TRUSTED".to_owned(), "2019-old".to_owned())), "{events:?}");
 }
 
-#[tokio::test]
-async fn nothing_of_ours_takes_a_token_that_a_foreign_key_signed() {
-    for app in engines().await {
-        let old = Old::new("2019-old");
-        old.trust(&app.service, app.service.now().plus(Ttl::from_days(1))).await.unwrap();
-        app.client("portal", &["api", ISSUER]).await;
-        let session = app.sign_in().await;
-        let real = crate::support::claims(session.access.token.expose());
-        for claims in [json!({ "aud": ISSUER, "entitlements": ["users.write"] }), real] {
-            let forged = old.forge(&app, &claims);
-            let ctx = app.service.context();
-            let asked = app.service.permitted(&ctx, &ClientCredentials::Bearer(forged), "users.write").await;
-            assert_eq!(asked.unwrap_err().reason(), Reason::TokenInvalid, "{}", app.engine);
-        }
-        // Nor does a verifier that fetches the whole set.
-        let set = chancery_verify::KeySet::from_json(app.service.live().snapshot().ring.jwks.as_bytes()).unwrap();
-        let policy = chancery_verify::Policy::new(ISSUER, "api");
-        let check = |token: &str| chancery_verify::check(token, &set, &policy, app.service.now().millis()).is_ok();
-        assert!(check(session.access.token.expose()) && !check(&old.forge(&app, &json!({}))));
+async fn nothing_of_ours_takes_a_token_that_a_foreign_key_signed(app: &App) {
+    let old = Old::new("2019-old");
+    old.trust(&app.service, app.service.now().plus(Ttl::from_days(1))).await.unwrap();
+    app.client("portal", &["api", ISSUER]).await;
+    let session = app.sign_in().await;
+    let real = crate::support::claims(session.access.token.expose());
+    for claims in [json!({ "aud": ISSUER, "entitlements": ["users.write"] }), real] {
+        let forged = old.forge(app, &claims);
+        let ctx = app.service.context();
+        let asked = app.service.permitted(&ctx, &ClientCredentials::Bearer(forged), "users.write").await;
+        assert_eq!(asked.unwrap_err().reason(), Reason::TokenInvalid);
     }
+    // Nor does a verifier that fetches the whole set.
+    let set = chancery_verify::KeySet::from_json(app.service.live().snapshot().ring.jwks.as_bytes()).unwrap();
+    let policy = chancery_verify::Policy::new(ISSUER, "api");
+    let check = |token: &str| chancery_verify::check(token, &set, &policy, app.service.now().millis()).is_ok();
+    assert!(check(session.access.token.expose()) && !check(&old.forge(app, &json!({}))));
 }
 
-#[tokio::test]
-async fn a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back() {
-    for app in engines().await {
-        let old = Old::new("2019-old");
-        let until = app.service.now().plus(Ttl::from_days(1));
-        old.trust(&app.service, until).await.unwrap();
-        let told = app.service.key_revoke(&Admin::command(), "2019-old").await.unwrap();
-        assert_eq!((told.kid.as_str(), told.algorithm.as_str()), ("2019-old", "ES256"));
-        assert!(!kids(&app.service).contains(&told.kid), "{}", app.engine);
-        assert!(app.service.live().snapshot().revoked_keys.contains_key("2019-old"));
-        assert!(old.trust(&app.service, until).await.unwrap_err().to_string().contains("revoked"));
-        let again = app.service.key_revoke(&Admin::command(), "2019-old").await.unwrap_err();
-        assert!(matches!(again, Error::NotFound(..)), "{again:?}");
-    }
+async fn a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back(app: &App) {
+    let old = Old::new("2019-old");
+    let until = app.service.now().plus(Ttl::from_days(1));
+    old.trust(&app.service, until).await.unwrap();
+    let told = app.service.key_revoke(&Admin::command(), "2019-old").await.unwrap();
+    assert_eq!((told.kid.as_str(), told.algorithm.as_str()), ("2019-old", "ES256"));
+    assert!(!kids(&app.service).contains(&told.kid));
+    assert!(app.service.live().snapshot().revoked_keys.contains_key("2019-old"));
+    assert!(old.trust(&app.service, until).await.unwrap_err().to_string().contains("revoked"));
+    let again = app.service.key_revoke(&Admin::command(), "2019-old").await.unwrap_err();
+    assert!(matches!(again, Error::NotFound(..)), "{again:?}");
 }
 
-#[tokio::test]
-async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing() {
-    for app in engines().await {
-        let (service, now) = (&app.service, app.service.now());
-        let (old, until) = (Old::new("2019-old"), now.plus(Ttl::from_days(1)));
-        let before = published(service);
-        let refused = |error: Error, says: &str| assert!(error.to_string().contains(says), "{error}");
-        for bad in [now, now.minus(Ttl::from_days(1)), now.plus(Ttl::from_days(367))] {
-            refused(old.trust(service, bad).await.unwrap_err(), "until");
-        }
-        let own = Old::new(before[0]["kid"].as_str().unwrap());
-        refused(own.trust(service, until).await.unwrap_err(), "own");
-        let twice = json!({ "keys": [old.jwk, old.jwk] }).to_string();
-        let text = ForeignKeyText { text: &twice, kid: None, alg: None };
-        refused(service.keys_trust(&Admin::command(), text, until).await.unwrap_err(), "twice");
-        let many: Vec<Value> = (0..17).map(|n| Old::new(&n.to_string()).jwk).collect();
-        let many = json!({ "keys": many }).to_string();
-        let text = ForeignKeyText { text: &many, kid: None, alg: None };
-        refused(service.keys_trust(&Admin::command(), text, until).await.unwrap_err(), "at most 16");
-        assert_eq!(published(service), before, "{}", app.engine);
-        old.trust(service, until).await.unwrap();
-        refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "another key's");
-        // The same key again ends at the new instant.
-        let later = until.plus(Ttl::from_days(1));
-        old.trust(service, later).await.unwrap();
-        assert_eq!(service.live().snapshot().ring.foreign[0].expires_at, later);
+async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing(app: &App) {
+    let (service, now) = (&app.service, app.service.now());
+    let (old, until) = (Old::new("2019-old"), now.plus(Ttl::from_days(1)));
+    let before = published(service);
+    let refused = |error: Error, says: &str| assert!(error.to_string().contains(says), "{error}");
+    for bad in [now, now.minus(Ttl::from_days(1)), now.plus(Ttl::from_days(367))] {
+        refused(old.trust(service, bad).await.unwrap_err(), "until");
     }
+    let own = Old::new(before[0]["kid"].as_str().unwrap());
+    refused(own.trust(service, until).await.unwrap_err(), "own");
+    let twice = json!({ "keys": [old.jwk, old.jwk] }).to_string();
+    let text = ForeignKeyText { text: &twice, kid: None, alg: None };
+    refused(service.keys_trust(&Admin::command(), text, until).await.unwrap_err(), "twice");
+    let many: Vec<Value> = (0..17).map(|n| Old::new(&n.to_string()).jwk).collect();
+    let many = json!({ "keys": many }).to_string();
+    let text = ForeignKeyText { text: &many, kid: None, alg: None };
+    refused(service.keys_trust(&Admin::command(), text, until).await.unwrap_err(), "at most 16");
+    assert_eq!(published(service), before);
+    old.trust(service, until).await.unwrap();
+    refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "another key's");
+    // The same key again ends at the new instant.
+    let later = until.plus(Ttl::from_days(1));
+    old.trust(service, later).await.unwrap();
+    assert_eq!(service.live().snapshot().ring.foreign[0].expires_at, later);
 }

@@ -11,7 +11,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::database::Database;
+use crate::{
+    database::{Database, with_postgres},
+    support::{App, Empty},
+};
 
 pub(crate) struct Forgetful {
     pub(crate) database: Database,
@@ -78,4 +81,16 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) 
             }
         }
     }
+}
+
+/// An app whose database can lose an answer, which takes a network; none where the run leaves PostgreSQL out.
+pub(crate) async fn forgetful() -> Option<(App, Forgetful)> {
+    if !with_postgres() {
+        return None;
+    }
+    let empty = Empty::postgres().await;
+    let way = Forgetful::to(&empty.database).await;
+    let clock = empty.clock.clone();
+    let app = App::prepared(Empty { database: way.database.clone(), ..empty }, clock).await;
+    Some((app, way))
 }

@@ -7,8 +7,17 @@ use tonic_types::StatusExt;
 use crate::{
     admin::{Boss, reason},
     import::BCRYPT,
-    support::{PASSWORD, engines, login_of, sign_in},
+    support::{App, PASSWORD, login_of, sign_in},
 };
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        users_come_by_a_stream_and_by_the_same_stream_again,
+        refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_of_fields,
+        what_came_before_a_bad_message_is_kept_and_the_message_is_named,
+    }
+}
 
 fn user(subject: &str, name: &str) -> ImportedUser {
     ImportedUser {
@@ -27,76 +36,63 @@ async fn import(boss: &Boss, messages: Vec<Vec<ImportedUser>>) -> Result<pb::Imp
     boss.users().import(boss.ask(stream)).await.map(tonic::Response::into_inner)
 }
 
-#[tokio::test]
-async fn users_come_by_a_stream_and_by_the_same_stream_again() {
-    for app in engines().await {
-        let boss = Boss::of(&app).await;
-        let messages = || {
-            let some =
-                |range: std::ops::Range<i32>| range.map(|n| user(&format!("old-{n}"), &format!("u{n}"))).collect();
-            vec![some(0..100), vec![], some(100..150)]
-        };
-        let first = import(&boss, messages()).await.unwrap();
-        assert_eq!((first.created, first.present, first.refused), (150, 0, 0), "{}", app.engine);
-        let again = import(&boss, messages()).await.unwrap();
-        assert_eq!((again.created, again.present, again.refused), (0, 150, 0));
-        let pair = sign_in(&app.service, login_of("app", "u149", PASSWORD)).await.unwrap();
-        assert_eq!(crate::support::claims(pair.access.token.expose())["sub"], "old-149");
-        let found = app.service.user_find("u7").await.unwrap().user;
-        assert_eq!((found.created_at.millis(), found.attributes["team"].as_str()), (1_500_000_000_005, Some("x")));
-        let nothing = import(&boss, vec![]).await.unwrap();
-        assert_eq!(nothing, pb::ImportUsersResponse::default());
-    }
+async fn users_come_by_a_stream_and_by_the_same_stream_again(app: &App) {
+    let boss = Boss::of(app).await;
+    let messages = || {
+        let some = |range: std::ops::Range<i32>| range.map(|n| user(&format!("old-{n}"), &format!("u{n}"))).collect();
+        vec![some(0..100), vec![], some(100..150)]
+    };
+    let first = import(&boss, messages()).await.unwrap();
+    assert_eq!((first.created, first.present, first.refused), (150, 0, 0));
+    let again = import(&boss, messages()).await.unwrap();
+    assert_eq!((again.created, again.present, again.refused), (0, 150, 0));
+    let pair = sign_in(&app.service, login_of("app", "u149", PASSWORD)).await.unwrap();
+    assert_eq!(crate::support::claims(pair.access.token.expose())["sub"], "old-149");
+    let found = app.service.user_find("u7").await.unwrap().user;
+    assert_eq!((found.created_at.millis(), found.attributes["team"].as_str()), (1_500_000_000_005, Some("x")));
+    let nothing = import(&boss, vec![]).await.unwrap();
+    assert_eq!(nothing, pb::ImportUsersResponse::default());
 }
 
-#[tokio::test]
-async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_of_fields() {
-    for app in engines().await {
-        let boss = Boss::of(&app).await;
-        let bad = [
-            ImportedUser { attributes_json: "[]".into(), ..user("2", "two") },
-            ImportedUser { emails: vec!["nonsense".into()], ..user("3", "three") },
-            ImportedUser { password_hash: "plain".into(), ..user("4", "four") },
-            ImportedUser {
-                create_time: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }),
-                ..user("5", "five")
-            },
-            ImportedUser { create_time: Some(prost_types::Timestamp { seconds: -5, nanos: 0 }), ..user("6", "six") },
-            ImportedUser { attributes_json: format!("{{\"a\":\"{}\"}}", "x".repeat(4096)), ..user("7", "seven") },
-            user("nul\0", "eight"),
-        ];
-        let first = vec![user("1", "one")];
-        let done = import(&boss, vec![first, bad.to_vec(), vec![user("9", "nine")]]).await.unwrap();
-        assert_eq!((done.created, done.present, done.refused), (2, 0, 7), "{}: {done:?}", app.engine);
-        let mut told: Vec<(i64, &str)> = done.refusals.iter().map(|r| (r.row, r.field.as_str())).collect();
-        told.sort_unstable();
-        let expected = [
-            (2, "attributes_json"),
-            (3, "emails"),
-            (4, "password_hash"),
-            (5, "create_time"),
-            (6, "create_time"),
-            (7, "attributes_json"),
-            (8, "subject"),
-        ];
-        assert_eq!(told, expected);
-        assert!(done.refusals.iter().all(|r| !r.description.is_empty()));
-    }
+async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_of_fields(app: &App) {
+    let boss = Boss::of(app).await;
+    let bad = [
+        ImportedUser { attributes_json: "[]".into(), ..user("2", "two") },
+        ImportedUser { emails: vec!["nonsense".into()], ..user("3", "three") },
+        ImportedUser { password_hash: "plain".into(), ..user("4", "four") },
+        ImportedUser { create_time: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), ..user("5", "five") },
+        ImportedUser { create_time: Some(prost_types::Timestamp { seconds: -5, nanos: 0 }), ..user("6", "six") },
+        ImportedUser { attributes_json: format!("{{\"a\":\"{}\"}}", "x".repeat(4096)), ..user("7", "seven") },
+        user("nul\0", "eight"),
+    ];
+    let first = vec![user("1", "one")];
+    let done = import(&boss, vec![first, bad.to_vec(), vec![user("9", "nine")]]).await.unwrap();
+    assert_eq!((done.created, done.present, done.refused), (2, 0, 7), "{done:?}");
+    let mut told: Vec<(i64, &str)> = done.refusals.iter().map(|r| (r.row, r.field.as_str())).collect();
+    told.sort_unstable();
+    let expected = [
+        (2, "attributes_json"),
+        (3, "emails"),
+        (4, "password_hash"),
+        (5, "create_time"),
+        (6, "create_time"),
+        (7, "attributes_json"),
+        (8, "subject"),
+    ];
+    assert_eq!(told, expected);
+    assert!(done.refusals.iter().all(|r| !r.description.is_empty()));
 }
 
-#[tokio::test]
-async fn what_came_before_a_bad_message_is_kept_and_the_message_is_named() {
-    for app in engines().await {
-        let boss = Boss::of(&app).await;
-        let many = |n: usize| (0..n).map(|n| ImportedUser { subject: n.to_string(), ..Default::default() }).collect();
-        let refused = import(&boss, vec![many(600), many(600), many(1001)]).await.unwrap_err();
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
-        assert!(refused.message().contains("1000 a message"), "{refused}");
-        // A batch was full before.
-        assert_eq!(app.service.user_find("599").await.unwrap().user.subject, "599", "{}", app.engine);
-        let large = (0..500).map(|n| ImportedUser { password_hash: BCRYPT.repeat(4), ..user(&n.to_string(), "x") });
-        let refused = import(&boss, vec![large.collect()]).await.unwrap_err();
-        let details = refused.get_error_details();
-        assert_eq!(details.error_info().unwrap().metadata["limit_bytes"], "65536", "{refused:?}");
-    }
+async fn what_came_before_a_bad_message_is_kept_and_the_message_is_named(app: &App) {
+    let boss = Boss::of(app).await;
+    let many = |n: usize| (0..n).map(|n| ImportedUser { subject: n.to_string(), ..Default::default() }).collect();
+    let refused = import(&boss, vec![many(600), many(600), many(1001)]).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
+    assert!(refused.message().contains("1000 a message"), "{refused}");
+    // A batch was full before.
+    assert_eq!(app.service.user_find("599").await.unwrap().user.subject, "599");
+    let large = (0..500).map(|n| ImportedUser { password_hash: BCRYPT.repeat(4), ..user(&n.to_string(), "x") });
+    let refused = import(&boss, vec![large.collect()]).await.unwrap_err();
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["limit_bytes"], "65536", "{refused:?}");
 }

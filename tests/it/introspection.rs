@@ -6,7 +6,16 @@ use chancery::{
     time::Ttl,
 };
 
-use crate::support::{App, ISSUER, engines, token};
+use crate::support::{App, ISSUER, token};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        o29_only_who_serves_the_audience_is_told_and_only_while_the_token_counts,
+        introspection_asks_the_database_nothing_and_stops_with_signing,
+        o28_a_client_revokes_its_own_tokens_and_no_others,
+    }
+}
 
 async fn resource_server(app: &App) -> ClientCredentials {
     let server =
@@ -18,83 +27,74 @@ async fn active(app: &App, who: &ClientCredentials, token: &str) -> bool {
     app.service.introspect(&app.service.context(), who, token).await.unwrap().is_some()
 }
 
-#[tokio::test]
-async fn o29_only_who_serves_the_audience_is_told_and_only_while_the_token_counts() {
-    for app in engines().await {
-        let server = resource_server(&app).await;
-        let pair = app.sign_in().await;
-        let access = pair.access.token.expose().to_owned();
-        let claims = app.service.introspect(&app.service.context(), &server, &access).await.unwrap().unwrap();
-        assert_eq!((claims.client_id.as_str(), claims.session_id.as_deref()), ("app", Some(pair.session_id.as_str())));
-        let stranger =
-            NewClientRequest { id: "stranger".into(), serves: vec!["other".into()], ..NewClientRequest::default() };
-        let stranger = app.confidential(stranger).await;
-        assert!(!active(&app, &stranger, &access).await);
-        for nothing in [&token(&pair), "x", "a.b.c", &access[..access.len() - 1]] {
-            assert!(!active(&app, &server, nothing).await, "{nothing}");
-        }
-        app.pass(Ttl::from_secs(299)).await;
-        assert!(active(&app, &server, &access).await);
-        app.pass(Ttl::from_secs(1)).await;
-        assert!(!active(&app, &server, &access).await, "expired");
-        let pair = app.sign_in().await;
-        let access = pair.access.token.expose().to_owned();
-        app.service.session_revoke(&Admin::command(), &pair.session_id).await.unwrap();
-        assert!(!active(&app, &server, &access).await, "ended on {}", app.engine);
-        let access = app.sign_in().await.access.token.expose().to_owned();
-        app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
-        assert!(!active(&app, &server, &access).await, "client disabled");
-        app.service.client_set_disabled(&Admin::command(), "app", false).await.unwrap();
-        assert!(active(&app, &server, &access).await, "client enabled again");
+async fn o29_only_who_serves_the_audience_is_told_and_only_while_the_token_counts(app: &App) {
+    let server = resource_server(app).await;
+    let pair = app.sign_in().await;
+    let access = pair.access.token.expose().to_owned();
+    let claims = app.service.introspect(&app.service.context(), &server, &access).await.unwrap().unwrap();
+    assert_eq!((claims.client_id.as_str(), claims.session_id.as_deref()), ("app", Some(pair.session_id.as_str())));
+    let stranger =
+        NewClientRequest { id: "stranger".into(), serves: vec!["other".into()], ..NewClientRequest::default() };
+    let stranger = app.confidential(stranger).await;
+    assert!(!active(app, &stranger, &access).await);
+    for nothing in [&token(&pair), "x", "a.b.c", &access[..access.len() - 1]] {
+        assert!(!active(app, &server, nothing).await, "{nothing}");
     }
+    app.pass(Ttl::from_secs(299)).await;
+    assert!(active(app, &server, &access).await);
+    app.pass(Ttl::from_secs(1)).await;
+    assert!(!active(app, &server, &access).await, "expired");
+    let pair = app.sign_in().await;
+    let access = pair.access.token.expose().to_owned();
+    app.service.session_revoke(&Admin::command(), &pair.session_id).await.unwrap();
+    assert!(!active(app, &server, &access).await, "ended");
+    let access = app.sign_in().await.access.token.expose().to_owned();
+    app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
+    assert!(!active(app, &server, &access).await, "client disabled");
+    app.service.client_set_disabled(&Admin::command(), "app", false).await.unwrap();
+    assert!(active(app, &server, &access).await, "client enabled again");
 }
 
-#[tokio::test]
-async fn introspection_asks_the_database_nothing_and_stops_with_signing() {
-    for app in engines().await {
-        let server = resource_server(&app).await;
-        let access = app.sign_in().await.access.token.expose().to_owned();
-        let before = app.service.store().statements();
-        assert!(active(&app, &server, &access).await);
-        assert_eq!(app.service.store().statements(), before);
-        app.clock.advance(Ttl::from_secs(11));
-        let unsure = app.service.introspect(&app.service.context(), &server, &access).await.unwrap_err();
-        assert_eq!(unsure.reason(), Reason::Unavailable);
-        let nobody = app.service.introspect(&app.service.context(), &ClientCredentials::None, &access).await;
-        assert_eq!(nobody.unwrap_err().reason(), Reason::ClientAuthenticationFailed);
-    }
+async fn introspection_asks_the_database_nothing_and_stops_with_signing(app: &App) {
+    let server = resource_server(app).await;
+    let access = app.sign_in().await.access.token.expose().to_owned();
+    let before = app.service.store().statements();
+    assert!(active(app, &server, &access).await);
+    assert_eq!(app.service.store().statements(), before);
+    app.clock.advance(Ttl::from_secs(11));
+    let unsure = app.service.introspect(&app.service.context(), &server, &access).await.unwrap_err();
+    assert_eq!(unsure.reason(), Reason::Unavailable);
+    let nobody = app.service.introspect(&app.service.context(), &ClientCredentials::None, &access).await;
+    assert_eq!(nobody.unwrap_err().reason(), Reason::ClientAuthenticationFailed);
 }
 
-#[tokio::test]
-async fn o28_a_client_revokes_its_own_tokens_and_no_others() {
-    for app in engines().await {
-        app.client("neighbour", &["api"]).await;
-        let revoke = async |client: &'static str, token: &str| {
-            app.service.revoke_token(&app.service.context(), &ClientCredentials::None, client, token).await
-        };
-        let pair = app.sign_in().await;
-        for foreign in [token(&pair), pair.access.token.expose().to_owned()] {
-            revoke("neighbour", &foreign).await.unwrap();
-            revoke("app", "nonsense").await.unwrap();
-        }
-        let next = app.refresh(&token(&pair), "").await.unwrap();
-        revoke("app", next.access.token.expose()).await.unwrap();
-        let ended = app.refresh(&token(&next), "").await.unwrap_err();
-        assert!(matches!(ended, Error::Ended { cause: "logout" }), "{ended:?}");
-        // Twice is no error, and a token of any generation serves.
-        revoke("app", next.access.token.expose()).await.unwrap();
-        let pair = app.sign_in().await;
-        app.refresh(&token(&pair), "").await.unwrap();
-        revoke("app", &token(&pair)).await.unwrap();
-        assert_eq!(app.refresh(&token(&pair), "").await.unwrap_err().reason(), Reason::SessionRevoked);
-        let Err(Error::Invalid(wrong)) = revoke("app", "").await else { panic!("accepted") };
-        assert_eq!(wrong[0].field, "token");
+async fn o28_a_client_revokes_its_own_tokens_and_no_others(app: &App) {
+    app.client("neighbour", &["api"]).await;
+    let revoke = async |client: &'static str, token: &str| {
+        app.service.revoke_token(&app.service.context(), &ClientCredentials::None, client, token).await
+    };
+    let pair = app.sign_in().await;
+    for foreign in [token(&pair), pair.access.token.expose().to_owned()] {
+        revoke("neighbour", &foreign).await.unwrap();
+        revoke("app", "nonsense").await.unwrap();
     }
+    let next = app.refresh(&token(&pair), "").await.unwrap();
+    revoke("app", next.access.token.expose()).await.unwrap();
+    let ended = app.refresh(&token(&next), "").await.unwrap_err();
+    assert!(matches!(ended, Error::Ended { cause: "logout" }), "{ended:?}");
+    // Twice is no error, and a token of any generation serves.
+    revoke("app", next.access.token.expose()).await.unwrap();
+    let pair = app.sign_in().await;
+    app.refresh(&token(&pair), "").await.unwrap();
+    revoke("app", &token(&pair)).await.unwrap();
+    assert_eq!(app.refresh(&token(&pair), "").await.unwrap_err().reason(), Reason::SessionRevoked);
+    let Err(Error::Invalid(wrong)) = revoke("app", "").await else { panic!("accepted") };
+    assert_eq!(wrong[0].field, "token");
 }
 
 #[tokio::test]
 async fn a_clients_own_token_cannot_be_revoked_alone_and_it_is_told_so() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let worker =
         NewClientRequest { id: "worker".into(), audiences: vec![ISSUER.into()], ..NewClientRequest::default() };
     let worker = app.confidential(worker).await;

@@ -12,9 +12,34 @@ use chancery::{
 use tonic_types::StatusExt;
 
 use crate::{
-    support::{App, PASSWORD, engines, first_party, login_of, tokens},
+    support::{App, PASSWORD, first_party, login_of, tokens},
     wire::served,
 };
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        p05_p10_a45_known_and_unknown_accounts_are_refused_at_the_same_attempts_for_the_same_time,
+        p05_a_known_device_signs_in_while_somebody_hammers_the_account,
+        p05_a_token_that_is_not_this_accounts_or_too_old_is_none,
+        p05_a_device_of_the_one_who_had_the_login_before_is_unknown_to_the_next,
+        p05_a_known_device_has_a_count_of_its_own,
+        p05_who_has_signed_in_often_has_no_more_guesses_for_it,
+        p05_addresses_are_limited_across_accounts_and_known_devices_are_not,
+        p05_the_address_that_counts_is_the_one_a_trusted_client_tells,
+        p05_two_processes_count_together,
+        p05_a_new_password_lets_everybody_try_again,
+        p05_operators_are_told_of_each_step_once,
+        a55_a_clock_that_is_set_back_keeps_nobody_out,
+        p05_what_cannot_be_counted_is_not_answered,
+        anything_else_that_is_guessed_is_limited_by_the_same_means,
+        counts_that_have_expired_are_deleted,
+    }
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    App => {
+        p05_many_guesses_at_once_are_no_more_than_one_after_the_other,
+    }
+}
 
 const ELSEWHERE: &str = "198.51.100.7";
 
@@ -77,225 +102,197 @@ async fn failures(service: &Service, login: &str) -> i64 {
     tallies[0].map_or(0, |t| t.failures)
 }
 
-#[tokio::test]
-async fn p05_p10_a45_known_and_unknown_accounts_are_refused_at_the_same_attempts_for_the_same_time() {
-    for app in engines().await {
-        app.user("grace").await;
-        app.service.user_disable(&Admin::command(), "grace").await.unwrap();
-        let mut told = Vec::new();
-        let mut waits = Vec::new();
-        for _ in 0..10 {
-            let logins = ["ada", "nobody", "no\u{202e}such", "grace"];
-            let before = app.service.store().statements();
-            let answers =
-                futures_util::future::join_all(logins.iter().map(|login| STRANGER.guesses(&app.service, login)));
-            let answers = answers.await;
-            assert!(answers.iter().all(|a| *a == answers[0]), "{answers:?}");
-            if let Some((by, closed, after)) = answers[0] {
-                assert_eq!((by, closed), ("account", false));
-                assert_eq!(app.service.store().statements(), before, "refused without a question, {}", app.engine);
-                assert_eq!(STRANGER.guesses(&app.service, "ADA").await, answers[0], "the same account");
-                waits.push(after.seconds());
-                app.clock.advance(after);
-            }
-            told.push(answers[0].is_some());
+async fn p05_p10_a45_known_and_unknown_accounts_are_refused_at_the_same_attempts_for_the_same_time(app: &App) {
+    app.user("grace").await;
+    app.service.user_disable(&Admin::command(), "grace").await.unwrap();
+    let mut told = Vec::new();
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        let logins = ["ada", "nobody", "no\u{202e}such", "grace"];
+        let before = app.service.store().statements();
+        let answers = futures_util::future::join_all(logins.iter().map(|login| STRANGER.guesses(&app.service, login)));
+        let answers = answers.await;
+        assert!(answers.iter().all(|a| *a == answers[0]), "{answers:?}");
+        if let Some((by, closed, after)) = answers[0] {
+            assert_eq!((by, closed), ("account", false));
+            assert_eq!(app.service.store().statements(), before, "refused without a question");
+            assert_eq!(STRANGER.guesses(&app.service, "ADA").await, answers[0], "the same account");
+            waits.push(after.seconds());
+            app.clock.advance(after);
         }
-        assert_eq!(told, [false, false, false, false, false, false, true, false, true, false], "{}", app.engine);
-        assert_eq!(waits, [1, 2]);
-        // The right password is refused as any other, and so as nobody's.
-        let right = STRANGER.types(&app.service, "ada", PASSWORD).await;
-        assert!(matches!(right, Err(Error::TooManyAttempts { after, .. }) if after == Ttl::from_secs(4)), "{right:?}");
+        told.push(answers[0].is_some());
     }
+    assert_eq!(told, [false, false, false, false, false, false, true, false, true, false]);
+    assert_eq!(waits, [1, 2]);
+    // The right password is refused as any other, and so as nobody's.
+    let right = STRANGER.types(&app.service, "ada", PASSWORD).await;
+    assert!(matches!(right, Err(Error::TooManyAttempts { after, .. }) if after == Ttl::from_secs(4)), "{right:?}");
 }
 
-#[tokio::test]
-async fn p05_a_known_device_signs_in_while_somebody_hammers_the_account() {
-    for app in engines().await {
-        let device = device_of(&app.sign_in().await);
-        let ada = Person { peer: "", device: &device };
-        assert!(device.starts_with("chd_"), "{device}");
-        set(&app, &[("login_failures_most", "10")]).await;
+async fn p05_a_known_device_signs_in_while_somebody_hammers_the_account(app: &App) {
+    let device = device_of(&app.sign_in().await);
+    let ada = Person { peer: "", device: &device };
+    assert!(device.starts_with("chd_"), "{device}");
+    set(app, &[("login_failures_most", "10")]).await;
+    for _ in 0..6 {
+        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+    }
+    assert!(STRANGER.guesses(&app.service, "ada").await.is_some());
+    assert!(ada.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert_eq!(failures(&app.service, "ada").await, 0, "success clears");
+    assert_eq!(STRANGER.hammers(app, "ada").await, 10);
+    let right = STRANGER.types(&app.service, "ada", PASSWORD).await;
+    assert!(matches!(right, Err(Error::TooManyAttempts { closed: true, .. })), "{right:?}");
+    app.pass(Ttl::from_days(2)).await;
+    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err(), "time alone does not open it soon");
+    let again = ada.types(&app.service, "ada", PASSWORD).await.unwrap();
+    // The device stays the same, and is known for longer.
+    assert_ne!(device_of(&again), device);
+    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
+}
+
+async fn p05_a_token_that_is_not_this_accounts_or_too_old_is_none(app: &App) {
+    app.user("grace").await;
+    let ada = device_of(&app.sign_in().await);
+    let grace = device_of(&STRANGER.types(&app.service, "grace", PASSWORD).await.unwrap());
+    for _ in 0..6 {
+        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+    }
+    let forged = format!("{}A{}", &ada[..20], &ada[21..]);
+    for device in ["", "chd_", "nonsense", &grace, &forged, &format!("{ada} ")] {
+        let seen = Person { peer: "", device }.types(&app.service, "ada", PASSWORD).await;
+        assert!(matches!(seen, Err(Error::TooManyAttempts { .. })), "{device:?}: {seen:?}");
+    }
+    // A token is no way to find out whether an account exists, and never an error.
+    let nobody = Person { peer: "", device: &ada };
+    assert_eq!(nobody.guesses(&app.service, "nobody").await, None);
+    app.pass(Ttl::from_days(401)).await;
+    assert_eq!(Person { peer: "", device: &ada }.guesses(&app.service, "ada").await, None);
+    assert_eq!(failures(&app.service, "ada").await, 1, "as from an unknown device");
+}
+
+async fn p05_a_device_of_the_one_who_had_the_login_before_is_unknown_to_the_next(app: &App) {
+    let old = device_of(&app.sign_in().await);
+    app.service.user_delete(&Admin::command(), "ada", None).await.unwrap();
+    app.user("ada").await;
+    for _ in 0..6 {
+        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+    }
+    let before = Person { peer: "", device: &old };
+    let seen = before.types(&app.service, "ada", PASSWORD).await;
+    assert!(matches!(seen, Err(Error::TooManyAttempts { by: "account", .. })), "{seen:?}");
+    app.pass(Ttl::from_secs(1)).await;
+    assert_eq!(before.guesses(&app.service, "ada").await, None);
+    assert_eq!(failures(&app.service, "ada").await, 7);
+}
+
+async fn p05_a_known_device_has_a_count_of_its_own(app: &App) {
+    let (phone, laptop) = (device_of(&app.sign_in().await), device_of(&app.sign_in().await));
+    assert_ne!(phone, laptop);
+    let (phone, laptop) = (Person { peer: "", device: &phone }, Person { peer: "", device: &laptop });
+    for _ in 0..6 {
+        assert_eq!(phone.guesses(&app.service, "ada").await, None);
+    }
+    assert_eq!(phone.guesses(&app.service, "ada").await, Some(("device", false, Ttl::from_secs(1))));
+    assert_eq!(failures(&app.service, "ada").await, 0);
+    assert!(laptop.types(&app.service, "ada", PASSWORD).await.is_ok());
+    app.pass(Ttl::from_secs(1)).await;
+    assert!(phone.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert_eq!(phone.guesses(&app.service, "ada").await, None, "its count began anew");
+}
+
+async fn p05_who_has_signed_in_often_has_no_more_guesses_for_it(app: &App) {
+    set(app, &[("login_failures_most", "10")]).await;
+    let mut devices = Vec::new();
+    for _ in 0..8 {
+        devices.push(device_of(&app.sign_in().await));
+    }
+    let mut guesses = 0;
+    'all: for device in &devices {
         for _ in 0..6 {
-            assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-        }
-        assert!(STRANGER.guesses(&app.service, "ada").await.is_some());
-        assert!(ada.types(&app.service, "ada", PASSWORD).await.is_ok(), "{}", app.engine);
-        assert_eq!(failures(&app.service, "ada").await, 0, "success clears");
-        assert_eq!(STRANGER.hammers(&app, "ada").await, 10);
-        let right = STRANGER.types(&app.service, "ada", PASSWORD).await;
-        assert!(matches!(right, Err(Error::TooManyAttempts { closed: true, .. })), "{right:?}");
-        app.pass(Ttl::from_days(2)).await;
-        assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err(), "time alone does not open it soon");
-        let again = ada.types(&app.service, "ada", PASSWORD).await.unwrap();
-        // The device stays the same, and is known for longer.
-        assert_ne!(device_of(&again), device);
-        assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
-    }
-}
-
-#[tokio::test]
-async fn p05_a_token_that_is_not_this_accounts_or_too_old_is_none() {
-    for app in engines().await {
-        app.user("grace").await;
-        let ada = device_of(&app.sign_in().await);
-        let grace = device_of(&STRANGER.types(&app.service, "grace", PASSWORD).await.unwrap());
-        for _ in 0..6 {
-            assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-        }
-        let forged = format!("{}A{}", &ada[..20], &ada[21..]);
-        for device in ["", "chd_", "nonsense", &grace, &forged, &format!("{ada} ")] {
-            let seen = Person { peer: "", device }.types(&app.service, "ada", PASSWORD).await;
-            assert!(matches!(seen, Err(Error::TooManyAttempts { .. })), "{device:?}: {seen:?}");
-        }
-        // A token is no way to find out whether an account exists, and never an error.
-        let nobody = Person { peer: "", device: &ada };
-        assert_eq!(nobody.guesses(&app.service, "nobody").await, None);
-        app.pass(Ttl::from_days(401)).await;
-        assert_eq!(Person { peer: "", device: &ada }.guesses(&app.service, "ada").await, None);
-        assert_eq!(failures(&app.service, "ada").await, 1, "as from an unknown device");
-    }
-}
-
-#[tokio::test]
-async fn p05_a_device_of_the_one_who_had_the_login_before_is_unknown_to_the_next() {
-    for app in engines().await {
-        let old = device_of(&app.sign_in().await);
-        app.service.user_delete(&Admin::command(), "ada", None).await.unwrap();
-        app.user("ada").await;
-        for _ in 0..6 {
-            assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-        }
-        let before = Person { peer: "", device: &old };
-        let seen = before.types(&app.service, "ada", PASSWORD).await;
-        assert!(matches!(seen, Err(Error::TooManyAttempts { by: "account", .. })), "{seen:?}");
-        app.pass(Ttl::from_secs(1)).await;
-        assert_eq!(before.guesses(&app.service, "ada").await, None);
-        assert_eq!(failures(&app.service, "ada").await, 7);
-    }
-}
-
-#[tokio::test]
-async fn p05_a_known_device_has_a_count_of_its_own() {
-    for app in engines().await {
-        let (phone, laptop) = (device_of(&app.sign_in().await), device_of(&app.sign_in().await));
-        assert_ne!(phone, laptop);
-        let (phone, laptop) = (Person { peer: "", device: &phone }, Person { peer: "", device: &laptop });
-        for _ in 0..6 {
-            assert_eq!(phone.guesses(&app.service, "ada").await, None);
-        }
-        assert_eq!(phone.guesses(&app.service, "ada").await, Some(("device", false, Ttl::from_secs(1))));
-        assert_eq!(failures(&app.service, "ada").await, 0);
-        assert!(laptop.types(&app.service, "ada", PASSWORD).await.is_ok());
-        app.pass(Ttl::from_secs(1)).await;
-        assert!(phone.types(&app.service, "ada", PASSWORD).await.is_ok());
-        assert_eq!(phone.guesses(&app.service, "ada").await, None, "its count began anew");
-    }
-}
-
-#[tokio::test]
-async fn p05_who_has_signed_in_often_has_no_more_guesses_for_it() {
-    for app in engines().await {
-        set(&app, &[("login_failures_most", "10")]).await;
-        let mut devices = Vec::new();
-        for _ in 0..8 {
-            devices.push(device_of(&app.sign_in().await));
-        }
-        let mut guesses = 0;
-        'all: for device in &devices {
-            for _ in 0..6 {
-                match (Person { peer: "", device }).guesses(&app.service, "ada").await {
-                    None => guesses += 1,
-                    Some((by, ..)) => {
-                        assert_eq!(by, "account", "all known devices count as unknown now");
-                        break 'all;
-                    }
+            match (Person { peer: "", device }).guesses(&app.service, "ada").await {
+                None => guesses += 1,
+                Some((by, ..)) => {
+                    assert_eq!(by, "account", "all known devices count as unknown now");
+                    break 'all;
                 }
             }
         }
-        // Ten as known devices, then six as anybody.
-        assert_eq!(guesses, 16, "{}", app.engine);
+    }
+    // Ten as known devices, then six as anybody.
+    assert_eq!(guesses, 16);
+}
+
+async fn p05_addresses_are_limited_across_accounts_and_known_devices_are_not(app: &App) {
+    set(app, &[("address_failures", "3"), ("network_failures", "5")]).await;
+    let ada = device_of(&app.sign_in().await);
+    let (here, beside) = (Person { peer: "192.0.2.1", device: "" }, Person { peer: "192.0.2.2", device: "" });
+    for n in 0..3 {
+        assert_eq!(here.guesses(&app.service, &format!("nobody{n}")).await, None);
+    }
+    let wait = Some(("address", false, Ttl::from_secs(10)));
+    assert_eq!(here.guesses(&app.service, "somebody").await, wait);
+    assert_eq!(here.guesses(&app.service, "ada").await, wait, "whatever the account");
+    let known = Person { peer: "192.0.2.1", device: &ada };
+    assert!(known.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert_eq!(here.guesses(&app.service, "ada").await, wait, "a success gives an address nothing back");
+    for n in 0..2 {
+        assert_eq!(beside.guesses(&app.service, &format!("nobody{n}")).await, None);
+    }
+    let network = beside.guesses(&app.service, "ada").await;
+    assert_eq!(network, Some(("network", false, Ttl::from_millis(500))));
+    let elsewhere = Person { peer: ELSEWHERE, device: "" };
+    assert!(elsewhere.types(&app.service, "ada", PASSWORD).await.is_ok());
+    app.pass(Ttl::from_secs(10)).await;
+    assert_eq!(here.guesses(&app.service, "somebody").await, None);
+    set(app, &[("address_failures", "0"), ("network_failures", "0")]).await;
+    app.pass(Ttl::from_secs(10)).await;
+    for n in 0..4 {
+        assert_eq!(here.guesses(&app.service, &format!("other{n}")).await, None);
     }
 }
 
-#[tokio::test]
-async fn p05_addresses_are_limited_across_accounts_and_known_devices_are_not() {
-    for app in engines().await {
-        set(&app, &[("address_failures", "3"), ("network_failures", "5")]).await;
-        let ada = device_of(&app.sign_in().await);
-        let (here, beside) = (Person { peer: "192.0.2.1", device: "" }, Person { peer: "192.0.2.2", device: "" });
-        for n in 0..3 {
-            assert_eq!(here.guesses(&app.service, &format!("nobody{n}")).await, None);
+async fn p05_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App) {
+    set(app, &[("address_failures", "2")]).await;
+    let public = NewClientRequest { trusted_end_user: true, ..first_party("page", &["api"]) };
+    let refused = app.service.client_create(&Admin::command(), public).await;
+    let Err(Error::Invalid(wrong)) = refused else { panic!("{refused:?}") };
+    assert_eq!(wrong.iter().map(|v| v.field).collect::<Vec<_>>(), ["trusted_end_user"]);
+    let gateway = NewClientRequest { public: false, trusted_end_user: true, ..first_party("gateway", &["api"]) };
+    let shop = NewClientRequest { public: false, ..first_party("shop", &["api"]) };
+    let (gateway, shop) = (app.confidential(gateway).await, app.confidential(shop).await);
+    let guess = async |client: &ClientCredentials, address: &str, login: &str| {
+        let ctx = RequestContext { peer: ELSEWHERE.into(), ..app.service.context() };
+        let request = SignInRequest { address: address.into(), ..login_of("", login, "wrong as can be") };
+        match app.service.sign_in(&ctx, client, request).await {
+            Err(Error::TooManyAttempts { by, .. }) => by,
+            Err(Error::Unauthenticated(_)) => "",
+            other => panic!("{other:?}"),
         }
-        let wait = Some(("address", false, Ttl::from_secs(10)));
-        assert_eq!(here.guesses(&app.service, "somebody").await, wait, "{}", app.engine);
-        assert_eq!(here.guesses(&app.service, "ada").await, wait, "whatever the account");
-        let known = Person { peer: "192.0.2.1", device: &ada };
-        assert!(known.types(&app.service, "ada", PASSWORD).await.is_ok());
-        assert_eq!(here.guesses(&app.service, "ada").await, wait, "a success gives an address nothing back");
-        for n in 0..2 {
-            assert_eq!(beside.guesses(&app.service, &format!("nobody{n}")).await, None);
-        }
-        let network = beside.guesses(&app.service, "ada").await;
-        assert_eq!(network, Some(("network", false, Ttl::from_millis(500))));
-        let elsewhere = Person { peer: ELSEWHERE, device: "" };
-        assert!(elsewhere.types(&app.service, "ada", PASSWORD).await.is_ok());
-        app.pass(Ttl::from_secs(10)).await;
-        assert_eq!(here.guesses(&app.service, "somebody").await, None);
-        set(&app, &[("address_failures", "0"), ("network_failures", "0")]).await;
-        app.pass(Ttl::from_secs(10)).await;
-        for n in 0..4 {
-            assert_eq!(here.guesses(&app.service, &format!("other{n}")).await, None);
-        }
+    };
+    for n in 0..2 {
+        assert_eq!(guess(&gateway, "192.0.2.1", &format!("g{n}")).await, "");
     }
+    assert_eq!(guess(&gateway, "192.0.2.1", "g").await, "address");
+    assert_eq!(guess(&gateway, "192.0.2.2", "g").await, "");
+    // Of who is not trusted, what it tells is not heard.
+    assert_eq!(guess(&shop, "192.0.2.1", "s0").await, "");
+    assert_eq!(guess(&shop, "192.0.2.3", "s1").await, "");
+    assert_eq!(guess(&shop, "192.0.2.4", "s2").await, "address");
 }
 
-#[tokio::test]
-async fn p05_the_address_that_counts_is_the_one_a_trusted_client_tells() {
-    for app in engines().await {
-        set(&app, &[("address_failures", "2")]).await;
-        let public = NewClientRequest { trusted_end_user: true, ..first_party("page", &["api"]) };
-        let refused = app.service.client_create(&Admin::command(), public).await;
-        let Err(Error::Invalid(wrong)) = refused else { panic!("{refused:?}") };
-        assert_eq!(wrong.iter().map(|v| v.field).collect::<Vec<_>>(), ["trusted_end_user"]);
-        let gateway = NewClientRequest { public: false, trusted_end_user: true, ..first_party("gateway", &["api"]) };
-        let shop = NewClientRequest { public: false, ..first_party("shop", &["api"]) };
-        let (gateway, shop) = (app.confidential(gateway).await, app.confidential(shop).await);
-        let guess = async |client: &ClientCredentials, address: &str, login: &str| {
-            let ctx = RequestContext { peer: ELSEWHERE.into(), ..app.service.context() };
-            let request = SignInRequest { address: address.into(), ..login_of("", login, "wrong as can be") };
-            match app.service.sign_in(&ctx, client, request).await {
-                Err(Error::TooManyAttempts { by, .. }) => by,
-                Err(Error::Unauthenticated(_)) => "",
-                other => panic!("{other:?}"),
-            }
-        };
-        for n in 0..2 {
-            assert_eq!(guess(&gateway, "192.0.2.1", &format!("g{n}")).await, "");
-        }
-        assert_eq!(guess(&gateway, "192.0.2.1", "g").await, "address");
-        assert_eq!(guess(&gateway, "192.0.2.2", "g").await, "");
-        // Of who is not trusted, what it tells is not heard.
-        assert_eq!(guess(&shop, "192.0.2.1", "s0").await, "");
-        assert_eq!(guess(&shop, "192.0.2.3", "s1").await, "");
-        assert_eq!(guess(&shop, "192.0.2.4", "s2").await, "address");
+async fn p05_two_processes_count_together(app: &App) {
+    let other = app.second().await;
+    for n in 0..6 {
+        let service = if n % 2 == 0 { &app.service } else { &other };
+        assert_eq!(STRANGER.guesses(service, "ada").await, None);
     }
-}
-
-#[tokio::test]
-async fn p05_two_processes_count_together() {
-    for app in engines().await {
-        let other = app.second().await;
-        for n in 0..6 {
-            let service = if n % 2 == 0 { &app.service } else { &other };
-            assert_eq!(STRANGER.guesses(service, "ada").await, None);
-        }
-        let wait = Some(("account", false, Ttl::from_secs(1)));
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, wait, "{}", app.engine);
-        assert_eq!(STRANGER.guesses(&other, "ada").await, wait);
-        app.pass(Ttl::from_secs(1)).await;
-        assert!(STRANGER.types(&other, "ada", PASSWORD).await.is_ok());
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None, "cleared for both");
-    }
+    let wait = Some(("account", false, Ttl::from_secs(1)));
+    assert_eq!(STRANGER.guesses(&app.service, "ada").await, wait);
+    assert_eq!(STRANGER.guesses(&other, "ada").await, wait);
+    app.pass(Ttl::from_secs(1)).await;
+    assert!(STRANGER.types(&other, "ada", PASSWORD).await.is_ok());
+    assert_eq!(STRANGER.guesses(&app.service, "ada").await, None, "cleared for both");
 }
 
 /// How many of a hundred guesses at once were looked at.
@@ -314,109 +311,94 @@ async fn looked_at(services: &[&Service], login: &'static str) -> usize {
     guesses.join_all().await.into_iter().filter(|looked| *looked).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p05_many_guesses_at_once_are_no_more_than_one_after_the_other() {
-    for app in engines().await {
-        let mut together = 0;
-        for _ in 0..10 {
-            together += looked_at(&[&app.service], "ada").await;
-            assert_eq!(i64::try_from(together).unwrap(), failures(&app.service, "ada").await, "each was counted");
-        }
-        assert_eq!(together, 6, "{}", app.engine);
-        app.pass(Ttl::from_secs(3600)).await;
-        assert_eq!(looked_at(&[&app.service], "ada").await, 1);
-        // Another process knows of those under way here only once they have failed: one is hashed and one waits.
-        let other = app.second().await;
-        let mut together = 0;
-        for _ in 0..10 {
-            together += looked_at(&[&app.service, &other], "grace").await;
-        }
-        assert!((6..=8).contains(&together), "{together} on {}", app.engine);
-        assert_eq!(i64::try_from(together).unwrap(), failures(&app.service, "grace").await);
-        app.pass(Ttl::from_secs(3600)).await;
-        other.live().confirm().await.unwrap();
-        assert!(looked_at(&[&app.service, &other], "grace").await <= 2);
+async fn p05_many_guesses_at_once_are_no_more_than_one_after_the_other(app: &App) {
+    let mut together = 0;
+    for _ in 0..10 {
+        together += looked_at(&[&app.service], "ada").await;
+        assert_eq!(i64::try_from(together).unwrap(), failures(&app.service, "ada").await, "each was counted");
     }
+    assert_eq!(together, 6);
+    app.pass(Ttl::from_secs(3600)).await;
+    assert_eq!(looked_at(&[&app.service], "ada").await, 1);
+    // Another process knows of those under way here only once they have failed: one is hashed and one waits.
+    let other = app.second().await;
+    let mut together = 0;
+    for _ in 0..10 {
+        together += looked_at(&[&app.service, &other], "grace").await;
+    }
+    assert!((6..=8).contains(&together), "{together}");
+    assert_eq!(i64::try_from(together).unwrap(), failures(&app.service, "grace").await);
+    app.pass(Ttl::from_secs(3600)).await;
+    other.live().confirm().await.unwrap();
+    assert!(looked_at(&[&app.service, &other], "grace").await <= 2);
 }
 
-#[tokio::test]
-async fn p05_a_new_password_lets_everybody_try_again() {
-    for app in engines().await {
-        set(&app, &[("login_failures_most", "10")]).await;
-        assert_eq!(STRANGER.hammers(&app, "ada").await, 10);
-        assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err());
-        let other = app.second().await;
-        let new = || "another long pass phrase".to_owned();
-        other.user_set_password(&Admin::command(), "ada", Password::new(new())).await.unwrap();
-        // A process that was not asked remembers for ten seconds.
-        assert!(STRANGER.types(&other, "ada", &new()).await.is_ok());
-        app.pass(Ttl::from_secs(10)).await;
-        assert!(STRANGER.types(&app.service, "ada", &new()).await.is_ok());
-    }
+async fn p05_a_new_password_lets_everybody_try_again(app: &App) {
+    set(app, &[("login_failures_most", "10")]).await;
+    assert_eq!(STRANGER.hammers(app, "ada").await, 10);
+    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err());
+    let other = app.second().await;
+    let new = || "another long pass phrase".to_owned();
+    other.user_set_password(&Admin::command(), "ada", Password::new(new())).await.unwrap();
+    // A process that was not asked remembers for ten seconds.
+    assert!(STRANGER.types(&other, "ada", &new()).await.is_ok());
+    app.pass(Ttl::from_secs(10)).await;
+    assert!(STRANGER.types(&app.service, "ada", &new()).await.is_ok());
 }
 
-#[tokio::test]
-async fn p05_operators_are_told_of_each_step_once() {
-    for app in engines().await {
-        set(&app, &[("login_failures_most", "20")]).await;
-        let attackers = Person { peer: ELSEWHERE, device: "" };
-        set(&app, &[("address_failures", "0"), ("network_failures", "0")]).await;
-        assert_eq!(attackers.hammers(&app, "ada").await, 20);
-        assert!(attackers.guesses(&app.service, "ada").await.is_some());
-        let kinds = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
-        let user = app.service.user_find("ada").await.unwrap().user;
-        let told: Vec<_> = kinds.iter().filter(|(kind, _)| kind == "ACCOUNT_THROTTLED").collect();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told.iter().all(|(_, subject)| *subject == user.subject));
-        let figures = app.service.limits().figures();
-        assert_eq!((figures.failures, figures.slowest, figures.closed, figures.remembered), (20, 1, 1, 1));
-        assert!(figures.refused[0].1 > 10, "{figures:?}");
-    }
+async fn p05_operators_are_told_of_each_step_once(app: &App) {
+    set(app, &[("login_failures_most", "20")]).await;
+    let attackers = Person { peer: ELSEWHERE, device: "" };
+    set(app, &[("address_failures", "0"), ("network_failures", "0")]).await;
+    assert_eq!(attackers.hammers(app, "ada").await, 20);
+    assert!(attackers.guesses(&app.service, "ada").await.is_some());
+    let kinds = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
+    let user = app.service.user_find("ada").await.unwrap().user;
+    let told: Vec<_> = kinds.iter().filter(|(kind, _)| kind == "ACCOUNT_THROTTLED").collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|(_, subject)| *subject == user.subject));
+    let figures = app.service.limits().figures();
+    assert_eq!((figures.failures, figures.slowest, figures.closed, figures.remembered), (20, 1, 1, 1));
+    assert!(figures.refused[0].1 > 10, "{figures:?}");
 }
 
-#[tokio::test]
-async fn a55_a_clock_that_is_set_back_keeps_nobody_out() {
-    for app in engines().await {
-        for _ in 0..6 {
-            assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-        }
-        assert!(STRANGER.guesses(&app.service, "ada").await.is_some());
-        app.clock.advance(Ttl::from_secs(-3600));
+async fn a55_a_clock_that_is_set_back_keeps_nobody_out(app: &App) {
+    for _ in 0..6 {
         assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-        let wait = Some(("account", false, Ttl::from_secs(2)));
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, wait, "the count goes on, {}", app.engine);
-        app.clock.advance(Ttl::from_secs(2));
-        assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
     }
+    assert!(STRANGER.guesses(&app.service, "ada").await.is_some());
+    app.clock.advance(Ttl::from_secs(-3600));
+    assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+    let wait = Some(("account", false, Ttl::from_secs(2)));
+    assert_eq!(STRANGER.guesses(&app.service, "ada").await, wait, "the count goes on");
+    app.clock.advance(Ttl::from_secs(2));
+    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
-#[tokio::test]
-async fn p05_what_cannot_be_counted_is_not_answered() {
-    for app in engines().await {
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-        // One process loses its connections; in the other the counts cannot be reached.
-        let other = app.second().await;
-        other.store().close().await;
-        for password in [PASSWORD, "no password of anybody"] {
-            let seen = STRANGER.types(&other, "ada", password).await;
-            assert!(matches!(seen, Err(Error::Unavailable(_))), "{seen:?}");
-        }
-        app.sql("ALTER TABLE login_failures RENAME TO elsewhere").await;
-        for password in [PASSWORD, "no password of anybody"] {
-            let seen = STRANGER.types(&app.service, "ada", password).await;
-            assert!(matches!(seen, Err(Error::Internal(_))), "{seen:?} on {}", app.engine);
-        }
-        app.sql("ALTER TABLE elsewhere RENAME TO login_failures").await;
-        assert_eq!(failures(&app.service, "ada").await, 1);
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-        assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
+async fn p05_what_cannot_be_counted_is_not_answered(app: &App) {
+    assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+    // One process loses its connections; in the other the counts cannot be reached.
+    let other = app.second().await;
+    other.store().close().await;
+    for password in [PASSWORD, "no password of anybody"] {
+        let seen = STRANGER.types(&other, "ada", password).await;
+        assert!(matches!(seen, Err(Error::Unavailable(_))), "{seen:?}");
     }
+    app.sql("ALTER TABLE login_failures RENAME TO elsewhere").await;
+    for password in [PASSWORD, "no password of anybody"] {
+        let seen = STRANGER.types(&app.service, "ada", password).await;
+        assert!(matches!(seen, Err(Error::Internal(_))), "{seen:?}");
+    }
+    app.sql("ALTER TABLE elsewhere RENAME TO login_failures").await;
+    assert_eq!(failures(&app.service, "ada").await, 1);
+    assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
 #[tokio::test]
 async fn p05_a_wrong_password_that_cannot_be_written_down_is_answered_as_a_right_one() {
     use sqlx::Connection;
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     app.user("grace").await;
     let chancery::store::Location::Sqlite(path) = &app.empty.database.location else { return };
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
@@ -433,48 +415,42 @@ async fn p05_a_wrong_password_that_cannot_be_written_down_is_answered_as_a_right
     assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
-#[tokio::test]
-async fn anything_else_that_is_guessed_is_limited_by_the_same_means() {
-    for app in engines().await {
-        let limits = app.service.limits();
-        let mut keys = vec![limits.key(LimitKind::Account, "usr_x")];
-        keys.extend(limits.keys_of_address("2001:db8::1"));
-        assert_eq!(keys.len(), 3);
-        assert_eq!(limits.keys_of_address("nowhere"), []);
-        for _ in 0..6 {
-            limits.check(&keys).await.unwrap().failed(Guesser::default()).await.unwrap();
-        }
-        let refused = limits.check(&keys).await.unwrap_err();
-        assert!(matches!(refused, Error::TooManyAttempts { by: "account", .. }), "{refused:?}");
-        app.pass(Ttl::from_secs(1)).await;
-        // Dropped, it counts for nothing; right, all begins anew.
-        drop(limits.check(&keys).await.unwrap());
-        limits.check(&keys).await.unwrap().cleared().await.unwrap();
-        for _ in 0..6 {
-            drop(limits.check(&keys).await.unwrap());
-        }
-        assert_eq!(failures(&app.service, "usr_x").await, 0);
+async fn anything_else_that_is_guessed_is_limited_by_the_same_means(app: &App) {
+    let limits = app.service.limits();
+    let mut keys = vec![limits.key(LimitKind::Account, "usr_x")];
+    keys.extend(limits.keys_of_address("2001:db8::1"));
+    assert_eq!(keys.len(), 3);
+    assert_eq!(limits.keys_of_address("nowhere"), []);
+    for _ in 0..6 {
+        limits.check(&keys).await.unwrap().failed(Guesser::default()).await.unwrap();
     }
+    let refused = limits.check(&keys).await.unwrap_err();
+    assert!(matches!(refused, Error::TooManyAttempts { by: "account", .. }), "{refused:?}");
+    app.pass(Ttl::from_secs(1)).await;
+    // Dropped, it counts for nothing; right, all begins anew.
+    drop(limits.check(&keys).await.unwrap());
+    limits.check(&keys).await.unwrap().cleared().await.unwrap();
+    for _ in 0..6 {
+        drop(limits.check(&keys).await.unwrap());
+    }
+    assert_eq!(failures(&app.service, "usr_x").await, 0);
 }
 
-#[tokio::test]
-async fn counts_that_have_expired_are_deleted() {
-    for app in engines().await {
-        for n in 0..6 {
-            assert_eq!(STRANGER.guesses(&app.service, &format!("nobody{}", n % 3)).await, None);
-        }
-        let sweep = async || app.service.sweep(&mut Sweep::default()).await.unwrap().forgotten;
-        app.pass(Ttl::from_days(2)).await;
-        assert_eq!(sweep().await, 0, "{}", app.engine);
-        app.pass(Ttl::from_secs(1)).await;
-        assert_eq!(sweep().await, 3, "{}", app.engine);
+async fn counts_that_have_expired_are_deleted(app: &App) {
+    for n in 0..6 {
+        assert_eq!(STRANGER.guesses(&app.service, &format!("nobody{}", n % 3)).await, None);
     }
+    let sweep = async || app.service.sweep(&mut Sweep::default()).await.unwrap().forgotten;
+    app.pass(Ttl::from_days(2)).await;
+    assert_eq!(sweep().await, 0);
+    app.pass(Ttl::from_secs(1)).await;
+    assert_eq!(sweep().await, 3);
 }
 
 #[tokio::test]
 async fn a_program_is_told_what_to_do() {
     use chancery::grpc::pb::{LoginRequest, auth_service_client::AuthServiceClient};
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let mut client = AuthServiceClient::new(served(&app).await);
     let request = |password: &str, device_token: &str| LoginRequest {
         client_id: "app".into(),

@@ -18,7 +18,18 @@ use chancery::{
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::support::{App, engines};
+use crate::support::App;
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        a_mail_is_sent_if_the_change_that_it_tells_of_was_committed,
+        a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing,
+        a_process_that_ends_while_it_sends_is_followed_by_another_under_the_same_id,
+        what_has_expired_is_not_sent_but_dropped_and_counted,
+        several_processes_share_what_is_due,
+    }
+}
 
 const LINK: &str = "https://id.example.com/reset?token=canary&x=1";
 const CODE: &str = "2718-2818";
@@ -62,100 +73,85 @@ async fn waiting(app: &App) -> i64 {
     app.service.mails_waiting().await.unwrap().all
 }
 
-#[tokio::test]
-async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed() {
-    for app in engines().await {
-        let (post, kept) = kept();
-        let mut tx = app.service.store().write().await.unwrap();
-        app.service.mail(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
-        drop(tx);
-        assert!(send(&app.service, &post).await.is_empty(), "{}", app.engine);
+async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed(app: &App) {
+    let (post, kept) = kept();
+    let mut tx = app.service.store().write().await.unwrap();
+    app.service.mail(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
+    drop(tx);
+    assert!(send(&app.service, &post).await.is_empty());
+    let id = hand_in(&app.service, reset(&app.service), "Shop").await;
+    let sent = Delivery { kind: Some(MailKind::PasswordReset), fate: Fate::Sent };
+    assert_eq!(send(&app.service, &post).await, [sent]);
+    let mails = kept.newest();
+    let mail = &mails[0];
+    assert_eq!((mails.len(), mail.id.as_str(), mail.to.as_str()), (1, id.as_str(), "ada@example.org"));
+    assert_eq!((mail.links.as_slice(), mail.code.as_deref()), ([LINK.to_owned()].as_slice(), Some(CODE)));
+    assert!(mail.text.contains(CODE) && mail.text.contains("10 minutes"), "{}", mail.text);
+    assert_eq!(waiting(app).await, 0);
+}
+
+async fn a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing(app: &App) {
+    let (post, kept) = kept();
+    for change in
+        ["recipient = 'mallory@example.org'", "kind = 'verify_email'", "recipient = 'a@x.org\r\nBcc: b@y.org'"]
+    {
         let id = hand_in(&app.service, reset(&app.service), "Shop").await;
-        let sent = Delivery { kind: Some(MailKind::PasswordReset), fate: Fate::Sent };
-        assert_eq!(send(&app.service, &post).await, [sent]);
-        let mails = kept.newest();
-        let mail = &mails[0];
-        assert_eq!((mails.len(), mail.id.as_str(), mail.to.as_str()), (1, id.as_str(), "ada@example.org"));
-        assert_eq!((mail.links.as_slice(), mail.code.as_deref()), ([LINK.to_owned()].as_slice(), Some(CODE)));
-        assert!(mail.text.contains(CODE) && mail.text.contains("10 minutes"), "{}", mail.text);
-        assert_eq!(waiting(&app).await, 0);
+        app.sql(&format!("UPDATE mails SET {change} WHERE id = '{id}'")).await;
+        let fates: Vec<Fate> = send(&app.service, &post).await.into_iter().map(|d| d.fate).collect();
+        assert_eq!(fates, [Fate::Later(Cause::Broken)], "{change}");
+        app.sql("DELETE FROM mails").await;
     }
+    assert!(kept.newest().is_empty());
 }
 
-#[tokio::test]
-async fn a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing() {
-    for app in engines().await {
-        let (post, kept) = kept();
-        for change in
-            ["recipient = 'mallory@example.org'", "kind = 'verify_email'", "recipient = 'a@x.org\r\nBcc: b@y.org'"]
-        {
-            let id = hand_in(&app.service, reset(&app.service), "Shop").await;
-            app.sql(&format!("UPDATE mails SET {change} WHERE id = '{id}'")).await;
-            let fates: Vec<Fate> = send(&app.service, &post).await.into_iter().map(|d| d.fate).collect();
-            assert_eq!(fates, [Fate::Later(Cause::Broken)], "{change}");
-            app.sql("DELETE FROM mails").await;
-        }
-        assert!(kept.newest().is_empty());
+async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_same_id(app: &App) {
+    let second = app.second().await;
+    let (post, kept) = kept();
+    let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
+    // The first takes it and is gone.
+    assert_eq!(app.service.mails_take(4).await.unwrap().len(), 1);
+    assert!(send(&second, &post).await.is_empty());
+    app.clock.advance(Ttl::from_secs(90));
+    // The second sends it and is gone before it has written that down.
+    let held = second.mails_take(4).await.unwrap();
+    app.clock.advance(Ttl::from_secs(90));
+    assert_eq!(send(&app.service, &post).await.len(), 1);
+    for taken in held {
+        second.mail_deliver(&post, taken).await;
     }
+    let ids: Vec<String> = kept.newest().into_iter().map(|m| m.id).collect();
+    assert_eq!(ids, [id.to_string(), id.to_string()]);
+    assert_eq!(waiting(app).await, 0);
 }
 
-#[tokio::test]
-async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_same_id() {
-    for app in engines().await {
-        let second = app.second().await;
-        let (post, kept) = kept();
-        let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
-        // The first takes it and is gone.
-        assert_eq!(app.service.mails_take(4).await.unwrap().len(), 1);
-        assert!(send(&second, &post).await.is_empty(), "{}", app.engine);
-        app.clock.advance(Ttl::from_secs(90));
-        // The second sends it and is gone before it has written that down.
-        let held = second.mails_take(4).await.unwrap();
-        app.clock.advance(Ttl::from_secs(90));
-        assert_eq!(send(&app.service, &post).await.len(), 1);
-        for taken in held {
-            second.mail_deliver(&post, taken).await;
-        }
-        let ids: Vec<String> = kept.newest().into_iter().map(|m| m.id).collect();
-        assert_eq!(ids, [id.to_string(), id.to_string()]);
-        assert_eq!(waiting(&app).await, 0);
-    }
+async fn what_has_expired_is_not_sent_but_dropped_and_counted(app: &App) {
+    let (post, kept) = kept();
+    hand_in(&app.service, reset(&app.service), "Shop").await;
+    hand_in(&app.service, Content::AccountExists, "Shop").await;
+    app.clock.advance(Ttl::from_secs(600));
+    assert_eq!(app.service.mails_waiting().await.unwrap().expired, 1);
+    assert_eq!(app.service.mails_forget().await.unwrap(), 1);
+    // The news is worth telling for longer than a code is good.
+    assert_eq!(send(&app.service, &post).await.len(), 1);
+    assert_eq!(kept.newest()[0].kind, "account_exists");
+    assert_eq!(waiting(app).await, 0);
 }
 
-#[tokio::test]
-async fn what_has_expired_is_not_sent_but_dropped_and_counted() {
-    for app in engines().await {
-        let (post, kept) = kept();
-        hand_in(&app.service, reset(&app.service), "Shop").await;
+async fn several_processes_share_what_is_due(app: &App) {
+    for _ in 0..20 {
         hand_in(&app.service, Content::AccountExists, "Shop").await;
-        app.clock.advance(Ttl::from_secs(600));
-        assert_eq!(app.service.mails_waiting().await.unwrap().expired, 1);
-        assert_eq!(app.service.mails_forget().await.unwrap(), 1);
-        // The news is worth telling for longer than a code is good.
-        assert_eq!(send(&app.service, &post).await.len(), 1);
-        assert_eq!(kept.newest()[0].kind, "account_exists");
-        assert_eq!(waiting(&app).await, 0);
     }
-}
-
-#[tokio::test]
-async fn several_processes_share_what_is_due() {
-    for app in engines().await {
-        for _ in 0..20 {
-            hand_in(&app.service, Content::AccountExists, "Shop").await;
-        }
-        let (post, kept) = kept();
-        let post = Arc::new(post);
-        let mut tasks = tokio::task::JoinSet::new();
-        for service in [app.service.clone(), app.second().await] {
-            let post = post.clone();
-            tasks.spawn(async move { while !send(&service, &post).await.is_empty() {} });
-        }
-        tasks.join_all().await;
-        while !send(&app.service, &post).await.is_empty() {}
-        let ids: std::collections::BTreeSet<String> = kept.newest().into_iter().map(|m| m.id).collect();
-        assert_eq!((ids.len(), kept.newest().len(), waiting(&app).await), (20, 20, 0), "{}", app.engine);
+    let (post, kept) = kept();
+    let post = Arc::new(post);
+    let mut tasks = tokio::task::JoinSet::new();
+    for service in [app.service.clone(), app.second().await] {
+        let post = post.clone();
+        tasks.spawn(async move { while !send(&service, &post).await.is_empty() {} });
     }
+    tasks.join_all().await;
+    while !send(&app.service, &post).await.is_empty() {}
+    let ids: std::collections::BTreeSet<String> = kept.newest().into_iter().map(|m| m.id).collect();
+    assert_eq!((ids.len(), kept.newest().len(), waiting(app).await), (20, 20, 0));
 }
 
 /// The answer's status, its kind of content and its body.
@@ -170,7 +166,7 @@ async fn page(kept: &Arc<Kept>, host: &str, accept: &str) -> (StatusCode, String
 
 #[tokio::test]
 async fn the_page_of_kept_mails_shows_the_newest_hundred_as_text_to_this_machine_alone() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let (post, kept) = kept();
     for n in 0..=100 {
         hand_in(&app.service, reset(&app.service), &format!("Shop {n} <img src=x onerror=alert(1)>")).await;

@@ -8,6 +8,10 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[macro_use]
+#[path = "../support/engines.rs"]
+mod engines;
+
 mod accounts;
 mod admin;
 mod agreement;
@@ -33,6 +37,8 @@ mod roles;
 mod rotation;
 mod session_writer;
 mod sign_in;
+#[path = "../support/source.rs"]
+mod source;
 mod start;
 mod statements;
 mod status_list;

@@ -7,256 +7,241 @@ use std::sync::{
 
 use chancery::{
     error::{Error, Reason},
-    service::{Admin, ClientCredentials, TokenPair},
+    service::{Admin, ClientCredentials, Service, TokenPair},
     time::{Clock, FixedClock, Timestamp, Ttl},
 };
 
-use crate::support::{PASSWORD, engines, refresh, token};
+use crate::support::{App, Empty, PASSWORD, refresh, token};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        the_current_token_rotates,
+        o23_within_grace_the_predecessor_yields_the_same_successor,
+        g14_with_its_request_id_a_lost_answer_is_given_again_however_late,
+        a_slow_sibling_is_superseded_and_ends_nothing,
+        o22_a_token_three_generations_old_ends_its_session_and_no_other,
+        o21_idle_and_absolute_expiry_end_a_session,
+        o19_a_refused_refresh_has_changed_nothing,
+        a_disabled_users_sessions_are_dead_and_its_sign_in_is_refused_as_a_wrong_password,
+        logging_out_twice_is_no_error_and_the_second_process_knows,
+        a_sign_in_in_flight_does_not_outlive_a_changed_password,
+        a_dropped_transaction_keeps_nothing,
+        a_reading_transaction_refuses_changes,
+        a_row_set_back_as_a_restored_backup_would_logs_nobody_out,
+        an_ended_session_says_why,
+    }
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    App => {
+        o25_a27_a_hundred_parallel_refreshes_have_one_successor,
+    }
+    #[tokio::test]
+    Empty => {
+        a_commit_that_took_long_leaves_the_grace_whole,
+    }
+}
 
 fn reason(result: Result<TokenPair, Error>) -> Reason {
     result.map(|p| p.session_id).unwrap_err().reason()
 }
 
-#[tokio::test]
-async fn the_current_token_rotates() {
-    for app in engines().await {
-        let first = app.sign_in().await;
-        let second = app.refresh(&token(&first), "").await.unwrap();
-        assert_ne!(token(&first), token(&second));
-        assert_eq!(first.session_id, second.session_id);
-        assert!(app.refresh(&token(&second), "").await.is_ok());
-    }
+async fn the_current_token_rotates(app: &App) {
+    let first = app.sign_in().await;
+    let second = app.refresh(&token(&first), "").await.unwrap();
+    assert_ne!(token(&first), token(&second));
+    assert_eq!(first.session_id, second.session_id);
+    assert!(app.refresh(&token(&second), "").await.is_ok());
 }
 
-#[tokio::test]
-async fn o23_within_grace_the_predecessor_yields_the_same_successor() {
-    for app in engines().await {
-        let first = app.sign_in().await;
-        let second = app.refresh(&token(&first), "").await.unwrap();
-        app.clock.advance(Ttl::from_millis(9_999));
-        let again = app.refresh(&token(&first), "").await.unwrap();
-        assert_eq!(token(&second), token(&again));
-        assert_ne!(second.access.token.expose(), again.access.token.expose());
-        app.clock.advance(Ttl::from_millis(1));
-        assert_eq!(reason(app.refresh(&token(&first), "").await), Reason::RefreshTokenReused, "{}", app.engine);
-    }
+async fn o23_within_grace_the_predecessor_yields_the_same_successor(app: &App) {
+    let first = app.sign_in().await;
+    let second = app.refresh(&token(&first), "").await.unwrap();
+    app.clock.advance(Ttl::from_millis(9_999));
+    let again = app.refresh(&token(&first), "").await.unwrap();
+    assert_eq!(token(&second), token(&again));
+    assert_ne!(second.access.token.expose(), again.access.token.expose());
+    app.clock.advance(Ttl::from_millis(1));
+    assert_eq!(reason(app.refresh(&token(&first), "").await), Reason::RefreshTokenReused);
 }
 
-#[tokio::test]
-async fn g14_with_its_request_id_a_lost_answer_is_given_again_however_late() {
-    for app in engines().await {
-        let first = app.sign_in().await;
-        let second = app.refresh(&token(&first), "call-1").await.unwrap();
-        app.pass(Ttl::from_days(3)).await;
-        let again = app.refresh(&token(&first), "call-1").await.unwrap();
-        assert_eq!(token(&second), token(&again));
-        let other = refresh(&app.service, "app", &token(&first), "other", &["read"], "call-1").await.unwrap();
-        assert_eq!((token(&other), other.access.audience.as_str()), (token(&second), "other"));
-        assert_eq!(other.access.scopes, ["read"]);
-        assert_eq!(reason(app.refresh(&token(&first), "call-2").await), Reason::RefreshTokenReused);
-    }
+async fn g14_with_its_request_id_a_lost_answer_is_given_again_however_late(app: &App) {
+    let first = app.sign_in().await;
+    let second = app.refresh(&token(&first), "call-1").await.unwrap();
+    app.pass(Ttl::from_days(3)).await;
+    let again = app.refresh(&token(&first), "call-1").await.unwrap();
+    assert_eq!(token(&second), token(&again));
+    let other = refresh(&app.service, "app", &token(&first), "other", &["read"], "call-1").await.unwrap();
+    assert_eq!((token(&other), other.access.audience.as_str()), (token(&second), "other"));
+    assert_eq!(other.access.scopes, ["read"]);
+    assert_eq!(reason(app.refresh(&token(&first), "call-2").await), Reason::RefreshTokenReused);
 }
 
-#[tokio::test]
-async fn a_slow_sibling_is_superseded_and_ends_nothing() {
-    for app in engines().await {
-        let first = app.sign_in().await;
-        let second = app.refresh(&token(&first), "").await.unwrap();
-        let third = app.refresh(&token(&second), "").await.unwrap();
-        assert_eq!(reason(app.refresh(&token(&first), "").await), Reason::RefreshTokenSuperseded);
-        assert!(app.refresh(&token(&third), "").await.is_ok());
-    }
+async fn a_slow_sibling_is_superseded_and_ends_nothing(app: &App) {
+    let first = app.sign_in().await;
+    let second = app.refresh(&token(&first), "").await.unwrap();
+    let third = app.refresh(&token(&second), "").await.unwrap();
+    assert_eq!(reason(app.refresh(&token(&first), "").await), Reason::RefreshTokenSuperseded);
+    assert!(app.refresh(&token(&third), "").await.is_ok());
 }
 
-#[tokio::test]
-async fn o22_a_token_three_generations_old_ends_its_session_and_no_other() {
-    for app in engines().await {
-        let (victim, bystander) = (app.sign_in().await, app.sign_in().await);
-        let mut newest = token(&victim);
-        for _ in 0..3 {
-            newest = token(&app.refresh(&newest, "").await.unwrap());
-        }
-        let Err(Error::Reused { session, rotated_at }) = app.refresh(&token(&victim), "").await else {
-            panic!("not told as reuse on {}", app.engine)
-        };
-        assert_eq!(session, victim.session_id);
-        assert_eq!(rotated_at, app.service.context().now);
-        assert_eq!(reason(app.refresh(&newest, "").await), Reason::SessionRevoked);
-        assert!(app.refresh(&token(&bystander), "").await.is_ok());
-        let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
-        assert!(events.iter().any(|(kind, _)| kind == "REFRESH_TOKEN_REUSED"));
-        assert!(app.service.live().snapshot().revoked_sessions.contains_key(&victim.session_id));
+async fn o22_a_token_three_generations_old_ends_its_session_and_no_other(app: &App) {
+    let (victim, bystander) = (app.sign_in().await, app.sign_in().await);
+    let mut newest = token(&victim);
+    for _ in 0..3 {
+        newest = token(&app.refresh(&newest, "").await.unwrap());
     }
+    let Err(Error::Reused { session, rotated_at }) = app.refresh(&token(&victim), "").await else {
+        panic!("not told as reuse")
+    };
+    assert_eq!(session, victim.session_id);
+    assert_eq!(rotated_at, app.service.context().now);
+    assert_eq!(reason(app.refresh(&newest, "").await), Reason::SessionRevoked);
+    assert!(app.refresh(&token(&bystander), "").await.is_ok());
+    let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
+    assert!(events.iter().any(|(kind, _)| kind == "REFRESH_TOKEN_REUSED"));
+    assert!(app.service.live().snapshot().revoked_sessions.contains_key(&victim.session_id));
 }
 
-#[tokio::test]
-async fn o21_idle_and_absolute_expiry_end_a_session() {
-    for app in engines().await {
-        let mut newest = token(&app.sign_in().await);
-        app.pass(Ttl::from_days(7)).await;
-        assert_eq!(reason(app.refresh(&newest, "").await), Reason::SessionExpired);
-        newest = token(&app.sign_in().await);
-        for _ in 0..5 {
-            app.pass(Ttl::from_days(5)).await;
-            newest = token(&app.refresh(&newest, "").await.unwrap());
-        }
+async fn o21_idle_and_absolute_expiry_end_a_session(app: &App) {
+    let mut newest = token(&app.sign_in().await);
+    app.pass(Ttl::from_days(7)).await;
+    assert_eq!(reason(app.refresh(&newest, "").await), Reason::SessionExpired);
+    newest = token(&app.sign_in().await);
+    for _ in 0..5 {
         app.pass(Ttl::from_days(5)).await;
-        assert_eq!(reason(app.refresh(&newest, "").await), Reason::SessionExpired);
+        newest = token(&app.refresh(&newest, "").await.unwrap());
     }
+    app.pass(Ttl::from_days(5)).await;
+    assert_eq!(reason(app.refresh(&newest, "").await), Reason::SessionExpired);
 }
 
-#[tokio::test]
-async fn o19_a_refused_refresh_has_changed_nothing() {
-    for app in engines().await {
-        app.client("stranger", &["api"]).await;
-        let first = token(&app.sign_in().await);
-        let call = |client: &'static str, audience: &'static str, scopes: &'static [&'static str]| {
-            refresh(&app.service, client, &first, audience, scopes, "")
-        };
-        assert_eq!(reason(call("stranger", "", &[]).await), Reason::RefreshTokenInvalid);
-        assert_eq!(reason(call("app", "nowhere", &[]).await), Reason::InvalidArgument);
-        assert_eq!(reason(call("app", "", &["admin"]).await), Reason::InvalidArgument);
-        app.clock.advance(Ttl::from_secs(11));
-        // The feed was not confirmed for longer than a process may sign.
-        assert_eq!(reason(call("app", "", &[]).await), Reason::Unavailable);
-        app.service.live().confirm().await.unwrap();
-        let second = call("app", "", &["read"]).await.unwrap();
-        assert_eq!(second.access.scopes, ["read"]);
-        let wide = app.refresh(&token(&second), "").await.unwrap();
-        assert_eq!(wide.access.scopes, ["read", "write"]);
-    }
+async fn o19_a_refused_refresh_has_changed_nothing(app: &App) {
+    app.client("stranger", &["api"]).await;
+    let first = token(&app.sign_in().await);
+    let call = |client: &'static str, audience: &'static str, scopes: &'static [&'static str]| {
+        refresh(&app.service, client, &first, audience, scopes, "")
+    };
+    assert_eq!(reason(call("stranger", "", &[]).await), Reason::RefreshTokenInvalid);
+    assert_eq!(reason(call("app", "nowhere", &[]).await), Reason::InvalidArgument);
+    assert_eq!(reason(call("app", "", &["admin"]).await), Reason::InvalidArgument);
+    app.clock.advance(Ttl::from_secs(11));
+    // The feed was not confirmed for longer than a process may sign.
+    assert_eq!(reason(call("app", "", &[]).await), Reason::Unavailable);
+    app.service.live().confirm().await.unwrap();
+    let second = call("app", "", &["read"]).await.unwrap();
+    assert_eq!(second.access.scopes, ["read"]);
+    let wide = app.refresh(&token(&second), "").await.unwrap();
+    assert_eq!(wide.access.scopes, ["read", "write"]);
 }
 
-#[tokio::test]
-async fn a_disabled_users_sessions_are_dead_and_its_sign_in_is_refused_as_a_wrong_password() {
-    for app in engines().await {
-        let first = token(&app.sign_in().await);
-        assert_eq!(app.service.user_disable(&Admin::command(), "ada").await.unwrap(), 1);
-        assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
-        assert_eq!(reason(app.try_sign_in(PASSWORD).await), Reason::InvalidCredentials);
-        assert_eq!(reason(app.try_sign_in("wrong").await), Reason::InvalidCredentials);
-        app.service.user_enable(&Admin::command(), "ada").await.unwrap();
-        assert!(app.try_sign_in(PASSWORD).await.is_ok());
-        assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
-    }
+async fn a_disabled_users_sessions_are_dead_and_its_sign_in_is_refused_as_a_wrong_password(app: &App) {
+    let first = token(&app.sign_in().await);
+    assert_eq!(app.service.user_disable(&Admin::command(), "ada").await.unwrap(), 1);
+    assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
+    assert_eq!(reason(app.try_sign_in(PASSWORD).await), Reason::InvalidCredentials);
+    assert_eq!(reason(app.try_sign_in("wrong").await), Reason::InvalidCredentials);
+    app.service.user_enable(&Admin::command(), "ada").await.unwrap();
+    assert!(app.try_sign_in(PASSWORD).await.is_ok());
+    assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
 }
 
-#[tokio::test]
-async fn logging_out_twice_is_no_error_and_the_second_process_knows() {
-    for app in engines().await {
-        let pair = app.sign_in().await;
-        let other = app.second().await;
-        let log_out = || async {
-            let refresh = pair.refresh.as_ref().unwrap();
-            app.service.logout(&app.service.context(), &ClientCredentials::None, "app", refresh).await
-        };
-        log_out().await.unwrap();
-        log_out().await.unwrap();
-        other.live().confirm().await.unwrap();
-        assert!(other.live().snapshot().revoked_sessions.contains_key(&pair.session_id));
-        assert_eq!(reason(refresh(&other, "app", &token(&pair), "", &[], "").await), Reason::SessionRevoked);
-    }
+async fn logging_out_twice_is_no_error_and_the_second_process_knows(app: &App) {
+    let pair = app.sign_in().await;
+    let other = app.second().await;
+    let log_out = || async {
+        let refresh = pair.refresh.as_ref().unwrap();
+        app.service.logout(&app.service.context(), &ClientCredentials::None, "app", refresh).await
+    };
+    log_out().await.unwrap();
+    log_out().await.unwrap();
+    other.live().confirm().await.unwrap();
+    assert!(other.live().snapshot().revoked_sessions.contains_key(&pair.session_id));
+    assert_eq!(reason(refresh(&other, "app", &token(&pair), "", &[], "").await), Reason::SessionRevoked);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o25_a27_a_hundred_parallel_refreshes_have_one_successor() {
-    for app in engines().await {
-        let first = token(&app.sign_in().await);
-        let processes = [app.service.clone(), app.second().await];
-        let mut tasks = tokio::task::JoinSet::new();
-        for n in 0..100 {
-            let (service, first) = (processes[n % 2].clone(), first.clone());
-            tasks.spawn(async move { refresh(&service, "app", &first, "", &[], "").await });
+/// Refreshes until there is an answer: calls that were not written may be repeated.
+async fn refresh_at_last(service: &Service, token: &str) -> TokenPair {
+    for _ in 0..100 {
+        match refresh(service, "app", token, "", &[], "").await {
+            Ok(pair) => return pair,
+            Err(Error::Conflict | Error::Unavailable(_)) => tokio::task::yield_now().await,
+            Err(other) => panic!("{other:?}"),
         }
-        let mut successors = std::collections::BTreeSet::new();
-        while let Some(done) = tasks.join_next().await {
-            match done.unwrap() {
-                Ok(pair) => drop(successors.insert(token(&pair))),
-                Err(error) => assert!(matches!(error, Error::Conflict | Error::Unavailable(_)), "{error:?}"),
-            }
-        }
-        assert_eq!(successors.len(), 1, "{}", app.engine);
-        assert!(app.refresh(successors.first().unwrap(), "").await.is_ok());
     }
+    panic!("no answer after a hundred tries")
 }
 
-#[tokio::test]
-async fn a_sign_in_in_flight_does_not_outlive_a_changed_password() {
-    for app in engines().await {
-        let store = app.service.store();
-        let found = store.read().await.unwrap().user_by_login("ada").await.unwrap().unwrap();
-        app.service
-            .user_set_password(
-                &Admin::command(),
-                "ada",
-                chancery::secret::Password::new("another long pass phrase".into()),
-            )
-            .await
-            .unwrap();
-        let mut tx = store.write().await.unwrap();
-        assert!(!tx.user_hold(&found.user.id, found.user.security_version).await.unwrap(), "{}", app.engine);
-        drop(tx);
-        assert_eq!(reason(app.try_sign_in(PASSWORD).await), Reason::InvalidCredentials);
-        assert!(app.try_sign_in("another long pass phrase").await.is_ok());
+async fn o25_a27_a_hundred_parallel_refreshes_have_one_successor(app: &App) {
+    let first = token(&app.sign_in().await);
+    let processes = [app.service.clone(), app.second().await];
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let (service, first) = (processes[n % 2].clone(), first.clone());
+        tasks.spawn(async move { token(&refresh_at_last(&service, &first).await) });
     }
+    let successors: std::collections::BTreeSet<String> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(successors.len(), 1);
+    assert!(app.refresh(successors.first().unwrap(), "").await.is_ok());
 }
 
-#[tokio::test]
-async fn a_dropped_transaction_keeps_nothing() {
-    for app in engines().await {
-        let user = app.service.user_find("ada").await.unwrap().user;
-        let mut tx = app.service.store().write().await.unwrap();
-        assert!(tx.user_disable(&user.id, app.service.context().now).await.unwrap());
-        drop(tx);
-        assert!(app.try_sign_in(PASSWORD).await.is_ok(), "{}", app.engine);
-    }
+async fn a_sign_in_in_flight_does_not_outlive_a_changed_password(app: &App) {
+    let store = app.service.store();
+    let found = store.read().await.unwrap().user_by_login("ada").await.unwrap().unwrap();
+    app.service
+        .user_set_password(&Admin::command(), "ada", chancery::secret::Password::new("another long pass phrase".into()))
+        .await
+        .unwrap();
+    let mut tx = store.write().await.unwrap();
+    assert!(!tx.user_hold(&found.user.id, found.user.security_version).await.unwrap());
+    drop(tx);
+    assert_eq!(reason(app.try_sign_in(PASSWORD).await), Reason::InvalidCredentials);
+    assert!(app.try_sign_in("another long pass phrase").await.is_ok());
 }
 
-#[tokio::test]
-async fn a_reading_transaction_refuses_changes() {
-    for app in engines().await {
-        let user = app.service.user_find("ada").await.unwrap().user;
-        let mut tx = app.service.store().read().await.unwrap();
-        assert!(tx.user_disable(&user.id, app.service.context().now).await.is_err(), "{}", app.engine);
-    }
+async fn a_dropped_transaction_keeps_nothing(app: &App) {
+    let user = app.service.user_find("ada").await.unwrap().user;
+    let mut tx = app.service.store().write().await.unwrap();
+    assert!(tx.user_disable(&user.id, app.service.context().now).await.unwrap());
+    drop(tx);
+    assert!(app.try_sign_in(PASSWORD).await.is_ok());
 }
 
-#[tokio::test]
-async fn a_row_set_back_as_a_restored_backup_would_logs_nobody_out() {
-    for app in engines().await {
-        let mut newest = app.sign_in().await;
-        for _ in 0..4 {
-            newest = app.refresh(&token(&newest), "").await.unwrap();
-        }
-        app.sql("UPDATE sessions SET generation = 1").await;
-        app.clock.advance(Ttl::from_secs(5));
-        let jumped = app.refresh(&token(&newest), "").await.unwrap();
-        assert_ne!(token(&jumped), token(&newest));
-        // A repeated call meets the usual grace.
-        assert_eq!(token(&app.refresh(&token(&newest), "").await.unwrap()), token(&jumped), "{}", app.engine);
-        assert!(app.refresh(&token(&jumped), "").await.is_ok());
-        let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
-        assert_eq!(events.iter().filter(|(kind, _)| kind == "SESSION_FAST_FORWARDED").count(), 1);
-        assert!(events.iter().all(|(kind, _)| kind != "REFRESH_TOKEN_REUSED"));
-    }
+async fn a_reading_transaction_refuses_changes(app: &App) {
+    let user = app.service.user_find("ada").await.unwrap().user;
+    let mut tx = app.service.store().read().await.unwrap();
+    assert!(tx.user_disable(&user.id, app.service.context().now).await.is_err());
 }
 
-#[tokio::test]
-async fn a_commit_that_took_long_leaves_the_grace_whole() {
-    for empty in crate::support::engines_empty().await {
-        let clock = Arc::new(SlowClock { inner: empty.clock.clone(), slow: AtomicBool::new(false) });
-        let app = crate::support::App::prepared(empty, clock.clone()).await;
-        let first = app.sign_in().await;
-        clock.slow.store(true, Ordering::SeqCst);
-        let second = app.refresh(&token(&first), "").await.unwrap();
-        clock.slow.store(false, Ordering::SeqCst);
-        app.service.live().confirm().await.unwrap();
-        let id = second.session_id.parse().unwrap();
-        let row = app.service.store().read().await.unwrap().session_by_id(&id).await.unwrap().unwrap();
-        // Stamped again with the time after the commit, which was ten seconds later.
-        assert!(row.rotated_at > row.previous_rotated_at.plus(Ttl::from_secs(1)), "{}", app.engine);
-        assert_eq!(token(&app.refresh(&token(&first), "").await.unwrap()), token(&second), "{}", app.engine);
+async fn a_row_set_back_as_a_restored_backup_would_logs_nobody_out(app: &App) {
+    let mut newest = app.sign_in().await;
+    for _ in 0..4 {
+        newest = app.refresh(&token(&newest), "").await.unwrap();
     }
+    app.sql("UPDATE sessions SET generation = 1").await;
+    app.clock.advance(Ttl::from_secs(5));
+    let jumped = app.refresh(&token(&newest), "").await.unwrap();
+    assert_ne!(token(&jumped), token(&newest));
+    // A repeated call meets the usual grace.
+    assert_eq!(token(&app.refresh(&token(&newest), "").await.unwrap()), token(&jumped));
+    assert!(app.refresh(&token(&jumped), "").await.is_ok());
+    let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
+    assert_eq!(events.iter().filter(|(kind, _)| kind == "SESSION_FAST_FORWARDED").count(), 1);
+    assert!(events.iter().all(|(kind, _)| kind != "REFRESH_TOKEN_REUSED"));
+}
+
+async fn a_commit_that_took_long_leaves_the_grace_whole(empty: &Empty) {
+    let clock = Arc::new(SlowClock { inner: empty.clock.clone(), slow: AtomicBool::new(false) });
+    let app = App::prepared(empty.clone(), clock.clone()).await;
+    let first = app.sign_in().await;
+    clock.slow.store(true, Ordering::SeqCst);
+    let second = app.refresh(&token(&first), "").await.unwrap();
+    clock.slow.store(false, Ordering::SeqCst);
+    app.service.live().confirm().await.unwrap();
+    let id = second.session_id.parse().unwrap();
+    let row = app.service.store().read().await.unwrap().session_by_id(&id).await.unwrap().unwrap();
+    // Stamped again with the time after the commit, which was ten seconds later.
+    assert!(row.rotated_at > row.previous_rotated_at.plus(Ttl::from_secs(1)));
+    assert_eq!(token(&app.refresh(&token(&first), "").await.unwrap()), token(&second));
 }
 
 /// A clock by which every look at it takes long.
@@ -283,12 +268,9 @@ impl Clock for SlowClock {
     }
 }
 
-#[tokio::test]
-async fn an_ended_session_says_why() {
-    for app in engines().await {
-        let pair = app.sign_in().await;
-        app.service.session_revoke(&Admin::command(), &pair.session_id).await.unwrap();
-        let refused = app.refresh(&token(&pair), "").await.unwrap_err();
-        assert!(matches!(refused, Error::Ended { cause: "administrator" }), "{refused:?}");
-    }
+async fn an_ended_session_says_why(app: &App) {
+    let pair = app.sign_in().await;
+    app.service.session_revoke(&Admin::command(), &pair.session_id).await.unwrap();
+    let refused = app.refresh(&token(&pair), "").await.unwrap_err();
+    assert!(matches!(refused, Error::Ended { cause: "administrator" }), "{refused:?}");
 }

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::source::uncommented;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -16,7 +18,7 @@ fn sources(folder: PathBuf, out: &mut String) {
         if path.is_dir() {
             sources(path, out);
         } else if path.extension().is_some_and(|e| e == "rs") {
-            out.push_str(&fs::read_to_string(path).unwrap());
+            out.push_str(&uncommented(&fs::read_to_string(path).unwrap()));
         }
     }
 }

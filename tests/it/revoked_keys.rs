@@ -7,7 +7,15 @@ use chancery::{
     time::Ttl,
 };
 
-use crate::support::{App, ISSUER, engines};
+use crate::support::{App, ISSUER};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        j29_a_revoked_key_is_gone_at_once_and_its_successor_signs,
+        a_key_that_does_not_sign_can_be_revoked_too,
+    }
+}
 
 fn key(app: &App, state: KeyState) -> String {
     let ring = app.service.live().snapshot().ring.clone();
@@ -21,38 +29,32 @@ fn verifies(app: &App, token: &str) -> bool {
     chancery_verify::check(token, &ring.verifying, &policy, app.service.now().millis()).is_ok()
 }
 
-#[tokio::test]
-async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs() {
-    for app in engines().await {
-        let before = app.sign_in().await;
-        let (active, next) = (key(&app, KeyState::Active), key(&app, KeyState::Next));
-        assert!(verifies(&app, before.access.token.expose()));
-        let told = app.service.key_revoke(&Admin::command(), &active).await.unwrap();
-        assert_eq!((told.kid.as_str(), told.algorithm.as_str()), (active.as_str(), "ES256"));
-        // The longest a cached set lives, and the ten seconds of a process that is about to stop.
-        assert_eq!(told.safe_from, app.service.now().plus(Ttl::from_secs(610)));
-        assert!(!verifies(&app, before.access.token.expose()), "{}", app.engine);
-        assert_eq!(key(&app, KeyState::Active), next);
-        assert_ne!(key(&app, KeyState::Next), next);
-        assert!(verifies(&app, app.sign_in().await.access.token.expose()));
-        let other = app.second().await;
-        assert!(!other.live().snapshot().ring.jwks.contains(&active));
-        // Twice in a row: the successor has not been published for long, and signs all the same.
-        app.service.key_revoke(&Admin::command(), &next).await.unwrap();
-        assert!(verifies(&app, app.sign_in().await.access.token.expose()));
-        let again = app.service.key_revoke(&Admin::command(), &next).await.unwrap_err();
-        assert!(matches!(again, Error::NotFound("signing key", _)), "{again:?}");
-    }
+async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs(app: &App) {
+    let before = app.sign_in().await;
+    let (active, next) = (key(app, KeyState::Active), key(app, KeyState::Next));
+    assert!(verifies(app, before.access.token.expose()));
+    let told = app.service.key_revoke(&Admin::command(), &active).await.unwrap();
+    assert_eq!((told.kid.as_str(), told.algorithm.as_str()), (active.as_str(), "ES256"));
+    // The longest a cached set lives, and the ten seconds of a process that is about to stop.
+    assert_eq!(told.safe_from, app.service.now().plus(Ttl::from_secs(610)));
+    assert!(!verifies(app, before.access.token.expose()));
+    assert_eq!(key(app, KeyState::Active), next);
+    assert_ne!(key(app, KeyState::Next), next);
+    assert!(verifies(app, app.sign_in().await.access.token.expose()));
+    let other = app.second().await;
+    assert!(!other.live().snapshot().ring.jwks.contains(&active));
+    // Twice in a row: the successor has not been published for long, and signs all the same.
+    app.service.key_revoke(&Admin::command(), &next).await.unwrap();
+    assert!(verifies(app, app.sign_in().await.access.token.expose()));
+    let again = app.service.key_revoke(&Admin::command(), &next).await.unwrap_err();
+    assert!(matches!(again, Error::NotFound("signing key", _)), "{again:?}");
 }
 
-#[tokio::test]
-async fn a_key_that_does_not_sign_can_be_revoked_too() {
-    for app in engines().await {
-        let (active, next) = (key(&app, KeyState::Active), key(&app, KeyState::Next));
-        app.service.key_revoke(&Admin::command(), &next).await.unwrap();
-        assert_eq!(key(&app, KeyState::Active), active);
-        assert_ne!(key(&app, KeyState::Next), next);
-        let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
-        assert!(events.contains(&("KEY_REVOKED".to_owned(), next)), "{events:?}");
-    }
+async fn a_key_that_does_not_sign_can_be_revoked_too(app: &App) {
+    let (active, next) = (key(app, KeyState::Active), key(app, KeyState::Next));
+    app.service.key_revoke(&Admin::command(), &next).await.unwrap();
+    assert_eq!(key(app, KeyState::Active), active);
+    assert_ne!(key(app, KeyState::Next), next);
+    let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
+    assert!(events.contains(&("KEY_REVOKED".to_owned(), next)), "{events:?}");
 }

@@ -10,7 +10,18 @@ use chancery::{
 };
 use serde_json::json;
 
-use crate::support::{App, ISSUER, Opened, PASSWORD, claims, engines, login_of, refresh, sign_in, token};
+use crate::support::{App, ISSUER, Opened, PASSWORD, claims, login_of, refresh, sign_in, token};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        a_role_is_in_the_next_token_of_its_audience_alone,
+        a_clients_roles_count_like_permissions_of_its_own,
+        nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more,
+        s08_who_signed_in_too_long_ago_may_look_and_not_change,
+        the_issuers_permissions_move_with_the_issuer,
+    }
+}
 
 async fn role(service: &Service, name: &str, permissions: &[&str]) {
     let permissions = permissions.iter().map(|p| (*p).to_owned()).collect();
@@ -22,61 +33,55 @@ async fn give(app: &App, user: &str, role: &str) {
     assert!(app.service.user_set_role(&Admin::command(), user, role, true).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_role_is_in_the_next_token_of_its_audience_alone() {
-    for app in engines().await {
-        role(&app.service, "clerk", &["orders.read@api", "orders.write@api", "stock.read@stock"]).await;
-        let first = app.sign_in().await;
-        assert_eq!(claims(first.access.token.expose()).get("roles"), None);
-        give(&app, "ada", "clerk").await;
-        assert!(!app.service.user_set_role(&Admin::command(), "ada", "clerk", true).await.unwrap());
-        let next = app.refresh(&token(&first), "").await.unwrap();
-        let said = claims(next.access.token.expose());
-        assert_eq!(said["entitlements"], json!(["orders.read", "orders.write"]), "{}", app.engine);
-        assert_eq!(said["roles"], json!(["clerk"]));
-        let elsewhere = refresh(&app.service, "app", &token(&next), "other", &[], "").await.unwrap();
-        let said = claims(elsewhere.access.token.expose());
-        assert_eq!((said.get("roles"), said.get("entitlements")), (None, None));
-        // A changed definition is one row, and in the next token too; so is a role taken away.
-        let patch = RolePatch { permissions: Some(vec!["orders.read@api".into()]), ..RolePatch::default() };
-        app.service.role_update(&Admin::command(), "clerk", patch, None).await.unwrap();
-        let next = app.refresh(&token(&elsewhere), "").await.unwrap();
-        assert_eq!(claims(next.access.token.expose())["entitlements"], json!(["orders.read"]));
-        assert!(app.service.user_set_role(&Admin::command(), "ada", "clerk", false).await.unwrap());
-        let next = app.refresh(&token(&next), "").await.unwrap();
-        assert_eq!(claims(next.access.token.expose()).get("roles"), None);
-        // A new session knows what the user has, and another process knows what the role is.
-        give(&app, "ada", "clerk").await;
-        let second = app.second().await;
-        let pair = sign_in(&second, login_of("app", "ada", PASSWORD)).await.unwrap();
-        assert_eq!(claims(pair.access.token.expose())["roles"], json!(["clerk"]));
-    }
+async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
+    role(&app.service, "clerk", &["orders.read@api", "orders.write@api", "stock.read@stock"]).await;
+    let first = app.sign_in().await;
+    assert_eq!(claims(first.access.token.expose()).get("roles"), None);
+    give(app, "ada", "clerk").await;
+    assert!(!app.service.user_set_role(&Admin::command(), "ada", "clerk", true).await.unwrap());
+    let next = app.refresh(&token(&first), "").await.unwrap();
+    let said = claims(next.access.token.expose());
+    assert_eq!(said["entitlements"], json!(["orders.read", "orders.write"]));
+    assert_eq!(said["roles"], json!(["clerk"]));
+    let elsewhere = refresh(&app.service, "app", &token(&next), "other", &[], "").await.unwrap();
+    let said = claims(elsewhere.access.token.expose());
+    assert_eq!((said.get("roles"), said.get("entitlements")), (None, None));
+    // A changed definition is one row, and in the next token too; so is a role taken away.
+    let patch = RolePatch { permissions: Some(vec!["orders.read@api".into()]), ..RolePatch::default() };
+    app.service.role_update(&Admin::command(), "clerk", patch, None).await.unwrap();
+    let next = app.refresh(&token(&elsewhere), "").await.unwrap();
+    assert_eq!(claims(next.access.token.expose())["entitlements"], json!(["orders.read"]));
+    assert!(app.service.user_set_role(&Admin::command(), "ada", "clerk", false).await.unwrap());
+    let next = app.refresh(&token(&next), "").await.unwrap();
+    assert_eq!(claims(next.access.token.expose()).get("roles"), None);
+    // A new session knows what the user has, and another process knows what the role is.
+    give(app, "ada", "clerk").await;
+    let second = app.second().await;
+    let pair = sign_in(&second, login_of("app", "ada", PASSWORD)).await.unwrap();
+    assert_eq!(claims(pair.access.token.expose())["roles"], json!(["clerk"]));
 }
 
-#[tokio::test]
-async fn a_clients_roles_count_like_permissions_of_its_own() {
-    for app in engines().await {
-        role(&app.service, "reader", &["jobs.read@jobs"]).await;
-        let worker = app
-            .confidential(NewClientRequest {
-                id: "worker".into(),
-                audiences: vec!["jobs".into()],
-                permissions: vec!["jobs.run@jobs".into()],
-                roles: vec!["reader".into(), "auditor".into()],
-                ..NewClientRequest::default()
-            })
-            .await;
-        let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
-        let ctx = app.service.context();
-        let issued = app.service.issue_client_token(&ctx, &worker, &request).await.unwrap();
-        let said = claims(issued.token.expose());
-        assert_eq!((&said["entitlements"], &said["roles"]), (&json!(["jobs.read", "jobs.run"]), &json!(["reader"])));
-        // And at this server, by client authentication.
-        assert!(app.service.permitted(&ctx, &worker, "audit.read").await.is_ok(), "{}", app.engine);
-        assert!(matches!(app.service.permitted(&ctx, &worker, "users.write").await, Err(Error::Lacks("users.write"))));
-        let used = app.service.role_delete(&Admin::command(), "reader").await;
-        assert!(matches!(used, Err(Error::Precondition(text)) if text.contains("worker")));
-    }
+async fn a_clients_roles_count_like_permissions_of_its_own(app: &App) {
+    role(&app.service, "reader", &["jobs.read@jobs"]).await;
+    let worker = app
+        .confidential(NewClientRequest {
+            id: "worker".into(),
+            audiences: vec!["jobs".into()],
+            permissions: vec!["jobs.run@jobs".into()],
+            roles: vec!["reader".into(), "auditor".into()],
+            ..NewClientRequest::default()
+        })
+        .await;
+    let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
+    let ctx = app.service.context();
+    let issued = app.service.issue_client_token(&ctx, &worker, &request).await.unwrap();
+    let said = claims(issued.token.expose());
+    assert_eq!((&said["entitlements"], &said["roles"]), (&json!(["jobs.read", "jobs.run"]), &json!(["reader"])));
+    // And at this server, by client authentication.
+    assert!(app.service.permitted(&ctx, &worker, "audit.read").await.is_ok());
+    assert!(matches!(app.service.permitted(&ctx, &worker, "users.write").await, Err(Error::Lacks("users.write"))));
+    let used = app.service.role_delete(&Admin::command(), "reader").await;
+    assert!(matches!(used, Err(Error::Precondition(text)) if text.contains("worker")));
 }
 
 /// The credentials of a user with a token for this server.
@@ -92,78 +97,66 @@ async fn admitted(app: &App, credentials: &ClientCredentials, act: Act) -> chanc
     app.service.administrator(&ctx, credentials, ("users.write", act)).await
 }
 
-#[tokio::test]
-async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more() {
-    for app in engines().await {
-        app.client("portal", &["api", ISSUER]).await;
-        for (name, role) in [("helen", "user-administrator"), ("root", "administrator")] {
-            app.user(name).await;
-            give(&app, name, role).await;
+async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more(app: &App) {
+    app.client("portal", &["api", ISSUER]).await;
+    for (name, role) in [("helen", "user-administrator"), ("root", "administrator")] {
+        app.user(name).await;
+        give(app, name, role).await;
+    }
+    let helen = admitted(app, &bearer(app, "helen").await, Act::Write).await.unwrap();
+    let root = admitted(app, &bearer(app, "root").await, Act::Write).await.unwrap();
+    let denied = |e: &Error| e.reason() == Reason::PermissionDenied;
+    let s = &app.service;
+    // Ada has no role: Helen may change her, but not give her more than Helen has herself.
+    assert!(s.user_disable(&helen, "ada").await.is_ok());
+    assert!(s.user_enable(&helen, "ada").await.unwrap());
+    assert!(denied(&s.user_set_role(&helen, "ada", "administrator", true).await.unwrap_err()));
+    assert!(denied(&s.user_set_role(&helen, "helen", "administrator", true).await.unwrap_err()));
+    assert!(s.user_set_role(&helen, "ada", "user-administrator", true).await.unwrap());
+    // Whoever could reset an administrator's password could become one.
+    let new = || chancery::secret::Password::new("another long pass phrase".into());
+    assert!(denied(&s.user_set_password(&helen, "root", new()).await.unwrap_err()));
+    assert!(denied(&s.user_disable(&helen, "root").await.unwrap_err()));
+    assert!(s.user_find("root").await.unwrap().user.disabled_at.is_none());
+    let grand = |permission: &str| NewClientRequest {
+        id: "grand".into(),
+        permissions: vec![permission.into()],
+        ..NewClientRequest::default()
+    };
+    assert!(denied(&s.client_create(&helen, grand("keys.revoke")).await.unwrap_err()));
+    assert!(s.client_create(&root, grand("keys.revoke")).await.is_ok());
+    assert!(denied(&s.client_rotate_secret(&helen, "grand", Ttl::from_secs(0)).await.unwrap_err()));
+    let role =
+        NewRoleRequest { name: "more".into(), permissions: vec!["keys.revoke".into()], ..NewRoleRequest::default() };
+    assert!(denied(&s.role_create(&helen, role).await.unwrap_err()));
+    assert!(s.user_disable(&root, "helen").await.is_ok());
+}
+
+async fn s08_who_signed_in_too_long_ago_may_look_and_not_change(app: &App) {
+    app.client("portal", &["api", ISSUER]).await;
+    app.user("helen").await;
+    give(app, "helen", "user-administrator").await;
+    let mut request = login_of("portal", "helen", PASSWORD);
+    request.audience = ISSUER.into();
+    let mut pair = sign_in(&app.service, request).await.unwrap();
+    for (minutes, fresh) in [(0, true), (14, true), (1, true), (1, false)] {
+        app.pass(Ttl::from_secs(minutes * 60)).await;
+        pair = refresh(&app.service, "portal", &token(&pair), ISSUER, &[], "").await.unwrap();
+        let bearer = ClientCredentials::Bearer(pair.access.token.expose().to_owned());
+        let write = admitted(app, &bearer, Act::Write).await;
+        assert_eq!(write.is_ok(), fresh, "after {minutes} more minutes: {write:?}");
+        if let Err(error) = write {
+            assert_eq!(error.reason(), Reason::SignInTooOld);
         }
-        let helen = admitted(&app, &bearer(&app, "helen").await, Act::Write).await.unwrap();
-        let root = admitted(&app, &bearer(&app, "root").await, Act::Write).await.unwrap();
-        let denied = |e: &Error| e.reason() == Reason::PermissionDenied;
-        let s = &app.service;
-        // Ada has no role: Helen may change her, but not give her more than Helen has herself.
-        assert!(s.user_disable(&helen, "ada").await.is_ok());
-        assert!(s.user_enable(&helen, "ada").await.unwrap());
-        assert!(denied(&s.user_set_role(&helen, "ada", "administrator", true).await.unwrap_err()), "{}", app.engine);
-        assert!(denied(&s.user_set_role(&helen, "helen", "administrator", true).await.unwrap_err()));
-        assert!(s.user_set_role(&helen, "ada", "user-administrator", true).await.unwrap());
-        // Whoever could reset an administrator's password could become one.
-        let new = || chancery::secret::Password::new("another long pass phrase".into());
-        assert!(denied(&s.user_set_password(&helen, "root", new()).await.unwrap_err()));
-        assert!(denied(&s.user_disable(&helen, "root").await.unwrap_err()));
-        assert!(s.user_find("root").await.unwrap().user.disabled_at.is_none());
-        let grand = |permission: &str| NewClientRequest {
-            id: "grand".into(),
-            permissions: vec![permission.into()],
-            ..NewClientRequest::default()
-        };
-        assert!(denied(&s.client_create(&helen, grand("keys.revoke")).await.unwrap_err()));
-        assert!(s.client_create(&root, grand("keys.revoke")).await.is_ok());
-        assert!(denied(&s.client_rotate_secret(&helen, "grand", Ttl::from_secs(0)).await.unwrap_err()));
-        let role = NewRoleRequest {
-            name: "more".into(),
-            permissions: vec!["keys.revoke".into()],
-            ..NewRoleRequest::default()
-        };
-        assert!(denied(&s.role_create(&helen, role).await.unwrap_err()));
-        assert!(s.user_disable(&root, "helen").await.is_ok());
+        assert!(admitted(app, &bearer, Act::Read).await.is_ok());
     }
 }
 
-#[tokio::test]
-async fn s08_who_signed_in_too_long_ago_may_look_and_not_change() {
-    for app in engines().await {
-        app.client("portal", &["api", ISSUER]).await;
-        app.user("helen").await;
-        give(&app, "helen", "user-administrator").await;
-        let mut request = login_of("portal", "helen", PASSWORD);
-        request.audience = ISSUER.into();
-        let mut pair = sign_in(&app.service, request).await.unwrap();
-        for (minutes, fresh) in [(0, true), (14, true), (1, true), (1, false)] {
-            app.pass(Ttl::from_secs(minutes * 60)).await;
-            pair = refresh(&app.service, "portal", &token(&pair), ISSUER, &[], "").await.unwrap();
-            let bearer = ClientCredentials::Bearer(pair.access.token.expose().to_owned());
-            let write = admitted(&app, &bearer, Act::Write).await;
-            assert_eq!(write.is_ok(), fresh, "after {minutes} more minutes: {write:?}");
-            if let Err(error) = write {
-                assert_eq!(error.reason(), Reason::SignInTooOld);
-            }
-            assert!(admitted(&app, &bearer, Act::Read).await.is_ok());
-        }
-    }
-}
-
-#[tokio::test]
-async fn the_issuers_permissions_move_with_the_issuer() {
-    for app in engines().await {
-        role(&app.service, "reader", &["audit.read", "orders.read@api"]).await;
-        app.service.issuer_set("https://new.example.com").await.unwrap();
-        let opened = Opened { issuer: Some("https://new.example.com"), ..Opened::default() };
-        let moved = App::open(&app.empty, opened).await.unwrap();
-        let reader = moved.role_find("reader").unwrap();
-        assert_eq!(moved.role_permission_names(&reader), ["audit.read", "orders.read@api"], "{}", app.engine);
-    }
+async fn the_issuers_permissions_move_with_the_issuer(app: &App) {
+    role(&app.service, "reader", &["audit.read", "orders.read@api"]).await;
+    app.service.issuer_set("https://new.example.com").await.unwrap();
+    let opened = Opened { issuer: Some("https://new.example.com"), ..Opened::default() };
+    let moved = App::open(&app.empty, opened).await.unwrap();
+    let reader = moved.role_find("reader").unwrap();
+    assert_eq!(moved.role_permission_names(&reader), ["audit.read", "orders.read@api"]);
 }

@@ -11,7 +11,21 @@ use chancery::{
     time::{Timestamp, Ttl},
 };
 
-use crate::support::{App, engines};
+use crate::support::App;
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        j28_for_400_days_no_valid_token_lacks_its_key,
+        an_early_rotation_waits_until_every_cache_has_met_the_key,
+        a_database_set_back_begins_a_new_epoch,
+        the_sweep_never_makes_a_process_believe_that_changes_were_lost,
+    }
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    App => {
+        of_several_processes_one_rotates,
+    }
+}
 
 /// How old a set may be that a verifier still uses.
 const STALEST: Ttl = JWKS_MAX_AGE.plus(JWKS_STALE_IF_ERROR);
@@ -37,95 +51,83 @@ fn step(app: &App) -> Ttl {
 
 /// At each step the tokens that may be alive are known by the keys that signed at the steps before;
 /// each of them must be in the stalest set that a verifier may still use.
-#[tokio::test]
-async fn j28_for_400_days_no_valid_token_lacks_its_key() {
-    for app in engines().await {
-        let start = app.service.context().now;
-        let lifetime = app.service.live().snapshot().settings.access_token_lifetime_ceiling;
-        let mut sets: VecDeque<(Timestamp, BTreeSet<String>)> = VecDeque::new();
-        let mut signers: VecDeque<(Timestamp, String)> = VecDeque::new();
-        let mut seen = BTreeSet::new();
-        while app.service.context().now < start.plus(Ttl::from_days(400)) {
-            app.pass(step(&app)).await;
-            app.service.rotate_keys_due().await.unwrap();
-            let now = app.service.context().now;
-            sets.push_back((now, kids(&app)));
-            while sets.front().is_some_and(|(at, _)| *at < now.minus(STALEST)) {
-                sets.pop_front();
-            }
-            for (_, kid) in active(&app) {
-                seen.insert(kid.clone());
-                signers.push_back((now, kid));
-            }
-            while signers.front().is_some_and(|(at, _)| *at < now.minus(lifetime)) {
-                signers.pop_front();
-            }
-            for (fetched, set) in &sets {
-                for (signed, kid) in &signers {
-                    assert!(set.contains(kid), "{}: {kid} signed at {signed}, set of {fetched}, now {now}", app.engine);
-                }
+async fn j28_for_400_days_no_valid_token_lacks_its_key(app: &App) {
+    let start = app.service.context().now;
+    let lifetime = app.service.live().snapshot().settings.access_token_lifetime_ceiling;
+    let mut sets: VecDeque<(Timestamp, BTreeSet<String>)> = VecDeque::new();
+    let mut signers: VecDeque<(Timestamp, String)> = VecDeque::new();
+    let mut seen = BTreeSet::new();
+    while app.service.context().now < start.plus(Ttl::from_days(400)) {
+        app.pass(step(app)).await;
+        app.service.rotate_keys_due().await.unwrap();
+        let now = app.service.context().now;
+        sets.push_back((now, kids(app)));
+        while sets.front().is_some_and(|(at, _)| *at < now.minus(STALEST)) {
+            sets.pop_front();
+        }
+        for (_, kid) in active(app) {
+            seen.insert(kid.clone());
+            signers.push_back((now, kid));
+        }
+        while signers.front().is_some_and(|(at, _)| *at < now.minus(lifetime)) {
+            signers.pop_front();
+        }
+        for (fetched, set) in &sets {
+            for (signed, kid) in &signers {
+                assert!(set.contains(kid), "{kid} signed at {signed}, set of {fetched}, now {now}");
             }
         }
-        assert!(seen.len() >= 3 * 13, "{} keys signed in 400 days", seen.len());
-        assert!(kids(&app).len() <= 9, "keys are removed again");
     }
+    assert!(seen.len() >= 3 * 13, "{} keys signed in 400 days", seen.len());
+    assert!(kids(app).len() <= 9, "keys are removed again");
 }
 
-#[tokio::test]
-async fn an_early_rotation_waits_until_every_cache_has_met_the_key() {
-    for app in engines().await {
-        let before = active(&app);
-        let plans = app.service.rotate_keys_early(Some(Algorithm::Es256)).await.unwrap();
-        assert_eq!(plans.len(), 1);
-        let wait = plans[0].at.since(app.service.context().now);
-        assert_eq!(wait, STALEST.times(2).plus(Ttl::from_secs(60)));
-        app.pass(Ttl::from_millis(wait.millis() - 1)).await;
-        app.service.rotate_keys_due().await.unwrap();
-        assert_eq!(active(&app), before);
-        app.pass(Ttl::from_millis(1)).await;
-        app.service.rotate_keys_due().await.unwrap();
-        assert!(active(&app).contains(&(Algorithm::Es256, plans[0].kid.clone())), "{}", app.engine);
-    }
+async fn an_early_rotation_waits_until_every_cache_has_met_the_key(app: &App) {
+    let before = active(app);
+    let plans = app.service.rotate_keys_early(Some(Algorithm::Es256)).await.unwrap();
+    assert_eq!(plans.len(), 1);
+    let wait = plans[0].at.since(app.service.context().now);
+    assert_eq!(wait, STALEST.times(2).plus(Ttl::from_secs(60)));
+    app.pass(Ttl::from_millis(wait.millis() - 1)).await;
+    app.service.rotate_keys_due().await.unwrap();
+    assert_eq!(active(app), before);
+    app.pass(Ttl::from_millis(1)).await;
+    app.service.rotate_keys_due().await.unwrap();
+    assert!(active(app).contains(&(Algorithm::Es256, plans[0].kid.clone())));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_processes_one_rotates() {
-    for app in engines().await {
-        app.pass(Ttl::from_days(30)).await;
-        let processes = [app.service.clone(), app.second().await, app.second().await];
-        let mut tasks = tokio::task::JoinSet::new();
-        for service in processes {
-            tasks.spawn(async move { service.rotate_keys_due().await });
-        }
-        let mut steps = 0;
-        while let Some(done) = tasks.join_next().await {
-            steps += done.unwrap().unwrap();
-        }
-        assert_eq!(steps, 3, "{}: one step for each algorithm", app.engine);
-        app.service.live().confirm().await.unwrap();
-        assert_eq!(active(&app).len(), 3);
+async fn of_several_processes_one_rotates(app: &App) {
+    app.pass(Ttl::from_days(30)).await;
+    let processes = [app.service.clone(), app.second().await, app.second().await];
+    let mut tasks = tokio::task::JoinSet::new();
+    for service in processes {
+        tasks.spawn(async move { service.rotate_keys_due().await });
     }
+    let mut steps = 0;
+    while let Some(done) = tasks.join_next().await {
+        steps += done.unwrap().unwrap();
+    }
+    assert_eq!(steps, 3, "one step for each algorithm");
+    app.service.live().confirm().await.unwrap();
+    assert_eq!(active(app).len(), 3);
 }
 
 /// The feed notices a database that was set back, and every process reads it anew.
-#[tokio::test]
-async fn a_database_set_back_begins_a_new_epoch() {
-    for app in engines().await {
-        app.client("later", &["api"]).await;
-        let old = app.service.live().snapshot().head.clone();
-        app.set_feed_back().await;
-        app.service.live().confirm().await.unwrap();
-        let new = app.service.live().snapshot().head.clone();
-        assert_ne!(new.epoch, old.epoch, "{}", app.engine);
-        assert_eq!(new.seq, old.seq - 1);
-        app.service.live().confirm().await.unwrap();
-        assert_eq!(app.service.live().snapshot().head.epoch, new.epoch, "a new epoch begins once");
-    }
+async fn a_database_set_back_begins_a_new_epoch(app: &App) {
+    app.client("later", &["api"]).await;
+    let old = app.service.live().snapshot().head.clone();
+    app.set_feed_back().await;
+    app.service.live().confirm().await.unwrap();
+    let new = app.service.live().snapshot().head.clone();
+    assert_ne!(new.epoch, old.epoch);
+    assert_eq!(new.seq, old.seq - 1);
+    app.service.live().confirm().await.unwrap();
+    assert_eq!(app.service.live().snapshot().head.epoch, new.epoch, "a new epoch begins once");
 }
 
 #[tokio::test]
 async fn j21_rsa_keys_are_as_long_as_set_from_the_next_one_on() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let sizes = |app: &App| -> Vec<usize> {
         let ring = app.service.live().snapshot().ring.clone();
         let rsa = ring.stored.iter().filter(|k| k.algorithm == Algorithm::Rs256);
@@ -140,18 +142,15 @@ async fn j21_rsa_keys_are_as_long_as_set_from_the_next_one_on() {
     assert_eq!(sizes(&app), [2048, 3072]);
 }
 
-#[tokio::test]
-async fn the_sweep_never_makes_a_process_believe_that_changes_were_lost() {
-    for app in engines().await {
-        let other = app.second().await;
-        let epoch = other.live().snapshot().head.epoch.clone();
-        // Everything so far has long ended; then something new is committed and swept over at once.
-        app.pass(Ttl::from_days(1)).await;
-        other.live().confirm().await.unwrap();
-        app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
-        assert!(app.service.sweep(&mut Sweep::default()).await.unwrap().ended);
-        other.live().confirm().await.unwrap();
-        assert_eq!(other.live().snapshot().head.epoch, epoch, "{}", app.engine);
-        assert!(other.live().snapshot().clients["app"].disabled_at.is_some());
-    }
+async fn the_sweep_never_makes_a_process_believe_that_changes_were_lost(app: &App) {
+    let other = app.second().await;
+    let epoch = other.live().snapshot().head.epoch.clone();
+    // Everything so far has long ended; then something new is committed and swept over at once.
+    app.pass(Ttl::from_days(1)).await;
+    other.live().confirm().await.unwrap();
+    app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
+    assert!(app.service.sweep(&mut Sweep::default()).await.unwrap().ended);
+    other.live().confirm().await.unwrap();
+    assert_eq!(other.live().snapshot().head.epoch, epoch);
+    assert!(other.live().snapshot().clients["app"].disabled_at.is_some());
 }

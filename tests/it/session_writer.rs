@@ -19,9 +19,21 @@ use chancery::{
 use futures_util::{future::join_all, poll};
 
 use crate::{
-    forgetful::Forgetful,
-    support::{self, App, Empty, engines, engines_empty, token},
+    database::with_postgres,
+    forgetful::forgetful,
+    support::{self, App, Empty, token},
 };
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        what_arrives_while_a_commit_is_under_way_shares_the_next_one,
+        two_requests_for_one_session_in_a_batch_get_the_same_successor,
+        a_bad_row_fails_its_own_caller_and_no_other,
+        nothing_is_written_for_a_caller_that_is_late_or_gone,
+        a_log_out_whose_caller_is_gone_is_done_all_the_same,
+    }
+}
 
 async fn refresh(service: &Service, ctx: RequestContext, pair: &TokenPair) -> Result<TokenPair, Error> {
     let input = RefreshInput {
@@ -54,7 +66,7 @@ async fn occupy(app: &App, pair: &TokenPair) -> tokio::task::JoinHandle<Result<T
     let (service, refresh_token) = (app.service.clone(), token(pair));
     let occupied = tokio::spawn(async move { support::refresh(&service, "app", &refresh_token, "", &[], "").await });
     tokio::task::yield_now().await;
-    while app.engine == "postgres" && app.service.store().statements() == before {
+    while app.empty.database.engine == "postgres" && app.service.store().statements() == before {
         tokio::task::yield_now().await;
     }
     occupied
@@ -68,146 +80,125 @@ async fn sign_ins(app: &App, count: usize) -> Vec<TokenPair> {
     pairs
 }
 
-#[tokio::test]
-async fn what_arrives_while_a_commit_is_under_way_shares_the_next_one() {
-    for app in engines().await {
-        let pairs = sign_ins(&app, 21).await;
-        let held = hold(&app, &pairs[0]).await;
-        let first = occupy(&app, &pairs[0]).await;
-        // On PostgreSQL the first one's statement is on its way; on SQLite it goes with the others.
-        let before = app.service.store().statements();
-        let rest = join_all(pairs[1..].iter().map(|p| refresh(&app.service, app.service.context(), p)));
-        tokio::pin!(rest);
-        assert!(poll!(&mut rest).is_pending());
-        drop(held);
-        assert!(first.await.unwrap().is_ok());
-        let done = rest.await;
-        assert!(done.iter().all(Result::is_ok), "{}", app.engine);
-        assert_eq!(app.service.store().statements() - before, 1, "{}", app.engine);
-        for pair in done {
-            assert!(app.refresh(&token(&pair.unwrap()), "").await.is_ok());
-        }
+async fn what_arrives_while_a_commit_is_under_way_shares_the_next_one(app: &App) {
+    let pairs = sign_ins(app, 21).await;
+    let held = hold(app, &pairs[0]).await;
+    let first = occupy(app, &pairs[0]).await;
+    // On PostgreSQL the first one's statement is on its way; on SQLite it goes with the others.
+    let before = app.service.store().statements();
+    let rest = join_all(pairs[1..].iter().map(|p| refresh(&app.service, app.service.context(), p)));
+    tokio::pin!(rest);
+    assert!(poll!(&mut rest).is_pending());
+    drop(held);
+    assert!(first.await.unwrap().is_ok());
+    let done = rest.await;
+    assert!(done.iter().all(Result::is_ok));
+    assert_eq!(app.service.store().statements() - before, 1);
+    for pair in done {
+        assert!(app.refresh(&token(&pair.unwrap()), "").await.is_ok());
     }
 }
 
-#[tokio::test]
-async fn two_requests_for_one_session_in_a_batch_get_the_same_successor() {
-    for app in engines().await {
-        let pairs = sign_ins(&app, 2).await;
-        let held = hold(&app, &pairs[0]).await;
-        let first = occupy(&app, &pairs[0]).await;
-        let twice = join_all([1, 1].map(|n: usize| refresh(&app.service, app.service.context(), &pairs[n])));
-        tokio::pin!(twice);
-        assert!(poll!(&mut twice).is_pending());
-        drop(held);
-        assert!(first.await.unwrap().is_ok());
-        let done: Vec<String> = twice.await.into_iter().map(|p| token(&p.unwrap())).collect();
-        assert_eq!(done[0], done[1], "{}", app.engine);
-        assert_eq!(stored(&app, &pairs[1]).await.generation, 1);
+async fn two_requests_for_one_session_in_a_batch_get_the_same_successor(app: &App) {
+    let pairs = sign_ins(app, 2).await;
+    let held = hold(app, &pairs[0]).await;
+    let first = occupy(app, &pairs[0]).await;
+    let twice = join_all([1, 1].map(|n: usize| refresh(&app.service, app.service.context(), &pairs[n])));
+    tokio::pin!(twice);
+    assert!(poll!(&mut twice).is_pending());
+    drop(held);
+    assert!(first.await.unwrap().is_ok());
+    let done: Vec<String> = twice.await.into_iter().map(|p| token(&p.unwrap())).collect();
+    assert_eq!(done[0], done[1]);
+    assert_eq!(stored(app, &pairs[1]).await.generation, 1);
+}
+
+async fn a_bad_row_fails_its_own_caller_and_no_other(app: &App) {
+    let pairs = sign_ins(app, 4).await;
+    app.sql(&format!("UPDATE sessions SET claims = '[]' WHERE id = '{}'", pairs[2].session_id)).await;
+    let held = hold(app, &pairs[0]).await;
+    let first = occupy(app, &pairs[0]).await;
+    let rest = join_all(pairs[1..].iter().map(|p| refresh(&app.service, app.service.context(), p)));
+    tokio::pin!(rest);
+    assert!(poll!(&mut rest).is_pending());
+    drop(held);
+    assert!(first.await.unwrap().is_ok());
+    let done = rest.await;
+    assert!(done[0].is_ok() && done[2].is_ok());
+    assert!(matches!(done[1], Err(Error::Internal(_))), "{:?}", done[1]);
+}
+
+async fn nothing_is_written_for_a_caller_that_is_late_or_gone(app: &App) {
+    let pairs = sign_ins(app, 3).await;
+    let held = hold(app, &pairs[0]).await;
+    let first = occupy(app, &pairs[0]).await;
+    let at = tokio::time::Instant::now() + Duration::from_millis(2);
+    let ctx = RequestContext { deadline: Some(at), ..app.service.context() };
+    let mut late = Box::pin(refresh(&app.service, ctx, &pairs[1]));
+    let mut gone = Box::pin(refresh(&app.service, app.service.context(), &pairs[2]));
+    assert!(poll!(&mut late).is_pending() && poll!(&mut gone).is_pending());
+    drop(gone);
+    while tokio::time::Instant::now() < at {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    assert!(first.await.unwrap().is_ok());
+    assert_eq!(late.await.map(|p| p.session_id).unwrap_err().reason(), Reason::DeadlineExceeded);
+    for pair in &pairs[1..] {
+        assert_eq!(stored(app, pair).await.generation, 0);
     }
 }
 
-#[tokio::test]
-async fn a_bad_row_fails_its_own_caller_and_no_other() {
-    for app in engines().await {
-        let pairs = sign_ins(&app, 4).await;
-        app.sql(&format!("UPDATE sessions SET claims = '[]' WHERE id = '{}'", pairs[2].session_id)).await;
-        let held = hold(&app, &pairs[0]).await;
-        let first = occupy(&app, &pairs[0]).await;
-        let rest = join_all(pairs[1..].iter().map(|p| refresh(&app.service, app.service.context(), p)));
-        tokio::pin!(rest);
-        assert!(poll!(&mut rest).is_pending());
-        drop(held);
-        assert!(first.await.unwrap().is_ok());
-        let done = rest.await;
-        assert!(done[0].is_ok() && done[2].is_ok(), "{}", app.engine);
-        assert!(matches!(done[1], Err(Error::Internal(_))), "{}: {:?}", app.engine, done[1]);
+async fn a_log_out_whose_caller_is_gone_is_done_all_the_same(app: &App) {
+    let pairs = sign_ins(app, 2).await;
+    let held = hold(app, &pairs[0]).await;
+    let first = occupy(app, &pairs[0]).await;
+    let (ctx, secret) = (app.service.context(), pairs[1].refresh.as_ref().unwrap());
+    let mut gone = Box::pin(app.service.logout(&ctx, &ClientCredentials::None, "app", secret));
+    // It reads the session first; then it waits in the queue.
+    for _ in 0..200 {
+        assert!(poll!(&mut gone).is_pending());
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
-}
-
-#[tokio::test]
-async fn nothing_is_written_for_a_caller_that_is_late_or_gone() {
-    for app in engines().await {
-        let pairs = sign_ins(&app, 3).await;
-        let held = hold(&app, &pairs[0]).await;
-        let first = occupy(&app, &pairs[0]).await;
-        let at = tokio::time::Instant::now() + Duration::from_millis(2);
-        let ctx = RequestContext { deadline: Some(at), ..app.service.context() };
-        let mut late = Box::pin(refresh(&app.service, ctx, &pairs[1]));
-        let mut gone = Box::pin(refresh(&app.service, app.service.context(), &pairs[2]));
-        assert!(poll!(&mut late).is_pending() && poll!(&mut gone).is_pending());
-        drop(gone);
-        while tokio::time::Instant::now() < at {
-            tokio::task::yield_now().await;
-        }
-        drop(held);
-        assert!(first.await.unwrap().is_ok());
-        assert_eq!(late.await.map(|p| p.session_id).unwrap_err().reason(), Reason::DeadlineExceeded);
-        for pair in &pairs[1..] {
-            assert_eq!(stored(&app, pair).await.generation, 0, "{}", app.engine);
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_log_out_whose_caller_is_gone_is_done_all_the_same() {
-    for app in engines().await {
-        let pairs = sign_ins(&app, 2).await;
-        let held = hold(&app, &pairs[0]).await;
-        let first = occupy(&app, &pairs[0]).await;
-        let (ctx, secret) = (app.service.context(), pairs[1].refresh.as_ref().unwrap());
-        let mut gone = Box::pin(app.service.logout(&ctx, &ClientCredentials::None, "app", secret));
-        // It reads the session first; then it waits in the queue.
-        for _ in 0..200 {
-            assert!(poll!(&mut gone).is_pending());
-            tokio::task::yield_now().await;
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        drop(gone);
-        drop(held);
-        assert!(first.await.unwrap().is_ok());
-        // Whatever is written now comes after it.
-        let ended = app.refresh(&token(&pairs[1]), "").await.map(|p| p.session_id).unwrap_err();
-        assert_eq!(ended.reason(), Reason::SessionRevoked, "{}", app.engine);
-    }
+    drop(gone);
+    drop(held);
+    assert!(first.await.unwrap().is_ok());
+    // Whatever is written now comes after it.
+    let ended = app.refresh(&token(&pairs[1]), "").await.map(|p| p.session_id).unwrap_err();
+    assert_eq!(ended.reason(), Reason::SessionRevoked);
 }
 
 #[tokio::test]
 async fn of_two_transactions_that_wait_for_each_other_none_loses_anything() {
-    for app in engines().await.into_iter().filter(|app| app.engine == "postgres") {
-        let mut pairs = sign_ins(&app, 2).await;
-        pairs.sort_by(|a, b| a.session_id.cmp(&b.session_id));
-        let mut held = hold(&app, &pairs[1]).await;
-        let before = app.service.store().statements();
-        let both = pairs.iter().map(|p| refresh(&app.service, app.service.context(), p));
-        let mut both = Box::pin(join_all(both));
-        let locked = format!("SELECT 1 FROM sessions WHERE id = '{}' FOR UPDATE SKIP LOCKED", pairs[0].session_id);
-        while app.empty.database.sql(&locked).await.unwrap() > 0 {
-            assert!(poll!(&mut both).is_pending());
-        }
-        // The batch has the first row and waits for the second; now the other way round.
-        let other = async {
-            let session = stored(&app, &pairs[0]).await;
-            let later = session.rotated_at.plus(Ttl::from_millis(1));
-            let result = held.rotation_stamp(&session.id, session.generation, later).await;
-            drop(held);
-            result
-        };
-        let (done, other) = tokio::join!(both, other);
-        assert!(done.iter().all(Result::is_ok), "{done:?}");
-        // Who waits first is the first to find out: the batch gave way, and was written again.
-        assert!(other.is_ok(), "{other:?}");
-        assert!(app.service.store().statements() - before > 3);
+    if !with_postgres() {
+        return;
     }
-}
-
-/// An app whose database can lose an answer, for engines with a network.
-async fn forgetful() -> Option<(App, Forgetful)> {
-    let empty = engines_empty().await.into_iter().find(|e| e.engine == "postgres")?;
-    let way = Forgetful::to(&empty.database).await;
-    let clock = empty.clock.clone();
-    let app = App::prepared(Empty { database: way.database.clone(), ..empty }, clock).await;
-    Some((app, way))
+    let app = App::postgres().await;
+    let mut pairs = sign_ins(&app, 2).await;
+    pairs.sort_by(|a, b| a.session_id.cmp(&b.session_id));
+    let mut held = hold(&app, &pairs[1]).await;
+    let before = app.service.store().statements();
+    let both = pairs.iter().map(|p| refresh(&app.service, app.service.context(), p));
+    let mut both = Box::pin(join_all(both));
+    let locked = format!("SELECT 1 FROM sessions WHERE id = '{}' FOR UPDATE SKIP LOCKED", pairs[0].session_id);
+    while app.empty.database.sql(&locked).await.unwrap() > 0 {
+        assert!(poll!(&mut both).is_pending());
+    }
+    // The batch has the first row and waits for the second; now the other way round.
+    let other = async {
+        let session = stored(&app, &pairs[0]).await;
+        let later = session.rotated_at.plus(Ttl::from_millis(1));
+        let result = held.rotation_stamp(&session.id, session.generation, later).await;
+        drop(held);
+        result
+    };
+    let (done, other) = tokio::join!(both, other);
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    // Who waits first is the first to find out: the batch gave way, and was written again.
+    assert!(other.is_ok(), "{other:?}");
+    assert!(app.service.store().statements() - before > 3);
+    app.finish().await;
 }
 
 #[tokio::test]
@@ -222,6 +213,7 @@ async fn a_refresh_whose_commit_nobody_answered_gives_its_one_successor() {
         assert_eq!(stored(&app, &first).await.generation, 1);
         assert!(app.refresh(&token(&second), "").await.is_ok());
     }
+    app.finish().await;
 }
 
 #[tokio::test]
@@ -234,6 +226,7 @@ async fn a_log_out_whose_commit_nobody_answered_is_one() {
     assert!(app.service.live().snapshot().revoked_sessions.contains_key(&pair.session_id));
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
     assert_eq!(events.iter().filter(|(kind, _)| kind == "SESSION_REVOKED").count(), 1);
+    app.finish().await;
 }
 
 #[tokio::test]
@@ -246,12 +239,12 @@ async fn a_sign_in_whose_commit_nobody_answered_is_not_made_twice() {
     assert!(way.has_struck());
     assert_eq!(refused.reason(), Reason::Unavailable);
     assert_eq!(app.service.sessions_list("ada").await.unwrap().len(), 2);
+    app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_process_on_the_same_file_is_let_in_while_refreshes_never_cease() {
-    let empty = engines_empty().await.into_iter().find(|e| e.engine == "sqlite").unwrap();
-    let app = App::prepared(empty, Arc::new(SystemClock)).await;
+    let app = App::prepared(Empty::sqlite().await, Arc::new(SystemClock)).await;
     let entropy = Arc::new(chancery::entropy::OsEntropy);
     let other = Store::open(&app.empty.database.location, false, entropy).await.unwrap();
     let (over, refreshed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

@@ -1,35 +1,40 @@
 //! Starting on databases of every kind.
 
-use crate::support::{App, ISSUER, Opened, engines_empty};
+use crate::support::{App, Empty, ISSUER, Opened};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn four_replicas_that_start_at_once_on_one_empty_database_agree() {
-    for empty in engines_empty().await {
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..4 {
-            let empty = empty.clone();
-            tasks.spawn(async move { App::open(&empty, Opened::default()).await });
-        }
-        let mut sets = std::collections::BTreeSet::new();
-        while let Some(done) = tasks.join_next().await {
-            sets.insert(done.unwrap().unwrap().live().snapshot().ring.jwks.clone());
-        }
-        assert_eq!(sets.len(), 1, "{}", empty.engine);
+on_each_engine! {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    Empty => {
+        four_replicas_that_start_at_once_on_one_empty_database_agree,
+    }
+    #[tokio::test]
+    Empty => {
+        another_sealing_key_issuer_or_mark_is_refused_by_name,
     }
 }
 
-#[tokio::test]
-async fn another_sealing_key_issuer_or_mark_is_refused_by_name() {
-    for empty in engines_empty().await {
-        App::open(&empty, Opened::default()).await.unwrap();
-        let refused = async |opened: Opened| App::open(&empty, opened).await.map(|_| ()).unwrap_err().to_string();
-        let key = refused(Opened { sealing: 8, ..Opened::default() }).await;
-        assert!(key.contains("sealing key does not match") && key.contains("fingerprint"), "{key}");
-        let issuer = refused(Opened { issuer: Some("https://other.example.com"), ..Opened::default() }).await;
-        assert!(issuer.contains(ISSUER) && issuer.contains("chancery issuer set"), "{issuer}");
-        let dev = refused(Opened { dev: true, ..Opened::default() }).await;
-        assert!(dev.contains("--dev refuses"), "{dev}");
-        // Without an issuer the stored one counts.
-        assert!(App::open(&empty, Opened { issuer: None, ..Opened::default() }).await.is_ok());
+async fn four_replicas_that_start_at_once_on_one_empty_database_agree(empty: &Empty) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let empty = empty.clone();
+        tasks.spawn(async move { App::open(&empty, Opened::default()).await });
     }
+    let mut sets = std::collections::BTreeSet::new();
+    while let Some(done) = tasks.join_next().await {
+        sets.insert(done.unwrap().unwrap().live().snapshot().ring.jwks.clone());
+    }
+    assert_eq!(sets.len(), 1);
+}
+
+async fn another_sealing_key_issuer_or_mark_is_refused_by_name(empty: &Empty) {
+    App::open(empty, Opened::default()).await.unwrap();
+    let refused = async |opened: Opened| App::open(empty, opened).await.map(|_| ()).unwrap_err().to_string();
+    let key = refused(Opened { sealing: 8, ..Opened::default() }).await;
+    assert!(key.contains("sealing key does not match") && key.contains("fingerprint"), "{key}");
+    let issuer = refused(Opened { issuer: Some("https://other.example.com"), ..Opened::default() }).await;
+    assert!(issuer.contains(ISSUER) && issuer.contains("chancery issuer set"), "{issuer}");
+    let dev = refused(Opened { dev: true, ..Opened::default() }).await;
+    assert!(dev.contains("--dev refuses"), "{dev}");
+    // Without an issuer the stored one counts.
+    assert!(App::open(empty, Opened { issuer: None, ..Opened::default() }).await.is_ok());
 }

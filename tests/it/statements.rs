@@ -1,53 +1,63 @@
 //! What each call costs the database. The figures stand in docs/architecture.md too.
 
 use chancery::{
+    grpc::pb::{GetJwksRequest, key_service_client::KeyServiceClient},
     secret::RefreshToken,
     service::{ClientCredentials, ClientTokenRequest, NewClientRequest, RefreshInput},
 };
 
-use crate::support::{engines, login_of, token};
+use crate::{
+    support::{App, login_of, token},
+    wire::served,
+};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        each_call_costs_the_database_what_is_published,
+    }
+}
 
 /// Statements of a call on either engine, without the beginnings and ends of transactions. That of a refresh
 /// is its whole batch's.
 const PUBLISHED: [(&str, u64); 5] =
     [("Login", 6), ("Refresh", 1), ("IssueClientToken", 0), ("Introspect", 0), ("GetJwks", 0)];
 
-#[tokio::test]
-async fn each_call_costs_the_database_what_is_published() {
-    for app in engines().await {
-        let worker = app
-            .confidential(NewClientRequest {
-                id: "worker".into(),
-                audiences: vec!["jobs".into()],
-                serves: vec!["jobs".into()],
-                ..NewClientRequest::default()
-            })
-            .await;
-        // A process takes the places of its sessions in the status list a thousand at a time.
-        app.sign_in().await;
-        let mut before = app.service.store().statements();
-        let mut counted = Vec::new();
-        let mut count = |name| {
-            let now = app.service.store().statements();
-            counted.push((name, now - before));
-            before = now;
-        };
-        let pair = app.sign_in().await;
-        count("Login");
-        app.refresh(&token(&pair), "").await.unwrap();
-        count("Refresh");
-        let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
-        let issued = app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
-        count("IssueClientToken");
-        for _ in 0..2 {
-            let token = issued.token.expose();
-            assert!(app.service.introspect(&app.service.context(), &worker, token).await.unwrap().is_some());
-        }
-        count("Introspect");
-        assert!(!app.service.live().snapshot().ring.jwks.is_empty());
-        count("GetJwks");
-        assert_eq!(counted, PUBLISHED, "{}", app.engine);
+async fn each_call_costs_the_database_what_is_published(app: &App) {
+    let worker = app
+        .confidential(NewClientRequest {
+            id: "worker".into(),
+            audiences: vec!["jobs".into()],
+            serves: vec!["jobs".into()],
+            ..NewClientRequest::default()
+        })
+        .await;
+    let mut keys = KeyServiceClient::new(served(app).await);
+    // A process takes the places of its sessions in the status list a thousand at a time.
+    app.sign_in().await;
+    let mut before = app.service.store().statements();
+    let mut counted = Vec::new();
+    let mut count = |name| {
+        let now = app.service.store().statements();
+        counted.push((name, now - before));
+        before = now;
+    };
+    let pair = app.sign_in().await;
+    count("Login");
+    app.refresh(&token(&pair), "").await.unwrap();
+    count("Refresh");
+    let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
+    let issued = app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
+    count("IssueClientToken");
+    for _ in 0..2 {
+        let token = issued.token.expose();
+        assert!(app.service.introspect(&app.service.context(), &worker, token).await.unwrap().is_some());
     }
+    count("Introspect");
+    let jwks = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner();
+    assert!(!jwks.keys.is_empty());
+    count("GetJwks");
+    assert_eq!(counted, PUBLISHED);
 }
 
 #[test]
@@ -63,7 +73,7 @@ fn the_published_figures_are_those_of_the_test() {
 #[tokio::test]
 async fn a_call_that_stays_in_memory_carries_little_state() {
     const MOST: usize = 4096;
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let (ctx, nobody) = (app.service.context(), ClientCredentials::None);
     let input = RefreshInput {
         client_id: String::new(),

@@ -9,14 +9,31 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chancery::{
-    service::{Admin, ClientTokenRequest, NewClientRequest},
+    error::Reason,
+    service::{Admin, ClientTokenRequest, NewClientRequest, Service},
     time::Ttl,
     web,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{App, ISSUER, claims, engines, token};
+use crate::{
+    forgetful::forgetful,
+    support::{App, ISSUER, PASSWORD, claims, login_of, sign_in, sign_in_at_last, token},
+};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        r13_an_ended_session_shows_and_its_neighbours_do_not,
+        a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and_enabling_takes_both_back,
+        j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked,
+    }
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    App => {
+        r10_no_index_is_handed_out_twice_by_several_processes_and_across_restarts,
+    }
+}
 
 async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
     let mut request = Request::get(path);
@@ -52,7 +69,7 @@ async fn bit(app: &App, access: &str) -> u8 {
 
 #[tokio::test]
 async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let access = app.sign_in().await.access.token.expose().to_owned();
     let (index, uri) = status(&access);
     assert!(index < 1 << 17);
@@ -100,72 +117,94 @@ async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
     assert_eq!(serde_json::from_slice::<Value>(&all).unwrap(), json!({ "status_lists": [uri] }));
 }
 
-#[tokio::test]
-async fn r13_an_ended_session_shows_and_its_neighbours_do_not() {
-    for app in engines().await {
-        let [one, two] = [app.sign_in().await, app.sign_in().await];
-        let [a, b] = [&one, &two].map(|p| p.access.token.expose().to_owned());
-        assert_eq!((bit(&app, &a).await, bit(&app, &b).await), (0, 0));
-        app.service.session_revoke(&Admin::command(), &one.session_id).await.unwrap();
-        // At most a second passes until the list is published again.
+async fn r13_an_ended_session_shows_and_its_neighbours_do_not(app: &App) {
+    let [one, two] = [app.sign_in().await, app.sign_in().await];
+    let [a, b] = [&one, &two].map(|p| p.access.token.expose().to_owned());
+    assert_eq!((bit(app, &a).await, bit(app, &b).await), (0, 0));
+    app.service.session_revoke(&Admin::command(), &one.session_id).await.unwrap();
+    // At most a second passes until the list is published again.
+    app.pass(Ttl::from_secs(1)).await;
+    assert_eq!((bit(app, &a).await, bit(app, &b).await), (1, 0));
+    // A refreshed token stands where the session does.
+    let next = app.refresh(&token(&two), "").await.unwrap();
+    assert_eq!(status(next.access.token.expose()), status(&b));
+    // Another process publishes the same.
+    let other = app.second().await;
+    let (index, _) = status(&a);
+    let list = other.status_list(1).await.unwrap().unwrap();
+    let said = claims(std::str::from_utf8(&list.token).unwrap());
+    let zlib = URL_SAFE_NO_PAD.decode(said["status_list"]["lst"].as_str().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::ZlibDecoder::new(&zlib[..]).read_to_end(&mut bytes).unwrap();
+    let set: u32 = bytes.iter().map(|b| b.count_ones()).sum();
+    assert_eq!((set, bytes[usize::try_from(index).unwrap() / 8].count_ones()), (1, 1));
+}
+
+async fn a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and_enabling_takes_both_back(app: &App) {
+    let worker = NewClientRequest { id: "worker".into(), ..NewClientRequest::default() };
+    let worker = app.confidential(worker).await;
+    let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
+    let own = app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
+    let own = own.token.expose().to_owned();
+    let user = app.sign_in().await.access.token.expose().to_owned();
+    for (disabled, want) in [(true, 1), (false, 0)] {
+        for id in ["worker", "app"] {
+            app.service.client_set_disabled(&Admin::command(), id, disabled).await.unwrap();
+        }
         app.pass(Ttl::from_secs(1)).await;
-        assert_eq!((bit(&app, &a).await, bit(&app, &b).await), (1, 0), "{}", app.engine);
-        // A refreshed token stands where the session does.
-        let next = app.refresh(&token(&two), "").await.unwrap();
-        assert_eq!(status(next.access.token.expose()), status(&b));
-        // Another process publishes the same.
-        let other = app.second().await;
-        let (index, _) = status(&a);
-        let list = other.status_list(1).await.unwrap().unwrap();
-        let said = claims(std::str::from_utf8(&list.token).unwrap());
-        let zlib = URL_SAFE_NO_PAD.decode(said["status_list"]["lst"].as_str().unwrap()).unwrap();
-        let mut bytes = Vec::new();
-        flate2::read::ZlibDecoder::new(&zlib[..]).read_to_end(&mut bytes).unwrap();
-        let set: u32 = bytes.iter().map(|b| b.count_ones()).sum();
-        assert_eq!((set, bytes[usize::try_from(index).unwrap() / 8].count_ones()), (1, 1));
+        assert_eq!((bit(app, &own).await, bit(app, &user).await), (want, want));
     }
+}
+
+/// Signs in so often, one after the other; gives the places of the sessions in that order.
+async fn places(service: &Service, count: usize) -> Vec<(u64, String)> {
+    let mut places = Vec::new();
+    for _ in 0..count {
+        let pair = sign_in_at_last(service, "ada").await.unwrap();
+        places.push(status(pair.access.token.expose()));
+    }
+    places
+}
+
+async fn r10_no_index_is_handed_out_twice_by_several_processes_and_across_restarts(app: &App) {
+    let mut seen = BTreeSet::new();
+    // The second round is after a restart: what the processes of the first had leased and not used is lost.
+    for _ in 0..2 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..3 {
+            let service = app.second().await;
+            tasks.spawn(async move { places(&service, 8).await });
+        }
+        for places in tasks.join_all().await {
+            let near = places.windows(2).filter(|w| w[0].0.abs_diff(w[1].0) <= 100).count();
+            assert!(near < 3, "neighbours in time are neighbours in the list: {places:?}");
+            for place in places {
+                assert!(seen.insert(place.clone()), "{place:?} twice");
+            }
+        }
+    }
+    assert_eq!(seen.len(), 48);
 }
 
 #[tokio::test]
-async fn a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and_enabling_takes_both_back() {
-    for app in engines().await {
-        let worker = NewClientRequest { id: "worker".into(), ..NewClientRequest::default() };
-        let worker = app.confidential(worker).await;
-        let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
-        let own = app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
-        let own = own.token.expose().to_owned();
-        let user = app.sign_in().await.access.token.expose().to_owned();
-        for (disabled, want) in [(true, 1), (false, 0)] {
-            for id in ["worker", "app"] {
-                app.service.client_set_disabled(&Admin::command(), id, disabled).await.unwrap();
-            }
-            app.pass(Ttl::from_secs(1)).await;
-            assert_eq!((bit(&app, &own).await, bit(&app, &user).await), (want, want), "{}", app.engine);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r10_no_index_is_handed_out_twice_by_several_processes_and_across_restarts() {
-    for app in engines().await {
-        let mut seen = BTreeSet::new();
-        let other = app.second().await;
-        for service in [&app.service, &other, &app.second().await] {
-            for _ in 0..8 {
-                let request = crate::support::login_of("app", "ada", crate::support::PASSWORD);
-                let pair = crate::support::sign_in(service, request).await.unwrap();
-                assert!(seen.insert(status(pair.access.token.expose())), "{} twice", app.engine);
-            }
-        }
-        // Neighbours in time are no neighbours in the list.
-        let places: Vec<u64> = seen.iter().map(|(index, _)| *index).collect();
-        assert!(places.windows(2).any(|w| w[1] - w[0] > 100), "{places:?}");
-    }
+async fn r10_a_lease_whose_commit_nobody_answered_is_left_alone() {
+    let Some((app, way)) = forgetful().await else { return };
+    let fresh = app.second().await;
+    way.arm();
+    let refused = sign_in(&fresh, login_of("app", "ada", PASSWORD)).await.map(|p| p.session_id).unwrap_err();
+    assert_eq!((way.has_struck(), refused.reason()), (true, Reason::Unavailable));
+    // The process before has one block. A second one was taken, though nobody knows of it.
+    assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 2048").await.unwrap(), 1);
+    let mut all = places(&fresh, 4).await;
+    all.extend(places(&app.service, 4).await);
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 8, "{all:?}");
+    assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 3072").await.unwrap(), 1);
+    app.finish().await;
 }
 
 #[tokio::test]
 async fn a_process_that_may_have_missed_a_revocation_serves_no_list() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     app.sign_in().await;
     let routes = web::routes(app.service.clone());
     assert_eq!(get(&routes, "/statuslists/1", &[]).await.0, StatusCode::OK);
@@ -174,20 +213,17 @@ async fn a_process_that_may_have_missed_a_revocation_serves_no_list() {
     assert_eq!(get(&routes, "/.well-known/jwks.json", &[]).await.0, StatusCode::OK);
 }
 
-#[tokio::test]
-async fn j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked() {
-    for app in engines().await {
-        let pair = app.sign_in().await;
-        let (_, uri) = status(pair.access.token.expose());
-        let routes = web::routes(app.service.clone());
-        let path = uri.strip_prefix(ISSUER).unwrap().to_owned();
-        let kid = async || {
-            let (_, _, body) = get(&routes, &path, &[]).await;
-            let header = URL_SAFE_NO_PAD.decode(body.split(|b| *b == b'.').next().unwrap()).unwrap();
-            serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
-        };
-        let old = kid().await;
-        app.service.key_revoke(&Admin::command(), &old).await.unwrap();
-        assert_ne!(kid().await, old, "{}", app.engine);
-    }
+async fn j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked(app: &App) {
+    let pair = app.sign_in().await;
+    let (_, uri) = status(pair.access.token.expose());
+    let routes = web::routes(app.service.clone());
+    let path = uri.strip_prefix(ISSUER).unwrap().to_owned();
+    let kid = async || {
+        let (_, _, body) = get(&routes, &path, &[]).await;
+        let header = URL_SAFE_NO_PAD.decode(body.split(|b| *b == b'.').next().unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+    };
+    let old = kid().await;
+    app.service.key_revoke(&Admin::command(), &old).await.unwrap();
+    assert_ne!(kid().await, old);
 }

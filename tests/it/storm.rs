@@ -7,7 +7,19 @@ use chancery::{
     time::Ttl,
 };
 
-use crate::support::{ISSUER, PASSWORD, PLACES, claims, engines, first_party, login_of, sign_in, token};
+use crate::support::{App, ISSUER, PASSWORD, PLACES, claims, first_party, login_of, sign_in, token};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        p09_a_refused_sign_in_costs_the_database_nothing_and_hinders_no_refresh,
+        p09_a44_in_a_storm_those_who_have_a_place_sign_in_and_the_others_are_told_when_to_come_back,
+        p09_a_flood_from_one_place_keeps_nobody_elsewhere_out,
+        p09_the_address_that_counts_is_the_one_a_trusted_client_tells,
+        p09_an_account_waits_once_whether_it_exists_or_not,
+        p09_a_password_is_set_while_all_places_are_taken,
+    }
+}
 
 /// Takes a place in the queue and keeps it.
 fn wait_as(service: &Service, login: &str, address: &str) -> Slot {
@@ -32,111 +44,92 @@ async fn sign_in_from(service: &Service, peer: &str, request: SignInRequest) -> 
     crate::support::tokens(service.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await)
 }
 
-#[tokio::test]
-async fn p09_a_refused_sign_in_costs_the_database_nothing_and_hinders_no_refresh() {
-    for app in engines().await {
-        let pair = app.sign_in().await;
-        let places = take_all_places(&app.service, "");
-        let before = app.service.store().statements();
-        let mut told = Vec::new();
-        for login in ["ada", "nobody", "no\u{202e}such"] {
-            told.push(refused(sign_in(&app.service, login_of("app", login, PASSWORD)).await).millis());
-        }
-        assert!(told.iter().all(|ms| (50..=20_000).contains(ms)), "{told:?}");
-        assert_eq!(app.service.store().statements(), before, "{}", app.engine);
-        assert!(app.refresh(&token(&pair), "").await.is_ok());
-        drop(places);
-        assert!(app.try_sign_in(PASSWORD).await.is_ok());
+async fn p09_a_refused_sign_in_costs_the_database_nothing_and_hinders_no_refresh(app: &App) {
+    let pair = app.sign_in().await;
+    let places = take_all_places(&app.service, "");
+    let before = app.service.store().statements();
+    let mut told = Vec::new();
+    for login in ["ada", "nobody", "no\u{202e}such"] {
+        told.push(refused(sign_in(&app.service, login_of("app", login, PASSWORD)).await).millis());
     }
+    assert!(told.iter().all(|ms| (50..=20_000).contains(ms)), "{told:?}");
+    assert_eq!(app.service.store().statements(), before);
+    assert!(app.refresh(&token(&pair), "").await.is_ok());
+    drop(places);
+    assert!(app.try_sign_in(PASSWORD).await.is_ok());
 }
 
-#[tokio::test]
-async fn p09_a44_in_a_storm_those_who_have_a_place_sign_in_and_the_others_are_told_when_to_come_back() {
+async fn p09_a44_in_a_storm_those_who_have_a_place_sign_in_and_the_others_are_told_when_to_come_back(app: &App) {
     const USERS: usize = 48;
-    for app in engines().await {
-        for n in 0..USERS {
-            app.user(&format!("user{n}")).await;
-        }
-        let mut newest = token(&app.sign_in().await);
-        let mut storm = tokio::task::JoinSet::new();
-        for n in 0..USERS {
-            let service = app.service.clone();
-            storm.spawn(async move { sign_in(&service, login_of("app", &format!("user{n}"), PASSWORD)).await });
-        }
-        for _ in 0..3 {
-            newest = token(&app.refresh(&newest, "").await.unwrap());
-        }
-        let (mut signed_in, mut sent_away) = (0, 0);
-        for answer in storm.join_all().await {
-            match answer {
-                Ok(pair) => {
-                    assert_eq!(claims(pair.access.token.expose())["iss"], ISSUER);
-                    signed_in += 1;
-                }
-                Err(error) => {
-                    assert_eq!(error.reason(), Reason::Overloaded, "{error:?}");
-                    sent_away += 1;
-                }
+    for n in 0..USERS {
+        app.user(&format!("user{n}")).await;
+    }
+    let mut newest = token(&app.sign_in().await);
+    let mut storm = tokio::task::JoinSet::new();
+    for n in 0..USERS {
+        let service = app.service.clone();
+        storm.spawn(async move { sign_in(&service, login_of("app", &format!("user{n}"), PASSWORD)).await });
+    }
+    for _ in 0..3 {
+        newest = token(&app.refresh(&newest, "").await.unwrap());
+    }
+    let (mut signed_in, mut sent_away) = (0, 0);
+    for answer in storm.join_all().await {
+        match answer {
+            Ok(pair) => {
+                assert_eq!(claims(pair.access.token.expose())["iss"], ISSUER);
+                signed_in += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.reason(), Reason::Overloaded, "{error:?}");
+                sent_away += 1;
             }
         }
-        assert!(signed_in >= PLACES && sent_away > 0, "{signed_in} and {sent_away} on {}", app.engine);
-        assert_eq!(signed_in + sent_away, USERS);
-        let figures = app.service.passwords().figures();
-        assert_eq!((figures.queue_full, figures.waiting), (sent_away as u64, 0));
     }
+    assert!(signed_in >= PLACES && sent_away > 0, "{signed_in} and {sent_away}");
+    assert_eq!(signed_in + sent_away, USERS);
+    let figures = app.service.passwords().figures();
+    assert_eq!((figures.queue_full, figures.waiting), (sent_away as u64, 0));
 }
 
-#[tokio::test]
-async fn p09_a_flood_from_one_place_keeps_nobody_elsewhere_out() {
-    for app in engines().await {
-        let _places = take_all_places(&app.service, "192.0.2.1");
-        refused(sign_in_from(&app.service, "192.0.2.99", login_of("app", "ada", PASSWORD)).await);
-        let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", "ada", PASSWORD)).await;
-        assert!(elsewhere.is_ok(), "{elsewhere:?}");
-        assert_eq!(app.service.passwords().figures().evicted, 1);
-    }
+async fn p09_a_flood_from_one_place_keeps_nobody_elsewhere_out(app: &App) {
+    let _places = take_all_places(&app.service, "192.0.2.1");
+    refused(sign_in_from(&app.service, "192.0.2.99", login_of("app", "ada", PASSWORD)).await);
+    let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", "ada", PASSWORD)).await;
+    assert!(elsewhere.is_ok(), "{elsewhere:?}");
+    assert_eq!(app.service.passwords().figures().evicted, 1);
 }
 
-#[tokio::test]
-async fn p09_the_address_that_counts_is_the_one_a_trusted_client_tells() {
-    for app in engines().await {
-        let gateway = NewClientRequest { public: false, trusted_end_user: true, ..first_party("gateway", &["api"]) };
-        let gateway = app.confidential(gateway).await;
-        let service = &app.service;
-        let _places = take_all_places(service, "192.0.2.1");
-        let said =
-            |client, address: &str| SignInRequest { address: address.into(), ..login_of(client, "ada", PASSWORD) };
-        let told = async |peer: &str, address| {
-            let ctx = RequestContext { peer: peer.into(), ..service.context() };
-            crate::support::tokens(service.sign_in(&ctx, &gateway, said("gateway", address)).await)
-        };
-        refused(sign_in_from(service, "192.0.2.7", said("app", "198.51.100.1")).await);
-        refused(told("198.51.100.1", "192.0.2.7").await);
-        // Of who says nothing, its own address counts.
-        refused(told("192.0.2.7", "").await);
-        assert!(told("192.0.2.7", "198.51.100.1").await.is_ok(), "{}", app.engine);
-    }
+async fn p09_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App) {
+    let gateway = NewClientRequest { public: false, trusted_end_user: true, ..first_party("gateway", &["api"]) };
+    let gateway = app.confidential(gateway).await;
+    let service = &app.service;
+    let _places = take_all_places(service, "192.0.2.1");
+    let said = |client, address: &str| SignInRequest { address: address.into(), ..login_of(client, "ada", PASSWORD) };
+    let told = async |peer: &str, address| {
+        let ctx = RequestContext { peer: peer.into(), ..service.context() };
+        crate::support::tokens(service.sign_in(&ctx, &gateway, said("gateway", address)).await)
+    };
+    refused(sign_in_from(service, "192.0.2.7", said("app", "198.51.100.1")).await);
+    refused(told("198.51.100.1", "192.0.2.7").await);
+    // Of who says nothing, its own address counts.
+    refused(told("192.0.2.7", "").await);
+    assert!(told("192.0.2.7", "198.51.100.1").await.is_ok());
 }
 
-#[tokio::test]
-async fn p09_an_account_waits_once_whether_it_exists_or_not() {
-    for app in engines().await {
-        let _waiting = [wait_as(&app.service, "ada", "192.0.2.1"), wait_as(&app.service, "nobody", "192.0.2.1")];
-        for login in ["ada", "ADA", "nobody", "Nobody"] {
-            let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", login, PASSWORD)).await;
-            refused(elsewhere);
-        }
-        assert_eq!(app.service.passwords().figures().account_waiting, 4);
-        app.user("grace").await;
-        assert!(sign_in(&app.service, login_of("app", "grace", PASSWORD)).await.is_ok());
+async fn p09_an_account_waits_once_whether_it_exists_or_not(app: &App) {
+    let _waiting = [wait_as(&app.service, "ada", "192.0.2.1"), wait_as(&app.service, "nobody", "192.0.2.1")];
+    for login in ["ada", "ADA", "nobody", "Nobody"] {
+        let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", login, PASSWORD)).await;
+        refused(elsewhere);
     }
+    assert_eq!(app.service.passwords().figures().account_waiting, 4);
+    app.user("grace").await;
+    assert!(sign_in(&app.service, login_of("app", "grace", PASSWORD)).await.is_ok());
 }
 
-#[tokio::test]
-async fn p09_a_password_is_set_while_all_places_are_taken() {
-    for app in engines().await {
-        let _places = take_all_places(&app.service, "");
-        let new = chancery::secret::Password::new("another long pass phrase".into());
-        app.service.user_set_password(&Admin::command(), "ada", new).await.unwrap();
-    }
+async fn p09_a_password_is_set_while_all_places_are_taken(app: &App) {
+    let _places = take_all_places(&app.service, "");
+    let new = chancery::secret::Password::new("another long pass phrase".into());
+    app.service.user_set_password(&Admin::command(), "ada", new).await.unwrap();
 }

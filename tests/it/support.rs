@@ -15,25 +15,15 @@ use chancery::{
     time::{Clock, FixedClock, Timestamp},
 };
 
-use crate::database::{Database, with_postgres};
+use crate::database::Database;
 
 pub(crate) const ISSUER: &str = "https://id.example.com";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const START: Timestamp = Timestamp::from_millis(1_893_456_000_000);
 
-/// Every engine that this run tests.
-pub(crate) async fn engines() -> Vec<App> {
-    let mut apps = Vec::new();
-    for empty in engines_empty().await {
-        apps.push(App::on(empty).await);
-    }
-    apps
-}
-
 pub(crate) struct App {
     pub(crate) service: Service,
     pub(crate) clock: Arc<FixedClock>,
-    pub(crate) engine: &'static str,
     pub(crate) empty: Empty,
 }
 
@@ -62,22 +52,42 @@ impl Default for Opened {
 /// A database without tables.
 #[derive(Clone)]
 pub(crate) struct Empty {
-    pub(crate) engine: &'static str,
     pub(crate) database: Database,
     pub(crate) clock: Arc<FixedClock>,
 }
 
-/// An empty database of every engine that this run tests.
-pub(crate) async fn engines_empty() -> Vec<Empty> {
-    let mut databases = vec![Database::sqlite()];
-    if with_postgres() {
-        databases.push(Database::postgres().await);
+impl Empty {
+    pub(crate) async fn sqlite() -> Self {
+        Self::on(Database::sqlite())
     }
-    let all = databases.into_iter();
-    all.map(|database| Empty { engine: database.engine, database, clock: Arc::new(FixedClock::new(START)) }).collect()
+
+    pub(crate) async fn postgres() -> Self {
+        Self::on(Database::postgres().await)
+    }
+
+    fn on(database: Database) -> Self {
+        Self { database, clock: Arc::new(FixedClock::new(START)) }
+    }
+
+    pub(crate) async fn finish(self) {
+        self.database.drop().await;
+    }
 }
 
 impl App {
+    pub(crate) async fn sqlite() -> Self {
+        Self::on(Empty::sqlite().await).await
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Self::on(Empty::postgres().await).await
+    }
+
+    pub(crate) async fn finish(self) {
+        self.service.store().close().await;
+        self.empty.finish().await;
+    }
+
     /// Opens a database as a server process would.
     pub(crate) async fn open(empty: &Empty, opened: Opened) -> Result<Service, StartError> {
         Self::open_by(empty, opened, empty.clock.clone()).await
@@ -102,7 +112,7 @@ impl App {
     /// A service with a user and a client.
     pub(crate) async fn prepared(empty: Empty, clock: Arc<dyn Clock>) -> Self {
         let service = Self::open_by(&empty, Opened::default(), clock).await.unwrap();
-        let app = Self { service, clock: empty.clock.clone(), engine: empty.engine, empty };
+        let app = Self { service, clock: empty.clock.clone(), empty };
         app.user("ada").await;
         app.client("app", &["api", "other"]).await;
         app

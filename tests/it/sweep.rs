@@ -5,7 +5,14 @@ use chancery::{
     time::Ttl,
 };
 
-use crate::support::{App, engines, token};
+use crate::support::{App, token};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        expired_sessions_go_step_by_step_and_the_living_stay,
+    }
+}
 
 async fn sweep(app: &App) -> (u64, u64) {
     let (mut sweep, mut deleted, mut steps) = (Sweep::default(), 0, 0);
@@ -19,24 +26,21 @@ async fn sweep(app: &App) -> (u64, u64) {
     }
 }
 
-#[tokio::test]
-async fn expired_sessions_go_step_by_step_and_the_living_stay() {
-    for app in engines().await {
-        for _ in 0..230 {
-            app.sign_in().await;
-        }
-        // More than may live at once: the oldest were ended.
-        assert_eq!(app.service.sessions_list("ada").await.unwrap().len(), 100);
-        assert_eq!(sweep(&app).await.0, 0, "{}", app.engine);
-        app.pass(Ttl::from_days(1)).await;
-        let kept = app.sign_in().await;
-        let (deleted, steps) = sweep(&app).await;
-        assert_eq!(deleted, 130, "{}", app.engine);
-        assert!(steps >= 2, "{steps}");
-        app.pass(Ttl::from_days(6)).await;
-        app.pass(Ttl::from_secs(7300)).await;
-        assert_eq!(sweep(&app).await.0, 100);
-        let refused = app.refresh(&token(&kept), "").await;
-        assert!(refused.is_ok(), "{refused:?}");
+async fn expired_sessions_go_step_by_step_and_the_living_stay(app: &App) {
+    for _ in 0..230 {
+        app.sign_in().await;
     }
+    // More than may live at once: the oldest were ended.
+    assert_eq!(app.service.sessions_list("ada").await.unwrap().len(), 100);
+    assert_eq!(sweep(app).await.0, 0);
+    app.pass(Ttl::from_days(1)).await;
+    let kept = app.sign_in().await;
+    let (deleted, steps) = sweep(app).await;
+    assert_eq!(deleted, 130);
+    assert!(steps >= 2, "{steps}");
+    app.pass(Ttl::from_days(6)).await;
+    app.pass(Ttl::from_secs(7300)).await;
+    assert_eq!(sweep(app).await.0, 100);
+    let refused = app.refresh(&token(&kept), "").await;
+    assert!(refused.is_ok(), "{refused:?}");
 }

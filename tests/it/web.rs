@@ -8,11 +8,11 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
-use chancery::{metrics::Metrics, web};
+use chancery::{domain::keys::KeyState, metrics::Metrics, web};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{ISSUER, engines};
+use crate::support::{App, ISSUER};
 
 struct Answer {
     status: StatusCode,
@@ -33,7 +33,7 @@ async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
 
 #[tokio::test]
 async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let routes = web::routes(app.service.clone());
     let answer = get(&routes, "/.well-known/jwks.json", &[]).await;
     assert_eq!(answer.status, StatusCode::OK);
@@ -42,8 +42,12 @@ async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
     assert_eq!(answer.headers["access-control-allow-origin"], "*");
     let keys: Value = serde_json::from_str(&answer.body).unwrap();
     let algorithms: Vec<_> = keys["keys"].as_array().unwrap().iter().map(|k| k["alg"].as_str().unwrap()).collect();
-    // Active before next.
     assert_eq!(algorithms.len(), 6);
+    // Active before next.
+    let kids = keys["keys"].as_array().unwrap().iter().map(|k| k["kid"].as_str().unwrap());
+    let ring = app.service.live().snapshot().ring.clone();
+    let states: Vec<_> = kids.map(|kid| ring.stored.iter().find(|k| k.kid == kid).unwrap().state).collect();
+    assert_eq!(states, [[KeyState::Active; 3], [KeyState::Next; 3]].concat());
     let etag = answer.headers["etag"].to_str().unwrap();
     assert!(etag.starts_with('"') && etag.ends_with('"'), "{etag} is not strong");
     for known in [etag, &format!("\"x\", {etag}"), &format!("W/{etag}"), "*"] {
@@ -62,25 +66,28 @@ async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
 
 #[tokio::test]
 async fn the_metadata_documents_name_nothing_that_does_not_work() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let routes = web::routes(app.service.clone());
     let jwks = format!("{ISSUER}/.well-known/jwks.json");
+    let mut endpoints = 0;
     for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
         let answer = get(&routes, path, &[]).await;
         let said: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!((&said["issuer"], &said["jwks_uri"]), (&json!(ISSUER), &json!(jwks)), "{path}");
         for (name, uri) in said.as_object().unwrap().iter().filter(|(name, _)| name.ends_with("_endpoint")) {
+            endpoints += 1;
             let below = uri.as_str().unwrap().strip_prefix(ISSUER).unwrap();
             assert_eq!(get(&routes, below, &[]).await.status, StatusCode::OK, "{path} names {name}");
         }
     }
+    assert!(endpoints > 0, "are the endpoints where this test looks?");
     let unknown = get(&routes, "/nothing", &[]).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn telemetry_tells_whether_this_process_signs() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let metrics = Arc::new(Metrics::default());
     metrics.set_ready(true);
     let routes = web::telemetry_routes(app.service.clone(), metrics);

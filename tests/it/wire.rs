@@ -19,7 +19,14 @@ use chancery::{
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 
-use crate::support::{App, ISSUER, PASSWORD, engines, login_of, sign_in};
+use crate::support::{App, ISSUER, PASSWORD, login_of, sign_in};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        p09_a_sign_in_without_a_place_is_told_when_to_come_back,
+    }
+}
 
 /// Serves the app on a free port; the server ends with the test.
 pub(crate) async fn served(app: &App) -> Channel {
@@ -336,7 +343,7 @@ const VERDICTS: [(&str, [&str; 6]); 19] = [
 
 #[tokio::test]
 async fn g01_every_method_answers_every_kind_of_caller_as_the_table_says() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let channel = served(&app).await;
     let mut callers = Callers::of(&app).await;
     let ours = ACCESS.iter().filter(|(m, a)| m.starts_with("/chancery.") && !matches!(a, Access::Permission(_)));
@@ -358,7 +365,7 @@ async fn g01_every_method_answers_every_kind_of_caller_as_the_table_says() {
 
 #[tokio::test]
 async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_another_audience() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
     let mut methods = 0;
@@ -388,7 +395,7 @@ async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_an
 
 #[tokio::test]
 async fn a_disabled_client_is_refused_everywhere_and_its_users_tokens_with_it() {
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
     for id in ["app", "worker", "portal"] {
@@ -407,7 +414,7 @@ async fn a_disabled_client_is_refused_everywhere_and_its_users_tokens_with_it() 
 #[tokio::test]
 async fn health_tells_of_the_services_by_name() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-    let app = engines().await.swap_remove(0);
+    let app = App::sqlite().await;
     let mut health = HealthClient::new(served(&app).await);
     for service in ["", "chancery.v1.AuthService", "chancery.v1.KeyService"] {
         let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap();
@@ -417,21 +424,18 @@ async fn health_tells_of_the_services_by_name() {
     assert_eq!(unknown.code(), Code::NotFound);
 }
 
-#[tokio::test]
-async fn p09_a_sign_in_without_a_place_is_told_when_to_come_back() {
-    for app in engines().await {
-        let _places = crate::storm::take_all_places(&app.service, "127.0.0.1");
-        let mut auth = AuthServiceClient::new(served(&app).await);
-        let request = LoginRequest {
-            client_id: "app".into(),
-            login: "ada".into(),
-            password: PASSWORD.into(),
-            ..LoginRequest::default()
-        };
-        let status = auth.login(request).await.unwrap_err();
-        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-        assert_eq!(status.get_details_error_info().unwrap().reason, "OVERLOADED");
-        let delay = status.get_details_retry_info().unwrap().retry_delay.unwrap();
-        assert!(delay >= std::time::Duration::from_millis(50), "{delay:?}");
-    }
+async fn p09_a_sign_in_without_a_place_is_told_when_to_come_back(app: &App) {
+    let _places = crate::storm::take_all_places(&app.service, "127.0.0.1");
+    let mut auth = AuthServiceClient::new(served(app).await);
+    let request = LoginRequest {
+        client_id: "app".into(),
+        login: "ada".into(),
+        password: PASSWORD.into(),
+        ..LoginRequest::default()
+    };
+    let status = auth.login(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert_eq!(status.get_details_error_info().unwrap().reason, "OVERLOADED");
+    let delay = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!(delay >= std::time::Duration::from_millis(50), "{delay:?}");
 }

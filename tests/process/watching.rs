@@ -70,7 +70,7 @@ async fn until_health(verifier: &Verifier, wanted: impl Fn(Freshness) -> bool) {
 }
 
 const GOOD: Result<(), VerifyError> = Ok(());
-const REVOKED: Result<(), VerifyError> = Err(VerifyError::Revoked);
+pub(crate) const REVOKED: Result<(), VerifyError> = Err(VerifyError::Revoked);
 
 #[tokio::test]
 async fn a_watcher_refuses_whatever_is_revoked_through_whatever_process() {

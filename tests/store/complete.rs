@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use crate::source::{code, uncommented};
+
 fn read(folder: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
@@ -9,13 +11,9 @@ fn read(folder: &str) -> Vec<(String, String)> {
     files.into_iter().map(|p| (p.display().to_string(), fs::read_to_string(p).unwrap())).collect()
 }
 
-fn code(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap()
-}
-
 #[test]
 fn every_method_of_a_transaction_is_in_a_case() {
-    let cases: String = read("tests/store").into_iter().map(|(_, text)| text).collect();
+    let cases: String = read("tests/store").into_iter().map(|(_, text)| uncommented(&text)).collect();
     let mut methods = 0;
     for (path, text) in read("src/store") {
         for line in code(&text).lines() {
@@ -28,11 +26,9 @@ fn every_method_of_a_transaction_is_in_a_case() {
     assert!(methods > 40, "{methods}: are the sources where this test looks?");
 }
 
-/// The texts between quotes of a source, without those of comments.
+/// The texts between quotes of a source that has no comments.
 fn literals(source: &str) -> Vec<String> {
-    let uncommented: String =
-        source.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
-    let quoted = uncommented.split('"').enumerate().filter(|(n, _)| n % 2 == 1);
+    let quoted = source.split('"').enumerate().filter(|(n, _)| n % 2 == 1);
     quoted.map(|(_, text)| text.to_owned()).collect()
 }
 
@@ -44,7 +40,7 @@ fn statements_hold_nothing_that_only_one_engine_reads() {
     const VERBS: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "WHERE"];
     let mut statements = 0;
     for (path, text) in read("src/store") {
-        for literal in literals(code(&text)) {
+        for literal in literals(&code(&text)) {
             if !VERBS.iter().any(|v| literal.contains(v)) {
                 continue;
             }

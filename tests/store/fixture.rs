@@ -17,12 +17,12 @@ use chancery::{
     id::{KeyId, MailId, SessionId, UserId},
     passwords::Phc,
     secret::SessionSecret,
-    store::{Claim, Location, NewUser, Schema, Store},
+    store::{Claim, NewUser, Schema, Store},
     time::{Timestamp, Ttl},
 };
 use serde_json::json;
 
-use crate::database::{Database, in_cluster};
+use crate::database::Database;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_893_456_000_123);
 pub(crate) const ISSUER: &str = "https://id.example.com";
@@ -63,11 +63,7 @@ impl Fixture {
 
     pub(crate) async fn finish(self) {
         self.store.close().await;
-        // A failed test leaves its database for a look.
-        if let Location::Postgres(url) = &self.database.location {
-            let (_, name) = url.expose().rsplit_once('/').unwrap();
-            in_cluster(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
-        }
+        self.database.drop().await;
     }
 
     pub(crate) fn user(&self, name: &str) -> NewUser {

@@ -1,6 +1,6 @@
 //! Users by the batch.
 
-use chancery::{domain::login::Login, passwords::Phc, store::NewUser, time::Timestamp};
+use chancery::{domain::login::Login, error::Error, passwords::Phc, store::NewUser, time::Timestamp};
 
 use crate::fixture::{Fixture, NOW};
 
@@ -100,11 +100,13 @@ pub(crate) async fn of_many_who_import_the_same_users_one_does(f: &Fixture) {
                 drop(tx);
             }
             store.close().await;
-            Ok::<_, chancery::error::Error>(won)
+            Ok::<_, Error>(won)
         });
     }
     let outcomes = tasks.join_all().await;
     assert_eq!(outcomes.iter().filter(|won| matches!(won, Ok(true))).count(), 1, "{outcomes:?}");
+    let lost = |outcome: &Result<bool, Error>| matches!(outcome, Ok(false) | Err(Error::Conflict));
+    assert_eq!(outcomes.iter().filter(|outcome| lost(outcome)).count(), 5, "{outcomes:?}");
     let mut tx = f.store.read().await.unwrap();
     let subjects: Vec<String> = (0..20).map(|n| format!("old-{n}")).collect();
     let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();

@@ -6,7 +6,7 @@ use chancery::store::Location;
 use sqlx::Connection;
 use tempfile::TempDir;
 
-/// A database of a test. SQLite lies in a folder that goes with it; PostgreSQL's goes with the cluster.
+/// A database of a test. SQLite lies in a folder that goes with it; PostgreSQL's is dropped by a test that succeeds.
 #[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) engine: &'static str,
@@ -39,6 +39,14 @@ impl Database {
         let url = cluster();
         let (base, _) = url.rsplit_once('/').unwrap();
         Self { engine: "postgres", location: Location::parse(&format!("{base}/{name}")).unwrap(), _dir: None }
+    }
+
+    /// Drops a database of the cluster, whoever is connected. A failed test leaves its own for a look.
+    pub(crate) async fn drop(&self) {
+        if let Location::Postgres(url) = &self.location {
+            let (_, name) = url.expose().rsplit_once('/').unwrap();
+            in_cluster(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
     }
 
     /// The same database on PostgreSQL, reached through another address.
