@@ -95,10 +95,7 @@ impl AccountService for Accounts {
         Ok(Response::new(pb::ChangePasswordResponse { sessions_ended }))
     }
 
-    async fn list_my_sessions(
-        &self,
-        request: Request<pb::ListMySessionsRequest>,
-    ) -> Answer<pb::ListMySessionsResponse> {
+    async fn list_my_sessions(&self, _: Request<pb::ListMySessionsRequest>) -> Answer<pb::ListMySessionsResponse> {
         let me = self.0.me()?;
         let all = self.0.service.accounts.sessions(me).await.map_err(|e| self.0.status(&e))?;
         let sessions = all.into_iter().map(|s| user::session(s, me.session().as_str())).collect();

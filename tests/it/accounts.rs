@@ -6,14 +6,14 @@ use chancery::{
     error::{Error, Reason, Result},
     secret::{Password, TicketToken, TypedCode},
     service::{
-        Admin, ClientCredentials, Kept, KeptMail, Me, MePatch, NewClientRequest, NextStep, Pending, Post, Presented,
-        RegisterInput, Service, SignedIn, Step,
+        Admin, ClientCredentials, Kept, KeptMail, Me, MePatch, NewClientRequest, NextStep, PasswordReset, Pending,
+        Post, Presented, RegisterInput, ResetRequest, ResetStarted, Service, SignInStep, SignedIn,
     },
     time::Ttl,
 };
 use chancery::{mail::Mailer, mail::Templates};
 
-use crate::support::{App, ISSUER, PASSWORD, first_party, login_of, refresh, sign_in, token};
+use crate::support::{App, ISSUER, PASSWORD, as_me, first_party, login_of, refresh, sign_in, token};
 
 on_each_engine! {
     #[tokio::test]
@@ -63,7 +63,7 @@ impl Office {
             link_template: Some("https://shop.example/{kind}?token={token}".into()),
             ..first_party("shop", &["api", ISSUER])
         };
-        app.service.client_create(&Admin::command(), shop).await.unwrap();
+        app.service.clients.create(&Admin::command(), shop).await.unwrap();
         let kept = Arc::new(Kept::default());
         let post = Post { templates: Templates::load(None).unwrap(), mailer: Mailer::Kept(kept.clone()) };
         Self { app, kept, post }
@@ -77,12 +77,12 @@ impl Office {
     async fn mails(&self) -> Vec<KeptMail> {
         let before = self.kept.newest().len();
         loop {
-            let taken = self.service().mails_take(10).await.unwrap();
+            let taken = self.service().outbox.take(10).await.unwrap();
             if taken.is_empty() {
                 break;
             }
             for mail in taken {
-                self.service().mail_deliver(&self.post, mail).await;
+                self.service().outbox.deliver(&self.post, mail).await;
             }
         }
         let newest = self.kept.newest();
@@ -98,22 +98,29 @@ impl Office {
             language: String::new(),
             address: String::new(),
         };
-        self.service().register(&self.service().context(), &ClientCredentials::None, input).await
+        self.service().accounts.register(&self.service().context(), &ClientCredentials::None, input).await
     }
 
     async fn verify(&self, presented: &Presented) -> Result<String> {
-        self.service().verify_email(&self.service().context(), &ClientCredentials::None, "shop", presented).await
+        self.service()
+            .accounts
+            .verify_email(&self.service().context(), &ClientCredentials::None, "shop", presented)
+            .await
     }
 
     async fn request_reset(&self, login: &str) -> Pending {
         let ctx = self.service().context();
-        self.service().request_password_reset(&ctx, &ClientCredentials::None, ("shop", ""), (login, "")).await.unwrap()
+        self.service().accounts.request_password_reset(&ctx, &ClientCredentials::None, asked_for(login)).await.unwrap()
     }
 
     async fn reset(&self, presented: &Presented, password: &str) -> Result<usize> {
         let ctx = self.service().context();
-        let new = Password::new(password.into());
-        self.service().reset_password(&ctx, &ClientCredentials::None, ("shop", presented), new).await
+        let reset = PasswordReset {
+            client_id: "shop".into(),
+            presented: copied(presented),
+            password: Password::new(password.into()),
+        };
+        self.service().accounts.reset_password(&ctx, &ClientCredentials::None, reset).await
     }
 
     /// A user with an address, registered and proved.
@@ -131,7 +138,19 @@ impl Office {
     }
 
     async fn me(&self, bearer: &ClientCredentials) -> Me {
-        self.service().me(&self.service().context(), bearer).await.unwrap()
+        as_me(self.service(), bearer).await.unwrap()
+    }
+}
+
+fn asked_for(login: &str) -> ResetRequest<'_> {
+    ResetRequest { client_id: "shop", login, language: "", address: "" }
+}
+
+fn copied(presented: &Presented) -> Presented {
+    Presented {
+        token: TicketToken::new(presented.token.expose().to_owned()),
+        ticket: presented.ticket.clone(),
+        code: TypedCode::new(presented.code.expose().to_owned()),
     }
 }
 
@@ -154,7 +173,10 @@ fn reason<T>(result: Result<T>) -> Reason {
 
 async fn an_account_is_opened_by_the_code_or_the_link_that_was_mailed(office: &Office) {
     let pending = office.register("Grace@Example.com", "grace").await.unwrap();
-    assert!(office.service().user_find("grace").await.is_err(), "an address that is not proved reserves nothing");
+    assert!(
+        office.service().users.get(&Admin::command(), "grace").await.is_err(),
+        "an address that is not proved reserves nothing"
+    );
     let mails = office.mails().await;
     assert_eq!((mails.len(), mails[0].kind, mails[0].to.as_str()), (1, "verify_email", "grace@example.com"));
     assert!(mails[0].links[0].starts_with("https://shop.example/register?token=chl_"), "{:?}", mails[0].links);
@@ -171,7 +193,7 @@ async fn an_account_is_opened_by_the_code_or_the_link_that_was_mailed(office: &O
 
 async fn a45_who_asks_learns_nothing_of_an_account_and_its_owner_learns_who_asked(office: &Office) {
     office.member("grace@example.com").await;
-    let hashed = || office.service().passwords().figures().hashed;
+    let hashed = || office.service().passwords.figures().hashed;
     let before = hashed();
     let taken = office.register("grace@example.com", "").await.unwrap();
     let after_taken = hashed();
@@ -246,10 +268,10 @@ async fn p18_a_code_is_guessed_five_times_at_most_and_used_once_by_many_at_once(
         let presented = code(&pending.ticket, &grouped);
         tasks.spawn(async move {
             let new = Password::new(format!("{NEW} number {n}"));
-            let asked = ("shop", &presented);
             loop {
-                let new = Password::new(new.expose().to_owned());
-                match service.reset_password(&service.context(), &ClientCredentials::None, asked, new).await {
+                let password = Password::new(new.expose().to_owned());
+                let reset = PasswordReset { client_id: "shop".into(), presented: copied(&presented), password };
+                match service.accounts.reset_password(&service.context(), &ClientCredentials::None, reset).await {
                     Err(Error::Throttled { .. }) => tokio::task::yield_now().await,
                     other => return other,
                 }
@@ -280,8 +302,9 @@ async fn a_code_counts_for_its_own_client_and_its_own_purpose(office: &Office) {
     let mail = office.mails().await.remove(0);
     let elsewhere = typed(&pending, &mail);
     let ctx = office.service().context();
-    let new = Password::new(NEW.into());
-    let other = office.service().reset_password(&ctx, &ClientCredentials::None, ("app", &elsewhere), new).await;
+    let password = Password::new(NEW.into());
+    let reset = PasswordReset { client_id: "app".into(), presented: elsewhere, password };
+    let other = office.service().accounts.reset_password(&ctx, &ClientCredentials::None, reset).await;
     assert_eq!(reason(other), Reason::CodeInvalid);
     assert_eq!(reason(office.verify(&typed(&pending, &mail)).await), Reason::CodeInvalid);
     assert!(office.reset(&typed(&pending, &mail), NEW).await.is_ok());
@@ -293,7 +316,8 @@ async fn s11_a_changed_password_ends_the_other_sessions_alone(office: &Office) {
     let (_, other) = office.bearer("grace@example.com", PASSWORD).await;
     let change = async |current: &str, new: &str| {
         let (current, new) = (Password::new(current.into()), Password::new(new.into()));
-        office.service().change_password(&office.service().context(), &bearer, current, new).await
+        let me = as_me(office.service(), &bearer).await?;
+        office.service().accounts.change_password(&office.service().context(), &me, current, new).await
     };
     assert_eq!(reason(change("not the right one at all", NEW).await), Reason::InvalidCredentials);
     assert_eq!(reason(change(PASSWORD, "short").await), Reason::InvalidArgument);
@@ -308,7 +332,10 @@ async fn p20_a_new_address_counts_once_it_is_proved_and_both_are_told(office: &O
     office.member("heidi@example.com").await;
     let (bearer, _) = office.bearer("grace@example.com", PASSWORD).await;
     office.mails().await;
-    let update = async |patch: MePatch| office.service().me_update(&office.service().context(), &bearer, patch).await;
+    let update = async |patch: MePatch| {
+        let me = as_me(office.service(), &bearer).await?;
+        office.service().accounts.update(&office.service().context(), &me, patch).await
+    };
     let email = |text: &str| MePatch { email: Some(text.into()), ..MePatch::default() };
     // Somebody else's address: the same answer, and word to its owner.
     assert!(update(email("heidi@example.com")).await.unwrap().1.is_some());
@@ -340,21 +367,24 @@ async fn s09_s10_users_see_and_end_their_own_sessions_and_leave_by_a_fresh_sign_
     office.bearer("grace@example.com", PASSWORD).await;
     let stranger = office.app.sign_in().await;
     let me = office.me(&bearer).await;
-    let sessions = office.service().my_sessions(&me).await.unwrap();
-    assert_eq!((sessions.len(), sessions.iter().filter(|s| s.id == me.session).count()), (2, 1));
-    let other = office.service().revoke_my_session(&me, Some(&stranger.session_id)).await;
+    let sessions = office.service().accounts.sessions(&me).await.unwrap();
+    assert_eq!((sessions.len(), sessions.iter().filter(|s| s.id == *me.session()).count()), (2, 1));
+    let other = office.service().accounts.revoke_session(&me, Some(&stranger.session_id)).await;
     assert_eq!(reason(other), Reason::NotFound, "another's session");
-    assert_eq!(office.service().revoke_my_session(&me, None).await.unwrap(), 1);
-    assert_eq!(office.service().my_sessions(&me).await.unwrap().len(), 1);
+    assert_eq!(office.service().accounts.revoke_session(&me, None).await.unwrap(), 1);
+    assert_eq!(office.service().accounts.sessions(&me).await.unwrap().len(), 1);
     office.app.pass(Ttl::from_secs(16 * 60)).await;
     let pair = refresh(office.service(), "shop", &mine, ISSUER, &[], "").await.unwrap();
     let stale = ClientCredentials::Bearer(pair.access.token.expose().to_owned());
-    let gone = office.service().delete_me(&office.service().context(), &stale).await;
+    let gone = office.service().accounts.delete(&office.service().context(), &office.me(&stale).await).await;
     assert_eq!(reason(gone), Reason::SignInTooOld);
     let (fresh, _) = office.bearer("grace@example.com", PASSWORD).await;
-    assert_eq!(office.service().delete_me(&office.service().context(), &fresh).await.unwrap(), 2);
-    assert!(office.service().user_find("grace@example.com").await.is_err());
-    let again = office.service().me(&office.service().context(), &fresh).await;
+    assert_eq!(
+        office.service().accounts.delete(&office.service().context(), &office.me(&fresh).await).await.unwrap(),
+        2
+    );
+    assert!(office.service().users.get(&Admin::command(), "grace@example.com").await.is_err());
+    let again = as_me(office.service(), &fresh).await;
     assert_eq!(reason(again), Reason::TokenInvalid);
 }
 
@@ -369,21 +399,22 @@ fn step(challenge: &chancery::service::Challenge) -> NextStep {
 }
 
 async fn go_on(service: &Service, next: NextStep) -> Result<SignedIn> {
-    service.continue_sign_in(&service.context(), &ClientCredentials::None, next).await
+    service.sign_ins.proceed(&service.context(), &ClientCredentials::None, next).await
 }
 
 async fn challenged(office: &Office, client: &str, login: &str) -> chancery::service::Challenge {
     let request = login_of(client, login, PASSWORD);
-    let signed_in = office.service().sign_in(&office.service().context(), &ClientCredentials::None, request).await;
+    let signed_in =
+        office.service().sign_ins.sign_in(&office.service().context(), &ClientCredentials::None, request).await;
     let SignedIn::Challenge(challenge) = signed_in.unwrap() else { panic!("no step stands between") };
     challenge
 }
 
 async fn p02_a_password_that_must_change_leads_to_tokens_by_another_alone(office: &Office) {
     office.app.user("grace").await;
-    office.service().user_must_change_password(&Admin::command(), "grace").await.unwrap();
+    office.service().users.require_new_password(&Admin::command(), "grace").await.unwrap();
     let challenge = challenged(office, "shop", "grace").await;
-    assert_eq!(challenge.step, Step::ChoosePassword);
+    assert_eq!(challenge.step, SignInStep::ChoosePassword);
     let weak = NextStep { new_password: Password::new("short".into()), ..step(&challenge) };
     assert_eq!(reason(go_on(office.service(), weak).await), Reason::InvalidArgument);
     let elsewhere = NextStep { client_id: "app".into(), new_password: Password::new(NEW.into()), ..step(&challenge) };
@@ -412,17 +443,17 @@ async fn p02_a_password_that_must_change_leads_to_tokens_by_another_alone(office
     assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
     assert!(sign_in(office.service(), login_of("shop", "grace", NEW)).await.is_ok());
     // A challenge ends by itself, and with every change of the account.
-    office.service().user_must_change_password(&Admin::command(), "grace").await.unwrap();
+    office.service().users.require_new_password(&Admin::command(), "grace").await.unwrap();
     let old = sign_in(office.service(), login_of("shop", "grace", PASSWORD)).await;
     assert_eq!(reason(old), Reason::InvalidCredentials);
 }
 
 async fn where_an_address_is_needed_it_is_proved_within_the_sign_in(office: &Office) {
     let strict = NewClientRequest { require_email: true, ..first_party("strict", &["api"]) };
-    office.service().client_create(&Admin::command(), strict).await.unwrap();
+    office.service().clients.create(&Admin::command(), strict).await.unwrap();
     let next = |challenge: &chancery::service::Challenge| NextStep { client_id: "strict".into(), ..step(challenge) };
     let first = challenged(office, "strict", "ada").await;
-    assert_eq!((first.step, &first.sent_to), (Step::VerifyEmail, &None));
+    assert_eq!((first.step, &first.sent_to), (SignInStep::VerifyEmail, &None));
     let asked = NextStep { email: "ada@example.com".into(), ..next(&first) };
     let SignedIn::Challenge(second) = go_on(office.service(), asked).await.unwrap() else { panic!() };
     assert_eq!(second.sent_to.as_deref(), Some("ada@example.com"));
@@ -444,7 +475,7 @@ async fn where_an_address_is_needed_it_is_proved_within_the_sign_in(office: &Off
 
 async fn p18_codes_of_a_sign_in_are_guessed_five_times_at_most_also_at_once(office: &Office) {
     let strict = NewClientRequest { require_email: true, ..first_party("strict", &["api"]) };
-    office.service().client_create(&Admin::command(), strict).await.unwrap();
+    office.service().clients.create(&Admin::command(), strict).await.unwrap();
     let next = |challenge: &chancery::service::Challenge| NextStep { client_id: "strict".into(), ..step(challenge) };
     let asked = NextStep { email: "ada@example.com".into(), ..next(&challenged(office, "strict", "ada").await) };
     let SignedIn::Challenge(second) = go_on(office.service(), asked).await.unwrap() else { panic!() };
@@ -464,11 +495,11 @@ async fn an_administrator_starts_a_reset_and_never_knows_the_password(office: &O
     office.member("grace@example.com").await;
     let (_, old) = office.bearer("grace@example.com", PASSWORD).await;
     let start = async |keep| {
-        office.service().user_start_reset(&Admin::command(), ("grace@example.com", "shop"), keep).await.unwrap()
+        office.service().users.start_reset(&Admin::command(), ("grace@example.com", "shop"), keep).await.unwrap()
     };
-    assert_eq!(start(true).await, (0, true));
+    assert_eq!(start(true).await, ResetStarted { sessions_ended: 0, mailed: true });
     assert!(refresh(office.service(), "shop", &old, "", &[], "").await.is_ok());
-    assert_eq!(start(false).await, (1, true));
+    assert_eq!(start(false).await, ResetStarted { sessions_ended: 1, mailed: true });
     let refused = sign_in(office.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
     assert_eq!(reason(refused), Reason::InvalidCredentials);
     let mails = office.mails().await;
@@ -489,10 +520,11 @@ async fn accounts_are_opened_only_where_that_is_allowed() {
         address: String::new(),
     };
     let ctx = office.service().context();
-    let refused = office.service().register(&ctx, &ClientCredentials::None, input("app", "g@example.com")).await;
+    let refused =
+        office.service().accounts.register(&ctx, &ClientCredentials::None, input("app", "g@example.com")).await;
     assert_eq!(reason(refused), Reason::ClientNotAllowed);
     let Err(Error::Invalid(wrong)) =
-        office.service().register(&ctx, &ClientCredentials::None, input("shop", "x")).await
+        office.service().accounts.register(&ctx, &ClientCredentials::None, input("shop", "x")).await
     else {
         panic!("accepted")
     };
@@ -504,8 +536,7 @@ async fn a45_to_one_address_only_so_many_mails_are_asked_for_whoever_it_is(offic
     office.member("grace@example.com").await;
     let ctx = office.service().context();
     let ask = async |login: &str| {
-        let asked = (login, "");
-        office.service().request_password_reset(&ctx, &ClientCredentials::None, ("shop", ""), asked).await
+        office.service().accounts.request_password_reset(&ctx, &ClientCredentials::None, asked_for(login)).await
     };
     let mut refused_after = Vec::new();
     for login in ["GRACE@example.com", "nobody@example.com"] {

@@ -1,5 +1,6 @@
 //! Administering over gRPC, as a caller would, on both engines.
 
+use crate::support::as_client;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chancery::{
     grpc::pb::{
@@ -175,7 +176,7 @@ async fn s10_an_administrator_sees_and_ends_the_sessions_of_a_user(app: &App) {
     let stranger = "ses_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned();
     assert_eq!(end(vec![one.session_id.clone(), stranger]).await, 1);
     assert_eq!(end(vec![one.session_id.clone()]).await, 0);
-    assert!(app.service.live().snapshot().revoked_sessions.contains_key(&one.session_id));
+    assert!(app.service.live.snapshot().revoked_sessions.contains_key(&one.session_id));
     app.sign_in().await;
     assert_eq!(end(vec![]).await, 2);
 }
@@ -202,7 +203,7 @@ async fn a_clients_secret_is_replaced_with_an_overlap(app: &App) {
             client_id: "worker".into(),
             secret: chancery::secret::ClientSecret::new(secret.to_owned()),
         };
-        app.service.confidential_client(&app.service.context(), &credentials).await.is_ok()
+        as_client(&app.service, &credentials).await.is_ok()
     };
     let overlap = Some(prost_types::Duration { seconds: 60, nanos: 0 });
     let message = pb::RotateSecretRequest { client_id: "worker".into(), overlap };

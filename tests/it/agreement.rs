@@ -16,7 +16,7 @@ use proptest::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::support::{App, Empty, Opened, PASSWORD, first_party, login_of, refresh, sign_in};
+use crate::support::{App, Empty, Opened, PASSWORD, first_party, introspect, login_of, refresh, sign_in};
 
 /// What a verifier by list may be behind: 5 s until the list is made anew, and its `ttl`.
 const LIST_BOUND: Ttl = Ttl::from_secs(21);
@@ -127,11 +127,11 @@ async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String
         attributes: serde_json::Map::new(),
         ..NewUserRequest::default()
     };
-    service.user_create(&Admin::command(), user).await.unwrap();
-    service.client_create(&Admin::command(), first_party("app", &["api"])).await.unwrap();
+    service.users.create(&Admin::command(), user).await.unwrap();
+    service.clients.create(&Admin::command(), first_party("app", &["api"])).await.unwrap();
     let server =
         NewClientRequest { id: "api-server".into(), serves: vec!["api".into()], ..NewClientRequest::default() };
-    let (client, secret) = service.client_create(&Admin::command(), server).await.unwrap();
+    let (client, secret) = service.clients.create(&Admin::command(), server).await.unwrap();
     let server = ClientCredentials::Basic { client_id: client.id.to_string(), secret: secret.unwrap() };
     let watcher = NewClientRequest {
         id: "watcher".into(),
@@ -139,7 +139,7 @@ async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String
         permissions: vec!["revocations.read".into()],
         ..NewClientRequest::default()
     };
-    let (_, secret) = service.client_create(&Admin::command(), watcher).await.unwrap();
+    let (_, secret) = service.clients.create(&Admin::command(), watcher).await.unwrap();
     (server, secret.unwrap().expose().to_owned())
 }
 
@@ -182,8 +182,8 @@ impl World {
     fn pass(&self, seconds: i64) {
         self.empty.clock.advance(Ttl::from_secs(seconds));
         self.at(async |s| {
-            s.live().confirm().await.unwrap();
-            s.rotate_keys_due().await.unwrap();
+            s.live.confirm().await.unwrap();
+            s.signing_keys.rotate_due().await.unwrap();
         });
     }
 
@@ -206,14 +206,14 @@ impl World {
         let (token, session, _) = self.issued.last().cloned().unwrap();
         self.compare();
         assert!(self.accepted(&token), "the newest session");
-        assert!(self.at(async |s| s.session_revoke(&Admin::command(), &session).await).unwrap());
+        assert!(self.at(async |s| s.users.end_session(&Admin::command(), &session).await).unwrap());
         self.compare();
         assert!(!self.accepted(&token), "revoked");
     }
 
     /// Whether the server accepts a token.
     fn accepted(&self, token: &str) -> bool {
-        self.at(async |s| s.introspect(&s.context(), &self.resource_server, token).await).unwrap().is_some()
+        self.at(async |s| introspect(s, &self.resource_server, token).await).unwrap().is_some()
     }
 
     fn take(&mut self, step: &Step) {
@@ -233,18 +233,18 @@ impl World {
             }
             Step::Revoke(n) => {
                 let Some((_, session, _)) = chosen(*n).map(|n| self.issued[n].clone()) else { return };
-                self.at(async |s| s.session_revoke(&Admin::command(), &session).await.unwrap_or_default());
+                self.at(async |s| s.users.end_session(&Admin::command(), &session).await.unwrap_or_default());
             }
             Step::DisableClient => {
-                assert!(self.at(async |s| s.client_set_disabled(&Admin::command(), "app", true).await).is_ok());
+                assert!(self.at(async |s| s.clients.set_disabled(&Admin::command(), "app", true).await).is_ok());
             }
             Step::EnableClient => {
-                assert!(self.at(async |s| s.client_set_disabled(&Admin::command(), "app", false).await).is_ok());
+                assert!(self.at(async |s| s.clients.set_disabled(&Admin::command(), "app", false).await).is_ok());
             }
-            Step::DisableUser => drop(self.at(async |s| s.user_disable(&Admin::command(), "ada").await.unwrap())),
-            Step::EnableUser => drop(self.at(async |s| s.user_enable(&Admin::command(), "ada").await.unwrap())),
+            Step::DisableUser => drop(self.at(async |s| s.users.disable(&Admin::command(), "ada").await.unwrap())),
+            Step::EnableUser => drop(self.at(async |s| s.users.enable(&Admin::command(), "ada").await.unwrap())),
             Step::Rotate => {
-                self.at(async |s| s.rotate_keys_early(None).await.unwrap());
+                self.at(async |s| s.signing_keys.rotate_early(&Admin::command(), None).await.unwrap());
                 self.pass(2_000);
             }
             Step::RevokeKey => self.revoke_key(),
@@ -269,7 +269,7 @@ impl World {
     fn revoke_key(&mut self) {
         let Some((token, ..)) = self.issued.last() else { return };
         let kid = kid(token);
-        if self.at(async |s| s.key_revoke(&Admin::command(), &kid).await).is_ok() {
+        if self.at(async |s| s.signing_keys.revoke(&Admin::command(), &kid).await).is_ok() {
             self.revoked_kids.push(kid);
         }
         self.pass(61);
@@ -291,8 +291,8 @@ impl World {
 
     fn differing(&self) -> Vec<String> {
         self.at(async |s| {
-            s.live().confirm().await.unwrap();
-            s.live().beat();
+            s.live.confirm().await.unwrap();
+            s.live.beat();
         });
         if self.watching.health().revocations != Freshness::Fresh {
             return vec!["the watching verifier has not heard from the server".to_owned()];

@@ -28,7 +28,7 @@ async fn processes_on_postgresql_follow_its_clock() {
     let service = App::open_by(&empty, Opened::default(), clock.clone()).await.unwrap();
     let off = SystemClock.now().since(service.now()).millis().abs();
     assert!(off < 60_000, "{off} ms from the database's clock");
-    let made = service.live().snapshot().ring.stored[0].created_at;
+    let made = service.live.snapshot().ring.stored[0].created_at;
     assert!(SystemClock.now().since(made).millis().abs() < 600_000, "the first keys were made at {made}");
     // Somebody sets the machine's clock: nothing happens.
     let before = service.now();
@@ -37,7 +37,7 @@ async fn processes_on_postgresql_follow_its_clock() {
     // Time that passes by the machine counts until the database says otherwise.
     clock.advance(Ttl::from_secs(3600));
     assert_eq!(service.now(), before.plus(Ttl::from_secs(3600)));
-    service.live().confirm().await.unwrap();
+    service.live.confirm().await.unwrap();
     assert!(service.now() < before.plus(Ttl::from_secs(60)));
     empty.finish().await;
 }

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
-use chancery::grpc::{ACCESS, Access, DESCRIPTORS};
+use chancery::{
+    grpc::DESCRIPTORS,
+    service::{ACCESS, Access},
+};
 use prost::Message;
 
 use crate::proto::comments;
@@ -37,12 +40,12 @@ fn the_page_of_errors_is_fresh() {
 #[test]
 fn the_page_of_access_is_fresh() {
     let mut page = "# Who may call what\n\nA method that this table does not name is refused. Written from \
-        `src/grpc/access.rs`.\n\n| method | caller |\n|---|---|\n"
+        `src/service/access/table.rs`.\n\n| method | caller |\n|---|---|\n"
         .to_owned();
     for (method, access) in ACCESS {
         let permitted;
         let caller = match access {
-            Access::Permission(permission) => {
+            Access::Permission(permission, _) => {
                 permitted =
                     format!("a token for this server with the permission `{permission}`, or a client that has it");
                 &permitted

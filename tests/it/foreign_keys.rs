@@ -9,13 +9,13 @@ use chancery::{
     domain::keys::ForeignKey,
     error::{Error, Reason},
     grpc::pb::{GetJwksRequest, key_service_client::KeyServiceClient},
-    service::{Admin, ClientCredentials, ForeignKeyText, Service},
+    service::{Act, Admin, ClientCredentials, ForeignKeyText, Service},
     time::{Timestamp, Ttl},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, ISSUER},
+    support::{App, ISSUER, as_admin},
     wire::served,
 };
 
@@ -50,7 +50,7 @@ impl Old {
     async fn trust(&self, service: &Service, until: Timestamp) -> Result<Vec<ForeignKey>, Error> {
         let text = self.jwk.to_string();
         let text = ForeignKeyText { text: &text, kid: None, alg: None };
-        service.keys_trust(&Admin::command(), text, until).await
+        service.signing_keys.trust(&Admin::command(), text, until).await
     }
 
     /// A token that looks like one of this server's, down to the issuer.
@@ -68,7 +68,7 @@ impl Old {
 }
 
 fn published(service: &Service) -> Vec<Value> {
-    let jwks: Value = serde_json::from_str(&service.live().snapshot().ring.jwks).unwrap();
+    let jwks: Value = serde_json::from_str(&service.live.snapshot().ring.jwks).unwrap();
     jwks["keys"].as_array().unwrap().clone()
 }
 
@@ -82,7 +82,7 @@ async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process(ap
     let until = app.service.now().plus(Ttl::from_days(30));
     let keys = old.trust(&app.service, until).await.unwrap();
     assert_eq!((keys[0].kid.as_str(), keys[0].expires_at), ("2019-old", until));
-    other.live().confirm().await.unwrap();
+    other.live.confirm().await.unwrap();
     for service in [&app.service, &other] {
         let all = published(service);
         assert_eq!(all[..own.len()], own);
@@ -96,10 +96,10 @@ async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process(ap
     assert_eq!(foreign.last(), Some(&("2019-old", true)));
     assert!(foreign.len() == own.len() + 1 && foreign[..own.len()].iter().all(|(_, foreign)| !foreign));
     app.pass(Ttl::from_millis(Ttl::from_days(30).millis() - 1)).await;
-    app.service.rotate_keys_due().await.unwrap();
+    app.service.signing_keys.rotate_due().await.unwrap();
     assert!(kids(&app.service).contains(&"2019-old".to_owned()));
     app.pass(Ttl::from_millis(1)).await;
-    app.service.rotate_keys_due().await.unwrap();
+    app.service.signing_keys.rotate_due().await.unwrap();
     assert!(!kids(&app.service).contains(&"2019-old".to_owned()));
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
     assert!(events.contains(&("KEY_TRUSTED".to_owned(), "2019-old".to_owned())), "{events:?}");
@@ -113,12 +113,12 @@ async fn nothing_of_ours_takes_a_token_that_a_foreign_key_signed(app: &App) {
     let real = crate::support::claims(session.access.token.expose());
     for claims in [json!({ "aud": ISSUER, "entitlements": ["users.write"] }), real] {
         let forged = old.forge(app, &claims);
-        let ctx = app.service.context();
-        let asked = app.service.permitted(&ctx, &ClientCredentials::Bearer(forged), "users.write").await;
+        let forged = ClientCredentials::Bearer(forged);
+        let asked = as_admin(&app.service, &forged, ("users.write", Act::Write)).await;
         assert_eq!(asked.unwrap_err().reason(), Reason::TokenInvalid);
     }
     // Nor does a verifier that fetches the whole set.
-    let set = chancery_verify::KeySet::from_json(app.service.live().snapshot().ring.jwks.as_bytes()).unwrap();
+    let set = chancery_verify::KeySet::from_json(app.service.live.snapshot().ring.jwks.as_bytes()).unwrap();
     let policy = chancery_verify::Policy::new(ISSUER, "api");
     let check = |token: &str| chancery_verify::check(token, &set, &policy, app.service.now().millis()).is_ok();
     assert!(check(session.access.token.expose()) && !check(&old.forge(app, &json!({}))));
@@ -128,12 +128,12 @@ async fn a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back(app: &App)
     let old = Old::new("2019-old");
     let until = app.service.now().plus(Ttl::from_days(1));
     old.trust(&app.service, until).await.unwrap();
-    let told = app.service.key_revoke(&Admin::command(), "2019-old").await.unwrap();
+    let told = app.service.signing_keys.revoke(&Admin::command(), "2019-old").await.unwrap();
     assert_eq!((told.kid.as_str(), told.algorithm.as_str()), ("2019-old", "ES256"));
     assert!(!kids(&app.service).contains(&told.kid));
-    assert!(app.service.live().snapshot().revoked_keys.contains_key("2019-old"));
+    assert!(app.service.live.snapshot().revoked_keys.contains_key("2019-old"));
     assert!(old.trust(&app.service, until).await.unwrap_err().to_string().contains("revoked"));
-    let again = app.service.key_revoke(&Admin::command(), "2019-old").await.unwrap_err();
+    let again = app.service.signing_keys.revoke(&Admin::command(), "2019-old").await.unwrap_err();
     assert!(matches!(again, Error::NotFound(..)), "{again:?}");
 }
 
@@ -149,16 +149,16 @@ async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing(app: 
     refused(own.trust(service, until).await.unwrap_err(), "own");
     let twice = json!({ "keys": [old.jwk, old.jwk] }).to_string();
     let text = ForeignKeyText { text: &twice, kid: None, alg: None };
-    refused(service.keys_trust(&Admin::command(), text, until).await.unwrap_err(), "twice");
+    refused(service.signing_keys.trust(&Admin::command(), text, until).await.unwrap_err(), "twice");
     let many: Vec<Value> = (0..17).map(|n| Old::new(&n.to_string()).jwk).collect();
     let many = json!({ "keys": many }).to_string();
     let text = ForeignKeyText { text: &many, kid: None, alg: None };
-    refused(service.keys_trust(&Admin::command(), text, until).await.unwrap_err(), "at most 16");
+    refused(service.signing_keys.trust(&Admin::command(), text, until).await.unwrap_err(), "at most 16");
     assert_eq!(published(service), before);
     old.trust(service, until).await.unwrap();
     refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "another key's");
     // The same key again ends at the new instant.
     let later = until.plus(Ttl::from_days(1));
     old.trust(service, later).await.unwrap();
-    assert_eq!(service.live().snapshot().ring.foreign[0].expires_at, later);
+    assert_eq!(service.live.snapshot().ring.foreign[0].expires_at, later);
 }

@@ -46,7 +46,7 @@ fn row(subject: &str, name: &str) -> ImportRow {
 }
 
 async fn import(service: &Service, rows: &[ImportRow]) -> Vec<ImportOutcome> {
-    service.users_import(&Admin::command(), rows).await.unwrap()
+    service.import.write(&Admin::command(), rows).await.unwrap()
 }
 
 /// The field that is in the way, and why.
@@ -58,7 +58,7 @@ fn refused(outcome: &ImportOutcome) -> (&'static str, &str) {
 }
 
 async fn hash_of(service: &Service, subject: &str) -> Option<String> {
-    let user = service.user_find(subject).await.unwrap().user;
+    let user = service.users.get(&Admin::command(), subject).await.unwrap().user;
     let phc = service.store().read().await.unwrap().password_of(&user.id).await.unwrap();
     phc.map(|phc| phc.as_str().to_owned())
 }
@@ -79,14 +79,14 @@ async fn p08_imported_users_sign_in_with_their_old_passwords_and_are_hashed_anew
         let wrong = sign_in(&app.service, login_of("app", &login, "wrong")).await.unwrap_err();
         assert_eq!(wrong.reason(), Reason::InvalidCredentials);
         assert_eq!(hash_of(&app.service, &subject).await, old);
-        let before = app.service.passwords().figures().made;
+        let before = app.service.passwords.figures().made;
         let pair = sign_in(&app.service, login_of("app", &login, PASSWORD)).await.unwrap();
         assert_eq!(crate::support::claims(pair.access.token.expose())["sub"], *subject);
         let new = hash_of(&app.service, &subject).await.unwrap();
         assert!(new.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{new}");
         sign_in(&app.service, login_of("app", &login, PASSWORD)).await.unwrap();
         assert_eq!(hash_of(&app.service, &subject).await, Some(new));
-        let made = app.service.passwords().figures().made;
+        let made = app.service.passwords.figures().made;
         assert_eq!((made.current - before.current, made.other - before.other), (2, 1));
     }
     // What has changed since does not bring the old hash back.
@@ -98,10 +98,10 @@ async fn p10_a_wrong_password_costs_the_same_for_imported_users_and_for_nobody(a
     let _ = import(&app.service, &[row("old", "lovelace")]).await;
     let mut made = Vec::new();
     for login in ["nobody", "lovelace", "ada"] {
-        let before = app.service.passwords().figures().made.current;
+        let before = app.service.passwords.figures().made.current;
         let error = sign_in(&app.service, login_of("app", login, "wrong")).await.unwrap_err();
         assert_eq!(error.reason(), Reason::InvalidCredentials);
-        made.push(app.service.passwords().figures().made.current - before);
+        made.push(app.service.passwords.figures().made.current - before);
     }
     assert_eq!(made, [1, 1, 1]);
 }
@@ -122,7 +122,7 @@ async fn users_come_with_all_that_they_have_or_with_a_subject_alone(app: &App) {
     for expected in [ImportOutcome::Created, ImportOutcome::Present] {
         assert_eq!(import(&app.service, &rows).await, vec![expected; 3]);
     }
-    let found = app.service.user_find("LOVELACE").await.unwrap();
+    let found = app.service.users.get(&Admin::command(), "LOVELACE").await.unwrap();
     assert_eq!(found.user.subject, "17");
     assert_eq!(json!(found.user.attributes), attributes);
     assert_eq!(found.user.created_at, created_at);
@@ -130,7 +130,7 @@ async fn users_come_with_all_that_they_have_or_with_a_subject_alone(app: &App) {
     assert_eq!(found.logins, ["Lovelace", "l@example.org", "Lovelace@Example.org"]);
     let refused = sign_in(&app.service, login_of("app", "lovelace", PASSWORD)).await.unwrap_err();
     assert_eq!(refused.reason(), Reason::InvalidCredentials);
-    assert!(app.service.user_find("18").await.unwrap().logins.is_empty());
+    assert!(app.service.users.get(&Admin::command(), "18").await.unwrap().logins.is_empty());
     assert_eq!(hash_of(&app.service, "19").await, None);
     // One audit event for what was done, none for what was there.
     let filter =
@@ -144,8 +144,8 @@ async fn users_come_with_all_that_they_have_or_with_a_subject_alone(app: &App) {
 async fn a_bad_row_is_refused_by_its_field_and_the_others_are_kept(app: &App) {
     app.confidential(NewClientRequest { id: "orders".into(), audiences: vec!["x".into()], ..Default::default() }).await;
     let gone = NewUserRequest { name: "gone".into(), subject: Some("gone".into()), ..NewUserRequest::default() };
-    app.service.user_create(&Admin::command(), gone).await.unwrap();
-    app.service.user_delete(&Admin::command(), "gone", None).await.unwrap();
+    app.service.users.create(&Admin::command(), gone).await.unwrap();
+    app.service.users.delete(&Admin::command(), "gone", None).await.unwrap();
     let hashed = |hash: &str| ImportRow { password_hash: Some(ForeignHash::new(hash.into())), ..row("h", "hashed") };
     let mailed = |email: &str| ImportRow { emails: vec![email.into()], ..row("m", "mailed") };
     let long = json!({ "a": "x".repeat(4096) }).as_object().cloned().unwrap();
@@ -202,13 +202,13 @@ async fn a_bad_row_is_refused_by_its_field_and_the_others_are_kept(app: &App) {
     }
     assert_eq!(outcomes[rows.len() - 2..], [ImportOutcome::Created, ImportOutcome::Present]);
     for here in ["first", "last"] {
-        assert_eq!(app.service.user_find(here).await.unwrap().user.subject, here);
+        assert_eq!(app.service.users.get(&Admin::command(), here).await.unwrap().user.subject, here);
     }
     for absent in ["x", "h", "m"] {
-        assert!(matches!(app.service.user_find(absent).await, Err(Error::NotFound(..))), "{absent}");
+        assert!(matches!(app.service.users.get(&Admin::command(), absent).await, Err(Error::NotFound(..))), "{absent}");
     }
     let many: Vec<_> = (0..=MOST_IMPORTED).map(|n| row(&n.to_string(), &format!("u{n}"))).collect();
-    let error = app.service.users_import(&Admin::command(), &many).await.unwrap_err();
+    let error = app.service.import.write(&Admin::command(), &many).await.unwrap_err();
     assert!(error.to_string().contains("at most 1000"), "{error}");
 }
 
@@ -232,7 +232,7 @@ async fn a_user_who_is_here_with_other_data_is_left_alone_and_told(app: &App) {
     }
     assert_eq!(import(&app.service, &[original()]).await, [ImportOutcome::Present]);
     let new = Password::new("another long pass phrase".into());
-    app.service.user_set_password(&Admin::command(), "17", new).await.unwrap();
+    app.service.users.set_password(&Admin::command(), "17", new).await.unwrap();
     assert_eq!(import(&app.service, &[original()]).await, [ImportOutcome::Present]);
 }
 
@@ -244,9 +244,9 @@ async fn a_rehearsal_says_what_would_come_of_it_and_writes_nothing(app: &App) {
     let mut rehearsal = Rehearsal::default();
     let (mut rehearsed, mut done) = (vec![], vec![]);
     for batch in &batches {
-        rehearsed.extend(app.service.users_import_rehearse(batch, &mut rehearsal).await.unwrap());
+        rehearsed.extend(app.service.import.rehearse(&Admin::command(), batch, &mut rehearsal).await.unwrap());
     }
-    assert!(matches!(app.service.user_find("one").await, Err(Error::NotFound(..))));
+    assert!(matches!(app.service.users.get(&Admin::command(), "one").await, Err(Error::NotFound(..))));
     for batch in &batches {
         done.extend(import(&app.service, batch).await);
     }
@@ -306,7 +306,7 @@ async fn a43_a_hundred_thousand_monstrous_rows_cost_no_hash_and_no_statement() {
         "$2b$31$juLUO/IEsL0cvx0rEOqgeeAiY14meE5MPGSC/cyAsGD.P.55g6.kK".to_owned(),
     ];
     let app = App::sqlite().await;
-    let (hashes, before) = (app.service.passwords().figures().made, app.service.store().statements());
+    let (hashes, before) = (app.service.passwords.figures().made, app.service.store().statements());
     // The row with a megabyte would fill the memory of this test, were it not the service's but ours: it stands once.
     let rows: Vec<_> = (0..MOST_IMPORTED)
         .map(|n| {
@@ -325,6 +325,6 @@ async fn a43_a_hundred_thousand_monstrous_rows_cost_no_hash_and_no_statement() {
         }
     }
     assert_eq!(seen, ROWS);
-    assert_eq!(app.service.passwords().figures().made, hashes);
+    assert_eq!(app.service.passwords.figures().made, hashes);
     assert_eq!(app.service.store().statements(), before);
 }

@@ -1,6 +1,9 @@
 //! The stream of `UserService.Import`, on both engines.
 
-use chancery::grpc::pb::{self, ImportedUser};
+use chancery::{
+    grpc::pb::{self, ImportedUser},
+    service::Admin,
+};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -48,7 +51,7 @@ async fn users_come_by_a_stream_and_by_the_same_stream_again(app: &App) {
     assert_eq!((again.created, again.present, again.refused), (0, 150, 0));
     let pair = sign_in(&app.service, login_of("app", "u149", PASSWORD)).await.unwrap();
     assert_eq!(crate::support::claims(pair.access.token.expose())["sub"], "old-149");
-    let found = app.service.user_find("u7").await.unwrap().user;
+    let found = app.service.users.get(&Admin::command(), "u7").await.unwrap().user;
     assert_eq!((found.created_at.millis(), found.attributes["team"].as_str()), (1_500_000_000_005, Some("x")));
     let nothing = import(&boss, vec![]).await.unwrap();
     assert_eq!(nothing, pb::ImportUsersResponse::default());
@@ -90,7 +93,7 @@ async fn what_came_before_a_bad_message_is_kept_and_the_message_is_named(app: &A
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
     assert!(refused.message().contains("1000 a message"), "{refused}");
     // A batch was full before.
-    assert_eq!(app.service.user_find("599").await.unwrap().user.subject, "599");
+    assert_eq!(app.service.users.get(&Admin::command(), "599").await.unwrap().user.subject, "599");
     let large = (0..500).map(|n| ImportedUser { password_hash: BCRYPT.repeat(4), ..user(&n.to_string(), "x") });
     let refused = import(&boss, vec![large.collect()]).await.unwrap_err();
     let details = refused.get_error_details();

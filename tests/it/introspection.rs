@@ -6,7 +6,7 @@ use chancery::{
     time::Ttl,
 };
 
-use crate::support::{App, ISSUER, token};
+use crate::support::{App, ISSUER, client_token, introspect, token};
 
 on_each_engine! {
     #[tokio::test]
@@ -24,14 +24,14 @@ async fn resource_server(app: &App) -> ClientCredentials {
 }
 
 async fn active(app: &App, who: &ClientCredentials, token: &str) -> bool {
-    app.service.introspect(&app.service.context(), who, token).await.unwrap().is_some()
+    introspect(&app.service, who, token).await.unwrap().is_some()
 }
 
 async fn o29_only_who_serves_the_audience_is_told_and_only_while_the_token_counts(app: &App) {
     let server = resource_server(app).await;
     let pair = app.sign_in().await;
     let access = pair.access.token.expose().to_owned();
-    let claims = app.service.introspect(&app.service.context(), &server, &access).await.unwrap().unwrap();
+    let claims = introspect(&app.service, &server, &access).await.unwrap().unwrap();
     assert_eq!((claims.client_id.as_str(), claims.session_id.as_deref()), ("app", Some(pair.session_id.as_str())));
     let stranger =
         NewClientRequest { id: "stranger".into(), serves: vec!["other".into()], ..NewClientRequest::default() };
@@ -46,12 +46,12 @@ async fn o29_only_who_serves_the_audience_is_told_and_only_while_the_token_count
     assert!(!active(app, &server, &access).await, "expired");
     let pair = app.sign_in().await;
     let access = pair.access.token.expose().to_owned();
-    app.service.session_revoke(&Admin::command(), &pair.session_id).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &pair.session_id).await.unwrap();
     assert!(!active(app, &server, &access).await, "ended");
     let access = app.sign_in().await.access.token.expose().to_owned();
-    app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
+    app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();
     assert!(!active(app, &server, &access).await, "client disabled");
-    app.service.client_set_disabled(&Admin::command(), "app", false).await.unwrap();
+    app.service.clients.set_disabled(&Admin::command(), "app", false).await.unwrap();
     assert!(active(app, &server, &access).await, "client enabled again");
 }
 
@@ -62,16 +62,16 @@ async fn introspection_asks_the_database_nothing_and_stops_with_signing(app: &Ap
     assert!(active(app, &server, &access).await);
     assert_eq!(app.service.store().statements(), before);
     app.clock.advance(Ttl::from_secs(11));
-    let unsure = app.service.introspect(&app.service.context(), &server, &access).await.unwrap_err();
+    let unsure = introspect(&app.service, &server, &access).await.unwrap_err();
     assert_eq!(unsure.reason(), Reason::Unavailable);
-    let nobody = app.service.introspect(&app.service.context(), &ClientCredentials::None, &access).await;
+    let nobody = introspect(&app.service, &ClientCredentials::None, &access).await;
     assert_eq!(nobody.unwrap_err().reason(), Reason::ClientAuthenticationFailed);
 }
 
 async fn o28_a_client_revokes_its_own_tokens_and_no_others(app: &App) {
     app.client("neighbour", &["api"]).await;
     let revoke = async |client: &'static str, token: &str| {
-        app.service.revoke_token(&app.service.context(), &ClientCredentials::None, client, token).await
+        app.service.tokens.revoke(&app.service.context(), &ClientCredentials::None, client, token).await
     };
     let pair = app.sign_in().await;
     for foreign in [token(&pair), pair.access.token.expose().to_owned()] {
@@ -99,7 +99,7 @@ async fn a_clients_own_token_cannot_be_revoked_alone_and_it_is_told_so() {
         NewClientRequest { id: "worker".into(), audiences: vec![ISSUER.into()], ..NewClientRequest::default() };
     let worker = app.confidential(worker).await;
     let request = chancery::service::ClientTokenRequest { scopes: vec![], audience: String::new() };
-    let issued = app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
-    let refused = app.service.revoke_token(&app.service.context(), &worker, "", issued.token.expose()).await;
+    let issued = client_token(&app.service, &worker, &request).await.unwrap();
+    let refused = app.service.tokens.revoke(&app.service.context(), &worker, "", issued.token.expose()).await;
     assert!(matches!(refused, Err(Error::Precondition(_))), "{refused:?}");
 }

@@ -2,10 +2,10 @@
 
 use chancery::{
     error::{Error, Reason},
-    service::{ClientTokenRequest, NewClientRequest},
+    service::{Admin, ClientTokenRequest, NewClientRequest},
 };
 
-use crate::support::{App, ISSUER, Opened, claims, refresh, token};
+use crate::support::{App, ISSUER, Opened, claims, client_token, refresh, token};
 
 on_each_engine! {
     #[tokio::test]
@@ -27,25 +27,25 @@ async fn a_new_issuer_has_new_keys_no_sessions_and_its_own_audience(app: &App) {
         })
         .await;
     let first = token(&app.sign_in().await);
-    let old_kids: Vec<String> = app.service.live().snapshot().ring.stored.iter().map(|k| k.kid.clone()).collect();
+    let old_kids: Vec<String> = app.service.live.snapshot().ring.stored.iter().map(|k| k.kid.clone()).collect();
     let command = app.second().await;
-    assert_eq!(command.issuer_set(NEW).await.unwrap(), 1);
-    assert!(matches!(command.issuer_set(NEW).await, Err(Error::Conflict)));
+    assert_eq!(command.instance.set_issuer(&Admin::command(), NEW).await.unwrap(), 1);
+    assert!(matches!(command.instance.set_issuer(&Admin::command(), NEW).await, Err(Error::Conflict)));
     // A server that was left running notices and signs no more.
-    assert!(app.service.live().confirm().await.is_err());
+    assert!(app.service.live.confirm().await.is_err());
     assert_eq!(app.try_sign_in(crate::support::PASSWORD).await.unwrap_err().reason(), Reason::Unavailable);
     let opened = Opened { issuer: Some(NEW), ..Opened::default() };
     let service = App::open(&app.empty, opened).await.unwrap();
     let refused = refresh(&service, "app", &first, "", &[], "").await.unwrap_err();
     assert!(matches!(refused, Error::Ended { cause: "issuer_changed" }), "{refused:?}");
-    let snapshot = service.live().snapshot();
+    let snapshot = service.live.snapshot();
     assert!(snapshot.ring.stored.iter().all(|k| !old_kids.contains(&k.kid)));
     let audiences = app.service.store().read().await.unwrap().audiences_all().await.unwrap();
     assert!(audiences.iter().any(|(name, owner)| name == NEW && owner.as_deref() == Some("admin")));
     assert!(audiences.iter().all(|(name, _)| name != ISSUER));
     assert!(snapshot.serves.contains_key("admin"));
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
-    let issued = service.issue_client_token(&service.context(), &admin, &request).await.unwrap();
+    let issued = client_token(&service, &admin, &request).await.unwrap();
     let said = claims(issued.token.expose());
     assert_eq!((&said["iss"], &said["aud"]), (&NEW.into(), &NEW.into()));
     assert_eq!(said["entitlements"], serde_json::json!(["users.read"]));

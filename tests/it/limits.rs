@@ -1,5 +1,6 @@
 //! Passwords that are guessed: how often anybody may, and that it keeps nobody out who is known.
 
+use crate::support::login_from;
 use chancery::{
     domain::limit::LimitKind,
     error::{Error, Reason, Result},
@@ -58,7 +59,7 @@ impl Person<'_> {
         let ctx = RequestContext { peer: self.peer.into(), ..service.context() };
         let device_token = DeviceToken::new(self.device.into());
         let request = SignInRequest { device_token, ..login_of("app", login, password) };
-        tokens(service.sign_in(&ctx, &ClientCredentials::None, request).await)
+        tokens(service.sign_ins.sign_in(&ctx, &ClientCredentials::None, request).await)
     }
 
     /// A wrong password; gives the wait, if it was not even looked at.
@@ -92,19 +93,19 @@ fn device_of(pair: &TokenPair) -> String {
 
 async fn set(app: &App, settings: &[(&str, &str)]) {
     for (name, value) in settings {
-        app.service.setting_set(name, value).await.unwrap();
+        app.service.instance.set(&Admin::command(), name, value).await.unwrap();
     }
 }
 
 async fn failures(service: &Service, login: &str) -> i64 {
-    let key = service.limits().key_of_login(LimitKind::Account, login);
+    let key = service.limits.key_of_login(LimitKind::Account, login);
     let tallies = service.store().read().await.unwrap().login_failures_of(&[key]).await.unwrap();
     tallies[0].map_or(0, |t| t.failures)
 }
 
 async fn p05_p10_a45_known_and_unknown_accounts_are_refused_at_the_same_attempts_for_the_same_time(app: &App) {
     app.user("grace").await;
-    app.service.user_disable(&Admin::command(), "grace").await.unwrap();
+    app.service.users.disable(&Admin::command(), "grace").await.unwrap();
     let mut told = Vec::new();
     let mut waits = Vec::new();
     for _ in 0..10 {
@@ -173,7 +174,7 @@ async fn p05_a_token_that_is_not_this_accounts_or_too_old_is_none(app: &App) {
 
 async fn p05_a_device_of_the_one_who_had_the_login_before_is_unknown_to_the_next(app: &App) {
     let old = device_of(&app.sign_in().await);
-    app.service.user_delete(&Admin::command(), "ada", None).await.unwrap();
+    app.service.users.delete(&Admin::command(), "ada", None).await.unwrap();
     app.user("ada").await;
     for _ in 0..6 {
         assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
@@ -255,7 +256,7 @@ async fn p05_addresses_are_limited_across_accounts_and_known_devices_are_not(app
 async fn p05_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App) {
     set(app, &[("address_failures", "2")]).await;
     let public = NewClientRequest { trusted_end_user: true, ..first_party("page", &["api"]) };
-    let refused = app.service.client_create(&Admin::command(), public).await;
+    let refused = app.service.clients.create(&Admin::command(), public).await;
     let Err(Error::Invalid(wrong)) = refused else { panic!("{refused:?}") };
     assert_eq!(wrong.iter().map(|v| v.field).collect::<Vec<_>>(), ["trusted_end_user"]);
     let gateway = NewClientRequest { public: false, trusted_end_user: true, ..first_party("gateway", &["api"]) };
@@ -263,8 +264,8 @@ async fn p05_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App
     let (gateway, shop) = (app.confidential(gateway).await, app.confidential(shop).await);
     let guess = async |client: &ClientCredentials, address: &str, login: &str| {
         let ctx = RequestContext { peer: ELSEWHERE.into(), ..app.service.context() };
-        let request = SignInRequest { address: address.into(), ..login_of("", login, "wrong as can be") };
-        match app.service.sign_in(&ctx, client, request).await {
+        let request = login_from("", login, "wrong as can be", address);
+        match app.service.sign_ins.sign_in(&ctx, client, request).await {
             Err(Error::TooManyAttempts { by, .. }) => by,
             Err(Error::Unauthenticated(_)) => "",
             other => panic!("{other:?}"),
@@ -329,7 +330,7 @@ async fn p05_many_guesses_at_once_are_no_more_than_one_after_the_other(app: &App
     assert!((6..=8).contains(&together), "{together}");
     assert_eq!(i64::try_from(together).unwrap(), failures(&app.service, "grace").await);
     app.pass(Ttl::from_secs(3600)).await;
-    other.live().confirm().await.unwrap();
+    other.live.confirm().await.unwrap();
     assert!(looked_at(&[&app.service, &other], "grace").await <= 2);
 }
 
@@ -339,7 +340,7 @@ async fn p05_a_new_password_lets_everybody_try_again(app: &App) {
     assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err());
     let other = app.second().await;
     let new = || "another long pass phrase".to_owned();
-    other.user_set_password(&Admin::command(), "ada", Password::new(new())).await.unwrap();
+    other.users.set_password(&Admin::command(), "ada", Password::new(new())).await.unwrap();
     // A process that was not asked remembers for ten seconds.
     assert!(STRANGER.types(&other, "ada", &new()).await.is_ok());
     app.pass(Ttl::from_secs(10)).await;
@@ -353,11 +354,11 @@ async fn p05_operators_are_told_of_each_step_once(app: &App) {
     assert_eq!(attackers.hammers(app, "ada").await, 20);
     assert!(attackers.guesses(&app.service, "ada").await.is_some());
     let kinds = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
-    let user = app.service.user_find("ada").await.unwrap().user;
+    let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     let told: Vec<_> = kinds.iter().filter(|(kind, _)| kind == "ACCOUNT_THROTTLED").collect();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|(_, subject)| *subject == user.subject));
-    let figures = app.service.limits().figures();
+    let figures = app.service.limits.figures();
     assert_eq!((figures.failures, figures.slowest, figures.closed, figures.remembered), (20, 1, 1, 1));
     assert!(figures.refused[0].1 > 10, "{figures:?}");
 }
@@ -416,7 +417,7 @@ async fn p05_a_wrong_password_that_cannot_be_written_down_is_answered_as_a_right
 }
 
 async fn anything_else_that_is_guessed_is_limited_by_the_same_means(app: &App) {
-    let limits = app.service.limits();
+    let limits = &app.service.limits;
     let mut keys = vec![limits.key(LimitKind::Account, "usr_x")];
     keys.extend(limits.keys_of_address("2001:db8::1"));
     assert_eq!(keys.len(), 3);
@@ -440,7 +441,7 @@ async fn counts_that_have_expired_are_deleted(app: &App) {
     for n in 0..6 {
         assert_eq!(STRANGER.guesses(&app.service, &format!("nobody{}", n % 3)).await, None);
     }
-    let sweep = async || app.service.sweep(&mut Sweep::default()).await.unwrap().forgotten;
+    let sweep = async || app.service.sweeper.step(&mut Sweep::default()).await.unwrap().forgotten;
     app.pass(Ttl::from_days(2)).await;
     assert_eq!(sweep().await, 0);
     app.pass(Ttl::from_secs(1)).await;

@@ -56,27 +56,27 @@ fn mail(content: Content, client: &str) -> Mail {
 
 async fn hand_in(service: &Service, content: Content, client: &str) -> MailId {
     let mut tx = service.store().write().await.unwrap();
-    let id = service.mail(&mut tx, mail(content, client)).await.unwrap();
+    let id = service.outbox.hand_in(&mut tx, mail(content, client)).await.unwrap();
     tx.commit().await.unwrap();
     id
 }
 
 async fn send(service: &Service, post: &Post) -> Vec<Delivery> {
     let mut all = Vec::new();
-    for taken in service.mails_take(4).await.unwrap() {
-        all.push(service.mail_deliver(post, taken).await);
+    for taken in service.outbox.take(4).await.unwrap() {
+        all.push(service.outbox.deliver(post, taken).await);
     }
     all
 }
 
 async fn waiting(app: &App) -> i64 {
-    app.service.mails_waiting().await.unwrap().all
+    app.service.outbox.waiting().await.unwrap().all
 }
 
 async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed(app: &App) {
     let (post, kept) = kept();
     let mut tx = app.service.store().write().await.unwrap();
-    app.service.mail(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
+    app.service.outbox.hand_in(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
     drop(tx);
     assert!(send(&app.service, &post).await.is_empty());
     let id = hand_in(&app.service, reset(&app.service), "Shop").await;
@@ -109,15 +109,15 @@ async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_sam
     let (post, kept) = kept();
     let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
     // The first takes it and is gone.
-    assert_eq!(app.service.mails_take(4).await.unwrap().len(), 1);
+    assert_eq!(app.service.outbox.take(4).await.unwrap().len(), 1);
     assert!(send(&second, &post).await.is_empty());
     app.clock.advance(Ttl::from_secs(90));
     // The second sends it and is gone before it has written that down.
-    let held = second.mails_take(4).await.unwrap();
+    let held = second.outbox.take(4).await.unwrap();
     app.clock.advance(Ttl::from_secs(90));
     assert_eq!(send(&app.service, &post).await.len(), 1);
     for taken in held {
-        second.mail_deliver(&post, taken).await;
+        second.outbox.deliver(&post, taken).await;
     }
     let ids: Vec<String> = kept.newest().into_iter().map(|m| m.id).collect();
     assert_eq!(ids, [id.to_string(), id.to_string()]);
@@ -129,8 +129,8 @@ async fn what_has_expired_is_not_sent_but_dropped_and_counted(app: &App) {
     hand_in(&app.service, reset(&app.service), "Shop").await;
     hand_in(&app.service, Content::AccountExists, "Shop").await;
     app.clock.advance(Ttl::from_secs(600));
-    assert_eq!(app.service.mails_waiting().await.unwrap().expired, 1);
-    assert_eq!(app.service.mails_forget().await.unwrap(), 1);
+    assert_eq!(app.service.outbox.waiting().await.unwrap().expired, 1);
+    assert_eq!(app.service.outbox.forget().await.unwrap(), 1);
     // The news is worth telling for longer than a code is good.
     assert_eq!(send(&app.service, &post).await.len(), 1);
     assert_eq!(kept.newest()[0].kind, "account_exists");

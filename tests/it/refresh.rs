@@ -99,7 +99,7 @@ async fn o22_a_token_three_generations_old_ends_its_session_and_no_other(app: &A
     assert!(app.refresh(&token(&bystander), "").await.is_ok());
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
     assert!(events.iter().any(|(kind, _)| kind == "REFRESH_TOKEN_REUSED"));
-    assert!(app.service.live().snapshot().revoked_sessions.contains_key(&victim.session_id));
+    assert!(app.service.live.snapshot().revoked_sessions.contains_key(&victim.session_id));
 }
 
 async fn o21_idle_and_absolute_expiry_end_a_session(app: &App) {
@@ -127,7 +127,7 @@ async fn o19_a_refused_refresh_has_changed_nothing(app: &App) {
     app.clock.advance(Ttl::from_secs(11));
     // The feed was not confirmed for longer than a process may sign.
     assert_eq!(reason(call("app", "", &[]).await), Reason::Unavailable);
-    app.service.live().confirm().await.unwrap();
+    app.service.live.confirm().await.unwrap();
     let second = call("app", "", &["read"]).await.unwrap();
     assert_eq!(second.access.scopes, ["read"]);
     let wide = app.refresh(&token(&second), "").await.unwrap();
@@ -136,11 +136,11 @@ async fn o19_a_refused_refresh_has_changed_nothing(app: &App) {
 
 async fn a_disabled_users_sessions_are_dead_and_its_sign_in_is_refused_as_a_wrong_password(app: &App) {
     let first = token(&app.sign_in().await);
-    assert_eq!(app.service.user_disable(&Admin::command(), "ada").await.unwrap(), 1);
+    assert_eq!(app.service.users.disable(&Admin::command(), "ada").await.unwrap(), 1);
     assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
     assert_eq!(reason(app.try_sign_in(PASSWORD).await), Reason::InvalidCredentials);
     assert_eq!(reason(app.try_sign_in("wrong").await), Reason::InvalidCredentials);
-    app.service.user_enable(&Admin::command(), "ada").await.unwrap();
+    app.service.users.enable(&Admin::command(), "ada").await.unwrap();
     assert!(app.try_sign_in(PASSWORD).await.is_ok());
     assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
 }
@@ -150,12 +150,12 @@ async fn logging_out_twice_is_no_error_and_the_second_process_knows(app: &App) {
     let other = app.second().await;
     let log_out = || async {
         let refresh = pair.refresh.as_ref().unwrap();
-        app.service.logout(&app.service.context(), &ClientCredentials::None, "app", refresh).await
+        app.service.tokens.log_out(&app.service.context(), &ClientCredentials::None, "app", refresh).await
     };
     log_out().await.unwrap();
     log_out().await.unwrap();
-    other.live().confirm().await.unwrap();
-    assert!(other.live().snapshot().revoked_sessions.contains_key(&pair.session_id));
+    other.live.confirm().await.unwrap();
+    assert!(other.live.snapshot().revoked_sessions.contains_key(&pair.session_id));
     assert_eq!(reason(refresh(&other, "app", &token(&pair), "", &[], "").await), Reason::SessionRevoked);
 }
 
@@ -188,7 +188,8 @@ async fn a_sign_in_in_flight_does_not_outlive_a_changed_password(app: &App) {
     let store = app.service.store();
     let found = store.read().await.unwrap().user_by_login("ada").await.unwrap().unwrap();
     app.service
-        .user_set_password(&Admin::command(), "ada", chancery::secret::Password::new("another long pass phrase".into()))
+        .users
+        .set_password(&Admin::command(), "ada", chancery::secret::Password::new("another long pass phrase".into()))
         .await
         .unwrap();
     let mut tx = store.write().await.unwrap();
@@ -199,7 +200,7 @@ async fn a_sign_in_in_flight_does_not_outlive_a_changed_password(app: &App) {
 }
 
 async fn a_dropped_transaction_keeps_nothing(app: &App) {
-    let user = app.service.user_find("ada").await.unwrap().user;
+    let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     let mut tx = app.service.store().write().await.unwrap();
     assert!(tx.user_disable(&user.id, app.service.context().now).await.unwrap());
     drop(tx);
@@ -207,7 +208,7 @@ async fn a_dropped_transaction_keeps_nothing(app: &App) {
 }
 
 async fn a_reading_transaction_refuses_changes(app: &App) {
-    let user = app.service.user_find("ada").await.unwrap().user;
+    let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     let mut tx = app.service.store().read().await.unwrap();
     assert!(tx.user_disable(&user.id, app.service.context().now).await.is_err());
 }
@@ -236,7 +237,7 @@ async fn a_commit_that_took_long_leaves_the_grace_whole(empty: &Empty) {
     clock.slow.store(true, Ordering::SeqCst);
     let second = app.refresh(&token(&first), "").await.unwrap();
     clock.slow.store(false, Ordering::SeqCst);
-    app.service.live().confirm().await.unwrap();
+    app.service.live.confirm().await.unwrap();
     let id = second.session_id.parse().unwrap();
     let row = app.service.store().read().await.unwrap().session_by_id(&id).await.unwrap().unwrap();
     // Stamped again with the time after the commit, which was ten seconds later.
@@ -270,7 +271,7 @@ impl Clock for SlowClock {
 
 async fn an_ended_session_says_why(app: &App) {
     let pair = app.sign_in().await;
-    app.service.session_revoke(&Admin::command(), &pair.session_id).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &pair.session_id).await.unwrap();
     let refused = app.refresh(&token(&pair), "").await.unwrap_err();
     assert!(matches!(refused, Error::Ended { cause: "administrator" }), "{refused:?}");
 }

@@ -18,14 +18,14 @@ on_each_engine! {
 }
 
 fn key(app: &App, state: KeyState) -> String {
-    let ring = app.service.live().snapshot().ring.clone();
+    let ring = app.service.live.snapshot().ring.clone();
     let found = ring.stored.iter().find(|k| k.algorithm == Algorithm::Es256 && k.state == state);
     found.unwrap().kid.clone()
 }
 
 fn verifies(app: &App, token: &str) -> bool {
     let policy = chancery_verify::Policy::new(ISSUER, "api");
-    let ring = app.service.live().snapshot().ring.clone();
+    let ring = app.service.live.snapshot().ring.clone();
     chancery_verify::check(token, &ring.verifying, &policy, app.service.now().millis()).is_ok()
 }
 
@@ -33,7 +33,7 @@ async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs(app: &App) {
     let before = app.sign_in().await;
     let (active, next) = (key(app, KeyState::Active), key(app, KeyState::Next));
     assert!(verifies(app, before.access.token.expose()));
-    let told = app.service.key_revoke(&Admin::command(), &active).await.unwrap();
+    let told = app.service.signing_keys.revoke(&Admin::command(), &active).await.unwrap();
     assert_eq!((told.kid.as_str(), told.algorithm.as_str()), (active.as_str(), "ES256"));
     // The longest a cached set lives, and the ten seconds of a process that is about to stop.
     assert_eq!(told.safe_from, app.service.now().plus(Ttl::from_secs(610)));
@@ -42,17 +42,17 @@ async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs(app: &App) {
     assert_ne!(key(app, KeyState::Next), next);
     assert!(verifies(app, app.sign_in().await.access.token.expose()));
     let other = app.second().await;
-    assert!(!other.live().snapshot().ring.jwks.contains(&active));
+    assert!(!other.live.snapshot().ring.jwks.contains(&active));
     // Twice in a row: the successor has not been published for long, and signs all the same.
-    app.service.key_revoke(&Admin::command(), &next).await.unwrap();
+    app.service.signing_keys.revoke(&Admin::command(), &next).await.unwrap();
     assert!(verifies(app, app.sign_in().await.access.token.expose()));
-    let again = app.service.key_revoke(&Admin::command(), &next).await.unwrap_err();
+    let again = app.service.signing_keys.revoke(&Admin::command(), &next).await.unwrap_err();
     assert!(matches!(again, Error::NotFound("signing key", _)), "{again:?}");
 }
 
 async fn a_key_that_does_not_sign_can_be_revoked_too(app: &App) {
     let (active, next) = (key(app, KeyState::Active), key(app, KeyState::Next));
-    app.service.key_revoke(&Admin::command(), &next).await.unwrap();
+    app.service.signing_keys.revoke(&Admin::command(), &next).await.unwrap();
     assert_eq!(key(app, KeyState::Active), active);
     assert_ne!(key(app, KeyState::Next), next);
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();

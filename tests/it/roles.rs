@@ -3,14 +3,15 @@
 use chancery::{
     error::{Error, Reason},
     service::{
-        Act, Admin, ClientCredentials, ClientTokenRequest, NewClientRequest, NewRoleRequest, RequestContext, RolePatch,
-        Service,
+        Act, Admin, ClientCredentials, ClientTokenRequest, NewClientRequest, NewRoleRequest, RolePatch, Service,
     },
     time::Ttl,
 };
 use serde_json::json;
 
-use crate::support::{App, ISSUER, Opened, PASSWORD, claims, login_of, refresh, sign_in, token};
+use crate::support::{
+    App, ISSUER, Opened, PASSWORD, as_admin, claims, client_token, login_of, refresh, sign_in, token,
+};
 
 on_each_engine! {
     #[tokio::test]
@@ -26,11 +27,11 @@ on_each_engine! {
 async fn role(service: &Service, name: &str, permissions: &[&str]) {
     let permissions = permissions.iter().map(|p| (*p).to_owned()).collect();
     let request = NewRoleRequest { name: name.into(), permissions, ..NewRoleRequest::default() };
-    service.role_create(&Admin::command(), request).await.unwrap();
+    service.roles.create(&Admin::command(), request).await.unwrap();
 }
 
 async fn give(app: &App, user: &str, role: &str) {
-    assert!(app.service.user_set_role(&Admin::command(), user, role, true).await.unwrap());
+    assert!(app.service.users.set_role(&Admin::command(), user, role, true).await.unwrap());
 }
 
 async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
@@ -38,7 +39,7 @@ async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
     let first = app.sign_in().await;
     assert_eq!(claims(first.access.token.expose()).get("roles"), None);
     give(app, "ada", "clerk").await;
-    assert!(!app.service.user_set_role(&Admin::command(), "ada", "clerk", true).await.unwrap());
+    assert!(!app.service.users.set_role(&Admin::command(), "ada", "clerk", true).await.unwrap());
     let next = app.refresh(&token(&first), "").await.unwrap();
     let said = claims(next.access.token.expose());
     assert_eq!(said["entitlements"], json!(["orders.read", "orders.write"]));
@@ -48,10 +49,10 @@ async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
     assert_eq!((said.get("roles"), said.get("entitlements")), (None, None));
     // A changed definition is one row, and in the next token too; so is a role taken away.
     let patch = RolePatch { permissions: Some(vec!["orders.read@api".into()]), ..RolePatch::default() };
-    app.service.role_update(&Admin::command(), "clerk", patch, None).await.unwrap();
+    app.service.roles.update(&Admin::command(), "clerk", patch, None).await.unwrap();
     let next = app.refresh(&token(&elsewhere), "").await.unwrap();
     assert_eq!(claims(next.access.token.expose())["entitlements"], json!(["orders.read"]));
-    assert!(app.service.user_set_role(&Admin::command(), "ada", "clerk", false).await.unwrap());
+    assert!(app.service.users.set_role(&Admin::command(), "ada", "clerk", false).await.unwrap());
     let next = app.refresh(&token(&next), "").await.unwrap();
     assert_eq!(claims(next.access.token.expose()).get("roles"), None);
     // A new session knows what the user has, and another process knows what the role is.
@@ -73,14 +74,16 @@ async fn a_clients_roles_count_like_permissions_of_its_own(app: &App) {
         })
         .await;
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
-    let ctx = app.service.context();
-    let issued = app.service.issue_client_token(&ctx, &worker, &request).await.unwrap();
+    let issued = client_token(&app.service, &worker, &request).await.unwrap();
     let said = claims(issued.token.expose());
     assert_eq!((&said["entitlements"], &said["roles"]), (&json!(["jobs.read", "jobs.run"]), &json!(["reader"])));
     // And at this server, by client authentication.
-    assert!(app.service.permitted(&ctx, &worker, "audit.read").await.is_ok());
-    assert!(matches!(app.service.permitted(&ctx, &worker, "users.write").await, Err(Error::Lacks("users.write"))));
-    let used = app.service.role_delete(&Admin::command(), "reader").await;
+    assert!(as_admin(&app.service, &worker, ("audit.read", Act::Read)).await.is_ok());
+    assert!(matches!(
+        as_admin(&app.service, &worker, ("users.write", Act::Write)).await,
+        Err(Error::Lacks("users.write"))
+    ));
+    let used = app.service.roles.delete(&Admin::command(), "reader").await;
     assert!(matches!(used, Err(Error::Precondition(text)) if text.contains("worker")));
 }
 
@@ -93,8 +96,7 @@ async fn bearer(app: &App, login: &str) -> ClientCredentials {
 }
 
 async fn admitted(app: &App, credentials: &ClientCredentials, act: Act) -> chancery::error::Result<Admin> {
-    let ctx: RequestContext = app.service.context();
-    app.service.administrator(&ctx, credentials, ("users.write", act)).await
+    as_admin(&app.service, credentials, ("users.write", act)).await
 }
 
 async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more(app: &App) {
@@ -108,28 +110,28 @@ async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more(app: &Ap
     let denied = |e: &Error| e.reason() == Reason::PermissionDenied;
     let s = &app.service;
     // Ada has no role: Helen may change her, but not give her more than Helen has herself.
-    assert!(s.user_disable(&helen, "ada").await.is_ok());
-    assert!(s.user_enable(&helen, "ada").await.unwrap());
-    assert!(denied(&s.user_set_role(&helen, "ada", "administrator", true).await.unwrap_err()));
-    assert!(denied(&s.user_set_role(&helen, "helen", "administrator", true).await.unwrap_err()));
-    assert!(s.user_set_role(&helen, "ada", "user-administrator", true).await.unwrap());
+    assert!(s.users.disable(&helen, "ada").await.is_ok());
+    assert!(s.users.enable(&helen, "ada").await.unwrap());
+    assert!(denied(&s.users.set_role(&helen, "ada", "administrator", true).await.unwrap_err()));
+    assert!(denied(&s.users.set_role(&helen, "helen", "administrator", true).await.unwrap_err()));
+    assert!(s.users.set_role(&helen, "ada", "user-administrator", true).await.unwrap());
     // Whoever could reset an administrator's password could become one.
     let new = || chancery::secret::Password::new("another long pass phrase".into());
-    assert!(denied(&s.user_set_password(&helen, "root", new()).await.unwrap_err()));
-    assert!(denied(&s.user_disable(&helen, "root").await.unwrap_err()));
-    assert!(s.user_find("root").await.unwrap().user.disabled_at.is_none());
+    assert!(denied(&s.users.set_password(&helen, "root", new()).await.unwrap_err()));
+    assert!(denied(&s.users.disable(&helen, "root").await.unwrap_err()));
+    assert!(s.users.get(&Admin::command(), "root").await.unwrap().user.disabled_at.is_none());
     let grand = |permission: &str| NewClientRequest {
         id: "grand".into(),
         permissions: vec![permission.into()],
         ..NewClientRequest::default()
     };
-    assert!(denied(&s.client_create(&helen, grand("keys.revoke")).await.unwrap_err()));
-    assert!(s.client_create(&root, grand("keys.revoke")).await.is_ok());
-    assert!(denied(&s.client_rotate_secret(&helen, "grand", Ttl::from_secs(0)).await.unwrap_err()));
+    assert!(denied(&s.clients.create(&helen, grand("keys.revoke")).await.unwrap_err()));
+    assert!(s.clients.create(&root, grand("keys.revoke")).await.is_ok());
+    assert!(denied(&s.clients.rotate_secret(&helen, "grand", Ttl::from_secs(0)).await.unwrap_err()));
     let role =
         NewRoleRequest { name: "more".into(), permissions: vec!["keys.revoke".into()], ..NewRoleRequest::default() };
-    assert!(denied(&s.role_create(&helen, role).await.unwrap_err()));
-    assert!(s.user_disable(&root, "helen").await.is_ok());
+    assert!(denied(&s.roles.create(&helen, role).await.unwrap_err()));
+    assert!(s.users.disable(&root, "helen").await.is_ok());
 }
 
 async fn s08_who_signed_in_too_long_ago_may_look_and_not_change(app: &App) {
@@ -154,9 +156,9 @@ async fn s08_who_signed_in_too_long_ago_may_look_and_not_change(app: &App) {
 
 async fn the_issuers_permissions_move_with_the_issuer(app: &App) {
     role(&app.service, "reader", &["audit.read", "orders.read@api"]).await;
-    app.service.issuer_set("https://new.example.com").await.unwrap();
+    app.service.instance.set_issuer(&Admin::command(), "https://new.example.com").await.unwrap();
     let opened = Opened { issuer: Some("https://new.example.com"), ..Opened::default() };
     let moved = App::open(&app.empty, opened).await.unwrap();
-    let reader = moved.role_find("reader").unwrap();
-    assert_eq!(moved.role_permission_names(&reader), ["audit.read", "orders.read@api"]);
+    let reader = moved.roles.get(&Admin::command(), "reader").unwrap();
+    assert_eq!(moved.roles.permission_names_of(&reader), ["audit.read", "orders.read@api"]);
 }

@@ -31,18 +31,18 @@ on_each_engine! {
 const STALEST: Ttl = JWKS_MAX_AGE.plus(JWKS_STALE_IF_ERROR);
 
 fn kids(app: &App) -> BTreeSet<String> {
-    app.service.live().snapshot().ring.stored.iter().map(|k| k.kid.clone()).collect()
+    app.service.live.snapshot().ring.stored.iter().map(|k| k.kid.clone()).collect()
 }
 
 fn active(app: &App) -> BTreeSet<(Algorithm, String)> {
-    let ring = app.service.live().snapshot().ring.clone();
+    let ring = app.service.live.snapshot().ring.clone();
     ring.stored.iter().filter(|k| k.state == KeyState::Active).map(|k| (k.algorithm, k.kid.clone())).collect()
 }
 
 /// How far to move the clock: in small steps around every change of keys, in large ones between.
 fn step(app: &App) -> Ttl {
     let now = app.service.context().now;
-    let ring = app.service.live().snapshot().ring.clone();
+    let ring = app.service.live.snapshot().ring.clone();
     let busy = ring.stored.iter().any(|k| k.state == KeyState::Retired || now.since(k.created_at) < STALEST.times(4));
     let until = ring.stored.iter().filter_map(|k| k.rotate_at).min().map_or(0, |at| at.since(now).millis());
     let free = until - STALEST.times(2).millis();
@@ -53,13 +53,13 @@ fn step(app: &App) -> Ttl {
 /// each of them must be in the stalest set that a verifier may still use.
 async fn j28_for_400_days_no_valid_token_lacks_its_key(app: &App) {
     let start = app.service.context().now;
-    let lifetime = app.service.live().snapshot().settings.access_token_lifetime_ceiling;
+    let lifetime = app.service.live.snapshot().settings.access_token_lifetime_ceiling;
     let mut sets: VecDeque<(Timestamp, BTreeSet<String>)> = VecDeque::new();
     let mut signers: VecDeque<(Timestamp, String)> = VecDeque::new();
     let mut seen = BTreeSet::new();
     while app.service.context().now < start.plus(Ttl::from_days(400)) {
         app.pass(step(app)).await;
-        app.service.rotate_keys_due().await.unwrap();
+        app.service.signing_keys.rotate_due().await.unwrap();
         let now = app.service.context().now;
         sets.push_back((now, kids(app)));
         while sets.front().is_some_and(|(at, _)| *at < now.minus(STALEST)) {
@@ -84,15 +84,15 @@ async fn j28_for_400_days_no_valid_token_lacks_its_key(app: &App) {
 
 async fn an_early_rotation_waits_until_every_cache_has_met_the_key(app: &App) {
     let before = active(app);
-    let plans = app.service.rotate_keys_early(Some(Algorithm::Es256)).await.unwrap();
+    let plans = app.service.signing_keys.rotate_early(&Admin::command(), Some(Algorithm::Es256)).await.unwrap();
     assert_eq!(plans.len(), 1);
     let wait = plans[0].at.since(app.service.context().now);
     assert_eq!(wait, STALEST.times(2).plus(Ttl::from_secs(60)));
     app.pass(Ttl::from_millis(wait.millis() - 1)).await;
-    app.service.rotate_keys_due().await.unwrap();
+    app.service.signing_keys.rotate_due().await.unwrap();
     assert_eq!(active(app), before);
     app.pass(Ttl::from_millis(1)).await;
-    app.service.rotate_keys_due().await.unwrap();
+    app.service.signing_keys.rotate_due().await.unwrap();
     assert!(active(app).contains(&(Algorithm::Es256, plans[0].kid.clone())));
 }
 
@@ -101,56 +101,56 @@ async fn of_several_processes_one_rotates(app: &App) {
     let processes = [app.service.clone(), app.second().await, app.second().await];
     let mut tasks = tokio::task::JoinSet::new();
     for service in processes {
-        tasks.spawn(async move { service.rotate_keys_due().await });
+        tasks.spawn(async move { service.signing_keys.rotate_due().await });
     }
     let mut steps = 0;
     while let Some(done) = tasks.join_next().await {
         steps += done.unwrap().unwrap();
     }
     assert_eq!(steps, 3, "one step for each algorithm");
-    app.service.live().confirm().await.unwrap();
+    app.service.live.confirm().await.unwrap();
     assert_eq!(active(app).len(), 3);
 }
 
 /// The feed notices a database that was set back, and every process reads it anew.
 async fn a_database_set_back_begins_a_new_epoch(app: &App) {
     app.client("later", &["api"]).await;
-    let old = app.service.live().snapshot().head.clone();
+    let old = app.service.live.snapshot().head.clone();
     app.set_feed_back().await;
-    app.service.live().confirm().await.unwrap();
-    let new = app.service.live().snapshot().head.clone();
+    app.service.live.confirm().await.unwrap();
+    let new = app.service.live.snapshot().head.clone();
     assert_ne!(new.epoch, old.epoch);
     assert_eq!(new.seq, old.seq - 1);
-    app.service.live().confirm().await.unwrap();
-    assert_eq!(app.service.live().snapshot().head.epoch, new.epoch, "a new epoch begins once");
+    app.service.live.confirm().await.unwrap();
+    assert_eq!(app.service.live.snapshot().head.epoch, new.epoch, "a new epoch begins once");
 }
 
 #[tokio::test]
 async fn j21_rsa_keys_are_as_long_as_set_from_the_next_one_on() {
     let app = App::sqlite().await;
     let sizes = |app: &App| -> Vec<usize> {
-        let ring = app.service.live().snapshot().ring.clone();
+        let ring = app.service.live.snapshot().ring.clone();
         let rsa = ring.stored.iter().filter(|k| k.algorithm == Algorithm::Rs256);
         rsa.map(|k| k.public_jwk["n"].as_str().unwrap().len() * 6 / 8 * 8).collect()
     };
     assert_eq!(sizes(&app), [2048, 2048]);
-    assert!(app.service.setting_set("rsa_bits", "2500").await.is_err());
-    app.service.setting_set("rsa_bits", "3072").await.unwrap();
-    let ring = app.service.live().snapshot().ring.clone();
+    assert!(app.service.instance.set(&Admin::command(), "rsa_bits", "2500").await.is_err());
+    app.service.instance.set(&Admin::command(), "rsa_bits", "3072").await.unwrap();
+    let ring = app.service.live.snapshot().ring.clone();
     let signs = ring.stored.iter().find(|k| k.algorithm == Algorithm::Rs256 && k.state == KeyState::Active).unwrap();
-    app.service.key_revoke(&Admin::command(), &signs.kid).await.unwrap();
+    app.service.signing_keys.revoke(&Admin::command(), &signs.kid).await.unwrap();
     assert_eq!(sizes(&app), [2048, 3072]);
 }
 
 async fn the_sweep_never_makes_a_process_believe_that_changes_were_lost(app: &App) {
     let other = app.second().await;
-    let epoch = other.live().snapshot().head.epoch.clone();
+    let epoch = other.live.snapshot().head.epoch.clone();
     // Everything so far has long ended; then something new is committed and swept over at once.
     app.pass(Ttl::from_days(1)).await;
-    other.live().confirm().await.unwrap();
-    app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
-    assert!(app.service.sweep(&mut Sweep::default()).await.unwrap().ended);
-    other.live().confirm().await.unwrap();
-    assert_eq!(other.live().snapshot().head.epoch, epoch);
-    assert!(other.live().snapshot().clients["app"].disabled_at.is_some());
+    other.live.confirm().await.unwrap();
+    app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();
+    assert!(app.service.sweeper.step(&mut Sweep::default()).await.unwrap().ended);
+    other.live.confirm().await.unwrap();
+    assert_eq!(other.live.snapshot().head.epoch, epoch);
+    assert!(other.live.snapshot().clients["app"].disabled_at.is_some());
 }

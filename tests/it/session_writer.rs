@@ -43,7 +43,7 @@ async fn refresh(service: &Service, ctx: RequestContext, pair: &TokenPair) -> Re
         scopes: Vec::new(),
         request_id: String::new(),
     };
-    service.refresh(&ctx, &ClientCredentials::None, input).await
+    service.tokens.refresh(&ctx, &ClientCredentials::None, input).await
 }
 
 async fn stored(app: &App, pair: &TokenPair) -> Session {
@@ -154,7 +154,7 @@ async fn a_log_out_whose_caller_is_gone_is_done_all_the_same(app: &App) {
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
     let (ctx, secret) = (app.service.context(), pairs[1].refresh.as_ref().unwrap());
-    let mut gone = Box::pin(app.service.logout(&ctx, &ClientCredentials::None, "app", secret));
+    let mut gone = Box::pin(app.service.tokens.log_out(&ctx, &ClientCredentials::None, "app", secret));
     // It reads the session first; then it waits in the queue.
     for _ in 0..200 {
         assert!(poll!(&mut gone).is_pending());
@@ -205,7 +205,7 @@ async fn of_two_transactions_that_wait_for_each_other_none_loses_anything() {
 async fn a_refresh_whose_commit_nobody_answered_gives_its_one_successor() {
     let Some((app, way)) = forgetful().await else { return };
     for grace in ["10", "0"] {
-        app.service.setting_set("refresh_grace", grace).await.unwrap();
+        app.service.instance.set(&Admin::command(), "refresh_grace", grace).await.unwrap();
         let first = app.sign_in().await;
         way.arm();
         let second = app.refresh(&token(&first), "").await.unwrap();
@@ -221,9 +221,9 @@ async fn a_log_out_whose_commit_nobody_answered_is_one() {
     let Some((app, way)) = forgetful().await else { return };
     let pair = app.sign_in().await;
     way.arm();
-    let done = app.service.session_revoke(&Admin::command(), &pair.session_id).await;
+    let done = app.service.users.end_session(&Admin::command(), &pair.session_id).await;
     assert!(way.has_struck() && done.is_ok(), "{done:?}");
-    assert!(app.service.live().snapshot().revoked_sessions.contains_key(&pair.session_id));
+    assert!(app.service.live.snapshot().revoked_sessions.contains_key(&pair.session_id));
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
     assert_eq!(events.iter().filter(|(kind, _)| kind == "SESSION_REVOKED").count(), 1);
     app.finish().await;
@@ -238,7 +238,7 @@ async fn a_sign_in_whose_commit_nobody_answered_is_not_made_twice() {
     let refused = app.try_sign_in(support::PASSWORD).await.map(|p| p.session_id).unwrap_err();
     assert!(way.has_struck());
     assert_eq!(refused.reason(), Reason::Unavailable);
-    assert_eq!(app.service.sessions_list("ada").await.unwrap().len(), 2);
+    assert_eq!(app.service.users.sessions(&Admin::command(), "ada").await.unwrap().len(), 2);
     app.finish().await;
 }
 

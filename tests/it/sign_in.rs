@@ -49,7 +49,7 @@ async fn change_among_sign_ins(app: &App, change: impl AsyncFnOnce()) {
             Err(other) => panic!("{other:?}"),
         }
     }
-    let user = app.service.user_find("ada").await.unwrap().user;
+    let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     let mut tx = app.service.store().read().await.unwrap();
     let all = tx.sessions_of_user(&user.id, SessionFilter::All).await.unwrap();
     assert_eq!(all.len(), signed_in, "each sign-in that succeeded opened a session");
@@ -59,17 +59,17 @@ async fn change_among_sign_ins(app: &App, change: impl AsyncFnOnce()) {
 
 async fn no_sign_in_in_flight_outlives_the_disabling_of_its_user(app: &App) {
     change_among_sign_ins(app, async || {
-        app.service.user_disable(&Admin::command(), "ada").await.unwrap();
+        app.service.users.disable(&Admin::command(), "ada").await.unwrap();
     })
     .await;
-    assert!(app.service.user_find("ada").await.unwrap().user.disabled_at.is_some());
+    assert!(app.service.users.get(&Admin::command(), "ada").await.unwrap().user.disabled_at.is_some());
 }
 
 async fn no_sign_in_in_flight_outlives_the_password_it_was_based_on(app: &App) {
     const NEW: &str = "another long pass phrase";
     change_among_sign_ins(app, async || {
         let new = Password::new(NEW.into());
-        app.service.user_set_password(&Admin::command(), "ada", new).await.unwrap();
+        app.service.users.set_password(&Admin::command(), "ada", new).await.unwrap();
     })
     .await;
     app.pass(Ttl::from_days(2)).await;
@@ -78,7 +78,7 @@ async fn no_sign_in_in_flight_outlives_the_password_it_was_based_on(app: &App) {
 }
 
 async fn with_too_many_sessions_the_oldest_ends(app: &App) {
-    app.service.setting_set("sessions_per_user", "2").await.unwrap();
+    app.service.instance.set(&Admin::command(), "sessions_per_user", "2").await.unwrap();
     let mut pairs = Vec::new();
     for _ in 0..3 {
         pairs.push(app.sign_in().await);
@@ -94,7 +94,7 @@ async fn p10_unknown_disabled_and_wrong_are_one_answer(app: &App) {
     let wrong = app.try_sign_in("not the password at all").await.unwrap_err();
     let unknown = sign_in(&app.service, login_of("app", "nobody", PASSWORD)).await.unwrap_err();
     let nonsense = sign_in(&app.service, login_of("app", "no\u{202e}such", PASSWORD)).await.unwrap_err();
-    app.service.user_disable(&Admin::command(), "ada").await.unwrap();
+    app.service.users.disable(&Admin::command(), "ada").await.unwrap();
     let disabled = app.try_sign_in(PASSWORD).await.unwrap_err();
     for refused in [&wrong, &unknown, &nonsense, &disabled] {
         assert_eq!(refused.reason(), Reason::InvalidCredentials);
@@ -104,7 +104,7 @@ async fn p10_unknown_disabled_and_wrong_are_one_answer(app: &App) {
 
 async fn a_password_counts_in_any_form_of_its_characters(app: &App) {
     let composed = "p\u{e9}n\u{e9}lope weaves by night";
-    app.service.user_set_password(&Admin::command(), "ada", Password::new(composed.into())).await.unwrap();
+    app.service.users.set_password(&Admin::command(), "ada", Password::new(composed.into())).await.unwrap();
     assert!(app.try_sign_in("pe\u{301}ne\u{301}lope weaves by night").await.is_ok());
     assert!(app.try_sign_in("penelope weaves by night").await.is_err());
 }

@@ -21,7 +21,7 @@ async fn four_replicas_that_start_at_once_on_one_empty_database_agree(empty: &Em
     }
     let mut sets = std::collections::BTreeSet::new();
     while let Some(done) = tasks.join_next().await {
-        sets.insert(done.unwrap().unwrap().live().snapshot().ring.jwks.clone());
+        sets.insert(done.unwrap().unwrap().live.snapshot().ring.jwks.clone());
     }
     assert_eq!(sets.len(), 1);
 }

@@ -1,5 +1,6 @@
 //! What each call costs the database. The figures stand in docs/architecture.md too.
 
+use crate::support::{client_token, introspect};
 use chancery::{
     grpc::pb::{GetJwksRequest, key_service_client::KeyServiceClient},
     secret::RefreshToken,
@@ -47,11 +48,11 @@ async fn each_call_costs_the_database_what_is_published(app: &App) {
     app.refresh(&token(&pair), "").await.unwrap();
     count("Refresh");
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
-    let issued = app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
+    let issued = client_token(&app.service, &worker, &request).await.unwrap();
     count("IssueClientToken");
     for _ in 0..2 {
         let token = issued.token.expose();
-        assert!(app.service.introspect(&app.service.context(), &worker, token).await.unwrap().is_some());
+        assert!(introspect(&app.service, &worker, token).await.unwrap().is_some());
     }
     count("Introspect");
     let jwks = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner();
@@ -84,10 +85,10 @@ async fn a_call_that_stays_in_memory_carries_little_state() {
     };
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
     let sizes = [
-        size_of_val(&app.service.refresh(&ctx, &nobody, input)),
-        size_of_val(&app.service.issue_client_token(&ctx, &nobody, &request)),
-        size_of_val(&app.service.introspect(&ctx, &nobody, "")),
-        size_of_val(&app.service.sign_in(&ctx, &nobody, login_of("", "", ""))),
+        size_of_val(&app.service.tokens.refresh(&ctx, &nobody, input)),
+        size_of_val(&client_token(&app.service, &nobody, &request)),
+        size_of_val(&introspect(&app.service, &nobody, "")),
+        size_of_val(&app.service.sign_ins.sign_in(&ctx, &nobody, login_of("", "", ""))),
     ];
     assert!(sizes.iter().all(|size| *size <= MOST), "{sizes:?}");
 }

@@ -1,5 +1,6 @@
 //! Token status lists, as a verifier sees them.
 
+use crate::support::client_token;
 use std::{collections::BTreeSet, io::Read};
 
 use axum::{
@@ -89,7 +90,7 @@ async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
     assert_eq!((&said["status_list"]["bits"], &said["sub"]), (&json!(1), &json!(uri)));
     // The list is no access token, though the same key signed it (J12).
     let policy = chancery_verify::Policy::new(ISSUER, "api");
-    let ring = app.service.live().snapshot().ring.clone();
+    let ring = app.service.live.snapshot().ring.clone();
     let checked = chancery_verify::check(&jwt, &ring.verifying, &policy, app.service.now().millis());
     assert_eq!(checked.unwrap_err(), chancery_verify::VerifyError::WrongType);
     let etag = headers["etag"].to_str().unwrap();
@@ -121,7 +122,7 @@ async fn r13_an_ended_session_shows_and_its_neighbours_do_not(app: &App) {
     let [one, two] = [app.sign_in().await, app.sign_in().await];
     let [a, b] = [&one, &two].map(|p| p.access.token.expose().to_owned());
     assert_eq!((bit(app, &a).await, bit(app, &b).await), (0, 0));
-    app.service.session_revoke(&Admin::command(), &one.session_id).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &one.session_id).await.unwrap();
     // At most a second passes until the list is published again.
     app.pass(Ttl::from_secs(1)).await;
     assert_eq!((bit(app, &a).await, bit(app, &b).await), (1, 0));
@@ -131,7 +132,7 @@ async fn r13_an_ended_session_shows_and_its_neighbours_do_not(app: &App) {
     // Another process publishes the same.
     let other = app.second().await;
     let (index, _) = status(&a);
-    let list = other.status_list(1).await.unwrap().unwrap();
+    let list = other.status_lists.list(1).await.unwrap().unwrap();
     let said = claims(std::str::from_utf8(&list.token).unwrap());
     let zlib = URL_SAFE_NO_PAD.decode(said["status_list"]["lst"].as_str().unwrap()).unwrap();
     let mut bytes = Vec::new();
@@ -144,12 +145,12 @@ async fn a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and
     let worker = NewClientRequest { id: "worker".into(), ..NewClientRequest::default() };
     let worker = app.confidential(worker).await;
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
-    let own = app.service.issue_client_token(&app.service.context(), &worker, &request).await.unwrap();
+    let own = client_token(&app.service, &worker, &request).await.unwrap();
     let own = own.token.expose().to_owned();
     let user = app.sign_in().await.access.token.expose().to_owned();
     for (disabled, want) in [(true, 1), (false, 0)] {
         for id in ["worker", "app"] {
-            app.service.client_set_disabled(&Admin::command(), id, disabled).await.unwrap();
+            app.service.clients.set_disabled(&Admin::command(), id, disabled).await.unwrap();
         }
         app.pass(Ttl::from_secs(1)).await;
         assert_eq!((bit(app, &own).await, bit(app, &user).await), (want, want));
@@ -224,6 +225,6 @@ async fn j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked(app: &App) {
         serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
     };
     let old = kid().await;
-    app.service.key_revoke(&Admin::command(), &old).await.unwrap();
+    app.service.signing_keys.revoke(&Admin::command(), &old).await.unwrap();
     assert_ne!(kid().await, old);
 }

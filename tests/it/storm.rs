@@ -7,7 +7,7 @@ use chancery::{
     time::Ttl,
 };
 
-use crate::support::{App, ISSUER, PASSWORD, PLACES, claims, first_party, login_of, sign_in, token};
+use crate::support::{App, ISSUER, PASSWORD, PLACES, claims, first_party, login_from, login_of, sign_in, token};
 
 on_each_engine! {
     #[tokio::test]
@@ -25,7 +25,7 @@ on_each_engine! {
 fn wait_as(service: &Service, login: &str, address: &str) -> Slot {
     let applicant =
         Applicant { account: Account::of(login), prefix: Prefix::of(address), known_device: false, deadline: None };
-    service.passwords().admit(&applicant).unwrap()
+    service.passwords.admit(&applicant).unwrap()
 }
 
 pub(crate) fn take_all_places(service: &Service, address: &str) -> Vec<Slot> {
@@ -41,7 +41,7 @@ fn refused(result: chancery::error::Result<TokenPair>) -> Ttl {
 
 async fn sign_in_from(service: &Service, peer: &str, request: SignInRequest) -> chancery::error::Result<TokenPair> {
     let ctx = RequestContext { peer: peer.into(), ..service.context() };
-    crate::support::tokens(service.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await)
+    crate::support::tokens(service.sign_ins.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await)
 }
 
 async fn p09_a_refused_sign_in_costs_the_database_nothing_and_hinders_no_refresh(app: &App) {
@@ -88,7 +88,7 @@ async fn p09_a44_in_a_storm_those_who_have_a_place_sign_in_and_the_others_are_to
     }
     assert!(signed_in >= PLACES && sent_away > 0, "{signed_in} and {sent_away}");
     assert_eq!(signed_in + sent_away, USERS);
-    let figures = app.service.passwords().figures();
+    let figures = app.service.passwords.figures();
     assert_eq!((figures.queue_full, figures.waiting), (sent_away as u64, 0));
 }
 
@@ -97,7 +97,7 @@ async fn p09_a_flood_from_one_place_keeps_nobody_elsewhere_out(app: &App) {
     refused(sign_in_from(&app.service, "192.0.2.99", login_of("app", "ada", PASSWORD)).await);
     let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", "ada", PASSWORD)).await;
     assert!(elsewhere.is_ok(), "{elsewhere:?}");
-    assert_eq!(app.service.passwords().figures().evicted, 1);
+    assert_eq!(app.service.passwords.figures().evicted, 1);
 }
 
 async fn p09_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App) {
@@ -105,10 +105,10 @@ async fn p09_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App
     let gateway = app.confidential(gateway).await;
     let service = &app.service;
     let _places = take_all_places(service, "192.0.2.1");
-    let said = |client, address: &str| SignInRequest { address: address.into(), ..login_of(client, "ada", PASSWORD) };
+    let said = |client, address: &str| login_from(client, "ada", PASSWORD, address);
     let told = async |peer: &str, address| {
         let ctx = RequestContext { peer: peer.into(), ..service.context() };
-        crate::support::tokens(service.sign_in(&ctx, &gateway, said("gateway", address)).await)
+        crate::support::tokens(service.sign_ins.sign_in(&ctx, &gateway, said("gateway", address)).await)
     };
     refused(sign_in_from(service, "192.0.2.7", said("app", "198.51.100.1")).await);
     refused(told("198.51.100.1", "192.0.2.7").await);
@@ -123,7 +123,7 @@ async fn p09_an_account_waits_once_whether_it_exists_or_not(app: &App) {
         let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", login, PASSWORD)).await;
         refused(elsewhere);
     }
-    assert_eq!(app.service.passwords().figures().account_waiting, 4);
+    assert_eq!(app.service.passwords.figures().account_waiting, 4);
     app.user("grace").await;
     assert!(sign_in(&app.service, login_of("app", "grace", PASSWORD)).await.is_ok());
 }
@@ -131,5 +131,5 @@ async fn p09_an_account_waits_once_whether_it_exists_or_not(app: &App) {
 async fn p09_a_password_is_set_while_all_places_are_taken(app: &App) {
     let _places = take_all_places(&app.service, "");
     let new = chancery::secret::Password::new("another long pass phrase".into());
-    app.service.user_set_password(&Admin::command(), "ada", new).await.unwrap();
+    app.service.users.set_password(&Admin::command(), "ada", new).await.unwrap();
 }

@@ -8,8 +8,9 @@ use chancery::{
     passwords::{Params, Passwords, Settings},
     secret::{DeviceToken, Password, RefreshToken},
     service::{
-        Admin, ClientCredentials, NewClientRequest, NewUserRequest, RefreshInput, Service, SignInRequest, SignedIn,
-        StartError, StartOptions, TokenPair,
+        Access, Act, Admin, CallingClient, ClientCredentials, ClientTokenRequest, Device, IssuedToken, Me,
+        NewClientRequest, NewUserRequest, Permit, RefreshInput, Service, SignInRequest, SignedIn, StartError,
+        StartOptions, TokenPair,
     },
     store::Store,
     time::{Clock, FixedClock, Timestamp},
@@ -127,23 +128,23 @@ impl App {
             attributes: serde_json::Map::new(),
             ..NewUserRequest::default()
         };
-        self.service.user_create(&Admin::command(), request).await.unwrap();
+        self.service.users.create(&Admin::command(), request).await.unwrap();
     }
 
     pub(crate) async fn client(&self, id: &str, audiences: &[&str]) {
-        self.service.client_create(&Admin::command(), first_party(id, audiences)).await.unwrap();
+        self.service.clients.create(&Admin::command(), first_party(id, audiences)).await.unwrap();
     }
 
     /// Registers a confidential client; gives what proves it.
     pub(crate) async fn confidential(&self, request: NewClientRequest) -> ClientCredentials {
-        let (client, secret) = self.service.client_create(&Admin::command(), request).await.unwrap();
+        let (client, secret) = self.service.clients.create(&Admin::command(), request).await.unwrap();
         ClientCredentials::Basic { client_id: client.id.to_string(), secret: secret.unwrap() }
     }
 
     /// Lets time pass on a server that goes on following the feed.
     pub(crate) async fn pass(&self, time: chancery::time::Ttl) {
         self.clock.advance(time);
-        self.service.live().confirm().await.unwrap();
+        self.service.live.confirm().await.unwrap();
     }
 
     /// Takes the newest entry of the feed away, as restoring a backup would.
@@ -197,15 +198,68 @@ pub(crate) fn login_of(client: &str, login: &str, password: &str) -> SignInReque
         password: Password::new(password.into()),
         scopes: vec![],
         audience: String::new(),
-        device_label: "laptop".into(),
         device_token: DeviceToken::new(String::new()),
-        address: String::new(),
-        user_agent: String::new(),
+        device: Device { label: "laptop".into(), ..Device::default() },
     }
 }
 
+/// The same sign-in, by a client that states the person's address.
+pub(crate) fn login_from(client: &str, login: &str, password: &str, address: &str) -> SignInRequest {
+    let mut request = login_of(client, login, password);
+    request.device.address = address.into();
+    request
+}
+
+/// What the edge hands to a method for confidential clients.
+pub(crate) async fn as_client(service: &Service, who: &ClientCredentials) -> chancery::error::Result<CallingClient> {
+    match service.callers.admit(&service.context(), who, Access::ConfidentialClient).await? {
+        Permit::Client(client) => Ok(client),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the edge hands to a method for signed-in users.
+pub(crate) async fn as_me(service: &Service, who: &ClientCredentials) -> chancery::error::Result<Me> {
+    match service.callers.admit(&service.context(), who, Access::User).await? {
+        Permit::Me(me) => Ok(me),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the edge hands to a method for administrators.
+pub(crate) async fn as_admin(
+    service: &Service,
+    who: &ClientCredentials,
+    (permission, act): (&'static str, Act),
+) -> chancery::error::Result<Admin> {
+    match service.callers.admit(&service.context(), who, Access::Permission(permission, act)).await? {
+        Permit::Admin(admin) => Ok(admin),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An access token for a client itself.
+pub(crate) async fn client_token(
+    service: &Service,
+    who: &ClientCredentials,
+    request: &ClientTokenRequest,
+) -> chancery::error::Result<IssuedToken> {
+    let client = as_client(service, who).await?;
+    service.tokens.issue_to_client(&service.context(), &client, request).await
+}
+
+/// What a token says, if it counts, as a resource server is told.
+pub(crate) async fn introspect(
+    service: &Service,
+    who: &ClientCredentials,
+    token: &str,
+) -> chancery::error::Result<Option<Arc<chancery_verify::Claims>>> {
+    let client = as_client(service, who).await?;
+    service.tokens.introspect(&service.context(), &client, token).await
+}
+
 pub(crate) async fn sign_in(service: &Service, request: SignInRequest) -> chancery::error::Result<TokenPair> {
-    tokens(service.sign_in(&service.context(), &ClientCredentials::None, request).await)
+    tokens(service.sign_ins.sign_in(&service.context(), &ClientCredentials::None, request).await)
 }
 
 /// The tokens of a sign-in that has no further steps.
@@ -249,7 +303,7 @@ pub(crate) async fn refresh(
         scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
         request_id: request_id.into(),
     };
-    service.refresh(&service.context(), &ClientCredentials::None, input).await
+    service.tokens.refresh(&service.context(), &ClientCredentials::None, input).await
 }
 
 pub(crate) fn token(pair: &TokenPair) -> String {

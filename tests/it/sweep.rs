@@ -1,7 +1,7 @@
 //! Deleting what has expired.
 
 use chancery::{
-    service::{Sweep, Swept},
+    service::{Admin, Sweep, Swept},
     time::Ttl,
 };
 
@@ -17,7 +17,7 @@ on_each_engine! {
 async fn sweep(app: &App) -> (u64, u64) {
     let (mut sweep, mut deleted, mut steps) = (Sweep::default(), 0, 0);
     loop {
-        let Swept { deleted: some, ended, .. } = app.service.sweep(&mut sweep).await.unwrap();
+        let Swept { deleted: some, ended, .. } = app.service.sweeper.step(&mut sweep).await.unwrap();
         (deleted, steps) = (deleted + some, steps + 1);
         assert!(some <= 100, "{some} in one transaction");
         if ended {
@@ -31,7 +31,7 @@ async fn expired_sessions_go_step_by_step_and_the_living_stay(app: &App) {
         app.sign_in().await;
     }
     // More than may live at once: the oldest were ended.
-    assert_eq!(app.service.sessions_list("ada").await.unwrap().len(), 100);
+    assert_eq!(app.service.users.sessions(&Admin::command(), "ada").await.unwrap().len(), 100);
     assert_eq!(sweep(app).await.0, 0);
     app.pass(Ttl::from_days(1)).await;
     let kept = app.sign_in().await;

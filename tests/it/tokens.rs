@@ -9,7 +9,7 @@ use chancery::{
 };
 use serde_json::json;
 
-use crate::support::{App, ISSUER, PASSWORD, claims, first_party, login_of, sign_in, token};
+use crate::support::{App, ISSUER, PASSWORD, claims, client_token, first_party, login_of, sign_in, token};
 
 on_each_engine! {
     #[tokio::test]
@@ -26,7 +26,7 @@ async fn j11_a_users_token_says_what_rfc_9068_asks_for_and_one_audience(app: &Ap
     let pair = app.sign_in().await;
     let said = claims(pair.access.token.expose());
     let now = app.service.now().seconds();
-    let user = app.service.user_find("ada").await.unwrap().user;
+    let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     let want = json!({
         "iss": ISSUER, "sub": user.subject, "aud": "api", "client_id": "app", "iat": now, "exp": now + 300,
         "jti": said["jti"], "sid": pair.session_id, "scope": "read write", "auth_time": now, "amr": ["pwd"],
@@ -59,7 +59,8 @@ async fn the_audience_is_the_one_asked_for_or_the_default_or_the_field_is_named(
 async fn a_claim_map_selects_attributes_and_counts_from_the_sign_in(app: &App) {
     let attributes = json!({ "team": { "name": "Zoë's", "size": 3 }, "secret": "x" });
     app.service
-        .user_create(
+        .users
+        .create(
             &Admin::command(),
             NewUserRequest {
                 name: "grace".into(),
@@ -75,13 +76,13 @@ async fn a_claim_map_selects_attributes_and_counts_from_the_sign_in(app: &App) {
         claims: vec!["team=team.name".into(), "size=team.size".into(), "env=\"prod\"".into(), "no=team.x".into()],
         ..first_party("mapped", &["api"])
     };
-    app.service.client_create(&Admin::command(), mapped).await.unwrap();
+    app.service.clients.create(&Admin::command(), mapped).await.unwrap();
     let pair = sign_in(&app.service, login_of("mapped", "grace", PASSWORD)).await.unwrap();
     let said = claims(pair.access.token.expose());
     assert_eq!((&said["sub"], &said["team"], &said["size"]), (&json!("grace-1"), &json!("Zoë's"), &json!(3)));
     assert_eq!((&said["env"], said.get("no"), said.get("secret")), (&json!("prod"), None, None));
     let reserved = NewClientRequest { claims: vec!["sub=team.name".into()], ..first_party("bad", &["api"]) };
-    let Err(Error::Invalid(wrong)) = app.service.client_create(&Admin::command(), reserved).await else {
+    let Err(Error::Invalid(wrong)) = app.service.clients.create(&Admin::command(), reserved).await else {
         panic!("accepted")
     };
     assert_eq!(wrong[0].field, "claim");
@@ -98,7 +99,7 @@ async fn a_clients_token_holds_its_permissions_at_that_audience_only(app: &App) 
         .await;
     let issue = async |audience: &str| {
         let request = ClientTokenRequest { scopes: vec![], audience: audience.into() };
-        app.service.issue_client_token(&app.service.context(), &worker, &request).await
+        client_token(&app.service, &worker, &request).await
     };
     let said = claims(issue("").await.unwrap().token.expose());
     assert_eq!((&said["sub"], &said["client_id"]), (&json!("worker"), &json!("worker")));
@@ -121,14 +122,14 @@ async fn no_token_outlives_its_session_or_the_ceiling(app: &App) {
     assert_eq!(said["exp"].as_i64().unwrap() - said["iat"].as_i64().unwrap(), 100);
     let ceiling = Settings::default().access_token_lifetime_ceiling.seconds();
     let long = NewClientRequest { token_lifetime: Some(ceiling + 1), ..first_party("long", &["api"]) };
-    let Err(Error::Invalid(wrong)) = app.service.client_create(&Admin::command(), long).await else {
+    let Err(Error::Invalid(wrong)) = app.service.clients.create(&Admin::command(), long).await else {
         panic!("accepted")
     };
     assert_eq!(wrong[0].field, "token_lifetime");
     // A lowered ceiling shortens what is issued at once.
     let at_most = NewClientRequest { token_lifetime: Some(ceiling), ..first_party("most", &["api"]) };
-    app.service.client_create(&Admin::command(), at_most).await.unwrap();
-    app.service.setting_set("access_token_lifetime_ceiling", "120").await.unwrap();
+    app.service.clients.create(&Admin::command(), at_most).await.unwrap();
+    app.service.instance.set(&Admin::command(), "access_token_lifetime_ceiling", "120").await.unwrap();
     let pair = sign_in(&app.service, login_of("most", "ada", PASSWORD)).await.unwrap();
     let said = claims(pair.access.token.expose());
     assert_eq!(said["exp"].as_i64().unwrap() - said["iat"].as_i64().unwrap(), 120);

@@ -3,11 +3,11 @@
 use chancery::{
     domain::feed::ChangeKind,
     error::{Error, Reason},
-    service::{Admin, ClientCredentials, NewClientRequest, News, Sent, Service, Watcher},
+    service::{Act, Admin, ClientCredentials, NewClientRequest, News, Sent, Service, Watcher},
     time::Ttl,
 };
 
-use crate::support::{App, ISSUER, token};
+use crate::support::{App, ISSUER, as_admin, client_token, token};
 
 on_each_engine! {
     #[tokio::test]
@@ -37,8 +37,13 @@ async fn observer(app: &App) -> ClientCredentials {
     .await
 }
 
+async fn try_watch(service: &Service, who: &ClientCredentials, cursor: &str) -> chancery::error::Result<Watcher> {
+    let admin = as_admin(service, who, ("revocations.read", Act::Read)).await?;
+    service.revocations.watch(&admin, cursor).await
+}
+
 async fn watch(service: &Service, who: &ClientCredentials, cursor: &str) -> Watcher {
-    service.watch(&service.context(), who, cursor).await.unwrap()
+    try_watch(service, who, cursor).await.unwrap()
 }
 
 /// A message as text: what it says, and its cursor.
@@ -86,13 +91,13 @@ async fn end(watcher: &mut Watcher) -> Error {
 async fn a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life(app: &App) {
     let who = observer(app).await;
     let (first, second) = (app.sign_in().await.session_id, app.sign_in().await.session_id);
-    app.service.session_revoke(&Admin::command(), &first).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &first).await.unwrap();
     let mut watcher = watch(&app.service, &who, "").await;
     assert_eq!(next(&mut watcher).await.0, format!("snapshot {first}"));
-    app.service.session_revoke(&Admin::command(), &second).await.unwrap();
-    app.service.client_set_disabled(&Admin::command(), "app", true).await.unwrap();
-    app.service.client_set_disabled(&Admin::command(), "app", false).await.unwrap();
-    app.service.live().beat();
+    app.service.users.end_session(&Admin::command(), &second).await.unwrap();
+    app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();
+    app.service.clients.set_disabled(&Admin::command(), "app", false).await.unwrap();
+    app.service.live.beat();
     assert_eq!(next(&mut watcher).await.0, format!("session_revoked {second}"));
     assert_eq!(next(&mut watcher).await.0, "client_disabled app");
     let (text, enabled) = next(&mut watcher).await;
@@ -106,12 +111,12 @@ async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice(app: &A
     for _ in 0..4 {
         ids.push(app.sign_in().await.session_id);
     }
-    app.service.session_revoke(&Admin::command(), &ids[0]).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &ids[0]).await.unwrap();
     let cursor = next(&mut watch(&app.service, &who, "").await).await.1;
-    app.service.session_revoke(&Admin::command(), &ids[1]).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &ids[1]).await.unwrap();
     // Changes of another kind have numbers too.
     app.client("later", &["api"]).await;
-    app.service.session_revoke(&Admin::command(), &ids[2]).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &ids[2]).await.unwrap();
     // As it is after a restart, or at another replica.
     let other = app.second().await;
     for service in [&app.service, &other] {
@@ -121,12 +126,12 @@ async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice(app: &A
         assert_eq!(text, format!("session_revoked {}", ids[2]));
         // From the newest place nothing is missing.
         let mut again = watch(service, &who, &newest).await;
-        service.live().beat();
+        service.live.beat();
         assert_eq!(beat(&mut again).await, ("Heartbeat".to_owned(), newest));
     }
     let mut elsewhere = watch(&other, &who, &cursor).await;
-    app.service.session_revoke(&Admin::command(), &ids[3]).await.unwrap();
-    other.live().confirm().await.unwrap();
+    app.service.users.end_session(&Admin::command(), &ids[3]).await.unwrap();
+    other.live.confirm().await.unwrap();
     for want in &ids[1..] {
         assert_eq!(next(&mut elsewhere).await.0, format!("session_revoked {want}"));
     }
@@ -135,7 +140,7 @@ async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice(app: &A
 async fn a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_named(app: &App) {
     let who = observer(app).await;
     let id = app.sign_in().await.session_id;
-    app.service.session_revoke(&Admin::command(), &id).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &id).await.unwrap();
     let cursor = next(&mut watch(&app.service, &who, "").await).await.1;
     let (epoch, rest) = cursor.split_once('.').unwrap();
     let (seq, tag) = rest.split_once('.').unwrap();
@@ -144,7 +149,7 @@ async fn a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_n
         assert_eq!(next(&mut watcher).await, (format!("snapshot {id}"), cursor.clone()), "{foreign}");
     }
     for nonsense in ["x", "a.b.c", "a.1", "a.1.b.c", "é.1.a"] {
-        let refused = app.service.watch(&app.service.context(), &who, nonsense).await.unwrap_err();
+        let refused = try_watch(&app.service, &who, nonsense).await.unwrap_err();
         assert!(matches!(&refused, Error::Invalid(wrong) if wrong[0].field == "cursor"), "{nonsense}: {refused:?}");
     }
 }
@@ -152,21 +157,21 @@ async fn a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_n
 async fn a_database_set_back_begins_a_new_history_and_takes_nothing_back(app: &App) {
     let who = observer(app).await;
     let (kept, lost) = (app.sign_in().await.session_id, app.sign_in().await.session_id);
-    app.service.session_revoke(&Admin::command(), &kept).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &kept).await.unwrap();
     let mut watcher = watch(&app.service, &who, "").await;
     let (_, before) = next(&mut watcher).await;
-    app.service.session_revoke(&Admin::command(), &lost).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &lost).await.unwrap();
     assert_eq!(next(&mut watcher).await.0, format!("session_revoked {lost}"));
     app.set_feed_back().await;
     app.sql("UPDATE sessions SET revoked_at = NULL, revoked_cause = NULL").await;
-    app.service.live().confirm().await.unwrap();
+    app.service.live.confirm().await.unwrap();
     // A snapshot only adds: the watcher keeps what it was told and the database forgot.
     let (text, cursor) = next(&mut watcher).await;
     assert_eq!(text, format!("snapshot {kept}"));
     assert_ne!(cursor.split('.').next(), before.split('.').next(), "the history has a new name");
     // One whose cursor is of the old history gets a snapshot, also where the numbers have passed it.
     let third = app.sign_in().await.session_id;
-    app.service.session_revoke(&Admin::command(), &third).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &third).await.unwrap();
     let mut late = watch(&app.service, &who, &before).await;
     assert!(next(&mut late).await.0.starts_with("snapshot"));
     assert_eq!(next(&mut watcher).await.0, format!("session_revoked {third}"));
@@ -177,13 +182,13 @@ async fn a_server_that_may_have_missed_something_keeps_nobody_calm(app: &App) {
     let mut watcher = watch(&app.service, &who, "").await;
     next(&mut watcher).await;
     app.clock.advance(Ttl::from_millis(1_001));
-    app.service.live().beat();
-    app.service.live().confirm().await.unwrap();
-    app.service.live().beat();
+    app.service.live.beat();
+    app.service.live.confirm().await.unwrap();
+    app.service.live.beat();
     // The first beat was none.
     assert_eq!(beat(&mut watcher).await.0, "Heartbeat");
     app.clock.advance(Ttl::from_millis(3_001));
-    app.service.live().beat();
+    app.service.live.beat();
     assert_eq!(end(&mut watcher).await.reason(), Reason::Unavailable);
 }
 
@@ -194,9 +199,9 @@ async fn who_does_not_read_is_cut_off_and_resumes() {
     let id = app.sign_in().await.session_id;
     let mut slow = watch(&app.service, &who, "").await;
     let cursor = next(&mut slow).await.1;
-    app.service.session_revoke(&Admin::command(), &id).await.unwrap();
+    app.service.users.end_session(&Admin::command(), &id).await.unwrap();
     for _ in 0..5000 {
-        app.service.live().beat();
+        app.service.live.beat();
     }
     assert!(matches!(end(&mut slow).await, Error::TooSlow));
     let mut again = watch(&app.service, &who, &cursor).await;
@@ -207,7 +212,7 @@ async fn a_stream_ends_with_what_admitted_its_caller(app: &App) {
     let who = observer(app).await;
     let bearer = async || {
         let request = chancery::service::ClientTokenRequest { scopes: vec![], audience: ISSUER.into() };
-        let issued = app.service.issue_client_token(&app.service.context(), &who, &request).await.unwrap();
+        let issued = client_token(&app.service, &who, &request).await.unwrap();
         ClientCredentials::Bearer(issued.token.expose().to_owned())
     };
     let mut by_token = watch(&app.service, &bearer().await, "").await;
@@ -215,19 +220,19 @@ async fn a_stream_ends_with_what_admitted_its_caller(app: &App) {
     next(&mut by_token).await;
     next(&mut by_secret).await;
     app.pass(Ttl::from_secs(299)).await;
-    app.service.live().beat();
+    app.service.live.beat();
     assert_eq!(beat(&mut by_token).await.0, "Heartbeat");
     app.pass(Ttl::from_secs(1)).await;
-    app.service.live().beat();
+    app.service.live.beat();
     assert_eq!(end(&mut by_token).await.reason(), Reason::TokenInvalid);
     assert_eq!(beat(&mut by_secret).await.0, "Heartbeat");
     assert_eq!(beat(&mut by_secret).await.0, "Heartbeat");
     let mut by_token = watch(&app.service, &bearer().await, "").await;
     next(&mut by_token).await;
-    app.service.client_set_disabled(&Admin::command(), "observer", true).await.unwrap();
+    app.service.clients.set_disabled(&Admin::command(), "observer", true).await.unwrap();
     assert_eq!(end(&mut by_secret).await.reason(), Reason::ClientAuthenticationFailed);
     assert_eq!(end(&mut by_token).await.reason(), Reason::TokenInvalid);
-    assert!(app.service.watch(&app.service.context(), &who, "").await.is_err());
+    assert!(try_watch(&app.service, &who, "").await.is_err());
 }
 
 #[tokio::test]
@@ -235,7 +240,7 @@ async fn without_the_permission_nobody_watches() {
     let app = App::sqlite().await;
     let plain = NewClientRequest { id: "plain".into(), audiences: vec![ISSUER.into()], ..NewClientRequest::default() };
     let plain = app.confidential(plain).await;
-    let refuse = async |who: &ClientCredentials| app.service.watch(&app.service.context(), who, "").await.unwrap_err();
+    let refuse = async |who: &ClientCredentials| try_watch(&app.service, who, "").await.unwrap_err();
     assert!(matches!(refuse(&plain).await, Error::Lacks("revocations.read")));
     let pair = app.sign_in().await;
     let elsewhere = ClientCredentials::Bearer(pair.access.token.expose().to_owned());
@@ -256,11 +261,11 @@ async fn two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both
         let id = app.sign_in().await.session_id;
         ids.insert(format!("session_revoked {id}"));
         let service = if n % 2 == 0 { app.service.clone() } else { other.clone() };
-        tasks.spawn(async move { service.session_revoke(&Admin::command(), &id).await.unwrap() });
+        tasks.spawn(async move { service.users.end_session(&Admin::command(), &id).await.unwrap() });
     }
     tasks.join_all().await;
-    app.service.live().confirm().await.unwrap();
-    other.live().confirm().await.unwrap();
+    app.service.live.confirm().await.unwrap();
+    other.live.confirm().await.unwrap();
     let mut seen = Vec::new();
     for watcher in &mut watchers {
         let mut all = Vec::new();
@@ -274,10 +279,10 @@ async fn two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both
 }
 
 async fn j29_whoever_watches_the_keys_has_a_new_set_at_once(app: &App) {
-    let mut watcher = app.service.watch_keys().await.unwrap();
+    let mut watcher = app.service.signing_keys.watch().await.unwrap();
     let first = watcher.next().await.unwrap();
     let gone = first.stored[0].kid.clone();
-    app.service.key_revoke(&Admin::command(), &gone).await.unwrap();
+    app.service.signing_keys.revoke(&Admin::command(), &gone).await.unwrap();
     let second = watcher.next().await.unwrap();
     assert!(first.jwks.contains(&gone) && !second.jwks.contains(&gone));
 }
@@ -294,7 +299,7 @@ async fn reuse_and_every_other_end_of_a_session_is_told(app: &App) {
     app.refresh(&token(&victim), "").await.unwrap_err();
     assert_eq!(next(&mut watcher).await.0, format!("session_revoked {}", victim.session_id));
     let [one, two] = [app.sign_in().await.session_id, app.sign_in().await.session_id];
-    app.service.user_disable(&Admin::command(), "ada").await.unwrap();
+    app.service.users.disable(&Admin::command(), "ada").await.unwrap();
     let mut told = [next(&mut watcher).await.0, next(&mut watcher).await.0];
     told.sort();
     let mut want = [one, two].map(|id| format!("{} {id}", ChangeKind::SessionRevoked.as_str()));

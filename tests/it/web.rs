@@ -45,7 +45,7 @@ async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
     assert_eq!(algorithms.len(), 6);
     // Active before next.
     let kids = keys["keys"].as_array().unwrap().iter().map(|k| k["kid"].as_str().unwrap());
-    let ring = app.service.live().snapshot().ring.clone();
+    let ring = app.service.live.snapshot().ring.clone();
     let states: Vec<_> = kids.map(|kid| ring.stored.iter().find(|k| k.kid == kid).unwrap().state).collect();
     assert_eq!(states, [[KeyState::Active; 3], [KeyState::Next; 3]].concat());
     let etag = answer.headers["etag"].to_str().unwrap();
@@ -57,8 +57,8 @@ async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
     }
     let changed = get(&routes, "/.well-known/jwks.json", &[("if-none-match", "\"x\"")]).await;
     assert_eq!(changed.status, StatusCode::OK);
-    let active = app.service.live().snapshot().ring.stored[0].kid.clone();
-    app.service.key_revoke(&Admin::command(), &active).await.unwrap();
+    let active = app.service.live.snapshot().ring.stored[0].kid.clone();
+    app.service.signing_keys.revoke(&Admin::command(), &active).await.unwrap();
     let later = get(&routes, "/.well-known/jwks.json", &[("if-none-match", etag)]).await;
     assert_eq!(later.status, StatusCode::OK);
     assert!(!later.body.contains(&active));

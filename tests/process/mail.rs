@@ -65,8 +65,8 @@ impl Still {
     /// Sends what is due.
     async fn send(&self, post: &Post) -> Vec<Fate> {
         let mut all = Vec::new();
-        for mail in self.service.mails_take(4).await.unwrap() {
-            let Delivery { fate, .. } = self.service.mail_deliver(post, mail).await;
+        for mail in self.service.outbox.take(4).await.unwrap() {
+            let Delivery { fate, .. } = self.service.outbox.deliver(post, mail).await;
             all.push(fate);
         }
         all
@@ -80,7 +80,7 @@ impl Still {
     }
 
     async fn waiting(&self) -> i64 {
-        self.service.mails_waiting().await.unwrap().all
+        self.service.outbox.waiting().await.unwrap().all
     }
 }
 
@@ -95,7 +95,7 @@ async fn hand_in(service: &Service, to: &str) -> MailId {
         language: "en".parse().unwrap(),
     };
     let mut tx = service.store().write().await.unwrap();
-    let id = service.mail(&mut tx, mail).await.unwrap();
+    let id = service.outbox.hand_in(&mut tx, mail).await.unwrap();
     tx.commit().await.unwrap();
     id
 }
@@ -231,8 +231,8 @@ async fn a_mail_server_that_hangs_or_is_away_is_tried_again_until_the_mail_expir
             attempts += 1;
         }
         still.clock.advance(Ttl::from_secs(600));
-        if still.service.mails_waiting().await.unwrap().expired == 1 {
-            assert_eq!(still.service.mails_forget().await.unwrap(), 1);
+        if still.service.outbox.waiting().await.unwrap().expired == 1 {
+            assert_eq!(still.service.outbox.forget().await.unwrap(), 1);
         }
     }
     assert_eq!(attempts, 3);

@@ -57,6 +57,7 @@ pub(super) async fn chains(bench: &mut Bench, place: &Place, server: &Server) ->
     }
     let first = chains.first_mut().context("no chains")?;
     let request = first.request();
-    let pair = first.refresh().await.map_err(|s| anyhow::anyhow!("a refresh was refused: {}", refusal(&s).label))?;
+    let pair =
+        first.tokens.refresh().await.map_err(|s| anyhow::anyhow!("a refresh was refused: {}", refusal(&s).label))?;
     Ok((chains, Sizes::of(&request, &RefreshResponse { tokens: Some(pair) })))
 }
