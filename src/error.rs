@@ -1,8 +1,11 @@
 //! The one error of the crate: variants say what the caller should do, each with a public reason and
 //! a private source that only logs see.
 
+mod violations;
+
 use std::{error::Error as StdError, fmt};
 
+pub use self::violations::Violations;
 use crate::time::{Timestamp, Ttl};
 
 /// Shorthand for results of this crate.

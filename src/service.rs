@@ -21,8 +21,8 @@ pub use self::{
     },
     admin::{
         Audit, AuditWatcher, ClientPatch, Clients, Creation, Import, ImportOutcome, ImportRow, InstanceSettings,
-        MOST_IMPORTED, NewClientRequest, NewRoleRequest, NewUserRequest, Rehearsal, ResetStarted, RolePatch, Roles,
-        UserPatch, Users,
+        MOST_IMPORTED, NewClientRequest, NewRoleRequest, NewUserRequest, Rehearsal, ResetOf, ResetStarted, RolePatch,
+        Roles, UserPatch, Users,
     },
     people::{
         Accounts, Attempt, Challenge, Device, Guesser, LimitFigures, Limits, MePatch, NextStep, PasswordReset, Pending,

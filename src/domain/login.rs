@@ -61,6 +61,30 @@ impl Login {
         Ok(Self { skeleton, display: text.to_owned(), canonical, kind })
     }
 
+    /// Reads a user name.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_name(text: &str) -> Result<Self, String> {
+        match Self::parse(text) {
+            Ok(login) if login.kind == LoginKind::Name => Ok(login),
+            Ok(_) => Err("must not hold an @; an address belongs in email (--email)".to_owned()),
+            Err(problem) => Err(problem.to_string()),
+        }
+    }
+
+    /// Reads an email address.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_email(text: &str) -> Result<Self, String> {
+        match Self::parse(text) {
+            Ok(login) if login.kind == LoginKind::Email => Ok(login),
+            Ok(_) => Err("must be an email address".to_owned()),
+            Err(problem) => Err(problem.to_string()),
+        }
+    }
+
     /// The canonical form of what somebody typed; nothing if it cannot be anybody's login.
     #[must_use]
     pub fn canonical_for_lookup(text: &str) -> Option<String> {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::audit::Actor;
-use crate::{id::UserId, time::Timestamp};
+use super::{audit::Actor, login::Login};
+use crate::{error::Violations, id::UserId, time::Timestamp};
 
 /// Most bytes of a user's attributes as JSON.
 pub const MAX_ATTRIBUTES: usize = 4096;
@@ -40,4 +40,21 @@ pub fn subject_problem(subject: &str) -> Option<String> {
     }
     let printable = subject.bytes().all(|b| b.is_ascii_graphic());
     (!printable).then(|| "must be printable ASCII without spaces".to_owned())
+}
+
+/// The email addresses that can be read; notes what is wrong with the others.
+pub fn read_emails(wrong: &mut Violations, texts: &[String]) -> Vec<Login> {
+    if texts.len() > MAX_EMAILS {
+        wrong.add("emails", format!("must be at most {MAX_EMAILS}"));
+    }
+    texts.iter().filter_map(|text| wrong.take("email", Login::parse_email(text))).collect()
+}
+
+/// Notes what is wrong with attributes.
+pub fn check_attributes(wrong: &mut Violations, attributes: &Map<String, Value>) {
+    let text = Value::Object(attributes.clone()).to_string();
+    if text.len() > MAX_ATTRIBUTES {
+        wrong.add("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON"));
+    }
+    wrong.require(!text.contains("\\u0000"), "attributes", "must not hold NUL");
 }

@@ -4,7 +4,7 @@ use prost_types::Timestamp as WireTime;
 
 use super::proto::pb;
 use crate::{
-    error::{Error, Result, Violation},
+    error::{Error, Result, Violations},
     secret::{DeviceToken, Password, RefreshToken, TicketToken, TypedCode},
     service::{
         Challenge, ClientTokenRequest, Device, IssuedToken, NextStep, RefreshInput, SignInRequest, SignInStep,
@@ -27,10 +27,11 @@ pub(super) fn instant(at: WireTime) -> Option<Timestamp> {
 
 /// No text of ours holds NUL: PostgreSQL refuses it, SQLite keeps it.
 pub(super) fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
-    let bad = fields.iter().filter(|(_, text)| text.contains('\0'));
-    let violations: Vec<Violation> =
-        bad.map(|(field, _)| Violation { field, description: "must not hold NUL".to_owned() }).collect();
-    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+    let mut wrong = Violations::default();
+    for (field, text) in fields {
+        wrong.require(!text.contains('\0'), field, "must not hold NUL");
+    }
+    wrong.into_result(())
 }
 
 impl TryFrom<pb::LoginRequest> for SignInRequest {

@@ -8,7 +8,6 @@ mod import;
 mod instance;
 mod roles;
 mod users;
-mod violations;
 
 pub(in crate::service) use self::users::UsersParts;
 pub use self::{
@@ -18,5 +17,5 @@ pub use self::{
     import::{Import, ImportOutcome, ImportRow, MOST_IMPORTED, Rehearsal},
     instance::InstanceSettings,
     roles::{NewRoleRequest, RolePatch, Roles},
-    users::{NewUserRequest, ResetStarted, UserPatch, Users},
+    users::{NewUserRequest, ResetOf, ResetStarted, UserPatch, Users},
 };

@@ -7,7 +7,7 @@ use chancery::{
     secret::{Password, TicketToken, TypedCode},
     service::{
         Admin, ClientCredentials, Kept, KeptMail, Me, MePatch, NewClientRequest, NextStep, PasswordReset, Pending,
-        Post, Presented, RegisterInput, ResetRequest, ResetStarted, Service, SignInStep, SignedIn,
+        Post, Presented, RegisterInput, ResetOf, ResetRequest, ResetStarted, Service, SignInStep, SignedIn,
     },
     time::Ttl,
 };
@@ -495,7 +495,15 @@ async fn an_administrator_starts_a_reset_and_never_knows_the_password(office: &O
     office.member("grace@example.com").await;
     let (_, old) = office.bearer("grace@example.com", PASSWORD).await;
     let start = async |keep| {
-        office.service().users.start_reset(&Admin::command(), ("grace@example.com", "shop"), keep).await.unwrap()
+        office
+            .service()
+            .users
+            .start_reset(
+                &Admin::command(),
+                ResetOf { user: "grace@example.com", client_id: "shop", keep_current: keep },
+            )
+            .await
+            .unwrap()
     };
     assert_eq!(start(true).await, ResetStarted { sessions_ended: 0, mailed: true });
     assert!(refresh(office.service(), "shop", &old, "", &[], "").await.is_ok());

@@ -16,6 +16,7 @@ mod accounts;
 mod admin;
 mod agreement;
 mod architecture;
+mod circles;
 mod clock;
 #[path = "../support/database.rs"]
 mod database;
@@ -33,6 +34,7 @@ mod proto;
 mod refresh;
 mod requirements;
 mod revoked_keys;
+mod rights;
 mod roles;
 mod rotation;
 mod session_writer;

@@ -14,7 +14,7 @@ use chancery::{
         },
     },
     metrics::Metrics,
-    service::{ACCESS, Access, Admin, ClientCredentials, NewClientRequest},
+    service::{ACCESS, Access, Admin, ClientCredentials, ClientPatch, NewClientRequest},
 };
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -391,6 +391,24 @@ async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_an
         let opens =
             ACCESS.iter().any(|(_, access)| matches!(access, Access::Permission(named, _) if *named == permission));
         assert!(opens, "{permission} opens nothing");
+    }
+}
+
+#[tokio::test]
+async fn g01_a_permission_taken_away_after_the_token_was_issued_opens_nothing() {
+    let app = App::sqlite().await;
+    let channel = served(&app).await;
+    let callers = Callers::of(&app).await;
+    app.service.users.set_role(&Admin::command(), "root", "administrator", false).await.unwrap();
+    let none = ClientPatch { roles: Some(vec![]), ..ClientPatch::default() };
+    app.service.clients.update(&Admin::command(), "boss", &none, None).await.unwrap();
+    for (method, access) in ACCESS {
+        let Access::Permission(permission, _) = access else { continue };
+        for kind in [Kind::PermittedClient, Kind::PermittedUser] {
+            let refused = callers.call_permitted(channel.clone(), method, kind).await.unwrap_err();
+            assert_eq!(reason(&refused), "PERMISSION_DENIED", "{method} called by {kind:?}: {refused:?}");
+            assert_eq!(refused.get_details_error_info().unwrap().metadata["permission"], *permission, "{method}");
+        }
     }
 }
 

@@ -73,7 +73,7 @@ impl Callers {
             Access::ConfidentialClient => Permit::Client(self.calling_client(ctx, credentials).await?),
             Access::User => Permit::Me(self.me(ctx, credentials).await?),
             Access::Permission(permission, act) => {
-                Permit::Admin(self.administrator(ctx, credentials, (permission, act)).await?)
+                Permit::Admin(self.administrator(ctx, credentials, permission, act).await?)
             }
         })
     }
@@ -200,7 +200,8 @@ impl Callers {
         &self,
         ctx: &RequestContext,
         credentials: &ClientCredentials,
-        (permission, act): (&'static str, Act),
+        permission: &'static str,
+        act: Act,
     ) -> Result<Admin> {
         match credentials {
             ClientCredentials::None => Err(TOKEN_REFUSED),

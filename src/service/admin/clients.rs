@@ -10,7 +10,6 @@ use self::check::{claim_map, grants, link_template, trusted_end_user};
 use super::{
     creations::{Created, Creation},
     roles::Roles,
-    violations::Violations,
 };
 use crate::{
     domain::{
@@ -22,7 +21,7 @@ use crate::{
         session::RevokedCause,
     },
     entropy::Entropy,
-    error::{Error, Result},
+    error::{Error, Result, Violations},
     id::RoleId,
     secret::ClientSecret,
     service::{

@@ -4,10 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde_json::json;
 
-use super::{
-    creations::{Created, Creation},
-    violations::Violations,
-};
+use super::creations::{Created, Creation};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -16,7 +13,7 @@ use crate::{
         scope::{Audience, Permission, PermissionAt},
     },
     entropy::Entropy,
-    error::{Error, Result},
+    error::{Error, Result, Violations},
     id::RoleId,
     service::{
         access::Admin,
@@ -74,11 +71,11 @@ impl Roles {
     /// Every wrong field at once; [`Error::Exists`]; a permission that the caller lacks.
     pub async fn create(&self, admin: &Admin, request: NewRoleRequest) -> Result<Role> {
         let mut wrong = Violations::default();
-        let name = request.name.parse::<RoleName>().map_err(|problem| wrong.add("name", problem.to_string()));
+        let name = wrong.take("name", request.name.parse::<RoleName>());
         let permissions = self.role_permissions(&request.permissions, &mut wrong);
         check_description(&request.description, &mut wrong);
         wrong.into_result(())?;
-        let Ok(name) = name else { return Err(Error::invalid("name", "must be a role's name")) };
+        let name = name.ok_or_else(|| Error::invalid("name", "must be a role's name"))?;
         admin.check_permissions(&self.live.snapshot(), &permissions)?;
         let now = self.live.now();
         let id = RoleId::new(now, &*self.entropy);

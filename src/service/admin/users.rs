@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use self::check::{check_new_user, check_patch};
-pub use self::reset::ResetStarted;
+pub use self::reset::{ResetOf, ResetStarted};
 use super::{
     creations::{Created, Creation},
     roles::Roles,
@@ -329,12 +329,7 @@ impl Users {
     ///
     /// # Errors
     /// If the database cannot be reached.
-    pub async fn exactly(
-        &self,
-        _: &Admin,
-        filter: &UserFilter,
-        (field, value): (&str, &str),
-    ) -> Result<Option<UserView>> {
+    pub async fn exactly(&self, _: &Admin, filter: &UserFilter, field: &str, value: &str) -> Result<Option<UserView>> {
         let mut tx = self.store.read().await?;
         let user = match (field, Login::canonical_for_lookup(value)) {
             ("subject", _) => tx.user_by_subject(value).await?,

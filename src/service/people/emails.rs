@@ -84,7 +84,8 @@ impl Emails {
         &self,
         tx: &mut Tx,
         client: &Client,
-        (user, old): (&UserId, &[String]),
+        user: &UserId,
+        old: &[String],
         new: &Login,
     ) -> Result<()> {
         tx.logins_delete(user, LoginKind::Email).await?;

@@ -27,7 +27,7 @@ use crate::{
         user::User,
     },
     entropy::Entropy,
-    error::{Error, Reason, Result, Violation},
+    error::{Error, Reason, Result, Violations},
     id::{AuditEventId, RoleId, SessionId},
     keys::SealingKey,
     passwords::{Passwords, Phc, Verdict},
@@ -307,12 +307,8 @@ impl SignIns {
 
 fn check_fields(request: &SignInRequest) -> Result<()> {
     let device = &request.device;
-    let mut violations = Vec::new();
-    let mut check = |field, bad: bool, description: &str| {
-        if bad {
-            violations.push(Violation { field, description: description.to_owned() });
-        }
-    };
+    let mut wrong = Violations::default();
+    let mut check = |field, bad: bool, description: &str| wrong.require(!bad, field, description);
     check("login", request.login.is_empty(), "must not be empty");
     check("login", request.login.len() > 1024, "must be at most 1024 bytes");
     check("password", request.password.expose().is_empty(), "must not be empty");
@@ -323,5 +319,5 @@ fn check_fields(request: &SignInRequest) -> Result<()> {
     check("end_user.user_agent", device.user_agent.chars().any(char::is_control), "must hold no control characters");
     let bad_address = !device.address.is_empty() && device.address.parse::<std::net::IpAddr>().is_err();
     check("end_user.address", bad_address, "must be an IP address");
-    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+    wrong.into_result(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::NewClientRequest;
 use crate::{
     domain::client::{ClaimSource, Grant, RESERVED_CLAIMS},
-    service::admin::violations::Violations,
+    error::Violations,
 };
 
 /// The grants asked for, or the usual ones; each must fit the client's kind.

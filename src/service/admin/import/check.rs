@@ -4,10 +4,13 @@ use serde_json::{Map, Value};
 
 use super::ImportRow;
 use crate::{
-    domain::{login::Login, settings::SKEW, user::subject_problem},
-    error::{Error, Violation},
+    domain::{
+        login::Login,
+        settings::SKEW,
+        user::{check_attributes, read_emails, subject_problem},
+    },
+    error::{Error, Violation, Violations},
     passwords::Phc,
-    service::admin::violations::Violations,
     time::Timestamp,
 };
 
@@ -29,15 +32,15 @@ pub(super) fn check(row: &ImportRow, now: Timestamp) -> Result<CheckedRow, Vec<V
         wrong.add("subject", problem);
     }
     if let Some(name) = &row.name {
-        logins.extend(wrong.user_name(name));
+        logins.extend(wrong.take("name", Login::parse_name(name)));
     }
-    for email in wrong.emails(&row.emails) {
+    for email in read_emails(&mut wrong, &row.emails) {
         // One address in two spellings is one address.
         if logins.iter().all(|l: &Login| l.canonical() != email.canonical()) {
             logins.push(email);
         }
     }
-    wrong.attributes(&row.attributes);
+    check_attributes(&mut wrong, &row.attributes);
     let password = row.password_hash.as_ref().map(|hash| Phc::parse(hash.expose()));
     let password = password.transpose().map_err(|problem| wrong.add("password_hash", problem.to_string()));
     let ages = Timestamp::from_millis(0)..=now.plus(SKEW);

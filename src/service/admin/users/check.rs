@@ -2,24 +2,27 @@
 
 use super::{NewUserRequest, UserPatch};
 use crate::{
-    domain::{login::Login, password_policy::PasswordPolicy, user::subject_problem},
-    error::Result,
-    service::admin::violations::Violations,
+    domain::{
+        login::Login,
+        password_policy::PasswordPolicy,
+        user::{check_attributes, read_emails, subject_problem},
+    },
+    error::{Result, Violations},
 };
 
 /// The logins of a new user, or everything that is wrong with it.
 pub(super) fn check_new_user(request: &NewUserRequest) -> Result<Vec<Login>> {
     let (mut wrong, mut logins) = (Violations::default(), Vec::new());
     if !request.name.is_empty() {
-        logins.extend(wrong.user_name(&request.name));
+        logins.extend(wrong.take("name", Login::parse_name(&request.name)));
     } else if request.emails.is_empty() {
         wrong.add("name", "must not be empty without an email address");
     }
-    logins.extend(wrong.emails(&request.emails));
+    logins.extend(read_emails(&mut wrong, &request.emails));
     if let Some(problem) = request.subject.as_deref().and_then(subject_problem) {
         wrong.add("subject", problem);
     }
-    wrong.attributes(&request.attributes);
+    check_attributes(&mut wrong, &request.attributes);
     let context: Vec<&str> = std::iter::once(&request.name).chain(&request.emails).map(String::as_str).collect();
     if let Some(Err(problem)) = request.password.as_ref().map(|p| PasswordPolicy::default().check(p, &context)) {
         wrong.add("password", problem.to_string());
@@ -31,13 +34,13 @@ pub(super) fn check_new_user(request: &NewUserRequest) -> Result<Vec<Login>> {
 pub(super) fn check_patch(patch: &UserPatch) -> Result<()> {
     let mut wrong = Violations::default();
     if let Some(name) = patch.name.as_deref().filter(|n| !n.is_empty()) {
-        wrong.user_name(name);
+        wrong.take("name", Login::parse_name(name));
     }
     if let Some(emails) = &patch.emails {
-        wrong.emails(emails);
+        read_emails(&mut wrong, emails);
     }
     if let Some(attributes) = &patch.attributes {
-        wrong.attributes(attributes);
+        check_attributes(&mut wrong, attributes);
     }
     wrong.into_result(())
 }

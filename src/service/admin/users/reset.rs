@@ -19,6 +19,17 @@ use crate::{
     store::SessionFilter,
 };
 
+/// Whose password is to be chosen anew, and through which client.
+#[derive(Clone, Copy, Debug)]
+pub struct ResetOf<'a> {
+    /// The user: id, login or subject.
+    pub user: &'a str,
+    /// The client whose link template is used.
+    pub client_id: &'a str,
+    /// Whether the present password stays valid until then.
+    pub keep_current: bool,
+}
+
 /// What came of a reset by an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResetStarted {
@@ -35,12 +46,8 @@ impl Users {
     ///
     /// # Errors
     /// [`Error::NotFound`]; the user may do what the caller may not.
-    pub async fn start_reset(
-        &self,
-        admin: &Admin,
-        (user, client_id): (&str, &str),
-        keep: bool,
-    ) -> Result<ResetStarted> {
+    pub async fn start_reset(&self, admin: &Admin, reset: ResetOf<'_>) -> Result<ResetStarted> {
+        let ResetOf { user, client_id, keep_current: keep } = reset;
         let client = self.live.client(client_id)?;
         let Change { mut tx, found, now } = self.begin_change(admin, user, None).await?;
         let id = &found.user.id;

@@ -262,11 +262,7 @@ fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
 }
 
 fn email(text: &str) -> Result<Login> {
-    match Login::parse(text) {
-        Ok(login) if login.kind() == LoginKind::Email => Ok(login),
-        Ok(_) => Err(Error::invalid("email", "must be an email address")),
-        Err(problem) => Err(Error::invalid("email", problem.to_string())),
-    }
+    Login::parse_email(text).map_err(|problem| Error::invalid("email", problem))
 }
 
 /// A user name, if the text is not empty.
@@ -274,9 +270,5 @@ fn user_name(text: &str) -> Result<Vec<Login>> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    match Login::parse(text) {
-        Ok(login) if login.kind() == LoginKind::Name => Ok(vec![login]),
-        Ok(_) => Err(Error::invalid("name", "must not hold an @")),
-        Err(problem) => Err(Error::invalid("name", problem.to_string())),
-    }
+    Login::parse_name(text).map(|login| vec![login]).map_err(|problem| Error::invalid("name", problem))
 }

@@ -9,13 +9,13 @@ use crate::{
     domain::{
         audit::{Actor, AuditKind},
         client::Client,
-        login::{Login, LoginKind},
+        login::Login,
         mail::Content,
         password_policy::PasswordPolicy,
         ticket::{Ticket, TicketKind},
         user::User,
     },
-    error::{Error, Reason, Result, Violation},
+    error::{Error, Reason, Result, Violations},
     id::UserId,
     passwords::Phc,
     secret::Password,
@@ -171,7 +171,7 @@ impl Accounts {
         }
         let subject = tx.user_by_id(&user).await?.ok_or(CODE_INVALID)?.subject;
         let old = tx.logins_of(&user).await?;
-        self.emails.replace(&mut tx, client, (&user, &old), &login).await?;
+        self.emails.replace(&mut tx, client, &user, &old, &login).await?;
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({})).await?;
         tx.commit().await?;
@@ -181,26 +181,12 @@ impl Accounts {
 
 /// The address, or everything that is wrong.
 fn check(input: &RegisterInput) -> Result<Login> {
-    let mut wrong = Vec::new();
-    let mut add = |field, description: String| wrong.push(Violation { field, description });
-    let email = Login::parse(&input.email);
-    match &email {
-        Ok(login) if login.kind() == LoginKind::Email => {}
-        Ok(_) => add("email", "must be an email address".to_owned()),
-        Err(problem) => add("email", problem.to_string()),
-    }
+    let mut wrong = Violations::default();
+    let email = wrong.take("email", Login::parse_email(&input.email));
     if !input.name.is_empty() {
-        match Login::parse(&input.name) {
-            Ok(login) if login.kind() == LoginKind::Name => {}
-            Ok(_) => add("name", "must not hold an @".to_owned()),
-            Err(problem) => add("name", problem.to_string()),
-        }
+        wrong.take("name", Login::parse_name(&input.name));
     }
-    if let Err(problem) = PasswordPolicy::default().check(&input.password, &[&input.email, &input.name]) {
-        add("password", problem.to_string());
-    }
-    match email {
-        Ok(email) if wrong.is_empty() => Ok(email),
-        _ => Err(Error::Invalid(wrong)),
-    }
+    wrong.take("password", PasswordPolicy::default().check(&input.password, &[&input.email, &input.name]));
+    wrong.into_result(())?;
+    email.ok_or_else(|| Error::invalid("email", "must be an email address"))
 }

@@ -236,7 +236,7 @@ impl SignIns {
         }
         self.use_up(&mut tx, ticket).await?;
         let subject = tx.user_by_id(user).await?.ok_or(CODE_INVALID)?.subject;
-        self.emails.replace(&mut tx, client, (user, &[]), &login).await?;
+        self.emails.replace(&mut tx, client, user, &[], &login).await?;
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({ "step": true })).await?;
         tx.commit().await?;

@@ -1,0 +1,159 @@
+//! Rights of now: what was taken from a user or a client counts at once, whatever a token that is still good says.
+
+use chancery::{
+    error::{Error, Reason, Result},
+    service::{
+        Act, Admin, AuditFilter, ClientCredentials, ClientPatch, ClientTokenRequest, ImportRow, NewClientRequest,
+        SignInRequest,
+    },
+};
+
+use crate::support::{App, ISSUER, PASSWORD, as_admin, claims, client_token, login_of, refresh, sign_in, token};
+
+on_each_engine! {
+    #[tokio::test]
+    App => {
+        an_administrator_who_was_removed_gives_nothing_back_to_itself,
+        who_is_removed_between_admission_and_writing_gives_nothing_back_either,
+        a_client_that_lost_a_permission_lost_it_for_its_tokens_too,
+        streams_of_a_user_end_when_its_role_is_taken_away,
+        an_import_ends_when_its_permission_is_taken_away,
+        a_scope_taken_from_a_client_is_gone_from_every_token_minted_afterwards,
+        a_session_that_was_ended_opens_nothing_in_a_process_that_has_not_heard_of_it,
+    }
+}
+
+const ASSIGN: (&str, Act) = ("roles.assign", Act::Write);
+
+/// A user with the role `administrator`, and its token for this server.
+async fn root(app: &App) -> ClientCredentials {
+    app.client("portal", &["api", ISSUER]).await;
+    app.user("root").await;
+    assert!(set_administrator(app, true).await);
+    let request = SignInRequest { audience: ISSUER.into(), ..login_of("portal", "root", PASSWORD) };
+    let pair = sign_in(&app.service, request).await.unwrap();
+    ClientCredentials::Bearer(pair.access.token.expose().to_owned())
+}
+
+async fn set_administrator(app: &App, given: bool) -> bool {
+    app.service.users.set_role(&Admin::command(), "root", "administrator", given).await.unwrap()
+}
+
+async fn roles(app: &App, user: &str) -> usize {
+    app.service.users.get(&Admin::command(), user).await.unwrap().roles.len()
+}
+
+async fn an_administrator_who_was_removed_gives_nothing_back_to_itself(app: &App) {
+    let who = root(app).await;
+    assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
+    assert!(set_administrator(app, false).await);
+    for permission in ["roles.assign", "clients.write", "users.read", "audit.read"] {
+        let refused = as_admin(&app.service, &who, (permission, Act::Read)).await.unwrap_err();
+        assert!(matches!(&refused, Error::Lacks(lacks) if *lacks == permission), "{refused:?}");
+    }
+    // A lesser role opens what it says and no more.
+    app.service.users.set_role(&Admin::command(), "root", "auditor", true).await.unwrap();
+    assert!(as_admin(&app.service, &who, ("audit.read", Act::Read)).await.is_ok());
+    assert!(matches!(as_admin(&app.service, &who, ASSIGN).await, Err(Error::Lacks(_))));
+    // Given again, the same token opens it again.
+    assert!(set_administrator(app, true).await);
+    assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
+}
+
+async fn who_is_removed_between_admission_and_writing_gives_nothing_back_either(app: &App) {
+    let who = root(app).await;
+    let admin = as_admin(&app.service, &who, ASSIGN).await.unwrap();
+    assert!(set_administrator(app, false).await);
+    let back = app.service.users.set_role(&admin, "root", "administrator", true).await;
+    assert!(matches!(back, Err(Error::Conflict)), "{back:?}");
+    assert_eq!(roles(app, "root").await, 0);
+}
+
+async fn a_client_that_lost_a_permission_lost_it_for_its_tokens_too(app: &App) {
+    let worker = app
+        .confidential(NewClientRequest {
+            id: "worker".into(),
+            audiences: vec![ISSUER.into()],
+            permissions: vec!["users.read".into()],
+            ..NewClientRequest::default()
+        })
+        .await;
+    let request = ClientTokenRequest { scopes: vec![], audience: ISSUER.into() };
+    let issued = client_token(&app.service, &worker, &request).await.unwrap();
+    let bearer = ClientCredentials::Bearer(issued.token.expose().to_owned());
+    let read = ("users.read", Act::Read);
+    assert!(as_admin(&app.service, &bearer, read).await.is_ok());
+    let none = ClientPatch { permissions: Some(vec![]), ..ClientPatch::default() };
+    app.service.clients.update(&Admin::command(), "worker", &none, None).await.unwrap();
+    for who in [&bearer, &worker] {
+        assert!(matches!(as_admin(&app.service, who, read).await, Err(Error::Lacks("users.read"))));
+    }
+}
+
+async fn streams_of_a_user_end_when_its_role_is_taken_away(app: &App) {
+    let who = root(app).await;
+    let admin = as_admin(&app.service, &who, ("revocations.read", Act::Read)).await.unwrap();
+    let mut revocations = app.service.revocations.watch(&admin, "").await.unwrap();
+    let audit = as_admin(&app.service, &who, ("audit.read", Act::Read)).await.unwrap();
+    let mut events = app.service.audit.watch(&app.service.context(), &audit, AuditFilter::default());
+    revocations.next().await.unwrap();
+    // Another user's change is no reason to end it.
+    assert!(app.service.users.set_role(&Admin::command(), "ada", "auditor", true).await.unwrap());
+    app.service.live.beat();
+    assert!(revocations.next().await.is_ok());
+    assert!(!events.next().await.unwrap().is_empty());
+    assert!(set_administrator(app, false).await);
+    app.service.live.beat();
+    assert!(matches!(end(async || revocations.next().await.map(|_| ())).await, Error::Lacks("revocations.read")));
+    assert!(matches!(end(async || events.next().await.map(|_| ())).await, Error::Lacks("audit.read")));
+}
+
+/// Reads a stream to its end.
+async fn end(mut next: impl AsyncFnMut() -> Result<()>) -> Error {
+    for _ in 0..100 {
+        if let Err(error) = next().await {
+            return error;
+        }
+    }
+    panic!("the stream goes on")
+}
+
+async fn an_import_ends_when_its_permission_is_taken_away(app: &App) {
+    let who = root(app).await;
+    let admin = as_admin(&app.service, &who, ("users.import", Act::Write)).await.unwrap();
+    let row = |n: u8| [ImportRow { subject: format!("old-{n}"), ..ImportRow::default() }];
+    assert!(app.service.import.write(&admin, &row(1)).await.is_ok());
+    assert!(set_administrator(app, false).await);
+    assert!(matches!(app.service.import.write(&admin, &row(2)).await, Err(Error::Lacks("users.import"))));
+    assert!(app.service.users.get(&Admin::command(), "old-2").await.is_err());
+}
+
+async fn a_scope_taken_from_a_client_is_gone_from_every_token_minted_afterwards(app: &App) {
+    let pair = app.sign_in().await;
+    assert_eq!(claims(pair.access.token.expose())["scope"], "read write");
+    let less = ClientPatch { scopes: Some(vec!["read".into()]), ..ClientPatch::default() };
+    app.service.clients.update(&Admin::command(), "app", &less, None).await.unwrap();
+    let next = app.refresh(&token(&pair), "").await.unwrap();
+    assert_eq!(claims(next.access.token.expose())["scope"], "read");
+    assert_eq!(next.access.scopes, ["read"]);
+    // Asked for by name it is refused, and the refresh token is not spent by that.
+    let asked = refresh(&app.service, "app", &token(&next), "", &["write"], "").await.unwrap_err();
+    assert!(matches!(&asked, Error::Invalid(wrong) if wrong[0].field == "scopes"), "{asked:?}");
+    let last = refresh(&app.service, "app", &token(&next), "", &["read"], "").await.unwrap();
+    assert_eq!(claims(last.access.token.expose())["scope"], "read");
+    // Given back, it is in the tokens of the session again: it was granted at sign-in.
+    let more = ClientPatch { scopes: Some(vec!["read".into(), "write".into()]), ..ClientPatch::default() };
+    app.service.clients.update(&Admin::command(), "app", &more, None).await.unwrap();
+    let again = app.refresh(&token(&last), "").await.unwrap();
+    assert_eq!(claims(again.access.token.expose())["scope"], "read write");
+}
+
+async fn a_session_that_was_ended_opens_nothing_in_a_process_that_has_not_heard_of_it(app: &App) {
+    let who = root(app).await;
+    let second = app.second().await;
+    assert!(as_admin(&second, &who, ASSIGN).await.is_ok());
+    app.service.users.end_sessions(&Admin::command(), "root", &[]).await.unwrap();
+    // The second process has not read the feed since.
+    let refused = as_admin(&second, &who, ASSIGN).await.unwrap_err();
+    assert_eq!(refused.reason(), Reason::TokenInvalid);
+}
