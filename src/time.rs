@@ -201,6 +201,9 @@ impl Ttl {
     }
 }
 
+/// How far any two clocks may differ.
+pub const SKEW: Ttl = Ttl::from_secs(60);
+
 /// Tells the time.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The present instant.

@@ -13,8 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::SKEW;
-use crate::time::{Timestamp, Ttl};
+use crate::time::{SKEW, Timestamp, Ttl};
 
 /// The first wait; each further failure doubles it.
 const FIRST_WAIT: Ttl = Ttl::from_secs(1);

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::limit::LimitSettings;
+use super::{
+    feed::{Change, ChangeKind},
+    limit::LimitSettings,
+};
+pub use crate::time::SKEW;
 use crate::time::{Timestamp, Ttl};
 
-/// How far two clocks may differ anywhere.
-pub const SKEW: Ttl = Ttl::from_secs(60);
 /// How long verifiers may keep a JWKS.
 pub const JWKS_MAX_AGE: Ttl = Ttl::from_secs(300);
 /// How much longer they may use it while the issuer cannot be reached (RFC 5861 §4).
@@ -77,6 +79,12 @@ impl Settings {
     pub fn revocation_ttl(&self, now: Timestamp) -> Ttl {
         self.waiting_ceiling(now).plus(self.confirm_within).plus(SKEW)
     }
+
+    /// A change made at `now`, to be kept in the feed until no token and no process depends on it any longer.
+    #[must_use]
+    pub fn feed_entry(&self, kind: ChangeKind, subject: impl Into<String>, now: Timestamp) -> Change {
+        Change { kind, subject: subject.into(), at: now, ends_at: now.plus(self.revocation_ttl(now)), status: None }
+    }
 }
 
 #[cfg(test)]
@@ -102,5 +110,20 @@ mod tests {
         assert_eq!(lowered.issuing_ceiling(at), Ttl::from_secs(600));
         assert_eq!(lowered.waiting_ceiling(at.plus(Ttl::from_secs(3599))), Ttl::from_secs(3600));
         assert_eq!(lowered.waiting_ceiling(at.plus(Ttl::from_secs(3661))), Ttl::from_secs(600));
+    }
+
+    #[test]
+    fn a_feed_entry_outlives_every_token_issued_before_it() {
+        let now = Timestamp::from_millis(1_000_000);
+        let settings = Settings {
+            access_token_lifetime_ceiling: Ttl::from_secs(600),
+            previous_ceiling: Some((Ttl::from_secs(3600), now)),
+            confirm_within: Ttl::from_secs(7),
+            ..Settings::default()
+        };
+        let entry = settings.feed_entry(ChangeKind::ClientDisabled, "app", now);
+        assert_eq!((entry.kind, entry.subject.as_str(), entry.at), (ChangeKind::ClientDisabled, "app", now));
+        // The ceiling before it was lowered, the time to confirm, and the clock skew.
+        assert_eq!((entry.ends_at, entry.status), (now.plus(Ttl::from_secs(3600 + 7 + 60)), None));
     }
 }

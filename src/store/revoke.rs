@@ -117,9 +117,9 @@ impl Tx {
                 details: json!({ "cause": by.cause.as_str() }),
             };
             self.audit_append(&event).await?;
-            let (at, ends_at) = (by.now, by.now.plus(by.settings.revocation_ttl(by.now)));
             let status = StatusIndex::from_columns(list, index);
-            self.change(Change { kind: ChangeKind::SessionRevoked, subject: id, at, ends_at, status });
+            let entry = by.settings.feed_entry(ChangeKind::SessionRevoked, id, by.now);
+            self.change(Change { status, ..entry });
         }
         Ok(revoked)
     }
@@ -136,8 +136,7 @@ impl Tx {
             return Ok(0);
         }
         self.audit(by.now, audit, by.actor, name, json!({})).await?;
-        let (at, ends_at) = (by.now, by.now.plus(by.settings.revocation_ttl(by.now)));
-        self.change(Change { kind, subject: name.to_owned(), at, ends_at, status: None });
+        self.change(by.settings.feed_entry(kind, name, by.now));
         Ok(1)
     }
 }
