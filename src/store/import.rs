@@ -1,5 +1,7 @@
 //! Many users at once: a few statements for a whole batch.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
@@ -7,11 +9,11 @@ use sqlx::types::Json;
 use super::{
     NewUser,
     engine::{Sql, Tx, all, execute},
-    users::{UserRow, kind_name},
+    users::{TakenName, UserRow, kind_name, user_columns},
 };
 use crate::{
     domain::{login::Login, user::User},
-    error::Result,
+    error::{Error, Result},
     passwords::Phc,
     time::Timestamp,
 };
@@ -38,8 +40,9 @@ struct KnownRow {
 macro_rules! known {
     ($logins:literal, $given:literal) => {
         concat!(
-            "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at, p.phc, \
-             coalesce((SELECT ",
+            "SELECT ",
+            user_columns!("u."),
+            ", p.phc, coalesce((SELECT ",
             $logins,
             " FROM logins AS l WHERE l.user_id = u.id), '[]') AS logins FROM ",
             $given,
@@ -63,6 +66,21 @@ const LOGINS: Sql = Sql {
         JOIN logins l ON l.skeleton = w.value",
 };
 
+/// Which of these names belong to somebody else. A user of this batch has no row in `users` yet.
+const OTHER_PRINCIPALS: Sql = Sql {
+    sqlite: "SELECT p.name FROM json_each($1) AS w JOIN principals p ON p.name = w.value \
+        WHERE p.kind <> 'user' OR EXISTS (SELECT 1 FROM users u WHERE u.subject = p.name)",
+    postgres: "SELECT p.name FROM jsonb_array_elements_text($1) AS w JOIN principals p ON p.name = w.value \
+        WHERE p.kind <> 'user' OR EXISTS (SELECT 1 FROM users u WHERE u.subject = p.name)",
+};
+/// Which of these skeletons belong to users outside this batch.
+const OTHER_SKELETONS: Sql = Sql {
+    sqlite: "SELECT l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value \
+        WHERE l.user_id NOT IN (SELECT value FROM json_each($2))",
+    postgres: "SELECT l.skeleton FROM jsonb_array_elements_text($1) AS w JOIN logins l ON l.skeleton = w.value \
+        WHERE l.user_id NOT IN (SELECT jsonb_array_elements_text($2))",
+};
+
 /// The users, each an array: id, subject, attributes as text, when disabled, when created.
 const INSERT_PRINCIPALS: Sql = Sql {
     sqlite: "INSERT INTO principals (name, kind) SELECT value ->> 1, 'user' FROM json_each($1) WHERE true \
@@ -71,11 +89,17 @@ const INSERT_PRINCIPALS: Sql = Sql {
         ON CONFLICT DO NOTHING",
 };
 const INSERT_USERS: Sql = Sql {
-    sqlite: "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, updated_at) \
-        SELECT value ->> 0, value ->> 1, value ->> 2, 1, value ->> 3, value ->> 4, $2 FROM json_each($1)",
-    postgres: "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, updated_at) \
-        SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), 1, CAST(w ->> 3 AS BIGINT), CAST(w ->> 4 AS BIGINT), $2 \
-        FROM jsonb_array_elements($1) AS w",
+    sqlite: concat!(
+        "INSERT INTO users (",
+        user_columns!(),
+        ", updated_at) SELECT value ->> 0, value ->> 1, value ->> 2, 1, value ->> 3, value ->> 4, $2 FROM json_each($1)"
+    ),
+    postgres: concat!(
+        "INSERT INTO users (",
+        user_columns!(),
+        ", updated_at) SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), 1, CAST(w ->> 3 AS BIGINT), \
+         CAST(w ->> 4 AS BIGINT), $2 FROM jsonb_array_elements($1) AS w"
+    ),
 };
 /// The logins, each an array: canonical form, skeleton, kind, as it was typed, and whose.
 const INSERT_LOGINS: Sql = Sql {
@@ -144,9 +168,8 @@ impl Tx {
         all!(self, (String, String), LOGINS, Json(skeletons))
     }
 
-    /// Adds users, all or none: says whether every subject and login was free. If not, the transaction is to
-    /// be dropped.
-    pub async fn users_insert(&mut self, new: &[NewUser], now: Timestamp) -> Result<bool> {
+    /// Adds all of these users. Returns a name that is taken, if any is; the transaction must then be dropped.
+    pub async fn users_insert(&mut self, new: &[NewUser], now: Timestamp) -> Result<Option<TakenName>> {
         // Every transaction takes its names in the same order.
         let mut users: Vec<_> = new.iter().map(|n| UserIn::of(&n.user)).collect();
         users.sort_by(|a, b| a.1.cmp(b.1));
@@ -155,15 +178,44 @@ impl Tx {
         let passwords: Vec<_> = new.iter().filter_map(PasswordIn::of).collect();
         let users_json = Json(&users);
         if execute!(self, INSERT_PRINCIPALS, users_json)? != users.len() as u64 {
-            return Ok(false);
+            return self.taken_subject(&users).await.map(Some);
         }
         execute!(self, INSERT_USERS, users_json, now.millis())?;
         if !logins.is_empty() && execute!(self, INSERT_LOGINS, Json(&logins))? != logins.len() as u64 {
-            return Ok(false);
+            return self.taken_login(new).await.map(Some);
         }
         if !passwords.is_empty() {
             execute!(self, INSERT_PASSWORDS, Json(&passwords), now.millis())?;
         }
-        Ok(true)
+        Ok(None)
     }
+
+    /// The subject that kept a batch out: it is somebody else's, or two users of the batch have it.
+    async fn taken_subject(&mut self, users: &[UserIn<'_>]) -> Result<TakenName> {
+        let subjects: Vec<&str> = users.iter().map(|u| u.1).collect();
+        let others = all!(self, (String,), OTHER_PRINCIPALS, Json(&subjects))?;
+        let other = others.into_iter().next().map(|(name,)| name);
+        let taken = other.or_else(|| first_repeated(subjects.into_iter(), |s| *s).map(ToOwned::to_owned));
+        // Another transaction may have taken the name and dropped it again.
+        taken.map(TakenName::Subject).ok_or(Error::Conflict)
+    }
+
+    /// The login that kept a batch out, in the same two ways.
+    async fn taken_login(&mut self, new: &[NewUser]) -> Result<TakenName> {
+        let ids: Vec<&str> = new.iter().map(|n| n.user.id.as_str()).collect();
+        let skeletons: Vec<&str> = new.iter().flat_map(|n| &n.logins).map(Login::skeleton).collect();
+        let others = all!(self, (String,), OTHER_SKELETONS, Json(&skeletons), Json(&ids))?;
+        let mut logins = new.iter().flat_map(|n| &n.logins);
+        let taken = match others.first() {
+            Some((skeleton,)) => logins.find(|login| login.skeleton() == skeleton),
+            None => first_repeated(logins, |login| login.skeleton()),
+        };
+        taken.map(TakenName::login).ok_or(Error::Conflict)
+    }
+}
+
+/// The first item whose text an earlier one has too.
+fn first_repeated<'a, T>(mut items: impl Iterator<Item = T>, text: impl Fn(&T) -> &'a str) -> Option<T> {
+    let mut seen = HashSet::new();
+    items.find(|item| !seen.insert(text(item)))
 }

@@ -51,6 +51,35 @@ pub struct SignInUser {
     pub roles: Vec<RoleId>,
 }
 
+/// A name that could not be given to a user, because somebody else has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenName {
+    /// The subject. It is that of another user, living or deleted, or a client's id.
+    Subject(String),
+    /// A login. It is another user's, or looks like one that is.
+    Login {
+        /// The field that held it: `name` or `email`.
+        field: &'static str,
+        /// The login as it was typed.
+        text: String,
+    },
+}
+
+impl TakenName {
+    pub(super) fn login(login: &Login) -> Self {
+        Self::Login { field: kind_name(login.kind()), text: login.display().to_owned() }
+    }
+}
+
+impl From<TakenName> for Error {
+    fn from(taken: TakenName) -> Self {
+        match taken {
+            TakenName::Subject(subject) => Self::Exists("subject", subject),
+            TakenName::Login { field, text } => Self::Exists(field, text),
+        }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 pub(super) struct UserRow {
     id: String,
@@ -70,11 +99,37 @@ struct SignInRow {
     roles: Json<Vec<RoleId>>,
 }
 
+/// The columns of `users` that make up a [`User`], each after the given prefix.
+macro_rules! user_columns {
+    () => {
+        user_columns!("")
+    };
+    ($of:literal) => {
+        concat!(
+            $of,
+            "id, ",
+            $of,
+            "subject, ",
+            $of,
+            "attributes, ",
+            $of,
+            "security_version, ",
+            $of,
+            "disabled_at, ",
+            $of,
+            "created_at"
+        )
+    };
+}
+
+pub(super) use user_columns;
+
 macro_rules! by_login {
     ($roles:literal) => {
         concat!(
-            "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at, p.phc, \
-             coalesce(p.must_change, 0) AS must_change, coalesce((SELECT ",
+            "SELECT ",
+            user_columns!("u."),
+            ", p.phc, coalesce(p.must_change, 0) AS must_change, coalesce((SELECT ",
             $roles,
             " FROM user_roles AS r WHERE r.user_id = u.id), '[]') AS roles \
              FROM logins l JOIN users u ON u.id = l.user_id LEFT JOIN passwords p ON p.user_id = u.id \
@@ -109,19 +164,20 @@ pub(super) const fn kind_name(kind: LoginKind) -> &'static str {
 }
 
 impl Tx {
-    /// Adds a user; says which name is taken, if one is: `subject` or `login`.
-    pub async fn user_insert(&mut self, new: &NewUser) -> Result<Option<&'static str>> {
+    /// Adds a user. Returns the first name that is taken, if any; the transaction must then be dropped.
+    pub async fn user_insert(&mut self, new: &NewUser) -> Result<Option<TakenName>> {
         let user = &new.user;
         if !self.principal_take(&user.subject, "user").await? {
-            return Ok(Some("subject"));
+            return Ok(Some(TakenName::Subject(user.subject.clone())));
         }
-        const SQL: &str = "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, \
-            updated_at) VALUES ($1, $2, $3, $4, NULL, $5, $5)";
+        const SQL: &str =
+            concat!("INSERT INTO users (", user_columns!(), ", updated_at) VALUES ($1, $2, $3, $4, NULL, $5, $5)");
         let (id, now) = (user.id.as_str(), user.created_at.millis());
         execute!(self, SQL, id, &user.subject, Json(&user.attributes), user.security_version, now)?;
         for login in &new.logins {
-            if !self.login_insert(&user.id, login).await? {
-                return Ok(Some("login"));
+            let taken = self.login_insert(&user.id, login).await?;
+            if taken.is_some() {
+                return Ok(taken);
             }
         }
         if let Some(phc) = &new.password {
@@ -131,12 +187,13 @@ impl Tx {
         Ok(None)
     }
 
-    /// Adds a login; says whether neither it nor one that looks alike was taken.
-    pub async fn login_insert(&mut self, user: &UserId, login: &Login) -> Result<bool> {
+    /// Adds a login. Returns it if it is taken, or if it looks like one that is.
+    pub async fn login_insert(&mut self, user: &UserId, login: &Login) -> Result<Option<TakenName>> {
         const SQL: &str = "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
         let (canonical, skeleton, kind) = (login.canonical(), login.skeleton(), kind_name(login.kind()));
-        Ok(execute!(self, SQL, canonical, skeleton, kind, login.display(), user.as_str())? == 1)
+        let added = execute!(self, SQL, canonical, skeleton, kind, login.display(), user.as_str())? == 1;
+        Ok((!added).then(|| TakenName::login(login)))
     }
 
     /// The user with this canonical login, and its password hash.
@@ -153,27 +210,31 @@ impl Tx {
 
     /// The user with this id.
     pub async fn user_by_id(&mut self, id: &UserId) -> Result<Option<User>> {
-        const SQL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
-             WHERE id = $1 AND deleted_at IS NULL";
+        const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1 AND deleted_at IS NULL");
         optional!(self, UserRow, SQL, id.as_str())?.map(User::try_from).transpose()
     }
 
     /// The user with this subject.
     pub async fn user_by_subject(&mut self, subject: &str) -> Result<Option<User>> {
-        const SQL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
-            WHERE subject = $1 AND deleted_at IS NULL";
+        const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE subject = $1 AND deleted_at IS NULL");
         optional!(self, UserRow, SQL, subject)?.map(User::try_from).transpose()
     }
 
     /// Users by id, at most `limit` after `after`, that meet the filter.
     pub async fn users_page(&mut self, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<User>> {
-        const ALL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
-            WHERE id > $1 AND deleted_at IS NULL AND (disabled_at IS NOT NULL) = coalesce($3, disabled_at IS NOT NULL) \
-            ORDER BY id LIMIT $2";
-        const WITH_ROLE: &str = "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at \
-            FROM user_roles r JOIN users u ON u.id = r.user_id WHERE r.role_id = $4 AND r.user_id > $1 \
-            AND u.deleted_at IS NULL AND (u.disabled_at IS NOT NULL) = coalesce($3, u.disabled_at IS NOT NULL) \
-            ORDER BY r.user_id LIMIT $2";
+        const ALL: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM users WHERE id > $1 AND deleted_at IS NULL \
+             AND (disabled_at IS NOT NULL) = coalesce($3, disabled_at IS NOT NULL) ORDER BY id LIMIT $2"
+        );
+        const WITH_ROLE: &str = concat!(
+            "SELECT ",
+            user_columns!("u."),
+            " FROM user_roles r JOIN users u ON u.id = r.user_id WHERE r.role_id = $4 AND r.user_id > $1 \
+             AND u.deleted_at IS NULL AND (u.disabled_at IS NOT NULL) = coalesce($3, u.disabled_at IS NOT NULL) \
+             ORDER BY r.user_id LIMIT $2"
+        );
         let rows = match &filter.role {
             None => all!(self, UserRow, ALL, after, limit, filter.disabled)?,
             Some(role) => all!(self, UserRow, WITH_ROLE, after, limit, filter.disabled, role.as_str())?,

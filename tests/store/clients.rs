@@ -3,6 +3,7 @@
 use chancery::{
     domain::{client::ClaimSource, scope::Audience},
     secret::ClientSecret,
+    store::TakenName,
     time::Ttl,
 };
 
@@ -31,7 +32,7 @@ pub(crate) async fn a_clients_id_is_no_other_clients_and_no_subject(f: &Fixture)
     assert!(!tx.client_insert(&Fixture::client("shop")).await.unwrap());
     let mut grace = f.user("grace");
     grace.user.subject = "app".into();
-    assert_eq!(tx.user_insert(&grace).await.unwrap(), Some("subject"));
+    assert_eq!(tx.user_insert(&grace).await.unwrap(), Some(TakenName::Subject("app".into())));
 }
 
 pub(crate) async fn a_client_is_disabled_and_enabled_once(f: &Fixture) {

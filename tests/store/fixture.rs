@@ -17,7 +17,7 @@ use chancery::{
     id::{KeyId, MailId, SessionId, UserId},
     passwords::Phc,
     secret::SessionSecret,
-    store::{Claim, Location, NewUser, Schema, Store},
+    store::{Claim, Location, NewUser, Schema, Store, TakenName},
     time::{Timestamp, Ttl},
 };
 use serde_json::json;
@@ -199,6 +199,10 @@ impl Fixture {
 
 pub(crate) fn claim(issuer: &str) -> Claim {
     Claim { issuer: issuer.into(), dev: false, sealing_version: 1, check_value: vec![7, 0, 255], now: NOW }
+}
+
+pub(crate) fn taken_login(field: &'static str, text: &str) -> TakenName {
+    TakenName::Login { field, text: text.into() }
 }
 
 /// A request with the token of `generation`.

@@ -1,8 +1,13 @@
 //! Users by the batch.
 
-use chancery::{domain::login::Login, passwords::Phc, store::NewUser, time::Timestamp};
+use chancery::{
+    domain::login::Login,
+    passwords::Phc,
+    store::{NewUser, TakenName},
+    time::Timestamp,
+};
 
-use crate::fixture::{Fixture, NOW};
+use crate::fixture::{Fixture, NOW, taken_login};
 
 /// A user with a name and an address, disabled or without a password by turns.
 fn user(f: &Fixture, n: usize) -> NewUser {
@@ -19,9 +24,9 @@ pub(crate) async fn a_batch_of_users_is_kept_as_it_was_given(f: &Fixture) {
     let all: Vec<NewUser> = (0..40).map(|n| user(f, n)).collect();
     let bare = NewUser { logins: vec![], password: None, ..user(f, 40) };
     let mut tx = f.store.write().await.unwrap();
-    assert!(tx.users_insert(&[], NOW).await.unwrap());
-    assert!(tx.users_insert(&all, NOW).await.unwrap());
-    assert!(tx.users_insert(std::slice::from_ref(&bare), NOW).await.unwrap());
+    assert_eq!(tx.users_insert(&[], NOW).await.unwrap(), None);
+    assert_eq!(tx.users_insert(&all, NOW).await.unwrap(), None);
+    assert_eq!(tx.users_insert(std::slice::from_ref(&bare), NOW).await.unwrap(), None);
     tx.commit().await.unwrap();
     let mut tx = f.store.read().await.unwrap();
     let subjects: Vec<&str> = all.iter().chain([&bare]).map(|n| n.user.subject.as_str()).collect();
@@ -44,16 +49,34 @@ pub(crate) async fn a_batch_of_users_is_kept_as_it_was_given(f: &Fixture) {
 
 pub(crate) async fn of_a_batch_all_users_come_or_none(f: &Fixture) {
     let ada = f.ada().await;
-    let mut same_subject = user(f, 1);
-    same_subject.user.subject.clone_from(&ada.subject);
-    let mut same_login = user(f, 2);
-    same_login.logins[0] = Login::parse("ADA").unwrap();
-    let mut lookalike = user(f, 3);
-    // Cyrillic, and the same to the eye.
-    lookalike.logins[0] = Login::parse("аdа").unwrap();
-    for taken in [same_subject, same_login, lookalike] {
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.client_insert(&Fixture::client("orders")).await.unwrap());
+    assert_eq!(tx.login_insert(&ada.id, &Login::parse("ada@example.com").unwrap()).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    let with_subject = |n, subject: &str| {
+        let mut new = user(f, n);
+        new.user.subject = subject.into();
+        (new, TakenName::Subject(subject.into()))
+    };
+    let with_login = |n, at, field, text: &str| {
+        let mut new = user(f, n);
+        new.logins[at] = Login::parse(text).unwrap();
+        (new, taken_login(field, text))
+    };
+    for (new, taken) in [
+        with_subject(1, &ada.subject),
+        with_subject(1, "orders"),
+        // The other user of the batch has it.
+        with_subject(1, "old-4"),
+        with_login(2, 0, "name", "ADA"),
+        with_login(2, 1, "email", "Ada@Example.com"),
+        with_login(2, 0, "name", "User4"),
+        // Cyrillic letters that look the same.
+        with_login(3, 0, "name", "аdа"),
+        with_login(3, 1, "email", "аdа@example.com"),
+    ] {
         let mut tx = f.store.write().await.unwrap();
-        assert!(!tx.users_insert(&[user(f, 4), taken], NOW).await.unwrap());
+        assert_eq!(tx.users_insert(&[user(f, 4), new], NOW).await.unwrap(), Some(taken));
         drop(tx);
     }
     let mut tx = f.store.read().await.unwrap();
@@ -93,7 +116,7 @@ pub(crate) async fn of_many_who_import_the_same_users_one_does(f: &Fixture) {
         }
         tasks.spawn(async move {
             let mut tx = store.write().await?;
-            let won = tx.users_insert(&batch, NOW).await?;
+            let won = tx.users_insert(&batch, NOW).await?.is_none();
             if won {
                 tx.commit().await?;
             } else {

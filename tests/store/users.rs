@@ -3,10 +3,10 @@
 use chancery::{
     domain::login::{Login, LoginKind},
     passwords::Phc,
-    store::UserFilter,
+    store::{TakenName, UserFilter},
 };
 
-use crate::fixture::{Fixture, NOW};
+use crate::fixture::{Fixture, NOW, taken_login};
 
 pub(crate) async fn a_user_is_found_by_each_login(f: &Fixture) {
     let mut new = f.user("Zoë");
@@ -30,15 +30,26 @@ pub(crate) async fn a_user_is_found_by_each_login(f: &Fixture) {
 pub(crate) async fn subjects_logins_and_lookalikes_are_unique(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
-    assert_eq!(tx.user_insert(&f.user("ADA")).await.unwrap(), Some("login"));
-    drop(tx);
-    let mut tx = f.store.write().await.unwrap();
-    // Cyrillic, and the same to the eye.
-    assert!(!tx.login_insert(&ada.id, &Login::parse("аdа").unwrap()).await.unwrap());
-    assert!(tx.login_insert(&ada.id, &Login::parse("countess").unwrap()).await.unwrap());
+    let address = Login::parse("ada@example.com").unwrap();
+    assert_eq!(tx.login_insert(&ada.id, &address).await.unwrap(), None);
+    assert_eq!(tx.login_insert(&ada.id, &Login::parse("countess").unwrap()).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    // Another spelling, and one that only looks the same: it is written with Cyrillic letters.
+    for (text, field) in [("ADA", "name"), ("аdа", "name"), ("Ada@Example.com", "email"), ("аdа@example.com", "email")]
+    {
+        let login = Login::parse(text).unwrap();
+        let taken = Some(taken_login(field, text));
+        let mut tx = f.store.write().await.unwrap();
+        assert_eq!(tx.login_insert(&ada.id, &login).await.unwrap(), taken, "{text}");
+        // The login that is taken is named, not the free one before it.
+        let mut new = f.user("free");
+        new.logins.push(login);
+        assert_eq!(tx.user_insert(&new).await.unwrap(), taken, "{text}");
+    }
     let mut twin = f.user("twin");
     twin.user.subject.clone_from(&ada.subject);
-    assert_eq!(tx.user_insert(&twin).await.unwrap(), Some("subject"));
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.user_insert(&twin).await.unwrap(), Some(TakenName::Subject(ada.subject)));
 }
 
 pub(crate) async fn pages_are_stable(f: &Fixture) {
@@ -93,7 +104,7 @@ pub(crate) async fn of_many_with_one_name_one_is_created(f: &Fixture) {
             match tx.user_insert(&new).await.unwrap() {
                 None => tx.commit().await.map(|_| true).unwrap(),
                 Some(taken) => {
-                    assert_eq!(taken, "login");
+                    assert_eq!(taken, taken_login("name", "ada"));
                     false
                 }
             }
@@ -147,7 +158,8 @@ pub(crate) async fn a_deleted_user_leaves_nothing_but_its_subject(f: &Fixture) {
     assert_eq!((left.address.as_str(), left.device_label.as_str(), left.claims.len()), ("", "", 0));
     let mut twin = f.user("ada");
     twin.user.subject.clone_from(&ada.subject);
-    assert_eq!(tx.user_insert(&twin).await.unwrap(), Some("subject"), "a subject is never somebody else's");
+    let taken = Some(TakenName::Subject(ada.subject));
+    assert_eq!(tx.user_insert(&twin).await.unwrap(), taken, "a subject is never given to anybody else");
 }
 
 pub(crate) async fn a_password_may_have_to_change(f: &Fixture) {

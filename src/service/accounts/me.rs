@@ -127,8 +127,8 @@ impl Service {
         if let Some(name) = name {
             tx.logins_delete(id, LoginKind::Name).await?;
             for login in name {
-                if !tx.login_insert(id, &login).await? {
-                    return Err(Error::Exists("login", login.display().to_owned()));
+                if let Some(taken) = tx.login_insert(id, &login).await? {
+                    return Err(taken.into());
                 }
             }
             if tx.logins_of(id).await?.is_empty() {

@@ -143,8 +143,8 @@ impl Service {
         if !tx.ticket_use(&ticket.id, now).await? {
             return Err(CODE_INVALID);
         }
-        if tx.user_insert(&new).await?.is_some() {
-            return Err(Error::Exists("login", if name.is_empty() { email } else { name }));
+        if let Some(taken) = tx.user_insert(&new).await? {
+            return Err(taken.into());
         }
         let subject = &new.user.subject;
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(subject) };
@@ -182,8 +182,8 @@ impl Service {
         new: &Login,
     ) -> Result<()> {
         tx.logins_delete(user, LoginKind::Email).await?;
-        if !tx.login_insert(user, new).await? {
-            return Err(Error::Exists("login", new.display().to_owned()));
+        if let Some(taken) = tx.login_insert(user, new).await? {
+            return Err(taken.into());
         }
         let Some(address) = recipient(new.display()) else { return Ok(()) };
         let at = self.now();
