@@ -1,4 +1,4 @@
-//! Filters of lists: `name = value` joined by AND, a small part of AIP-160.
+//! Filters for lists: terms such as `name = value`, joined by AND; a small subset of AIP-160.
 
 /// How a term compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,21 +16,21 @@ pub enum Comparison {
 pub struct Term {
     /// The field's name.
     pub field: String,
-    /// How it compares.
+    /// The comparison.
     pub comparison: Comparison,
     /// The value, without quotes.
     pub value: String,
 }
 
-/// Longest filter, in bytes.
+/// Maximum length of a filter, in bytes.
 const MAX: usize = 1024;
-/// Most terms.
+/// Maximum number of terms.
 const MAX_TERMS: usize = 8;
 
-/// Reads a filter; an empty one has no terms.
+/// Parses a filter. An empty text has no terms.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of what is wrong.
 pub fn parse(text: &str) -> Result<Vec<Term>, String> {
     if text.len() > MAX {
         return Err(format!("must be at most {MAX} bytes"));
@@ -50,7 +50,7 @@ pub fn parse(text: &str) -> Result<Vec<Term>, String> {
     Ok(terms)
 }
 
-/// A term, and what follows it.
+/// Parses one term; also returns the rest of the text.
 fn term(text: &str) -> Result<(Term, &str), String> {
     const FORM: &str = "a term must be NAME = VALUE, NAME >= VALUE or NAME < VALUE";
     let name_ends = text.find(|c: char| !c.is_ascii_lowercase() && c != '_').ok_or(FORM)?;
@@ -63,7 +63,7 @@ fn term(text: &str) -> Result<(Term, &str), String> {
     Ok((Term { field: field.to_owned(), comparison, value }, rest))
 }
 
-/// A word, or a text in double quotes in which a backslash stands before quotes and backslashes.
+/// Parses a word, or a text in double quotes where a backslash escapes quotes and backslashes.
 fn value(text: &str) -> Result<(String, &str), String> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());

@@ -1,4 +1,4 @@
-//! Settings that every process on one database must share, and the constants of the waits.
+//! Settings that all processes on one database share, and the constants for waiting times.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,33 +9,33 @@ use super::{
 pub use crate::time::SKEW;
 use crate::time::{Timestamp, Ttl};
 
-/// How long verifiers may keep a JWKS.
+/// How long verifiers may cache a JWKS.
 pub const JWKS_MAX_AGE: Ttl = Ttl::from_secs(300);
-/// How much longer they may use it while the issuer cannot be reached (RFC 5861 §4).
+/// How much longer they may use it while the issuer is unreachable (RFC 5861 §4).
 pub const JWKS_STALE_IF_ERROR: Ttl = Ttl::from_secs(300);
-/// When a raised ceiling starts to count for issuing: no process still knows the old one then.
+/// How long after a raise tokens may be issued with the new ceiling: by then, no process knows only the old one.
 pub const CEILING_RAISE_DELAY: Ttl = Ttl::from_secs(60);
 
-/// The settings kept in the database.
+/// The settings stored in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-// A value that an older release did not know has its default.
+// A value that an older release did not write gets its default.
 #[serde(default)]
 pub struct Settings {
-    /// No access token lives longer.
+    /// The longest lifetime of an access token.
     pub access_token_lifetime_ceiling: Ttl,
-    /// The ceiling before the last change, and when that change was made.
+    /// The ceiling before the last change, and the time of that change.
     pub previous_ceiling: Option<(Ttl, Timestamp)>,
-    /// How long an exchanged refresh token still yields the same successor.
+    /// Grace period in which an exchanged refresh token still yields the same successor.
     pub refresh_grace: Ttl,
-    /// How often signing keys rotate by themselves.
+    /// How often signing keys are rotated automatically.
     pub rotation_period: Ttl,
-    /// Most live sessions of one user; the oldest is ended first.
+    /// Maximum number of live sessions of a user. Beyond it, the oldest is revoked.
     pub sessions_per_user: i64,
-    /// How long a process signs on without having confirmed that it has seen every change.
+    /// How long a process keeps signing without confirmation that it has seen every change.
     pub confirm_within: Ttl,
     /// The size of new RSA keys, in bits.
     pub rsa_bits: i64,
-    /// How often anybody may guess.
+    /// The limits on failed attempts.
     pub limits: LimitSettings,
 }
 
@@ -55,7 +55,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The ceiling for tokens issued at `now`: a raise counts only once every process knows it.
+    /// The ceiling for tokens issued at `now`. A raise takes effect once every process knows it.
     #[must_use]
     pub fn issuing_ceiling(&self, now: Timestamp) -> Ttl {
         match self.previous_ceiling {
@@ -64,8 +64,8 @@ impl Settings {
         }
     }
 
-    /// The ceiling for everything that waits until all tokens are dead: a raise counts at once, a
-    /// lowering only after the old ceiling has passed.
+    /// The ceiling for everything that waits until all tokens have expired. A raise takes effect at once, a lower
+    /// value only when tokens issued under the old ceiling have expired.
     #[must_use]
     pub fn waiting_ceiling(&self, now: Timestamp) -> Ttl {
         match self.previous_ceiling {
@@ -74,7 +74,7 @@ impl Settings {
         }
     }
 
-    /// How long after a commit at `now` a revocation must be remembered.
+    /// How long a revocation committed at `now` must be remembered.
     #[must_use]
     pub fn revocation_ttl(&self, now: Timestamp) -> Ttl {
         self.waiting_ceiling(now).plus(self.confirm_within).plus(SKEW)

@@ -1,4 +1,4 @@
-//! What becomes of guesses, read whenever somebody asks.
+//! Figures of guesses, collected whenever `/metrics` is read.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-/// Passwords and codes that were tried so far.
+/// Figures of attempts with passwords and codes so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guesses {
-    /// Those that were wrong.
+    /// Attempts that were wrong.
     pub failed: u64,
-    /// Those that were refused, by what they were counted by.
+    /// Attempts that were refused, by the kind of count that refused them.
     pub refused: [(&'static str, u64); 6],
-    /// Accounts whose guesses began to wait for the longest time, and those closed to guesses.
+    /// How often an account reached the longest wait, and how often one was closed to attempts.
     pub throttled: [(&'static str, u64); 2],
-    /// Counts in memory that say no.
+    /// Counts in memory that currently refuse attempts.
     pub remembered: u64,
 }
 
-/// Reads the figures when `/metrics` is read.
+/// Reads the figures whenever `/metrics` is read.
 pub(super) struct Collected(Box<dyn Fn() -> Guesses + Send + Sync>);
 
 impl Collected {
@@ -36,7 +36,7 @@ impl fmt::Debug for Collected {
     }
 }
 
-/// Shows counters that differ in one label.
+/// Encodes counters that differ in one label.
 fn family(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): (&str, &str),

@@ -1,4 +1,4 @@
-//! What becomes of passwords, read whenever somebody asks.
+//! Figures of password hashing, collected whenever `/metrics` is read.
 
 use std::fmt;
 
@@ -8,22 +8,22 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-/// The hashing of passwords so far.
+/// Figures of password hashing so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hashing {
-    /// Passwords that wait.
+    /// Passwords in the queue.
     pub waiting: u64,
     /// Memory in use, in bytes.
     pub memory_bytes: u64,
-    /// Passwords hashed or checked.
+    /// Passwords hashed or verified.
     pub hashed: u64,
-    /// Seconds that took, in all threads together.
+    /// Seconds spent hashing, summed over all threads.
     pub seconds: f64,
-    /// Those turned away, by cause.
+    /// Passwords refused, by cause.
     pub refused: [(&'static str, u64); 4],
 }
 
-/// Reads the figures when `/metrics` is read.
+/// Reads the figures whenever `/metrics` is read.
 pub(super) struct Collected(Box<dyn Fn() -> Hashing + Send + Sync>);
 
 impl Collected {

@@ -1,8 +1,8 @@
-//! What a failed statement means for the caller.
+//! Maps database errors to what they mean for the caller.
 
 use crate::error::Error;
 
-/// Maps a failure of sqlx. An outage is [`Error::Unavailable`], never "not found".
+/// Maps an error of sqlx. An outage becomes [`Error::Unavailable`], never "not found".
 #[must_use]
 pub fn failure(error: sqlx::Error) -> Error {
     match &error {
@@ -24,7 +24,7 @@ pub fn failure(error: sqlx::Error) -> Error {
     }
 }
 
-/// A stored value that this binary cannot read.
+/// The error for a stored value that this binary cannot read.
 pub(super) fn corrupt(table: &'static str, column: &'static str, id: &str) -> Error {
     Error::Internal(format!("corrupt value in {table}.{column} of {id}").into())
 }
@@ -35,7 +35,7 @@ enum Kind {
     Internal,
 }
 
-/// SQLite gives its (extended) result code in decimal, PostgreSQL a five-character SQLSTATE.
+/// Classifies an error code: SQLite's extended result code in decimal, or PostgreSQL's five-character SQLSTATE.
 fn kind(code: &str) -> Kind {
     if code.len() == 5 {
         return match code {

@@ -1,4 +1,4 @@
-//! Many users at once: a few statements for a whole batch.
+//! Import of users: a few statements for a whole batch.
 
 use std::collections::HashSet;
 
@@ -18,14 +18,14 @@ use crate::{
     time::Timestamp,
 };
 
-/// A user that is here already.
+/// A user that exists already.
 #[derive(Debug)]
 pub struct KnownUser {
     /// The user.
     pub user: User,
-    /// The logins, in their canonical form.
+    /// The logins, in canonical form.
     pub logins: Vec<String>,
-    /// The hashed password; none if the user has none.
+    /// The password hash; none if the user has no password.
     pub password: Option<Phc>,
 }
 
@@ -66,7 +66,7 @@ const LOGINS: Sql = Sql {
         JOIN logins l ON l.skeleton = w.value",
 };
 
-/// Which of these names belong to somebody else. A user of this batch has no row in `users` yet.
+/// Which of these names belong to somebody outside this batch, whose users have no row in `users` yet.
 const OTHER_PRINCIPALS: Sql = Sql {
     sqlite: "SELECT p.name FROM json_each($1) AS w JOIN principals p ON p.name = w.value \
         WHERE p.kind <> 'user' OR EXISTS (SELECT 1 FROM users u WHERE u.subject = p.name)",
@@ -81,7 +81,7 @@ const OTHER_SKELETONS: Sql = Sql {
         WHERE l.user_id NOT IN (SELECT jsonb_array_elements_text($2))",
 };
 
-/// The users, each an array: id, subject, attributes as text, when disabled, when created.
+/// Each user is an array: id, subject, attributes as text, `disabled_at`, `created_at`.
 const INSERT_PRINCIPALS: Sql = Sql {
     sqlite: "INSERT INTO principals (name, kind) SELECT value ->> 1, 'user' FROM json_each($1) WHERE true \
         ON CONFLICT DO NOTHING",
@@ -101,7 +101,7 @@ const INSERT_USERS: Sql = Sql {
          CAST(w ->> 4 AS BIGINT), $2 FROM jsonb_array_elements($1) AS w"
     ),
 };
-/// The logins, each an array: canonical form, skeleton, kind, as it was typed, and whose.
+/// Each login is an array: canonical form, skeleton, kind, text as typed, user id.
 const INSERT_LOGINS: Sql = Sql {
     sqlite: "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE true \
@@ -110,7 +110,7 @@ const INSERT_LOGINS: Sql = Sql {
         SELECT w ->> 0, w ->> 1, w ->> 2, w ->> 3, w ->> 4 FROM jsonb_array_elements($1) AS w \
         ON CONFLICT DO NOTHING",
 };
-/// The passwords, each an array: whose, and the hash.
+/// Each password is an array: user id, hash.
 const INSERT_PASSWORDS: Sql = Sql {
     sqlite: "INSERT INTO passwords (user_id, phc, changed_at) SELECT value ->> 0, value ->> 1, $2 FROM json_each($1)",
     postgres: "INSERT INTO passwords (user_id, phc, changed_at) SELECT w ->> 0, w ->> 1, $2 \
@@ -147,7 +147,7 @@ impl<'a> PasswordIn<'a> {
 }
 
 impl Tx {
-    /// The users with these subjects, as far as there are any.
+    /// The users with these subjects, where they exist.
     pub async fn users_of_subjects(&mut self, subjects: &[&str]) -> Result<Vec<KnownUser>> {
         let mut known = Vec::new();
         for row in all!(self, KnownRow, KNOWN, Json(subjects))? {
@@ -157,20 +157,20 @@ impl Tx {
         Ok(known)
     }
 
-    /// Which of these names are a user's subject, one of a user who was deleted, or a client's id.
+    /// Which of these names are taken: as the subject of a user, deleted or not, or as a client's id.
     pub async fn principals_taken(&mut self, names: &[&str]) -> Result<Vec<String>> {
         let rows = all!(self, (String,), PRINCIPALS, Json(names))?;
         Ok(rows.into_iter().map(|(name,)| name).collect())
     }
 
-    /// The logins that look like one of these skeletons: canonical form and skeleton.
+    /// The logins that have one of these skeletons: canonical form and skeleton.
     pub async fn logins_like(&mut self, skeletons: &[&str]) -> Result<Vec<(String, String)>> {
         all!(self, (String, String), LOGINS, Json(skeletons))
     }
 
     /// Adds all of these users. Returns a name that is taken, if any is; the transaction must then be dropped.
     pub async fn users_insert(&mut self, new: &[NewUser], now: Timestamp) -> Result<Option<TakenName>> {
-        // Every transaction takes its names in the same order.
+        // Every transaction locks names in the same order, so that none deadlock.
         let mut users: Vec<_> = new.iter().map(|n| UserIn::of(&n.user)).collect();
         users.sort_by(|a, b| a.1.cmp(b.1));
         let mut logins: Vec<_> = new.iter().flat_map(|n| n.logins.iter().map(|l| LoginIn::of(l, &n.user))).collect();
@@ -190,17 +190,17 @@ impl Tx {
         Ok(None)
     }
 
-    /// The subject that kept a batch out: it is somebody else's, or two users of the batch have it.
+    /// The subject that made a batch fail: it is taken, or two users of the batch have it.
     async fn taken_subject(&mut self, users: &[UserIn<'_>]) -> Result<TakenName> {
         let subjects: Vec<&str> = users.iter().map(|u| u.1).collect();
         let others = all!(self, (String,), OTHER_PRINCIPALS, Json(&subjects))?;
         let other = others.into_iter().next().map(|(name,)| name);
         let taken = other.or_else(|| first_repeated(subjects.into_iter(), |s| *s).map(ToOwned::to_owned));
-        // Another transaction may have taken the name and dropped it again.
+        // Nothing is found if the other transaction's change is gone again: the caller may retry.
         taken.map(TakenName::Subject).ok_or(Error::Conflict)
     }
 
-    /// The login that kept a batch out, in the same two ways.
+    /// The login that made a batch fail: it is taken, or two users of the batch have it.
     async fn taken_login(&mut self, new: &[NewUser]) -> Result<TakenName> {
         let ids: Vec<&str> = new.iter().map(|n| n.user.id.as_str()).collect();
         let skeletons: Vec<&str> = new.iter().flat_map(|n| &n.logins).map(Login::skeleton).collect();

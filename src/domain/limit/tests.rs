@@ -13,7 +13,7 @@ fn secs(n: i64) -> Ttl {
     Ttl::from_secs(n)
 }
 
-/// Fails as soon as a guess is due, `times` times; gives the waits before each and the count.
+/// Fails `times` times, each time as soon as an attempt is allowed. Returns the wait before each, and the count.
 fn guess(rule: Rule, times: usize) -> (Vec<i64>, Option<Tally>, Timestamp) {
     let (mut now, mut tally, mut waits) = (T0, None, Vec::new());
     for _ in 0..times {
@@ -54,7 +54,7 @@ fn p05_guesses_at_once_are_no_more_than_one_after_the_other() {
         looked_at += together;
     }
     assert_eq!(looked_at, 6);
-    // While one is under way whose failure would cost something, no other is.
+    // While an attempt is in flight whose failure would cause a wait, no other is allowed.
     let (_, tally, now) = guess(rule, 6);
     assert_eq!(rule.verdict(tally.as_ref(), 1, now.plus(HOUR)), Verdict::Busy(SOON));
     let (_, nearly, now) = guess(rule, 99);
@@ -76,7 +76,7 @@ fn p05_an_address_has_room_for_a_morning_and_then_one_failure_each_ten_seconds()
     assert_eq!(rule(LimitKind::Address).verdict(tally.as_ref(), 0, now.plus(secs(300))), Verdict::Go);
     let (waits, _, _) = guess(rule(LimitKind::Network), 300);
     assert_eq!(waits[..200], [0; 200]);
-    // What a burst brought in at once beyond the brim is waited for.
+    // Failures that arrived concurrently beyond the capacity have to drain first.
     let mut burst = None;
     for _ in 0..50 {
         burst = Some(rule(LimitKind::Address).failed(burst.as_ref(), T0));
@@ -108,9 +108,9 @@ fn a55_a_clock_that_is_set_back_locks_nobody_for_longer_and_forgets_nothing() {
     let rule = rule(LimitKind::Account);
     let (_, tally, now) = guess(rule, 20);
     let tally = tally.unwrap();
-    // Clocks differ a little: the wait is no longer than it was.
+    // Within the clock skew, the wait is not prolonged.
     assert_eq!(rule.verdict(Some(&tally), 0, now.minus(secs(30))), Verdict::Wait(secs(900)));
-    // This one was set: one guess is let in, and then time counts from the new present.
+    // Beyond that the clock was set back: one attempt is allowed, and from then on the new time counts.
     let back = now.minus(HOUR);
     assert_eq!(rule.verdict(Some(&tally), 0, back), Verdict::Go);
     let next = rule.failed(Some(&tally), back);
@@ -123,7 +123,7 @@ fn a55_a_clock_that_is_set_back_locks_nobody_for_longer_and_forgets_nothing() {
     assert_eq!(bucket.verdict(Some(&full), 0, back), Verdict::Go);
     let next = bucket.failed(Some(&full), back);
     assert_eq!(bucket.verdict(Some(&next), 0, back), Verdict::Wait(secs(20)));
-    // A step forward is time that passed.
+    // A step forward counts as time that passed.
     assert_eq!(rule.verdict(Some(&tally), 0, now.plus(HOUR)), Verdict::Go);
 }
 
