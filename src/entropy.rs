@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_fixes_the_stream_and_the_system_does_not_repeat() {
+    fn a_seed_determines_the_stream_and_the_system_does_not_repeat() {
         assert_eq!(SeededEntropy::new(7).bytes32(), SeededEntropy::new(7).bytes32());
         let stream = SeededEntropy::new(7);
         assert_ne!(stream.bytes32(), stream.bytes32());

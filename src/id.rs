@@ -28,7 +28,7 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-                pub struct $name(String);
+        pub struct $name(String);
 
         impl $name {
             /// The prefix of every identifier of this kind.
@@ -125,7 +125,7 @@ mod tests {
     use crate::entropy::SeededEntropy;
 
     #[test]
-    fn an_id_survives_its_text_form_and_refuses_others() {
+    fn an_id_parses_from_its_text_and_from_no_other() {
         let id = UserId::new(Timestamp::from_millis(1_893_456_000_000), &SeededEntropy::new(1));
         assert_eq!(id.as_str().parse::<UserId>(), Ok(id.clone()));
         assert!(id.as_str().parse::<SessionId>().is_err());

@@ -14,22 +14,22 @@ use prometheus_client::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rpc {
+struct RpcLabels {
     method: &'static str,
     code: &'static str,
     reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Method {
+struct MethodLabel {
     method: &'static str,
 }
 
 /// The metrics that `/metrics` shows.
 pub struct Metrics {
     registry: Registry,
-    rpcs: Family<Rpc, Counter>,
-    seconds: Family<Method, Histogram>,
+    rpcs: Family<RpcLabels, Counter>,
+    seconds: Family<MethodLabel, Histogram>,
     ready: Gauge,
     under_way: Gauge,
     mails: Mails,
@@ -73,18 +73,18 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers the figures of password hashing; `read` provides them.
     pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
-        self.registry.register_collector(Box::new(hashing::Collected::new(read)));
+        self.registry.register_collector(Box::new(hashing::HashingCollector::new(read)));
     }
 
     /// Registers the figures of guesses; `read` provides them.
     pub fn observe_guesses(&mut self, read: impl Fn() -> Guesses + Send + Sync + 'static) {
-        self.registry.register_collector(Box::new(guesses::Collected::new(read)));
+        self.registry.register_collector(Box::new(guesses::GuessesCollector::new(read)));
     }
 
     /// Records a finished call and its duration. All labels are static, so that no caller can invent new ones.
     pub fn rpc(&self, method: &'static str, code: &'static str, reason: &'static str, took: Duration) {
-        self.rpcs.get_or_create(&Rpc { method, code, reason }).inc();
-        self.seconds.get_or_create(&Method { method }).observe(took.as_secs_f64());
+        self.rpcs.get_or_create(&RpcLabels { method, code, reason }).inc();
+        self.seconds.get_or_create(&MethodLabel { method }).observe(took.as_secs_f64());
     }
 
     /// Sets whether this process signs tokens.

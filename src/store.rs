@@ -76,7 +76,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for longer is pinged before use: the server may be gone. Pinging every time would
 /// add one round trip to every three in a stream of batches.
-const TRIED_OUT_AFTER: Duration = Duration::from_millis(200);
+const PING_AFTER_IDLE: Duration = Duration::from_millis(200);
 
 /// How long SQLite itself waits for the write lock before it reports BUSY. Within that time it retries after 1,
 /// 2, 5 and 2 ms, so every waiting process notices a gap longer than 5 ms.
@@ -157,12 +157,12 @@ impl Location {
 pub struct Store {
     pools: Pools,
     entropy: Arc<dyn Entropy>,
-    noted: Noted,
+    reports: TxReports,
 }
 
 /// What transactions report to their process.
 #[derive(Clone, Debug, Default)]
-struct Noted {
+struct TxReports {
     /// Statements sent.
     statements: Arc<AtomicU64>,
     /// Notified when a mail was queued.
@@ -196,7 +196,7 @@ impl Store {
                     .test_before_acquire(false)
                     .before_acquire(|connection, meta| {
                         Box::pin(async move {
-                            if meta.idle_for > TRIED_OUT_AFTER {
+                            if meta.idle_for > PING_AFTER_IDLE {
                                 connection.ping().await?;
                             }
                             Ok(true)
@@ -213,7 +213,7 @@ impl Store {
                 }
             }
         };
-        Ok(Self { pools, entropy, noted: Noted::default() })
+        Ok(Self { pools, entropy, reports: TxReports::default() })
     }
 
     /// Begins a transaction for changes. On SQLite there is only one at a time.
@@ -223,9 +223,9 @@ impl Store {
     pub async fn write(&self) -> Result<Tx> {
         let inner = match &self.pools {
             Pools::Sqlite { write, .. } => begin_sqlite(write).await?,
-            Pools::Postgres(pool) => apart(pool.begin()).await.map(engine::Inner::Postgres).map_err(failure)?,
+            Pools::Postgres(pool) => boxed(pool.begin()).await.map(engine::Inner::Postgres).map_err(failure)?,
         };
-        Ok(Tx::new(inner, self.entropy.clone(), self.noted.clone()))
+        Ok(Tx::new(inner, self.entropy.clone(), self.reports.clone()))
     }
 
     /// To be called by code that writes one transaction after another. SQLite has no queue for the write lock, so
@@ -252,13 +252,13 @@ impl Store {
     /// [`Error::Unavailable`] if the database cannot be reached.
     pub async fn read(&self) -> Result<Tx> {
         let inner = match &self.pools {
-            Pools::Sqlite { read, .. } => apart(read.begin()).await.map(engine::Inner::Sqlite),
+            Pools::Sqlite { read, .. } => boxed(read.begin()).await.map(engine::Inner::Sqlite),
             Pools::Postgres(pool) => {
-                let begun = apart(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
+                let begun = boxed(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
                 begun.await.map(engine::Inner::Postgres)
             }
         };
-        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.noted.clone()))
+        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.reports.clone()))
     }
 
     /// The values of a pragma on SQLite's writing and reading connections; nothing on PostgreSQL. For tests.
@@ -272,26 +272,26 @@ impl Store {
             ("foreign_keys", "PRAGMA foreign_keys"),
         ];
         let Pools::Sqlite { write, read, .. } = &self.pools else { return Ok(Vec::new()) };
-        let mut said = Vec::new();
+        let mut values = Vec::new();
         for (_, sql) in SQL.into_iter().filter(|(n, _)| *n == name) {
             for pool in [write, read] {
                 let row = sqlx::query(sql).fetch_one(pool).await.map_err(failure)?;
                 let number = row.try_get::<i64, _>(0).map(|n| n.to_string());
-                said.push(number.or_else(|_| row.try_get::<String, _>(0)).map_err(failure)?);
+                values.push(number.or_else(|_| row.try_get::<String, _>(0)).map_err(failure)?);
             }
         }
-        Ok(said)
+        Ok(values)
     }
 
     /// The number of statements sent so far, not counting the begin and end of transactions.
     #[must_use]
     pub fn statements(&self) -> u64 {
-        self.noted.statements.load(Ordering::Relaxed)
+        self.reports.statements.load(Ordering::Relaxed)
     }
 
     /// Waits until a transaction of this process commits a mail. Returns at once if one did since the last wait.
     pub async fn mail_handed_in(&self) {
-        self.noted.mail.notified().await;
+        self.reports.mail.notified().await;
     }
 
     /// Closes all connections.
@@ -308,7 +308,7 @@ impl Store {
 
 /// Boxes a future of the library. Acquiring a connection takes 15 KiB of state, which would otherwise be part of
 /// the future of every call that may use the database.
-fn apart<F: Future>(future: F) -> Pin<Box<F>> {
+fn boxed<F: Future>(future: F) -> Pin<Box<F>> {
     Box::pin(future)
 }
 
@@ -317,7 +317,7 @@ fn apart<F: Future>(future: F) -> Pin<Box<F>> {
 async fn begin_sqlite(pool: &SqlitePool) -> Result<engine::Inner> {
     let give_up = Instant::now() + ACQUIRE_TIMEOUT;
     loop {
-        match apart(pool.begin_with("BEGIN IMMEDIATE")).await.map_err(failure) {
+        match boxed(pool.begin_with("BEGIN IMMEDIATE")).await.map_err(failure) {
             Ok(tx) => return Ok(engine::Inner::Sqlite(tx)),
             Err(Error::Conflict) if Instant::now() < give_up => {}
             // After a full wait this is an outage, not a race that the caller should retry at once.
@@ -329,7 +329,7 @@ async fn begin_sqlite(pool: &SqlitePool) -> Result<engine::Inner> {
 
 async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
     // Switching a new file to WAL fails without waiting while another process has it open.
-    let _lock = migrate::set_up_lock(path.to_owned()).await?;
+    let _lock = migrate::setup_lock(path.to_owned()).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)

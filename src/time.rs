@@ -1,6 +1,6 @@
 //! Instants and clocks. Imports nothing from the crate.
 //!
-//! A [`Clock`] is read once at an edge; everything below takes the instant as `now`.
+//! A [`Clock`] is read once at the edge; everything below takes the time as `now`.
 
 use std::{
     fmt,
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_are_read_as_they_are_printed() {
+    fn instants_parse_as_they_print() {
         for ms in [0, 951_782_400_000, 1_893_456_000_123, -1, 4_102_444_799_999, -62_135_596_800_000] {
             let instant = Timestamp::from_millis(ms);
             assert_eq!(instant.to_string().parse(), Ok(instant), "{instant}");
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_instant_is_refused() {
+    fn invalid_instants_are_refused() {
         for bad in [
             "",
             "now",

@@ -22,17 +22,17 @@ pub struct Guesses {
 }
 
 /// Reads the figures whenever `/metrics` is read.
-pub(super) struct Collected(Box<dyn Fn() -> Guesses + Send + Sync>);
+pub(super) struct GuessesCollector(Box<dyn Fn() -> Guesses + Send + Sync>);
 
-impl Collected {
+impl GuessesCollector {
     pub(super) fn new(read: impl Fn() -> Guesses + Send + Sync + 'static) -> Self {
         Self(Box::new(read))
     }
 }
 
-impl fmt::Debug for Collected {
+impl fmt::Debug for GuessesCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Collected")
+        f.write_str("GuessesCollector")
     }
 }
 
@@ -50,7 +50,7 @@ fn family(
     Ok(())
 }
 
-impl Collector for Collected {
+impl Collector for GuessesCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = (self.0)();
         let failed = encoder.encode_descriptor("guesses_failed", "Wrong passwords", None, MetricType::Counter)?;
@@ -71,7 +71,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn the_figures_are_shown_as_they_are_when_asked_for() {
+    fn the_current_figures_are_shown() {
         let mut metrics = Metrics::default();
         let refused = [("account", 2), ("device", 3), ("devices", 4), ("address", 5), ("network", 6), ("mail", 7)];
         let figures = Guesses { failed: 1, refused, throttled: [("slowest", 7), ("closed", 8)], remembered: 9 };

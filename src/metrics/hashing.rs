@@ -24,17 +24,17 @@ pub struct Hashing {
 }
 
 /// Reads the figures whenever `/metrics` is read.
-pub(super) struct Collected(Box<dyn Fn() -> Hashing + Send + Sync>);
+pub(super) struct HashingCollector(Box<dyn Fn() -> Hashing + Send + Sync>);
 
-impl Collected {
+impl HashingCollector {
     pub(super) fn new(read: impl Fn() -> Hashing + Send + Sync + 'static) -> Self {
         Self(Box::new(read))
     }
 }
 
-impl fmt::Debug for Collected {
+impl fmt::Debug for HashingCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Collected")
+        f.write_str("HashingCollector")
     }
 }
 
@@ -48,7 +48,7 @@ fn show(
     metric.encode(encoder.encode_descriptor(name, help, None, kind)?)
 }
 
-impl Collector for Collected {
+impl Collector for HashingCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = (self.0)();
         let (gauge, counter, all) = (MetricType::Gauge, MetricType::Counter, &mut encoder);
@@ -75,7 +75,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn the_figures_are_shown_as_they_are_when_asked_for() {
+    fn the_current_figures_are_shown() {
         let mut metrics = Metrics::default();
         let refused = [("queue_full", 5), ("account_waiting", 6), ("deadline", 7), ("evicted", 8)];
         let figures = Hashing { waiting: 1, memory_bytes: 2, hashed: 3, seconds: 4.5, refused };

@@ -9,21 +9,21 @@ use prometheus_client::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct KindLabel {
     kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Cause {
+struct CauseLabel {
     cause: &'static str,
 }
 
 /// Metrics of outgoing mails.
 #[derive(Debug, Default)]
 pub struct Mails {
-    sent: Family<Kind, Counter>,
-    failed: Family<Cause, Counter>,
-    dropped: Family<Cause, Counter>,
+    sent: Family<KindLabel, Counter>,
+    failed: Family<CauseLabel, Counter>,
+    dropped: Family<CauseLabel, Counter>,
     waiting: Gauge,
     oldest: Gauge,
 }
@@ -41,17 +41,17 @@ impl Mails {
 
     /// Counts a mail that a mail server accepted.
     pub fn sent(&self, kind: &'static str) {
-        self.sent.get_or_create(&Kind { kind }).inc();
+        self.sent.get_or_create(&KindLabel { kind }).inc();
     }
 
     /// Counts a failed attempt.
     pub fn failed(&self, cause: &'static str) {
-        self.failed.get_or_create(&Cause { cause }).inc();
+        self.failed.get_or_create(&CauseLabel { cause }).inc();
     }
 
     /// Counts mails that were given up.
     pub fn dropped(&self, cause: &'static str, mails: u64) {
-        self.dropped.get_or_create(&Cause { cause }).inc_by(mails);
+        self.dropped.get_or_create(&CauseLabel { cause }).inc_by(mails);
     }
 
     /// Sets the number of mails in the outbox, and the age of the oldest.

@@ -7,7 +7,7 @@ use std::{
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{Noted, failure};
+use super::{TxReports, failure};
 use crate::{domain::feed::Change, entropy::Entropy, error::Result};
 
 /// A transaction. It is rolled back if it is dropped without [`Tx::commit`].
@@ -17,7 +17,7 @@ pub struct Tx {
     pub(super) entropy: Arc<dyn Entropy>,
     /// Whether a mail was queued in this transaction.
     pub(super) mailed: bool,
-    noted: Noted,
+    reports: TxReports,
 }
 
 pub(super) enum Inner {
@@ -32,13 +32,13 @@ impl fmt::Debug for Tx {
 }
 
 impl Tx {
-    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>, noted: Noted) -> Self {
-        Self { inner, changes: Vec::new(), entropy, mailed: false, noted }
+    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>, reports: TxReports) -> Self {
+        Self { inner, changes: Vec::new(), entropy, mailed: false, reports }
     }
 
     /// Counts a statement. Called by the macros below.
     pub(super) fn count(&self) {
-        self.noted.statements.fetch_add(1, Ordering::Relaxed);
+        self.reports.statements.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Adds a change to the feed. It is numbered when the transaction commits.
@@ -62,7 +62,7 @@ impl Tx {
         }
         .map_err(failure)?;
         if self.mailed {
-            self.noted.mail.notify_one();
+            self.reports.mail.notify_one();
         }
         Ok(!changes.is_empty())
     }

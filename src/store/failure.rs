@@ -15,9 +15,9 @@ pub fn failure(error: sqlx::Error) -> Error {
         sqlx::Error::Database(db) => {
             let code = db.code().unwrap_or_default().into_owned();
             match kind(&code) {
-                Kind::Conflict => Error::Conflict,
-                Kind::Unavailable => Error::Unavailable(Box::new(error)),
-                Kind::Internal => Error::Internal(Box::new(error)),
+                FailureKind::Conflict => Error::Conflict,
+                FailureKind::Unavailable => Error::Unavailable(Box::new(error)),
+                FailureKind::Internal => Error::Internal(Box::new(error)),
             }
         }
         _ => Error::Internal(Box::new(error)),
@@ -29,28 +29,30 @@ pub(super) fn corrupt(table: &'static str, column: &'static str, id: &str) -> Er
     Error::Internal(format!("corrupt value in {table}.{column} of {id}").into())
 }
 
-enum Kind {
+enum FailureKind {
     Conflict,
     Unavailable,
     Internal,
 }
 
 /// Classifies an error code: SQLite's extended result code in decimal, or PostgreSQL's five-character SQLSTATE.
-fn kind(code: &str) -> Kind {
+fn kind(code: &str) -> FailureKind {
     if code.len() == 5 {
         return match code {
-            "40001" | "40P01" => Kind::Conflict,
+            "40001" | "40P01" => FailureKind::Conflict,
             // Connection lost, out of resources, shutting down, read-only standby.
-            _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => Kind::Unavailable,
-            "25006" | "57014" | "28000" | "28P01" | "3D000" => Kind::Unavailable,
-            _ => Kind::Internal,
+            _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
+                FailureKind::Unavailable
+            }
+            "25006" | "57014" | "28000" | "28P01" | "3D000" => FailureKind::Unavailable,
+            _ => FailureKind::Internal,
         };
     }
     match code.parse::<i32>().map(|n| n & 0xff) {
         // BUSY, LOCKED
-        Ok(5 | 6) => Kind::Conflict,
+        Ok(5 | 6) => FailureKind::Conflict,
         // READONLY, IOERR, FULL, CANTOPEN, PROTOCOL
-        Ok(8 | 10 | 13 | 14 | 15) => Kind::Unavailable,
-        _ => Kind::Internal,
+        Ok(8 | 10 | 13 | 14 | 15) => FailureKind::Unavailable,
+        _ => FailureKind::Internal,
     }
 }

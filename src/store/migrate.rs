@@ -102,7 +102,7 @@ impl Store {
     async fn migrate_by(&self, migrator: &Migrator, now: Timestamp) -> Result<Option<PathBuf>> {
         let (result, copy) = match &self.pools {
             Pools::Sqlite { write, path, .. } => {
-                let _lock = set_up_lock(path.clone()).await?;
+                let _lock = setup_lock(path.clone()).await?;
                 let copy = match self.schema_by(migrator).await? {
                     Schema::Older { have, .. } => Some(back_up(write, path, have, now).await?),
                     Schema::Missing | Schema::Current(_) => None,
@@ -110,10 +110,10 @@ impl Store {
                 // Migrations must be able to wait for other processes, longer than the pool's connection would.
                 let options =
                     SqliteConnectOptions::new().filename(path).busy_timeout(ACQUIRE_TIMEOUT).foreign_keys(true);
-                let patient =
+                let single =
                     SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failure)?;
-                let result = migrator.run(&patient).await;
-                patient.close().await;
+                let result = migrator.run(&single).await;
+                single.close().await;
                 (result, copy)
             }
             Pools::Postgres(pool) => (migrator.run(pool).await, None),
@@ -131,7 +131,7 @@ async fn back_up(pool: &SqlitePool, path: &Path, version: i64, now: Timestamp) -
 }
 
 /// Waits for the lock for opening and migrating. It is held until the file is dropped.
-pub(super) async fn set_up_lock(database: PathBuf) -> Result<File> {
+pub(super) async fn setup_lock(database: PathBuf) -> Result<File> {
     let lock = move || {
         let file = File::create(database.with_extension("lock"))?;
         file.lock()?;
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::{entropy::SeededEntropy, store::Location};
 
-    fn longer() -> Migrator {
+    fn with_later_migration() -> Migrator {
         let mut all: Vec<Migration> = SQLITE.iter().cloned().collect();
         let sql = sqlx::SqlSafeStr::into_sql_str("CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT");
         all.push(Migration::new(9999, "later".into(), MigrationType::Simple, sql, false));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_older_sqlite_schema_is_told_copied_and_brought_up_to_date() {
+    async fn an_older_sqlite_schema_is_detected_backed_up_and_migrated() {
         let dir = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(dir.path().join("chancery.db"));
         let store = Store::open(&location, true, Arc::new(SeededEntropy::new(1))).await.unwrap();
@@ -167,7 +167,7 @@ mod tests {
         let now = Timestamp::from_millis(7);
         assert_eq!(store.migrate(now).await.unwrap(), None);
         let Schema::Current(have) = store.schema().await.unwrap() else { panic!("not current") };
-        let newer = longer();
+        let newer = with_later_migration();
         assert_eq!(store.schema_by(&newer).await.unwrap(), Schema::Older { have, want: 9999 });
         let copy = store.migrate_by(&newer, now).await.unwrap().unwrap();
         assert_eq!(store.schema_by(&newer).await.unwrap(), Schema::Current(9999));

@@ -66,9 +66,9 @@ impl TryFrom<BasisRow> for TokenBasis {
 
 /// One element of the JSON array that passes a batch to the statement.
 #[derive(Serialize)]
-struct Want<'a>(&'a str, i64, Hex<'a>, &'a str, [&'a str; 1], &'a [Scope], Option<&'a str>, i64);
+struct RotationInput<'a>(&'a str, i64, Hex<'a>, &'a str, [&'a str; 1], &'a [Scope], Option<&'a str>, i64);
 
-impl<'a> From<&'a Rotation> for Want<'a> {
+impl<'a> From<&'a Rotation> for RotationInput<'a> {
     fn from(r: &'a Rotation) -> Self {
         Self(
             r.session.as_str(),
@@ -130,7 +130,7 @@ const ROTATE: Sql = Sql {
 };
 
 /// SQLite only: all columns of the sessions in a batch.
-const WHOLE: &str =
+const FULL_ROWS: &str =
     concat!("SELECT ", columns!(), " FROM sessions WHERE id IN (SELECT value ->> 0 FROM json_each($1))");
 
 /// Advances a session beyond the presented token, after the database lost commits.
@@ -166,7 +166,7 @@ impl Tx {
         let mut batch: Vec<&Rotation> = first.values().filter_map(|n| rotations.get(*n)).collect();
         // Every transaction locks rows in the same order, so that none deadlock.
         batch.sort_by(|a, b| a.session.cmp(&b.session));
-        for basis in self.move_on(&batch, now).await? {
+        for basis in self.rotate_current(&batch, now).await? {
             let slot = first.get(basis.id.as_str()).and_then(|n| outcomes.get_mut(*n));
             if let Some(slot) = slot {
                 *slot = Some(RotateOutcome::Rotated(basis));
@@ -176,33 +176,34 @@ impl Tx {
         for (rotation, outcome) in rotations.iter().zip(outcomes) {
             answers.push(match outcome {
                 Some(done) => done,
-                None => self.rotate_other(rotation, settings, now).await?,
+                None => self.rotate_by_row(rotation, settings, now).await?,
             });
         }
         Ok(answers)
     }
 
     /// Rotates the sessions whose tokens are current, which is the usual case. Returns those sessions.
-    async fn move_on(&mut self, batch: &[&Rotation], now: Timestamp) -> Result<Vec<TokenBasis>> {
-        let wants: Vec<Want<'_>> = batch.iter().map(|r| Want::from(*r)).collect();
+    async fn rotate_current(&mut self, batch: &[&Rotation], now: Timestamp) -> Result<Vec<TokenBasis>> {
+        let inputs: Vec<RotationInput<'_>> = batch.iter().map(|r| RotationInput::from(*r)).collect();
         if let Inner::Postgres(_) = self.inner {
-            let rows = all!(self, BasisRow, ROTATE, Json(&wants), now.millis())?;
+            let rows = all!(self, BasisRow, ROTATE, Json(&inputs), now.millis())?;
             return rows.into_iter().map(TokenBasis::try_from).collect();
         }
-        let wants = serde_json::to_string(&wants).map_err(|e| Error::Internal(Box::new(e)))?;
-        let (changed, text) = optional!(self, (i64, Option<String>), ROTATE, &wants, now.millis())?.unwrap_or_default();
+        let inputs = serde_json::to_string(&inputs).map_err(|e| Error::Internal(Box::new(e)))?;
+        let (changed, text) =
+            optional!(self, (i64, Option<String>), ROTATE, &inputs, now.millis())?.unwrap_or_default();
         match usize::try_from(changed).unwrap_or_default() {
             0 => Ok(Vec::new()),
-            all if all == batch.len() => read_back(&text.unwrap_or_default()),
-            _ => self.read_moved(&wants, batch, now).await,
+            all if all == batch.len() => parse_rows(&text.unwrap_or_default()),
+            _ => self.read_rotated(&inputs, batch, now).await,
         }
     }
 
     /// SQLite only: the sessions of a batch that this transaction has just rotated. No other process can have changed
     /// them since. So a session was rotated if its row would now answer the same request with a replay.
-    async fn read_moved(&mut self, wants: &str, batch: &[&Rotation], now: Timestamp) -> Result<Vec<TokenBasis>> {
-        let rows = all!(self, SessionRow, WHOLE, wants)?;
-        let mut moved = Vec::new();
+    async fn read_rotated(&mut self, inputs: &str, batch: &[&Rotation], now: Timestamp) -> Result<Vec<TokenBasis>> {
+        let rows = all!(self, SessionRow, FULL_ROWS, inputs)?;
+        let mut rotated = Vec::new();
         for session in rows.into_iter().map(Session::try_from) {
             let session = session?;
             let rotation = batch.binary_search_by(|r| r.session.cmp(&session.id)).ok().and_then(|n| batch.get(n));
@@ -212,14 +213,14 @@ impl Tx {
                     && judge(&session, &tried, &Settings::default()) == Judgement::Replay
             };
             if rotation.filter(|_| session.rotated_at >= now).is_some_and(|r| just_now(&r)) {
-                moved.push(session.into());
+                rotated.push(session.into());
             }
         }
-        Ok(moved)
+        Ok(rotated)
     }
 
     /// Handles the unusual cases, by looking at the session's row.
-    async fn rotate_other(
+    async fn rotate_by_row(
         &mut self,
         rotation: &Rotation,
         settings: &Settings,
@@ -227,7 +228,7 @@ impl Tx {
     ) -> Result<RotateOutcome> {
         let Some(session) = self.session_by_id(&rotation.session).await? else { return Ok(RotateOutcome::Unknown) };
         Ok(match judge(&session, rotation, settings) {
-            Judgement::Rotate => match self.move_on(&[rotation], now).await?.pop() {
+            Judgement::Rotate => match self.rotate_current(&[rotation], now).await?.pop() {
                 Some(basis) => RotateOutcome::Rotated(basis),
                 None => return Err(Error::Conflict),
             },
@@ -300,7 +301,7 @@ impl Tx {
 }
 
 /// SQLite only: parses the rows of a batch that was rotated completely.
-fn read_back(text: &str) -> Result<Vec<TokenBasis>> {
+fn parse_rows(text: &str) -> Result<Vec<TokenBasis>> {
     let rows: Vec<BasisRow> = serde_json::from_str(text).map_err(|e| Error::Internal(Box::new(e)))?;
     rows.into_iter().map(TokenBasis::try_from).collect()
 }

@@ -1,4 +1,4 @@
-//! The contract names every method of the store, and the store's SQL keeps to what both engines read.
+//! Checks that the contract covers every method of the store, and that its SQL uses only what both engines support.
 
 use std::{fs, path::Path};
 
@@ -14,7 +14,7 @@ fn code(text: &str) -> &str {
 }
 
 #[test]
-fn every_method_of_a_transaction_is_in_a_case() {
+fn every_method_of_a_transaction_is_used_in_a_case() {
     let cases: String = read("tests/store").into_iter().map(|(_, text)| text).collect();
     let mut methods = 0;
     for (path, text) in read("src/store") {
@@ -28,7 +28,7 @@ fn every_method_of_a_transaction_is_in_a_case() {
     assert!(methods > 40, "{methods}: are the sources where this test looks?");
 }
 
-/// The texts between quotes of a source, without those of comments.
+/// The string literals of a source, without comments.
 fn literals(source: &str) -> Vec<String> {
     let uncommented: String =
         source.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
@@ -37,8 +37,8 @@ fn literals(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn statements_hold_nothing_that_only_one_engine_reads() {
-    // The statements of `engine::Sql` exist in both dialects; these words may stand in neither.
+fn statements_contain_nothing_that_only_one_engine_supports() {
+    // The statements of `engine::Sql` exist in both dialects. These words may appear in neither.
     const BANNED: [&str; 9] =
         ["?", "::", "ILIKE", "ANY(", "FOR UPDATE", "DISTINCT ON", "now()", "CURRENT_TIMESTAMP", "RANDOM()"];
     const VERBS: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "WHERE"];

@@ -1,4 +1,4 @@
-//! A claimed, empty database, and things to put into it.
+//! A claimed, empty database, and test data for it.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl Fixture {
 
     pub(crate) async fn finish(self) {
         self.store.close().await;
-        // A failed test leaves its database for a look.
+        // A failed test does not get here, so its database can be inspected.
         if let Location::Postgres(url) = &self.database.location {
             let (_, name) = url.expose().rsplit_once('/').unwrap();
             in_cluster(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
@@ -165,7 +165,7 @@ impl Fixture {
         self.store.read().await.unwrap().session_by_id(id).await.unwrap().unwrap()
     }
 
-    /// A mail that expires an hour after it was handed in.
+    /// A mail that expires an hour after it was queued.
     pub(crate) fn mail(&self, to: &str, created_at: Timestamp) -> SealedMail {
         SealedMail {
             id: MailId::new(created_at, &*self.entropy),
@@ -205,7 +205,7 @@ pub(crate) fn taken_login(field: &'static str, text: &str) -> TakenName {
     TakenName::Login { field, text: text.into() }
 }
 
-/// A request with the token of `generation`.
+/// A request that presents the token of this generation.
 pub(crate) fn rotation(session: &Session, generation: i64) -> Rotation {
     Rotation {
         session: session.id.clone(),

@@ -1,4 +1,4 @@
-//! Users by the batch.
+//! Import of users in batches.
 
 use chancery::{
     domain::login::Login,
@@ -9,7 +9,7 @@ use chancery::{
 
 use crate::fixture::{Fixture, NOW, taken_login};
 
-/// A user with a name and an address, disabled or without a password by turns.
+/// A user with a name and an address. Some are disabled, and some have no password.
 fn user(f: &Fixture, n: usize) -> NewUser {
     let mut new = f.user(&format!("user{n}"));
     new.logins.push(Login::parse(&format!("user{n}@example.com")).unwrap());
@@ -20,7 +20,7 @@ fn user(f: &Fixture, n: usize) -> NewUser {
     new
 }
 
-pub(crate) async fn a_batch_of_users_is_kept_as_it_was_given(f: &Fixture) {
+pub(crate) async fn a_batch_of_users_is_stored_unchanged(f: &Fixture) {
     let all: Vec<NewUser> = (0..40).map(|n| user(f, n)).collect();
     let bare = NewUser { logins: vec![], password: None, ..user(f, 40) };
     let mut tx = f.store.write().await.unwrap();
@@ -47,7 +47,7 @@ pub(crate) async fn a_batch_of_users_is_kept_as_it_was_given(f: &Fixture) {
     assert_eq!(tx.logins_of(&all[7].user.id).await.unwrap(), ["user7", "user7@example.com"]);
 }
 
-pub(crate) async fn of_a_batch_all_users_come_or_none(f: &Fixture) {
+pub(crate) async fn a_batch_is_imported_completely_or_not_at_all(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.client_insert(&Fixture::client("orders")).await.unwrap());
@@ -85,7 +85,7 @@ pub(crate) async fn of_a_batch_all_users_come_or_none(f: &Fixture) {
     assert!(tx.logins_like(&["user4"]).await.unwrap().is_empty());
 }
 
-pub(crate) async fn names_that_are_taken_are_told(f: &Fixture) {
+pub(crate) async fn taken_names_are_found(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.client_insert(&Fixture::client("orders")).await.unwrap());
@@ -98,7 +98,7 @@ pub(crate) async fn names_that_are_taken_are_told(f: &Fixture) {
     let like = tx.logins_like(&[lookalike.skeleton(), "free"]).await.unwrap();
     assert_eq!(like, [("ada".to_owned(), lookalike.skeleton().to_owned())]);
     drop(tx);
-    // A deleted user's subject stays taken, though nobody has it.
+    // The subject of a deleted user stays taken, although no user has it.
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.user_delete(&ada.id, NOW).await.unwrap());
     tx.commit().await.unwrap();
@@ -107,7 +107,7 @@ pub(crate) async fn names_that_are_taken_are_told(f: &Fixture) {
     assert_eq!(tx.principals_taken(&[ada.subject.as_str()]).await.unwrap(), [ada.subject]);
 }
 
-pub(crate) async fn of_many_who_import_the_same_users_one_does(f: &Fixture) {
+pub(crate) async fn concurrent_imports_of_the_same_users_succeed_once(f: &Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
         let (store, mut batch) = (f.second().await, (0..20).map(|n| user(f, n)).collect::<Vec<_>>());

@@ -64,7 +64,7 @@ pub(crate) async fn pages_are_stable(f: &Fixture) {
         let Some(last) = page.last() else { break };
         last.id.as_str().clone_into(&mut after);
         seen.extend(page.into_iter().map(|u| u.id));
-        // A user who comes between two pages moves nobody else.
+        // A user created between two pages does not shift the others.
         let mut tx = f.store.write().await.unwrap();
         if seen.len() == 3 {
             tx.user_insert(&f.user("late")).await.unwrap();
@@ -75,7 +75,7 @@ pub(crate) async fn pages_are_stable(f: &Fixture) {
     assert_eq!((seen.clone(), seen.len() >= 7), (sorted.into_iter().collect(), true));
 }
 
-pub(crate) async fn a_change_voids_sign_ins_in_flight(f: &Fixture) {
+pub(crate) async fn a_change_invalidates_sign_ins_in_progress(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.user_hold(&ada.id, 1).await.unwrap());
@@ -94,7 +94,7 @@ pub(crate) async fn a_change_voids_sign_ins_in_flight(f: &Fixture) {
     assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().password.unwrap().as_str(), "$argon2id$y");
 }
 
-pub(crate) async fn of_many_with_one_name_one_is_created(f: &Fixture) {
+pub(crate) async fn concurrent_creations_with_one_name_create_one_user(f: &Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..8 {
         let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };
@@ -114,7 +114,7 @@ pub(crate) async fn of_many_with_one_name_one_is_created(f: &Fixture) {
     assert_eq!(f.store.read().await.unwrap().users_page(&UserFilter::default(), "", 10).await.unwrap().len(), 1);
 }
 
-pub(crate) async fn a_rehash_is_no_change(f: &Fixture) {
+pub(crate) async fn a_rehash_does_not_invalidate_sign_ins(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     tx.password_rehash(&ada.id, &Phc::from_database("$argon2id$z".into())).await.unwrap();
@@ -122,7 +122,7 @@ pub(crate) async fn a_rehash_is_no_change(f: &Fixture) {
     assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().password.unwrap().as_str(), "$argon2id$z");
 }
 
-pub(crate) async fn a_user_is_changed_where_it_is_still_as_it_was(f: &Fixture) {
+pub(crate) async fn a_user_is_changed_only_at_the_expected_version(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.user_touch(&ada.id, Some(1), NOW).await.unwrap());
