@@ -204,7 +204,7 @@ impl Client {
     /// Whether the address and user agent that it reports for the end user are trusted. A public client's are not:
     /// anybody could make requests in its name.
     #[must_use]
-    pub fn tells_end_user(&self) -> bool {
+    pub fn may_report_end_user(&self) -> bool {
         self.secret.is_some() && self.config.trusted_end_user
     }
 

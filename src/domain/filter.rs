@@ -93,23 +93,26 @@ fn value(text: &str) -> Result<(String, &str), String> {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> Vec<(String, Comparison, String)> {
+    fn terms(text: &str) -> Vec<(String, Comparison, String)> {
         parse(text).unwrap().into_iter().map(|t| (t.field, t.comparison, t.value)).collect()
     }
 
     #[test]
-    fn terms_are_read_with_and_without_quotes() {
-        assert!(said("  ").is_empty());
+    fn terms_parse_with_and_without_quotes() {
+        assert!(terms("  ").is_empty());
         let want = vec![
             ("kind".to_owned(), Comparison::Equal, "SIGNED_IN".to_owned()),
             ("time".to_owned(), Comparison::AtLeast, "2030-01-01T00:00:00Z".to_owned()),
             ("subject".to_owned(), Comparison::Equal, "a \"b\" \\ AND é".to_owned()),
         ];
-        assert_eq!(said(r#"kind=SIGNED_IN AND time >= "2030-01-01T00:00:00Z" AND subject = "a \"b\" \\ AND é""#), want);
+        assert_eq!(
+            terms(r#"kind=SIGNED_IN AND time >= "2030-01-01T00:00:00Z" AND subject = "a \"b\" \\ AND é""#),
+            want
+        );
     }
 
     #[test]
-    fn a53_what_is_no_filter_is_refused() {
+    fn a53_invalid_filters_are_refused() {
         for bad in [
             "kind",
             "kind SIGNED_IN",

@@ -137,7 +137,7 @@ pub const PUBLISH_AHEAD: Ttl = JWKS_MAX_AGE.plus(JWKS_STALE_IF_ERROR).times(2).p
 
 /// How long a key that stops signing at `now` stays published: until the last token it signed has expired.
 #[must_use]
-pub fn retire_for(settings: &Settings, now: Timestamp) -> Ttl {
+pub fn retirement_period(settings: &Settings, now: Timestamp) -> Ttl {
     settings.waiting_ceiling(now).plus(settings.confirm_within).plus(SKEW)
 }
 
@@ -178,7 +178,7 @@ pub fn due(keys: &[StoredKey], foreign: &[ForeignKey], settings: &Settings, now:
             steps.push(KeyStep::Activate { algorithm, next: next.id.clone(), active: active.map(|k| k.id.clone()) });
         }
     }
-    let gone = |k: &&StoredKey| k.retired_at.is_some_and(|at| now >= at.plus(retire_for(settings, now)));
+    let gone = |k: &&StoredKey| k.retired_at.is_some_and(|at| now >= at.plus(retirement_period(settings, now)));
     steps.extend(
         keys.iter().filter(|k| k.state == KeyState::Retired).filter(gone).map(|k| KeyStep::Remove(k.id.clone())),
     );

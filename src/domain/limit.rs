@@ -21,16 +21,16 @@ const FIRST_WAIT: Ttl = Ttl::from_secs(1);
 /// A count in a row expires this long after its last failure, times the number of failures. In the long run,
 /// waiting for that gains an attacker at most one attempt a day, and a login mistyped once leaves no trace after
 /// a day.
-const KEPT_FOR_EACH: Ttl = Ttl::from_days(1);
+const KEPT_PER_FAILURE: Ttl = Ttl::from_days(1);
 /// Most concurrent attempts at one account in a process: one being hashed and one waiting, as in the queue for
 /// hashing. Other processes on the same database learn of them only once they have failed.
-const TOGETHER: i64 = 2;
+const MAX_CONCURRENT: i64 = 2;
 /// When to retry while other attempts are in flight: they will be done by then.
-const SOON: Ttl = Ttl::from_millis(250);
+const RETRY_SOON: Ttl = Ttl::from_millis(250);
 
 /// Mails that may be requested for one address: the burst, and the number per hour. Some allowance is needed
 /// because mails get lost and are requested again.
-const MAILS: (i64, i64) = (5, 6);
+const MAIL_BUCKET: (i64, i64) = (5, 6);
 
 /// What failures are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,7 +134,7 @@ impl LimitSettings {
             LimitKind::Devices => Some(Rule::InARow { free: most, most, longest }),
             LimitKind::Address => bucket(self.address_failures, self.address_failures_per_hour),
             LimitKind::Network => bucket(self.network_failures, self.network_failures_per_hour),
-            LimitKind::Mail => bucket(MAILS.0, MAILS.1),
+            LimitKind::Mail => bucket(MAIL_BUCKET.0, MAIL_BUCKET.1),
         }
     }
 }
@@ -159,7 +159,7 @@ pub struct Tally {
 /// Whether an attempt is allowed now, and if not, when to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Verdict {
+pub enum LimitVerdict {
     /// It is allowed.
     Go,
     /// It is allowed after this wait, which is never zero.
@@ -172,7 +172,7 @@ pub enum Verdict {
 
 /// A threshold that a count has reached, for operators to know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum LimitStep {
     /// Every further attempt has the longest wait.
     Slowest,
     /// No further attempt is allowed.
@@ -204,7 +204,7 @@ pub enum Rule {
 impl Rule {
     /// How much a failure raises the level of a bucket; zero for counts in a row.
     #[must_use]
-    pub const fn fills(self) -> Ttl {
+    pub const fn level_per_failure(self) -> Ttl {
         match self {
             Self::InARow { .. } => Ttl::from_millis(0),
             Self::Bucket { every, .. } => every,
@@ -213,34 +213,35 @@ impl Rule {
 
     /// How long a count is kept after its last failure, per failure.
     #[must_use]
-    pub const fn kept_for_each(self) -> Ttl {
+    pub const fn kept_per_failure(self) -> Ttl {
         match self {
-            Self::InARow { .. } => KEPT_FOR_EACH,
+            Self::InARow { .. } => KEPT_PER_FAILURE,
             Self::Bucket { every, .. } => every,
         }
     }
 
     /// Whether an attempt is allowed now. Attempts in flight (`under_way`) count as failed, so that concurrent
     /// attempts gain nothing over sequential ones.
-    pub fn verdict(self, tally: Option<&Tally>, under_way: i64, now: Timestamp) -> Verdict {
+    pub fn verdict(self, tally: Option<&Tally>, under_way: i64, now: Timestamp) -> LimitVerdict {
         let tally = tally.filter(|t| t.expires_at > now);
         match self {
             Self::InARow { free, most, longest } => {
                 let failures = tally.map_or(0, |t| t.failures);
                 if let Some(tally) = tally.filter(|_| failures >= most) {
-                    return Verdict::Closed(tally.expires_at.since(now));
+                    return LimitVerdict::Closed(tally.expires_at.since(now));
                 }
                 if under_way > 0 {
-                    let costs = wait(failures + under_way, free, longest) > Ttl::from_millis(0);
-                    let no = costs || failures + under_way >= most || under_way >= TOGETHER;
-                    return if no { Verdict::Busy(SOON) } else { Verdict::Go };
+                    let costs = wait_after(failures + under_way, free, longest) > Ttl::from_millis(0);
+                    let no = costs || failures + under_way >= most || under_way >= MAX_CONCURRENT;
+                    return if no { LimitVerdict::Busy(RETRY_SOON) } else { LimitVerdict::Go };
                 }
-                tally.map_or(Verdict::Go, |t| due(wait(failures, free, longest), t.failed_at, now))
+                tally
+                    .map_or(LimitVerdict::Go, |t| remaining_wait(wait_after(failures, free, longest), t.failed_at, now))
             }
             Self::Bucket { room, every } => {
-                let Some(tally) = tally else { return Verdict::Go };
+                let Some(tally) = tally else { return LimitVerdict::Go };
                 let too_much = tally.level.millis() - every.times(room - 1).millis();
-                due(Ttl::from_millis(too_much), tally.failed_at, now)
+                remaining_wait(Ttl::from_millis(too_much), tally.failed_at, now)
             }
         }
     }
@@ -250,19 +251,19 @@ impl Rule {
     pub fn failed(self, tally: Option<&Tally>, now: Timestamp) -> Tally {
         let failures = 1 + tally.filter(|t| t.expires_at > now).map_or(0, |t| t.failures);
         let drained = |t: &Tally| (t.level.millis() - now.since(t.failed_at).millis().max(0)).max(0);
-        let level = self.fills().plus(Ttl::from_millis(tally.map_or(0, drained)));
-        Tally { failures, level, failed_at: now, expires_at: now.plus(self.kept_for_each().times(failures)) }
+        let level = self.level_per_failure().plus(Ttl::from_millis(tally.map_or(0, drained)));
+        Tally { failures, level, failed_at: now, expires_at: now.plus(self.kept_per_failure().times(failures)) }
     }
 
     /// The threshold that the last failure made this count reach, if it did.
     #[must_use]
-    pub fn step(self, tally: &Tally) -> Option<Step> {
+    pub fn step(self, tally: &Tally) -> Option<LimitStep> {
         let Self::InARow { free, most, longest } = self else { return None };
-        let waits = |failures| wait(failures, free, longest);
+        let waits = |failures| wait_after(failures, free, longest);
         if tally.failures == most {
-            Some(Step::Closed)
+            Some(LimitStep::Closed)
         } else if waits(tally.failures) >= longest && waits(tally.failures - 1) < longest {
-            Some(Step::Slowest)
+            Some(LimitStep::Slowest)
         } else {
             None
         }
@@ -270,7 +271,7 @@ impl Rule {
 }
 
 /// The wait after this many failures.
-fn wait(failures: i64, free: i64, longest: Ttl) -> Ttl {
+fn wait_after(failures: i64, free: i64, longest: Ttl) -> Ttl {
     match u32::try_from(failures - free) {
         Ok(beyond) if beyond > 0 => {
             let doubled = 1i64.checked_shl(beyond - 1).filter(|n| *n > 0).unwrap_or(i64::MAX);
@@ -283,8 +284,8 @@ fn wait(failures: i64, free: i64, longest: Ttl) -> Ttl {
 /// What is left of a wait that began at `from`. A clock that was set back does not prolong the wait. If it was set
 /// back by more than the clock skew, `from` is meaningless and nobody waits because of it; the count itself
 /// stays.
-fn due(wait: Ttl, from: Timestamp, now: Timestamp) -> Verdict {
+fn remaining_wait(wait: Ttl, from: Timestamp, now: Timestamp) -> LimitVerdict {
     let passed = now.since(from).millis();
     let left = wait.millis() - passed.max(0);
-    if left <= 0 || passed < -SKEW.millis() { Verdict::Go } else { Verdict::Wait(Ttl::from_millis(left)) }
+    if left <= 0 || passed < -SKEW.millis() { LimitVerdict::Go } else { LimitVerdict::Wait(Ttl::from_millis(left)) }
 }

@@ -54,8 +54,11 @@ impl Login {
         if text.is_empty() {
             return Err(LoginError::Empty);
         }
-        let (canonical, kind) =
-            if text.contains('@') { (email(text)?, LoginKind::Email) } else { (name(text)?, LoginKind::Name) };
+        let (canonical, kind) = if text.contains('@') {
+            (canonical_email(text)?, LoginKind::Email)
+        } else {
+            (canonical_name(text)?, LoginKind::Name)
+        };
         // Names that look alike count as the same (UTS 39 §4), so that none can be mistaken for another.
         let skeleton = skeleton(&canonical).collect();
         Ok(Self { skeleton, display: text.to_owned(), canonical, kind })
@@ -93,7 +96,7 @@ impl Login {
 }
 
 /// `UsernameCaseMapped` (RFC 8265 §3.3).
-fn name(text: &str) -> Result<String, LoginError> {
+fn canonical_name(text: &str) -> Result<String, LoginError> {
     if text.chars().count() > MAX_NAME {
         return Err(LoginError::TooLong);
     }
@@ -105,7 +108,7 @@ fn name(text: &str) -> Result<String, LoginError> {
 
 /// Local part and domain, both in lower case; the domain in its IDNA form. Quoted local parts, comments and
 /// address literals are not accepted.
-fn email(text: &str) -> Result<String, LoginError> {
+fn canonical_email(text: &str) -> Result<String, LoginError> {
     if text.len() > MAX_EMAIL {
         return Err(LoginError::TooLong);
     }
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn p12_a40_names_have_one_canonical_form_and_those_that_look_alike_one_skeleton() {
+    fn p12_a40_names_have_one_canonical_form_and_lookalikes_share_a_skeleton() {
         assert_eq!(canonical("Admin"), canonical("admin"));
         assert_eq!(canonical("A\u{30a}"), canonical("å"));
         let cyrillic = Login::parse("\u{430}dmin").unwrap();

@@ -4,7 +4,7 @@ mod content;
 
 use std::{fmt, str::FromStr};
 
-pub use self::content::{Content, Params, Way};
+pub use self::content::{Content, LinkAndCode, MailParams};
 use super::login::{Login, LoginKind};
 use crate::{
     id::MailId,
@@ -59,12 +59,12 @@ kinds! {
 /// A text is not the name of a kind of mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no kind of mail")]
-pub struct UnknownKind;
+pub struct MailKindError;
 
 impl FromStr for MailKind {
-    type Err = UnknownKind;
-    fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.iter().find(|kind| kind.as_str() == text).copied().ok_or(UnknownKind)
+    type Err = MailKindError;
+    fn from_str(text: &str) -> Result<Self, MailKindError> {
+        Self::ALL.iter().find(|kind| kind.as_str() == text).copied().ok_or(MailKindError)
     }
 }
 
@@ -75,7 +75,7 @@ pub struct Recipient(String);
 /// A text is not an address in canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no address in its canonical form")]
-pub struct NoRecipient;
+pub struct RecipientError;
 
 impl Recipient {
     /// The address, if this login is one.
@@ -92,11 +92,11 @@ impl Recipient {
 }
 
 impl FromStr for Recipient {
-    type Err = NoRecipient;
+    type Err = RecipientError;
     /// Accepts only the canonical form, so that a text altered in the database does not become an address.
-    fn from_str(text: &str) -> Result<Self, NoRecipient> {
+    fn from_str(text: &str) -> Result<Self, RecipientError> {
         let address = Login::parse(text).ok().as_ref().and_then(Self::of);
-        address.filter(|a| a.0 == text).ok_or(NoRecipient)
+        address.filter(|a| a.0 == text).ok_or(RecipientError)
     }
 }
 
@@ -119,7 +119,7 @@ impl Default for Language {
 /// A text is not a language tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a language tag such as de or pt-BR")]
-pub struct NoLanguage;
+pub struct LanguageError;
 
 impl Language {
     /// The tag.
@@ -129,19 +129,19 @@ impl Language {
     }
 
     /// This tag, then ever shorter ones, each without the last part of the one before (RFC 4647 §3.4).
-    pub fn from_narrow_to_wide(&self) -> impl Iterator<Item = &str> {
+    pub fn fallbacks(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(self.as_str()), |tag| tag.rsplit_once('-').map(|(wider, _)| wider))
     }
 }
 
 impl FromStr for Language {
-    type Err = NoLanguage;
-    fn from_str(text: &str) -> Result<Self, NoLanguage> {
+    type Err = LanguageError;
+    fn from_str(text: &str) -> Result<Self, LanguageError> {
         let mut parts = text.split('-');
         let language = parts.next().unwrap_or_default();
         let good = (2..=3).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_alphabetic());
         let rest = parts.all(|p| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric()));
-        (good && rest && text.len() <= MAX_LANGUAGE).then(|| Self(text.to_ascii_lowercase())).ok_or(NoLanguage)
+        (good && rest && text.len() <= MAX_LANGUAGE).then(|| Self(text.to_ascii_lowercase())).ok_or(LanguageError)
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p12_a41_mails_go_to_the_canonical_address_and_to_nothing_that_is_none() {
+    fn p12_a41_mails_go_only_to_canonical_addresses() {
         let of = |text: &str| Login::parse(text).ok().as_ref().and_then(Recipient::of);
         assert_eq!(of("Ada@Example.ORG").unwrap().as_str(), "ada@example.org");
         assert_eq!(of("ada@bücher.example").unwrap().as_str(), "ada@xn--bcher-kva.example");
@@ -206,29 +206,29 @@ mod tests {
         // Only the canonical form is read back.
         assert!("ada@example.org".parse::<Recipient>().is_ok());
         for bad in ["Ada@example.org", "ada", "a@x.org\r\nBcc:v@y.org", "a@x.org ", "<a@x.org>"] {
-            assert_eq!(bad.parse::<Recipient>(), Err(NoRecipient), "{bad:?}");
+            assert_eq!(bad.parse::<Recipient>(), Err(RecipientError), "{bad:?}");
         }
     }
 
     #[test]
-    fn a_language_is_a_tag_and_widens() {
+    fn a_language_is_a_tag_with_more_general_fallbacks() {
         let tag: Language = "pt-BR".parse().unwrap();
-        assert_eq!(tag.from_narrow_to_wide().collect::<Vec<_>>(), ["pt-br", "pt"]);
+        assert_eq!(tag.fallbacks().collect::<Vec<_>>(), ["pt-br", "pt"]);
         for bad in ["", "e", "english", "de_DE", "de-", "de-../..", "de\r\n", &"de-abcdefgh".repeat(5)] {
-            assert_eq!(bad.parse::<Language>(), Err(NoLanguage), "{bad:?}");
+            assert_eq!(bad.parse::<Language>(), Err(LanguageError), "{bad:?}");
         }
     }
 
     #[test]
-    fn every_kind_is_read_by_its_name() {
+    fn every_kind_parses_from_its_name() {
         for kind in MailKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
-        assert_eq!("spam".parse::<MailKind>(), Err(UnknownKind));
+        assert_eq!("spam".parse::<MailKind>(), Err(MailKindError));
     }
 
     #[test]
-    fn failures_wait_twice_as_long_each_time_up_to_an_hour_and_not_beyond_the_end() {
+    fn retries_back_off_exponentially_up_to_an_hour_and_not_beyond_the_expiry() {
         let (now, end) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_000_000_000));
         let waits =
             |random| [1, 2, 3, 8, 9, 10, i64::MAX].map(|n| next_attempt(n, now, end, random).since(now).seconds());

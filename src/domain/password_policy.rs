@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn p03_what_everybody_tries_is_refused() {
+    fn p03_common_passwords_are_refused() {
         for common in
             ["passwordpassword", "aaaaaaaaaaaaaaaa", "abcdefghijklmnopq", "abcabcabcabcabc", "Ada.Lovelace.of.London"]
         {

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_count_at_the_audience_of_their_permissions_alone() {
+    fn roles_apply_only_to_the_audiences_of_their_permissions() {
         let clerk =
             role("clerk", None, &[("orders", "orders.read"), ("orders", "orders.write"), ("stock", "stock.read")]);
         let reader = role("reader", None, &[("orders", "orders.read")]);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_roles_are_plain() {
+    fn role_names_are_restricted() {
         assert!("user-administrator".parse::<RoleName>().is_ok());
         for bad in ["", "Admin", "a b", "-a", "é", &"a".repeat(65)] {
             assert_eq!(bad.parse::<RoleName>(), Err(RoleNameError), "{bad:?}");

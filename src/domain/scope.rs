@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_keep_to_the_characters_of_rfc_6749() {
+    fn names_have_only_the_characters_of_rfc_6749() {
         assert!("orders.read".parse::<Scope>().is_ok());
         assert_eq!("".parse::<Scope>(), Err(NameError::Empty));
         for bad in ["a b", "a\"b", "a\\b", "é", "a\0"] {

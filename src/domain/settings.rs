@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_ceiling_counts_for_waits_and_issuing_at_different_times() {
+    fn a_changed_ceiling_takes_effect_at_different_times_for_waiting_and_issuing() {
         let at = Timestamp::from_millis(1_000_000);
         let raised = Settings {
             access_token_lifetime_ceiling: Ttl::from_secs(7200),

@@ -56,7 +56,7 @@ fn language(text: &str) -> Result<Language> {
     if text.is_empty() {
         return Ok(Language::default());
     }
-    text.parse().map_err(|e: crate::domain::mail::NoLanguage| Error::invalid("language", e.to_string()))
+    text.parse().map_err(|e: crate::domain::mail::LanguageError| Error::invalid("language", e.to_string()))
 }
 
 impl Service {
@@ -74,7 +74,7 @@ impl Service {
 
     /// Where somebody is who asks through a client.
     pub(super) fn address_of<'a>(ctx: &'a RequestContext, client: &Client, told: &'a str) -> &'a str {
-        if client.tells_end_user() && !told.is_empty() { told } else { &ctx.peer }
+        if client.may_report_end_user() && !told.is_empty() { told } else { &ctx.peer }
     }
 
     /// Hands a mail in, from a client to one address.

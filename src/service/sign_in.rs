@@ -25,7 +25,7 @@ use crate::{
     },
     error::{Error, Reason, Result, Violation},
     id::{AuditEventId, RoleId, SessionId},
-    passwords::{HashError, Phc, Verdict},
+    passwords::{HashError, PasswordVerdict, Phc},
     secret::{DeviceToken, Password, SessionSecret},
     time::Timestamp,
 };
@@ -168,7 +168,7 @@ impl Service {
         let password = Password::new(request.password.expose().to_owned());
         let verdict = slot.verify(password, stored).await.map_err(hash_failure)?;
         Ok(match (verdict, user) {
-            (Verdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
+            (PasswordVerdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
                 Some(Proved { user, roles, rehash, must_change })
             }
             _ => None,
@@ -230,7 +230,7 @@ impl Service {
     ) -> Session {
         let config = &client.config;
         let absolute_expires_at = now.plus(config.session_absolute);
-        let (address, user_agent) = if client.tells_end_user() {
+        let (address, user_agent) = if client.may_report_end_user() {
             (request.address.clone(), request.user_agent.clone())
         } else {
             (String::new(), String::new())

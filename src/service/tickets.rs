@@ -6,7 +6,7 @@ use super::Service;
 use crate::{
     domain::{
         client::{Client, ClientId},
-        mail::Way,
+        mail::LinkAndCode,
         ticket::{ATTEMPTS, DIGITS, Ticket, TicketKind},
     },
     error::{Error, Reason, Result},
@@ -53,11 +53,11 @@ impl Issued {
     }
 
     /// Link and code, for the mail.
-    pub(super) fn way(&self, client: &Client) -> Way {
+    pub(super) fn way(&self, client: &Client) -> LinkAndCode {
         let template = client.config.link_template.as_deref().unwrap_or_default();
         let link = template.replace("{kind}", self.ticket.kind.as_str()).replace("{token}", self.token.expose());
         let code = MailedSecret::new(self.code.expose().to_owned());
-        Way { link: MailedSecret::new(link), code, expires_at: self.ticket.expires_at }
+        LinkAndCode { link: MailedSecret::new(link), code, expires_at: self.ticket.expires_at }
     }
 }
 

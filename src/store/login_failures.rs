@@ -88,7 +88,12 @@ impl Tx {
         // Every transaction locks rows in the same order, so that none deadlock.
         in_order.sort_by_key(|(key, _)| key.hash);
         let added = in_order.iter().map(|(key, rule)| {
-            Added(Hex(&key.hash), key.kind.as_str(), rule.fills().millis(), rule.kept_for_each().millis())
+            Added(
+                Hex(&key.hash),
+                key.kind.as_str(),
+                rule.level_per_failure().millis(),
+                rule.kept_per_failure().millis(),
+            )
         });
         let added: Vec<Added<'_>> = added.collect();
         let rows = all!(self, TallyRow, FAILED, Json(&added), now.millis())?;

@@ -10,11 +10,11 @@ use crate::{secret::MailedSecret, time::Timestamp};
 const MAX_TEXT: usize = 100;
 
 /// The parameters of templates. They contain secrets, and are stored only sealed.
-pub type Params = BTreeMap<String, String>;
+pub type MailParams = BTreeMap<String, String>;
 
 /// How the reader continues: by following a link, or by typing a code that does the same.
 #[derive(Debug)]
-pub struct Way {
+pub struct LinkAndCode {
     /// The link.
     pub link: MailedSecret,
     /// The code.
@@ -27,9 +27,9 @@ pub struct Way {
 #[derive(Debug)]
 pub enum Content {
     /// Verifies that an address belongs to the user.
-    VerifyEmail(Way),
+    VerifyEmail(LinkAndCode),
     /// Lets the user choose a new password.
-    PasswordReset(Way),
+    PasswordReset(LinkAndCode),
     /// The password was changed.
     PasswordChanged {
         /// When it happened.
@@ -47,7 +47,7 @@ pub enum Content {
     /// An invitation.
     Invitation {
         /// How to accept it.
-        way: Way,
+        way: LinkAndCode,
         /// Who invites the reader.
         by: String,
     },
@@ -89,8 +89,8 @@ impl Content {
     /// The parameters for its templates, in addition to the common ones. They contain secrets in clear text, so they
     /// must be sealed before they are stored.
     #[must_use]
-    pub fn params(&self, client: &str) -> Params {
-        let mut params = Params::new();
+    pub fn params(&self, client: &str) -> MailParams {
+        let mut params = MailParams::new();
         let mut put = |name: &str, value: String| drop(params.insert(name.to_owned(), value));
         put("client", one_line(client));
         match self {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a41_no_value_brings_a_line_of_its_own_or_a_link() {
+    fn a41_no_value_can_inject_a_line_or_a_link() {
         let at = Timestamp::from_millis(1_893_456_000_000);
         let content = Content::NewDevice {
             at,
@@ -160,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_links_do_not_print_and_end_when_they_say() {
+    fn codes_and_links_do_not_print_and_determine_the_expiry() {
         let expires_at = Timestamp::from_millis(5);
-        let way = Way {
+        let way = LinkAndCode {
             link: MailedSecret::new("https://id/l".into()),
             code: MailedSecret::new("123456".into()),
             expires_at,

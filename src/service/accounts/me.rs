@@ -17,7 +17,7 @@ use crate::{
     },
     error::{Error, Reason, Result},
     id::SessionId,
-    passwords::{Account, Applicant, Prefix, Verdict},
+    passwords::{Account, Applicant, PasswordVerdict, Prefix},
     secret::Password,
     service::{
         Caller, ClientCredentials, FRESH_SIGN_IN, Guesser, RequestContext, Service, UserView, sign_in::hash_failure,
@@ -192,7 +192,7 @@ impl Service {
         });
         let slot = slot.map_err(hash_failure)?;
         let stored = self.store.read().await?.password_of(id).await?;
-        if !matches!(slot.verify(current, stored).await.map_err(hash_failure)?, Verdict::Right { .. }) {
+        if !matches!(slot.verify(current, stored).await.map_err(hash_failure)?, PasswordVerdict::Right { .. }) {
             attempt.failed(Guesser { subject: me.view.user.subject.clone(), actor: me.actor.clone() }).await?;
             no_earlier(arrived).await;
             return Err(Error::Unauthenticated(Reason::InvalidCredentials));

@@ -51,7 +51,7 @@ impl Service {
     pub(super) fn guess(&self, ctx: &RequestContext, client: &Client, request: &SignInRequest) -> Result<Guess> {
         let canonical = Login::canonical_for_lookup(&request.login);
         let typed = canonical.as_deref().unwrap_or(&request.login);
-        let told = client.tells_end_user() && !request.address.is_empty();
+        let told = client.may_report_end_user() && !request.address.is_empty();
         let address = if told { &request.address } else { &ctx.peer };
         let account = self.limits.key(LimitKind::Account, typed);
         let device = KnownDevice::parse(&self.sealing, &request.device_token, &account, self.now());
