@@ -92,8 +92,8 @@ pub struct LimitSettings {
     /// Failures of an account in a row after which unknown devices are refused. A success or a new password clears
     /// the count, and it expires. NIST SP 800-63B-4 §3.2.2 allows 100.
     pub login_failures_most: i64,
-    /// The longest wait. A quarter of an hour allows 96 attempts a day, and does not lock out for longer than that
-    /// somebody who has remembered the password.
+    /// The longest wait. A quarter of an hour allows 96 attempts a day. Users who remember the password after all are
+    /// locked out for no longer than that.
     pub login_wait_most: Ttl,
     /// Burst of failures from one address; 0 for no limit. An office behind one address has some dozens of them on
     /// a Monday morning.

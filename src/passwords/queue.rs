@@ -137,10 +137,10 @@ impl<W> Queue<W> {
         }
         let class = class.ok_or(Refused::Full)?;
         let evicted = if self.lines(class).is_full() { Some(self.evict(class, prefix)?) } else { None };
-        let place = self.next_place();
+        let id = self.next_place();
         self.accounts.insert(account);
-        self.lines_mut(class).push(prefix, QueuedSignIn { place, account, deadline, work: None });
-        Ok((place, evicted))
+        self.lines_mut(class).push(prefix, QueuedSignIn { place: id, account, deadline, work: None });
+        Ok((id, evicted))
     }
 
     /// The class with a place for a sign-in. A known device takes a free place of its own class first, then one for
