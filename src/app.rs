@@ -151,7 +151,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     if config.dev {
         dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set the demo up")?;
     }
-    let passwords::Settings { threads, queue, memory_kib, .. } = service.passwords.settings();
+    let passwords::PoolConfig { threads, queue, memory_kib, .. } = service.passwords.settings();
     tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "passwords are hashed on threads of their own");
     if config.mail.post.is_none() {
         tracing::warn!("no mail server is set (mail_smtp): mails stay in the database until they expire");

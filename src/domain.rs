@@ -1,4 +1,4 @@
-//! Pure rules and values: no I/O, no async, no clock. Imports `time`, `entropy`, `id`, `secret`, `error`.
+//! Pure rules and values: no I/O, no async, no clock. Imports only `time`, `entropy`, `id`, `secret` and `error`.
 
 pub mod audit;
 pub mod client;

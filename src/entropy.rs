@@ -1,4 +1,4 @@
-//! Randomness. Imports nothing of the crate.
+//! Randomness. Imports nothing from the crate.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
 
 use aws_lc_rs::{digest, rand};
 
-/// Gives random bytes.
+/// A source of random bytes.
 pub trait Entropy: fmt::Debug + Send + Sync {
     /// Fills `buffer` with random bytes.
     fn fill(&self, buffer: &mut [u8]);
@@ -38,7 +38,7 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// A stream of bytes fixed by its seed; for tests. SHA-256 in counter mode.
+/// A stream of bytes determined by its seed; for tests. SHA-256 in counter mode.
 #[derive(Debug)]
 pub struct SeededEntropy {
     seed: u64,
@@ -46,7 +46,7 @@ pub struct SeededEntropy {
 }
 
 impl SeededEntropy {
-    /// The stream of this seed, from its beginning.
+    /// The stream of this seed, from the beginning.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed, counter: AtomicU64::new(0) }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_fixes_the_stream_and_the_system_does_not_repeat() {
+    fn a_seed_determines_the_stream_and_the_system_does_not_repeat() {
         assert_eq!(SeededEntropy::new(7).bytes32(), SeededEntropy::new(7).bytes32());
         let stream = SeededEntropy::new(7);
         assert_ne!(stream.bytes32(), stream.bytes32());

@@ -1,5 +1,5 @@
-//! The one error of the crate: variants say what the caller should do, each with a public reason and
-//! a private source that only logs see.
+//! The error type of the crate. Each variant says what the caller should do, and has a public reason. A private
+//! source goes to the logs only.
 
 mod violations;
 
@@ -38,64 +38,64 @@ reasons! {
     InvalidArgument = "INVALID_ARGUMENT",
     /// No account has this login and password, or it may not sign in.
     InvalidCredentials = "INVALID_CREDENTIALS",
-    /// The client did not prove who it is.
+    /// The client failed to authenticate.
     ClientAuthenticationFailed = "CLIENT_AUTHENTICATION_FAILED",
-    /// The bearer token is not good here.
+    /// The bearer token is not valid here.
     TokenInvalid = "TOKEN_INVALID",
     /// The client may not do this.
     ClientNotAllowed = "CLIENT_NOT_ALLOWED",
     /// The caller lacks a permission.
     PermissionDenied = "PERMISSION_DENIED",
-    /// The refresh token is not one of ours, or not this client's.
+    /// The refresh token was not issued by this server, or belongs to another client.
     RefreshTokenInvalid = "REFRESH_TOKEN_INVALID",
-    /// A newer refresh token is in use; nothing was revoked.
+    /// A newer refresh token is already in use; nothing was revoked.
     RefreshTokenSuperseded = "REFRESH_TOKEN_SUPERSEDED",
-    /// The refresh token was used before; the session was ended.
+    /// The refresh token had been used before; the session was revoked.
     RefreshTokenReused = "REFRESH_TOKEN_REUSED",
-    /// The session was idle too long or has reached its end.
+    /// The session was idle for too long, or reached its maximum age.
     SessionExpired = "SESSION_EXPIRED",
-    /// The session was ended.
+    /// The session was revoked.
     SessionRevoked = "SESSION_REVOKED",
     /// There is no such thing.
     NotFound = "NOT_FOUND",
-    /// A thing of this name exists.
+    /// Something of this name already exists.
     AlreadyExists = "ALREADY_EXISTS",
-    /// The state of the thing forbids this.
+    /// The current state does not allow this.
     FailedPrecondition = "FAILED_PRECONDITION",
-    /// Another change came first.
+    /// A concurrent change came first.
     Conflict = "CONFLICT",
-    /// The code or link is wrong, was used, or has ended.
+    /// The code or link is wrong, used up or expired.
     CodeInvalid = "CODE_INVALID",
-    /// It is not as the caller last saw it.
+    /// It has changed since the caller read it.
     EtagMismatch = "ETAG_MISMATCH",
     /// The user signed in too long ago for this.
     SignInTooOld = "SIGN_IN_TOO_OLD",
-    /// Too much work is waiting.
+    /// Too many requests are waiting; this one was shed.
     Overloaded = "OVERLOADED",
-    /// Too many guesses have failed.
+    /// Too many attempts have failed.
     TooManyAttempts = "TOO_MANY_ATTEMPTS",
     /// The request is larger than the limit.
     RequestTooLarge = "REQUEST_TOO_LARGE",
-    /// The deadline passed first.
+    /// The deadline passed before there was an answer.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
-    /// The database cannot be reached, or this process may not sign just now.
+    /// The database cannot be reached, or this process must not sign tokens right now.
     Unavailable = "UNAVAILABLE",
     /// There is no such method.
     MethodUnknown = "METHOD_UNKNOWN",
     /// The request could not be decoded.
     RequestMalformed = "REQUEST_MALFORMED",
-    /// A stream was not read as fast as it was written.
+    /// The reader of a stream fell too far behind.
     WatcherTooSlow = "WATCHER_TOO_SLOW",
-    /// Something failed here.
+    /// An internal failure.
     Internal = "INTERNAL",
 }
 
-/// One wrong field.
+/// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The field's name on the wire.
     pub field: &'static str,
-    /// What is wrong with it; never the value itself.
+    /// The problem; never the value itself.
     pub description: String,
 }
 
@@ -103,62 +103,62 @@ pub struct Violation {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request is wrong; every wrong field is named at once.
+    /// The request is invalid; every wrong field is named at once.
     Invalid(Vec<Violation>),
-    /// The caller did not prove who it is, or its proof has ended.
+    /// The caller is not authenticated, or its credentials have expired.
     Unauthenticated(Reason),
-    /// A refresh token was presented a second time. The session has been ended.
+    /// A refresh token was presented a second time. The session was revoked.
     Reused {
         /// The session.
         session: String,
-        /// When the token presented was exchanged for its successor, as far as that is kept.
+        /// When the presented token was exchanged, as far as that is still known.
         rotated_at: Timestamp,
     },
-    /// The session was ended, and why.
+    /// The session was revoked.
     Ended {
-        /// The cause, as the documented metadata has it.
+        /// The cause, as documented for the metadata.
         cause: &'static str,
     },
-    /// The caller may not do this; the text says what is missing.
+    /// The caller is not allowed to do this; the text says what is missing.
     Denied(Reason, String),
     /// The caller lacks this permission.
     Lacks(&'static str),
-    /// A stream was not read as fast as it was written.
+    /// The reader of a stream fell too far behind.
     TooSlow,
-    /// There is no such thing: kind and name.
+    /// Nothing of this kind has this name.
     NotFound(&'static str, String),
-    /// Such a thing exists: kind and name.
+    /// Something of this kind already has this name.
     Exists(&'static str, String),
-    /// The state of something forbids this.
+    /// The current state does not allow this; the text says why.
     Precondition(String),
-    /// Another change came first.
+    /// A concurrent change came first.
     Conflict,
-    /// It is not as the caller last saw it.
+    /// It has changed since the caller read it.
     Changed,
-    /// Too much work is waiting.
+    /// Too many requests are waiting; this one was shed.
     Throttled {
-        /// When to try again.
+        /// How long to wait before retrying.
         after: Ttl,
     },
-    /// Too many guesses have failed.
+    /// Too many attempts have failed.
     TooManyAttempts {
-        /// When the next one is due.
+        /// How long to wait before the next attempt.
         after: Ttl,
-        /// What they were counted by, as the documented metadata has it.
+        /// What the attempts were counted by, as documented for the metadata.
         by: &'static str,
-        /// Whether there is none until they are forgotten.
+        /// Whether no further attempt is allowed until the count expires.
         closed: bool,
     },
-    /// The deadline passed.
+    /// The deadline passed before there was an answer.
     DeadlineExceeded,
-    /// The database cannot be reached, or this process may not sign just now.
+    /// The database cannot be reached, or this process must not sign tokens right now.
     Unavailable(Source),
-    /// Something failed here.
+    /// An internal failure.
     Internal(Source),
 }
 
 impl Error {
-    /// One wrong field.
+    /// What is wrong with one field.
     #[must_use]
     pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { field, description: description.into() }])
@@ -189,7 +189,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    /// The public message: never a private source.
+    /// The public message. It never contains the private source.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(violations) => {
@@ -224,7 +224,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// What an unauthenticated caller is told.
+/// The message for an unauthenticated caller.
 const fn unauthenticated_text(reason: Reason) -> &'static str {
     match reason {
         Reason::InvalidCredentials => "the login or the password is wrong",

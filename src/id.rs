@@ -1,4 +1,4 @@
-//! Identifiers: a prefix and a ULID, the same text in database, API and logs.
+//! Identifiers: a prefix and a ULID. The text is the same in the database, the API and the logs.
 
 use std::{fmt, str::FromStr};
 
@@ -17,7 +17,7 @@ pub struct IdError {
 /// Length of the text form of a ULID.
 const ULID_CHARS: usize = 26;
 
-/// The ULID of a canonical text: upper case, and no value that a second text also stands for.
+/// Parses a ULID in canonical form only: upper case, so that each value has exactly one text.
 fn parse_ulid(text: &str) -> Option<Ulid> {
     let ulid = Ulid::from_string(text).ok()?;
     (text.len() == ULID_CHARS && ulid.to_string() == text).then_some(ulid)
@@ -28,13 +28,13 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-                pub struct $name(String);
+        pub struct $name(String);
 
         impl $name {
-            /// What every identifier of this kind begins with.
+            /// The prefix of every identifier of this kind.
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new identifier, ordered by `now`.
+            /// A new identifier. Identifiers sort by the time they were made.
             #[must_use]
             pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
                 let time = u64::try_from(now.millis()).unwrap_or(0);
@@ -47,7 +47,7 @@ macro_rules! id {
                 Self(format!(concat!($prefix, "{}"), ulid))
             }
 
-            /// The ULID behind the prefix; nil if a damaged database held another text.
+            /// The ULID behind the prefix; nil if a damaged database held something else.
             #[must_use]
             pub fn ulid(&self) -> Ulid {
                 self.0.strip_prefix($prefix).and_then(parse_ulid).unwrap_or(Ulid::nil())
@@ -89,7 +89,7 @@ id!(
     KeyId, "key_"
 );
 id!(
-    /// What a link, a code or the next step of a sign-in stands for.
+    /// A ticket: a link, a code or the next step of a sign-in refers to it.
     TicketId, "tkt_"
 );
 id!(
@@ -101,17 +101,17 @@ id!(
     AuditEventId, "aud_"
 );
 id!(
-    /// A mail that is to be sent.
+    /// An outgoing mail.
     MailId, "mai_"
 );
 id!(
-    /// One call to this server, as it stands in logs and in INTERNAL errors.
+    /// One call to this server; logs and INTERNAL errors carry it.
     RequestId, "req_"
 );
 
-/// Whether a text looks like one of this server's own identifiers: a lower-case prefix, `_`, a ULID.
+/// Whether a text looks like an identifier made by this server: a lower-case prefix, `_` and a ULID.
 ///
-/// A chosen `client_id` must not, so that the two never meet (RFC 9700 §4.15).
+/// A chosen `client_id` must not look like one, so that the two cannot be confused (RFC 9700 §4.15).
 #[must_use]
 pub fn looks_generated(text: &str) -> bool {
     text.split_once('_').is_some_and(|(prefix, rest)| {
@@ -125,7 +125,7 @@ mod tests {
     use crate::entropy::SeededEntropy;
 
     #[test]
-    fn an_id_survives_its_text_form_and_refuses_others() {
+    fn an_id_parses_from_its_text_and_from_no_other() {
         let id = UserId::new(Timestamp::from_millis(1_893_456_000_000), &SeededEntropy::new(1));
         assert_eq!(id.as_str().parse::<UserId>(), Ok(id.clone()));
         assert!(id.as_str().parse::<SessionId>().is_err());

@@ -1,6 +1,5 @@
-//! The sealing key, signing keys, and what is made with them: access tokens, refresh tokens, the JWKS.
-//! Imports `store`, `domain` and below. With `verify/`, the only place that may name `rsa` or
-//! `jsonwebtoken`.
+//! The sealing key, signing keys, and what is made with them: tokens, status lists and the JWKS. Imports `store`,
+//! `domain` and below. Besides `verify/`, this is the only place that may name `rsa` or `jsonwebtoken`.
 
 mod device_token;
 mod foreign_key;

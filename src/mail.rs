@@ -1,7 +1,7 @@
-//! Mails as they leave: made from templates, handed to a mail server, or kept for a demo. Imports `time`,
-//! `entropy`, `id`, `secret`, `error`, `domain`. The only place that may name lettre or minijinja.
+//! Sending mails: rendering templates, and handing mails to a mail server, or keeping them for a demo. Imports
+//! `time`, `entropy`, `id`, `secret`, `error` and `domain`. This is the only place that may name lettre or minijinja.
 //!
-//! Nothing here knows the database: the caller holds the mail and is told what became of it.
+//! This module does not know the database. The caller owns the mail and gets the result of sending it.
 
 mod kept;
 mod message;
@@ -19,43 +19,43 @@ pub use self::{
     templates::Templates,
 };
 use crate::{
-    domain::mail::{Language, MailKind, Params, Recipient},
+    domain::mail::{Language, MailKind, MailParams, Recipient},
     id::MailId,
     time::Timestamp,
 };
 
-/// A mail whose words are still to be found.
+/// A mail that has not been rendered yet.
 pub struct Letter {
-    /// Its id, and what its Message-ID is made from: sent twice, it can be recognised.
+    /// The id. The Message-ID is made from it, so that a mail sent twice can be recognised.
     pub id: MailId,
-    /// To whom.
+    /// The recipient.
     pub to: Recipient,
-    /// What it is about.
+    /// The kind.
     pub kind: MailKind,
-    /// In which language.
+    /// The language.
     pub language: Language,
-    /// What its templates get.
-    pub params: Params,
+    /// The parameters for its templates.
+    pub params: MailParams,
     /// When it is sent.
     pub now: Timestamp,
-    /// When its code ends.
+    /// When its code expires.
     pub expires_at: Timestamp,
 }
 
 impl fmt::Debug for Letter {
-    /// Without its parameters: they hold codes.
+    /// Omits the parameters, which contain codes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Letter").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
-/// What a reader sees.
+/// A rendered mail.
 pub struct Rendered {
     /// The subject, on one line.
     pub subject: String,
-    /// The part in plain text.
+    /// The plain text part.
     pub text: String,
-    /// The part in HTML.
+    /// The HTML part.
     pub html: String,
 }
 
@@ -68,15 +68,15 @@ impl fmt::Debug for Rendered {
 /// Why a mail was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// The mail server will not have it, now or later.
+    /// The mail server rejected it permanently.
     Refused,
-    /// The mail server will not have it now.
+    /// The mail server rejected it for now.
     Temporary,
     /// The mail server took too long.
     Timeout,
-    /// There is no connection to the mail server, or none that is safe, or it knows no such user.
+    /// There is no secure connection to the mail server, or it rejected the credentials.
     Connection,
-    /// It cannot be opened or put into words here.
+    /// It could not be unsealed or rendered.
     Broken,
 }
 
@@ -97,17 +97,17 @@ impl Cause {
 /// A failure, for metrics and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Of which kind.
+    /// The kind of failure.
     pub cause: Cause,
-    /// In words, on one line; the mail server's where it gave any.
+    /// A description on one line; the mail server's reply, if there was one.
     pub detail: String,
 }
 
-/// Most characters of a mail server's words that are logged.
+/// Maximum length of a description, in characters.
 const MAX_DETAIL: usize = 200;
 
 impl Failure {
-    /// A failure with its words cut to a line.
+    /// A failure whose description is reduced to one line.
     #[must_use]
     pub fn new(cause: Cause, detail: &str) -> Self {
         let line = detail.chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -115,29 +115,29 @@ impl Failure {
     }
 }
 
-/// What sends mails.
+/// How mails are sent.
 #[derive(Debug)]
 pub enum Mailer {
-    /// A mail server.
+    /// To a mail server.
     Smtp(Box<Smtp>),
-    /// Nobody: they are kept in memory.
+    /// Not at all: they are kept in memory.
     Kept(Arc<Kept>),
 }
 
-/// Words and a way to send them.
+/// The templates, and the way to send mails.
 #[derive(Debug)]
 pub struct Post {
-    /// The words.
+    /// The templates.
     pub templates: Templates,
-    /// The way.
+    /// The way to send mails.
     pub mailer: Mailer,
 }
 
 impl Post {
-    /// Sends a mail. `Ok` means that somebody else has taken it over for good.
+    /// Renders and sends a mail. `Ok` means that the mail server is responsible for it from now on.
     ///
     /// # Errors
-    /// Why it was not sent. After [`Cause::Timeout`] and [`Cause::Connection`] it may have been all the same.
+    /// Why it was not sent. After [`Cause::Timeout`] and [`Cause::Connection`] it may have been sent nevertheless.
     pub async fn send(&self, letter: &Letter) -> Result<(), Failure> {
         let rendered = self.templates.render(letter).map_err(|problem| Failure::new(Cause::Broken, &problem))?;
         match &self.mailer {
@@ -149,10 +149,10 @@ impl Post {
         }
     }
 
-    /// Ends what was left open for a next mail.
-    pub async fn rest(&self) {
+    /// Closes connections that were kept open for further mails.
+    pub async fn close_idle(&self) {
         if let Mailer::Smtp(smtp) = &self.mailer {
-            smtp.rest().await;
+            smtp.close_idle().await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Counters for operators. Imports nothing of the crate.
+//! Metrics for operators. Imports nothing from the crate.
 
 mod guesses;
 mod hashing;
@@ -14,28 +14,28 @@ use prometheus_client::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rpc {
+struct RpcLabels {
     method: &'static str,
     code: &'static str,
     reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Method {
+struct MethodLabel {
     method: &'static str,
 }
 
-/// What `/metrics` shows.
+/// The metrics that `/metrics` shows.
 pub struct Metrics {
     registry: Registry,
-    rpcs: Family<Rpc, Counter>,
-    seconds: Family<Method, Histogram>,
+    rpcs: Family<RpcLabels, Counter>,
+    seconds: Family<MethodLabel, Histogram>,
     ready: Gauge,
     under_way: Gauge,
     mails: Mails,
 }
 
-/// A call that is under way for as long as this lives.
+/// Counts a call as in flight until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct CallUnderWay(Gauge);
@@ -52,7 +52,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Upper bounds of the histogram of call times, in seconds.
+/// Upper bounds of the call duration histogram's buckets, in seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 impl Default for Metrics {
@@ -71,52 +71,52 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Shows what becomes of passwords, as `read` tells it.
+    /// Registers the figures of password hashing; `read` provides them.
     pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
-        self.registry.register_collector(Box::new(hashing::Collected::new(read)));
+        self.registry.register_collector(Box::new(hashing::HashingCollector::new(read)));
     }
 
-    /// Shows what becomes of guesses, as `read` tells it.
+    /// Registers the figures of guesses; `read` provides them.
     pub fn observe_guesses(&mut self, read: impl Fn() -> Guesses + Send + Sync + 'static) {
-        self.registry.register_collector(Box::new(guesses::Collected::new(read)));
+        self.registry.register_collector(Box::new(guesses::GuessesCollector::new(read)));
     }
 
-    /// Counts a call and the time it took. The names are fixed texts, so that no caller can make up more.
+    /// Records a finished call and its duration. All labels are static, so that no caller can invent new ones.
     pub fn rpc(&self, method: &'static str, code: &'static str, reason: &'static str, took: Duration) {
-        self.rpcs.get_or_create(&Rpc { method, code, reason }).inc();
-        self.seconds.get_or_create(&Method { method }).observe(took.as_secs_f64());
+        self.rpcs.get_or_create(&RpcLabels { method, code, reason }).inc();
+        self.seconds.get_or_create(&MethodLabel { method }).observe(took.as_secs_f64());
     }
 
-    /// Notes whether this process signs.
+    /// Sets whether this process signs tokens.
     pub fn set_ready(&self, ready: bool) {
         self.ready.set(i64::from(ready));
     }
 
-    /// Whether this process signs, and goes on to.
+    /// Whether this process signs tokens and is not about to stop.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.get() == 1
     }
 
-    /// What becomes of mails.
+    /// The metrics of outgoing mails.
     #[must_use]
     pub fn mails(&self) -> &Mails {
         &self.mails
     }
 
-    /// Notes that a call is under way.
+    /// Counts a call as in flight, until the returned value is dropped.
     pub fn call(&self) -> CallUnderWay {
         self.under_way.inc();
         CallUnderWay(self.under_way.clone())
     }
 
-    /// How many calls have no answer yet.
+    /// The number of calls in flight.
     #[must_use]
     pub fn calls_under_way(&self) -> i64 {
         self.under_way.get()
     }
 
-    /// The text that a Prometheus server reads.
+    /// All metrics in the Prometheus text format.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();

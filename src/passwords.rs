@@ -1,6 +1,6 @@
-//! Hashing passwords: Argon2id on threads of its own, in front of which a bounded queue refuses early. Hashes
-//! that other systems made are checked too, and replaced.
-//! Imports `secret`, `entropy`, `time`.
+//! Password hashing: Argon2id on dedicated threads, behind a bounded queue that sheds load early. Hashes made by
+//! other systems are verified as well, and replaced.
+//! Imports `secret`, `entropy` and `time`.
 
 mod applicant;
 mod argon;
@@ -22,87 +22,87 @@ pub use self::{
 };
 use crate::{entropy::Entropy, time::Ttl};
 
-/// What became of a check.
+/// The result of checking a password.
 #[derive(Debug)]
 #[must_use]
-pub enum Verdict {
-    /// The password is right; a new hash if the stored one is of older parameters.
+pub enum PasswordVerdict {
+    /// The password is right.
     Right {
-        /// To be stored in place of the old one.
+        /// A new hash to store, if the old one does not have the current parameters.
         rehash: Option<Phc>,
     },
-    /// It is wrong, or there was nothing to check it against.
+    /// The password is wrong, or there was no hash to check it against.
     Wrong,
 }
 
-/// Why there is no verdict.
+/// Why a password was not hashed or checked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {
-    /// Too much is waiting.
+    /// The queue is full; the request was shed.
     #[error("too many passwords are waiting to be hashed")]
     Busy {
-        /// When there should be room.
+        /// How long to wait before retrying.
         after: Ttl,
     },
-    /// The caller's deadline passed first.
+    /// The caller's deadline passed.
     #[error("the deadline passed before the password was hashed")]
     Gone,
-    /// The stored hash cannot be read, or asks for more work than is allowed.
+    /// The stored hash cannot be parsed, or its cost is above the limits.
     #[error("the stored password hash is not acceptable")]
     Corrupt,
-    /// The stored hash asks for more memory than all threads may use together.
+    /// The stored hash needs more memory than all threads may use together.
     #[error("the stored password hash needs {needs_mib} MiB, hashing_memory_mib allows {has_mib}; raise it")]
     Memory {
-        /// What it asks for.
+        /// What it needs.
         needs_mib: u64,
-        /// What there is.
+        /// What is available.
         has_mib: u64,
     },
 }
 
-/// How passwords are hashed.
+/// The configuration of password hashing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Argon2id's parameters for new hashes.
+pub struct PoolConfig {
+    /// The Argon2id parameters for new hashes.
     pub params: Params,
-    /// Threads that hash.
+    /// The number of hashing threads.
     pub threads: usize,
-    /// Most sign-ins that wait.
+    /// Maximum number of sign-ins in the queue.
     pub queue: usize,
-    /// Most memory that all threads use together, in KiB; never less than they need for new hashes.
+    /// Memory limit for all threads together, in KiB. It is raised to what they need for new hashes.
     pub memory_kib: u64,
 }
 
-/// What became of the passwords so far, for operators.
+/// Figures of password hashing so far, for operators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// Passwords that wait.
+    /// Passwords in the queue.
     pub waiting: usize,
     /// Memory in use, in KiB.
     pub memory_kib: u64,
-    /// Passwords hashed or checked.
+    /// Passwords hashed or verified.
     pub hashed: u64,
-    /// The time that took, in all threads together.
+    /// Time spent hashing, summed over all threads.
     pub took: Duration,
-    /// The hashes that were made for them.
+    /// The hashes computed for them.
     pub made: Made,
     /// Refused because the queue was full.
     pub queue_full: u64,
-    /// Refused because the account had one waiting.
+    /// Refused because the account had one in the queue already.
     pub account_waiting: u64,
-    /// Refused, or dropped when the turn came, because it would have been too late.
+    /// Refused, or dropped at its turn, because of the deadline.
     pub deadline: u64,
-    /// Sent away for somebody whose prefix had fewer waiting.
+    /// Evicted in favour of a prefix with fewer in the queue.
     pub evicted: u64,
 }
 
-/// Hashes that were made.
+/// Numbers of hashes computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Made {
-    /// With today's parameters.
+    /// With the current parameters.
     pub current: u64,
-    /// As another system makes them, or with other parameters, to compare.
+    /// With another algorithm or other parameters, to check a stored hash.
     pub other: u64,
 }
 
@@ -112,5 +112,5 @@ impl fmt::Debug for Passwords {
     }
 }
 
-/// The randomness of salts, and of how long refused callers stay away.
+/// Randomness for salts, and for the jitter of retries.
 type Salts = Arc<dyn Entropy>;

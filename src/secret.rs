@@ -1,7 +1,7 @@
 //! Secret values and their hashes.
 //!
-//! Secrets have no `Display`, `Serialize`, `Clone` or `PartialEq`, are wiped when dropped, and print
-//! as their type's name alone. Hashes are types of their own; the store accepts only those.
+//! Secrets have no `Display`, `Serialize`, `Clone` or `PartialEq`. They are wiped when dropped, and `Debug`
+//! prints only the name of their type. Hashes have types of their own; the store accepts nothing else.
 
 use std::fmt;
 
@@ -26,13 +26,13 @@ macro_rules! secret_text {
         pub struct $name(SecretString);
 
         impl $name {
-            /// Takes the text over.
+            /// Wraps a text.
             #[must_use]
             pub fn new(text: String) -> Self {
                 Self(text.into())
             }
 
-            /// The text, for the one place that needs it.
+            /// The text itself, for the one place that needs it.
             #[must_use]
             pub fn expose(&self) -> &str {
                 self.0.expose_secret()
@@ -48,11 +48,11 @@ macro_rules! secret_text {
 }
 
 secret_text!(
-    /// A password as a user types it.
+    /// A password as the user typed it.
     Password
 );
 secret_text!(
-    /// A password hash as another system made it.
+    /// A password hash made by another system.
     ForeignHash
 );
 secret_text!(
@@ -60,27 +60,27 @@ secret_text!(
     ClientSecret
 );
 secret_text!(
-    /// A refresh token as it goes over the wire.
+    /// A refresh token as it is sent over the wire.
     RefreshToken
 );
 secret_text!(
-    /// What a device is recognised by, as it goes over the wire.
+    /// A token that identifies a known device, as it is sent over the wire.
     DeviceToken
 );
 secret_text!(
-    /// A one-time code, or a link with one, that goes out by mail.
+    /// A one-time code, or a link that contains one, sent by mail.
     MailedSecret
 );
 secret_text!(
-    /// What proves this server to a mail server.
+    /// The password with which this server signs in to a mail server.
     MailPassword
 );
 secret_text!(
-    /// The token of a link, or of the next step of a sign-in, as it goes over the wire.
+    /// The token in a link, or for the next step of a sign-in, as it is sent over the wire.
     TicketToken
 );
 secret_text!(
-    /// A code as somebody types it.
+    /// A code as the user typed it.
     TypedCode
 );
 secret_text!(
@@ -96,21 +96,21 @@ impl ClientSecret {
         Self::new(with_checksum(&format!("chs_{}", *body)))
     }
 
-    /// What the database keeps. The secret has 256 random bits, so a plain hash is enough.
+    /// The hash for the database. The secret has 256 random bits, so a plain hash is enough.
     #[must_use]
     pub fn hash(&self) -> ClientSecretHash {
         ClientSecretHash(sha256(self.expose().as_bytes()))
     }
 }
 
-/// Appends the CRC-32 of `body` as eight hexadecimal digits, so that scanners and parsers know the
-/// text from noise without a query.
+/// Appends the CRC-32 of `body` as eight hexadecimal digits, so that scanners and parsers can tell the text
+/// from noise without a query.
 #[must_use]
 pub fn with_checksum(body: &str) -> String {
     format!("{body}{:08x}", crc32fast::hash(body.as_bytes()))
 }
 
-/// The text before a correct checksum.
+/// The text before the checksum; nothing if the checksum is wrong.
 #[must_use]
 pub fn without_checksum(text: &str) -> Option<&str> {
     let (body, sum) = text.split_at_checked(text.len().checked_sub(8)?)?;
@@ -161,7 +161,7 @@ hash!(
     TicketSecretHash
 );
 hash!(
-    /// Keyed hash of a code that somebody types: it is short, so that the database alone must not tell it.
+    /// Keyed hash of a code that a user types. The code is short: without the key it could be found by trying all.
     CodeHash
 );
 hash!(
@@ -169,7 +169,7 @@ hash!(
     SessionSecretHash
 );
 
-/// The 256 random bits in a link, or in the token for the next step of a sign-in.
+/// The 256 random bits in a ticket's token.
 pub struct TicketSecret(pub Zeroizing<[u8; 32]>);
 
 impl TicketSecret {
@@ -179,7 +179,7 @@ impl TicketSecret {
         Self(Zeroizing::new(entropy.bytes32()))
     }
 
-    /// What the database keeps.
+    /// The hash for the database.
     #[must_use]
     pub fn hash(&self) -> TicketSecretHash {
         TicketSecretHash(sha256(&*self.0))
@@ -192,7 +192,7 @@ impl fmt::Debug for TicketSecret {
     }
 }
 
-/// The 256 random bits that a session is born with and every refresh token of it carries.
+/// The 256 random bits of a session. Each of its refresh tokens carries them.
 pub struct SessionSecret(pub Zeroizing<[u8; 32]>);
 
 impl SessionSecret {
@@ -202,7 +202,7 @@ impl SessionSecret {
         Self(Zeroizing::new(entropy.bytes32()))
     }
 
-    /// What the database keeps.
+    /// The hash for the database.
     #[must_use]
     pub fn hash(&self) -> SessionSecretHash {
         SessionSecretHash(sha256(&*self.0))

@@ -1,14 +1,14 @@
-//! The database: SQLite or PostgreSQL behind one concrete [`Store`]. Imports `domain`, `id`, `secret`,
-//! `time`, `entropy`, `error`. The only place that may name sqlx.
+//! The database: SQLite or PostgreSQL behind one concrete [`Store`]. Imports `domain`, `passwords`, `id`,
+//! `secret`, `time`, `entropy` and `error`. This is the only module that may name sqlx.
 //!
-//! One SQL text serves both engines. Rules for it: placeholders `$1…$n`, each used; no `?`, `::`,
-//! `ILIKE`, arrays, `FOR UPDATE`, `now()`; instants are milliseconds in BIGINT; lists are JSON. Where a
-//! dialect truly differs, the text is an `engine::Sql` with both forms: the batch of refreshes, its
-//! jump ahead, the lists of ids, the counts of failures, and users by the thousand.
+//! One SQL text serves both engines. Its rules: placeholders `$1…$n`, each used; no `?`, `::`, `ILIKE`,
+//! arrays, `FOR UPDATE` or `now()`; instants are milliseconds in BIGINT; lists are JSON. Where the dialects
+//! really differ, the statement is an `engine::Sql` with both forms: the batch of refreshes, fast-forwarding,
+//! lists of ids, counts of failures, and the import of users.
 //!
-//! Reads go through [`Store::read`], changes through [`Store::write`]; a transaction that is dropped is
-//! rolled back. What a change writes to the feed is collected in the [`Tx`] and numbered as the last
-//! step before the commit, so that commit order is number order.
+//! Reads go through [`Store::read`], changes through [`Store::write`]. A dropped transaction is rolled back.
+//! Changes for the feed are collected in the [`Tx`] and numbered as the last step before the commit, so that
+//! numbers follow the order of commits.
 
 mod audit;
 mod clients;
@@ -63,7 +63,7 @@ pub use self::{
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
-    users::{NewUser, SignInUser, UserFilter},
+    users::{NewUser, SignInUser, TakenName, UserFilter},
 };
 use crate::{
     entropy::Entropy,
@@ -71,20 +71,20 @@ use crate::{
     time::{Clock, Ttl},
 };
 
-/// How long a statement waits for its turn before the database counts as out of reach.
+/// How long to wait for a connection or a lock before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that has rested for longer is tried out before it is used: the server may have gone. In a
-/// stream of batches that would be one question in four.
-const TRIED_OUT_AFTER: Duration = Duration::from_millis(200);
+/// A connection that was idle for longer is pinged before use: the server may be gone. Pinging every time would
+/// add one round trip to every three in a stream of batches.
+const PING_AFTER_IDLE: Duration = Duration::from_millis(200);
 
-/// How long SQLite itself waits for its turn before it says that there was none. It looks again after
-/// 1, 2, 5 and 2 ms within that time: a gap longer than 5 ms is seen by everybody.
+/// How long SQLite itself waits for the write lock before it reports BUSY. Within that time it retries after 1,
+/// 2, 5 and 2 ms, so every waiting process notices a gap longer than 5 ms.
 const SQLITE_BUSY: &str = "PRAGMA busy_timeout = 10";
-/// How much of the file the writing connection may keep in memory, in KiB (negative, says SQLite): the upper
-/// levels of ten million sessions' trees take some 15 MiB, and every refresh descends through them.
+/// Page cache of the writing connection, in KiB (SQLite wants that negative). The upper levels of the B-trees of
+/// ten million sessions take about 15 MiB, and every refresh goes through them.
 const SQLITE_CACHE: &str = "-32768";
-/// How often, and for how long, a process that writes without end lets others in.
+/// How often, and for how long, a process that writes continuously lets others write.
 const GAP_EVERY: Ttl = Ttl::from_millis(400);
 const GAP: Duration = Duration::from_millis(6);
 
@@ -93,16 +93,16 @@ const GAP: Duration = Duration::from_millis(6);
 pub enum Location {
     /// A file.
     Sqlite(PathBuf),
-    /// A `postgres://` URL; it may hold a password and is never printed.
+    /// A `postgres://` URL. It may contain a password, and is never printed whole.
     Postgres(DatabaseUrl),
 }
 
-/// A database URL. Prints without its password.
+/// A database URL. It prints without its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// The whole URL, password and all, for connecting.
+    /// The whole URL including the password, for connecting.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -135,13 +135,13 @@ impl std::fmt::Display for Location {
 }
 
 impl Location {
-    /// Understands `postgres://…`, `postgresql://…`, `sqlite:PATH` and nothing else.
+    /// Parses `postgres://…`, `postgresql://…` or `sqlite:PATH`.
     ///
     /// # Errors
-    /// A sentence that names what is understood.
+    /// A description of what is accepted.
     pub fn parse(url: &str) -> Result<Self, String> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            // Only the reason is passed on: the URL may hold a password.
+            // The error must not quote the URL, which may contain a password.
             PgConnectOptions::from_str(url).map_err(|_| "is not a valid postgres:// URL".to_owned())?;
             return Ok(Self::Postgres(DatabaseUrl(url.to_owned())));
         }
@@ -157,21 +157,21 @@ impl Location {
 pub struct Store {
     pools: Pools,
     entropy: Arc<dyn Entropy>,
-    noted: Noted,
+    reports: TxReports,
 }
 
-/// What the transactions of a process tell it.
+/// What transactions report to their process.
 #[derive(Clone, Debug, Default)]
-struct Noted {
+struct TxReports {
     /// Statements sent.
     statements: Arc<AtomicU64>,
-    /// A mail was handed in.
+    /// Notified when a mail was queued.
     mail: Arc<Notify>,
 }
 
 #[derive(Clone, Debug)]
 enum Pools {
-    /// One connection writes, in turn; others read.
+    /// One connection for writing; a few others for reading.
     Sqlite {
         write: SqlitePool,
         read: SqlitePool,
@@ -181,7 +181,7 @@ enum Pools {
 }
 
 impl Store {
-    /// Opens the database. A missing SQLite file is created only if `create` says so.
+    /// Opens the database. Creates a missing SQLite file only if `create` is set.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it cannot be reached.
@@ -196,7 +196,7 @@ impl Store {
                     .test_before_acquire(false)
                     .before_acquire(|connection, meta| {
                         Box::pin(async move {
-                            if meta.idle_for > TRIED_OUT_AFTER {
+                            if meta.idle_for > PING_AFTER_IDLE {
                                 connection.ping().await?;
                             }
                             Ok(true)
@@ -204,7 +204,7 @@ impl Store {
                     });
                 match pool.connect_with(options.clone()).await {
                     Ok(pool) => Pools::Postgres(pool),
-                    // The pool tries for a while and then says only that it did: a single try says why.
+                    // The pool retries for a while and then reports only a timeout. A single attempt tells the cause.
                     Err(sqlx::Error::PoolTimedOut) => {
                         let cause = options.connect().await.err().unwrap_or(sqlx::Error::PoolTimedOut);
                         return Err(failure(cause));
@@ -213,23 +213,23 @@ impl Store {
                 }
             }
         };
-        Ok(Self { pools, entropy, noted: Noted::default() })
+        Ok(Self { pools, entropy, reports: TxReports::default() })
     }
 
-    /// A transaction that changes something. On SQLite there is one at a time.
+    /// Begins a transaction for changes. On SQLite there is only one at a time.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database cannot be reached.
     pub async fn write(&self) -> Result<Tx> {
         let inner = match &self.pools {
             Pools::Sqlite { write, .. } => begin_sqlite(write).await?,
-            Pools::Postgres(pool) => apart(pool.begin()).await.map(engine::Inner::Postgres).map_err(failure)?,
+            Pools::Postgres(pool) => boxed(pool.begin()).await.map(engine::Inner::Postgres).map_err(failure)?,
         };
-        Ok(Tx::new(inner, self.entropy.clone(), self.noted.clone()))
+        Ok(Tx::new(inner, self.entropy.clone(), self.reports.clone()))
     }
 
-    /// For who writes one transaction after another: on SQLite, where the database has no queue, stands
-    /// back now and then. Takes and gives the time of the last such gap.
+    /// To be called by code that writes one transaction after another. SQLite has no queue for the write lock, so
+    /// this pauses now and then for other processes. Takes and returns the time of the last pause.
     pub async fn leave_gap(&self, clock: &dyn Clock, last: Ttl) -> Ttl {
         if matches!(self.pools, Pools::Postgres(_)) || clock.elapsed() < last.plus(GAP_EVERY) {
             return last;
@@ -238,7 +238,7 @@ impl Store {
         clock.elapsed()
     }
 
-    /// On SQLite, lets others write: pauses long enough for every other process to find the file free.
+    /// On SQLite, lets others write: pauses long enough for every waiting process to notice that the lock is free.
     #[expect(clippy::disallowed_methods, reason = "other processes have to be let in")]
     pub async fn stand_back(&self) {
         if matches!(self.pools, Pools::Sqlite { .. }) {
@@ -246,22 +246,22 @@ impl Store {
         }
     }
 
-    /// A transaction that only reads; the database refuses changes in it.
+    /// Begins a read-only transaction. The database refuses changes in it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database cannot be reached.
     pub async fn read(&self) -> Result<Tx> {
         let inner = match &self.pools {
-            Pools::Sqlite { read, .. } => apart(read.begin()).await.map(engine::Inner::Sqlite),
+            Pools::Sqlite { read, .. } => boxed(read.begin()).await.map(engine::Inner::Sqlite),
             Pools::Postgres(pool) => {
-                let begun = apart(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
+                let begun = boxed(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
                 begun.await.map(engine::Inner::Postgres)
             }
         };
-        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.noted.clone()))
+        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.reports.clone()))
     }
 
-    /// What SQLite's writing and reading connections say of a pragma; nothing on PostgreSQL. For tests.
+    /// The values of a pragma on SQLite's writing and reading connections; nothing on PostgreSQL. For tests.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database cannot be reached.
@@ -272,26 +272,26 @@ impl Store {
             ("foreign_keys", "PRAGMA foreign_keys"),
         ];
         let Pools::Sqlite { write, read, .. } = &self.pools else { return Ok(Vec::new()) };
-        let mut said = Vec::new();
+        let mut values = Vec::new();
         for (_, sql) in SQL.into_iter().filter(|(n, _)| *n == name) {
             for pool in [write, read] {
                 let row = sqlx::query(sql).fetch_one(pool).await.map_err(failure)?;
                 let number = row.try_get::<i64, _>(0).map(|n| n.to_string());
-                said.push(number.or_else(|_| row.try_get::<String, _>(0)).map_err(failure)?);
+                values.push(number.or_else(|_| row.try_get::<String, _>(0)).map_err(failure)?);
             }
         }
-        Ok(said)
+        Ok(values)
     }
 
-    /// How many statements were sent so far, without the beginnings and ends of transactions.
+    /// The number of statements sent so far, not counting the begin and end of transactions.
     #[must_use]
     pub fn statements(&self) -> u64 {
-        self.noted.statements.load(Ordering::Relaxed)
+        self.reports.statements.load(Ordering::Relaxed)
     }
 
-    /// Waits until a transaction of this process has committed a mail, or one had since the last wait.
+    /// Waits until a transaction of this process commits a mail. Returns at once if one did since the last wait.
     pub async fn mail_handed_in(&self) {
-        self.noted.mail.notified().await;
+        self.reports.mail.notified().await;
     }
 
     /// Closes all connections.
@@ -306,20 +306,21 @@ impl Store {
     }
 }
 
-/// Keeps a future of the library's out of those that wait for it: looking for a connection takes 15 KiB of
-/// state, which every call would carry along that might come to the database at all.
-fn apart<F: Future>(future: F) -> Pin<Box<F>> {
+/// Boxes a future of the library. Acquiring a connection takes 15 KiB of state, which would otherwise be part of
+/// the future of every call that may use the database.
+fn boxed<F: Future>(future: F) -> Pin<Box<F>> {
     Box::pin(future)
 }
 
-/// Begins a transaction that writes. A deferred one that upgrades itself fails with BUSY without waiting.
+/// Begins a transaction for changes. It takes the lock at once, because a deferred transaction that has to upgrade
+/// fails with BUSY without waiting.
 async fn begin_sqlite(pool: &SqlitePool) -> Result<engine::Inner> {
     let give_up = Instant::now() + ACQUIRE_TIMEOUT;
     loop {
-        match apart(pool.begin_with("BEGIN IMMEDIATE")).await.map_err(failure) {
+        match boxed(pool.begin_with("BEGIN IMMEDIATE")).await.map_err(failure) {
             Ok(tx) => return Ok(engine::Inner::Sqlite(tx)),
             Err(Error::Conflict) if Instant::now() < give_up => {}
-            // Who has waited in vain for its turn is told of an outage, not of a race to try again at once.
+            // After a full wait this is an outage, not a race that the caller should retry at once.
             Err(Error::Conflict) => return Err(Error::Unavailable("another process holds the database".into())),
             Err(other) => return Err(other),
         }
@@ -327,19 +328,19 @@ async fn begin_sqlite(pool: &SqlitePool) -> Result<engine::Inner> {
 }
 
 async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
-    // Switching a new file to WAL fails at once, without waiting, while another process has it open.
-    let _lock = migrate::set_up_lock(path.to_owned()).await?;
+    // Switching a new file to WAL fails without waiting while another process has it open.
+    let _lock = migrate::setup_lock(path.to_owned()).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)
         .journal_mode(SqliteJournalMode::Wal)
-        // A lost commit could bring a revoked token back to life.
+        // A lost commit could make a revoked token valid again.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(ACQUIRE_TIMEOUT);
-    // A file does not go away as a server does: its connections need no trying out before each use.
+    // A file does not disappear as a server does, so connections need no ping before use.
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-    // It opens with all patience; then its transactions look often for their turn.
+    // Opening may wait for long; after that, transactions poll for the lock themselves.
     let write = pool().max_connections(1).after_connect(|connection, _| {
         Box::pin(async move { sqlx::query(SQLITE_BUSY).execute(connection).await.map(drop) })
     });

@@ -1,6 +1,6 @@
-//! Instants and clocks. Imports nothing of the crate.
+//! Instants and clocks. Imports nothing from the crate.
 //!
-//! A [`Clock`] is read once at an edge; everything below takes the instant as `now`.
+//! A [`Clock`] is read once at the edge; everything below takes the time as `now`.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The instant that lies `ms` milliseconds after the Unix epoch.
+    /// The instant `ms` milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(ms: i64) -> Self {
         Self(ms)
@@ -53,7 +53,7 @@ impl Timestamp {
         Ttl(self.0.saturating_sub(earlier.0))
     }
 
-    /// Day and minute in UTC, as people read them.
+    /// Date, hour and minute in UTC, in a form for people.
     #[must_use]
     pub fn for_people(self) -> String {
         let text = self.to_string();
@@ -75,7 +75,7 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = &'static str;
 
-    /// Reads RFC 3339 §5.6, with at least the seconds and an offset; what is finer than milliseconds is cut off.
+    /// Parses RFC 3339 §5.6. Seconds and an offset are required; anything finer than milliseconds is cut off.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         parse(text).ok_or("must be an instant such as 2030-01-31T12:00:00Z (RFC 3339)")
     }
@@ -97,13 +97,13 @@ fn parse(text: &str) -> Option<Timestamp> {
         }
     };
     let days = days_from_civil(year, month, day);
-    // A day that the month does not have comes out as another.
+    // A day that the month does not have turns into a different date.
     let exists = civil_from_days(days) == (year, month, day) && hour <= 23 && minute <= 59 && second <= 60;
     let seconds = days * 86_400 + hour * 3600 + (minute - offset) * 60 + second;
     exists.then_some(Timestamp(seconds * 1000 + ms))
 }
 
-/// Numbers of so many digits with `between` between them.
+/// Parses numbers of exactly these lengths, separated by `between`.
 fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i64; N]> {
     let (mut parts, mut out) = (text.split(between), [0; N]);
     for (to, digits) in out.iter_mut().zip(digits) {
@@ -113,7 +113,7 @@ fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Opt
     parts.next().is_none().then_some(out)
 }
 
-/// The milliseconds of a fraction of a second, if there is one, and what follows.
+/// The milliseconds of the optional fraction of a second, and the rest of the text.
 fn fraction(text: &str) -> Option<(i64, &str)> {
     let Some(rest) = text.strip_prefix('.') else { return Some((0, text)) };
     let end = rest.find(|c: char| !c.is_ascii_digit())?;
@@ -122,7 +122,7 @@ fn fraction(text: &str) -> Option<(i64, &str)> {
     Some((ms, rest))
 }
 
-/// The count of days since the Unix epoch; the inverse of [`civil_from_days`].
+/// The number of days since the Unix epoch; the inverse of [`civil_from_days`].
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
@@ -131,9 +131,9 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     year.div_euclid(400) * 146_097 + day_of_era - 719_468
 }
 
-/// Year, month and day of the Gregorian calendar for a count of days since the Unix epoch.
+/// Year, month and day in the Gregorian calendar, from a number of days since the Unix epoch.
 ///
-/// Counts in eras of 400 years that start on a 1 March, so that the leap day ends a year.
+/// Counts in 400-year eras that start on 1 March, so that a leap day is the last day of its year.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -152,19 +152,19 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 pub struct Ttl(i64);
 
 impl Ttl {
-    /// A length of `n` milliseconds.
+    /// `n` milliseconds.
     #[must_use]
     pub const fn from_millis(n: i64) -> Self {
         Self(n)
     }
 
-    /// A length of `n` seconds.
+    /// `n` seconds.
     #[must_use]
     pub const fn from_secs(n: i64) -> Self {
         Self(n.saturating_mul(1000))
     }
 
-    /// A length of `n` days of 24 hours.
+    /// `n` days of 24 hours.
     #[must_use]
     pub const fn from_days(n: i64) -> Self {
         Self::from_secs(n.saturating_mul(86_400))
@@ -194,22 +194,25 @@ impl Ttl {
         Self(self.0.saturating_mul(n))
     }
 
-    /// As a standard duration; nothing if negative.
+    /// The same as a standard duration; zero if negative.
     #[must_use]
     pub fn duration(self) -> Duration {
         Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
     }
 }
 
+/// How far any two clocks may differ.
+pub const SKEW: Ttl = Ttl::from_secs(60);
+
 /// Tells the time.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The present instant.
     fn now(&self) -> Timestamp;
 
-    /// The time since some fixed moment, untouched when somebody sets the clock.
+    /// The time since some fixed moment. Setting the clock does not change it.
     fn elapsed(&self) -> Ttl;
 
-    /// Whether the clock of a database that several machines share takes its place.
+    /// Whether a database shared by several machines overrides this clock with its own.
     fn yields_to_database(&self) -> bool;
 }
 
@@ -236,7 +239,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told; for tests.
+/// A clock that moves only when told to; for tests.
 #[derive(Debug)]
 pub struct FixedClock {
     now: AtomicI64,
@@ -245,25 +248,25 @@ pub struct FixedClock {
 }
 
 impl FixedClock {
-    /// A clock that stands at `now`.
+    /// A clock that shows `now`.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
         Self { now: AtomicI64::new(now.millis()), elapsed: AtomicI64::new(0), yields: false }
     }
 
-    /// A clock that a shared database overrules, as it does the machine's.
+    /// A clock that a shared database overrides, as it overrides the machine's.
     #[must_use]
     pub const fn yielding(now: Timestamp) -> Self {
         Self { yields: true, ..Self::new(now) }
     }
 
-    /// Moves the clock on by `by`, or back if it is negative.
+    /// Moves the clock forward by `by`, or back if that is negative.
     pub fn advance(&self, by: Ttl) {
         self.now.fetch_add(by.millis(), Ordering::SeqCst);
         self.elapsed.fetch_add(by.millis().max(0), Ordering::SeqCst);
     }
 
-    /// Sets the clock, as an operator would: no time passes.
+    /// Sets the clock, as an operator would; no time passes.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now.millis(), Ordering::SeqCst);
     }
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_are_read_as_they_are_printed() {
+    fn instants_parse_as_they_print() {
         for ms in [0, 951_782_400_000, 1_893_456_000_123, -1, 4_102_444_799_999, -62_135_596_800_000] {
             let instant = Timestamp::from_millis(ms);
             assert_eq!(instant.to_string().parse(), Ok(instant), "{instant}");
@@ -316,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_instant_is_refused() {
+    fn invalid_instants_are_refused() {
         for bad in [
             "",
             "now",

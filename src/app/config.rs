@@ -206,7 +206,7 @@ pub struct Config {
     /// How logs look.
     pub log_format: LogFormat,
     /// How passwords are hashed.
-    pub hashing: passwords::Settings,
+    pub hashing: passwords::PoolConfig,
     /// How mails are sent.
     pub mail: mail::Plan,
     /// Whether an older schema on PostgreSQL is brought up to date at start.

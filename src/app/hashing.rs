@@ -18,7 +18,7 @@ const PART_OF_LIMIT: u64 = 2;
 const MIB: u64 = 1 << 20;
 
 /// Fills in what is not set and compares it with the machine; notes every problem.
-pub(super) fn plan(settings: &Settings, machine: Machine, problems: &mut Vec<String>) -> passwords::Settings {
+pub(super) fn plan(settings: &Settings, machine: Machine, problems: &mut Vec<String>) -> passwords::PoolConfig {
     check_range("hashing_threads", settings.hashing_threads, MOST_THREADS, problems);
     check_range("hashing_queue", settings.hashing_queue, MOST_PLACES, problems);
     check_range("hashing_memory_mib", settings.hashing_memory_mib, MOST_MIB, problems);
@@ -46,7 +46,7 @@ pub(super) fn plan(settings: &Settings, machine: Machine, problems: &mut Vec<Str
         problems.push(beyond_limit(settings, threads, memory_mib, limit, hash_mib));
     }
     let default_queue = u32::try_from(threads).unwrap_or(1).saturating_mul(PLACES_A_THREAD).min(MOST_PLACES);
-    passwords::Settings {
+    passwords::PoolConfig {
         params,
         threads: usize::try_from(threads).unwrap_or(1),
         queue: settings.hashing_queue.unwrap_or(default_queue) as usize,

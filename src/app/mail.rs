@@ -156,7 +156,7 @@ pub(super) async fn send(service: Service, post: Arc<Post>, metrics: Arc<Metrics
             Err(error) => tracing::warn!(cause = ?error, "mails that are due could not be looked for"),
         }
         if under_way.is_empty() {
-            post.rest().await;
+            post.close_idle().await;
         }
         tokio::select! {
             biased;
@@ -170,7 +170,7 @@ pub(super) async fn send(service: Service, post: Arc<Post>, metrics: Arc<Metrics
         while let Some(done) = under_way.join_next().await {
             count(&metrics, done.ok());
         }
-        post.rest().await;
+        post.close_idle().await;
     };
     if tokio::time::timeout(TO_FINISH, rest).await.is_err() {
         tracing::warn!("mails were still under way at the end; they are tried again");

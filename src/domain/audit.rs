@@ -1,4 +1,4 @@
-//! Audit events: an append-only record of every security-relevant act.
+//! Audit events: an append-only record of everything relevant to security.
 
 use serde_json::Value;
 
@@ -7,34 +7,34 @@ use crate::{
     time::Timestamp,
 };
 
-/// Who did something, and from where.
+/// Who acted, and from where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actor {
     /// A user's subject, a client's id, or one of [`Actor::RESERVED`].
     pub name: String,
     /// The client through which a user acted.
     pub client: Option<String>,
-    /// The address it came from, if from a network.
+    /// The network address; empty if the request did not come over a network.
     pub address: String,
 }
 
 impl Actor {
-    /// Names that are nobody's subject and no client's id.
+    /// Names that no subject and no client id may have.
     pub const RESERVED: [&str; 2] = ["command", "system"];
 
-    /// Somebody at the machine itself.
+    /// Somebody at the command line of the machine itself.
     #[must_use]
     pub fn command() -> Self {
         Self::named("command")
     }
 
-    /// This server, by itself.
+    /// This server, on its own account.
     #[must_use]
     pub fn system() -> Self {
         Self::named("system")
     }
 
-    /// A client or user whose address does not count.
+    /// A client or user, without an address.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
@@ -51,7 +51,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The name in the database, in the API and in logs.
+            /// The name in the database, the API and the logs.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
@@ -65,11 +65,11 @@ kinds! {
     SignedIn = "SIGNED_IN",
     /// A session was revoked; the details name the cause.
     SessionRevoked = "SESSION_REVOKED",
-    /// A refresh token was presented that had been exchanged before.
+    /// A refresh token was presented again after it had been exchanged.
     RefreshTokenReused = "REFRESH_TOKEN_REUSED",
-    /// Too many have guessed at an account: its sign-ins from unknown devices wait long, or are over.
+    /// Too many attempts at an account failed: sign-ins from unknown devices wait long, or are refused.
     AccountThrottled = "ACCOUNT_THROTTLED",
-    /// A refresh token was newer than the database: commits were lost.
+    /// A refresh token was newer than the database, which had lost commits.
     SessionFastForwarded = "SESSION_FAST_FORWARDED",
     /// A user was created.
     UserCreated = "USER_CREATED",
@@ -91,23 +91,23 @@ kinds! {
     KeyRevoked = "KEY_REVOKED",
     /// A shared setting was changed.
     SettingChanged = "SETTING_CHANGED",
-    /// The database was claimed for an issuer.
+    /// A new database was claimed for an issuer.
     InstanceCreated = "INSTANCE_CREATED",
-    /// The deployment was given another issuer.
+    /// The issuer of the deployment was changed.
     IssuerChanged = "ISSUER_CHANGED",
     /// A user's names, addresses or attributes were changed.
     UserUpdated = "USER_UPDATED",
     /// A user was deleted.
     UserDeleted = "USER_DELETED",
-    /// A user has to choose a new password.
+    /// A user was required to choose a new password.
     PasswordResetStarted = "PASSWORD_RESET_STARTED",
-    /// Somebody opened an account.
+    /// Somebody registered an account.
     UserRegistered = "USER_REGISTERED",
-    /// A user took another address for its own.
+    /// A user's email address was changed.
     EmailChanged = "EMAIL_CHANGED",
     /// A user was given a role.
     RoleAssigned = "ROLE_ASSIGNED",
-    /// A role was taken from a user.
+    /// A role was removed from a user.
     RoleUnassigned = "ROLE_UNASSIGNED",
     /// A role was created.
     RoleCreated = "ROLE_CREATED",
@@ -121,20 +121,20 @@ kinds! {
     ClientDeleted = "CLIENT_DELETED",
     /// A client was given a new secret.
     ClientSecretRotated = "CLIENT_SECRET_ROTATED",
-    /// Users of another system were brought along; the details say how many.
+    /// Users of another system were imported; the details say how many.
     UsersImported = "USERS_IMPORTED",
-    /// A key of another issuer is published among this server's.
+    /// A key of another issuer was added to the published keys.
     KeyTrusted = "KEY_TRUSTED",
 }
 
 impl AuditKind {
-    /// The kind of this name.
+    /// The kind with this name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|k| k.as_str() == text)
     }
 
-    /// Whether the act was refused; every other was done.
+    /// Whether the event records a refusal rather than something that was done.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::RefreshTokenReused | Self::AccountThrottled)
@@ -144,18 +144,18 @@ impl AuditKind {
 /// One audit event.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
-    /// Its id.
+    /// The id.
     pub id: AuditEventId,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// What.
+    /// What happened.
     pub kind: AuditKind,
-    /// Who did it.
+    /// Who acted.
     pub actor: Actor,
-    /// To whom or what.
+    /// The user, client or other thing concerned.
     pub subject: String,
-    /// In which session.
+    /// The session concerned.
     pub session: Option<SessionId>,
-    /// More, by kind; never a secret.
+    /// More details, depending on the kind; never a secret.
     pub details: Value,
 }

@@ -1,4 +1,4 @@
-//! Clients: the applications and services registered here.
+//! Clients: the applications and services registered with this server.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -24,13 +24,13 @@ pub struct ClientId(String);
 /// Why a text is not a client id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientIdError {
-    /// Wrong length or characters.
+    /// The length or a character is wrong.
     #[error("must be 1 to 64 characters of [A-Za-z0-9._-], the first a letter or digit")]
     Form,
-    /// It stands for somebody else in the audit.
+    /// The audit log uses it for something else.
     #[error("is reserved")]
     Reserved,
-    /// It could be taken for a generated id (RFC 9700 §4.15).
+    /// It could be mistaken for a generated id (RFC 9700 §4.15).
     #[error("must not look like a generated id")]
     LooksGenerated,
 }
@@ -42,7 +42,7 @@ impl ClientId {
         &self.0
     }
 
-    /// Takes an id that the database holds.
+    /// Wraps an id read from the database, without checking it.
     #[must_use]
     pub fn from_database(text: String) -> Self {
         Self(text)
@@ -72,15 +72,15 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// What a client may do to get tokens.
+/// A way in which a client may obtain tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
     /// The Login call; first-party clients only.
     DirectLogin,
-    /// Refreshing.
+    /// Refresh tokens.
     RefreshToken,
-    /// Tokens of its own; confidential clients only.
+    /// Tokens for the client itself; confidential clients only.
     ClientCredentials,
 }
 
@@ -115,42 +115,42 @@ pub enum ClaimSource {
     Literal(String),
 }
 
-/// Everything about a client but its id, secret and dates; kept as one JSON document.
+/// Everything about a client except its id, secret and dates; stored as one JSON document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
 pub struct ClientConfig {
     /// Whether it belongs to the deployment's owner.
     pub first_party: bool,
-    /// What it may do to get tokens.
+    /// How it may obtain tokens.
     pub grants: Vec<Grant>,
-    /// The audiences it may ask for; the first is its default.
+    /// The audiences it may request; the first is the default.
     pub audiences: Vec<Audience>,
-    /// The scopes it may ask for.
+    /// The scopes it may request.
     pub scopes: Vec<Scope>,
-    /// The permissions of its own tokens.
+    /// The permissions in its own tokens.
     pub permissions: Vec<PermissionAt>,
     /// Its roles.
     #[serde(default)]
     pub roles: Vec<RoleId>,
     /// The algorithm its tokens are signed with.
     pub algorithm: Algorithm,
-    /// How long its access tokens live.
+    /// The lifetime of its access tokens.
     pub token_lifetime: Ttl,
-    /// How long a session of it may lie idle.
+    /// How long one of its sessions may be idle.
     pub session_idle: Ttl,
-    /// How long a session of it lives at most.
+    /// How long one of its sessions may last at most.
     pub session_absolute: Ttl,
-    /// Claims of its users' tokens.
+    /// Extra claims in its users' tokens.
     pub claim_map: BTreeMap<String, ClaimSource>,
-    /// Whether what it says about the end user's address is believed.
+    /// Whether the end user's address that it reports is trusted.
     pub trusted_end_user: bool,
-    /// Whether people may open accounts through it.
+    /// Whether people may register accounts through it.
     #[serde(default)]
     pub registration: bool,
-    /// Whether its users must have a verified address.
+    /// Whether its users must have a verified email address.
     #[serde(default)]
     pub require_email: bool,
-    /// Where links in mails lead: `{token}` stands for the secret, `{kind}` for what it is for.
+    /// Template for links in mails: `{token}` is replaced by the secret, `{kind}` by the purpose.
     #[serde(default)]
     pub link_template: Option<String>,
 }
@@ -158,9 +158,9 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// Default access token lifetime.
     pub const TOKEN_LIFETIME: Ttl = Ttl::from_secs(300);
-    /// Default idle expiry.
+    /// Default for the idle time of sessions.
     pub const SESSION_IDLE: Ttl = Ttl::from_days(7);
-    /// Default absolute expiry.
+    /// Default for the maximum age of sessions.
     pub const SESSION_ABSOLUTE: Ttl = Ttl::from_days(30);
 }
 
@@ -169,45 +169,46 @@ impl ClientConfig {
 pub struct Client {
     /// The id.
     pub id: ClientId,
-    /// The hash of its secret; none for a public client.
+    /// The hash of its secret; a public client has none.
     pub secret: Option<ClientSecretHash>,
-    /// What it may do.
+    /// The configuration.
     pub config: ClientConfig,
-    /// When it was disabled, if so.
+    /// When it was disabled, if it is.
     pub disabled_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
-    /// Where its bit stands in the status lists.
+    /// The position of its bit in the status lists.
     pub status: Option<StatusIndex>,
-    /// The hash of the secret before, and until when that still counts.
+    /// The hash of the previous secret, and when that expires.
     pub previous_secret: Option<(ClientSecretHash, Timestamp)>,
-    /// Rises with every change.
+    /// Increases with every change.
     pub revision: i64,
 }
 
 impl Client {
-    /// Whether a secret with this hash proves the client.
+    /// Whether a secret with this hash authenticates the client.
     #[must_use]
     pub fn accepts(&self, presented: &ClientSecretHash, now: Timestamp) -> bool {
         let current = self.secret.is_some_and(|hash| hash.matches(presented));
         let previous = self.previous_secret.filter(|(_, until)| now < *until);
-        // Both are compared, so that the time tells nothing.
+        // Always compare both: the time taken must reveal nothing.
         current | previous.is_some_and(|(hash, _)| hash.matches(presented))
     }
 
-    /// Whether it may use this grant.
+    /// Whether the client may use this grant.
     #[must_use]
     pub fn may(&self, grant: Grant) -> bool {
         self.config.grants.contains(&grant)
     }
 
-    /// Whether what it says about the person behind it is believed: nobody else can say it in its name.
+    /// Whether the address and user agent that it reports for the end user are trusted. A public client's are not:
+    /// anybody could make requests in its name.
     #[must_use]
-    pub fn tells_end_user(&self) -> bool {
+    pub fn may_report_end_user(&self) -> bool {
         self.secret.is_some() && self.config.trusted_end_user
     }
 
-    /// The audience of a token: the one asked for, else the default. Nothing if it may not ask for it.
+    /// The audience for a token: the requested one, or the default if none is. Nothing if the client may not use it.
     #[must_use]
     pub fn audience(&self, asked: &str) -> Option<&Audience> {
         match asked {
@@ -216,7 +217,7 @@ impl Client {
         }
     }
 
-    /// The permissions of its own tokens at an audience.
+    /// The permissions in its own tokens for an audience.
     #[must_use]
     pub fn permissions_at(&self, audience: &str) -> Vec<String> {
         let of_audience = self.config.permissions.iter().filter(|p| p.audience.as_str() == audience);
@@ -224,7 +225,7 @@ impl Client {
     }
 }
 
-/// Claims that a claim map may not set: registered ones and those this server sets itself.
+/// Claims that a claim map must not set: registered claims, and those this server sets itself.
 pub const RESERVED_CLAIMS: [&str; 28] = [
     "iss",
     "sub",

@@ -1,11 +1,11 @@
-//! The feed: the numbered log of changes that every process follows.
+//! The feed: a numbered log of changes that every process follows.
 
 use std::{fmt, str::FromStr};
 
 use super::status_list::StatusIndex;
 use crate::time::Timestamp;
 
-/// What kind of thing changed.
+/// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// Signing keys.
@@ -18,7 +18,7 @@ pub enum ChangeKind {
     Settings,
     /// A session was revoked.
     SessionRevoked,
-    /// A client was disabled: every token with its id is rejected until it is enabled again.
+    /// A client was disabled. Every token with its id is rejected until the client is enabled again.
     ClientDisabled,
     /// A client was enabled again.
     ClientEnabled,
@@ -65,36 +65,36 @@ impl FromStr for ChangeKind {
     }
 }
 
-/// One change, before it has a number.
+/// A change that has no number yet.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Its kind.
+    /// What changed.
     pub kind: ChangeKind,
     /// The id of what changed.
     pub subject: String,
     /// When it was made.
     pub at: Timestamp,
-    /// When it may be forgotten.
+    /// When the entry may be deleted.
     pub ends_at: Timestamp,
-    /// Of a revoked session: where its bit stands.
+    /// The position of a revoked session's bit in the status lists.
     pub status: Option<StatusIndex>,
 }
 
-/// One change with its place in the feed.
+/// A change at its place in the feed.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its number.
+    /// The number.
     pub seq: i64,
-    /// Its random tag, by which a restored database is noticed.
+    /// A random tag. It reveals that a database was restored from a backup.
     pub tag: String,
     /// What changed.
     pub change: Change,
 }
 
-/// Where the feed stands.
+/// The end of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Names this history; a new one means: forget everything and read again.
+    /// The id of this history. When it changes, processes discard what they know and read everything again.
     pub epoch: String,
     /// The newest number.
     pub seq: i64,
@@ -102,19 +102,19 @@ pub struct Head {
     pub tag: String,
 }
 
-/// A place in the feed, as watchers keep it: opaque to them.
+/// A position in the feed. Watchers keep it as an opaque text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The history.
     pub epoch: String,
-    /// The number of the last change that is known.
+    /// The number of the last change seen.
     pub seq: i64,
-    /// Its tag.
+    /// The tag of that change.
     pub tag: String,
 }
 
 impl Cursor {
-    /// The newest place.
+    /// The position at the end of the feed.
     #[must_use]
     pub fn of(head: &Head) -> Self {
         Self { epoch: head.epoch.clone(), seq: head.seq, tag: head.tag.clone() }

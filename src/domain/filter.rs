@@ -1,4 +1,4 @@
-//! Filters of lists: `name = value` joined by AND, a small part of AIP-160.
+//! Filters for lists: terms such as `name = value`, joined by AND; a small subset of AIP-160.
 
 /// How a term compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,21 +16,21 @@ pub enum Comparison {
 pub struct Term {
     /// The field's name.
     pub field: String,
-    /// How it compares.
+    /// The comparison.
     pub comparison: Comparison,
     /// The value, without quotes.
     pub value: String,
 }
 
-/// Longest filter, in bytes.
+/// Maximum length of a filter, in bytes.
 const MAX: usize = 1024;
-/// Most terms.
+/// Maximum number of terms.
 const MAX_TERMS: usize = 8;
 
-/// Reads a filter; an empty one has no terms.
+/// Parses a filter. An empty text has no terms.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of what is wrong.
 pub fn parse(text: &str) -> Result<Vec<Term>, String> {
     if text.len() > MAX {
         return Err(format!("must be at most {MAX} bytes"));
@@ -50,7 +50,7 @@ pub fn parse(text: &str) -> Result<Vec<Term>, String> {
     Ok(terms)
 }
 
-/// A term, and what follows it.
+/// Parses one term; also returns the rest of the text.
 fn term(text: &str) -> Result<(Term, &str), String> {
     const FORM: &str = "a term must be NAME = VALUE, NAME >= VALUE or NAME < VALUE";
     let name_ends = text.find(|c: char| !c.is_ascii_lowercase() && c != '_').ok_or(FORM)?;
@@ -63,7 +63,7 @@ fn term(text: &str) -> Result<(Term, &str), String> {
     Ok((Term { field: field.to_owned(), comparison, value }, rest))
 }
 
-/// A word, or a text in double quotes in which a backslash stands before quotes and backslashes.
+/// Parses a word, or a text in double quotes where a backslash escapes quotes and backslashes.
 fn value(text: &str) -> Result<(String, &str), String> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());
@@ -93,23 +93,26 @@ fn value(text: &str) -> Result<(String, &str), String> {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> Vec<(String, Comparison, String)> {
+    fn terms(text: &str) -> Vec<(String, Comparison, String)> {
         parse(text).unwrap().into_iter().map(|t| (t.field, t.comparison, t.value)).collect()
     }
 
     #[test]
-    fn terms_are_read_with_and_without_quotes() {
-        assert!(said("  ").is_empty());
+    fn terms_parse_with_and_without_quotes() {
+        assert!(terms("  ").is_empty());
         let want = vec![
             ("kind".to_owned(), Comparison::Equal, "SIGNED_IN".to_owned()),
             ("time".to_owned(), Comparison::AtLeast, "2030-01-01T00:00:00Z".to_owned()),
             ("subject".to_owned(), Comparison::Equal, "a \"b\" \\ AND é".to_owned()),
         ];
-        assert_eq!(said(r#"kind=SIGNED_IN AND time >= "2030-01-01T00:00:00Z" AND subject = "a \"b\" \\ AND é""#), want);
+        assert_eq!(
+            terms(r#"kind=SIGNED_IN AND time >= "2030-01-01T00:00:00Z" AND subject = "a \"b\" \\ AND é""#),
+            want
+        );
     }
 
     #[test]
-    fn a53_what_is_no_filter_is_refused() {
+    fn a53_invalid_filters_are_refused() {
         for bad in [
             "kind",
             "kind SIGNED_IN",

@@ -1,4 +1,4 @@
-//! Signing keys: their states and the waits between them.
+//! Signing keys: their states, and how long each state lasts.
 
 use std::{fmt, str::FromStr};
 
@@ -19,7 +19,7 @@ pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
     #[serde(rename = "ES256")]
     Es256,
-    /// Ed25519, under the name that today's libraries know.
+    /// Ed25519, under the name that current libraries know.
     #[serde(rename = "EdDSA")]
     EdDsa,
 }
@@ -53,14 +53,14 @@ impl FromStr for Algorithm {
     }
 }
 
-/// Where a key is in its life.
+/// The stages in a key's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyState {
-    /// Signs.
+    /// Signs tokens.
     Active,
-    /// Published, not yet signing.
+    /// Published, but not signing yet.
     Next,
-    /// Published, no longer signing.
+    /// Published, but not signing any more.
     Retired,
 }
 
@@ -84,84 +84,84 @@ impl FromStr for KeyState {
     }
 }
 
-/// A signing key as the database keeps it; the private part is sealed.
+/// A signing key as stored in the database; the private part is sealed.
 #[derive(Clone, Debug)]
 pub struct StoredKey {
     /// The id.
     pub id: KeyId,
     /// RFC 7638 thumbprint of the public key.
     pub kid: String,
-    /// Its one algorithm.
+    /// The one algorithm it is used with.
     pub algorithm: Algorithm,
-    /// Where it is in its life.
+    /// The state.
     pub state: KeyState,
     /// The public JWK, as published.
     pub public_jwk: serde_json::Value,
     /// The sealed PKCS#8 private key.
     pub sealed: Vec<u8>,
-    /// The sealing key's version.
+    /// The version of the sealing key.
     pub sealing_version: i64,
-    /// When it was created, and so published.
+    /// When it was created and published.
     pub created_at: Timestamp,
-    /// When it began to sign.
+    /// When it started signing.
     pub activated_at: Option<Timestamp>,
-    /// When it ceased to sign.
+    /// When it stopped signing.
     pub retired_at: Option<Timestamp>,
-    /// For an active key: when its successor is to take over.
+    /// When an active key is to be replaced by the next one.
     pub rotate_at: Option<Timestamp>,
 }
 
-/// A public key of another issuer, published so that the tokens it signed live out their time.
+/// A public key of another issuer. It is published so that tokens signed with it stay valid until they expire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignKey {
-    /// The name by which tokens know it.
+    /// The key id in tokens.
     pub kid: String,
     /// The public JWK, as published.
     pub public_jwk: serde_json::Value,
-    /// When it came.
+    /// When it was added.
     pub created_at: Timestamp,
-    /// Until when it is published.
+    /// When it stops being published.
     pub expires_at: Timestamp,
 }
 
 impl ForeignKey {
-    /// Its one algorithm, by the JOSE name; that of another issuer need not be among ours.
+    /// The JOSE name of its algorithm, which need not be one that this server uses.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         self.public_jwk.get("alg").and_then(serde_json::Value::as_str).unwrap_or_default()
     }
 }
 
-/// How long a key must have been published before it signs: every cache must have met it, twice over.
+/// How long a key is published before it signs: long enough for every cache to have fetched it, twice over.
 pub const PUBLISH_AHEAD: Ttl = JWKS_MAX_AGE.plus(JWKS_STALE_IF_ERROR).times(2).plus(SKEW);
 
-/// How long a key stays published after it ceased to sign at `now`: until its last token is dead.
+/// How long a key that stops signing at `now` stays published: until the last token it signed has expired.
 #[must_use]
-pub fn retire_for(settings: &Settings, now: Timestamp) -> Ttl {
+pub fn retirement_period(settings: &Settings, now: Timestamp) -> Ttl {
     settings.waiting_ceiling(now).plus(settings.confirm_within).plus(SKEW)
 }
 
-/// One step that is due.
+/// A step in the rotation of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyStep {
-    /// Make a `next` key for the algorithm.
+    /// Create a `next` key for this algorithm.
     Create(Algorithm),
-    /// The `next` key takes over from the active one, if there is one.
+    /// Let the `next` key replace the active one, if there is one.
     Activate {
         /// The algorithm.
         algorithm: Algorithm,
-        /// The key that begins to sign.
+        /// The key that starts signing.
         next: KeyId,
-        /// The key that ceases to.
+        /// The key that stops signing.
         active: Option<KeyId>,
     },
-    /// A retired key has outlived its last token.
+    /// Delete a retired key: the last token it signed has expired.
     Remove(KeyId),
-    /// A key of another issuer, by its `kid`, has outlived its time.
+    /// Delete the key of another issuer with this `kid`: it has expired.
     Forget(String),
 }
 
-/// What is due at `now`. Steps are carried out one by one, each by compare-and-swap.
+/// The steps that are due at `now`. Each is carried out on its own, by compare-and-swap.
 #[must_use]
 pub fn due(keys: &[StoredKey], foreign: &[ForeignKey], settings: &Settings, now: Timestamp) -> Vec<KeyStep> {
     let mut steps = Vec::new();
@@ -178,7 +178,7 @@ pub fn due(keys: &[StoredKey], foreign: &[ForeignKey], settings: &Settings, now:
             steps.push(KeyStep::Activate { algorithm, next: next.id.clone(), active: active.map(|k| k.id.clone()) });
         }
     }
-    let gone = |k: &&StoredKey| k.retired_at.is_some_and(|at| now >= at.plus(retire_for(settings, now)));
+    let gone = |k: &&StoredKey| k.retired_at.is_some_and(|at| now >= at.plus(retirement_period(settings, now)));
     steps.extend(
         keys.iter().filter(|k| k.state == KeyState::Retired).filter(gone).map(|k| KeyStep::Remove(k.id.clone())),
     );

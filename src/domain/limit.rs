@@ -1,10 +1,11 @@
-//! How often anybody may guess: failures are counted by account, by device and by address, and each count has
-//! a rule that says when the next guess is due.
+//! Rate limits on failed attempts. Failures are counted per account, device and address, and each count has a
+//! rule that says when the next attempt is allowed.
 //!
-//! There are two rules. Failures **in a row** make every further guess wait, twice as long each time, and end
-//! when too many have failed. A **bucket** takes failures up to its brim and drains at an even pace. A success
-//! clears counts in a row and gives nothing back to buckets: whoever guesses at many accounts has one of
-//! its own. A new kind of guess is a new [`LimitKind`] with its rule.
+//! There are two rules. **In a row**: after some free failures each one doubles the wait before the next
+//! attempt; after too many, no further attempt is allowed. **Bucket**: failures fill a bucket that drains at a
+//! constant rate. A success clears counts in a row, but does not empty buckets: an attacker who tries many
+//! accounts could otherwise use an account of their own to empty them. To limit something else, add a
+//! [`LimitKind`] and its rule.
 
 #[cfg(test)]
 mod tests;
@@ -13,39 +14,38 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::SKEW;
-use crate::time::{Timestamp, Ttl};
+use crate::time::{SKEW, Timestamp, Ttl};
 
-/// The first wait; each further failure doubles it.
+/// The first wait. Each further failure doubles it.
 const FIRST_WAIT: Ttl = Ttl::from_secs(1);
-/// A count in a row is forgotten this long after its last failure, for each failure that it counts. So in the
-/// long run nobody gains more than one guess a day by waiting, and a login that somebody mistyped once leaves
-/// no trace after a day.
-const KEPT_FOR_EACH: Ttl = Ttl::from_days(1);
-/// Most guesses at one account that a process looks at together: one that is hashed and one that waits, as in the
-/// queue for hashing. Others on the same database do not know of them until they have failed.
-const TOGETHER: i64 = 2;
-/// When to come back while others have no answer yet: they will have it.
-const SOON: Ttl = Ttl::from_millis(250);
+/// A count in a row expires this long after its last failure, times the number of failures. In the long run,
+/// waiting for that gains an attacker at most one attempt a day, and a login mistyped once leaves no trace after
+/// a day.
+const KEPT_PER_FAILURE: Ttl = Ttl::from_days(1);
+/// Most concurrent attempts at one account in a process: one being hashed and one waiting, as in the queue for
+/// hashing. Other processes on the same database learn of them only once they have failed.
+const MAX_CONCURRENT: i64 = 2;
+/// When to retry while other attempts are in flight: they will be done by then.
+const RETRY_SOON: Ttl = Ttl::from_millis(250);
 
-/// Mails that anybody may ask for to one address: so many at once, and in an hour. A mail goes astray now and
-/// then, and is asked for again.
-const MAILS: (i64, i64) = (5, 6);
+/// Mails that may be requested for one address: the burst, and the number per hour. Some allowance is needed
+/// because mails get lost and are requested again.
+const MAIL_BUCKET: (i64, i64) = (5, 6);
 
 /// What failures are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitKind {
-    /// What was typed as a login, whether it is anybody's or not.
+    /// What was typed as a login, whether or not such an account exists.
     Account,
-    /// A known device of an account.
+    /// One known device of an account.
     Device,
     /// All known devices of an account together.
     Devices,
-    /// An address: one of IPv4, or a /64 of IPv6, of which one machine has every address.
+    /// An address: one IPv4 address, or an IPv6 /64, all of which may belong to one machine.
     Address,
-    /// A /24 of IPv4 or a /56 of IPv6.
+    /// A network: an IPv4 /24 or an IPv6 /56.
     Network,
-    /// An address that mails are asked for to: every mail counts, for nobody wants a hundred of them.
+    /// The recipient of requested mails. Every mail counts, not only failures: nobody wants a hundred of them.
     Mail,
 }
 
@@ -53,7 +53,7 @@ impl LimitKind {
     /// Every kind.
     pub const ALL: [Self; 6] = [Self::Account, Self::Device, Self::Devices, Self::Address, Self::Network, Self::Mail];
 
-    /// The name in the database, in metrics and in the metadata of errors.
+    /// The name in the database, in metrics and in error metadata.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,11 +67,11 @@ impl LimitKind {
     }
 }
 
-/// Names one count. People type passwords where their login belongs, and addresses are people's too: only a
-/// keyed hash is kept.
+/// Identifies a count. People type passwords into the login field, and addresses are personal data: only a keyed
+/// hash is stored.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LimitKey {
-    /// What is counted.
+    /// The kind of count.
     pub kind: LimitKind,
     /// The keyed hash of kind and name.
     pub hash: [u8; 32],
@@ -83,27 +83,26 @@ impl fmt::Debug for LimitKey {
     }
 }
 
-/// What an operator may set; shared by all processes on one database.
+/// The limits an operator may set. All processes on one database share them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LimitSettings {
-    /// Failures of an account that cost nothing. Five are more than people need to remember which password
-    /// it was.
+    /// Failures of an account without a wait. Five are more than enough to remember which password it was.
     pub login_failures_free: i64,
-    /// Failures of an account in a row after which unknown devices are refused until a success, a new password,
-    /// or until they are forgotten. NIST SP 800-63B-4 §3.2.2 allows 100.
+    /// Failures of an account in a row after which unknown devices are refused. A success or a new password clears
+    /// the count, and it expires. NIST SP 800-63B-4 §3.2.2 allows 100.
     pub login_failures_most: i64,
-    /// The longest wait. A quarter of an hour makes 96 guesses a day, and keeps nobody away for longer who has
-    /// remembered.
+    /// The longest wait. A quarter of an hour allows 96 attempts a day. Users who remember the password after all are
+    /// locked out for no longer than that.
     pub login_wait_most: Ttl,
-    /// Failures of one address at once; 0 for no limit. An office behind one address on a Monday morning has
-    /// some dozen.
+    /// Burst of failures from one address; 0 for no limit. An office behind one address has some dozens of them on
+    /// a Monday morning.
     pub address_failures: i64,
-    /// Failures of one address in an hour, in the long run.
+    /// Sustained failures from one address per hour.
     pub address_failures_per_hour: i64,
-    /// Failures of one network at once; 0 for no limit.
+    /// Burst of failures from one network; 0 for no limit.
     pub network_failures: i64,
-    /// Failures of one network in an hour, in the long run.
+    /// Sustained failures from one network per hour.
     pub network_failures_per_hour: i64,
 }
 
@@ -114,28 +113,28 @@ impl Default for LimitSettings {
             login_failures_most: 100,
             login_wait_most: Ttl::from_secs(900),
             address_failures: 30,
-            // One in ten seconds.
+            // One every ten seconds.
             address_failures_per_hour: 360,
             network_failures: 200,
-            // Two a second.
+            // Two per second.
             network_failures_per_hour: 7200,
         }
     }
 }
 
 impl LimitSettings {
-    /// The rule of a kind; nothing if it is not limited.
+    /// The rule for a kind of count; nothing if it has no limit.
     #[must_use]
     pub fn rule(&self, kind: LimitKind) -> Option<Rule> {
         let (free, most, longest) = (self.login_failures_free, self.login_failures_most, self.login_wait_most);
         match kind {
             LimitKind::Account | LimitKind::Device => Some(Rule::InARow { free, most, longest }),
-            // Whoever has signed in often has many tokens, one for each device it said to have: together they
-            // are worth no more guesses than the account itself.
+            // Somebody who signs in often may collect many device tokens. Together they must not allow more
+            // attempts than the account itself.
             LimitKind::Devices => Some(Rule::InARow { free: most, most, longest }),
             LimitKind::Address => bucket(self.address_failures, self.address_failures_per_hour),
             LimitKind::Network => bucket(self.network_failures, self.network_failures_per_hour),
-            LimitKind::Mail => bucket(MAILS.0, MAILS.1),
+            LimitKind::Mail => bucket(MAIL_BUCKET.0, MAIL_BUCKET.1),
         }
     }
 }
@@ -144,134 +143,135 @@ fn bucket(room: i64, per_hour: i64) -> Option<Rule> {
     (room > 0).then(|| Rule::Bucket { room, every: Ttl::from_millis(3_600_000 / per_hour.max(1)) })
 }
 
-/// What is kept of a count.
+/// The stored state of a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// Failures since it was empty: in a row, or since the bucket was last dry.
+    /// Failures in a row, or since the bucket was last empty.
     pub failures: i64,
-    /// How full the bucket was at the last failure, as the time that it takes to drain.
+    /// The level of the bucket at the last failure, as the time it takes to drain.
     pub level: Ttl,
-    /// The last failure.
+    /// The time of the last failure.
     pub failed_at: Timestamp,
-    /// When it is forgotten.
+    /// When the count expires.
     pub expires_at: Timestamp,
 }
 
-/// When the next guess is due.
+/// Whether an attempt is allowed now, and if not, when to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Verdict {
-    /// Now.
+pub enum LimitVerdict {
+    /// It is allowed.
     Go,
-    /// In this time, which is longer than nothing.
+    /// It is allowed after this wait, which is never zero.
     Wait(Ttl),
-    /// Nobody can tell before other guesses have their answer, as they will have in this time.
+    /// Attempts in flight decide about it. They will be done after this wait.
     Busy(Ttl),
-    /// Too many have failed: not before they are forgotten, which is in this time.
+    /// Too many attempts failed. None is allowed before the count expires, after this wait.
     Closed(Ttl),
 }
 
-/// A step that operators want to know of.
+/// A threshold that a count has reached, for operators to know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Every further guess waits for the longest time.
+pub enum LimitStep {
+    /// Every further attempt has the longest wait.
     Slowest,
-    /// There are no further guesses.
+    /// No further attempt is allowed.
     Closed,
 }
 
-/// When guesses are due.
+/// When attempts are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// `free` failures cost nothing; then each makes the next guess wait, twice as long as the one before, up to
-    /// `longest`; after `most` there is none.
+    /// `free` failures have no wait. Each one after that doubles the wait before the next attempt, up to
+    /// `longest`. After `most` failures no attempt is allowed.
     InARow {
-        /// Failures that cost nothing.
+        /// Failures without a wait.
         free: i64,
-        /// Failures after which it is over.
+        /// Failures after which no attempt is allowed.
         most: i64,
         /// The longest wait.
         longest: Ttl,
     },
-    /// `room` failures at once, then one each `every`.
+    /// A burst of `room` failures, then one per `every`.
     Bucket {
-        /// Failures that fit.
+        /// The capacity, in failures.
         room: i64,
-        /// The time in which one drains.
+        /// The time in which one failure drains.
         every: Ttl,
     },
 }
 
 impl Rule {
-    /// What a failure adds to the level of a bucket.
+    /// How much a failure raises the level of a bucket; zero for counts in a row.
     #[must_use]
-    pub const fn fills(self) -> Ttl {
+    pub const fn level_per_failure(self) -> Ttl {
         match self {
             Self::InARow { .. } => Ttl::from_millis(0),
             Self::Bucket { every, .. } => every,
         }
     }
 
-    /// How long a count is kept after its last failure, for each that it counts.
+    /// How long a count is kept after its last failure, per failure.
     #[must_use]
-    pub const fn kept_for_each(self) -> Ttl {
+    pub const fn kept_per_failure(self) -> Ttl {
         match self {
-            Self::InARow { .. } => KEPT_FOR_EACH,
+            Self::InARow { .. } => KEPT_PER_FAILURE,
             Self::Bucket { every, .. } => every,
         }
     }
 
-    /// When the next guess is due. Guesses at the same that are `under_way` count as if they had failed, so that
-    /// many at once are no more than one after the other.
-    pub fn verdict(self, tally: Option<&Tally>, under_way: i64, now: Timestamp) -> Verdict {
+    /// Whether an attempt is allowed now. Attempts in flight (`under_way`) count as failed, so that concurrent
+    /// attempts gain nothing over sequential ones.
+    pub fn verdict(self, tally: Option<&Tally>, under_way: i64, now: Timestamp) -> LimitVerdict {
         let tally = tally.filter(|t| t.expires_at > now);
         match self {
             Self::InARow { free, most, longest } => {
                 let failures = tally.map_or(0, |t| t.failures);
                 if let Some(tally) = tally.filter(|_| failures >= most) {
-                    return Verdict::Closed(tally.expires_at.since(now));
+                    return LimitVerdict::Closed(tally.expires_at.since(now));
                 }
                 if under_way > 0 {
-                    let costs = wait(failures + under_way, free, longest) > Ttl::from_millis(0);
-                    let no = costs || failures + under_way >= most || under_way >= TOGETHER;
-                    return if no { Verdict::Busy(SOON) } else { Verdict::Go };
+                    let costs = wait_after(failures + under_way, free, longest) > Ttl::from_millis(0);
+                    let no = costs || failures + under_way >= most || under_way >= MAX_CONCURRENT;
+                    return if no { LimitVerdict::Busy(RETRY_SOON) } else { LimitVerdict::Go };
                 }
-                tally.map_or(Verdict::Go, |t| due(wait(failures, free, longest), t.failed_at, now))
+                tally
+                    .map_or(LimitVerdict::Go, |t| remaining_wait(wait_after(failures, free, longest), t.failed_at, now))
             }
             Self::Bucket { room, every } => {
-                let Some(tally) = tally else { return Verdict::Go };
+                let Some(tally) = tally else { return LimitVerdict::Go };
                 let too_much = tally.level.millis() - every.times(room - 1).millis();
-                due(Ttl::from_millis(too_much), tally.failed_at, now)
+                remaining_wait(Ttl::from_millis(too_much), tally.failed_at, now)
             }
         }
     }
 
-    /// The count after one more failure. The database does the same in one statement.
+    /// The count after one more failure. The store does the same in one SQL statement.
     #[must_use]
     pub fn failed(self, tally: Option<&Tally>, now: Timestamp) -> Tally {
         let failures = 1 + tally.filter(|t| t.expires_at > now).map_or(0, |t| t.failures);
         let drained = |t: &Tally| (t.level.millis() - now.since(t.failed_at).millis().max(0)).max(0);
-        let level = self.fills().plus(Ttl::from_millis(tally.map_or(0, drained)));
-        Tally { failures, level, failed_at: now, expires_at: now.plus(self.kept_for_each().times(failures)) }
+        let level = self.level_per_failure().plus(Ttl::from_millis(tally.map_or(0, drained)));
+        Tally { failures, level, failed_at: now, expires_at: now.plus(self.kept_per_failure().times(failures)) }
     }
 
-    /// The step that a failure made this count take, if it is the failure that made it.
+    /// The threshold that the last failure made this count reach, if it did.
     #[must_use]
-    pub fn step(self, tally: &Tally) -> Option<Step> {
+    pub fn step(self, tally: &Tally) -> Option<LimitStep> {
         let Self::InARow { free, most, longest } = self else { return None };
-        let waits = |failures| wait(failures, free, longest);
+        let waits = |failures| wait_after(failures, free, longest);
         if tally.failures == most {
-            Some(Step::Closed)
+            Some(LimitStep::Closed)
         } else if waits(tally.failures) >= longest && waits(tally.failures - 1) < longest {
-            Some(Step::Slowest)
+            Some(LimitStep::Slowest)
         } else {
             None
         }
     }
 }
 
-/// The wait after so many failures.
-fn wait(failures: i64, free: i64, longest: Ttl) -> Ttl {
+/// The wait after this many failures.
+fn wait_after(failures: i64, free: i64, longest: Ttl) -> Ttl {
     match u32::try_from(failures - free) {
         Ok(beyond) if beyond > 0 => {
             let doubled = 1i64.checked_shl(beyond - 1).filter(|n| *n > 0).unwrap_or(i64::MAX);
@@ -281,11 +281,11 @@ fn wait(failures: i64, free: i64, longest: Ttl) -> Ttl {
     }
 }
 
-/// Whether a wait that began at `from` is over. A clock that was set back makes it no longer than it was; if it
-/// was set back by more than clocks may differ, the instant says nothing and nobody is kept waiting by it: the
-/// count itself stays.
-fn due(wait: Ttl, from: Timestamp, now: Timestamp) -> Verdict {
+/// What is left of a wait that began at `from`. A clock that was set back does not prolong the wait. If it was set
+/// back by more than the clock skew, `from` is meaningless and nobody waits because of it; the count itself
+/// stays.
+fn remaining_wait(wait: Ttl, from: Timestamp, now: Timestamp) -> LimitVerdict {
     let passed = now.since(from).millis();
     let left = wait.millis() - passed.max(0);
-    if left <= 0 || passed < -SKEW.millis() { Verdict::Go } else { Verdict::Wait(Ttl::from_millis(left)) }
+    if left <= 0 || passed < -SKEW.millis() { LimitVerdict::Go } else { LimitVerdict::Wait(Ttl::from_millis(left)) }
 }

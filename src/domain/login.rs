@@ -1,34 +1,34 @@
-//! What a user types to sign in: a user name or an email address, each in one canonical form.
+//! Logins: the user names and email addresses that users type to sign in. Each has one canonical form.
 
 use precis_core::profile::PrecisFastInvocation;
 use precis_profiles::UsernameCaseMapped;
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::skeleton;
 
-/// Most characters of a user name.
+/// Maximum length of a user name, in characters.
 const MAX_NAME: usize = 64;
-/// Most bytes of an email address (RFC 5321 §4.5.3.1.3, without its angle brackets).
+/// Maximum length of an email address, in bytes (RFC 5321 §4.5.3.1.3, without the angle brackets).
 const MAX_EMAIL: usize = 254;
 
-/// Which kind of login it is.
+/// The kinds of logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginKind {
-    /// A user name; holds no `@`.
+    /// A user name; contains no `@`.
     Name,
     /// An email address.
     Email,
 }
 
-/// Why a text is no login.
+/// Why a text is not a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// Nothing.
+    /// Empty.
     #[error("must not be empty")]
     Empty,
     /// Too long.
     #[error("is too long")]
     TooLong,
-    /// Characters that RFC 8265 does not allow in user names.
+    /// A character that RFC 8265 does not allow in user names.
     #[error("may hold only letters, digits and the punctuation of user names (RFC 8265 §3)")]
     Characters,
     /// Not an address such as `ada@example.org`.
@@ -46,17 +46,20 @@ pub struct Login {
 }
 
 impl Login {
-    /// Reads a login: an address if it holds an `@`, a user name otherwise.
+    /// Parses a login: an email address if it contains an `@`, a user name otherwise.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of what is wrong.
     pub fn parse(text: &str) -> Result<Self, LoginError> {
         if text.is_empty() {
             return Err(LoginError::Empty);
         }
-        let (canonical, kind) =
-            if text.contains('@') { (email(text)?, LoginKind::Email) } else { (name(text)?, LoginKind::Name) };
-        // Names that look alike count as one (UTS 39 §4), so that none can pass for another.
+        let (canonical, kind) = if text.contains('@') {
+            (canonical_email(text)?, LoginKind::Email)
+        } else {
+            (canonical_name(text)?, LoginKind::Name)
+        };
+        // Names that look alike count as the same (UTS 39 §4), so that none can be mistaken for another.
         let skeleton = skeleton(&canonical).collect();
         Ok(Self { skeleton, display: text.to_owned(), canonical, kind })
     }
@@ -85,31 +88,31 @@ impl Login {
         }
     }
 
-    /// The canonical form of what somebody typed; nothing if it cannot be anybody's login.
+    /// The canonical form of what somebody typed; nothing if it is not a valid login.
     #[must_use]
     pub fn canonical_for_lookup(text: &str) -> Option<String> {
         Self::parse(text).ok().map(|login| login.canonical)
     }
 
-    /// The form that is compared.
+    /// The form used for comparison.
     #[must_use]
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
 
-    /// What it looks like.
+    /// The confusable skeleton: the same for all logins that look alike.
     #[must_use]
     pub fn skeleton(&self) -> &str {
         &self.skeleton
     }
 
-    /// The form that was typed.
+    /// The login as it was typed.
     #[must_use]
     pub fn display(&self) -> &str {
         &self.display
     }
 
-    /// Its kind.
+    /// The kind.
     #[must_use]
     pub const fn kind(&self) -> LoginKind {
         self.kind
@@ -117,19 +120,19 @@ impl Login {
 }
 
 /// `UsernameCaseMapped` (RFC 8265 §3.3).
-fn name(text: &str) -> Result<String, LoginError> {
+fn canonical_name(text: &str) -> Result<String, LoginError> {
     if text.chars().count() > MAX_NAME {
         return Err(LoginError::TooLong);
     }
     let profile = UsernameCaseMapped::enforce(text).map_err(|_| LoginError::Characters)?;
-    // Mapping may lead to a text that maps again: only what stands still is canonical.
+    // The mapping is not idempotent for every text. Only a text that maps to itself is canonical.
     let again = UsernameCaseMapped::enforce(profile.as_ref()).map_err(|_| LoginError::Characters)?;
     if again != profile || profile.is_empty() { Err(LoginError::Characters) } else { Ok(profile.into_owned()) }
 }
 
-/// Local part and domain, both lower-cased; the domain by IDNA. Quoted local parts, comments and
-/// address literals are nobody's address here.
-fn email(text: &str) -> Result<String, LoginError> {
+/// Local part and domain, both in lower case; the domain in its IDNA form. Quoted local parts, comments and
+/// address literals are not accepted.
+fn canonical_email(text: &str) -> Result<String, LoginError> {
     if text.len() > MAX_EMAIL {
         return Err(LoginError::TooLong);
     }
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn p12_a40_names_have_one_canonical_form_and_those_that_look_alike_one_skeleton() {
+    fn p12_a40_names_have_one_canonical_form_and_lookalikes_share_a_skeleton() {
         assert_eq!(canonical("Admin"), canonical("admin"));
         assert_eq!(canonical("A\u{30a}"), canonical("å"));
         let cyrillic = Login::parse("\u{430}dmin").unwrap();

@@ -1,28 +1,28 @@
-//! Mails: what is said to whom, in which language, and when a failed one is tried again.
+//! Mails: content, recipient and language, and when a failed one is retried.
 
 mod content;
 
 use std::{fmt, str::FromStr};
 
-pub use self::content::{Content, Params, Way};
+pub use self::content::{Content, LinkAndCode, MailParams};
 use super::login::{Login, LoginKind};
 use crate::{
     id::MailId,
     time::{Timestamp, Ttl},
 };
 
-/// How long after the first failure a mail is tried again; twice as long after each further one.
+/// The wait before the first retry of a failed mail. Each further failure doubles it.
 pub const FIRST_WAIT: Ttl = Ttl::from_secs(15);
-/// The longest time between two attempts.
+/// The longest wait between two attempts.
 pub const LONGEST_WAIT: Ttl = Ttl::from_secs(3600);
-/// How long it is worth telling somebody of a change that has happened.
+/// How long a notification of a change is worth sending.
 pub const NOTICE_LIFETIME: Ttl = Ttl::from_days(3);
-/// Most characters of a language tag.
+/// Maximum length of a language tag.
 const MAX_LANGUAGE: usize = 35;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// What a mail is about. Its name is that of its templates.
+        /// The kinds of mail. Templates are named after them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum MailKind { $($(#[$doc])* $name,)* }
 
@@ -30,7 +30,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The name in the database and of its templates.
+            /// The name in the database and in the file names of templates.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
@@ -40,46 +40,45 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Proves that an address is somebody's.
+    /// Verifies that an address belongs to the user.
     VerifyEmail = "verify_email",
-    /// Lets somebody choose a new password.
+    /// Lets the user choose a new password.
     PasswordReset = "password_reset",
-    /// Tells of a new password.
+    /// Notifies the user that the password was changed.
     PasswordChanged = "password_changed",
-    /// Tells the old and the new address of the change.
+    /// Notifies the old and the new address that the address was changed.
     EmailChanged = "email_changed",
-    /// Tells that somebody tried to register with an address that has an account.
+    /// Notifies the user that somebody tried to register with the address of this account.
     AccountExists = "account_exists",
-    /// Invites somebody.
+    /// Invites a new user.
     Invitation = "invitation",
-    /// Tells of a sign-in from a device that is not known.
+    /// Notifies the user of a sign-in from an unknown device.
     NewDevice = "new_device",
 }
 
-/// A text that names no kind of mail.
+/// A text is not the name of a kind of mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no kind of mail")]
-pub struct UnknownKind;
+pub struct MailKindError;
 
 impl FromStr for MailKind {
-    type Err = UnknownKind;
-    fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.iter().find(|kind| kind.as_str() == text).copied().ok_or(UnknownKind)
+    type Err = MailKindError;
+    fn from_str(text: &str) -> Result<Self, MailKindError> {
+        Self::ALL.iter().find(|kind| kind.as_str() == text).copied().ok_or(MailKindError)
     }
 }
 
-/// Where a mail goes: an address in the one form in which addresses are compared. What was proved to be
-/// somebody's is exactly what later mails go to.
+/// The recipient of a mail: an address in canonical form. So mails go to exactly the address that was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient(String);
 
-/// A text that is no canonical address.
+/// A text is not an address in canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no address in its canonical form")]
-pub struct NoRecipient;
+pub struct RecipientError;
 
 impl Recipient {
-    /// The address that this login is; nothing if it is a user name.
+    /// The address, if this login is one.
     #[must_use]
     pub fn of(login: &Login) -> Option<Self> {
         (login.kind() == LoginKind::Email).then(|| Self(login.canonical().to_owned()))
@@ -93,11 +92,11 @@ impl Recipient {
 }
 
 impl FromStr for Recipient {
-    type Err = NoRecipient;
-    /// Reads what was written, and nothing else: no text becomes an address on its way through a database.
-    fn from_str(text: &str) -> Result<Self, NoRecipient> {
+    type Err = RecipientError;
+    /// Accepts only the canonical form, so that a text altered in the database does not become an address.
+    fn from_str(text: &str) -> Result<Self, RecipientError> {
         let address = Login::parse(text).ok().as_ref().and_then(Self::of);
-        address.filter(|a| a.0 == text).ok_or(NoRecipient)
+        address.filter(|a| a.0 == text).ok_or(RecipientError)
     }
 }
 
@@ -117,10 +116,10 @@ impl Default for Language {
     }
 }
 
-/// A text that is no language tag.
+/// A text is not a language tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a language tag such as de or pt-BR")]
-pub struct NoLanguage;
+pub struct LanguageError;
 
 impl Language {
     /// The tag.
@@ -129,59 +128,59 @@ impl Language {
         &self.0
     }
 
-    /// This tag, and what is left when its last part is taken away, again and again (RFC 4647 §3.4).
-    pub fn from_narrow_to_wide(&self) -> impl Iterator<Item = &str> {
+    /// This tag, then ever shorter ones, each without the last part of the one before (RFC 4647 §3.4).
+    pub fn fallbacks(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(self.as_str()), |tag| tag.rsplit_once('-').map(|(wider, _)| wider))
     }
 }
 
 impl FromStr for Language {
-    type Err = NoLanguage;
-    fn from_str(text: &str) -> Result<Self, NoLanguage> {
+    type Err = LanguageError;
+    fn from_str(text: &str) -> Result<Self, LanguageError> {
         let mut parts = text.split('-');
         let language = parts.next().unwrap_or_default();
         let good = (2..=3).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_alphabetic());
         let rest = parts.all(|p| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric()));
-        (good && rest && text.len() <= MAX_LANGUAGE).then(|| Self(text.to_ascii_lowercase())).ok_or(NoLanguage)
+        (good && rest && text.len() <= MAX_LANGUAGE).then(|| Self(text.to_ascii_lowercase())).ok_or(LanguageError)
     }
 }
 
-/// A mail to be sent.
+/// A mail to send.
 #[derive(Debug)]
 pub struct Mail {
-    /// To whom.
+    /// The recipient.
     pub to: Recipient,
-    /// What it says.
+    /// The content.
     pub content: Content,
     /// The name of the application, as its users know it.
     pub client: String,
-    /// In which language, if there are templates in it.
+    /// The language, used if there are templates in it.
     pub language: Language,
 }
 
-/// A mail as the database keeps it.
+/// A mail as stored in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedMail {
     /// The id.
     pub id: MailId,
-    /// To whom.
+    /// The recipient.
     pub to: Recipient,
-    /// What it is about.
+    /// The kind.
     pub kind: MailKind,
-    /// In which language.
+    /// The language.
     pub language: Language,
-    /// What it says, sealed.
+    /// The sealed content.
     pub sealed: Vec<u8>,
     /// The version of the sealing key.
     pub sealing_version: i64,
-    /// When it was handed in.
+    /// When it was queued.
     pub created_at: Timestamp,
-    /// From when on it is not worth sending.
+    /// When it stops being worth sending.
     pub expires_at: Timestamp,
 }
 
-/// When a mail is tried again whose attempt number `attempts` has just failed; never later than it expires.
-/// `random` spreads those that failed together: each waits up to a quarter less.
+/// When to retry a mail after attempt number `attempts` failed; at the latest when it expires. `random` spreads
+/// the retries of mails that failed together: it shortens the wait by up to a quarter.
 #[must_use]
 pub fn next_attempt(attempts: i64, now: Timestamp, expires_at: Timestamp, random: u32) -> Timestamp {
     let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 20)).unwrap_or(0);
@@ -195,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p12_a41_mails_go_to_the_canonical_address_and_to_nothing_that_is_none() {
+    fn p12_a41_mails_go_only_to_canonical_addresses() {
         let of = |text: &str| Login::parse(text).ok().as_ref().and_then(Recipient::of);
         assert_eq!(of("Ada@Example.ORG").unwrap().as_str(), "ada@example.org");
         assert_eq!(of("ada@bücher.example").unwrap().as_str(), "ada@xn--bcher-kva.example");
@@ -204,32 +203,32 @@ mod tests {
         {
             assert_eq!(of(bad), None, "{bad:?}");
         }
-        // Only what stands for itself is read back.
+        // Only the canonical form is read back.
         assert!("ada@example.org".parse::<Recipient>().is_ok());
         for bad in ["Ada@example.org", "ada", "a@x.org\r\nBcc:v@y.org", "a@x.org ", "<a@x.org>"] {
-            assert_eq!(bad.parse::<Recipient>(), Err(NoRecipient), "{bad:?}");
+            assert_eq!(bad.parse::<Recipient>(), Err(RecipientError), "{bad:?}");
         }
     }
 
     #[test]
-    fn a_language_is_a_tag_and_widens() {
+    fn a_language_is_a_tag_with_more_general_fallbacks() {
         let tag: Language = "pt-BR".parse().unwrap();
-        assert_eq!(tag.from_narrow_to_wide().collect::<Vec<_>>(), ["pt-br", "pt"]);
+        assert_eq!(tag.fallbacks().collect::<Vec<_>>(), ["pt-br", "pt"]);
         for bad in ["", "e", "english", "de_DE", "de-", "de-../..", "de\r\n", &"de-abcdefgh".repeat(5)] {
-            assert_eq!(bad.parse::<Language>(), Err(NoLanguage), "{bad:?}");
+            assert_eq!(bad.parse::<Language>(), Err(LanguageError), "{bad:?}");
         }
     }
 
     #[test]
-    fn every_kind_is_read_by_its_name() {
+    fn every_kind_parses_from_its_name() {
         for kind in MailKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
-        assert_eq!("spam".parse::<MailKind>(), Err(UnknownKind));
+        assert_eq!("spam".parse::<MailKind>(), Err(MailKindError));
     }
 
     #[test]
-    fn failures_wait_twice_as_long_each_time_up_to_an_hour_and_not_beyond_the_end() {
+    fn retries_back_off_exponentially_up_to_an_hour_and_not_beyond_the_expiry() {
         let (now, end) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_000_000_000));
         let waits =
             |random| [1, 2, 3, 8, 9, 10, i64::MAX].map(|n| next_attempt(n, now, end, random).since(now).seconds());

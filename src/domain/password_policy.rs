@@ -1,13 +1,13 @@
-//! Which passwords may be chosen. No rules of composition: length and a list of those everybody tries
+//! Which passwords may be chosen: a minimum length and a list of common passwords, but no composition rules
 //! (NIST SP 800-63B-4 §3.1.1.2).
 
 use unicode_normalization::UnicodeNormalization;
 
 use crate::secret::Password;
 
-/// The list, lower-case, sorted; source and licence stand beside it.
+/// The list, in lower case and sorted. Its licence and source are in the file beside it.
 const COMMON: &str = include_str!("common_passwords.txt");
-/// Most bytes.
+/// Maximum length, in bytes.
 pub const MAX_BYTES: usize = 1024;
 
 /// What is wrong with a chosen password.
@@ -19,33 +19,33 @@ pub enum PasswordProblem {
     /// Too long.
     #[error("must be at most 1024 bytes")]
     TooLong,
-    /// Holds NUL.
+    /// It contains NUL.
     #[error("must not hold NUL")]
     Nul,
-    /// Everybody tries it.
+    /// It is common, simple or one of the context words.
     #[error("is one that everybody tries; choose another")]
     Common,
 }
 
-/// The rule for new passwords.
+/// The policy for new passwords.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordPolicy {
-    /// Fewest Unicode code points.
+    /// Minimum length, in Unicode code points.
     pub min_code_points: usize,
 }
 
 impl Default for PasswordPolicy {
-    /// The length for a password that is the only factor.
+    /// The minimum length for a password that is the only factor.
     fn default() -> Self {
         Self { min_code_points: 15 }
     }
 }
 
 impl PasswordPolicy {
-    /// Checks a password to be set; `context` are words that stand for the user, such as the login.
+    /// Checks a new password. `context` holds words that identify the user, such as the login.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of what is wrong.
     pub fn check(&self, password: &Password, context: &[&str]) -> Result<(), PasswordProblem> {
         let text = password.expose();
         if text.len() > MAX_BYTES {
@@ -64,22 +64,22 @@ impl PasswordPolicy {
     }
 }
 
-/// Whether the list holds it. Common passwords are short: one that repeats a common one is as common.
+/// Whether the password is on the list. Listed passwords are short, so a repeated one counts as well.
 fn is_common(lower: &str) -> bool {
     let listed = |word: &str| {
-        // Lines are sorted, but of different lengths: a scan of the text is quick enough for a rare act.
+        // A linear scan is fast enough: passwords are set rarely.
         COMMON.lines().any(|line| line == word)
     };
     listed(lower) || repeated_unit(lower).is_some_and(listed)
 }
 
-/// The shorter text that this one repeats, if it does.
+/// The shorter text that this one consists of repetitions of, if any.
 fn repeated_unit(text: &str) -> Option<&str> {
     let candidates = (1..=text.len() / 2).filter(|n| text.len().is_multiple_of(*n));
     candidates.filter_map(|n| text.get(..n)).find(|unit| unit.repeat(text.len() / unit.len()) == text)
 }
 
-/// One short text repeated, or characters in a row.
+/// Whether the text repeats a short one, or is mostly one character or a run such as `abc` or `321`.
 fn is_simple(text: &str) -> bool {
     let steps: Vec<i64> = text
         .chars()
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn p03_what_everybody_tries_is_refused() {
+    fn p03_common_passwords_are_refused() {
         for common in
             ["passwordpassword", "aaaaaaaaaaaaaaaa", "abcdefghijklmnopq", "abcabcabcabcabc", "Ada.Lovelace.of.London"]
         {

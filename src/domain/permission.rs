@@ -1,30 +1,30 @@
-//! The permissions of this server's own API: plain strings of the audience that equals the issuer.
+//! The permissions of this server's own API. They are plain strings, for the audience that equals the issuer.
 
-/// Sees users and their sessions.
+/// Read users and their sessions.
 pub const USERS_READ: &str = "users.read";
-/// Creates, changes, disables and deletes users, and ends their sessions.
+/// Create, change, disable and delete users, and revoke their sessions.
 pub const USERS_WRITE: &str = "users.write";
-/// Brings users in with their own password hashes.
+/// Import users together with their password hashes.
 pub const USERS_IMPORT: &str = "users.import";
-/// Sees clients and audiences.
+/// Read clients and audiences.
 pub const CLIENTS_READ: &str = "clients.read";
-/// Registers, changes and disables clients, and replaces their secrets.
+/// Register, change and disable clients, and replace their secrets.
 pub const CLIENTS_WRITE: &str = "clients.write";
-/// Sees roles.
+/// Read roles.
 pub const ROLES_READ: &str = "roles.read";
-/// Creates, changes and deletes roles.
+/// Create, change and delete roles.
 pub const ROLES_WRITE: &str = "roles.write";
-/// Gives roles to users, and takes them away.
+/// Assign roles to users, and remove them.
 pub const ROLES_ASSIGN: &str = "roles.assign";
-/// Sees what was done.
+/// Read the audit log.
 pub const AUDIT_READ: &str = "audit.read";
-/// Follows what is revoked.
+/// Watch revocations.
 pub const REVOCATIONS_READ: &str = "revocations.read";
-/// Sees signing keys.
+/// Read signing keys.
 pub const KEYS_READ: &str = "keys.read";
-/// Brings rotations of signing keys forward.
+/// Rotate signing keys early.
 pub const KEYS_ROTATE: &str = "keys.rotate";
-/// Revokes signing keys.
+/// Revoke signing keys.
 pub const KEYS_REVOKE: &str = "keys.revoke";
 
 /// Every permission of this server's own API.

@@ -1,4 +1,4 @@
-//! Roles: named sets of permissions, given to users and clients.
+//! Roles: named sets of permissions that are assigned to users and clients.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::{permission, scope::PermissionAt};
 use crate::{id::RoleId, time::Timestamp};
 
-/// Most roles of a user or client: they stand in the row of every session.
+/// Maximum number of roles of a user or client. Every session's row lists them.
 pub const MAX_ROLES: usize = 64;
-/// Most permissions of a role.
+/// Maximum number of permissions in a role.
 pub const MAX_PERMISSIONS: usize = 256;
-/// Most characters of a description.
+/// Maximum length of a description, in characters.
 pub const MAX_DESCRIPTION: usize = 256;
 
-/// A role's name, as in the claim `roles`.
+/// A role's name, as it appears in the claim `roles`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RoleName(String);
 
-/// Why a text is no role's name.
+/// Why a text is not a role name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 64 characters of [a-z0-9._-], the first a letter or digit")]
 pub struct RoleNameError;
@@ -31,7 +31,7 @@ impl RoleName {
         &self.0
     }
 
-    /// Takes a name that the database holds.
+    /// Wraps a name read from the database, without checking it.
     #[must_use]
     pub fn from_database(text: String) -> Self {
         Self(text)
@@ -55,14 +55,14 @@ impl fmt::Display for RoleName {
     }
 }
 
-/// A role that every deployment has, and whose permissions follow this program.
+/// A role that exists in every deployment. Its permissions are defined by this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuiltIn {
-    /// May do everything at this server.
+    /// May do everything on this server.
     Administrator,
-    /// Administers users and sees what was done.
+    /// May administer users and read the audit log.
     UserAdministrator,
-    /// Sees everything and changes nothing.
+    /// May read everything and change nothing.
     Auditor,
 }
 
@@ -79,13 +79,13 @@ impl BuiltIn {
         }
     }
 
-    /// The built-in role of this name.
+    /// The built-in role with this name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|b| b.as_str() == text)
     }
 
-    /// Its permissions at this server.
+    /// Its permissions on this server.
     #[must_use]
     pub const fn permissions(self) -> &'static [&'static str] {
         use permission as p;
@@ -104,24 +104,24 @@ impl BuiltIn {
 pub struct Role {
     /// The id.
     pub id: RoleId,
-    /// The name, unique.
+    /// The name; it is unique.
     pub name: RoleName,
     /// What it is for.
     pub description: String,
-    /// Its permissions; none are kept of a built-in role.
+    /// Its permissions. None are stored for a built-in role.
     pub permissions: Vec<PermissionAt>,
     /// Which built-in role it is, if it is one.
     pub built_in: Option<BuiltIn>,
-    /// Rises with every change.
+    /// Increases with every change.
     pub revision: i64,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When it was changed last.
+    /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
 impl Role {
-    /// Its permissions at an audience; `issuer` is this server's own.
+    /// Its permissions for an audience. `issuer` is this server's own audience.
     pub fn permissions_at<'a>(&'a self, audience: &'a str, issuer: &str) -> impl Iterator<Item = &'a str> {
         let own = self.built_in.filter(|_| audience == issuer).map_or(&[][..], BuiltIn::permissions);
         let kept = self.permissions.iter().filter(move |p| p.audience.as_str() == audience);
@@ -129,17 +129,17 @@ impl Role {
     }
 }
 
-/// What roles and permissions come to at one audience.
+/// The effective permissions and roles for one audience.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entitled {
-    /// The permissions, each once, in order.
+    /// The permissions, sorted and without duplicates.
     pub permissions: Vec<String>,
-    /// The names of the roles with a permission there, in order.
+    /// The sorted names of the roles that grant a permission there.
     pub roles: Vec<String>,
 }
 
 impl Entitled {
-    /// What these roles, and permissions of the bearer's own, come to.
+    /// Combines these roles with the permissions that the holder has directly.
     pub fn of<'a>(roles: impl Iterator<Item = &'a Role>, own: Vec<String>, audience: &str, issuer: &str) -> Self {
         let (mut permissions, mut names) = (BTreeSet::from_iter(own), BTreeSet::new());
         for role in roles {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_count_at_the_audience_of_their_permissions_alone() {
+    fn roles_apply_only_to_the_audiences_of_their_permissions() {
         let clerk =
             role("clerk", None, &[("orders", "orders.read"), ("orders", "orders.write"), ("stock", "stock.read")]);
         let reader = role("reader", None, &[("orders", "orders.read")]);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_roles_are_plain() {
+    fn role_names_are_restricted() {
         assert!("user-administrator".parse::<RoleName>().is_ok());
         for bad in ["", "Admin", "a b", "-a", "é", &"a".repeat(65)] {
             assert_eq!(bad.parse::<RoleName>(), Err(RoleNameError), "{bad:?}");

@@ -1,10 +1,10 @@
-//! Scopes, audiences and permissions: plain strings with rules for their characters.
+//! Scopes, audiences and permissions: plain strings of a limited set of characters.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Most scopes in one request or grant.
+/// Maximum number of scopes in a request or grant.
 pub const MAX_SCOPES: usize = 64;
 
 /// Why a text is not a scope, permission or audience.
@@ -21,7 +21,7 @@ pub enum NameError {
     Character,
 }
 
-/// RFC 6749 §3.3: a scope token is `%x21 / %x23-5B / %x5D-7E`. Audiences and permissions keep to the same.
+/// RFC 6749 §3.3: a scope token is `%x21 / %x23-5B / %x5D-7E`. The same holds here for audiences and permissions.
 fn check(text: &str, max: usize) -> Result<(), NameError> {
     let allowed = |b: u8| b == 0x21 || (0x23..=0x5b).contains(&b) || (0x5d..=0x7e).contains(&b);
     match text {
@@ -63,15 +63,15 @@ macro_rules! name {
 }
 
 name!(
-    /// A scope: narrows what a client may do for a user, and never grants anything.
+    /// A scope. It narrows what a client may do for a user; it never grants anything.
     Scope, 128
 );
 name!(
-    /// The identifier of a resource server, as in `aud`.
+    /// The identifier of a resource server, as in the claim `aud`.
     Audience, 255
 );
 name!(
-    /// A permission of one audience.
+    /// A permission for one audience.
     Permission, 128
 );
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_keep_to_the_characters_of_rfc_6749() {
+    fn names_have_only_the_characters_of_rfc_6749() {
         assert!("orders.read".parse::<Scope>().is_ok());
         assert_eq!("".parse::<Scope>(), Err(NameError::Empty));
         for bad in ["a b", "a\"b", "a\\b", "é", "a\0"] {

@@ -1,4 +1,4 @@
-//! Sessions and the rules of refreshing them.
+//! Sessions, and the rules for refreshing them.
 
 use serde_json::{Map, Value};
 
@@ -25,21 +25,21 @@ pub struct Session {
     pub subject: String,
     /// The client.
     pub client: ClientId,
-    /// The number of the refresh token that is current.
+    /// The number of the current refresh token.
     pub generation: i64,
     /// The hash of the secret that every refresh token of the session carries.
     pub secret: SessionSecretHash,
-    /// When the current refresh token came to be.
+    /// When the current refresh token was issued.
     pub rotated_at: Timestamp,
-    /// When its predecessor came to be.
+    /// When its predecessor was issued.
     pub previous_rotated_at: Timestamp,
-    /// The request id of the call that made the current one.
+    /// The request id of the call that issued the current refresh token.
     pub rotation_request_id: Option<String>,
-    /// When the user proved who it is.
+    /// When the user authenticated.
     pub auth_time: Timestamp,
-    /// How (RFC 8176).
+    /// The authentication methods (RFC 8176).
     pub amr: Vec<String>,
-    /// How well.
+    /// The authentication level.
     pub acr: String,
     /// The scopes granted.
     pub scopes: Vec<Scope>,
@@ -49,15 +49,15 @@ pub struct Session {
     pub claims: Map<String, Value>,
     /// The user's roles.
     pub roles: Vec<RoleId>,
-    /// When it began.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// How long it may lie idle.
+    /// How long it may be idle.
     pub idle_ttl: Ttl,
-    /// When it ends if nothing happens.
+    /// When it expires unless it is refreshed.
     pub idle_expires_at: Timestamp,
-    /// When it ends in any case.
+    /// When it expires in any case.
     pub absolute_expires_at: Timestamp,
-    /// When and why it was ended early.
+    /// When and why it was revoked, if it was.
     pub revoked: Option<(Timestamp, RevokedCause)>,
     /// The device's name.
     pub device_label: String,
@@ -65,24 +65,24 @@ pub struct Session {
     pub user_agent: String,
     /// The address at sign-in.
     pub address: String,
-    /// Where its bit stands in the status lists.
+    /// The position of its bit in the status lists.
     pub status: Option<StatusIndex>,
 }
 
-/// What the tokens of a session are made from: the part of it that a refresh reads back.
+/// The part of a session that its tokens are made from. A refresh reads only this part back.
 #[derive(Clone, Debug)]
 pub struct TokenBasis {
     /// The id, as in the claim `sid`.
     pub id: SessionId,
     /// The user's `sub`.
     pub subject: String,
-    /// The number of the refresh token that is current.
+    /// The number of the current refresh token.
     pub generation: i64,
-    /// When the user proved who it is.
+    /// When the user authenticated.
     pub auth_time: Timestamp,
-    /// How (RFC 8176).
+    /// The authentication methods (RFC 8176).
     pub amr: Vec<String>,
-    /// How well.
+    /// The authentication level.
     pub acr: String,
     /// The scopes granted.
     pub scopes: Vec<Scope>,
@@ -90,11 +90,11 @@ pub struct TokenBasis {
     pub claims: Map<String, Value>,
     /// The user's roles.
     pub roles: Vec<RoleId>,
-    /// When its refresh token ends if it is not used.
+    /// When its refresh token expires unless it is used.
     pub expires_at: Timestamp,
-    /// When the session ends in any case.
+    /// When the session expires in any case.
     pub absolute_expires_at: Timestamp,
-    /// Where its bit stands in the status lists.
+    /// The position of its bit in the status lists.
     pub status: Option<StatusIndex>,
 }
 
@@ -118,31 +118,31 @@ impl From<Session> for TokenBasis {
 }
 
 impl Session {
-    /// When its refresh token ends if it is not used.
+    /// When its refresh token expires unless it is used.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.idle_expires_at.min(self.absolute_expires_at)
     }
 }
 
-/// Why a session was ended.
+/// Why a session was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokedCause {
-    /// The user or its application ended it.
+    /// The user, or the application, signed out.
     Logout,
     /// A refresh token was used twice.
     Reuse,
     /// The user was disabled.
     UserDisabled,
-    /// The user's password was set.
+    /// The user's password was changed.
     PasswordSet,
-    /// The user had too many sessions; the oldest ended.
+    /// The user had too many sessions, and this was the oldest.
     TooManySessions,
-    /// An administrator ended it.
+    /// An administrator revoked it.
     Administrator,
-    /// Another session took its place.
+    /// Another session replaced it.
     Superseded,
-    /// The deployment was given another issuer.
+    /// The issuer of the deployment was changed.
     IssuerChanged,
     /// The user was deleted.
     UserDeleted,
@@ -177,93 +177,93 @@ impl RevokedCause {
         }
     }
 
-    /// The cause of this name.
+    /// The cause with this name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|c| c.as_str() == text)
     }
 }
 
-/// A request to exchange a refresh token, as far as the store needs it.
+/// A request to exchange a refresh token.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    /// The session the token names.
+    /// The session that the token names.
     pub session: SessionId,
-    /// The generation it names.
+    /// The generation that the token names.
     pub generation: i64,
-    /// The hash of the secret it carries.
+    /// The hash of the secret that the token carries.
     pub secret: SessionSecretHash,
     /// The client that presents it.
     pub client: ClientId,
-    /// The audience wanted.
+    /// The requested audience.
     pub audience: Audience,
-    /// The scopes wanted; empty wants all.
+    /// The requested scopes; empty for all.
     pub scopes: Vec<Scope>,
-    /// The caller's id for this call.
+    /// The id that the caller gave this request.
     pub request_id: Option<String>,
     /// When the request arrived.
     pub arrived: Timestamp,
-    /// The stamp with which this very request may have been written before, if nobody knows.
+    /// The `rotated_at` of an earlier try of this request, if the outcome of its commit is unknown.
     pub tried_at: Option<Timestamp>,
 }
 
-/// What became of a [`Rotation`]. Each is committed before it is answered.
+/// The outcome of a [`Rotation`]. It is committed before the caller gets an answer.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum RotateOutcome {
-    /// The session moved on by one generation.
+    /// The session advanced by one generation.
     Rotated(TokenBasis),
-    /// A repeated request: nothing changed, the same successor again.
+    /// A repeated request. Nothing changed; the answer is the same successor again.
     Replayed(TokenBasis),
-    /// The database had lost commits; the session jumped ahead of the token.
+    /// The database had lost commits. The session advanced to the generation after the token's.
     FastForwarded(TokenBasis),
-    /// A slow sibling; nothing changed.
+    /// A late concurrent request with the token before the last. Nothing changed.
     Superseded,
-    /// Used before: the session was ended.
+    /// The token had been used before. The session was revoked.
     Reused {
-        /// When the current token came to be.
+        /// When the current token was issued.
         rotated_at: Timestamp,
     },
-    /// The session had expired; nothing changed.
+    /// The session had expired. Nothing changed.
     Expired,
-    /// The session had been ended; nothing changed.
+    /// The session had been revoked. Nothing changed.
     Revoked(RevokedCause),
-    /// The audience was not granted; nothing changed.
+    /// The audience was not granted. Nothing changed.
     AudienceNotGranted,
-    /// A scope was not granted; nothing changed.
+    /// A scope was not granted. Nothing changed.
     ScopeNotGranted,
-    /// No such session, another client or another secret; nothing changed.
+    /// There is no such session, or its client or secret differs. Nothing changed.
     Unknown,
 }
 
-/// What a presented token means, by the session's row as it stands.
+/// What to do about a presented token, given the session's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Judgement {
-    /// The current token.
+    /// It is current: rotate it.
     Rotate,
-    /// A repeated request: answer the same successor.
+    /// It is a repeated request: answer with the same successor.
     Replay,
-    /// A slow sibling.
+    /// It is a late concurrent request with the token before the last: refuse it.
     Superseded,
-    /// Ahead of the row: commits were lost.
+    /// It is ahead of the row, because commits were lost: advance the row.
     FastForward,
-    /// Used before.
+    /// It was used before: revoke the session.
     Reuse,
-    /// Expired.
+    /// The session has expired.
     Expired,
-    /// Ended.
+    /// The session was revoked.
     Revoked(RevokedCause),
     /// The audience was not granted.
     AudienceNotGranted,
     /// A scope was not granted.
     ScopeNotGranted,
-    /// Not this client's, or not this session's secret.
+    /// The client or the secret does not match.
     Unknown,
 }
 
-/// Judges a rotation against the row. Checks that change nothing come first, so that a refused
-/// request has changed nothing.
+/// Judges a rotation against the row. Checks that lead to a refusal come before any change is made, so that a
+/// refused request changes nothing.
 pub fn judge(session: &Session, rotation: &Rotation, settings: &Settings) -> Judgement {
     let now = rotation.arrived;
     if session.client != rotation.client || !session.secret.matches(&rotation.secret) {
@@ -288,7 +288,7 @@ pub fn judge(session: &Session, rotation: &Rotation, settings: &Settings) -> Jud
     judged
 }
 
-/// Judges the generation alone. A clock that stepped back only makes a grace longer, never shorter.
+/// Judges the generation only. A clock that stepped back can lengthen the grace period, but not shorten it.
 fn judge_generation(session: &Session, rotation: &Rotation, grace: Ttl) -> Judgement {
     let within = |from: Timestamp| rotation.arrived < from.plus(grace);
     let same_request = rotation.request_id.is_some() && rotation.request_id == session.rotation_request_id

@@ -1,39 +1,41 @@
-//! Settings that every process on one database must share, and the constants of the waits.
+//! Settings that all processes on one database share, and the constants for waiting times.
 
 use serde::{Deserialize, Serialize};
 
-use super::limit::LimitSettings;
+use super::{
+    feed::{Change, ChangeKind},
+    limit::LimitSettings,
+};
+pub use crate::time::SKEW;
 use crate::time::{Timestamp, Ttl};
 
-/// How far two clocks may differ anywhere.
-pub const SKEW: Ttl = Ttl::from_secs(60);
-/// How long verifiers may keep a JWKS.
+/// How long verifiers may cache a JWKS.
 pub const JWKS_MAX_AGE: Ttl = Ttl::from_secs(300);
-/// How much longer they may use it while the issuer cannot be reached (RFC 5861 §4).
+/// How much longer they may use it while the issuer is unreachable (RFC 5861 §4).
 pub const JWKS_STALE_IF_ERROR: Ttl = Ttl::from_secs(300);
-/// When a raised ceiling starts to count for issuing: no process still knows the old one then.
+/// How long after a raise tokens may be issued with the new ceiling: by then, no process knows only the old one.
 pub const CEILING_RAISE_DELAY: Ttl = Ttl::from_secs(60);
 
-/// The settings kept in the database.
+/// The settings stored in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-// A value that an older release did not know has its default.
+// A value that an older release did not write gets its default.
 #[serde(default)]
 pub struct Settings {
-    /// No access token lives longer.
+    /// The longest lifetime of an access token.
     pub access_token_lifetime_ceiling: Ttl,
-    /// The ceiling before the last change, and when that change was made.
+    /// The ceiling before the last change, and the time of that change.
     pub previous_ceiling: Option<(Ttl, Timestamp)>,
-    /// How long an exchanged refresh token still yields the same successor.
+    /// Grace period in which an exchanged refresh token still yields the same successor.
     pub refresh_grace: Ttl,
-    /// How often signing keys rotate by themselves.
+    /// How often signing keys are rotated automatically.
     pub rotation_period: Ttl,
-    /// Most live sessions of one user; the oldest is ended first.
+    /// Maximum number of live sessions of a user. Beyond it, the oldest is revoked.
     pub sessions_per_user: i64,
-    /// How long a process signs on without having confirmed that it has seen every change.
+    /// How long a process keeps signing without confirmation that it has seen every change.
     pub confirm_within: Ttl,
     /// The size of new RSA keys, in bits.
     pub rsa_bits: i64,
-    /// How often anybody may guess.
+    /// The limits on failed attempts.
     pub limits: LimitSettings,
 }
 
@@ -53,7 +55,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The ceiling for tokens issued at `now`: a raise counts only once every process knows it.
+    /// The ceiling for tokens issued at `now`. A raise takes effect once every process knows it.
     #[must_use]
     pub fn issuing_ceiling(&self, now: Timestamp) -> Ttl {
         match self.previous_ceiling {
@@ -62,8 +64,8 @@ impl Settings {
         }
     }
 
-    /// The ceiling for everything that waits until all tokens are dead: a raise counts at once, a
-    /// lowering only after the old ceiling has passed.
+    /// The ceiling for everything that waits until all tokens have expired. A raise takes effect at once, a lower
+    /// value only when tokens issued under the old ceiling have expired.
     #[must_use]
     pub fn waiting_ceiling(&self, now: Timestamp) -> Ttl {
         match self.previous_ceiling {
@@ -72,10 +74,16 @@ impl Settings {
         }
     }
 
-    /// How long after a commit at `now` a revocation must be remembered.
+    /// How long a revocation committed at `now` must be remembered.
     #[must_use]
     pub fn revocation_ttl(&self, now: Timestamp) -> Ttl {
         self.waiting_ceiling(now).plus(self.confirm_within).plus(SKEW)
+    }
+
+    /// A change made at `now`, to be kept in the feed until no token and no process depends on it any longer.
+    #[must_use]
+    pub fn feed_entry(&self, kind: ChangeKind, subject: impl Into<String>, now: Timestamp) -> Change {
+        Change { kind, subject: subject.into(), at: now, ends_at: now.plus(self.revocation_ttl(now)), status: None }
     }
 }
 
@@ -84,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_ceiling_counts_for_waits_and_issuing_at_different_times() {
+    fn a_changed_ceiling_takes_effect_at_different_times_for_waiting_and_issuing() {
         let at = Timestamp::from_millis(1_000_000);
         let raised = Settings {
             access_token_lifetime_ceiling: Ttl::from_secs(7200),
@@ -102,5 +110,20 @@ mod tests {
         assert_eq!(lowered.issuing_ceiling(at), Ttl::from_secs(600));
         assert_eq!(lowered.waiting_ceiling(at.plus(Ttl::from_secs(3599))), Ttl::from_secs(3600));
         assert_eq!(lowered.waiting_ceiling(at.plus(Ttl::from_secs(3661))), Ttl::from_secs(600));
+    }
+
+    #[test]
+    fn a_feed_entry_outlives_every_token_issued_before_it() {
+        let now = Timestamp::from_millis(1_000_000);
+        let settings = Settings {
+            access_token_lifetime_ceiling: Ttl::from_secs(600),
+            previous_ceiling: Some((Ttl::from_secs(3600), now)),
+            confirm_within: Ttl::from_secs(7),
+            ..Settings::default()
+        };
+        let entry = settings.feed_entry(ChangeKind::ClientDisabled, "app", now);
+        assert_eq!((entry.kind, entry.subject.as_str(), entry.at), (ChangeKind::ClientDisabled, "app", now));
+        // The ceiling before it was lowered, the time to confirm, and the clock skew.
+        assert_eq!((entry.ends_at, entry.status), (now.plus(Ttl::from_secs(3600 + 7 + 60)), None));
     }
 }

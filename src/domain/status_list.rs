@@ -1,41 +1,41 @@
-//! Token status lists (draft-ietf-oauth-status-list): one bit for each session and each client.
+//! Token status lists (draft-ietf-oauth-status-list): one bit per session and per client.
 
 use crate::time::Ttl;
 
-/// Entries of one list. A power of two, and a multiple of eight.
+/// Number of entries in a list: a power of two, and a multiple of eight.
 pub const ENTRIES: u32 = 1 << 17;
-/// How long a verifier may use a list before it asks again.
+/// How long a verifier may use a list before it fetches the next one.
 pub const LIST_TTL: Ttl = Ttl::from_secs(15);
-/// How long a list may be used at all, by whoever kept it.
+/// How long after signing a list expires.
 pub const LIST_LIFETIME: Ttl = Ttl::from_secs(120);
-/// A list is published anew at most this often, however much is revoked.
+/// The shortest time between two publications of a list, however much is revoked.
 pub const REPUBLISH: Ttl = Ttl::from_secs(1);
 
-/// Where a bit stands.
+/// The position of a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StatusIndex {
     /// The list.
     pub list: i64,
-    /// The bit's place, below [`ENTRIES`].
+    /// The index in the list, below [`ENTRIES`].
     pub index: u32,
 }
 
 impl StatusIndex {
-    /// From the two columns; nothing if they are empty or make no sense.
+    /// Converts from the two columns; nothing if they are NULL or out of range.
     #[must_use]
     pub fn from_columns(list: Option<i64>, index: Option<i64>) -> Option<Self> {
         let (list, index) = (list?, u32::try_from(index?).ok()?);
         (index < ENTRIES).then_some(Self { list, index })
     }
 
-    /// The two columns.
+    /// Converts to the two columns.
     #[must_use]
     pub fn columns(this: Option<Self>) -> (Option<i64>, Option<i64>) {
         (this.map(|s| s.list), this.map(|s| i64::from(s.index)))
     }
 }
 
-/// The bits of one list; a set bit is `INVALID`.
+/// The bits of one list. A set bit means `INVALID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bits(Vec<u8>);
 
@@ -46,7 +46,7 @@ impl Default for Bits {
 }
 
 impl Bits {
-    /// Sets a bit: entries are packed from the least significant bit of each byte.
+    /// Sets a bit. Entries are packed into each byte from the least significant bit.
     pub fn set(&mut self, index: u32) {
         if let Some(byte) = self.0.get_mut(index as usize / 8) {
             *byte |= 1 << (index % 8);
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn r03_entries_are_packed_from_the_least_significant_bit() {
-        // The example of the draft: 1 0 0 1 1 1 0 1 1 1 0 0 0 1 0 1.
+        // The example in the draft: 1 0 0 1 1 1 0 1 1 1 0 0 0 1 0 1.
         let mut bits = Bits::default();
         for set in [0, 3, 4, 5, 7, 8, 9, 13, 15] {
             bits.set(set);

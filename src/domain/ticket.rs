@@ -1,4 +1,4 @@
-//! Tickets: what a link or code from a mail, or the next step of a sign-in, stands for.
+//! Tickets: the state behind a link or code in a mail, or behind the next step of a sign-in.
 
 use super::client::ClientId;
 use crate::{
@@ -7,25 +7,25 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How often a code may be typed wrong.
+/// How often a wrong code may be entered.
 pub const ATTEMPTS: i64 = 5;
-/// Digits of a code.
+/// Number of digits in a code.
 pub const DIGITS: usize = 8;
-/// Most tickets of one kind that a user may have at a time: further ones are not mailed.
+/// Maximum number of valid tickets of one kind per user. Beyond it, no more are mailed.
 pub const MOST_OF_A_KIND: i64 = 5;
 
-/// What a ticket lets its holder do.
+/// What a ticket allows its holder to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketKind {
-    /// Open the account that was asked for.
+    /// Complete a registration.
     Register,
-    /// Take an address for one's own.
+    /// Confirm an email address.
     VerifyEmail,
     /// Choose a new password.
     PasswordReset,
     /// Choose the first password.
     Invitation,
-    /// Go on with a sign-in.
+    /// Continue a sign-in.
     SignIn,
 }
 
@@ -44,17 +44,17 @@ impl TicketKind {
         }
     }
 
-    /// The kind of this name.
+    /// The kind with this name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.as_str() == text)
     }
 
-    /// How long it works.
+    /// How long a ticket of this kind is valid.
     #[must_use]
     pub const fn lifetime(self) -> Ttl {
         match self {
-            // NIST SP 800-63B-4 §4.2.1.2 allows a day for codes by email; mailboxes are read within the hour.
+            // NIST SP 800-63B-4 §4.2.1.2 allows a day for codes sent by email. An hour is enough to read a mail.
             Self::Register | Self::VerifyEmail | Self::PasswordReset => Ttl::from_secs(3600),
             Self::Invitation => Ttl::from_days(7),
             Self::SignIn => Ttl::from_secs(600),
@@ -62,31 +62,31 @@ impl TicketKind {
     }
 }
 
-/// A ticket as the database keeps it.
+/// A ticket as stored in the database.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     /// The id.
     pub id: TicketId,
-    /// What for.
+    /// The kind.
     pub kind: TicketKind,
-    /// Through which client.
+    /// The client through which it was requested.
     pub client: ClientId,
-    /// Whose; nobody's if there is no account, or none yet.
+    /// The user; none if there is no account, or not yet.
     pub user: Option<UserId>,
-    /// The user's `security_version`: once that has moved on, the ticket is void.
+    /// The user's `security_version` when the ticket was made. If it has changed since, the ticket is void.
     pub security_version: i64,
     /// The hash of the secret in the link.
     pub secret: TicketSecretHash,
     /// The hash of the code.
     pub code: CodeHash,
-    /// How often the code may still be typed wrong.
+    /// How many more wrong codes may be entered.
     pub attempts_left: i64,
-    /// What it is about, sealed.
+    /// The sealed payload.
     pub sealed: Vec<u8>,
-    /// With which version of the sealing key.
+    /// The version of the sealing key.
     pub sealing_version: i64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
 }

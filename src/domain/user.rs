@@ -5,31 +5,31 @@ use serde_json::{Map, Value};
 use super::{audit::Actor, login::Login};
 use crate::{error::Violations, id::UserId, time::Timestamp};
 
-/// Most bytes of a user's attributes as JSON.
+/// Maximum size of a user's attributes as JSON, in bytes.
 pub const MAX_ATTRIBUTES: usize = 4096;
-/// Most addresses of a user.
+/// Maximum number of email addresses of a user.
 pub const MAX_EMAILS: usize = 10;
-/// Most bytes of a subject (`OpenID` Connect Core §2).
+/// Maximum length of a subject, in bytes (`OpenID` Connect Core §2).
 pub const MAX_SUBJECT: usize = 255;
 
-/// A person.
+/// A user: a person with an account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// The id.
     pub id: UserId,
-    /// The `sub` of the user's tokens.
+    /// The claim `sub` of the user's tokens.
     pub subject: String,
-    /// Facts about the user that claim maps may select.
+    /// Data about the user that claim maps may select from.
     pub attributes: Map<String, Value>,
-    /// Rises with every change that a sign-in in flight must not outlive.
+    /// Increases with every change that invalidates sign-ins in progress.
     pub security_version: i64,
-    /// When the user was disabled, if so.
+    /// When the user was disabled, if it is.
     pub disabled_at: Option<Timestamp>,
     /// When the user was created.
     pub created_at: Timestamp,
 }
 
-/// What is wrong with a chosen subject, if anything: 1 to 255 printable ASCII characters.
+/// What is wrong with a chosen subject, if anything. It must be 1 to 255 printable ASCII characters.
 #[must_use]
 pub fn subject_problem(subject: &str) -> Option<String> {
     if subject.is_empty() || subject.len() > MAX_SUBJECT {

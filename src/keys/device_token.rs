@@ -1,9 +1,9 @@
-//! Device tokens: how a device is recognised on which somebody has signed in before. Nothing of them is stored.
+//! Device tokens identify devices on which somebody has signed in before. They are not stored.
 //!
 //! `chd_` + base64url(format, sealing key version, device, day of issue, user, tag) + checksum, all of fixed
-//! length. The tag is bound to what was typed as a login, so that a token is known to be one of this account
-//! before anything is read; `user` is bound to the user's id, so that it is worth nothing once the login is
-//! somebody else's. What is not right in any way is no token at all, and never an error.
+//! length. The tag is bound to the login as typed, so that a token can be matched to its account before the
+//! database is read. `user` is bound to the user's id, so that the token is worthless once the login belongs to
+//! another user. An invalid token is treated as no token; it is never an error.
 
 use aws_lc_rs::constant_time;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -24,12 +24,12 @@ const SIGNED: usize = 1 + 1 + DEVICE + 4 + USER;
 const DEVICE: usize = 16;
 const USER: usize = 16;
 const TOTAL: usize = SIGNED + 32;
-/// What the two tags begin with, so that neither passes for the other.
-const OF_TOKEN: &[u8] = b"token\0";
-const OF_USER: &[u8] = b"user\0";
+/// Contexts of the two tags, so that one cannot be used as the other.
+const TOKEN_CONTEXT: &[u8] = b"token\0";
+const USER_CONTEXT: &[u8] = b"user\0";
 const DAY: i64 = 86_400;
 
-/// How long a token is good. A year, and some more for those who come once a year.
+/// How long a token is valid: a year, and a bit more for people who sign in once a year.
 pub const LIFETIME: Ttl = Ttl::from_days(400);
 
 /// A device on which somebody has signed in to an account.
@@ -44,18 +44,19 @@ impl KnownDevice {
     #[must_use]
     pub fn new(key: &SealingKey, user: &UserId, entropy: &dyn Entropy) -> Self {
         let id = entropy.bytes16();
-        Self { user: of_user(key, &id, user), id }
+        Self { user: user_tag(key, &id, user), id }
     }
 
-    /// The device that a token names; nothing unless it was given for this account, which is named by its count,
-    /// and is not too old.
+    /// Parses a token. Returns nothing unless it was issued for this account, which is identified by the key of its
+    /// count, and has not expired.
     #[must_use]
     pub fn parse(key: &SealingKey, token: &DeviceToken, account: &LimitKey, now: Timestamp) -> Option<Self> {
         let body = without_checksum(token.expose())?.strip_prefix(PREFIX)?;
-        // The engine refuses padding and trailing bits: one token has one text.
+        // The decoder rejects padding and trailing bits, so each token has exactly one text.
         let bytes = URL_SAFE_NO_PAD.decode(body).ok()?;
         let (signed, tag) = bytes.split_at_checked(SIGNED)?;
-        if bytes.len() != TOTAL || constant_time::verify_slices_are_equal(&of_token(key, signed, account), tag).is_err()
+        if bytes.len() != TOTAL
+            || constant_time::verify_slices_are_equal(&token_tag(key, signed, account), tag).is_err()
         {
             return None;
         }
@@ -69,7 +70,8 @@ impl KnownDevice {
         good.then_some(Self { id: *id, user: user.try_into().ok()? })
     }
 
-    /// Its token for an account, which is named by its count. The same token all day long.
+    /// The token of this device for an account, which is identified by the key of its count. It stays the same for a
+    /// whole day.
     #[must_use]
     pub fn token(&self, key: &SealingKey, account: &LimitKey, now: Timestamp) -> DeviceToken {
         let mut bytes = Vec::with_capacity(TOTAL);
@@ -77,31 +79,31 @@ impl KnownDevice {
         bytes.extend_from_slice(&self.id);
         bytes.extend_from_slice(&u32::try_from(now.seconds() / DAY).unwrap_or(0).to_be_bytes());
         bytes.extend_from_slice(&self.user);
-        let tag = of_token(key, &bytes, account);
+        let tag = token_tag(key, &bytes, account);
         bytes.extend_from_slice(&tag);
         DeviceToken::new(with_checksum(&format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&bytes))))
     }
 
-    /// Whether this user has signed in on it.
+    /// Whether this user has signed in on the device.
     #[must_use]
     pub fn is_of(&self, key: &SealingKey, user: &UserId) -> bool {
-        constant_time::verify_slices_are_equal(&of_user(key, &self.id, user), &self.user).is_ok()
+        constant_time::verify_slices_are_equal(&user_tag(key, &self.id, user), &self.user).is_ok()
     }
 
-    /// The count of its failures at an account, which is named by the account's own.
+    /// The key of the count of its failures at an account, which is identified by the key of the account's count.
     #[must_use]
     pub fn limit_key(&self, key: &SealingKey, account: &LimitKey) -> LimitKey {
         key.limit_key(LimitKind::Device, &[&self.id[..], &account.hash].concat())
     }
 }
 
-fn of_token(key: &SealingKey, signed: &[u8], account: &LimitKey) -> [u8; 32] {
-    key.device_tag(&[OF_TOKEN, &account.hash, signed])
+fn token_tag(key: &SealingKey, signed: &[u8], account: &LimitKey) -> [u8; 32] {
+    key.device_tag(&[TOKEN_CONTEXT, &account.hash, signed])
 }
 
-fn of_user(key: &SealingKey, device: &[u8; DEVICE], user: &UserId) -> [u8; USER] {
+fn user_tag(key: &SealingKey, device: &[u8; DEVICE], user: &UserId) -> [u8; USER] {
     let mut out = [0; USER];
-    for (to, from) in out.iter_mut().zip(key.device_tag(&[OF_USER, device, user.as_str().as_bytes()])) {
+    for (to, from) in out.iter_mut().zip(key.device_tag(&[USER_CONTEXT, device, user.as_str().as_bytes()])) {
         *to = from;
     }
     out
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_forgotten_after_400_days_and_the_token_of_every_sign_in_counts_anew() {
+    fn a_device_token_expires_after_400_days_and_every_sign_in_renews_it() {
         let key = key(1);
         let ada = account(&key, "ada");
         let token = device(&key).token(&key, &ada, NOW);
@@ -172,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn noise_and_changed_tokens_are_none(noise in "\\PC{0,200}", at in 0usize..90, with in "[A-Za-z0-9_-]") {
+        fn noise_and_changed_tokens_are_rejected(noise in "\\PC{0,200}", at in 0usize..90, with in "[A-Za-z0-9_-]") {
             let key = key(1);
             let ada = account(&key, "ada");
             prop_assert!(KnownDevice::parse(&key, &DeviceToken::new(noise), &ada, NOW).is_none());

@@ -1,4 +1,4 @@
-//! Reading public keys of other issuers: a JWKS or a JWK (RFC 7517), or PEM (RFC 7468 §13).
+//! Parses public keys of other issuers: a JWKS or a JWK (RFC 7517), or PEM (RFC 7468 §13).
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey, VerificationAlgorithm,
@@ -14,23 +14,23 @@ use serde_json::{Map, Value, json};
 
 use super::signer::thumbprint;
 
-/// The member that marks a published key as another issuer's: no token of this server is signed with it.
+/// The member that marks a published key as another issuer's. This server never signs with it.
 pub const FOREIGN: &str = "foreign";
 
-/// What is wrong with the text of a key.
+/// A description of what is wrong with a key.
 type Problem = String;
 
-/// Reads public keys, each as the JWK that will be published. A key without a `kid` is known by its
-/// RFC 7638 thumbprint; a PEM file holds one key, whose `kid` and `alg` may be given.
+/// Parses public keys. Returns each as the JWK to publish. A key without a `kid` gets its RFC 7638 thumbprint.
+/// `kid` and `alg` may be given for a single key, as a PEM file contains neither.
 ///
 /// # Errors
-/// What is wrong, without the key.
+/// A description of what is wrong, without the key.
 pub fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Result<Vec<Value>, Problem> {
     if text.contains("PRIVATE KEY-----") {
         return Err("this is a private key; give the public one (openssl pkey -in FILE -pubout)".to_owned());
     }
     if text.trim_start().starts_with("-----BEGIN") {
-        return Ok(vec![published(&of_pem(text)?, kid, alg)?]);
+        return Ok(vec![to_jwk(&parse_pem(text)?, kid, alg)?]);
     }
     let Ok(Value::Object(object)) = serde_json::from_str(text) else {
         return Err("this is no JWKS, no JWK and no PEM file".to_owned());
@@ -45,11 +45,11 @@ pub fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Re
     if keys.len() > 1 && (kid.is_some() || alg.is_some()) {
         return Err("there are several keys in it; kid and alg can be given for one".to_owned());
     }
-    keys.iter().map(|key| published(key, kid, alg)).collect()
+    keys.iter().map(|key| to_jwk(key, kid, alg)).collect()
 }
 
-/// The public members alone, checked, and the name that tokens know the key by.
-fn published(key: &Map<String, Value>, kid: Option<&str>, alg: Option<&str>) -> Result<Value, Problem> {
+/// Checks a key. Returns only its public members, with the `kid` that tokens use.
+fn to_jwk(key: &Map<String, Value>, kid: Option<&str>, alg: Option<&str>) -> Result<Value, Problem> {
     let text = |name: &str| key.get(name).and_then(Value::as_str);
     if KeySet::from_json(json!({ "keys": [key] }).to_string().as_bytes()).is_err() {
         return Err("a key has private members; give the public key alone".to_owned());
@@ -57,7 +57,7 @@ fn published(key: &Map<String, Value>, kid: Option<&str>, alg: Option<&str>) -> 
     if text("use").is_some_and(|usage| usage != "sig") {
         return Err("a key is not for signatures".to_owned());
     }
-    let (required, algorithms) = required(key)?;
+    let (required, algorithms) = required_members(key)?;
     let alg = alg.or_else(|| text("alg")).unwrap_or_else(|| algorithms.first().copied().unwrap_or_default());
     if !algorithms.contains(&alg) {
         return Err(format!("the algorithm of such a key is one of {}", algorithms.join(", ")));
@@ -76,15 +76,15 @@ fn published(key: &Map<String, Value>, kid: Option<&str>, alg: Option<&str>) -> 
 
 const RSA: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
 
-/// What RFC 7638 §3.2 demands of the key, and the algorithms that it may be for.
-fn required(key: &Map<String, Value>) -> Result<(Value, &'static [&'static str]), Problem> {
+/// The members required by RFC 7638 §3.2, and the algorithms that the key may be used with.
+fn required_members(key: &Map<String, Value>) -> Result<(Value, &'static [&'static str]), Problem> {
     let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default();
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)).ok();
     let wrong = || "a key is damaged, or weak".to_owned();
     match (text("kty"), text("crv")) {
         ("RSA", _) => {
             let jwk = json!({ "e": text("e"), "kty": "RSA", "n": text("n") });
-            if !sound(&jwk) {
+            if !is_sound(&jwk) {
                 return Err("an RSA key must be sound and have 2048 to 8192 bits".to_owned());
             }
             Ok((jwk, &RSA))
@@ -98,7 +98,7 @@ fn required(key: &Map<String, Value>) -> Result<(Value, &'static [&'static str])
         }
         ("OKP", "Ed25519") => {
             let jwk = json!({ "crv": "Ed25519", "kty": "OKP", "x": text("x") });
-            if sound(&jwk) { Ok((jwk, &["EdDSA", "Ed25519"])) } else { Err(wrong()) }
+            if is_sound(&jwk) { Ok((jwk, &["EdDSA", "Ed25519"])) } else { Err(wrong()) }
         }
         _ => Err("a key must be an RSA, EC or Ed25519 public key".to_owned()),
     }
@@ -106,7 +106,7 @@ fn required(key: &Map<String, Value>) -> Result<(Value, &'static [&'static str])
 
 type Curve = (&'static dyn VerificationAlgorithm, usize, &'static [&'static str]);
 
-/// How keys of a curve are parsed, the bytes of a coordinate (RFC 7518 §6.2.1.2), and what they are for.
+/// For a curve: how its keys are parsed, the bytes of a coordinate (RFC 7518 §6.2.1.2), and the algorithms.
 fn curve(name: &str) -> Option<Curve> {
     match name {
         "P-256" => Some((&ECDSA_P256_SHA256_FIXED, 32, &["ES256"])),
@@ -116,8 +116,8 @@ fn curve(name: &str) -> Option<Curve> {
     }
 }
 
-/// Whether a verifier would take such a key of ours: it knows the weak ones.
-fn sound(jwk: &Value) -> bool {
+/// Whether our verifier would accept this as one of our keys. It rejects weak keys.
+fn is_sound(jwk: &Value) -> bool {
     let mut key = jwk.as_object().cloned().unwrap_or_default();
     key.insert("kid".to_owned(), json!("any"));
     KeySet::from_json(json!({ "keys": [key] }).to_string().as_bytes()).is_ok_and(|set| set.len() == 1)
@@ -132,8 +132,8 @@ const CURVES: [(ObjectIdentifier, &str); 3] = [
     (ObjectIdentifier::new_unwrap("1.3.132.0.35"), "P-521"),
 ];
 
-/// The JWK of a PEM file's `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
-fn of_pem(text: &str) -> Result<Map<String, Value>, Problem> {
+/// Converts the `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7) in a PEM file to a JWK.
+fn parse_pem(text: &str) -> Result<Map<String, Value>, Problem> {
     let no_key = || "the PEM file must hold one PUBLIC KEY (openssl pkey -pubin -in FILE, openssl x509 -pubkey -noout)";
     let (label, der) = Document::from_pem(text.trim()).map_err(|_| no_key())?;
     if label != "PUBLIC KEY" {

@@ -1,8 +1,7 @@
 //! Refresh tokens: derived, never stored.
 //!
-//! `chr_` + base64url(format, sealing key version, session, generation, secret, tag) + checksum, all of
-//! fixed length. The checksum tells tokens from noise, the tag tells ours from forgeries, both without
-//! a query.
+//! `chr_` + base64url(format, sealing key version, session, generation, secret, tag) + checksum, all of fixed
+//! length. The checksum tells tokens from noise, and the tag tells ours from forgeries. Neither needs a query.
 
 use aws_lc_rs::constant_time;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -21,24 +20,24 @@ const FORMAT: u8 = 1;
 const SIGNED: usize = 1 + 1 + 16 + 4 + 32;
 const TOTAL: usize = SIGNED + 32;
 
-/// What a refresh token of ours says.
+/// The content of a valid refresh token.
 #[derive(Debug)]
 pub struct ParsedRefreshToken {
     /// The session.
     pub session: SessionId,
-    /// Which refresh token of the session it is.
+    /// The number of the refresh token within the session.
     pub generation: i64,
     /// The session's secret.
     pub secret: SessionSecret,
 }
 
-/// The refresh token of a session's generation. The same arguments give the same token.
+/// Makes the refresh token for a generation of a session. The same arguments give the same token.
 #[must_use]
 pub fn mint(key: &SealingKey, session: &SessionId, generation: i64, secret: &SessionSecret) -> RefreshToken {
     let mut bytes = Zeroizing::new(Vec::with_capacity(TOTAL));
     bytes.extend_from_slice(&[FORMAT, SEALING_VERSION]);
     bytes.extend_from_slice(&session.ulid().to_bytes());
-    // A session ends after weeks at most; its refreshes cannot use up 32 bits.
+    // A session cannot be refreshed 2^32 times before it expires.
     bytes.extend_from_slice(&u32::try_from(generation).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(&*secret.0);
     let tag = key.tag(&bytes);
@@ -46,11 +45,11 @@ pub fn mint(key: &SealingKey, session: &SessionId, generation: i64, secret: &Ses
     RefreshToken::new(with_checksum(&format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes))))
 }
 
-/// Reads a refresh token; nothing unless this server made it.
+/// Parses a refresh token. Returns nothing unless this server made it.
 #[must_use]
 pub fn parse(key: &SealingKey, token: &RefreshToken) -> Option<ParsedRefreshToken> {
     let body = without_checksum(token.expose())?.strip_prefix(PREFIX)?;
-    // The engine refuses padding and trailing bits: one token has one text.
+    // The decoder rejects padding and trailing bits, so each token has exactly one text.
     let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(body).ok()?);
     let (signed, tag) = bytes.split_at_checked(SIGNED)?;
     if bytes.len() != TOTAL || constant_time::verify_slices_are_equal(&key.tag(signed), tag).is_err() {
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_computed_again_and_read_back() {
+    fn a_token_is_deterministic_and_parses() {
         let (one, two) = (token(&key(1), 4), token(&key(1), 4));
         assert_eq!(one.expose(), two.expose());
         assert_eq!(parse(&key(1), &one).unwrap().generation, 4);
@@ -96,13 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn another_sealing_key_refuses_it() {
+    fn another_sealing_key_rejects_a_token() {
         assert!(parse(&key(2), &token(&key(1), 4)).is_none());
     }
 
     proptest! {
         #[test]
-        fn noise_and_changed_tokens_are_refused(noise in "\\PC{0,200}", at in 0usize..100, with in "[A-Za-z0-9_-]") {
+        fn noise_and_changed_tokens_are_rejected(noise in "\\PC{0,200}", at in 0usize..100, with in "[A-Za-z0-9_-]") {
             prop_assert!(parse(&key(1), &RefreshToken::new(noise)).is_none());
             let good = token(&key(1), 4);
             let mut text = good.expose().to_owned();

@@ -1,4 +1,4 @@
-//! The signing keys in memory, parsed once.
+//! The signing keys in memory. Each is parsed once.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -19,9 +19,9 @@ use crate::{
     secret::{AccessToken, sha256},
 };
 
-/// The key that signs for one algorithm.
+/// The signing key for one algorithm.
 pub struct SigningKey {
-    /// Its id in tokens.
+    /// The key's id in tokens.
     pub kid: String,
     header: String,
     list_header: String,
@@ -62,15 +62,15 @@ impl SigningKey {
         self.finish(self.prepare(claims)?)
     }
 
-    /// The first two parts of an access token, which are what is signed (RFC 7515 §5.1).
+    /// Makes the first two parts of an access token: the signing input (RFC 7515 §5.1).
     ///
     /// # Errors
     /// [`Error::Internal`] if the library fails.
     pub fn prepare(&self, claims: &AccessClaims<'_>) -> Result<Unsigned> {
-        self.first_parts(&self.header, claims).map(Unsigned)
+        self.signing_input(&self.header, claims).map(Unsigned)
     }
 
-    /// Adds the third.
+    /// Adds the third part, the signature.
     ///
     /// # Errors
     /// [`Error::Internal`] if the library fails.
@@ -78,7 +78,7 @@ impl SigningKey {
         self.add_signature(unsigned.0).map(AccessToken::new)
     }
 
-    /// Whether a signature takes so long (RSA: half a millisecond) that nobody else should wait for it.
+    /// Whether signing is too slow for an async thread. RSA takes half a millisecond.
     #[must_use]
     pub fn is_slow(&self) -> bool {
         matches!(self.pair, Pair::Rsa(_))
@@ -89,11 +89,11 @@ impl SigningKey {
     /// # Errors
     /// [`Error::Internal`] if the library fails.
     pub fn sign_list(&self, claims: &ListClaims<'_>) -> Result<String> {
-        self.add_signature(self.first_parts(&self.list_header, claims)?)
+        self.add_signature(self.signing_input(&self.list_header, claims)?)
     }
 
-    /// Header and claims, with room for the longest signature: no part is copied twice.
-    fn first_parts(&self, header: &str, claims: &impl Serialize) -> Result<String> {
+    /// Encodes header and claims. Reserves room for the signature, so that nothing is copied again.
+    fn signing_input(&self, header: &str, claims: &impl Serialize) -> Result<String> {
         let mut payload = Vec::with_capacity(640);
         serde_json::to_writer(&mut payload, claims).map_err(|e| Error::Internal(Box::new(e)))?;
         let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + self.pair.signature_chars() + 8);
@@ -120,29 +120,29 @@ impl fmt::Debug for Unsigned {
     }
 }
 
-/// Every key: those that sign, and the published set.
+/// All keys: the signing keys and the published set.
 #[derive(Debug)]
 pub struct Keyring {
     active: HashMap<Algorithm, Arc<SigningKey>>,
-    /// The JWKS document: active, next, retired, and those of other issuers.
+    /// The JWKS document: active, next and retired keys, and keys of other issuers.
     pub jwks: String,
-    /// The same, as it is served: shared, not copied.
+    /// The same as served over HTTP. It is shared, not copied.
     pub page: Bytes,
-    /// A strong entity tag of the document, quotes included.
+    /// A strong entity tag for the document, including the quotes.
     pub etag: String,
-    /// Our own keys, for checking tokens here.
+    /// Our own keys, for verifying tokens in this process.
     pub verifying: Arc<KeySet>,
-    /// The keys as stored, in the order of the document.
+    /// The stored keys, in the order of the document.
     pub stored: Vec<StoredKey>,
-    /// The keys of other issuers, which the document has after ours. Nothing here trusts them.
+    /// The keys of other issuers, which follow ours in the document. This server does not trust them.
     pub foreign: Vec<ForeignKey>,
 }
 
 impl Keyring {
-    /// Opens and parses all keys.
+    /// Unseals and parses all keys.
     ///
     /// # Errors
-    /// [`Error::Internal`] if a key does not open with this sealing key.
+    /// [`Error::Internal`] if a key cannot be unsealed with this sealing key.
     pub fn open(mut stored: Vec<StoredKey>, foreign: Vec<ForeignKey>, sealing: &SealingKey) -> Result<Self> {
         stored.sort_by(|a, b| (a.state, b.created_at).cmp(&(b.state, a.created_at)));
         let mut active = HashMap::new();
@@ -153,7 +153,7 @@ impl Keyring {
         let keys: Vec<_> = own.chain(foreign.iter().map(|k| &k.public_jwk)).collect();
         let jwks = json!({ "keys": keys }).to_string();
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(jwks.as_bytes())));
-        // It passes the marked ones over, as every verifier of ours does.
+        // It skips the keys marked as foreign, as all our verifiers do.
         let verifying = KeySet::from_json(jwks.as_bytes()).map_err(|e| Error::Internal(Box::new(e)))?;
         Ok(Self { active, page: jwks.clone().into(), jwks, etag, verifying: Arc::new(verifying), stored, foreign })
     }
@@ -178,7 +178,7 @@ mod tests {
     };
 
     #[test]
-    fn j25_the_published_set_holds_public_members_only_and_tokens_verify_by_it() {
+    fn j25_the_published_set_has_only_public_members_and_verifies_tokens() {
         let sealing = SealingKey::new(&Zeroizing::new([1; 32]));
         let now = Timestamp::from_millis(1_893_456_000_000);
         let entropy = SeededEntropy::new(9);

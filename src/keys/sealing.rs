@@ -1,6 +1,6 @@
 //! The sealing key: the secret outside the database.
 //!
-//! It is never used itself: every purpose has a subkey of its own, by HKDF-SHA-256 (RFC 5869).
+//! It is never used directly. Every purpose has its own subkey, derived by HKDF-SHA-256 (RFC 5869).
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::{
     secret::sha256,
 };
 
-/// The version of the one sealing key in use.
+/// The version of the sealing key in use.
 pub const SEALING_VERSION: u8 = 1;
 
 /// Why a text or file is not a sealing key.
@@ -25,7 +25,7 @@ pub const SEALING_VERSION: u8 = 1;
 #[error("a sealing key is 32 raw bytes, or 43 base64url characters")]
 pub struct SealingKeyError;
 
-/// The sealing key's subkeys.
+/// The subkeys of the sealing key.
 pub struct SealingKey {
     tag: hmac::Key,
     codes: hmac::Key,
@@ -41,7 +41,7 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// Derives the 32 bytes for a purpose.
+/// Derives the subkey for a purpose.
 #[expect(clippy::expect_used, reason = "32 bytes are far below HKDF's limit of 255 blocks")]
 fn subkey(prk: &hkdf::Prk, purpose: &str) -> Zeroizing<[u8; 32]> {
     let mut out = Zeroizing::new([0; 32]);
@@ -52,7 +52,7 @@ fn subkey(prk: &hkdf::Prk, purpose: &str) -> Zeroizing<[u8; 32]> {
 }
 
 impl SealingKey {
-    /// The subkeys of these 32 bytes.
+    /// Derives the subkeys from the 32 bytes of the sealing key.
     #[must_use]
     #[expect(clippy::expect_used, reason = "the key has AES-256's length by its type")]
     pub fn new(secret: &Zeroizing<[u8; 32]>) -> Self {
@@ -68,10 +68,10 @@ impl SealingKey {
         }
     }
 
-    /// Reads a key: 32 raw bytes, or 43 base64url characters with or without a newline.
+    /// Parses a key: 32 raw bytes, or 43 base64url characters with an optional newline.
     ///
     /// # Errors
-    /// If it is neither.
+    /// If it is neither of these.
     pub fn parse(bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, SealingKeyError> {
         if let Ok(raw) = <[u8; 32]>::try_from(bytes) {
             return Ok(Zeroizing::new(raw));
@@ -81,25 +81,25 @@ impl SealingKey {
         Ok(Zeroizing::new(raw))
     }
 
-    /// What the database keeps to tell this key from another. Derived, so it reveals nothing.
+    /// The check value. The database stores it to recognise the key. It is derived, so it does not reveal the key.
     #[must_use]
     pub fn check_value(&self) -> &[u8] {
         &self.check
     }
 
-    /// Whether this is the key that a database was claimed with.
+    /// Whether this is the key with which a database was claimed.
     #[must_use]
     pub fn answers(&self, check_value: &[u8]) -> bool {
         constant_time::verify_slices_are_equal(&self.check, check_value).is_ok()
     }
 
-    /// A short name for the key, for messages.
+    /// A short name of the key, for messages.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.check)
     }
 
-    /// The tag over a refresh token's other bytes.
+    /// The tag over the other bytes of a refresh token.
     #[must_use]
     pub fn tag(&self, bytes: &[u8]) -> [u8; 32] {
         let mut out = [0; 32];
@@ -107,25 +107,25 @@ impl SealingKey {
         out
     }
 
-    /// The keyed hash of a short code, for what it belongs to.
+    /// The keyed hash of a short code, bound to its owner.
     #[must_use]
     pub fn code_hash(&self, owner: &str, code: &str) -> [u8; 32] {
         tag_of(&self.codes, &[owner.as_bytes(), b"\0", code.as_bytes()])
     }
 
-    /// The tag over the parts of a device token; each part has a fixed length, but for the last.
+    /// The tag over the parts of a device token. Each part except the last has a fixed length.
     #[must_use]
     pub fn device_tag(&self, parts: &[&[u8]]) -> [u8; 32] {
         tag_of(&self.devices, parts)
     }
 
-    /// The name of a count of failures, from which nobody without this key learns what is counted.
+    /// The key of a count of failures. Without the sealing key it does not reveal what is counted.
     #[must_use]
     pub fn limit_key(&self, kind: LimitKind, name: &[u8]) -> LimitKey {
         LimitKey { kind, hash: tag_of(&self.limits, &[kind.as_str().as_bytes(), b"\0", name]) }
     }
 
-    /// Seals `plain` for one purpose: nonce, ciphertext, tag. Opens only with the same purpose.
+    /// Encrypts `plain` for a purpose. Returns nonce, ciphertext and tag. Only the same purpose can open it.
     #[must_use]
     #[expect(clippy::expect_used, reason = "sealing fails only for texts of 64 GiB")]
     pub fn seal(&self, plain: &[u8], purpose: &str, entropy: &dyn Entropy) -> Vec<u8> {
@@ -137,7 +137,7 @@ impl SealingKey {
         [nonce.as_slice(), &text].concat()
     }
 
-    /// Opens what was sealed for this purpose; nothing if key, purpose or bytes differ.
+    /// Decrypts what was sealed for this purpose. Returns nothing if the key, the purpose or any byte differs.
     #[must_use]
     pub fn open(&self, sealed: &[u8], purpose: &str) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
@@ -159,7 +159,7 @@ fn tag_of(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
     out
 }
 
-/// A short name for the key with this check value.
+/// A short name of the key with this check value.
 #[must_use]
 pub fn fingerprint(check_value: &[u8]) -> String {
     sha256(check_value).iter().take(8).map(|b| format!("{b:02x}")).collect()
@@ -171,7 +171,7 @@ mod tests {
     use crate::entropy::SeededEntropy;
 
     #[test]
-    fn what_is_sealed_opens_only_with_its_key_and_purpose() {
+    fn a_sealed_text_opens_only_with_its_key_and_purpose() {
         let key = SealingKey::new(&Zeroizing::new([7; 32]));
         let sealed = key.seal(b"plain", "a", &SeededEntropy::new(1));
         assert_eq!(key.open(&sealed, "a").unwrap().as_slice(), b"plain");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_one_name_and_another_kind_or_key_are_different_counts() {
+    fn counts_differ_by_kind_and_by_sealing_key() {
         let key = SealingKey::new(&Zeroizing::new([7; 32]));
         let name = key.limit_key(LimitKind::Account, b"ada");
         assert_eq!(name, key.limit_key(LimitKind::Account, b"ada"));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_raw_or_as_base64url() {
+    fn a_sealing_key_is_parsed_from_raw_bytes_or_base64url() {
         assert_eq!(*SealingKey::parse(&[9; 32]).unwrap(), [9; 32]);
         let text = format!("{}\n", URL_SAFE_NO_PAD.encode([9; 32]));
         assert_eq!(*SealingKey::parse(text.as_bytes()).unwrap(), [9; 32]);

@@ -1,7 +1,7 @@
-//! Generating signing keys, and signing with the parsed key.
+//! Generates signing keys, and signs with parsed keys.
 //!
-//! The compact JWS is built here directly: a library that parses the private key again for every
-//! token takes three times as long as the signature itself.
+//! The compact JWS is built here directly. A library that parses the private key for every token takes three times
+//! as long as the signature itself.
 
 use aws_lc_rs::{
     encoding::AsDer,
@@ -37,7 +37,7 @@ pub struct AccessClaims<'a> {
     pub client_id: &'a str,
     /// When it was issued, in seconds.
     pub iat: i64,
-    /// When it ends, in seconds.
+    /// When it expires, in seconds.
     pub exp: i64,
     /// 128 random bits.
     pub jti: &'a str,
@@ -47,25 +47,25 @@ pub struct AccessClaims<'a> {
     /// The scopes, separated by spaces.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub scope: &'a str,
-    /// The permissions at the audience (RFC 9068 §2.2.3.1).
+    /// The permissions for the audience (RFC 9068 §2.2.3.1).
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub entitlements: &'a [String],
-    /// The roles with a permission there (RFC 9068 §2.2.3.1).
+    /// The roles that grant a permission there (RFC 9068 §2.2.3.1).
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub roles: &'a [String],
-    /// When the user proved who it is, in seconds.
+    /// When the user authenticated, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
-    /// How (RFC 8176).
+    /// The authentication methods (RFC 8176).
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub amr: &'a [String],
-    /// How well.
+    /// The authentication level.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<&'a str>,
-    /// Where the token's status stands (draft-ietf-oauth-status-list §6).
+    /// The position of the token's status (draft-ietf-oauth-status-list §6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status<'a>>,
-    /// What the client's claim map selected.
+    /// The claims selected by the client's claim map.
     #[serde(flatten)]
     pub extra: &'a Map<String, Value>,
 }
@@ -73,16 +73,16 @@ pub struct AccessClaims<'a> {
 /// The claim `status`.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Status<'a> {
-    /// Its one member.
+    /// The only member.
     pub status_list: StatusReference<'a>,
 }
 
-/// A place in a status list.
+/// A position in a status list.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct StatusReference<'a> {
     /// The index.
     pub idx: u32,
-    /// The list's address.
+    /// The URI of the list.
     pub uri: &'a str,
 }
 
@@ -103,7 +103,7 @@ impl Pair {
         }
     }
 
-    /// Signs.
+    /// Signs a message.
     pub(super) fn sign(&self, message: &[u8]) -> Result<SignatureBytes> {
         let failed = |_| Error::Internal("the signature failed".into());
         match self {
@@ -117,7 +117,7 @@ impl Pair {
         }
     }
 
-    /// Length of a signature in base64url.
+    /// Maximum length of a signature in base64url.
     pub(super) fn signature_chars(&self) -> usize {
         match self {
             Self::Rsa(pair) => pair.public_modulus_len() * 4 / 3 + 2,
@@ -125,7 +125,7 @@ impl Pair {
         }
     }
 
-    /// The public members of its JWK, with those that RFC 7638 §3.2 hashes.
+    /// The members of the public JWK that RFC 7638 §3.2 hashes.
     fn public_members(&self) -> Result<Value> {
         Ok(match self {
             Self::Rsa(pair) => {
@@ -148,13 +148,14 @@ impl Pair {
     }
 }
 
-/// The library's own type has room for the longest signature there is, 4.6 KB, and would be copied about.
+/// Copies a short signature out of the library's type, which has room for the longest one: moving its 4.6 KB would
+/// be slow.
 fn short(signature: &Signature) -> Result<SignatureBytes> {
     let bytes = signature.as_ref().try_into();
     bytes.map(SignatureBytes::Short).map_err(|_| Error::Internal("a signature of an odd length".into()))
 }
 
-/// A signature, in memory of its own only if it is long.
+/// A signature, on the heap only if it is long.
 pub(super) enum SignatureBytes {
     Short([u8; 64]),
     Long(Vec<u8>),
@@ -179,16 +180,16 @@ pub(super) fn thumbprint(required: &Value) -> String {
     encode(&sha256(required.to_string().as_bytes()))
 }
 
-/// What kind of key to make.
+/// The kind of key to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyKind {
-    /// Its algorithm.
+    /// The algorithm.
     pub algorithm: Algorithm,
-    /// Its size if it is an RSA key, in bits.
+    /// The size of an RSA key, in bits.
     pub rsa_bits: i64,
 }
 
-/// Makes a new key, sealed. RSA takes a good part of a second: call it off the async runtime.
+/// Generates a key and seals it. For RSA this takes up to a second, so do not call it on an async thread.
 ///
 /// # Errors
 /// [`Error::Internal`] if the library fails.
@@ -244,7 +245,7 @@ pub fn generate(
     })
 }
 
-/// What a private key is sealed for.
+/// The purpose for which a private key is sealed.
 pub(super) fn purpose(id: &KeyId) -> String {
     format!("signing key {id}")
 }

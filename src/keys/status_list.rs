@@ -1,4 +1,4 @@
-//! Where a status bit stands, and how a list is written.
+//! The indices of status bits, and the encoding of status lists.
 
 use std::io::Write;
 
@@ -12,25 +12,25 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Rounds of the network below.
+/// Rounds of the Feistel network below.
 const ROUNDS: u8 = 8;
 
-/// Turns a count into an index: a permutation of all entries under the list's key, so that no index is
-/// handed out twice and none tells of another. A Feistel network on 18 bits, walked until it lands among
-/// the 17 that are wanted (format-preserving encryption by cycle walking, Black and Rogaway 2002).
+/// Maps a count to an index by a permutation of all entries under the list's key. So no index is used twice, and
+/// indices reveal nothing about each other. This is a Feistel network on 18 bits, applied until the result fits
+/// into 17 bits (format-preserving encryption by cycle walking, Black and Rogaway 2002).
 #[must_use]
 pub fn place(key: &[u8], count: u32) -> u32 {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let mut at = count;
     loop {
-        at = network(&key, at);
+        at = feistel(&key, at);
         if at < ENTRIES {
             return at;
         }
     }
 }
 
-fn network(key: &hmac::Key, input: u32) -> u32 {
+fn feistel(key: &hmac::Key, input: u32) -> u32 {
     const HALF: u32 = 9;
     const MASK: u32 = (1 << HALF) - 1;
     let (mut left, mut right) = ((input >> HALF) & MASK, input & MASK);
@@ -46,32 +46,32 @@ fn network(key: &hmac::Key, input: u32) -> u32 {
 /// The claims of a status list token (draft-ietf-oauth-status-list §5.1).
 #[derive(Debug, Serialize)]
 pub struct ListClaims<'a> {
-    /// The list's own address.
+    /// The URI of the list.
     pub sub: &'a str,
     /// The issuer.
     pub iss: &'a str,
     /// When it was signed, in seconds.
     pub iat: i64,
-    /// When it may not be used any more, in seconds.
+    /// When it expires, in seconds.
     pub exp: i64,
-    /// How long it may be used before it is asked for again, in seconds.
+    /// How long it may be used before it is fetched again, in seconds.
     pub ttl: i64,
     /// The list.
     pub status_list: EncodedList<'a>,
 }
 
-/// The list itself.
+/// The encoded list.
 #[derive(Debug, Serialize)]
 pub struct EncodedList<'a> {
-    /// Bits for each entry.
+    /// Bits per entry.
     pub bits: u8,
-    /// ZLIB-compressed bytes as base64url.
+    /// The ZLIB-compressed bytes in base64url.
     pub lst: String,
-    /// Where all lists are named.
+    /// The URI that lists all status lists.
     pub aggregation_uri: &'a str,
 }
 
-/// Compresses bits as the draft asks for.
+/// Compresses bits as the draft requires.
 ///
 /// # Errors
 /// [`Error::Internal`] if the library fails.
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r10_every_count_has_its_own_place() {
+    fn r10_every_count_has_its_own_index() {
         let key = [7; 32];
         let mut seen = vec![false; ENTRIES as usize];
         for count in 0..ENTRIES {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn r10_the_order_is_pinned_and_differs_by_key() {
-        // Another order would hand indices out a second time after an update.
+        // If the order changed, an updated server would use indices a second time.
         let first: Vec<u32> = (0..4).map(|n| place(&[1; 32], n)).collect();
         assert_eq!(first, [80_736, 106_649, 29_091, 116_160]);
         assert_ne!(first, (0..4).map(|n| place(&[2; 32], n)).collect::<Vec<_>>());
@@ -115,7 +115,7 @@ mod tests {
         let mut inflated = Vec::new();
         flate2::read::ZlibDecoder::new(&bytes[..]).read_to_end(&mut inflated).unwrap();
         assert_eq!(inflated, bits.bytes());
-        // The draft's own text for its example, read by the same library.
+        // The encoding given in the draft for its example, decoded by the same library.
         let example = URL_SAFE_NO_PAD.decode("eNrbuRgAAhcBXQ").unwrap();
         let mut two = Vec::new();
         flate2::read::ZlibDecoder::new(&example[..]).read_to_end(&mut two).unwrap();

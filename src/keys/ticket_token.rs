@@ -1,4 +1,4 @@
-//! Tokens of links and of the next step of a sign-in: `chl_` + base64url(format, ticket, secret) + checksum.
+//! Ticket tokens, for links and the next step of a sign-in: `chl_` + base64url(format, ticket, secret) + checksum.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ulid::Ulid;
@@ -13,7 +13,7 @@ const PREFIX: &str = "chl_";
 const FORMAT: u8 = 1;
 const TOTAL: usize = 1 + 16 + 32;
 
-/// The token of a ticket.
+/// Makes the token of a ticket.
 #[must_use]
 pub fn mint(id: &TicketId, secret: &TicketSecret) -> TicketToken {
     let mut bytes = Zeroizing::new(Vec::with_capacity(TOTAL));
@@ -23,7 +23,7 @@ pub fn mint(id: &TicketId, secret: &TicketSecret) -> TicketToken {
     TicketToken::new(with_checksum(&format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes))))
 }
 
-/// Reads a token; nothing if it is none.
+/// Parses a token. Returns nothing if it is malformed.
 #[must_use]
 pub fn parse(token: &TicketToken) -> Option<(TicketId, TicketSecret)> {
     let body = without_checksum(token.expose())?.strip_prefix(PREFIX)?;
@@ -43,7 +43,7 @@ mod tests {
     };
 
     #[test]
-    fn a_token_is_read_as_it_was_made_and_no_other_text_is() {
+    fn a_ticket_token_parses_and_other_texts_do_not() {
         let entropy = SeededEntropy::new(1);
         let (id, secret) =
             (TicketId::new(Timestamp::from_millis(1), &entropy), TicketSecret(Zeroizing::new(entropy.bytes32())));

@@ -1,4 +1,4 @@
-//! The newest mails of a demo, in memory.
+//! Mails kept in memory instead of being sent, for a demo.
 
 use std::{
     collections::VecDeque,
@@ -10,31 +10,31 @@ use serde::Serialize;
 
 use super::{Letter, Rendered};
 
-/// How many are kept.
+/// Maximum number of mails kept.
 const MOST: usize = 100;
 
 /// A mail that was not sent.
 #[derive(Clone, Serialize)]
 pub struct KeptMail {
-    /// Its id.
+    /// The id.
     pub id: String,
     /// When it would have been sent.
     pub sent_at: String,
-    /// To whom.
+    /// The recipient.
     pub to: String,
-    /// What it is about.
+    /// The kind.
     pub kind: &'static str,
-    /// In which language it was asked for.
+    /// The requested language.
     pub language: String,
     /// The subject.
     pub subject: String,
-    /// The part in plain text.
+    /// The plain text part.
     pub text: String,
-    /// The part in HTML.
+    /// The HTML part.
     pub html: String,
-    /// The links of the text.
+    /// The links in the text.
     pub links: Vec<String>,
-    /// The code, if it has one.
+    /// The code, if there is one.
     pub code: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl Kept {
     }
 }
 
-/// The words of a text that are links.
+/// The links in a text.
 fn links(text: &str) -> Vec<String> {
     let words = text.split_whitespace();
     words.filter(|w| w.starts_with("https://") || w.starts_with("http://")).map(str::to_owned).collect()

@@ -1,5 +1,5 @@
-//! The bytes that go over the wire. Every header is made by the library from a value of its own type, so
-//! that no value can bring another header with it.
+//! Builds the message for the wire. The library makes every header from a typed value, so that no value can inject
+//! another header.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ use lettre::{
 
 use super::{Cause, Failure, Letter, Rendered};
 
-/// Whom mails come from: an address, perhaps with a name before it.
+/// The sender of mails: an address, optionally with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender(Mailbox);
 
@@ -28,7 +28,7 @@ impl FromStr for Sender {
         const WRONG: &str = "must be an address such as no-reply@example.org or Example <no-reply@example.org>";
         let mailbox: Mailbox = text.parse().map_err(|_| WRONG)?;
         let named = mailbox.email.domain().split('.').count() >= 2;
-        // Any mail server must be able to say whom the mail came from.
+        // Not every mail server supports other characters in the sender's address.
         let plain = text.chars().all(|c| !c.is_control()) && AsRef::<str>::as_ref(&mailbox.email).is_ascii();
         if named && plain { Ok(Self(mailbox)) } else { Err(WRONG) }
     }
@@ -52,19 +52,19 @@ impl Sender {
     }
 }
 
-/// The address in the library's type.
+/// The recipient's address in the library's type.
 pub(super) fn address(letter: &Letter) -> Result<Address, Failure> {
-    // The address was checked when it was handed in and read back; here a second reader must agree.
+    // The address was checked when it was queued and read back. The library's parser must agree.
     letter.to.as_str().parse().map_err(|_| Failure::new(Cause::Refused, "no mail can be sent to such an address"))
 }
 
-/// The whole message: headers, and both parts.
+/// Builds the whole message: headers and both parts.
 pub(super) fn message(from: &Sender, letter: &Letter, rendered: Rendered) -> Result<Vec<u8>, Failure> {
     let date = UNIX_EPOCH + Duration::from_millis(u64::try_from(letter.now.millis()).unwrap_or(0));
-    // The library would draw a boundary of its own. No line of a part looks like this one.
+    // The library would choose a random boundary. No line in either part looks like this one.
     let parts = MultiPart::builder().kind(MultiPartKind::Alternative).boundary(format!("=_{}", letter.id));
     let parts = parts.singlepart(SinglePart::plain(rendered.text)).singlepart(SinglePart::html(rendered.html));
-    // Nobody's holiday greeting is to answer (RFC 3834 §5).
+    // Asks automatic responders not to reply (RFC 3834 §5).
     let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
     let built = Message::builder()
         .message_id(Some(format!("<{}@{}>", letter.id, from.domain())))
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_the_same_bytes_whenever_it_is_made() {
+    fn a_message_is_built_deterministically() {
         let made = bytes("Crémerie <no-reply@id.example.com>", "Grüße 🦀", "Zoë\n.\nend\n");
         assert_eq!(made, bytes("Crémerie <no-reply@id.example.com>", "Grüße 🦀", "Zoë\n.\nend\n"));
         assert!(made.is_ascii(), "{made}");
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a41_no_value_brings_a_header_with_it() {
+    fn a41_no_value_can_inject_a_header() {
         let made = bytes("no-reply@id.example.com", "Hello\r\nBcc: v@y.org\r\n\r\nbody", "text");
         let headers = made.split("\r\n\r\n").next().unwrap();
         assert!(!headers.lines().any(|l| l.starts_with("Bcc")), "{headers}");

@@ -1,4 +1,4 @@
-//! Where the mail server is, and how the way there is protected.
+//! The address of the mail server, and how the connection to it is protected.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -9,25 +9,25 @@ pub enum Security {
     Tls,
     /// TLS after STARTTLS, which must succeed.
     StartTls,
-    /// None; only to this machine itself.
+    /// None. Allowed only on loopback.
     None,
 }
 
-/// A mail server that takes mails of ours.
+/// A mail server that accepts our mails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relay {
     /// How the connection is protected.
     pub security: Security,
-    /// Its name or address.
+    /// The host name or address.
     pub host: String,
-    /// Its port.
+    /// The port.
     pub port: u16,
 }
 
 impl FromStr for Relay {
     type Err = &'static str;
 
-    /// Understands `smtps://host:465`, `smtp://host:587` and, on loopback, `smtp+plain://127.0.0.1:25`.
+    /// Parses `smtps://host:465`, `smtp://host:587` and, on loopback, `smtp+plain://127.0.0.1:25`.
     fn from_str(url: &str) -> Result<Self, Self::Err> {
         const SCHEMES: [(&str, Security, u16); 3] = [
             ("smtps://", Security::Tls, 465),
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relay_is_protected_unless_it_is_this_machine() {
+    fn a_relay_is_protected_unless_it_is_on_loopback() {
         for (url, shown) in [
             ("smtps://mail.example.org", "smtps://mail.example.org:465"),
             ("smtps://mail.example.org:4650/", "smtps://mail.example.org:4650"),

@@ -1,4 +1,4 @@
-//! Handing mails to a mail server (RFC 5321, RFC 6409).
+//! Submits mails to a mail server (RFC 5321, RFC 6409).
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,33 +17,33 @@ use super::{
 };
 use crate::secret::MailPassword;
 
-/// How long a mail server may take for one mail, from the connection to its last word. A mail is held for
-/// longer than that, so that nobody else begins to send it meanwhile.
+/// Timeout for one mail, from connecting to the server's last reply. The lease on a mail is longer, so that no
+/// other process starts to send it meanwhile.
 pub const TIMEOUT: Duration = Duration::from_mins(1);
-/// How long saying good-bye may take.
+/// Timeout for closing a connection.
 const GOOD_BYE: Duration = Duration::from_secs(2);
-/// What a certificate begins with; the library takes a file without any.
+/// How a certificate begins. The library accepts a file that contains none.
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
-/// Replies to commands about a mail that are in truth about this server: it has to sign in, or to protect
-/// the connection (RFC 4954 §6).
+/// Reply codes that are not about the mail but about this server, which has to authenticate or to protect the
+/// connection (RFC 4954 §6).
 const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
 
-/// How mails are handed over.
+/// How mails are submitted.
 #[derive(Debug)]
 pub struct SmtpOptions {
-    /// To which mail server.
+    /// The mail server.
     pub relay: Relay,
-    /// From whom.
+    /// The sender.
     pub from: Sender,
-    /// What proves this server to it.
+    /// User name and password for the mail server.
     pub credentials: Option<(String, MailPassword)>,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca: Option<Vec<u8>>,
-    /// How long one mail may take.
+    /// The timeout for one mail.
     pub timeout: Duration,
 }
 
-/// A mail server.
+/// A client for a mail server.
 pub struct Smtp {
     relay: Relay,
     from: Sender,
@@ -51,7 +51,7 @@ pub struct Smtp {
     tls: Option<TlsParameters>,
     credentials: Option<Credentials>,
     timeout: Duration,
-    /// Connections that the next mails may use.
+    /// Idle connections, for the next mails.
     open: Arc<Mutex<Vec<AsyncSmtpConnection>>>,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Debug for Smtp {
 }
 
 impl Smtp {
-    /// Prepares to use a mail server; nothing is sent yet.
+    /// Prepares a client. Nothing is sent yet.
     ///
     /// # Errors
     /// What is wrong with the certificates.
@@ -76,23 +76,23 @@ impl Smtp {
 
     pub(super) async fn send(&self, letter: &Letter, rendered: Rendered) -> Result<(), Failure> {
         let bytes = message(&self.from, letter, rendered)?;
-        match timeout(self.timeout, Box::pin(self.hand_over(letter, &bytes))).await {
+        match timeout(self.timeout, Box::pin(self.deliver(letter, &bytes))).await {
             Ok(result) => result,
             Err(_) => Err(Failure::new(Cause::Timeout, "the mail server took too long")),
         }
     }
 
-    /// Closes the connections that were kept for a next mail.
-    pub(super) async fn rest(&self) {
+    /// Closes the idle connections.
+    pub(super) async fn close_idle(&self) {
         let open = std::mem::take(&mut *self.open.lock().await);
         for mut connection in open {
             let _ = timeout(GOOD_BYE, connection.quit()).await;
         }
     }
 
-    async fn hand_over(&self, letter: &Letter, bytes: &[u8]) -> Result<(), Failure> {
+    async fn deliver(&self, letter: &Letter, bytes: &[u8]) -> Result<(), Failure> {
         let mut connection = self.connection().await?;
-        match self.converse(&mut connection, letter, bytes).await {
+        match self.transfer(&mut connection, letter, bytes).await {
             Ok(()) => {
                 self.open.lock().await.push(connection);
                 Ok(())
@@ -104,7 +104,7 @@ impl Smtp {
         }
     }
 
-    /// One that is open still, or a new one.
+    /// An idle connection that is still open, or a new one.
     async fn connection(&self) -> Result<AsyncSmtpConnection, Failure> {
         loop {
             let Some(mut kept) = self.open.lock().await.pop() else { return self.connect().await };
@@ -118,22 +118,23 @@ impl Smtp {
         let server = (self.relay.host.as_str(), self.relay.port);
         let at_once = self.tls.clone().filter(|_| self.relay.security == Security::Tls);
         let connected = AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &self.hello, at_once, None);
-        let mut connection = connected.await.map_err(|e| without_session(&e))?;
+        let mut connection = connected.await.map_err(|e| session_failure(&e))?;
         if let Some(tls) = self.tls.clone().filter(|_| self.relay.security == Security::StartTls) {
-            // Without STARTTLS in its answer this fails, and nothing was told to whoever sits between.
-            connection.starttls(tls, &self.hello).await.map_err(|e| without_session(&e))?;
+            // This fails if the server does not offer STARTTLS. Nothing secret was sent before, so that an
+            // attacker in between learns nothing.
+            connection.starttls(tls, &self.hello).await.map_err(|e| session_failure(&e))?;
         }
         if let Some(credentials) = &self.credentials {
             if !connection.is_encrypted() {
                 return Err(Failure::new(Cause::Connection, "no password is sent over an open connection"));
             }
-            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|e| without_session(&e))?;
+            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|e| session_failure(&e))?;
         }
         Ok(connection)
     }
 
-    /// One mail. What the server says to its sender is about this server, not about the mail.
-    async fn converse(
+    /// Transfers one mail. A reply to the sender's address is about this server, not about the mail.
+    async fn transfer(
         &self,
         connection: &mut AsyncSmtpConnection,
         letter: &Letter,
@@ -150,7 +151,7 @@ impl Smtp {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         let mail = Mail::new(Some(self.from.address().clone()), parameters);
-        connection.command(mail).await.map_err(|e| without_session(&e))?;
+        connection.command(mail).await.map_err(|e| session_failure(&e))?;
         connection.command(Rcpt::new(to, Vec::new())).await.map_err(|e| refusal(&e))?;
         connection.command(Data).await.map_err(|e| refusal(&e))?;
         connection.message(bytes).await.map_err(|e| refusal(&e))?;
@@ -171,8 +172,8 @@ fn tls(host: &str, ca: Option<&[u8]>) -> Result<TlsParameters, String> {
     builder.build_rustls().map_err(|e| e.to_string())
 }
 
-/// A failure before the mail itself was spoken of: whatever the server says, another time may be better.
-fn without_session(error: &Error) -> Failure {
+/// A failure before the recipient was named. Whatever the reply code, a retry may succeed.
+fn session_failure(error: &Error) -> Failure {
     let cause = match error.status() {
         _ if error.is_timeout() => Cause::Timeout,
         Some(code) if !ABOUT_US.contains(&code.into()) => Cause::Temporary,
@@ -181,11 +182,11 @@ fn without_session(error: &Error) -> Failure {
     Failure::new(cause, &error.to_string())
 }
 
-/// What the server says to the recipient or to the message.
+/// A failure at the recipient or the message.
 fn refusal(error: &Error) -> Failure {
     let about_us = error.status().is_some_and(|code| ABOUT_US.contains(&code.into()));
     if error.is_permanent() && !about_us {
         return Failure::new(Cause::Refused, &error.to_string());
     }
-    without_session(error)
+    session_failure(error)
 }

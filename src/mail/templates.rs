@@ -1,5 +1,5 @@
-//! The words of mails: built in, or from files of the same name. Both are tried out with sample values
-//! before the server starts.
+//! Templates of mails: built in, or from files of the same names. All are rendered with sample values before the
+//! server starts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use ulid::Ulid;
 
 use super::{Letter, Rendered};
 use crate::{
-    domain::mail::{Content, Language, MailKind, Recipient, Way},
+    domain::mail::{Content, Language, LinkAndCode, MailKind, Recipient},
     id::MailId,
     secret::MailedSecret,
     time::{Timestamp, Ttl},
@@ -21,7 +21,7 @@ use crate::{
 
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
-        /// Name and text of every template that is compiled in.
+        /// Name and text of every built-in template.
         const BUILT_IN: &[(&str, &str)] = &[$(($name, include_str!(concat!("templates/", $name)))),*];
     };
 }
@@ -44,13 +44,13 @@ built_in![
     "new_device.html",
 ];
 
-/// What a text begins with; the rest of the line is the mail's subject.
+/// How a text template begins. The rest of the line is the subject of the mail.
 const SUBJECT: &str = "Subject: ";
 
 /// The templates.
 pub struct Templates {
     environment: Environment<'static>,
-    /// Name of every template, and the file it came from.
+    /// Every template by name, with the file it came from, if any.
     sources: BTreeMap<String, Option<PathBuf>>,
 }
 
@@ -61,10 +61,10 @@ impl fmt::Debug for Templates {
 }
 
 impl Templates {
-    /// Reads the templates: those of `folder` take the place of the built-in ones.
+    /// Loads the templates. Those in `folder` replace the built-in ones.
     ///
     /// # Errors
-    /// Everything that is wrong with them, each with file and line.
+    /// Every problem, each with file and line.
     pub fn load(folder: Option<&Path>) -> Result<Self, Vec<String>> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -79,17 +79,17 @@ impl Templates {
         for path in folder.map(|f| files(f, &mut problems)).unwrap_or_default() {
             templates.add_file(path, &mut problems);
         }
-        // What does not parse need not be tried out.
+        // Rendering makes sense only if everything parses.
         if problems.is_empty() {
-            templates.try_out(&mut problems);
+            templates.check_all(&mut problems);
         }
         if problems.is_empty() { Ok(templates) } else { Err(problems) }
     }
 
-    /// Puts a letter into words, in its language if there are templates in it.
+    /// Renders a letter, in its language if there are templates for it.
     ///
     /// # Errors
-    /// Template and line, and what is wrong there; never a value.
+    /// The template, the line and what is wrong there; never a value.
     pub fn render(&self, letter: &Letter) -> Result<Rendered, String> {
         let text = self.part(letter, "txt")?;
         let (subject, text) = split(&text).ok_or_else(|| {
@@ -106,17 +106,17 @@ impl Templates {
         let minutes = ((letter.expires_at.since(letter.now).seconds() + 59) / 60).max(1);
         let own = [("to", letter.to.to_string()), ("until", letter.expires_at.for_people())];
         let given = letter.params.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        // They were cleaned when they were handed in; here too none may begin a line of its own.
+        // Values were cleaned when the mail was queued. Make sure again that none starts a new line.
         let texts = given.chain(own).map(|(name, text)| (name, Value::from(text.replace(char::is_control, " "))));
         let values = Value::from_pairs(texts.chain([("minutes", Value::from(minutes))]));
         let rendered = self.environment.get_template(&name).and_then(|template| template.render(values));
         rendered.map_err(|error| self.problem(&name, &error))
     }
 
-    /// The template of a letter's kind in its language, in a wider one, or in ours.
+    /// The name of the template for a letter: in its language, in a more general one, or the default.
     fn name(&self, letter: &Letter, part: &str) -> String {
         let kind = letter.kind.as_str();
-        let mut tags = letter.language.from_narrow_to_wide().map(|tag| format!("{kind}.{tag}.{part}"));
+        let mut tags = letter.language.fallbacks().map(|tag| format!("{kind}.{tag}.{part}"));
         tags.find(|name| self.sources.contains_key(name)).unwrap_or_else(|| format!("{kind}.{part}"))
     }
 
@@ -144,8 +144,8 @@ impl Templates {
         }
     }
 
-    /// Renders every template with sample values, and looks whether link and code are there.
-    fn try_out(&self, problems: &mut Vec<String>) {
+    /// Renders every template with sample values, and checks that links and codes are shown.
+    fn check_all(&self, problems: &mut Vec<String>) {
         let kinds_and_languages = self.sources.keys().filter_map(|name| {
             let (kind, rest) = name.split_once('.')?;
             Some((kind.parse().ok()?, rest.split_once('.').map_or("", |(language, _)| language)))
@@ -157,25 +157,25 @@ impl Templates {
             if let Some(missing) =
                 ["txt", "html"].map(|p| format!("{stem}.{p}")).iter().find(|n| !self.sources.contains_key(*n))
             {
-                problems.push(format!("{}: needs {missing} beside it", self.place(&self.other_of(&stem), None)));
+                problems.push(format!("{}: needs {missing} beside it", self.place(&self.existing_part(&stem), None)));
                 continue;
             }
             let letter = sample(kind, language.parse().unwrap_or_default());
             match self.render(&letter) {
-                Ok(rendered) => self.check_way(&stem, &letter, &rendered, problems),
+                Ok(rendered) => self.check_link_and_code(&stem, &letter, &rendered, problems),
                 Err(problem) => problems.push(problem),
             }
         }
     }
 
-    /// The one of two parts that is there.
-    fn other_of(&self, stem: &str) -> String {
+    /// The part that exists, if only one of the two does.
+    fn existing_part(&self, stem: &str) -> String {
         let text = format!("{stem}.txt");
         if self.sources.contains_key(&text) { text } else { format!("{stem}.html") }
     }
 
-    /// A mail with a link carries a code too, in both parts: some read where they cannot click.
-    fn check_way(&self, stem: &str, letter: &Letter, rendered: &Rendered, problems: &mut Vec<String>) {
+    /// Checks that a mail with a link shows the code as well, in both parts: some readers cannot click the link.
+    fn check_link_and_code(&self, stem: &str, letter: &Letter, rendered: &Rendered, problems: &mut Vec<String>) {
         for (part, body) in [("txt", &rendered.text), ("html", &rendered.html)] {
             for value in ["link", "code"] {
                 let Some(sample) = letter.params.get(value) else { continue };
@@ -187,14 +187,14 @@ impl Templates {
         }
     }
 
-    /// A failure of the library: where, and what; it quotes no values.
+    /// Describes an error of the library, with its location. It does not quote values.
     fn problem(&self, name: &str, error: &minijinja::Error) -> String {
         let place = self.place(error.name().unwrap_or(name), error.line());
         let what = error.detail().map_or_else(|| error.kind().to_string(), |d| format!("{}: {d}", error.kind()));
         format!("{place}: {what}")
     }
 
-    /// File and line.
+    /// File and line, for messages.
     fn place(&self, name: &str, line: Option<usize>) -> String {
         let file = match self.sources.get(name).and_then(Option::as_ref) {
             Some(path) => path.display().to_string(),
@@ -208,7 +208,7 @@ fn is_html(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|e| e == "html")
 }
 
-/// `layout.html`, `KIND.txt`, `KIND.LANGUAGE.html` and the like.
+/// Whether a file name is that of a template, such as `layout.html`, `KIND.txt` or `KIND.LANGUAGE.html`.
 fn is_known(name: &str) -> bool {
     let Some((rest, "txt" | "html")) = name.rsplit_once('.') else { return false };
     let (stem, language) = rest.split_once('.').map_or((rest, None), |(stem, language)| (stem, Some(language)));
@@ -216,7 +216,7 @@ fn is_known(name: &str) -> bool {
     language && (stem.parse::<MailKind>().is_ok() || (stem == "layout" && is_html(name)))
 }
 
-/// The files of a folder, but for hidden ones: those are an editor's, or a mounted volume's own.
+/// The files in a folder, except hidden ones, which belong to editors or to mounted volumes.
 fn files(folder: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
     let listed =
         fs::read_dir(folder).and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>());
@@ -229,7 +229,7 @@ fn files(folder: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
     paths
 }
 
-/// The subject, and what follows its line and an empty one.
+/// Splits a text into the subject and the body after the empty line.
 fn split(text: &str) -> Option<(String, &str)> {
     let (first, rest) = text.strip_prefix(SUBJECT)?.split_once('\n')?;
     let body = rest.trim_start_matches('\r').strip_prefix('\n')?;
@@ -238,13 +238,13 @@ fn split(text: &str) -> Option<(String, &str)> {
     (!subject.is_empty()).then(|| (subject.to_owned(), body))
 }
 
-/// A letter as one may come.
+/// A letter with sample values.
 #[expect(clippy::expect_used, reason = "the address is fixed, and an address")]
 fn sample(kind: MailKind, language: Language) -> Letter {
     let now = Timestamp::from_millis(1_893_456_000_000);
     let expires_at = now.plus(Ttl::from_secs(1800));
     let to: Recipient = "ada@example.org".parse().expect("an address");
-    let way = Way {
+    let way = LinkAndCode {
         link: MailedSecret::new("https://id.example.org/sample-link".to_owned()),
         code: MailedSecret::new("SAMPLE-CODE".to_owned()),
         expires_at,

@@ -1,4 +1,4 @@
-//! What becomes of guesses, read whenever somebody asks.
+//! Figures of guesses, collected whenever `/metrics` is read.
 
 use std::fmt;
 
@@ -8,35 +8,35 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-/// Passwords and codes that were tried so far.
+/// Figures of attempts with passwords and codes so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guesses {
-    /// Those that were wrong.
+    /// Attempts that were wrong.
     pub failed: u64,
-    /// Those that were refused, by what they were counted by.
+    /// Attempts that were refused, by the kind of count that refused them.
     pub refused: [(&'static str, u64); 6],
-    /// Accounts whose guesses began to wait for the longest time, and those closed to guesses.
+    /// How often an account reached the longest wait, and how often one was closed to attempts.
     pub throttled: [(&'static str, u64); 2],
-    /// Counts in memory that say no.
+    /// Counts in memory that currently refuse attempts.
     pub remembered: u64,
 }
 
-/// Reads the figures when `/metrics` is read.
-pub(super) struct Collected(Box<dyn Fn() -> Guesses + Send + Sync>);
+/// Reads the figures whenever `/metrics` is read.
+pub(super) struct GuessesCollector(Box<dyn Fn() -> Guesses + Send + Sync>);
 
-impl Collected {
+impl GuessesCollector {
     pub(super) fn new(read: impl Fn() -> Guesses + Send + Sync + 'static) -> Self {
         Self(Box::new(read))
     }
 }
 
-impl fmt::Debug for Collected {
+impl fmt::Debug for GuessesCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Collected")
+        f.write_str("GuessesCollector")
     }
 }
 
-/// Shows counters that differ in one label.
+/// Encodes counters that differ in one label.
 fn family(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): (&str, &str),
@@ -50,7 +50,7 @@ fn family(
     Ok(())
 }
 
-impl Collector for Collected {
+impl Collector for GuessesCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = (self.0)();
         let failed = encoder.encode_descriptor("guesses_failed", "Wrong passwords", None, MetricType::Counter)?;
@@ -71,7 +71,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn the_figures_are_shown_as_they_are_when_asked_for() {
+    fn the_current_figures_are_shown() {
         let mut metrics = Metrics::default();
         let refused = [("account", 2), ("device", 3), ("devices", 4), ("address", 5), ("network", 6), ("mail", 7)];
         let figures = Guesses { failed: 1, refused, throttled: [("slowest", 7), ("closed", 8)], remembered: 9 };

@@ -1,4 +1,4 @@
-//! What becomes of passwords, read whenever somebody asks.
+//! Figures of password hashing, collected whenever `/metrics` is read.
 
 use std::fmt;
 
@@ -8,33 +8,33 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-/// The hashing of passwords so far.
+/// Figures of password hashing so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hashing {
-    /// Passwords that wait.
+    /// Passwords in the queue.
     pub waiting: u64,
     /// Memory in use, in bytes.
     pub memory_bytes: u64,
-    /// Passwords hashed or checked.
+    /// Passwords hashed or verified.
     pub hashed: u64,
-    /// Seconds that took, in all threads together.
+    /// Seconds spent hashing, summed over all threads.
     pub seconds: f64,
-    /// Those turned away, by cause.
+    /// Passwords refused, by cause.
     pub refused: [(&'static str, u64); 4],
 }
 
-/// Reads the figures when `/metrics` is read.
-pub(super) struct Collected(Box<dyn Fn() -> Hashing + Send + Sync>);
+/// Reads the figures whenever `/metrics` is read.
+pub(super) struct HashingCollector(Box<dyn Fn() -> Hashing + Send + Sync>);
 
-impl Collected {
+impl HashingCollector {
     pub(super) fn new(read: impl Fn() -> Hashing + Send + Sync + 'static) -> Self {
         Self(Box::new(read))
     }
 }
 
-impl fmt::Debug for Collected {
+impl fmt::Debug for HashingCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Collected")
+        f.write_str("HashingCollector")
     }
 }
 
@@ -48,7 +48,7 @@ fn show(
     metric.encode(encoder.encode_descriptor(name, help, None, kind)?)
 }
 
-impl Collector for Collected {
+impl Collector for HashingCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = (self.0)();
         let (gauge, counter, all) = (MetricType::Gauge, MetricType::Counter, &mut encoder);
@@ -75,7 +75,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn the_figures_are_shown_as_they_are_when_asked_for() {
+    fn the_current_figures_are_shown() {
         let mut metrics = Metrics::default();
         let refused = [("queue_full", 5), ("account_waiting", 6), ("deadline", 7), ("evicted", 8)];
         let figures = Hashing { waiting: 1, memory_bytes: 2, hashed: 3, seconds: 4.5, refused };

@@ -1,4 +1,4 @@
-//! What becomes of outgoing mails.
+//! Metrics of outgoing mails.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use prometheus_client::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+struct KindLabel {
     kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Cause {
+struct CauseLabel {
     cause: &'static str,
 }
 
-/// What becomes of outgoing mails.
+/// Metrics of outgoing mails.
 #[derive(Debug, Default)]
 pub struct Mails {
-    sent: Family<Kind, Counter>,
-    failed: Family<Cause, Counter>,
-    dropped: Family<Cause, Counter>,
+    sent: Family<KindLabel, Counter>,
+    failed: Family<CauseLabel, Counter>,
+    dropped: Family<CauseLabel, Counter>,
     waiting: Gauge,
     oldest: Gauge,
 }
@@ -39,22 +39,22 @@ impl Mails {
         own
     }
 
-    /// A mail server took a mail.
+    /// Counts a mail that a mail server accepted.
     pub fn sent(&self, kind: &'static str) {
-        self.sent.get_or_create(&Kind { kind }).inc();
+        self.sent.get_or_create(&KindLabel { kind }).inc();
     }
 
-    /// An attempt failed.
+    /// Counts a failed attempt.
     pub fn failed(&self, cause: &'static str) {
-        self.failed.get_or_create(&Cause { cause }).inc();
+        self.failed.get_or_create(&CauseLabel { cause }).inc();
     }
 
-    /// Mails were given up.
+    /// Counts mails that were given up.
     pub fn dropped(&self, cause: &'static str, mails: u64) {
-        self.dropped.get_or_create(&Cause { cause }).inc_by(mails);
+        self.dropped.get_or_create(&CauseLabel { cause }).inc_by(mails);
     }
 
-    /// What lies in the outbox.
+    /// Sets the number of mails in the outbox, and the age of the oldest.
     pub fn set_waiting(&self, mails: i64, oldest: Duration) {
         self.waiting.set(mails);
         self.oldest.set(i64::try_from(oldest.as_secs()).unwrap_or(i64::MAX));

@@ -1,29 +1,29 @@
-//! Who wants a password checked, as far as the queue needs to know.
+//! What the queue needs to know about a sign-in.
 
 use std::{fmt, net::IpAddr};
 
 use aws_lc_rs::digest;
 use tokio::time::Instant;
 
-/// Who wants a password checked, and until when.
+/// A sign-in that wants a password checked.
 #[derive(Clone, Debug)]
 pub struct Applicant {
     /// The account, whether it exists or not.
     pub account: Account,
-    /// Where the person is.
+    /// The network of the person who signs in.
     pub prefix: Prefix,
     /// Whether the account's owner has signed in on this device before.
     pub known_device: bool,
-    /// When the caller gives up.
+    /// The caller's deadline.
     pub deadline: Option<Instant>,
 }
 
-/// Stands for what somebody typed as a login. People type passwords there, too: only a hash is kept.
+/// Identifies an account by what was typed as the login. People type passwords there, so only a hash is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Account([u8; 32]);
 
 impl Account {
-    /// Of a login's canonical form, or of the text itself if it can be nobody's.
+    /// Hashes a login's canonical form, or the text itself if it is not a valid login.
     #[must_use]
     pub fn of(login: &str) -> Self {
         let mut hash = [0; 32];
@@ -33,8 +33,8 @@ impl Account {
         Self(hash)
     }
 
-    /// Of a hash that stands for the account already, or for one device of it: nobody else's sign-ins at the
-    /// account then keep that device waiting.
+    /// Uses a hash that already identifies the account, or one of its devices. A device with its own hash does not
+    /// wait for other sign-ins at the account.
     #[must_use]
     pub const fn named(hash: [u8; 32]) -> Self {
         Self(hash)
@@ -47,19 +47,19 @@ impl fmt::Debug for Account {
     }
 }
 
-/// The addresses that count as one place: what a household, an office or a rented machine is given.
+/// A group of addresses that share a line in the queue: what a household, an office or a rented machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Prefix {
-    /// A /24: its bits.
+    /// The bits of an IPv4 /24.
     V4(u32),
-    /// A /56: its bits.
+    /// The bits of an IPv6 /56.
     V6(u128),
-    /// All whose address is not known.
+    /// All unknown addresses.
     Unknown,
 }
 
 impl Prefix {
-    /// Of an address as text.
+    /// The prefix of an address.
     #[must_use]
     pub fn of(address: &str) -> Self {
         match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
@@ -69,7 +69,7 @@ impl Prefix {
         }
     }
 
-    /// The addresses that one machine has: one of IPv4, or a /64 of IPv6.
+    /// The addresses of one machine: one IPv4 address, or an IPv6 /64.
     #[must_use]
     pub fn machine(address: &str) -> Self {
         match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
@@ -79,7 +79,7 @@ impl Prefix {
         }
     }
 
-    /// A text that no other prefix of the same length has; nothing if the address is not known.
+    /// A text that is unique among prefixes of the same length; nothing if the address is unknown.
     #[must_use]
     pub fn name(self) -> Option<String> {
         match self {
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_one_place_have_one_prefix() {
+    fn addresses_of_one_network_have_one_prefix() {
         assert_eq!(Prefix::of("192.0.2.1"), Prefix::of("192.0.2.254"));
         assert_ne!(Prefix::of("192.0.2.1"), Prefix::of("192.0.3.1"));
         assert_eq!(Prefix::of("::ffff:192.0.2.7"), Prefix::of("192.0.2.1"));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_has_one_address_of_ipv4_and_as_many_of_ipv6_as_it_likes() {
+    fn a_machine_is_one_ipv4_address_or_an_ipv6_64() {
         assert_ne!(Prefix::machine("192.0.2.1"), Prefix::machine("192.0.2.2"));
         assert_eq!(Prefix::machine("::ffff:192.0.2.7").name(), Prefix::machine("192.0.2.7").name());
         assert_eq!(Prefix::machine("2001:db8:0:11aa::1"), Prefix::machine("2001:db8:0:11aa:ffff::2"));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_typed_as_a_login_is_not_printed() {
+    fn the_typed_login_is_not_printed() {
         let (account, prefix) = (Account::of("hunter2"), Prefix::of("192.0.2.1"));
         let applicant = Applicant { account, prefix, known_device: false, deadline: None };
         assert!(!format!("{applicant:?}").contains("hunter"));

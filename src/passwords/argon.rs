@@ -1,4 +1,4 @@
-//! Argon2, and what every check of a password costs.
+//! Argon2, and checking passwords at a constant cost.
 
 use std::str::FromStr;
 
@@ -11,12 +11,12 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::{
-    HashError, Made, Phc, Verdict,
+    HashError, Made, PasswordVerdict, Phc,
     phc::{Salted, Stored},
 };
 use crate::{entropy::Entropy, secret::Password};
 
-/// Most bytes of a password; a longer one is nobody's.
+/// Maximum length of a password, in bytes. A longer one never matches.
 const MAX_BYTES: usize = 1024;
 const SALT: usize = 16;
 const OUTPUT: usize = 32;
@@ -33,14 +33,14 @@ pub struct Params {
 }
 
 impl Default for Params {
-    /// The least that OWASP recommends with two iterations: about 45 ms.
+    /// The minimum that OWASP recommends with two iterations; takes about 45 ms.
     fn default() -> Self {
         Self { memory_kib: 19_456, iterations: 2, lanes: 1 }
     }
 }
 
 impl Stored {
-    /// Whether it is what would be made today.
+    /// Whether the hash has the algorithm and parameters of new hashes.
     pub(super) fn is_current(&self, current: Params) -> bool {
         match self {
             Self::Argon2 { algorithm, params, salted: Salted { salt, hash } } => {
@@ -52,11 +52,11 @@ impl Stored {
     }
 }
 
-/// A password in the two forms that a hash may have been made of.
+/// The two forms of a password that a hash may have been made from.
 struct Forms<'a> {
-    /// One text for what looks the same, at setting and checking alike (SP 800-63B-4 §3.1.1.2).
+    /// Normalised, so that different encodings of the same text match (SP 800-63B-4 §3.1.1.2).
     normal: Zeroizing<String>,
-    /// As it was typed, if that is another text: most other systems normalise nothing.
+    /// As typed, if that differs. Most other systems do not normalise.
     typed: Option<&'a str>,
     too_long: bool,
 }
@@ -76,24 +76,24 @@ impl<'a> Forms<'a> {
     }
 }
 
-/// Memory that one thread hashes in, kept from one password to the next.
+/// The memory in which a thread hashes, reused from one password to the next.
 #[derive(Default)]
 pub(super) struct Arena {
     granted_kib: u64,
-    /// Taken when it is first needed, of what was granted.
+    /// Allocated when first needed, within what was granted.
     blocks: Vec<Block>,
-    /// What was made here since this was last asked.
+    /// The hashes computed since this was last reset.
     pub(super) made: Made,
 }
 
 impl Arena {
-    /// With so much memory, of which nothing is taken yet.
-    pub(super) fn of(granted_kib: u64) -> Self {
+    /// An arena with this much memory, none of it allocated yet.
+    pub(super) fn granted(granted_kib: u64) -> Self {
         Self { granted_kib, ..Self::default() }
     }
 
-    /// How much it may take.
-    pub(super) fn kib(&self) -> u64 {
+    /// How much it may allocate.
+    pub(super) fn memory_kib(&self) -> u64 {
         self.granted_kib
     }
 
@@ -118,27 +118,32 @@ impl Arena {
         argon2.hash_password_into_with_memory(password, salt, out, memory).map_err(|_| HashError::Corrupt)
     }
 
-    /// A hash as it is made today.
-    fn hash_now(&mut self, params: Params, normal: &str, salt: &[u8]) -> Result<Zeroizing<[u8; OUTPUT]>, HashError> {
+    /// Computes a hash with the current parameters.
+    fn hash_current(
+        &mut self,
+        params: Params,
+        normal: &str,
+        salt: &[u8],
+    ) -> Result<Zeroizing<[u8; OUTPUT]>, HashError> {
         self.made.current += 1;
         let mut out = Zeroizing::new([0; OUTPUT]);
         self.hash((Algorithm::Argon2id, params), normal.as_bytes(), salt, &mut *out).map(|()| out)
     }
 
-    /// A new hash.
+    /// Makes a new hash of a password.
     pub(super) fn create(
         &mut self,
         params: Params,
         password: &Password,
         entropy: &dyn Entropy,
     ) -> Result<Phc, HashError> {
-        self.create_of(params, &Forms::of(password).normal, entropy)
+        self.create_normalized(params, &Forms::of(password).normal, entropy)
     }
 
-    fn create_of(&mut self, params: Params, normal: &str, entropy: &dyn Entropy) -> Result<Phc, HashError> {
+    fn create_normalized(&mut self, params: Params, normal: &str, entropy: &dyn Entropy) -> Result<Phc, HashError> {
         let mut salt = [0; SALT];
         entropy.fill(&mut salt);
-        let out = self.hash_now(params, normal, &salt)?;
+        let out = self.hash_current(params, normal, &salt)?;
         let text =
             ParamsString::from_str(&format!("m={},t={},p={}", params.memory_kib, params.iterations, params.lanes));
         let (params, hash, salt) = (text, Output::new(&*out), Salt::new(&salt));
@@ -153,23 +158,24 @@ impl Arena {
         Ok(Phc::from_database(phc.to_string()))
     }
 
-    /// Checks a password. Whatever comes of it, a hash of today's parameters was made: without a stored hash
-    /// for nothing, so that the time it takes tells nobody whether the account exists; after a hash of another
-    /// system, or of other parameters, to replace it or, where the password was wrong, for nothing too.
+    /// Checks a password. In every case one hash with the current parameters is computed, so that the time taken does
+    /// not reveal whether the account exists. Without a stored hash, the result is discarded. If the stored hash has
+    /// another algorithm or other parameters, the result replaces it, or is discarded if the password is wrong.
     pub(super) fn verify(
         &mut self,
         current: Params,
         password: &Password,
         stored: Option<&Stored>,
         entropy: &dyn Entropy,
-    ) -> Result<Verdict, HashError> {
+    ) -> Result<PasswordVerdict, HashError> {
         let forms = Forms::of(password);
         let is_current = stored.is_some_and(|stored| stored.is_current(current));
         let mut found = None;
         for form in forms.all() {
-            // Even of a hash that would be made so today: another system made it, and normalised nothing.
+            // Try this form even if the parameters are current: another system may have made the hash, without
+            // normalising.
             let right = match stored {
-                Some(stored) => self.is_made_of(stored, current, form.as_bytes())?,
+                Some(stored) => self.hash_matches(stored, current, form.as_bytes())?,
                 None => false,
             };
             if right && !forms.too_long {
@@ -177,26 +183,28 @@ impl Arena {
                 break;
             }
             if !is_current {
-                self.hash_now(current, form, &[0; SALT])?;
+                self.hash_current(current, form, &[0; SALT])?;
             }
         }
         match found {
-            None => Ok(Verdict::Wrong),
-            Some(form) if is_current && form == forms.normal.as_str() => Ok(Verdict::Right { rehash: None }),
-            Some(_) => Ok(Verdict::Right { rehash: Some(self.create_of(current, &forms.normal, entropy)?) }),
+            None => Ok(PasswordVerdict::Wrong),
+            Some(form) if is_current && form == forms.normal.as_str() => Ok(PasswordVerdict::Right { rehash: None }),
+            Some(_) => {
+                Ok(PasswordVerdict::Right { rehash: Some(self.create_normalized(current, &forms.normal, entropy)?) })
+            }
         }
     }
 
-    /// Whether a text made a stored hash.
-    fn is_made_of(&mut self, stored: &Stored, current: Params, text: &[u8]) -> Result<bool, HashError> {
+    /// Whether a stored hash was made from a text.
+    fn hash_matches(&mut self, stored: &Stored, current: Params, text: &[u8]) -> Result<bool, HashError> {
         let count = if stored.is_current(current) { &mut self.made.current } else { &mut self.made.other };
         *count += 1;
         let Stored::Argon2 { algorithm, params, salted: Salted { salt, hash } } = stored else {
-            if stored.kib() > 0 {
-                // Its library takes memory of its own: both together stay within what was granted.
+            if stored.memory_kib() > 0 {
+                // The other library allocates its own memory. Free ours, to stay within what was granted.
                 self.blocks = Vec::new();
             }
-            return Ok(stored.is_made_of(text));
+            return Ok(stored.matches(text));
         };
         let mut made = Zeroizing::new(vec![0; hash.len()]);
         self.hash((*algorithm, *params), text, salt, &mut made)?;
@@ -204,9 +212,9 @@ impl Arena {
     }
 }
 
-/// The memory, in KiB, that checking a stored hash takes, and making a new one of it.
+/// The memory, in KiB, needed to check a stored hash and to make a new one.
 pub(super) fn memory_for(current: Params, stored: Option<&Stored>) -> u64 {
-    u64::from(current.memory_kib).max(stored.map_or(0, Stored::kib))
+    u64::from(current.memory_kib).max(stored.map_or(0, Stored::memory_kib))
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! Checking passwords against hashes that other systems made: bcrypt, scrypt, PBKDF2.
+//! Checks passwords against hashes made by other systems: bcrypt, scrypt and PBKDF2.
 
 use aws_lc_rs::{constant_time, pbkdf2};
 use zeroize::Zeroizing;
 
 use super::phc::{Salted, Stored};
 
-/// What bcrypt reads of a password, in bytes.
+/// How much of a password bcrypt reads, in bytes.
 const BCRYPT_READS: usize = 72;
 
 impl Stored {
-    /// Whether a password made a hash that is not Argon2's.
-    pub(super) fn is_made_of(&self, password: &[u8]) -> bool {
+    /// Whether this hash, unless it is Argon2's, was made from a password.
+    pub(super) fn matches(&self, password: &[u8]) -> bool {
         match self {
             Self::Argon2 { .. } => false,
             Self::Bcrypt { cost, salt, hash } => {
@@ -32,7 +32,7 @@ fn equal(made: &[u8], hash: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(made, hash).is_ok()
 }
 
-/// The password and a zero byte, of which 72 bytes count: that is what every bcrypt has always hashed.
+/// Hashes the password and a zero byte, cut to 72 bytes, as all implementations of bcrypt do.
 fn bcrypt(cost: u32, salt: [u8; 16], password: &[u8]) -> [u8; 24] {
     let mut key = Zeroizing::new([0; BCRYPT_READS]);
     for (to, from) in key.iter_mut().zip(password) {

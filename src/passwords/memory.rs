@@ -1,40 +1,40 @@
-//! The memory that all threads hash in together, handed out in the order of asking.
+//! The memory that all threads share for hashing. It is granted in the order of requests.
 
 use std::collections::VecDeque;
 
-/// Memory in KiB. Threads keep what they hold from one password to the next, up to their part of it.
+/// The memory budget, in KiB. A thread keeps memory from one password to the next, up to its share.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct MemoryBudget {
     total: u64,
     free: u64,
-    /// What each thread may keep.
+    /// How much each thread may keep.
     part: u64,
     threads: u64,
-    /// Threads that wait, and for how much.
-    line: VecDeque<(usize, u64)>,
+    /// Threads that wait, and how much each requested.
+    requests: VecDeque<(usize, u64)>,
 }
 
-impl Memory {
+impl MemoryBudget {
     pub(super) fn new(total: u64, part: u64, threads: usize) -> Self {
-        Self { total, free: total, part, threads: threads as u64, line: VecDeque::new() }
+        Self { total, free: total, part, threads: threads as u64, requests: VecDeque::new() }
     }
 
-    /// How much is handed out.
+    /// How much is granted.
     pub(super) fn used(&self) -> u64 {
         self.total - self.free
     }
 
-    /// Lines up for memory; no more than there is, by a thread that holds none.
-    pub(super) fn ask(&mut self, thread: usize, kib: u64) {
-        self.line.push_back((thread, kib));
+    /// Requests memory. The thread must hold none, and must not request more than the total.
+    pub(super) fn request(&mut self, thread: usize, kib: u64) {
+        self.requests.push_back((thread, kib));
     }
 
-    /// Hands the memory out that was asked for, if it is this thread's turn and there is room.
-    pub(super) fn take(&mut self, thread: usize) -> bool {
-        match self.line.front() {
+    /// Grants what this thread requested, if it is the thread's turn and enough is free. Returns whether it did.
+    pub(super) fn try_take(&mut self, thread: usize) -> bool {
+        match self.requests.front() {
             Some((first, kib)) if *first == thread && *kib <= self.free => {
                 self.free -= kib;
-                self.line.pop_front();
+                self.requests.pop_front();
                 true
             }
             _ => false,
@@ -45,10 +45,10 @@ impl Memory {
         self.free = (self.free + kib).min(self.total);
     }
 
-    /// Whether who is first in line gets its memory only if the others give up their parts, too.
+    /// Whether the first request can be granted only if other threads give up their shares.
     pub(super) fn is_short(&self) -> bool {
         let others = self.part * self.threads.saturating_sub(1);
-        self.line.front().is_some_and(|(_, kib)| *kib > self.free && kib + others > self.total)
+        self.requests.front().is_some_and(|(_, kib)| *kib > self.free && kib + others > self.total)
     }
 }
 
@@ -58,35 +58,35 @@ mod tests {
 
     #[test]
     fn a43_two_big_hashes_never_share_a_small_budget() {
-        let mut memory = Memory::new(100, 20, 2);
-        memory.ask(0, 70);
-        memory.ask(1, 60);
-        assert!(!memory.take(1), "not its turn");
-        assert!(memory.take(0));
-        assert!(!memory.take(1), "no room");
+        let mut memory = MemoryBudget::new(100, 20, 2);
+        memory.request(0, 70);
+        memory.request(1, 60);
+        assert!(!memory.try_take(1), "not its turn");
+        assert!(memory.try_take(0));
+        assert!(!memory.try_take(1), "no room");
         assert_eq!(memory.used(), 70);
         assert!(!memory.is_short(), "it fits beside the other's part");
         memory.give_back(70);
-        assert!(memory.take(1));
+        assert!(memory.try_take(1));
         assert_eq!(memory.used(), 60);
     }
 
     #[test]
-    fn who_asks_for_nearly_all_is_not_passed_by_those_who_ask_for_little() {
-        let mut memory = Memory::new(100, 20, 3);
+    fn a_large_request_is_not_overtaken_by_small_ones() {
+        let mut memory = MemoryBudget::new(100, 20, 3);
         for thread in 1..3 {
-            memory.ask(thread, 20);
-            assert!(memory.take(thread));
+            memory.request(thread, 20);
+            assert!(memory.try_take(thread));
         }
-        memory.ask(0, 90);
-        assert!(!memory.take(0) && memory.is_short());
+        memory.request(0, 90);
+        assert!(!memory.try_take(0) && memory.is_short());
         memory.give_back(20);
-        memory.ask(1, 20);
-        assert!(!memory.take(1), "the first in line is first");
+        memory.request(1, 20);
+        assert!(!memory.try_take(1), "the first request is granted first");
         memory.give_back(20);
-        assert!(memory.take(0));
-        assert!(!memory.take(1));
+        assert!(memory.try_take(0));
+        assert!(!memory.try_take(1));
         memory.give_back(90);
-        assert!(memory.take(1));
+        assert!(memory.try_take(1));
     }
 }

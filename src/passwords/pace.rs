@@ -1,19 +1,18 @@
-//! How long a hash takes here, and so how long those who wait will wait.
+//! Measures how long a hash takes, and estimates waiting times from that.
 
 use std::time::Duration;
 
 use crate::{entropy::Entropy, time::Ttl};
 
-/// What a hash is thought to take until one was measured.
+/// The assumed duration of a hash until one has been measured.
 const FIRST_GUESS: Duration = Duration::from_millis(50);
-/// A measurement counts for one part in this many of the average: what was hashed in the last second
-/// decides.
-const MEMORY: u32 = 16;
-/// Nobody is told to come back sooner, or later, before the spread.
+/// A measurement has a weight of one in this many in the average, so that roughly the last second decides.
+const AVERAGED_OVER: u32 = 16;
+/// Bounds of the suggested retry time, before jitter.
 const SOONEST: Duration = Duration::from_millis(50);
 const LATEST: Duration = Duration::from_secs(10);
 
-/// The measured pace of all threads together.
+/// The measured pace of hashing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     mean: Option<Duration>,
@@ -26,16 +25,16 @@ impl Pace {
         Self { mean: None, threads: count(threads.max(1)), busy: 0 }
     }
 
-    /// A thread begins to hash.
+    /// A thread starts a hash.
     pub(super) fn begin(&mut self) {
         self.busy += 1;
     }
 
-    /// It has done so; without a time if it hashed nothing after all.
+    /// A thread is done; without a duration if it did not hash after all.
     pub(super) fn end(&mut self, took: Option<Duration>) {
         self.busy = self.busy.saturating_sub(1);
         if let Some(took) = took {
-            self.mean = Some(self.mean.map_or(took, |mean| (mean * (MEMORY - 1) + took) / MEMORY));
+            self.mean = Some(self.mean.map_or(took, |mean| (mean * (AVERAGED_OVER - 1) + took) / AVERAGED_OVER));
         }
     }
 
@@ -43,19 +42,19 @@ impl Pace {
         self.mean.unwrap_or(FIRST_GUESS)
     }
 
-    /// When somebody is done with whom `ahead` others are served first; nothing if a thread is free at
-    /// once. Then only trying can tell how long a hash takes now.
-    pub(super) fn until_done(&self, ahead: usize) -> Option<Duration> {
+    /// How long it will take until a new request is done if `ahead` others are served first. Nothing if a thread is
+    /// idle: then the request is always tried, so that the average is updated.
+    pub(super) fn estimated_wait(&self, ahead: usize) -> Option<Duration> {
         if ahead == 0 && self.busy < self.threads {
             return None;
         }
-        // Those being hashed are half done on average.
+        // On average, hashes in progress are half done.
         Some(self.mean() * (2 * count(ahead) + self.busy) / (2 * self.threads) + self.mean())
     }
 
-    /// When somebody who is refused should come back: when those who wait now are done, spread over as
-    /// long again, so that those refused together do not come back together.
-    pub(super) fn come_back(&self, waiting: usize, entropy: &dyn Entropy) -> Ttl {
+    /// How long a refused caller should wait before retrying: until the current backlog is done, plus jitter of up to
+    /// the same time, so that callers refused together do not retry together.
+    pub(super) fn retry_after(&self, waiting: usize, entropy: &dyn Entropy) -> Ttl {
         let drained = (self.mean() * (count(waiting) + self.busy) / self.threads).clamp(SOONEST, LATEST);
         let mut random = [0; 2];
         entropy.fill(&mut random);
@@ -78,38 +77,38 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn p09_the_estimate_follows_what_is_measured() {
+    fn p09_the_estimate_follows_the_measurements() {
         let mut pace = Pace::new(2);
-        assert_eq!(pace.until_done(0), None);
-        assert_eq!(pace.until_done(4), Some(FIRST_GUESS * 3));
+        assert_eq!(pace.estimated_wait(0), None);
+        assert_eq!(pace.estimated_wait(4), Some(FIRST_GUESS * 3));
         for _ in 0..3 {
             pace.begin();
             pace.end(Some(MS * 20));
         }
-        assert_eq!(pace.until_done(4), Some(MS * 60));
+        assert_eq!(pace.estimated_wait(4), Some(MS * 60));
         for _ in 0..100 {
             pace.begin();
             pace.end(Some(MS * 100));
         }
-        let slow = pace.until_done(4).unwrap();
+        let slow = pace.estimated_wait(4).unwrap();
         assert!(slow > MS * 295 && slow <= MS * 300, "{slow:?}");
         pace.begin();
-        assert_eq!(pace.until_done(0), None, "one of two threads is free");
+        assert_eq!(pace.estimated_wait(0), None, "one of two threads is free");
         pace.begin();
-        assert!(pace.until_done(0).unwrap() > MS * 140, "half of what is being hashed comes first");
+        assert!(pace.estimated_wait(0).unwrap() > MS * 140, "half of what is being hashed comes first");
         pace.end(None);
-        assert_eq!(pace.until_done(0), None);
+        assert_eq!(pace.estimated_wait(0), None);
     }
 
     #[test]
-    fn p09_those_refused_together_come_back_when_there_is_room_and_not_together() {
+    fn p09_refused_callers_retry_when_there_is_room_and_not_all_at_once() {
         let (mut pace, entropy) = (Pace::new(1), SeededEntropy::new(5));
         pace.begin();
         pace.end(Some(MS * 40));
-        let told: BTreeSet<i64> = (0..200).map(|_| pace.come_back(50, &entropy).millis()).collect();
-        assert!(told.first() >= Some(&2000) && told.last() <= Some(&4000), "{told:?}");
-        assert!(told.len() > 150, "{} different answers", told.len());
-        assert!(pace.come_back(0, &entropy).millis() >= 50);
-        assert!(pace.come_back(1_000_000, &entropy).millis() <= 20_000);
+        let waits: BTreeSet<i64> = (0..200).map(|_| pace.retry_after(50, &entropy).millis()).collect();
+        assert!(waits.first() >= Some(&2000) && waits.last() <= Some(&4000), "{waits:?}");
+        assert!(waits.len() > 150, "{} different answers", waits.len());
+        assert!(pace.retry_after(0, &entropy).millis() >= 50);
+        assert!(pace.retry_after(1_000_000, &entropy).millis() <= 20_000);
     }
 }

@@ -1,4 +1,4 @@
-//! The texts of stored hashes: read strictly and within caps, before any work is done for them.
+//! Parses stored hashes, strictly and within limits, before any work is done for them.
 
 use std::{fmt, num::NonZeroU32, ops::RangeInclusive};
 
@@ -11,44 +11,44 @@ use base64::{
 
 use super::Params;
 
-/// Longest text of a hash.
+/// Maximum length of the text of a hash.
 const MAX_TEXT: usize = 512;
-/// Memory of Argon2 in KiB, its iterations and its lanes.
+/// Argon2: memory in KiB, iterations and lanes.
 const ARGON2: (RangeInclusive<u32>, RangeInclusive<u32>, RangeInclusive<u32>) = (8..=1 << 20, 1..=10, 1..=16);
-/// The cost of bcrypt: 2^14 rounds take about a second.
+/// bcrypt: the cost. 2^14 rounds take about a second.
 const BCRYPT_COST: RangeInclusive<u32> = 4..=14;
-/// The logarithm of scrypt's N, its block size and its lanes. What it takes together is bounded too.
+/// scrypt: the logarithm of N, block size and lanes. The resulting memory is limited as well.
 const SCRYPT: (RangeInclusive<u32>, RangeInclusive<u32>, RangeInclusive<u32>) = (1..=24, 1..=64, 1..=16);
 const SCRYPT_BYTES: u64 = 1 << 30;
-/// Iterations of PBKDF2.
+/// PBKDF2: iterations.
 const PBKDF2: RangeInclusive<u32> = 1_000..=2_000_000;
-/// Bytes of salts and of hashes.
+/// Lengths of salts and hashes, in bytes.
 const SALT: RangeInclusive<usize> = 8..=64;
 const OUTPUT: RangeInclusive<usize> = 16..=64;
 
-/// bcrypt's own order of base 64. Some programs leave bits set that do not count.
+/// bcrypt's own base 64 alphabet. Some programs leave unused trailing bits set.
 const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// Why a text is no hash that may be kept here.
+/// Why a text is not an acceptable hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PhcProblem {
-    /// None of those that are known.
+    /// The algorithm is unknown.
     #[error("must be a hash of Argon2id, Argon2i, bcrypt, scrypt or PBKDF2 in PHC form")]
     Unknown,
-    /// Argon2d can be watched through the processor's caches (RFC 9106 §4).
+    /// Argon2d is vulnerable to cache timing attacks (RFC 9106 §4).
     #[error("Argon2d is not accepted")]
     Argon2d,
-    /// An older Argon2 than that of RFC 9106.
+    /// An older version of Argon2 than that of RFC 9106.
     #[error("must be of version 19 of Argon2 (v=19)")]
     Version,
-    /// The text is not of its algorithm's form.
+    /// The text does not have the form of its algorithm.
     #[error("is not of the form that its algorithm prescribes")]
     Form,
-    /// It asks for more work, or for less, than is allowed.
+    /// A cost parameter is out of range.
     #[error("the parameter {0} is beyond what is allowed")]
     Cost(&'static str),
-    /// It asks for more memory than is allowed.
+    /// It needs too much memory.
     #[error("asks for more than 1 GiB")]
     Memory,
     /// The salt is too short or too long.
@@ -59,41 +59,41 @@ pub enum PhcProblem {
     Output,
 }
 
-/// A password hash as the database keeps it.
+/// A password hash as stored in the database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phc(String);
 
 impl Phc {
-    /// Takes what the database holds; it is read again when it is used.
+    /// Wraps a text read from the database. It is parsed when it is used.
     #[must_use]
     pub fn from_database(text: String) -> Self {
         Self(text)
     }
 
-    /// Reads a hash that this system or another has made. Nothing is computed.
+    /// Checks the text of a hash made by this or another system. No hash is computed.
     ///
     /// # Errors
-    /// What is wrong with it; never the text itself.
+    /// A description of what is wrong; never the text itself.
     pub fn parse(text: &str) -> Result<Self, PhcProblem> {
         Stored::parse(text).map(|_| Self(text.to_owned()))
     }
 
-    /// For the database.
+    /// The text, for the database.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is of the kind that is made here, under whatever parameters.
+    /// Whether it is an Argon2id hash, with any parameters.
     #[must_use]
     pub fn is_argon2id(&self) -> bool {
         self.0.starts_with("$argon2id$")
     }
 
-    /// The memory that checking it takes, in KiB; nothing if it is not to be checked.
+    /// The memory needed to check it, in KiB; zero if it cannot be parsed.
     #[must_use]
     pub fn memory_kib(&self) -> u64 {
-        Stored::parse(&self.0).map_or(0, |stored| stored.kib())
+        Stored::parse(&self.0).map_or(0, |stored| stored.memory_kib())
     }
 }
 
@@ -103,15 +103,15 @@ impl fmt::Debug for Phc {
     }
 }
 
-/// A salt and what was made with it.
+/// A salt and the hash made with it.
 pub(super) struct Salted {
     pub(super) salt: Vec<u8>,
     pub(super) hash: Vec<u8>,
 }
 
-/// A stored hash, read; its costs are within the caps.
+/// A parsed hash, whose costs are within the limits.
 pub(super) enum Stored {
-    /// Argon2 (RFC 9106) of version 19.
+    /// Argon2 (RFC 9106), version 19.
     Argon2 { algorithm: argon2::Algorithm, params: Params, salted: Salted },
     /// bcrypt (Provos and Mazières, 1999).
     Bcrypt { cost: u32, salt: [u8; 16], hash: [u8; 23] },
@@ -122,7 +122,7 @@ pub(super) enum Stored {
 }
 
 impl Stored {
-    /// Reads a text.
+    /// Parses the text of a hash.
     pub(super) fn parse(text: &str) -> Result<Self, PhcProblem> {
         if text.len() > MAX_TEXT {
             return Err(PhcProblem::Form);
@@ -130,21 +130,21 @@ impl Stored {
         let rest = text.strip_prefix('$').ok_or(PhcProblem::Unknown)?;
         let (kind, rest) = rest.split_once('$').ok_or(PhcProblem::Unknown)?;
         match kind {
-            "argon2id" => argon2_of(argon2::Algorithm::Argon2id, rest),
-            "argon2i" => argon2_of(argon2::Algorithm::Argon2i, rest),
+            "argon2id" => parse_argon2(argon2::Algorithm::Argon2id, rest),
+            "argon2i" => parse_argon2(argon2::Algorithm::Argon2i, rest),
             "argon2d" => Err(PhcProblem::Argon2d),
-            // The three differ in mistakes that their makers had to tell apart, none of which is made here.
-            "2a" | "2b" | "2y" => bcrypt_of(rest),
-            "scrypt" => scrypt_of(rest),
-            "pbkdf2" | "pbkdf2-sha1" => pbkdf2_of(pbkdf2::PBKDF2_HMAC_SHA1, rest),
-            "pbkdf2-sha256" => pbkdf2_of(pbkdf2::PBKDF2_HMAC_SHA256, rest),
-            "pbkdf2-sha512" => pbkdf2_of(pbkdf2::PBKDF2_HMAC_SHA512, rest),
+            // The three versions mark bugs of old implementations, none of which apply here.
+            "2a" | "2b" | "2y" => parse_bcrypt(rest),
+            "scrypt" => parse_scrypt(rest),
+            "pbkdf2" | "pbkdf2-sha1" => parse_pbkdf2(pbkdf2::PBKDF2_HMAC_SHA1, rest),
+            "pbkdf2-sha256" => parse_pbkdf2(pbkdf2::PBKDF2_HMAC_SHA256, rest),
+            "pbkdf2-sha512" => parse_pbkdf2(pbkdf2::PBKDF2_HMAC_SHA512, rest),
             _ => Err(PhcProblem::Unknown),
         }
     }
 
-    /// The memory that checking it takes, in KiB.
-    pub(super) fn kib(&self) -> u64 {
+    /// The memory needed to check it, in KiB.
+    pub(super) fn memory_kib(&self) -> u64 {
         match self {
             Self::Argon2 { params, .. } => u64::from(params.memory_kib),
             Self::Scrypt { kib, .. } => *kib,
@@ -154,10 +154,10 @@ impl Stored {
 }
 
 /// `v=19$m=19456,t=2,p=1$SALT$HASH`.
-fn argon2_of(algorithm: argon2::Algorithm, rest: &str) -> Result<Stored, PhcProblem> {
-    // Without a version it is of the first one (PHC string format, Argon2).
+fn parse_argon2(algorithm: argon2::Algorithm, rest: &str) -> Result<Stored, PhcProblem> {
+    // A missing version means the first one (PHC string format, Argon2).
     let rest = rest.strip_prefix("v=19$").ok_or(PhcProblem::Version)?;
-    let ([m, t, p], salted) = phc(rest, ["m", "t", "p"])?;
+    let ([m, t, p], salted) = parse_fields(rest, ["m", "t", "p"])?;
     within(m, "m", &ARGON2.0)?;
     within(t, "t", &ARGON2.1)?;
     within(p, "p", &ARGON2.2)?;
@@ -169,7 +169,7 @@ fn argon2_of(algorithm: argon2::Algorithm, rest: &str) -> Result<Stored, PhcProb
 }
 
 /// `CC$` and 53 characters.
-fn bcrypt_of(rest: &str) -> Result<Stored, PhcProblem> {
+fn parse_bcrypt(rest: &str) -> Result<Stored, PhcProblem> {
     let (cost, rest) = rest.split_once('$').ok_or(PhcProblem::Form)?;
     let digits = cost.len() == 2 && cost.bytes().all(|b| b.is_ascii_digit());
     let cost = cost.parse().ok().filter(|_| digits).ok_or(PhcProblem::Form)?;
@@ -182,8 +182,8 @@ fn bcrypt_of(rest: &str) -> Result<Stored, PhcProblem> {
 }
 
 /// `ln=15,r=8,p=1$SALT$HASH`.
-fn scrypt_of(rest: &str) -> Result<Stored, PhcProblem> {
-    let ([ln, r, p], salted) = phc(rest, ["ln", "r", "p"])?;
+fn parse_scrypt(rest: &str) -> Result<Stored, PhcProblem> {
+    let ([ln, r, p], salted) = parse_fields(rest, ["ln", "r", "p"])?;
     within(ln, "ln", &SCRYPT.0)?;
     within(r, "r", &SCRYPT.1)?;
     within(p, "p", &SCRYPT.2)?;
@@ -194,22 +194,22 @@ fn scrypt_of(rest: &str) -> Result<Stored, PhcProblem> {
     }
     let log_n = u8::try_from(ln).map_err(|_| PhcProblem::Cost("ln"))?;
     let params = scrypt::Params::new(log_n, r, p).map_err(|_| PhcProblem::Form)?;
-    // Beside the table, of which the lanes take turns, a block for each of them and one to work in.
+    // The table, which the lanes share, one block per lane, and one working block.
     let kib = (table + block * (u64::from(p) + 1)).div_ceil(1024);
     Ok(Stored::Scrypt { params, kib, salted })
 }
 
 /// `i=600000$SALT$HASH`.
-fn pbkdf2_of(algorithm: pbkdf2::Algorithm, rest: &str) -> Result<Stored, PhcProblem> {
-    let ([i], salted) = phc(rest, ["i"])?;
+fn parse_pbkdf2(algorithm: pbkdf2::Algorithm, rest: &str) -> Result<Stored, PhcProblem> {
+    let ([i], salted) = parse_fields(rest, ["i"])?;
     within(i, "i", &PBKDF2)?;
     let iterations = NonZeroU32::new(i).ok_or(PhcProblem::Cost("i"))?;
     Ok(Stored::Pbkdf2 { algorithm, iterations, salted })
 }
 
-/// Parameters, salt and hash, the rest of a text in PHC form. Each parameter stands once; the length of the
-/// hash, `l`, may stand among them.
-fn phc<const N: usize>(rest: &str, names: [&str; N]) -> Result<([u32; N], Salted), PhcProblem> {
+/// Parses parameters, salt and hash of a text in PHC form. Each parameter must be given exactly once; the length of
+/// the hash, `l`, is optional.
+fn parse_fields<const N: usize>(rest: &str, names: [&str; N]) -> Result<([u32; N], Salted), PhcProblem> {
     let mut fields = rest.split('$');
     let (Some(params), Some(salt), Some(hash), None) = (fields.next(), fields.next(), fields.next(), fields.next())
     else {
@@ -232,8 +232,8 @@ fn phc<const N: usize>(rest: &str, names: [&str; N]) -> Result<([u32; N], Salted
     if !SALT.contains(&salted.salt.len()) {
         return Err(PhcProblem::Salt);
     }
-    let as_told = length.is_none_or(|l: u32| usize::try_from(l).is_ok_and(|l| l == salted.hash.len()));
-    if !OUTPUT.contains(&salted.hash.len()) || !as_told {
+    let length_matches = length.is_none_or(|l: u32| usize::try_from(l).is_ok_and(|l| l == salted.hash.len()));
+    if !OUTPUT.contains(&salted.hash.len()) || !length_matches {
         return Err(PhcProblem::Output);
     }
     let mut out = [0; N];
@@ -243,7 +243,7 @@ fn phc<const N: usize>(rest: &str, names: [&str; N]) -> Result<([u32; N], Salted
     Ok((out, salted))
 }
 
-/// A decimal number as it is written once: no sign, no zeros before it.
+/// Parses a decimal number without a sign or leading zeros.
 fn number(text: &str) -> Result<u32, PhcProblem> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| plain).ok_or(PhcProblem::Form)

@@ -1,8 +1,8 @@
-//! The threads that hash, and how callers reach them.
+//! The hashing threads, and the interface for callers.
 
+mod job;
 #[cfg(test)]
 mod tests;
-mod work;
 
 use std::{
     fmt,
@@ -13,30 +13,30 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 
-use self::work::{Checked, Work};
+use self::job::{HashJob, Verified};
 use super::{
-    Applicant, Figures, HashError, Phc, Salts, Settings, Verdict,
+    Applicant, Figures, HashError, PasswordVerdict, Phc, PoolConfig, Salts,
     argon::{Arena, memory_for},
-    memory::Memory,
+    memory::MemoryBudget,
     pace::Pace,
     phc::Stored,
     priority,
-    queue::{Evicted, Queue, Refused, Ticket, Turn},
+    queue::{Evicted, NextWork, PlaceId, Queue, Refused},
 };
 use crate::secret::Password;
 
-/// Who is wrong never waits longer than this for the sake of those who have a hash of another system.
+/// Maximum delay of the answer to a wrong password.
 const MOST_PADDING: Duration = Duration::from_secs(5);
 
-/// Hashes passwords, never on the async runtime. Cheap to clone; the threads end with the last clone.
+/// Hashes and checks passwords, on its own threads. Cheap to clone. The threads end when the last clone is dropped.
 #[derive(Clone)]
 pub struct Passwords {
-    shared: Arc<Shared>,
+    pool: Arc<Pool>,
     _open: Arc<Open>,
 }
 
-/// Ends the threads when it goes.
-struct Open(Arc<Shared>);
+/// Ends the threads when dropped.
+struct Open(Arc<Pool>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -45,61 +45,61 @@ impl Drop for Open {
     }
 }
 
-struct Shared {
+struct Pool {
     state: Mutex<State>,
-    /// There is work, or memory is short.
+    /// Notified when there is work, or memory is short.
     work: Condvar,
-    /// Memory came back.
+    /// Notified when memory was given back.
     memory: Condvar,
-    settings: Settings,
+    config: PoolConfig,
     salts: Salts,
 }
 
 struct State {
-    queue: Queue<Work>,
-    memory: Memory,
+    queue: Queue<HashJob>,
+    memory: MemoryBudget,
     pace: Pace,
-    /// How long a wrong password takes whose account has a hash of another system, lately.
+    /// How long checking a wrong password against another system's hash took recently.
     slowest: Duration,
     figures: Figures,
     closed: bool,
 }
 
-/// A place in the queue. It is free again as soon as this goes.
+/// A place in the queue. Dropping it frees the place.
 pub struct Slot {
     passwords: Passwords,
-    ticket: Ticket,
+    place: PlaceId,
 }
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Slot").field(&self.ticket).finish()
+        f.debug_tuple("Slot").field(&self.place).finish()
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let withdrawn = self.passwords.shared.state().queue.withdraw(self.ticket);
-        // The password is wiped without holding others up.
+        let withdrawn = self.passwords.pool.state().queue.withdraw(self.place);
+        // Wipe the password without holding the lock.
         drop(withdrawn);
     }
 }
 
 impl Slot {
-    /// Checks a password against a stored hash, or against nothing at the same cost.
+    /// Checks a password against a stored hash. Without one it is wrong, at the same cost.
     ///
     /// # Errors
-    /// [`HashError::Busy`] if others took the place since; [`HashError::Gone`] if the deadline passed first.
-    pub async fn verify(self, password: Password, stored: Option<Phc>) -> Result<Verdict, HashError> {
+    /// [`HashError::Busy`] if the place was lost to another sign-in; [`HashError::Gone`] if the deadline passed.
+    pub async fn verify(self, password: Password, stored: Option<Phc>) -> Result<PasswordVerdict, HashError> {
         let (answer, answered) = oneshot::channel();
-        let shared = &self.passwords.shared;
-        let lost = shared.state().queue.ready(self.ticket, Work::Verify { password, stored, answer });
+        let pool = &self.passwords.pool;
+        let lost = pool.state().queue.attach(self.place, HashJob::Verify { password, stored, answer });
         if lost.is_err() {
-            return Err(shared.busy());
+            return Err(pool.busy());
         }
-        shared.work.notify_one();
-        let Checked { verdict, not_before } = answered.await.map_err(|_| HashError::Gone)??;
-        if matches!(verdict, Verdict::Wrong) {
+        pool.work.notify_one();
+        let Verified { verdict, not_before } = answered.await.map_err(|_| HashError::Gone)??;
+        if matches!(verdict, PasswordVerdict::Wrong) {
             tokio::time::sleep_until(not_before).await;
         }
         Ok(verdict)
@@ -110,42 +110,42 @@ impl Passwords {
     /// Starts the threads.
     ///
     /// # Errors
-    /// If the system has no threads to give.
-    pub fn start(settings: Settings, salts: Salts) -> std::io::Result<Self> {
-        let passwords = Self::without_threads(settings, salts);
-        for n in 0..passwords.shared.settings.threads {
-            let shared = passwords.shared.clone();
-            thread::Builder::new().name(format!("hash-{n}")).spawn(move || shared.hash_all(n))?;
+    /// If a thread cannot be started.
+    pub fn start(config: PoolConfig, salts: Salts) -> std::io::Result<Self> {
+        let passwords = Self::without_threads(config, salts);
+        for n in 0..passwords.pool.config.threads {
+            let pool = passwords.pool.clone();
+            thread::Builder::new().name(format!("hash-{n}")).spawn(move || pool.run_thread(n))?;
         }
         Ok(passwords)
     }
 
-    fn without_threads(settings: Settings, salts: Salts) -> Self {
-        let threads = settings.threads.max(1);
-        let part = u64::from(settings.params.memory_kib);
-        // Each thread must be able to hash.
-        let memory_kib = settings.memory_kib.max(part * threads as u64);
+    fn without_threads(config: PoolConfig, salts: Salts) -> Self {
+        let threads = config.threads.max(1);
+        let part = u64::from(config.params.memory_kib);
+        // Every thread must be able to hash at the same time.
+        let memory_kib = config.memory_kib.max(part * threads as u64);
         let state = Mutex::new(State {
-            queue: Queue::new(settings.queue),
-            memory: Memory::new(memory_kib, part, threads),
+            queue: Queue::new(config.queue),
+            memory: MemoryBudget::new(memory_kib, part, threads),
             pace: Pace::new(threads),
             slowest: Duration::ZERO,
             figures: Figures::default(),
             closed: false,
         });
-        let settings = Settings { threads, memory_kib, ..settings };
-        let shared = Arc::new(Shared { state, work: Condvar::new(), memory: Condvar::new(), settings, salts });
-        Self { _open: Arc::new(Open(shared.clone())), shared }
+        let config = PoolConfig { threads, memory_kib, ..config };
+        let pool = Arc::new(Pool { state, work: Condvar::new(), memory: Condvar::new(), config, salts });
+        Self { _open: Arc::new(Open(pool.clone())), pool }
     }
 
-    /// Takes a place in the queue, before anything is read for a sign-in.
+    /// Takes a place in the queue for a sign-in, before anything is read from the database. Returns at once.
     ///
     /// # Errors
-    /// At once: [`HashError::Busy`] if there is no place, or none in time; [`HashError::Gone`] if the
-    /// deadline has passed.
+    /// [`HashError::Busy`] if the queue is full, the account has a place already, or its turn would come after the
+    /// deadline; [`HashError::Gone`] if the deadline has passed.
     pub fn admit(&self, applicant: &Applicant) -> Result<Slot, HashError> {
         let now = Instant::now();
-        let mut guard = self.shared.state();
+        let mut guard = self.pool.state();
         let state = &mut *guard;
         let admitted = state.queue.admit(applicant, now, &state.pace);
         match &admitted {
@@ -157,48 +157,48 @@ impl Passwords {
         }
         drop(guard);
         match admitted {
-            Ok((ticket, evicted)) => {
+            Ok((place, evicted)) => {
                 if let Some(Evicted(Some(work))) = evicted {
-                    work.refuse(self.shared.busy());
+                    work.refuse(self.pool.busy());
                 }
-                Ok(Slot { passwords: self.clone(), ticket })
+                Ok(Slot { passwords: self.clone(), place })
             }
             Err(Refused::Expired) => Err(HashError::Gone),
-            Err(_) => Err(self.shared.busy()),
+            Err(_) => Err(self.pool.busy()),
         }
     }
 
-    /// Hashes a password to be stored.
+    /// Hashes a new password.
     ///
     /// # Errors
-    /// [`HashError::Busy`] at once when too many wait to be stored.
+    /// [`HashError::Busy`], at once, if too many new passwords are waiting.
     pub async fn hash(&self, password: Password) -> Result<Phc, HashError> {
         let (answer, answered) = oneshot::channel();
-        let admitted = self.shared.state().queue.admit_storing(Work::Hash { password, answer });
-        let Ok(ticket) = admitted else {
-            self.shared.state().figures.queue_full += 1;
-            return Err(self.shared.busy());
+        let admitted = self.pool.state().queue.admit_storing(HashJob::Hash { password, answer });
+        let Ok(place) = admitted else {
+            self.pool.state().figures.queue_full += 1;
+            return Err(self.pool.busy());
         };
-        let _slot = Slot { passwords: self.clone(), ticket };
-        self.shared.work.notify_one();
+        let _slot = Slot { passwords: self.clone(), place };
+        self.pool.work.notify_one();
         answered.await.map_err(|_| HashError::Gone)?
     }
 
-    /// What became of the passwords so far.
+    /// The figures so far.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let state = self.shared.state();
+        let state = self.pool.state();
         Figures { waiting: state.queue.waiting(), memory_kib: state.memory.used(), ..state.figures }
     }
 
-    /// How passwords are hashed.
+    /// The configuration in use.
     #[must_use]
-    pub fn settings(&self) -> Settings {
-        self.shared.settings
+    pub fn settings(&self) -> PoolConfig {
+        self.pool.config
     }
 }
 
-impl Shared {
+impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -208,11 +208,11 @@ impl Shared {
             let state = self.state();
             (state.pace, state.queue.waiting())
         };
-        HashError::Busy { after: pace.come_back(waiting, &*self.salts) }
+        HashError::Busy { after: pace.retry_after(waiting, &*self.salts) }
     }
 
-    /// What a thread does.
-    fn hash_all(&self, thread: usize) {
+    /// The main loop of a thread.
+    fn run_thread(&self, thread: usize) {
         priority::lower();
         let mut arena = Arena::default();
         while let Some(work) = self.next(&mut arena) {
@@ -220,20 +220,20 @@ impl Shared {
         }
     }
 
-    /// Waits for work; nothing when there will be none. An idle thread's memory is at others' disposal.
-    fn next(&self, arena: &mut Arena) -> Option<Work> {
+    /// Waits for work. Returns nothing when the pool is closed. An idle thread gives up its memory if others need it.
+    fn next(&self, arena: &mut Arena) -> Option<HashJob> {
         let mut state = self.state();
         loop {
             if state.closed {
                 return None;
             }
-            if arena.kib() > 0 && state.memory.is_short() {
+            if arena.memory_kib() > 0 && state.memory.is_short() {
                 drop(state);
                 self.give_back(arena);
                 state = self.state();
                 continue;
             }
-            let Turn { work, expired } = state.queue.next(Instant::now());
+            let NextWork { work, expired } = state.queue.next(Instant::now());
             state.figures.deadline += expired.len() as u64;
             if let Some(work) = work {
                 state.pace.begin();
@@ -245,81 +245,82 @@ impl Shared {
         }
     }
 
-    /// Does the work.
-    fn hash(&self, thread: usize, arena: &mut Arena, work: Work) {
+    /// Does a job and sends the answer.
+    fn hash(&self, thread: usize, arena: &mut Arena, work: HashJob) {
         if work.is_abandoned() {
-            return self.done(arena, None);
+            return self.record(arena, None);
         }
-        let read = work.stored().and_then(|stored| self.prepare(thread, arena, stored.as_ref()).map(|()| stored));
+        let read =
+            work.stored().and_then(|stored| self.reserve_memory(thread, arena, stored.as_ref()).map(|()| stored));
         let stored = match read {
             Ok(stored) => stored,
             Err(error) => {
-                self.done(arena, None);
+                self.record(arena, None);
                 return work.refuse(error);
             }
         };
-        let (params, salts, began) = (self.settings.params, &*self.salts, Instant::now());
-        // A caller that went away does not miss the answer.
+        let (params, salts, began) = (self.config.params, &*self.salts, Instant::now());
+        // Sending fails only if the caller is gone.
         match work {
-            Work::Hash { password, answer } => {
+            HashJob::Hash { password, answer } => {
                 let hash = arena.create(params, &password, salts);
-                self.done(arena, Some(began.elapsed()));
+                self.record(arena, Some(began.elapsed()));
                 drop(answer.send(hash));
             }
-            Work::Verify { password, answer, .. } => {
+            HashJob::Verify { password, answer, .. } => {
                 let verdict = arena.verify(params, &password, stored.as_ref(), salts);
                 let took = began.elapsed();
-                self.done(arena, Some(took));
+                self.record(arena, Some(took));
                 let other = stored.is_some_and(|stored| !stored.is_current(params));
                 let checked = verdict.map(|verdict| {
-                    let not_before = began + self.padding(other && matches!(verdict, Verdict::Wrong), took);
-                    Checked { verdict, not_before }
+                    let not_before = began + self.padding(other && matches!(verdict, PasswordVerdict::Wrong), took);
+                    Verified { verdict, not_before }
                 });
                 drop(answer.send(checked));
             }
         }
     }
 
-    /// How long a wrong password takes, whosoever it is: as long as one does whose account has a hash of another
-    /// system. That takes time on top of the hash that every check costs, and would tell that the account exists.
+    /// The minimum time before a wrong password is answered: as long as it takes for an account with another system's
+    /// hash. Checking such a hash takes additional time, which would otherwise reveal that the account exists.
     fn padding(&self, other: bool, took: Duration) -> Duration {
         let mut state = self.state();
         if other {
-            // What was slow by chance is forgotten, slowly.
+            // Outliers decay slowly.
             let lately = state.slowest.saturating_sub(state.slowest / 256);
             state.slowest = lately.max(took).min(MOST_PADDING);
         }
         state.slowest
     }
 
-    /// Gives the thread the memory that a stored hash needs, as soon as there is room for it.
-    fn prepare(&self, thread: usize, arena: &mut Arena, stored: Option<&Stored>) -> Result<(), HashError> {
-        let kib = memory_for(self.settings.params, stored);
-        if kib > self.settings.memory_kib {
-            return Err(HashError::Memory { needs_mib: kib.div_ceil(1024), has_mib: self.settings.memory_kib / 1024 });
+    /// Waits until the thread has the memory that a stored hash needs.
+    fn reserve_memory(&self, thread: usize, arena: &mut Arena, stored: Option<&Stored>) -> Result<(), HashError> {
+        let kib = memory_for(self.config.params, stored);
+        if kib > self.config.memory_kib {
+            return Err(HashError::Memory { needs_mib: kib.div_ceil(1024), has_mib: self.config.memory_kib / 1024 });
         }
-        if arena.kib() < kib {
+        if arena.memory_kib() < kib {
             self.give_back(arena);
             self.take_memory(thread, kib);
-            *arena = Arena::of(kib);
+            *arena = Arena::granted(kib);
         }
         Ok(())
     }
 
     fn take_memory(&self, thread: usize, kib: u64) {
         let mut state = self.state();
-        state.memory.ask(thread, kib);
+        state.memory.request(thread, kib);
         self.wake_if_short(&state);
-        while !state.memory.take(thread) {
+        while !state.memory.try_take(thread) {
             state = self.memory.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        // Who is next in line may have room as well, or need what idle threads hold.
+        // The next request may be granted as well, or may need the memory of idle threads.
         self.wake_if_short(&state);
         drop(state);
         self.memory.notify_all();
     }
 
-    /// Lets idle threads give up what they hold, if the first in line needs it.
+    /// Makes idle threads give up their memory if the first request needs it.
     fn wake_if_short(&self, state: &State) {
         if state.memory.is_short() {
             self.work.notify_all();
@@ -327,17 +328,17 @@ impl Shared {
     }
 
     fn give_back(&self, arena: &mut Arena) {
-        let kib = std::mem::take(arena).kib();
+        let kib = std::mem::take(arena).memory_kib();
         if kib > 0 {
             self.state().memory.give_back(kib);
             self.memory.notify_all();
         }
     }
 
-    /// Notes what was done. Memory beyond the thread's part is not kept.
-    fn done(&self, arena: &mut Arena, took: Option<Duration>) {
+    /// Updates the figures, and gives back memory beyond the thread's share.
+    fn record(&self, arena: &mut Arena, took: Option<Duration>) {
         let made = std::mem::take(&mut arena.made);
-        if arena.kib() > u64::from(self.settings.params.memory_kib) {
+        if arena.memory_kib() > u64::from(self.config.params.memory_kib) {
             self.give_back(arena);
         }
         let mut state = self.state();

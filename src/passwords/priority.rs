@@ -1,13 +1,13 @@
-//! The priority of the threads that hash.
+//! The priority of the hashing threads.
 
-/// How much nicer a hashing thread is than the rest of the process. At 10 Linux gives the event loop
-/// nine tenths of a core that both want, so that whatever else the process does goes on in a storm of
-/// sign-ins; an idle core still hashes at full speed.
+/// The increment of a hashing thread's nice value. With 10, Linux gives the event loop nine tenths of a contended
+/// core, so that everything else stays responsive in a flood of sign-ins. On an idle core, hashing still runs at
+/// full speed.
 #[cfg(target_os = "linux")]
 const NICER_BY: i32 = 10;
 
-/// Lowers the priority of the thread that calls this. Elsewhere than on Linux it does nothing: a thread
-/// has no nice value of its own there.
+/// Lowers the priority of the calling thread. Only on Linux, since elsewhere threads have no nice value of their
+/// own.
 #[cfg(target_os = "linux")]
 pub(super) fn lower() {
     use rustix::{
@@ -15,7 +15,7 @@ pub(super) fn lower() {
         thread::gettid,
     };
     const NICEST: i32 = 19;
-    // Linux keeps the value for each thread.
+    // On Linux the nice value belongs to the thread.
     let thread = Some(gettid());
     let lowered = getpriority_process(thread).and_then(|now| setpriority_process(thread, (now + NICER_BY).min(NICEST)));
     if let Err(error) = lowered {
@@ -23,7 +23,7 @@ pub(super) fn lower() {
     }
 }
 
-/// Does nothing here.
+/// Does nothing on this system.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn lower() {}
 

@@ -1,9 +1,9 @@
-//! Who waits to be hashed, and whose turn it is. Knows neither threads nor time of its own.
+//! The queue in front of the hashing threads. It has no threads and no clock of its own.
 //!
-//! Sign-ins wait in one line for each address prefix; the lines take turns. A place is taken before the
-//! database is asked for the user and counts from then on, though its turn passes while there is no
-//! work for it yet. Known devices have places and turns of their own, which no flood of strangers takes
-//! from them. Passwords to be stored wait in a line of their own.
+//! Sign-ins wait in one line per address prefix, and the lines take turns. A place is taken before the user is read
+//! from the database, and counts from then on. If its turn comes before its work is there, the turn goes to the
+//! next one. Known devices have places and turns of their own, which a flood of strangers cannot take. New
+//! passwords wait in a separate line.
 
 mod lines;
 #[cfg(test)]
@@ -13,53 +13,53 @@ use std::collections::{HashSet, VecDeque};
 
 use tokio::time::Instant;
 
-use self::lines::{Entry, Lines};
+use self::lines::{Lines, QueuedSignIn};
 use super::{Account, Applicant, Prefix, pace::Pace};
 
-/// Of this many passwords, one is to be stored, while such wait: a storm of sign-ins slows an
-/// administrator down and does not shut him out.
+/// While new passwords are waiting, one in this many turns is theirs. So a flood of sign-ins slows administrators
+/// down, but does not lock them out.
 const STORED_ONE_IN: usize = 4;
-/// Most passwords that wait to be stored.
+/// Maximum number of new passwords in the queue.
 const STORING: usize = 16;
-/// Beside the queue's places there is one for known devices for each of so many.
+/// For each of so many places there is one more for known devices.
 const KNOWN_ONE_IN: usize = 4;
 
-/// Names a place in the queue.
+/// Identifies a place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket(u64);
+pub(super) struct PlaceId(u64);
 
-/// Why there is no place.
+/// Why a place was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// All places are taken, and nobody has to give way.
+    /// All places are taken, and none can be evicted.
     Full,
-    /// The account has one waiting.
+    /// The account has a place already.
     AccountWaits,
-    /// Its turn would come too late.
+    /// Its turn would come after its deadline.
     TooLate,
-    /// Its deadline is over already.
+    /// Its deadline has passed already.
     Expired,
 }
 
-/// Somebody who had a place and lost it to another: what was to be done, if that was known yet.
+/// A sign-in that lost its place to another one: its work, if that was attached already.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Evicted<W>(pub(super) Option<W>);
 
-/// What a thread finds.
+/// What a thread gets from the queue.
 #[derive(Debug)]
-pub(super) struct Turn<W> {
-    /// To be hashed.
+pub(super) struct NextWork<W> {
+    /// The next work to do.
     pub(super) work: Option<W>,
-    /// Came too late; to be dropped by who took the turn.
+    /// Work whose deadline has passed. The caller drops it, outside the lock.
     pub(super) expired: Vec<W>,
 }
 
-/// Where a sign-in waits.
+/// The two classes of places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
-    /// Anybody's places.
+    /// Places for anybody.
     All,
-    /// Places of known devices.
+    /// Places for known devices.
     Known,
 }
 
@@ -68,12 +68,12 @@ enum Class {
 pub(super) struct Queue<W> {
     all: Lines<W>,
     known: Lines<W>,
-    /// Whether the last sign-in that was served waited among known devices: they take every other turn.
+    /// Whether the last sign-in served was in the class of known devices, which gets every other turn.
     served_known: bool,
     accounts: HashSet<Account>,
-    storing: VecDeque<(Ticket, W)>,
+    storing: VecDeque<(PlaceId, W)>,
     turns_since_stored: usize,
-    tickets: u64,
+    last_place: u64,
 }
 
 impl<W> Queue<W> {
@@ -85,7 +85,7 @@ impl<W> Queue<W> {
             accounts: HashSet::new(),
             storing: VecDeque::new(),
             turns_since_stored: 0,
-            tickets: 0,
+            last_place: 0,
         }
     }
 
@@ -103,24 +103,24 @@ impl<W> Queue<W> {
         }
     }
 
-    /// All that wait.
+    /// The length of the queue.
     pub(super) fn waiting(&self) -> usize {
         self.all.waiting() + self.known.waiting() + self.storing.len()
     }
 
-    fn ticket(&mut self) -> Ticket {
-        self.tickets += 1;
-        Ticket(self.tickets)
+    fn next_place(&mut self) -> PlaceId {
+        self.last_place += 1;
+        PlaceId(self.last_place)
     }
 
-    /// Takes a place for a sign-in, whose work comes later. In a full queue somebody of the longest line
-    /// gives way to one whose own line would still not be longer.
+    /// Takes a place for a sign-in; its work is attached later. If the queue is full, a sign-in in the longest line is
+    /// evicted, provided the new one's line is still not longer afterwards.
     pub(super) fn admit(
         &mut self,
         applicant: &Applicant,
         now: Instant,
         pace: &Pace,
-    ) -> Result<(Ticket, Option<Evicted<W>>), Refused> {
+    ) -> Result<(PlaceId, Option<Evicted<W>>), Refused> {
         let Applicant { account, prefix, deadline, .. } = *applicant;
         if deadline.is_some_and(|at| at <= now) {
             return Err(Refused::Expired);
@@ -129,7 +129,7 @@ impl<W> Queue<W> {
             return Err(Refused::AccountWaits);
         }
         let class = self.class_for(applicant);
-        let estimate = pace.until_done(self.ahead(class.unwrap_or(Class::All), prefix));
+        let estimate = pace.estimated_wait(self.ahead(class.unwrap_or(Class::All), prefix));
         if let (Some(deadline), Some(estimate)) = (deadline, estimate)
             && now + estimate > deadline
         {
@@ -137,54 +137,54 @@ impl<W> Queue<W> {
         }
         let class = class.ok_or(Refused::Full)?;
         let evicted = if self.lines(class).is_full() { Some(self.evict(class, prefix)?) } else { None };
-        let ticket = self.ticket();
+        let id = self.next_place();
         self.accounts.insert(account);
-        self.lines_mut(class).push(prefix, Entry { ticket, account, deadline, work: None });
-        Ok((ticket, evicted))
+        self.lines_mut(class).push(prefix, QueuedSignIn { place: id, account, deadline, work: None });
+        Ok((id, evicted))
     }
 
-    /// Where there is a place for a sign-in: known devices take their own first, then anybody's, and only then
-    /// is somebody sent away.
+    /// The class with a place for a sign-in. A known device takes a free place of its own class first, then one for
+    /// anybody, and only then one from which another sign-in must be evicted.
     fn class_for(&self, applicant: &Applicant) -> Option<Class> {
         const ORDER: [Class; 2] = [Class::Known, Class::All];
         let own = if applicant.known_device { &ORDER[..] } else { &ORDER[1..] };
         let free = own.iter().find(|class| !self.lines(**class).is_full());
-        free.or_else(|| own.iter().find(|class| self.lines(**class).has_to_give_way(applicant.prefix))).copied()
+        free.or_else(|| own.iter().find(|class| self.lines(**class).can_evict_for(applicant.prefix))).copied()
     }
 
-    /// How many are served before somebody of this prefix who comes now.
+    /// How many are served before a new sign-in from this prefix.
     fn ahead(&self, class: Class, prefix: Prefix) -> usize {
         let (own, others) = match class {
             Class::All => (self.all.ahead(prefix), self.known.waiting()),
             Class::Known => (self.known.ahead(prefix), self.all.waiting()),
         };
-        // Both take turns.
+        // The classes take turns.
         let ahead = own + others.min(own + 1);
         ahead + self.storing.len().min((ahead + 1) / (STORED_ONE_IN - 1))
     }
 
-    /// Sends somebody away for a newcomer of this prefix.
+    /// Evicts a sign-in in favour of a new one from this prefix.
     fn evict(&mut self, class: Class, prefix: Prefix) -> Result<Evicted<W>, Refused> {
         let entry = self.lines_mut(class).evict(prefix).ok_or(Refused::Full)?;
         self.accounts.remove(&entry.account);
         Ok(Evicted(entry.work))
     }
 
-    /// Takes a place for a password to be stored.
-    pub(super) fn admit_storing(&mut self, work: W) -> Result<Ticket, Refused> {
+    /// Takes a place for a new password.
+    pub(super) fn admit_storing(&mut self, work: W) -> Result<PlaceId, Refused> {
         if self.storing.len() >= STORING {
             return Err(Refused::Full);
         }
-        let ticket = self.ticket();
-        self.storing.push_back((ticket, work));
-        Ok(ticket)
+        let place = self.next_place();
+        self.storing.push_back((place, work));
+        Ok(place)
     }
 
-    /// Adds the work to a sign-in's place; gives it back if the place is lost.
-    pub(super) fn ready(&mut self, ticket: Ticket, work: W) -> Result<(), W> {
-        let entry = match self.known.find(ticket) {
+    /// Attaches the work to the place of a sign-in. Returns the work if the place was lost.
+    pub(super) fn attach(&mut self, place: PlaceId, work: W) -> Result<(), W> {
+        let entry = match self.known.find(place) {
             Some(entry) => Some(entry),
-            None => self.all.find(ticket),
+            None => self.all.find(place),
         };
         match entry {
             Some(entry) => {
@@ -195,34 +195,34 @@ impl<W> Queue<W> {
         }
     }
 
-    /// Frees a place whose owner went away; gives its work to be dropped.
-    pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<W> {
-        if let Some(at) = self.storing.iter().position(|(t, _)| *t == ticket) {
+    /// Frees a place. Returns its work, which the caller drops outside the lock.
+    pub(super) fn withdraw(&mut self, place: PlaceId) -> Option<W> {
+        if let Some(at) = self.storing.iter().position(|(t, _)| *t == place) {
             return self.storing.remove(at).map(|(_, work)| work);
         }
-        let entry = self.known.withdraw(ticket).or_else(|| self.all.withdraw(ticket))?;
+        let entry = self.known.withdraw(place).or_else(|| self.all.withdraw(place))?;
         self.accounts.remove(&entry.account);
         entry.work
     }
 
-    /// Whose turn it is.
-    pub(super) fn next(&mut self, now: Instant) -> Turn<W> {
+    /// The next work to do.
+    pub(super) fn next(&mut self, now: Instant) -> NextWork<W> {
         let mut expired = Vec::new();
         if self.turns_since_stored + 1 >= STORED_ONE_IN
             && let Some(work) = self.next_storing()
         {
-            return Turn { work: Some(work), expired };
+            return NextWork { work: Some(work), expired };
         }
-        while let Some(entry) = self.next_signing_in() {
+        while let Some(entry) = self.next_sign_in() {
             if entry.deadline.is_some_and(|at| at <= now) {
-                // Nobody gains from a hash that comes too late.
+                // A hash after the deadline is of no use to anybody.
                 expired.extend(entry.work);
             } else {
                 self.turns_since_stored += 1;
-                return Turn { work: entry.work, expired };
+                return NextWork { work: entry.work, expired };
             }
         }
-        Turn { work: self.next_storing(), expired }
+        NextWork { work: self.next_storing(), expired }
     }
 
     fn next_storing(&mut self) -> Option<W> {
@@ -231,8 +231,8 @@ impl<W> Queue<W> {
         Some(work)
     }
 
-    /// Of known devices and of all others in turn, while both have work.
-    fn next_signing_in(&mut self) -> Option<Entry<W>> {
+    /// The next sign-in. The classes take turns while both have work.
+    fn next_sign_in(&mut self) -> Option<QueuedSignIn<W>> {
         let first = if self.served_known { Class::All } else { Class::Known };
         let second = if self.served_known { Class::Known } else { Class::All };
         let served = [first, second].into_iter().find_map(|class| Some((class, self.lines_mut(class).next()?)));

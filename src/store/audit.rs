@@ -1,4 +1,4 @@
-//! Audit events: appended, never changed.
+//! Audit events. They are only appended, never changed.
 
 use sqlx::types::Json;
 
@@ -13,20 +13,20 @@ use crate::{
     time::Timestamp,
 };
 
-/// Which events to read; what is not set does not matter.
+/// Which events to read. A field that is not set matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// What happened.
+    /// The kind of event.
     pub kind: Option<AuditKind>,
-    /// Who did it.
+    /// Who acted.
     pub actor: Option<String>,
-    /// To whom or what.
+    /// The user, client or other thing concerned.
     pub subject: Option<String>,
-    /// In which session.
+    /// The session concerned.
     pub session: Option<SessionId>,
-    /// No earlier than this.
+    /// At this time or later.
     pub since: Option<Timestamp>,
-    /// Before this.
+    /// Before this time.
     pub until: Option<Timestamp>,
 }
 
@@ -59,7 +59,7 @@ impl TryFrom<EventRow> for AuditEvent {
     }
 }
 
-/// A page of events, by what the database has an index for.
+/// A page of events; `$by` is the condition that an index serves.
 macro_rules! page {
     ($by:literal) => {
         concat!(
@@ -73,7 +73,7 @@ macro_rules! page {
 }
 
 impl Tx {
-    /// Events that meet the filter, newest first, at most `limit` of those before `before`.
+    /// The newest `limit` events that match the filter and come before the event `before`, newest first.
     pub async fn audit_page(
         &mut self,
         filter: &AuditFilter,
@@ -92,7 +92,7 @@ impl Tx {
             self,
             EventRow,
             sql,
-            // Every id of an event is less than this one.
+            // Greater than every id of an event.
             before.map_or("aud_\u{7f}", AuditEventId::as_str),
             filter.since.map_or(0, Timestamp::millis),
             filter.until.map_or(i64::MAX, Timestamp::millis),

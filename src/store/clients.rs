@@ -1,4 +1,4 @@
-//! Clients, audiences, and the names that clients share with users' subjects.
+//! Clients, audiences, and the names that client ids and users' subjects share.
 
 use sqlx::types::Json;
 
@@ -51,13 +51,13 @@ impl TryFrom<ClientRow> for Client {
 }
 
 impl Tx {
-    /// Takes a name for a user's subject (`user`) or a client's id (`client`); says whether it was free.
+    /// Reserves a name as a user's subject (`user`) or a client's id (`client`). Returns whether it was free.
     pub(super) async fn principal_take(&mut self, name: &str, kind: &str) -> Result<bool> {
         const SQL: &str = "INSERT INTO principals (name, kind) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         Ok(execute!(self, SQL, name, kind)? == 1)
     }
 
-    /// Adds a client; says whether its id was free, among clients and among users' subjects.
+    /// Adds a client. Returns whether its id was free, among client ids and users' subjects.
     pub async fn client_insert(&mut self, client: &Client) -> Result<bool> {
         if !self.principal_take(client.id.as_str(), "client").await? {
             return Ok(false);
@@ -70,27 +70,27 @@ impl Tx {
         Ok(true)
     }
 
-    /// Every client, by id.
+    /// Every client, sorted by id.
     pub async fn clients_all(&mut self) -> Result<Vec<Client>> {
         const SQL: &str = "SELECT id, secret_hash, config, disabled_at, created_at, status_list, status_index, \
             previous_secret_hash, previous_secret_until, revision FROM clients ORDER BY id";
         all!(self, ClientRow, SQL)?.into_iter().map(Client::try_from).collect()
     }
 
-    /// Disables a client; says whether it was enabled.
+    /// Disables a client. Returns whether it was enabled.
     pub async fn client_disable(&mut self, id: &ClientId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE clients SET disabled_at = $2, updated_at = $2, revision = revision + 1 WHERE id = $1 AND disabled_at IS NULL";
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
-    /// Enables a client; says whether it was disabled.
+    /// Enables a client. Returns whether it was disabled.
     pub async fn client_enable(&mut self, id: &ClientId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE clients SET disabled_at = NULL, updated_at = $2, revision = revision + 1 \
             WHERE id = $1 AND disabled_at IS NOT NULL";
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
-    /// Replaces a client's configuration, provided it is still at this revision; says whether it was.
+    /// Replaces a client's configuration if it is still at this revision. Returns whether it was.
     pub async fn client_configure(
         &mut self,
         id: &ClientId,
@@ -103,8 +103,8 @@ impl Tx {
         Ok(execute!(self, SQL, id.as_str(), Json(config), now.millis(), revision)? == 1)
     }
 
-    /// Gives a confidential client another secret; the one before counts until `until`. Says whether it is
-    /// one.
+    /// Gives a confidential client a new secret; the previous one stays valid until `until`. Returns whether the
+    /// client exists and is confidential.
     pub async fn client_set_secret(
         &mut self,
         id: &ClientId,
@@ -117,20 +117,21 @@ impl Tx {
         Ok(execute!(self, SQL, id.as_str(), secret.as_bytes(), until.millis(), now.millis())? == 1)
     }
 
-    /// Deletes a client that was disabled before an instant and has no sessions, so that no token of it can
-    /// count; says whether it did. Its id stays taken.
+    /// Deletes a client that was disabled before this time and has no sessions, so that none of its tokens can still
+    /// be valid. Returns whether it was deleted. Its id stays taken.
     pub async fn client_delete(&mut self, id: &ClientId, disabled_before: Timestamp) -> Result<bool> {
         const SQL: &str = "DELETE FROM clients WHERE id = $1 AND disabled_at < $2 \
             AND NOT EXISTS (SELECT 1 FROM sessions WHERE client_id = $1)";
         Ok(execute!(self, SQL, id.as_str(), disabled_before.millis())? == 1)
     }
 
-    /// Audiences that a client owned have no owner any more.
+    /// Removes a client as the owner of its audiences. Returns how many there were.
     pub async fn audiences_disown(&mut self, owner: &ClientId) -> Result<u64> {
         execute!(self, "UPDATE audiences SET owner = NULL WHERE owner = $1", owner.as_str())
     }
 
-    /// Gives an audience another name; its owner stays. One that has that name already stays as it is.
+    /// Renames an audience; it keeps its owner. If there is one of the new name already, that one is kept unchanged.
+    /// Returns whether the old one existed.
     pub async fn audience_rename(&mut self, old: &str, new: &Audience) -> Result<bool> {
         const COPY: &str = "INSERT INTO audiences (name, owner, created_at) \
             SELECT $2, owner, created_at FROM audiences WHERE name = $1 ON CONFLICT DO NOTHING";
@@ -138,20 +139,20 @@ impl Tx {
         Ok(execute!(self, "DELETE FROM audiences WHERE name = $1", old)? == 1)
     }
 
-    /// Makes sure that an audience exists; says whether it is new.
+    /// Makes sure that an audience exists. Returns whether it is new.
     pub async fn audience_ensure(&mut self, name: &Audience, now: Timestamp) -> Result<bool> {
         const SQL: &str =
             "INSERT INTO audiences (name, owner, created_at) VALUES ($1, NULL, $2) ON CONFLICT DO NOTHING";
         Ok(execute!(self, SQL, name.as_str(), now.millis())? == 1)
     }
 
-    /// Makes a client the owner of an audience; says whether it had no other owner.
+    /// Makes a client the owner of an audience. Returns whether the audience had no other owner.
     pub async fn audience_own(&mut self, name: &Audience, owner: &ClientId) -> Result<bool> {
         const SQL: &str = "UPDATE audiences SET owner = $2 WHERE name = $1 AND (owner IS NULL OR owner = $2)";
         Ok(execute!(self, SQL, name.as_str(), owner.as_str())? == 1)
     }
 
-    /// Every audience and its owner, by name.
+    /// Every audience and its owner, sorted by name.
     pub async fn audiences_all(&mut self) -> Result<Vec<(String, Option<String>)>> {
         all!(self, (String, Option<String>), "SELECT name, owner FROM audiences ORDER BY name")
     }

@@ -1,4 +1,4 @@
-//! Which creations were asked for by which request id.
+//! Request ids of creations, so that a repeated request creates nothing twice.
 
 use super::engine::{Tx, execute, optional};
 use crate::{error::Result, time::Timestamp};
@@ -7,7 +7,7 @@ use crate::{error::Result, time::Timestamp};
 type Name<'a> = (&'a str, &'a str, &'a str);
 
 impl Tx {
-    /// Notes that a call creates something; says whether it is the first call of this name.
+    /// Records that a call creates something. Returns whether it is the first call of this name.
     pub async fn creation_note(
         &mut self,
         (caller, method, request_id): Name<'_>,
@@ -20,14 +20,14 @@ impl Tx {
         Ok(execute!(self, SQL, caller, method, request_id, payload.as_slice(), id, now.millis())? == 1)
     }
 
-    /// The hash of what was asked for by this name, and the id of what came of it.
+    /// The hash of the request of this name, and the id of what it created.
     pub async fn creation_of(&mut self, (caller, method, request_id): Name<'_>) -> Result<Option<(Vec<u8>, String)>> {
         const SQL: &str = "SELECT payload_hash, created_id FROM creations \
             WHERE caller = $1 AND method = $2 AND request_id = $3";
         optional!(self, (Vec<u8>, String), SQL, caller, method, request_id)
     }
 
-    /// Forgets creations older than `before`; gives their number.
+    /// Deletes the records from before this time. Returns their number.
     pub async fn creations_forget(&mut self, before: Timestamp) -> Result<u64> {
         execute!(self, "DELETE FROM creations WHERE at < $1", before.millis())
     }

@@ -7,17 +7,17 @@ use std::{
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{Noted, failure};
+use super::{TxReports, failure};
 use crate::{domain::feed::Change, entropy::Entropy, error::Result};
 
-/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
+/// A transaction. It is rolled back if it is dropped without [`Tx::commit`].
 pub struct Tx {
     pub(super) inner: Inner,
     pub(super) changes: Vec<Change>,
     pub(super) entropy: Arc<dyn Entropy>,
-    /// Whether there is a mail to send once this is committed.
+    /// Whether a mail was queued in this transaction.
     pub(super) mailed: bool,
-    noted: Noted,
+    reports: TxReports,
 }
 
 pub(super) enum Inner {
@@ -32,25 +32,25 @@ impl fmt::Debug for Tx {
 }
 
 impl Tx {
-    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>, noted: Noted) -> Self {
-        Self { inner, changes: Vec::new(), entropy, mailed: false, noted }
+    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>, reports: TxReports) -> Self {
+        Self { inner, changes: Vec::new(), entropy, mailed: false, reports }
     }
 
-    /// Counts a statement; the macros below call it.
+    /// Counts a statement. Called by the macros below.
     pub(super) fn count(&self) {
-        self.noted.statements.fetch_add(1, Ordering::Relaxed);
+        self.reports.statements.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes a change for the feed; it is numbered when the transaction commits.
+    /// Adds a change to the feed. It is numbered when the transaction commits.
     pub fn change(&mut self, change: Change) {
         self.changes.push(change);
     }
 
-    /// Makes everything durable and says whether the feed moved on. Taking the feed's counter is the
-    /// last step, so that commit order is number order.
+    /// Commits. Returns whether the feed has grown. The feed's counter is taken last, so that numbers follow the order
+    /// of commits.
     ///
     /// # Errors
-    /// Nothing is kept if it fails before the commit; if the commit itself fails its outcome is unknown.
+    /// If this fails before the commit, nothing is kept. If the commit itself fails, its outcome is unknown.
     pub async fn commit(mut self) -> Result<bool> {
         let changes = std::mem::take(&mut self.changes);
         if !changes.is_empty() {
@@ -62,7 +62,7 @@ impl Tx {
         }
         .map_err(failure)?;
         if self.mailed {
-            self.noted.mail.notify_one();
+            self.reports.mail.notify_one();
         }
         Ok(!changes.is_empty())
     }
@@ -81,7 +81,7 @@ impl From<&'static str> for Sql {
     }
 }
 
-/// Runs a statement; gives the number of rows changed.
+/// Runs a statement. Returns the number of rows changed.
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);

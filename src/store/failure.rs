@@ -1,8 +1,8 @@
-//! What a failed statement means for the caller.
+//! Maps database errors to what they mean for the caller.
 
 use crate::error::Error;
 
-/// Maps a failure of sqlx. An outage is [`Error::Unavailable`], never "not found".
+/// Maps an error of sqlx. An outage becomes [`Error::Unavailable`], never "not found".
 #[must_use]
 pub fn failure(error: sqlx::Error) -> Error {
     match &error {
@@ -15,42 +15,44 @@ pub fn failure(error: sqlx::Error) -> Error {
         sqlx::Error::Database(db) => {
             let code = db.code().unwrap_or_default().into_owned();
             match kind(&code) {
-                Kind::Conflict => Error::Conflict,
-                Kind::Unavailable => Error::Unavailable(Box::new(error)),
-                Kind::Internal => Error::Internal(Box::new(error)),
+                FailureKind::Conflict => Error::Conflict,
+                FailureKind::Unavailable => Error::Unavailable(Box::new(error)),
+                FailureKind::Internal => Error::Internal(Box::new(error)),
             }
         }
         _ => Error::Internal(Box::new(error)),
     }
 }
 
-/// A stored value that this binary cannot read.
+/// The error for a stored value that this binary cannot read.
 pub(super) fn corrupt(table: &'static str, column: &'static str, id: &str) -> Error {
     Error::Internal(format!("corrupt value in {table}.{column} of {id}").into())
 }
 
-enum Kind {
+enum FailureKind {
     Conflict,
     Unavailable,
     Internal,
 }
 
-/// SQLite gives its (extended) result code in decimal, PostgreSQL a five-character SQLSTATE.
-fn kind(code: &str) -> Kind {
+/// Classifies an error code: SQLite's extended result code in decimal, or PostgreSQL's five-character SQLSTATE.
+fn kind(code: &str) -> FailureKind {
     if code.len() == 5 {
         return match code {
-            "40001" | "40P01" => Kind::Conflict,
+            "40001" | "40P01" => FailureKind::Conflict,
             // Connection lost, out of resources, shutting down, read-only standby.
-            _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => Kind::Unavailable,
-            "25006" | "57014" | "28000" | "28P01" | "3D000" => Kind::Unavailable,
-            _ => Kind::Internal,
+            _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
+                FailureKind::Unavailable
+            }
+            "25006" | "57014" | "28000" | "28P01" | "3D000" => FailureKind::Unavailable,
+            _ => FailureKind::Internal,
         };
     }
     match code.parse::<i32>().map(|n| n & 0xff) {
         // BUSY, LOCKED
-        Ok(5 | 6) => Kind::Conflict,
+        Ok(5 | 6) => FailureKind::Conflict,
         // READONLY, IOERR, FULL, CANTOPEN, PROTOCOL
-        Ok(8 | 10 | 13 | 14 | 15) => Kind::Unavailable,
-        _ => Kind::Internal,
+        Ok(8 | 10 | 13 | 14 | 15) => FailureKind::Unavailable,
+        _ => FailureKind::Internal,
     }
 }

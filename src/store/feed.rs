@@ -1,4 +1,4 @@
-//! The feed's counter row and its entries.
+//! The feed: its counter row and its entries.
 
 use super::{
     engine::{Sql, Tx, all, execute, optional},
@@ -21,7 +21,7 @@ struct HeadRow {
     database_time: Option<i64>,
 }
 
-/// Where the feed stands, and what PostgreSQL's clock says: the processes on it follow that one.
+/// The head of the feed, and the time of PostgreSQL's clock, which all processes on one database follow.
 const HEAD: Sql = Sql {
     sqlite: "SELECT epoch, seq, tag, CAST(NULL AS INTEGER) AS database_time FROM feed WHERE id = 1",
     postgres: "SELECT epoch, seq, tag, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS database_time \
@@ -56,17 +56,17 @@ impl TryFrom<EntryRow> for Entry {
 }
 
 impl Tx {
-    /// A random text that names an entry or an epoch.
+    /// A random tag for an entry or an epoch.
     pub(super) fn random_tag(&self) -> String {
         self.entropy.bytes16().iter().map(|b| format!("{b:02x}")).collect()
     }
 
-    /// Numbers the changes: the counter is taken once, for as many numbers as there are changes.
+    /// Numbers the changes and appends them. The counter is advanced once, by the number of changes.
     pub(super) async fn feed_append(&mut self, changes: &[Change]) -> Result<()> {
         let tags: Vec<String> = changes.iter().map(|_| self.random_tag()).collect();
         let count = i64::try_from(changes.len()).unwrap_or(i64::MAX);
         let newest = tags.last().cloned().unwrap_or_default();
-        // PostgreSQL tells the other processes when this commits.
+        // PostgreSQL notifies the other processes when this commits.
         const TAKE: Sql = Sql {
             sqlite: "UPDATE feed SET seq = seq + $1, tag = $2 WHERE id = 1 RETURNING seq",
             postgres: "UPDATE feed SET seq = seq + $1, tag = $2 WHERE id = 1 \
@@ -94,14 +94,14 @@ impl Tx {
         Ok(())
     }
 
-    /// Where the feed stands, and the time by the database's own clock where machines share one;
-    /// nothing in an unclaimed database.
+    /// The head of the feed, and the time of the database's clock if machines share one. Nothing if the database is
+    /// not claimed yet.
     pub async fn feed_head(&mut self) -> Result<Option<(Head, Option<Timestamp>)>> {
         let row = optional!(self, HeadRow, HEAD)?;
         Ok(row.map(|r| (Head { epoch: r.epoch, seq: r.seq, tag: r.tag }, r.database_time.map(Timestamp::from_millis))))
     }
 
-    /// The time by the database's own clock; nothing on SQLite, where it is the machine's.
+    /// The time of the database's clock; nothing on SQLite, which uses the machine's.
     pub async fn database_time(&mut self) -> Result<Option<Timestamp>> {
         let row = optional!(self, (Option<i64>,), DATABASE_TIME)?;
         Ok(row.and_then(|(ms,)| ms).map(Timestamp::from_millis))
@@ -113,20 +113,20 @@ impl Tx {
         all!(self, EntryRow, SQL, from)?.into_iter().map(Entry::try_from).collect()
     }
 
-    /// The entries that have not ended at `now`, in order.
+    /// The entries that have not expired at `now`, in order.
     pub async fn feed_live(&mut self, now: Timestamp) -> Result<Vec<Entry>> {
         const SQL: &str = "SELECT seq, tag, kind, subject, at, ends_at, status_list, status_index FROM feed_entries WHERE ends_at > $1 ORDER BY seq";
         all!(self, EntryRow, SQL, now.millis())?.into_iter().map(Entry::try_from).collect()
     }
 
-    /// Begins a new epoch in place of `old`; says whether this call was the one that did.
+    /// Replaces the epoch `old` by a new one. Returns whether this call did it.
     pub async fn feed_new_epoch(&mut self, old: &str) -> Result<bool> {
         let new = self.random_tag();
         Ok(execute!(self, "UPDATE feed SET epoch = $1 WHERE id = 1 AND epoch = $2", new, old)? == 1)
     }
 
-    /// Forgets entries that ended before `now`. The newest one made before `known_since`, by which every
-    /// process has moved on, stays with all that came later: its tag tells a restored database.
+    /// Deletes entries that expired before `now`. The newest entry made before `known_since` is kept, and all later
+    /// ones: every process has seen it by then, and its tag reveals a restored database.
     pub async fn feed_forget(&mut self, now: Timestamp, known_since: Timestamp) -> Result<u64> {
         const SQL: &str =
             "DELETE FROM feed_entries WHERE ends_at < $1 AND seq < (SELECT max(seq) FROM feed_entries WHERE at < $2)";

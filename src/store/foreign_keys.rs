@@ -25,13 +25,13 @@ impl From<ForeignKeyRow> for ForeignKey {
 }
 
 impl Tx {
-    /// Every key of another issuer, in the order of their coming.
+    /// Every key of another issuer, in the order they were added.
     pub async fn foreign_keys_all(&mut self) -> Result<Vec<ForeignKey>> {
         const SQL: &str = "SELECT kid, public_jwk, created_at, expires_at FROM foreign_keys ORDER BY created_at, kid";
         Ok(all!(self, ForeignKeyRow, SQL)?.into_iter().map(ForeignKey::from).collect())
     }
 
-    /// Adds a key, or changes when it ends; says whether it did. It does not if another key has its `kid`.
+    /// Adds a key, or changes when it expires. Returns false if a different key has the same `kid`.
     pub async fn foreign_key_put(&mut self, key: &ForeignKey) -> Result<bool> {
         const SQL: &str = "INSERT INTO foreign_keys (kid, public_jwk, created_at, expires_at) \
             VALUES ($1, $2, $3, $4) ON CONFLICT (kid) DO UPDATE SET expires_at = excluded.expires_at \
@@ -40,7 +40,7 @@ impl Tx {
         Ok(execute!(self, SQL, &key.kid, Json(&key.public_jwk), created_at, expires_at)? == 1)
     }
 
-    /// Deletes a key that ends at `by` or before; says whether it did.
+    /// Deletes a key that expires at `by` or earlier. Returns whether it was deleted.
     pub async fn foreign_key_delete(&mut self, kid: &str, by: Timestamp) -> Result<bool> {
         const SQL: &str = "DELETE FROM foreign_keys WHERE kid = $1 AND expires_at <= $2";
         Ok(execute!(self, SQL, kid, by.millis())? == 1)

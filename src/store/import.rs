@@ -1,4 +1,6 @@
-//! Many users at once: a few statements for a whole batch.
+//! Import of users: a few statements for a whole batch.
+
+use std::collections::HashSet;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,23 +9,23 @@ use sqlx::types::Json;
 use super::{
     NewUser,
     engine::{Sql, Tx, all, execute},
-    users::{UserRow, kind_name},
+    users::{TakenName, UserRow, kind_name, user_columns},
 };
 use crate::{
     domain::{login::Login, user::User},
-    error::Result,
+    error::{Error, Result},
     passwords::Phc,
     time::Timestamp,
 };
 
-/// A user that is here already.
+/// A user that exists already.
 #[derive(Debug)]
 pub struct KnownUser {
     /// The user.
     pub user: User,
-    /// The logins, in their canonical form.
+    /// The logins, in canonical form.
     pub logins: Vec<String>,
-    /// The hashed password; none if the user has none.
+    /// The password hash; none if the user has no password.
     pub password: Option<Phc>,
 }
 
@@ -38,8 +40,9 @@ struct KnownRow {
 macro_rules! known {
     ($logins:literal, $given:literal) => {
         concat!(
-            "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at, p.phc, \
-             coalesce((SELECT ",
+            "SELECT ",
+            user_columns!("u."),
+            ", p.phc, coalesce((SELECT ",
             $logins,
             " FROM logins AS l WHERE l.user_id = u.id), '[]') AS logins FROM ",
             $given,
@@ -63,7 +66,22 @@ const LOGINS: Sql = Sql {
         JOIN logins l ON l.skeleton = w.value",
 };
 
-/// The users, each an array: id, subject, attributes as text, when disabled, when created.
+/// Which of these names belong to somebody outside this batch, whose users have no row in `users` yet.
+const OTHER_PRINCIPALS: Sql = Sql {
+    sqlite: "SELECT p.name FROM json_each($1) AS w JOIN principals p ON p.name = w.value \
+        WHERE p.kind <> 'user' OR EXISTS (SELECT 1 FROM users u WHERE u.subject = p.name)",
+    postgres: "SELECT p.name FROM jsonb_array_elements_text($1) AS w JOIN principals p ON p.name = w.value \
+        WHERE p.kind <> 'user' OR EXISTS (SELECT 1 FROM users u WHERE u.subject = p.name)",
+};
+/// Which of these skeletons belong to users outside this batch.
+const OTHER_SKELETONS: Sql = Sql {
+    sqlite: "SELECT l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value \
+        WHERE l.user_id NOT IN (SELECT value FROM json_each($2))",
+    postgres: "SELECT l.skeleton FROM jsonb_array_elements_text($1) AS w JOIN logins l ON l.skeleton = w.value \
+        WHERE l.user_id NOT IN (SELECT jsonb_array_elements_text($2))",
+};
+
+/// Each user is an array: id, subject, attributes as text, `disabled_at`, `created_at`.
 const INSERT_PRINCIPALS: Sql = Sql {
     sqlite: "INSERT INTO principals (name, kind) SELECT value ->> 1, 'user' FROM json_each($1) WHERE true \
         ON CONFLICT DO NOTHING",
@@ -71,13 +89,19 @@ const INSERT_PRINCIPALS: Sql = Sql {
         ON CONFLICT DO NOTHING",
 };
 const INSERT_USERS: Sql = Sql {
-    sqlite: "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, updated_at) \
-        SELECT value ->> 0, value ->> 1, value ->> 2, 1, value ->> 3, value ->> 4, $2 FROM json_each($1)",
-    postgres: "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, updated_at) \
-        SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), 1, CAST(w ->> 3 AS BIGINT), CAST(w ->> 4 AS BIGINT), $2 \
-        FROM jsonb_array_elements($1) AS w",
+    sqlite: concat!(
+        "INSERT INTO users (",
+        user_columns!(),
+        ", updated_at) SELECT value ->> 0, value ->> 1, value ->> 2, 1, value ->> 3, value ->> 4, $2 FROM json_each($1)"
+    ),
+    postgres: concat!(
+        "INSERT INTO users (",
+        user_columns!(),
+        ", updated_at) SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), 1, CAST(w ->> 3 AS BIGINT), \
+         CAST(w ->> 4 AS BIGINT), $2 FROM jsonb_array_elements($1) AS w"
+    ),
 };
-/// The logins, each an array: canonical form, skeleton, kind, as it was typed, and whose.
+/// Each login is an array: canonical form, skeleton, kind, text as typed, user id.
 const INSERT_LOGINS: Sql = Sql {
     sqlite: "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE true \
@@ -86,7 +110,7 @@ const INSERT_LOGINS: Sql = Sql {
         SELECT w ->> 0, w ->> 1, w ->> 2, w ->> 3, w ->> 4 FROM jsonb_array_elements($1) AS w \
         ON CONFLICT DO NOTHING",
 };
-/// The passwords, each an array: whose, and the hash.
+/// Each password is an array: user id, hash.
 const INSERT_PASSWORDS: Sql = Sql {
     sqlite: "INSERT INTO passwords (user_id, phc, changed_at) SELECT value ->> 0, value ->> 1, $2 FROM json_each($1)",
     postgres: "INSERT INTO passwords (user_id, phc, changed_at) SELECT w ->> 0, w ->> 1, $2 \
@@ -123,7 +147,7 @@ impl<'a> PasswordIn<'a> {
 }
 
 impl Tx {
-    /// The users with these subjects, as far as there are any.
+    /// The users with these subjects, where they exist.
     pub async fn users_of_subjects(&mut self, subjects: &[&str]) -> Result<Vec<KnownUser>> {
         let mut known = Vec::new();
         for row in all!(self, KnownRow, KNOWN, Json(subjects))? {
@@ -133,21 +157,20 @@ impl Tx {
         Ok(known)
     }
 
-    /// Which of these names are a user's subject, one of a user who was deleted, or a client's id.
+    /// Which of these names are taken: as the subject of a user, deleted or not, or as a client's id.
     pub async fn principals_taken(&mut self, names: &[&str]) -> Result<Vec<String>> {
         let rows = all!(self, (String,), PRINCIPALS, Json(names))?;
         Ok(rows.into_iter().map(|(name,)| name).collect())
     }
 
-    /// The logins that look like one of these skeletons: canonical form and skeleton.
+    /// The logins that have one of these skeletons: canonical form and skeleton.
     pub async fn logins_like(&mut self, skeletons: &[&str]) -> Result<Vec<(String, String)>> {
         all!(self, (String, String), LOGINS, Json(skeletons))
     }
 
-    /// Adds users, all or none: says whether every subject and login was free. If not, the transaction is to
-    /// be dropped.
-    pub async fn users_insert(&mut self, new: &[NewUser], now: Timestamp) -> Result<bool> {
-        // Every transaction takes its names in the same order.
+    /// Adds all of these users. Returns a name that is taken, if any is; the transaction must then be dropped.
+    pub async fn users_insert(&mut self, new: &[NewUser], now: Timestamp) -> Result<Option<TakenName>> {
+        // Every transaction locks names in the same order, so that none deadlock.
         let mut users: Vec<_> = new.iter().map(|n| UserIn::of(&n.user)).collect();
         users.sort_by(|a, b| a.1.cmp(b.1));
         let mut logins: Vec<_> = new.iter().flat_map(|n| n.logins.iter().map(|l| LoginIn::of(l, &n.user))).collect();
@@ -155,15 +178,44 @@ impl Tx {
         let passwords: Vec<_> = new.iter().filter_map(PasswordIn::of).collect();
         let users_json = Json(&users);
         if execute!(self, INSERT_PRINCIPALS, users_json)? != users.len() as u64 {
-            return Ok(false);
+            return self.taken_subject(&users).await.map(Some);
         }
         execute!(self, INSERT_USERS, users_json, now.millis())?;
         if !logins.is_empty() && execute!(self, INSERT_LOGINS, Json(&logins))? != logins.len() as u64 {
-            return Ok(false);
+            return self.taken_login(new).await.map(Some);
         }
         if !passwords.is_empty() {
             execute!(self, INSERT_PASSWORDS, Json(&passwords), now.millis())?;
         }
-        Ok(true)
+        Ok(None)
     }
+
+    /// The subject that made a batch fail: it is taken, or two users of the batch have it.
+    async fn taken_subject(&mut self, users: &[UserIn<'_>]) -> Result<TakenName> {
+        let subjects: Vec<&str> = users.iter().map(|u| u.1).collect();
+        let others = all!(self, (String,), OTHER_PRINCIPALS, Json(&subjects))?;
+        let other = others.into_iter().next().map(|(name,)| name);
+        let taken = other.or_else(|| first_repeated(subjects.into_iter(), |s| *s).map(ToOwned::to_owned));
+        // Nothing is found if the other transaction's change is gone again: the caller may retry.
+        taken.map(TakenName::Subject).ok_or(Error::Conflict)
+    }
+
+    /// The login that made a batch fail: it is taken, or two users of the batch have it.
+    async fn taken_login(&mut self, new: &[NewUser]) -> Result<TakenName> {
+        let ids: Vec<&str> = new.iter().map(|n| n.user.id.as_str()).collect();
+        let skeletons: Vec<&str> = new.iter().flat_map(|n| &n.logins).map(Login::skeleton).collect();
+        let others = all!(self, (String,), OTHER_SKELETONS, Json(&skeletons), Json(&ids))?;
+        let mut logins = new.iter().flat_map(|n| &n.logins);
+        let taken = match others.first() {
+            Some((skeleton,)) => logins.find(|login| login.skeleton() == skeleton),
+            None => first_repeated(logins, |login| login.skeleton()),
+        };
+        taken.map(TakenName::login).ok_or(Error::Conflict)
+    }
+}
+
+/// The first item whose text an earlier one has too.
+fn first_repeated<'a, T>(mut items: impl Iterator<Item = T>, text: impl Fn(&T) -> &'a str) -> Option<T> {
+    let mut seen = HashSet::new();
+    items.find(|item| !seen.insert(text(item)))
 }

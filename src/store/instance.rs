@@ -1,4 +1,4 @@
-//! Which deployment a database belongs to: issuer, `dev` mark, settings, sealing key check values.
+//! What identifies a deployment's database: issuer, `dev` mark, settings, check values of sealing keys.
 
 use sqlx::types::Json;
 
@@ -9,25 +9,25 @@ use crate::{
     time::Timestamp,
 };
 
-/// The schema that this binary reads and writes.
+/// The schema version that this binary reads and writes.
 pub(super) const SCHEMA_VERSION: i64 = 9;
-/// Binaries with a smaller number than the database's `min_binary` refuse to start.
+/// A binary whose number is less than the database's `min_binary` refuses to start.
 pub const BINARY_VERSION: i64 = 1;
 
-/// What a database says about itself.
+/// What identifies a database.
 #[derive(Clone, Debug)]
 pub struct Instance {
     /// The issuer.
     pub issuer: String,
-    /// Whether it was made by `serve --dev`.
+    /// Whether `serve --dev` created it.
     pub dev: bool,
     /// The shared settings.
     pub settings: Settings,
-    /// The oldest binary that may use it.
+    /// The lowest [`BINARY_VERSION`] that may use it.
     pub min_binary: i64,
 }
 
-/// What the first process writes into an empty database.
+/// What the first process writes into an empty database to claim it.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The issuer.
@@ -36,9 +36,9 @@ pub struct Claim {
     pub dev: bool,
     /// The sealing key's version.
     pub sealing_version: i64,
-    /// What that version of the sealing key answers.
+    /// The check value of that version.
     pub check_value: Vec<u8>,
-    /// When.
+    /// When it is claimed.
     pub now: Timestamp,
 }
 
@@ -51,7 +51,7 @@ struct InstanceRow {
 }
 
 impl Tx {
-    /// What the database says about itself; nothing if it is not claimed yet.
+    /// What identifies the database; nothing if it is not claimed yet.
     pub async fn instance(&mut self) -> Result<Option<Instance>> {
         const SQL: &str = "SELECT issuer, dev, settings, min_binary FROM instance WHERE id = 1";
         let row = optional!(self, InstanceRow, SQL)?;
@@ -63,8 +63,8 @@ impl Tx {
         }))
     }
 
-    /// Claims an unclaimed database; says whether this transaction did. On PostgreSQL a rival's claim
-    /// is waited for.
+    /// Claims an unclaimed database. Returns whether this transaction did it. On PostgreSQL this waits for a concurrent
+    /// claim.
     pub async fn instance_claim(&mut self, claim: &Claim) -> Result<bool> {
         const SQL: &str = "INSERT INTO instance (id, schema_version, min_binary, issuer, dev, settings, created_at) \
             VALUES (1, $1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
@@ -88,19 +88,19 @@ impl Tx {
         Ok(true)
     }
 
-    /// Keeps what a version of the sealing key answers.
+    /// Stores the check value of a version of the sealing key.
     pub async fn sealing_key_add(&mut self, version: i64, check_value: &[u8], now: Timestamp) -> Result<()> {
         const SQL: &str = "INSERT INTO sealing_keys (version, check_value, created_at) VALUES ($1, $2, $3)";
         execute!(self, SQL, version, check_value, now.millis()).map(|_| ())
     }
 
-    /// What this version of the sealing key must answer.
+    /// The check value of this version of the sealing key.
     pub async fn sealing_key_check_value(&mut self, version: i64) -> Result<Option<Vec<u8>>> {
         let row = optional!(self, (Vec<u8>,), "SELECT check_value FROM sealing_keys WHERE version = $1", version)?;
         Ok(row.map(|(value,)| value))
     }
 
-    /// The shared settings, held against other changes until the transaction ends.
+    /// The shared settings, locked against other changes until the transaction ends.
     pub async fn settings_hold(&mut self) -> Result<Settings> {
         const SQL: &str = "UPDATE instance SET settings = settings WHERE id = 1 RETURNING settings";
         let row = optional!(self, (Json<Settings>,), SQL)?;
@@ -112,7 +112,7 @@ impl Tx {
         execute!(self, "UPDATE instance SET settings = $1 WHERE id = 1", Json(settings)).map(|_| ())
     }
 
-    /// Replaces the issuer `old`; says whether it still was that.
+    /// Replaces the issuer `old`. Returns whether that was still the issuer.
     pub async fn issuer_set(&mut self, old: &str, new: &str) -> Result<bool> {
         Ok(execute!(self, "UPDATE instance SET issuer = $2 WHERE id = 1 AND issuer = $1", old, new)? == 1)
     }

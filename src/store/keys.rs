@@ -1,4 +1,4 @@
-//! Signing keys: every change of state is a compare-and-swap.
+//! Signing keys. Every change of state is a compare-and-swap.
 
 use sqlx::types::Json;
 
@@ -49,14 +49,14 @@ impl TryFrom<KeyRow> for StoredKey {
 }
 
 impl Tx {
-    /// Every key that is not gone, in the order of its creation.
+    /// Every key, in order of creation.
     pub async fn keys_all(&mut self) -> Result<Vec<StoredKey>> {
         const SQL: &str = "SELECT id, kid, alg, state, public_jwk, sealed, sealing_version, created_at, activated_at, \
             retired_at, rotate_at FROM signing_keys ORDER BY created_at, id";
         all!(self, KeyRow, SQL)?.into_iter().map(StoredKey::try_from).collect()
     }
 
-    /// Adds a key; says whether it was added. It is not if one of its algorithm is in that state already.
+    /// Adds a key. Returns false if another key of the algorithm is already in this state.
     pub async fn key_insert(&mut self, key: &StoredKey) -> Result<bool> {
         const SQL: &str = "INSERT INTO signing_keys (id, kid, alg, state, public_jwk, sealed, sealing_version, \
             created_at, activated_at, retired_at, rotate_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
@@ -79,33 +79,33 @@ impl Tx {
         Ok(added == 1)
     }
 
-    /// Retires an active key; says whether it was active.
+    /// Retires an active key. Returns whether it was active.
     pub async fn key_retire(&mut self, id: &KeyId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE signing_keys SET state = 'retired', retired_at = $2, rotate_at = NULL \
             WHERE id = $1 AND state = 'active'";
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
-    /// Lets a `next` key sign; says whether it was `next`.
+    /// Activates a `next` key. Returns whether it was `next`.
     pub async fn key_activate(&mut self, id: &KeyId, now: Timestamp, rotate_at: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE signing_keys SET state = 'active', activated_at = $2, rotate_at = $3 \
             WHERE id = $1 AND state = 'next'";
         Ok(execute!(self, SQL, id.as_str(), now.millis(), rotate_at.millis())? == 1)
     }
 
-    /// Brings the rotation of an active key forward; says whether it was active and due later.
+    /// Brings the rotation of an active key forward. Returns whether it was active and due later.
     pub async fn key_rotate_at(&mut self, id: &KeyId, at: Timestamp) -> Result<bool> {
         const SQL: &str =
             "UPDATE signing_keys SET rotate_at = $2 WHERE id = $1 AND state = 'active' AND rotate_at > $2";
         Ok(execute!(self, SQL, id.as_str(), at.millis())? == 1)
     }
 
-    /// Deletes every key; gives their number.
+    /// Deletes every key. Returns their number.
     pub async fn keys_delete_all(&mut self) -> Result<u64> {
         execute!(self, "DELETE FROM signing_keys")
     }
 
-    /// Deletes a key that is in this state; says whether it was.
+    /// Deletes a key if it is in this state. Returns whether it was.
     pub async fn key_delete(&mut self, id: &KeyId, state: KeyState) -> Result<bool> {
         const SQL: &str = "DELETE FROM signing_keys WHERE id = $1 AND state = $2";
         Ok(execute!(self, SQL, id.as_str(), state.as_str())? == 1)

@@ -1,4 +1,4 @@
-//! Failed guesses: one statement adds to all counts of a guess, one reads them, one clears them.
+//! Counts of failed attempts. One statement adds to all counts of an attempt, one reads them, one clears them.
 
 use serde::Serialize;
 use sqlx::types::Json;
@@ -13,7 +13,7 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How many counts one statement reads or clears: those of a sign-in.
+/// How many counts one statement reads or clears: as many as a sign-in has.
 const AT_ONCE: usize = 5;
 
 #[derive(sqlx::FromRow)]
@@ -36,12 +36,12 @@ impl From<&TallyRow> for Tally {
     }
 }
 
-/// One element of the JSON array that carries the counts into the statement: what a failure adds to the level,
-/// and how long each is kept.
+/// One element of the JSON array that passes the counts to the statement: key, kind, what a failure adds to the
+/// level, and how long a count is kept per failure.
 #[derive(Serialize)]
 struct Added<'a>(Hex<'a>, &'static str, i64, i64);
 
-/// The counts after one more failure, as [`Rule::failed`] has them.
+/// Adds a failure to the counts. The same computation as [`Rule::failed`].
 macro_rules! failed {
     ($greatest:literal, $key:literal, $field:literal, $number:literal, $list:literal) => {
         concat!(
@@ -76,19 +76,24 @@ const FAILED: Sql = Sql {
     postgres: failed!("greatest", "decode(w ->> 0, 'hex')", " AS BIGINT", "CAST", "jsonb_array_elements($1) AS w"),
 };
 
-/// As many keys as the statement has places; a place too many is filled with a key that stands there already.
+/// Pads the keys to the number of placeholders in the statement, by repeating the first.
 fn places(keys: &[LimitKey]) -> [&[u8]; AT_ONCE] {
     std::array::from_fn(|n| keys.get(n).or(keys.first()).map_or(&[][..], |key| &key.hash))
 }
 
 impl Tx {
-    /// Counts a failure by each of these rules; gives what the counts are now, in their order.
+    /// Adds a failure to each of these counts. Returns the new counts, in the same order.
     pub async fn login_failures_add(&mut self, counts: &[(LimitKey, Rule)], now: Timestamp) -> Result<Vec<Tally>> {
         let mut in_order: Vec<&(LimitKey, Rule)> = counts.iter().collect();
-        // Every transaction takes its rows in the same order.
+        // Every transaction locks rows in the same order, so that none deadlock.
         in_order.sort_by_key(|(key, _)| key.hash);
         let added = in_order.iter().map(|(key, rule)| {
-            Added(Hex(&key.hash), key.kind.as_str(), rule.fills().millis(), rule.kept_for_each().millis())
+            Added(
+                Hex(&key.hash),
+                key.kind.as_str(),
+                rule.level_per_failure().millis(),
+                rule.kept_per_failure().millis(),
+            )
         });
         let added: Vec<Added<'_>> = added.collect();
         let rows = all!(self, TallyRow, FAILED, Json(&added), now.millis())?;
@@ -96,7 +101,7 @@ impl Tx {
         Ok(counts.iter().filter_map(|(key, _)| counted(key)).collect())
     }
 
-    /// The counts of these keys, in their order; nothing where there is none.
+    /// The counts with these keys, in the same order; nothing where there is no count.
     pub async fn login_failures_of(&mut self, keys: &[LimitKey]) -> Result<Vec<Option<Tally>>> {
         const SQL: &str = "SELECT key, failures, level, updated_at, expires_at FROM login_failures \
             WHERE key IN ($1, $2, $3, $4, $5)";
@@ -109,7 +114,7 @@ impl Tx {
         Ok(tallies)
     }
 
-    /// Forgets these counts; gives how many there were.
+    /// Deletes these counts. Returns how many there were.
     pub async fn login_failures_clear(&mut self, keys: &[LimitKey]) -> Result<u64> {
         const SQL: &str = "DELETE FROM login_failures WHERE key IN ($1, $2, $3, $4, $5)";
         let mut cleared = 0;
@@ -120,7 +125,7 @@ impl Tx {
         Ok(cleared)
     }
 
-    /// Deletes at most `limit` counts that expired before an instant; gives their number.
+    /// Deletes at most `limit` counts that expired before this time. Returns their number.
     pub async fn login_failures_sweep(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
         const SQL: &str = "DELETE FROM login_failures WHERE key IN \
             (SELECT key FROM login_failures WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";

@@ -1,5 +1,5 @@
-//! Mails that are to be sent. Who sends one holds it for a while; what was not finished by then, another
-//! takes up.
+//! The outbox. A process that sends a mail claims it with a lease. When the lease expires, another process may
+//! claim the mail.
 
 use super::{
     engine::{Tx, all, execute, optional},
@@ -11,29 +11,29 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// A mail that its taker alone sends, for a while.
+/// A mail claimed by one sender for the time of its lease.
 #[derive(Debug)]
 pub struct ClaimedMail {
     /// The id.
     pub id: String,
-    /// What tells this claim from every other.
+    /// The tag that identifies this claim.
     pub tag: String,
-    /// The number of this attempt, from 1.
+    /// The number of this attempt, starting at 1.
     pub attempts: i64,
-    /// From when on it is not worth sending.
+    /// When it stops being worth sending.
     pub expires_at: Timestamp,
-    /// The mail itself, unless the row cannot be read: that must not hold up the others.
+    /// The mail itself, or why the row cannot be read. An unreadable row must not block other mails.
     pub mail: Result<SealedMail>,
 }
 
-/// What lies in the outbox.
+/// The backlog in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailsWaiting {
-    /// How many mails.
+    /// The number of mails.
     pub all: i64,
-    /// When the oldest was handed in.
+    /// When the oldest was queued.
     pub oldest: Option<Timestamp>,
-    /// How many of them have expired.
+    /// How many have expired.
     pub expired: i64,
 }
 
@@ -81,7 +81,7 @@ impl MailRow {
 }
 
 impl Tx {
-    /// Hands a mail in; it is sent if this transaction commits.
+    /// Queues a mail. It is sent if this transaction commits.
     pub async fn mail_enqueue(&mut self, mail: &SealedMail) -> Result<()> {
         const SQL: &str = "INSERT INTO mails (id, recipient, kind, language, params, sealing_version, attempts, \
             next_attempt_at, claimed_until, claimed_by, created_at, expires_at) \
@@ -102,17 +102,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether a mail is to be sent now.
+    /// Whether a mail is due now.
     pub async fn mails_due(&mut self, now: Timestamp) -> Result<bool> {
         const SQL: &str =
             "SELECT id FROM mails WHERE next_attempt_at <= $1 AND claimed_until <= $1 AND expires_at > $1 LIMIT 1";
         Ok(optional!(self, (String,), SQL, now.millis())?.is_some())
     }
 
-    /// Takes up to `limit` mails that are due, those that have waited longest. No other process gets them
-    /// before `lease` is over. The tag tells this claim from every other.
+    /// Claims up to `limit` due mails, those that have waited longest. No other process can claim them before the
+    /// lease expires. The tag identifies this claim.
     pub async fn mails_claim(&mut self, now: Timestamp, lease: Ttl, limit: i64, tag: &str) -> Result<Vec<ClaimedMail>> {
-        // The condition stands twice: PostgreSQL looks at the outer one again when a rival has had the row.
+        // The condition is repeated because PostgreSQL checks only the outer one again after a concurrent claim.
         const SQL: &str = "UPDATE mails SET claimed_until = $2, claimed_by = $4, attempts = attempts + 1 \
             WHERE claimed_until <= $1 AND id IN (SELECT id FROM mails \
             WHERE next_attempt_at <= $1 AND claimed_until <= $1 AND expires_at > $1 \
@@ -122,25 +122,25 @@ impl Tx {
         Ok(rows.into_iter().map(MailRow::claimed).collect())
     }
 
-    /// Takes a mail out, because it was sent or never will be; says whether this claim still held it.
+    /// Deletes a mail that was sent or given up. Returns whether this claim still held it.
     pub async fn mail_finish(&mut self, id: &str, tag: &str) -> Result<bool> {
         const SQL: &str = "DELETE FROM mails WHERE id = $1 AND claimed_by = $2";
         Ok(execute!(self, SQL, id, tag)? == 1)
     }
 
-    /// Gives a mail back, to be tried again at `next`; says whether this claim still held it.
+    /// Releases a mail, to be retried at `next`. Returns whether this claim still held it.
     pub async fn mail_failed(&mut self, id: &str, tag: &str, next: Timestamp, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE mails SET next_attempt_at = $3, claimed_until = $4, claimed_by = '' \
             WHERE id = $1 AND claimed_by = $2";
         Ok(execute!(self, SQL, id, tag, next.millis(), now.millis())? == 1)
     }
 
-    /// Drops mails that are not worth sending any more and that nobody is sending; gives their number.
+    /// Deletes expired mails that no process is sending. Returns their number.
     pub async fn mails_forget(&mut self, now: Timestamp) -> Result<u64> {
         execute!(self, "DELETE FROM mails WHERE expires_at <= $1 AND claimed_until <= $1", now.millis())
     }
 
-    /// What lies in the outbox.
+    /// The backlog in the outbox.
     pub async fn mails_waiting(&mut self, now: Timestamp) -> Result<MailsWaiting> {
         const SQL: &str = "SELECT count(*), min(created_at), \
             count(CASE WHEN expires_at <= $1 AND claimed_until <= $1 THEN 1 END) FROM mails";

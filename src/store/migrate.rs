@@ -1,4 +1,4 @@
-//! The schema: setting it up, telling whether it is older than this binary's, bringing it up to date.
+//! The schema: creating it, comparing it with this binary's, and migrating it.
 
 use std::{
     collections::BTreeSet,
@@ -22,30 +22,30 @@ use crate::{
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| lenient(sqlx::migrate!("migrations/sqlite")));
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| lenient(sqlx::migrate!("migrations/postgres")));
 
-/// A newer schema is no error here: `min_binary` in the database says who may use it.
+/// A newer schema is not an error here: `min_binary` in the database decides which binaries may use it.
 fn lenient(mut migrator: Migrator) -> Migrator {
     migrator.set_ignore_missing(true);
     migrator
 }
 
-/// How a database's schema stands to this binary's.
+/// How a database's schema compares with this binary's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
-    /// There is none yet.
+    /// There is no schema yet.
     Missing,
     /// Migrations are missing.
     Older {
-        /// The number of the newest migration applied.
+        /// The newest migration that was applied.
         have: i64,
-        /// That of this binary.
+        /// The newest migration of this binary.
         want: i64,
     },
-    /// It is this binary's, or a newer one.
+    /// The schema is this binary's, or newer.
     Current(i64),
 }
 
 impl Store {
-    /// How the schema stands to this binary's.
+    /// How the schema compares with this binary's.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database cannot be reached.
@@ -73,7 +73,7 @@ impl Store {
         Ok(if lacks { Schema::Older { have, want: known.last().copied().unwrap_or(0) } } else { Schema::Current(have) })
     }
 
-    /// Whether the database has no table of ours yet.
+    /// Whether the database has none of our tables yet.
     async fn is_empty(&self) -> Result<bool> {
         const SQLITE_SQL: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'instance'";
         const POSTGRES_SQL: &str = "SELECT count(*) FROM information_schema.tables \
@@ -86,9 +86,9 @@ impl Store {
         Ok(count == 0)
     }
 
-    /// Brings the schema up to this binary's. Of several processes one does it and the others wait: on
-    /// PostgreSQL the library takes an advisory lock, on SQLite a lock on a file beside the database;
-    /// both end with their process. An older SQLite database is copied first; gives the copy's path.
+    /// Migrates the schema to this binary's. If several processes try, one does it and the others wait: on PostgreSQL
+    /// for an advisory lock taken by the library, on SQLite for a lock on a file beside the database. Both locks end
+    /// with their process. An older SQLite database is backed up first; returns the path of the copy.
     ///
     /// # Errors
     /// [`Error::Internal`] if a migration fails.
@@ -102,18 +102,18 @@ impl Store {
     async fn migrate_by(&self, migrator: &Migrator, now: Timestamp) -> Result<Option<PathBuf>> {
         let (result, copy) = match &self.pools {
             Pools::Sqlite { write, path, .. } => {
-                let _lock = set_up_lock(path.clone()).await?;
+                let _lock = setup_lock(path.clone()).await?;
                 let copy = match self.schema_by(migrator).await? {
                     Schema::Older { have, .. } => Some(back_up(write, path, have, now).await?),
                     Schema::Missing | Schema::Current(_) => None,
                 };
-                // The library's statements wait for other processes, which the pool's own would not do for long.
+                // Migrations must be able to wait for other processes, longer than the pool's connection would.
                 let options =
                     SqliteConnectOptions::new().filename(path).busy_timeout(ACQUIRE_TIMEOUT).foreign_keys(true);
-                let patient =
+                let single =
                     SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failure)?;
-                let result = migrator.run(&patient).await;
-                patient.close().await;
+                let result = migrator.run(&single).await;
+                single.close().await;
                 (result, copy)
             }
             Pools::Postgres(pool) => (migrator.run(pool).await, None),
@@ -122,7 +122,7 @@ impl Store {
     }
 }
 
-/// Copies the database beside itself.
+/// Copies the database to a file beside it.
 async fn back_up(pool: &SqlitePool, path: &Path, version: i64, now: Timestamp) -> Result<PathBuf> {
     let copy = path.with_extension(format!("schema-{version}.{}.db", now.millis()));
     let name = copy.display().to_string();
@@ -130,8 +130,8 @@ async fn back_up(pool: &SqlitePool, path: &Path, version: i64, now: Timestamp) -
     Ok(copy)
 }
 
-/// Waits for the lock of opening and migrating; it is held until the file is dropped.
-pub(super) async fn set_up_lock(database: PathBuf) -> Result<File> {
+/// Waits for the lock for opening and migrating. It is held until the file is dropped.
+pub(super) async fn setup_lock(database: PathBuf) -> Result<File> {
     let lock = move || {
         let file = File::create(database.with_extension("lock"))?;
         file.lock()?;
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::{entropy::SeededEntropy, store::Location};
 
-    fn longer() -> Migrator {
+    fn with_later_migration() -> Migrator {
         let mut all: Vec<Migration> = SQLITE.iter().cloned().collect();
         let sql = sqlx::SqlSafeStr::into_sql_str("CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT");
         all.push(Migration::new(9999, "later".into(), MigrationType::Simple, sql, false));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_older_sqlite_schema_is_told_copied_and_brought_up_to_date() {
+    async fn an_older_sqlite_schema_is_detected_backed_up_and_migrated() {
         let dir = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(dir.path().join("chancery.db"));
         let store = Store::open(&location, true, Arc::new(SeededEntropy::new(1))).await.unwrap();
@@ -167,11 +167,11 @@ mod tests {
         let now = Timestamp::from_millis(7);
         assert_eq!(store.migrate(now).await.unwrap(), None);
         let Schema::Current(have) = store.schema().await.unwrap() else { panic!("not current") };
-        let newer = longer();
+        let newer = with_later_migration();
         assert_eq!(store.schema_by(&newer).await.unwrap(), Schema::Older { have, want: 9999 });
         let copy = store.migrate_by(&newer, now).await.unwrap().unwrap();
         assert_eq!(store.schema_by(&newer).await.unwrap(), Schema::Current(9999));
-        // An older binary leaves a newer schema alone.
+        // An older binary does not touch a newer schema.
         assert_eq!(store.schema().await.unwrap(), Schema::Current(9999));
         assert_eq!(store.migrate(now).await.unwrap(), None);
         let copied = Store::open(&Location::Sqlite(copy), false, Arc::new(SeededEntropy::new(1))).await.unwrap();

@@ -25,7 +25,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a refresh reads back, from columns or from a JSON array in this order.
+/// What a refresh reads back: columns, or the elements of a JSON array in this order.
 #[derive(Deserialize, sqlx::FromRow)]
 struct BasisRow {
     id: String,
@@ -64,11 +64,11 @@ impl TryFrom<BasisRow> for TokenBasis {
     }
 }
 
-/// One element of the JSON array that carries a batch into the statement.
+/// One element of the JSON array that passes a batch to the statement.
 #[derive(Serialize)]
-struct Want<'a>(&'a str, i64, Hex<'a>, &'a str, [&'a str; 1], &'a [Scope], Option<&'a str>, i64);
+struct RotationInput<'a>(&'a str, i64, Hex<'a>, &'a str, [&'a str; 1], &'a [Scope], Option<&'a str>, i64);
 
-impl<'a> From<&'a Rotation> for Want<'a> {
+impl<'a> From<&'a Rotation> for RotationInput<'a> {
     fn from(r: &'a Rotation) -> Self {
         Self(
             r.session.as_str(),
@@ -95,12 +95,12 @@ impl Serialize for Hex<'_> {
     }
 }
 
-/// The whole rule of refreshing in one conditional update. A clock that stepped back shortens nothing:
-/// instants only grow.
+/// The whole rule of refreshing in one conditional update. Instants only increase, so a clock that stepped back
+/// shortens no lifetime.
 ///
-/// SQLite's driver hands every call and every row over between two threads, which costs more than the
-/// update: there the rows are read back together, in the same call, as one JSON text beside the number of
-/// rows changed. Lists and claims are JSON already.
+/// SQLite's driver passes every call and every row between two threads, which costs more than the update. So on
+/// SQLite the same call returns the number of rows changed and all rows as one JSON text. Lists and claims are
+/// stored as JSON anyway.
 const ROTATE: Sql = Sql {
     sqlite: "UPDATE sessions SET generation = generation + 1, previous_rotated_at = rotated_at, \
          rotated_at = max(rotated_at, $2), rotation_request_id = w_request, \
@@ -129,11 +129,11 @@ const ROTATE: Sql = Sql {
          idle_expires_at, absolute_expires_at, status_list, status_index",
 };
 
-/// SQLite only: the sessions of a batch, whole.
-const WHOLE: &str =
+/// SQLite only: all columns of the sessions in a batch.
+const FULL_ROWS: &str =
     concat!("SELECT ", columns!(), " FROM sessions WHERE id IN (SELECT value ->> 0 FROM json_each($1))");
 
-/// The database had lost commits: the session jumps ahead of the token presented.
+/// Advances a session beyond the presented token, after the database lost commits.
 const FAST_FORWARD: Sql = Sql {
     sqlite: concat!(
         "UPDATE sessions SET generation = $2 + 1, previous_rotated_at = $3, rotated_at = $3, \
@@ -150,9 +150,8 @@ const FAST_FORWARD: Sql = Sql {
 };
 
 impl Tx {
-    /// Exchanges refresh tokens, all in this transaction; the answers stand in the order of the
-    /// requests. `now` is read just before. Of several requests for one session, each is judged after
-    /// the one before it.
+    /// Exchanges refresh tokens, all in this transaction. The outcomes are in the order of the requests. `now` must
+    /// have been read just before. Several requests for one session are judged one after another.
     pub async fn rotate(
         &mut self,
         rotations: &[Rotation],
@@ -165,9 +164,9 @@ impl Tx {
             first.entry(rotation.session.as_str()).or_insert(n);
         }
         let mut batch: Vec<&Rotation> = first.values().filter_map(|n| rotations.get(*n)).collect();
-        // Every transaction takes its rows in the same order.
+        // Every transaction locks rows in the same order, so that none deadlock.
         batch.sort_by(|a, b| a.session.cmp(&b.session));
-        for basis in self.move_on(&batch, now).await? {
+        for basis in self.rotate_current(&batch, now).await? {
             let slot = first.get(basis.id.as_str()).and_then(|n| outcomes.get_mut(*n));
             if let Some(slot) = slot {
                 *slot = Some(RotateOutcome::Rotated(basis));
@@ -177,33 +176,34 @@ impl Tx {
         for (rotation, outcome) in rotations.iter().zip(outcomes) {
             answers.push(match outcome {
                 Some(done) => done,
-                None => self.rotate_other(rotation, settings, now).await?,
+                None => self.rotate_by_row(rotation, settings, now).await?,
             });
         }
         Ok(answers)
     }
 
-    /// The usual case: the tokens are current. Gives the sessions that moved on.
-    async fn move_on(&mut self, batch: &[&Rotation], now: Timestamp) -> Result<Vec<TokenBasis>> {
-        let wants: Vec<Want<'_>> = batch.iter().map(|r| Want::from(*r)).collect();
+    /// Rotates the sessions whose tokens are current, which is the usual case. Returns those sessions.
+    async fn rotate_current(&mut self, batch: &[&Rotation], now: Timestamp) -> Result<Vec<TokenBasis>> {
+        let inputs: Vec<RotationInput<'_>> = batch.iter().map(|r| RotationInput::from(*r)).collect();
         if let Inner::Postgres(_) = self.inner {
-            let rows = all!(self, BasisRow, ROTATE, Json(&wants), now.millis())?;
+            let rows = all!(self, BasisRow, ROTATE, Json(&inputs), now.millis())?;
             return rows.into_iter().map(TokenBasis::try_from).collect();
         }
-        let wants = serde_json::to_string(&wants).map_err(|e| Error::Internal(Box::new(e)))?;
-        let (changed, text) = optional!(self, (i64, Option<String>), ROTATE, &wants, now.millis())?.unwrap_or_default();
+        let inputs = serde_json::to_string(&inputs).map_err(|e| Error::Internal(Box::new(e)))?;
+        let (changed, text) =
+            optional!(self, (i64, Option<String>), ROTATE, &inputs, now.millis())?.unwrap_or_default();
         match usize::try_from(changed).unwrap_or_default() {
             0 => Ok(Vec::new()),
-            all if all == batch.len() => read_back(&text.unwrap_or_default()),
-            _ => self.read_moved(&wants, batch, now).await,
+            all if all == batch.len() => parse_rows(&text.unwrap_or_default()),
+            _ => self.read_rotated(&inputs, batch, now).await,
         }
     }
 
-    /// SQLite only: those sessions of a batch that have moved on just now. Nobody else can have changed
-    /// them since: a row that would give the stamp's own request its successor again is one of them.
-    async fn read_moved(&mut self, wants: &str, batch: &[&Rotation], now: Timestamp) -> Result<Vec<TokenBasis>> {
-        let rows = all!(self, SessionRow, WHOLE, wants)?;
-        let mut moved = Vec::new();
+    /// SQLite only: the sessions of a batch that this transaction has just rotated. No other process can have changed
+    /// them since. So a session was rotated if its row would now answer the same request with a replay.
+    async fn read_rotated(&mut self, inputs: &str, batch: &[&Rotation], now: Timestamp) -> Result<Vec<TokenBasis>> {
+        let rows = all!(self, SessionRow, FULL_ROWS, inputs)?;
+        let mut rotated = Vec::new();
         for session in rows.into_iter().map(Session::try_from) {
             let session = session?;
             let rotation = batch.binary_search_by(|r| r.session.cmp(&session.id)).ok().and_then(|n| batch.get(n));
@@ -213,14 +213,14 @@ impl Tx {
                     && judge(&session, &tried, &Settings::default()) == Judgement::Replay
             };
             if rotation.filter(|_| session.rotated_at >= now).is_some_and(|r| just_now(&r)) {
-                moved.push(session.into());
+                rotated.push(session.into());
             }
         }
-        Ok(moved)
+        Ok(rotated)
     }
 
-    /// The unusual cases, by the row as it stands.
-    async fn rotate_other(
+    /// Handles the unusual cases, by looking at the session's row.
+    async fn rotate_by_row(
         &mut self,
         rotation: &Rotation,
         settings: &Settings,
@@ -228,7 +228,7 @@ impl Tx {
     ) -> Result<RotateOutcome> {
         let Some(session) = self.session_by_id(&rotation.session).await? else { return Ok(RotateOutcome::Unknown) };
         Ok(match judge(&session, rotation, settings) {
-            Judgement::Rotate => match self.move_on(&[rotation], now).await?.pop() {
+            Judgement::Rotate => match self.rotate_current(&[rotation], now).await?.pop() {
                 Some(basis) => RotateOutcome::Rotated(basis),
                 None => return Err(Error::Conflict),
             },
@@ -265,7 +265,7 @@ impl Tx {
         let actor = Actor::named(rotation.client.as_str());
         let by = By { actor: &actor, cause: RevokedCause::Reuse, settings, now };
         if self.revoke(Revoke::Sessions(&id), &by).await? == 0 {
-            // Another transaction ended it between our reading and our update.
+            // Another transaction revoked it between our read and our update.
             return Err(Error::Conflict);
         }
         let details = json!({ "presented": rotation.generation, "current": session.generation });
@@ -292,16 +292,16 @@ impl Tx {
         self.audit_append(&event).await
     }
 
-    /// Stamps a session's last rotation again, after a commit that took long: its grace begins when the
-    /// answer can be sent. Nothing happens if the session has moved on since.
+    /// Moves the time of a session's last rotation, after a commit that took long, so that the grace period starts
+    /// when the answer can be sent. Does nothing, and returns false, if the session was rotated again.
     pub async fn rotation_stamp(&mut self, id: &SessionId, generation: i64, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE sessions SET rotated_at = $3 WHERE id = $1 AND generation = $2 AND rotated_at < $3";
         Ok(execute!(self, SQL, id.as_str(), generation, now.millis())? == 1)
     }
 }
 
-/// SQLite only: the rows of a batch that has moved on as a whole.
-fn read_back(text: &str) -> Result<Vec<TokenBasis>> {
+/// SQLite only: parses the rows of a batch that was rotated completely.
+fn parse_rows(text: &str) -> Result<Vec<TokenBasis>> {
     let rows: Vec<BasisRow> = serde_json::from_str(text).map_err(|e| Error::Internal(Box::new(e)))?;
     rows.into_iter().map(TokenBasis::try_from).collect()
 }

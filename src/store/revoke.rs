@@ -1,4 +1,4 @@
-//! The one way to revoke: the change, an audit event and a feed entry, in one transaction.
+//! The only way to revoke: the change, an audit event and a feed entry, in one transaction.
 
 use serde_json::json;
 use sqlx::types::Json;
@@ -23,7 +23,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What is revoked.
+/// What to revoke.
 #[derive(Clone, Copy, Debug)]
 pub enum Revoke<'a> {
     /// These sessions.
@@ -32,38 +32,38 @@ pub enum Revoke<'a> {
     SessionsOf {
         /// The user.
         user: &'a UserId,
-        /// One that stays: that of whoever asks.
+        /// A session to keep: the caller's own.
         but: Option<&'a SessionId>,
     },
-    /// A client: its tokens are refused until it is enabled again.
+    /// A client. Its tokens are rejected until it is enabled again.
     Client(&'a ClientId),
     /// A signing key.
     Key {
-        /// Its id.
+        /// The key's id.
         id: &'a KeyId,
-        /// Its id in tokens.
+        /// The key's id in tokens.
         kid: &'a str,
-        /// The state in which it was found.
+        /// The state it must still be in.
         state: KeyState,
     },
-    /// A key of another issuer, by its id in tokens.
+    /// The key of another issuer with this `kid`.
     ForeignKey(&'a str),
 }
 
-/// By whom, why and when.
+/// Who revokes, why and when.
 #[derive(Clone, Copy, Debug)]
 pub struct By<'a> {
-    /// Who.
+    /// Who revokes.
     pub actor: &'a Actor,
-    /// Why a session ends.
+    /// Why a session is revoked.
     pub cause: RevokedCause,
-    /// What decides how long it is remembered.
+    /// The settings; they determine how long the revocation is remembered.
     pub settings: &'a Settings,
-    /// When.
+    /// The time of the revocation.
     pub now: Timestamp,
 }
 
-/// Id, subject and status index of a session that was revoked.
+/// Id, subject and status index of a revoked session.
 type RevokedRow = (String, String, Option<i64>, Option<i64>);
 
 const SESSIONS: Sql = Sql {
@@ -76,7 +76,7 @@ const SESSIONS: Sql = Sql {
 };
 
 impl Tx {
-    /// Revokes; gives the number of sessions, clients or keys that had not been revoked before.
+    /// Revokes. Returns how many sessions, clients or keys were revoked that had not been before.
     pub async fn revoke(&mut self, what: Revoke<'_>, by: &By<'_>) -> Result<usize> {
         match what {
             Revoke::Sessions(ids) => self.revoke_sessions(ids, by).await,
@@ -117,14 +117,14 @@ impl Tx {
                 details: json!({ "cause": by.cause.as_str() }),
             };
             self.audit_append(&event).await?;
-            let (at, ends_at) = (by.now, by.now.plus(by.settings.revocation_ttl(by.now)));
             let status = StatusIndex::from_columns(list, index);
-            self.change(Change { kind: ChangeKind::SessionRevoked, subject: id, at, ends_at, status });
+            let entry = by.settings.feed_entry(ChangeKind::SessionRevoked, id, by.now);
+            self.change(Change { status, ..entry });
         }
         Ok(revoked)
     }
 
-    /// Event and entry of something that is revoked by its name.
+    /// Writes the audit event and the feed entry for a client or key.
     async fn revoked(
         &mut self,
         won: bool,
@@ -136,8 +136,7 @@ impl Tx {
             return Ok(0);
         }
         self.audit(by.now, audit, by.actor, name, json!({})).await?;
-        let (at, ends_at) = (by.now, by.now.plus(by.settings.revocation_ttl(by.now)));
-        self.change(Change { kind, subject: name.to_owned(), at, ends_at, status: None });
+        self.change(by.settings.feed_entry(kind, name, by.now));
         Ok(1)
     }
 }

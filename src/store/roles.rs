@@ -1,4 +1,4 @@
-//! Roles, and who has them.
+//! Roles, and their assignment to users.
 
 use sqlx::types::Json;
 
@@ -47,7 +47,7 @@ impl TryFrom<RoleRow> for Role {
 }
 
 impl Tx {
-    /// Adds a role; says whether its name was free.
+    /// Adds a role. Returns whether its name was free.
     pub async fn role_insert(&mut self, role: &Role) -> Result<bool> {
         const SQL: &str = "INSERT INTO roles (id, name, description, permissions, built_in, revision, created_at, \
             updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
@@ -66,15 +66,14 @@ impl Tx {
         Ok(added == 1)
     }
 
-    /// Every role, by id.
+    /// Every role, sorted by id.
     pub async fn roles_all(&mut self) -> Result<Vec<Role>> {
         const SQL: &str = "SELECT id, name, description, permissions, built_in, revision, created_at, updated_at \
             FROM roles ORDER BY id";
         all!(self, RoleRow, SQL)?.into_iter().map(Role::try_from).collect()
     }
 
-    /// Replaces a role's description and permissions, provided it is still at this revision; says whether
-    /// it was.
+    /// Replaces a role's description and permissions if it is still at this revision. Returns whether it was.
     pub async fn role_update(&mut self, role: &Role, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE roles SET description = $2, permissions = $3, revision = revision + 1, \
             updated_at = $5 WHERE id = $1 AND revision = $4";
@@ -82,14 +81,14 @@ impl Tx {
         Ok(execute!(self, SQL, id, &role.description, permissions, role.revision, now.millis())? == 1)
     }
 
-    /// Deletes a role that nobody has; says whether it did.
+    /// Deletes a role that no user has, unless it is built in. Returns whether it was deleted.
     pub async fn role_delete(&mut self, id: &RoleId) -> Result<bool> {
         const SQL: &str = "DELETE FROM roles WHERE id = $1 AND built_in IS NULL \
             AND NOT EXISTS (SELECT 1 FROM user_roles WHERE role_id = $1)";
         Ok(execute!(self, SQL, id.as_str())? == 1)
     }
 
-    /// Gives a user a role, unless the user has as many as there may be; says whether it is new.
+    /// Assigns a role to a user, unless the user has the maximum number already. Returns whether it was added.
     pub async fn user_role_add(&mut self, user: &UserId, role: &RoleId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "INSERT INTO user_roles (user_id, role_id, assigned_at) SELECT $1, $2, $3 \
             WHERE (SELECT count(*) FROM user_roles WHERE user_id = $1) < $4 ON CONFLICT DO NOTHING";
@@ -97,20 +96,20 @@ impl Tx {
         Ok(execute!(self, SQL, user.as_str(), role.as_str(), now.millis(), most)? == 1)
     }
 
-    /// Takes a role from a user; says whether the user had it.
+    /// Removes a role from a user. Returns whether the user had it.
     pub async fn user_role_remove(&mut self, user: &UserId, role: &RoleId) -> Result<bool> {
         const SQL: &str = "DELETE FROM user_roles WHERE user_id = $1 AND role_id = $2";
         Ok(execute!(self, SQL, user.as_str(), role.as_str())? == 1)
     }
 
-    /// The roles of a user, by id.
+    /// The roles of a user, sorted by id.
     pub async fn roles_of_user(&mut self, user: &UserId) -> Result<Vec<RoleId>> {
         const SQL: &str = "SELECT role_id FROM user_roles WHERE user_id = $1 ORDER BY role_id";
         let rows = all!(self, (String,), SQL, user.as_str())?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("user_roles", "role_id", &id))).collect()
     }
 
-    /// Users and their roles, by id.
+    /// Pairs of user and role for these users, sorted by id.
     pub async fn roles_of_users(&mut self, users: &[UserId]) -> Result<Vec<(String, RoleId)>> {
         const SQL: Sql = Sql {
             sqlite: "SELECT user_id, role_id FROM user_roles WHERE user_id IN (SELECT value FROM json_each($1)) \
@@ -123,7 +122,7 @@ impl Tx {
         rows.into_iter().map(|(user, role)| Ok((user, parse(role)?))).collect()
     }
 
-    /// Gives the live sessions of a user the roles that the user has now.
+    /// Sets the roles of a user's sessions that are not revoked. Returns their number.
     pub async fn sessions_set_roles(&mut self, user: &UserId, roles: &[RoleId]) -> Result<u64> {
         const SQL: &str = "UPDATE sessions SET roles = $2 WHERE user_id = $1 AND revoked_at IS NULL";
         execute!(self, SQL, user.as_str(), Json(roles))

@@ -1,4 +1,4 @@
-//! Sessions: one row per sign-in, moved on in place by each refresh.
+//! Sessions: one row per sign-in, updated in place by each refresh.
 
 use serde_json::{Map, Value};
 use sqlx::types::Json;
@@ -30,28 +30,28 @@ macro_rules! columns {
 
 pub(super) use columns;
 
-/// Whether a session's last token was dead before an instant.
+/// Whether a session's last token had expired before this time.
 macro_rules! dead {
     ($at:literal) => {
         concat!("(absolute_expires_at < ", $at, " OR idle_expires_at < ", $at, " OR revoked_at < ", $at, ")")
     };
 }
 
-/// A step of a walk over all sessions.
+/// One step of a walk over all sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walk {
-    /// Those that are dead, among the sessions looked at.
+    /// The dead sessions in this step.
     pub dead: Vec<SessionId>,
-    /// Where the next step begins; nothing at the end.
+    /// Where the next step continues; nothing at the end.
     pub last: Option<SessionId>,
 }
 
 /// Which sessions of a user to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionFilter {
-    /// All that are kept.
+    /// All that are stored.
     All,
-    /// Those that may still be refreshed at this instant.
+    /// Those that can be refreshed at this time.
     Live(Timestamp),
 }
 
@@ -189,14 +189,14 @@ impl Tx {
 
     /// The live sessions of a user beyond the newest `keep`.
     pub async fn sessions_beyond(&mut self, user: &UserId, keep: i64, now: Timestamp) -> Result<Vec<SessionId>> {
-        // SQLite knows no OFFSET without LIMIT.
+        // SQLite does not support OFFSET without LIMIT.
         const SQL: &str = "SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 \
             AND absolute_expires_at > $2 ORDER BY created_at DESC, id LIMIT 1000000 OFFSET $3";
         let rows = all!(self, (String,), SQL, user.as_str(), now.millis(), keep)?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
     }
 
-    /// Gives the live sessions of a user with a client these claims.
+    /// Sets the claims of a user's sessions with a client that are not revoked. Returns their number.
     pub async fn sessions_set_claims(
         &mut self,
         user: &UserId,
@@ -208,16 +208,15 @@ impl Tx {
         execute!(self, SQL, user.as_str(), client.as_str(), Json(claims))
     }
 
-    /// Ends every session at once, for a change after which no token of theirs has a key; gives their
-    /// number. Anything less goes through [`Tx::revoke`].
+    /// Revokes every session at once, without events or entries: for a change after which the keys of their tokens
+    /// are gone. Returns their number. Everything else must use [`Tx::revoke`].
     pub async fn sessions_end_all(&mut self, cause: RevokedCause, now: Timestamp) -> Result<u64> {
         const SQL: &str = "UPDATE sessions SET revoked_at = $1, revoked_cause = $2 WHERE revoked_at IS NULL";
         execute!(self, SQL, now.millis(), cause.as_str())
     }
 
-    /// Looks at the next `count` sessions in the order of their ids, beginning after `after`, for those
-    /// whose last token was dead before an instant. No index knows when a session ends, since every
-    /// refresh would have to write it.
+    /// Looks at the next `count` sessions after `after`, by id, for those whose last token had expired before
+    /// `dead_before`. There is no index on expiry, because every refresh would have to update it.
     pub async fn sessions_walk(
         &mut self,
         after: Option<&SessionId>,
@@ -229,7 +228,7 @@ impl Tx {
             concat!("SELECT id FROM sessions WHERE id > $1 AND id <= $3 AND ", dead!("$2"), " ORDER BY id");
         let after = after.map_or("", SessionId::as_str);
         let last = optional!(self, (String,), LAST, after, count - 1)?.map(|(id,)| id);
-        // Every id of a session is less than this one.
+        // Greater than every id of a session.
         let upper = last.as_deref().unwrap_or("ses_\u{7f}");
         let dead = all!(self, (String,), DEAD, after, dead_before.millis(), upper)?;
         let id = |text: String| text.parse().map_err(|_| corrupt("sessions", "id", &text));
@@ -237,7 +236,7 @@ impl Tx {
         Ok(Walk { dead: dead?, last: last.map(id).transpose()? })
     }
 
-    /// Deletes those of these sessions whose last token was dead before an instant; gives their number.
+    /// Deletes those of these sessions whose last token had expired before `dead_before`. Returns their number.
     pub async fn sessions_delete_dead(&mut self, ids: &[SessionId], dead_before: Timestamp) -> Result<u64> {
         const SQL: Sql = Sql {
             sqlite: concat!("DELETE FROM sessions WHERE id IN (SELECT value FROM json_each($1)) AND ", dead!("$2")),

@@ -1,4 +1,4 @@
-//! Status lists: indices handed out in blocks.
+//! Status lists. Indices are leased in blocks.
 
 use sqlx::types::Json;
 
@@ -12,16 +12,16 @@ use crate::{
     time::Timestamp,
 };
 
-/// A block of counts of one list, for one process alone.
+/// A block of counts in one list, leased to one process for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The list.
     pub list: i64,
-    /// The key that turns counts into indices.
+    /// The key that maps counts to indices.
     pub key: Vec<u8>,
     /// The first count.
     pub from: u32,
-    /// The count after the last.
+    /// One more than the last count.
     pub to: u32,
 }
 
@@ -33,7 +33,7 @@ const OF_CLIENTS: Sql = Sql {
 };
 
 impl Tx {
-    /// Takes a block of `size` counts of the newest list, or of a new one whose key is `key`.
+    /// Leases a block of `size` counts in the newest list. If it does not fit, starts a new list with this key.
     pub async fn status_list_lease(&mut self, size: u32, key: &[u8], now: Timestamp) -> Result<Lease> {
         const TAKE: &str = "UPDATE status_lists SET leased = leased + $1 \
             WHERE id = (SELECT max(id) FROM status_lists) AND leased + $1 <= $2 RETURNING id, key, leased";
@@ -47,7 +47,7 @@ impl Tx {
             Some(row) => Some(row),
             None => optional!(self, (i64, Vec<u8>, i64), BEGIN, i64::from(size), key, now.millis(), most)?,
         };
-        // Another process began the list at the same moment.
+        // Another process started the list at the same time.
         let (list, key, leased) = row.ok_or(Error::Conflict)?;
         let to = u32::try_from(leased).unwrap_or(ENTRIES);
         Ok(Lease { list, key, from: to.saturating_sub(size), to })
@@ -59,7 +59,7 @@ impl Tx {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Where the bits of these clients' sessions stand, as far as they may still have tokens.
+    /// The positions of the bits of these clients' sessions that may still have valid tokens.
     pub async fn status_of_clients(&mut self, clients: &[ClientId], alive_at: Timestamp) -> Result<Vec<StatusIndex>> {
         let ids: Vec<&str> = clients.iter().map(ClientId::as_str).collect();
         let rows = all!(self, (Option<i64>, Option<i64>), OF_CLIENTS, Json(ids), alive_at.millis())?;

@@ -1,4 +1,4 @@
-//! Tickets. Each works once: one conditional update decides.
+//! Tickets. Each can be used once, which a conditional update ensures.
 
 use super::{
     engine::{Tx, execute, optional},
@@ -76,7 +76,7 @@ impl Tx {
         .map(|_| ())
     }
 
-    /// A ticket that was not used and has not ended, whatever became of its code.
+    /// A ticket that was not used and has not expired, even if no attempts at its code are left.
     pub async fn ticket_find(&mut self, id: &TicketId, now: Timestamp) -> Result<Option<Ticket>> {
         const SQL: &str = "SELECT id, kind, client_id, user_id, security_version, secret_hash, code_hash, attempts_left, \
             sealed, sealing_version, created_at, expires_at FROM tickets \
@@ -84,8 +84,8 @@ impl Tx {
         optional!(self, TicketRow, SQL, id.as_str(), now.millis())?.map(Ticket::try_from).transpose()
     }
 
-    /// Takes one of the attempts that a ticket has left, and gives the ticket; nothing if there is none, or it
-    /// was used, or has ended.
+    /// Uses up one attempt at a ticket's code. Returns the ticket, or nothing if it has no attempts left, was used or
+    /// has expired.
     pub async fn ticket_attempt(&mut self, id: &TicketId, now: Timestamp) -> Result<Option<Ticket>> {
         const SQL: &str = "UPDATE tickets SET attempts_left = attempts_left - 1 \
             WHERE id = $1 AND used_at IS NULL AND expires_at > $2 AND attempts_left > 0 \
@@ -94,18 +94,18 @@ impl Tx {
         optional!(self, TicketRow, SQL, id.as_str(), now.millis())?.map(Ticket::try_from).transpose()
     }
 
-    /// Gives an attempt back that was right, but led to nothing.
+    /// Returns an attempt that was right but had no effect.
     pub async fn ticket_give_back(&mut self, id: &TicketId) -> Result<()> {
         execute!(self, "UPDATE tickets SET attempts_left = attempts_left + 1 WHERE id = $1", id.as_str()).map(|_| ())
     }
 
-    /// Uses a ticket up; says whether this call did.
+    /// Marks a ticket as used. Returns whether this call did it.
     pub async fn ticket_use(&mut self, id: &TicketId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE tickets SET used_at = $2 WHERE id = $1 AND used_at IS NULL AND expires_at > $2";
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
-    /// How many tickets of a kind a user has that still work.
+    /// The number of valid tickets of a kind that a user has.
     pub async fn tickets_live(&mut self, user: &UserId, kind: TicketKind, now: Timestamp) -> Result<i64> {
         const SQL: &str = "SELECT count(*) FROM tickets WHERE user_id = $1 AND kind = $2 AND used_at IS NULL \
             AND expires_at > $3";
@@ -113,7 +113,7 @@ impl Tx {
         Ok(row.map_or(0, |(n,)| n))
     }
 
-    /// Forgets tickets that ended before an instant; gives their number.
+    /// Deletes tickets that expired before this time. Returns their number.
     pub async fn tickets_forget(&mut self, before: Timestamp) -> Result<u64> {
         execute!(self, "DELETE FROM tickets WHERE expires_at < $1", before.millis())
     }

@@ -18,23 +18,23 @@ use crate::{
     time::Timestamp,
 };
 
-/// A user to be created.
+/// A user to create.
 #[derive(Debug)]
 pub struct NewUser {
     /// The user.
     pub user: User,
-    /// What the user types to sign in.
+    /// The user's logins.
     pub logins: Vec<Login>,
-    /// The hashed password; none if the user is to choose one.
+    /// The password hash; none if the user has yet to choose a password.
     pub password: Option<Phc>,
 }
 
 /// Which users to list.
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
-    /// Those that have this role.
+    /// Only those with this role.
     pub role: Option<RoleId>,
-    /// Those that are disabled, or those that are not.
+    /// Only those that are disabled, or only those that are not.
     pub disabled: Option<bool>,
 }
 
@@ -43,12 +43,41 @@ pub struct UserFilter {
 pub struct SignInUser {
     /// The user.
     pub user: User,
-    /// The hashed password; none if the user has none.
+    /// The password hash; none if the user has no password.
     pub password: Option<Phc>,
-    /// Whether the password counts only until another is chosen.
+    /// Whether the user must choose a new password.
     pub must_change: bool,
     /// The user's roles.
     pub roles: Vec<RoleId>,
+}
+
+/// A name that cannot be given to a user, because it is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenName {
+    /// The subject. It belongs to another user, deleted or not, or is a client's id.
+    Subject(String),
+    /// A login. It belongs to another user, or looks like one that does.
+    Login {
+        /// The field that contained it: `name` or `email`.
+        field: &'static str,
+        /// The login as it was typed.
+        text: String,
+    },
+}
+
+impl TakenName {
+    pub(super) fn login(login: &Login) -> Self {
+        Self::Login { field: kind_name(login.kind()), text: login.display().to_owned() }
+    }
+}
+
+impl From<TakenName> for Error {
+    fn from(taken: TakenName) -> Self {
+        match taken {
+            TakenName::Subject(subject) => Self::Exists("subject", subject),
+            TakenName::Login { field, text } => Self::Exists(field, text),
+        }
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -70,11 +99,37 @@ struct SignInRow {
     roles: Json<Vec<RoleId>>,
 }
 
+/// The columns of `users` that make up a [`User`], each after the given prefix.
+macro_rules! user_columns {
+    () => {
+        user_columns!("")
+    };
+    ($of:literal) => {
+        concat!(
+            $of,
+            "id, ",
+            $of,
+            "subject, ",
+            $of,
+            "attributes, ",
+            $of,
+            "security_version, ",
+            $of,
+            "disabled_at, ",
+            $of,
+            "created_at"
+        )
+    };
+}
+
+pub(super) use user_columns;
+
 macro_rules! by_login {
     ($roles:literal) => {
         concat!(
-            "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at, p.phc, \
-             coalesce(p.must_change, 0) AS must_change, coalesce((SELECT ",
+            "SELECT ",
+            user_columns!("u."),
+            ", p.phc, coalesce(p.must_change, 0) AS must_change, coalesce((SELECT ",
             $roles,
             " FROM user_roles AS r WHERE r.user_id = u.id), '[]') AS roles \
              FROM logins l JOIN users u ON u.id = l.user_id LEFT JOIN passwords p ON p.user_id = u.id \
@@ -83,7 +138,7 @@ macro_rules! by_login {
     };
 }
 
-/// Everything that a sign-in needs, in one reading.
+/// Everything that a sign-in needs, in one query.
 const BY_LOGIN: Sql =
     Sql { sqlite: by_login!("json_group_array(r.role_id)"), postgres: by_login!("jsonb_agg(r.role_id)") };
 
@@ -109,19 +164,20 @@ pub(super) const fn kind_name(kind: LoginKind) -> &'static str {
 }
 
 impl Tx {
-    /// Adds a user; says which name is taken, if one is: `subject` or `login`.
-    pub async fn user_insert(&mut self, new: &NewUser) -> Result<Option<&'static str>> {
+    /// Adds a user. Returns the first name that is taken, if any; the transaction must then be dropped.
+    pub async fn user_insert(&mut self, new: &NewUser) -> Result<Option<TakenName>> {
         let user = &new.user;
         if !self.principal_take(&user.subject, "user").await? {
-            return Ok(Some("subject"));
+            return Ok(Some(TakenName::Subject(user.subject.clone())));
         }
-        const SQL: &str = "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, \
-            updated_at) VALUES ($1, $2, $3, $4, NULL, $5, $5)";
+        const SQL: &str =
+            concat!("INSERT INTO users (", user_columns!(), ", updated_at) VALUES ($1, $2, $3, $4, NULL, $5, $5)");
         let (id, now) = (user.id.as_str(), user.created_at.millis());
         execute!(self, SQL, id, &user.subject, Json(&user.attributes), user.security_version, now)?;
         for login in &new.logins {
-            if !self.login_insert(&user.id, login).await? {
-                return Ok(Some("login"));
+            let taken = self.login_insert(&user.id, login).await?;
+            if taken.is_some() {
+                return Ok(taken);
             }
         }
         if let Some(phc) = &new.password {
@@ -131,15 +187,16 @@ impl Tx {
         Ok(None)
     }
 
-    /// Adds a login; says whether neither it nor one that looks alike was taken.
-    pub async fn login_insert(&mut self, user: &UserId, login: &Login) -> Result<bool> {
+    /// Adds a login. Returns it if it is taken, or if it looks like one that is.
+    pub async fn login_insert(&mut self, user: &UserId, login: &Login) -> Result<Option<TakenName>> {
         const SQL: &str = "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
         let (canonical, skeleton, kind) = (login.canonical(), login.skeleton(), kind_name(login.kind()));
-        Ok(execute!(self, SQL, canonical, skeleton, kind, login.display(), user.as_str())? == 1)
+        let added = execute!(self, SQL, canonical, skeleton, kind, login.display(), user.as_str())? == 1;
+        Ok((!added).then(|| TakenName::login(login)))
     }
 
-    /// The user with this canonical login, and its password hash.
+    /// The user with this canonical login, and what a sign-in needs.
     pub async fn user_by_login(&mut self, canonical: &str) -> Result<Option<SignInUser>> {
         let Some(row) = optional!(self, SignInRow, BY_LOGIN, canonical)? else { return Ok(None) };
         let password = row.phc.map(Phc::from_database);
@@ -153,27 +210,31 @@ impl Tx {
 
     /// The user with this id.
     pub async fn user_by_id(&mut self, id: &UserId) -> Result<Option<User>> {
-        const SQL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
-             WHERE id = $1 AND deleted_at IS NULL";
+        const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1 AND deleted_at IS NULL");
         optional!(self, UserRow, SQL, id.as_str())?.map(User::try_from).transpose()
     }
 
     /// The user with this subject.
     pub async fn user_by_subject(&mut self, subject: &str) -> Result<Option<User>> {
-        const SQL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
-            WHERE subject = $1 AND deleted_at IS NULL";
+        const SQL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE subject = $1 AND deleted_at IS NULL");
         optional!(self, UserRow, SQL, subject)?.map(User::try_from).transpose()
     }
 
-    /// Users by id, at most `limit` after `after`, that meet the filter.
+    /// At most `limit` users that match the filter, sorted by id, starting after the id `after`.
     pub async fn users_page(&mut self, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<User>> {
-        const ALL: &str = "SELECT id, subject, attributes, security_version, disabled_at, created_at FROM users \
-            WHERE id > $1 AND deleted_at IS NULL AND (disabled_at IS NOT NULL) = coalesce($3, disabled_at IS NOT NULL) \
-            ORDER BY id LIMIT $2";
-        const WITH_ROLE: &str = "SELECT u.id, u.subject, u.attributes, u.security_version, u.disabled_at, u.created_at \
-            FROM user_roles r JOIN users u ON u.id = r.user_id WHERE r.role_id = $4 AND r.user_id > $1 \
-            AND u.deleted_at IS NULL AND (u.disabled_at IS NOT NULL) = coalesce($3, u.disabled_at IS NOT NULL) \
-            ORDER BY r.user_id LIMIT $2";
+        const ALL: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM users WHERE id > $1 AND deleted_at IS NULL \
+             AND (disabled_at IS NOT NULL) = coalesce($3, disabled_at IS NOT NULL) ORDER BY id LIMIT $2"
+        );
+        const WITH_ROLE: &str = concat!(
+            "SELECT ",
+            user_columns!("u."),
+            " FROM user_roles r JOIN users u ON u.id = r.user_id WHERE r.role_id = $4 AND r.user_id > $1 \
+             AND u.deleted_at IS NULL AND (u.disabled_at IS NOT NULL) = coalesce($3, u.disabled_at IS NOT NULL) \
+             ORDER BY r.user_id LIMIT $2"
+        );
         let rows = match &filter.role {
             None => all!(self, UserRow, ALL, after, limit, filter.disabled)?,
             Some(role) => all!(self, UserRow, WITH_ROLE, after, limit, filter.disabled, role.as_str())?,
@@ -181,13 +242,13 @@ impl Tx {
         rows.into_iter().map(User::try_from).collect()
     }
 
-    /// What a user may type to sign in: the name first, then the addresses.
+    /// The logins of a user: the name first, then the addresses.
     pub async fn logins_of(&mut self, id: &UserId) -> Result<Vec<String>> {
         const SQL: &str = "SELECT display FROM logins WHERE user_id = $1 ORDER BY kind DESC, canonical";
         Ok(all!(self, (String,), SQL, id.as_str())?.into_iter().map(|(d,)| d).collect())
     }
 
-    /// Users and what each may type to sign in, the name first.
+    /// Pairs of user id and login for these users, the name first.
     pub async fn logins_of_users(&mut self, ids: &[UserId]) -> Result<Vec<(String, String)>> {
         const SQL: Sql = Sql {
             sqlite: "SELECT user_id, display FROM logins WHERE user_id IN (SELECT value FROM json_each($1)) \
@@ -198,20 +259,20 @@ impl Tx {
         all!(self, (String, String), SQL, Json(ids))
     }
 
-    /// Locks the user's row for a sign-in that was based on this security version; says whether it
-    /// still holds. The first statement of the transaction that inserts a session.
+    /// Locks the user's row for a sign-in that was based on this security version. Returns whether that is still
+    /// current and the user is enabled. Must be the first statement of the transaction that inserts a session.
     pub async fn user_hold(&mut self, id: &UserId, security_version: i64) -> Result<bool> {
         const SQL: &str = "UPDATE users SET security_version = security_version \
             WHERE id = $1 AND security_version = $2 AND disabled_at IS NULL";
         Ok(execute!(self, SQL, id.as_str(), security_version)? == 1)
     }
 
-    /// Keeps the same password under newer parameters.
+    /// Replaces the hash of an unchanged password by one with current parameters.
     pub async fn password_rehash(&mut self, id: &UserId, phc: &Phc) -> Result<()> {
         execute!(self, "UPDATE passwords SET phc = $2 WHERE user_id = $1", id.as_str(), phc.as_str()).map(|_| ())
     }
 
-    /// Sets a password; sign-ins in flight become void.
+    /// Sets a password. Sign-ins in progress become invalid.
     pub async fn password_set(&mut self, id: &UserId, phc: &Phc, now: Timestamp) -> Result<()> {
         const BUMP: &str = "UPDATE users SET security_version = security_version + 1, updated_at = $2 WHERE id = $1";
         execute!(self, BUMP, id.as_str(), now.millis())?;
@@ -220,8 +281,9 @@ impl Tx {
         execute!(self, SQL, id.as_str(), phc.as_str(), now.millis()).map(|_| ())
     }
 
-    /// Notes that a user changes, and locks its row: the first statement of the transaction that does it.
-    /// Sign-ins in flight become void. Says whether the user was still at `version`; none asks for any.
+    /// Locks a user's row for a change, if it is still at `version`, and returns whether it was; without a version any
+    /// matches. Sign-ins in progress become invalid. Must be the first statement of the transaction that makes the
+    /// change.
     pub async fn user_touch(&mut self, id: &UserId, version: Option<i64>, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE users SET security_version = security_version + 1, updated_at = $2 \
             WHERE id = $1 AND deleted_at IS NULL AND security_version = coalesce($3, security_version)";
@@ -233,29 +295,29 @@ impl Tx {
         execute!(self, "UPDATE users SET attributes = $2 WHERE id = $1", id.as_str(), Json(attributes)).map(|_| ())
     }
 
-    /// Takes every login of a kind from a user.
+    /// Deletes all logins of a kind from a user. Returns their number.
     pub async fn logins_delete(&mut self, id: &UserId, kind: LoginKind) -> Result<u64> {
         execute!(self, "DELETE FROM logins WHERE user_id = $1 AND kind = $2", id.as_str(), kind_name(kind))
     }
 
-    /// Lets a user's password count only until another is chosen; says whether there is one.
+    /// Requires the user to choose a new password. Returns whether the user has one.
     pub async fn password_must_change(&mut self, id: &UserId) -> Result<bool> {
         Ok(execute!(self, "UPDATE passwords SET must_change = 1 WHERE user_id = $1", id.as_str())? == 1)
     }
 
-    /// A user's password.
+    /// A user's password hash.
     pub async fn password_of(&mut self, id: &UserId) -> Result<Option<Phc>> {
         let row = optional!(self, (String,), "SELECT phc FROM passwords WHERE user_id = $1", id.as_str())?;
         Ok(row.map(|(phc,)| Phc::from_database(phc)))
     }
 
-    /// Takes a user's password away; says whether there was one.
+    /// Deletes a user's password. Returns whether there was one.
     pub async fn password_delete(&mut self, id: &UserId) -> Result<bool> {
         Ok(execute!(self, "DELETE FROM passwords WHERE user_id = $1", id.as_str())? == 1)
     }
 
-    /// Empties a user's row and marks it as deleted; logins, password and roles go. The subject stays, so
-    /// that it never becomes somebody else's (`OpenID` Connect Core §2). Says whether the user existed.
+    /// Empties a user's row, marks it as deleted, and deletes logins, password and roles. The subject stays taken, so
+    /// that it is never reassigned (`OpenID` Connect Core §2). Returns whether the user existed.
     pub async fn user_delete(&mut self, id: &UserId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE users SET deleted_at = $2, disabled_at = $2, updated_at = $2, attributes = '{}', \
             security_version = security_version + 1 WHERE id = $1 AND deleted_at IS NULL";
@@ -274,14 +336,14 @@ impl Tx {
         Ok(true)
     }
 
-    /// Disables a user; says whether it was enabled. Sign-ins in flight become void.
+    /// Disables a user. Returns whether it was enabled. Sign-ins in progress become invalid.
     pub async fn user_disable(&mut self, id: &UserId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE users SET disabled_at = $2, updated_at = $2, security_version = security_version + 1 \
             WHERE id = $1 AND disabled_at IS NULL";
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
-    /// Enables a user; says whether it was disabled.
+    /// Enables a user. Returns whether it was disabled.
     pub async fn user_enable(&mut self, id: &UserId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE users SET disabled_at = NULL, updated_at = $2, \
             security_version = security_version + 1 WHERE id = $1 AND disabled_at IS NOT NULL";

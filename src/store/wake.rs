@@ -1,5 +1,5 @@
-//! PostgreSQL tells every process that the feed has grown. That only saves waiting: what it is, each reads
-//! for itself, and reads it at its own time too.
+//! Notifications from PostgreSQL that the feed has grown. They only save time: each process still reads the feed
+//! itself, and also polls it regularly.
 
 use sqlx::postgres::PgListener;
 
@@ -9,12 +9,12 @@ use crate::error::Result;
 /// The channel that [`super::Tx`] notifies when it appends to the feed.
 const CHANNEL: &str = "chancery_feed";
 
-/// News that the feed has grown.
+/// Receives notifications that the feed has grown.
 #[derive(Debug)]
 pub struct Wake(Option<PgListener>);
 
 impl Store {
-    /// Listens for growth of the feed, over a connection of its own. On SQLite nothing ever comes.
+    /// Listens for growth of the feed, over a separate connection. On SQLite there are no notifications.
     ///
     /// # Errors
     /// If the database cannot be reached.
@@ -30,12 +30,12 @@ impl Wake {
     /// Waits until the feed may have grown.
     ///
     /// # Errors
-    /// If the connection was lost; listen again.
+    /// If the connection was lost. Listen again.
     pub async fn grown(&mut self) -> Result<()> {
         let Some(listener) = &mut self.0 else { return std::future::pending().await };
-        // A lost connection counts as growth: something may have been missed.
+        // A lost connection counts as growth: a notification may have been missed.
         listener.try_recv().await.map_err(failure)?;
-        // One look at the feed answers all that came meanwhile.
+        // Reading the feed once covers all notifications received so far.
         while listener.next_buffered().is_some() {}
         Ok(())
     }

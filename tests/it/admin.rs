@@ -101,6 +101,12 @@ async fn users_are_created_once_and_listed_by_page_and_filter(app: &App) {
     let other = boss.create("heidi", "r-1").await.unwrap_err();
     assert_eq!(other.get_error_details().bad_request().unwrap().field_violations[0].field, "request_id");
     assert_eq!(reason(&boss.create("grace", "").await.unwrap_err()), "ALREADY_EXISTS");
+    // The error names the login that is taken, also if a user is to have only an address.
+    let user = pb::User { emails: vec!["Grace@Example.com".into()], ..pb::User::default() };
+    let message = pb::CreateUserRequest { user: Some(user), password: PASSWORD.into(), request_id: String::new() };
+    let taken = boss.users().create(boss.ask(message)).await.unwrap_err();
+    let resource = taken.get_details_resource_info().unwrap();
+    assert_eq!((resource.resource_type.as_str(), resource.resource_name.as_str()), ("email", "Grace@Example.com"));
     boss.create("heidi", "").await.unwrap();
     let page = boss.list("", 2, "").await.unwrap();
     let rest = boss.list("", 2, &page.next_page_token).await.unwrap();

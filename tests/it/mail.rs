@@ -7,7 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use chancery::{
-    domain::mail::{Content, Mail, MailKind, Way},
+    domain::mail::{Content, LinkAndCode, Mail, MailKind},
     id::MailId,
     mail::{Cause, Kept, Mailer, Post, Templates},
     secret::MailedSecret,
@@ -42,7 +42,7 @@ fn kept() -> (Post, Arc<Kept>) {
 
 fn reset(service: &Service) -> Content {
     let expires_at = service.now().plus(Ttl::from_secs(600));
-    Content::PasswordReset(Way {
+    Content::PasswordReset(LinkAndCode {
         link: MailedSecret::new(LINK.into()),
         code: MailedSecret::new(CODE.into()),
         expires_at,

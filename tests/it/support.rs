@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chancery::{
     entropy::Entropy,
     keys::SealingKey,
-    passwords::{Params, Passwords, Settings},
+    passwords::{Params, Passwords, PoolConfig},
     secret::{DeviceToken, Password, RefreshToken},
     service::{
         Access, Act, Admin, CallingClient, ClientCredentials, ClientTokenRequest, Device, IssuedToken, Me,
@@ -33,7 +33,7 @@ pub(crate) const PLACES: usize = 8;
 
 fn passwords(entropy: Arc<dyn Entropy>) -> Passwords {
     let params = Params { memory_kib: 64, iterations: 1, lanes: 1 };
-    Passwords::start(Settings { params, threads: 1, queue: PLACES, memory_kib: 64 }, entropy).unwrap()
+    Passwords::start(PoolConfig { params, threads: 1, queue: PLACES, memory_kib: 64 }, entropy).unwrap()
 }
 
 /// How a test opens a database.

@@ -3,12 +3,12 @@
 use std::{fs, sync::Arc, time::Duration};
 
 use chancery::{
-    domain::mail::{Content, Mail, Way},
+    domain::mail::{Content, LinkAndCode, Mail},
     entropy::OsEntropy,
     id::MailId,
     keys::SealingKey,
     mail::{Cause, Mailer, Post, Smtp, SmtpOptions, Templates},
-    passwords::{Params, Passwords, Settings},
+    passwords::{Params, Passwords, PoolConfig},
     secret::{MailPassword, MailedSecret},
     service::{Delivery, Fate, Service, StartOptions},
     store::{Location, Store},
@@ -40,7 +40,7 @@ async fn open(place: &Place, clock: Arc<dyn Clock>) -> Service {
     let store = Store::open(&location, false, Arc::new(OsEntropy)).await.unwrap();
     let key = SealingKey::parse(&fs::read(place.dir.join("sealing.key")).unwrap()).unwrap();
     let params = Params { memory_kib: 64, iterations: 1, lanes: 1 };
-    let settings = Settings { params, threads: 1, queue: 8, memory_kib: 64 };
+    let settings = PoolConfig { params, threads: 1, queue: 8, memory_kib: 64 };
     let passwords = Passwords::start(settings, Arc::new(OsEntropy)).unwrap();
     let options = StartOptions { issuer: None, default_issuer: None, dev: None, claim: false };
     Service::start(store, SealingKey::new(&key), passwords, clock, Arc::new(OsEntropy), &options).await.unwrap()
@@ -87,7 +87,8 @@ impl Still {
 /// Hands a mail in, in a transaction of its own.
 async fn hand_in(service: &Service, to: &str) -> MailId {
     let expires_at = service.now().plus(Ttl::from_secs(1800));
-    let way = Way { link: MailedSecret::new(LINK.to_owned()), code: MailedSecret::new(CODE.to_owned()), expires_at };
+    let way =
+        LinkAndCode { link: MailedSecret::new(LINK.to_owned()), code: MailedSecret::new(CODE.to_owned()), expires_at };
     let mail = Mail {
         to: to.parse().unwrap(),
         content: Content::VerifyEmail(way),
@@ -171,7 +172,7 @@ async fn both_parts_and_the_subject_arrive_as_they_were_written() {
         hand_in(&still.service, to).await;
         assert_eq!(still.send_one(&post).await, Fate::Sent);
     }
-    post.rest().await;
+    post.close_idle().await;
     let mail = mails.next().await;
     assert_eq!(mail["sender"], "no-reply@id.example.org");
     assert_eq!(mail["headers"]["subject"], "Confirm your address for Grüße & Söhne 🦀");

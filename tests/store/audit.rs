@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::fixture::{Fixture, NOW};
 
-pub(crate) async fn events_are_kept_in_order(f: &Fixture) {
+pub(crate) async fn events_are_stored_in_order(f: &Fixture) {
     let mut tx = f.store.write().await.unwrap();
     let later = NOW.plus(Ttl::from_millis(1));
     let event = AuditEvent {
@@ -33,7 +33,7 @@ pub(crate) async fn events_are_kept_in_order(f: &Fixture) {
     assert_eq!(kinds, want);
 }
 
-pub(crate) async fn events_are_read_by_page_and_by_what_they_say(f: &Fixture) {
+pub(crate) async fn events_are_read_by_page_and_filter(f: &Fixture) {
     let mut tx = f.store.write().await.unwrap();
     let mut ids = Vec::new();
     for n in 0..9i64 {

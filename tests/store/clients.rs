@@ -3,12 +3,13 @@
 use chancery::{
     domain::{client::ClaimSource, scope::Audience},
     secret::ClientSecret,
+    store::TakenName,
     time::Ttl,
 };
 
 use crate::fixture::{Fixture, NOW};
 
-pub(crate) async fn a_client_is_kept_as_it_was_given(f: &Fixture) {
+pub(crate) async fn a_client_is_stored_unchanged(f: &Fixture) {
     let mut client = Fixture::client("app");
     client.secret = Some(ClientSecret::generate(&*f.entropy).hash());
     client.config.claim_map.insert("team".into(), ClaimSource::Literal("Zoë".into()));
@@ -21,7 +22,7 @@ pub(crate) async fn a_client_is_kept_as_it_was_given(f: &Fixture) {
     assert_eq!((stored.created_at, stored.disabled_at), (NOW, None));
 }
 
-pub(crate) async fn a_clients_id_is_no_other_clients_and_no_subject(f: &Fixture) {
+pub(crate) async fn a_client_id_is_unique_among_clients_and_subjects(f: &Fixture) {
     let mut ada = f.user("ada");
     ada.user.subject = "shop".into();
     let mut tx = f.store.write().await.unwrap();
@@ -31,7 +32,7 @@ pub(crate) async fn a_clients_id_is_no_other_clients_and_no_subject(f: &Fixture)
     assert!(!tx.client_insert(&Fixture::client("shop")).await.unwrap());
     let mut grace = f.user("grace");
     grace.user.subject = "app".into();
-    assert_eq!(tx.user_insert(&grace).await.unwrap(), Some("subject"));
+    assert_eq!(tx.user_insert(&grace).await.unwrap(), Some(TakenName::Subject("app".into())));
 }
 
 pub(crate) async fn a_client_is_disabled_and_enabled_once(f: &Fixture) {
@@ -65,7 +66,7 @@ pub(crate) async fn an_audience_has_one_owner_and_keeps_it_when_renamed(f: &Fixt
     assert_eq!(tx.audiences_all().await.unwrap(), [("other".to_owned(), Some("one".to_owned()))]);
 }
 
-pub(crate) async fn a_changed_client_is_changed_again_only_by_who_knows_it(f: &Fixture) {
+pub(crate) async fn a_client_is_changed_only_at_the_expected_revision(f: &Fixture) {
     let client = Fixture::client("app");
     let mut tx = f.store.write().await.unwrap();
     tx.client_insert(&client).await.unwrap();
@@ -74,7 +75,7 @@ pub(crate) async fn a_changed_client_is_changed_again_only_by_who_knows_it(f: &F
     assert_eq!(tx.clients_all().await.unwrap()[0].revision, 2);
 }
 
-pub(crate) async fn a_replaced_secret_counts_until_its_time_is_over(f: &Fixture) {
+pub(crate) async fn a_replaced_secret_is_valid_until_it_expires(f: &Fixture) {
     let (old, new) = (ClientSecret::generate(&*f.entropy).hash(), ClientSecret::generate(&*f.entropy).hash());
     let mut client = Fixture::client("service");
     client.secret = Some(old);
@@ -88,7 +89,7 @@ pub(crate) async fn a_replaced_secret_counts_until_its_time_is_over(f: &Fixture)
     assert!(stored.accepts(&new, until) && stored.accepts(&old, NOW) && !stored.accepts(&old, until));
 }
 
-pub(crate) async fn a_client_is_deleted_when_nothing_of_it_can_count_and_its_id_stays_taken(f: &Fixture) {
+pub(crate) async fn a_client_is_deleted_once_no_token_of_it_is_valid_and_its_id_stays_taken(f: &Fixture) {
     let (client, audience) = (Fixture::client("app"), "orders".parse::<Audience>().unwrap());
     let mut tx = f.store.write().await.unwrap();
     tx.client_insert(&client).await.unwrap();

@@ -1,4 +1,4 @@
-//! The contract names every method of the store, and the store's SQL keeps to what both engines read.
+//! Checks that the contract covers every method of the store, and that its SQL uses only what both engines support.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ fn read(folder: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_method_of_a_transaction_is_in_a_case() {
+fn every_method_of_a_transaction_is_used_in_a_case() {
     let cases: String = read("tests/store").into_iter().map(|(_, text)| uncommented(&text)).collect();
     let mut methods = 0;
     for (path, text) in read("src/store") {
@@ -26,15 +26,15 @@ fn every_method_of_a_transaction_is_in_a_case() {
     assert!(methods > 40, "{methods}: are the sources where this test looks?");
 }
 
-/// The texts between quotes of a source that has no comments.
+/// The string literals of a source that has no comments.
 fn literals(source: &str) -> Vec<String> {
     let quoted = source.split('"').enumerate().filter(|(n, _)| n % 2 == 1);
     quoted.map(|(_, text)| text.to_owned()).collect()
 }
 
 #[test]
-fn statements_hold_nothing_that_only_one_engine_reads() {
-    // The statements of `engine::Sql` exist in both dialects; these words may stand in neither.
+fn statements_contain_nothing_that_only_one_engine_supports() {
+    // The statements of `engine::Sql` exist in both dialects. These words may appear in neither.
     const BANNED: [&str; 9] =
         ["?", "::", "ILIKE", "ANY(", "FOR UPDATE", "DISTINCT ON", "now()", "CURRENT_TIMESTAMP", "RANDOM()"];
     const VERBS: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "WHERE"];

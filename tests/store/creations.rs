@@ -1,10 +1,10 @@
-//! Creations that are asked for twice.
+//! Repeated requests for a creation.
 
 use chancery::time::Ttl;
 
 use crate::fixture::{Fixture, NOW};
 
-pub(crate) async fn of_many_calls_of_one_name_one_creates(f: &Fixture) {
+pub(crate) async fn concurrent_creations_with_one_request_id_create_once(f: &Fixture) {
     let name = ("admin", "CreateUser", "r-1");
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6u8 {

@@ -1,4 +1,4 @@
-//! What holds for every transaction.
+//! Properties of every transaction.
 
 use chancery::{
     domain::feed::{Change, ChangeKind},
@@ -10,7 +10,7 @@ use chancery::store::UserFilter;
 
 use crate::fixture::{Fixture, NOW};
 
-pub(crate) async fn a_dropped_transaction_keeps_nothing_and_takes_no_number(f: &Fixture) {
+pub(crate) async fn a_dropped_transaction_changes_nothing_and_uses_no_number(f: &Fixture) {
     let ada = f.ada().await;
     let before = f.store.read().await.unwrap().feed_head().await.unwrap().unwrap().0;
     let mut tx = f.store.write().await.unwrap();
@@ -21,7 +21,7 @@ pub(crate) async fn a_dropped_transaction_keeps_nothing_and_takes_no_number(f: &
     assert_eq!(f.store.read().await.unwrap().feed_head().await.unwrap().unwrap().0, before);
 }
 
-pub(crate) async fn a_reading_transaction_refuses_changes(f: &Fixture) {
+pub(crate) async fn a_read_transaction_refuses_changes(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.read().await.unwrap();
     assert!(tx.user_disable(&ada.id, NOW).await.is_err());
@@ -29,7 +29,7 @@ pub(crate) async fn a_reading_transaction_refuses_changes(f: &Fixture) {
     assert_eq!(f.store.read().await.unwrap().user_by_id(&ada.id).await.unwrap().unwrap().disabled_at, None);
 }
 
-pub(crate) async fn a_reading_transaction_sees_one_moment(f: &Fixture) {
+pub(crate) async fn a_read_transaction_sees_one_snapshot(f: &Fixture) {
     let ada = f.ada().await;
     let mut reading = f.store.read().await.unwrap();
     assert_eq!(reading.users_page(&UserFilter::default(), "", 10).await.unwrap().len(), 1);
@@ -45,14 +45,14 @@ pub(crate) async fn references_are_enforced(f: &Fixture) {
     assert!(matches!(tx.session_insert(&f.session(&stranger)).await, Err(Error::Internal(_))));
     drop(tx);
     if f.database.engine == "sqlite" {
-        // What SQLite must be told for every connection: a lost commit could revive a revoked token.
+        // SQLite needs these for every connection: a lost commit could make a revoked token valid again.
         for (pragma, want) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
             assert_eq!(f.store.sqlite_pragma(pragma).await.unwrap(), [want, want], "{pragma}");
         }
     }
 }
 
-pub(crate) async fn texts_and_instants_come_back_as_they_went(f: &Fixture) {
+pub(crate) async fn texts_and_instants_are_stored_unchanged(f: &Fixture) {
     let ada = f.ada().await;
     for (n, text) in
         ["", "'; DROP TABLE users; --", "é e\u{301} 🦀 \u{202e}", "line\nline\ttab"].into_iter().enumerate()
@@ -80,7 +80,7 @@ pub(crate) async fn statements_are_counted(f: &Fixture) {
         status: None,
     });
     assert_eq!(f.store.statements() - before, 1);
-    // The feed's counter and one entry.
+    // The feed's counter, and one entry.
     tx.commit().await.unwrap();
     assert_eq!(f.store.statements() - before, 3);
 }

@@ -1,4 +1,4 @@
-//! The database goes away and comes back.
+//! Outages of the database.
 
 use std::sync::{
     Arc,
@@ -17,20 +17,20 @@ use tokio::{
 
 use crate::fixture::{Fixture, NOW};
 
-pub(crate) async fn an_outage_is_unavailable_and_ends(f: &Fixture) {
+pub(crate) async fn an_outage_is_reported_as_unavailable_and_recovers(f: &Fixture) {
     match &f.database.location {
         Location::Sqlite(path) => sqlite(f, path).await,
         Location::Postgres(url) => postgres(f, url.expose()).await,
     }
 }
 
-/// Another process holds the file longer than anybody waits.
+/// Another process holds the lock on the file for longer than anybody waits.
 async fn sqlite(f: &Fixture, path: &std::path::Path) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     assert!(matches!(f.store.write().await, Err(Error::Unavailable(_))));
-    // Reading goes on all the while.
+    // Reads still work meanwhile.
     assert!(f.store.read().await.unwrap().instance().await.unwrap().is_some());
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     let mut tx = f.store.write().await.unwrap();
@@ -38,7 +38,7 @@ async fn sqlite(f: &Fixture, path: &std::path::Path) {
     tx.commit().await.unwrap();
 }
 
-/// The network to the server is cut, with a transaction under way.
+/// The network to the server is cut during a transaction.
 async fn postgres(f: &Fixture, url: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (credentials, rest) = url.split_once('@').unwrap();
@@ -53,7 +53,7 @@ async fn postgres(f: &Fixture, url: &str) {
     cut.send_replace(());
     assert!(matches!(tx.instance().await, Err(Error::Unavailable(_))));
     assert!(matches!(store.write().await, Err(Error::Unavailable(_))));
-    // Not "there is none": nobody could look.
+    // Not "no such user": the database could not be asked.
     let missing = match store.read().await {
         Ok(mut tx) => tx.user_by_login("ada").await.map(|_| ()),
         Err(error) => Err(error),
@@ -65,7 +65,7 @@ async fn postgres(f: &Fixture, url: &str) {
     store.close().await;
 }
 
-/// Passes connections on to the server, until cut.
+/// Forwards connections to the server, until it is cut off.
 async fn forward(listener: TcpListener, server: String, cut: watch::Sender<()>, up: Arc<AtomicBool>) {
     while let Ok((mut client, _)) = listener.accept().await {
         if !up.load(Ordering::SeqCst) {

@@ -15,7 +15,7 @@ async fn head(f: &Fixture) -> Head {
     f.store.read().await.unwrap().feed_head().await.unwrap().unwrap().0
 }
 
-pub(crate) async fn commit_order_is_number_order_without_gaps(f: &Fixture) {
+pub(crate) async fn numbers_follow_the_order_of_commits_without_gaps(f: &Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..12 {
         let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };
@@ -27,7 +27,7 @@ pub(crate) async fn commit_order_is_number_order_without_gaps(f: &Fixture) {
                 return; // rolled back: no number is lost
             }
             assert!(tx.commit().await.unwrap());
-            // Who has committed reads itself and everything with a smaller number.
+            // After a commit, its own entries and all with smaller numbers are visible.
             let mut tx = store.read().await.unwrap();
             let newest = tx.feed_head().await.unwrap().unwrap().0.seq;
             let entries = tx.feed_from(1).await.unwrap();
@@ -45,7 +45,7 @@ pub(crate) async fn commit_order_is_number_order_without_gaps(f: &Fixture) {
     assert_eq!(tags.len(), 16);
 }
 
-pub(crate) async fn entries_are_read_from_a_number_and_while_they_live(f: &Fixture) {
+pub(crate) async fn entries_are_read_from_a_number_or_while_not_expired(f: &Fixture) {
     let at = |ms| NOW.plus(Ttl::from_millis(ms));
     let mut tx = f.store.write().await.unwrap();
     for (subject, ends) in [("a", 1), ("b", 2), ("c", 3)] {
@@ -58,14 +58,14 @@ pub(crate) async fn entries_are_read_from_a_number_and_while_they_live(f: &Fixtu
     let mut tx = f.store.write().await.unwrap();
     assert_eq!(subjects(tx.feed_from(2).await.unwrap()), "bc");
     assert_eq!(subjects(tx.feed_live(at(1)).await.unwrap()), "bc");
-    // Nothing goes while a process may still have to read on from it.
+    // No entry is deleted while a process may still have to continue from it.
     assert_eq!(tx.feed_forget(at(9), NOW).await.unwrap(), 0);
-    // The newest stays, whatever its age: its tag tells a restored database.
+    // The newest entry is kept, whatever its age: its tag reveals a restored database.
     assert_eq!(tx.feed_forget(at(9), at(9)).await.unwrap(), 2);
     assert_eq!(subjects(tx.feed_from(1).await.unwrap()), "c");
 }
 
-pub(crate) async fn of_many_who_begin_a_new_epoch_one_does(f: &Fixture) {
+pub(crate) async fn concurrent_calls_start_one_new_epoch(f: &Fixture) {
     let old = head(f).await.epoch;
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
@@ -82,7 +82,7 @@ pub(crate) async fn of_many_who_begin_a_new_epoch_one_does(f: &Fixture) {
     assert_ne!(head(f).await.epoch, old);
 }
 
-pub(crate) async fn the_database_tells_the_time_where_machines_share_it(f: &Fixture) {
+pub(crate) async fn the_database_has_the_time_if_machines_share_it(f: &Fixture) {
     let (_, with_head) = f.store.read().await.unwrap().feed_head().await.unwrap().unwrap();
     let alone = f.store.read().await.unwrap().database_time().await.unwrap();
     if f.database.engine == "sqlite" {
@@ -96,7 +96,7 @@ pub(crate) async fn the_database_tells_the_time_where_machines_share_it(f: &Fixt
     }
 }
 
-pub(crate) async fn who_listens_is_woken_by_another_process_where_the_engine_can(f: &Fixture) {
+pub(crate) async fn a_listener_is_woken_by_another_process_if_the_engine_can(f: &Fixture) {
     use futures_util::FutureExt;
     let other = f.second().await;
     let mut wake = f.store.listen().await.unwrap();

@@ -1,4 +1,4 @@
-//! A claimed, empty database, and things to put into it.
+//! A claimed, empty database, and test data for it.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use chancery::{
     id::{KeyId, MailId, SessionId, UserId},
     passwords::Phc,
     secret::SessionSecret,
-    store::{Claim, NewUser, Schema, Store},
+    store::{Claim, NewUser, Schema, Store, TakenName},
     time::{Timestamp, Ttl},
 };
 use serde_json::json;
@@ -161,7 +161,7 @@ impl Fixture {
         self.store.read().await.unwrap().session_by_id(id).await.unwrap().unwrap()
     }
 
-    /// A mail that expires an hour after it was handed in.
+    /// A mail that expires an hour after it was queued.
     pub(crate) fn mail(&self, to: &str, created_at: Timestamp) -> SealedMail {
         SealedMail {
             id: MailId::new(created_at, &*self.entropy),
@@ -197,7 +197,11 @@ pub(crate) fn claim(issuer: &str) -> Claim {
     Claim { issuer: issuer.into(), dev: false, sealing_version: 1, check_value: vec![7, 0, 255], now: NOW }
 }
 
-/// A request with the token of `generation`.
+pub(crate) fn taken_login(field: &'static str, text: &str) -> TakenName {
+    TakenName::Login { field, text: text.into() }
+}
+
+/// A request that presents the token of this generation.
 pub(crate) fn rotation(session: &Session, generation: i64) -> Rotation {
     Rotation {
         session: session.id.clone(),

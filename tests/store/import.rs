@@ -1,10 +1,16 @@
-//! Users by the batch.
+//! Import of users in batches.
 
-use chancery::{domain::login::Login, error::Error, passwords::Phc, store::NewUser, time::Timestamp};
+use chancery::{
+    domain::login::Login,
+    error::Error,
+    passwords::Phc,
+    store::{NewUser, TakenName},
+    time::Timestamp,
+};
 
-use crate::fixture::{Fixture, NOW};
+use crate::fixture::{Fixture, NOW, taken_login};
 
-/// A user with a name and an address, disabled or without a password by turns.
+/// A user with a name and an address. Some are disabled, and some have no password.
 fn user(f: &Fixture, n: usize) -> NewUser {
     let mut new = f.user(&format!("user{n}"));
     new.logins.push(Login::parse(&format!("user{n}@example.com")).unwrap());
@@ -15,13 +21,13 @@ fn user(f: &Fixture, n: usize) -> NewUser {
     new
 }
 
-pub(crate) async fn a_batch_of_users_is_kept_as_it_was_given(f: &Fixture) {
+pub(crate) async fn a_batch_of_users_is_stored_unchanged(f: &Fixture) {
     let all: Vec<NewUser> = (0..40).map(|n| user(f, n)).collect();
     let bare = NewUser { logins: vec![], password: None, ..user(f, 40) };
     let mut tx = f.store.write().await.unwrap();
-    assert!(tx.users_insert(&[], NOW).await.unwrap());
-    assert!(tx.users_insert(&all, NOW).await.unwrap());
-    assert!(tx.users_insert(std::slice::from_ref(&bare), NOW).await.unwrap());
+    assert_eq!(tx.users_insert(&[], NOW).await.unwrap(), None);
+    assert_eq!(tx.users_insert(&all, NOW).await.unwrap(), None);
+    assert_eq!(tx.users_insert(std::slice::from_ref(&bare), NOW).await.unwrap(), None);
     tx.commit().await.unwrap();
     let mut tx = f.store.read().await.unwrap();
     let subjects: Vec<&str> = all.iter().chain([&bare]).map(|n| n.user.subject.as_str()).collect();
@@ -42,18 +48,36 @@ pub(crate) async fn a_batch_of_users_is_kept_as_it_was_given(f: &Fixture) {
     assert_eq!(tx.logins_of(&all[7].user.id).await.unwrap(), ["user7", "user7@example.com"]);
 }
 
-pub(crate) async fn of_a_batch_all_users_come_or_none(f: &Fixture) {
+pub(crate) async fn a_batch_is_imported_completely_or_not_at_all(f: &Fixture) {
     let ada = f.ada().await;
-    let mut same_subject = user(f, 1);
-    same_subject.user.subject.clone_from(&ada.subject);
-    let mut same_login = user(f, 2);
-    same_login.logins[0] = Login::parse("ADA").unwrap();
-    let mut lookalike = user(f, 3);
-    // Cyrillic, and the same to the eye.
-    lookalike.logins[0] = Login::parse("аdа").unwrap();
-    for taken in [same_subject, same_login, lookalike] {
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.client_insert(&Fixture::client("orders")).await.unwrap());
+    assert_eq!(tx.login_insert(&ada.id, &Login::parse("ada@example.com").unwrap()).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    let with_subject = |n, subject: &str| {
+        let mut new = user(f, n);
+        new.user.subject = subject.into();
+        (new, TakenName::Subject(subject.into()))
+    };
+    let with_login = |n, at, field, text: &str| {
+        let mut new = user(f, n);
+        new.logins[at] = Login::parse(text).unwrap();
+        (new, taken_login(field, text))
+    };
+    for (new, taken) in [
+        with_subject(1, &ada.subject),
+        with_subject(1, "orders"),
+        // The other user of the batch has it.
+        with_subject(1, "old-4"),
+        with_login(2, 0, "name", "ADA"),
+        with_login(2, 1, "email", "Ada@Example.com"),
+        with_login(2, 0, "name", "User4"),
+        // Cyrillic letters that look the same.
+        with_login(3, 0, "name", "аdа"),
+        with_login(3, 1, "email", "аdа@example.com"),
+    ] {
         let mut tx = f.store.write().await.unwrap();
-        assert!(!tx.users_insert(&[user(f, 4), taken], NOW).await.unwrap());
+        assert_eq!(tx.users_insert(&[user(f, 4), new], NOW).await.unwrap(), Some(taken));
         drop(tx);
     }
     let mut tx = f.store.read().await.unwrap();
@@ -62,7 +86,7 @@ pub(crate) async fn of_a_batch_all_users_come_or_none(f: &Fixture) {
     assert!(tx.logins_like(&["user4"]).await.unwrap().is_empty());
 }
 
-pub(crate) async fn names_that_are_taken_are_told(f: &Fixture) {
+pub(crate) async fn taken_names_are_found(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.client_insert(&Fixture::client("orders")).await.unwrap());
@@ -75,7 +99,7 @@ pub(crate) async fn names_that_are_taken_are_told(f: &Fixture) {
     let like = tx.logins_like(&[lookalike.skeleton(), "free"]).await.unwrap();
     assert_eq!(like, [("ada".to_owned(), lookalike.skeleton().to_owned())]);
     drop(tx);
-    // A deleted user's subject stays taken, though nobody has it.
+    // The subject of a deleted user stays taken, although no user has it.
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.user_delete(&ada.id, NOW).await.unwrap());
     tx.commit().await.unwrap();
@@ -84,7 +108,7 @@ pub(crate) async fn names_that_are_taken_are_told(f: &Fixture) {
     assert_eq!(tx.principals_taken(&[ada.subject.as_str()]).await.unwrap(), [ada.subject]);
 }
 
-pub(crate) async fn of_many_who_import_the_same_users_one_does(f: &Fixture) {
+pub(crate) async fn concurrent_imports_of_the_same_users_succeed_once(f: &Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
         let (store, mut batch) = (f.second().await, (0..20).map(|n| user(f, n)).collect::<Vec<_>>());
@@ -93,7 +117,7 @@ pub(crate) async fn of_many_who_import_the_same_users_one_does(f: &Fixture) {
         }
         tasks.spawn(async move {
             let mut tx = store.write().await?;
-            let won = tx.users_insert(&batch, NOW).await?;
+            let won = tx.users_insert(&batch, NOW).await?.is_none();
             if won {
                 tx.commit().await?;
             } else {

@@ -1,4 +1,4 @@
-//! The claim of a database, its settings, its sealing key's answers.
+//! Claiming a database, its settings, and check values of sealing keys.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use chancery::{domain::settings::Settings, store::Store, time::Ttl};
 
 use crate::fixture::{Fixture, ISSUER, NOW, claim};
 
-pub(crate) async fn of_many_claims_one_wins(f: &Fixture) {
-    // The database as it is before anybody claimed it.
+pub(crate) async fn one_of_many_concurrent_claims_wins(f: &Fixture) {
+    // The database as it is before it is claimed.
     for table in ["instance", "feed", "sealing_keys"] {
         f.database.sql(&format!("DELETE FROM {table}")).await.unwrap();
     }
@@ -50,7 +50,7 @@ pub(crate) async fn settings_and_issuer_are_replaced(f: &Fixture) {
     assert_eq!(tx.sealing_key_check_value(3).await.unwrap(), None);
 }
 
-pub(crate) async fn of_many_changes_of_settings_none_is_lost(f: &Fixture) {
+pub(crate) async fn concurrent_changes_of_settings_are_not_lost(f: &Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..8 {
         let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };

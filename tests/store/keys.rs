@@ -7,7 +7,7 @@ use chancery::{
 
 use crate::fixture::{Fixture, NOW};
 
-pub(crate) async fn a_key_is_kept_as_it_was_given(f: &Fixture) {
+pub(crate) async fn a_key_is_stored_unchanged(f: &Fixture) {
     let key = f.key(Algorithm::Es256, KeyState::Next);
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.key_insert(&key).await.unwrap());
@@ -37,7 +37,7 @@ pub(crate) async fn every_step_of_a_key_happens_once(f: &Fixture) {
     tx.key_insert(&active).await.unwrap();
     tx.key_insert(&next).await.unwrap();
     assert!(tx.key_rotate_at(&active.id, later).await.unwrap());
-    // Only ever earlier.
+    // It can only be brought forward.
     assert!(!tx.key_rotate_at(&active.id, later).await.unwrap());
     assert!(!tx.key_rotate_at(&next.id, NOW).await.unwrap());
     assert!(tx.key_retire(&active.id, NOW).await.unwrap());
@@ -53,7 +53,7 @@ pub(crate) async fn every_step_of_a_key_happens_once(f: &Fixture) {
     assert!(!tx.key_delete(&active.id, KeyState::Retired).await.unwrap());
 }
 
-pub(crate) async fn of_many_who_retire_a_key_one_does(f: &Fixture) {
+pub(crate) async fn concurrent_calls_retire_a_key_once(f: &Fixture) {
     let key = f.key(Algorithm::Es256, KeyState::Active);
     let mut tx = f.store.write().await.unwrap();
     tx.key_insert(&key).await.unwrap();

@@ -1,4 +1,4 @@
-//! Failed guesses.
+//! Counts of failed attempts.
 
 use chancery::{
     domain::limit::{LimitKey, LimitKind, LimitSettings, Rule, Tally},
@@ -11,7 +11,7 @@ type Count = (LimitKey, Rule);
 
 fn count(kind: LimitKind, name: u8) -> Count {
     let mut hash = [name; 32];
-    // Bytes that a text would not survive.
+    // Bytes that are not valid text.
     hash[..3].copy_from_slice(&[0, 255, kind as u8]);
     (LimitKey { kind, hash }, LimitSettings::default().rule(kind).unwrap())
 }
@@ -36,13 +36,13 @@ pub(crate) async fn each_failure_counts_as_the_rule_says(f: &Fixture) {
     let mut now = NOW;
     for n in 0..40 {
         now = now.plus(Ttl::from_millis(n * 777));
-        // One of them is left out now and then.
+        // Leave one of them out now and then.
         let some: Vec<_> = counts.iter().copied().enumerate().filter(|(at, _)| n % 7 != 3 || *at != 1).collect();
-        let told = fail(f, &some.iter().map(|(_, c)| *c).collect::<Vec<_>>(), now).await;
-        assert_eq!(told.len(), some.len());
-        for ((at, (_, rule)), told) in some.into_iter().zip(told) {
+        let returned = fail(f, &some.iter().map(|(_, c)| *c).collect::<Vec<_>>(), now).await;
+        assert_eq!(returned.len(), some.len());
+        for ((at, (_, rule)), returned) in some.into_iter().zip(returned) {
             let tally = rule.failed(expected[at].as_ref(), now);
-            assert_eq!(told, tally, "{n} {at}");
+            assert_eq!(returned, tally, "{n} {at}");
             expected[at] = Some(tally);
         }
         assert_eq!(read(f, &counts).await, expected);
@@ -52,7 +52,7 @@ pub(crate) async fn each_failure_counts_as_the_rule_says(f: &Fixture) {
     assert_eq!(read(f, &others).await.into_iter().flatten().count(), 7, "more than one statement reads");
 }
 
-pub(crate) async fn of_many_failures_at_once_none_is_lost(f: &Fixture) {
+pub(crate) async fn concurrent_failures_are_not_lost(f: &Fixture) {
     let shared = count(LimitKind::Network, 1);
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..24u8 {
@@ -61,19 +61,19 @@ pub(crate) async fn of_many_failures_at_once_none_is_lost(f: &Fixture) {
         let counts = if n % 2 == 0 { [shared, own] } else { [own, shared] };
         tasks.spawn(async move {
             let mut tx = store.write().await.unwrap();
-            let told = tx.login_failures_add(&counts, NOW).await.unwrap();
+            let returned = tx.login_failures_add(&counts, NOW).await.unwrap();
             tx.commit().await.unwrap();
-            told[usize::from(n % 2 == 1)].failures
+            returned[usize::from(n % 2 == 1)].failures
         });
     }
-    let mut told = tasks.join_all().await;
-    told.sort_unstable();
-    assert_eq!(told, (1..=24).collect::<Vec<_>>(), "each failure saw those before it");
+    let mut returned = tasks.join_all().await;
+    returned.sort_unstable();
+    assert_eq!(returned, (1..=24).collect::<Vec<_>>(), "each failure saw those before it");
     let own: Vec<_> = (10..13).map(|name| count(LimitKind::Account, name)).collect();
     assert!(read(f, &own).await.into_iter().all(|t| t.unwrap().failures == 8));
 }
 
-pub(crate) async fn what_is_cleared_or_has_expired_counts_from_the_beginning(f: &Fixture) {
+pub(crate) async fn cleared_and_expired_counts_start_again(f: &Fixture) {
     let (ada, grace) = (count(LimitKind::Account, 1), count(LimitKind::Account, 2));
     for _ in 0..3 {
         fail(f, &[ada, grace], NOW).await;
@@ -91,20 +91,20 @@ pub(crate) async fn what_is_cleared_or_has_expired_counts_from_the_beginning(f: 
     assert_eq!(fail(f, &[grace], expires_at).await[0].failures, 1);
 }
 
-pub(crate) async fn a_clock_that_was_set_back_wraps_nothing(f: &Fixture) {
+pub(crate) async fn a_clock_that_was_set_back_causes_no_underflow(f: &Fixture) {
     for kind in LimitKind::ALL {
         let (count, mut expected, mut now) = (count(kind, 5), None, NOW);
         for step in [0, -3_600_000, 1000, 7_200_000, -1] {
             now = now.plus(Ttl::from_millis(step));
             let tally = count.1.failed(expected.as_ref(), now);
             assert_eq!(fail(f, &[count], now).await, [tally]);
-            assert!(tally.level >= count.1.fills() && tally.expires_at > now);
+            assert!(tally.level >= count.1.level_per_failure() && tally.expires_at > now);
             expected = Some(tally);
         }
     }
 }
 
-pub(crate) async fn what_has_expired_is_swept_in_steps(f: &Fixture) {
+pub(crate) async fn expired_counts_are_swept_in_steps(f: &Fixture) {
     let counts: Vec<_> = (0..5).map(|name| count(LimitKind::Account, name)).collect();
     fail(f, &counts, NOW).await;
     fail(f, &counts[..1], NOW).await;

@@ -40,7 +40,7 @@ async fn waiting(f: &Fixture, now: Timestamp) -> MailsWaiting {
     f.store.read().await.unwrap().mails_waiting(now).await.unwrap()
 }
 
-pub(crate) async fn a_mail_is_kept_as_it_was_given_if_its_transaction_commits(f: &Fixture) {
+pub(crate) async fn a_mail_is_stored_unchanged_if_its_transaction_commits(f: &Fixture) {
     let mail = f.mail("ada@example.org", NOW);
     let mut tx = f.store.write().await.unwrap();
     tx.mail_enqueue(&mail).await.unwrap();
@@ -60,7 +60,7 @@ pub(crate) async fn a_mail_is_kept_as_it_was_given_if_its_transaction_commits(f:
     assert_eq!(waiting(f, NOW).await.all, 0);
 }
 
-pub(crate) async fn who_waits_is_woken_by_a_commit_and_by_nothing_less(f: &Fixture) {
+pub(crate) async fn a_waiter_is_woken_by_a_commit_and_nothing_else(f: &Fixture) {
     let woken = async || tokio::time::timeout(Duration::ZERO, f.store.mail_handed_in()).await.is_ok();
     let mut tx = f.store.write().await.unwrap();
     tx.mail_enqueue(&f.mail("ada@example.org", NOW)).await.unwrap();
@@ -74,7 +74,7 @@ pub(crate) async fn who_waits_is_woken_by_a_commit_and_by_nothing_less(f: &Fixtu
     assert!(!woken().await);
 }
 
-pub(crate) async fn of_many_who_claim_each_mail_is_taken_by_one(f: &Fixture) {
+pub(crate) async fn concurrent_claimants_get_each_mail_once(f: &Fixture) {
     let mut handed_in = std::collections::BTreeSet::new();
     for n in 0..40 {
         let mail = f.mail(&format!("ada{n}@example.org"), NOW);
@@ -97,7 +97,7 @@ pub(crate) async fn of_many_who_claim_each_mail_is_taken_by_one(f: &Fixture) {
     assert_eq!(taken.into_iter().collect::<std::collections::BTreeSet<_>>(), handed_in);
 }
 
-pub(crate) async fn those_that_have_waited_longest_are_taken_first(f: &Fixture) {
+pub(crate) async fn the_oldest_mails_are_claimed_first(f: &Fixture) {
     let mails = [3, 1, 2].map(|n| f.mail("ada@example.org", NOW.plus(Ttl::from_secs(n))));
     for mail in &mails {
         hand_in(f, mail).await;
@@ -108,12 +108,12 @@ pub(crate) async fn those_that_have_waited_longest_are_taken_first(f: &Fixture) 
         assert_eq!(taken(tag).await, mail.id.as_str());
     }
     assert!(claim(&f.store, later, 1, "d").await.is_empty());
-    // What is to be sent only later is not taken early.
+    // A mail that is due later is not claimed early.
     hand_in(f, &f.mail("ada@example.org", later.plus(Ttl::from_millis(1)))).await;
     assert!(claim(&f.store, later, 1, "e").await.is_empty());
 }
 
-pub(crate) async fn a_claim_that_is_over_has_no_say(f: &Fixture) {
+pub(crate) async fn an_expired_claim_has_no_effect(f: &Fixture) {
     let mail = f.mail("ada@example.org", NOW);
     let id = mail.id.as_str();
     hand_in(f, &mail).await;
@@ -122,7 +122,7 @@ pub(crate) async fn a_claim_that_is_over_has_no_say(f: &Fixture) {
     assert!(!is_due(f, just_before).await);
     assert!(claim(&f.store, just_before, 1, "second").await.is_empty());
     assert_eq!(claim(&f.second().await, end, 1, "second").await.remove(0).attempts, 2);
-    // The first one comes back at last.
+    // The first claimant comes back too late.
     assert!(!finish(f, id, "first").await);
     let mut tx = f.store.write().await.unwrap();
     assert!(!tx.mail_failed(id, "first", NOW, end).await.unwrap());
@@ -132,7 +132,7 @@ pub(crate) async fn a_claim_that_is_over_has_no_say(f: &Fixture) {
     assert!(!finish(f, id, "second").await);
 }
 
-pub(crate) async fn a_failed_mail_waits_for_its_time(f: &Fixture) {
+pub(crate) async fn a_failed_mail_is_not_due_before_its_retry(f: &Fixture) {
     let mail = f.mail("ada@example.org", NOW);
     hand_in(f, &mail).await;
     claim(&f.store, NOW, 1, "first").await;
@@ -146,12 +146,12 @@ pub(crate) async fn a_failed_mail_waits_for_its_time(f: &Fixture) {
     assert_eq!(claim(&f.store, next, 1, "second").await.remove(0).attempts, 2);
 }
 
-pub(crate) async fn expired_mails_are_not_taken_and_dropped_unless_somebody_sends_them(f: &Fixture) {
+pub(crate) async fn expired_mails_are_not_claimed_and_are_deleted_unless_being_sent(f: &Fixture) {
     let mails = [0, 1, 2].map(|n| f.mail("ada@example.org", NOW.plus(Ttl::from_millis(n))));
     for mail in &mails {
         hand_in(f, mail).await;
     }
-    // Expired, expired but just being sent, and not expired.
+    // One has expired, one has expired but is being sent, and one has not expired.
     let end = mails[1].expires_at;
     let almost = mails[0].expires_at.minus(Ttl::from_millis(1));
     let held: Vec<String> = claim(&f.store, almost, 2, "held").await.into_iter().map(|m| m.id).collect();
@@ -168,11 +168,11 @@ pub(crate) async fn expired_mails_are_not_taken_and_dropped_unless_somebody_send
     assert_eq!(left, [mails[2].id.to_string()]);
 }
 
-pub(crate) async fn a_row_that_cannot_be_read_holds_no_other_up(f: &Fixture) {
+pub(crate) async fn a_row_that_cannot_be_read_does_not_block_others(f: &Fixture) {
     let (bad, good) = (f.mail("ada@example.org", NOW), f.mail("grace@example.org", NOW));
     hand_in(f, &bad).await;
     hand_in(f, &good).await;
-    // As if somebody had tried to bring a header of their own in.
+    // As if somebody had tried to inject a header.
     let change = format!("UPDATE mails SET recipient = 'a@x.org\r\nBcc: v@y.org' WHERE id = '{}'", bad.id);
     assert_eq!(f.database.sql(&change).await.unwrap(), 1);
     let claimed = claim(&f.store, NOW, 4, "tag").await;

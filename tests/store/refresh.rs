@@ -1,4 +1,4 @@
-//! The conditional update that refreshing is.
+//! Refreshing, by one conditional update.
 
 use chancery::{
     domain::session::{RevokedCause, RotateOutcome, Rotation, Session, TokenBasis},
@@ -20,7 +20,7 @@ async fn session(f: &Fixture) -> Session {
     f.signed_in(&ada).await
 }
 
-pub(crate) async fn the_current_token_rotates_and_leaves_the_rest_alone(f: &Fixture) {
+pub(crate) async fn the_current_token_rotates_and_changes_nothing_else(f: &Fixture) {
     let before = session(f).await;
     let later = NOW.plus(Ttl::from_secs(60));
     let request = Rotation { request_id: Some("call-1".into()), arrived: later, ..rotation(&before, 0) };
@@ -36,14 +36,14 @@ pub(crate) async fn the_current_token_rotates_and_leaves_the_rest_alone(f: &Fixt
     };
     assert_eq!(format!("{after:?}"), format!("{:?}", TokenBasis::from(want.clone())));
     assert_eq!(format!("{:?}", f.stored(&want.id).await), format!("{want:?}"));
-    // A clock that steps back shortens nothing.
+    // A clock that steps back does not shorten any lifetime.
     let outcomes = rotate(f, &f.store, &[rotation(&want, 1)], NOW).await;
     assert!(matches!(&outcomes[..], [RotateOutcome::Rotated(_)]), "{outcomes:?}");
     let again = f.stored(&want.id).await;
     assert_eq!((again.rotated_at, again.idle_expires_at), (later, want.idle_expires_at));
 }
 
-pub(crate) async fn a_batch_answers_in_its_order(f: &Fixture) {
+pub(crate) async fn outcomes_of_a_batch_are_in_the_order_of_its_requests(f: &Fixture) {
     let ada = f.ada().await;
     let sessions: Vec<Session> = futures_util::future::join_all((0..6).map(|_| f.signed_in(&ada))).await;
     let mut requests: Vec<Rotation> = sessions.iter().rev().map(|s| rotation(s, 0)).collect();
@@ -66,7 +66,7 @@ pub(crate) async fn twice_in_one_batch_rotates_once_and_replays_once(f: &Fixture
     assert_eq!(f.stored(&s.id).await.generation, 1);
 }
 
-pub(crate) async fn many_at_once_have_one_winner(f: &Fixture) {
+pub(crate) async fn concurrent_requests_rotate_once(f: &Fixture) {
     let s = session(f).await;
     let stores: Vec<Store> = [f.store.clone(), f.second().await].into_iter().cycle().take(20).collect();
     let request = [rotation(&s, 0)];
@@ -90,7 +90,7 @@ pub(crate) async fn a_row_set_back_is_fast_forwarded(f: &Fixture) {
     assert!(after.revoked.is_none());
 }
 
-pub(crate) async fn what_does_not_match_changes_nothing(f: &Fixture) {
+pub(crate) async fn a_request_that_does_not_match_changes_nothing(f: &Fixture) {
     let s = session(f).await;
     let other = f.session(&f.user("x").user);
     let base = rotation(&s, 0);
@@ -101,7 +101,7 @@ pub(crate) async fn what_does_not_match_changes_nothing(f: &Fixture) {
         Rotation { audience: "nowhere".parse().unwrap(), ..base.clone() },
         Rotation { scopes: vec!["read".parse().unwrap(), "admin".parse().unwrap()], ..base.clone() },
         Rotation { arrived: NOW.plus(Ttl::from_days(7)), ..base.clone() },
-        // A stranger's guess at a later generation does not move the session either.
+        // A later generation without the right secret does not advance the session either.
         Rotation { secret: other.secret, generation: 9, ..base.clone() },
     ];
     for case in cases {
@@ -118,7 +118,7 @@ pub(crate) async fn what_does_not_match_changes_nothing(f: &Fixture) {
     }
 }
 
-pub(crate) async fn reuse_ends_the_session_in_the_same_transaction(f: &Fixture) {
+pub(crate) async fn reuse_revokes_the_session_in_the_same_transaction(f: &Fixture) {
     let s = session(f).await;
     for generation in 0..3 {
         let outcome = rotate(f, &f.store, &[rotation(&s, generation)], NOW).await.pop().unwrap();
@@ -135,14 +135,14 @@ pub(crate) async fn reuse_ends_the_session_in_the_same_transaction(f: &Fixture) 
     assert!(matches!(again, RotateOutcome::Revoked(RevokedCause::Reuse)), "{again:?}");
 }
 
-pub(crate) async fn a_slow_commit_is_stamped_again_only_where_the_session_has_not_moved(f: &Fixture) {
+pub(crate) async fn a_rotation_time_is_moved_only_if_the_session_was_not_rotated_again(f: &Fixture) {
     let s = session(f).await;
     let later = NOW.plus(Ttl::from_secs(2));
     let _ = rotate(f, &f.store, &[rotation(&s, 0)], NOW).await;
     let mut tx = f.store.write().await.unwrap();
     assert!(!tx.rotation_stamp(&s.id, 0, later).await.unwrap());
     assert!(tx.rotation_stamp(&s.id, 1, later).await.unwrap());
-    // Only ever later.
+    // The time can only be moved forward.
     assert!(!tx.rotation_stamp(&s.id, 1, NOW).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(f.stored(&s.id).await.rotated_at, later);

@@ -1,4 +1,4 @@
-//! Roles, and who has them.
+//! Roles, and their assignment to users.
 
 use chancery::{
     domain::role::{BuiltIn, Role},
@@ -31,7 +31,7 @@ async fn kept(f: &Fixture, role: &Role) {
     tx.commit().await.unwrap();
 }
 
-pub(crate) async fn a_role_is_kept_as_it_was_given_beside_the_built_in_ones(f: &Fixture) {
+pub(crate) async fn a_role_is_stored_unchanged_beside_the_built_in_ones(f: &Fixture) {
     let clerk = role(f, "clerk");
     kept(f, &clerk).await;
     let all = f.store.read().await.unwrap().roles_all().await.unwrap();
@@ -43,7 +43,7 @@ pub(crate) async fn a_role_is_kept_as_it_was_given_beside_the_built_in_ones(f: &
     assert!(!tx.role_insert(&role(f, "administrator")).await.unwrap());
 }
 
-pub(crate) async fn of_two_changes_of_one_revision_one_wins(f: &Fixture) {
+pub(crate) async fn a_role_is_changed_only_at_the_expected_revision(f: &Fixture) {
     let mut clerk = role(f, "clerk");
     kept(f, &clerk).await;
     clerk.permissions.clear();
@@ -57,7 +57,7 @@ pub(crate) async fn of_two_changes_of_one_revision_one_wins(f: &Fixture) {
     assert_eq!((changed.permissions.len(), changed.revision, changed.updated_at), (0, 2, later));
 }
 
-pub(crate) async fn roles_are_given_once_and_taken_once_and_a_held_one_stays(f: &Fixture) {
+pub(crate) async fn roles_are_assigned_and_removed_once_and_assigned_ones_cannot_be_deleted(f: &Fixture) {
     let (ada, clerk) = (f.ada().await, role(f, "clerk"));
     kept(f, &clerk).await;
     let session = f.signed_in(&ada).await;
@@ -84,7 +84,7 @@ pub(crate) async fn roles_are_given_once_and_taken_once_and_a_held_one_stays(f: 
     assert!(!tx.role_delete(&"rol_00000000000000000000000001".parse().unwrap()).await.unwrap(), "built in");
 }
 
-pub(crate) async fn nobody_has_more_roles_than_a_session_may_carry(f: &Fixture) {
+pub(crate) async fn nobody_has_more_roles_than_the_maximum(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     for n in 0..=64 {

@@ -1,4 +1,4 @@
-//! Sessions: kept, listed, ended, swept.
+//! Sessions: storing, listing, revoking and sweeping.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use chancery::{
 
 use crate::fixture::{Fixture, NOW};
 
-pub(crate) async fn a_session_is_kept_as_it_was_given(f: &Fixture) {
+pub(crate) async fn a_session_is_stored_unchanged(f: &Fixture) {
     let ada = f.ada().await;
     let session = f.signed_in(&ada).await;
     assert_eq!(format!("{:?}", f.stored(&session.id).await), format!("{session:?}"));
@@ -23,7 +23,7 @@ pub(crate) async fn a_session_is_kept_as_it_was_given(f: &Fixture) {
     assert!(f.store.read().await.unwrap().session_by_id(&stranger).await.unwrap().is_none());
 }
 
-pub(crate) async fn the_live_sessions_of_a_user_are_those_that_may_be_refreshed(f: &Fixture) {
+pub(crate) async fn live_sessions_are_those_that_can_be_refreshed(f: &Fixture) {
     let ada = f.ada().await;
     let mut ids = Vec::new();
     for age in [3, 2, 1] {
@@ -58,7 +58,7 @@ async fn revoke(f: &Fixture, store: &chancery::store::Store, ids: &[SessionId]) 
     ended
 }
 
-pub(crate) async fn revoking_is_done_once_with_event_and_entry(f: &Fixture) {
+pub(crate) async fn revoking_happens_once_with_an_event_and_an_entry(f: &Fixture) {
     let ada = f.ada().await;
     let (one, two) = (f.signed_in(&ada).await, f.signed_in(&ada).await);
     assert_eq!(revoke(f, &f.store, std::slice::from_ref(&one.id)).await, 1);
@@ -72,7 +72,7 @@ pub(crate) async fn revoking_is_done_once_with_event_and_entry(f: &Fixture) {
     assert_eq!(tx.audit_kinds().await.unwrap().iter().filter(|(kind, _)| kind == "SESSION_REVOKED").count(), 2);
 }
 
-pub(crate) async fn of_many_who_revoke_one_does(f: &Fixture) {
+pub(crate) async fn concurrent_calls_revoke_a_session_once(f: &Fixture) {
     let ada = f.ada().await;
     let session = f.signed_in(&ada).await;
     let stores: Vec<_> = [f.store.clone(), f.second().await].into_iter().cycle().take(8).collect();
@@ -81,7 +81,7 @@ pub(crate) async fn of_many_who_revoke_one_does(f: &Fixture) {
     assert_eq!(all.into_iter().sum::<usize>(), 1);
 }
 
-pub(crate) async fn a_users_sessions_end_but_for_one_and_clients_and_keys_with_event_and_entry(f: &Fixture) {
+pub(crate) async fn revoking_all_sessions_but_one_clients_and_keys_writes_events_and_entries(f: &Fixture) {
     let ada = f.ada().await;
     let (one, two, kept) = (f.signed_in(&ada).await, f.signed_in(&ada).await, f.signed_in(&ada).await);
     let (client, key) = (Fixture::client("app"), f.key(Algorithm::Es256, KeyState::Active));
@@ -101,7 +101,7 @@ pub(crate) async fn a_users_sessions_end_but_for_one_and_clients_and_keys_with_e
     let entries = tx.feed_from(1).await.unwrap();
     let kinds: Vec<_> = entries.iter().map(|e| e.change.kind.as_str()).collect();
     assert_eq!(kinds, ["session_revoked", "session_revoked", "client_disabled", "key_revoked"]);
-    // A revoked session's entry says where its bit stands.
+    // The entry of a revoked session has the position of its status bit.
     assert_eq!(entries[0].change.status, one.status);
     assert_eq!(tx.audit_kinds().await.unwrap().len(), 4);
 }
@@ -117,7 +117,7 @@ pub(crate) async fn all_sessions_end_at_once(f: &Fixture) {
     assert_eq!(f.stored(&two.id).await.revoked.unwrap().1, RevokedCause::IssuerChanged);
 }
 
-pub(crate) async fn a_walk_finds_the_dead_step_by_step_and_deletes_no_other(f: &Fixture) {
+pub(crate) async fn a_walk_finds_dead_sessions_in_steps_and_only_those_are_deleted(f: &Fixture) {
     let ada = f.ada().await;
     let mut ids = Vec::new();
     for _ in 0..6 {
@@ -144,7 +144,7 @@ pub(crate) async fn a_walk_finds_the_dead_step_by_step_and_deletes_no_other(f: &
     assert!(tx.session_by_id(&revoked[0]).await.unwrap().is_none());
 }
 
-pub(crate) async fn the_oldest_sessions_beyond_a_number_are_named(f: &Fixture) {
+pub(crate) async fn the_oldest_sessions_beyond_a_number_are_found(f: &Fixture) {
     let ada = f.ada().await;
     let mut ids = Vec::new();
     for age in [4, 3, 2, 1] {
@@ -162,8 +162,8 @@ pub(crate) async fn the_oldest_sessions_beyond_a_number_are_named(f: &Fixture) {
     assert_eq!(beyond(3).await, []);
 }
 
-/// What a refresh writes is in no index: on PostgreSQL its rows stay on their pages, on SQLite nothing but
-/// the row itself is written.
+/// No index contains a column that a refresh writes. So on PostgreSQL updates are heap-only, and on SQLite only the
+/// row itself is written.
 pub(crate) async fn no_column_that_a_refresh_writes_is_indexed(f: &Fixture) {
     let written = ["generation", "rotated_at", "previous_rotated_at", "rotation_request_id", "idle_expires_at"];
     let indexed = f.database.indexed_columns("sessions").await;
@@ -173,7 +173,7 @@ pub(crate) async fn no_column_that_a_refresh_writes_is_indexed(f: &Fixture) {
     assert!(indexed.iter().all(|column| !written.contains(&column.as_str())), "{indexed:?}");
 }
 
-pub(crate) async fn claims_are_replaced_where_they_belong(f: &Fixture) {
+pub(crate) async fn claims_are_replaced_only_for_the_given_client(f: &Fixture) {
     let ada = f.ada().await;
     let session = f.signed_in(&ada).await;
     let claims = serde_json::json!({ "team": "Grace" }).as_object().cloned().unwrap();

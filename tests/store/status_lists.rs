@@ -1,4 +1,4 @@
-//! Blocks of status indices, and the indices of a client's sessions.
+//! Leases of status indices, and the indices of a client's sessions.
 
 use chancery::{
     domain::status_list::{ENTRIES, StatusIndex},
@@ -15,23 +15,23 @@ async fn lease(f: &Fixture, size: u32, key: u8) -> Lease {
     lease
 }
 
-pub(crate) async fn blocks_follow_each_other_and_a_full_list_is_followed_by_a_new_one(f: &Fixture) {
+pub(crate) async fn blocks_are_consecutive_and_a_new_list_follows_a_full_one(f: &Fixture) {
     assert!(f.store.read().await.unwrap().status_lists_all().await.unwrap().is_empty());
     let half = ENTRIES / 2;
     let first = lease(f, half, 1).await;
     assert_eq!(first, Lease { list: 1, key: vec![1; 32], from: 0, to: half });
-    // The key of a list is drawn once.
+    // The key of a list never changes.
     let second = lease(f, half, 2).await;
     assert_eq!(second, Lease { list: 1, key: vec![1; 32], from: half, to: ENTRIES });
     let third = lease(f, 10, 3).await;
     assert_eq!(third, Lease { list: 2, key: vec![3; 32], from: 0, to: 10 });
-    // What does not fit in whole begins a new list.
+    // A block that does not fit completely starts a new list.
     let fourth = lease(f, ENTRIES, 4).await;
     assert_eq!((fourth.list, fourth.from), (3, 0));
     assert_eq!(f.store.read().await.unwrap().status_lists_all().await.unwrap(), [1, 2, 3]);
 }
 
-pub(crate) async fn of_many_who_lease_none_has_what_another_has(f: &Fixture) {
+pub(crate) async fn concurrent_leases_do_not_overlap(f: &Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..12 {
         let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };
@@ -55,7 +55,7 @@ pub(crate) async fn of_many_who_lease_none_has_what_another_has(f: &Fixture) {
     assert_eq!(all, want);
 }
 
-pub(crate) async fn the_sessions_of_clients_are_found_while_they_may_have_tokens(f: &Fixture) {
+pub(crate) async fn sessions_of_clients_are_found_while_they_may_have_tokens(f: &Fixture) {
     let ada = f.ada().await;
     let mut expected = Vec::new();
     for (n, client) in ["app", "app", "other"].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Tickets: one use, so many attempts.
+//! Tickets: one use, and a limited number of attempts.
 
 use chancery::{
     domain::{
@@ -35,7 +35,7 @@ async fn kept(f: &Fixture, ticket: &Ticket) {
     tx.commit().await.unwrap();
 }
 
-pub(crate) async fn a_ticket_is_kept_and_has_so_many_attempts(f: &Fixture) {
+pub(crate) async fn a_ticket_is_stored_unchanged_and_has_limited_attempts(f: &Fixture) {
     let ada = f.ada().await;
     let mut given = ticket(f, Some(&ada));
     kept(f, &given).await;
@@ -62,7 +62,7 @@ pub(crate) async fn a_ticket_is_kept_and_has_so_many_attempts(f: &Fixture) {
     assert!(tx.ticket_find(&other.id, NOW).await.unwrap().is_none());
 }
 
-pub(crate) async fn of_many_who_use_a_ticket_one_does(f: &Fixture) {
+pub(crate) async fn concurrent_calls_use_a_ticket_once(f: &Fixture) {
     let given = ticket(f, None);
     kept(f, &given).await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -79,7 +79,7 @@ pub(crate) async fn of_many_who_use_a_ticket_one_does(f: &Fixture) {
     assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
 }
 
-pub(crate) async fn tickets_of_a_user_are_counted_and_ended_ones_forgotten(f: &Fixture) {
+pub(crate) async fn tickets_of_a_user_are_counted_and_expired_ones_deleted(f: &Fixture) {
     let ada = f.ada().await;
     for _ in 0..3 {
         kept(f, &ticket(f, Some(&ada))).await;

@@ -3,10 +3,10 @@
 use chancery::{
     domain::login::{Login, LoginKind},
     passwords::Phc,
-    store::UserFilter,
+    store::{TakenName, UserFilter},
 };
 
-use crate::fixture::{Fixture, NOW};
+use crate::fixture::{Fixture, NOW, taken_login};
 
 pub(crate) async fn a_user_is_found_by_each_login(f: &Fixture) {
     let mut new = f.user("Zoë");
@@ -30,15 +30,26 @@ pub(crate) async fn a_user_is_found_by_each_login(f: &Fixture) {
 pub(crate) async fn subjects_logins_and_lookalikes_are_unique(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
-    assert_eq!(tx.user_insert(&f.user("ADA")).await.unwrap(), Some("login"));
-    drop(tx);
-    let mut tx = f.store.write().await.unwrap();
-    // Cyrillic, and the same to the eye.
-    assert!(!tx.login_insert(&ada.id, &Login::parse("аdа").unwrap()).await.unwrap());
-    assert!(tx.login_insert(&ada.id, &Login::parse("countess").unwrap()).await.unwrap());
+    let address = Login::parse("ada@example.com").unwrap();
+    assert_eq!(tx.login_insert(&ada.id, &address).await.unwrap(), None);
+    assert_eq!(tx.login_insert(&ada.id, &Login::parse("countess").unwrap()).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    // Another spelling, and one that only looks the same: it is written with Cyrillic letters.
+    for (text, field) in [("ADA", "name"), ("аdа", "name"), ("Ada@Example.com", "email"), ("аdа@example.com", "email")]
+    {
+        let login = Login::parse(text).unwrap();
+        let taken = Some(taken_login(field, text));
+        let mut tx = f.store.write().await.unwrap();
+        assert_eq!(tx.login_insert(&ada.id, &login).await.unwrap(), taken, "{text}");
+        // The login that is taken is named, not the free one before it.
+        let mut new = f.user("free");
+        new.logins.push(login);
+        assert_eq!(tx.user_insert(&new).await.unwrap(), taken, "{text}");
+    }
     let mut twin = f.user("twin");
     twin.user.subject.clone_from(&ada.subject);
-    assert_eq!(tx.user_insert(&twin).await.unwrap(), Some("subject"));
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.user_insert(&twin).await.unwrap(), Some(TakenName::Subject(ada.subject)));
 }
 
 pub(crate) async fn pages_are_stable(f: &Fixture) {
@@ -53,7 +64,7 @@ pub(crate) async fn pages_are_stable(f: &Fixture) {
         let Some(last) = page.last() else { break };
         last.id.as_str().clone_into(&mut after);
         seen.extend(page.into_iter().map(|u| u.id));
-        // A user who comes between two pages moves nobody else.
+        // A user created between two pages does not shift the others.
         let mut tx = f.store.write().await.unwrap();
         if seen.len() == 3 {
             tx.user_insert(&f.user("late")).await.unwrap();
@@ -64,7 +75,7 @@ pub(crate) async fn pages_are_stable(f: &Fixture) {
     assert_eq!((seen.clone(), seen.len() >= 7), (sorted.into_iter().collect(), true));
 }
 
-pub(crate) async fn a_change_voids_sign_ins_in_flight(f: &Fixture) {
+pub(crate) async fn a_change_invalidates_sign_ins_in_progress(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.user_hold(&ada.id, 1).await.unwrap());
@@ -83,7 +94,7 @@ pub(crate) async fn a_change_voids_sign_ins_in_flight(f: &Fixture) {
     assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().password.unwrap().as_str(), "$argon2id$y");
 }
 
-pub(crate) async fn of_many_with_one_name_one_is_created(f: &Fixture) {
+pub(crate) async fn concurrent_creations_with_one_name_create_one_user(f: &Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..8 {
         let store = if n % 2 == 0 { f.store.clone() } else { f.second().await };
@@ -93,7 +104,7 @@ pub(crate) async fn of_many_with_one_name_one_is_created(f: &Fixture) {
             match tx.user_insert(&new).await.unwrap() {
                 None => tx.commit().await.map(|_| true).unwrap(),
                 Some(taken) => {
-                    assert_eq!(taken, "login");
+                    assert_eq!(taken, taken_login("name", "ada"));
                     false
                 }
             }
@@ -103,7 +114,7 @@ pub(crate) async fn of_many_with_one_name_one_is_created(f: &Fixture) {
     assert_eq!(f.store.read().await.unwrap().users_page(&UserFilter::default(), "", 10).await.unwrap().len(), 1);
 }
 
-pub(crate) async fn a_rehash_is_no_change(f: &Fixture) {
+pub(crate) async fn a_rehash_does_not_invalidate_sign_ins(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     tx.password_rehash(&ada.id, &Phc::from_database("$argon2id$z".into())).await.unwrap();
@@ -111,7 +122,7 @@ pub(crate) async fn a_rehash_is_no_change(f: &Fixture) {
     assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().password.unwrap().as_str(), "$argon2id$z");
 }
 
-pub(crate) async fn a_user_is_changed_where_it_is_still_as_it_was(f: &Fixture) {
+pub(crate) async fn a_user_is_changed_only_at_the_expected_version(f: &Fixture) {
     let ada = f.ada().await;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.user_touch(&ada.id, Some(1), NOW).await.unwrap());
@@ -147,7 +158,8 @@ pub(crate) async fn a_deleted_user_leaves_nothing_but_its_subject(f: &Fixture) {
     assert_eq!((left.address.as_str(), left.device_label.as_str(), left.claims.len()), ("", "", 0));
     let mut twin = f.user("ada");
     twin.user.subject.clone_from(&ada.subject);
-    assert_eq!(tx.user_insert(&twin).await.unwrap(), Some("subject"), "a subject is never somebody else's");
+    let taken = Some(TakenName::Subject(ada.subject));
+    assert_eq!(tx.user_insert(&twin).await.unwrap(), taken, "a subject is never given to anybody else");
 }
 
 pub(crate) async fn a_password_may_have_to_change(f: &Fixture) {

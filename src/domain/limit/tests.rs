@@ -13,18 +13,18 @@ fn secs(n: i64) -> Ttl {
     Ttl::from_secs(n)
 }
 
-/// Fails as soon as a guess is due, `times` times; gives the waits before each and the count.
+/// Fails `times` times, each time as soon as an attempt is allowed. Returns the wait before each, and the count.
 fn guess(rule: Rule, times: usize) -> (Vec<i64>, Option<Tally>, Timestamp) {
     let (mut now, mut tally, mut waits) = (T0, None, Vec::new());
     for _ in 0..times {
         let waited = match rule.verdict(tally.as_ref(), 0, now) {
-            Verdict::Go => Ttl::from_millis(0),
-            Verdict::Wait(left) => left,
-            Verdict::Closed(_) => break,
-            Verdict::Busy(_) => unreachable!(),
+            LimitVerdict::Go => Ttl::from_millis(0),
+            LimitVerdict::Wait(left) => left,
+            LimitVerdict::Closed(_) => break,
+            LimitVerdict::Busy(_) => unreachable!(),
         };
         now = now.plus(waited);
-        assert_eq!(rule.verdict(tally.as_ref(), 0, now), Verdict::Go);
+        assert_eq!(rule.verdict(tally.as_ref(), 0, now), LimitVerdict::Go);
         waits.push(waited.millis() / 1000);
         tally = Some(rule.failed(tally.as_ref(), now));
     }
@@ -32,67 +32,67 @@ fn guess(rule: Rule, times: usize) -> (Vec<i64>, Option<Tally>, Timestamp) {
 }
 
 #[test]
-fn p05_five_failures_are_free_then_each_doubles_the_wait_and_a_hundred_end_it() {
+fn p05_five_failures_are_free_then_each_doubles_the_wait_and_a_hundred_close_the_account() {
     let (waits, tally, now) = guess(rule(LimitKind::Account), 1000);
     assert_eq!(waits[..17], [0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]);
     assert_eq!((waits.len(), waits.last()), (100, Some(&900)));
     let over = rule(LimitKind::Account).verdict(tally.as_ref(), 0, now);
-    assert_eq!(over, Verdict::Closed(Ttl::from_days(100)));
+    assert_eq!(over, LimitVerdict::Closed(Ttl::from_days(100)));
     let forgotten = now.plus(Ttl::from_days(100));
-    assert_eq!(rule(LimitKind::Account).verdict(tally.as_ref(), 0, forgotten), Verdict::Go);
+    assert_eq!(rule(LimitKind::Account).verdict(tally.as_ref(), 0, forgotten), LimitVerdict::Go);
     assert_eq!(rule(LimitKind::Account).failed(tally.as_ref(), forgotten).failures, 1);
 }
 
 #[test]
-fn p05_guesses_at_once_are_no_more_than_one_after_the_other() {
+fn p05_concurrent_attempts_gain_nothing_over_sequential_ones() {
     let rule = rule(LimitKind::Account);
     let (mut tally, mut looked_at) = (None, 0);
     for _ in 0..10 {
-        let together = (0..100).take_while(|n| rule.verdict(tally.as_ref(), *n, T0) == Verdict::Go).count();
+        let together = (0..100).take_while(|n| rule.verdict(tally.as_ref(), *n, T0) == LimitVerdict::Go).count();
         (0..together).for_each(|_| tally = Some(rule.failed(tally.as_ref(), T0)));
         assert!(together <= 2);
         looked_at += together;
     }
     assert_eq!(looked_at, 6);
-    // While one is under way whose failure would cost something, no other is.
+    // While an attempt is in flight whose failure would cause a wait, no other is allowed.
     let (_, tally, now) = guess(rule, 6);
-    assert_eq!(rule.verdict(tally.as_ref(), 1, now.plus(HOUR)), Verdict::Busy(SOON));
+    assert_eq!(rule.verdict(tally.as_ref(), 1, now.plus(HOUR)), LimitVerdict::Busy(RETRY_SOON));
     let (_, nearly, now) = guess(rule, 99);
-    assert_eq!(rule.verdict(nearly.as_ref(), 1, now.plus(HOUR)), Verdict::Busy(SOON));
-    assert_eq!(rule.verdict(nearly.as_ref(), 0, now.plus(HOUR)), Verdict::Go);
+    assert_eq!(rule.verdict(nearly.as_ref(), 1, now.plus(HOUR)), LimitVerdict::Busy(RETRY_SOON));
+    assert_eq!(rule.verdict(nearly.as_ref(), 0, now.plus(HOUR)), LimitVerdict::Go);
 }
 
 #[test]
-fn p05_the_known_devices_of_an_account_are_worth_a_hundred_guesses_together() {
+fn p05_all_known_devices_of_an_account_have_a_hundred_attempts_together() {
     let (waits, _, _) = guess(rule(LimitKind::Devices), 1000);
     assert_eq!((waits.len(), waits.iter().sum::<i64>()), (100, 0));
 }
 
 #[test]
-fn p05_an_address_has_room_for_a_morning_and_then_one_failure_each_ten_seconds() {
+fn p05_an_address_has_a_burst_of_30_failures_and_then_one_per_ten_seconds() {
     let (waits, tally, now) = guess(rule(LimitKind::Address), 60);
     assert_eq!(waits[..30], [0; 30]);
     assert_eq!(waits[30..], [10; 30]);
-    assert_eq!(rule(LimitKind::Address).verdict(tally.as_ref(), 0, now.plus(secs(300))), Verdict::Go);
+    assert_eq!(rule(LimitKind::Address).verdict(tally.as_ref(), 0, now.plus(secs(300))), LimitVerdict::Go);
     let (waits, _, _) = guess(rule(LimitKind::Network), 300);
     assert_eq!(waits[..200], [0; 200]);
-    // What a burst brought in at once beyond the brim is waited for.
+    // Failures that arrived concurrently beyond the capacity have to drain first.
     let mut burst = None;
     for _ in 0..50 {
         burst = Some(rule(LimitKind::Address).failed(burst.as_ref(), T0));
     }
-    assert_eq!(rule(LimitKind::Address).verdict(burst.as_ref(), 0, T0), Verdict::Wait(secs(210)));
+    assert_eq!(rule(LimitKind::Address).verdict(burst.as_ref(), 0, T0), LimitVerdict::Wait(secs(210)));
 }
 
 #[test]
-fn an_operator_may_have_no_limit_of_addresses() {
+fn an_operator_may_disable_the_limits_on_addresses() {
     let none = LimitSettings { address_failures: 0, network_failures: 0, ..LimitSettings::default() };
     assert_eq!((none.rule(LimitKind::Address), none.rule(LimitKind::Network)), (None, None));
     assert!(none.rule(LimitKind::Account).is_some());
 }
 
 #[test]
-fn each_step_is_told_once() {
+fn each_threshold_is_reported_once() {
     let rule = rule(LimitKind::Account);
     let (mut tally, mut steps) = (None, Vec::new());
     for n in 1..=120 {
@@ -100,52 +100,52 @@ fn each_step_is_told_once() {
         steps.extend(rule.step(&next).map(|step| (n, step)));
         tally = Some(next);
     }
-    assert_eq!(steps, [(16, Step::Slowest), (100, Step::Closed)]);
+    assert_eq!(steps, [(16, LimitStep::Slowest), (100, LimitStep::Closed)]);
 }
 
 #[test]
-fn a55_a_clock_that_is_set_back_locks_nobody_for_longer_and_forgets_nothing() {
+fn a55_setting_the_clock_back_neither_prolongs_a_wait_nor_clears_a_count() {
     let rule = rule(LimitKind::Account);
     let (_, tally, now) = guess(rule, 20);
     let tally = tally.unwrap();
-    // Clocks differ a little: the wait is no longer than it was.
-    assert_eq!(rule.verdict(Some(&tally), 0, now.minus(secs(30))), Verdict::Wait(secs(900)));
-    // This one was set: one guess is let in, and then time counts from the new present.
+    // Within the clock skew, the wait is not prolonged.
+    assert_eq!(rule.verdict(Some(&tally), 0, now.minus(secs(30))), LimitVerdict::Wait(secs(900)));
+    // Beyond that the clock was set back: one attempt is allowed, and from then on the new time counts.
     let back = now.minus(HOUR);
-    assert_eq!(rule.verdict(Some(&tally), 0, back), Verdict::Go);
+    assert_eq!(rule.verdict(Some(&tally), 0, back), LimitVerdict::Go);
     let next = rule.failed(Some(&tally), back);
     assert_eq!((next.failures, next.failed_at), (21, back));
-    assert_eq!(rule.verdict(Some(&next), 0, back), Verdict::Wait(secs(900)));
+    assert_eq!(rule.verdict(Some(&next), 0, back), LimitVerdict::Wait(secs(900)));
     let bucket = LimitSettings::default().rule(LimitKind::Address).unwrap();
     let (_, full, now) = guess(bucket, 30);
     let full = full.unwrap();
     let back = now.minus(HOUR);
-    assert_eq!(bucket.verdict(Some(&full), 0, back), Verdict::Go);
+    assert_eq!(bucket.verdict(Some(&full), 0, back), LimitVerdict::Go);
     let next = bucket.failed(Some(&full), back);
-    assert_eq!(bucket.verdict(Some(&next), 0, back), Verdict::Wait(secs(20)));
-    // A step forward is time that passed.
-    assert_eq!(rule.verdict(Some(&tally), 0, now.plus(HOUR)), Verdict::Go);
+    assert_eq!(bucket.verdict(Some(&next), 0, back), LimitVerdict::Wait(secs(20)));
+    // A step forward counts as time that passed.
+    assert_eq!(rule.verdict(Some(&tally), 0, now.plus(HOUR)), LimitVerdict::Go);
 }
 
 #[test]
-fn a_key_does_not_print_what_it_stands_for() {
+fn a_limit_key_does_not_print_its_hash() {
     let key = LimitKey { kind: LimitKind::Account, hash: [7; 32] };
     assert_eq!(format!("{key:?}"), "LimitKey(account, …)");
 }
 
 proptest! {
     #[test]
-    fn p05_the_wait_never_falls_with_failures_and_never_exceeds_the_longest(
+    fn p05_the_wait_never_decreases_with_failures_and_never_exceeds_the_longest(
         free in 0i64..20, longest in 1i64..100_000, failures in 0i64..10_000,
     ) {
         let longest = secs(longest);
-        let (one, next) = (wait(failures, free, longest), wait(failures + 1, free, longest));
+        let (one, next) = (wait_after(failures, free, longest), wait_after(failures + 1, free, longest));
         prop_assert!(Ttl::from_millis(0) <= one && one <= next && next <= longest);
         prop_assert!(failures > free || one == Ttl::from_millis(0));
     }
 
     #[test]
-    fn a55_whatever_the_clock_does_a_wait_is_positive_and_bounded_and_ends(
+    fn a55_whatever_the_clock_does_a_wait_is_positive_bounded_and_ends(
         steps in proptest::collection::vec(-7_200_000i64..7_200_000, 1..60), in_a_row in any::<bool>(),
     ) {
         let rule = rule(if in_a_row { LimitKind::Account } else { LimitKind::Address });
@@ -157,9 +157,9 @@ proptest! {
             tally = Some(next);
             for moved in [0, step, -step, 3_600_000, -3_600_000] {
                 let seen = now.plus(Ttl::from_millis(moved));
-                if let Verdict::Wait(left) = rule.verdict(Some(&next), 0, seen) {
+                if let LimitVerdict::Wait(left) = rule.verdict(Some(&next), 0, seen) {
                     prop_assert!(left > Ttl::from_millis(0) && left <= bound, "{left:?}");
-                    prop_assert_eq!(rule.verdict(Some(&next), 0, seen.plus(left).plus(SKEW)), Verdict::Go);
+                    prop_assert_eq!(rule.verdict(Some(&next), 0, seen.plus(left).plus(SKEW)), LimitVerdict::Go);
                 }
             }
         }

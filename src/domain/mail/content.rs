@@ -1,61 +1,61 @@
-//! What a mail says. Nothing that its reader did not ask for can be chosen by a stranger: no name, no
-//! free text of whoever registers.
+//! The content of mails. A mail that the reader did not ask for contains nothing that a stranger chose: no name
+//! and no free text of the person who registers.
 
 use std::collections::BTreeMap;
 
 use super::{MailKind, NOTICE_LIFETIME, Recipient};
 use crate::{secret::MailedSecret, time::Timestamp};
 
-/// Most characters of a text that somebody else chose.
+/// Maximum length of a text that somebody else chose, in characters.
 const MAX_TEXT: usize = 100;
 
-/// Names and values that templates get. They hold secrets, and are sealed wherever they rest.
-pub type Params = BTreeMap<String, String>;
+/// The parameters of templates. They contain secrets, and are stored only sealed.
+pub type MailParams = BTreeMap<String, String>;
 
-/// How the reader goes on: by a link, or with the same as a code for those who type.
+/// How the reader continues: by following a link, or by typing a code that does the same.
 #[derive(Debug)]
-pub struct Way {
+pub struct LinkAndCode {
     /// The link.
     pub link: MailedSecret,
     /// The code.
     pub code: MailedSecret,
-    /// When both end.
+    /// When both expire.
     pub expires_at: Timestamp,
 }
 
-/// What a mail says.
+/// The content of a mail.
 #[derive(Debug)]
 pub enum Content {
-    /// Proves that an address is somebody's.
-    VerifyEmail(Way),
-    /// Lets somebody choose a new password.
-    PasswordReset(Way),
-    /// A password was set.
+    /// Verifies that an address belongs to the user.
+    VerifyEmail(LinkAndCode),
+    /// Lets the user choose a new password.
+    PasswordReset(LinkAndCode),
+    /// The password was changed.
     PasswordChanged {
-        /// When.
+        /// When it happened.
         at: Timestamp,
     },
-    /// An account has another address now; goes to both.
+    /// The address of the account was changed. Sent to the old and the new address.
     EmailChanged {
-        /// When.
+        /// When it happened.
         at: Timestamp,
         /// The new address.
         new: Recipient,
     },
-    /// Somebody tried to register with the address of an account.
+    /// Somebody tried to register with the address of this account.
     AccountExists,
-    /// Somebody is invited.
+    /// An invitation.
     Invitation {
-        /// How to accept.
-        way: Way,
-        /// Who invites.
+        /// How to accept it.
+        way: LinkAndCode,
+        /// Who invites the reader.
         by: String,
     },
-    /// A sign-in from a device that is not known.
+    /// A sign-in from an unknown device.
     NewDevice {
-        /// When.
+        /// When it happened.
         at: Timestamp,
-        /// What the device calls itself.
+        /// The name that the device gave itself.
         device: String,
         /// The address it came from.
         address: String,
@@ -63,7 +63,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// What it is about.
+    /// The kind of mail.
     #[must_use]
     pub const fn kind(&self) -> MailKind {
         match self {
@@ -77,7 +77,7 @@ impl Content {
         }
     }
 
-    /// From when on it is not worth sending: when its code has ended, or the news is old.
+    /// When it stops being worth sending: when its code expires, or the news is old.
     #[must_use]
     pub const fn expires_at(&self, now: Timestamp) -> Timestamp {
         match self {
@@ -86,10 +86,11 @@ impl Content {
         }
     }
 
-    /// What its templates get besides what all get. Holds the secrets in clear: to be sealed.
+    /// The parameters for its templates, in addition to the common ones. They contain secrets in clear text, so they
+    /// must be sealed before they are stored.
     #[must_use]
-    pub fn params(&self, client: &str) -> Params {
-        let mut params = Params::new();
+    pub fn params(&self, client: &str) -> MailParams {
+        let mut params = MailParams::new();
         let mut put = |name: &str, value: String| drop(params.insert(name.to_owned(), value));
         put("client", one_line(client));
         match self {
@@ -115,10 +116,10 @@ impl Content {
     }
 }
 
-/// A text on one line, without characters that only pretend to be text, and not too long.
+/// The text on a single line, without invisible characters, and cut to the maximum length.
 fn one_line(text: &str) -> String {
     let hidden = |c: char| {
-        // Line and paragraph separators, and what turns the direction of reading.
+        // Line and paragraph separators, and characters that change the direction of text.
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
@@ -126,7 +127,8 @@ fn one_line(text: &str) -> String {
     clean.trim().to_owned()
 }
 
-/// What a device calls itself, which may be a thief's choice: nothing that a mail program makes a link of.
+/// The name that a device gave itself. An attacker may have chosen it, so it must not contain anything that a mail
+/// program turns into a link.
 fn label(text: &str) -> String {
     let text = one_line(text);
     let kept = |c: char| c.is_alphanumeric() || " ()'’,+-".contains(c);
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a41_no_value_brings_a_line_of_its_own_or_a_link() {
+    fn a41_no_value_can_inject_a_line_or_a_link() {
         let at = Timestamp::from_millis(1_893_456_000_000);
         let content = Content::NewDevice {
             at,
@@ -158,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_links_do_not_print_and_end_when_they_say() {
+    fn codes_and_links_do_not_print_and_determine_the_expiry() {
         let expires_at = Timestamp::from_millis(5);
-        let way = Way {
+        let way = LinkAndCode {
             link: MailedSecret::new("https://id/l".into()),
             code: MailedSecret::new("123456".into()),
             expires_at,

@@ -13,7 +13,7 @@ fn letter(kind: MailKind, language: &str) -> Letter {
 }
 
 #[test]
-fn every_kind_has_words_in_both_parts() {
+fn every_kind_has_templates_for_both_parts() {
     let templates = Templates::load(None).unwrap();
     for kind in MailKind::ALL {
         let letter = letter(*kind, "en");
@@ -26,14 +26,14 @@ fn every_kind_has_words_in_both_parts() {
             );
         }
         assert!(!rendered.text.contains('<') && rendered.html.contains("</html>"));
-        // A mail with a link carries a code too.
+        // A mail with a link shows a code as well.
         assert_eq!(rendered.text.contains("https://"), rendered.text.contains("SAMPLE-CODE"), "{kind:?}");
         assert!(!format!("{rendered:?}{letter:?}").contains("SAMPLE-CODE"));
     }
 }
 
 #[test]
-fn a41_values_are_text_in_html_and_one_line_in_a_subject() {
+fn a41_values_are_escaped_in_html_and_stay_on_one_line_in_subjects() {
     let templates = Templates::load(None).unwrap();
     let mut letter = letter(MailKind::Invitation, "en");
     letter.params.insert("by".into(), "<script>alert(1)</script>\" & co".into());
@@ -44,7 +44,7 @@ fn a41_values_are_text_in_html_and_one_line_in_a_subject() {
 }
 
 #[test]
-fn the_time_left_is_that_from_the_sending_on() {
+fn the_time_left_is_counted_from_when_the_mail_is_sent() {
     let templates = Templates::load(None).unwrap();
     let mut letter = letter(MailKind::VerifyEmail, "en");
     assert!(templates.render(&letter).unwrap().text.contains("within 30 minutes"));
@@ -53,7 +53,7 @@ fn the_time_left_is_that_from_the_sending_on() {
 }
 
 #[test]
-fn files_take_the_place_of_built_in_templates_by_kind_and_language() {
+fn files_replace_built_in_templates_by_kind_and_language() {
     let german = "Subject: Neues Gerät bei {{ client }}\n\nGerät: {{ device }}\n";
     let dir = folder(&[
         ("new_device.de.txt", german),
@@ -73,9 +73,9 @@ fn files_take_the_place_of_built_in_templates_by_kind_and_language() {
 }
 
 #[test]
-fn everything_wrong_is_told_with_file_and_line() {
+fn every_problem_is_reported_with_file_and_line() {
     let good = "Subject: x\n\n{{ link }} {{ code }}\n";
-    let told = |files: &[(&str, &str)]| {
+    let problems_in = |files: &[(&str, &str)]| {
         let dir = folder(files);
         let problems = Templates::load(Some(dir.path())).unwrap_err();
         problems.join("\n").replace(dir.path().to_str().unwrap(), "DIR")
@@ -93,10 +93,10 @@ fn everything_wrong_is_told_with_file_and_line() {
         ("verify_email.de.txt", good, "DIR/verify_email.de.txt: needs verify_email.de.html beside it"),
         ("layout.html", "\n\n{{ nothing }}", "DIR/layout.html:3: undefined value"),
     ] {
-        let problems = told(&[(name, text)]);
+        let problems = problems_in(&[(name, text)]);
         assert!(problems.contains(problem), "{name}: {problems}");
     }
-    let both = told(&[("x.txt", ""), ("password_reset.html", "{% if %}")]);
+    let both = problems_in(&[("x.txt", ""), ("password_reset.html", "{% if %}")]);
     assert!(both.contains("DIR/x.txt") && both.contains("DIR/password_reset.html:1"), "{both}");
     assert!(Templates::load(Some(Path::new("/nonexistent"))).unwrap_err()[0].starts_with("/nonexistent: "));
 }

@@ -26,19 +26,19 @@ fn p08_hashes_of_other_systems_are_checked() {
         "$pbkdf2-sha512$i=1000$c2l4dGVlbiBieXRlIHNhbA$Yap+zHg43MoT6Aovnx0eLwd0TXFYg0nTMon6xsLiI5UfcQFWyGnOyld7BLRRM3dgQN1DX79ugzzjp6FrKmgAag",
     ] {
         let stored = Stored::parse(text).expect(text);
-        assert!(stored.is_made_of(PASSWORD), "{text}");
-        assert!(!stored.is_made_of(b"correct horse battery stapl"), "{text}");
-        assert!(!stored.is_made_of(b""), "{text}");
+        assert!(stored.matches(PASSWORD), "{text}");
+        assert!(!stored.matches(b"correct horse battery stapl"), "{text}");
+        assert!(!stored.matches(b""), "{text}");
         assert_eq!(Phc::parse(text).unwrap().as_str(), text);
     }
 }
 
 #[test]
-fn a42_of_a_password_of_73_bytes_bcrypt_reads_72() {
+fn a42_bcrypt_reads_only_72_bytes_of_a_password() {
     let all = "0123456789".repeat(8);
     let made_of_73 = "$2b$04$abcdefghijklmnopqrstuum2G75IXDN/xsgbNa/hCiPSKyIHQd70S";
     let made_of_71 = "$2b$04$abcdefghijklmnopqrstuukow.iL/GuIgNNTSpCKVqIJG617.YQsi";
-    let is = |text, length| Stored::parse(text).unwrap().is_made_of(&all.as_bytes()[..length]);
+    let is = |text, length| Stored::parse(text).unwrap().matches(&all.as_bytes()[..length]);
     for length in 70..=80 {
         assert_eq!(is(made_of_73, length), length >= 72, "{length}");
         assert_eq!(is(made_of_71, length), length == 71, "{length}");
@@ -46,7 +46,7 @@ fn a42_of_a_password_of_73_bytes_bcrypt_reads_72() {
 }
 
 #[test]
-fn a43_what_asks_for_too_much_is_refused_when_it_is_read() {
+fn a43_a_cost_that_is_too_high_is_refused_when_parsing() {
     use PhcProblem::{Argon2d, Cost, Form, Memory, Output, Salt, Unknown, Version};
     let argon2 = |params: &str| format!("$argon2id$v=19${params}${SALT}${HASH}");
     for (params, expected) in [
@@ -120,7 +120,7 @@ fn a43_what_asks_for_too_much_is_refused_when_it_is_read() {
 }
 
 #[test]
-fn a43_the_caps_themselves_are_let_in() {
+fn a43_the_limits_themselves_are_accepted() {
     for params in ["m=1048576,t=10,p=16", "m=8,t=1,p=1"] {
         assert!(Phc::parse(&format!("$argon2id$v=19${params}${SALT}${HASH}")).is_ok(), "{params}");
     }
@@ -131,7 +131,7 @@ fn a43_the_caps_themselves_are_let_in() {
 }
 
 #[test]
-fn a43_a_problem_says_nothing_of_the_text() {
+fn a43_a_problem_does_not_quote_the_text() {
     let text = format!("$argon2id$v=19$m=99999999,t=2,p=1${SALT}${HASH}");
     assert_eq!(problem(&text).to_string(), "the parameter m is beyond what is allowed");
     assert_eq!(format!("{:?}", Phc::from_database(text)), "Phc(…)");

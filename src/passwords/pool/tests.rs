@@ -6,19 +6,19 @@ use crate::{
 };
 
 const TINY: Params = Params { memory_kib: 64, iterations: 1, lanes: 1 };
-const TINY_SETTINGS: Settings = Settings { params: TINY, threads: 1, queue: 2, memory_kib: 64 };
+const TINY_CONFIG: PoolConfig = PoolConfig { params: TINY, threads: 1, queue: 2, memory_kib: 64 };
 
-fn pool_of(settings: Settings) -> Passwords {
+fn pool_of(settings: PoolConfig) -> Passwords {
     Passwords::start(settings, Arc::new(SeededEntropy::new(1))).unwrap()
 }
 
 fn pool(params: Params) -> Passwords {
-    pool_of(Settings { params, ..TINY_SETTINGS })
+    pool_of(PoolConfig { params, ..TINY_CONFIG })
 }
 
-/// A pool that never takes anything: what is sent stays in the queue.
+/// A pool without threads: everything stays in the queue.
 fn stuck() -> Passwords {
-    Passwords::without_threads(TINY_SETTINGS, Arc::new(SeededEntropy::new(1)))
+    Passwords::without_threads(TINY_CONFIG, Arc::new(SeededEntropy::new(1)))
 }
 
 fn password(text: &str) -> Password {
@@ -29,27 +29,29 @@ fn applicant(account: &str, address: &str) -> Applicant {
     Applicant { account: Account::of(account), prefix: Prefix::of(address), known_device: false, deadline: None }
 }
 
-async fn verify(pool: &Passwords, password: Password, stored: Option<Phc>) -> Result<Verdict, HashError> {
+async fn verify(pool: &Passwords, password: Password, stored: Option<Phc>) -> Result<PasswordVerdict, HashError> {
     pool.admit(&applicant("ada", "192.0.2.1"))?.verify(password, stored).await
 }
 
 #[tokio::test]
-async fn p08_p11_a_password_is_checked_normalised_and_hashed_again_when_the_parameters_rise() {
+async fn p08_p11_a_password_is_normalised_and_rehashed_when_the_parameters_change() {
     let (old, new) = (pool(TINY), pool(Params { iterations: 2, ..TINY }));
     let phc = old.hash(password("caf\u{e9} au lait, s'il vous")).await.unwrap();
     assert!(phc.as_str().starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{}", phc.as_str());
     let same = password("cafe\u{301} au lait, s'il vous");
-    assert!(matches!(verify(&old, same, Some(phc.clone())).await, Ok(Verdict::Right { rehash: None })));
-    assert!(matches!(verify(&old, password("wrong"), Some(phc.clone())).await, Ok(Verdict::Wrong)));
-    assert!(matches!(verify(&old, password("any"), None).await, Ok(Verdict::Wrong)));
+    assert!(matches!(verify(&old, same, Some(phc.clone())).await, Ok(PasswordVerdict::Right { rehash: None })));
+    assert!(matches!(verify(&old, password("wrong"), Some(phc.clone())).await, Ok(PasswordVerdict::Wrong)));
+    assert!(matches!(verify(&old, password("any"), None).await, Ok(PasswordVerdict::Wrong)));
     let right = password("caf\u{e9} au lait, s'il vous");
-    let Ok(Verdict::Right { rehash: Some(phc) }) = verify(&new, right, Some(phc)).await else { panic!("no rehash") };
+    let Ok(PasswordVerdict::Right { rehash: Some(phc) }) = verify(&new, right, Some(phc)).await else {
+        panic!("no rehash")
+    };
     assert!(phc.as_str().contains("t=2"));
     assert_eq!((old.figures().hashed, new.figures().hashed), (4, 1));
 }
 
 #[tokio::test]
-async fn a43_hashes_that_ask_for_too_much_are_refused() {
+async fn a43_hashes_whose_cost_is_too_high_are_refused() {
     let pool = pool(TINY);
     for stored in [
         "$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -64,11 +66,11 @@ async fn a43_hashes_that_ask_for_too_much_are_refused() {
 }
 
 #[tokio::test]
-async fn a43_hashes_that_ask_for_more_than_a_part_take_turns_and_no_memory_stays_with_them() {
+async fn a43_hashes_that_need_more_than_a_share_take_turns_and_give_their_memory_back() {
     let big = Params { memory_kib: 1500, ..TINY };
     let imported = pool(big).hash(password("brought along")).await.unwrap();
-    // Room for one of them, and for what the other thread holds of its own.
-    let settings = Settings { threads: 2, queue: 8, memory_kib: 2048, ..TINY_SETTINGS };
+    // Enough for one of them and for the other thread's share.
+    let settings = PoolConfig { threads: 2, queue: 8, memory_kib: 2048, ..TINY_CONFIG };
     let pool = pool_of(settings);
     let mut checks = tokio::task::JoinSet::new();
     for n in 0..8 {
@@ -78,11 +80,14 @@ async fn a43_hashes_that_ask_for_more_than_a_part_take_turns_and_no_memory_stays
         checks.spawn(async move { slot.verify(password("brought along"), stored).await });
     }
     for verdict in checks.join_all().await {
-        assert!(matches!(verdict, Ok(Verdict::Right { rehash: Some(_) } | Verdict::Wrong)), "{verdict:?}");
+        assert!(
+            matches!(verdict, Ok(PasswordVerdict::Right { rehash: Some(_) } | PasswordVerdict::Wrong)),
+            "{verdict:?}"
+        );
     }
     assert!(pool.figures().memory_kib <= 2 * 64, "{:?}", pool.figures());
 
-    let small = pool_of(Settings { memory_kib: 1024, ..settings });
+    let small = pool_of(PoolConfig { memory_kib: 1024, ..settings });
     let refused = verify(&small, password("brought along"), Some(imported)).await.unwrap_err();
     assert!(matches!(refused, HashError::Memory { needs_mib: 2, has_mib: 1 }), "{refused:?}");
     assert!(refused.to_string().contains("hashing_memory_mib"), "{refused}");
@@ -91,7 +96,7 @@ async fn a43_hashes_that_ask_for_more_than_a_part_take_turns_and_no_memory_stays
 #[tokio::test]
 async fn a43_a_hash_that_needs_all_memory_gets_what_idle_threads_hold() {
     let imported = pool(Params { memory_kib: 256, ..TINY }).hash(password("brought along")).await.unwrap();
-    let pool = pool_of(Settings { threads: 4, queue: 8, ..TINY_SETTINGS });
+    let pool = pool_of(PoolConfig { threads: 4, queue: 8, ..TINY_CONFIG });
     for _ in 0..3 {
         let mut checks = tokio::task::JoinSet::new();
         for n in 0..8 {
@@ -100,7 +105,7 @@ async fn a43_a_hash_that_needs_all_memory_gets_what_idle_threads_hold() {
         }
         checks.join_all().await;
         let right = verify(&pool, password("brought along"), Some(imported.clone())).await;
-        assert!(matches!(right, Ok(Verdict::Right { .. })), "{right:?}");
+        assert!(matches!(right, Ok(PasswordVerdict::Right { .. })), "{right:?}");
     }
 }
 
@@ -112,7 +117,7 @@ async fn a43_the_memory_of_scrypt_counts_too() {
     let right = "correct horse battery staple";
     let refused = verify(&pool(TINY), password(right), stored.clone()).await.unwrap_err();
     assert!(matches!(refused, HashError::Memory { needs_mib: 2, has_mib: 0 }), "{refused:?}");
-    let settings = Settings { threads: 2, queue: 8, memory_kib: 1100, ..TINY_SETTINGS };
+    let settings = PoolConfig { threads: 2, queue: 8, memory_kib: 1100, ..TINY_CONFIG };
     let pool = pool_of(settings);
     let mut checks = tokio::task::JoinSet::new();
     for n in 0..6 {
@@ -121,7 +126,7 @@ async fn a43_the_memory_of_scrypt_counts_too() {
         checks.spawn(async move { (n % 2 == 0, slot.verify(typed, stored).await) });
     }
     for (right, verdict) in checks.join_all().await {
-        assert_eq!(matches!(verdict, Ok(Verdict::Right { rehash: Some(_) })), right, "{verdict:?}");
+        assert_eq!(matches!(verdict, Ok(PasswordVerdict::Right { rehash: Some(_) })), right, "{verdict:?}");
     }
     let figures = pool.figures();
     assert!(figures.memory_kib <= 2 * 64, "{figures:?}");
@@ -129,10 +134,10 @@ async fn a43_the_memory_of_scrypt_counts_too() {
 }
 
 #[test]
-fn p10_whoever_is_wrong_waits_as_long_as_one_with_a_hash_of_another_system() {
+fn p10_wrong_passwords_take_as_long_as_those_checked_against_another_systems_hash() {
     let ms = Duration::from_millis;
     let pool = stuck();
-    let padding = |other, took| pool.shared.padding(other, ms(took));
+    let padding = |other, took| pool.pool.padding(other, ms(took));
     assert_eq!(padding(false, 45), ms(0), "there is none of another system");
     assert_eq!(padding(true, 320), ms(320));
     assert_eq!(padding(false, 45), ms(320));
@@ -146,16 +151,16 @@ fn p10_whoever_is_wrong_waits_as_long_as_one_with_a_hash_of_another_system() {
 }
 
 #[tokio::test]
-async fn p10_a_wrong_password_of_nobody_is_answered_after_the_padding() {
+async fn p10_a_wrong_password_without_an_account_is_answered_after_the_padding() {
     let pool = pool(TINY);
-    pool.shared.padding(true, Duration::from_millis(40));
+    pool.pool.padding(true, Duration::from_millis(40));
     let began = Instant::now();
-    assert!(matches!(verify(&pool, password("x"), None).await, Ok(Verdict::Wrong)));
+    assert!(matches!(verify(&pool, password("x"), None).await, Ok(PasswordVerdict::Wrong)));
     assert!(began.elapsed() >= Duration::from_millis(40));
 }
 
 #[tokio::test]
-async fn p09_a_full_queue_refuses_at_once_and_says_when_to_come_back() {
+async fn p09_a_full_queue_refuses_at_once_and_says_when_to_retry() {
     let stuck = stuck();
     let _slots = [stuck.admit(&applicant("a", "")).unwrap(), stuck.admit(&applicant("b", "")).unwrap()];
     let refused = stuck.admit(&applicant("c", "")).unwrap_err();
@@ -167,7 +172,7 @@ async fn p09_a_full_queue_refuses_at_once_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn p09_whoever_loses_the_place_to_another_prefix_is_told() {
+async fn p09_an_evicted_sign_in_gets_an_error() {
     let stuck = stuck();
     let (first, second) = (stuck.admit(&applicant("a", "")).unwrap(), stuck.admit(&applicant("b", "")).unwrap());
     let mut waits = Box::pin(second.verify(password("x"), None));
@@ -176,7 +181,7 @@ async fn p09_whoever_loses_the_place_to_another_prefix_is_told() {
     assert!(matches!(waits.await, Err(HashError::Busy { .. })));
     assert_eq!(stuck.figures().evicted, 1);
 
-    // One that was still reading the user learns it when it comes to be hashed.
+    // One that has not attached its work yet learns of it when it does.
     let reading = { stuck.admit(&applicant("d", "192.0.2.1")) };
     assert!(matches!(reading, Err(HashError::Busy { .. })), "each has one place");
     drop(first);
@@ -186,7 +191,7 @@ async fn p09_whoever_loses_the_place_to_another_prefix_is_told() {
 }
 
 #[tokio::test]
-async fn p09_a_caller_that_went_away_leaves_its_place_at_once() {
+async fn p09_a_cancelled_caller_frees_its_place_at_once() {
     let stuck = stuck();
     let reading = stuck.admit(&applicant("a", "")).unwrap();
     let mut waiting = Box::pin(stuck.admit(&applicant("b", "")).unwrap().verify(password("x"), None));
@@ -211,7 +216,7 @@ async fn p09_a_job_whose_deadline_has_passed_is_not_hashed() {
 #[test]
 fn the_threads_end_with_the_last_clone() {
     let pool = pool(TINY);
-    let shared = Arc::downgrade(&pool.shared);
+    let shared = Arc::downgrade(&pool.pool);
     drop(pool.clone());
     assert!(!shared.upgrade().unwrap().state().closed);
     drop(pool);

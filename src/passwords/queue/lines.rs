@@ -1,28 +1,28 @@
-//! Lines of sign-ins, one for each address prefix, that take turns.
+//! Lines of sign-ins, one per address prefix, that take turns.
 
 use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::{Account, Prefix, Ticket};
+use super::{Account, PlaceId, Prefix};
 
-/// A place for a sign-in.
+/// A sign-in at its place in the queue.
 #[derive(Debug)]
-pub(super) struct Entry<W> {
-    pub(super) ticket: Ticket,
+pub(super) struct QueuedSignIn<W> {
+    pub(super) place: PlaceId,
     pub(super) account: Account,
     pub(super) deadline: Option<Instant>,
     pub(super) work: Option<W>,
 }
 
-/// The sign-ins of one prefix, in the order of their arrival.
+/// The sign-ins of one prefix, in order of arrival.
 #[derive(Debug)]
 struct Line<W> {
     prefix: Prefix,
-    entries: VecDeque<Entry<W>>,
+    entries: VecDeque<QueuedSignIn<W>>,
 }
 
-/// Lines that share a number of places.
+/// Lines that share a limited number of places.
 #[derive(Debug)]
 pub(super) struct Lines<W> {
     capacity: usize,
@@ -36,7 +36,7 @@ impl<W> Lines<W> {
         Self { capacity, in_turn: VecDeque::new(), waiting: 0 }
     }
 
-    /// In all lines.
+    /// The number of sign-ins in all lines.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
@@ -49,8 +49,8 @@ impl<W> Lines<W> {
         self.in_turn.iter().position(|l| l.prefix == prefix)
     }
 
-    /// How many are served before somebody of this prefix who comes now: of each line that is before its own,
-    /// one more than of those behind.
+    /// How many are served before a new sign-in from this prefix: as many from each line as the new one's line has
+    /// entries, and one more from each line whose turn comes earlier.
     pub(super) fn ahead(&self, prefix: Prefix) -> usize {
         let (place, turns) = match self.line_of(prefix) {
             Some(place) => (place, self.in_turn.get(place).map_or(0, |l| l.entries.len())),
@@ -60,26 +60,26 @@ impl<W> Lines<W> {
         self.in_turn.iter().enumerate().map(before).sum()
     }
 
-    /// The newest of the longest line, unless the line of a newcomer of this prefix is about as long.
-    fn gives_way_to(&self, prefix: Prefix) -> Option<(usize, usize)> {
+    /// The newest entry in the longest line, unless the line of a new sign-in from this prefix would be as long.
+    fn eviction_candidate(&self, prefix: Prefix) -> Option<(usize, usize)> {
         let mine = self.line_of(prefix).and_then(|at| self.in_turn.get(at)).map_or(0, |l| l.entries.len());
-        // The last of several that are as long: its turn comes last.
+        // Of several equally long lines, the last one: its turn comes last.
         let (at, longest) = self.in_turn.iter().enumerate().max_by_key(|(_, l)| l.entries.len())?;
         (mine + 1 < longest.entries.len()).then(|| (at, longest.entries.len() - 1))
     }
 
-    /// Whether somebody would give way to a newcomer of this prefix.
-    pub(super) fn has_to_give_way(&self, prefix: Prefix) -> bool {
-        self.gives_way_to(prefix).is_some()
+    /// Whether a sign-in could be evicted in favour of a new one from this prefix.
+    pub(super) fn can_evict_for(&self, prefix: Prefix) -> bool {
+        self.eviction_candidate(prefix).is_some()
     }
 
-    /// Sends away who has to give way to a newcomer of this prefix.
-    pub(super) fn evict(&mut self, prefix: Prefix) -> Option<Entry<W>> {
-        let (line, at) = self.gives_way_to(prefix)?;
+    /// Evicts a sign-in in favour of a new one from this prefix.
+    pub(super) fn evict(&mut self, prefix: Prefix) -> Option<QueuedSignIn<W>> {
+        let (line, at) = self.eviction_candidate(prefix)?;
         self.remove(line, at)
     }
 
-    pub(super) fn push(&mut self, prefix: Prefix, entry: Entry<W>) {
+    pub(super) fn push(&mut self, prefix: Prefix, entry: QueuedSignIn<W>) {
         self.waiting += 1;
         match self.in_turn.iter_mut().find(|l| l.prefix == prefix) {
             Some(line) => line.entries.push_back(entry),
@@ -87,22 +87,22 @@ impl<W> Lines<W> {
         }
     }
 
-    pub(super) fn find(&mut self, ticket: Ticket) -> Option<&mut Entry<W>> {
-        self.in_turn.iter_mut().flat_map(|l| l.entries.iter_mut()).find(|e| e.ticket == ticket)
+    pub(super) fn find(&mut self, place: PlaceId) -> Option<&mut QueuedSignIn<W>> {
+        self.in_turn.iter_mut().flat_map(|l| l.entries.iter_mut()).find(|e| e.place == place)
     }
 
-    pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<Entry<W>> {
-        let (line, at) = self.place_where(|e| e.ticket == ticket)?;
+    pub(super) fn withdraw(&mut self, place: PlaceId) -> Option<QueuedSignIn<W>> {
+        let (line, at) = self.position_where(|e| e.place == place)?;
         self.remove(line, at)
     }
 
-    fn place_where(&self, is: impl Fn(&Entry<W>) -> bool) -> Option<(usize, usize)> {
+    fn position_where(&self, is: impl Fn(&QueuedSignIn<W>) -> bool) -> Option<(usize, usize)> {
         let find = |l: &Line<W>| l.entries.iter().position(&is);
         self.in_turn.iter().enumerate().find_map(|(n, l)| Some((n, find(l)?)))
     }
 
-    /// Takes an entry out, and its line if it was the last of it.
-    fn remove(&mut self, line: usize, at: usize) -> Option<Entry<W>> {
+    /// Removes an entry, and its line if that is empty then.
+    fn remove(&mut self, line: usize, at: usize) -> Option<QueuedSignIn<W>> {
         let entries = &mut self.in_turn.get_mut(line)?.entries;
         let entry = entries.remove(at)?;
         if entries.is_empty() {
@@ -112,9 +112,9 @@ impl<W> Lines<W> {
         Some(entry)
     }
 
-    /// The oldest of the first line that has work; that line goes to the end.
-    pub(super) fn next(&mut self) -> Option<Entry<W>> {
-        let (line, at) = self.place_where(|e| e.work.is_some())?;
+    /// Removes the oldest entry with work from the first line that has one, and moves that line to the end.
+    pub(super) fn next(&mut self) -> Option<QueuedSignIn<W>> {
+        let (line, at) = self.position_where(|e| e.work.is_some())?;
         let lines = self.in_turn.len();
         let entry = self.remove(line, at)?;
         if self.in_turn.len() == lines {

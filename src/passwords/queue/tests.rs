@@ -8,7 +8,7 @@ fn applicant(account: &str, address: &str) -> Applicant {
     Applicant { account: Account::of(account), prefix: Prefix::of(address), known_device: false, deadline: None }
 }
 
-/// A queue whose work is the account's name.
+/// A queue in which the work is the name of the account.
 struct Case {
     queue: Queue<String>,
     pace: Pace,
@@ -16,7 +16,7 @@ struct Case {
 }
 
 impl Case {
-    /// One thread, which is busy with hashes of a second.
+    /// One thread, busy with a hash that takes a second.
     fn new(capacity: usize) -> Self {
         let mut pace = Pace::new(1);
         pace.begin();
@@ -25,28 +25,28 @@ impl Case {
         Self { queue: Queue::new(capacity), pace, now: Instant::now() }
     }
 
-    fn admit(&mut self, account: &str, address: &str) -> Result<(Ticket, Option<Evicted<String>>), Refused> {
+    fn admit(&mut self, account: &str, address: &str) -> Result<(PlaceId, Option<Evicted<String>>), Refused> {
         self.queue.admit(&applicant(account, address), self.now, &self.pace)
     }
 
-    fn admit_until(&mut self, account: &str, address: &str, deadline: Duration) -> Result<Ticket, Refused> {
+    fn admit_until(&mut self, account: &str, address: &str, deadline: Duration) -> Result<PlaceId, Refused> {
         let applicant = Applicant { deadline: Some(self.now + deadline), ..applicant(account, address) };
-        self.queue.admit(&applicant, self.now, &self.pace).map(|(ticket, _)| ticket)
+        self.queue.admit(&applicant, self.now, &self.pace).map(|(place, _)| place)
     }
 
-    fn enter(&mut self, account: &str, address: &str) -> Ticket {
-        let (ticket, evicted) = self.admit(account, address).unwrap();
+    fn enter(&mut self, account: &str, address: &str) -> PlaceId {
+        let (place, evicted) = self.admit(account, address).unwrap();
         assert_eq!(evicted, None, "{account}");
-        self.queue.ready(ticket, account.to_owned()).unwrap();
-        ticket
+        self.queue.attach(place, account.to_owned()).unwrap();
+        place
     }
 
-    /// As [`Case::enter`], from a known device.
+    /// Like [`Case::enter`], but from a known device.
     fn enter_known(&mut self, account: &str, address: &str) -> Result<(), Refused> {
         let applicant = Applicant { known_device: true, ..applicant(account, address) };
-        let (ticket, evicted) = self.queue.admit(&applicant, self.now, &self.pace)?;
+        let (place, evicted) = self.queue.admit(&applicant, self.now, &self.pace)?;
         assert_eq!(evicted, None, "{account}");
-        self.queue.ready(ticket, account.to_owned()).unwrap();
+        self.queue.attach(place, account.to_owned()).unwrap();
         Ok(())
     }
 
@@ -66,7 +66,7 @@ fn p09_address_prefixes_take_turns() {
         case.enter(account, address);
     }
     assert_eq!(case.next().as_deref(), Some("a1"));
-    // Who comes back at once is behind all who wait.
+    // A prefix that was just served goes behind all others.
     for (account, address) in [("c1", "2001:db8::1"), ("a4", "10.0.0.4"), ("b2", "10.0.1.2"), ("u1", "")] {
         case.enter(account, address);
     }
@@ -75,19 +75,19 @@ fn p09_address_prefixes_take_turns() {
 }
 
 #[test]
-fn p09_a_flood_from_one_prefix_keeps_no_other_out() {
+fn p09_a_flood_from_one_prefix_does_not_lock_out_others() {
     let mut case = Case::new(4);
     for n in 0..4 {
         case.enter(&format!("a{n}"), "10.0.0.1");
     }
     assert_eq!(case.admit("a4", "10.0.0.9").unwrap_err(), Refused::Full);
-    let (ticket, evicted) = case.admit("b0", "10.0.1.1").unwrap();
+    let (place, evicted) = case.admit("b0", "10.0.1.1").unwrap();
     assert_eq!(evicted, Some(Evicted(Some("a3".to_owned()))), "the newest of the longest line");
-    case.queue.ready(ticket, "b0".to_owned()).unwrap();
-    let (ticket, evicted) = case.admit("b1", "10.0.1.2").unwrap();
+    case.queue.attach(place, "b0".to_owned()).unwrap();
+    let (place, evicted) = case.admit("b1", "10.0.1.2").unwrap();
     assert_eq!(evicted, Some(Evicted(Some("a2".to_owned()))));
-    case.queue.ready(ticket, "b1".to_owned()).unwrap();
-    // Now both have as many: neither drives the other out.
+    case.queue.attach(place, "b1".to_owned()).unwrap();
+    // Now both lines are equally long: neither can evict from the other.
     assert_eq!(case.admit("b2", "10.0.1.3").unwrap_err(), Refused::Full);
     assert_eq!(case.admit("a5", "10.0.0.3").unwrap_err(), Refused::Full);
     for (account, address) in [("c0", "10.0.2.1"), ("d0", "10.0.3.1")] {
@@ -95,7 +95,7 @@ fn p09_a_flood_from_one_prefix_keeps_no_other_out() {
     }
     assert_eq!(case.admit("e0", "10.0.4.1").unwrap_err(), Refused::Full, "four places, four prefixes");
     assert_eq!(case.queue.waiting(), 4);
-    // Whoever was sent away may come back later.
+    // An evicted sign-in may come back later.
     assert_eq!(case.drain(), "a0 b0");
     case.enter("a3", "10.0.0.1");
 }
@@ -106,7 +106,7 @@ fn p09_an_account_waits_once() {
     case.enter("ada", "10.0.0.1");
     assert_eq!(case.admit("ada", "10.0.9.1").unwrap_err(), Refused::AccountWaits);
     assert_eq!(case.next().as_deref(), Some("ada"));
-    // Being hashed is not waiting: a second device may line up.
+    // While a password is being hashed it does not count as waiting: a second device may queue.
     let second = case.enter("ada", "10.0.9.1");
     assert_eq!(case.queue.withdraw(second), Some("ada".to_owned()));
     case.enter("ada", "10.0.0.1");
@@ -122,33 +122,34 @@ fn p09_a_place_that_is_given_up_is_free_at_once() {
     assert_eq!(case.queue.withdraw(ready), Some("b".to_owned()));
     assert_eq!(case.queue.withdraw(ready), None, "twice is once");
     assert_eq!(case.queue.waiting(), 0);
-    assert_eq!(case.queue.ready(reserved, "a".to_owned()), Err("a".to_owned()));
+    assert_eq!(case.queue.attach(reserved, "a".to_owned()), Err("a".to_owned()));
     case.enter("c", "10.0.0.1");
 }
 
 #[test]
-fn a_place_without_work_lets_others_pass_and_keeps_its_turn() {
+fn a_place_without_work_is_skipped_and_keeps_its_turn() {
     let mut case = Case::new(8);
     let (slow, _) = case.admit("slow", "10.0.0.1").unwrap();
     assert_eq!(case.next(), None);
     case.enter("b", "10.0.1.1");
     case.enter("c", "10.0.2.1");
     assert_eq!(case.next().as_deref(), Some("b"));
-    case.queue.ready(slow, "slow".to_owned()).unwrap();
+    case.queue.attach(slow, "slow".to_owned()).unwrap();
     assert_eq!(case.drain(), "slow c");
 }
 
 #[test]
-fn p09_who_cannot_be_hashed_in_time_is_refused_at_once() {
+fn p09_a_sign_in_that_cannot_be_served_in_time_is_refused_at_once() {
     let mut case = Case::new(8);
-    // Half a second is left of the one being hashed, then a second of its own.
+    // Half a second for the hash in progress, then a second for its own.
     assert_eq!(case.admit_until("a", "10.0.0.1", SECOND), Err(Refused::TooLate));
-    let ticket = case.admit_until("a", "10.0.0.1", SECOND * 2).unwrap();
-    case.queue.ready(ticket, "a".to_owned()).unwrap();
+    let place = case.admit_until("a", "10.0.0.1", SECOND * 2).unwrap();
+    case.queue.attach(place, "a".to_owned()).unwrap();
     for n in 0..3 {
         case.enter(&format!("b{n}"), "10.0.1.1");
     }
-    // One of each line comes before a newcomer of a third; all of the long line before one of that.
+    // One entry of each line is served before a new sign-in in a third line, and all of the long line before another
+    // one in that line.
     assert_eq!(case.admit_until("c", "10.0.2.1", SECOND * 3), Err(Refused::TooLate));
     assert!(case.admit_until("c", "10.0.2.1", SECOND * 4).is_ok());
     assert_eq!(case.admit_until("b3", "10.0.1.1", SECOND * 6), Err(Refused::TooLate));
@@ -158,7 +159,7 @@ fn p09_who_cannot_be_hashed_in_time_is_refused_at_once() {
 }
 
 #[test]
-fn an_idle_thread_tries_whatever_the_estimate_says() {
+fn an_idle_thread_tries_whatever_the_estimate_is() {
     let mut case = Case::new(8);
     case.pace.end(Some(SECOND));
     assert!(case.admit_until("a", "10.0.0.1", SECOND / 100).is_ok());
@@ -166,11 +167,11 @@ fn an_idle_thread_tries_whatever_the_estimate_says() {
 }
 
 #[test]
-fn p09_what_comes_too_late_is_dropped_when_its_turn_comes() {
+fn p09_work_past_its_deadline_is_dropped_at_its_turn() {
     let mut case = Case::new(8);
     for name in ["late", "later"] {
-        let ticket = case.admit_until(name, "10.0.0.1", SECOND * 9).unwrap();
-        case.queue.ready(ticket, name.to_owned()).unwrap();
+        let place = case.admit_until(name, "10.0.0.1", SECOND * 9).unwrap();
+        case.queue.attach(place, name.to_owned()).unwrap();
     }
     case.enter("patient", "10.0.0.1");
     case.now += SECOND * 9;
@@ -180,7 +181,7 @@ fn p09_what_comes_too_late_is_dropped_when_its_turn_comes() {
 }
 
 #[test]
-fn p09_passwords_to_be_stored_have_a_share_of_their_own() {
+fn p09_new_passwords_have_their_own_share_of_turns() {
     let mut case = Case::new(8);
     for n in 0..8 {
         case.enter(&format!("a{n}"), &format!("10.0.{n}.1"));
@@ -191,13 +192,13 @@ fn p09_passwords_to_be_stored_have_a_share_of_their_own() {
     assert_eq!(case.queue.admit_storing("one too many".to_owned()), Err(Refused::Full));
     let order = case.drain();
     assert!(order.starts_with("a0 a1 a2 s0 a3 a4 a5 s1 a6 a7 s2 s3"), "{order}");
-    let ticket = case.queue.admit_storing("x".to_owned()).unwrap();
-    assert_eq!(case.queue.withdraw(ticket).as_deref(), Some("x"));
+    let place = case.queue.admit_storing("x".to_owned()).unwrap();
+    assert_eq!(case.queue.withdraw(place).as_deref(), Some("x"));
     assert_eq!(case.queue.waiting(), 0);
 }
 
 #[test]
-fn p05_in_a_storm_known_devices_have_places_and_every_other_turn() {
+fn p05_in_a_flood_known_devices_have_places_and_every_other_turn() {
     let mut case = Case::new(8);
     for n in 0..8 {
         case.enter(&format!("a{n}"), &format!("10.0.{n}.1"));
@@ -213,7 +214,7 @@ fn p05_in_a_storm_known_devices_have_places_and_every_other_turn() {
 }
 
 #[test]
-fn p05_known_devices_wait_among_all_others_when_their_own_places_are_taken() {
+fn p05_known_devices_use_other_places_when_their_own_are_taken() {
     let mut case = Case::new(4);
     for n in 0..4 {
         case.enter_known(&format!("k{n}"), "10.0.0.1").unwrap();
@@ -224,7 +225,7 @@ fn p05_known_devices_wait_among_all_others_when_their_own_places_are_taken() {
 }
 
 #[test]
-fn p05_among_known_devices_a_flood_from_one_prefix_keeps_no_other_out() {
+fn p05_among_known_devices_a_flood_from_one_prefix_does_not_lock_out_others() {
     let mut case = Case::new(8);
     for n in 0..8 {
         case.enter(&format!("a{n}"), &format!("10.0.{n}.1"));
@@ -238,23 +239,23 @@ fn p05_among_known_devices_a_flood_from_one_prefix_keeps_no_other_out() {
 }
 
 #[test]
-fn p05_strangers_at_an_account_keep_no_known_device_of_it_waiting() {
+fn p05_strangers_at_an_account_do_not_block_its_known_devices() {
     let mut case = Case::new(8);
     case.enter("ada", "10.0.0.1");
     assert_eq!(case.admit("ada", "10.0.9.1").unwrap_err(), Refused::AccountWaits);
     let device = Applicant { account: Account::named([7; 32]), known_device: true, ..applicant("", "10.0.9.1") };
-    let (ticket, _) = case.queue.admit(&device, case.now, &case.pace).unwrap();
-    case.queue.ready(ticket, "ada's laptop".to_owned()).unwrap();
+    let (place, _) = case.queue.admit(&device, case.now, &case.pace).unwrap();
+    case.queue.attach(place, "ada's laptop".to_owned()).unwrap();
     assert_eq!(case.drain(), "ada's laptop ada");
 }
 
 #[test]
-fn p09_the_estimate_knows_that_known_devices_take_every_other_turn() {
+fn p09_the_estimate_includes_the_turns_of_known_devices() {
     let mut case = Case::new(8);
     for n in 0..3 {
         case.enter(&format!("a{n}"), "10.0.0.1");
     }
-    // Half a second of the one being hashed, one stranger before, then its own.
+    // Half a second for the hash in progress, a second for one stranger, then its own.
     let known = |deadline: Duration| Applicant {
         known_device: true,
         deadline: Some(case.now + deadline),

@@ -148,7 +148,8 @@ impl Import {
             "first": first.user.subject,
             "last": last.user.subject,
         });
-        if !tx.users_insert(&new, now).await? {
+        // Somebody took a name since the plan was made: the next plan says whose row that is.
+        if tx.users_insert(&new, now).await?.is_some() {
             return Err(Error::Conflict);
         }
         tx.audit(now, AuditKind::UsersImported, &admin.actor, "users", details).await?;

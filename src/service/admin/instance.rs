@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     domain::{
         audit::AuditKind,
-        feed::{Change, ChangeKind},
+        feed::ChangeKind,
         limit::LimitSettings,
         settings::Settings,
     },
@@ -93,8 +93,8 @@ impl InstanceSettings {
         }
         tx.settings_set(&settings).await?;
         tx.audit(now, AuditKind::SettingChanged, &admin.actor, name, json!({ "value": n })).await?;
-        let ends_at = now.plus(settings.revocation_ttl(now));
-        tx.change(Change { ends_at, ..self.live.change(ChangeKind::Settings, name, now) });
+        // By the settings as they will be: another ceiling moves the end of everything.
+        tx.change(settings.feed_entry(ChangeKind::Settings, name, now));
         self.live.commit(tx).await?;
         Ok(settings)
     }

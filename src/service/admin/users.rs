@@ -137,10 +137,8 @@ impl Users {
         let attributes = request.attributes;
         let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: now };
         let new = NewUser { user, logins, password };
-        match tx.user_insert(&new).await? {
-            Some("subject") => return Err(Error::Exists("subject", new.user.subject)),
-            Some(_) => return Err(Error::Exists("login", request.name)),
-            None => {}
+        if let Some(taken) = tx.user_insert(&new).await? {
+            return Err(taken.into());
         }
         for role in &roles {
             tx.user_role_add(&new.user.id, role, now).await?;
@@ -421,8 +419,8 @@ async fn replace_logins(tx: &mut Tx, id: &UserId, kind: LoginKind, texts: &[Stri
         let login = Login::parse(text).map_err(|problem| {
             Error::invalid(if kind == LoginKind::Name { "name" } else { "emails" }, problem.to_string())
         })?;
-        if !tx.login_insert(id, &login).await? {
-            return Err(Error::Exists(if kind == LoginKind::Name { "name" } else { "email" }, text.clone()));
+        if let Some(taken) = tx.login_insert(id, &login).await? {
+            return Err(taken.into());
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::{
         client::Client,
         limit::LimitKind,
         login::{Login, LoginKind},
-        mail::{Content, Language, Mail, NoLanguage, Recipient},
+        mail::{Content, Language, LanguageError, Mail, Recipient},
     },
     error::{Error, Result},
     id::UserId,
@@ -42,7 +42,7 @@ pub(super) fn language(text: &str) -> Result<Language> {
     if text.is_empty() {
         return Ok(Language::default());
     }
-    text.parse().map_err(|e: NoLanguage| Error::invalid("language", e.to_string()))
+    text.parse().map_err(|e: LanguageError| Error::invalid("language", e.to_string()))
 }
 
 impl Emails {
@@ -89,8 +89,8 @@ impl Emails {
         new: &Login,
     ) -> Result<()> {
         tx.logins_delete(user, LoginKind::Email).await?;
-        if !tx.login_insert(user, new).await? {
-            return Err(Error::Exists("email", new.display().to_owned()));
+        if let Some(taken) = tx.login_insert(user, new).await? {
+            return Err(taken.into());
         }
         let Some(address) = recipient(new.display()) else { return Ok(()) };
         let at = self.live.now();

@@ -29,7 +29,7 @@ use self::memory::Memory;
 use crate::{
     domain::{
         audit::Actor,
-        limit::{LimitKey, LimitKind, Verdict},
+        limit::{LimitKey, LimitKind, LimitVerdict},
         login::Login,
     },
     error::{Error, Result},
@@ -149,7 +149,7 @@ impl Limits {
 
     /// Whether a count is known to be closed.
     pub(super) fn is_remembered_closed(&self, key: &LimitKey) -> bool {
-        matches!(self.memory().verdict(key, self.0.live.now()), Verdict::Closed(_))
+        matches!(self.memory().verdict(key, self.0.live.now()), LimitVerdict::Closed(_))
     }
 
     /// Forgets what was counted for these logins: their user has a new password.
@@ -168,15 +168,15 @@ impl Limits {
     }
 
     /// Refuses if one of the verdicts does, by the one that lasts longest.
-    fn refuse(&self, verdicts: &[(LimitKind, Verdict)]) -> Result<()> {
-        let refusal = |(kind, verdict): &(LimitKind, Verdict)| match *verdict {
-            Verdict::Go | Verdict::Busy(_) => None,
-            Verdict::Wait(after) => Some((after, *kind, false)),
-            Verdict::Closed(after) => Some((after, *kind, true)),
+    fn refuse(&self, verdicts: &[(LimitKind, LimitVerdict)]) -> Result<()> {
+        let refusal = |(kind, verdict): &(LimitKind, LimitVerdict)| match *verdict {
+            LimitVerdict::Go | LimitVerdict::Busy(_) => None,
+            LimitVerdict::Wait(after) => Some((after, *kind, false)),
+            LimitVerdict::Closed(after) => Some((after, *kind, true)),
         };
         let Some((after, kind, closed)) = verdicts.iter().filter_map(refusal).max_by_key(|(after, ..)| *after) else {
             let busy =
-                verdicts.iter().find_map(|(_, v)| if let Verdict::Busy(after) = v { Some(*after) } else { None });
+                verdicts.iter().find_map(|(_, v)| if let LimitVerdict::Busy(after) = v { Some(*after) } else { None });
             return busy.map_or(Ok(()), |after| Err(Error::Throttled { after }));
         };
         if let Some(refused) = self.0.counted.refused.get(kind as usize) {

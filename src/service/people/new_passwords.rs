@@ -60,7 +60,7 @@ pub(super) fn check_new_password(password: &Password, logins: &[String]) -> Resu
 
 /// The address that a call concerns: that of the person behind it, if the client is trusted to say it.
 pub(super) fn address_of<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a str) -> &'a str {
-    if client.tells_end_user() && !stated.is_empty() { stated } else { &ctx.peer }
+    if client.may_report_end_user() && !stated.is_empty() { stated } else { &ctx.peer }
 }
 
 /// Sets passwords that people choose. Cheap to clone.

@@ -30,7 +30,7 @@ use crate::{
     error::{Error, Reason, Result, Violations},
     id::{AuditEventId, RoleId, SessionId},
     keys::SealingKey,
-    passwords::{Passwords, Phc, Verdict},
+    passwords::{PasswordVerdict, Passwords, Phc},
     secret::{DeviceToken, Password, SessionSecret},
     service::{
         access::{Callers, ClientCredentials, RequestContext},
@@ -208,7 +208,7 @@ impl SignIns {
         let password = Password::new(request.password.expose().to_owned());
         let verdict = slot.verify(password, stored).await.map_err(hash_failure)?;
         Ok(match (verdict, user) {
-            (Verdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
+            (PasswordVerdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
                 Some(Proved { user, roles, rehash, must_change })
             }
             _ => None,
@@ -270,7 +270,7 @@ impl SignIns {
     ) -> Session {
         let config = &client.config;
         let absolute_expires_at = now.plus(config.session_absolute);
-        let (address, user_agent) = if client.tells_end_user() {
+        let (address, user_agent) = if client.may_report_end_user() {
             (device.address.clone(), device.user_agent.clone())
         } else {
             (String::new(), String::new())

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     domain::{
         client::{Client, ClientId},
-        mail::Way,
+        mail::LinkAndCode,
         ticket::{ATTEMPTS, DIGITS, Ticket, TicketKind},
     },
     entropy::Entropy,
@@ -57,11 +57,11 @@ impl Issued {
     }
 
     /// Link and code, for the mail.
-    pub(in crate::service) fn way(&self, client: &Client) -> Way {
+    pub(in crate::service) fn way(&self, client: &Client) -> LinkAndCode {
         let template = client.config.link_template.as_deref().unwrap_or_default();
         let link = template.replace("{kind}", self.ticket.kind.as_str()).replace("{token}", self.token.expose());
         let code = MailedSecret::new(self.code.expose().to_owned());
-        Way { link: MailedSecret::new(link), code, expires_at: self.ticket.expires_at }
+        LinkAndCode { link: MailedSecret::new(link), code, expires_at: self.ticket.expires_at }
     }
 }
 

@@ -268,8 +268,7 @@ impl Live {
 
     /// A change for the feed, kept there until every token that it concerns is dead.
     pub(in crate::service) fn change(&self, kind: ChangeKind, subject: &str, now: Timestamp) -> Change {
-        let ends_at = now.plus(self.snapshot.load().settings.revocation_ttl(now));
-        Change { kind, subject: subject.to_owned(), at: now, ends_at, status: None }
+        self.snapshot.load().settings.feed_entry(kind, subject, now)
     }
 
     /// Commits a transaction, and applies here what it wrote to the feed.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{Runtime, TRIES, live::Live};
 use crate::{
-    domain::mail::{Mail, MailKind, Params, Recipient, SealedMail, next_attempt},
+    domain::mail::{Mail, MailKind, MailParams, Recipient, SealedMail, next_attempt},
     entropy::Entropy,
     error::{Error, Result},
     id::MailId,
@@ -163,7 +163,8 @@ impl Outbox {
         let broken = |what| Failure::new(Cause::Broken, what);
         let opened = self.sealing.open(&mail.sealed, &purpose(&mail.id, mail.kind, &mail.to));
         let opened = opened.ok_or_else(|| broken("it was sealed with another key, or changed since"))?;
-        let params: Params = serde_json::from_slice(&opened).map_err(|_| broken("its parameters cannot be read"))?;
+        let params: MailParams =
+            serde_json::from_slice(&opened).map_err(|_| broken("its parameters cannot be read"))?;
         let SealedMail { id, to, kind, language, expires_at, .. } = mail;
         Ok(Letter { id, to, kind, language, params, now: self.live.now(), expires_at })
     }

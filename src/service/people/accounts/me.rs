@@ -16,7 +16,7 @@ use crate::{
     },
     error::{Error, Reason, Result},
     id::SessionId,
-    passwords::{Account, Applicant, Prefix, Verdict},
+    passwords::{Account, Applicant, PasswordVerdict, Prefix},
     secret::Password,
     service::{
         access::{Me, RequestContext},
@@ -105,8 +105,8 @@ impl Accounts {
         if let Some(name) = patch.name {
             tx.logins_delete(id, LoginKind::Name).await?;
             for login in name {
-                if !tx.login_insert(id, &login).await? {
-                    return Err(Error::Exists("name", login.display().to_owned()));
+                if let Some(taken) = tx.login_insert(id, &login).await? {
+                    return Err(taken.into());
                 }
             }
         }
@@ -173,7 +173,7 @@ impl Accounts {
         });
         let slot = slot.map_err(hash_failure)?;
         let stored = self.store.read().await?.password_of(id).await?;
-        if !matches!(slot.verify(current, stored).await.map_err(hash_failure)?, Verdict::Right { .. }) {
+        if !matches!(slot.verify(current, stored).await.map_err(hash_failure)?, PasswordVerdict::Right { .. }) {
             attempt.failed(Guesser { subject: me.subject.clone(), actor: me.actor.clone() }).await?;
             wait_for_floor(arrived).await;
             return Err(Error::Unauthenticated(Reason::InvalidCredentials));

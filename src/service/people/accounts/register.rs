@@ -148,8 +148,8 @@ impl Accounts {
         if !tx.ticket_use(&ticket.id, now).await? {
             return Err(CODE_INVALID);
         }
-        if tx.user_insert(&new).await?.is_some() {
-            return Err(Error::Exists("login", if name.is_empty() { email } else { name }));
+        if let Some(taken) = tx.user_insert(&new).await? {
+            return Err(taken.into());
         }
         let subject = &new.user.subject;
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(subject) };

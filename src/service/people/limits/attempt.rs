@@ -8,7 +8,7 @@ use super::{Guesser, Limits};
 use crate::{
     domain::{
         audit::AuditKind,
-        limit::{LimitKey, LimitKind, Rule, Step, Tally, Verdict},
+        limit::{LimitKey, LimitKind, LimitStep, LimitVerdict, Rule, Tally},
     },
     error::{Error, Result},
     service::runtime::TRIES,
@@ -78,7 +78,7 @@ impl Limits {
             let details = json!({
                 "failures": tally.failures,
                 "known_devices": key.kind == LimitKind::Devices,
-                "closed": step == Step::Closed,
+                "closed": step == LimitStep::Closed,
             });
             tx.audit(now, AuditKind::AccountThrottled, &who.actor, &who.subject, details).await?;
             steps.push(step);
@@ -87,7 +87,7 @@ impl Limits {
         let counted = &self.0.counted;
         counted.failures.fetch_add(1, Ordering::Relaxed);
         for step in steps {
-            let of_step = if step == Step::Closed { &counted.closed } else { &counted.slowest };
+            let of_step = if step == LimitStep::Closed { &counted.closed } else { &counted.slowest };
             of_step.fetch_add(1, Ordering::Relaxed);
         }
         let mut memory = self.memory();
@@ -132,7 +132,7 @@ impl Attempt {
     /// Whether there is no further guess by this kind of count.
     pub(in crate::service::people) fn is_closed(&self, kind: LimitKind) -> bool {
         let now = self.limits.0.live.now();
-        let closed = |c: &Count| matches!(c.rule.verdict(c.tally.as_ref(), c.others, now), Verdict::Closed(_));
+        let closed = |c: &Count| matches!(c.rule.verdict(c.tally.as_ref(), c.others, now), LimitVerdict::Closed(_));
         self.counts.iter().any(|c| c.key.kind == kind && closed(c))
     }
 

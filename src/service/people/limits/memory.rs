@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    domain::limit::{LimitKey, Verdict},
+    domain::limit::{LimitKey, LimitVerdict},
     time::{Timestamp, Ttl},
 };
 
@@ -17,7 +17,7 @@ const ASKED_AGAIN_AFTER: Ttl = Ttl::from_secs(10);
 /// A count that said no.
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
-    verdict: Verdict,
+    verdict: LimitVerdict,
     at: Timestamp,
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Notes what a count says.
-    pub(super) fn note(&mut self, key: LimitKey, verdict: Verdict, at: Timestamp) {
-        if matches!(verdict, Verdict::Go | Verdict::Busy(_)) {
+    pub(super) fn note(&mut self, key: LimitKey, verdict: LimitVerdict, at: Timestamp) {
+        if matches!(verdict, LimitVerdict::Go | LimitVerdict::Busy(_)) {
             return self.forget(&key);
         }
         if self.young.len() >= MOST {
@@ -44,18 +44,18 @@ impl Memory {
     }
 
     /// What a count said, as far as that still holds.
-    pub(super) fn verdict(&self, key: &LimitKey, now: Timestamp) -> Verdict {
-        let Some(refusal) = self.young.get(key).or_else(|| self.old.get(key)) else { return Verdict::Go };
+    pub(super) fn verdict(&self, key: &LimitKey, now: Timestamp) -> LimitVerdict {
+        let Some(refusal) = self.young.get(key).or_else(|| self.old.get(key)) else { return LimitVerdict::Go };
         let passed = now.since(refusal.at).millis();
         // A clock that was set back says nothing of how old it is.
         if passed < 0 || passed >= ASKED_AGAIN_AFTER.millis() {
-            return Verdict::Go;
+            return LimitVerdict::Go;
         }
         let left = |of: Ttl| Ttl::from_millis(of.millis() - passed);
         match refusal.verdict {
-            Verdict::Wait(of) if left(of).millis() > 0 => Verdict::Wait(left(of)),
-            Verdict::Closed(of) if left(of).millis() > 0 => Verdict::Closed(left(of)),
-            _ => Verdict::Go,
+            LimitVerdict::Wait(of) if left(of).millis() > 0 => LimitVerdict::Wait(left(of)),
+            LimitVerdict::Closed(of) if left(of).millis() > 0 => LimitVerdict::Closed(left(of)),
+            _ => LimitVerdict::Go,
         }
     }
 
@@ -108,26 +108,26 @@ mod tests {
     #[test]
     fn a_refusal_is_remembered_until_its_time_and_for_ten_seconds_at_most() {
         let mut memory = Memory::default();
-        memory.note(key(1), Verdict::Wait(secs(4)), NOW);
-        memory.note(key(2), Verdict::Closed(secs(900)), NOW);
+        memory.note(key(1), LimitVerdict::Wait(secs(4)), NOW);
+        memory.note(key(2), LimitVerdict::Closed(secs(900)), NOW);
         let seen = |memory: &Memory, n, after| memory.verdict(&key(n), NOW.plus(secs(after)));
-        assert_eq!((seen(&memory, 1, 3), seen(&memory, 1, 4)), (Verdict::Wait(secs(1)), Verdict::Go));
-        assert_eq!((seen(&memory, 2, 9), seen(&memory, 2, 10)), (Verdict::Closed(secs(891)), Verdict::Go));
-        assert_eq!(seen(&memory, 3, 0), Verdict::Go);
-        assert_eq!(seen(&memory, 2, -1), Verdict::Go, "the clock was set back");
-        memory.note(key(2), Verdict::Go, NOW);
-        assert_eq!((seen(&memory, 2, 0), memory.len()), (Verdict::Go, 1));
+        assert_eq!((seen(&memory, 1, 3), seen(&memory, 1, 4)), (LimitVerdict::Wait(secs(1)), LimitVerdict::Go));
+        assert_eq!((seen(&memory, 2, 9), seen(&memory, 2, 10)), (LimitVerdict::Closed(secs(891)), LimitVerdict::Go));
+        assert_eq!(seen(&memory, 3, 0), LimitVerdict::Go);
+        assert_eq!(seen(&memory, 2, -1), LimitVerdict::Go, "the clock was set back");
+        memory.note(key(2), LimitVerdict::Go, NOW);
+        assert_eq!((seen(&memory, 2, 0), memory.len()), (LimitVerdict::Go, 1));
     }
 
     #[test]
     fn a_flood_of_refusals_takes_no_more_memory_than_is_meant_for_them() {
         let mut memory = Memory::default();
         for n in 0..=3 * MOST {
-            memory.note(key(n), Verdict::Wait(secs(5)), NOW);
+            memory.note(key(n), LimitVerdict::Wait(secs(5)), NOW);
         }
         assert_eq!(memory.len(), MOST + 1);
-        assert_eq!(memory.verdict(&key(3 * MOST), NOW), Verdict::Wait(secs(5)));
-        assert_eq!(memory.verdict(&key(0), NOW), Verdict::Go);
+        assert_eq!(memory.verdict(&key(3 * MOST), NOW), LimitVerdict::Wait(secs(5)));
+        assert_eq!(memory.verdict(&key(0), NOW), LimitVerdict::Go);
     }
 
     #[test]

@@ -1,24 +1,24 @@
-//! What the threads are given to do.
+//! The jobs for the hashing threads.
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::super::{HashError, Phc, Verdict, phc::Stored};
+use super::super::{HashError, PasswordVerdict, Phc, phc::Stored};
 use crate::secret::Password;
 
-/// A password, what is to be done with it, and where the answer goes.
-pub(super) enum Work {
+/// A password, what to do with it, and the channel for the answer.
+pub(super) enum HashJob {
     Hash { password: Password, answer: oneshot::Sender<Result<Phc, HashError>> },
-    Verify { password: Password, stored: Option<Phc>, answer: oneshot::Sender<Result<Checked, HashError>> },
+    Verify { password: Password, stored: Option<Phc>, answer: oneshot::Sender<Result<Verified, HashError>> },
 }
 
-/// What became of a check, and when somebody whose password was wrong may hear of it.
-pub(super) struct Checked {
-    pub(super) verdict: Verdict,
+/// The result of a check, and the earliest time to answer if the password was wrong.
+pub(super) struct Verified {
+    pub(super) verdict: PasswordVerdict,
     pub(super) not_before: Instant,
 }
 
-impl Work {
-    /// Whether nobody waits for the answer any more.
+impl HashJob {
+    /// Whether nobody is waiting for the answer any more.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Hash { answer, .. } => answer.is_closed(),
@@ -26,13 +26,13 @@ impl Work {
         }
     }
 
-    /// Reads the stored hash, if there is one.
+    /// Parses the stored hash, if there is one.
     pub(super) fn stored(&self) -> Result<Option<Stored>, HashError> {
         let Self::Verify { stored: Some(stored), .. } = self else { return Ok(None) };
         Stored::parse(stored.as_str()).map(Some).map_err(|_| HashError::Corrupt)
     }
 
-    /// Answers without a verdict. A caller that went away is not missed.
+    /// Answers with an error. It does not matter if the caller is gone.
     pub(super) fn refuse(self, error: HashError) {
         match self {
             Self::Hash { answer, .. } => drop(answer.send(Err(error))),
