@@ -29,6 +29,7 @@ mod roles;
 mod sessions;
 mod status_lists;
 mod tickets;
+mod upgrades;
 mod users;
 
 /// Makes of each case a test on SQLite and one on PostgreSQL.
@@ -134,6 +135,8 @@ contract! {
     tickets::a_ticket_is_kept_and_has_so_many_attempts,
     tickets::of_many_who_use_a_ticket_one_does,
     tickets::tickets_of_a_user_are_counted_and_ended_ones_forgotten,
+    upgrades::every_older_schema_is_brought_up_to_date_and_keeps_its_rows,
+    upgrades::sessions_passwords_and_keys_of_every_older_schema_go_on,
     users::a_password_may_have_to_change,
     users::a_user_is_found_by_each_login,
     users::subjects_logins_and_lookalikes_are_unique,
