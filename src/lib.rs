@@ -32,3 +32,8 @@ pub mod service;
 pub mod store;
 pub mod time;
 pub mod web;
+
+/// The program in the README must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

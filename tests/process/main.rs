@@ -20,6 +20,7 @@ mod guard;
 mod mail;
 mod mail_server;
 mod moving_in;
+mod pages;
 mod parallel;
 mod place;
 mod readme;

@@ -35,6 +35,7 @@ mod sessions;
 mod source;
 mod status_lists;
 mod tickets;
+mod upgrades;
 mod users;
 
 use fixture::Fixture;
@@ -118,6 +119,8 @@ on_each_engine! {
         tickets::a_ticket_is_stored_unchanged_and_has_limited_attempts,
         tickets::concurrent_calls_use_a_ticket_once,
         tickets::tickets_of_a_user_are_counted_and_expired_ones_deleted,
+        upgrades::every_older_schema_is_brought_up_to_date_and_keeps_its_rows,
+        upgrades::sessions_passwords_and_keys_of_every_older_schema_go_on,
         users::a_password_may_have_to_change,
         users::a_user_is_found_by_each_login,
         users::subjects_logins_and_lookalikes_are_unique,

@@ -51,7 +51,7 @@ pub use verifier::{Health, Verifier};
 #[cfg(feature = "watch")]
 pub use watch::{Watch, WatchError};
 
-/// The program in the project's README must compile.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+/// The programs in the README must compile, and those that need no server must run.
+#[cfg(all(doctest, feature = "testing", feature = "watch"))]
+#[doc = include_str!("../README.md")]
 struct Readme;

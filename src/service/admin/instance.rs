@@ -7,12 +7,7 @@ use std::{fmt, sync::Arc};
 use serde_json::json;
 
 use crate::{
-    domain::{
-        audit::AuditKind,
-        feed::ChangeKind,
-        limit::LimitSettings,
-        settings::Settings,
-    },
+    domain::{audit::AuditKind, feed::ChangeKind, limit::LimitSettings, settings::Settings},
     entropy::Entropy,
     error::{Error, Result},
     keys::SealingKey,
