@@ -95,7 +95,7 @@ impl Sizes {
         Self { request: request.encoded_len(), answer: answer.encoded_len() }
     }
 
-    /// For people.
+    /// Lines for people to read.
     pub(crate) fn text(self) -> String {
         format!("{} to {} bytes", self.request, self.answer)
     }

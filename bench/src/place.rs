@@ -198,7 +198,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Its id.
+    /// Session id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }

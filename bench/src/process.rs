@@ -56,7 +56,7 @@ impl Process {
         }
     }
 
-    /// Its id.
+    /// Session id.
     pub(crate) fn id(&self) -> u32 {
         self.id
     }

@@ -29,7 +29,7 @@ pub enum LoginError {
     #[error("is too long")]
     TooLong,
     /// A character that RFC 8265 does not allow in user names.
-    #[error("may hold only letters, digits and the punctuation of user names (RFC 8265 §3)")]
+    #[error("may contain only letters, digits and the punctuation of user names (RFC 8265 §3)")]
     Characters,
     /// Not an address such as `ada@example.org`.
     #[error("must be an email address such as ada@example.org")]
@@ -71,7 +71,7 @@ impl Login {
     pub fn parse_name(text: &str) -> Result<Self, String> {
         match Self::parse(text) {
             Ok(login) if login.kind == LoginKind::Name => Ok(login),
-            Ok(_) => Err("must not hold an @; an address belongs in email (--email)".to_owned()),
+            Ok(_) => Err("must not contain an @; give an address as email (--email)".to_owned()),
             Err(problem) => Err(problem.to_string()),
         }
     }

@@ -58,7 +58,7 @@ kinds! {
 
 /// A text is not the name of a kind of mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no kind of mail")]
+#[error("is not a kind of mail")]
 pub struct MailKindError;
 
 impl FromStr for MailKind {
@@ -74,7 +74,7 @@ pub struct Recipient(String);
 
 /// A text is not an address in canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no address in its canonical form")]
+#[error("is not an address in canonical form")]
 pub struct RecipientError;
 
 impl Recipient {

@@ -20,10 +20,10 @@ pub enum PasswordProblem {
     #[error("must be at most 1024 bytes")]
     TooLong,
     /// It contains NUL.
-    #[error("must not hold NUL")]
+    #[error("must not contain NUL")]
     Nul,
     /// It is common, simple or one of the context words.
-    #[error("is one that everybody tries; choose another")]
+    #[error("is too common; choose another")]
     Common,
 }
 

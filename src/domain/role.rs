@@ -106,7 +106,7 @@ pub struct Role {
     pub id: RoleId,
     /// The name; it is unique.
     pub name: RoleName,
-    /// What it is for.
+    /// Description of the role.
     pub description: String,
     /// Its permissions. None are stored for a built-in role.
     pub permissions: Vec<PermissionAt>,

@@ -56,5 +56,5 @@ pub fn check_attributes(wrong: &mut Violations, attributes: &Map<String, Value>)
     if text.len() > MAX_ATTRIBUTES {
         wrong.add("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON"));
     }
-    wrong.require(!text.contains("\\u0000"), "attributes", "must not hold NUL");
+    wrong.require(!text.contains("\\u0000"), "attributes", "must not contain NUL");
 }

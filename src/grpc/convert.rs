@@ -29,7 +29,7 @@ pub(super) fn instant(at: WireTime) -> Option<Timestamp> {
 pub(super) fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
     let mut wrong = Violations::default();
     for (field, text) in fields {
-        wrong.require(!text.contains('\0'), field, "must not hold NUL");
+        wrong.require(!text.contains('\0'), field, "must not contain NUL");
     }
     wrong.into_result(())
 }

@@ -161,7 +161,7 @@ impl Users {
 
     fn role(&self, admin: &Admin, term: &Term) -> ServiceResult<crate::id::RoleId> {
         let role = self.0.service.roles.get(admin, &term.value);
-        role.map(|r| r.id).map_err(|_| Error::invalid("filter", format!("there is no role {:?}", term.value)))
+        role.map(|r| r.id).map_err(|_| Error::invalid("filter", format!("role {:?} does not exist", term.value)))
     }
 
     /// A user's name in a message: PostgreSQL takes no NUL.

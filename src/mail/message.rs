@@ -55,7 +55,7 @@ impl Sender {
 /// The recipient's address in the library's type.
 pub(super) fn address(letter: &Letter) -> Result<Address, Failure> {
     // The address was checked when it was queued and read back. The library's parser must agree.
-    letter.to.as_str().parse().map_err(|_| Failure::new(Cause::Refused, "no mail can be sent to such an address"))
+    letter.to.as_str().parse().map_err(|_| Failure::new(Cause::Refused, "mail cannot be sent to this address"))
 }
 
 /// Builds the whole message: headers and both parts.

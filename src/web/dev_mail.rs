@@ -20,7 +20,8 @@ pub fn routes(kept: Arc<Kept>) -> Router {
 /// The newest first, as a page or as JSON.
 async fn mails(State(kept): State<Arc<Kept>>, uri: Uri, headers: HeaderMap) -> Response {
     if !asked_on_loopback(&uri, &headers) {
-        return (StatusCode::FORBIDDEN, "only http://localhost and loopback addresses lead here\n").into_response();
+        return (StatusCode::FORBIDDEN, "this page is served on http://localhost and loopback addresses only\n")
+            .into_response();
     }
     let mails = kept.newest();
     let mut response =

@@ -146,7 +146,7 @@ async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing(app: 
         refused(old.trust(service, bad).await.unwrap_err(), "until");
     }
     let own = Old::new(before[0]["kid"].as_str().unwrap());
-    refused(own.trust(service, until).await.unwrap_err(), "own");
+    refused(own.trust(service, until).await.unwrap_err(), "this server");
     let twice = json!({ "keys": [old.jwk, old.jwk] }).to_string();
     let text = ForeignKeyText { text: &twice, kid: None, alg: None };
     refused(service.signing_keys.trust(&Admin::command(), text, until).await.unwrap_err(), "twice");
@@ -156,7 +156,7 @@ async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing(app: 
     refused(service.signing_keys.trust(&Admin::command(), text, until).await.unwrap_err(), "at most 16");
     assert_eq!(published(service), before);
     old.trust(service, until).await.unwrap();
-    refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "another key's");
+    refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "belongs to another key");
     // The same key again ends at the new instant.
     let later = until.plus(Ttl::from_days(1));
     old.trust(service, later).await.unwrap();

@@ -40,7 +40,7 @@ const MAX_OVERLAP: Ttl = Ttl::from_days(30);
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
 pub struct NewClientRequest {
-    /// Its id.
+    /// Session id.
     pub id: String,
     /// Whether it has no secret.
     pub public: bool,
@@ -403,8 +403,9 @@ impl Clients {
         tx.audiences_disown(&client.id).await?;
         if !tx.client_delete(&client.id, now.minus(wait)).await? {
             let minutes = wait.seconds() / 60 + 1;
-            let text =
-                format!("a client must be disabled for {minutes} minutes, and its sessions gone, before it is deleted");
+            let text = format!(
+                "a client must be disabled for {minutes} minutes and have no sessions left before it is deleted"
+            );
             return Err(Error::Precondition(text));
         }
         let noted = Noted { audit: AuditKind::ClientDeleted, change: ChangeKind::Client, details: json!({}) };

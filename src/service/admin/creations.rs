@@ -62,7 +62,7 @@ impl Creation {
         }
         match tx.creation_of(name).await? {
             Some((hash, id)) if hash == payload => Ok(Created::Before(id)),
-            Some(_) => Err(Error::invalid("request_id", "was used for another creation")),
+            Some(_) => Err(Error::invalid("request_id", "was already used for a different request")),
             None => Err(Error::Conflict),
         }
     }

@@ -26,9 +26,9 @@ use crate::{
 /// A role to be created.
 #[derive(Debug, Default)]
 pub struct NewRoleRequest {
-    /// Its name.
+    /// Name of the role.
     pub name: String,
-    /// What it is for.
+    /// Description of the role.
     pub description: String,
     /// Its permissions: `P` of this server's own audience, `P@A` of another.
     pub permissions: Vec<String>,
@@ -39,7 +39,7 @@ pub struct NewRoleRequest {
 /// What is to change of a role; nothing else does.
 #[derive(Debug, Default)]
 pub struct RolePatch {
-    /// What it is for.
+    /// Description of the role.
     pub description: Option<String>,
     /// All its permissions.
     pub permissions: Option<Vec<String>>,
@@ -144,7 +144,7 @@ impl Roles {
         let mut tx = self.store.write().await?;
         let holder = tx.clients_all().await?.into_iter().find(|c| c.config.roles.contains(&role.id));
         if let Some(client) = holder {
-            return Err(Error::Precondition(format!("the client {} has the role", client.id)));
+            return Err(Error::Precondition(format!("the client {} has the role; take it away first", client.id)));
         }
         if !tx.role_delete(&role.id).await? {
             return Err(Error::Precondition("a user has the role; take it away first".to_owned()));
@@ -209,7 +209,7 @@ impl Roles {
         }
         let mut ids = Vec::new();
         for name in names {
-            let role = self.find(name).map_err(|_| Error::invalid("roles", format!("{name:?} is no role")))?;
+            let role = self.find(name).map_err(|_| Error::invalid("roles", format!("{name:?} is not a role")))?;
             ids.push(role.id);
         }
         ids.sort();
@@ -273,5 +273,5 @@ fn refuse_built_in(role: &Role) -> Result<()> {
     if role.built_in.is_none() {
         return Ok(());
     }
-    Err(Error::Precondition(format!("the role {} is built in and stays as it is", role.name)))
+    Err(Error::Precondition(format!("the role {} is built in and cannot be changed", role.name)))
 }

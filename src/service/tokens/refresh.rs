@@ -108,7 +108,7 @@ fn requested_scopes(client: &Client, texts: &[String]) -> Result<Vec<Scope>> {
     if scopes.iter().all(|s| client.config.scopes.contains(s)) {
         return Ok(scopes);
     }
-    Err(Error::invalid("scopes", "the client may not ask for one of these scopes"))
+    Err(Error::invalid("scopes", "must contain only scopes that the client may ask for"))
 }
 
 fn refusal(outcome: RotateOutcome, session: &SessionId, client: &ClientId) -> Error {
@@ -123,8 +123,8 @@ fn refusal(outcome: RotateOutcome, session: &SessionId, client: &ClientId) -> Er
             tracing::debug!(%session, cause = cause.as_str(), "refresh of an ended session");
             Error::Ended { cause: cause.as_str() }
         }
-        RotateOutcome::AudienceNotGranted => Error::invalid("audience", "was not granted to this session"),
-        RotateOutcome::ScopeNotGranted => Error::invalid("scopes", "one was not granted to this session"),
+        RotateOutcome::AudienceNotGranted => Error::invalid("audience", "must be an audience granted to this session"),
+        RotateOutcome::ScopeNotGranted => Error::invalid("scopes", "must contain only scopes granted to this session"),
         _ => Error::Unauthenticated(Reason::RefreshTokenInvalid),
     }
 }

@@ -88,7 +88,7 @@ impl Watcher {
             }
             let told = self.told.recv().await.map_err(|error| match error {
                 RecvError::Lagged(_) => Error::TooSlow,
-                RecvError::Closed => Error::Unavailable("the server stops".into()),
+                RecvError::Closed => Error::Unavailable("the server is shutting down".into()),
             })?;
             if matches!(&told.news, News::User(id) if self.admin.is_user(id)) || matches!(told.news, News::StartOver) {
                 self.callers.read_again(&mut self.admin).await?;

@@ -25,7 +25,7 @@ impl InstanceSettings {
     pub async fn set_issuer(&self, admin: &Admin, issuer: &str) -> Result<u64> {
         let old = self.live.issuer().to_owned();
         if old == issuer {
-            return Err(Error::Precondition(format!("the issuer is {issuer} already")));
+            return Err(Error::Precondition(format!("the issuer is already {issuer}")));
         }
         let new: Audience = issuer.parse().map_err(|e| Error::invalid("issuer", format!("{e}")))?;
         let now = self.live.now();

@@ -118,7 +118,10 @@ impl Accounts {
         if let Some(profile) = patch.profile {
             view.user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
             if Value::Object(view.user.attributes.clone()).to_string().len() > MAX_ATTRIBUTES {
-                return Err(Error::invalid("profile_json", format!("leaves no room in {MAX_ATTRIBUTES} bytes")));
+                return Err(Error::invalid(
+                    "profile_json",
+                    format!("is too large: all attributes together must be at most {MAX_ATTRIBUTES} bytes"),
+                ));
             }
             tx.user_set_attributes(id, &view.user.attributes).await?;
             remap_claims(&self.live, &mut tx, &view.user, now).await?;
@@ -258,7 +261,7 @@ impl Accounts {
 
 fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
     let text = profile.map(|p| Value::Object(p.clone()).to_string()).unwrap_or_default();
-    if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not hold NUL")) } else { Ok(()) }
+    if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not contain NUL")) } else { Ok(()) }
 }
 
 fn email(text: &str) -> Result<Login> {

@@ -76,7 +76,7 @@ impl Accounts {
         let client = self.callers.client_of(ctx, credentials, &input.client_id).await?;
         may_handle_passwords(&client)?;
         if !client.config.registration {
-            let text = "accounts are not opened through this client";
+            let text = "the client does not allow registration";
             return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
         }
         let email = check(&input)?;

@@ -106,7 +106,7 @@ impl Guess {
     pub(super) async fn succeeded(self, sign_ins: &SignIns, user: &UserId, now: Timestamp) -> DeviceToken {
         if let Err(error) = self.attempt.cleared().await {
             // The session is there. What is not forgotten now is so after the next success.
-            tracing::warn!(cause = ?error, "failed sign-ins could not be forgotten");
+            tracing::warn!(cause = ?error, "cannot clear failed sign-ins");
         }
         let device = self.device.unwrap_or_else(|| KnownDevice::new(&sign_ins.sealing, user, &*sign_ins.entropy));
         device.token(&sign_ins.sealing, &self.account, now)

@@ -44,7 +44,7 @@ pub enum SignInStep {
 /// A step that the user has to take.
 #[derive(Debug)]
 pub struct Challenge {
-    /// Which.
+    /// Name of the setting.
     pub step: SignInStep,
     /// What the next call is to present.
     pub token: TicketToken,
@@ -220,7 +220,8 @@ impl SignIns {
         code: &TypedCode,
     ) -> Result<SignedIn> {
         let PendingSignIn { ticket, user, state } = &pending;
-        let email = state.email.as_ref().ok_or_else(|| Error::invalid("code", "no code was sent yet"))?;
+        let email =
+            state.email.as_ref().ok_or_else(|| Error::invalid("code", "must be empty: no code has been sent yet"))?;
         // The attempt is taken before the code is looked at: many at once are no more guesses than one by one.
         let mut tx = self.store.write().await?;
         let left = tx.ticket_attempt(&ticket.id, self.live.now()).await?;
