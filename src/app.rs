@@ -108,7 +108,7 @@ fn explain(error: &crate::error::Error) -> anyhow::Error {
 
 fn hint() -> &'static str {
     if Path::new("chancery-dev").is_dir() {
-        "; the one of `serve --dev` is reached with --data-dir chancery-dev"
+        "; for the database of `serve --dev`, add --data-dir chancery-dev"
     } else {
         ""
     }
@@ -149,10 +149,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     config.http = http.local_addr()?;
     let service = open(&config, Purpose::Serve).await?;
     if config.dev {
-        dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set the demo up")?;
+        dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set up the demo")?;
     }
     let passwords::Settings { threads, queue, memory_kib, .. } = service.passwords().settings();
-    tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "passwords are hashed on threads of their own");
+    tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "password hashing threads started");
     if config.mail.post.is_none() {
         tracing::warn!("no mail server is set (mail_smtp): mails stay in the database until they expire");
     }
@@ -193,12 +193,12 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     tokio::select! {
         result = &mut servers => result?,
         () = stop => {
-            tracing::info!("stopping: no new calls, those under way finish");
+            tracing::info!("shutting down: refusing new calls, finishing those in flight");
             metrics.set_ready(false);
             handle.stop().await;
             let _ = stopping.send(true);
             if tokio::time::timeout(DRAIN, drain(servers, &metrics)).await.is_err() {
-                tracing::warn!("calls were still under way when the time to finish was over");
+                tracing::warn!("the time to shut down is over; calls still in flight are cut off");
             }
         }
     }

@@ -22,7 +22,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::{self, Config, Purpose, config::LogFormat, config::Settings, machine::Machine};
 
-/// Signs users and services in over gRPC and issues JWTs that any service verifies offline.
+/// Sign users and services in over gRPC, and issue JWTs that any service verifies offline.
 #[derive(Debug, Parser)]
 #[command(name = "chancery", version, propagate_version = true)]
 struct Cli {
@@ -40,19 +40,19 @@ enum Command {
     /// Register and administer clients.
     #[command(subcommand)]
     Client(clients::Client),
-    /// Create roles, and give them to users.
+    /// Create roles and assign them to users.
     #[command(subcommand)]
     Role(roles::Role),
-    /// See what was done.
+    /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Show, rotate and revoke signing keys.
+    /// List, rotate and revoke signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Show and end sessions.
+    /// List and end sessions.
     #[command(subcommand)]
     Session(sessions::Session),
-    /// Change settings that all processes share.
+    /// Change the settings that all servers share.
     #[command(subcommand)]
     Settings(config::SettingsCommand),
     /// Change the issuer.
@@ -63,7 +63,7 @@ enum Command {
     /// Check access tokens.
     #[command(subcommand)]
     Token(token::Token),
-    /// Check access tokens beside a service, for proxies and for services in any language.
+    /// Run a verifier beside a service, for proxies and for services in any language.
     Guard(guard::Guard),
     /// Check and show the configuration.
     #[command(subcommand)]
@@ -82,7 +82,7 @@ struct Place {
     /// File with the sealing key [default: sealing.key in the data directory]
     #[arg(long, value_name = "FILE")]
     sealing_key_file: Option<PathBuf>,
-    /// TOML file with settings
+    /// TOML configuration file
     #[arg(long, value_name = "FILE", env = "CHANCERY_CONFIG")]
     config: Option<PathBuf>,
 }
@@ -122,7 +122,7 @@ impl Place {
 fn check(settings: Settings, dev: bool, machine: Machine) -> anyhow::Result<Config> {
     match Config::check(settings, dev, machine) {
         Ok(config) => Ok(config),
-        Err(problems) => bail!("the configuration is wrong:\n  {}", problems.join("\n  ")),
+        Err(problems) => bail!("the configuration is invalid:\n  {}", problems.join("\n  ")),
     }
 }
 

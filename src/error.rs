@@ -202,21 +202,21 @@ impl fmt::Display for Error {
             Self::Lacks(permission) => write!(f, "the caller lacks the permission {permission}"),
             Self::TooSlow => f.write_str("the stream was not read as fast as it was written; resume from its cursor"),
             Self::NotFound(kind, name) => write!(f, "no {kind} {name}"),
-            Self::Exists(kind, name) => write!(f, "{kind} {name} exists"),
-            Self::Conflict => f.write_str("another change came first; try again"),
-            Self::Changed => f.write_str("it was changed since its etag was read; read it again"),
+            Self::Exists(kind, name) => write!(f, "{kind} {name} already exists"),
+            Self::Conflict => f.write_str("a concurrent change came first; try again"),
+            Self::Changed => f.write_str("it has changed since its etag was read; read it again"),
             Self::Throttled { after } => {
                 write!(f, "too many requests are waiting; try again in {} ms", after.millis())
             }
             Self::TooManyAttempts { closed: true, .. } => {
-                f.write_str("too many attempts have failed; use a device that was used before, or set a new password")
+                f.write_str("too many failed attempts; sign in on a known device, or reset the password")
             }
             Self::TooManyAttempts { after, .. } => {
-                write!(f, "too many attempts have failed; try again in {} s", after.millis().saturating_add(999) / 1000)
+                write!(f, "too many failed attempts; try again in {} s", after.millis().saturating_add(999) / 1000)
             }
             Self::DeadlineExceeded => f.write_str("the deadline passed before the request was done"),
-            Self::Unavailable(_) => f.write_str("the service cannot answer just now; try again"),
-            Self::Internal(_) => f.write_str("something failed here; the log has the details"),
+            Self::Unavailable(_) => f.write_str("the service is temporarily unavailable; try again"),
+            Self::Internal(_) => f.write_str("internal error; the server's log has the details"),
         }
     }
 }
@@ -225,13 +225,13 @@ impl fmt::Display for Error {
 const fn unauthenticated_text(reason: Reason) -> &'static str {
     match reason {
         Reason::InvalidCredentials => "the login or the password is wrong",
-        Reason::ClientAuthenticationFailed => "the client is unknown or did not prove who it is",
-        Reason::RefreshTokenInvalid => "the refresh token is not one of this server's for this client",
+        Reason::ClientAuthenticationFailed => "the client is unknown or failed to authenticate",
+        Reason::RefreshTokenInvalid => "the refresh token was not issued by this server to this client",
         Reason::RefreshTokenSuperseded => "a newer refresh token of this session is in use",
         Reason::RefreshTokenReused => "the refresh token was used before; the session was ended, sign in again",
         Reason::SessionExpired => "the session has expired; sign in again",
         Reason::SessionRevoked => "the session was ended; sign in again",
-        Reason::CodeInvalid => "the code or link is wrong, was used, or has ended",
+        Reason::CodeInvalid => "the code or link is wrong, used or expired",
         Reason::SignInTooOld => "this needs a sign-in at most 15 minutes old; sign in again",
         _ => "the token is missing, expired or not for this server",
     }

@@ -61,10 +61,10 @@ impl Default for Metrics {
         let rpcs = Family::default();
         let seconds = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
         let (ready, under_way) = (Gauge::default(), Gauge::default());
-        registry.register("rpcs", "Calls answered, by method, gRPC code and reason of refusal", rpcs.clone());
-        registry.register("rpc_seconds", "Time from a call's arrival to its answer", seconds.clone());
-        registry.register("ready", "Whether this process signs", ready.clone());
-        registry.register("calls_under_way", "Calls that have no answer yet", under_way.clone());
+        registry.register("rpcs", "Calls answered, by method, gRPC code and error reason", rpcs.clone());
+        registry.register("rpc_seconds", "Seconds from the arrival of a call to its answer", seconds.clone());
+        registry.register("ready", "Whether this process signs tokens (1) or not (0)", ready.clone());
+        registry.register("calls_under_way", "Calls in flight", under_way.clone());
         let mails = Mails::register(&mut registry);
         Self { registry, rpcs, seconds, ready, under_way, mails }
     }

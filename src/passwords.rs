@@ -49,10 +49,10 @@ pub enum HashError {
     #[error("the deadline passed before the password was hashed")]
     Gone,
     /// The stored hash cannot be read, or asks for more work than is allowed.
-    #[error("the stored password hash is not acceptable")]
+    #[error("the stored password hash is invalid")]
     Corrupt,
     /// The stored hash asks for more memory than all threads may use together.
-    #[error("the stored password hash needs {needs_mib} MiB, hashing_memory_mib allows {has_mib}; raise it")]
+    #[error("the stored password hash needs {needs_mib} MiB, but hashing_memory_mib is {has_mib}; raise it")]
     Memory {
         /// What it asks for.
         needs_mib: u64,

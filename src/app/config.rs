@@ -15,10 +15,10 @@ use crate::{passwords, secret::ClientSecret as SecretText, store::Location};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people to read.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -26,43 +26,43 @@ pub enum LogFormat {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where the database and the sealing key are.
+    /// Directory of the database and the sealing key.
     pub data_dir: Option<PathBuf>,
-    /// `postgres://…` or `sqlite:PATH`.
+    /// Database: `postgres://…` or `sqlite:PATH`.
     pub database: Option<String>,
-    /// The file with the sealing key.
+    /// File with the sealing key.
     pub sealing_key_file: Option<PathBuf>,
-    /// The address of the gRPC listener.
+    /// Address of the gRPC listener.
     pub grpc: Option<String>,
-    /// The address of the HTTP listener.
+    /// Address of the HTTP listener.
     pub http: Option<String>,
-    /// The address of the telemetry listener.
+    /// Address of the telemetry listener.
     pub telemetry: Option<String>,
-    /// The URL under which verifiers know this server.
+    /// Issuer URL by which verifiers know this server.
     pub issuer: Option<String>,
-    /// What is logged, as `tracing` directives.
+    /// Log filter, as `tracing` directives.
     pub log: Option<String>,
-    /// How logs look.
+    /// Log format: `text` or `json`.
     pub log_format: Option<LogFormat>,
-    /// Listen beyond loopback without TLS, behind a proxy that has it.
+    /// Listen beyond loopback without TLS, behind a proxy that terminates TLS.
     pub plaintext_beyond_loopback: Option<bool>,
-    /// How many passwords are hashed at once; by default as many as there are cores.
+    /// Passwords hashed at once; by default as many as there are cores.
     pub hashing_threads: Option<u32>,
-    /// How many sign-ins may wait for that; by default what is hashed in about two seconds.
+    /// Sign-ins that may wait to be hashed; by default about two seconds' worth.
     pub hashing_queue: Option<u32>,
-    /// How much memory that may take, in MiB; by default what the threads need.
+    /// Memory for hashing, in MiB; by default what the threads need.
     pub hashing_memory_mib: Option<u32>,
-    /// The mail server: `smtps://host:465`, `smtp://host:587` with STARTTLS, or `smtp+plain://127.0.0.1:25` on loopback.
+    /// Mail server: `smtps://host:465`, `smtp://host:587` with STARTTLS, or `smtp+plain://127.0.0.1:25` on loopback.
     pub mail_smtp: Option<String>,
-    /// Whom mails come from: `no-reply@example.org`, or a name and the address in angle brackets.
+    /// Sender of mails: `no-reply@example.org`, or a name followed by the address in angle brackets.
     pub mail_from: Option<String>,
-    /// The user name at the mail server, if it asks for one.
+    /// User name for the mail server, if it asks for one.
     pub mail_username: Option<String>,
-    /// The file with the password at the mail server.
+    /// File with the password for the mail server.
     pub mail_password_file: Option<PathBuf>,
-    /// Certificates (PEM) that the mail server's is checked by, in place of the system's.
+    /// File with the CA certificates (PEM) to trust for the mail server, instead of the system's.
     pub mail_ca_file: Option<PathBuf>,
-    /// A directory of templates that take the place of the built-in ones.
+    /// Directory of templates that replace the built-in ones.
     pub mail_templates: Option<PathBuf>,
     /// Never read from a file: the password at the mail server.
     #[serde(skip)]
@@ -82,7 +82,7 @@ impl Settings {
     /// A sentence that names the file, and the key that is wrong.
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} is not a good configuration", path.display()))
+        toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
     }
 
     /// Reads `CHANCERY_…` variables.
@@ -242,11 +242,11 @@ impl Config {
             .collect();
         if let Some(first) = open.first() {
             if dev {
-                problems.push(format!("{first}: --dev listens on loopback only, since everybody knows its passwords"));
+                problems.push(format!("{first}: --dev listens on loopback only, because its passwords are public"));
             } else if settings.plaintext_beyond_loopback != Some(true) {
                 problems.push(format!(
                     "{first}: listening beyond loopback without TLS needs --plaintext-beyond-loopback, behind a proxy \
-                     that has TLS"
+                     that terminates TLS"
                 ));
             } else if !settings.issuer.as_ref().is_some_and(|i| i.starts_with("https://")) {
                 problems.push("issuer: listening beyond loopback needs --issuer https://…".to_owned());
@@ -308,7 +308,7 @@ pub(crate) fn issuer_problem(issuer: &str) -> Option<&'static str> {
     let loopback =
         host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match scheme {
-        _ if issuer.contains(['?', '#', '@']) => Some("must not hold a query, a fragment or a user"),
+        _ if issuer.contains(['?', '#', '@']) => Some("must not contain a query, a fragment or a user"),
         "https" => None,
         "http" if loopback => None,
         _ => Some("must begin with https:// (http:// is for loopback only)"),

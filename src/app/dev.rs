@@ -67,11 +67,11 @@ fn existing(result: Result<()>) -> Result<()> {
 /// What to try.
 pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr) -> String {
     format!(
-        "\nThis is a demo: everybody knows its passwords. Try, in another terminal:\n\n  \
+        "\nThis is a demo with well-known passwords. Try, in another terminal:\n\n  \
          grpcurl -plaintext -d @ {grpc} chancery.v1.AuthService/Login <<'EOF'\n  \
          {{\"client_id\": \"demo-app\", \"login\": \"ada\", \"password\": \"{PASSWORD}\"}}\n  EOF\n\n  \
          curl -s http://{http}/.well-known/jwks.json\n\n\
-         Mails are kept instead of sent, without --mail-smtp: http://{http}/dev/mail\n\
+         Mails are kept, not sent, unless --mail-smtp is set: http://{http}/dev/mail\n\
          The service demo-service has the secret {SECRET}\n\n"
     )
 }

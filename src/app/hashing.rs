@@ -39,8 +39,8 @@ pub(super) fn plan(settings: &Settings, machine: Machine, problems: &mut Vec<Str
     let memory_mib = given_mib.unwrap_or(needs_mib);
     if let Some(given) = given_mib.filter(|given| *given < needs_mib) {
         problems.push(format!(
-            "hashing_memory_mib: {given} MiB is less than {threads} hashing_threads need with {hash_mib} MiB each; \
-             set {needs_mib} at least, or fewer hashing_threads"
+            "hashing_memory_mib: {given} MiB is too little for {threads} hashing_threads at {hash_mib} MiB each; \
+             set at least {needs_mib}, or fewer hashing_threads"
         ));
     } else if let Some(limit) = limit_mib.filter(|limit| memory_mib > limit / PART_OF_LIMIT) {
         problems.push(beyond_limit(settings, threads, memory_mib, limit, hash_mib));
@@ -56,7 +56,7 @@ pub(super) fn plan(settings: &Settings, machine: Machine, problems: &mut Vec<Str
 
 fn check_range(name: &str, value: Option<u32>, most: u32, problems: &mut Vec<String>) {
     if let Some(value) = value.filter(|v| !(1..=most).contains(v)) {
-        problems.push(format!("{name}: {value} is not between 1 and {most}"));
+        problems.push(format!("{name}: must be 1 to {most}, not {value}"));
     }
 }
 
@@ -64,13 +64,13 @@ fn check_range(name: &str, value: Option<u32>, most: u32, problems: &mut Vec<Str
 fn beyond_limit(settings: &Settings, threads: u64, memory_mib: u64, limit_mib: u64, hash_mib: u64) -> String {
     let half = limit_mib / PART_OF_LIMIT;
     let (what, way_out) = if settings.hashing_memory_mib.is_some() {
-        (format!("hashing_memory_mib: {memory_mib} MiB"), format!("set {half} at most, or "))
+        (format!("hashing_memory_mib: {memory_mib} MiB"), format!("set at most {half}, or "))
     } else if settings.hashing_threads.is_some() {
         let fewer = match half / hash_mib {
             0 => String::new(),
-            n => format!("set {n} at most, or "),
+            n => format!("set at most {n}, or "),
         };
-        (format!("hashing_threads: {threads} threads with {hash_mib} MiB each take {memory_mib} MiB, which"), fewer)
+        (format!("hashing_threads: {threads} threads at {hash_mib} MiB each take {memory_mib} MiB, which"), fewer)
     } else {
         (format!("hashing_threads: even one thread takes {hash_mib} MiB, which"), String::new())
     };
@@ -150,11 +150,11 @@ mod tests {
     fn p09_what_would_not_fit_is_refused_with_the_way_out() {
         let cases = [
             (set(None, None), 37, "hashing_threads: even one thread takes 19 MiB", "raise the limit to 38 MiB"),
-            (set(Some(8), None), 256, "hashing_threads: 8 threads with 19 MiB each take 152", "set 6 at most"),
+            (set(Some(8), None), 256, "hashing_threads: 8 threads at 19 MiB each take 152", "set at most 6"),
             (set(Some(2), None), 30, "hashing_threads: 2 threads", "raise the limit to 76 MiB"),
-            (set(None, Some(200)), 256, "hashing_memory_mib: 200 MiB is more than half of the 256", "set 128 at most"),
-            (set(Some(4), Some(60)), 4096, "hashing_memory_mib: 60 MiB is less than 4", "set 76 at least"),
-            (set(None, Some(18)), 4096, "hashing_memory_mib: 18 MiB is less than 1", "set 19 at least"),
+            (set(None, Some(200)), 256, "hashing_memory_mib: 200 MiB is more than half of the 256", "set at most 128"),
+            (set(Some(4), Some(60)), 4096, "hashing_memory_mib: 60 MiB is too little for 4", "set at least 76"),
+            (set(None, Some(18)), 4096, "hashing_memory_mib: 18 MiB is too little for 1", "set at least 19"),
         ];
         for (settings, limit, problem, way_out) in cases {
             let told = refused(&settings, machine(4, Some(limit)));

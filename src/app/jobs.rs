@@ -83,7 +83,7 @@ async fn follow(
     let mut was_serving = true;
     while turn(CONFIRM_EVERY, &mut ended).await {
         if let Err(error) = service.live().confirm().await {
-            tracing::warn!(reason = error.reason().as_str(), cause = ?error, "the feed could not be confirmed");
+            tracing::warn!(reason = error.reason().as_str(), cause = ?error, "cannot confirm the change feed");
         }
         let serving = service.live().is_fresh() && !*stopping.borrow();
         if serving != was_serving {
@@ -111,7 +111,7 @@ async fn wake(service: Service, mut ended: watch::Receiver<bool>) {
             lost = listening => lost,
         };
         let Err(error) = lost;
-        tracing::debug!(cause = ?error, "the database's news are not heard");
+        tracing::debug!(cause = ?error, "cannot listen for the database's notifications");
         if !turn(LISTEN_EVERY, &mut ended).await {
             return;
         }
@@ -131,7 +131,7 @@ async fn rotate(service: Service, mut ended: watch::Receiver<bool>) {
         match service.rotate_keys_due().await {
             Ok(0) => {}
             Ok(steps) => tracing::info!(steps, "signing keys rotated"),
-            Err(error) => tracing::warn!(cause = ?error, "signing keys could not be rotated"),
+            Err(error) => tracing::warn!(cause = ?error, "cannot rotate signing keys"),
         }
         if !turn(ROTATE_EVERY, &mut ended).await {
             return;
@@ -146,12 +146,12 @@ async fn sweep(service: Service, mut ended: watch::Receiver<bool>) {
         pause = match service.sweep(&mut sweep).await {
             Ok(step) => {
                 if step.deleted + step.forgotten > 0 {
-                    tracing::debug!(sessions = step.deleted, counts = step.forgotten, "what has expired is deleted");
+                    tracing::debug!(sessions = step.deleted, counts = step.forgotten, "deleted expired rows");
                 }
                 if step.ended { SWEEP_EVERY } else { SWEEP_STEP }
             }
             Err(error) => {
-                tracing::warn!(cause = ?error, "what has expired could not be deleted");
+                tracing::warn!(cause = ?error, "cannot delete expired rows");
                 SWEEP_EVERY
             }
         }

@@ -73,7 +73,7 @@ fn smtp(settings: &Settings, problems: &mut Vec<String>) -> Option<Smtp> {
             ("mail_ca_file", settings.mail_ca_file.is_some()),
         ] {
             if set {
-                problems.push(format!("{key}: is of no use without mail_smtp"));
+                problems.push(format!("{key}: has no effect without mail_smtp"));
             }
         }
         return None;
@@ -82,7 +82,7 @@ fn smtp(settings: &Settings, problems: &mut Vec<String>) -> Option<Smtp> {
     let from = match settings.mail_from.as_deref().map(str::parse::<Sender>) {
         Some(Ok(from)) => Some(from),
         Some(Err(problem)) => note(problems, format!("mail_from: {problem}")),
-        None => note(problems, "mail_from: is needed with mail_smtp".to_owned()),
+        None => note(problems, "mail_from: is required with mail_smtp".to_owned()),
     };
     let credentials = credentials(settings, relay.as_ref(), problems);
     let ca = settings.mail_ca_file.as_ref().and_then(|path| {
@@ -109,7 +109,7 @@ fn credentials(
         (Some(_), Some(_)) => {
             return note(
                 problems,
-                "mail_password_file: is set beside CHANCERY_MAIL_PASSWORD; one is enough".to_owned(),
+                "mail_password_file: conflicts with CHANCERY_MAIL_PASSWORD; set only one of them".to_owned(),
             );
         }
         (Some(found), None) | (None, Some(found)) => Some(found),
@@ -121,17 +121,17 @@ fn credentials(
             problems,
             "mail_username: needs a password, in mail_password_file or CHANCERY_MAIL_PASSWORD".to_owned(),
         ),
-        (None, Some(_)) => note(problems, "mail_username: is needed beside a password".to_owned()),
+        (None, Some(_)) => note(problems, "mail_username: is required with a password".to_owned()),
         (Some(_), Some(Err(problem))) => note(problems, problem),
         (Some(_), Some(Ok(_))) if relay.is_some_and(|r| r.security == Security::None) => {
-            note(problems, "mail_username: a password is sent over TLS only; smtp+plain:// has none".to_owned())
+            note(problems, "mail_username: needs TLS to send the password; smtp+plain:// has none".to_owned())
         }
         (Some(user), Some(Ok(password))) => {
             let plain = |text: &str| !text.is_empty() && !text.contains(char::is_control);
             if plain(&user) && plain(&password) {
                 Some((user, MailPassword::new(password)))
             } else {
-                note(problems, "mail_username: user name and password must be one line of text each".to_owned())
+                note(problems, "mail_username: user name and password must each be one line of text".to_owned())
             }
         }
     }
@@ -153,7 +153,7 @@ pub(super) async fn send(service: Service, post: Arc<Post>, metrics: Arc<Metrics
                     under_way.spawn(async move { service.mail_deliver(&post, mail).await });
                 }
             }
-            Err(error) => tracing::warn!(cause = ?error, "mails that are due could not be looked for"),
+            Err(error) => tracing::warn!(cause = ?error, "cannot look for due mails"),
         }
         if under_way.is_empty() {
             post.rest().await;
@@ -173,7 +173,7 @@ pub(super) async fn send(service: Service, post: Arc<Post>, metrics: Arc<Metrics
         post.rest().await;
     };
     if tokio::time::timeout(TO_FINISH, rest).await.is_err() {
-        tracing::warn!("mails were still under way at the end; they are tried again");
+        tracing::warn!("stopped with mails in flight; they will be retried");
     }
 }
 
@@ -193,7 +193,7 @@ fn count(metrics: &Metrics, done: Option<Delivery>) {
 pub(super) async fn keep_count(service: Service, metrics: Arc<Metrics>, mut ended: watch::Receiver<bool>) {
     loop {
         if let Err(error) = count_once(&service, &metrics).await {
-            tracing::warn!(cause = ?error, "the outbox could not be counted");
+            tracing::warn!(cause = ?error, "cannot count the outbox");
         }
         if !turn(COUNT_EVERY, &mut ended).await {
             return;
@@ -209,7 +209,7 @@ async fn count_once(service: &Service, metrics: &Metrics) -> Result<()> {
     if waiting.expired > 0 {
         let dropped = service.mails_forget().await?;
         metrics.mails().dropped("expired", dropped);
-        tracing::warn!(mails = dropped, "mails were not sent before they expired, and are dropped");
+        tracing::warn!(mails = dropped, "dropped mails that expired before they were sent");
     }
     Ok(())
 }

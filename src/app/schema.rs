@@ -25,8 +25,8 @@ pub(super) async fn prepare(
             bail!("the database {location} is empty; `chancery serve` sets it up{}", hint())
         }
         (Schema::Older { have, want }, Purpose::Command) => bail!(
-            "the database {location} has the older schema {have}, this binary has {want}; `chancery migrate` brings it \
-             up to date"
+            "the database {location} has the older schema {have}, this binary has {want}; run `chancery migrate` to \
+             update it"
         ),
         (Schema::Older { have, want }, Purpose::Serve) if !sqlite && !may_migrate => bail!(
             "the database {location} has the older schema {have}, this binary has {want}; run `chancery migrate`, or \
@@ -42,7 +42,7 @@ async fn run(store: &Store, now: Timestamp) -> anyhow::Result<Option<String>> {
     let copy = store.migrate(now).await.map_err(|e| explain(&e)).context("cannot bring the database up to date")?;
     let copy = copy.map(|path| path.display().to_string());
     if let Some(copy) = &copy {
-        tracing::info!(copy, "the database was copied before its schema was brought up to date");
+        tracing::info!(copy, "copied the database before migrating its schema");
     }
     Ok(copy)
 }
@@ -64,14 +64,15 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bo
     let before = store.schema().await.map_err(|e| explain(&e))?;
     let told = match (before, check) {
         (Schema::Current(n), _) => (format!("{location}: the schema {n} is up to date"), true),
-        (Schema::Missing, true) => (format!("{location} is empty; `chancery migrate` sets it up"), false),
-        (Schema::Older { have, want }, true) => {
-            (format!("{location}: the schema is {have}, this binary has {want}; `chancery migrate` updates it"), false)
-        }
+        (Schema::Missing, true) => (format!("{location} is empty; run `chancery migrate` to set it up"), false),
+        (Schema::Older { have, want }, true) => (
+            format!("{location}: the schema is {have}, this binary has {want}; run `chancery migrate` to update it"),
+            false,
+        ),
         (Schema::Missing | Schema::Older { .. }, false) => {
             let copy = run(&store, SystemClock.now()).await?;
-            let copied = copy.map(|c| format!("; a copy of what it was is at {c}")).unwrap_or_default();
-            (format!("{location}: the schema is up to date now{copied}"), true)
+            let copied = copy.map(|c| format!("; a copy of the old database is at {c}")).unwrap_or_default();
+            (format!("{location}: the schema is now up to date{copied}"), true)
         }
     };
     store.close().await;

@@ -20,7 +20,7 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Option<SealingKey>> {
         return read(path).map(Some);
     }
     if let Some(text) = &config.sealing_key {
-        let bytes = SealingKey::parse(text.expose().as_bytes()).context("CHANCERY_SEALING_KEY is no sealing key")?;
+        let bytes = SealingKey::parse(text.expose().as_bytes()).context("CHANCERY_SEALING_KEY is not a sealing key")?;
         return Ok(Some(SealingKey::new(&bytes)));
     }
     let path = own(config);
@@ -37,7 +37,7 @@ pub(super) fn load_own(
     let path = own(config);
     if !create && !path.exists() {
         bail!(
-            "there is no sealing key at {}; name the one this database was made with by --sealing-key-file",
+            "there is no sealing key at {}; pass the key that this database was created with as --sealing-key-file",
             path.display()
         );
     }
@@ -52,7 +52,7 @@ fn own(config: &Config) -> PathBuf {
 fn read(path: &Path) -> anyhow::Result<SealingKey> {
     let bytes =
         Zeroizing::new(fs::read(path).with_context(|| format!("cannot read the sealing key {}", path.display()))?);
-    let key = SealingKey::parse(&bytes).with_context(|| format!("{} is no sealing key", path.display()))?;
+    let key = SealingKey::parse(&bytes).with_context(|| format!("{} is not a sealing key", path.display()))?;
     Ok(SealingKey::new(&key))
 }
 

@@ -11,21 +11,21 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
-    /// List what was done, newest first.
+    /// List audit events, newest first.
     List {
-        /// Only this kind of act, such as `SIGNED_IN`.
+        /// Show only events of this kind, such as `SIGNED_IN`.
         #[arg(long, value_name = "KIND")]
         kind: Option<String>,
-        /// Only what this user, client or `command` did.
+        /// Show only what this user, client or `command` did.
         #[arg(long, value_name = "WHO")]
         actor: Option<String>,
-        /// Only what was done to this user, client, role or key.
+        /// Show only what was done to this user, client, role or key.
         #[arg(long, value_name = "WHOM")]
         subject: Option<String>,
-        /// At most this many.
+        /// Show at most this many events.
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=100_000))]
         limit: i64,
-        /// Print JSON, one object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -36,7 +36,7 @@ pub(super) enum Audit {
 impl Audit {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self::List { kind, actor, subject, limit, json, place } = self;
-        let unknown = |text: &str| anyhow::anyhow!("{text} is no kind of act");
+        let unknown = |text: &str| anyhow::anyhow!("--kind: {text:?} is not a kind of audit event");
         let kind = kind.map(|text| AuditKind::parse(&text).ok_or_else(|| unknown(&text))).transpose()?;
         let filter = AuditFilter { kind, actor, subject, ..AuditFilter::default() };
         let events = place.service().await?.audit_list(&filter, None, limit).await?;

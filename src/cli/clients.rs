@@ -12,11 +12,11 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Client {
-    /// Register a client; prints its secret once.
+    /// Register a client and print its secret, once.
     Create(Box<Create>),
     /// List clients.
     List {
-        /// Print JSON, one object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -24,23 +24,23 @@ pub(super) enum Client {
     },
     /// Show a client.
     Show {
-        /// Its id.
+        /// Client id.
         id: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Disable a client: it gets no more tokens.
+    /// Disable a client, so that it gets no more tokens.
     Disable {
-        /// Its id.
+        /// Client id.
         id: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Give a client a new secret; prints it once.
+    /// Replace a client's secret and print the new one, once.
     RotateSecret {
-        /// Its id.
+        /// Client id.
         id: String,
-        /// How long the secret before still counts, in seconds.
+        /// How long the previous secret stays valid, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
         overlap: i64,
         /// Print JSON with the members `client_id` and `client_secret`.
@@ -51,7 +51,7 @@ pub(super) enum Client {
     },
     /// Enable a client again.
     Enable {
-        /// Its id.
+        /// Client id.
         id: String,
         #[command(flatten)]
         place: Place,
@@ -61,52 +61,52 @@ pub(super) enum Client {
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Create {
-    /// Its id.
+    /// Client id.
     id: String,
-    /// It cannot keep a secret: a browser, mobile or desktop application.
+    /// Public client, which cannot keep a secret: a browser, mobile or desktop application.
     #[arg(long)]
     public: bool,
-    /// It belongs to whoever runs this server, and may ask users for their passwords.
+    /// First-party client, which may ask your users for their passwords.
     #[arg(long)]
     first_party: bool,
-    /// `direct_login`, `refresh_token` or `client_credentials`; by default what fits.
+    /// Grant it may use: `direct_login`, `refresh_token` or `client_credentials` [default: those that fit its kind]
     #[arg(long = "grant", value_name = "G")]
     grants: Vec<String>,
-    /// A resource server that its tokens may be for; the first is the default.
+    /// Audience its tokens may be for; repeat it for more, the first is the default.
     #[arg(long = "audience", value_name = "A")]
     audiences: Vec<String>,
-    /// An audience that it is itself.
+    /// Audience that this client itself serves.
     #[arg(long = "serves", value_name = "A")]
     serves: Vec<String>,
-    /// A scope that it may ask for.
+    /// Scope it may ask for.
     #[arg(long = "scope", value_name = "S")]
     scopes: Vec<String>,
-    /// A permission of its own tokens at this server, or `P@A` at another audience.
+    /// Permission of its own tokens: `P` at this server, `P@A` at the audience A.
     #[arg(long = "permission", value_name = "P")]
     permissions: Vec<String>,
-    /// A role of the client itself.
+    /// Role of the client itself.
     #[arg(long = "role", value_name = "R")]
     roles: Vec<String>,
-    /// RS256, ES256 or `EdDSA` [default: RS256]
+    /// Algorithm that signs its access tokens: RS256, ES256 or `EdDSA` [default: RS256]
     #[arg(long, value_name = "ALG")]
     alg: Option<String>,
-    /// How long its access tokens live [default: 300]
+    /// Lifetime of its access tokens, in seconds [default: 300]
     #[arg(long, value_name = "SECONDS")]
     token_lifetime: Option<i64>,
-    /// A claim of its users' tokens: a path into the user's attributes, or a fixed text in quotes.
+    /// Claim in its users' tokens: a path into the user's attributes, or a fixed text in quotes.
     #[arg(long = "claim", value_name = "NAME=PATH")]
     claims: Vec<String>,
-    /// People may open accounts through it.
+    /// Let people open accounts through it.
     #[arg(long)]
     registration: bool,
-    /// Its users must have a verified email address.
+    /// Require its users to have a verified email address.
     #[arg(long)]
     require_email: bool,
-    /// Where links in mails lead, such as `https://shop.example/{kind}?token={token}`.
+    /// Target of links in mails, such as `https://shop.example/{kind}?token={token}`.
     #[arg(long, value_name = "URL")]
     link_template: Option<String>,
-    /// What it says about its users' addresses and browsers is believed, and they are limited by that; for
-    /// confidential clients alone.
+    /// Trust what it says about its users' addresses and browsers, and limit users by that; for confidential
+    /// clients only.
     #[arg(long)]
     trusted_end_user: bool,
     /// Print JSON with the members `client_id` and `client_secret`.
@@ -140,7 +140,7 @@ impl Client {
             }
             Self::Disable { id, place } => {
                 let changed = place.service().await?.client_set_disabled(&Admin::command(), &id, true).await?;
-                output::line(&format!("{id} {}", if changed { "is disabled" } else { "was disabled before" }))
+                output::line(&format!("{id} {}", if changed { "is disabled" } else { "was already disabled" }))
             }
             Self::RotateSecret { id, overlap, json, place } => {
                 let service = place.service().await?;
@@ -149,12 +149,12 @@ impl Client {
                 if json {
                     return output::json(&json!({ "client_id": id, "client_secret": secret.expose() }));
                 }
-                output::line(&format!("secret, shown only now: {}", secret.expose()))?;
-                output::line(&format!("the one before counts until {until}"))
+                output::line(&format!("secret, shown only once: {}", secret.expose()))?;
+                output::line(&format!("the previous secret is valid until {until}"))
             }
             Self::Enable { id, place } => {
                 let changed = place.service().await?.client_set_disabled(&Admin::command(), &id, false).await?;
-                output::line(&format!("{id} {}", if changed { "is enabled again" } else { "was not disabled" }))
+                output::line(&format!("{id} {}", if changed { "is enabled" } else { "was already enabled" }))
             }
         }
     }
@@ -193,7 +193,7 @@ impl Create {
         }
         output::line(&format!("created {}", client.id))?;
         match secret {
-            Some(secret) => output::line(&format!("secret, shown only now: {}", secret.expose())),
+            Some(secret) => output::line(&format!("secret, shown only once: {}", secret.expose())),
             None => Ok(()),
         }
     }

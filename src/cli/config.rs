@@ -8,7 +8,7 @@ use crate::app::{Config, config::Settings};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Report every problem of the configuration at once.
+    /// Check the configuration and report every problem at once.
     Check {
         #[command(flatten)]
         place: Place,
@@ -22,12 +22,12 @@ pub(super) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SettingsCommand {
-    /// Set a setting: `access_token_lifetime_ceiling`, `refresh_grace`, `rotation_period`, `confirm_within` (all
-    /// in seconds), `sessions_per_user`, `rsa_bits` (of keys made from now on).
+    /// Change a setting: `access_token_lifetime_ceiling`, `refresh_grace`, `rotation_period`, `confirm_within` (all
+    /// in seconds), `sessions_per_user`, `rsa_bits` (of new keys), or a limit on guessing.
     Set {
-        /// Which.
+        /// Name of the setting.
         name: String,
-        /// To what.
+        /// New value.
         value: String,
         #[command(flatten)]
         place: Place,
@@ -39,7 +39,7 @@ impl ConfigCommand {
         match self {
             Self::Check { place } => {
                 place.config(Settings::default(), false)?;
-                output::line("the configuration is good")
+                output::line("the configuration is valid")
             }
             Self::Show { place } => {
                 let config: Config = place.config(Settings::default(), false)?;

@@ -15,46 +15,46 @@ const LEEWAY: Duration = Duration::from_secs(30);
 /// Where it listens if nothing else is said.
 const DEFAULT_HTTP: &str = "127.0.0.1:9080";
 
-/// Check access tokens beside a service, for proxies and for services in any language.
+/// Run a verifier beside a service, for proxies and for services in any language.
 #[derive(Args)]
 pub(super) struct Guard {
-    /// Whose tokens
+    /// Issuer of the tokens
     #[arg(long, value_name = "URL")]
     issuer: String,
-    /// For which audience; repeat it for more
+    /// Audience of the tokens; repeat it for more
     #[arg(long = "audience", value_name = "A", required = true)]
     audiences: Vec<String>,
-    /// The issuer's keys [default: .well-known/jwks.json below the issuer]
+    /// URL of the issuer's keys [default: .well-known/jwks.json below the issuer]
     #[arg(long, value_name = "URL")]
     jwks_url: Option<String>,
-    /// Hear of revocations as they happen from this gRPC endpoint; without it status lists are read
+    /// gRPC endpoint to watch for revocations; without it, status lists are read
     #[arg(long, value_name = "URL", requires = "client_id", requires = "client_secret_file")]
     watch: Option<String>,
-    /// The confidential client to watch as; it needs the permission revocations.read
+    /// Confidential client to watch as; it needs the permission revocations.read
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
-    /// File with that client's secret
+    /// File with the secret of that client
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
-    /// Watch beyond this machine without TLS, on a network that has it
+    /// Watch beyond this machine without TLS, on a network that is encrypted already
     #[arg(long)]
     plaintext_beyond_loopback: bool,
-    /// Look at no revocations: a token is good until it expires
+    /// Ignore revocations: a token is valid until it expires
     #[arg(long, conflicts_with = "watch")]
     no_revocations: bool,
-    /// How long to go on when the issuer cannot be reached any more; 0 is strict
+    /// How long to accept tokens while the issuer is unreachable; 0 is strict
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     fail_open_for: u64,
-    /// A scope every token must have
+    /// Scope that every token must have
     #[arg(long = "require-scope", value_name = "S")]
     scopes: Vec<String>,
-    /// A permission every token must have
+    /// Permission that every token must have
     #[arg(long = "require-permission", value_name = "P")]
     permissions: Vec<String>,
-    /// Let everybody pass, and count and log whom it would refuse
+    /// Let every request pass; count and log those that would be refused
     #[arg(long)]
     observe: bool,
-    /// HTTP listener for nginx, Caddy and Traefik [default: 127.0.0.1:9080 if there is no other]
+    /// HTTP listener for nginx, Caddy and Traefik [default: 127.0.0.1:9080 if no other listener is given]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
     /// gRPC listener for Envoy
@@ -63,10 +63,10 @@ pub(super) struct Guard {
     /// Unix socket for services on this machine
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// What is logged, as `tracing` directives
+    /// Log filter, as `tracing` directives
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
-    /// How logs look [default: text]
+    /// Log format [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }
@@ -103,7 +103,7 @@ impl Guard {
     fn verifier(&self) -> anyhow::Result<Verifier> {
         let issuer = &self.issuer;
         if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
-            bail!("--issuer {issuer:?} is no URL such as https://id.example.com");
+            bail!("--issuer {issuer:?} is not a URL such as https://id.example.com");
         }
         let (first, more) = self.audiences.split_first().context("--audience is missing")?;
         let policy = more.iter().fold(Policy::new(issuer, first).leeway(LEEWAY), Policy::audience);
@@ -130,7 +130,9 @@ impl Guard {
         }
         match Watch::new(endpoint, id, secret) {
             Err(WatchError::Plaintext(_)) => {
-                bail!("--watch {endpoint} would send the secret in clear; use https, or --plaintext-beyond-loopback")
+                bail!(
+                    "--watch {endpoint} would send the secret unencrypted; use https, or add --plaintext-beyond-loopback"
+                )
             }
             other => Ok(other?),
         }

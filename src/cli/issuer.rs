@@ -8,10 +8,10 @@ use crate::app::config::issuer_problem;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Issuer {
-    /// Give the deployment another issuer: new signing keys, every session ended. Stop all servers first.
-    /// Also the step after copying a database for another environment.
+    /// Change the issuer: makes new signing keys and ends every session. Stop all servers first.
+    /// Also run it after copying a database to another environment.
     Set {
-        /// The URL under which verifiers will know the server.
+        /// Issuer URL by which verifiers will know the server.
         url: String,
         #[command(flatten)]
         place: Place,
@@ -25,6 +25,8 @@ impl Issuer {
             bail!("issuer: {problem}");
         }
         let ended = place.service().await?.issuer_set(&url).await?;
-        output::line(&format!("the issuer is {url}; {ended} sessions ended; tell verifiers, then start the servers"))
+        output::line(&format!(
+            "the issuer is now {url}; {ended} sessions ended; update the verifiers, then start the servers"
+        ))
     }
 }

@@ -20,42 +20,42 @@ use crate::{
 pub(super) enum Keys {
     /// List signing keys.
     List {
-        /// Print JSON, one object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         place: Place,
     },
-    /// Rotate as early as verifiers' caches allow.
+    /// Rotate signing keys as early as verifiers' caches allow.
     Rotate {
-        /// Only this algorithm.
+        /// Rotate only the key of this algorithm.
         #[arg(long, value_name = "ALG")]
         alg: Option<Algorithm>,
         #[command(flatten)]
         place: Place,
     },
-    /// Publish the public keys of another issuer for a while, so that tokens it has issued live out their time.
+    /// Publish another issuer's public keys for a while, so that its tokens stay valid until they expire.
     ///
-    /// Resource servers find them in the JWKS. This server signs nothing with them, and takes no token that
-    /// they signed; nor does the crate chancery-verify.
+    /// Resource servers find the keys in the JWKS. This server neither signs with them nor accepts tokens that
+    /// they signed, and neither does the crate chancery-verify.
     Trust {
-        /// File with a JWKS, a JWK or a PEM public key; - is standard input.
+        /// File with a JWKS, a JWK or a PEM public key; - for standard input.
         file: PathBuf,
-        /// Until when, at most a year ahead, such as 2030-01-31T12:00:00Z.
+        /// When to stop, at most a year ahead, such as 2030-01-31T12:00:00Z.
         #[arg(long, value_name = "INSTANT")]
         until: Timestamp,
-        /// The `kid` of its tokens, if the file does not say [default: the RFC 7638 thumbprint]
+        /// `kid` in its tokens' headers, if the file does not name it [default: the RFC 7638 thumbprint]
         #[arg(long, allow_hyphen_values = true)]
         kid: Option<String>,
-        /// Its algorithm, if the file does not say [default: by the kind of key]
+        /// Algorithm, if the file does not name it [default: by the kind of key]
         #[arg(long)]
         alg: Option<String>,
         #[command(flatten)]
         place: Place,
     },
-    /// Revoke a key at once, because somebody else may have it. Its tokens are dead.
+    /// Revoke a key that may have leaked, at once. All its tokens become invalid.
     Revoke {
-        /// Its `kid` or id.
+        /// `kid` or id of the key.
         // A base64url text may begin with a hyphen.
         #[arg(allow_hyphen_values = true)]
         key: String,
@@ -75,13 +75,13 @@ impl Keys {
             Self::Revoke { key, place } => {
                 let gone = place.service().await?.key_revoke(&Admin::command(), &key).await?;
                 output::line(&format!(
-                    "{}: {} is revoked; verifiers that only cache the JWKS are safe from {}",
+                    "{}: {} is revoked; verifiers that only cache the JWKS refuse it from {} on",
                     gone.algorithm, gone.kid, gone.safe_from
                 ))
             }
             Self::Rotate { alg, place } => {
                 for plan in place.service().await?.rotate_keys_early(alg).await? {
-                    output::line(&format!("{}: {} signs from {}", plan.algorithm, plan.kid, plan.at))?;
+                    output::line(&format!("{}: {} starts signing at {}", plan.algorithm, plan.kid, plan.at))?;
                 }
                 Ok(())
             }

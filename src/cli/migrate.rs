@@ -9,7 +9,7 @@ use crate::app::{self, config::LogFormat};
 /// Bring the database's schema up to date.
 #[derive(Args, Debug)]
 pub(super) struct Migrate {
-    /// Only say whether it is; exit code 1 if it is not.
+    /// Only report whether the schema is up to date; exit code 1 if it is not.
     #[arg(long)]
     check: bool,
     #[command(flatten)]

@@ -19,10 +19,10 @@ pub(super) fn read(from_stdin: bool) -> anyhow::Result<Password> {
         return Ok(Password::new(text.strip_suffix('\r').unwrap_or(text).to_owned()));
     }
     if !std::io::stdin().is_terminal() {
-        bail!("there is no terminal to ask for a password at; pipe it in and add --password-stdin");
+        bail!("there is no terminal to ask for a password; pipe it in and add --password-stdin");
     }
     let first = rpassword::prompt_password("Password: ")?;
-    if rpassword::prompt_password("Once more: ")? != first {
+    if rpassword::prompt_password("Repeat the password: ")? != first {
         bail!("the two passwords differ");
     }
     Ok(Password::new(first))

@@ -13,12 +13,12 @@ use crate::{
 pub(super) enum Role {
     /// Create a role: a named set of permissions.
     Create {
-        /// Its name.
+        /// Name of the role.
         name: String,
-        /// A permission at this server, or `P@A` at another audience.
+        /// Permission: `P` at this server, `P@A` at the audience A.
         #[arg(long = "permission", value_name = "P")]
         permissions: Vec<String>,
-        /// What it is for.
+        /// Description of the role.
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
         #[command(flatten)]
@@ -26,12 +26,12 @@ pub(super) enum Role {
     },
     /// Replace a role's permissions or description.
     Update {
-        /// Name or id.
+        /// Name or id of the role.
         role: String,
-        /// A permission; all that are given take the place of those before.
+        /// Permission; the ones given replace all previous ones.
         #[arg(long = "permission", value_name = "P")]
         permissions: Option<Vec<String>>,
-        /// What it is for.
+        /// Description of the role.
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
         #[command(flatten)]
@@ -39,7 +39,7 @@ pub(super) enum Role {
     },
     /// List roles.
     List {
-        /// Print JSON, one object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -47,32 +47,32 @@ pub(super) enum Role {
     },
     /// Show a role with its permissions.
     Show {
-        /// Name or id.
+        /// Name or id of the role.
         role: String,
         #[command(flatten)]
         place: Place,
     },
     /// Delete a role that nobody has.
     Delete {
-        /// Name or id.
+        /// Name or id of the role.
         role: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Give a role to a user; the next tokens know it.
+    /// Assign a role to a user; it takes effect at the next token.
     Assign {
-        /// Name or id.
+        /// Name or id of the role.
         role: String,
-        /// The user, by id, name or address.
+        /// User, by id, name or address.
         user: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Take a role from a user.
+    /// Take a role away from a user.
     Unassign {
-        /// Name or id.
+        /// Name or id of the role.
         role: String,
-        /// The user, by id, name or address.
+        /// User, by id, name or address.
         user: String,
         #[command(flatten)]
         place: Place,
@@ -91,7 +91,7 @@ impl Role {
             Self::Update { role, permissions, description, place } => {
                 let patch = RolePatch { description, permissions };
                 let role = place.service().await?.role_update(&admin, &role, patch, None).await?;
-                output::line(&format!("{} is changed", role.name))
+                output::line(&format!("changed {}", role.name))
             }
             Self::List { json, place } => list(&place.service().await?, json),
             Self::Show { role, place } => {
@@ -101,7 +101,7 @@ impl Role {
             }
             Self::Delete { role, place } => {
                 place.service().await?.role_delete(&admin, &role).await?;
-                output::line(&format!("{role} is deleted"))
+                output::line(&format!("deleted {role}"))
             }
             Self::Assign { role, user, place } => set(&place, &role, &user, true).await,
             Self::Unassign { role, user, place } => set(&place, &role, &user, false).await,
@@ -112,9 +112,9 @@ impl Role {
 async fn set(place: &Place, role: &str, user: &str, given: bool) -> anyhow::Result<()> {
     let changed = place.service().await?.user_set_role(&Admin::command(), user, role, given).await?;
     output::line(&match (given, changed) {
-        (true, true) => format!("{user} has the role {role}"),
-        (true, false) => format!("{user} had the role {role} before"),
-        (false, true) => format!("{user} has no longer the role {role}"),
+        (true, true) => format!("{user} now has the role {role}"),
+        (true, false) => format!("{user} already had the role {role}"),
+        (false, true) => format!("{user} no longer has the role {role}"),
         (false, false) => format!("{user} did not have the role {role}"),
     })
 }

@@ -12,7 +12,7 @@ use crate::app::{self, config::LogFormat, config::Settings};
 pub(super) struct Serve {
     #[command(flatten)]
     place: Place,
-    /// A demo with known passwords, on loopback, in ./chancery-dev
+    /// Run a demo with well-known passwords, on loopback, in ./chancery-dev
     #[arg(long)]
     dev: bool,
     /// gRPC listener [default: 127.0.0.1:50051]
@@ -24,46 +24,46 @@ pub(super) struct Serve {
     /// Telemetry listener [default: 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR")]
     telemetry: Option<String>,
-    /// The URL under which verifiers know this server; fixed when the database is set up
+    /// Issuer URL by which verifiers know this server; fixed when the database is set up
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
-    /// What is logged, as `tracing` directives [default: info]
+    /// Log filter, as `tracing` directives [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// How logs look [default: text]
+    /// Log format [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
-    /// How many passwords are hashed at once [default: the number of cores]
+    /// Passwords hashed at once [default: the number of cores]
     #[arg(long, value_name = "N")]
     hashing_threads: Option<u32>,
-    /// How many sign-ins may wait for that [default: 40 for each thread]
+    /// Sign-ins that may wait to be hashed [default: 40 for each thread]
     #[arg(long, value_name = "N")]
     hashing_queue: Option<u32>,
-    /// How much memory hashing may take, in MiB [default: 19 for each thread]
+    /// Memory for hashing, in MiB [default: 19 for each thread]
     #[arg(long, value_name = "MIB")]
     hashing_memory_mib: Option<u32>,
     /// Mail server: `smtps://host:465`, `smtp://host:587` (STARTTLS) or `smtp+plain://127.0.0.1:25` (loopback)
     #[arg(long, value_name = "URL")]
     mail_smtp: Option<String>,
-    /// Whom mails come from
+    /// Sender of mails
     #[arg(long, value_name = "ADDRESS")]
     mail_from: Option<String>,
-    /// User name at the mail server
+    /// User name for the mail server
     #[arg(long, value_name = "NAME")]
     mail_username: Option<String>,
-    /// File with the password at the mail server
+    /// File with the password for the mail server
     #[arg(long, value_name = "FILE")]
     mail_password_file: Option<PathBuf>,
-    /// Certificates that the mail server's is checked by, in place of the system's
+    /// CA certificates (PEM) to trust for the mail server, instead of the system's
     #[arg(long, value_name = "FILE")]
     mail_ca_file: Option<PathBuf>,
-    /// Directory of mail templates that take the place of the built-in ones
+    /// Directory of mail templates that replace the built-in ones
     #[arg(long, value_name = "DIR")]
     mail_templates: Option<PathBuf>,
-    /// Listen beyond loopback without TLS, behind a proxy that has it
+    /// Listen beyond loopback without TLS, behind a proxy that terminates TLS
     #[arg(long)]
     plaintext_beyond_loopback: bool,
-    /// Bring an older schema on PostgreSQL up to date; on SQLite that happens by itself, after a copy
+    /// Migrate an older schema on PostgreSQL; SQLite is copied and migrated without this flag
     #[arg(long)]
     migrate: bool,
 }

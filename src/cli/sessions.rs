@@ -10,9 +10,9 @@ use crate::service::Admin;
 pub(super) enum Session {
     /// List a user's sessions.
     List {
-        /// Id, name or address.
+        /// User, by id, name or address.
         user: String,
-        /// Print JSON, one object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -20,7 +20,7 @@ pub(super) enum Session {
     },
     /// End a session.
     Revoke {
-        /// Its id.
+        /// Session id.
         id: String,
         #[command(flatten)]
         place: Place,
@@ -52,7 +52,7 @@ impl Session {
             }
             Self::Revoke { id, place } => {
                 let ended = place.service().await?.session_revoke(&Admin::command(), &id).await?;
-                output::line(&format!("{id} {}", if ended { "is ended" } else { "was ended before" }))
+                output::line(&format!("{id} {}", if ended { "has ended" } else { "had already ended" }))
             }
         }
     }

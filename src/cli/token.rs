@@ -13,7 +13,7 @@ use super::{Place, output};
 pub(super) enum Token {
     /// Check an access token from standard input against this database's keys.
     Verify {
-        /// The audience it must be for.
+        /// Audience that the token must be for.
         #[arg(long, value_name = "A")]
         audience: String,
         #[command(flatten)]

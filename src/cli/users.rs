@@ -12,23 +12,23 @@ use crate::service::{Admin, NewUserRequest, Service, UserFilter, UserView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
-    /// Create a user; asks for the password.
+    /// Create a user; prompts for the password.
     Create {
-        /// The user name.
+        /// User name.
         name: String,
         /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
-        /// The `sub` of the user's tokens [default: the generated id]
+        /// `sub` of the user's tokens [default: the generated id]
         #[arg(long, value_name = "S")]
         subject: Option<String>,
-        /// An email address that is known to be the user's.
+        /// Email address that is known to be the user's.
         #[arg(long, value_name = "E")]
         email: Option<String>,
-        /// A role, such as `administrator`.
+        /// Role, such as `administrator`.
         #[arg(long = "role", value_name = "R")]
         roles: Vec<String>,
-        /// Facts that claim maps may select, as a JSON object.
+        /// Attributes that claims may draw on, as a JSON object.
         #[arg(long, value_name = "JSON")]
         attributes: Option<String>,
         /// Print JSON.
@@ -37,16 +37,16 @@ pub(super) enum User {
         #[command(flatten)]
         place: Place,
     },
-    /// Import users of another system, with the hashes of their passwords.
+    /// Import users from another system, with their password hashes.
     ///
-    /// The file has a row for each user: a JSON object a line, or CSV with a line of names first. Fields:
+    /// The file has one row per user: one JSON object per line, or CSV with a header line. Fields:
     /// `subject` (required), `name`, `email` or `emails`, `attributes`, `password_hash`, `disabled`,
-    /// `created_at`. A row that cannot be imported is told, and the others are kept. Run it again after any
-    /// failure, or with corrected rows: who is here already is left alone.
+    /// `created_at`. A row that cannot be imported is reported, and the others are kept. Run it again after a
+    /// failure, or with corrected rows: users who exist already are left alone.
     Import(import::Import),
     /// List users.
     List {
-        /// Print JSON, one object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -54,33 +54,33 @@ pub(super) enum User {
     },
     /// Show a user, by id, name or address.
     Show {
-        /// Id, name or address.
+        /// User, by id, name or address.
         user: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Disable a user and end its sessions.
+    /// Disable a user and end their sessions.
     Disable {
-        /// Id, name or address.
+        /// User, by id, name or address.
         user: String,
         #[command(flatten)]
         place: Place,
     },
     /// Enable a user again.
     Enable {
-        /// Id, name or address.
+        /// User, by id, name or address.
         user: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Set a user's password and end its sessions; asks for the password.
+    /// Set a user's password and end their sessions; prompts for the password.
     SetPassword {
-        /// Id, name or address.
+        /// User, by id, name or address.
         user: String,
         /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
-        /// It counts only until the user has chosen another, at the next sign-in.
+        /// Make the password temporary: the user must choose another one at the next sign-in.
         #[arg(long)]
         temporary: bool,
         #[command(flatten)]
@@ -122,7 +122,7 @@ impl User {
             }
             Self::Enable { user, place } => {
                 let changed = place.service().await?.user_enable(&Admin::command(), &user).await?;
-                output::line(&format!("{user} {}", if changed { "is enabled again" } else { "was not disabled" }))
+                output::line(&format!("{user} {}", if changed { "is enabled" } else { "was already enabled" }))
             }
             Self::SetPassword { user, password_stdin, temporary, place } => {
                 let service = place.service().await?;

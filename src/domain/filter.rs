@@ -70,7 +70,9 @@ fn value(text: &str) -> Result<(String, &str), String> {
         let (word, rest) = text.split_at(end);
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-:@".contains(c);
         if word.is_empty() || !word.chars().all(plain) {
-            return Err("a value with other characters than letters, digits and ._-:@ must be in quotes".to_owned());
+            return Err(
+                "a value must be in quotes if it has characters other than letters, digits and ._-:@".to_owned()
+            );
         }
         return Ok((word.to_owned(), rest));
     };
@@ -86,7 +88,7 @@ fn value(text: &str) -> Result<(String, &str), String> {
             _ => out.push(c),
         }
     }
-    Err("a quote is not closed".to_owned())
+    Err("must not contain an unclosed quote".to_owned())
 }
 
 #[cfg(test)]

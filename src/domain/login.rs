@@ -29,7 +29,7 @@ pub enum LoginError {
     #[error("is too long")]
     TooLong,
     /// Characters that RFC 8265 does not allow in user names.
-    #[error("may hold only letters, digits and the punctuation of user names (RFC 8265 §3)")]
+    #[error("may contain only letters, digits and the punctuation of user names (RFC 8265 §3)")]
     Characters,
     /// Not an address such as `ada@example.org`.
     #[error("must be an email address such as ada@example.org")]

@@ -58,7 +58,7 @@ kinds! {
 
 /// A text that names no kind of mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no kind of mail")]
+#[error("is not a kind of mail")]
 pub struct UnknownKind;
 
 impl FromStr for MailKind {
@@ -75,7 +75,7 @@ pub struct Recipient(String);
 
 /// A text that is no canonical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no address in its canonical form")]
+#[error("is not an address in canonical form")]
 pub struct NoRecipient;
 
 impl Recipient {

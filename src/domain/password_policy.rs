@@ -20,10 +20,10 @@ pub enum PasswordProblem {
     #[error("must be at most 1024 bytes")]
     TooLong,
     /// Holds NUL.
-    #[error("must not hold NUL")]
+    #[error("must not contain NUL")]
     Nul,
     /// Everybody tries it.
-    #[error("is one that everybody tries; choose another")]
+    #[error("is too common; choose another")]
     Common,
 }
 

@@ -17,7 +17,7 @@ pub enum NameError {
     #[error("must be at most {0} bytes")]
     TooLong(usize),
     /// A character that is not allowed.
-    #[error("may hold only printable ASCII without space, quote and backslash")]
+    #[error("may contain only printable ASCII, without spaces, quotes and backslashes")]
     Character,
 }
 

@@ -62,7 +62,7 @@ impl Page {
             String::from_utf8(rest.to_vec()).ok().filter(|t| t.len() <= 128 && !t.contains('\0'))
         };
         let after = if token.is_empty() { Some(String::new()) } else { read() };
-        let problem = || Error::invalid("page_token", "must be the next_page_token of an answer to the same question");
+        let problem = || Error::invalid("page_token", "must be the next_page_token of a response to the same request");
         Ok(Self { size, after: after.ok_or_else(problem)?, binding })
     }
 
@@ -89,7 +89,7 @@ pub(super) fn terms(text: &str) -> Result<Vec<Term>> {
 
 /// A term that is not understood.
 pub(super) fn unknown_term(term: &Term) -> Error {
-    Error::invalid("filter", format!("{} cannot be compared like that here", term.field))
+    Error::invalid("filter", format!("{} does not support this comparison", term.field))
 }
 
 /// The value of a term that must be `true` or `false`.
@@ -97,7 +97,7 @@ pub(super) fn truth(term: &Term) -> Result<bool> {
     match (term.comparison, term.value.as_str()) {
         (Comparison::Equal, "true") => Ok(true),
         (Comparison::Equal, "false") => Ok(false),
-        _ => Err(Error::invalid("filter", format!("{} must be = true or = false", term.field))),
+        _ => Err(Error::invalid("filter", format!("{} must be compared as = true or = false", term.field))),
     }
 }
 

@@ -53,7 +53,7 @@ impl AuditService for Audits {
             let permit = self.0.permitted(&ctx, &credentials, AUDIT_READ).await?;
             let filter = filter(&request.get_ref().filter)?;
             if filter.since.is_some() || filter.until.is_some() {
-                return Err(Error::invalid("filter", "time has no place here: only what comes is told"));
+                return Err(Error::invalid("filter", "time is not supported here; only new events are sent"));
             }
             Ok(self.0.audit_watch(&ctx, permit, filter))
         };
@@ -90,7 +90,7 @@ fn filter(text: &str) -> ServiceResult<AuditFilter> {
         match (term.field.as_str(), term.comparison) {
             ("kind", Comparison::Equal) => {
                 let kind = AuditKind::parse(&term.value);
-                filter.kind = Some(kind.ok_or_else(|| Error::invalid("filter", "there is no such kind"))?);
+                filter.kind = Some(kind.ok_or_else(|| Error::invalid("filter", "kind must be a kind of audit event"))?);
             }
             ("actor", Comparison::Equal) => filter.actor = Some(plain(term)?),
             ("subject", Comparison::Equal) => filter.subject = Some(plain(term)?),
@@ -107,11 +107,11 @@ fn filter(text: &str) -> ServiceResult<AuditFilter> {
 }
 
 fn plain(term: Term) -> ServiceResult<String> {
-    if term.value.contains('\0') { Err(Error::invalid("filter", "must not hold NUL")) } else { Ok(term.value) }
+    if term.value.contains('\0') { Err(Error::invalid("filter", "must not contain NUL")) } else { Ok(term.value) }
 }
 
 fn instant(term: &Term) -> ServiceResult<Timestamp> {
-    let wrong = || Error::invalid("filter", "time must be like \"2030-01-01T00:00:00Z\"");
+    let wrong = || Error::invalid("filter", "time must be an instant such as \"2030-01-01T00:00:00Z\"");
     let at: WireTime = term.value.parse().map_err(|_| wrong())?;
     convert::instant(at).ok_or_else(wrong)
 }

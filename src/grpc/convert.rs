@@ -26,7 +26,7 @@ pub(super) fn instant(at: WireTime) -> Option<Timestamp> {
 pub(super) fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
     let bad = fields.iter().filter(|(_, text)| text.contains('\0'));
     let violations: Vec<Violation> =
-        bad.map(|(field, _)| Violation { field, description: "must not hold NUL".to_owned() }).collect();
+        bad.map(|(field, _)| Violation { field, description: "must not contain NUL".to_owned() }).collect();
     if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn import(
     let mut batch = Batch::default();
     while let Some(message) = tokio::time::timeout(NEXT, stream.message()).await.map_err(|_| too_late())?? {
         if message.users.len() > MOST_IMPORTED {
-            let error = Error::invalid("users", format!("must be at most {MOST_IMPORTED} a message"));
+            let error = Error::invalid("users", format!("must be at most {MOST_IMPORTED} per message"));
             return Err(status(ctx, &error));
         }
         if batch.rows.len() + message.users.len() > MOST_IMPORTED {
@@ -134,5 +134,5 @@ fn row(user: pb::ImportedUser) -> ServiceResult<ImportRow> {
 }
 
 fn came(at: WireTime) -> ServiceResult<Timestamp> {
-    instant(at).ok_or_else(|| Error::invalid("create_time", "must lie between 1970 and now"))
+    instant(at).ok_or_else(|| Error::invalid("create_time", "must be between 1970 and now"))
 }

@@ -164,7 +164,7 @@ impl Users {
 
     fn role(&self, term: &Term) -> ServiceResult<crate::id::RoleId> {
         let role = self.0.role_find(&term.value);
-        role.map(|r| r.id).map_err(|_| Error::invalid("filter", format!("there is no role {:?}", term.value)))
+        role.map(|r| r.id).map_err(|_| Error::invalid("filter", format!("role {:?} does not exist", term.value)))
     }
 
     fn user(&self, view: UserView) -> pb::User {

@@ -27,23 +27,23 @@ type Problem = String;
 /// What is wrong, without the key.
 pub fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Result<Vec<Value>, Problem> {
     if text.contains("PRIVATE KEY-----") {
-        return Err("this is a private key; give the public one (openssl pkey -in FILE -pubout)".to_owned());
+        return Err("must not be a private key; give the public one (openssl pkey -in FILE -pubout)".to_owned());
     }
     if text.trim_start().starts_with("-----BEGIN") {
         return Ok(vec![published(&of_pem(text)?, kid, alg)?]);
     }
     let Ok(Value::Object(object)) = serde_json::from_str(text) else {
-        return Err("this is no JWKS, no JWK and no PEM file".to_owned());
+        return Err("must be a JWKS, a JWK or a PEM file".to_owned());
     };
     let keys = match object.get("keys") {
         Some(Value::Array(keys)) => keys.iter().map(|k| k.as_object().cloned().unwrap_or_default()).collect(),
         _ => vec![object],
     };
     if keys.is_empty() {
-        return Err("there is no key in it".to_owned());
+        return Err("must contain a key".to_owned());
     }
     if keys.len() > 1 && (kid.is_some() || alg.is_some()) {
-        return Err("there are several keys in it; kid and alg can be given for one".to_owned());
+        return Err("has several keys; kid and alg can be given for a single key only".to_owned());
     }
     keys.iter().map(|key| published(key, kid, alg)).collect()
 }
@@ -52,19 +52,19 @@ pub fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Re
 fn published(key: &Map<String, Value>, kid: Option<&str>, alg: Option<&str>) -> Result<Value, Problem> {
     let text = |name: &str| key.get(name).and_then(Value::as_str);
     if KeySet::from_json(json!({ "keys": [key] }).to_string().as_bytes()).is_err() {
-        return Err("a key has private members; give the public key alone".to_owned());
+        return Err("must not have private members; give only the public key".to_owned());
     }
     if text("use").is_some_and(|usage| usage != "sig") {
-        return Err("a key is not for signatures".to_owned());
+        return Err("must be for signatures (use = sig)".to_owned());
     }
     let (required, algorithms) = required(key)?;
     let alg = alg.or_else(|| text("alg")).unwrap_or_else(|| algorithms.first().copied().unwrap_or_default());
     if !algorithms.contains(&alg) {
-        return Err(format!("the algorithm of such a key is one of {}", algorithms.join(", ")));
+        return Err(format!("the algorithm of this key must be one of {}", algorithms.join(", ")));
     }
     let kid = kid.or_else(|| text("kid")).map_or_else(|| thumbprint(&required), ToOwned::to_owned);
     if kid.is_empty() || kid.len() > 255 || kid.chars().any(char::is_control) {
-        return Err("a kid has 1 to 255 bytes, none of them a control character".to_owned());
+        return Err("a kid must be 1 to 255 bytes without control characters".to_owned());
     }
     let mut out = required;
     if let Some(members) = out.as_object_mut() {
@@ -80,12 +80,12 @@ const RSA: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
 fn required(key: &Map<String, Value>) -> Result<(Value, &'static [&'static str]), Problem> {
     let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default();
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)).ok();
-    let wrong = || "a key is damaged, or weak".to_owned();
+    let wrong = || "the key is malformed or weak".to_owned();
     match (text("kty"), text("crv")) {
         ("RSA", _) => {
             let jwk = json!({ "e": text("e"), "kty": "RSA", "n": text("n") });
             if !sound(&jwk) {
-                return Err("an RSA key must be sound and have 2048 to 8192 bits".to_owned());
+                return Err("an RSA key must be valid and have 2048 to 8192 bits".to_owned());
             }
             Ok((jwk, &RSA))
         }
@@ -134,7 +134,8 @@ const CURVES: [(ObjectIdentifier, &str); 3] = [
 
 /// The JWK of a PEM file's `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
 fn of_pem(text: &str) -> Result<Map<String, Value>, Problem> {
-    let no_key = || "the PEM file must hold one PUBLIC KEY (openssl pkey -pubin -in FILE, openssl x509 -pubkey -noout)";
+    let no_key =
+        || "the PEM file must contain one PUBLIC KEY (openssl pkey -pubin -in FILE, openssl x509 -pubkey -noout)";
     let (label, der) = Document::from_pem(text.trim()).map_err(|_| no_key())?;
     if label != "PUBLIC KEY" {
         return Err(no_key().to_owned());
@@ -149,7 +150,10 @@ fn of_pem(text: &str) -> Result<Map<String, Value>, Problem> {
         }
         EC_PUBLIC_KEY => {
             let curve = info.algorithm.parameters_oid().ok();
-            let (_, crv) = CURVES.iter().find(|(oid, _)| Some(*oid) == curve).ok_or("the curve is not known here")?;
+            let (_, crv) = CURVES
+                .iter()
+                .find(|(oid, _)| Some(*oid) == curve)
+                .ok_or("an EC key must be on P-256, P-384 or P-521")?;
             // An uncompressed point: 4, X, Y (SEC 1 §2.3.3).
             let point = bits.strip_prefix(&[4]).ok_or("the point must not be compressed")?;
             let (x, y) = point.split_at_checked(point.len() / 2).ok_or_else(no_key)?;

@@ -55,7 +55,7 @@ impl Sender {
 /// The address in the library's type.
 pub(super) fn address(letter: &Letter) -> Result<Address, Failure> {
     // The address was checked when it was handed in and read back; here a second reader must agree.
-    letter.to.as_str().parse().map_err(|_| Failure::new(Cause::Refused, "no mail can be sent to such an address"))
+    letter.to.as_str().parse().map_err(|_| Failure::new(Cause::Refused, "mail cannot be sent to this address"))
 }
 
 /// The whole message: headers, and both parts.

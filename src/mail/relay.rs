@@ -38,14 +38,14 @@ impl FromStr for Relay {
             SCHEMES.into_iter().find_map(|(scheme, security, port)| Some((url.strip_prefix(scheme)?, security, port)));
         let (rest, security, default_port) = found.ok_or("must begin with smtps://, smtp:// or smtp+plain://")?;
         if rest.contains('@') {
-            return Err("must not hold a user; that is mail_username, and the password lies in mail_password_file");
+            return Err("must not contain a user; set mail_username and mail_password_file instead");
         }
         let authority: http::uri::Authority =
-            rest.trim_end_matches('/').parse().map_err(|_| "must be like smtps://mail.example.org:465")?;
+            rest.trim_end_matches('/').parse().map_err(|_| "must be a URL such as smtps://mail.example.org:465")?;
         let port = match authority.port_u16() {
             Some(port) => port,
             None if authority.as_str() == authority.host() => default_port,
-            None => return Err("has no good port"),
+            None => return Err("has an invalid port"),
         };
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());

@@ -125,7 +125,7 @@ impl Smtp {
         }
         if let Some(credentials) = &self.credentials {
             if !connection.is_encrypted() {
-                return Err(Failure::new(Cause::Connection, "no password is sent over an open connection"));
+                return Err(Failure::new(Cause::Connection, "the password is not sent without TLS"));
             }
             connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|e| without_session(&e))?;
         }
@@ -143,7 +143,7 @@ impl Smtp {
         let mut parameters = Vec::new();
         if !letter.to.as_str().is_ascii() {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
-                let why = "the mail server takes no address with letters beyond ASCII (SMTPUTF8)";
+                let why = "the mail server does not accept non-ASCII addresses (SMTPUTF8)";
                 return Err(Failure::new(Cause::Refused, why));
             }
             parameters.push(MailParameter::SmtpUtfEight);
@@ -161,7 +161,7 @@ impl Smtp {
 fn tls(host: &str, ca: Option<&[u8]>) -> Result<TlsParameters, String> {
     let mut builder = TlsParameters::builder(host.to_owned());
     if let Some(pem) = ca {
-        let none = || "holds no certificates (PEM)".to_owned();
+        let none = || "contains no PEM certificates".to_owned();
         if !pem.windows(PEM.len()).any(|w| w == PEM) {
             return Err(none());
         }

@@ -94,7 +94,7 @@ impl Templates {
         let text = self.part(letter, "txt")?;
         let (subject, text) = split(&text).ok_or_else(|| {
             format!(
-                "{}: must begin with a line \"{SUBJECT}…\" and an empty one",
+                "{}: must begin with a line \"{SUBJECT}…\" and an empty line",
                 self.place(&self.name(letter, "txt"), Some(1))
             )
         })?;
@@ -124,7 +124,7 @@ impl Templates {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !is_known(&name) {
             problems.push(format!(
-                "{}: is no template's name; those are layout.html, and KIND.txt and KIND.html or KIND.LANGUAGE.txt and \
+                "{}: is not a template name; valid names are layout.html, and KIND.txt and KIND.html or KIND.LANGUAGE.txt and \
                  KIND.LANGUAGE.html, where KIND is one of {}",
                 path.display(),
                 MailKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ")
@@ -157,7 +157,7 @@ impl Templates {
             if let Some(missing) =
                 ["txt", "html"].map(|p| format!("{stem}.{p}")).iter().find(|n| !self.sources.contains_key(*n))
             {
-                problems.push(format!("{}: needs {missing} beside it", self.place(&self.other_of(&stem), None)));
+                problems.push(format!("{}: needs {missing} as well", self.place(&self.other_of(&stem), None)));
                 continue;
             }
             let letter = sample(kind, language.parse().unwrap_or_default());

@@ -55,11 +55,14 @@ impl Collector for Collected {
         let now = (self.0)();
         let failed = encoder.encode_descriptor("guesses_failed", "Wrong passwords", None, MetricType::Counter)?;
         ConstCounter::new(now.failed).encode(failed)?;
-        let refused = ("guesses_refused", "Guesses refused, by what they were counted by");
+        let refused = ("guesses_refused", "Attempts refused before their time, by the count that refused them");
         family(&mut encoder, refused, "counted_by", &now.refused)?;
-        let throttled = ("accounts_throttled", "Accounts whose guesses wait for the longest time, or are over");
+        let throttled = (
+            "accounts_throttled",
+            "Accounts that reached the longest wait (slowest) or were closed to unknown devices (closed)",
+        );
         family(&mut encoder, throttled, "state", &now.throttled)?;
-        let help = "Counts of failures in memory that say no";
+        let help = "Counts in memory that refuse attempts";
         let remembered = encoder.encode_descriptor("guesses_remembered", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(now.remembered).unwrap_or(i64::MAX)).encode(remembered)
     }

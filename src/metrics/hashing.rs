@@ -53,14 +53,14 @@ impl Collector for Collected {
         let now = (self.0)();
         let (gauge, counter, all) = (MetricType::Gauge, MetricType::Counter, &mut encoder);
         let gauge_of = |n: u64| ConstGauge::new(i64::try_from(n).unwrap_or(i64::MAX));
-        show(all, "hashing_waiting", "Passwords that wait to be hashed", gauge, gauge_of(now.waiting))?;
+        show(all, "hashing_waiting", "Passwords waiting to be hashed", gauge, gauge_of(now.waiting))?;
         let memory = gauge_of(now.memory_bytes);
-        show(all, "hashing_memory_bytes", "Memory that passwords are hashed in", gauge, memory)?;
+        show(all, "hashing_memory_bytes", "Memory in use for hashing", gauge, memory)?;
         let seconds = ConstCounter::new(now.seconds);
         show(all, "hashing_seconds", "Time spent on hashing, in all threads together", counter, seconds)?;
         let hashed = ConstCounter::new(now.hashed);
         show(all, "hashing_passwords", "Passwords hashed or checked", counter, hashed)?;
-        let help = "Passwords turned away, by cause";
+        let help = "Passwords refused, by cause";
         let mut refused = all.encode_descriptor("hashing_refused", help, None, counter)?;
         for (cause, n) in now.refused {
             ConstCounter::new(n).encode(refused.encode_family(&[("cause", cause)])?)?;

@@ -31,11 +31,15 @@ pub struct Mails {
 impl Mails {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let own = Self::default();
-        registry.register("mails_sent", "Mails that a mail server took, by kind", own.sent.clone());
-        registry.register("mails_failed", "Attempts to send a mail that failed, by cause", own.failed.clone());
-        registry.register("mails_dropped", "Mails that were given up, by cause", own.dropped.clone());
-        registry.register("mails_waiting", "Mails in the outbox, that of all processes", own.waiting.clone());
-        registry.register("mails_oldest_seconds", "How long the oldest of them has waited", own.oldest.clone());
+        registry.register("mails_sent", "Mails accepted by the mail server, by kind", own.sent.clone());
+        registry.register("mails_failed", "Failed attempts to send a mail, by cause", own.failed.clone());
+        registry.register("mails_dropped", "Mails given up, by cause", own.dropped.clone());
+        registry.register("mails_waiting", "Mails in the outbox that all processes share", own.waiting.clone());
+        registry.register(
+            "mails_oldest_seconds",
+            "Seconds that the oldest mail in the outbox has waited",
+            own.oldest.clone(),
+        );
         own
     }
 

@@ -40,16 +40,16 @@ pub enum PhcProblem {
     #[error("Argon2d is not accepted")]
     Argon2d,
     /// An older Argon2 than that of RFC 9106.
-    #[error("must be of version 19 of Argon2 (v=19)")]
+    #[error("must use version 19 of Argon2 (v=19)")]
     Version,
     /// The text is not of its algorithm's form.
-    #[error("is not of the form that its algorithm prescribes")]
+    #[error("is malformed for its algorithm")]
     Form,
     /// It asks for more work, or for less, than is allowed.
-    #[error("the parameter {0} is beyond what is allowed")]
+    #[error("the parameter {0} is out of range")]
     Cost(&'static str),
     /// It asks for more memory than is allowed.
-    #[error("asks for more than 1 GiB")]
+    #[error("needs more than 1 GiB")]
     Memory,
     /// The salt is too short or too long.
     #[error("the salt must be 8 to 64 bytes")]

@@ -19,7 +19,7 @@ pub(super) fn lower() {
     let thread = Some(gettid());
     let lowered = getpriority_process(thread).and_then(|now| setpriority_process(thread, (now + NICER_BY).min(NICEST)));
     if let Err(error) = lowered {
-        tracing::warn!(%error, "hashing threads keep the priority of the others: sign-ins may slow other calls down");
+        tracing::warn!(%error, "cannot lower the priority of the hashing threads; sign-ins may slow down other calls");
     }
 }
 

@@ -57,7 +57,7 @@ impl Admin {
     fn covers<'a>(&self, permissions: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let missing = permissions.into_iter().find(|p| !self.holds(p));
         missing.map_or(Ok(()), |permission| {
-            let text = format!("this concerns the permission {permission}, which the caller lacks");
+            let text = format!("this involves the permission {permission}, which the caller lacks");
             Err(Error::Denied(Reason::PermissionDenied, text))
         })
     }

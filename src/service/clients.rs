@@ -387,8 +387,9 @@ impl Service {
         tx.audiences_disown(&client.id).await?;
         if !tx.client_delete(&client.id, now.minus(wait)).await? {
             let minutes = wait.seconds() / 60 + 1;
-            let text =
-                format!("a client must be disabled for {minutes} minutes, and its sessions gone, before it is deleted");
+            let text = format!(
+                "a client must be disabled for {minutes} minutes and have no sessions left before it is deleted"
+            );
             return Err(Error::Precondition(text));
         }
         let kinds = (AuditKind::ClientDeleted, ChangeKind::Client);

@@ -58,7 +58,7 @@ impl Service {
         match tx.creation_of((caller, method, request_id)).await? {
             Some((hash, id)) if hash == payload => Ok(Created::Before(id)),
             Some(_) => {
-                let description = "was used for another creation".to_owned();
+                let description = "was already used for a different request".to_owned();
                 Err(Error::Invalid(vec![Violation { field: "request_id", description }]))
             }
             None => Err(Error::Conflict),

@@ -172,7 +172,7 @@ impl Service {
 /// Checks each row by itself, before the database is asked.
 fn check_all(rows: &[ImportRow], now: Timestamp) -> Result<Vec<Result<Checked, Vec<Violation>>>> {
     if rows.len() > MOST_IMPORTED {
-        return Err(Error::invalid("users", format!("must be at most {MOST_IMPORTED} at a time")));
+        return Err(Error::invalid("users", format!("must be at most {MOST_IMPORTED} per batch")));
     }
     Ok(rows.iter().map(|row| check::check(row, now)).collect())
 }

@@ -24,7 +24,7 @@ impl Service {
     pub async fn issuer_set(&self, issuer: &str) -> Result<u64> {
         let old = self.issuer().to_owned();
         if old == issuer {
-            return Err(Error::Precondition(format!("the issuer is {issuer} already")));
+            return Err(Error::Precondition(format!("the issuer is already {issuer}")));
         }
         let new: Audience = issuer.parse().map_err(|e| Error::invalid("issuer", format!("{e}")))?;
         let now = self.now();

@@ -241,7 +241,7 @@ impl Live {
         if self.is_fresh() {
             return Ok(self.snapshot());
         }
-        Err(Error::Unavailable("the feed could not be confirmed lately; this process does not sign".into()))
+        Err(Error::Unavailable("the change feed has not been confirmed recently; this process does not sign".into()))
     }
 
     /// Makes sure that every change committed before this call is applied. One round serves all who wait.
@@ -291,7 +291,7 @@ impl Live {
         let mut tx = self.store.write().await?;
         let known = &old.head.epoch;
         if head(&mut tx).await?.0.epoch == *known && tx.feed_new_epoch(known).await? {
-            tracing::warn!(seq = old.head.seq, "the database has lost changes; a new epoch begins");
+            tracing::warn!(seq = old.head.seq, "the database has lost changes; starting a new epoch");
         }
         tx.commit().await?;
         let mut tx = self.store.read().await?;

@@ -109,11 +109,11 @@ impl Service {
         };
         if let Err(Failure { cause, detail }) = &tried {
             let (cause, about, again) = (cause.as_str(), kind.map(MailKind::as_str), matches!(fate, Fate::Later(_)));
-            tracing::warn!(mail = id, about, attempts, cause, detail, again, "a mail was not sent");
+            tracing::warn!(mail = id, about, attempts, cause, detail, again, "cannot send a mail");
         }
         let next = matches!(fate, Fate::Later(_)).then(|| self.next_attempt(attempts, expires_at));
         if let Err(error) = self.write_down(&id, &tag, next).await {
-            tracing::warn!(mail = id, cause = ?error, "what became of a mail could not be written down; it is tried again");
+            tracing::warn!(mail = id, cause = ?error, "cannot record the outcome of a mail; it will be retried");
         }
         Delivery { kind, fate }
     }
@@ -141,7 +141,7 @@ impl Service {
     fn letter(&self, mail: SealedMail) -> Result<Letter, Failure> {
         let broken = |what| Failure::new(Cause::Broken, what);
         let opened = self.sealing.open(&mail.sealed, &purpose(&mail.id, mail.kind, &mail.to));
-        let opened = opened.ok_or_else(|| broken("it was sealed with another key, or changed since"))?;
+        let opened = opened.ok_or_else(|| broken("it was sealed with another key, or altered since"))?;
         let params: Params = serde_json::from_slice(&opened).map_err(|_| broken("its parameters cannot be read"))?;
         let SealedMail { id, to, kind, language, expires_at, .. } = mail;
         Ok(Letter { id, to, kind, language, params, now: self.now(), expires_at })

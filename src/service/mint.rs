@@ -198,11 +198,15 @@ pub(super) fn scopes_of(client: &Client, asked: &[String]) -> Result<Vec<Scope>>
     }
     let granted = |text: &String| client.config.scopes.iter().find(|s| s.as_str() == text).cloned();
     let found: Option<Vec<Scope>> = asked.iter().map(granted).collect();
-    found.ok_or_else(|| Error::invalid("scopes", "the client may not ask for one of these scopes"))
+    found.ok_or_else(|| Error::invalid("scopes", "must contain only scopes that the client may ask for"))
 }
 
 /// The audience asked for, if the client may ask for it; empty asks for the default.
 pub(super) fn audience_of<'a>(client: &'a Client, asked: &str) -> Result<&'a Audience> {
-    let problem = if asked.is_empty() { "the client has no default audience" } else { "the client may not ask for it" };
+    let problem = if asked.is_empty() {
+        "must not be empty: the client has no default audience"
+    } else {
+        "must be an audience that the client may ask for"
+    };
     client.audience(asked).ok_or_else(|| Error::invalid("audience", problem))
 }

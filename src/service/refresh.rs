@@ -116,8 +116,8 @@ fn refusal(outcome: RotateOutcome, session: &SessionId, client: &ClientId) -> Er
             tracing::debug!(%session, cause = cause.as_str(), "refresh of an ended session");
             Error::Ended { cause: cause.as_str() }
         }
-        RotateOutcome::AudienceNotGranted => Error::invalid("audience", "was not granted to this session"),
-        RotateOutcome::ScopeNotGranted => Error::invalid("scopes", "one was not granted to this session"),
+        RotateOutcome::AudienceNotGranted => Error::invalid("audience", "must be an audience granted to this session"),
+        RotateOutcome::ScopeNotGranted => Error::invalid("scopes", "must contain only scopes granted to this session"),
         _ => Error::Unauthenticated(Reason::RefreshTokenInvalid),
     }
 }

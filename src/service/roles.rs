@@ -131,7 +131,7 @@ impl Service {
         let mut tx = self.store.write().await?;
         let holder = tx.clients_all().await?.into_iter().find(|c| c.config.roles.contains(&role.id));
         if let Some(client) = holder {
-            return Err(Error::Precondition(format!("the client {} has the role", client.id)));
+            return Err(Error::Precondition(format!("the client {} has the role; take it away first", client.id)));
         }
         if !tx.role_delete(&role.id).await? {
             return Err(Error::Precondition("a user has the role; take it away first".to_owned()));
@@ -191,7 +191,7 @@ impl Service {
         }
         let mut ids = Vec::new();
         for name in names {
-            let role = self.role_find(name).map_err(|_| Error::invalid("roles", format!("{name:?} is no role")))?;
+            let role = self.role_find(name).map_err(|_| Error::invalid("roles", format!("{name:?} is not a role")))?;
             ids.push(role.id);
         }
         ids.sort();
@@ -265,5 +265,5 @@ fn refuse_built_in(role: &Role) -> Result<()> {
     if role.built_in.is_none() {
         return Ok(());
     }
-    Err(Error::Precondition(format!("the role {} is built in and stays as it is", role.name)))
+    Err(Error::Precondition(format!("the role {} is built in and cannot be changed", role.name)))
 }

@@ -183,7 +183,7 @@ impl SessionWriter {
                 tokio::spawn(self.0.clone().write_all());
             }
         }
-        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the session writer was stopped".into())))
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the session writer has stopped".into())))
     }
 }
 

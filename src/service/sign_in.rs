@@ -290,9 +290,13 @@ fn check_fields(request: &SignInRequest) -> Result<()> {
     check("password", request.password.expose().is_empty(), "must not be empty");
     check("password", request.password.expose().len() > MAX_PASSWORD, "must be at most 1024 bytes");
     check("device_label", request.device_label.chars().count() > MAX_LABEL, "must be at most 128 characters");
-    check("device_label", request.device_label.chars().any(char::is_control), "must hold no control characters");
+    check("device_label", request.device_label.chars().any(char::is_control), "must not contain control characters");
     check("end_user.user_agent", request.user_agent.len() > MAX_USER_AGENT, "must be at most 512 bytes");
-    check("end_user.user_agent", request.user_agent.chars().any(char::is_control), "must hold no control characters");
+    check(
+        "end_user.user_agent",
+        request.user_agent.chars().any(char::is_control),
+        "must not contain control characters",
+    );
     let bad_address = !request.address.is_empty() && request.address.parse::<std::net::IpAddr>().is_err();
     check("end_user.address", bad_address, "must be an IP address");
     if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }

@@ -48,17 +48,17 @@ pub enum StartError {
     },
     /// It is a `dev` database.
     #[error(
-        "the database was made by `serve --dev` and holds a known password; serve it with --dev, or choose another"
+        "the database was made by `serve --dev` and has a well-known password; serve it with --dev, or choose another"
     )]
     DevDatabase,
     /// It is not a `dev` database.
     #[error("--dev refuses a database that was not made by `serve --dev`; choose another --data-dir or --database")]
     NotDevDatabase,
     /// It needs a newer binary.
-    #[error("the database needs a newer chancery (version {0} of its schema); this binary is too old")]
+    #[error("this binary is too old for the database (schema version {0}); run a newer chancery")]
     TooOld(i64),
     /// An empty database without an issuer to claim it for.
-    #[error("an empty database needs --issuer https://…, the URL under which verifiers know this server")]
+    #[error("an empty database needs --issuer https://…, the URL by which verifiers know this server")]
     IssuerNeeded,
     /// It is missing or not claimed, and must not be.
     #[error("the database is empty; run `chancery serve` once to set it up")]

@@ -76,7 +76,7 @@ impl Service {
         let claims = self.live_claims(token, &policy, ctx.now).await?;
         let Some(claims) = claims.filter(|c| c.client_id == client.id.as_str()) else { return Ok(None) };
         let Some(session) = &claims.session_id else {
-            let text = "a token without a session cannot be revoked; it lives until it expires";
+            let text = "a token without a session cannot be revoked; it is valid until it expires";
             return Err(Error::Precondition(text.to_owned()));
         };
         Ok(session.parse().ok())

@@ -47,14 +47,14 @@ impl Service {
         self.live.confirm().await?;
         let now = self.now();
         if until <= now || until > now.plus(LONGEST) {
-            return Err(Error::invalid("until", "must lie ahead, by at most a year"));
+            return Err(Error::invalid("until", "must be in the future, at most a year ahead"));
         }
         let keys: Vec<ForeignKey> = jwks.into_iter().map(|jwk| foreign_key(jwk, now, until)).collect();
         self.check_foreign(&keys)?;
         let mut tx = self.store.write().await?;
         for key in &keys {
             if !tx.foreign_key_put(key).await? {
-                return Err(Error::invalid("kid", format!("{:?} is another key's", key.kid)));
+                return Err(Error::invalid("kid", format!("{:?} belongs to another key", key.kid)));
             }
             let details = json!({ "until": until.to_string(), "alg": key.algorithm() });
             tx.audit(now, AuditKind::KeyTrusted, &admin.actor, &key.kid, details).await?;
@@ -71,15 +71,18 @@ impl Service {
         let ring = &snapshot.ring;
         let new = keys.iter().filter(|k| !ring.foreign.iter().any(|f| f.kid == k.kid)).count();
         if ring.foreign.len() + new > MOST {
-            return Err(Error::invalid("key", format!("at most {MOST} keys of other issuers are published at once")));
+            return Err(Error::invalid(
+                "key",
+                format!("at most {MOST} keys of other issuers can be published at once"),
+            ));
         }
         for (at, key) in keys.iter().enumerate() {
             let problem = if ring.stored.iter().any(|own| own.kid == key.kid) {
-                "is this server's own key's"
+                "belongs to a key of this server"
             } else if snapshot.revoked_keys.contains_key(&key.kid) {
-                "is a key's that was revoked"
+                "belongs to a revoked key"
             } else if keys.iter().take(at).any(|before| before.kid == key.kid) {
-                "stands twice"
+                "appears twice"
             } else {
                 continue;
             };

@@ -296,7 +296,7 @@ impl Service {
         };
         if !changed {
             if given && !found.roles.contains(&role.id) {
-                return Err(Error::Precondition("the user has as many roles as there may be".to_owned()));
+                return Err(Error::Precondition("the user already has the maximum number of roles".to_owned()));
             }
             return Ok(false);
         }
@@ -441,9 +441,9 @@ async fn find(tx: &mut Tx, name: &str) -> Result<Option<User>> {
     let by_subject = tx.user_by_subject(name).await?;
     match (by_subject, by_login) {
         // People choose their names: nobody is to be taken for somebody else by one.
-        (Some(one), Some(other)) if one.id != other.id => {
-            Err(Error::Precondition("the name is one user's subject and another's login; use the id".to_owned()))
-        }
+        (Some(one), Some(other)) if one.id != other.id => Err(Error::Precondition(
+            "the name is the subject of one user and the login of another; use the id".to_owned(),
+        )),
         (by_subject, by_login) => Ok(by_subject.or(by_login)),
     }
 }

@@ -72,7 +72,7 @@ impl Watcher {
             }
             let told = self.told.recv().await.map_err(|error| match error {
                 RecvError::Lagged(_) => Error::TooSlow,
-                RecvError::Closed => Error::Unavailable("the server stops".into()),
+                RecvError::Closed => Error::Unavailable("the server is shutting down".into()),
             })?;
             self.service.still_permitted(&self.permit, WATCH)?;
             match told.news {

@@ -56,7 +56,7 @@ impl KeyWatcher {
                 Ok(told) => told,
                 // Whatever was missed, the newest set is what counts.
                 Err(RecvError::Lagged(_)) => return Ok(()),
-                Err(RecvError::Closed) => return Err(Error::Unavailable("the server stops".into())),
+                Err(RecvError::Closed) => return Err(Error::Unavailable("the server is shutting down".into())),
             };
             match &told.news {
                 News::Lost => return Err(Error::Unavailable("this server may have missed a change".into())),

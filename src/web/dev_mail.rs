@@ -20,7 +20,8 @@ pub fn routes(kept: Arc<Kept>) -> Router {
 /// The newest first, as a page or as JSON.
 async fn mails(State(kept): State<Arc<Kept>>, uri: Uri, headers: HeaderMap) -> Response {
     if !asked_on_loopback(&uri, &headers) {
-        return (StatusCode::FORBIDDEN, "only http://localhost and loopback addresses lead here\n").into_response();
+        return (StatusCode::FORBIDDEN, "this page is served on http://localhost and loopback addresses only\n")
+            .into_response();
     }
     let mails = kept.newest();
     let mut response =
@@ -54,7 +55,7 @@ fn page(mails: &[KeptMail]) -> String {
     let mut page = "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Mails of the demo</title>\n\
         <style>body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em}\
         pre{white-space:pre-wrap;background:#f4f4f4;padding:1em}</style>\n<h1>Mails of the demo</h1>\n\
-        <p>Newest first. They were not sent to anybody, and end with this process.</p>\n"
+        <p>Newest first. They are not sent to anybody, and are lost when this process ends.</p>\n"
         .to_owned();
     if mails.is_empty() {
         page += "<p>There are none yet.</p>\n";

@@ -37,7 +37,7 @@ pub(super) async fn one(
 ) -> Response<Body> {
     // Lists of the past are not kept (§8.4).
     if query.is_some_and(|q| q.split('&').any(|pair| pair == "time" || pair.starts_with("time="))) {
-        return (StatusCode::NOT_IMPLEMENTED, "lists of the past are not kept\n").into_response();
+        return (StatusCode::NOT_IMPLEMENTED, "past lists are not kept\n").into_response();
     }
     let Ok(list) = list.parse() else { return missing() };
     let published = match service.status_list(list).await {
@@ -87,6 +87,6 @@ fn missing() -> Response<Body> {
 }
 
 fn refused(error: &Error) -> Response<Body> {
-    tracing::warn!(cause = ?error, "a status list could not be served");
+    tracing::warn!(cause = ?error, "cannot serve a status list");
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "try again\n").into_response()
 }

@@ -25,7 +25,7 @@ pub fn routes(service: Service, metrics: Arc<Metrics>) -> Router {
 async fn readyz(State((service, metrics)): State<(Service, Arc<Metrics>)>) -> impl IntoResponse {
     match (service.live().is_fresh(), metrics.is_ready()) {
         (true, true) => (StatusCode::OK, "ready\n"),
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database could not be confirmed lately\n"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database has not been confirmed recently\n"),
         (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
     }
 }

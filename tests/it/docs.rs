@@ -21,8 +21,8 @@ fn fresh(name: &str, want: &str) {
 fn the_page_of_errors_is_fresh() {
     let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
     let mut page =
-        "# Errors\n\nEvery error carries a `google.rpc.ErrorInfo` whose domain is `chancery` and whose reason \
-        is one of these.\nWritten from `proto/chancery/v1/error_reason.proto`.\n\n| reason | meaning |\n|---|---|\n"
+        "# Errors\n\nEvery error carries a `google.rpc.ErrorInfo` with the domain `chancery` and a reason that \
+        is one of these.\nGenerated from `proto/chancery/v1/error_reason.proto`.\n\n| reason | meaning |\n|---|---|\n"
             .to_owned();
     for (name, comment) in comments(&set) {
         let Some(reason) = name.strip_prefix("chancery.v1.ErrorReason.ERROR_REASON_") else { continue };
@@ -36,7 +36,7 @@ fn the_page_of_errors_is_fresh() {
 
 #[test]
 fn the_page_of_access_is_fresh() {
-    let mut page = "# Who may call what\n\nA method that this table does not name is refused. Written from \
+    let mut page = "# Who may call what\n\nA method that is not in this table is refused. Generated from \
         `src/grpc/access.rs`.\n\n| method | caller |\n|---|---|\n"
         .to_owned();
     for (method, access) in ACCESS {
@@ -48,8 +48,8 @@ fn the_page_of_access_is_fresh() {
                 &permitted
             }
             Access::Anyone => "anyone",
-            Access::Client => "a client: one that authenticates itself, or a public one that names itself",
-            Access::ConfidentialClient => "a client that authenticates itself",
+            Access::Client => "a client: a confidential one that authenticates, or a public one that names itself",
+            Access::ConfidentialClient => "a client that authenticates",
             Access::User => "a user's access token whose audience is the issuer",
             Access::ClientOrUser => "a client, or a user's access token whose audience is the issuer",
         };
@@ -116,8 +116,8 @@ fn settings() -> Vec<(String, String)> {
 fn the_page_of_the_configuration_is_fresh() {
     let mut page =
         "# Configuration\n\nA TOML file (`--config FILE` or `CHANCERY_CONFIG`), then variables, then flags: \
-        the later wins. A name that is not\nknown is an error. `chancery config check` reports every problem at once, \
-        `chancery config show` what counts.\n\n| in the file | variable | meaning |\n|---|---|---|\n"
+        the last one wins. An unknown name is\nan error. `chancery config check` reports every problem at once, \
+        `chancery config show` prints the effective configuration.\n\n| in the file | variable | meaning |\n|---|---|---|\n"
             .to_owned();
     let variables = include_str!("../../src/app/config.rs");
     for (name, comment) in settings() {
@@ -126,8 +126,8 @@ fn the_page_of_the_configuration_is_fresh() {
             if variables.contains(&format!("\"{upper}\" =>")) { format!("`CHANCERY_{upper}`") } else { String::new() };
         writeln!(page, "| `{name}` | {variable} | {comment} |").unwrap();
     }
-    page += "| | `CHANCERY_SEALING_KEY` | The sealing key itself, 43 base64url characters; never in a file. |\n";
-    page += "| | `CHANCERY_MAIL_PASSWORD` | The password at the mail server; never in a file. |\n";
+    page += "| | `CHANCERY_SEALING_KEY` | Sealing key itself, 43 base64url characters; never in a file. |\n";
+    page += "| | `CHANCERY_MAIL_PASSWORD` | Password for the mail server; never in a file. |\n";
     assert!(page.contains("| `grpc` | `CHANCERY_GRPC` |"), "{page}");
     fresh("config.md", &page);
 }

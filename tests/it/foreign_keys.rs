@@ -157,7 +157,7 @@ async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing() {
         refused(service.keys_trust(&Admin::command(), text, until).await.unwrap_err(), "at most 16");
         assert_eq!(published(service), before, "{}", app.engine);
         old.trust(service, until).await.unwrap();
-        refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "another key's");
+        refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "belongs to another key");
         // The same key again ends at the new instant.
         let later = until.plus(Ttl::from_days(1));
         old.trust(service, later).await.unwrap();

@@ -81,8 +81,8 @@ async fn wrong_users_and_passwords_are_refused_each_with_its_field() {
         ("short\r\n", &["password: ", "15 characters"]),
         ("", &["password: ", "15 characters"]),
         ("\n", &["password: ", "15 characters"]),
-        ("passwordpassword", &["password: ", "everybody tries"]),
-        ("aaaaaaaaaaaaaaaaaaaa", &["password: ", "everybody tries"]),
+        ("passwordpassword", &["password: ", "too common"]),
+        ("aaaaaaaaaaaaaaaaaaaa", &["password: ", "too common"]),
         ("a long pass \0 phrase", &["password: ", "NUL"]),
         (&long, &["password: ", "1024 bytes"]),
         (&noise, &["password: ", "1024 bytes"]),
@@ -189,15 +189,15 @@ async fn taken_names_are_refused_whoever_has_them() {
     done(&["user", "create", "ada", "--password-stdin", "--subject", "first", "--email", email]);
     done(&["client", "create", "orders", "--serves", "orders-api"]);
     for (line, says) in [
-        ("user create ada --password-stdin", &["ada exists"][..]),
-        ("user create ADA --password-stdin", &["ADA exists"]),
+        ("user create ada --password-stdin", &["ada already exists"][..]),
+        ("user create ADA --password-stdin", &["ADA already exists"]),
         // A Cyrillic letter that looks like the Latin one.
         ("user create \u{430}da --password-stdin", &["exists"]),
         ("user create other --password-stdin --email Ada@Example.org", &["exists"]),
-        ("user create other --password-stdin --subject first", &["subject first exists"]),
-        ("user create other --password-stdin --subject orders", &["subject orders exists"]),
-        ("client create orders", &["orders exists"]),
-        ("client create first", &["first exists"]),
+        ("user create other --password-stdin --subject first", &["subject first already exists"]),
+        ("user create other --password-stdin --subject orders", &["subject orders already exists"]),
+        ("client create orders", &["orders already exists"]),
+        ("client create first", &["first already exists"]),
         ("client create other --serves orders-api", &["serves: ", "orders-api"]),
     ] {
         refused(dir, line, PASSWORD, says).await;

@@ -349,7 +349,7 @@ fn the_settings_of_mail_are_checked_at_start_and_shown_without_the_password() {
         let told = String::from_utf8(out.stderr).unwrap();
         assert_eq!(out.status.code(), Some(1), "{told}");
         assert!(
-            told.contains("verify_email.txt:3: undefined value") && told.contains("mail_from: is needed"),
+            told.contains("verify_email.txt:3: undefined value") && told.contains("mail_from: is required"),
             "{told}"
         );
     }

@@ -65,7 +65,7 @@ fn plan(text: &str) -> Plan {
         t if t.contains("IssueClientToken") => Plan::Prints("\"accessToken\""),
         t if t.starts_with("curl ") => Plan::Prints("\"kid\""),
         t if t.contains("--example verify") => Plan::Prints("demo-app"),
-        t if t.starts_with("cargo run -- user create") => Plan::Prints("secret, shown only now"),
+        t if t.starts_with("cargo run -- user create") => Plan::Prints("secret, shown only once"),
         t if t.starts_with("cargo run -- session list") => Plan::Prints("disabled grace; 1 sessions ended"),
         other => panic!("the README has a block that no test knows:\n{other}"),
     }

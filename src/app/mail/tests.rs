@@ -45,16 +45,13 @@ fn every_problem_of_mail_is_told_at_once() {
     let keys: Vec<_> = all.iter().map(|p| p.split(':').next().unwrap()).collect();
     assert_eq!(keys, ["mail_smtp", "mail_from", "mail_username", "mail_ca_file", "mail_templates"], "{all:?}");
     for (pairs, problem) in [
-        (&[SMTP][..], "mail_from: is needed"),
-        (&[FROM], "mail_from: is of no use"),
-        (&[USER], "mail_username: is of no use"),
-        (&[SMTP, FROM, PASSWORD], "mail_username: is needed"),
-        (&[SMTP, FROM, USER, PASSWORD, ("MAIL_PASSWORD_FILE", "/nonexistent/p")], "mail_password_file: is set beside"),
+        (&[SMTP][..], "mail_from: is required"),
+        (&[FROM], "mail_from: has no effect"),
+        (&[USER], "mail_username: has no effect"),
+        (&[SMTP, FROM, PASSWORD], "mail_username: is required"),
+        (&[SMTP, FROM, USER, PASSWORD, ("MAIL_PASSWORD_FILE", "/nonexistent/p")], "mail_password_file: conflicts with"),
         (&[SMTP, FROM, USER, ("MAIL_PASSWORD_FILE", "/nonexistent/p")], "mail_password_file: /nonexistent/p: "),
-        (
-            &[("MAIL_SMTP", "smtp+plain://127.0.0.1"), FROM, USER, PASSWORD],
-            "mail_username: a password is sent over TLS only",
-        ),
+        (&[("MAIL_SMTP", "smtp+plain://127.0.0.1"), FROM, USER, PASSWORD], "mail_username: needs TLS"),
         (&[("MAIL_SMTP", "smtp+plain://10.0.0.1"), FROM], "mail_smtp: smtp+plain:// is for loopback only"),
         (&[SMTP, FROM, USER, ("MAIL_PASSWORD", "a\u{0}b")], "mail_username: user name and password must"),
     ] {
@@ -83,5 +80,5 @@ fn a_file_without_certificates_is_told() {
     let file = dir.path().join("ca.pem");
     fs::write(&file, "nothing\n").unwrap();
     let told = problems(&[SMTP, FROM, ("MAIL_CA_FILE", file.to_str().unwrap())]);
-    assert_eq!(told, ["mail_ca_file: holds no certificates (PEM)"]);
+    assert_eq!(told, ["mail_ca_file: contains no PEM certificates"]);
 }

@@ -23,15 +23,15 @@ const PRINTED: u64 = 20;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Import {
-    /// File of users, .jsonl or .csv; - is standard input.
+    /// File of users, .jsonl or .csv; - for standard input.
     file: PathBuf,
-    /// How the file is written [default: by its name]
+    /// Format of the file [default: by its extension]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Only say what would become of each row.
+    /// Only report what would happen to each row.
     #[arg(long)]
     dry_run: bool,
-    /// File for the rows that are refused, JSON, one object a line.
+    /// File for the rows that are refused, as JSON, one object per line.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Print JSON.
@@ -54,13 +54,13 @@ impl Import {
         // Rows that were refused before a failure are told, too.
         run.report.as_mut().map_or(Ok(()), Write::flush)?;
         let told = run.told;
-        done.with_context(|| format!("after {told}; run it again to go on"))?;
+        done.with_context(|| format!("stopped after {told}; run it again to continue"))?;
         if self.json {
             output::json(&json!({
                 "created": told.created, "present": told.present, "refused": told.refused, "dry_run": self.dry_run,
             }))?;
         } else {
-            output::line(&format!("{}{told}", if self.dry_run { "would be: " } else { "" }))?;
+            output::line(&format!("{}{told}", if self.dry_run { "dry run: " } else { "" }))?;
         }
         if told.refused > 0 {
             bail!("{} rows were refused; correct them and run it again", told.refused);
@@ -73,7 +73,7 @@ fn format_of(file: &Path) -> anyhow::Result<Format> {
     match file.extension().and_then(|e| e.to_str()) {
         Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
         Some("csv") => Ok(Format::Csv),
-        _ => bail!("the name of the file does not say how it is written; give --format jsonl or --format csv"),
+        _ => bail!("cannot tell the format from the file name; add --format jsonl or --format csv"),
     }
 }
 
@@ -103,7 +103,7 @@ struct Told {
 
 impl std::fmt::Display for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} created, {} here already, {} refused", self.created, self.present, self.refused)
+        write!(f, "{} created, {} already present, {} refused", self.created, self.present, self.refused)
     }
 }
 
@@ -167,7 +167,7 @@ impl Run {
         }
         if self.told.refused > PRINTED {
             if self.told.refused == PRINTED + 1 && self.report.is_none() {
-                output::note("more rows are refused; --report FILE writes down all of them");
+                output::note("more rows were refused; --report FILE lists all of them");
             }
             return Ok(());
         }

@@ -15,9 +15,9 @@ const FIELDS: [&str; 8] =
 /// How the file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// A JSON object a line.
+    /// One JSON object per line.
     Jsonl,
-    /// Comma-separated values, with a line of names first.
+    /// Comma-separated values with a header line.
     Csv,
 }
 
@@ -49,10 +49,10 @@ impl<R: BufRead> Rows<R> {
         for (at, name) in names.iter().enumerate() {
             anyhow::ensure!(
                 FIELDS.contains(&name.as_str()),
-                "line 1: the column {name:?} is none of {}",
+                "line 1: unknown column {name:?}; known columns are {}",
                 FIELDS.join(", ")
             );
-            anyhow::ensure!(!names.iter().take(at).any(|n| n == name), "line 1: the column {name:?} stands twice");
+            anyhow::ensure!(!names.iter().take(at).any(|n| n == name), "line 1: the column {name:?} appears twice");
         }
         anyhow::ensure!(names.iter().any(|n| n == "subject"), "line 1: the column subject is missing");
         // The library counts a line that ends in CR LF when it reads the next.
@@ -151,7 +151,12 @@ fn set(row: &mut ImportRow, key: &str, value: Value) -> Result<(), Vec<Violation
             let at = text("created_at", value)?.parse::<Timestamp>();
             row.created_at = Some(at.map_err(|problem| refuse("created_at", problem))?);
         }
-        unknown => return Err(refuse("line", format!("the field {unknown:?} is none of {}", FIELDS.join(", ")))),
+        unknown => {
+            return Err(refuse(
+                "line",
+                format!("has the unknown field {unknown:?}; known fields are {}", FIELDS.join(", ")),
+            ));
+        }
     }
     Ok(())
 }

@@ -47,9 +47,9 @@ fn a41_values_are_text_in_html_and_one_line_in_a_subject() {
 fn the_time_left_is_that_from_the_sending_on() {
     let templates = Templates::load(None).unwrap();
     let mut letter = letter(MailKind::VerifyEmail, "en");
-    assert!(templates.render(&letter).unwrap().text.contains("within 30 minutes"));
+    assert!(templates.render(&letter).unwrap().text.contains("expires in 30 minutes"));
     letter.now = letter.now.plus(Ttl::from_secs(29 * 60 + 30));
-    assert!(templates.render(&letter).unwrap().text.contains("within 1 minute."));
+    assert!(templates.render(&letter).unwrap().text.contains("expires in 1 minute."));
 }
 
 #[test]
@@ -81,16 +81,16 @@ fn everything_wrong_is_told_with_file_and_line() {
         problems.join("\n").replace(dir.path().to_str().unwrap(), "DIR")
     };
     for (name, text, problem) in [
-        ("verify_mail.txt", good, "DIR/verify_mail.txt: is no template's name"),
-        ("verify_email.DE.txt", good, "DIR/verify_email.DE.txt: is no template's name"),
-        ("layout.txt", good, "DIR/layout.txt: is no template's name"),
+        ("verify_mail.txt", good, "DIR/verify_mail.txt: is not a template name"),
+        ("verify_email.DE.txt", good, "DIR/verify_email.DE.txt: is not a template name"),
+        ("layout.txt", good, "DIR/layout.txt: is not a template name"),
         ("verify_email.txt", "Subject: x\n\n{{ link }} {{ code }\n", "DIR/verify_email.txt:3: "),
         ("verify_email.txt", "Subject: x\n\n{{ link }}\n\n{{ cod }}\n", "DIR/verify_email.txt:5: undefined value"),
         ("verify_email.txt", "{{ link }} {{ code }}\n", "DIR/verify_email.txt:1: must begin with a line"),
         ("verify_email.txt", "Subject: x\n{{ link }} {{ code }}\n", "DIR/verify_email.txt:1: must begin with a line"),
         ("verify_email.txt", "Subject: x\n\n{{ link }}\n", "DIR/verify_email.txt: must show {{ code }}"),
         ("verify_email.html", "<p>{{ code }}</p>", "DIR/verify_email.html: must show {{ link }}"),
-        ("verify_email.de.txt", good, "DIR/verify_email.de.txt: needs verify_email.de.html beside it"),
+        ("verify_email.de.txt", good, "DIR/verify_email.de.txt: needs verify_email.de.html as well"),
         ("layout.html", "\n\n{{ nothing }}", "DIR/layout.html:3: undefined value"),
     ] {
         let problems = told(&[(name, text)]);

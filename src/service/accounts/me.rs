@@ -139,7 +139,10 @@ impl Service {
             let mut user = tx.user_by_id(id).await?.ok_or(Error::Conflict)?;
             user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
             if Value::Object(user.attributes.clone()).to_string().len() > MAX_ATTRIBUTES {
-                return Err(Error::invalid("profile_json", format!("leaves no room in {MAX_ATTRIBUTES} bytes")));
+                return Err(Error::invalid(
+                    "profile_json",
+                    format!("is too large: all attributes together must be at most {MAX_ATTRIBUTES} bytes"),
+                ));
             }
             tx.user_set_attributes(id, &user.attributes).await?;
             self.remap_claims(&mut tx, &user, now).await?;
@@ -282,7 +285,7 @@ impl Service {
 
 fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
     let text = profile.map(|p| Value::Object(p.clone()).to_string()).unwrap_or_default();
-    if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not hold NUL")) } else { Ok(()) }
+    if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not contain NUL")) } else { Ok(()) }
 }
 
 fn email(text: &str) -> Result<Login> {
@@ -300,7 +303,7 @@ fn user_name(text: &str) -> Result<Vec<Login>> {
     }
     match Login::parse(text) {
         Ok(login) if login.kind() == LoginKind::Name => Ok(vec![login]),
-        Ok(_) => Err(Error::invalid("name", "must not hold an @")),
+        Ok(_) => Err(Error::invalid("name", "must not contain an @")),
         Err(problem) => Err(Error::invalid("name", problem.to_string())),
     }
 }

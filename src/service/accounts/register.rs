@@ -73,7 +73,7 @@ impl Service {
         let client = self.client_of(ctx, credentials, &input.client_id).await?;
         may_handle_passwords(&client)?;
         if !client.config.registration {
-            let text = "accounts are not opened through this client";
+            let text = "the client does not allow registration";
             return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
         }
         let email = check(&input)?;
@@ -208,7 +208,7 @@ fn check(input: &RegisterInput) -> Result<Login> {
     if !input.name.is_empty() {
         match Login::parse(&input.name) {
             Ok(login) if login.kind() == LoginKind::Name => {}
-            Ok(_) => add("name", "must not hold an @".to_owned()),
+            Ok(_) => add("name", "must not contain an @".to_owned()),
             Err(problem) => add("name", problem.to_string()),
         }
     }

@@ -60,7 +60,7 @@ pub(super) fn grants(c: &mut Checked, r: &NewClientRequest) -> Vec<Grant> {
 /// Only who can prove to be the client may speak for others.
 pub(super) fn trusted_end_user(c: &mut Checked, public: bool, trusted: bool) -> bool {
     if trusted && public {
-        c.wrong("trusted_end_user", "needs a confidential client: anybody can say to be a public one");
+        c.wrong("trusted_end_user", "needs a confidential client, since anybody can claim to be a public one");
     }
     trusted
 }

@@ -42,7 +42,7 @@ pub(super) fn check(row: &ImportRow, now: Timestamp) -> Result<Checked, Vec<Viol
     let password = password.transpose().map_err(|problem| wrong.add("password_hash", problem.to_string()));
     let ages = Timestamp::from_millis(0)..=now.plus(SKEW);
     if row.created_at.is_some_and(|at| !ages.contains(&at)) {
-        wrong.add("created_at", "must lie between 1970 and now");
+        wrong.add("created_at", "must be between 1970 and now");
     }
     match (wrong.done(), password) {
         (Ok(()), Ok(password)) => Ok(Checked {

@@ -89,25 +89,25 @@ pub(super) fn decide(row: &Checked, known: &HashMap<String, KnownUser>, taken: &
         if differs.is_empty() {
             return Decided::Present;
         }
-        return refuse("subject", format!("is here already, with other data: {}", differs.join(", ")));
+        return refuse("subject", format!("already exists with different data: {}", differs.join(", ")));
     }
     let (subject, said) = (mark(&row.subject), mark(&said(row)));
     match taken.rows.get(&subject) {
         Some(before) if *before == said => return Decided::Present,
-        Some(_) => return refuse("subject", "stands in a row before, with other data"),
+        Some(_) => return refuse("subject", "appears in an earlier row with different data"),
         None => {}
     }
     if taken.principals.contains(&subject) {
-        return refuse("subject", "is a client's id, or was a user's who is deleted");
+        return refuse("subject", "belongs to a client or to a deleted user");
     }
     for (at, login) in row.logins.iter().enumerate() {
         let field = if login.kind() == LoginKind::Name { "name" } else { "email" };
         if taken.logins.contains(&mark(login.canonical())) {
-            return refuse(field, "is another user's");
+            return refuse(field, "belongs to another user");
         }
         let own = row.logins.iter().take(at).any(|before| before.skeleton() == login.skeleton());
         if own || taken.skeletons.contains(&mark(login.skeleton())) {
-            return refuse(field, "looks like one that is taken");
+            return refuse(field, "looks like one that is already taken");
         }
     }
     for login in &row.logins {

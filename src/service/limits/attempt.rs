@@ -154,7 +154,7 @@ impl Attempt {
                     done => return done,
                 }
             }
-            Err(Error::Unavailable("a failed guess could not be counted".into()))
+            Err(Error::Unavailable("cannot count a failed attempt".into()))
         });
         counted.await.unwrap_or_else(|e| Err(Error::Internal(Box::new(e))))
     }

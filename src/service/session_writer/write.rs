@@ -41,7 +41,7 @@ impl Shared {
             return;
         }
         let Err((failed, mut batch)) = self.attempt(tx, batch).await else { return };
-        tracing::debug!(cause = ?failed.error(), "a batch failed; its requests are written one by one");
+        tracing::debug!(cause = ?failed.error(), "a batch failed; writing its requests one by one");
         failed.note(&mut batch);
         let mut lost = None;
         for mut single in batch.apart() {
@@ -160,7 +160,7 @@ impl Shared {
         };
         if let Err(error) = stamp.await {
             // The rotations themselves are kept and must be answered.
-            tracing::warn!(cause = ?error, sessions = moved.len(), "slow rotations could not be stamped again");
+            tracing::warn!(cause = ?error, sessions = moved.len(), "cannot update the time of slow rotations");
         }
     }
 }

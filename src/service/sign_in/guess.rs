@@ -104,7 +104,7 @@ impl Guess {
     pub(super) async fn succeeded(self, service: &Service, user: &UserId, now: Timestamp) -> DeviceToken {
         if let Err(error) = self.attempt.cleared().await {
             // The session is there. What is not forgotten now is so after the next success.
-            tracing::warn!(cause = ?error, "failed sign-ins could not be forgotten");
+            tracing::warn!(cause = ?error, "cannot clear failed sign-ins");
         }
         let device = self.device.unwrap_or_else(|| KnownDevice::new(&service.sealing, user, &*service.entropy));
         device.token(&service.sealing, &self.account, now)

@@ -215,7 +215,10 @@ impl Service {
         (ticket, under_way): (Ticket, UnderWay),
         code: &TypedCode,
     ) -> Result<SignedIn> {
-        let email = under_way.email.clone().ok_or_else(|| Error::invalid("code", "no code was sent yet"))?;
+        let email = under_way
+            .email
+            .clone()
+            .ok_or_else(|| Error::invalid("code", "must be empty: no code has been sent yet"))?;
         // The attempt is taken before the code is looked at: many at once are no more guesses than one by one.
         let mut tx = self.store.write().await?;
         let left = tx.ticket_attempt(&ticket.id, self.now()).await?;

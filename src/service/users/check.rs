@@ -28,7 +28,7 @@ impl Wrong {
     pub(in crate::service) fn name(&mut self, text: &str) -> Option<Login> {
         match Login::parse(text) {
             Ok(login) if login.kind() == LoginKind::Name => return Some(login),
-            Ok(_) => self.add("name", "must not hold an @; an address belongs in email (--email)"),
+            Ok(_) => self.add("name", "must not contain an @; give an address as email (--email)"),
             Err(problem) => self.add("name", problem.to_string()),
         }
         None
@@ -55,7 +55,7 @@ impl Wrong {
             self.add("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON"));
         }
         if text.contains("\\u0000") {
-            self.add("attributes", "must not hold NUL");
+            self.add("attributes", "must not contain NUL");
         }
     }
 }
