@@ -124,8 +124,8 @@ impl Templates {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !is_known(&name) {
             problems.push(format!(
-                "{}: is not a template name; valid names are layout.html, and KIND.txt and KIND.html or KIND.LANGUAGE.txt and \
-                 KIND.LANGUAGE.html, where KIND is one of {}",
+                "{}: is not a template name; valid names are layout.html, and KIND.txt and KIND.html or KIND.LANGUAGE.txt \
+                 and KIND.LANGUAGE.html, where KIND is one of {}",
                 path.display(),
                 MailKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ")
             ));

@@ -91,7 +91,7 @@ async fn what_came_before_a_bad_message_is_kept_and_the_message_is_named() {
         let many = |n: usize| (0..n).map(|n| ImportedUser { subject: n.to_string(), ..Default::default() }).collect();
         let refused = import(&boss, vec![many(600), many(600), many(1001)]).await.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
-        assert!(refused.message().contains("1000 a message"), "{refused}");
+        assert!(refused.message().contains("1000 per message"), "{refused}");
         // A batch was full before.
         assert_eq!(app.service.user_find("599").await.unwrap().user.subject, "599", "{}", app.engine);
         let large = (0..500).map(|n| ImportedUser { password_hash: BCRYPT.repeat(4), ..user(&n.to_string(), "x") });

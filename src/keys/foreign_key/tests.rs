@@ -110,7 +110,7 @@ fn what_is_no_public_key_is_refused_and_told_why() {
         (&pkcs1, "one PUBLIC KEY"),
         (&cut, "one PUBLIC KEY"),
         (r#"{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, "weak"),
-        (SECP256K1, "curve"),
+        (SECP256K1, "P-521"),
         (RSA_1024, "2048"),
     ] {
         let problem = read_foreign_keys(text, None, None).unwrap_err();
