@@ -145,7 +145,7 @@ def main():
     forgotten = server.call("AccountService/RequestPasswordReset", {"client_id": "shop", "login": "grace@example.com"})
     nobody = server.call("AccountService/RequestPasswordReset", {"client_id": "shop", "login": "nobody@example.com"})
     assert set(forgotten) == set(nobody), (forgotten, nobody)
-    _, text = mails.next("new password")
+    _, text = mails.next("Reset your password")
     link = re.search(r"https://shop\.example/password_reset\?token=(\S+)", text)
     reset = {"client_id": "shop", "token": link.group(1), "new_password": SECOND}
     ended = server.call("AccountService/ResetPassword", reset)["sessions_ended"]
