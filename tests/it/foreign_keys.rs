@@ -147,7 +147,7 @@ async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing() {
             refused(old.trust(service, bad).await.unwrap_err(), "until");
         }
         let own = Old::new(before[0]["kid"].as_str().unwrap());
-        refused(own.trust(service, until).await.unwrap_err(), "own");
+        refused(own.trust(service, until).await.unwrap_err(), "this server");
         let twice = json!({ "keys": [old.jwk, old.jwk] }).to_string();
         let text = ForeignKeyText { text: &twice, kid: None, alg: None };
         refused(service.keys_trust(&Admin::command(), text, until).await.unwrap_err(), "twice");
