@@ -185,6 +185,10 @@ async fn r10_no_index_is_handed_out_twice_by_several_processes_and_across_restar
         }
     }
     assert_eq!(seen.len(), 48);
+    // One block for the process before and for each of the six, none of them given back.
+    let mut tx = app.service.store().write().await.unwrap();
+    let next = tx.status_list_lease(1, &[0; 32], app.service.now()).await.unwrap();
+    assert_eq!((next.list, next.from), (1, 7 * 1024));
 }
 
 #[tokio::test]

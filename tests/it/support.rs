@@ -58,6 +58,7 @@ pub(crate) struct Empty {
 }
 
 impl Empty {
+    #[expect(clippy::unused_async, reason = "every fixture is awaited, whatever its engine")]
     pub(crate) async fn sqlite() -> Self {
         Self::on(Database::sqlite())
     }
