@@ -7,6 +7,7 @@ mod argon;
 mod foreign;
 mod memory;
 mod pace;
+mod params;
 mod phc;
 mod pool;
 mod priority;
@@ -16,7 +17,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{
     applicant::{Account, Applicant, Prefix},
-    argon::Params,
+    params::Params,
     phc::{Phc, PhcProblem},
     pool::{Passwords, Slot},
 };

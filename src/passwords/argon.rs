@@ -11,7 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::{
-    HashError, Made, PasswordVerdict, Phc,
+    HashError, Made, Params, PasswordVerdict, Phc,
     phc::{Salted, Stored},
 };
 use crate::{entropy::Entropy, secret::Password};
@@ -20,24 +20,6 @@ use crate::{entropy::Entropy, secret::Password};
 const MAX_BYTES: usize = 1024;
 const SALT: usize = 16;
 const OUTPUT: usize = 32;
-
-/// The parameters of Argon2id (RFC 9106).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Params {
-    /// Memory, in KiB.
-    pub memory_kib: u32,
-    /// Iterations.
-    pub iterations: u32,
-    /// Lanes.
-    pub lanes: u32,
-}
-
-impl Default for Params {
-    /// The minimum that OWASP recommends with two iterations; takes about 45 ms.
-    fn default() -> Self {
-        Self { memory_kib: 19_456, iterations: 2, lanes: 1 }
-    }
-}
 
 impl Stored {
     /// Whether the hash has the algorithm and parameters of new hashes.
