@@ -81,7 +81,7 @@ pub use crate::{
     mail::{Kept, KeptMail, Post},
     store::{AuditFilter, ClaimedMail, MailsWaiting, UserFilter},
 };
-use chancery_verify::CheckedTokens;
+use chancery_verify::TokenCache;
 use tokio::sync::Semaphore;
 
 /// What is known about a call before its message is looked at.
@@ -132,7 +132,7 @@ pub struct Service {
     issuer: Arc<str>,
     dev: bool,
     lists: Arc<status_lists::StatusLists>,
-    checked: Arc<CheckedTokens>,
+    checked: Arc<TokenCache>,
     slow_signers: Arc<Semaphore>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{num::NonZero, sync::Arc, thread::available_parallelism};
 
-use chancery_verify::CheckedTokens;
+use chancery_verify::TokenCache;
 use tokio::sync::Semaphore;
 
 use super::{CHECKED_TOKENS, Limits, Live, Service, session_writer::SessionWriter};
@@ -118,7 +118,7 @@ impl Service {
         let live = Arc::new(Live::read(store.clone(), sealing.clone(), clock.clone()).await?);
         let (issuer, dev) = (instance.issuer.into(), instance.dev);
         let writer = SessionWriter::new(store.clone(), live.clone(), clock.clone());
-        let (lists, checked) = (Arc::default(), Arc::new(CheckedTokens::new(CHECKED_TOKENS)));
+        let (lists, checked) = (Arc::default(), Arc::new(TokenCache::new(CHECKED_TOKENS)));
         let limits = Limits::new(store.clone(), live.clone(), sealing.clone());
         let slow_signers = Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
         Ok(Self { store, live, writer, sealing, passwords, limits, entropy, issuer, dev, lists, checked, slow_signers })

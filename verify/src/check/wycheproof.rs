@@ -53,7 +53,7 @@ fn verify(case: &Case) -> Result<(), VerifyError> {
     // A set that is refused has no keys.
     let keys = KeySet::from_json(case.set.as_bytes()).unwrap_or_default();
     let parsed = jws::parse(&case.token).map_err(VerifyError::Malformed)?;
-    signed_by(&keys, &parsed, &Algorithm::ALL)
+    verify_signature(&keys, &parsed, &Algorithm::ALL)
 }
 
 fn ids<'a>(cases: impl IntoIterator<Item = &'a Case>) -> Vec<u64> {
