@@ -1,9 +1,9 @@
-//! Compiles the protocol files with protox, so that no `protoc` is needed, and embeds the descriptor
-//! set for reflection and for the tests that walk it.
+//! Compiles the protocol files with protox, so that `protoc` is not needed. Embeds the descriptor set for
+//! reflection and for the tests that inspect it.
 
 use std::{env, fs, path::PathBuf};
 
-/// Messages that carry secrets get a hand-written `Debug` that leaves the secrets out.
+/// Messages that carry secrets. Their `Debug` is written by hand and omits the secrets.
 const NO_DEBUG: [&str; 20] = [
     "chancery.v1.LoginRequest",
     "chancery.v1.LoginResponse",
@@ -27,14 +27,14 @@ const NO_DEBUG: [&str; 20] = [
     "chancery.v1.ChangePasswordRequest",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells a build script where to write by a variable")]
+#[expect(clippy::disallowed_methods, reason = "cargo passes a build script its output folder in a variable")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=migrations");
     let mut files: Vec<PathBuf> =
         fs::read_dir("proto/chancery/v1")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
-    // Comments are kept in the descriptor set: a test demands one on every item.
+    // Keep comments in the descriptor set: a test requires one on every item.
     let descriptors = protox::Compiler::new(["proto"])?
         .include_source_info(true)
         .include_imports(true)

@@ -1,4 +1,4 @@
-//! Compiles the echo's protocol without `protoc`. Chancery's own comes with its library.
+//! Compiles the echo protocol without `protoc`. Chancery's own protocol comes with its library.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -1,4 +1,4 @@
-//! Compiles the example's protocol, and the part of Chancery's that signs in and out, without `protoc`.
+//! Compiles the example's protocol and Chancery's `AuthService`, without `protoc`.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");

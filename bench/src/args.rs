@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
-/// Measures a Chancery server against the ceilings of the machine it runs on.
+/// Benchmarks a Chancery server against the limits of the machine it runs on.
 #[derive(Debug, Parser)]
 #[command(name = "chancery-bench", version)]
 pub(crate) struct Cli {
@@ -13,130 +13,130 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measure.
+    /// Run scenarios and print the results
     Run(Box<Run>),
-    /// Name the scenarios.
+    /// List the scenarios
     List,
-    /// The bare gRPC server.
+    /// Serve bare gRPC echoes
     #[command(hide = true)]
     EchoServer,
-    /// The bare HTTP server.
+    /// Serve a static page
     #[command(hide = true)]
     StaticServer {
-        /// The page, as JSON.
+        /// The page, as JSON
         page: PathBuf,
     },
-    /// One ceiling, measured in this process.
+    /// Measure one ceiling in this process
     #[command(hide = true)]
     Ceiling(Ceiling),
 }
 
-/// Which ceiling, and for how long.
+/// Which ceiling to measure, and for how long.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Ceiling {
-    /// What is measured.
+    /// What to measure
     #[arg(value_enum)]
-    pub(crate) kind: Kind,
-    /// For how long.
+    pub(crate) kind: CeilingKind,
+    /// Duration in seconds
     #[arg(long)]
     pub(crate) seconds: f64,
-    /// Where the file or the table is made, for commits.
+    /// For commits: the directory of the file, or the database URL
     #[arg(long)]
     pub(crate) at: Option<String>,
-    /// Rows that one commit changes.
+    /// For commits: rows changed by each
     #[arg(long, default_value_t = 1)]
     pub(crate) rows: usize,
 }
 
-/// What a process of its own measures.
+/// A ceiling that is measured in a separate process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
-    /// RS256 signatures, keys of 2048 bits.
+pub(crate) enum CeilingKind {
+    /// RS256 signatures with 2048-bit keys
     Rs256Sign,
-    /// RS256 checks.
+    /// RS256 verifications
     Rs256Verify,
-    /// ES256 signatures.
+    /// ES256 signatures
     Es256Sign,
-    /// ES256 checks.
+    /// ES256 verifications
     Es256Verify,
-    /// Ed25519 signatures.
+    /// Ed25519 signatures
     EddsaSign,
-    /// Ed25519 checks.
+    /// Ed25519 verifications
     EddsaVerify,
-    /// Argon2id with the server's parameters.
+    /// Argon2id hashes with the server's parameters
     Argon2id,
-    /// Commits on SQLite.
+    /// Durable commits on SQLite
     Sqlite,
-    /// Commits on PostgreSQL.
+    /// Durable commits on PostgreSQL
     Postgres,
 }
 
-/// The database under the server.
+/// The server's database engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Engine {
-    /// A file.
+    /// A file
     Sqlite,
-    /// A database server, which may use every core.
+    /// A database server, which may use all cores
     Postgres,
 }
 
-/// What is measured, on what, how long.
+/// What to measure, how, and for how long.
 #[derive(Args, Clone, Debug, Serialize)]
 pub(crate) struct Run {
-    /// What to measure; everything but what takes very long if none is named
+    /// Scenario to run; repeat it for more [default: all but the slowest]
     #[arg(long = "scenario", value_name = "NAME")]
     pub(crate) scenarios: Vec<String>,
-    /// The database under the server
+    /// Database engine of the server; repeat it for more
     #[arg(long = "engine", value_name = "ENGINE", default_value = "sqlite")]
     pub(crate) engines: Vec<Engine>,
-    /// Server on core 0, generator on core 1
+    /// Pin the server to core 0 and the load generator to core 1
     #[arg(long)]
     pub(crate) pin: bool,
-    /// How often each measurement is made; the median counts
+    /// Runs of each measurement; the median is reported
     #[arg(long, default_value_t = 5)]
     pub(crate) runs: usize,
-    /// How long each measurement takes
+    /// Seconds that each measurement takes
     #[arg(long, default_value_t = 5.0)]
     pub(crate) seconds: f64,
-    /// How long the same load runs before each, uncounted
+    /// Seconds of the same load before each measurement, not counted
     #[arg(long, default_value_t = 2.0)]
     pub(crate) warmup: f64,
-    /// Sessions that are refreshed at once
+    /// Sessions refreshed concurrently
     #[arg(long, default_value_t = 512)]
     pub(crate) chains: usize,
-    /// Requests of other kinds under way at once
+    /// Concurrent requests of other kinds
     #[arg(long, default_value_t = 64)]
     pub(crate) tasks: usize,
-    /// gRPC connections that they share
+    /// gRPC connections that the requests share
     #[arg(long, default_value_t = 8)]
     pub(crate) connections: usize,
-    /// Streams of revocations
+    /// Concurrent revocation streams
     #[arg(long, default_value_t = 500)]
     pub(crate) watchers: usize,
-    /// Sessions in the small table of the scenario growth
+    /// Sessions in the small table of the growth scenario
     #[arg(long, default_value_t = 10_000)]
     pub(crate) few: u64,
-    /// Sessions in its large table
+    /// Sessions in the large table of the growth scenario
     #[arg(long, default_value_t = 10_000_000)]
     pub(crate) many: u64,
-    /// The server [default: `chancery` beside this program]
+    /// Server binary [default: `chancery` beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) server: Option<PathBuf>,
-    /// Write everything here as JSON
+    /// Write all results to this file as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// A PostgreSQL server on which databases may be created
+    /// PostgreSQL server on which databases may be created
     #[arg(long, value_name = "URL")]
     #[serde(skip)]
     pub(crate) postgres_url: Option<String>,
-    /// Where temporary data directories are made [default: the system's place for temporary files]
+    /// Where to create temporary data directories [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// This process is where it belongs.
+    /// Set by the program itself when it restarts on its core
     #[arg(long, hide = true)]
     #[serde(skip)]
     pub(crate) pinned: bool,

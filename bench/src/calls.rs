@@ -1,4 +1,4 @@
-//! The calls that are measured, each by a caller that makes them one after the other.
+//! The measured calls. Each caller makes one call after the other.
 
 use std::{
     error::Error,
@@ -21,14 +21,14 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
-use crate::load::{Caller, Outcome, Refusal};
+use crate::load::{Caller, Failure, Outcome};
 
-/// Connections to one server, handed out in turn.
+/// Connections to one server, shared by callers in turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Connections(Vec<Channel>);
 
 impl Connections {
-    /// Connects `number` times.
+    /// Opens `number` connections.
     pub(crate) async fn open(address: &str, number: usize) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for _ in 0..number.max(1) {
@@ -38,37 +38,37 @@ impl Connections {
         Ok(Self(all))
     }
 
-    /// The connection of the caller with this number.
-    pub(crate) fn of(&self, caller: usize) -> anyhow::Result<Channel> {
+    /// The connection for the caller with this number.
+    pub(crate) fn for_caller(&self, caller: usize) -> anyhow::Result<Channel> {
         self.0.get(caller % self.0.len().max(1)).cloned().context("no connection")
     }
 }
 
-/// A confidential client's proof of who it is.
-pub(crate) fn basic(client: &str, secret: &str) -> anyhow::Result<MetadataValue<Ascii>> {
+/// A confidential client's `authorization` value.
+pub(crate) fn basic_auth(client: &str, secret: &str) -> anyhow::Result<MetadataValue<Ascii>> {
     let mut value: MetadataValue<Ascii> = format!("Basic {}", STANDARD.encode(format!("{client}:{secret}"))).parse()?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// A request with that proof.
+/// A request with this `authorization` value.
 fn authorized<T>(message: T, authorization: &MetadataValue<Ascii>) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", authorization.clone());
     request
 }
 
-/// The code as it is written everywhere, and the reason.
-pub(crate) fn refusal(status: &Status) -> Refusal {
+/// The gRPC code in its usual spelling, and the reason.
+pub(crate) fn failure(status: &Status) -> Failure {
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    let code = snake(&format!("{:?}", status.code()));
-    // A status that a server sent has no cause on this side.
+    let code = screaming_snake_case(&format!("{:?}", status.code()));
+    // A status sent by the server has no local source.
     let lost = status.source().is_some() && reason.is_empty();
-    Refusal { label: format!("{code} {reason}").trim().to_owned(), lost }
+    Failure { label: format!("{code} {reason}").trim().to_owned(), lost }
 }
 
 /// `ResourceExhausted` as `RESOURCE_EXHAUSTED`.
-fn snake(name: &str) -> String {
+fn screaming_snake_case(name: &str) -> String {
     let mut out = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() && !out.is_empty() {
@@ -79,19 +79,19 @@ fn snake(name: &str) -> String {
     out
 }
 
-fn simple<T>(answer: Result<T, Status>) -> Outcome {
+fn outcome_of<T>(answer: Result<T, Status>) -> Outcome {
     match answer {
         Ok(_) => Outcome::Answered,
-        Err(status) => Outcome::Refused(refusal(&status)),
+        Err(status) => Outcome::Failed(failure(&status)),
     }
 }
 
-/// An id as long as a UUID, for the `n`th call of a chain.
+/// A request id as long as a UUID, for the `n`th call of a chain.
 pub(crate) fn request_id(n: u64) -> String {
     format!("00000000-0000-4000-8000-{n:012x}")
 }
 
-/// A chain of refreshes: each uses the token that the one before it gave.
+/// A chain of refreshes: each uses the token from the one before.
 #[derive(Debug)]
 pub(crate) struct Chain {
     rpc: AuthServiceClient<Channel>,
@@ -101,7 +101,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// A chain that begins with this refresh token.
+    /// Creates a chain that starts with this refresh token.
     pub(crate) fn new(channel: Channel, client: &str, token: String) -> Self {
         Self { rpc: AuthServiceClient::new(channel), client: client.to_owned(), token, calls: 0 }
     }
@@ -111,13 +111,13 @@ impl Chain {
         RefreshRequest {
             client_id: self.client.clone(),
             refresh_token: self.token.clone(),
-            // As every client should, so that a lost answer loses nothing.
+            // As every client should do, so that a lost response loses nothing.
             request_id: request_id(self.calls),
             ..RefreshRequest::default()
         }
     }
 
-    /// One refresh; the answer's pair.
+    /// Refreshes once; returns the new token pair.
     pub(crate) async fn refresh(&mut self) -> Result<TokenPair, Status> {
         let answer = self.rpc.refresh(self.request()).await?;
         let pair = answer.into_inner().tokens.unwrap_or_default();
@@ -131,59 +131,59 @@ impl Caller for Chain {
     async fn call(&mut self) -> Outcome {
         match self.refresh().await {
             Ok(_) => Outcome::Answered,
-            Err(status) => match refusal(&status) {
-                lost if lost.lost => Outcome::Refused(lost),
+            Err(status) => match failure(&status) {
+                lost if lost.lost => Outcome::Failed(lost),
                 refused => Outcome::Broken(refused),
             },
         }
     }
 }
 
-/// Somebody who asks for tokens of a client itself.
+/// A client that requests tokens for itself.
 #[derive(Debug)]
-pub(crate) struct ClientTokens {
+pub(crate) struct ClientTokenCaller {
     rpc: AuthServiceClient<Channel>,
     authorization: MetadataValue<Ascii>,
 }
 
-impl ClientTokens {
-    /// A caller that is this client.
+impl ClientTokenCaller {
+    /// Creates a caller with this client's credentials.
     pub(crate) fn new(channel: Channel, authorization: MetadataValue<Ascii>) -> Self {
         Self { rpc: AuthServiceClient::new(channel), authorization }
     }
 
-    /// One token.
+    /// Issues one token.
     pub(crate) async fn issue(&mut self) -> Result<chancery::grpc::pb::IssueClientTokenResponse, Status> {
         let request = authorized(IssueClientTokenRequest::default(), &self.authorization);
         self.rpc.issue_client_token(request).await.map(tonic::Response::into_inner)
     }
 }
 
-impl Caller for ClientTokens {
+impl Caller for ClientTokenCaller {
     async fn call(&mut self) -> Outcome {
-        simple(self.issue().await)
+        outcome_of(self.issue().await)
     }
 }
 
-/// Somebody who asks about tokens.
+/// A client that introspects tokens.
 #[derive(Debug)]
-pub(crate) struct Introspections {
+pub(crate) struct IntrospectCaller {
     rpc: TokenServiceClient<Channel>,
     authorization: MetadataValue<Ascii>,
     tokens: Tokens,
 }
 
-/// Which tokens are asked about.
+/// Which tokens to introspect.
 #[derive(Clone, Debug)]
 pub(crate) enum Tokens {
-    /// The same one again and again.
+    /// The same token every time.
     Same(String),
-    /// Each once, by whoever comes next.
+    /// Each token once, shared by all callers.
     Distinct(Arc<(Vec<String>, AtomicUsize)>),
 }
 
 impl Tokens {
-    /// Each of these once.
+    /// Uses each of these tokens once.
     pub(crate) fn distinct(all: Vec<String>) -> Self {
         Self::Distinct(Arc::new((all, AtomicUsize::new(0))))
     }
@@ -196,33 +196,33 @@ impl Tokens {
     }
 }
 
-impl Introspections {
-    /// A caller that is this client.
+impl IntrospectCaller {
+    /// Creates a caller with this client's credentials.
     pub(crate) fn new(channel: Channel, authorization: MetadataValue<Ascii>, tokens: Tokens) -> Self {
         Self { rpc: TokenServiceClient::new(channel), authorization, tokens }
     }
 
-    /// One answer.
-    pub(crate) async fn ask(&mut self, token: String) -> Result<chancery::grpc::pb::IntrospectResponse, Status> {
+    /// Introspects one token.
+    pub(crate) async fn introspect(&mut self, token: String) -> Result<chancery::grpc::pb::IntrospectResponse, Status> {
         let request = IntrospectRequest { token, ..IntrospectRequest::default() };
         let request = authorized(request, &self.authorization);
         self.rpc.introspect(request).await.map(tonic::Response::into_inner)
     }
 }
 
-impl Caller for Introspections {
+impl Caller for IntrospectCaller {
     async fn call(&mut self) -> Outcome {
         let Some(token) = self.tokens.next() else { return Outcome::Finished };
-        match self.ask(token).await {
-            Ok(answer) if !answer.active => Outcome::Refused(Refusal { label: "OK inactive".to_owned(), lost: false }),
-            other => simple(other),
+        match self.introspect(token).await {
+            Ok(answer) if !answer.active => Outcome::Failed(Failure { label: "OK inactive".to_owned(), lost: false }),
+            other => outcome_of(other),
         }
     }
 }
 
-/// Somebody who signs users in, one after the other.
+/// A caller that signs users in, one after the other.
 #[derive(Debug)]
-pub(crate) struct Logins {
+pub(crate) struct LoginCaller {
     rpc: AuthServiceClient<Channel>,
     client: String,
     users: Vec<String>,
@@ -230,8 +230,8 @@ pub(crate) struct Logins {
     next: usize,
 }
 
-impl Logins {
-    /// A caller for these users.
+impl LoginCaller {
+    /// Creates a caller for these users.
     pub(crate) fn new(channel: Channel, client: &str, users: Vec<String>, password: &str) -> Self {
         Self {
             rpc: AuthServiceClient::new(channel),
@@ -242,13 +242,13 @@ impl Logins {
         }
     }
 
-    /// One sign-in.
+    /// Signs the next user in; returns `None` if the server asks for another step.
     pub(crate) async fn log_in(&mut self) -> Result<Option<TokenPair>, Status> {
-        let user = self.users.get(self.next % self.users.len().max(1)).cloned().unwrap_or_default();
+        let login = self.users.get(self.next % self.users.len().max(1)).cloned().unwrap_or_default();
         self.next += 1;
         let request = LoginRequest {
             client_id: self.client.clone(),
-            login: user,
+            login,
             password: self.password.clone(),
             device_label: "bench".to_owned(),
             ..LoginRequest::default()
@@ -261,18 +261,18 @@ impl Logins {
     }
 }
 
-impl Caller for Logins {
+impl Caller for LoginCaller {
     async fn call(&mut self) -> Outcome {
-        simple(self.log_in().await)
+        outcome_of(self.log_in().await)
     }
 }
 
-/// The pair of a sign-in that must succeed.
-pub(crate) async fn sign_in(logins: &mut Logins) -> anyhow::Result<TokenPair> {
-    match logins.log_in().await {
+/// Signs in; fails if there are no tokens.
+pub(crate) async fn must_sign_in(caller: &mut LoginCaller) -> anyhow::Result<TokenPair> {
+    match caller.log_in().await {
         Ok(Some(pair)) => Ok(pair),
         Ok(None) => bail!("a sign-in was answered without tokens"),
-        Err(status) => bail!("a sign-in was refused: {}", refusal(&status).label),
+        Err(status) => bail!("a sign-in was refused: {}", failure(&status).label),
     }
 }
 
@@ -281,9 +281,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_named_as_the_protocol_names_it() {
-        assert_eq!(refusal(&Status::resource_exhausted("")).label, "RESOURCE_EXHAUSTED");
-        assert_eq!(refusal(&Status::unknown("")).label, "UNKNOWN");
-        assert!(!refusal(&Status::unavailable("")).lost);
+    fn a_status_is_labelled_with_the_usual_name_of_its_code() {
+        assert_eq!(failure(&Status::resource_exhausted("")).label, "RESOURCE_EXHAUSTED");
+        assert_eq!(failure(&Status::unknown("")).label, "UNKNOWN");
+        assert!(!failure(&Status::unavailable("")).lost);
     }
 }

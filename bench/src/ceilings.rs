@@ -1,4 +1,4 @@
-//! What the machine can do at best, each measured by a process of its own on the server's core.
+//! The machine's limits, each measured by a separate process on the server's core.
 
 mod argon;
 mod commits;
@@ -10,45 +10,45 @@ use anyhow::Context;
 use tokio::time::Instant;
 
 use crate::{
-    args::{Ceiling, Kind},
+    args::{Ceiling, CeilingKind},
+    deployment::Tools,
     machine::cores,
     pin,
-    place::Tools,
-    process::output,
+    process::run_to_end,
     report,
     stats::float,
 };
 
-/// Measures in this process and prints how many a second there were.
+/// Measures a ceiling in this process and prints the rate per second.
 pub(crate) async fn measure(ceiling: Ceiling) -> anyhow::Result<()> {
     let time = Duration::from_secs_f64(ceiling.seconds);
     let at = ceiling.at.as_deref().unwrap_or_default();
     let rate = match ceiling.kind {
-        Kind::Sqlite => commits::sqlite(at, ceiling.rows, time).await?,
-        Kind::Postgres => commits::postgres(at, ceiling.rows, time).await?,
-        Kind::Argon2id => on_all_cores(time, argon::work)?,
+        CeilingKind::Sqlite => commits::sqlite(at, ceiling.rows, time).await?,
+        CeilingKind::Postgres => commits::postgres(at, ceiling.rows, time).await?,
+        CeilingKind::Argon2id => on_all_cores(time, argon::work)?,
         other => on_all_cores(time, || crypto::work(other))?,
     };
-    report::print(&format!("{rate}"))
+    report::print_line(&format!("{rate}"))
 }
 
-/// Asks a process on the server's core.
-pub(crate) async fn ask(tools: &Tools, ceiling: &Ceiling) -> anyhow::Result<f64> {
+/// Measures a ceiling in a separate process on the server's core.
+pub(crate) async fn measure_in_process(tools: &Tools, ceiling: &Ceiling) -> anyhow::Result<f64> {
     use clap::ValueEnum;
-    let kind = ceiling.kind.to_possible_value().context("a kind without a name")?;
+    let kind = ceiling.kind.to_possible_value().context("the ceiling has no name")?;
     let mut command = pin::server_side(tools.pin, &tools.own);
     command.args(["ceiling", kind.get_name(), "--seconds", &ceiling.seconds.to_string()]);
     command.args(["--rows", &ceiling.rows.to_string()]);
     if let Some(at) = &ceiling.at {
         command.args(["--at", at]);
     }
-    Ok(output(command, "").await?.trim().parse()?)
+    Ok(run_to_end(command, "").await?.trim().parse()?)
 }
 
-/// Something to be done again and again.
+/// One unit of repeatable work.
 type Work = Box<dyn FnMut() -> anyhow::Result<()> + Send>;
 
-/// Does it on as many threads as there are cores, each with work of its own; how often a second.
+/// Repeats the work on one thread per core, each with its own; returns the total rate per second.
 fn on_all_cores(time: Duration, make: impl Fn() -> anyhow::Result<Work>) -> anyhow::Result<f64> {
     let mut all = Vec::new();
     for _ in 0..cores() {
@@ -57,12 +57,12 @@ fn on_all_cores(time: Duration, make: impl Fn() -> anyhow::Result<Work>) -> anyh
     let threads: Vec<_> = all.into_iter().map(|work| std::thread::spawn(move || rate(work, time))).collect();
     let mut sum = 0.0;
     for thread in threads {
-        sum += thread.join().map_err(|_| anyhow::anyhow!("a thread failed"))??;
+        sum += thread.join().map_err(|_| anyhow::anyhow!("a measuring thread panicked"))??;
     }
     Ok(sum)
 }
 
-/// A tenth of the time uncounted, then how often a second.
+/// Warms up for a tenth of the time, then measures the rate per second.
 fn rate(mut work: Work, time: Duration) -> anyhow::Result<f64> {
     let warm = Instant::now();
     while warm.elapsed() < time / 10 {

@@ -1,4 +1,4 @@
-//! A bare tonic server and who asks it: the ceiling of every unary call.
+//! A bare tonic server and its callers: the ceiling of every unary call.
 
 use std::io::Write;
 
@@ -11,12 +11,12 @@ use tonic::{
 
 use self::pb::{EchoRequest, EchoResponse, echo_client::EchoClient, echo_server};
 use crate::{
-    calls::{Connections, refusal},
-    load::{Caller, Outcome, Window, closed},
+    calls::{Connections, failure},
+    deployment::Tools,
+    load::{Caller, Outcome, Window, closed_loop},
     pin,
-    place::Tools,
     process::Process,
-    stats::Measured,
+    stats::Measurement,
 };
 
 /// The generated types.
@@ -29,13 +29,13 @@ use crate::{
     clippy::pedantic,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
-    reason = "generated from proto/, where every item has its comment"
+    reason = "generated from proto/, where every item is documented"
 )]
 mod pb {
     tonic::include_proto!("chancery.bench.v1");
 }
 
-/// As many as Chancery allows.
+/// The same limit as Chancery's.
 const MAX_STREAMS: u32 = 256;
 
 struct Echo;
@@ -44,14 +44,14 @@ struct Echo;
 impl echo_server::Echo for Echo {
     async fn echo(&self, request: Request<EchoRequest>) -> Result<Response<EchoResponse>, Status> {
         let size = usize::try_from(request.get_ref().answer_size).unwrap_or(0);
-        Ok(Response::new(EchoResponse { payload: vec![7; payload(size, 0)] }))
+        Ok(Response::new(EchoResponse { payload: vec![7; payload_length(size, 0)] }))
     }
 }
 
-/// How long a field of bytes must be for a message of `size` bytes, of which others take `taken`.
-fn payload(size: usize, taken: usize) -> usize {
+/// The length of the `payload` field in a message of `size` bytes, of which other fields take `taken`.
+fn payload_length(size: usize, taken: usize) -> usize {
     let room = size.saturating_sub(taken);
-    // One byte for the tag, and one for each seven bits of the length.
+    // One byte for the tag, and one per seven bits of the length.
     let head = match room {
         0..=129 => 2,
         130..=16_386 => 3,
@@ -60,7 +60,7 @@ fn payload(size: usize, taken: usize) -> usize {
     room.saturating_sub(head)
 }
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub(crate) async fn serve() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -77,7 +77,7 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The encoded sizes of a request and its answer.
+/// The encoded sizes of a request and its response.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub(crate) struct Sizes {
     request: usize,
@@ -85,17 +85,17 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Of no real messages.
+    /// Arbitrary sizes.
     pub(crate) fn new(request: usize, answer: usize) -> Self {
         Self { request, answer }
     }
 
-    /// Of real messages.
+    /// The sizes of real messages.
     pub(crate) fn of(request: &impl Message, answer: &impl Message) -> Self {
         Self { request: request.encoded_len(), answer: answer.encoded_len() }
     }
 
-    /// Lines for people to read.
+    /// The sizes in human-readable form.
     pub(crate) fn text(self) -> String {
         format!("{} to {} bytes", self.request, self.answer)
     }
@@ -103,45 +103,45 @@ impl Sizes {
     fn message(self) -> EchoRequest {
         let answer_size = u32::try_from(self.answer).unwrap_or(u32::MAX);
         let taken = EchoRequest { answer_size, ..EchoRequest::default() }.encoded_len();
-        EchoRequest { payload: vec![7; payload(self.request, taken)], answer_size }
+        EchoRequest { payload: vec![7; payload_length(self.request, taken)], answer_size }
     }
 }
 
 #[derive(Debug)]
-struct Echoes {
+struct EchoCaller {
     rpc: EchoClient<Channel>,
     message: EchoRequest,
 }
 
-impl Caller for Echoes {
+impl Caller for EchoCaller {
     async fn call(&mut self) -> Outcome {
         match self.rpc.echo(self.message.clone()).await {
             Ok(_) => Outcome::Answered,
-            Err(status) => Outcome::Refused(refusal(&status)),
+            Err(status) => Outcome::Failed(failure(&status)),
         }
     }
 }
 
-/// How much load.
+/// The amount of load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Requests under way at once.
+    /// Concurrent requests.
     pub(crate) tasks: usize,
-    /// Connections that they share.
+    /// Connections that the requests share.
     pub(crate) connections: usize,
 }
 
-/// Starts a bare server and asks it with messages of these sizes.
-pub(crate) async fn measure(tools: &Tools, shape: Shape, sizes: Sizes, window: Window) -> anyhow::Result<Measured> {
+/// Starts a bare server and calls it with messages of these sizes.
+pub(crate) async fn measure(tools: &Tools, shape: Shape, sizes: Sizes, window: Window) -> anyhow::Result<Measurement> {
     let mut command = pin::server_side(tools.pin, &tools.own);
     command.arg("echo-server");
     let server = Process::start(command, &tools.dir.join("echo.log")).await?;
-    let connections = Connections::open(server.said("")?, shape.connections).await?;
+    let connections = Connections::open(server.ready_value("")?, shape.connections).await?;
     let mut callers = Vec::new();
     for n in 0..shape.tasks {
-        callers.push(Echoes { rpc: EchoClient::new(connections.of(n)?), message: sizes.message() });
+        callers.push(EchoCaller { rpc: EchoClient::new(connections.for_caller(n)?), message: sizes.message() });
     }
-    let (measured, _) = closed(callers, window, server.id()).await?;
+    let (measured, _) = closed_loop(callers, window, server.id()).await?;
     Ok(measured)
 }
 
@@ -150,13 +150,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_have_the_size_asked_for() {
+    fn messages_have_the_requested_size() {
         for request in [10, 100, 200, 131, 139, 700, 5000] {
             let message = Sizes { request, answer: 900 }.message();
             assert_eq!(message.encoded_len(), request);
         }
         for size in [50, 129, 132, 900, 20_000] {
-            assert_eq!(EchoResponse { payload: vec![0; payload(size, 0)] }.encoded_len(), size);
+            assert_eq!(EchoResponse { payload: vec![0; payload_length(size, 0)] }.encoded_len(), size);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who asks: as fast as answers come, or at fixed times.
+//! Load generators: closed loop, as fast as responses come, or open loop, at fixed times.
 
 mod closed;
 mod open;
@@ -6,39 +6,39 @@ mod recorder;
 
 use std::{future::Future, time::Duration};
 
-pub(crate) use self::{closed::closed, open::open, recorder::Refusal};
+pub(crate) use self::{closed::closed_loop, open::open_loop, recorder::Failure};
 
-/// Somebody who sends one request at a time.
+/// A client that sends one request at a time.
 pub(crate) trait Caller: Send + 'static {
-    /// Sends a request and waits for the answer.
+    /// Sends a request and waits for the response.
     fn call(&mut self) -> impl Future<Output = Outcome> + Send;
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It succeeded.
     Answered,
-    /// It did not; the caller may go on.
-    Refused(Refusal),
-    /// It did not, and the caller has nothing to go on with.
-    Broken(Refusal),
-    /// None was sent: there is nothing left to ask.
+    /// It failed; the caller can continue.
+    Failed(Failure),
+    /// It failed, and the caller cannot continue.
+    Broken(Failure),
+    /// Nothing was sent, because no work is left.
     Finished,
 }
 
-/// How long a load lasts.
+/// The duration of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
-    /// First, uncounted.
+    /// The first part, which is not counted.
     pub(crate) warmup: Duration,
-    /// Then, counted.
+    /// The second part, which is counted.
     pub(crate) measured: Duration,
 }
 
 impl Window {
-    /// Longest that anything may take that was begun in the window.
-    fn patience(self) -> Duration {
+    /// Time limit for everything started in the window.
+    fn time_limit(self) -> Duration {
         self.warmup + self.measured + Duration::from_mins(1)
     }
 }

@@ -1,10 +1,10 @@
-//! The machine, and what processes on it use.
+//! The machine, and the resource use of processes.
 
 use std::{fs, process::Command};
 
 use serde::Serialize;
 
-/// What was measured on.
+/// A description of the machine.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
     processor: String,
@@ -15,8 +15,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// This machine, as far as it says.
-    pub(crate) fn this() -> Self {
+    /// Describes this machine as far as possible.
+    pub(crate) fn current() -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let processor = info.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("unknown");
         let cores = info.lines().filter(|l| l.starts_with("processor")).count();
@@ -29,7 +29,7 @@ impl Machine {
         }
     }
 
-    /// One line for people.
+    /// A one-line summary.
     pub(crate) fn line(&self) -> String {
         let commit = self.commit.as_deref().unwrap_or("unknown");
         format!(
@@ -39,58 +39,62 @@ impl Machine {
     }
 }
 
-/// The sources' commit, if this is run where they are.
+/// The commit of the source tree in the current directory, if there is one.
 fn commit() -> Option<String> {
     let out = Command::new("git").args(["describe", "--always", "--dirty"]).output().ok()?;
     let text = String::from_utf8(out.stdout).ok()?;
     (out.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
 }
 
-/// Cores that this process may use.
+/// The number of cores this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// What a process has used so far.
+/// The resource use of a process so far.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Usage {
     /// Processor time of all its threads, in milliseconds.
     pub(crate) cpu_ms: u64,
-    /// Memory it holds now.
+    /// Resident memory now.
     pub(crate) rss_kib: u64,
-    /// The most it ever held.
+    /// Peak resident memory.
     pub(crate) peak_kib: u64,
 }
 
 impl Usage {
-    /// Of this process; zeros if it is gone.
+    /// The use of the process with this id; zero if it has exited.
     pub(crate) fn of(id: u32) -> Self {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        Self { cpu_ms: cpu_ms(&stat), rss_kib: field_kib(&status, "VmRSS:"), peak_kib: field_kib(&status, "VmHWM:") }
+        Self {
+            cpu_ms: parse_cpu_ms(&stat),
+            rss_kib: field_kib(&status, "VmRSS:"),
+            peak_kib: field_kib(&status, "VmHWM:"),
+        }
     }
 }
 
-/// Processor time that the whole machine has used so far, in milliseconds; what a host took away counts too.
+/// Processor time that the whole machine has used, in milliseconds, including time stolen by the host.
 pub(crate) fn busy_ms() -> u64 {
-    busy(&fs::read_to_string("/proc/stat").unwrap_or_default())
+    parse_busy_ms(&fs::read_to_string("/proc/stat").unwrap_or_default())
 }
 
-/// The first line of `/proc/stat`: user, nice, system, idle, waiting for disks, interrupts of two kinds, stolen.
-fn busy(stat: &str) -> u64 {
+/// Parses the first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal.
+fn parse_busy_ms(stat: &str) -> u64 {
     let line = stat.lines().find_map(|l| l.strip_prefix("cpu ")).unwrap_or_default();
     let ticks = line.split_whitespace().take(8).enumerate();
     ticks.filter(|(place, _)| ![3, 4].contains(place)).filter_map(|(_, f)| f.parse::<u64>().ok()).sum::<u64>() * 10
 }
 
-/// Processor time as proc(5) has it: in ticks of 10 ms, at the places 14 and 15.
-fn cpu_ms(stat: &str) -> u64 {
-    // The name may hold blanks; it ends at the last bracket, and is at the second place.
+/// Parses the processor time: fields 14 and 15 of proc(5), in ticks of 10 ms.
+fn parse_cpu_ms(stat: &str) -> u64 {
+    // The second field, the name, may contain spaces; it ends at the last bracket.
     let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     after.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum::<u64>() * 10
 }
 
-/// A line such as `VmRSS:   1234 kB`; zero if it is missing.
+/// Parses a line such as `VmRSS:   1234 kB`; zero if it is missing.
 fn field_kib(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|l| l.strip_prefix(name));
     line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
@@ -101,12 +105,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processor_time_and_memory_are_read() {
+    fn processor_time_and_memory_are_parsed() {
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 900 0 0 0 12 30 0 0 20 0 5 0 100 200 300";
-        assert_eq!(cpu_ms(stat), 420);
+        assert_eq!(parse_cpu_ms(stat), 420);
         assert_eq!(field_kib("Name:\tx\nVmRSS:\t   2048 kB\n", "VmRSS:"), 2048);
         assert_eq!(field_kib("", "VmRSS:"), 0);
-        assert_eq!(busy("cpu  10 1 5 900 50 1 2 3 0 0\ncpu0 1 1 1\n"), 220);
+        assert_eq!(parse_busy_ms("cpu  10 1 5 900 50 1 2 3 0 0\ncpu0 1 1 1\n"), 220);
         assert!(Usage::of(std::process::id()).rss_kib > 0);
     }
 }

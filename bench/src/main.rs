@@ -1,18 +1,19 @@
-//! `chancery-bench`: what a Chancery server does a second, beside what this machine could do at best.
+//! `chancery-bench` measures a Chancery server and compares it with the limits of the machine.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`args`] | the command line |
 //! | [`machine`], [`pin`], [`limit`], [`process`] | the machine, its cores and memory, other processes |
-//! | [`place`], [`seed`] | a data directory, a server on it, sessions in it |
-//! | [`ceilings`], [`echo`], [`page`] | what is compared with |
-//! | [`load`], [`calls`], [`http1`] | who asks, and what |
-//! | [`stats`], [`report`] | numbers, the table, the JSON |
-//! | [`scenarios`] | what is measured |
+//! | [`deployment`], [`seed`] | a data directory, its server, seeded sessions |
+//! | [`ceilings`], [`echo`], [`page`] | the limits to compare with |
+//! | [`load`], [`calls`], [`http1`] | load generators and the calls they make |
+//! | [`stats`], [`report`] | statistics, the table, the JSON |
+//! | [`scenarios`] | the measurements |
 
 mod args;
 mod calls;
 mod ceilings;
+mod deployment;
 mod echo;
 mod http1;
 mod limit;
@@ -20,7 +21,6 @@ mod load;
 mod machine;
 mod page;
 mod pin;
-mod place;
 mod process;
 mod report;
 mod scenarios;
@@ -35,7 +35,7 @@ use self::args::{Cli, Command};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(run) => pin::generator(&run).and_then(|()| on_runtime(scenarios::run(*run))),
+        Command::Run(run) => pin::pin_generator(&run).and_then(|()| on_runtime(scenarios::run(*run))),
         Command::List => scenarios::list(),
         Command::EchoServer => on_runtime(echo::serve()),
         Command::StaticServer { page } => on_runtime(page::serve(page)),
@@ -44,17 +44,17 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report::say(&format!("error: {error:#}"));
+            report::progress(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Runs to the end, or until somebody stops the program: what it started is ended with it.
+/// Runs to the end, or until a signal stops the program. Child processes are killed in both cases.
 fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = match machine::cores() {
-        // Threads that take turns on one core only cost.
+        // On one core, more threads only add overhead.
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     }
@@ -64,8 +64,8 @@ fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::select! {
             done = work => done,
-            _ = term.recv() => Err(anyhow::anyhow!("stopped")),
-            _ = int.recv() => Err(anyhow::anyhow!("stopped")),
+            _ = term.recv() => Err(anyhow::anyhow!("stopped by a signal")),
+            _ = int.recv() => Err(anyhow::anyhow!("stopped by a signal")),
         }
     })
 }

@@ -1,4 +1,4 @@
-//! A bare axum server with one page: the ceiling of the JWKS.
+//! A bare axum server with one static page: the ceiling for JWKS over HTTP.
 
 use std::{io::Write, path::PathBuf};
 
@@ -13,9 +13,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::{http1::Getter, load::Window, load::closed, pin, place::Tools, process::Process, stats::Measured};
+use crate::{
+    deployment::Tools, http1::HttpGetter, load::Window, load::closed_loop, pin, process::Process, stats::Measurement,
+};
 
-/// What the bare server answers with.
+/// The page that the bare server returns.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Page {
     headers: Vec<(String, String)>,
@@ -23,11 +25,11 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// What a server answers with, so that the bare one does the same.
+    /// Fetches a page from a server, so that the bare server can return the same.
     pub(crate) async fn of(address: &str, path: &str) -> anyhow::Result<Self> {
-        let (headers, body) = Getter::connect(address, path).await?.get().await?;
-        let own = |name: &str| !["date", "content-length"].contains(&name.to_ascii_lowercase().as_str());
-        let headers = headers.into_iter().filter(|(name, _)| own(name)).collect();
+        let (headers, body) = HttpGetter::connect(address, path).await?.get().await?;
+        let is_copied = |name: &str| !["date", "content-length"].contains(&name.to_ascii_lowercase().as_str());
+        let headers = headers.into_iter().filter(|(name, _)| is_copied(name)).collect();
         Ok(Self { headers, body: String::from_utf8(body)? })
     }
 
@@ -37,7 +39,7 @@ impl Page {
     }
 }
 
-/// Serves a page from a file until it is killed.
+/// Serves a page from a file until the process is killed.
 pub(crate) async fn serve(page: PathBuf) -> anyhow::Result<()> {
     let page: Page = serde_json::from_slice(&std::fs::read(page)?)?;
     let body = Bytes::from(page.body);
@@ -45,7 +47,7 @@ pub(crate) async fn serve(page: PathBuf) -> anyhow::Result<()> {
     for (name, value) in page.headers {
         headers.insert(name.parse::<HeaderName>()?, value.parse::<HeaderValue>()?);
     }
-    let answer = move || {
+    let handler = move || {
         let mut response = Response::new(Body::from(body.clone()));
         response.headers_mut().clone_from(&headers);
         std::future::ready(response)
@@ -57,37 +59,37 @@ pub(crate) async fn serve(page: PathBuf) -> anyhow::Result<()> {
         writeln!(out, "ready {address}")?;
         out.flush()?;
     }
-    axum::serve(listener, Router::new().route("/page", get(answer))).await?;
+    axum::serve(listener, Router::new().route("/page", get(handler))).await?;
     Ok(())
 }
 
-/// Starts a bare server with this page and asks it over so many connections.
+/// Starts a bare server with this page and requests it over this many connections.
 pub(crate) async fn measure(
     tools: &Tools,
     page: &Page,
     connections: usize,
     window: Window,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Measurement> {
     let file = tools.dir.join("page.json");
     std::fs::write(&file, serde_json::to_vec(page)?).context("cannot write the page")?;
     let mut command = pin::server_side(tools.pin, &tools.own);
     command.arg("static-server").arg(&file);
     let server = Process::start(command, &tools.dir.join("static.log")).await?;
-    let address = server.said("")?;
-    ask(address, "/page", connections, server.id(), window).await
+    let address = server.ready_value("")?;
+    request_page(address, "/page", connections, server.id(), window).await
 }
 
-/// Asks for a page over so many connections.
-pub(crate) async fn ask(
+/// Requests a page over this many connections.
+pub(crate) async fn request_page(
     address: &str,
     path: &str,
     connections: usize,
     server: u32,
     window: Window,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Measurement> {
     let mut getters = Vec::new();
     for _ in 0..connections {
-        getters.push(Getter::connect(address, path).await?);
+        getters.push(HttpGetter::connect(address, path).await?);
     }
-    Ok(closed(getters, window, server).await?.0)
+    Ok(closed_loop(getters, window, server).await?.0)
 }

@@ -1,4 +1,4 @@
-//! Which process runs on which core.
+//! Pins processes to cores.
 
 use std::{ffi::OsStr, os::unix::process::CommandExt, process::Command as Blocking};
 
@@ -7,18 +7,18 @@ use tokio::process::Command;
 
 use crate::args::Run;
 
-/// The core of everything that answers.
+/// The core of the servers.
 const SERVER: &str = "0";
-/// The core of the generator.
+/// The core of the load generator.
 const GENERATOR: &str = "1";
 
-/// Puts this process on its core, if that is wanted: it begins again there.
-pub(crate) fn generator(run: &Run) -> anyhow::Result<()> {
+/// Pins this process to its core if requested, by restarting it with `taskset`.
+pub(crate) fn pin_generator(run: &Run) -> anyhow::Result<()> {
     if !run.pin || run.pinned {
         return Ok(());
     }
     if crate::machine::cores() < 2 {
-        bail!("--pin needs two cores");
+        bail!("--pin requires two cores");
     }
     let own = std::env::current_exe()?;
     let error = Blocking::new("taskset")
@@ -30,7 +30,7 @@ pub(crate) fn generator(run: &Run) -> anyhow::Result<()> {
     Err(error).context("cannot run taskset (of util-linux)")
 }
 
-/// A command that runs a program on the server's core, if that is wanted.
+/// A command that runs a program, on the server's core if requested.
 pub(crate) fn server_side(pin: bool, program: impl AsRef<OsStr>) -> Command {
     if !pin {
         return Command::new(program);

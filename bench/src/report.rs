@@ -1,36 +1,36 @@
-//! The table for people, and the JSON.
+//! Prints the results as a table and writes them as JSON.
 
 use std::{collections::BTreeMap, io::Write, path::Path};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::stats::{Measured, median, spread};
+use crate::stats::{Measurement, median, spread};
 
-/// Says something while the work goes on.
-pub(crate) fn say(text: &str) {
-    // Nobody may be reading.
+/// Prints progress to standard error.
+pub(crate) fn progress(text: &str) {
+    // Standard error may be closed.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes a line of the result.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+/// Prints a line of the result to standard output.
+pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())
 }
 
-/// What a number is to reach.
+/// The goal for a value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Goal {
-    /// No less.
+    /// The value must be at least this.
     AtLeast(f64),
-    /// No more.
+    /// The value must be at most this.
     AtMost(f64),
 }
 
 impl Goal {
-    fn met(self, value: f64) -> bool {
+    fn is_met(self, value: f64) -> bool {
         match self {
             Self::AtLeast(bound) => value >= bound,
             Self::AtMost(bound) => value <= bound,
@@ -39,13 +39,13 @@ impl Goal {
 
     fn text(self) -> String {
         match self {
-            Self::AtLeast(bound) => format!(">= {}", number(bound)),
-            Self::AtMost(bound) => format!("<= {}", number(bound)),
+            Self::AtLeast(bound) => format!(">= {}", format_number(bound)),
+            Self::AtMost(bound) => format!("<= {}", format_number(bound)),
         }
     }
 }
 
-/// One line of the table: a value of each run, and what it is compared with.
+/// One row of the table: the value of each run, and the ceiling it is compared with.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     name: String,
@@ -55,13 +55,13 @@ pub(crate) struct Row {
     ceilings: Vec<f64>,
     goal: Option<Goal>,
     notes: Vec<String>,
-    runs: Vec<Measured>,
-    /// What the ceilings were measured by, where that is a load of its own.
-    bare: Vec<Measured>,
+    runs: Vec<Measurement>,
+    /// The measurements of the ceilings, where they are loads too.
+    ceiling_runs: Vec<Measurement>,
 }
 
 impl Row {
-    /// A line without values yet.
+    /// Creates a row without values.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str) -> Self {
         Self {
             name: name.into(),
@@ -72,122 +72,122 @@ impl Row {
             goal: None,
             notes: Vec::new(),
             runs: Vec::new(),
-            bare: Vec::new(),
+            ceiling_runs: Vec::new(),
         }
     }
 
-    /// What the values are compared with.
+    /// Sets what the values are compared with.
     #[must_use]
     pub(crate) fn against(self, ceiling_name: &'static str) -> Self {
         Self { ceiling_name, ..self }
     }
 
-    /// What the ratio, or the value where there is none, is to reach.
+    /// Sets the goal for the ratio, or for the value if there is no ceiling.
     #[must_use]
     pub(crate) fn goal(self, goal: Goal) -> Self {
         Self { goal: Some(goal), ..self }
     }
 
-    /// Adds a run's value.
-    pub(crate) fn value(&mut self, value: f64) {
+    /// Adds the value of a run.
+    pub(crate) fn add(&mut self, value: f64) {
         self.values.push(value);
     }
 
-    /// Adds a run's value and what it is compared with, measured in the same run.
-    pub(crate) fn compared(&mut self, value: f64, ceiling: f64) {
+    /// Adds the value of a run and its ceiling, measured in the same run.
+    pub(crate) fn add_compared(&mut self, value: f64, ceiling: f64) {
         self.values.push(value);
         self.ceilings.push(ceiling);
     }
 
-    /// Adds all that is known of a run.
-    pub(crate) fn detail(&mut self, measured: Measured) {
+    /// Adds the full measurement of a run.
+    pub(crate) fn detail(&mut self, measured: Measurement) {
         self.runs.push(measured);
     }
 
-    /// Adds all that is known of what a run is compared with.
-    pub(crate) fn bare(&mut self, measured: Measured) {
-        self.bare.push(measured);
+    /// Adds the full measurement of a run's ceiling.
+    pub(crate) fn ceiling_run(&mut self, measured: Measurement) {
+        self.ceiling_runs.push(measured);
     }
 
-    /// Adds a remark below the line.
+    /// Adds a note below the row.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
-    /// What counts: the ratios, or the values where there is nothing to compare with.
-    fn counted(&self) -> Vec<f64> {
+    /// The numbers that are judged: the ratios, or the values if there is no ceiling.
+    fn judged(&self) -> Vec<f64> {
         if self.ceilings.is_empty() {
             return self.values.clone();
         }
         self.values.iter().zip(&self.ceilings).map(|(value, ceiling)| value / ceiling).collect()
     }
 
-    fn verdict(&self) -> Option<bool> {
-        Some(self.goal?.met(median(&self.counted())?))
+    fn meets_goal(&self) -> Option<bool> {
+        Some(self.goal?.is_met(median(&self.judged())?))
     }
 
     fn cells(&self) -> [String; 7] {
-        let middle = |values: &[f64]| median(values).map(number).unwrap_or_default();
-        let ratio = if self.ceilings.is_empty() { String::new() } else { middle(&self.counted()) };
+        let median_text = |values: &[f64]| median(values).map(format_number).unwrap_or_default();
+        let ratio = if self.ceilings.is_empty() { String::new() } else { median_text(&self.judged()) };
         let ceiling = if self.ceilings.is_empty() {
             String::new()
         } else {
-            format!("{} {}", middle(&self.ceilings), self.ceiling_name)
+            format!("{} {}", median_text(&self.ceilings), self.ceiling_name)
         };
-        let (least, greatest) = spread(&self.counted()).unwrap_or_default();
-        let verdict = match self.verdict() {
+        let (least, greatest) = spread(&self.judged()).unwrap_or_default();
+        let met = match self.meets_goal() {
             Some(true) => "yes",
             Some(false) => "NO",
             None => "",
         };
         [
             self.name.clone(),
-            format!("{} {}", middle(&self.values), self.unit),
+            format!("{} {}", median_text(&self.values), self.unit),
             ceiling,
             ratio,
             self.goal.map(Goal::text).unwrap_or_default(),
-            verdict.to_owned(),
-            format!("{}..{}", number(least), number(greatest)),
+            met.to_owned(),
+            format!("{}..{}", format_number(least), format_number(greatest)),
         ]
     }
 
-    /// The remarks, and what stands out in the runs.
-    fn remarks(&self) -> Vec<String> {
+    /// The notes, and a summary of the runs.
+    fn all_notes(&self) -> Vec<String> {
         let mut all = self.notes.clone();
-        let mut refused = BTreeMap::<&str, u64>::new();
-        for (label, some) in self.runs.iter().flat_map(|run| &run.refused) {
-            *refused.entry(label).or_default() += some.count();
+        let mut failed = BTreeMap::<&str, u64>::new();
+        for (label, some) in self.runs.iter().flat_map(|run| &run.failed) {
+            *failed.entry(label).or_default() += some.count();
         }
-        all.extend(middle_run(&self.runs).map(Measured::line));
-        all.extend(middle_run(&self.bare).map(|run| format!("{}: {}", self.ceiling_name, run.line())));
-        all.extend(refused.into_iter().map(|(label, count)| format!("{count} x {label}")));
+        all.extend(median_run(&self.runs).map(Measurement::line));
+        all.extend(median_run(&self.ceiling_runs).map(|run| format!("{}: {}", self.ceiling_name, run.line())));
+        all.extend(failed.into_iter().map(|(label, count)| format!("{count} x {label}")));
         let breaks: u64 = self.runs.iter().map(|run| run.breaks).sum();
         let unsent: u64 = self.runs.iter().map(|run| run.unsent).sum();
-        all.extend((breaks > 0).then(|| format!("{breaks} chains broken")));
-        all.extend((unsent > 0).then(|| format!("{unsent} requests that nobody was free to send")));
+        all.extend((breaks > 0).then(|| format!("{breaks} broken chains")));
+        all.extend((unsent > 0).then(|| format!("{unsent} requests not sent, for lack of a free caller")));
         all
     }
 
     fn json(&self) -> Value {
         json!({
             "name": self.name, "unit": self.unit, "values": self.values, "median": median(&self.values),
-            "ceiling": self.ceiling_name, "ceilings": self.ceilings, "ratios": self.counted(),
-            "median_ratio": median(&self.counted()), "goal": self.goal, "met": self.verdict(), "notes": self.notes,
-            "runs": self.runs.iter().map(Measured::detail).collect::<Vec<_>>(),
-            "ceiling_runs": self.bare.iter().map(Measured::detail).collect::<Vec<_>>(),
+            "ceiling": self.ceiling_name, "ceilings": self.ceilings, "ratios": self.judged(),
+            "median_ratio": median(&self.judged()), "goal": self.goal, "met": self.meets_goal(), "notes": self.notes,
+            "runs": self.runs.iter().map(Measurement::detail).collect::<Vec<_>>(),
+            "ceiling_runs": self.ceiling_runs.iter().map(Measurement::detail).collect::<Vec<_>>(),
         })
     }
 }
 
-/// The run whose rate is in the middle.
-fn middle_run(runs: &[Measured]) -> Option<&Measured> {
-    let mut sorted: Vec<&Measured> = runs.iter().collect();
+/// The run with the median rate.
+fn median_run(runs: &[Measurement]) -> Option<&Measurement> {
+    let mut sorted: Vec<&Measurement> = runs.iter().collect();
     sorted.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
     sorted.get(sorted.len() / 2).copied()
 }
 
-/// A number with as many digits as mean something.
-pub(crate) fn number(value: f64) -> String {
+/// Formats a number with a sensible number of digits.
+pub(crate) fn format_number(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),
         middle if middle >= 10.0 => format!("{value:.1}"),
@@ -196,7 +196,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// All lines so far.
+/// All rows so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
@@ -204,20 +204,20 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Notes something that holds for the whole run.
+    /// Records a fact about the whole benchmark, for the JSON.
     pub(crate) fn fact(&mut self, name: &str, value: impl Serialize) -> anyhow::Result<()> {
         self.facts.insert(name.to_owned(), serde_json::to_value(value)?);
         Ok(())
     }
 
-    /// Adds a line, and says it at once.
+    /// Adds a row, and prints it as progress.
     pub(crate) fn add(&mut self, row: Row) {
         let cells = row.cells();
-        say(&format!("  {}", cells.iter().filter(|c| !c.is_empty()).cloned().collect::<Vec<_>>().join(" | ")));
+        progress(&format!("  {}", cells.iter().filter(|c| !c.is_empty()).cloned().collect::<Vec<_>>().join(" | ")));
         self.rows.push(row);
     }
 
-    /// The table.
+    /// The formatted table.
     pub(crate) fn table(&self) -> String {
         const HEAD: [&str; 7] = ["what", "value", "ceiling", "ratio", "goal", "met", "min..max"];
         let lines: Vec<[String; 7]> =
@@ -233,7 +233,7 @@ impl Report {
             let cells: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             out.push_str(cells.join("  ").trim_end());
             out.push('\n');
-            for note in n.checked_sub(1).and_then(|n| self.rows.get(n)).map(Row::remarks).unwrap_or_default() {
+            for note in n.checked_sub(1).and_then(|n| self.rows.get(n)).map(Row::all_notes).unwrap_or_default() {
                 out.push_str("    ");
                 out.push_str(&note);
                 out.push('\n');
@@ -242,7 +242,7 @@ impl Report {
         out
     }
 
-    /// Everything, as JSON, to a file.
+    /// Writes everything to a JSON file.
     pub(crate) fn write_json(&self, path: &Path) -> anyhow::Result<()> {
         let mut all = self.facts.clone();
         all.insert("rows".to_owned(), self.rows.iter().map(Row::json).collect());
@@ -256,20 +256,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_the_median_ratio_of_the_runs_and_whether_the_goal_is_met() {
+    fn a_row_shows_the_median_ratio_and_whether_the_goal_is_met() {
         let mut row = Row::new("refresh", "/s").against("echo").goal(Goal::AtLeast(0.4));
-        row.compared(400.0, 1000.0);
-        row.compared(900.0, 2000.0);
-        row.compared(300.0, 1000.0);
-        assert_eq!(row.verdict(), Some(true));
+        row.add_compared(400.0, 1000.0);
+        row.add_compared(900.0, 2000.0);
+        row.add_compared(300.0, 1000.0);
+        assert_eq!(row.meets_goal(), Some(true));
         let cells = row.cells();
         assert_eq!(cells[1..], ["400 /s", "1000 echo", "0.400", ">= 0.400", "yes", "0.300..0.450"]);
     }
 
     #[test]
-    fn a_line_without_a_ceiling_is_judged_by_its_value() {
+    fn a_row_without_a_ceiling_is_judged_by_its_value() {
         let mut row = Row::new("start", "ms").goal(Goal::AtMost(100.0));
-        row.value(120.0);
-        assert_eq!((row.verdict(), row.cells()[3].as_str()), (Some(false), ""));
+        row.add(120.0);
+        assert_eq!((row.meets_goal(), row.cells()[3].as_str()), (Some(false), ""));
     }
 }

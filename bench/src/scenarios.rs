@@ -1,4 +1,4 @@
-//! What is measured, one file each.
+//! The benchmark scenarios, one file each.
 
 mod ceilings;
 mod client_token;
@@ -20,100 +20,100 @@ use anyhow::bail;
 use tempfile::TempDir;
 
 use crate::{
-    args::{Ceiling, Engine, Kind, Run},
+    args::{Ceiling, CeilingKind, Engine, Run},
     ceilings as raw,
+    deployment::{Deployment, Tools, serve_flags, server_version, window},
     echo::{self, Shape, Sizes},
     load::Window,
     machine::{Machine, cores},
-    place::{Place, Tools, serve_flags, server_version, window},
-    report::{Report, print, say},
+    report::{Report, print_line, progress},
     seed,
-    stats::Measured,
+    stats::Measurement,
 };
 
-/// A scenario's name, what it is, and whether it runs when none is named.
+/// The name and description of each scenario, and whether it runs by default.
 const ALL: [(&str, &str, bool); 14] = [
     ("ceilings", "raw signatures, Argon2id, durable commits, bare echo and bare page", true),
-    ("client-token", "IssueClientToken by each algorithm, against raw signatures and the echo", true),
+    ("client-token", "IssueClientToken with each algorithm, against raw signatures and the echo", true),
     ("refresh", "refresh chains, against the echo and durable commits", true),
     ("latency", "refreshes at half capacity, open loop", true),
     ("login", "sign-ins, against raw Argon2id", true),
-    ("storm", "refreshes at half capacity while five times as many sign-ins are offered as can be hashed", true),
-    ("introspect", "introspection of a token seen before, and of distinct ones, against the echo", true),
+    ("storm", "refreshes at half capacity while sign-ins arrive at five times the hashing capacity", true),
+    ("introspect", "introspection of the same token and of distinct tokens, against the echo", true),
     ("jwks", "JWKS over HTTP/1.1, against a bare page of the same size", true),
-    ("watch", "how soon many watchers learn of a log-out", true),
+    ("watch", "how fast a logout reaches many watchers", true),
     ("mix", "refreshes, introspections, client tokens and sign-ins at once", true),
-    ("memory", "200 sign-ins at once in 1 GiB", true),
-    ("start", "start to ready on existing data, memory when idle", true),
-    ("enumeration", "whether the time of an answer tells that an account exists; takes long", false),
-    ("growth", "refreshes at ten million sessions against ten thousand, and a session's bytes; takes long", false),
+    ("memory", "200 concurrent sign-ins in 1 GiB", true),
+    ("start", "time from start to ready on existing data, idle memory", true),
+    ("enumeration", "whether response times reveal that an account exists; slow", false),
+    ("growth", "refreshes at ten million sessions against ten thousand, and disk use per session; slow", false),
 ];
 
-/// Names the scenarios.
+/// Lists the scenarios.
 pub(crate) fn list() -> anyhow::Result<()> {
-    ALL.iter().try_for_each(|(name, about, _)| print(&format!("{name:<14} {about}")))
+    ALL.iter().try_for_each(|(name, about, _)| print_line(&format!("{name:<14} {about}")))
 }
 
-/// Everything that a scenario works with.
+/// The state shared by all scenarios.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) run: Run,
     pub(crate) tools: Tools,
     pub(crate) report: Report,
-    places: Vec<Arc<Place>>,
+    deployments: Vec<Arc<Deployment>>,
     seed: u64,
     _dir: TempDir,
 }
 
-/// Measures what is asked for and prints the table.
+/// Runs the selected scenarios and prints the table.
 pub(crate) async fn run(run: Run) -> anyhow::Result<()> {
-    let names = chosen(&run)?;
+    let names = selected(&run)?;
     let parent = run.data_dir.clone().unwrap_or_else(std::env::temp_dir);
     let dir = tempfile::Builder::new().prefix("chancery-bench-").tempdir_in(parent)?;
     let tools = Tools::find(&run, dir.path())?;
-    let mut bench = Bench { run, tools, report: Report::default(), places: Vec::new(), seed: 0, _dir: dir };
-    bench.head().await?;
+    let mut bench = Bench { run, tools, report: Report::default(), deployments: Vec::new(), seed: 0, _dir: dir };
+    bench.print_header().await?;
     for name in names {
         for engine in bench.run.engines.clone() {
-            say(&format!("{name} ({engine:?})"));
-            match bench.scenario(&name, engine).await {
+            progress(&format!("{name} ({engine:?})"));
+            match bench.run_scenario(&name, engine).await {
                 Ok(()) => {}
                 Err(error) => bail!("{name}: {error:#}"),
             }
-            if !of_engine(&name) {
+            if !is_per_engine(&name) {
                 break;
             }
         }
     }
-    print(&bench.report.table())?;
+    print_line(&bench.report.table())?;
     if let Some(file) = &bench.run.json {
         bench.report.write_json(file)?;
     }
     Ok(())
 }
 
-fn chosen(run: &Run) -> anyhow::Result<Vec<String>> {
+fn selected(run: &Run) -> anyhow::Result<Vec<String>> {
     if let Some(other) = run.scenarios.iter().find(|name| !ALL.iter().any(|(known, ..)| known == name)) {
         bail!("{other} is not a scenario; see `chancery-bench list`");
     }
     let named = |name: &str| run.scenarios.iter().any(|n| n == name);
-    let chosen = ALL.iter().filter(|(name, _, usual)| named(name) || (run.scenarios.is_empty() && *usual));
-    Ok(chosen.map(|(name, ..)| (*name).to_owned()).collect())
+    let selected = ALL.iter().filter(|(name, _, usual)| named(name) || (run.scenarios.is_empty() && *usual));
+    Ok(selected.map(|(name, ..)| (*name).to_owned()).collect())
 }
 
-/// Whether a scenario says more on another engine.
-fn of_engine(name: &str) -> bool {
+/// Whether a scenario is worth running on each engine.
+fn is_per_engine(name: &str) -> bool {
     ["refresh", "ceilings", "latency", "storm", "mix", "start", "growth"].contains(&name)
 }
 
 impl Bench {
-    /// What a reader needs to know to believe the rest.
-    async fn head(&mut self) -> anyhow::Result<()> {
-        let machine = Machine::this();
+    /// Prints and records the conditions of the benchmark.
+    async fn print_header(&mut self) -> anyhow::Result<()> {
+        let machine = Machine::current();
         let pinned = if self.run.pin { "server on core 0, generator on core 1" } else { "nothing pinned" };
-        print(&format!("machine: {}", machine.line()))?;
-        print(&format!("server:  {} {} ({pinned})", self.tools.server.display(), serve_flags()))?;
-        print(&format!(
+        print_line(&format!("machine: {}", machine.line()))?;
+        print_line(&format!("server:  {} {} ({pinned})", self.tools.server.display(), serve_flags()))?;
+        print_line(&format!(
             "load:    {} runs of {} s after {} s of warm-up, {} chains, {} tasks, {} connections\n",
             self.run.runs, self.run.seconds, self.run.warmup, self.run.chains, self.run.tasks, self.run.connections
         ))?;
@@ -123,14 +123,14 @@ impl Bench {
         self.report.fact("flags", &self.run)
     }
 
-    async fn scenario(&mut self, name: &str, engine: Engine) -> anyhow::Result<()> {
+    async fn run_scenario(&mut self, name: &str, engine: Engine) -> anyhow::Result<()> {
         match name {
             "ceilings" => ceilings::run(self, engine).await,
             "client-token" => client_token::run(self, engine).await,
             "refresh" => refresh::run(self, engine).await,
-            "latency" => latency::alone(self, engine).await,
+            "latency" => latency::run_alone(self, engine).await,
             "login" => login::run(self, engine).await,
-            "storm" => latency::in_a_storm(self, engine).await,
+            "storm" => latency::run_in_storm(self, engine).await,
             "introspect" => introspect::run(self, engine).await,
             "jwks" => jwks::run(self, engine).await,
             "watch" => watch::run(self, engine).await,
@@ -143,65 +143,65 @@ impl Bench {
         }
     }
 
-    /// The place on this engine, made when it is first needed.
-    pub(crate) async fn place(&mut self, engine: Engine) -> anyhow::Result<Arc<Place>> {
-        if let Some(place) = self.places.iter().find(|place| place.engine() == engine) {
-            return Ok(place.clone());
+    /// The deployment on this engine, created on first use.
+    pub(crate) async fn deployment(&mut self, engine: Engine) -> anyhow::Result<Arc<Deployment>> {
+        if let Some(deployment) = self.deployments.iter().find(|deployment| deployment.engine() == engine) {
+            return Ok(deployment.clone());
         }
-        let place = Arc::new(Place::new(&self.tools, &self.run, engine).await?);
-        self.report.fact(&format!("database_{engine:?}").to_lowercase(), place.version().await?)?;
-        self.places.push(place.clone());
-        Ok(place)
+        let deployment = Arc::new(Deployment::new(&self.tools, &self.run, engine).await?);
+        self.report.fact(&format!("database_{engine:?}").to_lowercase(), deployment.version().await?)?;
+        self.deployments.push(deployment.clone());
+        Ok(deployment)
     }
 
-    /// New users who sign in.
-    pub(crate) async fn users(&mut self, place: &Place, count: usize) -> anyhow::Result<Vec<String>> {
+    /// Creates users who can sign in.
+    pub(crate) async fn create_users(&mut self, deployment: &Deployment, count: usize) -> anyhow::Result<Vec<String>> {
         let prefix = format!("login-{}", self.next_seed());
-        seed::users(place, &prefix, count).await
+        seed::create_users(deployment, &prefix, count).await
     }
 
-    /// A seed that no other sessions of this run have.
+    /// A seed that is unique in this benchmark.
     pub(crate) fn next_seed(&mut self) -> u64 {
         self.seed += 1;
         self.seed
     }
 
-    /// The window that is asked for.
+    /// The window set by the flags.
     pub(crate) fn window(&self) -> Window {
         window(&self.run)
     }
 
-    /// The load of calls that are no chains.
+    /// The load of all calls other than refresh chains.
     pub(crate) fn shape(&self) -> Shape {
         Shape { tasks: self.run.tasks, connections: self.run.connections }
     }
 
-    /// The bare echo, in this run, under the same load.
-    pub(crate) async fn echo(&self, shape: Shape, sizes: Sizes) -> anyhow::Result<Measured> {
+    /// Measures the bare echo under this load.
+    pub(crate) async fn echo(&self, shape: Shape, sizes: Sizes) -> anyhow::Result<Measurement> {
         echo::measure(&self.tools, shape, sizes, self.window()).await
     }
 
-    /// A raw ceiling, in this run.
-    pub(crate) async fn raw(&self, kind: Kind) -> anyhow::Result<f64> {
-        self.raw_rows(kind, 1, None).await
+    /// Measures a raw ceiling.
+    pub(crate) async fn raw_rate(&self, kind: CeilingKind) -> anyhow::Result<f64> {
+        self.measure_ceiling(kind, 1, None).await
     }
 
-    /// Durable commits of so many rows each, in this run, on a place's engine and disk.
-    pub(crate) async fn commits(&self, place: &Place, rows: usize) -> anyhow::Result<f64> {
-        let (kind, at) = match place.database() {
-            Some(url) => (Kind::Postgres, url.to_owned()),
-            None => (Kind::Sqlite, place.dir().display().to_string()),
+    /// Measures durable commits of `rows` rows each, on the deployment's engine and disk.
+    pub(crate) async fn commits(&self, deployment: &Deployment, rows: usize) -> anyhow::Result<f64> {
+        let (kind, at) = match deployment.database() {
+            Some(url) => (CeilingKind::Postgres, url.to_owned()),
+            None => (CeilingKind::Sqlite, deployment.dir().display().to_string()),
         };
-        self.raw_rows(kind, rows, Some(at)).await
+        self.measure_ceiling(kind, rows, Some(at)).await
     }
 
-    async fn raw_rows(&self, kind: Kind, rows: usize, at: Option<String>) -> anyhow::Result<f64> {
+    async fn measure_ceiling(&self, kind: CeilingKind, rows: usize, at: Option<String>) -> anyhow::Result<f64> {
         let ceiling = Ceiling { kind, seconds: self.run.seconds.min(2.0), at, rows };
-        raw::ask(&self.tools, &ceiling).await
+        raw::measure_in_process(&self.tools, &ceiling).await
     }
 
-    /// Threads that the server hashes on.
-    pub(crate) fn server_cores(&self) -> usize {
+    /// The number of threads the server hashes on.
+    pub(crate) fn hashing_threads(&self) -> usize {
         if self.run.pin { 1 } else { cores() }
     }
 }

@@ -1,5 +1,5 @@
-//! The whole way once, as small as it can be.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Runs real scenarios once, as small as possible.
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::{path::Path, process::Command};
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_chancery-bench");
 
-/// Runs the program; gives what it wrote as JSON, and its standard output.
-fn run(scenarios: &[&str], more: &[&str]) -> (Value, String) {
+/// Runs the program; returns its JSON and its standard output.
+fn run(scenarios: &[&str], extra: &[&str]) -> (Value, String) {
     let server = Path::new(BIN).with_file_name("chancery");
     assert!(server.is_file(), "the server is missing: cargo build -p chancery");
     let dir = tempfile::tempdir().unwrap();
@@ -16,20 +16,22 @@ fn run(scenarios: &[&str], more: &[&str]) -> (Value, String) {
     let scenarios = scenarios.iter().flat_map(|name| ["--scenario", name]);
     let small = ["--runs", "1", "--seconds", "0.3", "--warmup", "0.1", "--chains", "8", "--tasks", "2"];
     let mut command = Command::new(BIN);
-    command.arg("run").args(scenarios).args(small).args(["--connections", "2", "--json"]).arg(&json).args(more);
+    command.arg("run").args(scenarios).args(small).args(["--connections", "2", "--json"]).arg(&json).args(extra);
     let out = command.arg("--data-dir").arg(dir.path()).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let all = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    // Data directories are gone.
+    // Only the JSON file is left: the data directories have been removed.
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     (all, String::from_utf8(out.stdout).unwrap())
 }
 
 #[test]
-fn a_tiny_run_measures_refreshes_beside_their_ceilings() {
+fn a_small_run_measures_refreshes_and_their_ceilings() {
     let (all, table) = run(&["refresh", "jwks", "latency"], &[]);
     let rows = all["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
+    let measured_runs = |row: &Value| row["runs"].as_array().unwrap().len();
+    assert_eq!(rows.iter().map(measured_runs).sum::<usize>(), 3, "refresh, JWKS and latency have one run each");
     for row in rows {
         assert!(row["median"].as_f64().unwrap() > 0.0, "{row}");
         assert!(row["met"].is_boolean(), "{row}");
@@ -42,7 +44,7 @@ fn a_tiny_run_measures_refreshes_beside_their_ceilings() {
 }
 
 #[test]
-fn a_tiny_table_that_grows_is_measured() {
+fn a_small_run_measures_table_growth() {
     let (all, _) = run(&["growth"], &["--few", "100", "--many", "3000"]);
     let bytes = &all["rows"][2];
     assert!((300.0..1500.0).contains(&bytes["median"].as_f64().unwrap()), "{bytes}");

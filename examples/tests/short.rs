@@ -1,4 +1,4 @@
-//! What the documentation says of the examples.
+//! Checks what the documentation says about the examples.
 
 #[test]
 fn each_service_takes_fewer_than_80_lines() {

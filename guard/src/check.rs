@@ -1,4 +1,4 @@
-//! `GuardService`, for services on the same machine.
+//! Implements `GuardService`, for services on the same machine.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chancery_verify::{Claims, Refusal};
@@ -8,7 +8,7 @@ use crate::{
     decision::Decider,
     pb::guard::{
         self, CheckRequest, CheckResponse,
-        check_response::Result as Verdict,
+        check_response::Result as CheckResult,
         guard_service_server::{GuardService, GuardServiceServer},
     },
 };
@@ -28,15 +28,15 @@ impl GuardService for Check {
             return Err(Status::invalid_argument("token is missing"));
         }
         let result = match self.0.decide_token(&token, scopes, permissions).await {
-            Ok(claims) => Verdict::Claims(message(&claims, &token)),
-            Err(refusal) if self.0.gate().observes() => Verdict::Observed(refused(&refusal)),
-            Err(refusal) => Verdict::Refusal(refused(&refusal)),
+            Ok(claims) => CheckResult::Claims(claims_message(&claims, &token)),
+            Err(refusal) if self.0.gate().is_observing() => CheckResult::Observed(refusal_message(&refusal)),
+            Err(refusal) => CheckResult::Refusal(refusal_message(&refusal)),
         };
         Ok(Response::new(CheckResponse { result: Some(result) }))
     }
 }
 
-fn message(claims: &Claims, token: &str) -> guard::Claims {
+fn claims_message(claims: &Claims, token: &str) -> guard::Claims {
     guard::Claims {
         subject: claims.subject.clone(),
         client_id: claims.client_id.clone(),
@@ -45,17 +45,17 @@ fn message(claims: &Claims, token: &str) -> guard::Claims {
         permissions: claims.entitlements.clone(),
         roles: claims.roles.clone(),
         expire_time_ms: claims.expires_at_ms,
-        claims_json: payload(token).unwrap_or_default(),
+        claims_json: payload_json(token).unwrap_or_default(),
     }
 }
 
-/// The text of a token that was verified.
-fn payload(token: &str) -> Option<String> {
+/// The payload of a verified token, as JSON text.
+fn payload_json(token: &str) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     String::from_utf8(bytes).ok()
 }
 
-fn refused(refusal: &Refusal) -> guard::Refusal {
+fn refusal_message(refusal: &Refusal) -> guard::Refusal {
     guard::Refusal {
         http_status: i32::from(refusal.status()),
         error: refusal.code().unwrap_or_default().to_owned(),

@@ -1,18 +1,18 @@
-//! One decision for all who ask.
+//! The decision on a request, shared by all three listeners.
 
 use std::sync::Arc;
 
 use chancery_verify::{Claims, Gate, Refusal};
 
-use crate::headers::{is_ours, of_claims};
+use crate::headers::{claim_headers, is_reserved};
 
-/// Decides whether requests pass.
+/// Decides whether requests are admitted.
 #[derive(Clone, Debug)]
 pub(crate) struct Decider {
     gate: Gate,
 }
 
-/// The verdict on a request that a proxy asks about.
+/// The headers for the service behind the proxy, or why the request is refused.
 pub(crate) type Decision = Result<Vec<(&'static str, String)>, Refusal>;
 
 impl Decider {
@@ -24,21 +24,22 @@ impl Decider {
         &self.gate
     }
 
-    /// Decides by a request's headers. Who passes gets every header of ours, empty where there is nothing
-    /// to say, so that a proxy always has something to put in place of what the caller may have sent.
+    /// Decides on a request by its headers. If it is admitted, every `x-chancery-` header is returned, empty
+    /// where there is no value, so that the proxy overwrites whatever the caller may have sent.
     pub(crate) async fn decide(&self, headers: &[(&str, &[u8])]) -> Decision {
-        // The service behind would take them for the guard's. Even one that only observes refuses that.
-        if headers.iter().any(|(name, _)| is_ours(name)) {
-            return Err(Refusal::BadRequest("x-chancery- headers are the guard's"));
+        // The service behind the proxy would take them for the guard's. They are refused even if the guard only
+        // observes.
+        if headers.iter().any(|(name, _)| is_reserved(name)) {
+            return Err(Refusal::BadRequest("x-chancery- headers are reserved for the guard"));
         }
         let authorization = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let values: Vec<&[u8]> = authorization.map(|(_, value)| *value).collect();
         let claims = self.gate.admit(values.iter().copied()).await?;
-        Ok(of_claims(claims.as_deref(), token(&values)))
+        Ok(claim_headers(claims.as_deref(), token_of(&values)))
     }
 
-    /// Decides on a token alone, with scopes and permissions that this question adds. Says the truth even if
-    /// it only observes: there is nobody here to let pass.
+    /// Decides on a token alone, with additional required scopes and permissions. Returns the refusal even if
+    /// the guard only observes: the caller needs to know, and decides for itself.
     pub(crate) async fn decide_token(
         &self,
         token: &str,
@@ -52,8 +53,8 @@ impl Decider {
     }
 }
 
-/// The token of a request that has passed.
-fn token<'a>(authorization: &[&'a [u8]]) -> &'a str {
+/// The token of an admitted request.
+fn token_of<'a>(authorization: &[&'a [u8]]) -> &'a str {
     let value = authorization.first().and_then(|v| std::str::from_utf8(v).ok()).unwrap_or_default();
     value.rsplit(' ').find(|part| !part.is_empty()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Envoy's external authorization over gRPC.
+//! Implements Envoy's external authorization over gRPC.
 
 use chancery_verify::Refusal;
 use tonic::{Code, Request, Response};
@@ -25,22 +25,22 @@ pub(crate) struct ExtAuthz(Decider);
 #[tonic::async_trait]
 impl Authorization for ExtAuthz {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, tonic::Status> {
-        let http = request.get_ref().attributes.as_ref().and_then(http);
+        let http = request.get_ref().attributes.as_ref().and_then(http_request);
         let http = http.ok_or_else(|| tonic::Status::invalid_argument("attributes.request.http is missing"))?;
         let response = match self.0.decide(&headers(http)).await {
-            Ok(headers) => passed(headers),
-            Err(refusal) => refused(&refusal),
+            Ok(headers) => admitted_response(headers),
+            Err(refusal) => refused_response(&refusal),
         };
         Ok(Response::new(response))
     }
 }
 
-fn http(attributes: &AttributeContext) -> Option<&HttpRequest> {
+fn http_request(attributes: &AttributeContext) -> Option<&HttpRequest> {
     attributes.request.as_ref()?.http.as_ref()
 }
 
-/// Envoy joins values of one name with a comma, which no bearer token has; with `encode_raw_headers` it
-/// sends them one by one.
+/// Envoy joins several values of a header with a comma, which no bearer token contains. With
+/// `encode_raw_headers` it sends them separately.
 fn headers(http: &HttpRequest) -> Vec<(&str, &[u8])> {
     let joined = http.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let raw = http.header_map.iter().flat_map(|map| &map.headers).map(|header| {
@@ -50,7 +50,7 @@ fn headers(http: &HttpRequest) -> Vec<(&str, &[u8])> {
     joined.chain(raw).collect()
 }
 
-fn passed(all: Vec<(&'static str, String)>) -> CheckResponse {
+fn admitted_response(all: Vec<(&'static str, String)>) -> CheckResponse {
     let (set, empty): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, value)| !value.is_empty());
     let ok = OkHttpResponse {
         headers: set.into_iter().map(|(name, value)| header(name, value)).collect(),
@@ -60,7 +60,7 @@ fn passed(all: Vec<(&'static str, String)>) -> CheckResponse {
     CheckResponse { status: Some(status), http_response: Some(HttpResponse::OkResponse(ok)) }
 }
 
-fn refused(refusal: &Refusal) -> CheckResponse {
+fn refused_response(refusal: &Refusal) -> CheckResponse {
     let code = if refusal.status() == 403 { Code::PermissionDenied } else { Code::Unauthenticated };
     let challenge = refusal.www_authenticate().map(|value| header("www-authenticate", value));
     let denied = DeniedHttpResponse {
@@ -73,6 +73,6 @@ fn refused(refusal: &Refusal) -> CheckResponse {
 
 fn header(name: &str, value: String) -> HeaderValueOption {
     let header = HeaderValue { key: name.to_owned(), value, raw_value: Vec::new() };
-    // Over whatever the caller sent.
+    // Overwrite whatever the caller sent.
     HeaderValueOption { header: Some(header), append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into() }
 }

@@ -1,5 +1,5 @@
-//! Forward-auth over HTTP, for nginx, Caddy and Traefik: `/check` answers for the request whose headers it
-//! gets, with 200 and claims in headers, or with the refusal.
+//! Forward-auth over HTTP, for nginx, Caddy and Traefik: `/check` gets the headers of a request, and answers
+//! 200 with claims in headers, or with the refusal.
 
 use axum::{
     Json, Router,
@@ -25,19 +25,19 @@ async fn check(State(decider): State<Decider>, headers: HeaderMap) -> Response {
     let all: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     match decider.decide(&all).await {
         Ok(headers) => (StatusCode::OK, header_map(headers)).into_response(),
-        Err(refusal) => refused(&refusal),
+        Err(refusal) => refused_response(&refusal),
     }
 }
 
 fn header_map(all: Vec<(&'static str, String)>) -> HeaderMap {
     let pair = |(name, value): (&'static str, String)| {
-        // Encoded, so that it is always a value.
+        // The value is percent-encoded, so the conversion does not fail.
         (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("")))
     };
     all.into_iter().map(pair).collect()
 }
 
-fn refused(refusal: &Refusal) -> Response {
+fn refused_response(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::UNAUTHORIZED);
     let mut response = (status, format!("{refusal}\n")).into_response();
     let headers = response.headers_mut();
@@ -48,7 +48,7 @@ fn refused(refusal: &Refusal) -> Response {
     response
 }
 
-/// 200 while good tokens pass, 503 otherwise, with how sure the guard is of what is revoked.
+/// Answers 200 while valid tokens are accepted, 503 otherwise, with the state of keys and revocations.
 async fn ready(State(decider): State<Decider>) -> Response {
     let health = decider.gate().verifier().health();
     let (revocations, stale_ms) = match health.revocations {
@@ -63,7 +63,7 @@ async fn ready(State(decider): State<Decider>) -> Response {
         "keys": health.keys.err().map_or_else(|| "known".to_owned(), |e| e.to_string()),
         "revocations": revocations,
         "stale_ms": stale_ms,
-        "would_refuse": decider.gate().would_refuse(),
+        "would_refuse": decider.gate().observed_refusals(),
     });
     let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()

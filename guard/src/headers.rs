@@ -1,27 +1,27 @@
-//! Claims as headers for the service behind a proxy.
+//! The claims as headers for the service behind a proxy.
 
 use std::fmt::Write;
 
 use chancery_verify::Claims;
 
-/// What the names of all of them begin with.
+/// The prefix of all header names, without the final hyphen.
 const PREFIX: &[u8] = b"x-chancery";
 
-/// Whether the service behind could take this header for one of ours. Some make all that is no letter and no
-/// digit the same.
-pub(crate) fn is_ours(name: &str) -> bool {
-    let plain = |b: u8| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' };
-    name.len() >= PREFIX.len() && name.bytes().map(plain).zip(PREFIX).all(|(have, want)| have == *want)
+/// Whether the service behind the proxy could take this header for one of the guard's. Some frameworks treat
+/// all characters other than letters and digits as equal.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let normalized = |b: u8| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' };
+    name.len() >= PREFIX.len() && name.bytes().map(normalized).zip(PREFIX).all(|(actual, expected)| actual == *expected)
 }
 
-/// Every header, in the order of the documentation; empty without claims.
-pub(crate) fn of_claims(claims: Option<&Claims>, token: &str) -> Vec<(&'static str, String)> {
-    let text = |get: fn(&Claims) -> &str| claims.map(get).map(encoded).unwrap_or_default();
+/// All headers, in the documented order. Without claims every value is empty.
+pub(crate) fn claim_headers(claims: Option<&Claims>, token: &str) -> Vec<(&'static str, String)> {
+    let text = |get: fn(&Claims) -> &str| claims.map(get).map(percent_encoded).unwrap_or_default();
     let list = |get: fn(&Claims) -> &[String]| {
-        let all = claims.map(get).unwrap_or_default().iter().map(|v| encoded(v));
+        let all = claims.map(get).unwrap_or_default().iter().map(|v| percent_encoded(v));
         all.collect::<Vec<_>>().join(" ")
     };
-    // The payload is base64url already.
+    // The payload is already base64url.
     let payload = claims.and_then(|_| token.split('.').nth(1)).unwrap_or_default();
     vec![
         ("x-chancery-subject", text(|c| &c.subject)),
@@ -34,8 +34,8 @@ pub(crate) fn of_claims(claims: Option<&Claims>, token: &str) -> Vec<(&'static s
     ]
 }
 
-/// What is not visible ASCII is percent-encoded, and so is the percent sign.
-fn encoded(text: &str) -> String {
+/// Percent-encodes everything that is not visible ASCII, and the percent sign.
+fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && byte != b'%' {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_that_could_be_taken_for_ours_are_known_in_every_spelling() {
+    fn reserved_headers_are_recognised_in_every_spelling() {
         for name in [
             "x-chancery-subject",
             "X-Chancery-Roles",
@@ -62,15 +62,15 @@ mod tests {
             "x-chancery-new",
             "x.chancery~roles",
         ] {
-            assert!(is_ours(name), "{name}");
+            assert!(is_reserved(name), "{name}");
         }
         for name in ["x-chancer-subject", "authorization", "y-x-chancery-subject"] {
-            assert!(!is_ours(name), "{name}");
+            assert!(!is_reserved(name), "{name}");
         }
     }
 
     #[test]
-    fn nothing_in_a_claim_ends_a_header_or_begins_another() {
-        assert_eq!(encoded("ada\r\nx-admin: 1 % é"), "ada%0D%0Ax-admin:%201%20%25%20%C3%A9");
+    fn a_claim_cannot_end_a_header_or_start_another() {
+        assert_eq!(percent_encoded("ada\r\nx-admin: 1 % é"), "ada%0D%0Ax-admin:%201%20%25%20%C3%A9");
     }
 }

@@ -1,8 +1,7 @@
-//! A process beside a service that checks its callers' access tokens: for services in languages without a
-//! library of Chancery's, and for proxies. Envoy asks by `ext_authz`, nginx, Caddy and Traefik by HTTP, a
-//! service on the same machine over a Unix socket.
+//! A sidecar that checks access tokens, for services in languages without a Chancery library and for proxies.
+//! Envoy uses `ext_authz`; nginx, Caddy and Traefik use HTTP; services on the same machine use a Unix socket.
 //!
-//! All three ask the same [`Gate`], so that the policy is one.
+//! All three listeners share one [`Gate`], and so one policy.
 
 mod check;
 mod decision;
@@ -22,41 +21,41 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 
 use self::decision::Decider;
 
-/// Where to listen.
+/// The addresses to listen on.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
-    /// HTTP forward-auth, and health.
+pub struct ListenAddrs {
+    /// HTTP: forward-auth and health checks.
     pub http: Option<SocketAddr>,
-    /// Envoy's `ext_authz` over gRPC.
+    /// gRPC: Envoy's `ext_authz`.
     pub ext_authz: Option<SocketAddr>,
-    /// `GuardService` on a Unix socket.
+    /// Unix socket: `GuardService`.
     pub socket: Option<PathBuf>,
 }
 
-/// Why a guard cannot stand.
+/// Why a guard cannot start, or why it stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuardError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {place}: {source}")]
+    /// A listener cannot be opened.
+    #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address or path.
-        place: String,
-        /// What the system says.
+        address: String,
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Another process serves the socket.
-    #[error("another process listens on {0}")]
-    SocketTaken(PathBuf),
-    /// A listener failed.
-    #[error("serving failed: {0}")]
+    /// Another process is listening on the socket.
+    #[error("another process is listening on {0}")]
+    SocketInUse(PathBuf),
+    /// The HTTP listener failed.
+    #[error("the HTTP listener failed: {0}")]
     Serve(#[from] io::Error),
     /// A gRPC listener failed.
-    #[error("serving failed: {0}")]
+    #[error("a gRPC listener failed: {0}")]
     Grpc(#[from] tonic::transport::Error),
 }
 
-/// A guard whose listeners are open.
+/// A guard with open listeners.
 #[derive(Debug)]
 pub struct Guard {
     gate: Gate,
@@ -69,17 +68,17 @@ impl Guard {
     /// Opens the listeners.
     ///
     /// # Errors
-    /// The first that cannot be opened.
-    pub async fn open(gate: Gate, places: &Places) -> Result<Self, GuardError> {
-        let socket = match &places.socket {
+    /// The first listener that cannot be opened.
+    pub async fn bind(gate: Gate, addrs: &ListenAddrs) -> Result<Self, GuardError> {
+        let socket = match &addrs.socket {
             Some(path) => Some((open_socket(path).await?, path.clone())),
             None => None,
         };
-        let guard = Self { gate, http: listen(places.http).await?, ext_authz: listen(places.ext_authz).await?, socket };
+        let guard = Self { gate, http: listen(addrs.http).await?, ext_authz: listen(addrs.ext_authz).await?, socket };
         Ok(guard)
     }
 
-    /// Where it listens, as `name=address` with blanks between.
+    /// The addresses it listens on, as `name=address` separated by spaces.
     #[must_use]
     pub fn addresses(&self) -> String {
         let tcp = |name: &str, listener: &Option<TcpListener>| {
@@ -91,10 +90,10 @@ impl Guard {
         all.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// Answers until `stop` resolves.
+    /// Serves until `stop` resolves.
     ///
     /// # Errors
-    /// If a listener fails.
+    /// A listener failed.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), GuardError> {
         let (stopping, stopped) = watch::channel(false);
         let decider = Decider::new(self.gate);
@@ -121,24 +120,24 @@ impl Guard {
 async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, GuardError> {
     let Some(address) = address else { return Ok(None) };
     let listener = TcpListener::bind(address).await;
-    listener.map(Some).map_err(|source| GuardError::Listen { place: address.to_string(), source })
+    listener.map(Some).map_err(|source| GuardError::Listen { address: address.to_string(), source })
 }
 
-/// Binds the socket. One that a process left behind is replaced; one that is served is not.
+/// Binds the socket. A socket file that a dead process left behind is replaced; one in use is not.
 async fn open_socket(path: &PathBuf) -> Result<UnixListener, GuardError> {
-    let refused = |source| GuardError::Listen { place: path.display().to_string(), source };
+    let listen_error = |source| GuardError::Listen { address: path.display().to_string(), source };
     let answer = tokio::net::UnixStream::connect(path).await.map_err(|e| e.kind());
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| is_socket(&m));
-    let left_behind = answer.is_err_and(|kind| kind == io::ErrorKind::ConnectionRefused);
-    // One that is too busy to answer is served all the same.
-    if is_socket && !left_behind {
-        return Err(GuardError::SocketTaken(path.clone()));
+    let is_stale = answer.is_err_and(|kind| kind == io::ErrorKind::ConnectionRefused);
+    // A socket that is too busy to accept is still in use.
+    if is_socket && !is_stale {
+        return Err(GuardError::SocketInUse(path.clone()));
     }
     if is_socket {
-        std::fs::remove_file(path).map_err(refused)?;
+        std::fs::remove_file(path).map_err(listen_error)?;
     }
-    let listener = UnixListener::bind(path).map_err(refused)?;
-    protect(path).map_err(refused)?;
+    let listener = UnixListener::bind(path).map_err(listen_error)?;
+    protect(path).map_err(listen_error)?;
     Ok(listener)
 }
 
@@ -147,13 +146,13 @@ fn is_socket(metadata: &std::fs::Metadata) -> bool {
     metadata.file_type().is_socket()
 }
 
-/// For its owner and its group: whoever may open it may ask.
+/// Limits access to the owner and the group: whoever can open the socket can check tokens.
 fn protect(path: &PathBuf) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
 }
 
-async fn until(mut stopped: watch::Receiver<bool>) {
+async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
@@ -163,7 +162,7 @@ async fn serve_http(
     stopped: watch::Receiver<bool>,
 ) -> Result<(), GuardError> {
     let Some(listener) = listener else { return Ok(()) };
-    Ok(axum::serve(listener, forward::routes(decider)).with_graceful_shutdown(until(stopped)).await?)
+    Ok(axum::serve(listener, forward::routes(decider)).with_graceful_shutdown(wait_for_stop(stopped)).await?)
 }
 
 async fn serve_ext_authz(
@@ -173,7 +172,7 @@ async fn serve_ext_authz(
 ) -> Result<(), GuardError> {
     let Some(listener) = listener else { return Ok(()) };
     let router = tonic::transport::Server::builder().add_service(ext_authz::service(decider));
-    Ok(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), until(stopped)).await?)
+    Ok(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), wait_for_stop(stopped)).await?)
 }
 
 async fn serve_socket(
@@ -183,7 +182,7 @@ async fn serve_socket(
 ) -> Result<(), GuardError> {
     let Some(listener) = listener else { return Ok(()) };
     let router = tonic::transport::Server::builder().add_service(check::service(decider));
-    Ok(router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), until(stopped)).await?)
+    Ok(router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), wait_for_stop(stopped)).await?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The messages, as generated.
+//! The generated messages.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub(crate) mod guard {
     tonic::include_proto!("chancery.guard.v1");
 }
 
-/// The part of `envoy.service.auth.v3` that is spoken.
+/// The part of `envoy.service.auth.v3` that the guard uses.
 pub(crate) mod envoy {
     #![allow(
         unused_qualifications,

@@ -1,4 +1,4 @@
-//! Guards on free ports, asked as proxies ask.
+//! Runs guards on free ports and calls them the way proxies do.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::pb::{
         authorization_client::AuthorizationClient,
         check_response::HttpResponse,
     },
-    guard::{CheckRequest, check_response::Result as Verdict, guard_service_client::GuardServiceClient},
+    guard::{CheckRequest, check_response::Result as CheckResult, guard_service_client::GuardServiceClient},
 };
 
-struct Standing {
+struct RunningGuard {
     issuer: TestIssuer,
     http: String,
     ext_authz: Channel,
@@ -28,19 +28,19 @@ struct Standing {
     task: JoinHandle<()>,
 }
 
-impl Drop for Standing {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn stand(change: impl FnOnce(Gate) -> Gate) -> Standing {
+async fn start_guard(change: impl FnOnce(Gate) -> Gate) -> RunningGuard {
     let issuer = TestIssuer::new("https://i");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("guard.sock");
     let any = Some("127.0.0.1:0".parse().unwrap());
-    let places = Places { http: any, ext_authz: any, socket: Some(path.clone()) };
-    let guard = Guard::open(change(Gate::new(issuer.verifier("api"))), &places).await.unwrap();
+    let addrs = ListenAddrs { http: any, ext_authz: any, socket: Some(path.clone()) };
+    let guard = Guard::bind(change(Gate::new(issuer.verifier("api"))), &addrs).await.unwrap();
     let addresses = guard.addresses();
     let at = |name: &str| addresses.split(' ').find_map(|a| a.strip_prefix(name)).unwrap().to_owned();
     let (http, grpc) = (at("http="), at("ext_authz="));
@@ -51,10 +51,10 @@ async fn stand(change: impl FnOnce(Gate) -> Gate) -> Standing {
     });
     let socket = Endpoint::from_static("http://guard").connect_with_connector(connector).await.unwrap();
     let ext_authz = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect().await.unwrap();
-    Standing { issuer, http, ext_authz, socket, _dir: dir, task }
+    RunningGuard { issuer, http, ext_authz, socket, _dir: dir, task }
 }
 
-impl Standing {
+impl RunningGuard {
     fn full_token(&self) -> String {
         self.issuer
             .token("ada lovelace", "api")
@@ -85,7 +85,7 @@ impl Standing {
         client.check(EnvoyRequest { attributes: Some(attributes) }).await.unwrap().into_inner()
     }
 
-    async fn asked(&self, token: &str, scopes: &[&str]) -> Verdict {
+    async fn check(&self, token: &str, scopes: &[&str]) -> CheckResult {
         let scopes = scopes.iter().map(|s| (*s).to_owned()).collect();
         let request = CheckRequest { token: token.to_owned(), scopes, permissions: vec![] };
         let mut client = GuardServiceClient::new(self.socket.clone());
@@ -99,8 +99,8 @@ fn http_request(headers: &[(&str, &str)]) -> HttpRequest {
 }
 
 #[tokio::test]
-async fn forward_auth_passes_claims_on_as_headers() {
-    let guard = stand(|gate| gate).await;
+async fn forward_auth_returns_claims_as_headers() {
+    let guard = start_guard(|gate| gate).await;
     let bearer = format!("Bearer {}", guard.full_token());
     let (status, headers, _) = guard.forward("/check", &[("authorization", &bearer)]).await;
     assert_eq!(status, 200);
@@ -110,7 +110,7 @@ async fn forward_auth_passes_claims_on_as_headers() {
         ("session-id", "ses_1"),
         ("scopes", "a b"),
         ("permissions", "orders.write"),
-        // Said to be empty, so that a proxy overwrites what the caller may have sent.
+        // Present though empty, so that a proxy overwrites what the caller may have sent.
         ("roles", ""),
     ] {
         assert_eq!(headers[&format!("x-chancery-{name}")], value, "{name}");
@@ -119,12 +119,12 @@ async fn forward_auth_passes_claims_on_as_headers() {
 }
 
 #[tokio::test]
-async fn forward_auth_refuses_as_rfc_6750_wants() {
-    let guard = stand(|gate| gate.require_scope("a")).await;
+async fn forward_auth_refuses_as_rfc_6750_requires() {
+    let guard = start_guard(|gate| gate.require_scope("a")).await;
     let bearer = |token: String| format!("Bearer {token}");
     let good = bearer(guard.full_token());
     let bare = bearer(guard.issuer.token("eve", "api").mint());
-    let expired = bearer(guard.issuer.token("eve", "api").lives_for(-1).mint());
+    let expired = bearer(guard.issuer.token("eve", "api").expires_in(-1).mint());
     for (headers, status, challenge) in [
         (vec![], 401, "Bearer realm"),
         (vec![("authorization", bare.as_str())], 403, "insufficient_scope"),
@@ -139,9 +139,9 @@ async fn forward_auth_refuses_as_rfc_6750_wants() {
 }
 
 #[tokio::test]
-async fn callers_cannot_smuggle_claims_in() {
+async fn callers_cannot_send_claim_headers_of_their_own() {
     for observe in [false, true] {
-        let guard = stand(|gate| gate.observe(observe)).await;
+        let guard = start_guard(|gate| gate.observe(observe)).await;
         let bearer = format!("Bearer {}", guard.full_token());
         for name in [
             "x-chancery-subject",
@@ -162,8 +162,8 @@ async fn callers_cannot_smuggle_claims_in() {
 }
 
 #[tokio::test]
-async fn envoy_is_told_what_to_set_and_what_to_remove() {
-    let guard = stand(|gate| gate).await;
+async fn envoy_gets_headers_to_set_and_to_remove() {
+    let guard = start_guard(|gate| gate).await;
     let bearer = format!("Bearer {}", guard.full_token());
     let raw = HeaderValue { key: "authorization".into(), raw_value: bearer.clone().into_bytes(), ..Default::default() };
     let raw = HttpRequest { header_map: Some(HeaderMap { headers: vec![raw] }), ..Default::default() };
@@ -186,22 +186,22 @@ async fn envoy_is_told_what_to_set_and_what_to_remove() {
 }
 
 #[tokio::test]
-async fn a_service_asks_over_the_socket() {
-    let guard = stand(|gate| gate).await;
-    let Verdict::Claims(claims) = guard.asked(&guard.full_token(), &["a"]).await else { panic!("refused") };
+async fn a_service_can_check_tokens_over_the_socket() {
+    let guard = start_guard(|gate| gate).await;
+    let CheckResult::Claims(claims) = guard.check(&guard.full_token(), &["a"]).await else { panic!("refused") };
     assert_eq!((claims.subject.as_str(), claims.session_id.as_str()), ("ada lovelace", "ses_1"));
     assert!(claims.claims_json.contains("\"sid\":\"ses_1\""), "{}", claims.claims_json);
-    let Verdict::Refusal(refusal) = guard.asked(&guard.full_token(), &["c"]).await else { panic!("passed") };
+    let CheckResult::Refusal(refusal) = guard.check(&guard.full_token(), &["c"]).await else { panic!("passed") };
     assert_eq!((refusal.http_status, refusal.error.as_str()), (403, "insufficient_scope"));
-    let Verdict::Refusal(refusal) = guard.asked("junk", &[]).await else { panic!("passed") };
+    let CheckResult::Refusal(refusal) = guard.check("junk", &[]).await else { panic!("passed") };
     assert_eq!((refusal.http_status, refusal.error.as_str()), (401, "invalid_token"));
     let mut client = GuardServiceClient::new(guard.socket.clone());
     assert_eq!(client.check(CheckRequest::default()).await.unwrap_err().message(), "token is missing");
 }
 
 #[tokio::test]
-async fn a_guard_that_observes_lets_pass_and_counts() {
-    let guard = stand(|gate| gate.require_scope("gold").observe(true)).await;
+async fn an_observing_guard_admits_requests_and_counts() {
+    let guard = start_guard(|gate| gate.require_scope("gold").observe(true)).await;
     let bearer = format!("Bearer {}", guard.full_token());
     for (headers, subject) in [(&[("authorization", bearer.as_str())][..], "ada%20lovelace"), (&[], "")] {
         let (status, answer, _) = guard.forward("/check", headers).await;
@@ -210,37 +210,41 @@ async fn a_guard_that_observes_lets_pass_and_counts() {
     let (status, _, body) = guard.forward("/readyz", &[]).await;
     assert_eq!(status, 200);
     assert!(body.contains("\"would_refuse\":2"), "{body}");
-    // Who asks about a token is told, and nobody is taken for nobody.
-    let Verdict::Observed(refusal) = guard.asked("junk", &[]).await else { panic!("not observed") };
+    // A caller that asks about a token gets the refusal, marked as observed.
+    let CheckResult::Observed(refusal) = guard.check("junk", &[]).await else { panic!("not observed") };
     assert_eq!(refusal.http_status, 401);
 }
 
 #[tokio::test]
-async fn a_guard_without_keys_is_alive_but_not_ready_and_signs_nobody_out() {
+async fn a_guard_without_keys_is_alive_but_not_ready_and_answers_503() {
     let issuer = TestIssuer::new("https://i");
     let verifier = chancery_verify::Verifier::new("https://i", "api").jwks_url("http://127.0.0.1:9/");
-    let guard = stand(|_| Gate::new(verifier)).await;
+    let guard = start_guard(|_| Gate::new(verifier)).await;
     let bearer = format!("Bearer {}", issuer.token("ada", "api").mint());
     let (status, _, body) = guard.forward("/check", &[("authorization", &bearer)]).await;
-    assert_eq!((status, body.as_str()), (503, "the issuer's keys are unavailable\n"), "nobody reads our addresses");
+    assert_eq!(
+        (status, body.as_str()),
+        (503, "the issuer's keys are unavailable\n"),
+        "the response shows no addresses"
+    );
     assert_eq!(guard.forward("/healthz", &[]).await.0, 200);
     let (status, _, body) = guard.forward("/readyz", &[]).await;
     assert!(status == 503 && body.contains("\"ready\":false"), "{body}");
 }
 
 #[tokio::test]
-async fn a_socket_that_was_left_behind_is_taken_over_and_one_in_use_is_not() {
+async fn a_stale_socket_is_replaced_and_one_in_use_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("guard.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let places = Places { socket: Some(path.clone()), ..Places::default() };
+    let addrs = ListenAddrs { socket: Some(path.clone()), ..ListenAddrs::default() };
     let gate = || Gate::new(TestIssuer::new("https://i").verifier("api"));
-    let first = Guard::open(gate(), &places).await.unwrap();
-    assert!(matches!(Guard::open(gate(), &places).await, Err(GuardError::SocketTaken(_))));
+    let first = Guard::bind(gate(), &addrs).await.unwrap();
+    assert!(matches!(Guard::bind(gate(), &addrs).await, Err(GuardError::SocketInUse(_))));
     let served = tokio::time::timeout(Duration::from_secs(10), first.serve(async {})).await;
     served.unwrap().unwrap();
-    assert!(!path.exists(), "it tidies up");
-    std::fs::write(&path, "a file of somebody's").unwrap();
-    assert!(matches!(Guard::open(gate(), &places).await, Err(GuardError::Listen { .. })));
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "a file of somebody's");
+    assert!(!path.exists(), "the socket file is removed on shutdown");
+    std::fs::write(&path, "a file of someone's").unwrap();
+    assert!(matches!(Guard::bind(gate(), &addrs).await, Err(GuardError::Listen { .. })));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "a file of someone's");
 }

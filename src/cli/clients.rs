@@ -24,21 +24,21 @@ pub(super) enum Client {
     },
     /// Show a client.
     Show {
-        /// Session id.
+        /// Client id.
         id: String,
         #[command(flatten)]
         place: Place,
     },
     /// Disable a client, so that it gets no more tokens.
     Disable {
-        /// Session id.
+        /// Client id.
         id: String,
         #[command(flatten)]
         place: Place,
     },
     /// Replace a client's secret and print the new one, once.
     RotateSecret {
-        /// Session id.
+        /// Client id.
         id: String,
         /// How long the previous secret stays valid, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
@@ -51,7 +51,7 @@ pub(super) enum Client {
     },
     /// Enable a client again.
     Enable {
-        /// Session id.
+        /// Client id.
         id: String,
         #[command(flatten)]
         place: Place,
@@ -61,7 +61,7 @@ pub(super) enum Client {
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Create {
-    /// Session id.
+    /// Client id.
     id: String,
     /// Public client, which cannot keep a secret: a browser, mobile or desktop application.
     #[arg(long)]

@@ -3,7 +3,7 @@
 use std::{fmt, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use chancery_guard::{Guard as Process, Places};
+use chancery_guard::{Guard as Process, ListenAddrs};
 use chancery_verify::{Endpoint, Gate, Policy, Verifier, Watch, WatchError};
 use clap::Args;
 
@@ -81,17 +81,17 @@ impl Guard {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         app::init_logs(&self.log, self.log_format.unwrap_or_default())?;
         let stop = stop_signal()?;
-        let guard = Process::open(self.gate()?, &self.places()?).await?;
+        let guard = Process::bind(self.gate()?, &self.listen_addrs()?).await?;
         output::line(&format!("ready {}", guard.addresses()))?;
         Ok(guard.serve(stop).await?)
     }
 
-    fn places(&self) -> anyhow::Result<Places> {
+    fn listen_addrs(&self) -> anyhow::Result<ListenAddrs> {
         let Self { mut http, ext_authz, ref socket, .. } = *self;
         if http.is_none() && ext_authz.is_none() && socket.is_none() {
             http = Some(DEFAULT_HTTP.parse()?);
         }
-        Ok(Places { http, ext_authz, socket: socket.clone() })
+        Ok(ListenAddrs { http, ext_authz, socket: socket.clone() })
     }
 
     fn gate(&self) -> anyhow::Result<Gate> {
@@ -126,7 +126,7 @@ impl Guard {
         file.take(4096).read_to_string(&mut secret).with_context(|| format!("cannot read {}", path.display()))?;
         let secret = secret.trim_end_matches(['\r', '\n']);
         if self.plaintext_beyond_loopback && endpoint.starts_with("http://") {
-            return Ok(Watch::at(Endpoint::from_shared(endpoint.to_owned())?, id, secret)?);
+            return Ok(Watch::with_endpoint(Endpoint::from_shared(endpoint.to_owned())?, id, secret)?);
         }
         match Watch::new(endpoint, id, secret) {
             Err(WatchError::Plaintext(_)) => {

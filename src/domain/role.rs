@@ -106,7 +106,7 @@ pub struct Role {
     pub id: RoleId,
     /// The name; it is unique.
     pub name: RoleName,
-    /// Description of the role.
+    /// What it is for.
     pub description: String,
     /// Its permissions. None are stored for a built-in role.
     pub permissions: Vec<PermissionAt>,

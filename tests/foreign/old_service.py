@@ -1,4 +1,4 @@
-"""An old service of somebody's own: writes its public key, its users and a token of ada's to the working directory."""
+"""Plays an old service to migrate from: writes its public key, its users and ada's token to the working directory."""
 
 import base64
 import datetime

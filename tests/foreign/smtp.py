@@ -1,7 +1,7 @@
-"""A mail server that says what it was given: smtp.py [--port N] [--tls starttls|implicit] [--user U --password P].
+"""A mail server that reports what it receives: smtp.py [--port N] [--tls starttls|implicit] [--user U --password P].
 
-Prints one JSON object a line: where it listens, then every mail it took, and what it was asked and did not do.
-What it does with a mail is told by the recipient's first letters: refuse, content, later, hang.
+Prints one JSON object per line: the port it listens on, then every mail it accepts and every command it rejects.
+The start of the recipient's address selects how it treats a mail: refuse, content, later, hang.
 """
 
 import argparse
@@ -20,12 +20,12 @@ import warnings
 from aiosmtpd.smtp import SMTP, AuthResult
 
 
-def say(**what):
-    print(json.dumps(what), flush=True)
+def report(**event):
+    print(json.dumps(event), flush=True)
 
 
 def certificates():
-    """A certificate of an authority made for this run alone; gives the context and the authority's PEM."""
+    """Create a certificate authority for this run and a certificate; return the TLS context and the authority's PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -57,24 +57,24 @@ class Handler:
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("refuse"):
-            say(refused=address)
+            report(refused=address)
             return "550 5.1.1 nobody of this name"
         if address.startswith("later") and address not in self.tried:
             self.tried.add(address)
-            say(later=address)
+            report(later=address)
             return "451 4.3.0 try again"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
         if envelope.rcpt_tos[0].startswith("hang"):
-            say(hanging=envelope.rcpt_tos[0])
+            report(hanging=envelope.rcpt_tos[0])
             await asyncio.Event().wait()
         if envelope.rcpt_tos[0].startswith("content"):
             return "554 5.6.0 not with these words"
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = {part.get_content_type(): part.get_content() for part in message.walk() if not part.is_multipart()}
-        say(
+        report(
             sender=envelope.mail_from,
             to=envelope.rcpt_tos,
             headers={name.lower(): str(value) for name, value in message.items()},
@@ -90,7 +90,7 @@ class Handler:
 def authenticate(server, session, envelope, mechanism, data):
     if mechanism == "PLAIN" and (data.login, data.password) == (options.user.encode(), options.password.encode()):
         return AuthResult(success=True, auth_data=data.login)
-    say(unknown=mechanism)
+    report(unknown=mechanism)
     return AuthResult(success=False, handled=False)
 
 
@@ -113,11 +113,11 @@ async def main():
 
     implicit = context if options.tls == "implicit" else None
     server = await loop.create_server(protocol, "127.0.0.1", options.port, ssl=implicit)
-    say(port=server.sockets[0].getsockname()[1], authority=authority)
+    report(port=server.sockets[0].getsockname()[1], authority=authority)
     await server.serve_forever()
 
 
-# A client that turns away from a certificate is what some tests are about.
+# Some tests have clients that reject the certificate; that is no error here.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 warnings.simplefilter("ignore")
 parser = argparse.ArgumentParser()

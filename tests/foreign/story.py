@@ -1,8 +1,8 @@
-"""A user's story, told over the network by a client that knows nothing of Chancery but its address.
+"""Plays a user's story over the network, with a client that knows only the server's address.
 
-story.py GRPC HTTP MAIL_PORT: every message is built from what reflection says. Mails are read from a real mail
-server that runs here, on MAIL_PORT. The client `shop` opens accounts, the service `desk` administers and watches.
-The secret of `desk` comes on standard input. Prints a line for each step; ends with 0 if all went as it should.
+story.py GRPC HTTP MAIL_PORT: all messages are built from server reflection. A mail server in this process receives
+mails on MAIL_PORT. The client `shop` registers users; the service `desk` administers and watches. The secret of
+`desk` is read from standard input. Prints a line for each step; exits with 0 if every step succeeded.
 """
 
 import base64
@@ -26,12 +26,12 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 ADDRESS, HTTP, MAIL_PORT = sys.argv[1], sys.argv[2], int(sys.argv[3])
 SECRET = sys.stdin.read().strip()
-SOON = 30
+TIMEOUT = 30
 FIRST, SECOND = "a first phrase that is long", "another phrase that is long"
 
 
-class Mails:
-    """A mail server."""
+class MailServer:
+    """Receives mails and hands them out by subject."""
 
     def __init__(self):
         self.mails = queue.Queue()
@@ -42,13 +42,13 @@ class Mails:
 
     def next(self, subject):
         while True:
-            mail = self.mails.get(timeout=SOON)
+            mail = self.mails.get(timeout=TIMEOUT)
             if subject in mail["subject"]:
                 return mail["to"], mail.get_body(("plain",)).get_content()
 
 
 class Server:
-    """Calls methods by name, as reflection describes them."""
+    """Calls methods by name, with messages built from reflection."""
 
     def __init__(self, address):
         self.channel = grpc.insecure_channel(address)
@@ -66,7 +66,7 @@ class Server:
     def call(self, name, message, authorization=None):
         method, request = self.prepare(name, message)
         metadata = [("authorization", authorization)] if authorization else []
-        answer = method(request, metadata=metadata, timeout=SOON)
+        answer = method(request, metadata=metadata, timeout=TIMEOUT)
         return json_format.MessageToDict(answer, preserving_proto_field_name=True)
 
     def watch(self, name, message, authorization):
@@ -74,8 +74,8 @@ class Server:
         return method(request, metadata=[("authorization", authorization)])
 
 
-def refused(reason, call, *args):
-    """The call must be refused for this reason, which is in google.rpc.ErrorInfo."""
+def expect_refusal(reason, call, *args):
+    """Check that the call is refused with this reason in google.rpc.ErrorInfo."""
     try:
         call(*args)
     except grpc.RpcError as error:
@@ -84,7 +84,7 @@ def refused(reason, call, *args):
         next(d for d in status_pb2.Status.FromString(details).details if d.Unpack(info))
         assert info.reason == reason, f"{info.reason} instead of {reason}"
         return info
-    raise AssertionError(f"not refused, though {reason} was to be")
+    raise AssertionError(f"not refused, though {reason} was expected")
 
 
 def step(text):
@@ -98,7 +98,7 @@ def claims(token, audience):
 
 
 def main():
-    mails = Mails()
+    mails = MailServer()
     controller = Controller(mails, hostname="127.0.0.1", port=MAIL_PORT)
     controller.start()
     server = Server(ADDRESS)
@@ -111,11 +111,11 @@ def main():
     code = re.search(r"^(\d{8})\s*$", text, re.M).group(1)
     assert to == "grace@example.com", to
     login = {"client_id": "shop", "login": "grace", "password": FIRST}
-    refused("INVALID_CREDENTIALS", server.call, "AuthService/Login", login)
+    expect_refusal("INVALID_CREDENTIALS", server.call, "AuthService/Login", login)
     proof = {"client_id": "shop", "ticket": asked["ticket"], "code": code}
     server.call("AccountService/VerifyEmail", proof)
-    refused("CODE_INVALID", server.call, "AccountService/VerifyEmail", proof)
-    step("registered, and proved by the mail that arrived")
+    expect_refusal("CODE_INVALID", server.call, "AccountService/VerifyEmail", proof)
+    step("registered, and verified with the code in the mail")
 
     laptop = server.call("AuthService/Login", {**login, "device_label": "laptop"})["tokens"]
     phone = server.call("AuthService/Login", {**login, "device_label": "phone", "audience": issuer})["tokens"]
@@ -124,17 +124,17 @@ def main():
     sessions = server.call("AccountService/ListMySessions", {}, bearer)["sessions"]
     assert sorted(s["device_label"] for s in sessions) == ["laptop", "phone"], sessions
     assert [s["device_label"] for s in sessions if s.get("current")] == ["phone"]
-    refused("TOKEN_INVALID", server.call, "AccountService/GetMe", {}, "Bearer " + laptop["access_token"])
+    expect_refusal("TOKEN_INVALID", server.call, "AccountService/GetMe", {}, "Bearer " + laptop["access_token"])
     step("signed in on two devices")
 
-    revoked, told = set(), threading.Event()
+    revoked, all_revoked = set(), threading.Event()
 
     def follow(stream):
         for message in stream:
             if message.HasField("revocation"):
                 revoked.add(message.revocation.session_id)
             if {laptop["session_id"], phone["session_id"]} <= revoked:
-                told.set()
+                all_revoked.set()
                 stream.cancel()
                 return
 
@@ -150,24 +150,24 @@ def main():
     reset = {"client_id": "shop", "token": link.group(1), "new_password": SECOND}
     ended = server.call("AccountService/ResetPassword", reset)["sessions_ended"]
     assert ended == 2, ended
-    refused("CODE_INVALID", server.call, "AccountService/ResetPassword", reset)
-    assert told.wait(SOON), f"verifiers were told of {revoked}"
+    expect_refusal("CODE_INVALID", server.call, "AccountService/ResetPassword", reset)
+    assert all_revoked.wait(TIMEOUT), f"only these revocations arrived: {revoked}"
     for old in (laptop, phone):
         asked = {"client_id": "shop", "refresh_token": old["refresh_token"]}
-        refused("SESSION_REVOKED", server.call, "AuthService/Refresh", asked)
-    refused("TOKEN_INVALID", server.call, "AccountService/GetMe", {}, bearer)
+        expect_refusal("SESSION_REVOKED", server.call, "AuthService/Refresh", asked)
+    expect_refusal("TOKEN_INVALID", server.call, "AccountService/GetMe", {}, bearer)
     assert mails.next("password")[0] == "grace@example.com"
-    refused("INVALID_CREDENTIALS", server.call, "AuthService/Login", login)
-    step("password forgotten and reset: old sessions are dead, and verifiers know it")
+    expect_refusal("INVALID_CREDENTIALS", server.call, "AuthService/Login", login)
+    step("reset the password: old sessions are revoked, and verifiers know it")
 
     tokens = server.call("AuthService/Login", {**login, "password": SECOND})["tokens"]
     role = {"role": {"name": "clerk", "permissions": ["orders.read@shop-api"]}}
     server.call("RoleService/Create", role, desk)
     server.call("UserService/AssignRole", {"user": "grace", "role": "clerk"}, desk)
     asked = {"client_id": "shop", "refresh_token": tokens["refresh_token"], "request_id": "r-1"}
-    said = claims(server.call("AuthService/Refresh", asked)["tokens"]["access_token"], "shop-api")
-    assert (said["roles"], said["entitlements"]) == (["clerk"], ["orders.read"]), said
-    step("a role was given, and is in the next token")
+    claimed = claims(server.call("AuthService/Refresh", asked)["tokens"]["access_token"], "shop-api")
+    assert (claimed["roles"], claimed["entitlements"]) == (["clerk"], ["orders.read"]), claimed
+    step("assigned a role, which is in the next token")
 
     user = server.call("UserService/Get", {"user": "grace"}, desk)["user"]
     of_grace = {"filter": f'subject = "{user["subject"]}"', "page_size": 100}
@@ -178,7 +178,7 @@ def main():
     assert kinds.count("SESSION_REVOKED") == 2, kinds
     assert {e["actor"] for e in events} == {user["subject"], "desk"}, events
     assert all(e["address"] == "127.0.0.1" for e in events), events
-    step("the administrator sees it all in the audit")
+    step("found every event in the audit log")
     controller.stop()
 
 

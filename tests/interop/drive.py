@@ -1,5 +1,5 @@
-"""Drives the verifiers through the story of a real server: drive.py SERVER GRPCURL PLACE LANGUAGE… Run by
-scripts/interop; a language without a toolchain comes as `go:why`. Prints a table; exit code 1 if a check failed."""
+"""Runs the verifiers against a real server: drive.py SERVER GRPCURL DIR LANGUAGE… Started by scripts/interop, which
+passes a language without a toolchain as `go:reason`. Prints a table; exits with 1 if a check failed."""
 
 import base64
 import http.server
@@ -18,22 +18,22 @@ from server import ALGORITHMS, PASSWORD, Server
 
 HERE = Path(__file__).parent
 AUDIENCE, OTHER = "shop-api", "another-api"
-# A list shows a revocation within 5 seconds, and a verifier keeps a list for its `ttl` of 15.
-STALENESS = 5 + 15
-ANSWER_WITHIN = 30
+# A list shows a revocation within 5 seconds, and a verifier caches a list for its `ttl` of 15.
+MAX_STALENESS = 5 + 15
+ANSWER_TIMEOUT = 30
 
 
-def commands(place):
+def commands(directory):
     return {
-        "python": [f"{place}/venv/bin/python", f"{HERE}/python/verifier.py"],
-        "node": ["node", f"{place}/node/verifier.mjs"],
-        "go": [f"{place}/go/verifier"],
-        "java": ["java", "-cp", f"{place}/java/classes:{place}/java/lib/*", "Verifier"],
+        "python": [f"{directory}/venv/bin/python", f"{HERE}/python/verifier.py"],
+        "node": ["node", f"{directory}/node/verifier.mjs"],
+        "go": [f"{directory}/go/verifier"],
+        "java": ["java", "-cp", f"{directory}/java/classes:{directory}/java/lib/*", "Verifier"],
     }
 
 
 class Proxy:
-    """Passes requests for the key set on to the server, and counts them. Each verifier has a path of its own."""
+    """Forwards requests for the key set to the server and counts them. Each verifier has its own path."""
 
     def __init__(self, url):
         self.counts, self.lock, outer = {}, threading.Lock(), self
@@ -69,17 +69,17 @@ class Proxy:
 
 
 class Verifier:
-    """A verifier that runs until the end, and so keeps the key set that it has fetched."""
+    """A verifier process. It runs through the whole story, so it keeps the key set it has fetched."""
 
     def __init__(self, language, command, url, issuer):
-        self.language, self.asked = language, threading.Lock()
+        self.language, self.lock = language, threading.Lock()
         self.process = subprocess.Popen(
             [*command, url, issuer, AUDIENCE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def read(self):
-        """One line, or the end of a process that has hung."""
-        hung = threading.Timer(ANSWER_WITHIN, self.process.kill)
+        """Read one line; kill the process if it hangs."""
+        hung = threading.Timer(ANSWER_TIMEOUT, self.process.kill)
         hung.start()
         line = self.process.stdout.readline()
         hung.cancel()
@@ -87,8 +87,8 @@ class Verifier:
             raise RuntimeError(f"the verifier in {self.language} ended or hung")
         return json.loads(line)
 
-    def ask(self, token, status=False):
-        with self.asked:
+    def check(self, token, status=False):
+        with self.lock:
             self.process.stdin.write(json.dumps({"token": token, "status": status}) + "\n")
             self.process.stdin.flush()
             return self.read()
@@ -104,25 +104,25 @@ class Verifier:
 
 
 class Results:
-    """What came of each check in each language."""
+    """The results of each check in each language."""
 
     def __init__(self, languages):
         self.languages, self.checks, self.libraries = languages, {}, {}
 
-    def note(self, check, language, ok, detail):
+    def record(self, check, language, ok, detail):
         failures = self.checks.setdefault(check, {}).setdefault(language, [])
         if not ok:
             failures.append(detail)
 
-    def accepted(self, check, verifier, what, token, status=False):
-        answer = verifier.ask(token, status)
-        self.note(check, verifier.language, answer["ok"] and answer.get("sub"), f"{what}: {answer}")
+    def expect_accepted(self, check, verifier, what, token, status=False):
+        answer = verifier.check(token, status)
+        self.record(check, verifier.language, answer["ok"] and answer.get("sub"), f"{what}: {answer}")
 
-    def refused(self, check, verifier, what, token, why, status=False):
-        """Refused, and for the right reason: `why` must be found in the answer."""
-        answer = verifier.ask(token, status)
+    def expect_refused(self, check, verifier, what, token, why, status=False):
+        """Expect a refusal for the right reason: the error must match `why`."""
+        answer = verifier.check(token, status)
         ok = not answer["ok"] and re.search(why, answer["error"], re.IGNORECASE)
-        self.note(check, verifier.language, ok, f"{what}: {answer}, wanted {why!r}")
+        self.record(check, verifier.language, ok, f"{what}: {answer}, wanted {why!r}")
 
     def failed(self):
         return [
@@ -136,7 +136,7 @@ class Results:
         title = {name: f"{name}, {self.libraries[name]}" for name in self.languages}
         rows = [["", *title.values()]]
         for check, languages in self.checks.items():
-            # A check that did not come to a language has not passed there.
+            # A check that was not run for a language has not passed.
             cell = {n: "ok" if languages.get(n) == [] else "FAILED" for n in self.languages}
             rows.append([check, *cell.values()])
         widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
@@ -171,59 +171,59 @@ class Story:
     def counts(self):
         return {v.language: self.proxy.count(v.language) for v in self.verifiers}
 
-    def fetched(self, check, before, wanted, what):
-        """The verifiers have asked for the key set that many times since."""
+    def expect_fetches(self, check, counts_before, wanted, what):
+        """Expect that each verifier has fetched the key set this many times since."""
         for language, count in self.counts().items():
-            made = count - before[language]
-            self.results.note(check, language, made == wanted, f"{what}: {made} fetches, wanted {wanted}")
+            made = count - counts_before[language]
+            self.results.record(check, language, made == wanted, f"{what}: {made} fetches, wanted {wanted}")
 
-    def each(self, check, what, tokens, why=None):
+    def check_all(self, check, what, tokens, why=None):
         for verifier in self.verifiers:
             for alg, token in tokens.items():
                 if why is None:
-                    self.results.accepted(check, verifier, f"{alg}, {what}", token)
+                    self.results.expect_accepted(check, verifier, f"{alg}, {what}", token)
                 else:
-                    self.results.refused(check, verifier, f"{alg}, {what}", token, why)
+                    self.results.expect_refused(check, verifier, f"{alg}, {what}", token, why)
 
     def first_tokens(self):
         short = {alg: self.server.sign_in(f"short-{alg}")["accessToken"] for alg in ALGORITHMS}
         self.tokens = {alg: self.sign_in(alg) for alg in ALGORITHMS}
-        self.each("accepted", "right", self.tokens)
-        # One library fetches as it starts, so this counts from there.
-        self.fetched("accepted", {v.language: 0 for v in self.verifiers}, 1, "the first tokens")
+        self.check_all("accepted", "right", self.tokens)
+        # One library fetches when it starts, so count from zero.
+        self.expect_fetches("accepted", {v.language: 0 for v in self.verifiers}, 1, "the first tokens")
         others = {alg: self.server.sign_in(f"app-{alg}", OTHER)["accessToken"] for alg in ALGORITHMS}
-        self.each("wrong audience refused", "for another", others, "aud")
+        self.check_all("wrong audience refused", "for another", others, "aud")
         with urllib.request.urlopen(f"{self.server.issuer}/statuslists/1", timeout=10) as answer:
             status_list = answer.read().decode()
-        self.each("status list refused as a token", "a list", {"RS256": status_list}, "typ")
-        # Their lifetime is a second, and it began with the sign-in. A second more passes for the rounding.
+        self.check_all("status list refused as a token", "a list", {"RS256": status_list}, "typ")
+        # These tokens live for one second from sign-in. Wait one more because of rounding.
         time.sleep(2)
-        self.each("expired refused", "expired", short, "exp")
+        self.check_all("expired refused", "expired", short, "exp")
 
     def rotation(self):
         check = "rotation: next key, no fetch"
-        coming = {alg: self.server.keys(alg, "next") for alg in ALGORITHMS}
-        before = self.counts()
+        next_keys = {alg: self.server.keys(alg, "next") for alg in ALGORITHMS}
+        counts_before = self.counts()
         self.server.operate("RotateSigningKey", {})
         rotated = {}
         for alg in ALGORITHMS:
-            self.server.wait_for_signing_key(alg, coming[alg][0])
+            self.server.wait_for_signing_key(alg, next_keys[alg][0])
             rotated[alg] = self.sign_in(alg)
-            assert self.signed_by(rotated[alg]) == coming[alg][0], f"{alg} was not rotated"
-        self.each(check, "signed by the new key", rotated)
-        self.each(check, "signed by the old key", self.tokens)
-        self.fetched(check, before, 0, "over the rotation")
+            assert self.signed_by(rotated[alg]) == next_keys[alg][0], f"{alg} was not rotated"
+        self.check_all(check, "signed by the new key", rotated)
+        self.check_all(check, "signed by the old key", self.tokens)
+        self.expect_fetches(check, counts_before, 0, "over the rotation")
         self.tokens = rotated
 
     def revocations(self, alg):
-        check, dead, old = "two revocations: fetched, accepted", "revoked key refused", self.tokens[alg]
+        check, revoked_check, old = "two revocations: fetched, accepted", "revoked key refused", self.tokens[alg]
         for _ in range(2):
             self.server.operate("RevokeSigningKey", {"kid": self.server.keys(alg, "active")[0]})
-        token, before = self.sign_in(alg), self.counts()
-        self.each(check, "signed by a key never seen", {alg: token})
-        self.each(check, "once more", {alg: token})
-        self.fetched(check, before, 1, alg)
-        self.each(dead, "signed by the revoked key", {alg: old}, "key")
+        token, counts_before = self.sign_in(alg), self.counts()
+        self.check_all(check, "signed by a key never seen", {alg: token})
+        self.check_all(check, "once more", {alg: token})
+        self.expect_fetches(check, counts_before, 1, alg)
+        self.check_all(revoked_check, "signed by the revoked key", {alg: old}, "key")
 
     def log_out(self):
         live, ended = ({alg: self.server.sign_in(f"app-{alg}") for alg in ALGORITHMS} for _ in range(2))
@@ -231,7 +231,7 @@ class Story:
         for verifier in self.verifiers:
             for alg in ALGORITHMS:
                 for pairs in (live, ended):
-                    self.results.accepted(live_check, verifier, f"{alg}, before", pairs[alg]["accessToken"], True)
+                    self.results.expect_accepted(live_check, verifier, f"{alg}, before", pairs[alg]["accessToken"], True)
         for alg in ALGORITHMS:
             self.server.log_out(f"app-{alg}", ended[alg])
         since = time.monotonic()
@@ -242,43 +242,43 @@ class Story:
             thread.join()
         for verifier in self.verifiers:
             for alg in ALGORITHMS:
-                self.results.accepted(live_check, verifier, f"{alg}, after", live[alg]["accessToken"], True)
-                # It is the list that refuses, nothing else.
-                self.results.accepted(check, verifier, f"{alg}, without the list", ended[alg]["accessToken"])
+                self.results.expect_accepted(live_check, verifier, f"{alg}, after", live[alg]["accessToken"], True)
+                # Without the list the token is accepted, so it was the list that refused it.
+                self.results.expect_accepted(check, verifier, f"{alg}, without the list", ended[alg]["accessToken"])
 
     def until_rejected(self, check, verifier, ended, since):
         for alg, pair in ended.items():
             while True:
                 asked = time.monotonic() - since
-                answer = verifier.ask(pair["accessToken"], True)
-                if not answer["ok"] or asked > STALENESS:
+                answer = verifier.check(pair["accessToken"], True)
+                if not answer["ok"] or asked > MAX_STALENESS:
                     break
                 time.sleep(0.25)
             ok = not answer["ok"] and re.search("status 1", answer["error"])
-            self.results.note(check, verifier.language, ok, f"{alg}, {asked:.1f} s after: {answer}")
+            self.results.record(check, verifier.language, ok, f"{alg}, {asked:.1f} s after: {answer}")
 
 
-def forged(issuer, verifiers, results):
-    """The checks on lists that no real server would sign."""
+def check_forged_lists(issuer, verifiers, results):
+    """Check lists that no real server would sign."""
     rejected, values = "bad status lists rejected", "values of 1, 2, 4, 8 bits"
-    good, places, bad = (list(f(issuer)) for f in (forge.good_lists, forge.bad_places, forge.bad_lists))
+    good, places, bad = (list(f(issuer)) for f in (forge.good_lists, forge.bad_references, forge.bad_lists))
     for verifier in verifiers:
-        results.accepted(rejected, verifier, "without the list", good[0][1])
+        results.expect_accepted(rejected, verifier, "without the list", good[0][1])
         for what, token, value in good:
             if value == 0:
-                results.accepted(values, verifier, what, token, True)
+                results.expect_accepted(values, verifier, what, token, True)
             else:
-                results.refused(values, verifier, what, token, rf"status {value}\b", True)
+                results.expect_refused(values, verifier, what, token, rf"status {value}\b", True)
         for what, token, path in places:
-            results.refused(rejected, verifier, what, token, "status unknown", True)
+            results.expect_refused(rejected, verifier, what, token, "status unknown", True)
             if path:
-                results.note(rejected, verifier.language, issuer.count(path) == 0, f"{what}: it was fetched")
+                results.record(rejected, verifier.language, issuer.count(path) == 0, f"{what}: it was fetched")
         for what, token in bad:
-            results.refused(rejected, verifier, what, token, "status unknown", True)
+            results.expect_refused(rejected, verifier, what, token, "status unknown", True)
 
 
-def kept(issuer, verifiers, results):
-    """A list is kept for its `ttl`, but not past its `exp`, and a failure is not kept."""
+def check_caching(issuer, verifiers, results):
+    """Check that a list is cached for its `ttl` but not past its `exp`, and that a failure is not cached."""
     check = "list kept for ttl, not past exp"
     for verifier in verifiers:
         language = verifier.language
@@ -287,22 +287,22 @@ def kept(issuer, verifiers, results):
         issuer.publish(names[1], ttl=1)
         issuer.publish(names[2], ttl=60, exp=int(time.time()) + 3)
         tokens = [issuer.at(name, 1) for name in names]
-        results.refused(check, verifier, "a list not yet there", tokens[3], "status unknown", True)
+        results.expect_refused(check, verifier, "a list not yet there", tokens[3], "status unknown", True)
         issuer.publish(names[3])
         for name, token in zip(names, tokens):
-            results.accepted(check, verifier, name, token, True)
+            results.expect_accepted(check, verifier, name, token, True)
     time.sleep(4)
     for verifier in verifiers:
         names = [f"{verifier.language}-{what}" for what in ("ttl", "short")]
         for name, wanted in zip(names, (1, 2)):
-            results.accepted(check, verifier, f"{name} again", issuer.at(name, 1), True)
+            results.expect_accepted(check, verifier, f"{name} again", issuer.at(name, 1), True)
             count = issuer.count(f"/statuslists/{name}")
-            results.note(check, verifier.language, count == wanted, f"{name}: {count} fetches, wanted {wanted}")
+            results.record(check, verifier.language, count == wanted, f"{name}: {count} fetches, wanted {wanted}")
         expired = issuer.at(f"{verifier.language}-exp", 1)
-        results.refused(check, verifier, "past its exp", expired, "status unknown", True)
+        results.expect_refused(check, verifier, "past its exp", expired, "status unknown", True)
 
 
-def real_story(place, binary, grpcurl, languages, results):
+def run_real_server(directory, binary, grpcurl, languages, results):
     server, verifiers = Server(binary, grpcurl), []
     try:
         server.start()
@@ -310,7 +310,7 @@ def real_story(place, binary, grpcurl, languages, results):
         server.age_next_keys()
         server.start()
         proxy = Proxy(f"{server.issuer}/.well-known/jwks.json")
-        verifiers = [Verifier(n, commands(place)[n], proxy.url(n), server.issuer) for n in languages]
+        verifiers = [Verifier(n, commands(directory)[n], proxy.url(n), server.issuer) for n in languages]
         for verifier in verifiers:
             about = verifier.read()
             results.libraries[verifier.language] = f"{about['library']} {about['version']}"
@@ -331,27 +331,27 @@ def real_story(place, binary, grpcurl, languages, results):
         server.remove()
 
 
-def forged_story(place, languages, results):
+def run_forged_issuer(directory, languages, results):
     issuer, verifiers = forge.Issuer(AUDIENCE), []
     try:
         url = f"{issuer.url}/jwks.json"
-        verifiers = [Verifier(n, commands(place)[n], url, issuer.url) for n in languages]
+        verifiers = [Verifier(n, commands(directory)[n], url, issuer.url) for n in languages]
         for verifier in verifiers:
             verifier.read()
-        forged(issuer, verifiers, results)
-        kept(issuer, verifiers, results)
+        check_forged_lists(issuer, verifiers, results)
+        check_caching(issuer, verifiers, results)
     finally:
         for verifier in verifiers:
             verifier.stop()
 
 
 def main():
-    binary, grpcurl, place, *named = sys.argv[1:]
+    binary, grpcurl, directory, *named = sys.argv[1:]
     languages = [name for name in named if ":" not in name]
     results = Results(languages)
     if languages:
-        real_story(place, binary, shutil.which(grpcurl) or grpcurl, languages, results)
-        forged_story(place, languages, results)
+        run_real_server(directory, binary, shutil.which(grpcurl) or grpcurl, languages, results)
+        run_forged_issuer(directory, languages, results)
         print(results.table())
     for name, why in (n.split(":", 1) for n in named if ":" in n):
         print(f"{name}: skipped, {why}")

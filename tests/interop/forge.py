@@ -1,5 +1,5 @@
-"""An issuer of our own, whose status lists are wrong in every way that a check must refuse. It signs RS256 by the
-arithmetic itself, so that this needs nothing but Python, and no key lies about in the repository."""
+"""An issuer that serves status lists with every defect a verifier must refuse. It implements RS256 itself, so that it
+needs only Python, and generates its keys, so that none are kept in the repository."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ import time
 import zlib
 
 TYPE = "application/statuslist+jwt"
-# The examples of draft-ietf-oauth-status-list §4.
+# The examples from draft-ietf-oauth-status-list §4.
 ONE_BIT, TWO_BITS = "eNrbuRgAAhcBXQ", "eNo76fITAAPfAgc"
 
 
@@ -24,7 +24,7 @@ def packed(data):
 
 
 def is_prime(n):
-    """Miller and Rabin, 20 rounds."""
+    """Miller-Rabin with 20 rounds."""
     if any(n % p == 0 for p in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)):
         return False
     odd, twos = n - 1, 0
@@ -38,7 +38,7 @@ def is_prime(n):
 
 
 def prime(bits):
-    """With its two highest bits set, so that a product of two has twice the bits."""
+    """Generate a prime whose two highest bits are set, so that the product of two has exactly twice the bits."""
     while True:
         n = secrets.randbits(bits) | 3 << bits - 2 | 1
         if n % 65537 != 1 and is_prime(n):
@@ -63,24 +63,24 @@ class Key:
 
 
 class Issuer:
-    """Serves a key set and whatever lists it is given."""
+    """Serves a key set and the published lists."""
 
     def __init__(self, audience):
         self.key, self.stranger, self.audience = Key("ours"), Key("nobody's"), audience
-        self.lists, self.asked, outer = {}, [], self
+        self.lists, self.requested_paths, outer = {}, [], self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
-                # A key of a kind that nobody knows must not spoil the set (RFC 7517 §5).
+                # A key of an unknown type must not invalidate the set (RFC 7517 §5).
                 keys = {"keys": [outer.key.jwk(), {"kty": "XYZ", "kid": "unknown", "use": "sig"}]}
                 if self.path == "/jwks.json":
                     return self.answer(200, json.dumps(keys))
-                outer.asked.append(self.path)
+                outer.requested_paths.append(self.path)
                 status, body = outer.lists.get(self.path, (404, ""))
-                wanted = self.headers["accept"] == TYPE
-                return self.answer(status, body) if wanted else self.answer(406, "")
+                expected = self.headers["accept"] == TYPE
+                return self.answer(status, body) if expected else self.answer(406, "")
 
             def answer(self, status, body):
                 self.send_response(status)
@@ -110,7 +110,7 @@ class Issuer:
         return self.key.sign("at+jwt", claims)
 
     def claims(self, uri, **changes):
-        """A list's claims; a change to None leaves the claim out."""
+        """Return a list's claims; a change to None removes the claim."""
         now = int(time.time())
         claims = {"sub": uri, "iat": now, "exp": now + 120, "ttl": 15, "status_list": {"bits": 1, "lst": ONE_BIT}}
         claims.update(changes)
@@ -121,36 +121,36 @@ class Issuer:
         self.lists[f"/statuslists/{name}"] = (200, (key or self.key).sign(typ, claims))
 
     def at(self, name, idx):
-        """A token whose place is in a list."""
+        """Return a token that refers to this index of a list."""
         return self.token({"status_list": {"idx": idx, "uri": self.uri(name)}})
 
     def count(self, path):
-        return self.asked.count(path)
+        return self.requested_paths.count(path)
 
 
 def good_lists(issuer):
-    """What a right list says: name, token, status."""
+    """Yield name, token and expected status for good lists."""
     data = bytes([0x00, 0x12, 0xF0])
     issuer.publish("one")
     issuer.publish("two", status_list={"bits": 2, "lst": TWO_BITS})
     issuer.publish("four", status_list={"bits": 4, "lst": packed(data)})
     issuer.publish("eight", status_list={"bits": 8, "lst": packed(data)})
     issuer.publish("large", status_list={"bits": 1, "lst": packed(bytes(1 << 20) + b"\x80")})
-    wanted = {
+    expected = {
         "one": [1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0, 1],
         "two": [1, 2, 0, 3, 0, 1, 0, 1, 1, 2, 3, 3],
         "four": [0, 0, 2, 1, 0, 15],
         "eight": [0, 18, 240],
     }
-    for name, values in wanted.items():
+    for name, values in expected.items():
         for idx, value in enumerate(values):
             yield f"{name}[{idx}]", issuer.at(name, idx), value
     for idx, value in ((0, 0), (8 * (1 << 20) + 6, 0), (8 * (1 << 20) + 7, 1)):
         yield f"large[{idx}]", issuer.at("large", idx), value
 
 
-def bad_places(issuer):
-    """Places that no check may accept, though a right list stands there: name, token, the path not to be fetched."""
+def bad_references(issuer):
+    """Yield references that must be refused although they lead to a good list: name, token, path not to fetch."""
     issuer.publish("right", status_list={"bits": 1, "lst": packed(bytes(2))})
     for idx in (-1, 16, 1 << 40, "1", None):
         yield f"index {idx!r}", issuer.at("right", idx), None
@@ -165,7 +165,7 @@ def bad_places(issuer):
 
 
 def bad_lists(issuer):
-    """Lists that no check may use, each with a 0 at the index: name, token."""
+    """Yield bad lists, each with status 0 at the index: name, token."""
     right = {"bits": 1, "lst": ONE_BIT}
     stream, uneven = zlib.compress(bytes(4)), zlib.compress(bytes([0, 1, 2]))
     now = int(time.time())

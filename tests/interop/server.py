@@ -1,4 +1,4 @@
-"""A real server on an empty directory, reached as its users reach it: by the command line, gRPC and HTTP."""
+"""Runs a real server on an empty directory and uses it through the command line, gRPC and HTTP."""
 
 import json
 import os
@@ -14,8 +14,8 @@ LOCAL = "127.0.0.1:0"
 HOUR_MS = 3_600_000
 
 
-def own_environment():
-    """Without the settings of whoever runs this."""
+def clean_environment():
+    """Return the environment without settings for Chancery."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CHANCERY_")}
 
 
@@ -30,7 +30,7 @@ class Server:
         listeners = ["--grpc", LOCAL, "--telemetry", LOCAL, "--http", getattr(self, "http", LOCAL)]
         command = [self.binary, "serve", *listeners, "--data-dir", os.path.join(self.dir, "data")]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.log, env=own_environment(), text=True
+            command, stdout=subprocess.PIPE, stderr=self.log, env=clean_environment(), text=True
         )
         ready = self.process.stdout.readline()
         words = dict(word.split("=", 1) for word in ready.split() if "=" in word)
@@ -60,8 +60,8 @@ class Server:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def age_next_keys(self):
-        """Makes the `next` keys an hour old, which stands for an hour of waiting: the server signs with a key only
-        after it was published for 21 minutes. Nothing else is changed; the rotation is the server's own."""
+        """Backdate the `next` keys by an hour instead of waiting: the server signs with a key only after publishing
+        it for 21 minutes. Nothing else is changed; the server does the rotation."""
         database = sqlite3.connect(os.path.join(self.dir, "data", "chancery.db"))
         with database:
             aged = database.execute(
@@ -73,7 +73,7 @@ class Server:
     def command(self, *args, stdin=""):
         done = subprocess.run(
             [self.binary, *args, "--data-dir", os.path.join(self.dir, "data")],
-            input=stdin, capture_output=True, text=True, env=own_environment(), check=False,
+            input=stdin, capture_output=True, text=True, env=clean_environment(), check=False,
         )
         if done.returncode:
             raise RuntimeError(f"{args}: {done.stderr}")
@@ -100,7 +100,7 @@ class Server:
         self.call("AuthService/Logout", {"client_id": client, "refresh_token": pair["refreshToken"]})
 
     def keys(self, alg, state):
-        """The `kid`s of an algorithm's keys in a state."""
+        """Return the `kid`s of an algorithm's keys in this state."""
         every = [json.loads(line) for line in self.command("keys", "list", "--json").splitlines()]
         return [key["kid"] for key in every if (key["alg"], key["state"]) == (alg, state)]
 

@@ -1,5 +1,4 @@
-//! Checks an access token from standard input:
-//! `cargo run -p chancery-verify --example verify -- ISSUER AUDIENCE`
+//! Verifies an access token from standard input:
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 use std::process::ExitCode;
@@ -14,17 +13,22 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let Ok(token) = std::io::read_to_string(std::io::stdin()) else {
-        eprintln!("there is no token on standard input");
+        eprintln!("cannot read a token from standard input");
         return ExitCode::from(2);
     };
     let verifier = Verifier::new(&issuer, &audience);
     match verifier.verify(token.trim()).await {
         Ok(claims) => {
-            println!("good: {} through {} may {}", claims.subject, claims.client_id, claims.scopes.join(" "));
+            println!(
+                "accepted: subject {}, client {}, scopes {}",
+                claims.subject,
+                claims.client_id,
+                claims.scopes.join(" ")
+            );
             ExitCode::SUCCESS
         }
-        Err(refused) => {
-            println!("refused: {refused}");
+        Err(error) => {
+            println!("refused: {error}");
             ExitCode::FAILURE
         }
     }

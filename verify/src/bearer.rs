@@ -1,4 +1,4 @@
-//! Who may pass: bearer tokens as RFC 6750 has them presented and refused.
+//! Reads bearer tokens from requests, checks them, and describes refusals as RFC 6750 requires.
 
 use std::{
     fmt::Write,
@@ -11,34 +11,35 @@ use std::{
 
 use crate::{Claims, Verifier, VerifyError};
 
-/// Why a request does not pass.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It carries no bearer token.
-    #[error("an access token is needed: Authorization: Bearer")]
+    /// The request has no bearer token.
+    #[error("missing access token: send Authorization: Bearer")]
     NoToken,
-    /// Its `Authorization` is not one bearer token.
+    /// The `Authorization` header is malformed, or there is more than one.
     #[error("{0}")]
     BadRequest(&'static str),
-    /// The token is not good.
+    /// The token is not accepted.
     #[error("{0}")]
-    Token(VerifyError),
-    /// Whether the token is good cannot be told now.
+    InvalidToken(VerifyError),
+    /// The token cannot be checked right now.
     #[error("{0}")]
     Unavailable(VerifyError),
-    /// The token lacks a scope. All that are needed, with blanks between: who asks for them gets in.
-    #[error("the scope {0} is needed")]
-    Scope(String),
-    /// The token lacks a permission.
-    #[error("the permission {0} is needed")]
-    Permission(String),
-    /// The user must sign in again, or more strongly (RFC 9470).
-    #[error("a more recent or a stronger sign-in is needed")]
+    /// The token lacks a required scope. Holds every required scope, separated by spaces, so that a client that
+    /// requests exactly these is let in.
+    #[error("insufficient scope, required: {0}")]
+    MissingScope(String),
+    /// The token lacks this permission.
+    #[error("the token lacks the required permission {0}")]
+    MissingPermission(String),
+    /// The user must sign in again, or with a stronger method (RFC 9470).
+    #[error("a more recent or stronger sign-in is required")]
     StepUp {
-        /// The sign-in may be so many seconds old.
+        /// The maximum age of the sign-in, in seconds.
         max_age: Option<u64>,
-        /// One of these classes of sign-in is needed.
+        /// The accepted authentication context classes; any one of them is enough.
         acr_values: Vec<String>,
     },
 }
@@ -49,26 +50,27 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::BadRequest(_) => 400,
-            Self::NoToken | Self::Token(_) | Self::StepUp { .. } => 401,
-            Self::Scope(_) | Self::Permission(_) => 403,
+            Self::NoToken | Self::InvalidToken(_) | Self::StepUp { .. } => 401,
+            Self::MissingScope(_) | Self::MissingPermission(_) => 403,
             Self::Unavailable(_) => 503,
         }
     }
 
-    /// The error code of RFC 6750 §3.1 and RFC 9470 §3, if the refusal has one.
+    /// The error code from RFC 6750 §3.1 or RFC 9470 §3, if there is one.
     #[must_use]
     pub const fn code(&self) -> Option<&'static str> {
         match self {
             Self::BadRequest(_) => Some("invalid_request"),
-            Self::Token(_) => Some("invalid_token"),
-            Self::Scope(_) | Self::Permission(_) => Some("insufficient_scope"),
+            Self::InvalidToken(_) => Some("invalid_token"),
+            Self::MissingScope(_) | Self::MissingPermission(_) => Some("insufficient_scope"),
             Self::StepUp { .. } => Some("insufficient_user_authentication"),
-            // A request without credentials is told no error (§3.1), and one that comes too early has made none.
+            // A request without credentials gets no error code (§3.1), and `Unavailable` is not the request's
+            // fault.
             Self::NoToken | Self::Unavailable(_) => None,
         }
     }
 
-    /// The value of `WWW-Authenticate`; none if the trouble is not the token's.
+    /// The value of `WWW-Authenticate`; `None` if the token is not at fault.
     #[must_use]
     pub fn www_authenticate(&self) -> Option<String> {
         let code = match (self, self.code()) {
@@ -76,12 +78,12 @@ impl Refusal {
             (_, None) => return Some("Bearer realm=\"api\"".to_owned()),
             (_, Some(code)) => code,
         };
-        let mut value = format!("Bearer error=\"{code}\", error_description=\"{}\"", quotable(&self.to_string()));
+        let mut value = format!("Bearer error=\"{code}\", error_description=\"{}\"", only_quotable(&self.to_string()));
         match self {
-            Self::Scope(scope) => write!(value, ", scope=\"{}\"", quotable(scope)).unwrap_or_default(),
+            Self::MissingScope(scope) => write!(value, ", scope=\"{}\"", only_quotable(scope)).unwrap_or_default(),
             Self::StepUp { max_age, acr_values } => {
                 if !acr_values.is_empty() {
-                    write!(value, ", acr_values=\"{}\"", quotable(&acr_values.join(" "))).unwrap_or_default();
+                    write!(value, ", acr_values=\"{}\"", only_quotable(&acr_values.join(" "))).unwrap_or_default();
                 }
                 if let Some(seconds) = max_age {
                     write!(value, ", max_age=\"{seconds}\"").unwrap_or_default();
@@ -93,12 +95,12 @@ impl Refusal {
     }
 }
 
-/// What may stand between quotes (RFC 6750 §3).
-fn quotable(text: &str) -> String {
+/// Drops the characters that RFC 6750 §3 does not allow inside the quotes.
+fn only_quotable(text: &str) -> String {
     text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
 }
 
-/// Lets requests with a good token pass that grants what is asked for.
+/// Admits requests whose token is valid and grants everything the gate requires.
 #[derive(Clone, Debug)]
 pub struct Gate {
     verifier: Arc<Verifier>,
@@ -107,11 +109,11 @@ pub struct Gate {
     max_age: Option<Duration>,
     acr_values: Vec<String>,
     observe: bool,
-    would_refuse: Arc<AtomicU64>,
+    observed_refusals: Arc<AtomicU64>,
 }
 
 impl Gate {
-    /// Any good token passes.
+    /// Admits any valid token.
     pub fn new(verifier: impl Into<Arc<Verifier>>) -> Self {
         Self {
             verifier: verifier.into(),
@@ -120,115 +122,119 @@ impl Gate {
             max_age: None,
             acr_values: Vec::new(),
             observe: false,
-            would_refuse: Arc::default(),
+            observed_refusals: Arc::default(),
         }
     }
 
-    /// Asks for a scope.
+    /// Requires a scope.
     #[must_use]
     pub fn require_scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
     }
 
-    /// Asks for a permission.
+    /// Requires a permission.
     #[must_use]
     pub fn require_permission(mut self, permission: impl Into<String>) -> Self {
         self.permissions.push(permission.into());
         self
     }
 
-    /// Asks for a user who signed in so recently; who did not is asked to sign in again (RFC 9470).
+    /// Requires that the user signed in within the last `age`. Otherwise the refusal asks for a new sign-in
+    /// (RFC 9470).
     #[must_use]
     pub const fn require_sign_in_within(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Asks for a class of sign-in; of several, one is enough (RFC 9470).
+    /// Requires an authentication context class. If it is called more than once, any one of the classes is
+    /// enough (RFC 9470).
     #[must_use]
     pub fn require_acr(mut self, acr: impl Into<String>) -> Self {
         self.acr_values.push(acr.into());
         self
     }
 
-    /// Lets everybody pass, and counts and logs whom it would refuse: to see, before it counts, what would
-    /// break. A request whose token is not good passes without claims, so handlers must do without meanwhile.
+    /// Refuses nobody, but counts and logs the requests it would have refused, so that you can see what would
+    /// break before you enforce it. Requests without a valid token are admitted without claims, so handlers
+    /// must cope with that.
     #[must_use]
     pub const fn observe(mut self, on: bool) -> Self {
         self.observe = on;
         self
     }
 
-    /// How many requests it would have refused while it only observed.
+    /// The number of requests it would have refused while it only observed.
     #[must_use]
-    pub fn would_refuse(&self) -> u64 {
-        self.would_refuse.load(Ordering::Relaxed)
+    pub fn observed_refusals(&self) -> u64 {
+        self.observed_refusals.load(Ordering::Relaxed)
     }
 
-    /// Whether it only observes.
+    /// Whether it only observes and refuses nobody.
     #[must_use]
-    pub const fn observes(&self) -> bool {
+    pub const fn is_observing(&self) -> bool {
         self.observe
     }
 
-    /// Its verifier.
+    /// The verifier that checks the tokens.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.verifier
     }
 
-    /// Decides by a request's `Authorization` headers. Passes with claims, or, when it only observes,
-    /// without.
+    /// Checks the bearer token in a request's `Authorization` headers. Returns its claims, or `None` if the
+    /// gate only observes and the token is not valid.
     ///
     /// # Errors
-    /// Why the request does not pass.
+    /// Why the request is refused.
     pub async fn admit<'a>(
         &self,
         authorization: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<Arc<Claims>>, Refusal> {
-        let verdict = match bearer(authorization) {
-            Ok(token) => self.verifier.verify(token).await.map_err(refusal),
+        let verdict = match bearer_token(authorization) {
+            Ok(token) => self.verifier.verify(token).await.map_err(refusal_for),
             Err(refusal) => Err(refusal),
         };
-        self.conclude(verdict)
+        self.decide(verdict)
     }
 
-    /// The same without any waiting, by [`Verifier::verify_now`].
+    /// Like [`admit`](Self::admit), but never waits: it uses [`Verifier::verify_now`].
     ///
     /// # Errors
-    /// Why the request does not pass.
+    /// Why the request is refused.
     pub fn admit_now<'a>(
         &self,
         authorization: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<Arc<Claims>>, Refusal> {
-        let verdict = bearer(authorization).and_then(|token| self.verifier.verify_now(token).map_err(refusal));
-        self.conclude(verdict)
+        let verdict =
+            bearer_token(authorization).and_then(|token| self.verifier.verify_now(token).map_err(refusal_for));
+        self.decide(verdict)
     }
 
-    fn conclude(&self, verdict: Result<Arc<Claims>, Refusal>) -> Result<Option<Arc<Claims>>, Refusal> {
-        // Who is good and lacks something is still who they are.
+    fn decide(&self, verdict: Result<Arc<Claims>, Refusal>) -> Result<Option<Arc<Claims>>, Refusal> {
+        // A caller with a valid token that lacks something is still identified.
         let (claims, verdict) = match verdict {
-            Ok(claims) => (Some(claims.clone()), self.grants(&claims)),
+            Ok(claims) => (Some(claims.clone()), self.check_requirements(&claims)),
             Err(refusal) => (None, Err(refusal)),
         };
         match verdict {
             Ok(()) => Ok(claims),
             Err(refusal) if self.observe => {
-                self.would_refuse.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(status = refusal.status(), reason = %refusal, "would be refused");
+                self.observed_refusals.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(status = refusal.status(), reason = %refusal, "the request would have been refused");
                 Ok(claims)
             }
             Err(refusal) => Err(refusal),
         }
     }
 
-    fn grants(&self, claims: &Claims) -> Result<(), Refusal> {
+    fn check_requirements(&self, claims: &Claims) -> Result<(), Refusal> {
         if self.scopes.iter().any(|s| !claims.has_scope(s)) {
-            return Err(Refusal::Scope(self.scopes.join(" ")));
+            return Err(Refusal::MissingScope(self.scopes.join(" ")));
         }
         if let Some(permission) = self.permissions.iter().find(|p| !claims.has_permission(p)) {
-            return Err(Refusal::Permission(permission.clone()));
+            return Err(Refusal::MissingPermission(permission.clone()));
         }
         let recent = self.max_age.is_none_or(|age| self.verifier.signed_in_within(claims, age));
         let strong = self.acr_values.is_empty()
@@ -241,25 +247,27 @@ impl Gate {
     }
 }
 
-fn refusal(error: VerifyError) -> Refusal {
-    if error.is_temporary() { Refusal::Unavailable(error) } else { Refusal::Token(error) }
+fn refusal_for(error: VerifyError) -> Refusal {
+    if error.is_temporary() { Refusal::Unavailable(error) } else { Refusal::InvalidToken(error) }
 }
 
-/// The one bearer token (RFC 6750 §2.1). Which of two counts must never be a matter of taste.
-fn bearer<'a>(authorization: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a str, Refusal> {
+/// The request's only bearer token (RFC 6750 §2.1). Two headers are refused: which of them is used must not
+/// depend on who reads them.
+fn bearer_token<'a>(authorization: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a str, Refusal> {
     let mut values = authorization.into_iter();
     let value = values.next().ok_or(Refusal::NoToken)?;
     if values.next().is_some() {
-        return Err(Refusal::BadRequest("more than one Authorization"));
+        return Err(Refusal::BadRequest("more than one Authorization header"));
     }
-    let value = std::str::from_utf8(value).map_err(|_| Refusal::BadRequest("Authorization is not text"))?;
+    let value =
+        std::str::from_utf8(value).map_err(|_| Refusal::BadRequest("the Authorization header is not valid UTF-8"))?;
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Refusal::NoToken);
     }
     let token = token.trim_matches(' ');
     let usable = !token.is_empty() && !token.contains([' ', ',']);
-    usable.then_some(token).ok_or(Refusal::BadRequest("Authorization is not one bearer token"))
+    usable.then_some(token).ok_or(Refusal::BadRequest("the Authorization header is not a single bearer token"))
 }
 
 #[cfg(test)]
@@ -267,8 +275,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bearer_token_is_found_and_nothing_else_is_taken_for_one() {
-        let read = |values: &[&'static str]| bearer(values.iter().map(|v| v.as_bytes()));
+    fn only_a_single_well_formed_bearer_token_is_accepted() {
+        let read = |values: &[&'static str]| bearer_token(values.iter().map(|v| v.as_bytes()));
         assert_eq!(read(&["Bearer a.b.c"]), Ok("a.b.c"));
         assert_eq!(read(&["bEARER   a.b.c "]), Ok("a.b.c"));
         for (values, status) in [
@@ -286,30 +294,32 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_what_rfc_6750_and_rfc_9470_want() {
+    fn refusals_have_the_status_and_challenge_of_rfc_6750_and_rfc_9470() {
         for (refusal, status, header) in [
             (Refusal::NoToken, 401, Some(r#"Bearer realm="api""#)),
             (
-                Refusal::Token(VerifyError::Expired),
+                Refusal::InvalidToken(VerifyError::Expired),
                 401,
                 Some(r#"Bearer error="invalid_token", error_description="expired""#),
             ),
             (
-                Refusal::Token(VerifyError::UnknownKey { kid: "\"\r\nx: y".into() }),
+                Refusal::InvalidToken(VerifyError::UnknownKey { kid: "\"\r\nx: y".into() }),
                 401,
                 Some(r#"Bearer error="invalid_token", error_description="unknown key""#),
             ),
             (
-                Refusal::Scope("a\"b".into()),
+                Refusal::MissingScope("a\"b".into()),
                 403,
-                Some(r#"Bearer error="insufficient_scope", error_description="the scope ab is needed", scope="ab""#),
+                Some(
+                    r#"Bearer error="insufficient_scope", error_description="insufficient scope, required: ab", scope="ab""#,
+                ),
             ),
             (
                 Refusal::StepUp { max_age: Some(300), acr_values: vec!["gold".into(), "silver".into()] },
                 401,
                 Some(concat!(
                     r#"Bearer error="insufficient_user_authentication", "#,
-                    r#"error_description="a more recent or a stronger sign-in is needed", "#,
+                    r#"error_description="a more recent or stronger sign-in is required", "#,
                     r#"acr_values="gold silver", max_age="300""#
                 )),
             ),

@@ -1,10 +1,10 @@
-//! The check: a pure function of token, keys, policy and time.
+//! Checks an access token: a pure function of token, keys, policy and time.
 
 use std::time::Duration;
 
 use crate::{
-    claims::{Claims, Reader},
-    jws::{self, Parsed},
+    claims::{ClaimReader, Claims},
+    jws::{self, UnverifiedJws},
     keys::{Algorithm, KeySet},
 };
 
@@ -12,16 +12,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// It is no compact JWS of the strict form.
+    /// It is not a well-formed compact JWS.
     #[error("malformed token: {0}")]
     Malformed(&'static str),
-    /// It is a token of another kind.
+    /// It is not an access token.
     #[error("not an access token")]
     WrongType,
-    /// Its algorithm is not allowed, or not its key's.
+    /// Its algorithm is not allowed, or is not that of the key.
     #[error("algorithm not allowed")]
     Algorithm,
-    /// No key of the issuer has this `kid`.
+    /// The issuer has no key with this `kid`.
     #[error("unknown key")]
     UnknownKey {
         /// The `kid`.
@@ -33,42 +33,42 @@ pub enum VerifyError {
     /// A claim is missing or has the wrong type.
     #[error("claim {0} is missing or has the wrong type")]
     Claim(&'static str),
-    /// It is from another issuer.
+    /// It was issued by another issuer.
     #[error("wrong issuer")]
     Issuer,
     /// It is for another audience.
     #[error("wrong audience")]
     Audience,
-    /// It has ended.
+    /// It has expired.
     #[error("expired")]
     Expired,
-    /// It is from the future.
+    /// It is not valid yet.
     #[error("not yet valid")]
     NotYetValid,
-    /// The issuer's keys cannot be fetched, and none are at hand.
+    /// The issuer's keys cannot be fetched, and none are cached.
     #[error("the issuer's keys are unavailable")]
     KeysUnavailable {
-        /// What the last attempt to read them met. For logs: callers need not know of addresses.
+        /// Why the last fetch failed. Meant for logs: it may hold addresses that callers should not see.
         reason: String,
     },
     /// Its session, its client or its key was revoked.
     #[error("revoked")]
     Revoked,
-    /// What is revoked is not known, or not known any more.
-    #[error("it is not known what is revoked")]
+    /// What is revoked is unknown, or no longer known.
+    #[error("revocation status is unknown")]
     RevocationsUnknown,
 }
 
 impl VerifyError {
-    /// Whether the same token may be good a moment later: the trouble is not the token's. A service answers
-    /// 503 or UNAVAILABLE then, never 401, which would send its user to sign in again.
+    /// Whether the same token may be accepted a moment later, because the token is not at fault. A service must
+    /// then answer 503 or UNAVAILABLE, never 401: that would make the user sign in again.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::KeysUnavailable { .. } | Self::RevocationsUnknown)
     }
 }
 
-/// What a token must meet.
+/// What a token must satisfy.
 #[derive(Clone, Debug)]
 pub struct Policy {
     issuer: String,
@@ -78,7 +78,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Tokens of this issuer for this audience, with no leeway.
+    /// Accepts tokens from this issuer for this audience, with no leeway.
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -88,28 +88,28 @@ impl Policy {
         }
     }
 
-    /// Accepts another audience too.
+    /// Also accepts another audience.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// Allows for clocks that differ, by at most a minute.
+    /// Tolerates this much clock skew, at most one minute.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway_ms = i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX).min(60_000);
         self
     }
 
-    /// Accepts these algorithms only.
+    /// Accepts only these algorithms.
     #[must_use]
     pub fn algorithms(mut self, algorithms: &[Algorithm]) -> Self {
         self.algorithms = algorithms.to_vec();
         self
     }
 
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the fetching verifier asks"))]
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "used only by `Verifier`"))]
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -118,37 +118,40 @@ impl Policy {
 /// Checks an access token at the instant `now_ms`, in milliseconds since the Unix epoch.
 ///
 /// # Errors
-/// The first thing that is wrong, cheapest first; nothing is read from the claims before the signature
-/// is good.
+/// The first problem found; cheap checks come first. No claim is read before the signature is verified.
 pub fn check(token: &str, keys: &KeySet, policy: &Policy, now_ms: i64) -> Result<Claims, VerifyError> {
-    let token = genuine(token, keys, policy)?;
-    accept(&token.claims, token.not_before_ms, policy, now_ms)?;
+    let token = read_signed(token, keys, policy)?;
+    check_claims(&token.claims, token.not_before_ms, policy, now_ms)?;
     Ok(token.claims)
 }
 
-/// An access token that one of the keys has signed; whether it is good now is another question.
+/// An access token with a valid signature. Policy and time are not checked yet.
 #[derive(Debug)]
-pub(crate) struct Genuine {
+pub(crate) struct SignedToken {
     pub(crate) claims: Claims,
     pub(crate) not_before_ms: Option<i64>,
 }
 
-/// The part of the check that does not change with time.
-pub(crate) fn genuine(token: &str, keys: &KeySet, policy: &Policy) -> Result<Genuine, VerifyError> {
+/// The part of the check that does not depend on the time.
+pub(crate) fn read_signed(token: &str, keys: &KeySet, policy: &Policy) -> Result<SignedToken, VerifyError> {
     let parsed = jws::parse(token).map_err(VerifyError::Malformed)?;
     if !is_access_token(parsed.typ.as_deref()) {
         return Err(VerifyError::WrongType);
     }
-    signed_by(keys, &parsed, &policy.algorithms)?;
+    verify_signature(keys, &parsed, &policy.algorithms)?;
     let payload = parsed.payload().map_err(VerifyError::Malformed)?;
-    let mut reader = Reader(jws::members(&payload).map_err(VerifyError::Malformed)?);
+    let mut reader = ClaimReader(jws::members(&payload).map_err(VerifyError::Malformed)?);
     let not_before_ms = reader.date("nbf").map_err(VerifyError::Claim)?;
-    let claims = read(reader, parsed.kid).map_err(VerifyError::Claim)?;
-    Ok(Genuine { claims, not_before_ms })
+    let claims = read_claims(reader, parsed.kid).map_err(VerifyError::Claim)?;
+    Ok(SignedToken { claims, not_before_ms })
 }
 
-/// Whether one of the keys has signed it, by the key's own algorithm (RFC 8725 §3.1) and one that is allowed.
-pub(crate) fn signed_by(keys: &KeySet, parsed: &Parsed<'_>, allowed: &[Algorithm]) -> Result<(), VerifyError> {
+/// Checks the signature. The algorithm must be the key's own (RFC 8725 §3.1) and must be allowed.
+pub(crate) fn verify_signature(
+    keys: &KeySet,
+    parsed: &UnverifiedJws<'_>,
+    allowed: &[Algorithm],
+) -> Result<(), VerifyError> {
     let algorithm = Algorithm::from_name(&parsed.alg).filter(|a| allowed.contains(a));
     let algorithm = algorithm.ok_or(VerifyError::Algorithm)?;
     let key = keys.get(&parsed.kid).ok_or_else(|| VerifyError::UnknownKey { kid: parsed.kid.clone() })?;
@@ -158,36 +161,42 @@ pub(crate) fn signed_by(keys: &KeySet, parsed: &Parsed<'_>, allowed: &[Algorithm
     if key.verifies(parsed.signed, &parsed.signature) { Ok(()) } else { Err(VerifyError::Signature) }
 }
 
-/// `at+jwt`, with or without `application/`, in any case (RFC 9068 §4, RFC 7515 §4.1.9).
+/// Whether `typ` is `at+jwt`, with or without `application/`, in any case (RFC 9068 §4, RFC 7515 §4.1.9).
 fn is_access_token(typ: Option<&str>) -> bool {
     typ.is_some_and(|typ| ["at+jwt", "application/at+jwt"].iter().any(|t| typ.eq_ignore_ascii_case(t)))
 }
 
-fn read(mut r: Reader<'_>, key_id: String) -> Result<Claims, &'static str> {
+fn read_claims(mut r: ClaimReader<'_>, key_id: String) -> Result<Claims, &'static str> {
     Ok(Claims {
-        issuer: r.required_text("iss")?,
-        subject: r.required_text("sub")?,
+        issuer: r.required_string("iss")?,
+        subject: r.required_string("sub")?,
         audience: r.audience()?,
-        client_id: r.required_text("client_id")?,
+        client_id: r.required_string("client_id")?,
         expires_at_ms: r.date("exp")?.ok_or("exp")?,
         issued_at_ms: r.date("iat")?.ok_or("iat")?,
-        token_id: r.required_text("jti")?,
-        session_id: r.text("sid")?,
-        scopes: r.text("scope")?.unwrap_or_default().split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
-        entitlements: r.texts("entitlements")?,
-        roles: r.texts("roles")?,
+        token_id: r.required_string("jti")?,
+        session_id: r.string("sid")?,
+        scopes: r
+            .string("scope")?
+            .unwrap_or_default()
+            .split(' ')
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        entitlements: r.strings("entitlements")?,
+        roles: r.strings("roles")?,
         auth_time_ms: r.date("auth_time")?,
-        amr: r.texts("amr")?,
-        acr: r.text("acr")?,
+        amr: r.strings("amr")?,
+        acr: r.string("acr")?,
         key_id,
-        extra: r.0.rest(),
+        extra: r.0.into_remaining(),
     })
 }
 
-/// The part that does.
-pub(crate) fn accept(
+/// The part of the check that depends on the policy and the time.
+pub(crate) fn check_claims(
     claims: &Claims,
-    not_before: Option<i64>,
+    not_before_ms: Option<i64>,
     policy: &Policy,
     now_ms: i64,
 ) -> Result<(), VerifyError> {
@@ -201,9 +210,10 @@ pub(crate) fn accept(
         return Err(VerifyError::Expired);
     }
     let latest = now_ms.saturating_add(policy.leeway_ms);
-    // An issuer whose clock is a fraction ahead stamps whole seconds: `iat` alone gets the full minute.
+    // `iat` is in whole seconds and the issuer's clock may run ahead, so `iat` always gets at least a minute of
+    // leeway.
     let iat_latest = now_ms.saturating_add(policy.leeway_ms.max(60_000));
-    if not_before.is_some_and(|nbf| nbf > latest) || claims.issued_at_ms > iat_latest {
+    if not_before_ms.is_some_and(|nbf| nbf > latest) || claims.issued_at_ms > iat_latest {
         return Err(VerifyError::NotYetValid);
     }
     Ok(())

@@ -1,16 +1,16 @@
-//! What a verified token says.
+//! The claims of a verified token.
 
 use serde_json::{Map, Value};
 
 use crate::jws::Members;
 
-/// The claims of an access token (RFC 9068 §2.2). Instants are milliseconds since the Unix epoch.
+/// The claims of an access token (RFC 9068 §2.2). Times are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Claims {
     /// `iss`.
     pub issuer: String,
-    /// `sub`: a user's subject, or the client's own id.
+    /// `sub`: the user's subject, or the client's id in a client's own token.
     pub subject: String,
     /// `aud`.
     pub audience: Vec<String>,
@@ -22,11 +22,11 @@ pub struct Claims {
     pub issued_at_ms: i64,
     /// `jti`.
     pub token_id: String,
-    /// `sid`: the session, in users' tokens.
+    /// `sid`: the session; absent from a client's own token.
     pub session_id: Option<String>,
-    /// `scope`, taken apart.
+    /// `scope`, split at spaces.
     pub scopes: Vec<String>,
-    /// `entitlements`: the permissions at this audience.
+    /// `entitlements`: the permissions the token grants at this audience.
     pub entitlements: Vec<String>,
     /// `roles`.
     pub roles: Vec<String>,
@@ -36,9 +36,9 @@ pub struct Claims {
     pub amr: Vec<String>,
     /// `acr`.
     pub acr: Option<String>,
-    /// The key that signed it.
+    /// The `kid` of the key that signed the token.
     pub key_id: String,
-    /// Everything else.
+    /// All other claims.
     pub extra: Map<String, Value>,
 }
 
@@ -56,13 +56,15 @@ impl Claims {
     }
 }
 
-/// Takes claims out of an object, minding their types: a claim of the wrong type is never an absent one.
-pub(crate) struct Reader<'a>(pub(crate) Members<'a>);
+/// Takes claims out of an object and checks their types. A claim of the wrong type is an error, never treated
+/// as absent.
+pub(crate) struct ClaimReader<'a>(pub(crate) Members<'a>);
 
-pub(crate) type Wrong = &'static str;
+/// The name of the claim that is wrong.
+pub(crate) type InvalidClaim = &'static str;
 
-impl Reader<'_> {
-    pub(crate) fn text(&mut self, name: &'static str) -> Result<Option<String>, Wrong> {
+impl ClaimReader<'_> {
+    pub(crate) fn string(&mut self, name: &'static str) -> Result<Option<String>, InvalidClaim> {
         match self.0.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -70,12 +72,12 @@ impl Reader<'_> {
         }
     }
 
-    pub(crate) fn required_text(&mut self, name: &'static str) -> Result<String, Wrong> {
-        self.text(name)?.filter(|t| !t.is_empty()).ok_or(name)
+    pub(crate) fn required_string(&mut self, name: &'static str) -> Result<String, InvalidClaim> {
+        self.string(name)?.filter(|t| !t.is_empty()).ok_or(name)
     }
 
     /// A `NumericDate` (RFC 7519 §2) in milliseconds: finite, not negative, at most 2^53.
-    pub(crate) fn date(&mut self, name: &'static str) -> Result<Option<i64>, Wrong> {
+    pub(crate) fn date(&mut self, name: &'static str) -> Result<Option<i64>, InvalidClaim> {
         let Some(value) = self.0.take(name) else { return Ok(None) };
         let seconds = value.as_f64().filter(|_| value.is_number()).ok_or(name)?;
         if !(0.0..=9_007_199_254_740_992.0).contains(&seconds) {
@@ -86,24 +88,24 @@ impl Reader<'_> {
         Ok(Some(ms))
     }
 
-    pub(crate) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Wrong> {
+    pub(crate) fn strings(&mut self, name: &'static str) -> Result<Vec<String>, InvalidClaim> {
         match self.0.take(name) {
             None => Ok(Vec::new()),
-            Some(Value::Array(items)) => items.into_iter().map(|v| text(v).ok_or(name)).collect(),
+            Some(Value::Array(items)) => items.into_iter().map(|v| into_string(v).ok_or(name)).collect(),
             Some(_) => Err(name),
         }
     }
 
-    /// `aud` is a string or a list of at least one (RFC 7519 §4.1.3).
-    pub(crate) fn audience(&mut self) -> Result<Vec<String>, Wrong> {
+    /// `aud`: a string, or a list with at least one string (RFC 7519 §4.1.3).
+    pub(crate) fn audience(&mut self) -> Result<Vec<String>, InvalidClaim> {
         if self.0.get("aud").is_some_and(Value::is_string) {
-            return Ok(vec![self.required_text("aud")?]);
+            return Ok(vec![self.required_string("aud")?]);
         }
-        self.texts("aud").and_then(|list| if list.is_empty() { Err("aud") } else { Ok(list) })
+        self.strings("aud").and_then(|list| if list.is_empty() { Err("aud") } else { Ok(list) })
     }
 }
 
-fn text(value: Value) -> Option<String> {
+fn into_string(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
         _ => None,

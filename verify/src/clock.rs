@@ -6,16 +6,16 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// Tells the time.
+/// A source of time. The verifier reads the time from here only.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> i64;
 
-    /// Milliseconds since some fixed moment, untouched when somebody sets the clock.
+    /// Monotonic milliseconds since some fixed moment; setting the system clock does not change them.
     fn elapsed_ms(&self) -> i64;
 }
 
-/// One moment by both clocks.
+/// One moment, read from both clocks.
 #[cfg(feature = "http")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -25,12 +25,13 @@ pub(crate) struct Moment {
 
 #[cfg(feature = "http")]
 impl Moment {
-    pub(crate) fn of(clock: &dyn Clock) -> Self {
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
         Self { now_ms: clock.now_ms(), elapsed_ms: clock.elapsed_ms() }
     }
 
-    /// How long ago that was. A machine that slept did not count the time; its wall clock tells.
-    pub(crate) fn since(self, earlier: Self) -> i64 {
+    /// Milliseconds elapsed since `earlier`. The monotonic clock may stop while a machine sleeps, so the larger
+    /// of both differences is returned.
+    pub(crate) fn elapsed_since(self, earlier: Self) -> i64 {
         let by_wall = self.now_ms.saturating_sub(earlier.now_ms);
         self.elapsed_ms.saturating_sub(earlier.elapsed_ms).max(by_wall)
     }
@@ -55,7 +56,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told.
+/// A clock that moves only when [`advance_ms`](Self::advance_ms) is called.
 #[derive(Debug)]
 pub struct FixedClock {
     now: AtomicI64,
@@ -63,13 +64,13 @@ pub struct FixedClock {
 }
 
 impl FixedClock {
-    /// A clock that stands at `ms`.
+    /// A clock that shows `ms`.
     #[must_use]
     pub const fn new(ms: i64) -> Self {
         Self { now: AtomicI64::new(ms), elapsed: AtomicI64::new(0) }
     }
 
-    /// Lets time pass; a negative time is somebody setting the clock back.
+    /// Moves the clock. A negative value sets the wall clock back and leaves the monotonic clock alone.
     pub fn advance_ms(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::SeqCst);
         self.elapsed.fetch_add(ms.max(0), Ordering::SeqCst);

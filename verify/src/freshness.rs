@@ -1,26 +1,26 @@
-//! How sure a verifier is of what is revoked.
+//! How current a verifier's knowledge of revocations is.
 
 use crate::VerifyError;
 
-/// Without a sign of life for this long a verifier no longer knows what is revoked.
+/// A verifier is stale after this long without a heartbeat.
 pub(crate) const STALE_AFTER_MS: i64 = 3_000;
 
-/// How sure a verifier is of what is revoked.
+/// How current a verifier's knowledge of revocations is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Freshness {
-    /// It follows no revocations: a revoked token passes until it expires.
+    /// Revocations are not followed: a revoked token is accepted until it expires.
     NotFollowed,
-    /// It has not heard from the issuer yet, and accepts nothing.
+    /// The issuer has not been heard from yet, so no token is accepted.
     NotReady,
-    /// It knows.
+    /// The verifier knows what is revoked.
     Fresh,
-    /// It has not heard from the issuer for so many milliseconds.
+    /// The issuer has not been heard from for this many milliseconds.
     Stale(i64),
 }
 
-/// Whether to go on while unsure: for `fail_open_ms` after the verifier has become stale.
-pub(crate) fn tolerate(freshness: Freshness, fail_open_ms: i64) -> Result<(), VerifyError> {
+/// Whether tokens may still be accepted. A stale verifier accepts them for another `fail_open_ms`.
+pub(crate) fn check_freshness(freshness: Freshness, fail_open_ms: i64) -> Result<(), VerifyError> {
     match freshness {
         Freshness::Fresh | Freshness::NotFollowed => Ok(()),
         Freshness::Stale(age) if age <= STALE_AFTER_MS.saturating_add(fail_open_ms) => Ok(()),
@@ -33,12 +33,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strict_verifiers_refuse_when_stale_and_lenient_ones_five_minutes_later() {
+    fn a_stale_verifier_refuses_once_fail_open_has_passed() {
         for (age, fail_open, good) in
             [(3_001, 0, false), (3_001, 300_000, true), (303_000, 300_000, true), (303_001, 300_000, false)]
         {
-            assert_eq!(tolerate(Freshness::Stale(age), fail_open).is_ok(), good, "{age} {fail_open}");
+            assert_eq!(check_freshness(Freshness::Stale(age), fail_open).is_ok(), good, "{age} {fail_open}");
         }
-        assert!(tolerate(Freshness::NotReady, 300_000).is_err());
+        assert!(check_freshness(Freshness::NotReady, 300_000).is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! The compact JWS (RFC 7515 §7.1), read strictly: one token has one text, and no member is read twice.
+//! A strict parser for compact JWS (RFC 7515 §7.1): a token has exactly one accepted spelling, and a member
+//! name that occurs twice is an error.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
@@ -6,17 +7,17 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Largest token.
+/// Maximum size of a token, in bytes.
 pub(crate) const MAX_TOKEN: usize = 16 * 1024;
-/// Largest header.
+/// Maximum size of a decoded header, in bytes.
 const MAX_HEADER: usize = 4 * 1024;
-/// Deepest nesting of JSON.
+/// Maximum nesting depth of JSON.
 const MAX_DEPTH: usize = 16;
-/// Longest `kid`.
+/// Maximum length of a `kid`, in bytes.
 const MAX_KID: usize = 256;
 
-/// A token taken apart; nothing of it is verified.
-pub(crate) struct Parsed<'a> {
+/// The parts of a token. Nothing in it has been verified.
+pub(crate) struct UnverifiedJws<'a> {
     pub(crate) alg: String,
     pub(crate) kid: String,
     pub(crate) typ: Option<String>,
@@ -25,29 +26,29 @@ pub(crate) struct Parsed<'a> {
     payload: &'a str,
 }
 
-/// Why a text is no token that may be looked at further.
+/// Why a text is not a well-formed token.
 pub(crate) type Malformed = &'static str;
 
-impl Parsed<'_> {
-    /// The payload's bytes; of worth once the signature is good.
+impl UnverifiedJws<'_> {
+    /// The payload's bytes. Do not trust them before the signature is verified.
     pub(crate) fn payload(&self) -> Result<Vec<u8>, Malformed> {
         decode(self.payload)
     }
 
-    /// The claims; to be called once the signature is good.
+    /// The claims. Do not trust them before the signature is verified.
     #[cfg(any(test, feature = "http"))]
     pub(crate) fn claims(&self) -> Result<Map<String, Value>, Malformed> {
         parse_object(utf8(&self.payload()?)?)
     }
 }
 
-/// Takes a token apart.
-pub(crate) fn parse(token: &str) -> Result<Parsed<'_>, Malformed> {
-    if token.len() > MAX_TOKEN { Err("larger than 16 KiB") } else { parse_any(token) }
+/// Parses a token.
+pub(crate) fn parse(token: &str) -> Result<UnverifiedJws<'_>, Malformed> {
+    if token.len() > MAX_TOKEN { Err("larger than 16 KiB") } else { parse_unbounded(token) }
 }
 
-/// Takes a JWS apart whose size the caller has bounded.
-pub(crate) fn parse_any(token: &str) -> Result<Parsed<'_>, Malformed> {
+/// Parses a JWS without the size limit of tokens; the caller must have bounded its size.
+pub(crate) fn parse_unbounded(token: &str) -> Result<UnverifiedJws<'_>, Malformed> {
     let mut parts = token.split('.');
     let (Some(head), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -66,12 +67,12 @@ pub(crate) fn parse_any(token: &str) -> Result<Parsed<'_>, Malformed> {
     let signed = token.as_bytes().get(..head.len() + 1 + payload.len()).ok_or("not three parts")?;
     let kid = text("kid").filter(|k| k.len() <= MAX_KID).ok_or("no kid, or one over 256 bytes")?;
     let alg = text("alg").ok_or("no alg")?;
-    Ok(Parsed { alg, kid, typ: text("typ"), signed, signature: decode(signature)?, payload })
+    Ok(UnverifiedJws { alg, kid, typ: text("typ"), signed, signature: decode(signature)?, payload })
 }
 
 fn check_header(header: &Members<'_>) -> Result<(), Malformed> {
-    // No extension is understood here, so every critical one is a stranger (RFC 7515 §4.1.11), and an
-    // empty list is an error of its own. RFC 7797 §6 forbids `b64` in a JWT.
+    // No extension is supported, so any critical one must be refused (RFC 7515 §4.1.11), and an empty list is
+    // invalid in itself. RFC 7797 §6 forbids `b64` in a JWT.
     if header.get("crit").is_some() || header.get("b64").is_some() {
         return Err("critical header parameters");
     }
@@ -89,7 +90,8 @@ fn check_header(header: &Members<'_>) -> Result<(), Malformed> {
     }
 }
 
-/// Base64url without padding; bits that do not count must be zero, or one token had several texts.
+/// Decodes base64url without padding. Unused trailing bits must be zero: otherwise one token would have several
+/// spellings.
 fn decode(text: &str) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| "not base64url")
 }
@@ -98,8 +100,8 @@ fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|_| "not UTF-8")
 }
 
-/// The members of a JSON object, in the order of the text, with names that are unique at every depth
-/// (RFC 7519 §4). Few of them need a name of their own.
+/// The members of a JSON object in their original order. Names are unique at every depth (RFC 7519 §4). Names
+/// are borrowed where possible, so that most of them need no allocation.
 #[derive(Debug)]
 pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, Value)>);
 
@@ -113,14 +115,14 @@ impl Members<'_> {
         Some(self.0.swap_remove(at).1)
     }
 
-    /// What was not taken.
-    pub(crate) fn rest(self) -> Map<String, Value> {
+    /// The members that were not taken.
+    pub(crate) fn into_remaining(self) -> Map<String, Value> {
         self.0.into_iter().map(|(name, value)| (name.into_owned(), value)).collect()
     }
 
-    /// Whether a name stands twice.
-    fn repeats(&self) -> bool {
-        // What nobody has signed may have hundreds of names.
+    /// Whether a name occurs twice.
+    fn has_duplicate_names(&self) -> bool {
+        // An unverified header may have hundreds of names, so avoid quadratic time.
         if self.0.len() > 32 {
             let mut seen = HashSet::new();
             return !self.0.iter().all(|(name, _)| seen.insert(name));
@@ -129,21 +131,21 @@ impl Members<'_> {
     }
 }
 
-/// Reads the members of an object.
+/// Parses a JSON object into its members.
 pub(crate) fn members(bytes: &[u8]) -> Result<Members<'_>, Malformed> {
     let text = utf8(bytes)?;
     let mut reader = serde_json::Deserializer::from_str(text);
-    // What is wrong is looked for only when something is.
+    // Parse again for a precise error; only bad input pays for it.
     let wrong = |_| parse_object(text).err().unwrap_or("not strict JSON");
-    let members = reader.deserialize_any(Top).map_err(wrong)?;
+    let members = reader.deserialize_any(MembersVisitor).map_err(wrong)?;
     reader.end().map_err(|_| "text after the JSON object")?;
     Ok(members)
 }
 
-/// Reads the outermost object.
-struct Top;
+/// Deserializes the outermost object.
+struct MembersVisitor;
 
-impl<'de> Visitor<'de> for Top {
+impl<'de> Visitor<'de> for MembersVisitor {
     type Value = Members<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,28 +154,28 @@ impl<'de> Visitor<'de> for Top {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
         let mut out = Members(Vec::with_capacity(20));
-        while let Some(name) = map.next_key_seed(Name)? {
-            out.0.push((name, map.next_value_seed(Strict { depth: 1 })?));
+        while let Some(name) = map.next_key_seed(MemberName)? {
+            out.0.push((name, map.next_value_seed(StrictValue { depth: 1 })?));
         }
-        if out.repeats() { Err(A::Error::custom("a name stands twice")) } else { Ok(out) }
+        if out.has_duplicate_names() { Err(A::Error::custom("duplicate name")) } else { Ok(out) }
     }
 }
 
-/// Reads a name, unescaped: `a` and `\u0061` are the same.
-struct Name;
+/// Deserializes a member name with escapes resolved, so that `a` and `\u0061` are equal.
+struct MemberName;
 
-impl<'de> DeserializeSeed<'de> for Name {
+impl<'de> DeserializeSeed<'de> for MemberName {
     type Value = Cow<'de, str>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<'de> Visitor<'de> for Name {
+impl<'de> Visitor<'de> for MemberName {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
+        f.write_str("a member name")
     }
 
     fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Cow<'de, str>, E> {
@@ -185,10 +187,10 @@ impl<'de> Visitor<'de> for Name {
     }
 }
 
-/// A JSON object whose member names are unique at every depth.
+/// Parses a JSON object whose member names are unique at every depth.
 pub(crate) fn parse_object(text: &str) -> Result<Map<String, Value>, Malformed> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|_| "not strict JSON")?;
+    let value = StrictValue { depth: 0 }.deserialize(&mut reader).map_err(|_| "not strict JSON")?;
     reader.end().map_err(|_| "text after the JSON object")?;
     match value {
         Value::Object(map) => Ok(map),
@@ -196,26 +198,26 @@ pub(crate) fn parse_object(text: &str) -> Result<Map<String, Value>, Malformed> 
     }
 }
 
-/// Reads JSON, refusing repeated names and deep nesting.
+/// Deserializes JSON, and refuses duplicate names and deep nesting.
 #[derive(Clone, Copy)]
-struct Strict {
+struct StrictValue {
     depth: usize,
 }
 
-impl Strict {
-    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+impl StrictValue {
+    fn descend<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= MAX_DEPTH { Err(E::custom("too deep")) } else { Ok(Self { depth: self.depth + 1 }) }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for StrictValue {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for StrictValue {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -251,7 +253,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
+        let inner = self.descend()?;
         let mut out = Vec::new();
         while let Some(value) = seq.next_element_seed(inner)? {
             out.push(value);
@@ -260,12 +262,12 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
+        let inner = self.descend()?;
         let mut out = Map::new();
-        while let Some(name) = map.next_key_seed(Name)? {
+        while let Some(name) = map.next_key_seed(MemberName)? {
             let value = map.next_value_seed(inner)?;
             if out.insert(name.into_owned(), value).is_some() {
-                return Err(A::Error::custom("a name stands twice"));
+                return Err(A::Error::custom("duplicate name"));
             }
         }
         Ok(Value::Object(out))

@@ -1,4 +1,4 @@
-//! Public keys, parsed once.
+//! The issuer's public keys, parsed once.
 
 use std::collections::HashMap;
 
@@ -26,10 +26,10 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// Every supported algorithm.
     pub(crate) const ALL: [Self; 3] = [Self::Rs256, Self::Es256, Self::EdDsa];
 
-    /// The algorithm of a JOSE name, compared exactly.
+    /// The algorithm with this JOSE name, which is case-sensitive.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -41,26 +41,26 @@ impl Algorithm {
     }
 }
 
-/// Why a text is no key set to trust.
+/// Why a key set is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeySetError {
-    /// Not a JSON object with an array `keys` of objects, or a name stands twice in it.
+    /// It is not a JSON object with an array `keys` of objects, or a name occurs twice.
     #[error("not a JSON Web Key Set")]
     Malformed,
     /// Two keys have the same `kid`.
     #[error("two keys have the same kid")]
     DuplicateKid,
-    /// A secret key stands in it, or a private member.
-    #[error("the set holds secret or private keys")]
+    /// It contains a symmetric key or a private member.
+    #[error("the key set contains secret or private keys")]
     Secret,
 }
 
-/// A verified, parsed set of public keys.
+/// A set of public keys that have been checked and parsed.
 #[derive(Debug, Default)]
 pub struct KeySet {
     keys: HashMap<String, Key>,
-    /// The text it was read from, hashed: the same text is the same set.
+    /// SHA-256 of the text it was parsed from, to detect an unchanged set.
     #[cfg(feature = "http")]
     digest: Vec<u8>,
 }
@@ -72,19 +72,19 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Whether the signature over these bytes is good.
+    /// Whether the signature over these bytes is valid.
     pub(crate) fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
-        // No honest signer writes an `R` of small order, and the library accepts it.
+        // The library accepts an `R` of small order, but no honest signer produces one.
         let sound = self.algorithm != Algorithm::EdDsa || signature.first_chunk().is_some_and(weak::is_sound_point);
         sound && self.public.verify_sig(signed, signature).is_ok()
     }
 }
 
 impl KeySet {
-    /// Reads a JSON Web Key Set (RFC 7517 §5). Keys of unknown kinds are left out, the rest kept.
+    /// Parses a JSON Web Key Set (RFC 7517 §5). Keys of unknown types are skipped, as the RFC requires.
     ///
     /// # Errors
-    /// If the set as a whole cannot be trusted.
+    /// The set as a whole cannot be trusted.
     pub fn from_json(json: &[u8]) -> Result<Self, KeySetError> {
         let text = std::str::from_utf8(json).map_err(|_| KeySetError::Malformed)?;
         let set = parse_object(text).map_err(|_| KeySetError::Malformed)?;
@@ -94,11 +94,11 @@ impl KeySet {
         for item in list {
             let jwk = item.as_object().ok_or(KeySetError::Malformed)?;
             refuse_secrets(jwk)?;
-            let Some(kid) = text_of(jwk, "kid").filter(|k| k.len() <= 256) else { continue };
+            let Some(kid) = string_member(jwk, "kid").filter(|k| k.len() <= 256) else { continue };
             if !kids.insert(kid.to_owned()) {
                 return Err(KeySetError::DuplicateKid);
             }
-            if let Some(key) = key(jwk) {
+            if let Some(key) = parse_key(jwk) {
                 keys.insert(kid.to_owned(), key);
             }
         }
@@ -109,9 +109,9 @@ impl KeySet {
         })
     }
 
-    /// Whether both were read from the same text.
+    /// Whether both were parsed from the same text.
     #[cfg(feature = "http")]
-    pub(crate) fn same(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_text(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 
@@ -119,32 +119,32 @@ impl KeySet {
         self.keys.get(kid)
     }
 
-    /// How many keys can be used.
+    /// The number of usable keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether none can.
+    /// Whether there is no usable key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 }
 
-fn text_of<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+fn string_member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     jwk.get(name).and_then(Value::as_str)
 }
 
 fn refuse_secrets(jwk: &Map<String, Value>) -> Result<(), KeySetError> {
     let private = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].iter().any(|name| jwk.contains_key(*name));
-    if private || text_of(jwk, "kty") == Some("oct") { Err(KeySetError::Secret) } else { Ok(()) }
+    if private || string_member(jwk, "kty") == Some("oct") { Err(KeySetError::Secret) } else { Ok(()) }
 }
 
-/// The key, if it is one to verify signatures with and of a kind known here.
-fn key(jwk: &Map<String, Value>) -> Option<Key> {
-    // A key of another issuer, published beside the server's own for the sake of tokens it signed there. It
-    // signs none of the server's: whoever has its private part must not be able to say so.
+/// The key, if it is a supported one for verifying signatures.
+fn parse_key(jwk: &Map<String, Value>) -> Option<Key> {
+    // Another issuer's key, published here so that others can verify the tokens it signed. It must not verify
+    // the server's own tokens: whoever holds its private part could forge them.
     if jwk.get("foreign").is_some_and(|f| f != false) {
         return None;
     }
@@ -153,38 +153,39 @@ fn key(jwk: &Map<String, Value>) -> Option<Key> {
     if !usable {
         return None;
     }
-    let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text_of(jwk, name)?).ok();
-    let (algorithm, public) = match (text_of(jwk, "kty")?, text_of(jwk, "crv")) {
+    let bytes = |name: &str| URL_SAFE_NO_PAD.decode(string_member(jwk, name)?).ok();
+    let (algorithm, public) = match (string_member(jwk, "kty")?, string_member(jwk, "crv")) {
         ("RSA", _) => (Algorithm::Rs256, rsa_key(&bytes("n")?, &bytes("e")?)?),
         ("EC", Some("P-256")) => {
             let (x, y) = (bytes("x")?, bytes("y")?);
-            // Full-length coordinates (RFC 7518 §6.2.1.2); the library checks that the point is on the curve.
+            // Coordinates must have full length (RFC 7518 §6.2.1.2). The library checks that the point is on
+            // the curve.
             let point = (x.len() == 32 && y.len() == 32).then(|| [&[4][..], &x, &y].concat())?;
-            (Algorithm::Es256, parsed(&ECDSA_P256_SHA256_FIXED, &point)?)
+            (Algorithm::Es256, parse_public_key(&ECDSA_P256_SHA256_FIXED, &point)?)
         }
         ("OKP", Some("Ed25519")) => {
             let x: [u8; 32] = bytes("x")?.try_into().ok().filter(weak::is_sound_point)?;
-            (Algorithm::EdDsa, parsed(&ED25519, &x)?)
+            (Algorithm::EdDsa, parse_public_key(&ED25519, &x)?)
         }
         _ => return None,
     };
-    // One algorithm per key: a key that names another is not for us.
+    // A key has one algorithm. Skip a key that names another one.
     let named = jwk.get("alg").is_none_or(|a| a.as_str().and_then(Algorithm::from_name) == Some(algorithm));
     named.then_some(Key { algorithm, public })
 }
 
-fn parsed(algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]) -> Option<ParsedPublicKey> {
+fn parse_public_key(algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(algorithm, bytes).ok()
 }
 
-/// The `rsa` crate checks the numbers and writes them as PKCS#1; verification is aws-lc-rs's.
+/// Converts the numbers to PKCS#1. The `rsa` crate only checks and encodes them; aws-lc-rs verifies signatures.
 fn rsa_key(n: &[u8], e: &[u8]) -> Option<ParsedPublicKey> {
-    // Minimal octets (RFC 7518 §6.3.1.1).
+    // The encoding must be minimal (RFC 7518 §6.3.1.1).
     if n.first() == Some(&0) || e.first() == Some(&0) {
         return None;
     }
     let key = RsaPublicKey::new_with_max_size(BigUint::from_bytes_be(n), BigUint::from_bytes_be(e), 8192).ok()?;
     let strong = key.n().bits() >= 2048 && !weak::is_roca(n);
     let der = strong.then(|| key.to_pkcs1_der().ok())??;
-    parsed(&RSA_PKCS1_2048_8192_SHA256, der.as_bytes())
+    parse_public_key(&RSA_PKCS1_2048_8192_SHA256, der.as_bytes())
 }

@@ -12,8 +12,8 @@
 //! # }
 //! ```
 //!
-//! [`check`] is the whole check as a pure function: token, keys, policy, time. [`Verifier`] adds a key
-//! set that is fetched, cached, and fetched again when a token names a key it does not hold.
+//! [`check`] is the core: a pure function of token, keys, policy and time. [`Verifier`] adds a key set that it
+//! fetches, caches, and fetches again when a token names a key the set does not have.
 
 #[cfg(feature = "http")]
 mod bearer;
@@ -26,15 +26,15 @@ mod jws;
 mod keys;
 #[cfg(feature = "tower")]
 pub mod middleware;
-mod seen;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod token_cache;
 #[cfg(feature = "http")]
 mod verifier;
 #[cfg(feature = "watch")]
 mod watch;
 
-/// Where gRPC is spoken, of tonic.
+/// A gRPC endpoint, re-exported from tonic.
 #[cfg(feature = "watch")]
 pub use ::tonic::transport::Endpoint;
 #[cfg(feature = "http")]
@@ -45,7 +45,7 @@ pub use clock::{Clock, FixedClock, SystemClock};
 #[cfg(feature = "http")]
 pub use freshness::Freshness;
 pub use keys::{Algorithm, KeySet, KeySetError};
-pub use seen::CheckedTokens;
+pub use token_cache::TokenCache;
 #[cfg(feature = "http")]
 pub use verifier::{Health, Verifier};
 #[cfg(feature = "watch")]

@@ -1,7 +1,7 @@
-//! The check as a layer around a service: verified [`Claims`] are put into the request, and what has no good
-//! token is answered with 401, 403 or 503.
+//! A tower layer that checks access tokens: it puts the verified [`Claims`] into the request, and answers 400,
+//! 401, 403 or 503 if the token is missing or not accepted.
 //!
-//! In axum the handler takes them by `Extension<Arc<Claims>>`:
+//! An axum handler gets the claims with `Extension<Arc<Claims>>`:
 //!
 //! ```no_run
 //! # async fn example() {
@@ -39,16 +39,16 @@ use crate::{Claims, Gate, Refusal, Verifier};
 #[cfg(feature = "tonic")]
 pub use self::grpc::TokenInterceptor;
 
-/// A layer that lets requests with a good token pass.
+/// A layer that admits only requests with an accepted token.
 #[derive(Clone, Debug)]
 pub struct TokenLayer {
     gate: Gate,
-    answer: Answer,
+    error_format: ErrorFormat,
 }
 
-/// How a refusal is told.
+/// How a refusal is sent to the caller.
 #[derive(Clone, Copy, Debug)]
-enum Answer {
+enum ErrorFormat {
     Http,
     #[cfg(feature = "tonic")]
     Grpc,
@@ -56,60 +56,60 @@ enum Answer {
 
 impl From<Gate> for TokenLayer {
     fn from(gate: Gate) -> Self {
-        Self { gate, answer: Answer::Http }
+        Self { gate, error_format: ErrorFormat::Http }
     }
 }
 
 impl TokenLayer {
-    /// Any good token passes.
+    /// Admits any valid token.
     pub fn new(verifier: impl Into<Arc<Verifier>>) -> Self {
         Gate::new(verifier).into()
     }
 
-    /// Answers with gRPC statuses, for services of tonic.
+    /// Answers refusals with gRPC statuses, for tonic services.
     #[cfg(feature = "tonic")]
     #[must_use]
     pub const fn grpc(mut self) -> Self {
-        self.answer = Answer::Grpc;
+        self.error_format = ErrorFormat::Grpc;
         self
     }
 
-    fn with(self, change: impl FnOnce(Gate) -> Gate) -> Self {
+    fn map_gate(self, change: impl FnOnce(Gate) -> Gate) -> Self {
         Self { gate: change(self.gate), ..self }
     }
 
-    /// Asks for a scope: 403 without it.
+    /// Requires a scope; answers 403 without it.
     #[must_use]
     pub fn require_scope(self, scope: impl Into<String>) -> Self {
-        self.with(|gate| gate.require_scope(scope))
+        self.map_gate(|gate| gate.require_scope(scope))
     }
 
-    /// Asks for a permission: 403 without it.
+    /// Requires a permission; answers 403 without it.
     #[must_use]
     pub fn require_permission(self, permission: impl Into<String>) -> Self {
-        self.with(|gate| gate.require_permission(permission))
+        self.map_gate(|gate| gate.require_permission(permission))
     }
 
-    /// Asks for a user who signed in so recently: else 401 with `max_age` (RFC 9470).
+    /// Requires that the user signed in within the last `age`; otherwise answers 401 with `max_age` (RFC 9470).
     #[must_use]
     pub fn require_sign_in_within(self, age: Duration) -> Self {
-        self.with(|gate| gate.require_sign_in_within(age))
+        self.map_gate(|gate| gate.require_sign_in_within(age))
     }
 
-    /// Asks for a class of sign-in: else 401 with `acr_values` (RFC 9470).
+    /// Requires an authentication context class; otherwise answers 401 with `acr_values` (RFC 9470).
     #[must_use]
     pub fn require_acr(self, acr: impl Into<String>) -> Self {
-        self.with(|gate| gate.require_acr(acr))
+        self.map_gate(|gate| gate.require_acr(acr))
     }
 
-    /// Refuses nobody, and counts and logs whom it would refuse. Handlers must take
-    /// `Option<Extension<Arc<Claims>>>` meanwhile.
+    /// Refuses nobody, but counts and logs the requests it would have refused. While this is on, handlers must
+    /// take `Option<Extension<Arc<Claims>>>`.
     #[must_use]
     pub fn observe(self, on: bool) -> Self {
-        self.with(|gate| gate.observe(on))
+        self.map_gate(|gate| gate.observe(on))
     }
 
-    /// What decides.
+    /// The gate that decides.
     #[must_use]
     pub const fn gate(&self) -> &Gate {
         &self.gate
@@ -147,25 +147,25 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // The one that was ready serves; its copy waits for its own turn.
+        // Only the instance that was polled ready may be called; the clone has to become ready first.
         let copy = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, copy);
         let layer = self.layer.clone();
         Box::pin(async move {
             let values: Vec<_> = request.headers().get_all(header::AUTHORIZATION).iter().cloned().collect();
-            // Claims of an outer layer with other terms must not pass for this one's.
+            // Claims from an outer layer with other requirements must not be mistaken for this layer's.
             request.extensions_mut().remove::<Arc<Claims>>();
             match layer.gate.admit(values.iter().map(header::HeaderValue::as_bytes)).await {
                 Ok(Some(claims)) => drop(request.extensions_mut().insert(claims)),
                 Ok(None) => {}
-                Err(refusal) => return Ok(layer.answer.response(&refusal)),
+                Err(refusal) => return Ok(layer.error_format.response(&refusal)),
             }
             inner.call(request).await
         })
     }
 }
 
-impl Answer {
+impl ErrorFormat {
     fn response<R: Default>(self, refusal: &Refusal) -> Response<R> {
         match self {
             Self::Http => http_response(refusal),
@@ -175,7 +175,7 @@ impl Answer {
     }
 }
 
-/// The refusal in its headers, without a body.
+/// The refusal as a status and headers, without a body.
 fn http_response<R: Default>(refusal: &Refusal) -> Response<R> {
     let mut response = Response::new(R::default());
     *response.status_mut() = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::UNAUTHORIZED);
@@ -190,7 +190,7 @@ fn add_headers(headers: &mut HeaderMap, refusal: &Refusal) {
     if matches!(refusal, Refusal::Unavailable(_)) {
         headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }
-    // What is refused today may be let in tomorrow.
+    // The same request may be accepted later.
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
 }
 

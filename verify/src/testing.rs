@@ -1,4 +1,4 @@
-//! Tokens for the unit tests of a service: no server, no network, a clock that stands still.
+//! Mints tokens for a service's unit tests: no server, no network, and a clock that stands still.
 //!
 //! ```
 //! use chancery_verify::testing::TestIssuer;
@@ -11,7 +11,7 @@
 //!
 //! assert_eq!(verifier.verify(&token).await.unwrap().subject, "ada");
 //! issuer.clock().advance_ms(300_000);
-//! assert!(verifier.verify(&token).await.is_err(), "five minutes are its life");
+//! assert!(verifier.verify(&token).await.is_err(), "it is valid for five minutes");
 //! # }
 //! ```
 
@@ -26,9 +26,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{Clock, FixedClock, KeySet, Policy, Verifier};
 
-/// Where its clock begins: 2030-01-01T00:00:00Z.
+/// The start of its clock: 2030-01-01T00:00:00Z.
 const START_MS: i64 = 1_893_456_000_000;
-/// How long a token lives, in seconds.
+/// The lifetime of a token, in seconds.
 const LIFETIME: i64 = 300;
 
 /// An issuer with a throwaway key, for tests.
@@ -41,23 +41,23 @@ pub struct TestIssuer {
 }
 
 impl TestIssuer {
-    /// An issuer of this URL.
+    /// Creates an issuer with this URL and a new key.
     ///
     /// # Panics
-    /// If the machine gives no randomness for a key.
-    #[expect(clippy::expect_used, reason = "for tests, which end there")]
+    /// If the system provides no randomness.
+    #[expect(clippy::expect_used, reason = "a test without randomness cannot go on")]
     pub fn new(url: impl Into<String>) -> Self {
         let pair = Ed25519KeyPair::generate().expect("randomness for a key");
         Self { url: url.into(), pair, clock: Arc::new(FixedClock::new(START_MS)), minted: AtomicU64::new(0) }
     }
 
-    /// Its clock, which its verifiers share. It begins at 2030-01-01T00:00:00Z.
+    /// The clock that its verifiers share. It starts at 2030-01-01T00:00:00Z.
     #[must_use]
     pub fn clock(&self) -> Arc<FixedClock> {
         self.clock.clone()
     }
 
-    /// Its key set.
+    /// Its key set, as JSON.
     #[must_use]
     pub fn jwks(&self) -> String {
         let x = URL_SAFE_NO_PAD.encode(self.pair.public_key().as_ref());
@@ -65,14 +65,14 @@ impl TestIssuer {
             .to_string()
     }
 
-    /// A verifier that trusts this issuer, without leeway.
+    /// A verifier that trusts this issuer, with no leeway.
     #[must_use]
     pub fn verifier(&self, audience: &str) -> Verifier {
         let set = KeySet::from_json(self.jwks().as_bytes()).unwrap_or_default();
         Verifier::with_policy(Policy::new(&self.url, audience)).jwks(set).clock(self.clock.clone())
     }
 
-    /// A token for `subject` at `audience`, to be shaped and then minted.
+    /// A builder for a token for `subject` at `audience`.
     #[must_use]
     pub fn token(&self, subject: &str, audience: &str) -> TestToken<'_> {
         let now = self.clock.now_ms() / 1000;
@@ -86,7 +86,7 @@ impl TestIssuer {
     }
 }
 
-/// A token that is not signed yet.
+/// A token that is being built.
 #[derive(Clone, Debug)]
 pub struct TestToken<'a> {
     issuer: &'a TestIssuer,
@@ -101,25 +101,25 @@ impl TestToken<'_> {
         self
     }
 
-    /// Sets the client.
+    /// Sets the client (`client_id`).
     #[must_use]
     pub fn client(self, id: &str) -> Self {
         self.claim("client_id", id)
     }
 
-    /// Sets the session.
+    /// Sets the session (`sid`).
     #[must_use]
     pub fn session(self, id: &str) -> Self {
         self.claim("sid", id)
     }
 
-    /// Sets the scopes, with blanks between.
+    /// Sets the scopes, separated by spaces.
     #[must_use]
     pub fn scope(self, scopes: &str) -> Self {
         self.claim("scope", scopes)
     }
 
-    /// Adds a permission.
+    /// Adds a permission (`entitlements`).
     #[must_use]
     pub fn permission(mut self, permission: &str) -> Self {
         let list = self.claims.entry("entitlements").or_insert_with(|| json!([]));
@@ -129,14 +129,14 @@ impl TestToken<'_> {
         self
     }
 
-    /// Lets it live for so many seconds from now; a negative number has it expired.
+    /// Sets the expiry to this many seconds from now; a negative number makes an expired token.
     #[must_use]
-    pub fn lives_for(self, seconds: i64) -> Self {
+    pub fn expires_in(self, seconds: i64) -> Self {
         let now = self.issuer.clock.now_ms() / 1000;
         self.claim("exp", now.saturating_add(seconds))
     }
 
-    /// Signs it.
+    /// Signs the token.
     #[must_use]
     pub fn mint(self) -> String {
         let header = json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": "test" }).to_string();

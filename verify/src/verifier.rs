@@ -1,7 +1,7 @@
-//! A verifier that keeps itself informed: of the issuer's keys, and of what is revoked.
+//! A verifier that keeps itself up to date on the issuer's keys and on revocations.
 
-mod flight;
 pub(crate) mod keyring;
+mod shared_read;
 mod source;
 mod status_list;
 
@@ -10,53 +10,54 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use self::{
     keyring::Keyring,
     source::Source,
-    status_list::{Asking, Lists},
+    status_list::{CheckContext, Lists},
 };
 #[cfg(feature = "watch")]
-use crate::watch::{Watch, Watching};
+use crate::watch::{Watch, WatchHandle};
 use crate::{
-    CheckedTokens, Claims, Clock, Freshness, KeySet, Policy, SystemClock, VerifyError, clock::Moment,
-    freshness::tolerate,
+    Claims, Clock, Freshness, KeySet, Policy, SystemClock, TokenCache, VerifyError, clock::Moment,
+    freshness::check_freshness,
 };
 
-/// For how long a verifier that has lost touch accepts what it would accept otherwise.
-const FAIL_OPEN_MS: i64 = 300_000;
-/// How many tokens are remembered.
-const REMEMBERED: usize = 10_000;
+/// The default of [`Verifier::fail_open_for`].
+const DEFAULT_FAIL_OPEN_MS: i64 = 300_000;
+/// The default of [`Verifier::cache_tokens`].
+const DEFAULT_CACHE_CAPACITY: usize = 10_000;
 
-/// Verifies tokens of one issuer. Keep one for the life of the process, in an [`Arc`] where several need it.
+/// Verifies the tokens of one issuer. Create one and keep it for the life of the process, in an [`Arc`] if it
+/// is shared.
 ///
-/// | asked for | a revoked session is refused | needs |
+/// | mode | a revoked session is refused | requires |
 /// |---|---|---|
-/// | nothing | when its access token expires (5 minutes unless the client says otherwise) | the key set |
-/// | [`status_lists`](Self::status_lists) | within 20 seconds | the lists, over HTTP |
+/// | default | when its access token expires (after 5 minutes by default) | the key set |
+/// | [`status_lists`](Self::status_lists) | within 20 seconds | status lists over HTTP |
 /// | [`watch`](Self::watch) | within a second | one gRPC stream |
 pub struct Verifier {
     policy: Policy,
     keys: Arc<Keyring>,
     clock: Arc<dyn Clock>,
-    feed: Feed,
+    revocations: RevocationSource,
     fail_open_ms: i64,
-    seen: CheckedTokens,
+    cache: TokenCache,
 }
 
-/// Where it hears of revocations.
-enum Feed {
-    Nowhere,
-    Lists(Arc<Lists>),
+/// Where the verifier learns of revocations.
+enum RevocationSource {
+    None,
+    StatusLists(Arc<Lists>),
     #[cfg(feature = "watch")]
-    Watched(Watching),
+    Stream(WatchHandle),
 }
 
-/// How a verifier is.
+/// The state of a verifier.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// Why it has no keys to check with, if so.
+    /// Whether there are keys to verify with; the error says why not.
     pub keys: Result<(), VerifyError>,
-    /// How sure it is of what is revoked.
+    /// How current the knowledge of revocations is.
     pub revocations: Freshness,
-    /// Whether it accepts good tokens.
+    /// Whether valid tokens are accepted.
     pub ready: bool,
 }
 
@@ -67,14 +68,14 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Verifies tokens of `issuer` for `audience`, with the keys at `{issuer}/.well-known/jwks.json` and
-    /// half a minute of leeway.
+    /// Verifies tokens of `issuer` for `audience`. Uses the keys at `{issuer}/.well-known/jwks.json` and 30
+    /// seconds of leeway.
     #[must_use]
     pub fn new(issuer: &str, audience: &str) -> Self {
         Self::with_policy(Policy::new(issuer, audience).leeway(Duration::from_secs(30)))
     }
 
-    /// Verifies by a policy of your own.
+    /// Verifies tokens by a custom policy.
     #[must_use]
     pub fn with_policy(policy: Policy) -> Self {
         let url = format!("{}/.well-known/jwks.json", policy.issuer().trim_end_matches('/'));
@@ -82,202 +83,204 @@ impl Verifier {
             policy,
             keys: Arc::new(Keyring::new(Source::url(url))),
             clock: Arc::new(SystemClock),
-            feed: Feed::Nowhere,
-            fail_open_ms: FAIL_OPEN_MS,
-            seen: CheckedTokens::new(REMEMBERED),
+            revocations: RevocationSource::None,
+            fail_open_ms: DEFAULT_FAIL_OPEN_MS,
+            cache: TokenCache::new(DEFAULT_CACHE_CAPACITY),
         }
     }
 
-    /// Fetches the keys from another URL.
+    /// Fetches the keys from this URL instead.
     #[must_use]
     pub fn jwks_url(self, url: impl Into<String>) -> Self {
         self.keys.read_from(Source::url(url.into()));
         self
     }
 
-    /// Reads the keys from a file, again every five minutes, and when a token names a key that is not
-    /// among them. The issuer's own news of keys do not count then: a key that it revokes must be taken out
-    /// of the file.
+    /// Reads the keys from a file: again every five minutes, and when a token names a key the file did not
+    /// have. Keys pushed by the issuer are then ignored, so a revoked key must be removed from the file.
     #[must_use]
     pub fn jwks_file(self, path: impl Into<PathBuf>) -> Self {
         self.keys.read_from(Source::File(path.into()));
         self
     }
 
-    /// Uses this key set and reads no other.
+    /// Uses this key set and never fetches another.
     #[must_use]
     pub fn jwks(self, set: KeySet) -> Self {
-        self.keys.fix(set);
+        self.keys.pin(set);
         self
     }
 
-    /// Tells the time by another clock. Goes before [`watch`](Self::watch).
+    /// Uses another clock. Call this before [`watch`](Self::watch).
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Looks revocations up in the issuer's token status lists (draft-ietf-oauth-status-list): each is
-    /// fetched when a token first names it, and again before its `ttl` is over. A token without a place in
-    /// a list is refused.
+    /// Looks up revocations in the issuer's token status lists (draft-ietf-oauth-status-list). A list is
+    /// fetched when a token first refers to it, and again before its `ttl` is over. Tokens that refer to no
+    /// list are refused.
     #[must_use]
     pub fn status_lists(mut self) -> Self {
-        self.feed = Feed::Lists(Arc::new(Lists::new(self.policy.issuer())));
+        self.revocations = RevocationSource::StatusLists(Arc::new(Lists::new(self.policy.issuer())));
         self
     }
 
-    /// Hears of revocations and keys over gRPC, as they happen, in place of status lists. To be called after
-    /// [`clock`](Self::clock), within a tokio runtime: it begins at once, and ends when the verifier is dropped.
+    /// Receives revocations and keys over gRPC as they happen, instead of status lists. Call this after
+    /// [`clock`](Self::clock) and within a tokio runtime: it starts at once, and stops when the verifier is
+    /// dropped.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// If called outside of a tokio runtime.
     #[cfg(feature = "watch")]
     #[must_use]
     pub fn watch(mut self, watch: Watch) -> Self {
-        self.feed = Feed::Watched(watch.start(&self.keys, &self.clock));
+        self.revocations = RevocationSource::Stream(watch.start(&self.keys, &self.clock));
         self
     }
 
-    /// For how long to go on when it is not known any more what is revoked, because the issuer cannot be
-    /// reached: five minutes unless said otherwise, the life of an access token, so that an issuer's outage
-    /// takes nobody down and nothing is worse than without revocation. Zero is strict.
+    /// How long a stale verifier goes on accepting tokens while the issuer cannot be reached. The default is
+    /// five minutes, the usual lifetime of an access token: an outage of the issuer then takes no service down,
+    /// and the verifier is never worse than one without revocation. Zero refuses every token as soon as the
+    /// verifier is stale.
     #[must_use]
     pub fn fail_open_for(mut self, time: Duration) -> Self {
         self.fail_open_ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self
     }
 
-    /// Remembers so many checked tokens, 10 000 unless said otherwise, at about 2 KiB each; 0 is none. A
-    /// remembered token's time, key and revocation are checked again, its signature is not.
+    /// Caches up to this many verified tokens, at about 2 KiB each; the default is 10 000, and 0 turns the
+    /// cache off. A cached token's time, key and revocation are checked every time; its signature is not.
     #[must_use]
-    pub fn remember(mut self, tokens: usize) -> Self {
-        self.seen = CheckedTokens::new(tokens);
+    pub fn cache_tokens(mut self, tokens: usize) -> Self {
+        self.cache = TokenCache::new(tokens);
         self
     }
 
-    /// Verifies a token. Waits for the network, for two seconds at most, only if there are no keys yet or they
-    /// are too old, once a minute if the token names a key that is not among them, and for a status list
-    /// that was not in use lately.
+    /// Verifies a token. Waits for the network, at most two seconds each time, only if there are no keys yet or
+    /// they have expired, if the token names an unknown key (at most once a minute), or if its status list has
+    /// not been in use lately.
     ///
     /// # Errors
-    /// Why the token is not accepted.
+    /// Why the token is refused.
     pub async fn verify(&self, token: &str) -> Result<Arc<Claims>, VerifyError> {
-        let at = Moment::of(&*self.clock);
-        let mut set = match self.keys.young(at) {
+        let at = Moment::now(&*self.clock);
+        let mut set = match self.keys.fresh(at) {
             Some(set) => set,
             None => self.keys.current(at, &self.clock).await?,
         };
-        let claims = match self.signed(token, &set, at) {
+        let claims = match self.check_token(token, &set, at) {
             Err(VerifyError::UnknownKey { kid }) => {
-                let other = self.keys.other_than(&set, at, &self.clock).await;
+                let other = self.keys.replacement_for(&set, at, &self.clock).await;
                 set = other.ok_or(VerifyError::UnknownKey { kid })?;
-                self.signed(token, &set, at)?
+                self.check_token(token, &set, at)?
             }
             other => other?,
         };
-        if let Feed::Lists(lists) = &self.feed {
-            lists.check(&claims, &set, self.asking(at)).await?;
+        if let RevocationSource::StatusLists(lists) = &self.revocations {
+            lists.check(&claims, &set, self.context(at)).await?;
         } else {
-            self.check_feed(&claims, &set, at)?;
+            self.check_revocation(&claims, &set, at)?;
         }
         Ok(claims)
     }
 
-    /// Verifies a token by what is at hand, without any waiting; keys and lists that are due are read beside.
+    /// Verifies a token with what is cached, without waiting. Keys and lists that are due are fetched in the
+    /// background.
     ///
     /// # Errors
-    /// Why the token is not accepted; [`VerifyError::KeysUnavailable`] before the first fetch, and while keys
-    /// are read because the token names one that is not known; [`VerifyError::RevocationsUnknown`] while the
-    /// token's status list is not at hand.
+    /// Why the token is refused. [`VerifyError::KeysUnavailable`] before the first fetch, and while keys are
+    /// fetched because the token names an unknown one; [`VerifyError::RevocationsUnknown`] while the token's
+    /// status list is not cached.
     pub fn verify_now(&self, token: &str) -> Result<Arc<Claims>, VerifyError> {
-        let at = Moment::of(&*self.clock);
-        let set = match self.keys.young(at) {
+        let at = Moment::now(&*self.clock);
+        let set = match self.keys.fresh(at) {
             Some(set) => set,
-            None => self.keys.at_hand(at, &self.clock)?,
+            None => self.keys.cached(at, &self.clock)?,
         };
-        let claims = self.signed(token, &set, at).map_err(|error| match error {
-            VerifyError::UnknownKey { .. } if self.keys.look_again(at, &self.clock).is_some() => {
-                VerifyError::KeysUnavailable { reason: "they are being read again".to_owned() }
+        let claims = self.check_token(token, &set, at).map_err(|error| match error {
+            VerifyError::UnknownKey { .. } if self.keys.refetch_for_unknown_key(at, &self.clock).is_some() => {
+                VerifyError::KeysUnavailable { reason: "they are being fetched again".to_owned() }
             }
             other => other,
         })?;
-        self.check_feed(&claims, &set, at)?;
+        self.check_revocation(&claims, &set, at)?;
         Ok(claims)
     }
 
-    fn asking(&self, at: Moment) -> Asking<'_> {
-        Asking { at, clock: &self.clock, fail_open_ms: self.fail_open_ms }
+    fn context(&self, at: Moment) -> CheckContext<'_> {
+        CheckContext { at, clock: &self.clock, fail_open_ms: self.fail_open_ms }
     }
 
-    /// The claims of a token whose signature, policy and time are good.
-    fn signed(&self, token: &str, set: &Arc<KeySet>, at: Moment) -> Result<Arc<Claims>, VerifyError> {
-        self.seen.check(token, set, &self.policy, at.now_ms)
+    /// Checks signature, policy and time, and returns the claims.
+    fn check_token(&self, token: &str, set: &Arc<KeySet>, at: Moment) -> Result<Arc<Claims>, VerifyError> {
+        self.cache.check(token, set, &self.policy, at.now_ms)
     }
 
-    fn check_feed(&self, claims: &Claims, set: &Arc<KeySet>, at: Moment) -> Result<(), VerifyError> {
-        match &self.feed {
-            Feed::Nowhere => Ok(()),
-            Feed::Lists(lists) => lists.check_now(claims, set, self.asking(at)),
+    fn check_revocation(&self, claims: &Claims, set: &Arc<KeySet>, at: Moment) -> Result<(), VerifyError> {
+        match &self.revocations {
+            RevocationSource::None => Ok(()),
+            RevocationSource::StatusLists(lists) => lists.check_now(claims, set, self.context(at)),
             #[cfg(feature = "watch")]
-            Feed::Watched(watching) => {
-                tolerate(watching.revoked.freshness(at), self.fail_open_ms)?;
-                watching.revoked.check(claims)
+            RevocationSource::Stream(stream) => {
+                check_freshness(stream.revoked.freshness(at), self.fail_open_ms)?;
+                stream.revoked.check(claims)
             }
         }
     }
 
-    /// Whether the token's user signed in so recently.
+    /// Whether the user signed in within the last `age`.
     pub(crate) fn signed_in_within(&self, claims: &Claims, age: Duration) -> bool {
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         claims.auth_time_ms.is_some_and(|at| self.clock.now_ms().saturating_sub(at) <= age_ms)
     }
 
-    /// Waits until good tokens are accepted: there are keys, and the first news of a watched issuer. An issuer
-    /// that is not up yet is asked again.
+    /// Waits until valid tokens are accepted: there are keys and, if the issuer is watched, the first snapshot.
+    /// Retries while the issuer is not up yet.
     ///
     /// # Errors
-    /// What is still missing after `within`.
+    /// What is still missing when `within` has passed.
     pub async fn ready(&self, within: Duration) -> Result<(), VerifyError> {
-        let all = async {
+        let all_ready = async {
             #[cfg(feature = "watch")]
-            if let Feed::Watched(watching) = &self.feed {
-                watching.revoked.ready().await;
+            if let RevocationSource::Stream(stream) = &self.revocations {
+                stream.revoked.ready().await;
             }
-            while self.keys.current(Moment::of(&*self.clock), &self.clock).await.is_err() {
-                pause().await;
+            while self.keys.current(Moment::now(&*self.clock), &self.clock).await.is_err() {
+                back_off().await;
             }
         };
-        if tokio::time::timeout(within, all).await.is_ok() {
+        if tokio::time::timeout(within, all_ready).await.is_ok() {
             return Ok(());
         }
         self.health().keys?;
         Err(VerifyError::RevocationsUnknown)
     }
 
-    /// How it is, for a service's own health. Asks nobody.
+    /// The verifier's state, for a service's own health check. Does not wait for the network.
     #[must_use]
     pub fn health(&self) -> Health {
-        let at = Moment::of(&*self.clock);
-        let keys = self.keys.at_hand(at, &self.clock).map(drop);
-        let revocations = match &self.feed {
-            Feed::Nowhere => Freshness::NotFollowed,
-            Feed::Lists(lists) => lists.freshness(at),
+        let at = Moment::now(&*self.clock);
+        let keys = self.keys.cached(at, &self.clock).map(drop);
+        let revocations = match &self.revocations {
+            RevocationSource::None => Freshness::NotFollowed,
+            RevocationSource::StatusLists(lists) => lists.freshness(at),
             #[cfg(feature = "watch")]
-            Feed::Watched(watching) => watching.revoked.freshness(at),
+            RevocationSource::Stream(stream) => stream.revoked.freshness(at),
         };
-        let known = if let Feed::Lists(lists) = &self.feed {
-            lists.usable(self.asking(at))
+        let revocations_usable = if let RevocationSource::StatusLists(lists) = &self.revocations {
+            lists.all_usable(self.context(at))
         } else {
-            tolerate(revocations, self.fail_open_ms).is_ok()
+            check_freshness(revocations, self.fail_open_ms).is_ok()
         };
-        let ready = keys.is_ok() && known;
+        let ready = keys.is_ok() && revocations_usable;
         Health { keys, revocations, ready }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "who waits for an issuer asks it now and then")]
-async fn pause() {
+#[expect(clippy::disallowed_methods, reason = "retries until the issuer is up")]
+async fn back_off() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 

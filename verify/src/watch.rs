@@ -1,4 +1,4 @@
-//! Follows keys and revocations over gRPC.
+//! Receives keys and revocations over gRPC streams.
 
 mod follow;
 mod messages;
@@ -14,28 +14,30 @@ use tonic::{
 };
 
 use self::follow::Follower;
-pub(crate) use self::revoked::Revoked;
+pub(crate) use self::revoked::RevokedSet;
 use crate::{Clock, verifier::keyring::Keyring};
 
-/// Longest time to open a connection.
+/// Time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why an issuer cannot be watched.
+/// Why the settings for watching an issuer are rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WatchError {
-    /// The address is none, or its certificates cannot be checked.
-    #[error("the address of the issuer's gRPC endpoint: {0}")]
+    /// The address is invalid, or TLS cannot be set up.
+    #[error("invalid gRPC endpoint of the issuer: {0}")]
     Endpoint(#[from] tonic::transport::Error),
-    /// It would send the secret over a network in clear.
-    #[error("{0} is not https and not this machine; Watch::at takes an endpoint that is protected otherwise")]
+    /// The client's secret would be sent over a network in plain text.
+    #[error(
+        "{0} is neither https nor on this machine; use Watch::with_endpoint if the connection is protected another way"
+    )]
     Plaintext(String),
     /// The client's id or secret is empty.
-    #[error("watching needs the id and the secret of a client with the permission revocations.read")]
+    #[error("client_id and client_secret are required, of a client with the permission revocations.read")]
     Credentials,
 }
 
-/// Where to watch, and as whom.
+/// Where to watch an issuer, and as which client.
 #[derive(Clone)]
 pub struct Watch {
     endpoint: Endpoint,
@@ -49,12 +51,12 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// Watches at `endpoint`, as `https://id.example.com:50051`, as a confidential client that has the
-    /// permission `revocations.read`. With `https` the machine's trusted certificates count.
+    /// Watches at `endpoint`, such as `https://id.example.com:50051`, as a confidential client with the
+    /// permission `revocations.read`. With `https` the system's trusted certificates are used.
     ///
     /// # Errors
-    /// If the endpoint is no address, or neither `https` nor on this machine; or the client's id or secret is
-    /// empty.
+    /// The endpoint is not a valid address, is neither `https` nor on this machine, or the client's id or
+    /// secret is empty.
     pub fn new(endpoint: &str, client_id: &str, client_secret: &str) -> Result<Self, WatchError> {
         let mut endpoint = Endpoint::from_shared(endpoint.to_owned())?;
         if endpoint.uri().scheme_str() == Some("https") {
@@ -62,14 +64,14 @@ impl Watch {
         } else if !endpoint.uri().host().is_some_and(is_loopback) {
             return Err(WatchError::Plaintext(endpoint.uri().to_string()));
         }
-        Self::at(endpoint, client_id, client_secret)
+        Self::with_endpoint(endpoint, client_id, client_secret)
     }
 
-    /// The same at an endpoint with settings of your own: certificates, proxies, time limits.
+    /// Watches at an endpoint that you have configured yourself: certificates, proxies, time limits.
     ///
     /// # Errors
-    /// If the client's id or secret is empty.
-    pub fn at(endpoint: Endpoint, client_id: &str, client_secret: &str) -> Result<Self, WatchError> {
+    /// The client's id or secret is empty.
+    pub fn with_endpoint(endpoint: Endpoint, client_id: &str, client_secret: &str) -> Result<Self, WatchError> {
         if client_id.is_empty() || client_secret.is_empty() {
             return Err(WatchError::Credentials);
         }
@@ -85,27 +87,27 @@ impl Watch {
         Ok(Self { endpoint, authorization })
     }
 
-    /// Begins to follow.
-    pub(crate) fn start(self, keys: &Arc<Keyring>, clock: &Arc<dyn Clock>) -> Watching {
-        let revoked = Arc::new(Revoked::default());
+    /// Starts the streams.
+    pub(crate) fn start(self, keys: &Arc<Keyring>, clock: &Arc<dyn Clock>) -> WatchHandle {
+        let revoked = Arc::new(RevokedSet::default());
         let channel = self.endpoint.connect_lazy();
         let follower = Follower { channel, authorization: self.authorization, clock: clock.clone() };
         let tasks = vec![
-            tokio::spawn(follower.clone().revocations(revoked.clone())),
-            tokio::spawn(follower.keys(keys.clone())),
+            tokio::spawn(follower.clone().follow_revocations(revoked.clone())),
+            tokio::spawn(follower.follow_keys(keys.clone())),
         ];
-        Watching { revoked, tasks }
+        WatchHandle { revoked, tasks }
     }
 }
 
-/// An issuer being watched, until this is dropped.
+/// The streams from an issuer. They end when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Watching {
-    pub(crate) revoked: Arc<Revoked>,
+pub(crate) struct WatchHandle {
+    pub(crate) revoked: Arc<RevokedSet>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-impl Drop for Watching {
+impl Drop for WatchHandle {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
@@ -116,10 +118,10 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.is_ok_and(|a| a.is_loopback())
 }
 
-/// The halves of `Basic` are form-encoded before they are joined (RFC 6749 §2.3.1).
+/// Form-encodes a half of `Basic` credentials, as RFC 6749 §2.3.1 requires before they are joined.
 fn form_encoded(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes().map(|b| if unreserved(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[cfg(test)]
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_form_encoded_and_never_shown() {
+    fn credentials_are_form_encoded_and_left_out_of_debug_output() {
         assert_eq!(form_encoded("a:b p%é"), "a%3Ab%20p%25%C3%A9");
         let watch = Watch::new("http://127.0.0.1:1", "orders-api", "secret-secret").unwrap();
         assert!(!format!("{watch:?}").contains("secret"));

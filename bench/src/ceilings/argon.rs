@@ -1,11 +1,11 @@
-//! Argon2id alone, with the server's parameters and memory that is used again.
+//! Bare Argon2id, with the server's parameters and reused memory.
 
 use argon2::{Algorithm, Argon2, Block, Version};
 use chancery::passwords::Params;
 
 use super::Work;
 
-/// One hash after the other.
+/// Computes one hash per call.
 pub(super) fn work() -> anyhow::Result<Work> {
     let params = Params::default();
     let params = argon2::Params::new(params.memory_kib, params.iterations, params.lanes, Some(32));

@@ -1,4 +1,4 @@
-//! Durable commits alone, of rows as large as a session, on the engine and the disk of the server.
+//! Bare durable commits of rows as large as a session, on the server's engine and disk.
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ fn ids() -> Vec<String> {
     (0..ROWS).map(|n| format!("ses_{n:026}")).collect()
 }
 
-/// The `n`th group of so many rows.
+/// The `n`th group of `rows` ids.
 fn group(all: &[String], n: usize, rows: usize) -> Vec<&str> {
     all.iter().map(String::as_str).cycle().skip(n * rows % ROWS).take(rows).collect()
 }
 
-/// Counts the rows changed a second. Each turn is one commit.
-macro_rules! count {
+/// Measures the rows changed per second. Each iteration is one commit.
+macro_rules! measure_rate {
     ($connection:ident, $rows:ident, $time:ident, $many:ident) => {{
         let (all, began) = (ids(), Instant::now());
         let (mut commits, mut counted_from, mut counted) = (0, began, 0);
@@ -43,7 +43,7 @@ macro_rules! count {
             };
             commits += 1;
             counted += $rows;
-            // The first tenth only warms up.
+            // The first tenth of the time is warm-up.
             if counted_from == began && began.elapsed() > $time / 10 {
                 (counted_from, counted) = (Instant::now(), 0);
             }
@@ -52,7 +52,7 @@ macro_rules! count {
     }};
 }
 
-/// On SQLite, in a file of a directory.
+/// Measures SQLite, on a file in this directory.
 pub(super) async fn sqlite(dir: &str, rows: usize, time: Duration) -> anyhow::Result<f64> {
     let file = tempfile::Builder::new().prefix("commits-").tempdir_in(dir)?;
     let options = SqliteConnectOptions::new()
@@ -67,12 +67,12 @@ pub(super) async fn sqlite(dir: &str, rows: usize, time: Duration) -> anyhow::Re
         sqlx::query(INSERT).bind(id).bind("x".repeat(500)).execute(&mut *tx).await?;
     }
     tx.commit().await?;
-    let rate = count!(connection, rows, time, MANY_SQLITE);
+    let rate = measure_rate!(connection, rows, time, MANY_SQLITE);
     connection.close().await?;
     Ok(rate)
 }
 
-/// On PostgreSQL, in a table of a database.
+/// Measures PostgreSQL, on a table in this database.
 pub(super) async fn postgres(url: &str, rows: usize, time: Duration) -> anyhow::Result<f64> {
     let mut connection = PgConnection::connect(url).await?;
     sqlx::query("DROP TABLE IF EXISTS bench_commits").execute(&mut connection).await?;
@@ -82,7 +82,7 @@ pub(super) async fn postgres(url: &str, rows: usize, time: Duration) -> anyhow::
         sqlx::query(INSERT).bind(id).bind("x".repeat(500)).execute(&mut *tx).await?;
     }
     tx.commit().await?;
-    let rate = count!(connection, rows, time, MANY_POSTGRES);
+    let rate = measure_rate!(connection, rows, time, MANY_POSTGRES);
     sqlx::query("DROP TABLE bench_commits").execute(&mut connection).await?;
     connection.close().await?;
     Ok(rate)

@@ -1,4 +1,4 @@
-//! Signatures alone, over as many bytes as an access token has.
+//! Bare signatures, over as many bytes as an access token has.
 
 use std::hint::black_box;
 
@@ -13,35 +13,38 @@ use aws_lc_rs::{
 };
 
 use super::Work;
-use crate::args::Kind;
+use crate::args::CeilingKind;
 
-/// What an access token signs is about so long.
+/// About as long as the signed part of an access token.
 const INPUT: [u8; 600] = [b'x'; 600];
 
-/// One signature, or one check, after the other.
-pub(super) fn work(kind: Kind) -> anyhow::Result<Work> {
+/// Makes or verifies one signature per call.
+pub(super) fn work(kind: CeilingKind) -> anyhow::Result<Work> {
     match kind {
-        Kind::Rs256Sign => Ok(repeat(rs256()?.0)),
-        Kind::Es256Sign => Ok(repeat(es256()?.0)),
-        Kind::EddsaSign => Ok(repeat(eddsa()?.0)),
-        Kind::Rs256Verify => checks(rs256()?, &RSA_PKCS1_2048_8192_SHA256),
-        Kind::Es256Verify => checks(es256()?, &ECDSA_P256_SHA256_FIXED),
-        Kind::EddsaVerify => checks(eddsa()?, &ED25519),
-        Kind::Argon2id | Kind::Sqlite | Kind::Postgres => bail!("not a signature"),
+        CeilingKind::Rs256Sign => Ok(signing_work(rs256()?.0)),
+        CeilingKind::Es256Sign => Ok(signing_work(es256()?.0)),
+        CeilingKind::EddsaSign => Ok(signing_work(eddsa()?.0)),
+        CeilingKind::Rs256Verify => verifying_work(rs256()?, &RSA_PKCS1_2048_8192_SHA256),
+        CeilingKind::Es256Verify => verifying_work(es256()?, &ECDSA_P256_SHA256_FIXED),
+        CeilingKind::EddsaVerify => verifying_work(eddsa()?, &ED25519),
+        CeilingKind::Argon2id | CeilingKind::Sqlite | CeilingKind::Postgres => bail!("not a signature"),
     }
 }
 
 /// Signs the input.
 type Sign = Box<dyn FnMut() -> anyhow::Result<Vec<u8>> + Send>;
 
-fn repeat(mut sign: Sign) -> Work {
+fn signing_work(mut sign: Sign) -> Work {
     Box::new(move || {
         black_box(sign()?);
         Ok(())
     })
 }
 
-fn checks((mut sign, public): (Sign, Vec<u8>), algorithm: &'static dyn VerificationAlgorithm) -> anyhow::Result<Work> {
+fn verifying_work(
+    (mut sign, public): (Sign, Vec<u8>),
+    algorithm: &'static dyn VerificationAlgorithm,
+) -> anyhow::Result<Work> {
     let (key, signature) = (ParsedPublicKey::new(algorithm, &public)?, sign()?);
     Ok(Box::new(move || Ok(black_box(key.verify_sig(black_box(&INPUT), &signature))?)))
 }
@@ -74,10 +77,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_signature_is_good() {
-        for kind in [Kind::Rs256Verify, Kind::Es256Verify, Kind::EddsaVerify] {
+    fn every_signature_verifies() {
+        for kind in [CeilingKind::Rs256Verify, CeilingKind::Es256Verify, CeilingKind::EddsaVerify] {
             work(kind).unwrap()().unwrap();
         }
-        assert!(work(Kind::Sqlite).is_err());
+        assert!(work(CeilingKind::Sqlite).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! Open loop: requests are sent at fixed times, whatever became of those before. Shows latency as it is
-//! for callers who do not wait for each other: it counts from when a request should have been sent.
+//! Open loop: requests are sent at fixed times, whatever the outcome of earlier ones. Shows latency as
+//! independent callers see it, counted from when a request should have been sent.
 
 use std::{
     collections::VecDeque,
@@ -15,32 +15,32 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Caller, Outcome, Window, closed::Before, recorder::Recorder};
-use crate::stats::{Measured, float};
+use super::{Caller, Outcome, Window, closed::UsageBaseline, recorder::Recorder};
+use crate::stats::{Measurement, float};
 
-/// When each request is to be sent.
+/// When each request is due.
 #[derive(Clone, Copy, Debug)]
 struct Schedule {
     began: Instant,
-    /// Requests a second.
+    /// Requests per second.
     rate: f64,
     until: Instant,
 }
 
 impl Schedule {
-    /// When the `n`th is; nothing after the end.
+    /// When request `n` is due, or `None` after the end.
     fn at(self, n: u64) -> Option<Instant> {
         let at = self.began + Duration::from_secs_f64(float(n) / self.rate);
         (at < self.until).then_some(at)
     }
 
-    /// Announces each request when its time has come.
-    fn follow(self, due: &UnboundedSender<Instant>) {
+    /// Sends the due time of each request when it is due.
+    fn run(self, due: &UnboundedSender<Instant>) {
         let mut n = 0;
         while let Some(at) = self.at(n) {
             let now = Instant::now();
             if now < at {
-                // The runtime's own timer is too coarse for this.
+                // The runtime's timer is too coarse for this.
                 thread::park_timeout(at - now);
                 continue;
             }
@@ -52,50 +52,50 @@ impl Schedule {
     }
 }
 
-/// Callers that have no request under way; the one that has rested longest comes first.
-type Free<C> = Arc<Mutex<VecDeque<C>>>;
+/// Callers without a request in flight; the one that has been idle longest comes first.
+type IdleCallers<C> = Arc<Mutex<VecDeque<C>>>;
 
-/// Sends `rate` requests a second by whoever is free, and gives back the callers that may go on.
-pub(crate) async fn open<C: Caller>(
+/// Sends `rate` requests per second through idle callers, and returns the callers that can continue.
+pub(crate) async fn open_loop<C: Caller>(
     callers: Vec<C>,
     rate: f64,
     window: Window,
     server: u32,
-) -> anyhow::Result<(Measured, Vec<C>)> {
+) -> anyhow::Result<(Measurement, Vec<C>)> {
     let recorder = Arc::new(Recorder::new(Instant::now(), window));
     let (from, to) = recorder.bounds();
     let schedule = Schedule { began: Instant::now(), rate, until: to };
     let (announce, due) = unbounded_channel();
-    let timing = thread::spawn(move || schedule.follow(&announce));
-    let free: Free<C> = Arc::new(Mutex::new(callers.into()));
+    let timing = thread::spawn(move || schedule.run(&announce));
+    let idle: IdleCallers<C> = Arc::new(Mutex::new(callers.into()));
     let work = async {
-        let sending = tokio::spawn(send(due, free.clone(), recorder.clone()));
-        let used = Before::at(from, server).await.until(to).await;
+        let sending = tokio::spawn(send(due, idle.clone(), recorder.clone()));
+        let used = UsageBaseline::at(from, server).await.usage_until(to).await;
         sending.await?;
-        anyhow::Ok(recorder.measured(to).using(&used))
+        anyhow::Ok(recorder.take(to).with_usage_of(&used))
     };
-    let measured = timeout(window.patience(), work).await.context("requests were not answered in time")??;
-    timing.join().map_err(|_| anyhow::anyhow!("the schedule failed"))?;
-    let left = std::mem::take(&mut *free.lock().unwrap_or_else(PoisonError::into_inner));
+    let measured = timeout(window.time_limit(), work).await.context("requests did not finish in time")??;
+    timing.join().map_err(|_| anyhow::anyhow!("the schedule thread panicked"))?;
+    let left = std::mem::take(&mut *idle.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((measured, left.into()))
 }
 
-/// Sends what is due until nothing more is, and waits for the last answers.
-async fn send<C: Caller>(mut due: UnboundedReceiver<Instant>, free: Free<C>, recorder: Arc<Recorder>) {
+/// Sends requests as they fall due, then waits for the last responses.
+async fn send<C: Caller>(mut due: UnboundedReceiver<Instant>, idle: IdleCallers<C>, recorder: Arc<Recorder>) {
     let mut sent = JoinSet::new();
     while let Some(at) = due.recv().await {
-        let caller = free.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let caller = idle.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(mut caller) = caller else {
-            recorder.unsent(at);
+            recorder.record_unsent(at);
             continue;
         };
-        let (free, recorder) = (free.clone(), recorder.clone());
+        let (idle, recorder) = (idle.clone(), recorder.clone());
         sent.spawn(async move {
             let outcome = caller.call().await;
             let finished = matches!(outcome, Outcome::Finished);
-            // It counts where it should have been sent: late answers are not lost at the end.
-            if recorder.note(outcome, at, at.elapsed()) || finished {
-                free.lock().unwrap_or_else(PoisonError::into_inner).push_back(caller);
+            // Counted at the time it was due, so that late responses are not lost at the end.
+            if recorder.record(outcome, at, at.elapsed()) || finished {
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push_back(caller);
             }
         });
         while sent.try_join_next().is_some() {}
@@ -106,7 +106,7 @@ async fn send<C: Caller>(mut due: UnboundedReceiver<Instant>, free: Free<C>, rec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Refusal;
+    use crate::load::Failure;
 
     #[test]
     fn requests_are_due_at_fixed_times_until_the_end() {
@@ -121,15 +121,15 @@ mod tests {
     impl Caller for Slow {
         async fn call(&mut self) -> Outcome {
             tokio::time::sleep_until(Instant::now() + Duration::from_millis(150)).await;
-            Outcome::Refused(Refusal { label: "SLOW".to_owned(), lost: false })
+            Outcome::Failed(Failure { label: "SLOW".to_owned(), lost: false })
         }
     }
 
     #[tokio::test]
-    async fn what_nobody_is_free_to_send_is_counted_and_not_forgotten() {
+    async fn requests_without_an_idle_caller_are_counted() {
         let window = Window { warmup: Duration::ZERO, measured: Duration::from_millis(300) };
-        let (measured, left) = open(vec![Slow], 100.0, window, std::process::id()).await.unwrap();
-        let sent = measured.refused_with("SLOW").count();
+        let (measured, left) = open_loop(vec![Slow], 100.0, window, std::process::id()).await.unwrap();
+        let sent = measured.failed_with("SLOW").count();
         assert_eq!((sent + measured.unsent, left.len()), (30, 1));
         assert!((1..=3).contains(&sent), "{sent}");
     }

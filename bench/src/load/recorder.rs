@@ -1,4 +1,4 @@
-//! What is noted of each answer.
+//! Records the outcome of each request.
 
 use std::{
     collections::BTreeMap,
@@ -9,29 +9,29 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Outcome, Window};
-use crate::stats::{Latencies, Measured};
+use crate::stats::{Latencies, Measurement};
 
-/// Why a request did not succeed.
+/// Why a request failed.
 #[derive(Debug)]
-pub(crate) struct Refusal {
-    /// The code, and the reason if there is one.
+pub(crate) struct Failure {
+    /// The code, and the reason if any.
     pub(crate) label: String,
-    /// Whether the request or its answer was lost on the way.
+    /// Whether the request or its response was lost on the way.
     pub(crate) lost: bool,
 }
 
-/// Answers that end within the measured part of a window.
+/// Records outcomes in the counted part of a window.
 #[derive(Debug)]
 pub(super) struct Recorder {
     from: Instant,
     to: Instant,
-    noted: Mutex<Noted>,
+    records: Mutex<Records>,
 }
 
 #[derive(Debug, Default)]
-struct Noted {
+struct Records {
     ok: Latencies,
-    refused: BTreeMap<String, Latencies>,
+    failed: BTreeMap<String, Latencies>,
     breaks: u64,
     unsent: u64,
 }
@@ -39,51 +39,51 @@ struct Noted {
 impl Recorder {
     pub(super) fn new(began: Instant, window: Window) -> Self {
         let from = began + window.warmup;
-        Self { from, to: from + window.measured, noted: Mutex::default() }
+        Self { from, to: from + window.measured, records: Mutex::default() }
     }
 
-    /// The measured part.
+    /// The start and end of the counted part.
     pub(super) fn bounds(&self) -> (Instant, Instant) {
         (self.from, self.to)
     }
 
-    /// Notes an answer to a request that was sent, or should have been, at `since`. Says whether its
-    /// caller may go on. An answer counts where `at` lies, but a broken chain counts whenever it breaks.
-    pub(super) fn note(&self, outcome: Outcome, at: Instant, took: Duration) -> bool {
+    /// Records the outcome of a request that was sent, or was due, at `at`. Returns whether its caller can
+    /// continue. An outcome counts if `at` lies in the counted part; a broken chain always counts.
+    pub(super) fn record(&self, outcome: Outcome, at: Instant, took: Duration) -> bool {
         let counts = at >= self.from && at < self.to;
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (refusal, go_on) = match outcome {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let (failure, go_on) = match outcome {
             Outcome::Answered => {
                 if counts {
-                    noted.ok.add(took);
+                    records.ok.add(took);
                 }
                 return true;
             }
             Outcome::Finished => return false,
-            Outcome::Refused(refusal) => (refusal, true),
-            Outcome::Broken(refusal) => {
-                noted.breaks += 1;
-                (refusal, false)
+            Outcome::Failed(failure) => (failure, true),
+            Outcome::Broken(failure) => {
+                records.breaks += 1;
+                (failure, false)
             }
         };
         if counts {
-            noted.refused.entry(refusal.label).or_default().add(took);
+            records.failed.entry(failure.label).or_default().add(took);
         }
         go_on
     }
 
-    /// Notes a request that nobody was free to send.
-    pub(super) fn unsent(&self, at: Instant) {
+    /// Counts a request that no caller was free to send.
+    pub(super) fn record_unsent(&self, at: Instant) {
         if at >= self.from && at < self.to {
-            self.noted.lock().unwrap_or_else(PoisonError::into_inner).unsent += 1;
+            self.records.lock().unwrap_or_else(PoisonError::into_inner).unsent += 1;
         }
     }
 
-    /// All that was noted, of a load that ended no later than now.
-    pub(super) fn measured(&self, ended: Instant) -> Measured {
-        let noted = std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Takes all records of a load that has ended.
+    pub(super) fn take(&self, ended: Instant) -> Measurement {
+        let records = std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner));
         let seconds = ended.min(self.to).saturating_duration_since(self.from).as_secs_f64();
-        let Noted { ok, refused, breaks, unsent } = noted;
-        Measured { seconds, ok, refused, breaks, unsent, ..Measured::default() }
+        let Records { ok, failed, breaks, unsent } = records;
+        Measurement { seconds, ok, failed, breaks, unsent, ..Measurement::default() }
     }
 }

@@ -1,38 +1,38 @@
-//! Tokens of clients themselves: one signature, no query.
+//! Measures clients' own tokens: one signature, no query.
 
 use chancery::grpc::pb::IssueClientTokenRequest;
 
 use super::Bench;
 use crate::{
-    args::{Engine, Kind},
-    calls::{ClientTokens, Connections, basic, refusal},
+    args::{CeilingKind, Engine},
+    calls::{ClientTokenCaller, Connections, basic_auth, failure},
     echo::Sizes,
-    load::closed,
+    load::closed_loop,
     report::{Goal, Row},
 };
 
-/// The algorithm, its raw signature, what the ratio to that is to reach, and the ratio to the echo.
-const ALGORITHMS: [(&str, Kind, Option<Goal>, Option<Goal>); 3] = [
-    ("RS256", Kind::Rs256Sign, Some(Goal::AtLeast(0.75)), None),
-    ("ES256", Kind::Es256Sign, None, Some(Goal::AtLeast(0.55))),
-    ("EdDSA", Kind::EddsaSign, None, None),
+/// The algorithm, its raw signature, and the goals for the ratios to the signature and to the echo.
+const ALGORITHMS: [(&str, CeilingKind, Option<Goal>, Option<Goal>); 3] = [
+    ("RS256", CeilingKind::Rs256Sign, Some(Goal::AtLeast(0.75)), None),
+    ("ES256", CeilingKind::Es256Sign, None, Some(Goal::AtLeast(0.55))),
+    ("EdDSA", CeilingKind::EddsaSign, None, None),
 ];
 
 /// Measures each algorithm.
 pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
-    let place = bench.place(engine).await?;
+    let deployment = bench.deployment(engine).await?;
     for (algorithm, kind, goal_raw, goal_echo) in ALGORITHMS {
         let id = format!("tokens-{}", algorithm.to_lowercase());
-        let secret = place.client(&id, &["--alg", algorithm]).await?;
-        let authorization = basic(&id, &secret)?;
-        let server = place.serve().await?;
+        let secret = deployment.create_client(&id, &["--alg", algorithm]).await?;
+        let authorization = basic_auth(&id, &secret)?;
+        let server = deployment.serve().await?;
         let connections = Connections::open(&server.grpc, bench.run.connections).await?;
         let mut callers = Vec::new();
         for n in 0..bench.run.tasks {
-            callers.push(ClientTokens::new(connections.of(n)?, authorization.clone()));
+            callers.push(ClientTokenCaller::new(connections.for_caller(n)?, authorization.clone()));
         }
         let answer = match callers.first_mut() {
-            Some(first) => first.issue().await.map_err(|s| anyhow::anyhow!(refusal(&s).label))?,
+            Some(first) => first.issue().await.map_err(|s| anyhow::anyhow!(failure(&s).label))?,
             None => anyhow::bail!("no tasks"),
         };
         let sizes = Sizes::of(&IssueClientTokenRequest::default(), &answer);
@@ -42,14 +42,14 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         against_echo = goal_echo.into_iter().fold(against_echo, Row::goal);
         against_echo.note(sizes.text());
         for _ in 0..bench.run.runs {
-            let raw = bench.raw(kind).await?;
+            let raw = bench.raw_rate(kind).await?;
             let echo = bench.echo(bench.shape(), sizes).await?;
-            let (measured, left) = closed(callers, bench.window(), server.id()).await?;
+            let (measured, left) = closed_loop(callers, bench.window(), server.id()).await?;
             callers = left;
-            against_raw.compared(measured.rate(), raw);
-            against_echo.compared(measured.rate(), echo.rate());
+            against_raw.add_compared(measured.rate(), raw);
+            against_echo.add_compared(measured.rate(), echo.rate());
             against_echo.detail(measured);
-            against_echo.bare(echo);
+            against_echo.ceiling_run(echo);
         }
         bench.report.add(against_raw);
         bench.report.add(against_echo);

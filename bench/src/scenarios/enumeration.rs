@@ -1,5 +1,5 @@
-//! Whether the time of an answer tells that an account exists: the same calls about accounts that do and that
-//! do not, in turn, one at a time.
+//! Whether response times reveal that an account exists: makes the same calls about accounts that exist and
+//! accounts that do not, alternating, one at a time.
 
 use std::time::Duration;
 
@@ -15,61 +15,61 @@ use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
 use super::Bench;
 use crate::{
     args::Engine,
-    calls::{Connections, basic},
-    place::{AUDIENCE, PASSWORD, Place},
+    calls::{Connections, basic_auth},
+    deployment::{AUDIENCE, Deployment, PASSWORD},
     report::{Goal, Row},
     stats::{median, size},
 };
 
-/// Calls about accounts that exist, and as many about others.
+/// Calls about existing accounts, and as many about others.
 const SAMPLES: usize = 500;
-/// The client through which accounts are opened.
+/// The client that registers accounts.
 const SHOP: &str = "shop";
 
-/// What is asked.
+/// The calls that are compared.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     Login,
     Register,
-    Reset,
-    Code,
+    RequestReset,
+    ResetWithWrongCode,
 }
 
 const CALLS: [(Call, &str); 4] = [
     (Call::Login, "login with a wrong password"),
     (Call::Register, "register"),
-    (Call::Reset, "request a password reset"),
-    (Call::Code, "reset by a wrong code"),
+    (Call::RequestReset, "request a password reset"),
+    (Call::ResetWithWrongCode, "reset with a wrong code"),
 ];
 
-/// Each call about both kinds of accounts.
+/// Compares each call for both kinds of accounts.
 pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
-    let place = Place::new(&bench.tools, &bench.run, engine).await?;
+    let deployment = Deployment::new(&bench.tools, &bench.run, engine).await?;
     for limit in ["address_failures", "network_failures"] {
-        // All of this comes from one address.
-        place.cli(&["settings", "set", limit, "0"], "").await?;
+        // All calls come from one address, so its limits are turned off.
+        deployment.cli(&["settings", "set", limit, "0"], "").await?;
     }
-    place.client(SHOP, &["--public", "--first-party", "--registration"]).await?;
-    let server = place.serve().await?;
+    deployment.create_client(SHOP, &["--public", "--first-party", "--registration"]).await?;
+    let server = deployment.serve().await?;
     let connections = Connections::open(&server.grpc, 1).await?;
-    let asker = Asker(connections.of(0)?);
-    let issuer = server.process.said("issuer")?.to_owned();
-    let secret = place.client("desk", &["--audience", &issuer, "--role", "administrator"]).await?;
-    asker.members(&basic("desk", &secret)?).await?;
+    let prober = Prober(connections.for_caller(0)?);
+    let issuer = server.process.ready_value("issuer")?.to_owned();
+    let secret = deployment.create_client("desk", &["--audience", &issuer, "--role", "administrator"]).await?;
+    prober.create_accounts(&basic_auth("desk", &secret)?).await?;
     for (call, name) in CALLS {
-        bench.report.add(asker.compare(call, name).await?);
+        bench.report.add(prober.compare(call, name).await?);
     }
     Ok(())
 }
 
-struct Asker(Channel);
+struct Prober(Channel);
 
-impl Asker {
-    /// Accounts with an address and a password.
-    async fn members(&self, authorization: &MetadataValue<tonic::metadata::Ascii>) -> anyhow::Result<()> {
+impl Prober {
+    /// Creates accounts with an email address and a password.
+    async fn create_accounts(&self, authorization: &MetadataValue<tonic::metadata::Ascii>) -> anyhow::Result<()> {
         let mut users = UserServiceClient::new(self.0.clone());
         for n in 0..SAMPLES {
-            let user = User { name: known(n), emails: vec![email(&known(n))], ..User::default() };
+            let user = User { name: existing_name(n), emails: vec![email(&existing_name(n))], ..User::default() };
             let message = CreateUserRequest { user: Some(user), password: PASSWORD.to_owned(), ..Default::default() };
             let mut request = Request::new(message);
             request.metadata_mut().insert("authorization", authorization.clone());
@@ -80,14 +80,15 @@ impl Asker {
 
     async fn compare(&self, call: Call, name: &str) -> anyhow::Result<Row> {
         let (mut known_ms, mut unknown_ms) = (Vec::new(), Vec::new());
-        // Whatever drifts hits both kinds alike.
+        // Alternate, so that any drift affects both kinds equally.
         for n in 0..SAMPLES {
-            known_ms.push(self.time(call, &known(n)).await?);
-            unknown_ms.push(self.time(call, &format!("nobody-{n}")).await?);
+            known_ms.push(self.time_call(call, &existing_name(n)).await?);
+            unknown_ms.push(self.time_call(call, &format!("nobody-{n}")).await?);
         }
         let (one, other) = (median(&known_ms).unwrap_or(0.0), median(&unknown_ms).unwrap_or(0.0));
-        let mut row = Row::new(format!("{name}: known against unknown"), "% apart").goal(Goal::AtMost(2.0));
-        row.value((one - other).abs() / other * 100.0);
+        let mut row =
+            Row::new(format!("{name}: existing against unknown account"), "% difference").goal(Goal::AtMost(2.0));
+        row.add((one - other).abs() / other * 100.0);
         row.note(format!(
             "medians of {SAMPLES} each: {one:.2} and {other:.2} ms; Mann-Whitney p = {:.3}",
             mann_whitney(&known_ms, &unknown_ms)
@@ -95,19 +96,19 @@ impl Asker {
         Ok(row)
     }
 
-    async fn time(&self, call: Call, name: &str) -> anyhow::Result<f64> {
+    async fn time_call(&self, call: Call, name: &str) -> anyhow::Result<f64> {
         let ticket = match call {
-            Call::Code => self.ask_reset(name).await?,
+            Call::ResetWithWrongCode => self.request_reset(name).await?,
             _ => String::new(),
         };
         let began = Instant::now();
-        let answered = self.ask(call, name, ticket).await;
+        let result = self.call(call, name, ticket).await;
         let took = began.elapsed();
-        ensure!(answered.is_ok() == matches!(call, Call::Register | Call::Reset), "{call:?}: {answered:?}");
+        ensure!(result.is_ok() == matches!(call, Call::Register | Call::RequestReset), "{call:?}: {result:?}");
         Ok(Duration::as_secs_f64(&took) * 1000.0)
     }
 
-    async fn ask(&self, call: Call, name: &str, ticket: String) -> Result<(), Status> {
+    async fn call(&self, call: Call, name: &str, ticket: String) -> Result<(), Status> {
         let mut account = AccountServiceClient::new(self.0.clone());
         let client_id = SHOP.to_owned();
         match call {
@@ -120,8 +121,8 @@ impl Asker {
                 let (email, password) = (email(name), PASSWORD.to_owned());
                 account.register(RegisterRequest { client_id, email, password, ..Default::default() }).await.map(drop)
             }
-            Call::Reset => self.ask_reset(name).await.map(drop).map_err(|e| Status::unknown(e.to_string())),
-            Call::Code => {
+            Call::RequestReset => self.request_reset(name).await.map(drop).map_err(|e| Status::unknown(e.to_string())),
+            Call::ResetWithWrongCode => {
                 let (code, new_password) = ("00000000".to_owned(), "another phrase that is long".to_owned());
                 let request = ResetPasswordRequest { client_id, ticket, code, new_password, ..Default::default() };
                 account.reset_password(request).await.map(drop)
@@ -129,7 +130,7 @@ impl Asker {
         }
     }
 
-    async fn ask_reset(&self, name: &str) -> anyhow::Result<String> {
+    async fn request_reset(&self, name: &str) -> anyhow::Result<String> {
         let (client_id, login) = (SHOP.to_owned(), email(name));
         let request = RequestPasswordResetRequest { client_id, login, ..Default::default() };
         let answer = AccountServiceClient::new(self.0.clone()).request_password_reset(request).await?;
@@ -137,7 +138,7 @@ impl Asker {
     }
 }
 
-fn known(n: usize) -> String {
+fn existing_name(n: usize) -> String {
     format!("member-{n}")
 }
 
@@ -145,7 +146,8 @@ fn email(name: &str) -> String {
     format!("{name}@{AUDIENCE}.example")
 }
 
-/// Two-sided p of the rank-sum test, by the normal approximation; ties are rare among times.
+/// The two-sided p-value of the rank-sum test, by normal approximation. Ties are ignored: they are rare among
+/// times.
 fn mann_whitney(first: &[f64], second: &[f64]) -> f64 {
     let mut all: Vec<(f64, bool)> =
         first.iter().map(|time| (*time, true)).chain(second.iter().map(|time| (*time, false))).collect();
@@ -171,7 +173,7 @@ mod tests {
     use crate::stats::float;
 
     #[test]
-    fn the_test_tells_shifted_times_from_equal_ones() {
+    fn the_test_distinguishes_shifted_times_from_equal_ones() {
         let at = |shift: f64| (0..500u64).map(|n| float(n * 7919 % 1009) + shift).collect::<Vec<_>>();
         assert!((upper_tail(1.959_964) - 0.025).abs() < 1e-6);
         assert!(mann_whitney(&at(0.0), &at(0.5)) > 0.5);

@@ -1,4 +1,4 @@
-//! Refresh chains: each request uses the token that the one before it gave.
+//! Refresh chains: each request uses the token from the one before.
 
 use anyhow::Context;
 use chancery::grpc::pb::RefreshResponse;
@@ -6,19 +6,19 @@ use chancery::grpc::pb::RefreshResponse;
 use super::Bench;
 use crate::{
     args::Engine,
-    calls::{Chain, Connections, refusal},
+    calls::{Chain, Connections, failure},
+    deployment::{APP, Deployment, Server},
     echo::{Shape, Sizes},
-    load::closed,
-    place::{APP, Place, Server},
+    load::closed_loop,
     report::{Goal, Row},
     seed,
 };
 
-/// Against the echo, and against durable commits one by one.
+/// Compares refreshes with the echo and with single durable commits.
 pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
-    let place = bench.place(engine).await?;
-    let server = place.serve().await?;
-    let (mut chains, sizes) = chains(bench, &place, &server).await?;
+    let deployment = bench.deployment(engine).await?;
+    let server = deployment.serve().await?;
+    let (mut chains, sizes) = create_chains(bench, &deployment, &server).await?;
     let shape = Shape { tasks: bench.run.chains, connections: bench.run.connections };
     let goal = match engine {
         Engine::Sqlite => 0.40,
@@ -32,32 +32,35 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
     }
     against_echo.note(sizes.text());
     for _ in 0..bench.run.runs {
-        let commits = bench.commits(&place, 1).await?;
+        let commits = bench.commits(&deployment, 1).await?;
         let echo = bench.echo(shape, sizes).await?;
-        let (measured, left) = closed(chains, bench.window(), server.id()).await?;
+        let (measured, left) = closed_loop(chains, bench.window(), server.id()).await?;
         chains = left;
-        against_echo.compared(measured.rate(), echo.rate());
-        against_commits.compared(measured.rate(), commits);
+        against_echo.add_compared(measured.rate(), echo.rate());
+        against_commits.add_compared(measured.rate(), commits);
         against_echo.detail(measured);
-        against_echo.bare(echo);
+        against_echo.ceiling_run(echo);
     }
     bench.report.add(against_echo);
     bench.report.add(against_commits);
     Ok(())
 }
 
-/// As many chains as asked for, on sessions that nobody else refreshes, and the sizes of their messages.
-pub(super) async fn chains(bench: &mut Bench, place: &Place, server: &Server) -> anyhow::Result<(Vec<Chain>, Sizes)> {
+/// Creates the configured number of chains on new sessions; returns them with the sizes of their messages.
+pub(super) async fn create_chains(
+    bench: &mut Bench,
+    deployment: &Deployment,
+    server: &Server,
+) -> anyhow::Result<(Vec<Chain>, Sizes)> {
     let number = bench.run.chains;
-    let sessions = seed::sessions(place, bench.next_seed(), u64::try_from(number)?).await?;
+    let sessions = seed::write_sessions(deployment, bench.next_seed(), u64::try_from(number)?).await?;
     let connections = Connections::open(&server.grpc, bench.run.connections).await?;
     let mut chains = Vec::new();
     for n in 0..number {
-        chains.push(Chain::new(connections.of(n)?, APP, sessions.token(u64::try_from(n)?, seed::GENERATION)));
+        chains.push(Chain::new(connections.for_caller(n)?, APP, sessions.token(u64::try_from(n)?, seed::GENERATION)));
     }
     let first = chains.first_mut().context("no chains")?;
     let request = first.request();
-    let pair =
-        first.tokens.refresh().await.map_err(|s| anyhow::anyhow!("a refresh was refused: {}", refusal(&s).label))?;
+    let pair = first.refresh().await.map_err(|s| anyhow::anyhow!("a refresh failed: {}", failure(&s).label))?;
     Ok((chains, Sizes::of(&request, &RefreshResponse { tokens: Some(pair) })))
 }

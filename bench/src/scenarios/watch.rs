@@ -1,4 +1,4 @@
-//! How soon many watchers learn of a log-out, and what each costs.
+//! Measures how fast a logout reaches many watchers, and the cost per watcher.
 
 use std::time::Duration;
 
@@ -21,65 +21,65 @@ use tonic::{
 use super::Bench;
 use crate::{
     args::Engine,
-    calls::{Connections, basic, refusal},
+    calls::{Connections, basic_auth, failure},
+    deployment::APP,
     machine::Usage,
-    place::APP,
     report::Row,
     seed,
     stats::{Latencies, float, size},
 };
 
-/// Log-outs in one run.
-const LOG_OUTS: usize = 20;
-/// Streams on one connection.
+/// Logouts per run.
+const LOGOUTS: usize = 20;
+/// Streams per connection.
 const STREAMS: usize = 100;
-/// Longest that a watcher may take to learn of anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit for an event to reach a watcher.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// Streams that are open, and what they are told.
+/// Open streams, and the revocations they receive.
 struct Watchers {
-    told: UnboundedReceiver<(String, Instant)>,
+    received: UnboundedReceiver<(String, Instant)>,
     _streams: JoinSet<()>,
 }
 
-/// Opens streams, and logs sessions out one after the other.
+/// Opens streams and logs sessions out one after the other.
 pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
     let number = bench.run.watchers;
-    let place = bench.place(engine).await?;
-    let secret = place.client("watcher", &["--permission", "revocations.read"]).await?;
-    let server = place.serve().await?;
-    let count = u64::try_from(LOG_OUTS * bench.run.runs)?;
-    let sessions = seed::sessions(&place, bench.next_seed(), count).await?;
+    let deployment = bench.deployment(engine).await?;
+    let secret = deployment.create_client("watcher", &["--permission", "revocations.read"]).await?;
+    let server = deployment.serve().await?;
+    let count = u64::try_from(LOGOUTS * bench.run.runs)?;
+    let sessions = seed::write_sessions(&deployment, bench.next_seed(), count).await?;
     let connections = Connections::open(&server.grpc, number.div_ceil(STREAMS)).await?;
-    let authorization = basic("watcher", &secret)?;
+    let authorization = basic_auth("watcher", &secret)?;
     let before = Usage::of(server.id());
     let mut watchers = watch(&connections, number, &authorization).await?;
     let each = float(Usage::of(server.id()).rss_kib.saturating_sub(before.rss_kib)) / size(number);
-    let mut rpc = AuthServiceClient::new(Connections::open(&server.grpc, 1).await?.of(0)?);
-    let mut row = Row::new(format!("log-out to the answer of each of {number} watchers, p99"), "ms");
-    let mut idle = Row::new(format!("signs of life to {number} watchers"), "% of a core");
-    row.note(format!("{LOG_OUTS} log-outs a run, counted from the request; {each:.0} KiB for each watcher"));
+    let mut rpc = AuthServiceClient::new(Connections::open(&server.grpc, 1).await?.for_caller(0)?);
+    let mut row = Row::new(format!("logout to notice at each of {number} watchers, p99"), "ms");
+    let mut idle = Row::new(format!("heartbeats to {number} watchers"), "% of a core");
+    row.note(format!("{LOGOUTS} logouts per run, timed from the request; {each:.0} KiB per watcher"));
     let mut next = 0;
     for _ in 0..bench.run.runs {
         let mut times = Latencies::default();
-        for _ in 0..LOG_OUTS {
+        for _ in 0..LOGOUTS {
             let sent = Instant::now();
             let request =
                 LogoutRequest { client_id: APP.to_owned(), refresh_token: sessions.token(next, seed::GENERATION) };
-            rpc.logout(request).await.map_err(|s| anyhow::anyhow!("a log-out was refused: {}", refusal(&s).label))?;
+            rpc.logout(request).await.map_err(|s| anyhow::anyhow!("a logout failed: {}", failure(&s).label))?;
             let id = sessions.id(next);
             next += 1;
             for _ in 0..number {
-                times.add(watchers.learn(id.as_str()).await? - sent);
+                times.add(watchers.next_notice(id.as_str()).await? - sent);
             }
         }
-        row.value(times.percentile(99.0));
+        row.add(times.percentile(99.0));
         row.note(format!("p50 {:.2} ms, max {:.2} ms", times.percentile(50.0), times.percentile(100.0)));
         let from = Usage::of(server.id());
         let began = Instant::now();
         sleep_until(began + Duration::from_secs_f64(bench.run.seconds)).await;
         let used = Usage::of(server.id()).cpu_ms.saturating_sub(from.cpu_ms);
-        idle.value(float(used) / 10.0 / began.elapsed().as_secs_f64());
+        idle.add(float(used) / 10.0 / began.elapsed().as_secs_f64());
     }
     bench.report.add(row);
     bench.report.add(idle);
@@ -87,11 +87,13 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
 }
 
 impl Watchers {
-    /// When the next watcher learned of this session.
-    async fn learn(&mut self, session: &str) -> anyhow::Result<Instant> {
+    /// The time at which the next watcher received this session's revocation.
+    async fn next_notice(&mut self, session: &str) -> anyhow::Result<Instant> {
         loop {
-            let told = timeout(PATIENCE, self.told.recv()).await.context("a watcher was not told in time")?;
-            let (id, at) = told.context("all streams ended")?;
+            let next = timeout(TIME_LIMIT, self.received.recv())
+                .await
+                .context("a revocation did not reach a watcher in time")?;
+            let (id, at) = next.context("all streams ended")?;
             if id == session {
                 return Ok(at);
             }
@@ -99,50 +101,50 @@ impl Watchers {
     }
 }
 
-/// Opens streams, and waits until each has said what was revoked before.
+/// Opens streams and waits for the first message of each.
 async fn watch(
     connections: &Connections,
     number: usize,
     authorization: &MetadataValue<Ascii>,
 ) -> anyhow::Result<Watchers> {
-    let (tell, told) = unbounded_channel();
-    let (begun, mut ready) = unbounded_channel();
+    let (report, received) = unbounded_channel();
+    let (started, mut ready) = unbounded_channel();
     let mut streams = JoinSet::new();
     for n in 0..number {
-        let (channel, authorization) = (connections.of(n)?, authorization.clone());
-        streams.spawn(follow(channel, authorization, tell.clone(), begun.clone()));
+        let (channel, authorization) = (connections.for_caller(n)?, authorization.clone());
+        streams.spawn(follow(channel, authorization, report.clone(), started.clone()));
     }
-    drop(begun);
+    drop(started);
     for _ in 0..number {
-        let first = timeout(PATIENCE, ready.recv()).await.context("a stream did not begin in time")?;
-        first.context("a stream did not begin")?.map_err(|label| anyhow::anyhow!("a stream was refused: {label}"))?;
+        let first = timeout(TIME_LIMIT, ready.recv()).await.context("a stream did not start in time")?;
+        first.context("a stream did not start")?.map_err(|label| anyhow::anyhow!("a stream failed: {label}"))?;
     }
-    Ok(Watchers { told, _streams: streams })
+    Ok(Watchers { received, _streams: streams })
 }
 
-/// One stream, until it ends.
+/// Reads one stream until it ends.
 async fn follow(
     channel: Channel,
     authorization: MetadataValue<Ascii>,
-    tell: UnboundedSender<(String, Instant)>,
-    begun: UnboundedSender<Result<(), String>>,
+    report: UnboundedSender<(String, Instant)>,
+    started: UnboundedSender<Result<(), String>>,
 ) {
     let mut request = Request::new(WatchRevocationsRequest::default());
     request.metadata_mut().insert("authorization", authorization);
     let stream = RevocationServiceClient::new(channel).watch(request).await;
     let mut stream = match stream {
         Ok(stream) => stream.into_inner(),
-        Err(status) => return drop(begun.send(Err(refusal(&status).label))),
+        Err(status) => return drop(started.send(Err(failure(&status).label))),
     };
-    let mut begun = Some(begun);
+    let mut started = Some(started);
     while let Ok(Some(message)) = stream.message().await {
-        // The first says what was revoked before.
-        if let Some(begun) = begun.take() {
-            let _ = begun.send(Ok(()));
+        // The first message is the snapshot.
+        if let Some(started) = started.take() {
+            let _ = started.send(Ok(()));
         }
         if let Some(Event::Revocation(revoked)) = message.event
             && let Some(revocation::Subject::SessionId(id)) = revoked.subject
-            && tell.send((id, Instant::now())).is_err()
+            && report.send((id, Instant::now())).is_err()
         {
             return;
         }

@@ -1,4 +1,4 @@
-//! Seeding a file.
+//! Seeds a SQLite database.
 
 use sqlx::{
     Connection, SqliteConnection,
@@ -6,8 +6,8 @@ use sqlx::{
     types::Json,
 };
 
-use super::{ABSOLUTE_MS, BATCH, Copied, IDLE_MS, LIST, Seeded, Sessions, Shared};
-use crate::place::Place;
+use super::{ABSOLUTE_MS, BATCH, CommonColumns, CopiedUser, IDLE_MS, LIST_SIZE, SessionRow, Sessions};
+use crate::deployment::Deployment;
 
 const SIZE: &str = "SELECT (page_count - freelist_count) * page_size \
     FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()";
@@ -21,8 +21,8 @@ const SESSIONS: &str = "INSERT INTO sessions (id, user_id, subject, client_id, g
     status_list, status_index) SELECT value ->> 'id', value ->> 'user', value ->> 'user', $2, 1, \
     unhex(value ->> 'secret'), value ->> 'at', value ->> 'at', $12, value ->> 'at', $3, $4, $5, $6, '[]', '{}', \
     value ->> 'at', $10, (value ->> 'at') + $10, (value ->> 'at') + $11, NULL, NULL, $7, $8, $9, value ->> 'list', \
-    value ->> 'place' FROM json_each($1)";
-/// A user has ids and names of its own, and the password of the one that is copied.
+    value ->> 'index' FROM json_each($1)";
+/// Each copy has its own id and name, and the password of the copied user.
 const COPY: [&str; 4] = [
     "INSERT INTO principals (name, kind) SELECT value ->> 'id', 'user' FROM json_each($1) WHERE $2 <> ''",
     "INSERT INTO users (id, subject, attributes, security_version, disabled_at, created_at, updated_at) \
@@ -34,42 +34,42 @@ const COPY: [&str; 4] = [
      FROM json_each($1), logins AS l JOIN passwords AS p ON p.user_id = l.user_id WHERE l.canonical = $2",
 ];
 
-/// A connection that trusts the machine not to fail meanwhile.
-async fn connect(place: &Place) -> anyhow::Result<SqliteConnection> {
+/// Opens a connection; seeding need not survive a crash.
+async fn connect(deployment: &Deployment) -> anyhow::Result<SqliteConnection> {
     let options = SqliteConnectOptions::new()
-        .filename(place.file())
+        .filename(deployment.file())
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Off)
         .busy_timeout(std::time::Duration::from_secs(30))
         .pragma("cache_size", "-262144")
-        // The users are written before.
+        // The users have been written before.
         .foreign_keys(false);
     Ok(SqliteConnection::connect_with(&options).await?)
 }
 
-/// Writes users, lists and sessions.
-pub(super) async fn write(place: &Place, sessions: &Sessions) -> anyhow::Result<i64> {
-    let mut connection = connect(place).await?;
-    let shared = Shared::new();
+/// Writes users, status lists and sessions; returns the growth on disk in bytes.
+pub(super) async fn write(deployment: &Deployment, sessions: &Sessions) -> anyhow::Result<i64> {
+    let mut connection = connect(deployment).await?;
+    let shared = CommonColumns::new();
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
     let (newest,): (i64,) = sqlx::query_as("SELECT coalesce(max(id), 0) FROM status_lists").fetch_one(&mut *tx).await?;
-    for list in 0..sessions.count().div_ceil(LIST) {
+    for list in 0..sessions.count().div_ceil(LIST_SIZE) {
         let list = newest + 1 + i64::try_from(list).unwrap_or(0);
-        let full = i64::try_from(LIST).unwrap_or(0);
-        sqlx::query(LISTS).bind(list).bind(full).bind(sessions.time0).execute(&mut *tx).await?;
+        let full = i64::try_from(LIST_SIZE).unwrap_or(0);
+        sqlx::query(LISTS).bind(list).bind(full).bind(sessions.first_started_ms).execute(&mut *tx).await?;
     }
-    let users: Vec<u64> = (0..sessions.users()).collect();
+    let users: Vec<u64> = (0..sessions.user_count()).collect();
     for some in users.chunks(10_000) {
         let ids: Vec<String> = some.iter().map(|user| sessions.user_id(*user)).collect();
         sqlx::query(PRINCIPALS).bind(Json(&ids)).execute(&mut *tx).await?;
-        sqlx::query(USERS).bind(Json(&ids)).bind(sessions.time0).execute(&mut *tx).await?;
+        sqlx::query(USERS).bind(Json(&ids)).bind(sessions.first_started_ms).execute(&mut *tx).await?;
     }
     tx.commit().await?;
     let (before,): (i64,) = sqlx::query_as(SIZE).fetch_one(&mut connection).await?;
     let mut from = 0;
     while from < sessions.count() {
         let to = sessions.count().min(from + BATCH);
-        let rows: Vec<Seeded> = (from..to).map(|n| sessions.row(n, newest + 1)).collect();
+        let rows: Vec<SessionRow> = (from..to).map(|n| sessions.row(n, newest + 1)).collect();
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query(SESSIONS)
             .bind(Json(&rows))
@@ -87,20 +87,20 @@ pub(super) async fn write(place: &Place, sessions: &Sessions) -> anyhow::Result<
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        super::told(to, sessions.count());
+        super::report_progress(to, sessions.count());
         from = to;
     }
     let (after,): (i64,) = sqlx::query_as(SIZE).fetch_one(&mut connection).await?;
-    // What was written without waiting for the disk is on it now.
+    // Sync to disk what was written without waiting for it.
     sqlx::query("PRAGMA synchronous = FULL").execute(&mut connection).await?;
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
     connection.close().await?;
     Ok(after - before)
 }
 
-/// Adds users with the password of the first.
-pub(super) async fn copy_user(place: &Place, first: &str, copies: &[Copied<'_>]) -> anyhow::Result<()> {
-    let mut connection = connect(place).await?;
+/// Adds users with the password of `first`.
+pub(super) async fn copy_users(deployment: &Deployment, first: &str, copies: &[CopiedUser<'_>]) -> anyhow::Result<()> {
+    let mut connection = connect(deployment).await?;
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
     for sql in COPY {
         sqlx::query(sql).bind(Json(copies)).bind(first).execute(&mut *tx).await?;

@@ -1,4 +1,4 @@
-// A service in Go that has its callers' tokens checked by a guard: go run service.go PORT GUARD_URL.
+// A service in Go that uses a guard to check its callers' tokens: go run service.go PORT GUARD_URL.
 package main
 
 import (
@@ -11,33 +11,33 @@ import (
 
 var client = http.Client{Timeout: 2 * time.Second}
 
-// check asks the guard about an Authorization header.
+// check forwards a request's Authorization header to the guard.
 func check(guard string, request *http.Request) (*http.Response, error) {
-	question, err := http.NewRequestWithContext(request.Context(), http.MethodGet, guard+"/check", nil)
+	checkRequest, err := http.NewRequestWithContext(request.Context(), http.MethodGet, guard+"/check", nil)
 	if err != nil {
 		return nil, err
 	}
-	question.Header["Authorization"] = request.Header["Authorization"]
-	return client.Do(question)
+	checkRequest.Header["Authorization"] = request.Header["Authorization"]
+	return client.Do(checkRequest)
 }
 
 func orders(guard string) http.HandlerFunc {
 	return func(response http.ResponseWriter, request *http.Request) {
-		verdict, err := check(guard, request)
+		result, err := check(guard, request)
 		if err != nil {
-			// Without its guard the service does not know who calls.
+			// Without the guard the caller cannot be identified.
 			response.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		defer verdict.Body.Close()
-		if verdict.StatusCode != http.StatusOK {
-			if challenge := verdict.Header.Get("WWW-Authenticate"); challenge != "" {
+		defer result.Body.Close()
+		if result.StatusCode != http.StatusOK {
+			if challenge := result.Header.Get("WWW-Authenticate"); challenge != "" {
 				response.Header().Set("WWW-Authenticate", challenge)
 			}
-			response.WriteHeader(verdict.StatusCode)
+			response.WriteHeader(result.StatusCode)
 			return
 		}
-		fmt.Fprintf(response, "orders of %s\n", verdict.Header.Get("X-Chancery-Subject"))
+		fmt.Fprintf(response, "orders of %s\n", result.Header.Get("X-Chancery-Subject"))
 	}
 }
 

@@ -11,7 +11,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Executors;
 
-/** A service in Java that has its callers' tokens checked by a guard: java Service.java PORT GUARD_URL. */
+/** A service in Java that uses a guard to check its callers' tokens: java Service.java PORT GUARD_URL. */
 public class Service {
   private static final HttpClient CLIENT = HttpClient.newHttpClient();
 
@@ -25,13 +25,13 @@ public class Service {
     System.out.println("ready http=127.0.0.1:" + server.getAddress().getPort());
   }
 
-  /** Asks the guard about the caller's Authorization headers; null if it does not answer. */
-  private static HttpResponse<Void> ask(HttpExchange exchange, URI check) {
-    HttpRequest.Builder question = HttpRequest.newBuilder(check).timeout(Duration.ofSeconds(2));
+  /** Forwards the caller's Authorization headers to the guard; returns null if it does not answer. */
+  private static HttpResponse<Void> checkToken(HttpExchange exchange, URI check) {
+    HttpRequest.Builder checkRequest = HttpRequest.newBuilder(check).timeout(Duration.ofSeconds(2));
     List<String> values = exchange.getRequestHeaders().getOrDefault("Authorization", List.of());
-    values.forEach(value -> question.header("Authorization", value));
+    values.forEach(value -> checkRequest.header("Authorization", value));
     try {
-      return CLIENT.send(question.build(), HttpResponse.BodyHandlers.discarding());
+      return CLIENT.send(checkRequest.build(), HttpResponse.BodyHandlers.discarding());
     } catch (IOException | InterruptedException e) {
       return null;
     }
@@ -39,19 +39,19 @@ public class Service {
 
   private static void orders(HttpExchange exchange, URI check) throws IOException {
     try (exchange) {
-      HttpResponse<Void> verdict = ask(exchange, check);
-      if (verdict == null) {
-        // Without its guard the service does not know who calls.
+      HttpResponse<Void> result = checkToken(exchange, check);
+      if (result == null) {
+        // Without the guard the caller cannot be identified.
         exchange.sendResponseHeaders(503, -1);
         return;
       }
-      if (verdict.statusCode() != 200) {
-        verdict.headers().firstValue("www-authenticate")
+      if (result.statusCode() != 200) {
+        result.headers().firstValue("www-authenticate")
             .ifPresent(value -> exchange.getResponseHeaders().set("WWW-Authenticate", value));
-        exchange.sendResponseHeaders(verdict.statusCode(), -1);
+        exchange.sendResponseHeaders(result.statusCode(), -1);
         return;
       }
-      String subject = verdict.headers().firstValue("x-chancery-subject").orElse("");
+      String subject = result.headers().firstValue("x-chancery-subject").orElse("");
       byte[] body = ("orders of " + subject + "\n").getBytes();
       exchange.sendResponseHeaders(200, body.length);
       exchange.getResponseBody().write(body);

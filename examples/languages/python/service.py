@@ -1,4 +1,4 @@
-"""A service in Python that has its callers' tokens checked by a guard: service.py PORT GUARD_URL."""
+"""A service in Python that uses a guard to check its callers' tokens: service.py PORT GUARD_URL."""
 
 import http.client
 import sys
@@ -9,14 +9,14 @@ port, guard = int(sys.argv[1]), urlsplit(sys.argv[2])
 
 
 def check(authorization):
-    """What the guard says of an Authorization header: its status, subject and challenge."""
+    """Forward an Authorization header to the guard; return its status, subject and challenge."""
     connection = http.client.HTTPConnection(guard.hostname, guard.port, timeout=2)
     try:
         connection.request("GET", "/check", headers={"Authorization": authorization} if authorization else {})
         answer = connection.getresponse()
         return answer.status, answer.headers.get("x-chancery-subject"), answer.headers.get("www-authenticate")
     except OSError:
-        # Without its guard the service does not know who calls.
+        # Without the guard the caller cannot be identified.
         return 503, None, None
     finally:
         connection.close()

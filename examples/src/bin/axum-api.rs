@@ -1,11 +1,11 @@
-//! An HTTP API that accepts the demo's tokens, and refuses a session as soon as it is logged out.
+//! An HTTP API that accepts access tokens of the dev server, and refuses a session as soon as it is logged out.
 //!
 //! ```text
 //! cargo run -- serve --dev                                 # in one terminal
 //! cargo run -p chancery-examples --bin axum-api            # in another
 //! curl -i -H "authorization: Bearer $TOKEN" http://127.0.0.1:3000/orders
 //! ```
-#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+#![expect(clippy::print_stdout, reason = "a command-line program")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let verifier = Verifier::new(&issuer, "demo-api").watch(watch);
     verifier.ready(Duration::from_secs(10)).await?;
 
-    // Any good token may list; to buy, the token must have the scope.
+    // Any valid token may list orders; buying requires a scope.
     let token = TokenLayer::new(verifier);
     let app = Router::new()
         .route("/orders", get(list).layer(token.clone()))

@@ -1,4 +1,5 @@
-//! A gRPC service that accepts the demo's tokens, and refuses a session as soon as it is logged out.
+//! A gRPC service that accepts access tokens of the dev server, and refuses a session as soon as it is logged
+//! out.
 //!
 //! ```text
 //! cargo run -- serve --dev                                 # in one terminal
@@ -6,7 +7,7 @@
 //! grpcurl -plaintext -H "authorization: Bearer $TOKEN" -proto examples/proto/orders/v1/orders.proto \
 //!   127.0.0.1:3001 orders.v1.Orders/List
 //! ```
-#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+#![expect(clippy::print_stdout, reason = "a command-line program")]
 
 use std::{sync::Arc, time::Duration};
 

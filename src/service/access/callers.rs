@@ -6,7 +6,7 @@
 
 use std::{fmt, sync::Arc};
 
-use chancery_verify::{CheckedTokens, Claims, Policy, VerifyError};
+use chancery_verify::{Claims, Policy, TokenCache, VerifyError};
 
 use super::{
     Access, Act, RequestContext,
@@ -49,7 +49,7 @@ const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 pub struct Callers {
     store: Store,
     live: Arc<Live>,
-    checked: Arc<CheckedTokens>,
+    checked: Arc<TokenCache>,
 }
 
 impl fmt::Debug for Callers {
@@ -60,7 +60,7 @@ impl fmt::Debug for Callers {
 
 impl Callers {
     pub(in crate::service) fn new(store: Store, live: Arc<Live>) -> Self {
-        Self { store, live, checked: Arc::new(CheckedTokens::new(CHECKED_TOKENS)) }
+        Self { store, live, checked: Arc::new(TokenCache::new(CHECKED_TOKENS)) }
     }
 
     /// Admits a caller to a method that demands `access`.

@@ -40,7 +40,7 @@ const MAX_OVERLAP: Ttl = Ttl::from_days(30);
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
 pub struct NewClientRequest {
-    /// Session id.
+    /// Its id.
     pub id: String,
     /// Whether it has no secret.
     pub public: bool,

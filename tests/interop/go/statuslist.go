@@ -19,42 +19,42 @@ import (
 
 const maxBytes = 16 << 20
 
-// StatusLists refuses access tokens whose session or client has ended. Keys are those that tokens are verified with.
+// StatusLists refuses access tokens of revoked sessions and disabled clients. Keys is the key set that verifies tokens.
 type StatusLists struct {
 	Keys   jws.KeyProvider
 	Issuer string
-	kept   sync.Map
+	cached sync.Map
 }
 
 type statusList struct {
-	sync.Mutex // Those who ask meanwhile wait for the same answer.
+	sync.Mutex // Concurrent checks wait for the same fetch.
 	until      time.Time
 	bits       float64
 	data       []byte
 }
 
-// Check takes a verified token, which must be refused unless the error is nil.
+// Check takes a verified token. The token must be refused if an error is returned.
 func (s *StatusLists) Check(token jwt.Token) (err error) {
-	defer func() { // What is not known to count does not count.
+	defer func() { // A token whose status is unknown is refused.
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("status unknown: %v", cause)
 		}
 	}()
 	var status map[string]any
 	must(0, token.Get("status", &status))
-	place := status["status_list"].(map[string]any)
-	uri, idx := place["uri"].(string), place["idx"].(float64)
+	reference := status["status_list"].(map[string]any)
+	uri, idx := reference["uri"].(string), reference["idx"].(float64)
 	if !strings.HasPrefix(uri, strings.TrimSuffix(s.Issuer, "/")+"/statuslists/") || idx != math.Trunc(idx) {
-		panic("the place is not in a list of the issuer's")
+		panic("the list is not the issuer's")
 	}
-	entry, _ := s.kept.LoadOrStore(uri, &statusList{})
+	entry, _ := s.cached.LoadOrStore(uri, &statusList{})
 	list := entry.(*statusList)
 	list.Lock()
 	defer list.Unlock()
 	if !time.Now().Before(list.until) {
 		s.fetch(uri, list)
 	}
-	at, bits := int(idx*list.bits), int(list.bits) // Out of range is a panic, and so a refusal.
+	at, bits := int(idx*list.bits), int(list.bits) // An index out of range panics, so the token is refused.
 	if value := list.data[at>>3] >> (at & 7) & (1<<bits - 1); value != 0 {
 		return fmt.Errorf("status %d", value)
 	}
@@ -64,12 +64,12 @@ func (s *StatusLists) Check(token jwt.Token) (err error) {
 func (s *StatusLists) fetch(uri string, list *statusList) {
 	request := must(http.NewRequest(http.MethodGet, uri, nil))
 	request.Header.Set("Accept", "application/statuslist+jwt")
-	asked, response := time.Now(), must((&http.Client{Timeout: 5 * time.Second}).Do(request))
+	requestedAt, response := time.Now(), must((&http.Client{Timeout: 5 * time.Second}).Do(request))
 	defer response.Body.Close()
 	body := must(io.ReadAll(io.LimitReader(response.Body, maxBytes)))
 	options := []jwt.ParseOption{jwt.WithKeyProvider(s.Keys), jwt.WithSubject(uri), jwt.WithRequiredClaim("exp")}
-	said, lst, ttl := must(jwt.Parse(body, options...)), map[string]any{}, 0.0
-	must(must(0, said.Get("status_list", &lst)), said.Get("ttl", &ttl))
+	claims, lst, ttl := must(jwt.Parse(body, options...)), map[string]any{}, 0.0
+	must(must(0, claims.Get("status_list", &lst)), claims.Get("ttl", &ttl))
 	typ, _ := must(jws.Parse(body)).Signatures()[0].ProtectedHeaders().Type()
 	packed := bytes.NewReader(must(base64.RawURLEncoding.DecodeString(lst["lst"].(string))))
 	data := must(io.ReadAll(io.LimitReader(must(zlib.NewReader(packed)), maxBytes)))
@@ -77,8 +77,8 @@ func (s *StatusLists) fetch(uri string, list *statusList) {
 	if typ != "statuslist+jwt" || !slices.Contains([]float64{1, 2, 4, 8}, bits) || !whole {
 		panic("the list is malformed or too long")
 	}
-	exp, _ := said.Expiration()
-	list.until, list.bits, list.data = asked.Add(min(time.Duration(ttl*1e9), time.Until(exp))), bits, data
+	exp, _ := claims.Expiration()
+	list.until, list.bits, list.data = requestedAt.Add(min(time.Duration(ttl*1e9), time.Until(exp))), bits, data
 }
 
 func must[T any](value T, err error) T {

@@ -1,4 +1,4 @@
-// Verifies access tokens with jwx: verifier JWKS_URL ISSUER AUDIENCE. A JSON line for each JSON line it reads.
+// Verifies access tokens with jwx: verifier JWKS_URL ISSUER AUDIENCE. Answers each JSON line with a JSON line.
 package main
 
 import (
@@ -27,8 +27,8 @@ var (
 	required   = []string{"exp", "iat", "iss", "aud", "sub", "jti", "client_id"}
 )
 
-// cachedKeys gives keys from the library's cache, which knows no fetch for an unknown kid: that is added here.
-// A service puts a bound on such fetches; the tests do not wait.
+// cachedKeys returns keys from the library's cache, and adds the fetch for an unknown kid that the library lacks.
+// A real service must rate-limit such fetches; the tests cannot wait for that.
 type cachedKeys struct {
 	cache *jwk.Cache
 	url   string
@@ -39,8 +39,8 @@ func newCachedKeys(ctx context.Context, url string) (*cachedKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The library would keep a set for at least 15 minutes, whatever the server says. A kid that no set has
-	// must not spoil the others, so keys of unknown types are left out.
+	// By default the library caches a set for at least 15 minutes, whatever the server says. A key of an unknown
+	// type must not invalidate the set, so such keys are skipped.
 	interval, lenient := jwk.WithConstantInterval(5*time.Minute), jwk.WithIgnoreParseError(true)
 	return &cachedKeys{cache, url}, cache.Register(ctx, url, interval, lenient)
 }
@@ -112,13 +112,13 @@ type command struct {
 }
 
 func (v *verifier) answer(ctx context.Context, line []byte) map[string]any {
-	var asked command
-	err := json.Unmarshal(line, &asked)
+	var request command
+	err := json.Unmarshal(line, &request)
 	if err != nil {
 		return map[string]any{"ok": false, "error": err.Error()}
 	}
-	token, err := v.verify(ctx, asked.Token)
-	if err == nil && asked.Status {
+	token, err := v.verify(ctx, request.Token)
+	if err == nil && request.Status {
 		err = v.lists.Check(token)
 	}
 	if err != nil {

@@ -30,7 +30,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** Verifies access tokens with Nimbus: Verifier JWKS_URL ISSUER AUDIENCE. A JSON line for each JSON line it reads. */
+/** Verifies access tokens with Nimbus: Verifier JWKS_URL ISSUER AUDIENCE. Answers each JSON line with a JSON line. */
 final class Verifier {
     private static final Set<JWSAlgorithm> COMMON = Set.of(JWSAlgorithm.RS256, JWSAlgorithm.ES256);
     private static final Set<String> REQUIRED = Set.of("exp", "iat", "iss", "aud", "sub", "jti", "client_id");
@@ -50,7 +50,7 @@ final class Verifier {
         lists = new StatusList(keys, issuer);
     }
 
-    /** By default an unknown `kid` leads to two fetches in 30 seconds at most. The tests do not wait. */
+    /** By default unknown `kid`s cause at most two fetches in 30 seconds; the tests turn that limit off. */
     private static JWKSource<SecurityContext> keys(String url) throws Exception {
         var retriever = new DefaultResourceRetriever(5000, 5000, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
         return JWKSourceBuilder.<SecurityContext>create(URI.create(url).toURL(), retriever)
@@ -60,7 +60,7 @@ final class Verifier {
                 .build();
     }
 
-    /** The library knows Ed25519, but its processor has no Java key for it: this carries the JWK to the verifier. */
+    /** The library supports Ed25519, but its processor has no Java key for it; this passes the JWK to the verifier. */
     private record Ed25519Key(OctetKeyPair jwk) implements PublicKey {
         public String getAlgorithm() {
             return "Ed25519";
@@ -82,7 +82,7 @@ final class Verifier {
         }
     }
 
-    /** None for an algorithm that is not allowed. */
+    /** Returns no keys for an algorithm that is not allowed. */
     private static List<? extends Key> select(
             JWKSource<SecurityContext> keys, JWSHeader header, SecurityContext context) throws KeySourceException {
         if (!JWSAlgorithm.EdDSA.equals(header.getAlgorithm())) {
@@ -111,14 +111,14 @@ final class Verifier {
     public static void main(String[] args) throws Exception {
         var verifier = new Verifier(args[0], args[1], args[2]);
         var version = JWSObject.class.getPackage().getImplementationVersion();
-        say(Map.of("library", "Nimbus JOSE+JWT", "version", version == null ? "?" : version));
+        writeLine(Map.of("library", "Nimbus JOSE+JWT", "version", version == null ? "?" : version));
         var in = new BufferedReader(new InputStreamReader(System.in));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
-            say(verifier.answer(line));
+            writeLine(verifier.answer(line));
         }
     }
 
-    private static void say(Map<String, Object> answer) {
+    private static void writeLine(Map<String, Object> answer) {
         System.out.println(JSONObjectUtils.toJSONString(answer));
     }
 }

@@ -1,20 +1,20 @@
-// Refuses access tokens whose session or client has ended, by the issuer's token status lists.
+// Refuses access tokens of revoked sessions and disabled clients, using the issuer's token status lists.
 import { inflateSync } from "node:zlib";
 import { jwtVerify } from "jose";
 
 const MAX_BYTES = 16 * 1024 * 1024;
 
-// `keys` is the key set that access tokens are verified with. Gives a function that takes the claims of a verified
-// token, and rejects unless the list says that the token counts.
+// `keys` is the key set that verifies access tokens. Returns a function that takes the claims of a verified token, and
+// rejects unless the token's status is 0.
 export function statusLists(keys, issuer) {
   const prefix = `${issuer.replace(/\/$/, "")}/statuslists/`;
-  const kept = new Map();
+  const cached = new Map();
 
-  async function fetched(uri) {
-    const asked = performance.now();
+  async function fetchList(uri) {
+    const requestedAt = performance.now();
     const headers = { accept: "application/statuslist+jwt" };
     const response = await fetch(uri, { headers, signal: AbortSignal.timeout(5000) });
-    if (response.status !== 200) throw new Error(`the list was answered with ${response.status}`);
+    if (response.status !== 200) throw new Error(`unexpected HTTP status ${response.status}`);
     const { payload } = await jwtVerify(await response.text(), keys, {
       algorithms: ["RS256", "ES256", "EdDSA"],
       typ: "statuslist+jwt",
@@ -27,17 +27,17 @@ export function statusLists(keys, issuer) {
     const { buffer: data, engine } = inflateSync(packed, { maxOutputLength: MAX_BYTES, info: true });
     if (engine.bytesWritten !== packed.length) throw new Error("something follows the list");
     const seconds = Math.min(payload.ttl, payload.exp - Date.now() / 1000);
-    return { until: asked + seconds * 1000, bits, data };
+    return { until: requestedAt + seconds * 1000, bits, data };
   }
 
   function list(uri) {
     if (!uri.startsWith(prefix)) throw new Error("the list is not the issuer's");
-    let entry = kept.get(uri);
+    let entry = cached.get(uri);
     if (!entry || !(performance.now() < entry.until)) {
-      // Those who ask meanwhile wait for the same answer.
-      entry = { until: Infinity, list: fetched(uri) };
-      kept.set(uri, entry);
-      entry.list.then((l) => { entry.until = l.until; }, () => kept.delete(uri));
+      // Concurrent checks wait for the same fetch.
+      entry = { until: Infinity, list: fetchList(uri) };
+      cached.set(uri, entry);
+      entry.list.then((l) => { entry.until = l.until; }, () => cached.delete(uri));
     }
     return entry.list;
   }
@@ -49,7 +49,7 @@ export function statusLists(keys, issuer) {
   }
 
   return async function check(claims) {
-    // What is not known to count does not count: every failure rejects.
+    // A token whose status is unknown is refused: every failure rejects.
     const status = await value(claims.status?.status_list ?? {}).catch((e) => `unknown: ${e.message}`);
     if (status !== 0) throw new Error(`status ${status}`);
   };

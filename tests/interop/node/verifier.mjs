@@ -1,11 +1,11 @@
-// Verifies access tokens with jose: verifier.mjs JWKS_URL ISSUER AUDIENCE. A JSON line for each JSON line it reads.
+// Verifies access tokens with jose: verifier.mjs JWKS_URL ISSUER AUDIENCE. Answers each JSON line with a JSON line.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import { statusLists } from "./status_list.mjs";
 
 const [url, issuer, audience] = process.argv.slice(2);
-// By default an unknown `kid` leads to a new fetch at most every 30 seconds. The tests do not wait.
+// By default an unknown `kid` causes a fetch at most every 30 seconds; the tests turn that limit off.
 const keys = createRemoteJWKSet(new URL(url), { cooldownDuration: 0, cacheMaxAge: 300_000 });
 const checkStatus = statusLists(keys, issuer);
 const options = {

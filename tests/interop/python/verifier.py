@@ -1,4 +1,4 @@
-"""Verifies access tokens with PyJWT: verifier.py JWKS_URL ISSUER AUDIENCE. A JSON line for each JSON line it reads."""
+"""Verifies access tokens with PyJWT: verifier.py JWKS_URL ISSUER AUDIENCE. Answers each JSON line with a JSON line."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ import jwt
 from status_list import StatusError, StatusLists
 
 url, issuer, audience = sys.argv[1:]
-# By default an unknown `kid` leads to a new fetch at most every 30 seconds. The tests do not wait.
+# By default an unknown `kid` causes a fetch at most every 30 seconds; the tests turn that limit off.
 keys = jwt.PyJWKClient(url, lifespan=300, timeout=5, cooldown_duration=0)
 lists = StatusLists(keys, issuer)
 

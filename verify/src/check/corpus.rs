@@ -1,5 +1,5 @@
-//! The attack corpus, as far as it meets who checks access tokens offline. Each attack starts from a token that
-//! is accepted and changes one thing; what refuses it is that thing.
+//! The part of the attack corpus that concerns an offline verifier. Each attack takes a token that is accepted
+//! and changes one thing, and the expected error shows that this change is what is refused.
 
 use std::{io::ErrorKind, net::TcpListener};
 
@@ -16,7 +16,7 @@ use base64::{
 use serde_json::{Value, json};
 
 use super::{
-    tests::{HEADER, NOW, claims, keys, run, run_claims, run_header, seal, sign, with},
+    tests::{HEADER, NOW, claims, keys, run, run_claims, run_header, sign, sign_input, with},
     *,
 };
 
@@ -34,7 +34,7 @@ const NESTED: VerifyError = VerifyError::Malformed("nested, compressed or encryp
 const NOT_THREE_PARTS: VerifyError = VerifyError::Malformed("not three parts");
 const TOO_LARGE: VerifyError = VerifyError::Malformed("larger than 16 KiB");
 
-fn good() -> String {
+fn accepted_token() -> String {
     let token = sign(HEADER, claims().to_string());
     assert!(run(&token).is_ok());
     token
@@ -44,17 +44,17 @@ fn unsigned(header: &str) -> String {
     format!("{}.{}", B64.encode(header), B64.encode(claims().to_string()))
 }
 
-/// The usual header with something more in it.
-fn header_with(more: &str) -> String {
-    format!(r#"{{"typ":"at+jwt","alg":"RS256","kid":"r",{more}}}"#)
+/// The usual header with an additional member.
+fn header_with(extra: &str) -> String {
+    format!(r#"{{"typ":"at+jwt","alg":"RS256","kid":"r",{extra}}}"#)
 }
 
-/// The usual claims as a text, with something more in it.
-fn claims_with(more: &str) -> String {
-    format!("{},{more}}}", claims().to_string().strip_suffix('}').unwrap())
+/// The usual claims as text, with an additional member.
+fn claims_with(extra: &str) -> String {
+    format!("{},{extra}}}", claims().to_string().strip_suffix('}').unwrap())
 }
 
-fn unknown(kid: &str) -> VerifyError {
+fn unknown_key(kid: &str) -> VerifyError {
     VerifyError::UnknownKey { kid: kid.to_owned() }
 }
 
@@ -62,7 +62,7 @@ fn unknown(kid: &str) -> VerifyError {
 fn a01_alg_none_in_every_spelling() {
     let with_alg = |alg: &str| format!(r#"{{"typ":"at+jwt",{alg}"kid":"r"}}"#);
     assert!(run_header(&with_alg(r#""alg":"RS256","#)).is_ok());
-    for (alg, because) in [
+    for (alg, expected) in [
         (r#""alg":"none","#, VerifyError::Algorithm),
         (r#""alg":"None","#, VerifyError::Algorithm),
         (r#""alg":"NONE","#, VerifyError::Algorithm),
@@ -78,15 +78,15 @@ fn a01_alg_none_in_every_spelling() {
         (r#""alg":1,"#, NO_ALG),
     ] {
         let header = with_alg(alg);
-        assert_eq!(run_header(&header), Err(because.clone()), "{alg}, and signed");
-        assert_eq!(run(&format!("{}.", unsigned(&header))), Err(because), "{alg}");
+        assert_eq!(run_header(&header), Err(expected.clone()), "{alg}, and signed");
+        assert_eq!(run(&format!("{}.", unsigned(&header))), Err(expected), "{alg}");
     }
     assert_eq!(run(&format!("{}.", unsigned(HEADER))), Err(VerifyError::Signature));
     assert_eq!(run(&unsigned(HEADER)), Err(NOT_THREE_PARTS));
 }
 
 #[test]
-fn a02_public_keys_as_secrets_of_an_hmac() {
+fn a02_public_keys_used_as_hmac_secrets() {
     let der: PublicKeyX509Der<'_> = keys().rsa.public_key().as_der().unwrap();
     let base64 = STANDARD.encode(&*der);
     let lines: Vec<&str> = base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
@@ -100,7 +100,7 @@ fn a02_public_keys_as_secrets_of_an_hmac() {
         keys().ec.public_key().as_ref().to_vec(),
         keys().ed.public_key().as_ref().to_vec(),
     ];
-    good();
+    accepted_token();
     for secret in secrets {
         let forged = |header: &str| {
             let input = unsigned(header);
@@ -116,26 +116,26 @@ fn a02_public_keys_as_secrets_of_an_hmac() {
 }
 
 #[test]
-fn a03_kid_as_a_path_a_statement_or_a_flood() {
+fn a03_kid_with_a_path_sql_or_excessive_length() {
     let with_kid = |kid: &str| run_header(&format!(r#"{{"typ":"at+jwt","alg":"RS256","kid":{kid}}}"#));
     assert!(with_kid(r#""r""#).is_ok());
     for kid in ["../../../../dev/null", "/proc/sys/kernel/randomize_va_space", "x' UNION SELECT 'k'--", "$(id)", "\0"] {
         let error = with_kid(&json!(kid).to_string()).unwrap_err();
-        assert_eq!(error, unknown(kid));
-        // What goes to a log does not repeat it.
+        assert_eq!(error, unknown_key(kid));
+        // The error text, which may be logged, does not repeat the `kid`.
         assert_eq!(error.to_string(), "unknown key");
     }
     for kid in ["1", "{}", "[\"r\"]", "null", "true"] {
         assert_eq!(with_kid(kid), Err(NO_KID), "{kid}");
     }
     let long = |length: usize| with_kid(&json!("k".repeat(length)).to_string());
-    assert_eq!(long(256), Err(unknown(&"k".repeat(256))));
+    assert_eq!(long(256), Err(unknown_key(&"k".repeat(256))));
     assert_eq!(long(257), Err(NO_KID));
     assert_eq!(long(1 << 20), Err(TOO_LARGE));
 }
 
 #[test]
-fn a04_a_key_or_its_address_in_the_header() {
+fn a04_a_key_or_a_key_url_in_the_header() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
@@ -151,15 +151,15 @@ fn a04_a_key_or_its_address_in_the_header() {
     };
     for kid in ["e", "x"] {
         let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": kid});
-        let because = if kid == "e" { VerifyError::Signature } else { unknown("x") };
-        assert_eq!(forged(&header), Err(because));
-        // Nothing takes a certificate apart, so the bare key stands in for one.
+        let expected = if kid == "e" { VerifyError::Signature } else { unknown_key("x") };
+        assert_eq!(forged(&header), Err(expected));
+        // Certificates are never parsed, so the bare key can stand in for one.
         let x5c = json!([STANDARD.encode(&*spki)]);
         for (name, value) in [("jwk", jwk.clone()), ("jku", json!(url)), ("x5u", json!(url)), ("x5c", x5c)] {
             let mut header = header.clone();
             header[name] = value;
             assert_eq!(forged(&header), Err(KEY_IN_HEADER), "{name}");
-            // Nor where the issuer itself has signed.
+            // It is also refused where the issuer itself has signed.
             assert_eq!(run_header(&header.to_string()), Err(KEY_IN_HEADER), "{name}");
         }
     }
@@ -186,13 +186,13 @@ fn a05_crit_in_every_form() {
 }
 
 #[test]
-fn a06_names_that_stand_twice() {
+fn a06_duplicate_names() {
     assert!(run_header(&header_with(r#""x":{"a":1,"b":[{"a":1}]}"#)).is_ok());
-    for more in [r#""alg":"none""#, r#""alg":"RS256""#, r#""\u0061lg":"none""#, r#""x":[{"a":1,"a":1}]"#] {
-        assert_eq!(run_header(&header_with(more)), Err(NOT_JSON), "{more}");
+    for extra in [r#""alg":"none""#, r#""alg":"RS256""#, r#""\u0061lg":"none""#, r#""x":[{"a":1,"a":1}]"#] {
+        assert_eq!(run_header(&header_with(extra)), Err(NOT_JSON), "{extra}");
     }
     assert!(run(&sign(HEADER, claims_with(r#""x":{"a":1,"b":[{"a":1}]}"#))).is_ok());
-    for more in [r#""sub":"admin""#, r#""\u0061ud":"other""#, r#""exp":9999999999"#, r#""x":[{"a":1,"\u0061":1}]"#] {
-        assert_eq!(run(&sign(HEADER, claims_with(more))), Err(NOT_JSON), "{more}");
+    for extra in [r#""sub":"admin""#, r#""\u0061ud":"other""#, r#""exp":9999999999"#, r#""x":[{"a":1,"\u0061":1}]"#] {
+        assert_eq!(run(&sign(HEADER, claims_with(extra))), Err(NOT_JSON), "{extra}");
     }
 }

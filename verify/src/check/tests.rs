@@ -42,11 +42,11 @@ pub(super) fn keys() -> &'static Keys {
 
 pub(super) fn sign(header: &str, payload: impl AsRef<[u8]>) -> String {
     let kid = ["e", "o"].into_iter().find(|kid| header.contains(&format!("\"kid\":\"{kid}\"")));
-    seal(kid.unwrap_or("r"), &format!("{}.{}", B64.encode(header), B64.encode(payload)))
+    sign_input(kid.unwrap_or("r"), &format!("{}.{}", B64.encode(header), B64.encode(payload)))
 }
 
-/// Signs a text of two parts with the key of this name.
-pub(super) fn seal(kid: &str, input: &str) -> String {
+/// Signs a header and payload, already encoded, with the key that has this `kid`.
+pub(super) fn sign_input(kid: &str, input: &str) -> String {
     let signature = match kid {
         "e" => keys().ec.sign(&SystemRandom::new(), input.as_bytes()).unwrap().as_ref().to_vec(),
         "o" => keys().ed.sign(input.as_bytes()).as_ref().to_vec(),
@@ -85,7 +85,7 @@ pub(super) fn run_header(header: &str) -> Result<Claims, VerifyError> {
 }
 
 #[test]
-fn good_tokens_of_every_algorithm_are_accepted() {
+fn tokens_of_every_algorithm_are_accepted() {
     assert_eq!(keys().set.len(), 3);
     for header in [
         HEADER,
@@ -110,13 +110,13 @@ fn j01_a01_none_and_its_spellings_are_refused() {
 }
 
 #[test]
-fn j02_a_key_serves_its_own_algorithm_only() {
+fn j02_a_key_is_used_with_its_own_algorithm_only() {
     let header = r#"{"typ":"at+jwt","alg":"ES256","kid":"r"}"#;
     assert_eq!(run_header(header), Err(VerifyError::Algorithm));
 }
 
 #[test]
-fn j03_j04_a22_only_the_one_compact_form_is_read() {
+fn j03_j04_a22_only_the_canonical_compact_form_is_accepted() {
     let good = sign(HEADER, claims().to_string());
     for bad in [
         format!("{good}="),
@@ -130,7 +130,7 @@ fn j03_j04_a22_only_the_one_compact_form_is_read() {
     ] {
         assert!(matches!(run(&bad), Err(VerifyError::Malformed(_))), "{}", bad.get(..40).unwrap_or(&bad));
     }
-    // 256 bytes leave four bits over in the last character: they must be zero.
+    // A signature of 256 bytes leaves four unused bits in the last character; they must be zero.
     let mut twin = good.clone();
     let last = twin.pop().unwrap();
     let other = char::from(last as u8 + 1);
@@ -139,7 +139,7 @@ fn j03_j04_a22_only_the_one_compact_form_is_read() {
 }
 
 #[test]
-fn j05_a06_a_name_that_stands_twice_is_refused() {
+fn j05_a06_duplicate_names_are_refused() {
     assert!(run_header(r#"{"typ":"at+jwt","alg":"RS256","alg":"RS256","kid":"r"}"#).is_err());
     for extra in [r#","sub":"admin"}"#, r#","\u0073ub":"admin"}"#, r#","x":{"a":1,"a":2}}"#] {
         let text = claims().to_string();
@@ -149,7 +149,7 @@ fn j05_a06_a_name_that_stands_twice_is_refused() {
 }
 
 #[test]
-fn j06_a17_only_utf_8_json_objects_are_read() {
+fn j06_a17_only_utf_8_json_objects_are_accepted() {
     for payload in ["[]", "1", "\u{feff}{}", r#"{"a":"\ud800"}"#, "{} x", ""] {
         assert!(matches!(run(&sign(HEADER, payload)), Err(VerifyError::Malformed(_))), "{payload:?}");
     }
@@ -174,7 +174,7 @@ fn j09_a04_keys_in_the_header_are_refused() {
 }
 
 #[test]
-fn j10_a03_kid_is_an_opaque_text() {
+fn j10_a03_kid_is_an_opaque_string() {
     for kid in [r#""../../dev/null""#, r#""x' UNION SELECT 'k'--""#, r#""\u0000""#, "1", "{}", "null"] {
         let header = format!(r#"{{"typ":"at+jwt","alg":"RS256","kid":{kid}}}"#);
         assert!(run_header(&header).is_err(), "{kid}");
@@ -203,7 +203,7 @@ fn j13_a12_iss_is_one_exact_string() {
 }
 
 #[test]
-fn j14_aud_is_ours_in_either_form() {
+fn j14_aud_must_match_as_a_string_or_in_a_list() {
     assert!(run_claims(&with("aud", json!(["x", "api"]))).is_ok());
     assert_eq!(run_claims(&with("aud", json!("x"))), Err(VerifyError::Audience));
     for aud in [json!([]), json!(5), json!({}), json!(["api", 1]), Value::Null] {
@@ -212,7 +212,7 @@ fn j14_aud_is_ours_in_either_form() {
 }
 
 #[test]
-fn j15_exp_is_required_and_counts_to_the_millisecond() {
+fn j15_exp_is_required_and_exact_to_the_millisecond() {
     let at = NOW / 1000;
     assert_eq!(run_claims(&with("exp", json!(at))), Err(VerifyError::Expired));
     assert!(run_claims(&with("exp", json!(at + 1))).is_ok());
@@ -223,7 +223,7 @@ fn j15_exp_is_required_and_counts_to_the_millisecond() {
 }
 
 #[test]
-fn j16_j17_a10_a11_dates_of_the_wrong_form_are_refused() {
+fn j16_j17_a10_a11_malformed_dates_are_refused() {
     for name in ["exp", "nbf", "iat"] {
         for value in [r#""1893456000""#, "null", "true", "[]", "{}", "-1", "1e400", "9223372036854775808", "1e17"] {
             let text = with(name, json!("@@")).to_string().replace("\"@@\"", value);
@@ -259,7 +259,7 @@ fn j22_a_der_signature_and_a_changed_one_are_refused() {
 }
 
 #[test]
-fn j25_j27_sets_with_secrets_or_twins_are_refused_and_strangers_left_out() {
+fn j25_j27_sets_with_secrets_or_duplicates_are_refused_and_unusable_keys_skipped() {
     let set = |keys: Value| KeySet::from_json(json!({ "keys": keys }).to_string().as_bytes());
     let rsa = keys().jwks["keys"][0].clone();
     assert_eq!(set(json!([rsa, rsa])).unwrap_err(), KeySetError::DuplicateKid);
@@ -272,7 +272,7 @@ fn j25_j27_sets_with_secrets_or_twins_are_refused_and_strangers_left_out() {
         weak[name] = json!(value);
         assert!(set(json!([weak])).unwrap().is_empty(), "{name}={value}");
     }
-    // What is published for another issuer's tokens signs none of the server's.
+    // A key published for another issuer's tokens must not verify the server's own.
     for marked in [json!(true), json!("true"), json!(1)] {
         let mut foreign = rsa.clone();
         foreign["foreign"] = marked;
@@ -295,7 +295,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn j04_a22_any_other_byte_anywhere_spoils_a_token(at in 0_usize..2000, byte in 0x20_u8..0x7f) {
+    fn j04_a22_changing_any_byte_makes_a_token_invalid(at in 0_usize..2000, byte in 0x20_u8..0x7f) {
         static GOOD: OnceLock<String> = OnceLock::new();
         let good = GOOD.get_or_init(|| sign(HEADER, claims().to_string()));
         let mut bytes = good.clone().into_bytes();

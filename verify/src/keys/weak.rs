@@ -1,4 +1,4 @@
-//! Keys that are written as they should be, and yet prove nothing.
+//! Finds keys that are well formed and still insecure.
 
 /// The odd primes up to 167.
 const PRIMES: [u32; 38] = [
@@ -6,8 +6,8 @@ const PRIMES: [u32; 38] = [
     113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 ];
 
-/// Whether a modulus comes from the faulty generator of CVE-2017-15361 (ROCA) and can be factored: it is a power
-/// of 65537 modulo every small prime, as one in 2^30 others is.
+/// Whether an RSA modulus comes from the faulty generator of CVE-2017-15361 (ROCA) and can be factored. Such a
+/// modulus is a power of 65537 modulo every small prime; so is one in 2^30 others.
 pub(super) fn is_roca(modulus: &[u8]) -> bool {
     PRIMES.iter().all(|prime| {
         let rest = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
@@ -19,7 +19,7 @@ pub(super) fn is_roca(modulus: &[u8]) -> bool {
     })
 }
 
-/// The y of the points whose order divides eight, little-endian: 1, -1, 0, and the two of order eight.
+/// The y coordinates of all points whose order divides eight, little-endian: 1, -1, 0, and two of order eight.
 #[rustfmt::skip]
 const SMALL_ORDER: [[u8; 32]; 5] = [
     [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -32,13 +32,13 @@ const SMALL_ORDER: [[u8; 32]; 5] = [
      0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05],
 ];
 
-/// Whether the text of an Ed25519 point is the only one it has (RFC 8032 §5.1.3) and its order is not small: under
-/// a key of small order one signature fits many tokens. The library looks at neither.
-pub(super) fn is_sound_point(text: &[u8; 32]) -> bool {
-    let mut y = *text;
+/// Whether an Ed25519 point has a canonical encoding (RFC 8032 §5.1.3) and an order that is not small. Under a
+/// key of small order one signature fits many tokens. The library checks neither.
+pub(super) fn is_sound_point(encoded: &[u8; 32]) -> bool {
+    let mut y = *encoded;
     // The highest bit is the sign of x.
     y[31] &= 0x7f;
-    // Below 2^255 - 19.
+    // Whether y is below 2^255 - 19.
     let reduced = y[31] != 0x7f || y[1..31] != [0xff; 30] || y[0] < 0xed;
     reduced && !SMALL_ORDER.contains(&y)
 }

@@ -1,4 +1,4 @@
-//! The layer around a router of axum.
+//! The layer around an axum router.
 
 use axum::{
     Extension, Router,
@@ -40,84 +40,84 @@ impl Api {
         (status, challenge, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    async fn with(&mut self, token: &str) -> (u16, String) {
+    async fn get_with_token(&mut self, token: &str) -> (u16, String) {
         let (status, challenge, _) = self.get(&[&format!("Bearer {token}")]).await;
         (status, challenge)
     }
 }
 
 #[tokio::test]
-async fn a_good_token_puts_its_claims_into_the_request() {
+async fn an_accepted_token_puts_its_claims_into_the_request() {
     let mut api = Api::new(|layer| layer);
     let token = api.issuer.token("ada", "api").mint();
     assert_eq!(api.get(&[&format!("bearer {token}")]).await, (200, String::new(), "ada".to_owned()));
 }
 
 #[tokio::test]
-async fn rfc_6750_what_has_no_good_token_is_told_so() {
+async fn rfc_6750_requests_without_an_accepted_token_get_a_challenge() {
     let mut api = Api::new(|layer| layer);
     let good = format!("Bearer {}", api.issuer.token("ada", "api").mint());
     assert_eq!(api.get(&[]).await.0, 401);
     assert_eq!(api.get(&[]).await.1, r#"Bearer realm="api""#);
     assert_eq!(api.get(&["Basic YTpi"]).await.1, r#"Bearer realm="api""#);
     assert_eq!(api.get(&[&good, &good]).await.0, 400);
-    let expired = api.issuer.token("ada", "api").lives_for(-1).mint();
-    let (status, challenge) = api.with(&expired).await;
+    let expired = api.issuer.token("ada", "api").expires_in(-1).mint();
+    let (status, challenge) = api.get_with_token(&expired).await;
     assert_eq!((status, challenge.as_str()), (401, r#"Bearer error="invalid_token", error_description="expired""#));
     let elsewhere = api.issuer.token("ada", "other").mint();
-    assert_eq!(api.with(&elsewhere).await.0, 401);
+    assert_eq!(api.get_with_token(&elsewhere).await.0, 401);
 }
 
 #[tokio::test]
 async fn scopes_permissions_and_step_up() {
     let mut api = Api::new(|layer| layer.require_scope("orders.read").require_permission("orders.write"));
     let bare = api.issuer.token("ada", "api").mint();
-    let (status, challenge) = api.with(&bare).await;
+    let (status, challenge) = api.get_with_token(&bare).await;
     assert!(status == 403 && challenge.contains(r#"scope="orders.read""#), "{challenge}");
     let scoped = api.issuer.token("ada", "api").scope("a orders.read b").mint();
-    let (status, challenge) = api.with(&scoped).await;
+    let (status, challenge) = api.get_with_token(&scoped).await;
     assert!(status == 403 && challenge.contains("orders.write"), "{challenge}");
     let full = api.issuer.token("ada", "api").scope("orders.read").permission("orders.write").mint();
-    assert_eq!(api.with(&full).await.0, 200);
+    assert_eq!(api.get_with_token(&full).await.0, 200);
 
     let mut api = Api::new(|layer| layer.require_sign_in_within(Duration::from_mins(1)).require_acr("gold"));
     let gold = api.issuer.token("ada", "api").claim("acr", "gold").mint();
-    assert_eq!(api.with(&gold).await.0, 200);
+    assert_eq!(api.get_with_token(&gold).await.0, 200);
     let plain = api.issuer.token("ada", "api").mint();
-    assert_eq!(api.with(&plain).await.0, 401);
+    assert_eq!(api.get_with_token(&plain).await.0, 401);
     api.issuer.clock().advance_ms(60_001);
-    let (status, challenge) = api.with(&gold).await;
+    let (status, challenge) = api.get_with_token(&gold).await;
     assert!(status == 401 && challenge.contains("insufficient_user_authentication"), "{challenge}");
     assert!(challenge.ends_with(r#"acr_values="gold", max_age="60""#), "{challenge}");
 }
 
 #[tokio::test]
-async fn observing_refuses_nobody_and_counts() {
+async fn an_observing_layer_refuses_nobody_and_counts() {
     let issuer = TestIssuer::new("https://i");
     let layer = TokenLayer::new(issuer.verifier("api")).require_scope("orders.read").observe(true);
     let mut api = Api { router: Router::new().route("/", get(subject)).layer(layer.clone()), issuer };
     let (good, bare) =
         (api.issuer.token("ada", "api").scope("orders.read").mint(), api.issuer.token("eve", "api").mint());
     assert_eq!(api.get(&[&format!("Bearer {good}")]).await.2, "ada");
-    assert_eq!(layer.gate().would_refuse(), 0);
-    // Who lacks a scope is still who they are.
+    assert_eq!(layer.gate().observed_refusals(), 0);
+    // A caller who lacks a scope is still identified.
     assert_eq!(api.get(&[&format!("Bearer {bare}")]).await, (200, String::new(), "eve".to_owned()));
     assert_eq!(api.get(&[]).await.2, "nobody");
-    assert_eq!(layer.gate().would_refuse(), 2);
+    assert_eq!(layer.gate().observed_refusals(), 2);
 }
 
 #[tokio::test]
-async fn trouble_of_the_issuers_signs_nobody_out() {
+async fn an_issuer_outage_is_answered_with_503_not_401() {
     let issuer = TestIssuer::new("https://i");
-    // Nothing listens there.
+    // Nothing listens on this port.
     let verifier = Verifier::new("https://i", "api").jwks_url("http://127.0.0.1:9/").clock(issuer.clock());
     let mut api = Api { router: Router::new().route("/", get(subject)).layer(TokenLayer::new(verifier)), issuer };
     let token = api.issuer.token("ada", "api").mint();
-    assert_eq!(api.with(&token).await, (503, String::new()));
+    assert_eq!(api.get_with_token(&token).await, (503, String::new()));
 }
 
 #[tokio::test]
-async fn claims_of_an_outer_layer_do_not_pass_for_an_inner_ones() {
+async fn claims_of_an_outer_layer_are_not_passed_on_by_an_inner_one() {
     let (outer, inner) = (TestIssuer::new("https://outer"), TestIssuer::new("https://inner"));
     let app = Router::new()
         .route("/", get(subject))

@@ -1,4 +1,4 @@
-//! The issuer's keys as last read, and when to read them again.
+//! Caches the issuer's keys and decides when to read them again.
 
 use std::{
     fmt,
@@ -6,82 +6,83 @@ use std::{
 };
 
 use super::{
-    flight::{Flight, Landing},
+    shared_read::{ReadHandle, SharedRead},
     source::Source,
 };
 use crate::{Clock, KeySet, VerifyError, clock::Moment};
 
-/// How long a set that should be read again is used while that fails.
+/// How long an expired set stays usable while reading a new one fails.
 const STALE_IF_ERROR_MS: i64 = 300_000;
-/// Least time between two reads for keys that the set does not hold.
+/// Minimum time between two reads for an unknown `kid`.
 const REREAD_MS: i64 = 60_000;
-/// Least time between two reads of a source that failed, while there is an older set.
+/// Minimum time between two attempts after a failure, while there is an older set.
 const RETRY_MS: i64 = 10_000;
-/// The same while there is none, and no token can be checked.
+/// The same while there is no set, so that no token can be checked.
 const FIRST_RETRY_MS: i64 = 1_000;
 
 pub(crate) struct Keyring {
     source: RwLock<Arc<Source>>,
-    held: RwLock<Held>,
-    reading: Flight,
+    state: RwLock<KeyState>,
+    reading: SharedRead,
 }
 
 #[derive(Clone, Default)]
-struct Held {
+struct KeyState {
     set: Option<Arc<KeySet>>,
-    /// When the question was sent that the set answers.
-    read_at: Option<Moment>,
+    /// When the request was sent whose answer this set is.
+    requested_at: Option<Moment>,
     max_age_ms: i64,
-    /// When the last attempt ended.
-    tried_at: Option<Moment>,
-    /// Why the last attempt failed, if it did.
-    problem: Option<Arc<str>>,
-    /// Counts the sets that the issuer sent by itself.
-    offers: u64,
+    /// When the last attempt to read ended.
+    attempted_at: Option<Moment>,
+    /// Why the last attempt failed, or `None` if it succeeded.
+    last_error: Option<Arc<str>>,
+    /// Counts the sets that the issuer pushed over a stream.
+    pushes: u64,
 }
 
-impl Held {
+impl KeyState {
     fn age(&self, at: Moment) -> i64 {
-        self.read_at.map_or(i64::MAX, |read_at| at.since(read_at))
+        self.requested_at.map_or(i64::MAX, |requested_at| at.elapsed_since(requested_at))
     }
 
-    /// The set, if it need not be read again.
+    /// The set, if it has not expired.
     fn fresh(&self, at: Moment) -> Option<Arc<KeySet>> {
         self.set.clone().filter(|_| self.age(at) < self.max_age_ms)
     }
 
-    /// The set, if it may be used while it cannot be read again.
+    /// The set, if it may be used although it may have expired.
     fn usable(&self, at: Moment) -> Result<Arc<KeySet>, VerifyError> {
         let usable = self.set.clone().filter(|_| self.age(at) < self.max_age_ms.saturating_add(STALE_IF_ERROR_MS));
         usable.ok_or_else(|| {
-            let reason = self.problem.as_deref().unwrap_or("they were not read yet").to_owned();
+            let reason = self.last_error.as_deref().unwrap_or("they have not been fetched yet").to_owned();
             VerifyError::KeysUnavailable { reason }
         })
     }
 
-    /// Whether so little is left of its time that it is read again before anybody must wait for that.
-    fn ageing(&self, at: Moment) -> bool {
+    /// Whether the set is old enough to be read again in the background, before it expires and requests have to
+    /// wait.
+    fn needs_refresh(&self, at: Moment) -> bool {
         self.age(at) >= self.max_age_ms / 4 * 3
     }
 
     /// Whether the last attempt ended less than `ms` ago.
-    fn tried_within(&self, ms: i64, at: Moment) -> bool {
-        self.tried_at.is_some_and(|tried| at.elapsed_ms.saturating_sub(tried.elapsed_ms) < ms)
+    fn attempted_within(&self, ms: i64, at: Moment) -> bool {
+        self.attempted_at.is_some_and(|attempted| at.elapsed_ms.saturating_sub(attempted.elapsed_ms) < ms)
     }
 
-    /// Whether an attempt would come too soon after the last.
-    fn must_pause(&self, at: Moment) -> bool {
-        self.tried_within(if self.set.is_some() { RETRY_MS } else { FIRST_RETRY_MS }, at)
+    /// Whether it is too early to try again after a failure.
+    fn in_backoff(&self, at: Moment) -> bool {
+        self.attempted_within(if self.set.is_some() { RETRY_MS } else { FIRST_RETRY_MS }, at)
     }
 
-    fn take(&mut self, set: KeySet, max_age_ms: i64, read_at: Moment) {
-        // The same keys stay the same set, so that tokens checked with it need no new check.
-        if !self.set.as_ref().is_some_and(|old| old.same(&set)) {
+    fn replace(&mut self, set: KeySet, max_age_ms: i64, requested_at: Moment) {
+        // Keep an unchanged set, so that tokens cached for it stay valid.
+        if !self.set.as_ref().is_some_and(|old| old.has_same_text(&set)) {
             self.set = Some(Arc::new(set));
         }
-        self.read_at = Some(read_at);
+        self.requested_at = Some(requested_at);
         self.max_age_ms = max_age_ms;
-        self.problem = None;
+        self.last_error = None;
     }
 }
 
@@ -93,124 +94,127 @@ impl fmt::Debug for Keyring {
 
 impl Keyring {
     pub(super) fn new(source: Source) -> Self {
-        Self { source: RwLock::new(Arc::new(source)), held: RwLock::default(), reading: Flight::default() }
+        Self { source: RwLock::new(Arc::new(source)), state: RwLock::default(), reading: SharedRead::default() }
     }
 
-    /// Reads from elsewhere from now on; what was read so far does not count.
+    /// Switches to another source and drops the current set.
     pub(super) fn read_from(&self, source: Source) {
         *self.source.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(source);
-        self.hold(|h| *h = Held::default());
+        self.update(|state| *state = KeyState::default());
     }
 
-    /// This set and no other.
-    pub(super) fn fix(&self, set: KeySet) {
-        self.read_from(Source::Value);
+    /// Uses this set and never reads another.
+    pub(super) fn pin(&self, set: KeySet) {
+        self.read_from(Source::Fixed);
         let ever = Moment { now_ms: i64::MAX, elapsed_ms: i64::MAX };
-        self.hold(|h| h.take(set, i64::MAX, ever));
+        self.update(|state| state.replace(set, i64::MAX, ever));
     }
 
     fn source(&self) -> Arc<Source> {
         self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn held(&self) -> Held {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn snapshot(&self) -> KeyState {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn hold(&self, change: impl FnOnce(&mut Held)) {
-        change(&mut self.held.write().unwrap_or_else(PoisonError::into_inner));
+    fn update(&self, change: impl FnOnce(&mut KeyState)) {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The set at hand, if it is young enough that nothing needs to be done.
-    pub(super) fn young(&self, at: Moment) -> Option<Arc<KeySet>> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.fresh(at).filter(|_| !held.ageing(at))
+    /// The cached set, if it is fresh enough that no read is due.
+    pub(super) fn fresh(&self, at: Moment) -> Option<Arc<KeySet>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.fresh(at).filter(|_| !state.needs_refresh(at))
     }
 
-    /// The set at hand, without any waiting; it is read again beside if that is due.
-    pub(super) fn at_hand(self: &Arc<Self>, at: Moment, clock: &Arc<dyn Clock>) -> Result<Arc<KeySet>, VerifyError> {
-        let held = self.held();
-        if held.ageing(at) && !held.must_pause(at) {
-            self.begin(clock);
+    /// The cached set, without waiting. Starts a read in the background if one is due.
+    pub(super) fn cached(self: &Arc<Self>, at: Moment, clock: &Arc<dyn Clock>) -> Result<Arc<KeySet>, VerifyError> {
+        let state = self.snapshot();
+        if state.needs_refresh(at) && !state.in_backoff(at) {
+            self.start_read(clock);
         }
-        held.usable(at)
+        state.usable(at)
     }
 
-    /// The set to check with: fresh, or read now, or stale within bounds.
+    /// The set to verify with: fresh, newly read, or stale within bounds. Waits for a read if the set has
+    /// expired, unless reads are failing.
     pub(super) async fn current(
         self: &Arc<Self>,
         at: Moment,
         clock: &Arc<dyn Clock>,
     ) -> Result<Arc<KeySet>, VerifyError> {
-        let held = self.held();
-        let landing = (held.ageing(at) && !held.must_pause(at)).then(|| self.begin(clock)).flatten();
-        // While reading fails nobody waits for it.
-        let usable = held.usable(at).ok().filter(|_| held.problem.is_some());
-        if let Some(set) = held.fresh(at).or(usable) {
+        let state = self.snapshot();
+        let handle = (state.needs_refresh(at) && !state.in_backoff(at)).then(|| self.start_read(clock)).flatten();
+        // While reads fail, use the stale set and do not wait.
+        let usable = state.usable(at).ok().filter(|_| state.last_error.is_some());
+        if let Some(set) = state.fresh(at).or(usable) {
             return Ok(set);
         }
-        if let Some(landing) = landing.or_else(|| self.reading.under_way()) {
-            landing.wait().await;
+        if let Some(handle) = handle.or_else(|| self.reading.in_progress()) {
+            handle.wait().await;
         }
-        self.held().usable(at)
+        self.snapshot().usable(at)
     }
 
-    /// Another set than the one that lacks a token's key, read anew if it may be.
-    pub(super) async fn other_than(
+    /// A different set than `outdated`, which lacks a token's key. Reads a new one if that is allowed now.
+    pub(super) async fn replacement_for(
         self: &Arc<Self>,
-        lacking: &Arc<KeySet>,
+        outdated: &Arc<KeySet>,
         at: Moment,
         clock: &Arc<dyn Clock>,
     ) -> Option<Arc<KeySet>> {
-        let other = || self.held().set.filter(|set| !Arc::ptr_eq(set, lacking));
+        let other = || self.snapshot().set.filter(|set| !Arc::ptr_eq(set, outdated));
         if let Some(set) = other() {
             return Some(set);
         }
-        self.look_again(at, clock)?.wait().await;
+        self.refetch_for_unknown_key(at, clock)?.wait().await;
         other()
     }
 
-    /// A read for a key that nobody knows, at most once a minute.
-    pub(super) fn look_again(self: &Arc<Self>, at: Moment, clock: &Arc<dyn Clock>) -> Option<Landing> {
-        self.reading.under_way().or_else(|| (!self.held().tried_within(REREAD_MS, at)).then(|| self.begin(clock))?)
+    /// Starts or joins a read because of an unknown `kid`, at most once a minute.
+    pub(super) fn refetch_for_unknown_key(self: &Arc<Self>, at: Moment, clock: &Arc<dyn Clock>) -> Option<ReadHandle> {
+        self.reading
+            .in_progress()
+            .or_else(|| (!self.snapshot().attempted_within(REREAD_MS, at)).then(|| self.start_read(clock))?)
     }
 
-    /// Begins to read, or joins who does.
-    fn begin(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Option<Landing> {
-        if matches!(*self.source(), Source::Value) {
+    /// Starts a read, or joins the one in progress.
+    fn start_read(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Option<ReadHandle> {
+        if matches!(*self.source(), Source::Fixed) {
             return None;
         }
-        self.reading.join(|| {
+        self.reading.join_or_start(|| {
             let (keyring, clock) = (self.clone(), clock.clone());
             async move { keyring.read(&*clock).await }
         })
     }
 
-    /// Reads the source.
+    /// Reads the source and stores the result.
     async fn read(&self, clock: &dyn Clock) {
-        let (asked_at, offers) = (Moment::of(clock), self.held().offers);
+        let (requested_at, pushes) = (Moment::now(clock), self.snapshot().pushes);
         let read = self.source().read().await;
-        self.hold(|h| {
-            h.tried_at = Some(Moment::of(clock));
+        self.update(|state| {
+            state.attempted_at = Some(Moment::now(clock));
             match read {
-                // What the issuer sent by itself meanwhile is newer than an answer that may come from a cache.
-                Ok(_) if h.offers != offers => {}
-                Ok((set, max_age)) => h.take(set, max_age, asked_at),
+                // A set pushed meanwhile is newer than this answer, which may come from a cache.
+                Ok(_) if state.pushes != pushes => {}
+                Ok((set, max_age)) => state.replace(set, max_age, requested_at),
                 Err(error) => {
-                    tracing::warn!(reason = %error, "the issuer's keys could not be read");
-                    h.problem = Some(error.to_string().into());
+                    tracing::warn!(reason = %error, "cannot read the issuer's keys");
+                    state.last_error = Some(error.to_string().into());
                 }
             }
         });
     }
 
-    /// Takes a set that the issuer sent by itself, unless keys come from a file or were given.
+    /// Stores a set that the issuer pushed, unless keys come from a file or are fixed.
     #[cfg(feature = "watch")]
-    pub(crate) fn offer(&self, set: KeySet, max_age_ms: i64, at: Moment) {
+    pub(crate) fn accept_pushed(&self, set: KeySet, max_age_ms: i64, at: Moment) {
         if matches!(*self.source(), Source::Url { .. }) {
-            self.hold(|h| {
-                h.offers += 1;
-                h.take(set, max_age_ms, at);
+            self.update(|state| {
+                state.pushes += 1;
+                state.replace(set, max_age_ms, at);
             });
         }
     }

@@ -1,29 +1,29 @@
-//! Where keys come from.
+//! Sources of the issuer's keys.
 
 use std::{io::Read, path::PathBuf, time::Duration};
 
 use crate::{KeySet, KeySetError};
 
-/// Longest time a fetch may take.
+/// Time limit of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest key set, in bytes.
+/// Maximum size of a key set, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
-/// How long a set is used when its source does not say.
+/// How long a set is fresh if its source does not say.
 const DEFAULT_MAX_AGE_MS: i64 = 300_000;
 
-/// Where keys come from.
+/// Where keys are read from.
 pub(super) enum Source {
     Url { url: String, client: reqwest::Client },
     File(PathBuf),
-    Value,
+    Fixed,
 }
 
-/// Why there are no keys.
+/// Why keys could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SourceError {
     #[error("{0}")]
     Http(reqwest::Error),
-    #[error("the answer has the status {0}")]
+    #[error("unexpected HTTP status {0}")]
     Status(u16),
     #[error("the key set is larger than {MAX_BODY} bytes")]
     TooLarge,
@@ -31,25 +31,25 @@ pub(super) enum SourceError {
     File(#[from] std::io::Error),
     #[error("{0}")]
     Bad(#[from] KeySetError),
-    #[error("the set is fixed")]
+    #[error("the key set is fixed and cannot be read again")]
     Fixed,
 }
 
 impl From<reqwest::Error> for SourceError {
     fn from(error: reqwest::Error) -> Self {
-        // An address may hold secrets.
+        // The URL may contain secrets.
         Self::Http(error.without_url())
     }
 }
 
 impl Source {
     pub(super) fn url(url: String) -> Self {
-        // A redirect could lead to keys of somebody else.
+        // Follow no redirects: they could lead to someone else's keys.
         let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none());
         Self::Url { url, client: client.build().unwrap_or_default() }
     }
 
-    /// The keys as they are now, and for how many milliseconds to use them.
+    /// Reads the keys; returns them with the milliseconds for which they are fresh.
     pub(super) async fn read(&self) -> Result<(KeySet, i64), SourceError> {
         match self {
             Self::Url { url, client } => download(client, url).await,
@@ -58,15 +58,15 @@ impl Source {
                 let read = tokio::task::spawn_blocking(move || read_file(&path));
                 read.await.unwrap_or_else(|e| Err(std::io::Error::other(e).into()))
             }
-            Self::Value => Err(SourceError::Fixed),
+            Self::Fixed => Err(SourceError::Fixed),
         }
     }
 }
 
 fn read_file(path: &std::path::Path) -> Result<(KeySet, i64), SourceError> {
     let mut body = Vec::new();
-    let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
-    std::fs::File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut body)?;
+    let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
+    std::fs::File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut body)?;
     if body.len() > MAX_BODY {
         return Err(SourceError::TooLarge);
     }
@@ -90,7 +90,7 @@ async fn download(client: &reqwest::Client, url: &str) -> Result<(KeySet, i64), 
     Ok((KeySet::from_json(&body)?, max_age))
 }
 
-/// `max-age` of a `Cache-Control` (RFC 9111 §5.2.2.1), within half a minute and an hour.
+/// `max-age` from `Cache-Control` (RFC 9111 §5.2.2.1), clamped to between 30 seconds and an hour.
 fn max_age_ms(cache_control: &str) -> i64 {
     let parts = cache_control.split(',').map(str::trim);
     let seconds = parts.filter_map(|p| p.strip_prefix("max-age=")).find_map(|n| n.parse::<i64>().ok());
@@ -102,7 +102,7 @@ mod tests {
     use super::max_age_ms;
 
     #[test]
-    fn a_cache_policy_counts_within_bounds() {
+    fn max_age_is_read_and_clamped() {
         for (policy, ms) in [
             ("public, max-age=120", 120_000),
             ("max-age=0", 30_000),

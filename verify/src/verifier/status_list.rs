@@ -1,4 +1,4 @@
-//! Token status lists (draft-ietf-oauth-status-list): fetched, checked, kept for their `ttl`.
+//! Fetches, checks and caches token status lists (draft-ietf-oauth-status-list).
 
 use std::{
     collections::HashMap,
@@ -11,61 +11,63 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use flate2::{Decompress, FlushDecompress, Status};
 use serde_json::{Map, Value};
 
-use super::flight::{Flight, Landing};
-use crate::{Claims, Clock, Freshness, KeySet, VerifyError, check::signed_by, clock::Moment, jws, keys::Algorithm};
+use super::shared_read::{ReadHandle, SharedRead};
+use crate::{
+    Claims, Clock, Freshness, KeySet, VerifyError, check::verify_signature, clock::Moment, jws, keys::Algorithm,
+};
 
-/// Longest time a fetch may take.
+/// Time limit of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest answer, in bytes, and largest list when inflated.
+/// Maximum size in bytes of a response, and of an inflated list.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 const MAX_LIST: usize = 16 * 1024 * 1024;
-/// Most lists kept.
+/// Maximum number of cached lists.
 const MAX_LISTS: usize = 1024;
-/// Bounds of a `ttl` that is believed.
+/// The range that a list's `ttl` is clamped to.
 const TTL_MS: (i64, i64) = (1_000, 3_600_000);
-/// Least time between two attempts at a list that could not be had.
+/// Minimum time between two attempts to fetch a list.
 const RETRY_MS: i64 = 1_000;
-/// A list that no token has named for so long is forgotten.
-const UNUSED_MS: i64 = 300_000;
+/// A list is dropped when no token has referred to it for this long.
+const FORGET_AFTER_MS: i64 = 300_000;
 
-/// A list as it was at one moment.
+/// The content of a list at one moment.
 #[derive(Debug)]
 struct List {
     bits: usize,
     bytes: Vec<u8>,
-    read_at: Moment,
+    requested_at: Moment,
     ttl_ms: i64,
-    /// By the wall clock.
-    ends_ms: i64,
+    /// The list's `exp`, by the wall clock.
+    expires_ms: i64,
 }
 
-/// A list, and how the last attempt to read it went.
+/// A list and the result of the last attempt to fetch it.
 #[derive(Clone, Debug, Default)]
 struct Entry {
     list: Option<Arc<List>>,
-    /// When a token last asked for it.
+    /// When a token last referred to it.
     used_at: Option<Moment>,
-    /// When the last attempt ended.
-    tried_at: Option<Moment>,
+    /// When the last attempt to fetch it ended.
+    attempted_at: Option<Moment>,
     failed: bool,
-    reading: Arc<Flight>,
-    /// The keys that tokens were last checked with.
+    reading: Arc<SharedRead>,
+    /// The key set that tokens were last verified with.
     keys: Option<Arc<KeySet>>,
-    /// Whether it is being kept fresh.
-    kept: bool,
+    /// Whether a background task refreshes it.
+    being_refreshed: bool,
 }
 
-/// The lists of one issuer.
+/// The status lists of one issuer.
 #[derive(Debug)]
 pub(super) struct Lists {
     client: reqwest::Client,
     prefix: String,
-    held: RwLock<HashMap<String, Entry>>,
+    entries: RwLock<HashMap<String, Entry>>,
 }
 
-/// The terms of one check.
+/// The inputs that all steps of one check share.
 #[derive(Clone, Copy)]
-pub(super) struct Asking<'a> {
+pub(super) struct CheckContext<'a> {
     pub(super) at: Moment,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) fail_open_ms: i64,
@@ -73,101 +75,103 @@ pub(super) struct Asking<'a> {
 
 impl Lists {
     pub(super) fn new(issuer: &str) -> Self {
-        // A redirect could lead to lists of somebody else.
+        // Follow no redirects: they could lead to someone else's lists.
         let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none());
         Self {
             client: client.build().unwrap_or_default(),
             prefix: format!("{}/statuslists/", issuer.trim_end_matches('/')),
-            held: RwLock::default(),
+            entries: RwLock::default(),
         }
     }
 
-    /// Whether the token's bit is set. Waits for a list that was not in use lately.
+    /// Fails if the token's status is not 0. Waits for a list that was not in use lately.
     pub(super) async fn check(
         self: &Arc<Self>,
         claims: &Claims,
         keys: &Arc<KeySet>,
-        asking: Asking<'_>,
+        context: CheckContext<'_>,
     ) -> Result<(), VerifyError> {
-        let (index, uri) = self.place(claims)?;
-        match self.at_hand(uri, keys, asking) {
-            Ok(list) => list.verdict(index),
-            Err(landing) => {
-                if let Some(landing) = landing {
-                    landing.wait().await;
+        let (index, uri) = self.list_position(claims)?;
+        match self.cached(uri, keys, context) {
+            Ok(list) => list.check_index(index),
+            Err(handle) => {
+                if let Some(handle) = handle {
+                    handle.wait().await;
                 }
-                let list = self.entry(uri).bearable(asking).ok_or(VerifyError::RevocationsUnknown)?;
-                list.verdict(index)
+                let list = self.entry(uri).usable(context).ok_or(VerifyError::RevocationsUnknown)?;
+                list.check_index(index)
             }
         }
     }
 
-    /// The same by what is at hand.
+    /// Like [`check`](Self::check), with what is cached, without waiting.
     pub(super) fn check_now(
         self: &Arc<Self>,
         claims: &Claims,
         keys: &Arc<KeySet>,
-        asking: Asking<'_>,
+        context: CheckContext<'_>,
     ) -> Result<(), VerifyError> {
-        let (index, uri) = self.place(claims)?;
-        self.at_hand(uri, keys, asking).map_err(|_| VerifyError::RevocationsUnknown)?.verdict(index)
+        let (index, uri) = self.list_position(claims)?;
+        self.cached(uri, keys, context).map_err(|_| VerifyError::RevocationsUnknown)?.check_index(index)
     }
 
-    /// The list, if nobody needs to wait for it: it is fresh, or it is bearable and cannot be had anew. Else
-    /// the end of the read for it.
-    fn at_hand(
+    /// The list, if there is no need to wait for it: it is fresh, or it is still usable and the last fetch
+    /// failed. Otherwise a handle to wait for the fetch in progress.
+    fn cached(
         self: &Arc<Self>,
         uri: &str,
         keys: &Arc<KeySet>,
-        asking: Asking<'_>,
-    ) -> Result<Arc<List>, Option<Landing>> {
-        let at = asking.at;
+        context: CheckContext<'_>,
+    ) -> Result<Arc<List>, Option<ReadHandle>> {
+        let at = context.at;
         let entry = self.entry(uri);
-        if entry.used_at.is_none_or(|used| at.since(used) >= RETRY_MS) {
-            self.note(uri, |e| {
+        if entry.used_at.is_none_or(|used| at.elapsed_since(used) >= RETRY_MS) {
+            self.update_entry(uri, |e| {
                 e.used_at = Some(at);
                 e.keys = Some(keys.clone());
             });
         }
         let old = entry.list.as_ref().is_none_or(|list| list.age(at) >= list.ttl_ms / 2);
-        let landing = (old && !entry.tried_within(RETRY_MS, at)).then(|| self.begin(uri, keys, asking)).flatten();
-        let list = entry.bearable(asking).filter(|_| entry.fresh(at) || entry.failed);
-        list.ok_or_else(|| landing.or_else(|| entry.reading.under_way()))
+        let handle =
+            (old && !entry.attempted_within(RETRY_MS, at)).then(|| self.start_read(uri, keys, context)).flatten();
+        let list = entry.usable(context).filter(|_| entry.fresh(at) || entry.failed);
+        list.ok_or_else(|| handle.or_else(|| entry.reading.in_progress()))
     }
 
     fn entry(&self, uri: &str) -> Entry {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).get(uri).cloned().unwrap_or_default()
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(uri).cloned().unwrap_or_default()
     }
 
-    fn note<T>(&self, uri: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        if held.len() >= MAX_LISTS && !held.contains_key(uri) {
-            held.clear();
+    fn update_entry<T>(&self, uri: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MAX_LISTS && !entries.contains_key(uri) {
+            entries.clear();
         }
-        change(held.entry(uri.to_owned()).or_default())
+        change(entries.entry(uri.to_owned()).or_default())
     }
 
-    /// Begins to read a list, or joins who does; and sees to it that it stays fresh while it is in use.
-    fn begin(self: &Arc<Self>, uri: &str, keys: &Arc<KeySet>, asking: Asking<'_>) -> Option<Landing> {
-        let (reading, first) = self.note(uri, |e| (e.reading.clone(), !std::mem::replace(&mut e.kept, true)));
-        let (uri, keys, clock) = (uri.to_owned(), keys.clone(), asking.clock.clone());
+    /// Starts a fetch, or joins the one in progress. Also starts the background task that refreshes the list.
+    fn start_read(self: &Arc<Self>, uri: &str, keys: &Arc<KeySet>, context: CheckContext<'_>) -> Option<ReadHandle> {
+        let (reading, first) =
+            self.update_entry(uri, |e| (e.reading.clone(), !std::mem::replace(&mut e.being_refreshed, true)));
+        let (uri, keys, clock) = (uri.to_owned(), keys.clone(), context.clock.clone());
         if first && let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let lists = Arc::downgrade(self);
-            runtime.spawn(keep_fresh(lists, uri.clone(), keys.clone(), clock.clone()));
+            let weak = Arc::downgrade(self);
+            runtime.spawn(keep_fresh(weak, uri.clone(), keys.clone(), clock.clone()));
         }
         let lists = self.clone();
-        reading.join(|| async move { lists.fetch(&uri, &keys, &*clock).await })
+        reading.join_or_start(|| async move { lists.fetch(&uri, &keys, &*clock).await })
     }
 
-    /// Reads a list. What was true when the question was sent is true of the answer: its age counts from then.
+    /// Fetches a list. Its age counts from the request, because the answer is only as current as that.
     async fn fetch(&self, uri: &str, keys: &KeySet, clock: &dyn Clock) {
-        let asked_at = Moment::of(clock);
-        let list = self.download(uri).await.and_then(|token| read(&token, uri, keys, asked_at));
+        let requested_at = Moment::now(clock);
+        let list = self.download(uri).await.and_then(|token| parse_list(&token, uri, keys, requested_at));
         if list.is_none() {
-            tracing::warn!(uri, "a status list could not be read");
+            tracing::warn!(uri, "cannot read a status list");
         }
-        self.note(uri, |e| {
-            e.tried_at = Some(Moment::of(clock));
+        self.update_entry(uri, |e| {
+            e.attempted_at = Some(Moment::now(clock));
             e.failed = list.is_none();
             if let Some(list) = list {
                 e.list = Some(Arc::new(list));
@@ -188,95 +192,99 @@ impl Lists {
         String::from_utf8(body).ok()
     }
 
-    /// Where the token says its bit is: only in the issuer's own lists, wherever it points (SSRF, substitution).
-    fn place<'a>(&self, claims: &'a Claims) -> Result<(usize, &'a str), VerifyError> {
-        place(claims).filter(|(_, uri)| uri.starts_with(&self.prefix)).ok_or(VerifyError::Claim("status"))
+    /// The position that the token refers to. Only the issuer's own lists are allowed, wherever the token
+    /// points (SSRF, substitution).
+    fn list_position<'a>(&self, claims: &'a Claims) -> Result<(usize, &'a str), VerifyError> {
+        status_claim(claims).filter(|(_, uri)| uri.starts_with(&self.prefix)).ok_or(VerifyError::Claim("status"))
     }
 
-    /// Of the list that was heard of longest ago. One that was never there makes nobody unready, unless there
-    /// is no other.
+    /// The freshness of the most outdated list that failed. A list that was never fetched does not count,
+    /// unless there is no other.
     pub(super) fn freshness(&self, at: Moment) -> Freshness {
-        freshness(&self.held.read().unwrap_or_else(PoisonError::into_inner), at)
+        freshness(&self.entries.read().unwrap_or_else(PoisonError::into_inner), at)
     }
 
-    /// Whether tokens of the lists at hand are accepted.
-    pub(super) fn usable(&self, asking: Asking<'_>) -> bool {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        let usable = |e: &Entry| e.list.is_none() || !e.failed || e.bearable(asking).is_some();
-        freshness(&held, asking.at) != Freshness::NotReady && held.values().all(usable)
+    /// Whether tokens that refer to the cached lists are accepted.
+    pub(super) fn all_usable(&self, context: CheckContext<'_>) -> bool {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entry_usable = |e: &Entry| e.list.is_none() || !e.failed || e.usable(context).is_some();
+        freshness(&entries, context.at) != Freshness::NotReady && entries.values().all(entry_usable)
     }
 
-    /// Forgets a list that no token has asked for in a while; says whether it did.
+    /// Drops a list that no token has referred to lately; returns whether it did.
     fn forget_unused(&self, uri: &str, at: Moment) -> bool {
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        let unused = held.get(uri).is_none_or(|e| e.used_at.is_none_or(|used| at.since(used) >= UNUSED_MS));
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let unused =
+            entries.get(uri).is_none_or(|e| e.used_at.is_none_or(|used| at.elapsed_since(used) >= FORGET_AFTER_MS));
         if unused {
-            held.remove(uri);
+            entries.remove(uri);
         }
         unused
     }
 }
 
-/// Reads a list again at half of its time, so that no request waits for it, until it is not used any more.
+/// Refreshes a list when half of its `ttl` has passed, so that no request waits for it. Ends when the list is
+/// no longer used.
 #[expect(clippy::disallowed_methods, reason = "a job that waits between reads")]
-async fn keep_fresh(lists: Weak<Lists>, uri: String, keys: Arc<KeySet>, clock: Arc<dyn Clock>) {
+async fn keep_fresh(weak: Weak<Lists>, uri: String, keys: Arc<KeySet>, clock: Arc<dyn Clock>) {
     loop {
-        let Some(held) = lists.upgrade() else { return };
-        let ttl_ms = held.entry(&uri).list.map_or(2 * RETRY_MS, |list| list.ttl_ms);
-        drop(held);
+        let Some(lists) = weak.upgrade() else { return };
+        let ttl_ms = lists.entry(&uri).list.map_or(2 * RETRY_MS, |list| list.ttl_ms);
+        drop(lists);
         tokio::time::sleep(Duration::from_millis(u64::try_from(ttl_ms / 2).unwrap_or_default())).await;
-        let Some(held) = lists.upgrade() else { return };
-        let at = Moment::of(&*clock);
-        if held.forget_unused(&uri, at) {
+        let Some(lists) = weak.upgrade() else { return };
+        let at = Moment::now(&*clock);
+        if lists.forget_unused(&uri, at) {
             return;
         }
-        let entry = held.entry(&uri);
+        let entry = lists.entry(&uri);
         if entry.list.is_none_or(|list| list.age(at) >= list.ttl_ms / 2 - RETRY_MS) {
-            let (reader, set, time, place) =
-                (held.clone(), entry.keys.unwrap_or_else(|| keys.clone()), clock.clone(), uri.clone());
-            let landing = entry.reading.join(|| async move { reader.fetch(&place, &set, &*time).await });
-            drop(held);
-            if let Some(landing) = landing {
-                landing.wait().await;
+            let (reader, set, fetch_clock, list_uri) =
+                (lists.clone(), entry.keys.unwrap_or_else(|| keys.clone()), clock.clone(), uri.clone());
+            let handle =
+                entry.reading.join_or_start(|| async move { reader.fetch(&list_uri, &set, &*fetch_clock).await });
+            drop(lists);
+            if let Some(handle) = handle {
+                handle.wait().await;
             }
         }
     }
 }
 
-fn freshness(held: &HashMap<String, Entry>, at: Moment) -> Freshness {
-    if held.values().any(|e| e.failed) && held.values().all(|e| e.list.is_none()) {
+fn freshness(entries: &HashMap<String, Entry>, at: Moment) -> Freshness {
+    if entries.values().any(|e| e.failed) && entries.values().all(|e| e.list.is_none()) {
         return Freshness::NotReady;
     }
-    let failing = held.values().filter(|e| e.failed && !e.fresh(at)).filter_map(|e| e.list.as_ref());
+    let failing = entries.values().filter(|e| e.failed && !e.fresh(at)).filter_map(|e| e.list.as_ref());
     failing.map(|list| list.age(at)).max().map_or(Freshness::Fresh, Freshness::Stale)
 }
 
 impl Entry {
     fn fresh(&self, at: Moment) -> bool {
-        self.list.as_ref().is_some_and(|list| list.age(at) < list.ttl_ms && at.now_ms < list.ends_ms)
+        self.list.as_ref().is_some_and(|list| list.age(at) < list.ttl_ms && at.now_ms < list.expires_ms)
     }
 
-    /// The list, if it may still be used while it cannot be had anew.
-    fn bearable(&self, asking: Asking<'_>) -> Option<Arc<List>> {
-        let late = |list: &Arc<List>| {
-            asking.fail_open_ms > 0 && list.age(asking.at) < list.ttl_ms.saturating_add(asking.fail_open_ms)
+    /// The list, if it may be used: it is fresh, or within `fail_open_ms` after it expired.
+    fn usable(&self, context: CheckContext<'_>) -> Option<Arc<List>> {
+        let within_fail_open = |list: &Arc<List>| {
+            context.fail_open_ms > 0 && list.age(context.at) < list.ttl_ms.saturating_add(context.fail_open_ms)
         };
-        self.list.clone().filter(|list| self.fresh(asking.at) || late(list))
+        self.list.clone().filter(|list| self.fresh(context.at) || within_fail_open(list))
     }
 
-    fn tried_within(&self, ms: i64, at: Moment) -> bool {
-        self.tried_at.is_some_and(|tried| at.elapsed_ms.saturating_sub(tried.elapsed_ms) < ms)
+    fn attempted_within(&self, ms: i64, at: Moment) -> bool {
+        self.attempted_at.is_some_and(|attempted| at.elapsed_ms.saturating_sub(attempted.elapsed_ms) < ms)
     }
 }
 
-/// What the token says of its place.
-fn place(claims: &Claims) -> Option<(usize, &str)> {
+/// The index and URI in the token's `status` claim.
+fn status_claim(claims: &Claims) -> Option<(usize, &str)> {
     let list = claims.extra.get("status")?.get("status_list")?;
     Some((usize::try_from(list.get("idx")?.as_u64()?).ok()?, list.get("uri")?.as_str()?))
 }
 
 impl List {
-    fn verdict(&self, index: usize) -> Result<(), VerifyError> {
+    fn check_index(&self, index: usize) -> Result<(), VerifyError> {
         match self.status(index) {
             Some(0) => Ok(()),
             Some(_) => Err(VerifyError::Revoked),
@@ -285,10 +293,10 @@ impl List {
     }
 
     fn age(&self, at: Moment) -> i64 {
-        at.since(self.read_at)
+        at.elapsed_since(self.requested_at)
     }
 
-    /// The entry at an index; nothing beyond the end.
+    /// The status at an index, or `None` beyond the end of the list.
     fn status(&self, index: usize) -> Option<u8> {
         let per_byte = 8 / self.bits;
         let byte = self.bytes.get(index / per_byte)?;
@@ -297,29 +305,31 @@ impl List {
     }
 }
 
-/// Reads a list that must be this issuer's, for this address, and still good (§8.3).
-fn read(token: &str, uri: &str, keys: &KeySet, at: Moment) -> Option<List> {
-    let parsed = jws::parse_any(token).ok()?;
+/// Parses and verifies a list: the issuer must have signed it, for this URI, and it must not have expired
+/// (§8.3).
+fn parse_list(token: &str, uri: &str, keys: &KeySet, at: Moment) -> Option<List> {
+    let parsed = jws::parse_unbounded(token).ok()?;
     let typ = parsed.typ.as_deref()?.to_ascii_lowercase();
     if typ.strip_prefix("application/").unwrap_or(&typ) != "statuslist+jwt" {
         return None;
     }
-    signed_by(keys, &parsed, &Algorithm::ALL).ok()?;
+    verify_signature(keys, &parsed, &Algorithm::ALL).ok()?;
     let claims: Map<String, Value> = parsed.claims().ok()?;
     if claims.get("sub")?.as_str()? != uri {
         return None;
     }
     let seconds = |name: &str| claims.get(name).and_then(Value::as_i64);
-    let ends_ms = seconds("exp")?.checked_mul(1000).filter(|ends| at.now_ms < *ends)?;
+    let expires_ms = seconds("exp")?.checked_mul(1000).filter(|expires| at.now_ms < *expires)?;
     let ttl_ms = seconds("ttl").map_or(TTL_MS.0, |s| s.saturating_mul(1000)).clamp(TTL_MS.0, TTL_MS.1);
     let list = claims.get("status_list")?;
     let bits = usize::try_from(list.get("bits")?.as_u64()?).ok().filter(|b| [1, 2, 4, 8].contains(b))?;
-    let bytes = inflated(&URL_SAFE_NO_PAD.decode(list.get("lst")?.as_str()?).ok()?)?;
-    Some(List { bits, bytes, read_at: at, ttl_ms, ends_ms })
+    let bytes = inflate(&URL_SAFE_NO_PAD.decode(list.get("lst")?.as_str()?).ok()?)?;
+    Some(List { bits, bytes, requested_at: at, ttl_ms, expires_ms })
 }
 
-/// Inflates a ZLIB stream (RFC 1950), no further than the bound, with its checksum and without anything after it.
-fn inflated(zlib: &[u8]) -> Option<Vec<u8>> {
+/// Inflates a ZLIB stream (RFC 1950) up to the size limit. The checksum must match, and nothing may follow the
+/// stream.
+fn inflate(zlib: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let limit = u64::try_from(MAX_LIST).unwrap_or(u64::MAX).saturating_add(1);
     flate2::read::ZlibDecoder::new(zlib).take(limit).read_to_end(&mut out).ok()?;
@@ -338,12 +348,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r03_the_drafts_examples_are_read() {
+    fn r03_the_examples_of_the_draft_are_parsed() {
         for (text, bits, want) in
             [("eNrbuRgAAhcBXQ", 1, [1, 0, 0, 1, 1, 1, 0, 1]), ("eNo76fITAAPfAgc", 2, [1, 2, 0, 3, 0, 1, 0, 1])]
         {
-            let bytes = inflated(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap();
-            let list = List { bits, bytes, read_at: Moment { now_ms: 0, elapsed_ms: 0 }, ttl_ms: 0, ends_ms: 0 };
+            let bytes = inflate(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap();
+            let list =
+                List { bits, bytes, requested_at: Moment { now_ms: 0, elapsed_ms: 0 }, ttl_ms: 0, expires_ms: 0 };
             let read: Vec<u8> = (0..8).map(|n| list.status(n).unwrap()).collect();
             assert_eq!(read, want, "{text}");
         }
@@ -351,21 +362,26 @@ mod tests {
 
     #[test]
     fn r06_an_index_beyond_the_end_has_no_status() {
-        let list =
-            List { bits: 1, bytes: vec![0; 2], read_at: Moment { now_ms: 0, elapsed_ms: 0 }, ttl_ms: 0, ends_ms: 0 };
+        let list = List {
+            bits: 1,
+            bytes: vec![0; 2],
+            requested_at: Moment { now_ms: 0, elapsed_ms: 0 },
+            ttl_ms: 0,
+            expires_ms: 0,
+        };
         assert_eq!((list.status(15), list.status(16)), (Some(0), None));
     }
 
     #[test]
-    fn r07_bombs_and_broken_streams_are_refused() {
+    fn r07_decompression_bombs_and_broken_streams_are_refused() {
         let good = URL_SAFE_NO_PAD.decode("eNrbuRgAAhcBXQ").unwrap();
-        assert!(inflated(&[&good[..], b"x"].concat()).is_none(), "something after the end");
-        assert!(inflated(&good[..good.len() - 1]).is_none(), "cut short");
+        assert!(inflate(&[&good[..], b"x"].concat()).is_none(), "bytes after the end");
+        assert!(inflate(&good[..good.len() - 1]).is_none(), "truncated");
         let mut wrong = good.clone();
         *wrong.last_mut().unwrap() ^= 1;
-        assert!(inflated(&wrong).is_none(), "wrong checksum");
+        assert!(inflate(&wrong).is_none(), "wrong checksum");
         let mut bomb = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
         std::io::Write::write_all(&mut bomb, &vec![0; MAX_LIST + 1]).unwrap();
-        assert!(inflated(&bomb.finish().unwrap()).is_none(), "too large");
+        assert!(inflate(&bomb.finish().unwrap()).is_none(), "too large");
     }
 }

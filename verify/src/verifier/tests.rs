@@ -1,4 +1,4 @@
-//! The verifier against an issuer that the test holds in its hands.
+//! Tests the verifier against an issuer whose responses the test controls.
 
 use std::sync::{
     Arc, Mutex as StdMutex,
@@ -34,7 +34,7 @@ impl Signer {
         json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": self.kid, "x": x })
     }
 
-    /// A token that lives for a day, so that only the keys' age matters.
+    /// A token that is valid for a day, so that only the age of the keys matters.
     fn token(&self) -> String {
         self.sign(
             "at+jwt",
@@ -52,52 +52,52 @@ impl Signer {
     }
 }
 
-fn set(signers: &[&Signer]) -> String {
+fn jwks_of(signers: &[&Signer]) -> String {
     json!({ "keys": signers.iter().map(|s| s.jwk()).collect::<Vec<_>>() }).to_string()
 }
 
-/// What the issuer answers, and how often it was asked.
-struct Issuer {
+/// An HTTP server that returns one configurable response and counts its requests.
+struct FakeIssuer {
     url: String,
-    answer: Arc<StdMutex<String>>,
-    asked: Arc<AtomicUsize>,
+    response: Arc<StdMutex<String>>,
+    requests: Arc<AtomicUsize>,
 }
 
-fn ok(body: &str, headers: &str) -> String {
+fn ok_response(body: &str, headers: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
 }
 
-/// Its connections are closed without an answer.
+/// The response of an issuer that is down: the connection is closed without an answer.
 const DOWN: &str = "";
 
-impl Issuer {
-    async fn start(answer: String) -> Self {
+impl FakeIssuer {
+    async fn start(response: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
-        let (answer, asked) = (Arc::new(StdMutex::new(answer)), Arc::new(AtomicUsize::new(0)));
-        let (said, count) = (answer.clone(), asked.clone());
+        let (response, requests) = (Arc::new(StdMutex::new(response)), Arc::new(AtomicUsize::new(0)));
+        let (current, count) = (response.clone(), requests.clone());
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 let mut request = [0; 4096];
                 let _ = stream.read(&mut request).await;
-                let answer = said.lock().unwrap().clone();
-                let _ = stream.write_all(answer.as_bytes()).await;
+                let response = current.lock().unwrap().clone();
+                let _ = stream.write_all(response.as_bytes()).await;
             }
         });
-        Self { url, answer, asked }
+        Self { url, response, requests }
     }
 
     fn issuer(&self) -> &str {
         self.url.trim_end_matches("/keys")
     }
 
-    fn says(&self, answer: &str) {
-        answer.clone_into(&mut self.answer.lock().unwrap());
+    fn set_response(&self, response: &str) {
+        response.clone_into(&mut self.response.lock().unwrap());
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     fn verifier(&self) -> (Verifier, Arc<FixedClock>) {
@@ -106,47 +106,55 @@ impl Issuer {
     }
 }
 
-fn unavailable<T>(result: &Result<T, VerifyError>) -> bool {
+/// Waits until the condition holds; fails after ten seconds.
+async fn eventually(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("the condition did not become true in time");
+}
+
+fn keys_unavailable<T>(result: &Result<T, VerifyError>) -> bool {
     matches!(result, Err(VerifyError::KeysUnavailable { .. }))
 }
 
 #[tokio::test]
-async fn keys_are_fetched_once_and_again_when_their_time_is_over() {
+async fn keys_are_fetched_once_and_again_when_they_expire() {
     let key = Signer::new("a");
-    let issuer = Issuer::start(ok(&set(&[&key]), "cache-control: public, max-age=120\r\n")).await;
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&key]), "cache-control: public, max-age=120\r\n")).await;
     let (verifier, clock) = issuer.verifier();
-    assert!(unavailable(&verifier.verify_now(&key.token())));
+    assert!(keys_unavailable(&verifier.verify_now(&key.token())));
     for _ in 0..3 {
         assert_eq!(verifier.verify(&key.token()).await.unwrap().subject, "ada");
     }
     assert!(verifier.verify_now(&key.token()).is_ok());
     clock.advance_ms(89_999);
     verifier.verify(&key.token()).await.unwrap();
-    assert_eq!(issuer.asked(), 1);
+    assert_eq!(issuer.requests(), 1);
     clock.advance_ms(1 + 30_000);
     verifier.verify(&key.token()).await.unwrap();
-    assert_eq!(issuer.asked(), 2);
+    assert_eq!(issuer.requests(), 2);
 }
 
 #[tokio::test]
-async fn a_set_in_use_is_read_again_beside_before_its_time_is_over() {
+async fn a_set_in_use_is_fetched_in_the_background_before_it_expires() {
     let key = Signer::new("a");
-    let issuer = Issuer::start(ok(&set(&[&key]), "cache-control: public, max-age=120\r\n")).await;
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&key]), "cache-control: public, max-age=120\r\n")).await;
     let (verifier, clock) = issuer.verifier();
     verifier.verify(&key.token()).await.unwrap();
     clock.advance_ms(90_000);
-    // Without a runtime's turn in between nothing can have been fetched: nobody waits.
+    // Nothing yields to the runtime in between, so no fetch can have happened: the call did not wait.
     verifier.verify_now(&key.token()).unwrap();
-    assert_eq!(issuer.asked(), 1);
-    while issuer.asked() < 2 {
-        tokio::task::yield_now().await;
-    }
+    assert_eq!(issuer.requests(), 1);
+    eventually(|| issuer.requests() >= 2).await;
 }
 
 #[tokio::test]
-async fn many_at_once_ask_once() {
+async fn many_concurrent_checks_share_one_fetch() {
     let key = Signer::new("a");
-    let issuer = Issuer::start(ok(&set(&[&key]), "")).await;
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&key]), "")).await;
     let (verifier, _) = issuer.verifier();
     let (verifier, token) = (Arc::new(verifier), key.token());
     let mut tasks = tokio::task::JoinSet::new();
@@ -155,13 +163,13 @@ async fn many_at_once_ask_once() {
         tasks.spawn(async move { verifier.verify(&token).await.is_ok() });
     }
     assert!(tasks.join_all().await.into_iter().all(|good| good));
-    assert_eq!(issuer.asked(), 1);
+    assert_eq!(issuer.requests(), 1);
 }
 
 #[tokio::test]
-async fn j10_an_unknown_kid_asks_again_at_most_once_a_minute() {
+async fn j10_an_unknown_kid_causes_at_most_one_fetch_a_minute() {
     let (key, stranger) = (Signer::new("a"), Signer::new("stranger"));
-    let issuer = Issuer::start(ok(&set(&[&key]), "")).await;
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&key]), "")).await;
     let (verifier, clock) = issuer.verifier();
     verifier.verify(&key.token()).await.unwrap();
     for minute in 0..3 {
@@ -169,98 +177,96 @@ async fn j10_an_unknown_kid_asks_again_at_most_once_a_minute() {
             let refused = verifier.verify(&stranger.token()).await;
             assert_eq!(refused.unwrap_err(), VerifyError::UnknownKey { kid: "stranger".into() });
         }
-        assert_eq!(issuer.asked(), 1 + minute);
+        assert_eq!(issuer.requests(), 1 + minute);
         clock.advance_ms(MINUTE);
     }
     // A rotated key is accepted as soon as the issuer publishes it.
-    issuer.says(&ok(&set(&[&key, &stranger]), ""));
+    issuer.set_response(&ok_response(&jwks_of(&[&key, &stranger]), ""));
     verifier.verify(&stranger.token()).await.unwrap();
     assert!(verifier.verify(&key.token()).await.is_ok());
-    assert_eq!(issuer.asked(), 4);
+    assert_eq!(issuer.requests(), 4);
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_down_is_outlived_for_five_minutes_and_no_longer() {
+async fn keys_stay_usable_for_five_minutes_while_the_issuer_is_down() {
     let key = Signer::new("a");
-    let issuer = Issuer::start(ok(&set(&[&key]), "cache-control: max-age=60\r\n")).await;
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&key]), "cache-control: max-age=60\r\n")).await;
     let (verifier, clock) = issuer.verifier();
     verifier.verify(&key.token()).await.unwrap();
-    issuer.says(DOWN);
+    issuer.set_response(DOWN);
     clock.advance_ms(MINUTE);
     verifier.verify(&key.token()).await.unwrap();
-    let asked = issuer.asked();
+    let requests = issuer.requests();
     clock.advance_ms(9_999);
     verifier.verify(&key.token()).await.unwrap();
-    assert_eq!(issuer.asked(), asked, "asked now and then only");
+    assert_eq!(issuer.requests(), requests, "retries are rate-limited");
     clock.advance_ms(5 * MINUTE - 10_000);
     verifier.verify(&key.token()).await.unwrap();
-    while issuer.asked() <= asked {
-        tokio::task::yield_now().await;
-    }
+    eventually(|| issuer.requests() > requests).await;
     clock.advance_ms(1);
-    assert!(unavailable(&verifier.verify(&key.token()).await));
-    assert!(unavailable(&verifier.verify_now(&key.token())));
-    issuer.says(&ok(&set(&[&key]), ""));
+    assert!(keys_unavailable(&verifier.verify(&key.token()).await));
+    assert!(keys_unavailable(&verifier.verify_now(&key.token())));
+    issuer.set_response(&ok_response(&jwks_of(&[&key]), ""));
     clock.advance_ms(10_000);
     verifier.verify(&key.token()).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_issuer_that_comes_up_late_is_found_soon() {
+async fn an_issuer_that_comes_up_late_is_retried_after_a_second() {
     let key = Signer::new("a");
-    let issuer = Issuer::start(DOWN.to_owned()).await;
+    let issuer = FakeIssuer::start(DOWN.to_owned()).await;
     let (verifier, clock) = issuer.verifier();
     for _ in 0..5 {
-        assert!(unavailable(&verifier.verify(&key.token()).await));
+        assert!(keys_unavailable(&verifier.verify(&key.token()).await));
     }
-    let asked = issuer.asked();
-    assert!(unavailable(&verifier.verify(&key.token()).await));
-    assert_eq!(issuer.asked(), asked, "a storm of tokens is no storm of questions");
-    issuer.says(&ok(&set(&[&key]), ""));
+    let requests = issuer.requests();
+    assert!(keys_unavailable(&verifier.verify(&key.token()).await));
+    assert_eq!(issuer.requests(), requests, "many tokens do not cause many fetches");
+    issuer.set_response(&ok_response(&jwks_of(&[&key]), ""));
     clock.advance_ms(1_000);
     verifier.verify(&key.token()).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_no_key_set_is_refused_and_the_old_one_stays() {
+async fn a_bad_key_set_is_rejected_and_the_old_one_stays() {
     let key = Signer::new("a");
-    let good = ok(&set(&[&key]), "cache-control: max-age=60\r\n");
+    let good = ok_response(&jwks_of(&[&key]), "cache-control: max-age=60\r\n");
     let big = format!("{{\"keys\":[],\"pad\":\"{}\"}}", "x".repeat(1024 * 1024));
-    let elsewhere = Issuer::start(good.clone()).await;
+    let elsewhere = FakeIssuer::start(good.clone()).await;
     let moved = format!("HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url);
     let error = "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_owned();
     let secret = r#"{"keys":[{"kty":"oct","kid":"a","k":"AAAA"}]}"#;
     for (bad, reason) in [
         (error, "500"),
         (moved, "302"),
-        (ok("not json", ""), "not a JSON Web Key Set"),
-        (ok(secret, ""), "secret"),
-        (ok(&big, ""), "larger than"),
+        (ok_response("not json", ""), "not a JSON Web Key Set"),
+        (ok_response(secret, ""), "secret"),
+        (ok_response(&big, ""), "larger than"),
     ] {
-        let issuer = Issuer::start(bad.clone()).await;
+        let issuer = FakeIssuer::start(bad.clone()).await;
         let (verifier, clock) = issuer.verifier();
-        let Err(VerifyError::KeysUnavailable { reason: told }) = verifier.verify(&key.token()).await else {
+        let Err(VerifyError::KeysUnavailable { reason: actual }) = verifier.verify(&key.token()).await else {
             panic!("{reason}: accepted")
         };
-        assert!(told.contains(reason), "{told} does not tell of {reason}");
-        issuer.says(&good);
+        assert!(actual.contains(reason), "{actual} does not contain {reason}");
+        issuer.set_response(&good);
         clock.advance_ms(1_000);
         verifier.verify(&key.token()).await.unwrap();
-        issuer.says(&bad);
+        issuer.set_response(&bad);
         clock.advance_ms(MINUTE);
         assert!(verifier.verify(&key.token()).await.is_ok(), "{reason}: the old set is gone");
     }
-    assert_eq!(elsewhere.asked(), 0);
+    assert_eq!(elsewhere.requests(), 0);
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_back_keeps_no_old_set_alive() {
+async fn a_clock_set_back_does_not_extend_the_life_of_a_set() {
     let (old, new) = (Signer::new("a"), Signer::new("b"));
-    let issuer = Issuer::start(ok(&set(&[&old]), "cache-control: max-age=60\r\n")).await;
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&old]), "cache-control: max-age=60\r\n")).await;
     let (verifier, clock) = issuer.verifier();
     verifier.verify(&old.token()).await.unwrap();
-    issuer.says(&ok(&set(&[&new]), "cache-control: max-age=60\r\n"));
-    // By the wall clock the set stays young; a minute passes all the same.
+    issuer.set_response(&ok_response(&jwks_of(&[&new]), "cache-control: max-age=60\r\n"));
+    // By the wall clock the set is still fresh, but a minute has passed.
     clock.advance_ms(-20_000);
     clock.advance_ms(MINUTE);
     clock.advance_ms(-MINUTE);
@@ -268,12 +274,12 @@ async fn a_clock_that_steps_back_keeps_no_old_set_alive() {
     verifier.verify(&new.token()).await.unwrap();
 }
 
-/// Accepts connections and says nothing, or not for a while.
-async fn silent() -> (String, Arc<AtomicUsize>) {
+/// Starts a server that accepts connections and never answers.
+async fn start_silent_server() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = requests.clone();
     tokio::spawn(async move {
         let mut open = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
@@ -281,13 +287,13 @@ async fn silent() -> (String, Arc<AtomicUsize>) {
             open.push(stream);
         }
     });
-    (url, asked)
+    (url, requests)
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_who_wait_for_an_issuer_that_hangs_wait_once() {
+async fn concurrent_checks_wait_together_for_an_issuer_that_hangs() {
     let key = Signer::new("a");
-    let (url, asked) = silent().await;
+    let (url, requests) = start_silent_server().await;
     let verifier = Arc::new(Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url));
     let began = tokio::time::Instant::now();
     let mut waiting = tokio::task::JoinSet::new();
@@ -296,7 +302,7 @@ async fn all_who_wait_for_an_issuer_that_hangs_wait_once() {
         waiting.spawn(async move {
             tokio::time::advance(Duration::from_millis(n)).await;
             let began = tokio::time::Instant::now();
-            assert!(unavailable(&verifier.verify(&token).await));
+            assert!(keys_unavailable(&verifier.verify(&token).await));
             began.elapsed()
         });
     }
@@ -304,88 +310,80 @@ async fn all_who_wait_for_an_issuer_that_hangs_wait_once() {
         assert!(took <= Duration::from_secs(3), "{took:?}");
     }
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_request_that_gives_up_ends_no_read() {
+async fn a_fetch_continues_when_the_waiting_request_gives_up() {
     let key = Signer::new("a");
-    let issuer = Issuer::start(ok(&set(&[&key]), "")).await;
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&key]), "")).await;
     let (verifier, _) = issuer.verifier();
     let token = key.token();
     {
         let mut request = std::pin::pin!(verifier.verify(&token));
-        assert!(futures_poll(&mut request).await.is_pending());
+        assert!(poll_once(&mut request).await.is_pending());
     }
-    // Nobody asks again, and the keys arrive.
-    while verifier.verify_now(&token).is_err() {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(issuer.asked(), 1);
+    // Nothing else waits, and the keys still arrive.
+    eventually(|| verifier.verify_now(&token).is_ok()).await;
+    assert_eq!(issuer.requests(), 1);
 }
 
-/// Polls once.
-async fn futures_poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+/// Polls a future once.
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
     std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx))).await
 }
 
 #[tokio::test]
-async fn an_interceptor_that_meets_an_unknown_key_says_later_not_never() {
+async fn an_unknown_key_is_a_temporary_error_for_verify_now() {
     let (old, new) = (Signer::new("a"), Signer::new("b"));
-    let issuer = Issuer::start(ok(&set(&[&old]), "")).await;
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&old]), "")).await;
     let (verifier, clock) = issuer.verifier();
     verifier.verify(&old.token()).await.unwrap();
     clock.advance_ms(MINUTE);
-    issuer.says(&ok(&set(&[&old, &new]), ""));
+    issuer.set_response(&ok_response(&jwks_of(&[&old, &new]), ""));
     assert!(verifier.verify_now(&new.token()).unwrap_err().is_temporary());
-    while verifier.verify_now(&new.token()).is_err() {
-        tokio::task::yield_now().await;
-    }
+    eventually(|| verifier.verify_now(&new.token()).is_ok()).await;
 }
 
 #[tokio::test]
-async fn ready_waits_for_an_issuer_that_comes_up_later_and_no_longer_than_said() {
+async fn ready_waits_for_an_issuer_until_the_time_limit() {
     let key = Signer::new("a");
-    let (url, _) = silent().await;
+    let (url, _) = start_silent_server().await;
     let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url);
-    assert!(unavailable(&verifier.ready(Duration::from_millis(50)).await));
-    let issuer = Issuer::start(DOWN.to_owned()).await;
+    assert!(keys_unavailable(&verifier.ready(Duration::from_millis(50)).await));
+    let issuer = FakeIssuer::start(DOWN.to_owned()).await;
     let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(&issuer.url);
     let (ready, ()) = tokio::join!(verifier.ready(Duration::from_secs(30)), async {
-        while issuer.asked() == 0 {
-            tokio::task::yield_now().await;
-        }
-        issuer.says(&ok(&set(&[&key]), ""));
+        eventually(|| issuer.requests() > 0).await;
+        issuer.set_response(&ok_response(&jwks_of(&[&key]), ""));
     });
     ready.unwrap();
 }
 
 #[cfg(feature = "watch")]
 #[tokio::test]
-async fn a_set_that_the_issuer_sent_is_not_replaced_by_an_older_answer() {
+async fn a_pushed_set_is_not_replaced_by_an_older_response() {
     let (old, new) = (Signer::new("a"), Signer::new("b"));
-    let issuer = Issuer::start(ok(&set(&[&old]), "")).await;
-    let (verifier, clock) = issuer.verifier();
-    let token = old.token();
-    {
-        let mut request = std::pin::pin!(verifier.verify(&token));
-        assert!(futures_poll(&mut request).await.is_pending());
-    }
-    while issuer.asked() == 0 {
-        tokio::task::yield_now().await;
-    }
-    // The read is under way; the stream is quicker.
-    let sent = KeySet::from_json(set(&[&new]).as_bytes()).unwrap();
-    verifier.keys.offer(sent, 300_000, Moment::of(&*clock));
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/keys", listener.local_addr().unwrap());
+    let clock = Arc::new(FixedClock::new(NOW));
+    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url).clock(clock.clone());
+    let verifier = Arc::new(verifier);
+    let (waiting, token) = (verifier.clone(), old.token());
+    let request = tokio::spawn(async move { waiting.verify(&token).await });
+    let (mut connection, _) = listener.accept().await.unwrap();
+    // The fetch is in progress when the stream delivers a newer set.
+    let pushed = KeySet::from_json(jwks_of(&[&new]).as_bytes()).unwrap();
+    verifier.keys.accept_pushed(pushed, 300_000, Moment::now(&*clock));
+    connection.read(&mut [0; 4096]).await.unwrap();
+    connection.write_all(ok_response(&jwks_of(&[&old]), "").as_bytes()).await.unwrap();
+    // The request waits for the fetch, so the older response has been handled when it returns.
+    assert_eq!(request.await.unwrap().unwrap_err(), VerifyError::UnknownKey { kid: "a".into() });
     verifier.verify(&new.token()).await.unwrap();
-    assert!(verifier.verify_now(&token).is_err());
 }
 
 #[tokio::test]
-async fn a_file_is_read_again_like_an_issuer() {
+async fn a_file_is_read_again_when_it_expires() {
     let (old, new) = (Signer::new("a"), Signer::new("b"));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys.json");
@@ -393,10 +391,10 @@ async fn a_file_is_read_again_like_an_issuer() {
     let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_file(&path).clock(clock.clone());
     let Err(VerifyError::KeysUnavailable { reason }) = verifier.verify(&old.token()).await else { panic!("no file") };
     assert!(reason.contains("cannot read the file"), "{reason}");
-    std::fs::write(&path, set(&[&old])).unwrap();
+    std::fs::write(&path, jwks_of(&[&old])).unwrap();
     clock.advance_ms(1_000);
     verifier.verify(&old.token()).await.unwrap();
-    std::fs::write(&path, set(&[&old, &new])).unwrap();
+    std::fs::write(&path, jwks_of(&[&old, &new])).unwrap();
     clock.advance_ms(MINUTE);
     verifier.verify(&new.token()).await.unwrap();
     std::fs::write(&path, "half a fi").unwrap();
@@ -407,12 +405,12 @@ async fn a_file_is_read_again_like_an_issuer() {
 #[tokio::test]
 async fn a_fixed_set_is_never_replaced() {
     let (key, stranger) = (Signer::new("a"), Signer::new("b"));
-    let fixed = KeySet::from_json(set(&[&key]).as_bytes()).unwrap();
+    let fixed = KeySet::from_json(jwks_of(&[&key]).as_bytes()).unwrap();
     let verifier = Verifier::new("https://i", "api").jwks(fixed).clock(Arc::new(FixedClock::new(NOW)));
     verifier.verify(&key.token()).await.unwrap();
     assert!(matches!(verifier.verify(&stranger.token()).await, Err(VerifyError::UnknownKey { .. })));
 }
 
-mod lists;
 #[cfg(feature = "testing")]
-mod remembered;
+mod cache;
+mod lists;

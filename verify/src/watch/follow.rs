@@ -1,4 +1,4 @@
-//! Keeps two streams open: of revocations and of keys.
+//! Keeps two streams open: one of revocations, one of keys.
 
 use std::{
     collections::HashSet,
@@ -24,26 +24,26 @@ use super::{
         Event, Revocation, Snapshot, Subject, WatchJwksRequest, WatchJwksResponse, WatchRevocationsRequest,
         WatchRevocationsResponse, millis,
     },
-    revoked::Revoked,
+    revoked::RevokedSet,
 };
 use crate::{Clock, KeySet, clock::Moment, verifier::keyring::Keyring};
 
-/// A stream of heartbeats that is silent for so long is dead.
-const SILENCE: Duration = Duration::from_secs(5);
-/// Longest time until a stream answers.
-const ANSWER: Duration = Duration::from_secs(5);
-/// How long a stream of keys, which may well be silent, is trusted to live. Less than keys take to age, so
-/// that nobody reads them elsewhere meanwhile.
-const KEYS_AGAIN: Duration = Duration::from_mins(2);
-/// Pauses between attempts, in milliseconds: doubled each time, and anything up to it by chance, so that
-/// a thousand verifiers do not come back at once.
-const PAUSE_MS: (u64, u64) = (100, 5_000);
-/// Largest part of a snapshot.
+/// A revocation stream without a message for this long is dead.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for opening a stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A key stream may be silent for long, so it is reopened after this time in case it is dead. Shorter than the
+/// time after which keys are due, so that they are never fetched over HTTP meanwhile.
+const REOPEN_KEYS_AFTER: Duration = Duration::from_mins(2);
+/// Backoff between attempts, in milliseconds: first and maximum. It doubles each time, and the actual delay is
+/// a random part of it, so that a thousand verifiers do not reconnect at once.
+const BACKOFF_MS: (u64, u64) = (100, 5_000);
+/// Maximum size of a message, such as a part of a snapshot.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
-/// Used if the issuer does not say how long keys may be kept.
-const MAX_AGE_MS: i64 = 300_000;
+/// How long keys are fresh if the issuer does not say.
+const DEFAULT_MAX_AGE_MS: i64 = 300_000;
 
-/// Opens streams.
+/// Opens the streams and applies their messages.
 #[derive(Clone)]
 pub(super) struct Follower {
     pub(super) channel: Channel,
@@ -51,31 +51,31 @@ pub(super) struct Follower {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// Where the follower of revocations is.
+/// How far the revocation stream has come.
 #[derive(Default)]
 struct Progress {
     cursor: String,
-    /// Disabled clients of a snapshot that is not complete.
+    /// Disabled clients in a snapshot whose parts have not all arrived.
     disabled: HashSet<String>,
     heartbeats: u64,
 }
 
 impl Follower {
-    /// Follows revocations for ever.
-    pub(super) async fn revocations(self, revoked: Arc<Revoked>) {
+    /// Follows revocations forever.
+    pub(super) async fn follow_revocations(self, revoked: Arc<RevokedSet>) {
         let (mut progress, mut failures) = (Progress::default(), 0);
         loop {
-            let before = progress.heartbeats;
-            let end = self.one_stream_of_revocations(&revoked, &mut progress).await;
-            failures = if progress.heartbeats > before { 0 } else { failures + 1 };
+            let heartbeats_before = progress.heartbeats;
+            let end = self.run_revocation_stream(&revoked, &mut progress).await;
+            failures = if progress.heartbeats > heartbeats_before { 0 } else { failures + 1 };
             warn!(code = ?end.code(), reason = end.message(), "the stream of revocations ended");
-            pause(failures).await;
+            back_off(failures).await;
         }
     }
 
-    async fn one_stream_of_revocations(&self, revoked: &Revoked, progress: &mut Progress) -> Status {
+    async fn run_revocation_stream(&self, revoked: &RevokedSet, progress: &mut Progress) -> Status {
         progress.disabled.clear();
-        let opened = Moment::of(&*self.clock);
+        let opened = Moment::now(&*self.clock);
         let mut request = Request::new(WatchRevocationsRequest { cursor: progress.cursor.clone() });
         request.metadata_mut().insert("authorization", self.authorization.clone());
         let path = PathAndQuery::from_static("/chancery.v1.RevocationService/Watch");
@@ -83,64 +83,64 @@ impl Follower {
             Ok(stream) => stream,
             Err(status) => return status,
         };
-        revoked.connected(opened);
+        revoked.connection_opened(opened);
         debug!("watching revocations");
         loop {
-            match timeout(SILENCE, stream.message()).await {
+            match timeout(HEARTBEAT_TIMEOUT, stream.message()).await {
                 Ok(Ok(Some(message))) => {
                     if !self.apply(message, revoked, progress) {
-                        return Status::unavailable("it does not keep up");
+                        return Status::unavailable("the stream has fallen behind");
                     }
                 }
-                Ok(Ok(None)) => return Status::unavailable("the issuer ended it"),
+                Ok(Ok(None)) => return Status::unavailable("the issuer closed the stream"),
                 Ok(Err(status)) => return status,
-                Err(_) => return Status::unavailable("silence"),
+                Err(_) => return Status::unavailable("no heartbeat in time"),
             }
         }
     }
 
-    /// Applies a message; says whether the stream keeps up.
-    fn apply(&self, message: WatchRevocationsResponse, revoked: &Revoked, progress: &mut Progress) -> bool {
+    /// Applies a message; returns whether the stream keeps up.
+    fn apply(&self, message: WatchRevocationsResponse, revoked: &RevokedSet, progress: &mut Progress) -> bool {
         let mut keeps_up = true;
         match message.event {
             Some(Event::Snapshot(snapshot)) => apply_snapshot(snapshot, revoked, &mut progress.disabled),
             Some(Event::Revocation(revocation)) => apply_revocation(revocation, revoked),
             Some(Event::Heartbeat(heartbeat)) => {
                 if let Some(server_ms) = millis(heartbeat.server_time.as_ref()) {
-                    keeps_up = revoked.heard(server_ms, Moment::of(&*self.clock));
+                    keeps_up = revoked.heartbeat(server_ms, Moment::now(&*self.clock));
                     progress.heartbeats += 1;
                     if progress.heartbeats.is_multiple_of(60) {
-                        revoked.forget(server_ms);
+                        revoked.forget_expired(server_ms);
                     }
                 }
             }
-            // An event of a later version of the protocol.
+            // An event type from a later version of the protocol.
             None => {}
         }
-        // Applied, so a new stream may go on from here.
+        // The message is applied, so a new stream may resume after it.
         if !message.cursor.is_empty() {
             progress.cursor = message.cursor;
         }
         keeps_up
     }
 
-    /// Follows keys for ever.
-    pub(super) async fn keys(self, keys: Arc<Keyring>) {
+    /// Follows keys forever.
+    pub(super) async fn follow_keys(self, keys: Arc<Keyring>) {
         let mut failures = 0;
         loop {
-            match timeout(KEYS_AGAIN, self.one_stream_of_keys(&keys, &mut failures)).await {
-                // A silent stream may be dead: a new one tells the keys again.
+            match timeout(REOPEN_KEYS_AFTER, self.run_key_stream(&keys, &mut failures)).await {
+                // A silent stream may be dead; a new one sends the keys again.
                 Err(_) => failures = 0,
                 Ok(end) => {
                     failures += 1;
                     warn!(code = ?end.code(), reason = end.message(), "the stream of keys ended");
-                    pause(failures).await;
+                    back_off(failures).await;
                 }
             }
         }
     }
 
-    async fn one_stream_of_keys(&self, keys: &Keyring, failures: &mut u32) -> Status {
+    async fn run_key_stream(&self, keys: &Keyring, failures: &mut u32) -> Status {
         let path = PathAndQuery::from_static("/chancery.v1.KeyService/WatchJwks");
         let opened = self.open::<_, WatchJwksResponse>(Request::new(WatchJwksRequest {}), path).await;
         let mut stream = match opened {
@@ -150,7 +150,7 @@ impl Follower {
         loop {
             let message = match stream.message().await {
                 Ok(Some(message)) => message,
-                Ok(None) => return Status::unavailable("the issuer ended it"),
+                Ok(None) => return Status::unavailable("the issuer closed the stream"),
                 Err(status) => return status,
             };
             *failures = 0;
@@ -158,8 +158,8 @@ impl Follower {
                 Ok(set) => set,
                 Err(error) => return Status::internal(error.to_string()),
             };
-            let max_age_ms = message.max_age.map_or(MAX_AGE_MS, |d| d.seconds.clamp(30, 3600) * 1000);
-            keys.offer(set, max_age_ms, Moment::of(&*self.clock));
+            let max_age_ms = message.max_age.map_or(DEFAULT_MAX_AGE_MS, |d| d.seconds.clamp(30, 3600) * 1000);
+            keys.accept_pushed(set, max_age_ms, Moment::now(&*self.clock));
         }
     }
 
@@ -173,13 +173,15 @@ impl Follower {
             grpc.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
             grpc.server_streaming(request, path, ProstCodec::<M, R>::default()).await
         };
-        let stream = timeout(ANSWER, opened).await.map_err(|_| Status::unavailable("no answer"))??;
+        let stream = timeout(OPEN_TIMEOUT, opened)
+            .await
+            .map_err(|_| Status::unavailable("the stream was not opened in time"))??;
         Ok(stream.into_inner())
     }
 }
 
-/// Adds what is revoked; the disabled clients are replaced when the last part is there.
-fn apply_snapshot(snapshot: Snapshot, revoked: &Revoked, disabled: &mut HashSet<String>) {
+/// Adds the revocations of a snapshot. The set of disabled clients is replaced when its last part has arrived.
+fn apply_snapshot(snapshot: Snapshot, revoked: &RevokedSet, disabled: &mut HashSet<String>) {
     for revocation in snapshot.revocations {
         match revocation.subject {
             Some(Subject::DisabledClient(id)) => {
@@ -189,26 +191,26 @@ fn apply_snapshot(snapshot: Snapshot, revoked: &Revoked, disabled: &mut HashSet<
         }
     }
     if !snapshot.partial {
-        revoked.clients(std::mem::take(disabled));
+        revoked.complete_snapshot(std::mem::take(disabled));
     }
 }
 
-fn apply_revocation(revocation: Revocation, revoked: &Revoked) {
-    // One without an end is kept for ever: better than forgotten too early.
-    let ends_ms = millis(revocation.expire_time.as_ref()).unwrap_or(i64::MAX);
+fn apply_revocation(revocation: Revocation, revoked: &RevokedSet) {
+    // A revocation without an expiry is kept forever, which is safer than dropping it too early.
+    let expires_ms = millis(revocation.expire_time.as_ref()).unwrap_or(i64::MAX);
     match revocation.subject {
-        Some(Subject::Session(id)) => revoked.session(id, ends_ms),
-        Some(Subject::Key(kid)) => revoked.key(kid),
-        Some(Subject::DisabledClient(id)) => revoked.client_disabled(id),
-        Some(Subject::EnabledClient(id)) => revoked.client_enabled(&id),
+        Some(Subject::Session(id)) => revoked.revoke_session(id, expires_ms),
+        Some(Subject::Key(kid)) => revoked.revoke_key(kid),
+        Some(Subject::DisabledClient(id)) => revoked.disable_client(id),
+        Some(Subject::EnabledClient(id)) => revoked.enable_client(&id),
         None => {}
     }
 }
 
-/// Waits before the next attempt; hardly at all after a stream that worked.
-#[expect(clippy::disallowed_methods, reason = "a job that waits between attempts")]
-async fn pause(failures: u32) {
-    let most = PAUSE_MS.0.saturating_mul(1 << failures.min(10)).min(PAUSE_MS.1);
-    let ms = RandomState::new().hash_one(failures) % most;
+/// Waits before the next attempt; only briefly if the last stream worked.
+#[expect(clippy::disallowed_methods, reason = "a background task that waits between attempts")]
+async fn back_off(failures: u32) {
+    let ceiling = BACKOFF_MS.0.saturating_mul(1 << failures.min(10)).min(BACKOFF_MS.1);
+    let ms = RandomState::new().hash_one(failures) % ceiling;
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }

@@ -1,5 +1,5 @@
-//! The messages of `chancery.v1` that a watcher needs. Written out, so that whoever uses this crate needs no
-//! compiler for Protocol Buffers; the server's tests compare the numbers with the `.proto` files.
+//! The messages of `chancery.v1` that a watcher needs. They are written by hand, so that users of this crate
+//! need no Protocol Buffers compiler. The server's tests compare the field numbers with the `.proto` files.
 
 use prost_types::{Duration, Timestamp};
 
@@ -19,7 +19,7 @@ pub(super) struct WatchRevocationsResponse {
     pub(super) event: Option<Event>,
 }
 
-/// What happened.
+/// The event in a response.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(super) enum Event {
     #[prost(message, tag = "2")]
@@ -48,7 +48,7 @@ pub(super) struct Revocation {
     pub(super) expire_time: Option<Timestamp>,
 }
 
-/// What a revocation is about.
+/// The subject of a revocation.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(super) enum Subject {
     #[prost(string, tag = "1")]
@@ -72,7 +72,7 @@ pub(super) struct Heartbeat {
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WatchJwksRequest {}
 
-/// `WatchJwksResponse`, as far as it is read.
+/// `WatchJwksResponse`, only the fields that are used.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WatchJwksResponse {
     #[prost(string, tag = "1")]
@@ -81,7 +81,7 @@ pub(super) struct WatchJwksResponse {
     pub(super) max_age: Option<Duration>,
 }
 
-/// Milliseconds since the Unix epoch.
+/// The timestamp in milliseconds since the Unix epoch.
 pub(super) fn millis(time: Option<&Timestamp>) -> Option<i64> {
     let time = time?;
     time.seconds.checked_mul(1000)?.checked_add(i64::from(time.nanos) / 1_000_000)

@@ -44,7 +44,7 @@ pub enum SignInStep {
 /// A step that the user has to take.
 #[derive(Debug)]
 pub struct Challenge {
-    /// Name of the setting.
+    /// Which.
     pub step: SignInStep,
     /// What the next call is to present.
     pub token: TicketToken,

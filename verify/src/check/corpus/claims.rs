@@ -1,4 +1,4 @@
-//! Attacks on what a token says.
+//! Attacks on the claims of a token.
 
 use super::*;
 
@@ -24,9 +24,9 @@ fn a10_dates_of_every_kind_have_a_defined_result() {
             assert_eq!(dated(name, value), Err(NOT_JSON), "{name} {value}");
         }
     }
-    // How long tokens live is the issuer's to say.
+    // The lifetime of tokens is up to the issuer.
     assert_eq!(dated("exp", "9007199254740992"), Ok(()));
-    // An end before the beginning is met within the minute that `iat` may lie ahead, and nowhere else.
+    // `exp` may lie before `iat` only within the minute that `iat` may be in the future.
     let reversed = |exp: i64, iat: i64| {
         let mut c = with("exp", json!(NOW / 1000 + exp));
         c["iat"] = json!(NOW / 1000 + iat);
@@ -35,14 +35,14 @@ fn a10_dates_of_every_kind_have_a_defined_result() {
     assert_eq!(reversed(10, 60), Ok(()));
     assert_eq!(reversed(10, 61), Err(VerifyError::NotYetValid));
     assert_eq!(reversed(-10, 0), Err(VerifyError::Expired));
-    // No clock makes the sums overflow.
+    // No clock value makes the arithmetic overflow.
     let policy = Policy::new("https://i", "api").leeway(Duration::MAX);
-    let at = |now_ms: i64| check(&good(), &keys().set, &policy, now_ms).unwrap_err();
+    let at = |now_ms: i64| check(&accepted_token(), &keys().set, &policy, now_ms).unwrap_err();
     assert_eq!((at(i64::MAX), at(i64::MIN)), (VerifyError::Expired, VerifyError::NotYetValid));
 }
 
 #[test]
-fn a11_nbf_as_a_text_is_not_an_absent_one() {
+fn a11_nbf_of_the_wrong_type_is_not_treated_as_absent() {
     let far = NOW / 1000 + 1_000_000_000;
     assert!(run_claims(&with("nbf", json!(NOW / 1000))).is_ok());
     assert_eq!(run_claims(&with("nbf", json!(far))), Err(VerifyError::NotYetValid));
@@ -65,8 +65,8 @@ fn a12_iss_and_aud_of_the_wrong_type() {
 
 #[test]
 fn a13_tokens_of_other_kinds() {
-    good();
-    // The other directions are the issuer's: what it does with access tokens where it expects another kind.
+    accepted_token();
+    // The opposite cases, an access token where another kind is expected, are tested on the issuer's side.
     for typ in [
         "JWT",
         "id+jwt",
@@ -86,7 +86,7 @@ fn a13_tokens_of_other_kinds() {
         assert_eq!(run_header(&header), Err(VerifyError::WrongType), "{typ}");
     }
     assert_eq!(run_header(r#"{"alg":"RS256","kid":"r"}"#), Err(VerifyError::WrongType));
-    // An access token of another service.
+    // An access token for another service.
     assert_eq!(run_claims(&with("aud", json!("billing"))), Err(VerifyError::Audience));
     // The claims of an ID token under the type of an access token.
     let mut id_token = with("nonce", json!("n"));
@@ -95,8 +95,8 @@ fn a13_tokens_of_other_kinds() {
 }
 
 #[test]
-fn a14_tokens_for_and_of_somebody_else() {
-    // RFC 7519 §4.1.3: one of several audiences is enough. No near one is.
+fn a14_tokens_for_another_audience_or_from_another_issuer() {
+    // RFC 7519 §4.1.3: one matching audience among several is enough. A similar one does not match.
     assert!(run_claims(&with("aud", json!(["other", "api"]))).is_ok());
     for aud in [json!(["other", "another"]), json!("API"), json!("api/"), json!(" api"), json!("ap"), json!("api2")] {
         assert_eq!(run_claims(&with("aud", aud.clone())), Err(VerifyError::Audience), "{aud}");
@@ -104,10 +104,10 @@ fn a14_tokens_for_and_of_somebody_else() {
     for iss in ["https://i/", "https://I", "HTTPS://i", "https://i:443", "https://i.", "http://i", "https://i/tenant"] {
         assert_eq!(run_claims(&with("iss", json!(iss))), Err(VerifyError::Issuer), "{iss}");
     }
-    // The same subject and the same `kid` at another issuer, which has its own key.
+    // The same subject and the same `kid` at another issuer, which has a different key.
     let other = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let input = unsigned(r#"{"typ":"at+jwt","alg":"ES256","kid":"e"}"#);
-    assert!(run(&seal("e", &input)).is_ok());
+    assert!(run(&sign_input("e", &input)).is_ok());
     let signature = other.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
     assert_eq!(run(&format!("{input}.{}", B64.encode(signature))), Err(VerifyError::Signature));
 }

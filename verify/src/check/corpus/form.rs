@@ -1,12 +1,12 @@
-//! Attacks on how a token is written.
+//! Attacks on the encoding of a token.
 
 use super::*;
 
 #[test]
 fn a15_nested_and_encrypted_tokens() {
-    let mut token = good();
+    let mut token = accepted_token();
     for level in 1..=5 {
-        // Without `cty`, what lies inside is no object, be it bare or in quotes.
+        // Without `cty`, the inner token is not a JSON object, whether bare or quoted.
         assert_eq!(run(&sign(HEADER, &token)), Err(NOT_JSON), "{level}");
         let quoted = json!(token).to_string();
         assert_eq!(run(&sign(HEADER, quoted)), Err(VerifyError::Malformed("not a JSON object")), "{level}");
@@ -14,8 +14,8 @@ fn a15_nested_and_encrypted_tokens() {
         assert_eq!(run(&token), Err(NESTED), "{level}");
     }
     assert!(run_header(&header_with(r#""x":"JWT""#)).is_ok());
-    for more in [r#""cty":"JWT""#, r#""cty":"at+jwt""#, r#""cty":null"#, r#""enc":"A256GCM""#] {
-        assert_eq!(run_header(&header_with(more)), Err(NESTED), "{more}");
+    for extra in [r#""cty":"JWT""#, r#""cty":"at+jwt""#, r#""cty":null"#, r#""enc":"A256GCM""#] {
+        assert_eq!(run_header(&header_with(extra)), Err(NESTED), "{extra}");
     }
     let inner = format!("{}.", unsigned(r#"{"alg":"none"}"#));
     let jwe =
@@ -25,7 +25,7 @@ fn a15_nested_and_encrypted_tokens() {
 
 #[test]
 fn a16_tokens_too_large_or_too_deep_are_refused_before_anything_costly() {
-    // None of these has a signature, and that is never what refuses them: nothing came so far.
+    // None of these has a valid signature, yet another error is reported: the signature was never checked.
     let bare = |header: &str, payload: &str| run(&format!("{}.{}.", B64.encode(header), B64.encode(payload)));
     assert_eq!(bare(HEADER, "{}"), Err(VerifyError::Signature));
     assert_eq!(run(&"a".repeat(100_000_000)), Err(TOO_LARGE));
@@ -41,7 +41,7 @@ fn a16_tokens_too_large_or_too_deep_are_refused_before_anything_costly() {
     assert_eq!(bare(&header(4097), "{}"), Err(VerifyError::Malformed("header larger than 4 KiB")));
     assert!(run_header(&header_with(r#""x":"DEF""#)).is_ok());
     assert_eq!(run_header(&header_with(r#""zip":"DEF""#)), Err(NESTED));
-    // An issuer's own claims are bounded as well, the object and fifteen lists in it.
+    // The issuer's own claims are bounded too: the object and fifteen lists inside it.
     let nested = |depth: usize| run(&sign(HEADER, claims_with(brackets(depth).trim_matches(['{', '}']))));
     assert!(nested(15).is_ok());
     assert_eq!(nested(16), Err(NOT_JSON));
@@ -49,8 +49,8 @@ fn a16_tokens_too_large_or_too_deep_are_refused_before_anything_costly() {
 }
 
 #[test]
-fn a17_broken_texts() {
-    // What a name may look like is settled where it is given; here it is text or not.
+fn a17_invalid_text() {
+    // Which characters a subject may contain is checked when it is set. Here any valid text passes.
     assert_eq!(run_claims(&with("sub", json!("a\u{202e}b\0"))).unwrap().subject, "a\u{202e}b\0");
     let text = |sub: &[u8]| {
         let text = with("sub", json!("@")).to_string();
@@ -62,13 +62,13 @@ fn a17_broken_texts() {
         assert_eq!(run(&sign(HEADER, text(sub))), Err(NOT_JSON), "{sub:?}");
     }
     let not_utf_8 = VerifyError::Malformed("not UTF-8");
-    // Overlong, a surrogate, cut short, beyond the last character, Latin-1.
+    // Overlong, a surrogate, truncated, beyond the last code point, Latin-1.
     for sub in [&b"\xc0\xaf"[..], b"\xc1\xa1", b"\xe0\x80\xaf", b"\xed\xa0\x80", b"\xc3", b"\xf4\x90\x80\x80", b"\xff"]
     {
         assert_eq!(run(&sign(HEADER, text(sub))), Err(not_utf_8.clone()), "{sub:?}");
         let header = [br#"{"typ":"at+jwt","alg":"RS256","kid":"r","x":""#, sub, br#""}"#].concat();
         let input = format!("{}.{}", B64.encode(header), B64.encode(claims().to_string()));
-        assert_eq!(run(&seal("r", &input)), Err(not_utf_8.clone()), "{sub:?}");
+        assert_eq!(run(&sign_input("r", &input)), Err(not_utf_8.clone()), "{sub:?}");
     }
     let good = claims().to_string();
     for payload in [format!("\u{feff}{good}"), format!("\u{202e}{good}"), format!("\0{good}")] {
@@ -79,9 +79,11 @@ fn a17_broken_texts() {
     assert_eq!(run(&sign(HEADER, format!("{good}\0"))), Err(VerifyError::Malformed("text after the JSON object")));
 }
 
-/// A token one of whose parts is respelt; where the part is signed, the issuer has signed it so respelt.
-fn respelt(part: usize, change: impl Fn(&str) -> String) -> String {
-    // 3n + 1 bytes each, which leave four bits over, and among them the two characters that differ in base64.
+/// A token with one part encoded differently. If that part is signed, the signature covers the changed
+/// encoding.
+fn reencoded(part: usize, change: impl Fn(&str) -> String) -> String {
+    // Each part has 3n + 1 bytes, which leaves four unused bits, and contains the two characters that differ
+    // between the base64 alphabets.
     let header = header_with(r#""x":"???>>>???>>>""#) + " ";
     let mut payload = claims_with(r#""x":"???>>> ???>>>  ???>>>""#);
     payload.push_str(&" ".repeat((4 - payload.len() % 3) % 3));
@@ -93,14 +95,14 @@ fn respelt(part: usize, change: impl Fn(&str) -> String) -> String {
     let before = parts[part].clone();
     parts[part] = change(&before);
     assert_ne!(parts[part], before);
-    if part == 2 { parts.join(".") } else { seal("r", &parts[..2].join(".")) }
+    if part == 2 { parts.join(".") } else { sign_input("r", &parts[..2].join(".")) }
 }
 
 #[test]
-fn a22_other_spellings_of_a_good_token() {
+fn a22_other_encodings_of_an_accepted_token() {
     for part in 0..3 {
         let refused = |how: &str, change: &dyn Fn(&str) -> String| {
-            assert_eq!(run(&respelt(part, change)), Err(NOT_BASE64URL), "part {part}: {how}");
+            assert_eq!(run(&reencoded(part, change)), Err(NOT_BASE64URL), "part {part}: {how}");
         };
         refused("unused bits", &|text| {
             let (rest, last) = text.split_at(text.len() - 1);
@@ -108,11 +110,11 @@ fn a22_other_spellings_of_a_good_token() {
         });
         refused("padding", &|text| format!("{text}=="));
         refused("half the padding", &|text| format!("{text}="));
-        refused("the other alphabet", &|text| text.replace('-', "+").replace('_', "/"));
+        refused("the standard alphabet", &|text| text.replace('-', "+").replace('_', "/"));
         for space in ["\n", "\r\n", " ", "\t", "\0", "?", "\u{202e}"] {
-            refused("an end", &|text| format!("{text}{space}"));
-            refused("a beginning", &|text| format!("{space}{text}"));
-            refused("a break", &|text| format!("{}{space}{}", &text[..4], &text[4..]));
+            refused("appended", &|text| format!("{text}{space}"));
+            refused("prepended", &|text| format!("{space}{text}"));
+            refused("inserted", &|text| format!("{}{space}{}", &text[..4], &text[4..]));
         }
     }
 }

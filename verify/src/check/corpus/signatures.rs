@@ -1,4 +1,4 @@
-//! Attacks on the signatures themselves, and on the keys that check them.
+//! Attacks on signatures, and on the keys that verify them.
 
 use aws_lc_rs::{
     digest::{SHA256, SHA384, SHA512, digest},
@@ -16,8 +16,8 @@ use super::*;
 const ES256: &str = r#"{"typ":"at+jwt","alg":"ES256","kid":"e"}"#;
 const EDDSA: &str = r#"{"typ":"at+jwt","alg":"EdDSA","kid":"o"}"#;
 
-/// What was signed, and the signature.
-fn apart(token: &str) -> (&str, Vec<u8>) {
+/// Splits a token into the signed text and the signature.
+fn split_token(token: &str) -> (&str, Vec<u8>) {
     let (input, signature) = token.rsplit_once('.').unwrap();
     (input, B64.decode(signature).unwrap())
 }
@@ -36,7 +36,7 @@ fn octets(number: &BigUint, length: usize) -> Vec<u8> {
     [vec![0; length - bytes.len()], bytes].concat()
 }
 
-/// The published set with a member of the key at this place changed.
+/// The published set with one member of the key at this index changed.
 fn set_with(place: usize, name: &str, value: &[u8]) -> KeySet {
     let mut jwks = keys().jwks.clone();
     jwks["keys"][place][name] = json!(B64.encode(value));
@@ -48,9 +48,9 @@ fn run_with(set: &KeySet, token: &str) -> Result<Claims, VerifyError> {
 }
 
 #[test]
-fn a07_ecdsa_signatures_out_of_range_or_form() {
+fn a07_ecdsa_signatures_out_of_range_or_malformed() {
     let token = sign(ES256, claims().to_string());
-    let (input, raw) = apart(&token);
+    let (input, raw) = split_token(&token);
     let accepted = run_signed(input, &raw).unwrap();
     let n = number("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
     let (r, s) = (BigUint::from_bytes_be(&raw[..32]), BigUint::from_bytes_be(&raw[32..]));
@@ -77,23 +77,23 @@ fn a07_ecdsa_signatures_out_of_range_or_form() {
     for form in [&der[..], &longer, &shifted, &raw[..63], &raw[1..], &[]] {
         assert_eq!(run_signed(input, form), Err(VerifyError::Signature), "{} octets", form.len());
     }
-    // The twin with n - s is as good as the first, and says the same: what is revoked by `jti` or `sid` is
-    // revoked in both, and nothing may be revoked by the text of a token.
+    // The signature with n - s is equally valid and the claims are the same. Revocation by `jti` or `sid`
+    // covers both tokens, so nothing may ever be revoked by the text of a token.
     let twin = run_signed(input, &pair(&r, &(&n - &s))).unwrap();
     assert_eq!((&twin.token_id, &twin.session_id), (&accepted.token_id, &accepted.session_id));
     assert_eq!(twin, accepted);
 }
 
-/// What stands before the hash in a `DigestInfo` (RFC 8017 §9.2, note 1).
+/// The prefix of the hash in a `DigestInfo` (RFC 8017 §9.2, note 1).
 const SHA256_INFO: &[u8] = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
 const SHA384_INFO: &[u8] = b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30";
 const SHA512_INFO: &[u8] = b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40";
-/// Without the NULL that belongs there.
+/// Without the required NULL.
 const NO_NULL_INFO: &[u8] = b"\x30\x2f\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x04\x20";
-/// With a length in more octets than it needs.
+/// With a length in more octets than necessary.
 const LONG_INFO: &[u8] = b"\x30\x81\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
 
-/// The block that EMSA-PKCS1-v1_5 makes of this end (RFC 8017 §9.2).
+/// The EMSA-PKCS1-v1_5 block that ends with these bytes (RFC 8017 §9.2).
 fn block(end: &[u8]) -> Vec<u8> {
     [&[0, 1][..], &vec![0xff; 256 - 3 - end.len()], &[0], end].concat()
 }
@@ -103,43 +103,44 @@ fn modulus() -> BigUint {
 }
 
 #[test]
-fn a08_rsa_signatures_out_of_range_or_form() {
-    let token = good();
-    let (input, raw) = apart(&token);
+fn a08_rsa_signatures_out_of_range_or_malformed() {
+    let token = accepted_token();
+    let (input, raw) = split_token(&token);
     let n = modulus();
     for (what, signature) in [
         ("0", vec![0; 256]),
         ("1", octets(&BigUint::from(1_u8), 256)),
         ("n", octets(&n, 256)),
         ("n - 1", octets(&(&n - 1_u8), 256)),
-        ("a zero before", [&[0], &raw[..]].concat()),
-        ("a zero after", [&raw[..], &[0]].concat()),
-        ("the end missing", raw[..255].to_vec()),
-        ("nothing", Vec::new()),
+        ("a leading zero", [&[0], &raw[..]].concat()),
+        ("a trailing zero", [&raw[..], &[0]].concat()),
+        ("truncated", raw[..255].to_vec()),
+        ("empty", Vec::new()),
     ] {
         assert_eq!(run_signed(input, &signature), Err(VerifyError::Signature), "{what}");
     }
-    // The same number not reduced, and without its leading zero: other tokens are made until one can be so written.
+    // The same number unreduced, and without its leading zero. Sign other tokens until one allows that
+    // encoding.
     let others = || (0..).map(|n| sign(HEADER, with("jti", json!(n.to_string())).to_string()));
     let bound = BigUint::from(1_u8) << 2048;
-    let token = others().find(|t| BigUint::from_bytes_be(&apart(t).1) + &n < bound).unwrap();
-    let (input, raw) = apart(&token);
+    let token = others().find(|t| BigUint::from_bytes_be(&split_token(t).1) + &n < bound).unwrap();
+    let (input, raw) = split_token(&token);
     assert!(run(&token).is_ok());
     let unreduced = octets(&(BigUint::from_bytes_be(&raw) + &n), 256);
     assert_eq!(run_signed(input, &unreduced), Err(VerifyError::Signature));
-    let token = others().find(|t| apart(t).1[0] == 0).unwrap();
-    let (input, raw) = apart(&token);
+    let token = others().find(|t| split_token(t).1[0] == 0).unwrap();
+    let (input, raw) = split_token(&token);
     assert!(run(&token).is_ok());
     assert_eq!(run_signed(input, &raw[1..]), Err(VerifyError::Signature));
 }
 
 #[test]
-fn a08_rsa_padding_of_every_other_kind() {
-    let token = good();
-    let (input, raw) = apart(&token);
+fn a08_rsa_padding_of_any_other_form() {
+    let token = accepted_token();
+    let (input, raw) = split_token(&token);
     let der: Pkcs8V1Der<'_> = keys().rsa.as_der().unwrap();
     let key = RsaPrivateKey::from_pkcs8_der(der.as_ref()).unwrap();
-    // The bare private operation, on a block of one's own making.
+    // The raw private-key operation on a chosen block.
     let signed = |block: &[u8]| octets(&BigUint::from_bytes_be(block).modpow(key.d(), key.n()), 256);
     let hash = digest(&SHA256, input.as_bytes());
     let end = [SHA256_INFO, hash.as_ref()].concat();
@@ -150,20 +151,20 @@ fn a08_rsa_padding_of_every_other_kind() {
         block[at] = to;
         block
     };
-    // Room for a root after the hash, where a verifier looks at the beginning only.
+    // Free room after the hash, which enables forgery where a verifier checks only the start.
     let short = [&[0, 1][..], &[0xff; 8], &[0], &end, &vec![0; 256 - 11 - end.len()]].concat();
     for (what, block) in [
         ("type 0", changed(1, 0)),
         ("type 2", changed(1, 2)),
-        ("a first octet", changed(0, 1)),
+        ("wrong first octet", changed(0, 1)),
         ("broken padding", changed(100, 0xfe)),
         ("padding that ends early", changed(100, 0)),
         ("no separator", changed(256 - end.len() - 1, 0xff)),
-        ("the hash in front", short),
+        ("hash not at the end", short),
         ("no DigestInfo", block(hash.as_ref())),
         ("no NULL", block(&[NO_NULL_INFO, hash.as_ref()].concat())),
         ("a long length", block(&[LONG_INFO, hash.as_ref()].concat())),
-        ("something after", block(&[&end[..], &[0]].concat())),
+        ("trailing data", block(&[&end[..], &[0]].concat())),
         ("SHA-384", block(&[SHA384_INFO, digest(&SHA384, input.as_bytes()).as_ref()].concat())),
         ("SHA-512", block(&[SHA512_INFO, digest(&SHA512, input.as_bytes()).as_ref()].concat())),
     ] {
@@ -172,22 +173,22 @@ fn a08_rsa_padding_of_every_other_kind() {
 }
 
 #[test]
-fn a08_pss_and_pkcs1_are_not_taken_for_each_other() {
+fn a08_pss_and_pkcs1_are_not_confused() {
     let pss = |input: &str| {
         let mut out = vec![0; 256];
         keys().rsa.sign(&RSA_PSS_SHA256, &SystemRandom::new(), input.as_bytes(), &mut out).unwrap();
         out
     };
     let as_pkcs1 = unsigned(HEADER);
-    assert!(run(&seal("r", &as_pkcs1)).is_ok());
+    assert!(run(&sign_input("r", &as_pkcs1)).is_ok());
     assert_eq!(run_signed(&as_pkcs1, &pss(&as_pkcs1)), Err(VerifyError::Signature));
     let as_pss = unsigned(r#"{"typ":"at+jwt","alg":"PS256","kid":"r"}"#);
     assert_eq!(run_signed(&as_pss, &pss(&as_pss)), Err(VerifyError::Algorithm));
-    assert_eq!(run(&seal("r", &as_pss)), Err(VerifyError::Algorithm));
+    assert_eq!(run(&sign_input("r", &as_pss)), Err(VerifyError::Algorithm));
 }
 
 #[test]
-fn a08_weak_rsa_keys_are_left_out_of_a_set() {
+fn a08_weak_rsa_keys_are_skipped() {
     let n = modulus();
     let with_n = |n: &BigUint| set_with(0, "n", &n.to_bytes_be()).len();
     let with_e = |e: &[u8]| set_with(0, "e", e).len();
@@ -200,12 +201,13 @@ fn a08_weak_rsa_keys_are_left_out_of_a_set() {
         assert_eq!((short.bits(), with_n(&short)), (bits, 2));
     }
     assert_eq!(with_n(&(&n - 1_u8)), 2, "even");
-    // With the exponent 1 every block signs itself.
+    // With the exponent 1 every block is its own signature.
     let input = unsigned(HEADER);
     let itself = block(&[SHA256_INFO, digest(&SHA256, input.as_bytes()).as_ref()].concat());
     let forged = format!("{input}.{}", B64.encode(itself));
-    assert_eq!(run_with(&set_with(0, "e", &[1]), &forged), Err(unknown("r")));
-    // CVE-2017-15361 (ROCA): a power of 65537 modulo the product of the first primes. Two more is none.
+    assert_eq!(run_with(&set_with(0, "e", &[1]), &forged), Err(unknown_key("r")));
+    // CVE-2017-15361 (ROCA): the modulus is a power of 65537 modulo the product of the first primes. The
+    // modulus plus two is not.
     let is_prime = |p: &u32| !(2..*p).any(|q| p.is_multiple_of(q));
     let product = (2..=167).filter(is_prime).fold(BigUint::from(1_u8), |product, p| product * p);
     let power = BigUint::from(65_537_u32).modpow(&BigUint::from(1_234_567_u32), &product);
@@ -217,8 +219,8 @@ fn a08_weak_rsa_keys_are_left_out_of_a_set() {
 const P: &str = "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed";
 const L: &str = "1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed";
 
-/// 32 little-endian octets.
-fn little(number: &BigUint) -> Vec<u8> {
+/// 32 octets, little-endian.
+fn little_endian(number: &BigUint) -> Vec<u8> {
     let mut bytes = octets(number, 32);
     bytes.reverse();
     bytes
@@ -227,37 +229,37 @@ fn little(number: &BigUint) -> Vec<u8> {
 #[test]
 fn a09_ed25519_signatures_out_of_range() {
     let token = sign(EDDSA, claims().to_string());
-    let (input, raw) = apart(&token);
+    let (input, raw) = split_token(&token);
     assert!(run(&token).is_ok());
     let (r, s) = raw.split_at(32);
-    let unreduced = little(&(BigUint::from_bytes_le(s) + number(L)));
-    let neutral = little(&BigUint::from(1_u8));
+    let unreduced = little_endian(&(BigUint::from_bytes_le(s) + number(L)));
+    let neutral = little_endian(&BigUint::from(1_u8));
     for (what, signature) in [
         ("S + L", [r, &unreduced].concat()),
-        ("S = L", [r, &little(&number(L))].concat()),
+        ("S = L", [r, &little_endian(&number(L))].concat()),
         ("S = 0", [r, &[0; 32]].concat()),
-        ("S of ones", [r, &[0xff; 32]].concat()),
-        ("R = p", [&little(&number(P)), s].concat()),
-        ("zeros", vec![0; 64]),
+        ("S of all ones", [r, &[0xff; 32]].concat()),
+        ("R = p", [&little_endian(&number(P)), s].concat()),
+        ("all zeros", vec![0; 64]),
         ("the neutral point", [&neutral, &[0; 32][..]].concat()),
-        ("one octet less", raw[..63].to_vec()),
-        ("one octet more", [&raw[..], &[0]].concat()),
-        ("nothing", Vec::new()),
+        ("one octet short", raw[..63].to_vec()),
+        ("one octet long", [&raw[..], &[0]].concat()),
+        ("empty", Vec::new()),
     ] {
         assert_eq!(run_signed(input, &signature), Err(VerifyError::Signature), "{what}");
     }
 }
 
 #[test]
-fn a09_ed25519_keys_of_small_order_or_loosely_written_are_left_out() {
+fn a09_ed25519_keys_of_small_order_or_not_canonical_are_skipped() {
     let with_point = |y: &BigUint, sign: u8| {
-        let mut x = little(y);
+        let mut x = little_endian(y);
         x[31] |= sign;
         set_with(2, "x", &x).len()
     };
     let (p, one) = (number(P), BigUint::from(1_u8));
     let eighth = number("7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7");
-    // The digits of one tell nothing by themselves: doubled it has y = 0, since x^2 = -y^2 on this curve.
+    // Proves that the constant has order eight: doubling the point gives y = 0, since x^2 = -y^2 on this curve.
     let square = &eighth * &eighth % &p;
     assert_eq!(&square * 243_332_u32 % &p, (&square * &square * 121_665_u32 + 121_666_u32) % &p);
     let small_order = [BigUint::from(0_u8), one.clone(), &p - &one, &p - &eighth, eighth];
@@ -265,15 +267,15 @@ fn a09_ed25519_keys_of_small_order_or_loosely_written_are_left_out() {
         for y in &small_order {
             assert_eq!(with_point(y, sign), 2, "{y}");
         }
-        // What can be written a second time, as p and more, is refused for that and not for its value.
+        // Values below 19 have a second, non-canonical encoding as p + y. Only that encoding is refused.
         assert!((2..19_u8).all(|y| with_point(&BigUint::from(y), sign) == 3));
         for y in 0..19_u8 {
             assert_eq!(with_point(&(&p + y), sign), 2, "p + {y}");
         }
     }
-    // With the neutral point for a key, one signature serves every token.
-    let forged = format!("{}.{}", unsigned(EDDSA), B64.encode([little(&one), vec![0; 32]].concat()));
-    assert_eq!(run_with(&set_with(2, "x", &little(&one)), &forged), Err(unknown("o")));
+    // With the neutral point as the key, one signature fits every token.
+    let forged = format!("{}.{}", unsigned(EDDSA), B64.encode([little_endian(&one), vec![0; 32]].concat()));
+    assert_eq!(run_with(&set_with(2, "x", &little_endian(&one)), &forged), Err(unknown_key("o")));
 }
 
 #[test]
@@ -285,12 +287,12 @@ fn a09_ed25519_signatures_with_an_r_of_small_order() {
     let input = unsigned(EDDSA);
     let run_signed = |signature: &[u8]| run_with(&set, &format!("{input}.{}", B64.encode(signature))).map(drop);
     assert_eq!(run_signed(key.sign(input.as_bytes()).as_ref()), Ok(()));
-    // RFC 8032 §5.1.6 with r = 0: R is the neutral point, and S = h * a fulfils the equation.
+    // RFC 8032 §5.1.6 with r = 0: R is the neutral point, and S = h * a satisfies the equation.
     let mut secret = digest(&SHA512, &seed).as_ref()[..32].to_vec();
     secret[0] &= 0xf8;
     secret[31] = secret[31] & 0x7f | 0x40;
-    let r = little(&BigUint::from(1_u8));
+    let r = little_endian(&BigUint::from(1_u8));
     let h = digest(&SHA512, &[&r, public, input.as_bytes()].concat());
     let s = BigUint::from_bytes_le(h.as_ref()) * BigUint::from_bytes_le(&secret) % number(L);
-    assert_eq!(run_signed(&[r, little(&s)].concat()), Err(VerifyError::Signature));
+    assert_eq!(run_signed(&[r, little_endian(&s)].concat()), Err(VerifyError::Signature));
 }
