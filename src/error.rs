@@ -1,7 +1,7 @@
 //! The one error of the crate: variants say what the caller should do, each with a public reason and
 //! a private source that only logs see.
 
-use std::{error::Error as StdError, fmt};
+use std::{borrow::Cow, error::Error as StdError, fmt};
 
 use crate::time::{Timestamp, Ttl};
 
@@ -90,8 +90,8 @@ reasons! {
 /// One wrong field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The field's name on the wire.
-    pub field: &'static str,
+    /// The field's path on the wire, such as `attributes.limits.max`.
+    pub field: Cow<'static, str>,
     /// What is wrong with it; never the value itself.
     pub description: String,
 }
@@ -157,8 +157,8 @@ pub enum Error {
 impl Error {
     /// One wrong field.
     #[must_use]
-    pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation { field, description: description.into() }])
+    pub fn invalid(field: impl Into<Cow<'static, str>>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
     }
 
     /// The public reason.

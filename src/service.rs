@@ -79,7 +79,7 @@ use crate::{
 pub use crate::{
     keys::Keyring,
     mail::{Kept, KeptMail, Post},
-    store::{AuditFilter, ClaimedMail, MailsWaiting, UserFilter},
+    store::{AuditFilter, ClaimedMail, MailsWaiting, NameRange, UserFilter},
 };
 use chancery_verify::CheckedTokens;
 use tokio::sync::Semaphore;

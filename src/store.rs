@@ -63,7 +63,7 @@ pub use self::{
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
-    users::{NewUser, SignInUser, UserFilter},
+    users::{NameRange, NewUser, SignInUser, UserFilter},
 };
 use crate::{
     entropy::Entropy,

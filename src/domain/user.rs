@@ -7,6 +7,9 @@ use crate::{id::UserId, time::Timestamp};
 
 /// Most bytes of a user's attributes as JSON.
 pub const MAX_ATTRIBUTES: usize = 4096;
+/// How deep a user's attributes may be nested. Every implementation of Protocol Buffers reads a
+/// `google.protobuf.Struct` of this depth.
+pub const MAX_DEPTH: usize = 16;
 /// Most addresses of a user.
 pub const MAX_EMAILS: usize = 10;
 /// Most bytes of a subject (`OpenID` Connect Core §2).
@@ -29,6 +32,19 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
+/// Whether a JSON object is nested deeper than `most` levels; an object without members has one level.
+#[must_use]
+pub fn is_deeper_than(most: usize, object: &Map<String, Value>) -> bool {
+    fn value_is_deeper(most: usize, value: &Value) -> bool {
+        match value {
+            Value::Object(members) => is_deeper_than(most, members),
+            Value::Array(items) => most == 0 || items.iter().any(|item| value_is_deeper(most - 1, item)),
+            _ => false,
+        }
+    }
+    most == 0 || object.values().any(|value| value_is_deeper(most - 1, value))
+}
+
 /// What is wrong with a chosen subject, if anything: 1 to 255 printable ASCII characters.
 #[must_use]
 pub fn subject_problem(subject: &str) -> Option<String> {
@@ -40,4 +56,26 @@ pub fn subject_problem(subject: &str) -> Option<String> {
     }
     let printable = subject.bytes().all(|b| b.is_ascii_graphic());
     (!printable).then(|| "must be printable ASCII without spaces".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn depth_counts_objects_and_lists() {
+        for (value, depth) in [
+            (json!({}), 1),
+            (json!({ "a": 1 }), 1),
+            (json!({ "a": {} }), 2),
+            (json!({ "a": [] }), 2),
+            (json!({ "a": [[1], { "b": [2] }], "c": 3 }), 4),
+        ] {
+            let object = value.as_object().unwrap();
+            assert!(!is_deeper_than(depth, object), "{value}");
+            assert!(is_deeper_than(depth - 1, object), "{value}");
+        }
+    }
 }

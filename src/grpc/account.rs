@@ -1,18 +1,18 @@
 //! `AccountService`.
 
-use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Mask, count},
+    admin::{Mask, Page, count},
     context::{context, credentials},
     convert::{no_nul, time},
     proto::pb::{self, account_service_server::AccountService},
     status::status,
+    structs::from_struct,
     user,
 };
 use crate::{
-    error::{Error, Result as ServiceResult},
+    error::Result as ServiceResult,
     secret::{Password, TicketToken, TypedCode},
     service::{ClientCredentials, Me, MePatch, Presented, RegisterInput, RequestContext, Service},
 };
@@ -46,8 +46,8 @@ impl AccountService for Accounts {
             self.0.register(&ctx, &credentials, input).await
         };
         let pending = done.await.map_err(|e| status(&ctx, &e))?;
-        let expire_time = Some(time(pending.expires_at));
-        Ok(Response::new(pb::RegisterResponse { ticket: pending.ticket, expire_time }))
+        let ticket_expire_time = Some(time(pending.expires_at));
+        Ok(Response::new(pb::RegisterResponse { ticket: pending.ticket, ticket_expire_time }))
     }
 
     async fn verify_email(&self, request: Request<pb::VerifyEmailRequest>) -> Answer<pb::VerifyEmailResponse> {
@@ -69,8 +69,8 @@ impl AccountService for Accounts {
         let asked = (m.login.as_str(), m.language.as_str());
         let pending = self.0.request_password_reset(&ctx, &credentials, (&m.client_id, address), asked).await;
         let pending = pending.map_err(|e| status(&ctx, &e))?;
-        let expire_time = Some(time(pending.expires_at));
-        Ok(Response::new(pb::RequestPasswordResetResponse { ticket: pending.ticket, expire_time }))
+        let ticket_expire_time = Some(time(pending.expires_at));
+        Ok(Response::new(pb::RequestPasswordResetResponse { ticket: pending.ticket, ticket_expire_time }))
     }
 
     async fn reset_password(&self, request: Request<pb::ResetPasswordRequest>) -> Answer<pb::ResetPasswordResponse> {
@@ -96,9 +96,9 @@ impl AccountService for Accounts {
         };
         let (view, pending) = done.await.map_err(|e| status(&ctx, &e))?;
         let user = Some(user::user(&self.0, view));
-        let expire_time = pending.as_ref().map(|p| time(p.expires_at));
+        let ticket_expire_time = pending.as_ref().map(|p| time(p.expires_at));
         let ticket = pending.map(|p| p.ticket).unwrap_or_default();
-        Ok(Response::new(pb::UpdateMeResponse { user, ticket, expire_time }))
+        Ok(Response::new(pb::UpdateMeResponse { user, ticket, ticket_expire_time }))
     }
 
     async fn change_password(&self, request: Request<pb::ChangePasswordRequest>) -> Answer<pb::ChangePasswordResponse> {
@@ -115,9 +115,14 @@ impl AccountService for Accounts {
         request: Request<pb::ListMySessionsRequest>,
     ) -> Answer<pb::ListMySessionsResponse> {
         let (ctx, me) = self.me(&request).await?;
-        let all = self.0.my_sessions(&me).await.map_err(|e| status(&ctx, &e))?;
+        let message = request.get_ref();
+        let done = async {
+            let page = Page::new("MySessions", "", (message.page_size, &message.page_token))?;
+            Ok(page.of_sorted(self.0.my_sessions(&me).await?.into_iter().map(user::newest_first)))
+        };
+        let (all, next_page_token) = done.await.map_err(|e| status(&ctx, &e))?;
         let sessions = all.into_iter().map(|s| user::session(s, me.session.as_str())).collect();
-        Ok(Response::new(pb::ListMySessionsResponse { sessions }))
+        Ok(Response::new(pb::ListMySessionsResponse { sessions, next_page_token }))
     }
 
     async fn revoke_my_session(
@@ -150,16 +155,10 @@ fn register(m: pb::RegisterRequest) -> ServiceResult<RegisterInput> {
 
 fn patch(m: pb::UpdateMeRequest) -> ServiceResult<MePatch> {
     no_nul(&[("name", &m.name), ("email", &m.email)])?;
-    let mask = Mask::new(m.update_mask, &["name", "profile_json", "email"])?;
-    let (no_name, no_profile, no_email) = (m.name.is_empty(), m.profile_json.is_empty(), m.email.is_empty());
-    let profile = mask.take("profile_json", m.profile_json, no_profile).map(|text| object(&text)).transpose()?;
+    let mask = Mask::new(m.update_mask, &["name", "profile", "email"])?;
+    let (no_name, no_profile, no_email) = (m.name.is_empty(), m.profile.is_none(), m.email.is_empty());
+    let profile = mask.take("profile", m.profile, no_profile);
+    let profile = profile.map(|p| from_struct("profile", p.unwrap_or_default())).transpose()?;
     let (name, email) = (mask.take("name", m.name, no_name), mask.take("email", m.email, no_email));
     Ok(MePatch { name, profile, email, language: m.language })
-}
-
-fn object(json: &str) -> ServiceResult<Map<String, Value>> {
-    if json.is_empty() {
-        return Ok(Map::new());
-    }
-    serde_json::from_str(json).map_err(|_| Error::invalid("profile_json", "must be a JSON object"))
 }

@@ -10,6 +10,7 @@ use super::{
     admin::{Need, Page, admit, terms, unknown_term},
     context::{context, credentials},
     convert::{self, time},
+    enums::audit_kind,
     proto::pb::{self, audit_service_server::AuditService},
     status::status,
 };
@@ -34,9 +35,9 @@ type Events = Pin<Box<dyn Stream<Item = Result<pb::WatchAuditEventsResponse, Sta
 
 #[tonic::async_trait]
 impl AuditService for Audits {
-    type WatchStream = Events;
+    type WatchAuditEventsStream = Events;
 
-    async fn list(
+    async fn list_audit_events(
         &self,
         request: Request<pb::ListAuditEventsRequest>,
     ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
@@ -46,14 +47,17 @@ impl AuditService for Audits {
         Ok(Response::new(pb::ListAuditEventsResponse { events, next_page_token }))
     }
 
-    async fn watch(&self, request: Request<pb::WatchAuditEventsRequest>) -> Result<Response<Events>, Status> {
+    async fn watch_audit_events(
+        &self,
+        request: Request<pb::WatchAuditEventsRequest>,
+    ) -> Result<Response<Events>, Status> {
         let ctx = context(&request, &self.0);
         let credentials = credentials(&request, &ctx).map_err(|s| *s)?;
         let begun = async {
             let permit = self.0.permitted(&ctx, &credentials, AUDIT_READ).await?;
             let filter = filter(&request.get_ref().filter)?;
             if filter.since.is_some() || filter.until.is_some() {
-                return Err(Error::invalid("filter", "time has no place here: only what comes is told"));
+                return Err(Error::invalid("filter", "event_time cannot be used here: only new events are sent"));
             }
             Ok(self.0.audit_watch(&ctx, permit, filter))
         };
@@ -94,12 +98,12 @@ fn filter(text: &str) -> ServiceResult<AuditFilter> {
             }
             ("actor", Comparison::Equal) => filter.actor = Some(plain(term)?),
             ("subject", Comparison::Equal) => filter.subject = Some(plain(term)?),
-            ("session", Comparison::Equal) => {
-                let session = term.value.parse().map_err(|e| Error::invalid("filter", format!("session {e}")));
+            ("session_id", Comparison::Equal) => {
+                let session = term.value.parse().map_err(|e| Error::invalid("filter", format!("session_id {e}")));
                 filter.session = Some(session?);
             }
-            ("time", Comparison::AtLeast) => filter.since = Some(instant(&term)?),
-            ("time", Comparison::Below) => filter.until = Some(instant(&term)?),
+            ("event_time", Comparison::AtLeast) => filter.since = Some(instant(&term)?),
+            ("event_time", Comparison::Below) => filter.until = Some(instant(&term)?),
             _ => return Err(unknown_term(&term)),
         }
     }
@@ -111,7 +115,7 @@ fn plain(term: Term) -> ServiceResult<String> {
 }
 
 fn instant(term: &Term) -> ServiceResult<Timestamp> {
-    let wrong = || Error::invalid("filter", "time must be like \"2030-01-01T00:00:00Z\"");
+    let wrong = || Error::invalid("filter", "event_time must be like \"2030-01-01T00:00:00Z\"");
     let at: WireTime = term.value.parse().map_err(|_| wrong())?;
     convert::instant(at).ok_or_else(wrong)
 }
@@ -119,8 +123,8 @@ fn instant(term: &Term) -> ServiceResult<Timestamp> {
 fn event(e: AuditEvent) -> pb::AuditEvent {
     pb::AuditEvent {
         event_id: e.id.as_str().to_owned(),
-        time: Some(time(e.at)),
-        kind: e.kind.as_str().to_owned(),
+        event_time: Some(time(e.at)),
+        kind: audit_kind(e.kind).into(),
         refused: e.kind.is_refusal(),
         actor: e.actor.name,
         client_id: e.actor.client.unwrap_or_default(),

@@ -25,8 +25,9 @@ pub(super) fn instant(at: WireTime) -> Option<Timestamp> {
 /// No text of ours holds NUL: PostgreSQL refuses it, SQLite keeps it.
 pub(super) fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
     let bad = fields.iter().filter(|(_, text)| text.contains('\0'));
-    let violations: Vec<Violation> =
-        bad.map(|(field, _)| Violation { field, description: "must not hold NUL".to_owned() }).collect();
+    let violations: Vec<Violation> = bad
+        .map(|(field, _)| Violation { field: (*field).into(), description: "must not hold NUL".to_owned() })
+        .collect();
     if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
 }
 
@@ -77,7 +78,7 @@ impl From<Challenge> for pb::LoginChallenge {
             kind: kind.into(),
             challenge: challenge.token.expose().to_owned(),
             expire_time: Some(time(challenge.expires_at)),
-            sent_to: challenge.sent_to.unwrap_or_default(),
+            sent_to_email: challenge.sent_to.unwrap_or_default(),
         }
     }
 }

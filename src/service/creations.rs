@@ -59,7 +59,7 @@ impl Service {
             Some((hash, id)) if hash == payload => Ok(Created::Before(id)),
             Some(_) => {
                 let description = "was used for another creation".to_owned();
-                Err(Error::Invalid(vec![Violation { field: "request_id", description }]))
+                Err(Error::Invalid(vec![Violation { field: "request_id".into(), description }]))
             }
             None => Err(Error::Conflict),
         }

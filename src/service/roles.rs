@@ -50,7 +50,7 @@ impl Service {
         let mut wrong = Vec::new();
         let name = request.name.parse::<RoleName>();
         if let Err(problem) = &name {
-            wrong.push(Violation { field: "name", description: problem.to_string() });
+            wrong.push(Violation { field: "name".into(), description: problem.to_string() });
         }
         let permissions = self.role_permissions(&request.permissions, &mut wrong);
         check_description(&request.description, &mut wrong);
@@ -200,7 +200,7 @@ impl Service {
     }
 
     fn role_permissions(&self, texts: &[String], wrong: &mut Vec<Violation>) -> Vec<PermissionAt> {
-        let mut wrong = |description| wrong.push(Violation { field: "permissions", description });
+        let mut wrong = |description| wrong.push(Violation { field: "permissions".into(), description });
         if texts.len() > MAX_PERMISSIONS {
             wrong(format!("must be at most {MAX_PERMISSIONS}"));
         }
@@ -257,7 +257,7 @@ impl Service {
 fn check_description(text: &str, wrong: &mut Vec<Violation>) {
     if text.chars().count() > MAX_DESCRIPTION || text.chars().any(char::is_control) {
         let description = format!("must be at most {MAX_DESCRIPTION} characters without control characters");
-        wrong.push(Violation { field: "description", description });
+        wrong.push(Violation { field: "description".into(), description });
     }
 }
 

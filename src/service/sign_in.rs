@@ -280,9 +280,9 @@ pub(super) fn mapped_claims(client: &Client, user: &User) -> Map<String, Value> 
 
 fn check_fields(request: &SignInRequest) -> Result<()> {
     let mut violations = Vec::new();
-    let mut check = |field, bad: bool, description: &str| {
+    let mut check = |field: &'static str, bad: bool, description: &str| {
         if bad {
-            violations.push(Violation { field, description: description.to_owned() });
+            violations.push(Violation { field: field.into(), description: description.to_owned() });
         }
     };
     check("login", request.login.is_empty(), "must not be empty");

@@ -13,7 +13,7 @@ use crate::{
         mail::Content,
         session::{RevokedCause, Session},
         ticket::TicketKind,
-        user::MAX_ATTRIBUTES,
+        user::{MAX_ATTRIBUTES, MAX_DEPTH, is_deeper_than},
     },
     error::{Error, Reason, Result},
     id::SessionId,
@@ -139,7 +139,7 @@ impl Service {
             let mut user = tx.user_by_id(id).await?.ok_or(Error::Conflict)?;
             user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
             if Value::Object(user.attributes.clone()).to_string().len() > MAX_ATTRIBUTES {
-                return Err(Error::invalid("profile_json", format!("leaves no room in {MAX_ATTRIBUTES} bytes")));
+                return Err(Error::invalid("profile", format!("leaves no room in {MAX_ATTRIBUTES} bytes")));
             }
             tx.user_set_attributes(id, &user.attributes).await?;
             self.remap_claims(&mut tx, &user, now).await?;
@@ -281,8 +281,12 @@ impl Service {
 }
 
 fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
+    // The profile is one level below the attributes.
+    if profile.is_some_and(|p| is_deeper_than(MAX_DEPTH - 1, p)) {
+        return Err(Error::invalid("profile", format!("must be nested at most {} levels deep", MAX_DEPTH - 1)));
+    }
     let text = profile.map(|p| Value::Object(p.clone()).to_string()).unwrap_or_default();
-    if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not hold NUL")) } else { Ok(()) }
+    if text.contains("\\u0000") { Err(Error::invalid("profile", "must not hold NUL")) } else { Ok(()) }
 }
 
 fn email(text: &str) -> Result<Login> {

@@ -198,7 +198,7 @@ impl Service {
 /// The address, or everything that is wrong.
 fn check(input: &RegisterInput) -> Result<Login> {
     let mut wrong = Vec::new();
-    let mut add = |field, description: String| wrong.push(Violation { field, description });
+    let mut add = |field: &'static str, description: String| wrong.push(Violation { field: field.into(), description });
     let email = Login::parse(&input.email);
     match &email {
         Ok(login) if login.kind() == LoginKind::Email => {}

@@ -16,7 +16,7 @@ pub(super) struct Checked {
 
 impl Checked {
     pub(super) fn wrong(&mut self, field: &'static str, description: impl Into<String>) {
-        self.violations.push(Violation { field, description: description.into() });
+        self.violations.push(Violation { field: field.into(), description: description.into() });
     }
 
     pub(super) fn parse<T: std::str::FromStr>(&mut self, field: &'static str, texts: &[String]) -> Vec<T>
@@ -36,7 +36,7 @@ impl Checked {
 
 /// The grants asked for, or the usual ones; each must fit the client's kind.
 pub(super) fn grants(c: &mut Checked, r: &NewClientRequest) -> Vec<Grant> {
-    let mut grants: Vec<Grant> = c.parse("grant", &r.grants);
+    let mut grants: Vec<Grant> = c.parse("grants", &r.grants);
     if r.grants.is_empty() {
         if !r.public {
             grants.push(Grant::ClientCredentials);
@@ -46,13 +46,13 @@ pub(super) fn grants(c: &mut Checked, r: &NewClientRequest) -> Vec<Grant> {
         }
     }
     if r.public && grants.contains(&Grant::ClientCredentials) {
-        c.wrong("grant", "client_credentials needs a confidential client; leave out --public");
+        c.wrong("grants", "client_credentials needs a confidential client; leave out --public");
     }
     if !r.first_party && grants.contains(&Grant::DirectLogin) {
-        c.wrong("grant", "direct_login is for first-party clients; add --first-party");
+        c.wrong("grants", "direct_login is for first-party clients; add --first-party");
     }
     if grants.is_empty() && r.grants.is_empty() {
-        c.wrong("grant", "a public client that is not first-party needs a --grant");
+        c.wrong("grants", "a public client that is not first-party needs a --grant");
     }
     grants
 }
@@ -70,11 +70,11 @@ pub(super) fn claim_map(c: &mut Checked, texts: &[String]) -> BTreeMap<String, C
     let mut map = BTreeMap::new();
     for text in texts {
         let Some((name, source)) = text.split_once('=').filter(|(n, s)| !n.is_empty() && !s.is_empty()) else {
-            c.wrong("claim", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
+            c.wrong("claims", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
             continue;
         };
         if RESERVED_CLAIMS.contains(&name) {
-            c.wrong("claim", format!("{name} is set by the server and cannot be mapped"));
+            c.wrong("claims", format!("{name} is set by the server and cannot be mapped"));
             continue;
         }
         let literal = source.strip_prefix('"').and_then(|s| s.strip_suffix('"'));

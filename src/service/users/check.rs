@@ -7,7 +7,7 @@ use crate::{
     domain::{
         login::{Login, LoginKind},
         password_policy::PasswordPolicy,
-        user::{MAX_ATTRIBUTES, MAX_EMAILS, subject_problem},
+        user::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_EMAILS, is_deeper_than, subject_problem},
     },
     error::{Error, Result, Violation},
 };
@@ -18,7 +18,7 @@ pub(in crate::service) struct Wrong(Vec<Violation>);
 
 impl Wrong {
     pub(in crate::service) fn add(&mut self, field: &'static str, description: impl Into<String>) {
-        self.0.push(Violation { field, description: description.into() });
+        self.0.push(Violation { field: field.into(), description: description.into() });
     }
 
     pub(in crate::service) fn done(self) -> Result<()> {
@@ -42,14 +42,17 @@ impl Wrong {
         for text in texts {
             match Login::parse(text) {
                 Ok(login) if login.kind() == LoginKind::Email => out.push(login),
-                Ok(_) => self.add("email", "must be an email address"),
-                Err(problem) => self.add("email", problem.to_string()),
+                Ok(_) => self.add("emails", "must be an email address"),
+                Err(problem) => self.add("emails", problem.to_string()),
             }
         }
         out
     }
 
     pub(in crate::service) fn attributes(&mut self, attributes: &Map<String, Value>) {
+        if is_deeper_than(MAX_DEPTH, attributes) {
+            self.add("attributes", format!("must be nested at most {MAX_DEPTH} levels deep"));
+        }
         let text = Value::Object(attributes.clone()).to_string();
         if text.len() > MAX_ATTRIBUTES {
             self.add("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON"));
