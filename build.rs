@@ -17,7 +17,7 @@ const NO_DEBUG: [&str; 20] = [
     "chancery.v1.ImportUsersRequest",
     "chancery.v1.ImportedUser",
     "chancery.v1.CreateClientResponse",
-    "chancery.v1.RotateSecretResponse",
+    "chancery.v1.RotateClientSecretResponse",
     "chancery.v1.LoginChallenge",
     "chancery.v1.ContinueLoginRequest",
     "chancery.v1.ContinueLoginResponse",
@@ -34,16 +34,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files: Vec<PathBuf> =
         fs::read_dir("proto/chancery/v1")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
-    // Keep comments in the descriptor set: a test requires one on every item.
-    let descriptors = protox::Compiler::new(["proto"])?
-        .include_source_info(true)
-        .include_imports(true)
-        .open_files(&files)?
-        .file_descriptor_set();
+    // Comments are kept in the descriptor set: a test demands one on every item.
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    // As bytes, because the types of prost do not keep options such as `google.api.field_behavior`.
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    let descriptors = compiler.file_descriptor_set();
     let mut config = tonic_prost_build::Config::new();
     config.skip_debug(NO_DEBUG);
+    // `proto/google/rpc` is a part of what these types are.
+    config.extern_path(".google.rpc", "::tonic_types::pb");
+    // Two encodings of one message are equal: a repeated creation is recognised by its bytes.
+    config.btree_map(["."]);
     tonic_prost_build::configure()
         .codec_path("crate::grpc::codec::SmallBuffers")
         .compile_fds_with_config(descriptors, config)?;

@@ -3,7 +3,7 @@
 
 mod violations;
 
-use std::{error::Error as StdError, fmt};
+use std::{borrow::Cow, error::Error as StdError, fmt};
 
 pub use self::violations::Violations;
 use crate::time::{Timestamp, Ttl};
@@ -93,8 +93,8 @@ reasons! {
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The field's name on the wire.
-    pub field: &'static str,
+    /// The field's path on the wire, such as `attributes.limits.max`.
+    pub field: Cow<'static, str>,
     /// The problem; never the value itself.
     pub description: String,
 }
@@ -160,8 +160,8 @@ pub enum Error {
 impl Error {
     /// What is wrong with one field.
     #[must_use]
-    pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation { field, description: description.into() }])
+    pub fn invalid(field: impl Into<Cow<'static, str>>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
     }
 
     /// The public reason.

@@ -13,12 +13,14 @@ mod context;
 mod convert;
 mod dispatch;
 mod edge;
+mod enums;
 mod import;
 mod key;
 mod proto;
 mod revocation;
 mod role;
 mod status;
+mod structs;
 mod token;
 mod user;
 
@@ -51,16 +53,13 @@ pub async fn serve(
     health: Health,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let reflection =
-        |b: tonic_reflection::server::Builder<'static>| b.register_encoded_file_descriptor_set(DESCRIPTORS);
-    let configure = tonic_reflection::server::Builder::configure;
-    let with_health = || {
-        reflection(configure())
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            // With google/rpc/error_details.proto, so that grpcurl can read the details of errors.
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that grpcurl can read the details of errors.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let (Ok(v1), Ok(v1alpha)) = (with_health().build_v1(), with_health().build_v1alpha()) else {
+    let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) else {
         // The descriptors are compiled in and decoded by a test.
         return Ok(());
     };

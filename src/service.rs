@@ -40,7 +40,7 @@ use crate::{entropy::Entropy, id::RequestId, passwords::Passwords, store::Store,
 pub use crate::{
     keys::Keyring,
     mail::{Kept, KeptMail, Post},
-    store::{AuditFilter, ClaimedMail, MailsWaiting, UserFilter},
+    store::{AuditFilter, ClaimedMail, MailsWaiting, NameRange, UserFilter},
 };
 
 /// Everything that Chancery does, without a protocol. Cheap to clone.

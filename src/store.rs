@@ -63,7 +63,7 @@ pub use self::{
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
-    users::{NewUser, SignInUser, TakenName, UserFilter},
+    users::{NameRange, NewUser, SignInUser, TakenName, UserFilter},
 };
 use crate::{
     entropy::Entropy,

@@ -58,17 +58,18 @@ impl Audit {
     }
 }
 
+/// A `chancery.v1.AuditEvent`.
 fn print(event: &AuditEvent) -> anyhow::Result<()> {
     output::json(&json!({
-        "id": event.id,
-        "at": event.at.to_string(),
-        "kind": event.kind.as_str(),
+        "event_id": event.id,
+        "event_time": event.at.to_string(),
+        "kind": output::constant("AUDIT_EVENT_KIND", event.kind.as_str()),
         "refused": event.kind.is_refusal(),
         "actor": event.actor.name,
-        "client": event.actor.client,
+        "client_id": event.actor.client,
         "address": event.actor.address,
         "subject": event.subject,
-        "session": event.session,
-        "details": event.details,
+        "session_id": event.session,
+        "details_json": event.details.to_string(),
     }))
 }

@@ -1,12 +1,18 @@
 //! `chancery client …`.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Place, output};
 use crate::{
-    domain::client::Client as DomainClient,
-    service::{Admin, NewClientRequest},
+    domain::{
+        client::{ClaimSource, Client as DomainClient},
+        scope::{Audience, Scope},
+    },
+    secret::ClientSecret,
+    service::{Admin, NewClientRequest, Service},
     time::Ttl,
 };
 
@@ -43,7 +49,7 @@ pub(super) enum Client {
         /// How long the previous secret stays valid, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
         overlap: i64,
-        /// Print JSON with the members `client_id` and `client_secret`.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -109,7 +115,7 @@ pub(super) struct Create {
     /// clients only.
     #[arg(long)]
     trusted_end_user: bool,
-    /// Print JSON with the members `client_id` and `client_secret`.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -121,9 +127,10 @@ impl Client {
         match self {
             Self::Create(create) => create.run().await,
             Self::List { json, place } => {
-                let clients = place.service().await?.clients.list(&Admin::command());
+                let service = place.service().await?;
+                let clients = service.clients.list(&Admin::command());
                 if json {
-                    return clients.iter().try_for_each(|c| output::json(&describe(c)));
+                    return clients.iter().try_for_each(|c| output::json(&describe(&service, c)));
                 }
                 let row = |c: &DomainClient| {
                     let kind = if c.secret.is_some() { "confidential" } else { "public" };
@@ -135,8 +142,9 @@ impl Client {
                 output::table(&["ID", "KIND", "AUDIENCE", "ALG", "STATE"], &rows)
             }
             Self::Show { id, place } => {
-                let client = place.service().await?.clients.get(&Admin::command(), &id)?;
-                output::line(&serde_json::to_string_pretty(&describe(&client))?)
+                let service = place.service().await?;
+                let client = service.clients.get(&Admin::command(), &id)?;
+                output::pretty_json(&describe(&service, &client))
             }
             Self::Disable { id, place } => {
                 let changed = place.service().await?.clients.set_disabled(&Admin::command(), &id, true).await?;
@@ -147,7 +155,10 @@ impl Client {
                 let rotated = service.clients.rotate_secret(&Admin::command(), &id, Ttl::from_secs(overlap)).await;
                 let (secret, until) = rotated?;
                 if json {
-                    return output::json(&json!({ "client_id": id, "client_secret": secret.expose() }));
+                    return output::json(&json!({
+                        "client_secret": secret.expose(),
+                        "previous_secret_expire_time": until.to_string(),
+                    }));
                 }
                 output::line(&format!("secret, shown only once: {}", secret.expose()))?;
                 output::line(&format!("the previous secret is valid until {until}"))
@@ -185,11 +196,8 @@ impl Create {
         };
         let (client, secret) = service.clients.create(&Admin::command(), request).await?;
         if self.json {
-            let mut out = json!({ "client_id": client.id.as_str() });
-            if let (Some(secret), Some(members)) = (&secret, out.as_object_mut()) {
-                members.insert("client_secret".to_owned(), json!(secret.expose()));
-            }
-            return output::json(&out);
+            let secret = secret.as_ref().map(ClientSecret::expose);
+            return output::json(&json!({ "client": describe(&service, &client), "client_secret": secret }));
         }
         output::line(&format!("created {}", client.id))?;
         match secret {
@@ -199,12 +207,36 @@ impl Create {
     }
 }
 
-fn describe(client: &DomainClient) -> Value {
+/// A `chancery.v1.Client`.
+fn describe(service: &Service, client: &DomainClient) -> Value {
+    let config = &client.config;
+    let grants: Vec<_> = config.grants.iter().map(|g| output::constant("GRANT", g.as_str())).collect();
+    let claim = |source: &ClaimSource| match source {
+        ClaimSource::Attribute(path) => path.clone(),
+        ClaimSource::Literal(text) => format!("\"{text}\""),
+    };
+    let claims: BTreeMap<_, _> = config.claim_map.iter().map(|(name, source)| (name, claim(source))).collect();
+    let previous = client.previous_secret.map(|(_, until)| until).filter(|until| *until > service.now());
     json!({
         "client_id": client.id.as_str(),
         "public": client.secret.is_none(),
-        "config": client.config,
-        "disabled_at": client.disabled_at.map(|t| t.to_string()),
-        "created_at": client.created_at.to_string(),
+        "first_party": config.first_party,
+        "grants": grants,
+        "audiences": config.audiences.iter().map(Audience::as_str).collect::<Vec<_>>(),
+        "serves": service.clients.served_by(client.id.as_str()),
+        "scopes": config.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
+        "permissions": service.roles.permission_names(&config.permissions),
+        "roles": service.roles.names(&config.roles),
+        "algorithm": output::constant("SIGNATURE_ALGORITHM", config.algorithm.as_str()),
+        "token_lifetime": format!("{}s", config.token_lifetime.seconds()),
+        "claims": claims,
+        "registration": config.registration,
+        "require_email": config.require_email,
+        "link_template": config.link_template,
+        "trusted_end_user": config.trusted_end_user,
+        "disable_time": client.disabled_at.map(|t| t.to_string()),
+        "create_time": client.created_at.to_string(),
+        "previous_secret_expire_time": previous.map(|t| t.to_string()),
+        "etag": format!("\"{}\"", client.revision),
     })
 }

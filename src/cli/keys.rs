@@ -89,20 +89,28 @@ impl Keys {
     }
 }
 
+/// Each of this server's keys as a `chancery.v1.SigningKey`, each of other issuers' as a `chancery.v1.JsonWebKey`.
 fn list_json(ring: &Keyring) -> anyhow::Result<()> {
     let text = |t: Option<Timestamp>| t.map(|t| t.to_string());
     for k in &ring.stored {
         output::json(&json!({
-            "id": k.id.as_str(), "kid": k.kid, "alg": k.algorithm.as_str(), "state": k.state.as_str(),
-            "created_at": k.created_at.to_string(), "activated_at": text(k.activated_at),
-            "retired_at": text(k.retired_at), "rotate_at": text(k.rotate_at),
+            "key_id": k.id,
+            "kid": k.kid,
+            "algorithm": output::constant("SIGNATURE_ALGORITHM", k.algorithm.as_str()),
+            "state": output::constant("SIGNING_KEY_STATE", k.state.as_str()),
+            "create_time": k.created_at.to_string(),
+            "activate_time": text(k.activated_at),
+            "retire_time": text(k.retired_at),
+            "rotate_time": text(k.rotate_at),
         }))?;
     }
     for k in &ring.foreign {
-        output::json(&json!({
-            "kid": k.kid, "alg": k.algorithm(), "state": "foreign",
-            "created_at": k.created_at.to_string(), "ends_at": k.expires_at.to_string(),
-        }))?;
+        let mut key = k.public_jwk.clone();
+        if let Some(members) = key.as_object_mut() {
+            members.insert("foreign".to_owned(), json!(true));
+            members.insert("expire_time".to_owned(), json!(k.expires_at.to_string()));
+        }
+        output::json(&key)?;
     }
     Ok(())
 }

@@ -9,9 +9,35 @@ pub(super) fn line(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }
 
-/// Prints a document for a script.
+/// Prints a document for a script: a message of the API with the names of its fields (`proto/`). Fields that are
+/// not set are left out.
 pub(super) fn json(value: &Value) -> anyhow::Result<()> {
-    line(&value.to_string())
+    line(&without_nulls(value).to_string())
+}
+
+/// The same on several lines.
+pub(super) fn pretty_json(value: &Value) -> anyhow::Result<()> {
+    line(&serde_json::to_string_pretty(&without_nulls(value))?)
+}
+
+/// The name of a value of an enum of the API, such as `GRANT_REFRESH_TOKEN`.
+pub(super) fn constant(prefix: &str, name: &str) -> String {
+    format!("{prefix}_{}", name.to_uppercase())
+}
+
+/// The members of an object that are set, and of the messages within it; attributes stay as they are.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let set = members.iter().filter(|(_, value)| !value.is_null());
+            let kept = |(name, value): (&String, &Value)| {
+                let value = if name == "attributes" { value.clone() } else { without_nulls(value) };
+                (name.clone(), value)
+            };
+            Value::Object(set.map(kept).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// Tells somebody who watches, apart from the result.

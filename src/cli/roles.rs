@@ -97,7 +97,7 @@ impl Role {
             Self::Show { role, place } => {
                 let service = place.service().await?;
                 let role = service.roles.get(&Admin::command(), &role)?;
-                output::line(&serde_json::to_string_pretty(&describe(&service, &role))?)
+                output::pretty_json(&describe(&service, &role))
             }
             Self::Delete { role, place } => {
                 place.service().await?.roles.delete(&admin, &role).await?;
@@ -129,6 +129,7 @@ fn list(service: &Service, json: bool) -> anyhow::Result<()> {
     output::table(&["NAME", "ID", "KIND", "DESCRIPTION"], &roles.iter().map(row).collect::<Vec<_>>())
 }
 
+/// A `chancery.v1.Role`.
 fn describe(service: &Service, role: &DomainRole) -> Value {
     json!({
         "role_id": role.id,
@@ -136,7 +137,8 @@ fn describe(service: &Service, role: &DomainRole) -> Value {
         "description": role.description,
         "permissions": service.roles.permission_names_of(role),
         "built_in": role.built_in.is_some(),
-        "created_at": role.created_at.to_string(),
-        "updated_at": role.updated_at.to_string(),
+        "create_time": role.created_at.to_string(),
+        "update_time": role.updated_at.to_string(),
+        "etag": format!("\"{}\"", role.revision),
     })
 }

@@ -1,10 +1,10 @@
 //! `chancery session …`.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Place, output};
-use crate::service::Admin;
+use crate::{domain::session::Session as DomainSession, service::Admin};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Session {
@@ -33,13 +33,7 @@ impl Session {
             Self::List { user, json, place } => {
                 let sessions = place.service().await?.users.sessions(&Admin::command(), &user).await?;
                 if json {
-                    return sessions.iter().try_for_each(|s| {
-                        output::json(&json!({
-                            "id": s.id.as_str(), "client_id": s.client.as_str(), "device_label": s.device_label,
-                            "address": s.address, "created_at": s.created_at.to_string(),
-                            "rotated_at": s.rotated_at.to_string(), "expires_at": s.expires_at().to_string(),
-                        }))
-                    });
+                    return sessions.iter().try_for_each(|s| output::json(&describe(s)));
                 }
                 let rows: Vec<_> = sessions
                     .iter()
@@ -56,4 +50,18 @@ impl Session {
             }
         }
     }
+}
+
+/// A `chancery.v1.Session`.
+fn describe(session: &DomainSession) -> Value {
+    json!({
+        "session_id": session.id,
+        "client_id": session.client.as_str(),
+        "device_label": session.device_label,
+        "user_agent": session.user_agent,
+        "address": session.address,
+        "create_time": session.created_at.to_string(),
+        "last_use_time": session.rotated_at.to_string(),
+        "expire_time": session.expires_at().to_string(),
+    })
 }

@@ -104,7 +104,8 @@ impl User {
                 let user = service.users.create(&Admin::command(), request).await?;
                 let text = format!("created {} with the subject {}", user.id, user.subject);
                 if json {
-                    output::json(&describe(&service, &UserView { user, logins: Vec::new(), roles: Vec::new() }))
+                    let found = service.users.get(&Admin::command(), user.id.as_str()).await?;
+                    output::json(&json!({ "user": describe(&service, &found) }))
                 } else {
                     output::line(&text)
                 }
@@ -114,7 +115,7 @@ impl User {
             Self::Show { user, place } => {
                 let service = place.service().await?;
                 let found = service.users.get(&Admin::command(), &user).await?;
-                output::line(&serde_json::to_string_pretty(&describe(&service, &found))?)
+                output::pretty_json(&describe(&service, &found))
             }
             Self::Disable { user, place } => {
                 let ended = place.service().await?.users.disable(&Admin::command(), &user).await?;
@@ -161,15 +162,19 @@ fn object(text: &str) -> anyhow::Result<Map<String, Value>> {
     serde_json::from_str(text).context("--attributes must be a JSON object")
 }
 
+/// A `chancery.v1.User`.
 fn describe(service: &Service, found: &UserView) -> Value {
     let user = &found.user;
+    let (emails, names): (Vec<&String>, Vec<&String>) = found.logins.iter().partition(|login| login.contains('@'));
     json!({
-        "id": user.id.as_str(),
+        "user_id": user.id,
         "subject": user.subject,
-        "logins": found.logins,
-        "roles": service.roles.names(&found.roles),
+        "name": names.first(),
+        "emails": emails,
         "attributes": user.attributes,
-        "disabled_at": user.disabled_at.map(|t| t.to_string()),
-        "created_at": user.created_at.to_string(),
+        "roles": service.roles.names(&found.roles),
+        "disable_time": user.disabled_at.map(|t| t.to_string()),
+        "create_time": user.created_at.to_string(),
+        "etag": format!("\"{}\"", user.security_version),
     })
 }

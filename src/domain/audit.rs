@@ -105,9 +105,9 @@ kinds! {
     UserRegistered = "USER_REGISTERED",
     /// A user's email address was changed.
     EmailChanged = "EMAIL_CHANGED",
-    /// A user was given a role.
+    /// A user or a client was given a role.
     RoleAssigned = "ROLE_ASSIGNED",
-    /// A role was removed from a user.
+    /// A role was removed from a user or a client.
     RoleUnassigned = "ROLE_UNASSIGNED",
     /// A role was created.
     RoleCreated = "ROLE_CREATED",

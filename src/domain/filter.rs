@@ -22,6 +22,29 @@ pub struct Term {
     pub value: String,
 }
 
+/// What a term with `=` may compare with: a text, or the beginning of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Exactly this text.
+    Exact(String),
+    /// A text that starts with this one: `"ad*"`.
+    Prefix(String),
+}
+
+impl Term {
+    /// The value with its wildcard (AIP-160), which may stand at the end alone.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn pattern(&self) -> Result<Pattern, String> {
+        match self.value.split_once('*') {
+            None => Ok(Pattern::Exact(self.value.clone())),
+            Some((prefix, "")) => Ok(Pattern::Prefix(prefix.to_owned())),
+            Some(_) => Err(format!("a * in {} may stand at the end alone", self.field)),
+        }
+    }
+}
+
 /// Maximum length of a filter, in bytes.
 const MAX: usize = 1024;
 /// Maximum number of terms.
@@ -111,6 +134,16 @@ mod tests {
             terms(r#"kind=SIGNED_IN AND time >= "2030-01-01T00:00:00Z" AND subject = "a \"b\" \\ AND é""#),
             want
         );
+    }
+
+    #[test]
+    fn a_wildcard_stands_at_the_end() {
+        let pattern = |text: &str| parse(text).unwrap().remove(0).pattern();
+        assert_eq!(pattern(r#"name = "ad*""#), Ok(Pattern::Prefix("ad".to_owned())));
+        assert_eq!(pattern(r#"name = "*""#), Ok(Pattern::Prefix(String::new())));
+        assert_eq!(pattern("name = ada"), Ok(Pattern::Exact("ada".to_owned())));
+        assert!(pattern(r#"name = "a*a""#).is_err());
+        assert!(pattern(r#"name = "a**""#).is_err());
     }
 
     #[test]

@@ -94,6 +94,12 @@ impl Login {
         Self::parse(text).ok().map(|login| login.canonical)
     }
 
+    /// The canonical form of the beginning of a user name; nothing if no user name begins like that.
+    #[must_use]
+    pub fn canonical_name_prefix(text: &str) -> Option<String> {
+        if text.is_empty() { Some(String::new()) } else { canonical_name(text).ok() }
+    }
+
     /// The form used for comparison.
     #[must_use]
     pub fn canonical(&self) -> &str {

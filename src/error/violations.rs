@@ -11,7 +11,7 @@ pub struct Violations(Vec<Violation>);
 impl Violations {
     /// Notes that a field is wrong.
     pub fn add(&mut self, field: &'static str, description: impl Into<String>) {
-        self.0.push(Violation { field, description: description.into() });
+        self.0.push(Violation { field: field.into(), description: description.into() });
     }
 
     /// Notes that a field is wrong unless `good`.

@@ -1,17 +1,17 @@
 //! `AccountService`.
 
-use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Mask, count},
+    admin::{Mask, Page, count},
     call::Call,
     convert::{no_nul, time},
     proto::pb::{self, account_service_server::AccountService},
+    structs::from_struct,
     user,
 };
 use crate::{
-    error::{Error, Result as ServiceResult},
+    error::Result as ServiceResult,
     secret::{Password, TicketToken, TypedCode},
     service::{MePatch, PasswordReset, Presented, RegisterInput, ResetRequest},
 };
@@ -31,8 +31,8 @@ impl AccountService for Accounts {
             self.0.service.accounts.register(ctx, credentials, input).await
         };
         let pending = done.await.map_err(|e| self.0.status(&e))?;
-        let expire_time = Some(time(pending.expires_at));
-        Ok(Response::new(pb::RegisterResponse { ticket: pending.ticket, expire_time }))
+        let ticket_expire_time = Some(time(pending.expires_at));
+        Ok(Response::new(pb::RegisterResponse { ticket: pending.ticket, ticket_expire_time }))
     }
 
     async fn verify_email(&self, request: Request<pb::VerifyEmailRequest>) -> Answer<pb::VerifyEmailResponse> {
@@ -54,8 +54,8 @@ impl AccountService for Accounts {
         let reset = ResetRequest { client_id: &m.client_id, login: &m.login, language: &m.language, address };
         let pending = self.0.service.accounts.request_password_reset(ctx, credentials, reset).await;
         let pending = pending.map_err(|e| self.0.status(&e))?;
-        let expire_time = Some(time(pending.expires_at));
-        Ok(Response::new(pb::RequestPasswordResetResponse { ticket: pending.ticket, expire_time }))
+        let ticket_expire_time = Some(time(pending.expires_at));
+        Ok(Response::new(pb::RequestPasswordResetResponse { ticket: pending.ticket, ticket_expire_time }))
     }
 
     async fn reset_password(&self, request: Request<pb::ResetPasswordRequest>) -> Answer<pb::ResetPasswordResponse> {
@@ -81,9 +81,9 @@ impl AccountService for Accounts {
         };
         let (view, pending) = done.await.map_err(|e| self.0.status(&e))?;
         let user = Some(user::user(&self.0.service, view));
-        let expire_time = pending.as_ref().map(|p| time(p.expires_at));
+        let ticket_expire_time = pending.as_ref().map(|p| time(p.expires_at));
         let ticket = pending.map(|p| p.ticket).unwrap_or_default();
-        Ok(Response::new(pb::UpdateMeResponse { user, ticket, expire_time }))
+        Ok(Response::new(pb::UpdateMeResponse { user, ticket, ticket_expire_time }))
     }
 
     async fn change_password(&self, request: Request<pb::ChangePasswordRequest>) -> Answer<pb::ChangePasswordResponse> {
@@ -95,11 +95,19 @@ impl AccountService for Accounts {
         Ok(Response::new(pb::ChangePasswordResponse { sessions_ended }))
     }
 
-    async fn list_my_sessions(&self, _: Request<pb::ListMySessionsRequest>) -> Answer<pb::ListMySessionsResponse> {
+    async fn list_my_sessions(
+        &self,
+        request: Request<pb::ListMySessionsRequest>,
+    ) -> Answer<pb::ListMySessionsResponse> {
         let me = self.0.me()?;
-        let all = self.0.service.accounts.sessions(me).await.map_err(|e| self.0.status(&e))?;
+        let message = request.get_ref();
+        let done = async {
+            let page = Page::new("MySessions", "", (message.page_size, &message.page_token))?;
+            Ok(page.of_sorted(self.0.service.accounts.sessions(me).await?.into_iter().map(user::newest_first)))
+        };
+        let (all, next_page_token) = done.await.map_err(|e| self.0.status(&e))?;
         let sessions = all.into_iter().map(|s| user::session(s, me.session().as_str())).collect();
-        Ok(Response::new(pb::ListMySessionsResponse { sessions }))
+        Ok(Response::new(pb::ListMySessionsResponse { sessions, next_page_token }))
     }
 
     async fn revoke_my_session(
@@ -132,16 +140,10 @@ fn register(m: pb::RegisterRequest) -> ServiceResult<RegisterInput> {
 
 fn patch(m: pb::UpdateMeRequest) -> ServiceResult<MePatch> {
     no_nul(&[("name", &m.name), ("email", &m.email)])?;
-    let mask = Mask::new(m.update_mask, &["name", "profile_json", "email"])?;
-    let (no_name, no_profile, no_email) = (m.name.is_empty(), m.profile_json.is_empty(), m.email.is_empty());
-    let profile = mask.take("profile_json", m.profile_json, no_profile).map(|text| object(&text)).transpose()?;
+    let mask = Mask::new(m.update_mask, &["name", "profile", "email"])?;
+    let (no_name, no_profile, no_email) = (m.name.is_empty(), m.profile.is_none(), m.email.is_empty());
+    let profile = mask.take("profile", m.profile, no_profile);
+    let profile = profile.map(|p| from_struct("profile", p.unwrap_or_default())).transpose()?;
     let (name, email) = (mask.take("name", m.name, no_name), mask.take("email", m.email, no_email));
     Ok(MePatch { name, profile, email, language: m.language })
-}
-
-fn object(json: &str) -> ServiceResult<Map<String, Value>> {
-    if json.is_empty() {
-        return Ok(Map::new());
-    }
-    serde_json::from_str(json).map_err(|_| Error::invalid("profile_json", "must be a JSON object"))
 }

@@ -50,6 +50,14 @@ impl Page {
         i64::try_from(self.size + 1).unwrap_or(i64::MAX)
     }
 
+    /// The page of a whole list, each thing with the key by which the list is sorted. What has left the list since
+    /// the page before moves nothing.
+    pub(super) fn of_sorted<T>(&self, all: impl IntoIterator<Item = (String, T)>) -> (Vec<T>, String) {
+        let rest = all.into_iter().filter(|(key, _)| self.after.is_empty() || *key > self.after).take(self.size + 1);
+        let (page, token) = self.cut(rest.collect(), |(key, _)| key);
+        (page.into_iter().map(|(_, thing)| thing).collect(), token)
+    }
+
     /// Takes what fits, and says where the next page begins.
     pub(super) fn cut<T>(&self, mut all: Vec<T>, name: impl Fn(&T) -> &str) -> (Vec<T>, String) {
         let more = all.len() > self.size;
@@ -148,6 +156,12 @@ mod tests {
             assert!(Page::new(method, filter, (2, token)).is_err(), "{method} {filter} {token}");
         }
         assert_eq!(first.cut(vec!["a", "b"], |t| t).1, "");
+        let sorted = |names: &[&'static str]| names.iter().map(|n| ((*n).to_owned(), *n)).collect::<Vec<_>>();
+        let (page, token) = Page::new("Roles", "", (2, "")).unwrap().of_sorted(sorted(&["a", "b", "c", "d"]));
+        assert_eq!(page, ["a", "b"]);
+        // The last thing of the page has left the list.
+        let (page, token) = Page::new("Roles", "", (2, &token)).unwrap().of_sorted(sorted(&["a", "c", "d"]));
+        assert_eq!((page, token.as_str()), (vec!["c", "d"], ""));
         assert!(Page::new("Users", "", (-1, "")).is_err());
         assert_eq!(Page::new("Users", "", (10_000, "")).unwrap().size, 500);
     }

@@ -10,6 +10,7 @@ use super::{
     admin::{Page, terms, unknown_term},
     call::Call,
     convert::{self, time},
+    enums::audit_kind,
     proto::pb::{self, audit_service_server::AuditService},
     status::status,
 };
@@ -31,9 +32,9 @@ type Events = Pin<Box<dyn Stream<Item = Result<pb::WatchAuditEventsResponse, Sta
 
 #[tonic::async_trait]
 impl AuditService for Audits {
-    type WatchStream = Events;
+    type WatchAuditEventsStream = Events;
 
-    async fn list(
+    async fn list_audit_events(
         &self,
         request: Request<pb::ListAuditEventsRequest>,
     ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
@@ -43,7 +44,10 @@ impl AuditService for Audits {
         Ok(Response::new(pb::ListAuditEventsResponse { events, next_page_token }))
     }
 
-    async fn watch(&self, request: Request<pb::WatchAuditEventsRequest>) -> Result<Response<Events>, Status> {
+    async fn watch_audit_events(
+        &self,
+        request: Request<pb::WatchAuditEventsRequest>,
+    ) -> Result<Response<Events>, Status> {
         let admin = self.0.admin()?;
         let filter = watched(&request.get_ref().filter).map_err(|e| self.0.status(&e))?;
         let watcher = self.0.service.audit.watch(&self.0.ctx, admin, filter);
@@ -81,7 +85,7 @@ impl Audits {
 fn watched(text: &str) -> ServiceResult<AuditFilter> {
     let filter = filter(text)?;
     if filter.since.is_some() || filter.until.is_some() {
-        return Err(Error::invalid("filter", "time is not supported here; only new events are sent"));
+        return Err(Error::invalid("filter", "event_time cannot be used here: only new events are sent"));
     }
     Ok(filter)
 }
@@ -96,12 +100,12 @@ fn filter(text: &str) -> ServiceResult<AuditFilter> {
             }
             ("actor", Comparison::Equal) => filter.actor = Some(plain(term)?),
             ("subject", Comparison::Equal) => filter.subject = Some(plain(term)?),
-            ("session", Comparison::Equal) => {
-                let session = term.value.parse().map_err(|e| Error::invalid("filter", format!("session {e}")));
+            ("session_id", Comparison::Equal) => {
+                let session = term.value.parse().map_err(|e| Error::invalid("filter", format!("session_id {e}")));
                 filter.session = Some(session?);
             }
-            ("time", Comparison::AtLeast) => filter.since = Some(instant(&term)?),
-            ("time", Comparison::Below) => filter.until = Some(instant(&term)?),
+            ("event_time", Comparison::AtLeast) => filter.since = Some(instant(&term)?),
+            ("event_time", Comparison::Below) => filter.until = Some(instant(&term)?),
             _ => return Err(unknown_term(&term)),
         }
     }
@@ -113,7 +117,7 @@ fn plain(term: Term) -> ServiceResult<String> {
 }
 
 fn instant(term: &Term) -> ServiceResult<Timestamp> {
-    let wrong = || Error::invalid("filter", "time must be an instant such as \"2030-01-01T00:00:00Z\"");
+    let wrong = || Error::invalid("filter", "event_time must be like \"2030-01-01T00:00:00Z\"");
     let at: WireTime = term.value.parse().map_err(|_| wrong())?;
     convert::instant(at).ok_or_else(wrong)
 }
@@ -121,8 +125,8 @@ fn instant(term: &Term) -> ServiceResult<Timestamp> {
 fn event(e: AuditEvent) -> pb::AuditEvent {
     pb::AuditEvent {
         event_id: e.id.as_str().to_owned(),
-        time: Some(time(e.at)),
-        kind: e.kind.as_str().to_owned(),
+        event_time: Some(time(e.at)),
+        kind: audit_kind(e.kind).into(),
         refused: e.kind.is_refusal(),
         actor: e.actor.name,
         client_id: e.actor.client.unwrap_or_default(),

@@ -39,16 +39,11 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::ContinueLoginResponse>, Status> {
         let Call { ctx, credentials, .. } = &self.0;
         let signed_in = self.0.service.sign_ins.proceed(ctx, credentials, request.into_inner().into()).await;
-        let (result, device_token) = match signed_in.map_err(|e| self.0.status(&e))? {
-            SignedIn::Tokens(mut pair) => {
-                let device = device_token(&mut pair);
-                (continue_login_response::Result::Tokens(pair.into()), device)
-            }
-            SignedIn::Challenge(challenge) => {
-                (continue_login_response::Result::Challenge(challenge.into()), String::new())
-            }
+        let result = match signed_in.map_err(|e| self.0.status(&e))? {
+            SignedIn::Tokens(pair) => continue_login_response::Result::Tokens(pair.into()),
+            SignedIn::Challenge(challenge) => continue_login_response::Result::Challenge(challenge.into()),
         };
-        Ok(Response::new(pb::ContinueLoginResponse { result: Some(result), device_token }))
+        Ok(Response::new(pb::ContinueLoginResponse { result: Some(result) }))
     }
 
     async fn refresh(&self, request: Request<pb::RefreshRequest>) -> Result<Response<pb::RefreshResponse>, Status> {

@@ -1,6 +1,6 @@
 //! `ClientService`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use prost_types::Duration;
 use tonic::{Request, Response, Status};
@@ -9,11 +9,12 @@ use super::{
     admin::{Mask, Page, creation, etag, revision, terms, truth, unknown_term},
     call::Call,
     convert::time,
+    enums,
     proto::pb::{self, client_service_server::ClientService},
 };
 use crate::{
     domain::{
-        client::{ClaimSource, Client, Grant},
+        client::{ClaimSource, Client},
         filter::Comparison,
         scope::{Audience, Scope},
     },
@@ -29,13 +30,12 @@ pub(super) struct Clients(pub(super) Call);
 /// How long a replaced secret counts if nobody says.
 const OVERLAP: Ttl = Ttl::from_days(1);
 /// What an update may change.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 11] = [
     "grants",
     "audiences",
     "scopes",
     "permissions",
-    "roles",
-    "alg",
+    "algorithm",
     "token_lifetime",
     "claims",
     "registration",
@@ -48,7 +48,7 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl ClientService for Clients {
-    async fn create(&self, request: Request<pb::CreateClientRequest>) -> Answer<pb::CreateClientResponse> {
+    async fn create_client(&self, request: Request<pb::CreateClientRequest>) -> Answer<pb::CreateClientResponse> {
         let admin = self.0.admin()?;
         let done = async { self.0.service.clients.create(admin, new_client(request.into_inner())?).await };
         let (client, secret) = done.await.map_err(|e| self.0.status(&e))?;
@@ -56,57 +56,80 @@ impl ClientService for Clients {
         Ok(Response::new(pb::CreateClientResponse { client: Some(self.client(&client)), client_secret }))
     }
 
-    async fn get(&self, request: Request<pb::GetClientRequest>) -> Answer<pb::GetClientResponse> {
+    async fn get_client(&self, request: Request<pb::GetClientRequest>) -> Answer<pb::GetClientResponse> {
         let admin = self.0.admin()?;
         let client = self.0.service.clients.get(admin, &request.get_ref().client_id).map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::GetClientResponse { client: Some(self.client(&client)) }))
     }
 
-    async fn list(&self, request: Request<pb::ListClientsRequest>) -> Answer<pb::ListClientsResponse> {
+    async fn list_clients(&self, request: Request<pb::ListClientsRequest>) -> Answer<pb::ListClientsResponse> {
         let admin = self.0.admin()?;
         let (clients, next_page_token) = self.page(admin, request.get_ref()).map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::ListClientsResponse { clients, next_page_token }))
     }
 
-    async fn update(&self, request: Request<pb::UpdateClientRequest>) -> Answer<pb::UpdateClientResponse> {
+    async fn update_client(&self, request: Request<pb::UpdateClientRequest>) -> Answer<pb::UpdateClientResponse> {
         let admin = self.0.admin()?;
         let done = async {
             let pb::UpdateClientRequest { client, update_mask } = request.into_inner();
             let client = client.ok_or_else(|| Error::invalid("client", "must be given"))?;
             let mask = Mask::new(update_mask, &FIELDS)?;
             let (id, revision) = (client.client_id.clone(), revision(&client.etag)?);
-            self.0.service.clients.update(admin, &id, &patch(client, &mask), revision).await
+            self.0.service.clients.update(admin, &id, &patch(client, &mask)?, revision).await
         };
         let client = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::UpdateClientResponse { client: Some(self.client(&client)) }))
     }
 
-    async fn delete(&self, request: Request<pb::DeleteClientRequest>) -> Answer<pb::DeleteClientResponse> {
+    async fn delete_client(&self, request: Request<pb::DeleteClientRequest>) -> Answer<pb::DeleteClientResponse> {
         let admin = self.0.admin()?;
         self.0.service.clients.delete(admin, &request.get_ref().client_id).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DeleteClientResponse {}))
     }
 
-    async fn disable(&self, request: Request<pb::DisableClientRequest>) -> Answer<pb::DisableClientResponse> {
+    async fn disable_client(&self, request: Request<pb::DisableClientRequest>) -> Answer<pb::DisableClientResponse> {
         let admin = self.0.admin()?;
         let done = self.0.service.clients.set_disabled(admin, &request.get_ref().client_id, true).await;
         done.map(|_| Response::new(pb::DisableClientResponse {})).map_err(|e| self.0.status(&e))
     }
 
-    async fn enable(&self, request: Request<pb::EnableClientRequest>) -> Answer<pb::EnableClientResponse> {
+    async fn enable_client(&self, request: Request<pb::EnableClientRequest>) -> Answer<pb::EnableClientResponse> {
         let admin = self.0.admin()?;
         let done = self.0.service.clients.set_disabled(admin, &request.get_ref().client_id, false).await;
         done.map(|_| Response::new(pb::EnableClientResponse {})).map_err(|e| self.0.status(&e))
     }
 
-    async fn rotate_secret(&self, request: Request<pb::RotateSecretRequest>) -> Answer<pb::RotateSecretResponse> {
+    async fn rotate_client_secret(
+        &self,
+        request: Request<pb::RotateClientSecretRequest>,
+    ) -> Answer<pb::RotateClientSecretResponse> {
         let admin = self.0.admin()?;
         let message = request.get_ref();
         let overlap = message.overlap.map_or(OVERLAP, |d| Ttl::from_secs(d.seconds));
         let done = self.0.service.clients.rotate_secret(admin, &message.client_id, overlap).await;
         let (secret, until) = done.map_err(|e| self.0.status(&e))?;
         let (client_secret, until) = (secret.expose().to_owned(), Some(time(until)));
-        Ok(Response::new(pb::RotateSecretResponse { client_secret, previous_secret_expire_time: until }))
+        Ok(Response::new(pb::RotateClientSecretResponse { client_secret, previous_secret_expire_time: until }))
+    }
+
+    async fn assign_client_role(
+        &self,
+        request: Request<pb::AssignClientRoleRequest>,
+    ) -> Answer<pb::AssignClientRoleResponse> {
+        let admin = self.0.admin()?;
+        let pb::AssignClientRoleRequest { client_id, role_id } = request.get_ref();
+        self.0.service.clients.set_role(admin, client_id, role_id, true).await.map_err(|e| self.0.status(&e))?;
+        Ok(Response::new(pb::AssignClientRoleResponse {}))
+    }
+
+    async fn unassign_client_role(
+        &self,
+        request: Request<pb::UnassignClientRoleRequest>,
+    ) -> Answer<pb::UnassignClientRoleResponse> {
+        let admin = self.0.admin()?;
+        let pb::UnassignClientRoleRequest { client_id, role_id } = request.get_ref();
+        self.0.service.clients.set_role(admin, client_id, role_id, false).await.map_err(|e| self.0.status(&e))?;
+        Ok(Response::new(pb::UnassignClientRoleResponse {}))
     }
 }
 
@@ -114,7 +137,6 @@ impl Clients {
     fn page(&self, admin: &Admin, message: &pb::ListClientsRequest) -> ServiceResult<(Vec<pb::Client>, String)> {
         let page = Page::new("Clients", &message.filter, (message.page_size, &message.page_token))?;
         let mut clients = self.0.service.clients.list(admin);
-        clients.retain(|c| c.id.as_str() > page.after.as_str());
         for term in terms(&message.filter)? {
             match (term.field.as_str(), term.comparison) {
                 ("disabled", _) => {
@@ -129,7 +151,7 @@ impl Clients {
                 _ => return Err(unknown_term(&term)),
             }
         }
-        let (clients, next) = page.cut(clients, |c| c.id.as_str());
+        let (clients, next) = page.of_sorted(clients.into_iter().map(|c| (c.id.as_str().to_owned(), c)));
         Ok((clients.iter().map(|c| self.client(c)).collect(), next))
     }
 
@@ -145,13 +167,13 @@ impl Clients {
             client_id: client.id.as_str().to_owned(),
             public: client.secret.is_none(),
             first_party: config.first_party,
-            grants: texts(config.grants.iter().map(|g| Grant::as_str(*g)).collect()),
+            grants: config.grants.iter().map(|g| enums::grant(*g).into()).collect(),
             audiences: texts(config.audiences.iter().map(Audience::as_str).collect()),
             serves: self.0.service.clients.served_by(client.id.as_str()),
             scopes: texts(config.scopes.iter().map(Scope::as_str).collect()),
             permissions: self.0.service.roles.permission_names(&config.permissions),
             roles: self.0.service.roles.names(&config.roles),
-            alg: config.algorithm.to_string(),
+            algorithm: enums::algorithm(config.algorithm).into(),
             token_lifetime: Some(Duration { seconds: config.token_lifetime.seconds(), nanos: 0 }),
             registration: config.registration,
             require_email: config.require_email,
@@ -166,7 +188,7 @@ impl Clients {
     }
 }
 
-fn claims(map: HashMap<String, String>) -> Vec<String> {
+fn claims(map: BTreeMap<String, String>) -> Vec<String> {
     let mut all: Vec<String> = map.into_iter().map(|(name, source)| format!("{name}={source}")).collect();
     all.sort();
     all
@@ -176,17 +198,18 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
     let request_id = std::mem::take(&mut message.request_id);
     let creation = creation(&request_id, &message)?;
     let client = message.client.ok_or_else(|| Error::invalid("client", "must be given"))?;
+    let (grants, algorithm) = closed_sets(&client)?;
     Ok(NewClientRequest {
         id: client.client_id,
         public: client.public,
         first_party: client.first_party,
-        grants: client.grants,
+        grants,
         audiences: client.audiences,
         serves: client.serves,
         scopes: client.scopes,
         permissions: client.permissions,
         roles: client.roles,
-        algorithm: (!client.alg.is_empty()).then_some(client.alg),
+        algorithm,
         token_lifetime: client.token_lifetime.map(|d| d.seconds),
         registration: client.registration,
         require_email: client.require_email,
@@ -198,25 +221,37 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
     })
 }
 
-fn patch(c: pb::Client, mask: &Mask) -> ClientPatch {
+/// Grants and algorithm by their names, or everything that is wrong with them.
+fn closed_sets(client: &pb::Client) -> ServiceResult<(Vec<String>, Option<String>)> {
+    match (enums::grants(&client.grants), enums::algorithm_of(client.algorithm)) {
+        (Ok(grants), Ok(algorithm)) => Ok((grants, algorithm.map(|a| a.to_string()))),
+        (Err(Error::Invalid(mut wrong)), Err(Error::Invalid(more))) => {
+            wrong.extend(more);
+            Err(Error::Invalid(wrong))
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
+    let (grants, algorithm) = closed_sets(&c)?;
     let texts = |field: &str, all: Vec<String>| {
         let none = all.is_empty();
         mask.take(field, all, none)
     };
     let lifetime = c.token_lifetime.map(|d| d.seconds);
-    let (no_alg, no_template) = (c.alg.is_empty(), c.link_template.is_empty());
-    ClientPatch {
-        grants: texts("grants", c.grants),
+    let (no_grants, no_algorithm, no_template) = (grants.is_empty(), algorithm.is_none(), c.link_template.is_empty());
+    Ok(ClientPatch {
+        grants: mask.take("grants", grants, no_grants),
         audiences: texts("audiences", c.audiences),
         scopes: texts("scopes", c.scopes),
         permissions: texts("permissions", c.permissions),
-        roles: texts("roles", c.roles),
-        algorithm: mask.take("alg", c.alg, no_alg),
+        algorithm: mask.take("algorithm", algorithm.unwrap_or_default(), no_algorithm),
         token_lifetime: mask.take("token_lifetime", lifetime.unwrap_or(0), lifetime.is_none()),
         claims: texts("claims", claims(c.claims)),
         registration: mask.take("registration", c.registration, !c.registration),
         require_email: mask.take("require_email", c.require_email, !c.require_email),
         link_template: mask.take("link_template", c.link_template, no_template),
         trusted_end_user: mask.take("trusted_end_user", c.trusted_end_user, !c.trusted_end_user),
-    }
+    })
 }

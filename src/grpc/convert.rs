@@ -79,7 +79,7 @@ impl From<Challenge> for pb::LoginChallenge {
             kind: kind.into(),
             challenge: challenge.token.expose().to_owned(),
             expire_time: Some(time(challenge.expires_at)),
-            sent_to: challenge.sent_to.unwrap_or_default(),
+            sent_to_email: challenge.sent_to.unwrap_or_default(),
         }
     }
 }

@@ -1,11 +1,13 @@
-//! The stream of `UserService.Import`.
+//! The stream of `UserService.ImportUsers`.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use prost_types::Timestamp as WireTime;
+use serde_json::{Map, Value};
 use tonic::{Status, Streaming};
+use tonic_types::pb::bad_request::FieldViolation;
 
-use super::{call::Call, convert::instant, proto::pb, status::too_late, user::attributes};
+use super::{call::Call, convert::instant, proto::pb, status::too_late};
 use crate::{
     error::{Error, Result as ServiceResult, Violation},
     secret::ForeignHash,
@@ -15,7 +17,7 @@ use crate::{
 
 /// How long the next message may take.
 const NEXT: Duration = Duration::from_secs(30);
-/// Most refusals that are told one by one.
+/// Most refused users who are named in the answer.
 const MOST_TOLD: usize = 1000;
 
 /// Reads the stream to its end, and writes what has come by the thousand.
@@ -66,7 +68,7 @@ impl Batch {
             }
             Err(Error::Invalid(violations)) => self.refuse(&waiting, violations),
             Err(other) => {
-                self.refuse(&waiting, vec![Violation { field: "users", description: other.to_string() }]);
+                self.refuse(&waiting, vec![Violation { field: "users".into(), description: other.to_string() }]);
             }
         }
     }
@@ -89,29 +91,29 @@ impl Batch {
 
     fn refuse(&mut self, waiting: &Waiting, violations: Vec<Violation>) {
         self.answer.refused += 1;
-        for violation in violations {
-            if self.answer.refusals.len() == MOST_TOLD {
-                return;
-            }
-            // A subject that is too long is told as far as a good one reaches.
-            let subject = waiting.subject.chars().take(255).collect();
-            self.answer.refusals.push(pb::RefusedUser {
-                row: waiting.place,
-                subject,
-                field: wire_name(violation.field).to_owned(),
-                description: violation.description,
-            });
+        if self.answer.refusals.len() == MOST_TOLD {
+            return;
         }
+        let field_violations = violations.into_iter().map(|violation| FieldViolation {
+            field: wire_name(violation.field),
+            description: violation.description,
+            ..FieldViolation::default()
+        });
+        self.answer.refusals.push(pb::RefusedUser {
+            row: waiting.place,
+            // A subject that is too long is told as far as a good one reaches.
+            subject: waiting.subject.chars().take(255).collect(),
+            field_violations: field_violations.collect(),
+        });
     }
 }
 
 /// A field's name in the message.
-fn wire_name(field: &'static str) -> &'static str {
-    match field {
-        "email" => "emails",
-        "attributes" => "attributes_json",
-        "created_at" => "create_time",
-        same => same,
+fn wire_name(field: Cow<'static, str>) -> String {
+    match field.as_ref() {
+        "attributes" => "attributes_json".to_owned(),
+        "created_at" => "create_time".to_owned(),
+        _ => field.into_owned(),
     }
 }
 
@@ -129,4 +131,11 @@ fn row(user: pb::ImportedUser) -> ServiceResult<ImportRow> {
 
 fn came(at: WireTime) -> ServiceResult<Timestamp> {
     instant(at).ok_or_else(|| Error::invalid("create_time", "must be between 1970 and now"))
+}
+
+fn attributes(json: &str) -> ServiceResult<Map<String, Value>> {
+    if json.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(json).map_err(|_| Error::invalid("attributes_json", "must be a JSON object"))
 }

@@ -7,26 +7,24 @@ use serde_json::Value;
 use tonic::{Request, Response, Status};
 
 use super::{
+    admin::Page,
     call::Call,
     convert::time,
+    enums::{algorithm, algorithm_of},
     proto::pb::{self, key_service_server::KeyService},
     status::status,
 };
 use crate::{
     domain::{
-        keys::{Algorithm, KeyState, StoredKey},
+        keys::{KeyState, StoredKey},
         settings::JWKS_MAX_AGE,
     },
-    error::{Error, Result as ServiceResult},
     service::{KeyWatcher, Keyring, RequestContext, RotationPlan},
 };
 
 /// The service behind the messages.
 #[derive(Debug)]
 pub(super) struct Keys(pub(super) Call);
-
-/// Most keys on a page.
-const PAGE: usize = 100;
 
 type Sets = Pin<Box<dyn Stream<Item = Result<pb::WatchJwksResponse, Status>> + Send>>;
 
@@ -51,12 +49,11 @@ impl KeyService for Keys {
     ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
         let admin = self.0.admin()?;
         let message = request.into_inner();
-        let size = page_size(message.page_size).map_err(|e| self.0.status(&e))?;
+        let page = Page::new("SigningKeys", "", (message.page_size, &message.page_token));
+        let page = page.map_err(|e| self.0.status(&e))?;
         let stored = self.0.service.signing_keys.list(admin);
-        let mut after = stored.iter().filter(|k| k.id.as_str() > message.page_token.as_str());
-        let keys: Vec<pb::SigningKey> = after.by_ref().take(size).map(signing_key).collect();
-        let more = after.next().is_some();
-        let next_page_token = keys.last().filter(|_| more).map(|k| k.key_id.clone()).unwrap_or_default();
+        let (keys, next_page_token) = page.of_sorted(stored.into_iter().map(|k| (k.id.as_str().to_owned(), k)));
+        let keys = keys.iter().map(signing_key).collect();
         Ok(Response::new(pb::ListSigningKeysResponse { keys, next_page_token }))
     }
 
@@ -65,10 +62,10 @@ impl KeyService for Keys {
         request: Request<pb::RotateSigningKeyRequest>,
     ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
         let admin = self.0.admin()?;
-        let only = algorithm(&request.get_ref().alg).map_err(|e| self.0.status(&e))?;
+        let only = algorithm_of(request.get_ref().algorithm).map_err(|e| self.0.status(&e))?;
         let plans = self.0.service.signing_keys.rotate_early(admin, only).await.map_err(|e| self.0.status(&e))?;
         let planned = |p: RotationPlan| pb::PlannedRotation {
-            alg: p.algorithm.to_string(),
+            algorithm: algorithm(p.algorithm).into(),
             kid: p.kid,
             sign_time: Some(time(p.at)),
         };
@@ -84,7 +81,7 @@ impl KeyService for Keys {
             self.0.service.signing_keys.revoke(admin, &request.get_ref().kid).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RevokeSigningKeyResponse {
             kid: gone.kid,
-            alg: gone.algorithm,
+            algorithm: gone.algorithm.parse().map_or(0, |own| algorithm(own).into()),
             safe_time: Some(time(gone.safe_from)),
         }))
     }
@@ -106,23 +103,11 @@ fn sets(watcher: KeyWatcher, ctx: RequestContext) -> Sets {
 fn published(ring: &Keyring) -> (String, Vec<pb::JsonWebKey>, Option<prost_types::Duration>) {
     let max_age = prost_types::Duration { seconds: JWKS_MAX_AGE.seconds(), nanos: 0 };
     let own = ring.stored.iter().map(|k| jwk(&k.public_jwk));
-    let foreign = ring.foreign.iter().map(|k| pb::JsonWebKey { foreign: true, ..jwk(&k.public_jwk) });
+    let foreign = ring.foreign.iter().map(|k| {
+        let expire_time = Some(time(k.expires_at));
+        pb::JsonWebKey { foreign: true, expire_time, ..jwk(&k.public_jwk) }
+    });
     (ring.jwks.clone(), own.chain(foreign).collect(), Some(max_age))
-}
-
-fn page_size(asked: i32) -> ServiceResult<usize> {
-    match usize::try_from(asked) {
-        Ok(0) => Ok(PAGE),
-        Ok(n) => Ok(n.min(PAGE)),
-        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
-    }
-}
-
-fn algorithm(text: &str) -> ServiceResult<Option<Algorithm>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|problem: String| Error::invalid("alg", problem))
 }
 
 fn signing_key(key: &StoredKey) -> pb::SigningKey {
@@ -134,7 +119,7 @@ fn signing_key(key: &StoredKey) -> pb::SigningKey {
     pb::SigningKey {
         key_id: key.id.as_str().to_owned(),
         kid: key.kid.clone(),
-        alg: key.algorithm.to_string(),
+        algorithm: algorithm(key.algorithm).into(),
         state: state.into(),
         create_time: Some(time(key.created_at)),
         activate_time: key.activated_at.map(time),
@@ -156,5 +141,6 @@ fn jwk(jwk: &Value) -> pb::JsonWebKey {
         x: text("x"),
         y: text("y"),
         foreign: false,
+        expire_time: None,
     }
 }

@@ -33,7 +33,7 @@ macro_rules! redacted {
 }
 
 redacted!(LoginRequest LoginResponse TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest
-    RevokeRequest CreateUserRequest CreateClientResponse RotateSecretResponse LoginChallenge ContinueLoginRequest
+    RevokeRequest CreateUserRequest CreateClientResponse RotateClientSecretResponse LoginChallenge ContinueLoginRequest
     ContinueLoginResponse RegisterRequest VerifyEmailRequest ResetPasswordRequest ChangePasswordRequest
     ImportUsersRequest ImportedUser);
 

@@ -128,7 +128,7 @@ fn revocation(change: &Change) -> pb::Revocation {
     let (subject, ends) = match change.kind {
         ChangeKind::ClientDisabled => (Subject::DisabledClientId(id), false),
         ChangeKind::ClientEnabled => (Subject::EnabledClientId(id), false),
-        ChangeKind::KeyRevoked => (Subject::KeyId(id), true),
+        ChangeKind::KeyRevoked => (Subject::Kid(id), true),
         _ => (Subject::SessionId(id), true),
     };
     let expire_time = ends.then(|| time(change.ends_at));

@@ -22,46 +22,45 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl RoleService for Roles {
-    async fn create(&self, request: Request<pb::CreateRoleRequest>) -> Answer<pb::CreateRoleResponse> {
+    async fn create_role(&self, request: Request<pb::CreateRoleRequest>) -> Answer<pb::CreateRoleResponse> {
         let admin = self.0.admin()?;
         let done = async { self.0.service.roles.create(admin, new_role(request.into_inner())?).await };
         let role = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::CreateRoleResponse { role: Some(self.role(&role)) }))
     }
 
-    async fn get(&self, request: Request<pb::GetRoleRequest>) -> Answer<pb::GetRoleResponse> {
+    async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Answer<pb::GetRoleResponse> {
         let admin = self.0.admin()?;
-        let role = self.0.service.roles.get(admin, &request.get_ref().role).map_err(|e| self.0.status(&e))?;
+        let role = self.0.service.roles.get(admin, &request.get_ref().role_id).map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::GetRoleResponse { role: Some(self.role(&role)) }))
     }
 
-    async fn list(&self, request: Request<pb::ListRolesRequest>) -> Answer<pb::ListRolesResponse> {
+    async fn list_roles(&self, request: Request<pb::ListRolesRequest>) -> Answer<pb::ListRolesResponse> {
         let admin = self.0.admin()?;
         let message = request.get_ref();
         let page = Page::new("Roles", "", (message.page_size, &message.page_token)).map_err(|e| self.0.status(&e))?;
-        let after = self.0.service.roles.list(admin).into_iter().filter(|r| r.id.as_str() > page.after.as_str());
-        let (roles, next_page_token) = page.cut(after.collect(), |r| r.id.as_str());
+        let all = self.0.service.roles.list(admin).into_iter().map(|r| (r.id.as_str().to_owned(), r));
+        let (roles, next_page_token) = page.of_sorted(all);
         let roles = roles.iter().map(|r| self.role(r)).collect();
         Ok(Response::new(pb::ListRolesResponse { roles, next_page_token }))
     }
 
-    async fn update(&self, request: Request<pb::UpdateRoleRequest>) -> Answer<pb::UpdateRoleResponse> {
+    async fn update_role(&self, request: Request<pb::UpdateRoleRequest>) -> Answer<pb::UpdateRoleResponse> {
         let admin = self.0.admin()?;
         let done = async {
             let pb::UpdateRoleRequest { role, update_mask } = request.into_inner();
             let role = role.ok_or_else(|| Error::invalid("role", "must be given"))?;
             let mask = Mask::new(update_mask, &["description", "permissions"])?;
-            let name = if role.role_id.is_empty() { &role.name } else { &role.role_id };
-            let (name, revision) = (name.clone(), revision(&role.etag)?);
+            let (name, revision) = (role.role_id.clone(), revision(&role.etag)?);
             self.0.service.roles.update(admin, &name, patch(role, &mask)?, revision).await
         };
         let role = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::UpdateRoleResponse { role: Some(self.role(&role)) }))
     }
 
-    async fn delete(&self, request: Request<pb::DeleteRoleRequest>) -> Answer<pb::DeleteRoleResponse> {
+    async fn delete_role(&self, request: Request<pb::DeleteRoleRequest>) -> Answer<pb::DeleteRoleResponse> {
         let admin = self.0.admin()?;
-        self.0.service.roles.delete(admin, &request.get_ref().role).await.map_err(|e| self.0.status(&e))?;
+        self.0.service.roles.delete(admin, &request.get_ref().role_id).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DeleteRoleResponse {}))
     }
 }

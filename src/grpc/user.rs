@@ -1,5 +1,6 @@
 //! `UserService`.
 
+use prost_types::Struct;
 use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
@@ -9,15 +10,17 @@ use super::{
     convert::{no_nul, time},
     import,
     proto::pb::{self, user_service_server::UserService},
+    structs::{from_struct, to_struct},
 };
 use crate::{
     domain::{
-        filter::{Comparison, Term},
+        filter::{Comparison, Pattern, Term},
+        login::{Login, LoginKind},
         session::Session,
     },
     error::{Error, Result as ServiceResult},
     secret::Password,
-    service::{Admin, NewUserRequest, ResetOf, Service, UserFilter, UserPatch, UserView},
+    service::{Admin, NameRange, NewUserRequest, ResetOf, Service, UserFilter, UserPatch, UserView},
 };
 
 /// The service behind the messages.
@@ -28,7 +31,7 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl UserService for Users {
-    async fn create(&self, request: Request<pb::CreateUserRequest>) -> Answer<pb::CreateUserResponse> {
+    async fn create_user(&self, request: Request<pb::CreateUserRequest>) -> Answer<pb::CreateUserResponse> {
         let admin = self.0.admin()?;
         let done = async {
             let user = self.0.service.users.create(admin, new_user(request.into_inner())?).await?;
@@ -38,97 +41,120 @@ impl UserService for Users {
         Ok(Response::new(pb::CreateUserResponse { user: Some(self.user(view)) }))
     }
 
-    async fn get(&self, request: Request<pb::GetUserRequest>) -> Answer<pb::GetUserResponse> {
+    async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Answer<pb::GetUserResponse> {
         let admin = self.0.admin()?;
-        let view = self.0.service.users.get(admin, &self.named(&request.get_ref().user)?).await;
+        let view = self.0.service.users.get(admin, &self.named(&request.get_ref().user_id)?).await;
         let view = view.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::GetUserResponse { user: Some(self.user(view)) }))
     }
 
-    async fn list(&self, request: Request<pb::ListUsersRequest>) -> Answer<pb::ListUsersResponse> {
+    async fn list_users(&self, request: Request<pb::ListUsersRequest>) -> Answer<pb::ListUsersResponse> {
         let admin = self.0.admin()?;
         let (views, next_page_token) = self.page(admin, request.get_ref()).await.map_err(|e| self.0.status(&e))?;
         let users = views.into_iter().map(|v| self.user(v)).collect();
         Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
     }
 
-    async fn update(&self, request: Request<pb::UpdateUserRequest>) -> Answer<pb::UpdateUserResponse> {
+    async fn update_user(&self, request: Request<pb::UpdateUserRequest>) -> Answer<pb::UpdateUserResponse> {
         let admin = self.0.admin()?;
         let done = async {
             let pb::UpdateUserRequest { user, update_mask } = request.into_inner();
             let user = user.ok_or_else(|| Error::invalid("user", "must be given"))?;
             let (name, version) = (user.user_id.clone(), revision(&user.etag)?);
-            let patch = patch(user, &Mask::new(update_mask, &["name", "emails", "attributes_json"])?)?;
+            let patch = patch(user, &Mask::new(update_mask, &["name", "emails", "attributes"])?)?;
             self.0.service.users.update(admin, &name, &patch, version).await
         };
         let view = done.await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::UpdateUserResponse { user: Some(self.user(view)) }))
     }
 
-    async fn delete(&self, request: Request<pb::DeleteUserRequest>) -> Answer<pb::DeleteUserResponse> {
+    async fn delete_user(&self, request: Request<pb::DeleteUserRequest>) -> Answer<pb::DeleteUserResponse> {
         let admin = self.0.admin()?;
         let message = request.into_inner();
-        let user = self.named(&message.user)?;
+        let user = self.named(&message.user_id)?;
         let version = revision(&message.etag).map_err(|e| self.0.status(&e))?;
         let ended = self.0.service.users.delete(admin, &user, version).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DeleteUserResponse { sessions_ended: count(ended) }))
     }
 
-    async fn disable(&self, request: Request<pb::DisableUserRequest>) -> Answer<pb::DisableUserResponse> {
+    async fn disable_user(&self, request: Request<pb::DisableUserRequest>) -> Answer<pb::DisableUserResponse> {
         let admin = self.0.admin()?;
-        let user = self.named(&request.get_ref().user)?;
+        let user = self.named(&request.get_ref().user_id)?;
         let ended = self.0.service.users.disable(admin, &user).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DisableUserResponse { sessions_ended: count(ended) }))
     }
 
-    async fn enable(&self, request: Request<pb::EnableUserRequest>) -> Answer<pb::EnableUserResponse> {
+    async fn enable_user(&self, request: Request<pb::EnableUserRequest>) -> Answer<pb::EnableUserResponse> {
         let admin = self.0.admin()?;
-        let user = self.named(&request.get_ref().user)?;
+        let user = self.named(&request.get_ref().user_id)?;
         self.0.service.users.enable(admin, &user).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::EnableUserResponse {}))
     }
 
-    async fn set_password(&self, request: Request<pb::SetPasswordRequest>) -> Answer<pb::SetPasswordResponse> {
+    async fn request_user_password_reset(
+        &self,
+        request: Request<pb::RequestUserPasswordResetRequest>,
+    ) -> Answer<pb::RequestUserPasswordResetResponse> {
         let admin = self.0.admin()?;
         let message = request.get_ref();
-        let user = self.named(&message.user)?;
+        let user = self.named(&message.user_id)?;
         let reset = ResetOf { user: &user, client_id: &message.client_id, keep_current: message.keep_current };
         let done = self.0.service.users.start_reset(admin, reset).await;
         let done = done.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::SetPasswordResponse { sessions_ended: count(done.sessions_ended), mailed: done.mailed }))
+        Ok(Response::new(pb::RequestUserPasswordResetResponse {
+            sessions_ended: count(done.sessions_ended),
+            mailed: done.mailed,
+        }))
     }
 
-    async fn assign_role(&self, request: Request<pb::AssignRoleRequest>) -> Answer<pb::AssignRoleResponse> {
+    async fn assign_user_role(
+        &self,
+        request: Request<pb::AssignUserRoleRequest>,
+    ) -> Answer<pb::AssignUserRoleResponse> {
         let admin = self.0.admin()?;
-        let (user, role) = (self.named(&request.get_ref().user)?, &request.get_ref().role);
+        let (user, role) = (self.named(&request.get_ref().user_id)?, &request.get_ref().role_id);
         self.0.service.users.set_role(admin, &user, role, true).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::AssignRoleResponse {}))
+        Ok(Response::new(pb::AssignUserRoleResponse {}))
     }
 
-    async fn unassign_role(&self, request: Request<pb::UnassignRoleRequest>) -> Answer<pb::UnassignRoleResponse> {
+    async fn unassign_user_role(
+        &self,
+        request: Request<pb::UnassignUserRoleRequest>,
+    ) -> Answer<pb::UnassignUserRoleResponse> {
         let admin = self.0.admin()?;
-        let (user, role) = (self.named(&request.get_ref().user)?, &request.get_ref().role);
+        let (user, role) = (self.named(&request.get_ref().user_id)?, &request.get_ref().role_id);
         self.0.service.users.set_role(admin, &user, role, false).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::UnassignRoleResponse {}))
+        Ok(Response::new(pb::UnassignUserRoleResponse {}))
     }
 
-    async fn list_sessions(&self, request: Request<pb::ListSessionsRequest>) -> Answer<pb::ListSessionsResponse> {
+    async fn list_user_sessions(
+        &self,
+        request: Request<pb::ListUserSessionsRequest>,
+    ) -> Answer<pb::ListUserSessionsResponse> {
         let admin = self.0.admin()?;
-        let user = self.named(&request.get_ref().user)?;
-        let all = self.0.service.users.sessions(admin, &user).await.map_err(|e| self.0.status(&e))?;
+        let user = self.named(&request.get_ref().user_id)?;
+        let message = request.get_ref();
+        let done = async {
+            let page = Page::new("UserSessions", &user, (message.page_size, &message.page_token))?;
+            Ok(page.of_sorted(self.0.service.users.sessions(admin, &user).await?.into_iter().map(newest_first)))
+        };
+        let (all, next_page_token) = done.await.map_err(|e| self.0.status(&e))?;
         let sessions = all.into_iter().map(|s| session(s, "")).collect();
-        Ok(Response::new(pb::ListSessionsResponse { sessions }))
+        Ok(Response::new(pb::ListUserSessionsResponse { sessions, next_page_token }))
     }
 
-    async fn revoke_sessions(&self, request: Request<pb::RevokeSessionsRequest>) -> Answer<pb::RevokeSessionsResponse> {
+    async fn revoke_user_sessions(
+        &self,
+        request: Request<pb::RevokeUserSessionsRequest>,
+    ) -> Answer<pb::RevokeUserSessionsResponse> {
         let admin = self.0.admin()?;
-        let user = self.named(&request.get_ref().user)?;
+        let user = self.named(&request.get_ref().user_id)?;
         let ended = self.0.service.users.end_sessions(admin, &user, &request.get_ref().session_ids).await;
         let ended = ended.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::RevokeSessionsResponse { sessions_ended: count(ended) }))
+        Ok(Response::new(pb::RevokeUserSessionsResponse { sessions_ended: count(ended) }))
     }
 
-    async fn import(
+    async fn import_users(
         &self,
         request: Request<tonic::Streaming<pb::ImportUsersRequest>>,
     ) -> Answer<pb::ImportUsersResponse> {
@@ -146,6 +172,16 @@ impl Users {
             match (term.field.as_str(), term.comparison) {
                 ("disabled", _) => filter.disabled = Some(truth(&term)?),
                 ("role", Comparison::Equal) => filter.role = Some(self.role(admin, &term)?),
+                ("name", Comparison::Equal) if filter.name.is_none() => match name_range(&term)? {
+                    Some(range) => filter.name = Some(range),
+                    None => return Ok((Vec::new(), String::new())),
+                },
+                ("email", Comparison::Equal) if filter.email.is_none() => match Login::parse(&term.value) {
+                    Ok(email) if email.kind() == LoginKind::Email => {
+                        filter.email = Some(email.canonical().to_owned());
+                    }
+                    _ => return Ok((Vec::new(), String::new())),
+                },
                 ("login" | "subject", Comparison::Equal) if exact.is_none() => exact = Some(term),
                 _ => return Err(unknown_term(&term)),
             }
@@ -166,7 +202,7 @@ impl Users {
 
     /// A user's name in a message: PostgreSQL takes no NUL.
     fn named(&self, text: &str) -> Result<String, Status> {
-        no_nul(&[("user", text)]).map(|()| text.to_owned()).map_err(|e| self.0.status(&e))
+        no_nul(&[("user_id", text)]).map(|()| text.to_owned()).map_err(|e| self.0.status(&e))
     }
 
     fn user(&self, view: UserView) -> pb::User {
@@ -183,12 +219,24 @@ pub(super) fn user(service: &Service, view: UserView) -> pb::User {
         subject: user.subject,
         name: names.into_iter().next().unwrap_or_default(),
         emails,
-        attributes_json: Value::Object(user.attributes).to_string(),
+        attributes: Some(to_struct(user.attributes)),
         roles: service.roles.names(&view.roles),
         disable_time: user.disabled_at.map(time),
         create_time: Some(time(user.created_at)),
         etag: etag(user.security_version),
     }
+}
+
+/// The names that a term asks for; none if no name can be like that.
+fn name_range(term: &Term) -> ServiceResult<Option<NameRange>> {
+    let pattern = term.pattern().map_err(|problem| Error::invalid("filter", problem))?;
+    Ok(match pattern {
+        Pattern::Prefix(text) => Login::canonical_name_prefix(&text).map(NameRange::prefix),
+        Pattern::Exact(text) => match Login::parse(&text) {
+            Ok(name) if name.kind() == LoginKind::Name => Some(NameRange::exact(name.canonical().to_owned())),
+            _ => None,
+        },
+    })
 }
 
 /// A session as its user and administrators see it; `own` is the caller's.
@@ -206,38 +254,39 @@ pub(super) fn session(s: Session, own: &str) -> pb::Session {
     }
 }
 
+/// A session, with a key that is smaller the newer it is.
+pub(super) fn newest_first(s: Session) -> (String, Session) {
+    (format!("{:019}{}", i64::MAX - s.created_at.millis(), s.id), s)
+}
+
 fn new_user(mut message: pb::CreateUserRequest) -> ServiceResult<NewUserRequest> {
     let request_id = std::mem::take(&mut message.request_id);
     // A password is no part of what is remembered of a creation.
     let password = std::mem::take(&mut message.password);
     let creation = creation(&request_id, &message)?;
     let user = message.user.ok_or_else(|| Error::invalid("user", "must be given"))?;
-    no_nul(&[("user.name", &user.name), ("user.subject", &user.subject), ("password", &password)])?;
+    no_nul(&[("name", &user.name), ("subject", &user.subject), ("password", &password)])?;
     Ok(NewUserRequest {
         name: user.name,
         emails: user.emails,
         subject: (!user.subject.is_empty()).then_some(user.subject),
         password: (!password.is_empty()).then(|| Password::new(password)),
-        attributes: attributes(&user.attributes_json)?,
+        attributes: attributes(user.attributes)?,
         roles: user.roles,
         creation,
     })
 }
 
 fn patch(user: pb::User, mask: &Mask) -> ServiceResult<UserPatch> {
-    let (no_name, no_emails, no_facts) =
-        (user.name.is_empty(), user.emails.is_empty(), user.attributes_json.is_empty());
-    let facts = mask.take("attributes_json", user.attributes_json, no_facts);
+    let (no_name, no_emails, no_facts) = (user.name.is_empty(), user.emails.is_empty(), user.attributes.is_none());
+    let facts = mask.take("attributes", user.attributes, no_facts);
     Ok(UserPatch {
         name: mask.take("name", user.name, no_name),
         emails: mask.take("emails", user.emails, no_emails),
-        attributes: facts.map(|text| attributes(&text)).transpose()?,
+        attributes: facts.map(attributes).transpose()?,
     })
 }
 
-pub(super) fn attributes(json: &str) -> ServiceResult<Map<String, Value>> {
-    if json.is_empty() {
-        return Ok(Map::new());
-    }
-    serde_json::from_str(json).map_err(|_| Error::invalid("attributes_json", "must be a JSON object"))
+fn attributes(message: Option<Struct>) -> ServiceResult<Map<String, Value>> {
+    message.map_or_else(|| Ok(Map::new()), |message| from_struct("attributes", message))
 }

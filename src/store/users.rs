@@ -29,13 +29,54 @@ pub struct NewUser {
     pub password: Option<Phc>,
 }
 
-/// Which users to list.
+/// Which user names: from the first of these canonical forms to the second, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameRange(String, String);
+
+impl NameRange {
+    /// Exactly the name with this canonical form.
+    #[must_use]
+    pub fn exact(canonical: String) -> Self {
+        Self(canonical.clone(), canonical)
+    }
+
+    /// The names whose canonical form starts with this text.
+    #[must_use]
+    pub fn prefix(canonical: String) -> Self {
+        // No name holds this character, and none sorts after it.
+        let last = format!("{canonical}{}", char::MAX);
+        Self(canonical, last)
+    }
+
+    fn holds(&self, canonical: &str) -> bool {
+        self.0.as_str() <= canonical && canonical <= self.1.as_str()
+    }
+}
+
+/// Which users to list. A user has to meet all that is set.
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
+    /// Those whose name is in this range.
+    pub name: Option<NameRange>,
+    /// The one that has this canonical email address.
+    pub email: Option<String>,
     /// Only those with this role.
     pub role: Option<RoleId>,
     /// Only those that are disabled, or only those that are not.
     pub disabled: Option<bool>,
+}
+
+impl UserFilter {
+    /// Whether somebody with these logins, as they were typed, is among those with such a name and address.
+    #[must_use]
+    pub fn accepts_logins(&self, logins: &[String]) -> bool {
+        let logins: Vec<Login> = logins.iter().filter_map(|text| Login::parse(text).ok()).collect();
+        let has = |kind: LoginKind, test: &dyn Fn(&str) -> bool| {
+            logins.iter().any(|login| login.kind() == kind && test(login.canonical()))
+        };
+        self.name.as_ref().is_none_or(|range| has(LoginKind::Name, &|name| range.holds(name)))
+            && self.email.as_deref().is_none_or(|email| has(LoginKind::Email, &|e| e == email))
+    }
 }
 
 /// What a sign-in needs to know about a user.
@@ -235,9 +276,31 @@ impl Tx {
              AND u.deleted_at IS NULL AND (u.disabled_at IS NOT NULL) = coalesce($3, u.disabled_at IS NOT NULL) \
              ORDER BY r.user_id LIMIT $2"
         );
-        let rows = match &filter.role {
-            None => all!(self, UserRow, ALL, after, limit, filter.disabled)?,
-            Some(role) => all!(self, UserRow, WITH_ROLE, after, limit, filter.disabled, role.as_str())?,
+        // The range of logins is the narrowest condition, so it leads.
+        const WITH_LOGIN: &str = concat!(
+            "SELECT ",
+            user_columns!("u."),
+            " FROM logins l JOIN users u ON u.id = l.user_id WHERE l.kind = $4 AND l.canonical >= $5 \
+             AND l.canonical <= $6 AND u.id > $1 AND u.deleted_at IS NULL \
+             AND (u.disabled_at IS NOT NULL) = coalesce($3, u.disabled_at IS NOT NULL) \
+             AND ($7 IS NULL OR EXISTS (SELECT 1 FROM user_roles r WHERE r.user_id = u.id AND r.role_id = $7)) \
+             AND ($8 IS NULL OR EXISTS (SELECT 1 FROM logins n WHERE n.user_id = u.id AND n.kind = 'name' \
+             AND n.canonical >= $8 AND n.canonical <= $9)) ORDER BY u.id LIMIT $2"
+        );
+        let role = filter.role.as_ref().map(RoleId::as_str);
+        let (name, email) = (filter.name.as_ref(), filter.email.as_deref());
+        let rows = match (email, name, role) {
+            (None, None, None) => all!(self, UserRow, ALL, after, limit, filter.disabled)?,
+            (None, None, Some(role)) => all!(self, UserRow, WITH_ROLE, after, limit, filter.disabled, role)?,
+            (None, Some(NameRange(from, to)), role) => {
+                let (kind, none) = (kind_name(LoginKind::Name), None::<&str>);
+                all!(self, UserRow, WITH_LOGIN, after, limit, filter.disabled, kind, from, to, role, none, none)?
+            }
+            (Some(email), name, role) => {
+                let kind = kind_name(LoginKind::Email);
+                let (from, to) = name.map(|NameRange(from, to)| (from.as_str(), to.as_str())).unzip();
+                all!(self, UserRow, WITH_LOGIN, after, limit, filter.disabled, kind, email, email, role, from, to)?
+            }
         };
         rows.into_iter().map(User::try_from).collect()
     }

@@ -103,6 +103,9 @@ def main():
     controller.start()
     server = Server(ADDRESS)
     desk = "Basic " + base64.b64encode(f"desk:{SECRET}".encode()).decode()
+    # Reflection describes the details of errors too, for programs such as grpcurl.
+    for detail in ("ErrorInfo", "RetryInfo", "BadRequest", "PreconditionFailure", "ResourceInfo", "RequestInfo"):
+        assert server.pool.FindMessageTypeByName("google.rpc." + detail)
     issuer = json.load(urllib.request.urlopen(HTTP + "/.well-known/oauth-authorization-server"))["issuer"]
 
     wanted = {"client_id": "shop", "email": "grace@example.com", "name": "grace", "password": FIRST}
@@ -138,7 +141,7 @@ def main():
                 stream.cancel()
                 return
 
-    stream = server.watch("RevocationService/Watch", {}, desk)
+    stream = server.watch("RevocationService/WatchRevocations", {}, desk)
     follower = threading.Thread(target=follow, args=(stream,), daemon=True)
     follower.start()
 
@@ -162,17 +165,17 @@ def main():
 
     tokens = server.call("AuthService/Login", {**login, "password": SECOND})["tokens"]
     role = {"role": {"name": "clerk", "permissions": ["orders.read@shop-api"]}}
-    server.call("RoleService/Create", role, desk)
-    server.call("UserService/AssignRole", {"user": "grace", "role": "clerk"}, desk)
+    server.call("RoleService/CreateRole", role, desk)
+    server.call("UserService/AssignUserRole", {"user_id": "grace", "role_id": "clerk"}, desk)
     asked = {"client_id": "shop", "refresh_token": tokens["refresh_token"], "request_id": "r-1"}
     claimed = claims(server.call("AuthService/Refresh", asked)["tokens"]["access_token"], "shop-api")
     assert (claimed["roles"], claimed["entitlements"]) == (["clerk"], ["orders.read"]), claimed
     step("assigned a role, which is in the next token")
 
-    user = server.call("UserService/Get", {"user": "grace"}, desk)["user"]
+    user = server.call("UserService/GetUser", {"user_id": "grace"}, desk)["user"]
     of_grace = {"filter": f'subject = "{user["subject"]}"', "page_size": 100}
-    events = server.call("AuditService/List", of_grace, desk)["events"]
-    kinds = [e["kind"] for e in reversed(events)]
+    events = server.call("AuditService/ListAuditEvents", of_grace, desk)["events"]
+    kinds = [e["kind"].removeprefix("AUDIT_EVENT_KIND_") for e in reversed(events)]
     want = ["USER_REGISTERED", "SIGNED_IN", "SIGNED_IN", "PASSWORD_SET", "SIGNED_IN", "ROLE_ASSIGNED"]
     assert [k for k in kinds if k != "SESSION_REVOKED"] == want, kinds
     assert kinds.count("SESSION_REVOKED") == 2, kinds

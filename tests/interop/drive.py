@@ -158,7 +158,7 @@ class Story:
         permissions = ["--permission", "keys.rotate", "--permission", "keys.revoke"]
         made = json.loads(self.server.command(*create, "operator", *permissions, "--audience", AUDIENCE, "--json"))
         self.server.basic = base64.b64encode(
-            f"{made['client_id']}:{made['client_secret']}".encode()
+            f"{made['client']['client_id']}:{made['client_secret']}".encode()
         ).decode()
 
     def sign_in(self, alg):

@@ -102,7 +102,8 @@ class Server:
     def keys(self, alg, state):
         """Return the `kid`s of an algorithm's keys in this state."""
         every = [json.loads(line) for line in self.command("keys", "list", "--json").splitlines()]
-        return [key["kid"] for key in every if (key["alg"], key["state"]) == (alg, state)]
+        wanted = ("SIGNATURE_ALGORITHM_" + alg.upper(), "SIGNING_KEY_STATE_" + state.upper())
+        return [key["kid"] for key in every if (key.get("algorithm"), key.get("state")) == wanted]
 
     def wait_for_signing_key(self, alg, kid):
         end = time.monotonic() + 60

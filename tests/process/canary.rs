@@ -95,7 +95,10 @@ fn administer(canary: &mut Canary, user: &str, service: &str) -> String {
     }
     let listed = canary.done(&["keys", "list", "--json"], "");
     let keys = listed.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
-    let active = keys.into_iter().find(|k| k["alg"] == "EdDSA" && k["state"] == "active").unwrap();
+    let active = keys
+        .into_iter()
+        .find(|k| k["algorithm"] == "SIGNATURE_ALGORITHM_EDDSA" && k["state"] == "SIGNING_KEY_STATE_ACTIVE")
+        .unwrap();
     canary.done(&["keys", "revoke", active["kid"].as_str().unwrap()], "");
     created["client_secret"].as_str().unwrap().to_owned()
 }
@@ -175,9 +178,9 @@ async fn accounts(canary: &mut Canary, channel: &Channel, (user, service, secret
     account().change_password(Request::new(message)).await.unwrap_err();
     let new = pb::User { name: format!("other-{user}"), ..pb::User::default() };
     let create = pb::CreateUserRequest { user: Some(new), password: CREATED.into(), ..Default::default() };
-    UserServiceClient::new(channel.clone()).create(basic(create, service, secret)).await.unwrap();
-    let rotate = pb::RotateSecretRequest { client_id: service.into(), ..Default::default() };
-    let rotated = ClientServiceClient::new(channel.clone()).rotate_secret(basic(rotate, service, secret)).await;
+    UserServiceClient::new(channel.clone()).create_user(basic(create, service, secret)).await.unwrap();
+    let rotate = pb::RotateClientSecretRequest { client_id: service.into(), ..Default::default() };
+    let rotated = ClientServiceClient::new(channel.clone()).rotate_client_secret(basic(rotate, service, secret)).await;
     canary.secret("a replaced secret", rotated.unwrap().into_inner().client_secret);
 }
 

@@ -17,6 +17,7 @@ mod crash;
 mod drain;
 mod foreign;
 mod guard;
+mod json;
 mod mail;
 mod mail_server;
 mod moving_in;

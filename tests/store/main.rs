@@ -125,6 +125,7 @@ on_each_engine! {
         users::a_user_is_found_by_each_login,
         users::subjects_logins_and_lookalikes_are_unique,
         users::pages_are_stable,
+        users::users_are_listed_by_name_and_address,
         users::a_change_invalidates_sign_ins_in_progress,
         users::concurrent_creations_with_one_name_create_one_user,
         users::a_rehash_does_not_invalidate_sign_ins,

@@ -72,7 +72,7 @@ pub(crate) async fn roles_are_assigned_and_removed_once_and_assigned_ones_cannot
     assert_eq!(f.stored(&session.id).await.roles, roles);
     let mut tx = f.store.write().await.unwrap();
     assert_eq!(tx.user_by_login("ada").await.unwrap().unwrap().roles, roles);
-    let with_role = UserFilter { role: Some(clerk.id.clone()), disabled: Some(false) };
+    let with_role = UserFilter { role: Some(clerk.id.clone()), disabled: Some(false), ..UserFilter::default() };
     assert_eq!(tx.users_page(&with_role, "", 10).await.unwrap().len(), 1);
     let both = [ada.id.clone(), f.user("x").user.id];
     assert_eq!(tx.roles_of_users(&both).await.unwrap(), [(ada.id.as_str().to_owned(), clerk.id.clone())]);

@@ -3,7 +3,7 @@
 use chancery::{
     domain::login::{Login, LoginKind},
     passwords::Phc,
-    store::{TakenName, UserFilter},
+    store::{NameRange, TakenName, UserFilter},
 };
 
 use crate::fixture::{Fixture, NOW, taken_login};
@@ -174,4 +174,68 @@ pub(crate) async fn a_password_may_have_to_change(f: &Fixture) {
     tx.password_delete(&ada.id).await.unwrap();
     assert!(!tx.password_must_change(&ada.id).await.unwrap());
     assert!(tx.password_of(&ada.id).await.unwrap().is_none());
+}
+
+pub(crate) async fn users_are_listed_by_name_and_address(f: &Fixture) {
+    let mut tx = f.store.write().await.unwrap();
+    let mut clerk = None;
+    for (name, email) in [
+        ("ada", "ada@example.org"),
+        ("Adam", "adam@example.org"),
+        ("adele", "adele@example.org"),
+        ("ae", "ae@example.org"),
+        ("bob", "ad@example.org"),
+    ] {
+        let mut new = f.user(name);
+        new.logins.push(Login::parse(email).unwrap());
+        assert_eq!(tx.user_insert(&new).await.unwrap(), None);
+        if name == "adele" {
+            assert!(tx.user_disable(&new.user.id, NOW).await.unwrap());
+        }
+        if name == "Adam" {
+            let role = "rol_00000000000000000000000001".parse().unwrap();
+            assert!(tx.user_role_add(&new.user.id, &role, NOW).await.unwrap());
+            clerk = Some(role);
+        }
+    }
+    tx.commit().await.unwrap();
+    let prefix = |text: &str| Some(NameRange::prefix(Login::canonical_name_prefix(text).unwrap()));
+    let exact = |text: &str| Some(NameRange::exact(text.to_owned()));
+    let email = |text: &str| Some(text.to_owned());
+    let all = UserFilter::default;
+    for (filter, want) in [
+        (UserFilter { name: prefix("AD"), ..all() }, &["Adam", "ada", "adele"][..]),
+        (UserFilter { name: prefix(""), ..all() }, &["Adam", "ada", "adele", "ae", "bob"]),
+        (UserFilter { name: prefix("adamo"), ..all() }, &[]),
+        (UserFilter { name: exact("ada"), ..all() }, &["ada"]),
+        (UserFilter { name: prefix("ad"), disabled: Some(true), ..all() }, &["adele"]),
+        (UserFilter { name: prefix("ad"), disabled: Some(false), ..all() }, &["Adam", "ada"]),
+        (UserFilter { name: prefix("ad"), role: clerk.clone(), ..all() }, &["Adam"]),
+        (UserFilter { name: prefix("ad"), role: clerk.clone(), disabled: Some(true), ..all() }, &[]),
+        (UserFilter { email: email("ad@example.org"), ..all() }, &["bob"]),
+        (UserFilter { email: email("ad@example.org"), name: prefix("b"), ..all() }, &["bob"]),
+        (UserFilter { email: email("ad@example.org"), name: prefix("ad"), ..all() }, &[]),
+        (UserFilter { email: email("adam@example.org"), role: clerk.clone(), ..all() }, &["Adam"]),
+        (UserFilter { email: email("adele@example.org"), disabled: Some(false), ..all() }, &[]),
+        (UserFilter { email: email("nobody@example.org"), ..all() }, &[]),
+    ] {
+        let (mut names, mut after) = (Vec::new(), String::new());
+        loop {
+            let mut tx = f.store.read().await.unwrap();
+            let page = tx.users_page(&filter, &after, 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            assert!(page.iter().all(|u| u.id.as_str() > after.as_str()), "{filter:?}");
+            last.id.as_str().clone_into(&mut after);
+            for user in &page {
+                let logins = tx.logins_of(&user.id).await.unwrap();
+                assert!(filter.accepts_logins(&logins), "{filter:?} {logins:?}");
+                names.push(logins[0].clone());
+            }
+        }
+        names.sort();
+        assert_eq!(names, want, "{filter:?}");
+    }
+    let other = UserFilter { name: prefix("ad"), email: email("ada@example.org"), ..all() };
+    assert!(!other.accepts_logins(&["bob".to_owned(), "ada@example.org".to_owned()]));
+    assert!(!other.accepts_logins(&["ada".to_owned()]));
 }

@@ -73,7 +73,7 @@ impl Prober {
             let message = CreateUserRequest { user: Some(user), password: PASSWORD.to_owned(), ..Default::default() };
             let mut request = Request::new(message);
             request.metadata_mut().insert("authorization", authorization.clone());
-            users.create(request).await?;
+            users.create_user(request).await?;
         }
         Ok(())
     }

@@ -131,7 +131,7 @@ async fn follow(
 ) {
     let mut request = Request::new(WatchRevocationsRequest::default());
     request.metadata_mut().insert("authorization", authorization);
-    let stream = RevocationServiceClient::new(channel).watch(request).await;
+    let stream = RevocationServiceClient::new(channel).watch_revocations(request).await;
     let mut stream = match stream {
         Ok(stream) => stream.into_inner(),
         Err(status) => return drop(started.send(Err(failure(&status).label))),

@@ -56,9 +56,9 @@ impl Import {
         let told = run.told;
         done.with_context(|| format!("stopped after {told}; run it again to continue"))?;
         if self.json {
-            output::json(&json!({
-                "created": told.created, "present": told.present, "refused": told.refused, "dry_run": self.dry_run,
-            }))?;
+            // A `chancery.v1.ImportUsersResponse`.
+            let counts = json!({ "created": told.created, "present": told.present, "refused": told.refused });
+            output::json(&counts)?;
         } else {
             output::line(&format!("{}{told}", if self.dry_run { "dry run: " } else { "" }))?;
         }

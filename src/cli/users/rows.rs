@@ -73,7 +73,7 @@ impl<R: BufRead> Rows<R> {
 }
 
 fn refuse(field: &'static str, description: impl Into<String>) -> Vec<Violation> {
-    vec![Violation { field, description: description.into() }]
+    vec![Violation { field: field.into(), description: description.into() }]
 }
 
 /// The next line that is not empty.

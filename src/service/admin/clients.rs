@@ -17,6 +17,7 @@ use crate::{
         client::{Client, ClientConfig, ClientId},
         feed::ChangeKind,
         keys::Algorithm,
+        role::MAX_ROLES,
         scope::{Audience, PermissionAt, Scope},
         session::RevokedCause,
     },
@@ -89,8 +90,6 @@ pub struct ClientPatch {
     pub scopes: Option<Vec<String>>,
     /// Its permissions.
     pub permissions: Option<Vec<String>>,
-    /// Its roles.
-    pub roles: Option<Vec<String>>,
     /// The algorithm of its tokens.
     pub algorithm: Option<String>,
     /// The lifetime of its access tokens, in seconds.
@@ -195,17 +194,17 @@ impl Clients {
         let mut c = Violations::default();
         let id = c.parse::<ClientId>("client_id", std::slice::from_ref(&r.id)).pop();
         let grants = grants(&mut c, r);
-        let mut audiences: Vec<Audience> = c.parse("audience", &r.audiences);
+        let mut audiences: Vec<Audience> = c.parse("audiences", &r.audiences);
         let _: Vec<Audience> = c.parse("serves", &r.serves);
         if r.audiences.is_empty() {
-            audiences = c.parse("issuer", &[self.live.issuer().to_owned()]);
+            audiences = c.parse("audiences", &[self.live.issuer().to_owned()]);
         }
-        let algorithm = r.algorithm.as_ref().map(|a| c.parse::<Algorithm>("alg", std::slice::from_ref(a)));
+        let algorithm = r.algorithm.as_ref().map(|a| c.parse::<Algorithm>("algorithm", std::slice::from_ref(a)));
         let lifetime = self.lifetime(&mut c, r.token_lifetime);
         let config = ClientConfig {
             first_party: r.first_party,
             grants,
-            scopes: c.parse::<Scope>("scope", &r.scopes),
+            scopes: c.parse::<Scope>("scopes", &r.scopes),
             permissions: self.permissions(&mut c, &r.permissions),
             roles: self.client_roles(&mut c, &r.roles),
             audiences,
@@ -228,7 +227,7 @@ impl Clients {
         for text in texts {
             match self.roles.permission_at(text) {
                 Some(permission) => out.push(permission),
-                None => c.add("permission", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+                None => c.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
             }
         }
         out
@@ -305,22 +304,19 @@ impl Clients {
             config.grants = grants(&mut c, &kind);
         }
         if let Some(texts) = &patch.audiences {
-            config.audiences = c.parse("audience", texts);
+            config.audiences = c.parse("audiences", texts);
             if texts.is_empty() {
-                c.add("audience", "must not be empty");
+                c.add("audiences", "must not be empty");
             }
         }
         if let Some(texts) = &patch.scopes {
-            config.scopes = c.parse::<Scope>("scope", texts);
+            config.scopes = c.parse::<Scope>("scopes", texts);
         }
         if let Some(texts) = &patch.permissions {
             config.permissions = self.permissions(&mut c, texts);
         }
-        if let Some(names) = &patch.roles {
-            config.roles = self.client_roles(&mut c, names);
-        }
         if let Some(text) = &patch.algorithm {
-            config.algorithm = c.parse("alg", std::slice::from_ref(text)).pop().unwrap_or(config.algorithm);
+            config.algorithm = c.parse("algorithm", std::slice::from_ref(text)).pop().unwrap_or(config.algorithm);
         }
         if let Some(seconds) = patch.token_lifetime {
             config.token_lifetime = self.lifetime(&mut c, Some(seconds));
@@ -438,8 +434,7 @@ impl ClientPatch {
             ("audiences", self.audiences.is_some()),
             ("scopes", self.scopes.is_some()),
             ("permissions", self.permissions.is_some()),
-            ("roles", self.roles.is_some()),
-            ("alg", self.algorithm.is_some()),
+            ("algorithm", self.algorithm.is_some()),
             ("token_lifetime", self.token_lifetime.is_some()),
             ("claims", self.claims.is_some()),
             ("registration", self.registration.is_some()),
@@ -448,5 +443,44 @@ impl ClientPatch {
             ("trusted_end_user", self.trusted_end_user.is_some()),
         ];
         all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
+    }
+}
+
+impl Clients {
+    /// Gives a client a role, or takes it away; says whether that changed anything. The client's next tokens
+    /// show it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the role or the client may do what the caller may not.
+    pub async fn set_role(&self, admin: &Admin, id: &str, role: &str, given: bool) -> Result<bool> {
+        self.live.confirm().await?;
+        let role = self.roles.find(role)?;
+        admin.check_role(&self.live.snapshot(), &role)?;
+        let client = self.live.client(id)?;
+        self.check_covers(admin, &client.config)?;
+        let mut config = client.config.clone();
+        match (config.roles.iter().position(|r| *r == role.id), given) {
+            (Some(_), true) | (None, false) => return Ok(false),
+            (None, true) if config.roles.len() >= MAX_ROLES => {
+                return Err(Error::Precondition("the client has as many roles as there may be".to_owned()));
+            }
+            (None, true) => {
+                config.roles.push(role.id.clone());
+                config.roles.sort();
+            }
+            (Some(at), false) => {
+                config.roles.remove(at);
+            }
+        }
+        let now = self.live.now();
+        let mut tx = self.store.write().await?;
+        if !tx.client_configure(&client.id, &config, client.revision, now).await? {
+            return Err(Error::Conflict);
+        }
+        let audit = if given { AuditKind::RoleAssigned } else { AuditKind::RoleUnassigned };
+        let details = json!({ "role": role.name, "role_id": role.id });
+        self.note_change(&mut tx, admin, &client.id, Noted { audit, change: ChangeKind::Client, details }).await?;
+        self.live.commit(tx).await?;
+        Ok(true)
     }
 }

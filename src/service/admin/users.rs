@@ -338,7 +338,7 @@ impl Users {
         let view = view(&mut tx, user).await?;
         let has_role = filter.role.as_ref().is_none_or(|role| view.roles.contains(role));
         let is_so = filter.disabled.is_none_or(|disabled| view.user.disabled_at.is_some() == disabled);
-        Ok((has_role && is_so).then_some(view))
+        Ok((has_role && is_so && filter.accepts_logins(&view.logins)).then_some(view))
     }
 
     /// Begins a change of a user: its row is locked, and who may do more than the caller is out of reach.

@@ -308,7 +308,7 @@ impl SignIns {
 fn check_fields(request: &SignInRequest) -> Result<()> {
     let device = &request.device;
     let mut wrong = Violations::default();
-    let mut check = |field, bad: bool, description: &str| wrong.require(!bad, field, description);
+    let mut check = |field: &'static str, bad: bool, description: &str| wrong.require(!bad, field, description);
     check("login", request.login.is_empty(), "must not be empty");
     check("login", request.login.len() > 1024, "must be at most 1024 bytes");
     check("password", request.password.expose().is_empty(), "must not be empty");

@@ -78,7 +78,7 @@ impl Follower {
         let opened = Moment::now(&*self.clock);
         let mut request = Request::new(WatchRevocationsRequest { cursor: progress.cursor.clone() });
         request.metadata_mut().insert("authorization", self.authorization.clone());
-        let path = PathAndQuery::from_static("/chancery.v1.RevocationService/Watch");
+        let path = PathAndQuery::from_static("/chancery.v1.RevocationService/WatchRevocations");
         let mut stream = match self.open(request, path).await {
             Ok(stream) => stream,
             Err(status) => return status,

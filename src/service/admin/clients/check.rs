@@ -10,7 +10,7 @@ use crate::{
 
 /// The grants asked for, or the usual ones; each must fit the client's kind.
 pub(super) fn grants(c: &mut Violations, r: &NewClientRequest) -> Vec<Grant> {
-    let mut grants: Vec<Grant> = c.parse("grant", &r.grants);
+    let mut grants: Vec<Grant> = c.parse("grants", &r.grants);
     if r.grants.is_empty() {
         if !r.public {
             grants.push(Grant::ClientCredentials);
@@ -20,13 +20,13 @@ pub(super) fn grants(c: &mut Violations, r: &NewClientRequest) -> Vec<Grant> {
         }
     }
     if r.public && grants.contains(&Grant::ClientCredentials) {
-        c.add("grant", "client_credentials needs a confidential client; leave out --public");
+        c.add("grants", "client_credentials needs a confidential client; leave out --public");
     }
     if !r.first_party && grants.contains(&Grant::DirectLogin) {
-        c.add("grant", "direct_login is for first-party clients; add --first-party");
+        c.add("grants", "direct_login is for first-party clients; add --first-party");
     }
     if grants.is_empty() && r.grants.is_empty() {
-        c.add("grant", "a public client that is not first-party needs a --grant");
+        c.add("grants", "a public client that is not first-party needs a --grant");
     }
     grants
 }
@@ -44,11 +44,11 @@ pub(super) fn claim_map(c: &mut Violations, texts: &[String]) -> BTreeMap<String
     let mut map = BTreeMap::new();
     for text in texts {
         let Some((name, source)) = text.split_once('=').filter(|(n, s)| !n.is_empty() && !s.is_empty()) else {
-            c.add("claim", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
+            c.add("claims", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
             continue;
         };
         if RESERVED_CLAIMS.contains(&name) {
-            c.add("claim", format!("{name} is set by the server and cannot be mapped"));
+            c.add("claims", format!("{name} is set by the server and cannot be mapped"));
             continue;
         }
         let literal = source.strip_prefix('"').and_then(|s| s.strip_suffix('"'));

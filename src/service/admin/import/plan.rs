@@ -51,7 +51,7 @@ pub(super) enum Decided {
 }
 
 fn refuse(field: &'static str, description: impl Into<String>) -> Decided {
-    Decided::Refuse(Violation { field, description: description.into() })
+    Decided::Refuse(Violation { field: field.into(), description: description.into() })
 }
 
 /// Reads what the database has of these rows: their users, by subject, and the names that are taken.
@@ -101,7 +101,7 @@ pub(super) fn decide(row: &CheckedRow, known: &HashMap<String, KnownUser>, taken
         return refuse("subject", "belongs to a client or to a deleted user");
     }
     for (at, login) in row.logins.iter().enumerate() {
-        let field = if login.kind() == LoginKind::Name { "name" } else { "email" };
+        let field = if login.kind() == LoginKind::Name { "name" } else { "emails" };
         if taken.logins.contains(&mark(login.canonical())) {
             return refuse(field, "belongs to another user");
         }
