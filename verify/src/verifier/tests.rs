@@ -375,7 +375,7 @@ async fn a_pushed_set_is_not_replaced_by_an_older_response() {
     // The fetch is in progress when the stream delivers a newer set.
     let pushed = KeySet::from_json(jwks_of(&[&new]).as_bytes()).unwrap();
     verifier.keys.accept_pushed(pushed, 300_000, Moment::now(&*clock));
-    connection.read(&mut [0; 4096]).await.unwrap();
+    assert_ne!(connection.read(&mut [0; 4096]).await.unwrap(), 0);
     connection.write_all(ok_response(&jwks_of(&[&old]), "").as_bytes()).await.unwrap();
     // The request waits for the fetch, so the older response has been handled when it returns.
     assert_eq!(request.await.unwrap().unwrap_err(), VerifyError::UnknownKey { kid: "a".into() });
