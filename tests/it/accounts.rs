@@ -536,7 +536,7 @@ async fn accounts_are_opened_only_where_that_is_allowed() {
     else {
         panic!("accepted")
     };
-    let fields: Vec<_> = wrong.iter().map(|v| v.field).collect();
+    let fields: Vec<_> = wrong.iter().map(|v| v.field.clone()).collect();
     assert_eq!(fields, ["email", "name", "password"]);
 }
 

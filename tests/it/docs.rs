@@ -27,8 +27,8 @@ fn the_page_of_errors_is_fresh() {
         "# Errors\n\nEvery error carries a `google.rpc.ErrorInfo` with the domain `chancery` and a reason that is one of these.\nGenerated from `proto/chancery/v1/error_reason.proto`.\n\n| reason | meaning |\n|---|---|\n"
             .to_owned();
     for (name, comment) in comments(&set) {
-        let Some(reason) = name.strip_prefix("chancery.v1.ErrorReason.ERROR_REASON_") else { continue };
-        if reason != "UNSPECIFIED" {
+        let Some(reason) = name.strip_prefix("chancery.v1.ErrorReason.") else { continue };
+        if reason != "ERROR_REASON_UNSPECIFIED" {
             writeln!(page, "| `{reason}` | {} |", comment.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap();
         }
     }

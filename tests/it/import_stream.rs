@@ -36,7 +36,7 @@ fn user(subject: &str, name: &str) -> ImportedUser {
 async fn import(boss: &Boss, messages: Vec<Vec<ImportedUser>>) -> Result<pb::ImportUsersResponse, Status> {
     let messages: Vec<_> = messages.into_iter().map(|users| pb::ImportUsersRequest { users }).collect();
     let stream = tokio_stream::iter(messages);
-    boss.users().import(boss.ask(stream)).await.map(tonic::Response::into_inner)
+    boss.users().import_users(boss.ask(stream)).await.map(tonic::Response::into_inner)
 }
 
 async fn users_come_by_a_stream_and_by_the_same_stream_again(app: &App) {
@@ -71,7 +71,8 @@ async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_
     let first = vec![user("1", "one")];
     let done = import(&boss, vec![first, bad.to_vec(), vec![user("9", "nine")]]).await.unwrap();
     assert_eq!((done.created, done.present, done.refused), (2, 0, 7), "{done:?}");
-    let mut told: Vec<(i64, &str)> = done.refusals.iter().map(|r| (r.row, r.field.as_str())).collect();
+    let mut told: Vec<(i64, &str)> =
+        done.refusals.iter().map(|r| (r.row, r.field_violations[0].field.as_str())).collect();
     told.sort_unstable();
     let expected = [
         (2, "attributes_json"),
@@ -83,7 +84,8 @@ async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_
         (8, "subject"),
     ];
     assert_eq!(told, expected);
-    assert!(done.refusals.iter().all(|r| !r.description.is_empty()));
+    let described = |r: &pb::RefusedUser| r.field_violations.iter().all(|v| !v.description.is_empty());
+    assert!(done.refusals.iter().all(described));
 }
 
 async fn what_came_before_a_bad_message_is_kept_and_the_message_is_named(app: &App) {

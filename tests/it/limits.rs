@@ -259,7 +259,7 @@ async fn p05_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App
     let public = NewClientRequest { trusted_end_user: true, ..first_party("page", &["api"]) };
     let refused = app.service.clients.create(&Admin::command(), public).await;
     let Err(Error::Invalid(wrong)) = refused else { panic!("{refused:?}") };
-    assert_eq!(wrong.iter().map(|v| v.field).collect::<Vec<_>>(), ["trusted_end_user"]);
+    assert_eq!(wrong.iter().map(|v| v.field.clone()).collect::<Vec<_>>(), ["trusted_end_user"]);
     let gateway = NewClientRequest { public: false, trusted_end_user: true, ..first_party("gateway", &["api"]) };
     let shop = NewClientRequest { public: false, ..first_party("shop", &["api"]) };
     let (gateway, shop) = (app.confidential(gateway).await, app.confidential(shop).await);

@@ -90,11 +90,8 @@ fn g15_names_keep_to_the_rules() {
     for file in &ours().file {
         for service in &file.service {
             for method in &service.method {
-                // A verb that several services have is named after its thing too: Watch, WatchRevocations.
-                let stem = format!(".chancery.v1.{}", method.name());
-                let message = method.input_type().strip_suffix("Request").unwrap();
-                assert!(message.starts_with(&stem), "{} takes {message}Request", method.name());
-                assert_eq!(method.output_type(), format!("{message}Response"));
+                assert_eq!(method.input_type(), format!(".chancery.v1.{}Request", method.name()));
+                assert_eq!(method.output_type(), format!(".chancery.v1.{}Response", method.name()));
             }
         }
         for message in &file.message_type {
@@ -145,4 +142,116 @@ fn fields(message: &DescriptorProto, name: &str, lines: &mut String) {
     for nested in &message.nested_type {
         fields(nested, &format!("{name}.{}", nested.name()), lines);
     }
+}
+
+/// What a field's options say by `google.api.field_behavior`, which the types of prost do not keep.
+mod behavior {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Files {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) file: Vec<File>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct File {
+        #[prost(string, tag = "2")]
+        pub(super) package: String,
+        #[prost(message, repeated, tag = "4")]
+        pub(super) messages: Vec<Type>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Type {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) fields: Vec<Field>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Field {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(message, optional, tag = "8")]
+        pub(super) options: Option<Options>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Options {
+        #[prost(int32, repeated, packed = "false", tag = "1052")]
+        pub(super) behavior: Vec<i32>,
+    }
+}
+
+#[test]
+fn g15_every_field_says_who_sets_it() {
+    const OUTPUT_ONLY: i32 = 3;
+    let set = behavior::Files::decode(DESCRIPTORS).unwrap();
+    let mut count = 0;
+    for message in set.file.iter().filter(|f| f.package == "chancery.v1").flat_map(|f| &f.messages) {
+        for field in &message.fields {
+            let said = field.options.clone().unwrap_or_default().behavior;
+            let name = format!("{}.{}", message.name, field.name);
+            assert!(!said.is_empty(), "{name} has no google.api.field_behavior");
+            let of_requests = message.name.ends_with("Request");
+            assert!(!of_requests || !said.contains(&OUTPUT_ONLY), "{name} is a field of a request");
+            let of_answers = message.name.ends_with("Response");
+            assert!(!of_answers || said == [OUTPUT_ONLY], "{name} is a field of an answer");
+            count += 1;
+        }
+    }
+    assert!(count > 200, "{count}");
+}
+
+#[test]
+fn g15_comments_leave_to_options_what_options_say() {
+    for (name, comment) in comments(&ours()) {
+        for word in ["Required.", "Optional.", "Output only.", "Required of"] {
+            assert!(!comment.contains(word), "{name}: {word}");
+        }
+    }
+}
+
+#[test]
+fn g15_every_method_names_its_effect_its_caller_and_its_reasons() {
+    let set = ours();
+    let reasons = set.file.iter().flat_map(|f| &f.enum_type).find(|e| e.name() == "ErrorReason").unwrap();
+    let reasons: Vec<_> = reasons.value.iter().map(prost_types::EnumValueDescriptorProto::name).collect();
+    let comments: BTreeMap<_, _> = comments(&set).into_iter().collect();
+    for service in set.file.iter().flat_map(|f| &f.service) {
+        for method in &service.method {
+            let name = format!("chancery.v1.{}.{}", service.name(), method.name());
+            let comment = &comments[&name];
+            assert!(comment.starts_with(method.name()), "{name}: {comment}");
+            let (_, rest) = comment.split_once("Caller: ").unwrap_or_else(|| panic!("{name} names no caller"));
+            let (_, rest) = rest.split_once("Reasons: ").unwrap_or_else(|| panic!("{name} names no reasons"));
+            for word in rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').filter(|w| w.contains('_')) {
+                assert!(reasons.contains(&word), "{name}: {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn g15_every_file_names_the_packages_of_its_stubs() {
+    for file in &ours().file {
+        let options = file.options.as_ref().unwrap();
+        let go = "github.com/chancery-id/chancery/gen/go/chancery/v1;chanceryv1";
+        assert_eq!((options.go_package(), options.java_package()), (go, "com.chancery.v1"), "{}", file.name());
+        assert!(options.java_multiple_files() && options.csharp_namespace() == "Chancery.V1", "{}", file.name());
+    }
+}
+
+#[test]
+fn the_details_of_errors_have_the_names_and_numbers_of_google() {
+    let files = |bytes: &[u8]| {
+        let set = FileDescriptorSet::decode(bytes).unwrap();
+        let messages = set.file.into_iter().filter(|f| f.package() == "google.rpc").flat_map(|f| f.message_type);
+        let mut lines = String::new();
+        messages.for_each(|message| fields(&message, message.name(), &mut lines));
+        lines.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (ours, google) = (files(DESCRIPTORS), files(tonic_types::pb::FILE_DESCRIPTOR_SET));
+    assert!(ours.len() >= 15, "{ours:?}");
+    assert!(ours.is_subset(&google), "{:?}", ours.difference(&google));
 }

@@ -6,10 +6,16 @@ fn all(text: &[u8], format: Format) -> Vec<FileRow> {
 }
 
 /// Line, field and what is wrong, of the refused rows.
-fn wrong(rows: &[FileRow]) -> Vec<(u64, &'static str, String)> {
+fn wrong(rows: &[FileRow]) -> Vec<(u64, String, String)> {
     let refused = |r: &FileRow| {
         let line = r.line;
-        r.read.as_ref().err().cloned().unwrap_or_default().into_iter().map(move |v| (line, v.field, v.description))
+        r.read
+            .as_ref()
+            .err()
+            .cloned()
+            .unwrap_or_default()
+            .into_iter()
+            .map(move |v| (line, v.field.into_owned(), v.description))
     };
     rows.iter().flat_map(refused).collect()
 }
@@ -57,7 +63,7 @@ fn a_line_that_is_no_row_is_refused_and_the_next_is_read() {
     ];
     let rows = all(lines.join("\n").as_bytes(), Format::Jsonl);
     let told = wrong(&rows);
-    let places: Vec<(u64, &str)> = told.iter().map(|(line, field, _)| (*line, *field)).collect();
+    let places: Vec<(u64, &str)> = told.iter().map(|(line, field, _)| (*line, field.as_str())).collect();
     let expected = [
         (1, "line"),
         (2, "line"),
@@ -76,7 +82,7 @@ fn a_line_that_is_no_row_is_refused_and_the_next_is_read() {
     expected.sort_unstable();
     assert_eq!(places, expected, "{told:?}");
     assert!(rows[5].read.is_ok());
-    let unknown = told.iter().find(|(line, field, _)| (*line, *field) == (5, "line")).unwrap();
+    let unknown = told.iter().find(|(line, field, _)| (*line, field.as_str()) == (5, "line")).unwrap();
     assert!(unknown.2.contains("\"passwort\"") && !told.iter().any(|(.., d)| d.contains("geheim")), "{told:?}");
 }
 
@@ -85,7 +91,7 @@ fn a_record_that_is_no_row_is_refused_and_the_next_is_read() {
     let csv = b"subject,attributes,disabled\n1,{,perhaps\n2\n3,,0\n4,\xff,\n5,{},1\n";
     let rows = all(csv, Format::Csv);
     let told = wrong(&rows);
-    let places: Vec<(u64, &str)> = told.iter().map(|(line, field, _)| (*line, *field)).collect();
+    let places: Vec<(u64, &str)> = told.iter().map(|(line, field, _)| (*line, field.as_str())).collect();
     assert_eq!(places, [(2, "attributes"), (2, "disabled"), (3, "line"), (5, "line")], "{told:?}");
     assert_eq!(rows.len(), 5);
 }
