@@ -50,15 +50,10 @@ fn imports(code: &str, of_app_itself: bool) -> Vec<String> {
             match c {
                 '{' => depth += 1,
                 '}' if depth > 0 => depth -= 1,
-                ',' if depth == 0 && group.len() < after.len() => words.push(String::new()),
-                c if c.is_alphanumeric() || c == '_' => {
-                    if depth == 0 {
-                        words.last_mut().unwrap().push(c);
-                    }
-                }
-                ':' if depth == 0 => words.last_mut().unwrap().push(c),
-                _ if depth == 0 => break,
-                _ => {}
+                _ if depth > 0 => {}
+                ',' if group.len() < after.len() => words.push(String::new()),
+                c if c.is_alphanumeric() || c == '_' || c == ':' => words.last_mut().unwrap().push(c),
+                _ => break,
             }
         }
         let modules = words.iter().map(|word| word.split(':').next().unwrap());

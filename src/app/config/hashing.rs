@@ -17,6 +17,7 @@ const MIB: u64 = 1 << 20;
 
 section! {
     /// Hashing of passwords
+    #[expect(clippy::struct_field_names, reason = "fields are named as the file's keys")]
     HashingDraft;
     /// Passwords that are hashed at once
     hashing_threads: u32 as "N" = "the number of cores";

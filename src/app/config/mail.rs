@@ -12,6 +12,7 @@ use crate::{
 
 section! {
     /// Mail
+    #[expect(clippy::struct_field_names, reason = "fields are named as the file's keys")]
     MailDraft;
     /// Mail server: `smtps://host:465`, `smtp://host:587` (STARTTLS) or `smtp+plain://127.0.0.1:25` (loopback)
     mail_smtp: String as "URL";

@@ -194,11 +194,13 @@ pub(super) trait Section: Default {
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
+        $(#[expect $expectation:tt])?
         $name:ident;
         $($(#[doc = $meaning:literal])+ $key:ident: $type:ty $(as $placeholder:literal)? $(= $default:expr)?;)+
     ) => {
         $(#[doc = $about])+
         #[derive(Debug)]
+        $(#[expect $expectation])?
         pub(super) struct $name {
             $($(#[doc = $meaning])+ pub(super) $key: $crate::app::config::setting::Setting<$type>,)+
         }

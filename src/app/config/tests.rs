@@ -204,7 +204,7 @@ fn problems_of_file_variables_and_flags_are_reported_together_with_where_each_ca
         format!("{path}, line 6: mail: is not a setting"),
         "CHANCERY_DATABASE: must begin with postgres:// or sqlite:".to_owned(),
         "CHANCERY_GRCP: is not a setting".to_owned(),
-        format!("CHANCERY_HASHING_THREADS: must be a whole number between 0 and {}", u32::MAX),
+        "CHANCERY_HASHING_THREADS: must be a whole number".to_owned(),
         "CHANCERY_LOG_FORMAT: must be text or json".to_owned(),
         "CHANCERY_PLAINTEXT_BEYOND_LOOPBACK: must be true or false".to_owned(),
         "--grpc: \"nonsense\" is not an address and port such as 127.0.0.1:8080".to_owned(),
@@ -248,11 +248,11 @@ fn secrets_have_no_flags_and_nothing_prints_them() {
     read_line(&mut draft, &["--database", url]).unwrap();
     let command = PlaceFlags::augment_args(Command::new("chancery"));
     let matches = command.try_get_matches_from(["chancery", "--database", url]).unwrap();
-    let mut printed = format!("{draft:?}{:?}", PlaceFlags::from_arg_matches(&matches).unwrap());
+    let unchecked = format!("{draft:?}{:?}", PlaceFlags::from_arg_matches(&matches).unwrap());
     let config = draft.for_server(false, MACHINE).unwrap();
     let shown = Json::Object(config.shown.clone()).to_string();
     assert!(shown.contains("\"sealing_key\":\"set\"") && shown.contains("\"mail_password\":\"set\""), "{shown}");
-    printed += &format!("{config:?}{shown}");
+    let printed = format!("{unchecked}{config:?}{shown}");
     for secret in ["canary", SEALING_KEY] {
         assert!(!printed.contains(secret), "{printed}");
     }
