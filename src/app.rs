@@ -1,6 +1,7 @@
 //! The composition root: from configuration to a running server. Imports everything but `cli`.
 
 pub mod config;
+mod database;
 mod dev;
 mod hashing;
 mod jobs;
@@ -10,20 +11,25 @@ mod mail;
 mod schema;
 mod sealing_file;
 mod telemetry;
+mod turn;
 
-use std::{future::Future, io::Write, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, io::Write, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{net::TcpListener, sync::watch};
 
-pub use self::{config::Config, schema::migrate, telemetry::init as init_logs};
+pub use self::{config::Config, database::Purpose, schema::migrate, telemetry::init as init_logs};
+use self::{
+    database::{explain, hint, open_store, prepare_data_dir, refuse_missing},
+    mail::Outgoing,
+};
 use crate::{
     entropy::{Entropy, OsEntropy},
     grpc::{self, Health},
     metrics::Metrics,
-    passwords::{self, Passwords},
+    passwords,
     service::{Service, StartOptions},
-    store::{Location, Store},
+    store::Location,
     time::{Clock, SystemClock},
     web,
 };
@@ -33,17 +39,6 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// How long connections may take to close when no call is under way on any.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// What a command may do with the database that it opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Serve it, and set it up if it is empty.
-    Serve,
-    /// Work on it; it must exist.
-    Command,
-    /// Bring its schema up to date.
-    Migrate,
-}
-
 /// Opens the database and the sealing key, and everything above them.
 ///
 /// # Errors
@@ -51,16 +46,16 @@ pub enum Purpose {
 pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let location = config.location()?;
+    let location = &config.database.location;
     if purpose == Purpose::Serve {
-        prepare_data_dir(&config.data_dir)?;
-    } else if let Location::Sqlite(path) = &location {
+        prepare_data_dir(&config.database.data_dir)?;
+    } else if let Location::Sqlite(path) = location {
         refuse_missing(path)?;
     }
     // A wrong key is told before a database is set up that could not be claimed with it.
-    let sealing = sealing_file::load(config)?;
-    let store = open_store(&location, purpose == Purpose::Serve, &entropy).await?;
-    schema::prepare(&store, &location, purpose, config.migrate, clock.now()).await?;
+    let sealing = sealing_file::load(&config.database)?;
+    let store = open_store(location, purpose == Purpose::Serve, &entropy).await?;
+    schema::prepare(&store, location, purpose, config.migrate, clock.now()).await?;
     let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
     if !claimed && purpose == Purpose::Command {
         bail!("the database {location} is empty; `chancery serve` sets it up{}", hint());
@@ -68,11 +63,11 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let create = !claimed && purpose == Purpose::Serve;
     let (sealing, created) = match sealing {
         Some(key) => (key, None),
-        None => sealing_file::load_own(config, create, &*entropy)?,
+        None => sealing_file::load_own(&config.database, create, &*entropy)?,
     };
     let check_value = sealing.check_value().to_vec();
     let passwords =
-        Passwords::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
+        hashing::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
     let options = start_options(config, purpose);
     // Apart from those who wait for it: it happens once, and takes as much state as all the rest.
     let started = Box::pin(Service::start(store, sealing, passwords, clock, entropy, &options)).await;
@@ -83,57 +78,14 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     Ok(started?)
 }
 
-async fn open_store(location: &Location, create: bool, entropy: &Arc<dyn Entropy>) -> anyhow::Result<Store> {
-    let store = Store::open(location, create, entropy.clone()).await;
-    store.map_err(|e| explain(&e)).with_context(|| format!("cannot open the database {location}"))
-}
-
 fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
     let serve = purpose == Purpose::Serve;
     StartOptions {
-        issuer: config.issuer.clone(),
-        default_issuer: config.default_issuer(),
+        issuer: config.listen.issuer.clone(),
+        default_issuer: config.listen.default_issuer(),
         dev: serve.then_some(config.dev),
         claim: serve,
     }
-}
-
-/// A failure with its cause: who runs the process may see it.
-fn explain(error: &crate::error::Error) -> anyhow::Error {
-    match std::error::Error::source(error) {
-        Some(source) => anyhow::anyhow!("{source}"),
-        None => anyhow::anyhow!("{error}"),
-    }
-}
-
-fn hint() -> &'static str {
-    if Path::new("chancery-dev").is_dir() {
-        "; for the database of `serve --dev`, add --data-dir chancery-dev"
-    } else {
-        ""
-    }
-}
-
-fn refuse_missing(path: &Path) -> anyhow::Result<()> {
-    if path.exists() {
-        return Ok(());
-    }
-    bail!("there is no database at {}; `chancery serve` sets one up{}", path.display(), hint());
-}
-
-/// Makes the data directory, readable by its owner alone.
-fn prepare_data_dir(dir: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create the data directory {}", dir.display()))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::Permissions::from_mode(0o700);
-        std::fs::set_permissions(dir, mode)
-            .with_context(|| format!("cannot protect the data directory {}", dir.display()))?;
-    }
-    let probe = dir.join(format!(".write-test-{}", std::process::id()));
-    std::fs::write(&probe, b"").with_context(|| format!("cannot write to the data directory {}", dir.display()))?;
-    std::fs::remove_file(&probe).with_context(|| format!("cannot write to the data directory {}", dir.display()))
 }
 
 /// Runs a server until `stop` resolves.
@@ -143,17 +95,18 @@ fn prepare_data_dir(dir: &Path) -> anyhow::Result<()> {
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     // Listeners first: a busy port is told before anything is touched.
     let mut config = config;
-    let grpc = listen("--grpc", config.grpc).await?;
-    let http = listen("--http", config.http).await?;
-    let telemetry = listen("--telemetry", config.telemetry).await?;
-    config.http = http.local_addr()?;
+    let grpc = listen("--grpc", config.listen.grpc).await?;
+    let http = listen("--http", config.listen.http).await?;
+    let telemetry = listen("--telemetry", config.listen.telemetry).await?;
+    config.listen.http = http.local_addr()?;
+    let mail = config.mail.take().map(|mail| Outgoing::new(mail, config.dev)).unwrap_or_default();
     let service = open(&config, Purpose::Serve).await?;
     if config.dev {
         dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set up the demo")?;
     }
     let passwords::PoolConfig { threads, queue, memory_kib, .. } = service.passwords.settings();
     tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "password hashing threads started");
-    if config.mail.post.is_none() {
+    if mail.post.is_none() {
         tracing::warn!("no mail server is set (mail_smtp): mails stay in the database until they expire");
     }
     let mut metrics = Metrics::default();
@@ -165,7 +118,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     metrics.set_ready(true);
     let (stopping, stopped) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
-    let jobs = jobs::start(&service, &metrics, health.handle(), config.mail.post.as_ref(), &stopped, &ended);
+    let jobs = jobs::start(&service, &metrics, health.handle(), mail.post.as_ref(), &stopped, &ended);
     announce(&config, &service, &grpc, &telemetry)?;
     let handle = health.handle();
     let servers = async {
@@ -175,7 +128,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
                 .map_err(anyhow::Error::from)
         };
         let mut routes = web::routes(service.clone());
-        if let Some(kept) = &config.mail.kept {
+        if let Some(kept) = &mail.kept {
             routes = routes.merge(web::dev_routes(kept.clone()));
         }
         let pages = async { Ok(web::serve(http, routes, until(stopped.clone())).await?) };
@@ -233,7 +186,7 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
 
 /// The line that scripts wait for, and in a demo the lines to try.
 fn announce(config: &Config, service: &Service, grpc: &TcpListener, telemetry: &TcpListener) -> anyhow::Result<()> {
-    let (grpc, http, telemetry) = (grpc.local_addr()?, config.http, telemetry.local_addr()?);
+    let (grpc, http, telemetry) = (grpc.local_addr()?, config.listen.http, telemetry.local_addr()?);
     let mut out = std::io::stdout().lock();
     writeln!(out, "ready grpc={grpc} http={http} telemetry={telemetry} issuer={}", service.issuer())?;
     if config.dev {
@@ -241,3 +194,6 @@ fn announce(config: &Config, service: &Service, grpc: &TcpListener, telemetry: &
     }
     Ok(out.flush()?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,10 +17,13 @@ mod users;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{self, Config, Purpose, config::LogFormat, config::Settings, machine::Machine};
+use crate::app::{
+    self, Config, Purpose,
+    config::{Draft, FILE_VARIABLE, LogFormat, PlaceFlags, ServerFlags},
+    machine::Machine,
+};
 
 /// Sign users and services in over gRPC, and issue JWTs that any service verifies offline.
 #[derive(Debug, Parser)]
@@ -43,13 +46,13 @@ enum Command {
     /// Create roles and assign them to users.
     #[command(subcommand)]
     Role(roles::Role),
-    /// Read the audit log.
+    /// See what was done.
     #[command(subcommand)]
     Audit(audit::Audit),
     /// List, rotate and revoke signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// List and end sessions.
+    /// Show and end sessions.
     #[command(subcommand)]
     Session(sessions::Session),
     /// Change the settings that all servers share.
@@ -73,42 +76,35 @@ enum Command {
 /// Where the database is. Every command takes these.
 #[derive(Args, Debug, Default)]
 struct Place {
-    /// Directory of the database and the sealing key [default: chancery-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Database, `postgres://…` or `sqlite:PATH` [default: chancery.db in the data directory]
-    #[arg(long, value_name = "URL")]
-    database: Option<String>,
-    /// File with the sealing key [default: sealing.key in the data directory]
-    #[arg(long, value_name = "FILE")]
-    sealing_key_file: Option<PathBuf>,
-    /// TOML configuration file
-    #[arg(long, value_name = "FILE", env = "CHANCERY_CONFIG")]
+    #[command(flatten)]
+    flags: PlaceFlags,
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE", env = FILE_VARIABLE)]
     config: Option<PathBuf>,
 }
 
 impl Place {
-    /// File, variables and flags, in that order.
-    fn settings(&self, flags: Settings) -> anyhow::Result<Settings> {
-        let file = self.config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
-        let variables = Settings::from_variables(std::env::vars())?;
-        let place = Settings {
-            data_dir: self.data_dir.clone(),
-            database: self.database.clone(),
-            sealing_key_file: self.sealing_key_file.clone(),
-            ..flags
-        };
-        Ok(file.overridden_by(variables).overridden_by(place))
+    /// What file, variables and flags set, in that order.
+    fn draft(&self) -> Draft {
+        let mut draft = Draft::default();
+        if let Some(path) = &self.config {
+            draft.read_file(path);
+        }
+        draft.read_variables(std::env::vars_os());
+        draft.read_place_flags(&self.flags);
+        draft
     }
 
     /// The checked configuration of a server on this machine.
-    fn config(&self, flags: Settings, dev: bool) -> anyhow::Result<Config> {
-        check(self.settings(flags)?, dev, Machine::here())
+    fn server_config(&self, flags: &ServerFlags, dev: bool) -> anyhow::Result<Config> {
+        let mut draft = self.draft();
+        draft.read_server_flags(flags);
+        checked(draft.for_server(dev, Machine::here()))
     }
 
     /// The checked configuration of a command, which may run elsewhere than the server.
     fn command_config(&self) -> anyhow::Result<Config> {
-        check(self.settings(Settings::default())?.without_mail(), false, Machine::of_a_command())
+        checked(self.draft().for_command())
     }
 
     /// The service on the database, for a command.
@@ -119,11 +115,8 @@ impl Place {
     }
 }
 
-fn check(settings: Settings, dev: bool, machine: Machine) -> anyhow::Result<Config> {
-    match Config::check(settings, dev, machine) {
-        Ok(config) => Ok(config),
-        Err(problems) => bail!("the configuration is invalid:\n  {}", problems.join("\n  ")),
-    }
+fn checked(result: Result<Config, Vec<String>>) -> anyhow::Result<Config> {
+    result.map_err(|problems| anyhow::anyhow!("the configuration is invalid:\n  {}", problems.join("\n  ")))
 }
 
 /// Parses the command line and runs it: exit code 0 if it did, 1 if it failed, 2 for wrong usage.

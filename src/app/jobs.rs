@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::mail;
+use super::{mail, turn::turn};
 use crate::{
     error::Result,
     grpc::HealthHandle,
@@ -57,20 +57,6 @@ pub(super) fn start(
     jobs.spawn(rotate(service.clone(), ended.clone()));
     jobs.spawn(sweep(service.clone(), ended.clone()));
     Jobs(jobs)
-}
-
-/// Waits for the next turn; false when it is time to end.
-pub(super) async fn turn(every: Duration, ended: &mut watch::Receiver<bool>) -> bool {
-    tokio::select! {
-        biased;
-        _ = ended.wait_for(|end| *end) => false,
-        () = pause(every) => true,
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "jobs are what may sleep")]
-pub(super) async fn pause(time: Duration) {
-    tokio::time::sleep(time).await;
 }
 
 async fn follow(

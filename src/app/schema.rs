@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use super::{Config, Purpose, explain, hint, open_store, prepare_data_dir, refuse_missing};
+use super::{
+    config::Config,
+    database::{Purpose, explain, hint, open_store, prepare_data_dir, refuse_missing},
+};
 use crate::{
     entropy::{Entropy, OsEntropy},
     store::{Location, Schema, Store},
@@ -53,13 +56,13 @@ async fn run(store: &Store, now: Timestamp) -> anyhow::Result<Option<String>> {
 /// A sentence for the operator.
 pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bool)> {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let location = config.location()?;
-    match &location {
+    let location = &config.database.location;
+    match location {
         Location::Sqlite(path) if check => refuse_missing(path)?,
-        Location::Sqlite(_) => prepare_data_dir(&config.data_dir)?,
+        Location::Sqlite(_) => prepare_data_dir(&config.database.data_dir)?,
         Location::Postgres(_) => {}
     }
-    let store = open_store(&location, !check, &entropy).await?;
+    let store = open_store(location, !check, &entropy).await?;
     let before = store.schema().await.map_err(|e| explain(&e))?;
     let told = match (before, check) {
         (Schema::Current(n), _) => (format!("{location}: the schema {n} is up to date"), true),

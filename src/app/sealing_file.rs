@@ -9,32 +9,34 @@ use std::{
 
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::Config;
+use super::config::Database;
 use crate::{entropy::Entropy, keys::SealingKey};
 
 /// Loads the sealing key, if there is one. One that is named must be there.
-pub(super) fn load(config: &Config) -> anyhow::Result<Option<SealingKey>> {
-    if let Some(path) = &config.sealing_key_file {
+pub(super) fn load(database: &Database) -> anyhow::Result<Option<SealingKey>> {
+    if let Some(path) = &database.sealing_key_file {
         return read(path).map(Some);
     }
-    if let Some(text) = &config.sealing_key {
-        let bytes = SealingKey::parse(text.expose().as_bytes()).context("CHANCERY_SEALING_KEY is not a sealing key")?;
+    if let Some(text) = &database.sealing_key {
+        let bytes =
+            SealingKey::parse(text.expose_secret().as_bytes()).context("CHANCERY_SEALING_KEY is not a sealing key")?;
         return Ok(Some(SealingKey::new(&bytes)));
     }
-    let path = own(config);
+    let path = own(database);
     if path.exists() { read(&path).map(Some) } else { Ok(None) }
 }
 
 /// Loads the sealing key of the data directory. A missing one is created only if `create` says so, for
 /// an empty database. Gives the path of a file that this call made.
 pub(super) fn load_own(
-    config: &Config,
+    database: &Database,
     create: bool,
     entropy: &dyn Entropy,
 ) -> anyhow::Result<(SealingKey, Option<PathBuf>)> {
-    let path = own(config);
+    let path = own(database);
     if !create && !path.exists() {
         bail!(
             "there is no sealing key at {}; pass the key that this database was created with as --sealing-key-file",
@@ -45,8 +47,8 @@ pub(super) fn load_own(
     Ok((read(&path)?, made.then_some(path)))
 }
 
-fn own(config: &Config) -> PathBuf {
-    config.data_dir.join("sealing.key")
+fn own(database: &Database) -> PathBuf {
+    database.data_dir.join("sealing.key")
 }
 
 fn read(path: &Path) -> anyhow::Result<SealingKey> {

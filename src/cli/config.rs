@@ -1,13 +1,9 @@
 //! `chancery config …` and `chancery settings …`.
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::{Place, output};
-use crate::{
-    app::{Config, config::Settings},
-    service::Admin,
-};
+use crate::{app::config::ServerFlags, service::Admin};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -15,11 +11,15 @@ pub(super) enum ConfigCommand {
     Check {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        flags: ServerFlags,
     },
     /// Show the effective configuration, without secrets.
     Show {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        flags: ServerFlags,
     },
 }
 
@@ -28,9 +28,9 @@ pub(super) enum SettingsCommand {
     /// Change a setting: `access_token_lifetime_ceiling`, `refresh_grace`, `rotation_period`, `confirm_within` (all
     /// in seconds), `sessions_per_user`, `rsa_bits` (of new keys), or a limit on guessing.
     Set {
-        /// Name of the setting.
+        /// Which.
         name: String,
-        /// New value.
+        /// To what.
         value: String,
         #[command(flatten)]
         place: Place,
@@ -40,24 +40,13 @@ pub(super) enum SettingsCommand {
 impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Check { place } => {
-                place.config(Settings::default(), false)?;
+            Self::Check { place, flags } => {
+                place.server_config(&flags, false)?;
                 output::line("the configuration is valid")
             }
-            Self::Show { place } => {
-                let config: Config = place.config(Settings::default(), false)?;
-                let database = config.location()?.to_string();
-                let mut shown = json!({
-                    "data_dir": config.data_dir, "database": database, "grpc": config.grpc, "http": config.http,
-                    "telemetry": config.telemetry, "issuer": config.issuer, "log": config.log,
-                    "hashing_threads": config.hashing.threads, "hashing_queue": config.hashing.queue,
-                    "hashing_memory_mib": config.hashing.memory_kib / 1024,
-                    "sealing_key": config.sealing_key.map(|_| "set"), "sealing_key_file": config.sealing_key_file,
-                });
-                if let (Some(all), Some(mail)) = (shown.as_object_mut(), config.mail.shown.as_object()) {
-                    all.extend(mail.clone());
-                }
-                output::line(&serde_json::to_string_pretty(&shown)?)
+            Self::Show { place, flags } => {
+                let config = place.server_config(&flags, false)?;
+                output::line(&serde_json::to_string_pretty(&config.shown)?)
             }
         }
     }

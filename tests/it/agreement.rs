@@ -320,7 +320,7 @@ fn kid(token: &str) -> String {
 
 /// Every history has a database of its own.
 fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(empty: impl AsyncFn() -> Empty) {
-    let cases = std::env::var("CHANCERY_TEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
+    let cases = std::env::var("CHTEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };
     let databases = Builder::new_current_thread().enable_all().build().unwrap();
     let steps = prop::collection::vec(step(), 5..30);

@@ -1,4 +1,4 @@
-//! The pages of docs/reference are what the sources say. `CHANCERY_TEST_WRITE_DOCS=1` writes them anew.
+//! The pages of docs/reference are what the sources say. `CHTEST_WRITE_DOCS=1` writes them anew.
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
@@ -12,11 +12,11 @@ use crate::proto::comments;
 
 fn fresh(name: &str, want: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
-    if std::env::var_os("CHANCERY_TEST_WRITE_DOCS").is_some() {
+    if std::env::var_os("CHTEST_WRITE_DOCS").is_some() {
         fs::write(&path, want).unwrap();
     }
     let have = fs::read_to_string(&path).unwrap_or_default();
-    let hint = "is not what the sources say; CHANCERY_TEST_WRITE_DOCS=1 cargo test --test it docs:: writes it anew";
+    let hint = "is not what the sources say; CHTEST_WRITE_DOCS=1 cargo test --test it docs:: writes it anew";
     assert!(have == want, "{} {hint}", path.display());
 }
 
@@ -94,42 +94,24 @@ fn the_page_of_the_command_line_is_fresh() {
     fresh("cli.md", &page.replace("## chancery \n", "## chancery\n"));
 }
 
-/// Name and comment of each field of `Settings` that a file may hold.
-fn settings() -> Vec<(String, String)> {
-    let source = include_str!("../../src/app/config.rs");
-    let body = source.split("pub struct Settings {").nth(1).unwrap().split("\n}").next().unwrap();
-    let (mut all, mut comment, mut skipped) = (Vec::new(), String::new(), false);
-    for line in body.lines().map(str::trim) {
-        if let Some(text) = line.strip_prefix("/// ") {
-            write!(comment, "{text} ").unwrap();
-        } else if line == "#[serde(skip)]" {
-            skipped = true;
-        } else if let Some((name, _)) = line.strip_prefix("pub ").and_then(|l| l.split_once(':')) {
-            if !std::mem::take(&mut skipped) {
-                all.push((name.to_owned(), comment.trim().to_owned()));
-            }
-            comment.clear();
-        }
-    }
-    all
-}
-
 #[test]
 fn the_page_of_the_configuration_is_fresh() {
-    let mut page =
-        "# Configuration\n\nA TOML file (`--config FILE` or `CHANCERY_CONFIG`), then variables, then flags: \
+    let mut page = "# Configuration\n\nA TOML file (`--config FILE` or `CHANCERY_CONFIG`), then variables, then flags: \
         the later wins. A name that is not\nknown is an error. `chancery config check` reports every problem at once, \
-        `chancery config show` what counts.\n\n| in the file | variable | meaning |\n|---|---|---|\n"
-            .to_owned();
-    let variables = include_str!("../../src/app/config.rs");
-    for (name, comment) in settings() {
-        let upper = name.to_uppercase();
-        let variable =
-            if variables.contains(&format!("\"{upper}\" =>")) { format!("`CHANCERY_{upper}`") } else { String::new() };
-        writeln!(page, "| `{name}` | {variable} | {comment} |").unwrap();
+        with the file and line, the variable or\nthe flag it came from; `chancery config show` prints what counts. Both \
+        take the flags of `serve`. Written from\n`src/app/config`.\n"
+        .to_owned();
+    for (about, keys) in chancery::app::config::sections() {
+        writeln!(page, "\n## {about}\n\n| in the file | variable | flag | default | meaning |\n|---|---|---|---|---|")
+            .unwrap();
+        for key in keys {
+            let code = |text: String| format!("`{text}`");
+            let name = if key.in_file() { code(key.name.to_owned()) } else { "never".to_owned() };
+            let flag = key.flag().map_or("none".to_owned(), code);
+            let (default, meaning) = (key.default().unwrap_or_default(), key.meaning);
+            writeln!(page, "| {name} | `{}` | {flag} | {default} | {meaning} |", key.variable()).unwrap();
+        }
     }
-    page += "| | `CHANCERY_SEALING_KEY` | Sealing key itself, 43 base64url characters; never in a file. |\n";
-    page += "| | `CHANCERY_MAIL_PASSWORD` | Password for the mail server; never in a file. |\n";
-    assert!(page.contains("| `grpc` | `CHANCERY_GRPC` |"), "{page}");
+    assert!(page.contains("| `grpc` | `CHANCERY_GRPC` | `--grpc` | 127.0.0.1:50051 |"), "{page}");
     fresh("config.md", &page);
 }

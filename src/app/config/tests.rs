@@ -1,32 +1,305 @@
+use std::{ffi::OsString, path::Path};
+
+use clap::{Args, Command, FromArgMatches};
+use secrecy::ExposeSecret;
+
 use super::*;
 
-#[test]
-fn every_problem_is_told_at_once() {
-    let settings = Settings {
-        grpc: Some("nonsense".into()),
-        http: Some("0.0.0.0:80".into()),
-        issuer: Some("ftp://x".into()),
-        database: Some("mysql://x".into()),
-        hashing_threads: Some(0),
-        hashing_queue: Some(1_000_000),
-        hashing_memory_mib: Some(1),
-        ..Settings::default()
+/// The 43 characters of a sealing key.
+const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// A machine on which every sample fits.
+const MACHINE: Machine = Machine { cores: 2, memory: None };
+
+/// What the variables `CHANCERY_…` set.
+pub(super) fn of_variables(pairs: &[(&str, &str)]) -> Draft {
+    let mut draft = Draft::default();
+    draft.read_variables(pairs.iter().map(|(name, value)| (format!("CHANCERY_{name}").into(), value.into())));
+    draft
+}
+
+fn read_line(draft: &mut Draft, line: &[&str]) -> Result<(), clap::Error> {
+    let command = ServerFlags::augment_args(PlaceFlags::augment_args(Command::new("chancery")));
+    let matches = command.try_get_matches_from([&["chancery"], line].concat())?;
+    draft.read_place_flags(&PlaceFlags::from_arg_matches(&matches)?);
+    draft.read_server_flags(&ServerFlags::from_arg_matches(&matches)?);
+    Ok(())
+}
+
+/// Where a setting arrives in a checked configuration.
+type Arrival = fn(&Config) -> Option<String>;
+
+/// It arrives where a test cannot look: in a mail server, or in other settings' checks.
+const INSIDE: Arrival = |_| None;
+
+type Sample<'a> = (&'static str, &'a str, Arrival);
+
+/// Of every setting a value that is not its default, and where it arrives.
+fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 21] {
+    [
+        ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
+        ("database", "sqlite:/elsewhere/x.db", |c| Some(format!("sqlite:{}", c.database.location))),
+        ("sealing_key_file", "elsewhere.key", |c| Some(c.database.sealing_key_file.as_ref()?.display().to_string())),
+        ("sealing_key", SEALING_KEY, |c| Some(c.database.sealing_key.as_ref()?.expose_secret().to_owned())),
+        ("grpc", "127.0.0.1:1", |c| Some(c.listen.grpc.to_string())),
+        ("http", "127.0.0.1:2", |c| Some(c.listen.http.to_string())),
+        ("telemetry", "127.0.0.1:3", |c| Some(c.listen.telemetry.to_string())),
+        ("issuer", "https://id.example.com", |c| c.listen.issuer.clone()),
+        ("plaintext_beyond_loopback", "true", INSIDE),
+        ("log", "chancery=debug", |c| Some(c.log.filter.clone())),
+        ("log_format", "json", |c| Some(format!("{:?}", c.log.format).to_lowercase())),
+        ("hashing_threads", "3", |c| Some(c.hashing.threads.to_string())),
+        ("hashing_queue", "7", |c| Some(c.hashing.queue.to_string())),
+        ("hashing_memory_mib", "512", |c| Some(c.hashing.memory_mib.to_string())),
+        ("mail_smtp", "smtps://mail.example.org:4650", |c| {
+            let server = format!("{:?}", c.mail.as_ref()?.server.as_ref()?);
+            Some(server.strip_prefix("Smtp(")?.strip_suffix(')')?.to_owned())
+        }),
+        ("mail_from", "no-reply@example.org", INSIDE),
+        ("mail_username", "chancery", INSIDE),
+        ("mail_password_file", password_file, INSIDE),
+        ("mail_password", "open sesame", INSIDE),
+        // What is there wherever the tests run.
+        ("mail_ca_file", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), INSIDE),
+        ("mail_templates", templates, INSIDE),
+    ]
+}
+
+/// What a setting is refused without, as variables.
+fn companions(name: &str) -> Draft {
+    const SMTP: (&str, &str) = ("MAIL_SMTP", "smtps://mail.example.org");
+    const FROM: (&str, &str) = ("MAIL_FROM", "no-reply@example.org");
+    of_variables(match name {
+        "mail_smtp" => &[FROM],
+        "mail_from" => &[SMTP],
+        "mail_username" => &[SMTP, FROM, ("MAIL_PASSWORD", "open sesame")],
+        "mail_password_file" | "mail_password" => &[SMTP, FROM, ("MAIL_USERNAME", "chancery")],
+        // Without TLS its contents do not matter.
+        "mail_ca_file" => &[("MAIL_SMTP", "smtp+plain://127.0.0.1:25"), FROM],
+        _ => &[],
+    })
+}
+
+fn keys() -> Vec<Key> {
+    sections().into_iter().flat_map(|(_, keys)| keys).collect()
+}
+
+/// A line of a file.
+fn toml_line(key: &Key, value: &str) -> String {
+    let quoted = format!("{value:?}");
+    let value = if matches!(key.name, "plaintext_beyond_loopback") || key.name.starts_with("hashing_") {
+        value
+    } else {
+        quoted.as_str()
     };
-    let problems = Config::check(settings, false, Machine::of_a_command()).unwrap_err();
-    let hashing = ["hashing_threads:", "hashing_queue:", "hashing_memory_mib:"];
-    for key in ["grpc:", "http:", "issuer:", "database:"].into_iter().chain(hashing) {
-        assert!(problems.iter().any(|p| p.starts_with(key)), "{key} in {problems:?}");
+    format!("{} = {value}\n", key.name)
+}
+
+/// A flag with its value.
+fn flag_words<'a>(key: &Key, flag: &'a str, value: &'a str) -> Vec<&'a str> {
+    if key.name == "plaintext_beyond_loopback" { vec![flag] } else { vec![flag, value] }
+}
+
+fn assert_arrived(draft: Draft, (name, value, arrival): Sample<'_>, way: &str) {
+    let config = draft.for_server(false, MACHINE).unwrap_or_else(|problems| panic!("{name} by {way}: {problems:?}"));
+    if let Some(arrived) = arrival(&config) {
+        assert_eq!(arrived, value, "{name} by {way}");
     }
+    let shown = match &config.shown[name] {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let want = if matches!(name, "sealing_key" | "mail_password") { "set" } else { value };
+    assert_eq!(shown, want.trim_start_matches("sqlite:"), "{name} by {way}");
 }
 
 #[test]
-fn unknown_keys_and_variables_are_refused() {
+fn every_setting_arrives_by_file_variable_and_flag() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("c.toml");
-    std::fs::write(&file, "grcp = \"127.0.0.1:1\"\n").unwrap();
-    assert!(format!("{:#}", Settings::from_file(&file).unwrap_err()).contains("grcp"));
-    for name in ["CHANCERY_GRCP", "CHANCERY_HASHING_THREADS"] {
-        let variables = [(name.to_owned(), "many".to_owned())];
-        assert!(Settings::from_variables(variables.into_iter()).unwrap_err().to_string().contains(name));
+    let file = dir.path().join("chancery.toml");
+    let password_file = dir.path().join("password");
+    std::fs::write(&password_file, "open sesame\n").unwrap();
+    let templates = dir.path().join("templates");
+    std::fs::create_dir(&templates).unwrap();
+    let samples = samples(password_file.to_str().unwrap(), templates.to_str().unwrap());
+    let mut ways = 0;
+    for key in keys() {
+        let sample = samples.into_iter().find(|(name, ..)| *name == key.name);
+        let sample @ (name, value, _) = sample.unwrap_or_else(|| panic!("{} has no sample", key.name));
+        let mut draft = companions(name);
+        draft.read_variables([(key.variable().into(), value.into())]);
+        assert_arrived(draft, sample, "variable");
+        ways += 1;
+        if key.in_file() {
+            std::fs::write(&file, toml_line(&key, value)).unwrap();
+            let mut draft = companions(name);
+            draft.read_file(&file);
+            assert_arrived(draft, sample, "file");
+            ways += 1;
+        }
+        if let Some(flag) = key.flag() {
+            let mut draft = companions(name);
+            read_line(&mut draft, &flag_words(&key, &flag, value)).unwrap();
+            assert_arrived(draft, sample, "flag");
+            ways += 1;
+        }
     }
+    assert_eq!(ways, 3 * samples.len() - 2 * 2, "two secrets are set by their variables alone");
+}
+
+#[test]
+fn variables_override_the_file_and_flags_override_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chancery.toml");
+    std::fs::write(&file, "grpc = \"127.0.0.1:1\"\nhttp = \"127.0.0.1:1\"\ntelemetry = \"127.0.0.1:1\"\n").unwrap();
+    let mut draft = Draft::default();
+    draft.read_file(&file);
+    for name in ["CHANCERY_HTTP", "CHANCERY_TELEMETRY"] {
+        draft.read_variables([(name.into(), "127.0.0.1:2".into())]);
+    }
+    read_line(&mut draft, &["--telemetry", "127.0.0.1:3"]).unwrap();
+    let Listen { grpc, http, telemetry, .. } = draft.for_server(false, MACHINE).unwrap().listen;
+    assert_eq!([grpc, http, telemetry].map(|address| address.port()), [1, 2, 3]);
+}
+
+#[test]
+fn what_is_not_set_has_its_documented_default() {
+    let mut config = Draft::default().for_server(false, MACHINE).unwrap();
+    for name in ["data_dir", "grpc", "http", "telemetry", "log", "log_format"] {
+        let key = keys().into_iter().find(|key| key.name == name).unwrap();
+        assert_eq!(config.shown[name].as_str(), key.default().as_deref(), "{name}");
+    }
+    assert_eq!(config.database.location.to_string(), "chancery-data/chancery.db");
+    assert_eq!(config.listen.default_issuer().unwrap(), "http://127.0.0.1:8080");
+    assert_eq!(config.hashing, Hashing { threads: 2, queue: 80, memory_mib: 38 });
+    config = Draft::default().for_server(true, MACHINE).unwrap();
+    assert_eq!(config.database.location.to_string(), "chancery-dev/chancery.db");
+}
+
+#[test]
+fn problems_of_file_variables_and_flags_are_reported_together_with_where_each_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chancery.toml");
+    let text = "grcp = 1\nhttp = 80\n\nhashing_queue = \"many\"\nmail_password = \"x\"\n[mail]\nsmtp = \"x\"\n";
+    std::fs::write(&file, text).unwrap();
+    let mut draft = Draft::default();
+    draft.read_file(&file);
+    let variables = [
+        ("CHANCERY_GRCP", "x"),
+        ("CHANCERY_HASHING_THREADS", "many"),
+        ("CHANCERY_LOG_FORMAT", "xml"),
+        ("CHANCERY_PLAINTEXT_BEYOND_LOOPBACK", "perhaps"),
+        ("CHANCERY_DATABASE", "mysql://x"),
+        ("CHANCERY_CONFIG", "chancery.toml"),
+        ("PATH", "/bin"),
+    ];
+    draft.read_variables(variables.map(|(name, value)| (name.into(), value.into())));
+    read_line(&mut draft, &["--grpc", "nonsense", "--telemetry", "1.2.3.4:5", "--issuer", "ftp://x"]).unwrap();
+    let problems = draft.for_server(false, MACHINE).unwrap_err();
+    let path = file.display();
+    let want = [
+        format!("{path}, line 1: grcp: is not a setting"),
+        format!("{path}, line 2: http: must be a string, not a whole number"),
+        format!("{path}, line 4: hashing_queue: must be a whole number, not a string"),
+        format!("{path}, line 5: mail_password: a secret is not read from a file; set CHANCERY_MAIL_PASSWORD"),
+        format!("{path}, line 6: mail: is not a setting"),
+        "CHANCERY_DATABASE: must begin with postgres:// or sqlite:".to_owned(),
+        "CHANCERY_GRCP: is not a setting".to_owned(),
+        "CHANCERY_HASHING_THREADS: must be a whole number".to_owned(),
+        "CHANCERY_LOG_FORMAT: must be text or json".to_owned(),
+        "CHANCERY_PLAINTEXT_BEYOND_LOOPBACK: must be true or false".to_owned(),
+        "--grpc: \"nonsense\" is not an address and port such as 127.0.0.1:8080".to_owned(),
+        "--telemetry: listening beyond loopback without TLS needs --plaintext-beyond-loopback, behind a proxy that \
+         has TLS"
+            .to_owned(),
+        "--issuer: must begin with https:// (http:// is for loopback only)".to_owned(),
+    ];
+    assert_eq!(problems, want);
+}
+
+#[test]
+fn every_syntax_error_of_a_file_is_reported_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chancery.toml");
+    std::fs::write(&file, "grpc =\nhttp = \"127.0.0.1:1\"\nlog = 'x\n").unwrap();
+    let mut draft = of_variables(&[("GRCP", "x")]);
+    draft.read_file(&file);
+    draft.read_file(Path::new("/nonexistent/chancery.toml"));
+    let problems = draft.for_server(false, MACHINE).unwrap_err();
+    for (n, want) in ["CHANCERY_GRCP: ", "chancery.toml, line 1: ", "chancery.toml, line 3: "].into_iter().enumerate() {
+        assert!(problems[n].contains(want), "{want} in {problems:?}");
+    }
+    assert!(problems.last().unwrap().starts_with("cannot read /nonexistent/chancery.toml: "), "{problems:?}");
+}
+
+#[test]
+fn secrets_have_no_flags_and_nothing_prints_them() {
+    let mut flags = Draft::default();
+    for name in ["--sealing-key", "--mail-password"] {
+        assert!(read_line(&mut flags, &[name, "x"]).is_err(), "{name}");
+    }
+    let mut draft = of_variables(&[
+        ("SEALING_KEY", SEALING_KEY),
+        ("MAIL_SMTP", "smtps://mail.example.org"),
+        ("MAIL_FROM", "no-reply@example.org"),
+        ("MAIL_USERNAME", "chancery"),
+        ("MAIL_PASSWORD", "canary of the mail server"),
+    ]);
+    let url = "postgres://ada:canary@db/chancery";
+    read_line(&mut draft, &["--database", url]).unwrap();
+    let command = PlaceFlags::augment_args(Command::new("chancery"));
+    let matches = command.try_get_matches_from(["chancery", "--database", url]).unwrap();
+    let unchecked = format!("{draft:?}{:?}", PlaceFlags::from_arg_matches(&matches).unwrap());
+    let config = draft.for_server(false, MACHINE).unwrap();
+    let shown = Json::Object(config.shown.clone()).to_string();
+    assert!(shown.contains("\"sealing_key\":\"set\"") && shown.contains("\"mail_password\":\"set\""), "{shown}");
+    let printed = format!("{unchecked}{config:?}{shown}");
+    for secret in ["canary", SEALING_KEY] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    // Nor what is wrong with them.
+    let wrong = of_variables(&[("SEALING_KEY", "canary"), ("DATABASE", "postgres://ada:canary@a b/x")]);
+    let problems = wrong.for_server(false, MACHINE).unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(!problems.concat().contains("canary"), "{problems:?}");
+}
+
+#[test]
+fn a_sealing_key_beside_a_file_of_one_need_not_be_right() {
+    let draft = of_variables(&[("SEALING_KEY", "nonsense"), ("SEALING_KEY_FILE", "elsewhere.key")]);
+    assert!(draft.for_server(false, MACHINE).is_ok());
+}
+
+#[test]
+fn a_command_needs_nothing_of_mail_and_refuses_unknown_names_all_the_same() {
+    let wrong = [("MAIL_SMTP", "http://x"), ("MAIL_TEMPLATES", "/nonexistent")];
+    assert!(of_variables(&wrong).for_command().is_ok());
+    assert_eq!(of_variables(&wrong).for_server(false, MACHINE).unwrap_err().len(), 3);
+    assert!(of_variables(&[("TEST_ENGINES", "sqlite")]).for_command().is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_utf_8_is_a_path_or_a_problem() {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = || OsString::from_vec(b"caf\xe9".to_vec());
+    let mut draft = Draft::default();
+    draft.read_variables([("CHANCERY_DATA_DIR".into(), bytes()), ("UNRELATED".into(), bytes())]);
+    assert!(draft.for_command().is_ok());
+    let mut draft = Draft::default();
+    draft.read_variables([("CHANCERY_LOG".into(), bytes()), ("CHANCERY_MAIL_PASSWORD".into(), bytes())]);
+    let problems = draft.for_command().unwrap_err();
+    assert_eq!(problems, ["CHANCERY_LOG: is not UTF-8 text", "CHANCERY_MAIL_PASSWORD: is not UTF-8 text"]);
+}
+
+#[test]
+fn a_demo_listens_on_loopback_only() {
+    let draft = of_variables(&[("HTTP", "0.0.0.0:80"), ("PLAINTEXT_BEYOND_LOOPBACK", "true")]);
+    let problems = draft.for_server(true, MACHINE).unwrap_err();
+    assert!(problems.len() == 1 && problems[0].starts_with("CHANCERY_HTTP: --dev listens"), "{problems:?}");
+    let open = |more: &[(&str, &str)]| {
+        let all = [&[("HTTP", "0.0.0.0:80"), ("PLAINTEXT_BEYOND_LOOPBACK", "true")], more].concat();
+        of_variables(&all).for_server(false, MACHINE).map(|_| ())
+    };
+    assert_eq!(open(&[]).unwrap_err(), ["issuer: listening beyond loopback needs --issuer https://…"]);
+    assert_eq!(open(&[("ISSUER", "https://id.example.com")]), Ok(()));
 }

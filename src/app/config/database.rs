@@ -1,0 +1,55 @@
+//! The data directory, the database and the sealing key.
+
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::setting::section;
+use crate::{keys::SealingKey, store::Location};
+
+/// The data directory, below the working directory: a first try needs no rights and no flags.
+const DATA_DIR: &str = "chancery-data";
+/// Another one for the demo, so that it never touches data that is meant.
+const DEV_DATA_DIR: &str = "chancery-dev";
+
+section! {
+    /// Database and sealing key
+    DatabaseDraft;
+    /// Directory of the database and the sealing key
+    data_dir: PathBuf as "DIR" = DATA_DIR;
+    /// Database, `postgres://…` or `sqlite:PATH`
+    database: Location as "URL" = "chancery.db in the data directory";
+    /// File with the sealing key
+    sealing_key_file: PathBuf as "FILE" = "sealing.key in the data directory";
+    /// Sealing key itself, 43 base64url characters
+    sealing_key: SecretString;
+}
+
+/// Directory of the database and the sealing key.
+#[derive(Debug)]
+pub struct Database {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub location: Location,
+    /// The file with the sealing key, if it is not in the data directory.
+    pub sealing_key_file: Option<PathBuf>,
+    /// The sealing key itself.
+    pub sealing_key: Option<SecretString>,
+}
+
+impl DatabaseDraft {
+    /// Fills in defaults; notes every problem.
+    pub(super) fn check(&mut self, dev: bool, problems: &mut Vec<String>) -> Database {
+        let data_dir = self.data_dir.or(if dev { DEV_DATA_DIR } else { DATA_DIR }.into());
+        let location = self.database.or(Location::Sqlite(data_dir.join("chancery.db")));
+        let sealing_key = self.sealing_key.get().map(|key| SecretString::from(key.expose_secret()));
+        // One that is not used need not be right.
+        if let (Some(key), false) = (&sealing_key, self.sealing_key_file.is_set())
+            && let Err(problem) = SealingKey::parse(key.expose_secret().as_bytes())
+        {
+            problems.push(self.sealing_key.problem(problem));
+        }
+        Database { data_dir, location, sealing_key_file: self.sealing_key_file.get().cloned(), sealing_key }
+    }
+}

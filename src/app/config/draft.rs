@@ -1,0 +1,169 @@
+//! What was set, before it is checked: file, variables and flags, in that order; the later wins.
+
+use std::{ffi::OsString, fs, path::Path, sync::Arc};
+
+use serde_json::{Map, Value as Json};
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    database::DatabaseDraft,
+    flags::{PlaceFlags, ServerFlags},
+    hashing::HashingDraft,
+    listen::ListenDraft,
+    log::LogDraft,
+    mail::MailDraft,
+    setting::{Key, Origin, PREFIX, Section, Slot},
+    value::Form,
+};
+
+/// The variable that names the file. The file cannot name another one.
+pub const FILE_VARIABLE: &str = "CHANCERY_CONFIG";
+
+/// Every setting, and what was wrong with reading it.
+#[derive(Debug, Default)]
+pub struct Draft {
+    pub(super) database: DatabaseDraft,
+    pub(super) listen: ListenDraft,
+    pub(super) log: LogDraft,
+    pub(super) hashing: HashingDraft,
+    pub(super) mail: MailDraft,
+    pub(super) problems: Vec<String>,
+}
+
+/// The keys of all sections, each with what it is about, for the documentation.
+#[must_use]
+pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
+    fn section<S: Section>() -> (&'static str, Vec<Key>) {
+        (S::ABOUT, S::keys())
+    }
+    vec![
+        section::<DatabaseDraft>(),
+        section::<ListenDraft>(),
+        section::<LogDraft>(),
+        section::<HashingDraft>(),
+        section::<MailDraft>(),
+    ]
+}
+
+impl Draft {
+    fn slots(&mut self) -> Vec<&mut dyn Slot> {
+        let Self { database, listen, log, hashing, mail, problems: _ } = self;
+        [database.slots(), listen.slots(), log.slots(), hashing.slots(), mail.slots()].into_iter().flatten().collect()
+    }
+
+    fn slot(&mut self, fits: impl Fn(&Key) -> bool) -> Option<&mut dyn Slot> {
+        self.slots().into_iter().find(|slot| fits(slot.key()))
+    }
+
+    /// Reads a TOML file.
+    pub fn read_file(&mut self, path: &Path) {
+        match fs::read_to_string(path) {
+            Ok(text) => self.read_toml(&path.to_string_lossy(), &text),
+            Err(error) => self.problems.push(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+
+    fn read_toml(&mut self, path: &str, text: &str) {
+        let line = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            // What was recovered beside an error may not be what is meant.
+            let all = errors.iter().map(|error| {
+                let at = line(error.span().map_or(0, |span| span.start));
+                format!("{path}, line {at}: {}", error.message())
+            });
+            return self.problems.extend(all);
+        }
+        let path: Arc<str> = path.into();
+        let mut entries: Vec<_> = table.into_inner().into_iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
+            let line = line(name.span().start);
+            self.read_entry(name.get_ref(), value.get_ref(), Origin::File(path.clone(), line));
+        }
+    }
+
+    fn read_entry(&mut self, name: &str, value: &DeValue<'_>, origin: Origin) {
+        let read = match (self.slot(|key| key.name == name), &origin) {
+            (None, Origin::File(path, line)) => Err(format!("{path}, line {line}: {name}: is not a setting")),
+            (None, _) => Err(format!("{name}: is not a setting")),
+            (Some(slot), _) if !slot.key().in_file() => {
+                let why = format!("a secret is not read from a file; set {}", slot.key().variable());
+                Err(slot.refuse(&why, origin))
+            }
+            (Some(slot), _) => match text_of(value, slot.key().form) {
+                Ok(text) => slot.set(text.as_ref(), origin),
+                Err(why) => Err(slot.refuse(&why, origin)),
+            },
+        };
+        self.problems.extend(read.err());
+    }
+
+    /// Reads `CHANCERY_…` variables and passes over all others.
+    pub fn read_variables(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
+        let mut variables: Vec<_> = variables.into_iter().collect();
+        // The environment has no order of its own.
+        variables.sort();
+        for (name, value) in variables {
+            let name = name.to_string_lossy();
+            if !name.starts_with(PREFIX) || name == FILE_VARIABLE {
+                continue;
+            }
+            let read = match self.slot(|key| key.variable() == name) {
+                Some(slot) => slot.set(&value, Origin::Variable),
+                None => Err(format!("{name}: is not a setting")),
+            };
+            self.problems.extend(read.err());
+        }
+    }
+
+    /// Takes over the flags of every command that opens the database.
+    pub fn read_place_flags(&mut self, flags: &PlaceFlags) {
+        self.read_flags(flags.given());
+    }
+
+    /// Takes over the flags of `serve`.
+    pub fn read_server_flags(&mut self, flags: &ServerFlags) {
+        self.read_flags(flags.given());
+    }
+
+    fn read_flags<'a>(&mut self, flags: impl Iterator<Item = &'a (&'static str, OsString)>) {
+        for (name, value) in flags {
+            let read = self.slot(|key| key.name == *name).map(|slot| slot.set(value, Origin::Flag));
+            self.problems.extend(read.and_then(Result::err));
+        }
+    }
+
+    /// Every setting as it may be shown.
+    pub(super) fn shown(&mut self) -> Map<String, Json> {
+        self.slots().into_iter().map(|slot| (slot.key().name.to_owned(), slot.shown())).collect()
+    }
+}
+
+/// A value of a file as a variable or a flag would have it.
+fn text_of(value: &DeValue<'_>, form: Form) -> Result<String, String> {
+    match (form, value) {
+        (Form::Text, DeValue::String(text)) => Ok(text.to_string()),
+        (Form::Switch, DeValue::Boolean(on)) => Ok(on.to_string()),
+        (Form::Number, DeValue::Integer(number)) => {
+            // What is too long for this is too long for any setting, which then says so.
+            let short = i128::from_str_radix(number.as_str(), number.radix());
+            Ok(short.map_or_else(|_| number.to_string(), |n| n.to_string()))
+        }
+        (Form::Text, other) => Err(format!("must be a string, not {}", described(other))),
+        (Form::Switch, other) => Err(format!("must be true or false, not {}", described(other))),
+        (Form::Number, other) => Err(format!("must be a whole number, not {}", described(other))),
+    }
+}
+
+fn described(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}

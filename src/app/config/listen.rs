@@ -1,0 +1,95 @@
+//! The listeners, and the URL under which the server is known.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::setting::section;
+
+/// Loopback: what nobody else reaches needs no TLS and no decision.
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// The port that gRPC's own examples use.
+const GRPC: SocketAddr = SocketAddr::new(HOST, 50051);
+/// A port for HTTP that needs no rights.
+const HTTP: SocketAddr = SocketAddr::new(HOST, 8080);
+/// The port that OpenTelemetry sets aside for what Prometheus reads.
+const TELEMETRY: SocketAddr = SocketAddr::new(HOST, 9464);
+
+section! {
+    /// Listeners and issuer
+    ListenDraft;
+    /// gRPC listener
+    grpc: SocketAddr as "ADDR" = GRPC;
+    /// HTTP listener
+    http: SocketAddr as "ADDR" = HTTP;
+    /// Telemetry listener
+    telemetry: SocketAddr as "ADDR" = TELEMETRY;
+    /// URL by which verifiers know this server; fixed when the database is set up
+    issuer: String as "URL";
+    /// Listen beyond loopback without TLS, behind a proxy that terminates TLS
+    plaintext_beyond_loopback: bool;
+}
+
+/// Where the server listens, and what it is called.
+#[derive(Debug)]
+pub struct Listen {
+    /// The gRPC listener.
+    pub grpc: SocketAddr,
+    /// The HTTP listener.
+    pub http: SocketAddr,
+    /// The telemetry listener.
+    pub telemetry: SocketAddr,
+    /// The issuer asked for.
+    pub issuer: Option<String>,
+}
+
+impl Listen {
+    /// The issuer of an empty database: derived only on loopback.
+    #[must_use]
+    pub fn default_issuer(&self) -> Option<String> {
+        self.http.ip().is_loopback().then(|| format!("http://{}", self.http))
+    }
+}
+
+impl ListenDraft {
+    /// Fills in defaults; notes every problem.
+    pub(super) fn check(&mut self, dev: bool, problems: &mut Vec<String>) -> Listen {
+        let (grpc, http, telemetry) = (self.grpc.or(GRPC), self.http.or(HTTP), self.telemetry.or(TELEMETRY));
+        let plaintext = self.plaintext_beyond_loopback.or(false);
+        let issuer = self.issuer.get().cloned();
+        let open = [(&self.grpc, grpc), (&self.http, http), (&self.telemetry, telemetry)]
+            .into_iter()
+            .find(|(_, address)| !address.ip().is_loopback());
+        if let Some((first, _)) = open {
+            if dev {
+                problems.push(first.problem("--dev listens on loopback only, since everybody knows its passwords"));
+            } else if !plaintext {
+                problems.push(first.problem(
+                    "listening beyond loopback without TLS needs --plaintext-beyond-loopback, behind a proxy that has \
+                     TLS",
+                ));
+            } else if !issuer.as_ref().is_some_and(|i| i.starts_with("https://")) {
+                problems.push(self.issuer.problem("listening beyond loopback needs --issuer https://…"));
+            }
+        }
+        if let Some(problem) = issuer.as_deref().and_then(issuer_problem) {
+            problems.push(self.issuer.problem(problem));
+        }
+        Listen { grpc, http, telemetry, issuer }
+    }
+}
+
+/// What is wrong with an issuer, if anything: an `https` URL without query or fragment (RFC 8414 §2);
+/// `http` only on loopback.
+pub(crate) fn issuer_problem(issuer: &str) -> Option<&'static str> {
+    let parsed = issuer.parse::<http::Uri>().ok();
+    let Some((scheme, host)) = parsed.as_ref().and_then(|u| Some((u.scheme_str()?, u.host()?))) else {
+        return Some("must be a URL such as https://id.example.com");
+    };
+    let loopback =
+        host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match scheme {
+        _ if issuer.contains(['?', '#', '@']) => Some("must not contain a query, a fragment or a user"),
+        "https" => None,
+        "http" if loopback => None,
+        _ => Some("must begin with https:// (http:// is for loopback only)"),
+    }
+}

@@ -1,0 +1,144 @@
+//! The mail server, and the words of mails.
+
+use std::{fs, path::PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::setting::section;
+use crate::{
+    mail::{Relay, Security, Sender, Smtp, SmtpOptions, TIMEOUT, Templates},
+    secret::MailPassword,
+};
+
+section! {
+    /// Mail
+    #[expect(clippy::struct_field_names, reason = "fields are named as the file's keys")]
+    MailDraft;
+    /// Mail server: `smtps://host:465`, `smtp://host:587` (STARTTLS) or `smtp+plain://127.0.0.1:25` (loopback)
+    mail_smtp: String as "URL";
+    /// Sender of mails: `no-reply@example.org`, or a name and the address in angle brackets
+    mail_from: String as "ADDRESS";
+    /// User name at the mail server, if it asks for one
+    mail_username: String as "NAME";
+    /// File with the password for the mail server
+    mail_password_file: PathBuf as "FILE";
+    /// Password at the mail server
+    mail_password: SecretString;
+    /// Certificates (PEM) to trust for the mail server, in place of the system's
+    mail_ca_file: PathBuf as "FILE";
+    /// Directory of mail templates that replace the built-in ones
+    mail_templates: PathBuf as "DIR";
+}
+
+/// What is configured for mail.
+#[derive(Debug)]
+pub struct Mail {
+    /// The mail server, if there is one.
+    pub server: Option<Smtp>,
+    /// The words of mails.
+    pub templates: Templates,
+}
+
+impl MailDraft {
+    /// Reads the files that are named and tries out the templates; notes every problem. Gives nothing only if
+    /// there is one.
+    pub(super) fn check(&self, problems: &mut Vec<String>) -> Option<Mail> {
+        let server = self.server(problems);
+        match Templates::load(self.mail_templates.get().map(PathBuf::as_path)) {
+            Ok(templates) => Some(Mail { server, templates }),
+            Err(all) => {
+                problems.extend(all.iter().map(|problem| self.mail_templates.problem(problem)));
+                None
+            }
+        }
+    }
+
+    /// The mail server, if one is set and nothing is wrong with it.
+    fn server(&self, problems: &mut Vec<String>) -> Option<Smtp> {
+        if !self.mail_smtp.is_set() {
+            self.refuse_the_rest(problems);
+            return None;
+        }
+        let before = problems.len();
+        let relay = self.mail_smtp.get().and_then(|url| {
+            let parsed = url.parse::<Relay>();
+            parsed.map_err(|problem| problems.push(self.mail_smtp.problem(problem))).ok()
+        });
+        let from = match self.mail_from.get().map(|from| from.parse::<Sender>()) {
+            Some(Ok(from)) => Some(from),
+            Some(Err(problem)) => note(problems, self.mail_from.problem(problem)),
+            None if self.mail_from.is_set() => None,
+            None => note(problems, self.mail_from.problem("is needed with mail_smtp")),
+        };
+        let credentials = self.credentials(relay.as_ref(), problems);
+        let ca = self.mail_ca_file.get().and_then(|path| {
+            let read = fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+            read.map_err(|problem| problems.push(self.mail_ca_file.problem(problem))).ok()
+        });
+        let (Some(relay), Some(from), true) = (relay, from, problems.len() == before) else { return None };
+        let made = Smtp::new(SmtpOptions { relay, from, credentials, ca, timeout: TIMEOUT });
+        made.map_err(|problem| problems.push(self.mail_ca_file.problem(problem))).ok()
+    }
+
+    /// Notes what somebody has set who forgot the mail server. The password may lie in the environment of
+    /// processes that need none.
+    fn refuse_the_rest(&self, problems: &mut Vec<String>) {
+        const WHY: &str = "is of no use without mail_smtp";
+        for (is_set, problem) in [
+            (self.mail_from.is_set(), self.mail_from.problem(WHY)),
+            (self.mail_username.is_set(), self.mail_username.problem(WHY)),
+            (self.mail_password_file.is_set(), self.mail_password_file.problem(WHY)),
+            (self.mail_ca_file.is_set(), self.mail_ca_file.problem(WHY)),
+        ] {
+            if is_set {
+                problems.push(problem);
+            }
+        }
+    }
+
+    /// User name and password. They go over TLS only, so that nobody reads them on the way.
+    fn credentials(&self, relay: Option<&Relay>, problems: &mut Vec<String>) -> Option<(String, MailPassword)> {
+        let user = &self.mail_username;
+        let password = match (self.mail_password_file.get(), self.mail_password.get()) {
+            (Some(_), Some(_)) => {
+                let what = "is set beside CHANCERY_MAIL_PASSWORD; one is enough";
+                return note(problems, self.mail_password_file.problem(what));
+            }
+            (Some(path), None) => {
+                let read = fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+                Some(read.map_err(|error| self.mail_password_file.problem(format!("{}: {error}", path.display()))))
+            }
+            (None, Some(password)) => Some(Ok(password.expose_secret().to_owned())),
+            (None, None) => None,
+        };
+        let any_password = self.mail_password_file.is_set() || self.mail_password.is_set();
+        match (user.get(), password) {
+            (None, Some(_)) if !user.is_set() => note(problems, user.problem("is needed beside a password")),
+            (Some(_), None) if !any_password => {
+                note(problems, user.problem("needs a password, in mail_password_file or CHANCERY_MAIL_PASSWORD"))
+            }
+            (Some(_), Some(Err(problem))) => note(problems, problem),
+            (Some(_), Some(Ok(_))) if relay.is_some_and(|r| r.security == Security::None) => {
+                note(problems, user.problem("a password is sent over TLS only; smtp+plain:// has none"))
+            }
+            (Some(name), Some(Ok(password))) => {
+                let plain = |text: &str| !text.is_empty() && !text.contains(char::is_control);
+                if plain(name) && plain(&password) {
+                    Some((name.clone(), MailPassword::new(password)))
+                } else {
+                    note(problems, user.problem("user name and password must be one line of text each"))
+                }
+            }
+            // None is needed, or what is wrong is noted already.
+            (None, _) | (Some(_), None) => None,
+        }
+    }
+}
+
+fn note<T>(problems: &mut Vec<String>, problem: String) -> Option<T> {
+    problems.push(problem);
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! What a section is made of: settings, each with its key and the value it was given.
+
+use std::{ffi::OsStr, fmt, mem, sync::Arc};
+
+use clap::builder::PossibleValue;
+use serde_json::Value as Json;
+
+use super::value::{Form, Value};
+
+/// What the variables of all settings begin with.
+pub(super) const PREFIX: &str = "CHANCERY_";
+
+/// A setting as the file, the variables, the command line and the documentation know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// What it means. The help of its flag and the documentation.
+    pub meaning: &'static str,
+    /// What stands for its value in the help.
+    pub(super) placeholder: &'static str,
+    /// What a file must hold.
+    pub(super) form: Form,
+    /// Whether it is set by its variable alone.
+    pub(super) secret: bool,
+    /// The value that counts if none is set, as text.
+    pub(super) default: Option<fn() -> String>,
+    /// The values it may have, if they are few.
+    pub(super) choices: fn() -> Vec<PossibleValue>,
+}
+
+impl Key {
+    /// The variable that sets it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.name.to_uppercase())
+    }
+
+    /// The flag that sets it.
+    #[must_use]
+    pub fn flag(&self) -> Option<String> {
+        (!self.secret).then(|| format!("--{}", self.name.replace('_', "-")))
+    }
+
+    /// Whether a file may set it.
+    #[must_use]
+    pub const fn in_file(&self) -> bool {
+        !self.secret
+    }
+
+    /// What counts if it is not set.
+    #[must_use]
+    pub fn default(&self) -> Option<String> {
+        self.default.map(|default| default())
+    }
+}
+
+/// Where a value was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// In a file: its path, and the line.
+    File(Arc<str>, usize),
+    /// By the setting's variable.
+    Variable,
+    /// By the setting's flag.
+    Flag,
+}
+
+/// A value, as far as there is one.
+enum Given<T> {
+    /// None was set.
+    Nothing,
+    /// One was set that cannot be read; that is noted already.
+    Unreadable,
+    /// One was set, or filled in.
+    Value(T),
+}
+
+/// One setting.
+pub(super) struct Setting<T> {
+    key: Key,
+    given: Given<T>,
+    origin: Option<Origin>,
+}
+
+impl<T> fmt::Debug for Setting<T> {
+    /// Without the value, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setting").field("key", &self.key.name).field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl<T> Setting<T> {
+    pub(super) const fn new(key: Key) -> Self {
+        Self { key, given: Given::Nothing, origin: None }
+    }
+
+    /// The value, if one was set.
+    pub(super) const fn get(&self) -> Option<&T> {
+        if let Given::Value(value) = &self.given { Some(value) } else { None }
+    }
+
+    /// Whether somebody set it, be it to something unreadable.
+    pub(super) const fn is_set(&self) -> bool {
+        !matches!(self.given, Given::Nothing)
+    }
+
+    /// The value that counts: the one that was set, or else `default`, which is shown from now on.
+    pub(super) fn or(&mut self, default: T) -> T
+    where
+        T: Clone,
+    {
+        if self.get().is_none() {
+            self.given = Given::Value(default.clone());
+        }
+        self.get().cloned().unwrap_or(default)
+    }
+
+    /// A sentence about this setting that begins with where it was set.
+    pub(super) fn problem(&self, what: impl fmt::Display) -> String {
+        let name = self.key.name;
+        match &self.origin {
+            None => format!("{name}: {what}"),
+            Some(Origin::File(path, line)) => format!("{path}, line {line}: {name}: {what}"),
+            Some(Origin::Variable) => format!("{}: {what}", self.key.variable()),
+            Some(Origin::Flag) => format!("{}: {what}", self.key.flag().unwrap_or_default()),
+        }
+    }
+}
+
+/// A setting whose type does not matter.
+pub(super) trait Slot: fmt::Debug {
+    /// Its key.
+    fn key(&self) -> &Key;
+
+    /// Sets it. What was set before is forgotten.
+    ///
+    /// # Errors
+    /// A sentence about text that cannot be read.
+    fn set(&mut self, text: &OsStr, origin: Origin) -> Result<(), String>;
+
+    /// Notes that what was set cannot be read, and says why.
+    fn refuse(&mut self, why: &str, origin: Origin) -> String;
+
+    /// As `config show` prints it.
+    fn shown(&self) -> Json;
+}
+
+impl<T: Value> Slot for Setting<T> {
+    fn key(&self) -> &Key {
+        &self.key
+    }
+
+    fn set(&mut self, text: &OsStr, origin: Origin) -> Result<(), String> {
+        match T::parse(text) {
+            Ok(value) => {
+                drop(mem::replace(&mut self.given, Given::Value(value)));
+                self.origin = Some(origin);
+                Ok(())
+            }
+            Err(why) => Err(self.refuse(&why, origin)),
+        }
+    }
+
+    fn refuse(&mut self, why: &str, origin: Origin) -> String {
+        self.given = Given::Unreadable;
+        self.origin = Some(origin);
+        self.problem(why)
+    }
+
+    fn shown(&self) -> Json {
+        self.get().map_or(Json::Null, Value::shown)
+    }
+}
+
+/// Settings that belong together.
+pub(super) trait Section: Default {
+    /// What they are about.
+    const ABOUT: &'static str;
+
+    /// All of them, as they are declared.
+    fn slots(&mut self) -> Vec<&mut dyn Slot>;
+
+    /// Their keys.
+    fn keys() -> Vec<Key> {
+        Self::default().slots().into_iter().map(|slot| *slot.key()).collect()
+    }
+}
+
+/// Declares a section: `name: Type as "VALUE" = DEFAULT;` for each setting, below the comment that is its
+/// help and its documentation. This is the only place that lists a setting: the file's key, the variable, the
+/// flag, `config show` and docs/reference/config.md follow from it. `DEFAULT` is shown; the section's check
+/// fills it in.
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])+
+        $(#[expect $expectation:tt])?
+        $name:ident;
+        $($(#[doc = $meaning:literal])+ $key:ident: $type:ty $(as $placeholder:literal)? $(= $default:expr)?;)+
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Debug)]
+        $(#[expect $expectation])?
+        pub(super) struct $name {
+            $($(#[doc = $meaning])+ pub(super) $key: $crate::app::config::setting::Setting<$type>,)+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                use $crate::app::config::{setting::{Key, Setting}, value::Value};
+                Self {
+                    $($key: Setting::new(Key {
+                        name: stringify!($key),
+                        meaning: concat!($($meaning),+).trim_ascii(),
+                        placeholder: concat!($($placeholder)?),
+                        form: <$type as Value>::FORM,
+                        secret: <$type as Value>::SECRET,
+                        default: [$((|| $default.to_string()) as fn() -> String)?].first().copied(),
+                        choices: <$type as Value>::choices,
+                    }),)+
+                }
+            }
+        }
+
+        impl $crate::app::config::setting::Section for $name {
+            const ABOUT: &'static str = concat!($($about),+).trim_ascii();
+
+            fn slots(&mut self) -> Vec<&mut dyn $crate::app::config::setting::Slot> {
+                vec![$(&mut self.$key),+]
+            }
+        }
+    };
+}
+pub(super) use section;

@@ -1,0 +1,141 @@
+//! The types that a setting may have, and how each is read from text.
+
+use std::{
+    ffi::OsStr,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::{ValueEnum, builder::PossibleValue};
+use secrecy::SecretString;
+use serde_json::{Value as Json, json};
+
+use super::log::LogFormat;
+use crate::store::Location;
+
+/// What a TOML file must hold for a setting. Variables and flags hold the same as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A string.
+    Text,
+    /// A whole number.
+    Number,
+    /// `true` or `false`; the flag takes no value.
+    Switch,
+}
+
+/// A type that a setting may have. Problems say what is wrong, without the name of the setting.
+pub(super) trait Value: Sized {
+    /// What a file must hold.
+    const FORM: Form = Form::Text;
+    /// Whether nobody may see it. A secret is set by its variable alone: files are copied into
+    /// repositories, and flags are in the list of processes.
+    const SECRET: bool = false;
+
+    /// Reads it from text.
+    fn parse(text: &OsStr) -> Result<Self, String>;
+
+    /// As `config show` prints it.
+    fn shown(&self) -> Json;
+
+    /// The values it may have, if they are few.
+    fn choices() -> Vec<PossibleValue> {
+        Vec::new()
+    }
+}
+
+fn utf8(text: &OsStr) -> Result<&str, String> {
+    text.to_str().ok_or_else(|| "is not UTF-8 text".to_owned())
+}
+
+impl Value for String {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        utf8(text).map(str::to_owned)
+    }
+
+    fn shown(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Value for PathBuf {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.into()) }
+    }
+
+    fn shown(&self) -> Json {
+        json!(Path::to_string_lossy(self))
+    }
+}
+
+impl Value for u32 {
+    const FORM: Form = Form::Number;
+
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        utf8(text)?.parse().map_err(|_| "must be a whole number".to_owned())
+    }
+
+    fn shown(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Value for bool {
+    const FORM: Form = Form::Switch;
+
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        utf8(text)?.parse().map_err(|_| "must be true or false".to_owned())
+    }
+
+    fn shown(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Value for SocketAddr {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        let text = utf8(text)?;
+        text.parse().map_err(|_| format!("{text:?} is not an address and port such as 127.0.0.1:8080"))
+    }
+
+    fn shown(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Value for Location {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        Self::parse(utf8(text)?)
+    }
+
+    /// Without the password.
+    fn shown(&self) -> Json {
+        json!(self.to_string())
+    }
+}
+
+impl Value for LogFormat {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        <Self as ValueEnum>::from_str(utf8(text)?, true).map_err(|_| "must be text or json".to_owned())
+    }
+
+    fn shown(&self) -> Json {
+        json!(self.to_possible_value().map(|value| value.get_name().to_owned()))
+    }
+
+    fn choices() -> Vec<PossibleValue> {
+        Self::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect()
+    }
+}
+
+impl Value for SecretString {
+    const SECRET: bool = true;
+
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        utf8(text).map(Self::from)
+    }
+
+    fn shown(&self) -> Json {
+        json!("set")
+    }
+}

@@ -1,0 +1,89 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The modules of `app`. Each may import those before it.
+const ORDER: &[&str] = &[
+    "machine",
+    "config",
+    "telemetry",
+    "turn",
+    "database",
+    "sealing_file",
+    "schema",
+    "hashing",
+    "limits",
+    "mail",
+    "jobs",
+    "dev",
+];
+
+/// Each source of `app`, with the module that it is or belongs to.
+fn sources() -> Vec<(String, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/app");
+    let (mut all, mut folders) = (Vec::new(), vec![root.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let module = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap();
+            let module = module.trim_end_matches(".rs").to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if module != "tests" && !path.ends_with("tests.rs") {
+                all.push((module, path));
+            }
+        }
+    }
+    all
+}
+
+/// The modules of `app` that a source imports: `super::x` in a file of `app` itself, `crate::app::x` in all.
+fn imports(code: &str, of_app_itself: bool) -> Vec<String> {
+    let code: String = code.split_whitespace().collect();
+    let paths: &[&str] = if of_app_itself { &["super::", "crate::app::"] } else { &["crate::app::"] };
+    let mut found = Vec::new();
+    for after in paths.iter().flat_map(|path| code.split(path).skip(1)) {
+        let group = after.strip_prefix('{').unwrap_or(after);
+        let (mut depth, mut words) = (0, vec![String::new()]);
+        for c in group.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                _ if depth > 0 => {}
+                ',' if group.len() < after.len() => words.push(String::new()),
+                c if c.is_alphanumeric() || c == '_' || c == ':' => words.last_mut().unwrap().push(c),
+                _ => break,
+            }
+        }
+        let modules = words.iter().map(|word| word.split(':').next().unwrap());
+        // After the last comma of a group there is none.
+        found.extend(modules.filter(|module| !module.is_empty()).map(str::to_owned));
+    }
+    found
+}
+
+#[test]
+fn imports_within_app_go_one_way() {
+    let mut seen = 0;
+    for (module, path) in sources() {
+        let place = |name: &str| ORDER.iter().position(|m| *m == name);
+        let own = place(&module).unwrap_or_else(|| panic!("{module} has no place in the order"));
+        let of_app_itself = path.parent().unwrap().ends_with("src/app");
+        let text = fs::read_to_string(&path).unwrap();
+        for import in imports(text.split("#[cfg(test)]").next().unwrap(), of_app_itself) {
+            seen += 1;
+            // What `app` itself has imports all of them.
+            let good = place(&import).is_some_and(|place| place <= own);
+            assert!(good, "{} imports {import}", path.display());
+        }
+    }
+    assert!(seen >= 10, "only {seen} imports are seen");
+}
+
+#[test]
+fn the_reader_of_imports_sees_groups_and_paths() {
+    let code = "use super::{\n config::Mail,\n turn::{pause, turn},\n};\nuse super::jobs;\nsuper::dev::set_up()";
+    assert_eq!(imports(code, true), ["config", "turn", "jobs", "dev"]);
+    assert_eq!(imports("use super::setting::section;\nuse crate::app::machine::Machine;", false), ["machine"]);
+}
