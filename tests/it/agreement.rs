@@ -292,7 +292,7 @@ fn kid(token: &str) -> String {
 
 #[test]
 fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
-    let cases = std::env::var("CHANCERY_TEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
+    let cases = std::env::var("CHTEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };
     let engines = Builder::new_current_thread().enable_all().build().unwrap();
     let steps = prop::collection::vec(step(), 5..30);

@@ -1,4 +1,4 @@
-//! The pages of docs/reference are what the sources say. `CHANCERY_TEST_WRITE_DOCS=1` writes them anew.
+//! The pages of docs/reference are what the sources say. `CHTEST_WRITE_DOCS=1` writes them anew.
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
@@ -9,11 +9,11 @@ use crate::proto::comments;
 
 fn fresh(name: &str, want: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
-    if std::env::var_os("CHANCERY_TEST_WRITE_DOCS").is_some() {
+    if std::env::var_os("CHTEST_WRITE_DOCS").is_some() {
         fs::write(&path, want).unwrap();
     }
     let have = fs::read_to_string(&path).unwrap_or_default();
-    let hint = "is not what the sources say; CHANCERY_TEST_WRITE_DOCS=1 cargo test --test it docs:: writes it anew";
+    let hint = "is not what the sources say; CHTEST_WRITE_DOCS=1 cargo test --test it docs:: writes it anew";
     assert!(have == want, "{} {hint}", path.display());
 }
 

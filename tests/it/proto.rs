@@ -128,11 +128,11 @@ fn g15_a_change_of_any_field_shows_in_the_committed_list() {
         }
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/fields.txt");
-    if std::env::var_os("CHANCERY_TEST_WRITE_DOCS").is_some() {
+    if std::env::var_os("CHTEST_WRITE_DOCS").is_some() {
         fs::write(&path, &lines).unwrap();
     }
     let have = fs::read_to_string(path).unwrap_or_default();
-    assert!(have == lines, "the contract differs from proto/fields.txt; CHANCERY_TEST_WRITE_DOCS=1 writes it anew");
+    assert!(have == lines, "the contract differs from proto/fields.txt; CHTEST_WRITE_DOCS=1 writes it anew");
 }
 
 fn fields(message: &DescriptorProto, name: &str, lines: &mut String) {

@@ -127,7 +127,7 @@ async fn problems_of_file_variables_and_flags_are_reported_together() {
 
 #[tokio::test]
 async fn a_server_of_postgresql_that_is_not_there_is_named_without_its_password() {
-    if std::env::var("CHANCERY_TEST_ENGINES").as_deref() == Ok("sqlite") {
+    if std::env::var("CHTEST_ENGINES").as_deref() == Ok("sqlite") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! A server is killed while it refreshes, again and again: no sign-in may suffer.
 //!
-//! How often is set by `CHANCERY_TEST_CRASHES`.
+//! How often is set by `CHTEST_CRASHES`.
 
 use std::{
     fs,
@@ -157,7 +157,7 @@ async fn crash_again_and_again(place: &Place, rounds: u64) -> Seen {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_has_lost_no_acknowledged_refresh_and_repeats_the_unanswered_ones() {
-    let rounds = std::env::var("CHANCERY_TEST_CRASHES").map_or(3, |n| n.parse().unwrap());
+    let rounds = std::env::var("CHTEST_CRASHES").map_or(3, |n| n.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let Seen { acknowledged, repeated, committed } = crash_again_and_again(&place, rounds).await;

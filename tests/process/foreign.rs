@@ -15,8 +15,7 @@ const PASSWORD: &str = "a long pass phrase for tests";
 fn verdicts(server: &Server, token: &str, audience: &str) -> [bool; 2] {
     let var = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"));
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign/verify.py").to_owned();
-    let programs =
-        [(var("CHANCERY_TEST_PYTHON"), python), (var("CHANCERY_TEST_NODE"), var("CHANCERY_TEST_NODE_VERIFY"))];
+    let programs = [(var("CHTEST_PYTHON"), python), (var("CHTEST_NODE"), var("CHTEST_NODE_VERIFY"))];
     programs.map(|(program, script)| {
         let url = format!("http://{}/.well-known/jwks.json", server.http);
         let mut child = Command::new(program)

@@ -27,7 +27,7 @@ impl MailServer {
     }
 
     pub(crate) async fn with(flags: &[&str]) -> Self {
-        let python = std::env::var("CHANCERY_TEST_PYTHON").expect("CHANCERY_TEST_PYTHON is not set: run scripts/test");
+        let python = std::env::var("CHTEST_PYTHON").expect("CHTEST_PYTHON is not set: run scripts/test");
         let mut child = Command::new(python)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign/smtp.py"))
             .args(flags)

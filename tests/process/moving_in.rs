@@ -110,7 +110,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 fn python() -> Command {
-    Command::new(std::env::var("CHANCERY_TEST_PYTHON").expect("CHANCERY_TEST_PYTHON is not set: run scripts/test"))
+    Command::new(std::env::var("CHTEST_PYTHON").expect("CHTEST_PYTHON is not set: run scripts/test"))
 }
 
 /// What a resource server, as the guide has it, says of a token: its subject, if it takes it.

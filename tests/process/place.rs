@@ -33,7 +33,7 @@ impl Place {
     /// A place on every engine that this run tests, below `dir`.
     pub(crate) async fn each(dir: &TempDir) -> Vec<Self> {
         let mut all = vec![Self::sqlite(&dir.path().join("sqlite"))];
-        if std::env::var("CHANCERY_TEST_ENGINES").as_deref() != Ok("sqlite") {
+        if std::env::var("CHTEST_ENGINES").as_deref() != Ok("sqlite") {
             all.push(Self::postgres(&dir.path().join("postgres")).await);
         }
         all
@@ -100,7 +100,6 @@ impl Place {
 
 /// The throwaway cluster.
 pub(crate) fn postgres_url() -> String {
-    std::env::var("CHANCERY_TEST_POSTGRES_URL").expect(
-        "CHANCERY_TEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHANCERY_TEST_ENGINES=sqlite",
-    )
+    std::env::var("CHTEST_POSTGRES_URL")
+        .expect("CHTEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHTEST_ENGINES=sqlite")
 }

@@ -114,7 +114,7 @@ fn here(text: &str, server: &Server, api: Option<&Api>) -> String {
 }
 
 fn run(program: &str, args: &[&str], directory: &Path) -> (bool, String) {
-    let path = [std::env::var("CHANCERY_TEST_PATH").unwrap_or_default(), std::env::var("PATH").unwrap()].join(":");
+    let path = [std::env::var("CHTEST_PATH").unwrap_or_default(), std::env::var("PATH").unwrap()].join(":");
     let out = Command::new(program).args(args).current_dir(directory).env("PATH", path).output().unwrap();
     let text = [out.stdout, out.stderr].map(|b| String::from_utf8(b).unwrap()).concat();
     (out.status.success(), text)
@@ -182,12 +182,12 @@ fn check_with(language: &str, text: &str, server: &Server, path: &Path) {
     let var = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"));
     let text = here(text, server, None);
     let (program, file) = if language == "python" {
-        (var("CHANCERY_TEST_PYTHON"), path.join("check.py"))
+        (var("CHTEST_PYTHON"), path.join("check.py"))
     } else {
         // Packages are looked for beside the program.
-        let packages = Path::new(&var("CHANCERY_TEST_NODE_VERIFY")).with_file_name("node_modules");
+        let packages = Path::new(&var("CHTEST_NODE_VERIFY")).with_file_name("node_modules");
         std::os::unix::fs::symlink(packages, path.join("node_modules")).unwrap();
-        (var("CHANCERY_TEST_NODE"), path.join("check.mjs"))
+        (var("CHTEST_NODE"), path.join("check.mjs"))
     };
     fs::write(&file, &text).unwrap();
     let (ended_well, printed) = run(&program, &[file.to_str().unwrap()], path);

@@ -33,7 +33,7 @@ async fn a_foreign_client_lives_through_an_account_from_registration_to_the_audi
     server.command(&shop, "");
     let desk = ["client", "create", "desk", "--audience", &server.issuer, "--role", "administrator", "--json"];
     let made: serde_json::Value = serde_json::from_str(&server.command(&desk, "")).unwrap();
-    let python = std::env::var("CHANCERY_TEST_PYTHON").expect("CHANCERY_TEST_PYTHON is not set: run scripts/test");
+    let python = std::env::var("CHTEST_PYTHON").expect("CHTEST_PYTHON is not set: run scripts/test");
     let mut story = Command::new(python)
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign/story.py"))
         .args([&server.grpc, &format!("http://{}", server.http), &port.to_string()])

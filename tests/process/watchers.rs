@@ -1,6 +1,6 @@
 //! Many verifiers watching one server: how soon they know of a log-out, and what each costs.
 //!
-//! How many is set by `CHANCERY_TEST_WATCHERS`.
+//! How many is set by `CHTEST_WATCHERS`.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -59,7 +59,7 @@ async fn times(verifiers: &[Verifier], server: &Server) -> Vec<Duration> {
 }
 
 fn count() -> usize {
-    std::env::var("CHANCERY_TEST_WATCHERS").map_or(50, |n| n.parse().unwrap())
+    std::env::var("CHTEST_WATCHERS").map_or(50, |n| n.parse().unwrap())
 }
 
 /// Verifiers of one server, started a few at a time, as services come up, not as an attack does.

@@ -16,14 +16,13 @@ pub(crate) struct Database {
 
 /// Whether this run tests PostgreSQL too. It is left out only on purpose.
 pub(crate) fn with_postgres() -> bool {
-    std::env::var("CHANCERY_TEST_ENGINES").as_deref() != Ok("sqlite")
+    std::env::var("CHTEST_ENGINES").as_deref() != Ok("sqlite")
 }
 
 /// The throwaway cluster.
 fn cluster() -> String {
-    std::env::var("CHANCERY_TEST_POSTGRES_URL").expect(
-        "CHANCERY_TEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHANCERY_TEST_ENGINES=sqlite",
-    )
+    std::env::var("CHTEST_POSTGRES_URL")
+        .expect("CHTEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHTEST_ENGINES=sqlite")
 }
 
 impl Database {

@@ -23,7 +23,7 @@ struct Case {
 /// The cases of a file, or none where the vectors are absent: they are no part of this repository.
 fn cases(name: &str) -> Option<Vec<Case>> {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/wycheproof"));
-    let folder = std::env::var_os("CHANCERY_WYCHEPROOF_DIR").map_or_else(beside, PathBuf::from);
+    let folder = std::env::var_os("CHTEST_WYCHEPROOF_DIR").map_or_else(beside, PathBuf::from);
     if !folder.is_dir() {
         let line = format!("wycheproof: NOT RUN, {name} is not at hand: no folder {}", folder.display());
         // Past the test runner, which would keep it to itself.
