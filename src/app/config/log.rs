@@ -1,20 +1,41 @@
 //! What is logged, and how.
 
+use std::ffi::OsStr;
+
+use clap::{ValueEnum, builder::PossibleValue};
+use serde_json::{Value as Json, json};
 use tracing_subscriber::EnvFilter;
 
-use super::setting::section;
+use super::{
+    setting::section,
+    value::{Value, utf8},
+};
 
 /// What happens, without what each call does: at DEBUG a busy server writes more than anybody reads.
 const FILTER: &str = "info";
 
 /// How logs look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl Value for LogFormat {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        <Self as ValueEnum>::from_str(utf8(text)?, true).map_err(|_| "must be text or json".to_owned())
+    }
+
+    fn shown(&self) -> Json {
+        json!(self.to_possible_value().map(|value| value.get_name().to_owned()))
+    }
+
+    fn choices() -> Vec<PossibleValue> {
+        Self::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect()
+    }
 }
 
 section! {

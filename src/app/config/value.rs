@@ -6,11 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ValueEnum, builder::PossibleValue};
+use clap::builder::PossibleValue;
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 
-use super::log::LogFormat;
 use crate::store::Location;
 
 /// What a TOML file must hold for a setting. Variables and flags hold the same as text.
@@ -44,7 +43,7 @@ pub(super) trait Value: Sized {
     }
 }
 
-fn utf8(text: &OsStr) -> Result<&str, String> {
+pub(super) fn utf8(text: &OsStr) -> Result<&str, String> {
     text.to_str().ok_or_else(|| "is not UTF-8 text".to_owned())
 }
 
@@ -111,20 +110,6 @@ impl Value for Location {
     /// Without the password.
     fn shown(&self) -> Json {
         json!(self.to_string())
-    }
-}
-
-impl Value for LogFormat {
-    fn parse(text: &OsStr) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(utf8(text)?, true).map_err(|_| "must be text or json".to_owned())
-    }
-
-    fn shown(&self) -> Json {
-        json!(self.to_possible_value().map(|value| value.get_name().to_owned()))
-    }
-
-    fn choices() -> Vec<PossibleValue> {
-        Self::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect()
     }
 }
 
