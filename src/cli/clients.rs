@@ -196,8 +196,10 @@ impl Create {
         };
         let (client, secret) = service.clients.create(&Admin::command(), request).await?;
         if self.json {
-            let secret = secret.as_ref().map(ClientSecret::expose);
-            return output::json(&json!({ "client": describe(&service, &client), "client_secret": secret }));
+            // Scripts read `client_id` and `client_secret` beside each other.
+            let mut printed = describe(&service, &client);
+            printed["client_secret"] = json!(secret.as_ref().map(ClientSecret::expose));
+            return output::json(&printed);
         }
         output::line(&format!("created {}", client.id))?;
         match secret {
