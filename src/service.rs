@@ -36,12 +36,8 @@ pub use self::{
         Tokens, Watcher,
     },
 };
+pub use crate::keys::Keyring;
 use crate::{entropy::Entropy, id::RequestId, passwords::Passwords, store::Store, time::Timestamp};
-pub use crate::{
-    keys::Keyring,
-    mail::{Kept, KeptMail, Post},
-    store::{AuditFilter, ClaimedMail, MailsWaiting, NameRange, UserFilter},
-};
 
 /// Everything that Chancery does, without a protocol. Cheap to clone.
 #[derive(Clone)]

@@ -53,7 +53,6 @@ use tokio::{sync::Notify, time::Instant};
 
 pub use self::wake::Wake;
 pub use self::{
-    audit::AuditFilter,
     engine::Tx,
     failure::failure,
     import::KnownUser,
@@ -63,7 +62,7 @@ pub use self::{
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
-    users::{NameRange, NewUser, SignInUser, TakenName, UserFilter},
+    users::{NewUser, SignInUser, TakenName},
 };
 use crate::{
     entropy::Entropy,

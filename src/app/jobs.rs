@@ -8,8 +8,9 @@ use super::{mail, turn::turn};
 use crate::{
     error::Result,
     grpc::HealthHandle,
+    mail::Post,
     metrics::Metrics,
-    service::{Post, Service, Sweep},
+    service::{Service, Sweep},
 };
 
 /// How often the feed is confirmed.

@@ -11,9 +11,9 @@ use super::{
 use crate::{
     domain::mail::MailKind,
     error::Result,
-    mail::{Mailer, Post},
+    mail::{Kept, Mailer, Post},
     metrics::Metrics,
-    service::{Delivery, Fate, Kept, Service},
+    service::{Delivery, Fate, Service},
 };
 
 /// Mails under way at once, each over a connection of its own.

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::{Place, output};
 use crate::{
-    domain::audit::{AuditEvent, AuditKind},
-    service::{Admin, AuditFilter},
+    domain::audit::{AuditEvent, AuditFilter, AuditKind},
+    service::Admin,
 };
 
 #[derive(Debug, Subcommand)]

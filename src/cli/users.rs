@@ -8,7 +8,8 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{Place, output, password};
-use crate::service::{Admin, NewUserRequest, Service, UserFilter, UserView};
+use crate::domain::user::UserFilter;
+use crate::service::{Admin, NewUserRequest, Service, UserView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {

@@ -159,3 +159,20 @@ pub struct AuditEvent {
     /// More details, depending on the kind; never a secret.
     pub details: Value,
 }
+
+/// Which events to read. A field that is not set matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// The kind of event.
+    pub kind: Option<AuditKind>,
+    /// Who acted.
+    pub actor: Option<String>,
+    /// The user, client or other thing concerned.
+    pub subject: Option<String>,
+    /// The session concerned.
+    pub session: Option<SessionId>,
+    /// At this time or later.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+}

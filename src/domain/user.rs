@@ -2,8 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use super::{audit::Actor, login::Login};
-use crate::{error::Violations, id::UserId, time::Timestamp};
+use super::{
+    audit::Actor,
+    login::{Login, LoginKind},
+};
+use crate::{
+    error::Violations,
+    id::{RoleId, UserId},
+    time::Timestamp,
+};
 
 /// Maximum size of a user's attributes as JSON, in bytes.
 pub const MAX_ATTRIBUTES: usize = 4096;
@@ -76,6 +83,62 @@ pub fn check_attributes(wrong: &mut Violations, attributes: &Map<String, Value>)
         wrong.add("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON"));
     }
     wrong.require(!text.contains("\\u0000"), "attributes", "must not contain NUL");
+}
+
+/// Which user names: from the first of these canonical forms to the second, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameRange(String, String);
+
+impl NameRange {
+    /// Exactly the name with this canonical form.
+    #[must_use]
+    pub fn exact(canonical: String) -> Self {
+        Self(canonical.clone(), canonical)
+    }
+
+    /// The names whose canonical form starts with this text.
+    #[must_use]
+    pub fn prefix(canonical: String) -> Self {
+        // No name holds this character, and none sorts after it.
+        let last = format!("{canonical}{}", char::MAX);
+        Self(canonical, last)
+    }
+
+    /// The first and the last canonical form.
+    #[must_use]
+    pub fn bounds(&self) -> (&str, &str) {
+        (&self.0, &self.1)
+    }
+
+    fn holds(&self, canonical: &str) -> bool {
+        self.0.as_str() <= canonical && canonical <= self.1.as_str()
+    }
+}
+
+/// Which users to list. A user has to meet all that is set.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// Those whose name is in this range.
+    pub name: Option<NameRange>,
+    /// The one that has this canonical email address.
+    pub email: Option<String>,
+    /// Only those with this role.
+    pub role: Option<RoleId>,
+    /// Only those that are disabled, or only those that are not.
+    pub disabled: Option<bool>,
+}
+
+impl UserFilter {
+    /// Whether somebody with these logins, as they were typed, is among those with such a name and address.
+    #[must_use]
+    pub fn accepts_logins(&self, logins: &[String]) -> bool {
+        let logins: Vec<Login> = logins.iter().filter_map(|text| Login::parse(text).ok()).collect();
+        let has = |kind: LoginKind, test: &dyn Fn(&str) -> bool| {
+            logins.iter().any(|login| login.kind() == kind && test(login.canonical()))
+        };
+        self.name.as_ref().is_none_or(|range| has(LoginKind::Name, &|name| range.holds(name)))
+            && self.email.as_deref().is_none_or(|email| has(LoginKind::Email, &|e| e == email))
+    }
 }
 
 #[cfg(test)]

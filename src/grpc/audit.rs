@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::{AuditEvent, AuditKind},
+        audit::{AuditEvent, AuditFilter, AuditKind},
         filter::{Comparison, Term},
     },
     error::{Error, Result as ServiceResult},
-    service::{Admin, AuditFilter, AuditWatcher, RequestContext},
+    service::{Admin, AuditWatcher, RequestContext},
     time::Timestamp,
 };
 

@@ -17,10 +17,11 @@ use crate::{
         filter::{Comparison, Pattern, Term},
         login::{Login, LoginKind},
         session::Session,
+        user::{NameRange, UserFilter},
     },
     error::{Error, Result as ServiceResult},
     secret::Password,
-    service::{Admin, NameRange, NewUserRequest, ResetOf, Service, UserFilter, UserPatch, UserView},
+    service::{Admin, NewUserRequest, ResetOf, Service, UserPatch, UserView},
 };
 
 /// The service behind the messages.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         login::{Login, LoginKind},
-        user::User,
+        user::{NameRange, User, UserFilter},
     },
     error::{Error, Result},
     id::{RoleId, UserId},
@@ -27,56 +27,6 @@ pub struct NewUser {
     pub logins: Vec<Login>,
     /// The password hash; none if the user has yet to choose a password.
     pub password: Option<Phc>,
-}
-
-/// Which user names: from the first of these canonical forms to the second, both included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameRange(String, String);
-
-impl NameRange {
-    /// Exactly the name with this canonical form.
-    #[must_use]
-    pub fn exact(canonical: String) -> Self {
-        Self(canonical.clone(), canonical)
-    }
-
-    /// The names whose canonical form starts with this text.
-    #[must_use]
-    pub fn prefix(canonical: String) -> Self {
-        // No name holds this character, and none sorts after it.
-        let last = format!("{canonical}{}", char::MAX);
-        Self(canonical, last)
-    }
-
-    fn holds(&self, canonical: &str) -> bool {
-        self.0.as_str() <= canonical && canonical <= self.1.as_str()
-    }
-}
-
-/// Which users to list. A user has to meet all that is set.
-#[derive(Clone, Debug, Default)]
-pub struct UserFilter {
-    /// Those whose name is in this range.
-    pub name: Option<NameRange>,
-    /// The one that has this canonical email address.
-    pub email: Option<String>,
-    /// Only those with this role.
-    pub role: Option<RoleId>,
-    /// Only those that are disabled, or only those that are not.
-    pub disabled: Option<bool>,
-}
-
-impl UserFilter {
-    /// Whether somebody with these logins, as they were typed, is among those with such a name and address.
-    #[must_use]
-    pub fn accepts_logins(&self, logins: &[String]) -> bool {
-        let logins: Vec<Login> = logins.iter().filter_map(|text| Login::parse(text).ok()).collect();
-        let has = |kind: LoginKind, test: &dyn Fn(&str) -> bool| {
-            logins.iter().any(|login| login.kind() == kind && test(login.canonical()))
-        };
-        self.name.as_ref().is_none_or(|range| has(LoginKind::Name, &|name| range.holds(name)))
-            && self.email.as_deref().is_none_or(|email| has(LoginKind::Email, &|e| e == email))
-    }
 }
 
 /// What a sign-in needs to know about a user.
@@ -292,13 +242,14 @@ impl Tx {
         let rows = match (email, name, role) {
             (None, None, None) => all!(self, UserRow, ALL, after, limit, filter.disabled)?,
             (None, None, Some(role)) => all!(self, UserRow, WITH_ROLE, after, limit, filter.disabled, role)?,
-            (None, Some(NameRange(from, to)), role) => {
+            (None, Some(range), role) => {
+                let (from, to) = range.bounds();
                 let (kind, none) = (kind_name(LoginKind::Name), None::<&str>);
                 all!(self, UserRow, WITH_LOGIN, after, limit, filter.disabled, kind, from, to, role, none, none)?
             }
             (Some(email), name, role) => {
                 let kind = kind_name(LoginKind::Email);
-                let (from, to) = name.map(|NameRange(from, to)| (from.as_str(), to.as_str())).unzip();
+                let (from, to) = name.map(NameRange::bounds).unzip();
                 all!(self, UserRow, WITH_LOGIN, after, limit, filter.disabled, kind, email, email, role, from, to)?
             }
         };

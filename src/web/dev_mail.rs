@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 
-use crate::service::{Kept, KeptMail};
+use crate::mail::{Kept, KeptMail};
 
 /// The route. Unlike the public ones, no other origin may read it.
 pub fn routes(kept: Arc<Kept>) -> Router {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use chancery::mail::Kept;
+use chancery::mail::KeptMail;
+use chancery::mail::Post;
 use chancery::{
     error::{Error, Reason, Result},
     secret::{Password, TicketToken, TypedCode},
     service::{
-        Admin, ClientCredentials, Kept, KeptMail, Me, MePatch, NewClientRequest, NextStep, PasswordReset, Pending,
-        Post, Presented, RegisterInput, ResetOf, ResetRequest, ResetStarted, Service, SignInStep, SignedIn,
+        Admin, ClientCredentials, Me, MePatch, NewClientRequest, NextStep, PasswordReset, Pending, Presented,
+        RegisterInput, ResetOf, ResetRequest, ResetStarted, Service, SignInStep, SignedIn,
     },
     time::Ttl,
 };

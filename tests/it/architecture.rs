@@ -23,7 +23,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("mail", &["time", "entropy", "id", "secret", "error", "domain"]),
     ("service", &["time", "entropy", "id", "secret", "error", "domain", "store", "keys", "passwords", "mail"]),
     ("grpc", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "service"]),
-    ("web", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "service"]),
+    // The demo's page of mails shows what `mail` keeps.
+    ("web", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "mail", "service"]),
     ("cli", &["time", "entropy", "id", "secret", "error", "domain", "service", "app"]),
 ];
 

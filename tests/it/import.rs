@@ -1,13 +1,11 @@
 //! Importing users with the hashes of their passwords.
 
+use chancery::domain::audit::AuditFilter;
 use chancery::{
     domain::audit::Actor,
     error::{Error, Reason},
     secret::{ForeignHash, Password},
-    service::{
-        Admin, AuditFilter, ImportOutcome, ImportRow, MOST_IMPORTED, NewClientRequest, NewUserRequest, Rehearsal,
-        Service,
-    },
+    service::{Admin, ImportOutcome, ImportRow, MOST_IMPORTED, NewClientRequest, NewUserRequest, Rehearsal, Service},
     time::{Timestamp, Ttl},
 };
 use serde_json::json;

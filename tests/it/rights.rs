@@ -1,10 +1,10 @@
 //! Rights of now: what was taken from a user or a client counts at once, whatever a token that is still good says.
 
 use chancery::{
+    domain::audit::AuditFilter,
     error::{Error, Reason, Result},
     service::{
-        Act, Admin, AuditFilter, ClientCredentials, ClientPatch, ClientTokenRequest, ImportRow, NewClientRequest,
-        SignInRequest,
+        Act, Admin, ClientCredentials, ClientPatch, ClientTokenRequest, ImportRow, NewClientRequest, SignInRequest,
     },
 };
 

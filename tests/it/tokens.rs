@@ -85,7 +85,7 @@ async fn a_claim_map_selects_attributes_and_counts_from_the_sign_in(app: &App) {
     let Err(Error::Invalid(wrong)) = app.service.clients.create(&Admin::command(), reserved).await else {
         panic!("accepted")
     };
-    assert_eq!(wrong[0].field, "claim");
+    assert_eq!(wrong[0].field, "claims");
 }
 
 async fn a_clients_token_holds_its_permissions_at_that_audience_only(app: &App) {

@@ -189,11 +189,11 @@ async fn taken_names_are_refused_whoever_has_them() {
     done(&["user", "create", "ada", "--password-stdin", "--subject", "first", "--email", email]);
     done(&["client", "create", "orders", "--serves", "orders-api"]);
     for (line, says) in [
-        ("user create ada --password-stdin", &["name ada exists"][..]),
+        ("user create ada --password-stdin", &["name ada already exists"][..]),
         ("user create ADA --password-stdin", &["ADA already exists"]),
         // A Cyrillic letter that looks like the Latin one.
         ("user create \u{430}da --password-stdin", &["exists"]),
-        ("user create other --password-stdin --email Ada@Example.org", &["email Ada@Example.org exists"]),
+        ("user create other --password-stdin --email Ada@Example.org", &["email Ada@Example.org already exists"]),
         ("user create other --password-stdin --subject first", &["subject first already exists"]),
         ("user create other --password-stdin --subject orders", &["subject orders already exists"]),
         ("client create orders", &["orders already exists"]),

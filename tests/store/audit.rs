@@ -1,6 +1,6 @@
 //! Audit events.
 
-use chancery::store::AuditFilter;
+use chancery::domain::audit::AuditFilter;
 use chancery::{
     domain::audit::{Actor, AuditEvent, AuditKind},
     id::AuditEventId,

@@ -6,7 +6,7 @@ use chancery::{
     time::{Timestamp, Ttl},
 };
 
-use chancery::store::UserFilter;
+use chancery::domain::user::UserFilter;
 
 use crate::fixture::{Fixture, NOW};
 

@@ -2,8 +2,8 @@
 
 use chancery::{
     domain::role::{BuiltIn, Role},
+    domain::user::UserFilter,
     id::RoleId,
-    store::UserFilter,
     time::Ttl,
 };
 

@@ -2,8 +2,9 @@
 
 use chancery::{
     domain::login::{Login, LoginKind},
+    domain::user::{NameRange, UserFilter},
     passwords::Phc,
-    store::{NameRange, TakenName, UserFilter},
+    store::TakenName,
 };
 
 use crate::fixture::{Fixture, NOW, taken_login};

@@ -61,8 +61,8 @@ impl HashingDraft {
         let memory_mib = self.hashing_memory_mib.get().map_or(needs_mib, |given| u64::from(*given));
         if memory_mib < needs_mib {
             problems.push(self.hashing_memory_mib.problem(format_args!(
-                "{memory_mib} MiB is less than {threads} hashing_threads need with {} MiB each; set {needs_mib} at \
-                 least, or fewer hashing_threads",
+                "{memory_mib} MiB is less than {threads} hashing_threads need with {} MiB each; set at least \
+                 {needs_mib}, or fewer hashing_threads",
                 mib_a_thread()
             )));
         } else if let Some(limit) = limit_mib.filter(|limit| memory_mib > limit / PART_OF_LIMIT) {
@@ -95,7 +95,7 @@ impl HashingDraft {
         let too_much = format!("is more than half of the {limit_mib} MiB that the control group allows this process");
         let raise = format!("raise the limit to {least} MiB");
         if self.hashing_memory_mib.get().is_some() {
-            let what = format_args!("{memory_mib} MiB {too_much}; set {half} at most, or {raise}");
+            let what = format_args!("{memory_mib} MiB {too_much}; set at most {half}, or {raise}");
             return self.hashing_memory_mib.problem(what);
         }
         if self.hashing_threads.get().is_none() {

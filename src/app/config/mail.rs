@@ -68,7 +68,7 @@ impl MailDraft {
             Some(Ok(from)) => Some(from),
             Some(Err(problem)) => note(problems, self.mail_from.problem(problem)),
             None if self.mail_from.is_set() => None,
-            None => note(problems, self.mail_from.problem("is needed with mail_smtp")),
+            None => note(problems, self.mail_from.problem("is required with mail_smtp")),
         };
         let credentials = self.credentials(relay.as_ref(), problems);
         let ca = self.mail_ca_file.get().and_then(|path| {
@@ -83,7 +83,7 @@ impl MailDraft {
     /// Notes what somebody has set who forgot the mail server. The password may lie in the environment of
     /// processes that need none.
     fn refuse_the_rest(&self, problems: &mut Vec<String>) {
-        const WHY: &str = "is of no use without mail_smtp";
+        const WHY: &str = "has no effect without mail_smtp";
         for (is_set, problem) in [
             (self.mail_from.is_set(), self.mail_from.problem(WHY)),
             (self.mail_username.is_set(), self.mail_username.problem(WHY)),
@@ -101,7 +101,7 @@ impl MailDraft {
         let user = &self.mail_username;
         let password = match (self.mail_password_file.get(), self.mail_password.get()) {
             (Some(_), Some(_)) => {
-                let what = "is set beside CHANCERY_MAIL_PASSWORD; one is enough";
+                let what = "is set beside CHANCERY_MAIL_PASSWORD; set only one";
                 return note(problems, self.mail_password_file.problem(what));
             }
             (Some(path), None) => {
@@ -113,13 +113,13 @@ impl MailDraft {
         };
         let any_password = self.mail_password_file.is_set() || self.mail_password.is_set();
         match (user.get(), password) {
-            (None, Some(_)) if !user.is_set() => note(problems, user.problem("is needed beside a password")),
+            (None, Some(_)) if !user.is_set() => note(problems, user.problem("is required beside a password")),
             (Some(_), None) if !any_password => {
                 note(problems, user.problem("needs a password, in mail_password_file or CHANCERY_MAIL_PASSWORD"))
             }
             (Some(_), Some(Err(problem))) => note(problems, problem),
             (Some(_), Some(Ok(_))) if relay.is_some_and(|r| r.security == Security::None) => {
-                note(problems, user.problem("a password is sent over TLS only; smtp+plain:// has none"))
+                note(problems, user.problem("a password is sent over TLS only, which smtp+plain:// lacks"))
             }
             (Some(name), Some(Ok(password))) => {
                 let plain = |text: &str| !text.is_empty() && !text.contains(char::is_control);

@@ -3,14 +3,17 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
-    domain::{audit::AuditEvent, permission::AUDIT_READ},
+    domain::{
+        audit::{AuditEvent, AuditFilter},
+        permission::AUDIT_READ,
+    },
     error::Result,
     id::AuditEventId,
     service::{
         access::{Admin, Callers, RequestContext},
         runtime::Live,
     },
-    store::{AuditFilter, Store},
+    store::Store,
     time::{Timestamp, Ttl},
 };
 

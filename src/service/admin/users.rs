@@ -21,7 +21,7 @@ use crate::{
         login::{Login, LoginKind},
         password_policy::PasswordPolicy,
         session::RevokedCause,
-        user::User,
+        user::{User, UserFilter},
     },
     entropy::Entropy,
     error::{Error, Result},
@@ -34,7 +34,7 @@ use crate::{
         runtime::{Live, Runtime},
         tokens::Tokens,
     },
-    store::{By, NewUser, Revoke, Store, Tx, UserFilter},
+    store::{By, NewUser, Revoke, Store, Tx},
     time::Timestamp,
 };
 

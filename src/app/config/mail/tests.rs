@@ -42,8 +42,8 @@ fn every_problem_of_mail_is_reported_at_once() {
     assert_eq!(names, want.map(|name| format!("CHANCERY_{name}")), "{all:?}");
     for (pairs, problem) in [
         (&[SMTP][..], "mail_from: is required"),
-        (&[FROM], "CHANCERY_MAIL_FROM: is of no use"),
-        (&[USER], "CHANCERY_MAIL_USERNAME: is of no use"),
+        (&[FROM], "CHANCERY_MAIL_FROM: has no effect"),
+        (&[USER], "CHANCERY_MAIL_USERNAME: has no effect"),
         (&[SMTP, FROM, PASSWORD], "mail_username: is required"),
         (
             &[SMTP, FROM, USER, PASSWORD, ("MAIL_PASSWORD_FILE", "/nonexistent/p")],
@@ -81,7 +81,7 @@ fn a_file_without_certificates_is_refused() {
     let file = dir.path().join("ca.pem");
     fs::write(&file, "nothing\n").unwrap();
     let reported = problems(&[SMTP, FROM, ("MAIL_CA_FILE", file.to_str().unwrap())]);
-    assert_eq!(reported, ["CHANCERY_MAIL_CA_FILE: holds no certificates (PEM)"]);
+    assert_eq!(reported, ["CHANCERY_MAIL_CA_FILE: contains no PEM certificates"]);
 }
 
 /// A process that sets a mail server where it cannot be read does not complain that there is none.
