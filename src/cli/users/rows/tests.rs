@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use super::*;
 
 fn all(text: &[u8], format: Format) -> Vec<FileRow> {
@@ -9,7 +11,11 @@ fn all(text: &[u8], format: Format) -> Vec<FileRow> {
 fn wrong(rows: &[FileRow]) -> Vec<(u64, &'static str, String)> {
     let refused = |r: &FileRow| {
         let line = r.line;
-        r.read.as_ref().err().cloned().unwrap_or_default().into_iter().map(move |v| (line, v.field, v.description))
+        let violations = r.read.as_ref().err().cloned().unwrap_or_default();
+        violations.into_iter().map(move |v| match v.field {
+            Cow::Borrowed(field) => (line, field, v.description),
+            Cow::Owned(field) => panic!("{field} is none of the fields of a row"),
+        })
     };
     rows.iter().flat_map(refused).collect()
 }
