@@ -97,7 +97,7 @@ async fn a_file_with_bad_rows_is_rehearsed_reported_corrected_and_run_again() {
         assert_eq!(place.command(&["user", "import", file], ""), "1 created, 2 here already, 0 refused\n");
         let shown: serde_json::Value = serde_json::from_str(&place.command(&["user", "show", "lovelace"], "")).unwrap();
         assert_eq!((&shown["subject"], &shown["attributes"]["team"]), (&json!("1"), &json!("x")));
-        assert_eq!(shown["created_at"], "2019-05-06T07:08:09.000Z");
+        assert_eq!(shown["create_time"], "2019-05-06T07:08:09.000Z");
     }
 }
 
