@@ -138,7 +138,6 @@ contract! {
     users::a_user_is_found_by_each_login,
     users::subjects_logins_and_lookalikes_are_unique,
     users::pages_are_stable,
-    users::users_are_listed_by_name_and_address,
     users::a_change_voids_sign_ins_in_flight,
     users::of_many_with_one_name_one_is_created,
     users::a_rehash_is_no_change,
