@@ -198,7 +198,9 @@ impl Create {
         if self.json {
             // Scripts read `client_id` and `client_secret` beside each other.
             let mut printed = describe(&service, &client);
-            printed["client_secret"] = json!(secret.as_ref().map(ClientSecret::expose));
+            if let Some(members) = printed.as_object_mut() {
+                members.insert("client_secret".to_owned(), json!(secret.as_ref().map(ClientSecret::expose)));
+            }
             return output::json(&printed);
         }
         output::line(&format!("created {}", client.id))?;

@@ -93,6 +93,7 @@ pub(crate) fn reason(status: &Status) -> String {
 }
 
 /// An object with one member.
+#[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
 fn object(name: &str, kind: Kind) -> Option<Struct> {
     Some(Struct { fields: [(name.to_owned(), Value { kind: Some(kind) })].into() })
 }
