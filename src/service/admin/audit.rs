@@ -37,7 +37,7 @@ impl Audit {
     /// Events that meet the filter, newest first, at most `limit` of those older than `before`.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn list(
         &self,
         _: &Admin,

@@ -55,7 +55,7 @@ pub struct NewClientRequest {
     pub serves: Vec<String>,
     /// The scopes it may ask for.
     pub scopes: Vec<String>,
-    /// Its permissions: `P` of this server's own audience, `P@A` of another.
+    /// Its permissions: `P` at this server's own audience, `P@A` at another audience.
     pub permissions: Vec<String>,
     /// Its roles, by id or name.
     pub roles: Vec<String>,
@@ -75,7 +75,7 @@ pub struct NewClientRequest {
     pub trusted_end_user: bool,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
-    /// The caller's id for this call, if it may be repeated.
+    /// The caller's request id, if the call may be retried.
     pub creation: Option<Creation>,
 }
 
@@ -137,7 +137,7 @@ impl Clients {
     /// Registers a client; gives its secret, once, unless it is public.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::Exists`] if the id is a client's or a user's subject.
+    /// Reports every invalid field at once; [`Error::Exists`] if the id is a client's or a user's subject.
     pub async fn create(&self, admin: &Admin, request: NewClientRequest) -> Result<(Client, Option<ClientSecret>)> {
         let now = self.live.now();
         let (id, config) = self.check_new_client(&request)?;
@@ -263,7 +263,7 @@ impl Clients {
     /// Changes a client, provided it is still at `revision`, if one is given.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::NotFound`], [`Error::Changed`]; the client may do, or is to be
+    /// Reports every invalid field at once; [`Error::NotFound`], [`Error::Changed`]; the client may do, or is to be
     /// allowed, what the caller may not.
     pub async fn update(
         &self,
@@ -338,7 +338,7 @@ impl Clients {
     /// Gives a confidential client a new secret; the one before counts for `overlap` longer.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the client is public; it may do what the caller may not.
+    /// [`Error::NotFound`]; the client is public; the client has permissions that the caller lacks.
     pub async fn rotate_secret(&self, admin: &Admin, id: &str, overlap: Ttl) -> Result<(ClientSecret, Timestamp)> {
         if overlap < Ttl::from_secs(0) || overlap > MAX_OVERLAP {
             return Err(Error::invalid("overlap", format!("must be 0 to {} seconds", MAX_OVERLAP.seconds())));
@@ -363,7 +363,7 @@ impl Clients {
     /// Disables or enables a client; says whether that changed anything.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the client may do what the caller may not.
+    /// [`Error::NotFound`]; the client has permissions that the caller lacks.
     pub async fn set_disabled(&self, admin: &Admin, id: &str, disabled: bool) -> Result<bool> {
         let client = self.live.client(id)?;
         self.check_covers(admin, &client.config)?;
@@ -389,7 +389,8 @@ impl Clients {
     /// gone. Its id stays taken.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; it was not disabled long ago, or has sessions; it may do what the caller may not.
+    /// [`Error::NotFound`]; it was not disabled long ago, or has sessions; the client has permissions that the caller
+    /// lacks.
     pub async fn delete(&self, admin: &Admin, id: &str) -> Result<()> {
         let client = self.live.client(id)?;
         self.check_covers(admin, &client.config)?;
@@ -451,7 +452,7 @@ impl Clients {
     /// show it.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the role or the client may do what the caller may not.
+    /// [`Error::NotFound`]; the role or the client has permissions that the caller lacks.
     pub async fn set_role(&self, admin: &Admin, id: &str, role: &str, given: bool) -> Result<bool> {
         self.live.confirm().await?;
         let role = self.roles.find(role)?;

@@ -92,7 +92,7 @@ impl Import {
     /// outcomes stand in the order of the rows. A batch may be imported again: what is here already is left alone.
     ///
     /// # Errors
-    /// A violation of `users` if there are too many; if the database cannot be reached.
+    /// A violation of `users` if there are too many; if the database is unreachable.
     pub async fn write(&self, admin: &Admin, rows: &[ImportRow]) -> Result<Vec<ImportOutcome>> {
         // An import takes long: whoever loses the permission meanwhile writes no further batch.
         let mut still = admin.clone();

@@ -30,9 +30,9 @@ pub struct NewRoleRequest {
     pub name: String,
     /// Description of the role.
     pub description: String,
-    /// Its permissions: `P` of this server's own audience, `P@A` of another.
+    /// Its permissions: `P` at this server's own audience, `P@A` at another audience.
     pub permissions: Vec<String>,
-    /// The caller's id for this call, if it may be repeated.
+    /// The caller's request id, if the call may be retried.
     pub creation: Option<Creation>,
 }
 
@@ -68,7 +68,7 @@ impl Roles {
     /// Creates a role.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::Exists`]; a permission that the caller lacks.
+    /// Reports every invalid field at once; [`Error::Exists`]; a permission that the caller lacks.
     pub async fn create(&self, admin: &Admin, request: NewRoleRequest) -> Result<Role> {
         let mut wrong = Violations::default();
         let name = wrong.take("name", request.name.parse::<RoleName>());

@@ -53,7 +53,7 @@ pub struct NewUserRequest {
     pub attributes: Map<String, Value>,
     /// Roles, by id or name.
     pub roles: Vec<String>,
-    /// The caller's id for this call, if it may be repeated.
+    /// The caller's request id, if the call may be retried.
     pub creation: Option<Creation>,
 }
 
@@ -115,7 +115,7 @@ impl Users {
     /// Creates a user.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::Exists`] if a name is taken.
+    /// Reports every invalid field at once; [`Error::Exists`] if a name is taken.
     pub async fn create(&self, admin: &Admin, request: NewUserRequest) -> Result<User> {
         let logins = check_new_user(&request)?;
         let roles = self.roles.ids(&request.roles)?;
@@ -166,7 +166,7 @@ impl Users {
     /// Users in the order of their ids, at most `limit` after `after`.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn list(&self, _: &Admin, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<UserView>> {
         let mut tx = self.store.read().await?;
         let users = tx.users_page(filter, after, limit).await?;
@@ -185,7 +185,7 @@ impl Users {
     /// Changes a user, provided it is still at `version`, if one is given.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
+    /// Reports every invalid field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
     pub async fn update(&self, admin: &Admin, name: &str, patch: &UserPatch, version: Option<i64>) -> Result<UserView> {
         check_patch(patch)?;
         let Change { mut tx, found, now } = self.begin_change(admin, name, version).await?;
@@ -229,7 +229,7 @@ impl Users {
         Ok(ended)
     }
 
-    /// Disables a user and ends its sessions; gives their number.
+    /// Disables a user and ends its sessions; returns how many.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -258,7 +258,7 @@ impl Users {
         Ok(true)
     }
 
-    /// Sets a user's password and ends its sessions; gives their number.
+    /// Sets a user's password and ends its sessions; returns how many.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what is wrong with the password.
@@ -326,7 +326,7 @@ impl Users {
     /// The user with exactly this `login` or `subject` that meets the filter.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn exactly(&self, _: &Admin, filter: &UserFilter, field: &str, value: &str) -> Result<Option<UserView>> {
         let mut tx = self.store.read().await?;
         let user = match (field, Login::canonical_for_lookup(value)) {

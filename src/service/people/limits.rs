@@ -155,7 +155,7 @@ impl Limits {
     /// Forgets what was counted for these logins: their user has a new password.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub(in crate::service) async fn clear_logins(&self, tx: &mut Tx, logins: &[String]) -> Result<()> {
         let kinds = [LimitKind::Account, LimitKind::Devices];
         let keys: Vec<_> = logins.iter().flat_map(|l| kinds.map(|kind| self.key_of_login(kind, l))).collect();

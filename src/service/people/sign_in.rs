@@ -51,7 +51,7 @@ const MAX_USER_AGENT: usize = 512;
 /// What a sign-in says.
 #[derive(Debug)]
 pub struct SignInRequest {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// User name or email address.
     pub login: String,
@@ -59,7 +59,7 @@ pub struct SignInRequest {
     pub password: Password,
     /// Scopes; empty for all.
     pub scopes: Vec<String>,
-    /// Audience; empty for the default.
+    /// Requested audience; empty means the default.
     pub audience: String,
     /// What an earlier sign-in gave to the device.
     pub device_token: DeviceToken,

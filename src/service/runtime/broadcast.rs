@@ -1,4 +1,4 @@
-//! What was applied lately, for everybody in this process who watches.
+//! Broadcasts applied changes to all watchers in this process, and keeps the recent ones.
 
 use std::{
     collections::VecDeque,
@@ -15,35 +15,35 @@ use crate::{
 
 /// How many changes a watcher may lag behind before its stream is ended.
 const MOST_BEHIND: usize = 4096;
-/// How many changes are kept for watchers that come back.
+/// How many changes are kept for watchers that reconnect.
 const KEPT: usize = 16_384;
 
-/// One message for all watchers.
+/// A message to all watchers.
 #[derive(Debug)]
 pub struct Told {
-    /// Where a watcher is after it.
+    /// The cursor of a watcher that has received it.
     pub cursor: Cursor,
-    /// What it says.
+    /// What it reports.
     pub news: News,
     wire: OnceLock<Bytes>,
 }
 
-/// What watchers are told.
+/// What a notice reports.
 #[derive(Debug)]
 pub enum News {
-    /// A change of what is revoked.
+    /// A change to the revocations.
     Revocation(Entry),
     /// The signing keys changed.
     Keys,
-    /// A user was changed: what an administrator who watches may do is looked at again.
+    /// A user changed. If that user is a watching administrator, its permissions are checked again.
     User(String),
-    /// A change that concerns no watcher.
+    /// A change that no watcher needs.
     Other,
-    /// Everything up to this instant is known.
+    /// Everything up to this instant has been sent.
     Heartbeat(Timestamp),
-    /// The history begins anew: what was told before may lack something.
+    /// The history was reset: earlier notices may be incomplete.
     StartOver,
-    /// This process may have missed something, or stops.
+    /// This process may have missed a change, or is shutting down; streams end.
     Lost,
 }
 
@@ -52,12 +52,12 @@ impl Told {
         Arc::new(Self { cursor, news, wire: OnceLock::new() })
     }
 
-    /// A sign of life of a process that knows everything up to `head`.
+    /// A heartbeat of a process that has applied everything up to `head`.
     pub(super) fn heartbeat(head: &Head, at: Timestamp) -> Arc<Self> {
         Self::new(Cursor::of(head), News::Heartbeat(at))
     }
 
-    /// The message as it is sent; encoded by whoever asks first.
+    /// The encoded message. The first caller encodes it; later callers share the result.
     pub fn wire(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
         self.wire.get_or_init(|| encode(self)).clone()
     }
@@ -75,35 +75,35 @@ fn news(entry: Entry) -> News {
     }
 }
 
-/// Tells watchers, and keeps what it told.
+/// Sends notices to watchers, and keeps recent ones.
 #[derive(Debug)]
 pub(super) struct Broadcast {
     sender: broadcast::Sender<Arc<Told>>,
     recent: Mutex<VecDeque<Arc<Told>>>,
 }
 
-/// The right to tell: while it is held, nobody subscribes and nothing else is told.
+/// Exclusive access to the broadcast: while it is held, nobody subscribes and nothing else is sent.
 pub(super) struct Telling<'a> {
     broadcast: &'a Broadcast,
     recent: MutexGuard<'a, VecDeque<Arc<Told>>>,
 }
 
 impl Broadcast {
-    /// Knows these entries as told.
+    /// Starts with these entries as the history.
     pub(super) fn new(head: &Head, entries: &[Entry]) -> Self {
         let broadcast = Self { sender: broadcast::Sender::new(MOST_BEHIND), recent: Mutex::default() };
         broadcast.telling().entries(&head.epoch, entries);
         broadcast
     }
 
-    /// Takes the right to tell.
+    /// Locks the broadcast.
     pub(super) fn telling(&self) -> Telling<'_> {
         Telling { broadcast: self, recent: self.recent.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
 impl Telling<'_> {
-    /// Tells changes, in their order.
+    /// Sends changes in order.
     pub(super) fn entries(&mut self, epoch: &str, entries: &[Entry]) {
         for entry in entries {
             // Nobody may be watching.
@@ -111,7 +111,7 @@ impl Telling<'_> {
         }
     }
 
-    /// Knows a change as told.
+    /// Adds a change to the history.
     fn keep(&mut self, epoch: &str, entry: &Entry) -> Arc<Told> {
         let cursor = Cursor { epoch: epoch.into(), seq: entry.seq, tag: entry.tag.clone() };
         let told = Told::new(cursor, news(entry.clone()));
@@ -122,7 +122,7 @@ impl Telling<'_> {
         told
     }
 
-    /// Forgets what was told, and tells that a new history begins; it has these entries so far.
+    /// Replaces the history with these entries and tells watchers to start over.
     pub(super) fn start_over(&mut self, head: &Head, entries: &[Entry]) {
         self.recent.clear();
         for entry in entries {
@@ -131,17 +131,17 @@ impl Telling<'_> {
         let _ = self.broadcast.sender.send(Told::new(Cursor::of(head), News::StartOver));
     }
 
-    /// Tells something that is not kept.
+    /// Sends a notice that is not kept in the history.
     pub(super) fn tell(&self, head: &Head, news: News) {
         let _ = self.broadcast.sender.send(Told::new(Cursor::of(head), news));
     }
 
-    /// Everything told from now on.
+    /// Subscribes to all later notices.
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Told>> {
         self.broadcast.sender.subscribe()
     }
 
-    /// What was told after `cursor`; nothing if it does not lead on from there to `head`.
+    /// The notices after `cursor`; `None` if the history does not contain it.
     pub(super) fn since(&self, cursor: &Cursor, head: &Head) -> Option<Vec<Arc<Told>>> {
         if *cursor == Cursor::of(head) {
             return Some(Vec::new());

@@ -1,5 +1,5 @@
-//! What every process holds in memory: keys, clients, settings and the live revocations, kept up to
-//! date by following the feed.
+//! The in-memory state of a process: keys, clients, settings and live revocations. Following the feed keeps it up to
+//! date.
 
 use std::{
     collections::HashMap,
@@ -30,19 +30,19 @@ use crate::{
     time::{Clock, Timestamp, Ttl},
 };
 
-/// A heartbeat says that every change up to this long ago is known.
+/// A heartbeat is sent only if the last confirmation is at most this old.
 const BEAT_WITHIN: Ttl = Ttl::from_secs(1);
-/// After this long without confirmation watchers' streams end.
+/// Watchers' streams end after this long without a confirmation.
 const LOST_AFTER: Ttl = Ttl::from_secs(3);
-/// No time of the database is known, or it does not count.
+/// No database time is known, or the local clock takes precedence.
 const OWN_CLOCK: i64 = i64::MIN;
 
-/// One consistent state.
+/// A consistent view of the state.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The issuer.
     pub issuer: Arc<str>,
-    /// How far the feed was read.
+    /// The last feed entry that was applied.
     pub head: Head,
     /// The shared settings.
     pub settings: Settings,
@@ -50,9 +50,9 @@ pub struct Snapshot {
     pub clients: Arc<HashMap<String, Arc<Client>>>,
     /// Roles by id.
     pub roles: Arc<HashMap<RoleId, Role>>,
-    /// What tokens must meet that a client may ask about, by the client: those for the audiences it serves.
+    /// Introspection policies by client: a client may introspect tokens for the audiences it serves.
     pub serves: Arc<HashMap<String, Policy>>,
-    /// The audiences that a client is itself, by the client, in order.
+    /// The audiences each client serves, by client id, sorted.
     pub served: Arc<HashMap<String, Vec<String>>>,
     /// Signing keys.
     pub ring: Arc<Keyring>,
@@ -63,7 +63,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What these roles come to at an audience.
+    /// The permissions and role names that these roles grant at an audience.
     pub(in crate::service) fn entitled(&self, roles: &[RoleId], audience: &str) -> Entitled {
         if roles.is_empty() {
             return Entitled::default();
@@ -71,19 +71,19 @@ impl Snapshot {
         Entitled::of(roles.iter().filter_map(|id| self.roles.get(id)), Vec::new(), audience, &self.issuer)
     }
 
-    /// What a client's own permissions and roles come to at an audience.
+    /// The permissions and role names that a client has at an audience, from its own permissions and its roles.
     pub(in crate::service) fn entitled_client(&self, client: &Client, audience: &str) -> Entitled {
         let roles = client.config.roles.iter().filter_map(|id| self.roles.get(id));
         Entitled::of(roles, client.permissions_at(audience), audience, &self.issuer)
     }
 
-    /// Whether one of these roles has a permission at this server.
+    /// Whether any of these roles grants a permission at this server.
     pub(in crate::service) fn roles_have(&self, roles: &[RoleId], permission: &str) -> bool {
         let mut roles = roles.iter().filter_map(|id| self.roles.get(id));
         roles.any(|r| r.permissions_at(&self.issuer, &self.issuer).any(|p| p == permission))
     }
 
-    /// Whether a client has a permission at this server, by itself or by a role.
+    /// Whether a client has a permission at this server, directly or through a role.
     pub(in crate::service) fn client_has(&self, client: &Client, permission: &str) -> bool {
         let own = client.config.permissions.iter();
         own.filter(|p| p.audience.as_str() == &*self.issuer).any(|p| p.permission.as_str() == permission)
@@ -91,18 +91,18 @@ impl Snapshot {
     }
 }
 
-/// When something was revoked, and when that may be forgotten.
+/// When something was revoked, and when the revocation may be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revoked {
     /// When it was revoked.
     pub at: Timestamp,
-    /// When every token concerned is dead by itself.
+    /// When all affected tokens have expired on their own.
     pub ends_at: Timestamp,
-    /// Of a session: where its bit stands.
+    /// For a session: its index in the status lists.
     pub status: Option<StatusIndex>,
 }
 
-/// Follows the feed.
+/// The in-memory state and the feed follower that updates it.
 pub struct Live {
     store: Store,
     issuer: Arc<str>,
@@ -110,12 +110,12 @@ pub struct Live {
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
     broadcast: Broadcast,
-    /// [`Clock::elapsed`] when the last successful round began.
+    /// [`Clock::elapsed`] at the start of the last successful round.
     confirmed: AtomicI64,
     /// The database's time at the zero of [`Clock::elapsed`], or [`OWN_CLOCK`].
     database_zero: AtomicI64,
     rounds: AtomicU64,
-    /// The number of the last round that succeeded; whoever holds the lock runs the next.
+    /// The number of the last successful round. The holder of the lock runs the next one.
     turn: Mutex<u64>,
 }
 
@@ -125,24 +125,24 @@ impl fmt::Debug for Live {
     }
 }
 
-/// Things that belong to one moment.
+/// A snapshot and the notices that follow it, taken atomically.
 #[derive(Debug)]
 pub(in crate::service) struct Subscription {
-    /// The present state.
+    /// The current state.
     pub(in crate::service) snapshot: Arc<Snapshot>,
-    /// What was told since the cursor, if the history leads on from there.
+    /// The notices after the cursor; `None` if the retained history does not reach back to it.
     pub(in crate::service) missed: Option<Vec<Arc<Told>>>,
-    /// That all of it is known, if it is: who has just connected need not wait for the next sign.
+    /// A heartbeat, if the state is confirmed, so that a new watcher need not wait for the next one.
     pub(in crate::service) sign_of_life: Option<Arc<Told>>,
-    /// All that follows.
+    /// All later notices.
     pub(in crate::service) told: broadcast::Receiver<Arc<Told>>,
 }
 
 impl Live {
-    /// Reads everything once.
+    /// Loads the full state.
     ///
     /// # Errors
-    /// If the database cannot be reached, or holds keys that do not open.
+    /// If the database cannot be reached, or a stored key cannot be decrypted.
     pub async fn read(store: Store, sealing: Arc<SealingKey>, clock: Arc<dyn Clock>) -> Result<Self> {
         let began = clock.elapsed();
         let mut tx = store.read().await?;
@@ -167,8 +167,8 @@ impl Live {
         Ok(live)
     }
 
-    /// The present instant: by the database's clock where several machines share one, so that they
-    /// agree and a step of one machine's clock changes nothing.
+    /// The current time. Where several machines share a database, its clock is used: the machines agree, and a jump
+    /// of one machine's clock changes nothing.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self.database_zero.load(Ordering::Relaxed) {
@@ -177,8 +177,8 @@ impl Live {
         }
     }
 
-    /// Takes over the database's time, which was read at some moment since `began`. A difference that
-    /// the time of the question itself explains is none.
+    /// Adopts the database's time, which was read at some moment since `began`. A difference no larger than the
+    /// query's round trip is ignored.
     fn follow_clock(&self, time: Option<Timestamp>, began: Ttl) {
         let Some(time) = time.filter(|_| self.clock.yields_to_database()) else { return };
         let ended = self.clock.elapsed();
@@ -190,13 +190,13 @@ impl Live {
         }
     }
 
-    /// The issuer, as in `iss`. A process whose database gets another one stops signing.
+    /// The issuer, as in `iss`. A process stops signing when the issuer in its database changes.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// The newest state that was read.
+    /// The latest state.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
@@ -211,25 +211,25 @@ impl Live {
         found.ok_or_else(|| Error::NotFound("client", id.to_owned()))
     }
 
-    /// Whether this process has confirmed recently enough that it has seen every change.
+    /// Whether this process confirmed recently enough to be sure that it has seen every change.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         let age = self.clock.elapsed().millis() - self.confirmed.load(Ordering::SeqCst);
         age <= self.snapshot.load().settings.confirm_within.millis()
     }
 
-    /// How long ago it was confirmed that every change is known.
+    /// How long ago this process last confirmed that it has seen every change.
     fn confirmed_ago(&self) -> Ttl {
         Ttl::from_millis(self.clock.elapsed().millis().saturating_sub(self.confirmed.load(Ordering::SeqCst)))
     }
 
-    /// Whether watchers may be told that they know everything.
+    /// Whether this process is current enough to serve watchers.
     #[must_use]
     pub fn knows_everything(&self) -> bool {
         self.confirmed_ago() <= LOST_AFTER
     }
 
-    /// Gives watchers a sign of life, or ends their streams; once a second.
+    /// Sends watchers a heartbeat, or ends their streams if this process has fallen behind. Called once a second.
     pub fn beat(&self) {
         let telling = self.broadcast.telling();
         let head = &self.snapshot.load().head;
@@ -245,7 +245,7 @@ impl Live {
         self.broadcast.telling().tell(&self.snapshot.load().head, News::Lost);
     }
 
-    /// What somebody needs who begins to watch after `cursor`.
+    /// Returns what a watcher that starts after `cursor` needs.
     pub(in crate::service) fn subscribe(&self, cursor: Option<&Cursor>) -> Subscription {
         let telling = self.broadcast.telling();
         let snapshot = self.snapshot();
@@ -255,7 +255,7 @@ impl Live {
         Subscription { snapshot, missed, sign_of_life, told: telling.subscribe() }
     }
 
-    /// The state to sign by: refused if changes may have been missed.
+    /// The state to sign with; an error if changes may have been missed.
     ///
     /// # Errors
     /// [`Error::Unavailable`] after too long without confirmation.
@@ -266,23 +266,23 @@ impl Live {
         Err(Error::Unavailable("the change feed has not been confirmed recently; this process does not sign".into()))
     }
 
-    /// A change for the feed, kept there until every token that it concerns is dead.
+    /// A feed entry for a change. It is kept until every affected token has expired.
     pub(in crate::service) fn change(&self, kind: ChangeKind, subject: &str, now: Timestamp) -> Change {
         self.snapshot.load().settings.feed_entry(kind, subject, now)
     }
 
-    /// Commits a transaction, and applies here what it wrote to the feed.
+    /// Commits a transaction, then applies its feed entries to this process.
     ///
     /// # Errors
-    /// If the database cannot be reached; [`Error::Conflict`].
+    /// If the database is unreachable; [`Error::Conflict`].
     pub(in crate::service) async fn commit(&self, tx: Tx) -> Result<()> {
         if tx.commit().await? { self.confirm().await } else { Ok(()) }
     }
 
-    /// Makes sure that every change committed before this call is applied. One round serves all who wait.
+    /// Ensures that every change committed before this call is applied here. Concurrent waiters share one round.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn confirm(&self) -> Result<()> {
         let begun_before = self.rounds.load(Ordering::SeqCst);
         let mut succeeded = self.turn.lock().await;
@@ -320,8 +320,8 @@ impl Live {
         Ok(())
     }
 
-    /// The database is not a continuation of what this process knows: it was restored, or lost its last
-    /// commits. A new epoch tells every process to forget and read again.
+    /// The feed does not continue from the state of this process: the database was restored, or lost its last
+    /// commits. A new epoch makes every process discard its state and reload it.
     async fn start_over(&self, old: &Snapshot, now: Timestamp) -> Result<()> {
         let mut tx = self.store.write().await?;
         let known = &old.head.epoch;
@@ -334,7 +334,7 @@ impl Live {
         let entries = tx.feed_live(now).await?;
         let next = load(&mut tx, head, &entries, &self.sealing).await?;
         if next.issuer != old.issuer {
-            // Nothing is signed for the old issuer any more, from this moment on.
+            // From now on, nothing is signed for the old issuer.
             self.confirmed.store(i64::MIN / 2, Ordering::SeqCst);
             return Err(Error::Unavailable("the issuer was changed; restart this process".into()));
         }
@@ -356,7 +356,7 @@ fn continuation<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a 
         return None;
     }
     if old.seq == 0 {
-        // The first number has no entry; its tag stands beside the counter until there is a second.
+        // Sequence number 0 has no entry. Its tag is stored beside the counter until the first entry exists.
         return (new.seq > 0).then_some(entries);
     }
     let (first, news) = entries.split_first()?;
@@ -380,13 +380,13 @@ async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) 
     })
 }
 
-/// What entries of a kind revoke.
+/// The revocations in the feed entries of one kind.
 fn revoked(kind: ChangeKind, entries: &[Entry]) -> impl Iterator<Item = (String, Revoked)> {
     let of_kind = entries.iter().map(|e| &e.change).filter(move |c| c.kind == kind);
     of_kind.map(|c| (c.subject.clone(), Revoked { at: c.at, ends_at: c.ends_at, status: c.status }))
 }
 
-/// What was revoked and still counts, with what entries of a kind add.
+/// The unexpired old revocations plus those in the new entries of one kind.
 fn with_news(
     old: &Arc<HashMap<String, Revoked>>,
     kind: ChangeKind,
@@ -415,7 +415,7 @@ async fn roles(tx: &mut Tx) -> Result<Arc<HashMap<RoleId, Role>>> {
     Ok(Arc::new(all.map(|r| (r.id.clone(), r)).collect()))
 }
 
-/// What clients serve, as policies and by name.
+/// The audiences that clients serve: as introspection policies, and by name.
 type Served = (Arc<HashMap<String, Policy>>, Arc<HashMap<String, Vec<String>>>);
 
 async fn serves(tx: &mut Tx, issuer: &str) -> Result<Served> {

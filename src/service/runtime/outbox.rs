@@ -1,8 +1,8 @@
-//! Outgoing mail: handing it in with the change that it tells of, and sending what is due.
+//! Outgoing mail: mails are queued in the transaction of the change that they report, and sent when due.
 //!
-//! A mail is sent after its transaction has committed, by whichever process takes it first. It leaves the
-//! database once the mail server has it: a process that ends in between sends it a second time, under the
-//! same Message-ID, and nothing else is ever lost or doubled.
+//! A mail is sent after its transaction has committed, by whichever process claims it first. It leaves the database
+//! once the mail server has accepted it. A process that stops in between causes a second delivery with the same
+//! Message-ID. Nothing else is ever lost or duplicated.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,26 +20,26 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How much longer a mail is held than sending it may take: for writing down what became of it.
+/// Added to the send timeout to get the lease of a mail: time to record the outcome.
 const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
 
-/// What became of a mail.
+/// The outcome of sending a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The mail server has it.
+    /// The mail server accepted it.
     Sent,
-    /// It will be tried again.
+    /// It will be retried.
     Later(Cause),
-    /// It never will be.
+    /// It will not be retried.
     GivenUp(Cause),
 }
 
-/// A mail that was tried, and what became of it.
+/// One attempt to send a mail, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// What it is about, as far as that could be read.
+    /// The kind of mail, if the row could be read.
     pub kind: Option<MailKind>,
-    /// What became of it.
+    /// The outcome.
     pub fate: Fate,
 }
 
@@ -64,11 +64,11 @@ impl Outbox {
         Self { store, live, sealing, entropy }
     }
 
-    /// Hands a mail in, as part of the transaction that changes what it tells of: it is sent if that commits,
-    /// and only then. What it says is sealed.
+    /// Queues a mail in the transaction of the change that it reports: it is sent if and only if that transaction
+    /// commits. The content is stored sealed.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn hand_in(&self, tx: &mut Tx, mail: Mail) -> Result<MailId> {
         let now = self.live.now();
         let id = MailId::new(now, &*self.entropy);
@@ -90,16 +90,16 @@ impl Outbox {
         Ok(id)
     }
 
-    /// Takes up to `most` mails that are due; each must be given to [`Outbox::deliver`].
+    /// Claims up to `most` due mails. Each must be passed to [`Outbox::deliver`].
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn take(&self, most: usize) -> Result<Vec<ClaimedMail>> {
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let lease = Ttl::from_millis(i64::try_from((TIMEOUT + TO_WRITE_DOWN).as_millis()).unwrap_or(i64::MAX));
         for _ in 0..TRIES {
             let now = self.live.now();
-            // Looking takes nobody's turn to write, and mostly there is nothing.
+            // A read does not block writers, and usually nothing is due.
             if !self.store.read().await?.mails_due(now).await? {
                 break;
             }
@@ -107,7 +107,7 @@ impl Outbox {
             let mut tx = self.store.write().await?;
             let taken = tx.mails_claim(now, lease, limit, &tag).await?;
             tx.commit().await?;
-            // Another process had taken the same ones; there may be more.
+            // Another process claimed the same mails; more may be due.
             if !taken.is_empty() {
                 return Ok(taken);
             }
@@ -115,7 +115,7 @@ impl Outbox {
         Ok(Vec::new())
     }
 
-    /// Sends a mail that was taken, and writes down what became of it.
+    /// Sends a claimed mail and records the outcome.
     pub async fn deliver(&self, post: &Post, taken: ClaimedMail) -> Delivery {
         let ClaimedMail { id, tag, attempts, expires_at, mail } = taken;
         let kind = mail.as_ref().ok().map(|mail| mail.kind);
@@ -139,10 +139,10 @@ impl Outbox {
         Delivery { kind, fate }
     }
 
-    /// Drops the mails that are not worth sending any more; gives their number.
+    /// Deletes mails that have expired; returns how many.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn forget(&self) -> Result<u64> {
         let mut tx = self.store.write().await?;
         let dropped = tx.mails_forget(self.live.now()).await?;
@@ -150,15 +150,15 @@ impl Outbox {
         Ok(dropped)
     }
 
-    /// What lies in the outbox.
+    /// The backlog of unsent mails.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn waiting(&self) -> Result<MailsWaiting> {
         self.store.read().await?.mails_waiting(self.live.now()).await
     }
 
-    /// Opens what was sealed.
+    /// Decrypts a mail's content.
     fn letter(&self, mail: SealedMail) -> Result<Letter, Failure> {
         let broken = |what| Failure::new(Cause::Broken, what);
         let opened = self.sealing.open(&mail.sealed, &purpose(&mail.id, mail.kind, &mail.to));
@@ -175,7 +175,7 @@ impl Outbox {
         next_attempt(attempts, self.live.now(), expires_at, u32::from_be_bytes(random))
     }
 
-    /// Takes the mail out, or gives it back for later. If another has it by now, it is the other's.
+    /// Deletes the mail, or schedules a retry. Does nothing if another process has claimed it meanwhile.
     async fn write_down(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
         let mut tries = TRIES;
         loop {
@@ -197,12 +197,13 @@ impl Outbox {
     }
 }
 
-/// What a mail's parameters are sealed for: whoever writes another address beside them gets nothing.
+/// The context that a mail's parameters are sealed under. It includes the recipient, so a row with a changed address
+/// cannot be decrypted.
 fn purpose(id: &MailId, kind: MailKind, to: &Recipient) -> String {
     format!("mail {id} {} to {to}", kind.as_str())
 }
 
-/// The private cause of a row that cannot be read.
+/// The private cause of an unreadable row.
 fn cause_of(error: &Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

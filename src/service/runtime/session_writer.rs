@@ -1,7 +1,7 @@
-//! The session writer: whatever arrived while a commit was on its way to disk goes into the next one.
+//! The session writer groups commits: requests that arrive during one commit go into the next.
 //!
-//! There is no timer: who finds nothing under way is written at once, alone. One task at a time writes;
-//! it lives as long as something waits, and a caller that goes away takes nothing with it.
+//! There is no timer. A request that arrives while nothing is being written is written immediately, on its own. One
+//! task writes at a time and runs until the queue is empty. If a caller goes away, the task is not affected.
 
 mod batch;
 mod write;
@@ -28,16 +28,16 @@ use crate::{
     time::{Clock, Ttl},
 };
 
-/// Most requests in one transaction: more would make the first of them wait for the last.
+/// Maximum requests in one transaction. With more, the first requests would wait too long for the last.
 const MAX_BATCH: usize = 256;
-/// Most requests that wait. At full speed they take about half a second.
+/// Maximum queued requests. Writing that many takes about half a second at full speed.
 const MAX_WAITING: usize = 4096;
-/// When to come back to a writer whose queue is full.
+/// The retry delay sent to callers when the queue is full.
 const COME_BACK: Ttl = Ttl::from_millis(500);
 
-/// Something to be written, and what becomes of it.
+/// A kind of write request, and its outcome.
 pub(in crate::service) trait Work {
-    /// What the caller learns once it is durable.
+    /// What the caller receives once the write is durable.
     type Outcome;
 }
 
@@ -45,7 +45,7 @@ impl Work for Rotation {
     type Outcome = RotateOutcome;
 }
 
-/// Sessions to be ended, by whom and why; the outcome is the number that had been live.
+/// Sessions to end, by whom and why. The outcome is how many were live.
 #[derive(Debug)]
 pub(in crate::service) struct Revocation {
     pub(in crate::service) sessions: Vec<SessionId>,
@@ -57,18 +57,18 @@ impl Work for Revocation {
     type Outcome = usize;
 }
 
-/// A session to be opened; the outcome is false, and nothing was written, if the user has changed since
-/// the password was checked.
+/// A session to open. The outcome is false, and nothing is written, if the user has changed since the password was
+/// checked.
 #[derive(Debug)]
 pub(in crate::service) struct Opening {
     pub(in crate::service) session: Session,
     /// The user's `security_version` when the password was checked.
     pub(in crate::service) security_version: i64,
-    /// A new hash to put in place of one with older parameters.
+    /// A new hash that replaces one with outdated parameters.
     pub(in crate::service) rehash: Option<Phc>,
-    /// Most live sessions of a user; the oldest beyond are ended.
+    /// Maximum live sessions of a user; the oldest ones beyond it are ended.
     pub(in crate::service) most: i64,
-    /// The event that goes with it.
+    /// The audit event written with the session.
     pub(in crate::service) event: AuditEvent,
 }
 
@@ -107,7 +107,7 @@ impl Queue {
         self.revocations.len() + self.openings.len() + self.rotations.len()
     }
 
-    /// The next batch: revocations first, since somebody may be waiting for them to be safe.
+    /// Takes the next batch. Revocations go first, because somebody's security may depend on them.
     fn take(&mut self) -> Batch {
         let mut room = MAX_BATCH;
         Batch {
@@ -119,7 +119,7 @@ impl Queue {
     }
 }
 
-/// Which queue a kind of work waits in.
+/// Maps a kind of request to its queue.
 trait Queued: Work + Sized {
     fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)>;
 }
@@ -150,7 +150,7 @@ impl SessionWriter {
     /// Exchanges a refresh token.
     ///
     /// # Errors
-    /// [`Error::DeadlineExceeded`] and [`Error::Throttled`] have changed nothing.
+    /// [`Error::DeadlineExceeded`] or [`Error::Throttled`]; in both cases nothing has changed.
     pub(in crate::service) async fn rotate(
         &self,
         rotation: Rotation,
@@ -159,18 +159,18 @@ impl SessionWriter {
         self.submit(rotation, deadline).await
     }
 
-    /// Ends sessions, and lets every process know before it returns.
+    /// Ends sessions and publishes that to every process before it returns.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the database cannot be reached.
+    /// [`Error::Unavailable`] if the database is unreachable.
     pub(in crate::service) async fn revoke(&self, revocation: Revocation) -> Result<usize> {
         self.submit(revocation, None).await
     }
 
-    /// Opens a session; false if the user has changed meanwhile.
+    /// Opens a session. Returns false if the user has changed meanwhile.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] also when nobody can tell whether the session was opened.
+    /// [`Error::Unavailable`], also when it is unknown whether the session was opened.
     pub(in crate::service) async fn open(&self, opening: Opening, deadline: Option<Instant>) -> Result<bool> {
         self.submit(opening, deadline).await
     }
@@ -196,13 +196,13 @@ impl Inner {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes until nothing waits.
+    /// Writes batches until the queue is empty.
     async fn write_all(self: Arc<Self>) {
         let turn = Turn(&self);
         let mut last_gap = self.clock.elapsed();
         while turn.goes_on() {
             last_gap = self.store.leave_gap(&*self.clock, last_gap).await;
-            // The batch is taken last: what arrives while the transaction begins still belongs to it.
+            // The batch is taken last, so that it includes requests that arrive while the transaction begins.
             let tx = self.store.write().await;
             let mut batch = self.queue().take();
             match tx {
@@ -216,11 +216,11 @@ impl Inner {
     }
 }
 
-/// The right to write, given back however the task ends.
+/// The right to write, released however the task ends.
 struct Turn<'a>(&'a Inner);
 
 impl Turn<'_> {
-    /// Whether something waits. If not, the next caller starts a task of its own.
+    /// Whether requests are queued. If not, writing is released and the next caller starts a new task.
     fn goes_on(&self) -> bool {
         let mut queue = self.0.queue();
         queue.writing = queue.waiting() > 0;

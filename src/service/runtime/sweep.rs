@@ -1,41 +1,41 @@
-//! Deleting what has expired, in steps so small that nobody notices.
+//! Deletes expired rows in steps small enough not to delay other writers.
 
 use std::sync::Arc;
 
 use super::live::Live;
 use crate::{domain::settings::SKEW, error::Result, id::SessionId, store::Store, time::Ttl};
 
-/// Sessions looked at in one step: a fraction of a millisecond's reading.
+/// Sessions scanned per step. Reading them takes a fraction of a millisecond.
 const LOOK_AT: i64 = 1000;
-/// How long a creation can be repeated.
+/// How long a create request can be retried under the same request id.
 const CREATIONS: Ttl = Ttl::from_days(1);
-/// Most sessions deleted in one transaction: a few milliseconds of everybody's time to write.
+/// Maximum sessions deleted in one transaction. It blocks other writers for a few milliseconds.
 const DELETE: usize = 100;
-/// Most counts of failures deleted in one transaction.
+/// Maximum failure counters deleted in one transaction.
 const FORGET: i64 = 100;
 
-/// How far a walk over all sessions has come.
+/// Progress of one pass over all sessions.
 #[derive(Debug, Default)]
 pub struct Sweep {
     after: Option<SessionId>,
     found: Vec<SessionId>,
     at_end: bool,
-    /// Whether all sessions have been looked at, and only counts of failures are left.
+    /// Whether all sessions have been scanned and only failure counters are left.
     walked: bool,
 }
 
-/// What a step did.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swept {
     /// Sessions deleted.
     pub deleted: u64,
-    /// Counts of failed guesses deleted.
+    /// Failure counters deleted.
     pub forgotten: u64,
-    /// Whether the walk has come to its end, and begins again with the next step.
+    /// Whether the pass is complete; the next step starts a new one.
     pub ended: bool,
 }
 
-/// Deletes what has expired.
+/// Deletes expired rows.
 #[derive(Debug)]
 pub struct Sweeper {
     store: Store,
@@ -47,10 +47,10 @@ impl Sweeper {
         Self { store, live }
     }
 
-    /// Takes one step: deletes some of the sessions found dead, or looks at the next ones.
+    /// Runs one step: deletes some of the expired sessions found so far, or scans for more.
     ///
     /// # Errors
-    /// If the database cannot be reached; the next step goes on from the same place.
+    /// If the database is unreachable; the next step resumes from the same place.
     pub async fn step(&self, sweep: &mut Sweep) -> Result<Swept> {
         if sweep.walked {
             return self.sweep_failures(sweep).await;
@@ -72,7 +72,7 @@ impl Sweeper {
         let deleted = tx.sessions_delete_dead(some, dead_before).await?;
         let mut forgotten = 0;
         if ended {
-            // A process that could not confirm for that long signs nothing, and reads everything anew.
+            // A process that has not confirmed for this long cannot sign, and reloads everything.
             tx.feed_forget(now, now.minus(SKEW)).await?;
             tx.tickets_forget(now).await?;
             tx.creations_forget(now.minus(CREATIONS)).await?;
@@ -85,7 +85,7 @@ impl Sweeper {
         Ok(Swept { deleted, forgotten, ended: ended && !sweep.walked })
     }
 
-    /// Deletes more of the counts that have expired; the walk ends when there are none left.
+    /// Deletes more expired counters; the pass ends when none are left.
     async fn sweep_failures(&self, sweep: &mut Sweep) -> Result<Swept> {
         let mut tx = self.store.write().await?;
         let forgotten = tx.login_failures_sweep(self.live.now(), FORGET).await?;

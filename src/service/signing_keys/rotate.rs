@@ -35,7 +35,7 @@ impl SigningKeys {
     /// a compare-and-swap, and its loser does nothing.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn rotate_due(&self) -> Result<usize> {
         let mut done = 0;
         self.live.confirm().await?;
@@ -91,7 +91,7 @@ impl SigningKeys {
     /// Brings the next rotation to the earliest instant that the waits allow.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn rotate_early(&self, _: &Admin, only: Option<Algorithm>) -> Result<Vec<RotationPlan>> {
         self.rotate_due().await?;
         let now = self.live.now();

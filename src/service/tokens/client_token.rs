@@ -15,7 +15,7 @@ use crate::{
 pub struct ClientTokenRequest {
     /// Scopes; empty for all.
     pub scopes: Vec<String>,
-    /// Audience; empty for the default.
+    /// Requested audience; empty means the default.
     pub audience: String,
 }
 

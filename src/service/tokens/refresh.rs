@@ -20,11 +20,11 @@ use crate::{
 /// What a refresh says.
 #[derive(Debug)]
 pub struct RefreshInput {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// The refresh token.
     pub refresh_token: RefreshToken,
-    /// Audience; empty for the default.
+    /// Requested audience; empty means the default.
     pub audience: String,
     /// Scopes; empty for all that were granted.
     pub scopes: Vec<String>,

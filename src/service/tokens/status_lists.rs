@@ -118,7 +118,7 @@ impl StatusLists {
     /// The numbers of all lists; asked for again at most once a second.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn all(&self) -> Result<Vec<i64>> {
         let now = self.live.now();
         let (known, asked_at) = self.lists.known.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -35,7 +35,7 @@ impl Users {
         Ok(self.tokens.end_sessions(&[id], RevokedCause::Administrator, admin.actor.clone()).await? == 1)
     }
 
-    /// Ends these sessions of a user, or all if none is named; gives the number that had been live.
+    /// Ends these sessions of a user, or all if none is named; returns how many were live.
     ///
     /// # Errors
     /// [`Error::NotFound`]; a violation of `session_ids`.

@@ -70,7 +70,7 @@ impl Accounts {
     /// a code is sent to it.
     ///
     /// # Errors
-    /// A violation of a field; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`].
+    /// A field violation; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`].
     pub async fn update(&self, ctx: &RequestContext, me: &Me, patch: MePatch) -> Result<(UserView, Option<Pending>)> {
         if patch.name.is_some() || patch.email.is_some() {
             me.check_fresh(ctx.now)?;
@@ -150,7 +150,7 @@ impl Accounts {
         Ok(issued.pending())
     }
 
-    /// Replaces the password by who knows it; every other session ends. Gives their number.
+    /// Replaces the password by who knows it; every other session ends. Returns how many.
     ///
     /// # Errors
     /// [`Reason::InvalidCredentials`], or what is wrong with the new password.
@@ -201,13 +201,13 @@ impl Accounts {
     /// The user's sessions that may still be refreshed, newest first.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn sessions(&self, me: &Me) -> Result<Vec<Session>> {
         let now = self.live.now();
         self.store.read().await?.sessions_of_user(&me.user, SessionFilter::Live(now)).await
     }
 
-    /// Ends one of the user's own sessions, or every other; gives the number that had been live.
+    /// Ends one of the user's own sessions, or every other; returns how many were live.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a session that is not the user's.

@@ -33,7 +33,7 @@ use crate::{
 /// What somebody says who opens an account.
 #[derive(Debug)]
 pub struct RegisterInput {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// The address.
     pub email: String,
@@ -41,7 +41,7 @@ pub struct RegisterInput {
     pub name: String,
     /// The password.
     pub password: Password,
-    /// The language of the mail; empty for English.
+    /// The language of the mail; empty means English.
     pub language: String,
     /// The person's address, as the client tells it.
     pub address: String,
@@ -66,7 +66,7 @@ impl Accounts {
     /// somebody tried. The caller cannot tell which.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Reason::ClientNotAllowed`] where accounts are not opened.
+    /// Reports every invalid field at once; [`Reason::ClientNotAllowed`] where accounts are not opened.
     pub async fn register(
         &self,
         ctx: &RequestContext,

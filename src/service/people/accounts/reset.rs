@@ -30,11 +30,11 @@ const NOBODY: &str = "nobody@chancery.invalid";
 /// A request for a mail to choose a new password by.
 #[derive(Clone, Copy, Debug)]
 pub struct ResetRequest<'a> {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: &'a str,
     /// User name or email address.
     pub login: &'a str,
-    /// The language of the mail; empty for English.
+    /// The language of the mail; empty means English.
     pub language: &'a str,
     /// The address that the person's request came from, as the client states it.
     pub address: &'a str,
@@ -43,7 +43,7 @@ pub struct ResetRequest<'a> {
 /// A password to set by a code or link.
 #[derive(Debug)]
 pub struct PasswordReset {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// The code or link.
     pub presented: Presented,
@@ -56,7 +56,7 @@ impl Accounts {
     /// cannot tell whether there is: everything that is read and written has its match.
     ///
     /// # Errors
-    /// A violation of a field; the client may not handle passwords.
+    /// A field violation; the client may not handle passwords.
     pub async fn request_password_reset(
         &self,
         ctx: &RequestContext,

@@ -102,7 +102,7 @@ impl Attempt {
     /// Reads the counts.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub(in crate::service::people) async fn read(&mut self, tx: &mut Tx) -> Result<()> {
         let keys: Vec<LimitKey> = self.counts.iter().map(|c| c.key).collect();
         let tallies = tx.login_failures_of(&keys).await?;

@@ -57,7 +57,7 @@ pub struct Challenge {
 /// The next step, as the client sends it.
 #[derive(Debug)]
 pub struct NextStep {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// The token of the challenge.
     pub token: TicketToken,

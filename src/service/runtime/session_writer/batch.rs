@@ -1,4 +1,4 @@
-//! What is written together, and who waits for it.
+//! Requests that are written together, and their waiters.
 
 use std::collections::VecDeque;
 
@@ -10,10 +10,10 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Who waits for something to be written.
+/// A caller waiting for its request to be written.
 pub(super) struct Caller<W: Work> {
     pub(super) answer: oneshot::Sender<Result<W::Outcome>>,
-    /// When it gives up.
+    /// When the caller gives up.
     pub(super) deadline: Option<Instant>,
 }
 
@@ -23,29 +23,29 @@ impl<W: Work> Caller<W> {
     }
 }
 
-/// A caller and what it is to learn.
+/// A waiter and its outcome.
 pub(super) struct Answered<W: Work> {
     caller: Caller<W>,
     pub(super) outcome: W::Outcome,
 }
 
 impl<W: Work> Answered<W> {
-    /// Tells the outcome, or why this process cannot vouch for it.
+    /// Sends the outcome, or the error if this process could not confirm it.
     pub(super) fn send(self, confirmed: &Result<()>) {
         let answer = confirmed.as_ref().map(|()| self.outcome).map_err(again);
-        // Who went away has no use for it.
+        // The caller may have gone away.
         let _ = self.caller.answer.send(answer);
     }
 }
 
-/// Requests of one kind. The work stands apart from the callers: the store takes it as it is.
+/// Requests of one kind. The work and the waiters are separate lists, because the store takes the work as a slice.
 pub(super) struct Lane<W: Work> {
     pub(super) work: Vec<W>,
     pub(super) callers: Vec<Caller<W>>,
 }
 
 impl<W: Work> Lane<W> {
-    /// Takes as many as there is room for, in the order in which they came.
+    /// Takes as many requests as there is room for, in order of arrival.
     pub(super) fn take(queue: &mut VecDeque<(W, Caller<W>)>, room: &mut usize) -> Self {
         let count = queue.len().min(*room);
         *room -= count;
@@ -57,7 +57,7 @@ impl<W: Work> Lane<W> {
         Self { work: Vec::new(), callers: Vec::new() }
     }
 
-    /// Drops, unwritten, what nobody waits for any more.
+    /// Drops requests that nobody waits for any more, without writing them.
     fn drop_late(&mut self, now: Instant) {
         if !self.callers.iter().any(|c| c.is_late(now) || c.answer.is_closed()) {
             return;
@@ -80,24 +80,24 @@ impl<W: Work> Lane<W> {
         }
     }
 
-    /// Every caller with its outcome.
+    /// Pairs every waiter with its outcome.
     pub(super) fn answered(self, outcomes: Vec<W::Outcome>) -> impl Iterator<Item = Answered<W>> {
         self.callers.into_iter().zip(outcomes).map(|(caller, outcome)| Answered { caller, outcome })
     }
 
-    /// One lane for each.
+    /// Splits into one lane per request.
     fn apart(self) -> impl Iterator<Item = Self> {
         let pairs = self.work.into_iter().zip(self.callers);
         pairs.map(|(work, caller)| Self { work: vec![work], callers: vec![caller] })
     }
 }
 
-/// What one transaction writes.
+/// The requests that one transaction writes.
 pub(super) struct Batch {
     pub(super) revocations: Lane<Revocation>,
     pub(super) openings: Lane<Opening>,
     pub(super) rotations: Lane<Rotation>,
-    /// Whether an earlier attempt, whose outcome nobody knows, may have written to the feed.
+    /// Whether an earlier attempt with an unknown outcome may have written to the feed.
     pub(super) may_be_told: bool,
 }
 
@@ -110,21 +110,21 @@ impl Batch {
         self.revocations.work.is_empty() && self.openings.work.is_empty() && self.rotations.work.is_empty()
     }
 
-    /// Drops, unwritten, what nobody waits for any more. What was to be ended is ended all the same.
+    /// Drops requests that nobody waits for any more, without writing them. Revocations are kept.
     pub(super) fn drop_late(&mut self) {
         let now = Instant::now();
         self.openings.drop_late(now);
         self.rotations.drop_late(now);
     }
 
-    /// Tells every caller the same.
+    /// Fails every request with the same error.
     pub(super) fn refuse(&mut self, error: &Error) {
         self.revocations.refuse(error);
         self.openings.refuse(error);
         self.rotations.refuse(error);
     }
 
-    /// A batch for each request.
+    /// Splits into one batch per request.
     pub(super) fn apart(self) -> impl Iterator<Item = Self> {
         let none = move || Self { may_be_told: self.may_be_told, ..Self::none() };
         let revocations = self.revocations.apart().map(move |revocations| Self { revocations, ..none() });
@@ -134,7 +134,7 @@ impl Batch {
     }
 }
 
-/// The same error for another caller.
+/// Copies an error for another waiter.
 fn again(error: &Error) -> Error {
     match error {
         Error::Conflict => Error::Conflict,

@@ -1,4 +1,4 @@
-//! One transaction of the session writer, and what happens when it fails.
+//! One transaction of the session writer, and its retries.
 
 use super::{
     Inner, Opening, Work,
@@ -15,10 +15,10 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// A commit that takes longer is followed by one that stamps its rows again.
+/// If a commit takes longer than this, its rotations are stamped again.
 const SLOW_COMMIT: Ttl = Ttl::from_secs(1);
 
-/// What was written, each list in the order of its lane.
+/// The outcomes, each list in the order of its lane.
 #[derive(Default)]
 struct Written {
     revoked: Vec<usize>,
@@ -26,16 +26,17 @@ struct Written {
     rotated: Vec<RotateOutcome>,
 }
 
-/// How far a transaction came before it failed.
+/// How a transaction failed.
 enum Failed {
-    /// Nothing is kept.
+    /// Nothing was committed.
     RolledBack(Error),
-    /// The database did not say whether it is kept. The instant is the one that it would be stamped with.
+    /// It is unknown whether the database committed. The instant is the one that the rows were stamped with.
     Unknown(Error, Timestamp),
 }
 
 impl Inner {
-    /// Writes a batch; if that fails, each of its requests by itself, so that none suffers for another.
+    /// Writes a batch. If that fails, writes each request on its own, so that one bad request does not fail the
+    /// others.
     pub(super) async fn write(&self, tx: Tx, batch: Batch) {
         if batch.is_empty() {
             return;
@@ -52,8 +53,8 @@ impl Inner {
         }
     }
 
-    /// Writes one request, again if it met another transaction. An error is that the database is out of
-    /// reach: then nobody else need wait for that.
+    /// Writes one request, and retries after a conflict. An error means that the database is unreachable; the
+    /// remaining requests then fail without trying.
     async fn write_single(&self, mut single: Batch) -> Result<()> {
         for tries in 1..=TRIES {
             single.drop_late();
@@ -78,7 +79,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes a batch in one transaction, and answers. If it fails the batch comes back.
+    /// Writes a batch in one transaction and sends the outcomes. Returns the batch if the transaction fails.
     async fn attempt(&self, mut tx: Tx, batch: Batch) -> Result<(), (Failed, Batch)> {
         let (now, began) = (self.live.now(), self.clock.elapsed());
         let written = match self.apply(&mut tx, &batch, now).await {
@@ -87,7 +88,7 @@ impl Inner {
         };
         let told = match tx.commit().await {
             Ok(told) => told,
-            // The database says itself that it has not committed.
+            // The database reports that it did not commit.
             Err(error @ Error::Conflict) => return Err((Failed::RolledBack(error), batch)),
             Err(error) => return Err((Failed::Unknown(error, now), batch)),
         };
@@ -99,8 +100,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Users first, then sessions, then the feed: every transaction takes its locks in this order. What
-    /// is to be ended ends before anybody in the same batch can refresh it.
+    /// Writes users first, then sessions, then the feed: every transaction takes its locks in this order. Revocations
+    /// come before rotations, so that a session ended in this batch cannot be refreshed in it.
     async fn apply(&self, tx: &mut Tx, batch: &Batch, now: Timestamp) -> Result<Written> {
         let snapshot = self.live.snapshot();
         let settings = &snapshot.settings;
@@ -122,7 +123,7 @@ impl Inner {
         Ok(written)
     }
 
-    /// Answers everybody: those whose change went to the feed once this process has read it there.
+    /// Sends all outcomes. Those with a feed entry are sent only after this process has applied it.
     fn answer(&self, batch: Batch, written: Written, confirm: bool) {
         let in_feed = |r: &RotateOutcome| matches!(r, RotateOutcome::Reused { .. } | RotateOutcome::Revoked(_));
         let rotated = batch.rotations.answered(written.rotated);
@@ -138,16 +139,16 @@ impl Inner {
             send_all(opened, &confirmed);
         };
         if confirm {
-            // The next batch need not wait for that.
+            // The next batch need not wait for the confirmation.
             tokio::spawn(rest);
         } else {
-            // Nothing in it waits.
+            // The future is ready immediately: it has nothing to confirm.
             let _ = futures_util::FutureExt::now_or_never(rest);
         }
     }
 
-    /// Stamps rotations again whose commit took long: a copy of the token that was sent meanwhile must
-    /// find its grace unspent.
+    /// Stamps rotations again after a slow commit. Otherwise a retry of the client might find the grace period
+    /// already used up.
     async fn stamp_again(&self, rotated: &[RotateOutcome]) {
         let moved = rotated.iter().filter_map(|r| if let RotateOutcome::Rotated(s) = r { Some(s) } else { None });
         let moved: Vec<&TokenBasis> = moved.collect();
@@ -159,7 +160,7 @@ impl Inner {
             tx.commit().await
         };
         if let Err(error) = stamp.await {
-            // The rotations themselves are kept and must be answered.
+            // The rotations are committed, so their callers still get the outcome.
             tracing::warn!(cause = ?error, sessions = moved.len(), "cannot update the time of slow rotations");
         }
     }
@@ -172,8 +173,8 @@ impl Failed {
         }
     }
 
-    /// Prepares what is to be written again. Refreshes and revocations may be repeated; a session that
-    /// may have been opened must not be opened twice.
+    /// Prepares a batch for a retry. Refreshes and revocations can be repeated. A session that may have been opened
+    /// must not be opened twice, so openings fail.
     fn note(&self, batch: &mut Batch) {
         if let Self::Unknown(error, stamp) = self {
             batch.openings.refuse(error);
@@ -191,8 +192,7 @@ fn send_all<W: Work>(answers: Vec<Answered<W>>, confirmed: &Result<()>) {
     }
 }
 
-/// Holds the users' rows, in the order of their ids, where they are as they were when the passwords
-/// were checked.
+/// Locks the users' rows in id order. An entry is false if the user has changed since the password was checked.
 async fn hold_users(tx: &mut Tx, openings: &[Opening]) -> Result<Vec<bool>> {
     let mut order: Vec<(usize, &Opening)> = openings.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.session.user.cmp(&b.session.user));
@@ -206,7 +206,7 @@ async fn hold_users(tx: &mut Tx, openings: &[Opening]) -> Result<Vec<bool>> {
     Ok(held)
 }
 
-/// Opens a session of a user whose row is held; the oldest ones beyond the allowed number end.
+/// Opens a session of a user whose row is locked, and ends the user's oldest sessions beyond the limit.
 async fn open(tx: &mut Tx, opening: &Opening, by: &By<'_>) -> Result<()> {
     let session = &opening.session;
     if let Some(phc) = &opening.rehash {
