@@ -1,8 +1,8 @@
-//! Who calls: a client that authenticates itself, a public client that only names itself, or a bearer token; and
-//! whether such a caller may call a method.
+//! Authenticates callers (confidential clients, public clients that only name themselves, and bearer tokens) and
+//! decides whether they may call a method.
 //!
-//! Permissions are those of now, not those that a token remembers: a user's roles are read from the row of the
-//! session, a client's from memory.
+//! Permissions are current, not those in the token: a user's roles are read from the session row, a client's from
+//! memory.
 
 use std::{fmt, sync::Arc};
 
@@ -22,10 +22,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many tokens are remembered whose signature was good: 20 MB at most.
+/// How many tokens with a verified signature are cached: at most 20 MB.
 const CHECKED_TOKENS: usize = 10_000;
 
-/// What a caller sent to say who it is, besides its message.
+/// The credentials sent with a call, outside its message.
 #[derive(Debug)]
 pub enum ClientCredentials {
     /// Nothing.
@@ -44,7 +44,7 @@ pub enum ClientCredentials {
 const CLIENT_REFUSED: Error = Error::Unauthenticated(Reason::ClientAuthenticationFailed);
 const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
-/// Finds out who calls. Cheap to clone.
+/// Authenticates and authorizes callers. Cheap to clone.
 #[derive(Clone)]
 pub struct Callers {
     store: Store,
@@ -63,10 +63,10 @@ impl Callers {
         Self { store, live, checked: Arc::new(TokenCache::new(CHECKED_TOKENS)) }
     }
 
-    /// Admits a caller to a method that demands `access`.
+    /// Authenticates a caller for a method that requires `access`.
     ///
     /// # Errors
-    /// The caller did not prove who it is; [`Error::Lacks`]; [`Reason::SignInTooOld`].
+    /// The caller is not authenticated; [`Error::Lacks`]; [`Reason::SignInTooOld`].
     pub async fn admit(&self, ctx: &RequestContext, credentials: &ClientCredentials, access: Access) -> Result<Permit> {
         Ok(match access {
             Access::Anyone | Access::Client | Access::ClientOrUser => Permit::Open,
@@ -78,8 +78,8 @@ impl Callers {
         })
     }
 
-    /// The client of a call whose message names `claimed`. A confidential client must prove itself; a
-    /// public one cannot, and is believed.
+    /// The client of a call whose message names `claimed`. A confidential client must authenticate; a public one
+    /// cannot and is taken at its word.
     ///
     /// # Errors
     /// [`Reason::ClientAuthenticationFailed`], or a violation of `client_id`.
@@ -99,7 +99,7 @@ impl Callers {
             _ if claimed.is_empty() => return Err(Error::invalid("client_id", "must not be empty")),
             _ => {
                 let client = self.known_client(claimed).await?;
-                // A confidential client that sends no secret has not proved who it is.
+                // A confidential client that sends no secret is not authenticated.
                 client.filter(|c| c.secret.is_none() && c.disabled_at.is_none()).ok_or(CLIENT_REFUSED)?
             }
         };
@@ -107,7 +107,7 @@ impl Callers {
         Ok(client)
     }
 
-    /// A client that proves itself; public clients cannot.
+    /// Authenticates a confidential client.
     async fn calling_client(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<CallingClient> {
         let ClientCredentials::Basic { client_id, secret } = credentials else { return Err(CLIENT_REFUSED) };
         let client = self.authenticated_client(client_id, secret).await?;
@@ -121,7 +121,7 @@ impl Callers {
         if proved && client.disabled_at.is_none() { Ok(client) } else { Err(CLIENT_REFUSED) }
     }
 
-    /// A client from memory; one that is not there is looked for once more after a confirmation.
+    /// Looks a client up in memory. An unknown one is looked up again after a confirmation.
     async fn known_client(&self, id: &str) -> Result<Option<Arc<Client>>> {
         if let Some(client) = self.live.snapshot().clients.get(id) {
             return Ok(Some(client.clone()));
@@ -130,7 +130,7 @@ impl Callers {
         Ok(self.live.snapshot().clients.get(id).cloned())
     }
 
-    /// The session of a user's bearer token for this server, and the client that the token was issued to.
+    /// The session of a user's bearer token for this server, and the client it was issued to.
     ///
     /// # Errors
     /// [`Reason::TokenInvalid`].
@@ -143,7 +143,7 @@ impl Callers {
         Ok((session_id(&claims)?, claims.client_id.clone()))
     }
 
-    /// What a bearer token says, which must be for this server itself.
+    /// The claims of a bearer token whose audience is this server.
     async fn bearer(&self, ctx: &RequestContext, token: &str) -> Result<Arc<Claims>> {
         let policy = Policy::new(self.live.issuer(), self.live.issuer());
         let claims = self.live_claims(token, &policy, ctx.now).await?.ok_or(TOKEN_REFUSED)?;
@@ -151,8 +151,8 @@ impl Callers {
         Ok(claims)
     }
 
-    /// What an access token says, if it is good by the policy and counts now: session, client and key.
-    /// Everything is in memory; a key that is not known is looked for once more.
+    /// The claims of an access token if it meets the policy and its session, client and key are live. All checks run
+    /// from memory. An unknown key is looked up again after a confirmation.
     pub(in crate::service) async fn live_claims(
         &self,
         token: &str,
@@ -181,7 +181,7 @@ impl Callers {
         Ok((!ended && !gone).then_some(claims))
     }
 
-    /// The user whose bearer token this is.
+    /// Authenticates a user by bearer token.
     async fn me(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<Me> {
         let ClientCredentials::Bearer(token) = credentials else { return Err(TOKEN_REFUSED) };
         let claims = self.bearer(ctx, token).await?;
@@ -189,13 +189,14 @@ impl Callers {
         Ok(Me::new(session, &ctx.peer))
     }
 
-    /// The row of a session, if it has not been ended.
+    /// The session row, if the session has not been ended.
     async fn session(&self, id: &SessionId, subject: &str) -> Result<Session> {
         let session = self.store.read().await?.session_by_id(id).await?;
         session.filter(|s| s.revoked.is_none() && s.subject == subject).ok_or(TOKEN_REFUSED)
     }
 
-    /// A caller that has a permission at this server now; a user who changes something has signed in recently.
+    /// Authenticates a caller with a permission at this server. Users who change something must have signed in
+    /// recently.
     async fn administrator(
         &self,
         ctx: &RequestContext,
@@ -243,7 +244,7 @@ impl Callers {
             client.map(|c| snapshot.entitled_client(c, issuer)).unwrap_or_default()
         };
         let held = match &standing {
-            // The command line makes its permit itself.
+            // The command line creates its own permit.
             Standing::Command => return Err(TOKEN_REFUSED),
             Standing::User { roles, .. } => snapshot.entitled(roles, issuer),
             Standing::ClientToken(token) => of_client(&token.client),
@@ -255,10 +256,10 @@ impl Callers {
         Ok(Admin { actor, holds: Holds::These(held.permissions), standing })
     }
 
-    /// Whether an administrator who follows a stream still may; all from memory.
+    /// Checks, from memory, whether an administrator may still receive a stream.
     ///
     /// # Errors
-    /// What the administrator has lost.
+    /// The administrator's token, secret or permission is no longer valid.
     pub(in crate::service) fn check_still_admitted(&self, admin: &Admin, permission: &'static str) -> Result<()> {
         let snapshot = self.live.snapshot();
         let has = match &admin.standing {
@@ -295,7 +296,7 @@ impl Callers {
         client.filter(|c| c.accepts(secret, self.live.now())).cloned().ok_or(CLIENT_REFUSED)
     }
 
-    /// Reads again what an administrator's permissions rest on: the roles of a user may have changed.
+    /// Reloads the roles of a user who is an administrator: they may have changed.
     ///
     /// # Errors
     /// [`Reason::TokenInvalid`] if the session has ended.

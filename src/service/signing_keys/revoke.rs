@@ -1,4 +1,4 @@
-//! Revoking a signing key at once, because somebody else may have it.
+//! Immediate revocation of a signing key that may be compromised.
 
 use super::SigningKeys;
 use crate::{
@@ -13,23 +13,23 @@ use crate::{
     time::Timestamp,
 };
 
-/// What revoking a key did.
+/// The result of revoking a key.
 #[derive(Clone, Debug)]
 pub struct KeyRevocation {
-    /// The key that is gone.
+    /// The revoked key.
     pub kid: String,
     /// Its algorithm.
     pub algorithm: String,
-    /// From when verifiers that only cache the JWKS have dropped it and have its successor.
+    /// When all verifiers that only cache the JWKS will have dropped the key and fetched its successor.
     pub safe_from: Timestamp,
 }
 
 impl SigningKeys {
-    /// Revokes a signing key, by `kid` or id: it leaves the JWKS at once and every token signed with it
-    /// is dead. If it was signing, its successor signs from now on.
+    /// Revokes a signing key by `kid` or id. It leaves the JWKS immediately, and every token signed with it becomes
+    /// invalid. If it was active, its successor takes over.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] if another change of the keys came first.
+    /// [`Error::NotFound`]; [`Error::Conflict`] if the keys were changed concurrently.
     pub async fn revoke(&self, admin: &Admin, name: &str) -> Result<KeyRevocation> {
         self.live.confirm().await?;
         let snapshot = self.live.snapshot();
@@ -68,7 +68,7 @@ impl SigningKeys {
         Ok(self.revoked(&key.kid, key.algorithm.as_str()))
     }
 
-    /// The same for a key of another issuer: it is published no more.
+    /// Revokes another issuer's key: it is no longer published.
     async fn revoke_foreign(&self, admin: &Admin, key: &ForeignKey) -> Result<KeyRevocation> {
         let (now, settings) = (self.live.now(), self.live.snapshot().settings.clone());
         let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };

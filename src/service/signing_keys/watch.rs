@@ -1,4 +1,4 @@
-//! Watching the published keys.
+//! The stream of published keys.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     service::runtime::{Live, News, Told},
 };
 
-/// One stream of key sets.
+/// A stream of key sets.
 #[derive(Debug)]
 pub struct KeyWatcher {
     live: Arc<Live>,
@@ -21,10 +21,10 @@ pub struct KeyWatcher {
 }
 
 impl SigningKeys {
-    /// Begins to watch the published keys.
+    /// Starts to watch the published keys.
     ///
     /// # Errors
-    /// This process may have missed a change.
+    /// If this process may have missed a change.
     pub async fn watch(&self) -> Result<KeyWatcher> {
         if !self.live.knows_everything() {
             self.live.confirm().await?;
@@ -35,10 +35,10 @@ impl SigningKeys {
 }
 
 impl KeyWatcher {
-    /// The keys as they are now, once they differ from those given before.
+    /// Returns the current keys, waiting until they differ from those last returned.
     ///
     /// # Errors
-    /// Each ends the stream.
+    /// Every error ends the stream.
     pub async fn next(&mut self) -> Result<Arc<Keyring>> {
         loop {
             let ring = self.live.snapshot().ring.clone();
@@ -55,7 +55,7 @@ impl KeyWatcher {
         loop {
             let told = match self.told.recv().await {
                 Ok(told) => told,
-                // Whatever was missed, the newest set is what counts.
+                // Missed notices do not matter: only the newest set is sent.
                 Err(RecvError::Lagged(_)) => return Ok(()),
                 Err(RecvError::Closed) => return Err(Error::Unavailable("the server is shutting down".into())),
             };

@@ -1,4 +1,4 @@
-//! Access tokens of clients themselves (RFC 6749 §4.4).
+//! The client credentials grant (RFC 6749 §4.4).
 
 use super::{
     IssuedToken, Tokens,
@@ -10,20 +10,20 @@ use crate::{
     service::access::{CallingClient, RequestContext},
 };
 
-/// What a client asks for.
+/// A client's token request.
 #[derive(Debug)]
 pub struct ClientTokenRequest {
-    /// Scopes; empty for all.
+    /// Requested scopes; empty means all.
     pub scopes: Vec<String>,
     /// Requested audience; empty means the default.
     pub audience: String,
 }
 
 impl Tokens {
-    /// Issues an access token to a client, from memory alone.
+    /// Issues an access token to a client, without database access.
     ///
     /// # Errors
-    /// [`Reason::ClientNotAllowed`], or a violation.
+    /// [`Reason::ClientNotAllowed`], or a field violation.
     pub async fn issue_to_client(
         &self,
         ctx: &RequestContext,

@@ -1,4 +1,4 @@
-//! Access tokens, from a session or for a client, and the pair with its refresh token.
+//! Issues access tokens for sessions and clients, and the refresh token that goes with a session.
 
 use std::{borrow::Cow, fmt, num::NonZero, sync::Arc, thread::available_parallelism};
 
@@ -21,12 +21,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// A signed access token and what it says.
+/// A signed access token and its contents.
 #[derive(Debug)]
 pub struct IssuedToken {
     /// The token.
     pub token: AccessToken,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
     /// Its scopes.
     pub scopes: Vec<String>,
@@ -39,13 +39,13 @@ pub struct IssuedToken {
 pub struct TokenPair {
     /// The access token.
     pub access: IssuedToken,
-    /// The refresh token, unless the client may not refresh.
+    /// The refresh token, if the client may refresh.
     pub refresh: Option<RefreshToken>,
-    /// When the refresh token ends if it is not used.
+    /// When the refresh token expires if it is not used.
     pub refresh_expires_at: Timestamp,
     /// The session.
     pub session_id: String,
-    /// Of a sign-in: what the device is recognised by from now on.
+    /// After a sign-in: the token that identifies the device from now on.
     pub device: Option<DeviceToken>,
 }
 
@@ -57,7 +57,7 @@ fn texts(scopes: &[Scope]) -> Vec<String> {
     scopes.iter().map(|s| s.as_str().to_owned()).collect()
 }
 
-/// Makes tokens. Cheap to clone.
+/// Issues tokens. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::service) struct Minter {
     live: Arc<Live>,
@@ -82,7 +82,7 @@ impl Minter {
         &self.live
     }
 
-    /// The pair for a session. The refresh token is computed, so the same arguments give it again.
+    /// Issues the token pair for a session. The refresh token is derived: the same arguments give the same token.
     pub(in crate::service) async fn pair(
         &self,
         snapshot: &Snapshot,
@@ -102,7 +102,7 @@ impl Minter {
         Ok(TokenPair { access, refresh, refresh_expires_at: session.expires_at, session_id, device: None })
     }
 
-    /// One signed access token.
+    /// Issues one access token.
     pub(in crate::service) async fn access_token(
         &self,
         snapshot: &Snapshot,
@@ -124,8 +124,8 @@ impl Minter {
         })
     }
 
-    /// Signs: at once if that is quick, else on another thread, as many at a time as there are cores, so
-    /// that a burst of RSA signatures holds up nobody else.
+    /// Signs a token: inline for fast algorithms, otherwise on a blocking thread, at most one per core, so that a
+    /// burst of RSA signatures does not delay other calls.
     async fn signed(&self, key: Arc<SigningKey>, unsigned: Unsigned) -> Result<AccessToken> {
         if !key.is_slow() {
             return key.finish(unsigned);
@@ -140,7 +140,7 @@ impl Minter {
         work.await.map_err(|e| failed(&e))?
     }
 
-    /// Everything but the signature, and when the token ends.
+    /// The unsigned token and its expiry.
     fn unsigned(
         &self,
         key: &SigningKey,
@@ -206,7 +206,7 @@ impl Minter {
     }
 }
 
-/// What the token is to say, besides its subject.
+/// What the token contains, besides its subject.
 #[derive(Clone, Copy)]
 pub(in crate::service) struct Wanted<'a> {
     pub(in crate::service) audience: &'a Audience,
@@ -214,14 +214,14 @@ pub(in crate::service) struct Wanted<'a> {
     pub(in crate::service) now: Timestamp,
 }
 
-/// Whom the token is about.
+/// The subject of the token.
 #[derive(Clone, Copy)]
 pub(in crate::service) enum Subject<'a> {
     Client,
     Session(&'a TokenBasis),
 }
 
-/// Those of a session's scopes that its client may still ask for.
+/// The session's scopes that its client may still request.
 fn still_allowed<'a>(client: &Client, scopes: &'a [Scope]) -> Cow<'a, [Scope]> {
     let allowed = |scope: &&Scope| client.config.scopes.contains(scope);
     if scopes.iter().all(|scope| allowed(&scope)) {
@@ -230,7 +230,7 @@ fn still_allowed<'a>(client: &Client, scopes: &'a [Scope]) -> Cow<'a, [Scope]> {
     Cow::Owned(scopes.iter().filter(allowed).cloned().collect())
 }
 
-/// The scopes asked for, if the client may ask for each; empty asks for all.
+/// The requested scopes, if the client may request all of them; empty means every scope of the client.
 pub(in crate::service) fn scopes_of(client: &Client, asked: &[String]) -> Result<Vec<Scope>> {
     if asked.is_empty() {
         return Ok(client.config.scopes.clone());
@@ -243,7 +243,7 @@ pub(in crate::service) fn scopes_of(client: &Client, asked: &[String]) -> Result
     found.ok_or_else(|| Error::invalid("scopes", "must contain only scopes that the client may ask for"))
 }
 
-/// The audience asked for, if the client may ask for it; empty asks for the default.
+/// The requested audience, if the client may request it; empty means the default.
 pub(in crate::service) fn audience_of<'a>(client: &'a Client, asked: &str) -> Result<&'a Audience> {
     let problem = if asked.is_empty() {
         "must not be empty: the client has no default audience"

@@ -1,4 +1,4 @@
-//! Revoking a token (RFC 7009): its session ends.
+//! Token revocation (RFC 7009): ends the token's session.
 
 use chancery_verify::Policy;
 
@@ -12,10 +12,10 @@ use crate::{
 };
 
 impl Tokens {
-    /// Ends the session of a token of the caller's own. A token that does not count is no error.
+    /// Ends the session of one of the caller's own tokens. An invalid token is not an error.
     ///
     /// # Errors
-    /// The caller did not prove who it is; a wrong field; a token that has no session.
+    /// The caller is not authenticated; a field violation; the token has no session.
     pub async fn revoke(
         &self,
         ctx: &RequestContext,

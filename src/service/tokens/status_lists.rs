@@ -1,4 +1,4 @@
-//! Status lists: handing indices out, and publishing the lists.
+//! Status lists: allocating indices and publishing the lists.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many indices a process takes at a time. Those it has not used when it ends stay unused.
+/// How many indices a process leases at a time. Indices unused when it stops are never used.
 const BLOCK: u32 = 1024;
 
 /// A published list.
@@ -40,7 +40,7 @@ pub struct PublishedList {
     built_at: Timestamp,
 }
 
-/// Hands indices out and publishes the lists. Cheap to clone.
+/// Allocates indices and publishes the lists. Cheap to clone.
 #[derive(Clone)]
 pub struct StatusLists {
     store: Store,
@@ -49,7 +49,7 @@ pub struct StatusLists {
     lists: Arc<Lists>,
 }
 
-/// What a process keeps for its lists.
+/// A process's leased indices and cached lists.
 #[derive(Default)]
 struct Lists {
     block: tokio::sync::Mutex<Option<Lease>>,
@@ -79,13 +79,13 @@ impl StatusLists {
         list_uri(self.live.issuer(), list)
     }
 
-    /// The URI under which all lists are named.
+    /// The URI that lists all status lists.
     #[must_use]
     pub fn lists_uri(&self) -> String {
         format!("{}/statuslists", self.live.issuer().trim_end_matches('/'))
     }
 
-    /// An index that nobody has.
+    /// Allocates an unused index.
     pub(in crate::service) async fn next_index(&self, now: Timestamp) -> Result<StatusIndex> {
         let mut block = self.lists.block.lock().await;
         let mut lease = match block.take().filter(|lease| lease.from < lease.to) {
@@ -115,7 +115,7 @@ impl StatusLists {
         Err(Error::Conflict)
     }
 
-    /// The numbers of all lists; asked for again at most once a second.
+    /// The numbers of all lists, read from the database at most once a second.
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -130,7 +130,7 @@ impl StatusLists {
         Ok(all)
     }
 
-    /// A list as it is now; nothing if there is none of that number.
+    /// The current state of a list; `None` if no list has that number.
     ///
     /// # Errors
     /// [`Error::Unavailable`] while this process may have missed a revocation.
@@ -148,12 +148,12 @@ impl StatusLists {
         Ok(Some(built))
     }
 
-    /// A list that was built before and is still right, or was built a moment ago.
+    /// The cached list, if it is unchanged or was built very recently.
     fn kept(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<PublishedList>> {
         let kept = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(&list).cloned()?;
         let age = now.since(kept.built_at);
         let unchanged = kept.seq == snapshot.head.seq && age < LIST_TTL && !lately_disabled(snapshot, now);
-        // Verifiers that have dropped a revoked key could not read what it signed.
+        // A list signed with a revoked key is useless to verifiers that have dropped the key.
         let signed = snapshot.ring.signing(Algorithm::Rs256).is_some_and(|key| key.kid == kept.kid);
         (signed && age.millis() >= 0 && (unchanged || age < REPUBLISH)).then_some(kept)
     }
@@ -196,7 +196,7 @@ impl StatusLists {
     }
 }
 
-/// Whether a client was disabled so lately that another process may still have opened a session for it.
+/// Whether a client was disabled so recently that another process may still have opened a session for it.
 fn lately_disabled(snapshot: &Snapshot, now: Timestamp) -> bool {
     let within = snapshot.settings.confirm_within.plus(LIST_TTL);
     snapshot.clients.values().filter_map(|c| c.disabled_at).any(|at| now < at.plus(within))

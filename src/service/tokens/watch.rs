@@ -1,4 +1,4 @@
-//! Watching what is revoked: a snapshot or what came after a cursor, then everything as it happens.
+//! The revocation stream: a snapshot, or what followed a cursor, then every change as it happens.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -16,19 +16,19 @@ use crate::{
     },
 };
 
-/// Most revocations in one part of a snapshot.
+/// Maximum revocations in one message of a snapshot.
 const PART: usize = 4096;
 
-/// What a watcher is sent.
+/// A message to a watcher.
 #[derive(Debug)]
 pub enum Sent {
-    /// A part of everything that counts now; the last one has the cursor.
+    /// A part of a snapshot of all live revocations. The last part carries the cursor.
     Part(Vec<Change>, Option<Cursor>),
-    /// The same for all watchers.
+    /// A notice shared by all watchers.
     Told(Arc<Told>),
 }
 
-/// One stream of revocations.
+/// A stream of revocations.
 #[derive(Debug)]
 pub struct Watcher {
     live: Arc<Live>,
@@ -39,7 +39,7 @@ pub struct Watcher {
     at: Cursor,
 }
 
-/// Tells verifiers what is revoked.
+/// Publishes revocations to verifiers.
 #[derive(Debug)]
 pub struct Revocations {
     live: Arc<Live>,
@@ -51,7 +51,7 @@ impl Revocations {
         Self { live, callers }
     }
 
-    /// Begins to watch, after `cursor` if it is known, else with a snapshot.
+    /// Starts a stream: after `cursor` if it is known, otherwise with a snapshot.
     ///
     /// # Errors
     /// A malformed cursor; this process may have missed a change.
@@ -80,7 +80,8 @@ impl Watcher {
     /// The next message.
     ///
     /// # Errors
-    /// Each ends the stream: [`Error::TooSlow`], [`Error::Unavailable`], or the caller's permit has ended.
+    /// Every error ends the stream: [`Error::TooSlow`], [`Error::Unavailable`], or the caller has lost its
+    /// permission.
     pub async fn next(&mut self) -> Result<Sent> {
         loop {
             if let Some(sent) = self.queue.pop_front() {
@@ -101,7 +102,7 @@ impl Watcher {
                     self.queue = parts(&snapshot);
                     self.at = Cursor::of(&snapshot.head);
                 }
-                // A snapshot may be ahead of what was told before it.
+                // A snapshot may be newer than notices sent before it.
                 _ if told.cursor.epoch == self.at.epoch && told.cursor.seq < self.at.seq => {}
                 News::Revocation(_) | News::Heartbeat(_) => {
                     self.at = told.cursor.clone();
@@ -113,7 +114,7 @@ impl Watcher {
     }
 }
 
-/// Everything that counts in a state.
+/// Splits all live revocations of a state into snapshot messages.
 fn parts(snapshot: &Snapshot) -> VecDeque<Sent> {
     let mut all: Vec<Change> = Vec::new();
     for (subject, revoked) in snapshot.revoked_sessions.iter() {
