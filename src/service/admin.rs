@@ -1,5 +1,5 @@
-//! Administration: users, clients, roles, the audit, imports, settings and the issuer. Every method takes the
-//! permit of its caller. Imports `people`, `tokens`, `signing_keys`, `access` and `runtime`.
+//! Administration: users, clients, roles, the audit log, imports, settings and the issuer. Every method takes the
+//! caller's permit. Imports `people`, `tokens`, `signing_keys`, `access` and `runtime`.
 
 mod audit;
 mod clients;

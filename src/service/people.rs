@@ -1,5 +1,5 @@
-//! What people do: sign in, step by step if need be, open accounts, reset passwords, look after their own
-//! account; and how many guesses they have. Imports `runtime`, `access` and `tokens`.
+//! What end users do: sign in, in several steps if required, register, reset passwords and manage their own account.
+//! Also limits failed attempts. Imports `runtime`, `access` and `tokens`.
 
 mod accounts;
 mod emails;
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::passwords::Passwords;
 
-/// What the use cases of people are built from.
+/// The dependencies of the end-user use cases.
 pub(in crate::service) struct Parts {
     pub(in crate::service) runtime: Runtime,
     pub(in crate::service) passwords: Passwords,

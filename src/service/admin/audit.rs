@@ -1,4 +1,4 @@
-//! Reading what was done, and following it.
+//! Reads and follows the audit log.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How often a watcher looks for what is new.
+/// How often a watcher polls for new events.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// An event may be committed this long after the instant that it bears.
+/// An event may be committed this long after its own timestamp.
 const LATE: Ttl = Ttl::from_secs(30);
-/// Most events read at a time.
+/// Maximum events per page.
 const PAGE: i64 = 500;
 
-/// The audit. Cheap to clone.
+/// The audit log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Audit {
     store: Store,
@@ -34,7 +34,7 @@ impl Audit {
         Self { store, live, callers }
     }
 
-    /// Events that meet the filter, newest first, at most `limit` of those older than `before`.
+    /// Events that match the filter, newest first: at most `limit`, older than `before`.
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -48,26 +48,27 @@ impl Audit {
         self.store.read().await?.audit_page(filter, before, limit).await
     }
 
-    /// Follows what is done from now on.
+    /// Follows new events.
     #[must_use]
     pub fn watch(&self, ctx: &RequestContext, admin: &Admin, filter: AuditFilter) -> AuditWatcher {
         AuditWatcher { audit: self.clone(), admin: admin.clone(), filter, began: ctx.now, seen: BTreeSet::new() }
     }
 }
 
-/// Somebody who follows the audit.
+/// A stream of audit events.
 #[derive(Debug)]
 pub struct AuditWatcher {
     audit: Audit,
     admin: Admin,
     filter: AuditFilter,
     began: Timestamp,
-    /// What was told of the last while: transactions commit in another order than their events' instants.
+    /// Recently sent events. Needed because transactions may commit in a different order than their events'
+    /// timestamps.
     seen: BTreeSet<AuditEventId>,
 }
 
 impl AuditWatcher {
-    /// Waits for events, and gives them, oldest first.
+    /// Waits for new events and returns them, oldest first.
     ///
     /// # Errors
     /// If the caller has lost its permission, or the database cannot be reached.

@@ -1,4 +1,4 @@
-//! Registering and administering clients.
+//! Client administration.
 
 mod check;
 
@@ -34,10 +34,10 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How long a replaced secret may count at most.
+/// Maximum time that a replaced secret may stay valid.
 const MAX_OVERLAP: Ttl = Ttl::from_days(30);
 
-/// A client to be registered, as an operator writes it.
+/// A client to register, as an operator describes it.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
 pub struct NewClientRequest {
@@ -45,15 +45,15 @@ pub struct NewClientRequest {
     pub id: String,
     /// Whether it has no secret.
     pub public: bool,
-    /// Whether it belongs to the deployment's owner.
+    /// Whether the deployment's owner runs it.
     pub first_party: bool,
-    /// Its grants; empty for the usual ones.
+    /// Its grants; empty means the defaults.
     pub grants: Vec<String>,
-    /// The audiences it may ask for; the first is its default.
+    /// The audiences it may request; the first is its default.
     pub audiences: Vec<String>,
-    /// The audiences it owns.
+    /// The audiences it serves.
     pub serves: Vec<String>,
-    /// The scopes it may ask for.
+    /// The scopes it may request.
     pub scopes: Vec<String>,
     /// Its permissions: `P` at this server's own audience, `P@A` at another audience.
     pub permissions: Vec<String>,
@@ -65,13 +65,13 @@ pub struct NewClientRequest {
     pub token_lifetime: Option<i64>,
     /// Claims: `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
     pub claims: Vec<String>,
-    /// Whether people may open accounts through it.
+    /// Whether it allows registration.
     pub registration: bool,
     /// Whether its users must have a verified address.
     pub require_email: bool,
-    /// Where links in mails lead, with `{token}` and perhaps `{kind}`.
+    /// The URL template of links in mails, with `{token}` and optionally `{kind}`.
     pub link_template: Option<String>,
-    /// Whether what it says about the person behind it is believed.
+    /// Whether the end-user data it reports is trusted.
     pub trusted_end_user: bool,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
@@ -79,14 +79,14 @@ pub struct NewClientRequest {
     pub creation: Option<Creation>,
 }
 
-/// What is to change of a client; nothing else does.
+/// A change of a client; absent fields stay as they are.
 #[derive(Debug, Default)]
 pub struct ClientPatch {
     /// Its grants.
     pub grants: Option<Vec<String>>,
-    /// The audiences it may ask for; the first is its default.
+    /// The audiences it may request; the first is its default.
     pub audiences: Option<Vec<String>>,
-    /// The scopes it may ask for.
+    /// The scopes it may request.
     pub scopes: Option<Vec<String>>,
     /// Its permissions.
     pub permissions: Option<Vec<String>>,
@@ -96,13 +96,13 @@ pub struct ClientPatch {
     pub token_lifetime: Option<i64>,
     /// Claims of its users' tokens.
     pub claims: Option<Vec<String>>,
-    /// Whether people may open accounts through it.
+    /// Whether it allows registration.
     pub registration: Option<bool>,
     /// Whether its users must have a verified address.
     pub require_email: Option<bool>,
-    /// Where links in mails lead; empty for nowhere.
+    /// The URL template of links in mails; empty removes it.
     pub link_template: Option<String>,
-    /// Whether what it says about the person behind it is believed.
+    /// Whether the end-user data it reports is trusted.
     pub trusted_end_user: Option<bool>,
 }
 
@@ -121,7 +121,7 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// How a change of a client is written down.
+/// The audit event and feed entry of a change to a client.
 struct Noted {
     audit: AuditKind,
     change: ChangeKind,
@@ -134,7 +134,7 @@ impl Clients {
         Self { store, live, entropy, lists, roles }
     }
 
-    /// Registers a client; gives its secret, once, unless it is public.
+    /// Registers a client; returns its secret, once, unless it is public.
     ///
     /// # Errors
     /// Reports every invalid field at once; [`Error::Exists`] if the id is a client's or a user's subject.
@@ -174,7 +174,7 @@ impl Clients {
         Ok((client, secret))
     }
 
-    /// What came of a creation that is asked for again: a secret is never told twice.
+    /// The result of a retried creation: a secret is never returned twice.
     fn created_client(&self, id: &str) -> Result<(Client, Option<ClientSecret>)> {
         let client = self.live.client(id)?;
         if client.secret.is_some() {
@@ -183,7 +183,7 @@ impl Clients {
         Ok(((*client).clone(), None))
     }
 
-    /// Refuses if a client of this configuration may do something at this server that the caller may not.
+    /// Fails if this configuration grants permissions at this server that the caller lacks.
     fn check_covers(&self, admin: &Admin, config: &ClientConfig) -> Result<()> {
         let snapshot = self.live.snapshot();
         admin.check_permissions(&snapshot, &config.permissions)?;
@@ -246,7 +246,7 @@ impl Clients {
         all
     }
 
-    /// The audiences that a client is itself, in order.
+    /// The audiences that a client serves, sorted.
     #[must_use]
     pub fn served_by(&self, id: &str) -> Vec<String> {
         self.live.snapshot().served.get(id).cloned().unwrap_or_default()
@@ -260,11 +260,11 @@ impl Clients {
         self.live.client(id)
     }
 
-    /// Changes a client, provided it is still at `revision`, if one is given.
+    /// Changes a client. If `revision` is given, the client must still be at it.
     ///
     /// # Errors
-    /// Reports every invalid field at once; [`Error::NotFound`], [`Error::Changed`]; the client may do, or is to be
-    /// allowed, what the caller may not.
+    /// Reports every invalid field at once; [`Error::NotFound`], [`Error::Changed`]; the old or the new configuration
+    /// has permissions that the caller lacks.
     pub async fn update(
         &self,
         admin: &Admin,
@@ -335,7 +335,7 @@ impl Clients {
         c.into_result(config)
     }
 
-    /// Gives a confidential client a new secret; the one before counts for `overlap` longer.
+    /// Gives a confidential client a new secret; the previous one stays valid for `overlap`.
     ///
     /// # Errors
     /// [`Error::NotFound`]; the client is public; the client has permissions that the caller lacks.
@@ -360,7 +360,7 @@ impl Clients {
         Ok((secret, until))
     }
 
-    /// Disables or enables a client; says whether that changed anything.
+    /// Disables or enables a client; returns whether anything changed.
     ///
     /// # Errors
     /// [`Error::NotFound`]; the client has permissions that the caller lacks.
@@ -385,12 +385,12 @@ impl Clients {
         Ok(changed)
     }
 
-    /// Deletes a client that has been disabled for so long that no token of it lives, and whose sessions are
-    /// gone. Its id stays taken.
+    /// Deletes a client that has no sessions and has been disabled long enough for its tokens to have expired. Its id
+    /// stays reserved.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; it was not disabled long ago, or has sessions; the client has permissions that the caller
-    /// lacks.
+    /// [`Error::NotFound`]; it has not been disabled long enough, or has sessions; the client has permissions that
+    /// the caller lacks.
     pub async fn delete(&self, admin: &Admin, id: &str) -> Result<()> {
         let client = self.live.client(id)?;
         self.check_covers(admin, &client.config)?;
@@ -428,7 +428,7 @@ impl Clients {
 }
 
 impl ClientPatch {
-    /// The names of what is to change, for the audit.
+    /// The names of the changed fields, for the audit log.
     fn names(&self) -> Vec<&'static str> {
         let all = [
             ("grants", self.grants.is_some()),
@@ -448,8 +448,8 @@ impl ClientPatch {
 }
 
 impl Clients {
-    /// Gives a client a role, or takes it away; says whether that changed anything. The client's next tokens
-    /// show it.
+    /// Assigns a role to a client or removes it; returns whether anything changed. It takes effect in the client's
+    /// next tokens.
     ///
     /// # Errors
     /// [`Error::NotFound`]; the role or the client has permissions that the caller lacks.

@@ -1,4 +1,4 @@
-//! Creations that may be asked for twice (AIP-155): the same request id creates nothing more.
+//! Idempotent creation (AIP-155): a retry with the same request id creates nothing new.
 
 use crate::{
     error::{Error, Result},
@@ -7,17 +7,17 @@ use crate::{
     time::Timestamp,
 };
 
-/// How a caller names a creation, so that it can repeat it.
+/// Identifies a create request, so that it can be retried.
 #[derive(Clone, Debug)]
 pub struct Creation {
     /// 1 to 64 characters of `[A-Za-z0-9-]`.
     pub request_id: String,
-    /// SHA-256 of everything that was asked for.
+    /// SHA-256 of the whole request.
     pub payload: [u8; 32],
 }
 
 impl Creation {
-    /// The creation of a call, if the caller gave it an id.
+    /// Parses the request id of a call; empty means none.
     ///
     /// # Errors
     /// A violation of `request_id`.
@@ -33,20 +33,20 @@ impl Creation {
     }
 }
 
-/// Whether a creation is the first of its name.
+/// Whether a create request is new.
 #[derive(Debug)]
 pub(super) enum Created {
-    /// It is: go on.
+    /// It is new: proceed.
     Now,
-    /// It was done before, and this came of it.
+    /// It was done before and created this id.
     Before(String),
 }
 
 impl Creation {
-    /// Notes the creation within the transaction that does it; `id` is that of what is created.
+    /// Records the request in the transaction that creates `id`.
     ///
     /// # Errors
-    /// A violation of `request_id` if it was used for another creation.
+    /// A violation of `request_id` if it was used for a different request.
     pub(super) async fn note(
         &self,
         tx: &mut Tx,

@@ -1,4 +1,4 @@
-//! Roles: creating, changing and finding them.
+//! Role administration.
 
 use std::{fmt, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// A role to be created.
+/// A role to create.
 #[derive(Debug, Default)]
 pub struct NewRoleRequest {
     /// Name of the role.
@@ -36,12 +36,12 @@ pub struct NewRoleRequest {
     pub creation: Option<Creation>,
 }
 
-/// What is to change of a role; nothing else does.
+/// A change of a role; absent fields stay as they are.
 #[derive(Debug, Default)]
 pub struct RolePatch {
     /// Description of the role.
     pub description: Option<String>,
-    /// All its permissions.
+    /// The full list of its permissions.
     pub permissions: Option<Vec<String>>,
 }
 
@@ -68,7 +68,7 @@ impl Roles {
     /// Creates a role.
     ///
     /// # Errors
-    /// Reports every invalid field at once; [`Error::Exists`]; a permission that the caller lacks.
+    /// Reports every invalid field at once; [`Error::Exists`]; the caller lacks a permission.
     pub async fn create(&self, admin: &Admin, request: NewRoleRequest) -> Result<Role> {
         let mut wrong = Violations::default();
         let name = wrong.take("name", request.name.parse::<RoleName>());
@@ -97,12 +97,11 @@ impl Roles {
         Ok(role)
     }
 
-    /// Changes a role, provided it is still at `revision`, if one is given. Tokens know it from their next
-    /// issue on.
+    /// Changes a role. If `revision` is given, the role must still be at it. The change takes effect in tokens issued
+    /// afterwards.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Changed`]; built-in roles do not change; a permission that the caller
-    /// lacks, among the old or the new.
+    /// [`Error::NotFound`], [`Error::Changed`]; the role is built in; the caller lacks an old or a new permission.
     pub async fn update(&self, admin: &Admin, name: &str, patch: RolePatch, revision: Option<i64>) -> Result<Role> {
         self.live.confirm().await?;
         let old = self.find(name)?;
@@ -132,10 +131,10 @@ impl Roles {
         self.find(role.id.as_str())
     }
 
-    /// Deletes a role that nobody has.
+    /// Deletes a role that is not assigned to anyone.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; somebody has it, or it is built in.
+    /// [`Error::NotFound`]; it is assigned, or built in.
     pub async fn delete(&self, admin: &Admin, name: &str) -> Result<()> {
         let role = self.find(name)?;
         refuse_built_in(&role)?;
@@ -153,7 +152,7 @@ impl Roles {
         self.live.commit(tx).await
     }
 
-    /// Every role, by id.
+    /// All roles, in id order.
     #[must_use]
     pub fn list(&self, _: &Admin) -> Vec<Role> {
         let mut all: Vec<Role> = self.live.snapshot().roles.values().cloned().collect();
@@ -176,14 +175,14 @@ impl Roles {
         found.cloned().ok_or_else(|| Error::NotFound("role", name.to_owned()))
     }
 
-    /// The permissions of a role: `P` at this server's own audience, `P@A` at another.
+    /// The permissions of a role: `P` at this server's own audience, `P@A` at another audience.
     #[must_use]
     pub fn permission_names_of(&self, role: &Role) -> Vec<String> {
         let built_in = role.built_in.map_or(&[][..], BuiltIn::permissions).iter().map(|p| (*p).to_owned());
         built_in.chain(self.permission_names(&role.permissions)).collect()
     }
 
-    /// `P` at this server's own audience, `P@A` at another.
+    /// The names of permissions: `P` at this server's own audience, `P@A` at another audience.
     #[must_use]
     pub fn permission_names(&self, permissions: &[PermissionAt]) -> Vec<String> {
         let name = |p: &PermissionAt| match p.audience.as_str() {
@@ -195,14 +194,14 @@ impl Roles {
         names
     }
 
-    /// The names of roles by their ids; those that are gone have none.
+    /// The names of roles by id; deleted roles are skipped.
     #[must_use]
     pub fn names(&self, ids: &[RoleId]) -> Vec<String> {
         let snapshot = self.live.snapshot();
         ids.iter().filter_map(|id| snapshot.roles.get(id)).map(|r| r.name.to_string()).collect()
     }
 
-    /// The roles of these ids or names.
+    /// Resolves ids or names of roles to ids.
     pub(super) fn ids(&self, names: &[String]) -> Result<Vec<RoleId>> {
         if names.len() > MAX_ROLES {
             return Err(Error::invalid("roles", format!("must be at most {MAX_ROLES}")));
@@ -233,7 +232,7 @@ impl Roles {
         out
     }
 
-    /// `P` of this server's own audience, `P@A` of another.
+    /// Parses `P` at this server's own audience, or `P@A` at another audience.
     pub(super) fn permission_at(&self, text: &str) -> Option<PermissionAt> {
         let (permission, audience) = text.split_once('@').unwrap_or((text, self.live.issuer()));
         let (permission, audience) = (permission.parse::<Permission>(), audience.parse::<Audience>());

@@ -1,4 +1,4 @@
-//! Creating and administering users.
+//! User administration.
 
 mod check;
 mod reset;
@@ -41,15 +41,15 @@ use crate::{
 /// A user to be created.
 #[derive(Debug, Default)]
 pub struct NewUserRequest {
-    /// The user name; empty for none.
+    /// The user name; empty means none.
     pub name: String,
-    /// Addresses that are known to be the user's.
+    /// Verified addresses of the user.
     pub emails: Vec<String>,
-    /// The `sub` of tokens; the id if none is chosen.
+    /// The `sub` of tokens; defaults to the id.
     pub subject: Option<String>,
-    /// The password; none if the user is to choose one.
+    /// The password; `None` if the user chooses one later.
     pub password: Option<Password>,
-    /// Facts that claim maps may select.
+    /// Attributes that claim maps may select.
     pub attributes: Map<String, Value>,
     /// Roles, by id or name.
     pub roles: Vec<String>,
@@ -57,18 +57,18 @@ pub struct NewUserRequest {
     pub creation: Option<Creation>,
 }
 
-/// What is to change of a user; nothing else does.
+/// A change of a user; absent fields stay as they are.
 #[derive(Debug, Default)]
 pub struct UserPatch {
-    /// The user name; empty takes it away.
+    /// The user name; empty removes it.
     pub name: Option<String>,
-    /// Every address, all known to be the user's.
+    /// The full list of verified addresses.
     pub emails: Option<Vec<String>>,
-    /// All attributes.
+    /// The full set of attributes.
     pub attributes: Option<Map<String, Value>>,
 }
 
-/// The users of this deployment, as administrators handle them.
+/// User administration.
 pub struct Users {
     store: Store,
     live: Arc<Live>,
@@ -87,7 +87,7 @@ impl fmt::Debug for Users {
     }
 }
 
-/// What the administration of users is built from.
+/// The dependencies of user administration.
 pub(in crate::service) struct UsersParts {
     pub(in crate::service) runtime: Runtime,
     pub(in crate::service) passwords: Passwords,
@@ -98,7 +98,7 @@ pub(in crate::service) struct UsersParts {
     pub(in crate::service) tokens: Arc<Tokens>,
 }
 
-/// A user whose row is locked by the transaction that changes it.
+/// A transaction that has locked a user's row to change it.
 struct Change {
     tx: Tx,
     found: UserView,
@@ -115,7 +115,7 @@ impl Users {
     /// Creates a user.
     ///
     /// # Errors
-    /// Reports every invalid field at once; [`Error::Exists`] if a name is taken.
+    /// Reports every invalid field at once; [`Error::Exists`] if a login or the subject is taken.
     pub async fn create(&self, admin: &Admin, request: NewUserRequest) -> Result<User> {
         let logins = check_new_user(&request)?;
         let roles = self.roles.ids(&request.roles)?;
@@ -163,7 +163,7 @@ impl Users {
         view(&mut tx, user).await
     }
 
-    /// Users in the order of their ids, at most `limit` after `after`.
+    /// Users in id order: at most `limit` after `after`.
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -182,7 +182,7 @@ impl Users {
         Ok(views.into_values().collect())
     }
 
-    /// Changes a user, provided it is still at `version`, if one is given.
+    /// Changes a user. If `version` is given, the user must still be at it.
     ///
     /// # Errors
     /// Reports every invalid field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
@@ -215,7 +215,7 @@ impl Users {
         Ok(view)
     }
 
-    /// Deletes a user: ends its sessions and empties its row.
+    /// Deletes a user: ends its sessions and erases its data. Returns how many sessions ended.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Changed`].
@@ -244,7 +244,7 @@ impl Users {
         Ok(ended)
     }
 
-    /// Enables a user; says whether it was disabled. Its old sessions stay ended.
+    /// Enables a user; returns whether it was disabled. Its old sessions stay ended.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -261,7 +261,7 @@ impl Users {
     /// Sets a user's password and ends its sessions; returns how many.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or what is wrong with the password.
+    /// [`Error::NotFound`], or a violation by the password.
     pub async fn set_password(&self, admin: &Admin, name: &str, password: Password) -> Result<usize> {
         let found = self.find(name).await?;
         let context: Vec<&str> = found.logins.iter().map(String::as_str).collect();
@@ -278,7 +278,7 @@ impl Users {
         Ok(ended)
     }
 
-    /// Lets a user's password count only until another is chosen, at the next sign-in.
+    /// Requires the user to choose a new password at the next sign-in.
     ///
     /// # Errors
     /// [`Error::NotFound`]; the user has no password.
@@ -292,11 +292,11 @@ impl Users {
         tx.commit().await.map(|_| ())
     }
 
-    /// Gives a user a role, or takes it away; says whether that changed anything. The next tokens of the
-    /// user's sessions know it.
+    /// Assigns a role to a user or removes it; returns whether anything changed. It takes effect in the next tokens
+    /// of the user's sessions.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the role or the user may do what the caller may not.
+    /// [`Error::NotFound`]; the role or the user has permissions that the caller lacks.
     pub async fn set_role(&self, admin: &Admin, name: &str, role: &str, given: bool) -> Result<bool> {
         let role = self.roles.find(role)?;
         admin.check_role(&self.live.snapshot(), &role)?;
@@ -317,13 +317,13 @@ impl Users {
         tx.sessions_set_roles(id, &roles).await?;
         let details = json!({ "role": role.name, "role_id": role.id });
         tx.audit(now, kind, &admin.actor, &found.user.subject, details).await?;
-        // Streams that the user follows as an administrator look again at what it may do.
+        // Streams that the user watches as an administrator check its permissions again.
         tx.change(self.live.change(ChangeKind::User, id.as_str(), now));
         self.live.commit(tx).await?;
         Ok(true)
     }
 
-    /// The user with exactly this `login` or `subject` that meets the filter.
+    /// The user with exactly this `login` or `subject`, if it matches the filter.
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -341,7 +341,7 @@ impl Users {
         Ok((has_role && is_so && filter.accepts_logins(&view.logins)).then_some(view))
     }
 
-    /// Begins a change of a user: its row is locked, and who may do more than the caller is out of reach.
+    /// Starts a change of a user: locks its row, and fails if the user has permissions that the caller lacks.
     async fn begin_change(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<Change> {
         let missing = || Error::NotFound("user", name.to_owned());
         let id = self.find(name).await?.user.id;
@@ -404,7 +404,7 @@ async fn find(tx: &mut Tx, name: &str) -> Result<Option<User>> {
     };
     let by_subject = tx.user_by_subject(name).await?;
     match (by_subject, by_login) {
-        // People choose their names: nobody is to be taken for somebody else by one.
+        // Users choose their names, so a name must not be able to shadow another user's subject.
         (Some(one), Some(other)) if one.id != other.id => Err(Error::Precondition(
             "the name is the subject of one user and the login of another; use the id".to_owned(),
         )),
@@ -412,7 +412,7 @@ async fn find(tx: &mut Tx, name: &str) -> Result<Option<User>> {
     }
 }
 
-/// Replaces the logins of one kind; an empty text stands for none.
+/// Replaces the logins of one kind; empty texts are skipped.
 async fn replace_logins(tx: &mut Tx, id: &UserId, kind: LoginKind, texts: &[String]) -> Result<()> {
     tx.logins_delete(id, kind).await?;
     for text in texts.iter().filter(|t| !t.is_empty()) {

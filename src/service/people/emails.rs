@@ -1,4 +1,4 @@
-//! Mails to people about their accounts: how many may be asked for, and to whom they go.
+//! Account mails: rate limits and recipients.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// Where a mail goes, and in which language it is written.
+/// The recipient of a mail, and its language.
 pub(in crate::service) struct To {
     pub(in crate::service) recipient: Recipient,
     pub(in crate::service) language: Language,
 }
 
-/// Mails to people. Cheap to clone.
+/// Sends account mails. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Emails {
     live: Arc<Live>,
@@ -32,12 +32,12 @@ pub(in crate::service) struct Emails {
     limits: Limits,
 }
 
-/// The recipient of a mail, if the text is an email address.
+/// Parses a recipient; `None` if the text is not an email address.
 pub(in crate::service) fn recipient(text: &str) -> Option<Recipient> {
     Login::parse(text).ok().as_ref().and_then(Recipient::of)
 }
 
-/// A language, or English if none is named.
+/// Parses a language; empty means English.
 pub(super) fn language(text: &str) -> Result<Language> {
     if text.is_empty() {
         return Ok(Language::default());
@@ -50,8 +50,8 @@ impl Emails {
         Self { live, outbox, limits }
     }
 
-    /// Counts a mail that somebody asks for, by where it goes and by the address that it is asked for from;
-    /// whether it will be sent does not matter.
+    /// Counts a requested mail against the limits of its recipient and of the requesting address, whether or not it
+    /// will be sent.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`].
@@ -62,14 +62,14 @@ impl Emails {
         self.limits.check(&keys).await?.failed(Guesser { subject: String::new(), actor }).await
     }
 
-    /// Hands a mail in, from a client to one recipient.
+    /// Queues a mail on behalf of a client.
     pub(in crate::service) async fn send(&self, tx: &mut Tx, client: &Client, to: To, content: Content) -> Result<()> {
         let client = client.id.as_str().to_owned();
         let To { recipient: to, language } = to;
         self.outbox.hand_in(tx, Mail { to, content, client, language }).await.map(|_| ())
     }
 
-    /// Tells every email address of a user that its password was set.
+    /// Notifies every email address of a user that the password was set.
     pub(super) async fn send_password_changed(&self, tx: &mut Tx, logins: &[String], at: Timestamp) -> Result<()> {
         for to in logins.iter().filter_map(|l| recipient(l)) {
             let content = Content::PasswordChanged { at };
@@ -79,7 +79,7 @@ impl Emails {
         Ok(())
     }
 
-    /// Replaces a user's email addresses by one, and tells the old ones and the new one.
+    /// Replaces a user's email addresses with one, and notifies the old addresses and the new one.
     pub(super) async fn replace(
         &self,
         tx: &mut Tx,

@@ -1,8 +1,8 @@
-//! Guesses that failed: counted in the database for all processes, and refused from memory while they are too
-//! many. The rules are those of [`limit`](crate::domain::limit).
+//! Limits on failed guesses. Failures are counted in the database for all processes; while there are too many,
+//! guesses are refused from memory. The rules are in [`limit`](crate::domain::limit).
 //!
-//! A guess is bracketed: [`Limits::check`] says whether it is due, then [`Attempt::failed`] or
-//! [`Attempt::cleared`] tells how it ended. What can be guessed has a [`LimitKind`] of its own:
+//! A guess is bracketed: [`Limits::check`] admits or refuses it, then [`Attempt::failed`] or [`Attempt::cleared`]
+//! records the result. Each kind of secret has its own [`LimitKind`]:
 //!
 //! ```ignore
 //! let mut keys = vec![limits.key(LimitKind::Account, canonical_login)];
@@ -11,7 +11,7 @@
 //! if right { attempt.cleared().await? } else { attempt.failed(whom).await? }
 //! ```
 //!
-//! Something that is limited as such, such as registrations from one address, counts every time as failed.
+//! Plain rate limits, such as on registrations from one address, count every attempt as failed.
 
 mod attempt;
 mod memory;
@@ -39,7 +39,7 @@ use crate::{
     store::{Store, Tx},
 };
 
-/// Counts failed guesses. Cheap to clone.
+/// Limits failed guesses. Cheap to clone.
 #[derive(Clone)]
 pub struct Limits(Arc<Counters>);
 
@@ -51,7 +51,7 @@ struct Counters {
     counted: Counted,
 }
 
-/// What is told by [`Limits::figures`], as it is counted.
+/// The counters behind [`Limits::figures`].
 #[derive(Default)]
 struct Counted {
     failures: AtomicU64,
@@ -60,27 +60,27 @@ struct Counted {
     closed: AtomicU64,
 }
 
-/// What became of guesses so far in this process, for operators.
+/// Statistics of guesses in this process, for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitFigures {
     /// Guesses that failed.
     pub failures: u64,
-    /// Guesses that were refused, by the count that said no.
+    /// Guesses that were refused, by the limit that refused them.
     pub refused: [(LimitKind, u64); LimitKind::ALL.len()],
-    /// Accounts whose guesses began to wait for the longest time.
+    /// How often an account reached the longest delay between guesses.
     pub slowest: u64,
-    /// Accounts that were closed to unknown devices, or to known ones.
+    /// How often an account was closed to unknown devices, or to known ones.
     pub closed: u64,
-    /// Counts in memory that say no.
+    /// Refusals cached in memory.
     pub remembered: u64,
 }
 
-/// Whose account was guessed at, and who did; for the audit.
+/// The target of a guess and who made it, for the audit log.
 #[derive(Clone, Debug, Default)]
 pub struct Guesser {
-    /// The user's subject; empty if the account is nobody's.
+    /// The user's subject; empty if there is no such account.
     pub subject: String,
-    /// Who guessed: the client, and the address.
+    /// Who guessed: the client and the address.
     pub actor: Actor,
 }
 
@@ -99,29 +99,29 @@ impl Limits {
         self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The count of a name.
+    /// The counter key of a name.
     #[must_use]
     pub fn key(&self, kind: LimitKind, name: &str) -> LimitKey {
         self.0.sealing.limit_key(kind, name.as_bytes())
     }
 
-    /// The count of what was typed as a login, by its canonical form if it has one.
+    /// The counter key of a typed login, by its canonical form if it has one.
     #[must_use]
     pub fn key_of_login(&self, kind: LimitKind, typed: &str) -> LimitKey {
         self.key(kind, Login::canonical_for_lookup(typed).as_deref().unwrap_or(typed))
     }
 
-    /// The counts of an address and its network; none if that is no address.
+    /// The counter keys of an address and its network; none if the text is not an address.
     #[must_use]
     pub fn keys_of_address(&self, address: &str) -> Vec<LimitKey> {
         let named = [(LimitKind::Address, Prefix::machine(address)), (LimitKind::Network, Prefix::of(address))];
         named.into_iter().filter_map(|(kind, prefix)| Some(self.key(kind, &prefix.name()?))).collect()
     }
 
-    /// Begins a guess that is counted by these keys.
+    /// Starts a guess that counts against these keys.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if it is not due; [`Error::Unavailable`] if nobody can tell.
+    /// [`Error::TooManyAttempts`] if the guess is refused; [`Error::Unavailable`] if the limits cannot be read.
     pub async fn check(&self, keys: &[LimitKey]) -> Result<Attempt> {
         let kinds = LimitKind::ALL;
         self.remembered(keys, &kinds)?;
@@ -132,8 +132,7 @@ impl Limits {
         Ok(attempt)
     }
 
-    /// Refuses a guess that is known not to be due by one of these kinds of counts, without a question to the
-    /// database.
+    /// Refuses a guess if a cached refusal of one of these kinds applies, without a database query.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`].
@@ -147,12 +146,12 @@ impl Limits {
         self.refuse(&verdicts)
     }
 
-    /// Whether a count is known to be closed.
+    /// Whether the cache says that a counter is closed.
     pub(super) fn is_remembered_closed(&self, key: &LimitKey) -> bool {
         matches!(self.memory().verdict(key, self.0.live.now()), LimitVerdict::Closed(_))
     }
 
-    /// Forgets what was counted for these logins: their user has a new password.
+    /// Clears the counters of these logins after a password change.
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -167,7 +166,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Refuses if one of the verdicts does, by the one that lasts longest.
+    /// Fails if any verdict is a refusal; reports the one that lasts longest.
     fn refuse(&self, verdicts: &[(LimitKind, LimitVerdict)]) -> Result<()> {
         let refusal = |(kind, verdict): &(LimitKind, LimitVerdict)| match *verdict {
             LimitVerdict::Go | LimitVerdict::Busy(_) => None,
@@ -185,7 +184,7 @@ impl Limits {
         Err(Error::TooManyAttempts { after, by: kind.as_str(), closed })
     }
 
-    /// What became of guesses so far.
+    /// Statistics so far.
     #[must_use]
     pub fn figures(&self) -> LimitFigures {
         let counted = &self.0.counted;

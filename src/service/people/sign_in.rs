@@ -1,4 +1,4 @@
-//! Signing a user in with a password.
+//! Sign-in with a password.
 
 mod guess;
 mod steps;
@@ -41,14 +41,14 @@ use crate::{
     time::Timestamp,
 };
 
-/// Most bytes of a password.
+/// Maximum length of a password, in bytes.
 const MAX_PASSWORD: usize = 1024;
-/// Most characters of a device's name.
+/// Maximum length of a device's name, in characters.
 const MAX_LABEL: usize = 128;
-/// Most bytes of a user agent.
+/// Maximum length of a user agent, in bytes.
 const MAX_USER_AGENT: usize = 512;
 
-/// What a sign-in says.
+/// A sign-in request.
 #[derive(Debug)]
 pub struct SignInRequest {
     /// The client id from the request.
@@ -57,53 +57,53 @@ pub struct SignInRequest {
     pub login: String,
     /// The password.
     pub password: Password,
-    /// Scopes; empty for all.
+    /// Requested scopes; empty means all.
     pub scopes: Vec<String>,
     /// Requested audience; empty means the default.
     pub audience: String,
-    /// What an earlier sign-in gave to the device.
+    /// The device token from an earlier sign-in.
     pub device_token: DeviceToken,
     /// The device.
     pub device: Device,
 }
 
-/// The device that somebody signs in on.
+/// The device that the user signs in on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Device {
     /// Its name, for the list of sessions.
     pub label: String,
-    /// The address that the person's request came from, as the client states it; empty if it does not.
+    /// The end user's address as reported by the client; may be empty.
     pub address: String,
-    /// The person's user agent, as the client states it.
+    /// The end user's user agent as reported by the client.
     pub user_agent: String,
 }
 
-/// What a sign-in was granted.
+/// The audience and scopes granted to a sign-in.
 struct Granted {
     audience: Audience,
     scopes: Vec<Scope>,
 }
 
-/// A user whose password was right.
+/// A user whose password was correct.
 struct Proved {
     user: User,
     roles: Vec<RoleId>,
-    /// A new hash to put in place of one with older parameters.
+    /// A new hash that replaces one with outdated parameters.
     rehash: Option<Phc>,
-    /// Whether the password counts only until another is chosen.
+    /// Whether the user must choose a new password.
     must_change: bool,
 }
 
-/// How far a sign-in has come.
+/// The result of a sign-in request.
 #[derive(Debug)]
 pub enum SignedIn {
     /// The user is signed in.
     Tokens(TokenPair),
-    /// There is a step to take first.
+    /// The user must complete a step first.
     Challenge(Challenge),
 }
 
-/// Signs people in. Cheap to clone.
+/// Signs users in. Cheap to clone.
 #[derive(Clone)]
 pub struct SignIns {
     pub(super) store: Store,
@@ -131,8 +131,8 @@ impl SignIns {
     /// Checks the password and opens a session.
     ///
     /// # Errors
-    /// [`Reason::InvalidCredentials`] whatever is wrong with user or password; [`Reason::TooManyAttempts`]
-    /// before anybody has looked.
+    /// [`Reason::InvalidCredentials`] whatever is wrong with the user or the password; [`Reason::TooManyAttempts`]
+    /// before the password is checked.
     pub async fn sign_in(
         &self,
         ctx: &RequestContext,
@@ -153,7 +153,7 @@ impl SignIns {
         result
     }
 
-    /// Reads, verifies, inserts; once more if the user changed in between.
+    /// Verifies the password and opens the session; retries if the user changed in between.
     async fn sign_in_checked(
         &self,
         ctx: &RequestContext,
@@ -169,7 +169,7 @@ impl SignIns {
             };
             ctx.in_time()?;
             if proved.must_change || client.config.require_email {
-                // Apart: few sign-ins have further steps, and all would carry their state.
+                // Boxed to keep the future small: few sign-ins have further steps.
                 let steps = Box::pin(self.steps(client, &proved)).await?;
                 if !steps.is_empty() {
                     let state = SignInState::new(steps, granted, &request.device);
@@ -190,8 +190,8 @@ impl SignIns {
         Err(Error::Conflict)
     }
 
-    /// The user, if the password is right and the user may sign in. Every outcome costs one hash, but for
-    /// a refusal, which costs nothing: there must be a place for it before the database is asked.
+    /// Returns the user if the password is correct and the user may sign in. Every check costs one hash. A refusal
+    /// costs nothing: a queue slot is acquired before the database is queried.
     async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<Proved>> {
         let slot = self.passwords.admit(&guess.applicant).map_err(hash_failure)?;
         let mut tx = self.store.read().await?;
@@ -215,7 +215,7 @@ impl SignIns {
         })
     }
 
-    /// Inserts the session, provided the user is still what the password was checked against.
+    /// Inserts the session, provided the user has not changed since the password was checked.
     async fn open_session(
         &self,
         ctx: &RequestContext,

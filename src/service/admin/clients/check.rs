@@ -1,4 +1,4 @@
-//! What may be wrong with a client, told all at once.
+//! Validation of clients; reports all violations at once.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::{
     error::Violations,
 };
 
-/// The grants asked for, or the usual ones; each must fit the client's kind.
+/// The requested grants, or the defaults; each must suit the kind of client.
 pub(super) fn grants(c: &mut Violations, r: &NewClientRequest) -> Vec<Grant> {
     let mut grants: Vec<Grant> = c.parse("grants", &r.grants);
     if r.grants.is_empty() {
@@ -31,7 +31,7 @@ pub(super) fn grants(c: &mut Violations, r: &NewClientRequest) -> Vec<Grant> {
     grants
 }
 
-/// Only who can prove to be the client may speak for others.
+/// Only a client that can authenticate may report end-user data.
 pub(super) fn trusted_end_user(c: &mut Violations, public: bool, trusted: bool) -> bool {
     if trusted && public {
         c.add("trusted_end_user", "needs a confidential client, since anybody can claim to be a public one");
@@ -39,7 +39,7 @@ pub(super) fn trusted_end_user(c: &mut Violations, public: bool, trusted: bool) 
     trusted
 }
 
-/// `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
+/// Parses `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
 pub(super) fn claim_map(c: &mut Violations, texts: &[String]) -> BTreeMap<String, ClaimSource> {
     let mut map = BTreeMap::new();
     for text in texts {
@@ -59,7 +59,7 @@ pub(super) fn claim_map(c: &mut Violations, texts: &[String]) -> BTreeMap<String
     map
 }
 
-/// A link's template: `https`, or plain on this machine, or an application's own scheme; with `{token}`.
+/// Validates a link template: an `https` URL, `http` on localhost, or an app's own scheme; with `{token}`.
 pub(super) fn link_template(c: &mut Violations, text: Option<&str>) -> Option<String> {
     let text = text.filter(|t| !t.is_empty())?;
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);

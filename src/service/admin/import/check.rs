@@ -1,4 +1,4 @@
-//! What may be wrong with a row by itself, told all at once.
+//! Validation of a single row; reports all violations at once.
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// A row whose fields are good.
+/// A row with valid fields.
 #[derive(Debug)]
 pub(super) struct CheckedRow {
     pub(super) subject: String,
@@ -25,7 +25,7 @@ pub(super) struct CheckedRow {
     pub(super) created_at: Option<Timestamp>,
 }
 
-/// Reads a row. No hash is computed, whatever the row asks for.
+/// Validates a row. Computes no password hash, whatever the row's parameters are.
 pub(super) fn check(row: &ImportRow, now: Timestamp) -> Result<CheckedRow, Vec<Violation>> {
     let (mut wrong, mut logins) = (Violations::default(), Vec::new());
     if let Some(problem) = subject_problem(&row.subject) {
@@ -35,7 +35,7 @@ pub(super) fn check(row: &ImportRow, now: Timestamp) -> Result<CheckedRow, Vec<V
         logins.extend(wrong.take("name", Login::parse_name(name)));
     }
     for email in read_emails(&mut wrong, &row.emails) {
-        // One address in two spellings is one address.
+        // Two spellings of one address are one login.
         if logins.iter().all(|l: &Login| l.canonical() != email.canonical()) {
             logins.push(email);
         }

@@ -1,4 +1,4 @@
-//! What is to become of a row, by what is here and by the rows before it.
+//! Decides on each row by the existing users and the rows before it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ pub struct Rehearsal {
     pub(super) taken: Taken,
 }
 
-/// Stands for a name: a rehearsal of millions of rows remembers all of them.
+/// A hash that stands for a name. It keeps a rehearsal of millions of rows small.
 type Mark = [u8; 16];
 
 fn mark(text: &str) -> Mark {
@@ -31,18 +31,18 @@ fn mark(text: &str) -> Mark {
     out
 }
 
-/// Names that are taken, in the database or by rows before.
+/// Names that are taken, in the database or by earlier rows.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// Subjects of the rows before, each with what its row said.
+    /// Subjects of earlier rows, each with a hash of its row.
     rows: HashMap<Mark, Mark>,
-    /// Names of clients, and of users who were deleted.
+    /// Ids of clients and of deleted users.
     principals: HashSet<Mark>,
     logins: HashSet<Mark>,
     skeletons: HashSet<Mark>,
 }
 
-/// What is to become of a row.
+/// The decision on a row.
 #[derive(Debug)]
 pub(super) enum Decided {
     Create,
@@ -54,7 +54,7 @@ fn refuse(field: &'static str, description: impl Into<String>) -> Decided {
     Decided::Refuse(Violation { field: field.into(), description: description.into() })
 }
 
-/// Reads what the database has of these rows: their users, by subject, and the names that are taken.
+/// Loads the existing users of these rows, by subject, and adds taken names to `taken`.
 pub(super) async fn known(
     tx: &mut Tx,
     rows: &[Result<CheckedRow, Vec<Violation>>],
@@ -82,7 +82,7 @@ pub(super) async fn known(
     Ok(known)
 }
 
-/// Decides on a row; the names of one that is to be created are taken from now on.
+/// Decides on a row. If it will be created, its names are taken from now on.
 pub(super) fn decide(row: &CheckedRow, known: &HashMap<String, KnownUser>, taken: &mut Taken) -> Decided {
     if let Some(user) = known.get(&row.subject) {
         let differs = differences(row, user);
@@ -118,7 +118,7 @@ pub(super) fn decide(row: &CheckedRow, known: &HashMap<String, KnownUser>, taken
     Decided::Create
 }
 
-/// Everything that a row says, as one text.
+/// The content of a row as one text.
 fn said(row: &CheckedRow) -> String {
     let mut logins: Vec<&str> = row.logins.iter().map(Login::canonical).collect();
     logins.sort_unstable();
@@ -126,15 +126,15 @@ fn said(row: &CheckedRow) -> String {
     json!([logins, row.attributes, password, row.disabled, row.created_at.map(Timestamp::millis)]).to_string()
 }
 
-/// What a user has otherwise than its row. A password that is hashed as it is here may have been the row's: its owner
-/// has signed in, or chosen another, since the first import.
+/// The fields in which a user differs from its row. A password with a native hash does not count as different: its
+/// owner may have signed in or changed it since the first import.
 fn differences(row: &CheckedRow, known: &KnownUser) -> Vec<&'static str> {
     let wanted: HashSet<&str> = row.logins.iter().map(Login::canonical).collect();
     let same_logins =
         wanted.len() == known.logins.len() && known.logins.iter().all(|login| wanted.contains(login.as_str()));
     let same_password = match (&row.password, &known.password) {
         (Some(brought), Some(stored)) => brought == stored || stored.is_argon2id(),
-        // Who came without one may have chosen one.
+        // A user imported without a password may have chosen one.
         (None, stored) => stored.as_ref().is_none_or(Phc::is_argon2id),
         (Some(_), None) => false,
     };

@@ -1,4 +1,4 @@
-//! What may be wrong with a user, told all at once.
+//! Validation of users; reports all violations at once.
 
 use super::{NewUserRequest, UserPatch};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     error::{Result, Violations},
 };
 
-/// The logins of a new user, or everything that is wrong with it.
+/// Validates a new user; returns its logins, or all violations.
 pub(super) fn check_new_user(request: &NewUserRequest) -> Result<Vec<Login>> {
     let (mut wrong, mut logins) = (Violations::default(), Vec::new());
     if !request.name.is_empty() {
@@ -30,7 +30,7 @@ pub(super) fn check_new_user(request: &NewUserRequest) -> Result<Vec<Login>> {
     wrong.into_result(logins)
 }
 
-/// Everything that is wrong with a change.
+/// Validates a change; reports all violations.
 pub(super) fn check_patch(patch: &UserPatch) -> Result<()> {
     let mut wrong = Violations::default();
     if let Some(name) = patch.name.as_deref().filter(|n| !n.is_empty()) {

@@ -1,4 +1,4 @@
-//! Making a user choose a new password.
+//! Password resets by administrators.
 
 use serde_json::json;
 
@@ -19,18 +19,18 @@ use crate::{
     store::SessionFilter,
 };
 
-/// Whose password is to be chosen anew, and through which client.
+/// Whose password to reset, and through which client.
 #[derive(Clone, Copy, Debug)]
 pub struct ResetOf<'a> {
     /// The user: id, login or subject.
     pub user: &'a str,
     /// The client whose link template is used.
     pub client_id: &'a str,
-    /// Whether the present password stays valid until then.
+    /// Whether the current password stays valid until then.
     pub keep_current: bool,
 }
 
-/// What came of a reset by an administrator.
+/// The result of a reset by an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResetStarted {
     /// How many sessions were ended.
@@ -40,12 +40,11 @@ pub struct ResetStarted {
 }
 
 impl Users {
-    /// Makes a user choose a new password, by a mail; gives the number of sessions that were ended, and
-    /// whether there was an address to write to. The password that counts till then is taken away, unless it
-    /// may stay.
+    /// Mails the user a link and code to choose a new password. Unless `keep_current` is set, the current password is
+    /// deleted and the user's sessions end.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the user may do what the caller may not.
+    /// [`Error::NotFound`]; the user has permissions that the caller lacks.
     pub async fn start_reset(&self, admin: &Admin, reset: ResetOf<'_>) -> Result<ResetStarted> {
         let ResetOf { user, client_id, keep_current: keep } = reset;
         let client = self.live.client(client_id)?;
@@ -61,7 +60,7 @@ impl Users {
             ended = tx.sessions_of_user(id, SessionFilter::Live(now)).await?.len();
             self.end_all(&mut tx, admin, id, RevokedCause::PasswordSet, now).await?;
         }
-        // The row was touched: the ticket is bound to what it is now.
+        // `begin_change` has updated the version: the ticket is bound to the new one.
         let version = found.user.security_version;
         let issued = self.tickets.issue(kind, &client.id, Some((id, version)), &())?;
         tx.ticket_insert(&issued.ticket).await?;

@@ -1,4 +1,4 @@
-//! Listing and ending sessions.
+//! Lists and ends sessions.
 
 use super::{Change, Users};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     store::{By, Revoke, SessionFilter},
 };
 
-/// Most sessions that one call names.
+/// Maximum session ids in one call.
 const MAX_SESSION_IDS: usize = 100;
 
 impl Users {
@@ -23,7 +23,7 @@ impl Users {
         self.store.read().await?.sessions_of_user(&user.id, SessionFilter::Live(now)).await
     }
 
-    /// Ends a session; says whether it had not been ended before.
+    /// Ends a session; returns whether it was live.
     ///
     /// # Errors
     /// [`Error::NotFound`], or a violation of `session_id`.
@@ -35,7 +35,7 @@ impl Users {
         Ok(self.tokens.end_sessions(&[id], RevokedCause::Administrator, admin.actor.clone()).await? == 1)
     }
 
-    /// Ends these sessions of a user, or all if none is named; returns how many were live.
+    /// Ends these sessions of a user, or all if none are given; returns how many were live.
     ///
     /// # Errors
     /// [`Error::NotFound`]; a violation of `session_ids`.

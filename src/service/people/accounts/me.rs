@@ -1,4 +1,4 @@
-//! What signed-in users do with their own accounts.
+//! Self-service for signed-in users.
 
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -33,41 +33,41 @@ use crate::{
 
 const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
-/// The attribute that is the user's own; all others are the operator's.
+/// The only attribute that users may change.
 const PROFILE: &str = "profile";
 
-/// What users may change of themselves; nothing else does.
+/// A change of the user's own account; absent fields stay as they are.
 #[derive(Debug, Default)]
 pub struct MePatch {
-    /// The user name; empty takes it away.
+    /// The user name; empty removes it.
     pub name: Option<String>,
     /// The attribute `profile`.
     pub profile: Option<Map<String, Value>>,
-    /// Another address: it counts once it is proved.
+    /// A new address; it takes effect once verified.
     pub email: Option<String>,
-    /// The language of the mail.
+    /// The language of the verification mail.
     pub language: String,
 }
 
-/// A change of name and profile that was checked.
+/// A validated change of name and profile.
 struct CheckedPatch {
     name: Option<Vec<Login>>,
     profile: Option<Map<String, Value>>,
 }
 
 impl Accounts {
-    /// What is known of the user.
+    /// The user's own account.
     ///
     /// # Errors
-    /// [`Reason::TokenInvalid`] if there is no such user any more.
+    /// [`Reason::TokenInvalid`] if the user no longer exists.
     pub async fn me(&self, me: &Me) -> Result<UserView> {
         let mut tx = self.store.read().await?;
         let user = tx.user_by_id(&me.user).await?.ok_or(TOKEN_REFUSED)?;
         view(&mut tx, user).await
     }
 
-    /// Changes what users may change of themselves. A new email address is not taken over before it is proved:
-    /// a code is sent to it.
+    /// Changes the user's own account. A new email address takes effect only after verification: a code is sent to
+    /// it.
     ///
     /// # Errors
     /// A field violation; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`].
@@ -131,7 +131,7 @@ impl Accounts {
         Ok(view)
     }
 
-    /// Sends a code to an email address that is to be the user's; or a notice to its owner, if it is somebody's.
+    /// Sends a code to the user's new email address or, if the address is taken, a notice to its owner.
     async fn send_proof(&self, me: &Me, view: &UserView, email: &Login, language_tag: &str) -> Result<Pending> {
         let language = language(language_tag)?;
         let client = self.live.client(&me.client)?;
@@ -150,10 +150,10 @@ impl Accounts {
         Ok(issued.pending())
     }
 
-    /// Replaces the password by who knows it; every other session ends. Returns how many.
+    /// Changes the password, given the current one. Ends every other session; returns how many.
     ///
     /// # Errors
-    /// [`Reason::InvalidCredentials`], or what is wrong with the new password.
+    /// [`Reason::InvalidCredentials`], or a violation by the new password.
     pub async fn change_password(
         &self,
         ctx: &RequestContext,
@@ -165,13 +165,13 @@ impl Accounts {
         let UserView { user, logins, .. } = self.me(me).await?;
         check_new_password(&new, &logins)?;
         let arrived = Instant::now();
-        // Whoever has stolen a token must not find the password out by it.
+        // A stolen token must not allow guessing the password.
         let attempt = self.limits.check(&[self.limits.key(LimitKind::Account, id.as_str())]).await?;
         let slot = self.passwords.admit(&Applicant {
             account: Account::of(id.as_str()),
             prefix: Prefix::of(&ctx.peer),
             deadline: ctx.deadline,
-            // The session is one.
+            // The caller has a session, so the device is known.
             known_device: true,
         });
         let slot = slot.map_err(hash_failure)?;
@@ -185,7 +185,7 @@ impl Accounts {
         let phc = self.passwords.hash(new).await.map_err(hash_failure)?;
         let now = self.live.now();
         let mut tx = self.store.write().await?;
-        // The old password was right for this state of the account, and no other.
+        // The old password was verified against this version of the account only.
         if !tx.user_touch(id, Some(user.security_version), now).await? {
             return Err(Error::Conflict);
         }
@@ -207,7 +207,7 @@ impl Accounts {
         self.store.read().await?.sessions_of_user(&me.user, SessionFilter::Live(now)).await
     }
 
-    /// Ends one of the user's own sessions, or every other; returns how many were live.
+    /// Ends one of the user's own sessions, or all others; returns how many were live.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a session that is not the user's.
@@ -229,7 +229,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Deletes the user's own account; gives the number of sessions ended.
+    /// Deletes the user's own account; returns how many sessions ended.
     ///
     /// # Errors
     /// [`Reason::SignInTooOld`].
@@ -268,7 +268,7 @@ fn email(text: &str) -> Result<Login> {
     Login::parse_email(text).map_err(|problem| Error::invalid("email", problem))
 }
 
-/// A user name, if the text is not empty.
+/// Parses a user name; empty means none.
 fn user_name(text: &str) -> Result<Vec<Login>> {
     if text.is_empty() {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! Opening an account, and proving an address.
+//! Registration and email verification.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
@@ -30,24 +30,24 @@ use crate::{
     store::NewUser,
 };
 
-/// What somebody says who opens an account.
+/// A registration request.
 #[derive(Debug)]
 pub struct RegisterInput {
     /// The client id from the request.
     pub client_id: String,
     /// The address.
     pub email: String,
-    /// The user name; empty for none.
+    /// The user name; empty means none.
     pub name: String,
     /// The password.
     pub password: Password,
     /// The language of the mail; empty means English.
     pub language: String,
-    /// The person's address, as the client tells it.
+    /// The end user's address as reported by the client.
     pub address: String,
 }
 
-/// An account that waits for its address to be proved.
+/// An account waiting for email verification.
 #[derive(Serialize, Deserialize)]
 struct Account {
     email: String,
@@ -55,18 +55,18 @@ struct Account {
     phc: String,
 }
 
-/// An address that waits to be proved.
+/// An address waiting for verification.
 #[derive(Serialize, Deserialize)]
 pub(super) struct NewEmail {
     pub(super) email: String,
 }
 
 impl Accounts {
-    /// Asks for an account: a mail goes to the address, with a code if it is free, else with word that
-    /// somebody tried. The caller cannot tell which.
+    /// Registers an account. If the address is free, a code is mailed to it; otherwise its owner is notified. The
+    /// caller cannot tell which.
     ///
     /// # Errors
-    /// Reports every invalid field at once; [`Reason::ClientNotAllowed`] where accounts are not opened.
+    /// Reports every invalid field at once; [`Reason::ClientNotAllowed`] if the client does not allow registration.
     pub async fn register(
         &self,
         ctx: &RequestContext,
@@ -92,7 +92,7 @@ impl Accounts {
         tx.ticket_insert(&issued.ticket).await?;
         let recipient =
             recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        // Who owns the address learns of it; the code of the ticket then goes to nobody.
+        // If the address is taken, its owner is notified and the ticket's code is sent to nobody.
         let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.way(&client)) };
         self.emails.send(&mut tx, &client, To { recipient, language }, content).await?;
         tx.commit().await?;
@@ -100,8 +100,8 @@ impl Accounts {
         Ok(issued.pending())
     }
 
-    /// Proves an address by the code or link that was mailed to it: opens the account that was asked for, or
-    /// gives the user the address. Gives the address.
+    /// Verifies an address with the mailed code or link: creates the registered account, or changes the user's
+    /// address. Returns the address.
     ///
     /// # Errors
     /// [`Reason::CodeInvalid`]; [`Error::Exists`] if the user name was taken meanwhile.
@@ -158,14 +158,14 @@ impl Accounts {
         Ok(email)
     }
 
-    /// Puts the address in the place of those that the user had; old and new are told.
+    /// Replaces the user's addresses with the verified one, and notifies the old and the new ones.
     async fn take_email(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
         let NewEmail { email } = self.tickets.about(ticket)?;
         let login = Login::parse(&email).map_err(|e| Error::Internal(Box::new(e)))?;
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
         let now = self.live.now();
         let mut tx = self.store.write().await?;
-        // The account's state first: after another change the ticket is void.
+        // Check the account's version first: the ticket is invalid after any other change.
         if !tx.user_touch(&user, Some(ticket.security_version), now).await? || !tx.ticket_use(&ticket.id, now).await? {
             return Err(CODE_INVALID);
         }
@@ -179,7 +179,7 @@ impl Accounts {
     }
 }
 
-/// The address, or everything that is wrong.
+/// Validates the request; returns the address, or all violations.
 fn check(input: &RegisterInput) -> Result<Login> {
     let mut wrong = Violations::default();
     let email = wrong.take("email", Login::parse_email(&input.email));

@@ -1,4 +1,4 @@
-//! Choosing a new password without the old one.
+//! Password reset.
 
 use tokio::time::Instant;
 
@@ -24,10 +24,11 @@ use crate::{
     },
 };
 
-/// Where the mail of an account that does not exist goes: nowhere, since it has expired when it is written.
+/// The recipient of the decoy mail for an unknown account. It is never sent, because it has already expired when it
+/// is queued.
 const NOBODY: &str = "nobody@chancery.invalid";
 
-/// A request for a mail to choose a new password by.
+/// A request for a password reset mail.
 #[derive(Clone, Copy, Debug)]
 pub struct ResetRequest<'a> {
     /// The client id from the request.
@@ -36,11 +37,11 @@ pub struct ResetRequest<'a> {
     pub login: &'a str,
     /// The language of the mail; empty means English.
     pub language: &'a str,
-    /// The address that the person's request came from, as the client states it.
+    /// The end user's address as reported by the client.
     pub address: &'a str,
 }
 
-/// A password to set by a code or link.
+/// A password reset with a code or link.
 #[derive(Debug)]
 pub struct PasswordReset {
     /// The client id from the request.
@@ -52,8 +53,8 @@ pub struct PasswordReset {
 }
 
 impl Accounts {
-    /// Asks for a new password: if there is such an account, a mail goes to an address of it. The caller
-    /// cannot tell whether there is: everything that is read and written has its match.
+    /// Requests a password reset. If the account exists, a mail goes to one of its addresses. The caller cannot tell
+    /// whether it exists: both cases do the same reads and writes.
     ///
     /// # Errors
     /// A field violation; the client may not handle passwords.
@@ -86,7 +87,7 @@ impl Accounts {
         let id = found.as_ref().map_or_else(|| UserId::new(now, &*self.entropy), |user| user.id.clone());
         let logins = tx.logins_of(&id).await?;
         let live = tx.tickets_live(&id, TicketKind::PasswordReset, now).await?;
-        // To the address that is kept, never to the one that was typed.
+        // Send to the stored address, never to the typed one.
         let typed = |l: &&String| Login::canonical_for_lookup(l) == canonical;
         let kept = logins.iter().find(typed).and_then(|l| recipient(l));
         let to = kept.or_else(|| logins.iter().find_map(|l| recipient(l))).filter(|_| live < MOST_OF_A_KIND);
@@ -105,10 +106,10 @@ impl Accounts {
         Ok(issued.pending())
     }
 
-    /// Sets the password of the account that the code or link was mailed for, and ends its sessions.
+    /// Sets the password of the account that the code or link belongs to, and ends its sessions.
     ///
     /// # Errors
-    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid), or what is wrong with the password.
+    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid), or a violation by the new password.
     pub async fn reset_password(
         &self,
         ctx: &RequestContext,
@@ -118,7 +119,7 @@ impl Accounts {
         let PasswordReset { client_id, presented, password } = reset;
         let client = self.callers.client_of(ctx, credentials, &client_id).await?;
         may_handle_passwords(&client)?;
-        // What is wrong for everybody is told before a code is looked at.
+        // Check the rules that are the same for everybody before looking at the code.
         check_new_password(&password, &[])?;
         let arrived = Instant::now();
         let done = async {

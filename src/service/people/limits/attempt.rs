@@ -1,4 +1,4 @@
-//! One guess, from its beginning to how it ended.
+//! One guess, from start to result.
 
 use std::{fmt, sync::atomic::Ordering};
 
@@ -15,26 +15,25 @@ use crate::{
     store::Tx,
 };
 
-/// A guess that is due. Until it is told how it ended it counts as one that failed; dropped, it counts for
-/// nothing.
+/// A guess in progress. Until its result is recorded, it counts as failed. If it is dropped, it does not count.
 #[must_use]
 pub struct Attempt {
     limits: Limits,
     counts: Vec<Count>,
 }
 
-/// One count of a guess.
+/// One counter that a guess counts against.
 struct Count {
     key: LimitKey,
     rule: Rule,
     tally: Option<Tally>,
-    /// Guesses at the same that had begun before, and had no answer then. Buckets need not know: what came in
-    /// at once beyond the brim has to drain first.
+    /// Guesses with the same key that were in flight when this one started. Buckets do not need this: a burst beyond
+    /// their capacity has to drain first.
     others: i64,
     _under_way: Option<UnderWay>,
 }
 
-/// That a guess is under way, for as long as this lives.
+/// Marks a guess as in flight until dropped.
 struct UnderWay(Limits, LimitKey);
 
 impl Drop for UnderWay {
@@ -50,8 +49,8 @@ impl fmt::Debug for Attempt {
 }
 
 impl Limits {
-    /// Begins a guess without asking. What began before is known before anything is read: its failure is either
-    /// among what will be read, or counts as under way.
+    /// Starts a guess without checking the limits. Guesses in flight are noted before the counters are read, so each
+    /// earlier failure is either in the counters or counted as in flight.
     pub(in crate::service::people) fn begin(&self, keys: &[LimitKey]) -> Attempt {
         let snapshot = self.0.live.snapshot();
         let count = |key: &LimitKey| {
@@ -66,7 +65,7 @@ impl Limits {
         Attempt { limits: self.clone(), counts: keys.iter().filter_map(count).collect() }
     }
 
-    /// Counts a failure; what operators want to know of is written with it.
+    /// Counts a failure. Steps that operators should know about are audited in the same transaction.
     async fn count(&self, counts: &[Count], who: &Guesser) -> Result<()> {
         let rules: Vec<(LimitKey, Rule)> = counts.iter().map(|c| (c.key, c.rule)).collect();
         let now = self.0.live.now();
@@ -99,7 +98,7 @@ impl Limits {
 }
 
 impl Attempt {
-    /// Reads the counts.
+    /// Reads the counters.
     ///
     /// # Errors
     /// If the database is unreachable.
@@ -112,7 +111,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// Refuses the guess if it is not due by one of these kinds of counts.
+    /// Refuses the guess if a counter of one of these kinds does.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`].
@@ -129,23 +128,23 @@ impl Attempt {
         self.limits.refuse(&verdicts)
     }
 
-    /// Whether there is no further guess by this kind of count.
+    /// Whether a counter of this kind is closed.
     pub(in crate::service::people) fn is_closed(&self, kind: LimitKind) -> bool {
         let now = self.limits.0.live.now();
         let closed = |c: &Count| matches!(c.rule.verdict(c.tally.as_ref(), c.others, now), LimitVerdict::Closed(_));
         self.counts.iter().any(|c| c.key.kind == kind && closed(c))
     }
 
-    /// Leaves the other kinds of counts alone from here on.
+    /// Drops all counters but those of these kinds.
     pub(in crate::service::people) fn only(mut self, kinds: &[LimitKind]) -> Self {
         self.counts.retain(|count| kinds.contains(&count.key.kind));
         self
     }
 
-    /// The guess failed. It is counted before this returns, and even if the caller does not wait for that.
+    /// Records a failed guess. It is counted before this returns, and even if the caller stops waiting.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if it could not be counted: then nobody may learn that it failed.
+    /// [`Error::Unavailable`] if it could not be counted: the caller must then not reveal that the guess was wrong.
     pub async fn failed(self, who: Guesser) -> Result<()> {
         let counted = tokio::spawn(async move {
             for _ in 0..TRIES {
@@ -159,10 +158,10 @@ impl Attempt {
         counted.await.unwrap_or_else(|e| Err(Error::Internal(Box::new(e))))
     }
 
-    /// The guess was right: its counts in a row begin anew, where there is anything to forget.
+    /// Records a correct guess: its consecutive-failure counters are reset.
     ///
     /// # Errors
-    /// If the database cannot be reached: then they go on.
+    /// If the database cannot be reached: the counters are then kept.
     pub async fn cleared(self) -> Result<()> {
         let in_a_row = |c: &&Count| c.tally.is_some() && matches!(c.rule, Rule::InARow { .. });
         let keys: Vec<LimitKey> = self.counts.iter().filter(in_a_row).map(|c| c.key).collect();

@@ -1,5 +1,5 @@
-//! What a process remembers of limits: which counts say no for the time being, and which guesses have no answer
-//! yet. Both are hints beside the database: forgetting an entry costs one question.
+//! A process's cache for limits: which counters currently refuse, and which guesses are in flight. Both only save
+//! queries: losing an entry costs one query.
 
 use std::collections::HashMap;
 
@@ -8,21 +8,21 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// Most counts remembered in each generation: 6 MB in all.
+/// Maximum refusals in each generation: 6 MB in total.
 const MOST: usize = 32_768;
-/// After this long the database is asked once more: another process may have let somebody in, or a password
-/// may have been set.
+/// After this long the database is queried again: another process may have accepted a sign-in, or a password may have
+/// been set.
 const ASKED_AGAIN_AFTER: Ttl = Ttl::from_secs(10);
 
-/// A count that said no.
+/// A refusal by a counter.
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
     verdict: LimitVerdict,
     at: Timestamp,
 }
 
-/// Two generations of refusals, so that a flood of new ones costs no search for old ones; and the guesses
-/// under way.
+/// Two generations of refusals, so that a flood of new ones evicts old ones without a search; and the number of
+/// guesses in flight.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     young: HashMap<LimitKey, Refusal>,
@@ -31,7 +31,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Notes what a count says.
+    /// Caches the verdict of a counter.
     pub(super) fn note(&mut self, key: LimitKey, verdict: LimitVerdict, at: Timestamp) {
         if matches!(verdict, LimitVerdict::Go | LimitVerdict::Busy(_)) {
             return self.forget(&key);
@@ -43,11 +43,11 @@ impl Memory {
         self.young.insert(key, Refusal { verdict, at });
     }
 
-    /// What a count said, as far as that still holds.
+    /// The cached verdict of a counter, reduced by the time passed.
     pub(super) fn verdict(&self, key: &LimitKey, now: Timestamp) -> LimitVerdict {
         let Some(refusal) = self.young.get(key).or_else(|| self.old.get(key)) else { return LimitVerdict::Go };
         let passed = now.since(refusal.at).millis();
-        // A clock that was set back says nothing of how old it is.
+        // After the clock was set back, the age is unknown.
         if passed < 0 || passed >= ASKED_AGAIN_AFTER.millis() {
             return LimitVerdict::Go;
         }
@@ -59,20 +59,20 @@ impl Memory {
         }
     }
 
-    /// Forgets what a count said.
+    /// Removes the verdict of a counter.
     pub(super) fn forget(&mut self, key: &LimitKey) {
         self.young.remove(key);
         self.old.remove(key);
     }
 
-    /// Notes that a guess is under way; gives how many others are.
+    /// Marks a guess as in flight; returns how many others with this key are.
     pub(super) fn begin(&mut self, key: LimitKey) -> i64 {
         let under_way = self.under_way.entry(key).or_default();
         *under_way += 1;
         *under_way - 1
     }
 
-    /// Notes that a guess has its answer.
+    /// Marks a guess as finished.
     pub(super) fn end(&mut self, key: &LimitKey) {
         if let Some(under_way) = self.under_way.get_mut(key) {
             *under_way -= 1;
@@ -82,7 +82,7 @@ impl Memory {
         }
     }
 
-    /// How many counts are remembered.
+    /// How many refusals are cached.
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }

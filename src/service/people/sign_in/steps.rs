@@ -1,5 +1,5 @@
-//! Sign-ins of several steps: what stands between a right password and tokens is kept here, not by the
-//! client, and each step is taken once.
+//! Multi-step sign-ins: the server, not the client, keeps the steps left between a correct password and tokens. Each
+//! step can be completed once.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,23 +32,23 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a sign-in still needs.
+/// A step that a sign-in still requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SignInStep {
-    /// Another password in place of one that counts no more.
+    /// Choose a new password.
     ChoosePassword,
-    /// A proved address.
+    /// Verify an email address.
     VerifyEmail,
 }
 
-/// A step that the user has to take.
+/// A step that the user must complete.
 #[derive(Debug)]
 pub struct Challenge {
-    /// Which.
+    /// The step.
     pub step: SignInStep,
-    /// What the next call is to present.
+    /// The token for the next call.
     pub token: TicketToken,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
     /// The address that a code was sent to, if one was.
     pub sent_to: Option<String>,
@@ -61,15 +61,15 @@ pub struct NextStep {
     pub client_id: String,
     /// The token of the challenge.
     pub token: TicketToken,
-    /// The password that was chosen.
+    /// The new password.
     pub new_password: Password,
-    /// The address that a code is to be sent to.
+    /// The address to send a code to.
     pub email: String,
     /// The code that was sent.
     pub code: TypedCode,
 }
 
-/// A sign-in whose password was right and that has steps to take.
+/// The state of a sign-in with a correct password and steps left.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SignInState {
     /// The steps that are left; the first one is next.
@@ -88,7 +88,7 @@ impl SignInState {
     }
 }
 
-/// A sign-in whose next step is being taken.
+/// A sign-in whose next step is being completed.
 struct PendingSignIn {
     ticket: Ticket,
     user: UserId,
@@ -96,7 +96,7 @@ struct PendingSignIn {
 }
 
 impl SignIns {
-    /// What stands between this user and tokens of this client.
+    /// The steps this user must complete to get tokens for this client.
     pub(super) async fn steps(&self, client: &Client, proved: &Proved) -> Result<Vec<SignInStep>> {
         let mut steps = Vec::new();
         if proved.must_change {
@@ -111,7 +111,7 @@ impl SignIns {
         Ok(steps)
     }
 
-    /// Keeps a sign-in that has steps to take.
+    /// Stores a sign-in with steps left and returns the challenge.
     pub(super) async fn challenge(&self, client: &Client, user: &User, state: SignInState) -> Result<Challenge> {
         let user = Some((&user.id, user.security_version));
         let issued = self.tickets.issue(TicketKind::SignIn, &client.id, user, &state)?;
@@ -121,11 +121,11 @@ impl SignIns {
         challenge(issued, &state)
     }
 
-    /// Takes the next step of a sign-in.
+    /// Completes the next step of a sign-in.
     ///
     /// # Errors
-    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid) if the challenge is not one that waits for
-    /// this client; a violation of what the step needs.
+    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid) if this client has no such challenge; a violation
+    /// of the fields that the step requires.
     pub async fn proceed(
         &self,
         ctx: &RequestContext,
@@ -179,8 +179,8 @@ impl SignIns {
         self.go_on(ctx, client, pending).await
     }
 
-    /// Sends a code to an email address, or a notice to its owner if it is somebody's; the next challenge waits
-    /// for it.
+    /// Sends a code to an email address or, if the address is taken, a notice to its owner. The next challenge
+    /// expects the code.
     async fn send_code(
         &self,
         ctx: &RequestContext,
@@ -203,7 +203,7 @@ impl SignIns {
         tx.ticket_insert(&next.ticket).await?;
         let taken = tx.user_by_login(login.canonical()).await?.is_some();
         let mut way = next.way(client);
-        // The link would be the sign-in itself: only the code goes out.
+        // A link would complete the sign-in itself, so only the code is sent.
         way.link = MailedSecret::new(String::new());
         let content = if taken { Content::AccountExists } else { Content::VerifyEmail(way) };
         self.emails.send(&mut tx, client, To { recipient, language: Language::default() }, content).await?;
@@ -222,7 +222,7 @@ impl SignIns {
         let PendingSignIn { ticket, user, state } = &pending;
         let email =
             state.email.as_ref().ok_or_else(|| Error::invalid("code", "must be empty: no code has been sent yet"))?;
-        // The attempt is taken before the code is looked at: many at once are no more guesses than one by one.
+        // Use up an attempt before checking the code, so that parallel guesses do not exceed the limit.
         let mut tx = self.store.write().await?;
         let left = tx.ticket_attempt(&ticket.id, self.live.now()).await?;
         tx.commit().await?;
@@ -248,7 +248,8 @@ impl SignIns {
         if tx.ticket_use(&ticket.id, self.live.now()).await? { Ok(()) } else { Err(CODE_INVALID) }
     }
 
-    /// The step is taken: the next challenge, or the session. The client may have lost the audience meanwhile.
+    /// After a completed step: returns the next challenge, or opens the session. The client may have lost the
+    /// audience meanwhile.
     async fn go_on(&self, ctx: &RequestContext, client: &Client, pending: PendingSignIn) -> Result<SignedIn> {
         let PendingSignIn { user, mut state, .. } = pending;
         if !state.steps.is_empty() {
