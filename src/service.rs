@@ -20,20 +20,24 @@ pub use self::{
         Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
     },
     admin::{
-        Audit, AuditWatcher, ClientPatch, Clients, Creation, Import, ImportOutcome, ImportRow, InstanceSettings,
-        MOST_IMPORTED, NewClientRequest, NewRoleRequest, NewUserRequest, Rehearsal, ResetOf, ResetStarted, RolePatch,
-        Roles, UserPatch, Users,
+        Audit, AuditWatcher, ClientPatch, Clients, CreationKey, DryRun, Import, ImportOutcome, ImportRow,
+        InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest, ResetStarted, RolePatch,
+        Roles, UserPasswordReset, UserPatch, Users,
     },
     people::{
-        Accounts, Attempt, Challenge, Device, Guesser, LimitFigures, Limits, MePatch, NextStep, PasswordReset, Pending,
-        Presented, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn, UserView,
+        Accounts, Attempt, Challenge, Device, GuessAudit, LimitFigures, Limits, MePatch, NextStep, PasswordReset,
+        PendingTicket, PresentedTicket, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn,
+        UserView,
     },
-    runtime::{Delivery, Fate, Live, News, Outbox, Revoked, Snapshot, Sweep, Sweeper, Swept, Told},
+    runtime::{
+        Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Revoked, Snapshot, SweepProgress, SweepStep,
+        Sweeper,
+    },
     signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys},
     start::{StartError, StartOptions},
     tokens::{
-        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, Sent, StatusLists, TokenPair,
-        Tokens, Watcher,
+        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, StatusLists, TokenPair, Tokens,
+        WatchMessage, Watcher,
     },
 };
 use crate::{entropy::Entropy, id::RequestId, passwords::Passwords, store::Store, time::Timestamp};

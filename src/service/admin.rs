@@ -13,9 +13,9 @@ pub(in crate::service) use self::users::UsersParts;
 pub use self::{
     audit::{Audit, AuditWatcher},
     clients::{ClientPatch, Clients, NewClientRequest},
-    creations::Creation,
-    import::{Import, ImportOutcome, ImportRow, MOST_IMPORTED, Rehearsal},
+    creations::CreationKey,
+    import::{DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
     instance::InstanceSettings,
     roles::{NewRoleRequest, RolePatch, Roles},
-    users::{NewUserRequest, ResetOf, ResetStarted, UserPatch, Users},
+    users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users},
 };

@@ -12,16 +12,16 @@ mod users;
 use self::new_passwords::NewPasswords;
 pub use self::{
     accounts::{Accounts, MePatch, PasswordReset, RegisterInput, ResetRequest},
-    limits::{Attempt, Guesser, LimitFigures, Limits},
+    limits::{Attempt, GuessAudit, LimitFigures, Limits},
     sign_in::{Challenge, Device, NextStep, SignInRequest, SignInStep, SignIns, SignedIn},
-    tickets::{Pending, Presented},
+    tickets::{PendingTicket, PresentedTicket},
     users::UserView,
 };
 pub(in crate::service) use self::{
-    emails::{Emails, To, recipient},
-    new_passwords::hash_failure,
-    tickets::{Issued, Tickets},
-    users::{remap_claims, view},
+    emails::{Addressee, Emails, parse_recipient},
+    new_passwords::hash_error,
+    tickets::{IssuedTicket, Tickets},
+    users::{load_view, remap_claims},
 };
 use super::{
     access::Callers,

@@ -10,10 +10,10 @@ mod sweep;
 use std::sync::Arc;
 
 pub use self::{
-    broadcast::{News, Told},
+    broadcast::{Notice, NoticeKind},
     live::{Live, Revoked, Snapshot},
-    outbox::{Delivery, Fate, Outbox},
-    sweep::{Sweep, Sweeper, Swept},
+    outbox::{Delivery, DeliveryOutcome, Outbox},
+    sweep::{SweepProgress, SweepStep, Sweeper},
 };
 pub(in crate::service) use self::{
     live::Subscription,

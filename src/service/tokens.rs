@@ -12,13 +12,13 @@ mod watch;
 
 use std::sync::Arc;
 
-pub(in crate::service) use self::mint::{Minter, Wanted, audience_of, scopes_of};
+pub(in crate::service) use self::mint::{Minter, TokenParams, audience_of, scopes_of};
 pub use self::{
     client_token::ClientTokenRequest,
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
     status_lists::{PublishedList, StatusLists},
-    watch::{Revocations, Sent, Watcher},
+    watch::{Revocations, WatchMessage, Watcher},
 };
 use super::{
     access::Callers,

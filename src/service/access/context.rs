@@ -1,4 +1,4 @@
-//! What is known about a call before its message is read.
+//! The context of a call, known before its message is read.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What is known about a call before its message is read.
+/// The context of a call, known before its message is read.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     /// When it arrived.
@@ -28,7 +28,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`Error::DeadlineExceeded`].
-    pub(in crate::service) fn in_time(&self) -> Result<()> {
+    pub(in crate::service) fn check_deadline(&self) -> Result<()> {
         match self.deadline {
             Some(at) if tokio::time::Instant::now() >= at => Err(Error::DeadlineExceeded),
             _ => Ok(()),

@@ -99,33 +99,33 @@ impl Me {
 pub struct Admin {
     /// The administrator, for the audit log.
     pub(in crate::service) actor: Actor,
-    pub(super) holds: Holds,
-    pub(super) standing: Standing,
+    pub(super) holds: HeldPermissions,
+    pub(super) source: PermissionSource,
 }
 
 /// The permissions that an administrator had when the call was authorized.
 #[derive(Clone, Debug)]
-pub(super) enum Holds {
+pub(super) enum HeldPermissions {
     Everything,
-    These(Vec<String>),
+    Only(Vec<String>),
 }
 
 /// What an administrator's permissions derive from. Streams check it again while they run.
 #[derive(Clone, Debug)]
-pub(super) enum Standing {
+pub(super) enum PermissionSource {
     /// The command line.
     Command,
     /// A user's token, and the roles of its session.
-    User { token: TokenStanding, user: UserId, session: SessionId, roles: Vec<RoleId> },
+    User { token: TokenSource, user: UserId, session: SessionId, roles: Vec<RoleId> },
     /// A token issued to a client for itself.
-    ClientToken(TokenStanding),
+    ClientToken(TokenSource),
     /// A client's secret.
     Secret { client: String, secret: ClientSecretHash },
 }
 
 /// What can invalidate a token during a stream.
 #[derive(Clone, Debug)]
-pub(super) struct TokenStanding {
+pub(super) struct TokenSource {
     pub(super) client: String,
     pub(super) kid: String,
     pub(super) expires_at: Timestamp,
@@ -135,12 +135,12 @@ impl Admin {
     /// An operator on the command line, who may do everything.
     #[must_use]
     pub fn command() -> Self {
-        Self { actor: Actor::command(), holds: Holds::Everything, standing: Standing::Command }
+        Self { actor: Actor::command(), holds: HeldPermissions::Everything, source: PermissionSource::Command }
     }
 
     /// Whether the administrator is this user.
     pub(in crate::service) fn is_user(&self, id: &str) -> bool {
-        matches!(&self.standing, Standing::User { user, .. } if user.as_str() == id)
+        matches!(&self.source, PermissionSource::User { user, .. } if user.as_str() == id)
     }
 
     /// Fails if the administrator is this user and its roles, read again under the row lock, no longer grant what the
@@ -149,18 +149,18 @@ impl Admin {
     /// # Errors
     /// [`Error::Conflict`]; a retry is checked against the new roles.
     pub(in crate::service) fn check_own_roles(&self, snapshot: &Snapshot, user: &UserId, now: &[RoleId]) -> Result<()> {
-        let Holds::These(held) = &self.holds else { return Ok(()) };
+        let HeldPermissions::Only(held) = &self.holds else { return Ok(()) };
         if !self.is_user(user.as_str()) {
             return Ok(());
         }
-        let Entitled { permissions, .. } = snapshot.entitled(now, &snapshot.issuer);
+        let Entitled { permissions, .. } = snapshot.entitlements(now, &snapshot.issuer);
         if held.iter().all(|p| permissions.contains(p)) { Ok(()) } else { Err(Error::Conflict) }
     }
 
     fn holds(&self, permission: &str) -> bool {
         match &self.holds {
-            Holds::Everything => true,
-            Holds::These(all) => all.iter().any(|p| p == permission),
+            HeldPermissions::Everything => true,
+            HeldPermissions::Only(all) => all.iter().any(|p| p == permission),
         }
     }
 
@@ -187,7 +187,7 @@ impl Admin {
     /// Fails if these roles grant a permission at this server that the administrator lacks: whoever can change such
     /// an account could take it over.
     pub(in crate::service) fn check_roles(&self, snapshot: &Snapshot, roles: &[RoleId]) -> Result<()> {
-        let Entitled { permissions, .. } = snapshot.entitled(roles, &snapshot.issuer);
+        let Entitled { permissions, .. } = snapshot.entitlements(roles, &snapshot.issuer);
         self.check_holds(permissions.iter().map(String::as_str))
     }
 }

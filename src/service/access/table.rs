@@ -14,7 +14,7 @@ pub enum Act {
 /// What a method requires of its caller before its message is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing.
+    /// No credentials.
     Anyone,
     /// A client: an authenticated one, or a public one named in the message.
     Client,

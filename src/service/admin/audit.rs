@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// How often a watcher polls for new events.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// An event may be committed this long after its own timestamp.
-const LATE: Ttl = Ttl::from_secs(30);
+const COMMIT_LAG: Ttl = Ttl::from_secs(30);
 /// Maximum events per page.
 const PAGE: i64 = 500;
 
@@ -51,7 +51,7 @@ impl Audit {
     /// Follows new events.
     #[must_use]
     pub fn watch(&self, ctx: &RequestContext, admin: &Admin, filter: AuditFilter) -> AuditWatcher {
-        AuditWatcher { audit: self.clone(), admin: admin.clone(), filter, began: ctx.now, seen: BTreeSet::new() }
+        AuditWatcher { audit: self.clone(), admin: admin.clone(), filter, started_at: ctx.now, seen: BTreeSet::new() }
     }
 }
 
@@ -61,7 +61,7 @@ pub struct AuditWatcher {
     audit: Audit,
     admin: Admin,
     filter: AuditFilter,
-    began: Timestamp,
+    started_at: Timestamp,
     /// Recently sent events. Needed because transactions may commit in a different order than their events'
     /// timestamps.
     seen: BTreeSet<AuditEventId>,
@@ -74,20 +74,20 @@ impl AuditWatcher {
     /// If the caller has lost its permission, or the database cannot be reached.
     pub async fn next(&mut self) -> Result<Vec<AuditEvent>> {
         loop {
-            self.audit.callers.read_again(&mut self.admin).await?;
+            self.audit.callers.reload_roles(&mut self.admin).await?;
             self.audit.callers.check_still_admitted(&self.admin, AUDIT_READ)?;
-            let since = self.began.max(self.audit.live.now().minus(LATE));
-            let news = self.look(since).await?;
-            if !news.is_empty() {
-                return Ok(news);
+            let since = self.started_at.max(self.audit.live.now().minus(COMMIT_LAG));
+            let events = self.poll(since).await?;
+            if !events.is_empty() {
+                return Ok(events);
             }
-            self.pause().await;
+            self.wait().await;
         }
     }
 
-    async fn look(&mut self, since: Timestamp) -> Result<Vec<AuditEvent>> {
+    async fn poll(&mut self, since: Timestamp) -> Result<Vec<AuditEvent>> {
         let filter = AuditFilter { since: Some(since), ..self.filter.clone() };
-        let (mut news, mut recent, mut before) = (Vec::new(), BTreeSet::new(), None);
+        let (mut events, mut recent, mut before) = (Vec::new(), BTreeSet::new(), None);
         loop {
             let page = self.audit.list(&self.admin, &filter, before.as_ref(), PAGE).await?;
             let Some(oldest) = page.last() else { break };
@@ -95,17 +95,17 @@ impl AuditWatcher {
             for event in page {
                 recent.insert(event.id.clone());
                 if !self.seen.contains(&event.id) {
-                    news.push(event);
+                    events.push(event);
                 }
             }
         }
         self.seen = recent;
-        news.reverse();
-        Ok(news)
+        events.reverse();
+        Ok(events)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the audit has nobody who says that it has grown")]
-    async fn pause(&self) {
-        tokio::time::sleep(LOOK_EVERY).await;
+    async fn wait(&self) {
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

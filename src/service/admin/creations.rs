@@ -9,14 +9,14 @@ use crate::{
 
 /// Identifies a create request, so that it can be retried.
 #[derive(Clone, Debug)]
-pub struct Creation {
+pub struct CreationKey {
     /// 1 to 64 characters of `[A-Za-z0-9-]`.
     pub request_id: String,
     /// SHA-256 of the whole request.
     pub payload: [u8; 32],
 }
 
-impl Creation {
+impl CreationKey {
     /// Parses the request id of a call; empty means none.
     ///
     /// # Errors
@@ -35,33 +35,33 @@ impl Creation {
 
 /// Whether a create request is new.
 #[derive(Debug)]
-pub(super) enum Created {
+pub(super) enum CreationStatus {
     /// It is new: proceed.
-    Now,
+    New,
     /// It was done before and created this id.
-    Before(String),
+    Repeated(String),
 }
 
-impl Creation {
+impl CreationKey {
     /// Records the request in the transaction that creates `id`.
     ///
     /// # Errors
     /// A violation of `request_id` if it was used for a different request.
-    pub(super) async fn note(
+    pub(super) async fn record(
         &self,
         tx: &mut Tx,
         admin: &Admin,
         method: &str,
         id: &str,
         now: Timestamp,
-    ) -> Result<Created> {
+    ) -> Result<CreationStatus> {
         let Self { request_id, payload } = self;
         let name = (admin.actor.name.as_str(), method, request_id.as_str());
         if tx.creation_note(name, payload, id, now).await? {
-            return Ok(Created::Now);
+            return Ok(CreationStatus::New);
         }
         match tx.creation_of(name).await? {
-            Some((hash, id)) if hash == payload => Ok(Created::Before(id)),
+            Some((hash, id)) if hash == payload => Ok(CreationStatus::Repeated(id)),
             Some(_) => Err(Error::invalid("request_id", "was already used for a different request")),
             None => Err(Error::Conflict),
         }

@@ -7,10 +7,10 @@ use std::{fmt, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-pub use self::plan::Rehearsal;
+pub use self::plan::DryRun;
 use self::{
     check::CheckedRow,
-    plan::{Decided, Taken},
+    plan::{Decision, TakenNames},
 };
 use crate::{
     domain::{audit::AuditKind, permission::USERS_IMPORT, user::User},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Maximum users in one transaction.
-pub const MOST_IMPORTED: usize = 1000;
+pub const MAX_IMPORT_BATCH: usize = 1000;
 
 /// A user of another system.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ pub enum ImportOutcome {
 
 /// The plan for a batch.
 #[derive(Debug)]
-struct Planned {
+struct Plan {
     outcomes: Vec<ImportOutcome>,
     new: Vec<NewUser>,
 }
@@ -88,16 +88,16 @@ impl Import {
         Self { store, live, entropy, callers }
     }
 
-    /// Imports up to [`MOST_IMPORTED`] users in one transaction; rows that cannot be imported are skipped. The
+    /// Imports up to [`MAX_IMPORT_BATCH`] users in one transaction; rows that cannot be imported are skipped. The
     /// outcomes are in row order. A batch can be imported again: existing users stay as they are.
     ///
     /// # Errors
     /// A violation of `users` if there are too many; if the database is unreachable.
     pub async fn write(&self, admin: &Admin, rows: &[ImportRow]) -> Result<Vec<ImportOutcome>> {
         // Imports take long. A caller that loses the permission meanwhile writes no further batch.
-        let mut still = admin.clone();
-        self.callers.read_again(&mut still).await?;
-        self.callers.check_still_admitted(&still, USERS_IMPORT)?;
+        let mut current = admin.clone();
+        self.callers.reload_roles(&mut current).await?;
+        self.callers.check_still_admitted(&current, USERS_IMPORT)?;
         let now = self.live.now();
         let checked = check_all(rows, now)?;
         for _ in 0..TRIES {
@@ -115,21 +115,15 @@ impl Import {
         Err(Error::Conflict)
     }
 
-    /// Returns the outcomes that an import would have, after all earlier batches of the same rehearsal. Writes
-    /// nothing.
+    /// Returns the outcomes that an import would have, after all earlier batches of the same dry run. Writes nothing.
     ///
     /// # Errors
     /// As for [`Import::write`].
-    pub async fn rehearse(
-        &self,
-        _: &Admin,
-        rows: &[ImportRow],
-        rehearsal: &mut Rehearsal,
-    ) -> Result<Vec<ImportOutcome>> {
+    pub async fn dry_run(&self, _: &Admin, rows: &[ImportRow], dry_run: &mut DryRun) -> Result<Vec<ImportOutcome>> {
         let now = self.live.now();
         let checked = check_all(rows, now)?;
         let mut tx = self.store.read().await?;
-        Ok(self.plan(&mut tx, &checked, &mut rehearsal.taken, now).await?.outcomes)
+        Ok(self.plan(&mut tx, &checked, &mut dry_run.taken, now).await?.outcomes)
     }
 
     async fn write_once(
@@ -139,7 +133,7 @@ impl Import {
         now: Timestamp,
     ) -> Result<Vec<ImportOutcome>> {
         let mut tx = self.store.write().await?;
-        let Planned { outcomes, new } = self.plan(&mut tx, checked, &mut Taken::default(), now).await?;
+        let Plan { outcomes, new } = self.plan(&mut tx, checked, &mut TakenNames::default(), now).await?;
         let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(outcomes) };
         let count = |wanted: fn(&ImportOutcome) -> bool| outcomes.iter().filter(|o| wanted(o)).count();
         let details = json!({
@@ -163,10 +157,10 @@ impl Import {
         &self,
         tx: &mut Tx,
         checked: &[Result<CheckedRow, Vec<Violation>>],
-        taken: &mut Taken,
+        taken: &mut TakenNames,
         now: Timestamp,
-    ) -> Result<Planned> {
-        let known = plan::known(tx, checked, taken).await?;
+    ) -> Result<Plan> {
+        let known = plan::load_known(tx, checked, taken).await?;
         let (mut outcomes, mut new) = (Vec::with_capacity(checked.len()), Vec::new());
         for row in checked {
             let row = match row {
@@ -177,15 +171,15 @@ impl Import {
                 }
             };
             outcomes.push(match plan::decide(row, &known, taken) {
-                Decided::Create => {
+                Decision::Create => {
                     new.push(self.new_user(row, now));
                     ImportOutcome::Created
                 }
-                Decided::Present => ImportOutcome::Present,
-                Decided::Refuse(violation) => ImportOutcome::Refused(vec![violation]),
+                Decision::Present => ImportOutcome::Present,
+                Decision::Refuse(violation) => ImportOutcome::Refused(vec![violation]),
             });
         }
-        Ok(Planned { outcomes, new })
+        Ok(Plan { outcomes, new })
     }
 
     fn new_user(&self, row: &CheckedRow, now: Timestamp) -> NewUser {
@@ -203,8 +197,8 @@ impl Import {
 
 /// Validates each row on its own, before any database query.
 fn check_all(rows: &[ImportRow], now: Timestamp) -> Result<Vec<Result<CheckedRow, Vec<Violation>>>> {
-    if rows.len() > MOST_IMPORTED {
-        return Err(Error::invalid("users", format!("must be at most {MOST_IMPORTED} per batch")));
+    if rows.len() > MAX_IMPORT_BATCH {
+        return Err(Error::invalid("users", format!("must be at most {MAX_IMPORT_BATCH} per batch")));
     }
     Ok(rows.iter().map(|row| check::check(row, now)).collect())
 }

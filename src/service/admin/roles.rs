@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde_json::json;
 
-use super::creations::{Created, Creation};
+use super::creations::{CreationKey, CreationStatus};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -33,7 +33,7 @@ pub struct NewRoleRequest {
     /// Its permissions: `P` at this server's own audience, `P@A` at another audience.
     pub permissions: Vec<String>,
     /// The caller's request id, if the call may be retried.
-    pub creation: Option<Creation>,
+    pub creation: Option<CreationKey>,
 }
 
 /// A change of a role; absent fields stay as they are.
@@ -70,11 +70,11 @@ impl Roles {
     /// # Errors
     /// Reports every invalid field at once; [`Error::Exists`]; the caller lacks a permission.
     pub async fn create(&self, admin: &Admin, request: NewRoleRequest) -> Result<Role> {
-        let mut wrong = Violations::default();
-        let name = wrong.take("name", request.name.parse::<RoleName>());
-        let permissions = self.role_permissions(&request.permissions, &mut wrong);
-        check_description(&request.description, &mut wrong);
-        wrong.into_result(())?;
+        let mut violations = Violations::default();
+        let name = violations.take("name", request.name.parse::<RoleName>());
+        let permissions = self.role_permissions(&request.permissions, &mut violations);
+        check_description(&request.description, &mut violations);
+        violations.into_result(())?;
         let name = name.ok_or_else(|| Error::invalid("name", "must be a role's name"))?;
         admin.check_permissions(&self.live.snapshot(), &permissions)?;
         let now = self.live.now();
@@ -83,8 +83,8 @@ impl Roles {
         let role = Role { id, name, description, permissions, built_in, revision, created_at: now, updated_at: now };
         let mut tx = self.store.write().await?;
         if let Some(creation) = &request.creation {
-            let created = creation.note(&mut tx, admin, "CreateRole", role.id.as_str(), now).await?;
-            if let Created::Before(id) = created {
+            let created = creation.record(&mut tx, admin, "CreateRole", role.id.as_str(), now).await?;
+            if let CreationStatus::Repeated(id) = created {
                 return self.find(&id);
             }
         }
@@ -92,7 +92,7 @@ impl Roles {
             return Err(Error::Exists("role", role.name.to_string()));
         }
         ensure_audiences(&mut tx, &role.permissions, now).await?;
-        self.note_change(&mut tx, admin, &role, AuditKind::RoleCreated, now).await?;
+        self.record_change(&mut tx, admin, &role, AuditKind::RoleCreated, now).await?;
         self.live.commit(tx).await?;
         Ok(role)
     }
@@ -109,15 +109,15 @@ impl Roles {
         if revision.is_some_and(|r| r != old.revision) {
             return Err(Error::Changed);
         }
-        let (mut wrong, mut role) = (Violations::default(), old.clone());
+        let (mut violations, mut role) = (Violations::default(), old.clone());
         if let Some(description) = patch.description {
-            check_description(&description, &mut wrong);
+            check_description(&description, &mut violations);
             role.description = description;
         }
         if let Some(permissions) = &patch.permissions {
-            role.permissions = self.role_permissions(permissions, &mut wrong);
+            role.permissions = self.role_permissions(permissions, &mut violations);
         }
-        wrong.into_result(())?;
+        violations.into_result(())?;
         admin.check_role(&self.live.snapshot(), &old)?;
         admin.check_permissions(&self.live.snapshot(), &role.permissions)?;
         let now = self.live.now();
@@ -126,7 +126,7 @@ impl Roles {
             return Err(if revision.is_some() { Error::Changed } else { Error::Conflict });
         }
         ensure_audiences(&mut tx, &role.permissions, now).await?;
-        self.note_change(&mut tx, admin, &role, AuditKind::RoleUpdated, now).await?;
+        self.record_change(&mut tx, admin, &role, AuditKind::RoleUpdated, now).await?;
         self.live.commit(tx).await?;
         self.find(role.id.as_str())
     }
@@ -148,7 +148,7 @@ impl Roles {
         if !tx.role_delete(&role.id).await? {
             return Err(Error::Precondition("a user has the role; take it away first".to_owned()));
         }
-        self.note_change(&mut tx, admin, &role, AuditKind::RoleDeleted, now).await?;
+        self.record_change(&mut tx, admin, &role, AuditKind::RoleDeleted, now).await?;
         self.live.commit(tx).await
     }
 
@@ -216,15 +216,15 @@ impl Roles {
         Ok(ids)
     }
 
-    fn role_permissions(&self, texts: &[String], wrong: &mut Violations) -> Vec<PermissionAt> {
+    fn role_permissions(&self, texts: &[String], violations: &mut Violations) -> Vec<PermissionAt> {
         if texts.len() > MAX_PERMISSIONS {
-            wrong.add("permissions", format!("must be at most {MAX_PERMISSIONS}"));
+            violations.add("permissions", format!("must be at most {MAX_PERMISSIONS}"));
         }
         let mut out = Vec::new();
         for text in texts {
             match self.permission_at(text) {
                 Some(permission) => out.push(permission),
-                None => wrong.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+                None => violations.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
             }
         }
         out.sort();
@@ -239,7 +239,7 @@ impl Roles {
         permission.ok().zip(audience.ok()).map(|(permission, audience)| PermissionAt { audience, permission })
     }
 
-    async fn note_change(
+    async fn record_change(
         &self,
         tx: &mut Tx,
         admin: &Admin,
@@ -262,9 +262,10 @@ async fn ensure_audiences(tx: &mut Tx, permissions: &[PermissionAt], now: Timest
     Ok(())
 }
 
-fn check_description(text: &str, wrong: &mut Violations) {
+fn check_description(text: &str, violations: &mut Violations) {
     if text.chars().count() > MAX_DESCRIPTION || text.chars().any(char::is_control) {
-        wrong.add("description", format!("must be at most {MAX_DESCRIPTION} characters without control characters"));
+        violations
+            .add("description", format!("must be at most {MAX_DESCRIPTION} characters without control characters"));
     }
 }
 

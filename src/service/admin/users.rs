@@ -9,9 +9,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use self::check::{check_new_user, check_patch};
-pub use self::reset::{ResetOf, ResetStarted};
+pub use self::reset::{ResetStarted, UserPasswordReset};
 use super::{
-    creations::{Created, Creation},
+    creations::{CreationKey, CreationStatus},
     roles::Roles,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     secret::Password,
     service::{
         access::Admin,
-        people::{Emails, Limits, Tickets, UserView, hash_failure, remap_claims, view},
+        people::{Emails, Limits, Tickets, UserView, hash_error, load_view, remap_claims},
         runtime::{Live, Runtime},
         tokens::Tokens,
     },
@@ -54,7 +54,7 @@ pub struct NewUserRequest {
     /// Roles, by id or name.
     pub roles: Vec<String>,
     /// The caller's request id, if the call may be retried.
-    pub creation: Option<Creation>,
+    pub creation: Option<CreationKey>,
 }
 
 /// A change of a user; absent fields stay as they are.
@@ -99,7 +99,7 @@ pub(in crate::service) struct UsersParts {
 }
 
 /// A transaction that has locked a user's row to change it.
-struct Change {
+struct LockedUser {
     tx: Tx,
     found: UserView,
     now: Timestamp,
@@ -121,16 +121,16 @@ impl Users {
         let roles = self.roles.ids(&request.roles)?;
         admin.check_roles(&self.live.snapshot(), &roles)?;
         let password = match request.password {
-            Some(password) => Some(self.passwords.hash(password).await.map_err(hash_failure)?),
+            Some(password) => Some(self.passwords.hash(password).await.map_err(hash_error)?),
             None => None,
         };
         let now = self.live.now();
         let id = UserId::new(now, &*self.entropy);
         let mut tx = self.store.write().await?;
         if let Some(creation) = &request.creation {
-            let created = creation.note(&mut tx, admin, "CreateUser", id.as_str(), now).await?;
-            if let Created::Before(id) = created {
-                return created_before(&mut tx, &id).await;
+            let created = creation.record(&mut tx, admin, "CreateUser", id.as_str(), now).await?;
+            if let CreationStatus::Repeated(id) = created {
+                return existing_user(&mut tx, &id).await;
             }
         }
         let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
@@ -160,7 +160,7 @@ impl Users {
     async fn find(&self, name: &str) -> Result<UserView> {
         let mut tx = self.store.read().await?;
         let user = find(&mut tx, name).await?.ok_or_else(|| Error::NotFound("user", name.to_owned()))?;
-        view(&mut tx, user).await
+        load_view(&mut tx, user).await
     }
 
     /// Users in id order: at most `limit` after `after`.
@@ -188,7 +188,7 @@ impl Users {
     /// Reports every invalid field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
     pub async fn update(&self, admin: &Admin, name: &str, patch: &UserPatch, version: Option<i64>) -> Result<UserView> {
         check_patch(patch)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, name, version).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, version).await?;
         let id = &found.user.id;
         if let Some(name) = &patch.name {
             replace_logins(&mut tx, id, LoginKind::Name, std::slice::from_ref(name)).await?;
@@ -210,7 +210,7 @@ impl Users {
         let details = json!({ "changed": changed });
         tx.audit(now, AuditKind::UserUpdated, &admin.actor, &found.user.subject, details).await?;
         let user = tx.user_by_id(id).await?.ok_or(Error::Conflict)?;
-        let view = view(&mut tx, user).await?;
+        let view = load_view(&mut tx, user).await?;
         tx.commit().await?;
         Ok(view)
     }
@@ -220,11 +220,11 @@ impl Users {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Changed`].
     pub async fn delete(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<usize> {
-        let Change { mut tx, found, now } = self.begin_change(admin, name, version).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, version).await?;
         let id = &found.user.id;
         tx.user_delete(id, now).await?;
-        let ended = self.end_all(&mut tx, admin, id, RevokedCause::UserDeleted, now).await?;
-        self.note_change(&mut tx, admin, &found.user, AuditKind::UserDeleted, now).await?;
+        let ended = self.end_all_sessions(&mut tx, admin, id, RevokedCause::UserDeleted, now).await?;
+        self.record_change(&mut tx, admin, &found.user, AuditKind::UserDeleted, now).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
@@ -234,12 +234,12 @@ impl Users {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn disable(&self, admin: &Admin, name: &str) -> Result<usize> {
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         if !tx.user_disable(&found.user.id, now).await? {
             return Ok(0);
         }
-        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::UserDisabled, now).await?;
-        self.note_change(&mut tx, admin, &found.user, AuditKind::UserDisabled, now).await?;
+        let ended = self.end_all_sessions(&mut tx, admin, &found.user.id, RevokedCause::UserDisabled, now).await?;
+        self.record_change(&mut tx, admin, &found.user, AuditKind::UserDisabled, now).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
@@ -249,11 +249,11 @@ impl Users {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn enable(&self, admin: &Admin, name: &str) -> Result<bool> {
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         if !tx.user_enable(&found.user.id, now).await? {
             return Ok(false);
         }
-        self.note_change(&mut tx, admin, &found.user, AuditKind::UserEnabled, now).await?;
+        self.record_change(&mut tx, admin, &found.user, AuditKind::UserEnabled, now).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -268,11 +268,11 @@ impl Users {
         PasswordPolicy::default()
             .check(&password, &context)
             .map_err(|problem| Error::invalid("password", problem.to_string()))?;
-        let phc: Phc = self.passwords.hash(password).await.map_err(hash_failure)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let phc: Phc = self.passwords.hash(password).await.map_err(hash_error)?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         tx.password_set(&found.user.id, &phc, now).await?;
         self.limits.clear_logins(&mut tx, &found.logins).await?;
-        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::PasswordSet, now).await?;
+        let ended = self.end_all_sessions(&mut tx, admin, &found.user.id, RevokedCause::PasswordSet, now).await?;
         tx.audit(now, AuditKind::PasswordSet, &admin.actor, &found.user.subject, json!({})).await?;
         self.live.commit(tx).await?;
         Ok(ended)
@@ -283,7 +283,7 @@ impl Users {
     /// # Errors
     /// [`Error::NotFound`]; the user has no password.
     pub async fn require_new_password(&self, admin: &Admin, name: &str) -> Result<()> {
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         if !tx.password_must_change(&found.user.id).await? {
             return Err(Error::Precondition("the user has no password".to_owned()));
         }
@@ -300,7 +300,7 @@ impl Users {
     pub async fn set_role(&self, admin: &Admin, name: &str, role: &str, given: bool) -> Result<bool> {
         let role = self.roles.find(role)?;
         admin.check_role(&self.live.snapshot(), &role)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         let id = &found.user.id;
         let (changed, kind) = if given {
             (tx.user_role_add(id, &role.id, now).await?, AuditKind::RoleAssigned)
@@ -327,7 +327,13 @@ impl Users {
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn exactly(&self, _: &Admin, filter: &UserFilter, field: &str, value: &str) -> Result<Option<UserView>> {
+    pub async fn find_exact(
+        &self,
+        _: &Admin,
+        filter: &UserFilter,
+        field: &str,
+        value: &str,
+    ) -> Result<Option<UserView>> {
         let mut tx = self.store.read().await?;
         let user = match (field, Login::canonical_for_lookup(value)) {
             ("subject", _) => tx.user_by_subject(value).await?,
@@ -335,14 +341,14 @@ impl Users {
             (_, None) => None,
         };
         let Some(user) = user else { return Ok(None) };
-        let view = view(&mut tx, user).await?;
+        let view = load_view(&mut tx, user).await?;
         let has_role = filter.role.as_ref().is_none_or(|role| view.roles.contains(role));
-        let is_so = filter.disabled.is_none_or(|disabled| view.user.disabled_at.is_some() == disabled);
-        Ok((has_role && is_so && filter.accepts_logins(&view.logins)).then_some(view))
+        let disabled_matches = filter.disabled.is_none_or(|disabled| view.user.disabled_at.is_some() == disabled);
+        Ok((has_role && disabled_matches && filter.accepts_logins(&view.logins)).then_some(view))
     }
 
     /// Starts a change of a user: locks its row, and fails if the user has permissions that the caller lacks.
-    async fn begin_change(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<Change> {
+    async fn begin_change(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<LockedUser> {
         let missing = || Error::NotFound("user", name.to_owned());
         let id = self.find(name).await?.user.id;
         let mut tx = self.store.write().await?;
@@ -351,15 +357,15 @@ impl Users {
             return Err(if tx.user_by_id(&id).await?.is_some() { Error::Changed } else { missing() });
         }
         let user = tx.user_by_id(&id).await?.ok_or_else(missing)?;
-        let found = view(&mut tx, user).await?;
+        let found = load_view(&mut tx, user).await?;
         let snapshot = self.live.snapshot();
         admin.check_own_roles(&snapshot, &found.user.id, &found.roles)?;
         admin.check_roles(&snapshot, &found.roles)?;
-        Ok(Change { tx, found, now })
+        Ok(LockedUser { tx, found, now })
     }
 
     /// Ends all live sessions of a user within the transaction that changes the user.
-    async fn end_all(
+    async fn end_all_sessions(
         &self,
         tx: &mut Tx,
         admin: &Admin,
@@ -372,7 +378,7 @@ impl Users {
         tx.revoke(what, &By { actor: &admin.actor, cause, settings: &settings, now }).await
     }
 
-    async fn note_change(
+    async fn record_change(
         &self,
         tx: &mut Tx,
         admin: &Admin,
@@ -386,7 +392,7 @@ impl Users {
     }
 }
 
-async fn created_before(tx: &mut Tx, id: &str) -> Result<User> {
+async fn existing_user(tx: &mut Tx, id: &str) -> Result<User> {
     let user = match id.parse() {
         Ok(id) => tx.user_by_id(&id).await?,
         Err(_) => None,

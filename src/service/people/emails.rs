@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::limits::{Guesser, Limits};
+use super::limits::{GuessAudit, Limits};
 use crate::{
     domain::{
         audit::Actor,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The recipient of a mail, and its language.
-pub(in crate::service) struct To {
+pub(in crate::service) struct Addressee {
     pub(in crate::service) recipient: Recipient,
     pub(in crate::service) language: Language,
 }
@@ -33,12 +33,12 @@ pub(in crate::service) struct Emails {
 }
 
 /// Parses a recipient; `None` if the text is not an email address.
-pub(in crate::service) fn recipient(text: &str) -> Option<Recipient> {
+pub(in crate::service) fn parse_recipient(text: &str) -> Option<Recipient> {
     Login::parse(text).ok().as_ref().and_then(Recipient::of)
 }
 
 /// Parses a language; empty means English.
-pub(super) fn language(text: &str) -> Result<Language> {
+pub(super) fn parse_language(text: &str) -> Result<Language> {
     if text.is_empty() {
         return Ok(Language::default());
     }
@@ -55,26 +55,32 @@ impl Emails {
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`].
-    pub(super) async fn count(&self, client: &Client, typed: &str, address: &str) -> Result<()> {
+    pub(super) async fn count_request(&self, client: &Client, typed: &str, address: &str) -> Result<()> {
         let mut keys = vec![self.limits.key_of_login(LimitKind::Mail, typed)];
         keys.extend(self.limits.keys_of_address(address));
         let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
-        self.limits.check(&keys).await?.failed(Guesser { subject: String::new(), actor }).await
+        self.limits.check(&keys).await?.failed(GuessAudit { subject: String::new(), actor }).await
     }
 
     /// Queues a mail on behalf of a client.
-    pub(in crate::service) async fn send(&self, tx: &mut Tx, client: &Client, to: To, content: Content) -> Result<()> {
+    pub(in crate::service) async fn send(
+        &self,
+        tx: &mut Tx,
+        client: &Client,
+        to: Addressee,
+        content: Content,
+    ) -> Result<()> {
         let client = client.id.as_str().to_owned();
-        let To { recipient: to, language } = to;
-        self.outbox.hand_in(tx, Mail { to, content, client, language }).await.map(|_| ())
+        let Addressee { recipient: to, language } = to;
+        self.outbox.enqueue(tx, Mail { to, content, client, language }).await.map(|_| ())
     }
 
     /// Notifies every email address of a user that the password was set.
     pub(super) async fn send_password_changed(&self, tx: &mut Tx, logins: &[String], at: Timestamp) -> Result<()> {
-        for to in logins.iter().filter_map(|l| recipient(l)) {
+        for to in logins.iter().filter_map(|l| parse_recipient(l)) {
             let content = Content::PasswordChanged { at };
             let (client, language) = (self.live.issuer().to_owned(), Language::default());
-            self.outbox.hand_in(tx, Mail { to, content, client, language }).await?;
+            self.outbox.enqueue(tx, Mail { to, content, client, language }).await?;
         }
         Ok(())
     }
@@ -92,11 +98,11 @@ impl Emails {
         if let Some(taken) = tx.login_insert(user, new).await? {
             return Err(taken.into());
         }
-        let Some(address) = recipient(new.display()) else { return Ok(()) };
+        let Some(address) = parse_recipient(new.display()) else { return Ok(()) };
         let at = self.live.now();
-        for recipient in old.iter().filter_map(|l| recipient(l)).chain([address.clone()]) {
+        for recipient in old.iter().filter_map(|l| parse_recipient(l)).chain([address.clone()]) {
             let content = Content::EmailChanged { at, new: address.clone() };
-            self.send(tx, client, To { recipient, language: Language::default() }, content).await?;
+            self.send(tx, client, Addressee { recipient, language: Language::default() }, content).await?;
         }
         Ok(())
     }

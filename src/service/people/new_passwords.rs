@@ -24,15 +24,15 @@ use crate::{
 };
 
 /// Refusals are sent no earlier than this after the call arrived, so that timing does not reveal the cause.
-const FLOOR: Duration = Duration::from_millis(100);
+const MIN_RESPONSE_TIME: Duration = Duration::from_millis(100);
 
 /// Waits until the minimum response time has passed since `arrived`.
-pub(super) async fn wait_for_floor(arrived: Instant) {
-    tokio::time::sleep_until(arrived + FLOOR).await;
+pub(super) async fn wait_min_response_time(arrived: Instant) {
+    tokio::time::sleep_until(arrived + MIN_RESPONSE_TIME).await;
 }
 
 /// Fails if the client may not handle passwords.
-pub(super) fn may_handle_passwords(client: &Client) -> Result<()> {
+pub(super) fn check_may_handle_passwords(client: &Client) -> Result<()> {
     if client.may(Grant::DirectLogin) && client.config.first_party {
         return Ok(());
     }
@@ -41,7 +41,7 @@ pub(super) fn may_handle_passwords(client: &Client) -> Result<()> {
 }
 
 /// Maps a hashing failure to an error.
-pub(in crate::service) fn hash_failure(error: HashError) -> Error {
+pub(in crate::service) fn hash_error(error: HashError) -> Error {
     match error {
         HashError::Busy { after } => Error::Throttled { after },
         HashError::Gone => Error::DeadlineExceeded,
@@ -58,7 +58,7 @@ pub(super) fn check_new_password(password: &Password, logins: &[String]) -> Resu
 }
 
 /// The end user's address as the client reports it, if the client is trusted to do so; otherwise the peer address.
-pub(super) fn address_of<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a str) -> &'a str {
+pub(super) fn end_user_address<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a str) -> &'a str {
     if client.may_report_end_user() && !stated.is_empty() { stated } else { &ctx.peer }
 }
 
@@ -86,8 +86,8 @@ impl NewPasswords {
     ) -> Result<usize> {
         let now = self.live.now();
         let mut tx = self.store.write().await?;
-        let held = tx.user_touch(id, Some(ticket.security_version), now).await?;
-        let user = if held { tx.user_by_id(id).await? } else { None };
+        let unchanged = tx.user_touch(id, Some(ticket.security_version), now).await?;
+        let user = if unchanged { tx.user_by_id(id).await? } else { None };
         let Some(User { subject, .. }) = user.filter(|u| u.disabled_at.is_none()) else { return Err(CODE_INVALID) };
         if !tx.ticket_use(&ticket.id, now).await? {
             return Err(CODE_INVALID);

@@ -28,7 +28,7 @@ pub struct UserView {
 }
 
 /// Reads a user's logins and roles.
-pub(in crate::service) async fn view(tx: &mut Tx, user: User) -> Result<UserView> {
+pub(in crate::service) async fn load_view(tx: &mut Tx, user: User) -> Result<UserView> {
     let logins = tx.logins_of(&user.id).await?;
     let roles = tx.roles_of_user(&user.id).await?;
     Ok(UserView { user, logins, roles })

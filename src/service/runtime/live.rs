@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use chancery_verify::Policy;
 use tokio::sync::{Mutex, broadcast};
 
-use super::broadcast::{Broadcast, News, Told};
+use super::broadcast::{Broadcast, Notice, NoticeKind};
 use crate::{
     domain::{
         client::Client,
@@ -31,11 +31,11 @@ use crate::{
 };
 
 /// A heartbeat is sent only if the last confirmation is at most this old.
-const BEAT_WITHIN: Ttl = Ttl::from_secs(1);
+const HEARTBEAT_MAX_AGE: Ttl = Ttl::from_secs(1);
 /// Watchers' streams end after this long without a confirmation.
-const LOST_AFTER: Ttl = Ttl::from_secs(3);
+const DISCONNECT_AFTER: Ttl = Ttl::from_secs(3);
 /// No database time is known, or the local clock takes precedence.
-const OWN_CLOCK: i64 = i64::MIN;
+const NO_DATABASE_TIME: i64 = i64::MIN;
 
 /// A consistent view of the state.
 #[derive(Clone, Debug)]
@@ -51,9 +51,9 @@ pub struct Snapshot {
     /// Roles by id.
     pub roles: Arc<HashMap<RoleId, Role>>,
     /// Introspection policies by client: a client may introspect tokens for the audiences it serves.
-    pub serves: Arc<HashMap<String, Policy>>,
+    pub introspection_policies: Arc<HashMap<String, Policy>>,
     /// The audiences each client serves, by client id, sorted.
-    pub served: Arc<HashMap<String, Vec<String>>>,
+    pub served_audiences: Arc<HashMap<String, Vec<String>>>,
     /// Signing keys.
     pub ring: Arc<Keyring>,
     /// Revoked sessions, by id.
@@ -64,7 +64,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The permissions and role names that these roles grant at an audience.
-    pub(in crate::service) fn entitled(&self, roles: &[RoleId], audience: &str) -> Entitled {
+    pub(in crate::service) fn entitlements(&self, roles: &[RoleId], audience: &str) -> Entitled {
         if roles.is_empty() {
             return Entitled::default();
         }
@@ -72,7 +72,7 @@ impl Snapshot {
     }
 
     /// The permissions and role names that a client has at an audience, from its own permissions and its roles.
-    pub(in crate::service) fn entitled_client(&self, client: &Client, audience: &str) -> Entitled {
+    pub(in crate::service) fn client_entitlements(&self, client: &Client, audience: &str) -> Entitled {
         let roles = client.config.roles.iter().filter_map(|id| self.roles.get(id));
         Entitled::of(roles, client.permissions_at(audience), audience, &self.issuer)
     }
@@ -112,11 +112,11 @@ pub struct Live {
     broadcast: Broadcast,
     /// [`Clock::elapsed`] at the start of the last successful round.
     confirmed: AtomicI64,
-    /// The database's time at the zero of [`Clock::elapsed`], or [`OWN_CLOCK`].
+    /// The database's time at the zero of [`Clock::elapsed`], or [`NO_DATABASE_TIME`].
     database_zero: AtomicI64,
-    rounds: AtomicU64,
+    rounds_started: AtomicU64,
     /// The number of the last successful round. The holder of the lock runs the next one.
-    turn: Mutex<u64>,
+    last_round: Mutex<u64>,
 }
 
 impl fmt::Debug for Live {
@@ -131,11 +131,11 @@ pub(in crate::service) struct Subscription {
     /// The current state.
     pub(in crate::service) snapshot: Arc<Snapshot>,
     /// The notices after the cursor; `None` if the retained history does not reach back to it.
-    pub(in crate::service) missed: Option<Vec<Arc<Told>>>,
+    pub(in crate::service) missed: Option<Vec<Arc<Notice>>>,
     /// A heartbeat, if the state is confirmed, so that a new watcher need not wait for the next one.
-    pub(in crate::service) sign_of_life: Option<Arc<Told>>,
+    pub(in crate::service) heartbeat: Option<Arc<Notice>>,
     /// All later notices.
-    pub(in crate::service) told: broadcast::Receiver<Arc<Told>>,
+    pub(in crate::service) notices: broadcast::Receiver<Arc<Notice>>,
 }
 
 impl Live {
@@ -146,7 +146,7 @@ impl Live {
     pub async fn read(store: Store, sealing: Arc<SealingKey>, clock: Arc<dyn Clock>) -> Result<Self> {
         let began = clock.elapsed();
         let mut tx = store.read().await?;
-        let (head, time) = head(&mut tx).await?;
+        let (head, time) = read_head(&mut tx).await?;
         let now = time.unwrap_or_else(|| clock.now());
         let entries = tx.feed_live(now).await?;
         let broadcast = Broadcast::new(&head, &entries);
@@ -159,11 +159,11 @@ impl Live {
             clock,
             snapshot: ArcSwap::from_pointee(snapshot),
             confirmed: AtomicI64::new(began.millis()),
-            database_zero: AtomicI64::new(OWN_CLOCK),
-            rounds: AtomicU64::new(0),
-            turn: Mutex::new(0),
+            database_zero: AtomicI64::new(NO_DATABASE_TIME),
+            rounds_started: AtomicU64::new(0),
+            last_round: Mutex::new(0),
         };
-        live.follow_clock(time, began);
+        live.adopt_database_time(time, began);
         Ok(live)
     }
 
@@ -172,20 +172,20 @@ impl Live {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self.database_zero.load(Ordering::Relaxed) {
-            OWN_CLOCK => self.clock.now(),
+            NO_DATABASE_TIME => self.clock.now(),
             zero => Timestamp::from_millis(zero).plus(self.clock.elapsed()),
         }
     }
 
     /// Adopts the database's time, which was read at some moment since `began`. A difference no larger than the
     /// query's round trip is ignored.
-    fn follow_clock(&self, time: Option<Timestamp>, began: Ttl) {
+    fn adopt_database_time(&self, time: Option<Timestamp>, began: Ttl) {
         let Some(time) = time.filter(|_| self.clock.yields_to_database()) else { return };
         let ended = self.clock.elapsed();
         let zero = time.millis() - i64::midpoint(began.millis(), ended.millis());
         let known = self.database_zero.load(Ordering::Relaxed);
         let tolerance = ended.millis() - began.millis() + 1;
-        if known == OWN_CLOCK || known.abs_diff(zero) > tolerance.unsigned_abs() {
+        if known == NO_DATABASE_TIME || known.abs_diff(zero) > tolerance.unsigned_abs() {
             self.database_zero.store(zero, Ordering::Relaxed);
         }
     }
@@ -219,40 +219,40 @@ impl Live {
     }
 
     /// How long ago this process last confirmed that it has seen every change.
-    fn confirmed_ago(&self) -> Ttl {
+    fn confirmation_age(&self) -> Ttl {
         Ttl::from_millis(self.clock.elapsed().millis().saturating_sub(self.confirmed.load(Ordering::SeqCst)))
     }
 
     /// Whether this process is current enough to serve watchers.
     #[must_use]
-    pub fn knows_everything(&self) -> bool {
-        self.confirmed_ago() <= LOST_AFTER
+    pub fn is_current(&self) -> bool {
+        self.confirmation_age() <= DISCONNECT_AFTER
     }
 
     /// Sends watchers a heartbeat, or ends their streams if this process has fallen behind. Called once a second.
-    pub fn beat(&self) {
-        let telling = self.broadcast.telling();
+    pub fn send_heartbeat(&self) {
+        let watchers = self.broadcast.lock();
         let head = &self.snapshot.load().head;
-        if self.confirmed_ago() <= BEAT_WITHIN {
-            telling.tell(head, News::Heartbeat(self.now()));
-        } else if !self.knows_everything() {
-            telling.tell(head, News::Lost);
+        if self.confirmation_age() <= HEARTBEAT_MAX_AGE {
+            watchers.send(head, NoticeKind::Heartbeat(self.now()));
+        } else if !self.is_current() {
+            watchers.send(head, NoticeKind::Disconnect);
         }
     }
 
     /// Ends all watchers' streams.
     pub fn end_watchers(&self) {
-        self.broadcast.telling().tell(&self.snapshot.load().head, News::Lost);
+        self.broadcast.lock().send(&self.snapshot.load().head, NoticeKind::Disconnect);
     }
 
     /// Returns what a watcher that starts after `cursor` needs.
     pub(in crate::service) fn subscribe(&self, cursor: Option<&Cursor>) -> Subscription {
-        let telling = self.broadcast.telling();
+        let watchers = self.broadcast.lock();
         let snapshot = self.snapshot();
-        let missed = cursor.and_then(|cursor| telling.since(cursor, &snapshot.head));
-        let alive = self.confirmed_ago() <= BEAT_WITHIN;
-        let sign_of_life = alive.then(|| Told::heartbeat(&snapshot.head, self.now()));
-        Subscription { snapshot, missed, sign_of_life, told: telling.subscribe() }
+        let missed = cursor.and_then(|cursor| watchers.notices_after(cursor, &snapshot.head));
+        let alive = self.confirmation_age() <= HEARTBEAT_MAX_AGE;
+        let heartbeat = alive.then(|| Notice::heartbeat(&snapshot.head, self.now()));
+        Subscription { snapshot, missed, heartbeat, notices: watchers.subscribe() }
     }
 
     /// The state to sign with; an error if changes may have been missed.
@@ -284,53 +284,53 @@ impl Live {
     /// # Errors
     /// If the database is unreachable.
     pub async fn confirm(&self) -> Result<()> {
-        let begun_before = self.rounds.load(Ordering::SeqCst);
-        let mut succeeded = self.turn.lock().await;
-        if *succeeded > begun_before {
+        let started_before = self.rounds_started.load(Ordering::SeqCst);
+        let mut succeeded = self.last_round.lock().await;
+        if *succeeded > started_before {
             return Ok(());
         }
-        let round = self.rounds.fetch_add(1, Ordering::SeqCst) + 1;
+        let round = self.rounds_started.fetch_add(1, Ordering::SeqCst) + 1;
         let began = self.clock.elapsed();
-        self.follow(began).await?;
+        self.run_round(began).await?;
         self.confirmed.store(began.millis(), Ordering::SeqCst);
         *succeeded = round;
         Ok(())
     }
 
-    async fn follow(&self, began: Ttl) -> Result<()> {
+    async fn run_round(&self, began: Ttl) -> Result<()> {
         let old = self.snapshot();
         let mut tx = self.store.read().await?;
-        let (head, time) = head(&mut tx).await?;
-        self.follow_clock(time, began);
+        let (head, time) = read_head(&mut tx).await?;
+        self.adopt_database_time(time, began);
         if head == old.head {
             return Ok(());
         }
         let now = self.now();
         let entries = if head.epoch == old.head.epoch { tx.feed_from(old.head.seq).await? } else { Vec::new() };
-        let (next, news) = if let Some(news) = continuation(&old.head, &head, &entries) {
-            (apply(&mut tx, &old, head, news, &self.sealing, now).await?, news)
+        let (next, new_entries) = if let Some(new_entries) = entries_since(&old.head, &head, &entries) {
+            (apply(&mut tx, &old, head, new_entries, &self.sealing, now).await?, new_entries)
         } else {
             drop(tx);
-            return self.start_over(&old, now).await;
+            return self.reload(&old, now).await;
         };
-        let mut telling = self.broadcast.telling();
+        let mut watchers = self.broadcast.lock();
         let epoch = next.head.epoch.clone();
         self.snapshot.store(Arc::new(next));
-        telling.entries(&epoch, news);
+        watchers.send_entries(&epoch, new_entries);
         Ok(())
     }
 
     /// The feed does not continue from the state of this process: the database was restored, or lost its last
     /// commits. A new epoch makes every process discard its state and reload it.
-    async fn start_over(&self, old: &Snapshot, now: Timestamp) -> Result<()> {
+    async fn reload(&self, old: &Snapshot, now: Timestamp) -> Result<()> {
         let mut tx = self.store.write().await?;
         let known = &old.head.epoch;
-        if head(&mut tx).await?.0.epoch == *known && tx.feed_new_epoch(known).await? {
+        if read_head(&mut tx).await?.0.epoch == *known && tx.feed_new_epoch(known).await? {
             tracing::warn!(seq = old.head.seq, "the database has lost changes; starting a new epoch");
         }
         tx.commit().await?;
         let mut tx = self.store.read().await?;
-        let (head, _) = head(&mut tx).await?;
+        let (head, _) = read_head(&mut tx).await?;
         let entries = tx.feed_live(now).await?;
         let next = load(&mut tx, head, &entries, &self.sealing).await?;
         if next.issuer != old.issuer {
@@ -338,20 +338,20 @@ impl Live {
             self.confirmed.store(i64::MIN / 2, Ordering::SeqCst);
             return Err(Error::Unavailable("the issuer was changed; restart this process".into()));
         }
-        let mut telling = self.broadcast.telling();
+        let mut watchers = self.broadcast.lock();
         let head = next.head.clone();
         self.snapshot.store(Arc::new(next));
-        telling.start_over(&head, &entries);
+        watchers.reset(&head, &entries);
         Ok(())
     }
 }
 
-async fn head(tx: &mut Tx) -> Result<(Head, Option<Timestamp>)> {
+async fn read_head(tx: &mut Tx) -> Result<(Head, Option<Timestamp>)> {
     tx.feed_head().await?.ok_or_else(|| Error::Internal("the database has no feed".into()))
 }
 
 /// The entries after `old`, if the feed still contains `old` itself.
-fn continuation<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a [Entry]> {
+fn entries_since<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a [Entry]> {
     if old.epoch != new.epoch || new.seq < old.seq {
         return None;
     }
@@ -359,41 +359,41 @@ fn continuation<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a 
         // Sequence number 0 has no entry. Its tag is stored beside the counter until the first entry exists.
         return (new.seq > 0).then_some(entries);
     }
-    let (first, news) = entries.split_first()?;
-    (first.seq == old.seq && first.tag == old.tag).then_some(news)
+    let (first, new_entries) = entries.split_first()?;
+    (first.seq == old.seq && first.tag == old.tag).then_some(new_entries)
 }
 
 async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) -> Result<Snapshot> {
     let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
-    let (policies, served) = serves(tx, &instance.issuer).await?;
+    let (policies, served_audiences) = load_audiences(tx, &instance.issuer).await?;
     Ok(Snapshot {
-        serves: policies,
-        served,
+        introspection_policies: policies,
+        served_audiences,
         issuer: instance.issuer.into(),
         head,
         settings: instance.settings,
-        clients: clients(tx).await?,
-        roles: roles(tx).await?,
-        ring: ring(tx, sealing).await?,
-        revoked_sessions: Arc::new(revoked(ChangeKind::SessionRevoked, entries).collect()),
-        revoked_keys: Arc::new(revoked(ChangeKind::KeyRevoked, entries).collect()),
+        clients: load_clients(tx).await?,
+        roles: load_roles(tx).await?,
+        ring: load_keyring(tx, sealing).await?,
+        revoked_sessions: Arc::new(revocations(ChangeKind::SessionRevoked, entries).collect()),
+        revoked_keys: Arc::new(revocations(ChangeKind::KeyRevoked, entries).collect()),
     })
 }
 
 /// The revocations in the feed entries of one kind.
-fn revoked(kind: ChangeKind, entries: &[Entry]) -> impl Iterator<Item = (String, Revoked)> {
+fn revocations(kind: ChangeKind, entries: &[Entry]) -> impl Iterator<Item = (String, Revoked)> {
     let of_kind = entries.iter().map(|e| &e.change).filter(move |c| c.kind == kind);
     of_kind.map(|c| (c.subject.clone(), Revoked { at: c.at, ends_at: c.ends_at, status: c.status }))
 }
 
 /// The unexpired old revocations plus those in the new entries of one kind.
-fn with_news(
+fn merge_revocations(
     old: &Arc<HashMap<String, Revoked>>,
     kind: ChangeKind,
-    news: &[Entry],
+    new_entries: &[Entry],
     now: Timestamp,
 ) -> Arc<HashMap<String, Revoked>> {
-    let mut new = revoked(kind, news).peekable();
+    let mut new = revocations(kind, new_entries).peekable();
     if new.peek().is_none() {
         return old.clone();
     }
@@ -401,63 +401,63 @@ fn with_news(
     Arc::new(kept.chain(new).collect())
 }
 
-async fn ring(tx: &mut Tx, sealing: &SealingKey) -> Result<Arc<Keyring>> {
+async fn load_keyring(tx: &mut Tx, sealing: &SealingKey) -> Result<Arc<Keyring>> {
     Ok(Arc::new(Keyring::open(tx.keys_all().await?, tx.foreign_keys_all().await?, sealing)?))
 }
 
-async fn clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
+async fn load_clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
     let all = tx.clients_all().await?.into_iter();
     Ok(Arc::new(all.map(|c| (c.id.as_str().to_owned(), Arc::new(c))).collect()))
 }
 
-async fn roles(tx: &mut Tx) -> Result<Arc<HashMap<RoleId, Role>>> {
+async fn load_roles(tx: &mut Tx) -> Result<Arc<HashMap<RoleId, Role>>> {
     let all = tx.roles_all().await?.into_iter();
     Ok(Arc::new(all.map(|r| (r.id.clone(), r)).collect()))
 }
 
 /// The audiences that clients serve: as introspection policies, and by name.
-type Served = (Arc<HashMap<String, Policy>>, Arc<HashMap<String, Vec<String>>>);
+type Audiences = (Arc<HashMap<String, Policy>>, Arc<HashMap<String, Vec<String>>>);
 
-async fn serves(tx: &mut Tx, issuer: &str) -> Result<Served> {
+async fn load_audiences(tx: &mut Tx, issuer: &str) -> Result<Audiences> {
     let mut policies: HashMap<String, Policy> = HashMap::new();
-    let mut served: HashMap<String, Vec<String>> = HashMap::new();
+    let mut served_audiences: HashMap<String, Vec<String>> = HashMap::new();
     for (audience, owner) in tx.audiences_all().await? {
         let Some(owner) = owner else { continue };
-        served.entry(owner.clone()).or_default().push(audience.clone());
+        served_audiences.entry(owner.clone()).or_default().push(audience.clone());
         let policy = match policies.remove(&owner) {
             Some(policy) => policy.audience(audience),
             None => Policy::new(issuer, audience),
         };
         policies.insert(owner, policy);
     }
-    Ok((Arc::new(policies), Arc::new(served)))
+    Ok((Arc::new(policies), Arc::new(served_audiences)))
 }
 
 async fn apply(
     tx: &mut Tx,
     old: &Snapshot,
     head: Head,
-    news: &[Entry],
+    new_entries: &[Entry],
     sealing: &SealingKey,
     now: Timestamp,
 ) -> Result<Snapshot> {
     let mut next = Snapshot { head, ..old.clone() };
-    let any = |kinds: &[ChangeKind]| news.iter().any(|e| kinds.contains(&e.change.kind));
+    let any = |kinds: &[ChangeKind]| new_entries.iter().any(|e| kinds.contains(&e.change.kind));
     if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
-        next.clients = clients(tx).await?;
-        (next.serves, next.served) = serves(tx, &old.issuer).await?;
+        next.clients = load_clients(tx).await?;
+        (next.introspection_policies, next.served_audiences) = load_audiences(tx, &old.issuer).await?;
     }
     if any(&[ChangeKind::Role]) {
-        next.roles = roles(tx).await?;
+        next.roles = load_roles(tx).await?;
     }
     if any(&[ChangeKind::Keys, ChangeKind::KeyRevoked]) {
-        next.ring = ring(tx, sealing).await?;
+        next.ring = load_keyring(tx, sealing).await?;
     }
     if any(&[ChangeKind::Settings]) {
         let instance = tx.instance().await?;
         next.settings = instance.map_or_else(|| old.settings.clone(), |i| i.settings);
     }
-    next.revoked_sessions = with_news(&old.revoked_sessions, ChangeKind::SessionRevoked, news, now);
-    next.revoked_keys = with_news(&old.revoked_keys, ChangeKind::KeyRevoked, news, now);
+    next.revoked_sessions = merge_revocations(&old.revoked_sessions, ChangeKind::SessionRevoked, new_entries, now);
+    next.revoked_keys = merge_revocations(&old.revoked_keys, ChangeKind::KeyRevoked, new_entries, now);
     Ok(next)
 }

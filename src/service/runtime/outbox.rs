@@ -21,15 +21,15 @@ use crate::{
 };
 
 /// Added to the send timeout to get the lease of a mail: time to record the outcome.
-const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
+const OUTCOME_MARGIN: Duration = Duration::from_secs(30);
 
 /// The outcome of sending a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum DeliveryOutcome {
     /// The mail server accepted it.
     Sent,
     /// It will be retried.
-    Later(Cause),
+    Retry(Cause),
     /// It will not be retried.
     GivenUp(Cause),
 }
@@ -40,7 +40,7 @@ pub struct Delivery {
     /// The kind of mail, if the row could be read.
     pub kind: Option<MailKind>,
     /// The outcome.
-    pub fate: Fate,
+    pub outcome: DeliveryOutcome,
 }
 
 /// Outgoing mail. Cheap to clone.
@@ -69,13 +69,16 @@ impl Outbox {
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn hand_in(&self, tx: &mut Tx, mail: Mail) -> Result<MailId> {
+    pub async fn enqueue(&self, tx: &mut Tx, mail: Mail) -> Result<MailId> {
         let now = self.live.now();
         let id = MailId::new(now, &*self.entropy);
         let params =
             serde_json::to_vec(&mail.content.params(&mail.client)).map_err(|e| Error::Internal(Box::new(e)))?;
-        let sealed =
-            self.sealing.seal(&Zeroizing::new(params), &purpose(&id, mail.content.kind(), &mail.to), &*self.entropy);
+        let sealed = self.sealing.seal(
+            &Zeroizing::new(params),
+            &sealing_context(&id, mail.content.kind(), &mail.to),
+            &*self.entropy,
+        );
         let row = SealedMail {
             id: id.clone(),
             kind: mail.content.kind(),
@@ -94,9 +97,9 @@ impl Outbox {
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn take(&self, most: usize) -> Result<Vec<ClaimedMail>> {
-        let limit = i64::try_from(most).unwrap_or(i64::MAX);
-        let lease = Ttl::from_millis(i64::try_from((TIMEOUT + TO_WRITE_DOWN).as_millis()).unwrap_or(i64::MAX));
+    pub async fn claim_due(&self, max: usize) -> Result<Vec<ClaimedMail>> {
+        let limit = i64::try_from(max).unwrap_or(i64::MAX);
+        let lease = Ttl::from_millis(i64::try_from((TIMEOUT + OUTCOME_MARGIN).as_millis()).unwrap_or(i64::MAX));
         for _ in 0..TRIES {
             let now = self.live.now();
             // A read does not block writers, and usually nothing is due.
@@ -105,45 +108,47 @@ impl Outbox {
             }
             let tag: String = self.entropy.bytes16().iter().map(|b| format!("{b:02x}")).collect();
             let mut tx = self.store.write().await?;
-            let taken = tx.mails_claim(now, lease, limit, &tag).await?;
+            let claimed = tx.mails_claim(now, lease, limit, &tag).await?;
             tx.commit().await?;
             // Another process claimed the same mails; more may be due.
-            if !taken.is_empty() {
-                return Ok(taken);
+            if !claimed.is_empty() {
+                return Ok(claimed);
             }
         }
         Ok(Vec::new())
     }
 
     /// Sends a claimed mail and records the outcome.
-    pub async fn deliver(&self, post: &Post, taken: ClaimedMail) -> Delivery {
-        let ClaimedMail { id, tag, attempts, expires_at, mail } = taken;
+    pub async fn deliver(&self, post: &Post, claimed: ClaimedMail) -> Delivery {
+        let ClaimedMail { id, tag, attempts, expires_at, mail } = claimed;
         let kind = mail.as_ref().ok().map(|mail| mail.kind);
-        let tried = match mail.map_err(|e| Failure::new(Cause::Broken, &cause_of(&e))).and_then(|m| self.letter(m)) {
-            Ok(letter) => post.send(&letter).await,
-            Err(failure) => Err(failure),
+        let result =
+            match mail.map_err(|e| Failure::new(Cause::Broken, &private_cause(&e))).and_then(|m| self.open_letter(m)) {
+                Ok(letter) => post.send(&letter).await,
+                Err(failure) => Err(failure),
+            };
+        let outcome = match &result {
+            Ok(()) => DeliveryOutcome::Sent,
+            Err(Failure { cause: Cause::Refused, .. }) => DeliveryOutcome::GivenUp(Cause::Refused),
+            Err(failure) => DeliveryOutcome::Retry(failure.cause),
         };
-        let fate = match &tried {
-            Ok(()) => Fate::Sent,
-            Err(Failure { cause: Cause::Refused, .. }) => Fate::GivenUp(Cause::Refused),
-            Err(failure) => Fate::Later(failure.cause),
-        };
-        if let Err(Failure { cause, detail }) = &tried {
-            let (cause, about, again) = (cause.as_str(), kind.map(MailKind::as_str), matches!(fate, Fate::Later(_)));
+        if let Err(Failure { cause, detail }) = &result {
+            let (cause, about, again) =
+                (cause.as_str(), kind.map(MailKind::as_str), matches!(outcome, DeliveryOutcome::Retry(_)));
             tracing::warn!(mail = id, about, attempts, cause, detail, again, "cannot send a mail");
         }
-        let next = matches!(fate, Fate::Later(_)).then(|| self.next_attempt(attempts, expires_at));
-        if let Err(error) = self.write_down(&id, &tag, next).await {
+        let next = matches!(outcome, DeliveryOutcome::Retry(_)).then(|| self.next_attempt(attempts, expires_at));
+        if let Err(error) = self.record_outcome(&id, &tag, next).await {
             tracing::warn!(mail = id, cause = ?error, "cannot record the outcome of a mail; it will be retried");
         }
-        Delivery { kind, fate }
+        Delivery { kind, outcome }
     }
 
     /// Deletes mails that have expired; returns how many.
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn forget(&self) -> Result<u64> {
+    pub async fn delete_expired(&self) -> Result<u64> {
         let mut tx = self.store.write().await?;
         let dropped = tx.mails_forget(self.live.now()).await?;
         tx.commit().await?;
@@ -154,14 +159,14 @@ impl Outbox {
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn waiting(&self) -> Result<MailsWaiting> {
+    pub async fn backlog(&self) -> Result<MailsWaiting> {
         self.store.read().await?.mails_waiting(self.live.now()).await
     }
 
     /// Decrypts a mail's content.
-    fn letter(&self, mail: SealedMail) -> Result<Letter, Failure> {
+    fn open_letter(&self, mail: SealedMail) -> Result<Letter, Failure> {
         let broken = |what| Failure::new(Cause::Broken, what);
-        let opened = self.sealing.open(&mail.sealed, &purpose(&mail.id, mail.kind, &mail.to));
+        let opened = self.sealing.open(&mail.sealed, &sealing_context(&mail.id, mail.kind, &mail.to));
         let opened = opened.ok_or_else(|| broken("it was sealed with another key, or altered since"))?;
         let params: MailParams =
             serde_json::from_slice(&opened).map_err(|_| broken("its parameters cannot be read"))?;
@@ -176,18 +181,18 @@ impl Outbox {
     }
 
     /// Deletes the mail, or schedules a retry. Does nothing if another process has claimed it meanwhile.
-    async fn write_down(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
+    async fn record_outcome(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
         let mut tries = TRIES;
         loop {
             tries -= 1;
-            match self.write_down_once(id, tag, next).await {
+            match self.record_outcome_once(id, tag, next).await {
                 Err(Error::Conflict | Error::Unavailable(_)) if tries > 0 => {}
                 done => return done,
             }
         }
     }
 
-    async fn write_down_once(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
+    async fn record_outcome_once(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
         let mut tx = self.store.write().await?;
         match next {
             None => tx.mail_finish(id, tag).await?,
@@ -199,11 +204,11 @@ impl Outbox {
 
 /// The context that a mail's parameters are sealed under. It includes the recipient, so a row with a changed address
 /// cannot be decrypted.
-fn purpose(id: &MailId, kind: MailKind, to: &Recipient) -> String {
+fn sealing_context(id: &MailId, kind: MailKind, to: &Recipient) -> String {
     format!("mail {id} {} to {to}", kind.as_str())
 }
 
 /// The private cause of an unreadable row.
-fn cause_of(error: &Error) -> String {
+fn private_cause(error: &Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 
-use self::batch::{Batch, Caller, Lane};
+use self::batch::{Batch, Lane, Waiter};
 use super::live::Live;
 use crate::{
     domain::{
@@ -31,9 +31,9 @@ use crate::{
 /// Maximum requests in one transaction. With more, the first requests would wait too long for the last.
 const MAX_BATCH: usize = 256;
 /// Maximum queued requests. Writing that many takes about half a second at full speed.
-const MAX_WAITING: usize = 4096;
+const MAX_QUEUED: usize = 4096;
 /// The retry delay sent to callers when the queue is full.
-const COME_BACK: Ttl = Ttl::from_millis(500);
+const RETRY_AFTER: Ttl = Ttl::from_millis(500);
 
 /// A kind of write request, and its outcome.
 pub(in crate::service) trait Work {
@@ -67,7 +67,7 @@ pub(in crate::service) struct Opening {
     /// A new hash that replaces one with outdated parameters.
     pub(in crate::service) rehash: Option<Phc>,
     /// Maximum live sessions of a user; the oldest ones beyond it are ended.
-    pub(in crate::service) most: i64,
+    pub(in crate::service) max_sessions: i64,
     /// The audit event written with the session.
     pub(in crate::service) event: AuditEvent,
 }
@@ -90,20 +90,20 @@ struct Inner {
     store: Store,
     live: Arc<Live>,
     clock: Arc<dyn Clock>,
-    queue: Mutex<Queue>,
+    queue: Mutex<WriteQueue>,
 }
 
 #[derive(Default)]
-struct Queue {
-    revocations: VecDeque<(Revocation, Caller<Revocation>)>,
-    openings: VecDeque<(Opening, Caller<Opening>)>,
-    rotations: VecDeque<(Rotation, Caller<Rotation>)>,
+struct WriteQueue {
+    revocations: VecDeque<(Revocation, Waiter<Revocation>)>,
+    openings: VecDeque<(Opening, Waiter<Opening>)>,
+    rotations: VecDeque<(Rotation, Waiter<Rotation>)>,
     /// Whether a task is writing.
     writing: bool,
 }
 
-impl Queue {
-    fn waiting(&self) -> usize {
+impl WriteQueue {
+    fn queued(&self) -> usize {
         self.revocations.len() + self.openings.len() + self.rotations.len()
     }
 
@@ -114,30 +114,30 @@ impl Queue {
             revocations: Lane::take(&mut self.revocations, &mut room),
             openings: Lane::take(&mut self.openings, &mut room),
             rotations: Lane::take(&mut self.rotations, &mut room),
-            may_be_told: false,
+            may_be_in_feed: false,
         }
     }
 }
 
 /// Maps a kind of request to its queue.
-trait Queued: Work + Sized {
-    fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)>;
+trait HasQueue: Work + Sized {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)>;
 }
 
-impl Queued for Rotation {
-    fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)> {
+impl HasQueue for Rotation {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)> {
         &mut queue.rotations
     }
 }
 
-impl Queued for Revocation {
-    fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)> {
+impl HasQueue for Revocation {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)> {
         &mut queue.revocations
     }
 }
 
-impl Queued for Opening {
-    fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)> {
+impl HasQueue for Opening {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)> {
         &mut queue.openings
     }
 }
@@ -175,40 +175,40 @@ impl SessionWriter {
         self.submit(opening, deadline).await
     }
 
-    async fn submit<W: Queued>(&self, work: W, deadline: Option<Instant>) -> Result<W::Outcome> {
-        let (answer, answered) = oneshot::channel();
+    async fn submit<W: HasQueue>(&self, work: W, deadline: Option<Instant>) -> Result<W::Outcome> {
+        let (reply, outcome) = oneshot::channel();
         {
             let mut queue = self.0.queue();
-            if queue.waiting() >= MAX_WAITING {
-                return Err(Error::Throttled { after: COME_BACK });
+            if queue.queued() >= MAX_QUEUED {
+                return Err(Error::Throttled { after: RETRY_AFTER });
             }
-            W::queue(&mut queue).push_back((work, Caller { answer, deadline }));
+            W::queue(&mut queue).push_back((work, Waiter { reply, deadline }));
             if !std::mem::replace(&mut queue.writing, true) {
                 tokio::spawn(self.0.clone().write_all());
             }
         }
-        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the session writer has stopped".into())))
+        outcome.await.unwrap_or_else(|_| Err(Error::Unavailable("the session writer has stopped".into())))
     }
 }
 
 impl Inner {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, WriteQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes batches until the queue is empty.
     async fn write_all(self: Arc<Self>) {
-        let turn = Turn(&self);
+        let guard = WriterGuard(&self);
         let mut last_gap = self.clock.elapsed();
-        while turn.goes_on() {
+        while guard.has_more() {
             last_gap = self.store.leave_gap(&*self.clock, last_gap).await;
             // The batch is taken last, so that it includes requests that arrive while the transaction begins.
             let tx = self.store.write().await;
             let mut batch = self.queue().take();
             match tx {
-                Err(error) => batch.refuse(&error),
+                Err(error) => batch.fail(&error),
                 Ok(tx) => {
-                    batch.drop_late();
+                    batch.drop_expired();
                     self.write(tx, batch).await;
                 }
             }
@@ -217,18 +217,18 @@ impl Inner {
 }
 
 /// The right to write, released however the task ends.
-struct Turn<'a>(&'a Inner);
+struct WriterGuard<'a>(&'a Inner);
 
-impl Turn<'_> {
+impl WriterGuard<'_> {
     /// Whether requests are queued. If not, writing is released and the next caller starts a new task.
-    fn goes_on(&self) -> bool {
+    fn has_more(&self) -> bool {
         let mut queue = self.0.queue();
-        queue.writing = queue.waiting() > 0;
+        queue.writing = queue.queued() > 0;
         queue.writing
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for WriterGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.queue().writing = false;

@@ -6,33 +6,33 @@ use super::live::Live;
 use crate::{domain::settings::SKEW, error::Result, id::SessionId, store::Store, time::Ttl};
 
 /// Sessions scanned per step. Reading them takes a fraction of a millisecond.
-const LOOK_AT: i64 = 1000;
+const SCAN_BATCH: i64 = 1000;
 /// How long a create request can be retried under the same request id.
-const CREATIONS: Ttl = Ttl::from_days(1);
+const CREATION_TTL: Ttl = Ttl::from_days(1);
 /// Maximum sessions deleted in one transaction. It blocks other writers for a few milliseconds.
-const DELETE: usize = 100;
+const DELETE_BATCH: usize = 100;
 /// Maximum failure counters deleted in one transaction.
-const FORGET: i64 = 100;
+const COUNTER_BATCH: i64 = 100;
 
 /// Progress of one pass over all sessions.
 #[derive(Debug, Default)]
-pub struct Sweep {
-    after: Option<SessionId>,
-    found: Vec<SessionId>,
-    at_end: bool,
+pub struct SweepProgress {
+    cursor: Option<SessionId>,
+    expired: Vec<SessionId>,
+    scan_done: bool,
     /// Whether all sessions have been scanned and only failure counters are left.
-    walked: bool,
+    sessions_done: bool,
 }
 
 /// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepStep {
     /// Sessions deleted.
     pub deleted: u64,
     /// Failure counters deleted.
-    pub forgotten: u64,
+    pub counters_deleted: u64,
     /// Whether the pass is complete; the next step starts a new one.
-    pub ended: bool,
+    pub pass_done: bool,
 }
 
 /// Deletes expired rows.
@@ -51,46 +51,46 @@ impl Sweeper {
     ///
     /// # Errors
     /// If the database is unreachable; the next step resumes from the same place.
-    pub async fn step(&self, sweep: &mut Sweep) -> Result<Swept> {
-        if sweep.walked {
-            return self.sweep_failures(sweep).await;
+    pub async fn step(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
+        if progress.sessions_done {
+            return self.sweep_counters(progress).await;
         }
         let now = self.live.now();
         let dead_before = now.minus(self.live.snapshot().settings.revocation_ttl(now));
-        if sweep.found.is_empty() {
+        if progress.expired.is_empty() {
             let mut tx = self.store.read().await?;
-            let walk = tx.sessions_walk(sweep.after.as_ref(), dead_before, LOOK_AT).await?;
-            sweep.at_end = walk.last.is_none();
-            (sweep.after, sweep.found) = (walk.last, walk.dead);
+            let walk = tx.sessions_walk(progress.cursor.as_ref(), dead_before, SCAN_BATCH).await?;
+            progress.scan_done = walk.last.is_none();
+            (progress.cursor, progress.expired) = (walk.last, walk.dead);
         }
-        let some = sweep.found.get(..DELETE).unwrap_or(&sweep.found);
-        let ended = sweep.at_end && some.len() == sweep.found.len();
-        if some.is_empty() && !ended {
-            return Ok(Swept { deleted: 0, forgotten: 0, ended });
+        let batch = progress.expired.get(..DELETE_BATCH).unwrap_or(&progress.expired);
+        let pass_done = progress.scan_done && batch.len() == progress.expired.len();
+        if batch.is_empty() && !pass_done {
+            return Ok(SweepStep { deleted: 0, counters_deleted: 0, pass_done });
         }
         let mut tx = self.store.write().await?;
-        let deleted = tx.sessions_delete_dead(some, dead_before).await?;
-        let mut forgotten = 0;
-        if ended {
+        let deleted = tx.sessions_delete_dead(batch, dead_before).await?;
+        let mut counters_deleted = 0;
+        if pass_done {
             // A process that has not confirmed for this long cannot sign, and reloads everything.
             tx.feed_forget(now, now.minus(SKEW)).await?;
             tx.tickets_forget(now).await?;
-            tx.creations_forget(now.minus(CREATIONS)).await?;
-            forgotten = tx.login_failures_sweep(now, FORGET).await?;
+            tx.creations_forget(now.minus(CREATION_TTL)).await?;
+            counters_deleted = tx.login_failures_sweep(now, COUNTER_BATCH).await?;
         }
         tx.commit().await?;
-        let count = some.len();
-        sweep.found.drain(..count);
-        sweep.walked = forgotten >= FORGET.unsigned_abs();
-        Ok(Swept { deleted, forgotten, ended: ended && !sweep.walked })
+        let count = batch.len();
+        progress.expired.drain(..count);
+        progress.sessions_done = counters_deleted >= COUNTER_BATCH.unsigned_abs();
+        Ok(SweepStep { deleted, counters_deleted, pass_done: pass_done && !progress.sessions_done })
     }
 
     /// Deletes more expired counters; the pass ends when none are left.
-    async fn sweep_failures(&self, sweep: &mut Sweep) -> Result<Swept> {
+    async fn sweep_counters(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
         let mut tx = self.store.write().await?;
-        let forgotten = tx.login_failures_sweep(self.live.now(), FORGET).await?;
+        let counters_deleted = tx.login_failures_sweep(self.live.now(), COUNTER_BATCH).await?;
         tx.commit().await?;
-        sweep.walked = forgotten >= FORGET.unsigned_abs();
-        Ok(Swept { deleted: 0, forgotten, ended: !sweep.walked })
+        progress.sessions_done = counters_deleted >= COUNTER_BATCH.unsigned_abs();
+        Ok(SweepStep { deleted: 0, counters_deleted, pass_done: !progress.sessions_done })
     }
 }

@@ -42,12 +42,12 @@ impl SigningKeys {
         let now = self.live.now();
         let snapshot = self.live.snapshot();
         for step in due(&snapshot.ring.stored, &snapshot.ring.foreign, &snapshot.settings, now) {
-            done += usize::from(self.key_step(&step, now).await?);
+            done += usize::from(self.run_step(&step, now).await?);
         }
         Ok(done)
     }
 
-    async fn key_step(&self, step: &KeyStep, now: Timestamp) -> Result<bool> {
+    async fn run_step(&self, step: &KeyStep, now: Timestamp) -> Result<bool> {
         // The key is generated before the transaction, which blocks other writers.
         let new = match step {
             KeyStep::Create(algorithm) | KeyStep::Activate { algorithm, .. } => {

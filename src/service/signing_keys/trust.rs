@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// Maximum keys of other issuers at once: every verifier fetches them all.
-const MOST: usize = 16;
+const MAX_FOREIGN_KEYS: usize = 16;
 /// Maximum time for which such a key is published.
-const LONGEST: Ttl = Ttl::from_days(366);
+const MAX_LIFETIME: Ttl = Ttl::from_days(366);
 
 /// A key as text, with details that the text may lack.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ impl SigningKeys {
             read_foreign_keys(text.text, text.kid, text.alg).map_err(|problem| Error::invalid("key", problem))?;
         self.live.confirm().await?;
         let now = self.live.now();
-        if until <= now || until > now.plus(LONGEST) {
+        if until <= now || until > now.plus(MAX_LIFETIME) {
             return Err(Error::invalid("until", "must be in the future, at most a year ahead"));
         }
         let keys: Vec<ForeignKey> = jwks.into_iter().map(|jwk| foreign_key(jwk, now, until)).collect();
@@ -60,10 +60,10 @@ impl SigningKeys {
         let snapshot = self.live.snapshot();
         let ring = &snapshot.ring;
         let new = keys.iter().filter(|k| !ring.foreign.iter().any(|f| f.kid == k.kid)).count();
-        if ring.foreign.len() + new > MOST {
+        if ring.foreign.len() + new > MAX_FOREIGN_KEYS {
             return Err(Error::invalid(
                 "key",
-                format!("at most {MOST} keys of other issuers can be published at once"),
+                format!("at most {MAX_FOREIGN_KEYS} keys of other issuers can be published at once"),
             ));
         }
         for (at, key) in keys.iter().enumerate() {

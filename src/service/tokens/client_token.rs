@@ -2,7 +2,7 @@
 
 use super::{
     IssuedToken, Tokens,
-    mint::{Subject, Wanted, audience_of, scopes_of},
+    mint::{Subject, TokenParams, audience_of, scopes_of},
 };
 use crate::{
     domain::client::Grant,
@@ -38,7 +38,7 @@ impl Tokens {
         let audience = audience_of(client, &request.audience)?;
         let scopes = scopes_of(client, &request.scopes)?;
         let snapshot = self.live.for_signing()?;
-        let wanted = Wanted { audience, scopes: &scopes, now: ctx.now };
-        self.minter.access_token(&snapshot, client, Subject::Client, wanted).await
+        let params = TokenParams { audience, scopes: &scopes, now: ctx.now };
+        self.minter.access_token(&snapshot, client, Subject::Client, params).await
     }
 }

@@ -27,8 +27,8 @@ impl Tokens {
     ) -> Result<Option<Arc<Claims>>> {
         check_token(token)?;
         let snapshot = self.live.for_signing()?;
-        let Some(policy) = snapshot.serves.get(caller.client().id.as_str()) else { return Ok(None) };
-        self.callers.live_claims(token, policy, ctx.now).await
+        let Some(policy) = snapshot.introspection_policies.get(caller.client().id.as_str()) else { return Ok(None) };
+        self.callers.valid_claims(token, policy, ctx.now).await
     }
 }
 

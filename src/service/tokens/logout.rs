@@ -32,7 +32,7 @@ impl Tokens {
         } else {
             self.session_of_token(ctx, credentials, client_id, token).await?
         };
-        ctx.in_time()?;
+        ctx.check_deadline()?;
         self.end_sessions(
             &[session],
             RevokedCause::Logout,

@@ -49,11 +49,11 @@ pub struct TokenPair {
     pub device: Option<DeviceToken>,
 }
 
-fn join(scopes: &[Scope]) -> String {
+fn join_scopes(scopes: &[Scope]) -> String {
     scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
 }
 
-fn texts(scopes: &[Scope]) -> Vec<String> {
+fn scope_names(scopes: &[Scope]) -> Vec<String> {
     scopes.iter().map(|s| s.as_str().to_owned()).collect()
 }
 
@@ -89,12 +89,12 @@ impl Minter {
         client: &Client,
         session: &TokenBasis,
         secret: &SessionSecret,
-        wanted: Wanted<'_>,
+        params: TokenParams<'_>,
     ) -> Result<TokenPair> {
-        let scopes = if wanted.scopes.is_empty() { &session.scopes } else { wanted.scopes };
+        let scopes = if params.scopes.is_empty() { &session.scopes } else { params.scopes };
         let scopes = &*still_allowed(client, scopes);
         let subject = Subject::Session(session);
-        let access = self.access_token(snapshot, client, subject, Wanted { scopes, ..wanted }).await?;
+        let access = self.access_token(snapshot, client, subject, TokenParams { scopes, ..params }).await?;
         let refresh = client
             .may(Grant::RefreshToken)
             .then(|| mint_refresh_token(&self.sealing, &session.id, session.generation, secret));
@@ -108,25 +108,25 @@ impl Minter {
         snapshot: &Snapshot,
         client: &Client,
         subject: Subject<'_>,
-        wanted: Wanted<'_>,
+        params: TokenParams<'_>,
     ) -> Result<IssuedToken> {
         let key = snapshot
             .ring
             .signing(client.config.algorithm)
             .ok_or_else(|| Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()))?;
-        let (unsigned, expires_at) = self.unsigned(&key, snapshot, client, subject, wanted)?;
-        let token = self.signed(key, unsigned).await?;
+        let (unsigned, expires_at) = self.prepare(&key, snapshot, client, subject, params)?;
+        let token = self.sign(key, unsigned).await?;
         Ok(IssuedToken {
             token,
             expires_at,
-            scopes: texts(wanted.scopes),
-            audience: wanted.audience.as_str().to_owned(),
+            scopes: scope_names(params.scopes),
+            audience: params.audience.as_str().to_owned(),
         })
     }
 
     /// Signs a token: inline for fast algorithms, otherwise on a blocking thread, at most one per core, so that a
     /// burst of RSA signatures does not delay other calls.
-    async fn signed(&self, key: Arc<SigningKey>, unsigned: Unsigned) -> Result<AccessToken> {
+    async fn sign(&self, key: Arc<SigningKey>, unsigned: Unsigned) -> Result<AccessToken> {
         if !key.is_slow() {
             return key.finish(unsigned);
         }
@@ -141,33 +141,33 @@ impl Minter {
     }
 
     /// The unsigned token and its expiry.
-    fn unsigned(
+    fn prepare(
         &self,
         key: &SigningKey,
         snapshot: &Snapshot,
         client: &Client,
         subject: Subject<'_>,
-        wanted: Wanted<'_>,
+        params: TokenParams<'_>,
     ) -> Result<(Unsigned, Timestamp)> {
-        let iat = wanted.now.seconds();
-        let lifetime = client.config.token_lifetime.min(snapshot.settings.issuing_ceiling(wanted.now));
+        let iat = params.now.seconds();
+        let lifetime = client.config.token_lifetime.min(snapshot.settings.issuing_ceiling(params.now));
         let mut exp = iat + lifetime.seconds();
         if let Subject::Session(session) = subject {
             exp = exp.min(session.absolute_expires_at.seconds());
         }
         let jti = URL_SAFE_NO_PAD.encode(self.entropy.bytes16());
-        let scope = join(wanted.scopes);
-        let place = match subject {
+        let scope = join_scopes(params.scopes);
+        let status_index = match subject {
             Subject::Client => client.status,
             Subject::Session(session) => session.status,
         };
-        let uri = place.map(|s| list_uri(self.live.issuer(), s.list)).unwrap_or_default();
-        let status = place.map(|s| Status { status_list: StatusReference { idx: s.index, uri: &uri } });
+        let uri = status_index.map(|s| list_uri(self.live.issuer(), s.list)).unwrap_or_default();
+        let status = status_index.map(|s| Status { status_list: StatusReference { idx: s.index, uri: &uri } });
         let none = Map::new();
         let base = AccessClaims {
             iss: self.live.issuer(),
             sub: client.id.as_str(),
-            aud: wanted.audience.as_str(),
+            aud: params.audience.as_str(),
             client_id: client.id.as_str(),
             iat,
             exp,
@@ -184,11 +184,11 @@ impl Minter {
         };
         let unsigned = match subject {
             Subject::Client => {
-                let has = snapshot.entitled_client(client, wanted.audience.as_str());
+                let has = snapshot.client_entitlements(client, params.audience.as_str());
                 key.prepare(&AccessClaims { entitlements: &has.permissions, roles: &has.roles, ..base })
             }
             Subject::Session(session) => {
-                let has = snapshot.entitled(&session.roles, wanted.audience.as_str());
+                let has = snapshot.entitlements(&session.roles, params.audience.as_str());
                 key.prepare(&AccessClaims {
                     sub: &session.subject,
                     sid: Some(session.id.as_str()),
@@ -208,7 +208,7 @@ impl Minter {
 
 /// What the token contains, besides its subject.
 #[derive(Clone, Copy)]
-pub(in crate::service) struct Wanted<'a> {
+pub(in crate::service) struct TokenParams<'a> {
     pub(in crate::service) audience: &'a Audience,
     pub(in crate::service) scopes: &'a [Scope],
     pub(in crate::service) now: Timestamp,

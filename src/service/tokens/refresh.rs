@@ -2,7 +2,7 @@
 
 use super::{
     TokenPair, Tokens,
-    mint::{Wanted, audience_of},
+    mint::{TokenParams, audience_of},
 };
 use crate::{
     domain::{
@@ -61,7 +61,7 @@ impl Tokens {
         if snapshot.ring.signing(client.config.algorithm).is_none() {
             return Err(Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()));
         }
-        ctx.in_time()?;
+        ctx.check_deadline()?;
         let rotation = Rotation {
             session: parsed.session,
             generation: parsed.generation,
@@ -73,15 +73,15 @@ impl Tokens {
             arrived: ctx.now,
             tried_at: None,
         };
-        let named = rotation.session.clone();
+        let session_id = rotation.session.clone();
         let session = match self.writer.rotate(rotation, ctx.deadline).await? {
             RotateOutcome::Rotated(session)
             | RotateOutcome::Replayed(session)
             | RotateOutcome::FastForwarded(session) => session,
-            refused => return Err(refusal(refused, &named, &client.id)),
+            refused => return Err(refusal(refused, &session_id, &client.id)),
         };
-        let wanted = Wanted { audience: &audience, scopes: &scopes, now: ctx.now };
-        self.minter.pair(&snapshot, &client, &session, &parsed.secret, wanted).await
+        let params = TokenParams { audience: &audience, scopes: &scopes, now: ctx.now };
+        self.minter.pair(&snapshot, &client, &session, &parsed.secret, params).await
     }
 }
 

@@ -32,7 +32,7 @@ impl Tokens {
                 None => return Ok(()),
             },
         };
-        ctx.in_time()?;
+        ctx.check_deadline()?;
         self.end_sessions(
             &[session],
             RevokedCause::Logout,
@@ -52,7 +52,7 @@ impl Tokens {
         let mut audiences = client.config.audiences.iter().map(Audience::as_str);
         let Some(first) = audiences.next() else { return Ok(None) };
         let policy = audiences.fold(Policy::new(self.live.issuer(), first), Policy::audience);
-        let claims = self.callers.live_claims(token, &policy, ctx.now).await?;
+        let claims = self.callers.valid_claims(token, &policy, ctx.now).await?;
         let Some(claims) = claims.filter(|c| c.client_id == client.id.as_str()) else { return Ok(None) };
         let Some(session) = &claims.session_id else {
             let text = "a token without a session cannot be revoked; it is valid until it expires";

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How many indices a process leases at a time. Indices unused when it stops are never used.
-const BLOCK: u32 = 1024;
+const LEASE_SIZE: u32 = 1024;
 
 /// A published list.
 #[derive(Clone, Debug)]
@@ -52,9 +52,9 @@ pub struct StatusLists {
 /// A process's leased indices and cached lists.
 #[derive(Default)]
 struct Lists {
-    block: tokio::sync::Mutex<Option<Lease>>,
+    lease: tokio::sync::Mutex<Option<Lease>>,
     published: Mutex<HashMap<i64, Arc<PublishedList>>>,
-    known: Mutex<(Vec<i64>, Option<Timestamp>)>,
+    known_lists: Mutex<(Vec<i64>, Option<Timestamp>)>,
 }
 
 impl fmt::Debug for StatusLists {
@@ -87,23 +87,23 @@ impl StatusLists {
 
     /// Allocates an unused index.
     pub(in crate::service) async fn next_index(&self, now: Timestamp) -> Result<StatusIndex> {
-        let mut block = self.lists.block.lock().await;
-        let mut lease = match block.take().filter(|lease| lease.from < lease.to) {
+        let mut current = self.lists.lease.lock().await;
+        let mut lease = match current.take().filter(|lease| lease.from < lease.to) {
             Some(lease) => lease,
-            None => self.lease(now).await?,
+            None => self.lease_indices(now).await?,
         };
         let index = status_place(&lease.key, lease.from);
         lease.from += 1;
         let list = lease.list;
-        *block = Some(lease);
+        *current = Some(lease);
         Ok(StatusIndex { list, index })
     }
 
-    async fn lease(&self, now: Timestamp) -> Result<Lease> {
+    async fn lease_indices(&self, now: Timestamp) -> Result<Lease> {
         let key = self.entropy.bytes32();
         for _ in 0..TRIES {
             let mut tx = self.store.write().await?;
-            match tx.status_list_lease(BLOCK, &key, now).await {
+            match tx.status_list_lease(LEASE_SIZE, &key, now).await {
                 Ok(lease) => {
                     tx.commit().await?;
                     return Ok(lease);
@@ -121,12 +121,12 @@ impl StatusLists {
     /// If the database is unreachable.
     pub async fn all(&self) -> Result<Vec<i64>> {
         let now = self.live.now();
-        let (known, asked_at) = self.lists.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (known_lists, asked_at) = self.lists.known_lists.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if asked_at.is_some_and(|at| now >= at && now < at.plus(REPUBLISH)) {
-            return Ok(known);
+            return Ok(known_lists);
         }
         let all = self.store.read().await?.status_lists_all().await?;
-        *self.lists.known.lock().unwrap_or_else(PoisonError::into_inner) = (all.clone(), Some(now));
+        *self.lists.known_lists.lock().unwrap_or_else(PoisonError::into_inner) = (all.clone(), Some(now));
         Ok(all)
     }
 
@@ -137,8 +137,8 @@ impl StatusLists {
     pub async fn list(&self, list: i64) -> Result<Option<Arc<PublishedList>>> {
         let snapshot = self.live.for_signing()?;
         let now = self.live.now();
-        if let Some(kept) = self.kept(list, &snapshot, now) {
-            return Ok(Some(kept));
+        if let Some(cached) = self.cached(list, &snapshot, now) {
+            return Ok(Some(cached));
         }
         if !self.all().await?.contains(&list) {
             return Ok(None);
@@ -149,13 +149,13 @@ impl StatusLists {
     }
 
     /// The cached list, if it is unchanged or was built very recently.
-    fn kept(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<PublishedList>> {
-        let kept = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(&list).cloned()?;
-        let age = now.since(kept.built_at);
-        let unchanged = kept.seq == snapshot.head.seq && age < LIST_TTL && !lately_disabled(snapshot, now);
+    fn cached(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<PublishedList>> {
+        let cached = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(&list).cloned()?;
+        let age = now.since(cached.built_at);
+        let unchanged = cached.seq == snapshot.head.seq && age < LIST_TTL && !recently_disabled(snapshot, now);
         // A list signed with a revoked key is useless to verifiers that have dropped the key.
-        let signed = snapshot.ring.signing(Algorithm::Rs256).is_some_and(|key| key.kid == kept.kid);
-        (signed && age.millis() >= 0 && (unchanged || age < REPUBLISH)).then_some(kept)
+        let signed = snapshot.ring.signing(Algorithm::Rs256).is_some_and(|key| key.kid == cached.kid);
+        (signed && age.millis() >= 0 && (unchanged || age < REPUBLISH)).then_some(cached)
     }
 
     async fn build(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Result<PublishedList> {
@@ -197,7 +197,7 @@ impl StatusLists {
 }
 
 /// Whether a client was disabled so recently that another process may still have opened a session for it.
-fn lately_disabled(snapshot: &Snapshot, now: Timestamp) -> bool {
+fn recently_disabled(snapshot: &Snapshot, now: Timestamp) -> bool {
     let within = snapshot.settings.confirm_within.plus(LIST_TTL);
     snapshot.clients.values().filter_map(|c| c.disabled_at).any(|at| now < at.plus(within))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Change, Users};
+use super::{LockedUser, Users};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -14,14 +14,14 @@ use crate::{
     error::Result,
     service::{
         access::Admin,
-        people::{Issued, To, recipient},
+        people::{Addressee, IssuedTicket, parse_recipient},
     },
     store::SessionFilter,
 };
 
 /// Whose password to reset, and through which client.
 #[derive(Clone, Copy, Debug)]
-pub struct ResetOf<'a> {
+pub struct UserPasswordReset<'a> {
     /// The user: id, login or subject.
     pub user: &'a str,
     /// The client whose link template is used.
@@ -45,10 +45,10 @@ impl Users {
     ///
     /// # Errors
     /// [`Error::NotFound`]; the user has permissions that the caller lacks.
-    pub async fn start_reset(&self, admin: &Admin, reset: ResetOf<'_>) -> Result<ResetStarted> {
-        let ResetOf { user, client_id, keep_current: keep } = reset;
+    pub async fn start_reset(&self, admin: &Admin, reset: UserPasswordReset<'_>) -> Result<ResetStarted> {
+        let UserPasswordReset { user, client_id, keep_current: keep } = reset;
         let client = self.live.client(client_id)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, user, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, user, None).await?;
         let id = &found.user.id;
         let mut ended = 0;
         let kind = match tx.password_of(id).await? {
@@ -58,17 +58,17 @@ impl Users {
         if !keep {
             tx.password_delete(id).await?;
             ended = tx.sessions_of_user(id, SessionFilter::Live(now)).await?.len();
-            self.end_all(&mut tx, admin, id, RevokedCause::PasswordSet, now).await?;
+            self.end_all_sessions(&mut tx, admin, id, RevokedCause::PasswordSet, now).await?;
         }
         // `begin_change` has updated the version: the ticket is bound to the new one.
         let version = found.user.security_version;
         let issued = self.tickets.issue(kind, &client.id, Some((id, version)), &())?;
         tx.ticket_insert(&issued.ticket).await?;
-        let to = found.logins.iter().find_map(|l| recipient(l));
+        let to = found.logins.iter().find_map(|l| parse_recipient(l));
         let mailed = to.is_some();
         if let Some(recipient) = to {
             let content = content(kind, &issued, &client, admin);
-            let to = To { recipient, language: Language::default() };
+            let to = Addressee { recipient, language: Language::default() };
             self.emails.send(&mut tx, &client, to, content).await?;
         }
         let details = json!({ "reset": true, "kept": keep, "mailed": mailed });
@@ -78,9 +78,11 @@ impl Users {
     }
 }
 
-fn content(kind: TicketKind, issued: &Issued, client: &Client, admin: &Admin) -> Content {
+fn content(kind: TicketKind, issued: &IssuedTicket, client: &Client, admin: &Admin) -> Content {
     match kind {
-        TicketKind::Invitation => Content::Invitation { way: issued.way(client), by: admin.actor.name.clone() },
-        _ => Content::PasswordReset(issued.way(client)),
+        TicketKind::Invitation => {
+            Content::Invitation { way: issued.link_and_code(client), by: admin.actor.name.clone() }
+        }
+        _ => Content::PasswordReset(issued.link_and_code(client)),
     }
 }

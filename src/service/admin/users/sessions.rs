@@ -1,6 +1,6 @@
 //! Lists and ends sessions.
 
-use super::{Change, Users};
+use super::{LockedUser, Users};
 use crate::{
     domain::session::{RevokedCause, Session},
     error::{Error, Result},
@@ -41,9 +41,9 @@ impl Users {
     /// [`Error::NotFound`]; a violation of `session_ids`.
     pub async fn end_sessions(&self, admin: &Admin, name: &str, ids: &[String]) -> Result<usize> {
         let ids = session_ids(ids)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         let ended = if ids.is_empty() {
-            self.end_all(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?
+            self.end_all_sessions(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?
         } else {
             let live = tx.sessions_of_user(&found.user.id, SessionFilter::Live(now)).await?;
             let own: Vec<_> = live.into_iter().map(|s| s.id).filter(|id| ids.contains(id)).collect();

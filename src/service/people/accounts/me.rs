@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::{Accounts, register::NewEmail};
+use super::{Accounts, register::PendingEmail};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -21,11 +21,11 @@ use crate::{
     service::{
         access::{Me, RequestContext},
         people::{
-            emails::{To, language, recipient},
-            limits::Guesser,
-            new_passwords::{check_new_password, hash_failure, wait_for_floor},
-            tickets::Pending,
-            users::{UserView, remap_claims, view},
+            emails::{Addressee, parse_language, parse_recipient},
+            limits::GuessAudit,
+            new_passwords::{check_new_password, hash_error, wait_min_response_time},
+            tickets::PendingTicket,
+            users::{UserView, load_view, remap_claims},
         },
     },
     store::{By, Revoke, SessionFilter, Tx},
@@ -63,7 +63,7 @@ impl Accounts {
     pub async fn me(&self, me: &Me) -> Result<UserView> {
         let mut tx = self.store.read().await?;
         let user = tx.user_by_id(&me.user).await?.ok_or(TOKEN_REFUSED)?;
-        view(&mut tx, user).await
+        load_view(&mut tx, user).await
     }
 
     /// Changes the user's own account. A new email address takes effect only after verification: a code is sent to
@@ -71,13 +71,18 @@ impl Accounts {
     ///
     /// # Errors
     /// A field violation; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`].
-    pub async fn update(&self, ctx: &RequestContext, me: &Me, patch: MePatch) -> Result<(UserView, Option<Pending>)> {
+    pub async fn update(
+        &self,
+        ctx: &RequestContext,
+        me: &Me,
+        patch: MePatch,
+    ) -> Result<(UserView, Option<PendingTicket>)> {
         if patch.name.is_some() || patch.email.is_some() {
             me.check_fresh(ctx.now)?;
         }
         check_profile(patch.profile.as_ref())?;
-        let email = patch.email.as_deref().map(email).transpose()?;
-        let name = patch.name.as_deref().map(user_name).transpose()?;
+        let email = patch.email.as_deref().map(parse_email).transpose()?;
+        let name = patch.name.as_deref().map(parse_user_name).transpose()?;
         let arrived = Instant::now();
         let changed = name.is_some() || patch.profile.is_some();
         let view = if changed {
@@ -87,8 +92,8 @@ impl Accounts {
         };
         let pending = match email {
             Some(email) => {
-                let pending = self.send_proof(me, &view, &email, &patch.language).await?;
-                wait_for_floor(arrived).await;
+                let pending = self.send_verification(me, &view, &email, &patch.language).await?;
+                wait_min_response_time(arrived).await;
                 Some(pending)
             }
             None => None,
@@ -111,7 +116,7 @@ impl Accounts {
             }
         }
         let user = tx.user_by_id(id).await?.ok_or(TOKEN_REFUSED)?;
-        let mut view = view(&mut tx, user).await?;
+        let mut view = load_view(&mut tx, user).await?;
         if view.logins.is_empty() {
             return Err(Error::invalid("name", "must not be empty without an email address"));
         }
@@ -132,20 +137,26 @@ impl Accounts {
     }
 
     /// Sends a code to the user's new email address or, if the address is taken, a notice to its owner.
-    async fn send_proof(&self, me: &Me, view: &UserView, email: &Login, language_tag: &str) -> Result<Pending> {
-        let language = language(language_tag)?;
+    async fn send_verification(
+        &self,
+        me: &Me,
+        view: &UserView,
+        email: &Login,
+        language_tag: &str,
+    ) -> Result<PendingTicket> {
+        let language = parse_language(language_tag)?;
         let client = self.live.client(&me.client)?;
-        let about = NewEmail { email: email.display().to_owned() };
+        let data = PendingEmail { email: email.display().to_owned() };
         let owner = Some((&view.user.id, view.user.security_version));
-        let issued = self.tickets.issue(TicketKind::VerifyEmail, &client.id, owner, &about)?;
-        self.emails.count(&client, email.canonical(), &me.actor.address).await?;
+        let issued = self.tickets.issue(TicketKind::VerifyEmail, &client.id, owner, &data)?;
+        self.emails.count_request(&client, email.canonical(), &me.actor.address).await?;
         let recipient =
-            recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+            parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
         let mut tx = self.store.write().await?;
         let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != view.user.id);
         tx.ticket_insert(&issued.ticket).await?;
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.way(&client)) };
-        self.emails.send(&mut tx, &client, To { recipient, language }, content).await?;
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(&client)) };
+        self.emails.send(&mut tx, &client, Addressee { recipient, language }, content).await?;
         tx.commit().await?;
         Ok(issued.pending())
     }
@@ -174,15 +185,15 @@ impl Accounts {
             // The caller has a session, so the device is known.
             known_device: true,
         });
-        let slot = slot.map_err(hash_failure)?;
+        let slot = slot.map_err(hash_error)?;
         let stored = self.store.read().await?.password_of(id).await?;
-        if !matches!(slot.verify(current, stored).await.map_err(hash_failure)?, PasswordVerdict::Right { .. }) {
-            attempt.failed(Guesser { subject: me.subject.clone(), actor: me.actor.clone() }).await?;
-            wait_for_floor(arrived).await;
+        if !matches!(slot.verify(current, stored).await.map_err(hash_error)?, PasswordVerdict::Right { .. }) {
+            attempt.failed(GuessAudit { subject: me.subject.clone(), actor: me.actor.clone() }).await?;
+            wait_min_response_time(arrived).await;
             return Err(Error::Unauthenticated(Reason::InvalidCredentials));
         }
-        attempt.cleared().await?;
-        let phc = self.passwords.hash(new).await.map_err(hash_failure)?;
+        attempt.succeeded().await?;
+        let phc = self.passwords.hash(new).await.map_err(hash_error)?;
         let now = self.live.now();
         let mut tx = self.store.write().await?;
         // The old password was verified against this version of the account only.
@@ -192,7 +203,7 @@ impl Accounts {
         tx.password_set(id, &phc, now).await?;
         self.limits.clear_logins(&mut tx, &logins).await?;
         self.emails.send_password_changed(&mut tx, &logins, now).await?;
-        let ended = self.end_others(&mut tx, me, RevokedCause::PasswordSet).await?;
+        let ended = self.end_other_sessions(&mut tx, me, RevokedCause::PasswordSet).await?;
         tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
         Ok(ended)
@@ -214,7 +225,7 @@ impl Accounts {
     pub async fn revoke_session(&self, me: &Me, session: Option<&str>) -> Result<usize> {
         let mut tx = self.store.write().await?;
         let ended = match session {
-            None => self.end_others(&mut tx, me, RevokedCause::Logout).await?,
+            None => self.end_other_sessions(&mut tx, me, RevokedCause::Logout).await?,
             Some(text) => {
                 let missing = || Error::NotFound("session", text.to_owned());
                 let id: SessionId = text.parse().map_err(|_| missing())?;
@@ -222,7 +233,7 @@ impl Accounts {
                 if !own {
                     return Err(missing());
                 }
-                self.end_own(&mut tx, me, Revoke::Sessions(&[id]), RevokedCause::Logout).await?
+                self.revoke_own(&mut tx, me, Revoke::Sessions(&[id]), RevokedCause::Logout).await?
             }
         };
         self.live.commit(tx).await?;
@@ -241,18 +252,18 @@ impl Accounts {
             return Err(TOKEN_REFUSED);
         }
         let what = Revoke::SessionsOf { user: id, but: None };
-        let ended = self.end_own(&mut tx, me, what, RevokedCause::UserDeleted).await?;
+        let ended = self.revoke_own(&mut tx, me, what, RevokedCause::UserDeleted).await?;
         tx.audit(now, AuditKind::UserDeleted, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
 
-    async fn end_others(&self, tx: &mut Tx, me: &Me, cause: RevokedCause) -> Result<usize> {
+    async fn end_other_sessions(&self, tx: &mut Tx, me: &Me, cause: RevokedCause) -> Result<usize> {
         let what = Revoke::SessionsOf { user: &me.user, but: Some(&me.session) };
-        self.end_own(tx, me, what, cause).await
+        self.revoke_own(tx, me, what, cause).await
     }
 
-    async fn end_own(&self, tx: &mut Tx, me: &Me, what: Revoke<'_>, cause: RevokedCause) -> Result<usize> {
+    async fn revoke_own(&self, tx: &mut Tx, me: &Me, what: Revoke<'_>, cause: RevokedCause) -> Result<usize> {
         let settings = self.live.snapshot().settings.clone();
         let now = self.live.now();
         tx.revoke(what, &By { actor: &me.actor, cause, settings: &settings, now }).await
@@ -264,12 +275,12 @@ fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
     if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not contain NUL")) } else { Ok(()) }
 }
 
-fn email(text: &str) -> Result<Login> {
+fn parse_email(text: &str) -> Result<Login> {
     Login::parse_email(text).map_err(|problem| Error::invalid("email", problem))
 }
 
 /// Parses a user name; empty means none.
-fn user_name(text: &str) -> Result<Vec<Login>> {
+fn parse_user_name(text: &str) -> Result<Vec<Login>> {
     if text.is_empty() {
         return Ok(Vec::new());
     }

@@ -22,9 +22,9 @@ use crate::{
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::{To, language, recipient},
-            new_passwords::{address_of, hash_failure, may_handle_passwords, wait_for_floor},
-            tickets::{CODE_INVALID, Pending, Presented},
+            emails::{Addressee, parse_language, parse_recipient},
+            new_passwords::{check_may_handle_passwords, end_user_address, hash_error, wait_min_response_time},
+            tickets::{CODE_INVALID, PendingTicket, PresentedTicket},
         },
     },
     store::NewUser,
@@ -49,7 +49,7 @@ pub struct RegisterInput {
 
 /// An account waiting for email verification.
 #[derive(Serialize, Deserialize)]
-struct Account {
+struct PendingAccount {
     email: String,
     name: String,
     phc: String,
@@ -57,7 +57,7 @@ struct Account {
 
 /// An address waiting for verification.
 #[derive(Serialize, Deserialize)]
-pub(super) struct NewEmail {
+pub(super) struct PendingEmail {
     pub(super) email: String,
 }
 
@@ -72,31 +72,31 @@ impl Accounts {
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         input: RegisterInput,
-    ) -> Result<Pending> {
+    ) -> Result<PendingTicket> {
         let client = self.callers.client_of(ctx, credentials, &input.client_id).await?;
-        may_handle_passwords(&client)?;
+        check_may_handle_passwords(&client)?;
         if !client.config.registration {
             let text = "the client does not allow registration";
             return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
         }
-        let email = check(&input)?;
-        let language = language(&input.language)?;
-        self.emails.count(&client, email.canonical(), address_of(ctx, &client, &input.address)).await?;
+        let email = validate(&input)?;
+        let language = parse_language(&input.language)?;
+        self.emails.count_request(&client, email.canonical(), end_user_address(ctx, &client, &input.address)).await?;
         let arrived = Instant::now();
-        let phc = self.passwords.hash(input.password).await.map_err(hash_failure)?;
-        ctx.in_time()?;
-        let about = Account { email: input.email, name: input.name, phc: phc.as_str().to_owned() };
-        let issued = self.tickets.issue(TicketKind::Register, &client.id, None, &about)?;
+        let phc = self.passwords.hash(input.password).await.map_err(hash_error)?;
+        ctx.check_deadline()?;
+        let data = PendingAccount { email: input.email, name: input.name, phc: phc.as_str().to_owned() };
+        let issued = self.tickets.issue(TicketKind::Register, &client.id, None, &data)?;
         let mut tx = self.store.write().await?;
         let taken = tx.user_by_login(email.canonical()).await?.is_some();
         tx.ticket_insert(&issued.ticket).await?;
         let recipient =
-            recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+            parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
         // If the address is taken, its owner is notified and the ticket's code is sent to nobody.
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.way(&client)) };
-        self.emails.send(&mut tx, &client, To { recipient, language }, content).await?;
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(&client)) };
+        self.emails.send(&mut tx, &client, Addressee { recipient, language }, content).await?;
         tx.commit().await?;
-        wait_for_floor(arrived).await;
+        wait_min_response_time(arrived).await;
         Ok(issued.pending())
     }
 
@@ -110,29 +110,29 @@ impl Accounts {
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         client_id: &str,
-        presented: &Presented,
+        presented: &PresentedTicket,
     ) -> Result<String> {
         let client = self.callers.client_of(ctx, credentials, client_id).await?;
-        may_handle_passwords(&client)?;
+        check_may_handle_passwords(&client)?;
         let arrived = Instant::now();
-        let done = async {
+        let result = async {
             let ticket =
-                self.tickets.present(&client, &[TicketKind::Register, TicketKind::VerifyEmail], presented).await?;
+                self.tickets.find_valid(&client, &[TicketKind::Register, TicketKind::VerifyEmail], presented).await?;
             if ticket.kind == TicketKind::Register {
                 self.open_account(ctx, &client, &ticket).await
             } else {
-                self.take_email(ctx, &client, &ticket).await
+                self.change_email(ctx, &client, &ticket).await
             }
         };
-        let done = done.await;
-        if done.is_err() {
-            wait_for_floor(arrived).await;
+        let result = result.await;
+        if result.is_err() {
+            wait_min_response_time(arrived).await;
         }
-        done
+        result
     }
 
     async fn open_account(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
-        let Account { email, name, phc } = self.tickets.about(ticket)?;
+        let PendingAccount { email, name, phc } = self.tickets.data(ticket)?;
         let parse = |text: &str| Login::parse(text).map_err(|e| Error::Internal(Box::new(e)));
         let mut logins = vec![parse(&email)?];
         if !name.is_empty() {
@@ -159,8 +159,8 @@ impl Accounts {
     }
 
     /// Replaces the user's addresses with the verified one, and notifies the old and the new ones.
-    async fn take_email(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
-        let NewEmail { email } = self.tickets.about(ticket)?;
+    async fn change_email(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
+        let PendingEmail { email } = self.tickets.data(ticket)?;
         let login = Login::parse(&email).map_err(|e| Error::Internal(Box::new(e)))?;
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
         let now = self.live.now();
@@ -180,13 +180,13 @@ impl Accounts {
 }
 
 /// Validates the request; returns the address, or all violations.
-fn check(input: &RegisterInput) -> Result<Login> {
-    let mut wrong = Violations::default();
-    let email = wrong.take("email", Login::parse_email(&input.email));
+fn validate(input: &RegisterInput) -> Result<Login> {
+    let mut violations = Violations::default();
+    let email = violations.take("email", Login::parse_email(&input.email));
     if !input.name.is_empty() {
-        wrong.take("name", Login::parse_name(&input.name));
+        violations.take("name", Login::parse_name(&input.name));
     }
-    wrong.take("password", PasswordPolicy::default().check(&input.password, &[&input.email, &input.name]));
-    wrong.into_result(())?;
+    violations.take("password", PasswordPolicy::default().check(&input.password, &[&input.email, &input.name]));
+    violations.into_result(())?;
     email.ok_or_else(|| Error::invalid("email", "must be an email address"))
 }

@@ -9,10 +9,10 @@ use crate::{
 };
 
 /// Maximum refusals in each generation: 6 MB in total.
-const MOST: usize = 32_768;
+const MAX_REFUSALS: usize = 32_768;
 /// After this long the database is queried again: another process may have accepted a sign-in, or a password may have
 /// been set.
-const ASKED_AGAIN_AFTER: Ttl = Ttl::from_secs(10);
+const MAX_REFUSAL_AGE: Ttl = Ttl::from_secs(10);
 
 /// A refusal by a counter.
 #[derive(Clone, Copy, Debug)]
@@ -24,19 +24,19 @@ struct Refusal {
 /// Two generations of refusals, so that a flood of new ones evicts old ones without a search; and the number of
 /// guesses in flight.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct RefusalCache {
     young: HashMap<LimitKey, Refusal>,
     old: HashMap<LimitKey, Refusal>,
-    under_way: HashMap<LimitKey, i64>,
+    in_flight: HashMap<LimitKey, i64>,
 }
 
-impl Memory {
+impl RefusalCache {
     /// Caches the verdict of a counter.
-    pub(super) fn note(&mut self, key: LimitKey, verdict: LimitVerdict, at: Timestamp) {
+    pub(super) fn record(&mut self, key: LimitKey, verdict: LimitVerdict, at: Timestamp) {
         if matches!(verdict, LimitVerdict::Go | LimitVerdict::Busy(_)) {
-            return self.forget(&key);
+            return self.remove(&key);
         }
-        if self.young.len() >= MOST {
+        if self.young.len() >= MAX_REFUSALS {
             self.old = std::mem::take(&mut self.young);
         }
         self.old.remove(&key);
@@ -48,7 +48,7 @@ impl Memory {
         let Some(refusal) = self.young.get(key).or_else(|| self.old.get(key)) else { return LimitVerdict::Go };
         let passed = now.since(refusal.at).millis();
         // After the clock was set back, the age is unknown.
-        if passed < 0 || passed >= ASKED_AGAIN_AFTER.millis() {
+        if passed < 0 || passed >= MAX_REFUSAL_AGE.millis() {
             return LimitVerdict::Go;
         }
         let left = |of: Ttl| Ttl::from_millis(of.millis() - passed);
@@ -60,24 +60,24 @@ impl Memory {
     }
 
     /// Removes the verdict of a counter.
-    pub(super) fn forget(&mut self, key: &LimitKey) {
+    pub(super) fn remove(&mut self, key: &LimitKey) {
         self.young.remove(key);
         self.old.remove(key);
     }
 
     /// Marks a guess as in flight; returns how many others with this key are.
-    pub(super) fn begin(&mut self, key: LimitKey) -> i64 {
-        let under_way = self.under_way.entry(key).or_default();
-        *under_way += 1;
-        *under_way - 1
+    pub(super) fn start(&mut self, key: LimitKey) -> i64 {
+        let in_flight = self.in_flight.entry(key).or_default();
+        *in_flight += 1;
+        *in_flight - 1
     }
 
     /// Marks a guess as finished.
-    pub(super) fn end(&mut self, key: &LimitKey) {
-        if let Some(under_way) = self.under_way.get_mut(key) {
-            *under_way -= 1;
-            if *under_way <= 0 {
-                self.under_way.remove(key);
+    pub(super) fn finish(&mut self, key: &LimitKey) {
+        if let Some(in_flight) = self.in_flight.get_mut(key) {
+            *in_flight -= 1;
+            if *in_flight <= 0 {
+                self.in_flight.remove(key);
             }
         }
     }
@@ -106,39 +106,39 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_remembered_until_its_time_and_for_ten_seconds_at_most() {
-        let mut memory = Memory::default();
-        memory.note(key(1), LimitVerdict::Wait(secs(4)), NOW);
-        memory.note(key(2), LimitVerdict::Closed(secs(900)), NOW);
-        let seen = |memory: &Memory, n, after| memory.verdict(&key(n), NOW.plus(secs(after)));
-        assert_eq!((seen(&memory, 1, 3), seen(&memory, 1, 4)), (LimitVerdict::Wait(secs(1)), LimitVerdict::Go));
-        assert_eq!((seen(&memory, 2, 9), seen(&memory, 2, 10)), (LimitVerdict::Closed(secs(891)), LimitVerdict::Go));
-        assert_eq!(seen(&memory, 3, 0), LimitVerdict::Go);
-        assert_eq!(seen(&memory, 2, -1), LimitVerdict::Go, "the clock was set back");
-        memory.note(key(2), LimitVerdict::Go, NOW);
-        assert_eq!((seen(&memory, 2, 0), memory.len()), (LimitVerdict::Go, 1));
+    fn a_cached_refusal_expires_on_time_and_after_at_most_ten_seconds() {
+        let mut cache = RefusalCache::default();
+        cache.record(key(1), LimitVerdict::Wait(secs(4)), NOW);
+        cache.record(key(2), LimitVerdict::Closed(secs(900)), NOW);
+        let seen = |cache: &RefusalCache, n, after| cache.verdict(&key(n), NOW.plus(secs(after)));
+        assert_eq!((seen(&cache, 1, 3), seen(&cache, 1, 4)), (LimitVerdict::Wait(secs(1)), LimitVerdict::Go));
+        assert_eq!((seen(&cache, 2, 9), seen(&cache, 2, 10)), (LimitVerdict::Closed(secs(891)), LimitVerdict::Go));
+        assert_eq!(seen(&cache, 3, 0), LimitVerdict::Go);
+        assert_eq!(seen(&cache, 2, -1), LimitVerdict::Go, "the clock was set back");
+        cache.record(key(2), LimitVerdict::Go, NOW);
+        assert_eq!((seen(&cache, 2, 0), cache.len()), (LimitVerdict::Go, 1));
     }
 
     #[test]
-    fn a_flood_of_refusals_takes_no_more_memory_than_is_meant_for_them() {
-        let mut memory = Memory::default();
-        for n in 0..=3 * MOST {
-            memory.note(key(n), LimitVerdict::Wait(secs(5)), NOW);
+    fn a_flood_of_refusals_stays_within_the_size_limit() {
+        let mut cache = RefusalCache::default();
+        for n in 0..=3 * MAX_REFUSALS {
+            cache.record(key(n), LimitVerdict::Wait(secs(5)), NOW);
         }
-        assert_eq!(memory.len(), MOST + 1);
-        assert_eq!(memory.verdict(&key(3 * MOST), NOW), LimitVerdict::Wait(secs(5)));
-        assert_eq!(memory.verdict(&key(0), NOW), LimitVerdict::Go);
+        assert_eq!(cache.len(), MAX_REFUSALS + 1);
+        assert_eq!(cache.verdict(&key(3 * MAX_REFUSALS), NOW), LimitVerdict::Wait(secs(5)));
+        assert_eq!(cache.verdict(&key(0), NOW), LimitVerdict::Go);
     }
 
     #[test]
-    fn guesses_under_way_are_counted_while_they_are() {
-        let mut memory = Memory::default();
-        assert_eq!((memory.begin(key(1)), memory.begin(key(1)), memory.begin(key(2))), (0, 1, 0));
-        memory.end(&key(1));
-        assert_eq!(memory.begin(key(1)), 1);
+    fn guesses_in_flight_are_counted_until_they_finish() {
+        let mut cache = RefusalCache::default();
+        assert_eq!((cache.start(key(1)), cache.start(key(1)), cache.start(key(2))), (0, 1, 0));
+        cache.finish(&key(1));
+        assert_eq!(cache.start(key(1)), 1);
         for n in [1, 1, 2, 2] {
-            memory.end(&key(n));
+            cache.finish(&key(n));
         }
-        assert!(memory.under_way.is_empty());
+        assert!(cache.in_flight.is_empty());
     }
 }
