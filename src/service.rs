@@ -1,8 +1,8 @@
-//! Use cases. Imports `domain`, `store`, `keys`, `passwords`, `mail` and below; never tonic, prost or axum. Every
-//! edge calls this.
+//! The use cases. Every edge calls this module. It imports `domain`, `store`, `keys`, `passwords`, `mail` and what
+//! lies below them, never tonic, prost or axum.
 //!
-//! The folders import each other in one direction only:
-//! `runtime ← access ← tokens, signing_keys ← people ← admin`; this file and `start` put them together.
+//! The folders import each other in one direction only: `runtime ← access ← tokens, signing_keys ← people ← admin`.
+//! This file and `start` assemble them.
 
 mod access;
 mod admin;
@@ -20,42 +20,46 @@ pub use self::{
         Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
     },
     admin::{
-        Audit, AuditWatcher, ClientPatch, Clients, Creation, Import, ImportOutcome, ImportRow, InstanceSettings,
-        MOST_IMPORTED, NewClientRequest, NewRoleRequest, NewUserRequest, Rehearsal, ResetOf, ResetStarted, RolePatch,
-        Roles, UserPatch, Users,
+        Audit, AuditWatcher, ClientPatch, Clients, CreationKey, DryRun, Import, ImportOutcome, ImportRow,
+        InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest, ResetStarted, RolePatch,
+        Roles, UserPasswordReset, UserPatch, Users,
     },
     people::{
-        Accounts, Attempt, Challenge, Device, Guesser, LimitFigures, Limits, MePatch, NextStep, PasswordReset, Pending,
-        Presented, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn, UserView,
+        Accounts, Attempt, Challenge, Device, GuessAudit, LimitFigures, Limits, MePatch, NextStep, PasswordReset,
+        PendingTicket, PresentedTicket, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn,
+        UserView,
     },
-    runtime::{Delivery, Fate, Live, News, Outbox, Revoked, Snapshot, Sweep, Sweeper, Swept, Told},
+    runtime::{
+        Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Revoked, Snapshot, SweepProgress, SweepStep,
+        Sweeper,
+    },
     signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys},
     start::{StartError, StartOptions},
     tokens::{
-        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, Sent, StatusLists, TokenPair,
-        Tokens, Watcher,
+        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, StatusLists, TokenPair, Tokens,
+        WatchMessage, Watcher,
     },
 };
 pub use crate::keys::Keyring;
 use crate::{entropy::Entropy, id::RequestId, passwords::Passwords, store::Store, time::Timestamp};
 
-/// Everything that Chancery does, without a protocol. Cheap to clone.
+/// Everything Chancery does, independent of any protocol. Cheap to clone.
 #[derive(Clone)]
 pub struct Service(Arc<UseCases>);
 
 /// The use cases, each a type of its own.
 pub struct UseCases {
-    /// Who calls, and whether a caller may call a method.
+    /// Authenticates callers and decides which methods they may call.
     pub callers: Callers,
     /// Signing people in.
     pub sign_ins: SignIns,
     /// People's own accounts.
     pub accounts: Accounts,
-    /// Refreshing, ending and asking about tokens.
+    /// Token refresh, revocation and introspection.
     pub tokens: Arc<Tokens>,
-    /// What is revoked, for verifiers that follow it.
+    /// The revocation stream, for verifiers that subscribe to it.
     pub revocations: Revocations,
-    /// What is revoked, for verifiers that fetch it.
+    /// The status lists, for verifiers that poll for revocations.
     pub status_lists: StatusLists,
     /// The signing keys.
     pub signing_keys: SigningKeys,
@@ -65,21 +69,21 @@ pub struct UseCases {
     pub clients: Clients,
     /// Administering roles.
     pub roles: Roles,
-    /// What was done.
+    /// The audit log.
     pub audit: Audit,
-    /// Users of another system.
+    /// Importing users from another system.
     pub import: Import,
-    /// Settings and issuer of the deployment.
+    /// The deployment's settings and issuer.
     pub instance: InstanceSettings,
     /// Outgoing mail.
     pub outbox: Outbox,
-    /// Deleting what has expired.
+    /// Deletion of expired rows.
     pub sweeper: Sweeper,
-    /// How often anybody may guess.
+    /// Limits on failed sign-in attempts.
     pub limits: Limits,
     /// The threads that hash passwords.
     pub passwords: Passwords,
-    /// What is held in memory.
+    /// The in-memory state.
     pub live: Arc<Live>,
     store: Store,
     entropy: Arc<dyn Entropy>,
@@ -118,13 +122,13 @@ impl UseCases {
         self.dev
     }
 
-    /// The store, for tests and for work that follows the feed.
+    /// The store, for tests and for jobs that follow the feed.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// A context for a call that has just arrived.
+    /// Creates the context of a call that has just arrived.
     #[must_use]
     pub fn context(&self) -> RequestContext {
         let now = self.now();
@@ -137,7 +141,7 @@ impl UseCases {
         }
     }
 
-    /// The present instant, by the clock that all processes on one database share.
+    /// The current time, by the clock that all processes on one database share.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.live.now()

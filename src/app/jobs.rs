@@ -10,7 +10,7 @@ use crate::{
     grpc::HealthHandle,
     mail::Post,
     metrics::Metrics,
-    service::{Service, Sweep},
+    service::{Service, SweepProgress},
 };
 
 /// How often the feed is confirmed.
@@ -108,7 +108,7 @@ async fn wake(service: Service, mut ended: watch::Receiver<bool>) {
 /// Tells those who watch that nothing is missing, as long as that is known.
 async fn beat(service: Service, mut stopping: watch::Receiver<bool>, mut ended: watch::Receiver<bool>) {
     while !*stopping.borrow_and_update() && turn(BEAT_EVERY, &mut ended).await {
-        service.live.beat();
+        service.live.send_heartbeat();
     }
     service.live.end_watchers();
 }
@@ -128,14 +128,14 @@ async fn rotate(service: Service, mut ended: watch::Receiver<bool>) {
 
 /// Walks over all sessions, step by step, and pauses before it begins again.
 async fn sweep(service: Service, mut ended: watch::Receiver<bool>) {
-    let (mut sweep, mut pause) = (Sweep::default(), SWEEP_EVERY);
+    let (mut sweep, mut pause) = (SweepProgress::default(), SWEEP_EVERY);
     while turn(pause, &mut ended).await {
         pause = match service.sweeper.step(&mut sweep).await {
             Ok(step) => {
-                if step.deleted + step.forgotten > 0 {
-                    tracing::debug!(sessions = step.deleted, counts = step.forgotten, "deleted expired rows");
+                if step.deleted + step.counters_deleted > 0 {
+                    tracing::debug!(sessions = step.deleted, counts = step.counters_deleted, "deleted expired rows");
                 }
-                if step.ended { SWEEP_EVERY } else { SWEEP_STEP }
+                if step.pass_done { SWEEP_EVERY } else { SWEEP_STEP }
             }
             Err(error) => {
                 tracing::warn!(cause = ?error, "cannot delete expired rows");

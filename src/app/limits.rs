@@ -13,8 +13,8 @@ pub(super) fn observe(metrics: &mut Metrics, limits: &Limits) {
         Guesses {
             failed: figures.failures,
             refused: figures.refused.map(|(kind, n)| (kind.as_str(), n)),
-            throttled: [("slowest", figures.slowest), ("closed", figures.closed)],
-            remembered: figures.remembered,
+            throttled: [("slowest", figures.max_delay), ("closed", figures.closed)],
+            remembered: figures.cached,
         }
     });
 }

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     mail::{Kept, Mailer, Post},
     metrics::Metrics,
-    service::{Delivery, Fate, Service},
+    service::{Delivery, DeliveryOutcome, Service},
 };
 
 /// Mails under way at once, each over a connection of its own.
@@ -49,7 +49,7 @@ impl Outgoing {
 pub(super) async fn send(service: Service, post: Arc<Post>, metrics: Arc<Metrics>, mut ended: watch::Receiver<bool>) {
     let mut under_way = JoinSet::new();
     loop {
-        match service.outbox.take(AT_ONCE.saturating_sub(under_way.len())).await {
+        match service.outbox.claim_due(AT_ONCE.saturating_sub(under_way.len())).await {
             Ok(taken) => {
                 for mail in taken {
                     let (service, post) = (service.clone(), post.clone());
@@ -81,11 +81,11 @@ pub(super) async fn send(service: Service, post: Arc<Post>, metrics: Arc<Metrics
 }
 
 fn count(metrics: &Metrics, done: Option<Delivery>) {
-    let Some(Delivery { kind, fate }) = done else { return };
-    match fate {
-        Fate::Sent => metrics.mails().sent(kind.map_or("", MailKind::as_str)),
-        Fate::Later(cause) => metrics.mails().failed(cause.as_str()),
-        Fate::GivenUp(cause) => {
+    let Some(Delivery { kind, outcome }) = done else { return };
+    match outcome {
+        DeliveryOutcome::Sent => metrics.mails().sent(kind.map_or("", MailKind::as_str)),
+        DeliveryOutcome::Retry(cause) => metrics.mails().failed(cause.as_str()),
+        DeliveryOutcome::GivenUp(cause) => {
             metrics.mails().failed(cause.as_str());
             metrics.mails().dropped(cause.as_str(), 1);
         }
@@ -105,12 +105,12 @@ pub(super) async fn keep_count(service: Service, metrics: Arc<Metrics>, mut ende
 }
 
 async fn count_once(service: &Service, metrics: &Metrics) -> Result<()> {
-    let waiting = service.outbox.waiting().await?;
+    let waiting = service.outbox.backlog().await?;
     let now = service.now();
     let oldest = waiting.oldest.map_or(Duration::ZERO, |at| now.since(at).duration());
     metrics.mails().set_waiting(waiting.all, oldest);
     if waiting.expired > 0 {
-        let dropped = service.outbox.forget().await?;
+        let dropped = service.outbox.delete_expired().await?;
         metrics.mails().dropped("expired", dropped);
         tracing::warn!(mails = dropped, "dropped mails that expired before they were sent");
     }

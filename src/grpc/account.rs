@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Result as ServiceResult,
     secret::{Password, TicketToken, TypedCode},
-    service::{MePatch, PasswordReset, Presented, RegisterInput, ResetRequest},
+    service::{MePatch, PasswordReset, PresentedTicket, RegisterInput, ResetRequest},
 };
 
 /// The service behind the messages.
@@ -127,8 +127,8 @@ impl AccountService for Accounts {
     }
 }
 
-fn presented(token: String, ticket: String, code: String) -> Presented {
-    Presented { token: TicketToken::new(token), ticket, code: TypedCode::new(code) }
+fn presented(token: String, ticket: String, code: String) -> PresentedTicket {
+    PresentedTicket { token: TicketToken::new(token), ticket, code: TypedCode::new(code) }
 }
 
 fn register(m: pb::RegisterRequest) -> ServiceResult<RegisterInput> {

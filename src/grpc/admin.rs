@@ -4,7 +4,7 @@ use crate::{
     domain::filter::{self, Comparison, Term},
     error::{Error, Result},
     secret::sha256,
-    service::Creation,
+    service::CreationKey,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message;
@@ -127,8 +127,8 @@ pub(super) fn etag(revision: i64) -> String {
 }
 
 /// The creation of a call that may be repeated: the message without its id is what was asked for.
-pub(super) fn creation(request_id: &str, message: &impl Message) -> Result<Option<Creation>> {
-    Creation::new(request_id, &message.encode_to_vec())
+pub(super) fn creation(request_id: &str, message: &impl Message) -> Result<Option<CreationKey>> {
+    CreationKey::new(request_id, &message.encode_to_vec())
 }
 
 /// A number of sessions on the wire.

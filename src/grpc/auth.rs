@@ -38,7 +38,7 @@ impl AuthService for Auth {
         request: Request<pb::ContinueLoginRequest>,
     ) -> Result<Response<pb::ContinueLoginResponse>, Status> {
         let Call { ctx, credentials, .. } = &self.0;
-        let signed_in = self.0.service.sign_ins.proceed(ctx, credentials, request.into_inner().into()).await;
+        let signed_in = self.0.service.sign_ins.continue_sign_in(ctx, credentials, request.into_inner().into()).await;
         let result = match signed_in.map_err(|e| self.0.status(&e))? {
             SignedIn::Tokens(pair) => continue_login_response::Result::Tokens(pair.into()),
             SignedIn::Challenge(challenge) => continue_login_response::Result::Challenge(challenge.into()),

@@ -11,7 +11,7 @@ use super::{call::Call, convert::instant, proto::pb, status::too_late};
 use crate::{
     error::{Error, Result as ServiceResult, Violation},
     secret::ForeignHash,
-    service::{Admin, ImportOutcome, ImportRow, MOST_IMPORTED, Service},
+    service::{Admin, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
     time::Timestamp,
 };
 
@@ -28,11 +28,11 @@ pub(super) async fn import(
 ) -> Result<pb::ImportUsersResponse, Status> {
     let mut batch = Batch::default();
     while let Some(message) = tokio::time::timeout(NEXT, stream.message()).await.map_err(|_| too_late())?? {
-        if message.users.len() > MOST_IMPORTED {
-            let error = Error::invalid("users", format!("must be at most {MOST_IMPORTED} per message"));
+        if message.users.len() > MAX_IMPORT_BATCH {
+            let error = Error::invalid("users", format!("must be at most {MAX_IMPORT_BATCH} per message"));
             return Err(call.status(&error));
         }
-        if batch.rows.len() + message.users.len() > MOST_IMPORTED {
+        if batch.rows.len() + message.users.len() > MAX_IMPORT_BATCH {
             batch.write(&call.service, admin).await.map_err(|e| call.status(&e))?;
         }
         for user in message.users {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     domain::feed::{Change, ChangeKind, Cursor},
-    service::{News, RequestContext, Sent, Told, WATCH_REVOCATIONS, Watcher},
+    service::{Notice, NoticeKind, RequestContext, WATCH_REVOCATIONS, WatchMessage, Watcher},
 };
 
 /// Answers a call of the one method.
@@ -96,10 +96,10 @@ fn messages(watcher: Watcher, ctx: RequestContext) -> Messages {
     }))
 }
 
-fn encoded(sent: Sent) -> Bytes {
+fn encoded(sent: WatchMessage) -> Bytes {
     match sent {
-        Sent::Told(told) => told.wire(|told| message(told).encode_to_vec().into()),
-        Sent::Part(changes, cursor) => {
+        WatchMessage::Notice(notice) => notice.wire(|notice| message(notice).encode_to_vec().into()),
+        WatchMessage::SnapshotPart(changes, cursor) => {
             let revocations = changes.iter().map(revocation).collect();
             let snapshot = pb::Snapshot { revocations, partial: cursor.is_none() };
             response(cursor.as_ref(), Event::Snapshot(snapshot)).encode_to_vec().into()
@@ -107,16 +107,18 @@ fn encoded(sent: Sent) -> Bytes {
     }
 }
 
-fn message(told: &Told) -> pb::WatchRevocationsResponse {
-    let event = match &told.news {
-        News::Revocation(entry) => Event::Revocation(revocation(&entry.change)),
-        News::Heartbeat(at) => Event::Heartbeat(pb::Heartbeat { server_time: Some(time(*at)) }),
+fn message(notice: &Notice) -> pb::WatchRevocationsResponse {
+    let event = match &notice.kind {
+        NoticeKind::Revocation(entry) => Event::Revocation(revocation(&entry.change)),
+        NoticeKind::Heartbeat(at) => Event::Heartbeat(pb::Heartbeat { server_time: Some(time(*at)) }),
         // The watcher passes on nothing else.
-        News::Keys | News::User(_) | News::Other | News::StartOver | News::Lost => {
-            Event::Heartbeat(pb::Heartbeat::default())
-        }
+        NoticeKind::KeysChanged
+        | NoticeKind::UserChanged(_)
+        | NoticeKind::Other
+        | NoticeKind::Reset
+        | NoticeKind::Disconnect => Event::Heartbeat(pb::Heartbeat::default()),
     };
-    response(Some(&told.cursor), event)
+    response(Some(&notice.cursor), event)
 }
 
 fn response(cursor: Option<&Cursor>, event: Event) -> pb::WatchRevocationsResponse {

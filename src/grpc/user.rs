@@ -21,7 +21,7 @@ use crate::{
     },
     error::{Error, Result as ServiceResult},
     secret::Password,
-    service::{Admin, NewUserRequest, ResetOf, Service, UserPatch, UserView},
+    service::{Admin, NewUserRequest, Service, UserPasswordReset, UserPatch, UserView},
 };
 
 /// The service behind the messages.
@@ -99,7 +99,8 @@ impl UserService for Users {
         let admin = self.0.admin()?;
         let message = request.get_ref();
         let user = self.named(&message.user_id)?;
-        let reset = ResetOf { user: &user, client_id: &message.client_id, keep_current: message.keep_current };
+        let reset =
+            UserPasswordReset { user: &user, client_id: &message.client_id, keep_current: message.keep_current };
         let done = self.0.service.users.start_reset(admin, reset).await;
         let done = done.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RequestUserPasswordResetResponse {
@@ -190,7 +191,7 @@ impl Users {
         let views = match exact {
             None => self.0.service.users.list(admin, &filter, &page.after, page.limit()).await?,
             Some(term) => {
-                self.0.service.users.exactly(admin, &filter, &term.field, &term.value).await?.into_iter().collect()
+                self.0.service.users.find_exact(admin, &filter, &term.field, &term.value).await?.into_iter().collect()
             }
         };
         Ok(page.cut(views, |v| v.user.id.as_str()))

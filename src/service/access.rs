@@ -1,5 +1,5 @@
-//! Who calls, and what a caller may do: the table of methods, the credentials, and the permits that the edge
-//! hands to a method. Imports `runtime`; every edge decides by the same table.
+//! Authentication and authorization: the table of methods, the credentials, and the permits that the edge passes to a
+//! method. Imports `runtime`. Every edge uses the same table.
 
 mod callers;
 mod context;

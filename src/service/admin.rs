@@ -1,5 +1,5 @@
-//! Administration: users, clients, roles, the audit, imports, settings and the issuer. Every method takes the
-//! permit of its caller. Imports `people`, `tokens`, `signing_keys`, `access` and `runtime`.
+//! Administration: users, clients, roles, the audit log, imports, settings and the issuer. Every method takes the
+//! caller's permit. Imports `people`, `tokens`, `signing_keys`, `access` and `runtime`.
 
 mod audit;
 mod clients;
@@ -13,9 +13,9 @@ pub(in crate::service) use self::users::UsersParts;
 pub use self::{
     audit::{Audit, AuditWatcher},
     clients::{ClientPatch, Clients, NewClientRequest},
-    creations::Creation,
-    import::{Import, ImportOutcome, ImportRow, MOST_IMPORTED, Rehearsal},
+    creations::CreationKey,
+    import::{DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
     instance::InstanceSettings,
     roles::{NewRoleRequest, RolePatch, Roles},
-    users::{NewUserRequest, ResetOf, ResetStarted, UserPatch, Users},
+    users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users},
 };

@@ -1,5 +1,5 @@
-//! What people do: sign in, step by step if need be, open accounts, reset passwords, look after their own
-//! account; and how many guesses they have. Imports `runtime`, `access` and `tokens`.
+//! What end users do: sign in, in several steps if required, register, reset passwords and manage their own account.
+//! Also limits failed attempts. Imports `runtime`, `access` and `tokens`.
 
 mod accounts;
 mod emails;
@@ -12,16 +12,16 @@ mod users;
 use self::new_passwords::NewPasswords;
 pub use self::{
     accounts::{Accounts, MePatch, PasswordReset, RegisterInput, ResetRequest},
-    limits::{Attempt, Guesser, LimitFigures, Limits},
+    limits::{Attempt, GuessAudit, LimitFigures, Limits},
     sign_in::{Challenge, Device, NextStep, SignInRequest, SignInStep, SignIns, SignedIn},
-    tickets::{Pending, Presented},
+    tickets::{PendingTicket, PresentedTicket},
     users::UserView,
 };
 pub(in crate::service) use self::{
-    emails::{Emails, To, recipient},
-    new_passwords::hash_failure,
-    tickets::{Issued, Tickets},
-    users::{remap_claims, view},
+    emails::{Addressee, Emails, parse_recipient},
+    new_passwords::hash_error,
+    tickets::{IssuedTicket, Tickets},
+    users::{load_view, remap_claims},
 };
 use super::{
     access::Callers,
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::passwords::Passwords;
 
-/// What the use cases of people are built from.
+/// The dependencies of the end-user use cases.
 pub(in crate::service) struct Parts {
     pub(in crate::service) runtime: Runtime,
     pub(in crate::service) passwords: Passwords,

@@ -1,5 +1,5 @@
-//! What runs under every use case: the state in memory, the feed that keeps it up to date, the writer of
-//! sessions, outgoing mail, and the deletion of what has expired. Imports no other folder of the service.
+//! The base of every use case: the in-memory state and the feed that keeps it up to date, the session writer,
+//! outgoing mail, and deletion of expired rows. Imports no other folder of the service.
 
 mod broadcast;
 mod live;
@@ -10,10 +10,10 @@ mod sweep;
 use std::sync::Arc;
 
 pub use self::{
-    broadcast::{News, Told},
+    broadcast::{Notice, NoticeKind},
     live::{Live, Revoked, Snapshot},
-    outbox::{Delivery, Fate, Outbox},
-    sweep::{Sweep, Sweeper, Swept},
+    outbox::{Delivery, DeliveryOutcome, Outbox},
+    sweep::{SweepProgress, SweepStep, Sweeper},
 };
 pub(in crate::service) use self::{
     live::Subscription,
@@ -21,7 +21,7 @@ pub(in crate::service) use self::{
 };
 use crate::{entropy::Entropy, keys::SealingKey, store::Store};
 
-/// What nearly every use case needs. Cheap to clone.
+/// Dependencies that nearly every use case needs. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::service) struct Runtime {
     pub(in crate::service) store: Store,
@@ -30,5 +30,5 @@ pub(in crate::service) struct Runtime {
     pub(in crate::service) entropy: Arc<dyn Entropy>,
 }
 
-/// How many times a transaction that met another is run before its caller gets an error.
+/// How many times a transaction is tried before a conflict is returned to the caller.
 pub(in crate::service) const TRIES: usize = 5;

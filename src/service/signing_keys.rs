@@ -1,5 +1,5 @@
-//! Signing keys: rotating, revoking and publishing them, and publishing those of another issuer for a while.
-//! Imports `runtime` and `access`.
+//! Signing keys: rotation, revocation and publication, and temporary publication of another issuer's keys. Imports
+//! `runtime` and `access`.
 
 mod revoke;
 mod rotate;
@@ -36,7 +36,7 @@ impl SigningKeys {
         Self { store, live, sealing, entropy }
     }
 
-    /// Every signing key that is published, in the order of creation.
+    /// All published signing keys, in order of creation.
     #[must_use]
     pub fn list(&self, _: &Admin) -> Vec<StoredKey> {
         let mut stored = self.live.snapshot().ring.stored.clone();

@@ -1,4 +1,4 @@
-//! Opening a database: claiming an empty one, checking one that is claimed.
+//! Opens a database: claims an empty one, checks one that is already claimed.
 
 use std::sync::Arc;
 
@@ -34,9 +34,9 @@ pub enum StartError {
          {want}; start with the right --sealing-key-file"
     )]
     WrongSealingKey {
-        /// Of the key at hand.
+        /// The fingerprint of the key in use.
         have: String,
-        /// Of the key it was made with.
+        /// The fingerprint of the key that the database was created with.
         want: String,
     },
     /// It belongs to another issuer.
@@ -45,9 +45,9 @@ pub enum StartError {
          `chancery issuer set {asked}`"
     )]
     WrongIssuer {
-        /// The stored one.
+        /// The stored issuer.
         stored: String,
-        /// The one asked for.
+        /// The requested issuer.
         asked: String,
     },
     /// It is a `dev` database.
@@ -61,18 +61,18 @@ pub enum StartError {
     /// It needs a newer binary.
     #[error("this binary is too old for the database (schema version {0}); run a newer chancery")]
     TooOld(i64),
-    /// An empty database without an issuer to claim it for.
+    /// The database is empty and no issuer was given to claim it for.
     #[error("an empty database needs --issuer https://…, the URL by which verifiers know this server")]
     IssuerNeeded,
-    /// It is missing or not claimed, and must not be.
+    /// The database is missing or unclaimed, and claiming it is not allowed.
     #[error("the database is empty; run `chancery serve` once to set it up")]
     Empty,
-    /// It failed.
+    /// The database or another dependency failed.
     #[error("{0}{source}", source = private(.0))]
     Failed(#[from] Error),
 }
 
-/// The operator who starts a process may know the private cause.
+/// The operator who starts a process may see the private cause.
 fn private(error: &Error) -> String {
     std::error::Error::source(error).map(|s| format!(": {s}")).unwrap_or_default()
 }
@@ -80,11 +80,11 @@ fn private(error: &Error) -> String {
 /// How to open a database.
 #[derive(Clone, Debug)]
 pub struct StartOptions {
-    /// The issuer asked for.
+    /// The requested issuer.
     pub issuer: Option<String>,
-    /// The issuer of an empty database, if none is asked for.
+    /// The issuer for an empty database if none is requested.
     pub default_issuer: Option<String>,
-    /// Whether it is, or is to become, a `dev` database; nothing if either will do.
+    /// Whether it must be, or become, a `dev` database; `None` accepts either.
     pub dev: Option<bool>,
     /// Whether an empty database may be claimed.
     pub claim: bool,
@@ -94,7 +94,7 @@ impl Service {
     /// Opens a migrated database, claiming it first if it is empty.
     ///
     /// # Errors
-    /// Each names what does not fit and the way out.
+    /// Each error names the mismatch and how to resolve it.
     pub async fn start(
         store: Store,
         sealing: SealingKey,
@@ -125,7 +125,7 @@ impl Service {
     }
 }
 
-/// Puts the use cases together.
+/// Assembles the use cases.
 fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev: bool) -> UseCases {
     let Runtime { store, live, sealing, entropy } = runtime.clone();
     let writer = SessionWriter::new(store.clone(), live.clone(), clock);
@@ -200,7 +200,8 @@ fn check_instance(instance: &Instance, options: &StartOptions) -> Result<(), Sta
     }
 }
 
-/// Epoch, issuer, `dev` mark, check value and first keys in one transaction. Who loses reads what won.
+/// Writes the epoch, issuer, `dev` mark, check value and first keys in one transaction. If another process claims the
+/// database first, nothing is written, and the caller reads the winner's claim.
 async fn claim(
     store: &Store,
     sealing: &SealingKey,

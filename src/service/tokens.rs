@@ -1,5 +1,5 @@
-//! Tokens and sessions: issuing, refreshing, ending, answering questions about them, and telling verifiers what
-//! was revoked. Imports `runtime` and `access`.
+//! Tokens and sessions: issuing, refresh, revocation, introspection, and publishing revocations to verifiers. Imports
+//! `runtime` and `access`.
 
 mod client_token;
 mod introspect;
@@ -12,13 +12,13 @@ mod watch;
 
 use std::sync::Arc;
 
-pub(in crate::service) use self::mint::{Minter, Wanted, audience_of, scopes_of};
+pub(in crate::service) use self::mint::{Minter, TokenParams, audience_of, scopes_of};
 pub use self::{
     client_token::ClientTokenRequest,
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
     status_lists::{PublishedList, StatusLists},
-    watch::{Revocations, Sent, Watcher},
+    watch::{Revocations, WatchMessage, Watcher},
 };
 use super::{
     access::Callers,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{keys::SealingKey, store::Store};
 
-/// The life of tokens and sessions after a sign-in.
+/// Tokens and sessions after sign-in.
 #[derive(Debug)]
 pub struct Tokens {
     store: Store,

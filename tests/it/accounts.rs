@@ -9,8 +9,8 @@ use chancery::{
     error::{Error, Reason, Result},
     secret::{Password, TicketToken, TypedCode},
     service::{
-        Admin, ClientCredentials, Me, MePatch, NewClientRequest, NextStep, PasswordReset, Pending, Presented,
-        RegisterInput, ResetOf, ResetRequest, ResetStarted, Service, SignInStep, SignedIn,
+        Admin, ClientCredentials, Me, MePatch, NewClientRequest, NextStep, PasswordReset, PendingTicket,
+        PresentedTicket, RegisterInput, ResetRequest, ResetStarted, Service, SignInStep, SignedIn, UserPasswordReset,
     },
     time::Ttl,
 };
@@ -80,7 +80,7 @@ impl Office {
     async fn mails(&self) -> Vec<KeptMail> {
         let before = self.kept.newest().len();
         loop {
-            let taken = self.service().outbox.take(10).await.unwrap();
+            let taken = self.service().outbox.claim_due(10).await.unwrap();
             if taken.is_empty() {
                 break;
             }
@@ -92,7 +92,7 @@ impl Office {
         newest[..newest.len() - before].iter().rev().cloned().collect()
     }
 
-    async fn register(&self, email: &str, name: &str) -> Result<Pending> {
+    async fn register(&self, email: &str, name: &str) -> Result<PendingTicket> {
         let input = RegisterInput {
             client_id: "shop".into(),
             email: email.into(),
@@ -104,19 +104,19 @@ impl Office {
         self.service().accounts.register(&self.service().context(), &ClientCredentials::None, input).await
     }
 
-    async fn verify(&self, presented: &Presented) -> Result<String> {
+    async fn verify(&self, presented: &PresentedTicket) -> Result<String> {
         self.service()
             .accounts
             .verify_email(&self.service().context(), &ClientCredentials::None, "shop", presented)
             .await
     }
 
-    async fn request_reset(&self, login: &str) -> Pending {
+    async fn request_reset(&self, login: &str) -> PendingTicket {
         let ctx = self.service().context();
         self.service().accounts.request_password_reset(&ctx, &ClientCredentials::None, asked_for(login)).await.unwrap()
     }
 
-    async fn reset(&self, presented: &Presented, password: &str) -> Result<usize> {
+    async fn reset(&self, presented: &PresentedTicket, password: &str) -> Result<usize> {
         let ctx = self.service().context();
         let reset = PasswordReset {
             client_id: "shop".into(),
@@ -149,25 +149,29 @@ fn asked_for(login: &str) -> ResetRequest<'_> {
     ResetRequest { client_id: "shop", login, language: "", address: "" }
 }
 
-fn copied(presented: &Presented) -> Presented {
-    Presented {
+fn copied(presented: &PresentedTicket) -> PresentedTicket {
+    PresentedTicket {
         token: TicketToken::new(presented.token.expose().to_owned()),
         ticket: presented.ticket.clone(),
         code: TypedCode::new(presented.code.expose().to_owned()),
     }
 }
 
-fn typed(pending: &Pending, mail: &KeptMail) -> Presented {
+fn typed(pending: &PendingTicket, mail: &KeptMail) -> PresentedTicket {
     code(&pending.ticket, mail.code.as_deref().unwrap())
 }
 
-fn code(ticket: &str, code: &str) -> Presented {
-    Presented { token: TicketToken::new(String::new()), ticket: ticket.into(), code: TypedCode::new(code.into()) }
+fn code(ticket: &str, code: &str) -> PresentedTicket {
+    PresentedTicket { token: TicketToken::new(String::new()), ticket: ticket.into(), code: TypedCode::new(code.into()) }
 }
 
-fn clicked(mail: &KeptMail) -> Presented {
+fn clicked(mail: &KeptMail) -> PresentedTicket {
     let (_, token) = mail.links[0].split_once("token=").unwrap();
-    Presented { token: TicketToken::new(token.into()), ticket: String::new(), code: TypedCode::new(String::new()) }
+    PresentedTicket {
+        token: TicketToken::new(token.into()),
+        ticket: String::new(),
+        code: TypedCode::new(String::new()),
+    }
 }
 
 fn reason<T>(result: Result<T>) -> Reason {
@@ -402,7 +406,7 @@ fn step(challenge: &chancery::service::Challenge) -> NextStep {
 }
 
 async fn go_on(service: &Service, next: NextStep) -> Result<SignedIn> {
-    service.sign_ins.proceed(&service.context(), &ClientCredentials::None, next).await
+    service.sign_ins.continue_sign_in(&service.context(), &ClientCredentials::None, next).await
 }
 
 async fn challenged(office: &Office, client: &str, login: &str) -> chancery::service::Challenge {
@@ -503,7 +507,7 @@ async fn an_administrator_starts_a_reset_and_never_knows_the_password(office: &O
             .users
             .start_reset(
                 &Admin::command(),
-                ResetOf { user: "grace@example.com", client_id: "shop", keep_current: keep },
+                UserPasswordReset { user: "grace@example.com", client_id: "shop", keep_current: keep },
             )
             .await
             .unwrap()

@@ -292,7 +292,7 @@ impl World {
     fn differing(&self) -> Vec<String> {
         self.at(async |s| {
             s.live.confirm().await.unwrap();
-            s.live.beat();
+            s.live.send_heartbeat();
         });
         if self.watching.health().revocations != Freshness::Fresh {
             return vec!["the watching verifier has not heard from the server".to_owned()];

@@ -5,7 +5,7 @@ use chancery::{
     domain::audit::Actor,
     error::{Error, Reason},
     secret::{ForeignHash, Password},
-    service::{Admin, ImportOutcome, ImportRow, MOST_IMPORTED, NewClientRequest, NewUserRequest, Rehearsal, Service},
+    service::{Admin, DryRun, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, NewClientRequest, NewUserRequest, Service},
     time::{Timestamp, Ttl},
 };
 use serde_json::json;
@@ -205,7 +205,7 @@ async fn a_bad_row_is_refused_by_its_field_and_the_others_are_kept(app: &App) {
     for absent in ["x", "h", "m"] {
         assert!(matches!(app.service.users.get(&Admin::command(), absent).await, Err(Error::NotFound(..))), "{absent}");
     }
-    let many: Vec<_> = (0..=MOST_IMPORTED).map(|n| row(&n.to_string(), &format!("u{n}"))).collect();
+    let many: Vec<_> = (0..=MAX_IMPORT_BATCH).map(|n| row(&n.to_string(), &format!("u{n}"))).collect();
     let error = app.service.import.write(&Admin::command(), &many).await.unwrap_err();
     assert!(error.to_string().contains("at most 1000"), "{error}");
 }
@@ -239,10 +239,10 @@ async fn a_rehearsal_says_what_would_come_of_it_and_writes_nothing(app: &App) {
         vec![row("1", "one"), row("2", "ada"), row("3", "three")],
         vec![row("1", "one"), row("4", "three"), row("5", "five"), row("1", "other")],
     ];
-    let mut rehearsal = Rehearsal::default();
+    let mut rehearsal = DryRun::default();
     let (mut rehearsed, mut done) = (vec![], vec![]);
     for batch in &batches {
-        rehearsed.extend(app.service.import.rehearse(&Admin::command(), batch, &mut rehearsal).await.unwrap());
+        rehearsed.extend(app.service.import.dry_run(&Admin::command(), batch, &mut rehearsal).await.unwrap());
     }
     assert!(matches!(app.service.users.get(&Admin::command(), "one").await, Err(Error::NotFound(..))));
     for batch in &batches {
@@ -274,7 +274,7 @@ async fn of_two_imports_of_the_same_users_each_user_comes_once(app: &App) {
 const STATEMENTS: u64 = 8;
 
 async fn a_batch_costs_few_statements_however_many_users_it_has(app: &App) {
-    let rows: Vec<_> = (0..MOST_IMPORTED)
+    let rows: Vec<_> = (0..MAX_IMPORT_BATCH)
         .map(|n| ImportRow { emails: vec![format!("user{n}@example.org")], ..row(&n.to_string(), &format!("user{n}")) })
         .collect();
     let mut counted = vec![];
@@ -306,7 +306,7 @@ async fn a43_a_hundred_thousand_monstrous_rows_cost_no_hash_and_no_statement() {
     let app = App::sqlite().await;
     let (hashes, before) = (app.service.passwords.figures().made, app.service.store().statements());
     // The row with a megabyte would fill the memory of this test, were it not the service's but ours: it stands once.
-    let rows: Vec<_> = (0..MOST_IMPORTED)
+    let rows: Vec<_> = (0..MAX_IMPORT_BATCH)
         .map(|n| {
             let monster = if n % 10 == 6 && n > 10 { &monsters[0] } else { &monsters[n % 10] };
             ImportRow {
@@ -316,7 +316,7 @@ async fn a43_a_hundred_thousand_monstrous_rows_cost_no_hash_and_no_statement() {
         })
         .collect();
     let mut seen = 0;
-    for _ in 0..ROWS / MOST_IMPORTED {
+    for _ in 0..ROWS / MAX_IMPORT_BATCH {
         for outcome in import(&app.service, &rows).await {
             assert_eq!(refused(&outcome).0, "password_hash");
             seen += 1;

@@ -43,7 +43,7 @@ async fn a_new_issuer_has_new_keys_no_sessions_and_its_own_audience(app: &App) {
     let audiences = app.service.store().read().await.unwrap().audiences_all().await.unwrap();
     assert!(audiences.iter().any(|(name, owner)| name == NEW && owner.as_deref() == Some("admin")));
     assert!(audiences.iter().all(|(name, _)| name != ISSUER));
-    assert!(snapshot.serves.contains_key("admin"));
+    assert!(snapshot.introspection_policies.contains_key("admin"));
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
     let issued = client_token(&service, &admin, &request).await.unwrap();
     let said = claims(issued.token.expose());

@@ -6,7 +6,8 @@ use chancery::{
     error::{Error, Reason, Result},
     secret::{DeviceToken, Password},
     service::{
-        Admin, ClientCredentials, Guesser, NewClientRequest, RequestContext, Service, SignInRequest, Sweep, TokenPair,
+        Admin, ClientCredentials, GuessAudit, NewClientRequest, RequestContext, Service, SignInRequest, SweepProgress,
+        TokenPair,
     },
     time::Ttl,
 };
@@ -360,7 +361,7 @@ async fn p05_operators_are_told_of_each_step_once(app: &App) {
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|(_, subject)| *subject == user.subject));
     let figures = app.service.limits.figures();
-    assert_eq!((figures.failures, figures.slowest, figures.closed, figures.remembered), (20, 1, 1, 1));
+    assert_eq!((figures.failures, figures.max_delay, figures.closed, figures.cached), (20, 1, 1, 1));
     assert!(figures.refused[0].1 > 10, "{figures:?}");
 }
 
@@ -424,14 +425,14 @@ async fn anything_else_that_is_guessed_is_limited_by_the_same_means(app: &App) {
     assert_eq!(keys.len(), 3);
     assert_eq!(limits.keys_of_address("nowhere"), []);
     for _ in 0..6 {
-        limits.check(&keys).await.unwrap().failed(Guesser::default()).await.unwrap();
+        limits.check(&keys).await.unwrap().failed(GuessAudit::default()).await.unwrap();
     }
     let refused = limits.check(&keys).await.unwrap_err();
     assert!(matches!(refused, Error::TooManyAttempts { by: "account", .. }), "{refused:?}");
     app.pass(Ttl::from_secs(1)).await;
     // Dropped, it counts for nothing; right, all begins anew.
     drop(limits.check(&keys).await.unwrap());
-    limits.check(&keys).await.unwrap().cleared().await.unwrap();
+    limits.check(&keys).await.unwrap().succeeded().await.unwrap();
     for _ in 0..6 {
         drop(limits.check(&keys).await.unwrap());
     }
@@ -442,7 +443,7 @@ async fn counts_that_have_expired_are_deleted(app: &App) {
     for n in 0..6 {
         assert_eq!(STRANGER.guesses(&app.service, &format!("nobody{}", n % 3)).await, None);
     }
-    let sweep = async || app.service.sweeper.step(&mut Sweep::default()).await.unwrap().forgotten;
+    let sweep = async || app.service.sweeper.step(&mut SweepProgress::default()).await.unwrap().counters_deleted;
     app.pass(Ttl::from_days(2)).await;
     assert_eq!(sweep().await, 0);
     app.pass(Ttl::from_secs(1)).await;

@@ -11,7 +11,7 @@ use chancery::{
     id::MailId,
     mail::{Cause, Kept, Mailer, Post, Templates},
     secret::MailedSecret,
-    service::{Delivery, Fate, Service},
+    service::{Delivery, DeliveryOutcome, Service},
     time::Ttl,
     web,
 };
@@ -56,31 +56,31 @@ fn mail(content: Content, client: &str) -> Mail {
 
 async fn hand_in(service: &Service, content: Content, client: &str) -> MailId {
     let mut tx = service.store().write().await.unwrap();
-    let id = service.outbox.hand_in(&mut tx, mail(content, client)).await.unwrap();
+    let id = service.outbox.enqueue(&mut tx, mail(content, client)).await.unwrap();
     tx.commit().await.unwrap();
     id
 }
 
 async fn send(service: &Service, post: &Post) -> Vec<Delivery> {
     let mut all = Vec::new();
-    for taken in service.outbox.take(4).await.unwrap() {
+    for taken in service.outbox.claim_due(4).await.unwrap() {
         all.push(service.outbox.deliver(post, taken).await);
     }
     all
 }
 
 async fn waiting(app: &App) -> i64 {
-    app.service.outbox.waiting().await.unwrap().all
+    app.service.outbox.backlog().await.unwrap().all
 }
 
 async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed(app: &App) {
     let (post, kept) = kept();
     let mut tx = app.service.store().write().await.unwrap();
-    app.service.outbox.hand_in(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
+    app.service.outbox.enqueue(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
     drop(tx);
     assert!(send(&app.service, &post).await.is_empty());
     let id = hand_in(&app.service, reset(&app.service), "Shop").await;
-    let sent = Delivery { kind: Some(MailKind::PasswordReset), fate: Fate::Sent };
+    let sent = Delivery { kind: Some(MailKind::PasswordReset), outcome: DeliveryOutcome::Sent };
     assert_eq!(send(&app.service, &post).await, [sent]);
     let mails = kept.newest();
     let mail = &mails[0];
@@ -97,8 +97,8 @@ async fn a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing(app: &
     {
         let id = hand_in(&app.service, reset(&app.service), "Shop").await;
         app.sql(&format!("UPDATE mails SET {change} WHERE id = '{id}'")).await;
-        let fates: Vec<Fate> = send(&app.service, &post).await.into_iter().map(|d| d.fate).collect();
-        assert_eq!(fates, [Fate::Later(Cause::Broken)], "{change}");
+        let fates: Vec<DeliveryOutcome> = send(&app.service, &post).await.into_iter().map(|d| d.outcome).collect();
+        assert_eq!(fates, [DeliveryOutcome::Retry(Cause::Broken)], "{change}");
         app.sql("DELETE FROM mails").await;
     }
     assert!(kept.newest().is_empty());
@@ -109,11 +109,11 @@ async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_sam
     let (post, kept) = kept();
     let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
     // The first takes it and is gone.
-    assert_eq!(app.service.outbox.take(4).await.unwrap().len(), 1);
+    assert_eq!(app.service.outbox.claim_due(4).await.unwrap().len(), 1);
     assert!(send(&second, &post).await.is_empty());
     app.clock.advance(Ttl::from_secs(90));
     // The second sends it and is gone before it has written that down.
-    let held = second.outbox.take(4).await.unwrap();
+    let held = second.outbox.claim_due(4).await.unwrap();
     app.clock.advance(Ttl::from_secs(90));
     assert_eq!(send(&app.service, &post).await.len(), 1);
     for taken in held {
@@ -129,8 +129,8 @@ async fn what_has_expired_is_not_sent_but_dropped_and_counted(app: &App) {
     hand_in(&app.service, reset(&app.service), "Shop").await;
     hand_in(&app.service, Content::AccountExists, "Shop").await;
     app.clock.advance(Ttl::from_secs(600));
-    assert_eq!(app.service.outbox.waiting().await.unwrap().expired, 1);
-    assert_eq!(app.service.outbox.forget().await.unwrap(), 1);
+    assert_eq!(app.service.outbox.backlog().await.unwrap().expired, 1);
+    assert_eq!(app.service.outbox.delete_expired().await.unwrap(), 1);
     // The news is worth telling for longer than a code is good.
     assert_eq!(send(&app.service, &post).await.len(), 1);
     assert_eq!(kept.newest()[0].kind, "account_exists");

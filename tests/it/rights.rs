@@ -99,11 +99,11 @@ async fn streams_of_a_user_end_when_its_role_is_taken_away(app: &App) {
     revocations.next().await.unwrap();
     // Another user's change is no reason to end it.
     assert!(app.service.users.set_role(&Admin::command(), "ada", "auditor", true).await.unwrap());
-    app.service.live.beat();
+    app.service.live.send_heartbeat();
     assert!(revocations.next().await.is_ok());
     assert!(!events.next().await.unwrap().is_empty());
     assert!(set_administrator(app, false).await);
-    app.service.live.beat();
+    app.service.live.send_heartbeat();
     assert!(matches!(end(async || revocations.next().await.map(|_| ())).await, Error::Lacks("revocations.read")));
     assert!(matches!(end(async || events.next().await.map(|_| ())).await, Error::Lacks("audit.read")));
 }

@@ -7,7 +7,7 @@ use chancery::{
         keys::{Algorithm, KeyState},
         settings::{JWKS_MAX_AGE, JWKS_STALE_IF_ERROR},
     },
-    service::{Admin, Sweep},
+    service::{Admin, SweepProgress},
     time::{Timestamp, Ttl},
 };
 
@@ -149,7 +149,7 @@ async fn the_sweep_never_makes_a_process_believe_that_changes_were_lost(app: &Ap
     app.pass(Ttl::from_days(1)).await;
     other.live.confirm().await.unwrap();
     app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();
-    assert!(app.service.sweeper.step(&mut Sweep::default()).await.unwrap().ended);
+    assert!(app.service.sweeper.step(&mut SweepProgress::default()).await.unwrap().pass_done);
     other.live.confirm().await.unwrap();
     assert_eq!(other.live.snapshot().head.epoch, epoch);
     assert!(other.live.snapshot().clients["app"].disabled_at.is_some());

@@ -1,7 +1,7 @@
 //! Deleting what has expired.
 
 use chancery::{
-    service::{Admin, Sweep, Swept},
+    service::{Admin, SweepProgress, SweepStep},
     time::Ttl,
 };
 
@@ -15,9 +15,9 @@ on_each_engine! {
 }
 
 async fn sweep(app: &App) -> (u64, u64) {
-    let (mut sweep, mut deleted, mut steps) = (Sweep::default(), 0, 0);
+    let (mut sweep, mut deleted, mut steps) = (SweepProgress::default(), 0, 0);
     loop {
-        let Swept { deleted: some, ended, .. } = app.service.sweeper.step(&mut sweep).await.unwrap();
+        let SweepStep { deleted: some, pass_done: ended, .. } = app.service.sweeper.step(&mut sweep).await.unwrap();
         (deleted, steps) = (deleted + some, steps + 1);
         assert!(some <= 100, "{some} in one transaction");
         if ended {

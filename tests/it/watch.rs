@@ -3,7 +3,7 @@
 use chancery::{
     domain::feed::ChangeKind,
     error::{Error, Reason},
-    service::{Act, Admin, ClientCredentials, NewClientRequest, News, Sent, Service, Watcher},
+    service::{Act, Admin, ClientCredentials, NewClientRequest, NoticeKind, Service, WatchMessage, Watcher},
     time::Ttl,
 };
 
@@ -47,16 +47,16 @@ async fn watch(service: &Service, who: &ClientCredentials, cursor: &str) -> Watc
 }
 
 /// A message as text: what it says, and its cursor.
-fn shown(sent: &Sent) -> (String, String) {
+fn shown(sent: &WatchMessage) -> (String, String) {
     match sent {
-        Sent::Part(changes, cursor) => {
+        WatchMessage::SnapshotPart(changes, cursor) => {
             let mut ids: Vec<_> = changes.iter().map(|c| c.subject.clone()).collect();
             ids.sort();
             (format!("snapshot {}", ids.join(" ")), cursor.as_ref().map(ToString::to_string).unwrap_or_default())
         }
-        Sent::Told(told) => {
-            let text = match &told.news {
-                News::Revocation(entry) => format!("{} {}", entry.change.kind.as_str(), entry.change.subject),
+        WatchMessage::Notice(told) => {
+            let text = match &told.kind {
+                NoticeKind::Revocation(entry) => format!("{} {}", entry.change.kind.as_str(), entry.change.subject),
                 other => format!("{other:?}").split('(').next().unwrap().to_owned(),
             };
             (text, told.cursor.to_string())
@@ -97,7 +97,7 @@ async fn a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life(app: &Ap
     app.service.users.end_session(&Admin::command(), &second).await.unwrap();
     app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();
     app.service.clients.set_disabled(&Admin::command(), "app", false).await.unwrap();
-    app.service.live.beat();
+    app.service.live.send_heartbeat();
     assert_eq!(next(&mut watcher).await.0, format!("session_revoked {second}"));
     assert_eq!(next(&mut watcher).await.0, "client_disabled app");
     let (text, enabled) = next(&mut watcher).await;
@@ -126,7 +126,7 @@ async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice(app: &A
         assert_eq!(text, format!("session_revoked {}", ids[2]));
         // From the newest place nothing is missing.
         let mut again = watch(service, &who, &newest).await;
-        service.live.beat();
+        service.live.send_heartbeat();
         assert_eq!(beat(&mut again).await, ("Heartbeat".to_owned(), newest));
     }
     let mut elsewhere = watch(&other, &who, &cursor).await;
@@ -182,13 +182,13 @@ async fn a_server_that_may_have_missed_something_keeps_nobody_calm(app: &App) {
     let mut watcher = watch(&app.service, &who, "").await;
     next(&mut watcher).await;
     app.clock.advance(Ttl::from_millis(1_001));
-    app.service.live.beat();
+    app.service.live.send_heartbeat();
     app.service.live.confirm().await.unwrap();
-    app.service.live.beat();
+    app.service.live.send_heartbeat();
     // The first beat was none.
     assert_eq!(beat(&mut watcher).await.0, "Heartbeat");
     app.clock.advance(Ttl::from_millis(3_001));
-    app.service.live.beat();
+    app.service.live.send_heartbeat();
     assert_eq!(end(&mut watcher).await.reason(), Reason::Unavailable);
 }
 
@@ -201,7 +201,7 @@ async fn who_does_not_read_is_cut_off_and_resumes() {
     let cursor = next(&mut slow).await.1;
     app.service.users.end_session(&Admin::command(), &id).await.unwrap();
     for _ in 0..5000 {
-        app.service.live.beat();
+        app.service.live.send_heartbeat();
     }
     assert!(matches!(end(&mut slow).await, Error::TooSlow));
     let mut again = watch(&app.service, &who, &cursor).await;
@@ -220,10 +220,10 @@ async fn a_stream_ends_with_what_admitted_its_caller(app: &App) {
     next(&mut by_token).await;
     next(&mut by_secret).await;
     app.pass(Ttl::from_secs(299)).await;
-    app.service.live.beat();
+    app.service.live.send_heartbeat();
     assert_eq!(beat(&mut by_token).await.0, "Heartbeat");
     app.pass(Ttl::from_secs(1)).await;
-    app.service.live.beat();
+    app.service.live.send_heartbeat();
     assert_eq!(end(&mut by_token).await.reason(), Reason::TokenInvalid);
     assert_eq!(beat(&mut by_secret).await.0, "Heartbeat");
     assert_eq!(beat(&mut by_secret).await.0, "Heartbeat");

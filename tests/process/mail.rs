@@ -10,7 +10,7 @@ use chancery::{
     mail::{Cause, Mailer, Post, Smtp, SmtpOptions, Templates},
     passwords::{Params, Passwords, PoolConfig},
     secret::{MailPassword, MailedSecret},
-    service::{Delivery, Fate, Service, StartOptions},
+    service::{Delivery, DeliveryOutcome, Service, StartOptions},
     store::{Location, Store},
     time::{Clock, FixedClock, SystemClock, Ttl},
 };
@@ -63,24 +63,24 @@ impl Still {
     }
 
     /// Sends what is due.
-    async fn send(&self, post: &Post) -> Vec<Fate> {
+    async fn send(&self, post: &Post) -> Vec<DeliveryOutcome> {
         let mut all = Vec::new();
-        for mail in self.service.outbox.take(4).await.unwrap() {
-            let Delivery { fate, .. } = self.service.outbox.deliver(post, mail).await;
-            all.push(fate);
+        for mail in self.service.outbox.claim_due(4).await.unwrap() {
+            let Delivery { outcome, .. } = self.service.outbox.deliver(post, mail).await;
+            all.push(outcome);
         }
         all
     }
 
     /// Sends the one mail that is due.
-    async fn send_one(&self, post: &Post) -> Fate {
+    async fn send_one(&self, post: &Post) -> DeliveryOutcome {
         let mut all = self.send(post).await;
         assert_eq!(all.len(), 1, "{all:?}");
         all.remove(0)
     }
 
     async fn waiting(&self) -> i64 {
-        self.service.outbox.waiting().await.unwrap().all
+        self.service.outbox.backlog().await.unwrap().all
     }
 }
 
@@ -96,7 +96,7 @@ async fn hand_in(service: &Service, to: &str) -> MailId {
         language: "en".parse().unwrap(),
     };
     let mut tx = service.store().write().await.unwrap();
-    let id = service.outbox.hand_in(&mut tx, mail).await.unwrap();
+    let id = service.outbox.enqueue(&mut tx, mail).await.unwrap();
     tx.commit().await.unwrap();
     id
 }
@@ -170,7 +170,7 @@ async fn both_parts_and_the_subject_arrive_as_they_were_written() {
     // Both go over one connection, which is given up when nothing is left to send.
     for to in ["ada@example.org", "zoë@xn--bcher-kva.example"] {
         hand_in(&still.service, to).await;
-        assert_eq!(still.send_one(&post).await, Fate::Sent);
+        assert_eq!(still.send_one(&post).await, DeliveryOutcome::Sent);
     }
     post.close_idle().await;
     let mail = mails.next().await;
@@ -195,16 +195,16 @@ async fn a_refused_mail_is_given_up_and_a_postponed_one_tried_again() {
     let post = post(plain(mails.port));
     for to in ["refuse@example.org", "content@example.org"] {
         hand_in(&still.service, to).await;
-        assert_eq!(still.send_one(&post).await, Fate::GivenUp(Cause::Refused), "{to}");
+        assert_eq!(still.send_one(&post).await, DeliveryOutcome::GivenUp(Cause::Refused), "{to}");
         assert_eq!(still.waiting().await, 0);
     }
     assert_eq!(mails.next().await["refused"], "refuse@example.org");
     let id = hand_in(&still.service, "later@example.org").await;
-    assert_eq!(still.send_one(&post).await, Fate::Later(Cause::Temporary));
+    assert_eq!(still.send_one(&post).await, DeliveryOutcome::Retry(Cause::Temporary));
     assert_eq!(mails.next().await["later"], "later@example.org");
     assert!(still.send(&post).await.is_empty());
     still.clock.advance(Ttl::from_secs(15));
-    assert_eq!(still.send_one(&post).await, Fate::Sent);
+    assert_eq!(still.send_one(&post).await, DeliveryOutcome::Sent);
     assert_eq!(mails.next().await["headers"]["message-id"], format!("<{id}@id.example.org>"));
     assert_eq!(still.waiting().await, 0);
 }
@@ -215,25 +215,25 @@ async fn a_mail_server_that_hangs_or_is_away_is_tried_again_until_the_mail_expir
     let port = MailServer::free_port().await;
     let away = post(plain(port));
     hand_in(&still.service, "ada@example.org").await;
-    assert_eq!(still.send_one(&away).await, Fate::Later(Cause::Connection));
+    assert_eq!(still.send_one(&away).await, DeliveryOutcome::Retry(Cause::Connection));
     still.clock.advance(Ttl::from_secs(15));
-    assert_eq!(still.send_one(&away).await, Fate::Later(Cause::Connection));
+    assert_eq!(still.send_one(&away).await, DeliveryOutcome::Retry(Cause::Connection));
     let mut mails = MailServer::with(&["--port", &port.to_string()]).await;
     still.clock.advance(Ttl::from_secs(30));
-    assert_eq!(still.send_one(&away).await, Fate::Sent);
+    assert_eq!(still.send_one(&away).await, DeliveryOutcome::Sent);
     assert_eq!(mails.next().await["to"][0], "ada@example.org");
 
     let impatient = post(SmtpOptions { timeout: Duration::from_millis(300), ..plain(port) });
     hand_in(&still.service, "hang@example.org").await;
     let mut attempts = 0;
     while still.waiting().await == 1 {
-        for fate in still.send(&impatient).await {
-            assert_eq!(fate, Fate::Later(Cause::Timeout));
+        for outcome in still.send(&impatient).await {
+            assert_eq!(outcome, DeliveryOutcome::Retry(Cause::Timeout));
             attempts += 1;
         }
         still.clock.advance(Ttl::from_secs(600));
-        if still.service.outbox.waiting().await.unwrap().expired == 1 {
-            assert_eq!(still.service.outbox.forget().await.unwrap(), 1);
+        if still.service.outbox.backlog().await.unwrap().expired == 1 {
+            assert_eq!(still.service.outbox.delete_expired().await.unwrap(), 1);
         }
     }
     assert_eq!(attempts, 3);
@@ -276,19 +276,23 @@ async fn connections_are_encrypted_and_the_mail_server_proves_itself_before_it_i
         };
         hand_in(&still.service, "ada@example.org").await;
         // No authority of the system's made this certificate.
-        assert_eq!(still.send_one(&with("right", None)).await, Fate::Later(Cause::Connection), "{tls}");
+        assert_eq!(still.send_one(&with("right", None)).await, DeliveryOutcome::Retry(Cause::Connection), "{tls}");
         still.clock.advance(Ttl::from_secs(15));
         // A wrong password is no fault of the mail.
-        assert_eq!(still.send_one(&with("wrong", ca.clone())).await, Fate::Later(Cause::Connection), "{tls}");
+        assert_eq!(
+            still.send_one(&with("wrong", ca.clone())).await,
+            DeliveryOutcome::Retry(Cause::Connection),
+            "{tls}"
+        );
         assert_eq!(mails.next().await["unknown"], "PLAIN");
         still.clock.advance(Ttl::from_secs(30));
         // Nor is one that is missing.
         assert_eq!(
             still.send_one(&post(SmtpOptions { ca: ca.clone(), ..options(&url) })).await,
-            Fate::Later(Cause::Connection)
+            DeliveryOutcome::Retry(Cause::Connection)
         );
         still.clock.advance(Ttl::from_secs(60));
-        assert_eq!(still.send_one(&with("right", ca)).await, Fate::Sent, "{tls}");
+        assert_eq!(still.send_one(&with("right", ca)).await, DeliveryOutcome::Sent, "{tls}");
         let mail = mails.next().await;
         assert_eq!((&mail["encrypted"], &mail["user"]), (&true.into(), &"chancery".into()), "{tls}: {mail}");
         assert!(mails.stop().await.is_empty());
@@ -301,7 +305,7 @@ async fn without_starttls_in_its_answer_a_mail_server_gets_nothing() {
     let mails = MailServer::start().await;
     hand_in(&still.service, "ada@example.org").await;
     let strict = post(options(&format!("smtp://127.0.0.1:{}", mails.port)));
-    assert_eq!(still.send_one(&strict).await, Fate::Later(Cause::Connection));
+    assert_eq!(still.send_one(&strict).await, DeliveryOutcome::Retry(Cause::Connection));
     assert!(mails.stop().await.is_empty());
 }
 

@@ -15,7 +15,7 @@ use super::rows::{FileRow, Format, Rows};
 use crate::{
     cli::{Place, output},
     error::Violation,
-    service::{Admin, ImportOutcome, ImportRow, MOST_IMPORTED, Rehearsal, Service},
+    service::{Admin, DryRun, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
 };
 
 /// Most refused rows that are printed.
@@ -48,7 +48,7 @@ impl Import {
         let mut rows = Rows::new(input, format).with_context(|| format!("cannot read {}", self.file.display()))?;
         let report = self.report.as_deref().map(create).transpose()?;
         let service = self.place.service().await?;
-        let mut run = Run { service, rehearsal: self.dry_run.then(Rehearsal::default), report, told: Told::default() };
+        let mut run = Run { service, rehearsal: self.dry_run.then(DryRun::default), report, told: Told::default() };
         let done = run.all(&mut rows, &bar).await;
         bar.finish_and_clear();
         // Rows that were refused before a failure are told, too.
@@ -110,7 +110,7 @@ impl std::fmt::Display for Told {
 /// An import under way.
 struct Run {
     service: Service,
-    rehearsal: Option<Rehearsal>,
+    rehearsal: Option<DryRun>,
     report: Option<BufWriter<File>>,
     told: Told,
 }
@@ -118,8 +118,8 @@ struct Run {
 impl Run {
     async fn all<R: BufRead>(&mut self, rows: &mut Rows<R>, bar: &ProgressBar) -> anyhow::Result<()> {
         loop {
-            let mut batch = Vec::with_capacity(MOST_IMPORTED);
-            while batch.len() < MOST_IMPORTED
+            let mut batch = Vec::with_capacity(MAX_IMPORT_BATCH);
+            while batch.len() < MAX_IMPORT_BATCH
                 && let Some(row) = rows.next()?
             {
                 batch.push(row);
@@ -153,7 +153,7 @@ impl Run {
 
     async fn decide(&mut self, rows: &[ImportRow]) -> anyhow::Result<Vec<ImportOutcome>> {
         Ok(match &mut self.rehearsal {
-            Some(rehearsal) => self.service.import.rehearse(&Admin::command(), rows, rehearsal).await?,
+            Some(rehearsal) => self.service.import.dry_run(&Admin::command(), rows, rehearsal).await?,
             None => self.service.import.write(&Admin::command(), rows).await?,
         })
     }

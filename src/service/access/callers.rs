@@ -1,8 +1,8 @@
-//! Who calls: a client that authenticates itself, a public client that only names itself, or a bearer token; and
-//! whether such a caller may call a method.
+//! Authenticates callers (confidential clients, public clients that only name themselves, and bearer tokens) and
+//! decides whether they may call a method.
 //!
-//! Permissions are those of now, not those that a token remembers: a user's roles are read from the row of the
-//! session, a client's from memory.
+//! Permissions are current, not those in the token: a user's roles are read from the session row, a client's from
+//! memory.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +10,7 @@ use chancery_verify::{Claims, Policy, TokenCache, VerifyError};
 
 use super::{
     Access, Act, RequestContext,
-    permits::{Admin, CallingClient, Holds, Me, Permit, Standing, TokenStanding, check_fresh},
+    permits::{Admin, CallingClient, HeldPermissions, Me, PermissionSource, Permit, TokenSource, check_fresh},
 };
 use crate::{
     domain::{audit::Actor, client::Client, session::Session},
@@ -22,13 +22,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many tokens are remembered whose signature was good: 20 MB at most.
-const CHECKED_TOKENS: usize = 10_000;
+/// How many tokens with a verified signature are cached: at most 20 MB.
+const TOKEN_CACHE_SIZE: usize = 10_000;
 
-/// What a caller sent to say who it is, besides its message.
+/// The credentials sent with a call, outside its message.
 #[derive(Debug)]
 pub enum ClientCredentials {
-    /// Nothing.
+    /// No credentials.
     None,
     /// `authorization: Basic` (RFC 6749 §2.3.1).
     Basic {
@@ -44,12 +44,12 @@ pub enum ClientCredentials {
 const CLIENT_REFUSED: Error = Error::Unauthenticated(Reason::ClientAuthenticationFailed);
 const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
-/// Finds out who calls. Cheap to clone.
+/// Authenticates and authorizes callers. Cheap to clone.
 #[derive(Clone)]
 pub struct Callers {
     store: Store,
     live: Arc<Live>,
-    checked: Arc<TokenCache>,
+    token_cache: Arc<TokenCache>,
 }
 
 impl fmt::Debug for Callers {
@@ -60,13 +60,13 @@ impl fmt::Debug for Callers {
 
 impl Callers {
     pub(in crate::service) fn new(store: Store, live: Arc<Live>) -> Self {
-        Self { store, live, checked: Arc::new(TokenCache::new(CHECKED_TOKENS)) }
+        Self { store, live, token_cache: Arc::new(TokenCache::new(TOKEN_CACHE_SIZE)) }
     }
 
-    /// Admits a caller to a method that demands `access`.
+    /// Authenticates a caller for a method that requires `access`.
     ///
     /// # Errors
-    /// The caller did not prove who it is; [`Error::Lacks`]; [`Reason::SignInTooOld`].
+    /// The caller is not authenticated; [`Error::Lacks`]; [`Reason::SignInTooOld`].
     pub async fn admit(&self, ctx: &RequestContext, credentials: &ClientCredentials, access: Access) -> Result<Permit> {
         Ok(match access {
             Access::Anyone | Access::Client | Access::ClientOrUser => Permit::Open,
@@ -78,8 +78,8 @@ impl Callers {
         })
     }
 
-    /// The client of a call whose message names `claimed`. A confidential client must prove itself; a
-    /// public one cannot, and is believed.
+    /// The client of a call whose message names `claimed`. A confidential client must authenticate; a public one
+    /// cannot and is taken at its word.
     ///
     /// # Errors
     /// [`Reason::ClientAuthenticationFailed`], or a violation of `client_id`.
@@ -99,7 +99,7 @@ impl Callers {
             _ if claimed.is_empty() => return Err(Error::invalid("client_id", "must not be empty")),
             _ => {
                 let client = self.known_client(claimed).await?;
-                // A confidential client that sends no secret has not proved who it is.
+                // A confidential client that sends no secret is not authenticated.
                 client.filter(|c| c.secret.is_none() && c.disabled_at.is_none()).ok_or(CLIENT_REFUSED)?
             }
         };
@@ -107,7 +107,7 @@ impl Callers {
         Ok(client)
     }
 
-    /// A client that proves itself; public clients cannot.
+    /// Authenticates a confidential client.
     async fn calling_client(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<CallingClient> {
         let ClientCredentials::Basic { client_id, secret } = credentials else { return Err(CLIENT_REFUSED) };
         let client = self.authenticated_client(client_id, secret).await?;
@@ -117,11 +117,11 @@ impl Callers {
 
     async fn authenticated_client(&self, id: &str, secret: &ClientSecret) -> Result<Arc<Client>> {
         let client = self.known_client(id).await?.ok_or(CLIENT_REFUSED)?;
-        let proved = client.accepts(&secret.hash(), self.live.now());
-        if proved && client.disabled_at.is_none() { Ok(client) } else { Err(CLIENT_REFUSED) }
+        let secret_matches = client.accepts(&secret.hash(), self.live.now());
+        if secret_matches && client.disabled_at.is_none() { Ok(client) } else { Err(CLIENT_REFUSED) }
     }
 
-    /// A client from memory; one that is not there is looked for once more after a confirmation.
+    /// Looks a client up in memory. An unknown one is looked up again after a confirmation.
     async fn known_client(&self, id: &str) -> Result<Option<Arc<Client>>> {
         if let Some(client) = self.live.snapshot().clients.get(id) {
             return Ok(Some(client.clone()));
@@ -130,7 +130,7 @@ impl Callers {
         Ok(self.live.snapshot().clients.get(id).cloned())
     }
 
-    /// The session of a user's bearer token for this server, and the client that the token was issued to.
+    /// The session of a user's bearer token for this server, and the client it was issued to.
     ///
     /// # Errors
     /// [`Reason::TokenInvalid`].
@@ -139,27 +139,27 @@ impl Callers {
         ctx: &RequestContext,
         token: &str,
     ) -> Result<(SessionId, String)> {
-        let claims = self.bearer(ctx, token).await?;
+        let claims = self.bearer_claims(ctx, token).await?;
         Ok((session_id(&claims)?, claims.client_id.clone()))
     }
 
-    /// What a bearer token says, which must be for this server itself.
-    async fn bearer(&self, ctx: &RequestContext, token: &str) -> Result<Arc<Claims>> {
+    /// The claims of a bearer token whose audience is this server.
+    async fn bearer_claims(&self, ctx: &RequestContext, token: &str) -> Result<Arc<Claims>> {
         let policy = Policy::new(self.live.issuer(), self.live.issuer());
-        let claims = self.live_claims(token, &policy, ctx.now).await?.ok_or(TOKEN_REFUSED)?;
+        let claims = self.valid_claims(token, &policy, ctx.now).await?.ok_or(TOKEN_REFUSED)?;
         ctx.caller.set(&claims.subject);
         Ok(claims)
     }
 
-    /// What an access token says, if it is good by the policy and counts now: session, client and key.
-    /// Everything is in memory; a key that is not known is looked for once more.
-    pub(in crate::service) async fn live_claims(
+    /// The claims of an access token if it meets the policy and its session, client and key are live. All checks run
+    /// from memory. An unknown key is looked up again after a confirmation.
+    pub(in crate::service) async fn valid_claims(
         &self,
         token: &str,
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Option<Arc<Claims>>> {
-        let check = || self.checked.check(token, &self.live.snapshot().ring.verifying, policy, now.millis());
+        let check = || self.token_cache.check(token, &self.live.snapshot().ring.verifying, policy, now.millis());
         let checked = match check() {
             Err(VerifyError::UnknownKey { .. }) => {
                 self.live.confirm().await?;
@@ -181,21 +181,22 @@ impl Callers {
         Ok((!ended && !gone).then_some(claims))
     }
 
-    /// The user whose bearer token this is.
+    /// Authenticates a user by bearer token.
     async fn me(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<Me> {
         let ClientCredentials::Bearer(token) = credentials else { return Err(TOKEN_REFUSED) };
-        let claims = self.bearer(ctx, token).await?;
+        let claims = self.bearer_claims(ctx, token).await?;
         let session = self.session(&session_id(&claims)?, &claims.subject).await?;
         Ok(Me::new(session, &ctx.peer))
     }
 
-    /// The row of a session, if it has not been ended.
+    /// The session row, if the session has not been ended.
     async fn session(&self, id: &SessionId, subject: &str) -> Result<Session> {
         let session = self.store.read().await?.session_by_id(id).await?;
         session.filter(|s| s.revoked.is_none() && s.subject == subject).ok_or(TOKEN_REFUSED)
     }
 
-    /// A caller that has a permission at this server now; a user who changes something has signed in recently.
+    /// Authenticates a caller with a permission at this server. Users who change something must have signed in
+    /// recently.
     async fn administrator(
         &self,
         ctx: &RequestContext,
@@ -208,25 +209,26 @@ impl Callers {
             ClientCredentials::Basic { secret, .. } => {
                 let CallingClient(client) = self.calling_client(ctx, credentials).await?;
                 let id = client.id.as_str().to_owned();
-                let standing = Standing::Secret { client: id.clone(), secret: secret.hash() };
-                self.admin(Actor { address: ctx.peer.clone(), ..Actor::named(&id) }, standing, permission)
+                let source = PermissionSource::Secret { client: id.clone(), secret: secret.hash() };
+                self.admin(Actor { address: ctx.peer.clone(), ..Actor::named(&id) }, source, permission)
             }
             ClientCredentials::Bearer(token) => {
-                let claims = self.bearer(ctx, token).await?;
-                let standing = TokenStanding {
+                let claims = self.bearer_claims(ctx, token).await?;
+                let source = TokenSource {
                     client: claims.client_id.clone(),
                     kid: claims.key_id.clone(),
                     expires_at: Timestamp::from_millis(claims.expires_at_ms),
                 };
                 if claims.session_id.is_none() {
                     let actor = Actor { address: ctx.peer.clone(), ..Actor::named(&claims.subject) };
-                    return self.admin(actor, Standing::ClientToken(standing), permission);
+                    return self.admin(actor, PermissionSource::ClientToken(source), permission);
                 }
                 let session = self.session(&session_id(&claims)?, &claims.subject).await?;
                 let client = Some(claims.client_id.clone());
                 let actor = Actor { client, address: ctx.peer.clone(), ..Actor::named(&claims.subject) };
                 let Session { id: session, user, roles, auth_time, .. } = session;
-                let admin = self.admin(actor, Standing::User { token: standing, user, session, roles }, permission)?;
+                let admin =
+                    self.admin(actor, PermissionSource::User { token: source, user, session, roles }, permission)?;
                 if act == Act::Write {
                     check_fresh(auth_time, ctx.now)?;
                 }
@@ -235,46 +237,46 @@ impl Callers {
         }
     }
 
-    fn admin(&self, actor: Actor, standing: Standing, permission: &'static str) -> Result<Admin> {
+    fn admin(&self, actor: Actor, source: PermissionSource, permission: &'static str) -> Result<Admin> {
         let snapshot = self.live.snapshot();
         let issuer = &*snapshot.issuer;
         let of_client = |id: &str| {
             let client = snapshot.clients.get(id);
-            client.map(|c| snapshot.entitled_client(c, issuer)).unwrap_or_default()
+            client.map(|c| snapshot.client_entitlements(c, issuer)).unwrap_or_default()
         };
-        let held = match &standing {
-            // The command line makes its permit itself.
-            Standing::Command => return Err(TOKEN_REFUSED),
-            Standing::User { roles, .. } => snapshot.entitled(roles, issuer),
-            Standing::ClientToken(token) => of_client(&token.client),
-            Standing::Secret { client, .. } => of_client(client),
+        let held = match &source {
+            // The command line creates its own permit.
+            PermissionSource::Command => return Err(TOKEN_REFUSED),
+            PermissionSource::User { roles, .. } => snapshot.entitlements(roles, issuer),
+            PermissionSource::ClientToken(token) => of_client(&token.client),
+            PermissionSource::Secret { client, .. } => of_client(client),
         };
         if !held.permissions.iter().any(|p| p == permission) {
             return Err(Error::Lacks(permission));
         }
-        Ok(Admin { actor, holds: Holds::These(held.permissions), standing })
+        Ok(Admin { actor, holds: HeldPermissions::Only(held.permissions), source })
     }
 
-    /// Whether an administrator who follows a stream still may; all from memory.
+    /// Checks, from memory, whether an administrator may still receive a stream.
     ///
     /// # Errors
-    /// What the administrator has lost.
+    /// The administrator's token, secret or permission is no longer valid.
     pub(in crate::service) fn check_still_admitted(&self, admin: &Admin, permission: &'static str) -> Result<()> {
         let snapshot = self.live.snapshot();
-        let has = match &admin.standing {
-            Standing::Command => true,
-            Standing::User { token, session, roles, .. } => {
+        let has = match &admin.source {
+            PermissionSource::Command => true,
+            PermissionSource::User { token, session, roles, .. } => {
                 if snapshot.revoked_sessions.contains_key(session.as_str()) {
                     return Err(TOKEN_REFUSED);
                 }
                 self.check_token(&snapshot, token)?;
                 snapshot.roles_have(roles, permission)
             }
-            Standing::ClientToken(token) => {
+            PermissionSource::ClientToken(token) => {
                 let client = self.check_token(&snapshot, token)?;
                 snapshot.client_has(&client, permission)
             }
-            Standing::Secret { client, secret } => {
+            PermissionSource::Secret { client, secret } => {
                 let client = self.check_secret(&snapshot, client, secret)?;
                 snapshot.client_has(&client, permission)
             }
@@ -282,7 +284,7 @@ impl Callers {
         if has { Ok(()) } else { Err(Error::Lacks(permission)) }
     }
 
-    fn check_token(&self, snapshot: &Snapshot, token: &TokenStanding) -> Result<Arc<Client>> {
+    fn check_token(&self, snapshot: &Snapshot, token: &TokenSource) -> Result<Arc<Client>> {
         if snapshot.revoked_keys.contains_key(&token.kid) || self.live.now() >= token.expires_at {
             return Err(TOKEN_REFUSED);
         }
@@ -295,12 +297,12 @@ impl Callers {
         client.filter(|c| c.accepts(secret, self.live.now())).cloned().ok_or(CLIENT_REFUSED)
     }
 
-    /// Reads again what an administrator's permissions rest on: the roles of a user may have changed.
+    /// Reloads the roles of a user who is an administrator: they may have changed.
     ///
     /// # Errors
     /// [`Reason::TokenInvalid`] if the session has ended.
-    pub(in crate::service) async fn read_again(&self, admin: &mut Admin) -> Result<()> {
-        if let Standing::User { session, roles, .. } = &mut admin.standing {
+    pub(in crate::service) async fn reload_roles(&self, admin: &mut Admin) -> Result<()> {
+        if let PermissionSource::User { session, roles, .. } = &mut admin.source {
             *roles = self.session(session, &admin.actor.name).await?.roles;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What is known about a call before its message is read.
+//! The context of a call, known before its message is read.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,27 +8,27 @@ use crate::{
     time::Timestamp,
 };
 
-/// What is known about a call before its message is read.
+/// The context of a call, known before its message is read.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     /// When it arrived.
     pub now: Timestamp,
     /// Its id, for logs and INTERNAL errors.
     pub request_id: RequestId,
-    /// When its caller gives up.
+    /// The caller's deadline.
     pub deadline: Option<tokio::time::Instant>,
     /// The address it came from, as text.
     pub peer: String,
-    /// Who the caller is, for the log: a client's id or a user's subject.
+    /// The caller's name for the log: a client id or a user's subject.
     pub caller: CallerName,
 }
 
 impl RequestContext {
-    /// Refuses to go on once the call's deadline has passed: nothing is written for it then.
+    /// Fails if the call's deadline has passed, so that nothing is written for it.
     ///
     /// # Errors
     /// [`Error::DeadlineExceeded`].
-    pub(in crate::service) fn in_time(&self) -> Result<()> {
+    pub(in crate::service) fn check_deadline(&self) -> Result<()> {
         match self.deadline {
             Some(at) if tokio::time::Instant::now() >= at => Err(Error::DeadlineExceeded),
             _ => Ok(()),
@@ -36,12 +36,12 @@ impl RequestContext {
     }
 }
 
-/// The caller's name, known once the caller has proved it or, as a public client, stated it.
+/// The caller's name. It is set once the caller has authenticated or, for a public client, identified itself.
 #[derive(Clone, Debug, Default)]
 pub struct CallerName(Arc<OnceLock<String>>);
 
 impl CallerName {
-    /// Notes the name; the first one stays.
+    /// Sets the name. Later calls have no effect.
     pub(in crate::service) fn set(&self, name: &str) {
         let _ = self.0.set(name.to_owned());
     }

@@ -1,7 +1,8 @@
-//! Permits: what the edge hands to a method once the caller may call it. Only [`Callers`](super::Callers) makes
-//! them, and [`Admin::command`] for the command line, so a method that takes one cannot be reached without it.
+//! Permits: the proof of authorization that the edge passes to a method. Only [`Callers`](super::Callers) and, for
+//! the command line, [`Admin::command`] create them. A method that takes a permit cannot be called without one.
 //!
-//! Administrators give nothing that they do not hold, and change nobody who may do more than they.
+//! Administrators cannot grant permissions that they lack, nor change an account that has more permissions than they
+//! do.
 
 use std::sync::Arc;
 
@@ -20,10 +21,10 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How long after a sign-in its user may change what belongs to others, or what signs the user in.
+/// How recent a sign-in must be for administrative changes and for changes to the user's own login.
 pub const FRESH_SIGN_IN: Ttl = Ttl::from_secs(15 * 60);
 
-/// Refuses a sign-in that is not recent enough for a change.
+/// Fails if the sign-in is not recent enough for a change.
 pub(super) fn check_fresh(auth_time: Timestamp, now: Timestamp) -> Result<()> {
     if now > auth_time.plus(FRESH_SIGN_IN) {
         return Err(Error::Unauthenticated(Reason::SignInTooOld));
@@ -31,10 +32,11 @@ pub(super) fn check_fresh(auth_time: Timestamp, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// What admitted a caller.
+/// How a caller was authorized.
 #[derive(Clone, Debug)]
 pub enum Permit {
-    /// Nothing was asked for; if the method is for clients, the service decides by the id in the message.
+    /// The method requires no credentials at this point. For client methods, the service authenticates by the client
+    /// id in the message.
     Open,
     /// A client that authenticated itself.
     Client(CallingClient),
@@ -55,7 +57,7 @@ impl CallingClient {
     }
 }
 
-/// A signed-in user, as the row of the session has it now.
+/// A signed-in user, read from the session row.
 #[derive(Clone, Debug)]
 pub struct Me {
     /// The user.
@@ -66,7 +68,7 @@ pub struct Me {
     pub(in crate::service) session: SessionId,
     /// The client that the user signed in through.
     pub(in crate::service) client: String,
-    /// The user, for the audit.
+    /// The user, for the audit log.
     pub(in crate::service) actor: Actor,
     auth_time: Timestamp,
 }
@@ -86,83 +88,83 @@ impl Me {
         &self.session
     }
 
-    /// Refuses a sign-in that is not recent enough for a change of what signs the user in.
+    /// Fails if the sign-in is too old to change the user's login.
     pub(in crate::service) fn check_fresh(&self, now: Timestamp) -> Result<()> {
         check_fresh(self.auth_time, now)
     }
 }
 
-/// An administrator: a caller with the permission of the method.
+/// An administrator: a caller with the permission that the method requires.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// Who, for the audit.
+    /// The administrator, for the audit log.
     pub(in crate::service) actor: Actor,
-    pub(super) holds: Holds,
-    pub(super) standing: Standing,
+    pub(super) holds: HeldPermissions,
+    pub(super) source: PermissionSource,
 }
 
-/// The permissions that an administrator held when the call was admitted.
+/// The permissions that an administrator had when the call was authorized.
 #[derive(Clone, Debug)]
-pub(super) enum Holds {
+pub(super) enum HeldPermissions {
     Everything,
-    These(Vec<String>),
+    Only(Vec<String>),
 }
 
-/// What an administrator's permissions rest on, for streams that outlive the moment of admission.
+/// What an administrator's permissions derive from. Streams check it again while they run.
 #[derive(Clone, Debug)]
-pub(super) enum Standing {
+pub(super) enum PermissionSource {
     /// The command line.
     Command,
     /// A user's token, and the roles of its session.
-    User { token: TokenStanding, user: UserId, session: SessionId, roles: Vec<RoleId> },
-    /// A token that a client got for itself.
-    ClientToken(TokenStanding),
+    User { token: TokenSource, user: UserId, session: SessionId, roles: Vec<RoleId> },
+    /// A token issued to a client for itself.
+    ClientToken(TokenSource),
     /// A client's secret.
     Secret { client: String, secret: ClientSecretHash },
 }
 
-/// What ends a token before the caller does.
+/// What can invalidate a token during a stream.
 #[derive(Clone, Debug)]
-pub(super) struct TokenStanding {
+pub(super) struct TokenSource {
     pub(super) client: String,
     pub(super) kid: String,
     pub(super) expires_at: Timestamp,
 }
 
 impl Admin {
-    /// Somebody at the machine itself, who may do everything.
+    /// An operator on the command line, who may do everything.
     #[must_use]
     pub fn command() -> Self {
-        Self { actor: Actor::command(), holds: Holds::Everything, standing: Standing::Command }
+        Self { actor: Actor::command(), holds: HeldPermissions::Everything, source: PermissionSource::Command }
     }
 
     /// Whether the administrator is this user.
     pub(in crate::service) fn is_user(&self, id: &str) -> bool {
-        matches!(&self.standing, Standing::User { user, .. } if user.as_str() == id)
+        matches!(&self.source, PermissionSource::User { user, .. } if user.as_str() == id)
     }
 
-    /// Refuses an administrator whose own roles, read again under the lock of the user's row, no longer give
-    /// what the call was admitted by: who was just removed must not give anything back to itself.
+    /// Fails if the administrator is this user and its roles, read again under the row lock, no longer grant what the
+    /// call was authorized with. An administrator who was just demoted must not restore its own roles.
     ///
     /// # Errors
-    /// [`Error::Conflict`]; the next attempt is judged by the new roles.
+    /// [`Error::Conflict`]; a retry is checked against the new roles.
     pub(in crate::service) fn check_own_roles(&self, snapshot: &Snapshot, user: &UserId, now: &[RoleId]) -> Result<()> {
-        let Holds::These(held) = &self.holds else { return Ok(()) };
+        let HeldPermissions::Only(held) = &self.holds else { return Ok(()) };
         if !self.is_user(user.as_str()) {
             return Ok(());
         }
-        let Entitled { permissions, .. } = snapshot.entitled(now, &snapshot.issuer);
+        let Entitled { permissions, .. } = snapshot.entitlements(now, &snapshot.issuer);
         if held.iter().all(|p| permissions.contains(p)) { Ok(()) } else { Err(Error::Conflict) }
     }
 
     fn holds(&self, permission: &str) -> bool {
         match &self.holds {
-            Holds::Everything => true,
-            Holds::These(all) => all.iter().any(|p| p == permission),
+            HeldPermissions::Everything => true,
+            HeldPermissions::Only(all) => all.iter().any(|p| p == permission),
         }
     }
 
-    /// Refuses if the administrator lacks one of these permissions at this server.
+    /// Fails if the administrator lacks any of these permissions at this server.
     fn check_holds<'a>(&self, permissions: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let missing = permissions.into_iter().find(|p| !self.holds(p));
         missing.map_or(Ok(()), |permission| {
@@ -171,21 +173,21 @@ impl Admin {
         })
     }
 
-    /// Refuses if one of these permissions is this server's and the administrator lacks it.
+    /// Fails if the administrator lacks any of these permissions that belong to this server.
     pub(in crate::service) fn check_permissions(&self, snapshot: &Snapshot, all: &[PermissionAt]) -> Result<()> {
         let own = all.iter().filter(|p| p.audience.as_str() == &*snapshot.issuer);
         self.check_holds(own.map(|p| p.permission.as_str()))
     }
 
-    /// Refuses if the role holds a permission at this server that the administrator lacks.
+    /// Fails if the role grants a permission at this server that the administrator lacks.
     pub(in crate::service) fn check_role(&self, snapshot: &Snapshot, role: &Role) -> Result<()> {
         self.check_holds(role.permissions_at(&snapshot.issuer, &snapshot.issuer))
     }
 
-    /// Refuses if somebody with these roles may do something at this server that the administrator may not:
-    /// whoever could change such an account could become it.
+    /// Fails if these roles grant a permission at this server that the administrator lacks: whoever can change such
+    /// an account could take it over.
     pub(in crate::service) fn check_roles(&self, snapshot: &Snapshot, roles: &[RoleId]) -> Result<()> {
-        let Entitled { permissions, .. } = snapshot.entitled(roles, &snapshot.issuer);
+        let Entitled { permissions, .. } = snapshot.entitlements(roles, &snapshot.issuer);
         self.check_holds(permissions.iter().map(String::as_str))
     }
 }

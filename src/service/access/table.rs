@@ -1,41 +1,40 @@
-//! Who may call what. The edges decide by this table and by nothing else; a method that it does not name is
-//! refused.
+//! Access by method. This table alone decides at every edge. Methods not in it are refused.
 
 use crate::domain::permission as p;
 
 /// Whether a method changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// It only reads.
+    /// Reads only.
     Read,
-    /// It changes something: a user must have signed in recently.
+    /// Changes something: a user must have signed in recently.
     Write,
 }
 
-/// What a method demands of its caller before its message is read.
+/// What a method requires of its caller before its message is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing.
+    /// No credentials.
     Anyone,
-    /// A client: one that authenticates itself, or a public one that names itself in the message.
+    /// A client: an authenticated one, or a public one named in the message.
     Client,
-    /// A client that authenticates itself.
+    /// An authenticated client.
     ConfidentialClient,
     /// A client, or a user's bearer token for this server.
     ClientOrUser,
     /// A user's bearer token for this server.
     User,
-    /// A bearer token for this server whose user or client has this permission now, or a confidential client
+    /// A bearer token for this server whose user or client currently has this permission, or a confidential client
     /// that has it.
     Permission(&'static str, Act),
 }
 
-/// The full name of a method, as in the path of a gRPC call, and what it demands.
+/// The full name of a method, as in the path of a gRPC call, and the access it requires.
 pub type Method = (&'static str, Access);
 
-/// The method that is served by hand.
+/// The method that has a hand-written handler.
 pub const WATCH_REVOCATIONS: &str = "/chancery.v1.RevocationService/WatchRevocations";
-/// The method whose requests may keep coming for long.
+/// The method whose request stream may run for a long time.
 pub const IMPORT_USERS: &str = "/chancery.v1.UserService/ImportUsers";
 
 /// Every method of every service.
@@ -99,7 +98,7 @@ pub const ACCESS: &[Method] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Anyone),
 ];
 
-/// The row of a path, if the table has one.
+/// The table's row for a path.
 #[must_use]
 pub fn method(path: &str) -> Option<Method> {
     ACCESS.iter().copied().find(|(method, _)| *method == path)

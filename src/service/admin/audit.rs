@@ -1,4 +1,4 @@
-//! Reading what was done, and following it.
+//! Reads and follows the audit log.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -17,14 +17,14 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How often a watcher looks for what is new.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// An event may be committed this long after the instant that it bears.
-const LATE: Ttl = Ttl::from_secs(30);
-/// Most events read at a time.
+/// How often a watcher polls for new events.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// An event may be committed this long after its own timestamp.
+const COMMIT_LAG: Ttl = Ttl::from_secs(30);
+/// Maximum events per page.
 const PAGE: i64 = 500;
 
-/// The audit. Cheap to clone.
+/// The audit log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Audit {
     store: Store,
@@ -37,10 +37,10 @@ impl Audit {
         Self { store, live, callers }
     }
 
-    /// Events that meet the filter, newest first, at most `limit` of those older than `before`.
+    /// Events that match the filter, newest first: at most `limit`, older than `before`.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn list(
         &self,
         _: &Admin,
@@ -51,45 +51,46 @@ impl Audit {
         self.store.read().await?.audit_page(filter, before, limit).await
     }
 
-    /// Follows what is done from now on.
+    /// Follows new events.
     #[must_use]
     pub fn watch(&self, ctx: &RequestContext, admin: &Admin, filter: AuditFilter) -> AuditWatcher {
-        AuditWatcher { audit: self.clone(), admin: admin.clone(), filter, began: ctx.now, seen: BTreeSet::new() }
+        AuditWatcher { audit: self.clone(), admin: admin.clone(), filter, started_at: ctx.now, seen: BTreeSet::new() }
     }
 }
 
-/// Somebody who follows the audit.
+/// A stream of audit events.
 #[derive(Debug)]
 pub struct AuditWatcher {
     audit: Audit,
     admin: Admin,
     filter: AuditFilter,
-    began: Timestamp,
-    /// What was told of the last while: transactions commit in another order than their events' instants.
+    started_at: Timestamp,
+    /// Recently sent events. Needed because transactions may commit in a different order than their events'
+    /// timestamps.
     seen: BTreeSet<AuditEventId>,
 }
 
 impl AuditWatcher {
-    /// Waits for events, and gives them, oldest first.
+    /// Waits for new events and returns them, oldest first.
     ///
     /// # Errors
     /// If the caller has lost its permission, or the database cannot be reached.
     pub async fn next(&mut self) -> Result<Vec<AuditEvent>> {
         loop {
-            self.audit.callers.read_again(&mut self.admin).await?;
+            self.audit.callers.reload_roles(&mut self.admin).await?;
             self.audit.callers.check_still_admitted(&self.admin, AUDIT_READ)?;
-            let since = self.began.max(self.audit.live.now().minus(LATE));
-            let news = self.look(since).await?;
-            if !news.is_empty() {
-                return Ok(news);
+            let since = self.started_at.max(self.audit.live.now().minus(COMMIT_LAG));
+            let events = self.poll(since).await?;
+            if !events.is_empty() {
+                return Ok(events);
             }
-            self.pause().await;
+            self.wait().await;
         }
     }
 
-    async fn look(&mut self, since: Timestamp) -> Result<Vec<AuditEvent>> {
+    async fn poll(&mut self, since: Timestamp) -> Result<Vec<AuditEvent>> {
         let filter = AuditFilter { since: Some(since), ..self.filter.clone() };
-        let (mut news, mut recent, mut before) = (Vec::new(), BTreeSet::new(), None);
+        let (mut events, mut recent, mut before) = (Vec::new(), BTreeSet::new(), None);
         loop {
             let page = self.audit.list(&self.admin, &filter, before.as_ref(), PAGE).await?;
             let Some(oldest) = page.last() else { break };
@@ -97,17 +98,17 @@ impl AuditWatcher {
             for event in page {
                 recent.insert(event.id.clone());
                 if !self.seen.contains(&event.id) {
-                    news.push(event);
+                    events.push(event);
                 }
             }
         }
         self.seen = recent;
-        news.reverse();
-        Ok(news)
+        events.reverse();
+        Ok(events)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the audit has nobody who says that it has grown")]
-    async fn pause(&self) {
-        tokio::time::sleep(LOOK_EVERY).await;
+    async fn wait(&self) {
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Registering and administering clients.
+//! Client administration.
 
 mod check;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use self::check::{claim_map, grants, link_template, trusted_end_user};
 use super::{
-    creations::{Created, Creation},
+    creations::{CreationKey, CreationStatus},
     roles::Roles,
 };
 use crate::{
@@ -34,10 +34,10 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How long a replaced secret may count at most.
+/// Maximum time that a replaced secret may stay valid.
 const MAX_OVERLAP: Ttl = Ttl::from_days(30);
 
-/// A client to be registered, as an operator writes it.
+/// A client to register, as an operator describes it.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators write them")]
 pub struct NewClientRequest {
@@ -45,17 +45,17 @@ pub struct NewClientRequest {
     pub id: String,
     /// Whether it has no secret.
     pub public: bool,
-    /// Whether it belongs to the deployment's owner.
+    /// Whether the deployment's owner runs it.
     pub first_party: bool,
-    /// Its grants; empty for the usual ones.
+    /// Its grants; empty means the defaults.
     pub grants: Vec<String>,
-    /// The audiences it may ask for; the first is its default.
+    /// The audiences it may request; the first is its default.
     pub audiences: Vec<String>,
-    /// The audiences it owns.
+    /// The audiences it serves.
     pub serves: Vec<String>,
-    /// The scopes it may ask for.
+    /// The scopes it may request.
     pub scopes: Vec<String>,
-    /// Its permissions: `P` of this server's own audience, `P@A` of another.
+    /// Its permissions: `P` at this server's own audience, `P@A` at another audience.
     pub permissions: Vec<String>,
     /// Its roles, by id or name.
     pub roles: Vec<String>,
@@ -65,28 +65,28 @@ pub struct NewClientRequest {
     pub token_lifetime: Option<i64>,
     /// Claims: `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
     pub claims: Vec<String>,
-    /// Whether people may open accounts through it.
+    /// Whether it allows registration.
     pub registration: bool,
     /// Whether its users must have a verified address.
     pub require_email: bool,
-    /// Where links in mails lead, with `{token}` and perhaps `{kind}`.
+    /// The URL template of links in mails, with `{token}` and optionally `{kind}`.
     pub link_template: Option<String>,
-    /// Whether what it says about the person behind it is believed.
+    /// Whether the end-user data it reports is trusted.
     pub trusted_end_user: bool,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
-    /// The caller's id for this call, if it may be repeated.
-    pub creation: Option<Creation>,
+    /// The caller's request id, if the call may be retried.
+    pub creation: Option<CreationKey>,
 }
 
-/// What is to change of a client; nothing else does.
+/// A change of a client; absent fields stay as they are.
 #[derive(Debug, Default)]
 pub struct ClientPatch {
     /// Its grants.
     pub grants: Option<Vec<String>>,
-    /// The audiences it may ask for; the first is its default.
+    /// The audiences it may request; the first is its default.
     pub audiences: Option<Vec<String>>,
-    /// The scopes it may ask for.
+    /// The scopes it may request.
     pub scopes: Option<Vec<String>>,
     /// Its permissions.
     pub permissions: Option<Vec<String>>,
@@ -96,13 +96,13 @@ pub struct ClientPatch {
     pub token_lifetime: Option<i64>,
     /// Claims of its users' tokens.
     pub claims: Option<Vec<String>>,
-    /// Whether people may open accounts through it.
+    /// Whether it allows registration.
     pub registration: Option<bool>,
     /// Whether its users must have a verified address.
     pub require_email: Option<bool>,
-    /// Where links in mails lead; empty for nowhere.
+    /// The URL template of links in mails; empty removes it.
     pub link_template: Option<String>,
-    /// Whether what it says about the person behind it is believed.
+    /// Whether the end-user data it reports is trusted.
     pub trusted_end_user: Option<bool>,
 }
 
@@ -121,8 +121,8 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// How a change of a client is written down.
-struct Noted {
+/// The audit event and feed entry of a change to a client.
+struct ChangeRecord {
     audit: AuditKind,
     change: ChangeKind,
     details: Value,
@@ -134,10 +134,10 @@ impl Clients {
         Self { store, live, entropy, lists, roles }
     }
 
-    /// Registers a client; gives its secret, once, unless it is public.
+    /// Registers a client; returns its secret, once, unless it is public.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::Exists`] if the id is a client's or a user's subject.
+    /// Reports every invalid field at once; [`Error::Exists`] if the id is a client's or a user's subject.
     pub async fn create(&self, admin: &Admin, request: NewClientRequest) -> Result<(Client, Option<ClientSecret>)> {
         let now = self.live.now();
         let (id, config) = self.check_new_client(&request)?;
@@ -152,9 +152,9 @@ impl Clients {
             Client { id, secret: hash, config, disabled_at: None, created_at: now, status, previous_secret, revision };
         let mut tx = self.store.write().await?;
         if let Some(creation) = &request.creation {
-            let created = creation.note(&mut tx, admin, "CreateClient", client.id.as_str(), now).await?;
-            if let Created::Before(id) = created {
-                return self.created_client(&id);
+            let created = creation.record(&mut tx, admin, "CreateClient", client.id.as_str(), now).await?;
+            if let CreationStatus::Repeated(id) = created {
+                return self.existing_client(&id);
             }
         }
         if !tx.client_insert(&client).await? {
@@ -168,14 +168,14 @@ impl Clients {
                 return Err(Error::invalid("serves", format!("{audience} is served by another client")));
             }
         }
-        let noted = Noted { audit: AuditKind::ClientCreated, change: ChangeKind::Client, details: json!({}) };
-        self.note_change(&mut tx, admin, &client.id, noted).await?;
+        let record = ChangeRecord { audit: AuditKind::ClientCreated, change: ChangeKind::Client, details: json!({}) };
+        self.record_change(&mut tx, admin, &client.id, record).await?;
         self.live.commit(tx).await?;
         Ok((client, secret))
     }
 
-    /// What came of a creation that is asked for again: a secret is never told twice.
-    fn created_client(&self, id: &str) -> Result<(Client, Option<ClientSecret>)> {
+    /// The result of a retried creation: a secret is never returned twice.
+    fn existing_client(&self, id: &str) -> Result<(Client, Option<ClientSecret>)> {
         let client = self.live.client(id)?;
         if client.secret.is_some() {
             return Err(Error::Exists("client", id.to_owned()));
@@ -183,58 +183,59 @@ impl Clients {
         Ok(((*client).clone(), None))
     }
 
-    /// Refuses if a client of this configuration may do something at this server that the caller may not.
+    /// Fails if this configuration grants permissions at this server that the caller lacks.
     fn check_covers(&self, admin: &Admin, config: &ClientConfig) -> Result<()> {
         let snapshot = self.live.snapshot();
         admin.check_permissions(&snapshot, &config.permissions)?;
         admin.check_roles(&snapshot, &config.roles)
     }
 
-    fn check_new_client(&self, r: &NewClientRequest) -> Result<(ClientId, ClientConfig)> {
-        let mut c = Violations::default();
-        let id = c.parse::<ClientId>("client_id", std::slice::from_ref(&r.id)).pop();
-        let grants = grants(&mut c, r);
-        let mut audiences: Vec<Audience> = c.parse("audiences", &r.audiences);
-        let _: Vec<Audience> = c.parse("serves", &r.serves);
-        if r.audiences.is_empty() {
-            audiences = c.parse("audiences", &[self.live.issuer().to_owned()]);
+    fn check_new_client(&self, request: &NewClientRequest) -> Result<(ClientId, ClientConfig)> {
+        let mut violations = Violations::default();
+        let id = violations.parse::<ClientId>("client_id", std::slice::from_ref(&request.id)).pop();
+        let grants = grants(&mut violations, request);
+        let mut audiences: Vec<Audience> = violations.parse("audiences", &request.audiences);
+        let _: Vec<Audience> = violations.parse("serves", &request.serves);
+        if request.audiences.is_empty() {
+            audiences = violations.parse("audiences", &[self.live.issuer().to_owned()]);
         }
-        let algorithm = r.algorithm.as_ref().map(|a| c.parse::<Algorithm>("algorithm", std::slice::from_ref(a)));
-        let lifetime = self.lifetime(&mut c, r.token_lifetime);
+        let algorithm =
+            request.algorithm.as_ref().map(|a| violations.parse::<Algorithm>("algorithm", std::slice::from_ref(a)));
+        let lifetime = self.lifetime(&mut violations, request.token_lifetime);
         let config = ClientConfig {
-            first_party: r.first_party,
+            first_party: request.first_party,
             grants,
-            scopes: c.parse::<Scope>("scopes", &r.scopes),
-            permissions: self.permissions(&mut c, &r.permissions),
-            roles: self.client_roles(&mut c, &r.roles),
+            scopes: violations.parse::<Scope>("scopes", &request.scopes),
+            permissions: self.permissions(&mut violations, &request.permissions),
+            roles: self.client_roles(&mut violations, &request.roles),
             audiences,
             algorithm: algorithm.and_then(|mut a| a.pop()).unwrap_or(Algorithm::Rs256),
             token_lifetime: lifetime,
             session_idle: ClientConfig::SESSION_IDLE,
             session_absolute: ClientConfig::SESSION_ABSOLUTE,
-            claim_map: claim_map(&mut c, &r.claims),
-            trusted_end_user: trusted_end_user(&mut c, r.public, r.trusted_end_user),
-            registration: r.registration,
-            require_email: r.require_email,
-            link_template: link_template(&mut c, r.link_template.as_deref()),
+            claim_map: claim_map(&mut violations, &request.claims),
+            trusted_end_user: trusted_end_user(&mut violations, request.public, request.trusted_end_user),
+            registration: request.registration,
+            require_email: request.require_email,
+            link_template: link_template(&mut violations, request.link_template.as_deref()),
         };
-        c.into_result(())?;
+        violations.into_result(())?;
         id.map(|id| (id, config)).ok_or_else(|| Error::invalid("client_id", "must be given"))
     }
 
-    fn permissions(&self, c: &mut Violations, texts: &[String]) -> Vec<PermissionAt> {
+    fn permissions(&self, violations: &mut Violations, texts: &[String]) -> Vec<PermissionAt> {
         let mut out = Vec::new();
         for text in texts {
             match self.roles.permission_at(text) {
                 Some(permission) => out.push(permission),
-                None => c.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+                None => violations.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
             }
         }
         out
     }
 
-    fn client_roles(&self, c: &mut Violations, names: &[String]) -> Vec<RoleId> {
-        c.absorb(self.roles.ids(names)).unwrap_or_default()
+    fn client_roles(&self, violations: &mut Violations, names: &[String]) -> Vec<RoleId> {
+        violations.absorb(self.roles.ids(names)).unwrap_or_default()
     }
 
     /// Every client, by id.
@@ -246,10 +247,10 @@ impl Clients {
         all
     }
 
-    /// The audiences that a client is itself, in order.
+    /// The audiences that a client serves, sorted.
     #[must_use]
     pub fn served_by(&self, id: &str) -> Vec<String> {
-        self.live.snapshot().served.get(id).cloned().unwrap_or_default()
+        self.live.snapshot().served_audiences.get(id).cloned().unwrap_or_default()
     }
 
     /// A client by id.
@@ -260,11 +261,11 @@ impl Clients {
         self.live.client(id)
     }
 
-    /// Changes a client, provided it is still at `revision`, if one is given.
+    /// Changes a client. If `revision` is given, the client must still be at it.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::NotFound`], [`Error::Changed`]; the client may do, or is to be
-    /// allowed, what the caller may not.
+    /// Reports every invalid field at once; [`Error::NotFound`], [`Error::Changed`]; the old or the new configuration
+    /// has permissions that the caller lacks.
     pub async fn update(
         &self,
         admin: &Admin,
@@ -288,57 +289,58 @@ impl Clients {
         for audience in &config.audiences {
             tx.audience_ensure(audience, now).await?;
         }
-        let details = json!({ "changed": patch.names() });
-        let noted = Noted { audit: AuditKind::ClientUpdated, change: ChangeKind::Client, details };
-        self.note_change(&mut tx, admin, &old.id, noted).await?;
+        let details = json!({ "changed": patch.changed_fields() });
+        let record = ChangeRecord { audit: AuditKind::ClientUpdated, change: ChangeKind::Client, details };
+        self.record_change(&mut tx, admin, &old.id, record).await?;
         self.live.commit(tx).await?;
         self.live.client(id)
     }
 
     fn patched(&self, old: &Client, patch: &ClientPatch) -> Result<ClientConfig> {
-        let mut c = Violations::default();
+        let mut violations = Violations::default();
         let mut config = old.config.clone();
         let (public, first_party) = (old.secret.is_none(), config.first_party);
         if let Some(texts) = &patch.grants {
             let kind = NewClientRequest { public, first_party, grants: texts.clone(), ..NewClientRequest::default() };
-            config.grants = grants(&mut c, &kind);
+            config.grants = grants(&mut violations, &kind);
         }
         if let Some(texts) = &patch.audiences {
-            config.audiences = c.parse("audiences", texts);
+            config.audiences = violations.parse("audiences", texts);
             if texts.is_empty() {
-                c.add("audiences", "must not be empty");
+                violations.add("audiences", "must not be empty");
             }
         }
         if let Some(texts) = &patch.scopes {
-            config.scopes = c.parse::<Scope>("scopes", texts);
+            config.scopes = violations.parse::<Scope>("scopes", texts);
         }
         if let Some(texts) = &patch.permissions {
-            config.permissions = self.permissions(&mut c, texts);
+            config.permissions = self.permissions(&mut violations, texts);
         }
         if let Some(text) = &patch.algorithm {
-            config.algorithm = c.parse("algorithm", std::slice::from_ref(text)).pop().unwrap_or(config.algorithm);
+            config.algorithm =
+                violations.parse("algorithm", std::slice::from_ref(text)).pop().unwrap_or(config.algorithm);
         }
         if let Some(seconds) = patch.token_lifetime {
-            config.token_lifetime = self.lifetime(&mut c, Some(seconds));
+            config.token_lifetime = self.lifetime(&mut violations, Some(seconds));
         }
         if let Some(texts) = &patch.claims {
-            config.claim_map = claim_map(&mut c, texts);
+            config.claim_map = claim_map(&mut violations, texts);
         }
         config.registration = patch.registration.unwrap_or(config.registration);
         config.require_email = patch.require_email.unwrap_or(config.require_email);
         if let Some(template) = &patch.link_template {
-            config.link_template = link_template(&mut c, Some(template));
+            config.link_template = link_template(&mut violations, Some(template));
         }
         if let Some(trusted) = patch.trusted_end_user {
-            config.trusted_end_user = trusted_end_user(&mut c, public, trusted);
+            config.trusted_end_user = trusted_end_user(&mut violations, public, trusted);
         }
-        c.into_result(config)
+        violations.into_result(config)
     }
 
-    /// Gives a confidential client a new secret; the one before counts for `overlap` longer.
+    /// Gives a confidential client a new secret; the previous one stays valid for `overlap`.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the client is public; it may do what the caller may not.
+    /// [`Error::NotFound`]; the client is public; the client has permissions that the caller lacks.
     pub async fn rotate_secret(&self, admin: &Admin, id: &str, overlap: Ttl) -> Result<(ClientSecret, Timestamp)> {
         if overlap < Ttl::from_secs(0) || overlap > MAX_OVERLAP {
             return Err(Error::invalid("overlap", format!("must be 0 to {} seconds", MAX_OVERLAP.seconds())));
@@ -354,16 +356,16 @@ impl Clients {
             return Err(Error::Precondition("the client is public and has no secret".to_owned()));
         }
         let details = json!({ "previous_counts_until": until.to_string() });
-        let noted = Noted { audit: AuditKind::ClientSecretRotated, change: ChangeKind::Client, details };
-        self.note_change(&mut tx, admin, &client.id, noted).await?;
+        let record = ChangeRecord { audit: AuditKind::ClientSecretRotated, change: ChangeKind::Client, details };
+        self.record_change(&mut tx, admin, &client.id, record).await?;
         self.live.commit(tx).await?;
         Ok((secret, until))
     }
 
-    /// Disables or enables a client; says whether that changed anything.
+    /// Disables or enables a client; returns whether anything changed.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the client may do what the caller may not.
+    /// [`Error::NotFound`]; the client has permissions that the caller lacks.
     pub async fn set_disabled(&self, admin: &Admin, id: &str, disabled: bool) -> Result<bool> {
         let client = self.live.client(id)?;
         self.check_covers(admin, &client.config)?;
@@ -377,7 +379,8 @@ impl Clients {
             let changed = tx.client_enable(&client.id, now).await?;
             if changed {
                 let (audit, change) = (AuditKind::ClientEnabled, ChangeKind::ClientEnabled);
-                self.note_change(&mut tx, admin, &client.id, Noted { audit, change, details: json!({}) }).await?;
+                self.record_change(&mut tx, admin, &client.id, ChangeRecord { audit, change, details: json!({}) })
+                    .await?;
             }
             changed
         };
@@ -385,11 +388,12 @@ impl Clients {
         Ok(changed)
     }
 
-    /// Deletes a client that has been disabled for so long that no token of it lives, and whose sessions are
-    /// gone. Its id stays taken.
+    /// Deletes a client that has no sessions and has been disabled long enough for its tokens to have expired. Its id
+    /// stays reserved.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; it was not disabled long ago, or has sessions; it may do what the caller may not.
+    /// [`Error::NotFound`]; it has not been disabled long enough, or has sessions; the client has permissions that
+    /// the caller lacks.
     pub async fn delete(&self, admin: &Admin, id: &str) -> Result<()> {
         let client = self.live.client(id)?;
         self.check_covers(admin, &client.config)?;
@@ -404,31 +408,31 @@ impl Clients {
             );
             return Err(Error::Precondition(text));
         }
-        let noted = Noted { audit: AuditKind::ClientDeleted, change: ChangeKind::Client, details: json!({}) };
-        self.note_change(&mut tx, admin, &client.id, noted).await?;
+        let record = ChangeRecord { audit: AuditKind::ClientDeleted, change: ChangeKind::Client, details: json!({}) };
+        self.record_change(&mut tx, admin, &client.id, record).await?;
         self.live.commit(tx).await
     }
 
-    async fn note_change(&self, tx: &mut Tx, admin: &Admin, id: &ClientId, noted: Noted) -> Result<()> {
+    async fn record_change(&self, tx: &mut Tx, admin: &Admin, id: &ClientId, record: ChangeRecord) -> Result<()> {
         let now = self.live.now();
-        tx.audit(now, noted.audit, &admin.actor, id.as_str(), noted.details).await?;
-        tx.change(self.live.change(noted.change, id.as_str(), now));
+        tx.audit(now, record.audit, &admin.actor, id.as_str(), record.details).await?;
+        tx.change(self.live.change(record.change, id.as_str(), now));
         Ok(())
     }
 
-    fn lifetime(&self, c: &mut Violations, seconds: Option<i64>) -> Ttl {
+    fn lifetime(&self, violations: &mut Violations, seconds: Option<i64>) -> Ttl {
         let ceiling = self.live.snapshot().settings.access_token_lifetime_ceiling;
         let lifetime = seconds.map_or(ClientConfig::TOKEN_LIFETIME, Ttl::from_secs);
         if lifetime < Ttl::from_secs(1) || lifetime > ceiling {
-            c.add("token_lifetime", format!("must be 1 to {} seconds", ceiling.seconds()));
+            violations.add("token_lifetime", format!("must be 1 to {} seconds", ceiling.seconds()));
         }
         lifetime
     }
 }
 
 impl ClientPatch {
-    /// The names of what is to change, for the audit.
-    fn names(&self) -> Vec<&'static str> {
+    /// The names of the changed fields, for the audit log.
+    fn changed_fields(&self) -> Vec<&'static str> {
         let all = [
             ("grants", self.grants.is_some()),
             ("audiences", self.audiences.is_some()),
@@ -447,11 +451,11 @@ impl ClientPatch {
 }
 
 impl Clients {
-    /// Gives a client a role, or takes it away; says whether that changed anything. The client's next tokens
-    /// show it.
+    /// Assigns a role to a client or removes it; returns whether anything changed. It takes effect in the client's
+    /// next tokens.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the role or the client may do what the caller may not.
+    /// [`Error::NotFound`]; the role or the client has permissions that the caller lacks.
     pub async fn set_role(&self, admin: &Admin, id: &str, role: &str, given: bool) -> Result<bool> {
         self.live.confirm().await?;
         let role = self.roles.find(role)?;
@@ -479,7 +483,8 @@ impl Clients {
         }
         let audit = if given { AuditKind::RoleAssigned } else { AuditKind::RoleUnassigned };
         let details = json!({ "role": role.name, "role_id": role.id });
-        self.note_change(&mut tx, admin, &client.id, Noted { audit, change: ChangeKind::Client, details }).await?;
+        self.record_change(&mut tx, admin, &client.id, ChangeRecord { audit, change: ChangeKind::Client, details })
+            .await?;
         self.live.commit(tx).await?;
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! Creations that may be asked for twice (AIP-155): the same request id creates nothing more.
+//! Idempotent creation (AIP-155): a retry with the same request id creates nothing new.
 
 use crate::{
     error::{Error, Result},
@@ -7,17 +7,17 @@ use crate::{
     time::Timestamp,
 };
 
-/// How a caller names a creation, so that it can repeat it.
+/// Identifies a create request, so that it can be retried.
 #[derive(Clone, Debug)]
-pub struct Creation {
+pub struct CreationKey {
     /// 1 to 64 characters of `[A-Za-z0-9-]`.
     pub request_id: String,
-    /// SHA-256 of everything that was asked for.
+    /// SHA-256 of the whole request.
     pub payload: [u8; 32],
 }
 
-impl Creation {
-    /// The creation of a call, if the caller gave it an id.
+impl CreationKey {
+    /// Parses the request id of a call; empty means none.
     ///
     /// # Errors
     /// A violation of `request_id`.
@@ -33,35 +33,35 @@ impl Creation {
     }
 }
 
-/// Whether a creation is the first of its name.
+/// Whether a create request is new.
 #[derive(Debug)]
-pub(super) enum Created {
-    /// It is: go on.
-    Now,
-    /// It was done before, and this came of it.
-    Before(String),
+pub(super) enum CreationStatus {
+    /// It is new: proceed.
+    New,
+    /// It was done before and created this id.
+    Repeated(String),
 }
 
-impl Creation {
-    /// Notes the creation within the transaction that does it; `id` is that of what is created.
+impl CreationKey {
+    /// Records the request in the transaction that creates `id`.
     ///
     /// # Errors
-    /// A violation of `request_id` if it was used for another creation.
-    pub(super) async fn note(
+    /// A violation of `request_id` if it was used for a different request.
+    pub(super) async fn record(
         &self,
         tx: &mut Tx,
         admin: &Admin,
         method: &str,
         id: &str,
         now: Timestamp,
-    ) -> Result<Created> {
+    ) -> Result<CreationStatus> {
         let Self { request_id, payload } = self;
         let name = (admin.actor.name.as_str(), method, request_id.as_str());
         if tx.creation_note(name, payload, id, now).await? {
-            return Ok(Created::Now);
+            return Ok(CreationStatus::New);
         }
         match tx.creation_of(name).await? {
-            Some((hash, id)) if hash == payload => Ok(Created::Before(id)),
+            Some((hash, id)) if hash == payload => Ok(CreationStatus::Repeated(id)),
             Some(_) => Err(Error::invalid("request_id", "was already used for a different request")),
             None => Err(Error::Conflict),
         }

@@ -1,4 +1,4 @@
-//! Importing users of another system, with the hashes of their passwords.
+//! Imports users from another system, with their password hashes.
 
 mod check;
 mod plan;
@@ -7,10 +7,10 @@ use std::{fmt, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-pub use self::plan::Rehearsal;
+pub use self::plan::DryRun;
 use self::{
     check::CheckedRow,
-    plan::{Decided, Taken},
+    plan::{Decision, TakenNames},
 };
 use crate::{
     domain::{audit::AuditKind, permission::USERS_IMPORT, user::User},
@@ -26,49 +26,49 @@ use crate::{
     time::Timestamp,
 };
 
-/// Most users in one transaction.
-pub const MOST_IMPORTED: usize = 1000;
+/// Maximum users in one transaction.
+pub const MAX_IMPORT_BATCH: usize = 1000;
 
 /// A user of another system.
 #[derive(Debug, Default)]
 pub struct ImportRow {
-    /// What the user was called there: the `sub` of tokens, and the name by which a repeated import knows the user
-    /// again.
+    /// The user's id in the other system: becomes the `sub` of tokens, and identifies the user when an import is
+    /// repeated.
     pub subject: String,
-    /// The user name; none if the user has none.
+    /// The user name, if any.
     pub name: Option<String>,
-    /// Addresses that are known to be the user's.
+    /// Verified addresses of the user.
     pub emails: Vec<String>,
-    /// Facts that claim maps may select.
+    /// Attributes that claim maps may select.
     pub attributes: Map<String, Value>,
-    /// The password's hash; none if the user is to choose one.
+    /// The password hash; `None` if the user chooses a password later.
     pub password_hash: Option<ForeignHash>,
     /// Whether the user may not sign in.
     pub disabled: bool,
-    /// When the user came; now, if nobody knows.
+    /// When the user was created; defaults to now.
     pub created_at: Option<Timestamp>,
 }
 
-/// What became of a row.
+/// The outcome of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum ImportOutcome {
-    /// The user is here now.
+    /// The user was created.
     Created,
-    /// The user was here already, as the row has it.
+    /// The user already exists with the same data.
     Present,
-    /// Nothing was done: these fields are in the way.
+    /// Nothing was done because of these fields.
     Refused(Vec<Violation>),
 }
 
-/// What became of a batch.
+/// The plan for a batch.
 #[derive(Debug)]
-struct Planned {
+struct Plan {
     outcomes: Vec<ImportOutcome>,
     new: Vec<NewUser>,
 }
 
-/// Imports users of another system.
+/// Imports users from another system.
 pub struct Import {
     store: Store,
     live: Arc<Live>,
@@ -88,24 +88,24 @@ impl Import {
         Self { store, live, entropy, callers }
     }
 
-    /// Imports users, at most [`MOST_IMPORTED`], in one transaction; a row that cannot be imported is left out. The
-    /// outcomes stand in the order of the rows. A batch may be imported again: what is here already is left alone.
+    /// Imports up to [`MAX_IMPORT_BATCH`] users in one transaction; rows that cannot be imported are skipped. The
+    /// outcomes are in row order. A batch can be imported again: existing users stay as they are.
     ///
     /// # Errors
-    /// A violation of `users` if there are too many; if the database cannot be reached.
+    /// A violation of `users` if there are too many; if the database is unreachable.
     pub async fn write(&self, admin: &Admin, rows: &[ImportRow]) -> Result<Vec<ImportOutcome>> {
-        // An import takes long: whoever loses the permission meanwhile writes no further batch.
-        let mut still = admin.clone();
-        self.callers.read_again(&mut still).await?;
-        self.callers.check_still_admitted(&still, USERS_IMPORT)?;
+        // Imports take long. A caller that loses the permission meanwhile writes no further batch.
+        let mut current = admin.clone();
+        self.callers.reload_roles(&mut current).await?;
+        self.callers.check_still_admitted(&current, USERS_IMPORT)?;
         let now = self.live.now();
         let checked = check_all(rows, now)?;
         for _ in 0..TRIES {
             match self.write_once(admin, &checked, now).await {
-                // Somebody took one of the names in between.
+                // One of the names was taken in between.
                 Err(Error::Conflict) => {}
                 Ok(outcomes) => {
-                    // Who imports a million users writes one transaction after the other: others get their turn.
+                    // Large imports write one transaction after another: let other writers in.
                     self.store.stand_back().await;
                     return Ok(outcomes);
                 }
@@ -115,20 +115,15 @@ impl Import {
         Err(Error::Conflict)
     }
 
-    /// Says what would become of these users, and of all before them in the same rehearsal. Nothing is written.
+    /// Returns the outcomes that an import would have, after all earlier batches of the same dry run. Writes nothing.
     ///
     /// # Errors
     /// As for [`Import::write`].
-    pub async fn rehearse(
-        &self,
-        _: &Admin,
-        rows: &[ImportRow],
-        rehearsal: &mut Rehearsal,
-    ) -> Result<Vec<ImportOutcome>> {
+    pub async fn dry_run(&self, _: &Admin, rows: &[ImportRow], dry_run: &mut DryRun) -> Result<Vec<ImportOutcome>> {
         let now = self.live.now();
         let checked = check_all(rows, now)?;
         let mut tx = self.store.read().await?;
-        Ok(self.plan(&mut tx, &checked, &mut rehearsal.taken, now).await?.outcomes)
+        Ok(self.plan(&mut tx, &checked, &mut dry_run.taken, now).await?.outcomes)
     }
 
     async fn write_once(
@@ -138,7 +133,7 @@ impl Import {
         now: Timestamp,
     ) -> Result<Vec<ImportOutcome>> {
         let mut tx = self.store.write().await?;
-        let Planned { outcomes, new } = self.plan(&mut tx, checked, &mut Taken::default(), now).await?;
+        let Plan { outcomes, new } = self.plan(&mut tx, checked, &mut TakenNames::default(), now).await?;
         let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(outcomes) };
         let count = |wanted: fn(&ImportOutcome) -> bool| outcomes.iter().filter(|o| wanted(o)).count();
         let details = json!({
@@ -148,7 +143,7 @@ impl Import {
             "first": first.user.subject,
             "last": last.user.subject,
         });
-        // Somebody took a name since the plan was made: the next plan says whose row that is.
+        // A name was taken since the plan was made. The retry's plan reports the row.
         if tx.users_insert(&new, now).await?.is_some() {
             return Err(Error::Conflict);
         }
@@ -157,15 +152,15 @@ impl Import {
         Ok(outcomes)
     }
 
-    /// Decides on each row by what is here, and by the rows before it.
+    /// Decides on each row by the existing users and the rows before it.
     async fn plan(
         &self,
         tx: &mut Tx,
         checked: &[Result<CheckedRow, Vec<Violation>>],
-        taken: &mut Taken,
+        taken: &mut TakenNames,
         now: Timestamp,
-    ) -> Result<Planned> {
-        let known = plan::known(tx, checked, taken).await?;
+    ) -> Result<Plan> {
+        let known = plan::load_known(tx, checked, taken).await?;
         let (mut outcomes, mut new) = (Vec::with_capacity(checked.len()), Vec::new());
         for row in checked {
             let row = match row {
@@ -176,15 +171,15 @@ impl Import {
                 }
             };
             outcomes.push(match plan::decide(row, &known, taken) {
-                Decided::Create => {
+                Decision::Create => {
                     new.push(self.new_user(row, now));
                     ImportOutcome::Created
                 }
-                Decided::Present => ImportOutcome::Present,
-                Decided::Refuse(violation) => ImportOutcome::Refused(vec![violation]),
+                Decision::Present => ImportOutcome::Present,
+                Decision::Refuse(violation) => ImportOutcome::Refused(vec![violation]),
             });
         }
-        Ok(Planned { outcomes, new })
+        Ok(Plan { outcomes, new })
     }
 
     fn new_user(&self, row: &CheckedRow, now: Timestamp) -> NewUser {
@@ -200,10 +195,10 @@ impl Import {
     }
 }
 
-/// Checks each row by itself, before the database is asked.
+/// Validates each row on its own, before any database query.
 fn check_all(rows: &[ImportRow], now: Timestamp) -> Result<Vec<Result<CheckedRow, Vec<Violation>>>> {
-    if rows.len() > MOST_IMPORTED {
-        return Err(Error::invalid("users", format!("must be at most {MOST_IMPORTED} per batch")));
+    if rows.len() > MAX_IMPORT_BATCH {
+        return Err(Error::invalid("users", format!("must be at most {MAX_IMPORT_BATCH} per batch")));
     }
     Ok(rows.iter().map(|row| check::check(row, now)).collect())
 }

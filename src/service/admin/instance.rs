@@ -1,4 +1,4 @@
-//! What belongs to the deployment as a whole: the shared settings and the issuer.
+//! The settings and the issuer of the whole deployment.
 
 mod issuer;
 
@@ -19,7 +19,7 @@ use crate::{
     time::Ttl,
 };
 
-/// The names that can be set, with their least and greatest values; times are in seconds.
+/// The settings with their minimum and maximum values; durations are in seconds.
 const SETTINGS: [(&str, i64, i64); 13] = [
     ("access_token_lifetime_ceiling", 60, 86_400),
     ("refresh_grace", 0, 60),
@@ -57,7 +57,7 @@ impl InstanceSettings {
         Self { store, live, sealing, entropy }
     }
 
-    /// Sets one setting; gives all of them.
+    /// Changes one setting; returns all of them.
     ///
     /// # Errors
     /// A violation that names the setting and its range.
@@ -73,7 +73,7 @@ impl InstanceSettings {
         let mut settings = tx.settings_hold().await?;
         match name {
             "access_token_lifetime_ceiling" => {
-                // Of two changes in short order, the waits keep to the greatest.
+                // After several changes in short order, waits use the largest ceiling.
                 let before = settings.waiting_ceiling(now);
                 settings.previous_ceiling = Some((before, now));
                 settings.access_token_lifetime_ceiling = Ttl::from_secs(n);
@@ -88,14 +88,14 @@ impl InstanceSettings {
         }
         tx.settings_set(&settings).await?;
         tx.audit(now, AuditKind::SettingChanged, &admin.actor, name, json!({ "value": n })).await?;
-        // By the settings as they will be: another ceiling moves the end of everything.
+        // Use the new settings: a new ceiling changes when entries expire.
         tx.change(settings.feed_entry(ChangeKind::Settings, name, now));
         self.live.commit(tx).await?;
         Ok(settings)
     }
 }
 
-/// Sets how often anybody may guess.
+/// Changes one of the limits on guesses.
 fn set_limit(limits: &mut LimitSettings, name: &str, n: i64) {
     match name {
         "login_failures_free" => limits.login_failures_free = n,

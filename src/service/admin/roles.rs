@@ -1,10 +1,10 @@
-//! Roles: creating, changing and finding them.
+//! Role administration.
 
 use std::{fmt, sync::Arc};
 
 use serde_json::json;
 
-use super::creations::{Created, Creation};
+use super::creations::{CreationKey, CreationStatus};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -23,25 +23,25 @@ use crate::{
     time::Timestamp,
 };
 
-/// A role to be created.
+/// A role to create.
 #[derive(Debug, Default)]
 pub struct NewRoleRequest {
     /// Name of the role.
     pub name: String,
     /// Description of the role.
     pub description: String,
-    /// Its permissions: `P` of this server's own audience, `P@A` of another.
+    /// Its permissions: `P` at this server's own audience, `P@A` at another audience.
     pub permissions: Vec<String>,
-    /// The caller's id for this call, if it may be repeated.
-    pub creation: Option<Creation>,
+    /// The caller's request id, if the call may be retried.
+    pub creation: Option<CreationKey>,
 }
 
-/// What is to change of a role; nothing else does.
+/// A change of a role; absent fields stay as they are.
 #[derive(Debug, Default)]
 pub struct RolePatch {
     /// Description of the role.
     pub description: Option<String>,
-    /// All its permissions.
+    /// The full list of its permissions.
     pub permissions: Option<Vec<String>>,
 }
 
@@ -68,13 +68,13 @@ impl Roles {
     /// Creates a role.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::Exists`]; a permission that the caller lacks.
+    /// Reports every invalid field at once; [`Error::Exists`]; the caller lacks a permission.
     pub async fn create(&self, admin: &Admin, request: NewRoleRequest) -> Result<Role> {
-        let mut wrong = Violations::default();
-        let name = wrong.take("name", request.name.parse::<RoleName>());
-        let permissions = self.role_permissions(&request.permissions, &mut wrong);
-        check_description(&request.description, &mut wrong);
-        wrong.into_result(())?;
+        let mut violations = Violations::default();
+        let name = violations.take("name", request.name.parse::<RoleName>());
+        let permissions = self.role_permissions(&request.permissions, &mut violations);
+        check_description(&request.description, &mut violations);
+        violations.into_result(())?;
         let name = name.ok_or_else(|| Error::invalid("name", "must be a role's name"))?;
         admin.check_permissions(&self.live.snapshot(), &permissions)?;
         let now = self.live.now();
@@ -83,8 +83,8 @@ impl Roles {
         let role = Role { id, name, description, permissions, built_in, revision, created_at: now, updated_at: now };
         let mut tx = self.store.write().await?;
         if let Some(creation) = &request.creation {
-            let created = creation.note(&mut tx, admin, "CreateRole", role.id.as_str(), now).await?;
-            if let Created::Before(id) = created {
+            let created = creation.record(&mut tx, admin, "CreateRole", role.id.as_str(), now).await?;
+            if let CreationStatus::Repeated(id) = created {
                 return self.find(&id);
             }
         }
@@ -92,17 +92,16 @@ impl Roles {
             return Err(Error::Exists("role", role.name.to_string()));
         }
         ensure_audiences(&mut tx, &role.permissions, now).await?;
-        self.note_change(&mut tx, admin, &role, AuditKind::RoleCreated, now).await?;
+        self.record_change(&mut tx, admin, &role, AuditKind::RoleCreated, now).await?;
         self.live.commit(tx).await?;
         Ok(role)
     }
 
-    /// Changes a role, provided it is still at `revision`, if one is given. Tokens know it from their next
-    /// issue on.
+    /// Changes a role. If `revision` is given, the role must still be at it. The change takes effect in tokens issued
+    /// afterwards.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Changed`]; built-in roles do not change; a permission that the caller
-    /// lacks, among the old or the new.
+    /// [`Error::NotFound`], [`Error::Changed`]; the role is built in; the caller lacks an old or a new permission.
     pub async fn update(&self, admin: &Admin, name: &str, patch: RolePatch, revision: Option<i64>) -> Result<Role> {
         self.live.confirm().await?;
         let old = self.find(name)?;
@@ -110,15 +109,15 @@ impl Roles {
         if revision.is_some_and(|r| r != old.revision) {
             return Err(Error::Changed);
         }
-        let (mut wrong, mut role) = (Violations::default(), old.clone());
+        let (mut violations, mut role) = (Violations::default(), old.clone());
         if let Some(description) = patch.description {
-            check_description(&description, &mut wrong);
+            check_description(&description, &mut violations);
             role.description = description;
         }
         if let Some(permissions) = &patch.permissions {
-            role.permissions = self.role_permissions(permissions, &mut wrong);
+            role.permissions = self.role_permissions(permissions, &mut violations);
         }
-        wrong.into_result(())?;
+        violations.into_result(())?;
         admin.check_role(&self.live.snapshot(), &old)?;
         admin.check_permissions(&self.live.snapshot(), &role.permissions)?;
         let now = self.live.now();
@@ -127,15 +126,15 @@ impl Roles {
             return Err(if revision.is_some() { Error::Changed } else { Error::Conflict });
         }
         ensure_audiences(&mut tx, &role.permissions, now).await?;
-        self.note_change(&mut tx, admin, &role, AuditKind::RoleUpdated, now).await?;
+        self.record_change(&mut tx, admin, &role, AuditKind::RoleUpdated, now).await?;
         self.live.commit(tx).await?;
         self.find(role.id.as_str())
     }
 
-    /// Deletes a role that nobody has.
+    /// Deletes a role that is not assigned to anyone.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; somebody has it, or it is built in.
+    /// [`Error::NotFound`]; it is assigned, or built in.
     pub async fn delete(&self, admin: &Admin, name: &str) -> Result<()> {
         let role = self.find(name)?;
         refuse_built_in(&role)?;
@@ -149,11 +148,11 @@ impl Roles {
         if !tx.role_delete(&role.id).await? {
             return Err(Error::Precondition("a user has the role; take it away first".to_owned()));
         }
-        self.note_change(&mut tx, admin, &role, AuditKind::RoleDeleted, now).await?;
+        self.record_change(&mut tx, admin, &role, AuditKind::RoleDeleted, now).await?;
         self.live.commit(tx).await
     }
 
-    /// Every role, by id.
+    /// All roles, in id order.
     #[must_use]
     pub fn list(&self, _: &Admin) -> Vec<Role> {
         let mut all: Vec<Role> = self.live.snapshot().roles.values().cloned().collect();
@@ -176,14 +175,14 @@ impl Roles {
         found.cloned().ok_or_else(|| Error::NotFound("role", name.to_owned()))
     }
 
-    /// The permissions of a role: `P` at this server's own audience, `P@A` at another.
+    /// The permissions of a role: `P` at this server's own audience, `P@A` at another audience.
     #[must_use]
     pub fn permission_names_of(&self, role: &Role) -> Vec<String> {
         let built_in = role.built_in.map_or(&[][..], BuiltIn::permissions).iter().map(|p| (*p).to_owned());
         built_in.chain(self.permission_names(&role.permissions)).collect()
     }
 
-    /// `P` at this server's own audience, `P@A` at another.
+    /// The names of permissions: `P` at this server's own audience, `P@A` at another audience.
     #[must_use]
     pub fn permission_names(&self, permissions: &[PermissionAt]) -> Vec<String> {
         let name = |p: &PermissionAt| match p.audience.as_str() {
@@ -195,14 +194,14 @@ impl Roles {
         names
     }
 
-    /// The names of roles by their ids; those that are gone have none.
+    /// The names of roles by id; deleted roles are skipped.
     #[must_use]
     pub fn names(&self, ids: &[RoleId]) -> Vec<String> {
         let snapshot = self.live.snapshot();
         ids.iter().filter_map(|id| snapshot.roles.get(id)).map(|r| r.name.to_string()).collect()
     }
 
-    /// The roles of these ids or names.
+    /// Resolves ids or names of roles to ids.
     pub(super) fn ids(&self, names: &[String]) -> Result<Vec<RoleId>> {
         if names.len() > MAX_ROLES {
             return Err(Error::invalid("roles", format!("must be at most {MAX_ROLES}")));
@@ -217,15 +216,15 @@ impl Roles {
         Ok(ids)
     }
 
-    fn role_permissions(&self, texts: &[String], wrong: &mut Violations) -> Vec<PermissionAt> {
+    fn role_permissions(&self, texts: &[String], violations: &mut Violations) -> Vec<PermissionAt> {
         if texts.len() > MAX_PERMISSIONS {
-            wrong.add("permissions", format!("must be at most {MAX_PERMISSIONS}"));
+            violations.add("permissions", format!("must be at most {MAX_PERMISSIONS}"));
         }
         let mut out = Vec::new();
         for text in texts {
             match self.permission_at(text) {
                 Some(permission) => out.push(permission),
-                None => wrong.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+                None => violations.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
             }
         }
         out.sort();
@@ -233,14 +232,14 @@ impl Roles {
         out
     }
 
-    /// `P` of this server's own audience, `P@A` of another.
+    /// Parses `P` at this server's own audience, or `P@A` at another audience.
     pub(super) fn permission_at(&self, text: &str) -> Option<PermissionAt> {
         let (permission, audience) = text.split_once('@').unwrap_or((text, self.live.issuer()));
         let (permission, audience) = (permission.parse::<Permission>(), audience.parse::<Audience>());
         permission.ok().zip(audience.ok()).map(|(permission, audience)| PermissionAt { audience, permission })
     }
 
-    async fn note_change(
+    async fn record_change(
         &self,
         tx: &mut Tx,
         admin: &Admin,
@@ -263,9 +262,10 @@ async fn ensure_audiences(tx: &mut Tx, permissions: &[PermissionAt], now: Timest
     Ok(())
 }
 
-fn check_description(text: &str, wrong: &mut Violations) {
+fn check_description(text: &str, violations: &mut Violations) {
     if text.chars().count() > MAX_DESCRIPTION || text.chars().any(char::is_control) {
-        wrong.add("description", format!("must be at most {MAX_DESCRIPTION} characters without control characters"));
+        violations
+            .add("description", format!("must be at most {MAX_DESCRIPTION} characters without control characters"));
     }
 }
 

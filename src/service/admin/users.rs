@@ -1,4 +1,4 @@
-//! Creating and administering users.
+//! User administration.
 
 mod check;
 mod reset;
@@ -9,9 +9,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use self::check::{check_new_user, check_patch};
-pub use self::reset::{ResetOf, ResetStarted};
+pub use self::reset::{ResetStarted, UserPasswordReset};
 use super::{
-    creations::{Created, Creation},
+    creations::{CreationKey, CreationStatus},
     roles::Roles,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     secret::Password,
     service::{
         access::Admin,
-        people::{Emails, Limits, Tickets, UserView, hash_failure, remap_claims, view},
+        people::{Emails, Limits, Tickets, UserView, hash_error, load_view, remap_claims},
         runtime::{Live, Runtime},
         tokens::Tokens,
     },
@@ -41,34 +41,34 @@ use crate::{
 /// A user to be created.
 #[derive(Debug, Default)]
 pub struct NewUserRequest {
-    /// The user name; empty for none.
+    /// The user name; empty means none.
     pub name: String,
-    /// Addresses that are known to be the user's.
+    /// Verified addresses of the user.
     pub emails: Vec<String>,
-    /// The `sub` of tokens; the id if none is chosen.
+    /// The `sub` of tokens; defaults to the id.
     pub subject: Option<String>,
-    /// The password; none if the user is to choose one.
+    /// The password; `None` if the user chooses one later.
     pub password: Option<Password>,
-    /// Facts that claim maps may select.
+    /// Attributes that claim maps may select.
     pub attributes: Map<String, Value>,
     /// Roles, by id or name.
     pub roles: Vec<String>,
-    /// The caller's id for this call, if it may be repeated.
-    pub creation: Option<Creation>,
+    /// The caller's request id, if the call may be retried.
+    pub creation: Option<CreationKey>,
 }
 
-/// What is to change of a user; nothing else does.
+/// A change of a user; absent fields stay as they are.
 #[derive(Debug, Default)]
 pub struct UserPatch {
-    /// The user name; empty takes it away.
+    /// The user name; empty removes it.
     pub name: Option<String>,
-    /// Every address, all known to be the user's.
+    /// The full list of verified addresses.
     pub emails: Option<Vec<String>>,
-    /// All attributes.
+    /// The full set of attributes.
     pub attributes: Option<Map<String, Value>>,
 }
 
-/// The users of this deployment, as administrators handle them.
+/// User administration.
 pub struct Users {
     store: Store,
     live: Arc<Live>,
@@ -87,7 +87,7 @@ impl fmt::Debug for Users {
     }
 }
 
-/// What the administration of users is built from.
+/// The dependencies of user administration.
 pub(in crate::service) struct UsersParts {
     pub(in crate::service) runtime: Runtime,
     pub(in crate::service) passwords: Passwords,
@@ -98,8 +98,8 @@ pub(in crate::service) struct UsersParts {
     pub(in crate::service) tokens: Arc<Tokens>,
 }
 
-/// A user whose row is locked by the transaction that changes it.
-struct Change {
+/// A transaction that has locked a user's row to change it.
+struct LockedUser {
     tx: Tx,
     found: UserView,
     now: Timestamp,
@@ -115,22 +115,22 @@ impl Users {
     /// Creates a user.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::Exists`] if a name is taken.
+    /// Reports every invalid field at once; [`Error::Exists`] if a login or the subject is taken.
     pub async fn create(&self, admin: &Admin, request: NewUserRequest) -> Result<User> {
         let logins = check_new_user(&request)?;
         let roles = self.roles.ids(&request.roles)?;
         admin.check_roles(&self.live.snapshot(), &roles)?;
         let password = match request.password {
-            Some(password) => Some(self.passwords.hash(password).await.map_err(hash_failure)?),
+            Some(password) => Some(self.passwords.hash(password).await.map_err(hash_error)?),
             None => None,
         };
         let now = self.live.now();
         let id = UserId::new(now, &*self.entropy);
         let mut tx = self.store.write().await?;
         if let Some(creation) = &request.creation {
-            let created = creation.note(&mut tx, admin, "CreateUser", id.as_str(), now).await?;
-            if let Created::Before(id) = created {
-                return created_before(&mut tx, &id).await;
+            let created = creation.record(&mut tx, admin, "CreateUser", id.as_str(), now).await?;
+            if let CreationStatus::Repeated(id) = created {
+                return existing_user(&mut tx, &id).await;
             }
         }
         let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
@@ -160,13 +160,13 @@ impl Users {
     async fn find(&self, name: &str) -> Result<UserView> {
         let mut tx = self.store.read().await?;
         let user = find(&mut tx, name).await?.ok_or_else(|| Error::NotFound("user", name.to_owned()))?;
-        view(&mut tx, user).await
+        load_view(&mut tx, user).await
     }
 
-    /// Users in the order of their ids, at most `limit` after `after`.
+    /// Users in id order: at most `limit` after `after`.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn list(&self, _: &Admin, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<UserView>> {
         let mut tx = self.store.read().await?;
         let users = tx.users_page(filter, after, limit).await?;
@@ -182,13 +182,13 @@ impl Users {
         Ok(views.into_values().collect())
     }
 
-    /// Changes a user, provided it is still at `version`, if one is given.
+    /// Changes a user. If `version` is given, the user must still be at it.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
+    /// Reports every invalid field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
     pub async fn update(&self, admin: &Admin, name: &str, patch: &UserPatch, version: Option<i64>) -> Result<UserView> {
         check_patch(patch)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, name, version).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, version).await?;
         let id = &found.user.id;
         if let Some(name) = &patch.name {
             replace_logins(&mut tx, id, LoginKind::Name, std::slice::from_ref(name)).await?;
@@ -210,80 +210,80 @@ impl Users {
         let details = json!({ "changed": changed });
         tx.audit(now, AuditKind::UserUpdated, &admin.actor, &found.user.subject, details).await?;
         let user = tx.user_by_id(id).await?.ok_or(Error::Conflict)?;
-        let view = view(&mut tx, user).await?;
+        let view = load_view(&mut tx, user).await?;
         tx.commit().await?;
         Ok(view)
     }
 
-    /// Deletes a user: ends its sessions and empties its row.
+    /// Deletes a user: ends its sessions and erases its data. Returns how many sessions ended.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Changed`].
     pub async fn delete(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<usize> {
-        let Change { mut tx, found, now } = self.begin_change(admin, name, version).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, version).await?;
         let id = &found.user.id;
         tx.user_delete(id, now).await?;
-        let ended = self.end_all(&mut tx, admin, id, RevokedCause::UserDeleted, now).await?;
-        self.note_change(&mut tx, admin, &found.user, AuditKind::UserDeleted, now).await?;
+        let ended = self.end_all_sessions(&mut tx, admin, id, RevokedCause::UserDeleted, now).await?;
+        self.record_change(&mut tx, admin, &found.user, AuditKind::UserDeleted, now).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
 
-    /// Disables a user and ends its sessions; gives their number.
+    /// Disables a user and ends its sessions; returns how many.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn disable(&self, admin: &Admin, name: &str) -> Result<usize> {
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         if !tx.user_disable(&found.user.id, now).await? {
             return Ok(0);
         }
-        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::UserDisabled, now).await?;
-        self.note_change(&mut tx, admin, &found.user, AuditKind::UserDisabled, now).await?;
+        let ended = self.end_all_sessions(&mut tx, admin, &found.user.id, RevokedCause::UserDisabled, now).await?;
+        self.record_change(&mut tx, admin, &found.user, AuditKind::UserDisabled, now).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
 
-    /// Enables a user; says whether it was disabled. Its old sessions stay ended.
+    /// Enables a user; returns whether it was disabled. Its old sessions stay ended.
     ///
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn enable(&self, admin: &Admin, name: &str) -> Result<bool> {
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         if !tx.user_enable(&found.user.id, now).await? {
             return Ok(false);
         }
-        self.note_change(&mut tx, admin, &found.user, AuditKind::UserEnabled, now).await?;
+        self.record_change(&mut tx, admin, &found.user, AuditKind::UserEnabled, now).await?;
         tx.commit().await?;
         Ok(true)
     }
 
-    /// Sets a user's password and ends its sessions; gives their number.
+    /// Sets a user's password and ends its sessions; returns how many.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or what is wrong with the password.
+    /// [`Error::NotFound`], or a violation by the password.
     pub async fn set_password(&self, admin: &Admin, name: &str, password: Password) -> Result<usize> {
         let found = self.find(name).await?;
         let context: Vec<&str> = found.logins.iter().map(String::as_str).collect();
         PasswordPolicy::default()
             .check(&password, &context)
             .map_err(|problem| Error::invalid("password", problem.to_string()))?;
-        let phc: Phc = self.passwords.hash(password).await.map_err(hash_failure)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let phc: Phc = self.passwords.hash(password).await.map_err(hash_error)?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         tx.password_set(&found.user.id, &phc, now).await?;
         self.limits.clear_logins(&mut tx, &found.logins).await?;
-        let ended = self.end_all(&mut tx, admin, &found.user.id, RevokedCause::PasswordSet, now).await?;
+        let ended = self.end_all_sessions(&mut tx, admin, &found.user.id, RevokedCause::PasswordSet, now).await?;
         tx.audit(now, AuditKind::PasswordSet, &admin.actor, &found.user.subject, json!({})).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
 
-    /// Lets a user's password count only until another is chosen, at the next sign-in.
+    /// Requires the user to choose a new password at the next sign-in.
     ///
     /// # Errors
     /// [`Error::NotFound`]; the user has no password.
     pub async fn require_new_password(&self, admin: &Admin, name: &str) -> Result<()> {
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         if !tx.password_must_change(&found.user.id).await? {
             return Err(Error::Precondition("the user has no password".to_owned()));
         }
@@ -292,15 +292,15 @@ impl Users {
         tx.commit().await.map(|_| ())
     }
 
-    /// Gives a user a role, or takes it away; says whether that changed anything. The next tokens of the
-    /// user's sessions know it.
+    /// Assigns a role to a user or removes it; returns whether anything changed. It takes effect in the next tokens
+    /// of the user's sessions.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the role or the user may do what the caller may not.
+    /// [`Error::NotFound`]; the role or the user has permissions that the caller lacks.
     pub async fn set_role(&self, admin: &Admin, name: &str, role: &str, given: bool) -> Result<bool> {
         let role = self.roles.find(role)?;
         admin.check_role(&self.live.snapshot(), &role)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         let id = &found.user.id;
         let (changed, kind) = if given {
             (tx.user_role_add(id, &role.id, now).await?, AuditKind::RoleAssigned)
@@ -317,17 +317,23 @@ impl Users {
         tx.sessions_set_roles(id, &roles).await?;
         let details = json!({ "role": role.name, "role_id": role.id });
         tx.audit(now, kind, &admin.actor, &found.user.subject, details).await?;
-        // Streams that the user follows as an administrator look again at what it may do.
+        // Streams that the user watches as an administrator check its permissions again.
         tx.change(self.live.change(ChangeKind::User, id.as_str(), now));
         self.live.commit(tx).await?;
         Ok(true)
     }
 
-    /// The user with exactly this `login` or `subject` that meets the filter.
+    /// The user with exactly this `login` or `subject`, if it matches the filter.
     ///
     /// # Errors
-    /// If the database cannot be reached.
-    pub async fn exactly(&self, _: &Admin, filter: &UserFilter, field: &str, value: &str) -> Result<Option<UserView>> {
+    /// If the database is unreachable.
+    pub async fn find_exact(
+        &self,
+        _: &Admin,
+        filter: &UserFilter,
+        field: &str,
+        value: &str,
+    ) -> Result<Option<UserView>> {
         let mut tx = self.store.read().await?;
         let user = match (field, Login::canonical_for_lookup(value)) {
             ("subject", _) => tx.user_by_subject(value).await?,
@@ -335,14 +341,14 @@ impl Users {
             (_, None) => None,
         };
         let Some(user) = user else { return Ok(None) };
-        let view = view(&mut tx, user).await?;
+        let view = load_view(&mut tx, user).await?;
         let has_role = filter.role.as_ref().is_none_or(|role| view.roles.contains(role));
-        let is_so = filter.disabled.is_none_or(|disabled| view.user.disabled_at.is_some() == disabled);
-        Ok((has_role && is_so && filter.accepts_logins(&view.logins)).then_some(view))
+        let disabled_matches = filter.disabled.is_none_or(|disabled| view.user.disabled_at.is_some() == disabled);
+        Ok((has_role && disabled_matches && filter.accepts_logins(&view.logins)).then_some(view))
     }
 
-    /// Begins a change of a user: its row is locked, and who may do more than the caller is out of reach.
-    async fn begin_change(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<Change> {
+    /// Starts a change of a user: locks its row, and fails if the user has permissions that the caller lacks.
+    async fn begin_change(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<LockedUser> {
         let missing = || Error::NotFound("user", name.to_owned());
         let id = self.find(name).await?.user.id;
         let mut tx = self.store.write().await?;
@@ -351,15 +357,15 @@ impl Users {
             return Err(if tx.user_by_id(&id).await?.is_some() { Error::Changed } else { missing() });
         }
         let user = tx.user_by_id(&id).await?.ok_or_else(missing)?;
-        let found = view(&mut tx, user).await?;
+        let found = load_view(&mut tx, user).await?;
         let snapshot = self.live.snapshot();
         admin.check_own_roles(&snapshot, &found.user.id, &found.roles)?;
         admin.check_roles(&snapshot, &found.roles)?;
-        Ok(Change { tx, found, now })
+        Ok(LockedUser { tx, found, now })
     }
 
     /// Ends all live sessions of a user within the transaction that changes the user.
-    async fn end_all(
+    async fn end_all_sessions(
         &self,
         tx: &mut Tx,
         admin: &Admin,
@@ -372,7 +378,7 @@ impl Users {
         tx.revoke(what, &By { actor: &admin.actor, cause, settings: &settings, now }).await
     }
 
-    async fn note_change(
+    async fn record_change(
         &self,
         tx: &mut Tx,
         admin: &Admin,
@@ -386,7 +392,7 @@ impl Users {
     }
 }
 
-async fn created_before(tx: &mut Tx, id: &str) -> Result<User> {
+async fn existing_user(tx: &mut Tx, id: &str) -> Result<User> {
     let user = match id.parse() {
         Ok(id) => tx.user_by_id(&id).await?,
         Err(_) => None,
@@ -404,7 +410,7 @@ async fn find(tx: &mut Tx, name: &str) -> Result<Option<User>> {
     };
     let by_subject = tx.user_by_subject(name).await?;
     match (by_subject, by_login) {
-        // People choose their names: nobody is to be taken for somebody else by one.
+        // Users choose their names, so a name must not be able to shadow another user's subject.
         (Some(one), Some(other)) if one.id != other.id => Err(Error::Precondition(
             "the name is the subject of one user and the login of another; use the id".to_owned(),
         )),
@@ -412,7 +418,7 @@ async fn find(tx: &mut Tx, name: &str) -> Result<Option<User>> {
     }
 }
 
-/// Replaces the logins of one kind; an empty text stands for none.
+/// Replaces the logins of one kind; empty texts are skipped.
 async fn replace_logins(tx: &mut Tx, id: &UserId, kind: LoginKind, texts: &[String]) -> Result<()> {
     tx.logins_delete(id, kind).await?;
     for text in texts.iter().filter(|t| !t.is_empty()) {

@@ -1,8 +1,7 @@
-//! What people do with their own accounts: open them, prove an address, choose a new password, see and end
-//! their sessions, leave.
+//! Self-service accounts: registration, email verification, password reset, sessions and deletion.
 //!
-//! Whether an account exists is told to nobody who does not own it: whoever asks with an address or a name
-//! gets the same answer after the same work, and the mail alone differs.
+//! Nobody but its owner can find out whether an account exists: requests with an address or a name get the same
+//! response after the same work, and only the mail differs.
 
 mod me;
 mod register;
@@ -23,7 +22,7 @@ use crate::{
     store::Store,
 };
 
-/// People's own accounts.
+/// Self-service accounts.
 pub struct Accounts {
     pub(super) store: Store,
     pub(super) live: Arc<Live>,

@@ -1,8 +1,8 @@
-//! Mails to people about their accounts: how many may be asked for, and to whom they go.
+//! Account mails: rate limits and recipients.
 
 use std::sync::Arc;
 
-use super::limits::{Guesser, Limits};
+use super::limits::{GuessAudit, Limits};
 use crate::{
     domain::{
         audit::Actor,
@@ -18,13 +18,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// Where a mail goes, and in which language it is written.
-pub(in crate::service) struct To {
+/// The recipient of a mail, and its language.
+pub(in crate::service) struct Addressee {
     pub(in crate::service) recipient: Recipient,
     pub(in crate::service) language: Language,
 }
 
-/// Mails to people. Cheap to clone.
+/// Sends account mails. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Emails {
     live: Arc<Live>,
@@ -32,13 +32,13 @@ pub(in crate::service) struct Emails {
     limits: Limits,
 }
 
-/// The recipient of a mail, if the text is an email address.
-pub(in crate::service) fn recipient(text: &str) -> Option<Recipient> {
+/// Parses a recipient; `None` if the text is not an email address.
+pub(in crate::service) fn parse_recipient(text: &str) -> Option<Recipient> {
     Login::parse(text).ok().as_ref().and_then(Recipient::of)
 }
 
-/// A language, or English if none is named.
-pub(super) fn language(text: &str) -> Result<Language> {
+/// Parses a language; empty means English.
+pub(super) fn parse_language(text: &str) -> Result<Language> {
     if text.is_empty() {
         return Ok(Language::default());
     }
@@ -50,36 +50,42 @@ impl Emails {
         Self { live, outbox, limits }
     }
 
-    /// Counts a mail that somebody asks for, by where it goes and by the address that it is asked for from;
-    /// whether it will be sent does not matter.
+    /// Counts a requested mail against the limits of its recipient and of the requesting address, whether or not it
+    /// will be sent.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`].
-    pub(super) async fn count(&self, client: &Client, typed: &str, address: &str) -> Result<()> {
+    pub(super) async fn count_request(&self, client: &Client, typed: &str, address: &str) -> Result<()> {
         let mut keys = vec![self.limits.key_of_login(LimitKind::Mail, typed)];
         keys.extend(self.limits.keys_of_address(address));
         let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
-        self.limits.check(&keys).await?.failed(Guesser { subject: String::new(), actor }).await
+        self.limits.check(&keys).await?.failed(GuessAudit { subject: String::new(), actor }).await
     }
 
-    /// Hands a mail in, from a client to one recipient.
-    pub(in crate::service) async fn send(&self, tx: &mut Tx, client: &Client, to: To, content: Content) -> Result<()> {
+    /// Queues a mail on behalf of a client.
+    pub(in crate::service) async fn send(
+        &self,
+        tx: &mut Tx,
+        client: &Client,
+        to: Addressee,
+        content: Content,
+    ) -> Result<()> {
         let client = client.id.as_str().to_owned();
-        let To { recipient: to, language } = to;
-        self.outbox.hand_in(tx, Mail { to, content, client, language }).await.map(|_| ())
+        let Addressee { recipient: to, language } = to;
+        self.outbox.enqueue(tx, Mail { to, content, client, language }).await.map(|_| ())
     }
 
-    /// Tells every email address of a user that its password was set.
+    /// Notifies every email address of a user that the password was set.
     pub(super) async fn send_password_changed(&self, tx: &mut Tx, logins: &[String], at: Timestamp) -> Result<()> {
-        for to in logins.iter().filter_map(|l| recipient(l)) {
+        for to in logins.iter().filter_map(|l| parse_recipient(l)) {
             let content = Content::PasswordChanged { at };
             let (client, language) = (self.live.issuer().to_owned(), Language::default());
-            self.outbox.hand_in(tx, Mail { to, content, client, language }).await?;
+            self.outbox.enqueue(tx, Mail { to, content, client, language }).await?;
         }
         Ok(())
     }
 
-    /// Replaces a user's email addresses by one, and tells the old ones and the new one.
+    /// Replaces a user's email addresses with one, and notifies the old addresses and the new one.
     pub(super) async fn replace(
         &self,
         tx: &mut Tx,
@@ -92,11 +98,11 @@ impl Emails {
         if let Some(taken) = tx.login_insert(user, new).await? {
             return Err(taken.into());
         }
-        let Some(address) = recipient(new.display()) else { return Ok(()) };
+        let Some(address) = parse_recipient(new.display()) else { return Ok(()) };
         let at = self.live.now();
-        for recipient in old.iter().filter_map(|l| recipient(l)).chain([address.clone()]) {
+        for recipient in old.iter().filter_map(|l| parse_recipient(l)).chain([address.clone()]) {
             let content = Content::EmailChanged { at, new: address.clone() };
-            self.send(tx, client, To { recipient, language: Language::default() }, content).await?;
+            self.send(tx, client, Addressee { recipient, language: Language::default() }, content).await?;
         }
         Ok(())
     }

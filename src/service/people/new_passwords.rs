@@ -1,4 +1,4 @@
-//! What holds for every password that is typed or chosen.
+//! Rules for every typed or chosen password.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,17 +23,16 @@ use crate::{
     store::{By, Revoke, Store},
 };
 
-/// A refusal is answered no earlier than this after the call arrived, so that its cause cannot be told by the
-/// time it took.
-const FLOOR: Duration = Duration::from_millis(100);
+/// Refusals are sent no earlier than this after the call arrived, so that timing does not reveal the cause.
+const MIN_RESPONSE_TIME: Duration = Duration::from_millis(100);
 
-/// Waits until the floor has passed since `arrived`.
-pub(super) async fn wait_for_floor(arrived: Instant) {
-    tokio::time::sleep_until(arrived + FLOOR).await;
+/// Waits until the minimum response time has passed since `arrived`.
+pub(super) async fn wait_min_response_time(arrived: Instant) {
+    tokio::time::sleep_until(arrived + MIN_RESPONSE_TIME).await;
 }
 
-/// Refuses a client that may not handle passwords.
-pub(super) fn may_handle_passwords(client: &Client) -> Result<()> {
+/// Fails if the client may not handle passwords.
+pub(super) fn check_may_handle_passwords(client: &Client) -> Result<()> {
     if client.may(Grant::DirectLogin) && client.config.first_party {
         return Ok(());
     }
@@ -41,8 +40,8 @@ pub(super) fn may_handle_passwords(client: &Client) -> Result<()> {
     Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()))
 }
 
-/// The error of a hash that was not made.
-pub(in crate::service) fn hash_failure(error: HashError) -> Error {
+/// Maps a hashing failure to an error.
+pub(in crate::service) fn hash_error(error: HashError) -> Error {
     match error {
         HashError::Busy { after } => Error::Throttled { after },
         HashError::Gone => Error::DeadlineExceeded,
@@ -50,7 +49,7 @@ pub(in crate::service) fn hash_failure(error: HashError) -> Error {
     }
 }
 
-/// Refuses a new password that is too weak.
+/// Fails if a new password is too weak.
 pub(super) fn check_new_password(password: &Password, logins: &[String]) -> Result<()> {
     let context: Vec<&str> = logins.iter().map(String::as_str).collect();
     PasswordPolicy::default()
@@ -58,12 +57,12 @@ pub(super) fn check_new_password(password: &Password, logins: &[String]) -> Resu
         .map_err(|problem| Error::invalid("new_password", problem.to_string()))
 }
 
-/// The address that a call concerns: that of the person behind it, if the client is trusted to say it.
-pub(super) fn address_of<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a str) -> &'a str {
+/// The end user's address as the client reports it, if the client is trusted to do so; otherwise the peer address.
+pub(super) fn end_user_address<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a str) -> &'a str {
     if client.may_report_end_user() && !stated.is_empty() { stated } else { &ctx.peer }
 }
 
-/// Sets passwords that people choose. Cheap to clone.
+/// Sets passwords chosen by users. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct NewPasswords {
     store: Store,
@@ -77,7 +76,7 @@ impl NewPasswords {
         Self { store, live, limits, emails }
     }
 
-    /// Sets a password by a ticket, which is used up: every session ends, every email address is told.
+    /// Sets a password and consumes the ticket. Ends every session of the user, and notifies every email address.
     pub(super) async fn set_by_ticket(
         &self,
         ticket: &Ticket,
@@ -87,8 +86,8 @@ impl NewPasswords {
     ) -> Result<usize> {
         let now = self.live.now();
         let mut tx = self.store.write().await?;
-        let held = tx.user_touch(id, Some(ticket.security_version), now).await?;
-        let user = if held { tx.user_by_id(id).await? } else { None };
+        let unchanged = tx.user_touch(id, Some(ticket.security_version), now).await?;
+        let user = if unchanged { tx.user_by_id(id).await? } else { None };
         let Some(User { subject, .. }) = user.filter(|u| u.disabled_at.is_none()) else { return Err(CODE_INVALID) };
         if !tx.ticket_use(&ticket.id, now).await? {
             return Err(CODE_INVALID);

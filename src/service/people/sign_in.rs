@@ -1,4 +1,4 @@
-//! Signing a user in with a password.
+//! Sign-in with a password.
 
 mod guess;
 mod steps;
@@ -14,7 +14,7 @@ use self::{guess::Guess, steps::SignInState};
 use super::{
     emails::Emails,
     limits::Limits,
-    new_passwords::{NewPasswords, hash_failure, may_handle_passwords, wait_for_floor},
+    new_passwords::{NewPasswords, check_may_handle_passwords, hash_error, wait_min_response_time},
     tickets::Tickets,
     users::mapped_claims,
 };
@@ -35,75 +35,75 @@ use crate::{
     service::{
         access::{Callers, ClientCredentials, RequestContext},
         runtime::{Live, Opening, SessionWriter, TRIES},
-        tokens::{Minter, StatusLists, TokenPair, Wanted, audience_of, scopes_of},
+        tokens::{Minter, StatusLists, TokenPair, TokenParams, audience_of, scopes_of},
     },
     store::Store,
     time::Timestamp,
 };
 
-/// Most bytes of a password.
+/// Maximum length of a password, in bytes.
 const MAX_PASSWORD: usize = 1024;
-/// Most characters of a device's name.
+/// Maximum length of a device's name, in characters.
 const MAX_LABEL: usize = 128;
-/// Most bytes of a user agent.
+/// Maximum length of a user agent, in bytes.
 const MAX_USER_AGENT: usize = 512;
 
-/// What a sign-in says.
+/// A sign-in request.
 #[derive(Debug)]
 pub struct SignInRequest {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// User name or email address.
     pub login: String,
     /// The password.
     pub password: Password,
-    /// Scopes; empty for all.
+    /// Requested scopes; empty means all.
     pub scopes: Vec<String>,
-    /// Audience; empty for the default.
+    /// Requested audience; empty means the default.
     pub audience: String,
-    /// What an earlier sign-in gave to the device.
+    /// The device token from an earlier sign-in.
     pub device_token: DeviceToken,
     /// The device.
     pub device: Device,
 }
 
-/// The device that somebody signs in on.
+/// The device that the user signs in on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Device {
     /// Its name, for the list of sessions.
     pub label: String,
-    /// The address that the person's request came from, as the client states it; empty if it does not.
+    /// The end user's address as reported by the client; may be empty.
     pub address: String,
-    /// The person's user agent, as the client states it.
+    /// The end user's user agent as reported by the client.
     pub user_agent: String,
 }
 
-/// What a sign-in was granted.
+/// The audience and scopes granted to a sign-in.
 struct Granted {
     audience: Audience,
     scopes: Vec<Scope>,
 }
 
-/// A user whose password was right.
-struct Proved {
+/// A user whose password was correct.
+struct VerifiedUser {
     user: User,
     roles: Vec<RoleId>,
-    /// A new hash to put in place of one with older parameters.
+    /// A new hash that replaces one with outdated parameters.
     rehash: Option<Phc>,
-    /// Whether the password counts only until another is chosen.
+    /// Whether the user must choose a new password.
     must_change: bool,
 }
 
-/// How far a sign-in has come.
+/// The result of a sign-in request.
 #[derive(Debug)]
 pub enum SignedIn {
     /// The user is signed in.
     Tokens(TokenPair),
-    /// There is a step to take first.
+    /// The user must complete a step first.
     Challenge(Challenge),
 }
 
-/// Signs people in. Cheap to clone.
+/// Signs users in. Cheap to clone.
 #[derive(Clone)]
 pub struct SignIns {
     pub(super) store: Store,
@@ -131,8 +131,8 @@ impl SignIns {
     /// Checks the password and opens a session.
     ///
     /// # Errors
-    /// [`Reason::InvalidCredentials`] whatever is wrong with user or password; [`Reason::TooManyAttempts`]
-    /// before anybody has looked.
+    /// [`Reason::InvalidCredentials`] whatever is wrong with the user or the password; [`Reason::TooManyAttempts`]
+    /// before the password is checked.
     pub async fn sign_in(
         &self,
         ctx: &RequestContext,
@@ -140,7 +140,7 @@ impl SignIns {
         request: SignInRequest,
     ) -> Result<SignedIn> {
         let client = self.callers.client_of(ctx, credentials, &request.client_id).await?;
-        may_handle_passwords(&client)?;
+        check_may_handle_passwords(&client)?;
         check_fields(&request)?;
         let audience = audience_of(&client, &request.audience)?.clone();
         let granted = Granted { audience, scopes: scopes_of(&client, &request.scopes)? };
@@ -148,12 +148,12 @@ impl SignIns {
         let arrived = Instant::now();
         let result = self.sign_in_checked(ctx, &client, &request, &granted).await;
         if matches!(result, Err(Error::Unauthenticated(_))) {
-            wait_for_floor(arrived).await;
+            wait_min_response_time(arrived).await;
         }
         result
     }
 
-    /// Reads, verifies, inserts; once more if the user changed in between.
+    /// Verifies the password and opens the session; retries if the user changed in between.
     async fn sign_in_checked(
         &self,
         ctx: &RequestContext,
@@ -162,23 +162,23 @@ impl SignIns {
         granted: &Granted,
     ) -> Result<SignedIn> {
         for _ in 0..TRIES {
-            let mut guess = self.guess(ctx, client, request)?;
-            let Some(proved) = self.check_password(&mut guess, request).await? else {
+            let mut guess = self.start_guess(ctx, client, request)?;
+            let Some(verified) = self.check_password(&mut guess, request).await? else {
                 guess.failed().await?;
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
             };
-            ctx.in_time()?;
-            if proved.must_change || client.config.require_email {
-                // Apart: few sign-ins have further steps, and all would carry their state.
-                let steps = Box::pin(self.steps(client, &proved)).await?;
+            ctx.check_deadline()?;
+            if verified.must_change || client.config.require_email {
+                // Boxed to keep the future small: few sign-ins have further steps.
+                let steps = Box::pin(self.steps(client, &verified)).await?;
                 if !steps.is_empty() {
                     let state = SignInState::new(steps, granted, &request.device);
-                    let challenge = Box::pin(self.challenge(client, &proved.user, state)).await;
+                    let challenge = Box::pin(self.challenge(client, &verified.user, state)).await;
                     return challenge.map(SignedIn::Challenge);
                 }
             }
-            let user = proved.user.id.clone();
-            match self.open_session(ctx, client, proved, &request.device, granted).await {
+            let user = verified.user.id.clone();
+            match self.open_session(ctx, client, verified, &request.device, granted).await {
                 Err(Error::Conflict) => {}
                 Err(other) => return Err(other),
                 Ok(pair) => {
@@ -190,10 +190,10 @@ impl SignIns {
         Err(Error::Conflict)
     }
 
-    /// The user, if the password is right and the user may sign in. Every outcome costs one hash, but for
-    /// a refusal, which costs nothing: there must be a place for it before the database is asked.
-    async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<Proved>> {
-        let slot = self.passwords.admit(&guess.applicant).map_err(hash_failure)?;
+    /// Returns the user if the password is correct and the user may sign in. Every check costs one hash. A refusal
+    /// costs nothing: a queue slot is acquired before the database is queried.
+    async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<VerifiedUser>> {
+        let slot = self.passwords.admit(&guess.applicant).map_err(hash_error)?;
         let mut tx = self.store.read().await?;
         guess.check(&mut tx).await?;
         let found = match &guess.canonical {
@@ -202,45 +202,45 @@ impl SignIns {
         };
         drop(tx);
         if let Some(found) = &found {
-            guess.is_at(self, &found.user.id, &found.user.subject)?;
+            guess.bind_to_user(self, &found.user.id, &found.user.subject)?;
         }
         let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
         let password = Password::new(request.password.expose().to_owned());
-        let verdict = slot.verify(password, stored).await.map_err(hash_failure)?;
+        let verdict = slot.verify(password, stored).await.map_err(hash_error)?;
         Ok(match (verdict, user) {
             (PasswordVerdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
-                Some(Proved { user, roles, rehash, must_change })
+                Some(VerifiedUser { user, roles, rehash, must_change })
             }
             _ => None,
         })
     }
 
-    /// Inserts the session, provided the user is still what the password was checked against.
+    /// Inserts the session, provided the user has not changed since the password was checked.
     async fn open_session(
         &self,
         ctx: &RequestContext,
         client: &Client,
-        proved: Proved,
+        verified: VerifiedUser,
         device: &Device,
         granted: &Granted,
     ) -> Result<TokenPair> {
-        let most = self.live.snapshot().settings.sessions_per_user.max(1);
+        let max_sessions = self.live.snapshot().settings.sessions_per_user.max(1);
         let secret = SessionSecret::generate(&*self.entropy);
         let now = self.live.now();
-        let Proved { user, roles, rehash, .. } = proved;
+        let VerifiedUser { user, roles, rehash, .. } = verified;
         let mut session = self.new_session(client, &user, &secret, device, &granted.scopes, now);
         session.roles = roles;
         session.status = Some(self.lists.next_index(now).await?);
         let address = if session.address.is_empty() { &ctx.peer } else { &session.address };
         let event = self.signed_in_event(&session, address.clone(), now);
         let opening =
-            Opening { session: session.clone(), security_version: user.security_version, rehash, most, event };
+            Opening { session: session.clone(), security_version: user.security_version, rehash, max_sessions, event };
         if !self.writer.open(opening, ctx.deadline).await? {
             return Err(Error::Conflict);
         }
         let snapshot = self.live.for_signing()?;
-        let wanted = Wanted { audience: &granted.audience, scopes: &granted.scopes, now };
-        self.minter.pair(&snapshot, client, &session.into(), &secret, wanted).await
+        let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now };
+        self.minter.pair(&snapshot, client, &session.into(), &secret, params).await
     }
 
     fn signed_in_event(&self, session: &Session, address: String, now: Timestamp) -> AuditEvent {
@@ -307,8 +307,8 @@ impl SignIns {
 
 fn check_fields(request: &SignInRequest) -> Result<()> {
     let device = &request.device;
-    let mut wrong = Violations::default();
-    let mut check = |field: &'static str, bad: bool, description: &str| wrong.require(!bad, field, description);
+    let mut violations = Violations::default();
+    let mut check = |field: &'static str, bad: bool, description: &str| violations.require(!bad, field, description);
     check("login", request.login.is_empty(), "must not be empty");
     check("login", request.login.len() > 1024, "must be at most 1024 bytes");
     check("password", request.password.expose().is_empty(), "must not be empty");
@@ -323,5 +323,5 @@ fn check_fields(request: &SignInRequest) -> Result<()> {
     );
     let bad_address = !device.address.is_empty() && device.address.parse::<std::net::IpAddr>().is_err();
     check("end_user.address", bad_address, "must be an IP address");
-    wrong.into_result(())
+    violations.into_result(())
 }

@@ -1,4 +1,4 @@
-//! Making tickets and taking them back: links and codes from mails, and the steps of a sign-in.
+//! Issues and redeems tickets: links and codes in mails, and the steps of a sign-in.
 
 use std::{fmt, sync::Arc};
 
@@ -20,9 +20,9 @@ use crate::{
     time::Timestamp,
 };
 
-/// What somebody presents: the token of a link, or the ticket's id with the code.
+/// A presented ticket: the token of a link, or the ticket's id with the code.
 #[derive(Debug)]
-pub struct Presented {
+pub struct PresentedTicket {
     /// The token; empty if there is a code.
     pub token: TicketToken,
     /// The ticket's id.
@@ -31,33 +31,33 @@ pub struct Presented {
     pub code: TypedCode,
 }
 
-/// A ticket that was answered for in a mail to come.
+/// A ticket whose code or link is sent by mail.
 #[derive(Clone, Debug)]
-pub struct Pending {
+pub struct PendingTicket {
     /// The ticket's id, which goes with the code.
     pub ticket: String,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 /// A new ticket with its secrets.
-pub(in crate::service) struct Issued {
+pub(in crate::service) struct IssuedTicket {
     pub(in crate::service) ticket: Ticket,
     pub(in crate::service) token: TicketToken,
     pub(in crate::service) code: TypedCode,
 }
 
-/// The answer to everything that is not right.
+/// The error for every invalid ticket.
 pub(in crate::service) const CODE_INVALID: Error = Error::Unauthenticated(Reason::CodeInvalid);
 
-impl Issued {
-    /// What the one who waits for the mail is told.
-    pub(in crate::service) fn pending(&self) -> Pending {
-        Pending { ticket: self.ticket.id.as_str().to_owned(), expires_at: self.ticket.expires_at }
+impl IssuedTicket {
+    /// The response to the caller, before the mail arrives.
+    pub(in crate::service) fn pending(&self) -> PendingTicket {
+        PendingTicket { ticket: self.ticket.id.as_str().to_owned(), expires_at: self.ticket.expires_at }
     }
 
     /// Link and code, for the mail.
-    pub(in crate::service) fn way(&self, client: &Client) -> LinkAndCode {
+    pub(in crate::service) fn link_and_code(&self, client: &Client) -> LinkAndCode {
         let template = client.config.link_template.as_deref().unwrap_or_default();
         let link = template.replace("{kind}", self.ticket.kind.as_str()).replace("{token}", self.token.expose());
         let code = MailedSecret::new(self.code.expose().to_owned());
@@ -65,7 +65,7 @@ impl Issued {
     }
 }
 
-/// Makes tickets and takes them back. Cheap to clone.
+/// Issues and redeems tickets. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::service) struct Tickets {
     store: Store,
@@ -86,20 +86,21 @@ impl Tickets {
         Self { store, live, sealing, entropy }
     }
 
-    /// A new ticket, not kept yet. Of a user it holds the state too, and is void once that has moved on.
+    /// Creates a ticket without storing it. A user's ticket is bound to the user's `security_version` and becomes
+    /// invalid when that changes.
     pub(in crate::service) fn issue(
         &self,
         kind: TicketKind,
         client: &ClientId,
         user: Option<(&UserId, i64)>,
-        about: &impl Serialize,
-    ) -> Result<Issued> {
+        data: &impl Serialize,
+    ) -> Result<IssuedTicket> {
         let now = self.live.now();
         let id = TicketId::new(now, &*self.entropy);
         let secret = TicketSecret::generate(&*self.entropy);
         let modulus = 10u128.pow(u32::try_from(DIGITS).unwrap_or(8));
         let code = format!("{:0DIGITS$}", u128::from_be_bytes(self.entropy.bytes16()) % modulus);
-        let about = serde_json::to_vec(about).map_err(|e| Error::Internal(Box::new(e)))?;
+        let data = serde_json::to_vec(data).map_err(|e| Error::Internal(Box::new(e)))?;
         let ticket = Ticket {
             kind,
             client: client.clone(),
@@ -108,25 +109,25 @@ impl Tickets {
             secret: secret.hash(),
             code: CodeHash(self.sealing.code_hash(id.as_str(), &code)),
             attempts_left: ATTEMPTS,
-            sealed: self.sealing.seal(&zeroize::Zeroizing::new(about), &purpose(&id, kind), &*self.entropy),
+            sealed: self.sealing.seal(&zeroize::Zeroizing::new(data), &sealing_context(&id, kind), &*self.entropy),
             sealing_version: i64::from(SEALING_VERSION),
             created_at: now,
             expires_at: now.plus(kind.lifetime()),
             id,
         };
         let token = mint_ticket_token(&ticket.id, &secret);
-        Ok(Issued { ticket, token, code: TypedCode::new(code) })
+        Ok(IssuedTicket { ticket, token, code: TypedCode::new(code) })
     }
 
-    /// The ticket that was presented, if it still works and is this client's. It is not used up by that: the
-    /// transaction that does what it stands for does so. Every wrong code takes an attempt. A link takes none,
-    /// and works when none is left: it cannot be guessed, and whoever asked for the mail in another's name
-    /// must not be able to spoil it for its reader.
-    pub(in crate::service) async fn present(
+    /// Finds the presented ticket, if it is valid and belongs to this client. This does not consume it: the
+    /// transaction that performs its action does. Every wrong code uses up an attempt. A link uses none and works
+    /// when none are left: it cannot be guessed, and whoever requested the mail in another person's name must not be
+    /// able to invalidate it.
+    pub(in crate::service) async fn find_valid(
         &self,
         client: &Client,
         kinds: &[TicketKind],
-        presented: &Presented,
+        presented: &PresentedTicket,
     ) -> Result<Ticket> {
         let wanted = |t: &Ticket| t.client == client.id && kinds.contains(&t.kind);
         let ticket = if presented.token.expose().is_empty() {
@@ -137,42 +138,41 @@ impl Tickets {
         ticket.ok_or(CODE_INVALID)
     }
 
-    /// The ticket whose secret stands in the link.
+    /// The ticket whose secret is in the link.
     async fn by_link(&self, token: &TicketToken) -> Result<Option<Ticket>> {
         let (id, secret) = parse_ticket_token(token).ok_or(CODE_INVALID)?;
         let found = self.store.read().await?.ticket_find(&id, self.live.now()).await?;
         Ok(found.filter(|t| t.secret.matches(&secret.hash())))
     }
 
-    /// The ticket whose code was typed, if it is wanted.
-    async fn by_code(&self, presented: &Presented, wanted: impl Fn(&Ticket) -> bool) -> Result<Option<Ticket>> {
+    /// The ticket whose code was typed, if `wanted` accepts it.
+    async fn by_code(&self, presented: &PresentedTicket, wanted: impl Fn(&Ticket) -> bool) -> Result<Option<Ticket>> {
         let id: TicketId = presented.ticket.parse().map_err(|_| CODE_INVALID)?;
         let mut tx = self.store.write().await?;
         let Some(ticket) = tx.ticket_attempt(&id, self.live.now()).await? else { return Ok(None) };
-        // The steps of a sign-in are taken by its token alone.
-        let right =
-            ticket.kind != TicketKind::SignIn && self.code_is_right(&ticket, &presented.code) && wanted(&ticket);
-        if right {
+        // The steps of a sign-in accept only its token.
+        let valid = ticket.kind != TicketKind::SignIn && self.code_matches(&ticket, &presented.code) && wanted(&ticket);
+        if valid {
             tx.ticket_give_back(&ticket.id).await?;
         }
         tx.commit().await?;
-        Ok(right.then_some(ticket))
+        Ok(valid.then_some(ticket))
     }
 
-    /// Whether a code is the ticket's, however it was grouped.
-    pub(in crate::service) fn code_is_right(&self, ticket: &Ticket, code: &TypedCode) -> bool {
+    /// Whether a code matches the ticket, ignoring spaces and hyphens.
+    pub(in crate::service) fn code_matches(&self, ticket: &Ticket, code: &TypedCode) -> bool {
         let typed: String = code.expose().chars().filter(|c| !matches!(c, ' ' | '-')).take(DIGITS + 1).collect();
         ticket.code.matches(&CodeHash(self.sealing.code_hash(ticket.id.as_str(), &typed)))
     }
 
-    /// What a ticket is about.
-    pub(in crate::service) fn about<T: DeserializeOwned>(&self, ticket: &Ticket) -> Result<T> {
-        let plain = self.sealing.open(&ticket.sealed, &purpose(&ticket.id, ticket.kind));
+    /// Decrypts the data of a ticket.
+    pub(in crate::service) fn data<T: DeserializeOwned>(&self, ticket: &Ticket) -> Result<T> {
+        let plain = self.sealing.open(&ticket.sealed, &sealing_context(&ticket.id, ticket.kind));
         let plain = plain.ok_or_else(|| Error::Internal(format!("{} does not open", ticket.id).into()))?;
         serde_json::from_slice(&plain).map_err(|e| Error::Internal(Box::new(e)))
     }
 }
 
-fn purpose(id: &TicketId, kind: TicketKind) -> String {
+fn sealing_context(id: &TicketId, kind: TicketKind) -> String {
     format!("ticket {} {id}", kind.as_str())
 }

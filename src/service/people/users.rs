@@ -1,4 +1,4 @@
-//! Users as they see themselves and as administrators see them, and what the clients' claim maps select from them.
+//! The view of a user for the user and for administrators, and claims selected by clients' claim maps.
 
 use std::collections::BTreeSet;
 
@@ -16,25 +16,25 @@ use crate::{
     time::Timestamp,
 };
 
-/// A user with logins and roles.
+/// A user with its logins and roles.
 #[derive(Clone, Debug)]
 pub struct UserView {
     /// The user.
     pub user: User,
-    /// What the user may type to sign in: the name first, then the email addresses.
+    /// The user's logins: the name first, then the email addresses.
     pub logins: Vec<String>,
     /// The user's roles, by id.
     pub roles: Vec<RoleId>,
 }
 
 /// Reads a user's logins and roles.
-pub(in crate::service) async fn view(tx: &mut Tx, user: User) -> Result<UserView> {
+pub(in crate::service) async fn load_view(tx: &mut Tx, user: User) -> Result<UserView> {
     let logins = tx.logins_of(&user.id).await?;
     let roles = tx.roles_of_user(&user.id).await?;
     Ok(UserView { user, logins, roles })
 }
 
-/// What the client's claim map selects from the user. A path that leads nowhere gives no claim.
+/// The claims that the client's claim map selects from the user. A path that does not exist gives no claim.
 pub(super) fn mapped_claims(client: &Client, user: &User) -> Map<String, Value> {
     let select = |source: &ClaimSource| match source {
         ClaimSource::Literal(text) => Some(json!(text)),
@@ -47,7 +47,7 @@ pub(super) fn mapped_claims(client: &Client, user: &User) -> Map<String, Value> 
     client.config.claim_map.iter().filter_map(|(name, source)| Some((name.clone(), select(source)?))).collect()
 }
 
-/// Copies what the clients' claim maps select from the user into its live sessions.
+/// Updates the mapped claims in the user's live sessions.
 pub(in crate::service) async fn remap_claims(live: &Live, tx: &mut Tx, user: &User, now: Timestamp) -> Result<()> {
     let snapshot = live.snapshot();
     let sessions = tx.sessions_of_user(&user.id, SessionFilter::Live(now)).await?;

@@ -1,4 +1,4 @@
-//! What was applied lately, for everybody in this process who watches.
+//! Broadcasts applied changes to all watchers in this process, and keeps the recent ones.
 
 use std::{
     collections::VecDeque,
@@ -14,139 +14,139 @@ use crate::{
 };
 
 /// How many changes a watcher may lag behind before its stream is ended.
-const MOST_BEHIND: usize = 4096;
-/// How many changes are kept for watchers that come back.
-const KEPT: usize = 16_384;
+const MAX_LAG: usize = 4096;
+/// How many changes are kept for watchers that reconnect.
+const HISTORY_LEN: usize = 16_384;
 
-/// One message for all watchers.
+/// A message to all watchers.
 #[derive(Debug)]
-pub struct Told {
-    /// Where a watcher is after it.
+pub struct Notice {
+    /// The cursor of a watcher that has received it.
     pub cursor: Cursor,
-    /// What it says.
-    pub news: News,
+    /// What it reports.
+    pub kind: NoticeKind,
     wire: OnceLock<Bytes>,
 }
 
-/// What watchers are told.
+/// What a notice reports.
 #[derive(Debug)]
-pub enum News {
-    /// A change of what is revoked.
+pub enum NoticeKind {
+    /// A change to the revocations.
     Revocation(Entry),
     /// The signing keys changed.
-    Keys,
-    /// A user was changed: what an administrator who watches may do is looked at again.
-    User(String),
-    /// A change that concerns no watcher.
+    KeysChanged,
+    /// A user changed. If that user is a watching administrator, its permissions are checked again.
+    UserChanged(String),
+    /// A change that no watcher needs.
     Other,
-    /// Everything up to this instant is known.
+    /// Everything up to this instant has been sent.
     Heartbeat(Timestamp),
-    /// The history begins anew: what was told before may lack something.
-    StartOver,
-    /// This process may have missed something, or stops.
-    Lost,
+    /// The history was reset: earlier notices may be incomplete.
+    Reset,
+    /// This process may have missed a change, or is shutting down; streams end.
+    Disconnect,
 }
 
-impl Told {
-    fn new(cursor: Cursor, news: News) -> Arc<Self> {
-        Arc::new(Self { cursor, news, wire: OnceLock::new() })
+impl Notice {
+    fn new(cursor: Cursor, kind: NoticeKind) -> Arc<Self> {
+        Arc::new(Self { cursor, kind, wire: OnceLock::new() })
     }
 
-    /// A sign of life of a process that knows everything up to `head`.
+    /// A heartbeat of a process that has applied everything up to `head`.
     pub(super) fn heartbeat(head: &Head, at: Timestamp) -> Arc<Self> {
-        Self::new(Cursor::of(head), News::Heartbeat(at))
+        Self::new(Cursor::of(head), NoticeKind::Heartbeat(at))
     }
 
-    /// The message as it is sent; encoded by whoever asks first.
+    /// The encoded message. The first caller encodes it; later callers share the result.
     pub fn wire(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
         self.wire.get_or_init(|| encode(self)).clone()
     }
 }
 
-fn news(entry: Entry) -> News {
+fn kind_of(entry: Entry) -> NoticeKind {
     match entry.change.kind {
         ChangeKind::SessionRevoked
         | ChangeKind::ClientDisabled
         | ChangeKind::ClientEnabled
-        | ChangeKind::KeyRevoked => News::Revocation(entry),
-        ChangeKind::Keys => News::Keys,
-        ChangeKind::User => News::User(entry.change.subject),
-        ChangeKind::Client | ChangeKind::Role | ChangeKind::Settings => News::Other,
+        | ChangeKind::KeyRevoked => NoticeKind::Revocation(entry),
+        ChangeKind::Keys => NoticeKind::KeysChanged,
+        ChangeKind::User => NoticeKind::UserChanged(entry.change.subject),
+        ChangeKind::Client | ChangeKind::Role | ChangeKind::Settings => NoticeKind::Other,
     }
 }
 
-/// Tells watchers, and keeps what it told.
+/// Sends notices to watchers, and keeps recent ones.
 #[derive(Debug)]
 pub(super) struct Broadcast {
-    sender: broadcast::Sender<Arc<Told>>,
-    recent: Mutex<VecDeque<Arc<Told>>>,
+    sender: broadcast::Sender<Arc<Notice>>,
+    recent: Mutex<VecDeque<Arc<Notice>>>,
 }
 
-/// The right to tell: while it is held, nobody subscribes and nothing else is told.
-pub(super) struct Telling<'a> {
+/// Exclusive access to the broadcast: while it is held, nobody subscribes and nothing else is sent.
+pub(super) struct BroadcastGuard<'a> {
     broadcast: &'a Broadcast,
-    recent: MutexGuard<'a, VecDeque<Arc<Told>>>,
+    recent: MutexGuard<'a, VecDeque<Arc<Notice>>>,
 }
 
 impl Broadcast {
-    /// Knows these entries as told.
+    /// Starts with these entries as the history.
     pub(super) fn new(head: &Head, entries: &[Entry]) -> Self {
-        let broadcast = Self { sender: broadcast::Sender::new(MOST_BEHIND), recent: Mutex::default() };
-        broadcast.telling().entries(&head.epoch, entries);
+        let broadcast = Self { sender: broadcast::Sender::new(MAX_LAG), recent: Mutex::default() };
+        broadcast.lock().send_entries(&head.epoch, entries);
         broadcast
     }
 
-    /// Takes the right to tell.
-    pub(super) fn telling(&self) -> Telling<'_> {
-        Telling { broadcast: self, recent: self.recent.lock().unwrap_or_else(PoisonError::into_inner) }
+    /// Locks the broadcast.
+    pub(super) fn lock(&self) -> BroadcastGuard<'_> {
+        BroadcastGuard { broadcast: self, recent: self.recent.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
-impl Telling<'_> {
-    /// Tells changes, in their order.
-    pub(super) fn entries(&mut self, epoch: &str, entries: &[Entry]) {
+impl BroadcastGuard<'_> {
+    /// Sends changes in order.
+    pub(super) fn send_entries(&mut self, epoch: &str, entries: &[Entry]) {
         for entry in entries {
             // Nobody may be watching.
-            let _ = self.broadcast.sender.send(self.keep(epoch, entry));
+            let _ = self.broadcast.sender.send(self.record(epoch, entry));
         }
     }
 
-    /// Knows a change as told.
-    fn keep(&mut self, epoch: &str, entry: &Entry) -> Arc<Told> {
+    /// Adds a change to the history.
+    fn record(&mut self, epoch: &str, entry: &Entry) -> Arc<Notice> {
         let cursor = Cursor { epoch: epoch.into(), seq: entry.seq, tag: entry.tag.clone() };
-        let told = Told::new(cursor, news(entry.clone()));
-        self.recent.push_back(told.clone());
-        while self.recent.len() > KEPT {
+        let notice = Notice::new(cursor, kind_of(entry.clone()));
+        self.recent.push_back(notice.clone());
+        while self.recent.len() > HISTORY_LEN {
             self.recent.pop_front();
         }
-        told
+        notice
     }
 
-    /// Forgets what was told, and tells that a new history begins; it has these entries so far.
-    pub(super) fn start_over(&mut self, head: &Head, entries: &[Entry]) {
+    /// Replaces the history with these entries and tells watchers to start over.
+    pub(super) fn reset(&mut self, head: &Head, entries: &[Entry]) {
         self.recent.clear();
         for entry in entries {
-            self.keep(&head.epoch, entry);
+            self.record(&head.epoch, entry);
         }
-        let _ = self.broadcast.sender.send(Told::new(Cursor::of(head), News::StartOver));
+        let _ = self.broadcast.sender.send(Notice::new(Cursor::of(head), NoticeKind::Reset));
     }
 
-    /// Tells something that is not kept.
-    pub(super) fn tell(&self, head: &Head, news: News) {
-        let _ = self.broadcast.sender.send(Told::new(Cursor::of(head), news));
+    /// Sends a notice that is not kept in the history.
+    pub(super) fn send(&self, head: &Head, kind: NoticeKind) {
+        let _ = self.broadcast.sender.send(Notice::new(Cursor::of(head), kind));
     }
 
-    /// Everything told from now on.
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Told>> {
+    /// Subscribes to all later notices.
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Notice>> {
         self.broadcast.sender.subscribe()
     }
 
-    /// What was told after `cursor`; nothing if it does not lead on from there to `head`.
-    pub(super) fn since(&self, cursor: &Cursor, head: &Head) -> Option<Vec<Arc<Told>>> {
+    /// The notices after `cursor`; `None` if the history does not contain it.
+    pub(super) fn notices_after(&self, cursor: &Cursor, head: &Head) -> Option<Vec<Arc<Notice>>> {
         if *cursor == Cursor::of(head) {
             return Some(Vec::new());
         }
-        let known = self.recent.iter().position(|told| told.cursor == *cursor)?;
+        let known = self.recent.iter().position(|notice| notice.cursor == *cursor)?;
         Some(self.recent.iter().skip(known + 1).cloned().collect())
     }
 }

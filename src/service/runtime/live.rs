@@ -1,5 +1,5 @@
-//! What every process holds in memory: keys, clients, settings and the live revocations, kept up to
-//! date by following the feed.
+//! The in-memory state of a process: keys, clients, settings and live revocations. Following the feed keeps it up to
+//! date.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use chancery_verify::Policy;
 use tokio::sync::{Mutex, broadcast};
 
-use super::broadcast::{Broadcast, News, Told};
+use super::broadcast::{Broadcast, Notice, NoticeKind};
 use crate::{
     domain::{
         client::Client,
@@ -30,19 +30,19 @@ use crate::{
     time::{Clock, Timestamp, Ttl},
 };
 
-/// A heartbeat says that every change up to this long ago is known.
-const BEAT_WITHIN: Ttl = Ttl::from_secs(1);
-/// After this long without confirmation watchers' streams end.
-const LOST_AFTER: Ttl = Ttl::from_secs(3);
-/// No time of the database is known, or it does not count.
-const OWN_CLOCK: i64 = i64::MIN;
+/// A heartbeat is sent only if the last confirmation is at most this old.
+const HEARTBEAT_MAX_AGE: Ttl = Ttl::from_secs(1);
+/// Watchers' streams end after this long without a confirmation.
+const DISCONNECT_AFTER: Ttl = Ttl::from_secs(3);
+/// No database time is known, or the local clock takes precedence.
+const NO_DATABASE_TIME: i64 = i64::MIN;
 
-/// One consistent state.
+/// A consistent view of the state.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The issuer.
     pub issuer: Arc<str>,
-    /// How far the feed was read.
+    /// The last feed entry that was applied.
     pub head: Head,
     /// The shared settings.
     pub settings: Settings,
@@ -50,10 +50,10 @@ pub struct Snapshot {
     pub clients: Arc<HashMap<String, Arc<Client>>>,
     /// Roles by id.
     pub roles: Arc<HashMap<RoleId, Role>>,
-    /// What tokens must meet that a client may ask about, by the client: those for the audiences it serves.
-    pub serves: Arc<HashMap<String, Policy>>,
-    /// The audiences that a client is itself, by the client, in order.
-    pub served: Arc<HashMap<String, Vec<String>>>,
+    /// Introspection policies by client: a client may introspect tokens for the audiences it serves.
+    pub introspection_policies: Arc<HashMap<String, Policy>>,
+    /// The audiences each client serves, by client id, sorted.
+    pub served_audiences: Arc<HashMap<String, Vec<String>>>,
     /// Signing keys.
     pub ring: Arc<Keyring>,
     /// Revoked sessions, by id.
@@ -63,27 +63,27 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What these roles come to at an audience.
-    pub(in crate::service) fn entitled(&self, roles: &[RoleId], audience: &str) -> Entitled {
+    /// The permissions and role names that these roles grant at an audience.
+    pub(in crate::service) fn entitlements(&self, roles: &[RoleId], audience: &str) -> Entitled {
         if roles.is_empty() {
             return Entitled::default();
         }
         Entitled::of(roles.iter().filter_map(|id| self.roles.get(id)), Vec::new(), audience, &self.issuer)
     }
 
-    /// What a client's own permissions and roles come to at an audience.
-    pub(in crate::service) fn entitled_client(&self, client: &Client, audience: &str) -> Entitled {
+    /// The permissions and role names that a client has at an audience, from its own permissions and its roles.
+    pub(in crate::service) fn client_entitlements(&self, client: &Client, audience: &str) -> Entitled {
         let roles = client.config.roles.iter().filter_map(|id| self.roles.get(id));
         Entitled::of(roles, client.permissions_at(audience), audience, &self.issuer)
     }
 
-    /// Whether one of these roles has a permission at this server.
+    /// Whether any of these roles grants a permission at this server.
     pub(in crate::service) fn roles_have(&self, roles: &[RoleId], permission: &str) -> bool {
         let mut roles = roles.iter().filter_map(|id| self.roles.get(id));
         roles.any(|r| r.permissions_at(&self.issuer, &self.issuer).any(|p| p == permission))
     }
 
-    /// Whether a client has a permission at this server, by itself or by a role.
+    /// Whether a client has a permission at this server, directly or through a role.
     pub(in crate::service) fn client_has(&self, client: &Client, permission: &str) -> bool {
         let own = client.config.permissions.iter();
         own.filter(|p| p.audience.as_str() == &*self.issuer).any(|p| p.permission.as_str() == permission)
@@ -91,18 +91,18 @@ impl Snapshot {
     }
 }
 
-/// When something was revoked, and when that may be forgotten.
+/// When something was revoked, and when the revocation may be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revoked {
     /// When it was revoked.
     pub at: Timestamp,
-    /// When every token concerned is dead by itself.
+    /// When all affected tokens have expired on their own.
     pub ends_at: Timestamp,
-    /// Of a session: where its bit stands.
+    /// For a session: its index in the status lists.
     pub status: Option<StatusIndex>,
 }
 
-/// Follows the feed.
+/// The in-memory state and the feed follower that updates it.
 pub struct Live {
     store: Store,
     issuer: Arc<str>,
@@ -110,13 +110,13 @@ pub struct Live {
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
     broadcast: Broadcast,
-    /// [`Clock::elapsed`] when the last successful round began.
+    /// [`Clock::elapsed`] at the start of the last successful round.
     confirmed: AtomicI64,
-    /// The database's time at the zero of [`Clock::elapsed`], or [`OWN_CLOCK`].
+    /// The database's time at the zero of [`Clock::elapsed`], or [`NO_DATABASE_TIME`].
     database_zero: AtomicI64,
-    rounds: AtomicU64,
-    /// The number of the last round that succeeded; whoever holds the lock runs the next.
-    turn: Mutex<u64>,
+    rounds_started: AtomicU64,
+    /// The number of the last successful round. The holder of the lock runs the next one.
+    last_round: Mutex<u64>,
 }
 
 impl fmt::Debug for Live {
@@ -125,28 +125,28 @@ impl fmt::Debug for Live {
     }
 }
 
-/// Things that belong to one moment.
+/// A snapshot and the notices that follow it, taken atomically.
 #[derive(Debug)]
 pub(in crate::service) struct Subscription {
-    /// The present state.
+    /// The current state.
     pub(in crate::service) snapshot: Arc<Snapshot>,
-    /// What was told since the cursor, if the history leads on from there.
-    pub(in crate::service) missed: Option<Vec<Arc<Told>>>,
-    /// That all of it is known, if it is: who has just connected need not wait for the next sign.
-    pub(in crate::service) sign_of_life: Option<Arc<Told>>,
-    /// All that follows.
-    pub(in crate::service) told: broadcast::Receiver<Arc<Told>>,
+    /// The notices after the cursor; `None` if the retained history does not reach back to it.
+    pub(in crate::service) missed: Option<Vec<Arc<Notice>>>,
+    /// A heartbeat, if the state is confirmed, so that a new watcher need not wait for the next one.
+    pub(in crate::service) heartbeat: Option<Arc<Notice>>,
+    /// All later notices.
+    pub(in crate::service) notices: broadcast::Receiver<Arc<Notice>>,
 }
 
 impl Live {
-    /// Reads everything once.
+    /// Loads the full state.
     ///
     /// # Errors
-    /// If the database cannot be reached, or holds keys that do not open.
+    /// If the database cannot be reached, or a stored key cannot be decrypted.
     pub async fn read(store: Store, sealing: Arc<SealingKey>, clock: Arc<dyn Clock>) -> Result<Self> {
         let began = clock.elapsed();
         let mut tx = store.read().await?;
-        let (head, time) = head(&mut tx).await?;
+        let (head, time) = read_head(&mut tx).await?;
         let now = time.unwrap_or_else(|| clock.now());
         let entries = tx.feed_live(now).await?;
         let broadcast = Broadcast::new(&head, &entries);
@@ -159,44 +159,44 @@ impl Live {
             clock,
             snapshot: ArcSwap::from_pointee(snapshot),
             confirmed: AtomicI64::new(began.millis()),
-            database_zero: AtomicI64::new(OWN_CLOCK),
-            rounds: AtomicU64::new(0),
-            turn: Mutex::new(0),
+            database_zero: AtomicI64::new(NO_DATABASE_TIME),
+            rounds_started: AtomicU64::new(0),
+            last_round: Mutex::new(0),
         };
-        live.follow_clock(time, began);
+        live.adopt_database_time(time, began);
         Ok(live)
     }
 
-    /// The present instant: by the database's clock where several machines share one, so that they
-    /// agree and a step of one machine's clock changes nothing.
+    /// The current time. Where several machines share a database, its clock is used: the machines agree, and a jump
+    /// of one machine's clock changes nothing.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self.database_zero.load(Ordering::Relaxed) {
-            OWN_CLOCK => self.clock.now(),
+            NO_DATABASE_TIME => self.clock.now(),
             zero => Timestamp::from_millis(zero).plus(self.clock.elapsed()),
         }
     }
 
-    /// Takes over the database's time, which was read at some moment since `began`. A difference that
-    /// the time of the question itself explains is none.
-    fn follow_clock(&self, time: Option<Timestamp>, began: Ttl) {
+    /// Adopts the database's time, which was read at some moment since `began`. A difference no larger than the
+    /// query's round trip is ignored.
+    fn adopt_database_time(&self, time: Option<Timestamp>, began: Ttl) {
         let Some(time) = time.filter(|_| self.clock.yields_to_database()) else { return };
         let ended = self.clock.elapsed();
         let zero = time.millis() - i64::midpoint(began.millis(), ended.millis());
         let known = self.database_zero.load(Ordering::Relaxed);
         let tolerance = ended.millis() - began.millis() + 1;
-        if known == OWN_CLOCK || known.abs_diff(zero) > tolerance.unsigned_abs() {
+        if known == NO_DATABASE_TIME || known.abs_diff(zero) > tolerance.unsigned_abs() {
             self.database_zero.store(zero, Ordering::Relaxed);
         }
     }
 
-    /// The issuer, as in `iss`. A process whose database gets another one stops signing.
+    /// The issuer, as in `iss`. A process stops signing when the issuer in its database changes.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// The newest state that was read.
+    /// The latest state.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
@@ -211,51 +211,51 @@ impl Live {
         found.ok_or_else(|| Error::NotFound("client", id.to_owned()))
     }
 
-    /// Whether this process has confirmed recently enough that it has seen every change.
+    /// Whether this process confirmed recently enough to be sure that it has seen every change.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         let age = self.clock.elapsed().millis() - self.confirmed.load(Ordering::SeqCst);
         age <= self.snapshot.load().settings.confirm_within.millis()
     }
 
-    /// How long ago it was confirmed that every change is known.
-    fn confirmed_ago(&self) -> Ttl {
+    /// How long ago this process last confirmed that it has seen every change.
+    fn confirmation_age(&self) -> Ttl {
         Ttl::from_millis(self.clock.elapsed().millis().saturating_sub(self.confirmed.load(Ordering::SeqCst)))
     }
 
-    /// Whether watchers may be told that they know everything.
+    /// Whether this process is current enough to serve watchers.
     #[must_use]
-    pub fn knows_everything(&self) -> bool {
-        self.confirmed_ago() <= LOST_AFTER
+    pub fn is_current(&self) -> bool {
+        self.confirmation_age() <= DISCONNECT_AFTER
     }
 
-    /// Gives watchers a sign of life, or ends their streams; once a second.
-    pub fn beat(&self) {
-        let telling = self.broadcast.telling();
+    /// Sends watchers a heartbeat, or ends their streams if this process has fallen behind. Called once a second.
+    pub fn send_heartbeat(&self) {
+        let watchers = self.broadcast.lock();
         let head = &self.snapshot.load().head;
-        if self.confirmed_ago() <= BEAT_WITHIN {
-            telling.tell(head, News::Heartbeat(self.now()));
-        } else if !self.knows_everything() {
-            telling.tell(head, News::Lost);
+        if self.confirmation_age() <= HEARTBEAT_MAX_AGE {
+            watchers.send(head, NoticeKind::Heartbeat(self.now()));
+        } else if !self.is_current() {
+            watchers.send(head, NoticeKind::Disconnect);
         }
     }
 
     /// Ends all watchers' streams.
     pub fn end_watchers(&self) {
-        self.broadcast.telling().tell(&self.snapshot.load().head, News::Lost);
+        self.broadcast.lock().send(&self.snapshot.load().head, NoticeKind::Disconnect);
     }
 
-    /// What somebody needs who begins to watch after `cursor`.
+    /// Returns what a watcher that starts after `cursor` needs.
     pub(in crate::service) fn subscribe(&self, cursor: Option<&Cursor>) -> Subscription {
-        let telling = self.broadcast.telling();
+        let watchers = self.broadcast.lock();
         let snapshot = self.snapshot();
-        let missed = cursor.and_then(|cursor| telling.since(cursor, &snapshot.head));
-        let alive = self.confirmed_ago() <= BEAT_WITHIN;
-        let sign_of_life = alive.then(|| Told::heartbeat(&snapshot.head, self.now()));
-        Subscription { snapshot, missed, sign_of_life, told: telling.subscribe() }
+        let missed = cursor.and_then(|cursor| watchers.notices_after(cursor, &snapshot.head));
+        let alive = self.confirmation_age() <= HEARTBEAT_MAX_AGE;
+        let heartbeat = alive.then(|| Notice::heartbeat(&snapshot.head, self.now()));
+        Subscription { snapshot, missed, heartbeat, notices: watchers.subscribe() }
     }
 
-    /// The state to sign by: refused if changes may have been missed.
+    /// The state to sign with; an error if changes may have been missed.
     ///
     /// # Errors
     /// [`Error::Unavailable`] after too long without confirmation.
@@ -266,134 +266,134 @@ impl Live {
         Err(Error::Unavailable("the change feed has not been confirmed recently; this process does not sign".into()))
     }
 
-    /// A change for the feed, kept there until every token that it concerns is dead.
+    /// A feed entry for a change. It is kept until every affected token has expired.
     pub(in crate::service) fn change(&self, kind: ChangeKind, subject: &str, now: Timestamp) -> Change {
         self.snapshot.load().settings.feed_entry(kind, subject, now)
     }
 
-    /// Commits a transaction, and applies here what it wrote to the feed.
+    /// Commits a transaction, then applies its feed entries to this process.
     ///
     /// # Errors
-    /// If the database cannot be reached; [`Error::Conflict`].
+    /// If the database is unreachable; [`Error::Conflict`].
     pub(in crate::service) async fn commit(&self, tx: Tx) -> Result<()> {
         if tx.commit().await? { self.confirm().await } else { Ok(()) }
     }
 
-    /// Makes sure that every change committed before this call is applied. One round serves all who wait.
+    /// Ensures that every change committed before this call is applied here. Concurrent waiters share one round.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn confirm(&self) -> Result<()> {
-        let begun_before = self.rounds.load(Ordering::SeqCst);
-        let mut succeeded = self.turn.lock().await;
-        if *succeeded > begun_before {
+        let started_before = self.rounds_started.load(Ordering::SeqCst);
+        let mut succeeded = self.last_round.lock().await;
+        if *succeeded > started_before {
             return Ok(());
         }
-        let round = self.rounds.fetch_add(1, Ordering::SeqCst) + 1;
+        let round = self.rounds_started.fetch_add(1, Ordering::SeqCst) + 1;
         let began = self.clock.elapsed();
-        self.follow(began).await?;
+        self.run_round(began).await?;
         self.confirmed.store(began.millis(), Ordering::SeqCst);
         *succeeded = round;
         Ok(())
     }
 
-    async fn follow(&self, began: Ttl) -> Result<()> {
+    async fn run_round(&self, began: Ttl) -> Result<()> {
         let old = self.snapshot();
         let mut tx = self.store.read().await?;
-        let (head, time) = head(&mut tx).await?;
-        self.follow_clock(time, began);
+        let (head, time) = read_head(&mut tx).await?;
+        self.adopt_database_time(time, began);
         if head == old.head {
             return Ok(());
         }
         let now = self.now();
         let entries = if head.epoch == old.head.epoch { tx.feed_from(old.head.seq).await? } else { Vec::new() };
-        let (next, news) = if let Some(news) = continuation(&old.head, &head, &entries) {
-            (apply(&mut tx, &old, head, news, &self.sealing, now).await?, news)
+        let (next, new_entries) = if let Some(new_entries) = entries_since(&old.head, &head, &entries) {
+            (apply(&mut tx, &old, head, new_entries, &self.sealing, now).await?, new_entries)
         } else {
             drop(tx);
-            return self.start_over(&old, now).await;
+            return self.reload(&old, now).await;
         };
-        let mut telling = self.broadcast.telling();
+        let mut watchers = self.broadcast.lock();
         let epoch = next.head.epoch.clone();
         self.snapshot.store(Arc::new(next));
-        telling.entries(&epoch, news);
+        watchers.send_entries(&epoch, new_entries);
         Ok(())
     }
 
-    /// The database is not a continuation of what this process knows: it was restored, or lost its last
-    /// commits. A new epoch tells every process to forget and read again.
-    async fn start_over(&self, old: &Snapshot, now: Timestamp) -> Result<()> {
+    /// The feed does not continue from the state of this process: the database was restored, or lost its last
+    /// commits. A new epoch makes every process discard its state and reload it.
+    async fn reload(&self, old: &Snapshot, now: Timestamp) -> Result<()> {
         let mut tx = self.store.write().await?;
         let known = &old.head.epoch;
-        if head(&mut tx).await?.0.epoch == *known && tx.feed_new_epoch(known).await? {
+        if read_head(&mut tx).await?.0.epoch == *known && tx.feed_new_epoch(known).await? {
             tracing::warn!(seq = old.head.seq, "the database has lost changes; starting a new epoch");
         }
         tx.commit().await?;
         let mut tx = self.store.read().await?;
-        let (head, _) = head(&mut tx).await?;
+        let (head, _) = read_head(&mut tx).await?;
         let entries = tx.feed_live(now).await?;
         let next = load(&mut tx, head, &entries, &self.sealing).await?;
         if next.issuer != old.issuer {
-            // Nothing is signed for the old issuer any more, from this moment on.
+            // From now on, nothing is signed for the old issuer.
             self.confirmed.store(i64::MIN / 2, Ordering::SeqCst);
             return Err(Error::Unavailable("the issuer was changed; restart this process".into()));
         }
-        let mut telling = self.broadcast.telling();
+        let mut watchers = self.broadcast.lock();
         let head = next.head.clone();
         self.snapshot.store(Arc::new(next));
-        telling.start_over(&head, &entries);
+        watchers.reset(&head, &entries);
         Ok(())
     }
 }
 
-async fn head(tx: &mut Tx) -> Result<(Head, Option<Timestamp>)> {
+async fn read_head(tx: &mut Tx) -> Result<(Head, Option<Timestamp>)> {
     tx.feed_head().await?.ok_or_else(|| Error::Internal("the database has no feed".into()))
 }
 
 /// The entries after `old`, if the feed still contains `old` itself.
-fn continuation<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a [Entry]> {
+fn entries_since<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a [Entry]> {
     if old.epoch != new.epoch || new.seq < old.seq {
         return None;
     }
     if old.seq == 0 {
-        // The first number has no entry; its tag stands beside the counter until there is a second.
+        // Sequence number 0 has no entry. Its tag is stored beside the counter until the first entry exists.
         return (new.seq > 0).then_some(entries);
     }
-    let (first, news) = entries.split_first()?;
-    (first.seq == old.seq && first.tag == old.tag).then_some(news)
+    let (first, new_entries) = entries.split_first()?;
+    (first.seq == old.seq && first.tag == old.tag).then_some(new_entries)
 }
 
 async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) -> Result<Snapshot> {
     let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
-    let (policies, served) = serves(tx, &instance.issuer).await?;
+    let (policies, served_audiences) = load_audiences(tx, &instance.issuer).await?;
     Ok(Snapshot {
-        serves: policies,
-        served,
+        introspection_policies: policies,
+        served_audiences,
         issuer: instance.issuer.into(),
         head,
         settings: instance.settings,
-        clients: clients(tx).await?,
-        roles: roles(tx).await?,
-        ring: ring(tx, sealing).await?,
-        revoked_sessions: Arc::new(revoked(ChangeKind::SessionRevoked, entries).collect()),
-        revoked_keys: Arc::new(revoked(ChangeKind::KeyRevoked, entries).collect()),
+        clients: load_clients(tx).await?,
+        roles: load_roles(tx).await?,
+        ring: load_keyring(tx, sealing).await?,
+        revoked_sessions: Arc::new(revocations(ChangeKind::SessionRevoked, entries).collect()),
+        revoked_keys: Arc::new(revocations(ChangeKind::KeyRevoked, entries).collect()),
     })
 }
 
-/// What entries of a kind revoke.
-fn revoked(kind: ChangeKind, entries: &[Entry]) -> impl Iterator<Item = (String, Revoked)> {
+/// The revocations in the feed entries of one kind.
+fn revocations(kind: ChangeKind, entries: &[Entry]) -> impl Iterator<Item = (String, Revoked)> {
     let of_kind = entries.iter().map(|e| &e.change).filter(move |c| c.kind == kind);
     of_kind.map(|c| (c.subject.clone(), Revoked { at: c.at, ends_at: c.ends_at, status: c.status }))
 }
 
-/// What was revoked and still counts, with what entries of a kind add.
-fn with_news(
+/// The unexpired old revocations plus those in the new entries of one kind.
+fn merge_revocations(
     old: &Arc<HashMap<String, Revoked>>,
     kind: ChangeKind,
-    news: &[Entry],
+    new_entries: &[Entry],
     now: Timestamp,
 ) -> Arc<HashMap<String, Revoked>> {
-    let mut new = revoked(kind, news).peekable();
+    let mut new = revocations(kind, new_entries).peekable();
     if new.peek().is_none() {
         return old.clone();
     }
@@ -401,63 +401,63 @@ fn with_news(
     Arc::new(kept.chain(new).collect())
 }
 
-async fn ring(tx: &mut Tx, sealing: &SealingKey) -> Result<Arc<Keyring>> {
+async fn load_keyring(tx: &mut Tx, sealing: &SealingKey) -> Result<Arc<Keyring>> {
     Ok(Arc::new(Keyring::open(tx.keys_all().await?, tx.foreign_keys_all().await?, sealing)?))
 }
 
-async fn clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
+async fn load_clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
     let all = tx.clients_all().await?.into_iter();
     Ok(Arc::new(all.map(|c| (c.id.as_str().to_owned(), Arc::new(c))).collect()))
 }
 
-async fn roles(tx: &mut Tx) -> Result<Arc<HashMap<RoleId, Role>>> {
+async fn load_roles(tx: &mut Tx) -> Result<Arc<HashMap<RoleId, Role>>> {
     let all = tx.roles_all().await?.into_iter();
     Ok(Arc::new(all.map(|r| (r.id.clone(), r)).collect()))
 }
 
-/// What clients serve, as policies and by name.
-type Served = (Arc<HashMap<String, Policy>>, Arc<HashMap<String, Vec<String>>>);
+/// The audiences that clients serve: as introspection policies, and by name.
+type Audiences = (Arc<HashMap<String, Policy>>, Arc<HashMap<String, Vec<String>>>);
 
-async fn serves(tx: &mut Tx, issuer: &str) -> Result<Served> {
+async fn load_audiences(tx: &mut Tx, issuer: &str) -> Result<Audiences> {
     let mut policies: HashMap<String, Policy> = HashMap::new();
-    let mut served: HashMap<String, Vec<String>> = HashMap::new();
+    let mut served_audiences: HashMap<String, Vec<String>> = HashMap::new();
     for (audience, owner) in tx.audiences_all().await? {
         let Some(owner) = owner else { continue };
-        served.entry(owner.clone()).or_default().push(audience.clone());
+        served_audiences.entry(owner.clone()).or_default().push(audience.clone());
         let policy = match policies.remove(&owner) {
             Some(policy) => policy.audience(audience),
             None => Policy::new(issuer, audience),
         };
         policies.insert(owner, policy);
     }
-    Ok((Arc::new(policies), Arc::new(served)))
+    Ok((Arc::new(policies), Arc::new(served_audiences)))
 }
 
 async fn apply(
     tx: &mut Tx,
     old: &Snapshot,
     head: Head,
-    news: &[Entry],
+    new_entries: &[Entry],
     sealing: &SealingKey,
     now: Timestamp,
 ) -> Result<Snapshot> {
     let mut next = Snapshot { head, ..old.clone() };
-    let any = |kinds: &[ChangeKind]| news.iter().any(|e| kinds.contains(&e.change.kind));
+    let any = |kinds: &[ChangeKind]| new_entries.iter().any(|e| kinds.contains(&e.change.kind));
     if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
-        next.clients = clients(tx).await?;
-        (next.serves, next.served) = serves(tx, &old.issuer).await?;
+        next.clients = load_clients(tx).await?;
+        (next.introspection_policies, next.served_audiences) = load_audiences(tx, &old.issuer).await?;
     }
     if any(&[ChangeKind::Role]) {
-        next.roles = roles(tx).await?;
+        next.roles = load_roles(tx).await?;
     }
     if any(&[ChangeKind::Keys, ChangeKind::KeyRevoked]) {
-        next.ring = ring(tx, sealing).await?;
+        next.ring = load_keyring(tx, sealing).await?;
     }
     if any(&[ChangeKind::Settings]) {
         let instance = tx.instance().await?;
         next.settings = instance.map_or_else(|| old.settings.clone(), |i| i.settings);
     }
-    next.revoked_sessions = with_news(&old.revoked_sessions, ChangeKind::SessionRevoked, news, now);
-    next.revoked_keys = with_news(&old.revoked_keys, ChangeKind::KeyRevoked, news, now);
+    next.revoked_sessions = merge_revocations(&old.revoked_sessions, ChangeKind::SessionRevoked, new_entries, now);
+    next.revoked_keys = merge_revocations(&old.revoked_keys, ChangeKind::KeyRevoked, new_entries, now);
     Ok(next)
 }

@@ -1,8 +1,8 @@
-//! Outgoing mail: handing it in with the change that it tells of, and sending what is due.
+//! Outgoing mail: mails are queued in the transaction of the change that they report, and sent when due.
 //!
-//! A mail is sent after its transaction has committed, by whichever process takes it first. It leaves the
-//! database once the mail server has it: a process that ends in between sends it a second time, under the
-//! same Message-ID, and nothing else is ever lost or doubled.
+//! A mail is sent after its transaction has committed, by whichever process claims it first. It leaves the database
+//! once the mail server has accepted it. A process that stops in between causes a second delivery with the same
+//! Message-ID. Nothing else is ever lost or duplicated.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,27 +20,27 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// How much longer a mail is held than sending it may take: for writing down what became of it.
-const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
+/// Added to the send timeout to get the lease of a mail: time to record the outcome.
+const OUTCOME_MARGIN: Duration = Duration::from_secs(30);
 
-/// What became of a mail.
+/// The outcome of sending a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The mail server has it.
+pub enum DeliveryOutcome {
+    /// The mail server accepted it.
     Sent,
-    /// It will be tried again.
-    Later(Cause),
-    /// It never will be.
+    /// It will be retried.
+    Retry(Cause),
+    /// It will not be retried.
     GivenUp(Cause),
 }
 
-/// A mail that was tried, and what became of it.
+/// One attempt to send a mail, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// What it is about, as far as that could be read.
+    /// The kind of mail, if the row could be read.
     pub kind: Option<MailKind>,
-    /// What became of it.
-    pub fate: Fate,
+    /// The outcome.
+    pub outcome: DeliveryOutcome,
 }
 
 /// Outgoing mail. Cheap to clone.
@@ -64,18 +64,21 @@ impl Outbox {
         Self { store, live, sealing, entropy }
     }
 
-    /// Hands a mail in, as part of the transaction that changes what it tells of: it is sent if that commits,
-    /// and only then. What it says is sealed.
+    /// Queues a mail in the transaction of the change that it reports: it is sent if and only if that transaction
+    /// commits. The content is stored sealed.
     ///
     /// # Errors
-    /// If the database cannot be reached.
-    pub async fn hand_in(&self, tx: &mut Tx, mail: Mail) -> Result<MailId> {
+    /// If the database is unreachable.
+    pub async fn enqueue(&self, tx: &mut Tx, mail: Mail) -> Result<MailId> {
         let now = self.live.now();
         let id = MailId::new(now, &*self.entropy);
         let params =
             serde_json::to_vec(&mail.content.params(&mail.client)).map_err(|e| Error::Internal(Box::new(e)))?;
-        let sealed =
-            self.sealing.seal(&Zeroizing::new(params), &purpose(&id, mail.content.kind(), &mail.to), &*self.entropy);
+        let sealed = self.sealing.seal(
+            &Zeroizing::new(params),
+            &sealing_context(&id, mail.content.kind(), &mail.to),
+            &*self.entropy,
+        );
         let row = SealedMail {
             id: id.clone(),
             kind: mail.content.kind(),
@@ -90,78 +93,80 @@ impl Outbox {
         Ok(id)
     }
 
-    /// Takes up to `most` mails that are due; each must be given to [`Outbox::deliver`].
+    /// Claims up to `most` due mails. Each must be passed to [`Outbox::deliver`].
     ///
     /// # Errors
-    /// If the database cannot be reached.
-    pub async fn take(&self, most: usize) -> Result<Vec<ClaimedMail>> {
-        let limit = i64::try_from(most).unwrap_or(i64::MAX);
-        let lease = Ttl::from_millis(i64::try_from((TIMEOUT + TO_WRITE_DOWN).as_millis()).unwrap_or(i64::MAX));
+    /// If the database is unreachable.
+    pub async fn claim_due(&self, max: usize) -> Result<Vec<ClaimedMail>> {
+        let limit = i64::try_from(max).unwrap_or(i64::MAX);
+        let lease = Ttl::from_millis(i64::try_from((TIMEOUT + OUTCOME_MARGIN).as_millis()).unwrap_or(i64::MAX));
         for _ in 0..TRIES {
             let now = self.live.now();
-            // Looking takes nobody's turn to write, and mostly there is nothing.
+            // A read does not block writers, and usually nothing is due.
             if !self.store.read().await?.mails_due(now).await? {
                 break;
             }
             let tag: String = self.entropy.bytes16().iter().map(|b| format!("{b:02x}")).collect();
             let mut tx = self.store.write().await?;
-            let taken = tx.mails_claim(now, lease, limit, &tag).await?;
+            let claimed = tx.mails_claim(now, lease, limit, &tag).await?;
             tx.commit().await?;
-            // Another process had taken the same ones; there may be more.
-            if !taken.is_empty() {
-                return Ok(taken);
+            // Another process claimed the same mails; more may be due.
+            if !claimed.is_empty() {
+                return Ok(claimed);
             }
         }
         Ok(Vec::new())
     }
 
-    /// Sends a mail that was taken, and writes down what became of it.
-    pub async fn deliver(&self, post: &Post, taken: ClaimedMail) -> Delivery {
-        let ClaimedMail { id, tag, attempts, expires_at, mail } = taken;
+    /// Sends a claimed mail and records the outcome.
+    pub async fn deliver(&self, post: &Post, claimed: ClaimedMail) -> Delivery {
+        let ClaimedMail { id, tag, attempts, expires_at, mail } = claimed;
         let kind = mail.as_ref().ok().map(|mail| mail.kind);
-        let tried = match mail.map_err(|e| Failure::new(Cause::Broken, &cause_of(&e))).and_then(|m| self.letter(m)) {
-            Ok(letter) => post.send(&letter).await,
-            Err(failure) => Err(failure),
+        let result =
+            match mail.map_err(|e| Failure::new(Cause::Broken, &private_cause(&e))).and_then(|m| self.open_letter(m)) {
+                Ok(letter) => post.send(&letter).await,
+                Err(failure) => Err(failure),
+            };
+        let outcome = match &result {
+            Ok(()) => DeliveryOutcome::Sent,
+            Err(Failure { cause: Cause::Refused, .. }) => DeliveryOutcome::GivenUp(Cause::Refused),
+            Err(failure) => DeliveryOutcome::Retry(failure.cause),
         };
-        let fate = match &tried {
-            Ok(()) => Fate::Sent,
-            Err(Failure { cause: Cause::Refused, .. }) => Fate::GivenUp(Cause::Refused),
-            Err(failure) => Fate::Later(failure.cause),
-        };
-        if let Err(Failure { cause, detail }) = &tried {
-            let (cause, about, again) = (cause.as_str(), kind.map(MailKind::as_str), matches!(fate, Fate::Later(_)));
+        if let Err(Failure { cause, detail }) = &result {
+            let (cause, about, again) =
+                (cause.as_str(), kind.map(MailKind::as_str), matches!(outcome, DeliveryOutcome::Retry(_)));
             tracing::warn!(mail = id, about, attempts, cause, detail, again, "cannot send a mail");
         }
-        let next = matches!(fate, Fate::Later(_)).then(|| self.next_attempt(attempts, expires_at));
-        if let Err(error) = self.write_down(&id, &tag, next).await {
+        let next = matches!(outcome, DeliveryOutcome::Retry(_)).then(|| self.next_attempt(attempts, expires_at));
+        if let Err(error) = self.record_outcome(&id, &tag, next).await {
             tracing::warn!(mail = id, cause = ?error, "cannot record the outcome of a mail; it will be retried");
         }
-        Delivery { kind, fate }
+        Delivery { kind, outcome }
     }
 
-    /// Drops the mails that are not worth sending any more; gives their number.
+    /// Deletes mails that have expired; returns how many.
     ///
     /// # Errors
-    /// If the database cannot be reached.
-    pub async fn forget(&self) -> Result<u64> {
+    /// If the database is unreachable.
+    pub async fn delete_expired(&self) -> Result<u64> {
         let mut tx = self.store.write().await?;
         let dropped = tx.mails_forget(self.live.now()).await?;
         tx.commit().await?;
         Ok(dropped)
     }
 
-    /// What lies in the outbox.
+    /// The backlog of unsent mails.
     ///
     /// # Errors
-    /// If the database cannot be reached.
-    pub async fn waiting(&self) -> Result<MailsWaiting> {
+    /// If the database is unreachable.
+    pub async fn backlog(&self) -> Result<MailsWaiting> {
         self.store.read().await?.mails_waiting(self.live.now()).await
     }
 
-    /// Opens what was sealed.
-    fn letter(&self, mail: SealedMail) -> Result<Letter, Failure> {
+    /// Decrypts a mail's content.
+    fn open_letter(&self, mail: SealedMail) -> Result<Letter, Failure> {
         let broken = |what| Failure::new(Cause::Broken, what);
-        let opened = self.sealing.open(&mail.sealed, &purpose(&mail.id, mail.kind, &mail.to));
+        let opened = self.sealing.open(&mail.sealed, &sealing_context(&mail.id, mail.kind, &mail.to));
         let opened = opened.ok_or_else(|| broken("it was sealed with another key, or altered since"))?;
         let params: MailParams =
             serde_json::from_slice(&opened).map_err(|_| broken("its parameters cannot be read"))?;
@@ -175,19 +180,19 @@ impl Outbox {
         next_attempt(attempts, self.live.now(), expires_at, u32::from_be_bytes(random))
     }
 
-    /// Takes the mail out, or gives it back for later. If another has it by now, it is the other's.
-    async fn write_down(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
+    /// Deletes the mail, or schedules a retry. Does nothing if another process has claimed it meanwhile.
+    async fn record_outcome(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
         let mut tries = TRIES;
         loop {
             tries -= 1;
-            match self.write_down_once(id, tag, next).await {
+            match self.record_outcome_once(id, tag, next).await {
                 Err(Error::Conflict | Error::Unavailable(_)) if tries > 0 => {}
                 done => return done,
             }
         }
     }
 
-    async fn write_down_once(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
+    async fn record_outcome_once(&self, id: &str, tag: &str, next: Option<Timestamp>) -> Result<()> {
         let mut tx = self.store.write().await?;
         match next {
             None => tx.mail_finish(id, tag).await?,
@@ -197,12 +202,13 @@ impl Outbox {
     }
 }
 
-/// What a mail's parameters are sealed for: whoever writes another address beside them gets nothing.
-fn purpose(id: &MailId, kind: MailKind, to: &Recipient) -> String {
+/// The context that a mail's parameters are sealed under. It includes the recipient, so a row with a changed address
+/// cannot be decrypted.
+fn sealing_context(id: &MailId, kind: MailKind, to: &Recipient) -> String {
     format!("mail {id} {} to {to}", kind.as_str())
 }
 
-/// The private cause of a row that cannot be read.
-fn cause_of(error: &Error) -> String {
+/// The private cause of an unreadable row.
+fn private_cause(error: &Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

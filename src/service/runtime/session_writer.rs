@@ -1,7 +1,7 @@
-//! The session writer: whatever arrived while a commit was on its way to disk goes into the next one.
+//! The session writer groups commits: requests that arrive during one commit go into the next.
 //!
-//! There is no timer: who finds nothing under way is written at once, alone. One task at a time writes;
-//! it lives as long as something waits, and a caller that goes away takes nothing with it.
+//! There is no timer. A request that arrives while nothing is being written is written immediately, on its own. One
+//! task writes at a time and runs until the queue is empty. If a caller goes away, the task is not affected.
 
 mod batch;
 mod write;
@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 
-use self::batch::{Batch, Caller, Lane};
+use self::batch::{Batch, Lane, Waiter};
 use super::live::Live;
 use crate::{
     domain::{
@@ -28,16 +28,16 @@ use crate::{
     time::{Clock, Ttl},
 };
 
-/// Most requests in one transaction: more would make the first of them wait for the last.
+/// Maximum requests in one transaction. With more, the first requests would wait too long for the last.
 const MAX_BATCH: usize = 256;
-/// Most requests that wait. At full speed they take about half a second.
-const MAX_WAITING: usize = 4096;
-/// When to come back to a writer whose queue is full.
-const COME_BACK: Ttl = Ttl::from_millis(500);
+/// Maximum queued requests. Writing that many takes about half a second at full speed.
+const MAX_QUEUED: usize = 4096;
+/// The retry delay sent to callers when the queue is full.
+const RETRY_AFTER: Ttl = Ttl::from_millis(500);
 
-/// Something to be written, and what becomes of it.
+/// A kind of write request, and its outcome.
 pub(in crate::service) trait Work {
-    /// What the caller learns once it is durable.
+    /// What the caller receives once the write is durable.
     type Outcome;
 }
 
@@ -45,7 +45,7 @@ impl Work for Rotation {
     type Outcome = RotateOutcome;
 }
 
-/// Sessions to be ended, by whom and why; the outcome is the number that had been live.
+/// Sessions to end, by whom and why. The outcome is how many were live.
 #[derive(Debug)]
 pub(in crate::service) struct Revocation {
     pub(in crate::service) sessions: Vec<SessionId>,
@@ -57,18 +57,18 @@ impl Work for Revocation {
     type Outcome = usize;
 }
 
-/// A session to be opened; the outcome is false, and nothing was written, if the user has changed since
-/// the password was checked.
+/// A session to open. The outcome is false, and nothing is written, if the user has changed since the password was
+/// checked.
 #[derive(Debug)]
 pub(in crate::service) struct Opening {
     pub(in crate::service) session: Session,
     /// The user's `security_version` when the password was checked.
     pub(in crate::service) security_version: i64,
-    /// A new hash to put in place of one with older parameters.
+    /// A new hash that replaces one with outdated parameters.
     pub(in crate::service) rehash: Option<Phc>,
-    /// Most live sessions of a user; the oldest beyond are ended.
-    pub(in crate::service) most: i64,
-    /// The event that goes with it.
+    /// Maximum live sessions of a user; the oldest ones beyond it are ended.
+    pub(in crate::service) max_sessions: i64,
+    /// The audit event written with the session.
     pub(in crate::service) event: AuditEvent,
 }
 
@@ -90,54 +90,54 @@ struct Inner {
     store: Store,
     live: Arc<Live>,
     clock: Arc<dyn Clock>,
-    queue: Mutex<Queue>,
+    queue: Mutex<WriteQueue>,
 }
 
 #[derive(Default)]
-struct Queue {
-    revocations: VecDeque<(Revocation, Caller<Revocation>)>,
-    openings: VecDeque<(Opening, Caller<Opening>)>,
-    rotations: VecDeque<(Rotation, Caller<Rotation>)>,
+struct WriteQueue {
+    revocations: VecDeque<(Revocation, Waiter<Revocation>)>,
+    openings: VecDeque<(Opening, Waiter<Opening>)>,
+    rotations: VecDeque<(Rotation, Waiter<Rotation>)>,
     /// Whether a task is writing.
     writing: bool,
 }
 
-impl Queue {
-    fn waiting(&self) -> usize {
+impl WriteQueue {
+    fn queued(&self) -> usize {
         self.revocations.len() + self.openings.len() + self.rotations.len()
     }
 
-    /// The next batch: revocations first, since somebody may be waiting for them to be safe.
+    /// Takes the next batch. Revocations go first, because somebody's security may depend on them.
     fn take(&mut self) -> Batch {
         let mut room = MAX_BATCH;
         Batch {
             revocations: Lane::take(&mut self.revocations, &mut room),
             openings: Lane::take(&mut self.openings, &mut room),
             rotations: Lane::take(&mut self.rotations, &mut room),
-            may_be_told: false,
+            may_be_in_feed: false,
         }
     }
 }
 
-/// Which queue a kind of work waits in.
-trait Queued: Work + Sized {
-    fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)>;
+/// Maps a kind of request to its queue.
+trait HasQueue: Work + Sized {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)>;
 }
 
-impl Queued for Rotation {
-    fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)> {
+impl HasQueue for Rotation {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)> {
         &mut queue.rotations
     }
 }
 
-impl Queued for Revocation {
-    fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)> {
+impl HasQueue for Revocation {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)> {
         &mut queue.revocations
     }
 }
 
-impl Queued for Opening {
-    fn queue(queue: &mut Queue) -> &mut VecDeque<(Self, Caller<Self>)> {
+impl HasQueue for Opening {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)> {
         &mut queue.openings
     }
 }
@@ -150,7 +150,7 @@ impl SessionWriter {
     /// Exchanges a refresh token.
     ///
     /// # Errors
-    /// [`Error::DeadlineExceeded`] and [`Error::Throttled`] have changed nothing.
+    /// [`Error::DeadlineExceeded`] or [`Error::Throttled`]; in both cases nothing has changed.
     pub(in crate::service) async fn rotate(
         &self,
         rotation: Rotation,
@@ -159,56 +159,56 @@ impl SessionWriter {
         self.submit(rotation, deadline).await
     }
 
-    /// Ends sessions, and lets every process know before it returns.
+    /// Ends sessions and publishes that to every process before it returns.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the database cannot be reached.
+    /// [`Error::Unavailable`] if the database is unreachable.
     pub(in crate::service) async fn revoke(&self, revocation: Revocation) -> Result<usize> {
         self.submit(revocation, None).await
     }
 
-    /// Opens a session; false if the user has changed meanwhile.
+    /// Opens a session. Returns false if the user has changed meanwhile.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] also when nobody can tell whether the session was opened.
+    /// [`Error::Unavailable`], also when it is unknown whether the session was opened.
     pub(in crate::service) async fn open(&self, opening: Opening, deadline: Option<Instant>) -> Result<bool> {
         self.submit(opening, deadline).await
     }
 
-    async fn submit<W: Queued>(&self, work: W, deadline: Option<Instant>) -> Result<W::Outcome> {
-        let (answer, answered) = oneshot::channel();
+    async fn submit<W: HasQueue>(&self, work: W, deadline: Option<Instant>) -> Result<W::Outcome> {
+        let (reply, outcome) = oneshot::channel();
         {
             let mut queue = self.0.queue();
-            if queue.waiting() >= MAX_WAITING {
-                return Err(Error::Throttled { after: COME_BACK });
+            if queue.queued() >= MAX_QUEUED {
+                return Err(Error::Throttled { after: RETRY_AFTER });
             }
-            W::queue(&mut queue).push_back((work, Caller { answer, deadline }));
+            W::queue(&mut queue).push_back((work, Waiter { reply, deadline }));
             if !std::mem::replace(&mut queue.writing, true) {
                 tokio::spawn(self.0.clone().write_all());
             }
         }
-        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the session writer has stopped".into())))
+        outcome.await.unwrap_or_else(|_| Err(Error::Unavailable("the session writer has stopped".into())))
     }
 }
 
 impl Inner {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, WriteQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes until nothing waits.
+    /// Writes batches until the queue is empty.
     async fn write_all(self: Arc<Self>) {
-        let turn = Turn(&self);
+        let guard = WriterGuard(&self);
         let mut last_gap = self.clock.elapsed();
-        while turn.goes_on() {
+        while guard.has_more() {
             last_gap = self.store.leave_gap(&*self.clock, last_gap).await;
-            // The batch is taken last: what arrives while the transaction begins still belongs to it.
+            // The batch is taken last, so that it includes requests that arrive while the transaction begins.
             let tx = self.store.write().await;
             let mut batch = self.queue().take();
             match tx {
-                Err(error) => batch.refuse(&error),
+                Err(error) => batch.fail(&error),
                 Ok(tx) => {
-                    batch.drop_late();
+                    batch.drop_expired();
                     self.write(tx, batch).await;
                 }
             }
@@ -216,19 +216,19 @@ impl Inner {
     }
 }
 
-/// The right to write, given back however the task ends.
-struct Turn<'a>(&'a Inner);
+/// The right to write, released however the task ends.
+struct WriterGuard<'a>(&'a Inner);
 
-impl Turn<'_> {
-    /// Whether something waits. If not, the next caller starts a task of its own.
-    fn goes_on(&self) -> bool {
+impl WriterGuard<'_> {
+    /// Whether requests are queued. If not, writing is released and the next caller starts a new task.
+    fn has_more(&self) -> bool {
         let mut queue = self.0.queue();
-        queue.writing = queue.waiting() > 0;
+        queue.writing = queue.queued() > 0;
         queue.writing
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for WriterGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.queue().writing = false;

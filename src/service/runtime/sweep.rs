@@ -1,41 +1,41 @@
-//! Deleting what has expired, in steps so small that nobody notices.
+//! Deletes expired rows in steps small enough not to delay other writers.
 
 use std::sync::Arc;
 
 use super::live::Live;
 use crate::{domain::settings::SKEW, error::Result, id::SessionId, store::Store, time::Ttl};
 
-/// Sessions looked at in one step: a fraction of a millisecond's reading.
-const LOOK_AT: i64 = 1000;
-/// How long a creation can be repeated.
-const CREATIONS: Ttl = Ttl::from_days(1);
-/// Most sessions deleted in one transaction: a few milliseconds of everybody's time to write.
-const DELETE: usize = 100;
-/// Most counts of failures deleted in one transaction.
-const FORGET: i64 = 100;
+/// Sessions scanned per step. Reading them takes a fraction of a millisecond.
+const SCAN_BATCH: i64 = 1000;
+/// How long a create request can be retried under the same request id.
+const CREATION_TTL: Ttl = Ttl::from_days(1);
+/// Maximum sessions deleted in one transaction. It blocks other writers for a few milliseconds.
+const DELETE_BATCH: usize = 100;
+/// Maximum failure counters deleted in one transaction.
+const COUNTER_BATCH: i64 = 100;
 
-/// How far a walk over all sessions has come.
+/// Progress of one pass over all sessions.
 #[derive(Debug, Default)]
-pub struct Sweep {
-    after: Option<SessionId>,
-    found: Vec<SessionId>,
-    at_end: bool,
-    /// Whether all sessions have been looked at, and only counts of failures are left.
-    walked: bool,
+pub struct SweepProgress {
+    cursor: Option<SessionId>,
+    expired: Vec<SessionId>,
+    scan_done: bool,
+    /// Whether all sessions have been scanned and only failure counters are left.
+    sessions_done: bool,
 }
 
-/// What a step did.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepStep {
     /// Sessions deleted.
     pub deleted: u64,
-    /// Counts of failed guesses deleted.
-    pub forgotten: u64,
-    /// Whether the walk has come to its end, and begins again with the next step.
-    pub ended: bool,
+    /// Failure counters deleted.
+    pub counters_deleted: u64,
+    /// Whether the pass is complete; the next step starts a new one.
+    pub pass_done: bool,
 }
 
-/// Deletes what has expired.
+/// Deletes expired rows.
 #[derive(Debug)]
 pub struct Sweeper {
     store: Store,
@@ -47,50 +47,50 @@ impl Sweeper {
         Self { store, live }
     }
 
-    /// Takes one step: deletes some of the sessions found dead, or looks at the next ones.
+    /// Runs one step: deletes some of the expired sessions found so far, or scans for more.
     ///
     /// # Errors
-    /// If the database cannot be reached; the next step goes on from the same place.
-    pub async fn step(&self, sweep: &mut Sweep) -> Result<Swept> {
-        if sweep.walked {
-            return self.sweep_failures(sweep).await;
+    /// If the database is unreachable; the next step resumes from the same place.
+    pub async fn step(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
+        if progress.sessions_done {
+            return self.sweep_counters(progress).await;
         }
         let now = self.live.now();
         let dead_before = now.minus(self.live.snapshot().settings.revocation_ttl(now));
-        if sweep.found.is_empty() {
+        if progress.expired.is_empty() {
             let mut tx = self.store.read().await?;
-            let walk = tx.sessions_walk(sweep.after.as_ref(), dead_before, LOOK_AT).await?;
-            sweep.at_end = walk.last.is_none();
-            (sweep.after, sweep.found) = (walk.last, walk.dead);
+            let walk = tx.sessions_walk(progress.cursor.as_ref(), dead_before, SCAN_BATCH).await?;
+            progress.scan_done = walk.last.is_none();
+            (progress.cursor, progress.expired) = (walk.last, walk.dead);
         }
-        let some = sweep.found.get(..DELETE).unwrap_or(&sweep.found);
-        let ended = sweep.at_end && some.len() == sweep.found.len();
-        if some.is_empty() && !ended {
-            return Ok(Swept { deleted: 0, forgotten: 0, ended });
+        let batch = progress.expired.get(..DELETE_BATCH).unwrap_or(&progress.expired);
+        let pass_done = progress.scan_done && batch.len() == progress.expired.len();
+        if batch.is_empty() && !pass_done {
+            return Ok(SweepStep { deleted: 0, counters_deleted: 0, pass_done });
         }
         let mut tx = self.store.write().await?;
-        let deleted = tx.sessions_delete_dead(some, dead_before).await?;
-        let mut forgotten = 0;
-        if ended {
-            // A process that could not confirm for that long signs nothing, and reads everything anew.
+        let deleted = tx.sessions_delete_dead(batch, dead_before).await?;
+        let mut counters_deleted = 0;
+        if pass_done {
+            // A process that has not confirmed for this long cannot sign, and reloads everything.
             tx.feed_forget(now, now.minus(SKEW)).await?;
             tx.tickets_forget(now).await?;
-            tx.creations_forget(now.minus(CREATIONS)).await?;
-            forgotten = tx.login_failures_sweep(now, FORGET).await?;
+            tx.creations_forget(now.minus(CREATION_TTL)).await?;
+            counters_deleted = tx.login_failures_sweep(now, COUNTER_BATCH).await?;
         }
         tx.commit().await?;
-        let count = some.len();
-        sweep.found.drain(..count);
-        sweep.walked = forgotten >= FORGET.unsigned_abs();
-        Ok(Swept { deleted, forgotten, ended: ended && !sweep.walked })
+        let count = batch.len();
+        progress.expired.drain(..count);
+        progress.sessions_done = counters_deleted >= COUNTER_BATCH.unsigned_abs();
+        Ok(SweepStep { deleted, counters_deleted, pass_done: pass_done && !progress.sessions_done })
     }
 
-    /// Deletes more of the counts that have expired; the walk ends when there are none left.
-    async fn sweep_failures(&self, sweep: &mut Sweep) -> Result<Swept> {
+    /// Deletes more expired counters; the pass ends when none are left.
+    async fn sweep_counters(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
         let mut tx = self.store.write().await?;
-        let forgotten = tx.login_failures_sweep(self.live.now(), FORGET).await?;
+        let counters_deleted = tx.login_failures_sweep(self.live.now(), COUNTER_BATCH).await?;
         tx.commit().await?;
-        sweep.walked = forgotten >= FORGET.unsigned_abs();
-        Ok(Swept { deleted: 0, forgotten, ended: !sweep.walked })
+        progress.sessions_done = counters_deleted >= COUNTER_BATCH.unsigned_abs();
+        Ok(SweepStep { deleted: 0, counters_deleted, pass_done: !progress.sessions_done })
     }
 }

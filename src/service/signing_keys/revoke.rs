@@ -1,4 +1,4 @@
-//! Revoking a signing key at once, because somebody else may have it.
+//! Immediate revocation of a signing key that may be compromised.
 
 use super::SigningKeys;
 use crate::{
@@ -13,23 +13,23 @@ use crate::{
     time::Timestamp,
 };
 
-/// What revoking a key did.
+/// The result of revoking a key.
 #[derive(Clone, Debug)]
 pub struct KeyRevocation {
-    /// The key that is gone.
+    /// The revoked key.
     pub kid: String,
     /// Its algorithm.
     pub algorithm: String,
-    /// From when verifiers that only cache the JWKS have dropped it and have its successor.
+    /// When all verifiers that only cache the JWKS will have dropped the key and fetched its successor.
     pub safe_from: Timestamp,
 }
 
 impl SigningKeys {
-    /// Revokes a signing key, by `kid` or id: it leaves the JWKS at once and every token signed with it
-    /// is dead. If it was signing, its successor signs from now on.
+    /// Revokes a signing key by `kid` or id. It leaves the JWKS immediately, and every token signed with it becomes
+    /// invalid. If it was active, its successor takes over.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] if another change of the keys came first.
+    /// [`Error::NotFound`]; [`Error::Conflict`] if the keys were changed concurrently.
     pub async fn revoke(&self, admin: &Admin, name: &str) -> Result<KeyRevocation> {
         self.live.confirm().await?;
         let snapshot = self.live.snapshot();
@@ -41,15 +41,15 @@ impl SigningKeys {
         let key = found.ok_or_else(|| Error::NotFound("signing key", name.to_owned()))?;
         let next = stored.iter().find(|k| k.algorithm == key.algorithm && k.state == KeyState::Next);
         let now = self.live.now();
-        let mut made = Vec::new();
+        let mut new_keys = Vec::new();
         if key.state != KeyState::Retired {
-            made.push(self.new_key(key.algorithm, KeyState::Next, now).await?);
+            new_keys.push(self.new_key(key.algorithm, KeyState::Next, now).await?);
         }
         let rotate_at = now.plus(snapshot.settings.rotation_period);
         if key.state == KeyState::Active && next.is_none() {
             let mut active = self.new_key(key.algorithm, KeyState::Active, now).await?;
             active.rotate_at = Some(rotate_at);
-            made.push(active);
+            new_keys.push(active);
         }
         let mut tx = self.store.write().await?;
         let what = Revoke::Key { id: &key.id, kid: &key.kid, state: key.state };
@@ -58,17 +58,17 @@ impl SigningKeys {
         if let (KeyState::Active, Some(next)) = (key.state, next) {
             won = won && tx.key_activate(&next.id, now, rotate_at).await?;
         }
-        for key in &made {
+        for key in &new_keys {
             won = won && tx.key_insert(key).await?;
         }
         if !won {
             return Err(Error::Conflict);
         }
         self.live.commit(tx).await?;
-        Ok(self.revoked(&key.kid, key.algorithm.as_str()))
+        Ok(self.key_revocation(&key.kid, key.algorithm.as_str()))
     }
 
-    /// The same for a key of another issuer: it is published no more.
+    /// Revokes another issuer's key: it is no longer published.
     async fn revoke_foreign(&self, admin: &Admin, key: &ForeignKey) -> Result<KeyRevocation> {
         let (now, settings) = (self.live.now(), self.live.snapshot().settings.clone());
         let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };
@@ -77,10 +77,10 @@ impl SigningKeys {
             return Err(Error::Conflict);
         }
         self.live.commit(tx).await?;
-        Ok(self.revoked(&key.kid, key.algorithm()))
+        Ok(self.key_revocation(&key.kid, key.algorithm()))
     }
 
-    fn revoked(&self, kid: &str, algorithm: &str) -> KeyRevocation {
+    fn key_revocation(&self, kid: &str, algorithm: &str) -> KeyRevocation {
         let within = self.live.snapshot().settings.confirm_within;
         let safe_from = self.live.now().plus(within).plus(JWKS_MAX_AGE).plus(JWKS_STALE_IF_ERROR);
         KeyRevocation { kid: kid.to_owned(), algorithm: algorithm.to_owned(), safe_from }

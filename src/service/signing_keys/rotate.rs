@@ -1,4 +1,4 @@
-//! Rotation of signing keys: by itself, and brought forward by command.
+//! Rotation of signing keys, on schedule and on request.
 
 use std::sync::Arc;
 
@@ -19,36 +19,36 @@ use crate::{
     time::Timestamp,
 };
 
-/// When a key will begin to sign.
+/// When a key will start to sign.
 #[derive(Clone, Debug)]
 pub struct RotationPlan {
     /// The algorithm.
     pub algorithm: Algorithm,
     /// The key that takes over.
     pub kid: String,
-    /// From when it signs.
+    /// When it starts to sign.
     pub at: Timestamp,
 }
 
 impl SigningKeys {
-    /// Carries out every step that is due. Several processes may do so at once: each step is decided by
-    /// a compare-and-swap, and its loser does nothing.
+    /// Runs every rotation step that is due; returns how many were done. Several processes may do so at once: each
+    /// step is a compare-and-swap, and the losers do nothing.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn rotate_due(&self) -> Result<usize> {
         let mut done = 0;
         self.live.confirm().await?;
         let now = self.live.now();
         let snapshot = self.live.snapshot();
         for step in due(&snapshot.ring.stored, &snapshot.ring.foreign, &snapshot.settings, now) {
-            done += usize::from(self.key_step(&step, now).await?);
+            done += usize::from(self.run_step(&step, now).await?);
         }
         Ok(done)
     }
 
-    async fn key_step(&self, step: &KeyStep, now: Timestamp) -> Result<bool> {
-        // A new key is made before the transaction, which holds the one place to write.
+    async fn run_step(&self, step: &KeyStep, now: Timestamp) -> Result<bool> {
+        // The key is generated before the transaction, which blocks other writers.
         let new = match step {
             KeyStep::Create(algorithm) | KeyStep::Activate { algorithm, .. } => {
                 Some(self.new_key(*algorithm, KeyState::Next, now).await?)
@@ -80,7 +80,7 @@ impl SigningKeys {
         Ok(true)
     }
 
-    /// Makes a key off the async runtime: RSA takes a good part of a second.
+    /// Generates a key off the async runtime: RSA takes a large part of a second.
     pub(super) async fn new_key(&self, algorithm: Algorithm, state: KeyState, now: Timestamp) -> Result<StoredKey> {
         let (sealing, entropy) = (self.sealing.clone(), self.entropy.clone());
         let kind = KeyKind { algorithm, rsa_bits: self.live.snapshot().settings.rsa_bits };
@@ -88,10 +88,10 @@ impl SigningKeys {
         tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(Box::new(e)))?
     }
 
-    /// Brings the next rotation to the earliest instant that the waits allow.
+    /// Moves the next rotation to the earliest time that the publication lead time allows.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn rotate_early(&self, _: &Admin, only: Option<Algorithm>) -> Result<Vec<RotationPlan>> {
         self.rotate_due().await?;
         let now = self.live.now();
@@ -125,8 +125,8 @@ fn step_name(step: &KeyStep) -> &'static str {
     }
 }
 
-/// The first keys of an empty database sign at once: no cache can hold an older set. Each algorithm's
-/// successor is published beside it.
+/// Generates the first keys of an empty database. They sign immediately, because no cache can hold an older set. Each
+/// algorithm's successor is published with them.
 pub(in crate::service) fn first_keys(
     settings: &Settings,
     sealing: &SealingKey,

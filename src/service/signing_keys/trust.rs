@@ -1,4 +1,4 @@
-//! Publishing public keys of other issuers for a while.
+//! Temporary publication of other issuers' public keys.
 
 use serde_json::{Value, json};
 
@@ -11,34 +11,34 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// Most keys of other issuers at once: every verifier fetches them all.
-const MOST: usize = 16;
-/// Longest time for which such a key is published.
-const LONGEST: Ttl = Ttl::from_days(366);
+/// Maximum keys of other issuers at once: every verifier fetches them all.
+const MAX_FOREIGN_KEYS: usize = 16;
+/// Maximum time for which such a key is published.
+const MAX_LIFETIME: Ttl = Ttl::from_days(366);
 
-/// A key as its owner has it.
+/// A key as text, with details that the text may lack.
 #[derive(Clone, Copy, Debug)]
 pub struct ForeignKeyText<'a> {
     /// A JWKS, a JWK or PEM.
     pub text: &'a str,
-    /// The name by which tokens know it, if the text does not say.
+    /// Its `kid`, if the text does not contain it.
     pub kid: Option<&'a str>,
-    /// Its algorithm, if the text does not say.
+    /// Its algorithm, if the text does not contain it.
     pub alg: Option<&'a str>,
 }
 
 impl SigningKeys {
-    /// Publishes public keys of another issuer until an instant. This server signs nothing with them, and
-    /// takes no token that they signed. A key that is published already ends at the new instant.
+    /// Publishes another issuer's public keys until `until`. This server neither signs with them nor accepts tokens
+    /// signed by them. Publishing a key again replaces its expiry.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the text, the keys or the instant will not do.
+    /// [`Error::Invalid`] if the text, a key or the expiry is not acceptable.
     pub async fn trust(&self, admin: &Admin, text: ForeignKeyText<'_>, until: Timestamp) -> Result<Vec<ForeignKey>> {
         let jwks =
             read_foreign_keys(text.text, text.kid, text.alg).map_err(|problem| Error::invalid("key", problem))?;
         self.live.confirm().await?;
         let now = self.live.now();
-        if until <= now || until > now.plus(LONGEST) {
+        if until <= now || until > now.plus(MAX_LIFETIME) {
             return Err(Error::invalid("until", "must be in the future, at most a year ahead"));
         }
         let keys: Vec<ForeignKey> = jwks.into_iter().map(|jwk| foreign_key(jwk, now, until)).collect();
@@ -60,10 +60,10 @@ impl SigningKeys {
         let snapshot = self.live.snapshot();
         let ring = &snapshot.ring;
         let new = keys.iter().filter(|k| !ring.foreign.iter().any(|f| f.kid == k.kid)).count();
-        if ring.foreign.len() + new > MOST {
+        if ring.foreign.len() + new > MAX_FOREIGN_KEYS {
             return Err(Error::invalid(
                 "key",
-                format!("at most {MOST} keys of other issuers can be published at once"),
+                format!("at most {MAX_FOREIGN_KEYS} keys of other issuers can be published at once"),
             ));
         }
         for (at, key) in keys.iter().enumerate() {

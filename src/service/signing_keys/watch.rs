@@ -1,4 +1,4 @@
-//! Watching the published keys.
+//! The stream of published keys.
 
 use std::sync::Arc;
 
@@ -9,61 +9,66 @@ use crate::{
     domain::feed::ChangeKind,
     error::{Error, Result},
     keys::Keyring,
-    service::runtime::{Live, News, Told},
+    service::runtime::{Live, Notice, NoticeKind},
 };
 
-/// One stream of key sets.
+/// A stream of key sets.
 #[derive(Debug)]
 pub struct KeyWatcher {
     live: Arc<Live>,
-    told: broadcast::Receiver<Arc<Told>>,
-    sent: Option<String>,
+    notices: broadcast::Receiver<Arc<Notice>>,
+    last_etag: Option<String>,
 }
 
 impl SigningKeys {
-    /// Begins to watch the published keys.
+    /// Starts to watch the published keys.
     ///
     /// # Errors
-    /// This process may have missed a change.
+    /// If this process may have missed a change.
     pub async fn watch(&self) -> Result<KeyWatcher> {
-        if !self.live.knows_everything() {
+        if !self.live.is_current() {
             self.live.confirm().await?;
         }
-        let told = self.live.subscribe(None).told;
-        Ok(KeyWatcher { live: self.live.clone(), told, sent: None })
+        let notices = self.live.subscribe(None).notices;
+        Ok(KeyWatcher { live: self.live.clone(), notices, last_etag: None })
     }
 }
 
 impl KeyWatcher {
-    /// The keys as they are now, once they differ from those given before.
+    /// Returns the current keys, waiting until they differ from those last returned.
     ///
     /// # Errors
-    /// Each ends the stream.
+    /// Every error ends the stream.
     pub async fn next(&mut self) -> Result<Arc<Keyring>> {
         loop {
             let ring = self.live.snapshot().ring.clone();
-            if self.sent.as_ref() != Some(&ring.etag) {
-                self.sent = Some(ring.etag.clone());
+            if self.last_etag.as_ref() != Some(&ring.etag) {
+                self.last_etag = Some(ring.etag.clone());
                 return Ok(ring);
             }
-            self.change().await?;
+            self.wait_for_change().await?;
         }
     }
 
     /// Waits until the keys may have changed.
-    async fn change(&mut self) -> Result<()> {
+    async fn wait_for_change(&mut self) -> Result<()> {
         loop {
-            let told = match self.told.recv().await {
-                Ok(told) => told,
-                // Whatever was missed, the newest set is what counts.
+            let notice = match self.notices.recv().await {
+                Ok(notice) => notice,
+                // Missed notices do not matter: only the newest set is sent.
                 Err(RecvError::Lagged(_)) => return Ok(()),
                 Err(RecvError::Closed) => return Err(Error::Unavailable("the server is shutting down".into())),
             };
-            match &told.news {
-                News::Lost => return Err(Error::Unavailable("this server may have missed a change".into())),
-                News::Keys | News::StartOver => return Ok(()),
-                News::Revocation(entry) if entry.change.kind == ChangeKind::KeyRevoked => return Ok(()),
-                News::Revocation(_) | News::User(_) | News::Other | News::Heartbeat(_) => {}
+            match &notice.kind {
+                NoticeKind::Disconnect => {
+                    return Err(Error::Unavailable("this server may have missed a change".into()));
+                }
+                NoticeKind::KeysChanged | NoticeKind::Reset => return Ok(()),
+                NoticeKind::Revocation(entry) if entry.change.kind == ChangeKind::KeyRevoked => return Ok(()),
+                NoticeKind::Revocation(_)
+                | NoticeKind::UserChanged(_)
+                | NoticeKind::Other
+                | NoticeKind::Heartbeat(_) => {}
             }
         }
     }

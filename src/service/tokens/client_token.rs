@@ -1,8 +1,8 @@
-//! Access tokens of clients themselves (RFC 6749 §4.4).
+//! The client credentials grant (RFC 6749 §4.4).
 
 use super::{
     IssuedToken, Tokens,
-    mint::{Subject, Wanted, audience_of, scopes_of},
+    mint::{Subject, TokenParams, audience_of, scopes_of},
 };
 use crate::{
     domain::client::Grant,
@@ -10,20 +10,20 @@ use crate::{
     service::access::{CallingClient, RequestContext},
 };
 
-/// What a client asks for.
+/// A client's token request.
 #[derive(Debug)]
 pub struct ClientTokenRequest {
-    /// Scopes; empty for all.
+    /// Requested scopes; empty means all.
     pub scopes: Vec<String>,
-    /// Audience; empty for the default.
+    /// Requested audience; empty means the default.
     pub audience: String,
 }
 
 impl Tokens {
-    /// Issues an access token to a client, from memory alone.
+    /// Issues an access token to a client, without database access.
     ///
     /// # Errors
-    /// [`Reason::ClientNotAllowed`], or a violation.
+    /// [`Reason::ClientNotAllowed`], or a field violation.
     pub async fn issue_to_client(
         &self,
         ctx: &RequestContext,
@@ -38,7 +38,7 @@ impl Tokens {
         let audience = audience_of(client, &request.audience)?;
         let scopes = scopes_of(client, &request.scopes)?;
         let snapshot = self.live.for_signing()?;
-        let wanted = Wanted { audience, scopes: &scopes, now: ctx.now };
-        self.minter.access_token(&snapshot, client, Subject::Client, wanted).await
+        let params = TokenParams { audience, scopes: &scopes, now: ctx.now };
+        self.minter.access_token(&snapshot, client, Subject::Client, params).await
     }
 }

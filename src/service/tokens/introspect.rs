@@ -1,4 +1,4 @@
-//! Questions about tokens (RFC 7662).
+//! Token introspection (RFC 7662).
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::{
     service::access::{CallingClient, RequestContext},
 };
 
-/// Longest token that is looked at, in bytes.
+/// Maximum length of a token, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
 impl Tokens {
-    /// What an access token says, if it counts now and is for an audience that the caller serves. All
-    /// from memory.
+    /// The claims of an access token, if it is valid and its audience is one that the caller serves. Uses no database
+    /// access.
     ///
     /// # Errors
-    /// A wrong field; this process may have missed a revocation.
+    /// A field violation; this process may have missed a revocation.
     pub async fn introspect(
         &self,
         ctx: &RequestContext,
@@ -27,8 +27,8 @@ impl Tokens {
     ) -> Result<Option<Arc<Claims>>> {
         check_token(token)?;
         let snapshot = self.live.for_signing()?;
-        let Some(policy) = snapshot.serves.get(caller.client().id.as_str()) else { return Ok(None) };
-        self.callers.live_claims(token, policy, ctx.now).await
+        let Some(policy) = snapshot.introspection_policies.get(caller.client().id.as_str()) else { return Ok(None) };
+        self.callers.valid_claims(token, policy, ctx.now).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ending a session.
+//! Logout.
 
 use super::Tokens;
 use crate::{
@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl Tokens {
-    /// Ends the session of a refresh token, or that of the caller's bearer token. Gives the instant
-    /// until which verifiers that do not follow revocations may accept its access tokens.
+    /// Ends the session of the refresh token or, without one, of the caller's bearer token. Returns when its access
+    /// tokens will have expired for verifiers that do not follow revocations.
     ///
     /// # Errors
-    /// [`Reason::RefreshTokenInvalid`] or [`Reason::TokenInvalid`]; never because it was ended before.
+    /// [`Reason::RefreshTokenInvalid`] or [`Reason::TokenInvalid`]; never because the session had already ended.
     pub async fn log_out(
         &self,
         ctx: &RequestContext,
@@ -32,7 +32,7 @@ impl Tokens {
         } else {
             self.session_of_token(ctx, credentials, client_id, token).await?
         };
-        ctx.in_time()?;
+        ctx.check_deadline()?;
         self.end_sessions(
             &[session],
             RevokedCause::Logout,
@@ -50,14 +50,14 @@ impl Tokens {
         client_id: &str,
     ) -> Result<(SessionId, String)> {
         let ClientCredentials::Bearer(token) = credentials else {
-            // Who does not prove who it is learns nothing else.
+            // Authenticate first: unauthenticated callers learn nothing else.
             self.callers.client_of(ctx, credentials, client_id).await?;
             return Err(Error::invalid("refresh_token", "must not be empty without a bearer token"));
         };
         self.callers.session_of_bearer(ctx, token).await
     }
 
-    /// The session of a refresh token of any generation: a client that lost an answer may still log out.
+    /// The session of a refresh token of any generation, so that a client that lost a response can still log out.
     async fn session_of_token(
         &self,
         ctx: &RequestContext,
@@ -71,7 +71,7 @@ impl Tokens {
         Ok((session, client.id.as_str().to_owned()))
     }
 
-    /// The session of a refresh token, if it is one of this client's.
+    /// The session of a refresh token, if it belongs to this client.
     pub(super) async fn own_session(&self, client: &Client, token: &RefreshToken) -> Result<Option<SessionId>> {
         let Some(parsed) = parse_refresh_token(&self.sealing, token) else { return Ok(None) };
         let session = self.store.read().await?.session_by_id(&parsed.session).await?;
@@ -79,7 +79,7 @@ impl Tokens {
         Ok(own.map(|s| s.id))
     }
 
-    /// Ends sessions and lets every process know before it returns.
+    /// Ends sessions and publishes that to every process before it returns.
     pub(in crate::service) async fn end_sessions(
         &self,
         ids: &[SessionId],

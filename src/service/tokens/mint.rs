@@ -1,4 +1,4 @@
-//! Access tokens, from a session or for a client, and the pair with its refresh token.
+//! Issues access tokens for sessions and clients, and the refresh token that goes with a session.
 
 use std::{borrow::Cow, fmt, num::NonZero, sync::Arc, thread::available_parallelism};
 
@@ -21,12 +21,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// A signed access token and what it says.
+/// A signed access token and its contents.
 #[derive(Debug)]
 pub struct IssuedToken {
     /// The token.
     pub token: AccessToken,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
     /// Its scopes.
     pub scopes: Vec<String>,
@@ -39,25 +39,25 @@ pub struct IssuedToken {
 pub struct TokenPair {
     /// The access token.
     pub access: IssuedToken,
-    /// The refresh token, unless the client may not refresh.
+    /// The refresh token, if the client may refresh.
     pub refresh: Option<RefreshToken>,
-    /// When the refresh token ends if it is not used.
+    /// When the refresh token expires if it is not used.
     pub refresh_expires_at: Timestamp,
     /// The session.
     pub session_id: String,
-    /// Of a sign-in: what the device is recognised by from now on.
+    /// After a sign-in: the token that identifies the device from now on.
     pub device: Option<DeviceToken>,
 }
 
-fn join(scopes: &[Scope]) -> String {
+fn join_scopes(scopes: &[Scope]) -> String {
     scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
 }
 
-fn texts(scopes: &[Scope]) -> Vec<String> {
+fn scope_names(scopes: &[Scope]) -> Vec<String> {
     scopes.iter().map(|s| s.as_str().to_owned()).collect()
 }
 
-/// Makes tokens. Cheap to clone.
+/// Issues tokens. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::service) struct Minter {
     live: Arc<Live>,
@@ -82,19 +82,19 @@ impl Minter {
         &self.live
     }
 
-    /// The pair for a session. The refresh token is computed, so the same arguments give it again.
+    /// Issues the token pair for a session. The refresh token is derived: the same arguments give the same token.
     pub(in crate::service) async fn pair(
         &self,
         snapshot: &Snapshot,
         client: &Client,
         session: &TokenBasis,
         secret: &SessionSecret,
-        wanted: Wanted<'_>,
+        params: TokenParams<'_>,
     ) -> Result<TokenPair> {
-        let scopes = if wanted.scopes.is_empty() { &session.scopes } else { wanted.scopes };
+        let scopes = if params.scopes.is_empty() { &session.scopes } else { params.scopes };
         let scopes = &*still_allowed(client, scopes);
         let subject = Subject::Session(session);
-        let access = self.access_token(snapshot, client, subject, Wanted { scopes, ..wanted }).await?;
+        let access = self.access_token(snapshot, client, subject, TokenParams { scopes, ..params }).await?;
         let refresh = client
             .may(Grant::RefreshToken)
             .then(|| mint_refresh_token(&self.sealing, &session.id, session.generation, secret));
@@ -102,31 +102,31 @@ impl Minter {
         Ok(TokenPair { access, refresh, refresh_expires_at: session.expires_at, session_id, device: None })
     }
 
-    /// One signed access token.
+    /// Issues one access token.
     pub(in crate::service) async fn access_token(
         &self,
         snapshot: &Snapshot,
         client: &Client,
         subject: Subject<'_>,
-        wanted: Wanted<'_>,
+        params: TokenParams<'_>,
     ) -> Result<IssuedToken> {
         let key = snapshot
             .ring
             .signing(client.config.algorithm)
             .ok_or_else(|| Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()))?;
-        let (unsigned, expires_at) = self.unsigned(&key, snapshot, client, subject, wanted)?;
-        let token = self.signed(key, unsigned).await?;
+        let (unsigned, expires_at) = self.prepare(&key, snapshot, client, subject, params)?;
+        let token = self.sign(key, unsigned).await?;
         Ok(IssuedToken {
             token,
             expires_at,
-            scopes: texts(wanted.scopes),
-            audience: wanted.audience.as_str().to_owned(),
+            scopes: scope_names(params.scopes),
+            audience: params.audience.as_str().to_owned(),
         })
     }
 
-    /// Signs: at once if that is quick, else on another thread, as many at a time as there are cores, so
-    /// that a burst of RSA signatures holds up nobody else.
-    async fn signed(&self, key: Arc<SigningKey>, unsigned: Unsigned) -> Result<AccessToken> {
+    /// Signs a token: inline for fast algorithms, otherwise on a blocking thread, at most one per core, so that a
+    /// burst of RSA signatures does not delay other calls.
+    async fn sign(&self, key: Arc<SigningKey>, unsigned: Unsigned) -> Result<AccessToken> {
         if !key.is_slow() {
             return key.finish(unsigned);
         }
@@ -140,34 +140,34 @@ impl Minter {
         work.await.map_err(|e| failed(&e))?
     }
 
-    /// Everything but the signature, and when the token ends.
-    fn unsigned(
+    /// The unsigned token and its expiry.
+    fn prepare(
         &self,
         key: &SigningKey,
         snapshot: &Snapshot,
         client: &Client,
         subject: Subject<'_>,
-        wanted: Wanted<'_>,
+        params: TokenParams<'_>,
     ) -> Result<(Unsigned, Timestamp)> {
-        let iat = wanted.now.seconds();
-        let lifetime = client.config.token_lifetime.min(snapshot.settings.issuing_ceiling(wanted.now));
+        let iat = params.now.seconds();
+        let lifetime = client.config.token_lifetime.min(snapshot.settings.issuing_ceiling(params.now));
         let mut exp = iat + lifetime.seconds();
         if let Subject::Session(session) = subject {
             exp = exp.min(session.absolute_expires_at.seconds());
         }
         let jti = URL_SAFE_NO_PAD.encode(self.entropy.bytes16());
-        let scope = join(wanted.scopes);
-        let place = match subject {
+        let scope = join_scopes(params.scopes);
+        let status_index = match subject {
             Subject::Client => client.status,
             Subject::Session(session) => session.status,
         };
-        let uri = place.map(|s| list_uri(self.live.issuer(), s.list)).unwrap_or_default();
-        let status = place.map(|s| Status { status_list: StatusReference { idx: s.index, uri: &uri } });
+        let uri = status_index.map(|s| list_uri(self.live.issuer(), s.list)).unwrap_or_default();
+        let status = status_index.map(|s| Status { status_list: StatusReference { idx: s.index, uri: &uri } });
         let none = Map::new();
         let base = AccessClaims {
             iss: self.live.issuer(),
             sub: client.id.as_str(),
-            aud: wanted.audience.as_str(),
+            aud: params.audience.as_str(),
             client_id: client.id.as_str(),
             iat,
             exp,
@@ -184,11 +184,11 @@ impl Minter {
         };
         let unsigned = match subject {
             Subject::Client => {
-                let has = snapshot.entitled_client(client, wanted.audience.as_str());
+                let has = snapshot.client_entitlements(client, params.audience.as_str());
                 key.prepare(&AccessClaims { entitlements: &has.permissions, roles: &has.roles, ..base })
             }
             Subject::Session(session) => {
-                let has = snapshot.entitled(&session.roles, wanted.audience.as_str());
+                let has = snapshot.entitlements(&session.roles, params.audience.as_str());
                 key.prepare(&AccessClaims {
                     sub: &session.subject,
                     sid: Some(session.id.as_str()),
@@ -206,22 +206,22 @@ impl Minter {
     }
 }
 
-/// What the token is to say, besides its subject.
+/// What the token contains, besides its subject.
 #[derive(Clone, Copy)]
-pub(in crate::service) struct Wanted<'a> {
+pub(in crate::service) struct TokenParams<'a> {
     pub(in crate::service) audience: &'a Audience,
     pub(in crate::service) scopes: &'a [Scope],
     pub(in crate::service) now: Timestamp,
 }
 
-/// Whom the token is about.
+/// The subject of the token.
 #[derive(Clone, Copy)]
 pub(in crate::service) enum Subject<'a> {
     Client,
     Session(&'a TokenBasis),
 }
 
-/// Those of a session's scopes that its client may still ask for.
+/// The session's scopes that its client may still request.
 fn still_allowed<'a>(client: &Client, scopes: &'a [Scope]) -> Cow<'a, [Scope]> {
     let allowed = |scope: &&Scope| client.config.scopes.contains(scope);
     if scopes.iter().all(|scope| allowed(&scope)) {
@@ -230,7 +230,7 @@ fn still_allowed<'a>(client: &Client, scopes: &'a [Scope]) -> Cow<'a, [Scope]> {
     Cow::Owned(scopes.iter().filter(allowed).cloned().collect())
 }
 
-/// The scopes asked for, if the client may ask for each; empty asks for all.
+/// The requested scopes, if the client may request all of them; empty means every scope of the client.
 pub(in crate::service) fn scopes_of(client: &Client, asked: &[String]) -> Result<Vec<Scope>> {
     if asked.is_empty() {
         return Ok(client.config.scopes.clone());
@@ -243,7 +243,7 @@ pub(in crate::service) fn scopes_of(client: &Client, asked: &[String]) -> Result
     found.ok_or_else(|| Error::invalid("scopes", "must contain only scopes that the client may ask for"))
 }
 
-/// The audience asked for, if the client may ask for it; empty asks for the default.
+/// The requested audience, if the client may request it; empty means the default.
 pub(in crate::service) fn audience_of<'a>(client: &'a Client, asked: &str) -> Result<&'a Audience> {
     let problem = if asked.is_empty() {
         "must not be empty: the client has no default audience"

@@ -1,8 +1,8 @@
-//! Exchanging a refresh token for its successor.
+//! The refresh token grant.
 
 use super::{
     TokenPair, Tokens,
-    mint::{Wanted, audience_of},
+    mint::{TokenParams, audience_of},
 };
 use crate::{
     domain::{
@@ -17,26 +17,26 @@ use crate::{
     service::access::{ClientCredentials, RequestContext},
 };
 
-/// What a refresh says.
+/// A refresh request.
 #[derive(Debug)]
 pub struct RefreshInput {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// The refresh token.
     pub refresh_token: RefreshToken,
-    /// Audience; empty for the default.
+    /// Requested audience; empty means the default.
     pub audience: String,
-    /// Scopes; empty for all that were granted.
+    /// Requested scopes; empty means all that were granted.
     pub scopes: Vec<String>,
-    /// The caller's id for this call, or empty.
+    /// The caller's request id, or empty.
     pub request_id: String,
 }
 
 impl Tokens {
-    /// Exchanges a refresh token. One row written, nothing read, in the usual case.
+    /// Exchanges a refresh token. Usually this writes one row and reads nothing.
     ///
     /// # Errors
-    /// The reasons of the refresh table; all but reuse have changed nothing.
+    /// The documented refresh reasons. Only reuse changes anything: it ends the session.
     pub async fn refresh(
         &self,
         ctx: &RequestContext,
@@ -57,11 +57,11 @@ impl Tokens {
         let parsed = parse_refresh_token(&self.sealing, &input.refresh_token)
             .ok_or(Error::Unauthenticated(Reason::RefreshTokenInvalid))?;
         let snapshot = self.live.for_signing()?;
-        // Whether there is a key to sign with is known before anything is written.
+        // Check for a signing key before anything is written.
         if snapshot.ring.signing(client.config.algorithm).is_none() {
             return Err(Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()));
         }
-        ctx.in_time()?;
+        ctx.check_deadline()?;
         let rotation = Rotation {
             session: parsed.session,
             generation: parsed.generation,
@@ -73,19 +73,19 @@ impl Tokens {
             arrived: ctx.now,
             tried_at: None,
         };
-        let named = rotation.session.clone();
+        let session_id = rotation.session.clone();
         let session = match self.writer.rotate(rotation, ctx.deadline).await? {
             RotateOutcome::Rotated(session)
             | RotateOutcome::Replayed(session)
             | RotateOutcome::FastForwarded(session) => session,
-            refused => return Err(refusal(refused, &named, &client.id)),
+            refused => return Err(refusal(refused, &session_id, &client.id)),
         };
-        let wanted = Wanted { audience: &audience, scopes: &scopes, now: ctx.now };
-        self.minter.pair(&snapshot, &client, &session, &parsed.secret, wanted).await
+        let params = TokenParams { audience: &audience, scopes: &scopes, now: ctx.now };
+        self.minter.pair(&snapshot, &client, &session, &parsed.secret, params).await
     }
 }
 
-/// 1 to 64 characters of `[A-Za-z0-9-]`; an empty one is none.
+/// Parses a request id: 1 to 64 characters of `[A-Za-z0-9-]`; empty means none.
 fn request_id(text: &str) -> Result<Option<String>> {
     if text.is_empty() {
         return Ok(None);
@@ -97,8 +97,8 @@ fn request_id(text: &str) -> Result<Option<String>> {
     Err(Error::invalid("request_id", "must be 1 to 64 characters of [A-Za-z0-9-]"))
 }
 
-/// The scopes that were named. One that was taken from the client is refused before anything is written; whether
-/// the session was granted the others is decided with the rotation.
+/// Parses the requested scopes. A scope that the client may no longer request is refused before anything is written.
+/// The rotation checks whether the session was granted the others.
 fn requested_scopes(client: &Client, texts: &[String]) -> Result<Vec<Scope>> {
     if texts.len() > MAX_SCOPES {
         return Err(Error::invalid("scopes", format!("must be at most {MAX_SCOPES}")));

@@ -1,4 +1,4 @@
-//! Revoking a token (RFC 7009): its session ends.
+//! Token revocation (RFC 7009): ends the token's session.
 
 use chancery_verify::Policy;
 
@@ -12,10 +12,10 @@ use crate::{
 };
 
 impl Tokens {
-    /// Ends the session of a token of the caller's own. A token that does not count is no error.
+    /// Ends the session of one of the caller's own tokens. An invalid token is not an error.
     ///
     /// # Errors
-    /// The caller did not prove who it is; a wrong field; a token that has no session.
+    /// The caller is not authenticated; a field violation; the token has no session.
     pub async fn revoke(
         &self,
         ctx: &RequestContext,
@@ -32,7 +32,7 @@ impl Tokens {
                 None => return Ok(()),
             },
         };
-        ctx.in_time()?;
+        ctx.check_deadline()?;
         self.end_sessions(
             &[session],
             RevokedCause::Logout,
@@ -52,7 +52,7 @@ impl Tokens {
         let mut audiences = client.config.audiences.iter().map(Audience::as_str);
         let Some(first) = audiences.next() else { return Ok(None) };
         let policy = audiences.fold(Policy::new(self.live.issuer(), first), Policy::audience);
-        let claims = self.callers.live_claims(token, &policy, ctx.now).await?;
+        let claims = self.callers.valid_claims(token, &policy, ctx.now).await?;
         let Some(claims) = claims.filter(|c| c.client_id == client.id.as_str()) else { return Ok(None) };
         let Some(session) = &claims.session_id else {
             let text = "a token without a session cannot be revoked; it is valid until it expires";

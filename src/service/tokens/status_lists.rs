@@ -1,4 +1,4 @@
-//! Status lists: handing indices out, and publishing the lists.
+//! Status lists: allocating indices and publishing the lists.
 
 use std::{
     collections::HashMap,
@@ -24,8 +24,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many indices a process takes at a time. Those it has not used when it ends stay unused.
-const BLOCK: u32 = 1024;
+/// How many indices a process leases at a time. Indices unused when it stops are never used.
+const LEASE_SIZE: u32 = 1024;
 
 /// A published list.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct PublishedList {
     built_at: Timestamp,
 }
 
-/// Hands indices out and publishes the lists. Cheap to clone.
+/// Allocates indices and publishes the lists. Cheap to clone.
 #[derive(Clone)]
 pub struct StatusLists {
     store: Store,
@@ -49,12 +49,12 @@ pub struct StatusLists {
     lists: Arc<Lists>,
 }
 
-/// What a process keeps for its lists.
+/// A process's leased indices and cached lists.
 #[derive(Default)]
 struct Lists {
-    block: tokio::sync::Mutex<Option<Lease>>,
+    lease: tokio::sync::Mutex<Option<Lease>>,
     published: Mutex<HashMap<i64, Arc<PublishedList>>>,
-    known: Mutex<(Vec<i64>, Option<Timestamp>)>,
+    numbers: Mutex<(Vec<i64>, Option<Timestamp>)>,
 }
 
 impl fmt::Debug for StatusLists {
@@ -79,31 +79,31 @@ impl StatusLists {
         list_uri(self.live.issuer(), list)
     }
 
-    /// The URI under which all lists are named.
+    /// The URI that lists all status lists.
     #[must_use]
     pub fn lists_uri(&self) -> String {
         format!("{}/statuslists", self.live.issuer().trim_end_matches('/'))
     }
 
-    /// An index that nobody has.
+    /// Allocates an unused index.
     pub(in crate::service) async fn next_index(&self, now: Timestamp) -> Result<StatusIndex> {
-        let mut block = self.lists.block.lock().await;
-        let mut lease = match block.take().filter(|lease| lease.from < lease.to) {
+        let mut current = self.lists.lease.lock().await;
+        let mut lease = match current.take().filter(|lease| lease.from < lease.to) {
             Some(lease) => lease,
-            None => self.lease(now).await?,
+            None => self.lease_indices(now).await?,
         };
         let index = status_place(&lease.key, lease.from);
         lease.from += 1;
         let list = lease.list;
-        *block = Some(lease);
+        *current = Some(lease);
         Ok(StatusIndex { list, index })
     }
 
-    async fn lease(&self, now: Timestamp) -> Result<Lease> {
+    async fn lease_indices(&self, now: Timestamp) -> Result<Lease> {
         let key = self.entropy.bytes32();
         for _ in 0..TRIES {
             let mut tx = self.store.write().await?;
-            match tx.status_list_lease(BLOCK, &key, now).await {
+            match tx.status_list_lease(LEASE_SIZE, &key, now).await {
                 Ok(lease) => {
                     tx.commit().await?;
                     return Ok(lease);
@@ -115,30 +115,30 @@ impl StatusLists {
         Err(Error::Conflict)
     }
 
-    /// The numbers of all lists; asked for again at most once a second.
+    /// The numbers of all lists, read from the database at most once a second.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn all(&self) -> Result<Vec<i64>> {
         let now = self.live.now();
-        let (known, asked_at) = self.lists.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (numbers, asked_at) = self.lists.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if asked_at.is_some_and(|at| now >= at && now < at.plus(REPUBLISH)) {
-            return Ok(known);
+            return Ok(numbers);
         }
         let all = self.store.read().await?.status_lists_all().await?;
-        *self.lists.known.lock().unwrap_or_else(PoisonError::into_inner) = (all.clone(), Some(now));
+        *self.lists.numbers.lock().unwrap_or_else(PoisonError::into_inner) = (all.clone(), Some(now));
         Ok(all)
     }
 
-    /// A list as it is now; nothing if there is none of that number.
+    /// The current state of a list; `None` if no list has that number.
     ///
     /// # Errors
     /// [`Error::Unavailable`] while this process may have missed a revocation.
     pub async fn list(&self, list: i64) -> Result<Option<Arc<PublishedList>>> {
         let snapshot = self.live.for_signing()?;
         let now = self.live.now();
-        if let Some(kept) = self.kept(list, &snapshot, now) {
-            return Ok(Some(kept));
+        if let Some(cached) = self.cached(list, &snapshot, now) {
+            return Ok(Some(cached));
         }
         if !self.all().await?.contains(&list) {
             return Ok(None);
@@ -148,14 +148,14 @@ impl StatusLists {
         Ok(Some(built))
     }
 
-    /// A list that was built before and is still right, or was built a moment ago.
-    fn kept(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<PublishedList>> {
-        let kept = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(&list).cloned()?;
-        let age = now.since(kept.built_at);
-        let unchanged = kept.seq == snapshot.head.seq && age < LIST_TTL && !lately_disabled(snapshot, now);
-        // Verifiers that have dropped a revoked key could not read what it signed.
-        let signed = snapshot.ring.signing(Algorithm::Rs256).is_some_and(|key| key.kid == kept.kid);
-        (signed && age.millis() >= 0 && (unchanged || age < REPUBLISH)).then_some(kept)
+    /// The cached list, if it is unchanged or was built very recently.
+    fn cached(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<PublishedList>> {
+        let cached = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(&list).cloned()?;
+        let age = now.since(cached.built_at);
+        let unchanged = cached.seq == snapshot.head.seq && age < LIST_TTL && !recently_disabled(snapshot, now);
+        // A list signed with a revoked key is useless to verifiers that have dropped the key.
+        let signed = snapshot.ring.signing(Algorithm::Rs256).is_some_and(|key| key.kid == cached.kid);
+        (signed && age.millis() >= 0 && (unchanged || age < REPUBLISH)).then_some(cached)
     }
 
     async fn build(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Result<PublishedList> {
@@ -196,8 +196,8 @@ impl StatusLists {
     }
 }
 
-/// Whether a client was disabled so lately that another process may still have opened a session for it.
-fn lately_disabled(snapshot: &Snapshot, now: Timestamp) -> bool {
+/// Whether a client was disabled so recently that another process may still have opened a session for it.
+fn recently_disabled(snapshot: &Snapshot, now: Timestamp) -> bool {
     let within = snapshot.settings.confirm_within.plus(LIST_TTL);
     snapshot.clients.values().filter_map(|c| c.disabled_at).any(|at| now < at.plus(within))
 }

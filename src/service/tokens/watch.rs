@@ -1,4 +1,4 @@
-//! Watching what is revoked: a snapshot or what came after a cursor, then everything as it happens.
+//! The revocation stream: a snapshot, or what followed a cursor, then every change as it happens.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -12,34 +12,34 @@ use crate::{
     error::{Error, Result},
     service::{
         access::{Admin, Callers},
-        runtime::{Live, News, Snapshot, Subscription, Told},
+        runtime::{Live, Notice, NoticeKind, Snapshot, Subscription},
     },
 };
 
-/// Most revocations in one part of a snapshot.
-const PART: usize = 4096;
+/// Maximum revocations in one message of a snapshot.
+const SNAPSHOT_PART: usize = 4096;
 
-/// What a watcher is sent.
+/// A message to a watcher.
 #[derive(Debug)]
-pub enum Sent {
-    /// A part of everything that counts now; the last one has the cursor.
-    Part(Vec<Change>, Option<Cursor>),
-    /// The same for all watchers.
-    Told(Arc<Told>),
+pub enum WatchMessage {
+    /// A part of a snapshot of all live revocations. The last part carries the cursor.
+    SnapshotPart(Vec<Change>, Option<Cursor>),
+    /// A notice shared by all watchers.
+    Notice(Arc<Notice>),
 }
 
-/// One stream of revocations.
+/// A stream of revocations.
 #[derive(Debug)]
 pub struct Watcher {
     live: Arc<Live>,
     callers: Callers,
     admin: Admin,
-    queue: VecDeque<Sent>,
-    told: broadcast::Receiver<Arc<Told>>,
-    at: Cursor,
+    queue: VecDeque<WatchMessage>,
+    notices: broadcast::Receiver<Arc<Notice>>,
+    cursor: Cursor,
 }
 
-/// Tells verifiers what is revoked.
+/// Publishes revocations to verifiers.
 #[derive(Debug)]
 pub struct Revocations {
     live: Arc<Live>,
@@ -51,7 +51,7 @@ impl Revocations {
         Self { live, callers }
     }
 
-    /// Begins to watch, after `cursor` if it is known, else with a snapshot.
+    /// Starts a stream: after `cursor` if it is known, otherwise with a snapshot.
     ///
     /// # Errors
     /// A malformed cursor; this process may have missed a change.
@@ -60,19 +60,21 @@ impl Revocations {
             "" => None,
             text => Some(text.parse::<Cursor>().map_err(|problem| Error::invalid("cursor", problem))?),
         };
-        if !self.live.knows_everything() {
+        if !self.live.is_current() {
             self.live.confirm().await?;
         }
-        let Subscription { snapshot, missed, sign_of_life, told } = self.live.subscribe(cursor.as_ref());
+        let Subscription { snapshot, missed, heartbeat, notices } = self.live.subscribe(cursor.as_ref());
         let mut queue = match missed {
-            Some(missed) => {
-                missed.into_iter().filter(|t| matches!(t.news, News::Revocation(_))).map(Sent::Told).collect()
-            }
-            None => parts(&snapshot),
+            Some(missed) => missed
+                .into_iter()
+                .filter(|t| matches!(t.kind, NoticeKind::Revocation(_)))
+                .map(WatchMessage::Notice)
+                .collect(),
+            None => snapshot_parts(&snapshot),
         };
-        queue.extend(sign_of_life.map(Sent::Told));
+        queue.extend(heartbeat.map(WatchMessage::Notice));
         let (live, callers, admin) = (self.live.clone(), self.callers.clone(), admin.clone());
-        Ok(Watcher { live, callers, admin, queue, told, at: Cursor::of(&snapshot.head) })
+        Ok(Watcher { live, callers, admin, queue, notices, cursor: Cursor::of(&snapshot.head) })
     }
 }
 
@@ -80,41 +82,46 @@ impl Watcher {
     /// The next message.
     ///
     /// # Errors
-    /// Each ends the stream: [`Error::TooSlow`], [`Error::Unavailable`], or the caller's permit has ended.
-    pub async fn next(&mut self) -> Result<Sent> {
+    /// Every error ends the stream: [`Error::TooSlow`], [`Error::Unavailable`], or the caller has lost its
+    /// permission.
+    pub async fn next(&mut self) -> Result<WatchMessage> {
         loop {
             if let Some(sent) = self.queue.pop_front() {
                 return Ok(sent);
             }
-            let told = self.told.recv().await.map_err(|error| match error {
+            let notice = self.notices.recv().await.map_err(|error| match error {
                 RecvError::Lagged(_) => Error::TooSlow,
                 RecvError::Closed => Error::Unavailable("the server is shutting down".into()),
             })?;
-            if matches!(&told.news, News::User(id) if self.admin.is_user(id)) || matches!(told.news, News::StartOver) {
-                self.callers.read_again(&mut self.admin).await?;
+            if matches!(&notice.kind, NoticeKind::UserChanged(id) if self.admin.is_user(id))
+                || matches!(notice.kind, NoticeKind::Reset)
+            {
+                self.callers.reload_roles(&mut self.admin).await?;
             }
             self.callers.check_still_admitted(&self.admin, REVOCATIONS_READ)?;
-            match told.news {
-                News::Lost => return Err(Error::Unavailable("this server may have missed a change".into())),
-                News::StartOver => {
+            match notice.kind {
+                NoticeKind::Disconnect => {
+                    return Err(Error::Unavailable("this server may have missed a change".into()));
+                }
+                NoticeKind::Reset => {
                     let snapshot = self.live.snapshot();
-                    self.queue = parts(&snapshot);
-                    self.at = Cursor::of(&snapshot.head);
+                    self.queue = snapshot_parts(&snapshot);
+                    self.cursor = Cursor::of(&snapshot.head);
                 }
-                // A snapshot may be ahead of what was told before it.
-                _ if told.cursor.epoch == self.at.epoch && told.cursor.seq < self.at.seq => {}
-                News::Revocation(_) | News::Heartbeat(_) => {
-                    self.at = told.cursor.clone();
-                    return Ok(Sent::Told(told));
+                // A snapshot may be newer than notices sent before it.
+                _ if notice.cursor.epoch == self.cursor.epoch && notice.cursor.seq < self.cursor.seq => {}
+                NoticeKind::Revocation(_) | NoticeKind::Heartbeat(_) => {
+                    self.cursor = notice.cursor.clone();
+                    return Ok(WatchMessage::Notice(notice));
                 }
-                News::Keys | News::User(_) | News::Other => {}
+                NoticeKind::KeysChanged | NoticeKind::UserChanged(_) | NoticeKind::Other => {}
             }
         }
     }
 }
 
-/// Everything that counts in a state.
-fn parts(snapshot: &Snapshot) -> VecDeque<Sent> {
+/// Splits all live revocations of a state into snapshot messages.
+fn snapshot_parts(snapshot: &Snapshot) -> VecDeque<WatchMessage> {
     let mut all: Vec<Change> = Vec::new();
     for (subject, revoked) in snapshot.revoked_sessions.iter() {
         let (at, ends_at) = (revoked.at, revoked.ends_at);
@@ -130,11 +137,12 @@ fn parts(snapshot: &Snapshot) -> VecDeque<Sent> {
             all.push(Change { kind: ChangeKind::ClientDisabled, subject, at, ends_at: at, status: None });
         }
     }
-    let mut queue: VecDeque<Sent> = all.chunks(PART).map(|part| Sent::Part(part.to_vec(), None)).collect();
+    let mut queue: VecDeque<WatchMessage> =
+        all.chunks(SNAPSHOT_PART).map(|part| WatchMessage::SnapshotPart(part.to_vec(), None)).collect();
     let cursor = Some(Cursor::of(&snapshot.head));
     match queue.back_mut() {
-        Some(Sent::Part(_, last)) => *last = cursor,
-        _ => queue.push_back(Sent::Part(Vec::new(), cursor)),
+        Some(WatchMessage::SnapshotPart(_, last)) => *last = cursor,
+        _ => queue.push_back(WatchMessage::SnapshotPart(Vec::new(), cursor)),
     }
     queue
 }

@@ -1,4 +1,4 @@
-//! What may be wrong with a client, told all at once.
+//! Validation of clients; reports all violations at once.
 
 use std::collections::BTreeMap;
 
@@ -8,47 +8,47 @@ use crate::{
     error::Violations,
 };
 
-/// The grants asked for, or the usual ones; each must fit the client's kind.
-pub(super) fn grants(c: &mut Violations, r: &NewClientRequest) -> Vec<Grant> {
-    let mut grants: Vec<Grant> = c.parse("grants", &r.grants);
-    if r.grants.is_empty() {
-        if !r.public {
+/// The requested grants, or the defaults; each must suit the kind of client.
+pub(super) fn grants(violations: &mut Violations, request: &NewClientRequest) -> Vec<Grant> {
+    let mut grants: Vec<Grant> = violations.parse("grants", &request.grants);
+    if request.grants.is_empty() {
+        if !request.public {
             grants.push(Grant::ClientCredentials);
         }
-        if r.first_party {
+        if request.first_party {
             grants.extend([Grant::DirectLogin, Grant::RefreshToken]);
         }
     }
-    if r.public && grants.contains(&Grant::ClientCredentials) {
-        c.add("grants", "client_credentials needs a confidential client; leave out --public");
+    if request.public && grants.contains(&Grant::ClientCredentials) {
+        violations.add("grants", "client_credentials needs a confidential client; leave out --public");
     }
-    if !r.first_party && grants.contains(&Grant::DirectLogin) {
-        c.add("grants", "direct_login is for first-party clients; add --first-party");
+    if !request.first_party && grants.contains(&Grant::DirectLogin) {
+        violations.add("grants", "direct_login is for first-party clients; add --first-party");
     }
-    if grants.is_empty() && r.grants.is_empty() {
-        c.add("grants", "a public client that is not first-party needs a --grant");
+    if grants.is_empty() && request.grants.is_empty() {
+        violations.add("grants", "a public client that is not first-party needs a --grant");
     }
     grants
 }
 
-/// Only who can prove to be the client may speak for others.
-pub(super) fn trusted_end_user(c: &mut Violations, public: bool, trusted: bool) -> bool {
+/// Only a client that can authenticate may report end-user data.
+pub(super) fn trusted_end_user(violations: &mut Violations, public: bool, trusted: bool) -> bool {
     if trusted && public {
-        c.add("trusted_end_user", "needs a confidential client, since anybody can claim to be a public one");
+        violations.add("trusted_end_user", "needs a confidential client, since anybody can claim to be a public one");
     }
     trusted
 }
 
-/// `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
-pub(super) fn claim_map(c: &mut Violations, texts: &[String]) -> BTreeMap<String, ClaimSource> {
+/// Parses `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
+pub(super) fn claim_map(violations: &mut Violations, texts: &[String]) -> BTreeMap<String, ClaimSource> {
     let mut map = BTreeMap::new();
     for text in texts {
         let Some((name, source)) = text.split_once('=').filter(|(n, s)| !n.is_empty() && !s.is_empty()) else {
-            c.add("claims", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
+            violations.add("claims", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
             continue;
         };
         if RESERVED_CLAIMS.contains(&name) {
-            c.add("claims", format!("{name} is set by the server and cannot be mapped"));
+            violations.add("claims", format!("{name} is set by the server and cannot be mapped"));
             continue;
         }
         let literal = source.strip_prefix('"').and_then(|s| s.strip_suffix('"'));
@@ -59,8 +59,8 @@ pub(super) fn claim_map(c: &mut Violations, texts: &[String]) -> BTreeMap<String
     map
 }
 
-/// A link's template: `https`, or plain on this machine, or an application's own scheme; with `{token}`.
-pub(super) fn link_template(c: &mut Violations, text: Option<&str>) -> Option<String> {
+/// Validates a link template: an `https` URL, `http` on localhost, or an app's own scheme; with `{token}`.
+pub(super) fn link_template(violations: &mut Violations, text: Option<&str>) -> Option<String> {
     let text = text.filter(|t| !t.is_empty())?;
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     let own = scheme.is_some_and(|s| s.contains('.') && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'));
@@ -70,7 +70,7 @@ pub(super) fn link_template(c: &mut Violations, text: Option<&str>) -> Option<St
     if safe && plain && text.matches("{token}").count() == 1 {
         return Some(text.to_owned());
     }
-    c.add(
+    violations.add(
         "link_template",
         "must be an https URL with {token} in it, such as https://shop.example/{kind}?token={token}",
     );

@@ -1,4 +1,4 @@
-//! What may be wrong with a row by itself, told all at once.
+//! Validation of a single row; reports all violations at once.
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// A row whose fields are good.
+/// A row with valid fields.
 #[derive(Debug)]
 pub(super) struct CheckedRow {
     pub(super) subject: String,
@@ -25,29 +25,29 @@ pub(super) struct CheckedRow {
     pub(super) created_at: Option<Timestamp>,
 }
 
-/// Reads a row. No hash is computed, whatever the row asks for.
+/// Validates a row. Computes no password hash, whatever the row's parameters are.
 pub(super) fn check(row: &ImportRow, now: Timestamp) -> Result<CheckedRow, Vec<Violation>> {
-    let (mut wrong, mut logins) = (Violations::default(), Vec::new());
+    let (mut violations, mut logins) = (Violations::default(), Vec::new());
     if let Some(problem) = subject_problem(&row.subject) {
-        wrong.add("subject", problem);
+        violations.add("subject", problem);
     }
     if let Some(name) = &row.name {
-        logins.extend(wrong.take("name", Login::parse_name(name)));
+        logins.extend(violations.take("name", Login::parse_name(name)));
     }
-    for email in read_emails(&mut wrong, &row.emails) {
-        // One address in two spellings is one address.
+    for email in read_emails(&mut violations, &row.emails) {
+        // Two spellings of one address are one login.
         if logins.iter().all(|l: &Login| l.canonical() != email.canonical()) {
             logins.push(email);
         }
     }
-    check_attributes(&mut wrong, &row.attributes);
+    check_attributes(&mut violations, &row.attributes);
     let password = row.password_hash.as_ref().map(|hash| Phc::parse(hash.expose()));
-    let password = password.transpose().map_err(|problem| wrong.add("password_hash", problem.to_string()));
+    let password = password.transpose().map_err(|problem| violations.add("password_hash", problem.to_string()));
     let ages = Timestamp::from_millis(0)..=now.plus(SKEW);
     if row.created_at.is_some_and(|at| !ages.contains(&at)) {
-        wrong.add("created_at", "must be between 1970 and now");
+        violations.add("created_at", "must be between 1970 and now");
     }
-    match (wrong.into_result(()), password) {
+    match (violations.into_result(()), password) {
         (Ok(()), Ok(password)) => Ok(CheckedRow {
             subject: row.subject.clone(),
             logins,

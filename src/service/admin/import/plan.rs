@@ -1,4 +1,4 @@
-//! What is to become of a row, by what is here and by the rows before it.
+//! Decides on each row by the existing users and the rows before it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,16 +14,16 @@ use crate::{
     time::Timestamp,
 };
 
-/// The rows of a rehearsal so far.
+/// The state of a dry run across batches.
 #[derive(Debug, Default)]
-pub struct Rehearsal {
-    pub(super) taken: Taken,
+pub struct DryRun {
+    pub(super) taken: TakenNames,
 }
 
-/// Stands for a name: a rehearsal of millions of rows remembers all of them.
-type Mark = [u8; 16];
+/// A hash that stands for a name. It keeps a dry run of millions of rows small.
+type NameHash = [u8; 16];
 
-fn mark(text: &str) -> Mark {
+fn name_hash(text: &str) -> NameHash {
     let mut out = [0; 16];
     for (to, from) in out.iter_mut().zip(sha256(text.as_bytes())) {
         *to = from;
@@ -31,34 +31,34 @@ fn mark(text: &str) -> Mark {
     out
 }
 
-/// Names that are taken, in the database or by rows before.
+/// Names that are taken, in the database or by earlier rows.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
-    /// Subjects of the rows before, each with what its row said.
-    rows: HashMap<Mark, Mark>,
-    /// Names of clients, and of users who were deleted.
-    principals: HashSet<Mark>,
-    logins: HashSet<Mark>,
-    skeletons: HashSet<Mark>,
+pub(super) struct TakenNames {
+    /// Subjects of earlier rows, each with a hash of its row.
+    rows: HashMap<NameHash, NameHash>,
+    /// Ids of clients and of deleted users.
+    principals: HashSet<NameHash>,
+    logins: HashSet<NameHash>,
+    skeletons: HashSet<NameHash>,
 }
 
-/// What is to become of a row.
+/// The decision on a row.
 #[derive(Debug)]
-pub(super) enum Decided {
+pub(super) enum Decision {
     Create,
     Present,
     Refuse(Violation),
 }
 
-fn refuse(field: &'static str, description: impl Into<String>) -> Decided {
-    Decided::Refuse(Violation { field: field.into(), description: description.into() })
+fn refuse(field: &'static str, description: impl Into<String>) -> Decision {
+    Decision::Refuse(Violation { field: field.into(), description: description.into() })
 }
 
-/// Reads what the database has of these rows: their users, by subject, and the names that are taken.
-pub(super) async fn known(
+/// Loads the existing users of these rows, by subject, and adds taken names to `taken`.
+pub(super) async fn load_known(
     tx: &mut Tx,
     rows: &[Result<CheckedRow, Vec<Violation>>],
-    taken: &mut Taken,
+    taken: &mut TakenNames,
 ) -> Result<HashMap<String, KnownUser>> {
     let good = || rows.iter().filter_map(|row| row.as_ref().ok());
     let subjects: Vec<&str> = good().map(|row| row.subject.as_str()).collect();
@@ -70,30 +70,30 @@ pub(super) async fn known(
     if known.len() == subjects.len() {
         return Ok(known);
     }
-    taken.principals.extend(tx.principals_taken(&subjects).await?.iter().map(|name| mark(name)));
+    taken.principals.extend(tx.principals_taken(&subjects).await?.iter().map(|name| name_hash(name)));
     let unknown = || good().filter(|row| !known.contains_key(&row.subject));
     let skeletons: Vec<&str> = unknown().flat_map(|row| row.logins.iter().map(Login::skeleton)).collect();
     if !skeletons.is_empty() {
         for (canonical, skeleton) in tx.logins_like(&skeletons).await? {
-            taken.logins.insert(mark(&canonical));
-            taken.skeletons.insert(mark(&skeleton));
+            taken.logins.insert(name_hash(&canonical));
+            taken.skeletons.insert(name_hash(&skeleton));
         }
     }
     Ok(known)
 }
 
-/// Decides on a row; the names of one that is to be created are taken from now on.
-pub(super) fn decide(row: &CheckedRow, known: &HashMap<String, KnownUser>, taken: &mut Taken) -> Decided {
+/// Decides on a row. If it will be created, its names are taken from now on.
+pub(super) fn decide(row: &CheckedRow, known: &HashMap<String, KnownUser>, taken: &mut TakenNames) -> Decision {
     if let Some(user) = known.get(&row.subject) {
         let differs = differences(row, user);
         if differs.is_empty() {
-            return Decided::Present;
+            return Decision::Present;
         }
         return refuse("subject", format!("already exists with different data: {}", differs.join(", ")));
     }
-    let (subject, said) = (mark(&row.subject), mark(&said(row)));
+    let (subject, content) = (name_hash(&row.subject), name_hash(&row_text(row)));
     match taken.rows.get(&subject) {
-        Some(before) if *before == said => return Decided::Present,
+        Some(before) if *before == content => return Decision::Present,
         Some(_) => return refuse("subject", "appears in an earlier row with different data"),
         None => {}
     }
@@ -102,39 +102,39 @@ pub(super) fn decide(row: &CheckedRow, known: &HashMap<String, KnownUser>, taken
     }
     for (at, login) in row.logins.iter().enumerate() {
         let field = if login.kind() == LoginKind::Name { "name" } else { "emails" };
-        if taken.logins.contains(&mark(login.canonical())) {
+        if taken.logins.contains(&name_hash(login.canonical())) {
             return refuse(field, "belongs to another user");
         }
         let own = row.logins.iter().take(at).any(|before| before.skeleton() == login.skeleton());
-        if own || taken.skeletons.contains(&mark(login.skeleton())) {
+        if own || taken.skeletons.contains(&name_hash(login.skeleton())) {
             return refuse(field, "looks like one that is already taken");
         }
     }
     for login in &row.logins {
-        taken.logins.insert(mark(login.canonical()));
-        taken.skeletons.insert(mark(login.skeleton()));
+        taken.logins.insert(name_hash(login.canonical()));
+        taken.skeletons.insert(name_hash(login.skeleton()));
     }
-    taken.rows.insert(subject, said);
-    Decided::Create
+    taken.rows.insert(subject, content);
+    Decision::Create
 }
 
-/// Everything that a row says, as one text.
-fn said(row: &CheckedRow) -> String {
+/// The content of a row as one text.
+fn row_text(row: &CheckedRow) -> String {
     let mut logins: Vec<&str> = row.logins.iter().map(Login::canonical).collect();
     logins.sort_unstable();
     let password = row.password.as_ref().map(Phc::as_str);
     json!([logins, row.attributes, password, row.disabled, row.created_at.map(Timestamp::millis)]).to_string()
 }
 
-/// What a user has otherwise than its row. A password that is hashed as it is here may have been the row's: its owner
-/// has signed in, or chosen another, since the first import.
+/// The fields in which a user differs from its row. A password with a native hash does not count as different: its
+/// owner may have signed in or changed it since the first import.
 fn differences(row: &CheckedRow, known: &KnownUser) -> Vec<&'static str> {
     let wanted: HashSet<&str> = row.logins.iter().map(Login::canonical).collect();
     let same_logins =
         wanted.len() == known.logins.len() && known.logins.iter().all(|login| wanted.contains(login.as_str()));
     let same_password = match (&row.password, &known.password) {
         (Some(brought), Some(stored)) => brought == stored || stored.is_argon2id(),
-        // Who came without one may have chosen one.
+        // A user imported without a password may have chosen one.
         (None, stored) => stored.as_ref().is_none_or(Phc::is_argon2id),
         (Some(_), None) => false,
     };

@@ -1,4 +1,4 @@
-//! Changing the issuer of a whole deployment, with all server processes stopped.
+//! Changes the issuer of a whole deployment, while all server processes are stopped.
 
 use serde_json::json;
 
@@ -16,12 +16,13 @@ use crate::{
 };
 
 impl InstanceSettings {
-    /// Gives the deployment another issuer: new signing keys that sign at once, every session ended, and
-    /// Chancery's own audience renamed. Gives the number of sessions ended. This value goes on with the
-    /// old issuer and is of no more use; so is any server process, which notices and stops signing.
+    /// Changes the deployment's issuer: creates new signing keys that sign immediately, ends every session, and
+    /// renames Chancery's own audience. Returns how many sessions ended. This value keeps the old issuer and must not
+    /// be used afterwards. A server process that still runs notices the change and stops signing.
     ///
     /// # Errors
-    /// [`Error::Precondition`] if it is the issuer already; [`Error::Conflict`] if another change came first.
+    /// [`Error::Precondition`] if it is already the issuer; [`Error::Conflict`] if the issuer was changed
+    /// concurrently.
     pub async fn set_issuer(&self, admin: &Admin, issuer: &str) -> Result<u64> {
         let old = self.live.issuer().to_owned();
         if old == issuer {
@@ -37,7 +38,7 @@ impl InstanceSettings {
         if !tx.issuer_set(&old, issuer).await? {
             return Err(Error::Conflict);
         }
-        // No entry in the feed for each: no token of theirs has a key any more.
+        // No feed entry per session: the keys of all their tokens are gone.
         let ended = tx.sessions_end_all(RevokedCause::IssuerChanged, now).await?;
         tx.keys_delete_all().await?;
         for key in &keys {
@@ -64,7 +65,7 @@ impl InstanceSettings {
     }
 }
 
-/// The configuration with the audience `old` renamed, if it names it.
+/// The configuration with the audience `old` renamed; `None` if it does not contain it.
 fn renamed(config: &ClientConfig, old: &str, new: &Audience) -> Option<ClientConfig> {
     let mut out = config.clone();
     for audience in &mut out.audiences {
@@ -76,7 +77,7 @@ fn renamed(config: &ClientConfig, old: &str, new: &Audience) -> Option<ClientCon
     (out != *config).then_some(out)
 }
 
-/// Renames the audience of permissions; says whether one had it.
+/// Renames the audience in permissions; returns whether any had it.
 fn rename(permissions: &mut [PermissionAt], old: &str, new: &Audience) -> bool {
     let mut found = false;
     for permission in permissions.iter_mut().filter(|p| p.audience.as_str() == old) {

@@ -1,4 +1,4 @@
-//! What may be wrong with a user, told all at once.
+//! Validation of users; reports all violations at once.
 
 use super::{NewUserRequest, UserPatch};
 use crate::{
@@ -10,37 +10,37 @@ use crate::{
     error::{Result, Violations},
 };
 
-/// The logins of a new user, or everything that is wrong with it.
+/// Validates a new user; returns its logins, or all violations.
 pub(super) fn check_new_user(request: &NewUserRequest) -> Result<Vec<Login>> {
-    let (mut wrong, mut logins) = (Violations::default(), Vec::new());
+    let (mut violations, mut logins) = (Violations::default(), Vec::new());
     if !request.name.is_empty() {
-        logins.extend(wrong.take("name", Login::parse_name(&request.name)));
+        logins.extend(violations.take("name", Login::parse_name(&request.name)));
     } else if request.emails.is_empty() {
-        wrong.add("name", "must not be empty without an email address");
+        violations.add("name", "must not be empty without an email address");
     }
-    logins.extend(read_emails(&mut wrong, &request.emails));
+    logins.extend(read_emails(&mut violations, &request.emails));
     if let Some(problem) = request.subject.as_deref().and_then(subject_problem) {
-        wrong.add("subject", problem);
+        violations.add("subject", problem);
     }
-    check_attributes(&mut wrong, &request.attributes);
+    check_attributes(&mut violations, &request.attributes);
     let context: Vec<&str> = std::iter::once(&request.name).chain(&request.emails).map(String::as_str).collect();
     if let Some(Err(problem)) = request.password.as_ref().map(|p| PasswordPolicy::default().check(p, &context)) {
-        wrong.add("password", problem.to_string());
+        violations.add("password", problem.to_string());
     }
-    wrong.into_result(logins)
+    violations.into_result(logins)
 }
 
-/// Everything that is wrong with a change.
+/// Validates a change; reports all violations.
 pub(super) fn check_patch(patch: &UserPatch) -> Result<()> {
-    let mut wrong = Violations::default();
+    let mut violations = Violations::default();
     if let Some(name) = patch.name.as_deref().filter(|n| !n.is_empty()) {
-        wrong.take("name", Login::parse_name(name));
+        violations.take("name", Login::parse_name(name));
     }
     if let Some(emails) = &patch.emails {
-        read_emails(&mut wrong, emails);
+        read_emails(&mut violations, emails);
     }
     if let Some(attributes) = &patch.attributes {
-        check_attributes(&mut wrong, attributes);
+        check_attributes(&mut violations, attributes);
     }
-    wrong.into_result(())
+    violations.into_result(())
 }

@@ -1,8 +1,8 @@
-//! Making a user choose a new password.
+//! Password resets by administrators.
 
 use serde_json::json;
 
-use super::{Change, Users};
+use super::{LockedUser, Users};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -14,23 +14,23 @@ use crate::{
     error::Result,
     service::{
         access::Admin,
-        people::{Issued, To, recipient},
+        people::{Addressee, IssuedTicket, parse_recipient},
     },
     store::SessionFilter,
 };
 
-/// Whose password is to be chosen anew, and through which client.
+/// Whose password to reset, and through which client.
 #[derive(Clone, Copy, Debug)]
-pub struct ResetOf<'a> {
+pub struct UserPasswordReset<'a> {
     /// The user: id, login or subject.
     pub user: &'a str,
     /// The client whose link template is used.
     pub client_id: &'a str,
-    /// Whether the present password stays valid until then.
+    /// Whether the current password stays valid until then.
     pub keep_current: bool,
 }
 
-/// What came of a reset by an administrator.
+/// The result of a reset by an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResetStarted {
     /// How many sessions were ended.
@@ -40,16 +40,15 @@ pub struct ResetStarted {
 }
 
 impl Users {
-    /// Makes a user choose a new password, by a mail; gives the number of sessions that were ended, and
-    /// whether there was an address to write to. The password that counts till then is taken away, unless it
-    /// may stay.
+    /// Mails the user a link and code to choose a new password. Unless `keep_current` is set, the current password is
+    /// deleted and the user's sessions end.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the user may do what the caller may not.
-    pub async fn start_reset(&self, admin: &Admin, reset: ResetOf<'_>) -> Result<ResetStarted> {
-        let ResetOf { user, client_id, keep_current: keep } = reset;
+    /// [`Error::NotFound`]; the user has permissions that the caller lacks.
+    pub async fn start_reset(&self, admin: &Admin, reset: UserPasswordReset<'_>) -> Result<ResetStarted> {
+        let UserPasswordReset { user, client_id, keep_current: keep } = reset;
         let client = self.live.client(client_id)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, user, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, user, None).await?;
         let id = &found.user.id;
         let mut ended = 0;
         let kind = match tx.password_of(id).await? {
@@ -59,17 +58,17 @@ impl Users {
         if !keep {
             tx.password_delete(id).await?;
             ended = tx.sessions_of_user(id, SessionFilter::Live(now)).await?.len();
-            self.end_all(&mut tx, admin, id, RevokedCause::PasswordSet, now).await?;
+            self.end_all_sessions(&mut tx, admin, id, RevokedCause::PasswordSet, now).await?;
         }
-        // The row was touched: the ticket is bound to what it is now.
+        // `begin_change` has updated the version: the ticket is bound to the new one.
         let version = found.user.security_version;
         let issued = self.tickets.issue(kind, &client.id, Some((id, version)), &())?;
         tx.ticket_insert(&issued.ticket).await?;
-        let to = found.logins.iter().find_map(|l| recipient(l));
+        let to = found.logins.iter().find_map(|l| parse_recipient(l));
         let mailed = to.is_some();
         if let Some(recipient) = to {
             let content = content(kind, &issued, &client, admin);
-            let to = To { recipient, language: Language::default() };
+            let to = Addressee { recipient, language: Language::default() };
             self.emails.send(&mut tx, &client, to, content).await?;
         }
         let details = json!({ "reset": true, "kept": keep, "mailed": mailed });
@@ -79,9 +78,11 @@ impl Users {
     }
 }
 
-fn content(kind: TicketKind, issued: &Issued, client: &Client, admin: &Admin) -> Content {
+fn content(kind: TicketKind, issued: &IssuedTicket, client: &Client, admin: &Admin) -> Content {
     match kind {
-        TicketKind::Invitation => Content::Invitation { way: issued.way(client), by: admin.actor.name.clone() },
-        _ => Content::PasswordReset(issued.way(client)),
+        TicketKind::Invitation => {
+            Content::Invitation { way: issued.link_and_code(client), by: admin.actor.name.clone() }
+        }
+        _ => Content::PasswordReset(issued.link_and_code(client)),
     }
 }

@@ -1,6 +1,6 @@
-//! Listing and ending sessions.
+//! Lists and ends sessions.
 
-use super::{Change, Users};
+use super::{LockedUser, Users};
 use crate::{
     domain::session::{RevokedCause, Session},
     error::{Error, Result},
@@ -9,7 +9,7 @@ use crate::{
     store::{By, Revoke, SessionFilter},
 };
 
-/// Most sessions that one call names.
+/// Maximum session ids in one call.
 const MAX_SESSION_IDS: usize = 100;
 
 impl Users {
@@ -23,7 +23,7 @@ impl Users {
         self.store.read().await?.sessions_of_user(&user.id, SessionFilter::Live(now)).await
     }
 
-    /// Ends a session; says whether it had not been ended before.
+    /// Ends a session; returns whether it was live.
     ///
     /// # Errors
     /// [`Error::NotFound`], or a violation of `session_id`.
@@ -35,15 +35,15 @@ impl Users {
         Ok(self.tokens.end_sessions(&[id], RevokedCause::Administrator, admin.actor.clone()).await? == 1)
     }
 
-    /// Ends these sessions of a user, or all if none is named; gives the number that had been live.
+    /// Ends these sessions of a user, or all if none are given; returns how many were live.
     ///
     /// # Errors
     /// [`Error::NotFound`]; a violation of `session_ids`.
     pub async fn end_sessions(&self, admin: &Admin, name: &str, ids: &[String]) -> Result<usize> {
         let ids = session_ids(ids)?;
-        let Change { mut tx, found, now } = self.begin_change(admin, name, None).await?;
+        let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         let ended = if ids.is_empty() {
-            self.end_all(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?
+            self.end_all_sessions(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?
         } else {
             let live = tx.sessions_of_user(&found.user.id, SessionFilter::Live(now)).await?;
             let own: Vec<_> = live.into_iter().map(|s| s.id).filter(|id| ids.contains(id)).collect();

@@ -1,9 +1,9 @@
-//! What signed-in users do with their own accounts.
+//! Self-service for signed-in users.
 
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::{Accounts, register::NewEmail};
+use super::{Accounts, register::PendingEmail};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -21,11 +21,11 @@ use crate::{
     service::{
         access::{Me, RequestContext},
         people::{
-            emails::{To, language, recipient},
-            limits::Guesser,
-            new_passwords::{check_new_password, hash_failure, wait_for_floor},
-            tickets::Pending,
-            users::{UserView, remap_claims, view},
+            emails::{Addressee, parse_language, parse_recipient},
+            limits::GuessAudit,
+            new_passwords::{check_new_password, hash_error, wait_min_response_time},
+            tickets::PendingTicket,
+            users::{UserView, load_view, remap_claims},
         },
     },
     store::{By, Revoke, SessionFilter, Tx},
@@ -33,51 +33,56 @@ use crate::{
 
 const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
-/// The attribute that is the user's own; all others are the operator's.
+/// The only attribute that users may change.
 const PROFILE: &str = "profile";
 
-/// What users may change of themselves; nothing else does.
+/// A change of the user's own account; absent fields stay as they are.
 #[derive(Debug, Default)]
 pub struct MePatch {
-    /// The user name; empty takes it away.
+    /// The user name; empty removes it.
     pub name: Option<String>,
     /// The attribute `profile`.
     pub profile: Option<Map<String, Value>>,
-    /// Another address: it counts once it is proved.
+    /// A new address; it takes effect once verified.
     pub email: Option<String>,
-    /// The language of the mail.
+    /// The language of the verification mail.
     pub language: String,
 }
 
-/// A change of name and profile that was checked.
+/// A validated change of name and profile.
 struct CheckedPatch {
     name: Option<Vec<Login>>,
     profile: Option<Map<String, Value>>,
 }
 
 impl Accounts {
-    /// What is known of the user.
+    /// The user's own account.
     ///
     /// # Errors
-    /// [`Reason::TokenInvalid`] if there is no such user any more.
+    /// [`Reason::TokenInvalid`] if the user no longer exists.
     pub async fn me(&self, me: &Me) -> Result<UserView> {
         let mut tx = self.store.read().await?;
         let user = tx.user_by_id(&me.user).await?.ok_or(TOKEN_REFUSED)?;
-        view(&mut tx, user).await
+        load_view(&mut tx, user).await
     }
 
-    /// Changes what users may change of themselves. A new email address is not taken over before it is proved:
-    /// a code is sent to it.
+    /// Changes the user's own account. A new email address takes effect only after verification: a code is sent to
+    /// it.
     ///
     /// # Errors
-    /// A violation of a field; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`].
-    pub async fn update(&self, ctx: &RequestContext, me: &Me, patch: MePatch) -> Result<(UserView, Option<Pending>)> {
+    /// A field violation; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`].
+    pub async fn update(
+        &self,
+        ctx: &RequestContext,
+        me: &Me,
+        patch: MePatch,
+    ) -> Result<(UserView, Option<PendingTicket>)> {
         if patch.name.is_some() || patch.email.is_some() {
             me.check_fresh(ctx.now)?;
         }
         check_profile(patch.profile.as_ref())?;
-        let email = patch.email.as_deref().map(email).transpose()?;
-        let name = patch.name.as_deref().map(user_name).transpose()?;
+        let email = patch.email.as_deref().map(parse_email).transpose()?;
+        let name = patch.name.as_deref().map(parse_user_name).transpose()?;
         let arrived = Instant::now();
         let changed = name.is_some() || patch.profile.is_some();
         let view = if changed {
@@ -87,8 +92,8 @@ impl Accounts {
         };
         let pending = match email {
             Some(email) => {
-                let pending = self.send_proof(me, &view, &email, &patch.language).await?;
-                wait_for_floor(arrived).await;
+                let pending = self.send_verification(me, &view, &email, &patch.language).await?;
+                wait_min_response_time(arrived).await;
                 Some(pending)
             }
             None => None,
@@ -111,7 +116,7 @@ impl Accounts {
             }
         }
         let user = tx.user_by_id(id).await?.ok_or(TOKEN_REFUSED)?;
-        let mut view = view(&mut tx, user).await?;
+        let mut view = load_view(&mut tx, user).await?;
         if view.logins.is_empty() {
             return Err(Error::invalid("name", "must not be empty without an email address"));
         }
@@ -131,29 +136,35 @@ impl Accounts {
         Ok(view)
     }
 
-    /// Sends a code to an email address that is to be the user's; or a notice to its owner, if it is somebody's.
-    async fn send_proof(&self, me: &Me, view: &UserView, email: &Login, language_tag: &str) -> Result<Pending> {
-        let language = language(language_tag)?;
+    /// Sends a code to the user's new email address or, if the address is taken, a notice to its owner.
+    async fn send_verification(
+        &self,
+        me: &Me,
+        view: &UserView,
+        email: &Login,
+        language_tag: &str,
+    ) -> Result<PendingTicket> {
+        let language = parse_language(language_tag)?;
         let client = self.live.client(&me.client)?;
-        let about = NewEmail { email: email.display().to_owned() };
+        let data = PendingEmail { email: email.display().to_owned() };
         let owner = Some((&view.user.id, view.user.security_version));
-        let issued = self.tickets.issue(TicketKind::VerifyEmail, &client.id, owner, &about)?;
-        self.emails.count(&client, email.canonical(), &me.actor.address).await?;
+        let issued = self.tickets.issue(TicketKind::VerifyEmail, &client.id, owner, &data)?;
+        self.emails.count_request(&client, email.canonical(), &me.actor.address).await?;
         let recipient =
-            recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+            parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
         let mut tx = self.store.write().await?;
         let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != view.user.id);
         tx.ticket_insert(&issued.ticket).await?;
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.way(&client)) };
-        self.emails.send(&mut tx, &client, To { recipient, language }, content).await?;
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(&client)) };
+        self.emails.send(&mut tx, &client, Addressee { recipient, language }, content).await?;
         tx.commit().await?;
         Ok(issued.pending())
     }
 
-    /// Replaces the password by who knows it; every other session ends. Gives their number.
+    /// Changes the password, given the current one. Ends every other session; returns how many.
     ///
     /// # Errors
-    /// [`Reason::InvalidCredentials`], or what is wrong with the new password.
+    /// [`Reason::InvalidCredentials`], or a violation by the new password.
     pub async fn change_password(
         &self,
         ctx: &RequestContext,
@@ -165,34 +176,34 @@ impl Accounts {
         let UserView { user, logins, .. } = self.me(me).await?;
         check_new_password(&new, &logins)?;
         let arrived = Instant::now();
-        // Whoever has stolen a token must not find the password out by it.
+        // A stolen token must not allow guessing the password.
         let attempt = self.limits.check(&[self.limits.key(LimitKind::Account, id.as_str())]).await?;
         let slot = self.passwords.admit(&Applicant {
             account: Account::of(id.as_str()),
             prefix: Prefix::of(&ctx.peer),
             deadline: ctx.deadline,
-            // The session is one.
+            // The caller has a session, so the device is known.
             known_device: true,
         });
-        let slot = slot.map_err(hash_failure)?;
+        let slot = slot.map_err(hash_error)?;
         let stored = self.store.read().await?.password_of(id).await?;
-        if !matches!(slot.verify(current, stored).await.map_err(hash_failure)?, PasswordVerdict::Right { .. }) {
-            attempt.failed(Guesser { subject: me.subject.clone(), actor: me.actor.clone() }).await?;
-            wait_for_floor(arrived).await;
+        if !matches!(slot.verify(current, stored).await.map_err(hash_error)?, PasswordVerdict::Right { .. }) {
+            attempt.failed(GuessAudit { subject: me.subject.clone(), actor: me.actor.clone() }).await?;
+            wait_min_response_time(arrived).await;
             return Err(Error::Unauthenticated(Reason::InvalidCredentials));
         }
-        attempt.cleared().await?;
-        let phc = self.passwords.hash(new).await.map_err(hash_failure)?;
+        attempt.succeeded().await?;
+        let phc = self.passwords.hash(new).await.map_err(hash_error)?;
         let now = self.live.now();
         let mut tx = self.store.write().await?;
-        // The old password was right for this state of the account, and no other.
+        // The old password was verified against this version of the account only.
         if !tx.user_touch(id, Some(user.security_version), now).await? {
             return Err(Error::Conflict);
         }
         tx.password_set(id, &phc, now).await?;
         self.limits.clear_logins(&mut tx, &logins).await?;
         self.emails.send_password_changed(&mut tx, &logins, now).await?;
-        let ended = self.end_others(&mut tx, me, RevokedCause::PasswordSet).await?;
+        let ended = self.end_other_sessions(&mut tx, me, RevokedCause::PasswordSet).await?;
         tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
         Ok(ended)
@@ -201,20 +212,20 @@ impl Accounts {
     /// The user's sessions that may still be refreshed, newest first.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub async fn sessions(&self, me: &Me) -> Result<Vec<Session>> {
         let now = self.live.now();
         self.store.read().await?.sessions_of_user(&me.user, SessionFilter::Live(now)).await
     }
 
-    /// Ends one of the user's own sessions, or every other; gives the number that had been live.
+    /// Ends one of the user's own sessions, or all others; returns how many were live.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a session that is not the user's.
     pub async fn revoke_session(&self, me: &Me, session: Option<&str>) -> Result<usize> {
         let mut tx = self.store.write().await?;
         let ended = match session {
-            None => self.end_others(&mut tx, me, RevokedCause::Logout).await?,
+            None => self.end_other_sessions(&mut tx, me, RevokedCause::Logout).await?,
             Some(text) => {
                 let missing = || Error::NotFound("session", text.to_owned());
                 let id: SessionId = text.parse().map_err(|_| missing())?;
@@ -222,14 +233,14 @@ impl Accounts {
                 if !own {
                     return Err(missing());
                 }
-                self.end_own(&mut tx, me, Revoke::Sessions(&[id]), RevokedCause::Logout).await?
+                self.revoke_own(&mut tx, me, Revoke::Sessions(&[id]), RevokedCause::Logout).await?
             }
         };
         self.live.commit(tx).await?;
         Ok(ended)
     }
 
-    /// Deletes the user's own account; gives the number of sessions ended.
+    /// Deletes the user's own account; returns how many sessions ended.
     ///
     /// # Errors
     /// [`Reason::SignInTooOld`].
@@ -241,18 +252,18 @@ impl Accounts {
             return Err(TOKEN_REFUSED);
         }
         let what = Revoke::SessionsOf { user: id, but: None };
-        let ended = self.end_own(&mut tx, me, what, RevokedCause::UserDeleted).await?;
+        let ended = self.revoke_own(&mut tx, me, what, RevokedCause::UserDeleted).await?;
         tx.audit(now, AuditKind::UserDeleted, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
 
-    async fn end_others(&self, tx: &mut Tx, me: &Me, cause: RevokedCause) -> Result<usize> {
+    async fn end_other_sessions(&self, tx: &mut Tx, me: &Me, cause: RevokedCause) -> Result<usize> {
         let what = Revoke::SessionsOf { user: &me.user, but: Some(&me.session) };
-        self.end_own(tx, me, what, cause).await
+        self.revoke_own(tx, me, what, cause).await
     }
 
-    async fn end_own(&self, tx: &mut Tx, me: &Me, what: Revoke<'_>, cause: RevokedCause) -> Result<usize> {
+    async fn revoke_own(&self, tx: &mut Tx, me: &Me, what: Revoke<'_>, cause: RevokedCause) -> Result<usize> {
         let settings = self.live.snapshot().settings.clone();
         let now = self.live.now();
         tx.revoke(what, &By { actor: &me.actor, cause, settings: &settings, now }).await
@@ -264,12 +275,12 @@ fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
     if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not contain NUL")) } else { Ok(()) }
 }
 
-fn email(text: &str) -> Result<Login> {
+fn parse_email(text: &str) -> Result<Login> {
     Login::parse_email(text).map_err(|problem| Error::invalid("email", problem))
 }
 
-/// A user name, if the text is not empty.
-fn user_name(text: &str) -> Result<Vec<Login>> {
+/// Parses a user name; empty means none.
+fn parse_user_name(text: &str) -> Result<Vec<Login>> {
     if text.is_empty() {
         return Ok(Vec::new());
     }

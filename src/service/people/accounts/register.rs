@@ -1,4 +1,4 @@
-//! Opening an account, and proving an address.
+//! Registration and email verification.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
@@ -22,86 +22,86 @@ use crate::{
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::{To, language, recipient},
-            new_passwords::{address_of, hash_failure, may_handle_passwords, wait_for_floor},
-            tickets::{CODE_INVALID, Pending, Presented},
+            emails::{Addressee, parse_language, parse_recipient},
+            new_passwords::{check_may_handle_passwords, end_user_address, hash_error, wait_min_response_time},
+            tickets::{CODE_INVALID, PendingTicket, PresentedTicket},
         },
     },
     store::NewUser,
 };
 
-/// What somebody says who opens an account.
+/// A registration request.
 #[derive(Debug)]
 pub struct RegisterInput {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// The address.
     pub email: String,
-    /// The user name; empty for none.
+    /// The user name; empty means none.
     pub name: String,
     /// The password.
     pub password: Password,
-    /// The language of the mail; empty for English.
+    /// The language of the mail; empty means English.
     pub language: String,
-    /// The person's address, as the client tells it.
+    /// The end user's address as reported by the client.
     pub address: String,
 }
 
-/// An account that waits for its address to be proved.
+/// An account waiting for email verification.
 #[derive(Serialize, Deserialize)]
-struct Account {
+struct PendingAccount {
     email: String,
     name: String,
     phc: String,
 }
 
-/// An address that waits to be proved.
+/// An address waiting for verification.
 #[derive(Serialize, Deserialize)]
-pub(super) struct NewEmail {
+pub(super) struct PendingEmail {
     pub(super) email: String,
 }
 
 impl Accounts {
-    /// Asks for an account: a mail goes to the address, with a code if it is free, else with word that
-    /// somebody tried. The caller cannot tell which.
+    /// Registers an account. If the address is free, a code is mailed to it; otherwise its owner is notified. The
+    /// caller cannot tell which.
     ///
     /// # Errors
-    /// Every wrong field at once; [`Reason::ClientNotAllowed`] where accounts are not opened.
+    /// Reports every invalid field at once; [`Reason::ClientNotAllowed`] if the client does not allow registration.
     pub async fn register(
         &self,
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         input: RegisterInput,
-    ) -> Result<Pending> {
+    ) -> Result<PendingTicket> {
         let client = self.callers.client_of(ctx, credentials, &input.client_id).await?;
-        may_handle_passwords(&client)?;
+        check_may_handle_passwords(&client)?;
         if !client.config.registration {
             let text = "the client does not allow registration";
             return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
         }
-        let email = check(&input)?;
-        let language = language(&input.language)?;
-        self.emails.count(&client, email.canonical(), address_of(ctx, &client, &input.address)).await?;
+        let email = validate(&input)?;
+        let language = parse_language(&input.language)?;
+        self.emails.count_request(&client, email.canonical(), end_user_address(ctx, &client, &input.address)).await?;
         let arrived = Instant::now();
-        let phc = self.passwords.hash(input.password).await.map_err(hash_failure)?;
-        ctx.in_time()?;
-        let about = Account { email: input.email, name: input.name, phc: phc.as_str().to_owned() };
-        let issued = self.tickets.issue(TicketKind::Register, &client.id, None, &about)?;
+        let phc = self.passwords.hash(input.password).await.map_err(hash_error)?;
+        ctx.check_deadline()?;
+        let data = PendingAccount { email: input.email, name: input.name, phc: phc.as_str().to_owned() };
+        let issued = self.tickets.issue(TicketKind::Register, &client.id, None, &data)?;
         let mut tx = self.store.write().await?;
         let taken = tx.user_by_login(email.canonical()).await?.is_some();
         tx.ticket_insert(&issued.ticket).await?;
         let recipient =
-            recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        // Who owns the address learns of it; the code of the ticket then goes to nobody.
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.way(&client)) };
-        self.emails.send(&mut tx, &client, To { recipient, language }, content).await?;
+            parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+        // If the address is taken, its owner is notified and the ticket's code is sent to nobody.
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(&client)) };
+        self.emails.send(&mut tx, &client, Addressee { recipient, language }, content).await?;
         tx.commit().await?;
-        wait_for_floor(arrived).await;
+        wait_min_response_time(arrived).await;
         Ok(issued.pending())
     }
 
-    /// Proves an address by the code or link that was mailed to it: opens the account that was asked for, or
-    /// gives the user the address. Gives the address.
+    /// Verifies an address with the mailed code or link: creates the registered account, or changes the user's
+    /// address. Returns the address.
     ///
     /// # Errors
     /// [`Reason::CodeInvalid`]; [`Error::Exists`] if the user name was taken meanwhile.
@@ -110,29 +110,29 @@ impl Accounts {
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         client_id: &str,
-        presented: &Presented,
+        presented: &PresentedTicket,
     ) -> Result<String> {
         let client = self.callers.client_of(ctx, credentials, client_id).await?;
-        may_handle_passwords(&client)?;
+        check_may_handle_passwords(&client)?;
         let arrived = Instant::now();
-        let done = async {
+        let result = async {
             let ticket =
-                self.tickets.present(&client, &[TicketKind::Register, TicketKind::VerifyEmail], presented).await?;
+                self.tickets.find_valid(&client, &[TicketKind::Register, TicketKind::VerifyEmail], presented).await?;
             if ticket.kind == TicketKind::Register {
                 self.open_account(ctx, &client, &ticket).await
             } else {
-                self.take_email(ctx, &client, &ticket).await
+                self.change_email(ctx, &client, &ticket).await
             }
         };
-        let done = done.await;
-        if done.is_err() {
-            wait_for_floor(arrived).await;
+        let result = result.await;
+        if result.is_err() {
+            wait_min_response_time(arrived).await;
         }
-        done
+        result
     }
 
     async fn open_account(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
-        let Account { email, name, phc } = self.tickets.about(ticket)?;
+        let PendingAccount { email, name, phc } = self.tickets.data(ticket)?;
         let parse = |text: &str| Login::parse(text).map_err(|e| Error::Internal(Box::new(e)));
         let mut logins = vec![parse(&email)?];
         if !name.is_empty() {
@@ -158,14 +158,14 @@ impl Accounts {
         Ok(email)
     }
 
-    /// Puts the address in the place of those that the user had; old and new are told.
-    async fn take_email(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
-        let NewEmail { email } = self.tickets.about(ticket)?;
+    /// Replaces the user's addresses with the verified one, and notifies the old and the new ones.
+    async fn change_email(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket) -> Result<String> {
+        let PendingEmail { email } = self.tickets.data(ticket)?;
         let login = Login::parse(&email).map_err(|e| Error::Internal(Box::new(e)))?;
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
         let now = self.live.now();
         let mut tx = self.store.write().await?;
-        // The account's state first: after another change the ticket is void.
+        // Check the account's version first: the ticket is invalid after any other change.
         if !tx.user_touch(&user, Some(ticket.security_version), now).await? || !tx.ticket_use(&ticket.id, now).await? {
             return Err(CODE_INVALID);
         }
@@ -179,14 +179,14 @@ impl Accounts {
     }
 }
 
-/// The address, or everything that is wrong.
-fn check(input: &RegisterInput) -> Result<Login> {
-    let mut wrong = Violations::default();
-    let email = wrong.take("email", Login::parse_email(&input.email));
+/// Validates the request; returns the address, or all violations.
+fn validate(input: &RegisterInput) -> Result<Login> {
+    let mut violations = Violations::default();
+    let email = violations.take("email", Login::parse_email(&input.email));
     if !input.name.is_empty() {
-        wrong.take("name", Login::parse_name(&input.name));
+        violations.take("name", Login::parse_name(&input.name));
     }
-    wrong.take("password", PasswordPolicy::default().check(&input.password, &[&input.email, &input.name]));
-    wrong.into_result(())?;
+    violations.take("password", PasswordPolicy::default().check(&input.password, &[&input.email, &input.name]));
+    violations.into_result(())?;
     email.ok_or_else(|| Error::invalid("email", "must be an email address"))
 }

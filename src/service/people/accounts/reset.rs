@@ -1,4 +1,4 @@
-//! Choosing a new password without the old one.
+//! Password reset.
 
 use tokio::time::Instant;
 
@@ -17,67 +17,70 @@ use crate::{
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::{To, language, recipient},
-            new_passwords::{address_of, check_new_password, hash_failure, may_handle_passwords, wait_for_floor},
-            tickets::{CODE_INVALID, Pending, Presented},
+            emails::{Addressee, parse_language, parse_recipient},
+            new_passwords::{
+                check_may_handle_passwords, check_new_password, end_user_address, hash_error, wait_min_response_time,
+            },
+            tickets::{CODE_INVALID, PendingTicket, PresentedTicket},
         },
     },
 };
 
-/// Where the mail of an account that does not exist goes: nowhere, since it has expired when it is written.
+/// The recipient of the decoy mail for an unknown account. It is never sent, because it has already expired when it
+/// is queued.
 const NOBODY: &str = "nobody@chancery.invalid";
 
-/// A request for a mail to choose a new password by.
+/// A request for a password reset mail.
 #[derive(Clone, Copy, Debug)]
 pub struct ResetRequest<'a> {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: &'a str,
     /// User name or email address.
     pub login: &'a str,
-    /// The language of the mail; empty for English.
+    /// The language of the mail; empty means English.
     pub language: &'a str,
-    /// The address that the person's request came from, as the client states it.
+    /// The end user's address as reported by the client.
     pub address: &'a str,
 }
 
-/// A password to set by a code or link.
+/// A password reset with a code or link.
 #[derive(Debug)]
 pub struct PasswordReset {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// The code or link.
-    pub presented: Presented,
+    pub presented: PresentedTicket,
     /// The new password.
     pub password: Password,
 }
 
 impl Accounts {
-    /// Asks for a new password: if there is such an account, a mail goes to an address of it. The caller
-    /// cannot tell whether there is: everything that is read and written has its match.
+    /// Requests a password reset. If the account exists, a mail goes to one of its addresses. The caller cannot tell
+    /// whether it exists: both cases do the same reads and writes.
     ///
     /// # Errors
-    /// A violation of a field; the client may not handle passwords.
+    /// A field violation; the client may not handle passwords.
     pub async fn request_password_reset(
         &self,
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         request: ResetRequest<'_>,
-    ) -> Result<Pending> {
+    ) -> Result<PendingTicket> {
         let client = self.callers.client_of(ctx, credentials, request.client_id).await?;
-        may_handle_passwords(&client)?;
+        check_may_handle_passwords(&client)?;
         let login = request.login;
         if login.is_empty() || login.len() > 1024 {
             return Err(Error::invalid("login", "must be 1 to 1024 bytes"));
         }
-        let language = language(request.language)?;
-        self.emails.count(&client, login, address_of(ctx, &client, request.address)).await?;
+        let language = parse_language(request.language)?;
+        self.emails.count_request(&client, login, end_user_address(ctx, &client, request.address)).await?;
         let arrived = Instant::now();
         let pending = self.send_reset(&client, login, language).await?;
-        wait_for_floor(arrived).await;
+        wait_min_response_time(arrived).await;
         Ok(pending)
     }
 
-    async fn send_reset(&self, client: &Client, login: &str, language: Language) -> Result<Pending> {
+    async fn send_reset(&self, client: &Client, login: &str, language: Language) -> Result<PendingTicket> {
         let canonical = Login::canonical_for_lookup(login);
         let now = self.live.now();
         let mut tx = self.store.write().await?;
@@ -86,29 +89,31 @@ impl Accounts {
         let id = found.as_ref().map_or_else(|| UserId::new(now, &*self.entropy), |user| user.id.clone());
         let logins = tx.logins_of(&id).await?;
         let live = tx.tickets_live(&id, TicketKind::PasswordReset, now).await?;
-        // To the address that is kept, never to the one that was typed.
+        // Send to the stored address, never to the typed one.
         let typed = |l: &&String| Login::canonical_for_lookup(l) == canonical;
-        let kept = logins.iter().find(typed).and_then(|l| recipient(l));
-        let to = kept.or_else(|| logins.iter().find_map(|l| recipient(l))).filter(|_| live < MOST_OF_A_KIND);
+        let kept = logins.iter().find(typed).and_then(|l| parse_recipient(l));
+        let to = kept.or_else(|| logins.iter().find_map(|l| parse_recipient(l))).filter(|_| live < MOST_OF_A_KIND);
         let owner = found.as_ref().zip(to.as_ref()).map(|(user, _)| (&user.id, user.security_version));
         let issued = self.tickets.issue(TicketKind::PasswordReset, &client.id, owner, &())?;
         tx.ticket_insert(&issued.ticket).await?;
-        let mut way = issued.way(client);
+        let mut link_and_code = issued.link_and_code(client);
         let to = if let Some(to) = to {
             to
         } else {
-            way.expires_at = now;
+            link_and_code.expires_at = now;
             NOBODY.parse::<Recipient>().map_err(|e| Error::Internal(Box::new(e)))?
         };
-        self.emails.send(&mut tx, client, To { recipient: to, language }, Content::PasswordReset(way)).await?;
+        self.emails
+            .send(&mut tx, client, Addressee { recipient: to, language }, Content::PasswordReset(link_and_code))
+            .await?;
         tx.commit().await?;
         Ok(issued.pending())
     }
 
-    /// Sets the password of the account that the code or link was mailed for, and ends its sessions.
+    /// Sets the password of the account that the code or link belongs to, and ends its sessions.
     ///
     /// # Errors
-    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid), or what is wrong with the password.
+    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid), or a violation by the new password.
     pub async fn reset_password(
         &self,
         ctx: &RequestContext,
@@ -117,27 +122,27 @@ impl Accounts {
     ) -> Result<usize> {
         let PasswordReset { client_id, presented, password } = reset;
         let client = self.callers.client_of(ctx, credentials, &client_id).await?;
-        may_handle_passwords(&client)?;
-        // What is wrong for everybody is told before a code is looked at.
+        check_may_handle_passwords(&client)?;
+        // Check the rules that are the same for everybody before looking at the code.
         check_new_password(&password, &[])?;
         let arrived = Instant::now();
-        let done = async {
+        let result = async {
             let kinds = [TicketKind::PasswordReset, TicketKind::Invitation];
-            let ticket = self.tickets.present(&client, &kinds, &presented).await?;
+            let ticket = self.tickets.find_valid(&client, &kinds, &presented).await?;
             self.reset(ctx, &client, &ticket, password).await
         };
-        let done = done.await;
-        if done.is_err() {
-            wait_for_floor(arrived).await;
+        let result = result.await;
+        if result.is_err() {
+            wait_min_response_time(arrived).await;
         }
-        done
+        result
     }
 
     async fn reset(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket, password: Password) -> Result<usize> {
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
         let logins = self.store.read().await?.logins_of(&user).await?;
         check_new_password(&password, &logins)?;
-        let phc = self.passwords.hash(password).await.map_err(hash_failure)?;
+        let phc = self.passwords.hash(password).await.map_err(hash_error)?;
         let actor = |subject: &str| Actor {
             client: Some(client.id.to_string()),
             address: ctx.peer.clone(),

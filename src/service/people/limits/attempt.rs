@@ -1,10 +1,10 @@
-//! One guess, from its beginning to how it ended.
+//! One guess, from start to result.
 
 use std::{fmt, sync::atomic::Ordering};
 
 use serde_json::json;
 
-use super::{Guesser, Limits};
+use super::{GuessAudit, Limits};
 use crate::{
     domain::{
         audit::AuditKind,
@@ -15,60 +15,59 @@ use crate::{
     store::Tx,
 };
 
-/// A guess that is due. Until it is told how it ended it counts as one that failed; dropped, it counts for
-/// nothing.
+/// A guess in progress. Until its result is recorded, it counts as failed. If it is dropped, it does not count.
 #[must_use]
 pub struct Attempt {
     limits: Limits,
-    counts: Vec<Count>,
+    counters: Vec<Counter>,
 }
 
-/// One count of a guess.
-struct Count {
+/// One counter that a guess counts against.
+struct Counter {
     key: LimitKey,
     rule: Rule,
     tally: Option<Tally>,
-    /// Guesses at the same that had begun before, and had no answer then. Buckets need not know: what came in
-    /// at once beyond the brim has to drain first.
+    /// Guesses with the same key that were in flight when this one started. Buckets do not need this: a burst beyond
+    /// their capacity has to drain first.
     others: i64,
-    _under_way: Option<UnderWay>,
+    _in_flight: Option<InFlight>,
 }
 
-/// That a guess is under way, for as long as this lives.
-struct UnderWay(Limits, LimitKey);
+/// Marks a guess as in flight until dropped.
+struct InFlight(Limits, LimitKey);
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.memory().end(&self.1);
+        self.0.cache().finish(&self.1);
     }
 }
 
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.counts.iter().map(|c| c.key)).finish()
+        f.debug_list().entries(self.counters.iter().map(|c| c.key)).finish()
     }
 }
 
 impl Limits {
-    /// Begins a guess without asking. What began before is known before anything is read: its failure is either
-    /// among what will be read, or counts as under way.
-    pub(in crate::service::people) fn begin(&self, keys: &[LimitKey]) -> Attempt {
+    /// Starts a guess without checking the limits. Guesses in flight are noted before the counters are read, so each
+    /// earlier failure is either in the counters or counted as in flight.
+    pub(in crate::service::people) fn start(&self, keys: &[LimitKey]) -> Attempt {
         let snapshot = self.0.live.snapshot();
         let count = |key: &LimitKey| {
             let rule = snapshot.settings.limits.rule(key.kind)?;
             let (key, tally) = (*key, None);
             let Rule::InARow { .. } = rule else {
-                return Some(Count { key, rule, tally, others: 0, _under_way: None });
+                return Some(Counter { key, rule, tally, others: 0, _in_flight: None });
             };
-            let others = self.memory().begin(key);
-            Some(Count { key, rule, tally, others, _under_way: Some(UnderWay(self.clone(), key)) })
+            let others = self.cache().start(key);
+            Some(Counter { key, rule, tally, others, _in_flight: Some(InFlight(self.clone(), key)) })
         };
-        Attempt { limits: self.clone(), counts: keys.iter().filter_map(count).collect() }
+        Attempt { limits: self.clone(), counters: keys.iter().filter_map(count).collect() }
     }
 
-    /// Counts a failure; what operators want to know of is written with it.
-    async fn count(&self, counts: &[Count], who: &Guesser) -> Result<()> {
-        let rules: Vec<(LimitKey, Rule)> = counts.iter().map(|c| (c.key, c.rule)).collect();
+    /// Counts a failure. Steps that operators should know about are audited in the same transaction.
+    async fn count(&self, counters: &[Counter], who: &GuessAudit) -> Result<()> {
+        let rules: Vec<(LimitKey, Rule)> = counters.iter().map(|c| (c.key, c.rule)).collect();
         let now = self.0.live.now();
         let mut tx = self.0.store.write().await?;
         let tallies = tx.login_failures_add(&rules, now).await?;
@@ -84,97 +83,97 @@ impl Limits {
             steps.push(step);
         }
         tx.commit().await?;
-        let counted = &self.0.counted;
-        counted.failures.fetch_add(1, Ordering::Relaxed);
+        let stats = &self.0.stats;
+        stats.failures.fetch_add(1, Ordering::Relaxed);
         for step in steps {
-            let of_step = if step == LimitStep::Closed { &counted.closed } else { &counted.slowest };
+            let of_step = if step == LimitStep::Closed { &stats.closed } else { &stats.max_delay };
             of_step.fetch_add(1, Ordering::Relaxed);
         }
-        let mut memory = self.memory();
+        let mut cache = self.cache();
         for ((key, rule), tally) in rules.iter().zip(&tallies) {
-            memory.note(*key, rule.verdict(Some(tally), 0, now), now);
+            cache.record(*key, rule.verdict(Some(tally), 0, now), now);
         }
         Ok(())
     }
 }
 
 impl Attempt {
-    /// Reads the counts.
+    /// Reads the counters.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database is unreachable.
     pub(in crate::service::people) async fn read(&mut self, tx: &mut Tx) -> Result<()> {
-        let keys: Vec<LimitKey> = self.counts.iter().map(|c| c.key).collect();
+        let keys: Vec<LimitKey> = self.counters.iter().map(|c| c.key).collect();
         let tallies = tx.login_failures_of(&keys).await?;
-        for (count, tally) in self.counts.iter_mut().zip(tallies) {
-            count.tally = tally;
+        for (counter, tally) in self.counters.iter_mut().zip(tallies) {
+            counter.tally = tally;
         }
         Ok(())
     }
 
-    /// Refuses the guess if it is not due by one of these kinds of counts.
+    /// Refuses the guess if a counter of one of these kinds does.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`].
-    pub(in crate::service::people) fn is_due(&self, kinds: &[LimitKind]) -> Result<()> {
+    pub(in crate::service::people) fn check_due(&self, kinds: &[LimitKind]) -> Result<()> {
         let now = self.limits.0.live.now();
         let mut verdicts = Vec::new();
-        for count in self.counts.iter().filter(|c| kinds.contains(&c.key.kind)) {
-            let verdict = count.rule.verdict(count.tally.as_ref(), count.others, now);
-            if count.others == 0 {
-                self.limits.memory().note(count.key, verdict, now);
+        for counter in self.counters.iter().filter(|c| kinds.contains(&c.key.kind)) {
+            let verdict = counter.rule.verdict(counter.tally.as_ref(), counter.others, now);
+            if counter.others == 0 {
+                self.limits.cache().record(counter.key, verdict, now);
             }
-            verdicts.push((count.key.kind, verdict));
+            verdicts.push((counter.key.kind, verdict));
         }
         self.limits.refuse(&verdicts)
     }
 
-    /// Whether there is no further guess by this kind of count.
+    /// Whether a counter of this kind is closed.
     pub(in crate::service::people) fn is_closed(&self, kind: LimitKind) -> bool {
         let now = self.limits.0.live.now();
-        let closed = |c: &Count| matches!(c.rule.verdict(c.tally.as_ref(), c.others, now), LimitVerdict::Closed(_));
-        self.counts.iter().any(|c| c.key.kind == kind && closed(c))
+        let closed = |c: &Counter| matches!(c.rule.verdict(c.tally.as_ref(), c.others, now), LimitVerdict::Closed(_));
+        self.counters.iter().any(|c| c.key.kind == kind && closed(c))
     }
 
-    /// Leaves the other kinds of counts alone from here on.
-    pub(in crate::service::people) fn only(mut self, kinds: &[LimitKind]) -> Self {
-        self.counts.retain(|count| kinds.contains(&count.key.kind));
+    /// Drops all counters but those of these kinds.
+    pub(in crate::service::people) fn retain_kinds(mut self, kinds: &[LimitKind]) -> Self {
+        self.counters.retain(|counter| kinds.contains(&counter.key.kind));
         self
     }
 
-    /// The guess failed. It is counted before this returns, and even if the caller does not wait for that.
+    /// Records a failed guess. It is counted before this returns, and even if the caller stops waiting.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if it could not be counted: then nobody may learn that it failed.
-    pub async fn failed(self, who: Guesser) -> Result<()> {
-        let counted = tokio::spawn(async move {
+    /// [`Error::Unavailable`] if it could not be counted: the caller must then not reveal that the guess was wrong.
+    pub async fn failed(self, who: GuessAudit) -> Result<()> {
+        let task = tokio::spawn(async move {
             for _ in 0..TRIES {
-                match self.limits.count(&self.counts, &who).await {
+                match self.limits.count(&self.counters, &who).await {
                     Err(Error::Conflict) => {}
                     done => return done,
                 }
             }
             Err(Error::Unavailable("cannot count a failed attempt".into()))
         });
-        counted.await.unwrap_or_else(|e| Err(Error::Internal(Box::new(e))))
+        task.await.unwrap_or_else(|e| Err(Error::Internal(Box::new(e))))
     }
 
-    /// The guess was right: its counts in a row begin anew, where there is anything to forget.
+    /// Records a correct guess: its consecutive-failure counters are reset.
     ///
     /// # Errors
-    /// If the database cannot be reached: then they go on.
-    pub async fn cleared(self) -> Result<()> {
-        let in_a_row = |c: &&Count| c.tally.is_some() && matches!(c.rule, Rule::InARow { .. });
-        let keys: Vec<LimitKey> = self.counts.iter().filter(in_a_row).map(|c| c.key).collect();
+    /// If the database cannot be reached: the counters are then kept.
+    pub async fn succeeded(self) -> Result<()> {
+        let in_a_row = |c: &&Counter| c.tally.is_some() && matches!(c.rule, Rule::InARow { .. });
+        let keys: Vec<LimitKey> = self.counters.iter().filter(in_a_row).map(|c| c.key).collect();
         if keys.is_empty() {
             return Ok(());
         }
         let mut tx = self.limits.0.store.write().await?;
         tx.login_failures_clear(&keys).await?;
         tx.commit().await?;
-        let mut memory = self.limits.memory();
+        let mut cache = self.limits.cache();
         for key in &keys {
-            memory.forget(key);
+            cache.remove(key);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What a process remembers of limits: which counts say no for the time being, and which guesses have no answer
-//! yet. Both are hints beside the database: forgetting an entry costs one question.
+//! A process's cache for limits: which counters currently refuse, and which guesses are in flight. Both only save
+//! queries: losing an entry costs one query.
 
 use std::collections::HashMap;
 
@@ -8,47 +8,47 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// Most counts remembered in each generation: 6 MB in all.
-const MOST: usize = 32_768;
-/// After this long the database is asked once more: another process may have let somebody in, or a password
-/// may have been set.
-const ASKED_AGAIN_AFTER: Ttl = Ttl::from_secs(10);
+/// Maximum refusals in each generation: 6 MB in total.
+const MAX_REFUSALS: usize = 32_768;
+/// After this long the database is queried again: another process may have accepted a sign-in, or a password may have
+/// been set.
+const MAX_REFUSAL_AGE: Ttl = Ttl::from_secs(10);
 
-/// A count that said no.
+/// A refusal by a counter.
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
     verdict: LimitVerdict,
     at: Timestamp,
 }
 
-/// Two generations of refusals, so that a flood of new ones costs no search for old ones; and the guesses
-/// under way.
+/// Two generations of refusals, so that a flood of new ones evicts old ones without a search; and the number of
+/// guesses in flight.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct RefusalCache {
     young: HashMap<LimitKey, Refusal>,
     old: HashMap<LimitKey, Refusal>,
-    under_way: HashMap<LimitKey, i64>,
+    in_flight: HashMap<LimitKey, i64>,
 }
 
-impl Memory {
-    /// Notes what a count says.
-    pub(super) fn note(&mut self, key: LimitKey, verdict: LimitVerdict, at: Timestamp) {
+impl RefusalCache {
+    /// Caches the verdict of a counter.
+    pub(super) fn record(&mut self, key: LimitKey, verdict: LimitVerdict, at: Timestamp) {
         if matches!(verdict, LimitVerdict::Go | LimitVerdict::Busy(_)) {
-            return self.forget(&key);
+            return self.remove(&key);
         }
-        if self.young.len() >= MOST {
+        if self.young.len() >= MAX_REFUSALS {
             self.old = std::mem::take(&mut self.young);
         }
         self.old.remove(&key);
         self.young.insert(key, Refusal { verdict, at });
     }
 
-    /// What a count said, as far as that still holds.
+    /// The cached verdict of a counter, reduced by the time passed.
     pub(super) fn verdict(&self, key: &LimitKey, now: Timestamp) -> LimitVerdict {
         let Some(refusal) = self.young.get(key).or_else(|| self.old.get(key)) else { return LimitVerdict::Go };
         let passed = now.since(refusal.at).millis();
-        // A clock that was set back says nothing of how old it is.
-        if passed < 0 || passed >= ASKED_AGAIN_AFTER.millis() {
+        // After the clock was set back, the age is unknown.
+        if passed < 0 || passed >= MAX_REFUSAL_AGE.millis() {
             return LimitVerdict::Go;
         }
         let left = |of: Ttl| Ttl::from_millis(of.millis() - passed);
@@ -59,30 +59,30 @@ impl Memory {
         }
     }
 
-    /// Forgets what a count said.
-    pub(super) fn forget(&mut self, key: &LimitKey) {
+    /// Removes the verdict of a counter.
+    pub(super) fn remove(&mut self, key: &LimitKey) {
         self.young.remove(key);
         self.old.remove(key);
     }
 
-    /// Notes that a guess is under way; gives how many others are.
-    pub(super) fn begin(&mut self, key: LimitKey) -> i64 {
-        let under_way = self.under_way.entry(key).or_default();
-        *under_way += 1;
-        *under_way - 1
+    /// Marks a guess as in flight; returns how many others with this key are.
+    pub(super) fn start(&mut self, key: LimitKey) -> i64 {
+        let in_flight = self.in_flight.entry(key).or_default();
+        *in_flight += 1;
+        *in_flight - 1
     }
 
-    /// Notes that a guess has its answer.
-    pub(super) fn end(&mut self, key: &LimitKey) {
-        if let Some(under_way) = self.under_way.get_mut(key) {
-            *under_way -= 1;
-            if *under_way <= 0 {
-                self.under_way.remove(key);
+    /// Marks a guess as finished.
+    pub(super) fn finish(&mut self, key: &LimitKey) {
+        if let Some(in_flight) = self.in_flight.get_mut(key) {
+            *in_flight -= 1;
+            if *in_flight <= 0 {
+                self.in_flight.remove(key);
             }
         }
     }
 
-    /// How many counts are remembered.
+    /// How many refusals are cached.
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
@@ -106,39 +106,39 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_remembered_until_its_time_and_for_ten_seconds_at_most() {
-        let mut memory = Memory::default();
-        memory.note(key(1), LimitVerdict::Wait(secs(4)), NOW);
-        memory.note(key(2), LimitVerdict::Closed(secs(900)), NOW);
-        let seen = |memory: &Memory, n, after| memory.verdict(&key(n), NOW.plus(secs(after)));
-        assert_eq!((seen(&memory, 1, 3), seen(&memory, 1, 4)), (LimitVerdict::Wait(secs(1)), LimitVerdict::Go));
-        assert_eq!((seen(&memory, 2, 9), seen(&memory, 2, 10)), (LimitVerdict::Closed(secs(891)), LimitVerdict::Go));
-        assert_eq!(seen(&memory, 3, 0), LimitVerdict::Go);
-        assert_eq!(seen(&memory, 2, -1), LimitVerdict::Go, "the clock was set back");
-        memory.note(key(2), LimitVerdict::Go, NOW);
-        assert_eq!((seen(&memory, 2, 0), memory.len()), (LimitVerdict::Go, 1));
+    fn a_cached_refusal_expires_on_time_and_after_at_most_ten_seconds() {
+        let mut cache = RefusalCache::default();
+        cache.record(key(1), LimitVerdict::Wait(secs(4)), NOW);
+        cache.record(key(2), LimitVerdict::Closed(secs(900)), NOW);
+        let seen = |cache: &RefusalCache, n, after| cache.verdict(&key(n), NOW.plus(secs(after)));
+        assert_eq!((seen(&cache, 1, 3), seen(&cache, 1, 4)), (LimitVerdict::Wait(secs(1)), LimitVerdict::Go));
+        assert_eq!((seen(&cache, 2, 9), seen(&cache, 2, 10)), (LimitVerdict::Closed(secs(891)), LimitVerdict::Go));
+        assert_eq!(seen(&cache, 3, 0), LimitVerdict::Go);
+        assert_eq!(seen(&cache, 2, -1), LimitVerdict::Go, "the clock was set back");
+        cache.record(key(2), LimitVerdict::Go, NOW);
+        assert_eq!((seen(&cache, 2, 0), cache.len()), (LimitVerdict::Go, 1));
     }
 
     #[test]
-    fn a_flood_of_refusals_takes_no_more_memory_than_is_meant_for_them() {
-        let mut memory = Memory::default();
-        for n in 0..=3 * MOST {
-            memory.note(key(n), LimitVerdict::Wait(secs(5)), NOW);
+    fn a_flood_of_refusals_stays_within_the_size_limit() {
+        let mut cache = RefusalCache::default();
+        for n in 0..=3 * MAX_REFUSALS {
+            cache.record(key(n), LimitVerdict::Wait(secs(5)), NOW);
         }
-        assert_eq!(memory.len(), MOST + 1);
-        assert_eq!(memory.verdict(&key(3 * MOST), NOW), LimitVerdict::Wait(secs(5)));
-        assert_eq!(memory.verdict(&key(0), NOW), LimitVerdict::Go);
+        assert_eq!(cache.len(), MAX_REFUSALS + 1);
+        assert_eq!(cache.verdict(&key(3 * MAX_REFUSALS), NOW), LimitVerdict::Wait(secs(5)));
+        assert_eq!(cache.verdict(&key(0), NOW), LimitVerdict::Go);
     }
 
     #[test]
-    fn guesses_under_way_are_counted_while_they_are() {
-        let mut memory = Memory::default();
-        assert_eq!((memory.begin(key(1)), memory.begin(key(1)), memory.begin(key(2))), (0, 1, 0));
-        memory.end(&key(1));
-        assert_eq!(memory.begin(key(1)), 1);
+    fn guesses_in_flight_are_counted_until_they_finish() {
+        let mut cache = RefusalCache::default();
+        assert_eq!((cache.start(key(1)), cache.start(key(1)), cache.start(key(2))), (0, 1, 0));
+        cache.finish(&key(1));
+        assert_eq!(cache.start(key(1)), 1);
         for n in [1, 1, 2, 2] {
-            memory.end(&key(n));
+            cache.finish(&key(n));
         }
-        assert!(memory.under_way.is_empty());
+        assert!(cache.in_flight.is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! A password that somebody types is a guess. From a device on which the account's owner has signed in before it
-//! is counted by that device alone, so that nobody who guesses elsewhere keeps the owner out.
+//! Every typed password is a guess. A guess from a device on which the account's owner has signed in before counts
+//! only against that device, so that guesses from elsewhere cannot lock the owner out.
 
 use super::{SignInRequest, SignIns};
 use crate::{
@@ -17,95 +17,101 @@ use crate::{
     service::{
         access::RequestContext,
         people::{
-            limits::{Attempt, Guesser},
-            new_passwords::address_of,
+            limits::{Attempt, GuessAudit},
+            new_passwords::end_user_address,
         },
     },
     store::Tx,
     time::Timestamp,
 };
 
-/// What keeps unknown devices waiting, and what their failures are counted by.
-const STRANGER: [LimitKind; 3] = [LimitKind::Account, LimitKind::Address, LimitKind::Network];
-/// What keeps a known device waiting.
-const KNOWN: [LimitKind; 1] = [LimitKind::Device];
-/// What its failures are counted by.
-const OF_KNOWN: [LimitKind; 2] = [LimitKind::Device, LimitKind::Devices];
+/// The counters that limit unknown devices and count their failures.
+const UNKNOWN_DEVICE: [LimitKind; 3] = [LimitKind::Account, LimitKind::Address, LimitKind::Network];
+/// The counters that limit a known device.
+const KNOWN_DEVICE: [LimitKind; 1] = [LimitKind::Device];
+/// The counters for failures from a known device.
+const KNOWN_DEVICE_FAILURES: [LimitKind; 2] = [LimitKind::Device, LimitKind::Devices];
 
-/// A password that was typed, before anybody knows whether it is right.
+/// A typed password that has not been verified yet.
 pub(super) struct Guess {
-    /// The login as it is looked up; nothing if it can be nobody's.
+    /// The canonical login; `None` if the text cannot be a login.
     pub(super) canonical: Option<String>,
-    /// What the queue needs to know.
+    /// The entry in the password queue.
     pub(super) applicant: Applicant,
     attempt: Attempt,
     account: LimitKey,
     device: Option<KnownDevice>,
-    /// Whether the device's own count is the one that counts.
+    /// Whether the device's own counter applies.
     known: bool,
-    guesser: Guesser,
+    audit: GuessAudit,
 }
 
 impl SignIns {
-    /// Takes a password for a guess, unless it is known that none is due. Nothing is read for that.
+    /// Starts a guess, or refuses it from cache. Reads nothing from the database.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`](crate::error::Error::TooManyAttempts).
-    pub(super) fn guess(&self, ctx: &RequestContext, client: &Client, request: &SignInRequest) -> Result<Guess> {
+    pub(super) fn start_guess(&self, ctx: &RequestContext, client: &Client, request: &SignInRequest) -> Result<Guess> {
         let canonical = Login::canonical_for_lookup(&request.login);
         let typed = canonical.as_deref().unwrap_or(&request.login);
-        let address = address_of(ctx, client, &request.device.address);
+        let address = end_user_address(ctx, client, &request.device.address);
         let account = self.limits.key(LimitKind::Account, typed);
         let device = KnownDevice::parse(&self.sealing, &request.device_token, &account, self.live.now());
         let devices = self.limits.key(LimitKind::Devices, typed);
-        let own = device.as_ref().map(|d| d.limit_key(&self.sealing, &account));
-        let closed = [own, Some(devices)].into_iter().flatten().any(|key| self.limits.is_remembered_closed(&key));
+        let device_key = device.as_ref().map(|d| d.limit_key(&self.sealing, &account));
+        let closed = [device_key, Some(devices)].into_iter().flatten().any(|key| self.limits.is_cached_closed(&key));
         let known = device.is_some() && !closed;
-        let mut keys: Vec<LimitKey> = own.into_iter().chain([account, devices]).collect();
+        let mut keys: Vec<LimitKey> = device_key.into_iter().chain([account, devices]).collect();
         keys.extend(self.limits.keys_of_address(address));
-        self.limits.remembered(&keys, if known { &KNOWN } else { &STRANGER })?;
-        // Others at the same account keep a known device waiting nowhere.
-        let waits_as = own.filter(|_| known).map_or_else(|| Account::of(typed), |key| Account::named(key.hash));
-        let applicant =
-            Applicant { account: waits_as, prefix: Prefix::of(address), known_device: known, deadline: ctx.deadline };
+        self.limits.check_cached(&keys, if known { &KNOWN_DEVICE } else { &UNKNOWN_DEVICE })?;
+        // A known device never queues behind others that try the same account.
+        let queue_account =
+            device_key.filter(|_| known).map_or_else(|| Account::of(typed), |key| Account::named(key.hash));
+        let applicant = Applicant {
+            account: queue_account,
+            prefix: Prefix::of(address),
+            known_device: known,
+            deadline: ctx.deadline,
+        };
         let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
-        let guesser = Guesser { subject: String::new(), actor };
-        let attempt = self.limits.begin(&keys);
-        Ok(Guess { canonical, applicant, attempt, account, device, known, guesser })
+        let audit = GuessAudit { subject: String::new(), actor };
+        let attempt = self.limits.start(&keys);
+        Ok(Guess { canonical, applicant, attempt, account, device, known, audit })
     }
 }
 
 impl Guess {
-    /// Reads the counts and refuses a guess that is not due.
+    /// Reads the counters and refuses a guess that is over a limit.
     pub(super) async fn check(&mut self, tx: &mut Tx) -> Result<()> {
         self.attempt.read(tx).await?;
-        if self.known && OF_KNOWN.iter().any(|kind| self.attempt.is_closed(*kind)) {
+        if self.known && KNOWN_DEVICE_FAILURES.iter().any(|kind| self.attempt.is_closed(*kind)) {
             self.known = false;
         }
-        self.attempt.is_due(if self.known { &KNOWN } else { &STRANGER })
+        self.attempt.check_due(if self.known { &KNOWN_DEVICE } else { &UNKNOWN_DEVICE })
     }
 
-    /// Says whose the login is. A device of somebody whose login it was before is as good as unknown.
-    pub(super) fn is_at(&mut self, sign_ins: &SignIns, user: &UserId, subject: &str) -> Result<()> {
-        subject.clone_into(&mut self.guesser.subject);
+    /// Binds the guess to the user who has the login. A device that belongs to a previous owner of the login counts
+    /// as unknown.
+    pub(super) fn bind_to_user(&mut self, sign_ins: &SignIns, user: &UserId, subject: &str) -> Result<()> {
+        subject.clone_into(&mut self.audit.subject);
         if self.device.as_ref().is_none_or(|device| device.is_of(&sign_ins.sealing, user)) {
             return Ok(());
         }
         self.device = None;
         self.known = false;
-        self.attempt.is_due(&STRANGER)
+        self.attempt.check_due(&UNKNOWN_DEVICE)
     }
 
-    /// The password was wrong, or is nobody's.
+    /// The password was wrong, or there is no such user.
     pub(super) async fn failed(self) -> Result<()> {
-        let kinds = if self.known { &OF_KNOWN[..] } else { &STRANGER };
-        self.attempt.only(kinds).failed(self.guesser).await
+        let kinds = if self.known { &KNOWN_DEVICE_FAILURES[..] } else { &UNKNOWN_DEVICE };
+        self.attempt.retain_kinds(kinds).failed(self.audit).await
     }
 
-    /// The user is signed in: gives what the device is recognised by from now on.
+    /// The user is signed in: returns the token that identifies the device from now on.
     pub(super) async fn succeeded(self, sign_ins: &SignIns, user: &UserId, now: Timestamp) -> DeviceToken {
-        if let Err(error) = self.attempt.cleared().await {
-            // The session is there. What is not forgotten now is so after the next success.
+        if let Err(error) = self.attempt.succeeded().await {
+            // The session is open already. The next successful sign-in clears the counters.
             tracing::warn!(cause = ?error, "cannot clear failed sign-ins");
         }
         let device = self.device.unwrap_or_else(|| KnownDevice::new(&sign_ins.sealing, user, &*sign_ins.entropy));

@@ -1,11 +1,11 @@
-//! Sign-ins of several steps: what stands between a right password and tokens is kept here, not by the
-//! client, and each step is taken once.
+//! Multi-step sign-ins: the server, not the client, keeps the steps left between a correct password and tokens. Each
+//! step can be completed once.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Device, Granted, Proved, SignIns, SignedIn};
+use super::{Device, Granted, SignIns, SignedIn, VerifiedUser};
 use crate::{
     domain::{
         audit::{Actor, AuditKind},
@@ -22,9 +22,11 @@ use crate::{
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::To,
-            new_passwords::{address_of, check_new_password, hash_failure, may_handle_passwords, wait_for_floor},
-            tickets::{CODE_INVALID, Issued, Presented},
+            emails::Addressee,
+            new_passwords::{
+                check_may_handle_passwords, check_new_password, end_user_address, hash_error, wait_min_response_time,
+            },
+            tickets::{CODE_INVALID, IssuedTicket, PresentedTicket},
         },
         tokens::audience_of,
     },
@@ -32,23 +34,23 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a sign-in still needs.
+/// A step that a sign-in still requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SignInStep {
-    /// Another password in place of one that counts no more.
+    /// Choose a new password.
     ChoosePassword,
-    /// A proved address.
+    /// Verify an email address.
     VerifyEmail,
 }
 
-/// A step that the user has to take.
+/// A step that the user must complete.
 #[derive(Debug)]
 pub struct Challenge {
-    /// Which.
+    /// The step.
     pub step: SignInStep,
-    /// What the next call is to present.
+    /// The token for the next call.
     pub token: TicketToken,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
     /// The address that a code was sent to, if one was.
     pub sent_to: Option<String>,
@@ -57,19 +59,19 @@ pub struct Challenge {
 /// The next step, as the client sends it.
 #[derive(Debug)]
 pub struct NextStep {
-    /// The client, as it names itself.
+    /// The client id from the request.
     pub client_id: String,
     /// The token of the challenge.
     pub token: TicketToken,
-    /// The password that was chosen.
+    /// The new password.
     pub new_password: Password,
-    /// The address that a code is to be sent to.
+    /// The address to send a code to.
     pub email: String,
     /// The code that was sent.
     pub code: TypedCode,
 }
 
-/// A sign-in whose password was right and that has steps to take.
+/// The state of a sign-in with a correct password and steps left.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SignInState {
     /// The steps that are left; the first one is next.
@@ -88,7 +90,7 @@ impl SignInState {
     }
 }
 
-/// A sign-in whose next step is being taken.
+/// A sign-in whose next step is being completed.
 struct PendingSignIn {
     ticket: Ticket,
     user: UserId,
@@ -96,14 +98,14 @@ struct PendingSignIn {
 }
 
 impl SignIns {
-    /// What stands between this user and tokens of this client.
-    pub(super) async fn steps(&self, client: &Client, proved: &Proved) -> Result<Vec<SignInStep>> {
+    /// The steps this user must complete to get tokens for this client.
+    pub(super) async fn steps(&self, client: &Client, verified: &VerifiedUser) -> Result<Vec<SignInStep>> {
         let mut steps = Vec::new();
-        if proved.must_change {
+        if verified.must_change {
             steps.push(SignInStep::ChoosePassword);
         }
         if client.config.require_email {
-            let logins = self.store.read().await?.logins_of(&proved.user.id).await?;
+            let logins = self.store.read().await?.logins_of(&verified.user.id).await?;
             if !logins.iter().any(|l| l.contains('@')) {
                 steps.push(SignInStep::VerifyEmail);
             }
@@ -111,7 +113,7 @@ impl SignIns {
         Ok(steps)
     }
 
-    /// Keeps a sign-in that has steps to take.
+    /// Stores a sign-in with steps left and returns the challenge.
     pub(super) async fn challenge(&self, client: &Client, user: &User, state: SignInState) -> Result<Challenge> {
         let user = Some((&user.id, user.security_version));
         let issued = self.tickets.issue(TicketKind::SignIn, &client.id, user, &state)?;
@@ -121,32 +123,33 @@ impl SignIns {
         challenge(issued, &state)
     }
 
-    /// Takes the next step of a sign-in.
+    /// Completes the next step of a sign-in.
     ///
     /// # Errors
-    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid) if the challenge is not one that waits for
-    /// this client; a violation of what the step needs.
-    pub async fn proceed(
+    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid) if this client has no such challenge; a violation
+    /// of the fields that the step requires.
+    pub async fn continue_sign_in(
         &self,
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         next: NextStep,
     ) -> Result<SignedIn> {
         let client = self.callers.client_of(ctx, credentials, &next.client_id).await?;
-        may_handle_passwords(&client)?;
+        check_may_handle_passwords(&client)?;
         self.live.for_signing()?;
         let arrived = Instant::now();
-        let done = self.take_next_step(ctx, &client, next).await;
-        if matches!(done, Err(Error::Unauthenticated(_))) {
-            wait_for_floor(arrived).await;
+        let result = self.take_next_step(ctx, &client, next).await;
+        if matches!(result, Err(Error::Unauthenticated(_))) {
+            wait_min_response_time(arrived).await;
         }
-        done
+        result
     }
 
     async fn take_next_step(&self, ctx: &RequestContext, client: &Client, next: NextStep) -> Result<SignedIn> {
-        let presented = Presented { token: next.token, ticket: String::new(), code: TypedCode::new(String::new()) };
-        let ticket = self.tickets.present(client, &[TicketKind::SignIn], &presented).await?;
-        let state: SignInState = self.tickets.about(&ticket)?;
+        let presented =
+            PresentedTicket { token: next.token, ticket: String::new(), code: TypedCode::new(String::new()) };
+        let ticket = self.tickets.find_valid(client, &[TicketKind::SignIn], &presented).await?;
+        let state: SignInState = self.tickets.data(&ticket)?;
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
         let step = state.steps.first().copied();
         let pending = PendingSignIn { ticket, user, state };
@@ -169,18 +172,18 @@ impl SignIns {
     ) -> Result<SignedIn> {
         let logins = self.store.read().await?.logins_of(&pending.user).await?;
         check_new_password(&password, &logins)?;
-        let phc = self.passwords.hash(password).await.map_err(hash_failure)?;
+        let phc = self.passwords.hash(password).await.map_err(hash_error)?;
         let actor = |subject: &str| Actor {
             client: Some(client.id.to_string()),
             address: ctx.peer.clone(),
             ..Actor::named(subject)
         };
         self.new_passwords.set_by_ticket(&pending.ticket, &pending.user, &phc, actor).await?;
-        self.go_on(ctx, client, pending).await
+        self.advance(ctx, client, pending).await
     }
 
-    /// Sends a code to an email address, or a notice to its owner if it is somebody's; the next challenge waits
-    /// for it.
+    /// Sends a code to an email address or, if the address is taken, a notice to its owner. The next challenge
+    /// expects the code.
     async fn send_code(
         &self,
         ctx: &RequestContext,
@@ -192,23 +195,23 @@ impl SignIns {
         let login = Login::parse(email).ok().filter(|l| l.kind() == LoginKind::Email);
         let login = login.ok_or_else(|| Error::invalid("email", "must be an email address"))?;
         let recipient = Recipient::of(&login).ok_or(CODE_INVALID)?;
-        let address = address_of(ctx, client, &state.device.address);
-        self.emails.count(client, login.canonical(), address).await?;
+        let address = end_user_address(ctx, client, &state.device.address);
+        self.emails.count_request(client, login.canonical(), address).await?;
         state.email = Some(email.to_owned());
         let owner = Some((&user, ticket.security_version));
         let next = self.tickets.issue(TicketKind::SignIn, &client.id, owner, &state)?;
         let arrived = Instant::now();
         let mut tx = self.store.write().await?;
-        self.use_up(&mut tx, &ticket).await?;
+        self.consume_ticket(&mut tx, &ticket).await?;
         tx.ticket_insert(&next.ticket).await?;
         let taken = tx.user_by_login(login.canonical()).await?.is_some();
-        let mut way = next.way(client);
-        // The link would be the sign-in itself: only the code goes out.
-        way.link = MailedSecret::new(String::new());
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(way) };
-        self.emails.send(&mut tx, client, To { recipient, language: Language::default() }, content).await?;
+        let mut link_and_code = next.link_and_code(client);
+        // A link would complete the sign-in itself, so only the code is sent.
+        link_and_code.link = MailedSecret::new(String::new());
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(link_and_code) };
+        self.emails.send(&mut tx, client, Addressee { recipient, language: Language::default() }, content).await?;
         tx.commit().await?;
-        wait_for_floor(arrived).await;
+        wait_min_response_time(arrived).await;
         challenge(next, &state).map(SignedIn::Challenge)
     }
 
@@ -222,11 +225,11 @@ impl SignIns {
         let PendingSignIn { ticket, user, state } = &pending;
         let email =
             state.email.as_ref().ok_or_else(|| Error::invalid("code", "must be empty: no code has been sent yet"))?;
-        // The attempt is taken before the code is looked at: many at once are no more guesses than one by one.
+        // Use up an attempt before checking the code, so that parallel guesses do not exceed the limit.
         let mut tx = self.store.write().await?;
         let left = tx.ticket_attempt(&ticket.id, self.live.now()).await?;
         tx.commit().await?;
-        if left.is_none() || !self.tickets.code_is_right(ticket, code) {
+        if left.is_none() || !self.tickets.code_matches(ticket, code) {
             return Err(CODE_INVALID);
         }
         let login = Login::parse(email).map_err(|e| Error::Internal(Box::new(e)))?;
@@ -235,21 +238,22 @@ impl SignIns {
         if !tx.user_touch(user, Some(ticket.security_version), now).await? {
             return Err(CODE_INVALID);
         }
-        self.use_up(&mut tx, ticket).await?;
+        self.consume_ticket(&mut tx, ticket).await?;
         let subject = tx.user_by_id(user).await?.ok_or(CODE_INVALID)?.subject;
         self.emails.replace(&mut tx, client, user, &[], &login).await?;
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({ "step": true })).await?;
         tx.commit().await?;
-        self.go_on(ctx, client, pending).await
+        self.advance(ctx, client, pending).await
     }
 
-    async fn use_up(&self, tx: &mut Tx, ticket: &Ticket) -> Result<()> {
+    async fn consume_ticket(&self, tx: &mut Tx, ticket: &Ticket) -> Result<()> {
         if tx.ticket_use(&ticket.id, self.live.now()).await? { Ok(()) } else { Err(CODE_INVALID) }
     }
 
-    /// The step is taken: the next challenge, or the session. The client may have lost the audience meanwhile.
-    async fn go_on(&self, ctx: &RequestContext, client: &Client, pending: PendingSignIn) -> Result<SignedIn> {
+    /// After a completed step: returns the next challenge, or opens the session. The client may have lost the
+    /// audience meanwhile.
+    async fn advance(&self, ctx: &RequestContext, client: &Client, pending: PendingSignIn) -> Result<SignedIn> {
         let PendingSignIn { user, mut state, .. } = pending;
         if !state.steps.is_empty() {
             state.steps.remove(0);
@@ -262,14 +266,14 @@ impl SignIns {
         }
         let roles = tx.roles_of_user(&user.id).await?;
         drop(tx);
-        let proved = Proved { user, roles, rehash: None, must_change: false };
+        let verified = VerifiedUser { user, roles, rehash: None, must_change: false };
         let audience = audience_of(client, state.audience.as_str())?.clone();
         let granted = Granted { audience, scopes: state.scopes };
-        self.open_session(ctx, client, proved, &state.device, &granted).await.map(SignedIn::Tokens)
+        self.open_session(ctx, client, verified, &state.device, &granted).await.map(SignedIn::Tokens)
     }
 }
 
-fn challenge(issued: Issued, state: &SignInState) -> Result<Challenge> {
+fn challenge(issued: IssuedTicket, state: &SignInState) -> Result<Challenge> {
     let step = state.steps.first().copied().ok_or(CODE_INVALID)?;
     let expires_at = issued.ticket.expires_at;
     Ok(Challenge { step, token: issued.token, expires_at, sent_to: state.email.clone() })

@@ -1,4 +1,4 @@
-//! What is written together, and who waits for it.
+//! Requests that are written together, and their waiters.
 
 use std::collections::VecDeque;
 
@@ -10,132 +10,132 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Who waits for something to be written.
-pub(super) struct Caller<W: Work> {
-    pub(super) answer: oneshot::Sender<Result<W::Outcome>>,
-    /// When it gives up.
+/// A caller waiting for its request to be written.
+pub(super) struct Waiter<W: Work> {
+    pub(super) reply: oneshot::Sender<Result<W::Outcome>>,
+    /// When the caller gives up.
     pub(super) deadline: Option<Instant>,
 }
 
-impl<W: Work> Caller<W> {
-    fn is_late(&self, now: Instant) -> bool {
+impl<W: Work> Waiter<W> {
+    fn is_expired(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|at| at <= now)
     }
 }
 
-/// A caller and what it is to learn.
-pub(super) struct Answered<W: Work> {
-    caller: Caller<W>,
+/// A waiter and its outcome.
+pub(super) struct Reply<W: Work> {
+    waiter: Waiter<W>,
     pub(super) outcome: W::Outcome,
 }
 
-impl<W: Work> Answered<W> {
-    /// Tells the outcome, or why this process cannot vouch for it.
+impl<W: Work> Reply<W> {
+    /// Sends the outcome, or the error if this process could not confirm it.
     pub(super) fn send(self, confirmed: &Result<()>) {
-        let answer = confirmed.as_ref().map(|()| self.outcome).map_err(again);
-        // Who went away has no use for it.
-        let _ = self.caller.answer.send(answer);
+        let reply = confirmed.as_ref().map(|()| self.outcome).map_err(copy_error);
+        // The caller may have gone away.
+        let _ = self.waiter.reply.send(reply);
     }
 }
 
-/// Requests of one kind. The work stands apart from the callers: the store takes it as it is.
+/// Requests of one kind. The work and the waiters are separate lists, because the store takes the work as a slice.
 pub(super) struct Lane<W: Work> {
     pub(super) work: Vec<W>,
-    pub(super) callers: Vec<Caller<W>>,
+    pub(super) waiters: Vec<Waiter<W>>,
 }
 
 impl<W: Work> Lane<W> {
-    /// Takes as many as there is room for, in the order in which they came.
-    pub(super) fn take(queue: &mut VecDeque<(W, Caller<W>)>, room: &mut usize) -> Self {
+    /// Takes as many requests as there is room for, in order of arrival.
+    pub(super) fn take(queue: &mut VecDeque<(W, Waiter<W>)>, room: &mut usize) -> Self {
         let count = queue.len().min(*room);
         *room -= count;
-        let (work, callers) = queue.drain(..count).unzip();
-        Self { work, callers }
+        let (work, waiters) = queue.drain(..count).unzip();
+        Self { work, waiters }
     }
 
-    const fn none() -> Self {
-        Self { work: Vec::new(), callers: Vec::new() }
+    const fn empty() -> Self {
+        Self { work: Vec::new(), waiters: Vec::new() }
     }
 
-    /// Drops, unwritten, what nobody waits for any more.
-    fn drop_late(&mut self, now: Instant) {
-        if !self.callers.iter().any(|c| c.is_late(now) || c.answer.is_closed()) {
+    /// Drops requests that nobody waits for any more, without writing them.
+    fn drop_expired(&mut self, now: Instant) {
+        if !self.waiters.iter().any(|w| w.is_expired(now) || w.reply.is_closed()) {
             return;
         }
-        let all = self.work.drain(..).zip(self.callers.drain(..)).collect::<Vec<_>>();
-        for (work, caller) in all {
-            if caller.is_late(now) {
-                let _ = caller.answer.send(Err(Error::DeadlineExceeded));
-            } else if !caller.answer.is_closed() {
+        let all = self.work.drain(..).zip(self.waiters.drain(..)).collect::<Vec<_>>();
+        for (work, waiter) in all {
+            if waiter.is_expired(now) {
+                let _ = waiter.reply.send(Err(Error::DeadlineExceeded));
+            } else if !waiter.reply.is_closed() {
                 self.work.push(work);
-                self.callers.push(caller);
+                self.waiters.push(waiter);
             }
         }
     }
 
-    pub(super) fn refuse(&mut self, error: &Error) {
+    pub(super) fn fail(&mut self, error: &Error) {
         self.work.clear();
-        for caller in self.callers.drain(..) {
-            let _ = caller.answer.send(Err(again(error)));
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.reply.send(Err(copy_error(error)));
         }
     }
 
-    /// Every caller with its outcome.
-    pub(super) fn answered(self, outcomes: Vec<W::Outcome>) -> impl Iterator<Item = Answered<W>> {
-        self.callers.into_iter().zip(outcomes).map(|(caller, outcome)| Answered { caller, outcome })
+    /// Pairs every waiter with its outcome.
+    pub(super) fn replies(self, outcomes: Vec<W::Outcome>) -> impl Iterator<Item = Reply<W>> {
+        self.waiters.into_iter().zip(outcomes).map(|(waiter, outcome)| Reply { waiter, outcome })
     }
 
-    /// One lane for each.
-    fn apart(self) -> impl Iterator<Item = Self> {
-        let pairs = self.work.into_iter().zip(self.callers);
-        pairs.map(|(work, caller)| Self { work: vec![work], callers: vec![caller] })
+    /// Splits into one lane per request.
+    fn split(self) -> impl Iterator<Item = Self> {
+        let pairs = self.work.into_iter().zip(self.waiters);
+        pairs.map(|(work, waiter)| Self { work: vec![work], waiters: vec![waiter] })
     }
 }
 
-/// What one transaction writes.
+/// The requests that one transaction writes.
 pub(super) struct Batch {
     pub(super) revocations: Lane<Revocation>,
     pub(super) openings: Lane<Opening>,
     pub(super) rotations: Lane<Rotation>,
-    /// Whether an earlier attempt, whose outcome nobody knows, may have written to the feed.
-    pub(super) may_be_told: bool,
+    /// Whether an earlier attempt with an unknown outcome may have written to the feed.
+    pub(super) may_be_in_feed: bool,
 }
 
 impl Batch {
-    const fn none() -> Self {
-        Self { revocations: Lane::none(), openings: Lane::none(), rotations: Lane::none(), may_be_told: false }
+    const fn empty() -> Self {
+        Self { revocations: Lane::empty(), openings: Lane::empty(), rotations: Lane::empty(), may_be_in_feed: false }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.revocations.work.is_empty() && self.openings.work.is_empty() && self.rotations.work.is_empty()
     }
 
-    /// Drops, unwritten, what nobody waits for any more. What was to be ended is ended all the same.
-    pub(super) fn drop_late(&mut self) {
+    /// Drops requests that nobody waits for any more, without writing them. Revocations are kept.
+    pub(super) fn drop_expired(&mut self) {
         let now = Instant::now();
-        self.openings.drop_late(now);
-        self.rotations.drop_late(now);
+        self.openings.drop_expired(now);
+        self.rotations.drop_expired(now);
     }
 
-    /// Tells every caller the same.
-    pub(super) fn refuse(&mut self, error: &Error) {
-        self.revocations.refuse(error);
-        self.openings.refuse(error);
-        self.rotations.refuse(error);
+    /// Fails every request with the same error.
+    pub(super) fn fail(&mut self, error: &Error) {
+        self.revocations.fail(error);
+        self.openings.fail(error);
+        self.rotations.fail(error);
     }
 
-    /// A batch for each request.
-    pub(super) fn apart(self) -> impl Iterator<Item = Self> {
-        let none = move || Self { may_be_told: self.may_be_told, ..Self::none() };
-        let revocations = self.revocations.apart().map(move |revocations| Self { revocations, ..none() });
-        let openings = self.openings.apart().map(move |openings| Self { openings, ..none() });
-        let rotations = self.rotations.apart().map(move |rotations| Self { rotations, ..none() });
+    /// Splits into one batch per request.
+    pub(super) fn split(self) -> impl Iterator<Item = Self> {
+        let empty = move || Self { may_be_in_feed: self.may_be_in_feed, ..Self::empty() };
+        let revocations = self.revocations.split().map(move |revocations| Self { revocations, ..empty() });
+        let openings = self.openings.split().map(move |openings| Self { openings, ..empty() });
+        let rotations = self.rotations.split().map(move |rotations| Self { rotations, ..empty() });
         revocations.chain(openings).chain(rotations)
     }
 }
 
-/// The same error for another caller.
-fn again(error: &Error) -> Error {
+/// Copies an error for another waiter.
+fn copy_error(error: &Error) -> Error {
     match error {
         Error::Conflict => Error::Conflict,
         Error::DeadlineExceeded => Error::DeadlineExceeded,

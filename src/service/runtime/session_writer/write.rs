@@ -1,8 +1,8 @@
-//! One transaction of the session writer, and what happens when it fails.
+//! One transaction of the session writer, and its retries.
 
 use super::{
     Inner, Opening, Work,
-    batch::{Answered, Batch},
+    batch::{Batch, Reply},
 };
 use crate::{
     domain::{
@@ -15,10 +15,10 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// A commit that takes longer is followed by one that stamps its rows again.
+/// If a commit takes longer than this, its rotations are stamped again.
 const SLOW_COMMIT: Ttl = Ttl::from_secs(1);
 
-/// What was written, each list in the order of its lane.
+/// The outcomes, each list in the order of its lane.
 #[derive(Default)]
 struct Written {
     revoked: Vec<usize>,
@@ -26,85 +26,87 @@ struct Written {
     rotated: Vec<RotateOutcome>,
 }
 
-/// How far a transaction came before it failed.
-enum Failed {
-    /// Nothing is kept.
+/// How a transaction failed.
+enum AttemptError {
+    /// Nothing was committed.
     RolledBack(Error),
-    /// The database did not say whether it is kept. The instant is the one that it would be stamped with.
+    /// It is unknown whether the database committed. The instant is the one that the rows were stamped with.
     Unknown(Error, Timestamp),
 }
 
 impl Inner {
-    /// Writes a batch; if that fails, each of its requests by itself, so that none suffers for another.
+    /// Writes a batch. If that fails, writes each request on its own, so that one bad request does not fail the
+    /// others.
     pub(super) async fn write(&self, tx: Tx, batch: Batch) {
         if batch.is_empty() {
             return;
         }
         let Err((failed, mut batch)) = self.attempt(tx, batch).await else { return };
         tracing::debug!(cause = ?failed.error(), "a batch failed; writing its requests one by one");
-        failed.note(&mut batch);
-        let mut lost = None;
-        for mut single in batch.apart() {
-            match &lost {
-                Some(error) => single.refuse(error),
-                None => lost = self.write_single(single).await.err(),
+        failed.prepare_retry(&mut batch);
+        let mut unreachable = None;
+        for mut single in batch.split() {
+            match &unreachable {
+                Some(error) => single.fail(error),
+                None => unreachable = self.write_single(single).await.err(),
             }
         }
     }
 
-    /// Writes one request, again if it met another transaction. An error is that the database is out of
-    /// reach: then nobody else need wait for that.
+    /// Writes one request, and retries after a conflict. An error means that the database is unreachable; the
+    /// remaining requests then fail without trying.
     async fn write_single(&self, mut single: Batch) -> Result<()> {
         for tries in 1..=TRIES {
-            single.drop_late();
+            single.drop_expired();
             if single.is_empty() {
                 return Ok(());
             }
             let tx = match self.store.write().await {
                 Ok(tx) => tx,
                 Err(error) => {
-                    single.refuse(&error);
+                    single.fail(&error);
                     return Err(error);
                 }
             };
             let Err((failed, rest)) = self.attempt(tx, single).await else { return Ok(()) };
             single = rest;
-            failed.note(&mut single);
-            let over = tries == TRIES || !matches!(failed, Failed::RolledBack(Error::Conflict) | Failed::Unknown(..));
+            failed.prepare_retry(&mut single);
+            let over = tries == TRIES
+                || !matches!(failed, AttemptError::RolledBack(Error::Conflict) | AttemptError::Unknown(..));
             if over {
-                single.refuse(failed.error());
+                single.fail(failed.error());
             }
         }
         Ok(())
     }
 
-    /// Writes a batch in one transaction, and answers. If it fails the batch comes back.
-    async fn attempt(&self, mut tx: Tx, batch: Batch) -> Result<(), (Failed, Batch)> {
+    /// Writes a batch in one transaction and sends the outcomes. Returns the batch if the transaction fails.
+    async fn attempt(&self, mut tx: Tx, batch: Batch) -> Result<(), (AttemptError, Batch)> {
         let (now, began) = (self.live.now(), self.clock.elapsed());
         let written = match self.apply(&mut tx, &batch, now).await {
             Ok(written) => written,
-            Err(error) => return Err((Failed::RolledBack(error), batch)),
+            Err(error) => return Err((AttemptError::RolledBack(error), batch)),
         };
-        let told = match tx.commit().await {
-            Ok(told) => told,
-            // The database says itself that it has not committed.
-            Err(error @ Error::Conflict) => return Err((Failed::RolledBack(error), batch)),
-            Err(error) => return Err((Failed::Unknown(error, now), batch)),
+        let wrote_feed = match tx.commit().await {
+            Ok(wrote_feed) => wrote_feed,
+            // The database reports that it did not commit.
+            Err(error @ Error::Conflict) => return Err((AttemptError::RolledBack(error), batch)),
+            Err(error) => return Err((AttemptError::Unknown(error, now), batch)),
         };
         if self.clock.elapsed() > began.plus(SLOW_COMMIT) {
-            self.stamp_again(&written.rotated).await;
+            self.restamp(&written.rotated).await;
         }
-        let confirm = told || batch.may_be_told;
-        self.answer(batch, written, confirm);
+        let confirm = wrote_feed || batch.may_be_in_feed;
+        self.send_outcomes(batch, written, confirm);
         Ok(())
     }
 
-    /// Users first, then sessions, then the feed: every transaction takes its locks in this order. What
-    /// is to be ended ends before anybody in the same batch can refresh it.
+    /// Writes users first, then sessions, then the feed: every transaction takes its locks in this order. Revocations
+    /// come before rotations, so that a session ended in this batch cannot be refreshed in it.
     async fn apply(&self, tx: &mut Tx, batch: &Batch, now: Timestamp) -> Result<Written> {
         let snapshot = self.live.snapshot();
         let settings = &snapshot.settings;
-        let mut written = Written { opened: hold_users(tx, &batch.openings.work).await?, ..Written::default() };
+        let mut written = Written { opened: lock_users(tx, &batch.openings.work).await?, ..Written::default() };
         for revocation in &batch.revocations.work {
             let by = By { actor: &revocation.actor, cause: revocation.cause, settings, now };
             written.revoked.push(tx.revoke(Revoke::Sessions(&revocation.sessions), &by).await?);
@@ -112,8 +114,8 @@ impl Inner {
         if !batch.rotations.work.is_empty() {
             written.rotated = tx.rotate(&batch.rotations.work, settings, now).await?;
         }
-        for (opening, held) in batch.openings.work.iter().zip(&written.opened) {
-            if *held {
+        for (opening, locked) in batch.openings.work.iter().zip(&written.opened) {
+            if *locked {
                 let actor = Actor::system();
                 let by = By { actor: &actor, cause: RevokedCause::TooManySessions, settings, now };
                 open(tx, opening, &by).await?;
@@ -122,14 +124,14 @@ impl Inner {
         Ok(written)
     }
 
-    /// Answers everybody: those whose change went to the feed once this process has read it there.
-    fn answer(&self, batch: Batch, written: Written, confirm: bool) {
-        let in_feed = |r: &RotateOutcome| matches!(r, RotateOutcome::Reused { .. } | RotateOutcome::Revoked(_));
-        let rotated = batch.rotations.answered(written.rotated);
-        let (reused, rotated): (Vec<_>, Vec<_>) = rotated.partition(|a| in_feed(&a.outcome));
+    /// Sends all outcomes. Those with a feed entry are sent only after this process has applied it.
+    fn send_outcomes(&self, batch: Batch, written: Written, confirm: bool) {
+        let has_feed_entry = |r: &RotateOutcome| matches!(r, RotateOutcome::Reused { .. } | RotateOutcome::Revoked(_));
+        let rotated = batch.rotations.replies(written.rotated);
+        let (reused, rotated): (Vec<_>, Vec<_>) = rotated.partition(|a| has_feed_entry(&a.outcome));
         send_all(rotated, &Ok(()));
-        let revoked: Vec<_> = batch.revocations.answered(written.revoked).collect();
-        let opened: Vec<_> = batch.openings.answered(written.opened).collect();
+        let revoked: Vec<_> = batch.revocations.replies(written.revoked).collect();
+        let opened: Vec<_> = batch.openings.replies(written.opened).collect();
         let live = self.live.clone();
         let rest = async move {
             let confirmed = if confirm { live.confirm().await } else { Ok(()) };
@@ -138,46 +140,46 @@ impl Inner {
             send_all(opened, &confirmed);
         };
         if confirm {
-            // The next batch need not wait for that.
+            // The next batch need not wait for the confirmation.
             tokio::spawn(rest);
         } else {
-            // Nothing in it waits.
+            // The future is ready immediately: it has nothing to confirm.
             let _ = futures_util::FutureExt::now_or_never(rest);
         }
     }
 
-    /// Stamps rotations again whose commit took long: a copy of the token that was sent meanwhile must
-    /// find its grace unspent.
-    async fn stamp_again(&self, rotated: &[RotateOutcome]) {
-        let moved = rotated.iter().filter_map(|r| if let RotateOutcome::Rotated(s) = r { Some(s) } else { None });
-        let moved: Vec<&TokenBasis> = moved.collect();
+    /// Stamps rotations again after a slow commit. Otherwise a retry of the client might find the grace period
+    /// already used up.
+    async fn restamp(&self, rotated: &[RotateOutcome]) {
+        let rotations = rotated.iter().filter_map(|r| if let RotateOutcome::Rotated(s) = r { Some(s) } else { None });
+        let rotations: Vec<&TokenBasis> = rotations.collect();
         let stamp = async {
             let mut tx = self.store.write().await?;
-            for session in &moved {
+            for session in &rotations {
                 tx.rotation_stamp(&session.id, session.generation, self.live.now()).await?;
             }
             tx.commit().await
         };
         if let Err(error) = stamp.await {
-            // The rotations themselves are kept and must be answered.
-            tracing::warn!(cause = ?error, sessions = moved.len(), "cannot update the time of slow rotations");
+            // The rotations are committed, so their callers still get the outcome.
+            tracing::warn!(cause = ?error, sessions = rotations.len(), "cannot update the time of slow rotations");
         }
     }
 }
 
-impl Failed {
+impl AttemptError {
     const fn error(&self) -> &Error {
         match self {
             Self::RolledBack(error) | Self::Unknown(error, _) => error,
         }
     }
 
-    /// Prepares what is to be written again. Refreshes and revocations may be repeated; a session that
-    /// may have been opened must not be opened twice.
-    fn note(&self, batch: &mut Batch) {
+    /// Prepares a batch for a retry. Refreshes and revocations can be repeated. A session that may have been opened
+    /// must not be opened twice, so openings fail.
+    fn prepare_retry(&self, batch: &mut Batch) {
         if let Self::Unknown(error, stamp) = self {
-            batch.openings.refuse(error);
-            batch.may_be_told = true;
+            batch.openings.fail(error);
+            batch.may_be_in_feed = true;
             for rotation in &mut batch.rotations.work {
                 rotation.tried_at = Some(*stamp);
             }
@@ -185,34 +187,33 @@ impl Failed {
     }
 }
 
-fn send_all<W: Work>(answers: Vec<Answered<W>>, confirmed: &Result<()>) {
-    for answer in answers {
-        answer.send(confirmed);
+fn send_all<W: Work>(replies: Vec<Reply<W>>, confirmed: &Result<()>) {
+    for reply in replies {
+        reply.send(confirmed);
     }
 }
 
-/// Holds the users' rows, in the order of their ids, where they are as they were when the passwords
-/// were checked.
-async fn hold_users(tx: &mut Tx, openings: &[Opening]) -> Result<Vec<bool>> {
+/// Locks the users' rows in id order. An entry is false if the user has changed since the password was checked.
+async fn lock_users(tx: &mut Tx, openings: &[Opening]) -> Result<Vec<bool>> {
     let mut order: Vec<(usize, &Opening)> = openings.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.session.user.cmp(&b.session.user));
-    let mut held = vec![false; openings.len()];
+    let mut locked = vec![false; openings.len()];
     for (n, opening) in order {
-        let holds = tx.user_hold(&opening.session.user, opening.security_version).await?;
-        if let Some(slot) = held.get_mut(n) {
-            *slot = holds;
+        let is_locked = tx.user_hold(&opening.session.user, opening.security_version).await?;
+        if let Some(slot) = locked.get_mut(n) {
+            *slot = is_locked;
         }
     }
-    Ok(held)
+    Ok(locked)
 }
 
-/// Opens a session of a user whose row is held; the oldest ones beyond the allowed number end.
+/// Opens a session of a user whose row is locked, and ends the user's oldest sessions beyond the limit.
 async fn open(tx: &mut Tx, opening: &Opening, by: &By<'_>) -> Result<()> {
     let session = &opening.session;
     if let Some(phc) = &opening.rehash {
         tx.password_rehash(&session.user, phc).await?;
     }
-    let beyond = tx.sessions_beyond(&session.user, opening.most - 1, by.now).await?;
+    let beyond = tx.sessions_beyond(&session.user, opening.max_sessions - 1, by.now).await?;
     if !beyond.is_empty() {
         tx.revoke(Revoke::Sessions(&beyond), by).await?;
     }
