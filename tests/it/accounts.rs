@@ -18,20 +18,20 @@ use crate::support::{App, ISSUER, PASSWORD, as_me, first_party, login_of, refres
 on_each_engine! {
     #[tokio::test]
     Office => {
-        an_account_is_opened_by_the_code_or_the_link_that_was_mailed,
-        a45_who_asks_learns_nothing_of_an_account_and_its_owner_learns_who_asked,
-        p19_a_reset_ends_every_session_and_void_are_all_other_links,
-        p18_a_code_is_guessed_five_times_at_most_and_used_once_by_many_at_once,
-        p18_who_burns_the_attempts_of_a_code_does_not_spoil_the_link,
-        a_code_counts_for_its_own_client_and_its_own_purpose,
-        s11_a_changed_password_ends_the_other_sessions_alone,
-        p20_a_new_address_counts_once_it_is_proved_and_both_are_told,
-        s09_s10_users_see_and_end_their_own_sessions_and_leave_by_a_fresh_sign_in,
-        p02_a_password_that_must_change_leads_to_tokens_by_another_alone,
-        where_an_address_is_needed_it_is_proved_within_the_sign_in,
-        p18_codes_of_a_sign_in_are_guessed_five_times_at_most_also_at_once,
-        an_administrator_starts_a_reset_and_never_knows_the_password,
-        a45_to_one_address_only_so_many_mails_are_asked_for_whoever_it_is,
+        a_registration_is_confirmed_by_the_mailed_code_or_link,
+        a45_callers_cannot_tell_whether_an_account_exists_and_its_owner_is_informed,
+        p19_a_reset_ends_every_session_and_invalidates_all_other_links,
+        p18_a_code_allows_five_attempts_and_one_use_even_under_concurrency,
+        p18_exhausting_the_attempts_of_a_code_does_not_invalidate_the_link,
+        a_code_is_valid_only_for_its_client_and_purpose,
+        s11_changing_the_password_ends_only_the_other_sessions,
+        p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_notified,
+        s09_s10_users_list_and_end_their_sessions_and_delete_the_account_after_a_fresh_sign_in,
+        p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change,
+        a_required_address_is_verified_during_sign_in,
+        p18_a_sign_in_code_allows_five_attempts_even_under_concurrency,
+        an_administrator_starts_a_reset_without_learning_the_password,
+        a45_mails_to_an_address_are_limited_whether_or_not_it_has_an_account,
     }
 }
 
@@ -171,7 +171,7 @@ fn reason<T>(result: Result<T>) -> Reason {
     result.err().expect("it was refused").reason()
 }
 
-async fn an_account_is_opened_by_the_code_or_the_link_that_was_mailed(office: &Office) {
+async fn a_registration_is_confirmed_by_the_mailed_code_or_link(office: &Office) {
     let pending = office.register("Grace@Example.com", "grace").await.unwrap();
     assert!(
         office.service().users.get(&Admin::command(), "grace").await.is_err(),
@@ -191,7 +191,7 @@ async fn an_account_is_opened_by_the_code_or_the_link_that_was_mailed(office: &O
     assert!(office.verify(&clicked(&mails[0])).await.is_ok());
 }
 
-async fn a45_who_asks_learns_nothing_of_an_account_and_its_owner_learns_who_asked(office: &Office) {
+async fn a45_callers_cannot_tell_whether_an_account_exists_and_its_owner_is_informed(office: &Office) {
     office.member("grace@example.com").await;
     let hashed = || office.service().passwords.figures().hashed;
     let before = hashed();
@@ -221,7 +221,7 @@ async fn a45_who_asks_learns_nothing_of_an_account_and_its_owner_learns_who_aske
     assert_eq!(kinds, [("password_reset", "grace@example.com")]);
 }
 
-async fn p19_a_reset_ends_every_session_and_void_are_all_other_links(office: &Office) {
+async fn p19_a_reset_ends_every_session_and_invalidates_all_other_links(office: &Office) {
     office.member("grace@example.com").await;
     let (_, old) = office.bearer("grace@example.com", PASSWORD).await;
     office.request_reset("grace@example.com").await;
@@ -249,7 +249,7 @@ async fn p19_a_reset_ends_every_session_and_void_are_all_other_links(office: &Of
     assert_eq!(reason(office.reset(&clicked(&mails[0]), PASSWORD).await), Reason::CodeInvalid);
 }
 
-async fn p18_a_code_is_guessed_five_times_at_most_and_used_once_by_many_at_once(office: &Office) {
+async fn p18_a_code_allows_five_attempts_and_one_use_even_under_concurrency(office: &Office) {
     office.member("grace@example.com").await;
     let pending = office.request_reset("grace@example.com").await;
     let mails = office.mails().await;
@@ -283,7 +283,7 @@ async fn p18_a_code_is_guessed_five_times_at_most_and_used_once_by_many_at_once(
     assert!(done.into_iter().filter_map(Result::err).all(|e| e.reason() == Reason::CodeInvalid));
 }
 
-async fn p18_who_burns_the_attempts_of_a_code_does_not_spoil_the_link(office: &Office) {
+async fn p18_exhausting_the_attempts_of_a_code_does_not_invalidate_the_link(office: &Office) {
     office.member("grace@example.com").await;
     let pending = office.request_reset("grace@example.com").await;
     let mail = office.mails().await.remove(0);
@@ -296,7 +296,7 @@ async fn p18_who_burns_the_attempts_of_a_code_does_not_spoil_the_link(office: &O
     assert_eq!(reason(office.reset(&clicked(&mail), NEW).await), Reason::CodeInvalid, "it works once");
 }
 
-async fn a_code_counts_for_its_own_client_and_its_own_purpose(office: &Office) {
+async fn a_code_is_valid_only_for_its_client_and_purpose(office: &Office) {
     office.member("grace@example.com").await;
     let pending = office.request_reset("grace@example.com").await;
     let mail = office.mails().await.remove(0);
@@ -310,7 +310,7 @@ async fn a_code_counts_for_its_own_client_and_its_own_purpose(office: &Office) {
     assert!(office.reset(&typed(&pending, &mail), NEW).await.is_ok());
 }
 
-async fn s11_a_changed_password_ends_the_other_sessions_alone(office: &Office) {
+async fn s11_changing_the_password_ends_only_the_other_sessions(office: &Office) {
     office.member("grace@example.com").await;
     let (bearer, own) = office.bearer("grace@example.com", PASSWORD).await;
     let (_, other) = office.bearer("grace@example.com", PASSWORD).await;
@@ -327,7 +327,7 @@ async fn s11_a_changed_password_ends_the_other_sessions_alone(office: &Office) {
     assert_eq!(office.mails().await[0].kind, "password_changed");
 }
 
-async fn p20_a_new_address_counts_once_it_is_proved_and_both_are_told(office: &Office) {
+async fn p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_notified(office: &Office) {
     office.member("grace@example.com").await;
     office.member("heidi@example.com").await;
     let (bearer, _) = office.bearer("grace@example.com", PASSWORD).await;
@@ -361,7 +361,7 @@ async fn p20_a_new_address_counts_once_it_is_proved_and_both_are_told(office: &O
     assert!(update(MePatch { name: Some("gracie".into()), ..MePatch::default() }).await.is_ok());
 }
 
-async fn s09_s10_users_see_and_end_their_own_sessions_and_leave_by_a_fresh_sign_in(office: &Office) {
+async fn s09_s10_users_list_and_end_their_sessions_and_delete_the_account_after_a_fresh_sign_in(office: &Office) {
     office.member("grace@example.com").await;
     let (bearer, mine) = office.bearer("grace@example.com", PASSWORD).await;
     office.bearer("grace@example.com", PASSWORD).await;
@@ -410,7 +410,7 @@ async fn challenged(office: &Office, client: &str, login: &str) -> chancery::ser
     challenge
 }
 
-async fn p02_a_password_that_must_change_leads_to_tokens_by_another_alone(office: &Office) {
+async fn p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change(office: &Office) {
     office.app.user("grace").await;
     office.service().users.require_new_password(&Admin::command(), "grace").await.unwrap();
     let challenge = challenged(office, "shop", "grace").await;
@@ -448,7 +448,7 @@ async fn p02_a_password_that_must_change_leads_to_tokens_by_another_alone(office
     assert_eq!(reason(old), Reason::InvalidCredentials);
 }
 
-async fn where_an_address_is_needed_it_is_proved_within_the_sign_in(office: &Office) {
+async fn a_required_address_is_verified_during_sign_in(office: &Office) {
     let strict = NewClientRequest { require_email: true, ..first_party("strict", &["api"]) };
     office.service().clients.create(&Admin::command(), strict).await.unwrap();
     let next = |challenge: &chancery::service::Challenge| NextStep { client_id: "strict".into(), ..step(challenge) };
@@ -473,7 +473,7 @@ async fn where_an_address_is_needed_it_is_proved_within_the_sign_in(office: &Off
     assert!(sign_in(office.service(), login_of("strict", "ada@example.com", PASSWORD)).await.is_ok());
 }
 
-async fn p18_codes_of_a_sign_in_are_guessed_five_times_at_most_also_at_once(office: &Office) {
+async fn p18_a_sign_in_code_allows_five_attempts_even_under_concurrency(office: &Office) {
     let strict = NewClientRequest { require_email: true, ..first_party("strict", &["api"]) };
     office.service().clients.create(&Admin::command(), strict).await.unwrap();
     let next = |challenge: &chancery::service::Challenge| NextStep { client_id: "strict".into(), ..step(challenge) };
@@ -491,7 +491,7 @@ async fn p18_codes_of_a_sign_in_are_guessed_five_times_at_most_also_at_once(offi
     assert_eq!(reason(go_on(office.service(), late).await), Reason::CodeInvalid);
 }
 
-async fn an_administrator_starts_a_reset_and_never_knows_the_password(office: &Office) {
+async fn an_administrator_starts_a_reset_without_learning_the_password(office: &Office) {
     office.member("grace@example.com").await;
     let (_, old) = office.bearer("grace@example.com", PASSWORD).await;
     let start = async |keep| {
@@ -517,7 +517,7 @@ async fn an_administrator_starts_a_reset_and_never_knows_the_password(office: &O
 }
 
 #[tokio::test]
-async fn accounts_are_opened_only_where_that_is_allowed() {
+async fn registration_works_only_through_clients_that_allow_it() {
     let office = Office::sqlite().await;
     let input = |client: &str, email: &str| RegisterInput {
         client_id: client.into(),
@@ -540,7 +540,7 @@ async fn accounts_are_opened_only_where_that_is_allowed() {
     assert_eq!(fields, ["email", "name", "password"]);
 }
 
-async fn a45_to_one_address_only_so_many_mails_are_asked_for_whoever_it_is(office: &Office) {
+async fn a45_mails_to_an_address_are_limited_whether_or_not_it_has_an_account(office: &Office) {
     office.member("grace@example.com").await;
     let ctx = office.service().context();
     let ask = async |login: &str| {

@@ -23,18 +23,18 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        users_are_created_once_and_listed_by_page_and_filter,
-        a_user_is_changed_by_mask_and_guarded_by_its_etag,
+        users_are_created_once_and_listed_with_pages_and_filters,
+        a_user_update_honours_the_mask_and_the_etag,
         s10_an_administrator_sees_and_ends_the_sessions_of_a_user,
         a_clients_secret_is_replaced_with_an_overlap,
-        roles_are_written_and_given_over_the_wire,
-        the_audit_tells_who_did_what_from_where_and_goes_on_telling,
-        nobody_is_taken_for_somebody_else_by_a_chosen_name,
-        attributes_are_objects_and_what_they_cannot_hold_is_named,
+        roles_are_managed_and_assigned_over_grpc,
+        the_audit_log_records_who_did_what_from_where_and_streams_new_events,
+        a_chosen_name_cannot_impersonate_another_user,
+        attributes_are_objects_and_unsupported_values_are_refused_with_their_path,
         sessions_are_listed_by_page_newest_first,
-        clients_are_given_roles_and_lose_them,
-        a_role_is_given_to_a_client_only_by_who_has_its_permissions,
-        grants_and_algorithms_are_closed_sets,
+        roles_are_assigned_to_and_removed_from_clients,
+        only_callers_with_the_permissions_of_a_role_assign_it_to_a_client,
+        unknown_grants_and_algorithms_are_refused,
         signing_keys_are_listed_by_page,
     }
 }
@@ -106,7 +106,7 @@ fn names(users: &[pb::User]) -> Vec<&str> {
     users.iter().map(|u| u.name.as_str()).collect()
 }
 
-async fn users_are_created_once_and_listed_by_page_and_filter(app: &App) {
+async fn users_are_created_once_and_listed_with_pages_and_filters(app: &App) {
     let boss = Boss::of(app).await;
     let first = boss.create("grace", "r-1").await.unwrap();
     assert_eq!(
@@ -154,7 +154,7 @@ async fn users_are_created_once_and_listed_by_page_and_filter(app: &App) {
     }
 }
 
-async fn a_user_is_changed_by_mask_and_guarded_by_its_etag(app: &App) {
+async fn a_user_update_honours_the_mask_and_the_etag(app: &App) {
     let boss = Boss::of(app).await;
     let grace = boss.create("grace", "").await.unwrap();
     let change = pb::User {
@@ -263,7 +263,7 @@ async fn a_clients_secret_is_replaced_with_an_overlap(app: &App) {
     assert!(!proves(&new).await);
 }
 
-async fn roles_are_written_and_given_over_the_wire(app: &App) {
+async fn roles_are_managed_and_assigned_over_grpc(app: &App) {
     let boss = Boss::of(app).await;
     let mut roles = RoleServiceClient::new(boss.channel.clone());
     let role = pb::Role { name: "clerk".into(), permissions: vec!["orders.read@api".into()], ..pb::Role::default() };
@@ -293,7 +293,7 @@ async fn roles_are_written_and_given_over_the_wire(app: &App) {
     assert_eq!(reason(&roles.delete_role(boss.ask(delete())).await.unwrap_err()), "NOT_FOUND");
 }
 
-async fn the_audit_tells_who_did_what_from_where_and_goes_on_telling(app: &App) {
+async fn the_audit_log_records_who_did_what_from_where_and_streams_new_events(app: &App) {
     let boss = Boss::of(app).await;
     let mut audit = AuditServiceClient::new(boss.channel.clone());
     let watch = pb::WatchAuditEventsRequest { filter: "kind = USER_DISABLED".into() };
@@ -325,7 +325,7 @@ async fn the_audit_tells_who_did_what_from_where_and_goes_on_telling(app: &App) 
 }
 
 #[tokio::test]
-async fn who_loses_the_permission_is_told_no_more() {
+async fn an_audit_stream_ends_when_its_reader_loses_the_permission() {
     let app = App::sqlite().await;
     let boss = Boss::of(&app).await;
     app.client("portal", &[ISSUER]).await;
@@ -341,7 +341,7 @@ async fn who_loses_the_permission_is_told_no_more() {
     assert_eq!(reason(&news.message().await.unwrap_err()), "TOKEN_INVALID");
 }
 
-async fn nobody_is_taken_for_somebody_else_by_a_chosen_name(app: &App) {
+async fn a_chosen_name_cannot_impersonate_another_user(app: &App) {
     let boss = Boss::of(app).await;
     let victim = pb::User { name: "victim".into(), subject: "customer-1".into(), ..pb::User::default() };
     let message = pb::CreateUserRequest { user: Some(victim), ..Default::default() };
@@ -355,7 +355,7 @@ async fn nobody_is_taken_for_somebody_else_by_a_chosen_name(app: &App) {
     assert_eq!((found.subject.as_str(), found.roles.len()), ("customer-1", 0));
 }
 
-async fn attributes_are_objects_and_what_they_cannot_hold_is_named(app: &App) {
+async fn attributes_are_objects_and_unsupported_values_are_refused_with_their_path(app: &App) {
     let boss = Boss::of(app).await;
     let list = prost_types::ListValue { values: vec![Value { kind: Some(Kind::NumberValue(0.5)) }] };
     let attributes = Struct {
@@ -425,7 +425,7 @@ async fn sessions_are_listed_by_page_newest_first(app: &App) {
     assert_eq!(reason(&boss.users().list_user_sessions(boss.ask(message)).await.unwrap_err()), "INVALID_ARGUMENT");
 }
 
-async fn clients_are_given_roles_and_lose_them(app: &App) {
+async fn roles_are_assigned_to_and_removed_from_clients(app: &App) {
     let boss = Boss::of(app).await;
     let mut clients = ClientServiceClient::new(boss.channel.clone());
     let client = pb::Client { client_id: "worker".into(), audiences: vec!["jobs".into()], ..pb::Client::default() };
@@ -461,7 +461,7 @@ async fn clients_are_given_roles_and_lose_them(app: &App) {
     assert_eq!(kinds, [RoleUnassigned, RoleAssigned, ClientCreated]);
 }
 
-async fn a_role_is_given_to_a_client_only_by_who_has_its_permissions(app: &App) {
+async fn only_callers_with_the_permissions_of_a_role_assign_it_to_a_client(app: &App) {
     let boss = Boss::of(app).await;
     let request = NewClientRequest {
         id: "helper".into(),
@@ -484,7 +484,7 @@ async fn a_role_is_given_to_a_client_only_by_who_has_its_permissions(app: &App) 
     assign(&boss, "helper", "auditor").await.unwrap();
 }
 
-async fn grants_and_algorithms_are_closed_sets(app: &App) {
+async fn unknown_grants_and_algorithms_are_refused(app: &App) {
     let boss = Boss::of(app).await;
     let mut clients = ClientServiceClient::new(boss.channel.clone());
     let client = pb::Client {

@@ -319,7 +319,7 @@ fn kid(token: &str) -> String {
 }
 
 /// Every history has a database of its own.
-fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(empty: impl AsyncFn() -> Empty) {
+fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(empty: impl AsyncFn() -> Empty) {
     let cases = std::env::var("CHTEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };
     let databases = Builder::new_current_thread().enable_all().build().unwrap();
@@ -342,22 +342,22 @@ fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(empty
 
 mod sqlite {
     #[test]
-    fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
-        super::r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(super::Empty::sqlite);
+    fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed() {
+        super::r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(super::Empty::sqlite);
     }
 }
 
 mod postgres {
     #[test]
-    fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
+    fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed() {
         if crate::database::with_postgres() {
-            super::r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(super::Empty::postgres);
+            super::r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(super::Empty::postgres);
         }
     }
 }
 
 #[test]
-fn j36_a_verifier_without_its_server_says_that_it_does_not_know() {
+fn j36_a_verifier_that_cannot_reach_its_server_reports_that_it_is_unsure() {
     let databases = Builder::new_current_thread().enable_all().build().unwrap();
     let mut world = World::new(databases.block_on(Empty::sqlite()));
     world.take(&Step::SignIn);

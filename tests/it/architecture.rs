@@ -107,7 +107,7 @@ fn imports_go_one_way() {
 }
 
 #[test]
-fn each_library_has_one_home() {
+fn each_library_is_used_by_one_module_only() {
     for (module, files) in sources() {
         for (library, homes) in HOME {
             for (path, code) in &files {
@@ -119,6 +119,6 @@ fn each_library_has_one_home() {
 }
 
 #[test]
-fn the_reader_of_imports_sees_groups_and_paths() {
+fn the_import_reader_understands_groups_and_paths() {
     assert_eq!(imports("use crate::{a::{b, c}, d, e::F};\ncrate::g::h()"), ["a", "d", "e", "g"]);
 }

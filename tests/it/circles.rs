@@ -184,7 +184,7 @@ fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
 }
 
 #[test]
-fn modules_beside_each_other_form_no_circle() {
+fn sibling_modules_have_no_import_cycle() {
     let uses = uses(&modules());
     let mut folders: BTreeSet<Vec<String>> = uses.keys().map(|module| module[..module.len() - 1].to_vec()).collect();
     folders.insert(Vec::new());
@@ -196,7 +196,7 @@ fn modules_beside_each_other_form_no_circle() {
 }
 
 #[test]
-fn the_folders_of_the_service_import_one_way() {
+fn service_folders_import_in_one_direction() {
     let graph = siblings(&["service".to_owned()], &uses(&modules()));
     for (folder, targets) in &graph {
         let Some((_, allowed)) = SERVICE.iter().find(|(name, _)| name == folder) else {
@@ -210,7 +210,7 @@ fn the_folders_of_the_service_import_one_way() {
 }
 
 #[test]
-fn the_reader_sees_groups_parents_and_what_is_passed_on() {
+fn the_reader_understands_groups_parents_and_reexports() {
     let text = |t: &str| t.to_owned();
     let module = |path: &str| path.split('/').map(str::to_owned).collect::<Module>();
     let modules: BTreeMap<Module, String> = [

@@ -12,14 +12,14 @@ use crate::{
 const FAR_OFF: Timestamp = Timestamp::from_millis(4_000_000_000_000);
 
 #[tokio::test]
-async fn processes_on_sqlite_follow_the_machines_clock() {
+async fn processes_on_sqlite_use_the_machines_clock() {
     let empty = Empty::sqlite().await;
     let service = App::open_by(&empty, Opened::default(), Arc::new(FixedClock::yielding(FAR_OFF))).await.unwrap();
     assert_eq!(service.now(), FAR_OFF);
 }
 
 #[tokio::test]
-async fn processes_on_postgresql_follow_its_clock() {
+async fn processes_on_postgresql_use_the_databases_clock() {
     if !with_postgres() {
         return;
     }

@@ -21,7 +21,7 @@ fn fresh(name: &str, want: &str) {
 }
 
 #[test]
-fn the_page_of_errors_is_fresh() {
+fn the_errors_page_is_up_to_date() {
     let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
     let mut page =
         "# Errors\n\nEvery error carries a `google.rpc.ErrorInfo` with the domain `chancery` and a reason that is one of these.\nGenerated from `proto/chancery/v1/error_reason.proto`.\n\n| reason | meaning |\n|---|---|\n"
@@ -37,7 +37,7 @@ fn the_page_of_errors_is_fresh() {
 }
 
 #[test]
-fn the_page_of_access_is_fresh() {
+fn the_access_page_is_up_to_date() {
     let mut page = "# Who may call what\n\nA method that this table does not name is refused. Written from \
         `src/service/access/table.rs`.\n\n| method | caller |\n|---|---|\n"
         .to_owned();
@@ -85,7 +85,7 @@ fn write_commands(page: &mut String, path: &[&str]) {
 }
 
 #[test]
-fn the_page_of_the_command_line_is_fresh() {
+fn the_command_line_page_is_up_to_date() {
     let mut page = "# The command line\n\nWhat `--help` prints, command by command.\n".to_owned();
     write_commands(&mut page, &[]);
     for command in ["serve", "user create", "client create", "keys revoke", "issuer set", "migrate", "token verify"] {
@@ -95,7 +95,7 @@ fn the_page_of_the_command_line_is_fresh() {
 }
 
 #[test]
-fn the_page_of_the_configuration_is_fresh() {
+fn the_configuration_page_is_up_to_date() {
     let mut page = "# Configuration\n\nA TOML file (`--config FILE` or `CHANCERY_CONFIG`), then variables, then flags: \
         the later wins. A name that is not\nknown is an error. `chancery config check` reports every problem at once, \
         with the file and line, the variable or\nthe flag it came from; `chancery config show` prints what counts. Both \

@@ -22,10 +22,10 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_foreign_key_is_published_after_ours_until_its_end_by_every_process,
-        nothing_of_ours_takes_a_token_that_a_foreign_key_signed,
-        a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back,
-        keys_and_instants_that_will_not_do_are_refused_and_change_nothing,
+        every_process_publishes_a_foreign_key_after_ours_until_it_expires,
+        a_token_signed_with_a_foreign_key_is_never_accepted,
+        a_revoked_foreign_key_disappears_at_once_and_permanently,
+        unsuitable_keys_and_expiry_times_are_refused_without_effect,
     }
 }
 
@@ -76,7 +76,7 @@ fn kids(service: &Service) -> Vec<String> {
     published(service).iter().map(|k| k["kid"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process(app: &App) {
+async fn every_process_publishes_a_foreign_key_after_ours_until_it_expires(app: &App) {
     let (old, other) = (Old::new("2019-old"), app.second().await);
     let own = published(&app.service);
     let until = app.service.now().plus(Ttl::from_days(30));
@@ -105,7 +105,7 @@ async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process(ap
     assert!(events.contains(&("KEY_TRUSTED".to_owned(), "2019-old".to_owned())), "{events:?}");
 }
 
-async fn nothing_of_ours_takes_a_token_that_a_foreign_key_signed(app: &App) {
+async fn a_token_signed_with_a_foreign_key_is_never_accepted(app: &App) {
     let old = Old::new("2019-old");
     old.trust(&app.service, app.service.now().plus(Ttl::from_days(1))).await.unwrap();
     app.client("portal", &["api", ISSUER]).await;
@@ -124,7 +124,7 @@ async fn nothing_of_ours_takes_a_token_that_a_foreign_key_signed(app: &App) {
     assert!(check(session.access.token.expose()) && !check(&old.forge(app, &json!({}))));
 }
 
-async fn a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back(app: &App) {
+async fn a_revoked_foreign_key_disappears_at_once_and_permanently(app: &App) {
     let old = Old::new("2019-old");
     let until = app.service.now().plus(Ttl::from_days(1));
     old.trust(&app.service, until).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back(app: &App)
     assert!(matches!(again, Error::NotFound(..)), "{again:?}");
 }
 
-async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing(app: &App) {
+async fn unsuitable_keys_and_expiry_times_are_refused_without_effect(app: &App) {
     let (service, now) = (&app.service, app.service.now());
     let (old, until) = (Old::new("2019-old"), now.plus(Ttl::from_days(1)));
     let before = published(service);

@@ -17,17 +17,17 @@ use crate::support::{App, PASSWORD, login_of, sign_in};
 on_each_engine! {
     #[tokio::test]
     App => {
-        p08_imported_users_sign_in_with_their_old_passwords_and_are_hashed_anew,
-        p10_a_wrong_password_costs_the_same_for_imported_users_and_for_nobody,
-        users_come_with_all_that_they_have_or_with_a_subject_alone,
-        a_bad_row_is_refused_by_its_field_and_the_others_are_kept,
-        a_user_who_is_here_with_other_data_is_left_alone_and_told,
-        a_rehearsal_says_what_would_come_of_it_and_writes_nothing,
-        a_batch_costs_few_statements_however_many_users_it_has,
+        p08_imported_users_sign_in_with_their_old_passwords_and_are_rehashed,
+        p10_a_wrong_password_costs_the_same_for_imported_and_unknown_users,
+        users_are_imported_with_all_fields_or_only_a_subject,
+        an_invalid_row_is_refused_with_its_field_and_the_others_are_imported,
+        an_existing_user_with_different_data_is_left_unchanged_and_reported,
+        a_dry_run_reports_the_outcome_and_writes_nothing,
+        a_batch_takes_a_fixed_number_of_statements,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        of_two_imports_of_the_same_users_each_user_comes_once,
+        two_concurrent_imports_create_each_user_once,
     }
 }
 
@@ -63,7 +63,7 @@ async fn hash_of(service: &Service, subject: &str) -> Option<String> {
     phc.map(|phc| phc.as_str().to_owned())
 }
 
-async fn p08_imported_users_sign_in_with_their_old_passwords_and_are_hashed_anew(app: &App) {
+async fn p08_imported_users_sign_in_with_their_old_passwords_and_are_rehashed(app: &App) {
     let rows: Vec<_> = [BCRYPT, PBKDF2, ARGON2I]
         .into_iter()
         .enumerate()
@@ -94,7 +94,7 @@ async fn p08_imported_users_sign_in_with_their_old_passwords_and_are_hashed_anew
     assert!(hash_of(&app.service, "old-0").await.unwrap().starts_with("$argon2id$"));
 }
 
-async fn p10_a_wrong_password_costs_the_same_for_imported_users_and_for_nobody(app: &App) {
+async fn p10_a_wrong_password_costs_the_same_for_imported_and_unknown_users(app: &App) {
     let _ = import(&app.service, &[row("old", "lovelace")]).await;
     let mut made = Vec::new();
     for login in ["nobody", "lovelace", "ada"] {
@@ -106,7 +106,7 @@ async fn p10_a_wrong_password_costs_the_same_for_imported_users_and_for_nobody(a
     assert_eq!(made, [1, 1, 1]);
 }
 
-async fn users_come_with_all_that_they_have_or_with_a_subject_alone(app: &App) {
+async fn users_are_imported_with_all_fields_or_only_a_subject(app: &App) {
     let created_at: Timestamp = "2019-05-06T07:08:09.123Z".parse().unwrap();
     let attributes = json!({ "team": "Zoë 🦀", "n": 1.5, "big": 12_345_678_901_234_567_u64, "deep": [1, [null]] });
     let whole = ImportRow {
@@ -141,7 +141,7 @@ async fn users_come_with_all_that_they_have_or_with_a_subject_alone(app: &App) {
     assert_eq!(events[0].details["created"], 3);
 }
 
-async fn a_bad_row_is_refused_by_its_field_and_the_others_are_kept(app: &App) {
+async fn an_invalid_row_is_refused_with_its_field_and_the_others_are_imported(app: &App) {
     app.confidential(NewClientRequest { id: "orders".into(), audiences: vec!["x".into()], ..Default::default() }).await;
     let gone = NewUserRequest { name: "gone".into(), subject: Some("gone".into()), ..NewUserRequest::default() };
     app.service.users.create(&Admin::command(), gone).await.unwrap();
@@ -212,7 +212,7 @@ async fn a_bad_row_is_refused_by_its_field_and_the_others_are_kept(app: &App) {
     assert!(error.to_string().contains("at most 1000"), "{error}");
 }
 
-async fn a_user_who_is_here_with_other_data_is_left_alone_and_told(app: &App) {
+async fn an_existing_user_with_different_data_is_left_unchanged_and_reported(app: &App) {
     let original = || ImportRow { emails: vec!["l@example.org".into()], ..row("17", "lovelace") };
     let _ = import(&app.service, &[original()]).await;
     let team = json!({ "team": "x" }).as_object().cloned().unwrap();
@@ -236,7 +236,7 @@ async fn a_user_who_is_here_with_other_data_is_left_alone_and_told(app: &App) {
     assert_eq!(import(&app.service, &[original()]).await, [ImportOutcome::Present]);
 }
 
-async fn a_rehearsal_says_what_would_come_of_it_and_writes_nothing(app: &App) {
+async fn a_dry_run_reports_the_outcome_and_writes_nothing(app: &App) {
     let batches = [
         vec![row("1", "one"), row("2", "ada"), row("3", "three")],
         vec![row("1", "one"), row("4", "three"), row("5", "five"), row("1", "other")],
@@ -255,7 +255,7 @@ async fn a_rehearsal_says_what_would_come_of_it_and_writes_nothing(app: &App) {
     assert_eq!(done.iter().filter(|o| **o == ImportOutcome::Created).count(), 3);
 }
 
-async fn of_two_imports_of_the_same_users_each_user_comes_once(app: &App) {
+async fn two_concurrent_imports_create_each_user_once(app: &App) {
     let mut tasks = tokio::task::JoinSet::new();
     for reversed in [false, true, false, true] {
         let service = app.second().await;
@@ -275,7 +275,7 @@ async fn of_two_imports_of_the_same_users_each_user_comes_once(app: &App) {
 /// What docs/moving-in.md says.
 const STATEMENTS: u64 = 8;
 
-async fn a_batch_costs_few_statements_however_many_users_it_has(app: &App) {
+async fn a_batch_takes_a_fixed_number_of_statements(app: &App) {
     let rows: Vec<_> = (0..MOST_IMPORTED)
         .map(|n| ImportRow { emails: vec![format!("user{n}@example.org")], ..row(&n.to_string(), &format!("user{n}")) })
         .collect();
@@ -289,7 +289,7 @@ async fn a_batch_costs_few_statements_however_many_users_it_has(app: &App) {
 }
 
 #[tokio::test]
-async fn a43_a_hundred_thousand_monstrous_rows_cost_no_hash_and_no_statement() {
+async fn a43_a_hundred_thousand_oversized_rows_cause_no_hash_and_no_statement() {
     const ROWS: usize = 100_000;
     const HASH: &str = "gmMax06yxSXV4Wvv/vVmLvv7tcXrnMQNsoPRM32Imbg";
     let salted = |head: &str| format!("{head}$c2l4dGVlbiBieXRlIHNhbA${HASH}");

@@ -16,9 +16,9 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        users_come_by_a_stream_and_by_the_same_stream_again,
-        refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_of_fields,
-        what_came_before_a_bad_message_is_kept_and_the_message_is_named,
+        the_same_users_can_be_streamed_again,
+        refused_users_are_reported_with_their_position_and_wire_field_names,
+        rows_before_an_invalid_message_are_kept_and_the_message_is_refused,
     }
 }
 
@@ -39,7 +39,7 @@ async fn import(boss: &Boss, messages: Vec<Vec<ImportedUser>>) -> Result<pb::Imp
     boss.users().import_users(boss.ask(stream)).await.map(tonic::Response::into_inner)
 }
 
-async fn users_come_by_a_stream_and_by_the_same_stream_again(app: &App) {
+async fn the_same_users_can_be_streamed_again(app: &App) {
     let boss = Boss::of(app).await;
     let messages = || {
         let some = |range: std::ops::Range<i32>| range.map(|n| user(&format!("old-{n}"), &format!("u{n}"))).collect();
@@ -57,7 +57,7 @@ async fn users_come_by_a_stream_and_by_the_same_stream_again(app: &App) {
     assert_eq!(nothing, pb::ImportUsersResponse::default());
 }
 
-async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_of_fields(app: &App) {
+async fn refused_users_are_reported_with_their_position_and_wire_field_names(app: &App) {
     let boss = Boss::of(app).await;
     let bad = [
         ImportedUser { attributes_json: "[]".into(), ..user("2", "two") },
@@ -88,7 +88,7 @@ async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_
     assert!(done.refusals.iter().all(described));
 }
 
-async fn what_came_before_a_bad_message_is_kept_and_the_message_is_named(app: &App) {
+async fn rows_before_an_invalid_message_are_kept_and_the_message_is_refused(app: &App) {
     let boss = Boss::of(app).await;
     let many = |n: usize| (0..n).map(|n| ImportedUser { subject: n.to_string(), ..Default::default() }).collect();
     let refused = import(&boss, vec![many(600), many(600), many(1001)]).await.unwrap_err();

@@ -10,13 +10,13 @@ use crate::support::{App, ISSUER, Opened, claims, client_token, refresh, token};
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_new_issuer_has_new_keys_no_sessions_and_its_own_audience,
+        changing_the_issuer_replaces_keys_ends_sessions_and_moves_the_audience,
     }
 }
 
 const NEW: &str = "https://staging.example.com";
 
-async fn a_new_issuer_has_new_keys_no_sessions_and_its_own_audience(app: &App) {
+async fn changing_the_issuer_replaces_keys_ends_sessions_and_moves_the_audience(app: &App) {
     let admin = app
         .confidential(NewClientRequest {
             id: "admin".into(),

@@ -20,25 +20,25 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        p05_p10_a45_known_and_unknown_accounts_are_refused_at_the_same_attempts_for_the_same_time,
-        p05_a_known_device_signs_in_while_somebody_hammers_the_account,
-        p05_a_token_that_is_not_this_accounts_or_too_old_is_none,
-        p05_a_device_of_the_one_who_had_the_login_before_is_unknown_to_the_next,
-        p05_a_known_device_has_a_count_of_its_own,
-        p05_who_has_signed_in_often_has_no_more_guesses_for_it,
-        p05_addresses_are_limited_across_accounts_and_known_devices_are_not,
-        p05_the_address_that_counts_is_the_one_a_trusted_client_tells,
-        p05_two_processes_count_together,
-        p05_a_new_password_lets_everybody_try_again,
-        p05_operators_are_told_of_each_step_once,
-        a55_a_clock_that_is_set_back_keeps_nobody_out,
-        p05_what_cannot_be_counted_is_not_answered,
-        anything_else_that_is_guessed_is_limited_by_the_same_means,
-        counts_that_have_expired_are_deleted,
+        p05_p10_a45_known_and_unknown_accounts_are_throttled_alike,
+        p05_a_known_device_signs_in_while_its_account_is_under_attack,
+        p05_a_device_token_of_another_account_or_too_old_is_ignored,
+        p05_a_device_of_the_previous_owner_of_a_login_is_unknown_to_the_next_owner,
+        p05_a_known_device_has_its_own_failure_count,
+        p05_frequent_sign_ins_do_not_allow_more_guesses,
+        p05_addresses_are_limited_across_accounts_but_known_devices_are_not,
+        p05_the_limited_address_is_the_one_that_a_trusted_client_reports,
+        p05_two_processes_share_their_counts,
+        p05_a_new_password_resets_the_limits,
+        p05_each_throttling_step_is_audited_once,
+        a55_setting_the_clock_back_locks_nobody_out,
+        p05_a_guess_that_cannot_be_counted_is_not_answered,
+        other_guessable_secrets_use_the_same_limits,
+        expired_counts_are_deleted,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        p05_many_guesses_at_once_are_no_more_than_one_after_the_other,
+        p05_concurrent_guesses_are_limited_like_sequential_ones,
     }
 }
 
@@ -103,7 +103,7 @@ async fn failures(service: &Service, login: &str) -> i64 {
     tallies[0].map_or(0, |t| t.failures)
 }
 
-async fn p05_p10_a45_known_and_unknown_accounts_are_refused_at_the_same_attempts_for_the_same_time(app: &App) {
+async fn p05_p10_a45_known_and_unknown_accounts_are_throttled_alike(app: &App) {
     app.user("grace").await;
     app.service.users.disable(&Admin::command(), "grace").await.unwrap();
     let mut told = Vec::new();
@@ -130,7 +130,7 @@ async fn p05_p10_a45_known_and_unknown_accounts_are_refused_at_the_same_attempts
     assert!(matches!(right, Err(Error::TooManyAttempts { after, .. }) if after == Ttl::from_secs(4)), "{right:?}");
 }
 
-async fn p05_a_known_device_signs_in_while_somebody_hammers_the_account(app: &App) {
+async fn p05_a_known_device_signs_in_while_its_account_is_under_attack(app: &App) {
     let device = device_of(&app.sign_in().await);
     let ada = Person { peer: "", device: &device };
     assert!(device.starts_with("chd_"), "{device}");
@@ -152,7 +152,7 @@ async fn p05_a_known_device_signs_in_while_somebody_hammers_the_account(app: &Ap
     assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
-async fn p05_a_token_that_is_not_this_accounts_or_too_old_is_none(app: &App) {
+async fn p05_a_device_token_of_another_account_or_too_old_is_ignored(app: &App) {
     app.user("grace").await;
     let ada = device_of(&app.sign_in().await);
     let grace = device_of(&STRANGER.types(&app.service, "grace", PASSWORD).await.unwrap());
@@ -173,7 +173,7 @@ async fn p05_a_token_that_is_not_this_accounts_or_too_old_is_none(app: &App) {
     assert_eq!(failures(&app.service, "ada").await, 1, "as from an unknown device");
 }
 
-async fn p05_a_device_of_the_one_who_had_the_login_before_is_unknown_to_the_next(app: &App) {
+async fn p05_a_device_of_the_previous_owner_of_a_login_is_unknown_to_the_next_owner(app: &App) {
     let old = device_of(&app.sign_in().await);
     app.service.users.delete(&Admin::command(), "ada", None).await.unwrap();
     app.user("ada").await;
@@ -188,7 +188,7 @@ async fn p05_a_device_of_the_one_who_had_the_login_before_is_unknown_to_the_next
     assert_eq!(failures(&app.service, "ada").await, 7);
 }
 
-async fn p05_a_known_device_has_a_count_of_its_own(app: &App) {
+async fn p05_a_known_device_has_its_own_failure_count(app: &App) {
     let (phone, laptop) = (device_of(&app.sign_in().await), device_of(&app.sign_in().await));
     assert_ne!(phone, laptop);
     let (phone, laptop) = (Person { peer: "", device: &phone }, Person { peer: "", device: &laptop });
@@ -203,7 +203,7 @@ async fn p05_a_known_device_has_a_count_of_its_own(app: &App) {
     assert_eq!(phone.guesses(&app.service, "ada").await, None, "its count began anew");
 }
 
-async fn p05_who_has_signed_in_often_has_no_more_guesses_for_it(app: &App) {
+async fn p05_frequent_sign_ins_do_not_allow_more_guesses(app: &App) {
     set(app, &[("login_failures_most", "10")]).await;
     let mut devices = Vec::new();
     for _ in 0..8 {
@@ -225,7 +225,7 @@ async fn p05_who_has_signed_in_often_has_no_more_guesses_for_it(app: &App) {
     assert_eq!(guesses, 16);
 }
 
-async fn p05_addresses_are_limited_across_accounts_and_known_devices_are_not(app: &App) {
+async fn p05_addresses_are_limited_across_accounts_but_known_devices_are_not(app: &App) {
     set(app, &[("address_failures", "3"), ("network_failures", "5")]).await;
     let ada = device_of(&app.sign_in().await);
     let (here, beside) = (Person { peer: "192.0.2.1", device: "" }, Person { peer: "192.0.2.2", device: "" });
@@ -254,7 +254,7 @@ async fn p05_addresses_are_limited_across_accounts_and_known_devices_are_not(app
     }
 }
 
-async fn p05_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App) {
+async fn p05_the_limited_address_is_the_one_that_a_trusted_client_reports(app: &App) {
     set(app, &[("address_failures", "2")]).await;
     let public = NewClientRequest { trusted_end_user: true, ..first_party("page", &["api"]) };
     let refused = app.service.clients.create(&Admin::command(), public).await;
@@ -283,7 +283,7 @@ async fn p05_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App
     assert_eq!(guess(&shop, "192.0.2.4", "s2").await, "address");
 }
 
-async fn p05_two_processes_count_together(app: &App) {
+async fn p05_two_processes_share_their_counts(app: &App) {
     let other = app.second().await;
     for n in 0..6 {
         let service = if n % 2 == 0 { &app.service } else { &other };
@@ -313,7 +313,7 @@ async fn looked_at(services: &[&Service], login: &'static str) -> usize {
     guesses.join_all().await.into_iter().filter(|looked| *looked).count()
 }
 
-async fn p05_many_guesses_at_once_are_no_more_than_one_after_the_other(app: &App) {
+async fn p05_concurrent_guesses_are_limited_like_sequential_ones(app: &App) {
     let mut together = 0;
     for _ in 0..10 {
         together += looked_at(&[&app.service], "ada").await;
@@ -335,7 +335,7 @@ async fn p05_many_guesses_at_once_are_no_more_than_one_after_the_other(app: &App
     assert!(looked_at(&[&app.service, &other], "grace").await <= 2);
 }
 
-async fn p05_a_new_password_lets_everybody_try_again(app: &App) {
+async fn p05_a_new_password_resets_the_limits(app: &App) {
     set(app, &[("login_failures_most", "10")]).await;
     assert_eq!(STRANGER.hammers(app, "ada").await, 10);
     assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err());
@@ -348,7 +348,7 @@ async fn p05_a_new_password_lets_everybody_try_again(app: &App) {
     assert!(STRANGER.types(&app.service, "ada", &new()).await.is_ok());
 }
 
-async fn p05_operators_are_told_of_each_step_once(app: &App) {
+async fn p05_each_throttling_step_is_audited_once(app: &App) {
     set(app, &[("login_failures_most", "20")]).await;
     let attackers = Person { peer: ELSEWHERE, device: "" };
     set(app, &[("address_failures", "0"), ("network_failures", "0")]).await;
@@ -364,7 +364,7 @@ async fn p05_operators_are_told_of_each_step_once(app: &App) {
     assert!(figures.refused[0].1 > 10, "{figures:?}");
 }
 
-async fn a55_a_clock_that_is_set_back_keeps_nobody_out(app: &App) {
+async fn a55_setting_the_clock_back_locks_nobody_out(app: &App) {
     for _ in 0..6 {
         assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
     }
@@ -377,7 +377,7 @@ async fn a55_a_clock_that_is_set_back_keeps_nobody_out(app: &App) {
     assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
-async fn p05_what_cannot_be_counted_is_not_answered(app: &App) {
+async fn p05_a_guess_that_cannot_be_counted_is_not_answered(app: &App) {
     assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
     // One process loses its connections; in the other the counts cannot be reached.
     let other = app.second().await;
@@ -398,7 +398,7 @@ async fn p05_what_cannot_be_counted_is_not_answered(app: &App) {
 }
 
 #[tokio::test]
-async fn p05_a_wrong_password_that_cannot_be_written_down_is_answered_as_a_right_one() {
+async fn p05_right_and_wrong_passwords_get_the_same_answer_when_failures_cannot_be_stored() {
     use sqlx::Connection;
     let app = App::sqlite().await;
     app.user("grace").await;
@@ -417,7 +417,7 @@ async fn p05_a_wrong_password_that_cannot_be_written_down_is_answered_as_a_right
     assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
-async fn anything_else_that_is_guessed_is_limited_by_the_same_means(app: &App) {
+async fn other_guessable_secrets_use_the_same_limits(app: &App) {
     let limits = &app.service.limits;
     let mut keys = vec![limits.key(LimitKind::Account, "usr_x")];
     keys.extend(limits.keys_of_address("2001:db8::1"));
@@ -438,7 +438,7 @@ async fn anything_else_that_is_guessed_is_limited_by_the_same_means(app: &App) {
     assert_eq!(failures(&app.service, "usr_x").await, 0);
 }
 
-async fn counts_that_have_expired_are_deleted(app: &App) {
+async fn expired_counts_are_deleted(app: &App) {
     for n in 0..6 {
         assert_eq!(STRANGER.guesses(&app.service, &format!("nobody{}", n % 3)).await, None);
     }
@@ -450,7 +450,7 @@ async fn counts_that_have_expired_are_deleted(app: &App) {
 }
 
 #[tokio::test]
-async fn a_program_is_told_what_to_do() {
+async fn throttling_errors_carry_machine_readable_details() {
     use chancery::grpc::pb::{LoginRequest, auth_service_client::AuthServiceClient};
     let app = App::sqlite().await;
     let mut client = AuthServiceClient::new(served(&app).await);

@@ -23,11 +23,11 @@ use crate::support::App;
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_mail_is_sent_if_the_change_that_it_tells_of_was_committed,
-        a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing,
-        a_process_that_ends_while_it_sends_is_followed_by_another_under_the_same_id,
-        what_has_expired_is_not_sent_but_dropped_and_counted,
-        several_processes_share_what_is_due,
+        a_mail_is_sent_only_if_its_transaction_commits,
+        a41_an_outbox_row_that_was_tampered_with_is_not_sent,
+        a_mail_of_a_crashed_process_is_sent_by_another_with_the_same_id,
+        expired_mails_are_dropped_and_counted_instead_of_sent,
+        several_processes_share_the_due_mails,
     }
 }
 
@@ -73,7 +73,7 @@ async fn waiting(app: &App) -> i64 {
     app.service.outbox.waiting().await.unwrap().all
 }
 
-async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed(app: &App) {
+async fn a_mail_is_sent_only_if_its_transaction_commits(app: &App) {
     let (post, kept) = kept();
     let mut tx = app.service.store().write().await.unwrap();
     app.service.outbox.hand_in(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed(app: &App) 
     assert_eq!(waiting(app).await, 0);
 }
 
-async fn a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing(app: &App) {
+async fn a41_an_outbox_row_that_was_tampered_with_is_not_sent(app: &App) {
     let (post, kept) = kept();
     for change in
         ["recipient = 'mallory@example.org'", "kind = 'verify_email'", "recipient = 'a@x.org\r\nBcc: b@y.org'"]
@@ -104,7 +104,7 @@ async fn a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing(app: &
     assert!(kept.newest().is_empty());
 }
 
-async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_same_id(app: &App) {
+async fn a_mail_of_a_crashed_process_is_sent_by_another_with_the_same_id(app: &App) {
     let second = app.second().await;
     let (post, kept) = kept();
     let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
@@ -124,7 +124,7 @@ async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_sam
     assert_eq!(waiting(app).await, 0);
 }
 
-async fn what_has_expired_is_not_sent_but_dropped_and_counted(app: &App) {
+async fn expired_mails_are_dropped_and_counted_instead_of_sent(app: &App) {
     let (post, kept) = kept();
     hand_in(&app.service, reset(&app.service), "Shop").await;
     hand_in(&app.service, Content::AccountExists, "Shop").await;
@@ -137,7 +137,7 @@ async fn what_has_expired_is_not_sent_but_dropped_and_counted(app: &App) {
     assert_eq!(waiting(app).await, 0);
 }
 
-async fn several_processes_share_what_is_due(app: &App) {
+async fn several_processes_share_the_due_mails(app: &App) {
     for _ in 0..20 {
         hand_in(&app.service, Content::AccountExists, "Shop").await;
     }
@@ -165,7 +165,7 @@ async fn page(kept: &Arc<Kept>, host: &str, accept: &str) -> (StatusCode, String
 }
 
 #[tokio::test]
-async fn the_page_of_kept_mails_shows_the_newest_hundred_as_text_to_this_machine_alone() {
+async fn the_demo_mail_page_shows_the_newest_hundred_mails_escaped_and_only_on_loopback() {
     let app = App::sqlite().await;
     let (post, kept) = kept();
     for n in 0..=100 {

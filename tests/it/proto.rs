@@ -77,7 +77,7 @@ fn ours() -> FileDescriptorSet {
 }
 
 #[test]
-fn g15_every_item_of_the_contract_has_its_comment() {
+fn g15_every_item_of_the_contract_has_a_comment() {
     let all = comments(&ours());
     assert!(all.len() > 80, "{}", all.len());
     let bare: Vec<_> = all.iter().filter(|(_, comment)| comment.is_empty()).map(|(name, _)| name).collect();
@@ -85,7 +85,7 @@ fn g15_every_item_of_the_contract_has_its_comment() {
 }
 
 #[test]
-fn g15_names_keep_to_the_rules() {
+fn g15_names_follow_the_rules() {
     let snake = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     for file in &ours().file {
         for service in &file.service {
@@ -105,7 +105,7 @@ fn g15_names_keep_to_the_rules() {
 }
 
 #[test]
-fn g15_a_change_of_any_field_shows_in_the_committed_list() {
+fn g15_the_committed_field_list_is_up_to_date() {
     let mut lines = String::new();
     for file in &ours().file {
         for message in &file.message_type {
@@ -204,7 +204,7 @@ fn g15_every_field_says_who_sets_it() {
 }
 
 #[test]
-fn g15_comments_leave_to_options_what_options_say() {
+fn g15_comments_do_not_repeat_field_options() {
     for (name, comment) in comments(&ours()) {
         for word in ["Required.", "Optional.", "Output only.", "Required of"] {
             assert!(!comment.contains(word), "{name}: {word}");
@@ -213,7 +213,7 @@ fn g15_comments_leave_to_options_what_options_say() {
 }
 
 #[test]
-fn g15_every_method_names_its_effect_its_caller_and_its_reasons() {
+fn g15_every_method_documents_its_effect_its_callers_and_its_errors() {
     let set = ours();
     let reasons = set.file.iter().flat_map(|f| &f.enum_type).find(|e| e.name() == "ErrorReason").unwrap();
     let reasons: Vec<_> = reasons.value.iter().map(prost_types::EnumValueDescriptorProto::name).collect();
@@ -243,7 +243,7 @@ fn g15_every_file_names_the_packages_of_its_stubs() {
 }
 
 #[test]
-fn the_details_of_errors_have_the_names_and_numbers_of_google() {
+fn error_details_have_googles_names_and_numbers() {
     let files = |bytes: &[u8]| {
         let set = FileDescriptorSet::decode(bytes).unwrap();
         let messages = set.file.into_iter().filter(|f| f.package() == "google.rpc").flat_map(|f| f.message_type);

@@ -47,7 +47,7 @@ fn rows() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_page_of_requirements_and_the_names_of_tests_agree() {
+fn the_requirements_page_matches_the_test_names() {
     let (tests, rows) = (ids_of_tests(), rows());
     let explained: BTreeSet<&String> = rows.iter().map(|(id, _)| id).collect();
     assert_eq!(explained.len(), rows.len(), "an id stands twice");

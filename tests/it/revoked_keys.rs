@@ -12,8 +12,8 @@ use crate::support::{App, ISSUER};
 on_each_engine! {
     #[tokio::test]
     App => {
-        j29_a_revoked_key_is_gone_at_once_and_its_successor_signs,
-        a_key_that_does_not_sign_can_be_revoked_too,
+        j29_a_revoked_key_disappears_at_once_and_its_successor_signs,
+        a_key_that_is_not_signing_can_be_revoked,
     }
 }
 
@@ -29,7 +29,7 @@ fn verifies(app: &App, token: &str) -> bool {
     chancery_verify::check(token, &ring.verifying, &policy, app.service.now().millis()).is_ok()
 }
 
-async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs(app: &App) {
+async fn j29_a_revoked_key_disappears_at_once_and_its_successor_signs(app: &App) {
     let before = app.sign_in().await;
     let (active, next) = (key(app, KeyState::Active), key(app, KeyState::Next));
     assert!(verifies(app, before.access.token.expose()));
@@ -50,7 +50,7 @@ async fn j29_a_revoked_key_is_gone_at_once_and_its_successor_signs(app: &App) {
     assert!(matches!(again, Error::NotFound("signing key", _)), "{again:?}");
 }
 
-async fn a_key_that_does_not_sign_can_be_revoked_too(app: &App) {
+async fn a_key_that_is_not_signing_can_be_revoked(app: &App) {
     let (active, next) = (key(app, KeyState::Active), key(app, KeyState::Next));
     app.service.signing_keys.revoke(&Admin::command(), &next).await.unwrap();
     assert_eq!(key(app, KeyState::Active), active);

@@ -13,13 +13,13 @@ use crate::support::{App, ISSUER, PASSWORD, as_admin, claims, client_token, logi
 on_each_engine! {
     #[tokio::test]
     App => {
-        an_administrator_who_was_removed_gives_nothing_back_to_itself,
-        who_is_removed_between_admission_and_writing_gives_nothing_back_either,
-        a_client_that_lost_a_permission_lost_it_for_its_tokens_too,
-        streams_of_a_user_end_when_its_role_is_taken_away,
-        an_import_ends_when_its_permission_is_taken_away,
-        a_scope_taken_from_a_client_is_gone_from_every_token_minted_afterwards,
-        a_session_that_was_ended_opens_nothing_in_a_process_that_has_not_heard_of_it,
+        a_removed_administrator_cannot_regain_the_role,
+        an_administrator_removed_during_a_call_cannot_regain_the_role,
+        removing_a_permission_from_a_client_applies_to_its_existing_tokens,
+        a_users_streams_end_when_the_role_is_removed,
+        an_import_ends_when_its_permission_is_removed,
+        a_scope_removed_from_a_client_is_missing_from_all_new_tokens,
+        an_ended_session_gives_no_access_in_a_process_that_has_not_read_the_feed,
     }
 }
 
@@ -43,7 +43,7 @@ async fn roles(app: &App, user: &str) -> usize {
     app.service.users.get(&Admin::command(), user).await.unwrap().roles.len()
 }
 
-async fn an_administrator_who_was_removed_gives_nothing_back_to_itself(app: &App) {
+async fn a_removed_administrator_cannot_regain_the_role(app: &App) {
     let who = root(app).await;
     assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
     assert!(set_administrator(app, false).await);
@@ -60,7 +60,7 @@ async fn an_administrator_who_was_removed_gives_nothing_back_to_itself(app: &App
     assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
 }
 
-async fn who_is_removed_between_admission_and_writing_gives_nothing_back_either(app: &App) {
+async fn an_administrator_removed_during_a_call_cannot_regain_the_role(app: &App) {
     let who = root(app).await;
     let admin = as_admin(&app.service, &who, ASSIGN).await.unwrap();
     assert!(set_administrator(app, false).await);
@@ -69,7 +69,7 @@ async fn who_is_removed_between_admission_and_writing_gives_nothing_back_either(
     assert_eq!(roles(app, "root").await, 0);
 }
 
-async fn a_client_that_lost_a_permission_lost_it_for_its_tokens_too(app: &App) {
+async fn removing_a_permission_from_a_client_applies_to_its_existing_tokens(app: &App) {
     let worker = app
         .confidential(NewClientRequest {
             id: "worker".into(),
@@ -90,7 +90,7 @@ async fn a_client_that_lost_a_permission_lost_it_for_its_tokens_too(app: &App) {
     }
 }
 
-async fn streams_of_a_user_end_when_its_role_is_taken_away(app: &App) {
+async fn a_users_streams_end_when_the_role_is_removed(app: &App) {
     let who = root(app).await;
     let admin = as_admin(&app.service, &who, ("revocations.read", Act::Read)).await.unwrap();
     let mut revocations = app.service.revocations.watch(&admin, "").await.unwrap();
@@ -118,7 +118,7 @@ async fn end(mut next: impl AsyncFnMut() -> Result<()>) -> Error {
     panic!("the stream goes on")
 }
 
-async fn an_import_ends_when_its_permission_is_taken_away(app: &App) {
+async fn an_import_ends_when_its_permission_is_removed(app: &App) {
     let who = root(app).await;
     let admin = as_admin(&app.service, &who, ("users.import", Act::Write)).await.unwrap();
     let row = |n: u8| [ImportRow { subject: format!("old-{n}"), ..ImportRow::default() }];
@@ -128,7 +128,7 @@ async fn an_import_ends_when_its_permission_is_taken_away(app: &App) {
     assert!(app.service.users.get(&Admin::command(), "old-2").await.is_err());
 }
 
-async fn a_scope_taken_from_a_client_is_gone_from_every_token_minted_afterwards(app: &App) {
+async fn a_scope_removed_from_a_client_is_missing_from_all_new_tokens(app: &App) {
     let pair = app.sign_in().await;
     assert_eq!(claims(pair.access.token.expose())["scope"], "read write");
     let less = ClientPatch { scopes: Some(vec!["read".into()]), ..ClientPatch::default() };
@@ -148,7 +148,7 @@ async fn a_scope_taken_from_a_client_is_gone_from_every_token_minted_afterwards(
     assert_eq!(claims(again.access.token.expose())["scope"], "read write");
 }
 
-async fn a_session_that_was_ended_opens_nothing_in_a_process_that_has_not_heard_of_it(app: &App) {
+async fn an_ended_session_gives_no_access_in_a_process_that_has_not_read_the_feed(app: &App) {
     let who = root(app).await;
     let second = app.second().await;
     assert!(as_admin(&second, &who, ASSIGN).await.is_ok());

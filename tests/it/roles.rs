@@ -16,11 +16,11 @@ use crate::support::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_role_is_in_the_next_token_of_its_audience_alone,
-        a_clients_roles_count_like_permissions_of_its_own,
-        nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more,
-        s08_who_signed_in_too_long_ago_may_look_and_not_change,
-        the_issuers_permissions_move_with_the_issuer,
+        a_role_appears_only_in_the_next_token_for_its_audience,
+        a_clients_roles_work_like_its_own_permissions,
+        administrators_cannot_grant_permissions_they_lack_or_change_users_with_more,
+        s08_an_old_sign_in_allows_reading_but_not_changes,
+        permissions_at_the_issuer_follow_an_issuer_change,
     }
 }
 
@@ -34,7 +34,7 @@ async fn give(app: &App, user: &str, role: &str) {
     assert!(app.service.users.set_role(&Admin::command(), user, role, true).await.unwrap());
 }
 
-async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
+async fn a_role_appears_only_in_the_next_token_for_its_audience(app: &App) {
     role(&app.service, "clerk", &["orders.read@api", "orders.write@api", "stock.read@stock"]).await;
     let first = app.sign_in().await;
     assert_eq!(claims(first.access.token.expose()).get("roles"), None);
@@ -62,7 +62,7 @@ async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
     assert_eq!(claims(pair.access.token.expose())["roles"], json!(["clerk"]));
 }
 
-async fn a_clients_roles_count_like_permissions_of_its_own(app: &App) {
+async fn a_clients_roles_work_like_its_own_permissions(app: &App) {
     role(&app.service, "reader", &["jobs.read@jobs"]).await;
     let worker = app
         .confidential(NewClientRequest {
@@ -99,7 +99,7 @@ async fn admitted(app: &App, credentials: &ClientCredentials, act: Act) -> chanc
     as_admin(&app.service, credentials, ("users.write", act)).await
 }
 
-async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more(app: &App) {
+async fn administrators_cannot_grant_permissions_they_lack_or_change_users_with_more(app: &App) {
     app.client("portal", &["api", ISSUER]).await;
     for (name, role) in [("helen", "user-administrator"), ("root", "administrator")] {
         app.user(name).await;
@@ -134,7 +134,7 @@ async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more(app: &Ap
     assert!(s.users.disable(&root, "helen").await.is_ok());
 }
 
-async fn s08_who_signed_in_too_long_ago_may_look_and_not_change(app: &App) {
+async fn s08_an_old_sign_in_allows_reading_but_not_changes(app: &App) {
     app.client("portal", &["api", ISSUER]).await;
     app.user("helen").await;
     give(app, "helen", "user-administrator").await;
@@ -154,7 +154,7 @@ async fn s08_who_signed_in_too_long_ago_may_look_and_not_change(app: &App) {
     }
 }
 
-async fn the_issuers_permissions_move_with_the_issuer(app: &App) {
+async fn permissions_at_the_issuer_follow_an_issuer_change(app: &App) {
     role(&app.service, "reader", &["audit.read", "orders.read@api"]).await;
     app.service.instance.set_issuer(&Admin::command(), "https://new.example.com").await.unwrap();
     let opened = Opened { issuer: Some("https://new.example.com"), ..Opened::default() };

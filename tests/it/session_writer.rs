@@ -27,11 +27,11 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        what_arrives_while_a_commit_is_under_way_shares_the_next_one,
+        requests_that_arrive_during_a_commit_share_the_next_one,
         two_requests_for_one_session_in_a_batch_get_the_same_successor,
-        a_bad_row_fails_its_own_caller_and_no_other,
-        nothing_is_written_for_a_caller_that_is_late_or_gone,
-        a_log_out_whose_caller_is_gone_is_done_all_the_same,
+        a_bad_row_fails_only_its_own_caller,
+        nothing_is_written_for_a_caller_that_timed_out_or_disconnected,
+        a_logout_completes_even_if_its_caller_disconnects,
     }
 }
 
@@ -80,7 +80,7 @@ async fn sign_ins(app: &App, count: usize) -> Vec<TokenPair> {
     pairs
 }
 
-async fn what_arrives_while_a_commit_is_under_way_shares_the_next_one(app: &App) {
+async fn requests_that_arrive_during_a_commit_share_the_next_one(app: &App) {
     let pairs = sign_ins(app, 21).await;
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
@@ -113,7 +113,7 @@ async fn two_requests_for_one_session_in_a_batch_get_the_same_successor(app: &Ap
     assert_eq!(stored(app, &pairs[1]).await.generation, 1);
 }
 
-async fn a_bad_row_fails_its_own_caller_and_no_other(app: &App) {
+async fn a_bad_row_fails_only_its_own_caller(app: &App) {
     let pairs = sign_ins(app, 4).await;
     app.sql(&format!("UPDATE sessions SET claims = '[]' WHERE id = '{}'", pairs[2].session_id)).await;
     let held = hold(app, &pairs[0]).await;
@@ -128,7 +128,7 @@ async fn a_bad_row_fails_its_own_caller_and_no_other(app: &App) {
     assert!(matches!(done[1], Err(Error::Internal(_))), "{:?}", done[1]);
 }
 
-async fn nothing_is_written_for_a_caller_that_is_late_or_gone(app: &App) {
+async fn nothing_is_written_for_a_caller_that_timed_out_or_disconnected(app: &App) {
     let pairs = sign_ins(app, 3).await;
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
@@ -149,7 +149,7 @@ async fn nothing_is_written_for_a_caller_that_is_late_or_gone(app: &App) {
     }
 }
 
-async fn a_log_out_whose_caller_is_gone_is_done_all_the_same(app: &App) {
+async fn a_logout_completes_even_if_its_caller_disconnects(app: &App) {
     let pairs = sign_ins(app, 2).await;
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
@@ -170,7 +170,7 @@ async fn a_log_out_whose_caller_is_gone_is_done_all_the_same(app: &App) {
 }
 
 #[tokio::test]
-async fn of_two_transactions_that_wait_for_each_other_none_loses_anything() {
+async fn two_deadlocked_transactions_both_complete() {
     if !with_postgres() {
         return;
     }
@@ -202,7 +202,7 @@ async fn of_two_transactions_that_wait_for_each_other_none_loses_anything() {
 }
 
 #[tokio::test]
-async fn a_refresh_whose_commit_nobody_answered_gives_its_one_successor() {
+async fn a_refresh_whose_commit_reply_is_lost_has_one_successor() {
     let Some((app, way)) = forgetful().await else { return };
     for grace in ["10", "0"] {
         app.service.instance.set(&Admin::command(), "refresh_grace", grace).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_refresh_whose_commit_nobody_answered_gives_its_one_successor() {
 }
 
 #[tokio::test]
-async fn a_log_out_whose_commit_nobody_answered_is_one() {
+async fn a_logout_whose_commit_reply_is_lost_succeeds() {
     let Some((app, way)) = forgetful().await else { return };
     let pair = app.sign_in().await;
     way.arm();
@@ -230,7 +230,7 @@ async fn a_log_out_whose_commit_nobody_answered_is_one() {
 }
 
 #[tokio::test]
-async fn a_sign_in_whose_commit_nobody_answered_is_not_made_twice() {
+async fn a_sign_in_whose_commit_reply_is_lost_is_not_repeated() {
     let Some((app, way)) = forgetful().await else { return };
     // The place in the status list is leased apart.
     app.sign_in().await;
@@ -243,7 +243,7 @@ async fn a_sign_in_whose_commit_nobody_answered_is_not_made_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_process_on_the_same_file_is_let_in_while_refreshes_never_cease() {
+async fn another_process_on_the_same_file_can_write_during_constant_refreshes() {
     let app = App::prepared(Empty::sqlite().await, Arc::new(SystemClock)).await;
     let entropy = Arc::new(chancery::entropy::OsEntropy);
     let other = Store::open(&app.empty.database.location, false, entropy).await.unwrap();

@@ -13,14 +13,14 @@ use crate::support::{App, PASSWORD, login_of, sign_in, sign_in_at_last, token};
 on_each_engine! {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        no_sign_in_in_flight_outlives_the_disabling_of_its_user,
-        no_sign_in_in_flight_outlives_the_password_it_was_based_on,
+        no_sign_in_in_flight_survives_disabling_the_user,
+        no_sign_in_in_flight_survives_a_password_change,
     }
     #[tokio::test]
     App => {
         with_too_many_sessions_the_oldest_ends,
-        p10_unknown_disabled_and_wrong_are_one_answer,
-        a_password_counts_in_any_form_of_its_characters,
+        p10_unknown_users_disabled_users_and_wrong_passwords_get_the_same_answer,
+        a_password_matches_in_any_unicode_normalization_form,
     }
 }
 
@@ -57,7 +57,7 @@ async fn change_among_sign_ins(app: &App, change: impl AsyncFnOnce()) {
     assert!(live.is_empty(), "{} of {signed_in} sessions outlived the change", live.len());
 }
 
-async fn no_sign_in_in_flight_outlives_the_disabling_of_its_user(app: &App) {
+async fn no_sign_in_in_flight_survives_disabling_the_user(app: &App) {
     change_among_sign_ins(app, async || {
         app.service.users.disable(&Admin::command(), "ada").await.unwrap();
     })
@@ -65,7 +65,7 @@ async fn no_sign_in_in_flight_outlives_the_disabling_of_its_user(app: &App) {
     assert!(app.service.users.get(&Admin::command(), "ada").await.unwrap().user.disabled_at.is_some());
 }
 
-async fn no_sign_in_in_flight_outlives_the_password_it_was_based_on(app: &App) {
+async fn no_sign_in_in_flight_survives_a_password_change(app: &App) {
     const NEW: &str = "another long pass phrase";
     change_among_sign_ins(app, async || {
         let new = Password::new(NEW.into());
@@ -90,7 +90,7 @@ async fn with_too_many_sessions_the_oldest_ends(app: &App) {
     assert!(app.refresh(&token(&pairs[2]), "").await.is_ok());
 }
 
-async fn p10_unknown_disabled_and_wrong_are_one_answer(app: &App) {
+async fn p10_unknown_users_disabled_users_and_wrong_passwords_get_the_same_answer(app: &App) {
     let wrong = app.try_sign_in("not the password at all").await.unwrap_err();
     let unknown = sign_in(&app.service, login_of("app", "nobody", PASSWORD)).await.unwrap_err();
     let nonsense = sign_in(&app.service, login_of("app", "no\u{202e}such", PASSWORD)).await.unwrap_err();
@@ -102,7 +102,7 @@ async fn p10_unknown_disabled_and_wrong_are_one_answer(app: &App) {
     }
 }
 
-async fn a_password_counts_in_any_form_of_its_characters(app: &App) {
+async fn a_password_matches_in_any_unicode_normalization_form(app: &App) {
     let composed = "p\u{e9}n\u{e9}lope weaves by night";
     app.service.users.set_password(&Admin::command(), "ada", Password::new(composed.into())).await.unwrap();
     assert!(app.try_sign_in("pe\u{301}ne\u{301}lope weaves by night").await.is_ok());

@@ -15,7 +15,7 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        each_call_costs_the_database_what_is_published,
+        each_call_takes_the_published_number_of_statements,
     }
 }
 
@@ -24,7 +24,7 @@ on_each_engine! {
 const PUBLISHED: [(&str, u64); 5] =
     [("Login", 6), ("Refresh", 1), ("IssueClientToken", 0), ("Introspect", 0), ("GetJwks", 0)];
 
-async fn each_call_costs_the_database_what_is_published(app: &App) {
+async fn each_call_takes_the_published_number_of_statements(app: &App) {
     let worker = app
         .confidential(NewClientRequest {
             id: "worker".into(),
@@ -62,7 +62,7 @@ async fn each_call_costs_the_database_what_is_published(app: &App) {
 }
 
 #[test]
-fn the_published_figures_are_those_of_the_test() {
+fn the_documented_figures_match_the_test() {
     let page = include_str!("../../docs/architecture.md");
     for (name, statements) in PUBLISHED {
         assert!(page.contains(&format!("| {name} | {statements} |")), "{name} in docs/architecture.md");
@@ -72,7 +72,7 @@ fn the_published_figures_are_those_of_the_test() {
 /// Every call allocates the state that it may come to need: at thousands of calls under way it has to fit the
 /// processor's caches.
 #[tokio::test]
-async fn a_call_that_stays_in_memory_carries_little_state() {
+async fn the_futures_of_in_memory_calls_are_small() {
     const MOST: usize = 4096;
     let app = App::sqlite().await;
     let (ctx, nobody) = (app.service.context(), ClientCredentials::None);

@@ -26,13 +26,13 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        r13_an_ended_session_shows_and_its_neighbours_do_not,
-        a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and_enabling_takes_both_back,
-        j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked,
+        r13_an_ended_session_is_marked_and_its_neighbours_are_not,
+        disabling_a_client_marks_its_tokens_and_its_users_tokens_until_it_is_enabled,
+        j29_a_status_list_is_signed_again_as_soon_as_its_key_is_revoked,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        r10_no_index_is_handed_out_twice_by_several_processes_and_across_restarts,
+        r10_no_index_is_issued_twice_across_processes_and_restarts,
     }
 }
 
@@ -69,7 +69,7 @@ async fn bit(app: &App, access: &str) -> u8 {
 }
 
 #[tokio::test]
-async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
+async fn r02_r05_a_status_list_is_a_signed_token_served_as_the_draft_requires() {
     let app = App::sqlite().await;
     let access = app.sign_in().await.access.token.expose().to_owned();
     let (index, uri) = status(&access);
@@ -118,7 +118,7 @@ async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
     assert_eq!(serde_json::from_slice::<Value>(&all).unwrap(), json!({ "status_lists": [uri] }));
 }
 
-async fn r13_an_ended_session_shows_and_its_neighbours_do_not(app: &App) {
+async fn r13_an_ended_session_is_marked_and_its_neighbours_are_not(app: &App) {
     let [one, two] = [app.sign_in().await, app.sign_in().await];
     let [a, b] = [&one, &two].map(|p| p.access.token.expose().to_owned());
     assert_eq!((bit(app, &a).await, bit(app, &b).await), (0, 0));
@@ -141,7 +141,7 @@ async fn r13_an_ended_session_shows_and_its_neighbours_do_not(app: &App) {
     assert_eq!((set, bytes[usize::try_from(index).unwrap() / 8].count_ones()), (1, 1));
 }
 
-async fn a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and_enabling_takes_both_back(app: &App) {
+async fn disabling_a_client_marks_its_tokens_and_its_users_tokens_until_it_is_enabled(app: &App) {
     let worker = NewClientRequest { id: "worker".into(), ..NewClientRequest::default() };
     let worker = app.confidential(worker).await;
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
@@ -167,7 +167,7 @@ async fn places(service: &Service, count: usize) -> Vec<(u64, String)> {
     places
 }
 
-async fn r10_no_index_is_handed_out_twice_by_several_processes_and_across_restarts(app: &App) {
+async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
     let mut seen = BTreeSet::new();
     // The second round is after a restart: what the processes of the first had leased and not used is lost.
     for _ in 0..2 {
@@ -192,7 +192,7 @@ async fn r10_no_index_is_handed_out_twice_by_several_processes_and_across_restar
 }
 
 #[tokio::test]
-async fn r10_a_lease_whose_commit_nobody_answered_is_left_alone() {
+async fn r10_a_lease_whose_commit_reply_is_lost_is_never_used() {
     let Some((app, way)) = forgetful().await else { return };
     let fresh = app.second().await;
     way.arm();
@@ -208,7 +208,7 @@ async fn r10_a_lease_whose_commit_nobody_answered_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_process_that_may_have_missed_a_revocation_serves_no_list() {
+async fn a_process_that_may_have_missed_a_revocation_serves_no_status_list() {
     let app = App::sqlite().await;
     app.sign_in().await;
     let routes = web::routes(app.service.clone());
@@ -218,7 +218,7 @@ async fn a_process_that_may_have_missed_a_revocation_serves_no_list() {
     assert_eq!(get(&routes, "/.well-known/jwks.json", &[]).await.0, StatusCode::OK);
 }
 
-async fn j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked(app: &App) {
+async fn j29_a_status_list_is_signed_again_as_soon_as_its_key_is_revoked(app: &App) {
     let pair = app.sign_in().await;
     let (_, uri) = status(pair.access.token.expose());
     let routes = web::routes(app.service.clone());

@@ -10,7 +10,7 @@ use crate::support::{App, token};
 on_each_engine! {
     #[tokio::test]
     App => {
-        expired_sessions_go_step_by_step_and_the_living_stay,
+        expired_sessions_are_deleted_step_by_step_and_live_ones_stay,
     }
 }
 
@@ -26,7 +26,7 @@ async fn sweep(app: &App) -> (u64, u64) {
     }
 }
 
-async fn expired_sessions_go_step_by_step_and_the_living_stay(app: &App) {
+async fn expired_sessions_are_deleted_step_by_step_and_live_ones_stay(app: &App) {
     for _ in 0..230 {
         app.sign_in().await;
     }

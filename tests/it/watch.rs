@@ -12,18 +12,18 @@ use crate::support::{App, ISSUER, as_admin, client_token, token};
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life,
-        a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice,
-        a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_named,
-        a_database_set_back_begins_a_new_history_and_takes_nothing_back,
-        a_server_that_may_have_missed_something_keeps_nobody_calm,
-        a_stream_ends_with_what_admitted_its_caller,
-        j29_whoever_watches_the_keys_has_a_new_set_at_once,
-        reuse_and_every_other_end_of_a_session_is_told,
+        a_watcher_gets_a_snapshot_then_changes_then_heartbeats,
+        a_reconnecting_watcher_gets_what_it_missed_without_duplicates,
+        an_outdated_cursor_gets_a_snapshot_and_an_invalid_one_is_refused,
+        restoring_the_database_starts_a_new_history_and_retracts_no_revocation,
+        a_server_that_may_have_missed_changes_sends_no_heartbeats,
+        a_stream_ends_when_its_caller_loses_access,
+        j29_key_watchers_get_a_new_set_at_once,
+        watchers_learn_of_reuse_and_every_other_session_end,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both,
+        concurrent_commits_of_two_replicas_reach_both_completely_and_in_the_same_order,
     }
 }
 
@@ -88,7 +88,7 @@ async fn end(watcher: &mut Watcher) -> Error {
     }
 }
 
-async fn a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life(app: &App) {
+async fn a_watcher_gets_a_snapshot_then_changes_then_heartbeats(app: &App) {
     let who = observer(app).await;
     let (first, second) = (app.sign_in().await.session_id, app.sign_in().await.session_id);
     app.service.users.end_session(&Admin::command(), &first).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life(app: &Ap
     assert_eq!(beat(&mut watcher).await, ("Heartbeat".to_owned(), enabled));
 }
 
-async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice(app: &App) {
+async fn a_reconnecting_watcher_gets_what_it_missed_without_duplicates(app: &App) {
     let who = observer(app).await;
     let mut ids = Vec::new();
     for _ in 0..4 {
@@ -137,7 +137,7 @@ async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice(app: &A
     }
 }
 
-async fn a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_named(app: &App) {
+async fn an_outdated_cursor_gets_a_snapshot_and_an_invalid_one_is_refused(app: &App) {
     let who = observer(app).await;
     let id = app.sign_in().await.session_id;
     app.service.users.end_session(&Admin::command(), &id).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_n
     }
 }
 
-async fn a_database_set_back_begins_a_new_history_and_takes_nothing_back(app: &App) {
+async fn restoring_the_database_starts_a_new_history_and_retracts_no_revocation(app: &App) {
     let who = observer(app).await;
     let (kept, lost) = (app.sign_in().await.session_id, app.sign_in().await.session_id);
     app.service.users.end_session(&Admin::command(), &kept).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_database_set_back_begins_a_new_history_and_takes_nothing_back(app: &A
     assert_eq!(next(&mut watcher).await.0, format!("session_revoked {third}"));
 }
 
-async fn a_server_that_may_have_missed_something_keeps_nobody_calm(app: &App) {
+async fn a_server_that_may_have_missed_changes_sends_no_heartbeats(app: &App) {
     let who = observer(app).await;
     let mut watcher = watch(&app.service, &who, "").await;
     next(&mut watcher).await;
@@ -193,7 +193,7 @@ async fn a_server_that_may_have_missed_something_keeps_nobody_calm(app: &App) {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_cut_off_and_resumes() {
+async fn a_slow_watcher_is_disconnected_and_can_resume() {
     let app = App::sqlite().await;
     let who = observer(&app).await;
     let id = app.sign_in().await.session_id;
@@ -208,7 +208,7 @@ async fn who_does_not_read_is_cut_off_and_resumes() {
     assert_eq!(next(&mut again).await.0, format!("session_revoked {id}"));
 }
 
-async fn a_stream_ends_with_what_admitted_its_caller(app: &App) {
+async fn a_stream_ends_when_its_caller_loses_access(app: &App) {
     let who = observer(app).await;
     let bearer = async || {
         let request = chancery::service::ClientTokenRequest { scopes: vec![], audience: ISSUER.into() };
@@ -236,7 +236,7 @@ async fn a_stream_ends_with_what_admitted_its_caller(app: &App) {
 }
 
 #[tokio::test]
-async fn without_the_permission_nobody_watches() {
+async fn watching_requires_the_permission() {
     let app = App::sqlite().await;
     let plain = NewClientRequest { id: "plain".into(), audiences: vec![ISSUER.into()], ..NewClientRequest::default() };
     let plain = app.confidential(plain).await;
@@ -248,7 +248,7 @@ async fn without_the_permission_nobody_watches() {
     assert_eq!(refuse(&ClientCredentials::None).await.reason(), Reason::TokenInvalid);
 }
 
-async fn two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both(app: &App) {
+async fn concurrent_commits_of_two_replicas_reach_both_completely_and_in_the_same_order(app: &App) {
     let who = observer(app).await;
     let other = app.second().await;
     let mut watchers = [watch(&app.service, &who, "").await, watch(&other, &who, "").await];
@@ -278,7 +278,7 @@ async fn two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both
     assert_eq!(seen[0].iter().map(|(text, _)| text.clone()).collect::<std::collections::BTreeSet<_>>(), ids);
 }
 
-async fn j29_whoever_watches_the_keys_has_a_new_set_at_once(app: &App) {
+async fn j29_key_watchers_get_a_new_set_at_once(app: &App) {
     let mut watcher = app.service.signing_keys.watch().await.unwrap();
     let first = watcher.next().await.unwrap();
     let gone = first.stored[0].kid.clone();
@@ -287,7 +287,7 @@ async fn j29_whoever_watches_the_keys_has_a_new_set_at_once(app: &App) {
     assert!(first.jwks.contains(&gone) && !second.jwks.contains(&gone));
 }
 
-async fn reuse_and_every_other_end_of_a_session_is_told(app: &App) {
+async fn watchers_learn_of_reuse_and_every_other_session_end(app: &App) {
     let who = observer(app).await;
     let mut watcher = watch(&app.service, &who, "").await;
     next(&mut watcher).await;

@@ -32,7 +32,7 @@ async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
+async fn j26_the_key_set_is_public_and_its_cache_lifetime_matches_the_rotation() {
     let app = App::sqlite().await;
     let routes = web::routes(app.service.clone());
     let answer = get(&routes, "/.well-known/jwks.json", &[]).await;
@@ -65,7 +65,7 @@ async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
 }
 
 #[tokio::test]
-async fn the_metadata_documents_name_nothing_that_does_not_work() {
+async fn the_metadata_documents_list_only_what_is_implemented() {
     let app = App::sqlite().await;
     let routes = web::routes(app.service.clone());
     let jwks = format!("{ISSUER}/.well-known/jwks.json");
@@ -86,7 +86,7 @@ async fn the_metadata_documents_name_nothing_that_does_not_work() {
 }
 
 #[tokio::test]
-async fn telemetry_tells_whether_this_process_signs() {
+async fn readiness_reports_whether_this_process_may_sign() {
     let app = App::sqlite().await;
     let metrics = Arc::new(Metrics::default());
     metrics.set_ready(true);

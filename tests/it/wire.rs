@@ -24,7 +24,7 @@ use crate::support::{App, ISSUER, PASSWORD, login_of, sign_in};
 on_each_engine! {
     #[tokio::test]
     App => {
-        p09_a_sign_in_without_a_place_is_told_when_to_come_back,
+        p09_a_sign_in_refused_by_a_full_queue_gets_a_retry_delay,
     }
 }
 
@@ -342,7 +342,7 @@ const VERDICTS: [(&str, [&str; 6]); 19] = [
 ];
 
 #[tokio::test]
-async fn g01_every_method_answers_every_kind_of_caller_as_the_table_says() {
+async fn g01_every_method_answers_every_kind_of_caller_according_to_the_table() {
     let app = App::sqlite().await;
     let channel = served(&app).await;
     let mut callers = Callers::of(&app).await;
@@ -364,7 +364,7 @@ async fn g01_every_method_answers_every_kind_of_caller_as_the_table_says() {
 }
 
 #[tokio::test]
-async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_another_audience() {
+async fn g01_methods_with_a_permission_refuse_callers_without_it_and_tokens_for_other_audiences() {
     let app = App::sqlite().await;
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
@@ -395,7 +395,7 @@ async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_an
 }
 
 #[tokio::test]
-async fn g01_a_permission_taken_away_after_the_token_was_issued_opens_nothing() {
+async fn g01_a_permission_removed_after_the_token_was_issued_gives_no_access() {
     let app = App::sqlite().await;
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
@@ -412,7 +412,7 @@ async fn g01_a_permission_taken_away_after_the_token_was_issued_opens_nothing() 
 }
 
 #[tokio::test]
-async fn a_disabled_client_is_refused_everywhere_and_its_users_tokens_with_it() {
+async fn a_disabled_client_and_its_users_tokens_are_refused_everywhere() {
     let app = App::sqlite().await;
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
@@ -430,7 +430,7 @@ async fn a_disabled_client_is_refused_everywhere_and_its_users_tokens_with_it() 
 }
 
 #[tokio::test]
-async fn health_tells_of_the_services_by_name() {
+async fn health_reports_each_service_by_name() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
     let app = App::sqlite().await;
     let mut health = HealthClient::new(served(&app).await);
@@ -442,7 +442,7 @@ async fn health_tells_of_the_services_by_name() {
     assert_eq!(unknown.code(), Code::NotFound);
 }
 
-async fn p09_a_sign_in_without_a_place_is_told_when_to_come_back(app: &App) {
+async fn p09_a_sign_in_refused_by_a_full_queue_gets_a_retry_delay(app: &App) {
     let _places = crate::storm::take_all_places(&app.service, "127.0.0.1");
     let mut auth = AuthServiceClient::new(served(app).await);
     let request = LoginRequest {

@@ -30,7 +30,7 @@ fn list(dir: &Path, what: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_missing_or_empty_database_is_named_and_the_demo_is_hinted_at_where_there_is_one() {
+async fn a_missing_or_empty_database_is_named_with_a_hint_at_an_existing_demo() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let commands = [
@@ -69,7 +69,7 @@ async fn a_missing_or_empty_database_is_named_and_the_demo_is_hinted_at_where_th
 }
 
 #[tokio::test]
-async fn wrong_users_and_passwords_are_refused_each_with_its_field() {
+async fn invalid_users_and_passwords_are_refused_with_their_field() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     database(dir);
@@ -126,7 +126,7 @@ async fn wrong_users_and_passwords_are_refused_each_with_its_field() {
 }
 
 #[tokio::test]
-async fn wrong_clients_are_refused_and_every_wrong_field_is_named_at_once() {
+async fn invalid_clients_are_refused_with_all_invalid_fields_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     database(dir);
@@ -177,7 +177,7 @@ async fn wrong_clients_are_refused_and_every_wrong_field_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn taken_names_are_refused_whoever_has_them() {
+async fn names_in_use_are_refused_whoever_uses_them() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     database(dir);
@@ -207,7 +207,7 @@ async fn taken_names_are_refused_whoever_has_them() {
 }
 
 #[tokio::test]
-async fn a_file_of_users_that_cannot_be_read_is_named_before_anything_is_written() {
+async fn an_unreadable_user_file_is_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     database(dir);

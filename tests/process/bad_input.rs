@@ -25,7 +25,7 @@ async fn misused(dir: &Path, line: &str, says: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_wrong_start_names_what_is_wrong_and_leaves_nothing_behind() {
+async fn a_failed_start_names_the_problem_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     fs::write(dir.join("file"), "").unwrap();
@@ -70,7 +70,7 @@ async fn a_wrong_start_names_what_is_wrong_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_busy_port_is_told_by_its_flag_before_anything_is_touched() {
+async fn a_busy_port_is_reported_with_its_flag_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -126,7 +126,7 @@ async fn problems_of_file_variables_and_flags_are_reported_together() {
 }
 
 #[tokio::test]
-async fn a_server_of_postgresql_that_is_not_there_is_named_without_its_password() {
+async fn an_unreachable_postgresql_server_is_named_without_the_password() {
     if std::env::var("CHTEST_ENGINES").as_deref() == Ok("sqlite") {
         return;
     }
@@ -148,7 +148,7 @@ async fn a_server_of_postgresql_that_is_not_there_is_named_without_its_password(
 }
 
 #[tokio::test]
-async fn a_database_is_served_only_as_what_it_is() {
+async fn a_database_is_served_only_with_matching_settings() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["plain", "demo"] {
         let more: &[&str] = if name == "demo" { &["--dev"] } else { &[] };

@@ -119,7 +119,7 @@ async fn goes_on(channel: Channel) {
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named() {
+async fn every_invalid_field_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (_server, channel) = server(&dir).await;
     let end_user = |address: &str, user_agent: &str| {
@@ -147,7 +147,7 @@ async fn every_wrong_field_is_named() {
 }
 
 #[tokio::test]
-async fn nul_is_refused_in_every_text() {
+async fn nul_is_refused_in_every_text_field() {
     let dir = tempfile::tempdir().unwrap();
     let (_server, channel) = server(&dir).await;
     let nul = || "a\0b".to_owned();
@@ -176,7 +176,7 @@ async fn nul_is_refused_in_every_text() {
 }
 
 #[tokio::test]
-async fn callers_that_do_not_prove_who_they_are_are_told_so_and_nothing_else() {
+async fn unauthenticated_callers_learn_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let (_server, channel) = server(&dir).await;
     let mut auth = Auth::new(channel.clone());
@@ -210,7 +210,7 @@ async fn callers_that_do_not_prove_who_they_are_are_told_so_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_no_good_call_at_all_has_its_reason_too() {
+async fn malformed_calls_are_refused_with_a_reason_too() {
     let dir = tempfile::tempdir().unwrap();
     let (server, channel) = server(&dir).await;
     for size in [64 * 1024, 1024 * 1024, 8 * 1024 * 1024] {

@@ -156,7 +156,7 @@ async fn crash_again_and_again(place: &Place, rounds: u64) -> Seen {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_server_has_lost_no_acknowledged_refresh_and_repeats_the_unanswered_ones() {
+async fn a_killed_server_loses_no_acknowledged_refresh_and_answers_retries() {
     let rounds = std::env::var("CHTEST_CRASHES").map_or(3, |n| n.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
@@ -171,7 +171,7 @@ async fn a_killed_server_has_lost_no_acknowledged_refresh_and_repeats_the_unansw
 }
 
 #[tokio::test]
-async fn a_first_start_that_was_killed_is_finished_by_the_next() {
+async fn a_killed_first_start_is_completed_by_the_next_start() {
     for appears in ["", "chancery.db", "chancery.db-wal", "sealing.key"] {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::sqlite(&dir.path().join("data"));

@@ -58,7 +58,7 @@ async fn begin_login(channel: &Channel) -> (oneshot::Sender<LoginRequest>, Answe
 }
 
 #[tokio::test]
-async fn a_stopping_server_says_so_first_finishes_its_calls_and_ends_well() {
+async fn a_stopping_server_reports_it_first_then_finishes_its_calls_and_exits_cleanly() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     let request = HealthCheckRequest { service: "chancery.v1.AuthService".to_owned() };
@@ -87,7 +87,7 @@ async fn a_stopping_server_says_so_first_finishes_its_calls_and_ends_well() {
 }
 
 #[tokio::test]
-async fn sign_ins_that_wait_to_be_hashed_are_answered_though_others_hold_connections_open() {
+async fn queued_sign_ins_are_answered_while_idle_connections_stay_open() {
     const USERS: usize = 6;
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));

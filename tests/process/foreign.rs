@@ -56,7 +56,7 @@ fn tampered(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn pyjwt_and_jose_accept_tokens_of_every_algorithm_and_refuse_what_they_must() {
+async fn pyjwt_and_jose_accept_tokens_of_every_algorithm_and_refuse_invalid_ones() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"), &[]);
     server.command(&["user", "create", "grace", "--password-stdin"], PASSWORD);

@@ -76,7 +76,7 @@ fn commands(path: &[&str], all: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn members_are_fields_of_the_message_that_they_stand_for() {
+async fn json_members_are_fields_of_their_api_message() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     log_in(server.channel().await, "grace", PASSWORD).await.unwrap();

@@ -132,7 +132,7 @@ async fn comes_to(server: &Server, name: &str, wanted: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_of_a_committed_change_is_sealed_survives_a_crash_and_is_sent_by_the_next_server() {
+async fn a_mail_of_a_committed_change_is_encrypted_and_survives_a_crash() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let mut server = Server::on(&place, &[]);
@@ -163,7 +163,7 @@ async fn a_mail_of_a_committed_change_is_sealed_survives_a_crash_and_is_sent_by_
 }
 
 #[tokio::test]
-async fn both_parts_and_the_subject_arrive_as_they_were_written() {
+async fn both_parts_and_the_subject_arrive_unchanged() {
     let still = Still::new().await;
     let mut mails = MailServer::start().await;
     let post = post(plain(mails.port));
@@ -189,7 +189,7 @@ async fn both_parts_and_the_subject_arrive_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn a_refused_mail_is_given_up_and_a_postponed_one_tried_again() {
+async fn a_rejected_mail_is_dropped_and_a_deferred_one_is_retried() {
     let still = Still::new().await;
     let mut mails = MailServer::start().await;
     let post = post(plain(mails.port));
@@ -210,7 +210,7 @@ async fn a_refused_mail_is_given_up_and_a_postponed_one_tried_again() {
 }
 
 #[tokio::test]
-async fn a_mail_server_that_hangs_or_is_away_is_tried_again_until_the_mail_expires() {
+async fn a_hanging_or_unreachable_mail_server_is_retried_until_the_mail_expires() {
     let still = Still::new().await;
     let port = MailServer::free_port().await;
     let away = post(plain(port));
@@ -241,7 +241,7 @@ async fn a_mail_server_that_hangs_or_is_away_is_tried_again_until_the_mail_expir
 }
 
 #[tokio::test]
-async fn a_server_that_stops_does_not_wait_for_a_mail_server_that_hangs() {
+async fn a_stopping_server_does_not_wait_for_a_hanging_mail_server() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::sqlite(&dir.path().join("data"));
     let mut mails = MailServer::start().await;
@@ -264,7 +264,7 @@ async fn a_server_that_stops_does_not_wait_for_a_mail_server_that_hangs() {
 }
 
 #[tokio::test]
-async fn connections_are_encrypted_and_the_mail_server_proves_itself_before_it_is_told_anything() {
+async fn connections_are_encrypted_and_the_mail_server_is_authenticated_before_any_data_is_sent() {
     for (tls, scheme) in [("implicit", "smtps"), ("starttls", "smtp")] {
         let still = Still::new().await;
         let mut mails = MailServer::with(&["--tls", tls, "--user", "chancery", "--password", "right"]).await;
@@ -296,7 +296,7 @@ async fn connections_are_encrypted_and_the_mail_server_proves_itself_before_it_i
 }
 
 #[tokio::test]
-async fn without_starttls_in_its_answer_a_mail_server_gets_nothing() {
+async fn a_mail_server_that_does_not_offer_starttls_gets_no_data() {
     let still = Still::new().await;
     let mails = MailServer::start().await;
     hand_in(&still.service, "ada@example.org").await;
@@ -316,7 +316,7 @@ async fn dev_mail(address: &str, accept: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_demo_shows_its_mails_and_another_server_does_not() {
+async fn only_a_demo_shows_its_mails() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::sqlite(&dir.path().join("dev"));
     let server = Server::on(&place, &["--dev"]);
@@ -338,7 +338,7 @@ async fn a_demo_shows_its_mails_and_another_server_does_not() {
 }
 
 #[test]
-fn the_settings_of_mail_are_checked_at_start_and_shown_without_the_password() {
+fn mail_settings_are_checked_at_start_and_shown_without_the_password() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::sqlite(&dir.path().join("data"));
     fs::write(dir.path().join("verify_email.txt"), "Subject: x\n\n{{ link }} {{ cod }}\n").unwrap();

@@ -31,7 +31,7 @@ async fn users(place: &Place) -> usize {
 }
 
 #[tokio::test]
-async fn an_import_that_is_killed_half_way_goes_on_when_it_is_run_again() {
+async fn an_import_killed_half_way_continues_when_run_again() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);
@@ -68,7 +68,7 @@ async fn an_import_that_is_killed_half_way_goes_on_when_it_is_run_again() {
 }
 
 #[tokio::test]
-async fn a_file_with_bad_rows_is_rehearsed_reported_corrected_and_run_again() {
+async fn a_file_with_invalid_rows_can_be_dry_run_corrected_and_imported() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let _server = start(&place);
@@ -134,7 +134,7 @@ async fn sign_in(server: &Server, request: LoginRequest) -> TokenPair {
 }
 
 #[tokio::test]
-async fn the_guide_leads_from_an_old_service_here_and_no_user_chooses_a_new_password() {
+async fn the_migration_guide_works_and_no_user_needs_a_new_password() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         fs::create_dir_all(&place.dir).unwrap();

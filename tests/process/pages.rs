@@ -48,7 +48,7 @@ fn paths(prose: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn links_and_paths_of_the_pages_lead_somewhere() {
+fn links_and_paths_in_the_docs_exist() {
     let (mut checked, mut dead) = (0, Vec::new());
     for page in pages() {
         let (prose, name) = (prose(&page), page.strip_prefix(root()).unwrap().display().to_string());
@@ -66,7 +66,7 @@ fn links_and_paths_of_the_pages_lead_somewhere() {
 }
 
 #[test]
-fn the_index_names_every_page() {
+fn the_index_lists_every_page() {
     let index = prose(&root().join("docs/README.md"));
     let named: Vec<PathBuf> = links(&index).map(|l| root().join("docs").join(l).canonicalize().unwrap()).collect();
     let reference = fs::read_dir(root().join("docs/reference")).unwrap().map(|e| e.unwrap().path());

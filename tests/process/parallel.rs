@@ -74,7 +74,7 @@ async fn one_successor(place: &Place, servers: &[&Server]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parallel_refreshes_through_one_server_leave_one_successor() {
+async fn parallel_refreshes_through_one_server_have_one_successor() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);
@@ -83,7 +83,7 @@ async fn parallel_refreshes_through_one_server_leave_one_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parallel_refreshes_through_two_servers_leave_one_successor() {
+async fn parallel_refreshes_through_two_servers_have_one_successor() {
     let dir = tempfile::tempdir().unwrap();
     // Two servers may share a SQLite file, too: while one is replaced by the next, they do.
     for place in Place::each(&dir).await {

@@ -121,7 +121,7 @@ fn run(program: &str, args: &[&str], directory: &Path) -> (bool, String) {
 }
 
 #[test]
-fn every_command_of_the_readme_does_what_it_says() {
+fn every_command_in_the_readme_works_as_described() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
     let mut server: Option<Server> = None;

@@ -50,7 +50,7 @@ pub(crate) fn token_secrets(access: &str, refresh: &str, key: &SealingKey) -> Ve
 }
 
 #[test]
-fn bytes_are_found_in_every_form_and_only_where_they_are() {
+fn bytes_are_found_in_every_encoding_without_false_matches() {
     let secret = b"\x00\xffcanary\x80";
     for prefix in ["", "x", "xy", "xyz"] {
         let text = [prefix.as_bytes(), secret, b"tail"].concat();

@@ -8,7 +8,7 @@ use std::{
 use crate::{mail_server::MailServer, server::Server};
 
 #[tokio::test]
-async fn a_foreign_client_lives_through_an_account_from_registration_to_the_audit() {
+async fn a_python_client_goes_through_an_account_from_registration_to_the_audit_log() {
     let dir = tempfile::tempdir().unwrap();
     // The mail server is the story's own, which begins after the server: until then mails would wait.
     let port = MailServer::free_port().await;

@@ -95,7 +95,7 @@ async fn log_outs(verifiers: &[Verifier], at: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_watchers_refuse_soon_after_a_log_out() {
+async fn all_watchers_refuse_soon_after_a_logout() {
     let dir = tempfile::tempdir().unwrap();
     let server = Arc::new(start(&Place::sqlite(&dir.path().join("data"))));
     let secret = watcher(&server);
@@ -118,7 +118,7 @@ async fn all_watchers_refuse_soon_after_a_log_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watchers_of_another_server_refuse_as_soon() {
+async fn watchers_of_another_server_refuse_equally_soon() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);

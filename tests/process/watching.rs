@@ -73,7 +73,7 @@ const GOOD: Result<(), VerifyError> = Ok(());
 pub(crate) const REVOKED: Result<(), VerifyError> = Err(VerifyError::Revoked);
 
 #[tokio::test]
-async fn a_watcher_refuses_whatever_is_revoked_through_whatever_process() {
+async fn a_watcher_refuses_tokens_revoked_through_any_process() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);
@@ -103,7 +103,7 @@ async fn a_watcher_refuses_whatever_is_revoked_through_whatever_process() {
 }
 
 #[tokio::test]
-async fn j29_a_watcher_drops_a_revoked_key_at_once_and_has_its_successor() {
+async fn j29_a_watcher_drops_a_revoked_key_at_once_and_gets_its_successor() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     let verifier = verifier(&server, &server.grpc, &watcher(&server)).await;
@@ -124,7 +124,7 @@ async fn j29_a_watcher_drops_a_revoked_key_at_once_and_has_its_successor() {
 }
 
 #[tokio::test]
-async fn whatever_was_logged_out_before_a_crash_is_refused_after_it() {
+async fn sessions_logged_out_before_a_crash_are_refused_after_it() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let mut server = start(&place);
@@ -176,7 +176,7 @@ async fn becomes_stale(verifier: &Verifier, token: &str, since: Instant) {
 }
 
 #[tokio::test]
-async fn r13_a_verifier_whose_stream_is_cut_is_stale_within_its_bound_and_says_so() {
+async fn r13_a_verifier_with_a_cut_stream_reports_stale_within_its_bound() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     let secret = watcher(&server);
@@ -205,7 +205,7 @@ async fn r13_a_verifier_whose_stream_is_cut_is_stale_within_its_bound_and_says_s
 }
 
 #[tokio::test]
-async fn r13_a_verifier_of_a_server_that_stands_still_is_stale_within_its_bound() {
+async fn r13_a_verifier_of_a_frozen_server_reports_stale_within_its_bound() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::sqlite(&dir.path().join("data"));
     let (server, other) = (start(&place), Server::on(&place, &[]));

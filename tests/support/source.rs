@@ -44,13 +44,13 @@ fn skip_item<'a>(indent: usize, lines: &mut impl Iterator<Item = &'a str>) {
 }
 
 #[test]
-fn comments_are_none_of_the_code_and_texts_are() {
+fn comments_are_removed_and_strings_are_kept() {
     let source = "a(\"// b \\\" \"); // c\n/// d\n'\"' + \"e\" // f\ng";
     assert_eq!(uncommented(source), "a(\"// b \\\" \"); \n\n'\"' + \"e\" \ng");
 }
 
 #[test]
-fn what_stands_after_a_test_is_code_again() {
+fn code_after_a_unit_test_is_kept() {
     let source = "a;\n#[cfg(test)]\nmod tests;\nb;\n#[cfg(test)]\nmod more {\n    c;\n}\nd {\n    #[cfg(test)]\n    fn e() {\n        f;\n    }\n    g;\n}\n";
     assert_eq!(code(source), "a;\nb;\nd {\n    g;\n}\n");
 }
