@@ -1,4 +1,4 @@
-//! What people do with their own accounts, with the mails that they get, on both engines.
+//! Users manage their own accounts with the help of mails, on both engines.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ on_each_engine! {
 
 const NEW: &str = "an entirely different phrase";
 
-/// A server with a client through which accounts are opened, and the mails that it sends.
+/// A server with a client that allows registration, and the mails that it sends.
 struct Office {
     app: App,
     kept: Arc<Kept>,
@@ -73,7 +73,7 @@ impl Office {
         &self.app.service
     }
 
-    /// Sends what is due; gives the mails that this brought, oldest first.
+    /// Sends all due mails and returns them, oldest first.
     async fn mails(&self) -> Vec<KeptMail> {
         let before = self.kept.newest().len();
         loop {
@@ -123,7 +123,7 @@ impl Office {
         self.service().accounts.reset_password(&ctx, &ClientCredentials::None, reset).await
     }
 
-    /// A user with an address, registered and proved.
+    /// Registers a user and verifies the address.
     async fn member(&self, email: &str) {
         let pending = self.register(email, "").await.unwrap();
         let mails = self.mails().await;
@@ -198,7 +198,7 @@ async fn a45_callers_cannot_tell_whether_an_account_exists_and_its_owner_is_info
     let taken = office.register("grace@example.com", "").await.unwrap();
     let after_taken = hashed();
     let free = office.register("free@example.com", "").await.unwrap();
-    // The same work: one hash on either path.
+    // Equal work: one hash on both paths.
     assert_eq!((after_taken - before, hashed() - after_taken), (1, 1));
     assert_eq!(taken.expires_at, free.expires_at);
     let mails = office.mails().await;
@@ -214,7 +214,7 @@ async fn a45_callers_cannot_tell_whether_an_account_exists_and_its_owner_is_info
         let refused = office.reset(&code(&pending.ticket, "12345678"), NEW).await;
         assert_eq!(reason(refused), Reason::CodeInvalid, "{login}");
     }
-    // What is read and written is the same whether there is an account, with an address or without.
+    // Reads and writes are the same without an account, and with an account with or without an address.
     assert!(counts.iter().all(|c| *c == counts[0]), "{counts:?}");
     let mails = office.mails().await;
     let kinds: Vec<_> = mails.iter().map(|m| (m.kind, m.to.as_str())).collect();
@@ -242,7 +242,7 @@ async fn p19_a_reset_ends_every_session_and_invalidates_all_other_links(office: 
     assert!(sign_in(office.service(), login_of("shop", "grace@example.com", NEW)).await.is_ok());
     let told = office.mails().await;
     assert_eq!((told.len(), told[0].kind, told[0].to.as_str()), (1, "password_changed", "grace@example.com"));
-    // A link ends by itself.
+    // Links expire.
     office.request_reset("grace@example.com").await;
     let mails = office.mails().await;
     office.app.pass(Ttl::from_secs(3600)).await;
@@ -337,7 +337,7 @@ async fn p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_not
         office.service().accounts.update(&office.service().context(), &me, patch).await
     };
     let email = |text: &str| MePatch { email: Some(text.into()), ..MePatch::default() };
-    // Somebody else's address: the same answer, and word to its owner.
+    // An address of another user: the same answer, and a notice to its owner.
     assert!(update(email("heidi@example.com")).await.unwrap().1.is_some());
     assert_eq!(office.mails().await[0].kind, "account_exists");
     let (view, pending) = update(email("new@example.com")).await.unwrap();
@@ -351,12 +351,12 @@ async fn p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_not
     assert!(sign_in(office.service(), login_of("shop", "new@example.com", PASSWORD)).await.is_ok());
     let old = sign_in(office.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
     assert_eq!(reason(old), Reason::InvalidCredentials);
-    // A name and a profile, at once; nothing else is the user's own.
+    // Name and profile change at once. Users can change nothing else themselves.
     let profile = serde_json::json!({ "colour": "blue" }).as_object().cloned();
     let patch = MePatch { name: Some("grace".into()), profile, ..MePatch::default() };
     let (view, _) = update(patch).await.unwrap();
     assert_eq!((view.logins[0].as_str(), view.user.attributes["profile"]["colour"].as_str()), ("grace", Some("blue")));
-    // After a while a name is changed by who signs in again.
+    // Later, changing the name requires a fresh sign-in.
     office.app.pass(Ttl::from_secs(4 * 60)).await;
     assert!(update(MePatch { name: Some("gracie".into()), ..MePatch::default() }).await.is_ok());
 }
@@ -419,7 +419,7 @@ async fn p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change
     assert_eq!(reason(go_on(office.service(), weak).await), Reason::InvalidArgument);
     let elsewhere = NextStep { client_id: "app".into(), new_password: Password::new(NEW.into()), ..step(&challenge) };
     assert_eq!(reason(go_on(office.service(), elsewhere).await), Reason::CodeInvalid);
-    // Submitted many times at once: one sign-in comes of it.
+    // Many concurrent submissions lead to one sign-in.
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
         let service = if n % 2 == 0 { office.service().clone() } else { office.app.second().await };
@@ -442,7 +442,7 @@ async fn p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change
     }
     assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
     assert!(sign_in(office.service(), login_of("shop", "grace", NEW)).await.is_ok());
-    // A challenge ends by itself, and with every change of the account.
+    // A challenge expires, and every change of the account invalidates it.
     office.service().users.require_new_password(&Admin::command(), "grace").await.unwrap();
     let old = sign_in(office.service(), login_of("shop", "grace", PASSWORD)).await;
     assert_eq!(reason(old), Reason::InvalidCredentials);
@@ -556,7 +556,7 @@ async fn a45_mails_to_an_address_are_limited_whether_or_not_it_has_an_account(of
         let Err(Error::TooManyAttempts { by, closed, .. }) = ask(login).await else { panic!("{login}") };
         refused_after.push((n, by, closed));
     }
-    // The registration was the first mail to the one.
+    // The registration was the first mail to this address.
     assert_eq!(refused_after, [(4, "mail", false), (5, "mail", false)]);
     office.app.pass(Ttl::from_secs(600)).await;
     assert!(ask("grace@example.com").await.is_ok());

@@ -1,4 +1,4 @@
-//! Administering over gRPC, as a caller would, on both engines.
+//! Administration over gRPC, on both engines.
 
 use crate::support::as_client;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -39,7 +39,7 @@ on_each_engine! {
     }
 }
 
-/// A client that has the role of an administrator, and its way to the server.
+/// A client with the role `administrator`, connected to the server.
 pub(crate) struct Boss {
     channel: Channel,
     authorization: String,
@@ -92,7 +92,7 @@ pub(crate) fn reason(status: &Status) -> String {
     status.get_details_error_info().unwrap().reason
 }
 
-/// An object with one member.
+/// A `Struct` with one member.
 fn object(name: &str, kind: Kind) -> Option<Struct> {
     Some(Struct { fields: [(name.to_owned(), Value { kind: Some(kind) })].into() })
 }
@@ -113,12 +113,12 @@ async fn users_are_created_once_and_listed_with_pages_and_filters(app: &App) {
         (first.emails.as_slice(), first.subject.as_str()),
         (&["grace@example.com".to_owned()][..], first.user_id.as_str())
     );
-    // The same call again creates nothing more; another one by the same id is refused.
+    // Repeating the call creates nothing new; a different call with the same id is refused.
     assert_eq!(boss.create("grace", "r-1").await.unwrap().user_id, first.user_id);
     let other = boss.create("heidi", "r-1").await.unwrap_err();
     assert_eq!(other.get_error_details().bad_request().unwrap().field_violations[0].field, "request_id");
     assert_eq!(reason(&boss.create("grace", "").await.unwrap_err()), "ALREADY_EXISTS");
-    // The error names the login that is taken, also if a user is to have only an address.
+    // The error names the login in use, also for a user with only an address.
     let user = pb::User { emails: vec!["Grace@Example.com".into()], ..pb::User::default() };
     let message = pb::CreateUserRequest { user: Some(user), password: PASSWORD.into(), request_id: String::new() };
     let taken = boss.users().create_user(boss.ask(message)).await.unwrap_err();
@@ -229,7 +229,7 @@ async fn a_clients_secret_is_replaced_with_an_overlap(app: &App) {
     };
     let message = pb::CreateClientRequest { client: Some(client), request_id: "r-1".into() };
     let made = clients.create_client(boss.ask(message.clone())).await.unwrap().into_inner();
-    // A secret is never told twice.
+    // A secret is returned only once.
     assert_eq!(reason(&clients.create_client(boss.ask(message)).await.unwrap_err()), "ALREADY_EXISTS");
     let kept = made.client.unwrap();
     assert_eq!((kept.serves.as_slice(), kept.permissions.len()), (&["jobs".to_owned()][..], 2));
@@ -246,7 +246,7 @@ async fn a_clients_secret_is_replaced_with_an_overlap(app: &App) {
     assert!(proves(&made.client_secret).await && proves(&new).await);
     app.pass(Ttl::from_secs(60)).await;
     assert!(!proves(&made.client_secret).await && proves(&new).await);
-    // A change by its etag: the first wins.
+    // With the same etag, the first update wins.
     let get = pb::GetClientRequest { client_id: "worker".into() };
     let now = clients.get_client(boss.ask(get)).await.unwrap().into_inner().client.unwrap();
     let update_mask = Some(FieldMask { paths: vec!["scopes".into()] });
@@ -370,7 +370,7 @@ async fn attributes_are_objects_and_unsupported_values_are_refused_with_their_pa
     let message = pb::CreateUserRequest { user: Some(user), ..Default::default() };
     let made = boss.users().create_user(boss.ask(message)).await.unwrap().into_inner().user.unwrap();
     assert_eq!(made.attributes, Some(attributes));
-    // Stored as an integer, as tokens show it.
+    // Stored as an integer, which is also how tokens contain it.
     let stored = app.service.users.get(&Admin::command(), "grace").await.unwrap().user.attributes;
     assert_eq!(serde_json::to_string(&stored["max"]).unwrap(), "9007199254740991");
     let limits = Kind::StructValue(object("max", Kind::NumberValue(9_007_199_254_740_992.0)).unwrap());
@@ -384,7 +384,7 @@ async fn attributes_are_objects_and_unsupported_values_are_refused_with_their_pa
     let message = pb::CreateUserRequest { user: Some(user), ..Default::default() };
     let refused = boss.users().create_user(boss.ask(message)).await.unwrap_err();
     assert!(fields(&refused)[0].starts_with("attributes.a.a."), "{refused:?}");
-    // Deeper than any decoder goes.
+    // Deeper than any decoder allows.
     let user = pb::User { name: "deeper".into(), attributes: Some(nested(200)), ..pb::User::default() };
     let message = pb::CreateUserRequest { user: Some(user), ..Default::default() };
     let refused = boss.users().create_user(boss.ask(message)).await.unwrap_err();
@@ -414,7 +414,7 @@ async fn sessions_are_listed_by_page_newest_first(app: &App) {
         |page: &pb::ListUserSessionsResponse| page.sessions.iter().map(|s| s.session_id.clone()).collect::<Vec<_>>();
     let first = list(2, String::new()).await.unwrap();
     assert_eq!(ids(&first), want[..2]);
-    // The last one of the page ends meanwhile.
+    // The last session on the page ends in the meantime.
     let message = pb::RevokeUserSessionsRequest { user_id: "ada".into(), session_ids: vec![want[1].clone()] };
     boss.users().revoke_user_sessions(boss.ask(message)).await.unwrap();
     let rest = list(2, first.next_page_token.clone()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Random histories: a verifier that watches and one that reads status lists agree with the server.
+//! Random histories: a watching verifier and one that reads status lists agree with the server.
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
@@ -18,12 +18,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{App, Empty, Opened, PASSWORD, first_party, introspect, login_of, refresh, sign_in};
 
-/// What a verifier by list may be behind: 5 s until the list is made anew, and its `ttl`.
+/// Maximum delay of a verifier with status lists: 5 s until the list is published again, plus its `ttl`.
 const LIST_BOUND: Ttl = Ttl::from_secs(21);
-/// How long real connections may take to say what model time says is there.
+/// How long real connections may take to deliver what already happened in model time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Something that happens; numbers choose among what there is.
+/// A random step. The numbers select among existing objects.
 #[derive(Clone, Debug)]
 enum Step {
     SignIn,
@@ -57,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The model's clock, as the verifiers read it.
+/// The model clock, for the verifiers.
 #[derive(Debug)]
 struct Shared(Arc<FixedClock>);
 
@@ -71,7 +71,7 @@ impl chancery_verify::Clock for Shared {
     }
 }
 
-/// A server with a runtime of its own: what is dropped with it is what a killed process loses.
+/// A server with its own runtime. Dropping it loses exactly what a killed process loses.
 struct Process {
     runtime: Runtime,
     service: Service,
@@ -85,11 +85,11 @@ struct World {
     http: TcpListener,
     process: Option<Process>,
     resource_server: ClientCredentials,
-    /// Where the verifiers live.
+    /// The runtime of the verifiers.
     runtime: Runtime,
     watching: Verifier,
     reading: Verifier,
-    /// Access tokens, with their session and newest refresh token.
+    /// Access tokens with their session and its newest refresh token.
     issued: Vec<(String, String, String)>,
     revoked_kids: Vec<String>,
 }
@@ -118,7 +118,7 @@ fn start(empty: &Empty, issuer: &'static str, grpc: &TcpListener, http: &TcpList
     Process { runtime, service }
 }
 
-/// A user, an application, its API's server and a watcher; gives what proves the last two.
+/// Creates a user, an application, a resource server and a watcher. Returns credentials for the last two.
 async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String) {
     let user = NewUserRequest {
         name: "ada".into(),
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// Runs something in the server's process.
+    /// Runs something on the server's runtime.
     fn at<T>(&self, work: impl AsyncFnOnce(&Service) -> T) -> T {
         let process = self.process.as_ref().unwrap();
         process.runtime.block_on(work(&process.service))
@@ -187,7 +187,7 @@ impl World {
         });
     }
 
-    /// A session that has two tokens; all accept both.
+    /// Starts a session with two tokens, which everyone accepts.
     fn begin(&mut self) {
         self.take(&Step::SignIn);
         self.take(&Step::Refresh(0));
@@ -196,11 +196,11 @@ impl World {
         assert!(self.issued.iter().all(|(token, ..)| self.accepted(token)));
     }
 
-    /// Whatever happened, a new session is accepted, and refused once it is revoked.
+    /// Whatever happened before, a new session is accepted, and refused once revoked.
     fn end(&mut self) {
         self.take(&Step::EnableClient);
         self.take(&Step::EnableUser);
-        // Sign-ins of a disabled user were wrong passwords, which are limited.
+        // Sign-ins of a disabled user counted as wrong passwords, which are limited.
         self.pass(2 * 24 * 3600);
         self.take(&Step::SignIn);
         let (token, session, _) = self.issued.last().cloned().unwrap();
@@ -211,7 +211,7 @@ impl World {
         assert!(!self.accepted(&token), "revoked");
     }
 
-    /// Whether the server accepts a token.
+    /// Whether the server accepts the token.
     fn accepted(&self, token: &str) -> bool {
         self.at(async |s| introspect(s, &self.resource_server, token).await).unwrap().is_some()
     }
@@ -265,7 +265,7 @@ impl World {
         self.issued.push((text(pair.access.token.expose()), pair.session_id, refresh));
     }
 
-    /// Revokes the key of the newest token. Verifiers ask for unknown keys once a minute.
+    /// Revokes the key of the newest token. Verifiers fetch unknown keys at most once a minute.
     fn revoke_key(&mut self) {
         let Some((token, ..)) = self.issued.last() else { return };
         let kid = kid(token);
@@ -275,7 +275,7 @@ impl World {
         self.pass(61);
     }
 
-    /// Every token ever issued, once the bound is over.
+    /// Compares the verdicts on every token ever issued, once the maximum delay has passed.
     fn compare(&self) {
         self.pass(LIST_BOUND.seconds());
         let deadline = std::time::SystemTime::now() + PATIENCE;
@@ -301,7 +301,7 @@ impl World {
             let server = self.accepted(token);
             let watching = self.runtime.block_on(self.watching.verify(token)).map(drop);
             let reading = self.runtime.block_on(self.reading.verify(token)).map(drop);
-            // A set of keys may be ten minutes old; what a key signed lives for five.
+            // A key set may be ten minutes old; tokens are valid for five.
             let by_list_late = reading.is_ok() && self.revoked_kids.contains(&kid(token));
             let agree = watching.is_ok() == server && (reading.is_ok() == server || by_list_late);
             (!agree).then(|| format!("{server} {watching:?} {reading:?}"))
@@ -318,7 +318,7 @@ fn kid(token: &str) -> String {
     header["kid"].as_str().unwrap().to_owned()
 }
 
-/// Every history has a database of its own.
+/// Every history has its own database.
 fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(empty: impl AsyncFn() -> Empty) {
     let cases = std::env::var("CHTEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };

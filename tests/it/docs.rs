@@ -1,4 +1,4 @@
-//! The pages of docs/reference are what the sources say. `CHTEST_WRITE_DOCS=1` writes them anew.
+//! The generated pages in docs/reference match the sources. `CHTEST_WRITE_DOCS=1` regenerates them.
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! Public keys of other issuers, published for a while.
+//! Public keys of other issuers, published for a limited time.
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -29,7 +29,7 @@ on_each_engine! {
     }
 }
 
-/// Another issuer, which had one key.
+/// Another issuer, with one key.
 struct Old {
     pair: EcdsaKeyPair,
     jwk: Value,
@@ -53,7 +53,7 @@ impl Old {
         service.signing_keys.trust(&Admin::command(), text, until).await
     }
 
-    /// A token that looks like one of this server's, down to the issuer.
+    /// A token that looks like one of this server's, including the issuer.
     fn forge(&self, app: &App, claims: &Value) -> String {
         let header = json!({ "alg": "ES256", "kid": self.jwk["kid"], "typ": "at+jwt" });
         let now = app.service.now().seconds();
@@ -117,7 +117,7 @@ async fn a_token_signed_with_a_foreign_key_is_never_accepted(app: &App) {
         let asked = as_admin(&app.service, &forged, ("users.write", Act::Write)).await;
         assert_eq!(asked.unwrap_err().reason(), Reason::TokenInvalid);
     }
-    // Nor does a verifier that fetches the whole set.
+    // A verifier that fetches the whole set does not accept it either.
     let set = chancery_verify::KeySet::from_json(app.service.live.snapshot().ring.jwks.as_bytes()).unwrap();
     let policy = chancery_verify::Policy::new(ISSUER, "api");
     let check = |token: &str| chancery_verify::check(token, &set, &policy, app.service.now().millis()).is_ok();
@@ -157,7 +157,7 @@ async fn unsuitable_keys_and_expiry_times_are_refused_without_effect(app: &App) 
     assert_eq!(published(service), before);
     old.trust(service, until).await.unwrap();
     refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "belongs to another key");
-    // The same key again ends at the new instant.
+    // Trusting the same key again changes its expiry time.
     let later = until.plus(Ttl::from_days(1));
     old.trust(service, later).await.unwrap();
     assert_eq!(service.live.snapshot().ring.foreign[0].expires_at, later);

@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that loses the answer to a COMMIT: what was committed is, and nobody is told.
+//! A proxy to PostgreSQL that drops the reply to a COMMIT: the transaction is committed, but the client does not know.
 
 use std::sync::{
     Arc,
@@ -40,12 +40,12 @@ impl Forgetful {
         Self { database, armed, task }
     }
 
-    /// Loses the answer to the next COMMIT, and the connection with it.
+    /// Drops the reply to the next COMMIT and closes the connection.
     pub(crate) fn arm(&self) {
         self.armed.store(true, Ordering::SeqCst);
     }
 
-    /// Whether that has happened.
+    /// Whether a reply was dropped.
     pub(crate) fn has_struck(&self) -> bool {
         !self.armed.load(Ordering::SeqCst)
     }
@@ -68,7 +68,7 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) 
                     return;
                 }
                 if commits && armed.swap(false, Ordering::SeqCst) {
-                    // The server has answered: it is durable. Both connections end here.
+                    // The server has replied, so the commit is durable. Close both connections.
                     let _ = far.read(&mut answered).await;
                     return;
                 }
@@ -83,7 +83,7 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) 
     }
 }
 
-/// An app whose database can lose an answer, which takes a network; none where the run leaves PostgreSQL out.
+/// An app whose database can drop a reply. This needs a network; `None` if this run skips PostgreSQL.
 pub(crate) async fn forgetful() -> Option<(App, Forgetful)> {
     if !with_postgres() {
         return None;

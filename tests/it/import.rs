@@ -1,4 +1,4 @@
-//! Importing users with the hashes of their passwords.
+//! Imports users with their password hashes.
 
 use chancery::{
     domain::audit::Actor,
@@ -31,7 +31,7 @@ on_each_engine! {
     }
 }
 
-/// Of [`PASSWORD`], by other programs.
+/// Hashes of [`PASSWORD`], created by other programs.
 pub(crate) const BCRYPT: &str = "$2b$04$juLUO/IEsL0cvx0rEOqgeeAiY14meE5MPGSC/cyAsGD.P.55g6.kK";
 const PBKDF2: &str = "$pbkdf2-sha256$i=1000$c2l4dGVlbiBieXRlIHNhbA$YLxwtZTyajzXVfC/M84LAbZcd133GcmpwHnZkrWBmAo";
 const ARGON2I: &str = "$argon2i$v=19$m=64,t=2,p=1$c2l4dGVlbiBieXRlIHNhbA$El7qb5m4dGfXF8ShfmydKxanD67ruEpaQsCZQLhrIn8";
@@ -49,7 +49,7 @@ async fn import(service: &Service, rows: &[ImportRow]) -> Vec<ImportOutcome> {
     service.import.write(&Admin::command(), rows).await.unwrap()
 }
 
-/// The field that is in the way, and why.
+/// The refused field and the reason.
 fn refused(outcome: &ImportOutcome) -> (&str, &str) {
     match outcome {
         ImportOutcome::Refused(violations) => (&*violations[0].field, &violations[0].description),
@@ -89,7 +89,7 @@ async fn p08_imported_users_sign_in_with_their_old_passwords_and_are_rehashed(ap
         let made = app.service.passwords.figures().made;
         assert_eq!((made.current - before.current, made.other - before.other), (2, 1));
     }
-    // What has changed since does not bring the old hash back.
+    // A later import does not restore the old hash.
     assert_eq!(import(&app.service, &rows).await, vec![ImportOutcome::Present; 3]);
     assert!(hash_of(&app.service, "old-0").await.unwrap().starts_with("$argon2id$"));
 }
@@ -132,7 +132,7 @@ async fn users_are_imported_with_all_fields_or_only_a_subject(app: &App) {
     assert_eq!(refused.reason(), Reason::InvalidCredentials);
     assert!(app.service.users.get(&Admin::command(), "18").await.unwrap().logins.is_empty());
     assert_eq!(hash_of(&app.service, "19").await, None);
-    // One audit event for what was done, none for what was there.
+    // One audit event for created users, none for existing ones.
     let filter =
         AuditFilter { kind: chancery::domain::audit::AuditKind::parse("USERS_IMPORTED"), ..Default::default() };
     let events = app.service.store().read().await.unwrap().audit_page(&filter, None, 9).await.unwrap();
@@ -192,7 +192,7 @@ async fn an_invalid_row_is_refused_with_its_field_and_the_others_are_imported(ap
         expected.push((field, says));
     }
     rows.push(row("last", "last"));
-    // The first row once more, word for word.
+    // An exact duplicate of the first row.
     rows.push(ImportRow { emails: vec!["first@example.org".into()], ..row("first", "first") });
     let outcomes = import(&app.service, &rows).await;
     assert_eq!(outcomes[0], ImportOutcome::Created);
@@ -272,7 +272,7 @@ async fn two_concurrent_imports_create_each_user_once(app: &App) {
     assert_eq!(outcomes.iter().filter(|o| **o == ImportOutcome::Present).count(), 150);
 }
 
-/// What docs/moving-in.md says.
+/// The number in docs/moving-in.md.
 const STATEMENTS: u64 = 8;
 
 async fn a_batch_takes_a_fixed_number_of_statements(app: &App) {
@@ -307,7 +307,7 @@ async fn a43_a_hundred_thousand_oversized_rows_cause_no_hash_and_no_statement() 
     ];
     let app = App::sqlite().await;
     let (hashes, before) = (app.service.passwords.figures().made, app.service.store().statements());
-    // The row with a megabyte would fill the memory of this test, were it not the service's but ours: it stands once.
+    // The row with a megabyte is created only once, so that this test itself does not run out of memory.
     let rows: Vec<_> = (0..MOST_IMPORTED)
         .map(|n| {
             let monster = if n % 10 == 6 && n > 10 { &monsters[0] } else { &monsters[n % 10] };

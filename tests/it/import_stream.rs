@@ -94,7 +94,7 @@ async fn rows_before_an_invalid_message_are_kept_and_the_message_is_refused(app:
     let refused = import(&boss, vec![many(600), many(600), many(1001)]).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
     assert!(refused.message().contains("1000 per message"), "{refused}");
-    // A batch was full before.
+    // The batch before it was full.
     assert_eq!(app.service.users.get(&Admin::command(), "599").await.unwrap().user.subject, "599");
     let large = (0..500).map(|n| ImportedUser { password_hash: BCRYPT.repeat(4), ..user(&n.to_string(), "x") });
     let refused = import(&boss, vec![large.collect()]).await.unwrap_err();

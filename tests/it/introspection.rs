@@ -1,4 +1,4 @@
-//! Questions about tokens, and revoking them.
+//! Introspection and revocation of tokens.
 
 use chancery::{
     error::{Error, Reason},
@@ -82,7 +82,7 @@ async fn o28_a_client_revokes_its_own_tokens_and_no_others(app: &App) {
     revoke("app", next.access.token.expose()).await.unwrap();
     let ended = app.refresh(&token(&next), "").await.unwrap_err();
     assert!(matches!(ended, Error::Ended { cause: "logout" }), "{ended:?}");
-    // Twice is no error, and a token of any generation serves.
+    // Revoking twice is not an error, and a token of any generation works.
     revoke("app", next.access.token.expose()).await.unwrap();
     let pair = app.sign_in().await;
     app.refresh(&token(&pair), "").await.unwrap();

@@ -1,4 +1,4 @@
-//! Giving a deployment another issuer.
+//! Changes the issuer of a deployment.
 
 use chancery::{
     error::{Error, Reason},
@@ -31,7 +31,7 @@ async fn changing_the_issuer_replaces_keys_ends_sessions_and_moves_the_audience(
     let command = app.second().await;
     assert_eq!(command.instance.set_issuer(&Admin::command(), NEW).await.unwrap(), 1);
     assert!(matches!(command.instance.set_issuer(&Admin::command(), NEW).await, Err(Error::Conflict)));
-    // A server that was left running notices and signs no more.
+    // A server that is still running notices it and stops signing.
     assert!(app.service.live.confirm().await.is_err());
     assert_eq!(app.try_sign_in(crate::support::PASSWORD).await.unwrap_err().reason(), Reason::Unavailable);
     let opened = Opened { issuer: Some(NEW), ..Opened::default() };

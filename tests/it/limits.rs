@@ -1,4 +1,4 @@
-//! Passwords that are guessed: how often anybody may, and that it keeps nobody out who is known.
+//! Limits on guessing passwords, which do not lock out known devices.
 
 use crate::support::login_from;
 use chancery::{
@@ -44,14 +44,14 @@ on_each_engine! {
 
 const ELSEWHERE: &str = "198.51.100.7";
 
-/// Somebody at a keyboard.
+/// A person who signs in, with an address and a device.
 #[derive(Clone, Copy)]
 struct Person<'a> {
     peer: &'a str,
     device: &'a str,
 }
 
-/// Somebody on a device that nobody knows, at an address that nobody knows.
+/// A person with an unknown device and an unknown address.
 const STRANGER: Person<'_> = Person { peer: "", device: "" };
 
 impl Person<'_> {
@@ -62,7 +62,7 @@ impl Person<'_> {
         tokens(service.sign_ins.sign_in(&ctx, &ClientCredentials::None, request).await)
     }
 
-    /// A wrong password; gives the wait, if it was not even looked at.
+    /// Tries a wrong password. Returns the throttling details if the attempt was refused.
     async fn guesses(self, service: &Service, login: &str) -> Option<(&'static str, bool, Ttl)> {
         match self.types(service, login, "no password of anybody").await {
             Err(Error::Unauthenticated(Reason::InvalidCredentials)) => None,
@@ -71,7 +71,7 @@ impl Person<'_> {
         }
     }
 
-    /// Wrong passwords, each as soon as it is due, until the account is closed; gives their number.
+    /// Tries wrong passwords as fast as allowed until the account is closed. Returns the number of attempts.
     async fn hammers(self, app: &App, login: &str) -> usize {
         for n in 0.. {
             match self.guesses(&app.service, login).await {
@@ -125,7 +125,7 @@ async fn p05_p10_a45_known_and_unknown_accounts_are_throttled_alike(app: &App) {
     }
     assert_eq!(told, [false, false, false, false, false, false, true, false, true, false]);
     assert_eq!(waits, [1, 2]);
-    // The right password is refused as any other, and so as nobody's.
+    // The right password is refused in the same way, also for unknown accounts.
     let right = STRANGER.types(&app.service, "ada", PASSWORD).await;
     assert!(matches!(right, Err(Error::TooManyAttempts { after, .. }) if after == Ttl::from_secs(4)), "{right:?}");
 }
@@ -147,7 +147,7 @@ async fn p05_a_known_device_signs_in_while_its_account_is_under_attack(app: &App
     app.pass(Ttl::from_days(2)).await;
     assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err(), "time alone does not open it soon");
     let again = ada.types(&app.service, "ada", PASSWORD).await.unwrap();
-    // The device stays the same, and is known for longer.
+    // The device keeps its id, and its token is valid for longer.
     assert_ne!(device_of(&again), device);
     assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
 }
@@ -165,7 +165,7 @@ async fn p05_a_device_token_of_another_account_or_too_old_is_ignored(app: &App) 
         let seen = Person { peer: "", device }.types(&app.service, "ada", PASSWORD).await;
         assert!(matches!(seen, Err(Error::TooManyAttempts { .. })), "{device:?}: {seen:?}");
     }
-    // A token is no way to find out whether an account exists, and never an error.
+    // A device token does not reveal whether an account exists and never causes an error.
     let nobody = Person { peer: "", device: &ada };
     assert_eq!(nobody.guesses(&app.service, "nobody").await, None);
     app.pass(Ttl::from_days(401)).await;
@@ -221,7 +221,7 @@ async fn p05_frequent_sign_ins_do_not_allow_more_guesses(app: &App) {
             }
         }
     }
-    // Ten as known devices, then six as anybody.
+    // Ten as known devices, then six as strangers.
     assert_eq!(guesses, 16);
 }
 
@@ -277,7 +277,7 @@ async fn p05_the_limited_address_is_the_one_that_a_trusted_client_reports(app: &
     }
     assert_eq!(guess(&gateway, "192.0.2.1", "g").await, "address");
     assert_eq!(guess(&gateway, "192.0.2.2", "g").await, "");
-    // Of who is not trusted, what it tells is not heard.
+    // The address reported by an untrusted client is ignored.
     assert_eq!(guess(&shop, "192.0.2.1", "s0").await, "");
     assert_eq!(guess(&shop, "192.0.2.3", "s1").await, "");
     assert_eq!(guess(&shop, "192.0.2.4", "s2").await, "address");
@@ -297,7 +297,7 @@ async fn p05_two_processes_share_their_counts(app: &App) {
     assert_eq!(STRANGER.guesses(&app.service, "ada").await, None, "cleared for both");
 }
 
-/// How many of a hundred guesses at once were looked at.
+/// How many of a hundred concurrent guesses were checked.
 async fn looked_at(services: &[&Service], login: &'static str) -> usize {
     let mut guesses = tokio::task::JoinSet::new();
     for n in 0..100 {
@@ -322,7 +322,7 @@ async fn p05_concurrent_guesses_are_limited_like_sequential_ones(app: &App) {
     assert_eq!(together, 6);
     app.pass(Ttl::from_secs(3600)).await;
     assert_eq!(looked_at(&[&app.service], "ada").await, 1);
-    // Another process knows of those under way here only once they have failed: one is hashed and one waits.
+    // Other processes learn of attempts in progress only once they fail: one is being hashed and one waits.
     let other = app.second().await;
     let mut together = 0;
     for _ in 0..10 {
@@ -342,7 +342,7 @@ async fn p05_a_new_password_resets_the_limits(app: &App) {
     let other = app.second().await;
     let new = || "another long pass phrase".to_owned();
     other.users.set_password(&Admin::command(), "ada", Password::new(new())).await.unwrap();
-    // A process that was not asked remembers for ten seconds.
+    // Other processes cache the count for ten seconds.
     assert!(STRANGER.types(&other, "ada", &new()).await.is_ok());
     app.pass(Ttl::from_secs(10)).await;
     assert!(STRANGER.types(&app.service, "ada", &new()).await.is_ok());
@@ -379,7 +379,7 @@ async fn a55_setting_the_clock_back_locks_nobody_out(app: &App) {
 
 async fn p05_a_guess_that_cannot_be_counted_is_not_answered(app: &App) {
     assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-    // One process loses its connections; in the other the counts cannot be reached.
+    // One process loses its connections; the other cannot access the counts.
     let other = app.second().await;
     other.store().close().await;
     for password in [PASSWORD, "no password of anybody"] {
@@ -429,7 +429,7 @@ async fn other_guessable_secrets_use_the_same_limits(app: &App) {
     let refused = limits.check(&keys).await.unwrap_err();
     assert!(matches!(refused, Error::TooManyAttempts { by: "account", .. }), "{refused:?}");
     app.pass(Ttl::from_secs(1)).await;
-    // Dropped, it counts for nothing; right, all begins anew.
+    // A dropped attempt does not count; a successful one resets the count.
     drop(limits.check(&keys).await.unwrap());
     limits.check(&keys).await.unwrap().cleared().await.unwrap();
     for _ in 0..6 {

@@ -1,4 +1,4 @@
-//! Outgoing mail: what is handed in with a change, and what becomes of it.
+//! Outgoing mail: queued in the transaction of a change, then sent, retried or dropped.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ on_each_engine! {
 const LINK: &str = "https://id.example.com/reset?token=canary&x=1";
 const CODE: &str = "2718-2818";
 
-/// Words, and a memory that mails are kept in.
+/// Templates, and a mailer that keeps mails in memory.
 fn kept() -> (Post, Arc<Kept>) {
     let kept = Arc::<Kept>::default();
     (Post { templates: Templates::load(None).unwrap(), mailer: Mailer::Kept(kept.clone()) }, kept)
@@ -108,11 +108,11 @@ async fn a_mail_of_a_crashed_process_is_sent_by_another_with_the_same_id(app: &A
     let second = app.second().await;
     let (post, kept) = kept();
     let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
-    // The first takes it and is gone.
+    // The first process takes it and crashes.
     assert_eq!(app.service.outbox.take(4).await.unwrap().len(), 1);
     assert!(send(&second, &post).await.is_empty());
     app.clock.advance(Ttl::from_secs(90));
-    // The second sends it and is gone before it has written that down.
+    // The second sends it and crashes before it records that.
     let held = second.outbox.take(4).await.unwrap();
     app.clock.advance(Ttl::from_secs(90));
     assert_eq!(send(&app.service, &post).await.len(), 1);
@@ -131,7 +131,7 @@ async fn expired_mails_are_dropped_and_counted_instead_of_sent(app: &App) {
     app.clock.advance(Ttl::from_secs(600));
     assert_eq!(app.service.outbox.waiting().await.unwrap().expired, 1);
     assert_eq!(app.service.outbox.forget().await.unwrap(), 1);
-    // The news is worth telling for longer than a code is good.
+    // A notice is still useful after a code has expired.
     assert_eq!(send(&app.service, &post).await.len(), 1);
     assert_eq!(kept.newest()[0].kind, "account_exists");
     assert_eq!(waiting(app).await, 0);
@@ -154,7 +154,7 @@ async fn several_processes_share_the_due_mails(app: &App) {
     assert_eq!((ids.len(), kept.newest().len(), waiting(app).await), (20, 20, 0));
 }
 
-/// The answer's status, its kind of content and its body.
+/// The response's status, content type and body.
 async fn page(kept: &Arc<Kept>, host: &str, accept: &str) -> (StatusCode, String, String) {
     let request = Request::get("/dev/mail").header("host", host).header("accept", accept).body(Body::empty());
     let response = web::dev_routes(kept.clone()).oneshot(request.unwrap()).await.unwrap();

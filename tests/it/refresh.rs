@@ -1,4 +1,4 @@
-//! Every row of the refresh table, on both engines.
+//! Every row of the refresh decision table, on both engines.
 
 use std::sync::{
     Arc,
@@ -125,7 +125,7 @@ async fn o19_a_refused_refresh_changes_nothing(app: &App) {
     assert_eq!(reason(call("app", "nowhere", &[]).await), Reason::InvalidArgument);
     assert_eq!(reason(call("app", "", &["admin"]).await), Reason::InvalidArgument);
     app.clock.advance(Ttl::from_secs(11));
-    // The feed was not confirmed for longer than a process may sign.
+    // The feed has not been confirmed for longer than a process may keep signing.
     assert_eq!(reason(call("app", "", &[]).await), Reason::Unavailable);
     app.service.live.confirm().await.unwrap();
     let second = call("app", "", &["read"]).await.unwrap();
@@ -159,7 +159,7 @@ async fn logging_out_twice_succeeds_and_other_processes_learn_of_it(app: &App) {
     assert_eq!(reason(refresh(&other, "app", &token(&pair), "", &[], "").await), Reason::SessionRevoked);
 }
 
-/// Refreshes until there is an answer: calls that were not written may be repeated.
+/// Refreshes until it succeeds: calls without an effect may be retried.
 async fn refresh_at_last(service: &Service, token: &str) -> TokenPair {
     for _ in 0..100 {
         match refresh(service, "app", token, "", &[], "").await {
@@ -222,7 +222,7 @@ async fn restoring_an_older_row_from_a_backup_logs_nobody_out(app: &App) {
     app.clock.advance(Ttl::from_secs(5));
     let jumped = app.refresh(&token(&newest), "").await.unwrap();
     assert_ne!(token(&jumped), token(&newest));
-    // A repeated call meets the usual grace.
+    // A repeated call gets the usual grace period.
     assert_eq!(token(&app.refresh(&token(&newest), "").await.unwrap()), token(&jumped));
     assert!(app.refresh(&token(&jumped), "").await.is_ok());
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
@@ -240,12 +240,12 @@ async fn a_slow_commit_does_not_shorten_the_grace_period(empty: &Empty) {
     app.service.live.confirm().await.unwrap();
     let id = second.session_id.parse().unwrap();
     let row = app.service.store().read().await.unwrap().session_by_id(&id).await.unwrap().unwrap();
-    // Stamped again with the time after the commit, which was ten seconds later.
+    // Stamped again with the time after the commit, ten seconds later.
     assert!(row.rotated_at > row.previous_rotated_at.plus(Ttl::from_secs(1)));
     assert_eq!(token(&app.refresh(&token(&first), "").await.unwrap()), token(&second));
 }
 
-/// A clock by which every look at it takes long.
+/// A clock on which every reading takes a long time.
 #[derive(Debug)]
 struct SlowClock {
     inner: Arc<FixedClock>,

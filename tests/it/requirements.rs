@@ -1,4 +1,4 @@
-//! The page of requirements explains every id that a test's name carries, and names only what exists.
+//! The requirements page explains every id in a test name, and refers only to existing tests and files.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,7 @@ fn is_id(word: &str) -> bool {
     matches!(word.as_bytes(), [letter, a, b] if b"ajoprgs".contains(letter) && a.is_ascii_digit() && b.is_ascii_digit())
 }
 
-/// The ids at the beginnings of the names of functions, in capitals.
+/// The ids at the beginning of function names, in upper case.
 fn ids_of_tests() -> BTreeSet<String> {
     let mut code = String::new();
     for folder in ["src", "tests", "verify/src", "guard/src"] {
@@ -38,7 +38,7 @@ fn ids_of_tests() -> BTreeSet<String> {
     names.flat_map(|name| name.split('_').take_while(|w| is_id(w))).map(str::to_uppercase).collect()
 }
 
-/// Id and last cell of every row.
+/// Id and last cell of every table row.
 fn rows() -> Vec<(String, String)> {
     let page = fs::read_to_string(root().join("docs/requirements.md")).unwrap();
     let cells = page.lines().map(|l| l.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());

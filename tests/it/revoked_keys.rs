@@ -1,4 +1,4 @@
-//! Revoking a signing key at once.
+//! Immediate revocation of signing keys.
 
 use chancery::service::Admin;
 use chancery::{
@@ -35,7 +35,7 @@ async fn j29_a_revoked_key_disappears_at_once_and_its_successor_signs(app: &App)
     assert!(verifies(app, before.access.token.expose()));
     let told = app.service.signing_keys.revoke(&Admin::command(), &active).await.unwrap();
     assert_eq!((told.kid.as_str(), told.algorithm.as_str()), (active.as_str(), "ES256"));
-    // The longest a cached set lives, and the ten seconds of a process that is about to stop.
+    // The maximum age of a cached set, plus the ten seconds that an unconfirmed process keeps signing.
     assert_eq!(told.safe_from, app.service.now().plus(Ttl::from_secs(610)));
     assert!(!verifies(app, before.access.token.expose()));
     assert_eq!(key(app, KeyState::Active), next);
@@ -43,7 +43,7 @@ async fn j29_a_revoked_key_disappears_at_once_and_its_successor_signs(app: &App)
     assert!(verifies(app, app.sign_in().await.access.token.expose()));
     let other = app.second().await;
     assert!(!other.live.snapshot().ring.jwks.contains(&active));
-    // Twice in a row: the successor has not been published for long, and signs all the same.
+    // Twice in a row: the successor signs at once, even though it was published only recently.
     app.service.signing_keys.revoke(&Admin::command(), &next).await.unwrap();
     assert!(verifies(app, app.sign_in().await.access.token.expose()));
     let again = app.service.signing_keys.revoke(&Admin::command(), &next).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Rights of now: what was taken from a user or a client counts at once, whatever a token that is still good says.
+//! Removing permissions from a user or client takes effect at once, whatever valid tokens contain.
 
 use chancery::{
     error::{Error, Reason, Result},
@@ -51,11 +51,11 @@ async fn a_removed_administrator_cannot_regain_the_role(app: &App) {
         let refused = as_admin(&app.service, &who, (permission, Act::Read)).await.unwrap_err();
         assert!(matches!(&refused, Error::Lacks(lacks) if *lacks == permission), "{refused:?}");
     }
-    // A lesser role opens what it says and no more.
+    // A lesser role grants only its own permissions.
     app.service.users.set_role(&Admin::command(), "root", "auditor", true).await.unwrap();
     assert!(as_admin(&app.service, &who, ("audit.read", Act::Read)).await.is_ok());
     assert!(matches!(as_admin(&app.service, &who, ASSIGN).await, Err(Error::Lacks(_))));
-    // Given again, the same token opens it again.
+    // Once the role is assigned again, the same token works again.
     assert!(set_administrator(app, true).await);
     assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
 }
@@ -97,7 +97,7 @@ async fn a_users_streams_end_when_the_role_is_removed(app: &App) {
     let audit = as_admin(&app.service, &who, ("audit.read", Act::Read)).await.unwrap();
     let mut events = app.service.audit.watch(&app.service.context(), &audit, AuditFilter::default());
     revocations.next().await.unwrap();
-    // Another user's change is no reason to end it.
+    // A change of another user does not end it.
     assert!(app.service.users.set_role(&Admin::command(), "ada", "auditor", true).await.unwrap());
     app.service.live.beat();
     assert!(revocations.next().await.is_ok());
@@ -136,12 +136,12 @@ async fn a_scope_removed_from_a_client_is_missing_from_all_new_tokens(app: &App)
     let next = app.refresh(&token(&pair), "").await.unwrap();
     assert_eq!(claims(next.access.token.expose())["scope"], "read");
     assert_eq!(next.access.scopes, ["read"]);
-    // Asked for by name it is refused, and the refresh token is not spent by that.
+    // Requesting it explicitly is refused, without consuming the refresh token.
     let asked = refresh(&app.service, "app", &token(&next), "", &["write"], "").await.unwrap_err();
     assert!(matches!(&asked, Error::Invalid(wrong) if wrong[0].field == "scopes"), "{asked:?}");
     let last = refresh(&app.service, "app", &token(&next), "", &["read"], "").await.unwrap();
     assert_eq!(claims(last.access.token.expose())["scope"], "read");
-    // Given back, it is in the tokens of the session again: it was granted at sign-in.
+    // Once the client has the scope again, so do the session's tokens, because it was granted at sign-in.
     let more = ClientPatch { scopes: Some(vec!["read".into(), "write".into()]), ..ClientPatch::default() };
     app.service.clients.update(&Admin::command(), "app", &more, None).await.unwrap();
     let again = app.refresh(&token(&last), "").await.unwrap();
@@ -153,7 +153,7 @@ async fn an_ended_session_gives_no_access_in_a_process_that_has_not_read_the_fee
     let second = app.second().await;
     assert!(as_admin(&second, &who, ASSIGN).await.is_ok());
     app.service.users.end_sessions(&Admin::command(), "root", &[]).await.unwrap();
-    // The second process has not read the feed since.
+    // The second process has not read the feed since then.
     let refused = as_admin(&second, &who, ASSIGN).await.unwrap_err();
     assert_eq!(refused.reason(), Reason::TokenInvalid);
 }

@@ -1,4 +1,4 @@
-//! Roles in tokens, and who may give them, on both engines.
+//! Roles in tokens, and who may assign them, on both engines.
 
 use chancery::{
     error::{Error, Reason},
@@ -47,7 +47,7 @@ async fn a_role_appears_only_in_the_next_token_for_its_audience(app: &App) {
     let elsewhere = refresh(&app.service, "app", &token(&next), "other", &[], "").await.unwrap();
     let said = claims(elsewhere.access.token.expose());
     assert_eq!((said.get("roles"), said.get("entitlements")), (None, None));
-    // A changed definition is one row, and in the next token too; so is a role taken away.
+    // A changed definition is one row and applies to the next token; so does removing a role.
     let patch = RolePatch { permissions: Some(vec!["orders.read@api".into()]), ..RolePatch::default() };
     app.service.roles.update(&Admin::command(), "clerk", patch, None).await.unwrap();
     let next = app.refresh(&token(&elsewhere), "").await.unwrap();
@@ -55,7 +55,7 @@ async fn a_role_appears_only_in_the_next_token_for_its_audience(app: &App) {
     assert!(app.service.users.set_role(&Admin::command(), "ada", "clerk", false).await.unwrap());
     let next = app.refresh(&token(&next), "").await.unwrap();
     assert_eq!(claims(next.access.token.expose()).get("roles"), None);
-    // A new session knows what the user has, and another process knows what the role is.
+    // A new session has the user's roles, and another process knows their definitions.
     give(app, "ada", "clerk").await;
     let second = app.second().await;
     let pair = sign_in(&second, login_of("app", "ada", PASSWORD)).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_clients_roles_work_like_its_own_permissions(app: &App) {
     let issued = client_token(&app.service, &worker, &request).await.unwrap();
     let said = claims(issued.token.expose());
     assert_eq!((&said["entitlements"], &said["roles"]), (&json!(["jobs.read", "jobs.run"]), &json!(["reader"])));
-    // And at this server, by client authentication.
+    // They also apply at this server, with client authentication.
     assert!(as_admin(&app.service, &worker, ("audit.read", Act::Read)).await.is_ok());
     assert!(matches!(
         as_admin(&app.service, &worker, ("users.write", Act::Write)).await,
@@ -109,13 +109,13 @@ async fn administrators_cannot_grant_permissions_they_lack_or_change_users_with_
     let root = admitted(app, &bearer(app, "root").await, Act::Write).await.unwrap();
     let denied = |e: &Error| e.reason() == Reason::PermissionDenied;
     let s = &app.service;
-    // Ada has no role: Helen may change her, but not give her more than Helen has herself.
+    // Ada has no role: Helen may change her, but cannot grant more than she has herself.
     assert!(s.users.disable(&helen, "ada").await.is_ok());
     assert!(s.users.enable(&helen, "ada").await.unwrap());
     assert!(denied(&s.users.set_role(&helen, "ada", "administrator", true).await.unwrap_err()));
     assert!(denied(&s.users.set_role(&helen, "helen", "administrator", true).await.unwrap_err()));
     assert!(s.users.set_role(&helen, "ada", "user-administrator", true).await.unwrap());
-    // Whoever could reset an administrator's password could become one.
+    // Otherwise, resetting an administrator's password would be a way to become one.
     let new = || chancery::secret::Password::new("another long pass phrase".into());
     assert!(denied(&s.users.set_password(&helen, "root", new()).await.unwrap_err()));
     assert!(denied(&s.users.disable(&helen, "root").await.unwrap_err()));

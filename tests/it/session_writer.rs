@@ -1,4 +1,4 @@
-//! Writes that share a commit: how they are grouped, and that none suffers for another.
+//! Session writes that share a commit: how they are grouped, and that one does not affect another.
 
 use std::{
     sync::{
@@ -51,7 +51,7 @@ async fn stored(app: &App, pair: &TokenPair) -> Session {
     app.service.store().read().await.unwrap().session_by_id(&id).await.unwrap().unwrap()
 }
 
-/// A transaction that holds a session's row; on SQLite it holds everything.
+/// A transaction that locks a session's row; on SQLite it locks the whole database.
 async fn hold(app: &App, pair: &TokenPair) -> Tx {
     let session = stored(app, pair).await;
     let mut tx = app.service.store().write().await.unwrap();
@@ -60,7 +60,7 @@ async fn hold(app: &App, pair: &TokenPair) -> Tx {
     tx
 }
 
-/// Lets the writer run into the held row of `pair`, so that what comes next has to wait.
+/// Makes the writer wait for the locked row of `pair`, so that later writes queue up.
 async fn occupy(app: &App, pair: &TokenPair) -> tokio::task::JoinHandle<Result<TokenPair, Error>> {
     let before = app.service.store().statements();
     let (service, refresh_token) = (app.service.clone(), token(pair));
@@ -84,7 +84,7 @@ async fn requests_that_arrive_during_a_commit_share_the_next_one(app: &App) {
     let pairs = sign_ins(app, 21).await;
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
-    // On PostgreSQL the first one's statement is on its way; on SQLite it goes with the others.
+    // On PostgreSQL, the first statement is already sent; on SQLite it joins the others.
     let before = app.service.store().statements();
     let rest = join_all(pairs[1..].iter().map(|p| refresh(&app.service, app.service.context(), p)));
     tokio::pin!(rest);
@@ -155,7 +155,7 @@ async fn a_logout_completes_even_if_its_caller_disconnects(app: &App) {
     let first = occupy(app, &pairs[0]).await;
     let (ctx, secret) = (app.service.context(), pairs[1].refresh.as_ref().unwrap());
     let mut gone = Box::pin(app.service.tokens.log_out(&ctx, &ClientCredentials::None, "app", secret));
-    // It reads the session first; then it waits in the queue.
+    // It reads the session first and then waits in the queue.
     for _ in 0..200 {
         assert!(poll!(&mut gone).is_pending());
         tokio::task::yield_now().await;
@@ -164,7 +164,7 @@ async fn a_logout_completes_even_if_its_caller_disconnects(app: &App) {
     drop(gone);
     drop(held);
     assert!(first.await.unwrap().is_ok());
-    // Whatever is written now comes after it.
+    // Any later write comes after it.
     let ended = app.refresh(&token(&pairs[1]), "").await.map(|p| p.session_id).unwrap_err();
     assert_eq!(ended.reason(), Reason::SessionRevoked);
 }
@@ -185,7 +185,7 @@ async fn two_deadlocked_transactions_both_complete() {
     while app.empty.database.sql(&locked).await.unwrap() > 0 {
         assert!(poll!(&mut both).is_pending());
     }
-    // The batch has the first row and waits for the second; now the other way round.
+    // The batch holds the first row and waits for the second; this transaction does the opposite.
     let other = async {
         let session = stored(&app, &pairs[0]).await;
         let later = session.rotated_at.plus(Ttl::from_millis(1));
@@ -195,7 +195,7 @@ async fn two_deadlocked_transactions_both_complete() {
     };
     let (done, other) = tokio::join!(both, other);
     assert!(done.iter().all(Result::is_ok), "{done:?}");
-    // Who waits first is the first to find out: the batch gave way, and was written again.
+    // PostgreSQL aborts the one that waited first: the batch was rolled back and retried.
     assert!(other.is_ok(), "{other:?}");
     assert!(app.service.store().statements() - before > 3);
     app.finish().await;
@@ -232,7 +232,7 @@ async fn a_logout_whose_commit_reply_is_lost_succeeds() {
 #[tokio::test]
 async fn a_sign_in_whose_commit_reply_is_lost_is_not_repeated() {
     let Some((app, way)) = forgetful().await else { return };
-    // The place in the status list is leased apart.
+    // The status list index is leased in a separate transaction.
     app.sign_in().await;
     way.arm();
     let refused = app.try_sign_in(support::PASSWORD).await.map(|p| p.session_id).unwrap_err();

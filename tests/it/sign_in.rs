@@ -1,4 +1,4 @@
-//! Signing in.
+//! Sign-in.
 
 use chancery::service::Admin;
 use chancery::{
@@ -24,8 +24,8 @@ on_each_engine! {
     }
 }
 
-/// Many sign-ins of one user, and a change of that user as soon as the first of them has succeeded, while the others
-/// are under way. No session may live on after that.
+/// Runs many sign-ins of one user and changes that user as soon as the first sign-in has succeeded, while the others
+/// are in flight. No session may survive the change.
 async fn change_among_sign_ins(app: &App, change: impl AsyncFnOnce()) {
     let mut tasks = tokio::task::JoinSet::new();
     let (succeeded, mut first) = tokio::sync::mpsc::unbounded_channel();
@@ -42,7 +42,7 @@ async fn change_among_sign_ins(app: &App, change: impl AsyncFnOnce()) {
     for result in tasks.join_all().await {
         match result {
             Ok(()) => signed_in += 1,
-            // The password counts no more, and wrong ones are limited.
+            // The password is no longer valid, and wrong ones are limited.
             Err(
                 Error::Unauthenticated(Reason::InvalidCredentials) | Error::Conflict | Error::TooManyAttempts { .. },
             ) => {}

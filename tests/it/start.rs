@@ -1,4 +1,4 @@
-//! Starting on databases of every kind.
+//! Startup on databases in various states.
 
 use crate::support::{App, Empty, ISSUER, Opened};
 
@@ -35,6 +35,6 @@ async fn a_different_sealing_key_issuer_or_dev_flag_is_refused_by_name(empty: &E
     assert!(issuer.contains(ISSUER) && issuer.contains("chancery issuer set"), "{issuer}");
     let dev = refused(Opened { dev: true, ..Opened::default() }).await;
     assert!(dev.contains("--dev refuses"), "{dev}");
-    // Without an issuer the stored one counts.
+    // Without a configured issuer, the stored one is used.
     assert!(App::open(empty, Opened { issuer: None, ..Opened::default() }).await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! Token status lists, as a verifier sees them.
+//! Token status lists, from a verifier's point of view.
 
 use crate::support::client_token;
 use std::{collections::BTreeSet, io::Read};
@@ -46,14 +46,14 @@ async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCo
     (parts.status, parts.headers, to_bytes(body, usize::MAX).await.unwrap().to_vec())
 }
 
-/// What a token says of its status.
+/// The status claim of a token: index and list URI.
 fn status(access: &str) -> (u64, String) {
     let said = claims(access);
     let list = &said["status"]["status_list"];
     (list["idx"].as_u64().unwrap(), list["uri"].as_str().unwrap().to_owned())
 }
 
-/// The bit of a token in the list that it names, fetched anew.
+/// Fetches the list that a token names and returns the token's bit.
 async fn bit(app: &App, access: &str) -> u8 {
     let (index, uri) = status(access);
     let routes = web::routes(app.service.clone());
@@ -88,7 +88,7 @@ async fn r02_r05_a_status_list_is_a_signed_token_served_as_the_draft_requires() 
     let now = app.service.now().seconds();
     assert_eq!((&said["iat"], &said["exp"], &said["ttl"]), (&json!(now), &json!(now + 120), &json!(15)));
     assert_eq!((&said["status_list"]["bits"], &said["sub"]), (&json!(1), &json!(uri)));
-    // The list is no access token, though the same key signed it (J12).
+    // The list is not an access token, although the same key signed it (J12).
     let policy = chancery_verify::Policy::new(ISSUER, "api");
     let ring = app.service.live.snapshot().ring.clone();
     let checked = chancery_verify::check(&jwt, &ring.verifying, &policy, app.service.now().millis());
@@ -123,13 +123,13 @@ async fn r13_an_ended_session_is_marked_and_its_neighbours_are_not(app: &App) {
     let [a, b] = [&one, &two].map(|p| p.access.token.expose().to_owned());
     assert_eq!((bit(app, &a).await, bit(app, &b).await), (0, 0));
     app.service.users.end_session(&Admin::command(), &one.session_id).await.unwrap();
-    // At most a second passes until the list is published again.
+    // The list is published again within a second.
     app.pass(Ttl::from_secs(1)).await;
     assert_eq!((bit(app, &a).await, bit(app, &b).await), (1, 0));
-    // A refreshed token stands where the session does.
+    // A refreshed token has the same index as its session.
     let next = app.refresh(&token(&two), "").await.unwrap();
     assert_eq!(status(next.access.token.expose()), status(&b));
-    // Another process publishes the same.
+    // Another process publishes the same bits.
     let other = app.second().await;
     let (index, _) = status(&a);
     let list = other.status_lists.list(1).await.unwrap().unwrap();
@@ -157,7 +157,7 @@ async fn disabling_a_client_marks_its_tokens_and_its_users_tokens_until_it_is_en
     }
 }
 
-/// Signs in so often, one after the other; gives the places of the sessions in that order.
+/// Signs in `count` times in sequence and returns the status list indexes of the sessions in that order.
 async fn places(service: &Service, count: usize) -> Vec<(u64, String)> {
     let mut places = Vec::new();
     for _ in 0..count {
@@ -169,7 +169,7 @@ async fn places(service: &Service, count: usize) -> Vec<(u64, String)> {
 
 async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
     let mut seen = BTreeSet::new();
-    // The second round is after a restart: what the processes of the first had leased and not used is lost.
+    // The second round is after a restart: leased but unused indexes of the first round are lost.
     for _ in 0..2 {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..3 {
@@ -185,7 +185,7 @@ async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
         }
     }
     assert_eq!(seen.len(), 48);
-    // One block for the process before and for each of the six, none of them given back.
+    // One block for the initial process and for each of the six; none is returned.
     let mut tx = app.service.store().write().await.unwrap();
     let next = tx.status_list_lease(1, &[0; 32], app.service.now()).await.unwrap();
     assert_eq!((next.list, next.from), (1, 7 * 1024));
@@ -198,7 +198,7 @@ async fn r10_a_lease_whose_commit_reply_is_lost_is_never_used() {
     way.arm();
     let refused = sign_in(&fresh, login_of("app", "ada", PASSWORD)).await.map(|p| p.session_id).unwrap_err();
     assert_eq!((way.has_struck(), refused.reason()), (true, Reason::Unavailable));
-    // The process before has one block. A second one was taken, though nobody knows of it.
+    // The initial process has one block. A second one was leased, but its lessee does not know.
     assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 2048").await.unwrap(), 1);
     let mut all = places(&fresh, 4).await;
     all.extend(places(&app.service, 4).await);

@@ -1,4 +1,4 @@
-//! More sign-ins at once than can be hashed.
+//! More concurrent sign-ins than can be hashed.
 
 use chancery::{
     error::{Error, Reason},
@@ -21,7 +21,7 @@ on_each_engine! {
     }
 }
 
-/// Takes a place in the queue and keeps it.
+/// Takes a place in the queue and holds it.
 fn wait_as(service: &Service, login: &str, address: &str) -> Slot {
     let applicant =
         Applicant { account: Account::of(login), prefix: Prefix::of(address), known_device: false, deadline: None };
@@ -112,7 +112,7 @@ async fn p09_the_queue_uses_the_address_that_a_trusted_client_reports(app: &App)
     };
     refused(sign_in_from(service, "192.0.2.7", said("app", "198.51.100.1")).await);
     refused(told("198.51.100.1", "192.0.2.7").await);
-    // Of who says nothing, its own address counts.
+    // If no address is reported, the client's own address is used.
     refused(told("192.0.2.7", "").await);
     assert!(told("192.0.2.7", "198.51.100.1").await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! Deleting what has expired.
+//! Deletion of expired rows.
 
 use chancery::{
     service::{Admin, Sweep, Swept},
@@ -30,7 +30,7 @@ async fn expired_sessions_are_deleted_step_by_step_and_live_ones_stay(app: &App)
     for _ in 0..230 {
         app.sign_in().await;
     }
-    // More than may live at once: the oldest were ended.
+    // More sessions than allowed at once: the oldest have ended.
     assert_eq!(app.service.users.sessions(&Admin::command(), "ada").await.unwrap().len(), 100);
     assert_eq!(sweep(app).await.0, 0);
     app.pass(Ttl::from_days(1)).await;

@@ -1,4 +1,4 @@
-//! What access tokens say.
+//! The claims of access tokens.
 
 use chancery::{
     domain::settings::Settings,
@@ -43,7 +43,7 @@ async fn the_audience_is_the_requested_one_or_the_default_and_unknown_ones_are_r
     request.audience = "other".into();
     let pair = sign_in(&app.service, request).await.unwrap();
     assert_eq!(claims(pair.access.token.expose())["aud"], "other");
-    // The audience shapes that token only; the next refresh gives the default again.
+    // The audience applies only to that token; the next refresh uses the default again.
     let next = app.refresh(&token(&pair), "").await.unwrap();
     assert_eq!(claims(next.access.token.expose())["aud"], "api");
     let mut request = login_of("app", "ada", PASSWORD);
@@ -126,7 +126,7 @@ async fn no_token_outlives_its_session_or_the_ceiling(app: &App) {
         panic!("accepted")
     };
     assert_eq!(wrong[0].field, "token_lifetime");
-    // A lowered ceiling shortens what is issued at once.
+    // A lowered ceiling applies to new tokens at once.
     let at_most = NewClientRequest { token_lifetime: Some(ceiling), ..first_party("most", &["api"]) };
     app.service.clients.create(&Admin::command(), at_most).await.unwrap();
     app.service.instance.set(&Admin::command(), "access_token_lifetime_ceiling", "120").await.unwrap();

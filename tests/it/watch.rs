@@ -1,4 +1,4 @@
-//! Watching what is revoked, on both engines.
+//! The revocation stream, on both engines.
 
 use chancery::{
     domain::feed::ChangeKind,
@@ -46,7 +46,7 @@ async fn watch(service: &Service, who: &ClientCredentials, cursor: &str) -> Watc
     try_watch(service, who, cursor).await.unwrap()
 }
 
-/// A message as text: what it says, and its cursor.
+/// A message as text, and its cursor.
 fn shown(sent: &Sent) -> (String, String) {
     match sent {
         Sent::Part(changes, cursor) => {
@@ -64,7 +64,7 @@ fn shown(sent: &Sent) -> (String, String) {
     }
 }
 
-/// The next message that is more than a sign of life.
+/// The next message that is not a heartbeat.
 async fn next(watcher: &mut Watcher) -> (String, String) {
     loop {
         let (text, cursor) = beat(watcher).await;
@@ -79,7 +79,7 @@ async fn beat(watcher: &mut Watcher) -> (String, String) {
     shown(&watcher.next().await.unwrap())
 }
 
-/// How the stream ends.
+/// The error that ends the stream.
 async fn end(watcher: &mut Watcher) -> Error {
     loop {
         if let Err(error) = watcher.next().await {
@@ -114,17 +114,17 @@ async fn a_reconnecting_watcher_gets_what_it_missed_without_duplicates(app: &App
     app.service.users.end_session(&Admin::command(), &ids[0]).await.unwrap();
     let cursor = next(&mut watch(&app.service, &who, "").await).await.1;
     app.service.users.end_session(&Admin::command(), &ids[1]).await.unwrap();
-    // Changes of another kind have numbers too.
+    // Changes of other kinds have sequence numbers too.
     app.client("later", &["api"]).await;
     app.service.users.end_session(&Admin::command(), &ids[2]).await.unwrap();
-    // As it is after a restart, or at another replica.
+    // As after a restart, or at another replica.
     let other = app.second().await;
     for service in [&app.service, &other] {
         let mut watcher = watch(service, &who, &cursor).await;
         assert_eq!(next(&mut watcher).await.0, format!("session_revoked {}", ids[1]));
         let (text, newest) = next(&mut watcher).await;
         assert_eq!(text, format!("session_revoked {}", ids[2]));
-        // From the newest place nothing is missing.
+        // Nothing is missing after the newest cursor.
         let mut again = watch(service, &who, &newest).await;
         service.live.beat();
         assert_eq!(beat(&mut again).await, ("Heartbeat".to_owned(), newest));
@@ -165,11 +165,11 @@ async fn restoring_the_database_starts_a_new_history_and_retracts_no_revocation(
     app.set_feed_back().await;
     app.sql("UPDATE sessions SET revoked_at = NULL, revoked_cause = NULL").await;
     app.service.live.confirm().await.unwrap();
-    // A snapshot only adds: the watcher keeps what it was told and the database forgot.
+    // A snapshot only adds: the watcher keeps revocations that the database has lost.
     let (text, cursor) = next(&mut watcher).await;
     assert_eq!(text, format!("snapshot {kept}"));
     assert_ne!(cursor.split('.').next(), before.split('.').next(), "the history has a new name");
-    // One whose cursor is of the old history gets a snapshot, also where the numbers have passed it.
+    // A cursor of the old history gets a snapshot, even if the new sequence numbers have passed it.
     let third = app.sign_in().await.session_id;
     app.service.users.end_session(&Admin::command(), &third).await.unwrap();
     let mut late = watch(&app.service, &who, &before).await;
@@ -185,7 +185,7 @@ async fn a_server_that_may_have_missed_changes_sends_no_heartbeats(app: &App) {
     app.service.live.beat();
     app.service.live.confirm().await.unwrap();
     app.service.live.beat();
-    // The first beat was none.
+    // The first heartbeat was not sent.
     assert_eq!(beat(&mut watcher).await.0, "Heartbeat");
     app.clock.advance(Ttl::from_millis(3_001));
     app.service.live.beat();

@@ -43,7 +43,7 @@ async fn j26_the_key_set_is_public_and_its_cache_lifetime_matches_the_rotation()
     let keys: Value = serde_json::from_str(&answer.body).unwrap();
     let algorithms: Vec<_> = keys["keys"].as_array().unwrap().iter().map(|k| k["alg"].as_str().unwrap()).collect();
     assert_eq!(algorithms.len(), 6);
-    // Active before next.
+    // Active keys come before next keys.
     let kids = keys["keys"].as_array().unwrap().iter().map(|k| k["kid"].as_str().unwrap());
     let ring = app.service.live.snapshot().ring.clone();
     let states: Vec<_> = kids.map(|kid| ring.stored.iter().find(|k| k.kid == kid).unwrap().state).collect();
@@ -94,7 +94,7 @@ async fn readiness_reports_whether_this_process_may_sign() {
     assert_eq!(get(&routes, "/healthz", &[]).await.status, StatusCode::OK);
     assert_eq!(get(&routes, "/readyz", &[]).await.status, StatusCode::OK);
     assert!(get(&routes, "/metrics", &[]).await.body.contains("chancery_ready 1"));
-    // Longer than a process may sign without having confirmed that it has seen every change.
+    // Longer than a process may keep signing without confirming the feed.
     app.clock.advance(chancery::time::Ttl::from_secs(11));
     assert_eq!(get(&routes, "/healthz", &[]).await.status, StatusCode::OK);
     assert_eq!(get(&routes, "/readyz", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -1,4 +1,4 @@
-//! The gRPC edge in this process: health, reflection, who may call what.
+//! The gRPC edge in process: health, reflection and access control.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -28,7 +28,7 @@ on_each_engine! {
     }
 }
 
-/// Serves the app on a free port; the server ends with the test.
+/// Serves the app on a free port until the test ends.
 pub(crate) async fn served(app: &App) -> Channel {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
@@ -38,7 +38,7 @@ pub(crate) async fn served(app: &App) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
-/// Who calls.
+/// The kind of caller.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Nobody,
@@ -47,9 +47,9 @@ enum Kind {
     ConfidentialClient,
     UserElsewhere,
     UserHere,
-    /// A confidential client that has every permission at this server.
+    /// A confidential client with every permission at this server.
     PermittedClient,
-    /// A user who has every permission at this server.
+    /// A user with every permission at this server.
     PermittedUser,
 }
 
@@ -108,13 +108,13 @@ impl Callers {
         }
     }
 
-    /// The users sign in again, since a call before may have been their logout.
+    /// Signs the users in again, because a previous call may have logged them out.
     async fn renew(&mut self, app: &App) {
         self.token_here = bearer(app, "ada", ISSUER).await;
         self.permitted_token = bearer(app, "root", ISSUER).await;
     }
 
-    /// What the message says of its client, and the request with its credentials.
+    /// Builds a request with the client id in its message and with credentials.
     fn request<T>(&self, kind: Kind, message: impl FnOnce(String) -> T) -> Request<T> {
         let client_id = if kind == Kind::PublicClient { "app" } else { "" };
         let mut request = Request::new(message(client_id.to_owned()));
@@ -131,7 +131,7 @@ impl Callers {
         request
     }
 
-    /// Calls a method; gives its code and reason.
+    /// Calls a method and returns the code and reason.
     async fn call(&self, channel: Channel, method: &str, kind: Kind) -> (Code, String) {
         let mut auth = AuthServiceClient::new(channel.clone());
         let mut keys = KeyServiceClient::new(channel.clone());
@@ -243,14 +243,14 @@ fn verdict(result: Result<(), Status>) -> (Code, String) {
     result.map_or_else(|status| (status.code(), reason(&status)), |()| (Code::Ok, String::new()))
 }
 
-/// The reason in a status's details, which every status has.
+/// The reason in the status details, which every status must have.
 fn reason(status: &Status) -> String {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
     assert_eq!(info.domain, "chancery");
     info.reason
 }
 
-/// What the same kinds are answered by a method that needs a permission.
+/// The verdicts of a method that requires a permission, for the same kinds of callers.
 const WITHOUT_PERMISSION: [&str; 6] = [
     "TOKEN_INVALID",
     "TOKEN_INVALID",
@@ -270,8 +270,8 @@ const fn of_a_user(reason: &'static str) -> [&'static str; 6] {
     ["TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", reason]
 }
 
-/// What the first six kinds of caller are answered, in the order of [`KINDS`], by methods that need no
-/// permission; to have one changes nothing there.
+/// The verdicts on the first six kinds of callers, in the order of [`KINDS`], of methods that require no
+/// permission. Having permissions makes no difference there.
 const VERDICTS: [(&str, [&str; 6]); 19] = [
     (
         "/chancery.v1.AuthService/Login",
@@ -337,7 +337,7 @@ const VERDICTS: [(&str, [&str; 6]); 19] = [
     ("/chancery.v1.AccountService/ChangePassword", of_a_user("INVALID_ARGUMENT")),
     ("/chancery.v1.AccountService/ListMySessions", of_a_user("")),
     ("/chancery.v1.AccountService/RevokeMySession", of_a_user("")),
-    // Last: nobody signs in again after that.
+    // Last, because no sign-in works after that.
     ("/chancery.v1.AccountService/DeleteMe", of_a_user("")),
 ];
 

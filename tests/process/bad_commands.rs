@@ -1,5 +1,5 @@
-//! Wrong commands: exit code 1 with a sentence that names what is wrong, 2 for wrong usage; nothing is
-//! changed by any.
+//! Invalid commands exit with code 1 and a sentence that names the problem, or with code 2 for wrong usage. They
+//! change nothing.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ async fn misused(dir: &Path, line: &str, says: &[&str]) {
     Refused { line, says, code: 2, ..Refused::default() }.check(dir).await;
 }
 
-/// A database in `data`, its server gone.
+/// Creates a database in `data` by starting and stopping a server.
 fn database(dir: &Path) {
     drop(Server::start(&dir.join("data"), &[]));
 }
@@ -58,7 +58,7 @@ async fn a_missing_or_empty_database_is_named_with_a_hint_at_an_existing_demo() 
     for line in commands {
         refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
     }
-    // With a schema, but nothing in it: no key of it could be missing yet.
+    // A database with an empty schema: its sealing key cannot be missing yet.
     assert!(run(command(&["migrate", "--data-dir", "data"]).current_dir(dir), b"").status.success());
     for line in commands {
         refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
@@ -191,7 +191,7 @@ async fn names_in_use_are_refused_whoever_uses_them() {
     for (line, says) in [
         ("user create ada --password-stdin", &["name ada exists"][..]),
         ("user create ADA --password-stdin", &["ADA already exists"]),
-        // A Cyrillic letter that looks like the Latin one.
+        // A Cyrillic letter that looks like a Latin one.
         ("user create \u{430}da --password-stdin", &["exists"]),
         ("user create other --password-stdin --email Ada@Example.org", &["email Ada@Example.org exists"]),
         ("user create other --password-stdin --subject first", &["subject first already exists"]),

@@ -1,4 +1,4 @@
-//! Wrong starts: each is refused with a sentence that names what is wrong, and leaves nothing behind.
+//! Failed starts: each is refused with a sentence that names the problem, and leaves nothing behind.
 
 use std::{fs, net::TcpListener, path::Path};
 
@@ -19,7 +19,7 @@ async fn refused(dir: &Path, line: &str, says: &[&str]) {
     Refused { line, says, ..Refused::default() }.check(dir).await;
 }
 
-/// Wrong usage: of the command line itself.
+/// Wrong usage of the command line itself.
 async fn misused(dir: &Path, line: &str, says: &[&str]) {
     Refused { line, says, code: 2, ..Refused::default() }.check(dir).await;
 }
@@ -131,7 +131,7 @@ async fn an_unreachable_postgresql_server_is_named_without_the_password() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    // Bound, so that nobody else listens there; but not listening.
+    // Bound, so that no other process can listen there, but not listening.
     let silent = TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = silent.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! A server that is asked to stop finishes what is under way, and says before that it will be gone.
+//! A stopping server first reports that it is not ready, then finishes the calls in flight.
 
 use std::{process::ExitStatus, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     server::Server,
 };
 
-/// Far less than the server would wait for calls that do not end.
+/// Far less than the drain timeout of the server.
 const SOON: Duration = Duration::from_secs(10);
 
 async fn exit(server: Server) -> ExitStatus {
@@ -30,14 +30,14 @@ async fn exit(server: Server) -> ExitStatus {
     ended.expect("the process has not ended").unwrap()
 }
 
-/// The status of a page; nothing if nobody listens.
+/// The status of a page; `None` if nothing is listening.
 async fn status(address: &str, path: &str) -> Option<u16> {
     page(address, path).await?.split_whitespace().nth(1)?.parse().ok()
 }
 
 type Answer = JoinHandle<Result<Response<LoginResponse>, Status>>;
 
-/// Begins a sign-in and holds its message back. When this returns, the server knows of the call.
+/// Starts a sign-in but withholds its message. When this returns, the server has received the call.
 async fn begin_login(channel: &Channel) -> (oneshot::Sender<LoginRequest>, Answer) {
     let (message, held) = oneshot::channel();
     let (began, known) = oneshot::channel();
@@ -52,7 +52,7 @@ async fn begin_login(channel: &Channel) -> (oneshot::Sender<LoginRequest>, Answe
         client.client_streaming(Request::new(body), path, ProstCodec::default()).await
     });
     known.await.unwrap();
-    // What is sent on one connection arrives in order.
+    // Requests on one connection arrive in order.
     KeyServiceClient::new(channel.clone()).get_jwks(GetJwksRequest {}).await.unwrap();
     (message, answer)
 }
@@ -105,7 +105,7 @@ async fn queued_sign_ins_are_answered_while_idle_connections_stay_open() {
         let channel = channel.clone();
         logins.spawn(async move { log_in(channel, &format!("user{n}"), PASSWORD).await });
     }
-    // The first answer takes a hash; all requests were sent long before.
+    // The first answer takes one hash; all requests were sent long before that.
     logins.join_next().await.unwrap().unwrap().unwrap();
     server.terminate();
     for answer in logins.join_all().await {

@@ -1,4 +1,4 @@
-//! `chancery guard` as a process beside a server.
+//! `chancery guard` as a process next to a server.
 
 use std::{
     io::{BufRead, BufReader},
@@ -44,7 +44,7 @@ fn start_guard(server: &Server, more: &[&str]) -> Guard {
 }
 
 impl Guard {
-    /// The status of a page, asked for with a token.
+    /// The status of a page requested with a token.
     async fn status(&self, path: &str, token: &str) -> u16 {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let request =

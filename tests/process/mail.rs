@@ -1,4 +1,4 @@
-//! Mails, from the transaction that they belong to as far as a real mail server.
+//! Mails from their transaction to a real mail server.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ const FROM: &str = "Größe & Co <no-reply@id.example.org>";
 const CODE: &str = "CANARY-CODE-2718";
 const LINK: &str = "https://id.example.org/verify?token=canary-of-the-link&x=1";
 
-/// The service on a place that a server has set up, as another process would open it.
+/// Opens the service on a database that a server has set up, as another process would.
 async fn open(place: &Place, clock: Arc<dyn Clock>) -> Service {
     let location = match &place.database {
         Some(url) => Location::parse(url).unwrap(),
@@ -46,7 +46,7 @@ async fn open(place: &Place, clock: Arc<dyn Clock>) -> Service {
     Service::start(store, SealingKey::new(&key), passwords, clock, Arc::new(OsEntropy), &options).await.unwrap()
 }
 
-/// A place whose time moves only when told.
+/// A service with a clock that moves only manually.
 struct Still {
     service: Service,
     clock: Arc<FixedClock>,
@@ -62,7 +62,7 @@ impl Still {
         Self { service: open(&place, clock.clone()).await, clock, _dir: dir }
     }
 
-    /// Sends what is due.
+    /// Sends all due mails.
     async fn send(&self, post: &Post) -> Vec<Fate> {
         let mut all = Vec::new();
         for mail in self.service.outbox.take(4).await.unwrap() {
@@ -72,7 +72,7 @@ impl Still {
         all
     }
 
-    /// Sends the one mail that is due.
+    /// Sends the only due mail.
     async fn send_one(&self, post: &Post) -> Fate {
         let mut all = self.send(post).await;
         assert_eq!(all.len(), 1, "{all:?}");
@@ -84,7 +84,7 @@ impl Still {
     }
 }
 
-/// Hands a mail in, in a transaction of its own.
+/// Queues a mail in its own transaction.
 async fn hand_in(service: &Service, to: &str) -> MailId {
     let expires_at = service.now().plus(Ttl::from_secs(1800));
     let way =
@@ -119,13 +119,13 @@ fn plain(port: u16) -> SmtpOptions {
     options(&format!("smtp+plain://127.0.0.1:{port}"))
 }
 
-/// A line of a server's counters; nothing if it is not there yet.
+/// The value of a server metric; `None` if it does not exist yet.
 async fn counter(server: &Server, name: &str) -> Option<i64> {
     let text = page(&server.telemetry, "/metrics").await.unwrap();
     text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok())
 }
 
-/// Waits until a counter says this.
+/// Waits until a metric has this value.
 async fn comes_to(server: &Server, name: &str, wanted: i64) {
     let come = async { while counter(server, name).await != Some(wanted) {} };
     tokio::time::timeout(Duration::from_mins(1), come).await.unwrap_or_else(|_| panic!("{name} is not {wanted}"));
@@ -167,7 +167,7 @@ async fn both_parts_and_the_subject_arrive_unchanged() {
     let still = Still::new().await;
     let mut mails = MailServer::start().await;
     let post = post(plain(mails.port));
-    // Both go over one connection, which is given up when nothing is left to send.
+    // Both use one connection, which is closed when nothing is left to send.
     for to in ["ada@example.org", "zoë@xn--bcher-kva.example"] {
         hand_in(&still.service, to).await;
         assert_eq!(still.send_one(&post).await, Fate::Sent);
@@ -259,7 +259,7 @@ async fn a_stopping_server_does_not_wait_for_a_hanging_mail_server() {
     let ended = tokio::task::spawn_blocking(|| server.wait());
     let status = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the process has not ended");
     assert!(status.unwrap().success());
-    // Held still, and not lost.
+    // Still leased, and not lost.
     assert_eq!(place.count("mails", "claimed_by <> ''").await, 1);
 }
 
@@ -275,14 +275,14 @@ async fn connections_are_encrypted_and_the_mail_server_is_authenticated_before_a
             post(SmtpOptions { credentials, ca, ..options(&url) })
         };
         hand_in(&still.service, "ada@example.org").await;
-        // No authority of the system's made this certificate.
+        // No system certificate authority signed this certificate.
         assert_eq!(still.send_one(&with("right", None)).await, Fate::Later(Cause::Connection), "{tls}");
         still.clock.advance(Ttl::from_secs(15));
-        // A wrong password is no fault of the mail.
+        // A wrong password is not the mail's fault.
         assert_eq!(still.send_one(&with("wrong", ca.clone())).await, Fate::Later(Cause::Connection), "{tls}");
         assert_eq!(mails.next().await["unknown"], "PLAIN");
         still.clock.advance(Ttl::from_secs(30));
-        // Nor is one that is missing.
+        // Neither is a missing one.
         assert_eq!(
             still.send_one(&post(SmtpOptions { ca: ca.clone(), ..options(&url) })).await,
             Fate::Later(Cause::Connection)
@@ -305,7 +305,7 @@ async fn a_mail_server_that_does_not_offer_starttls_gets_no_data() {
     assert!(mails.stop().await.is_empty());
 }
 
-/// The page or its JSON, as a browser or a script on this machine gets it.
+/// The page or its JSON, as a browser or a script on this machine would get it.
 async fn dev_mail(address: &str, accept: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET /dev/mail HTTP/1.1\r\nhost: {address}\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
@@ -331,7 +331,7 @@ async fn only_a_demo_shows_its_mails() {
         (&id.as_str().into(), &CODE.into(), &LINK.into())
     );
     assert!(dev_mail(&server.http, "text/html").await.contains(CODE));
-    // Who asks by another name is told nothing.
+    // Requests with another host name are refused.
     assert!(page(&server.http, "/dev/mail").await.unwrap().starts_with("HTTP/1.1 403"));
     let plain = Server::start(&dir.path().join("plain"), &[]);
     assert!(dev_mail(&plain.http, "text/html").await.starts_with("HTTP/1.1 404"));
@@ -364,7 +364,7 @@ fn mail_settings_are_checked_at_start_and_shown_without_the_password() {
     let shown = String::from_utf8(out.stdout).unwrap();
     assert!(shown.contains("smtps://mail.example.org") && shown.contains("\"mail_password\": \"set\""), "{shown}");
     assert!(!shown.contains("canary"));
-    // A command sends nothing, and needs nothing for it.
+    // A command sends no mail and does not need the mail settings.
     drop(Server::on(&place, &[]));
     let mut list = command(&["user", "list"]);
     let out = run(list.args(place.flags()).env("CHANCERY_MAIL_TEMPLATES", "/nonexistent"), b"");

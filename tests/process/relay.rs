@@ -1,4 +1,4 @@
-//! A way to a server that can be cut and led elsewhere.
+//! A TCP relay to a server that can be cut or redirected.
 
 use std::sync::{Arc, Mutex};
 
@@ -32,14 +32,14 @@ impl Relay {
         Self { address, to, cuts, task }
     }
 
-    /// Ends all connections, and lets none through.
+    /// Closes all connections and refuses new ones.
     pub(crate) fn cut(&self) {
         *self.to.lock().unwrap() = None;
         self.cuts.send_modify(|n| *n += 1);
     }
 
-    /// Ends all connections, and leads new ones to this server.
-    pub(crate) fn lead_to(&self, server: &str) {
+    /// Closes all connections and forwards new ones to this server.
+    pub(crate) fn redirect_to(&self, server: &str) {
         *self.to.lock().unwrap() = Some(server.to_owned());
         self.cuts.send_modify(|n| *n += 1);
     }
