@@ -83,7 +83,7 @@ fn imports_within_app_go_one_way() {
 
 #[test]
 fn the_import_reader_understands_groups_and_paths() {
-    let code = "use super::{\n config::Mail,\n pause::{pause, pause_unless_ended},\n};\nuse super::jobs;\nsuper::dev::set_up()";
+    let code = "use super::{\n config::Mail,\n pause::{pause, wait},\n};\nuse super::jobs;\nsuper::dev::set_up()";
     assert_eq!(imports(code, true), ["config", "pause", "jobs", "dev"]);
     assert_eq!(imports("use super::setting::section;\nuse crate::app::machine::Machine;", false), ["machine"]);
 }

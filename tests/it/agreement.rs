@@ -59,9 +59,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The model clock, for the verifiers.
 #[derive(Debug)]
-struct Shared(Arc<FixedClock>);
+struct ModelClock(Arc<FixedClock>);
 
-impl chancery_verify::Clock for Shared {
+impl chancery_verify::Clock for ModelClock {
     fn now_ms(&self) -> i64 {
         self.0.now().millis()
     }
@@ -78,7 +78,7 @@ struct Process {
 }
 
 /// One history.
-struct World {
+struct Model {
     empty: Empty,
     issuer: &'static str,
     grpc: TcpListener,
@@ -143,7 +143,7 @@ async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String
     (server, secret.unwrap().expose().to_owned())
 }
 
-impl World {
+impl Model {
     fn new(empty: Empty) -> Self {
         let (grpc, http) = (listener(), listener());
         let issuer: &'static str = Box::leak(format!("http://{}", http.local_addr().unwrap()).into_boxed_str());
@@ -151,7 +151,7 @@ impl World {
         let (resource_server, secret) = process.runtime.block_on(populate(&process.service, issuer));
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let verifier = || {
-            let clock = Arc::new(Shared(empty.clock.clone()));
+            let clock = Arc::new(ModelClock(empty.clock.clone()));
             Verifier::with_policy(Policy::new(issuer, "api")).clock(clock).fail_open_for(Duration::ZERO)
         };
         let watch = Watch::new(&format!("http://{}", grpc.local_addr().unwrap()), "watcher", &secret).unwrap();
@@ -326,7 +326,7 @@ fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(empty
     let steps = prop::collection::vec(step(), 5..30);
     let result = TestRunner::new(config).run(&steps, |steps| {
         let empty = databases.block_on(empty());
-        let mut world = World::new(empty.clone());
+        let mut world = Model::new(empty.clone());
         world.begin();
         for step in &steps {
             world.take(step);
@@ -359,7 +359,7 @@ mod postgres {
 #[test]
 fn j36_a_verifier_that_cannot_reach_its_server_reports_that_it_is_unsure() {
     let databases = Builder::new_current_thread().enable_all().build().unwrap();
-    let mut world = World::new(databases.block_on(Empty::sqlite()));
+    let mut world = Model::new(databases.block_on(Empty::sqlite()));
     world.take(&Step::SignIn);
     world.compare();
     let Process { runtime, service } = world.process.take().unwrap();

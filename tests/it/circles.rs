@@ -200,7 +200,7 @@ fn service_folders_import_in_one_direction() {
     let graph = siblings(&["service".to_owned()], &uses(&modules()));
     for (folder, targets) in &graph {
         let Some((_, allowed)) = SERVICE.iter().find(|(name, _)| name == folder) else {
-            assert_eq!(folder, "start", "a folder that the table does not know");
+            assert_eq!(folder, "start", "a folder is not in the table");
             continue;
         };
         let wrong: Vec<_> = targets.iter().filter(|to| !allowed.contains(&to.as_str())).collect();

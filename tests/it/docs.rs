@@ -10,7 +10,7 @@ use prost::Message;
 
 use crate::proto::comments;
 
-fn fresh(name: &str, want: &str) {
+fn assert_up_to_date(name: &str, want: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
     if std::env::var_os("CHTEST_WRITE_DOCS").is_some() {
         fs::write(&path, want).unwrap();
@@ -33,7 +33,7 @@ fn the_errors_page_is_up_to_date() {
         }
     }
     assert!(page.lines().count() > 20, "{page}");
-    fresh("errors.md", &page);
+    assert_up_to_date("errors.md", &page);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn the_access_page_is_up_to_date() {
         };
         writeln!(page, "| `{}` | {caller} |", method.trim_start_matches('/')).unwrap();
     }
-    fresh("access.md", &page);
+    assert_up_to_date("access.md", &page);
 }
 
 fn help(path: &[&str]) -> String {
@@ -91,7 +91,7 @@ fn the_command_line_page_is_up_to_date() {
     for command in ["serve", "user create", "client create", "keys revoke", "issuer set", "migrate", "token verify"] {
         assert!(page.contains(&format!("## chancery {command}\n")), "{command}");
     }
-    fresh("cli.md", &page.replace("## chancery \n", "## chancery\n"));
+    assert_up_to_date("cli.md", &page.replace("## chancery \n", "## chancery\n"));
 }
 
 #[test]
@@ -113,5 +113,5 @@ fn the_configuration_page_is_up_to_date() {
         }
     }
     assert!(page.contains("| `grpc` | `CHANCERY_GRPC` | `--grpc` | 127.0.0.1:50051 |"), "{page}");
-    fresh("config.md", &page);
+    assert_up_to_date("config.md", &page);
 }

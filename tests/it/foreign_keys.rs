@@ -15,7 +15,7 @@ use chancery::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, ISSUER, as_admin},
+    support::{App, ISSUER, admit_admin},
     wire::served,
 };
 
@@ -114,7 +114,7 @@ async fn a_token_signed_with_a_foreign_key_is_never_accepted(app: &App) {
     for claims in [json!({ "aud": ISSUER, "entitlements": ["users.write"] }), real] {
         let forged = old.forge(app, &claims);
         let forged = ClientCredentials::Bearer(forged);
-        let asked = as_admin(&app.service, &forged, ("users.write", Act::Write)).await;
+        let asked = admit_admin(&app.service, &forged, ("users.write", Act::Write)).await;
         assert_eq!(asked.unwrap_err().reason(), Reason::TokenInvalid);
     }
     // A verifier that fetches the whole set does not accept it either.

@@ -16,15 +16,17 @@ use crate::{
     support::{App, Empty},
 };
 
-pub(crate) struct Forgetful {
+pub(crate) struct LossyProxy {
     pub(crate) database: Database,
     armed: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
-impl Forgetful {
-    pub(crate) async fn to(database: &Database) -> Self {
-        let chancery::store::Location::Postgres(url) = &database.location else { panic!("no network leads to a file") };
+impl LossyProxy {
+    pub(crate) async fn start(database: &Database) -> Self {
+        let chancery::store::Location::Postgres(url) = &database.location else {
+            panic!("SQLite has no network connection")
+        };
         let (_, rest) = url.expose().split_once('@').unwrap();
         let server = rest.split_once('/').unwrap().0.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -34,7 +36,7 @@ impl Forgetful {
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let far = TcpStream::connect(&server).await.unwrap();
-                tokio::spawn(carry(near, far, arm.clone()));
+                tokio::spawn(forward(near, far, arm.clone()));
             }
         });
         Self { database, armed, task }
@@ -46,18 +48,18 @@ impl Forgetful {
     }
 
     /// Whether a reply was dropped.
-    pub(crate) fn has_struck(&self) -> bool {
+    pub(crate) fn has_dropped_reply(&self) -> bool {
         !self.armed.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Forgetful {
+impl Drop for LossyProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) {
+async fn forward(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) {
     let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
     loop {
         tokio::select! {
@@ -84,12 +86,12 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) 
 }
 
 /// An app whose database can drop a reply. This needs a network; `None` if this run skips PostgreSQL.
-pub(crate) async fn forgetful() -> Option<(App, Forgetful)> {
+pub(crate) async fn app_with_lossy_proxy() -> Option<(App, LossyProxy)> {
     if !with_postgres() {
         return None;
     }
     let empty = Empty::postgres().await;
-    let way = Forgetful::to(&empty.database).await;
+    let way = LossyProxy::start(&empty.database).await;
     let clock = empty.clock.clone();
     let app = App::prepared(Empty { database: way.database.clone(), ..empty }, clock).await;
     Some((app, way))

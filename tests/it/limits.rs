@@ -55,7 +55,7 @@ struct Person<'a> {
 const STRANGER: Person<'_> = Person { peer: "", device: "" };
 
 impl Person<'_> {
-    async fn types(self, service: &Service, login: &str, password: &str) -> Result<TokenPair> {
+    async fn try_password(self, service: &Service, login: &str, password: &str) -> Result<TokenPair> {
         let ctx = RequestContext { peer: self.peer.into(), ..service.context() };
         let device_token = DeviceToken::new(self.device.into());
         let request = SignInRequest { device_token, ..login_of("app", login, password) };
@@ -63,8 +63,8 @@ impl Person<'_> {
     }
 
     /// Tries a wrong password. Returns the throttling details if the attempt was refused.
-    async fn guesses(self, service: &Service, login: &str) -> Option<(&'static str, bool, Ttl)> {
-        match self.types(service, login, "no password of anybody").await {
+    async fn guess_wrongly(self, service: &Service, login: &str) -> Option<(&'static str, bool, Ttl)> {
+        match self.try_password(service, login, "no password of anybody").await {
             Err(Error::Unauthenticated(Reason::InvalidCredentials)) => None,
             Err(Error::TooManyAttempts { after, by, closed }) => Some((by, closed, after)),
             other => panic!("{login}: {other:?}"),
@@ -72,14 +72,14 @@ impl Person<'_> {
     }
 
     /// Tries wrong passwords as fast as allowed until the account is closed. Returns the number of attempts.
-    async fn hammers(self, app: &App, login: &str) -> usize {
+    async fn guess_until_closed(self, app: &App, login: &str) -> usize {
         for n in 0.. {
-            match self.guesses(&app.service, login).await {
+            match self.guess_wrongly(&app.service, login).await {
                 None => {}
                 Some((_, true, _)) => return n,
                 Some((_, false, after)) => {
                     app.pass(after).await;
-                    assert_eq!(self.guesses(&app.service, login).await, None);
+                    assert_eq!(self.guess_wrongly(&app.service, login).await, None);
                 }
             }
         }
@@ -91,7 +91,7 @@ fn device_of(pair: &TokenPair) -> String {
     pair.device.as_ref().unwrap().expose().to_owned()
 }
 
-async fn set(app: &App, settings: &[(&str, &str)]) {
+async fn change_settings(app: &App, settings: &[(&str, &str)]) {
     for (name, value) in settings {
         app.service.instance.set(&Admin::command(), name, value).await.unwrap();
     }
@@ -111,13 +111,14 @@ async fn p05_p10_a45_known_and_unknown_accounts_are_throttled_alike(app: &App) {
     for _ in 0..10 {
         let logins = ["ada", "nobody", "no\u{202e}such", "grace"];
         let before = app.service.store().statements();
-        let answers = futures_util::future::join_all(logins.iter().map(|login| STRANGER.guesses(&app.service, login)));
+        let answers =
+            futures_util::future::join_all(logins.iter().map(|login| STRANGER.guess_wrongly(&app.service, login)));
         let answers = answers.await;
         assert!(answers.iter().all(|a| *a == answers[0]), "{answers:?}");
         if let Some((by, closed, after)) = answers[0] {
             assert_eq!((by, closed), ("account", false));
-            assert_eq!(app.service.store().statements(), before, "refused without a question");
-            assert_eq!(STRANGER.guesses(&app.service, "ADA").await, answers[0], "the same account");
+            assert_eq!(app.service.store().statements(), before, "refused without a database query");
+            assert_eq!(STRANGER.guess_wrongly(&app.service, "ADA").await, answers[0], "the same account");
             waits.push(after.seconds());
             app.clock.advance(after);
         }
@@ -126,7 +127,7 @@ async fn p05_p10_a45_known_and_unknown_accounts_are_throttled_alike(app: &App) {
     assert_eq!(told, [false, false, false, false, false, false, true, false, true, false]);
     assert_eq!(waits, [1, 2]);
     // The right password is refused in the same way, also for unknown accounts.
-    let right = STRANGER.types(&app.service, "ada", PASSWORD).await;
+    let right = STRANGER.try_password(&app.service, "ada", PASSWORD).await;
     assert!(matches!(right, Err(Error::TooManyAttempts { after, .. }) if after == Ttl::from_secs(4)), "{right:?}");
 }
 
@@ -134,42 +135,45 @@ async fn p05_a_known_device_signs_in_while_its_account_is_under_attack(app: &App
     let device = device_of(&app.sign_in().await);
     let ada = Person { peer: "", device: &device };
     assert!(device.starts_with("chd_"), "{device}");
-    set(app, &[("login_failures_most", "10")]).await;
+    change_settings(app, &[("login_failures_most", "10")]).await;
     for _ in 0..6 {
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+        assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None);
     }
-    assert!(STRANGER.guesses(&app.service, "ada").await.is_some());
-    assert!(ada.types(&app.service, "ada", PASSWORD).await.is_ok());
-    assert_eq!(failures(&app.service, "ada").await, 0, "success clears");
-    assert_eq!(STRANGER.hammers(app, "ada").await, 10);
-    let right = STRANGER.types(&app.service, "ada", PASSWORD).await;
+    assert!(STRANGER.guess_wrongly(&app.service, "ada").await.is_some());
+    assert!(ada.try_password(&app.service, "ada", PASSWORD).await.is_ok());
+    assert_eq!(failures(&app.service, "ada").await, 0, "a successful sign-in resets the count");
+    assert_eq!(STRANGER.guess_until_closed(app, "ada").await, 10);
+    let right = STRANGER.try_password(&app.service, "ada", PASSWORD).await;
     assert!(matches!(right, Err(Error::TooManyAttempts { closed: true, .. })), "{right:?}");
     app.pass(Ttl::from_days(2)).await;
-    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err(), "time alone does not open it soon");
-    let again = ada.types(&app.service, "ada", PASSWORD).await.unwrap();
+    assert!(
+        STRANGER.try_password(&app.service, "ada", PASSWORD).await.is_err(),
+        "the account stays closed for a long time"
+    );
+    let again = ada.try_password(&app.service, "ada", PASSWORD).await.unwrap();
     // The device keeps its id, and its token is valid for longer.
     assert_ne!(device_of(&again), device);
-    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert!(STRANGER.try_password(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
 async fn p05_a_device_token_of_another_account_or_too_old_is_ignored(app: &App) {
     app.user("grace").await;
     let ada = device_of(&app.sign_in().await);
-    let grace = device_of(&STRANGER.types(&app.service, "grace", PASSWORD).await.unwrap());
+    let grace = device_of(&STRANGER.try_password(&app.service, "grace", PASSWORD).await.unwrap());
     for _ in 0..6 {
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+        assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None);
     }
     let other = if &ada[20..21] == "A" { "B" } else { "A" };
     let forged = format!("{}{other}{}", &ada[..20], &ada[21..]);
     for device in ["", "chd_", "nonsense", &grace, &forged, &format!("{ada} ")] {
-        let seen = Person { peer: "", device }.types(&app.service, "ada", PASSWORD).await;
+        let seen = Person { peer: "", device }.try_password(&app.service, "ada", PASSWORD).await;
         assert!(matches!(seen, Err(Error::TooManyAttempts { .. })), "{device:?}: {seen:?}");
     }
     // A device token does not reveal whether an account exists and never causes an error.
     let nobody = Person { peer: "", device: &ada };
-    assert_eq!(nobody.guesses(&app.service, "nobody").await, None);
+    assert_eq!(nobody.guess_wrongly(&app.service, "nobody").await, None);
     app.pass(Ttl::from_days(401)).await;
-    assert_eq!(Person { peer: "", device: &ada }.guesses(&app.service, "ada").await, None);
+    assert_eq!(Person { peer: "", device: &ada }.guess_wrongly(&app.service, "ada").await, None);
     assert_eq!(failures(&app.service, "ada").await, 1, "as from an unknown device");
 }
 
@@ -178,13 +182,13 @@ async fn p05_a_device_of_the_previous_owner_of_a_login_is_unknown_to_the_next_ow
     app.service.users.delete(&Admin::command(), "ada", None).await.unwrap();
     app.user("ada").await;
     for _ in 0..6 {
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+        assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None);
     }
     let before = Person { peer: "", device: &old };
-    let seen = before.types(&app.service, "ada", PASSWORD).await;
+    let seen = before.try_password(&app.service, "ada", PASSWORD).await;
     assert!(matches!(seen, Err(Error::TooManyAttempts { by: "account", .. })), "{seen:?}");
     app.pass(Ttl::from_secs(1)).await;
-    assert_eq!(before.guesses(&app.service, "ada").await, None);
+    assert_eq!(before.guess_wrongly(&app.service, "ada").await, None);
     assert_eq!(failures(&app.service, "ada").await, 7);
 }
 
@@ -193,18 +197,18 @@ async fn p05_a_known_device_has_its_own_failure_count(app: &App) {
     assert_ne!(phone, laptop);
     let (phone, laptop) = (Person { peer: "", device: &phone }, Person { peer: "", device: &laptop });
     for _ in 0..6 {
-        assert_eq!(phone.guesses(&app.service, "ada").await, None);
+        assert_eq!(phone.guess_wrongly(&app.service, "ada").await, None);
     }
-    assert_eq!(phone.guesses(&app.service, "ada").await, Some(("device", false, Ttl::from_secs(1))));
+    assert_eq!(phone.guess_wrongly(&app.service, "ada").await, Some(("device", false, Ttl::from_secs(1))));
     assert_eq!(failures(&app.service, "ada").await, 0);
-    assert!(laptop.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert!(laptop.try_password(&app.service, "ada", PASSWORD).await.is_ok());
     app.pass(Ttl::from_secs(1)).await;
-    assert!(phone.types(&app.service, "ada", PASSWORD).await.is_ok());
-    assert_eq!(phone.guesses(&app.service, "ada").await, None, "its count began anew");
+    assert!(phone.try_password(&app.service, "ada", PASSWORD).await.is_ok());
+    assert_eq!(phone.guess_wrongly(&app.service, "ada").await, None, "its count was reset");
 }
 
 async fn p05_frequent_sign_ins_do_not_allow_more_guesses(app: &App) {
-    set(app, &[("login_failures_most", "10")]).await;
+    change_settings(app, &[("login_failures_most", "10")]).await;
     let mut devices = Vec::new();
     for _ in 0..8 {
         devices.push(device_of(&app.sign_in().await));
@@ -212,7 +216,7 @@ async fn p05_frequent_sign_ins_do_not_allow_more_guesses(app: &App) {
     let mut guesses = 0;
     'all: for device in &devices {
         for _ in 0..6 {
-            match (Person { peer: "", device }).guesses(&app.service, "ada").await {
+            match (Person { peer: "", device }).guess_wrongly(&app.service, "ada").await {
                 None => guesses += 1,
                 Some((by, ..)) => {
                     assert_eq!(by, "account", "all known devices count as unknown now");
@@ -226,36 +230,36 @@ async fn p05_frequent_sign_ins_do_not_allow_more_guesses(app: &App) {
 }
 
 async fn p05_addresses_are_limited_across_accounts_but_known_devices_are_not(app: &App) {
-    set(app, &[("address_failures", "3"), ("network_failures", "5")]).await;
+    change_settings(app, &[("address_failures", "3"), ("network_failures", "5")]).await;
     let ada = device_of(&app.sign_in().await);
     let (here, beside) = (Person { peer: "192.0.2.1", device: "" }, Person { peer: "192.0.2.2", device: "" });
     for n in 0..3 {
-        assert_eq!(here.guesses(&app.service, &format!("nobody{n}")).await, None);
+        assert_eq!(here.guess_wrongly(&app.service, &format!("nobody{n}")).await, None);
     }
     let wait = Some(("address", false, Ttl::from_secs(10)));
-    assert_eq!(here.guesses(&app.service, "somebody").await, wait);
-    assert_eq!(here.guesses(&app.service, "ada").await, wait, "whatever the account");
+    assert_eq!(here.guess_wrongly(&app.service, "somebody").await, wait);
+    assert_eq!(here.guess_wrongly(&app.service, "ada").await, wait, "for any account");
     let known = Person { peer: "192.0.2.1", device: &ada };
-    assert!(known.types(&app.service, "ada", PASSWORD).await.is_ok());
-    assert_eq!(here.guesses(&app.service, "ada").await, wait, "a success gives an address nothing back");
+    assert!(known.try_password(&app.service, "ada", PASSWORD).await.is_ok());
+    assert_eq!(here.guess_wrongly(&app.service, "ada").await, wait, "a success does not reset the count of an address");
     for n in 0..2 {
-        assert_eq!(beside.guesses(&app.service, &format!("nobody{n}")).await, None);
+        assert_eq!(beside.guess_wrongly(&app.service, &format!("nobody{n}")).await, None);
     }
-    let network = beside.guesses(&app.service, "ada").await;
+    let network = beside.guess_wrongly(&app.service, "ada").await;
     assert_eq!(network, Some(("network", false, Ttl::from_millis(500))));
     let elsewhere = Person { peer: ELSEWHERE, device: "" };
-    assert!(elsewhere.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert!(elsewhere.try_password(&app.service, "ada", PASSWORD).await.is_ok());
     app.pass(Ttl::from_secs(10)).await;
-    assert_eq!(here.guesses(&app.service, "somebody").await, None);
-    set(app, &[("address_failures", "0"), ("network_failures", "0")]).await;
+    assert_eq!(here.guess_wrongly(&app.service, "somebody").await, None);
+    change_settings(app, &[("address_failures", "0"), ("network_failures", "0")]).await;
     app.pass(Ttl::from_secs(10)).await;
     for n in 0..4 {
-        assert_eq!(here.guesses(&app.service, &format!("other{n}")).await, None);
+        assert_eq!(here.guess_wrongly(&app.service, &format!("other{n}")).await, None);
     }
 }
 
 async fn p05_the_limited_address_is_the_one_that_a_trusted_client_reports(app: &App) {
-    set(app, &[("address_failures", "2")]).await;
+    change_settings(app, &[("address_failures", "2")]).await;
     let public = NewClientRequest { trusted_end_user: true, ..first_party("page", &["api"]) };
     let refused = app.service.clients.create(&Admin::command(), public).await;
     let Err(Error::Invalid(wrong)) = refused else { panic!("{refused:?}") };
@@ -287,23 +291,23 @@ async fn p05_two_processes_share_their_counts(app: &App) {
     let other = app.second().await;
     for n in 0..6 {
         let service = if n % 2 == 0 { &app.service } else { &other };
-        assert_eq!(STRANGER.guesses(service, "ada").await, None);
+        assert_eq!(STRANGER.guess_wrongly(service, "ada").await, None);
     }
     let wait = Some(("account", false, Ttl::from_secs(1)));
-    assert_eq!(STRANGER.guesses(&app.service, "ada").await, wait);
-    assert_eq!(STRANGER.guesses(&other, "ada").await, wait);
+    assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, wait);
+    assert_eq!(STRANGER.guess_wrongly(&other, "ada").await, wait);
     app.pass(Ttl::from_secs(1)).await;
-    assert!(STRANGER.types(&other, "ada", PASSWORD).await.is_ok());
-    assert_eq!(STRANGER.guesses(&app.service, "ada").await, None, "cleared for both");
+    assert!(STRANGER.try_password(&other, "ada", PASSWORD).await.is_ok());
+    assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None, "reset for both processes");
 }
 
 /// How many of a hundred concurrent guesses were checked.
-async fn looked_at(services: &[&Service], login: &'static str) -> usize {
+async fn count_checked_guesses(services: &[&Service], login: &'static str) -> usize {
     let mut guesses = tokio::task::JoinSet::new();
     for n in 0..100 {
         let service = services[n % services.len()].clone();
         guesses.spawn(async move {
-            match STRANGER.types(&service, login, "no password of anybody").await {
+            match STRANGER.try_password(&service, login, "no password of anybody").await {
                 Err(Error::Unauthenticated(_)) => true,
                 Err(Error::TooManyAttempts { .. } | Error::Throttled { .. }) => false,
                 other => panic!("{other:?}"),
@@ -316,44 +320,44 @@ async fn looked_at(services: &[&Service], login: &'static str) -> usize {
 async fn p05_concurrent_guesses_are_limited_like_sequential_ones(app: &App) {
     let mut together = 0;
     for _ in 0..10 {
-        together += looked_at(&[&app.service], "ada").await;
+        together += count_checked_guesses(&[&app.service], "ada").await;
         assert_eq!(i64::try_from(together).unwrap(), failures(&app.service, "ada").await, "each was counted");
     }
     assert_eq!(together, 6);
     app.pass(Ttl::from_secs(3600)).await;
-    assert_eq!(looked_at(&[&app.service], "ada").await, 1);
+    assert_eq!(count_checked_guesses(&[&app.service], "ada").await, 1);
     // Other processes learn of attempts in progress only once they fail: one is being hashed and one waits.
     let other = app.second().await;
     let mut together = 0;
     for _ in 0..10 {
-        together += looked_at(&[&app.service, &other], "grace").await;
+        together += count_checked_guesses(&[&app.service, &other], "grace").await;
     }
     assert!((6..=8).contains(&together), "{together}");
     assert_eq!(i64::try_from(together).unwrap(), failures(&app.service, "grace").await);
     app.pass(Ttl::from_secs(3600)).await;
     other.live.confirm().await.unwrap();
-    assert!(looked_at(&[&app.service, &other], "grace").await <= 2);
+    assert!(count_checked_guesses(&[&app.service, &other], "grace").await <= 2);
 }
 
 async fn p05_a_new_password_resets_the_limits(app: &App) {
-    set(app, &[("login_failures_most", "10")]).await;
-    assert_eq!(STRANGER.hammers(app, "ada").await, 10);
-    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_err());
+    change_settings(app, &[("login_failures_most", "10")]).await;
+    assert_eq!(STRANGER.guess_until_closed(app, "ada").await, 10);
+    assert!(STRANGER.try_password(&app.service, "ada", PASSWORD).await.is_err());
     let other = app.second().await;
     let new = || "another long pass phrase".to_owned();
     other.users.set_password(&Admin::command(), "ada", Password::new(new())).await.unwrap();
     // Other processes cache the count for ten seconds.
-    assert!(STRANGER.types(&other, "ada", &new()).await.is_ok());
+    assert!(STRANGER.try_password(&other, "ada", &new()).await.is_ok());
     app.pass(Ttl::from_secs(10)).await;
-    assert!(STRANGER.types(&app.service, "ada", &new()).await.is_ok());
+    assert!(STRANGER.try_password(&app.service, "ada", &new()).await.is_ok());
 }
 
 async fn p05_each_throttling_step_is_audited_once(app: &App) {
-    set(app, &[("login_failures_most", "20")]).await;
+    change_settings(app, &[("login_failures_most", "20")]).await;
     let attackers = Person { peer: ELSEWHERE, device: "" };
-    set(app, &[("address_failures", "0"), ("network_failures", "0")]).await;
-    assert_eq!(attackers.hammers(app, "ada").await, 20);
-    assert!(attackers.guesses(&app.service, "ada").await.is_some());
+    change_settings(app, &[("address_failures", "0"), ("network_failures", "0")]).await;
+    assert_eq!(attackers.guess_until_closed(app, "ada").await, 20);
+    assert!(attackers.guess_wrongly(&app.service, "ada").await.is_some());
     let kinds = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
     let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     let told: Vec<_> = kinds.iter().filter(|(kind, _)| kind == "ACCOUNT_THROTTLED").collect();
@@ -366,35 +370,35 @@ async fn p05_each_throttling_step_is_audited_once(app: &App) {
 
 async fn a55_setting_the_clock_back_locks_nobody_out(app: &App) {
     for _ in 0..6 {
-        assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+        assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None);
     }
-    assert!(STRANGER.guesses(&app.service, "ada").await.is_some());
+    assert!(STRANGER.guess_wrongly(&app.service, "ada").await.is_some());
     app.clock.advance(Ttl::from_secs(-3600));
-    assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+    assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None);
     let wait = Some(("account", false, Ttl::from_secs(2)));
-    assert_eq!(STRANGER.guesses(&app.service, "ada").await, wait, "the count goes on");
+    assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, wait, "the count goes on");
     app.clock.advance(Ttl::from_secs(2));
-    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert!(STRANGER.try_password(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
 async fn p05_a_guess_that_cannot_be_counted_is_not_answered(app: &App) {
-    assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
+    assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None);
     // One process loses its connections; the other cannot access the counts.
     let other = app.second().await;
     other.store().close().await;
     for password in [PASSWORD, "no password of anybody"] {
-        let seen = STRANGER.types(&other, "ada", password).await;
+        let seen = STRANGER.try_password(&other, "ada", password).await;
         assert!(matches!(seen, Err(Error::Unavailable(_))), "{seen:?}");
     }
     app.sql("ALTER TABLE login_failures RENAME TO elsewhere").await;
     for password in [PASSWORD, "no password of anybody"] {
-        let seen = STRANGER.types(&app.service, "ada", password).await;
+        let seen = STRANGER.try_password(&app.service, "ada", password).await;
         assert!(matches!(seen, Err(Error::Internal(_))), "{seen:?}");
     }
     app.sql("ALTER TABLE elsewhere RENAME TO login_failures").await;
     assert_eq!(failures(&app.service, "ada").await, 1);
-    assert_eq!(STRANGER.guesses(&app.service, "ada").await, None);
-    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None);
+    assert!(STRANGER.try_password(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
 #[tokio::test]
@@ -407,14 +411,14 @@ async fn p05_right_and_wrong_passwords_get_the_same_answer_when_failures_cannot_
     let mut holds = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut holds).await.unwrap();
     let (wrong, right) = tokio::join!(
-        STRANGER.types(&app.service, "ada", "no password of anybody"),
-        STRANGER.types(&app.service, "grace", PASSWORD),
+        STRANGER.try_password(&app.service, "ada", "no password of anybody"),
+        STRANGER.try_password(&app.service, "grace", PASSWORD),
     );
     for seen in [wrong, right] {
         assert!(matches!(seen, Err(Error::Unavailable(_))), "{seen:?}");
     }
     sqlx::query("ROLLBACK").execute(&mut holds).await.unwrap();
-    assert!(STRANGER.types(&app.service, "ada", PASSWORD).await.is_ok());
+    assert!(STRANGER.try_password(&app.service, "ada", PASSWORD).await.is_ok());
 }
 
 async fn other_guessable_secrets_use_the_same_limits(app: &App) {
@@ -440,7 +444,7 @@ async fn other_guessable_secrets_use_the_same_limits(app: &App) {
 
 async fn expired_counts_are_deleted(app: &App) {
     for n in 0..6 {
-        assert_eq!(STRANGER.guesses(&app.service, &format!("nobody{}", n % 3)).await, None);
+        assert_eq!(STRANGER.guess_wrongly(&app.service, &format!("nobody{}", n % 3)).await, None);
     }
     let sweep = async || app.service.sweeper.step(&mut Sweep::default()).await.unwrap().forgotten;
     app.pass(Ttl::from_days(2)).await;

@@ -129,7 +129,7 @@ fn g15_the_committed_field_list_is_up_to_date() {
         fs::write(&path, &lines).unwrap();
     }
     let have = fs::read_to_string(path).unwrap_or_default();
-    assert!(have == lines, "the contract differs from proto/fields.txt; CHTEST_WRITE_DOCS=1 writes it anew");
+    assert!(have == lines, "the contract differs from proto/fields.txt; CHTEST_WRITE_DOCS=1 regenerates it");
 }
 
 fn fields(message: &DescriptorProto, name: &str, lines: &mut String) {
@@ -194,9 +194,9 @@ fn g15_every_field_says_who_sets_it() {
             let name = format!("{}.{}", message.name, field.name);
             assert!(!said.is_empty(), "{name} has no google.api.field_behavior");
             let of_requests = message.name.ends_with("Request");
-            assert!(!of_requests || !said.contains(&OUTPUT_ONLY), "{name} is a field of a request");
+            assert!(!of_requests || !said.contains(&OUTPUT_ONLY), "{name} is a request field");
             let of_answers = message.name.ends_with("Response");
-            assert!(!of_answers || said == [OUTPUT_ONLY], "{name} is a field of an answer");
+            assert!(!of_answers || said == [OUTPUT_ONLY], "{name} is a response field");
             count += 1;
         }
     }
@@ -223,8 +223,10 @@ fn g15_every_method_documents_its_effect_its_callers_and_its_errors() {
             let name = format!("chancery.v1.{}.{}", service.name(), method.name());
             let comment = &comments[&name];
             assert!(comment.starts_with(method.name()), "{name}: {comment}");
-            let (_, rest) = comment.split_once("Caller: ").unwrap_or_else(|| panic!("{name} names no caller"));
-            let (_, rest) = rest.split_once("Reasons: ").unwrap_or_else(|| panic!("{name} names no reasons"));
+            let (_, rest) =
+                comment.split_once("Caller: ").unwrap_or_else(|| panic!("{name} does not document its callers"));
+            let (_, rest) =
+                rest.split_once("Reasons: ").unwrap_or_else(|| panic!("{name} does not document its reasons"));
             for word in rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').filter(|w| w.contains('_')) {
                 assert!(reasons.contains(&word), "{name}: {word}");
             }

@@ -91,7 +91,7 @@ async fn o22_a_token_three_generations_old_ends_its_session_and_no_other(app: &A
         newest = token(&app.refresh(&newest, "").await.unwrap());
     }
     let Err(Error::Reused { session, rotated_at }) = app.refresh(&token(&victim), "").await else {
-        panic!("not told as reuse")
+        panic!("not reported as reuse")
     };
     assert_eq!(session, victim.session_id);
     assert_eq!(rotated_at, app.service.context().now);
@@ -160,7 +160,7 @@ async fn logging_out_twice_succeeds_and_other_processes_learn_of_it(app: &App) {
 }
 
 /// Refreshes until it succeeds: calls without an effect may be retried.
-async fn refresh_at_last(service: &Service, token: &str) -> TokenPair {
+async fn refresh_with_retries(service: &Service, token: &str) -> TokenPair {
     for _ in 0..100 {
         match refresh(service, "app", token, "", &[], "").await {
             Ok(pair) => return pair,
@@ -177,7 +177,7 @@ async fn o25_a27_a_hundred_parallel_refreshes_have_one_successor(app: &App) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..100 {
         let (service, first) = (processes[n % 2].clone(), first.clone());
-        tasks.spawn(async move { token(&refresh_at_last(&service, &first).await) });
+        tasks.spawn(async move { token(&refresh_with_retries(&service, &first).await) });
     }
     let successors: std::collections::BTreeSet<String> = tasks.join_all().await.into_iter().collect();
     assert_eq!(successors.len(), 1);

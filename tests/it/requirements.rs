@@ -50,12 +50,12 @@ fn rows() -> Vec<(String, String)> {
 fn the_requirements_page_matches_the_test_names() {
     let (tests, rows) = (ids_of_tests(), rows());
     let explained: BTreeSet<&String> = rows.iter().map(|(id, _)| id).collect();
-    assert_eq!(explained.len(), rows.len(), "an id stands twice");
+    assert_eq!(explained.len(), rows.len(), "an id appears twice");
     let missing: Vec<_> = tests.iter().filter(|id| !explained.contains(id)).collect();
     assert!(missing.is_empty(), "docs/requirements.md does not explain {missing:?}");
     for (id, file) in &rows {
         let named = file.trim_matches('`');
         let exists = !named.is_empty() && root().join(named).is_file();
-        assert!(tests.contains(id) || exists, "{id} has neither a test of its name nor a file: {named:?}");
+        assert!(tests.contains(id) || exists, "{id} has neither a test with its id nor a file: {named:?}");
     }
 }

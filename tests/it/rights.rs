@@ -8,7 +8,7 @@ use chancery::{
     },
 };
 
-use crate::support::{App, ISSUER, PASSWORD, as_admin, claims, client_token, login_of, refresh, sign_in, token};
+use crate::support::{App, ISSUER, PASSWORD, admit_admin, claims, client_token, login_of, refresh, sign_in, token};
 
 on_each_engine! {
     #[tokio::test]
@@ -45,24 +45,24 @@ async fn roles(app: &App, user: &str) -> usize {
 
 async fn a_removed_administrator_cannot_regain_the_role(app: &App) {
     let who = root(app).await;
-    assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
+    assert!(admit_admin(&app.service, &who, ASSIGN).await.is_ok());
     assert!(set_administrator(app, false).await);
     for permission in ["roles.assign", "clients.write", "users.read", "audit.read"] {
-        let refused = as_admin(&app.service, &who, (permission, Act::Read)).await.unwrap_err();
+        let refused = admit_admin(&app.service, &who, (permission, Act::Read)).await.unwrap_err();
         assert!(matches!(&refused, Error::Lacks(lacks) if *lacks == permission), "{refused:?}");
     }
     // A lesser role grants only its own permissions.
     app.service.users.set_role(&Admin::command(), "root", "auditor", true).await.unwrap();
-    assert!(as_admin(&app.service, &who, ("audit.read", Act::Read)).await.is_ok());
-    assert!(matches!(as_admin(&app.service, &who, ASSIGN).await, Err(Error::Lacks(_))));
+    assert!(admit_admin(&app.service, &who, ("audit.read", Act::Read)).await.is_ok());
+    assert!(matches!(admit_admin(&app.service, &who, ASSIGN).await, Err(Error::Lacks(_))));
     // Once the role is assigned again, the same token works again.
     assert!(set_administrator(app, true).await);
-    assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
+    assert!(admit_admin(&app.service, &who, ASSIGN).await.is_ok());
 }
 
 async fn an_administrator_removed_during_a_call_cannot_regain_the_role(app: &App) {
     let who = root(app).await;
-    let admin = as_admin(&app.service, &who, ASSIGN).await.unwrap();
+    let admin = admit_admin(&app.service, &who, ASSIGN).await.unwrap();
     assert!(set_administrator(app, false).await);
     let back = app.service.users.set_role(&admin, "root", "administrator", true).await;
     assert!(matches!(back, Err(Error::Conflict)), "{back:?}");
@@ -82,19 +82,19 @@ async fn removing_a_permission_from_a_client_applies_to_its_existing_tokens(app:
     let issued = client_token(&app.service, &worker, &request).await.unwrap();
     let bearer = ClientCredentials::Bearer(issued.token.expose().to_owned());
     let read = ("users.read", Act::Read);
-    assert!(as_admin(&app.service, &bearer, read).await.is_ok());
+    assert!(admit_admin(&app.service, &bearer, read).await.is_ok());
     let none = ClientPatch { permissions: Some(vec![]), ..ClientPatch::default() };
     app.service.clients.update(&Admin::command(), "worker", &none, None).await.unwrap();
     for who in [&bearer, &worker] {
-        assert!(matches!(as_admin(&app.service, who, read).await, Err(Error::Lacks("users.read"))));
+        assert!(matches!(admit_admin(&app.service, who, read).await, Err(Error::Lacks("users.read"))));
     }
 }
 
 async fn a_users_streams_end_when_the_role_is_removed(app: &App) {
     let who = root(app).await;
-    let admin = as_admin(&app.service, &who, ("revocations.read", Act::Read)).await.unwrap();
+    let admin = admit_admin(&app.service, &who, ("revocations.read", Act::Read)).await.unwrap();
     let mut revocations = app.service.revocations.watch(&admin, "").await.unwrap();
-    let audit = as_admin(&app.service, &who, ("audit.read", Act::Read)).await.unwrap();
+    let audit = admit_admin(&app.service, &who, ("audit.read", Act::Read)).await.unwrap();
     let mut events = app.service.audit.watch(&app.service.context(), &audit, AuditFilter::default());
     revocations.next().await.unwrap();
     // A change of another user does not end it.
@@ -104,23 +104,26 @@ async fn a_users_streams_end_when_the_role_is_removed(app: &App) {
     assert!(!events.next().await.unwrap().is_empty());
     assert!(set_administrator(app, false).await);
     app.service.live.beat();
-    assert!(matches!(end(async || revocations.next().await.map(|_| ())).await, Error::Lacks("revocations.read")));
-    assert!(matches!(end(async || events.next().await.map(|_| ())).await, Error::Lacks("audit.read")));
+    assert!(matches!(
+        read_to_end(async || revocations.next().await.map(|_| ())).await,
+        Error::Lacks("revocations.read")
+    ));
+    assert!(matches!(read_to_end(async || events.next().await.map(|_| ())).await, Error::Lacks("audit.read")));
 }
 
 /// Reads a stream to its end.
-async fn end(mut next: impl AsyncFnMut() -> Result<()>) -> Error {
+async fn read_to_end(mut next: impl AsyncFnMut() -> Result<()>) -> Error {
     for _ in 0..100 {
         if let Err(error) = next().await {
             return error;
         }
     }
-    panic!("the stream goes on")
+    panic!("the stream did not end")
 }
 
 async fn an_import_ends_when_its_permission_is_removed(app: &App) {
     let who = root(app).await;
-    let admin = as_admin(&app.service, &who, ("users.import", Act::Write)).await.unwrap();
+    let admin = admit_admin(&app.service, &who, ("users.import", Act::Write)).await.unwrap();
     let row = |n: u8| [ImportRow { subject: format!("old-{n}"), ..ImportRow::default() }];
     assert!(app.service.import.write(&admin, &row(1)).await.is_ok());
     assert!(set_administrator(app, false).await);
@@ -151,9 +154,9 @@ async fn a_scope_removed_from_a_client_is_missing_from_all_new_tokens(app: &App)
 async fn an_ended_session_gives_no_access_in_a_process_that_has_not_read_the_feed(app: &App) {
     let who = root(app).await;
     let second = app.second().await;
-    assert!(as_admin(&second, &who, ASSIGN).await.is_ok());
+    assert!(admit_admin(&second, &who, ASSIGN).await.is_ok());
     app.service.users.end_sessions(&Admin::command(), "root", &[]).await.unwrap();
     // The second process has not read the feed since then.
-    let refused = as_admin(&second, &who, ASSIGN).await.unwrap_err();
+    let refused = admit_admin(&second, &who, ASSIGN).await.unwrap_err();
     assert_eq!(refused.reason(), Reason::TokenInvalid);
 }

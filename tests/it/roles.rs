@@ -10,7 +10,7 @@ use chancery::{
 use serde_json::json;
 
 use crate::support::{
-    App, ISSUER, Opened, PASSWORD, as_admin, claims, client_token, login_of, refresh, sign_in, token,
+    App, ISSUER, Opened, PASSWORD, admit_admin, claims, client_token, login_of, refresh, sign_in, token,
 };
 
 on_each_engine! {
@@ -78,9 +78,9 @@ async fn a_clients_roles_work_like_its_own_permissions(app: &App) {
     let said = claims(issued.token.expose());
     assert_eq!((&said["entitlements"], &said["roles"]), (&json!(["jobs.read", "jobs.run"]), &json!(["reader"])));
     // They also apply at this server, with client authentication.
-    assert!(as_admin(&app.service, &worker, ("audit.read", Act::Read)).await.is_ok());
+    assert!(admit_admin(&app.service, &worker, ("audit.read", Act::Read)).await.is_ok());
     assert!(matches!(
-        as_admin(&app.service, &worker, ("users.write", Act::Write)).await,
+        admit_admin(&app.service, &worker, ("users.write", Act::Write)).await,
         Err(Error::Lacks("users.write"))
     ));
     let used = app.service.roles.delete(&Admin::command(), "reader").await;
@@ -96,7 +96,7 @@ async fn bearer(app: &App, login: &str) -> ClientCredentials {
 }
 
 async fn admitted(app: &App, credentials: &ClientCredentials, act: Act) -> chancery::error::Result<Admin> {
-    as_admin(&app.service, credentials, ("users.write", act)).await
+    admit_admin(&app.service, credentials, ("users.write", act)).await
 }
 
 async fn administrators_cannot_grant_permissions_they_lack_or_change_users_with_more(app: &App) {

@@ -20,7 +20,7 @@ use futures_util::{future::join_all, poll};
 
 use crate::{
     database::with_postgres,
-    forgetful::forgetful,
+    forgetful::app_with_lossy_proxy,
     support::{self, App, Empty, token},
 };
 
@@ -203,13 +203,13 @@ async fn two_deadlocked_transactions_both_complete() {
 
 #[tokio::test]
 async fn a_refresh_whose_commit_reply_is_lost_has_one_successor() {
-    let Some((app, way)) = forgetful().await else { return };
+    let Some((app, way)) = app_with_lossy_proxy().await else { return };
     for grace in ["10", "0"] {
         app.service.instance.set(&Admin::command(), "refresh_grace", grace).await.unwrap();
         let first = app.sign_in().await;
         way.arm();
         let second = app.refresh(&token(&first), "").await.unwrap();
-        assert!(way.has_struck());
+        assert!(way.has_dropped_reply());
         assert_eq!(stored(&app, &first).await.generation, 1);
         assert!(app.refresh(&token(&second), "").await.is_ok());
     }
@@ -218,11 +218,11 @@ async fn a_refresh_whose_commit_reply_is_lost_has_one_successor() {
 
 #[tokio::test]
 async fn a_logout_whose_commit_reply_is_lost_succeeds() {
-    let Some((app, way)) = forgetful().await else { return };
+    let Some((app, way)) = app_with_lossy_proxy().await else { return };
     let pair = app.sign_in().await;
     way.arm();
     let done = app.service.users.end_session(&Admin::command(), &pair.session_id).await;
-    assert!(way.has_struck() && done.is_ok(), "{done:?}");
+    assert!(way.has_dropped_reply() && done.is_ok(), "{done:?}");
     assert!(app.service.live.snapshot().revoked_sessions.contains_key(&pair.session_id));
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
     assert_eq!(events.iter().filter(|(kind, _)| kind == "SESSION_REVOKED").count(), 1);
@@ -231,12 +231,12 @@ async fn a_logout_whose_commit_reply_is_lost_succeeds() {
 
 #[tokio::test]
 async fn a_sign_in_whose_commit_reply_is_lost_is_not_repeated() {
-    let Some((app, way)) = forgetful().await else { return };
+    let Some((app, way)) = app_with_lossy_proxy().await else { return };
     // The status list index is leased in a separate transaction.
     app.sign_in().await;
     way.arm();
     let refused = app.try_sign_in(support::PASSWORD).await.map(|p| p.session_id).unwrap_err();
-    assert!(way.has_struck());
+    assert!(way.has_dropped_reply());
     assert_eq!(refused.reason(), Reason::Unavailable);
     assert_eq!(app.service.users.sessions(&Admin::command(), "ada").await.unwrap().len(), 2);
     app.finish().await;

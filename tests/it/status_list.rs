@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    forgetful::forgetful,
-    support::{App, ISSUER, PASSWORD, claims, login_of, sign_in, sign_in_at_last, token},
+    forgetful::app_with_lossy_proxy,
+    support::{App, ISSUER, PASSWORD, claims, login_of, sign_in, sign_in_with_retries, token},
 };
 
 on_each_engine! {
@@ -102,7 +102,7 @@ async fn r02_r05_a_status_list_is_a_signed_token_served_as_the_draft_requires() 
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut unpacked).unwrap();
     assert_eq!(unpacked, jwt);
     let packed_tag = headers["etag"].to_str().unwrap();
-    assert_ne!(packed_tag, etag, "other bytes, another tag");
+    assert_ne!(packed_tag, etag, "different bytes must have a different tag");
     let asked = [("accept-encoding", "gzip"), ("if-none-match", packed_tag)];
     let (again, headers, _) = get(&routes, "/statuslists/1", &asked).await;
     assert_eq!((again, headers.get("content-encoding")), (StatusCode::NOT_MODIFIED, None));
@@ -161,7 +161,7 @@ async fn disabling_a_client_marks_its_tokens_and_its_users_tokens_until_it_is_en
 async fn places(service: &Service, count: usize) -> Vec<(u64, String)> {
     let mut places = Vec::new();
     for _ in 0..count {
-        let pair = sign_in_at_last(service, "ada").await.unwrap();
+        let pair = sign_in_with_retries(service, "ada").await.unwrap();
         places.push(status(pair.access.token.expose()));
     }
     places
@@ -178,9 +178,9 @@ async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
         }
         for places in tasks.join_all().await {
             let near = places.windows(2).filter(|w| w[0].0.abs_diff(w[1].0) <= 100).count();
-            assert!(near < 3, "neighbours in time are neighbours in the list: {places:?}");
+            assert!(near < 3, "consecutive sessions have consecutive indexes: {places:?}");
             for place in places {
-                assert!(seen.insert(place.clone()), "{place:?} twice");
+                assert!(seen.insert(place.clone()), "{place:?} was issued twice");
             }
         }
     }
@@ -193,11 +193,11 @@ async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
 
 #[tokio::test]
 async fn r10_a_lease_whose_commit_reply_is_lost_is_never_used() {
-    let Some((app, way)) = forgetful().await else { return };
+    let Some((app, way)) = app_with_lossy_proxy().await else { return };
     let fresh = app.second().await;
     way.arm();
     let refused = sign_in(&fresh, login_of("app", "ada", PASSWORD)).await.map(|p| p.session_id).unwrap_err();
-    assert_eq!((way.has_struck(), refused.reason()), (true, Reason::Unavailable));
+    assert_eq!((way.has_dropped_reply(), refused.reason()), (true, Reason::Unavailable));
     // The initial process has one block. A second one was leased, but its lessee does not know.
     assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 2048").await.unwrap(), 1);
     let mut all = places(&fresh, 4).await;

@@ -22,14 +22,14 @@ on_each_engine! {
 }
 
 /// Takes a place in the queue and holds it.
-fn wait_as(service: &Service, login: &str, address: &str) -> Slot {
+fn hold_queue_place(service: &Service, login: &str, address: &str) -> Slot {
     let applicant =
         Applicant { account: Account::of(login), prefix: Prefix::of(address), known_device: false, deadline: None };
     service.passwords.admit(&applicant).unwrap()
 }
 
 pub(crate) fn take_all_places(service: &Service, address: &str) -> Vec<Slot> {
-    (0..PLACES).map(|n| wait_as(service, &format!("somebody{n}"), address)).collect()
+    (0..PLACES).map(|n| hold_queue_place(service, &format!("somebody{n}"), address)).collect()
 }
 
 fn refused(result: chancery::error::Result<TokenPair>) -> Ttl {
@@ -118,7 +118,8 @@ async fn p09_the_queue_uses_the_address_that_a_trusted_client_reports(app: &App)
 }
 
 async fn p09_an_account_has_one_queue_place_whether_or_not_it_exists(app: &App) {
-    let _waiting = [wait_as(&app.service, "ada", "192.0.2.1"), wait_as(&app.service, "nobody", "192.0.2.1")];
+    let _waiting =
+        [hold_queue_place(&app.service, "ada", "192.0.2.1"), hold_queue_place(&app.service, "nobody", "192.0.2.1")];
     for login in ["ada", "ADA", "nobody", "Nobody"] {
         let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", login, PASSWORD)).await;
         refused(elsewhere);

@@ -212,7 +212,7 @@ pub(crate) fn login_from(client: &str, login: &str, password: &str, address: &st
 }
 
 /// What the edge passes to a method for confidential clients.
-pub(crate) async fn as_client(service: &Service, who: &ClientCredentials) -> chancery::error::Result<CallingClient> {
+pub(crate) async fn admit_client(service: &Service, who: &ClientCredentials) -> chancery::error::Result<CallingClient> {
     match service.callers.admit(&service.context(), who, Access::ConfidentialClient).await? {
         Permit::Client(client) => Ok(client),
         other => panic!("{other:?}"),
@@ -220,7 +220,7 @@ pub(crate) async fn as_client(service: &Service, who: &ClientCredentials) -> cha
 }
 
 /// What the edge passes to a method for signed-in users.
-pub(crate) async fn as_me(service: &Service, who: &ClientCredentials) -> chancery::error::Result<Me> {
+pub(crate) async fn admit_me(service: &Service, who: &ClientCredentials) -> chancery::error::Result<Me> {
     match service.callers.admit(&service.context(), who, Access::User).await? {
         Permit::Me(me) => Ok(me),
         other => panic!("{other:?}"),
@@ -228,7 +228,7 @@ pub(crate) async fn as_me(service: &Service, who: &ClientCredentials) -> chancer
 }
 
 /// What the edge passes to a method for administrators.
-pub(crate) async fn as_admin(
+pub(crate) async fn admit_admin(
     service: &Service,
     who: &ClientCredentials,
     (permission, act): (&'static str, Act),
@@ -245,7 +245,7 @@ pub(crate) async fn client_token(
     who: &ClientCredentials,
     request: &ClientTokenRequest,
 ) -> chancery::error::Result<IssuedToken> {
-    let client = as_client(service, who).await?;
+    let client = admit_client(service, who).await?;
     service.tokens.issue_to_client(&service.context(), &client, request).await
 }
 
@@ -255,7 +255,7 @@ pub(crate) async fn introspect(
     who: &ClientCredentials,
     token: &str,
 ) -> chancery::error::Result<Option<Arc<chancery_verify::Claims>>> {
-    let client = as_client(service, who).await?;
+    let client = admit_client(service, who).await?;
     service.tokens.introspect(&service.context(), &client, token).await
 }
 
@@ -267,12 +267,12 @@ pub(crate) async fn sign_in(service: &Service, request: SignInRequest) -> chance
 pub(crate) fn tokens(signed_in: chancery::error::Result<SignedIn>) -> chancery::error::Result<TokenPair> {
     match signed_in? {
         SignedIn::Tokens(pair) => Ok(pair),
-        SignedIn::Challenge(challenge) => panic!("a step stands between: {challenge:?}"),
+        SignedIn::Challenge(challenge) => panic!("unexpected challenge: {challenge:?}"),
     }
 }
 
 /// Signs in, retrying while the queue has no place for the account. For tests with concurrent sign-ins.
-pub(crate) async fn sign_in_at_last(service: &Service, login: &str) -> chancery::error::Result<TokenPair> {
+pub(crate) async fn sign_in_with_retries(service: &Service, login: &str) -> chancery::error::Result<TokenPair> {
     loop {
         match sign_in(service, login_of("app", login, PASSWORD)).await {
             Err(chancery::error::Error::Throttled { .. }) => tokio::task::yield_now().await,

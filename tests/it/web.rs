@@ -80,7 +80,7 @@ async fn the_metadata_documents_list_only_what_is_implemented() {
             assert_eq!(get(&routes, below, &[]).await.status, StatusCode::OK, "{path} names {name}");
         }
     }
-    assert!(endpoints > 0, "are the endpoints where this test looks?");
+    assert!(endpoints > 0, "the test does not find the endpoints");
     let unknown = get(&routes, "/nothing", &[]).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }

@@ -88,14 +88,14 @@ impl Callers {
             ..NewClientRequest::default()
         };
         let ClientCredentials::Basic { secret, .. } = app.confidential(worker).await else { panic!("no secret") };
-        let boss = NewClientRequest {
+        let admin_client = NewClientRequest {
             id: "boss".into(),
             first_party: true,
             audiences: vec!["api".into(), ISSUER.into()],
             roles: vec!["administrator".into()],
             ..NewClientRequest::default()
         };
-        let ClientCredentials::Basic { secret: permitted, .. } = app.confidential(boss).await else { panic!() };
+        let ClientCredentials::Basic { secret: permitted, .. } = app.confidential(admin_client).await else { panic!() };
         app.client("portal", &["api", ISSUER]).await;
         app.user("root").await;
         app.service.users.set_role(&Admin::command(), "root", "administrator", true).await.unwrap();
@@ -109,7 +109,7 @@ impl Callers {
     }
 
     /// Signs the users in again, because a previous call may have logged them out.
-    async fn renew(&mut self, app: &App) {
+    async fn sign_in_again(&mut self, app: &App) {
         self.token_here = bearer(app, "ada", ISSUER).await;
         self.permitted_token = bearer(app, "root", ISSUER).await;
     }
@@ -124,7 +124,9 @@ impl Callers {
             Kind::ConfidentialClient => format!("Basic {}", STANDARD.encode(format!("worker:{}", self.secret))),
             Kind::UserElsewhere => format!("Bearer {}", self.token_elsewhere),
             Kind::UserHere => format!("Bearer {}", self.token_here),
-            Kind::PermittedClient => format!("Basic {}", STANDARD.encode(format!("boss:{}", self.permitted_secret))),
+            Kind::PermittedClient => {
+                format!("Basic {}", STANDARD.encode(format!("boss:{}", self.permitted_secret)))
+            }
             Kind::PermittedUser => format!("Bearer {}", self.permitted_token),
         };
         request.metadata_mut().insert("authorization", authorization.parse().unwrap());
@@ -261,12 +263,12 @@ const WITHOUT_PERMISSION: [&str; 6] = [
 ];
 
 /// Verdicts of a method for clients that handle passwords.
-const fn of_a_client(reason: &'static str) -> [&'static str; 6] {
+const fn client_verdicts(reason: &'static str) -> [&'static str; 6] {
     ["INVALID_ARGUMENT", reason, "CLIENT_AUTHENTICATION_FAILED", reason, "INVALID_ARGUMENT", "INVALID_ARGUMENT"]
 }
 
 /// Verdicts of a method for signed-in users.
-const fn of_a_user(reason: &'static str) -> [&'static str; 6] {
+const fn user_verdicts(reason: &'static str) -> [&'static str; 6] {
     ["TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", reason]
 }
 
@@ -277,7 +279,7 @@ const VERDICTS: [(&str, [&str; 6]); 19] = [
         "/chancery.v1.AuthService/Login",
         ["INVALID_ARGUMENT", "", "CLIENT_AUTHENTICATION_FAILED", "", "INVALID_ARGUMENT", "INVALID_ARGUMENT"],
     ),
-    ("/chancery.v1.AuthService/ContinueLogin", of_a_client("CODE_INVALID")),
+    ("/chancery.v1.AuthService/ContinueLogin", client_verdicts("CODE_INVALID")),
     (
         "/chancery.v1.AuthService/Refresh",
         [
@@ -328,17 +330,17 @@ const VERDICTS: [(&str, [&str; 6]); 19] = [
     ),
     ("/chancery.v1.KeyService/GetJwks", ["", "", "", "", "", ""]),
     ("/chancery.v1.KeyService/WatchJwks", ["", "", "", "", "", ""]),
-    ("/chancery.v1.AccountService/Register", of_a_client("CLIENT_NOT_ALLOWED")),
-    ("/chancery.v1.AccountService/VerifyEmail", of_a_client("CODE_INVALID")),
-    ("/chancery.v1.AccountService/RequestPasswordReset", of_a_client("")),
-    ("/chancery.v1.AccountService/ResetPassword", of_a_client("CODE_INVALID")),
-    ("/chancery.v1.AccountService/GetMe", of_a_user("")),
-    ("/chancery.v1.AccountService/UpdateMe", of_a_user("")),
-    ("/chancery.v1.AccountService/ChangePassword", of_a_user("INVALID_ARGUMENT")),
-    ("/chancery.v1.AccountService/ListMySessions", of_a_user("")),
-    ("/chancery.v1.AccountService/RevokeMySession", of_a_user("")),
+    ("/chancery.v1.AccountService/Register", client_verdicts("CLIENT_NOT_ALLOWED")),
+    ("/chancery.v1.AccountService/VerifyEmail", client_verdicts("CODE_INVALID")),
+    ("/chancery.v1.AccountService/RequestPasswordReset", client_verdicts("")),
+    ("/chancery.v1.AccountService/ResetPassword", client_verdicts("CODE_INVALID")),
+    ("/chancery.v1.AccountService/GetMe", user_verdicts("")),
+    ("/chancery.v1.AccountService/UpdateMe", user_verdicts("")),
+    ("/chancery.v1.AccountService/ChangePassword", user_verdicts("INVALID_ARGUMENT")),
+    ("/chancery.v1.AccountService/ListMySessions", user_verdicts("")),
+    ("/chancery.v1.AccountService/RevokeMySession", user_verdicts("")),
     // Last, because no sign-in works after that.
-    ("/chancery.v1.AccountService/DeleteMe", of_a_user("")),
+    ("/chancery.v1.AccountService/DeleteMe", user_verdicts("")),
 ];
 
 #[tokio::test]
@@ -348,9 +350,9 @@ async fn g01_every_method_answers_every_kind_of_caller_according_to_the_table() 
     let mut callers = Callers::of(&app).await;
     let ours = ACCESS.iter().filter(|(m, a)| m.starts_with("/chancery.") && !matches!(a, Access::Permission(..)));
     let ours: Vec<_> = ours.map(|(method, _)| *method).collect();
-    assert_eq!(ours, VERDICTS.map(|(method, _)| method), "every method has its verdicts");
+    assert_eq!(ours, VERDICTS.map(|(method, _)| method), "a method has no expected verdicts");
     for (method, verdicts) in VERDICTS {
-        callers.renew(&app).await;
+        callers.sign_in_again(&app).await;
         let [.., client, _, user] = verdicts;
         for (kind, want) in KINDS.into_iter().zip(verdicts.into_iter().chain([client, user])) {
             let (code, reason) = if method.contains("AccountService") {
@@ -377,7 +379,7 @@ async fn g01_methods_with_a_permission_refuse_callers_without_it_and_tokens_for_
             assert_eq!(reason(&refused), want, "{method} called by {kind:?}: {refused:?}");
             if want == "PERMISSION_DENIED" {
                 let lacks = &refused.get_details_error_info().unwrap().metadata["permission"];
-                assert_eq!(lacks, permission, "{method} asks for another permission than the table says");
+                assert_eq!(lacks, permission, "{method} requires another permission than the table says");
             }
         }
         for kind in [Kind::PermittedClient, Kind::PermittedUser] {
@@ -390,7 +392,7 @@ async fn g01_methods_with_a_permission_refuse_callers_without_it_and_tokens_for_
     for permission in chancery::domain::permission::OWN {
         let opens =
             ACCESS.iter().any(|(_, access)| matches!(access, Access::Permission(named, _) if *named == permission));
-        assert!(opens, "{permission} opens nothing");
+        assert!(opens, "{permission} gives access to no method");
     }
 }
 

@@ -105,7 +105,7 @@ async fn raw(channel: &Channel, path: &'static str, bytes: &'static [u8]) -> Sta
 }
 
 /// A sign-in whose deadline has passed on arrival, by a client that still waits for the answer.
-async fn late(server: &Server) -> Status {
+async fn login_past_deadline(server: &Server) -> Status {
     let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let mut auth = AuthServiceClient::with_origin(client, format!("http://{}", server.grpc).parse().unwrap());
     let mut request = Request::new(login_request("grace", PASSWORD));
@@ -113,7 +113,7 @@ async fn late(server: &Server) -> Status {
     auth.login(request).await.unwrap_err()
 }
 
-async fn goes_on(channel: Channel) {
+async fn assert_still_serving(channel: Channel) {
     let pair = log_in(channel.clone(), "grace", PASSWORD).await.unwrap();
     refresh(channel, &pair.refresh_token, "1").await.unwrap();
 }
@@ -143,7 +143,7 @@ async fn every_invalid_field_is_named() {
     for id in ["a b", "a_b", "é", &"x".repeat(65)] {
         check_fields(&refreshed(&channel, |r| r.request_id = id.to_owned()).await, &["request_id"]);
     }
-    goes_on(channel).await;
+    assert_still_serving(channel).await;
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn nul_is_refused_in_every_text_field() {
     let request = LogoutRequest { client_id: CLIENT.to_owned(), refresh_token: nul() };
     let status = Auth::new(channel.clone()).logout(request).await.unwrap_err();
     check(&status, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
-    goes_on(channel).await;
+    assert_still_serving(channel).await;
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn unauthenticated_callers_learn_nothing_else() {
     let mut bearer = Request::new(LogoutRequest::default());
     bearer.metadata_mut().insert("authorization", "Bearer a.b.c".parse().unwrap());
     check(&auth.logout(bearer).await.unwrap_err(), Code::Unauthenticated, "TOKEN_INVALID");
-    goes_on(channel).await;
+    assert_still_serving(channel).await;
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn malformed_calls_are_refused_with_a_reason_too() {
     for path in ["/chancery.v1.AuthService/Nothing", "/chancery.v1.Nothing/Login", "/nothing"] {
         check(&raw(&channel, path, b"").await, Code::Unimplemented, "METHOD_UNKNOWN");
     }
-    check(&late(&server).await, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    check(&login_past_deadline(&server).await, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert_eq!(server.place.count("sessions", "1 = 1").await, 0, "a late sign-in made a session");
     let mut packed = Request::new(login_request("grace", PASSWORD));
     packed.metadata_mut().insert("grpc-encoding", "gzip".parse().unwrap());
@@ -239,7 +239,7 @@ async fn malformed_calls_are_refused_with_a_reason_too() {
     }
     let status = Auth::new(channel.clone()).login(twice).await.unwrap_err();
     check(&status, Code::Unauthenticated, "TOKEN_INVALID");
-    goes_on(channel).await;
+    assert_still_serving(channel).await;
     let log = std::fs::read_to_string(&server.log).unwrap();
     assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
 }

@@ -65,7 +65,7 @@ impl Canary {
         out
     }
 
-    fn done(&mut self, args: &[&str], stdin: &str) -> String {
+    fn successful_command(&mut self, args: &[&str], stdin: &str) -> String {
         let out = self.command(args, stdin);
         assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
@@ -81,25 +81,25 @@ fn basic<T>(message: T, id: &str, secret: &str) -> Request<T> {
 
 /// Manages users and clients with valid and invalid commands. Returns the client's secret.
 fn administer(canary: &mut Canary, user: &str, service: &str) -> String {
-    canary.done(&["user", "create", user, "--password-stdin"], PASSWORD);
+    canary.successful_command(&["user", "create", user, "--password-stdin"], PASSWORD);
     assert!(!canary.command(&["user", "create", user, "--password-stdin"], WRONG).status.success());
     assert!(!canary.command(&["user", "create", "x", "--password-stdin", "--email", "y"], WRONG).status.success());
     let flags =
         ["client", "create", service, "--first-party", "--role", "administrator", "--audience", "api", "--json"];
-    let created: serde_json::Value = serde_json::from_str(&canary.done(&flags, "")).unwrap();
+    let created: serde_json::Value = serde_json::from_str(&canary.successful_command(&flags, "")).unwrap();
     for args in [&["user", "list", "--json"][..], &["user", "show", user], &["client", "show", service]] {
-        canary.done(args, "");
+        canary.successful_command(args, "");
     }
     for args in [&["client", "list", "--json"][..], &["keys", "rotate"], &["config", "show"]] {
-        canary.done(args, "");
+        canary.successful_command(args, "");
     }
-    let listed = canary.done(&["keys", "list", "--json"], "");
+    let listed = canary.successful_command(&["keys", "list", "--json"], "");
     let keys = listed.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
     let active = keys
         .into_iter()
         .find(|k| k["algorithm"] == "SIGNATURE_ALGORITHM_EDDSA" && k["state"] == "SIGNING_KEY_STATE_ACTIVE")
         .unwrap();
-    canary.done(&["keys", "revoke", active["kid"].as_str().unwrap()], "");
+    canary.successful_command(&["keys", "revoke", active["kid"].as_str().unwrap()], "");
     created["client_secret"].as_str().unwrap().to_owned()
 }
 
@@ -123,19 +123,19 @@ async fn sign_in_and_out(canary: &mut Canary, channel: &Channel, user: &str) {
     auth().refresh(stolen).await.unwrap_err();
     let second = log_in(channel.clone(), user, PASSWORD).await.unwrap();
     canary.tokens(&second.access_token, &second.refresh_token);
-    canary.done(&["token", "verify", "--audience", "api"], &second.access_token);
+    canary.successful_command(&["token", "verify", "--audience", "api"], &second.access_token);
     canary.command(&["token", "verify", "--audience", "other"], &second.access_token);
     let mut bearer = Request::new(LogoutRequest::default());
     bearer.metadata_mut().insert("authorization", format!("Bearer {}", second.access_token).parse().unwrap());
     auth().logout(bearer).await.unwrap_err();
     let request = LogoutRequest { client_id: CLIENT.into(), refresh_token: second.refresh_token };
     auth().logout(request).await.unwrap();
-    canary.done(&["user", "set-password", user, "--password-stdin"], NEXT);
+    canary.successful_command(&["user", "set-password", user, "--password-stdin"], NEXT);
     log_in(channel.clone(), user, NEXT).await.unwrap();
 }
 
 /// Registers accounts, resets and changes passwords and rotates secrets, with valid and invalid input.
-async fn accounts(canary: &mut Canary, channel: &Channel, (user, service, secret): (&str, &str, &str)) {
+async fn manage_accounts(canary: &mut Canary, channel: &Channel, (user, service, secret): (&str, &str, &str)) {
     let account = || AccountServiceClient::new(channel.clone());
     let client_id = || CLIENT.to_owned();
     let email = format!("{user}@example.com");
@@ -156,7 +156,7 @@ async fn accounts(canary: &mut Canary, channel: &Channel, (user, service, secret
     let (token, new_password) = (WRONG_SECRET.to_owned(), CHOSEN.to_owned());
     let reset = pb::ResetPasswordRequest { client_id: client_id(), ticket, token, new_password, ..Default::default() };
     account().reset_password(reset).await.unwrap_err();
-    canary.done(&["user", "set-password", user, "--password-stdin", "--temporary"], TEMPORARY);
+    canary.successful_command(&["user", "set-password", user, "--password-stdin", "--temporary"], TEMPORARY);
     let login = pb::LoginRequest {
         client_id: client_id(),
         login: user.into(),
@@ -194,18 +194,18 @@ async fn client_token(canary: &mut Canary, channel: &Channel, service: &str, sec
 }
 
 /// Runs a server from start to end with one log format.
-async fn live(canary: &mut Canary, format: &str) {
+async fn run_server(canary: &mut Canary, format: &str) {
     let mut server = Server::on(&canary.place, &["--log", "trace", "--log-format", format]);
     if format == "text" {
         let flags = ["--public", "--first-party", "--registration", "--audience", "api", "--alg", "ES256"];
-        canary.done(&[&["client", "create", CLIENT], &flags[..]].concat(), "");
+        canary.successful_command(&[&["client", "create", CLIENT], &flags[..]].concat(), "");
     }
     let (user, service) = (format!("grace-{format}"), format!("service-{format}"));
     let secret = administer(canary, &user, &service);
     let channel = server.channel().await;
     sign_in_and_out(canary, &channel, &user).await;
     client_token(canary, &channel, &service, &secret).await;
-    accounts(canary, &channel, (&user, &service, &secret)).await;
+    manage_accounts(canary, &channel, (&user, &service, &secret)).await;
     canary.secret("the client's secret", &secret);
     canary.secret("the client's credentials", STANDARD.encode(format!("{service}:{secret}")));
     for (address, path) in [
@@ -256,7 +256,7 @@ async fn no_secret_is_written_to_logs_pages_or_the_database() {
         place.database = place.database.map(|url| url.replacen('@', &format!(":{DATABASE_PASSWORD}@"), 1));
         let mut canary = Canary { place, written: Vec::new(), stored: Vec::new(), secrets: Vec::new() };
         for format in ["text", "json"] {
-            live(&mut canary, format).await;
+            run_server(&mut canary, format).await;
         }
         for (what, text) in [
             ("the password", PASSWORD),

@@ -78,7 +78,7 @@ impl Chain {
 
 /// Counts over all rounds.
 #[derive(Default)]
-struct Seen {
+struct Totals {
     acknowledged: u64,
     repeated: u64,
     committed: u64,
@@ -116,7 +116,7 @@ async fn run_and_kill(server: &mut Server, chains: Vec<Chain>, kill_at: u64) -> 
 }
 
 /// Compares the database with the chains: it may be ahead by the unanswered refresh at most.
-async fn compare(place: &Place, chains: &[Chain], seen: &mut Seen) {
+async fn compare(place: &Place, chains: &[Chain], seen: &mut Totals) {
     for chain in chains {
         let sql = format!("SELECT CAST(generation AS TEXT) FROM sessions WHERE id = '{}'", chain.session);
         let stored: u64 = place.texts(&sql).await[0].parse().unwrap();
@@ -127,8 +127,8 @@ async fn compare(place: &Place, chains: &[Chain], seen: &mut Seen) {
     }
 }
 
-async fn crash_again_and_again(place: &Place, rounds: u64) -> Seen {
-    let mut seen = Seen::default();
+async fn crash_repeatedly(place: &Place, rounds: u64) -> Totals {
+    let mut seen = Totals::default();
     let mut server = start(place);
     // Without a grace period, only the request id distinguishes a retry from a stolen token.
     server.command(&["settings", "set", "refresh_grace", "0"], "");
@@ -147,7 +147,7 @@ async fn crash_again_and_again(place: &Place, rounds: u64) -> Seen {
         }
     }
     seen.acknowledged = chains.iter().map(|c| c.acknowledged).sum();
-    compare(place, &chains, &mut Seen::default()).await;
+    compare(place, &chains, &mut Totals::default()).await;
     assert_eq!(place.count("sessions", "revoked_at IS NULL").await, u64::try_from(CHAINS).unwrap());
     let healed = "kind IN ('REFRESH_TOKEN_REUSED', 'SESSION_FAST_FORWARDED')";
     assert_eq!(place.count("audit_events", healed).await, 0);
@@ -160,7 +160,7 @@ async fn a_killed_server_loses_no_acknowledged_refresh_and_answers_retries() {
     let rounds = std::env::var("CHTEST_CRASHES").map_or(3, |n| n.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
-        let Seen { acknowledged, repeated, committed } = crash_again_and_again(&place, rounds).await;
+        let Totals { acknowledged, repeated, committed } = crash_repeatedly(&place, rounds).await;
         println!(
             "crash: {} killed {rounds} times: {acknowledged} refreshes acknowledged and none lost; {repeated} repeated, \
              {committed} of them had been committed",

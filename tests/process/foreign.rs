@@ -48,7 +48,7 @@ async fn log_in(server: &Server, client: &str) -> String {
 }
 
 /// Replaces the payload but keeps header and signature.
-fn tampered(token: &str) -> String {
+fn with_tampered_payload(token: &str) -> String {
     let parts: Vec<&str> = token.split('.').collect();
     let last = parts[1].len() - 8;
     let changed = if parts[1].as_bytes()[last] == b'A' { "B" } else { "A" };
@@ -67,7 +67,7 @@ async fn pyjwt_and_jose_accept_tokens_of_every_algorithm_and_refuse_invalid_ones
         let token = log_in(&server, &id).await;
         assert_eq!(verdicts(&server, &token, "api"), [true, true], "{alg}");
         assert_eq!(verdicts(&server, &token, "another"), [false, false], "{alg} with another audience");
-        assert_eq!(verdicts(&server, &tampered(&token), "api"), [false, false], "{alg} tampered");
+        assert_eq!(verdicts(&server, &with_tampered_payload(&token), "api"), [false, false], "{alg} tampered");
         let short = format!("{id}-short");
         let flags = [
             "client",

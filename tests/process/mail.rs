@@ -47,13 +47,13 @@ async fn open(place: &Place, clock: Arc<dyn Clock>) -> Service {
 }
 
 /// A service with a clock that moves only manually.
-struct Still {
+struct MailFixture {
     service: Service,
     clock: Arc<FixedClock>,
     _dir: TempDir,
 }
 
-impl Still {
+impl MailFixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::sqlite(&dir.path().join("data"));
@@ -126,7 +126,7 @@ async fn counter(server: &Server, name: &str) -> Option<i64> {
 }
 
 /// Waits until a metric has this value.
-async fn comes_to(server: &Server, name: &str, wanted: i64) {
+async fn wait_for_metric(server: &Server, name: &str, wanted: i64) {
     let come = async { while counter(server, name).await != Some(wanted) {} };
     tokio::time::timeout(Duration::from_mins(1), come).await.unwrap_or_else(|_| panic!("{name} is not {wanted}"));
 }
@@ -140,7 +140,7 @@ async fn a_mail_of_a_committed_change_is_encrypted_and_survives_a_crash() {
         assert_eq!(log.matches("no mail server is set (mail_smtp)").count(), 1, "{log}");
         let service = open(&place, Arc::new(SystemClock)).await;
         let id = hand_in(&service, "ada@example.org").await;
-        comes_to(&server, "chancery_mails_waiting ", 1).await;
+        wait_for_metric(&server, "chancery_mails_waiting ", 1).await;
         let stored = place.contents().await;
         let holds = |text: &str| stored.windows(text.len()).any(|w| w == text.as_bytes());
         assert!(holds("ada@example.org") && holds(id.as_str()), "{}", place.engine());
@@ -153,9 +153,9 @@ async fn a_mail_of_a_committed_change_is_encrypted_and_survives_a_crash() {
         let mail = mails.next().await;
         assert_eq!(mail["headers"]["message-id"], format!("<{id}@id.example.org>"));
         assert_eq!(mail["to"], serde_json::json!(["ada@example.org"]));
-        comes_to(&next, "chancery_mails_sent_total{kind=\"verify_email\"}", 1).await;
+        wait_for_metric(&next, "chancery_mails_sent_total{kind=\"verify_email\"}", 1).await;
         assert_eq!(place.count("mails", "true").await, 0);
-        comes_to(&next, "chancery_mails_waiting ", 0).await;
+        wait_for_metric(&next, "chancery_mails_waiting ", 0).await;
         let logs = [server.log.clone(), next.log.clone()].map(|log| fs::read_to_string(log).unwrap()).concat();
         assert!(!logs.contains(CODE) && !logs.contains("canary-of-the-link"), "{logs}");
         assert!(mails.stop().await.is_empty(), "a mail was sent twice");
@@ -164,7 +164,7 @@ async fn a_mail_of_a_committed_change_is_encrypted_and_survives_a_crash() {
 
 #[tokio::test]
 async fn both_parts_and_the_subject_arrive_unchanged() {
-    let still = Still::new().await;
+    let still = MailFixture::new().await;
     let mut mails = MailServer::start().await;
     let post = post(plain(mails.port));
     // Both use one connection, which is closed when nothing is left to send.
@@ -190,7 +190,7 @@ async fn both_parts_and_the_subject_arrive_unchanged() {
 
 #[tokio::test]
 async fn a_rejected_mail_is_dropped_and_a_deferred_one_is_retried() {
-    let still = Still::new().await;
+    let still = MailFixture::new().await;
     let mut mails = MailServer::start().await;
     let post = post(plain(mails.port));
     for to in ["refuse@example.org", "content@example.org"] {
@@ -211,7 +211,7 @@ async fn a_rejected_mail_is_dropped_and_a_deferred_one_is_retried() {
 
 #[tokio::test]
 async fn a_hanging_or_unreachable_mail_server_is_retried_until_the_mail_expires() {
-    let still = Still::new().await;
+    let still = MailFixture::new().await;
     let port = MailServer::free_port().await;
     let away = post(plain(port));
     hand_in(&still.service, "ada@example.org").await;
@@ -253,7 +253,7 @@ async fn a_stopping_server_does_not_wait_for_a_hanging_mail_server() {
     for _ in 0..2 {
         mails.next().await;
     }
-    comes_to(&server, "chancery_mails_failed_total{cause=\"refused\"}", 1).await;
+    wait_for_metric(&server, "chancery_mails_failed_total{cause=\"refused\"}", 1).await;
     assert_eq!(counter(&server, "chancery_mails_dropped_total{cause=\"refused\"}").await, Some(1));
     server.terminate();
     let ended = tokio::task::spawn_blocking(|| server.wait());
@@ -266,7 +266,7 @@ async fn a_stopping_server_does_not_wait_for_a_hanging_mail_server() {
 #[tokio::test]
 async fn connections_are_encrypted_and_the_mail_server_is_authenticated_before_any_data_is_sent() {
     for (tls, scheme) in [("implicit", "smtps"), ("starttls", "smtp")] {
-        let still = Still::new().await;
+        let still = MailFixture::new().await;
         let mut mails = MailServer::with(&["--tls", tls, "--user", "chancery", "--password", "right"]).await;
         let url = format!("{scheme}://127.0.0.1:{}", mails.port);
         let ca = mails.authority.clone().map(String::into_bytes);
@@ -297,7 +297,7 @@ async fn connections_are_encrypted_and_the_mail_server_is_authenticated_before_a
 
 #[tokio::test]
 async fn a_mail_server_that_does_not_offer_starttls_gets_no_data() {
-    let still = Still::new().await;
+    let still = MailFixture::new().await;
     let mails = MailServer::start().await;
     hand_in(&still.service, "ada@example.org").await;
     let strict = post(options(&format!("smtp://127.0.0.1:{}", mails.port)));
@@ -323,7 +323,7 @@ async fn only_a_demo_shows_its_mails() {
     assert!(dev_mail(&server.http, "text/html").await.contains("There are none yet"));
     let service = open(&place, Arc::new(SystemClock)).await;
     let id = hand_in(&service, "ada@example.org").await;
-    comes_to(&server, "chancery_mails_sent_total{kind=\"verify_email\"}", 1).await;
+    wait_for_metric(&server, "chancery_mails_sent_total{kind=\"verify_email\"}", 1).await;
     let answer = dev_mail(&server.http, "application/json").await;
     let json: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!(

@@ -29,7 +29,7 @@ async fn channels(servers: &[&Server]) -> Vec<Channel> {
 const TRIES: usize = 20;
 
 /// Refreshes a token, with retries.
-async fn refresh_at_last(channel: Channel, token: &str, request_id: &str) -> Result<String, Status> {
+async fn refresh_with_retries(channel: Channel, token: &str, request_id: &str) -> Result<String, Status> {
     let mut tries = 0..TRIES;
     loop {
         match refresh(channel.clone(), token, request_id).await {
@@ -48,13 +48,13 @@ async fn refresh_at_once(channels: &[Channel], token: &str) -> Vec<Result<String
         let (channel, token, together) = (channel.clone(), token.to_owned(), together.clone());
         calls.spawn(async move {
             together.wait().await;
-            refresh_at_last(channel, &token, &format!("call-{n}")).await
+            refresh_with_retries(channel, &token, &format!("call-{n}")).await
         });
     }
     calls.join_all().await
 }
 
-async fn one_successor(place: &Place, servers: &[&Server]) {
+async fn assert_one_successor(place: &Place, servers: &[&Server]) {
     let pair = log_in(servers[0].channel().await, "grace", PASSWORD).await.unwrap();
     let channels = channels(servers).await;
     let mut token = pair.refresh_token;
@@ -78,7 +78,7 @@ async fn parallel_refreshes_through_one_server_have_one_successor() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);
-        one_successor(&place, &[&server]).await;
+        assert_one_successor(&place, &[&server]).await;
     }
 }
 
@@ -89,6 +89,6 @@ async fn parallel_refreshes_through_two_servers_have_one_successor() {
     for place in Place::each(&dir).await {
         let server = start(&place);
         let other = server.again();
-        one_successor(&place, &[&server, &other]).await;
+        assert_one_successor(&place, &[&server, &other]).await;
     }
 }

@@ -100,7 +100,7 @@ impl Drop for Api {
 }
 
 /// The text with this test's addresses and programs.
-fn here(text: &str, server: &Server, api: Option<&Api>) -> String {
+fn with_local_addresses(text: &str, server: &Server, api: Option<&Api>) -> String {
     let example = Path::new(BIN).with_file_name("examples").join("verify");
     // The only command that prompts gets a terminal.
     let asked = format!("printf '{CHOSEN}\\n{CHOSEN}\\n' | script -qec '{BIN} user create grace' /dev/null");
@@ -165,7 +165,7 @@ fn every_command_in_the_readme_works_as_described() {
             Plan::Prints(wanted) => (true, wanted),
             Plan::Refused(wanted) => (false, wanted),
         };
-        let text = here(text, server.as_ref().unwrap(), api.as_ref());
+        let text = with_local_addresses(text, server.as_ref().unwrap(), api.as_ref());
         let mut script = session.clone();
         writeln!(script, "{text}").unwrap();
         let (ended_well, printed) = run("bash", &["-c", &script], path);
@@ -180,7 +180,7 @@ fn every_command_in_the_readme_works_as_described() {
 /// Runs the README's program on the new token; it must accept it.
 fn check_with(language: &str, text: &str, server: &Server, path: &Path) {
     let var = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"));
-    let text = here(text, server, None);
+    let text = with_local_addresses(text, server, None);
     let (program, file) = if language == "python" {
         (var("CHTEST_PYTHON"), path.join("check.py"))
     } else {

@@ -26,7 +26,7 @@ impl Relay {
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let server = target.lock().unwrap().clone();
-                tokio::spawn(carry(near, server, cut.clone()));
+                tokio::spawn(forward(near, server, cut.clone()));
             }
         });
         Self { address, to, cuts, task }
@@ -51,7 +51,7 @@ impl Drop for Relay {
     }
 }
 
-async fn carry(mut near: TcpStream, server: Option<String>, mut cut: watch::Receiver<u64>) {
+async fn forward(mut near: TcpStream, server: Option<String>, mut cut: watch::Receiver<u64>) {
     let Some(server) = server else { return };
     cut.mark_unchanged();
     let Ok(mut far) = TcpStream::connect(server).await else { return };

@@ -35,7 +35,7 @@ fn usage(id: u32) -> (u64, u64) {
 }
 
 /// How long each verifier took to refuse the token after the logout was answered.
-async fn times(verifiers: &[Verifier], server: &Server) -> Vec<Duration> {
+async fn refusal_times(verifiers: &[Verifier], server: &Server) -> Vec<Duration> {
     let pair = sign_in(server).await;
     for verifier in verifiers {
         verifier.verify(&pair.access_token).await.unwrap();
@@ -78,10 +78,10 @@ async fn start_verifiers(server: &Arc<Server>, secret: &str) -> Vec<Verifier> {
 }
 
 /// Logs out repeatedly at one server and reports how soon the verifiers, of this or another server, refused.
-async fn log_outs(verifiers: &[Verifier], at: &Server) -> String {
+async fn measure_logouts(verifiers: &[Verifier], at: &Server) -> String {
     let mut all = Vec::new();
     for _ in 0..LOGOUTS {
-        all.extend(times(verifiers, at).await);
+        all.extend(refusal_times(verifiers, at).await);
     }
     all.sort_unstable();
     assert_eq!(all.len(), verifiers.len() * LOGOUTS);
@@ -103,7 +103,7 @@ async fn all_watchers_refuse_soon_after_a_logout() {
     sign_in(&server).await;
     let (alone, _) = usage(server.id());
     let verifiers = start_verifiers(&server, &secret).await;
-    let told = log_outs(&verifiers, &server).await;
+    let told = measure_logouts(&verifiers, &server).await;
     let (full, before) = usage(server.id());
     let began = Instant::now();
     let mut idle = interval(IDLE);
@@ -124,7 +124,7 @@ async fn watchers_of_another_server_refuse_equally_soon() {
         let server = start(&place);
         let other = Arc::new(server.again());
         let verifiers = start_verifiers(&other, &watcher(&server)).await;
-        let told = log_outs(&verifiers, &server).await;
+        let told = measure_logouts(&verifiers, &server).await;
         println!("watchers: of another server on the same {} database: {told}", place.engine());
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn log_out(server: &Server, pair: &TokenPair) -> Result<(), ton
 }
 
 /// Checks a token repeatedly until the verdict is as wanted and returns how long that took.
-pub(crate) async fn until(verifier: &Verifier, token: &str, want: &Result<(), VerifyError>) -> Duration {
+pub(crate) async fn wait_for_verdict(verifier: &Verifier, token: &str, want: &Result<(), VerifyError>) -> Duration {
     let began = Instant::now();
     let asking = async {
         let mut ticks = interval(Duration::from_millis(2));
@@ -59,7 +59,7 @@ pub(crate) async fn until(verifier: &Verifier, token: &str, want: &Result<(), Ve
 }
 
 /// Polls the verifier's freshness until it is as wanted.
-async fn until_health(verifier: &Verifier, wanted: impl Fn(Freshness) -> bool) {
+async fn wait_for_freshness(verifier: &Verifier, wanted: impl Fn(Freshness) -> bool) {
     let looking = async {
         let mut ticks = interval(Duration::from_millis(2));
         while !wanted(verifier.health().revocations) {
@@ -82,23 +82,23 @@ async fn a_watcher_refuses_tokens_revoked_through_any_process() {
         let verifier = verifier(&server, &second.grpc, &secret).await;
         let pairs = [sign_in(&server).await, sign_in(&first).await, sign_in(&second).await, sign_in(&server).await];
         for pair in &pairs {
-            until(&verifier, &pair.access_token, &GOOD).await;
+            wait_for_verdict(&verifier, &pair.access_token, &GOOD).await;
         }
         let [one, two, three, four] = pairs.map(|p| (p.access_token.clone(), p));
         // Logout at another process, and by a command, which is its own process.
         log_out(&first, &one.1).await.unwrap();
-        until(&verifier, &one.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &one.0, &REVOKED).await;
         server.command(&["session", "revoke", &two.1.session_id], "");
-        until(&verifier, &two.0, &REVOKED).await;
-        until(&verifier, &three.0, &GOOD).await;
+        wait_for_verdict(&verifier, &two.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &three.0, &GOOD).await;
         // A client is refused while it is disabled; afterwards its sessions are valid again.
         server.command(&["client", "disable", CLIENT], "");
-        until(&verifier, &three.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &three.0, &REVOKED).await;
         server.command(&["client", "enable", CLIENT], "");
-        until(&verifier, &three.0, &GOOD).await;
+        wait_for_verdict(&verifier, &three.0, &GOOD).await;
         server.command(&["user", "disable", "grace"], "");
-        until(&verifier, &three.0, &REVOKED).await;
-        until(&verifier, &four.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &three.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &four.0, &REVOKED).await;
     }
 }
 
@@ -119,7 +119,7 @@ async fn j29_a_watcher_drops_a_revoked_key_at_once_and_gets_its_successor() {
         };
         timeout(PATIENCE, refused).await.unwrap();
         let new = sign_in(&server).await;
-        until(&verifier, &new.access_token, &GOOD).await;
+        wait_for_verdict(&verifier, &new.access_token, &GOOD).await;
     }
 }
 
@@ -133,8 +133,8 @@ async fn sessions_logged_out_before_a_crash_are_refused_after_it() {
         let verifier = verifier(&server, &relay.address, &secret).await;
         for cut_first in [false, true, false, true] {
             let (out, stays) = (sign_in(&server).await, sign_in(&server).await);
-            until(&verifier, &out.access_token, &GOOD).await;
-            until(&verifier, &stays.access_token, &GOOD).await;
+            wait_for_verdict(&verifier, &out.access_token, &GOOD).await;
+            wait_for_verdict(&verifier, &stays.access_token, &GOOD).await;
             if cut_first {
                 // Committed and answered, but not sent to any watcher.
                 relay.cut();
@@ -167,8 +167,8 @@ async fn sessions_logged_out_before_a_crash_are_refused_after_it() {
 }
 
 /// Polls a strict verifier that lost its issuer until it reports stale, which must happen within its bound.
-async fn becomes_stale(verifier: &Verifier, token: &str, since: Instant) {
-    until(verifier, token, &Err(VerifyError::RevocationsUnknown)).await;
+async fn assert_becomes_stale(verifier: &Verifier, token: &str, since: Instant) {
+    wait_for_verdict(verifier, token, &Err(VerifyError::RevocationsUnknown)).await;
     let took = since.elapsed();
     assert!(took <= BOUND + Duration::from_secs(1) + SLACK, "stale only after {took:?}");
     assert!(matches!(verifier.health().revocations, Freshness::Stale(ms) if ms > 3_000));
@@ -186,21 +186,21 @@ async fn r13_a_verifier_with_a_cut_stream_reports_stale_within_its_bound() {
     let lenient = Verifier::new(&server.issuer, "api").watch(watch);
     lenient.ready(PATIENCE).await.unwrap();
     let (out, stays) = (sign_in(&server).await, sign_in(&server).await);
-    until(&strict, &out.access_token, &GOOD).await;
+    wait_for_verdict(&strict, &out.access_token, &GOOD).await;
     relay.cut();
     let since = Instant::now();
     log_out(&server, &out).await.unwrap();
-    becomes_stale(&strict, &out.access_token, since).await;
+    assert_becomes_stale(&strict, &out.access_token, since).await;
     // The lenient one accepts what a verifier without revocation would, for five minutes, and reports it too.
     assert_eq!(lenient.verify_now(&out.access_token).map(drop), GOOD);
-    until_health(&lenient, |freshness| matches!(freshness, Freshness::Stale(_))).await;
+    wait_for_freshness(&lenient, |freshness| matches!(freshness, Freshness::Stale(_))).await;
     assert!(lenient.health().ready);
     assert_eq!(lenient.verify_now(&out.access_token).map(drop), GOOD);
     relay.redirect_to(&server.grpc);
     for verifier in [&strict, &lenient] {
-        until(verifier, &out.access_token, &REVOKED).await;
-        until(verifier, &stays.access_token, &GOOD).await;
-        until_health(verifier, |freshness| freshness == Freshness::Fresh).await;
+        wait_for_verdict(verifier, &out.access_token, &REVOKED).await;
+        wait_for_verdict(verifier, &stays.access_token, &GOOD).await;
+        wait_for_freshness(verifier, |freshness| freshness == Freshness::Fresh).await;
     }
 }
 
@@ -211,13 +211,13 @@ async fn r13_a_verifier_of_a_frozen_server_reports_stale_within_its_bound() {
     let (server, other) = (start(&place), Server::on(&place, &[]));
     let verifier = verifier(&server, &server.grpc, &watcher(&server)).await;
     let out = sign_in(&server).await;
-    until(&verifier, &out.access_token, &GOOD).await;
+    wait_for_verdict(&verifier, &out.access_token, &GOOD).await;
     // Its connections stay open, but nothing arrives.
     server.signal("STOP");
     let since = Instant::now();
     log_out(&other, &out).await.unwrap();
-    becomes_stale(&verifier, &out.access_token, since).await;
+    assert_becomes_stale(&verifier, &out.access_token, since).await;
     server.signal("CONT");
     // Heartbeats that it sends now, or that were buffered, must not make the verifier report fresh too early.
-    until(&verifier, &out.access_token, &REVOKED).await;
+    wait_for_verdict(&verifier, &out.access_token, &REVOKED).await;
 }
