@@ -256,8 +256,8 @@ async fn p19_a_reset_ends_every_session_and_invalidates_all_other_links(fixture:
     let old = sign_in(fixture.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
     assert_eq!(reason(old), Reason::InvalidCredentials);
     assert!(sign_in(fixture.service(), login_of("shop", "grace@example.com", NEW)).await.is_ok());
-    let told = fixture.send_mails().await;
-    assert_eq!((told.len(), told[0].kind, told[0].to.as_str()), (1, "password_changed", "grace@example.com"));
+    let notices = fixture.send_mails().await;
+    assert_eq!((notices.len(), notices[0].kind, notices[0].to.as_str()), (1, "password_changed", "grace@example.com"));
     // Links expire.
     fixture.request_reset("grace@example.com").await;
     let mails = fixture.send_mails().await;
@@ -284,7 +284,7 @@ async fn p18_a_code_allows_five_attempts_and_one_use_even_under_concurrency(fixt
     let grouped = format!("{} {}", &grouped[..4], &grouped[4..]);
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
-        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second().await };
+        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second_process().await };
         let presented = code(&pending.ticket, &grouped);
         tasks.spawn(async move {
             let new = Password::new(format!("{NEW} number {n}"));
@@ -365,10 +365,10 @@ async fn p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_not
     assert_eq!(view.logins, ["grace@example.com"]);
     let mail = fixture.send_mails().await.remove(0);
     fixture.verify(&typed_code(&pending.unwrap(), &mail)).await.unwrap();
-    let mut told: Vec<_> = fixture.send_mails().await.iter().map(|m| (m.kind, m.to.clone())).collect();
-    told.sort();
+    let mut notices: Vec<_> = fixture.send_mails().await.iter().map(|m| (m.kind, m.to.clone())).collect();
+    notices.sort();
     let both = [("email_changed", "grace@example.com".to_owned()), ("email_changed", "new@example.com".to_owned())];
-    assert_eq!(told, both);
+    assert_eq!(notices, both);
     assert!(sign_in(fixture.service(), login_of("shop", "new@example.com", PASSWORD)).await.is_ok());
     let old = sign_in(fixture.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
     assert_eq!(reason(old), Reason::InvalidCredentials);
@@ -445,7 +445,7 @@ async fn p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change
     // Many concurrent submissions lead to one sign-in.
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
-        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second().await };
+        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second_process().await };
         let token = challenge.token.expose().to_owned();
         tasks.spawn(async move {
             loop {
@@ -511,7 +511,7 @@ async fn p18_a_sign_in_code_allows_five_attempts_even_under_concurrency(fixture:
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..5 {
         let guess = NextStep { code: TypedCode::new(format!("{n:08}")), ..next(&second) };
-        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second().await };
+        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second_process().await };
         tasks.spawn(async move { continue_sign_in(&service, guess).await });
     }
     assert!(tasks.join_all().await.into_iter().all(|r| r.is_err()));

@@ -311,18 +311,18 @@ async fn the_audit_log_records_who_did_what_from_where_and_streams_new_events(ap
         .disable_user(admin_client.ask(pb::DisableUserRequest { user_id: "ada".into() }))
         .await
         .unwrap();
-    let told = news.message().await.unwrap().unwrap().events;
+    let streamed = news.message().await.unwrap().unwrap().events;
     assert_eq!(
-        (told.len(), told[0].kind().as_str_name(), told[0].actor.as_str()),
+        (streamed.len(), streamed[0].kind().as_str_name(), streamed[0].actor.as_str()),
         (1, "AUDIT_EVENT_KIND_USER_DISABLED", "boss")
     );
-    assert_eq!(told[0].address, "127.0.0.1");
+    assert_eq!(streamed[0].address, "127.0.0.1");
     let list = async |filter: &str| {
         let message = pb::ListAuditEventsRequest { filter: filter.into(), ..Default::default() };
         audit.clone().list_audit_events(admin_client.ask(message)).await
     };
     let events = list("actor = boss AND kind = USER_DISABLED").await.unwrap().into_inner().events;
-    assert_eq!(events, told);
+    assert_eq!(events, streamed);
     let none = list("event_time >= \"2031-01-01T00:00:00Z\"").await.unwrap().into_inner().events;
     assert!(none.is_empty());
     for bad in [

@@ -174,77 +174,77 @@ impl Model {
     }
 
     /// Runs something on the server's runtime.
-    fn at<T>(&self, work: impl AsyncFnOnce(&Service) -> T) -> T {
+    fn run<T>(&self, work: impl AsyncFnOnce(&Service) -> T) -> T {
         let process = self.process.as_ref().unwrap();
         process.runtime.block_on(work(&process.service))
     }
 
     fn pass(&self, seconds: i64) {
         self.empty.clock.advance(Ttl::from_secs(seconds));
-        self.at(async |s| {
+        self.run(async |s| {
             s.live.confirm().await.unwrap();
             s.signing_keys.rotate_due().await.unwrap();
         });
     }
 
     /// Starts a session with two tokens, which everyone accepts.
-    fn begin(&mut self) {
-        self.take(&Step::SignIn);
-        self.take(&Step::Refresh(0));
+    fn start_session(&mut self) {
+        self.run_step(&Step::SignIn);
+        self.run_step(&Step::Refresh(0));
         assert_eq!(self.issued.len(), 2, "a sign-in and a refresh");
-        self.compare();
-        assert!(self.issued.iter().all(|(token, ..)| self.accepted(token)));
+        self.assert_agreement();
+        assert!(self.issued.iter().all(|(token, ..)| self.accepts(token)));
     }
 
     /// Whatever happened before, a new session is accepted, and refused once revoked.
-    fn end(&mut self) {
-        self.take(&Step::EnableClient);
-        self.take(&Step::EnableUser);
+    fn check_new_session(&mut self) {
+        self.run_step(&Step::EnableClient);
+        self.run_step(&Step::EnableUser);
         // Sign-ins of a disabled user counted as wrong passwords, which are limited.
         self.pass(2 * 24 * 3600);
-        self.take(&Step::SignIn);
+        self.run_step(&Step::SignIn);
         let (token, session, _) = self.issued.last().cloned().unwrap();
-        self.compare();
-        assert!(self.accepted(&token), "the newest session");
-        assert!(self.at(async |s| s.users.end_session(&Admin::command(), &session).await).unwrap());
-        self.compare();
-        assert!(!self.accepted(&token), "revoked");
+        self.assert_agreement();
+        assert!(self.accepts(&token), "the newest session");
+        assert!(self.run(async |s| s.users.end_session(&Admin::command(), &session).await).unwrap());
+        self.assert_agreement();
+        assert!(!self.accepts(&token), "revoked");
     }
 
     /// Whether the server accepts the token.
-    fn accepted(&self, token: &str) -> bool {
-        self.at(async |s| introspect(s, &self.resource_server, token).await).unwrap().is_some()
+    fn accepts(&self, token: &str) -> bool {
+        self.run(async |s| introspect(s, &self.resource_server, token).await).unwrap().is_some()
     }
 
-    fn take(&mut self, step: &Step) {
+    fn run_step(&mut self, step: &Step) {
         let chosen = |n: usize| (!self.issued.is_empty()).then(|| n % self.issued.len().max(1));
         match step {
             Step::SignIn => {
                 // Refused while the client or the user is disabled.
-                if let Ok(pair) = self.at(async |s| sign_in(s, login_of("app", "ada", PASSWORD)).await) {
-                    self.keep(pair);
+                if let Ok(pair) = self.run(async |s| sign_in(s, login_of("app", "ada", PASSWORD)).await) {
+                    self.record_tokens(pair);
                 }
             }
             Step::Refresh(n) => {
                 let Some((_, _, token)) = chosen(*n).map(|n| self.issued[n].clone()) else { return };
-                if let Ok(pair) = self.at(async |s| refresh(s, "app", &token, "", &[], "").await) {
-                    self.keep(pair);
+                if let Ok(pair) = self.run(async |s| refresh(s, "app", &token, "", &[], "").await) {
+                    self.record_tokens(pair);
                 }
             }
             Step::Revoke(n) => {
                 let Some((_, session, _)) = chosen(*n).map(|n| self.issued[n].clone()) else { return };
-                self.at(async |s| s.users.end_session(&Admin::command(), &session).await.unwrap_or_default());
+                self.run(async |s| s.users.end_session(&Admin::command(), &session).await.unwrap_or_default());
             }
             Step::DisableClient => {
-                assert!(self.at(async |s| s.clients.set_disabled(&Admin::command(), "app", true).await).is_ok());
+                assert!(self.run(async |s| s.clients.set_disabled(&Admin::command(), "app", true).await).is_ok());
             }
             Step::EnableClient => {
-                assert!(self.at(async |s| s.clients.set_disabled(&Admin::command(), "app", false).await).is_ok());
+                assert!(self.run(async |s| s.clients.set_disabled(&Admin::command(), "app", false).await).is_ok());
             }
-            Step::DisableUser => drop(self.at(async |s| s.users.disable(&Admin::command(), "ada").await.unwrap())),
-            Step::EnableUser => drop(self.at(async |s| s.users.enable(&Admin::command(), "ada").await.unwrap())),
+            Step::DisableUser => drop(self.run(async |s| s.users.disable(&Admin::command(), "ada").await.unwrap())),
+            Step::EnableUser => drop(self.run(async |s| s.users.enable(&Admin::command(), "ada").await.unwrap())),
             Step::Rotate => {
-                self.at(async |s| s.signing_keys.rotate_early(&Admin::command(), None).await.unwrap());
+                self.run(async |s| s.signing_keys.rotate_early(&Admin::command(), None).await.unwrap());
                 self.pass(2_000);
             }
             Step::RevokeKey => self.revoke_key(),
@@ -255,11 +255,11 @@ impl Model {
                 self.process = Some(start(&self.empty, self.issuer, &self.grpc, &self.http));
             }
             Step::Pass(seconds) => self.pass(*seconds),
-            Step::Compare => self.compare(),
+            Step::Compare => self.assert_agreement(),
         }
     }
 
-    fn keep(&mut self, pair: chancery::service::TokenPair) {
+    fn record_tokens(&mut self, pair: chancery::service::TokenPair) {
         let text = |secret: &str| secret.to_owned();
         let refresh = pair.refresh.as_ref().map(|t| text(t.expose())).unwrap_or_default();
         self.issued.push((text(pair.access.token.expose()), pair.session_id, refresh));
@@ -269,18 +269,18 @@ impl Model {
     fn revoke_key(&mut self) {
         let Some((token, ..)) = self.issued.last() else { return };
         let kid = kid(token);
-        if self.at(async |s| s.signing_keys.revoke(&Admin::command(), &kid).await).is_ok() {
+        if self.run(async |s| s.signing_keys.revoke(&Admin::command(), &kid).await).is_ok() {
             self.revoked_kids.push(kid);
         }
         self.pass(61);
     }
 
     /// Compares the verdicts on every token ever issued, once the maximum delay has passed.
-    fn compare(&self) {
+    fn assert_agreement(&self) {
         self.pass(LIST_BOUND.seconds());
         let deadline = std::time::SystemTime::now() + PATIENCE;
         loop {
-            let differing = self.differing();
+            let differing = self.differences();
             if differing.is_empty() {
                 return;
             }
@@ -289,8 +289,8 @@ impl Model {
         }
     }
 
-    fn differing(&self) -> Vec<String> {
-        self.at(async |s| {
+    fn differences(&self) -> Vec<String> {
+        self.run(async |s| {
             s.live.confirm().await.unwrap();
             s.live.beat();
         });
@@ -298,7 +298,7 @@ impl Model {
             return vec!["the watching verifier has not heard from the server".to_owned()];
         }
         let differs = |token: &str| {
-            let server = self.accepted(token);
+            let server = self.accepts(token);
             let watching = self.runtime.block_on(self.watching.verify(token)).map(drop);
             let reading = self.runtime.block_on(self.reading.verify(token)).map(drop);
             // A key set may be ten minutes old; tokens are valid for five.
@@ -327,12 +327,12 @@ fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(empty
     let result = TestRunner::new(config).run(&steps, |steps| {
         let empty = databases.block_on(empty());
         let mut world = Model::new(empty.clone());
-        world.begin();
+        world.start_session();
         for step in &steps {
-            world.take(step);
+            world.run_step(step);
         }
-        world.compare();
-        world.end();
+        world.assert_agreement();
+        world.check_new_session();
         drop(world);
         databases.block_on(empty.finish());
         Ok(())
@@ -360,8 +360,8 @@ mod postgres {
 fn j36_a_verifier_that_cannot_reach_its_server_reports_that_it_is_unsure() {
     let databases = Builder::new_current_thread().enable_all().build().unwrap();
     let mut world = Model::new(databases.block_on(Empty::sqlite()));
-    world.take(&Step::SignIn);
-    world.compare();
+    world.run_step(&Step::SignIn);
+    world.assert_agreement();
     let Process { runtime, service } = world.process.take().unwrap();
     drop(service);
     runtime.shutdown_timeout(PATIENCE);

@@ -77,7 +77,7 @@ fn kids(service: &Service) -> Vec<String> {
 }
 
 async fn every_process_publishes_a_foreign_key_after_ours_until_it_expires(app: &App) {
-    let (old, other) = (Old::new("2019-old"), app.second().await);
+    let (old, other) = (Old::new("2019-old"), app.second_process().await);
     let own = published(&app.service);
     let until = app.service.now().plus(Ttl::from_days(30));
     let keys = old.trust(&app.service, until).await.unwrap();
@@ -91,8 +91,8 @@ async fn every_process_publishes_a_foreign_key_after_ours_until_it_expires(app: 
         assert_eq!(all[own.len()..], [expected]);
     }
     let mut keys = KeyServiceClient::new(served(app).await);
-    let told = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner().keys;
-    let foreign: Vec<_> = told.iter().map(|key| (key.kid.as_str(), key.foreign)).collect();
+    let published_keys = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner().keys;
+    let foreign: Vec<_> = published_keys.iter().map(|key| (key.kid.as_str(), key.foreign)).collect();
     assert_eq!(foreign.last(), Some(&("2019-old", true)));
     assert!(foreign.len() == own.len() + 1 && foreign[..own.len()].iter().all(|(_, foreign)| !foreign));
     app.pass(Ttl::from_millis(Ttl::from_days(30).millis() - 1)).await;
@@ -128,9 +128,9 @@ async fn a_revoked_foreign_key_disappears_at_once_and_permanently(app: &App) {
     let old = Old::new("2019-old");
     let until = app.service.now().plus(Ttl::from_days(1));
     old.trust(&app.service, until).await.unwrap();
-    let told = app.service.signing_keys.revoke(&Admin::command(), "2019-old").await.unwrap();
-    assert_eq!((told.kid.as_str(), told.algorithm.as_str()), ("2019-old", "ES256"));
-    assert!(!kids(&app.service).contains(&told.kid));
+    let revoked = app.service.signing_keys.revoke(&Admin::command(), "2019-old").await.unwrap();
+    assert_eq!((revoked.kid.as_str(), revoked.algorithm.as_str()), ("2019-old", "ES256"));
+    assert!(!kids(&app.service).contains(&revoked.kid));
     assert!(app.service.live.snapshot().revoked_keys.contains_key("2019-old"));
     assert!(old.trust(&app.service, until).await.unwrap_err().to_string().contains("revoked"));
     let again = app.service.signing_keys.revoke(&Admin::command(), "2019-old").await.unwrap_err();

@@ -258,7 +258,7 @@ async fn a_dry_run_reports_the_outcome_and_writes_nothing(app: &App) {
 async fn two_concurrent_imports_create_each_user_once(app: &App) {
     let mut tasks = tokio::task::JoinSet::new();
     for reversed in [false, true, false, true] {
-        let service = app.second().await;
+        let service = app.second_process().await;
         tasks.spawn(async move {
             let mut rows: Vec<_> = (0..50).map(|n| row(&n.to_string(), &format!("user{n}"))).collect();
             if reversed {

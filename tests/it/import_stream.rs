@@ -74,9 +74,9 @@ async fn refused_users_are_reported_with_their_position_and_wire_field_names(app
     let first = vec![user("1", "one")];
     let done = import(&admin_client, vec![first, bad.to_vec(), vec![user("9", "nine")]]).await.unwrap();
     assert_eq!((done.created, done.present, done.refused), (2, 0, 7), "{done:?}");
-    let mut told: Vec<(i64, &str)> =
+    let mut refusals: Vec<(i64, &str)> =
         done.refusals.iter().map(|r| (r.row, r.field_violations[0].field.as_str())).collect();
-    told.sort_unstable();
+    refusals.sort_unstable();
     let expected = [
         (2, "attributes_json"),
         (3, "emails"),
@@ -86,7 +86,7 @@ async fn refused_users_are_reported_with_their_position_and_wire_field_names(app
         (7, "attributes_json"),
         (8, "subject"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(refusals, expected);
     let described = |r: &pb::RefusedUser| r.field_violations.iter().all(|v| !v.description.is_empty());
     assert!(done.refusals.iter().all(described));
 }

@@ -28,7 +28,7 @@ async fn changing_the_issuer_replaces_keys_ends_sessions_and_moves_the_audience(
         .await;
     let first = token(&app.sign_in().await);
     let old_kids: Vec<String> = app.service.live.snapshot().ring.stored.iter().map(|k| k.kid.clone()).collect();
-    let command = app.second().await;
+    let command = app.second_process().await;
     assert_eq!(command.instance.set_issuer(&Admin::command(), NEW).await.unwrap(), 1);
     assert!(matches!(command.instance.set_issuer(&Admin::command(), NEW).await, Err(Error::Conflict)));
     // A server that is still running notices it and stops signing.

@@ -106,7 +106,7 @@ async fn failures(service: &Service, login: &str) -> i64 {
 async fn p05_p10_a45_known_and_unknown_accounts_are_throttled_alike(app: &App) {
     app.user("grace").await;
     app.service.users.disable(&Admin::command(), "grace").await.unwrap();
-    let mut told = Vec::new();
+    let mut throttled = Vec::new();
     let mut waits = Vec::new();
     for _ in 0..10 {
         let logins = ["ada", "nobody", "no\u{202e}such", "grace"];
@@ -122,9 +122,9 @@ async fn p05_p10_a45_known_and_unknown_accounts_are_throttled_alike(app: &App) {
             waits.push(after.seconds());
             app.clock.advance(after);
         }
-        told.push(answers[0].is_some());
+        throttled.push(answers[0].is_some());
     }
-    assert_eq!(told, [false, false, false, false, false, false, true, false, true, false]);
+    assert_eq!(throttled, [false, false, false, false, false, false, true, false, true, false]);
     assert_eq!(waits, [1, 2]);
     // The right password is refused in the same way, also for unknown accounts.
     let right = STRANGER.try_password(&app.service, "ada", PASSWORD).await;
@@ -288,7 +288,7 @@ async fn p05_the_limited_address_is_the_one_that_a_trusted_client_reports(app: &
 }
 
 async fn p05_two_processes_share_their_counts(app: &App) {
-    let other = app.second().await;
+    let other = app.second_process().await;
     for n in 0..6 {
         let service = if n % 2 == 0 { &app.service } else { &other };
         assert_eq!(STRANGER.guess_wrongly(service, "ada").await, None);
@@ -327,7 +327,7 @@ async fn p05_concurrent_guesses_are_limited_like_sequential_ones(app: &App) {
     app.pass(Ttl::from_secs(3600)).await;
     assert_eq!(count_checked_guesses(&[&app.service], "ada").await, 1);
     // Other processes learn of attempts in progress only once they fail: one is being hashed and one waits.
-    let other = app.second().await;
+    let other = app.second_process().await;
     let mut together = 0;
     for _ in 0..10 {
         together += count_checked_guesses(&[&app.service, &other], "grace").await;
@@ -343,7 +343,7 @@ async fn p05_a_new_password_resets_the_limits(app: &App) {
     change_settings(app, &[("login_failures_most", "10")]).await;
     assert_eq!(STRANGER.guess_until_closed(app, "ada").await, 10);
     assert!(STRANGER.try_password(&app.service, "ada", PASSWORD).await.is_err());
-    let other = app.second().await;
+    let other = app.second_process().await;
     let new = || "another long pass phrase".to_owned();
     other.users.set_password(&Admin::command(), "ada", Password::new(new())).await.unwrap();
     // Other processes cache the count for ten seconds.
@@ -360,9 +360,9 @@ async fn p05_each_throttling_step_is_audited_once(app: &App) {
     assert!(attackers.guess_wrongly(&app.service, "ada").await.is_some());
     let kinds = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
     let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
-    let told: Vec<_> = kinds.iter().filter(|(kind, _)| kind == "ACCOUNT_THROTTLED").collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told.iter().all(|(_, subject)| *subject == user.subject));
+    let events: Vec<_> = kinds.iter().filter(|(kind, _)| kind == "ACCOUNT_THROTTLED").collect();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events.iter().all(|(_, subject)| *subject == user.subject));
     let figures = app.service.limits.figures();
     assert_eq!((figures.failures, figures.slowest, figures.closed, figures.remembered), (20, 1, 1, 1));
     assert!(figures.refused[0].1 > 10, "{figures:?}");
@@ -384,7 +384,7 @@ async fn a55_setting_the_clock_back_locks_nobody_out(app: &App) {
 async fn p05_a_guess_that_cannot_be_counted_is_not_answered(app: &App) {
     assert_eq!(STRANGER.guess_wrongly(&app.service, "ada").await, None);
     // One process loses its connections; the other cannot access the counts.
-    let other = app.second().await;
+    let other = app.second_process().await;
     other.store().close().await;
     for password in [PASSWORD, "no password of anybody"] {
         let seen = STRANGER.try_password(&other, "ada", password).await;

@@ -105,7 +105,7 @@ async fn a41_an_outbox_row_that_was_tampered_with_is_not_sent(app: &App) {
 }
 
 async fn a_mail_of_a_crashed_process_is_sent_by_another_with_the_same_id(app: &App) {
-    let second = app.second().await;
+    let second = app.second_process().await;
     let (post, kept) = kept();
     let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
     // The first process takes it and crashes.
@@ -144,7 +144,7 @@ async fn several_processes_share_the_due_mails(app: &App) {
     let (post, kept) = kept();
     let post = Arc::new(post);
     let mut tasks = tokio::task::JoinSet::new();
-    for service in [app.service.clone(), app.second().await] {
+    for service in [app.service.clone(), app.second_process().await] {
         let post = post.clone();
         tasks.spawn(async move { while !send(&service, &post).await.is_empty() {} });
     }

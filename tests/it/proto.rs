@@ -11,12 +11,12 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, Fil
 pub(crate) fn comments(set: &FileDescriptorSet) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for file in set.file.iter().filter(|f| f.package() == "chancery.v1") {
-        let mut said: BTreeMap<Vec<i32>, String> = BTreeMap::new();
+        let mut comments_by_path: BTreeMap<Vec<i32>, String> = BTreeMap::new();
         for location in file.source_code_info.iter().flat_map(|i| &i.location) {
-            said.insert(location.path.clone(), location.leading_comments().trim().to_owned());
+            comments_by_path.insert(location.path.clone(), location.leading_comments().trim().to_owned());
         }
         for (path, name) in items(file) {
-            all.push((name, said.get(&path).cloned().unwrap_or_default()));
+            all.push((name, comments_by_path.get(&path).cloned().unwrap_or_default()));
         }
     }
     all
@@ -190,13 +190,13 @@ fn g15_every_field_says_who_sets_it() {
     let mut count = 0;
     for message in set.file.iter().filter(|f| f.package == "chancery.v1").flat_map(|f| &f.messages) {
         for field in &message.fields {
-            let said = field.options.clone().unwrap_or_default().behavior;
+            let behavior = field.options.clone().unwrap_or_default().behavior;
             let name = format!("{}.{}", message.name, field.name);
-            assert!(!said.is_empty(), "{name} has no google.api.field_behavior");
-            let of_requests = message.name.ends_with("Request");
-            assert!(!of_requests || !said.contains(&OUTPUT_ONLY), "{name} is a request field");
-            let of_answers = message.name.ends_with("Response");
-            assert!(!of_answers || said == [OUTPUT_ONLY], "{name} is a response field");
+            assert!(!behavior.is_empty(), "{name} has no google.api.field_behavior");
+            let in_request = message.name.ends_with("Request");
+            assert!(!in_request || !behavior.contains(&OUTPUT_ONLY), "{name} is a request field");
+            let in_response = message.name.ends_with("Response");
+            assert!(!in_response || behavior == [OUTPUT_ONLY], "{name} is a response field");
             count += 1;
         }
     }

@@ -147,7 +147,7 @@ async fn a_disabled_users_sessions_end_and_sign_in_fails_like_a_wrong_password(a
 
 async fn logging_out_twice_succeeds_and_other_processes_learn_of_it(app: &App) {
     let pair = app.sign_in().await;
-    let other = app.second().await;
+    let other = app.second_process().await;
     let log_out = || async {
         let refresh = pair.refresh.as_ref().unwrap();
         app.service.tokens.log_out(&app.service.context(), &ClientCredentials::None, "app", refresh).await
@@ -173,7 +173,7 @@ async fn refresh_with_retries(service: &Service, token: &str) -> TokenPair {
 
 async fn o25_a27_a_hundred_parallel_refreshes_have_one_successor(app: &App) {
     let first = token(&app.sign_in().await);
-    let processes = [app.service.clone(), app.second().await];
+    let processes = [app.service.clone(), app.second_process().await];
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..100 {
         let (service, first) = (processes[n % 2].clone(), first.clone());

@@ -33,15 +33,15 @@ async fn j29_a_revoked_key_disappears_at_once_and_its_successor_signs(app: &App)
     let before = app.sign_in().await;
     let (active, next) = (key(app, KeyState::Active), key(app, KeyState::Next));
     assert!(verifies(app, before.access.token.expose()));
-    let told = app.service.signing_keys.revoke(&Admin::command(), &active).await.unwrap();
-    assert_eq!((told.kid.as_str(), told.algorithm.as_str()), (active.as_str(), "ES256"));
+    let revoked = app.service.signing_keys.revoke(&Admin::command(), &active).await.unwrap();
+    assert_eq!((revoked.kid.as_str(), revoked.algorithm.as_str()), (active.as_str(), "ES256"));
     // The maximum age of a cached set, plus the ten seconds that an unconfirmed process keeps signing.
-    assert_eq!(told.safe_from, app.service.now().plus(Ttl::from_secs(610)));
+    assert_eq!(revoked.safe_from, app.service.now().plus(Ttl::from_secs(610)));
     assert!(!verifies(app, before.access.token.expose()));
     assert_eq!(key(app, KeyState::Active), next);
     assert_ne!(key(app, KeyState::Next), next);
     assert!(verifies(app, app.sign_in().await.access.token.expose()));
-    let other = app.second().await;
+    let other = app.second_process().await;
     assert!(!other.live.snapshot().ring.jwks.contains(&active));
     // Twice in a row: the successor signs at once, even though it was published only recently.
     app.service.signing_keys.revoke(&Admin::command(), &next).await.unwrap();

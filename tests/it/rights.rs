@@ -153,7 +153,7 @@ async fn a_scope_removed_from_a_client_is_missing_from_all_new_tokens(app: &App)
 
 async fn an_ended_session_gives_no_access_in_a_process_that_has_not_read_the_feed(app: &App) {
     let who = root(app).await;
-    let second = app.second().await;
+    let second = app.second_process().await;
     assert!(admit_admin(&second, &who, ASSIGN).await.is_ok());
     app.service.users.end_sessions(&Admin::command(), "root", &[]).await.unwrap();
     // The second process has not read the feed since then.

@@ -57,7 +57,7 @@ async fn a_role_appears_only_in_the_next_token_for_its_audience(app: &App) {
     assert_eq!(claims(next.access.token.expose()).get("roles"), None);
     // A new session has the user's roles, and another process knows their definitions.
     give(app, "ada", "clerk").await;
-    let second = app.second().await;
+    let second = app.second_process().await;
     let pair = sign_in(&second, login_of("app", "ada", PASSWORD)).await.unwrap();
     assert_eq!(claims(pair.access.token.expose())["roles"], json!(["clerk"]));
 }

@@ -98,7 +98,7 @@ async fn an_early_rotation_waits_until_every_cache_has_the_key(app: &App) {
 
 async fn only_one_of_several_processes_rotates(app: &App) {
     app.pass(Ttl::from_days(30)).await;
-    let processes = [app.service.clone(), app.second().await, app.second().await];
+    let processes = [app.service.clone(), app.second_process().await, app.second_process().await];
     let mut tasks = tokio::task::JoinSet::new();
     for service in processes {
         tasks.spawn(async move { service.signing_keys.rotate_due().await });
@@ -143,7 +143,7 @@ async fn j21_a_changed_rsa_key_size_applies_from_the_next_key_on() {
 }
 
 async fn the_sweep_never_looks_like_lost_changes_to_a_process(app: &App) {
-    let other = app.second().await;
+    let other = app.second_process().await;
     let epoch = other.live.snapshot().head.epoch.clone();
     // Everything so far has long expired; then something new is committed and a sweep runs at once.
     app.pass(Ttl::from_days(1)).await;

@@ -130,7 +130,7 @@ async fn r13_an_ended_session_is_marked_and_its_neighbours_are_not(app: &App) {
     let next = app.refresh(&token(&two), "").await.unwrap();
     assert_eq!(status(next.access.token.expose()), status(&b));
     // Another process publishes the same bits.
-    let other = app.second().await;
+    let other = app.second_process().await;
     let (index, _) = status(&a);
     let list = other.status_lists.list(1).await.unwrap().unwrap();
     let said = claims(std::str::from_utf8(&list.token).unwrap());
@@ -173,7 +173,7 @@ async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
     for _ in 0..2 {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..3 {
-            let service = app.second().await;
+            let service = app.second_process().await;
             tasks.spawn(async move { places(&service, 8).await });
         }
         for places in tasks.join_all().await {
@@ -194,7 +194,7 @@ async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
 #[tokio::test]
 async fn r10_a_lease_whose_commit_reply_is_lost_is_never_used() {
     let Some((app, way)) = app_with_lossy_proxy().await else { return };
-    let fresh = app.second().await;
+    let fresh = app.second_process().await;
     way.arm();
     let refused = sign_in(&fresh, login_of("app", "ada", PASSWORD)).await.map(|p| p.session_id).unwrap_err();
     assert_eq!((way.has_dropped_reply(), refused.reason()), (true, Reason::Unavailable));

@@ -48,11 +48,11 @@ async fn p09_a_refused_sign_in_takes_no_statement_and_does_not_delay_refreshes(a
     let pair = app.sign_in().await;
     let places = take_all_places(&app.service, "");
     let before = app.service.store().statements();
-    let mut told = Vec::new();
+    let mut retry_delays = Vec::new();
     for login in ["ada", "nobody", "no\u{202e}such"] {
-        told.push(refused(sign_in(&app.service, login_of("app", login, PASSWORD)).await).millis());
+        retry_delays.push(refused(sign_in(&app.service, login_of("app", login, PASSWORD)).await).millis());
     }
-    assert!(told.iter().all(|ms| (50..=20_000).contains(ms)), "{told:?}");
+    assert!(retry_delays.iter().all(|ms| (50..=20_000).contains(ms)), "{retry_delays:?}");
     assert_eq!(app.service.store().statements(), before);
     assert!(app.refresh(&token(&pair), "").await.is_ok());
     drop(places);
@@ -106,15 +106,15 @@ async fn p09_the_queue_uses_the_address_that_a_trusted_client_reports(app: &App)
     let service = &app.service;
     let _places = take_all_places(service, "192.0.2.1");
     let said = |client, address: &str| login_from(client, "ada", PASSWORD, address);
-    let told = async |peer: &str, address| {
+    let sign_in_through = async |peer: &str, address| {
         let ctx = RequestContext { peer: peer.into(), ..service.context() };
         crate::support::tokens(service.sign_ins.sign_in(&ctx, &gateway, said("gateway", address)).await)
     };
     refused(sign_in_from(service, "192.0.2.7", said("app", "198.51.100.1")).await);
-    refused(told("198.51.100.1", "192.0.2.7").await);
+    refused(sign_in_through("198.51.100.1", "192.0.2.7").await);
     // If no address is reported, the client's own address is used.
-    refused(told("192.0.2.7", "").await);
-    assert!(told("192.0.2.7", "198.51.100.1").await.is_ok());
+    refused(sign_in_through("192.0.2.7", "").await);
+    assert!(sign_in_through("192.0.2.7", "198.51.100.1").await.is_ok());
 }
 
 async fn p09_an_account_has_one_queue_place_whether_or_not_it_exists(app: &App) {

@@ -1,4 +1,4 @@
-//! A service on a fresh database, with a clock that moves only when told.
+//! A service on a fresh database, with a clock that moves only manually.
 
 use std::sync::Arc;
 
@@ -163,7 +163,7 @@ impl App {
     }
 
     /// A second process on the same database.
-    pub(crate) async fn second(&self) -> Service {
+    pub(crate) async fn second_process(&self) -> Service {
         Self::open(&self.empty, Opened::default()).await.unwrap()
     }
 

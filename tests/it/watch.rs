@@ -118,7 +118,7 @@ async fn a_reconnecting_watcher_gets_what_it_missed_without_duplicates(app: &App
     app.client("later", &["api"]).await;
     app.service.users.end_session(&Admin::command(), &ids[2]).await.unwrap();
     // As after a restart, or at another replica.
-    let other = app.second().await;
+    let other = app.second_process().await;
     for service in [&app.service, &other] {
         let mut watcher = watch(service, &who, &cursor).await;
         assert_eq!(next_change(&mut watcher).await.0, format!("session_revoked {}", ids[1]));
@@ -250,7 +250,7 @@ async fn watching_requires_the_permission() {
 
 async fn concurrent_commits_of_two_replicas_reach_both_completely_and_in_the_same_order(app: &App) {
     let who = watch_credentials(app).await;
-    let other = app.second().await;
+    let other = app.second_process().await;
     let mut watchers = [watch(&app.service, &who, "").await, watch(&other, &who, "").await];
     for watcher in &mut watchers {
         next_change(watcher).await;
@@ -300,9 +300,9 @@ async fn watchers_learn_of_reuse_and_every_other_session_end(app: &App) {
     assert_eq!(next_change(&mut watcher).await.0, format!("session_revoked {}", victim.session_id));
     let [one, two] = [app.sign_in().await.session_id, app.sign_in().await.session_id];
     app.service.users.disable(&Admin::command(), "ada").await.unwrap();
-    let mut told = [next_change(&mut watcher).await.0, next_change(&mut watcher).await.0];
-    told.sort();
+    let mut changes = [next_change(&mut watcher).await.0, next_change(&mut watcher).await.0];
+    changes.sort();
     let mut want = [one, two].map(|id| format!("{} {id}", ChangeKind::SessionRevoked.as_str()));
     want.sort();
-    assert_eq!(told, want);
+    assert_eq!(changes, want);
 }

@@ -347,11 +347,11 @@ fn mail_settings_are_checked_at_start_and_shown_without_the_password() {
         let mut process = command(words);
         process.args(place.flags()).env("CHANCERY_MAIL_TEMPLATES", templates).env("CHANCERY_MAIL_SMTP", "smtp://x");
         let out = run(&mut process, b"");
-        let told = String::from_utf8(out.stderr).unwrap();
-        assert_eq!(out.status.code(), Some(1), "{told}");
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{stderr}");
         assert!(
-            told.contains("verify_email.txt:3: undefined value") && told.contains("mail_from: is required"),
-            "{told}"
+            stderr.contains("verify_email.txt:3: undefined value") && stderr.contains("mail_from: is required"),
+            "{stderr}"
         );
     }
     let variables = [
