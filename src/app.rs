@@ -8,10 +8,10 @@ mod jobs;
 mod limits;
 pub mod machine;
 mod mail;
+mod pause;
 mod schema;
 mod sealing_file;
 mod telemetry;
-mod turn;
 
 use std::{future::Future, io::Write, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -34,12 +34,12 @@ use crate::{
     web,
 };
 
-/// How long calls under way may take to finish after a signal to stop.
-const DRAIN: Duration = Duration::from_secs(20);
-/// How long connections may take to close when no call is under way on any.
-const CLOSE: Duration = Duration::from_secs(1);
+/// How long calls in flight may take to finish after a stop signal.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long connections may take to close once no calls are in flight.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Opens the database and the sealing key, and everything above them.
+/// Opens the database and the sealing key, and starts the service on them.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -52,7 +52,7 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     } else if let Location::Sqlite(path) = location {
         refuse_missing(path)?;
     }
-    // A wrong key is told before a database is set up that could not be claimed with it.
+    // Reports a wrong key before setting up a database that this key could not claim.
     let sealing = sealing_file::load(&config.database)?;
     let store = open_store(location, purpose == Purpose::Serve, &entropy).await?;
     schema::prepare(&store, location, purpose, config.migrate, clock.now()).await?;
@@ -63,16 +63,16 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let create = !claimed && purpose == Purpose::Serve;
     let (sealing, created) = match sealing {
         Some(key) => (key, None),
-        None => sealing_file::load_own(&config.database, create, &*entropy)?,
+        None => sealing_file::load_default(&config.database, create, &*entropy)?,
     };
     let check_value = sealing.check_value().to_vec();
     let passwords =
         hashing::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
     let options = start_options(config, purpose);
-    // Apart from those who wait for it: it happens once, and takes as much state as all the rest.
+    // Boxed to keep the callers' futures small: it runs once and needs as much state as everything else.
     let started = Box::pin(Service::start(store, sealing, passwords, clock, entropy, &options)).await;
     if let (Err(_), Some(path)) = (&started, created) {
-        // Another process claimed the database with another key: ours never sealed anything.
+        // Another process claimed the database with a different key. Ours never sealed anything.
         sealing_file::remove_if(&path, &check_value);
     }
     Ok(started?)
@@ -93,11 +93,11 @@ fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
 /// # Errors
 /// A sentence for the operator.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    // Listeners first: a busy port is told before anything is touched.
+    // Listeners first, so that a busy port is reported before anything is changed.
     let mut config = config;
-    let grpc = listen("--grpc", config.listen.grpc).await?;
-    let http = listen("--http", config.listen.http).await?;
-    let telemetry = listen("--telemetry", config.listen.telemetry).await?;
+    let grpc = bind("--grpc", config.listen.grpc).await?;
+    let http = bind("--http", config.listen.http).await?;
+    let telemetry = bind("--telemetry", config.listen.telemetry).await?;
     config.listen.http = http.local_addr()?;
     let mail = config.mail.take().map(|mail| Outgoing::new(mail, config.dev)).unwrap_or_default();
     let service = open(&config, Purpose::Serve).await?;
@@ -122,8 +122,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     announce(&config, &service, &grpc, &telemetry)?;
     let handle = health.handle();
     let servers = async {
-        let rpc = async {
-            grpc::serve(service.clone(), metrics.clone(), grpc, health, until(stopped.clone()))
+        let grpc_server = async {
+            grpc::serve(service.clone(), metrics.clone(), grpc, health, wait_for_stop(stopped.clone()))
                 .await
                 .map_err(anyhow::Error::from)
         };
@@ -131,16 +131,16 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
         if let Some(kept) = &mail.kept {
             routes = routes.merge(web::dev_routes(kept.clone()));
         }
-        let pages = async { Ok(web::serve(http, routes, until(stopped.clone())).await?) };
+        let http_server = async { Ok(web::serve(http, routes, wait_for_stop(stopped.clone())).await?) };
         let calls = async {
-            let result = tokio::try_join!(rpc, pages);
+            let result = tokio::try_join!(grpc_server, http_server);
             let _ = ending.send(true);
             result
         };
-        // Whoever asks whether this process is ready is answered until the last call is.
-        let own = web::telemetry_routes(service.clone(), metrics.clone());
-        let counters = async { Ok(web::serve(telemetry, own, until(ended.clone())).await?) };
-        tokio::try_join!(calls, counters).map(|_| ())
+        // Readiness checks are answered until the last call is.
+        let routes = web::telemetry_routes(service.clone(), metrics.clone());
+        let telemetry_server = async { Ok(web::serve(telemetry, routes, wait_for_stop(ended.clone())).await?) };
+        tokio::try_join!(calls, telemetry_server).map(|_| ())
     };
     tokio::pin!(servers);
     tokio::select! {
@@ -150,7 +150,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
             metrics.set_ready(false);
             handle.stop().await;
             let _ = stopping.send(true);
-            if tokio::time::timeout(DRAIN, drain(servers, &metrics)).await.is_err() {
+            if tokio::time::timeout(DRAIN_TIMEOUT, drain(servers, &metrics)).await.is_err() {
                 tracing::warn!("the time to shut down is over; calls still in flight are cut off");
             }
         }
@@ -161,13 +161,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     Ok(())
 }
 
-/// Waits for the servers to end. A connection that never spoke, or whose client does not close it,
-/// holds nobody up once no call is under way.
+/// Waits for the servers to end. Once no calls are in flight, it stops waiting for connections that are silent or that
+/// their clients do not close.
 async fn drain(mut servers: Pin<&mut impl Future<Output = anyhow::Result<()>>>, metrics: &Metrics) {
     let mut was_idle = false;
-    while tokio::time::timeout(CLOSE, servers.as_mut()).await.is_err() {
+    while tokio::time::timeout(CLOSE_TIMEOUT, servers.as_mut()).await.is_err() {
         let idle = metrics.calls_under_way() == 0;
-        // Twice, so that the last answer has had its time to leave.
+        // Idle twice in a row, so that the last response has had time to be sent.
         if idle && was_idle {
             return;
         }
@@ -175,16 +175,16 @@ async fn drain(mut servers: Pin<&mut impl Future<Output = anyhow::Result<()>>>, 
     }
 }
 
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and so is the server.
+async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is dropped, so the server is gone.
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({flag})"))
 }
 
-/// The line that scripts wait for, and in a demo the lines to try.
+/// Prints the line that scripts wait for and, in a demo, the commands to try.
 fn announce(config: &Config, service: &Service, grpc: &TcpListener, telemetry: &TcpListener) -> anyhow::Result<()> {
     let (grpc, http, telemetry) = (grpc.local_addr()?, config.listen.http, telemetry.local_addr()?);
     let mut out = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! The command line, one file per group of commands. Imports `app` and `service`, never `store`.
+//! The command line, one file per command group. Imports `app` and `service`, never `store`.
 
 mod audit;
 mod clients;
@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::{
     self, Config, Purpose,
-    config::{Draft, FILE_VARIABLE, LogFormat, PlaceFlags, ServerFlags},
+    config::{DatabaseFlags, Draft, FILE_VARIABLE, LogFormat, ServerFlags},
     machine::Machine,
 };
 
@@ -73,42 +73,42 @@ enum Command {
     Config(config::ConfigCommand),
 }
 
-/// Where the database is. Every command takes these.
+/// The arguments that select the database, shared by all commands that open it.
 #[derive(Args, Debug, Default)]
-struct Place {
+struct DatabaseArgs {
     #[command(flatten)]
-    flags: PlaceFlags,
+    flags: DatabaseFlags,
     /// TOML file with settings
     #[arg(long, value_name = "FILE", env = FILE_VARIABLE)]
     config: Option<PathBuf>,
 }
 
-impl Place {
-    /// What file, variables and flags set, in that order.
+impl DatabaseArgs {
+    /// Reads the file, the variables and the flags, in that order.
     fn draft(&self) -> Draft {
         let mut draft = Draft::default();
         if let Some(path) = &self.config {
             draft.read_file(path);
         }
         draft.read_variables(std::env::vars_os());
-        draft.read_place_flags(&self.flags);
+        draft.read_database_flags(&self.flags);
         draft
     }
 
-    /// The checked configuration of a server on this machine.
+    /// The checked configuration for a server on this machine.
     fn server_config(&self, flags: &ServerFlags, dev: bool) -> anyhow::Result<Config> {
         let mut draft = self.draft();
         draft.read_server_flags(flags);
-        checked(draft.for_server(dev, Machine::here()))
+        checked(draft.for_server(dev, Machine::detect()))
     }
 
-    /// The checked configuration of a command, which may run elsewhere than the server.
+    /// The checked configuration for a command, which may run on another machine than the server.
     fn command_config(&self) -> anyhow::Result<Config> {
         checked(self.draft().for_command())
     }
 
-    /// The service on the database, for a command.
-    async fn service(&self) -> anyhow::Result<crate::service::Service> {
+    /// Opens the service for a command.
+    async fn open_service(&self) -> anyhow::Result<crate::service::Service> {
         let config = self.command_config()?;
         app::init_logs("warn", LogFormat::Text)?;
         app::open(&config, Purpose::Command).await
@@ -119,7 +119,7 @@ fn checked(result: Result<Config, Vec<String>>) -> anyhow::Result<Config> {
     result.map_err(|problems| anyhow::anyhow!("the configuration is invalid:\n  {}", problems.join("\n  ")))
 }
 
-/// Parses the command line and runs it: exit code 0 if it did, 1 if it failed, 2 for wrong usage.
+/// Parses and runs the command line. The exit code is 0 on success, 1 on failure and 2 for wrong usage.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();

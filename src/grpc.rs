@@ -37,12 +37,12 @@ pub use self::{
 };
 use crate::{metrics::Metrics, service::Service};
 
-/// Largest request message. Every request of ours is small.
+/// Maximum size of a request message, in bytes. All our requests are small.
 pub const MAX_REQUEST: usize = 64 * 1024;
-/// Most calls at once on one connection.
+/// Maximum concurrent calls per connection.
 const MAX_STREAMS: u32 = 256;
 
-/// Serves until `stop` resolves and the calls under way are answered.
+/// Serves until `stop` resolves and all calls in flight are answered.
 ///
 /// # Errors
 /// If the listener fails.
@@ -55,12 +55,12 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
-            // With google/rpc/error_details.proto, so that grpcurl can read the details of errors.
+            // Includes google/rpc/error_details.proto, so that grpcurl can decode error details.
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) else {
-        // The descriptors are compiled in and decoded by a test.
+        // Cannot happen: the descriptors are compiled in, and a test decodes them.
         return Ok(());
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(connection::Connection::from);
@@ -78,7 +78,7 @@ pub async fn serve(
         .await
 }
 
-/// `grpc.health.v1`: the service's server side and the handle that sets its answers.
+/// The `grpc.health.v1` server and the reporter that sets its status.
 pub struct Health {
     server: tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>,
     reporter: HealthReporter,
@@ -90,7 +90,7 @@ impl std::fmt::Debug for Health {
     }
 }
 
-/// Sets the answers of [`Health`].
+/// Sets the status that [`Health`] reports.
 #[derive(Clone, Debug)]
 pub struct HealthHandle(HealthReporter);
 
@@ -103,7 +103,7 @@ impl Default for Health {
 }
 
 impl Health {
-    /// The handle.
+    /// Returns a handle that sets the status.
     #[must_use]
     pub fn handle(&self) -> HealthHandle {
         HealthHandle(self.reporter.clone())
@@ -111,7 +111,7 @@ impl Health {
 }
 
 impl HealthHandle {
-    /// Says whether this process serves. The JWKS is served in any case.
+    /// Reports whether this process is serving. `KeyService` is reported as serving either way.
     pub async fn set(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         self.0.set_service_status("", status).await;
@@ -119,8 +119,8 @@ impl HealthHandle {
         self.0.set_service_status("chancery.v1.KeyService", ServingStatus::Serving).await;
     }
 
-    /// Says that this process serves no more, and ends the streams of those who watch: they would keep
-    /// it from ending.
+    /// Reports that this process is no longer serving and ends all health watch streams, which would otherwise
+    /// block shutdown.
     pub async fn stop(&self) {
         let mut reporter = self.0.clone();
         for service in ["", "chancery.v1.AuthService", "chancery.v1.KeyService"] {

@@ -2,19 +2,19 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`time`], [`entropy`], [`id`], [`secret`], [`error`], [`metrics`] | values that everything else is made of |
+//! | [`time`], [`entropy`], [`id`], [`secret`], [`error`], [`metrics`] | basic types that every other module uses |
 //! | [`domain`] | pure rules and state machines |
 //! | [`store`] | the database |
 //! | [`keys`] | sealing key, signing keys, tokens |
-//! | [`passwords`] | hashing on threads of its own |
-//! | [`mail`] | the words of mails, and the way to a mail server |
+//! | [`passwords`] | password hashing on a dedicated thread pool |
+//! | [`mail`] | mail texts and delivery to a mail server |
 //! | [`service`] | use cases |
 //! | [`grpc`], [`web`] | the two edges |
-//! | [`app`] | configuration, start, listeners, shutdown |
+//! | [`app`] | configuration, startup, listeners, shutdown |
 //! | [`cli`] | the command line |
 //!
 //! Imports go one way: `time, entropy, id, secret, error, metrics ← domain ← store, keys, passwords,
-//! mail ← service ← grpc | web ← app ← cli`. A test reads the sources and checks it.
+//! mail ← service ← grpc | web ← app ← cli`. A test checks this against the sources.
 
 pub mod app;
 pub mod cli;

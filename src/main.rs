@@ -1,7 +1,7 @@
 //! The `chancery` binary.
 
-/// Many small values live for one call each: this allocator takes a tenth off the time of a refresh. It
-/// is built without huge pages, which would double the memory of a server that has nothing to do.
+/// Each call makes many short-lived allocations; this allocator makes a refresh a tenth faster. It is built
+/// without huge pages, which would double the memory of an idle server.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

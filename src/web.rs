@@ -21,7 +21,8 @@ use tokio::net::TcpListener;
 pub use self::{dev_mail::routes as dev_routes, telemetry::routes as telemetry_routes};
 use crate::service::Service;
 
-/// The public routes. They share one service: cloning it for each request would count its parts up and down.
+/// The public routes. They share one `Arc`, because cloning the service for each request would update many reference
+/// counts.
 pub fn routes(service: Service) -> Router {
     Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
@@ -29,24 +30,24 @@ pub fn routes(service: Service) -> Router {
         .route("/statuslists", get(status_lists::all))
         .route("/statuslists/{list}", get(status_lists::one))
         .layer(axum::middleware::map_response(cors))
-        // It sets its headers itself: of all pages it is asked for most.
+        // Sets its headers itself, because it is the most requested page.
         .route("/.well-known/jwks.json", get(jwks::jwks))
         .with_state(Arc::new(service))
 }
 
 async fn cors(mut response: Response) -> Response {
-    public(response.headers_mut());
+    add_public_headers(response.headers_mut());
     response
 }
 
-/// Everything here is public and carries no credentials, so any origin may read it.
-fn public(headers: &mut HeaderMap) {
+/// Lets any origin read the response: everything here is public and carries no credentials.
+fn add_public_headers(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// Serves until `stop` resolves and the requests under way are answered.
+/// Serves until `stop` resolves and all requests in flight are answered.
 ///
 /// # Errors
 /// If the listener fails.

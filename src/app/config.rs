@@ -1,5 +1,5 @@
-//! Configuration: a TOML file, `CHANCERY_…` variables and flags make a [`Draft`], which is checked as a whole.
-//! Each section declares its settings and checks them. Imports no other part of `app` but `machine`.
+//! Configuration. A TOML file, `CHANCERY_…` variables and flags fill a [`Draft`], which is checked as a whole. Each
+//! section declares and checks its settings. Imports no other part of `app` except `machine`.
 
 mod database;
 mod draft;
@@ -17,7 +17,7 @@ pub(crate) use self::listen::issuer_problem;
 pub use self::{
     database::Database,
     draft::{Draft, FILE_VARIABLE, sections},
-    flags::{PlaceFlags, ServerFlags},
+    flags::{DatabaseFlags, ServerFlags},
     hashing::Hashing,
     listen::Listen,
     log::{Log, LogFormat},
@@ -31,19 +31,19 @@ use super::machine::Machine;
 pub struct Config {
     /// Whether this is the demo.
     pub dev: bool,
-    /// Whether an older schema on PostgreSQL is brought up to date at start.
+    /// Whether to migrate an older PostgreSQL schema at startup.
     pub migrate: bool,
     /// Directory of the database and the sealing key.
     pub database: Database,
-    /// Where the server listens, and what it is called.
+    /// Listener addresses and issuer.
     pub listen: Listen,
-    /// What is logged, and how.
+    /// Log filter and format.
     pub log: Log,
-    /// How much of the machine hashing may take.
+    /// Resources for password hashing.
     pub hashing: Hashing,
-    /// How mails are sent; nothing for a process that sends none.
+    /// How mail is sent; `None` for processes that send no mail.
     pub mail: Option<Mail>,
-    /// Every setting with the value that counts, without secrets.
+    /// Every setting with its effective value, without secrets.
     pub shown: Map<String, Json>,
 }
 
@@ -56,13 +56,13 @@ impl Draft {
         self.check(dev, machine, true)
     }
 
-    /// The same for a command, which may run elsewhere than the server, hashes one password at most and sends no
-    /// mail: it needs none of the files that mail needs.
+    /// The same for a command. A command may run on another machine than the server, hashes at most one password and
+    /// sends no mail, so it does not need the mail files.
     ///
     /// # Errors
     /// Every problem, each with where it was set.
     pub fn for_command(self) -> Result<Config, Vec<String>> {
-        self.check(false, Machine::of_a_command(), false)
+        self.check(false, Machine::for_command(), false)
     }
 
     fn check(mut self, dev: bool, machine: Machine, sends_mail: bool) -> Result<Config, Vec<String>> {

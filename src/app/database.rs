@@ -1,4 +1,4 @@
-//! Opening a database: its directory, and what to tell an operator when it fails.
+//! Opens the database and its directory, and explains failures to the operator.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,14 +9,14 @@ use crate::{
     store::{Location, Store},
 };
 
-/// What a command may do with the database that it opens.
+/// What a process opens the database for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Serve it, and set it up if it is empty.
+    /// Serve it; an empty database is set up.
     Serve,
-    /// Work on it; it must exist.
+    /// Run a command on it; it must exist.
     Command,
-    /// Bring its schema up to date.
+    /// Migrate its schema.
     Migrate,
 }
 
@@ -25,7 +25,7 @@ pub(super) async fn open_store(location: &Location, create: bool, entropy: &Arc<
     store.map_err(|e| explain(&e)).with_context(|| format!("cannot open the database {location}"))
 }
 
-/// A failure with its cause: who runs the process may see it.
+/// The private cause of an error, which the operator may see.
 pub(super) fn explain(error: &crate::error::Error) -> anyhow::Error {
     match std::error::Error::source(error) {
         Some(source) => anyhow::anyhow!("{source}"),
@@ -48,7 +48,7 @@ pub(super) fn refuse_missing(path: &Path) -> anyhow::Result<()> {
     bail!("there is no database at {}; `chancery serve` sets one up{}", path.display(), hint());
 }
 
-/// Makes the data directory, readable by its owner alone.
+/// Creates the data directory, accessible only to its owner.
 pub(super) fn prepare_data_dir(dir: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create the data directory {}", dir.display()))?;
     #[cfg(unix)]

@@ -15,7 +15,7 @@ pub(super) const PASSWORD: &str = "correct horse battery staple";
 /// The demo service's secret, fixed for the same reason.
 pub(super) const SECRET: &str = "demo-service-secret-known-to-everybody";
 
-/// Creates what is missing of the demo.
+/// Creates whatever is missing from the demo.
 pub(super) async fn set_up(service: &Service) -> Result<()> {
     let issuer = service.issuer().to_owned();
     let text = str::to_owned;
@@ -28,7 +28,7 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
         ..NewUserRequest::default()
     };
     if let Err(Error::NotFound(..)) = service.users.get(&Admin::command(), "ada").await {
-        existing(service.users.create(&Admin::command(), user).await.map(|_| ()))?;
+        ignore_existing(service.users.create(&Admin::command(), user).await.map(|_| ()))?;
     }
     let app = NewClientRequest {
         id: text("demo-app"),
@@ -50,21 +50,21 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
     };
     for client in [app, worker] {
         if service.clients.get(&Admin::command(), &client.id).is_err() {
-            existing(service.clients.create(&Admin::command(), client).await.map(|_| ()))?;
+            ignore_existing(service.clients.create(&Admin::command(), client).await.map(|_| ()))?;
         }
     }
     Ok(())
 }
 
-/// Another process may have set the demo up in the meantime.
-fn existing(result: Result<()>) -> Result<()> {
+/// Ignores things that already exist: another process may have set up the demo in the meantime.
+fn ignore_existing(result: Result<()>) -> Result<()> {
     match result {
         Err(Error::Exists(..)) => Ok(()),
         other => other,
     }
 }
 
-/// What to try.
+/// Commands to try.
 pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr) -> String {
     format!(
         "\nThis is a demo: everybody knows its passwords. Try, in another terminal:\n\n  \
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_to_try_say_where_mails_are() {
+    fn the_lines_to_try_name_the_mail_page() {
         let [grpc, http] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         assert!(lines_to_try(grpc, http).contains("http://127.0.0.1:2/dev/mail"));
     }

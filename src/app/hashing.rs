@@ -1,4 +1,4 @@
-//! The threads that hash passwords, and what operators see of them.
+//! The password hashing threads and their metrics.
 
 use std::{io, sync::Arc};
 
@@ -21,7 +21,7 @@ pub(super) fn start(hashing: config::Hashing, entropy: Arc<dyn Entropy>) -> io::
     Passwords::start(settings, entropy)
 }
 
-/// Shows what becomes of passwords.
+/// Registers the hashing metrics.
 pub(super) fn observe(metrics: &mut Metrics, passwords: &Passwords) {
     let passwords = passwords.clone();
     metrics.observe_hashing(move || {

@@ -1,10 +1,10 @@
-//! Work that nobody calls for: following the feed, rotating keys, sweeping.
+//! Background jobs: following the change feed, rotating keys, deleting expired rows.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{mail, turn::turn};
+use super::{mail, pause::pause_unless_ended};
 use crate::{
     error::Result,
     grpc::HealthHandle,
@@ -13,17 +13,17 @@ use crate::{
     service::{Service, SweepProgress},
 };
 
-/// How often the feed is confirmed.
+/// How often to confirm the change feed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
-/// How long a lost connection for the database's news stays lost.
-const LISTEN_EVERY: Duration = Duration::from_secs(5);
-/// How often watchers get a sign of life.
-const BEAT_EVERY: Duration = Duration::from_secs(1);
-/// How often due rotations are looked for.
+/// How long to wait before reconnecting for the database's notifications.
+const RECONNECT_EVERY: Duration = Duration::from_secs(5);
+/// How often to send watchers a heartbeat.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// How often to check for due key rotations.
 const ROTATE_EVERY: Duration = Duration::from_secs(30);
-/// How long after its end the walk that deletes what has expired begins again.
+/// Pause between two sweeps that delete expired rows.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
-/// How long it pauses between its steps: ten million sessions are looked at in 42 minutes.
+/// Pause between two steps of a sweep. A sweep over ten million sessions takes 42 minutes.
 const SWEEP_STEP: Duration = Duration::from_millis(250);
 
 /// The jobs of a running server.
@@ -37,8 +37,8 @@ impl Jobs {
     }
 }
 
-/// Starts all jobs. When `stopping` turns true this process serves no more, but the calls under way
-/// still sign; when `ended` does, all jobs end.
+/// Starts all jobs. When `stopping` becomes true, this process stops serving, but calls in flight can still sign. When
+/// `ended` becomes true, all jobs end.
 pub(super) fn start(
     service: &Service,
     metrics: &Arc<Metrics>,
@@ -48,19 +48,19 @@ pub(super) fn start(
     ended: &watch::Receiver<bool>,
 ) -> Jobs {
     let mut jobs = JoinSet::new();
-    jobs.spawn(mail::keep_count(service.clone(), metrics.clone(), ended.clone()));
+    jobs.spawn(mail::count_outbox(service.clone(), metrics.clone(), ended.clone()));
     if let Some(post) = post {
-        jobs.spawn(mail::send(service.clone(), post.clone(), metrics.clone(), ended.clone()));
+        jobs.spawn(mail::send_due(service.clone(), post.clone(), metrics.clone(), ended.clone()));
     }
-    jobs.spawn(follow(service.clone(), metrics.clone(), health, stopping.clone(), ended.clone()));
-    jobs.spawn(wake(service.clone(), ended.clone()));
-    jobs.spawn(beat(service.clone(), stopping.clone(), ended.clone()));
-    jobs.spawn(rotate(service.clone(), ended.clone()));
-    jobs.spawn(sweep(service.clone(), ended.clone()));
+    jobs.spawn(follow_feed(service.clone(), metrics.clone(), health, stopping.clone(), ended.clone()));
+    jobs.spawn(listen_for_changes(service.clone(), ended.clone()));
+    jobs.spawn(send_heartbeats(service.clone(), stopping.clone(), ended.clone()));
+    jobs.spawn(rotate_keys(service.clone(), ended.clone()));
+    jobs.spawn(sweep_expired(service.clone(), ended.clone()));
     Jobs(jobs)
 }
 
-async fn follow(
+async fn follow_feed(
     service: Service,
     metrics: Arc<Metrics>,
     health: HealthHandle,
@@ -68,7 +68,7 @@ async fn follow(
     mut ended: watch::Receiver<bool>,
 ) {
     let mut was_serving = true;
-    while turn(CONFIRM_EVERY, &mut ended).await {
+    while pause_unless_ended(CONFIRM_EVERY, &mut ended).await {
         if let Err(error) = service.live.confirm().await {
             tracing::warn!(reason = error.reason().as_str(), cause = ?error, "cannot confirm the change feed");
         }
@@ -81,9 +81,9 @@ async fn follow(
     }
 }
 
-/// Confirms the feed as soon as the database says that another process has written to it. It only saves
-/// waiting: without this connection the feed is followed all the same.
-async fn wake(service: Service, mut ended: watch::Receiver<bool>) {
+/// Confirms the feed as soon as the database notifies us of a change by another process. This only reduces latency:
+/// without this connection, the feed is still polled.
+async fn listen_for_changes(service: Service, mut ended: watch::Receiver<bool>) {
     loop {
         let listening = async {
             let mut wake = service.store().listen().await?;
@@ -99,37 +99,37 @@ async fn wake(service: Service, mut ended: watch::Receiver<bool>) {
         };
         let Err(error) = lost;
         tracing::debug!(cause = ?error, "cannot listen for the database's notifications");
-        if !turn(LISTEN_EVERY, &mut ended).await {
+        if !pause_unless_ended(RECONNECT_EVERY, &mut ended).await {
             return;
         }
     }
 }
 
-/// Tells those who watch that nothing is missing, as long as that is known.
-async fn beat(service: Service, mut stopping: watch::Receiver<bool>, mut ended: watch::Receiver<bool>) {
-    while !*stopping.borrow_and_update() && turn(BEAT_EVERY, &mut ended).await {
+/// Sends watchers heartbeats while this process is known to be up to date.
+async fn send_heartbeats(service: Service, mut stopping: watch::Receiver<bool>, mut ended: watch::Receiver<bool>) {
+    while !*stopping.borrow_and_update() && pause_unless_ended(HEARTBEAT_EVERY, &mut ended).await {
         service.live.send_heartbeat();
     }
     service.live.end_watchers();
 }
 
-async fn rotate(service: Service, mut ended: watch::Receiver<bool>) {
+async fn rotate_keys(service: Service, mut ended: watch::Receiver<bool>) {
     loop {
         match service.signing_keys.rotate_due().await {
             Ok(0) => {}
             Ok(steps) => tracing::info!(steps, "signing keys rotated"),
             Err(error) => tracing::warn!(cause = ?error, "cannot rotate signing keys"),
         }
-        if !turn(ROTATE_EVERY, &mut ended).await {
+        if !pause_unless_ended(ROTATE_EVERY, &mut ended).await {
             return;
         }
     }
 }
 
-/// Walks over all sessions, step by step, and pauses before it begins again.
-async fn sweep(service: Service, mut ended: watch::Receiver<bool>) {
+/// Sweeps all sessions step by step, then pauses and starts again.
+async fn sweep_expired(service: Service, mut ended: watch::Receiver<bool>) {
     let (mut sweep, mut pause) = (SweepProgress::default(), SWEEP_EVERY);
-    while turn(pause, &mut ended).await {
+    while pause_unless_ended(pause, &mut ended).await {
         pause = match service.sweeper.step(&mut sweep).await {
             Ok(step) => {
                 if step.deleted + step.counters_deleted > 0 {

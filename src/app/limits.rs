@@ -1,11 +1,11 @@
-//! What operators see of the limits of guessing.
+//! Metrics of the guessing limits.
 
 use crate::{
     metrics::{Guesses, Metrics},
     service::Limits,
 };
 
-/// Shows what becomes of guesses.
+/// Registers the metrics of the guessing limits.
 pub(super) fn observe(metrics: &mut Metrics, limits: &Limits) {
     let limits = limits.clone();
     metrics.observe_guesses(move || {

@@ -1,50 +1,50 @@
-//! What the machine, or the container, gives a process.
+//! The cores and memory available to this process, on the machine or in a container.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Cores and memory.
+/// Cores and memory limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// Cores that the process may use.
     pub(super) cores: usize,
-    /// The limit of its memory in bytes, if it has one.
+    /// The memory limit in bytes, if there is one.
     pub(super) memory: Option<u64>,
 }
 
 impl Machine {
-    /// This one, as far as this process may use it.
+    /// Detects what this process may use of this machine.
     #[must_use]
-    pub fn here() -> Self {
-        // Honours the affinity of the process and the quota of its control group.
+    pub fn detect() -> Self {
+        // Respects CPU affinity and the CPU quota of the control group.
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { cores, memory: memory_limit(Path::new("/")) }
     }
 
-    /// Enough for a command, which hashes one password at most: the machine of the server may be another.
+    /// Enough for a command, which hashes at most one password and may run on another machine than the server.
     #[must_use]
-    pub const fn of_a_command() -> Self {
+    pub const fn for_command() -> Self {
         Self { cores: 1, memory: None }
     }
 }
 
-/// Control groups without a limit say `max`, or a number that no machine has.
+/// Control groups without a limit report `max`, or a number this large.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// A hierarchy of control groups that may limit memory.
+/// A control group hierarchy that can limit memory.
 #[derive(Debug, PartialEq, Eq)]
 struct Hierarchy {
     /// Where it is mounted.
     mount: PathBuf,
-    /// Our group, below the mount.
+    /// Our group, relative to the mount.
     group: PathBuf,
-    /// The file with a group's limit.
+    /// Name of the file with the limit.
     file: &'static str,
 }
 
-/// The least limit of our control groups and of those above them; `root` stands for `/`.
+/// The lowest limit of our control groups and their ancestors. `root` is `/`, except in tests.
 fn memory_limit(root: &Path) -> Option<u64> {
     let proc = root.join("proc/self");
     let groups = fs::read_to_string(proc.join("cgroup")).ok()?;
@@ -52,17 +52,17 @@ fn memory_limit(root: &Path) -> Option<u64> {
     let limits = hierarchies(&groups, &mounts).into_iter().flat_map(|hierarchy| {
         let mount = root.join(hierarchy.mount.strip_prefix("/").unwrap_or(&hierarchy.mount));
         let above: Vec<PathBuf> = hierarchy.group.ancestors().map(|a| mount.join(a).join(hierarchy.file)).collect();
-        above.into_iter().filter_map(|file| limit(&fs::read_to_string(file).ok()?))
+        above.into_iter().filter_map(|file| parse_limit(&fs::read_to_string(file).ok()?))
     });
     limits.min()
 }
 
-/// What a file with a limit says.
-fn limit(text: &str) -> Option<u64> {
+/// Parses the contents of a limit file.
+fn parse_limit(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|bytes| *bytes < NO_LIMIT)
 }
 
-/// The hierarchies of `/proc/self/cgroup` that limit memory, found in `/proc/self/mountinfo`
+/// The hierarchies in `/proc/self/cgroup` that can limit memory, with their mounts from `/proc/self/mountinfo`
 /// (cgroups(7), proc(5)).
 fn hierarchies(groups: &str, mounts: &str) -> Vec<Hierarchy> {
     let mut found = Vec::new();
@@ -74,17 +74,17 @@ fn hierarchies(groups: &str, mounts: &str) -> Vec<Hierarchy> {
             named if named.split(',').any(|c| c == "memory") => ("cgroup", Some("memory"), "memory.limit_in_bytes"),
             _ => continue,
         };
-        let mount = mounts.lines().find_map(|line| mounted(line, kind, option));
+        let mount = mounts.lines().find_map(|line| parse_mount(line, kind, option));
         let Some((top, mount)) = mount else { continue };
-        // A container may see its own group as the top, and be told the path that its host sees.
+        // A container may have its own group mounted as the root, but read the path that the host sees.
         let group = Path::new(path).strip_prefix(&top).unwrap_or(Path::new("")).to_owned();
         found.push(Hierarchy { mount, group, file });
     }
     found
 }
 
-/// Which group is mounted where, if the line is of this kind of file system and has the option.
-fn mounted(line: &str, kind: &str, option: Option<&str>) -> Option<(PathBuf, PathBuf)> {
+/// The mounted group and its mount point, if the line has this file system type and this option.
+fn parse_mount(line: &str, kind: &str, option: Option<&str>) -> Option<(PathBuf, PathBuf)> {
     let (mount, filesystem) = line.split_once(" - ")?;
     let mut fields = mount.split(' ').skip(3);
     let (top, at) = (fields.next()?, fields.next()?);
@@ -102,7 +102,7 @@ mod tests {
     const V1: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
                       32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n";
 
-    /// A directory with these files in it.
+    /// A directory with these files.
     fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn p09_the_least_limit_of_a_group_and_those_above_it_counts() {
+    fn p09_the_lowest_limit_of_a_group_and_its_ancestors_applies() {
         let own = ("sys/fs/cgroup/system.slice/chancery.service/memory.max", "1073741824\n");
         let above = ("sys/fs/cgroup/system.slice/memory.max", "536870912\n");
         let groups = "0::/system.slice/chancery.service\n";
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn p09_the_first_version_of_control_groups_is_understood() {
+    fn p09_control_groups_v1_are_supported() {
         let file = "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes";
         let groups = "9:name=systemd:/\n4:memory:/docker/abc\n2:cpu,cpuacct:/docker/abc\n0::/\n";
         assert_eq!(limit_of(groups, V1, &[(file, "268435456\n")]), Some(1 << 28));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn p09_a_container_that_is_told_its_hosts_path_finds_its_own_group() {
+    fn p09_a_container_that_reads_its_hosts_path_finds_its_own_group() {
         let v1 = "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro,relatime - cgroup cgroup rw,memory\n";
         let limit = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
         assert_eq!(limit_of("4:memory:/docker/abc\n", v1, &[limit]), Some(1 << 28));
@@ -152,11 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_no_limit() {
+    fn unreadable_control_groups_impose_no_limit() {
         for (groups, mounts) in [("", ""), ("nonsense\n:\n::", "x - y\n"), ("0::/a\n", V1), ("4:memory:/a\n", V2)] {
             assert_eq!(hierarchies(groups, mounts), [], "{groups:?}");
         }
         assert_eq!(memory_limit(root(&[]).path()), None);
-        assert_eq!(limit("12 apples"), None);
+        assert_eq!(parse_limit("12 apples"), None);
     }
 }

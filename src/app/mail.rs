@@ -1,4 +1,4 @@
-//! Outgoing mail: what sends it, and the job that sends what is due.
+//! Outgoing mail: the mailer and the job that sends due mails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     config::Mail,
-    turn::{pause, turn},
+    pause::{pause, pause_unless_ended},
 };
 use crate::{
     domain::mail::MailKind,
@@ -16,27 +16,26 @@ use crate::{
     service::{Delivery, DeliveryOutcome, Service},
 };
 
-/// Mails under way at once, each over a connection of its own.
-const AT_ONCE: usize = 4;
-/// How often mails are looked for that another process has handed in, or that are to be tried again.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often what lies in the outbox is counted.
+/// Maximum mails in flight, each on its own connection.
+const MAX_IN_FLIGHT: usize = 4;
+/// How often to look for mails that another process queued or that are due for a retry.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How often to count the mails in the outbox.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
-/// How long the mails under way may take when the server stops. What is cut off, another process sends
-/// once it is no longer held.
-const TO_FINISH: Duration = Duration::from_secs(5);
+/// How long mails in flight may take when the server stops. Another process sends the rest once their leases expire.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What sends mails.
+/// Where mails go.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// What sends mails, if anything does.
+    /// Sends the mails, if anything does.
     pub(super) post: Option<Arc<Post>>,
-    /// The mails of a demo without a mail server.
+    /// The mails kept by a demo without a mail server.
     pub(super) kept: Option<Arc<Kept>>,
 }
 
 impl Outgoing {
-    /// A demo without a mail server keeps its mails.
+    /// Uses the mail server if one is configured; otherwise a demo keeps its mails.
     pub(super) fn new(mail: Mail, dev: bool) -> Self {
         let Mail { server, templates } = mail;
         let kept = (dev && server.is_none()).then(Arc::<Kept>::default);
@@ -45,37 +44,42 @@ impl Outgoing {
     }
 }
 
-/// Sends what is due until the server ends.
-pub(super) async fn send(service: Service, post: Arc<Post>, metrics: Arc<Metrics>, mut ended: watch::Receiver<bool>) {
-    let mut under_way = JoinSet::new();
+/// Sends due mails until the server ends.
+pub(super) async fn send_due(
+    service: Service,
+    post: Arc<Post>,
+    metrics: Arc<Metrics>,
+    mut ended: watch::Receiver<bool>,
+) {
+    let mut in_flight = JoinSet::new();
     loop {
-        match service.outbox.claim_due(AT_ONCE.saturating_sub(under_way.len())).await {
+        match service.outbox.claim_due(MAX_IN_FLIGHT.saturating_sub(in_flight.len())).await {
             Ok(taken) => {
                 for mail in taken {
                     let (service, post) = (service.clone(), post.clone());
-                    under_way.spawn(async move { service.outbox.deliver(&post, mail).await });
+                    in_flight.spawn(async move { service.outbox.deliver(&post, mail).await });
                 }
             }
             Err(error) => tracing::warn!(cause = ?error, "cannot look for due mails"),
         }
-        if under_way.is_empty() {
+        if in_flight.is_empty() {
             post.close_idle().await;
         }
         tokio::select! {
             biased;
             _ = ended.wait_for(|end| *end) => break,
-            Some(done) = under_way.join_next() => count(&metrics, done.ok()),
+            Some(done) = in_flight.join_next() => count(&metrics, done.ok()),
             () = service.store().mail_handed_in() => {}
-            () = pause(LOOK_EVERY) => {}
+            () = pause(POLL_EVERY) => {}
         }
     }
     let rest = async {
-        while let Some(done) = under_way.join_next().await {
+        while let Some(done) = in_flight.join_next().await {
             count(&metrics, done.ok());
         }
         post.close_idle().await;
     };
-    if tokio::time::timeout(TO_FINISH, rest).await.is_err() {
+    if tokio::time::timeout(FINISH_TIMEOUT, rest).await.is_err() {
         tracing::warn!("stopped with mails in flight; they will be retried");
     }
 }
@@ -92,13 +96,13 @@ fn count(metrics: &Metrics, done: Option<Delivery>) {
     }
 }
 
-/// Counts what lies in the outbox, and drops what is not worth sending any more, with or without a mail server.
-pub(super) async fn keep_count(service: Service, metrics: Arc<Metrics>, mut ended: watch::Receiver<bool>) {
+/// Counts the outbox and drops expired mails. Runs with or without a mail server.
+pub(super) async fn count_outbox(service: Service, metrics: Arc<Metrics>, mut ended: watch::Receiver<bool>) {
     loop {
         if let Err(error) = count_once(&service, &metrics).await {
             tracing::warn!(cause = ?error, "cannot count the outbox");
         }
-        if !turn(COUNT_EVERY, &mut ended).await {
+        if !pause_unless_ended(COUNT_EVERY, &mut ended).await {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! Setting up and bringing up to date the database's schema.
+//! Sets up and migrates the database schema.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     time::{Clock, SystemClock, Timestamp},
 };
 
-/// Makes the schema fit for `purpose`, or says what to do about it.
+/// Prepares the schema for `purpose`, or explains what the operator must do.
 pub(super) async fn prepare(
     store: &Store,
     location: &Location,
@@ -35,12 +35,12 @@ pub(super) async fn prepare(
              start with --migrate"
         ),
         (Schema::Current(_), Purpose::Command | Purpose::Migrate) => Ok(()),
-        // Of several processes that start at once, who comes late finds nothing to do.
-        (_, Purpose::Serve | Purpose::Migrate) => run(store, now).await.map(|_| ()),
+        // If several processes start at once, the later ones find nothing to do.
+        (_, Purpose::Serve | Purpose::Migrate) => apply_migrations(store, now).await.map(|_| ()),
     }
 }
 
-async fn run(store: &Store, now: Timestamp) -> anyhow::Result<Option<String>> {
+async fn apply_migrations(store: &Store, now: Timestamp) -> anyhow::Result<Option<String>> {
     let copy = store.migrate(now).await.map_err(|e| explain(&e)).context("cannot bring the database up to date")?;
     let copy = copy.map(|path| path.display().to_string());
     if let Some(copy) = &copy {
@@ -49,8 +49,8 @@ async fn run(store: &Store, now: Timestamp) -> anyhow::Result<Option<String>> {
     Ok(copy)
 }
 
-/// `chancery migrate`: gives a sentence about what it did, or with `check` about what it would do and
-/// whether the schema is up to date.
+/// `chancery migrate`. Returns a sentence about what was done, or with `check` what is to be done, and whether the
+/// schema is up to date.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -64,7 +64,7 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bo
     }
     let store = open_store(location, !check, &entropy).await?;
     let before = store.schema().await.map_err(|e| explain(&e))?;
-    let told = match (before, check) {
+    let report = match (before, check) {
         (Schema::Current(n), _) => (format!("{location}: the schema {n} is up to date"), true),
         (Schema::Missing, true) => (format!("{location} is empty; run `chancery migrate` to set it up"), false),
         (Schema::Older { have, want }, true) => (
@@ -72,11 +72,11 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bo
             false,
         ),
         (Schema::Missing | Schema::Older { .. }, false) => {
-            let copy = run(&store, SystemClock.now()).await?;
+            let copy = apply_migrations(&store, SystemClock.now()).await?;
             let copied = copy.map(|c| format!("; a copy of the old database is at {c}")).unwrap_or_default();
             (format!("{location}: the schema is now up to date{copied}"), true)
         }
     };
     store.close().await;
-    Ok(told)
+    Ok(report)
 }

@@ -1,5 +1,4 @@
-//! Where the sealing key comes from: a file named by flag, a variable, or `sealing.key` in the data
-//! directory.
+//! Loads the sealing key from the configured file, from the variable, or from `sealing.key` in the data directory.
 
 use std::{
     fs,
@@ -15,7 +14,7 @@ use zeroize::Zeroizing;
 use super::config::Database;
 use crate::{entropy::Entropy, keys::SealingKey};
 
-/// Loads the sealing key, if there is one. One that is named must be there.
+/// Loads the sealing key, if there is one. A configured file must exist.
 pub(super) fn load(database: &Database) -> anyhow::Result<Option<SealingKey>> {
     if let Some(path) = &database.sealing_key_file {
         return read(path).map(Some);
@@ -25,29 +24,30 @@ pub(super) fn load(database: &Database) -> anyhow::Result<Option<SealingKey>> {
             SealingKey::parse(text.expose_secret().as_bytes()).context("CHANCERY_SEALING_KEY is not a sealing key")?;
         return Ok(Some(SealingKey::new(&bytes)));
     }
-    let path = own(database);
+    let path = default_path(database);
     if path.exists() { read(&path).map(Some) } else { Ok(None) }
 }
 
-/// Loads the sealing key of the data directory. A missing one is created only if `create` says so, for
-/// an empty database. Gives the path of a file that this call made.
-pub(super) fn load_own(
+/// Loads the sealing key from the data directory. If it is missing and `create` is set, creates it; only empty
+/// databases may get a new key. Also returns the path of the file if this call created it.
+pub(super) fn load_default(
     database: &Database,
     create: bool,
     entropy: &dyn Entropy,
 ) -> anyhow::Result<(SealingKey, Option<PathBuf>)> {
-    let path = own(database);
+    let path = default_path(database);
     if !create && !path.exists() {
         bail!(
             "there is no sealing key at {}; pass the key that this database was created with as --sealing-key-file",
             path.display()
         );
     }
-    let made = create && make(&path, entropy).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok((read(&path)?, made.then_some(path)))
+    let created =
+        create && create_key_file(&path, entropy).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((read(&path)?, created.then_some(path)))
 }
 
-fn own(database: &Database) -> PathBuf {
+fn default_path(database: &Database) -> PathBuf {
     database.data_dir.join("sealing.key")
 }
 
@@ -58,13 +58,14 @@ fn read(path: &Path) -> anyhow::Result<SealingKey> {
     Ok(SealingKey::new(&key))
 }
 
-/// Writes a new key: temporary file, fsync, link. A link never overwrites, so of two processes that
-/// start at once one key wins and both read it. Says whether it was this one.
-fn make(path: &Path, entropy: &dyn Entropy) -> std::io::Result<bool> {
+/// Writes a new key: temporary file, fsync, hard link. A link never overwrites, so if two processes start at once, one
+/// key wins and both read it. Returns whether this call created the file.
+fn create_key_file(path: &Path, entropy: &dyn Entropy) -> std::io::Result<bool> {
     let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(entropy.bytes32())));
-    // Not by the process' id: in a container that is the same at every start, and a start may be killed.
-    let mark: String = entropy.bytes16().iter().map(|b| format!("{b:02x}")).collect();
-    let temporary = path.with_extension(format!("tmp-{mark}"));
+    // Random instead of the process id: in a container the id is the same at every start, and a killed start leaves its
+    // file behind.
+    let suffix: String = entropy.bytes16().iter().map(|b| format!("{b:02x}")).collect();
+    let temporary = path.with_extension(format!("tmp-{suffix}"));
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -85,7 +86,7 @@ fn make(path: &Path, entropy: &dyn Entropy) -> std::io::Result<bool> {
     Ok(true)
 }
 
-/// Removes a key file, if it still holds the key with this check value.
+/// Removes a key file if it still contains the key with this check value.
 pub(super) fn remove_if(path: &Path, check_value: &[u8]) {
     if read(path).is_ok_and(|key| key.answers(check_value)) {
         let _ = fs::remove_file(path);

@@ -5,19 +5,19 @@ use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, fmt, layer::Subs
 
 use super::config::LogFormat;
 
-/// Libraries that print what they carry: never below INFO, whatever the filter asks for.
-const QUIET: [&str; 9] = ["h2", "hyper", "hyper_util", "rustls", "sqlx", "tonic", "tower", "reqwest", "axum"];
+/// Libraries that log payloads. They never log below INFO, whatever the filter says.
+const PAYLOAD_LOGGERS: [&str; 9] = ["h2", "hyper", "hyper_util", "rustls", "sqlx", "tonic", "tower", "reqwest", "axum"];
 
 /// Starts logging to standard error.
 ///
 /// # Errors
-/// If `filter` is no filter.
+/// If `filter` is not a valid filter.
 pub fn init(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let parsed = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter);
     let filter = parsed.with_context(|| format!("log: {filter:?} is not a filter such as info or chancery=debug"))?;
     let quiet = tracing_subscriber::filter::filter_fn(|meta| {
         let root = meta.target().split("::").next().unwrap_or_default();
-        !QUIET.contains(&root) || *meta.level() <= tracing::Level::INFO
+        !PAYLOAD_LOGGERS.contains(&root) || *meta.level() <= tracing::Level::INFO
     });
     let text = fmt::layer().with_writer(std::io::stderr);
     let layer = match format {

@@ -3,12 +3,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The modules of `app`. Each may import those before it.
+/// The modules of `app`. Each may import only those before it.
 const ORDER: &[&str] = &[
     "machine",
     "config",
     "telemetry",
-    "turn",
+    "pause",
     "database",
     "sealing_file",
     "schema",
@@ -19,7 +19,7 @@ const ORDER: &[&str] = &[
     "dev",
 ];
 
-/// Each source of `app`, with the module that it is or belongs to.
+/// Each source file of `app`, with its top-level module.
 fn sources() -> Vec<(String, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/app");
     let (mut all, mut folders) = (Vec::new(), vec![root.clone()]);
@@ -38,10 +38,10 @@ fn sources() -> Vec<(String, PathBuf)> {
     all
 }
 
-/// The modules of `app` that a source imports: `super::x` in a file of `app` itself, `crate::app::x` in all.
-fn imports(code: &str, of_app_itself: bool) -> Vec<String> {
+/// The modules of `app` that a source file imports: as `super::x` directly in `app`, as `crate::app::x` anywhere.
+fn imports(code: &str, directly_in_app: bool) -> Vec<String> {
     let code: String = code.split_whitespace().collect();
-    let paths: &[&str] = if of_app_itself { &["super::", "crate::app::"] } else { &["crate::app::"] };
+    let paths: &[&str] = if directly_in_app { &["super::", "crate::app::"] } else { &["crate::app::"] };
     let mut found = Vec::new();
     for after in paths.iter().flat_map(|path| code.split(path).skip(1)) {
         let group = after.strip_prefix('{').unwrap_or(after);
@@ -57,7 +57,7 @@ fn imports(code: &str, of_app_itself: bool) -> Vec<String> {
             }
         }
         let modules = words.iter().map(|word| word.split(':').next().unwrap());
-        // After the last comma of a group there is none.
+        // A trailing comma leaves an empty word.
         found.extend(modules.filter(|module| !module.is_empty()).map(str::to_owned));
     }
     found
@@ -69,11 +69,11 @@ fn imports_within_app_go_one_way() {
     for (module, path) in sources() {
         let place = |name: &str| ORDER.iter().position(|m| *m == name);
         let own = place(&module).unwrap_or_else(|| panic!("{module} has no place in the order"));
-        let of_app_itself = path.parent().unwrap().ends_with("src/app");
+        let directly_in_app = path.parent().unwrap().ends_with("src/app");
         let text = fs::read_to_string(&path).unwrap();
-        for import in imports(text.split("#[cfg(test)]").next().unwrap(), of_app_itself) {
+        for import in imports(text.split("#[cfg(test)]").next().unwrap(), directly_in_app) {
             seen += 1;
-            // What `app` itself has imports all of them.
+            // Items defined in `app.rs` itself depend on every module, so no module may import them.
             let good = place(&import).is_some_and(|place| place <= own);
             assert!(good, "{} imports {import}", path.display());
         }
@@ -82,8 +82,8 @@ fn imports_within_app_go_one_way() {
 }
 
 #[test]
-fn the_reader_of_imports_sees_groups_and_paths() {
-    let code = "use super::{\n config::Mail,\n turn::{pause, turn},\n};\nuse super::jobs;\nsuper::dev::set_up()";
-    assert_eq!(imports(code, true), ["config", "turn", "jobs", "dev"]);
+fn the_import_reader_understands_groups_and_paths() {
+    let code = "use super::{\n config::Mail,\n pause::{pause, wait},\n};\nuse super::jobs;\nsuper::dev::set_up()";
+    assert_eq!(imports(code, true), ["config", "pause", "jobs", "dev"]);
     assert_eq!(imports("use super::setting::section;\nuse crate::app::machine::Machine;", false), ["machine"]);
 }

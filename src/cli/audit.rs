@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 use crate::{
     domain::audit::{AuditEvent, AuditFilter, AuditKind},
     service::Admin,
@@ -29,17 +29,17 @@ pub(super) enum Audit {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
 impl Audit {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self::List { kind, actor, subject, limit, json, place } = self;
+        let Self::List { kind, actor, subject, limit, json, database } = self;
         let unknown = |text: &str| anyhow::anyhow!("--kind: {text:?} is not a kind of audit event");
         let kind = kind.map(|text| AuditKind::parse(&text).ok_or_else(|| unknown(&text))).transpose()?;
         let filter = AuditFilter { kind, actor, subject, ..AuditFilter::default() };
-        let events = place.service().await?.audit.list(&Admin::command(), &filter, None, limit).await?;
+        let events = database.open_service().await?.audit.list(&Admin::command(), &filter, None, limit).await?;
         if json {
             return events.iter().try_for_each(print);
         }
@@ -58,7 +58,7 @@ impl Audit {
     }
 }
 
-/// A `chancery.v1.AuditEvent`.
+/// Prints an event as a `chancery.v1.AuditEvent` in JSON.
 fn print(event: &AuditEvent) -> anyhow::Result<()> {
     output::json(&json!({
         "event_id": event.id,

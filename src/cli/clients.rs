@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 use crate::{
     domain::{
         client::{ClaimSource, Client as DomainClient},
@@ -26,21 +26,21 @@ pub(super) enum Client {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Show a client.
     Show {
         /// Client id.
         id: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Disable a client, so that it gets no more tokens.
     Disable {
         /// Client id.
         id: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Replace a client's secret and print the new one, once.
     RotateSecret {
@@ -53,14 +53,14 @@ pub(super) enum Client {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Enable a client again.
     Enable {
         /// Client id.
         id: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
@@ -119,18 +119,18 @@ pub(super) struct Create {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    database: DatabaseArgs,
 }
 
 impl Client {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Create(create) => create.run().await,
-            Self::List { json, place } => {
-                let service = place.service().await?;
+            Self::List { json, database } => {
+                let service = database.open_service().await?;
                 let clients = service.clients.list(&Admin::command());
                 if json {
-                    return clients.iter().try_for_each(|c| output::json(&describe(&service, c)));
+                    return clients.iter().try_for_each(|c| output::json(&client_json(&service, c)));
                 }
                 let row = |c: &DomainClient| {
                     let kind = if c.secret.is_some() { "confidential" } else { "public" };
@@ -141,17 +141,17 @@ impl Client {
                 let rows: Vec<_> = clients.iter().map(|c| row(c)).collect();
                 output::table(&["ID", "KIND", "AUDIENCE", "ALG", "STATE"], &rows)
             }
-            Self::Show { id, place } => {
-                let service = place.service().await?;
+            Self::Show { id, database } => {
+                let service = database.open_service().await?;
                 let client = service.clients.get(&Admin::command(), &id)?;
-                output::pretty_json(&describe(&service, &client))
+                output::pretty_json(&client_json(&service, &client))
             }
-            Self::Disable { id, place } => {
-                let changed = place.service().await?.clients.set_disabled(&Admin::command(), &id, true).await?;
+            Self::Disable { id, database } => {
+                let changed = database.open_service().await?.clients.set_disabled(&Admin::command(), &id, true).await?;
                 output::line(&format!("{id} {}", if changed { "is disabled" } else { "was already disabled" }))
             }
-            Self::RotateSecret { id, overlap, json, place } => {
-                let service = place.service().await?;
+            Self::RotateSecret { id, overlap, json, database } => {
+                let service = database.open_service().await?;
                 let rotated = service.clients.rotate_secret(&Admin::command(), &id, Ttl::from_secs(overlap)).await;
                 let (secret, until) = rotated?;
                 if json {
@@ -163,8 +163,9 @@ impl Client {
                 output::line(&format!("secret, shown only once: {}", secret.expose()))?;
                 output::line(&format!("the previous secret is valid until {until}"))
             }
-            Self::Enable { id, place } => {
-                let changed = place.service().await?.clients.set_disabled(&Admin::command(), &id, false).await?;
+            Self::Enable { id, database } => {
+                let changed =
+                    database.open_service().await?.clients.set_disabled(&Admin::command(), &id, false).await?;
                 output::line(&format!("{id} {}", if changed { "is enabled" } else { "was already enabled" }))
             }
         }
@@ -173,7 +174,7 @@ impl Client {
 
 impl Create {
     async fn run(self) -> anyhow::Result<()> {
-        let service = self.place.service().await?;
+        let service = self.database.open_service().await?;
         let request = NewClientRequest {
             id: self.id,
             public: self.public,
@@ -196,8 +197,8 @@ impl Create {
         };
         let (client, secret) = service.clients.create(&Admin::command(), request).await?;
         if self.json {
-            // Scripts read `client_id` and `client_secret` beside each other.
-            let mut printed = describe(&service, &client);
+            // Scripts expect `client_id` and `client_secret` at the same level.
+            let mut printed = client_json(&service, &client);
             if let Some(members) = printed.as_object_mut() {
                 members.insert("client_secret".to_owned(), json!(secret.as_ref().map(ClientSecret::expose)));
             }
@@ -211,8 +212,8 @@ impl Create {
     }
 }
 
-/// A `chancery.v1.Client`.
-fn describe(service: &Service, client: &DomainClient) -> Value {
+/// A client as a `chancery.v1.Client` in JSON.
+fn client_json(service: &Service, client: &DomainClient) -> Value {
     let config = &client.config;
     let grants: Vec<_> = config.grants.iter().map(|g| output::constant("GRANT", g.as_str())).collect();
     let claim = |source: &ClaimSource| match source {

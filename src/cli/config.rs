@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 use crate::{app::config::ServerFlags, service::Admin};
 
 #[derive(Debug, Subcommand)]
@@ -10,14 +10,14 @@ pub(super) enum ConfigCommand {
     /// Check the configuration and report every problem at once.
     Check {
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
         #[command(flatten)]
         flags: ServerFlags,
     },
     /// Show the effective configuration, without secrets.
     Show {
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
         #[command(flatten)]
         flags: ServerFlags,
     },
@@ -33,19 +33,19 @@ pub(super) enum SettingsCommand {
         /// To what.
         value: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
 impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Check { place, flags } => {
-                place.server_config(&flags, false)?;
+            Self::Check { database, flags } => {
+                database.server_config(&flags, false)?;
                 output::line("the configuration is valid")
             }
-            Self::Show { place, flags } => {
-                let config = place.server_config(&flags, false)?;
+            Self::Show { database, flags } => {
+                let config = database.server_config(&flags, false)?;
                 output::line(&serde_json::to_string_pretty(&config.shown)?)
             }
         }
@@ -54,8 +54,8 @@ impl ConfigCommand {
 
 impl SettingsCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self::Set { name, value, place } = self;
-        let settings = place.service().await?.instance.set(&Admin::command(), &name, &value).await?;
+        let Self::Set { name, value, database } = self;
+        let settings = database.open_service().await?.instance.set(&Admin::command(), &name, &value).await?;
         output::line(&serde_json::to_string_pretty(&settings)?)
     }
 }

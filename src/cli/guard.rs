@@ -1,4 +1,4 @@
-//! `chancery guard`: needs no database.
+//! `chancery guard`. It needs no database.
 
 use std::{fmt, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,9 +10,9 @@ use clap::Args;
 use super::{output, serve::stop_signal};
 use crate::app::{self, config::LogFormat};
 
-/// How far clocks may differ.
+/// Maximum clock difference.
 const LEEWAY: Duration = Duration::from_secs(30);
-/// Where it listens if nothing else is said.
+/// The default listener.
 const DEFAULT_HTTP: &str = "127.0.0.1:9080";
 
 /// Run a verifier beside a service, for proxies and for services in any language.

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use clap::Subcommand;
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 use crate::{app::config::issuer_problem, service::Admin};
 
 #[derive(Debug, Subcommand)]
@@ -14,17 +14,17 @@ pub(super) enum Issuer {
         /// Issuer URL by which verifiers will know the server.
         url: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
 impl Issuer {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self::Set { url, place } = self;
+        let Self::Set { url, database } = self;
         if let Some(problem) = issuer_problem(&url) {
             bail!("issuer: {problem}");
         }
-        let ended = place.service().await?.instance.set_issuer(&Admin::command(), &url).await?;
+        let ended = database.open_service().await?.instance.set_issuer(&Admin::command(), &url).await?;
         output::line(&format!(
             "the issuer is now {url}; {ended} sessions ended; update the verifiers, then start the servers"
         ))

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 use crate::{
     domain::keys::{Algorithm, ForeignKey, StoredKey},
     service::{Admin, ForeignKeyText, Keyring},
@@ -24,7 +24,7 @@ pub(super) enum Keys {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Rotate signing keys as early as verifiers' caches allow.
     Rotate {
@@ -32,7 +32,7 @@ pub(super) enum Keys {
         #[arg(long, value_name = "ALG")]
         alg: Option<Algorithm>,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Publish another issuer's public keys for a while, so that its tokens stay valid until they expire.
     ///
@@ -51,36 +51,36 @@ pub(super) enum Keys {
         #[arg(long)]
         alg: Option<String>,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Revoke a key that may have leaked, at once. All its tokens become invalid.
     Revoke {
         /// `kid` or id of the key.
-        // A base64url text may begin with a hyphen.
+        // A base64url `kid` may begin with a hyphen.
         #[arg(allow_hyphen_values = true)]
         key: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
 impl Keys {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::List { json, place } => {
-                let ring = place.service().await?.live.snapshot().ring.clone();
+            Self::List { json, database } => {
+                let ring = database.open_service().await?.live.snapshot().ring.clone();
                 if json { list_json(&ring) } else { list_table(&ring) }
             }
-            Self::Trust { file, until, kid, alg, place } => trust(&file, until, (kid, alg), &place).await,
-            Self::Revoke { key, place } => {
-                let gone = place.service().await?.signing_keys.revoke(&Admin::command(), &key).await?;
+            Self::Trust { file, until, kid, alg, database } => trust(&file, until, (kid, alg), &database).await,
+            Self::Revoke { key, database } => {
+                let revoked = database.open_service().await?.signing_keys.revoke(&Admin::command(), &key).await?;
                 output::line(&format!(
                     "{}: {} is revoked; verifiers that only cache the JWKS refuse it from {} on",
-                    gone.algorithm, gone.kid, gone.safe_from
+                    revoked.algorithm, revoked.kid, revoked.safe_from
                 ))
             }
-            Self::Rotate { alg, place } => {
-                for plan in place.service().await?.signing_keys.rotate_early(&Admin::command(), alg).await? {
+            Self::Rotate { alg, database } => {
+                for plan in database.open_service().await?.signing_keys.rotate_early(&Admin::command(), alg).await? {
                     output::line(&format!("{}: {} starts signing at {}", plan.algorithm, plan.kid, plan.at))?;
                 }
                 Ok(())
@@ -89,7 +89,7 @@ impl Keys {
     }
 }
 
-/// Each of this server's keys as a `chancery.v1.SigningKey`, each of other issuers' as a `chancery.v1.JsonWebKey`.
+/// Prints this server's keys as `chancery.v1.SigningKey` and other issuers' keys as `chancery.v1.JsonWebKey`.
 fn list_json(ring: &Keyring) -> anyhow::Result<()> {
     let text = |t: Option<Timestamp>| t.map(|t| t.to_string());
     for k in &ring.stored {
@@ -132,7 +132,7 @@ async fn trust(
     file: &Path,
     until: Timestamp,
     (kid, alg): (Option<String>, Option<String>),
-    place: &Place,
+    database: &DatabaseArgs,
 ) -> anyhow::Result<()> {
     let text = if file.as_os_str() == "-" {
         let mut text = String::new();
@@ -142,7 +142,7 @@ async fn trust(
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
     };
     let text = ForeignKeyText { text: &text, kid: kid.as_deref(), alg: alg.as_deref() };
-    for key in place.service().await?.signing_keys.trust(&Admin::command(), text, until).await? {
+    for key in database.open_service().await?.signing_keys.trust(&Admin::command(), text, until).await? {
         output::line(&format!("{}: {} is published until {}", key.algorithm(), key.kid, key.expires_at))?;
     }
     Ok(())

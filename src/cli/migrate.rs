@@ -3,7 +3,7 @@
 use anyhow::bail;
 use clap::Args;
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 use crate::app::{self, config::LogFormat};
 
 /// Bring the database's schema up to date.
@@ -13,14 +13,14 @@ pub(super) struct Migrate {
     #[arg(long)]
     check: bool,
     #[command(flatten)]
-    place: Place,
+    database: DatabaseArgs,
 }
 
 impl Migrate {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.place.command_config()?;
+        let config = self.database.command_config()?;
         app::init_logs("warn", LogFormat::Text)?;
-        let (told, current) = app::migrate(&config, self.check).await?;
-        if current { output::line(&told) } else { bail!("{told}") }
+        let (report, current) = app::migrate(&config, self.check).await?;
+        if current { output::line(&report) } else { bail!("{report}") }
     }
 }

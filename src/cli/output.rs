@@ -1,4 +1,4 @@
-//! What commands print: results to standard output, errors to standard error.
+//! Command output: results to standard output, errors to standard error.
 
 use std::{io::Write, process::ExitCode};
 
@@ -9,23 +9,22 @@ pub(super) fn line(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }
 
-/// Prints a document for a script: a message of the API with the names of its fields (`proto/`). Fields that are
-/// not set are left out.
+/// Prints JSON for scripts: an API message with its proto field names. Fields that are not set are omitted.
 pub(super) fn json(value: &Value) -> anyhow::Result<()> {
     line(&without_nulls(value).to_string())
 }
 
-/// The same on several lines.
+/// The same, on several lines.
 pub(super) fn pretty_json(value: &Value) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(&without_nulls(value))?)
 }
 
-/// The name of a value of an enum of the API, such as `GRANT_REFRESH_TOKEN`.
+/// The name of an API enum value, such as `GRANT_REFRESH_TOKEN`.
 pub(super) fn constant(prefix: &str, name: &str) -> String {
     format!("{prefix}_{}", name.to_uppercase())
 }
 
-/// The members of an object that are set, and of the messages within it; attributes stay as they are.
+/// Removes members that are null, also in nested messages. User attributes stay unchanged.
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -40,20 +39,20 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
-/// Tells somebody who watches, apart from the result.
+/// Prints a message to standard error, separate from the result.
 pub(super) fn note(text: &str) {
-    // If this cannot be written, nobody watches.
+    // If this fails, nobody can read it anyway.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Prints why the command failed.
 pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
-    // If even this cannot be written, there is nobody to tell.
+    // If this fails too, there is no way left to report it.
     let _ = writeln!(std::io::stderr().lock(), "chancery: {error:#}");
     ExitCode::FAILURE
 }
 
-/// Prints rows in columns.
+/// Prints a table with aligned columns.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let head: Vec<String> = head.iter().map(|h| (*h).to_owned()).collect();
     let all: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();

@@ -1,5 +1,5 @@
-//! Asking for passwords: at a prompt or on standard input, never as an argument, where every process
-//! on the machine could read it.
+//! Reads passwords from a prompt or from standard input. Never from an argument, which every process on the machine
+//! could read.
 
 use std::io::{IsTerminal, Read};
 
@@ -7,14 +7,17 @@ use anyhow::{Context, bail};
 
 use crate::secret::Password;
 
-/// Most bytes read from standard input.
-const MAX: u64 = 4096;
+/// Maximum bytes read from standard input.
+const MAX_BYTES: u64 = 4096;
 
 /// Reads a new password.
 pub(super) fn read(from_stdin: bool) -> anyhow::Result<Password> {
     if from_stdin {
         let mut text = String::new();
-        std::io::stdin().take(MAX).read_to_string(&mut text).context("cannot read the password from standard input")?;
+        std::io::stdin()
+            .take(MAX_BYTES)
+            .read_to_string(&mut text)
+            .context("cannot read the password from standard input")?;
         let text = text.strip_suffix('\n').unwrap_or(&text);
         return Ok(Password::new(text.strip_suffix('\r').unwrap_or(text).to_owned()));
     }

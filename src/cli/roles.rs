@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 use crate::{
     domain::role::Role as DomainRole,
     service::{Admin, NewRoleRequest, RolePatch, Service},
@@ -22,7 +22,7 @@ pub(super) enum Role {
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Replace a role's permissions or description.
     Update {
@@ -35,7 +35,7 @@ pub(super) enum Role {
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// List roles.
     List {
@@ -43,21 +43,21 @@ pub(super) enum Role {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Show a role with its permissions.
     Show {
         /// Name or id of the role.
         role: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Delete a role that nobody has.
     Delete {
         /// Name or id of the role.
         role: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Assign a role to a user; it takes effect at the next token.
     Assign {
@@ -66,7 +66,7 @@ pub(super) enum Role {
         /// User, by id, name or address.
         user: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Take a role away from a user.
     Unassign {
@@ -75,7 +75,7 @@ pub(super) enum Role {
         /// User, by id, name or address.
         user: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
@@ -83,34 +83,34 @@ impl Role {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let admin = Admin::command();
         match self {
-            Self::Create { name, permissions, description, place } => {
+            Self::Create { name, permissions, description, database } => {
                 let request = NewRoleRequest { name, description, permissions, creation: None };
-                let role = place.service().await?.roles.create(&admin, request).await?;
+                let role = database.open_service().await?.roles.create(&admin, request).await?;
                 output::line(&format!("created {} with the id {}", role.name, role.id))
             }
-            Self::Update { role, permissions, description, place } => {
+            Self::Update { role, permissions, description, database } => {
                 let patch = RolePatch { description, permissions };
-                let role = place.service().await?.roles.update(&admin, &role, patch, None).await?;
+                let role = database.open_service().await?.roles.update(&admin, &role, patch, None).await?;
                 output::line(&format!("changed {}", role.name))
             }
-            Self::List { json, place } => list(&place.service().await?, json),
-            Self::Show { role, place } => {
-                let service = place.service().await?;
+            Self::List { json, database } => list(&database.open_service().await?, json),
+            Self::Show { role, database } => {
+                let service = database.open_service().await?;
                 let role = service.roles.get(&Admin::command(), &role)?;
-                output::pretty_json(&describe(&service, &role))
+                output::pretty_json(&role_json(&service, &role))
             }
-            Self::Delete { role, place } => {
-                place.service().await?.roles.delete(&admin, &role).await?;
+            Self::Delete { role, database } => {
+                database.open_service().await?.roles.delete(&admin, &role).await?;
                 output::line(&format!("deleted {role}"))
             }
-            Self::Assign { role, user, place } => set(&place, &role, &user, true).await,
-            Self::Unassign { role, user, place } => set(&place, &role, &user, false).await,
+            Self::Assign { role, user, database } => set_role(&database, &role, &user, true).await,
+            Self::Unassign { role, user, database } => set_role(&database, &role, &user, false).await,
         }
     }
 }
 
-async fn set(place: &Place, role: &str, user: &str, given: bool) -> anyhow::Result<()> {
-    let changed = place.service().await?.users.set_role(&Admin::command(), user, role, given).await?;
+async fn set_role(database: &DatabaseArgs, role: &str, user: &str, given: bool) -> anyhow::Result<()> {
+    let changed = database.open_service().await?.users.set_role(&Admin::command(), user, role, given).await?;
     output::line(&match (given, changed) {
         (true, true) => format!("{user} now has the role {role}"),
         (true, false) => format!("{user} already had the role {role}"),
@@ -122,15 +122,15 @@ async fn set(place: &Place, role: &str, user: &str, given: bool) -> anyhow::Resu
 fn list(service: &Service, json: bool) -> anyhow::Result<()> {
     let roles = service.roles.list(&Admin::command());
     if json {
-        return roles.iter().try_for_each(|r| output::json(&describe(service, r)));
+        return roles.iter().try_for_each(|r| output::json(&role_json(service, r)));
     }
     let kind = |r: &DomainRole| if r.built_in.is_some() { "built in" } else { "" };
     let row = |r: &DomainRole| vec![r.name.to_string(), r.id.to_string(), kind(r).to_owned(), r.description.clone()];
     output::table(&["NAME", "ID", "KIND", "DESCRIPTION"], &roles.iter().map(row).collect::<Vec<_>>())
 }
 
-/// A `chancery.v1.Role`.
-fn describe(service: &Service, role: &DomainRole) -> Value {
+/// A role as a `chancery.v1.Role` in JSON.
+fn role_json(service: &Service, role: &DomainRole) -> Value {
     json!({
         "role_id": role.id,
         "name": role.name,

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use super::Place;
+use super::DatabaseArgs;
 use crate::app::{self, config::ServerFlags};
 
 /// Run the server.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     #[command(flatten)]
-    place: Place,
+    database: DatabaseArgs,
     /// Run a demo with well-known passwords, on loopback, in ./chancery-dev
     #[arg(long)]
     dev: bool,
@@ -22,7 +22,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let mut config = self.place.server_config(&self.flags, self.dev)?;
+        let mut config = self.database.server_config(&self.flags, self.dev)?;
         config.migrate = self.migrate;
         app::init_logs(&config.log.filter, config.log.format)?;
         Box::pin(app::serve(config, stop_signal()?)).await

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 use crate::{domain::session::Session as DomainSession, service::Admin};
 
 #[derive(Debug, Subcommand)]
@@ -16,24 +16,24 @@ pub(super) enum Session {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// End a session.
     Revoke {
         /// Session id.
         id: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
 impl Session {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::List { user, json, place } => {
-                let sessions = place.service().await?.users.sessions(&Admin::command(), &user).await?;
+            Self::List { user, json, database } => {
+                let sessions = database.open_service().await?.users.sessions(&Admin::command(), &user).await?;
                 if json {
-                    return sessions.iter().try_for_each(|s| output::json(&describe(s)));
+                    return sessions.iter().try_for_each(|s| output::json(&session_json(s)));
                 }
                 let rows: Vec<_> = sessions
                     .iter()
@@ -44,16 +44,16 @@ impl Session {
                     .collect();
                 output::table(&["ID", "CLIENT", "DEVICE", "LAST USED", "ENDS"], &rows)
             }
-            Self::Revoke { id, place } => {
-                let ended = place.service().await?.users.end_session(&Admin::command(), &id).await?;
+            Self::Revoke { id, database } => {
+                let ended = database.open_service().await?.users.end_session(&Admin::command(), &id).await?;
                 output::line(&format!("{id} {}", if ended { "has ended" } else { "had already ended" }))
             }
         }
     }
 }
 
-/// A `chancery.v1.Session`.
-fn describe(session: &DomainSession) -> Value {
+/// A session as a `chancery.v1.Session` in JSON.
+fn session_json(session: &DomainSession) -> Value {
     json!({
         "session_id": session.id,
         "client_id": session.client.as_str(),

@@ -7,7 +7,7 @@ use chancery_verify::Policy;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Place, output};
+use super::{DatabaseArgs, output};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
@@ -17,14 +17,14 @@ pub(super) enum Token {
         #[arg(long, value_name = "A")]
         audience: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
 impl Token {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self::Verify { audience, place } = self;
-        let service = place.service().await?;
+        let Self::Verify { audience, database } = self;
+        let service = database.open_service().await?;
         let mut token = String::new();
         std::io::stdin().take(64 * 1024).read_to_string(&mut token).context("cannot read the token")?;
         let policy = Policy::new(service.issuer(), audience);

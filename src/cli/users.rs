@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use super::{Place, output, password};
+use super::{DatabaseArgs, output, password};
 use crate::domain::user::UserFilter;
 use crate::service::{Admin, NewUserRequest, Service, UserView};
 
@@ -36,7 +36,7 @@ pub(super) enum User {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Import users from another system, with their password hashes.
     ///
@@ -51,28 +51,28 @@ pub(super) enum User {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Show a user, by id, name or address.
     Show {
         /// User, by id, name or address.
         user: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Disable a user and end their sessions.
     Disable {
         /// User, by id, name or address.
         user: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Enable a user again.
     Enable {
         /// User, by id, name or address.
         user: String,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
     /// Set a user's password and end their sessions; prompts for the password.
     SetPassword {
@@ -85,19 +85,19 @@ pub(super) enum User {
         #[arg(long)]
         temporary: bool,
         #[command(flatten)]
-        place: Place,
+        database: DatabaseArgs,
     },
 }
 
-/// Users listed at a time.
-const PAGE: i64 = 500;
+/// Number of users read per query.
+const PAGE_SIZE: i64 = 500;
 
 impl User {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Create { name, password_stdin, subject, email, roles, attributes, json, place } => {
-                let attributes = attributes.as_deref().map(object).transpose()?.unwrap_or_default();
-                let service = place.service().await?;
+            Self::Create { name, password_stdin, subject, email, roles, attributes, json, database } => {
+                let attributes = attributes.as_deref().map(parse_attributes).transpose()?.unwrap_or_default();
+                let service = database.open_service().await?;
                 let password = password::read(password_stdin)?;
                 let emails = email.into_iter().collect();
                 let password = Some(password);
@@ -106,28 +106,28 @@ impl User {
                 let text = format!("created {} with the subject {}", user.id, user.subject);
                 if json {
                     let found = service.users.get(&Admin::command(), user.id.as_str()).await?;
-                    output::json(&json!({ "user": describe(&service, &found) }))
+                    output::json(&json!({ "user": user_json(&service, &found) }))
                 } else {
                     output::line(&text)
                 }
             }
             Self::Import(import) => import.run().await,
-            Self::List { json, place } => list(&place, json).await,
-            Self::Show { user, place } => {
-                let service = place.service().await?;
+            Self::List { json, database } => list(&database, json).await,
+            Self::Show { user, database } => {
+                let service = database.open_service().await?;
                 let found = service.users.get(&Admin::command(), &user).await?;
-                output::pretty_json(&describe(&service, &found))
+                output::pretty_json(&user_json(&service, &found))
             }
-            Self::Disable { user, place } => {
-                let ended = place.service().await?.users.disable(&Admin::command(), &user).await?;
+            Self::Disable { user, database } => {
+                let ended = database.open_service().await?.users.disable(&Admin::command(), &user).await?;
                 output::line(&format!("disabled {user}; {ended} sessions ended"))
             }
-            Self::Enable { user, place } => {
-                let changed = place.service().await?.users.enable(&Admin::command(), &user).await?;
+            Self::Enable { user, database } => {
+                let changed = database.open_service().await?.users.enable(&Admin::command(), &user).await?;
                 output::line(&format!("{user} {}", if changed { "is enabled" } else { "was already enabled" }))
             }
-            Self::SetPassword { user, password_stdin, temporary, place } => {
-                let service = place.service().await?;
+            Self::SetPassword { user, password_stdin, temporary, database } => {
+                let service = database.open_service().await?;
                 let ended =
                     service.users.set_password(&Admin::command(), &user, password::read(password_stdin)?).await?;
                 if temporary {
@@ -139,16 +139,16 @@ impl User {
     }
 }
 
-async fn list(place: &Place, json: bool) -> anyhow::Result<()> {
-    let service = place.service().await?;
+async fn list(database: &DatabaseArgs, json: bool) -> anyhow::Result<()> {
+    let service = database.open_service().await?;
     let (mut after, mut rows) = (String::new(), Vec::new());
     loop {
-        let page = service.users.list(&Admin::command(), &UserFilter::default(), &after, PAGE).await?;
+        let page = service.users.list(&Admin::command(), &UserFilter::default(), &after, PAGE_SIZE).await?;
         let Some(last) = page.last() else { break };
         last.user.id.as_str().clone_into(&mut after);
         for found in &page {
             if json {
-                output::json(&describe(&service, found))?;
+                output::json(&user_json(&service, found))?;
                 continue;
             }
             let user = &found.user;
@@ -159,12 +159,12 @@ async fn list(place: &Place, json: bool) -> anyhow::Result<()> {
     if json { Ok(()) } else { output::table(&["ID", "SUBJECT", "LOGINS", "STATE"], &rows) }
 }
 
-fn object(text: &str) -> anyhow::Result<Map<String, Value>> {
+fn parse_attributes(text: &str) -> anyhow::Result<Map<String, Value>> {
     serde_json::from_str(text).context("--attributes must be a JSON object")
 }
 
-/// A `chancery.v1.User`.
-fn describe(service: &Service, found: &UserView) -> Value {
+/// A user as a `chancery.v1.User` in JSON.
+fn user_json(service: &Service, found: &UserView) -> Value {
     let user = &found.user;
     let (emails, names): (Vec<&String>, Vec<&String>) = found.logins.iter().partition(|login| login.contains('@'));
     json!({

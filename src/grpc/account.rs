@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Mask, Page, count},
+    admin::{Mask, Page, wire_count},
     call::Call,
     convert::{no_nul, time},
     proto::pb::{self, account_service_server::AccountService},
@@ -16,7 +16,7 @@ use crate::{
     service::{MePatch, PasswordReset, PresentedTicket, RegisterInput, ResetRequest},
 };
 
-/// The service behind the messages.
+/// Implements `AccountService` for one call.
 #[derive(Debug)]
 pub(super) struct Accounts(pub(super) Call);
 
@@ -64,7 +64,7 @@ impl AccountService for Accounts {
         let (presented, password) = (presented(m.token, m.ticket, m.code), Password::new(m.new_password));
         let reset = PasswordReset { client_id: m.client_id, presented, password };
         let ended = self.0.service.accounts.reset_password(ctx, credentials, reset).await;
-        let sessions_ended = count(ended.map_err(|e| self.0.status(&e))?);
+        let sessions_ended = wire_count(ended.map_err(|e| self.0.status(&e))?);
         Ok(Response::new(pb::ResetPasswordResponse { sessions_ended }))
     }
 
@@ -91,7 +91,7 @@ impl AccountService for Accounts {
         let m = request.into_inner();
         let (current, new) = (Password::new(m.current_password), Password::new(m.new_password));
         let ended = self.0.service.accounts.change_password(&self.0.ctx, me, current, new).await;
-        let sessions_ended = count(ended.map_err(|e| self.0.status(&e))?);
+        let sessions_ended = wire_count(ended.map_err(|e| self.0.status(&e))?);
         Ok(Response::new(pb::ChangePasswordResponse { sessions_ended }))
     }
 
@@ -103,7 +103,7 @@ impl AccountService for Accounts {
         let message = request.get_ref();
         let done = async {
             let page = Page::new("MySessions", "", (message.page_size, &message.page_token))?;
-            Ok(page.of_sorted(self.0.service.accounts.sessions(me).await?.into_iter().map(user::newest_first)))
+            Ok(page.cut_sorted(self.0.service.accounts.sessions(me).await?.into_iter().map(user::newest_first)))
         };
         let (all, next_page_token) = done.await.map_err(|e| self.0.status(&e))?;
         let sessions = all.into_iter().map(|s| user::session(s, me.session().as_str())).collect();
@@ -117,13 +117,13 @@ impl AccountService for Accounts {
         let me = self.0.me()?;
         let session = Some(request.get_ref().session_id.as_str()).filter(|s| !s.is_empty());
         let ended = self.0.service.accounts.revoke_session(me, session).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::RevokeMySessionResponse { sessions_ended: count(ended) }))
+        Ok(Response::new(pb::RevokeMySessionResponse { sessions_ended: wire_count(ended) }))
     }
 
     async fn delete_me(&self, _: Request<pb::DeleteMeRequest>) -> Answer<pb::DeleteMeResponse> {
         let me = self.0.me()?;
         let ended = self.0.service.accounts.delete(&self.0.ctx, me).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::DeleteMeResponse { sessions_ended: count(ended) }))
+        Ok(Response::new(pb::DeleteMeResponse { sessions_ended: wire_count(ended) }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the services for administrators share: pages, filters, masks, etags.
+//! Shared by the admin services: pages, filters, field masks, etags.
 
 use crate::{
     domain::filter::{self, Comparison, Term},
@@ -10,16 +10,15 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message;
 use prost_types::FieldMask;
 
-/// Most things on a page, and how many there are if nobody says.
+/// Maximum and default page size.
 const PAGE: (usize, usize) = (500, 50);
-/// Bytes of a page token that bind it to its question.
+/// Length of the prefix that binds a page token to its request, in bytes.
 const BINDING: usize = 8;
 
-/// A page that was asked for: how many, after what. A token counts for the question that it came with alone
-/// (AIP-158).
+/// A requested page. A page token is valid only for the method and filter that it was issued for (AIP-158).
 pub(super) struct Page {
     pub(super) size: usize,
-    /// The last thing of the page before; empty at the beginning.
+    /// Key of the last item on the previous page; empty for the first page.
     pub(super) after: String,
     binding: [u8; BINDING],
 }
@@ -45,20 +44,20 @@ impl Page {
         Ok(Self { size, after: after.ok_or_else(problem)?, binding })
     }
 
-    /// One more than fits, to see whether there is another page.
+    /// The page size plus one, to detect whether there is another page.
     pub(super) fn limit(&self) -> i64 {
         i64::try_from(self.size + 1).unwrap_or(i64::MAX)
     }
 
-    /// The page of a whole list, each thing with the key by which the list is sorted. What has left the list since
-    /// the page before moves nothing.
-    pub(super) fn of_sorted<T>(&self, all: impl IntoIterator<Item = (String, T)>) -> (Vec<T>, String) {
+    /// Cuts the page out of a complete list of items with their sort keys. Items removed since the previous page do
+    /// not shift this one.
+    pub(super) fn cut_sorted<T>(&self, all: impl IntoIterator<Item = (String, T)>) -> (Vec<T>, String) {
         let rest = all.into_iter().filter(|(key, _)| self.after.is_empty() || *key > self.after).take(self.size + 1);
         let (page, token) = self.cut(rest.collect(), |(key, _)| key);
-        (page.into_iter().map(|(_, thing)| thing).collect(), token)
+        (page.into_iter().map(|(_, item)| item).collect(), token)
     }
 
-    /// Takes what fits, and says where the next page begins.
+    /// Truncates the items to the page size and returns the next page token.
     pub(super) fn cut<T>(&self, mut all: Vec<T>, name: impl Fn(&T) -> &str) -> (Vec<T>, String) {
         let more = all.len() > self.size;
         all.truncate(self.size);
@@ -69,18 +68,18 @@ impl Page {
     }
 }
 
-/// The terms of a filter, each field at most once but for instants.
-pub(super) fn terms(text: &str) -> Result<Vec<Term>> {
+/// Parses a filter into terms. Only timestamp fields may appear more than once.
+pub(super) fn parse_terms(text: &str) -> Result<Vec<Term>> {
     filter::parse(text).map_err(|problem| Error::invalid("filter", problem))
 }
 
-/// A term that is not understood.
-pub(super) fn unknown_term(term: &Term) -> Error {
+/// The error for a term that the method does not support.
+pub(super) fn unsupported_term(term: &Term) -> Error {
     Error::invalid("filter", format!("{} does not support this comparison", term.field))
 }
 
-/// The value of a term that must be `true` or `false`.
-pub(super) fn truth(term: &Term) -> Result<bool> {
+/// The value of a boolean term.
+pub(super) fn parse_bool(term: &Term) -> Result<bool> {
     match (term.comparison, term.value.as_str()) {
         (Comparison::Equal, "true") => Ok(true),
         (Comparison::Equal, "false") => Ok(false),
@@ -88,7 +87,7 @@ pub(super) fn truth(term: &Term) -> Result<bool> {
     }
 }
 
-/// Which fields of a message count: those of the mask, or without one those that are not empty.
+/// The fields to update: those in the mask, or, without a mask, those that are not empty.
 pub(super) struct Mask(Option<Vec<String>>);
 
 impl Mask {
@@ -105,14 +104,14 @@ impl Mask {
         }
     }
 
-    /// The field's value, if it is to change.
+    /// Returns the field's value if the field is to be updated.
     pub(super) fn take<T>(&self, field: &str, value: T, is_empty: bool) -> Option<T> {
         let named = self.0.as_ref().map_or(!is_empty, |paths| paths.iter().any(|p| p == field));
         named.then_some(value)
     }
 }
 
-/// The revision that an etag stands for; none if it is empty.
+/// Parses an etag into a revision; `None` if it is empty.
 pub(super) fn revision(etag: &str) -> Result<Option<i64>> {
     if etag.is_empty() {
         return Ok(None);
@@ -126,13 +125,14 @@ pub(super) fn etag(revision: i64) -> String {
     format!("\"{revision}\"")
 }
 
-/// The creation of a call that may be repeated: the message without its id is what was asked for.
+/// The idempotency record of a create call. Callers remove the request id from the message first, so that retries
+/// encode to the same bytes.
 pub(super) fn creation(request_id: &str, message: &impl Message) -> Result<Option<CreationKey>> {
     CreationKey::new(request_id, &message.encode_to_vec())
 }
 
-/// A number of sessions on the wire.
-pub(super) fn count(n: usize) -> i32 {
+/// A count as the wire type.
+pub(super) fn wire_count(n: usize) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a53_a_page_token_counts_for_its_question_alone() {
+    fn a53_a_page_token_is_valid_only_for_its_own_request() {
         let first = Page::new("Users", "disabled = true", (2, "")).unwrap();
         let (page, token) = first.cut(vec!["a", "b", "c"], |t| t);
         assert_eq!((page, token.is_empty()), (vec!["a", "b"], false));
@@ -157,17 +157,17 @@ mod tests {
         }
         assert_eq!(first.cut(vec!["a", "b"], |t| t).1, "");
         let sorted = |names: &[&'static str]| names.iter().map(|n| ((*n).to_owned(), *n)).collect::<Vec<_>>();
-        let (page, token) = Page::new("Roles", "", (2, "")).unwrap().of_sorted(sorted(&["a", "b", "c", "d"]));
+        let (page, token) = Page::new("Roles", "", (2, "")).unwrap().cut_sorted(sorted(&["a", "b", "c", "d"]));
         assert_eq!(page, ["a", "b"]);
-        // The last thing of the page has left the list.
-        let (page, token) = Page::new("Roles", "", (2, &token)).unwrap().of_sorted(sorted(&["a", "c", "d"]));
+        // The last item of the previous page has been removed from the list.
+        let (page, token) = Page::new("Roles", "", (2, &token)).unwrap().cut_sorted(sorted(&["a", "c", "d"]));
         assert_eq!((page, token.as_str()), (vec!["c", "d"], ""));
         assert!(Page::new("Users", "", (-1, "")).is_err());
         assert_eq!(Page::new("Users", "", (10_000, "")).unwrap().size, 500);
     }
 
     #[test]
-    fn a_mask_says_what_counts() {
+    fn a_mask_selects_the_fields_to_update() {
         let mask = |paths: &[&str]| {
             Mask::new(Some(FieldMask { paths: paths.iter().map(|p| (*p).into()).collect() }), &["a", "b"])
         };

@@ -7,7 +7,7 @@ use prost_types::Timestamp as WireTime;
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Page, terms, unknown_term},
+    admin::{Page, parse_terms, unsupported_term},
     call::Call,
     convert::{self, time},
     enums::audit_kind,
@@ -24,7 +24,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The service behind the messages.
+/// Implements `AuditService` for one call.
 #[derive(Debug)]
 pub(super) struct Audits(pub(super) Call);
 
@@ -49,7 +49,7 @@ impl AuditService for Audits {
         request: Request<pb::WatchAuditEventsRequest>,
     ) -> Result<Response<Events>, Status> {
         let admin = self.0.admin()?;
-        let filter = watched(&request.get_ref().filter).map_err(|e| self.0.status(&e))?;
+        let filter = watch_filter(&request.get_ref().filter).map_err(|e| self.0.status(&e))?;
         let watcher = self.0.service.audit.watch(&self.0.ctx, admin, filter);
         Ok(Response::new(events(watcher, self.0.ctx.clone())))
     }
@@ -59,8 +59,8 @@ fn events(watcher: AuditWatcher, ctx: RequestContext) -> Events {
     Box::pin(stream::unfold(Some((watcher, ctx)), |state| async {
         let (mut watcher, ctx) = state?;
         match watcher.next().await {
-            Ok(news) => {
-                let events = news.into_iter().map(event).collect();
+            Ok(batch) => {
+                let events = batch.into_iter().map(event).collect();
                 Some((Ok(pb::WatchAuditEventsResponse { events }), Some((watcher, ctx))))
             }
             Err(error) => Some((Err(status(&ctx, &error)), None)),
@@ -76,47 +76,48 @@ impl Audits {
     ) -> ServiceResult<(Vec<AuditEvent>, String)> {
         let page = Page::new("Audit", &message.filter, (message.page_size, &message.page_token))?;
         let before = if page.after.is_empty() { None } else { page.after.parse().ok() };
-        let events = self.0.service.audit.list(admin, &filter(&message.filter)?, before.as_ref(), page.limit()).await?;
+        let events =
+            self.0.service.audit.list(admin, &audit_filter(&message.filter)?, before.as_ref(), page.limit()).await?;
         Ok(page.cut(events, |e| e.id.as_str()))
     }
 }
 
-/// The filter of a stream: it has no instants, since only new events are sent.
-fn watched(text: &str) -> ServiceResult<AuditFilter> {
-    let filter = filter(text)?;
+/// The filter of a watch stream. It cannot filter by time, because only new events are sent.
+fn watch_filter(text: &str) -> ServiceResult<AuditFilter> {
+    let filter = audit_filter(text)?;
     if filter.since.is_some() || filter.until.is_some() {
         return Err(Error::invalid("filter", "event_time cannot be used here: only new events are sent"));
     }
     Ok(filter)
 }
 
-fn filter(text: &str) -> ServiceResult<AuditFilter> {
+fn audit_filter(text: &str) -> ServiceResult<AuditFilter> {
     let mut filter = AuditFilter::default();
-    for term in terms(text)? {
+    for term in parse_terms(text)? {
         match (term.field.as_str(), term.comparison) {
             ("kind", Comparison::Equal) => {
                 let kind = AuditKind::parse(&term.value);
                 filter.kind = Some(kind.ok_or_else(|| Error::invalid("filter", "kind must be a kind of audit event"))?);
             }
-            ("actor", Comparison::Equal) => filter.actor = Some(plain(term)?),
-            ("subject", Comparison::Equal) => filter.subject = Some(plain(term)?),
+            ("actor", Comparison::Equal) => filter.actor = Some(without_nul(term)?),
+            ("subject", Comparison::Equal) => filter.subject = Some(without_nul(term)?),
             ("session_id", Comparison::Equal) => {
                 let session = term.value.parse().map_err(|e| Error::invalid("filter", format!("session_id {e}")));
                 filter.session = Some(session?);
             }
-            ("event_time", Comparison::AtLeast) => filter.since = Some(instant(&term)?),
-            ("event_time", Comparison::Below) => filter.until = Some(instant(&term)?),
-            _ => return Err(unknown_term(&term)),
+            ("event_time", Comparison::AtLeast) => filter.since = Some(event_time(&term)?),
+            ("event_time", Comparison::Below) => filter.until = Some(event_time(&term)?),
+            _ => return Err(unsupported_term(&term)),
         }
     }
     Ok(filter)
 }
 
-fn plain(term: Term) -> ServiceResult<String> {
+fn without_nul(term: Term) -> ServiceResult<String> {
     if term.value.contains('\0') { Err(Error::invalid("filter", "must not contain NUL")) } else { Ok(term.value) }
 }
 
-fn instant(term: &Term) -> ServiceResult<Timestamp> {
+fn event_time(term: &Term) -> ServiceResult<Timestamp> {
     let wrong = || Error::invalid("filter", "event_time must be like \"2030-01-01T00:00:00Z\"");
     let at: WireTime = term.value.parse().map_err(|_| wrong())?;
     convert::instant(at).ok_or_else(wrong)

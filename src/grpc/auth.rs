@@ -12,7 +12,7 @@ use crate::{
     service::{SignedIn, TokenPair},
 };
 
-/// The service behind the messages.
+/// Implements `AuthService` for one call.
 #[derive(Debug)]
 pub(super) struct Auth(pub(super) Call);
 
@@ -25,7 +25,7 @@ impl AuthService for Auth {
             self.0.service.sign_ins.sign_in(ctx, credentials, sign_in).await.map_err(|e| self.0.status(&e))?;
         let (result, device_token) = match signed_in {
             SignedIn::Tokens(mut pair) => {
-                let device = device_token(&mut pair);
+                let device = take_device_token(&mut pair);
                 (login_response::Result::Tokens(pair.into()), device)
             }
             SignedIn::Challenge(challenge) => (login_response::Result::Challenge(challenge.into()), String::new()),
@@ -72,7 +72,7 @@ impl AuthService for Auth {
     }
 }
 
-/// The token by which the device is known from now on.
-fn device_token(pair: &mut TokenPair) -> String {
+/// Takes the device token out of the pair; empty if there is none.
+fn take_device_token(pair: &mut TokenPair) -> String {
     pair.device.take().map(|token| token.expose().to_owned()).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! One call: what the edge found out before the message was read. Handlers are made anew for each call and hold
-//! it, so none can be reached without it.
+//! One admitted call: what the edge established before reading the message. Each call gets its own handler, which
+//! holds a `Call`, so no handler can run without one.
 
 use tonic::Status;
 
@@ -9,12 +9,12 @@ use crate::{
     service::{Admin, CallingClient, ClientCredentials, Me, Permit, RequestContext, Service},
 };
 
-/// A call, admitted.
+/// An admitted call.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) service: Service,
     pub(super) ctx: RequestContext,
-    /// For methods whose caller the service decides by the id in the message.
+    /// For methods where the client id in the message determines how the caller authenticates.
     pub(super) credentials: ClientCredentials,
     permit: Permit,
 }
@@ -24,37 +24,37 @@ impl Call {
         Self { service, ctx, credentials, permit }
     }
 
-    /// The status of an error.
+    /// Converts an error to a status.
     pub(super) fn status(&self, error: &Error) -> Status {
         status(&self.ctx, error)
     }
 
-    /// The administrator who calls.
+    /// The calling administrator.
     pub(super) fn admin(&self) -> Result<&Admin, Status> {
         match &self.permit {
             Permit::Admin(admin) => Ok(admin),
-            _ => Err(self.wrong_row()),
+            _ => Err(self.wrong_permit()),
         }
     }
 
-    /// The user who calls.
+    /// The calling user.
     pub(super) fn me(&self) -> Result<&Me, Status> {
         match &self.permit {
             Permit::Me(me) => Ok(me),
-            _ => Err(self.wrong_row()),
+            _ => Err(self.wrong_permit()),
         }
     }
 
-    /// The confidential client that calls.
+    /// The calling confidential client.
     pub(super) fn client(&self) -> Result<&CallingClient, Status> {
         match &self.permit {
             Permit::Client(client) => Ok(client),
-            _ => Err(self.wrong_row()),
+            _ => Err(self.wrong_permit()),
         }
     }
 
-    /// The row of the access table does not fit the method: a mistake of ours, found by the tests of the table.
-    fn wrong_row(&self) -> Status {
+    /// The error for a permit that does not fit the method. This is a bug in the access table, which its tests catch.
+    fn wrong_permit(&self) -> Status {
         self.status(&Error::Internal("the access table gives this method another permit".into()))
     }
 }

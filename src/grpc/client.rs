@@ -6,7 +6,7 @@ use prost_types::Duration;
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Mask, Page, creation, etag, revision, terms, truth, unknown_term},
+    admin::{Mask, Page, creation, etag, parse_bool, parse_terms, revision, unsupported_term},
     call::Call,
     convert::time,
     enums,
@@ -23,14 +23,14 @@ use crate::{
     time::Ttl,
 };
 
-/// The service behind the messages.
+/// Implements `ClientService` for one call.
 #[derive(Debug)]
 pub(super) struct Clients(pub(super) Call);
 
-/// How long a replaced secret counts if nobody says.
-const OVERLAP: Ttl = Ttl::from_days(1);
-/// What an update may change.
-const FIELDS: [&str; 11] = [
+/// How long a replaced secret stays valid by default.
+const DEFAULT_OVERLAP: Ttl = Ttl::from_days(1);
+/// The fields that an update may change.
+const UPDATABLE_FIELDS: [&str; 11] = [
     "grants",
     "audiences",
     "scopes",
@@ -73,7 +73,7 @@ impl ClientService for Clients {
         let done = async {
             let pb::UpdateClientRequest { client, update_mask } = request.into_inner();
             let client = client.ok_or_else(|| Error::invalid("client", "must be given"))?;
-            let mask = Mask::new(update_mask, &FIELDS)?;
+            let mask = Mask::new(update_mask, &UPDATABLE_FIELDS)?;
             let (id, revision) = (client.client_id.clone(), revision(&client.etag)?);
             self.0.service.clients.update(admin, &id, &patch(client, &mask)?, revision).await
         };
@@ -105,7 +105,7 @@ impl ClientService for Clients {
     ) -> Answer<pb::RotateClientSecretResponse> {
         let admin = self.0.admin()?;
         let message = request.get_ref();
-        let overlap = message.overlap.map_or(OVERLAP, |d| Ttl::from_secs(d.seconds));
+        let overlap = message.overlap.map_or(DEFAULT_OVERLAP, |d| Ttl::from_secs(d.seconds));
         let done = self.0.service.clients.rotate_secret(admin, &message.client_id, overlap).await;
         let (secret, until) = done.map_err(|e| self.0.status(&e))?;
         let (client_secret, until) = (secret.expose().to_owned(), Some(time(until)));
@@ -137,21 +137,21 @@ impl Clients {
     fn page(&self, admin: &Admin, message: &pb::ListClientsRequest) -> ServiceResult<(Vec<pb::Client>, String)> {
         let page = Page::new("Clients", &message.filter, (message.page_size, &message.page_token))?;
         let mut clients = self.0.service.clients.list(admin);
-        for term in terms(&message.filter)? {
+        for term in parse_terms(&message.filter)? {
             match (term.field.as_str(), term.comparison) {
                 ("disabled", _) => {
-                    let want = truth(&term)?;
+                    let want = parse_bool(&term)?;
                     clients.retain(|c| c.disabled_at.is_some() == want);
                 }
                 ("public", _) => {
-                    let want = truth(&term)?;
+                    let want = parse_bool(&term)?;
                     clients.retain(|c| c.secret.is_none() == want);
                 }
                 ("audience", Comparison::Equal) => clients.retain(|c| c.audience(&term.value).is_some()),
-                _ => return Err(unknown_term(&term)),
+                _ => return Err(unsupported_term(&term)),
             }
         }
-        let (clients, next) = page.of_sorted(clients.into_iter().map(|c| (c.id.as_str().to_owned(), c)));
+        let (clients, next) = page.cut_sorted(clients.into_iter().map(|c| (c.id.as_str().to_owned(), c)));
         Ok((clients.iter().map(|c| self.client(c)).collect(), next))
     }
 
@@ -188,7 +188,7 @@ impl Clients {
     }
 }
 
-fn claims(map: BTreeMap<String, String>) -> Vec<String> {
+fn claim_mappings(map: BTreeMap<String, String>) -> Vec<String> {
     let mut all: Vec<String> = map.into_iter().map(|(name, source)| format!("{name}={source}")).collect();
     all.sort();
     all
@@ -198,7 +198,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
     let request_id = std::mem::take(&mut message.request_id);
     let creation = creation(&request_id, &message)?;
     let client = message.client.ok_or_else(|| Error::invalid("client", "must be given"))?;
-    let (grants, algorithm) = closed_sets(&client)?;
+    let (grants, algorithm) = parse_enums(&client)?;
     Ok(NewClientRequest {
         id: client.client_id,
         public: client.public,
@@ -214,16 +214,16 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         registration: client.registration,
         require_email: client.require_email,
         link_template: (!client.link_template.is_empty()).then_some(client.link_template),
-        claims: claims(client.claims),
+        claims: claim_mappings(client.claims),
         trusted_end_user: client.trusted_end_user,
         secret: None,
         creation,
     })
 }
 
-/// Grants and algorithm by their names, or everything that is wrong with them.
-fn closed_sets(client: &pb::Client) -> ServiceResult<(Vec<String>, Option<String>)> {
-    match (enums::grants(&client.grants), enums::algorithm_of(client.algorithm)) {
+/// The names of the grants and the algorithm, or all violations at once.
+fn parse_enums(client: &pb::Client) -> ServiceResult<(Vec<String>, Option<String>)> {
+    match (enums::parse_grants(&client.grants), enums::parse_algorithm(client.algorithm)) {
         (Ok(grants), Ok(algorithm)) => Ok((grants, algorithm.map(|a| a.to_string()))),
         (Err(Error::Invalid(mut wrong)), Err(Error::Invalid(more))) => {
             wrong.extend(more);
@@ -234,7 +234,7 @@ fn closed_sets(client: &pb::Client) -> ServiceResult<(Vec<String>, Option<String
 }
 
 fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
-    let (grants, algorithm) = closed_sets(&c)?;
+    let (grants, algorithm) = parse_enums(&c)?;
     let texts = |field: &str, all: Vec<String>| {
         let none = all.is_empty();
         mask.take(field, all, none)
@@ -248,7 +248,7 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         permissions: texts("permissions", c.permissions),
         algorithm: mask.take("algorithm", algorithm.unwrap_or_default(), no_algorithm),
         token_lifetime: mask.take("token_lifetime", lifetime.unwrap_or(0), lifetime.is_none()),
-        claims: texts("claims", claims(c.claims)),
+        claims: texts("claims", claim_mappings(c.claims)),
         registration: mask.take("registration", c.registration, !c.registration),
         require_email: mask.take("require_email", c.require_email, !c.require_email),
         link_template: mask.take("link_template", c.link_template, no_template),

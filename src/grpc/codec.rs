@@ -1,7 +1,7 @@
-//! How messages are encoded: as the library does, in smaller buffers.
+//! The standard protobuf codec with smaller buffers.
 //!
-//! The library gives every call two buffers of 8 KiB, one for its question and one for its answer. With some
-//! hundred calls under way that is more than a core's cache holds, and nearly all of it stays empty.
+//! Tonic gives every call two buffers of 8 KiB, one for the request and one for the response. With a few hundred
+//! calls in flight, these exceed a core's cache, and almost all of that memory stays unused.
 
 use std::{fmt, marker::PhantomData};
 
@@ -9,12 +9,12 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// Room for a question or an answer of the usual size; it grows for others.
-const BUFFER: usize = 1024;
-/// From how many bytes on a stream hands them over: the library's own figure.
-const YIELD: usize = 32 * 1024;
+/// Initial buffer size; enough for most messages. Larger ones grow the buffer.
+const BUFFER_SIZE: usize = 1024;
+/// How many buffered bytes make a stream yield; tonic's own default.
+const YIELD_THRESHOLD: usize = 32 * 1024;
 
-/// Protocol buffers, in buffers of the size that our messages have.
+/// A protobuf codec with buffers sized for our messages.
 pub(super) struct SmallBuffers<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> fmt::Debug for SmallBuffers<T, U> {
@@ -40,10 +40,10 @@ where
     type Decoder = ProstDecoder<U>;
 
     fn encoder(&mut self) -> ProstEncoder<T> {
-        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER, YIELD))
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER_SIZE, YIELD_THRESHOLD))
     }
 
     fn decoder(&mut self) -> ProstDecoder<U> {
-        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER, YIELD))
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER_SIZE, YIELD_THRESHOLD))
     }
 }

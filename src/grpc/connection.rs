@@ -1,14 +1,14 @@
-//! Connections that take a whole answer at once.
+//! Connections that write several responses with one system call.
 //!
-//! On a stream that can write several buffers at once, HTTP/2's library copies no message of 256 bytes or
-//! more: it writes after each such message, and a token is as long as that. Headers, message and trailers
-//! then take two system calls for each answer, and answers that are ready together are never sent together.
-//! On a stream that cannot, messages below 1024 bytes are copied behind each other, and one call sends them
-//! all. Copying some hundred bytes costs far less than a call into the kernel.
+//! On a stream with vectored writes, the h2 crate does not copy messages of 256 bytes or more. It writes after each
+//! such message, and a token is that long. Headers, message and trailers then take two system calls per response,
+//! and responses that are ready at the same time are never sent together. On a stream without vectored writes, h2
+//! copies messages below 1024 bytes into one buffer and sends them with one call. Copying a few hundred bytes costs
+//! far less than a system call.
 //!
-//! And the runtime runs the task of a connection as soon as one answer is ready, ahead of those that are about
-//! to give it others. So the first attempt to write only goes to the end of the queue: what becomes ready
-//! meanwhile goes into the same call. Where nothing else is to be done that costs nothing but a turn.
+//! The runtime also polls a connection's task as soon as one response is ready, before the tasks that are about to
+//! produce more. The first write attempt therefore yields once, so that responses that become ready in the meantime
+//! go into the same call. On an idle server this costs one extra poll.
 
 use std::{
     io,
@@ -22,18 +22,17 @@ use tokio::{
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// A connection that says of itself that it writes one buffer at a time, and that lets everything go first
-/// that is ready to run.
+/// A connection that reports no support for vectored writes and yields to ready tasks before it writes.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    /// Whether what is to be written now has let the others go first.
-    waited: bool,
+    /// Whether the pending write has already yielded.
+    yielded: bool,
 }
 
 impl From<TcpStream> for Connection {
     fn from(stream: TcpStream) -> Self {
-        Self { stream, waited: false }
+        Self { stream, yielded: false }
     }
 }
 
@@ -53,17 +52,17 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if !std::mem::replace(&mut self.waited, true) {
-            // A task that wakes itself goes to the end of the queue.
+        if !std::mem::replace(&mut self.yielded, true) {
+            // A task that wakes itself moves to the end of the run queue.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
-        self.waited = false;
+        self.yielded = false;
         Poll::Ready(written)
     }
 
-    // `is_write_vectored` stays false, as the trait has it: that is the point.
+    // `is_write_vectored` deliberately keeps the trait's default, false.
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)

@@ -1,4 +1,4 @@
-//! What the headers of a call say: who calls, and by when the caller wants its answer.
+//! Reads a call's headers: credentials and deadline.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::{
     service::{ClientCredentials, IMPORT_USERS},
 };
 
-/// The deadline of a call that names none, and the longest that counts.
+/// Default and maximum deadline of a call.
 const MAX_DEADLINE: Duration = Duration::from_secs(30);
-/// The same, of a call whose requests may keep coming for long.
-const MAX_STREAMED: Duration = Duration::from_hours(1);
+/// The same for calls with long request streams.
+const MAX_STREAM_DEADLINE: Duration = Duration::from_hours(1);
 
-/// When the caller of this method gives up: its `grpc-timeout`, up to the longest that counts.
+/// The deadline of a call to this method: its `grpc-timeout`, capped at the maximum.
 pub(super) fn deadline(method: Option<&str>, headers: &HeaderMap) -> tokio::time::Instant {
-    let asked = headers.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse_timeout);
-    let longest = if method == Some(IMPORT_USERS) { MAX_STREAMED } else { MAX_DEADLINE };
-    tokio::time::Instant::now() + asked.unwrap_or(longest).min(longest)
+    let requested = headers.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse_timeout);
+    let max = if method == Some(IMPORT_USERS) { MAX_STREAM_DEADLINE } else { MAX_DEADLINE };
+    tokio::time::Instant::now() + requested.unwrap_or(max).min(max)
 }
 
-/// At most eight digits and a unit (gRPC over HTTP/2, "Timeout").
+/// Parses at most eight digits and a unit (gRPC over HTTP/2, "Timeout").
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let n: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
@@ -38,7 +38,7 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     })
 }
 
-/// Reads `authorization`. Two values are refused: which one counts must never be a matter of taste.
+/// Reads the `authorization` header. Two values are refused, because it would be ambiguous which one applies.
 pub(super) fn credentials(headers: &HeaderMap) -> Result<ClientCredentials> {
     let mut values = headers.get_all("authorization").iter();
     let Some(value) = values.next() else { return Ok(ClientCredentials::None) };
@@ -49,14 +49,14 @@ pub(super) fn credentials(headers: &HeaderMap) -> Result<ClientCredentials> {
     let text = value.to_str().map_err(|_| refused())?;
     let (scheme, rest) = text.split_once(' ').ok_or_else(refused)?;
     match scheme.to_ascii_lowercase().as_str() {
-        "basic" => basic(rest).ok_or(Error::Unauthenticated(Reason::ClientAuthenticationFailed)),
+        "basic" => parse_basic(rest).ok_or(Error::Unauthenticated(Reason::ClientAuthenticationFailed)),
         "bearer" => Ok(ClientCredentials::Bearer(rest.to_owned())),
         _ => Err(refused()),
     }
 }
 
-/// Both halves are form-encoded before they are joined (RFC 6749 §2.3.1).
-fn basic(encoded: &str) -> Option<ClientCredentials> {
+/// Decodes Basic credentials. Both parts are form-encoded before they are joined (RFC 6749 §2.3.1).
+fn parse_basic(encoded: &str) -> Option<ClientCredentials> {
     let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (id, secret) = decoded.split_once(':')?;
     Some(ClientCredentials::Basic { client_id: form_decode(id)?, secret: ClientSecret::new(form_decode(secret)?) })
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn g01_two_values_or_an_unknown_scheme_are_refused() {
+    fn g01_two_authorization_headers_or_an_unknown_scheme_are_refused() {
         assert!(credentials(&headers(&["Bearer a", "Bearer b"])).is_err());
         assert!(credentials(&headers(&["Digest a"])).is_err());
         assert!(credentials(&headers(&["Basic %%%"])).is_err());

@@ -1,4 +1,4 @@
-//! Conversions between messages and the service's values.
+//! Conversions between messages and service types.
 
 use prost_types::Timestamp as WireTime;
 
@@ -13,19 +13,19 @@ use crate::{
     time::Timestamp,
 };
 
-/// An instant on the wire.
+/// A timestamp as the wire type.
 pub(super) fn time(at: Timestamp) -> WireTime {
     let nanos = at.millis().rem_euclid(1000) * 1_000_000;
     WireTime { seconds: at.seconds(), nanos: i32::try_from(nanos).unwrap_or(0) }
 }
 
-/// The instant that the wire says; none if it is beyond what can be told here.
+/// A wire timestamp as ours; `None` if it is out of range.
 pub(super) fn instant(at: WireTime) -> Option<Timestamp> {
     let ms = at.seconds.checked_mul(1000)?.checked_add(i64::from(at.nanos / 1_000_000))?;
     Some(Timestamp::from_millis(ms))
 }
 
-/// No text of ours holds NUL: PostgreSQL refuses it, SQLite keeps it.
+/// Rejects NUL in text fields, because PostgreSQL refuses it and SQLite does not.
 pub(super) fn no_nul(fields: &[(&'static str, &str)]) -> Result<()> {
     let mut wrong = Violations::default();
     for (field, text) in fields {

@@ -1,4 +1,4 @@
-//! Hands an admitted call to the handler of its method.
+//! Routes an admitted call to its handler.
 
 use std::convert::Infallible;
 
@@ -27,29 +27,29 @@ use super::{
     user::Users,
 };
 
-/// Whether a path is one of Chancery's own services, as against health and reflection.
+/// Whether a path belongs to one of Chancery's own services, not to health or reflection.
 pub(super) fn is_ours(path: &str) -> bool {
     path.starts_with("/chancery.v1.")
 }
 
-/// Answers a call. The handler is made for this call and holds it.
+/// Answers a call with a handler created for this call.
 pub(super) async fn dispatch(call: Call, request: Request<Body>) -> Response<Body> {
-    /// Answers by the generated server of a service.
-    macro_rules! by {
+    /// Answers with the generated server of a service.
+    macro_rules! answer_with {
         ($server:ident, $handler:expr) => {
             answer($server::new($handler).max_decoding_message_size(MAX_REQUEST), request).await
         };
     }
     let service = request.uri().path().rsplit_once('/').map_or("", |(service, _)| service);
     match service {
-        "/chancery.v1.AuthService" => by!(AuthServiceServer, Auth(call)),
-        "/chancery.v1.TokenService" => by!(TokenServiceServer, Tokens(call)),
-        "/chancery.v1.KeyService" => by!(KeyServiceServer, Keys(call)),
-        "/chancery.v1.AccountService" => by!(AccountServiceServer, Accounts(call)),
-        "/chancery.v1.UserService" => by!(UserServiceServer, Users(call)),
-        "/chancery.v1.ClientService" => by!(ClientServiceServer, Clients(call)),
-        "/chancery.v1.RoleService" => by!(RoleServiceServer, Roles(call)),
-        "/chancery.v1.AuditService" => by!(AuditServiceServer, Audits(call)),
+        "/chancery.v1.AuthService" => answer_with!(AuthServiceServer, Auth(call)),
+        "/chancery.v1.TokenService" => answer_with!(TokenServiceServer, Tokens(call)),
+        "/chancery.v1.KeyService" => answer_with!(KeyServiceServer, Keys(call)),
+        "/chancery.v1.AccountService" => answer_with!(AccountServiceServer, Accounts(call)),
+        "/chancery.v1.UserService" => answer_with!(UserServiceServer, Users(call)),
+        "/chancery.v1.ClientService" => answer_with!(ClientServiceServer, Clients(call)),
+        "/chancery.v1.RoleService" => answer_with!(RoleServiceServer, Roles(call)),
+        "/chancery.v1.AuditService" => answer_with!(AuditServiceServer, Audits(call)),
         "/chancery.v1.RevocationService" => revocation::answer(call, request).await,
         _ => unknown_method().into_http(),
     }

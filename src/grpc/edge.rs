@@ -1,5 +1,5 @@
-//! The outermost layer of every call: its context, the access table, details on what tonic itself
-//! refuses, one log line and one count.
+//! The outermost layer of every call. It creates the context, applies the access table, adds details to errors from
+//! tonic itself, and writes one log line and one metric per call.
 
 use std::{
     future::Future,
@@ -17,7 +17,7 @@ use super::{
     call::Call,
     context::{credentials, deadline},
     dispatch::{dispatch, is_ours},
-    status::{code_name, complete, reason_in, status, too_late, unknown_method},
+    status::{code_name, deadline_exceeded, detailed_status, reason_in, status, unknown_method},
 };
 use crate::{
     error::{Reason, Result as ServiceResult},
@@ -66,20 +66,20 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let row = method(request.uri().path());
-        let gives_up = deadline(row.map(|(name, _)| name), request.headers());
+        let deadline = deadline(row.map(|(name, _)| name), request.headers());
         let service = self.edge.service.clone();
-        let ctx = RequestContext { deadline: Some(gives_up), peer: peer(&request), ..service.context() };
-        // Whoever prints these headers prints no credentials.
+        let ctx = RequestContext { deadline: Some(deadline), peer: peer(&request), ..service.context() };
+        // Keeps the credentials out of debug output of the headers.
         if let Some(credentials) = request.headers_mut().get_mut(http::header::AUTHORIZATION) {
             credentials.set_sensitive(true);
         }
-        // The service that was polled ready is the one to call.
+        // Only the instance that was polled ready may be called; leave the clone behind.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let metrics = self.edge.metrics.clone();
         let arrived = tokio::time::Instant::now();
         Box::pin(async move {
-            let _under_way = metrics.call();
+            let _in_flight = metrics.call();
             let answer = async {
                 match row {
                     None => Ok(unknown_method().into_http()),
@@ -92,43 +92,42 @@ where
                     Some(_) => inner.call(request).await,
                 }
             };
-            // The library has a timer of its own, a little later, whose answer lacks code and details.
-            let response = match tokio::time::timeout_at(gives_up, answer).await {
-                Ok(answered) => finish(answered?),
-                Err(_) => too_late().into_http(),
+            // Tonic has its own timer, which fires slightly later, but its response lacks the code and details.
+            let response = match tokio::time::timeout_at(deadline, answer).await {
+                Ok(answered) => add_missing_details(answered?),
+                Err(_) => deadline_exceeded().into_http(),
             };
             let method = row.map_or("unknown", |(name, _)| name);
-            let answered = Answered { method, code: code(&response), took: arrived.elapsed() };
-            answered.tell(&ctx, &metrics, response.headers());
+            let completed = CompletedCall { method, code: code(&response), took: arrived.elapsed() };
+            completed.record(&ctx, &metrics, response.headers());
             Ok(response)
         })
     }
 }
 
-/// Finds out who calls, and admits the call by the row of the access table.
+/// Authenticates the caller and checks the access that the method requires.
 async fn admit(
     service: Service,
     ctx: &RequestContext,
     headers: &http::HeaderMap,
     access: Access,
 ) -> ServiceResult<Call> {
-    // What anyone may call takes no notice of credentials, good or bad.
+    // Methods open to anyone ignore credentials, valid or not.
     let credentials = if access == Access::Anyone { ClientCredentials::None } else { credentials(headers)? };
     let permit = service.callers.admit(ctx, &credentials, access).await?;
     Ok(Call::new(service, ctx.clone(), credentials, permit))
 }
 
-/// A call that has its answer.
-struct Answered {
+/// A completed call.
+struct CompletedCall {
     method: &'static str,
     code: Code,
     took: Duration,
 }
 
-impl Answered {
-    /// Counts the call, and logs it: what was refused so that operators see it, the rest for those who
-    /// look for it.
-    fn tell(&self, ctx: &RequestContext, metrics: &Metrics, headers: &http::HeaderMap) {
+impl CompletedCall {
+    /// Counts and logs the call: failed calls at INFO, successful ones at DEBUG.
+    fn record(&self, ctx: &RequestContext, metrics: &Metrics, headers: &http::HeaderMap) {
         let Self { method, code, took } = *self;
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if code == Code::Ok {
@@ -148,20 +147,20 @@ fn peer(request: &Request<Body>) -> String {
     info.and_then(tonic::transport::server::TcpConnectInfo::remote_addr).map(|a| a.ip().to_string()).unwrap_or_default()
 }
 
-/// The code in the headers; an answer without one has its code in the trailers, and is a success so far.
+/// The gRPC code in the headers. A response without one is successful so far; its code follows in the trailers.
 fn code(response: &Response<Body>) -> Code {
     response.headers().get("grpc-status").map_or(Code::Ok, |v| Code::from_bytes(v.as_bytes()))
 }
 
-/// Adds the details that a refusal of tonic's own lacks.
-fn finish(response: Response<Body>) -> Response<Body> {
+/// Adds error details to responses that tonic itself refused.
+fn add_missing_details(response: Response<Body>) -> Response<Body> {
     let bare = !response.headers().contains_key("grpc-status-details-bin");
     match (code(&response), bare) {
         (Code::Ok, _) | (_, false) => response,
         (code, true) => {
             let from_tonic = Status::from_header_map(response.headers());
             let message = from_tonic.as_ref().map_or("", |s| s.message()).to_owned();
-            complete(code, &message).into_http()
+            detailed_status(code, &message).into_http()
         }
     }
 }

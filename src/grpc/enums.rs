@@ -1,4 +1,4 @@
-//! Closed sets of values, as the wire numbers them.
+//! Conversions between domain enums and wire enums.
 
 use super::proto::pb;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The wire's value of a grant.
+/// The wire value of a grant.
 pub(super) const fn grant(grant: Grant) -> pb::Grant {
     match grant {
         Grant::DirectLogin => pb::Grant::DirectLogin,
@@ -15,12 +15,12 @@ pub(super) const fn grant(grant: Grant) -> pb::Grant {
     }
 }
 
-/// The grants of a request, by their names.
-pub(super) fn grants(values: &[i32]) -> Result<Vec<String>> {
-    values.iter().map(|value| grant_of(*value).map(|grant| grant.as_str().to_owned())).collect()
+/// Parses the grants of a request into their names.
+pub(super) fn parse_grants(values: &[i32]) -> Result<Vec<String>> {
+    values.iter().map(|value| parse_grant(*value).map(|grant| grant.as_str().to_owned())).collect()
 }
 
-fn grant_of(value: i32) -> Result<Grant> {
+fn parse_grant(value: i32) -> Result<Grant> {
     match pb::Grant::try_from(value) {
         Ok(pb::Grant::DirectLogin) => Ok(Grant::DirectLogin),
         Ok(pb::Grant::RefreshToken) => Ok(Grant::RefreshToken),
@@ -32,7 +32,7 @@ fn grant_of(value: i32) -> Result<Grant> {
     }
 }
 
-/// The wire's value of an algorithm.
+/// The wire value of an algorithm.
 pub(super) const fn algorithm(algorithm: Algorithm) -> pb::SignatureAlgorithm {
     match algorithm {
         Algorithm::Rs256 => pb::SignatureAlgorithm::Rs256,
@@ -41,8 +41,8 @@ pub(super) const fn algorithm(algorithm: Algorithm) -> pb::SignatureAlgorithm {
     }
 }
 
-/// The algorithm of a request; none if it is unspecified.
-pub(super) fn algorithm_of(value: i32) -> Result<Option<Algorithm>> {
+/// Parses the algorithm of a request; `None` if it is unspecified.
+pub(super) fn parse_algorithm(value: i32) -> Result<Option<Algorithm>> {
     match pb::SignatureAlgorithm::try_from(value) {
         Ok(pb::SignatureAlgorithm::Unspecified) => Ok(None),
         Ok(pb::SignatureAlgorithm::Rs256) => Ok(Some(Algorithm::Rs256)),
@@ -55,7 +55,7 @@ pub(super) fn algorithm_of(value: i32) -> Result<Option<Algorithm>> {
     }
 }
 
-/// The wire's value of a kind of audit event.
+/// The wire value of an audit event kind.
 pub(super) const fn audit_kind(kind: AuditKind) -> pb::AuditEventKind {
     match kind {
         AuditKind::SignedIn => pb::AuditEventKind::SignedIn,
@@ -98,35 +98,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_of_events_have_one_name_on_the_wire_and_in_the_database() {
+    fn audit_event_kinds_have_the_same_names_on_the_wire_and_in_the_database() {
         for kind in AuditKind::ALL {
             assert_eq!(audit_kind(*kind).as_str_name(), format!("AUDIT_EVENT_KIND_{}", kind.as_str()));
         }
-        let of_the_wire = (1..).map_while(|n| pb::AuditEventKind::try_from(n).ok()).count();
-        assert_eq!(of_the_wire, AuditKind::ALL.len());
+        let wire_count = (1..).map_while(|n| pb::AuditEventKind::try_from(n).ok()).count();
+        assert_eq!(wire_count, AuditKind::ALL.len());
     }
 
     #[test]
-    fn grants_and_algorithms_come_back_from_the_wire() {
+    fn grants_and_algorithms_survive_a_round_trip() {
         for value in [Grant::DirectLogin, Grant::RefreshToken, Grant::ClientCredentials] {
-            assert_eq!(grants(&[grant(value).into()]).unwrap(), [value.as_str()]);
+            assert_eq!(parse_grants(&[grant(value).into()]).unwrap(), [value.as_str()]);
             assert_eq!(grant(value).as_str_name(), format!("GRANT_{}", value.as_str().to_uppercase()));
         }
         for value in Algorithm::ALL {
-            assert_eq!(algorithm_of(algorithm(value).into()).unwrap(), Some(value));
+            assert_eq!(parse_algorithm(algorithm(value).into()).unwrap(), Some(value));
             let name = format!("SIGNATURE_ALGORITHM_{}", value.as_str().to_uppercase());
             assert_eq!(algorithm(value).as_str_name(), name);
         }
     }
 
     #[test]
-    fn values_that_are_not_known_are_refused_by_their_field() {
+    fn unknown_enum_values_are_refused_with_their_field() {
         for value in [0, 4, -1, i32::MAX] {
-            assert!(grants(&[1, value]).unwrap_err().to_string().starts_with("grants: "), "{value}");
+            assert!(parse_grants(&[1, value]).unwrap_err().to_string().starts_with("grants: "), "{value}");
         }
-        assert_eq!(algorithm_of(0).unwrap(), None);
+        assert_eq!(parse_algorithm(0).unwrap(), None);
         for value in [4, -1, i32::MAX] {
-            assert!(algorithm_of(value).unwrap_err().to_string().starts_with("algorithm: "), "{value}");
+            assert!(parse_algorithm(value).unwrap_err().to_string().starts_with("algorithm: "), "{value}");
         }
     }
 }

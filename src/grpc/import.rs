@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tonic::{Status, Streaming};
 use tonic_types::pb::bad_request::FieldViolation;
 
-use super::{call::Call, convert::instant, proto::pb, status::too_late};
+use super::{call::Call, convert::instant, proto::pb, status::deadline_exceeded};
 use crate::{
     error::{Error, Result as ServiceResult, Violation},
     secret::ForeignHash,
@@ -15,19 +15,21 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long the next message may take.
-const NEXT: Duration = Duration::from_secs(30);
-/// Most refused users who are named in the answer.
-const MOST_TOLD: usize = 1000;
+/// Maximum wait for the next message.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum number of refused users listed in the response.
+const MAX_REFUSALS: usize = 1000;
 
-/// Reads the stream to its end, and writes what has come by the thousand.
+/// Reads the stream to its end and writes the users in batches.
 pub(super) async fn import(
     call: &Call,
     admin: &Admin,
     mut stream: Streaming<pb::ImportUsersRequest>,
 ) -> Result<pb::ImportUsersResponse, Status> {
     let mut batch = Batch::default();
-    while let Some(message) = tokio::time::timeout(NEXT, stream.message()).await.map_err(|_| too_late())?? {
+    while let Some(message) =
+        tokio::time::timeout(MESSAGE_TIMEOUT, stream.message()).await.map_err(|_| deadline_exceeded())??
+    {
         if message.users.len() > MAX_IMPORT_BATCH {
             let error = Error::invalid("users", format!("must be at most {MAX_IMPORT_BATCH} per message"));
             return Err(call.status(&error));
@@ -43,16 +45,16 @@ pub(super) async fn import(
     Ok(batch.answer)
 }
 
-/// A row that waits, with its place in the stream.
-struct Waiting {
-    place: i64,
+/// A row in the current batch, with its position in the stream.
+struct PendingRow {
+    position: i64,
     subject: String,
 }
 
 #[derive(Default)]
 struct Batch {
     rows: Vec<ImportRow>,
-    waiting: Vec<Waiting>,
+    pending: Vec<PendingRow>,
     seen: i64,
     answer: pb::ImportUsersResponse,
 }
@@ -60,15 +62,15 @@ struct Batch {
 impl Batch {
     fn add(&mut self, user: pb::ImportedUser) {
         self.seen += 1;
-        let waiting = Waiting { place: self.seen, subject: user.subject.clone() };
+        let pending = PendingRow { position: self.seen, subject: user.subject.clone() };
         match row(user) {
             Ok(row) => {
                 self.rows.push(row);
-                self.waiting.push(waiting);
+                self.pending.push(pending);
             }
-            Err(Error::Invalid(violations)) => self.refuse(&waiting, violations),
+            Err(Error::Invalid(violations)) => self.refuse(&pending, violations),
             Err(other) => {
-                self.refuse(&waiting, vec![Violation { field: "users".into(), description: other.to_string() }]);
+                self.refuse(&pending, vec![Violation { field: "users".into(), description: other.to_string() }]);
             }
         }
     }
@@ -79,19 +81,19 @@ impl Batch {
         }
         let outcomes = service.import.write(admin, &self.rows).await?;
         self.rows.clear();
-        for (waiting, outcome) in std::mem::take(&mut self.waiting).iter().zip(outcomes) {
+        for (pending, outcome) in std::mem::take(&mut self.pending).iter().zip(outcomes) {
             match outcome {
                 ImportOutcome::Created => self.answer.created += 1,
                 ImportOutcome::Present => self.answer.present += 1,
-                ImportOutcome::Refused(violations) => self.refuse(waiting, violations),
+                ImportOutcome::Refused(violations) => self.refuse(pending, violations),
             }
         }
         Ok(())
     }
 
-    fn refuse(&mut self, waiting: &Waiting, violations: Vec<Violation>) {
+    fn refuse(&mut self, pending: &PendingRow, violations: Vec<Violation>) {
         self.answer.refused += 1;
-        if self.answer.refusals.len() == MOST_TOLD {
+        if self.answer.refusals.len() == MAX_REFUSALS {
             return;
         }
         let field_violations = violations.into_iter().map(|violation| FieldViolation {
@@ -100,15 +102,15 @@ impl Batch {
             ..FieldViolation::default()
         });
         self.answer.refusals.push(pb::RefusedUser {
-            row: waiting.place,
-            // A subject that is too long is told as far as a good one reaches.
-            subject: waiting.subject.chars().take(255).collect(),
+            row: pending.position,
+            // A subject that is too long is cut to the maximum length of a valid one.
+            subject: pending.subject.chars().take(255).collect(),
             field_violations: field_violations.collect(),
         });
     }
 }
 
-/// A field's name in the message.
+/// A field's name on the wire.
 fn wire_name(field: Cow<'static, str>) -> String {
     match field.as_ref() {
         "attributes" => "attributes_json".to_owned(),
@@ -125,11 +127,11 @@ fn row(user: pb::ImportedUser) -> ServiceResult<ImportRow> {
         attributes: attributes(&user.attributes_json)?,
         password_hash: (!user.password_hash.is_empty()).then(|| ForeignHash::new(user.password_hash)),
         disabled: user.disabled,
-        created_at: user.create_time.map(came).transpose()?,
+        created_at: user.create_time.map(create_time).transpose()?,
     })
 }
 
-fn came(at: WireTime) -> ServiceResult<Timestamp> {
+fn create_time(at: WireTime) -> ServiceResult<Timestamp> {
     instant(at).ok_or_else(|| Error::invalid("create_time", "must be between 1970 and now"))
 }
 

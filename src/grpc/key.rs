@@ -10,7 +10,7 @@ use super::{
     admin::Page,
     call::Call,
     convert::time,
-    enums::{algorithm, algorithm_of},
+    enums::{algorithm, parse_algorithm},
     proto::pb::{self, key_service_server::KeyService},
     status::status,
 };
@@ -22,15 +22,15 @@ use crate::{
     service::{KeyWatcher, Keyring, RequestContext, RotationPlan},
 };
 
-/// The service behind the messages.
+/// Implements `KeyService` for one call.
 #[derive(Debug)]
 pub(super) struct Keys(pub(super) Call);
 
-type Sets = Pin<Box<dyn Stream<Item = Result<pb::WatchJwksResponse, Status>> + Send>>;
+type JwksStream = Pin<Box<dyn Stream<Item = Result<pb::WatchJwksResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl KeyService for Keys {
-    type WatchJwksStream = Sets;
+    type WatchJwksStream = JwksStream;
 
     async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<pb::GetJwksResponse>, Status> {
         let ring = self.0.service.live.snapshot().ring.clone();
@@ -38,9 +38,9 @@ impl KeyService for Keys {
         Ok(Response::new(pb::GetJwksResponse { jwks_json, keys, max_age }))
     }
 
-    async fn watch_jwks(&self, _: Request<pb::WatchJwksRequest>) -> Result<Response<Sets>, Status> {
+    async fn watch_jwks(&self, _: Request<pb::WatchJwksRequest>) -> Result<Response<JwksStream>, Status> {
         let watcher = self.0.service.signing_keys.watch().await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(sets(watcher, self.0.ctx.clone())))
+        Ok(Response::new(jwks_stream(watcher, self.0.ctx.clone())))
     }
 
     async fn list_signing_keys(
@@ -52,7 +52,7 @@ impl KeyService for Keys {
         let page = Page::new("SigningKeys", "", (message.page_size, &message.page_token));
         let page = page.map_err(|e| self.0.status(&e))?;
         let stored = self.0.service.signing_keys.list(admin);
-        let (keys, next_page_token) = page.of_sorted(stored.into_iter().map(|k| (k.id.as_str().to_owned(), k)));
+        let (keys, next_page_token) = page.cut_sorted(stored.into_iter().map(|k| (k.id.as_str().to_owned(), k)));
         let keys = keys.iter().map(signing_key).collect();
         Ok(Response::new(pb::ListSigningKeysResponse { keys, next_page_token }))
     }
@@ -62,7 +62,7 @@ impl KeyService for Keys {
         request: Request<pb::RotateSigningKeyRequest>,
     ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
         let admin = self.0.admin()?;
-        let only = algorithm_of(request.get_ref().algorithm).map_err(|e| self.0.status(&e))?;
+        let only = parse_algorithm(request.get_ref().algorithm).map_err(|e| self.0.status(&e))?;
         let plans = self.0.service.signing_keys.rotate_early(admin, only).await.map_err(|e| self.0.status(&e))?;
         let planned = |p: RotationPlan| pb::PlannedRotation {
             algorithm: algorithm(p.algorithm).into(),
@@ -77,17 +77,17 @@ impl KeyService for Keys {
         request: Request<pb::RevokeSigningKeyRequest>,
     ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
         let admin = self.0.admin()?;
-        let gone =
+        let revoked =
             self.0.service.signing_keys.revoke(admin, &request.get_ref().kid).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RevokeSigningKeyResponse {
-            kid: gone.kid,
-            algorithm: gone.algorithm.parse().map_or(0, |own| algorithm(own).into()),
-            safe_time: Some(time(gone.safe_from)),
+            kid: revoked.kid,
+            algorithm: revoked.algorithm.parse().map_or(0, |a| algorithm(a).into()),
+            safe_time: Some(time(revoked.safe_from)),
         }))
     }
 }
 
-fn sets(watcher: KeyWatcher, ctx: RequestContext) -> Sets {
+fn jwks_stream(watcher: KeyWatcher, ctx: RequestContext) -> JwksStream {
     Box::pin(stream::unfold(Some((watcher, ctx)), |state| async {
         let (mut watcher, ctx) = state?;
         match watcher.next().await {
@@ -102,12 +102,12 @@ fn sets(watcher: KeyWatcher, ctx: RequestContext) -> Sets {
 
 fn published(ring: &Keyring) -> (String, Vec<pb::JsonWebKey>, Option<prost_types::Duration>) {
     let max_age = prost_types::Duration { seconds: JWKS_MAX_AGE.seconds(), nanos: 0 };
-    let own = ring.stored.iter().map(|k| jwk(&k.public_jwk));
+    let ours = ring.stored.iter().map(|k| jwk(&k.public_jwk));
     let foreign = ring.foreign.iter().map(|k| {
         let expire_time = Some(time(k.expires_at));
         pb::JsonWebKey { foreign: true, expire_time, ..jwk(&k.public_jwk) }
     });
-    (ring.jwks.clone(), own.chain(foreign).collect(), Some(max_age))
+    (ring.jwks.clone(), ours.chain(foreign).collect(), Some(max_age))
 }
 
 fn signing_key(key: &StoredKey) -> pb::SigningKey {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The messages and services of `chancery.v1`.
+/// Messages and services of `chancery.v1`.
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -18,10 +18,10 @@ pub mod pb {
     tonic::include_proto!("chancery.v1");
 }
 
-/// The descriptor set of `chancery.v1` and what it imports, with comments.
+/// The descriptor set of `chancery.v1` and its imports, with comments.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// Messages that carry secrets print as their names.
+/// Implements `Debug` for messages with secrets: it prints only their names.
 macro_rules! redacted {
     ($($name:ident)*) => {
         $(impl fmt::Debug for pb::$name {

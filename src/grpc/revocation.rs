@@ -1,4 +1,4 @@
-//! `RevocationService`, by hand: a message is encoded once and sent to every watcher as it is.
+//! `RevocationService`, written by hand so that each message is encoded once and the same bytes go to every watcher.
 
 use std::pin::Pin;
 
@@ -25,27 +25,27 @@ use crate::{
     service::{Notice, NoticeKind, RequestContext, WATCH_REVOCATIONS, WatchMessage, Watcher},
 };
 
-/// Answers a call of the one method.
+/// Answers a call to the service's only method.
 pub(super) async fn answer(call: Call, request: http::Request<Body>) -> http::Response<Body> {
     if request.uri().path() != WATCH_REVOCATIONS {
         return unknown_method().into_http();
     }
-    let mut grpc = Grpc::new(Wire).max_decoding_message_size(MAX_REQUEST);
+    let mut grpc = Grpc::new(PreEncoded).max_decoding_message_size(MAX_REQUEST);
     grpc.server_streaming(Watch(call), request).await
 }
 
-/// Reads requests as usual and writes bytes as they are.
+/// Decodes requests as usual; responses are bytes that are already encoded.
 #[derive(Clone, Copy, Debug)]
-struct Wire;
+struct PreEncoded;
 
-impl Codec for Wire {
+impl Codec for PreEncoded {
     type Encode = Bytes;
     type Decode = pb::WatchRevocationsRequest;
-    type Encoder = AsItIs;
+    type Encoder = RawBytes;
     type Decoder = <ProstCodec<pb::WatchRevocationsResponse, pb::WatchRevocationsRequest> as Codec>::Decoder;
 
-    fn encoder(&mut self) -> AsItIs {
-        AsItIs
+    fn encoder(&mut self) -> RawBytes {
+        RawBytes
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -54,9 +54,9 @@ impl Codec for Wire {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct AsItIs;
+struct RawBytes;
 
-impl Encoder for AsItIs {
+impl Encoder for RawBytes {
     type Item = Bytes;
     type Error = Status;
 
@@ -85,18 +85,18 @@ impl ServerStreamingService<pb::WatchRevocationsRequest> for Watch {
     }
 }
 
-/// The watcher's messages until the first error, which ends the stream.
+/// Streams the watcher's messages. The first error ends the stream.
 fn messages(watcher: Watcher, ctx: RequestContext) -> Messages {
     Box::pin(stream::unfold(Some((watcher, ctx)), |state| async {
         let (mut watcher, ctx) = state?;
         match watcher.next().await {
-            Ok(sent) => Some((Ok(encoded(sent)), Some((watcher, ctx)))),
+            Ok(sent) => Some((Ok(encode(sent)), Some((watcher, ctx)))),
             Err(error) => Some((Err(status(&ctx, &error)), None)),
         }
     }))
 }
 
-fn encoded(sent: WatchMessage) -> Bytes {
+fn encode(sent: WatchMessage) -> Bytes {
     match sent {
         WatchMessage::Notice(notice) => notice.wire(|notice| message(notice).encode_to_vec().into()),
         WatchMessage::SnapshotPart(changes, cursor) => {
@@ -111,7 +111,7 @@ fn message(notice: &Notice) -> pb::WatchRevocationsResponse {
     let event = match &notice.kind {
         NoticeKind::Revocation(entry) => Event::Revocation(revocation(&entry.change)),
         NoticeKind::Heartbeat(at) => Event::Heartbeat(pb::Heartbeat { server_time: Some(time(*at)) }),
-        // The watcher passes on nothing else.
+        // The watcher passes on no other news.
         NoticeKind::KeysChanged
         | NoticeKind::UserChanged(_)
         | NoticeKind::Other

@@ -14,7 +14,7 @@ use crate::{
     service::{NewRoleRequest, RolePatch},
 };
 
-/// The service behind the messages.
+/// Implements `RoleService` for one call.
 #[derive(Debug)]
 pub(super) struct Roles(pub(super) Call);
 
@@ -40,7 +40,7 @@ impl RoleService for Roles {
         let message = request.get_ref();
         let page = Page::new("Roles", "", (message.page_size, &message.page_token)).map_err(|e| self.0.status(&e))?;
         let all = self.0.service.roles.list(admin).into_iter().map(|r| (r.id.as_str().to_owned(), r));
-        let (roles, next_page_token) = page.of_sorted(all);
+        let (roles, next_page_token) = page.cut_sorted(all);
         let roles = roles.iter().map(|r| self.role(r)).collect();
         Ok(Response::new(pb::ListRolesResponse { roles, next_page_token }))
     }

@@ -1,4 +1,4 @@
-//! Errors on the wire: the only file that builds a [`tonic::Status`].
+//! Converts errors to statuses. This is the only file that builds a [`tonic::Status`].
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::{
 
 /// The domain of every `google.rpc.ErrorInfo`.
 pub(super) const DOMAIN: &str = "chancery";
-/// When to try again after an outage or a lost race.
-const RETRY: Duration = Duration::from_millis(500);
+/// Suggested retry delay after an outage or a conflict.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// The gRPC code of an error.
 const fn code(error: &Error) -> Code {
@@ -33,7 +33,7 @@ const fn code(error: &Error) -> Code {
     }
 }
 
-/// The status of an error, with all its details; a private source goes to the log alone.
+/// The status of an error, with all details. The private source is only logged.
 pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
     let mut metadata = std::collections::HashMap::new();
     match error {
@@ -77,7 +77,7 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
             details.set_retry_info(Some(after.duration()));
         }
         Error::Conflict | Error::Unavailable(_) => {
-            details.set_retry_info(Some(RETRY));
+            details.set_retry_info(Some(RETRY_DELAY));
         }
         Error::Internal(_) => {
             details.set_request_info(ctx.request_id.as_str(), "");
@@ -87,10 +87,10 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
     Status::with_error_details(code(error), error.to_string(), details)
 }
 
-/// What tonic itself refused, with the details that it lacks.
-pub(super) fn complete(code: Code, message: &str) -> Status {
+/// The status for an error from tonic itself, with details added.
+pub(super) fn detailed_status(code: Code, message: &str) -> Status {
     let (code, reason) = match code {
-        // Of a method that is known: its message is compressed in a way that is not.
+        // The method is known, so the message uses an unsupported compression.
         Code::Unimplemented => (code, Reason::RequestMalformed),
         Code::NotFound => (code, Reason::NotFound),
         Code::OutOfRange => (code, Reason::RequestTooLarge),
@@ -107,13 +107,13 @@ pub(super) fn complete(code: Code, message: &str) -> Status {
     Status::with_error_details(code, message, ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata))
 }
 
-/// The reason of a refusal with this status in its headers.
+/// The error reason in the status headers.
 pub(super) fn reason_in(headers: &http::HeaderMap) -> Option<Reason> {
     let info = Status::from_header_map(headers)?.get_details_error_info()?;
     Reason::ALL.iter().copied().find(|r| r.as_str() == info.reason)
 }
 
-/// The name of a code, as metrics and logs have it.
+/// The name of a code in metrics and logs.
 pub(super) const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "Ok",
@@ -136,18 +136,18 @@ pub(super) const fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// The status of a method that the access table does not name.
+/// The status for a method that is not in the access table.
 pub(super) fn unknown_method() -> Status {
     let details = ErrorDetails::with_error_info(Reason::MethodUnknown.as_str(), DOMAIN, []);
     Status::with_error_details(Code::Unimplemented, "there is no such method", details)
 }
 
-/// The status of a call whose deadline passed.
-pub(super) fn too_late() -> Status {
-    complete(Code::DeadlineExceeded, &Error::DeadlineExceeded.to_string())
+/// The status for a call that exceeded its deadline.
+pub(super) fn deadline_exceeded() -> Status {
+    detailed_status(Code::DeadlineExceeded, &Error::DeadlineExceeded.to_string())
 }
 
-/// The wire's value of a reason.
+/// The wire value of a reason.
 #[must_use]
 pub const fn reason_code(reason: Reason) -> ErrorReason {
     match reason {
@@ -181,7 +181,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
     }
 }
 
-/// The reason that a value of the wire stands for.
+/// The reason for a wire value.
 #[must_use]
 pub fn reason_of_proto(value: ErrorReason) -> Option<Reason> {
     Reason::ALL.iter().copied().find(|r| reason_code(*r) == value)
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn g03_the_reasons_of_the_wire_and_of_the_crate_are_the_same() {
+    fn g03_the_wire_and_the_crate_have_the_same_reasons() {
         for reason in Reason::ALL {
             assert_eq!(reason_code(*reason).as_str_name(), reason.as_str());
         }
@@ -216,7 +216,7 @@ mod tests {
 
     /// One line for each kind of error: code, reason, message, metadata, other details.
     #[test]
-    fn g03_the_table_of_errors_stands() {
+    fn g03_the_error_table_is_unchanged() {
         let at = crate::time::Timestamp::from_millis(0);
         let errors = [
             Error::invalid("login", "must not be empty"),

@@ -8,14 +8,14 @@ use crate::{
     error::{Error, Result, Violation},
 };
 
-/// The greatest whole number up to which a double holds every one: 2^53 - 1.
+/// The largest integer below which a double represents every integer exactly: 2^53 - 1.
 const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
-/// Most wrong values that are named at once: they travel in a header.
-const MOST_VIOLATIONS: usize = 10;
-/// Most bytes of the path of a wrong value.
+/// Maximum number of violations reported at once, because they are sent in a header.
+const MAX_VIOLATIONS: usize = 10;
+/// Maximum length of the path in a violation, in bytes.
 const MAX_PATH: usize = 256;
 
-/// An object on the wire. A number that is no double becomes the nearest one.
+/// A JSON object as a `Struct`. Numbers that a double cannot represent are rounded to the nearest one.
 pub(super) fn to_struct(object: Map<String, Value>) -> Struct {
     Struct { fields: object.into_iter().map(|(name, value)| (name, to_value(value))).collect() }
 }
@@ -24,7 +24,7 @@ fn to_value(value: Value) -> WireValue {
     let kind = match value {
         Value::Null => Kind::NullValue(0),
         Value::Bool(b) => Kind::BoolValue(b),
-        // Without the feature `arbitrary_precision`, every number of JSON has a nearest double.
+        // Without the feature `arbitrary_precision`, every JSON number has a nearest double.
         Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(f64::NAN)),
         Value::String(s) => Kind::StringValue(s),
         Value::Array(items) => Kind::ListValue(ListValue { values: items.into_iter().map(to_value).collect() }),
@@ -33,38 +33,38 @@ fn to_value(value: Value) -> WireValue {
     WireValue { kind: Some(kind) }
 }
 
-/// The object in a field of a request. Whole numbers become integers, as callers mean them.
+/// A `Struct` in a request field as a JSON object. Whole numbers become integers, because that is what callers mean.
 ///
 /// # Errors
-/// A violation for each value that JSON cannot hold, or that the caller cannot have meant exactly; nested too
-/// deep.
+/// A violation for each value that JSON cannot represent, that a double cannot represent exactly, or that is nested
+/// too deep.
 pub(super) fn from_struct(field: &'static str, message: Struct) -> Result<Map<String, Value>> {
-    let mut reader = Reader { path: field.to_owned(), wrong: Vec::new() };
+    let mut reader = Reader { path: field.to_owned(), violations: Vec::new() };
     let object = reader.object(message, MAX_DEPTH);
-    if reader.wrong.is_empty() { Ok(object) } else { Err(Error::Invalid(reader.wrong)) }
+    if reader.violations.is_empty() { Ok(object) } else { Err(Error::Invalid(reader.violations)) }
 }
 
 struct Reader {
-    /// Where the value that is being read stands.
+    /// Path of the value being read.
     path: String,
-    wrong: Vec<Violation>,
+    violations: Vec<Violation>,
 }
 
 impl Reader {
-    fn wrong(&mut self, problem: impl Into<String>) -> Value {
-        if self.wrong.len() < MOST_VIOLATIONS {
+    fn refuse(&mut self, problem: impl Into<String>) -> Value {
+        if self.violations.len() < MAX_VIOLATIONS {
             let mut path = self.path.clone();
             if path.len() > MAX_PATH {
                 path.truncate(path.floor_char_boundary(MAX_PATH));
                 path.push('…');
             }
-            self.wrong.push(Violation { field: path.into(), description: problem.into() });
+            self.violations.push(Violation { field: path.into(), description: problem.into() });
         }
         Value::Null
     }
 
-    /// Reads something that stands at `step` below the present path.
-    fn below<T>(&mut self, step: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+    /// Reads a value at `step` below the current path.
+    fn descend<T>(&mut self, step: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
         self.path.push_str(step);
         let value = read(self);
@@ -75,29 +75,30 @@ impl Reader {
     fn object(&mut self, message: Struct, levels: usize) -> Map<String, Value> {
         let mut object = Map::new();
         for (name, value) in message.fields {
-            let value = self.below(&format!(".{name}"), |reader| reader.value(value, levels));
+            let value = self.descend(&format!(".{name}"), |reader| reader.value(value, levels));
             object.insert(name, value);
         }
         object
     }
 
-    /// A value in an object or list below which there may be `levels - 1` more.
+    /// Reads a value; `levels` counts the levels of nesting still allowed, including the one that contains it.
     fn value(&mut self, value: WireValue, levels: usize) -> Value {
         match value.kind {
-            None => self.wrong("must have a value; null is a value too"),
+            None => self.refuse("must have a value; null is a value too"),
             Some(Kind::NullValue(_)) => Value::Null,
             Some(Kind::BoolValue(b)) => Value::Bool(b),
             Some(Kind::StringValue(s)) => Value::String(s),
             Some(Kind::NumberValue(n)) => self.number(n),
             Some(Kind::ListValue(_) | Kind::StructValue(_)) if levels <= 1 => {
-                self.wrong(format!("is nested deeper than {MAX_DEPTH} levels"))
+                self.refuse(format!("is nested deeper than {MAX_DEPTH} levels"))
             }
             Some(Kind::StructValue(members)) => Value::Object(self.object(members, levels - 1)),
             Some(Kind::ListValue(list)) => {
                 let items = list.values.into_iter().enumerate();
-                // Google counts the items of a list from 1 (google.rpc.BadRequest).
-                let read =
-                    |(n, item)| self.below(&format!("[{}]", n + 1), |reader: &mut Self| reader.value(item, levels - 1));
+                // List indexes start at 1 in google.rpc.BadRequest.
+                let read = |(n, item)| {
+                    self.descend(&format!("[{}]", n + 1), |reader: &mut Self| reader.value(item, levels - 1))
+                };
                 Value::Array(items.map(read).collect())
             }
         }
@@ -107,11 +108,11 @@ impl Reader {
         if n.fract() != 0.0 || !n.is_finite() {
             return match Number::from_f64(n) {
                 Some(number) => Value::Number(number),
-                None => self.wrong("must be a finite number"),
+                None => self.refuse("must be a finite number"),
             };
         }
         if n.abs() > MAX_EXACT {
-            return self.wrong(
+            return self.refuse(
                 "is a whole number beyond 2^53-1, which this field cannot hold exactly; \
                  import the user, or use the command line",
             );
@@ -131,17 +132,17 @@ mod tests {
     use super::*;
     use crate::grpc::pb;
 
-    fn whole() -> impl Strategy<Value = i64> {
+    fn exact_integer() -> impl Strategy<Value = i64> {
         let most = 9_007_199_254_740_991_i64;
         prop_oneof![-most..=most, Just(most), Just(-most), -10_i64..10]
     }
 
-    /// JSON as it is accepted: whole numbers within the exact range, and others that are not whole.
-    fn accepted() -> impl Strategy<Value = Map<String, Value>> {
+    /// JSON that is accepted: integers within the exact range, and fractions.
+    fn accepted_json() -> impl Strategy<Value = Map<String, Value>> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
-            whole().prop_map(Value::from),
+            exact_integer().prop_map(Value::from),
             any::<f64>()
                 .prop_filter("whole or not finite", |n| n.fract() != 0.0 && n.is_finite())
                 .prop_map(Value::from),
@@ -159,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn json_that_is_accepted_survives_the_wire_and_its_text(object in accepted()) {
+        fn accepted_json_survives_a_round_trip_over_the_wire_and_as_text(object in accepted_json()) {
             let wire = to_struct(object.clone()).encode_to_vec();
             let back = from_struct("attributes", Struct::decode(&*wire).unwrap()).unwrap();
             prop_assert_eq!(&back, &object);
@@ -168,7 +169,7 @@ mod tests {
         }
 
         #[test]
-        fn whole_numbers_within_the_exact_range_become_integers(n in whole()) {
+        fn whole_numbers_within_the_exact_range_become_integers(n in exact_integer()) {
             let object = from_struct("attributes", to_struct(json!({ "n": n }).as_object().unwrap().clone())).unwrap();
             prop_assert_eq!(Value::Object(object).to_string(), format!("{{\"n\":{n}}}"));
         }
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_or_a_double_cannot_hold_is_refused_by_its_path() {
+    fn values_that_json_or_a_double_cannot_represent_are_refused_with_their_path() {
         for n in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let want = [("attributes.limits.max[2]".to_owned(), "must be a finite number".to_owned())];
             assert_eq!(refused(Kind::NumberValue(n)), want);
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_no_double_reads_as_the_nearest() {
+    fn a_number_that_a_double_cannot_represent_is_rounded_to_the_nearest() {
         let object = json!({ "n": 9_007_199_254_740_993_i64, "m": u64::MAX }).as_object().unwrap().clone();
         let message = to_struct(object);
         assert_eq!(message.fields["n"].kind, Some(Kind::NumberValue(9_007_199_254_740_992.0)));
@@ -219,21 +220,21 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded_and_what_is_accepted_can_be_read_again() {
+    fn nesting_is_limited_and_accepted_objects_can_be_decoded_again() {
         let deepest = from_struct("attributes", nested(MAX_DEPTH)).unwrap();
         assert!(!crate::domain::user::is_deeper_than(MAX_DEPTH, &deepest));
         let error = from_struct("attributes", nested(MAX_DEPTH + 1)).unwrap_err().to_string();
         assert!(error.contains("is nested deeper than 16 levels"), "{error}");
-        // Within a user within an answer, as a client decodes it.
+        // Nested in a user in a response, as a client decodes it.
         let user = pb::User { attributes: Some(to_struct(deepest)), ..pb::User::default() };
         let wire = pb::GetUserResponse { user: Some(user) }.encode_to_vec();
         assert!(pb::GetUserResponse::decode(&*wire).is_ok());
     }
 
-    /// Messages nested to the limit of a request's size, written without recursion: each level is the field
-    /// `struct_value` of a value of the field `fields` of the level above.
+    /// Nests messages up to the maximum request size, without recursion. Each level is the `struct_value` of an entry
+    /// in the `fields` of the level above.
     #[test]
-    fn a_request_of_nothing_but_nesting_is_refused_while_it_is_decoded() {
+    fn a_deeply_nested_request_is_refused_while_it_is_decoded() {
         let mut inner: Vec<u8> = Vec::new();
         loop {
             let mut value = vec![0x2a];
@@ -256,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn violations_are_few_and_short() {
+    fn violations_are_limited_in_number_and_length() {
         let value = || WireValue { kind: Some(Kind::NumberValue(f64::NAN)) };
         let fields = (0..2000).map(|n| (format!("{n}{}", "é".repeat(300)), value())).collect();
         let Err(Error::Invalid(all)) = from_struct("attributes", Struct { fields }) else { panic!("accepted") };
-        assert_eq!(all.len(), MOST_VIOLATIONS);
+        assert_eq!(all.len(), MAX_VIOLATIONS);
         assert!(all.iter().all(|v| v.field.len() <= MAX_PATH + '…'.len_utf8()));
     }
 }

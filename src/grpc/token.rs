@@ -10,7 +10,7 @@ use super::{
 };
 use crate::time::Timestamp;
 
-/// The service behind the messages.
+/// Implements `TokenService` for one call.
 #[derive(Debug)]
 pub(super) struct Tokens(pub(super) Call);
 
@@ -55,7 +55,7 @@ impl From<&Claims> for pb::IntrospectResponse {
             auth_time: claims.auth_time_ms.and_then(instant),
             amr: claims.amr.clone(),
             acr: claims.acr.clone().unwrap_or_default(),
-            // A map of texts and values always has a text.
+            // A map with string keys always serialises.
             claims_json: others.unwrap_or_default(),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Mask, Page, count, creation, etag, revision, terms, truth, unknown_term},
+    admin::{Mask, Page, creation, etag, parse_bool, parse_terms, revision, unsupported_term, wire_count},
     call::Call,
     convert::{no_nul, time},
     import,
@@ -24,7 +24,7 @@ use crate::{
     service::{Admin, NewUserRequest, Service, UserPasswordReset, UserPatch, UserView},
 };
 
-/// The service behind the messages.
+/// Implements `UserService` for one call.
 #[derive(Debug)]
 pub(super) struct Users(pub(super) Call);
 
@@ -44,7 +44,7 @@ impl UserService for Users {
 
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Answer<pb::GetUserResponse> {
         let admin = self.0.admin()?;
-        let view = self.0.service.users.get(admin, &self.named(&request.get_ref().user_id)?).await;
+        let view = self.0.service.users.get(admin, &self.user_id(&request.get_ref().user_id)?).await;
         let view = view.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::GetUserResponse { user: Some(self.user(view)) }))
     }
@@ -72,22 +72,22 @@ impl UserService for Users {
     async fn delete_user(&self, request: Request<pb::DeleteUserRequest>) -> Answer<pb::DeleteUserResponse> {
         let admin = self.0.admin()?;
         let message = request.into_inner();
-        let user = self.named(&message.user_id)?;
+        let user = self.user_id(&message.user_id)?;
         let version = revision(&message.etag).map_err(|e| self.0.status(&e))?;
         let ended = self.0.service.users.delete(admin, &user, version).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::DeleteUserResponse { sessions_ended: count(ended) }))
+        Ok(Response::new(pb::DeleteUserResponse { sessions_ended: wire_count(ended) }))
     }
 
     async fn disable_user(&self, request: Request<pb::DisableUserRequest>) -> Answer<pb::DisableUserResponse> {
         let admin = self.0.admin()?;
-        let user = self.named(&request.get_ref().user_id)?;
+        let user = self.user_id(&request.get_ref().user_id)?;
         let ended = self.0.service.users.disable(admin, &user).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::DisableUserResponse { sessions_ended: count(ended) }))
+        Ok(Response::new(pb::DisableUserResponse { sessions_ended: wire_count(ended) }))
     }
 
     async fn enable_user(&self, request: Request<pb::EnableUserRequest>) -> Answer<pb::EnableUserResponse> {
         let admin = self.0.admin()?;
-        let user = self.named(&request.get_ref().user_id)?;
+        let user = self.user_id(&request.get_ref().user_id)?;
         self.0.service.users.enable(admin, &user).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::EnableUserResponse {}))
     }
@@ -98,13 +98,13 @@ impl UserService for Users {
     ) -> Answer<pb::RequestUserPasswordResetResponse> {
         let admin = self.0.admin()?;
         let message = request.get_ref();
-        let user = self.named(&message.user_id)?;
+        let user = self.user_id(&message.user_id)?;
         let reset =
             UserPasswordReset { user: &user, client_id: &message.client_id, keep_current: message.keep_current };
         let done = self.0.service.users.start_reset(admin, reset).await;
         let done = done.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RequestUserPasswordResetResponse {
-            sessions_ended: count(done.sessions_ended),
+            sessions_ended: wire_count(done.sessions_ended),
             mailed: done.mailed,
         }))
     }
@@ -114,7 +114,7 @@ impl UserService for Users {
         request: Request<pb::AssignUserRoleRequest>,
     ) -> Answer<pb::AssignUserRoleResponse> {
         let admin = self.0.admin()?;
-        let (user, role) = (self.named(&request.get_ref().user_id)?, &request.get_ref().role_id);
+        let (user, role) = (self.user_id(&request.get_ref().user_id)?, &request.get_ref().role_id);
         self.0.service.users.set_role(admin, &user, role, true).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::AssignUserRoleResponse {}))
     }
@@ -124,7 +124,7 @@ impl UserService for Users {
         request: Request<pb::UnassignUserRoleRequest>,
     ) -> Answer<pb::UnassignUserRoleResponse> {
         let admin = self.0.admin()?;
-        let (user, role) = (self.named(&request.get_ref().user_id)?, &request.get_ref().role_id);
+        let (user, role) = (self.user_id(&request.get_ref().user_id)?, &request.get_ref().role_id);
         self.0.service.users.set_role(admin, &user, role, false).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::UnassignUserRoleResponse {}))
     }
@@ -134,11 +134,11 @@ impl UserService for Users {
         request: Request<pb::ListUserSessionsRequest>,
     ) -> Answer<pb::ListUserSessionsResponse> {
         let admin = self.0.admin()?;
-        let user = self.named(&request.get_ref().user_id)?;
+        let user = self.user_id(&request.get_ref().user_id)?;
         let message = request.get_ref();
         let done = async {
             let page = Page::new("UserSessions", &user, (message.page_size, &message.page_token))?;
-            Ok(page.of_sorted(self.0.service.users.sessions(admin, &user).await?.into_iter().map(newest_first)))
+            Ok(page.cut_sorted(self.0.service.users.sessions(admin, &user).await?.into_iter().map(newest_first)))
         };
         let (all, next_page_token) = done.await.map_err(|e| self.0.status(&e))?;
         let sessions = all.into_iter().map(|s| session(s, "")).collect();
@@ -150,10 +150,10 @@ impl UserService for Users {
         request: Request<pb::RevokeUserSessionsRequest>,
     ) -> Answer<pb::RevokeUserSessionsResponse> {
         let admin = self.0.admin()?;
-        let user = self.named(&request.get_ref().user_id)?;
+        let user = self.user_id(&request.get_ref().user_id)?;
         let ended = self.0.service.users.end_sessions(admin, &user, &request.get_ref().session_ids).await;
         let ended = ended.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::RevokeUserSessionsResponse { sessions_ended: count(ended) }))
+        Ok(Response::new(pb::RevokeUserSessionsResponse { sessions_ended: wire_count(ended) }))
     }
 
     async fn import_users(
@@ -170,9 +170,9 @@ impl Users {
     async fn page(&self, admin: &Admin, message: &pb::ListUsersRequest) -> ServiceResult<(Vec<UserView>, String)> {
         let page = Page::new("Users", &message.filter, (message.page_size, &message.page_token))?;
         let (mut filter, mut exact) = (UserFilter::default(), None);
-        for term in terms(&message.filter)? {
+        for term in parse_terms(&message.filter)? {
             match (term.field.as_str(), term.comparison) {
-                ("disabled", _) => filter.disabled = Some(truth(&term)?),
+                ("disabled", _) => filter.disabled = Some(parse_bool(&term)?),
                 ("role", Comparison::Equal) => filter.role = Some(self.role(admin, &term)?),
                 ("name", Comparison::Equal) if filter.name.is_none() => match name_range(&term)? {
                     Some(range) => filter.name = Some(range),
@@ -185,7 +185,7 @@ impl Users {
                     _ => return Ok((Vec::new(), String::new())),
                 },
                 ("login" | "subject", Comparison::Equal) if exact.is_none() => exact = Some(term),
-                _ => return Err(unknown_term(&term)),
+                _ => return Err(unsupported_term(&term)),
             }
         }
         let views = match exact {
@@ -202,8 +202,8 @@ impl Users {
         role.map(|r| r.id).map_err(|_| Error::invalid("filter", format!("role {:?} does not exist", term.value)))
     }
 
-    /// A user's name in a message: PostgreSQL takes no NUL.
-    fn named(&self, text: &str) -> Result<String, Status> {
+    /// Checks a user id or name in a request: PostgreSQL refuses NUL.
+    fn user_id(&self, text: &str) -> Result<String, Status> {
         no_nul(&[("user_id", text)]).map(|()| text.to_owned()).map_err(|e| self.0.status(&e))
     }
 
@@ -212,7 +212,7 @@ impl Users {
     }
 }
 
-/// A user on the wire.
+/// A user as a message.
 pub(super) fn user(service: &Service, view: UserView) -> pb::User {
     let (emails, names): (Vec<String>, Vec<String>) = view.logins.into_iter().partition(|l| l.contains('@'));
     let user = view.user;
@@ -229,7 +229,7 @@ pub(super) fn user(service: &Service, view: UserView) -> pb::User {
     }
 }
 
-/// The names that a term asks for; none if no name can be like that.
+/// The names that a term matches; `None` if no valid name can match.
 fn name_range(term: &Term) -> ServiceResult<Option<NameRange>> {
     let pattern = term.pattern().map_err(|problem| Error::invalid("filter", problem))?;
     Ok(match pattern {
@@ -241,10 +241,10 @@ fn name_range(term: &Term) -> ServiceResult<Option<NameRange>> {
     })
 }
 
-/// A session as its user and administrators see it; `own` is the caller's.
-pub(super) fn session(s: Session, own: &str) -> pb::Session {
+/// A session as a message. `current` is the id of the caller's own session, or empty.
+pub(super) fn session(s: Session, current: &str) -> pb::Session {
     pb::Session {
-        current: s.id.as_str() == own,
+        current: s.id.as_str() == current,
         session_id: s.id.as_str().to_owned(),
         client_id: s.client.as_str().to_owned(),
         create_time: Some(time(s.created_at)),
@@ -256,14 +256,14 @@ pub(super) fn session(s: Session, own: &str) -> pb::Session {
     }
 }
 
-/// A session, with a key that is smaller the newer it is.
+/// Pairs a session with a sort key that puts newer sessions first.
 pub(super) fn newest_first(s: Session) -> (String, Session) {
     (format!("{:019}{}", i64::MAX - s.created_at.millis(), s.id), s)
 }
 
 fn new_user(mut message: pb::CreateUserRequest) -> ServiceResult<NewUserRequest> {
     let request_id = std::mem::take(&mut message.request_id);
-    // A password is no part of what is remembered of a creation.
+    // The idempotency record must not contain the password.
     let password = std::mem::take(&mut message.password);
     let creation = creation(&request_id, &message)?;
     let user = message.user.ok_or_else(|| Error::invalid("user", "must be given"))?;
@@ -273,22 +273,22 @@ fn new_user(mut message: pb::CreateUserRequest) -> ServiceResult<NewUserRequest>
         emails: user.emails,
         subject: (!user.subject.is_empty()).then_some(user.subject),
         password: (!password.is_empty()).then(|| Password::new(password)),
-        attributes: attributes(user.attributes)?,
+        attributes: parse_attributes(user.attributes)?,
         roles: user.roles,
         creation,
     })
 }
 
 fn patch(user: pb::User, mask: &Mask) -> ServiceResult<UserPatch> {
-    let (no_name, no_emails, no_facts) = (user.name.is_empty(), user.emails.is_empty(), user.attributes.is_none());
-    let facts = mask.take("attributes", user.attributes, no_facts);
+    let (no_name, no_emails, no_attributes) = (user.name.is_empty(), user.emails.is_empty(), user.attributes.is_none());
+    let new_attributes = mask.take("attributes", user.attributes, no_attributes);
     Ok(UserPatch {
         name: mask.take("name", user.name, no_name),
         emails: mask.take("emails", user.emails, no_emails),
-        attributes: facts.map(attributes).transpose()?,
+        attributes: new_attributes.map(parse_attributes).transpose()?,
     })
 }
 
-fn attributes(message: Option<Struct>) -> ServiceResult<Map<String, Value>> {
+fn parse_attributes(message: Option<Struct>) -> ServiceResult<Map<String, Value>> {
     message.map_or_else(|| Ok(Map::new()), |message| from_struct("attributes", message))
 }

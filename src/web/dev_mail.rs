@@ -1,4 +1,4 @@
-//! `GET /dev/mail`: the mails of a demo, which nobody sent.
+//! `GET /dev/mail`: the mails of a demo, kept instead of sent.
 
 use std::{fmt::Write, net::IpAddr, sync::Arc};
 
@@ -12,14 +12,14 @@ use axum::{
 
 use crate::mail::{Kept, KeptMail};
 
-/// The route. Unlike the public ones, no other origin may read it.
+/// The route. Unlike the public routes, it allows no other origin to read it.
 pub fn routes(kept: Arc<Kept>) -> Router {
     Router::new().route("/dev/mail", get(mails)).with_state(kept)
 }
 
-/// The newest first, as a page or as JSON.
+/// Lists the mails, newest first, as HTML or JSON.
 async fn mails(State(kept): State<Arc<Kept>>, uri: Uri, headers: HeaderMap) -> Response {
-    if !asked_on_loopback(&uri, &headers) {
+    if !host_is_loopback(&uri, &headers) {
         return (StatusCode::FORBIDDEN, "this page is served on http://localhost and loopback addresses only\n")
             .into_response();
     }
@@ -36,10 +36,10 @@ async fn mails(State(kept): State<Arc<Kept>>, uri: Uri, headers: HeaderMap) -> R
     response
 }
 
-/// A name that leads to loopback only now could belong to anybody's page (DNS rebinding).
-fn asked_on_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+/// Whether the request names a loopback host. Any other name could be DNS rebinding.
+fn host_is_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).and_then(|h| h.parse::<Authority>().ok());
-    // HTTP/2 has it in the address.
+    // HTTP/2 carries the host in the request URI.
     host.as_ref().or(uri.authority()).is_some_and(|authority| {
         let host = authority.host().trim_matches(['[', ']']);
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
@@ -69,17 +69,24 @@ fn page(mails: &[KeptMail]) -> String {
 
 fn write_mail(page: &mut String, mail: &KeptMail) -> std::fmt::Result {
     let KeptMail { subject, to, kind, sent_at, text, .. } = mail;
-    writeln!(page, "<article>\n<h2>{}</h2>", escaped(subject))?;
-    writeln!(page, "<p>{} to {}, {}</p>\n<pre>{}</pre>", escaped(kind), escaped(to), escaped(sent_at), escaped(text))?;
+    writeln!(page, "<article>\n<h2>{}</h2>", escape_html(subject))?;
+    writeln!(
+        page,
+        "<p>{} to {}, {}</p>\n<pre>{}</pre>",
+        escape_html(kind),
+        escape_html(to),
+        escape_html(sent_at),
+        escape_html(text)
+    )?;
     for link in &mail.links {
-        let link = escaped(link);
+        let link = escape_html(link);
         writeln!(page, "<p><a rel=\"noreferrer\" href=\"{link}\">{link}</a></p>")?;
     }
     writeln!(page, "</article>")
 }
 
-/// A text as it may stand in HTML, in quotes too.
-fn escaped(text: &str) -> String {
+/// Escapes text for HTML, including quoted attributes.
+fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -1,5 +1,4 @@
-//! The two metadata documents. They say only what works: there are no HTTP endpoints for tokens yet, so
-//! none is named, and the documents are partial.
+//! The two metadata documents. They are partial: there are no HTTP token endpoints yet, so they list none.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{domain::keys::Algorithm, service::Service};
 
-/// RFC 8414 §2, as far as it is true.
+/// Authorization server metadata (RFC 8414 §2), limited to what is implemented.
 pub(super) async fn authorization_server(State(service): State<Arc<Service>>) -> Json<Value> {
     let issuer = service.issuer().trim_end_matches('/');
     Json(json!({
@@ -20,7 +19,7 @@ pub(super) async fn authorization_server(State(service): State<Arc<Service>>) ->
     }))
 }
 
-/// `OpenID` Connect Discovery §3, as far as it is true.
+/// Provider metadata (`OpenID` Connect Discovery §3), limited to what is implemented.
 pub(super) async fn openid_configuration(State(service): State<Arc<Service>>) -> Json<Value> {
     let issuer = service.issuer().trim_end_matches('/');
     Json(json!({

@@ -17,47 +17,47 @@ use serde_json::json;
 use super::etag;
 use crate::{error::Error, service::Service};
 
-/// Names every list.
+/// Lists the URIs of all status lists.
 pub(super) async fn all(State(service): State<Arc<Service>>) -> Response<Body> {
     match service.status_lists.all().await {
         Ok(lists) => {
             let uris: Vec<String> = lists.into_iter().map(|list| service.status_lists.list_uri(list)).collect();
             Json(json!({ "status_lists": uris })).into_response()
         }
-        Err(error) => refused(&error),
+        Err(error) => unavailable(&error),
     }
 }
 
-/// One list, signed.
+/// Serves one signed status list.
 pub(super) async fn one(
     State(service): State<Arc<Service>>,
     Path(list): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response<Body> {
-    // Lists of the past are not kept (§8.4).
+    // Historical lists are not kept (§8.4).
     if query.is_some_and(|q| q.split('&').any(|pair| pair == "time" || pair.starts_with("time="))) {
         return (StatusCode::NOT_IMPLEMENTED, "past lists are not kept\n").into_response();
     }
-    let Ok(list) = list.parse() else { return missing() };
+    let Ok(list) = list.parse() else { return not_found() };
     let published = match service.status_lists.list(list).await {
         Ok(Some(published)) => published,
-        Ok(None) => return missing(),
-        Err(error) => return refused(&error),
+        Ok(None) => return not_found(),
+        Err(error) => return unavailable(&error),
     };
     let gzip = accepts_gzip(&headers);
-    // Other bytes have another strong tag (RFC 9110 §8.8.3).
+    // Different bytes need a different strong tag (RFC 9110 §8.8.3).
     let tag = if gzip { published.etag.replacen('"', "\"gzip-", 1) } else { published.etag.clone() };
-    let unchanged = etag::named(&headers, &tag);
+    let unchanged = etag::matches(&headers, &tag);
     let body = match (unchanged, gzip) {
         (true, _) => Body::empty(),
-        (false, true) => Body::from(compressed(&published.token)),
+        (false, true) => Body::from(gzip_compress(&published.token)),
         (false, false) => Body::from(published.token.clone()),
     };
     let mut response = Response::builder()
         .status(if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK })
         .header(header::CONTENT_TYPE, "application/statuslist+jwt")
-        // What a cache kept would add to the time that verifiers reckon with.
+        // Time in a cache would delay revocations beyond what verifiers allow for.
         .header(header::CACHE_CONTROL, "public, no-cache")
         .header(header::VARY, "accept-encoding")
         .header(header::ETAG, tag);
@@ -75,18 +75,18 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Writing into memory does not fail.
-fn compressed(bytes: &[u8]) -> Vec<u8> {
+/// Compresses with gzip. Writing to memory cannot fail.
+fn gzip_compress(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     let _ = gzip.write_all(bytes);
     gzip.finish().unwrap_or_default()
 }
 
-fn missing() -> Response<Body> {
+fn not_found() -> Response<Body> {
     (StatusCode::NOT_FOUND, "there is no such list\n").into_response()
 }
 
-fn refused(error: &Error) -> Response<Body> {
+fn unavailable(error: &Error) -> Response<Body> {
     tracing::warn!(cause = ?error, "cannot serve a status list");
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "try again\n").into_response()
 }

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz`, `/metrics`, on a listener of their own.
+//! `/healthz`, `/readyz` and `/metrics`, on a separate listener.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ pub fn routes(service: Service, metrics: Arc<Metrics>) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .with_state((service, metrics.clone()))
-        .merge(Router::new().route("/metrics", get(text)).with_state(metrics))
+        .merge(Router::new().route("/metrics", get(metrics_text)).with_state(metrics))
 }
 
-/// Ready while this process may sign and was not asked to stop.
+/// Ready while this process may sign tokens and is not shutting down.
 async fn readyz(State((service, metrics)): State<(Service, Arc<Metrics>)>) -> impl IntoResponse {
     match (service.live.is_fresh(), metrics.is_ready()) {
         (true, true) => (StatusCode::OK, "ready\n"),
@@ -30,6 +30,6 @@ async fn readyz(State((service, metrics)): State<(Service, Arc<Metrics>)>) -> im
     }
 }
 
-async fn text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+async fn metrics_text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.text())
 }

@@ -1,4 +1,4 @@
-//! What people do with their own accounts, with the mails that they get, on both engines.
+//! Users manage their own accounts with the help of mails, on both engines.
 
 use std::sync::Arc;
 
@@ -16,38 +16,38 @@ use chancery::{
 };
 use chancery::{mail::Mailer, mail::Templates};
 
-use crate::support::{App, ISSUER, PASSWORD, as_me, first_party, login_of, refresh, sign_in, token};
+use crate::support::{App, ISSUER, PASSWORD, admit_me, first_party, login_of, refresh, sign_in, token};
 
 on_each_engine! {
     #[tokio::test]
-    Office => {
-        an_account_is_opened_by_the_code_or_the_link_that_was_mailed,
-        a45_who_asks_learns_nothing_of_an_account_and_its_owner_learns_who_asked,
-        p19_a_reset_ends_every_session_and_void_are_all_other_links,
-        p18_a_code_is_guessed_five_times_at_most_and_used_once_by_many_at_once,
-        p18_who_burns_the_attempts_of_a_code_does_not_spoil_the_link,
-        a_code_counts_for_its_own_client_and_its_own_purpose,
-        s11_a_changed_password_ends_the_other_sessions_alone,
-        p20_a_new_address_counts_once_it_is_proved_and_both_are_told,
-        s09_s10_users_see_and_end_their_own_sessions_and_leave_by_a_fresh_sign_in,
-        p02_a_password_that_must_change_leads_to_tokens_by_another_alone,
-        where_an_address_is_needed_it_is_proved_within_the_sign_in,
-        p18_codes_of_a_sign_in_are_guessed_five_times_at_most_also_at_once,
-        an_administrator_starts_a_reset_and_never_knows_the_password,
-        a45_to_one_address_only_so_many_mails_are_asked_for_whoever_it_is,
+    AccountsFixture => {
+        a_registration_is_confirmed_by_the_mailed_code_or_link,
+        a45_callers_cannot_tell_whether_an_account_exists_and_its_owner_is_informed,
+        p19_a_reset_ends_every_session_and_invalidates_all_other_links,
+        p18_a_code_allows_five_attempts_and_one_use_even_under_concurrency,
+        p18_exhausting_the_attempts_of_a_code_does_not_invalidate_the_link,
+        a_code_is_valid_only_for_its_client_and_purpose,
+        s11_changing_the_password_ends_only_the_other_sessions,
+        p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_notified,
+        s09_s10_users_list_and_end_their_sessions_and_delete_the_account_after_a_fresh_sign_in,
+        p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change,
+        a_required_address_is_verified_during_sign_in,
+        p18_a_sign_in_code_allows_five_attempts_even_under_concurrency,
+        an_administrator_starts_a_reset_without_learning_the_password,
+        a45_mails_to_an_address_are_limited_whether_or_not_it_has_an_account,
     }
 }
 
 const NEW: &str = "an entirely different phrase";
 
-/// A server with a client through which accounts are opened, and the mails that it sends.
-struct Office {
+/// A server with a client that allows registration, and the mails that it sends.
+struct AccountsFixture {
     app: App,
     kept: Arc<Kept>,
     post: Post,
 }
 
-impl Office {
+impl AccountsFixture {
     async fn sqlite() -> Self {
         Self::of(App::sqlite().await).await
     }
@@ -76,8 +76,8 @@ impl Office {
         &self.app.service
     }
 
-    /// Sends what is due; gives the mails that this brought, oldest first.
-    async fn mails(&self) -> Vec<KeptMail> {
+    /// Sends all due mails and returns them, oldest first.
+    async fn send_mails(&self) -> Vec<KeptMail> {
         let before = self.kept.newest().len();
         loop {
             let taken = self.service().outbox.claim_due(10).await.unwrap();
@@ -113,24 +113,28 @@ impl Office {
 
     async fn request_reset(&self, login: &str) -> PendingTicket {
         let ctx = self.service().context();
-        self.service().accounts.request_password_reset(&ctx, &ClientCredentials::None, asked_for(login)).await.unwrap()
+        self.service()
+            .accounts
+            .request_password_reset(&ctx, &ClientCredentials::None, reset_request(login))
+            .await
+            .unwrap()
     }
 
     async fn reset(&self, presented: &PresentedTicket, password: &str) -> Result<usize> {
         let ctx = self.service().context();
         let reset = PasswordReset {
             client_id: "shop".into(),
-            presented: copied(presented),
+            presented: clone_presented(presented),
             password: Password::new(password.into()),
         };
         self.service().accounts.reset_password(&ctx, &ClientCredentials::None, reset).await
     }
 
-    /// A user with an address, registered and proved.
-    async fn member(&self, email: &str) {
+    /// Registers a user and verifies the address.
+    async fn register_verified_user(&self, email: &str) {
         let pending = self.register(email, "").await.unwrap();
-        let mails = self.mails().await;
-        self.verify(&typed(&pending, &mails[0])).await.unwrap();
+        let mails = self.send_mails().await;
+        self.verify(&typed_code(&pending, &mails[0])).await.unwrap();
     }
 
     async fn bearer(&self, login: &str, password: &str) -> (ClientCredentials, String) {
@@ -141,15 +145,15 @@ impl Office {
     }
 
     async fn me(&self, bearer: &ClientCredentials) -> Me {
-        as_me(self.service(), bearer).await.unwrap()
+        admit_me(self.service(), bearer).await.unwrap()
     }
 }
 
-fn asked_for(login: &str) -> ResetRequest<'_> {
+fn reset_request(login: &str) -> ResetRequest<'_> {
     ResetRequest { client_id: "shop", login, language: "", address: "" }
 }
 
-fn copied(presented: &PresentedTicket) -> PresentedTicket {
+fn clone_presented(presented: &PresentedTicket) -> PresentedTicket {
     PresentedTicket {
         token: TicketToken::new(presented.token.expose().to_owned()),
         ticket: presented.ticket.clone(),
@@ -157,7 +161,7 @@ fn copied(presented: &PresentedTicket) -> PresentedTicket {
     }
 }
 
-fn typed(pending: &PendingTicket, mail: &KeptMail) -> PresentedTicket {
+fn typed_code(pending: &PendingTicket, mail: &KeptMail) -> PresentedTicket {
     code(&pending.ticket, mail.code.as_deref().unwrap())
 }
 
@@ -165,7 +169,7 @@ fn code(ticket: &str, code: &str) -> PresentedTicket {
     PresentedTicket { token: TicketToken::new(String::new()), ticket: ticket.into(), code: TypedCode::new(code.into()) }
 }
 
-fn clicked(mail: &KeptMail) -> PresentedTicket {
+fn clicked_link(mail: &KeptMail) -> PresentedTicket {
     let (_, token) = mail.links[0].split_once("token=").unwrap();
     PresentedTicket {
         token: TicketToken::new(token.into()),
@@ -178,106 +182,123 @@ fn reason<T>(result: Result<T>) -> Reason {
     result.err().expect("it was refused").reason()
 }
 
-async fn an_account_is_opened_by_the_code_or_the_link_that_was_mailed(office: &Office) {
-    let pending = office.register("Grace@Example.com", "grace").await.unwrap();
+async fn a_registration_is_confirmed_by_the_mailed_code_or_link(fixture: &AccountsFixture) {
+    let pending = fixture.register("Grace@Example.com", "grace").await.unwrap();
     assert!(
-        office.service().users.get(&Admin::command(), "grace").await.is_err(),
+        fixture.service().users.get(&Admin::command(), "grace").await.is_err(),
         "an address that is not proved reserves nothing"
     );
-    let mails = office.mails().await;
+    let mails = fixture.send_mails().await;
     assert_eq!((mails.len(), mails[0].kind, mails[0].to.as_str()), (1, "verify_email", "grace@example.com"));
     assert!(mails[0].links[0].starts_with("https://shop.example/register?token=chl_"), "{:?}", mails[0].links);
-    assert_eq!(reason(office.verify(&code(&pending.ticket, "00000000")).await), Reason::CodeInvalid);
-    assert_eq!(office.verify(&typed(&pending, &mails[0])).await.unwrap(), "Grace@Example.com");
-    assert_eq!(reason(office.verify(&clicked(&mails[0])).await), Reason::CodeInvalid, "it works once");
+    assert_eq!(reason(fixture.verify(&code(&pending.ticket, "00000000")).await), Reason::CodeInvalid);
+    assert_eq!(fixture.verify(&typed_code(&pending, &mails[0])).await.unwrap(), "Grace@Example.com");
+    assert_eq!(reason(fixture.verify(&clicked_link(&mails[0])).await), Reason::CodeInvalid, "it can be used only once");
     for login in ["grace", "GRACE@example.com"] {
-        assert!(sign_in(office.service(), login_of("shop", login, PASSWORD)).await.is_ok(), "{login}");
+        assert!(sign_in(fixture.service(), login_of("shop", login, PASSWORD)).await.is_ok(), "{login}");
     }
-    office.register("heidi@example.com", "").await.unwrap();
-    let mails = office.mails().await;
-    assert!(office.verify(&clicked(&mails[0])).await.is_ok());
+    fixture.register("heidi@example.com", "").await.unwrap();
+    let mails = fixture.send_mails().await;
+    assert!(fixture.verify(&clicked_link(&mails[0])).await.is_ok());
 }
 
-async fn a45_who_asks_learns_nothing_of_an_account_and_its_owner_learns_who_asked(office: &Office) {
-    office.member("grace@example.com").await;
-    let hashed = || office.service().passwords.figures().hashed;
+async fn a45_callers_cannot_tell_whether_an_account_exists_and_its_owner_is_informed(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let hashed = || fixture.service().passwords.figures().hashed;
     let before = hashed();
-    let taken = office.register("grace@example.com", "").await.unwrap();
+    let taken = fixture.register("grace@example.com", "").await.unwrap();
     let after_taken = hashed();
-    let free = office.register("free@example.com", "").await.unwrap();
-    // The same work: one hash on either path.
+    let free = fixture.register("free@example.com", "").await.unwrap();
+    // Equal work: one hash on both paths.
     assert_eq!((after_taken - before, hashed() - after_taken), (1, 1));
     assert_eq!(taken.expires_at, free.expires_at);
-    let mails = office.mails().await;
+    let mails = fixture.send_mails().await;
     let kinds: Vec<_> = mails.iter().map(|m| (m.kind, m.to.as_str())).collect();
     assert_eq!(kinds, [("account_exists", "grace@example.com"), ("verify_email", "free@example.com")]);
     assert!(mails[0].code.is_none() && mails[0].links.is_empty());
-    let statements = || office.service().store().statements();
+    let statements = || fixture.service().store().statements();
     let mut counts = Vec::new();
     for login in ["grace@example.com", "nobody@example.com", "ada", "nobody"] {
         let before = statements();
-        let pending = office.request_reset(login).await;
+        let pending = fixture.request_reset(login).await;
         counts.push(statements() - before);
-        let refused = office.reset(&code(&pending.ticket, "12345678"), NEW).await;
+        let refused = fixture.reset(&code(&pending.ticket, "12345678"), NEW).await;
         assert_eq!(reason(refused), Reason::CodeInvalid, "{login}");
     }
-    // What is read and written is the same whether there is an account, with an address or without.
+    // Reads and writes are the same without an account, and with an account with or without an address.
     assert!(counts.iter().all(|c| *c == counts[0]), "{counts:?}");
-    let mails = office.mails().await;
+    let mails = fixture.send_mails().await;
     let kinds: Vec<_> = mails.iter().map(|m| (m.kind, m.to.as_str())).collect();
     assert_eq!(kinds, [("password_reset", "grace@example.com")]);
 }
 
-async fn p19_a_reset_ends_every_session_and_void_are_all_other_links(office: &Office) {
-    office.member("grace@example.com").await;
-    let (_, old) = office.bearer("grace@example.com", PASSWORD).await;
-    office.request_reset("grace@example.com").await;
-    let pending = office.request_reset("grace@example.com").await;
-    let mails = office.mails().await;
-    assert_eq!(reason(office.reset(&typed(&pending, &mails[0]), NEW).await), Reason::CodeInvalid, "another's code");
-    let weak = office.reset(&typed(&pending, &mails[1]), "short").await;
+async fn p19_a_reset_ends_every_session_and_invalidates_all_other_links(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let (_, old) = fixture.bearer("grace@example.com", PASSWORD).await;
+    fixture.request_reset("grace@example.com").await;
+    let pending = fixture.request_reset("grace@example.com").await;
+    let mails = fixture.send_mails().await;
+    assert_eq!(
+        reason(fixture.reset(&typed_code(&pending, &mails[0]), NEW).await),
+        Reason::CodeInvalid,
+        "a code of another ticket"
+    );
+    let weak = fixture.reset(&typed_code(&pending, &mails[1]), "short").await;
     assert_eq!(reason(weak), Reason::InvalidArgument);
-    let own = office.reset(&typed(&pending, &mails[1]), "grace@example.com").await;
+    let own = fixture.reset(&typed_code(&pending, &mails[1]), "grace@example.com").await;
     assert_eq!(reason(own), Reason::InvalidArgument, "the address itself");
-    assert_eq!(office.reset(&typed(&pending, &mails[1]), NEW).await.unwrap(), 1);
-    assert_eq!(reason(office.reset(&clicked(&mails[1]), NEW).await), Reason::CodeInvalid, "it works once");
-    assert_eq!(reason(office.reset(&clicked(&mails[0]), NEW).await), Reason::CodeInvalid, "the account has changed");
-    let dead = refresh(office.service(), "shop", &old, "", &[], "").await;
+    assert_eq!(fixture.reset(&typed_code(&pending, &mails[1]), NEW).await.unwrap(), 1);
+    assert_eq!(
+        reason(fixture.reset(&clicked_link(&mails[1]), NEW).await),
+        Reason::CodeInvalid,
+        "it can be used only once"
+    );
+    assert_eq!(
+        reason(fixture.reset(&clicked_link(&mails[0]), NEW).await),
+        Reason::CodeInvalid,
+        "the account has changed"
+    );
+    let dead = refresh(fixture.service(), "shop", &old, "", &[], "").await;
     assert_eq!(reason(dead), Reason::SessionRevoked);
-    let old = sign_in(office.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
+    let old = sign_in(fixture.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
     assert_eq!(reason(old), Reason::InvalidCredentials);
-    assert!(sign_in(office.service(), login_of("shop", "grace@example.com", NEW)).await.is_ok());
-    let told = office.mails().await;
-    assert_eq!((told.len(), told[0].kind, told[0].to.as_str()), (1, "password_changed", "grace@example.com"));
-    // A link ends by itself.
-    office.request_reset("grace@example.com").await;
-    let mails = office.mails().await;
-    office.app.pass(Ttl::from_secs(3600)).await;
-    assert_eq!(reason(office.reset(&clicked(&mails[0]), PASSWORD).await), Reason::CodeInvalid);
+    assert!(sign_in(fixture.service(), login_of("shop", "grace@example.com", NEW)).await.is_ok());
+    let notices = fixture.send_mails().await;
+    assert_eq!((notices.len(), notices[0].kind, notices[0].to.as_str()), (1, "password_changed", "grace@example.com"));
+    // Links expire.
+    fixture.request_reset("grace@example.com").await;
+    let mails = fixture.send_mails().await;
+    fixture.app.pass(Ttl::from_secs(3600)).await;
+    assert_eq!(reason(fixture.reset(&clicked_link(&mails[0]), PASSWORD).await), Reason::CodeInvalid);
 }
 
-async fn p18_a_code_is_guessed_five_times_at_most_and_used_once_by_many_at_once(office: &Office) {
-    office.member("grace@example.com").await;
-    let pending = office.request_reset("grace@example.com").await;
-    let mails = office.mails().await;
+async fn p18_a_code_allows_five_attempts_and_one_use_even_under_concurrency(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let pending = fixture.request_reset("grace@example.com").await;
+    let mails = fixture.send_mails().await;
     for n in 0..5 {
         let guess = code(&pending.ticket, &format!("{n:08}"));
-        assert_eq!(reason(office.reset(&guess, NEW).await), Reason::CodeInvalid);
+        assert_eq!(reason(fixture.reset(&guess, NEW).await), Reason::CodeInvalid);
     }
-    assert_eq!(reason(office.reset(&typed(&pending, &mails[0]), NEW).await), Reason::CodeInvalid, "none is left");
-    let pending = office.request_reset("grace@example.com").await;
-    let mail = office.mails().await.remove(0);
+    assert_eq!(
+        reason(fixture.reset(&typed_code(&pending, &mails[0]), NEW).await),
+        Reason::CodeInvalid,
+        "no attempts are left"
+    );
+    let pending = fixture.request_reset("grace@example.com").await;
+    let mail = fixture.send_mails().await.remove(0);
     let grouped = mail.code.clone().unwrap();
     let grouped = format!("{} {}", &grouped[..4], &grouped[4..]);
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
-        let service = if n % 2 == 0 { office.service().clone() } else { office.app.second().await };
+        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second_process().await };
         let presented = code(&pending.ticket, &grouped);
         tasks.spawn(async move {
             let new = Password::new(format!("{NEW} number {n}"));
             loop {
                 let password = Password::new(new.expose().to_owned());
-                let reset = PasswordReset { client_id: "shop".into(), presented: copied(&presented), password };
+                let reset =
+                    PasswordReset { client_id: "shop".into(), presented: clone_presented(&presented), password };
                 match service.accounts.reset_password(&service.context(), &ClientCredentials::None, reset).await {
                     Err(Error::Throttled { .. }) => tokio::task::yield_now().await,
                     other => return other,
@@ -290,108 +311,110 @@ async fn p18_a_code_is_guessed_five_times_at_most_and_used_once_by_many_at_once(
     assert!(done.into_iter().filter_map(Result::err).all(|e| e.reason() == Reason::CodeInvalid));
 }
 
-async fn p18_who_burns_the_attempts_of_a_code_does_not_spoil_the_link(office: &Office) {
-    office.member("grace@example.com").await;
-    let pending = office.request_reset("grace@example.com").await;
-    let mail = office.mails().await.remove(0);
+async fn p18_exhausting_the_attempts_of_a_code_does_not_invalidate_the_link(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let pending = fixture.request_reset("grace@example.com").await;
+    let mail = fixture.send_mails().await.remove(0);
     for n in 0..6 {
         let guess = code(&pending.ticket, &format!("{n:08}"));
-        assert_eq!(reason(office.reset(&guess, NEW).await), Reason::CodeInvalid);
+        assert_eq!(reason(fixture.reset(&guess, NEW).await), Reason::CodeInvalid);
     }
-    assert_eq!(reason(office.verify(&clicked(&mail)).await), Reason::CodeInvalid, "it was not made for that");
-    assert!(office.reset(&clicked(&mail), NEW).await.is_ok());
-    assert_eq!(reason(office.reset(&clicked(&mail), NEW).await), Reason::CodeInvalid, "it works once");
+    assert_eq!(reason(fixture.verify(&clicked_link(&mail)).await), Reason::CodeInvalid, "it has another purpose");
+    assert!(fixture.reset(&clicked_link(&mail), NEW).await.is_ok());
+    assert_eq!(reason(fixture.reset(&clicked_link(&mail), NEW).await), Reason::CodeInvalid, "it can be used only once");
 }
 
-async fn a_code_counts_for_its_own_client_and_its_own_purpose(office: &Office) {
-    office.member("grace@example.com").await;
-    let pending = office.request_reset("grace@example.com").await;
-    let mail = office.mails().await.remove(0);
-    let elsewhere = typed(&pending, &mail);
-    let ctx = office.service().context();
+async fn a_code_is_valid_only_for_its_client_and_purpose(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let pending = fixture.request_reset("grace@example.com").await;
+    let mail = fixture.send_mails().await.remove(0);
+    let elsewhere = typed_code(&pending, &mail);
+    let ctx = fixture.service().context();
     let password = Password::new(NEW.into());
     let reset = PasswordReset { client_id: "app".into(), presented: elsewhere, password };
-    let other = office.service().accounts.reset_password(&ctx, &ClientCredentials::None, reset).await;
+    let other = fixture.service().accounts.reset_password(&ctx, &ClientCredentials::None, reset).await;
     assert_eq!(reason(other), Reason::CodeInvalid);
-    assert_eq!(reason(office.verify(&typed(&pending, &mail)).await), Reason::CodeInvalid);
-    assert!(office.reset(&typed(&pending, &mail), NEW).await.is_ok());
+    assert_eq!(reason(fixture.verify(&typed_code(&pending, &mail)).await), Reason::CodeInvalid);
+    assert!(fixture.reset(&typed_code(&pending, &mail), NEW).await.is_ok());
 }
 
-async fn s11_a_changed_password_ends_the_other_sessions_alone(office: &Office) {
-    office.member("grace@example.com").await;
-    let (bearer, own) = office.bearer("grace@example.com", PASSWORD).await;
-    let (_, other) = office.bearer("grace@example.com", PASSWORD).await;
+async fn s11_changing_the_password_ends_only_the_other_sessions(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let (bearer, own) = fixture.bearer("grace@example.com", PASSWORD).await;
+    let (_, other) = fixture.bearer("grace@example.com", PASSWORD).await;
     let change = async |current: &str, new: &str| {
         let (current, new) = (Password::new(current.into()), Password::new(new.into()));
-        let me = as_me(office.service(), &bearer).await?;
-        office.service().accounts.change_password(&office.service().context(), &me, current, new).await
+        let me = admit_me(fixture.service(), &bearer).await?;
+        fixture.service().accounts.change_password(&fixture.service().context(), &me, current, new).await
     };
     assert_eq!(reason(change("not the right one at all", NEW).await), Reason::InvalidCredentials);
     assert_eq!(reason(change(PASSWORD, "short").await), Reason::InvalidArgument);
     assert_eq!(change(PASSWORD, NEW).await.unwrap(), 1);
-    assert!(refresh(office.service(), "shop", &own, "", &[], "").await.is_ok());
-    assert_eq!(reason(refresh(office.service(), "shop", &other, "", &[], "").await), Reason::SessionRevoked);
-    assert_eq!(office.mails().await[0].kind, "password_changed");
+    assert!(refresh(fixture.service(), "shop", &own, "", &[], "").await.is_ok());
+    assert_eq!(reason(refresh(fixture.service(), "shop", &other, "", &[], "").await), Reason::SessionRevoked);
+    assert_eq!(fixture.send_mails().await[0].kind, "password_changed");
 }
 
-async fn p20_a_new_address_counts_once_it_is_proved_and_both_are_told(office: &Office) {
-    office.member("grace@example.com").await;
-    office.member("heidi@example.com").await;
-    let (bearer, _) = office.bearer("grace@example.com", PASSWORD).await;
-    office.mails().await;
+async fn p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_notified(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    fixture.register_verified_user("heidi@example.com").await;
+    let (bearer, _) = fixture.bearer("grace@example.com", PASSWORD).await;
+    fixture.send_mails().await;
     let update = async |patch: MePatch| {
-        let me = as_me(office.service(), &bearer).await?;
-        office.service().accounts.update(&office.service().context(), &me, patch).await
+        let me = admit_me(fixture.service(), &bearer).await?;
+        fixture.service().accounts.update(&fixture.service().context(), &me, patch).await
     };
     let email = |text: &str| MePatch { email: Some(text.into()), ..MePatch::default() };
-    // Somebody else's address: the same answer, and word to its owner.
+    // An address of another user: the same answer, and a notice to its owner.
     assert!(update(email("heidi@example.com")).await.unwrap().1.is_some());
-    assert_eq!(office.mails().await[0].kind, "account_exists");
+    assert_eq!(fixture.send_mails().await[0].kind, "account_exists");
     let (view, pending) = update(email("new@example.com")).await.unwrap();
     assert_eq!(view.logins, ["grace@example.com"]);
-    let mail = office.mails().await.remove(0);
-    office.verify(&typed(&pending.unwrap(), &mail)).await.unwrap();
-    let mut told: Vec<_> = office.mails().await.iter().map(|m| (m.kind, m.to.clone())).collect();
-    told.sort();
+    let mail = fixture.send_mails().await.remove(0);
+    fixture.verify(&typed_code(&pending.unwrap(), &mail)).await.unwrap();
+    let mut notices: Vec<_> = fixture.send_mails().await.iter().map(|m| (m.kind, m.to.clone())).collect();
+    notices.sort();
     let both = [("email_changed", "grace@example.com".to_owned()), ("email_changed", "new@example.com".to_owned())];
-    assert_eq!(told, both);
-    assert!(sign_in(office.service(), login_of("shop", "new@example.com", PASSWORD)).await.is_ok());
-    let old = sign_in(office.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
+    assert_eq!(notices, both);
+    assert!(sign_in(fixture.service(), login_of("shop", "new@example.com", PASSWORD)).await.is_ok());
+    let old = sign_in(fixture.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
     assert_eq!(reason(old), Reason::InvalidCredentials);
-    // A name and a profile, at once; nothing else is the user's own.
+    // Name and profile change at once. Users can change nothing else themselves.
     let profile = serde_json::json!({ "colour": "blue" }).as_object().cloned();
     let patch = MePatch { name: Some("grace".into()), profile, ..MePatch::default() };
     let (view, _) = update(patch).await.unwrap();
     assert_eq!((view.logins[0].as_str(), view.user.attributes["profile"]["colour"].as_str()), ("grace", Some("blue")));
-    // After a while a name is changed by who signs in again.
-    office.app.pass(Ttl::from_secs(4 * 60)).await;
+    // Later, changing the name requires a fresh sign-in.
+    fixture.app.pass(Ttl::from_secs(4 * 60)).await;
     assert!(update(MePatch { name: Some("gracie".into()), ..MePatch::default() }).await.is_ok());
 }
 
-async fn s09_s10_users_see_and_end_their_own_sessions_and_leave_by_a_fresh_sign_in(office: &Office) {
-    office.member("grace@example.com").await;
-    let (bearer, mine) = office.bearer("grace@example.com", PASSWORD).await;
-    office.bearer("grace@example.com", PASSWORD).await;
-    let stranger = office.app.sign_in().await;
-    let me = office.me(&bearer).await;
-    let sessions = office.service().accounts.sessions(&me).await.unwrap();
+async fn s09_s10_users_list_and_end_their_sessions_and_delete_the_account_after_a_fresh_sign_in(
+    fixture: &AccountsFixture,
+) {
+    fixture.register_verified_user("grace@example.com").await;
+    let (bearer, mine) = fixture.bearer("grace@example.com", PASSWORD).await;
+    fixture.bearer("grace@example.com", PASSWORD).await;
+    let stranger = fixture.app.sign_in().await;
+    let me = fixture.me(&bearer).await;
+    let sessions = fixture.service().accounts.sessions(&me).await.unwrap();
     assert_eq!((sessions.len(), sessions.iter().filter(|s| s.id == *me.session()).count()), (2, 1));
-    let other = office.service().accounts.revoke_session(&me, Some(&stranger.session_id)).await;
-    assert_eq!(reason(other), Reason::NotFound, "another's session");
-    assert_eq!(office.service().accounts.revoke_session(&me, None).await.unwrap(), 1);
-    assert_eq!(office.service().accounts.sessions(&me).await.unwrap().len(), 1);
-    office.app.pass(Ttl::from_secs(16 * 60)).await;
-    let pair = refresh(office.service(), "shop", &mine, ISSUER, &[], "").await.unwrap();
+    let other = fixture.service().accounts.revoke_session(&me, Some(&stranger.session_id)).await;
+    assert_eq!(reason(other), Reason::NotFound, "a session of another user");
+    assert_eq!(fixture.service().accounts.revoke_session(&me, None).await.unwrap(), 1);
+    assert_eq!(fixture.service().accounts.sessions(&me).await.unwrap().len(), 1);
+    fixture.app.pass(Ttl::from_secs(16 * 60)).await;
+    let pair = refresh(fixture.service(), "shop", &mine, ISSUER, &[], "").await.unwrap();
     let stale = ClientCredentials::Bearer(pair.access.token.expose().to_owned());
-    let gone = office.service().accounts.delete(&office.service().context(), &office.me(&stale).await).await;
+    let gone = fixture.service().accounts.delete(&fixture.service().context(), &fixture.me(&stale).await).await;
     assert_eq!(reason(gone), Reason::SignInTooOld);
-    let (fresh, _) = office.bearer("grace@example.com", PASSWORD).await;
+    let (fresh, _) = fixture.bearer("grace@example.com", PASSWORD).await;
     assert_eq!(
-        office.service().accounts.delete(&office.service().context(), &office.me(&fresh).await).await.unwrap(),
+        fixture.service().accounts.delete(&fixture.service().context(), &fixture.me(&fresh).await).await.unwrap(),
         2
     );
-    assert!(office.service().users.get(&Admin::command(), "grace@example.com").await.is_err());
-    let again = as_me(office.service(), &fresh).await;
+    assert!(fixture.service().users.get(&Admin::command(), "grace@example.com").await.is_err());
+    let again = admit_me(fixture.service(), &fresh).await;
     assert_eq!(reason(again), Reason::TokenInvalid);
 }
 
@@ -405,31 +428,31 @@ fn step(challenge: &chancery::service::Challenge) -> NextStep {
     }
 }
 
-async fn go_on(service: &Service, next: NextStep) -> Result<SignedIn> {
+async fn continue_sign_in(service: &Service, next: NextStep) -> Result<SignedIn> {
     service.sign_ins.continue_sign_in(&service.context(), &ClientCredentials::None, next).await
 }
 
-async fn challenged(office: &Office, client: &str, login: &str) -> chancery::service::Challenge {
+async fn sign_in_challenge(fixture: &AccountsFixture, client: &str, login: &str) -> chancery::service::Challenge {
     let request = login_of(client, login, PASSWORD);
     let signed_in =
-        office.service().sign_ins.sign_in(&office.service().context(), &ClientCredentials::None, request).await;
-    let SignedIn::Challenge(challenge) = signed_in.unwrap() else { panic!("no step stands between") };
+        fixture.service().sign_ins.sign_in(&fixture.service().context(), &ClientCredentials::None, request).await;
+    let SignedIn::Challenge(challenge) = signed_in.unwrap() else { panic!("expected a challenge") };
     challenge
 }
 
-async fn p02_a_password_that_must_change_leads_to_tokens_by_another_alone(office: &Office) {
-    office.app.user("grace").await;
-    office.service().users.require_new_password(&Admin::command(), "grace").await.unwrap();
-    let challenge = challenged(office, "shop", "grace").await;
+async fn p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change(fixture: &AccountsFixture) {
+    fixture.app.user("grace").await;
+    fixture.service().users.require_new_password(&Admin::command(), "grace").await.unwrap();
+    let challenge = sign_in_challenge(fixture, "shop", "grace").await;
     assert_eq!(challenge.step, SignInStep::ChoosePassword);
     let weak = NextStep { new_password: Password::new("short".into()), ..step(&challenge) };
-    assert_eq!(reason(go_on(office.service(), weak).await), Reason::InvalidArgument);
+    assert_eq!(reason(continue_sign_in(fixture.service(), weak).await), Reason::InvalidArgument);
     let elsewhere = NextStep { client_id: "app".into(), new_password: Password::new(NEW.into()), ..step(&challenge) };
-    assert_eq!(reason(go_on(office.service(), elsewhere).await), Reason::CodeInvalid);
-    // Submitted many times at once: one sign-in comes of it.
+    assert_eq!(reason(continue_sign_in(fixture.service(), elsewhere).await), Reason::CodeInvalid);
+    // Many concurrent submissions lead to one sign-in.
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
-        let service = if n % 2 == 0 { office.service().clone() } else { office.app.second().await };
+        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second_process().await };
         let token = challenge.token.expose().to_owned();
         tasks.spawn(async move {
             loop {
@@ -440,7 +463,7 @@ async fn p02_a_password_that_must_change_leads_to_tokens_by_another_alone(office
                     email: String::new(),
                     code: TypedCode::new(String::new()),
                 };
-                match go_on(&service, next).await {
+                match continue_sign_in(&service, next).await {
                     Err(Error::Throttled { .. }) => tokio::task::yield_now().await,
                     other => return other.is_ok_and(|s| matches!(s, SignedIn::Tokens(_))),
                 }
@@ -448,61 +471,66 @@ async fn p02_a_password_that_must_change_leads_to_tokens_by_another_alone(office
         });
     }
     assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
-    assert!(sign_in(office.service(), login_of("shop", "grace", NEW)).await.is_ok());
-    // A challenge ends by itself, and with every change of the account.
-    office.service().users.require_new_password(&Admin::command(), "grace").await.unwrap();
-    let old = sign_in(office.service(), login_of("shop", "grace", PASSWORD)).await;
+    assert!(sign_in(fixture.service(), login_of("shop", "grace", NEW)).await.is_ok());
+    // A challenge expires, and every change of the account invalidates it.
+    fixture.service().users.require_new_password(&Admin::command(), "grace").await.unwrap();
+    let old = sign_in(fixture.service(), login_of("shop", "grace", PASSWORD)).await;
     assert_eq!(reason(old), Reason::InvalidCredentials);
 }
 
-async fn where_an_address_is_needed_it_is_proved_within_the_sign_in(office: &Office) {
+async fn a_required_address_is_verified_during_sign_in(fixture: &AccountsFixture) {
     let strict = NewClientRequest { require_email: true, ..first_party("strict", &["api"]) };
-    office.service().clients.create(&Admin::command(), strict).await.unwrap();
+    fixture.service().clients.create(&Admin::command(), strict).await.unwrap();
     let next = |challenge: &chancery::service::Challenge| NextStep { client_id: "strict".into(), ..step(challenge) };
-    let first = challenged(office, "strict", "ada").await;
+    let first = sign_in_challenge(fixture, "strict", "ada").await;
     assert_eq!((first.step, &first.sent_to), (SignInStep::VerifyEmail, &None));
     let asked = NextStep { email: "ada@example.com".into(), ..next(&first) };
-    let SignedIn::Challenge(second) = go_on(office.service(), asked).await.unwrap() else { panic!() };
+    let SignedIn::Challenge(second) = continue_sign_in(fixture.service(), asked).await.unwrap() else { panic!() };
     assert_eq!(second.sent_to.as_deref(), Some("ada@example.com"));
     let again = NextStep { email: "ada@example.com".into(), ..next(&first) };
-    assert_eq!(reason(go_on(office.service(), again).await), Reason::CodeInvalid, "a challenge works once");
-    let mail = office.mails().await.remove(0);
+    assert_eq!(
+        reason(continue_sign_in(fixture.service(), again).await),
+        Reason::CodeInvalid,
+        "a challenge can be used only once"
+    );
+    let mail = fixture.send_mails().await.remove(0);
     assert!(mail.links.iter().all(|l| !l.contains("chl_")), "a link would be the sign-in itself");
     let typed = |code: &str| NextStep { code: TypedCode::new(code.to_owned()), ..next(&second) };
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..4 {
-        let (service, guess) = (office.service().clone(), typed(&format!("{n:08}")));
-        tasks.spawn(async move { go_on(&service, guess).await });
+        let (service, guess) = (fixture.service().clone(), typed(&format!("{n:08}")));
+        tasks.spawn(async move { continue_sign_in(&service, guess).await });
     }
     assert!(tasks.join_all().await.into_iter().all(|r| reason(r) == Reason::CodeInvalid));
-    let done = go_on(office.service(), typed(mail.code.as_deref().unwrap())).await.unwrap();
+    let done = continue_sign_in(fixture.service(), typed(mail.code.as_deref().unwrap())).await.unwrap();
     assert!(matches!(done, SignedIn::Tokens(_)));
-    assert!(sign_in(office.service(), login_of("strict", "ada@example.com", PASSWORD)).await.is_ok());
+    assert!(sign_in(fixture.service(), login_of("strict", "ada@example.com", PASSWORD)).await.is_ok());
 }
 
-async fn p18_codes_of_a_sign_in_are_guessed_five_times_at_most_also_at_once(office: &Office) {
+async fn p18_a_sign_in_code_allows_five_attempts_even_under_concurrency(fixture: &AccountsFixture) {
     let strict = NewClientRequest { require_email: true, ..first_party("strict", &["api"]) };
-    office.service().clients.create(&Admin::command(), strict).await.unwrap();
+    fixture.service().clients.create(&Admin::command(), strict).await.unwrap();
     let next = |challenge: &chancery::service::Challenge| NextStep { client_id: "strict".into(), ..step(challenge) };
-    let asked = NextStep { email: "ada@example.com".into(), ..next(&challenged(office, "strict", "ada").await) };
-    let SignedIn::Challenge(second) = go_on(office.service(), asked).await.unwrap() else { panic!() };
-    let right = office.mails().await.remove(0).code.unwrap();
+    let asked =
+        NextStep { email: "ada@example.com".into(), ..next(&sign_in_challenge(fixture, "strict", "ada").await) };
+    let SignedIn::Challenge(second) = continue_sign_in(fixture.service(), asked).await.unwrap() else { panic!() };
+    let right = fixture.send_mails().await.remove(0).code.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..5 {
         let guess = NextStep { code: TypedCode::new(format!("{n:08}")), ..next(&second) };
-        let service = if n % 2 == 0 { office.service().clone() } else { office.app.second().await };
-        tasks.spawn(async move { go_on(&service, guess).await });
+        let service = if n % 2 == 0 { fixture.service().clone() } else { fixture.app.second_process().await };
+        tasks.spawn(async move { continue_sign_in(&service, guess).await });
     }
     assert!(tasks.join_all().await.into_iter().all(|r| r.is_err()));
     let late = NextStep { code: TypedCode::new(right), ..next(&second) };
-    assert_eq!(reason(go_on(office.service(), late).await), Reason::CodeInvalid);
+    assert_eq!(reason(continue_sign_in(fixture.service(), late).await), Reason::CodeInvalid);
 }
 
-async fn an_administrator_starts_a_reset_and_never_knows_the_password(office: &Office) {
-    office.member("grace@example.com").await;
-    let (_, old) = office.bearer("grace@example.com", PASSWORD).await;
+async fn an_administrator_starts_a_reset_without_learning_the_password(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let (_, old) = fixture.bearer("grace@example.com", PASSWORD).await;
     let start = async |keep| {
-        office
+        fixture
             .service()
             .users
             .start_reset(
@@ -513,19 +541,23 @@ async fn an_administrator_starts_a_reset_and_never_knows_the_password(office: &O
             .unwrap()
     };
     assert_eq!(start(true).await, ResetStarted { sessions_ended: 0, mailed: true });
-    assert!(refresh(office.service(), "shop", &old, "", &[], "").await.is_ok());
+    assert!(refresh(fixture.service(), "shop", &old, "", &[], "").await.is_ok());
     assert_eq!(start(false).await, ResetStarted { sessions_ended: 1, mailed: true });
-    let refused = sign_in(office.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
+    let refused = sign_in(fixture.service(), login_of("shop", "grace@example.com", PASSWORD)).await;
     assert_eq!(reason(refused), Reason::InvalidCredentials);
-    let mails = office.mails().await;
-    assert_eq!(reason(office.reset(&clicked(&mails[0]), NEW).await), Reason::CodeInvalid, "the account has changed");
-    assert!(office.reset(&clicked(&mails[1]), NEW).await.is_ok());
-    assert!(sign_in(office.service(), login_of("shop", "grace@example.com", NEW)).await.is_ok());
+    let mails = fixture.send_mails().await;
+    assert_eq!(
+        reason(fixture.reset(&clicked_link(&mails[0]), NEW).await),
+        Reason::CodeInvalid,
+        "the account has changed"
+    );
+    assert!(fixture.reset(&clicked_link(&mails[1]), NEW).await.is_ok());
+    assert!(sign_in(fixture.service(), login_of("shop", "grace@example.com", NEW)).await.is_ok());
 }
 
 #[tokio::test]
-async fn accounts_are_opened_only_where_that_is_allowed() {
-    let office = Office::sqlite().await;
+async fn registration_works_only_through_clients_that_allow_it() {
+    let fixture = AccountsFixture::sqlite().await;
     let input = |client: &str, email: &str| RegisterInput {
         client_id: client.into(),
         email: email.into(),
@@ -534,12 +566,12 @@ async fn accounts_are_opened_only_where_that_is_allowed() {
         language: String::new(),
         address: String::new(),
     };
-    let ctx = office.service().context();
+    let ctx = fixture.service().context();
     let refused =
-        office.service().accounts.register(&ctx, &ClientCredentials::None, input("app", "g@example.com")).await;
+        fixture.service().accounts.register(&ctx, &ClientCredentials::None, input("app", "g@example.com")).await;
     assert_eq!(reason(refused), Reason::ClientNotAllowed);
     let Err(Error::Invalid(wrong)) =
-        office.service().accounts.register(&ctx, &ClientCredentials::None, input("shop", "x")).await
+        fixture.service().accounts.register(&ctx, &ClientCredentials::None, input("shop", "x")).await
     else {
         panic!("accepted")
     };
@@ -547,11 +579,11 @@ async fn accounts_are_opened_only_where_that_is_allowed() {
     assert_eq!(fields, ["email", "name", "password"]);
 }
 
-async fn a45_to_one_address_only_so_many_mails_are_asked_for_whoever_it_is(office: &Office) {
-    office.member("grace@example.com").await;
-    let ctx = office.service().context();
+async fn a45_mails_to_an_address_are_limited_whether_or_not_it_has_an_account(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let ctx = fixture.service().context();
     let ask = async |login: &str| {
-        office.service().accounts.request_password_reset(&ctx, &ClientCredentials::None, asked_for(login)).await
+        fixture.service().accounts.request_password_reset(&ctx, &ClientCredentials::None, reset_request(login)).await
     };
     let mut refused_after = Vec::new();
     for login in ["GRACE@example.com", "nobody@example.com"] {
@@ -563,9 +595,9 @@ async fn a45_to_one_address_only_so_many_mails_are_asked_for_whoever_it_is(offic
         let Err(Error::TooManyAttempts { by, closed, .. }) = ask(login).await else { panic!("{login}") };
         refused_after.push((n, by, closed));
     }
-    // The registration was the first mail to the one.
+    // The registration was the first mail to this address.
     assert_eq!(refused_after, [(4, "mail", false), (5, "mail", false)]);
-    office.app.pass(Ttl::from_secs(600)).await;
+    fixture.app.pass(Ttl::from_secs(600)).await;
     assert!(ask("grace@example.com").await.is_ok());
     assert!(ask("grace@example.com").await.is_err());
 }

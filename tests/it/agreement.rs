@@ -1,4 +1,4 @@
-//! Random histories: a verifier that watches and one that reads status lists agree with the server.
+//! Random histories: a watching verifier and one that reads status lists agree with the server.
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
@@ -18,12 +18,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{App, Empty, Opened, PASSWORD, first_party, introspect, login_of, refresh, sign_in};
 
-/// What a verifier by list may be behind: 5 s until the list is made anew, and its `ttl`.
+/// Maximum delay of a verifier with status lists: 5 s until the list is published again, plus its `ttl`.
 const LIST_BOUND: Ttl = Ttl::from_secs(21);
-/// How long real connections may take to say what model time says is there.
+/// How long real connections may take to deliver what already happened in model time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Something that happens; numbers choose among what there is.
+/// A random step. The numbers select among existing objects.
 #[derive(Clone, Debug)]
 enum Step {
     SignIn,
@@ -57,11 +57,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The model's clock, as the verifiers read it.
+/// The model clock, for the verifiers.
 #[derive(Debug)]
-struct Shared(Arc<FixedClock>);
+struct ModelClock(Arc<FixedClock>);
 
-impl chancery_verify::Clock for Shared {
+impl chancery_verify::Clock for ModelClock {
     fn now_ms(&self) -> i64 {
         self.0.now().millis()
     }
@@ -71,25 +71,25 @@ impl chancery_verify::Clock for Shared {
     }
 }
 
-/// A server with a runtime of its own: what is dropped with it is what a killed process loses.
+/// A server with its own runtime. Dropping it loses exactly what a killed process loses.
 struct Process {
     runtime: Runtime,
     service: Service,
 }
 
 /// One history.
-struct World {
+struct Model {
     empty: Empty,
     issuer: &'static str,
     grpc: TcpListener,
     http: TcpListener,
     process: Option<Process>,
     resource_server: ClientCredentials,
-    /// Where the verifiers live.
+    /// The runtime of the verifiers.
     runtime: Runtime,
     watching: Verifier,
     reading: Verifier,
-    /// Access tokens, with their session and newest refresh token.
+    /// Access tokens with their session and its newest refresh token.
     issued: Vec<(String, String, String)>,
     revoked_kids: Vec<String>,
 }
@@ -118,7 +118,7 @@ fn start(empty: &Empty, issuer: &'static str, grpc: &TcpListener, http: &TcpList
     Process { runtime, service }
 }
 
-/// A user, an application, its API's server and a watcher; gives what proves the last two.
+/// Creates a user, an application, a resource server and a watcher. Returns credentials for the last two.
 async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String) {
     let user = NewUserRequest {
         name: "ada".into(),
@@ -143,7 +143,7 @@ async fn populate(service: &Service, issuer: &str) -> (ClientCredentials, String
     (server, secret.unwrap().expose().to_owned())
 }
 
-impl World {
+impl Model {
     fn new(empty: Empty) -> Self {
         let (grpc, http) = (listener(), listener());
         let issuer: &'static str = Box::leak(format!("http://{}", http.local_addr().unwrap()).into_boxed_str());
@@ -151,7 +151,7 @@ impl World {
         let (resource_server, secret) = process.runtime.block_on(populate(&process.service, issuer));
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let verifier = || {
-            let clock = Arc::new(Shared(empty.clock.clone()));
+            let clock = Arc::new(ModelClock(empty.clock.clone()));
             Verifier::with_policy(Policy::new(issuer, "api")).clock(clock).fail_open_for(Duration::ZERO)
         };
         let watch = Watch::new(&format!("http://{}", grpc.local_addr().unwrap()), "watcher", &secret).unwrap();
@@ -173,78 +173,78 @@ impl World {
         }
     }
 
-    /// Runs something in the server's process.
-    fn at<T>(&self, work: impl AsyncFnOnce(&Service) -> T) -> T {
+    /// Runs something on the server's runtime.
+    fn run<T>(&self, work: impl AsyncFnOnce(&Service) -> T) -> T {
         let process = self.process.as_ref().unwrap();
         process.runtime.block_on(work(&process.service))
     }
 
     fn pass(&self, seconds: i64) {
         self.empty.clock.advance(Ttl::from_secs(seconds));
-        self.at(async |s| {
+        self.run(async |s| {
             s.live.confirm().await.unwrap();
             s.signing_keys.rotate_due().await.unwrap();
         });
     }
 
-    /// A session that has two tokens; all accept both.
-    fn begin(&mut self) {
-        self.take(&Step::SignIn);
-        self.take(&Step::Refresh(0));
+    /// Starts a session with two tokens, which everyone accepts.
+    fn start_session(&mut self) {
+        self.run_step(&Step::SignIn);
+        self.run_step(&Step::Refresh(0));
         assert_eq!(self.issued.len(), 2, "a sign-in and a refresh");
-        self.compare();
-        assert!(self.issued.iter().all(|(token, ..)| self.accepted(token)));
+        self.assert_agreement();
+        assert!(self.issued.iter().all(|(token, ..)| self.accepts(token)));
     }
 
-    /// Whatever happened, a new session is accepted, and refused once it is revoked.
-    fn end(&mut self) {
-        self.take(&Step::EnableClient);
-        self.take(&Step::EnableUser);
-        // Sign-ins of a disabled user were wrong passwords, which are limited.
+    /// Whatever happened before, a new session is accepted, and refused once revoked.
+    fn check_new_session(&mut self) {
+        self.run_step(&Step::EnableClient);
+        self.run_step(&Step::EnableUser);
+        // Sign-ins of a disabled user counted as wrong passwords, which are limited.
         self.pass(2 * 24 * 3600);
-        self.take(&Step::SignIn);
+        self.run_step(&Step::SignIn);
         let (token, session, _) = self.issued.last().cloned().unwrap();
-        self.compare();
-        assert!(self.accepted(&token), "the newest session");
-        assert!(self.at(async |s| s.users.end_session(&Admin::command(), &session).await).unwrap());
-        self.compare();
-        assert!(!self.accepted(&token), "revoked");
+        self.assert_agreement();
+        assert!(self.accepts(&token), "the newest session");
+        assert!(self.run(async |s| s.users.end_session(&Admin::command(), &session).await).unwrap());
+        self.assert_agreement();
+        assert!(!self.accepts(&token), "revoked");
     }
 
-    /// Whether the server accepts a token.
-    fn accepted(&self, token: &str) -> bool {
-        self.at(async |s| introspect(s, &self.resource_server, token).await).unwrap().is_some()
+    /// Whether the server accepts the token.
+    fn accepts(&self, token: &str) -> bool {
+        self.run(async |s| introspect(s, &self.resource_server, token).await).unwrap().is_some()
     }
 
-    fn take(&mut self, step: &Step) {
+    fn run_step(&mut self, step: &Step) {
         let chosen = |n: usize| (!self.issued.is_empty()).then(|| n % self.issued.len().max(1));
         match step {
             Step::SignIn => {
                 // Refused while the client or the user is disabled.
-                if let Ok(pair) = self.at(async |s| sign_in(s, login_of("app", "ada", PASSWORD)).await) {
-                    self.keep(pair);
+                if let Ok(pair) = self.run(async |s| sign_in(s, login_of("app", "ada", PASSWORD)).await) {
+                    self.record_tokens(pair);
                 }
             }
             Step::Refresh(n) => {
                 let Some((_, _, token)) = chosen(*n).map(|n| self.issued[n].clone()) else { return };
-                if let Ok(pair) = self.at(async |s| refresh(s, "app", &token, "", &[], "").await) {
-                    self.keep(pair);
+                if let Ok(pair) = self.run(async |s| refresh(s, "app", &token, "", &[], "").await) {
+                    self.record_tokens(pair);
                 }
             }
             Step::Revoke(n) => {
                 let Some((_, session, _)) = chosen(*n).map(|n| self.issued[n].clone()) else { return };
-                self.at(async |s| s.users.end_session(&Admin::command(), &session).await.unwrap_or_default());
+                self.run(async |s| s.users.end_session(&Admin::command(), &session).await.unwrap_or_default());
             }
             Step::DisableClient => {
-                assert!(self.at(async |s| s.clients.set_disabled(&Admin::command(), "app", true).await).is_ok());
+                assert!(self.run(async |s| s.clients.set_disabled(&Admin::command(), "app", true).await).is_ok());
             }
             Step::EnableClient => {
-                assert!(self.at(async |s| s.clients.set_disabled(&Admin::command(), "app", false).await).is_ok());
+                assert!(self.run(async |s| s.clients.set_disabled(&Admin::command(), "app", false).await).is_ok());
             }
-            Step::DisableUser => drop(self.at(async |s| s.users.disable(&Admin::command(), "ada").await.unwrap())),
-            Step::EnableUser => drop(self.at(async |s| s.users.enable(&Admin::command(), "ada").await.unwrap())),
+            Step::DisableUser => drop(self.run(async |s| s.users.disable(&Admin::command(), "ada").await.unwrap())),
+            Step::EnableUser => drop(self.run(async |s| s.users.enable(&Admin::command(), "ada").await.unwrap())),
             Step::Rotate => {
-                self.at(async |s| s.signing_keys.rotate_early(&Admin::command(), None).await.unwrap());
+                self.run(async |s| s.signing_keys.rotate_early(&Admin::command(), None).await.unwrap());
                 self.pass(2_000);
             }
             Step::RevokeKey => self.revoke_key(),
@@ -255,32 +255,32 @@ impl World {
                 self.process = Some(start(&self.empty, self.issuer, &self.grpc, &self.http));
             }
             Step::Pass(seconds) => self.pass(*seconds),
-            Step::Compare => self.compare(),
+            Step::Compare => self.assert_agreement(),
         }
     }
 
-    fn keep(&mut self, pair: chancery::service::TokenPair) {
+    fn record_tokens(&mut self, pair: chancery::service::TokenPair) {
         let text = |secret: &str| secret.to_owned();
         let refresh = pair.refresh.as_ref().map(|t| text(t.expose())).unwrap_or_default();
         self.issued.push((text(pair.access.token.expose()), pair.session_id, refresh));
     }
 
-    /// Revokes the key of the newest token. Verifiers ask for unknown keys once a minute.
+    /// Revokes the key of the newest token. Verifiers fetch unknown keys at most once a minute.
     fn revoke_key(&mut self) {
         let Some((token, ..)) = self.issued.last() else { return };
         let kid = kid(token);
-        if self.at(async |s| s.signing_keys.revoke(&Admin::command(), &kid).await).is_ok() {
+        if self.run(async |s| s.signing_keys.revoke(&Admin::command(), &kid).await).is_ok() {
             self.revoked_kids.push(kid);
         }
         self.pass(61);
     }
 
-    /// Every token ever issued, once the bound is over.
-    fn compare(&self) {
+    /// Compares the verdicts on every token ever issued, once the maximum delay has passed.
+    fn assert_agreement(&self) {
         self.pass(LIST_BOUND.seconds());
         let deadline = std::time::SystemTime::now() + PATIENCE;
         loop {
-            let differing = self.differing();
+            let differing = self.differences();
             if differing.is_empty() {
                 return;
             }
@@ -289,8 +289,8 @@ impl World {
         }
     }
 
-    fn differing(&self) -> Vec<String> {
-        self.at(async |s| {
+    fn differences(&self) -> Vec<String> {
+        self.run(async |s| {
             s.live.confirm().await.unwrap();
             s.live.send_heartbeat();
         });
@@ -298,10 +298,10 @@ impl World {
             return vec!["the watching verifier has not heard from the server".to_owned()];
         }
         let differs = |token: &str| {
-            let server = self.accepted(token);
+            let server = self.accepts(token);
             let watching = self.runtime.block_on(self.watching.verify(token)).map(drop);
             let reading = self.runtime.block_on(self.reading.verify(token)).map(drop);
-            // A set of keys may be ten minutes old; what a key signed lives for five.
+            // A key set may be ten minutes old; tokens are valid for five.
             let by_list_late = reading.is_ok() && self.revoked_kids.contains(&kid(token));
             let agree = watching.is_ok() == server && (reading.is_ok() == server || by_list_late);
             (!agree).then(|| format!("{server} {watching:?} {reading:?}"))
@@ -318,21 +318,21 @@ fn kid(token: &str) -> String {
     header["kid"].as_str().unwrap().to_owned()
 }
 
-/// Every history has a database of its own.
-fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(empty: impl AsyncFn() -> Empty) {
+/// Every history has its own database.
+fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(empty: impl AsyncFn() -> Empty) {
     let cases = std::env::var("CHTEST_HISTORIES").map_or(6, |n| n.parse().unwrap());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };
     let databases = Builder::new_current_thread().enable_all().build().unwrap();
     let steps = prop::collection::vec(step(), 5..30);
     let result = TestRunner::new(config).run(&steps, |steps| {
         let empty = databases.block_on(empty());
-        let mut world = World::new(empty.clone());
-        world.begin();
+        let mut world = Model::new(empty.clone());
+        world.start_session();
         for step in &steps {
-            world.take(step);
+            world.run_step(step);
         }
-        world.compare();
-        world.end();
+        world.assert_agreement();
+        world.check_new_session();
         drop(world);
         databases.block_on(empty.finish());
         Ok(())
@@ -342,26 +342,26 @@ fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(empty
 
 mod sqlite {
     #[test]
-    fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
-        super::r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(super::Empty::sqlite);
+    fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed() {
+        super::r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(super::Empty::sqlite);
     }
 }
 
 mod postgres {
     #[test]
-    fn r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened() {
+    fn r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed() {
         if crate::database::with_postgres() {
-            super::r13_verifiers_agree_with_the_server_after_their_bound_whatever_happened(super::Empty::postgres);
+            super::r13_verifiers_agree_with_the_server_once_their_maximum_delay_has_passed(super::Empty::postgres);
         }
     }
 }
 
 #[test]
-fn j36_a_verifier_without_its_server_says_that_it_does_not_know() {
+fn j36_a_verifier_that_cannot_reach_its_server_reports_that_it_is_unsure() {
     let databases = Builder::new_current_thread().enable_all().build().unwrap();
-    let mut world = World::new(databases.block_on(Empty::sqlite()));
-    world.take(&Step::SignIn);
-    world.compare();
+    let mut world = Model::new(databases.block_on(Empty::sqlite()));
+    world.run_step(&Step::SignIn);
+    world.assert_agreement();
     let Process { runtime, service } = world.process.take().unwrap();
     drop(service);
     runtime.shutdown_timeout(PATIENCE);

@@ -1,4 +1,4 @@
-//! The direction of imports, read from the sources.
+//! Checks the direction of imports in the sources.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::source::code;
 
-/// What each module may import of the crate.
+/// The modules that each module may import.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("entropy", &[]),
@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &["time", "entropy", "id", "secret", "error", "domain", "service", "app"]),
 ];
 
-/// Which module alone may name a library.
+/// The only module that may use each library.
 const HOME: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("tonic", &["grpc"]),
@@ -52,7 +52,7 @@ fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
                 let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap().to_owned();
                 let first = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
                 let text = fs::read_to_string(&path).unwrap();
-                // What a module's own tests import does not bind its users.
+                // Imports in unit tests do not count.
                 let code = code(&text);
                 all.entry(first).or_default().push((below, code));
             }
@@ -61,7 +61,7 @@ fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
     all
 }
 
-/// The modules of this crate that a source names: `crate::x` and, in groups, `crate::{x, y::z}`.
+/// The modules of this crate in a source file: `crate::x` and groups such as `crate::{x, y::z}`.
 fn imports(code: &str) -> Vec<String> {
     let mut out = Vec::new();
     for piece in code.split("crate::").skip(1) {
@@ -108,7 +108,7 @@ fn imports_go_one_way() {
 }
 
 #[test]
-fn each_library_has_one_home() {
+fn each_library_is_used_by_one_module_only() {
     for (module, files) in sources() {
         for (library, homes) in HOME {
             for (path, code) in &files {
@@ -120,6 +120,6 @@ fn each_library_has_one_home() {
 }
 
 #[test]
-fn the_reader_of_imports_sees_groups_and_paths() {
+fn the_import_reader_understands_groups_and_paths() {
     assert_eq!(imports("use crate::{a::{b, c}, d, e::F};\ncrate::g::h()"), ["a", "d", "e", "g"]);
 }

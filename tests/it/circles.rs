@@ -1,4 +1,4 @@
-//! No circles: modules that stand beside each other in one folder import each other in one direction only.
+//! Import cycles: sibling modules in a folder may import each other in one direction only.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::source::code;
 
-/// The folders of `service`, each with those that it may import. `service.rs` and `start.rs` put them together.
+/// The folders of `service`, each with the folders that it may import. `service.rs` and `start.rs` combine them.
 const SERVICE: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("access", &["runtime"]),
@@ -21,7 +21,7 @@ const SERVICE: &[(&str, &[&str])] = &[
 /// A module's path from the crate's root, such as `["service", "people", "tickets"]`.
 type Module = Vec<String>;
 
-/// What a module's file says that it uses: paths from the crate's root.
+/// The paths that each module uses, from the crate root.
 type Uses = BTreeMap<Module, Vec<Module>>;
 
 fn modules() -> BTreeMap<Module, String> {
@@ -39,14 +39,14 @@ fn modules() -> BTreeMap<Module, String> {
             }
         }
     }
-    // The roots of library and program name everything.
+    // The roots of the library and the program use everything.
     all.retain(|module, _| module.as_slice() != ["lib"] && module.as_slice() != ["main"]);
-    // Unit tests in files of their own import what they like.
+    // Unit tests in separate files may import anything.
     all.retain(|module, _| module.last().is_none_or(|last| last != "tests"));
     all
 }
 
-/// Every path in the text that begins at the crate, the parent or the module itself, groups taken apart.
+/// Every path that starts with `crate`, `super` or `self`, with groups expanded.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut out = Vec::new();
     for start in ["crate::", "super::", "self::"] {
@@ -61,7 +61,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     out
 }
 
-/// Reads one path, and the paths in its group if it ends with one. Gives the length read.
+/// Reads one path and the paths in its group, if any. Returns the length read.
 fn expand(text: &str, before: &mut Vec<String>, out: &mut Vec<Vec<String>>) -> usize {
     let depth = before.len();
     let mut at = 0;
@@ -94,7 +94,7 @@ fn expand(text: &str, before: &mut Vec<String>, out: &mut Vec<Vec<String>>) -> u
     at
 }
 
-/// A path as seen from the root of the crate.
+/// A path from the crate root.
 fn absolute(module: &Module, path: &[String]) -> Vec<String> {
     let mut base = match path.first().map(String::as_str) {
         Some("crate") => Vec::new(),
@@ -111,7 +111,7 @@ fn absolute(module: &Module, path: &[String]) -> Vec<String> {
     base
 }
 
-/// What each module uses. An item that a parent passes on counts as used where it stands.
+/// The modules that each module uses. A re-exported item counts as a use of the module that defines it.
 fn uses(modules: &BTreeMap<Module, String>) -> Uses {
     let mut passed_on: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
     for (module, text) in modules {
@@ -147,7 +147,7 @@ fn uses(modules: &BTreeMap<Module, String>) -> Uses {
     modules.iter().map(of).collect()
 }
 
-/// Who uses whom among the modules that stand directly below `folder`.
+/// The uses among the modules directly below `folder`.
 fn siblings(folder: &[String], uses: &Uses) -> BTreeMap<String, BTreeSet<String>> {
     let child = |module: &Module| module.strip_prefix(folder).and_then(|rest| rest.first()).cloned();
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -159,7 +159,7 @@ fn siblings(folder: &[String], uses: &Uses) -> BTreeMap<String, BTreeSet<String>
     graph
 }
 
-/// A circle in a graph, if there is one.
+/// A cycle in a graph, if there is one.
 fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     fn visit(
         at: &str,
@@ -184,7 +184,7 @@ fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
 }
 
 #[test]
-fn modules_beside_each_other_form_no_circle() {
+fn sibling_modules_have_no_import_cycle() {
     let uses = uses(&modules());
     let mut folders: BTreeSet<Vec<String>> = uses.keys().map(|module| module[..module.len() - 1].to_vec()).collect();
     folders.insert(Vec::new());
@@ -196,11 +196,11 @@ fn modules_beside_each_other_form_no_circle() {
 }
 
 #[test]
-fn the_folders_of_the_service_import_one_way() {
+fn service_folders_import_in_one_direction() {
     let graph = siblings(&["service".to_owned()], &uses(&modules()));
     for (folder, targets) in &graph {
         let Some((_, allowed)) = SERVICE.iter().find(|(name, _)| name == folder) else {
-            assert_eq!(folder, "start", "a folder that the table does not know");
+            assert_eq!(folder, "start", "a folder is not in the table");
             continue;
         };
         let wrong: Vec<_> = targets.iter().filter(|to| !allowed.contains(&to.as_str())).collect();
@@ -210,7 +210,7 @@ fn the_folders_of_the_service_import_one_way() {
 }
 
 #[test]
-fn the_reader_sees_groups_parents_and_what_is_passed_on() {
+fn the_reader_understands_groups_parents_and_reexports() {
     let text = |t: &str| t.to_owned();
     let module = |path: &str| path.split('/').map(str::to_owned).collect::<Module>();
     let modules: BTreeMap<Module, String> = [

@@ -1,4 +1,4 @@
-//! The pages of docs/reference are what the sources say. `CHTEST_WRITE_DOCS=1` writes them anew.
+//! The generated pages in docs/reference match the sources. `CHTEST_WRITE_DOCS=1` regenerates them.
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
@@ -10,7 +10,7 @@ use prost::Message;
 
 use crate::proto::comments;
 
-fn fresh(name: &str, want: &str) {
+fn assert_up_to_date(name: &str, want: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
     if std::env::var_os("CHTEST_WRITE_DOCS").is_some() {
         fs::write(&path, want).unwrap();
@@ -21,7 +21,7 @@ fn fresh(name: &str, want: &str) {
 }
 
 #[test]
-fn the_page_of_errors_is_fresh() {
+fn the_errors_page_is_up_to_date() {
     let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
     let mut page =
         "# Errors\n\nEvery error carries a `google.rpc.ErrorInfo` with the domain `chancery` and a reason that is one of these.\nGenerated from `proto/chancery/v1/error_reason.proto`.\n\n| reason | meaning |\n|---|---|\n"
@@ -33,11 +33,11 @@ fn the_page_of_errors_is_fresh() {
         }
     }
     assert!(page.lines().count() > 20, "{page}");
-    fresh("errors.md", &page);
+    assert_up_to_date("errors.md", &page);
 }
 
 #[test]
-fn the_page_of_access_is_fresh() {
+fn the_access_page_is_up_to_date() {
     let mut page = "# Who may call what\n\nA method that this table does not name is refused. Written from \
         `src/service/access/table.rs`.\n\n| method | caller |\n|---|---|\n"
         .to_owned();
@@ -57,7 +57,7 @@ fn the_page_of_access_is_fresh() {
         };
         writeln!(page, "| `{}` | {caller} |", method.trim_start_matches('/')).unwrap();
     }
-    fresh("access.md", &page);
+    assert_up_to_date("access.md", &page);
 }
 
 fn help(path: &[&str]) -> String {
@@ -85,17 +85,17 @@ fn write_commands(page: &mut String, path: &[&str]) {
 }
 
 #[test]
-fn the_page_of_the_command_line_is_fresh() {
+fn the_command_line_page_is_up_to_date() {
     let mut page = "# The command line\n\nWhat `--help` prints, command by command.\n".to_owned();
     write_commands(&mut page, &[]);
     for command in ["serve", "user create", "client create", "keys revoke", "issuer set", "migrate", "token verify"] {
         assert!(page.contains(&format!("## chancery {command}\n")), "{command}");
     }
-    fresh("cli.md", &page.replace("## chancery \n", "## chancery\n"));
+    assert_up_to_date("cli.md", &page.replace("## chancery \n", "## chancery\n"));
 }
 
 #[test]
-fn the_page_of_the_configuration_is_fresh() {
+fn the_configuration_page_is_up_to_date() {
     let mut page = "# Configuration\n\nA TOML file (`--config FILE` or `CHANCERY_CONFIG`), then variables, then flags: \
         the later wins. A name that is not\nknown is an error. `chancery config check` reports every problem at once, \
         with the file and line, the variable or\nthe flag it came from; `chancery config show` prints what counts. Both \
@@ -113,5 +113,5 @@ fn the_page_of_the_configuration_is_fresh() {
         }
     }
     assert!(page.contains("| `grpc` | `CHANCERY_GRPC` | `--grpc` | 127.0.0.1:50051 |"), "{page}");
-    fresh("config.md", &page);
+    assert_up_to_date("config.md", &page);
 }

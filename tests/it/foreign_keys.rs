@@ -1,4 +1,4 @@
-//! Public keys of other issuers, published for a while.
+//! Public keys of other issuers, published for a limited time.
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -15,21 +15,21 @@ use chancery::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::{App, ISSUER, as_admin},
+    support::{App, ISSUER, admit_admin},
     wire::served,
 };
 
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_foreign_key_is_published_after_ours_until_its_end_by_every_process,
-        nothing_of_ours_takes_a_token_that_a_foreign_key_signed,
-        a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back,
-        keys_and_instants_that_will_not_do_are_refused_and_change_nothing,
+        every_process_publishes_a_foreign_key_after_ours_until_it_expires,
+        a_token_signed_with_a_foreign_key_is_never_accepted,
+        a_revoked_foreign_key_disappears_at_once_and_permanently,
+        unsuitable_keys_and_expiry_times_are_refused_without_effect,
     }
 }
 
-/// Another issuer, which had one key.
+/// Another issuer, with one key.
 struct Old {
     pair: EcdsaKeyPair,
     jwk: Value,
@@ -53,7 +53,7 @@ impl Old {
         service.signing_keys.trust(&Admin::command(), text, until).await
     }
 
-    /// A token that looks like one of this server's, down to the issuer.
+    /// A token that looks like one of this server's, including the issuer.
     fn forge(&self, app: &App, claims: &Value) -> String {
         let header = json!({ "alg": "ES256", "kid": self.jwk["kid"], "typ": "at+jwt" });
         let now = app.service.now().seconds();
@@ -76,8 +76,8 @@ fn kids(service: &Service) -> Vec<String> {
     published(service).iter().map(|k| k["kid"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process(app: &App) {
-    let (old, other) = (Old::new("2019-old"), app.second().await);
+async fn every_process_publishes_a_foreign_key_after_ours_until_it_expires(app: &App) {
+    let (old, other) = (Old::new("2019-old"), app.second_process().await);
     let own = published(&app.service);
     let until = app.service.now().plus(Ttl::from_days(30));
     let keys = old.trust(&app.service, until).await.unwrap();
@@ -91,8 +91,8 @@ async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process(ap
         assert_eq!(all[own.len()..], [expected]);
     }
     let mut keys = KeyServiceClient::new(served(app).await);
-    let told = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner().keys;
-    let foreign: Vec<_> = told.iter().map(|key| (key.kid.as_str(), key.foreign)).collect();
+    let published_keys = keys.get_jwks(GetJwksRequest::default()).await.unwrap().into_inner().keys;
+    let foreign: Vec<_> = published_keys.iter().map(|key| (key.kid.as_str(), key.foreign)).collect();
     assert_eq!(foreign.last(), Some(&("2019-old", true)));
     assert!(foreign.len() == own.len() + 1 && foreign[..own.len()].iter().all(|(_, foreign)| !foreign));
     app.pass(Ttl::from_millis(Ttl::from_days(30).millis() - 1)).await;
@@ -105,7 +105,7 @@ async fn a_foreign_key_is_published_after_ours_until_its_end_by_every_process(ap
     assert!(events.contains(&("KEY_TRUSTED".to_owned(), "2019-old".to_owned())), "{events:?}");
 }
 
-async fn nothing_of_ours_takes_a_token_that_a_foreign_key_signed(app: &App) {
+async fn a_token_signed_with_a_foreign_key_is_never_accepted(app: &App) {
     let old = Old::new("2019-old");
     old.trust(&app.service, app.service.now().plus(Ttl::from_days(1))).await.unwrap();
     app.client("portal", &["api", ISSUER]).await;
@@ -114,30 +114,30 @@ async fn nothing_of_ours_takes_a_token_that_a_foreign_key_signed(app: &App) {
     for claims in [json!({ "aud": ISSUER, "entitlements": ["users.write"] }), real] {
         let forged = old.forge(app, &claims);
         let forged = ClientCredentials::Bearer(forged);
-        let asked = as_admin(&app.service, &forged, ("users.write", Act::Write)).await;
+        let asked = admit_admin(&app.service, &forged, ("users.write", Act::Write)).await;
         assert_eq!(asked.unwrap_err().reason(), Reason::TokenInvalid);
     }
-    // Nor does a verifier that fetches the whole set.
+    // A verifier that fetches the whole set does not accept it either.
     let set = chancery_verify::KeySet::from_json(app.service.live.snapshot().ring.jwks.as_bytes()).unwrap();
     let policy = chancery_verify::Policy::new(ISSUER, "api");
     let check = |token: &str| chancery_verify::check(token, &set, &policy, app.service.now().millis()).is_ok();
     assert!(check(session.access.token.expose()) && !check(&old.forge(app, &json!({}))));
 }
 
-async fn a_revoked_foreign_key_is_gone_at_once_and_does_not_come_back(app: &App) {
+async fn a_revoked_foreign_key_disappears_at_once_and_permanently(app: &App) {
     let old = Old::new("2019-old");
     let until = app.service.now().plus(Ttl::from_days(1));
     old.trust(&app.service, until).await.unwrap();
-    let told = app.service.signing_keys.revoke(&Admin::command(), "2019-old").await.unwrap();
-    assert_eq!((told.kid.as_str(), told.algorithm.as_str()), ("2019-old", "ES256"));
-    assert!(!kids(&app.service).contains(&told.kid));
+    let revoked = app.service.signing_keys.revoke(&Admin::command(), "2019-old").await.unwrap();
+    assert_eq!((revoked.kid.as_str(), revoked.algorithm.as_str()), ("2019-old", "ES256"));
+    assert!(!kids(&app.service).contains(&revoked.kid));
     assert!(app.service.live.snapshot().revoked_keys.contains_key("2019-old"));
     assert!(old.trust(&app.service, until).await.unwrap_err().to_string().contains("revoked"));
     let again = app.service.signing_keys.revoke(&Admin::command(), "2019-old").await.unwrap_err();
     assert!(matches!(again, Error::NotFound(..)), "{again:?}");
 }
 
-async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing(app: &App) {
+async fn unsuitable_keys_and_expiry_times_are_refused_without_effect(app: &App) {
     let (service, now) = (&app.service, app.service.now());
     let (old, until) = (Old::new("2019-old"), now.plus(Ttl::from_days(1)));
     let before = published(service);
@@ -157,7 +157,7 @@ async fn keys_and_instants_that_will_not_do_are_refused_and_change_nothing(app: 
     assert_eq!(published(service), before);
     old.trust(service, until).await.unwrap();
     refused(Old::new("2019-old").trust(service, until).await.unwrap_err(), "belongs to another key");
-    // The same key again ends at the new instant.
+    // Trusting the same key again changes its expiry time.
     let later = until.plus(Ttl::from_days(1));
     old.trust(service, later).await.unwrap();
     assert_eq!(service.live.snapshot().ring.foreign[0].expires_at, later);

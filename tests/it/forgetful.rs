@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that loses the answer to a COMMIT: what was committed is, and nobody is told.
+//! A proxy to PostgreSQL that drops the reply to a COMMIT: the transaction is committed, but the client does not know.
 
 use std::sync::{
     Arc,
@@ -16,15 +16,17 @@ use crate::{
     support::{App, Empty},
 };
 
-pub(crate) struct Forgetful {
+pub(crate) struct LossyProxy {
     pub(crate) database: Database,
     armed: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
-impl Forgetful {
-    pub(crate) async fn to(database: &Database) -> Self {
-        let chancery::store::Location::Postgres(url) = &database.location else { panic!("no network leads to a file") };
+impl LossyProxy {
+    pub(crate) async fn start(database: &Database) -> Self {
+        let chancery::store::Location::Postgres(url) = &database.location else {
+            panic!("SQLite has no network connection")
+        };
         let (_, rest) = url.expose().split_once('@').unwrap();
         let server = rest.split_once('/').unwrap().0.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -34,30 +36,30 @@ impl Forgetful {
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let far = TcpStream::connect(&server).await.unwrap();
-                tokio::spawn(carry(near, far, arm.clone()));
+                tokio::spawn(forward(near, far, arm.clone()));
             }
         });
         Self { database, armed, task }
     }
 
-    /// Loses the answer to the next COMMIT, and the connection with it.
+    /// Drops the reply to the next COMMIT and closes the connection.
     pub(crate) fn arm(&self) {
         self.armed.store(true, Ordering::SeqCst);
     }
 
-    /// Whether that has happened.
-    pub(crate) fn has_struck(&self) -> bool {
+    /// Whether a reply was dropped.
+    pub(crate) fn has_dropped_reply(&self) -> bool {
         !self.armed.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Forgetful {
+impl Drop for LossyProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) {
+async fn forward(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) {
     let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
     loop {
         tokio::select! {
@@ -68,7 +70,7 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) 
                     return;
                 }
                 if commits && armed.swap(false, Ordering::SeqCst) {
-                    // The server has answered: it is durable. Both connections end here.
+                    // The server has replied, so the commit is durable. Close both connections.
                     let _ = far.read(&mut answered).await;
                     return;
                 }
@@ -83,13 +85,13 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) 
     }
 }
 
-/// An app whose database can lose an answer, which takes a network; none where the run leaves PostgreSQL out.
-pub(crate) async fn forgetful() -> Option<(App, Forgetful)> {
+/// An app whose database can drop a reply. This needs a network; `None` if this run skips PostgreSQL.
+pub(crate) async fn app_with_lossy_proxy() -> Option<(App, LossyProxy)> {
     if !with_postgres() {
         return None;
     }
     let empty = Empty::postgres().await;
-    let way = Forgetful::to(&empty.database).await;
+    let way = LossyProxy::start(&empty.database).await;
     let clock = empty.clock.clone();
     let app = App::prepared(Empty { database: way.database.clone(), ..empty }, clock).await;
     Some((app, way))

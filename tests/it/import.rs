@@ -1,4 +1,4 @@
-//! Importing users with the hashes of their passwords.
+//! Imports users with their password hashes.
 
 use chancery::domain::audit::AuditFilter;
 use chancery::{
@@ -15,21 +15,21 @@ use crate::support::{App, PASSWORD, login_of, sign_in};
 on_each_engine! {
     #[tokio::test]
     App => {
-        p08_imported_users_sign_in_with_their_old_passwords_and_are_hashed_anew,
-        p10_a_wrong_password_costs_the_same_for_imported_users_and_for_nobody,
-        users_come_with_all_that_they_have_or_with_a_subject_alone,
-        a_bad_row_is_refused_by_its_field_and_the_others_are_kept,
-        a_user_who_is_here_with_other_data_is_left_alone_and_told,
-        a_rehearsal_says_what_would_come_of_it_and_writes_nothing,
-        a_batch_costs_few_statements_however_many_users_it_has,
+        p08_imported_users_sign_in_with_their_old_passwords_and_are_rehashed,
+        p10_a_wrong_password_costs_the_same_for_imported_and_unknown_users,
+        users_are_imported_with_all_fields_or_only_a_subject,
+        an_invalid_row_is_refused_with_its_field_and_the_others_are_imported,
+        an_existing_user_with_different_data_is_left_unchanged_and_reported,
+        a_dry_run_reports_the_outcome_and_writes_nothing,
+        a_batch_takes_a_fixed_number_of_statements,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        of_two_imports_of_the_same_users_each_user_comes_once,
+        two_concurrent_imports_create_each_user_once,
     }
 }
 
-/// Of [`PASSWORD`], by other programs.
+/// Hashes of [`PASSWORD`], created by other programs.
 pub(crate) const BCRYPT: &str = "$2b$04$juLUO/IEsL0cvx0rEOqgeeAiY14meE5MPGSC/cyAsGD.P.55g6.kK";
 const PBKDF2: &str = "$pbkdf2-sha256$i=1000$c2l4dGVlbiBieXRlIHNhbA$YLxwtZTyajzXVfC/M84LAbZcd133GcmpwHnZkrWBmAo";
 const ARGON2I: &str = "$argon2i$v=19$m=64,t=2,p=1$c2l4dGVlbiBieXRlIHNhbA$El7qb5m4dGfXF8ShfmydKxanD67ruEpaQsCZQLhrIn8";
@@ -47,7 +47,7 @@ async fn import(service: &Service, rows: &[ImportRow]) -> Vec<ImportOutcome> {
     service.import.write(&Admin::command(), rows).await.unwrap()
 }
 
-/// The field that is in the way, and why.
+/// The refused field and the reason.
 fn refused(outcome: &ImportOutcome) -> (&str, &str) {
     match outcome {
         ImportOutcome::Refused(violations) => (&*violations[0].field, &violations[0].description),
@@ -61,7 +61,7 @@ async fn hash_of(service: &Service, subject: &str) -> Option<String> {
     phc.map(|phc| phc.as_str().to_owned())
 }
 
-async fn p08_imported_users_sign_in_with_their_old_passwords_and_are_hashed_anew(app: &App) {
+async fn p08_imported_users_sign_in_with_their_old_passwords_and_are_rehashed(app: &App) {
     let rows: Vec<_> = [BCRYPT, PBKDF2, ARGON2I]
         .into_iter()
         .enumerate()
@@ -87,12 +87,12 @@ async fn p08_imported_users_sign_in_with_their_old_passwords_and_are_hashed_anew
         let made = app.service.passwords.figures().made;
         assert_eq!((made.current - before.current, made.other - before.other), (2, 1));
     }
-    // What has changed since does not bring the old hash back.
+    // A later import does not restore the old hash.
     assert_eq!(import(&app.service, &rows).await, vec![ImportOutcome::Present; 3]);
     assert!(hash_of(&app.service, "old-0").await.unwrap().starts_with("$argon2id$"));
 }
 
-async fn p10_a_wrong_password_costs_the_same_for_imported_users_and_for_nobody(app: &App) {
+async fn p10_a_wrong_password_costs_the_same_for_imported_and_unknown_users(app: &App) {
     let _ = import(&app.service, &[row("old", "lovelace")]).await;
     let mut made = Vec::new();
     for login in ["nobody", "lovelace", "ada"] {
@@ -104,7 +104,7 @@ async fn p10_a_wrong_password_costs_the_same_for_imported_users_and_for_nobody(a
     assert_eq!(made, [1, 1, 1]);
 }
 
-async fn users_come_with_all_that_they_have_or_with_a_subject_alone(app: &App) {
+async fn users_are_imported_with_all_fields_or_only_a_subject(app: &App) {
     let created_at: Timestamp = "2019-05-06T07:08:09.123Z".parse().unwrap();
     let attributes = json!({ "team": "Zoë 🦀", "n": 1.5, "big": 12_345_678_901_234_567_u64, "deep": [1, [null]] });
     let whole = ImportRow {
@@ -130,7 +130,7 @@ async fn users_come_with_all_that_they_have_or_with_a_subject_alone(app: &App) {
     assert_eq!(refused.reason(), Reason::InvalidCredentials);
     assert!(app.service.users.get(&Admin::command(), "18").await.unwrap().logins.is_empty());
     assert_eq!(hash_of(&app.service, "19").await, None);
-    // One audit event for what was done, none for what was there.
+    // One audit event for created users, none for existing ones.
     let filter =
         AuditFilter { kind: chancery::domain::audit::AuditKind::parse("USERS_IMPORTED"), ..Default::default() };
     let events = app.service.store().read().await.unwrap().audit_page(&filter, None, 9).await.unwrap();
@@ -139,7 +139,7 @@ async fn users_come_with_all_that_they_have_or_with_a_subject_alone(app: &App) {
     assert_eq!(events[0].details["created"], 3);
 }
 
-async fn a_bad_row_is_refused_by_its_field_and_the_others_are_kept(app: &App) {
+async fn an_invalid_row_is_refused_with_its_field_and_the_others_are_imported(app: &App) {
     app.confidential(NewClientRequest { id: "orders".into(), audiences: vec!["x".into()], ..Default::default() }).await;
     let gone = NewUserRequest { name: "gone".into(), subject: Some("gone".into()), ..NewUserRequest::default() };
     app.service.users.create(&Admin::command(), gone).await.unwrap();
@@ -190,7 +190,7 @@ async fn a_bad_row_is_refused_by_its_field_and_the_others_are_kept(app: &App) {
         expected.push((field, says));
     }
     rows.push(row("last", "last"));
-    // The first row once more, word for word.
+    // An exact duplicate of the first row.
     rows.push(ImportRow { emails: vec!["first@example.org".into()], ..row("first", "first") });
     let outcomes = import(&app.service, &rows).await;
     assert_eq!(outcomes[0], ImportOutcome::Created);
@@ -210,7 +210,7 @@ async fn a_bad_row_is_refused_by_its_field_and_the_others_are_kept(app: &App) {
     assert!(error.to_string().contains("at most 1000"), "{error}");
 }
 
-async fn a_user_who_is_here_with_other_data_is_left_alone_and_told(app: &App) {
+async fn an_existing_user_with_different_data_is_left_unchanged_and_reported(app: &App) {
     let original = || ImportRow { emails: vec!["l@example.org".into()], ..row("17", "lovelace") };
     let _ = import(&app.service, &[original()]).await;
     let team = json!({ "team": "x" }).as_object().cloned().unwrap();
@@ -234,7 +234,7 @@ async fn a_user_who_is_here_with_other_data_is_left_alone_and_told(app: &App) {
     assert_eq!(import(&app.service, &[original()]).await, [ImportOutcome::Present]);
 }
 
-async fn a_rehearsal_says_what_would_come_of_it_and_writes_nothing(app: &App) {
+async fn a_dry_run_reports_the_outcome_and_writes_nothing(app: &App) {
     let batches = [
         vec![row("1", "one"), row("2", "ada"), row("3", "three")],
         vec![row("1", "one"), row("4", "three"), row("5", "five"), row("1", "other")],
@@ -253,10 +253,10 @@ async fn a_rehearsal_says_what_would_come_of_it_and_writes_nothing(app: &App) {
     assert_eq!(done.iter().filter(|o| **o == ImportOutcome::Created).count(), 3);
 }
 
-async fn of_two_imports_of_the_same_users_each_user_comes_once(app: &App) {
+async fn two_concurrent_imports_create_each_user_once(app: &App) {
     let mut tasks = tokio::task::JoinSet::new();
     for reversed in [false, true, false, true] {
-        let service = app.second().await;
+        let service = app.second_process().await;
         tasks.spawn(async move {
             let mut rows: Vec<_> = (0..50).map(|n| row(&n.to_string(), &format!("user{n}"))).collect();
             if reversed {
@@ -270,10 +270,10 @@ async fn of_two_imports_of_the_same_users_each_user_comes_once(app: &App) {
     assert_eq!(outcomes.iter().filter(|o| **o == ImportOutcome::Present).count(), 150);
 }
 
-/// What docs/moving-in.md says.
+/// The number in docs/moving-in.md.
 const STATEMENTS: u64 = 8;
 
-async fn a_batch_costs_few_statements_however_many_users_it_has(app: &App) {
+async fn a_batch_takes_a_fixed_number_of_statements(app: &App) {
     let rows: Vec<_> = (0..MAX_IMPORT_BATCH)
         .map(|n| ImportRow { emails: vec![format!("user{n}@example.org")], ..row(&n.to_string(), &format!("user{n}")) })
         .collect();
@@ -287,7 +287,7 @@ async fn a_batch_costs_few_statements_however_many_users_it_has(app: &App) {
 }
 
 #[tokio::test]
-async fn a43_a_hundred_thousand_monstrous_rows_cost_no_hash_and_no_statement() {
+async fn a43_a_hundred_thousand_oversized_rows_cause_no_hash_and_no_statement() {
     const ROWS: usize = 100_000;
     const HASH: &str = "gmMax06yxSXV4Wvv/vVmLvv7tcXrnMQNsoPRM32Imbg";
     let salted = |head: &str| format!("{head}$c2l4dGVlbiBieXRlIHNhbA${HASH}");
@@ -305,7 +305,7 @@ async fn a43_a_hundred_thousand_monstrous_rows_cost_no_hash_and_no_statement() {
     ];
     let app = App::sqlite().await;
     let (hashes, before) = (app.service.passwords.figures().made, app.service.store().statements());
-    // The row with a megabyte would fill the memory of this test, were it not the service's but ours: it stands once.
+    // The row with a megabyte is created only once, so that this test itself does not run out of memory.
     let rows: Vec<_> = (0..MAX_IMPORT_BATCH)
         .map(|n| {
             let monster = if n % 10 == 6 && n > 10 { &monsters[0] } else { &monsters[n % 10] };

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::{
-    admin::{Boss, reason},
+    admin::{AdminClient, reason},
     import::BCRYPT,
     support::{App, PASSWORD, login_of, sign_in},
 };
@@ -16,9 +16,9 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        users_come_by_a_stream_and_by_the_same_stream_again,
-        refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_of_fields,
-        what_came_before_a_bad_message_is_kept_and_the_message_is_named,
+        the_same_users_can_be_streamed_again,
+        refused_users_are_reported_with_their_position_and_wire_field_names,
+        rows_before_an_invalid_message_are_kept_and_the_message_is_refused,
     }
 }
 
@@ -33,32 +33,35 @@ fn user(subject: &str, name: &str) -> ImportedUser {
     }
 }
 
-async fn import(boss: &Boss, messages: Vec<Vec<ImportedUser>>) -> Result<pb::ImportUsersResponse, Status> {
+async fn import(
+    admin_client: &AdminClient,
+    messages: Vec<Vec<ImportedUser>>,
+) -> Result<pb::ImportUsersResponse, Status> {
     let messages: Vec<_> = messages.into_iter().map(|users| pb::ImportUsersRequest { users }).collect();
     let stream = tokio_stream::iter(messages);
-    boss.users().import_users(boss.ask(stream)).await.map(tonic::Response::into_inner)
+    admin_client.users().import_users(admin_client.ask(stream)).await.map(tonic::Response::into_inner)
 }
 
-async fn users_come_by_a_stream_and_by_the_same_stream_again(app: &App) {
-    let boss = Boss::of(app).await;
+async fn the_same_users_can_be_streamed_again(app: &App) {
+    let admin_client = AdminClient::of(app).await;
     let messages = || {
         let some = |range: std::ops::Range<i32>| range.map(|n| user(&format!("old-{n}"), &format!("u{n}"))).collect();
         vec![some(0..100), vec![], some(100..150)]
     };
-    let first = import(&boss, messages()).await.unwrap();
+    let first = import(&admin_client, messages()).await.unwrap();
     assert_eq!((first.created, first.present, first.refused), (150, 0, 0));
-    let again = import(&boss, messages()).await.unwrap();
+    let again = import(&admin_client, messages()).await.unwrap();
     assert_eq!((again.created, again.present, again.refused), (0, 150, 0));
     let pair = sign_in(&app.service, login_of("app", "u149", PASSWORD)).await.unwrap();
     assert_eq!(crate::support::claims(pair.access.token.expose())["sub"], "old-149");
     let found = app.service.users.get(&Admin::command(), "u7").await.unwrap().user;
     assert_eq!((found.created_at.millis(), found.attributes["team"].as_str()), (1_500_000_000_005, Some("x")));
-    let nothing = import(&boss, vec![]).await.unwrap();
+    let nothing = import(&admin_client, vec![]).await.unwrap();
     assert_eq!(nothing, pb::ImportUsersResponse::default());
 }
 
-async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_of_fields(app: &App) {
-    let boss = Boss::of(app).await;
+async fn refused_users_are_reported_with_their_position_and_wire_field_names(app: &App) {
+    let admin_client = AdminClient::of(app).await;
     let bad = [
         ImportedUser { attributes_json: "[]".into(), ..user("2", "two") },
         ImportedUser { emails: vec!["nonsense".into()], ..user("3", "three") },
@@ -69,11 +72,11 @@ async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_
         user("nul\0", "eight"),
     ];
     let first = vec![user("1", "one")];
-    let done = import(&boss, vec![first, bad.to_vec(), vec![user("9", "nine")]]).await.unwrap();
+    let done = import(&admin_client, vec![first, bad.to_vec(), vec![user("9", "nine")]]).await.unwrap();
     assert_eq!((done.created, done.present, done.refused), (2, 0, 7), "{done:?}");
-    let mut told: Vec<(i64, &str)> =
+    let mut refusals: Vec<(i64, &str)> =
         done.refusals.iter().map(|r| (r.row, r.field_violations[0].field.as_str())).collect();
-    told.sort_unstable();
+    refusals.sort_unstable();
     let expected = [
         (2, "attributes_json"),
         (3, "emails"),
@@ -83,21 +86,21 @@ async fn refused_users_are_told_by_their_place_in_the_stream_and_the_wire_names_
         (7, "attributes_json"),
         (8, "subject"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(refusals, expected);
     let described = |r: &pb::RefusedUser| r.field_violations.iter().all(|v| !v.description.is_empty());
     assert!(done.refusals.iter().all(described));
 }
 
-async fn what_came_before_a_bad_message_is_kept_and_the_message_is_named(app: &App) {
-    let boss = Boss::of(app).await;
+async fn rows_before_an_invalid_message_are_kept_and_the_message_is_refused(app: &App) {
+    let admin_client = AdminClient::of(app).await;
     let many = |n: usize| (0..n).map(|n| ImportedUser { subject: n.to_string(), ..Default::default() }).collect();
-    let refused = import(&boss, vec![many(600), many(600), many(1001)]).await.unwrap_err();
+    let refused = import(&admin_client, vec![many(600), many(600), many(1001)]).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
     assert!(refused.message().contains("1000 per message"), "{refused}");
-    // A batch was full before.
+    // The batch before it was full.
     assert_eq!(app.service.users.get(&Admin::command(), "599").await.unwrap().user.subject, "599");
     let large = (0..500).map(|n| ImportedUser { password_hash: BCRYPT.repeat(4), ..user(&n.to_string(), "x") });
-    let refused = import(&boss, vec![large.collect()]).await.unwrap_err();
+    let refused = import(&admin_client, vec![large.collect()]).await.unwrap_err();
     let details = refused.get_error_details();
     assert_eq!(details.error_info().unwrap().metadata["limit_bytes"], "65536", "{refused:?}");
 }

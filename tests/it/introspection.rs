@@ -1,4 +1,4 @@
-//! Questions about tokens, and revoking them.
+//! Introspection and revocation of tokens.
 
 use chancery::{
     error::{Error, Reason},
@@ -11,8 +11,8 @@ use crate::support::{App, ISSUER, client_token, introspect, token};
 on_each_engine! {
     #[tokio::test]
     App => {
-        o29_only_who_serves_the_audience_is_told_and_only_while_the_token_counts,
-        introspection_asks_the_database_nothing_and_stops_with_signing,
+        o29_only_the_audiences_own_server_may_introspect_and_only_while_the_token_is_valid,
+        introspection_uses_no_database_and_stops_when_signing_stops,
         o28_a_client_revokes_its_own_tokens_and_no_others,
     }
 }
@@ -27,7 +27,7 @@ async fn active(app: &App, who: &ClientCredentials, token: &str) -> bool {
     introspect(&app.service, who, token).await.unwrap().is_some()
 }
 
-async fn o29_only_who_serves_the_audience_is_told_and_only_while_the_token_counts(app: &App) {
+async fn o29_only_the_audiences_own_server_may_introspect_and_only_while_the_token_is_valid(app: &App) {
     let server = resource_server(app).await;
     let pair = app.sign_in().await;
     let access = pair.access.token.expose().to_owned();
@@ -55,7 +55,7 @@ async fn o29_only_who_serves_the_audience_is_told_and_only_while_the_token_count
     assert!(active(app, &server, &access).await, "client enabled again");
 }
 
-async fn introspection_asks_the_database_nothing_and_stops_with_signing(app: &App) {
+async fn introspection_uses_no_database_and_stops_when_signing_stops(app: &App) {
     let server = resource_server(app).await;
     let access = app.sign_in().await.access.token.expose().to_owned();
     let before = app.service.store().statements();
@@ -82,7 +82,7 @@ async fn o28_a_client_revokes_its_own_tokens_and_no_others(app: &App) {
     revoke("app", next.access.token.expose()).await.unwrap();
     let ended = app.refresh(&token(&next), "").await.unwrap_err();
     assert!(matches!(ended, Error::Ended { cause: "logout" }), "{ended:?}");
-    // Twice is no error, and a token of any generation serves.
+    // Revoking twice is not an error, and a token of any generation works.
     revoke("app", next.access.token.expose()).await.unwrap();
     let pair = app.sign_in().await;
     app.refresh(&token(&pair), "").await.unwrap();
@@ -93,7 +93,7 @@ async fn o28_a_client_revokes_its_own_tokens_and_no_others(app: &App) {
 }
 
 #[tokio::test]
-async fn a_clients_own_token_cannot_be_revoked_alone_and_it_is_told_so() {
+async fn revoking_a_client_token_alone_is_refused_with_an_error() {
     let app = App::sqlite().await;
     let worker =
         NewClientRequest { id: "worker".into(), audiences: vec![ISSUER.into()], ..NewClientRequest::default() };

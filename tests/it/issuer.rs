@@ -1,4 +1,4 @@
-//! Giving a deployment another issuer.
+//! Changes the issuer of a deployment.
 
 use chancery::{
     error::{Error, Reason},
@@ -10,13 +10,13 @@ use crate::support::{App, ISSUER, Opened, claims, client_token, refresh, token};
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_new_issuer_has_new_keys_no_sessions_and_its_own_audience,
+        changing_the_issuer_replaces_keys_ends_sessions_and_moves_the_audience,
     }
 }
 
 const NEW: &str = "https://staging.example.com";
 
-async fn a_new_issuer_has_new_keys_no_sessions_and_its_own_audience(app: &App) {
+async fn changing_the_issuer_replaces_keys_ends_sessions_and_moves_the_audience(app: &App) {
     let admin = app
         .confidential(NewClientRequest {
             id: "admin".into(),
@@ -28,10 +28,10 @@ async fn a_new_issuer_has_new_keys_no_sessions_and_its_own_audience(app: &App) {
         .await;
     let first = token(&app.sign_in().await);
     let old_kids: Vec<String> = app.service.live.snapshot().ring.stored.iter().map(|k| k.kid.clone()).collect();
-    let command = app.second().await;
+    let command = app.second_process().await;
     assert_eq!(command.instance.set_issuer(&Admin::command(), NEW).await.unwrap(), 1);
     assert!(matches!(command.instance.set_issuer(&Admin::command(), NEW).await, Err(Error::Conflict)));
-    // A server that was left running notices and signs no more.
+    // A server that is still running notices it and stops signing.
     assert!(app.service.live.confirm().await.is_err());
     assert_eq!(app.try_sign_in(crate::support::PASSWORD).await.unwrap_err().reason(), Reason::Unavailable);
     let opened = Opened { issuer: Some(NEW), ..Opened::default() };

@@ -1,4 +1,4 @@
-//! Outgoing mail: what is handed in with a change, and what becomes of it.
+//! Outgoing mail: queued in the transaction of a change, then sent, retried or dropped.
 
 use std::sync::Arc;
 
@@ -23,18 +23,18 @@ use crate::support::App;
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_mail_is_sent_if_the_change_that_it_tells_of_was_committed,
-        a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing,
-        a_process_that_ends_while_it_sends_is_followed_by_another_under_the_same_id,
-        what_has_expired_is_not_sent_but_dropped_and_counted,
-        several_processes_share_what_is_due,
+        a_mail_is_sent_only_if_its_transaction_commits,
+        a41_an_outbox_row_that_was_tampered_with_is_not_sent,
+        a_mail_of_a_crashed_process_is_sent_by_another_with_the_same_id,
+        expired_mails_are_dropped_and_counted_instead_of_sent,
+        several_processes_share_the_due_mails,
     }
 }
 
 const LINK: &str = "https://id.example.com/reset?token=canary&x=1";
 const CODE: &str = "2718-2818";
 
-/// Words, and a memory that mails are kept in.
+/// Templates, and a mailer that keeps mails in memory.
 fn kept() -> (Post, Arc<Kept>) {
     let kept = Arc::<Kept>::default();
     (Post { templates: Templates::load(None).unwrap(), mailer: Mailer::Kept(kept.clone()) }, kept)
@@ -73,7 +73,7 @@ async fn waiting(app: &App) -> i64 {
     app.service.outbox.backlog().await.unwrap().all
 }
 
-async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed(app: &App) {
+async fn a_mail_is_sent_only_if_its_transaction_commits(app: &App) {
     let (post, kept) = kept();
     let mut tx = app.service.store().write().await.unwrap();
     app.service.outbox.enqueue(&mut tx, mail(reset(&app.service), "Shop")).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_mail_is_sent_if_the_change_that_it_tells_of_was_committed(app: &App) 
     assert_eq!(waiting(app).await, 0);
 }
 
-async fn a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing(app: &App) {
+async fn a41_an_outbox_row_that_was_tampered_with_is_not_sent(app: &App) {
     let (post, kept) = kept();
     for change in
         ["recipient = 'mallory@example.org'", "kind = 'verify_email'", "recipient = 'a@x.org\r\nBcc: b@y.org'"]
@@ -104,15 +104,15 @@ async fn a41_a_row_that_was_changed_behind_the_servers_back_sends_nothing(app: &
     assert!(kept.newest().is_empty());
 }
 
-async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_same_id(app: &App) {
-    let second = app.second().await;
+async fn a_mail_of_a_crashed_process_is_sent_by_another_with_the_same_id(app: &App) {
+    let second = app.second_process().await;
     let (post, kept) = kept();
     let id = hand_in(&app.service, Content::AccountExists, "Shop").await;
-    // The first takes it and is gone.
+    // The first process takes it and crashes.
     assert_eq!(app.service.outbox.claim_due(4).await.unwrap().len(), 1);
     assert!(send(&second, &post).await.is_empty());
     app.clock.advance(Ttl::from_secs(90));
-    // The second sends it and is gone before it has written that down.
+    // The second sends it and crashes before it records that.
     let held = second.outbox.claim_due(4).await.unwrap();
     app.clock.advance(Ttl::from_secs(90));
     assert_eq!(send(&app.service, &post).await.len(), 1);
@@ -124,27 +124,27 @@ async fn a_process_that_ends_while_it_sends_is_followed_by_another_under_the_sam
     assert_eq!(waiting(app).await, 0);
 }
 
-async fn what_has_expired_is_not_sent_but_dropped_and_counted(app: &App) {
+async fn expired_mails_are_dropped_and_counted_instead_of_sent(app: &App) {
     let (post, kept) = kept();
     hand_in(&app.service, reset(&app.service), "Shop").await;
     hand_in(&app.service, Content::AccountExists, "Shop").await;
     app.clock.advance(Ttl::from_secs(600));
     assert_eq!(app.service.outbox.backlog().await.unwrap().expired, 1);
     assert_eq!(app.service.outbox.delete_expired().await.unwrap(), 1);
-    // The news is worth telling for longer than a code is good.
+    // A notice is still useful after a code has expired.
     assert_eq!(send(&app.service, &post).await.len(), 1);
     assert_eq!(kept.newest()[0].kind, "account_exists");
     assert_eq!(waiting(app).await, 0);
 }
 
-async fn several_processes_share_what_is_due(app: &App) {
+async fn several_processes_share_the_due_mails(app: &App) {
     for _ in 0..20 {
         hand_in(&app.service, Content::AccountExists, "Shop").await;
     }
     let (post, kept) = kept();
     let post = Arc::new(post);
     let mut tasks = tokio::task::JoinSet::new();
-    for service in [app.service.clone(), app.second().await] {
+    for service in [app.service.clone(), app.second_process().await] {
         let post = post.clone();
         tasks.spawn(async move { while !send(&service, &post).await.is_empty() {} });
     }
@@ -154,7 +154,7 @@ async fn several_processes_share_what_is_due(app: &App) {
     assert_eq!((ids.len(), kept.newest().len(), waiting(app).await), (20, 20, 0));
 }
 
-/// The answer's status, its kind of content and its body.
+/// The response's status, content type and body.
 async fn page(kept: &Arc<Kept>, host: &str, accept: &str) -> (StatusCode, String, String) {
     let request = Request::get("/dev/mail").header("host", host).header("accept", accept).body(Body::empty());
     let response = web::dev_routes(kept.clone()).oneshot(request.unwrap()).await.unwrap();
@@ -165,7 +165,7 @@ async fn page(kept: &Arc<Kept>, host: &str, accept: &str) -> (StatusCode, String
 }
 
 #[tokio::test]
-async fn the_page_of_kept_mails_shows_the_newest_hundred_as_text_to_this_machine_alone() {
+async fn the_demo_mail_page_shows_the_newest_hundred_mails_escaped_and_only_on_loopback() {
     let app = App::sqlite().await;
     let (post, kept) = kept();
     for n in 0..=100 {

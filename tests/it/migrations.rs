@@ -1,4 +1,4 @@
-//! The two sets of migrations keep in step.
+//! Both engines have the same migrations.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! Every row of the refresh table, on both engines.
+//! Every row of the refresh decision table, on both engines.
 
 use std::sync::{
     Arc,
@@ -18,18 +18,18 @@ on_each_engine! {
     App => {
         the_current_token_rotates,
         o23_within_grace_the_predecessor_yields_the_same_successor,
-        g14_with_its_request_id_a_lost_answer_is_given_again_however_late,
-        a_slow_sibling_is_superseded_and_ends_nothing,
+        g14_a_retry_with_the_same_request_id_gets_the_same_answer_at_any_time,
+        a_slow_parallel_refresh_is_superseded_without_ending_the_session,
         o22_a_token_three_generations_old_ends_its_session_and_no_other,
         o21_idle_and_absolute_expiry_end_a_session,
-        o19_a_refused_refresh_has_changed_nothing,
-        a_disabled_users_sessions_are_dead_and_its_sign_in_is_refused_as_a_wrong_password,
-        logging_out_twice_is_no_error_and_the_second_process_knows,
-        a_sign_in_in_flight_does_not_outlive_a_changed_password,
-        a_dropped_transaction_keeps_nothing,
-        a_reading_transaction_refuses_changes,
-        a_row_set_back_as_a_restored_backup_would_logs_nobody_out,
-        an_ended_session_says_why,
+        o19_a_refused_refresh_changes_nothing,
+        a_disabled_users_sessions_end_and_sign_in_fails_like_a_wrong_password,
+        logging_out_twice_succeeds_and_other_processes_learn_of_it,
+        a_sign_in_in_flight_does_not_survive_a_password_change,
+        a_dropped_transaction_is_rolled_back,
+        a_read_only_transaction_refuses_writes,
+        restoring_an_older_row_from_a_backup_logs_nobody_out,
+        the_error_for_an_ended_session_names_the_cause,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
@@ -37,7 +37,7 @@ on_each_engine! {
     }
     #[tokio::test]
     Empty => {
-        a_commit_that_took_long_leaves_the_grace_whole,
+        a_slow_commit_does_not_shorten_the_grace_period,
     }
 }
 
@@ -64,7 +64,7 @@ async fn o23_within_grace_the_predecessor_yields_the_same_successor(app: &App) {
     assert_eq!(reason(app.refresh(&token(&first), "").await), Reason::RefreshTokenReused);
 }
 
-async fn g14_with_its_request_id_a_lost_answer_is_given_again_however_late(app: &App) {
+async fn g14_a_retry_with_the_same_request_id_gets_the_same_answer_at_any_time(app: &App) {
     let first = app.sign_in().await;
     let second = app.refresh(&token(&first), "call-1").await.unwrap();
     app.pass(Ttl::from_days(3)).await;
@@ -76,7 +76,7 @@ async fn g14_with_its_request_id_a_lost_answer_is_given_again_however_late(app: 
     assert_eq!(reason(app.refresh(&token(&first), "call-2").await), Reason::RefreshTokenReused);
 }
 
-async fn a_slow_sibling_is_superseded_and_ends_nothing(app: &App) {
+async fn a_slow_parallel_refresh_is_superseded_without_ending_the_session(app: &App) {
     let first = app.sign_in().await;
     let second = app.refresh(&token(&first), "").await.unwrap();
     let third = app.refresh(&token(&second), "").await.unwrap();
@@ -91,7 +91,7 @@ async fn o22_a_token_three_generations_old_ends_its_session_and_no_other(app: &A
         newest = token(&app.refresh(&newest, "").await.unwrap());
     }
     let Err(Error::Reused { session, rotated_at }) = app.refresh(&token(&victim), "").await else {
-        panic!("not told as reuse")
+        panic!("not reported as reuse")
     };
     assert_eq!(session, victim.session_id);
     assert_eq!(rotated_at, app.service.context().now);
@@ -115,7 +115,7 @@ async fn o21_idle_and_absolute_expiry_end_a_session(app: &App) {
     assert_eq!(reason(app.refresh(&newest, "").await), Reason::SessionExpired);
 }
 
-async fn o19_a_refused_refresh_has_changed_nothing(app: &App) {
+async fn o19_a_refused_refresh_changes_nothing(app: &App) {
     app.client("stranger", &["api"]).await;
     let first = token(&app.sign_in().await);
     let call = |client: &'static str, audience: &'static str, scopes: &'static [&'static str]| {
@@ -125,7 +125,7 @@ async fn o19_a_refused_refresh_has_changed_nothing(app: &App) {
     assert_eq!(reason(call("app", "nowhere", &[]).await), Reason::InvalidArgument);
     assert_eq!(reason(call("app", "", &["admin"]).await), Reason::InvalidArgument);
     app.clock.advance(Ttl::from_secs(11));
-    // The feed was not confirmed for longer than a process may sign.
+    // The feed has not been confirmed for longer than a process may keep signing.
     assert_eq!(reason(call("app", "", &[]).await), Reason::Unavailable);
     app.service.live.confirm().await.unwrap();
     let second = call("app", "", &["read"]).await.unwrap();
@@ -134,7 +134,7 @@ async fn o19_a_refused_refresh_has_changed_nothing(app: &App) {
     assert_eq!(wide.access.scopes, ["read", "write"]);
 }
 
-async fn a_disabled_users_sessions_are_dead_and_its_sign_in_is_refused_as_a_wrong_password(app: &App) {
+async fn a_disabled_users_sessions_end_and_sign_in_fails_like_a_wrong_password(app: &App) {
     let first = token(&app.sign_in().await);
     assert_eq!(app.service.users.disable(&Admin::command(), "ada").await.unwrap(), 1);
     assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
@@ -145,9 +145,9 @@ async fn a_disabled_users_sessions_are_dead_and_its_sign_in_is_refused_as_a_wron
     assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
 }
 
-async fn logging_out_twice_is_no_error_and_the_second_process_knows(app: &App) {
+async fn logging_out_twice_succeeds_and_other_processes_learn_of_it(app: &App) {
     let pair = app.sign_in().await;
-    let other = app.second().await;
+    let other = app.second_process().await;
     let log_out = || async {
         let refresh = pair.refresh.as_ref().unwrap();
         app.service.tokens.log_out(&app.service.context(), &ClientCredentials::None, "app", refresh).await
@@ -159,8 +159,8 @@ async fn logging_out_twice_is_no_error_and_the_second_process_knows(app: &App) {
     assert_eq!(reason(refresh(&other, "app", &token(&pair), "", &[], "").await), Reason::SessionRevoked);
 }
 
-/// Refreshes until there is an answer: calls that were not written may be repeated.
-async fn refresh_at_last(service: &Service, token: &str) -> TokenPair {
+/// Refreshes until it succeeds: calls without an effect may be retried.
+async fn refresh_with_retries(service: &Service, token: &str) -> TokenPair {
     for _ in 0..100 {
         match refresh(service, "app", token, "", &[], "").await {
             Ok(pair) => return pair,
@@ -173,18 +173,18 @@ async fn refresh_at_last(service: &Service, token: &str) -> TokenPair {
 
 async fn o25_a27_a_hundred_parallel_refreshes_have_one_successor(app: &App) {
     let first = token(&app.sign_in().await);
-    let processes = [app.service.clone(), app.second().await];
+    let processes = [app.service.clone(), app.second_process().await];
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..100 {
         let (service, first) = (processes[n % 2].clone(), first.clone());
-        tasks.spawn(async move { token(&refresh_at_last(&service, &first).await) });
+        tasks.spawn(async move { token(&refresh_with_retries(&service, &first).await) });
     }
     let successors: std::collections::BTreeSet<String> = tasks.join_all().await.into_iter().collect();
     assert_eq!(successors.len(), 1);
     assert!(app.refresh(successors.first().unwrap(), "").await.is_ok());
 }
 
-async fn a_sign_in_in_flight_does_not_outlive_a_changed_password(app: &App) {
+async fn a_sign_in_in_flight_does_not_survive_a_password_change(app: &App) {
     let store = app.service.store();
     let found = store.read().await.unwrap().user_by_login("ada").await.unwrap().unwrap();
     app.service
@@ -199,7 +199,7 @@ async fn a_sign_in_in_flight_does_not_outlive_a_changed_password(app: &App) {
     assert!(app.try_sign_in("another long pass phrase").await.is_ok());
 }
 
-async fn a_dropped_transaction_keeps_nothing(app: &App) {
+async fn a_dropped_transaction_is_rolled_back(app: &App) {
     let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     let mut tx = app.service.store().write().await.unwrap();
     assert!(tx.user_disable(&user.id, app.service.context().now).await.unwrap());
@@ -207,13 +207,13 @@ async fn a_dropped_transaction_keeps_nothing(app: &App) {
     assert!(app.try_sign_in(PASSWORD).await.is_ok());
 }
 
-async fn a_reading_transaction_refuses_changes(app: &App) {
+async fn a_read_only_transaction_refuses_writes(app: &App) {
     let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     let mut tx = app.service.store().read().await.unwrap();
     assert!(tx.user_disable(&user.id, app.service.context().now).await.is_err());
 }
 
-async fn a_row_set_back_as_a_restored_backup_would_logs_nobody_out(app: &App) {
+async fn restoring_an_older_row_from_a_backup_logs_nobody_out(app: &App) {
     let mut newest = app.sign_in().await;
     for _ in 0..4 {
         newest = app.refresh(&token(&newest), "").await.unwrap();
@@ -222,7 +222,7 @@ async fn a_row_set_back_as_a_restored_backup_would_logs_nobody_out(app: &App) {
     app.clock.advance(Ttl::from_secs(5));
     let jumped = app.refresh(&token(&newest), "").await.unwrap();
     assert_ne!(token(&jumped), token(&newest));
-    // A repeated call meets the usual grace.
+    // A repeated call gets the usual grace period.
     assert_eq!(token(&app.refresh(&token(&newest), "").await.unwrap()), token(&jumped));
     assert!(app.refresh(&token(&jumped), "").await.is_ok());
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
@@ -230,7 +230,7 @@ async fn a_row_set_back_as_a_restored_backup_would_logs_nobody_out(app: &App) {
     assert!(events.iter().all(|(kind, _)| kind != "REFRESH_TOKEN_REUSED"));
 }
 
-async fn a_commit_that_took_long_leaves_the_grace_whole(empty: &Empty) {
+async fn a_slow_commit_does_not_shorten_the_grace_period(empty: &Empty) {
     let clock = Arc::new(SlowClock { inner: empty.clock.clone(), slow: AtomicBool::new(false) });
     let app = App::prepared(empty.clone(), clock.clone()).await;
     let first = app.sign_in().await;
@@ -240,12 +240,12 @@ async fn a_commit_that_took_long_leaves_the_grace_whole(empty: &Empty) {
     app.service.live.confirm().await.unwrap();
     let id = second.session_id.parse().unwrap();
     let row = app.service.store().read().await.unwrap().session_by_id(&id).await.unwrap().unwrap();
-    // Stamped again with the time after the commit, which was ten seconds later.
+    // Stamped again with the time after the commit, ten seconds later.
     assert!(row.rotated_at > row.previous_rotated_at.plus(Ttl::from_secs(1)));
     assert_eq!(token(&app.refresh(&token(&first), "").await.unwrap()), token(&second));
 }
 
-/// A clock by which every look at it takes long.
+/// A clock on which every reading takes a long time.
 #[derive(Debug)]
 struct SlowClock {
     inner: Arc<FixedClock>,
@@ -269,7 +269,7 @@ impl Clock for SlowClock {
     }
 }
 
-async fn an_ended_session_says_why(app: &App) {
+async fn the_error_for_an_ended_session_names_the_cause(app: &App) {
     let pair = app.sign_in().await;
     app.service.users.end_session(&Admin::command(), &pair.session_id).await.unwrap();
     let refused = app.refresh(&token(&pair), "").await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The page of requirements explains every id that a test's name carries, and names only what exists.
+//! The requirements page explains every id in a test name, and refers only to existing tests and files.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,7 @@ fn is_id(word: &str) -> bool {
     matches!(word.as_bytes(), [letter, a, b] if b"ajoprgs".contains(letter) && a.is_ascii_digit() && b.is_ascii_digit())
 }
 
-/// The ids at the beginnings of the names of functions, in capitals.
+/// The ids at the beginning of function names, in upper case.
 fn ids_of_tests() -> BTreeSet<String> {
     let mut code = String::new();
     for folder in ["src", "tests", "verify/src", "guard/src"] {
@@ -38,7 +38,7 @@ fn ids_of_tests() -> BTreeSet<String> {
     names.flat_map(|name| name.split('_').take_while(|w| is_id(w))).map(str::to_uppercase).collect()
 }
 
-/// Id and last cell of every row.
+/// Id and last cell of every table row.
 fn rows() -> Vec<(String, String)> {
     let page = fs::read_to_string(root().join("docs/requirements.md")).unwrap();
     let cells = page.lines().map(|l| l.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
@@ -47,15 +47,15 @@ fn rows() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_page_of_requirements_and_the_names_of_tests_agree() {
+fn the_requirements_page_matches_the_test_names() {
     let (tests, rows) = (ids_of_tests(), rows());
     let explained: BTreeSet<&String> = rows.iter().map(|(id, _)| id).collect();
-    assert_eq!(explained.len(), rows.len(), "an id stands twice");
+    assert_eq!(explained.len(), rows.len(), "an id appears twice");
     let missing: Vec<_> = tests.iter().filter(|id| !explained.contains(id)).collect();
     assert!(missing.is_empty(), "docs/requirements.md does not explain {missing:?}");
     for (id, file) in &rows {
         let named = file.trim_matches('`');
         let exists = !named.is_empty() && root().join(named).is_file();
-        assert!(tests.contains(id) || exists, "{id} has neither a test of its name nor a file: {named:?}");
+        assert!(tests.contains(id) || exists, "{id} has neither a test with its id nor a file: {named:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Rights of now: what was taken from a user or a client counts at once, whatever a token that is still good says.
+//! Removing permissions from a user or client takes effect at once, whatever valid tokens contain.
 
 use chancery::{
     domain::audit::AuditFilter,
@@ -8,18 +8,18 @@ use chancery::{
     },
 };
 
-use crate::support::{App, ISSUER, PASSWORD, as_admin, claims, client_token, login_of, refresh, sign_in, token};
+use crate::support::{App, ISSUER, PASSWORD, admit_admin, claims, client_token, login_of, refresh, sign_in, token};
 
 on_each_engine! {
     #[tokio::test]
     App => {
-        an_administrator_who_was_removed_gives_nothing_back_to_itself,
-        who_is_removed_between_admission_and_writing_gives_nothing_back_either,
-        a_client_that_lost_a_permission_lost_it_for_its_tokens_too,
-        streams_of_a_user_end_when_its_role_is_taken_away,
-        an_import_ends_when_its_permission_is_taken_away,
-        a_scope_taken_from_a_client_is_gone_from_every_token_minted_afterwards,
-        a_session_that_was_ended_opens_nothing_in_a_process_that_has_not_heard_of_it,
+        a_removed_administrator_cannot_regain_the_role,
+        an_administrator_removed_during_a_call_cannot_regain_the_role,
+        removing_a_permission_from_a_client_applies_to_its_existing_tokens,
+        a_users_streams_end_when_the_role_is_removed,
+        an_import_ends_when_its_permission_is_removed,
+        a_scope_removed_from_a_client_is_missing_from_all_new_tokens,
+        an_ended_session_gives_no_access_in_a_process_that_has_not_read_the_feed,
     }
 }
 
@@ -43,33 +43,33 @@ async fn roles(app: &App, user: &str) -> usize {
     app.service.users.get(&Admin::command(), user).await.unwrap().roles.len()
 }
 
-async fn an_administrator_who_was_removed_gives_nothing_back_to_itself(app: &App) {
+async fn a_removed_administrator_cannot_regain_the_role(app: &App) {
     let who = root(app).await;
-    assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
+    assert!(admit_admin(&app.service, &who, ASSIGN).await.is_ok());
     assert!(set_administrator(app, false).await);
     for permission in ["roles.assign", "clients.write", "users.read", "audit.read"] {
-        let refused = as_admin(&app.service, &who, (permission, Act::Read)).await.unwrap_err();
+        let refused = admit_admin(&app.service, &who, (permission, Act::Read)).await.unwrap_err();
         assert!(matches!(&refused, Error::Lacks(lacks) if *lacks == permission), "{refused:?}");
     }
-    // A lesser role opens what it says and no more.
+    // A lesser role grants only its own permissions.
     app.service.users.set_role(&Admin::command(), "root", "auditor", true).await.unwrap();
-    assert!(as_admin(&app.service, &who, ("audit.read", Act::Read)).await.is_ok());
-    assert!(matches!(as_admin(&app.service, &who, ASSIGN).await, Err(Error::Lacks(_))));
-    // Given again, the same token opens it again.
+    assert!(admit_admin(&app.service, &who, ("audit.read", Act::Read)).await.is_ok());
+    assert!(matches!(admit_admin(&app.service, &who, ASSIGN).await, Err(Error::Lacks(_))));
+    // Once the role is assigned again, the same token works again.
     assert!(set_administrator(app, true).await);
-    assert!(as_admin(&app.service, &who, ASSIGN).await.is_ok());
+    assert!(admit_admin(&app.service, &who, ASSIGN).await.is_ok());
 }
 
-async fn who_is_removed_between_admission_and_writing_gives_nothing_back_either(app: &App) {
+async fn an_administrator_removed_during_a_call_cannot_regain_the_role(app: &App) {
     let who = root(app).await;
-    let admin = as_admin(&app.service, &who, ASSIGN).await.unwrap();
+    let admin = admit_admin(&app.service, &who, ASSIGN).await.unwrap();
     assert!(set_administrator(app, false).await);
     let back = app.service.users.set_role(&admin, "root", "administrator", true).await;
     assert!(matches!(back, Err(Error::Conflict)), "{back:?}");
     assert_eq!(roles(app, "root").await, 0);
 }
 
-async fn a_client_that_lost_a_permission_lost_it_for_its_tokens_too(app: &App) {
+async fn removing_a_permission_from_a_client_applies_to_its_existing_tokens(app: &App) {
     let worker = app
         .confidential(NewClientRequest {
             id: "worker".into(),
@@ -82,45 +82,48 @@ async fn a_client_that_lost_a_permission_lost_it_for_its_tokens_too(app: &App) {
     let issued = client_token(&app.service, &worker, &request).await.unwrap();
     let bearer = ClientCredentials::Bearer(issued.token.expose().to_owned());
     let read = ("users.read", Act::Read);
-    assert!(as_admin(&app.service, &bearer, read).await.is_ok());
+    assert!(admit_admin(&app.service, &bearer, read).await.is_ok());
     let none = ClientPatch { permissions: Some(vec![]), ..ClientPatch::default() };
     app.service.clients.update(&Admin::command(), "worker", &none, None).await.unwrap();
     for who in [&bearer, &worker] {
-        assert!(matches!(as_admin(&app.service, who, read).await, Err(Error::Lacks("users.read"))));
+        assert!(matches!(admit_admin(&app.service, who, read).await, Err(Error::Lacks("users.read"))));
     }
 }
 
-async fn streams_of_a_user_end_when_its_role_is_taken_away(app: &App) {
+async fn a_users_streams_end_when_the_role_is_removed(app: &App) {
     let who = root(app).await;
-    let admin = as_admin(&app.service, &who, ("revocations.read", Act::Read)).await.unwrap();
+    let admin = admit_admin(&app.service, &who, ("revocations.read", Act::Read)).await.unwrap();
     let mut revocations = app.service.revocations.watch(&admin, "").await.unwrap();
-    let audit = as_admin(&app.service, &who, ("audit.read", Act::Read)).await.unwrap();
+    let audit = admit_admin(&app.service, &who, ("audit.read", Act::Read)).await.unwrap();
     let mut events = app.service.audit.watch(&app.service.context(), &audit, AuditFilter::default());
     revocations.next().await.unwrap();
-    // Another user's change is no reason to end it.
+    // A change of another user does not end it.
     assert!(app.service.users.set_role(&Admin::command(), "ada", "auditor", true).await.unwrap());
     app.service.live.send_heartbeat();
     assert!(revocations.next().await.is_ok());
     assert!(!events.next().await.unwrap().is_empty());
     assert!(set_administrator(app, false).await);
     app.service.live.send_heartbeat();
-    assert!(matches!(end(async || revocations.next().await.map(|_| ())).await, Error::Lacks("revocations.read")));
-    assert!(matches!(end(async || events.next().await.map(|_| ())).await, Error::Lacks("audit.read")));
+    assert!(matches!(
+        read_to_end(async || revocations.next().await.map(|_| ())).await,
+        Error::Lacks("revocations.read")
+    ));
+    assert!(matches!(read_to_end(async || events.next().await.map(|_| ())).await, Error::Lacks("audit.read")));
 }
 
 /// Reads a stream to its end.
-async fn end(mut next: impl AsyncFnMut() -> Result<()>) -> Error {
+async fn read_to_end(mut next: impl AsyncFnMut() -> Result<()>) -> Error {
     for _ in 0..100 {
         if let Err(error) = next().await {
             return error;
         }
     }
-    panic!("the stream goes on")
+    panic!("the stream did not end")
 }
 
-async fn an_import_ends_when_its_permission_is_taken_away(app: &App) {
+async fn an_import_ends_when_its_permission_is_removed(app: &App) {
     let who = root(app).await;
-    let admin = as_admin(&app.service, &who, ("users.import", Act::Write)).await.unwrap();
+    let admin = admit_admin(&app.service, &who, ("users.import", Act::Write)).await.unwrap();
     let row = |n: u8| [ImportRow { subject: format!("old-{n}"), ..ImportRow::default() }];
     assert!(app.service.import.write(&admin, &row(1)).await.is_ok());
     assert!(set_administrator(app, false).await);
@@ -128,7 +131,7 @@ async fn an_import_ends_when_its_permission_is_taken_away(app: &App) {
     assert!(app.service.users.get(&Admin::command(), "old-2").await.is_err());
 }
 
-async fn a_scope_taken_from_a_client_is_gone_from_every_token_minted_afterwards(app: &App) {
+async fn a_scope_removed_from_a_client_is_missing_from_all_new_tokens(app: &App) {
     let pair = app.sign_in().await;
     assert_eq!(claims(pair.access.token.expose())["scope"], "read write");
     let less = ClientPatch { scopes: Some(vec!["read".into()]), ..ClientPatch::default() };
@@ -136,24 +139,24 @@ async fn a_scope_taken_from_a_client_is_gone_from_every_token_minted_afterwards(
     let next = app.refresh(&token(&pair), "").await.unwrap();
     assert_eq!(claims(next.access.token.expose())["scope"], "read");
     assert_eq!(next.access.scopes, ["read"]);
-    // Asked for by name it is refused, and the refresh token is not spent by that.
+    // Requesting it explicitly is refused, without consuming the refresh token.
     let asked = refresh(&app.service, "app", &token(&next), "", &["write"], "").await.unwrap_err();
     assert!(matches!(&asked, Error::Invalid(wrong) if wrong[0].field == "scopes"), "{asked:?}");
     let last = refresh(&app.service, "app", &token(&next), "", &["read"], "").await.unwrap();
     assert_eq!(claims(last.access.token.expose())["scope"], "read");
-    // Given back, it is in the tokens of the session again: it was granted at sign-in.
+    // Once the client has the scope again, so do the session's tokens, because it was granted at sign-in.
     let more = ClientPatch { scopes: Some(vec!["read".into(), "write".into()]), ..ClientPatch::default() };
     app.service.clients.update(&Admin::command(), "app", &more, None).await.unwrap();
     let again = app.refresh(&token(&last), "").await.unwrap();
     assert_eq!(claims(again.access.token.expose())["scope"], "read write");
 }
 
-async fn a_session_that_was_ended_opens_nothing_in_a_process_that_has_not_heard_of_it(app: &App) {
+async fn an_ended_session_gives_no_access_in_a_process_that_has_not_read_the_feed(app: &App) {
     let who = root(app).await;
-    let second = app.second().await;
-    assert!(as_admin(&second, &who, ASSIGN).await.is_ok());
+    let second = app.second_process().await;
+    assert!(admit_admin(&second, &who, ASSIGN).await.is_ok());
     app.service.users.end_sessions(&Admin::command(), "root", &[]).await.unwrap();
-    // The second process has not read the feed since.
-    let refused = as_admin(&second, &who, ASSIGN).await.unwrap_err();
+    // The second process has not read the feed since then.
+    let refused = admit_admin(&second, &who, ASSIGN).await.unwrap_err();
     assert_eq!(refused.reason(), Reason::TokenInvalid);
 }

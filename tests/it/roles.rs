@@ -1,4 +1,4 @@
-//! Roles in tokens, and who may give them, on both engines.
+//! Roles in tokens, and who may assign them, on both engines.
 
 use chancery::{
     error::{Error, Reason},
@@ -10,17 +10,17 @@ use chancery::{
 use serde_json::json;
 
 use crate::support::{
-    App, ISSUER, Opened, PASSWORD, as_admin, claims, client_token, login_of, refresh, sign_in, token,
+    App, ISSUER, Opened, PASSWORD, admit_admin, claims, client_token, login_of, refresh, sign_in, token,
 };
 
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_role_is_in_the_next_token_of_its_audience_alone,
-        a_clients_roles_count_like_permissions_of_its_own,
-        nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more,
-        s08_who_signed_in_too_long_ago_may_look_and_not_change,
-        the_issuers_permissions_move_with_the_issuer,
+        a_role_appears_only_in_the_next_token_for_its_audience,
+        a_clients_roles_work_like_its_own_permissions,
+        administrators_cannot_grant_permissions_they_lack_or_change_users_with_more,
+        s08_an_old_sign_in_allows_reading_but_not_changes,
+        permissions_at_the_issuer_follow_an_issuer_change,
     }
 }
 
@@ -34,7 +34,7 @@ async fn give(app: &App, user: &str, role: &str) {
     assert!(app.service.users.set_role(&Admin::command(), user, role, true).await.unwrap());
 }
 
-async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
+async fn a_role_appears_only_in_the_next_token_for_its_audience(app: &App) {
     role(&app.service, "clerk", &["orders.read@api", "orders.write@api", "stock.read@stock"]).await;
     let first = app.sign_in().await;
     assert_eq!(claims(first.access.token.expose()).get("roles"), None);
@@ -47,7 +47,7 @@ async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
     let elsewhere = refresh(&app.service, "app", &token(&next), "other", &[], "").await.unwrap();
     let said = claims(elsewhere.access.token.expose());
     assert_eq!((said.get("roles"), said.get("entitlements")), (None, None));
-    // A changed definition is one row, and in the next token too; so is a role taken away.
+    // A changed definition is one row and applies to the next token; so does removing a role.
     let patch = RolePatch { permissions: Some(vec!["orders.read@api".into()]), ..RolePatch::default() };
     app.service.roles.update(&Admin::command(), "clerk", patch, None).await.unwrap();
     let next = app.refresh(&token(&elsewhere), "").await.unwrap();
@@ -55,14 +55,14 @@ async fn a_role_is_in_the_next_token_of_its_audience_alone(app: &App) {
     assert!(app.service.users.set_role(&Admin::command(), "ada", "clerk", false).await.unwrap());
     let next = app.refresh(&token(&next), "").await.unwrap();
     assert_eq!(claims(next.access.token.expose()).get("roles"), None);
-    // A new session knows what the user has, and another process knows what the role is.
+    // A new session has the user's roles, and another process knows their definitions.
     give(app, "ada", "clerk").await;
-    let second = app.second().await;
+    let second = app.second_process().await;
     let pair = sign_in(&second, login_of("app", "ada", PASSWORD)).await.unwrap();
     assert_eq!(claims(pair.access.token.expose())["roles"], json!(["clerk"]));
 }
 
-async fn a_clients_roles_count_like_permissions_of_its_own(app: &App) {
+async fn a_clients_roles_work_like_its_own_permissions(app: &App) {
     role(&app.service, "reader", &["jobs.read@jobs"]).await;
     let worker = app
         .confidential(NewClientRequest {
@@ -77,10 +77,10 @@ async fn a_clients_roles_count_like_permissions_of_its_own(app: &App) {
     let issued = client_token(&app.service, &worker, &request).await.unwrap();
     let said = claims(issued.token.expose());
     assert_eq!((&said["entitlements"], &said["roles"]), (&json!(["jobs.read", "jobs.run"]), &json!(["reader"])));
-    // And at this server, by client authentication.
-    assert!(as_admin(&app.service, &worker, ("audit.read", Act::Read)).await.is_ok());
+    // They also apply at this server, with client authentication.
+    assert!(admit_admin(&app.service, &worker, ("audit.read", Act::Read)).await.is_ok());
     assert!(matches!(
-        as_admin(&app.service, &worker, ("users.write", Act::Write)).await,
+        admit_admin(&app.service, &worker, ("users.write", Act::Write)).await,
         Err(Error::Lacks("users.write"))
     ));
     let used = app.service.roles.delete(&Admin::command(), "reader").await;
@@ -96,10 +96,10 @@ async fn bearer(app: &App, login: &str) -> ClientCredentials {
 }
 
 async fn admitted(app: &App, credentials: &ClientCredentials, act: Act) -> chancery::error::Result<Admin> {
-    as_admin(&app.service, credentials, ("users.write", act)).await
+    admit_admin(&app.service, credentials, ("users.write", act)).await
 }
 
-async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more(app: &App) {
+async fn administrators_cannot_grant_permissions_they_lack_or_change_users_with_more(app: &App) {
     app.client("portal", &["api", ISSUER]).await;
     for (name, role) in [("helen", "user-administrator"), ("root", "administrator")] {
         app.user(name).await;
@@ -109,13 +109,13 @@ async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more(app: &Ap
     let root = admitted(app, &bearer(app, "root").await, Act::Write).await.unwrap();
     let denied = |e: &Error| e.reason() == Reason::PermissionDenied;
     let s = &app.service;
-    // Ada has no role: Helen may change her, but not give her more than Helen has herself.
+    // Ada has no role: Helen may change her, but cannot grant more than she has herself.
     assert!(s.users.disable(&helen, "ada").await.is_ok());
     assert!(s.users.enable(&helen, "ada").await.unwrap());
     assert!(denied(&s.users.set_role(&helen, "ada", "administrator", true).await.unwrap_err()));
     assert!(denied(&s.users.set_role(&helen, "helen", "administrator", true).await.unwrap_err()));
     assert!(s.users.set_role(&helen, "ada", "user-administrator", true).await.unwrap());
-    // Whoever could reset an administrator's password could become one.
+    // Otherwise, resetting an administrator's password would be a way to become one.
     let new = || chancery::secret::Password::new("another long pass phrase".into());
     assert!(denied(&s.users.set_password(&helen, "root", new()).await.unwrap_err()));
     assert!(denied(&s.users.disable(&helen, "root").await.unwrap_err()));
@@ -134,7 +134,7 @@ async fn nobody_gives_what_it_does_not_have_nor_changes_who_may_do_more(app: &Ap
     assert!(s.users.disable(&root, "helen").await.is_ok());
 }
 
-async fn s08_who_signed_in_too_long_ago_may_look_and_not_change(app: &App) {
+async fn s08_an_old_sign_in_allows_reading_but_not_changes(app: &App) {
     app.client("portal", &["api", ISSUER]).await;
     app.user("helen").await;
     give(app, "helen", "user-administrator").await;
@@ -154,7 +154,7 @@ async fn s08_who_signed_in_too_long_ago_may_look_and_not_change(app: &App) {
     }
 }
 
-async fn the_issuers_permissions_move_with_the_issuer(app: &App) {
+async fn permissions_at_the_issuer_follow_an_issuer_change(app: &App) {
     role(&app.service, "reader", &["audit.read", "orders.read@api"]).await;
     app.service.instance.set_issuer(&Admin::command(), "https://new.example.com").await.unwrap();
     let opened = Opened { issuer: Some("https://new.example.com"), ..Opened::default() };

@@ -1,4 +1,4 @@
-//! Rotation of signing keys under a clock that is moved by hand.
+//! Rotation of signing keys with a clock that is moved manually.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -17,17 +17,17 @@ on_each_engine! {
     #[tokio::test]
     App => {
         j28_for_400_days_no_valid_token_lacks_its_key,
-        an_early_rotation_waits_until_every_cache_has_met_the_key,
-        a_database_set_back_begins_a_new_epoch,
-        the_sweep_never_makes_a_process_believe_that_changes_were_lost,
+        an_early_rotation_waits_until_every_cache_has_the_key,
+        restoring_the_database_starts_a_new_epoch,
+        the_sweep_never_looks_like_lost_changes_to_a_process,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        of_several_processes_one_rotates,
+        only_one_of_several_processes_rotates,
     }
 }
 
-/// How old a set may be that a verifier still uses.
+/// Maximum age of a key set that a verifier still uses.
 const STALEST: Ttl = JWKS_MAX_AGE.plus(JWKS_STALE_IF_ERROR);
 
 fn kids(app: &App) -> BTreeSet<String> {
@@ -39,7 +39,7 @@ fn active(app: &App) -> BTreeSet<(Algorithm, String)> {
     ring.stored.iter().filter(|k| k.state == KeyState::Active).map(|k| (k.algorithm, k.kid.clone())).collect()
 }
 
-/// How far to move the clock: in small steps around every change of keys, in large ones between.
+/// How far to move the clock: small steps around key changes, large ones between them.
 fn step(app: &App) -> Ttl {
     let now = app.service.context().now;
     let ring = app.service.live.snapshot().ring.clone();
@@ -49,7 +49,7 @@ fn step(app: &App) -> Ttl {
     if busy { STALEST } else { Ttl::from_millis(free.clamp(STALEST.millis(), Ttl::from_days(1).millis())) }
 }
 
-/// At each step the tokens that may be alive are known by the keys that signed at the steps before;
+/// The tokens that may be valid at each step were signed by the keys active at the previous steps;
 /// each of them must be in the stalest set that a verifier may still use.
 async fn j28_for_400_days_no_valid_token_lacks_its_key(app: &App) {
     let start = app.service.context().now;
@@ -82,7 +82,7 @@ async fn j28_for_400_days_no_valid_token_lacks_its_key(app: &App) {
     assert!(kids(app).len() <= 9, "keys are removed again");
 }
 
-async fn an_early_rotation_waits_until_every_cache_has_met_the_key(app: &App) {
+async fn an_early_rotation_waits_until_every_cache_has_the_key(app: &App) {
     let before = active(app);
     let plans = app.service.signing_keys.rotate_early(&Admin::command(), Some(Algorithm::Es256)).await.unwrap();
     assert_eq!(plans.len(), 1);
@@ -96,9 +96,9 @@ async fn an_early_rotation_waits_until_every_cache_has_met_the_key(app: &App) {
     assert!(active(app).contains(&(Algorithm::Es256, plans[0].kid.clone())));
 }
 
-async fn of_several_processes_one_rotates(app: &App) {
+async fn only_one_of_several_processes_rotates(app: &App) {
     app.pass(Ttl::from_days(30)).await;
-    let processes = [app.service.clone(), app.second().await, app.second().await];
+    let processes = [app.service.clone(), app.second_process().await, app.second_process().await];
     let mut tasks = tokio::task::JoinSet::new();
     for service in processes {
         tasks.spawn(async move { service.signing_keys.rotate_due().await });
@@ -112,8 +112,8 @@ async fn of_several_processes_one_rotates(app: &App) {
     assert_eq!(active(app).len(), 3);
 }
 
-/// The feed notices a database that was set back, and every process reads it anew.
-async fn a_database_set_back_begins_a_new_epoch(app: &App) {
+/// The feed detects a restored database, and every process reloads it.
+async fn restoring_the_database_starts_a_new_epoch(app: &App) {
     app.client("later", &["api"]).await;
     let old = app.service.live.snapshot().head.clone();
     app.set_feed_back().await;
@@ -126,7 +126,7 @@ async fn a_database_set_back_begins_a_new_epoch(app: &App) {
 }
 
 #[tokio::test]
-async fn j21_rsa_keys_are_as_long_as_set_from_the_next_one_on() {
+async fn j21_a_changed_rsa_key_size_applies_from_the_next_key_on() {
     let app = App::sqlite().await;
     let sizes = |app: &App| -> Vec<usize> {
         let ring = app.service.live.snapshot().ring.clone();
@@ -142,10 +142,10 @@ async fn j21_rsa_keys_are_as_long_as_set_from_the_next_one_on() {
     assert_eq!(sizes(&app), [2048, 3072]);
 }
 
-async fn the_sweep_never_makes_a_process_believe_that_changes_were_lost(app: &App) {
-    let other = app.second().await;
+async fn the_sweep_never_looks_like_lost_changes_to_a_process(app: &App) {
+    let other = app.second_process().await;
     let epoch = other.live.snapshot().head.epoch.clone();
-    // Everything so far has long ended; then something new is committed and swept over at once.
+    // Everything so far has long expired; then something new is committed and a sweep runs at once.
     app.pass(Ttl::from_days(1)).await;
     other.live.confirm().await.unwrap();
     app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();

@@ -1,4 +1,4 @@
-//! Writes that share a commit: how they are grouped, and that none suffers for another.
+//! Session writes that share a commit: how they are grouped, and that one does not affect another.
 
 use std::{
     sync::{
@@ -20,18 +20,18 @@ use futures_util::{future::join_all, poll};
 
 use crate::{
     database::with_postgres,
-    forgetful::forgetful,
+    forgetful::app_with_lossy_proxy,
     support::{self, App, Empty, token},
 };
 
 on_each_engine! {
     #[tokio::test]
     App => {
-        what_arrives_while_a_commit_is_under_way_shares_the_next_one,
+        requests_that_arrive_during_a_commit_share_the_next_one,
         two_requests_for_one_session_in_a_batch_get_the_same_successor,
-        a_bad_row_fails_its_own_caller_and_no_other,
-        nothing_is_written_for_a_caller_that_is_late_or_gone,
-        a_log_out_whose_caller_is_gone_is_done_all_the_same,
+        a_bad_row_fails_only_its_own_caller,
+        nothing_is_written_for_a_caller_that_timed_out_or_disconnected,
+        a_logout_completes_even_if_its_caller_disconnects,
     }
 }
 
@@ -51,7 +51,7 @@ async fn stored(app: &App, pair: &TokenPair) -> Session {
     app.service.store().read().await.unwrap().session_by_id(&id).await.unwrap().unwrap()
 }
 
-/// A transaction that holds a session's row; on SQLite it holds everything.
+/// A transaction that locks a session's row; on SQLite it locks the whole database.
 async fn hold(app: &App, pair: &TokenPair) -> Tx {
     let session = stored(app, pair).await;
     let mut tx = app.service.store().write().await.unwrap();
@@ -60,7 +60,7 @@ async fn hold(app: &App, pair: &TokenPair) -> Tx {
     tx
 }
 
-/// Lets the writer run into the held row of `pair`, so that what comes next has to wait.
+/// Makes the writer wait for the locked row of `pair`, so that later writes queue up.
 async fn occupy(app: &App, pair: &TokenPair) -> tokio::task::JoinHandle<Result<TokenPair, Error>> {
     let before = app.service.store().statements();
     let (service, refresh_token) = (app.service.clone(), token(pair));
@@ -80,11 +80,11 @@ async fn sign_ins(app: &App, count: usize) -> Vec<TokenPair> {
     pairs
 }
 
-async fn what_arrives_while_a_commit_is_under_way_shares_the_next_one(app: &App) {
+async fn requests_that_arrive_during_a_commit_share_the_next_one(app: &App) {
     let pairs = sign_ins(app, 21).await;
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
-    // On PostgreSQL the first one's statement is on its way; on SQLite it goes with the others.
+    // On PostgreSQL, the first statement is already sent; on SQLite it joins the others.
     let before = app.service.store().statements();
     let rest = join_all(pairs[1..].iter().map(|p| refresh(&app.service, app.service.context(), p)));
     tokio::pin!(rest);
@@ -113,7 +113,7 @@ async fn two_requests_for_one_session_in_a_batch_get_the_same_successor(app: &Ap
     assert_eq!(stored(app, &pairs[1]).await.generation, 1);
 }
 
-async fn a_bad_row_fails_its_own_caller_and_no_other(app: &App) {
+async fn a_bad_row_fails_only_its_own_caller(app: &App) {
     let pairs = sign_ins(app, 4).await;
     app.sql(&format!("UPDATE sessions SET claims = '[]' WHERE id = '{}'", pairs[2].session_id)).await;
     let held = hold(app, &pairs[0]).await;
@@ -128,7 +128,7 @@ async fn a_bad_row_fails_its_own_caller_and_no_other(app: &App) {
     assert!(matches!(done[1], Err(Error::Internal(_))), "{:?}", done[1]);
 }
 
-async fn nothing_is_written_for_a_caller_that_is_late_or_gone(app: &App) {
+async fn nothing_is_written_for_a_caller_that_timed_out_or_disconnected(app: &App) {
     let pairs = sign_ins(app, 3).await;
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
@@ -149,13 +149,13 @@ async fn nothing_is_written_for_a_caller_that_is_late_or_gone(app: &App) {
     }
 }
 
-async fn a_log_out_whose_caller_is_gone_is_done_all_the_same(app: &App) {
+async fn a_logout_completes_even_if_its_caller_disconnects(app: &App) {
     let pairs = sign_ins(app, 2).await;
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
     let (ctx, secret) = (app.service.context(), pairs[1].refresh.as_ref().unwrap());
     let mut gone = Box::pin(app.service.tokens.log_out(&ctx, &ClientCredentials::None, "app", secret));
-    // It reads the session first; then it waits in the queue.
+    // It reads the session first and then waits in the queue.
     for _ in 0..200 {
         assert!(poll!(&mut gone).is_pending());
         tokio::task::yield_now().await;
@@ -164,13 +164,13 @@ async fn a_log_out_whose_caller_is_gone_is_done_all_the_same(app: &App) {
     drop(gone);
     drop(held);
     assert!(first.await.unwrap().is_ok());
-    // Whatever is written now comes after it.
+    // Any later write comes after it.
     let ended = app.refresh(&token(&pairs[1]), "").await.map(|p| p.session_id).unwrap_err();
     assert_eq!(ended.reason(), Reason::SessionRevoked);
 }
 
 #[tokio::test]
-async fn of_two_transactions_that_wait_for_each_other_none_loses_anything() {
+async fn two_deadlocked_transactions_both_complete() {
     if !with_postgres() {
         return;
     }
@@ -185,7 +185,7 @@ async fn of_two_transactions_that_wait_for_each_other_none_loses_anything() {
     while app.empty.database.sql(&locked).await.unwrap() > 0 {
         assert!(poll!(&mut both).is_pending());
     }
-    // The batch has the first row and waits for the second; now the other way round.
+    // The batch holds the first row and waits for the second; this transaction does the opposite.
     let other = async {
         let session = stored(&app, &pairs[0]).await;
         let later = session.rotated_at.plus(Ttl::from_millis(1));
@@ -195,21 +195,21 @@ async fn of_two_transactions_that_wait_for_each_other_none_loses_anything() {
     };
     let (done, other) = tokio::join!(both, other);
     assert!(done.iter().all(Result::is_ok), "{done:?}");
-    // Who waits first is the first to find out: the batch gave way, and was written again.
+    // PostgreSQL aborts the one that waited first: the batch was rolled back and retried.
     assert!(other.is_ok(), "{other:?}");
     assert!(app.service.store().statements() - before > 3);
     app.finish().await;
 }
 
 #[tokio::test]
-async fn a_refresh_whose_commit_nobody_answered_gives_its_one_successor() {
-    let Some((app, way)) = forgetful().await else { return };
+async fn a_refresh_whose_commit_reply_is_lost_has_one_successor() {
+    let Some((app, way)) = app_with_lossy_proxy().await else { return };
     for grace in ["10", "0"] {
         app.service.instance.set(&Admin::command(), "refresh_grace", grace).await.unwrap();
         let first = app.sign_in().await;
         way.arm();
         let second = app.refresh(&token(&first), "").await.unwrap();
-        assert!(way.has_struck());
+        assert!(way.has_dropped_reply());
         assert_eq!(stored(&app, &first).await.generation, 1);
         assert!(app.refresh(&token(&second), "").await.is_ok());
     }
@@ -217,12 +217,12 @@ async fn a_refresh_whose_commit_nobody_answered_gives_its_one_successor() {
 }
 
 #[tokio::test]
-async fn a_log_out_whose_commit_nobody_answered_is_one() {
-    let Some((app, way)) = forgetful().await else { return };
+async fn a_logout_whose_commit_reply_is_lost_succeeds() {
+    let Some((app, way)) = app_with_lossy_proxy().await else { return };
     let pair = app.sign_in().await;
     way.arm();
     let done = app.service.users.end_session(&Admin::command(), &pair.session_id).await;
-    assert!(way.has_struck() && done.is_ok(), "{done:?}");
+    assert!(way.has_dropped_reply() && done.is_ok(), "{done:?}");
     assert!(app.service.live.snapshot().revoked_sessions.contains_key(&pair.session_id));
     let events = app.service.store().read().await.unwrap().audit_kinds().await.unwrap();
     assert_eq!(events.iter().filter(|(kind, _)| kind == "SESSION_REVOKED").count(), 1);
@@ -230,20 +230,20 @@ async fn a_log_out_whose_commit_nobody_answered_is_one() {
 }
 
 #[tokio::test]
-async fn a_sign_in_whose_commit_nobody_answered_is_not_made_twice() {
-    let Some((app, way)) = forgetful().await else { return };
-    // The place in the status list is leased apart.
+async fn a_sign_in_whose_commit_reply_is_lost_is_not_repeated() {
+    let Some((app, way)) = app_with_lossy_proxy().await else { return };
+    // The status list index is leased in a separate transaction.
     app.sign_in().await;
     way.arm();
     let refused = app.try_sign_in(support::PASSWORD).await.map(|p| p.session_id).unwrap_err();
-    assert!(way.has_struck());
+    assert!(way.has_dropped_reply());
     assert_eq!(refused.reason(), Reason::Unavailable);
     assert_eq!(app.service.users.sessions(&Admin::command(), "ada").await.unwrap().len(), 2);
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_process_on_the_same_file_is_let_in_while_refreshes_never_cease() {
+async fn another_process_on_the_same_file_can_write_during_constant_refreshes() {
     let app = App::prepared(Empty::sqlite().await, Arc::new(SystemClock)).await;
     let entropy = Arc::new(chancery::entropy::OsEntropy);
     let other = Store::open(&app.empty.database.location, false, entropy).await.unwrap();

@@ -1,19 +1,19 @@
-//! Starting on databases of every kind.
+//! Startup on databases in various states.
 
 use crate::support::{App, Empty, ISSUER, Opened};
 
 on_each_engine! {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     Empty => {
-        four_replicas_that_start_at_once_on_one_empty_database_agree,
+        four_replicas_starting_at_once_on_an_empty_database_agree,
     }
     #[tokio::test]
     Empty => {
-        another_sealing_key_issuer_or_mark_is_refused_by_name,
+        a_different_sealing_key_issuer_or_dev_flag_is_refused_by_name,
     }
 }
 
-async fn four_replicas_that_start_at_once_on_one_empty_database_agree(empty: &Empty) {
+async fn four_replicas_starting_at_once_on_an_empty_database_agree(empty: &Empty) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let empty = empty.clone();
@@ -26,7 +26,7 @@ async fn four_replicas_that_start_at_once_on_one_empty_database_agree(empty: &Em
     assert_eq!(sets.len(), 1);
 }
 
-async fn another_sealing_key_issuer_or_mark_is_refused_by_name(empty: &Empty) {
+async fn a_different_sealing_key_issuer_or_dev_flag_is_refused_by_name(empty: &Empty) {
     App::open(empty, Opened::default()).await.unwrap();
     let refused = async |opened: Opened| App::open(empty, opened).await.map(|_| ()).unwrap_err().to_string();
     let key = refused(Opened { sealing: 8, ..Opened::default() }).await;
@@ -35,6 +35,6 @@ async fn another_sealing_key_issuer_or_mark_is_refused_by_name(empty: &Empty) {
     assert!(issuer.contains(ISSUER) && issuer.contains("chancery issuer set"), "{issuer}");
     let dev = refused(Opened { dev: true, ..Opened::default() }).await;
     assert!(dev.contains("--dev refuses"), "{dev}");
-    // Without an issuer the stored one counts.
+    // Without a configured issuer, the stored one is used.
     assert!(App::open(empty, Opened { issuer: None, ..Opened::default() }).await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! What each call costs the database. The figures stand in docs/architecture.md too.
+//! Number of statements per call. docs/architecture.md contains the same figures.
 
 use crate::support::{client_token, introspect};
 use chancery::{
@@ -15,16 +15,16 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     App => {
-        each_call_costs_the_database_what_is_published,
+        each_call_takes_the_published_number_of_statements,
     }
 }
 
-/// Statements of a call on either engine, without the beginnings and ends of transactions. That of a refresh
-/// is its whole batch's.
+/// Statements per call on either engine, without BEGIN and COMMIT. The one of a refresh
+/// covers its whole batch.
 const PUBLISHED: [(&str, u64); 5] =
     [("Login", 6), ("Refresh", 1), ("IssueClientToken", 0), ("Introspect", 0), ("GetJwks", 0)];
 
-async fn each_call_costs_the_database_what_is_published(app: &App) {
+async fn each_call_takes_the_published_number_of_statements(app: &App) {
     let worker = app
         .confidential(NewClientRequest {
             id: "worker".into(),
@@ -34,7 +34,7 @@ async fn each_call_costs_the_database_what_is_published(app: &App) {
         })
         .await;
     let mut keys = KeyServiceClient::new(served(app).await);
-    // A process takes the places of its sessions in the status list a thousand at a time.
+    // A process leases status list indexes in blocks of a thousand.
     app.sign_in().await;
     let mut before = app.service.store().statements();
     let mut counted = Vec::new();
@@ -62,17 +62,17 @@ async fn each_call_costs_the_database_what_is_published(app: &App) {
 }
 
 #[test]
-fn the_published_figures_are_those_of_the_test() {
+fn the_documented_figures_match_the_test() {
     let page = include_str!("../../docs/architecture.md");
     for (name, statements) in PUBLISHED {
         assert!(page.contains(&format!("| {name} | {statements} |")), "{name} in docs/architecture.md");
     }
 }
 
-/// Every call allocates the state that it may come to need: at thousands of calls under way it has to fit the
+/// Every call allocates the largest state that it may need. With thousands of calls in flight, it must fit in the
 /// processor's caches.
 #[tokio::test]
-async fn a_call_that_stays_in_memory_carries_little_state() {
+async fn the_futures_of_in_memory_calls_are_small() {
     const MOST: usize = 4096;
     let app = App::sqlite().await;
     let (ctx, nobody) = (app.service.context(), ClientCredentials::None);

@@ -1,4 +1,4 @@
-//! Token status lists, as a verifier sees them.
+//! Token status lists, from a verifier's point of view.
 
 use crate::support::client_token;
 use std::{collections::BTreeSet, io::Read};
@@ -19,20 +19,20 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    forgetful::forgetful,
-    support::{App, ISSUER, PASSWORD, claims, login_of, sign_in, sign_in_at_last, token},
+    forgetful::app_with_lossy_proxy,
+    support::{App, ISSUER, PASSWORD, claims, login_of, sign_in, sign_in_with_retries, token},
 };
 
 on_each_engine! {
     #[tokio::test]
     App => {
-        r13_an_ended_session_shows_and_its_neighbours_do_not,
-        a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and_enabling_takes_both_back,
-        j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked,
+        r13_an_ended_session_is_marked_and_its_neighbours_are_not,
+        disabling_a_client_marks_its_tokens_and_its_users_tokens_until_it_is_enabled,
+        j29_a_status_list_is_signed_again_as_soon_as_its_key_is_revoked,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        r10_no_index_is_handed_out_twice_by_several_processes_and_across_restarts,
+        r10_no_index_is_issued_twice_across_processes_and_restarts,
     }
 }
 
@@ -46,14 +46,14 @@ async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCo
     (parts.status, parts.headers, to_bytes(body, usize::MAX).await.unwrap().to_vec())
 }
 
-/// What a token says of its status.
+/// The status claim of a token: index and list URI.
 fn status(access: &str) -> (u64, String) {
     let said = claims(access);
     let list = &said["status"]["status_list"];
     (list["idx"].as_u64().unwrap(), list["uri"].as_str().unwrap().to_owned())
 }
 
-/// The bit of a token in the list that it names, fetched anew.
+/// Fetches the list that a token names and returns the token's bit.
 async fn bit(app: &App, access: &str) -> u8 {
     let (index, uri) = status(access);
     let routes = web::routes(app.service.clone());
@@ -69,7 +69,7 @@ async fn bit(app: &App, access: &str) -> u8 {
 }
 
 #[tokio::test]
-async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
+async fn r02_r05_a_status_list_is_a_signed_token_served_as_the_draft_requires() {
     let app = App::sqlite().await;
     let access = app.sign_in().await.access.token.expose().to_owned();
     let (index, uri) = status(&access);
@@ -88,7 +88,7 @@ async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
     let now = app.service.now().seconds();
     assert_eq!((&said["iat"], &said["exp"], &said["ttl"]), (&json!(now), &json!(now + 120), &json!(15)));
     assert_eq!((&said["status_list"]["bits"], &said["sub"]), (&json!(1), &json!(uri)));
-    // The list is no access token, though the same key signed it (J12).
+    // The list is not an access token, although the same key signed it (J12).
     let policy = chancery_verify::Policy::new(ISSUER, "api");
     let ring = app.service.live.snapshot().ring.clone();
     let checked = chancery_verify::check(&jwt, &ring.verifying, &policy, app.service.now().millis());
@@ -102,7 +102,7 @@ async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut unpacked).unwrap();
     assert_eq!(unpacked, jwt);
     let packed_tag = headers["etag"].to_str().unwrap();
-    assert_ne!(packed_tag, etag, "other bytes, another tag");
+    assert_ne!(packed_tag, etag, "different bytes must have a different tag");
     let asked = [("accept-encoding", "gzip"), ("if-none-match", packed_tag)];
     let (again, headers, _) = get(&routes, "/statuslists/1", &asked).await;
     assert_eq!((again, headers.get("content-encoding")), (StatusCode::NOT_MODIFIED, None));
@@ -118,19 +118,19 @@ async fn r02_r05_a_list_is_a_signed_token_served_as_the_draft_says() {
     assert_eq!(serde_json::from_slice::<Value>(&all).unwrap(), json!({ "status_lists": [uri] }));
 }
 
-async fn r13_an_ended_session_shows_and_its_neighbours_do_not(app: &App) {
+async fn r13_an_ended_session_is_marked_and_its_neighbours_are_not(app: &App) {
     let [one, two] = [app.sign_in().await, app.sign_in().await];
     let [a, b] = [&one, &two].map(|p| p.access.token.expose().to_owned());
     assert_eq!((bit(app, &a).await, bit(app, &b).await), (0, 0));
     app.service.users.end_session(&Admin::command(), &one.session_id).await.unwrap();
-    // At most a second passes until the list is published again.
+    // The list is published again within a second.
     app.pass(Ttl::from_secs(1)).await;
     assert_eq!((bit(app, &a).await, bit(app, &b).await), (1, 0));
-    // A refreshed token stands where the session does.
+    // A refreshed token has the same index as its session.
     let next = app.refresh(&token(&two), "").await.unwrap();
     assert_eq!(status(next.access.token.expose()), status(&b));
-    // Another process publishes the same.
-    let other = app.second().await;
+    // Another process publishes the same bits.
+    let other = app.second_process().await;
     let (index, _) = status(&a);
     let list = other.status_lists.list(1).await.unwrap().unwrap();
     let said = claims(std::str::from_utf8(&list.token).unwrap());
@@ -141,7 +141,7 @@ async fn r13_an_ended_session_shows_and_its_neighbours_do_not(app: &App) {
     assert_eq!((set, bytes[usize::try_from(index).unwrap() / 8].count_ones()), (1, 1));
 }
 
-async fn a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and_enabling_takes_both_back(app: &App) {
+async fn disabling_a_client_marks_its_tokens_and_its_users_tokens_until_it_is_enabled(app: &App) {
     let worker = NewClientRequest { id: "worker".into(), ..NewClientRequest::default() };
     let worker = app.confidential(worker).await;
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
@@ -157,48 +157,48 @@ async fn a_disabled_client_shows_on_its_own_tokens_and_on_those_of_its_users_and
     }
 }
 
-/// Signs in so often, one after the other; gives the places of the sessions in that order.
+/// Signs in `count` times in sequence and returns the status list indexes of the sessions in that order.
 async fn places(service: &Service, count: usize) -> Vec<(u64, String)> {
     let mut places = Vec::new();
     for _ in 0..count {
-        let pair = sign_in_at_last(service, "ada").await.unwrap();
+        let pair = sign_in_with_retries(service, "ada").await.unwrap();
         places.push(status(pair.access.token.expose()));
     }
     places
 }
 
-async fn r10_no_index_is_handed_out_twice_by_several_processes_and_across_restarts(app: &App) {
+async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
     let mut seen = BTreeSet::new();
-    // The second round is after a restart: what the processes of the first had leased and not used is lost.
+    // The second round is after a restart: leased but unused indexes of the first round are lost.
     for _ in 0..2 {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..3 {
-            let service = app.second().await;
+            let service = app.second_process().await;
             tasks.spawn(async move { places(&service, 8).await });
         }
         for places in tasks.join_all().await {
             let near = places.windows(2).filter(|w| w[0].0.abs_diff(w[1].0) <= 100).count();
-            assert!(near < 3, "neighbours in time are neighbours in the list: {places:?}");
+            assert!(near < 3, "consecutive sessions have consecutive indexes: {places:?}");
             for place in places {
-                assert!(seen.insert(place.clone()), "{place:?} twice");
+                assert!(seen.insert(place.clone()), "{place:?} was issued twice");
             }
         }
     }
     assert_eq!(seen.len(), 48);
-    // One block for the process before and for each of the six, none of them given back.
+    // One block for the initial process and for each of the six; none is returned.
     let mut tx = app.service.store().write().await.unwrap();
     let next = tx.status_list_lease(1, &[0; 32], app.service.now()).await.unwrap();
     assert_eq!((next.list, next.from), (1, 7 * 1024));
 }
 
 #[tokio::test]
-async fn r10_a_lease_whose_commit_nobody_answered_is_left_alone() {
-    let Some((app, way)) = forgetful().await else { return };
-    let fresh = app.second().await;
+async fn r10_a_lease_whose_commit_reply_is_lost_is_never_used() {
+    let Some((app, way)) = app_with_lossy_proxy().await else { return };
+    let fresh = app.second_process().await;
     way.arm();
     let refused = sign_in(&fresh, login_of("app", "ada", PASSWORD)).await.map(|p| p.session_id).unwrap_err();
-    assert_eq!((way.has_struck(), refused.reason()), (true, Reason::Unavailable));
-    // The process before has one block. A second one was taken, though nobody knows of it.
+    assert_eq!((way.has_dropped_reply(), refused.reason()), (true, Reason::Unavailable));
+    // The initial process has one block. A second one was leased, but its lessee does not know.
     assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 2048").await.unwrap(), 1);
     let mut all = places(&fresh, 4).await;
     all.extend(places(&app.service, 4).await);
@@ -208,7 +208,7 @@ async fn r10_a_lease_whose_commit_nobody_answered_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_process_that_may_have_missed_a_revocation_serves_no_list() {
+async fn a_process_that_may_have_missed_a_revocation_serves_no_status_list() {
     let app = App::sqlite().await;
     app.sign_in().await;
     let routes = web::routes(app.service.clone());
@@ -218,7 +218,7 @@ async fn a_process_that_may_have_missed_a_revocation_serves_no_list() {
     assert_eq!(get(&routes, "/.well-known/jwks.json", &[]).await.0, StatusCode::OK);
 }
 
-async fn j29_a_list_is_signed_anew_as_soon_as_its_key_is_revoked(app: &App) {
+async fn j29_a_status_list_is_signed_again_as_soon_as_its_key_is_revoked(app: &App) {
     let pair = app.sign_in().await;
     let (_, uri) = status(pair.access.token.expose());
     let routes = web::routes(app.service.clone());

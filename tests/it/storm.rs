@@ -1,4 +1,4 @@
-//! More sign-ins at once than can be hashed.
+//! More concurrent sign-ins than can be hashed.
 
 use chancery::{
     error::{Error, Reason},
@@ -12,24 +12,24 @@ use crate::support::{App, ISSUER, PASSWORD, PLACES, claims, first_party, login_f
 on_each_engine! {
     #[tokio::test]
     App => {
-        p09_a_refused_sign_in_costs_the_database_nothing_and_hinders_no_refresh,
-        p09_a44_in_a_storm_those_who_have_a_place_sign_in_and_the_others_are_told_when_to_come_back,
-        p09_a_flood_from_one_place_keeps_nobody_elsewhere_out,
-        p09_the_address_that_counts_is_the_one_a_trusted_client_tells,
-        p09_an_account_waits_once_whether_it_exists_or_not,
-        p09_a_password_is_set_while_all_places_are_taken,
+        p09_a_refused_sign_in_takes_no_statement_and_does_not_delay_refreshes,
+        p09_a44_under_overload_queued_sign_ins_succeed_and_the_rest_get_a_retry_delay,
+        p09_a_flood_from_one_network_does_not_lock_out_others,
+        p09_the_queue_uses_the_address_that_a_trusted_client_reports,
+        p09_an_account_has_one_queue_place_whether_or_not_it_exists,
+        p09_a_password_can_be_set_while_the_queue_is_full,
     }
 }
 
-/// Takes a place in the queue and keeps it.
-fn wait_as(service: &Service, login: &str, address: &str) -> Slot {
+/// Takes a place in the queue and holds it.
+fn hold_queue_place(service: &Service, login: &str, address: &str) -> Slot {
     let applicant =
         Applicant { account: Account::of(login), prefix: Prefix::of(address), known_device: false, deadline: None };
     service.passwords.admit(&applicant).unwrap()
 }
 
 pub(crate) fn take_all_places(service: &Service, address: &str) -> Vec<Slot> {
-    (0..PLACES).map(|n| wait_as(service, &format!("somebody{n}"), address)).collect()
+    (0..PLACES).map(|n| hold_queue_place(service, &format!("somebody{n}"), address)).collect()
 }
 
 fn refused(result: chancery::error::Result<TokenPair>) -> Ttl {
@@ -44,22 +44,22 @@ async fn sign_in_from(service: &Service, peer: &str, request: SignInRequest) -> 
     crate::support::tokens(service.sign_ins.sign_in(&ctx, &chancery::service::ClientCredentials::None, request).await)
 }
 
-async fn p09_a_refused_sign_in_costs_the_database_nothing_and_hinders_no_refresh(app: &App) {
+async fn p09_a_refused_sign_in_takes_no_statement_and_does_not_delay_refreshes(app: &App) {
     let pair = app.sign_in().await;
     let places = take_all_places(&app.service, "");
     let before = app.service.store().statements();
-    let mut told = Vec::new();
+    let mut retry_delays = Vec::new();
     for login in ["ada", "nobody", "no\u{202e}such"] {
-        told.push(refused(sign_in(&app.service, login_of("app", login, PASSWORD)).await).millis());
+        retry_delays.push(refused(sign_in(&app.service, login_of("app", login, PASSWORD)).await).millis());
     }
-    assert!(told.iter().all(|ms| (50..=20_000).contains(ms)), "{told:?}");
+    assert!(retry_delays.iter().all(|ms| (50..=20_000).contains(ms)), "{retry_delays:?}");
     assert_eq!(app.service.store().statements(), before);
     assert!(app.refresh(&token(&pair), "").await.is_ok());
     drop(places);
     assert!(app.try_sign_in(PASSWORD).await.is_ok());
 }
 
-async fn p09_a44_in_a_storm_those_who_have_a_place_sign_in_and_the_others_are_told_when_to_come_back(app: &App) {
+async fn p09_a44_under_overload_queued_sign_ins_succeed_and_the_rest_get_a_retry_delay(app: &App) {
     const USERS: usize = 48;
     for n in 0..USERS {
         app.user(&format!("user{n}")).await;
@@ -92,7 +92,7 @@ async fn p09_a44_in_a_storm_those_who_have_a_place_sign_in_and_the_others_are_to
     assert_eq!((figures.queue_full, figures.waiting), (sent_away as u64, 0));
 }
 
-async fn p09_a_flood_from_one_place_keeps_nobody_elsewhere_out(app: &App) {
+async fn p09_a_flood_from_one_network_does_not_lock_out_others(app: &App) {
     let _places = take_all_places(&app.service, "192.0.2.1");
     refused(sign_in_from(&app.service, "192.0.2.99", login_of("app", "ada", PASSWORD)).await);
     let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", "ada", PASSWORD)).await;
@@ -100,25 +100,26 @@ async fn p09_a_flood_from_one_place_keeps_nobody_elsewhere_out(app: &App) {
     assert_eq!(app.service.passwords.figures().evicted, 1);
 }
 
-async fn p09_the_address_that_counts_is_the_one_a_trusted_client_tells(app: &App) {
+async fn p09_the_queue_uses_the_address_that_a_trusted_client_reports(app: &App) {
     let gateway = NewClientRequest { public: false, trusted_end_user: true, ..first_party("gateway", &["api"]) };
     let gateway = app.confidential(gateway).await;
     let service = &app.service;
     let _places = take_all_places(service, "192.0.2.1");
     let said = |client, address: &str| login_from(client, "ada", PASSWORD, address);
-    let told = async |peer: &str, address| {
+    let sign_in_through = async |peer: &str, address| {
         let ctx = RequestContext { peer: peer.into(), ..service.context() };
         crate::support::tokens(service.sign_ins.sign_in(&ctx, &gateway, said("gateway", address)).await)
     };
     refused(sign_in_from(service, "192.0.2.7", said("app", "198.51.100.1")).await);
-    refused(told("198.51.100.1", "192.0.2.7").await);
-    // Of who says nothing, its own address counts.
-    refused(told("192.0.2.7", "").await);
-    assert!(told("192.0.2.7", "198.51.100.1").await.is_ok());
+    refused(sign_in_through("198.51.100.1", "192.0.2.7").await);
+    // If no address is reported, the client's own address is used.
+    refused(sign_in_through("192.0.2.7", "").await);
+    assert!(sign_in_through("192.0.2.7", "198.51.100.1").await.is_ok());
 }
 
-async fn p09_an_account_waits_once_whether_it_exists_or_not(app: &App) {
-    let _waiting = [wait_as(&app.service, "ada", "192.0.2.1"), wait_as(&app.service, "nobody", "192.0.2.1")];
+async fn p09_an_account_has_one_queue_place_whether_or_not_it_exists(app: &App) {
+    let _waiting =
+        [hold_queue_place(&app.service, "ada", "192.0.2.1"), hold_queue_place(&app.service, "nobody", "192.0.2.1")];
     for login in ["ada", "ADA", "nobody", "Nobody"] {
         let elsewhere = sign_in_from(&app.service, "198.51.100.1", login_of("app", login, PASSWORD)).await;
         refused(elsewhere);
@@ -128,7 +129,7 @@ async fn p09_an_account_waits_once_whether_it_exists_or_not(app: &App) {
     assert!(sign_in(&app.service, login_of("app", "grace", PASSWORD)).await.is_ok());
 }
 
-async fn p09_a_password_is_set_while_all_places_are_taken(app: &App) {
+async fn p09_a_password_can_be_set_while_the_queue_is_full(app: &App) {
     let _places = take_all_places(&app.service, "");
     let new = chancery::secret::Password::new("another long pass phrase".into());
     app.service.users.set_password(&Admin::command(), "ada", new).await.unwrap();

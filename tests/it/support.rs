@@ -1,4 +1,4 @@
-//! A service on a fresh database, with a clock that moves only when told.
+//! A service on a fresh database, with a clock that moves only manually.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct App {
     pub(crate) empty: Empty,
 }
 
-/// How many sign-ins may wait.
+/// Maximum number of waiting sign-ins.
 pub(crate) const PLACES: usize = 8;
 
 fn passwords(entropy: Arc<dyn Entropy>) -> Passwords {
@@ -95,7 +95,7 @@ impl App {
         Self::open_by(empty, opened, empty.clock.clone()).await
     }
 
-    /// Opens a database as a server process with a clock of its own would.
+    /// Opens a database as a server process with its own clock would.
     pub(crate) async fn open_by(empty: &Empty, opened: Opened, clock: Arc<dyn Clock>) -> Result<Service, StartError> {
         let entropy: Arc<dyn Entropy> = Arc::new(chancery::entropy::OsEntropy);
         let store = Store::open(&empty.database.location, true, entropy.clone()).await?;
@@ -136,19 +136,19 @@ impl App {
         self.service.clients.create(&Admin::command(), first_party(id, audiences)).await.unwrap();
     }
 
-    /// Registers a confidential client; gives what proves it.
+    /// Registers a confidential client and returns its credentials.
     pub(crate) async fn confidential(&self, request: NewClientRequest) -> ClientCredentials {
         let (client, secret) = self.service.clients.create(&Admin::command(), request).await.unwrap();
         ClientCredentials::Basic { client_id: client.id.to_string(), secret: secret.unwrap() }
     }
 
-    /// Lets time pass on a server that goes on following the feed.
+    /// Advances time on a server that keeps following the feed.
     pub(crate) async fn pass(&self, time: chancery::time::Ttl) {
         self.clock.advance(time);
         self.service.live.confirm().await.unwrap();
     }
 
-    /// Takes the newest entry of the feed away, as restoring a backup would.
+    /// Removes the newest feed entry, as restoring a backup would.
     pub(crate) async fn set_feed_back(&self) {
         const ENTRY: &str = "DELETE FROM feed_entries WHERE seq = (SELECT seq FROM feed)";
         const HEAD: &str =
@@ -163,7 +163,7 @@ impl App {
     }
 
     /// A second process on the same database.
-    pub(crate) async fn second(&self) -> Service {
+    pub(crate) async fn second_process(&self) -> Service {
         Self::open(&self.empty, Opened::default()).await.unwrap()
     }
 
@@ -204,31 +204,31 @@ pub(crate) fn login_of(client: &str, login: &str, password: &str) -> SignInReque
     }
 }
 
-/// The same sign-in, by a client that states the person's address.
+/// The same sign-in, through a client that reports the user's address.
 pub(crate) fn login_from(client: &str, login: &str, password: &str, address: &str) -> SignInRequest {
     let mut request = login_of(client, login, password);
     request.device.address = address.into();
     request
 }
 
-/// What the edge hands to a method for confidential clients.
-pub(crate) async fn as_client(service: &Service, who: &ClientCredentials) -> chancery::error::Result<CallingClient> {
+/// What the edge passes to a method for confidential clients.
+pub(crate) async fn admit_client(service: &Service, who: &ClientCredentials) -> chancery::error::Result<CallingClient> {
     match service.callers.admit(&service.context(), who, Access::ConfidentialClient).await? {
         Permit::Client(client) => Ok(client),
         other => panic!("{other:?}"),
     }
 }
 
-/// What the edge hands to a method for signed-in users.
-pub(crate) async fn as_me(service: &Service, who: &ClientCredentials) -> chancery::error::Result<Me> {
+/// What the edge passes to a method for signed-in users.
+pub(crate) async fn admit_me(service: &Service, who: &ClientCredentials) -> chancery::error::Result<Me> {
     match service.callers.admit(&service.context(), who, Access::User).await? {
         Permit::Me(me) => Ok(me),
         other => panic!("{other:?}"),
     }
 }
 
-/// What the edge hands to a method for administrators.
-pub(crate) async fn as_admin(
+/// What the edge passes to a method for administrators.
+pub(crate) async fn admit_admin(
     service: &Service,
     who: &ClientCredentials,
     (permission, act): (&'static str, Act),
@@ -245,17 +245,17 @@ pub(crate) async fn client_token(
     who: &ClientCredentials,
     request: &ClientTokenRequest,
 ) -> chancery::error::Result<IssuedToken> {
-    let client = as_client(service, who).await?;
+    let client = admit_client(service, who).await?;
     service.tokens.issue_to_client(&service.context(), &client, request).await
 }
 
-/// What a token says, if it counts, as a resource server is told.
+/// The claims of a token, if it is valid, as a resource server sees them.
 pub(crate) async fn introspect(
     service: &Service,
     who: &ClientCredentials,
     token: &str,
 ) -> chancery::error::Result<Option<Arc<chancery_verify::Claims>>> {
-    let client = as_client(service, who).await?;
+    let client = admit_client(service, who).await?;
     service.tokens.introspect(&service.context(), &client, token).await
 }
 
@@ -267,12 +267,12 @@ pub(crate) async fn sign_in(service: &Service, request: SignInRequest) -> chance
 pub(crate) fn tokens(signed_in: chancery::error::Result<SignedIn>) -> chancery::error::Result<TokenPair> {
     match signed_in? {
         SignedIn::Tokens(pair) => Ok(pair),
-        SignedIn::Challenge(challenge) => panic!("a step stands between: {challenge:?}"),
+        SignedIn::Challenge(challenge) => panic!("unexpected challenge: {challenge:?}"),
     }
 }
 
-/// Signs in as soon as there is a place to wait at: for those who race with themselves.
-pub(crate) async fn sign_in_at_last(service: &Service, login: &str) -> chancery::error::Result<TokenPair> {
+/// Signs in, retrying while the queue has no place for the account. For tests with concurrent sign-ins.
+pub(crate) async fn sign_in_with_retries(service: &Service, login: &str) -> chancery::error::Result<TokenPair> {
     loop {
         match sign_in(service, login_of("app", login, PASSWORD)).await {
             Err(chancery::error::Error::Throttled { .. }) => tokio::task::yield_now().await,
@@ -281,7 +281,7 @@ pub(crate) async fn sign_in_at_last(service: &Service, login: &str) -> chancery:
     }
 }
 
-/// What an access token says, signature unseen.
+/// The claims of an access token, without checking the signature.
 pub(crate) fn claims(token: &str) -> serde_json::Value {
     use base64::Engine;
     let payload = token.split('.').nth(1).unwrap();

@@ -1,4 +1,4 @@
-//! Deleting what has expired.
+//! Deletion of expired rows.
 
 use chancery::{
     service::{Admin, SweepProgress, SweepStep},
@@ -10,7 +10,7 @@ use crate::support::{App, token};
 on_each_engine! {
     #[tokio::test]
     App => {
-        expired_sessions_go_step_by_step_and_the_living_stay,
+        expired_sessions_are_deleted_step_by_step_and_live_ones_stay,
     }
 }
 
@@ -26,11 +26,11 @@ async fn sweep(app: &App) -> (u64, u64) {
     }
 }
 
-async fn expired_sessions_go_step_by_step_and_the_living_stay(app: &App) {
+async fn expired_sessions_are_deleted_step_by_step_and_live_ones_stay(app: &App) {
     for _ in 0..230 {
         app.sign_in().await;
     }
-    // More than may live at once: the oldest were ended.
+    // More sessions than allowed at once: the oldest have ended.
     assert_eq!(app.service.users.sessions(&Admin::command(), "ada").await.unwrap().len(), 100);
     assert_eq!(sweep(app).await.0, 0);
     app.pass(Ttl::from_days(1)).await;

@@ -1,4 +1,4 @@
-//! What access tokens say.
+//! The claims of access tokens.
 
 use chancery::{
     domain::settings::Settings,
@@ -14,15 +14,15 @@ use crate::support::{App, ISSUER, PASSWORD, claims, client_token, first_party, l
 on_each_engine! {
     #[tokio::test]
     App => {
-        j11_a_users_token_says_what_rfc_9068_asks_for_and_one_audience,
-        the_audience_is_the_one_asked_for_or_the_default_or_the_field_is_named,
-        a_claim_map_selects_attributes_and_counts_from_the_sign_in,
-        a_clients_token_holds_its_permissions_at_that_audience_only,
+        j11_a_users_token_has_the_rfc_9068_claims_and_one_audience,
+        the_audience_is_the_requested_one_or_the_default_and_unknown_ones_are_refused,
+        a_claim_map_selects_attributes_and_takes_effect_at_sign_in,
+        a_clients_token_contains_only_its_permissions_at_that_audience,
         no_token_outlives_its_session_or_the_ceiling,
     }
 }
 
-async fn j11_a_users_token_says_what_rfc_9068_asks_for_and_one_audience(app: &App) {
+async fn j11_a_users_token_has_the_rfc_9068_claims_and_one_audience(app: &App) {
     let pair = app.sign_in().await;
     let said = claims(pair.access.token.expose());
     let now = app.service.now().seconds();
@@ -38,12 +38,12 @@ async fn j11_a_users_token_says_what_rfc_9068_asks_for_and_one_audience(app: &Ap
     assert_ne!(said["jti"], other["jti"]);
 }
 
-async fn the_audience_is_the_one_asked_for_or_the_default_or_the_field_is_named(app: &App) {
+async fn the_audience_is_the_requested_one_or_the_default_and_unknown_ones_are_refused(app: &App) {
     let mut request = login_of("app", "ada", PASSWORD);
     request.audience = "other".into();
     let pair = sign_in(&app.service, request).await.unwrap();
     assert_eq!(claims(pair.access.token.expose())["aud"], "other");
-    // The audience shapes that token only; the next refresh gives the default again.
+    // The audience applies only to that token; the next refresh uses the default again.
     let next = app.refresh(&token(&pair), "").await.unwrap();
     assert_eq!(claims(next.access.token.expose())["aud"], "api");
     let mut request = login_of("app", "ada", PASSWORD);
@@ -56,7 +56,7 @@ async fn the_audience_is_the_one_asked_for_or_the_default_or_the_field_is_named(
     assert_eq!(wrong[0].field, "scopes");
 }
 
-async fn a_claim_map_selects_attributes_and_counts_from_the_sign_in(app: &App) {
+async fn a_claim_map_selects_attributes_and_takes_effect_at_sign_in(app: &App) {
     let attributes = json!({ "team": { "name": "Zoë's", "size": 3 }, "secret": "x" });
     app.service
         .users
@@ -88,7 +88,7 @@ async fn a_claim_map_selects_attributes_and_counts_from_the_sign_in(app: &App) {
     assert_eq!(wrong[0].field, "claims");
 }
 
-async fn a_clients_token_holds_its_permissions_at_that_audience_only(app: &App) {
+async fn a_clients_token_contains_only_its_permissions_at_that_audience(app: &App) {
     let worker = app
         .confidential(NewClientRequest {
             id: "worker".into(),
@@ -126,7 +126,7 @@ async fn no_token_outlives_its_session_or_the_ceiling(app: &App) {
         panic!("accepted")
     };
     assert_eq!(wrong[0].field, "token_lifetime");
-    // A lowered ceiling shortens what is issued at once.
+    // A lowered ceiling applies to new tokens at once.
     let at_most = NewClientRequest { token_lifetime: Some(ceiling), ..first_party("most", &["api"]) };
     app.service.clients.create(&Admin::command(), at_most).await.unwrap();
     app.service.instance.set(&Admin::command(), "access_token_lifetime_ceiling", "120").await.unwrap();

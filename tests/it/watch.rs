@@ -1,4 +1,4 @@
-//! Watching what is revoked, on both engines.
+//! The revocation stream, on both engines.
 
 use chancery::{
     domain::feed::ChangeKind,
@@ -7,27 +7,27 @@ use chancery::{
     time::Ttl,
 };
 
-use crate::support::{App, ISSUER, as_admin, client_token, token};
+use crate::support::{App, ISSUER, admit_admin, client_token, token};
 
 on_each_engine! {
     #[tokio::test]
     App => {
-        a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life,
-        a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice,
-        a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_named,
-        a_database_set_back_begins_a_new_history_and_takes_nothing_back,
-        a_server_that_may_have_missed_something_keeps_nobody_calm,
-        a_stream_ends_with_what_admitted_its_caller,
-        j29_whoever_watches_the_keys_has_a_new_set_at_once,
-        reuse_and_every_other_end_of_a_session_is_told,
+        a_watcher_gets_a_snapshot_then_changes_then_heartbeats,
+        a_reconnecting_watcher_gets_what_it_missed_without_duplicates,
+        an_outdated_cursor_gets_a_snapshot_and_an_invalid_one_is_refused,
+        restoring_the_database_starts_a_new_history_and_retracts_no_revocation,
+        a_server_that_may_have_missed_changes_sends_no_heartbeats,
+        a_stream_ends_when_its_caller_loses_access,
+        j29_key_watchers_get_a_new_set_at_once,
+        watchers_learn_of_reuse_and_every_other_session_end,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     App => {
-        two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both,
+        concurrent_commits_of_two_replicas_reach_both_completely_and_in_the_same_order,
     }
 }
 
-async fn observer(app: &App) -> ClientCredentials {
+async fn watch_credentials(app: &App) -> ClientCredentials {
     app.confidential(NewClientRequest {
         id: "observer".into(),
         audiences: vec![ISSUER.into()],
@@ -38,7 +38,7 @@ async fn observer(app: &App) -> ClientCredentials {
 }
 
 async fn try_watch(service: &Service, who: &ClientCredentials, cursor: &str) -> chancery::error::Result<Watcher> {
-    let admin = as_admin(service, who, ("revocations.read", Act::Read)).await?;
+    let admin = admit_admin(service, who, ("revocations.read", Act::Read)).await?;
     service.revocations.watch(&admin, cursor).await
 }
 
@@ -46,8 +46,8 @@ async fn watch(service: &Service, who: &ClientCredentials, cursor: &str) -> Watc
     try_watch(service, who, cursor).await.unwrap()
 }
 
-/// A message as text: what it says, and its cursor.
-fn shown(sent: &WatchMessage) -> (String, String) {
+/// A message as text, and its cursor.
+fn describe(sent: &WatchMessage) -> (String, String) {
     match sent {
         WatchMessage::SnapshotPart(changes, cursor) => {
             let mut ids: Vec<_> = changes.iter().map(|c| c.subject.clone()).collect();
@@ -64,10 +64,10 @@ fn shown(sent: &WatchMessage) -> (String, String) {
     }
 }
 
-/// The next message that is more than a sign of life.
-async fn next(watcher: &mut Watcher) -> (String, String) {
+/// The next message that is not a heartbeat.
+async fn next_change(watcher: &mut Watcher) -> (String, String) {
     loop {
-        let (text, cursor) = beat(watcher).await;
+        let (text, cursor) = next_message(watcher).await;
         if text != "Heartbeat" {
             return (text, cursor);
         }
@@ -75,12 +75,12 @@ async fn next(watcher: &mut Watcher) -> (String, String) {
 }
 
 /// The next message, whatever it is.
-async fn beat(watcher: &mut Watcher) -> (String, String) {
-    shown(&watcher.next().await.unwrap())
+async fn next_message(watcher: &mut Watcher) -> (String, String) {
+    describe(&watcher.next().await.unwrap())
 }
 
-/// How the stream ends.
-async fn end(watcher: &mut Watcher) -> Error {
+/// The error that ends the stream.
+async fn end_of_stream(watcher: &mut Watcher) -> Error {
     loop {
         if let Err(error) = watcher.next().await {
             return error;
@@ -88,65 +88,65 @@ async fn end(watcher: &mut Watcher) -> Error {
     }
 }
 
-async fn a_watcher_gets_a_snapshot_then_every_change_then_signs_of_life(app: &App) {
-    let who = observer(app).await;
+async fn a_watcher_gets_a_snapshot_then_changes_then_heartbeats(app: &App) {
+    let who = watch_credentials(app).await;
     let (first, second) = (app.sign_in().await.session_id, app.sign_in().await.session_id);
     app.service.users.end_session(&Admin::command(), &first).await.unwrap();
     let mut watcher = watch(&app.service, &who, "").await;
-    assert_eq!(next(&mut watcher).await.0, format!("snapshot {first}"));
+    assert_eq!(next_change(&mut watcher).await.0, format!("snapshot {first}"));
     app.service.users.end_session(&Admin::command(), &second).await.unwrap();
     app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();
     app.service.clients.set_disabled(&Admin::command(), "app", false).await.unwrap();
     app.service.live.send_heartbeat();
-    assert_eq!(next(&mut watcher).await.0, format!("session_revoked {second}"));
-    assert_eq!(next(&mut watcher).await.0, "client_disabled app");
-    let (text, enabled) = next(&mut watcher).await;
+    assert_eq!(next_change(&mut watcher).await.0, format!("session_revoked {second}"));
+    assert_eq!(next_change(&mut watcher).await.0, "client_disabled app");
+    let (text, enabled) = next_change(&mut watcher).await;
     assert_eq!(text, "client_enabled app");
-    assert_eq!(beat(&mut watcher).await, ("Heartbeat".to_owned(), enabled));
+    assert_eq!(next_message(&mut watcher).await, ("Heartbeat".to_owned(), enabled));
 }
 
-async fn a_watcher_that_comes_back_gets_what_it_missed_and_nothing_twice(app: &App) {
-    let who = observer(app).await;
+async fn a_reconnecting_watcher_gets_what_it_missed_without_duplicates(app: &App) {
+    let who = watch_credentials(app).await;
     let mut ids = Vec::new();
     for _ in 0..4 {
         ids.push(app.sign_in().await.session_id);
     }
     app.service.users.end_session(&Admin::command(), &ids[0]).await.unwrap();
-    let cursor = next(&mut watch(&app.service, &who, "").await).await.1;
+    let cursor = next_change(&mut watch(&app.service, &who, "").await).await.1;
     app.service.users.end_session(&Admin::command(), &ids[1]).await.unwrap();
-    // Changes of another kind have numbers too.
+    // Changes of other kinds have sequence numbers too.
     app.client("later", &["api"]).await;
     app.service.users.end_session(&Admin::command(), &ids[2]).await.unwrap();
-    // As it is after a restart, or at another replica.
-    let other = app.second().await;
+    // As after a restart, or at another replica.
+    let other = app.second_process().await;
     for service in [&app.service, &other] {
         let mut watcher = watch(service, &who, &cursor).await;
-        assert_eq!(next(&mut watcher).await.0, format!("session_revoked {}", ids[1]));
-        let (text, newest) = next(&mut watcher).await;
+        assert_eq!(next_change(&mut watcher).await.0, format!("session_revoked {}", ids[1]));
+        let (text, newest) = next_change(&mut watcher).await;
         assert_eq!(text, format!("session_revoked {}", ids[2]));
-        // From the newest place nothing is missing.
+        // Nothing is missing after the newest cursor.
         let mut again = watch(service, &who, &newest).await;
         service.live.send_heartbeat();
-        assert_eq!(beat(&mut again).await, ("Heartbeat".to_owned(), newest));
+        assert_eq!(next_message(&mut again).await, ("Heartbeat".to_owned(), newest));
     }
     let mut elsewhere = watch(&other, &who, &cursor).await;
     app.service.users.end_session(&Admin::command(), &ids[3]).await.unwrap();
     other.live.confirm().await.unwrap();
     for want in &ids[1..] {
-        assert_eq!(next(&mut elsewhere).await.0, format!("session_revoked {want}"));
+        assert_eq!(next_change(&mut elsewhere).await.0, format!("session_revoked {want}"));
     }
 }
 
-async fn a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_named(app: &App) {
-    let who = observer(app).await;
+async fn an_outdated_cursor_gets_a_snapshot_and_an_invalid_one_is_refused(app: &App) {
+    let who = watch_credentials(app).await;
     let id = app.sign_in().await.session_id;
     app.service.users.end_session(&Admin::command(), &id).await.unwrap();
-    let cursor = next(&mut watch(&app.service, &who, "").await).await.1;
+    let cursor = next_change(&mut watch(&app.service, &who, "").await).await.1;
     let (epoch, rest) = cursor.split_once('.').unwrap();
     let (seq, tag) = rest.split_once('.').unwrap();
     for foreign in [format!("00ff.{seq}.{tag}"), format!("{epoch}.{seq}.00ff"), format!("{epoch}.999.{tag}")] {
         let mut watcher = watch(&app.service, &who, &foreign).await;
-        assert_eq!(next(&mut watcher).await, (format!("snapshot {id}"), cursor.clone()), "{foreign}");
+        assert_eq!(next_change(&mut watcher).await, (format!("snapshot {id}"), cursor.clone()), "{foreign}");
     }
     for nonsense in ["x", "a.b.c", "a.1", "a.1.b.c", "é.1.a"] {
         let refused = try_watch(&app.service, &who, nonsense).await.unwrap_err();
@@ -154,62 +154,62 @@ async fn a_cursor_that_leads_nowhere_is_answered_by_a_snapshot_and_nonsense_is_n
     }
 }
 
-async fn a_database_set_back_begins_a_new_history_and_takes_nothing_back(app: &App) {
-    let who = observer(app).await;
+async fn restoring_the_database_starts_a_new_history_and_retracts_no_revocation(app: &App) {
+    let who = watch_credentials(app).await;
     let (kept, lost) = (app.sign_in().await.session_id, app.sign_in().await.session_id);
     app.service.users.end_session(&Admin::command(), &kept).await.unwrap();
     let mut watcher = watch(&app.service, &who, "").await;
-    let (_, before) = next(&mut watcher).await;
+    let (_, before) = next_change(&mut watcher).await;
     app.service.users.end_session(&Admin::command(), &lost).await.unwrap();
-    assert_eq!(next(&mut watcher).await.0, format!("session_revoked {lost}"));
+    assert_eq!(next_change(&mut watcher).await.0, format!("session_revoked {lost}"));
     app.set_feed_back().await;
     app.sql("UPDATE sessions SET revoked_at = NULL, revoked_cause = NULL").await;
     app.service.live.confirm().await.unwrap();
-    // A snapshot only adds: the watcher keeps what it was told and the database forgot.
-    let (text, cursor) = next(&mut watcher).await;
+    // A snapshot only adds: the watcher keeps revocations that the database has lost.
+    let (text, cursor) = next_change(&mut watcher).await;
     assert_eq!(text, format!("snapshot {kept}"));
     assert_ne!(cursor.split('.').next(), before.split('.').next(), "the history has a new name");
-    // One whose cursor is of the old history gets a snapshot, also where the numbers have passed it.
+    // A cursor of the old history gets a snapshot, even if the new sequence numbers have passed it.
     let third = app.sign_in().await.session_id;
     app.service.users.end_session(&Admin::command(), &third).await.unwrap();
     let mut late = watch(&app.service, &who, &before).await;
-    assert!(next(&mut late).await.0.starts_with("snapshot"));
-    assert_eq!(next(&mut watcher).await.0, format!("session_revoked {third}"));
+    assert!(next_change(&mut late).await.0.starts_with("snapshot"));
+    assert_eq!(next_change(&mut watcher).await.0, format!("session_revoked {third}"));
 }
 
-async fn a_server_that_may_have_missed_something_keeps_nobody_calm(app: &App) {
-    let who = observer(app).await;
+async fn a_server_that_may_have_missed_changes_sends_no_heartbeats(app: &App) {
+    let who = watch_credentials(app).await;
     let mut watcher = watch(&app.service, &who, "").await;
-    next(&mut watcher).await;
+    next_change(&mut watcher).await;
     app.clock.advance(Ttl::from_millis(1_001));
     app.service.live.send_heartbeat();
     app.service.live.confirm().await.unwrap();
     app.service.live.send_heartbeat();
-    // The first beat was none.
-    assert_eq!(beat(&mut watcher).await.0, "Heartbeat");
+    // The first heartbeat was not sent.
+    assert_eq!(next_message(&mut watcher).await.0, "Heartbeat");
     app.clock.advance(Ttl::from_millis(3_001));
     app.service.live.send_heartbeat();
-    assert_eq!(end(&mut watcher).await.reason(), Reason::Unavailable);
+    assert_eq!(end_of_stream(&mut watcher).await.reason(), Reason::Unavailable);
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_cut_off_and_resumes() {
+async fn a_slow_watcher_is_disconnected_and_can_resume() {
     let app = App::sqlite().await;
-    let who = observer(&app).await;
+    let who = watch_credentials(&app).await;
     let id = app.sign_in().await.session_id;
     let mut slow = watch(&app.service, &who, "").await;
-    let cursor = next(&mut slow).await.1;
+    let cursor = next_change(&mut slow).await.1;
     app.service.users.end_session(&Admin::command(), &id).await.unwrap();
     for _ in 0..5000 {
         app.service.live.send_heartbeat();
     }
-    assert!(matches!(end(&mut slow).await, Error::TooSlow));
+    assert!(matches!(end_of_stream(&mut slow).await, Error::TooSlow));
     let mut again = watch(&app.service, &who, &cursor).await;
-    assert_eq!(next(&mut again).await.0, format!("session_revoked {id}"));
+    assert_eq!(next_change(&mut again).await.0, format!("session_revoked {id}"));
 }
 
-async fn a_stream_ends_with_what_admitted_its_caller(app: &App) {
-    let who = observer(app).await;
+async fn a_stream_ends_when_its_caller_loses_access(app: &App) {
+    let who = watch_credentials(app).await;
     let bearer = async || {
         let request = chancery::service::ClientTokenRequest { scopes: vec![], audience: ISSUER.into() };
         let issued = client_token(&app.service, &who, &request).await.unwrap();
@@ -217,26 +217,26 @@ async fn a_stream_ends_with_what_admitted_its_caller(app: &App) {
     };
     let mut by_token = watch(&app.service, &bearer().await, "").await;
     let mut by_secret = watch(&app.service, &who, "").await;
-    next(&mut by_token).await;
-    next(&mut by_secret).await;
+    next_change(&mut by_token).await;
+    next_change(&mut by_secret).await;
     app.pass(Ttl::from_secs(299)).await;
     app.service.live.send_heartbeat();
-    assert_eq!(beat(&mut by_token).await.0, "Heartbeat");
+    assert_eq!(next_message(&mut by_token).await.0, "Heartbeat");
     app.pass(Ttl::from_secs(1)).await;
     app.service.live.send_heartbeat();
-    assert_eq!(end(&mut by_token).await.reason(), Reason::TokenInvalid);
-    assert_eq!(beat(&mut by_secret).await.0, "Heartbeat");
-    assert_eq!(beat(&mut by_secret).await.0, "Heartbeat");
+    assert_eq!(end_of_stream(&mut by_token).await.reason(), Reason::TokenInvalid);
+    assert_eq!(next_message(&mut by_secret).await.0, "Heartbeat");
+    assert_eq!(next_message(&mut by_secret).await.0, "Heartbeat");
     let mut by_token = watch(&app.service, &bearer().await, "").await;
-    next(&mut by_token).await;
+    next_change(&mut by_token).await;
     app.service.clients.set_disabled(&Admin::command(), "observer", true).await.unwrap();
-    assert_eq!(end(&mut by_secret).await.reason(), Reason::ClientAuthenticationFailed);
-    assert_eq!(end(&mut by_token).await.reason(), Reason::TokenInvalid);
+    assert_eq!(end_of_stream(&mut by_secret).await.reason(), Reason::ClientAuthenticationFailed);
+    assert_eq!(end_of_stream(&mut by_token).await.reason(), Reason::TokenInvalid);
     assert!(try_watch(&app.service, &who, "").await.is_err());
 }
 
 #[tokio::test]
-async fn without_the_permission_nobody_watches() {
+async fn watching_requires_the_permission() {
     let app = App::sqlite().await;
     let plain = NewClientRequest { id: "plain".into(), audiences: vec![ISSUER.into()], ..NewClientRequest::default() };
     let plain = app.confidential(plain).await;
@@ -248,12 +248,12 @@ async fn without_the_permission_nobody_watches() {
     assert_eq!(refuse(&ClientCredentials::None).await.reason(), Reason::TokenInvalid);
 }
 
-async fn two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both(app: &App) {
-    let who = observer(app).await;
-    let other = app.second().await;
+async fn concurrent_commits_of_two_replicas_reach_both_completely_and_in_the_same_order(app: &App) {
+    let who = watch_credentials(app).await;
+    let other = app.second_process().await;
     let mut watchers = [watch(&app.service, &who, "").await, watch(&other, &who, "").await];
     for watcher in &mut watchers {
-        next(watcher).await;
+        next_change(watcher).await;
     }
     let mut tasks = tokio::task::JoinSet::new();
     let mut ids = std::collections::BTreeSet::new();
@@ -270,7 +270,7 @@ async fn two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both
     for watcher in &mut watchers {
         let mut all = Vec::new();
         for _ in 0..20 {
-            all.push(next(watcher).await);
+            all.push(next_change(watcher).await);
         }
         seen.push(all);
     }
@@ -278,7 +278,7 @@ async fn two_replicas_committing_at_once_are_seen_whole_and_in_one_order_by_both
     assert_eq!(seen[0].iter().map(|(text, _)| text.clone()).collect::<std::collections::BTreeSet<_>>(), ids);
 }
 
-async fn j29_whoever_watches_the_keys_has_a_new_set_at_once(app: &App) {
+async fn j29_key_watchers_get_a_new_set_at_once(app: &App) {
     let mut watcher = app.service.signing_keys.watch().await.unwrap();
     let first = watcher.next().await.unwrap();
     let gone = first.stored[0].kid.clone();
@@ -287,22 +287,22 @@ async fn j29_whoever_watches_the_keys_has_a_new_set_at_once(app: &App) {
     assert!(first.jwks.contains(&gone) && !second.jwks.contains(&gone));
 }
 
-async fn reuse_and_every_other_end_of_a_session_is_told(app: &App) {
-    let who = observer(app).await;
+async fn watchers_learn_of_reuse_and_every_other_session_end(app: &App) {
+    let who = watch_credentials(app).await;
     let mut watcher = watch(&app.service, &who, "").await;
-    next(&mut watcher).await;
+    next_change(&mut watcher).await;
     let victim = app.sign_in().await;
     let mut newest = token(&victim);
     for _ in 0..3 {
         newest = token(&app.refresh(&newest, "").await.unwrap());
     }
     app.refresh(&token(&victim), "").await.unwrap_err();
-    assert_eq!(next(&mut watcher).await.0, format!("session_revoked {}", victim.session_id));
+    assert_eq!(next_change(&mut watcher).await.0, format!("session_revoked {}", victim.session_id));
     let [one, two] = [app.sign_in().await.session_id, app.sign_in().await.session_id];
     app.service.users.disable(&Admin::command(), "ada").await.unwrap();
-    let mut told = [next(&mut watcher).await.0, next(&mut watcher).await.0];
-    told.sort();
+    let mut changes = [next_change(&mut watcher).await.0, next_change(&mut watcher).await.0];
+    changes.sort();
     let mut want = [one, two].map(|id| format!("{} {id}", ChangeKind::SessionRevoked.as_str()));
     want.sort();
-    assert_eq!(told, want);
+    assert_eq!(changes, want);
 }

@@ -32,7 +32,7 @@ async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
+async fn j26_the_key_set_is_public_and_its_cache_lifetime_matches_the_rotation() {
     let app = App::sqlite().await;
     let routes = web::routes(app.service.clone());
     let answer = get(&routes, "/.well-known/jwks.json", &[]).await;
@@ -43,7 +43,7 @@ async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
     let keys: Value = serde_json::from_str(&answer.body).unwrap();
     let algorithms: Vec<_> = keys["keys"].as_array().unwrap().iter().map(|k| k["alg"].as_str().unwrap()).collect();
     assert_eq!(algorithms.len(), 6);
-    // Active before next.
+    // Active keys come before next keys.
     let kids = keys["keys"].as_array().unwrap().iter().map(|k| k["kid"].as_str().unwrap());
     let ring = app.service.live.snapshot().ring.clone();
     let states: Vec<_> = kids.map(|kid| ring.stored.iter().find(|k| k.kid == kid).unwrap().state).collect();
@@ -65,7 +65,7 @@ async fn j26_the_key_set_is_public_and_cached_as_the_rotation_reckons() {
 }
 
 #[tokio::test]
-async fn the_metadata_documents_name_nothing_that_does_not_work() {
+async fn the_metadata_documents_list_only_what_is_implemented() {
     let app = App::sqlite().await;
     let routes = web::routes(app.service.clone());
     let jwks = format!("{ISSUER}/.well-known/jwks.json");
@@ -80,13 +80,13 @@ async fn the_metadata_documents_name_nothing_that_does_not_work() {
             assert_eq!(get(&routes, below, &[]).await.status, StatusCode::OK, "{path} names {name}");
         }
     }
-    assert!(endpoints > 0, "are the endpoints where this test looks?");
+    assert!(endpoints > 0, "the test does not find the endpoints");
     let unknown = get(&routes, "/nothing", &[]).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn telemetry_tells_whether_this_process_signs() {
+async fn readiness_reports_whether_this_process_may_sign() {
     let app = App::sqlite().await;
     let metrics = Arc::new(Metrics::default());
     metrics.set_ready(true);
@@ -94,7 +94,7 @@ async fn telemetry_tells_whether_this_process_signs() {
     assert_eq!(get(&routes, "/healthz", &[]).await.status, StatusCode::OK);
     assert_eq!(get(&routes, "/readyz", &[]).await.status, StatusCode::OK);
     assert!(get(&routes, "/metrics", &[]).await.body.contains("chancery_ready 1"));
-    // Longer than a process may sign without having confirmed that it has seen every change.
+    // Longer than a process may keep signing without confirming the feed.
     app.clock.advance(chancery::time::Ttl::from_secs(11));
     assert_eq!(get(&routes, "/healthz", &[]).await.status, StatusCode::OK);
     assert_eq!(get(&routes, "/readyz", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);

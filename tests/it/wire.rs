@@ -1,4 +1,4 @@
-//! The gRPC edge in this process: health, reflection, who may call what.
+//! The gRPC edge in process: health, reflection and access control.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -24,11 +24,11 @@ use crate::support::{App, ISSUER, PASSWORD, login_of, sign_in};
 on_each_engine! {
     #[tokio::test]
     App => {
-        p09_a_sign_in_without_a_place_is_told_when_to_come_back,
+        p09_a_sign_in_refused_by_a_full_queue_gets_a_retry_delay,
     }
 }
 
-/// Serves the app on a free port; the server ends with the test.
+/// Serves the app on a free port until the test ends.
 pub(crate) async fn served(app: &App) -> Channel {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
@@ -38,7 +38,7 @@ pub(crate) async fn served(app: &App) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
-/// Who calls.
+/// The kind of caller.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Nobody,
@@ -47,9 +47,9 @@ enum Kind {
     ConfidentialClient,
     UserElsewhere,
     UserHere,
-    /// A confidential client that has every permission at this server.
+    /// A confidential client with every permission at this server.
     PermittedClient,
-    /// A user who has every permission at this server.
+    /// A user with every permission at this server.
     PermittedUser,
 }
 
@@ -88,14 +88,14 @@ impl Callers {
             ..NewClientRequest::default()
         };
         let ClientCredentials::Basic { secret, .. } = app.confidential(worker).await else { panic!("no secret") };
-        let boss = NewClientRequest {
+        let admin_client = NewClientRequest {
             id: "boss".into(),
             first_party: true,
             audiences: vec!["api".into(), ISSUER.into()],
             roles: vec!["administrator".into()],
             ..NewClientRequest::default()
         };
-        let ClientCredentials::Basic { secret: permitted, .. } = app.confidential(boss).await else { panic!() };
+        let ClientCredentials::Basic { secret: permitted, .. } = app.confidential(admin_client).await else { panic!() };
         app.client("portal", &["api", ISSUER]).await;
         app.user("root").await;
         app.service.users.set_role(&Admin::command(), "root", "administrator", true).await.unwrap();
@@ -108,13 +108,13 @@ impl Callers {
         }
     }
 
-    /// The users sign in again, since a call before may have been their logout.
-    async fn renew(&mut self, app: &App) {
+    /// Signs the users in again, because a previous call may have logged them out.
+    async fn sign_in_again(&mut self, app: &App) {
         self.token_here = bearer(app, "ada", ISSUER).await;
         self.permitted_token = bearer(app, "root", ISSUER).await;
     }
 
-    /// What the message says of its client, and the request with its credentials.
+    /// Builds a request with the client id in its message and with credentials.
     fn request<T>(&self, kind: Kind, message: impl FnOnce(String) -> T) -> Request<T> {
         let client_id = if kind == Kind::PublicClient { "app" } else { "" };
         let mut request = Request::new(message(client_id.to_owned()));
@@ -124,14 +124,16 @@ impl Callers {
             Kind::ConfidentialClient => format!("Basic {}", STANDARD.encode(format!("worker:{}", self.secret))),
             Kind::UserElsewhere => format!("Bearer {}", self.token_elsewhere),
             Kind::UserHere => format!("Bearer {}", self.token_here),
-            Kind::PermittedClient => format!("Basic {}", STANDARD.encode(format!("boss:{}", self.permitted_secret))),
+            Kind::PermittedClient => {
+                format!("Basic {}", STANDARD.encode(format!("boss:{}", self.permitted_secret)))
+            }
             Kind::PermittedUser => format!("Bearer {}", self.permitted_token),
         };
         request.metadata_mut().insert("authorization", authorization.parse().unwrap());
         request
     }
 
-    /// Calls a method; gives its code and reason.
+    /// Calls a method and returns the code and reason.
     async fn call(&self, channel: Channel, method: &str, kind: Kind) -> (Code, String) {
         let mut auth = AuthServiceClient::new(channel.clone());
         let mut keys = KeyServiceClient::new(channel.clone());
@@ -243,14 +245,14 @@ fn verdict(result: Result<(), Status>) -> (Code, String) {
     result.map_or_else(|status| (status.code(), reason(&status)), |()| (Code::Ok, String::new()))
 }
 
-/// The reason in a status's details, which every status has.
+/// The reason in the status details, which every status must have.
 fn reason(status: &Status) -> String {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
     assert_eq!(info.domain, "chancery");
     info.reason
 }
 
-/// What the same kinds are answered by a method that needs a permission.
+/// The verdicts of a method that requires a permission, for the same kinds of callers.
 const WITHOUT_PERMISSION: [&str; 6] = [
     "TOKEN_INVALID",
     "TOKEN_INVALID",
@@ -261,23 +263,23 @@ const WITHOUT_PERMISSION: [&str; 6] = [
 ];
 
 /// Verdicts of a method for clients that handle passwords.
-const fn of_a_client(reason: &'static str) -> [&'static str; 6] {
+const fn client_verdicts(reason: &'static str) -> [&'static str; 6] {
     ["INVALID_ARGUMENT", reason, "CLIENT_AUTHENTICATION_FAILED", reason, "INVALID_ARGUMENT", "INVALID_ARGUMENT"]
 }
 
 /// Verdicts of a method for signed-in users.
-const fn of_a_user(reason: &'static str) -> [&'static str; 6] {
+const fn user_verdicts(reason: &'static str) -> [&'static str; 6] {
     ["TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", reason]
 }
 
-/// What the first six kinds of caller are answered, in the order of [`KINDS`], by methods that need no
-/// permission; to have one changes nothing there.
+/// The verdicts on the first six kinds of callers, in the order of [`KINDS`], of methods that require no
+/// permission. Having permissions makes no difference there.
 const VERDICTS: [(&str, [&str; 6]); 19] = [
     (
         "/chancery.v1.AuthService/Login",
         ["INVALID_ARGUMENT", "", "CLIENT_AUTHENTICATION_FAILED", "", "INVALID_ARGUMENT", "INVALID_ARGUMENT"],
     ),
-    ("/chancery.v1.AuthService/ContinueLogin", of_a_client("CODE_INVALID")),
+    ("/chancery.v1.AuthService/ContinueLogin", client_verdicts("CODE_INVALID")),
     (
         "/chancery.v1.AuthService/Refresh",
         [
@@ -328,29 +330,29 @@ const VERDICTS: [(&str, [&str; 6]); 19] = [
     ),
     ("/chancery.v1.KeyService/GetJwks", ["", "", "", "", "", ""]),
     ("/chancery.v1.KeyService/WatchJwks", ["", "", "", "", "", ""]),
-    ("/chancery.v1.AccountService/Register", of_a_client("CLIENT_NOT_ALLOWED")),
-    ("/chancery.v1.AccountService/VerifyEmail", of_a_client("CODE_INVALID")),
-    ("/chancery.v1.AccountService/RequestPasswordReset", of_a_client("")),
-    ("/chancery.v1.AccountService/ResetPassword", of_a_client("CODE_INVALID")),
-    ("/chancery.v1.AccountService/GetMe", of_a_user("")),
-    ("/chancery.v1.AccountService/UpdateMe", of_a_user("")),
-    ("/chancery.v1.AccountService/ChangePassword", of_a_user("INVALID_ARGUMENT")),
-    ("/chancery.v1.AccountService/ListMySessions", of_a_user("")),
-    ("/chancery.v1.AccountService/RevokeMySession", of_a_user("")),
-    // Last: nobody signs in again after that.
-    ("/chancery.v1.AccountService/DeleteMe", of_a_user("")),
+    ("/chancery.v1.AccountService/Register", client_verdicts("CLIENT_NOT_ALLOWED")),
+    ("/chancery.v1.AccountService/VerifyEmail", client_verdicts("CODE_INVALID")),
+    ("/chancery.v1.AccountService/RequestPasswordReset", client_verdicts("")),
+    ("/chancery.v1.AccountService/ResetPassword", client_verdicts("CODE_INVALID")),
+    ("/chancery.v1.AccountService/GetMe", user_verdicts("")),
+    ("/chancery.v1.AccountService/UpdateMe", user_verdicts("")),
+    ("/chancery.v1.AccountService/ChangePassword", user_verdicts("INVALID_ARGUMENT")),
+    ("/chancery.v1.AccountService/ListMySessions", user_verdicts("")),
+    ("/chancery.v1.AccountService/RevokeMySession", user_verdicts("")),
+    // Last, because no sign-in works after that.
+    ("/chancery.v1.AccountService/DeleteMe", user_verdicts("")),
 ];
 
 #[tokio::test]
-async fn g01_every_method_answers_every_kind_of_caller_as_the_table_says() {
+async fn g01_every_method_answers_every_kind_of_caller_according_to_the_table() {
     let app = App::sqlite().await;
     let channel = served(&app).await;
     let mut callers = Callers::of(&app).await;
     let ours = ACCESS.iter().filter(|(m, a)| m.starts_with("/chancery.") && !matches!(a, Access::Permission(..)));
     let ours: Vec<_> = ours.map(|(method, _)| *method).collect();
-    assert_eq!(ours, VERDICTS.map(|(method, _)| method), "every method has its verdicts");
+    assert_eq!(ours, VERDICTS.map(|(method, _)| method), "a method has no expected verdicts");
     for (method, verdicts) in VERDICTS {
-        callers.renew(&app).await;
+        callers.sign_in_again(&app).await;
         let [.., client, _, user] = verdicts;
         for (kind, want) in KINDS.into_iter().zip(verdicts.into_iter().chain([client, user])) {
             let (code, reason) = if method.contains("AccountService") {
@@ -364,7 +366,7 @@ async fn g01_every_method_answers_every_kind_of_caller_as_the_table_says() {
 }
 
 #[tokio::test]
-async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_another_audience() {
+async fn g01_methods_with_a_permission_refuse_callers_without_it_and_tokens_for_other_audiences() {
     let app = App::sqlite().await;
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
@@ -377,7 +379,7 @@ async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_an
             assert_eq!(reason(&refused), want, "{method} called by {kind:?}: {refused:?}");
             if want == "PERMISSION_DENIED" {
                 let lacks = &refused.get_details_error_info().unwrap().metadata["permission"];
-                assert_eq!(lacks, permission, "{method} asks for another permission than the table says");
+                assert_eq!(lacks, permission, "{method} requires another permission than the table says");
             }
         }
         for kind in [Kind::PermittedClient, Kind::PermittedUser] {
@@ -390,12 +392,12 @@ async fn g01_what_needs_a_permission_is_for_those_who_have_it_and_no_token_of_an
     for permission in chancery::domain::permission::OWN {
         let opens =
             ACCESS.iter().any(|(_, access)| matches!(access, Access::Permission(named, _) if *named == permission));
-        assert!(opens, "{permission} opens nothing");
+        assert!(opens, "{permission} gives access to no method");
     }
 }
 
 #[tokio::test]
-async fn g01_a_permission_taken_away_after_the_token_was_issued_opens_nothing() {
+async fn g01_a_permission_removed_after_the_token_was_issued_gives_no_access() {
     let app = App::sqlite().await;
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
@@ -412,7 +414,7 @@ async fn g01_a_permission_taken_away_after_the_token_was_issued_opens_nothing() 
 }
 
 #[tokio::test]
-async fn a_disabled_client_is_refused_everywhere_and_its_users_tokens_with_it() {
+async fn a_disabled_client_and_its_users_tokens_are_refused_everywhere() {
     let app = App::sqlite().await;
     let channel = served(&app).await;
     let callers = Callers::of(&app).await;
@@ -430,7 +432,7 @@ async fn a_disabled_client_is_refused_everywhere_and_its_users_tokens_with_it() 
 }
 
 #[tokio::test]
-async fn health_tells_of_the_services_by_name() {
+async fn health_reports_each_service_by_name() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
     let app = App::sqlite().await;
     let mut health = HealthClient::new(served(&app).await);
@@ -442,7 +444,7 @@ async fn health_tells_of_the_services_by_name() {
     assert_eq!(unknown.code(), Code::NotFound);
 }
 
-async fn p09_a_sign_in_without_a_place_is_told_when_to_come_back(app: &App) {
+async fn p09_a_sign_in_refused_by_a_full_queue_gets_a_retry_delay(app: &App) {
     let _places = crate::storm::take_all_places(&app.service, "127.0.0.1");
     let mut auth = AuthServiceClient::new(served(app).await);
     let request = LoginRequest {

@@ -1,5 +1,5 @@
-//! Wrong commands: exit code 1 with a sentence that names what is wrong, 2 for wrong usage; nothing is
-//! changed by any.
+//! Invalid commands exit with code 1 and a sentence that names the problem, or with code 2 for wrong usage. They
+//! change nothing.
 
 use std::path::Path;
 
@@ -9,17 +9,17 @@ use crate::{
     server::{Server, command, run},
 };
 
-async fn refused(dir: &Path, line: &str, stdin: &str, says: &[&str]) {
+async fn assert_refused(dir: &Path, line: &str, stdin: &str, says: &[&str]) {
     let line = &format!("{line} --data-dir data");
     Refused { line, stdin: stdin.as_bytes(), says, ..Refused::default() }.check(dir).await;
 }
 
-async fn misused(dir: &Path, line: &str, says: &[&str]) {
+async fn assert_usage_error(dir: &Path, line: &str, says: &[&str]) {
     Refused { line, says, code: 2, ..Refused::default() }.check(dir).await;
 }
 
-/// A database in `data`, its server gone.
-fn database(dir: &Path) {
+/// Creates a database in `data` by starting and stopping a server.
+fn create_database(dir: &Path) {
     drop(Server::start(&dir.join("data"), &[]));
 }
 
@@ -30,7 +30,7 @@ fn list(dir: &Path, what: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_missing_or_empty_database_is_named_and_the_demo_is_hinted_at_where_there_is_one() {
+async fn a_missing_or_empty_database_is_named_with_a_hint_at_an_existing_demo() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let commands = [
@@ -48,7 +48,7 @@ async fn a_missing_or_empty_database_is_named_and_the_demo_is_hinted_at_where_th
         "token verify --audience api",
     ];
     for line in commands {
-        refused(dir, line, PASSWORD, &["no database at data/chancery.db", "chancery serve"]).await;
+        assert_refused(dir, line, PASSWORD, &["no database at data/chancery.db", "chancery serve"]).await;
     }
     let (line, hint) = ("user list", "--data-dir chancery-dev");
     Refused { line, says: &["chancery-data/chancery.db"], hides: &[hint], ..Refused::default() }.check(dir).await;
@@ -56,23 +56,23 @@ async fn a_missing_or_empty_database_is_named_and_the_demo_is_hinted_at_where_th
     std::fs::create_dir(dir.join("data")).unwrap();
     std::fs::write(dir.join("data/chancery.db"), "").unwrap();
     for line in commands {
-        refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
+        assert_refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
     }
-    // With a schema, but nothing in it: no key of it could be missing yet.
+    // A database with an empty schema: its sealing key cannot be missing yet.
     assert!(run(command(&["migrate", "--data-dir", "data"]).current_dir(dir), b"").status.success());
     for line in commands {
-        refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
+        assert_refused(dir, line, PASSWORD, &["data/chancery.db is empty", "chancery serve"]).await;
     }
     std::fs::create_dir(dir.join("chancery-dev")).unwrap();
     Refused { line, says: &["chancery-data/chancery.db", hint], ..Refused::default() }.check(dir).await;
-    refused(dir, line, "", &["data/chancery.db is empty", hint]).await;
+    assert_refused(dir, line, "", &["data/chancery.db is empty", hint]).await;
 }
 
 #[tokio::test]
-async fn wrong_users_and_passwords_are_refused_each_with_its_field() {
+async fn invalid_users_and_passwords_are_refused_with_their_field() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    database(dir);
+    create_database(dir);
     let create = "user create bob --password-stdin";
     let long = "long enough but ".repeat(65);
     let noise = long.repeat(9000);
@@ -87,12 +87,12 @@ async fn wrong_users_and_passwords_are_refused_each_with_its_field() {
         (&long, &["password: ", "1024 bytes"]),
         (&noise, &["password: ", "1024 bytes"]),
     ] {
-        refused(dir, create, password, says).await;
+        assert_refused(dir, create, password, says).await;
     }
     let latin = b"a pass phrase in Latin-1: caf\xe9 au lait";
     let line = &format!("{create} --data-dir data");
     Refused { line, stdin: latin, says: &["password", "UTF-8"], ..Refused::default() }.check(dir).await;
-    refused(dir, "user create bob", PASSWORD, &["no terminal", "--password-stdin"]).await;
+    assert_refused(dir, "user create bob", PASSWORD, &["no terminal", "--password-stdin"]).await;
     let long_name = format!("user create {} --password-stdin", "x".repeat(65));
     let long_fact = format!("{create} --attributes '{{\"a\":\"{}\"}}'", "x".repeat(4096));
     for (line, says) in [
@@ -115,21 +115,21 @@ async fn wrong_users_and_passwords_are_refused_each_with_its_field() {
         ("session revoke nonsense", &["session_id: ", "ses_"]),
         ("session revoke ses_01ARZ3NDEKTSV4RRFFQ69G5FAV", &["no session ses_01ARZ3NDEKTSV4RRFFQ69G5FAV"]),
     ] {
-        refused(dir, line, PASSWORD, says).await;
+        assert_refused(dir, line, PASSWORD, says).await;
     }
     assert_eq!(list(dir, "user"), "", "a refused user was created");
-    misused(dir, "user create", &["<NAME>"]).await;
-    misused(dir, "user create a b --password-stdin", &["'b'"]).await;
-    misused(dir, "user import", &["<FILE>"]).await;
-    misused(dir, "user import x --format yaml", &["--format", "jsonl, csv"]).await;
-    misused(dir, "user create a --password secret", &["--password"]).await;
+    assert_usage_error(dir, "user create", &["<NAME>"]).await;
+    assert_usage_error(dir, "user create a b --password-stdin", &["'b'"]).await;
+    assert_usage_error(dir, "user import", &["<FILE>"]).await;
+    assert_usage_error(dir, "user import x --format yaml", &["--format", "jsonl, csv"]).await;
+    assert_usage_error(dir, "user create a --password secret", &["--password"]).await;
 }
 
 #[tokio::test]
-async fn wrong_clients_are_refused_and_every_wrong_field_is_named_at_once() {
+async fn invalid_clients_are_refused_with_all_invalid_fields_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    database(dir);
+    create_database(dir);
     let long_id = format!("client create {}", "x".repeat(65));
     for (line, says) in [
         ("client create \"\"", &["client_id: ", "1 to 64"][..]),
@@ -166,21 +166,21 @@ async fn wrong_clients_are_refused_and_every_wrong_field_is_named_at_once() {
         ("settings set refresh_grace 61", &["value: ", "0 to 60"]),
         ("settings set refresh_grace soon", &["value: ", "0 to 60"]),
     ] {
-        refused(dir, line, "", says).await;
+        assert_refused(dir, line, "", says).await;
     }
-    refused(dir, "token verify --audience api", "nonsense", &["malformed"]).await;
+    assert_refused(dir, "token verify --audience api", "nonsense", &["malformed"]).await;
     assert_eq!(list(dir, "client"), "", "a refused client was created");
-    misused(dir, "client create", &["<ID>"]).await;
-    misused(dir, "client create x --token-lifetime soon", &["--token-lifetime", "soon"]).await;
-    misused(dir, "keys rotate --alg HS256", &["--alg", "RS256, ES256 or EdDSA"]).await;
-    misused(dir, "token verify", &["--audience"]).await;
+    assert_usage_error(dir, "client create", &["<ID>"]).await;
+    assert_usage_error(dir, "client create x --token-lifetime soon", &["--token-lifetime", "soon"]).await;
+    assert_usage_error(dir, "keys rotate --alg HS256", &["--alg", "RS256, ES256 or EdDSA"]).await;
+    assert_usage_error(dir, "token verify", &["--audience"]).await;
 }
 
 #[tokio::test]
-async fn taken_names_are_refused_whoever_has_them() {
+async fn names_in_use_are_refused_whoever_uses_them() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    database(dir);
+    create_database(dir);
     let done = |args: &[&str]| {
         let out = run(command(args).args(["--data-dir", "data"]).current_dir(dir), PASSWORD.as_bytes());
         assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
@@ -191,7 +191,7 @@ async fn taken_names_are_refused_whoever_has_them() {
     for (line, says) in [
         ("user create ada --password-stdin", &["name ada already exists"][..]),
         ("user create ADA --password-stdin", &["ADA already exists"]),
-        // A Cyrillic letter that looks like the Latin one.
+        // A Cyrillic letter that looks like a Latin one.
         ("user create \u{430}da --password-stdin", &["exists"]),
         ("user create other --password-stdin --email Ada@Example.org", &["email Ada@Example.org already exists"]),
         ("user create other --password-stdin --subject first", &["subject first already exists"]),
@@ -200,26 +200,26 @@ async fn taken_names_are_refused_whoever_has_them() {
         ("client create first", &["first already exists"]),
         ("client create other --serves orders-api", &["serves: ", "orders-api"]),
     ] {
-        refused(dir, line, PASSWORD, says).await;
+        assert_refused(dir, line, PASSWORD, says).await;
     }
     assert_eq!(list(dir, "user").lines().count(), 1);
     assert_eq!(list(dir, "client").lines().count(), 1);
 }
 
 #[tokio::test]
-async fn a_file_of_users_that_cannot_be_read_is_named_before_anything_is_written() {
+async fn an_unreadable_user_file_is_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    database(dir);
+    create_database(dir);
     let before = list(dir, "user");
     std::fs::write(dir.join("users.csv"), "subject,passwort\n1,x\n").unwrap();
-    refused(dir, "user import users.csv", "", &["users.csv", "\"passwort\"", "password_hash"]).await;
+    assert_refused(dir, "user import users.csv", "", &["users.csv", "\"passwort\"", "password_hash"]).await;
     std::fs::write(dir.join("empty.csv"), "").unwrap();
-    refused(dir, "user import empty.csv", "", &["empty.csv", "the column subject is missing"]).await;
-    refused(dir, "user import none.jsonl", "", &["cannot open none.jsonl"]).await;
-    refused(dir, "user import users", "", &["--format jsonl or --format csv"]).await;
+    assert_refused(dir, "user import empty.csv", "", &["empty.csv", "the column subject is missing"]).await;
+    assert_refused(dir, "user import none.jsonl", "", &["cannot open none.jsonl"]).await;
+    assert_refused(dir, "user import users", "", &["--format jsonl or --format csv"]).await;
     std::fs::write(dir.join("users.jsonl"), "{}\n").unwrap();
     let line = "user import users.jsonl --report no/such/folder";
-    refused(dir, line, "", &["cannot create no/such/folder"]).await;
+    assert_refused(dir, line, "", &["cannot create no/such/folder"]).await;
     assert_eq!(list(dir, "user"), before);
 }

@@ -1,4 +1,4 @@
-//! Wrong starts: each is refused with a sentence that names what is wrong, and leaves nothing behind.
+//! Failed starts: each is refused with a sentence that names the problem, and leaves nothing behind.
 
 use std::{fs, net::TcpListener, path::Path};
 
@@ -15,17 +15,17 @@ fn serve(flags: &str) -> String {
     format!("serve {} {flags}", FREE_PORTS.join(" "))
 }
 
-async fn refused(dir: &Path, line: &str, says: &[&str]) {
+async fn assert_refused(dir: &Path, line: &str, says: &[&str]) {
     Refused { line, says, ..Refused::default() }.check(dir).await;
 }
 
-/// Wrong usage: of the command line itself.
-async fn misused(dir: &Path, line: &str, says: &[&str]) {
+/// Wrong usage of the command line itself.
+async fn assert_usage_error(dir: &Path, line: &str, says: &[&str]) {
     Refused { line, says, code: 2, ..Refused::default() }.check(dir).await;
 }
 
 #[tokio::test]
-async fn a_wrong_start_names_what_is_wrong_and_leaves_nothing_behind() {
+async fn a_failed_start_names_the_problem_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     fs::write(dir.join("file"), "").unwrap();
@@ -48,7 +48,7 @@ async fn a_wrong_start_names_what_is_wrong_and_leaves_nothing_behind() {
         ("--data-dir new --log chancery=nonsense", &["log: ", "chancery=nonsense"]),
         ("--data-dir new --config missing.toml", &["missing.toml"]),
     ] {
-        refused(dir, &serve(flags), says).await;
+        assert_refused(dir, &serve(flags), says).await;
         assert!(!dir.join("new/chancery.db").exists(), "{flags} left a database behind");
     }
     for (line, says) in [
@@ -59,18 +59,18 @@ async fn a_wrong_start_names_what_is_wrong_and_leaves_nothing_behind() {
         ("serve --grpc 0.0.0.0:0", &["grpc: ", "--plaintext-beyond-loopback"]),
         ("serve --grpc 0.0.0.0:0 --plaintext-beyond-loopback", &["--issuer https://"]),
     ] {
-        refused(dir, line, says).await;
+        assert_refused(dir, line, says).await;
     }
-    misused(dir, "serve --nonsense", &["--nonsense"]).await;
-    misused(dir, "nonsense", &["nonsense"]).await;
-    refused(dir, "serve --log-format xml", &["--log-format: must be text or json"]).await;
+    assert_usage_error(dir, "serve --nonsense", &["--nonsense"]).await;
+    assert_usage_error(dir, "nonsense", &["nonsense"]).await;
+    assert_refused(dir, "serve --log-format xml", &["--log-format: must be text or json"]).await;
     for left in ["chancery-data", "chancery-dev", "new/sealing.key"] {
         assert!(!dir.join(left).exists(), "{left} was left behind");
     }
 }
 
 #[tokio::test]
-async fn a_busy_port_is_told_by_its_flag_before_anything_is_touched() {
+async fn a_busy_port_is_reported_with_its_flag_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -78,7 +78,7 @@ async fn a_busy_port_is_told_by_its_flag_before_anything_is_touched() {
         let mut ports = FREE_PORTS;
         ports[2 * n + 1] = &address;
         let line = format!("serve {} --data-dir new", ports.join(" "));
-        refused(dir.path(), &line, &[&address, flag, "in use"]).await;
+        assert_refused(dir.path(), &line, &[&address, flag, "in use"]).await;
     }
     assert!(!dir.path().join("new").exists());
 }
@@ -90,10 +90,10 @@ async fn unknown_keys_of_the_file_and_unknown_variables_are_named() {
     for (name, text) in [("key.toml", "grcp = \"x\""), ("type.toml", "grpc = 5"), ("form.toml", "grpc =")] {
         fs::write(dir.join(name), text).unwrap();
     }
-    refused(dir, &serve("--config key.toml"), &["key.toml, line 1: grcp: is not a setting"]).await;
-    refused(dir, &serve("--config type.toml"), &["type.toml, line 1: grpc: must be a string"]).await;
-    refused(dir, &serve("--config form.toml"), &["form.toml", "line 1"]).await;
-    refused(dir, "user list --config key.toml", &["key.toml", "grcp"]).await;
+    assert_refused(dir, &serve("--config key.toml"), &["key.toml, line 1: grcp: is not a setting"]).await;
+    assert_refused(dir, &serve("--config type.toml"), &["type.toml, line 1: grpc: must be a string"]).await;
+    assert_refused(dir, &serve("--config form.toml"), &["form.toml", "line 1"]).await;
+    assert_refused(dir, "user list --config key.toml", &["key.toml", "grcp"]).await;
     for (variable, says) in [
         (("CHANCERY_GRCP", "127.0.0.1:0"), &["CHANCERY_GRCP"][..]),
         (("CHANCERY_LOG_FORMAT", "xml"), &["CHANCERY_LOG_FORMAT", "text or json"]),
@@ -126,12 +126,12 @@ async fn problems_of_file_variables_and_flags_are_reported_together() {
 }
 
 #[tokio::test]
-async fn a_server_of_postgresql_that_is_not_there_is_named_without_its_password() {
+async fn an_unreachable_postgresql_server_is_named_without_the_password() {
     if std::env::var("CHTEST_ENGINES").as_deref() == Ok("sqlite") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    // Bound, so that nobody else listens there; but not listening.
+    // Bound, so that no other process can listen there, but not listening.
     let silent = TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = silent.local_addr().unwrap();
@@ -140,15 +140,15 @@ async fn a_server_of_postgresql_that_is_not_there_is_named_without_its_password(
     let (line, says) = (&serve(&nobody), &[host.as_str(), "refused"]);
     Refused { line, says, hides: &["secretword", "ada"], ..Refused::default() }.check(dir.path()).await;
     let (cluster, _) = postgres_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    refused(dir.path(), &serve(&format!("--database {cluster}/nosuch")), &["\"nosuch\" does not exist"]).await;
+    assert_refused(dir.path(), &serve(&format!("--database {cluster}/nosuch")), &["\"nosuch\" does not exist"]).await;
     let place = Place::postgres(dir.path()).await;
     let url = place.database.unwrap();
     let name = url.rsplit_once('/').unwrap().1;
-    refused(dir.path(), &format!("user list --database {url}"), &[name, "is empty", "chancery serve"]).await;
+    assert_refused(dir.path(), &format!("user list --database {url}"), &[name, "is empty", "chancery serve"]).await;
 }
 
 #[tokio::test]
-async fn a_database_is_served_only_as_what_it_is() {
+async fn a_database_is_served_only_with_matching_settings() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["plain", "demo"] {
         let more: &[&str] = if name == "demo" { &["--dev"] } else { &[] };
@@ -158,24 +158,24 @@ async fn a_database_is_served_only_as_what_it_is() {
     let dir = dir.path();
     fs::write(dir.join("other.key"), [7; 32]).unwrap();
     let other = serve("--data-dir plain --issuer https://other.example");
-    refused(dir, &other, &[&issuer, "https://other.example", "without --issuer", "issuer set"]).await;
-    refused(dir, &serve("--data-dir demo"), &["serve --dev", "known password", "--dev"]).await;
-    refused(dir, &serve("--dev --data-dir plain"), &["--dev", "--data-dir"]).await;
+    assert_refused(dir, &other, &[&issuer, "https://other.example", "without --issuer", "issuer set"]).await;
+    assert_refused(dir, &serve("--data-dir demo"), &["serve --dev", "known password", "--dev"]).await;
+    assert_refused(dir, &serve("--dev --data-dir plain"), &["--dev", "--data-dir"]).await;
     let ours = fingerprint(&fs::read(dir.join("plain/sealing.key")).unwrap());
     let theirs = fingerprint(&[7; 32]);
     for line in [serve(""), "user list ".to_owned(), "keys list ".to_owned()] {
         let line = format!("{line}--data-dir plain --sealing-key-file other.key");
-        refused(dir, &line, &[&ours, &theirs, "--sealing-key-file"]).await;
+        assert_refused(dir, &line, &[&ours, &theirs, "--sealing-key-file"]).await;
     }
     let (key, aside) = (dir.join("plain/sealing.key"), dir.join("aside"));
     fs::rename(&key, &aside).unwrap();
     for line in [serve("--data-dir plain"), "user list --data-dir plain".to_owned()] {
-        refused(dir, &line, &["plain/sealing.key", "--sealing-key-file"]).await;
+        assert_refused(dir, &line, &["plain/sealing.key", "--sealing-key-file"]).await;
         assert!(!key.exists(), "a key was made that cannot open the database");
     }
     for wrong in ["", "not a key"] {
         fs::write(&key, wrong).unwrap();
-        refused(dir, &serve("--data-dir plain"), &["plain/sealing.key", "32 raw bytes"]).await;
+        assert_refused(dir, &serve("--data-dir plain"), &["plain/sealing.key", "32 raw bytes"]).await;
     }
     fs::rename(&aside, &key).unwrap();
     drop(Server::start(&dir.join("plain"), &[]));

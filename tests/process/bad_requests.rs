@@ -1,4 +1,4 @@
-//! Wrong calls: each is refused with the documented reason, and the server goes on.
+//! Invalid calls: each is refused with the documented reason, and the server keeps running.
 
 use bytes::{Buf, BufMut, Bytes};
 use chancery::grpc::pb::{
@@ -36,7 +36,7 @@ fn check(status: &Status, code: Code, expected: &str) {
     assert_eq!((status.code(), reason(status).as_deref()), (code, Some(expected)), "{status:?}");
 }
 
-/// Refused for its fields: these and no other.
+/// Checks that exactly these fields were refused.
 #[track_caller]
 fn check_fields(status: &Status, fields: &[&str]) {
     check(status, Code::InvalidArgument, "INVALID_ARGUMENT");
@@ -46,7 +46,7 @@ fn check_fields(status: &Status, fields: &[&str]) {
     assert!(violations.iter().all(|v| !v.description.is_empty()));
 }
 
-/// A sign-in with a password that is wrong in any case, changed by `change`.
+/// A sign-in with a wrong password, modified by `change`.
 async fn login(channel: &Channel, change: impl FnOnce(&mut LoginRequest)) -> Status {
     let mut request = login_request("grace", "a wrong pass phrase");
     change(&mut request);
@@ -63,7 +63,7 @@ async fn refreshed(channel: &Channel, change: impl FnOnce(&mut RefreshRequest)) 
     Auth::new(channel.clone()).refresh(request).await.unwrap_err()
 }
 
-/// Messages as they are, whatever they hold.
+/// A codec for raw bytes, so that messages can be invalid.
 #[derive(Clone, Copy, Default)]
 struct Raw;
 
@@ -104,8 +104,8 @@ async fn raw(channel: &Channel, path: &'static str, bytes: &'static [u8]) -> Sta
     client.unary(request, PathAndQuery::from_static(path), Raw).await.unwrap_err()
 }
 
-/// A sign-in whose deadline has passed when it arrives, by a client that waits for the answer all the same.
-async fn late(server: &Server) -> Status {
+/// A sign-in whose deadline has passed on arrival, by a client that still waits for the answer.
+async fn login_past_deadline(server: &Server) -> Status {
     let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let mut auth = AuthServiceClient::with_origin(client, format!("http://{}", server.grpc).parse().unwrap());
     let mut request = Request::new(login_request("grace", PASSWORD));
@@ -113,13 +113,13 @@ async fn late(server: &Server) -> Status {
     auth.login(request).await.unwrap_err()
 }
 
-async fn goes_on(channel: Channel) {
+async fn assert_still_serving(channel: Channel) {
     let pair = log_in(channel.clone(), "grace", PASSWORD).await.unwrap();
     refresh(channel, &pair.refresh_token, "1").await.unwrap();
 }
 
 #[tokio::test]
-async fn every_wrong_field_is_named() {
+async fn every_invalid_field_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (_server, channel) = server(&dir).await;
     let end_user = |address: &str, user_agent: &str| {
@@ -143,11 +143,11 @@ async fn every_wrong_field_is_named() {
     for id in ["a b", "a_b", "é", &"x".repeat(65)] {
         check_fields(&refreshed(&channel, |r| r.request_id = id.to_owned()).await, &["request_id"]);
     }
-    goes_on(channel).await;
+    assert_still_serving(channel).await;
 }
 
 #[tokio::test]
-async fn nul_is_refused_in_every_text() {
+async fn nul_is_refused_in_every_text_field() {
     let dir = tempfile::tempdir().unwrap();
     let (_server, channel) = server(&dir).await;
     let nul = || "a\0b".to_owned();
@@ -163,7 +163,7 @@ async fn nul_is_refused_in_every_text() {
     check_fields(&refreshed(&channel, |r| r.audience = nul()).await, &["audience"]);
     check_fields(&refreshed(&channel, |r| r.scopes = vec![nul()]).await, &["scopes"]);
     check_fields(&refreshed(&channel, |r| r.request_id = nul()).await, &["request_id"]);
-    // What is looked up is simply not found.
+    // Values that are only looked up are not found.
     let unknown = |status: Status| check(&status, Code::Unauthenticated, "CLIENT_AUTHENTICATION_FAILED");
     unknown(login(&channel, |r| r.client_id = nul()).await);
     unknown(refreshed(&channel, |r| r.client_id = nul()).await);
@@ -172,11 +172,11 @@ async fn nul_is_refused_in_every_text() {
     let request = LogoutRequest { client_id: CLIENT.to_owned(), refresh_token: nul() };
     let status = Auth::new(channel.clone()).logout(request).await.unwrap_err();
     check(&status, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
-    goes_on(channel).await;
+    assert_still_serving(channel).await;
 }
 
 #[tokio::test]
-async fn callers_that_do_not_prove_who_they_are_are_told_so_and_nothing_else() {
+async fn unauthenticated_callers_learn_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let (_server, channel) = server(&dir).await;
     let mut auth = Auth::new(channel.clone());
@@ -192,7 +192,7 @@ async fn callers_that_do_not_prove_who_they_are_are_told_so_and_nothing_else() {
         ("Basic", "TOKEN_INVALID"),
         ("Basic %%%", "CLIENT_AUTHENTICATION_FAILED"),
         ("Basic YXBw", "CLIENT_AUTHENTICATION_FAILED"),
-        // app:x, but a public client has no secret to prove itself with.
+        // app:x, but a public client has no secret.
         ("Basic YXBwOng=", "CLIENT_AUTHENTICATION_FAILED"),
         ("Digest x", "TOKEN_INVALID"),
         ("Bearer x", "CLIENT_AUTHENTICATION_FAILED"),
@@ -206,11 +206,11 @@ async fn callers_that_do_not_prove_who_they_are_are_told_so_and_nothing_else() {
     let mut bearer = Request::new(LogoutRequest::default());
     bearer.metadata_mut().insert("authorization", "Bearer a.b.c".parse().unwrap());
     check(&auth.logout(bearer).await.unwrap_err(), Code::Unauthenticated, "TOKEN_INVALID");
-    goes_on(channel).await;
+    assert_still_serving(channel).await;
 }
 
 #[tokio::test]
-async fn what_is_no_good_call_at_all_has_its_reason_too() {
+async fn malformed_calls_are_refused_with_a_reason_too() {
     let dir = tempfile::tempdir().unwrap();
     let (server, channel) = server(&dir).await;
     for size in [64 * 1024, 1024 * 1024, 8 * 1024 * 1024] {
@@ -218,14 +218,14 @@ async fn what_is_no_good_call_at_all_has_its_reason_too() {
         check(&status, Code::OutOfRange, "REQUEST_TOO_LARGE");
         assert_eq!(status.get_details_error_info().unwrap().metadata["limit_bytes"], "65536");
     }
-    // Field 2 with a length that the message does not have; a wire type that does not exist; text that is no UTF-8.
+    // Field 2 longer than the message; an unknown wire type; text that is not UTF-8.
     for bytes in [&b"\x12\x50short"[..], b"\x0f", b"\x12\x02\xff\xfe"] {
         check(&raw(&channel, LOGIN, bytes).await, Code::InvalidArgument, "REQUEST_MALFORMED");
     }
     for path in ["/chancery.v1.AuthService/Nothing", "/chancery.v1.Nothing/Login", "/nothing"] {
         check(&raw(&channel, path, b"").await, Code::Unimplemented, "METHOD_UNKNOWN");
     }
-    check(&late(&server).await, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    check(&login_past_deadline(&server).await, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert_eq!(server.place.count("sessions", "1 = 1").await, 0, "a late sign-in made a session");
     let mut packed = Request::new(login_request("grace", PASSWORD));
     packed.metadata_mut().insert("grpc-encoding", "gzip".parse().unwrap());
@@ -239,7 +239,7 @@ async fn what_is_no_good_call_at_all_has_its_reason_too() {
     }
     let status = Auth::new(channel.clone()).login(twice).await.unwrap_err();
     check(&status, Code::Unauthenticated, "TOKEN_INVALID");
-    goes_on(channel).await;
+    assert_still_serving(channel).await;
     let log = std::fs::read_to_string(&server.log).unwrap();
     assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
 }

@@ -1,4 +1,4 @@
-//! Calls that several tests make, and what refusals say.
+//! Calls shared by several tests, and their error details.
 
 use chancery::grpc::pb::{
     LoginRequest, RefreshRequest, TokenPair, auth_service_client::AuthServiceClient, login_response,
@@ -15,7 +15,7 @@ use crate::{place::Place, server::Server};
 pub(crate) const PASSWORD: &str = "a long pass phrase for tests";
 pub(crate) const CLIENT: &str = "app";
 
-/// A server with the user `grace` and a client whose tokens are quick to sign.
+/// Starts a server with the user `grace` and a client whose tokens are fast to sign.
 pub(crate) fn start(place: &Place) -> Server {
     let server = Server::on(place, &[]);
     server.command(&["user", "create", "grace", "--password-stdin"], PASSWORD);
@@ -51,18 +51,18 @@ pub(crate) async fn refresh(channel: Channel, token: &str, request_id: &str) -> 
     Ok(AuthServiceClient::new(channel).refresh(request).await?.into_inner().tokens.unwrap())
 }
 
-/// The server's reason; none if the status was made on the way.
+/// The server's error reason; `None` if the status did not come from the server.
 pub(crate) fn reason(status: &Status) -> Option<String> {
     status.get_details_error_info().filter(|info| info.domain == "chancery").map(|info| info.reason)
 }
 
-/// Whether a refusal says that nothing happened and when to come back.
+/// Whether an error says that nothing happened and when to retry.
 pub(crate) fn may_be_retried(status: &Status) -> bool {
     let code = matches!(status.code(), tonic::Code::Aborted | tonic::Code::Unavailable);
     code && reason(status).is_some() && status.get_details_retry_info().is_some()
 }
 
-/// The whole answer to a request for a page; nothing if nobody listens.
+/// The complete response to a page request; `None` if nothing is listening.
 pub(crate) async fn page(address: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");

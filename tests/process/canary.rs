@@ -1,5 +1,5 @@
-//! Does everything at the most talkative log level, then looks for every secret in all that was
-//! written: logs, answers of commands, public pages, and the database itself.
+//! Exercises everything at the most verbose log level, then searches for every secret in everything that was
+//! written: logs, command output, public pages and the database itself.
 
 use std::{fs, process::Output};
 
@@ -29,10 +29,10 @@ const TEMPORARY: &str = "canary phrase for one sign-in alone";
 const CREATED: &str = "canary phrase of who was created";
 const WRONG: &str = "canary phrase of a wrong password";
 const WRONG_SECRET: &str = "canary-of-a-wrong-client-secret";
-/// Any will do where the cluster trusts its clients.
+/// Any password works, because the cluster trusts its clients.
 const DATABASE_PASSWORD: &str = "canaryofthedatabase";
 
-/// All that was written where others may read it, and all that must not be there.
+/// Everything written where others can read it, and all secrets that must not be there.
 struct Canary {
     place: Place,
     written: Vec<u8>,
@@ -45,7 +45,7 @@ impl Canary {
         self.secrets.push(Secret { what, bytes: bytes.as_ref().to_vec() });
     }
 
-    /// Keeps what a token is made of.
+    /// Records the secret parts of the tokens.
     fn tokens(&mut self, access: &str, refresh: &str) {
         let key = SealingKey::new(&SealingKey::parse(&self.sealing_key()).unwrap());
         self.secrets.extend(token_secrets(access, refresh, &key));
@@ -55,7 +55,7 @@ impl Canary {
         fs::read(self.place.dir.join("sealing.key")).unwrap()
     }
 
-    /// Runs a command; what it writes is searched, but for the answer of one that shows a secret.
+    /// Runs a command and records its output for the search, except for commands that print a secret.
     fn command(&mut self, args: &[&str], stdin: &str) -> Output {
         let out = run(command(args).args(self.place.flags()), stdin.as_bytes());
         self.written.extend(&out.stderr);
@@ -65,7 +65,7 @@ impl Canary {
         out
     }
 
-    fn done(&mut self, args: &[&str], stdin: &str) -> String {
+    fn successful_command(&mut self, args: &[&str], stdin: &str) -> String {
         let out = self.command(args, stdin);
         assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
@@ -79,31 +79,31 @@ fn basic<T>(message: T, id: &str, secret: &str) -> Request<T> {
     request
 }
 
-/// Users and clients, by right commands and by wrong ones. Gives the client's secret.
+/// Manages users and clients with valid and invalid commands. Returns the client's secret.
 fn administer(canary: &mut Canary, user: &str, service: &str) -> String {
-    canary.done(&["user", "create", user, "--password-stdin"], PASSWORD);
+    canary.successful_command(&["user", "create", user, "--password-stdin"], PASSWORD);
     assert!(!canary.command(&["user", "create", user, "--password-stdin"], WRONG).status.success());
     assert!(!canary.command(&["user", "create", "x", "--password-stdin", "--email", "y"], WRONG).status.success());
     let flags =
         ["client", "create", service, "--first-party", "--role", "administrator", "--audience", "api", "--json"];
-    let created: serde_json::Value = serde_json::from_str(&canary.done(&flags, "")).unwrap();
+    let created: serde_json::Value = serde_json::from_str(&canary.successful_command(&flags, "")).unwrap();
     for args in [&["user", "list", "--json"][..], &["user", "show", user], &["client", "show", service]] {
-        canary.done(args, "");
+        canary.successful_command(args, "");
     }
     for args in [&["client", "list", "--json"][..], &["keys", "rotate"], &["config", "show"]] {
-        canary.done(args, "");
+        canary.successful_command(args, "");
     }
-    let listed = canary.done(&["keys", "list", "--json"], "");
+    let listed = canary.successful_command(&["keys", "list", "--json"], "");
     let keys = listed.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
     let active = keys
         .into_iter()
         .find(|k| k["algorithm"] == "SIGNATURE_ALGORITHM_EDDSA" && k["state"] == "SIGNING_KEY_STATE_ACTIVE")
         .unwrap();
-    canary.done(&["keys", "revoke", active["kid"].as_str().unwrap()], "");
+    canary.successful_command(&["keys", "revoke", active["kid"].as_str().unwrap()], "");
     created["client_secret"].as_str().unwrap().to_owned()
 }
 
-/// A person signs in, rightly and wrongly, refreshes, has a token stolen, logs out.
+/// A user signs in with right and wrong passwords, refreshes, has a token stolen and logs out.
 async fn sign_in_and_out(canary: &mut Canary, channel: &Channel, user: &str) {
     let auth = || AuthServiceClient::new(channel.clone());
     let first = log_in(channel.clone(), user, PASSWORD).await.unwrap();
@@ -123,19 +123,19 @@ async fn sign_in_and_out(canary: &mut Canary, channel: &Channel, user: &str) {
     auth().refresh(stolen).await.unwrap_err();
     let second = log_in(channel.clone(), user, PASSWORD).await.unwrap();
     canary.tokens(&second.access_token, &second.refresh_token);
-    canary.done(&["token", "verify", "--audience", "api"], &second.access_token);
+    canary.successful_command(&["token", "verify", "--audience", "api"], &second.access_token);
     canary.command(&["token", "verify", "--audience", "other"], &second.access_token);
     let mut bearer = Request::new(LogoutRequest::default());
     bearer.metadata_mut().insert("authorization", format!("Bearer {}", second.access_token).parse().unwrap());
     auth().logout(bearer).await.unwrap_err();
     let request = LogoutRequest { client_id: CLIENT.into(), refresh_token: second.refresh_token };
     auth().logout(request).await.unwrap();
-    canary.done(&["user", "set-password", user, "--password-stdin"], NEXT);
+    canary.successful_command(&["user", "set-password", user, "--password-stdin"], NEXT);
     log_in(channel.clone(), user, NEXT).await.unwrap();
 }
 
-/// Accounts are opened, passwords forgotten, chosen and changed, secrets replaced; rightly and wrongly.
-async fn accounts(canary: &mut Canary, channel: &Channel, (user, service, secret): (&str, &str, &str)) {
+/// Registers accounts, resets and changes passwords and rotates secrets, with valid and invalid input.
+async fn manage_accounts(canary: &mut Canary, channel: &Channel, (user, service, secret): (&str, &str, &str)) {
     let account = || AccountServiceClient::new(channel.clone());
     let client_id = || CLIENT.to_owned();
     let email = format!("{user}@example.com");
@@ -156,7 +156,7 @@ async fn accounts(canary: &mut Canary, channel: &Channel, (user, service, secret
     let (token, new_password) = (WRONG_SECRET.to_owned(), CHOSEN.to_owned());
     let reset = pb::ResetPasswordRequest { client_id: client_id(), ticket, token, new_password, ..Default::default() };
     account().reset_password(reset).await.unwrap_err();
-    canary.done(&["user", "set-password", user, "--password-stdin", "--temporary"], TEMPORARY);
+    canary.successful_command(&["user", "set-password", user, "--password-stdin", "--temporary"], TEMPORARY);
     let login = pb::LoginRequest {
         client_id: client_id(),
         login: user.into(),
@@ -193,19 +193,19 @@ async fn client_token(canary: &mut Canary, channel: &Channel, service: &str, sec
     auth.issue_client_token(basic(request(), service, WRONG_SECRET)).await.unwrap_err();
 }
 
-/// A server's whole life at one log format.
-async fn live(canary: &mut Canary, format: &str) {
+/// Runs a server from start to end with one log format.
+async fn run_server(canary: &mut Canary, format: &str) {
     let mut server = Server::on(&canary.place, &["--log", "trace", "--log-format", format]);
     if format == "text" {
         let flags = ["--public", "--first-party", "--registration", "--audience", "api", "--alg", "ES256"];
-        canary.done(&[&["client", "create", CLIENT], &flags[..]].concat(), "");
+        canary.successful_command(&[&["client", "create", CLIENT], &flags[..]].concat(), "");
     }
     let (user, service) = (format!("grace-{format}"), format!("service-{format}"));
     let secret = administer(canary, &user, &service);
     let channel = server.channel().await;
     sign_in_and_out(canary, &channel, &user).await;
     client_token(canary, &channel, &service, &secret).await;
-    accounts(canary, &channel, (&user, &service, &secret)).await;
+    manage_accounts(canary, &channel, (&user, &service, &secret)).await;
     canary.secret("the client's secret", &secret);
     canary.secret("the client's credentials", STANDARD.encode(format!("{service}:{secret}")));
     for (address, path) in [
@@ -215,7 +215,7 @@ async fn live(canary: &mut Canary, format: &str) {
     ] {
         canary.written.extend(page(address, path).await.unwrap().as_bytes());
     }
-    // Killed, so that nothing is tidied away before it is searched.
+    // Killed, so that nothing is cleaned up before the search.
     server.kill();
     canary.stored.extend(canary.place.contents().await);
     let log = fs::read(&server.log).unwrap();
@@ -224,7 +224,7 @@ async fn live(canary: &mut Canary, format: &str) {
     canary.written.extend(log);
 }
 
-/// The private parts of the signing keys, opened with the sealing key.
+/// The private parts of the signing keys, decrypted with the sealing key.
 async fn private_keys(canary: &mut Canary) {
     let hex = if canary.place.database.is_some() { "encode(sealed, 'hex')" } else { "lower(hex(sealed))" };
     let sql = format!("SELECT alg || ' ' || id || ' ' || {hex} FROM signing_keys");
@@ -242,7 +242,7 @@ async fn private_keys(canary: &mut Canary) {
         let part = match alg {
             "EdDSA" => &pkcs8[16..48],
             "ES256" => &pkcs8[36..68],
-            // The last number of an RSA key is the coefficient.
+            // The last number of an RSA key is the CRT coefficient.
             _ => &pkcs8[pkcs8.len() - 64..],
         };
         canary.secret("the private part of a signing key", part);
@@ -256,7 +256,7 @@ async fn no_secret_is_written_to_logs_pages_or_the_database() {
         place.database = place.database.map(|url| url.replacen('@', &format!(":{DATABASE_PASSWORD}@"), 1));
         let mut canary = Canary { place, written: Vec::new(), stored: Vec::new(), secrets: Vec::new() };
         for format in ["text", "json"] {
-            live(&mut canary, format).await;
+            run_server(&mut canary, format).await;
         }
         for (what, text) in [
             ("the password", PASSWORD),
@@ -274,7 +274,7 @@ async fn no_secret_is_written_to_logs_pages_or_the_database() {
         let sealing = SealingKey::parse(&canary.sealing_key()).unwrap();
         canary.secret("the sealing key", *sealing);
         private_keys(&mut canary).await;
-        // What is not secret is found in each form, so a secret would be.
+        // Public values are found in each encoding, so a secret would be found too.
         let jwks = canary.place.texts("SELECT public_jwk ->> 'x' FROM signing_keys WHERE alg = 'EdDSA'").await;
         let public = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&jwks[0]).unwrap();
         for (place, bytes) in [("what was written", &canary.written), ("the database", &canary.stored)] {

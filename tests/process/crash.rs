@@ -1,6 +1,6 @@
-//! A server is killed while it refreshes, again and again: no sign-in may suffer.
+//! Kills a server repeatedly while it answers refreshes: no session may be lost.
 //!
-//! How often is set by `CHTEST_CRASHES`.
+//! `CHTEST_CRASHES` sets the number of kills.
 
 use std::{
     fs,
@@ -26,20 +26,20 @@ use crate::{
 
 const CHAINS: usize = 8;
 
-/// One sign-in whose tokens are exchanged one after the other.
+/// One session whose tokens are refreshed one after the other.
 struct Chain {
     /// The newest token that was acknowledged.
     token: String,
     session: String,
-    /// How many exchanges were acknowledged.
+    /// Number of acknowledged refreshes.
     acknowledged: u64,
-    /// The id of the exchange that was sent last, and whether its answer is missing.
+    /// The id of the last refresh, and whether its answer is missing.
     request_id: String,
     unanswered: bool,
 }
 
 impl Chain {
-    /// Exchanges tokens until the server is gone.
+    /// Refreshes until the server is gone.
     async fn run(mut self, channel: Channel, total: Arc<AtomicU64>, seen: watch::Sender<u64>) -> Self {
         loop {
             if !self.unanswered {
@@ -67,7 +67,7 @@ impl Chain {
         self.unanswered = false;
     }
 
-    /// Sends what was not answered again, twice: one and the same successor, whatever had become of it.
+    /// Retries the unanswered refresh twice. Both must give the same successor, whether or not it was committed.
     async fn repeat(&mut self, channel: Channel) {
         let first = refresh(channel.clone(), &self.token, &self.request_id).await.unwrap();
         let again = refresh(channel, &self.token, &self.request_id).await.unwrap();
@@ -76,15 +76,15 @@ impl Chain {
     }
 }
 
-/// What was seen in all rounds.
+/// Counts over all rounds.
 #[derive(Default)]
-struct Seen {
+struct Totals {
     acknowledged: u64,
     repeated: u64,
     committed: u64,
 }
 
-/// The session and generation that a token stands for.
+/// The session and generation of a token.
 fn parsed(place: &Place, token: &str) -> ParsedRefreshToken {
     let key = SealingKey::parse(&fs::read(place.dir.join("sealing.key")).unwrap()).unwrap();
     parse_refresh_token(&SealingKey::new(&key), &RefreshToken::new(token.to_owned())).unwrap()
@@ -101,7 +101,7 @@ async fn sign_in(server: &Server) -> Chain {
     }
 }
 
-/// Lets all chains run and kills the server when `kill_at` exchanges were acknowledged.
+/// Runs all chains and kills the server after `kill_at` acknowledged refreshes.
 async fn run_and_kill(server: &mut Server, chains: Vec<Chain>, kill_at: u64) -> Vec<Chain> {
     let (seen, mut counts) = watch::channel(0);
     let total = Arc::new(AtomicU64::new(0));
@@ -115,8 +115,8 @@ async fn run_and_kill(server: &mut Server, chains: Vec<Chain>, kill_at: u64) -> 
     running.join_all().await
 }
 
-/// Compares the database with what the chains know: at most the unanswered exchange is ahead.
-async fn compare(place: &Place, chains: &[Chain], seen: &mut Seen) {
+/// Compares the database with the chains: it may be ahead by the unanswered refresh at most.
+async fn compare(place: &Place, chains: &[Chain], seen: &mut Totals) {
     for chain in chains {
         let sql = format!("SELECT CAST(generation AS TEXT) FROM sessions WHERE id = '{}'", chain.session);
         let stored: u64 = place.texts(&sql).await[0].parse().unwrap();
@@ -127,10 +127,10 @@ async fn compare(place: &Place, chains: &[Chain], seen: &mut Seen) {
     }
 }
 
-async fn crash_again_and_again(place: &Place, rounds: u64) -> Seen {
-    let mut seen = Seen::default();
+async fn crash_repeatedly(place: &Place, rounds: u64) -> Totals {
+    let mut seen = Totals::default();
     let mut server = start(place);
-    // Without a grace, only the request id tells a repeated exchange from a stolen token.
+    // Without a grace period, only the request id distinguishes a retry from a stolen token.
     server.command(&["settings", "set", "refresh_grace", "0"], "");
     let mut chains = Vec::new();
     for _ in 0..CHAINS {
@@ -147,7 +147,7 @@ async fn crash_again_and_again(place: &Place, rounds: u64) -> Seen {
         }
     }
     seen.acknowledged = chains.iter().map(|c| c.acknowledged).sum();
-    compare(place, &chains, &mut Seen::default()).await;
+    compare(place, &chains, &mut Totals::default()).await;
     assert_eq!(place.count("sessions", "revoked_at IS NULL").await, u64::try_from(CHAINS).unwrap());
     let healed = "kind IN ('REFRESH_TOKEN_REUSED', 'SESSION_FAST_FORWARDED')";
     assert_eq!(place.count("audit_events", healed).await, 0);
@@ -156,11 +156,11 @@ async fn crash_again_and_again(place: &Place, rounds: u64) -> Seen {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_server_has_lost_no_acknowledged_refresh_and_repeats_the_unanswered_ones() {
+async fn a_killed_server_loses_no_acknowledged_refresh_and_answers_retries() {
     let rounds = std::env::var("CHTEST_CRASHES").map_or(3, |n| n.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
-        let Seen { acknowledged, repeated, committed } = crash_again_and_again(&place, rounds).await;
+        let Totals { acknowledged, repeated, committed } = crash_repeatedly(&place, rounds).await;
         println!(
             "crash: {} killed {rounds} times: {acknowledged} refreshes acknowledged and none lost; {repeated} repeated, \
              {committed} of them had been committed",
@@ -171,7 +171,7 @@ async fn a_killed_server_has_lost_no_acknowledged_refresh_and_repeats_the_unansw
 }
 
 #[tokio::test]
-async fn a_first_start_that_was_killed_is_finished_by_the_next() {
+async fn a_killed_first_start_is_completed_by_the_next_start() {
     for appears in ["", "chancery.db", "chancery.db-wal", "sealing.key"] {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::sqlite(&dir.path().join("data"));

@@ -1,4 +1,4 @@
-//! A server that is asked to stop finishes what is under way, and says before that it will be gone.
+//! A stopping server first reports that it is not ready, then finishes the calls in flight.
 
 use std::{process::ExitStatus, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     server::Server,
 };
 
-/// Far less than the server would wait for calls that do not end.
+/// Far less than the drain timeout of the server.
 const SOON: Duration = Duration::from_secs(10);
 
 async fn exit(server: Server) -> ExitStatus {
@@ -30,14 +30,14 @@ async fn exit(server: Server) -> ExitStatus {
     ended.expect("the process has not ended").unwrap()
 }
 
-/// The status of a page; nothing if nobody listens.
+/// The status of a page; `None` if nothing is listening.
 async fn status(address: &str, path: &str) -> Option<u16> {
     page(address, path).await?.split_whitespace().nth(1)?.parse().ok()
 }
 
 type Answer = JoinHandle<Result<Response<LoginResponse>, Status>>;
 
-/// Begins a sign-in and holds its message back. When this returns, the server knows of the call.
+/// Starts a sign-in but withholds its message. When this returns, the server has received the call.
 async fn begin_login(channel: &Channel) -> (oneshot::Sender<LoginRequest>, Answer) {
     let (message, held) = oneshot::channel();
     let (began, known) = oneshot::channel();
@@ -52,13 +52,13 @@ async fn begin_login(channel: &Channel) -> (oneshot::Sender<LoginRequest>, Answe
         client.client_streaming(Request::new(body), path, ProstCodec::default()).await
     });
     known.await.unwrap();
-    // What is sent on one connection arrives in order.
+    // Requests on one connection arrive in order.
     KeyServiceClient::new(channel.clone()).get_jwks(GetJwksRequest {}).await.unwrap();
     (message, answer)
 }
 
 #[tokio::test]
-async fn a_stopping_server_says_so_first_finishes_its_calls_and_ends_well() {
+async fn a_stopping_server_reports_it_first_then_finishes_its_calls_and_exits_cleanly() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     let request = HealthCheckRequest { service: "chancery.v1.AuthService".to_owned() };
@@ -87,7 +87,7 @@ async fn a_stopping_server_says_so_first_finishes_its_calls_and_ends_well() {
 }
 
 #[tokio::test]
-async fn sign_ins_that_wait_to_be_hashed_are_answered_though_others_hold_connections_open() {
+async fn queued_sign_ins_are_answered_while_idle_connections_stay_open() {
     const USERS: usize = 6;
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
@@ -105,7 +105,7 @@ async fn sign_ins_that_wait_to_be_hashed_are_answered_though_others_hold_connect
         let channel = channel.clone();
         logins.spawn(async move { log_in(channel, &format!("user{n}"), PASSWORD).await });
     }
-    // The first answer takes a hash; all requests were sent long before.
+    // The first answer takes one hash; all requests were sent long before that.
     logins.join_next().await.unwrap().unwrap().unwrap();
     server.terminate();
     for answer in logins.join_all().await {

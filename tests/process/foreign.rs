@@ -1,4 +1,4 @@
-//! JWT libraries that know nothing of Chancery check tokens of a real server by its published keys.
+//! Independent JWT libraries check tokens of a real server with its published keys.
 
 use std::{
     io::Write,
@@ -11,7 +11,7 @@ use crate::server::Server;
 
 const PASSWORD: &str = "a long pass phrase for tests";
 
-/// Runs both libraries on a token; gives whether each accepted it.
+/// Checks a token with both libraries and returns whether each accepted it.
 fn verdicts(server: &Server, token: &str, audience: &str) -> [bool; 2] {
     let var = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"));
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign/verify.py").to_owned();
@@ -27,7 +27,7 @@ fn verdicts(server: &Server, token: &str, audience: &str) -> [bool; 2] {
         child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
         let out = child.wait_with_output().unwrap();
         let answer = String::from_utf8(out.stdout).unwrap();
-        // A script that failed for a reason of its own has said nothing of the token.
+        // A script that failed for another reason has not judged the token.
         assert!(answer.contains("\"ok\""), "{script}: {answer}");
         out.status.success()
     })
@@ -47,8 +47,8 @@ async fn log_in(server: &Server, client: &str) -> String {
     }
 }
 
-/// Replaces the payload and keeps header and signature.
-fn tampered(token: &str) -> String {
+/// Replaces the payload but keeps header and signature.
+fn with_tampered_payload(token: &str) -> String {
     let parts: Vec<&str> = token.split('.').collect();
     let last = parts[1].len() - 8;
     let changed = if parts[1].as_bytes()[last] == b'A' { "B" } else { "A" };
@@ -56,7 +56,7 @@ fn tampered(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn pyjwt_and_jose_accept_tokens_of_every_algorithm_and_refuse_what_they_must() {
+async fn pyjwt_and_jose_accept_tokens_of_every_algorithm_and_refuse_invalid_ones() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"), &[]);
     server.command(&["user", "create", "grace", "--password-stdin"], PASSWORD);
@@ -67,7 +67,7 @@ async fn pyjwt_and_jose_accept_tokens_of_every_algorithm_and_refuse_what_they_mu
         let token = log_in(&server, &id).await;
         assert_eq!(verdicts(&server, &token, "api"), [true, true], "{alg}");
         assert_eq!(verdicts(&server, &token, "another"), [false, false], "{alg} with another audience");
-        assert_eq!(verdicts(&server, &tampered(&token), "api"), [false, false], "{alg} tampered");
+        assert_eq!(verdicts(&server, &with_tampered_payload(&token), "api"), [false, false], "{alg} tampered");
         let short = format!("{id}-short");
         let flags = [
             "client",
@@ -84,7 +84,7 @@ async fn pyjwt_and_jose_accept_tokens_of_every_algorithm_and_refuse_what_they_mu
         ];
         server.command(&flags, "");
         let token = log_in(&server, &short).await;
-        // Both libraries allow no leeway by default; a second is the shortest life there is.
+        // Both libraries allow no leeway by default; one second is the shortest lifetime.
         tokio::time::timeout(std::time::Duration::from_secs(10), async {
             while verdicts(&server, &token, "api") != [false, false] {}
         })

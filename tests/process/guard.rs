@@ -1,4 +1,4 @@
-//! `chancery guard` as a process beside a server.
+//! `chancery guard` as a process next to a server.
 
 use std::{
     io::{BufRead, BufReader},
@@ -44,7 +44,7 @@ fn start_guard(server: &Server, more: &[&str]) -> Guard {
 }
 
 impl Guard {
-    /// The status of a page, asked for with a token.
+    /// The status of a page requested with a token.
     async fn status(&self, path: &str, token: &str) -> u16 {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let request =
@@ -73,7 +73,7 @@ fn secret_file(dir: &Path, secret: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_guard_refuses_a_session_that_was_logged_out_whether_it_watches_or_reads_lists() {
+async fn a_guard_refuses_a_logged_out_session_with_a_stream_or_with_status_lists() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     let secret = secret_file(dir.path(), &watcher(&server));
@@ -90,7 +90,7 @@ async fn a_guard_refuses_a_session_that_was_logged_out_whether_it_watches_or_rea
 }
 
 #[test]
-fn a_guard_that_cannot_stand_says_why() {
+fn a_guard_that_cannot_start_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let secret = secret_file(dir.path(), "s");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

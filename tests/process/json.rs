@@ -1,4 +1,4 @@
-//! What commands print as JSON is a message of the API, under the names of its fields.
+//! JSON output of commands is an API message with its field names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use crate::{
     server::{command, run},
 };
 
-/// The messages and enums of the API by their full names.
+/// The messages and enums of the API, by full name.
 #[derive(Default)]
 struct Api {
-    /// The fields of each message, and the type of those that are messages or enums.
+    /// The fields of each message, with the type of fields that are messages or enums.
     messages: BTreeMap<String, BTreeMap<String, String>>,
     enums: BTreeMap<String, BTreeSet<String>>,
 }
@@ -41,7 +41,7 @@ impl Api {
         api
     }
 
-    /// Every member of the object is a field of the message, and so on below.
+    /// Checks recursively that every member of the object is a field of the message.
     fn check(&self, line: &str, message: &str, object: &Map<String, Value>) {
         let fields = &self.messages[message];
         for (name, value) in object {
@@ -61,7 +61,7 @@ impl Api {
     }
 }
 
-/// The commands whose help names `--json`, and those that print JSON without it.
+/// The commands with a `--json` flag, and those that always print JSON.
 fn commands(path: &[&str], all: &mut BTreeSet<String>) {
     let out = run(command(path).arg("--help"), b"");
     let help = String::from_utf8(out.stdout).unwrap();
@@ -76,7 +76,7 @@ fn commands(path: &[&str], all: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn members_are_fields_of_the_message_that_they_stand_for() {
+async fn json_members_are_fields_of_their_api_message() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     log_in(server.channel().await, "grace", PASSWORD).await.unwrap();
@@ -94,16 +94,16 @@ async fn members_are_fields_of_the_message_that_they_stand_for() {
     let mut check = |args: &[&str], stdin: &str, messages: &[&str]| {
         let line = args.join(" ");
         let printed = server.command(args, stdin);
-        // A document on several lines, or one a line.
+        // One document on several lines, or one per line.
         let documents: Vec<Value> =
             serde_json::Deserializer::from_str(&printed).into_iter().map(Result::unwrap).collect();
         assert!(!documents.is_empty(), "`{line}` prints nothing");
         for document in &documents {
             let object = document.as_object().unwrap();
-            // Own keys and those of other issuers are different messages.
+            // Our own keys and those of other issuers are different messages.
             let message = messages[usize::from(messages.len() > 1 && object.contains_key("foreign"))];
             let mut object = object.clone();
-            // A created client is printed flat, with the secret of the response beside its members.
+            // A created client is printed flat, with the client secret next to its members.
             if line.starts_with("client create") {
                 let secret = object.remove("client_secret").expect("the secret is printed");
                 api.check(

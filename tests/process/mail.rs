@@ -1,4 +1,4 @@
-//! Mails, from the transaction that they belong to as far as a real mail server.
+//! Mails from their transaction to a real mail server.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ const FROM: &str = "Größe & Co <no-reply@id.example.org>";
 const CODE: &str = "CANARY-CODE-2718";
 const LINK: &str = "https://id.example.org/verify?token=canary-of-the-link&x=1";
 
-/// The service on a place that a server has set up, as another process would open it.
+/// Opens the service on a database that a server has set up, as another process would.
 async fn open(place: &Place, clock: Arc<dyn Clock>) -> Service {
     let location = match &place.database {
         Some(url) => Location::parse(url).unwrap(),
@@ -46,14 +46,14 @@ async fn open(place: &Place, clock: Arc<dyn Clock>) -> Service {
     Service::start(store, SealingKey::new(&key), passwords, clock, Arc::new(OsEntropy), &options).await.unwrap()
 }
 
-/// A place whose time moves only when told.
-struct Still {
+/// A service with a clock that moves only manually.
+struct MailFixture {
     service: Service,
     clock: Arc<FixedClock>,
     _dir: TempDir,
 }
 
-impl Still {
+impl MailFixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::sqlite(&dir.path().join("data"));
@@ -62,7 +62,7 @@ impl Still {
         Self { service: open(&place, clock.clone()).await, clock, _dir: dir }
     }
 
-    /// Sends what is due.
+    /// Sends all due mails.
     async fn send(&self, post: &Post) -> Vec<DeliveryOutcome> {
         let mut all = Vec::new();
         for mail in self.service.outbox.claim_due(4).await.unwrap() {
@@ -72,7 +72,7 @@ impl Still {
         all
     }
 
-    /// Sends the one mail that is due.
+    /// Sends the only due mail.
     async fn send_one(&self, post: &Post) -> DeliveryOutcome {
         let mut all = self.send(post).await;
         assert_eq!(all.len(), 1, "{all:?}");
@@ -84,7 +84,7 @@ impl Still {
     }
 }
 
-/// Hands a mail in, in a transaction of its own.
+/// Queues a mail in its own transaction.
 async fn hand_in(service: &Service, to: &str) -> MailId {
     let expires_at = service.now().plus(Ttl::from_secs(1800));
     let way =
@@ -119,20 +119,20 @@ fn plain(port: u16) -> SmtpOptions {
     options(&format!("smtp+plain://127.0.0.1:{port}"))
 }
 
-/// A line of a server's counters; nothing if it is not there yet.
+/// The value of a server metric; `None` if it does not exist yet.
 async fn counter(server: &Server, name: &str) -> Option<i64> {
     let text = page(&server.telemetry, "/metrics").await.unwrap();
     text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok())
 }
 
-/// Waits until a counter says this.
-async fn comes_to(server: &Server, name: &str, wanted: i64) {
+/// Waits until a metric has this value.
+async fn wait_for_metric(server: &Server, name: &str, wanted: i64) {
     let come = async { while counter(server, name).await != Some(wanted) {} };
     tokio::time::timeout(Duration::from_mins(1), come).await.unwrap_or_else(|_| panic!("{name} is not {wanted}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_of_a_committed_change_is_sealed_survives_a_crash_and_is_sent_by_the_next_server() {
+async fn a_mail_of_a_committed_change_is_encrypted_and_survives_a_crash() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let mut server = Server::on(&place, &[]);
@@ -140,7 +140,7 @@ async fn a_mail_of_a_committed_change_is_sealed_survives_a_crash_and_is_sent_by_
         assert_eq!(log.matches("no mail server is set (mail_smtp)").count(), 1, "{log}");
         let service = open(&place, Arc::new(SystemClock)).await;
         let id = hand_in(&service, "ada@example.org").await;
-        comes_to(&server, "chancery_mails_waiting ", 1).await;
+        wait_for_metric(&server, "chancery_mails_waiting ", 1).await;
         let stored = place.contents().await;
         let holds = |text: &str| stored.windows(text.len()).any(|w| w == text.as_bytes());
         assert!(holds("ada@example.org") && holds(id.as_str()), "{}", place.engine());
@@ -153,9 +153,9 @@ async fn a_mail_of_a_committed_change_is_sealed_survives_a_crash_and_is_sent_by_
         let mail = mails.next().await;
         assert_eq!(mail["headers"]["message-id"], format!("<{id}@id.example.org>"));
         assert_eq!(mail["to"], serde_json::json!(["ada@example.org"]));
-        comes_to(&next, "chancery_mails_sent_total{kind=\"verify_email\"}", 1).await;
+        wait_for_metric(&next, "chancery_mails_sent_total{kind=\"verify_email\"}", 1).await;
         assert_eq!(place.count("mails", "true").await, 0);
-        comes_to(&next, "chancery_mails_waiting ", 0).await;
+        wait_for_metric(&next, "chancery_mails_waiting ", 0).await;
         let logs = [server.log.clone(), next.log.clone()].map(|log| fs::read_to_string(log).unwrap()).concat();
         assert!(!logs.contains(CODE) && !logs.contains("canary-of-the-link"), "{logs}");
         assert!(mails.stop().await.is_empty(), "a mail was sent twice");
@@ -163,11 +163,11 @@ async fn a_mail_of_a_committed_change_is_sealed_survives_a_crash_and_is_sent_by_
 }
 
 #[tokio::test]
-async fn both_parts_and_the_subject_arrive_as_they_were_written() {
-    let still = Still::new().await;
+async fn both_parts_and_the_subject_arrive_unchanged() {
+    let still = MailFixture::new().await;
     let mut mails = MailServer::start().await;
     let post = post(plain(mails.port));
-    // Both go over one connection, which is given up when nothing is left to send.
+    // Both use one connection, which is closed when nothing is left to send.
     for to in ["ada@example.org", "zoë@xn--bcher-kva.example"] {
         hand_in(&still.service, to).await;
         assert_eq!(still.send_one(&post).await, DeliveryOutcome::Sent);
@@ -189,8 +189,8 @@ async fn both_parts_and_the_subject_arrive_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn a_refused_mail_is_given_up_and_a_postponed_one_tried_again() {
-    let still = Still::new().await;
+async fn a_rejected_mail_is_dropped_and_a_deferred_one_is_retried() {
+    let still = MailFixture::new().await;
     let mut mails = MailServer::start().await;
     let post = post(plain(mails.port));
     for to in ["refuse@example.org", "content@example.org"] {
@@ -210,8 +210,8 @@ async fn a_refused_mail_is_given_up_and_a_postponed_one_tried_again() {
 }
 
 #[tokio::test]
-async fn a_mail_server_that_hangs_or_is_away_is_tried_again_until_the_mail_expires() {
-    let still = Still::new().await;
+async fn a_hanging_or_unreachable_mail_server_is_retried_until_the_mail_expires() {
+    let still = MailFixture::new().await;
     let port = MailServer::free_port().await;
     let away = post(plain(port));
     hand_in(&still.service, "ada@example.org").await;
@@ -241,7 +241,7 @@ async fn a_mail_server_that_hangs_or_is_away_is_tried_again_until_the_mail_expir
 }
 
 #[tokio::test]
-async fn a_server_that_stops_does_not_wait_for_a_mail_server_that_hangs() {
+async fn a_stopping_server_does_not_wait_for_a_hanging_mail_server() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::sqlite(&dir.path().join("data"));
     let mut mails = MailServer::start().await;
@@ -253,20 +253,20 @@ async fn a_server_that_stops_does_not_wait_for_a_mail_server_that_hangs() {
     for _ in 0..2 {
         mails.next().await;
     }
-    comes_to(&server, "chancery_mails_failed_total{cause=\"refused\"}", 1).await;
+    wait_for_metric(&server, "chancery_mails_failed_total{cause=\"refused\"}", 1).await;
     assert_eq!(counter(&server, "chancery_mails_dropped_total{cause=\"refused\"}").await, Some(1));
     server.terminate();
     let ended = tokio::task::spawn_blocking(|| server.wait());
     let status = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the process has not ended");
     assert!(status.unwrap().success());
-    // Held still, and not lost.
+    // Still leased, and not lost.
     assert_eq!(place.count("mails", "claimed_by <> ''").await, 1);
 }
 
 #[tokio::test]
-async fn connections_are_encrypted_and_the_mail_server_proves_itself_before_it_is_told_anything() {
+async fn connections_are_encrypted_and_the_mail_server_is_authenticated_before_any_data_is_sent() {
     for (tls, scheme) in [("implicit", "smtps"), ("starttls", "smtp")] {
-        let still = Still::new().await;
+        let still = MailFixture::new().await;
         let mut mails = MailServer::with(&["--tls", tls, "--user", "chancery", "--password", "right"]).await;
         let url = format!("{scheme}://127.0.0.1:{}", mails.port);
         let ca = mails.authority.clone().map(String::into_bytes);
@@ -275,10 +275,10 @@ async fn connections_are_encrypted_and_the_mail_server_proves_itself_before_it_i
             post(SmtpOptions { credentials, ca, ..options(&url) })
         };
         hand_in(&still.service, "ada@example.org").await;
-        // No authority of the system's made this certificate.
+        // No system certificate authority signed this certificate.
         assert_eq!(still.send_one(&with("right", None)).await, DeliveryOutcome::Retry(Cause::Connection), "{tls}");
         still.clock.advance(Ttl::from_secs(15));
-        // A wrong password is no fault of the mail.
+        // A wrong password is not the mail's fault.
         assert_eq!(
             still.send_one(&with("wrong", ca.clone())).await,
             DeliveryOutcome::Retry(Cause::Connection),
@@ -286,7 +286,7 @@ async fn connections_are_encrypted_and_the_mail_server_proves_itself_before_it_i
         );
         assert_eq!(mails.next().await["unknown"], "PLAIN");
         still.clock.advance(Ttl::from_secs(30));
-        // Nor is one that is missing.
+        // Neither is a missing one.
         assert_eq!(
             still.send_one(&post(SmtpOptions { ca: ca.clone(), ..options(&url) })).await,
             DeliveryOutcome::Retry(Cause::Connection)
@@ -300,8 +300,8 @@ async fn connections_are_encrypted_and_the_mail_server_proves_itself_before_it_i
 }
 
 #[tokio::test]
-async fn without_starttls_in_its_answer_a_mail_server_gets_nothing() {
-    let still = Still::new().await;
+async fn a_mail_server_that_does_not_offer_starttls_gets_no_data() {
+    let still = MailFixture::new().await;
     let mails = MailServer::start().await;
     hand_in(&still.service, "ada@example.org").await;
     let strict = post(options(&format!("smtp://127.0.0.1:{}", mails.port)));
@@ -309,7 +309,7 @@ async fn without_starttls_in_its_answer_a_mail_server_gets_nothing() {
     assert!(mails.stop().await.is_empty());
 }
 
-/// The page or its JSON, as a browser or a script on this machine gets it.
+/// The page or its JSON, as a browser or a script on this machine would get it.
 async fn dev_mail(address: &str, accept: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET /dev/mail HTTP/1.1\r\nhost: {address}\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
@@ -320,14 +320,14 @@ async fn dev_mail(address: &str, accept: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_demo_shows_its_mails_and_another_server_does_not() {
+async fn only_a_demo_shows_its_mails() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::sqlite(&dir.path().join("dev"));
     let server = Server::on(&place, &["--dev"]);
     assert!(dev_mail(&server.http, "text/html").await.contains("There are none yet"));
     let service = open(&place, Arc::new(SystemClock)).await;
     let id = hand_in(&service, "ada@example.org").await;
-    comes_to(&server, "chancery_mails_sent_total{kind=\"verify_email\"}", 1).await;
+    wait_for_metric(&server, "chancery_mails_sent_total{kind=\"verify_email\"}", 1).await;
     let answer = dev_mail(&server.http, "application/json").await;
     let json: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!(
@@ -335,14 +335,14 @@ async fn a_demo_shows_its_mails_and_another_server_does_not() {
         (&id.as_str().into(), &CODE.into(), &LINK.into())
     );
     assert!(dev_mail(&server.http, "text/html").await.contains(CODE));
-    // Who asks by another name is told nothing.
+    // Requests with another host name are refused.
     assert!(page(&server.http, "/dev/mail").await.unwrap().starts_with("HTTP/1.1 403"));
     let plain = Server::start(&dir.path().join("plain"), &[]);
     assert!(dev_mail(&plain.http, "text/html").await.starts_with("HTTP/1.1 404"));
 }
 
 #[test]
-fn the_settings_of_mail_are_checked_at_start_and_shown_without_the_password() {
+fn mail_settings_are_checked_at_start_and_shown_without_the_password() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::sqlite(&dir.path().join("data"));
     fs::write(dir.path().join("verify_email.txt"), "Subject: x\n\n{{ link }} {{ cod }}\n").unwrap();
@@ -351,11 +351,11 @@ fn the_settings_of_mail_are_checked_at_start_and_shown_without_the_password() {
         let mut process = command(words);
         process.args(place.flags()).env("CHANCERY_MAIL_TEMPLATES", templates).env("CHANCERY_MAIL_SMTP", "smtp://x");
         let out = run(&mut process, b"");
-        let told = String::from_utf8(out.stderr).unwrap();
-        assert_eq!(out.status.code(), Some(1), "{told}");
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{stderr}");
         assert!(
-            told.contains("verify_email.txt:3: undefined value") && told.contains("mail_from: is required"),
-            "{told}"
+            stderr.contains("verify_email.txt:3: undefined value") && stderr.contains("mail_from: is required"),
+            "{stderr}"
         );
     }
     let variables = [
@@ -368,7 +368,7 @@ fn the_settings_of_mail_are_checked_at_start_and_shown_without_the_password() {
     let shown = String::from_utf8(out.stdout).unwrap();
     assert!(shown.contains("smtps://mail.example.org") && shown.contains("\"mail_password\": \"set\""), "{shown}");
     assert!(!shown.contains("canary"));
-    // A command sends nothing, and needs nothing for it.
+    // A command sends no mail and does not need the mail settings.
     drop(Server::on(&place, &[]));
     let mut list = command(&["user", "list"]);
     let out = run(list.args(place.flags()).env("CHANCERY_MAIL_TEMPLATES", "/nonexistent"), b"");

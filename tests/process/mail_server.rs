@@ -1,4 +1,4 @@
-//! A real mail server, `tests/foreign/smtp.py`, that tells what it was given.
+//! A real mail server, `tests/foreign/smtp.py`, that reports what it receives.
 
 use std::process::Stdio;
 
@@ -9,19 +9,19 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-/// Far longer than anything takes that happens at all.
+/// Far longer than anything here takes.
 const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) struct MailServer {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     pub(crate) port: u16,
-    /// The certificate of the authority that made its own.
+    /// The certificate of the authority that signed its certificate.
     pub(crate) authority: Option<String>,
 }
 
 impl MailServer {
-    /// Starts one that protects nothing.
+    /// Starts a server without TLS or authentication.
     pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
@@ -43,13 +43,13 @@ impl MailServer {
         server
     }
 
-    /// What it says next.
+    /// Its next report.
     pub(crate) async fn next(&mut self) -> Value {
-        let line = timeout(SOON, self.lines.next_line()).await.expect("the mail server was told nothing");
+        let line = timeout(SOON, self.lines.next_line()).await.expect("the mail server received nothing");
         serde_json::from_str(&line.unwrap().expect("the mail server has ended")).unwrap()
     }
 
-    /// Ends it; gives what it had still to say.
+    /// Stops it and returns its remaining reports.
     pub(crate) async fn stop(mut self) -> Vec<Value> {
         self.child.kill().await.unwrap();
         let mut rest = Vec::new();
@@ -59,7 +59,7 @@ impl MailServer {
         rest
     }
 
-    /// A port at which nobody listens, for now.
+    /// A port that is free for now.
     pub(crate) async fn free_port() -> u16 {
         tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
     }

@@ -1,4 +1,4 @@
-//! Users of another system are imported by a command, beside a server that runs.
+//! Imports users of another system with a command while a server is running.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 const PASSWORD: &str = "correct horse battery staple";
-/// Of [`PASSWORD`], by another program.
+/// A hash of [`PASSWORD`], created by another program.
 const BCRYPT: &str = "$2b$04$juLUO/IEsL0cvx0rEOqgeeAiY14meE5MPGSC/cyAsGD.P.55g6.kK";
 
 /// A JSON line for each user.
@@ -31,7 +31,7 @@ async fn users(place: &Place) -> usize {
 }
 
 #[tokio::test]
-async fn an_import_that_is_killed_half_way_goes_on_when_it_is_run_again() {
+async fn an_import_killed_half_way_continues_when_run_again() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);
@@ -44,7 +44,7 @@ async fn an_import_that_is_killed_half_way_goes_on_when_it_is_run_again() {
             .unwrap();
         let mut stdin = killed.stdin.take().unwrap();
         stdin.write_all(lines(0..2500).as_bytes()).unwrap();
-        // It has written all that is full, and waits for more.
+        // It has written all full batches and waits for more input.
         while users(&place).await < 2000 {
             assert!(killed.try_wait().unwrap().is_none(), "{}: it has ended", place.engine());
         }
@@ -59,7 +59,7 @@ async fn an_import_that_is_killed_half_way_goes_on_when_it_is_run_again() {
         let again: serde_json::Value =
             serde_json::from_str(&place.command(&["user", "import", file, "--json"], "")).unwrap();
         assert_eq!(again, json!({ "created": 0, "present": 3500, "refused": 0 }));
-        // The server that ran all the while knows them.
+        // The server that was running all the time sees them.
         let pair = log_in(server.channel().await, "user2222", PASSWORD).await.unwrap();
         assert!(!pair.refresh_token.is_empty());
         let wrong = log_in(server.channel().await, "user2222", "not this one").await.unwrap_err();
@@ -68,7 +68,7 @@ async fn an_import_that_is_killed_half_way_goes_on_when_it_is_run_again() {
 }
 
 #[tokio::test]
-async fn a_file_with_bad_rows_is_rehearsed_reported_corrected_and_run_again() {
+async fn a_file_with_invalid_rows_can_be_dry_run_corrected_and_imported() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let _server = start(&place);
@@ -103,7 +103,7 @@ async fn a_file_with_bad_rows_is_rehearsed_reported_corrected_and_run_again() {
 
 const GUIDE: &str = include_str!("../../docs/moving-in.md");
 
-/// The guide's blocks in a language.
+/// The guide's code blocks in a language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let pieces = GUIDE.split("\n```").skip(1).step_by(2);
     pieces.filter_map(|piece| piece.split_once('\n').filter(|(l, _)| *l == language).map(|(_, text)| text)).collect()
@@ -113,7 +113,7 @@ fn python() -> Command {
     Command::new(std::env::var("CHTEST_PYTHON").expect("CHTEST_PYTHON is not set: run scripts/test"))
 }
 
-/// What a resource server, as the guide has it, says of a token: its subject, if it takes it.
+/// Checks a token like the resource server in the guide. Returns its subject if it is accepted.
 fn resource_server(server: &Server, token: &str) -> Option<String> {
     let out = python()
         .args(["-c", blocks("python")[0]])
@@ -134,7 +134,7 @@ async fn sign_in(server: &Server, request: LoginRequest) -> TokenPair {
 }
 
 #[tokio::test]
-async fn the_guide_leads_from_an_old_service_here_and_no_user_chooses_a_new_password() {
+async fn the_migration_guide_works_and_no_user_needs_a_new_password() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         fs::create_dir_all(&place.dir).unwrap();

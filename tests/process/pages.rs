@@ -1,4 +1,4 @@
-//! What the pages name exists: files behind links, sources, tests and scripts in backticks, and ids of requirements.
+//! Everything that the docs refer to exists: linked files, paths in backticks, and requirement ids.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every page that people read, but for what is generated.
+/// Every page for readers, except generated ones.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     let mut folders = vec![root().to_owned()];
@@ -25,20 +25,20 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The text outside of blocks of code.
+/// The text outside code blocks.
 fn prose(page: &Path) -> String {
     let text = fs::read_to_string(page).unwrap();
     let pieces = text.split("```").enumerate().filter(|(n, _)| n % 2 == 0);
     pieces.map(|(_, piece)| piece).collect()
 }
 
-/// The addresses of links to files, without the part of the page.
+/// The targets of links to files, without fragments.
 fn links(prose: &str) -> impl Iterator<Item = &str> {
     let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     targets.map(|t| t.split('#').next().unwrap()).filter(|t| !t.is_empty() && !t.contains("://"))
 }
 
-/// The paths in backticks, from the root of the project.
+/// The paths in backticks, relative to the project root.
 fn paths(prose: &str) -> impl Iterator<Item = &str> {
     const FOLDERS: [&str; 10] =
         ["src/", "tests/", "verify/", "guard/", "docs/", "scripts/", "migrations/", "examples/", "bench/", ".ci/"];
@@ -48,7 +48,7 @@ fn paths(prose: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn links_and_paths_of_the_pages_lead_somewhere() {
+fn links_and_paths_in_the_docs_exist() {
     let (mut checked, mut dead) = (0, Vec::new());
     for page in pages() {
         let (prose, name) = (prose(&page), page.strip_prefix(root()).unwrap().display().to_string());
@@ -66,7 +66,7 @@ fn links_and_paths_of_the_pages_lead_somewhere() {
 }
 
 #[test]
-fn the_index_names_every_page() {
+fn the_index_lists_every_page() {
     let index = prose(&root().join("docs/README.md"));
     let named: Vec<PathBuf> = links(&index).map(|l| root().join("docs").join(l).canonicalize().unwrap()).collect();
     let reference = fs::read_dir(root().join("docs/reference")).unwrap().map(|e| e.unwrap().path());
@@ -80,7 +80,7 @@ fn the_index_names_every_page() {
     }
 }
 
-/// A capital and two digits, as in `J07`.
+/// A capital letter and two digits, as in `J07`.
 fn is_id(word: &str) -> bool {
     let [letter, tens, ones] = word.as_bytes() else { return false };
     letter.is_ascii_uppercase() && tens.is_ascii_digit() && ones.is_ascii_digit()

@@ -1,4 +1,4 @@
-//! Many refreshes of one token at once, through one server and through two.
+//! Many concurrent refreshes of one token, through one server and through two.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 const CALLS: usize = 100;
-/// Each server is reached over several connections, so that calls arrive at once.
+/// Connections per server, so that calls arrive at the same time.
 const CONNECTIONS: usize = 4;
 
 async fn channels(servers: &[&Server]) -> Vec<Channel> {
@@ -25,11 +25,11 @@ async fn channels(servers: &[&Server]) -> Vec<Channel> {
     channels
 }
 
-/// How often a call is repeated whose refusal says that it may be.
+/// Maximum retries of a call whose error allows a retry.
 const TRIES: usize = 20;
 
-/// Refreshes a token until there is an answer.
-async fn refresh_at_last(channel: Channel, token: &str, request_id: &str) -> Result<String, Status> {
+/// Refreshes a token, with retries.
+async fn refresh_with_retries(channel: Channel, token: &str, request_id: &str) -> Result<String, Status> {
     let mut tries = 0..TRIES;
     loop {
         match refresh(channel.clone(), token, request_id).await {
@@ -40,7 +40,7 @@ async fn refresh_at_last(channel: Channel, token: &str, request_id: &str) -> Res
     }
 }
 
-/// Refreshes one token in [`CALLS`] calls at once, each with an id of its own.
+/// Refreshes one token in [`CALLS`] concurrent calls, each with its own request id.
 async fn refresh_at_once(channels: &[Channel], token: &str) -> Vec<Result<String, Status>> {
     let together = Arc::new(Barrier::new(CALLS));
     let mut calls = JoinSet::new();
@@ -48,13 +48,13 @@ async fn refresh_at_once(channels: &[Channel], token: &str) -> Vec<Result<String
         let (channel, token, together) = (channel.clone(), token.to_owned(), together.clone());
         calls.spawn(async move {
             together.wait().await;
-            refresh_at_last(channel, &token, &format!("call-{n}")).await
+            refresh_with_retries(channel, &token, &format!("call-{n}")).await
         });
     }
     calls.join_all().await
 }
 
-async fn one_successor(place: &Place, servers: &[&Server]) {
+async fn assert_one_successor(place: &Place, servers: &[&Server]) {
     let pair = log_in(servers[0].channel().await, "grace", PASSWORD).await.unwrap();
     let channels = channels(servers).await;
     let mut token = pair.refresh_token;
@@ -66,7 +66,7 @@ async fn one_successor(place: &Place, servers: &[&Server]) {
         assert_eq!((answers.len(), successors.len()), (CALLS, 1), "{}: {answers:?}", place.engine());
         let moved_on = format!("id = '{}' AND generation = {generation} AND revoked_at IS NULL", pair.session_id);
         assert_eq!(place.count("sessions", &moved_on).await, 1, "{}", place.engine());
-        // The next round exchanges what this one gave: it is alive, and at every server.
+        // The next round uses this round's token, so it must be valid at every server.
         token = successors.into_iter().next().unwrap().clone();
     }
     let reuse = "kind IN ('REFRESH_TOKEN_REUSED', 'SESSION_REVOKED', 'SESSION_FAST_FORWARDED')";
@@ -74,21 +74,21 @@ async fn one_successor(place: &Place, servers: &[&Server]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parallel_refreshes_through_one_server_leave_one_successor() {
+async fn parallel_refreshes_through_one_server_have_one_successor() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);
-        one_successor(&place, &[&server]).await;
+        assert_one_successor(&place, &[&server]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parallel_refreshes_through_two_servers_leave_one_successor() {
+async fn parallel_refreshes_through_two_servers_have_one_successor() {
     let dir = tempfile::tempdir().unwrap();
-    // Two servers may share a SQLite file, too: while one is replaced by the next, they do.
+    // Two servers may also share a SQLite file, as they do during a replacement.
     for place in Place::each(&dir).await {
         let server = start(&place);
         let other = server.again();
-        one_successor(&place, &[&server, &other]).await;
+        assert_one_successor(&place, &[&server, &other]).await;
     }
 }

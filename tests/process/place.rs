@@ -1,4 +1,4 @@
-//! Where servers keep their data: a directory, and perhaps a PostgreSQL database.
+//! Where a server keeps its data: a directory, and perhaps a PostgreSQL database.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ impl Place {
         Self { dir: dir.to_owned(), database: Some(format!("{base}/{name}")) }
     }
 
-    /// A place on every engine that this run tests, below `dir`.
+    /// One place below `dir` for each engine that this run tests.
     pub(crate) async fn each(dir: &TempDir) -> Vec<Self> {
         let mut all = vec![Self::sqlite(&dir.path().join("sqlite"))];
         if std::env::var("CHTEST_ENGINES").as_deref() != Ok("sqlite") {
@@ -43,7 +43,7 @@ impl Place {
         if self.database.is_some() { "postgres" } else { "sqlite" }
     }
 
-    /// The flags that lead a process here.
+    /// The flags that select this place.
     pub(crate) fn flags(&self) -> Vec<String> {
         let mut flags = vec!["--data-dir".to_owned(), self.dir.to_str().unwrap().to_owned()];
         if let Some(url) = &self.database {
@@ -52,14 +52,14 @@ impl Place {
         flags
     }
 
-    /// Runs a command on the database; gives its standard output.
+    /// Runs a command on the database and returns its standard output.
     pub(crate) fn command(&self, args: &[&str], stdin: &str) -> String {
         let out = run(command(args).args(self.flags()), stdin.as_bytes());
         assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
     }
 
-    /// The texts that a query gives, read behind the servers' backs.
+    /// The strings returned by a query that bypasses the servers.
     pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
         if let Some(url) = &self.database {
@@ -71,7 +71,7 @@ impl Place {
         sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
     }
 
-    /// Everything that the database holds: the files, or every row of every table as text.
+    /// The complete contents of the database: the files, or every row of every table as text.
     pub(crate) async fn contents(&self) -> Vec<u8> {
         let mut all = Vec::new();
         if self.database.is_none() {
@@ -91,14 +91,14 @@ impl Place {
         all
     }
 
-    /// How many rows a table holds that fit a condition.
+    /// The number of rows in a table that match a condition.
     pub(crate) async fn count(&self, table: &str, condition: &str) -> u64 {
         let sql = format!("SELECT CAST(count(*) AS TEXT) FROM {table} WHERE {condition}");
         self.texts(&sql).await[0].parse().unwrap()
     }
 }
 
-/// The throwaway cluster.
+/// URL of the throwaway cluster.
 pub(crate) fn postgres_url() -> String {
     std::env::var("CHTEST_POSTGRES_URL")
         .expect("CHTEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHTEST_ENGINES=sqlite")

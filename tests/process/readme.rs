@@ -1,5 +1,5 @@
-//! Every command of the README, run as printed: only addresses differ, and `cargo run` is the program
-//! that was built already.
+//! Runs every command of the README as printed, except that addresses differ and `cargo run` is replaced by the
+//! program that is already built.
 
 use std::{
     fmt::Write as _,
@@ -32,18 +32,18 @@ fn blocks() -> Vec<Block> {
         .collect()
 }
 
-/// What to do with each block of commands: the first line that names it, and what it must print. A
-/// block that is not here fails the test.
+/// What to do with a block of commands, which is identified by a line in it, and what it must print. An unknown
+/// block fails the test.
 enum Plan {
-    /// Starts a server, which the test does with ports that are free.
+    /// Starts a server. The test starts its own, on free ports.
     Serve(&'static [&'static str]),
-    /// Another test, or this one.
+    /// Covered by another test, or by this one.
     Elsewhere,
-    /// Starts the example's API, which the test does on a port that is free.
+    /// Starts the example API. The test starts its own, on a free port.
     Api,
-    /// Ends well and prints this.
+    /// Succeeds and prints this.
     Prints(&'static str),
-    /// Ends badly and prints this.
+    /// Fails and prints this.
     Refused(&'static str),
 }
 
@@ -53,7 +53,7 @@ fn plan(text: &str) -> Plan {
         "cargo run -- serve" => Plan::Serve(&[]),
         "scripts/test" => Plan::Elsewhere,
         "cargo run -q -p chancery-examples --bin axum-api" => Plan::Api,
-        // The last answer is the one that refuses.
+        // The last answer is the refusal.
         t if t.contains("127.0.0.1:3000") => Plan::Prints("\n401\n"),
         t if t.contains("for n in 2 3") => Plan::Refused("REFRESH_TOKEN_REUSED"),
         t if t.contains("AuthService/Logout") => Plan::Prints("accessTokenValidUntil"),
@@ -71,7 +71,7 @@ fn plan(text: &str) -> Plan {
     }
 }
 
-/// The example's API, until this is dropped.
+/// The example API; stops when dropped.
 struct Api {
     child: Child,
     address: String,
@@ -99,10 +99,10 @@ impl Drop for Api {
     }
 }
 
-/// The text with this reader's addresses and programs.
-fn here(text: &str, server: &Server, api: Option<&Api>) -> String {
+/// The text with this test's addresses and programs.
+fn with_local_addresses(text: &str, server: &Server, api: Option<&Api>) -> String {
     let example = Path::new(BIN).with_file_name("examples").join("verify");
-    // The one command that asks at a terminal gets one.
+    // The only command that prompts gets a terminal.
     let asked = format!("printf '{CHOSEN}\\n{CHOSEN}\\n' | script -qec '{BIN} user create grace' /dev/null");
     text.replace("cargo run -- user create grace", &asked)
         .replace("cargo run -q -p chancery-verify --example verify --", example.to_str().unwrap())
@@ -121,11 +121,11 @@ fn run(program: &str, args: &[&str], directory: &Path) -> (bool, String) {
 }
 
 #[test]
-fn every_command_of_the_readme_does_what_it_says() {
+fn every_command_in_the_readme_works_as_described() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
     let mut server: Option<Server> = None;
-    // One shell for all blocks, as a reader has one: what a block defines is there for the next.
+    // One shell for all blocks, as for a reader: later blocks use definitions of earlier ones.
     let mut session = String::new();
     let mut starts = 0;
     let mut api: Option<Api> = None;
@@ -141,7 +141,7 @@ fn every_command_of_the_readme_does_what_it_says() {
                 check_with("js", text, server.as_ref().unwrap(), path);
                 continue;
             }
-            // The crate's documentation tests compile the program in Rust.
+            // The crate's doctests compile the Rust program.
             "text" | "rust,no_run" => continue,
             other => panic!("a block in {other:?}"),
         }
@@ -165,26 +165,26 @@ fn every_command_of_the_readme_does_what_it_says() {
             Plan::Prints(wanted) => (true, wanted),
             Plan::Refused(wanted) => (false, wanted),
         };
-        let text = here(text, server.as_ref().unwrap(), api.as_ref());
+        let text = with_local_addresses(text, server.as_ref().unwrap(), api.as_ref());
         let mut script = session.clone();
         writeln!(script, "{text}").unwrap();
         let (ended_well, printed) = run("bash", &["-c", &script], path);
         assert!(ended_well == good && printed.contains(wanted), "{text}\nprinted:\n{printed}");
-        // Definitions last; nothing is called twice.
+        // Definitions stay; commands do not run twice.
         let definitions = text.lines().filter(|l| l.contains("() {"));
         definitions.for_each(|line| writeln!(session, "{line}").unwrap());
     }
     assert_eq!(starts, 2, "the README starts the demo and a server of the reader's own");
 }
 
-/// Runs the README's program on the token that was just obtained; it must accept it.
+/// Runs the README's program on the new token; it must accept it.
 fn check_with(language: &str, text: &str, server: &Server, path: &Path) {
     let var = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"));
-    let text = here(text, server, None);
+    let text = with_local_addresses(text, server, None);
     let (program, file) = if language == "python" {
         (var("CHTEST_PYTHON"), path.join("check.py"))
     } else {
-        // Packages are looked for beside the program.
+        // Packages are looked up next to the program.
         let packages = Path::new(&var("CHTEST_NODE_VERIFY")).with_file_name("node_modules");
         std::os::unix::fs::symlink(packages, path.join("node_modules")).unwrap();
         (var("CHTEST_NODE"), path.join("check.mjs"))

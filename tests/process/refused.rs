@@ -1,4 +1,4 @@
-//! Running the program where it must refuse.
+//! Runs the program where it must fail.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -6,16 +6,16 @@ use tokio::io::AsyncWriteExt;
 
 use crate::server::command;
 
-/// What a refused program is given, and what it must answer.
+/// The input of a failing program and its expected output.
 pub(crate) struct Refused<'a> {
-    /// Its arguments, as one would type them; quotes of either kind hold words together.
+    /// Its arguments as typed; single and double quotes group words.
     pub(crate) line: &'a str,
     pub(crate) stdin: &'a [u8],
     pub(crate) variables: &'a [(&'a str, &'a str)],
     pub(crate) code: i32,
-    /// What standard error must hold.
+    /// Texts that standard error must contain.
     pub(crate) says: &'a [&'a str],
-    /// What it must not.
+    /// Texts that it must not contain.
     pub(crate) hides: &'a [&'a str],
 }
 
@@ -26,7 +26,7 @@ impl Default for Refused<'_> {
 }
 
 impl Refused<'_> {
-    /// Runs the program in a directory; it must end soon with its code and say what it must.
+    /// Runs the program in a directory; it must soon exit with the expected code and output.
     pub(crate) async fn check(&self, dir: &Path) {
         let line = self.line;
         let arguments = words(line);
@@ -34,7 +34,7 @@ impl Refused<'_> {
         command.current_dir(dir).envs(self.variables.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
-        // A program that refuses its arguments ends without reading.
+        // A program that rejects its arguments exits without reading its input.
         let _ = child.stdin.take().unwrap().write_all(self.stdin).await;
         let ended = tokio::time::timeout(Duration::from_secs(20), child.wait_with_output()).await;
         let out = ended.unwrap_or_else(|_| panic!("{line}: not refused")).unwrap();
@@ -52,7 +52,7 @@ impl Refused<'_> {
     }
 }
 
-/// Splits a line at its spaces, but for those between quotes of either kind.
+/// Splits a line at spaces outside single or double quotes.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for c in line.chars() {

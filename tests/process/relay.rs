@@ -1,4 +1,4 @@
-//! A way to a server that can be cut and led elsewhere.
+//! A TCP relay to a server that can be cut or redirected.
 
 use std::sync::{Arc, Mutex};
 
@@ -26,20 +26,20 @@ impl Relay {
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let server = target.lock().unwrap().clone();
-                tokio::spawn(carry(near, server, cut.clone()));
+                tokio::spawn(forward(near, server, cut.clone()));
             }
         });
         Self { address, to, cuts, task }
     }
 
-    /// Ends all connections, and lets none through.
+    /// Closes all connections and refuses new ones.
     pub(crate) fn cut(&self) {
         *self.to.lock().unwrap() = None;
         self.cuts.send_modify(|n| *n += 1);
     }
 
-    /// Ends all connections, and leads new ones to this server.
-    pub(crate) fn lead_to(&self, server: &str) {
+    /// Closes all connections and forwards new ones to this server.
+    pub(crate) fn redirect_to(&self, server: &str) {
         *self.to.lock().unwrap() = Some(server.to_owned());
         self.cuts.send_modify(|n| *n += 1);
     }
@@ -51,7 +51,7 @@ impl Drop for Relay {
     }
 }
 
-async fn carry(mut near: TcpStream, server: Option<String>, mut cut: watch::Receiver<u64>) {
+async fn forward(mut near: TcpStream, server: Option<String>, mut cut: watch::Receiver<u64>) {
     let Some(server) = server else { return };
     cut.mark_unchanged();
     let Ok(mut far) = TcpStream::connect(server).await else { return };

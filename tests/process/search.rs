@@ -1,4 +1,4 @@
-//! Looking for secrets in what was written, in every form they could have there.
+//! Searches for secrets in written data, in every encoding that they could have there.
 
 use base64::{
     Engine,
@@ -14,7 +14,7 @@ pub(crate) struct Secret {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The form in which some bytes stand in others, if they do: as they are, in hexadecimal, or within a
+/// The encoding in which bytes occur in others, if they do: raw, in hexadecimal, or within a
 /// longer text in base64.
 pub(crate) fn find(within: &[u8], bytes: &[u8]) -> Option<&'static str> {
     let within = latin(within);
@@ -22,21 +22,21 @@ pub(crate) fn find(within: &[u8], bytes: &[u8]) -> Option<&'static str> {
     let mut forms = vec![("raw", latin(bytes)), ("hex", hex.to_uppercase()), ("hex", hex)];
     for skipped in 0..3 {
         let Some(rest) = bytes.get(skipped..) else { continue };
-        // Whole groups of three bytes: the last characters depend on what follows.
+        // Only whole groups of three bytes, because the last characters depend on what follows.
         let whole = &rest[..rest.len() / 3 * 3];
         forms.push(("base64", STANDARD_NO_PAD.encode(whole)));
         forms.push(("base64", URL_SAFE_NO_PAD.encode(whole)));
     }
-    // Shorter pieces stand anywhere by chance.
+    // Shorter pieces occur by chance.
     forms.into_iter().find(|(_, form)| form.len() >= 4 && within.contains(form.as_str())).map(|(name, _)| name)
 }
 
-/// One character for each byte, so that text search serves for bytes.
+/// Maps each byte to one character, so that string search works on bytes.
 fn latin(bytes: &[u8]) -> String {
     bytes.iter().map(|b| char::from(*b)).collect()
 }
 
-/// What an access token and a refresh token must not be known by.
+/// The secret parts of an access token and a refresh token.
 pub(crate) fn token_secrets(access: &str, refresh: &str, key: &SealingKey) -> Vec<Secret> {
     let secret = |what, bytes: &[u8]| Secret { what, bytes: bytes.to_vec() };
     let signature = access.rsplit_once('.').unwrap().1;
@@ -50,7 +50,7 @@ pub(crate) fn token_secrets(access: &str, refresh: &str, key: &SealingKey) -> Ve
 }
 
 #[test]
-fn bytes_are_found_in_every_form_and_only_where_they_are() {
+fn bytes_are_found_in_every_encoding_without_false_matches() {
     let secret = b"\x00\xffcanary\x80";
     for prefix in ["", "x", "xy", "xyz"] {
         let text = [prefix.as_bytes(), secret, b"tail"].concat();

@@ -1,4 +1,4 @@
-//! Starts `chancery serve` on free ports, stops and kills it.
+//! Starts, stops and kills `chancery serve` on free ports.
 
 use std::{
     fs::{self, File},
@@ -14,7 +14,7 @@ use crate::place::Place;
 
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_chancery");
 
-/// Every listener on a port that is free.
+/// Puts every listener on a free port.
 pub(crate) const FREE_PORTS: [&str; 6] =
     ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--telemetry", "127.0.0.1:0"];
 
@@ -25,9 +25,9 @@ pub(crate) struct Server {
     pub(crate) telemetry: String,
     pub(crate) issuer: String,
     pub(crate) place: Place,
-    /// What it writes to standard error.
+    /// The file with its standard error.
     pub(crate) log: PathBuf,
-    /// Held open: a server may write more than its first line.
+    /// Kept open, because a server may write more than its first line.
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -60,12 +60,12 @@ impl Server {
         Self { child, grpc, http, telemetry, issuer, place: place.clone(), log, _stdout: stdout }
     }
 
-    /// Starts another server where this one was, or still is.
+    /// Starts another server on the same place.
     pub(crate) fn again(&self) -> Self {
         Self::on(&self.place, &[])
     }
 
-    /// Ends the process as `kill -9` does.
+    /// Kills the process as `kill -9` does.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -82,22 +82,22 @@ impl Server {
         assert!(status.success());
     }
 
-    /// The process' id.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to exit by itself.
     pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
-    /// A connection of its own.
+    /// Opens a new connection.
     pub(crate) async fn channel(&self) -> Channel {
         Channel::from_shared(format!("http://{}", self.grpc)).unwrap().connect().await.unwrap()
     }
 
-    /// Runs a command on the server's database; gives its standard output.
+    /// Runs a command on the server's database and returns its standard output.
     pub(crate) fn command(&self, args: &[&str], stdin: &str) -> String {
         self.place.command(args, stdin)
     }
@@ -110,13 +110,13 @@ impl Drop for Server {
     }
 }
 
-/// A file for one process' standard error, beside its data.
+/// A new file for a process's standard error, next to its data.
 fn log_file(dir: &Path) -> PathBuf {
     static STARTED: AtomicU32 = AtomicU32::new(0);
     dir.with_extension(format!("{}.log", STARTED.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// The program, without the settings of whoever runs the tests.
+/// The program, without `CHANCERY_…` variables from the environment.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(BIN);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANCERY_")) {
@@ -126,10 +126,10 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
 }
 
-/// Runs the program to its end.
+/// Runs the program to completion.
 pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A program that refuses its arguments ends without reading.
+    // A program that rejects its arguments exits without reading its input.
     let _ = child.stdin.take().unwrap().write_all(stdin);
     child.wait_with_output().unwrap()
 }

@@ -1,4 +1,4 @@
-//! A user's story, told by a client in another language that knows a real server by reflection alone.
+//! A user's story, run by a Python client that discovers a real server's API through reflection.
 
 use std::{
     io::Write,
@@ -8,9 +8,9 @@ use std::{
 use crate::{mail_server::MailServer, server::Server};
 
 #[tokio::test]
-async fn a_foreign_client_lives_through_an_account_from_registration_to_the_audit() {
+async fn a_python_client_goes_through_an_account_from_registration_to_the_audit_log() {
     let dir = tempfile::tempdir().unwrap();
-    // The mail server is the story's own, which begins after the server: until then mails would wait.
+    // The story runs its own mail server, which starts after the server; until then, mails wait.
     let port = MailServer::free_port().await;
     let smtp = format!("smtp+plain://127.0.0.1:{port}");
     let flags = ["--mail-smtp", &smtp, "--mail-from", "Shop <no-reply@shop.example>"];

@@ -1,6 +1,6 @@
-//! Many verifiers watching one server: how soon they know of a log-out, and what each costs.
+//! Many verifiers watching one server: how soon they learn of a logout, and what each one costs.
 //!
-//! How many is set by `CHTEST_WATCHERS`.
+//! `CHTEST_WATCHERS` sets their number.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
     watching::{REVOKED, log_out, sign_in, verifier, watcher},
 };
 
-const LOG_OUTS: usize = 10;
-/// Longer than anything here may take on a busy machine.
+const LOGOUTS: usize = 10;
+/// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long the idle load is measured.
+/// How long to measure the idle load.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Resident memory in KiB, and processor time used in milliseconds (proc(5), in ticks of 10 ms).
@@ -28,14 +28,14 @@ fn usage(id: u32) -> (u64, u64) {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    // The name may hold blanks; it ends at the last bracket.
+    // The name may contain spaces; it ends at the last bracket.
     let fields: Vec<i64> = stat.rsplit_once(')').unwrap().1.split_whitespace().filter_map(|f| f.parse().ok()).collect();
     let ticks = fields[10] + fields[11];
     (resident.trim().trim_end_matches(" kB").parse().unwrap(), u64::try_from(ticks).unwrap() * 10)
 }
 
-/// How long each verifier took to refuse the token after the log-out was answered.
-async fn times(verifiers: &[Verifier], server: &Server) -> Vec<Duration> {
+/// How long each verifier took to refuse the token after the logout was answered.
+async fn refusal_times(verifiers: &[Verifier], server: &Server) -> Vec<Duration> {
     let pair = sign_in(server).await;
     for verifier in verifiers {
         verifier.verify(&pair.access_token).await.unwrap();
@@ -62,7 +62,7 @@ fn count() -> usize {
     std::env::var("CHTEST_WATCHERS").map_or(50, |n| n.parse().unwrap())
 }
 
-/// Verifiers of one server, started a few at a time, as services come up, not as an attack does.
+/// Starts verifiers of one server a few at a time, as services start in practice.
 async fn start_verifiers(server: &Arc<Server>, secret: &str) -> Vec<Verifier> {
     let mut starting = JoinSet::new();
     let mut verifiers = Vec::new();
@@ -77,33 +77,33 @@ async fn start_verifiers(server: &Arc<Server>, secret: &str) -> Vec<Verifier> {
     verifiers
 }
 
-/// Logs out at one server, again and again, and says how soon the verifiers of another, or the same, refused.
-async fn log_outs(verifiers: &[Verifier], at: &Server) -> String {
+/// Logs out repeatedly at one server and reports how soon the verifiers, of this or another server, refused.
+async fn measure_logouts(verifiers: &[Verifier], at: &Server) -> String {
     let mut all = Vec::new();
-    for _ in 0..LOG_OUTS {
-        all.extend(times(verifiers, at).await);
+    for _ in 0..LOGOUTS {
+        all.extend(refusal_times(verifiers, at).await);
     }
     all.sort_unstable();
-    assert_eq!(all.len(), verifiers.len() * LOG_OUTS);
+    assert_eq!(all.len(), verifiers.len() * LOGOUTS);
     let ms = |percent: usize| all[(all.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-    // Not a measurement: what no machine may be slower than.
+    // Not a measurement but an upper bound for any machine.
     assert!(ms(100) < 5_000.0, "a watcher took {} ms", ms(100));
     let (number, p50, p99, max) = (verifiers.len(), ms(50), ms(99), ms(100));
     format!(
-        "{number} verifiers, {LOG_OUTS} log-outs: refused {p50:.1} ms after the answer (p50), {p99:.1} ms (p99), {max:.1} ms (max)"
+        "{number} verifiers, {LOGOUTS} log-outs: refused {p50:.1} ms after the answer (p50), {p99:.1} ms (p99), {max:.1} ms (max)"
     )
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_watchers_refuse_soon_after_a_log_out() {
+async fn all_watchers_refuse_soon_after_a_logout() {
     let dir = tempfile::tempdir().unwrap();
     let server = Arc::new(start(&Place::sqlite(&dir.path().join("data"))));
     let secret = watcher(&server);
-    // A sign-in first, so that what its hash needs is not counted.
+    // A sign-in first, so that the memory for its hash is not counted.
     sign_in(&server).await;
     let (alone, _) = usage(server.id());
     let verifiers = start_verifiers(&server, &secret).await;
-    let told = log_outs(&verifiers, &server).await;
+    let told = measure_logouts(&verifiers, &server).await;
     let (full, before) = usage(server.id());
     let began = Instant::now();
     let mut idle = interval(IDLE);
@@ -118,13 +118,13 @@ async fn all_watchers_refuse_soon_after_a_log_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watchers_of_another_server_refuse_as_soon() {
+async fn watchers_of_another_server_refuse_equally_soon() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);
         let other = Arc::new(server.again());
         let verifiers = start_verifiers(&other, &watcher(&server)).await;
-        let told = log_outs(&verifiers, &server).await;
+        let told = measure_logouts(&verifiers, &server).await;
         println!("watchers: of another server on the same {} database: {told}", place.engine());
     }
 }

@@ -13,21 +13,21 @@ use crate::{
     server::Server,
 };
 
-/// Longer than anything here may take on a busy machine.
+/// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a verifier that has lost touch may still believe what it knew.
+/// How long a disconnected verifier may still trust what it knows.
 const BOUND: Duration = Duration::from_secs(3);
-/// What a poll may be late by on a busy machine.
+/// How late a poll may be on a busy machine.
 const SLACK: Duration = Duration::from_millis(500);
 
-/// Registers a client that may watch; gives its secret.
+/// Registers a client that may watch and returns its secret.
 pub(crate) fn watcher(server: &Server) -> String {
     let flags = ["client", "create", "watcher", "--audience", "api", "--permission", "revocations.read", "--json"];
     let made: serde_json::Value = serde_json::from_str(&server.command(&flags, "")).unwrap();
     made["client_secret"].as_str().unwrap().to_owned()
 }
 
-/// A strict verifier that reaches the server's gRPC by `address`, once it knows what is revoked.
+/// A strict verifier that watches the server through `address`. Returns once it has the revocations.
 pub(crate) async fn verifier(server: &Server, address: &str, secret: &str) -> Verifier {
     let watch = Watch::new(&format!("http://{address}"), "watcher", secret).unwrap();
     let verifier = Verifier::new(&server.issuer, "api").fail_open_for(Duration::ZERO).watch(watch);
@@ -44,8 +44,8 @@ pub(crate) async fn log_out(server: &Server, pair: &TokenPair) -> Result<(), ton
     AuthServiceClient::new(server.channel().await).logout(request).await.map(drop)
 }
 
-/// Asks about a token again and again until the answer is the one; says how long that took.
-pub(crate) async fn until(verifier: &Verifier, token: &str, want: &Result<(), VerifyError>) -> Duration {
+/// Checks a token repeatedly until the verdict is as wanted and returns how long that took.
+pub(crate) async fn wait_for_verdict(verifier: &Verifier, token: &str, want: &Result<(), VerifyError>) -> Duration {
     let began = Instant::now();
     let asking = async {
         let mut ticks = interval(Duration::from_millis(2));
@@ -58,8 +58,8 @@ pub(crate) async fn until(verifier: &Verifier, token: &str, want: &Result<(), Ve
     began.elapsed()
 }
 
-/// Looks at how sure the verifier is until it is as wanted.
-async fn until_health(verifier: &Verifier, wanted: impl Fn(Freshness) -> bool) {
+/// Polls the verifier's freshness until it is as wanted.
+async fn wait_for_freshness(verifier: &Verifier, wanted: impl Fn(Freshness) -> bool) {
     let looking = async {
         let mut ticks = interval(Duration::from_millis(2));
         while !wanted(verifier.health().revocations) {
@@ -73,7 +73,7 @@ const GOOD: Result<(), VerifyError> = Ok(());
 pub(crate) const REVOKED: Result<(), VerifyError> = Err(VerifyError::Revoked);
 
 #[tokio::test]
-async fn a_watcher_refuses_whatever_is_revoked_through_whatever_process() {
+async fn a_watcher_refuses_tokens_revoked_through_any_process() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let server = start(&place);
@@ -82,28 +82,28 @@ async fn a_watcher_refuses_whatever_is_revoked_through_whatever_process() {
         let verifier = verifier(&server, &second.grpc, &secret).await;
         let pairs = [sign_in(&server).await, sign_in(&first).await, sign_in(&second).await, sign_in(&server).await];
         for pair in &pairs {
-            until(&verifier, &pair.access_token, &GOOD).await;
+            wait_for_verdict(&verifier, &pair.access_token, &GOOD).await;
         }
         let [one, two, three, four] = pairs.map(|p| (p.access_token.clone(), p));
-        // Log-out at another process, and by a command that is a process of its own.
+        // Logout at another process, and by a command, which is its own process.
         log_out(&first, &one.1).await.unwrap();
-        until(&verifier, &one.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &one.0, &REVOKED).await;
         server.command(&["session", "revoke", &two.1.session_id], "");
-        until(&verifier, &two.0, &REVOKED).await;
-        until(&verifier, &three.0, &GOOD).await;
-        // A client is refused while it is disabled, and its sessions are as good as before afterwards.
+        wait_for_verdict(&verifier, &two.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &three.0, &GOOD).await;
+        // A client is refused while it is disabled; afterwards its sessions are valid again.
         server.command(&["client", "disable", CLIENT], "");
-        until(&verifier, &three.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &three.0, &REVOKED).await;
         server.command(&["client", "enable", CLIENT], "");
-        until(&verifier, &three.0, &GOOD).await;
+        wait_for_verdict(&verifier, &three.0, &GOOD).await;
         server.command(&["user", "disable", "grace"], "");
-        until(&verifier, &three.0, &REVOKED).await;
-        until(&verifier, &four.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &three.0, &REVOKED).await;
+        wait_for_verdict(&verifier, &four.0, &REVOKED).await;
     }
 }
 
 #[tokio::test]
-async fn j29_a_watcher_drops_a_revoked_key_at_once_and_has_its_successor() {
+async fn j29_a_watcher_drops_a_revoked_key_at_once_and_gets_its_successor() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     let verifier = verifier(&server, &server.grpc, &watcher(&server)).await;
@@ -119,12 +119,12 @@ async fn j29_a_watcher_drops_a_revoked_key_at_once_and_has_its_successor() {
         };
         timeout(PATIENCE, refused).await.unwrap();
         let new = sign_in(&server).await;
-        until(&verifier, &new.access_token, &GOOD).await;
+        wait_for_verdict(&verifier, &new.access_token, &GOOD).await;
     }
 }
 
 #[tokio::test]
-async fn whatever_was_logged_out_before_a_crash_is_refused_after_it() {
+async fn sessions_logged_out_before_a_crash_are_refused_after_it() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
         let mut server = start(&place);
@@ -133,10 +133,10 @@ async fn whatever_was_logged_out_before_a_crash_is_refused_after_it() {
         let verifier = verifier(&server, &relay.address, &secret).await;
         for cut_first in [false, true, false, true] {
             let (out, stays) = (sign_in(&server).await, sign_in(&server).await);
-            until(&verifier, &out.access_token, &GOOD).await;
-            until(&verifier, &stays.access_token, &GOOD).await;
+            wait_for_verdict(&verifier, &out.access_token, &GOOD).await;
+            wait_for_verdict(&verifier, &stays.access_token, &GOOD).await;
             if cut_first {
-                // Committed and answered, and told to nobody.
+                // Committed and answered, but not sent to any watcher.
                 relay.cut();
             }
             log_out(&server, &out).await.unwrap();
@@ -144,8 +144,8 @@ async fn whatever_was_logged_out_before_a_crash_is_refused_after_it() {
             relay.cut();
             let lost = Instant::now();
             server = server.again();
-            relay.lead_to(&server.grpc);
-            // Whenever it says anything again, it knows.
+            relay.redirect_to(&server.grpc);
+            // As soon as it gives verdicts again, it knows of the logout.
             let mut ticks = interval(Duration::from_millis(2));
             let back = async {
                 loop {
@@ -166,9 +166,9 @@ async fn whatever_was_logged_out_before_a_crash_is_refused_after_it() {
     }
 }
 
-/// Follows a strict verifier that has lost its issuer until it says so; it may not be later than its bound.
-async fn becomes_stale(verifier: &Verifier, token: &str, since: Instant) {
-    until(verifier, token, &Err(VerifyError::RevocationsUnknown)).await;
+/// Polls a strict verifier that lost its issuer until it reports stale, which must happen within its bound.
+async fn assert_becomes_stale(verifier: &Verifier, token: &str, since: Instant) {
+    wait_for_verdict(verifier, token, &Err(VerifyError::RevocationsUnknown)).await;
     let took = since.elapsed();
     assert!(took <= BOUND + Duration::from_secs(1) + SLACK, "stale only after {took:?}");
     assert!(matches!(verifier.health().revocations, Freshness::Stale(ms) if ms > 3_000));
@@ -176,7 +176,7 @@ async fn becomes_stale(verifier: &Verifier, token: &str, since: Instant) {
 }
 
 #[tokio::test]
-async fn r13_a_verifier_whose_stream_is_cut_is_stale_within_its_bound_and_says_so() {
+async fn r13_a_verifier_with_a_cut_stream_reports_stale_within_its_bound() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     let secret = watcher(&server);
@@ -186,38 +186,38 @@ async fn r13_a_verifier_whose_stream_is_cut_is_stale_within_its_bound_and_says_s
     let lenient = Verifier::new(&server.issuer, "api").watch(watch);
     lenient.ready(PATIENCE).await.unwrap();
     let (out, stays) = (sign_in(&server).await, sign_in(&server).await);
-    until(&strict, &out.access_token, &GOOD).await;
+    wait_for_verdict(&strict, &out.access_token, &GOOD).await;
     relay.cut();
     let since = Instant::now();
     log_out(&server, &out).await.unwrap();
-    becomes_stale(&strict, &out.access_token, since).await;
-    // The lenient one accepts what a verifier without revocation would, for five minutes, and says so too.
+    assert_becomes_stale(&strict, &out.access_token, since).await;
+    // The lenient one accepts what a verifier without revocation would, for five minutes, and reports it too.
     assert_eq!(lenient.verify_now(&out.access_token).map(drop), GOOD);
-    until_health(&lenient, |freshness| matches!(freshness, Freshness::Stale(_))).await;
+    wait_for_freshness(&lenient, |freshness| matches!(freshness, Freshness::Stale(_))).await;
     assert!(lenient.health().ready);
     assert_eq!(lenient.verify_now(&out.access_token).map(drop), GOOD);
-    relay.lead_to(&server.grpc);
+    relay.redirect_to(&server.grpc);
     for verifier in [&strict, &lenient] {
-        until(verifier, &out.access_token, &REVOKED).await;
-        until(verifier, &stays.access_token, &GOOD).await;
-        until_health(verifier, |freshness| freshness == Freshness::Fresh).await;
+        wait_for_verdict(verifier, &out.access_token, &REVOKED).await;
+        wait_for_verdict(verifier, &stays.access_token, &GOOD).await;
+        wait_for_freshness(verifier, |freshness| freshness == Freshness::Fresh).await;
     }
 }
 
 #[tokio::test]
-async fn r13_a_verifier_of_a_server_that_stands_still_is_stale_within_its_bound() {
+async fn r13_a_verifier_of_a_frozen_server_reports_stale_within_its_bound() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::sqlite(&dir.path().join("data"));
     let (server, other) = (start(&place), Server::on(&place, &[]));
     let verifier = verifier(&server, &server.grpc, &watcher(&server)).await;
     let out = sign_in(&server).await;
-    until(&verifier, &out.access_token, &GOOD).await;
-    // Its connections stay open, and nothing comes.
+    wait_for_verdict(&verifier, &out.access_token, &GOOD).await;
+    // Its connections stay open, but nothing arrives.
     server.signal("STOP");
     let since = Instant::now();
     log_out(&other, &out).await.unwrap();
-    becomes_stale(&verifier, &out.access_token, since).await;
+    assert_becomes_stale(&verifier, &out.access_token, since).await;
     server.signal("CONT");
-    // Signs of life that it sends now, or had in its buffers, do not make the verifier calm too early.
-    until(&verifier, &out.access_token, &REVOKED).await;
+    // Heartbeats that it sends now, or that were buffered, must not make the verifier report fresh too early.
+    wait_for_verdict(&verifier, &out.access_token, &REVOKED).await;
 }

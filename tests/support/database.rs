@@ -6,7 +6,7 @@ use chancery::store::Location;
 use sqlx::Connection;
 use tempfile::TempDir;
 
-/// A database of a test. SQLite lies in a folder that goes with it; PostgreSQL's is dropped by a test that succeeds.
+/// A test database. SQLite is in a temporary folder; a PostgreSQL database is dropped when the test succeeds.
 #[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) engine: &'static str,
@@ -14,12 +14,12 @@ pub(crate) struct Database {
     _dir: Option<Arc<TempDir>>,
 }
 
-/// Whether this run tests PostgreSQL too. It is left out only on purpose.
+/// Whether this run also tests PostgreSQL. Skipping it must be requested explicitly.
 pub(crate) fn with_postgres() -> bool {
     std::env::var("CHTEST_ENGINES").as_deref() != Ok("sqlite")
 }
 
-/// The throwaway cluster.
+/// URL of the throwaway cluster.
 fn cluster() -> String {
     std::env::var("CHTEST_POSTGRES_URL")
         .expect("CHTEST_POSTGRES_URL is not set: run scripts/test, or leave PostgreSQL out with CHTEST_ENGINES=sqlite")
@@ -40,7 +40,7 @@ impl Database {
         Self { engine: "postgres", location: Location::parse(&format!("{base}/{name}")).unwrap(), _dir: None }
     }
 
-    /// Drops a database of the cluster, whoever is connected. A failed test leaves its own for a look.
+    /// Drops the database, even if there are connections. A failed test leaves its database for inspection.
     pub(crate) async fn drop(&self) {
         if let Location::Postgres(url) = &self.location {
             let (_, name) = url.expose().rsplit_once('/').unwrap();
@@ -48,7 +48,7 @@ impl Database {
         }
     }
 
-    /// The same database on PostgreSQL, reached through another address.
+    /// The same PostgreSQL database through a different address.
     #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test goes another way")]
     pub(crate) fn through(&self, address: &str) -> Self {
         let Location::Postgres(url) = &self.location else { panic!("no network leads to a file") };
@@ -58,7 +58,7 @@ impl Database {
         Self { location, ..self.clone() }
     }
 
-    /// The columns of a table that are in an index.
+    /// The indexed columns of a table.
     #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test looks at indices")]
     pub(crate) async fn indexed_columns(&self, table: &str) -> Vec<String> {
         match &self.location {
@@ -77,7 +77,7 @@ impl Database {
         }
     }
 
-    /// Runs a statement behind the server's back; gives the number of rows it changed.
+    /// Runs a statement directly on the database and returns the number of changed rows.
     pub(crate) async fn sql(&self, statement: &str) -> Result<u64, sqlx::Error> {
         let statement = sqlx::AssertSqlSafe(statement.to_owned());
         match &self.location {
@@ -94,7 +94,7 @@ impl Database {
     }
 }
 
-/// Runs a statement in the cluster's own database.
+/// Runs a statement in the cluster's default database.
 pub(crate) async fn in_cluster(statement: &str) {
     let mut connection = sqlx::PgConnection::connect(&cluster()).await.unwrap();
     sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();

@@ -1,7 +1,7 @@
-//! One test per engine of each case.
+//! Runs each test case on each engine.
 
 /// Expands each case, an `async fn case(fixture: &Fixture)`, into a test `sqlite::case` and a test `postgres::case`.
-/// Cases of one file are named alone, those of other modules as `module::case`:
+/// Cases of the same file are listed by name, those of other modules as `module::case`:
 ///
 /// ```ignore
 /// on_each_engine! {
@@ -10,7 +10,7 @@
 /// }
 /// ```
 ///
-/// The fixture has the functions `sqlite`, `postgres` and `finish`. Each test builds its own engine's database only.
+/// The fixture has the functions `sqlite`, `postgres` and `finish`. Each test creates only its own engine's database.
 macro_rules! on_each_engine {
     ($(#[$test:meta] $fixture:ident => { $($case:ident),+ $(,)? })+) => {
         on_each_engine! { @ $(#[$test] $fixture => { $([super] $case),+ })+ }

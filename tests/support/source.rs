@@ -1,10 +1,10 @@
-//! Reading sources as text: what is code, what is a comment, and what belongs to unit tests.
+//! Strips comments and unit tests from source text.
 
-/// A source without its comments. Texts between quotes stay.
+/// Source text without its comments. String literals are kept.
 pub(crate) fn uncommented(source: &str) -> String {
     let (mut out, mut quoted, mut rest) = (String::new(), false, source);
     while let Some(c) = rest.chars().next() {
-        // A quote as a character is none, and an escaped one ends no text.
+        // A quote as a character literal starts no string, and an escaped quote does not end one.
         let taken = if !quoted && rest.starts_with("'\"'") {
             3
         } else if !quoted && rest.starts_with("//") {
@@ -22,7 +22,7 @@ pub(crate) fn uncommented(source: &str) -> String {
     out
 }
 
-/// A source without comments and without what is compiled for unit tests only, wherever that stands.
+/// Source text without comments and without items that are compiled only for unit tests.
 pub(crate) fn code(source: &str) -> String {
     let (source, mut out) = (uncommented(source), String::new());
     let mut lines = source.lines();
@@ -37,20 +37,20 @@ pub(crate) fn code(source: &str) -> String {
     out
 }
 
-/// Skips an item that is indented this far: as far as its semicolon or closing brace.
+/// Skips an item with this indentation, up to its semicolon or closing brace.
 fn skip_item<'a>(indent: usize, lines: &mut impl Iterator<Item = &'a str>) {
     let ends = |line: &str| line.ends_with(';') || line.ends_with('}');
     lines.find(|line| ends(line) && line.len() - line.trim_start().len() == indent);
 }
 
 #[test]
-fn comments_are_none_of_the_code_and_texts_are() {
+fn comments_are_removed_and_strings_are_kept() {
     let source = "a(\"// b \\\" \"); // c\n/// d\n'\"' + \"e\" // f\ng";
     assert_eq!(uncommented(source), "a(\"// b \\\" \"); \n\n'\"' + \"e\" \ng");
 }
 
 #[test]
-fn what_stands_after_a_test_is_code_again() {
+fn code_after_a_unit_test_is_kept() {
     let source = "a;\n#[cfg(test)]\nmod tests;\nb;\n#[cfg(test)]\nmod more {\n    c;\n}\nd {\n    #[cfg(test)]\n    fn e() {\n        f;\n    }\n    g;\n}\n";
     assert_eq!(code(source), "a;\nb;\nd {\n    g;\n}\n");
 }

@@ -7,9 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::setting::section;
 use crate::{keys::SealingKey, store::Location};
 
-/// The data directory, below the working directory: a first try needs no rights and no flags.
+/// The default data directory, in the working directory, so that a first try needs no privileges and no flags.
 const DATA_DIR: &str = "chancery-data";
-/// Another one for the demo, so that it never touches data that is meant.
+/// The data directory of the demo, separate so that the demo never touches real data.
 const DEV_DATA_DIR: &str = "chancery-dev";
 
 section! {
@@ -39,12 +39,12 @@ pub struct Database {
 }
 
 impl DatabaseDraft {
-    /// Fills in defaults; notes every problem.
+    /// Fills in defaults and collects all problems.
     pub(super) fn check(&mut self, dev: bool, problems: &mut Vec<String>) -> Database {
         let data_dir = self.data_dir.or(if dev { DEV_DATA_DIR } else { DATA_DIR }.into());
         let location = self.database.or(Location::Sqlite(data_dir.join("chancery.db")));
         let sealing_key = self.sealing_key.get().map(|key| SecretString::from(key.expose_secret()));
-        // One that is not used need not be right.
+        // A key that is not used need not be valid.
         if let (Some(key), false) = (&sealing_key, self.sealing_key_file.is_set())
             && let Err(problem) = SealingKey::parse(key.expose_secret().as_bytes())
         {

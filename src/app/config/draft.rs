@@ -1,4 +1,4 @@
-//! What was set, before it is checked: file, variables and flags, in that order; the later wins.
+//! Settings before they are checked, from the file, the variables and the flags. Later sources override earlier ones.
 
 use std::{ffi::OsString, fs, path::Path, sync::Arc};
 
@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     database::DatabaseDraft,
-    flags::{PlaceFlags, ServerFlags},
+    flags::{DatabaseFlags, ServerFlags},
     hashing::HashingDraft,
     listen::ListenDraft,
     log::LogDraft,
@@ -19,7 +19,7 @@ use super::{
 /// The variable that names the file. The file cannot name another one.
 pub const FILE_VARIABLE: &str = "CHANCERY_CONFIG";
 
-/// Every setting, and what was wrong with reading it.
+/// Every setting, and the problems found while reading.
 #[derive(Debug, Default)]
 pub struct Draft {
     pub(super) database: DatabaseDraft,
@@ -30,7 +30,7 @@ pub struct Draft {
     pub(super) problems: Vec<String>,
 }
 
-/// The keys of all sections, each with what it is about, for the documentation.
+/// The title and keys of every section, for the documentation.
 #[must_use]
 pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
     fn section<S: Section>() -> (&'static str, Vec<Key>) {
@@ -67,7 +67,7 @@ impl Draft {
         let line = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            // What was recovered beside an error may not be what is meant.
+            // Values recovered next to a syntax error may not be what was intended.
             let all = errors.iter().map(|error| {
                 let at = line(error.span().map_or(0, |span| span.start));
                 format!("{path}, line {at}: {}", error.message())
@@ -99,10 +99,10 @@ impl Draft {
         self.problems.extend(read.err());
     }
 
-    /// Reads `CHANCERY_…` variables and passes over all others.
+    /// Reads `CHANCERY_…` variables and ignores all others.
     pub fn read_variables(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
         let mut variables: Vec<_> = variables.into_iter().collect();
-        // The environment has no order of its own.
+        // Sorted, because the environment has no order.
         variables.sort();
         for (name, value) in variables {
             let name = name.to_string_lossy();
@@ -117,12 +117,12 @@ impl Draft {
         }
     }
 
-    /// Takes over the flags of every command that opens the database.
-    pub fn read_place_flags(&mut self, flags: &PlaceFlags) {
+    /// Reads the flags shared by all commands that open the database.
+    pub fn read_database_flags(&mut self, flags: &DatabaseFlags) {
         self.read_flags(flags.given());
     }
 
-    /// Takes over the flags of `serve`.
+    /// Reads the flags of `serve`.
     pub fn read_server_flags(&mut self, flags: &ServerFlags) {
         self.read_flags(flags.given());
     }
@@ -134,21 +134,21 @@ impl Draft {
         }
     }
 
-    /// Every setting as it may be shown.
+    /// Every setting as `config show` prints it.
     pub(super) fn shown(&mut self) -> Map<String, Json> {
         self.slots().into_iter().map(|slot| (slot.key().name.to_owned(), slot.shown())).collect()
     }
 }
 
-/// A value of a file as a variable or a flag would have it.
+/// Converts a value from the file to the text that a variable or flag would hold.
 fn text_of(value: &DeValue<'_>, form: Form) -> Result<String, String> {
     match (form, value) {
         (Form::Text, DeValue::String(text)) => Ok(text.to_string()),
         (Form::Switch, DeValue::Boolean(on)) => Ok(on.to_string()),
         (Form::Number, DeValue::Integer(number)) => {
-            // What is too long for this is too long for any setting, which then says so.
-            let short = i128::from_str_radix(number.as_str(), number.radix());
-            Ok(short.map_or_else(|_| number.to_string(), |n| n.to_string()))
+            // A number too large for `i128` is too large for any setting; parsing the setting reports it.
+            let parsed = i128::from_str_radix(number.as_str(), number.radix());
+            Ok(parsed.map_or_else(|_| number.to_string(), |n| n.to_string()))
         }
         (Form::Text, other) => Err(format!("must be a string, not {}", described(other))),
         (Form::Switch, other) => Err(format!("must be true or false, not {}", described(other))),

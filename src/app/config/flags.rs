@@ -1,4 +1,4 @@
-//! The flags of the command line, made from the keys.
+//! Command-line flags, generated from the keys.
 
 use std::{ffi::OsString, fmt, marker::PhantomData};
 
@@ -17,23 +17,23 @@ use super::{
     value::Form,
 };
 
-/// What was given for a key on the command line.
+/// A key and the value given for it on the command line.
 type Flag = (&'static str, OsString);
 
-/// The flags that say where the database is, for every command.
+/// The flags that select the database, for every command.
 #[derive(Args, Debug, Default)]
-pub struct PlaceFlags {
+pub struct DatabaseFlags {
     #[command(flatten)]
     database: Flags<DatabaseDraft>,
 }
 
-impl PlaceFlags {
+impl DatabaseFlags {
     pub(super) fn given(&self) -> impl Iterator<Item = &Flag> {
         self.database.given.iter()
     }
 }
 
-/// The flags of `serve`, beside those of every command.
+/// The flags of `serve`, in addition to those of every command.
 #[derive(Args, Debug, Default)]
 pub struct ServerFlags {
     #[command(flatten)]
@@ -53,8 +53,8 @@ impl ServerFlags {
     }
 }
 
-/// The flags of a section, as text: they are read together with the file and the variables, so that all
-/// problems are reported at once.
+/// The flags of a section, as text. They are parsed together with the file and the variables, so that all problems
+/// are reported at once.
 struct Flags<S> {
     given: Vec<Flag>,
     section: PhantomData<S>,
@@ -67,7 +67,7 @@ impl<S> Default for Flags<S> {
 }
 
 impl<S> fmt::Debug for Flags<S> {
-    /// Without the values: a database URL may hold a password.
+    /// Prints no values, because a database URL may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.given.iter().map(|(name, _)| name)).finish()
     }
@@ -102,7 +102,7 @@ impl<S: Section> FromArgMatches for Flags<S> {
     }
 }
 
-/// The flag of a key, if it may have one.
+/// The flag of a key, if it has one.
 fn argument(key: &Key) -> Option<Arg> {
     let flag = key.flag()?;
     let help = match key.default() {
@@ -118,7 +118,7 @@ fn argument(key: &Key) -> Option<Arg> {
     })
 }
 
-/// Takes any text, and lets the help list what there is to choose from.
+/// Accepts any text, but lists the possible values in the help.
 #[derive(Clone)]
 struct AnyText(Vec<PossibleValue>);
 

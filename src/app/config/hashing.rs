@@ -1,18 +1,18 @@
-//! How much of the machine the hashing of passwords may take.
+//! Threads, queue and memory for password hashing.
 
 use super::setting::section;
 use crate::app::machine::Machine;
 use crate::passwords::Params;
 
-/// Most threads and places: far beyond any use, and what the queue was measured with.
-const MOST_THREADS: u32 = 256;
-const MOST_PLACES: u32 = 4096;
-const MOST_MIB: u32 = 1 << 20;
-/// A hash takes about 45 ms: so many for each thread wait for two seconds at most. Longer is not worth
-/// it: who has waited so long for a sign-in tries again.
-const PLACES_A_THREAD: u32 = 40;
-/// One part in this many of a container's memory may go to hashing; the rest serves everything else.
-const PART_OF_LIMIT: u64 = 2;
+/// Upper bounds, far beyond any practical use. The queue was benchmarked up to these.
+const MAX_THREADS: u32 = 256;
+const MAX_QUEUE: u32 = 4096;
+const MAX_MIB: u32 = 1 << 20;
+/// Default queue length per thread. A hash takes about 45 ms, so the wait is at most two seconds. A longer queue is
+/// not worth it: after that long, people try again.
+const QUEUE_PER_THREAD: u32 = 40;
+/// Hashing may use at most the container's memory limit divided by this; the rest is for everything else.
+const LIMIT_DIVISOR: u64 = 2;
 const MIB: u64 = 1 << 20;
 
 section! {
@@ -22,34 +22,34 @@ section! {
     /// Passwords that are hashed at once
     hashing_threads: u32 as "N" = "the number of cores";
     /// Sign-ins that may wait for hashing
-    hashing_queue: u32 as "N" = format_args!("{PLACES_A_THREAD} for each thread");
+    hashing_queue: u32 as "N" = format_args!("{QUEUE_PER_THREAD} for each thread");
     /// Memory that hashing may use, in MiB
-    hashing_memory_mib: u32 as "MIB" = format_args!("{} for each thread", mib_a_thread());
+    hashing_memory_mib: u32 as "MIB" = format_args!("{} for each thread", mib_per_thread());
 }
 
-/// How much of the machine hashing may take.
+/// Resources for password hashing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashing {
-    /// Threads that hash.
+    /// Number of hashing threads.
     pub threads: u32,
-    /// Most sign-ins that wait.
+    /// Maximum number of waiting sign-ins.
     pub queue: u32,
-    /// Most memory that all threads use together; never less than they need for new hashes.
+    /// Maximum memory for all threads together; never less than they need for new hashes.
     pub memory_mib: u32,
 }
 
-/// What one thread needs for a new hash.
-fn mib_a_thread() -> u32 {
+/// The memory that one thread needs for a new hash, in MiB.
+fn mib_per_thread() -> u32 {
     Params::default().memory_kib.div_ceil(1024)
 }
 
 impl HashingDraft {
-    /// Fills in what is not set and compares it with the machine; notes every problem.
+    /// Fills in defaults, compares the result with the machine and collects all problems.
     pub(super) fn check(&mut self, machine: Machine, problems: &mut Vec<String>) -> Hashing {
         for (setting, most) in [
-            (&self.hashing_threads, MOST_THREADS),
-            (&self.hashing_queue, MOST_PLACES),
-            (&self.hashing_memory_mib, MOST_MIB),
+            (&self.hashing_threads, MAX_THREADS),
+            (&self.hashing_queue, MAX_QUEUE),
+            (&self.hashing_memory_mib, MAX_MIB),
         ] {
             if let Some(value) = setting.get().filter(|v| !(1..=most).contains(*v)) {
                 problems.push(setting.problem(format_args!("{value} is not between 1 and {most}")));
@@ -57,41 +57,41 @@ impl HashingDraft {
         }
         let limit_mib = machine.memory.map(|bytes| bytes / MIB);
         let threads = self.threads(machine.cores, limit_mib);
-        let needs_mib = threads * u64::from(mib_a_thread());
-        let memory_mib = self.hashing_memory_mib.get().map_or(needs_mib, |given| u64::from(*given));
-        if memory_mib < needs_mib {
+        let needed_mib = threads * u64::from(mib_per_thread());
+        let memory_mib = self.hashing_memory_mib.get().map_or(needed_mib, |given| u64::from(*given));
+        if memory_mib < needed_mib {
             problems.push(self.hashing_memory_mib.problem(format_args!(
                 "{memory_mib} MiB is less than {threads} hashing_threads need with {} MiB each; set at least \
-                 {needs_mib}, or fewer hashing_threads",
-                mib_a_thread()
+                 {needed_mib}, or fewer hashing_threads",
+                mib_per_thread()
             )));
-        } else if let Some(limit) = limit_mib.filter(|limit| memory_mib > limit / PART_OF_LIMIT) {
-            problems.push(self.beyond_limit(threads, memory_mib, limit));
+        } else if let Some(limit) = limit_mib.filter(|limit| memory_mib > limit / LIMIT_DIVISOR) {
+            problems.push(self.over_limit_problem(threads, memory_mib, limit));
         }
-        let threads = u32::try_from(threads).unwrap_or(MOST_THREADS);
+        let threads = u32::try_from(threads).unwrap_or(MAX_THREADS);
         Hashing {
             threads: self.hashing_threads.or(threads),
-            queue: self.hashing_queue.or(threads.saturating_mul(PLACES_A_THREAD).min(MOST_PLACES)),
-            memory_mib: self.hashing_memory_mib.or(u32::try_from(memory_mib).unwrap_or(MOST_MIB)),
+            queue: self.hashing_queue.or(threads.saturating_mul(QUEUE_PER_THREAD).min(MAX_QUEUE)),
+            memory_mib: self.hashing_memory_mib.or(u32::try_from(memory_mib).unwrap_or(MAX_MIB)),
         }
     }
 
-    /// The threads that are set, or as many as there are cores and room for.
+    /// The configured number of threads, or one per core as far as memory allows.
     fn threads(&self, cores: usize, limit_mib: Option<u64>) -> u64 {
         if let Some(threads) = self.hashing_threads.get() {
             return u64::from(*threads).max(1);
         }
         let given_mib = self.hashing_memory_mib.get().map(|given| u64::from(*given));
-        let room_mib = [given_mib, limit_mib.map(|limit| limit / PART_OF_LIMIT)].into_iter().flatten().min();
-        let cores = u64::try_from(cores).unwrap_or(1).clamp(1, u64::from(MOST_THREADS));
-        // Fewer than there are cores rather than none.
-        room_mib.map_or(cores, |room| cores.min(room / u64::from(mib_a_thread()))).max(1)
+        let available_mib = [given_mib, limit_mib.map(|limit| limit / LIMIT_DIVISOR)].into_iter().flatten().min();
+        let cores = u64::try_from(cores).unwrap_or(1).clamp(1, u64::from(MAX_THREADS));
+        // At least one, even if memory is short.
+        available_mib.map_or(cores, |mib| cores.min(mib / u64::from(mib_per_thread()))).max(1)
     }
 
-    /// Says which setting asks for more than the container has to spare, and the way out.
-    fn beyond_limit(&self, threads: u64, memory_mib: u64, limit_mib: u64) -> String {
-        let (half, hash_mib) = (limit_mib / PART_OF_LIMIT, u64::from(mib_a_thread()));
-        let least = memory_mib * PART_OF_LIMIT;
+    /// The problem of using more than half of the memory limit: names the setting to blame and how to fix it.
+    fn over_limit_problem(&self, threads: u64, memory_mib: u64, limit_mib: u64) -> String {
+        let (half, hash_mib) = (limit_mib / LIMIT_DIVISOR, u64::from(mib_per_thread()));
+        let least = memory_mib * LIMIT_DIVISOR;
         let too_much = format!("is more than half of the {limit_mib} MiB that the control group allows this process");
         let raise = format!("raise the limit to {least} MiB");
         if self.hashing_memory_mib.get().is_some() {

@@ -1,16 +1,16 @@
-//! The listeners, and the URL under which the server is known.
+//! The listeners and the server's issuer URL.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::setting::section;
 
-/// Loopback: what nobody else reaches needs no TLS and no decision.
+/// Loopback by default: other machines cannot reach it, so it needs no TLS.
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// The port that gRPC's own examples use.
+/// The port used in gRPC's own examples.
 const GRPC: SocketAddr = SocketAddr::new(HOST, 50051);
-/// A port for HTTP that needs no rights.
+/// An HTTP port that needs no privileges.
 const HTTP: SocketAddr = SocketAddr::new(HOST, 8080);
-/// The port that OpenTelemetry sets aside for what Prometheus reads.
+/// The default port of OpenTelemetry's Prometheus exporter.
 const TELEMETRY: SocketAddr = SocketAddr::new(HOST, 9464);
 
 section! {
@@ -28,7 +28,7 @@ section! {
     plaintext_beyond_loopback: bool;
 }
 
-/// Where the server listens, and what it is called.
+/// Listener addresses and issuer.
 #[derive(Debug)]
 pub struct Listen {
     /// The gRPC listener.
@@ -37,12 +37,12 @@ pub struct Listen {
     pub http: SocketAddr,
     /// The telemetry listener.
     pub telemetry: SocketAddr,
-    /// The issuer asked for.
+    /// The configured issuer.
     pub issuer: Option<String>,
 }
 
 impl Listen {
-    /// The issuer of an empty database: derived only on loopback.
+    /// The issuer for an empty database, derived from the HTTP address; only on loopback.
     #[must_use]
     pub fn default_issuer(&self) -> Option<String> {
         self.http.ip().is_loopback().then(|| format!("http://{}", self.http))
@@ -50,7 +50,7 @@ impl Listen {
 }
 
 impl ListenDraft {
-    /// Fills in defaults; notes every problem.
+    /// Fills in defaults and collects all problems.
     pub(super) fn check(&mut self, dev: bool, problems: &mut Vec<String>) -> Listen {
         let (grpc, http, telemetry) = (self.grpc.or(GRPC), self.http.or(HTTP), self.telemetry.or(TELEMETRY));
         let plaintext = self.plaintext_beyond_loopback.or(false);
@@ -77,8 +77,8 @@ impl ListenDraft {
     }
 }
 
-/// What is wrong with an issuer, if anything: an `https` URL without query or fragment (RFC 8414 §2);
-/// `http` only on loopback.
+/// The problem with an issuer, if any. It must be an `https` URL without query or fragment (RFC 8414 §2); `http` is
+/// allowed only on loopback.
 pub(crate) fn issuer_problem(issuer: &str) -> Option<&'static str> {
     let parsed = issuer.parse::<http::Uri>().ok();
     let Some((scheme, host)) = parsed.as_ref().and_then(|u| Some((u.scheme_str()?, u.host()?))) else {

@@ -1,4 +1,4 @@
-//! What is logged, and how.
+//! Log filter and format.
 
 use std::ffi::OsStr;
 
@@ -11,16 +11,16 @@ use super::{
     value::{Value, utf8},
 };
 
-/// What happens, without what each call does: at DEBUG a busy server writes more than anybody reads.
+/// The default filter. DEBUG adds successful calls, which on a busy server is more than anyone reads.
 const FILTER: &str = "info";
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -47,17 +47,17 @@ section! {
     log_format: LogFormat as "FORMAT" = "text";
 }
 
-/// What is logged, and how.
+/// Log filter and format.
 #[derive(Debug)]
 pub struct Log {
-    /// What is logged.
+    /// The filter.
     pub filter: String,
-    /// How logs look.
+    /// The format.
     pub format: LogFormat,
 }
 
 impl LogDraft {
-    /// Fills in defaults; notes every problem.
+    /// Fills in defaults and collects all problems.
     pub(super) fn check(&mut self, problems: &mut Vec<String>) -> Log {
         let filter = self.log.or(FILTER.to_owned());
         if EnvFilter::builder().parse(&filter).is_err() {

@@ -1,4 +1,4 @@
-//! The mail server, and the words of mails.
+//! The mail server and the mail templates.
 
 use std::{fs, path::PathBuf};
 
@@ -30,18 +30,18 @@ section! {
     mail_templates: PathBuf as "DIR";
 }
 
-/// What is configured for mail.
+/// Mail settings.
 #[derive(Debug)]
 pub struct Mail {
     /// The mail server, if there is one.
     pub server: Option<Smtp>,
-    /// The words of mails.
+    /// The mail templates.
     pub templates: Templates,
 }
 
 impl MailDraft {
-    /// Reads the files that are named and tries out the templates; notes every problem. Gives nothing only if
-    /// there is one.
+    /// Reads the configured files, tries out the templates and collects all problems. Returns `None` only after adding
+    /// a problem.
     pub(super) fn check(&self, problems: &mut Vec<String>) -> Option<Mail> {
         let server = self.server(problems);
         match Templates::load(self.mail_templates.get().map(PathBuf::as_path)) {
@@ -53,10 +53,10 @@ impl MailDraft {
         }
     }
 
-    /// The mail server, if one is set and nothing is wrong with it.
+    /// The mail server, if one is configured without problems.
     fn server(&self, problems: &mut Vec<String>) -> Option<Smtp> {
         if !self.mail_smtp.is_set() {
-            self.refuse_the_rest(problems);
+            self.refuse_settings_without_server(problems);
             return None;
         }
         let before = problems.len();
@@ -80,9 +80,9 @@ impl MailDraft {
         made.map_err(|problem| problems.push(self.mail_ca_file.problem(problem))).ok()
     }
 
-    /// Notes what somebody has set who forgot the mail server. The password may lie in the environment of
-    /// processes that need none.
-    fn refuse_the_rest(&self, problems: &mut Vec<String>) {
+    /// Reports settings that have no effect without a mail server. The password is allowed, because it may be in an
+    /// environment shared with processes that do not need it.
+    fn refuse_settings_without_server(&self, problems: &mut Vec<String>) {
         const WHY: &str = "has no effect without mail_smtp";
         for (is_set, problem) in [
             (self.mail_from.is_set(), self.mail_from.problem(WHY)),
@@ -96,7 +96,7 @@ impl MailDraft {
         }
     }
 
-    /// User name and password. They go over TLS only, so that nobody reads them on the way.
+    /// User name and password. They are sent only over TLS.
     fn credentials(&self, relay: Option<&Relay>, problems: &mut Vec<String>) -> Option<(String, MailPassword)> {
         let user = &self.mail_username;
         let password = match (self.mail_password_file.get(), self.mail_password.get()) {
@@ -129,7 +129,7 @@ impl MailDraft {
                     note(problems, user.problem("user name and password must be one line of text each"))
                 }
             }
-            // None is needed, or what is wrong is noted already.
+            // No credentials are needed, or the problem is already reported.
             (None, _) | (Some(_), None) => None,
         }
     }

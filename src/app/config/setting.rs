@@ -1,4 +1,4 @@
-//! What a section is made of: settings, each with its key and the value it was given.
+//! The parts of a section: settings, each with its key and its value.
 
 use std::{ffi::OsStr, fmt, mem, sync::Arc};
 
@@ -7,25 +7,25 @@ use serde_json::Value as Json;
 
 use super::value::{Form, Value};
 
-/// What the variables of all settings begin with.
+/// Prefix of all variables.
 pub(super) const PREFIX: &str = "CHANCERY_";
 
-/// A setting as the file, the variables, the command line and the documentation know it.
+/// The description of a setting, shared by the file, the variables, the command line and the documentation.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// Its name in the file.
     pub name: &'static str,
-    /// What it means. The help of its flag and the documentation.
+    /// Its description, for the help and the documentation.
     pub meaning: &'static str,
-    /// What stands for its value in the help.
+    /// Placeholder for its value in the help.
     pub(super) placeholder: &'static str,
-    /// What a file must hold.
+    /// The TOML type.
     pub(super) form: Form,
-    /// Whether it is set by its variable alone.
+    /// Whether only its variable can set it.
     pub(super) secret: bool,
-    /// The value that counts if none is set, as text.
+    /// Its default, as text.
     pub(super) default: Option<fn() -> String>,
-    /// The values it may have, if they are few.
+    /// Its possible values, if there are only a few.
     pub(super) choices: fn() -> Vec<PossibleValue>,
 }
 
@@ -48,7 +48,7 @@ impl Key {
         !self.secret
     }
 
-    /// What counts if it is not set.
+    /// Its default.
     #[must_use]
     pub fn default(&self) -> Option<String> {
         self.default.map(|default| default())
@@ -66,13 +66,13 @@ pub(super) enum Origin {
     Flag,
 }
 
-/// A value, as far as there is one.
+/// The state of a value.
 enum Given<T> {
-    /// None was set.
+    /// Not set.
     Nothing,
-    /// One was set that cannot be read; that is noted already.
+    /// Set to something that cannot be parsed; the problem is already reported.
     Unreadable,
-    /// One was set, or filled in.
+    /// Set, or filled in with the default.
     Value(T),
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Setting<T> {
 }
 
 impl<T> fmt::Debug for Setting<T> {
-    /// Without the value, which may hold a password.
+    /// Does not print the value, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Setting").field("key", &self.key.name).field("origin", &self.origin).finish_non_exhaustive()
     }
@@ -100,12 +100,12 @@ impl<T> Setting<T> {
         if let Given::Value(value) = &self.given { Some(value) } else { None }
     }
 
-    /// Whether somebody set it, be it to something unreadable.
+    /// Whether it was set, even to something unreadable.
     pub(super) const fn is_set(&self) -> bool {
         !matches!(self.given, Given::Nothing)
     }
 
-    /// The value that counts: the one that was set, or else `default`, which is shown from now on.
+    /// The effective value: the one that was set, or else `default`, which is then also shown.
     pub(super) fn or(&mut self, default: T) -> T
     where
         T: Clone,
@@ -116,7 +116,7 @@ impl<T> Setting<T> {
         self.get().cloned().unwrap_or(default)
     }
 
-    /// A sentence about this setting that begins with where it was set.
+    /// A sentence about this setting that begins with the place where it was set.
     pub(super) fn problem(&self, what: impl fmt::Display) -> String {
         let name = self.key.name;
         match &self.origin {
@@ -128,21 +128,21 @@ impl<T> Setting<T> {
     }
 }
 
-/// A setting whose type does not matter.
+/// A setting, independent of its type.
 pub(super) trait Slot: fmt::Debug {
     /// Its key.
     fn key(&self) -> &Key;
 
-    /// Sets it. What was set before is forgotten.
+    /// Sets it, replacing any previous value.
     ///
     /// # Errors
-    /// A sentence about text that cannot be read.
+    /// A sentence that says why the text cannot be parsed.
     fn set(&mut self, text: &OsStr, origin: Origin) -> Result<(), String>;
 
-    /// Notes that what was set cannot be read, and says why.
+    /// Marks the value as unreadable and returns a sentence that says why.
     fn refuse(&mut self, why: &str, origin: Origin) -> String;
 
-    /// As `config show` prints it.
+    /// Its value as `config show` prints it.
     fn shown(&self) -> Json;
 }
 
@@ -175,10 +175,10 @@ impl<T: Value> Slot for Setting<T> {
 
 /// Settings that belong together.
 pub(super) trait Section: Default {
-    /// What they are about.
+    /// The title.
     const ABOUT: &'static str;
 
-    /// All of them, as they are declared.
+    /// All settings, in the order of their declaration.
     fn slots(&mut self) -> Vec<&mut dyn Slot>;
 
     /// Their keys.
@@ -187,10 +187,9 @@ pub(super) trait Section: Default {
     }
 }
 
-/// Declares a section: `name: Type as "VALUE" = DEFAULT;` for each setting, below the comment that is its
-/// help and its documentation. This is the only place that lists a setting: the file's key, the variable, the
-/// flag, `config show` and docs/reference/config.md follow from it. `DEFAULT` is shown; the section's check
-/// fills it in.
+/// Declares a section, with `name: Type as "VALUE" = DEFAULT;` for each setting. The comment above a setting is its
+/// help and documentation. No other place lists settings: the file key, the variable, the flag, `config show` and
+/// docs/reference/config.md are derived from this. `DEFAULT` is only shown; the section's check fills it in.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+

@@ -5,35 +5,35 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-/// The 43 characters of a sealing key.
+/// A sealing key, 43 characters long.
 const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-/// A machine on which every sample fits.
+/// A machine large enough for every sample.
 const MACHINE: Machine = Machine { cores: 2, memory: None };
 
-/// What the variables `CHANCERY_…` set.
-pub(super) fn of_variables(pairs: &[(&str, &str)]) -> Draft {
+/// A draft from `CHANCERY_…` variables.
+pub(super) fn draft_from_variables(pairs: &[(&str, &str)]) -> Draft {
     let mut draft = Draft::default();
     draft.read_variables(pairs.iter().map(|(name, value)| (format!("CHANCERY_{name}").into(), value.into())));
     draft
 }
 
 fn read_line(draft: &mut Draft, line: &[&str]) -> Result<(), clap::Error> {
-    let command = ServerFlags::augment_args(PlaceFlags::augment_args(Command::new("chancery")));
+    let command = ServerFlags::augment_args(DatabaseFlags::augment_args(Command::new("chancery")));
     let matches = command.try_get_matches_from([&["chancery"], line].concat())?;
-    draft.read_place_flags(&PlaceFlags::from_arg_matches(&matches)?);
+    draft.read_database_flags(&DatabaseFlags::from_arg_matches(&matches)?);
     draft.read_server_flags(&ServerFlags::from_arg_matches(&matches)?);
     Ok(())
 }
 
-/// Where a setting arrives in a checked configuration.
+/// Reads a setting from a checked configuration.
 type Arrival = fn(&Config) -> Option<String>;
 
-/// It arrives where a test cannot look: in a mail server, or in other settings' checks.
-const INSIDE: Arrival = |_| None;
+/// The value is not visible to tests: it ends up in the mail server, or in checks of other settings.
+const HIDDEN: Arrival = |_| None;
 
 type Sample<'a> = (&'static str, &'a str, Arrival);
 
-/// Of every setting a value that is not its default, and where it arrives.
+/// For every setting, a value that is not its default and where the value ends up.
 fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 21] {
     [
         ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
@@ -44,7 +44,7 @@ fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 21] {
         ("http", "127.0.0.1:2", |c| Some(c.listen.http.to_string())),
         ("telemetry", "127.0.0.1:3", |c| Some(c.listen.telemetry.to_string())),
         ("issuer", "https://id.example.com", |c| c.listen.issuer.clone()),
-        ("plaintext_beyond_loopback", "true", INSIDE),
+        ("plaintext_beyond_loopback", "true", HIDDEN),
         ("log", "chancery=debug", |c| Some(c.log.filter.clone())),
         ("log_format", "json", |c| Some(format!("{:?}", c.log.format).to_lowercase())),
         ("hashing_threads", "3", |c| Some(c.hashing.threads.to_string())),
@@ -54,26 +54,26 @@ fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 21] {
             let server = format!("{:?}", c.mail.as_ref()?.server.as_ref()?);
             Some(server.strip_prefix("Smtp(")?.strip_suffix(')')?.to_owned())
         }),
-        ("mail_from", "no-reply@example.org", INSIDE),
-        ("mail_username", "chancery", INSIDE),
-        ("mail_password_file", password_file, INSIDE),
-        ("mail_password", "open sesame", INSIDE),
-        // What is there wherever the tests run.
-        ("mail_ca_file", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), INSIDE),
-        ("mail_templates", templates, INSIDE),
+        ("mail_from", "no-reply@example.org", HIDDEN),
+        ("mail_username", "chancery", HIDDEN),
+        ("mail_password_file", password_file, HIDDEN),
+        ("mail_password", "open sesame", HIDDEN),
+        // A file that exists wherever the tests run.
+        ("mail_ca_file", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), HIDDEN),
+        ("mail_templates", templates, HIDDEN),
     ]
 }
 
-/// What a setting is refused without, as variables.
-fn companions(name: &str) -> Draft {
+/// Variables without which a setting would be refused.
+fn required_with(name: &str) -> Draft {
     const SMTP: (&str, &str) = ("MAIL_SMTP", "smtps://mail.example.org");
     const FROM: (&str, &str) = ("MAIL_FROM", "no-reply@example.org");
-    of_variables(match name {
+    draft_from_variables(match name {
         "mail_smtp" => &[FROM],
         "mail_from" => &[SMTP],
         "mail_username" => &[SMTP, FROM, ("MAIL_PASSWORD", "open sesame")],
         "mail_password_file" | "mail_password" => &[SMTP, FROM, ("MAIL_USERNAME", "chancery")],
-        // Without TLS its contents do not matter.
+        // Without TLS, the contents of the file do not matter.
         "mail_ca_file" => &[("MAIL_SMTP", "smtp+plain://127.0.0.1:25"), FROM],
         _ => &[],
     })
@@ -125,19 +125,19 @@ fn every_setting_arrives_by_file_variable_and_flag() {
     for key in keys() {
         let sample = samples.into_iter().find(|(name, ..)| *name == key.name);
         let sample @ (name, value, _) = sample.unwrap_or_else(|| panic!("{} has no sample", key.name));
-        let mut draft = companions(name);
+        let mut draft = required_with(name);
         draft.read_variables([(key.variable().into(), value.into())]);
         assert_arrived(draft, sample, "variable");
         ways += 1;
         if key.in_file() {
             std::fs::write(&file, toml_line(&key, value)).unwrap();
-            let mut draft = companions(name);
+            let mut draft = required_with(name);
             draft.read_file(&file);
             assert_arrived(draft, sample, "file");
             ways += 1;
         }
         if let Some(flag) = key.flag() {
-            let mut draft = companions(name);
+            let mut draft = required_with(name);
             read_line(&mut draft, &flag_words(&key, &flag, value)).unwrap();
             assert_arrived(draft, sample, "flag");
             ways += 1;
@@ -162,7 +162,7 @@ fn variables_override_the_file_and_flags_override_both() {
 }
 
 #[test]
-fn what_is_not_set_has_its_documented_default() {
+fn settings_that_are_not_set_have_their_documented_defaults() {
     let mut config = Draft::default().for_server(false, MACHINE).unwrap();
     for name in ["data_dir", "grpc", "http", "telemetry", "log", "log_format"] {
         let key = keys().into_iter().find(|key| key.name == name).unwrap();
@@ -176,7 +176,7 @@ fn what_is_not_set_has_its_documented_default() {
 }
 
 #[test]
-fn problems_of_file_variables_and_flags_are_reported_together_with_where_each_came_from() {
+fn problems_of_file_variables_and_flags_are_reported_together_with_their_origin() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("chancery.toml");
     let text = "grcp = 1\nhttp = 80\n\nhashing_queue = \"many\"\nmail_password = \"x\"\n[mail]\nsmtp = \"x\"\n";
@@ -217,11 +217,11 @@ fn problems_of_file_variables_and_flags_are_reported_together_with_where_each_ca
 }
 
 #[test]
-fn every_syntax_error_of_a_file_is_reported_with_its_line() {
+fn every_syntax_error_in_a_file_is_reported_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("chancery.toml");
     std::fs::write(&file, "grpc =\nhttp = \"127.0.0.1:1\"\nlog = 'x\n").unwrap();
-    let mut draft = of_variables(&[("GRCP", "x")]);
+    let mut draft = draft_from_variables(&[("GRCP", "x")]);
     draft.read_file(&file);
     draft.read_file(Path::new("/nonexistent/chancery.toml"));
     let problems = draft.for_server(false, MACHINE).unwrap_err();
@@ -237,7 +237,7 @@ fn secrets_have_no_flags_and_nothing_prints_them() {
     for name in ["--sealing-key", "--mail-password"] {
         assert!(read_line(&mut flags, &[name, "x"]).is_err(), "{name}");
     }
-    let mut draft = of_variables(&[
+    let mut draft = draft_from_variables(&[
         ("SEALING_KEY", SEALING_KEY),
         ("MAIL_SMTP", "smtps://mail.example.org"),
         ("MAIL_FROM", "no-reply@example.org"),
@@ -246,9 +246,9 @@ fn secrets_have_no_flags_and_nothing_prints_them() {
     ]);
     let url = "postgres://ada:canary@db/chancery";
     read_line(&mut draft, &["--database", url]).unwrap();
-    let command = PlaceFlags::augment_args(Command::new("chancery"));
+    let command = DatabaseFlags::augment_args(Command::new("chancery"));
     let matches = command.try_get_matches_from(["chancery", "--database", url]).unwrap();
-    let unchecked = format!("{draft:?}{:?}", PlaceFlags::from_arg_matches(&matches).unwrap());
+    let unchecked = format!("{draft:?}{:?}", DatabaseFlags::from_arg_matches(&matches).unwrap());
     let config = draft.for_server(false, MACHINE).unwrap();
     let shown = Json::Object(config.shown.clone()).to_string();
     assert!(shown.contains("\"sealing_key\":\"set\"") && shown.contains("\"mail_password\":\"set\""), "{shown}");
@@ -256,30 +256,30 @@ fn secrets_have_no_flags_and_nothing_prints_them() {
     for secret in ["canary", SEALING_KEY] {
         assert!(!printed.contains(secret), "{printed}");
     }
-    // Nor what is wrong with them.
-    let wrong = of_variables(&[("SEALING_KEY", "canary"), ("DATABASE", "postgres://ada:canary@a b/x")]);
+    // Error messages do not print them either.
+    let wrong = draft_from_variables(&[("SEALING_KEY", "canary"), ("DATABASE", "postgres://ada:canary@a b/x")]);
     let problems = wrong.for_server(false, MACHINE).unwrap_err();
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(!problems.concat().contains("canary"), "{problems:?}");
 }
 
 #[test]
-fn a_sealing_key_beside_a_file_of_one_need_not_be_right() {
-    let draft = of_variables(&[("SEALING_KEY", "nonsense"), ("SEALING_KEY_FILE", "elsewhere.key")]);
+fn a_sealing_key_that_a_key_file_overrides_need_not_be_valid() {
+    let draft = draft_from_variables(&[("SEALING_KEY", "nonsense"), ("SEALING_KEY_FILE", "elsewhere.key")]);
     assert!(draft.for_server(false, MACHINE).is_ok());
 }
 
 #[test]
-fn a_command_needs_nothing_of_mail_and_refuses_unknown_names_all_the_same() {
+fn a_command_ignores_mail_settings_but_still_refuses_unknown_names() {
     let wrong = [("MAIL_SMTP", "http://x"), ("MAIL_TEMPLATES", "/nonexistent")];
-    assert!(of_variables(&wrong).for_command().is_ok());
-    assert_eq!(of_variables(&wrong).for_server(false, MACHINE).unwrap_err().len(), 3);
-    assert!(of_variables(&[("TEST_ENGINES", "sqlite")]).for_command().is_err());
+    assert!(draft_from_variables(&wrong).for_command().is_ok());
+    assert_eq!(draft_from_variables(&wrong).for_server(false, MACHINE).unwrap_err().len(), 3);
+    assert!(draft_from_variables(&[("TEST_ENGINES", "sqlite")]).for_command().is_err());
 }
 
 #[cfg(unix)]
 #[test]
-fn what_is_not_utf_8_is_a_path_or_a_problem() {
+fn text_that_is_not_utf_8_is_accepted_only_as_a_path() {
     use std::os::unix::ffi::OsStringExt;
     let bytes = || OsString::from_vec(b"caf\xe9".to_vec());
     let mut draft = Draft::default();
@@ -293,12 +293,12 @@ fn what_is_not_utf_8_is_a_path_or_a_problem() {
 
 #[test]
 fn a_demo_listens_on_loopback_only() {
-    let draft = of_variables(&[("HTTP", "0.0.0.0:80"), ("PLAINTEXT_BEYOND_LOOPBACK", "true")]);
+    let draft = draft_from_variables(&[("HTTP", "0.0.0.0:80"), ("PLAINTEXT_BEYOND_LOOPBACK", "true")]);
     let problems = draft.for_server(true, MACHINE).unwrap_err();
     assert!(problems.len() == 1 && problems[0].starts_with("CHANCERY_HTTP: --dev listens"), "{problems:?}");
     let open = |more: &[(&str, &str)]| {
         let all = [&[("HTTP", "0.0.0.0:80"), ("PLAINTEXT_BEYOND_LOOPBACK", "true")], more].concat();
-        of_variables(&all).for_server(false, MACHINE).map(|_| ())
+        draft_from_variables(&all).for_server(false, MACHINE).map(|_| ())
     };
     assert_eq!(open(&[]).unwrap_err(), ["issuer: listening beyond loopback needs --issuer https://…"]);
     assert_eq!(open(&[("ISSUER", "https://id.example.com")]), Ok(()));

@@ -1,4 +1,4 @@
-//! The types that a setting may have, and how each is read from text.
+//! The types of settings, and how to parse each from text.
 
 use std::{
     ffi::OsStr,
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::store::Location;
 
-/// What a TOML file must hold for a setting. Variables and flags hold the same as text.
+/// The TOML type of a setting. Variables and flags hold the same value as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// A string.
@@ -23,21 +23,21 @@ pub(super) enum Form {
     Switch,
 }
 
-/// A type that a setting may have. Problems say what is wrong, without the name of the setting.
+/// A type of setting. Its error messages do not contain the name of the setting.
 pub(super) trait Value: Sized {
-    /// What a file must hold.
+    /// The TOML type.
     const FORM: Form = Form::Text;
-    /// Whether nobody may see it. A secret is set by its variable alone: files are copied into
-    /// repositories, and flags are in the list of processes.
+    /// Whether it is secret. Only its variable can set a secret: files get committed to repositories, and flags are
+    /// visible in the process list.
     const SECRET: bool = false;
 
-    /// Reads it from text.
+    /// Parses it from text.
     fn parse(text: &OsStr) -> Result<Self, String>;
 
-    /// As `config show` prints it.
+    /// The value as `config show` prints it.
     fn shown(&self) -> Json;
 
-    /// The values it may have, if they are few.
+    /// Its possible values, if there are only a few.
     fn choices() -> Vec<PossibleValue> {
         Vec::new()
     }
@@ -107,7 +107,7 @@ impl Value for Location {
         Self::parse(utf8(text)?)
     }
 
-    /// Without the password.
+    /// Omits the password.
     fn shown(&self) -> Json {
         json!(self.to_string())
     }

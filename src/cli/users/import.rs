@@ -13,13 +13,13 @@ use serde_json::json;
 
 use super::rows::{FileRow, Format, Rows};
 use crate::{
-    cli::{Place, output},
+    cli::{DatabaseArgs, output},
     error::Violation,
     service::{Admin, DryRun, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
 };
 
-/// Most refused rows that are printed.
-const PRINTED: u64 = 20;
+/// Maximum number of refused rows to print.
+const MAX_PRINTED: u64 = 20;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Import {
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Import {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    database: DatabaseArgs,
 }
 
 impl Import {
@@ -47,23 +47,23 @@ impl Import {
         let (input, bar) = open(&self.file)?;
         let mut rows = Rows::new(input, format).with_context(|| format!("cannot read {}", self.file.display()))?;
         let report = self.report.as_deref().map(create).transpose()?;
-        let service = self.place.service().await?;
-        let mut run = Run { service, rehearsal: self.dry_run.then(DryRun::default), report, told: Told::default() };
-        let done = run.all(&mut rows, &bar).await;
+        let service = self.database.open_service().await?;
+        let mut run = Run { service, rehearsal: self.dry_run.then(DryRun::default), report, counts: Counts::default() };
+        let done = run.import(&mut rows, &bar).await;
         bar.finish_and_clear();
-        // Rows that were refused before a failure are told, too.
+        // After a failure, the report still contains the rows refused before it.
         run.report.as_mut().map_or(Ok(()), Write::flush)?;
-        let told = run.told;
-        done.with_context(|| format!("stopped after {told}; run it again to continue"))?;
+        let counts = run.counts;
+        done.with_context(|| format!("stopped after {counts}; run it again to continue"))?;
         if self.json {
-            // A `chancery.v1.ImportUsersResponse`.
-            let counts = json!({ "created": told.created, "present": told.present, "refused": told.refused });
-            output::json(&counts)?;
+            // As a `chancery.v1.ImportUsersResponse`.
+            let message = json!({ "created": counts.created, "present": counts.present, "refused": counts.refused });
+            output::json(&message)?;
         } else {
-            output::line(&format!("{}{told}", if self.dry_run { "dry run: " } else { "" }))?;
+            output::line(&format!("{}{counts}", if self.dry_run { "dry run: " } else { "" }))?;
         }
-        if told.refused > 0 {
-            bail!("{} rows were refused; correct them and run it again", told.refused);
+        if counts.refused > 0 {
+            bail!("{} rows were refused; correct them and run it again", counts.refused);
         }
         Ok(())
     }
@@ -77,7 +77,7 @@ fn format_of(file: &Path) -> anyhow::Result<Format> {
     }
 }
 
-/// The file, and a bar that shows how much of it is read; none where nobody looks.
+/// Opens the file, with a progress bar for reading it. Standard input has no progress bar.
 fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, ProgressBar)> {
     if path.as_os_str() == "-" {
         return Ok((Box::new(BufReader::new(std::io::stdin())), ProgressBar::hidden()));
@@ -95,28 +95,28 @@ fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Counts {
     created: u64,
     present: u64,
     refused: u64,
 }
 
-impl std::fmt::Display for Told {
+impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} created, {} already present, {} refused", self.created, self.present, self.refused)
     }
 }
 
-/// An import under way.
+/// An import in progress.
 struct Run {
     service: Service,
     rehearsal: Option<DryRun>,
     report: Option<BufWriter<File>>,
-    told: Told,
+    counts: Counts,
 }
 
 impl Run {
-    async fn all<R: BufRead>(&mut self, rows: &mut Rows<R>, bar: &ProgressBar) -> anyhow::Result<()> {
+    async fn import<R: BufRead>(&mut self, rows: &mut Rows<R>, bar: &ProgressBar) -> anyhow::Result<()> {
         loop {
             let mut batch = Vec::with_capacity(MAX_IMPORT_BATCH);
             while batch.len() < MAX_IMPORT_BATCH
@@ -127,23 +127,23 @@ impl Run {
             if batch.is_empty() {
                 return Ok(());
             }
-            self.batch(batch).await?;
-            bar.set_message(self.told.to_string());
+            self.import_batch(batch).await?;
+            bar.set_message(self.counts.to_string());
         }
     }
 
-    async fn batch(&mut self, batch: Vec<FileRow>) -> anyhow::Result<()> {
-        let (mut good, mut places) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+    async fn import_batch(&mut self, batch: Vec<FileRow>) -> anyhow::Result<()> {
+        let (mut good, mut lines) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for FileRow { line, subject, read } in batch {
             let read = read.map(|row| good.push(row));
-            places.push((line, subject, read));
+            lines.push((line, subject, read));
         }
-        let mut outcomes = self.decide(&good).await?.into_iter();
-        for (line, subject, read) in places {
+        let mut outcomes = self.write_or_rehearse(&good).await?.into_iter();
+        for (line, subject, read) in lines {
             let outcome = read.map_or_else(|v| Some(ImportOutcome::Refused(v)), |()| outcomes.next());
             match outcome {
-                Some(ImportOutcome::Created) => self.told.created += 1,
-                Some(ImportOutcome::Present) => self.told.present += 1,
+                Some(ImportOutcome::Created) => self.counts.created += 1,
+                Some(ImportOutcome::Present) => self.counts.present += 1,
                 Some(ImportOutcome::Refused(violations)) => self.refuse(line, &subject, &violations)?,
                 None => bail!("a row of the batch has no outcome"),
             }
@@ -151,7 +151,7 @@ impl Run {
         Ok(())
     }
 
-    async fn decide(&mut self, rows: &[ImportRow]) -> anyhow::Result<Vec<ImportOutcome>> {
+    async fn write_or_rehearse(&mut self, rows: &[ImportRow]) -> anyhow::Result<Vec<ImportOutcome>> {
         Ok(match &mut self.rehearsal {
             Some(rehearsal) => self.service.import.dry_run(&Admin::command(), rows, rehearsal).await?,
             None => self.service.import.write(&Admin::command(), rows).await?,
@@ -159,14 +159,14 @@ impl Run {
     }
 
     fn refuse(&mut self, line: u64, subject: &str, violations: &[Violation]) -> anyhow::Result<()> {
-        self.told.refused += 1;
+        self.counts.refused += 1;
         if let Some(report) = &mut self.report {
             let wrong: Vec<_> =
                 violations.iter().map(|v| json!({ "field": v.field, "description": v.description })).collect();
             writeln!(report, "{}", json!({ "line": line, "subject": subject, "violations": wrong }))?;
         }
-        if self.told.refused > PRINTED {
-            if self.told.refused == PRINTED + 1 && self.report.is_none() {
+        if self.counts.refused > MAX_PRINTED {
+            if self.counts.refused == MAX_PRINTED + 1 && self.report.is_none() {
                 output::note("more rows were refused; --report FILE lists all of them");
             }
             return Ok(());

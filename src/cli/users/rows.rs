@@ -1,4 +1,4 @@
-//! The rows of a file of users: JSON, one object a line, or CSV.
+//! Reads the rows of a user file: JSON with one object per line, or CSV.
 
 use std::io::{BufRead, Read};
 
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::{error::Violation, secret::ForeignHash, service::ImportRow, time::Timestamp};
 
-/// Longest line of JSON, in bytes.
-const LONGEST: u64 = 64 * 1024;
-/// What a row may have.
+/// Maximum length of a JSON line, in bytes.
+const MAX_LINE: u64 = 64 * 1024;
+/// The fields of a row.
 const FIELDS: [&str; 8] =
     ["subject", "name", "email", "emails", "attributes", "password_hash", "disabled", "created_at"];
 
-/// How the file is written.
+/// The file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// One JSON object per line.
@@ -24,9 +24,9 @@ pub(super) enum Format {
 /// A row of the file.
 #[derive(Debug)]
 pub(super) struct FileRow {
-    /// The line it begins on; the first is 1.
+    /// The line where it begins, counted from 1.
     pub(super) line: u64,
-    /// The subject, as far as it can be read.
+    /// The subject; empty if it cannot be read.
     pub(super) subject: String,
     pub(super) read: Result<ImportRow, Vec<Violation>>,
 }
@@ -34,11 +34,11 @@ pub(super) struct FileRow {
 /// The rows of a file, in order.
 pub(super) enum Rows<R: Read> {
     Jsonl { input: R, line: u64 },
-    Csv { records: Box<csv::StringRecordsIntoIter<R>>, names: Vec<String>, late: u64 },
+    Csv { records: Box<csv::StringRecordsIntoIter<R>>, names: Vec<String>, line_offset: u64 },
 }
 
 impl<R: BufRead> Rows<R> {
-    /// Begins to read.
+    /// Starts reading the file.
     pub(super) fn new(input: R, format: Format) -> anyhow::Result<Self> {
         if format == Format::Jsonl {
             return Ok(Self::Jsonl { input, line: 0 });
@@ -55,18 +55,18 @@ impl<R: BufRead> Rows<R> {
             anyhow::ensure!(!names.iter().take(at).any(|n| n == name), "line 1: the column {name:?} appears twice");
         }
         anyhow::ensure!(names.iter().any(|n| n == "subject"), "line 1: the column subject is missing");
-        // The library counts a line that ends in CR LF when it reads the next.
-        let late = u64::from(reader.position().line() == 1);
-        Ok(Self::Csv { records: Box::new(reader.into_records()), names, late })
+        // The csv crate counts a line that ends in CR LF only when it reads the next line.
+        let line_offset = u64::from(reader.position().line() == 1);
+        Ok(Self::Csv { records: Box::new(reader.into_records()), names, line_offset })
     }
 
-    /// The next row; none at the end.
+    /// The next row, or `None` at the end.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<FileRow>> {
         match self {
             Self::Jsonl { input, line } => next_line(input, line),
-            Self::Csv { records, names, late } => {
-                let row = records.next().map(|r| of_record(r, names)).transpose()?;
-                Ok(row.map(|row| FileRow { line: row.line + *late, ..row }))
+            Self::Csv { records, names, line_offset } => {
+                let row = records.next().map(|r| row_from_record(r, names)).transpose()?;
+                Ok(row.map(|row| FileRow { line: row.line + *line_offset, ..row }))
             }
         }
     }
@@ -76,29 +76,33 @@ fn refuse(field: &'static str, description: impl Into<String>) -> Vec<Violation>
     vec![Violation { field: field.into(), description: description.into() }]
 }
 
-/// The next line that is not empty.
+/// The row on the next line that is not empty.
 fn next_line(input: &mut impl BufRead, line: &mut u64) -> anyhow::Result<Option<FileRow>> {
     loop {
         let mut bytes = Vec::new();
-        if input.by_ref().take(LONGEST + 1).read_until(b'\n', &mut bytes)? == 0 {
+        if input.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut bytes)? == 0 {
             return Ok(None);
         }
         *line += 1;
-        let (line, nobody) = (*line, String::new());
-        if bytes.len() as u64 > LONGEST && bytes.last() != Some(&b'\n') {
+        let (line, no_subject) = (*line, String::new());
+        if bytes.len() as u64 > MAX_LINE && bytes.last() != Some(&b'\n') {
             skip_line(input)?;
-            let read = Err(refuse("line", format!("must be at most {LONGEST} bytes")));
-            return Ok(Some(FileRow { line, subject: nobody, read }));
+            let read = Err(refuse("line", format!("must be at most {MAX_LINE} bytes")));
+            return Ok(Some(FileRow { line, subject: no_subject, read }));
         }
         let text = bytes.trim_ascii();
         let text = if line == 1 { text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text) } else { text };
         if !text.is_empty() {
-            // What serde says of it may quote a hash.
+            // The serde error is dropped, because it may quote a password hash.
             let Ok(object) = serde_json::from_slice::<Map<String, Value>>(text) else {
-                return Ok(Some(FileRow { line, subject: nobody, read: Err(refuse("line", "must be a JSON object")) }));
+                return Ok(Some(FileRow {
+                    line,
+                    subject: no_subject,
+                    read: Err(refuse("line", "must be a JSON object")),
+                }));
             };
             let subject = object.get("subject").and_then(Value::as_str).unwrap_or_default().to_owned();
-            return Ok(Some(FileRow { line, subject, read: of_object(object) }));
+            return Ok(Some(FileRow { line, subject, read: row_from_object(object) }));
         }
     }
 }
@@ -106,17 +110,17 @@ fn next_line(input: &mut impl BufRead, line: &mut u64) -> anyhow::Result<Option<
 fn skip_line(input: &mut impl BufRead) -> anyhow::Result<()> {
     loop {
         let mut rest = Vec::new();
-        if input.by_ref().take(LONGEST).read_until(b'\n', &mut rest)? == 0 || rest.last() == Some(&b'\n') {
+        if input.by_ref().take(MAX_LINE).read_until(b'\n', &mut rest)? == 0 || rest.last() == Some(&b'\n') {
             return Ok(());
         }
     }
 }
 
-/// A row of a JSON object; everything that is wrong is told at once.
-fn of_object(object: Map<String, Value>) -> Result<ImportRow, Vec<Violation>> {
+/// Converts a JSON object to a row and reports all violations at once.
+fn row_from_object(object: Map<String, Value>) -> Result<ImportRow, Vec<Violation>> {
     let (mut row, mut wrong) = (ImportRow::default(), Vec::new());
     for (key, value) in object {
-        // What is null is absent.
+        // Null means absent.
         if !value.is_null()
             && let Err(problem) = set(&mut row, &key, value)
         {
@@ -161,7 +165,7 @@ fn set(row: &mut ImportRow, key: &str, value: Value) -> Result<(), Vec<Violation
     Ok(())
 }
 
-fn of_record(record: csv::Result<csv::StringRecord>, names: &[String]) -> csv::Result<FileRow> {
+fn row_from_record(record: csv::Result<csv::StringRecord>, names: &[String]) -> csv::Result<FileRow> {
     let record = match record {
         Ok(record) => record,
         Err(error) if !error.is_io_error() => {
@@ -181,16 +185,16 @@ fn of_record(record: csv::Result<csv::StringRecord>, names: &[String]) -> csv::R
     let subject = cells.clone().find(|(name, _)| *name == "subject").map(|(_, v)| v.to_owned()).unwrap_or_default();
     let mut object = Map::new();
     let mut wrong = Vec::new();
-    // An empty cell is absent.
+    // An empty cell means absent.
     for (name, cell) in cells.filter(|(_, cell)| !cell.is_empty()) {
-        match of_cell(name, cell) {
+        match cell_to_json(name, cell) {
             Ok(value) => {
                 object.insert(name.to_owned(), value);
             }
             Err(problem) => wrong.extend(problem),
         }
     }
-    let read = match of_object(object) {
+    let read = match row_from_object(object) {
         Err(more) => Err([wrong, more].concat()),
         Ok(_) if !wrong.is_empty() => Err(wrong),
         Ok(row) => Ok(row),
@@ -198,8 +202,8 @@ fn of_record(record: csv::Result<csv::StringRecord>, names: &[String]) -> csv::R
     Ok(FileRow { line, subject, read })
 }
 
-/// A cell as JSON would have it. Several addresses have spaces between them.
-fn of_cell(name: &str, cell: &str) -> Result<Value, Vec<Violation>> {
+/// Converts a CSV cell to its JSON value. Multiple addresses are separated by spaces.
+fn cell_to_json(name: &str, cell: &str) -> Result<Value, Vec<Violation>> {
     Ok(match name {
         "emails" => cell.split_whitespace().map(Value::from).collect(),
         "attributes" => serde_json::from_str(cell).map_err(|_| refuse("attributes", "must be a JSON object"))?,

@@ -1,9 +1,9 @@
 use super::*;
-use crate::app::config::tests::of_variables;
+use crate::app::config::tests::draft_from_variables;
 
 fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
     let mut problems = Vec::new();
-    of_variables(pairs).mail.check(&mut problems);
+    draft_from_variables(pairs).mail.check(&mut problems);
     problems
 }
 
@@ -16,19 +16,19 @@ const PASSWORD: (&str, &str) = ("MAIL_PASSWORD", "canary of the password");
 fn a_mail_server_is_optional() {
     let has_server = |pairs: &[(&str, &str)]| {
         let mut problems = Vec::new();
-        let mail = of_variables(pairs).mail.check(&mut problems).unwrap();
+        let mail = draft_from_variables(pairs).mail.check(&mut problems).unwrap();
         assert_eq!(problems, [""; 0]);
         mail.server.is_some()
     };
     assert!(!has_server(&[]));
-    // The password may be there for others who need it.
+    // The password may be set for other processes.
     assert!(!has_server(&[PASSWORD]));
     assert!(has_server(&[SMTP, FROM]));
     assert!(has_server(&[SMTP, FROM, USER, PASSWORD]));
 }
 
 #[test]
-fn every_problem_of_mail_is_reported_at_once() {
+fn all_mail_problems_are_reported_at_once() {
     let nowhere = ("MAIL_TEMPLATES", "/nonexistent/t");
     let all = problems(&[
         ("MAIL_SMTP", "http://x"),
@@ -66,11 +66,11 @@ fn every_problem_of_mail_is_reported_at_once() {
 }
 
 #[test]
-fn the_file_of_the_password_may_end_with_a_newline() {
+fn the_password_file_may_end_with_a_newline() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("password");
     fs::write(&file, "canary of the password\r\n").unwrap();
-    let draft = of_variables(&[SMTP, FROM, USER, ("MAIL_PASSWORD_FILE", file.to_str().unwrap())]);
+    let draft = draft_from_variables(&[SMTP, FROM, USER, ("MAIL_PASSWORD_FILE", file.to_str().unwrap())]);
     let (user, password) = draft.mail.credentials(None, &mut Vec::new()).unwrap();
     assert_eq!((user.as_str(), password.expose()), ("chancery", "canary of the password"));
 }
@@ -84,13 +84,13 @@ fn a_file_without_certificates_is_refused() {
     assert_eq!(reported, ["CHANCERY_MAIL_CA_FILE: contains no PEM certificates"]);
 }
 
-/// A process that sets a mail server where it cannot be read does not complain that there is none.
+/// A mail server setting that cannot be read is reported once, and not also as missing.
 #[test]
-fn an_unreadable_setting_is_no_missing_one() {
+fn an_unreadable_setting_is_not_reported_as_missing() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.toml");
     fs::write(&file, "mail_smtp = 25\nmail_from = \"no-reply@example.org\"\n").unwrap();
-    let mut draft = of_variables(&[USER, PASSWORD]);
+    let mut draft = draft_from_variables(&[USER, PASSWORD]);
     draft.read_file(&file);
     assert_eq!(draft.problems.len(), 1, "{:?}", draft.problems);
     let mut more = Vec::new();

@@ -5,8 +5,8 @@ fn all(text: &[u8], format: Format) -> Vec<FileRow> {
     std::iter::from_fn(|| rows.next().unwrap()).collect()
 }
 
-/// Line, field and what is wrong, of the refused rows.
-fn wrong(rows: &[FileRow]) -> Vec<(u64, String, String)> {
+/// Line, field and description of each violation.
+fn violations(rows: &[FileRow]) -> Vec<(u64, String, String)> {
     let refused = |r: &FileRow| {
         let line = r.line;
         r.read
@@ -20,12 +20,12 @@ fn wrong(rows: &[FileRow]) -> Vec<(u64, String, String)> {
     rows.iter().flat_map(refused).collect()
 }
 
-fn begin_error(text: &str) -> String {
+fn header_error(text: &str) -> String {
     Rows::new(text.as_bytes(), Format::Csv).err().unwrap().to_string()
 }
 
 #[test]
-fn both_forms_say_the_same() {
+fn both_formats_give_the_same_rows() {
     let json = "\u{feff}{\"subject\":\"1\",\"name\":\"ada\",\"emails\":[\"a@x.org\",\"b@x.org\"],\"email\":null,\
         \"attributes\":{\"team\":\"x, \\\"y\\\"\"},\"password_hash\":\"$2b$h\",\"disabled\":true,\
         \"created_at\":\"2020-01-02T03:04:05Z\"}\r\n\n  {\"subject\":\"2\",\"email\":\"c@x.org\"}";
@@ -33,7 +33,7 @@ fn both_forms_say_the_same() {
         1,ada,,a@x.org b@x.org,\"{\"\"team\"\":\"\"x, \\\"\"y\\\"\"\"\"}\",$2b$h,true,2020-01-02T03:04:05Z\r\n\
         2,,c@x.org,,,,,\n";
     for (rows, lines) in [(all(json.as_bytes(), Format::Jsonl), [1, 3]), (all(csv.as_bytes(), Format::Csv), [2, 3])] {
-        assert_eq!(wrong(&rows), []);
+        assert_eq!(violations(&rows), []);
         assert_eq!(rows.iter().map(|r| r.line).collect::<Vec<_>>(), lines);
         let first = rows[0].read.as_ref().unwrap();
         assert_eq!((first.subject.as_str(), first.name.as_deref()), ("1", Some("ada")));
@@ -50,7 +50,7 @@ fn both_forms_say_the_same() {
 }
 
 #[test]
-fn a_line_that_is_no_row_is_refused_and_the_next_is_read() {
+fn an_invalid_line_is_refused_and_the_next_line_is_read() {
     let long = format!("{{\"subject\":\"{}\"}}", "x".repeat(200_000));
     let lines = [
         "{\"subject\":\"1\"",
@@ -62,8 +62,8 @@ fn a_line_that_is_no_row_is_refused_and_the_next_is_read() {
         "\u{0}",
     ];
     let rows = all(lines.join("\n").as_bytes(), Format::Jsonl);
-    let told = wrong(&rows);
-    let places: Vec<(u64, &str)> = told.iter().map(|(line, field, _)| (*line, field.as_str())).collect();
+    let found = violations(&rows);
+    let places: Vec<(u64, &str)> = found.iter().map(|(line, field, _)| (*line, field.as_str())).collect();
     let expected = [
         (1, "line"),
         (2, "line"),
@@ -80,26 +80,26 @@ fn a_line_that_is_no_row_is_refused_and_the_next_is_read() {
     let (mut places, mut expected) = (places, expected.to_vec());
     places.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(places, expected, "{told:?}");
+    assert_eq!(places, expected, "{found:?}");
     assert!(rows[5].read.is_ok());
-    let unknown = told.iter().find(|(line, field, _)| (*line, field.as_str()) == (5, "line")).unwrap();
-    assert!(unknown.2.contains("\"passwort\"") && !told.iter().any(|(.., d)| d.contains("geheim")), "{told:?}");
+    let unknown = found.iter().find(|(line, field, _)| (*line, field.as_str()) == (5, "line")).unwrap();
+    assert!(unknown.2.contains("\"passwort\"") && !found.iter().any(|(.., d)| d.contains("geheim")), "{found:?}");
 }
 
 #[test]
-fn a_record_that_is_no_row_is_refused_and_the_next_is_read() {
+fn an_invalid_record_is_refused_and_the_next_record_is_read() {
     let csv = b"subject,attributes,disabled\n1,{,perhaps\n2\n3,,0\n4,\xff,\n5,{},1\n";
     let rows = all(csv, Format::Csv);
-    let told = wrong(&rows);
-    let places: Vec<(u64, &str)> = told.iter().map(|(line, field, _)| (*line, field.as_str())).collect();
-    assert_eq!(places, [(2, "attributes"), (2, "disabled"), (3, "line"), (5, "line")], "{told:?}");
+    let found = violations(&rows);
+    let places: Vec<(u64, &str)> = found.iter().map(|(line, field, _)| (*line, field.as_str())).collect();
+    assert_eq!(places, [(2, "attributes"), (2, "disabled"), (3, "line"), (5, "line")], "{found:?}");
     assert_eq!(rows.len(), 5);
 }
 
 #[test]
-fn a_column_that_nobody_knows_stops_the_import_before_it_begins() {
-    assert!(begin_error("subject,passwort\n").contains("\"passwort\""));
-    assert!(begin_error("subject,name,name\n").contains("twice"));
-    assert!(begin_error("name\n").contains("subject is missing"));
-    assert!(begin_error("").contains("subject is missing"));
+fn an_unknown_column_stops_the_import_before_it_begins() {
+    assert!(header_error("subject,passwort\n").contains("\"passwort\""));
+    assert!(header_error("subject,name,name\n").contains("twice"));
+    assert!(header_error("name\n").contains("subject is missing"));
+    assert!(header_error("").contains("subject is missing"));
 }
