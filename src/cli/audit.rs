@@ -6,7 +6,8 @@ use serde_json::json;
 use super::{DatabaseArgs, output};
 use crate::{
     domain::audit::{AuditEvent, AuditFilter, AuditKind},
-    service::Admin,
+    error::Error,
+    service::{Admin, Service},
 };
 
 #[derive(Debug, Subcommand)]
@@ -38,8 +39,10 @@ impl Audit {
         let Self::List { kind, actor, subject, limit, json, database } = self;
         let unknown = |text: &str| anyhow::anyhow!("--kind: {text:?} is not a kind of audit event");
         let kind = kind.map(|text| AuditKind::parse(&text).ok_or_else(|| unknown(&text))).transpose()?;
+        let service = database.open_service().await?;
+        let (actor, subject) = (subject_of(&service, actor).await?, subject_of(&service, subject).await?);
         let filter = AuditFilter { kind, actor, subject, ..AuditFilter::default() };
-        let events = database.open_service().await?.audit.list(&Admin::command(), &filter, None, limit).await?;
+        let events = service.audit.list(&Admin::command(), &filter, None, limit).await?;
         if json {
             return events.iter().try_for_each(print);
         }
@@ -55,6 +58,16 @@ impl Audit {
         };
         let rows: Vec<_> = events.iter().map(row).collect();
         output::table(&["AT", "KIND", "ACTOR", "FROM", "SUBJECT", "DETAILS"], &rows)
+    }
+}
+
+/// Events name users by their subject: the subject of the user with this login, or the name as it is.
+async fn subject_of(service: &Service, name: Option<String>) -> anyhow::Result<Option<String>> {
+    let Some(name) = name else { return Ok(None) };
+    match service.users.get(&Admin::command(), &name).await {
+        Ok(view) => Ok(Some(view.user.subject)),
+        Err(Error::NotFound(..) | Error::Precondition(_)) => Ok(Some(name)),
+        Err(other) => Err(other.into()),
     }
 }
 

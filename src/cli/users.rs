@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{DatabaseArgs, output, password};
 use crate::domain::user::UserFilter;
-use crate::service::{Admin, NewUserRequest, Service, UserView};
+use crate::service::{Admin, NewUserRequest, Service, UserPatch, UserView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
@@ -74,6 +74,22 @@ pub(super) enum User {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// Change a user. What is not given stays as it is.
+    Update {
+        /// User, by id, name or address.
+        user: String,
+        /// Replace the user name; an empty one removes it.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Replace the email addresses; repeat it for more.
+        #[arg(long = "email", value_name = "E")]
+        emails: Vec<String>,
+        /// Replace the attributes by this JSON object. Integers of up to 64 bits are kept exactly.
+        #[arg(long, value_name = "JSON")]
+        attributes: Option<String>,
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
     /// Set a user's password and end their sessions; prompts for the password.
     SetPassword {
         /// User, by id, name or address.
@@ -125,6 +141,17 @@ impl User {
             Self::Enable { user, database } => {
                 let changed = database.open_service().await?.users.enable(&Admin::command(), &user).await?;
                 output::line(&format!("{user} {}", if changed { "is enabled" } else { "was already enabled" }))
+            }
+            Self::Update { user, name, emails, attributes, database } => {
+                let attributes = attributes.as_deref().map(parse_attributes).transpose()?;
+                let emails = (!emails.is_empty()).then_some(emails);
+                if name.is_none() && emails.is_none() && attributes.is_none() {
+                    anyhow::bail!("nothing to change: give --name, --email or --attributes");
+                }
+                let patch = UserPatch { name, emails, attributes };
+                let service = database.open_service().await?;
+                service.users.update(&Admin::command(), &user, &patch, None).await?;
+                output::line(&format!("changed {user}"))
             }
             Self::SetPassword { user, password_stdin, temporary, database } => {
                 let service = database.open_service().await?;

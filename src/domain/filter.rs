@@ -64,6 +64,10 @@ pub fn parse(text: &str) -> Result<Vec<Term>, String> {
             rest = rest.strip_prefix("AND ").ok_or("terms must be joined by AND")?.trim_start();
         }
         let (term, after) = term(rest)?;
+        // PostgreSQL refuses NUL in a text.
+        if term.value.contains('\0') {
+            return Err("must not contain NUL".to_owned());
+        }
         terms.push(term);
         rest = after.trim_start();
         if terms.len() > MAX_TERMS {

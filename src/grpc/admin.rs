@@ -68,9 +68,16 @@ impl Page {
     }
 }
 
-/// Parses a filter into terms. Only timestamp fields may appear more than once.
+/// Parses a filter into terms. Each field is compared at most once in each way: of two values, neither would win.
 pub(super) fn parse_terms(text: &str) -> Result<Vec<Term>> {
-    filter::parse(text).map_err(|problem| Error::invalid("filter", problem))
+    let terms = filter::parse(text).map_err(|problem| Error::invalid("filter", problem))?;
+    for (at, term) in terms.iter().enumerate() {
+        let same = |other: &Term| other.field == term.field && other.comparison == term.comparison;
+        if terms.iter().take(at).any(same) {
+            return Err(Error::invalid("filter", format!("{} is compared twice in the same way", term.field)));
+        }
+    }
+    Ok(terms)
 }
 
 /// The error for a term that the method does not support.

@@ -18,7 +18,7 @@ use crate::{
         filter::Comparison,
         scope::{Audience, Scope},
     },
-    error::{Error, Result as ServiceResult},
+    error::{Error, Result as ServiceResult, Violations},
     service::{Admin, ClientPatch, NewClientRequest},
     time::Ttl,
 };
@@ -188,10 +188,14 @@ impl Clients {
     }
 }
 
-fn claim_mappings(map: BTreeMap<String, String>) -> Vec<String> {
-    let mut all: Vec<String> = map.into_iter().map(|(name, source)| format!("{name}={source}")).collect();
-    all.sort();
-    all
+/// Claims in the form that the service reads, `NAME=SOURCE`. A name with `=` in it would be read as another.
+fn claim_mappings(map: BTreeMap<String, String>) -> ServiceResult<Vec<String>> {
+    let mut wrong = Violations::default();
+    for name in map.keys() {
+        wrong.require(!name.contains('='), "claims", "the name of a claim must not contain =");
+    }
+    wrong.into_result(())?;
+    Ok(map.into_iter().map(|(name, source)| format!("{name}={source}")).collect())
 }
 
 fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRequest> {
@@ -214,7 +218,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         registration: client.registration,
         require_email: client.require_email,
         link_template: (!client.link_template.is_empty()).then_some(client.link_template),
-        claims: claim_mappings(client.claims),
+        claims: claim_mappings(client.claims)?,
         trusted_end_user: client.trusted_end_user,
         secret: None,
         creation,
@@ -248,7 +252,7 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         permissions: texts("permissions", c.permissions),
         algorithm: mask.take("algorithm", algorithm.unwrap_or_default(), no_algorithm),
         token_lifetime: mask.take("token_lifetime", lifetime.unwrap_or(0), lifetime.is_none()),
-        claims: texts("claims", claim_mappings(c.claims)),
+        claims: texts("claims", claim_mappings(c.claims)?),
         registration: mask.take("registration", c.registration, !c.registration),
         require_email: mask.take("require_email", c.require_email, !c.require_email),
         link_template: mask.take("link_template", c.link_template, no_template),

@@ -42,6 +42,7 @@ pub(super) async fn import(
         }
     }
     batch.write(&call.service, admin).await.map_err(|e| call.status(&e))?;
+    batch.sort_refusals();
     Ok(batch.answer)
 }
 
@@ -88,13 +89,22 @@ impl Batch {
                 ImportOutcome::Refused(violations) => self.refuse(pending, violations),
             }
         }
+        self.sort_refusals();
         Ok(())
+    }
+
+    /// Puts the refusals in the order of the stream. Rows that cannot be read are refused before the others of their
+    /// batch.
+    fn sort_refusals(&mut self) {
+        self.answer.refusals.sort_by_key(|refusal| refusal.row);
+        self.answer.refusals.truncate(MAX_REFUSALS);
     }
 
     fn refuse(&mut self, pending: &PendingRow, violations: Vec<Violation>) {
         self.answer.refused += 1;
-        if self.answer.refusals.len() == MAX_REFUSALS {
-            return;
+        // The rows of one more batch: which of them are the first is known when it has been written.
+        if self.answer.refusals.len() == MAX_REFUSALS + MAX_IMPORT_BATCH {
+            self.sort_refusals();
         }
         let field_violations = violations.into_iter().map(|violation| FieldViolation {
             field: wire_name(violation.field),

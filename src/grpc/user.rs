@@ -61,7 +61,7 @@ impl UserService for Users {
         let done = async {
             let pb::UpdateUserRequest { user, update_mask } = request.into_inner();
             let user = user.ok_or_else(|| Error::invalid("user", "must be given"))?;
-            let (name, version) = (user.user_id.clone(), revision(&user.etag)?);
+            let (name, version) = (user_id(&user.user_id)?, revision(&user.etag)?);
             let patch = patch(user, &Mask::new(update_mask, &["name", "emails", "attributes"])?)?;
             self.0.service.users.update(admin, &name, &patch, version).await
         };
@@ -202,14 +202,20 @@ impl Users {
         role.map(|r| r.id).map_err(|_| Error::invalid("filter", format!("role {:?} does not exist", term.value)))
     }
 
-    /// Checks a user id or name in a request: PostgreSQL refuses NUL.
+    /// Checks a user id or name in a request.
     fn user_id(&self, text: &str) -> Result<String, Status> {
-        no_nul(&[("user_id", text)]).map(|()| text.to_owned()).map_err(|e| self.0.status(&e))
+        user_id(text).map_err(|e| self.0.status(&e))
     }
 
     fn user(&self, view: UserView) -> pb::User {
         user(&self.0.service, view)
     }
+}
+
+/// The id, login or subject of a user. PostgreSQL refuses NUL.
+fn user_id(text: &str) -> ServiceResult<String> {
+    no_nul(&[("user_id", text)])?;
+    if text.is_empty() { Err(Error::invalid("user_id", "must not be empty")) } else { Ok(text.to_owned()) }
 }
 
 /// A user as a message.

@@ -36,6 +36,7 @@ on_each_engine! {
         only_callers_with_the_permissions_of_a_role_assign_it_to_a_client,
         unknown_grants_and_algorithms_are_refused,
         signing_keys_are_listed_by_page,
+        texts_that_would_be_read_otherwise_are_refused,
     }
 }
 
@@ -551,4 +552,26 @@ async fn signing_keys_are_listed_by_page(app: &App) {
         keys.list_signing_keys(admin_client.ask(pb::ListSigningKeysRequest::default())).await.unwrap().into_inner();
     assert!(whole.keys.len() > 2 && whole.next_page_token.is_empty());
     assert_eq!(seen, whole.keys.into_iter().map(|k| k.key_id).collect::<Vec<_>>());
+}
+
+async fn texts_that_would_be_read_otherwise_are_refused(app: &App) {
+    let admin_client = AdminClient::of(app).await;
+    // PostgreSQL refuses NUL and SQLite keeps it: neither is asked.
+    let user = pb::User { user_id: "ad\0a".into(), name: "x".into(), ..pb::User::default() };
+    assert_eq!(fields(&admin_client.update(user, &["name"]).await.unwrap_err()), ["user_id"]);
+    let user = pb::User { name: "x".into(), ..pb::User::default() };
+    assert_eq!(fields(&admin_client.update(user, &["name"]).await.unwrap_err()), ["user_id"], "no user is named");
+    // Of two terms for one field neither wins.
+    for filter in ["subject = \"a\0\"", "disabled = true AND disabled = false", "role = auditor AND role = auditor"] {
+        assert_eq!(fields(&admin_client.list(filter, 0, "").await.unwrap_err()), ["filter"], "{filter:?}");
+    }
+    // The name of a claim ends where its source begins.
+    let mut clients = ClientServiceClient::new(admin_client.channel.clone());
+    for (name, source) in [("x=b", "c"), ("x", "a\0"), ("x\0", "a")] {
+        let claims = [(name.to_owned(), source.to_owned())].into();
+        let client = pb::Client { client_id: "mapped".into(), claims, ..pb::Client::default() };
+        let message = pb::CreateClientRequest { client: Some(client), ..Default::default() };
+        let refused = clients.create_client(admin_client.ask(message)).await.unwrap_err();
+        assert_eq!(fields(&refused), ["claims"], "{name:?} = {source:?}");
+    }
 }

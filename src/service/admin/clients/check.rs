@@ -47,6 +47,14 @@ pub(super) fn claim_map(violations: &mut Violations, texts: &[String]) -> BTreeM
             violations.add("claims", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
             continue;
         };
+        if text.chars().any(char::is_control) {
+            violations.add("claims", format!("{name:?} must not contain control characters"));
+            continue;
+        }
+        if map.contains_key(name) {
+            violations.add("claims", format!("{name} is mapped twice"));
+            continue;
+        }
         if RESERVED_CLAIMS.contains(&name) {
             violations.add("claims", format!("{name} is set by the server and cannot be mapped"));
             continue;

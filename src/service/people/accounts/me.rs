@@ -12,7 +12,7 @@ use crate::{
         mail::Content,
         session::{RevokedCause, Session},
         ticket::TicketKind,
-        user::MAX_ATTRIBUTES,
+        user::{MAX_ATTRIBUTES, MAX_DEPTH, is_deeper_than},
     },
     error::{Error, Reason, Result},
     id::SessionId,
@@ -124,7 +124,7 @@ impl Accounts {
             view.user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
             if Value::Object(view.user.attributes.clone()).to_string().len() > MAX_ATTRIBUTES {
                 return Err(Error::invalid(
-                    "profile_json",
+                    "profile",
                     format!("is too large: all attributes together must be at most {MAX_ATTRIBUTES} bytes"),
                 ));
             }
@@ -271,8 +271,12 @@ impl Accounts {
 }
 
 fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
+    // The profile is one level below the attributes.
+    if profile.is_some_and(|p| is_deeper_than(MAX_DEPTH - 1, p)) {
+        return Err(Error::invalid("profile", format!("must be nested at most {} levels deep", MAX_DEPTH - 1)));
+    }
     let text = profile.map(|p| Value::Object(p.clone()).to_string()).unwrap_or_default();
-    if text.contains("\\u0000") { Err(Error::invalid("profile_json", "must not contain NUL")) } else { Ok(()) }
+    if text.contains("\\u0000") { Err(Error::invalid("profile", "must not contain NUL")) } else { Ok(()) }
 }
 
 fn parse_email(text: &str) -> Result<Login> {
