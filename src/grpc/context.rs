@@ -26,7 +26,8 @@ pub(super) fn deadline(method: Option<&str>, headers: &HeaderMap) -> tokio::time
 /// Parses at most eight digits and a unit (gRPC over HTTP/2, "Timeout").
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let n: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    // `parse` alone would accept a sign.
+    let n: u64 = digits.parse().ok().filter(|_| digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit()))?;
     Some(match unit {
         "H" => Duration::from_secs(n * 3600),
         "M" => Duration::from_secs(n * 60),
@@ -113,6 +114,7 @@ mod tests {
     fn a_timeout_has_eight_digits_and_a_unit() {
         assert_eq!(parse_timeout("100m"), Some(Duration::from_millis(100)));
         assert_eq!(parse_timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(parse_timeout("+5S"), None);
         for bad in ["", "S", "5", "123456789S", "é"] {
             assert_eq!(parse_timeout(bad), None, "{bad:?}");
         }

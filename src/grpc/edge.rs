@@ -9,11 +9,14 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service as TowerService};
 
 use super::{
+    MAX_REQUEST,
     call::Call,
     context::{credentials, deadline},
     dispatch::{dispatch, is_ours},
@@ -22,8 +25,11 @@ use super::{
 use crate::{
     error::{Reason, Result as ServiceResult},
     metrics::Metrics,
-    service::{Access, ClientCredentials, RequestContext, Service, method},
+    service::{Access, ClientCredentials, IMPORT_USERS, RequestContext, Service, method},
 };
+
+/// Length of the prefix of a gRPC message, in bytes: a flag and its length.
+const MESSAGE_PREFIX: usize = 5;
 
 #[derive(Clone, Debug)]
 pub(super) struct EdgeLayer {
@@ -84,6 +90,14 @@ where
                 match row {
                     None => Ok(unknown_method().into_http()),
                     Some((_, access)) if is_ours(request.uri().path()) => {
+                        let request = if judged_with_message(request.uri().path(), access) {
+                            match with_whole_message(request).await {
+                                Ok(request) => request,
+                                Err(broken) => return Ok(broken.into_http()),
+                            }
+                        } else {
+                            request
+                        };
                         Ok(match admit(service, &ctx, request.headers(), access).await {
                             Ok(call) => dispatch(call, request).await,
                             Err(refused) => status(&ctx, &refused).into_http(),
@@ -103,6 +117,26 @@ where
             Ok(response)
         })
     }
+}
+
+/// Whether a call is authorized after its message has arrived. Otherwise somebody could open calls, lose the
+/// permission, and send the messages later. A stream of messages is authorized at its start and for each batch.
+fn judged_with_message(path: &str, access: Access) -> bool {
+    path != IMPORT_USERS && !matches!(access, Access::Anyone | Access::Client | Access::ClientOrUser)
+}
+
+/// Waits for the whole message, up to the size limit: tonic refuses a longer one.
+async fn with_whole_message(request: Request<Body>) -> Result<Request<Body>, Status> {
+    let (parts, mut body) = request.into_parts();
+    let mut message = BytesMut::new();
+    while message.len() <= MESSAGE_PREFIX + MAX_REQUEST {
+        match body.frame().await {
+            None => break,
+            Some(Ok(frame)) => message.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            Some(Err(broken)) => return Err(broken),
+        }
+    }
+    Ok(Request::from_parts(parts, Body::new(Full::new(message.freeze()))))
 }
 
 /// Authenticates the caller and checks the access that the method requires.

@@ -10,7 +10,9 @@ use chancery_verify::{Claims, Policy, TokenCache, VerifyError};
 
 use super::{
     Access, Act, RequestContext,
-    permits::{Admin, CallingClient, HeldPermissions, Me, PermissionSource, Permit, TokenSource, check_fresh},
+    permits::{
+        Admin, CallingClient, HeldPermissions, Me, PermissionSource, Permit, TOKEN_REFUSED, TokenSource, check_fresh,
+    },
 };
 use crate::{
     domain::{audit::Actor, client::Client, session::Session},
@@ -42,7 +44,6 @@ pub enum ClientCredentials {
 }
 
 const CLIENT_REFUSED: Error = Error::Unauthenticated(Reason::ClientAuthenticationFailed);
-const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
 /// Authenticates and authorizes callers. Cheap to clone.
 #[derive(Clone)]
@@ -105,6 +106,16 @@ impl Callers {
         };
         ctx.caller.set(client.id.as_str());
         Ok(client)
+    }
+
+    /// The client as it is now: it may have changed since it was authenticated.
+    ///
+    /// # Errors
+    /// [`Reason::ClientAuthenticationFailed`] if it is disabled.
+    pub(in crate::service) fn current_client(&self, client: &Client) -> Result<Arc<Client>> {
+        let snapshot = self.live.snapshot();
+        let current = snapshot.clients.get(client.id.as_str()).filter(|c| c.disabled_at.is_none());
+        current.cloned().ok_or(CLIENT_REFUSED)
     }
 
     /// Authenticates a confidential client.

@@ -17,7 +17,8 @@ use crate::{
     error::{Error, Reason, Result},
     id::{RoleId, SessionId, UserId},
     secret::ClientSecretHash,
-    service::runtime::Snapshot,
+    service::runtime::{Live, Snapshot},
+    store::{Store, Tx},
     time::{Timestamp, Ttl},
 };
 
@@ -30,6 +31,12 @@ pub(super) fn check_fresh(auth_time: Timestamp, now: Timestamp) -> Result<()> {
         return Err(Error::Unauthenticated(Reason::SignInTooOld));
     }
     Ok(())
+}
+
+pub(super) const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
+
+async fn live_session(tx: &mut Tx, id: &SessionId) -> Result<Session> {
+    tx.session_by_id(id).await?.filter(|s| s.revoked.is_none()).ok_or(TOKEN_REFUSED)
 }
 
 /// How a caller was authorized.
@@ -88,6 +95,25 @@ impl Me {
         &self.session
     }
 
+    /// Starts the transaction of a change, and checks again that the session has not ended.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`].
+    pub(in crate::service) async fn write(&self, store: &Store) -> Result<Tx> {
+        let mut tx = store.write().await?;
+        self.check_current(&mut tx).await?;
+        Ok(tx)
+    }
+
+    /// Fails if the session has ended since the call was authorized: its owner may have ended it because the token was
+    /// stolen.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`].
+    pub(in crate::service) async fn check_current(&self, tx: &mut Tx) -> Result<()> {
+        live_session(tx, &self.session).await.map(|_| ())
+    }
+
     /// Fails if the sign-in is too old to change the user's login.
     pub(in crate::service) fn check_fresh(&self, now: Timestamp) -> Result<()> {
         check_fresh(self.auth_time, now)
@@ -143,17 +169,36 @@ impl Admin {
         matches!(&self.source, PermissionSource::User { user, .. } if user.as_str() == id)
     }
 
-    /// Fails if the administrator is this user and its roles, read again under the row lock, no longer grant what the
-    /// call was authorized with. An administrator who was just demoted must not restore its own roles.
+    /// Starts the transaction of a change, and checks again that the caller may make it.
     ///
     /// # Errors
-    /// [`Error::Conflict`]; a retry is checked against the new roles.
-    pub(in crate::service) fn check_own_roles(&self, snapshot: &Snapshot, user: &UserId, now: &[RoleId]) -> Result<()> {
+    /// As [`Admin::check_current`].
+    pub(in crate::service) async fn write(&self, store: &Store, live: &Live) -> Result<Tx> {
+        let mut tx = store.write().await?;
+        self.check_current(&mut tx, live).await?;
+        Ok(tx)
+    }
+
+    /// Fails if the administrator has lost any permission since the call was authorized. Somebody who was just demoted
+    /// must not appoint a successor with a call that was already under way.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`]: a retry is authorized anew. [`Reason::TokenInvalid`] if the session has ended or the client
+    /// is disabled.
+    pub(in crate::service) async fn check_current(&self, tx: &mut Tx, live: &Live) -> Result<()> {
         let HeldPermissions::Only(held) = &self.holds else { return Ok(()) };
-        if !self.is_user(user.as_str()) {
-            return Ok(());
-        }
-        let Entitled { permissions, .. } = snapshot.entitlements(now, &snapshot.issuer);
+        let snapshot = live.snapshot();
+        let issuer = &*snapshot.issuer;
+        let enabled = |id: &str| snapshot.clients.get(id).filter(|c| c.disabled_at.is_none()).ok_or(TOKEN_REFUSED);
+        let Entitled { permissions, .. } = match &self.source {
+            PermissionSource::Command => return Ok(()),
+            PermissionSource::User { token, session, .. } => {
+                enabled(&token.client)?;
+                snapshot.entitlements(&live_session(tx, session).await?.roles, issuer)
+            }
+            PermissionSource::ClientToken(token) => snapshot.client_entitlements(enabled(&token.client)?, issuer),
+            PermissionSource::Secret { client, .. } => snapshot.client_entitlements(enabled(client)?, issuer),
+        };
         if held.iter().all(|p| permissions.contains(p)) { Ok(()) } else { Err(Error::Conflict) }
     }
 

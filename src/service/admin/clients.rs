@@ -150,7 +150,7 @@ impl Clients {
         let (previous_secret, revision) = (None, 1);
         let client =
             Client { id, secret: hash, config, disabled_at: None, created_at: now, status, previous_secret, revision };
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         if let Some(creation) = &request.creation {
             let created = creation.record(&mut tx, admin, "CreateClient", client.id.as_str(), now).await?;
             if let CreationStatus::Repeated(id) = created {
@@ -282,7 +282,7 @@ impl Clients {
         self.check_covers(admin, &old.config)?;
         self.check_covers(admin, &config)?;
         let now = self.live.now();
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         if !tx.client_configure(&old.id, &config, old.revision, now).await? {
             return Err(if revision.is_some() { Error::Changed } else { Error::Conflict });
         }
@@ -351,7 +351,7 @@ impl Clients {
         let secret = ClientSecret::generate(&*self.entropy);
         let now = self.live.now();
         let until = now.plus(overlap);
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         if !tx.client_set_secret(&client.id, secret.hash(), until, now).await? {
             return Err(Error::Precondition("the client is public and has no secret".to_owned()));
         }
@@ -370,7 +370,7 @@ impl Clients {
         let client = self.live.client(id)?;
         self.check_covers(admin, &client.config)?;
         let now = self.live.now();
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         let changed = if disabled {
             let settings = self.live.snapshot().settings.clone();
             let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };
@@ -399,7 +399,7 @@ impl Clients {
         self.check_covers(admin, &client.config)?;
         let now = self.live.now();
         let wait = self.live.snapshot().settings.revocation_ttl(now);
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         tx.audiences_disown(&client.id).await?;
         if !tx.client_delete(&client.id, now.minus(wait)).await? {
             let minutes = wait.seconds() / 60 + 1;
@@ -477,7 +477,7 @@ impl Clients {
             }
         }
         let now = self.live.now();
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         if !tx.client_configure(&client.id, &config, client.revision, now).await? {
             return Err(Error::Conflict);
         }

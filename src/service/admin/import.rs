@@ -132,7 +132,7 @@ impl Import {
         checked: &[Result<CheckedRow, Vec<Violation>>],
         now: Timestamp,
     ) -> Result<Vec<ImportOutcome>> {
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         let Plan { outcomes, new } = self.plan(&mut tx, checked, &mut TakenNames::default(), now).await?;
         let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok(outcomes) };
         let count = |wanted: fn(&ImportOutcome) -> bool| outcomes.iter().filter(|o| wanted(o)).count();

@@ -69,7 +69,7 @@ impl InstanceSettings {
         let in_range = value.parse::<i64>().ok().filter(|n| (least..=most).contains(&n));
         let n = in_range.ok_or_else(|| Error::invalid("value", format!("must be {least} to {most}")))?;
         let now = self.live.now();
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         let mut settings = tx.settings_hold().await?;
         match name {
             "access_token_lifetime_ceiling" => {

@@ -81,7 +81,7 @@ impl Roles {
         let id = RoleId::new(now, &*self.entropy);
         let (built_in, revision, description) = (None, 1, request.description);
         let role = Role { id, name, description, permissions, built_in, revision, created_at: now, updated_at: now };
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         if let Some(creation) = &request.creation {
             let created = creation.record(&mut tx, admin, "CreateRole", role.id.as_str(), now).await?;
             if let CreationStatus::Repeated(id) = created {
@@ -121,7 +121,7 @@ impl Roles {
         admin.check_role(&self.live.snapshot(), &old)?;
         admin.check_permissions(&self.live.snapshot(), &role.permissions)?;
         let now = self.live.now();
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         if !tx.role_update(&role, now).await? {
             return Err(if revision.is_some() { Error::Changed } else { Error::Conflict });
         }
@@ -140,7 +140,7 @@ impl Roles {
         refuse_built_in(&role)?;
         admin.check_role(&self.live.snapshot(), &role)?;
         let now = self.live.now();
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         let holder = tx.clients_all().await?.into_iter().find(|c| c.config.roles.contains(&role.id));
         if let Some(client) = holder {
             return Err(Error::Precondition(format!("the client {} has the role; take it away first", client.id)));

@@ -126,7 +126,7 @@ impl Users {
         };
         let now = self.live.now();
         let id = UserId::new(now, &*self.entropy);
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         if let Some(creation) = &request.creation {
             let created = creation.record(&mut tx, admin, "CreateUser", id.as_str(), now).await?;
             if let CreationStatus::Repeated(id) = created {
@@ -359,7 +359,7 @@ impl Users {
         let user = tx.user_by_id(&id).await?.ok_or_else(missing)?;
         let found = load_view(&mut tx, user).await?;
         let snapshot = self.live.snapshot();
-        admin.check_own_roles(&snapshot, &found.user.id, &found.roles)?;
+        admin.check_current(&mut tx, &self.live).await?;
         admin.check_roles(&snapshot, &found.roles)?;
         Ok(LockedUser { tx, found, now })
     }

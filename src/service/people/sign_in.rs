@@ -224,6 +224,9 @@ impl SignIns {
         device: &Device,
         granted: &Granted,
     ) -> Result<TokenPair> {
+        // Since it was authenticated, a password was checked and steps were taken.
+        let client = &*self.callers.current_client(client)?;
+        audience_of(client, granted.audience.as_str())?;
         let max_sessions = self.live.snapshot().settings.sessions_per_user.max(1);
         let secret = SessionSecret::generate(&*self.entropy);
         let now = self.live.now();

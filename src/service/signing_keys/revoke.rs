@@ -51,7 +51,7 @@ impl SigningKeys {
             active.rotate_at = Some(rotate_at);
             new_keys.push(active);
         }
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         let what = Revoke::Key { id: &key.id, kid: &key.kid, state: key.state };
         let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &snapshot.settings, now };
         let mut won = tx.revoke(what, &by).await? == 1;
@@ -72,7 +72,7 @@ impl SigningKeys {
     async fn revoke_foreign(&self, admin: &Admin, key: &ForeignKey) -> Result<KeyRevocation> {
         let (now, settings) = (self.live.now(), self.live.snapshot().settings.clone());
         let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         if tx.revoke(Revoke::ForeignKey(&key.kid), &by).await? == 0 {
             return Err(Error::Conflict);
         }

@@ -92,11 +92,11 @@ impl SigningKeys {
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn rotate_early(&self, _: &Admin, only: Option<Algorithm>) -> Result<Vec<RotationPlan>> {
+    pub async fn rotate_early(&self, admin: &Admin, only: Option<Algorithm>) -> Result<Vec<RotationPlan>> {
         self.rotate_due().await?;
         let now = self.live.now();
         let snapshot = self.live.snapshot();
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         let mut plans = Vec::new();
         for next in snapshot.ring.stored.iter().filter(|k| k.state == KeyState::Next) {
             if only.is_some_and(|a| a != next.algorithm) {

@@ -43,7 +43,7 @@ impl SigningKeys {
         }
         let keys: Vec<ForeignKey> = jwks.into_iter().map(|jwk| foreign_key(jwk, now, until)).collect();
         self.check_foreign(&keys)?;
-        let mut tx = self.store.write().await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
         for key in &keys {
             if !tx.foreign_key_put(key).await? {
                 return Err(Error::invalid("kid", format!("{:?} belongs to another key", key.kid)));

@@ -91,6 +91,8 @@ impl Minter {
         secret: &SessionSecret,
         params: TokenParams<'_>,
     ) -> Result<TokenPair> {
+        // The session was written in between: the client may have lost scopes.
+        let client = snapshot.clients.get(client.id.as_str()).map_or(client, |current| &**current);
         let scopes = if params.scopes.is_empty() { &session.scopes } else { params.scopes };
         let scopes = &*still_allowed(client, scopes);
         let subject = Subject::Session(session);

@@ -103,10 +103,12 @@ impl Accounts {
 
     async fn change(&self, me: &Me, patch: CheckedPatch) -> Result<UserView> {
         let (id, now) = (&me.user, self.live.now());
-        let mut tx = self.store.write().await?;
+        let mut tx = me.write(&self.store).await?;
         if !tx.user_touch(id, None, now).await? {
             return Err(TOKEN_REFUSED);
         }
+        // Again: on PostgreSQL, the session may have ended while this waited for the row.
+        me.check_current(&mut tx).await?;
         if let Some(name) = patch.name {
             tx.logins_delete(id, LoginKind::Name).await?;
             for login in name {
@@ -152,7 +154,7 @@ impl Accounts {
         self.emails.count_request(&client, email.canonical(), &me.actor.address).await?;
         let recipient =
             parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        let mut tx = self.store.write().await?;
+        let mut tx = me.write(&self.store).await?;
         let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != view.user.id);
         tx.ticket_insert(&issued.ticket).await?;
         let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(&client)) };
@@ -195,7 +197,7 @@ impl Accounts {
         attempt.succeeded().await?;
         let phc = self.passwords.hash(new).await.map_err(hash_error)?;
         let now = self.live.now();
-        let mut tx = self.store.write().await?;
+        let mut tx = me.write(&self.store).await?;
         // The old password was verified against this version of the account only.
         if !tx.user_touch(id, Some(user.security_version), now).await? {
             return Err(Error::Conflict);
@@ -223,7 +225,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::NotFound`] for a session that is not the user's.
     pub async fn revoke_session(&self, me: &Me, session: Option<&str>) -> Result<usize> {
-        let mut tx = self.store.write().await?;
+        let mut tx = me.write(&self.store).await?;
         let ended = match session {
             None => self.end_other_sessions(&mut tx, me, RevokedCause::Logout).await?,
             Some(text) => {
@@ -247,7 +249,7 @@ impl Accounts {
     pub async fn delete(&self, ctx: &RequestContext, me: &Me) -> Result<usize> {
         me.check_fresh(ctx.now)?;
         let (id, now) = (&me.user, self.live.now());
-        let mut tx = self.store.write().await?;
+        let mut tx = me.write(&self.store).await?;
         if !tx.user_delete(id, now).await? {
             return Err(TOKEN_REFUSED);
         }
