@@ -28,6 +28,7 @@ on_each_engine! {
         p18_exhausting_the_attempts_of_a_code_does_not_invalidate_the_link,
         a_code_is_valid_only_for_its_client_and_purpose,
         s11_changing_the_password_ends_only_the_other_sessions,
+        s11_an_ended_session_changes_nothing_not_even_in_a_call_under_way,
         p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_notified,
         s09_s10_users_list_and_end_their_sessions_and_delete_the_account_after_a_fresh_sign_in,
         p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change,
@@ -353,6 +354,33 @@ async fn s11_changing_the_password_ends_only_the_other_sessions(fixture: &Accoun
     assert!(refresh(fixture.service(), "shop", &own, "", &[], "").await.is_ok());
     assert_eq!(reason(refresh(fixture.service(), "shop", &other, "", &[], "").await), Reason::SessionRevoked);
     assert_eq!(fixture.send_mails().await[0].kind, "password_changed");
+}
+
+async fn s11_an_ended_session_changes_nothing_not_even_in_a_call_under_way(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let stolen = fixture.me(&fixture.bearer("grace@example.com", PASSWORD).await.0).await;
+    let own = fixture.me(&fixture.bearer("grace@example.com", PASSWORD).await.0).await;
+    let (accounts, ctx) = (&fixture.service().accounts, fixture.service().context());
+    accounts.revoke_session(&own, None).await.unwrap();
+    let patch = |name: Option<&str>, email: Option<&str>| MePatch {
+        name: name.map(Into::into),
+        email: email.map(Into::into),
+        ..MePatch::default()
+    };
+    let (old, new) = (|| Password::new(PASSWORD.into()), || Password::new(NEW.into()));
+    let refused = [
+        accounts.update(&ctx, &stolen, patch(Some("mallory"), None)).await.map(|_| ()),
+        accounts.update(&ctx, &stolen, patch(None, Some("mallory@example.com"))).await.map(|_| ()),
+        accounts.change_password(&ctx, &stolen, old(), new()).await.map(|_| ()),
+        accounts.revoke_session(&stolen, None).await.map(|_| ()),
+        accounts.delete(&ctx, &stolen).await.map(|_| ()),
+    ];
+    for (nth, result) in refused.into_iter().enumerate() {
+        assert_eq!(reason(result), Reason::TokenInvalid, "{nth}");
+    }
+    assert!(fixture.send_mails().await.is_empty());
+    assert_eq!(accounts.sessions(&own).await.unwrap().len(), 1);
+    assert!(sign_in(fixture.service(), login_of("shop", "grace@example.com", PASSWORD)).await.is_ok());
 }
 
 async fn p20_a_new_address_takes_effect_once_verified_and_both_addresses_are_notified(fixture: &AccountsFixture) {

@@ -3,8 +3,10 @@
 use chancery::{
     domain::audit::AuditFilter,
     error::{Error, Reason, Result},
+    secret::Password,
     service::{
-        Act, Admin, ClientCredentials, ClientPatch, ClientTokenRequest, ImportRow, NewClientRequest, SignInRequest,
+        Act, Admin, ClientCredentials, ClientPatch, ClientTokenRequest, ImportRow, NewClientRequest, NewRoleRequest,
+        NewUserRequest, SignInRequest,
     },
 };
 
@@ -15,6 +17,8 @@ on_each_engine! {
     App => {
         a_removed_administrator_cannot_regain_the_role,
         an_administrator_removed_during_a_call_cannot_regain_the_role,
+        an_administrator_removed_during_a_call_changes_nothing,
+        a_client_changed_during_a_sign_in_gets_no_more_than_it_still_may,
         removing_a_permission_from_a_client_applies_to_its_existing_tokens,
         a_users_streams_end_when_the_role_is_removed,
         an_import_ends_when_its_permission_is_removed,
@@ -67,6 +71,51 @@ async fn an_administrator_removed_during_a_call_cannot_regain_the_role(app: &App
     let back = app.service.users.set_role(&admin, "root", "administrator", true).await;
     assert!(matches!(back, Err(Error::Conflict)), "{back:?}");
     assert_eq!(roles(app, "root").await, 0);
+}
+
+async fn an_administrator_removed_during_a_call_changes_nothing(app: &App) {
+    let who = root(app).await;
+    let admin = admit_admin(&app.service, &who, ASSIGN).await.unwrap();
+    let (users, clients, all_roles) = (&app.service.users, &app.service.clients, &app.service.roles);
+    let administrator = || vec!["administrator".to_owned()];
+    let user = |name: &str| NewUserRequest { name: name.into(), roles: administrator(), ..NewUserRequest::default() };
+    let client = || NewClientRequest { id: "heir".into(), roles: administrator(), ..NewClientRequest::default() };
+    let role = || NewRoleRequest { name: "heirs".into(), ..NewRoleRequest::default() };
+    assert!(set_administrator(app, false).await);
+    let refused = [
+        users.create(&admin, user("heir")).await.map(|_| ()),
+        users.set_role(&admin, "ada", "administrator", true).await.map(|_| ()),
+        users.set_password(&admin, "ada", Password::new("an entirely different phrase".into())).await.map(|_| ()),
+        clients.create(&admin, client()).await.map(|_| ()),
+        clients.set_role(&admin, "app", "administrator", true).await.map(|_| ()),
+        clients.set_disabled(&admin, "app", true).await.map(|_| ()),
+        all_roles.create(&admin, role()).await.map(|_| ()),
+        app.service.signing_keys.rotate_early(&admin, None).await.map(|_| ()),
+    ];
+    for (nth, result) in refused.iter().enumerate() {
+        assert!(matches!(result, Err(Error::Conflict)), "{nth}: {result:?}");
+    }
+    // An ended session is gone even for a user who has the role.
+    assert!(set_administrator(app, true).await);
+    users.end_sessions(&Admin::command(), "root", &[]).await.unwrap();
+    let refused = users.create(&admin, user("heir")).await.unwrap_err();
+    assert_eq!(refused.reason(), Reason::TokenInvalid);
+    assert!(users.get(&Admin::command(), "heir").await.is_err());
+}
+
+async fn a_client_changed_during_a_sign_in_gets_no_more_than_it_still_may(app: &App) {
+    let start = || Box::pin(sign_in(&app.service, login_of("app", "ada", PASSWORD)));
+    // The first poll authenticates the client; the password is checked later.
+    let mut signing_in = start();
+    assert!(futures_util::poll!(&mut signing_in).is_pending());
+    let less = ClientPatch { scopes: Some(vec!["read".into()]), ..ClientPatch::default() };
+    app.service.clients.update(&Admin::command(), "app", &less, None).await.unwrap();
+    assert_eq!(claims(signing_in.await.unwrap().access.token.expose())["scope"], "read");
+
+    let mut signing_in = start();
+    assert!(futures_util::poll!(&mut signing_in).is_pending());
+    app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();
+    assert_eq!(signing_in.await.unwrap_err().reason(), Reason::ClientAuthenticationFailed);
 }
 
 async fn removing_a_permission_from_a_client_applies_to_its_existing_tokens(app: &App) {

@@ -14,8 +14,9 @@ use chancery::{
         },
     },
     metrics::Metrics,
-    service::{ACCESS, Access, Admin, ClientCredentials, NewClientRequest},
+    service::{ACCESS, Access, Admin, ClientCredentials, IMPORT_USERS, NewClientRequest},
 };
+use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 
@@ -231,6 +232,24 @@ impl Callers {
         verdict(result)
     }
 
+    /// Opens a call without its message. When this returns, the server has received the call.
+    async fn open(&self, channel: Channel, method: &'static str, kind: Kind) -> OpenCall {
+        let (message, held) = oneshot::channel();
+        let body = futures_util::stream::once(async move { held.await.unwrap() });
+        let request = self.request(kind, |_| body);
+        let mut grpc = tonic::client::Grpc::new(channel.clone());
+        grpc.ready().await.unwrap();
+        let answer = tokio::spawn(async move {
+            let codec = tonic_prost::ProstCodec::<(), ()>::default();
+            let path = http::uri::PathAndQuery::from_static(method);
+            grpc.streaming(request, path, codec).await.map(|_| ())
+        });
+        // Requests on one connection arrive in order.
+        tokio::task::yield_now().await;
+        KeyServiceClient::new(channel).get_jwks(GetJwksRequest {}).await.unwrap();
+        OpenCall { message, answer }
+    }
+
     /// Calls a method that needs a permission, with an empty message.
     async fn call_permitted(&self, channel: Channel, method: &'static str, kind: Kind) -> Result<(), Status> {
         let mut grpc = tonic::client::Grpc::new(channel);
@@ -238,6 +257,20 @@ impl Callers {
         let codec = tonic_prost::ProstCodec::<(), ()>::default();
         let path = http::uri::PathAndQuery::from_static(method);
         grpc.server_streaming(self.request(kind, |_| ()), path, codec).await.map(|_| ())
+    }
+}
+
+/// A call whose message has not been sent.
+struct OpenCall {
+    message: oneshot::Sender<()>,
+    answer: JoinHandle<Result<(), Status>>,
+}
+
+impl OpenCall {
+    /// Sends the message, which is empty, and waits for the answer.
+    async fn finish(self) -> Result<(), Status> {
+        self.message.send(()).unwrap();
+        self.answer.await.unwrap()
     }
 }
 
@@ -410,6 +443,33 @@ async fn g01_a_permission_removed_after_the_token_was_issued_gives_no_access() {
             assert_eq!(reason(&refused), "PERMISSION_DENIED", "{method} called by {kind:?}: {refused:?}");
             assert_eq!(refused.get_details_error_info().unwrap().metadata["permission"], *permission, "{method}");
         }
+    }
+}
+
+#[tokio::test]
+async fn g01_a_call_is_authorized_when_its_message_arrives() {
+    let app = App::sqlite().await;
+    let callers = Callers::of(&app).await;
+    let channel = served(&app).await;
+    let mut opened = Vec::new();
+    for (method, access) in ACCESS {
+        let kinds = match access {
+            Access::Permission(..) if *method != IMPORT_USERS => &[Kind::PermittedClient, Kind::PermittedUser][..],
+            Access::User => &[Kind::UserHere],
+            _ => &[],
+        };
+        for kind in kinds {
+            opened.push((*method, *kind, callers.open(channel.clone(), method, *kind).await));
+        }
+    }
+    assert!(opened.len() > 60, "{}", opened.len());
+    app.service.users.set_role(&Admin::command(), "root", "administrator", false).await.unwrap();
+    app.service.clients.set_role(&Admin::command(), "boss", "administrator", false).await.unwrap();
+    app.service.users.end_sessions(&Admin::command(), "ada", &[]).await.unwrap();
+    for (method, kind, call) in opened {
+        let refused = call.finish().await.unwrap_err();
+        let expected = if kind == Kind::UserHere { "TOKEN_INVALID" } else { "PERMISSION_DENIED" };
+        assert_eq!(reason(&refused), expected, "{method} called by {kind:?}");
     }
 }
 
