@@ -1,4 +1,4 @@
-//! One admitted call: what the edge established before reading the message. Each call gets its own handler, which
+//! One admitted call: what the edge established before calling the handler. Each call gets its own handler, which
 //! holds a `Call`, so no handler can run without one.
 
 use tonic::Status;

@@ -1,4 +1,4 @@
-//! The context of a call, known before its message is read.
+//! The context of a call, known when it arrives.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The context of a call, known before its message is read.
+/// The context of a call, known when it arrives.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     /// When it arrived.

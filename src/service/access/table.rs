@@ -11,7 +11,7 @@ pub enum Act {
     Write,
 }
 
-/// What a method requires of its caller before its message is read.
+/// What a method requires of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// No credentials.
