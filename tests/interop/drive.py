@@ -125,18 +125,25 @@ class Results:
         self.record(check, verifier.language, ok, f"{what}: {answer}, wanted {why!r}")
 
     def failed(self):
-        return [
+        failed = [
             f"{check}, {language}: {detail}"
             for check, languages in self.checks.items()
             for language, details in languages.items()
             for detail in details
         ]
+        # A check that was not run for a language has not passed.
+        not_run = [
+            f"{check}, {language}: was not run"
+            for check, languages in self.checks.items()
+            for language in self.languages
+            if language not in languages
+        ]
+        return failed + not_run
 
     def table(self):
         title = {name: f"{name}, {self.libraries[name]}" for name in self.languages}
         rows = [["", *title.values()]]
         for check, languages in self.checks.items():
-            # A check that was not run for a language has not passed.
             cell = {n: "ok" if languages.get(n) == [] else "FAILED" for n in self.languages}
             rows.append([check, *cell.values()])
         widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
