@@ -2,10 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    println!("cargo:rerun-if-changed=../proto/chancery/guard");
-    println!("cargo:rerun-if-changed=../proto/google/api");
     let files = ["chancery/guard/v1/guard_service.proto", "envoy/service/auth/v3/external_auth.proto"];
-    let descriptors = protox::compile(files, ["../proto", "proto"])?;
+    let descriptors = protox::compile(files, ["proto"])?;
     let mut config = tonic_prost_build::Config::new();
     // These messages carry tokens, so their `Debug` is written by hand.
     config.skip_debug([

@@ -257,3 +257,11 @@ fn error_details_have_googles_names_and_numbers() {
     assert!(ours.len() >= 15, "{ours:?}");
     assert!(ours.is_subset(&google), "{:?}", ours.difference(&google));
 }
+
+/// The guard has its own copy, so that its crate can be published by itself.
+#[test]
+fn the_guards_copy_of_googles_file_is_identical() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |folder: &str| fs::read_to_string(root.join(folder).join("google/api/field_behavior.proto")).unwrap();
+    assert_eq!(read("proto"), read("guard/proto"));
+}
