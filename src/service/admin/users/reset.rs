@@ -44,7 +44,7 @@ impl Users {
     /// deleted and the user's sessions end.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the user has permissions that the caller lacks.
+    /// [`Error::NotFound`](crate::error::Error::NotFound); the user has permissions that the caller lacks.
     pub async fn start_reset(&self, admin: &Admin, reset: UserPasswordReset<'_>) -> Result<ResetStarted> {
         let UserPasswordReset { user, client_id, keep_current: keep } = reset;
         let client = self.live.client(client_id)?;
