@@ -16,7 +16,7 @@ mod telemetry;
 use std::{future::Future, io::Write, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 pub use self::{config::Config, database::Purpose, schema::migrate, telemetry::init as init_logs};
 use self::{
@@ -34,8 +34,10 @@ use crate::{
     web,
 };
 
-/// How long calls in flight may take to finish after a stop signal.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a stop may take, whatever the database and the clients do. Orchestrators wait for 30 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How much of that calls in flight may take to finish. The jobs get the rest, and a second to close the database.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(16);
 /// How long connections may take to close once no calls are in flight.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -114,8 +116,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     limits::observe(&mut metrics, &service.limits);
     let metrics = Arc::new(metrics);
     let health = Health::default();
-    health.handle().set(true).await;
-    metrics.set_ready(true);
+    let serving = service.store().takes_changes();
+    health.handle().set(serving).await;
+    metrics.set_ready(serving);
     let (stopping, stopped) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
     let jobs = jobs::start(&service, &metrics, health.handle(), mail.post.as_ref(), &stopped, &ended);
@@ -143,9 +146,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
         tokio::try_join!(calls, telemetry_server).map(|_| ())
     };
     tokio::pin!(servers);
-    tokio::select! {
-        result = &mut servers => result?,
+    let must_end = tokio::select! {
+        result = &mut servers => {
+            result?;
+            Instant::now() + STOP_TIMEOUT
+        }
         () = stop => {
+            let must_end = Instant::now() + STOP_TIMEOUT;
             tracing::info!("shutting down: refusing new calls, finishing those in flight");
             metrics.set_ready(false);
             handle.stop().await;
@@ -153,10 +160,11 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
             if tokio::time::timeout(DRAIN_TIMEOUT, drain(servers, &metrics)).await.is_err() {
                 tracing::warn!("the time to shut down is over; calls still in flight are cut off");
             }
+            must_end
         }
-    }
+    };
     let _ = ending.send(true);
-    jobs.finish().await;
+    jobs.finish(must_end - CLOSE_TIMEOUT).await;
     service.store().close().await;
     Ok(())
 }

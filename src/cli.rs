@@ -127,7 +127,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&error.into()),
     };
-    match runtime.block_on(run(cli.command)) {
+    let outcome = runtime.block_on(run(cli.command));
+    // A thread that waits for a lock or a disk does not hold up the end.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => output::failure(&error),
     }

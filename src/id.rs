@@ -41,6 +41,12 @@ macro_rules! id {
                 Self::from_ulid(Ulid::from_parts(time, u128::from_be_bytes(entropy.bytes16())))
             }
 
+            /// The least identifier that can be made at this time.
+            #[must_use]
+            pub fn first_at(time: Timestamp) -> Self {
+                Self::from_ulid(Ulid::from_parts(u64::try_from(time.millis()).unwrap_or(0), 0))
+            }
+
             /// The identifier with this ULID.
             #[must_use]
             pub fn from_ulid(ulid: Ulid) -> Self {

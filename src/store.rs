@@ -6,12 +6,15 @@
 //! really differ, the statement is an `engine::Sql` with both forms: the batch of refreshes, fast-forwarding,
 //! lists of ids, counts of failures, and the import of users.
 //!
-//! Reads go through [`Store::read`], changes through [`Store::write`]. A dropped transaction is rolled back.
+//! Reads go through [`Store::read`], reports of unknown size through [`Store::report`], the follower of the feed through
+//! [`Store::follow`], and changes through [`Store::write`]; each has connections of its own. Every transaction has a
+//! deadline. A dropped transaction is rolled back, and a connection in doubt is closed.
 //! Changes for the feed are collected in the [`Tx`] and numbered as the last step before the commit, so that
 //! numbers follow the order of commits.
 
 mod audit;
 mod clients;
+mod connection;
 mod creations;
 mod engine;
 mod failure;
@@ -23,6 +26,8 @@ mod keys;
 mod login_failures;
 mod mails;
 mod migrate;
+mod pools;
+mod readiness;
 mod refresh;
 mod revoke;
 mod roles;
@@ -33,9 +38,7 @@ mod users;
 mod wake;
 
 use std::{
-    future::Future,
-    path::{Path, PathBuf},
-    pin::Pin,
+    path::PathBuf,
     str::FromStr,
     sync::{
         Arc,
@@ -44,13 +47,18 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{
-    ConnectOptions, Connection, PgPool, Row, SqlitePool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use sqlx::{Row, postgres::PgConnectOptions};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
 };
-use tokio::{sync::Notify, time::Instant};
 
+use self::{
+    connection::TxConnection,
+    engine::{Inner, Terms, Use},
+    pools::Pools,
+    readiness::Readiness,
+};
 pub use self::wake::Wake;
 pub use self::{
     engine::Tx,
@@ -72,17 +80,31 @@ use crate::{
 
 /// How long to wait for a connection or a lock before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long transactions may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Any transaction. The server of PostgreSQL is told 10 s in [`BEGIN_WRITE`] and [`BEGIN_READ`].
+    pub transaction: Duration,
+    /// The follower's wait for the head of the feed. Watchers are cut off after 3 s without it.
+    pub follow: Duration,
+}
 
-/// A connection that was idle for longer is pinged before use: the server may be gone. Pinging every time would
-/// add one round trip to every three in a stream of batches.
-const PING_AFTER_IDLE: Duration = Duration::from_millis(200);
+impl Default for Limits {
+    fn default() -> Self {
+        Self { transaction: Duration::from_secs(10), follow: Duration::from_secs(2) }
+    }
+}
 
-/// How long SQLite itself waits for the write lock before it reports BUSY. Within that time it retries after 1,
-/// 2, 5 and 2 ms, so every waiting process notices a gap longer than 5 ms.
-const SQLITE_BUSY: &str = "PRAGMA busy_timeout = 10";
-/// Page cache of the writing connection, in KiB (SQLite wants that negative). The upper levels of the B-trees of
-/// ten million sessions take about 15 MiB, and every refresh goes through them.
-const SQLITE_CACHE: &str = "-32768";
+/// How long to wait for a pool to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The limits are set by the same message as `BEGIN`, because poolers forget what was set outside a transaction. They
+/// make the server give up the locks of a process that has lost its network.
+const BEGIN_WRITE: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
+    SET LOCAL idle_in_transaction_session_timeout = 10000";
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = 10000; \
+    SET LOCAL idle_in_transaction_session_timeout = 10000";
+
 /// How often, and for how long, a process that writes continuously lets others write.
 const GAP_EVERY: Ttl = Ttl::from_millis(400);
 const GAP: Duration = Duration::from_millis(6);
@@ -157,6 +179,7 @@ pub struct Store {
     pools: Pools,
     entropy: Arc<dyn Entropy>,
     reports: TxReports,
+    limits: Limits,
 }
 
 /// What transactions report to their process.
@@ -166,17 +189,8 @@ struct TxReports {
     statements: Arc<AtomicU64>,
     /// Notified when a mail was queued.
     mail: Arc<Notify>,
-}
-
-#[derive(Clone, Debug)]
-enum Pools {
-    /// One connection for writing; a few others for reading.
-    Sqlite {
-        write: SqlitePool,
-        read: SqlitePool,
-        path: PathBuf,
-    },
-    Postgres(PgPool),
+    /// Whether the database takes changes.
+    readiness: Arc<Readiness>,
 }
 
 impl Store {
@@ -186,33 +200,16 @@ impl Store {
     /// [`Error::Unavailable`] if it cannot be reached.
     pub async fn open(location: &Location, create: bool, entropy: Arc<dyn Entropy>) -> Result<Self> {
         let pools = match location {
-            Location::Sqlite(path) => open_sqlite(path, create).await?,
-            Location::Postgres(url) => {
-                let options = PgConnectOptions::from_str(&url.0).map_err(failure)?.application_name("chancery");
-                let pool = PgPoolOptions::new()
-                    .max_connections(16)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .test_before_acquire(false)
-                    .before_acquire(|connection, meta| {
-                        Box::pin(async move {
-                            if meta.idle_for > PING_AFTER_IDLE {
-                                connection.ping().await?;
-                            }
-                            Ok(true)
-                        })
-                    });
-                match pool.connect_with(options.clone()).await {
-                    Ok(pool) => Pools::Postgres(pool),
-                    // The pool retries for a while and then reports only a timeout. A single attempt tells the cause.
-                    Err(sqlx::Error::PoolTimedOut) => {
-                        let cause = options.connect().await.err().unwrap_or(sqlx::Error::PoolTimedOut);
-                        return Err(failure(cause));
-                    }
-                    Err(error) => return Err(failure(error)),
-                }
-            }
+            Location::Sqlite(path) => pools::open_sqlite(path, create).await?,
+            Location::Postgres(url) => pools::open_postgres(&url.0).await?,
         };
-        Ok(Self { pools, entropy, reports: TxReports::default() })
+        Ok(Self { pools, entropy, reports: TxReports::default(), limits: Limits::default() })
+    }
+
+    /// The same database with other limits. For tests.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Begins a transaction for changes. On SQLite there is only one at a time.
@@ -220,17 +217,70 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if the database cannot be reached.
     pub async fn write(&self) -> Result<Tx> {
-        let inner = match &self.pools {
-            Pools::Sqlite { write, .. } => begin_sqlite(write).await?,
-            Pools::Postgres(pool) => boxed(pool.begin()).await.map(engine::Inner::Postgres).map_err(failure)?,
+        let limit = Instant::now() + self.limits.transaction;
+        let begun = match &self.pools {
+            Pools::Sqlite { write, .. } => begin_sqlite(write, limit).await.map(Inner::Sqlite),
+            Pools::Postgres { main, .. } => begin(main, BEGIN_WRITE, limit).await.map(Inner::Postgres),
         };
-        Ok(Tx::new(inner, self.entropy.clone(), self.reports.clone()))
+        if let Err(Error::Unavailable(_)) = &begun {
+            self.reports.readiness.write_failed();
+        }
+        Ok(self.tx(begun?, limit, Use::Write))
+    }
+
+    /// Begins a read-only transaction. The database refuses changes in it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached.
+    pub async fn read(&self) -> Result<Tx> {
+        let limit = Instant::now() + self.limits.transaction;
+        let inner = match &self.pools {
+            Pools::Sqlite { read, .. } => Inner::Sqlite(begin(read, "BEGIN", limit).await?),
+            Pools::Postgres { main, .. } => Inner::Postgres(begin(main, BEGIN_READ, limit).await?),
+        };
+        Ok(self.tx(inner, limit, Use::Read))
+    }
+
+    /// Begins a read-only transaction on the connection that is kept for following the feed. It is given little time:
+    /// whoever follows would rather try again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached.
+    pub async fn follow(&self) -> Result<Tx> {
+        let limit = Instant::now() + self.limits.follow;
+        let inner = match &self.pools {
+            Pools::Sqlite { follow, .. } => Inner::Sqlite(begin(follow, "BEGIN", limit).await?),
+            Pools::Postgres { follow, .. } => Inner::Postgres(begin(follow, BEGIN_READ, limit).await?),
+        };
+        Ok(self.tx(inner, limit, Use::Read))
+    }
+
+    /// Begins a read-only transaction for pages and lists, which may read much. There are few connections for these,
+    /// so that they delay only each other. On SQLite, the statement is interrupted when its caller goes away.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached, or too many reports are being read.
+    pub async fn report(&self) -> Result<Tx> {
+        let limit = Instant::now() + self.limits.transaction;
+        let inner = match &self.pools {
+            Pools::Sqlite { report, .. } => {
+                let mut connection = begin(report, "BEGIN", limit).await?;
+                let interrupt = pools::interruptible(&mut connection, limit).await?;
+                return Ok(self.tx(Inner::Sqlite(connection), limit, Use::Report(interrupt)));
+            }
+            Pools::Postgres { report, .. } => Inner::Postgres(begin(report, BEGIN_READ, limit).await?),
+        };
+        Ok(self.tx(inner, limit, Use::Read))
+    }
+
+    fn tx(&self, inner: Inner, limit: Instant, usage: Use) -> Tx {
+        Tx::new(inner, Terms { limit, full: self.limits.transaction, usage }, self.entropy.clone(), self.reports.clone())
     }
 
     /// To be called by code that writes one transaction after another. SQLite has no queue for the write lock, so
     /// this pauses now and then for other processes. Takes and returns the time of the last pause.
     pub async fn leave_gap(&self, clock: &dyn Clock, last: Ttl) -> Ttl {
-        if matches!(self.pools, Pools::Postgres(_)) || clock.elapsed() < last.plus(GAP_EVERY) {
+        if matches!(self.pools, Pools::Postgres { .. }) || clock.elapsed() < last.plus(GAP_EVERY) {
             return last;
         }
         self.stand_back().await;
@@ -243,21 +293,6 @@ impl Store {
         if matches!(self.pools, Pools::Sqlite { .. }) {
             tokio::time::sleep(GAP).await;
         }
-    }
-
-    /// Begins a read-only transaction. The database refuses changes in it.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the database cannot be reached.
-    pub async fn read(&self) -> Result<Tx> {
-        let inner = match &self.pools {
-            Pools::Sqlite { read, .. } => boxed(read.begin()).await.map(engine::Inner::Sqlite),
-            Pools::Postgres(pool) => {
-                let begun = boxed(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
-                begun.await.map(engine::Inner::Postgres)
-            }
-        };
-        Ok(Tx::new(inner.map_err(failure)?, self.entropy.clone(), self.reports.clone()))
     }
 
     /// The values of a pragma on SQLite's writing and reading connections; nothing on PostgreSQL. For tests.
@@ -293,58 +328,35 @@ impl Store {
         self.reports.mail.notified().await;
     }
 
-    /// Closes all connections.
+    /// Closes all connections. A database that does not answer is not waited for.
     pub async fn close(&self) {
-        match &self.pools {
-            Pools::Sqlite { write, read, .. } => {
-                read.close().await;
-                write.close().await;
-            }
-            Pools::Postgres(pool) => pool.close().await,
-        }
+        let _ = timeout(CLOSE_TIMEOUT, self.pools.close()).await;
     }
 }
 
-/// Boxes a future of the library. Acquiring a connection takes 15 KiB of state, which would otherwise be part of
-/// the future of every call that may use the database.
-fn boxed<F: Future>(future: F) -> Pin<Box<F>> {
-    Box::pin(future)
+/// Takes a connection and begins a transaction on it.
+async fn begin<DB: connection::Engine>(
+    pool: &sqlx::Pool<DB>,
+    sql: &'static str,
+    limit: Instant,
+) -> Result<TxConnection<DB>> {
+    let mut connection = connection::within(limit, TxConnection::acquire(pool)).await.map_err(failure)?;
+    connection.begin(sql, limit).await.map_err(failure)?;
+    Ok(connection)
 }
 
 /// Begins a transaction for changes. It takes the lock at once, because a deferred transaction that has to upgrade
 /// fails with BUSY without waiting.
-async fn begin_sqlite(pool: &SqlitePool) -> Result<engine::Inner> {
+async fn begin_sqlite(pool: &sqlx::SqlitePool, limit: Instant) -> Result<TxConnection<sqlx::Sqlite>> {
     let give_up = Instant::now() + ACQUIRE_TIMEOUT;
+    let mut connection = TxConnection::acquire(pool).await.map_err(failure)?;
     loop {
-        match boxed(pool.begin_with("BEGIN IMMEDIATE")).await.map_err(failure) {
-            Ok(tx) => return Ok(engine::Inner::Sqlite(tx)),
+        match connection.begin("BEGIN IMMEDIATE", limit).await.map_err(failure) {
+            Ok(()) => return Ok(connection),
             Err(Error::Conflict) if Instant::now() < give_up => {}
             // After a full wait this is an outage, not a race that the caller should retry at once.
             Err(Error::Conflict) => return Err(Error::Unavailable("another process holds the database".into())),
             Err(other) => return Err(other),
         }
     }
-}
-
-async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
-    // Switching a new file to WAL fails without waiting while another process has it open.
-    let _lock = migrate::setup_lock(path.to_owned()).await?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(create)
-        .journal_mode(SqliteJournalMode::Wal)
-        // A lost commit could make a revoked token valid again.
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(ACQUIRE_TIMEOUT);
-    // A file does not disappear as a server does, so connections need no ping before use.
-    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-    // Opening may wait for long; after that, transactions poll for the lock themselves.
-    let write = pool().max_connections(1).after_connect(|connection, _| {
-        Box::pin(async move { sqlx::query(SQLITE_BUSY).execute(connection).await.map(drop) })
-    });
-    let write = write.connect_with(options.clone().pragma("cache_size", SQLITE_CACHE)).await.map_err(failure)?;
-    let read = pool().max_connections(4);
-    let read = read.connect_with(options.create_if_missing(false).pragma("query_only", "ON")).await.map_err(failure)?;
-    Ok(Pools::Sqlite { write, read, path: path.to_owned() })
 }

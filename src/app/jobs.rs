@@ -2,7 +2,11 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 
 use super::{mail, pause::pause_unless_ended};
 use crate::{
@@ -15,6 +19,8 @@ use crate::{
 
 /// How often to confirm the change feed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
+/// How often to try whether a database that refused a change takes changes again.
+const TRY_CHANGE_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait before reconnecting for the database's notifications.
 const RECONNECT_EVERY: Duration = Duration::from_secs(5);
 /// How often to send watchers a heartbeat.
@@ -31,9 +37,13 @@ const SWEEP_STEP: Duration = Duration::from_millis(250);
 pub(super) struct Jobs(JoinSet<()>);
 
 impl Jobs {
-    /// Waits until all have ended.
-    pub(super) async fn finish(mut self) {
-        while self.0.join_next().await.is_some() {}
+    /// Waits until all have ended. Those that wait for the database or a mail server at `limit` are ended there.
+    pub(super) async fn finish(mut self, limit: Instant) {
+        let all = async { while self.0.join_next().await.is_some() {} };
+        if timeout_at(limit, all).await.is_err() {
+            tracing::warn!("a job waits for an answer that does not come; it is ended");
+            self.0.abort_all();
+        }
     }
 }
 
@@ -53,6 +63,7 @@ pub(super) fn start(
         jobs.spawn(mail::send_due(service.clone(), post.clone(), metrics.clone(), ended.clone()));
     }
     jobs.spawn(follow_feed(service.clone(), metrics.clone(), health, stopping.clone(), ended.clone()));
+    jobs.spawn(try_changes(service.clone(), ended.clone()));
     jobs.spawn(listen_for_changes(service.clone(), ended.clone()));
     jobs.spawn(send_heartbeats(service.clone(), stopping.clone(), ended.clone()));
     jobs.spawn(rotate_keys(service.clone(), ended.clone()));
@@ -67,16 +78,25 @@ async fn follow_feed(
     stopping: watch::Receiver<bool>,
     mut ended: watch::Receiver<bool>,
 ) {
-    let mut was_serving = true;
+    let mut was_serving = metrics.is_ready();
     while pause_unless_ended(CONFIRM_EVERY, &mut ended).await {
         if let Err(error) = service.live.confirm().await {
             tracing::warn!(reason = error.reason().as_str(), cause = ?error, "cannot confirm the change feed");
         }
-        let serving = service.live.is_fresh() && !*stopping.borrow();
+        let serving = service.live.is_fresh() && service.store().takes_changes() && !*stopping.borrow();
         if serving != was_serving {
             health.set(serving).await;
             metrics.set_ready(serving);
             was_serving = serving;
+        }
+    }
+}
+
+/// After a failed change, tries until the database takes changes again: only then is this process ready.
+async fn try_changes(service: Service, mut ended: watch::Receiver<bool>) {
+    while pause_unless_ended(TRY_CHANGE_EVERY, &mut ended).await {
+        if let Err(error) = service.store().try_change().await {
+            tracing::warn!(reason = error.reason().as_str(), cause = ?error, "the database takes no changes");
         }
     }
 }

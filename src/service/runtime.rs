@@ -19,7 +19,7 @@ pub(in crate::service) use self::{
     live::Subscription,
     session_writer::{Opening, Revocation, SessionWriter},
 };
-use crate::{entropy::Entropy, keys::SealingKey, store::Store};
+use crate::{entropy::Entropy, error::Error, keys::SealingKey, store::Store};
 
 /// Dependencies that nearly every use case needs. Cheap to clone.
 #[derive(Clone)]
@@ -32,3 +32,15 @@ pub(in crate::service) struct Runtime {
 
 /// How many times a transaction is tried before a conflict is returned to the caller.
 pub(in crate::service) const TRIES: usize = 5;
+
+/// Copies an error for another waiter.
+fn copy_error(error: &Error) -> Error {
+    match error {
+        Error::Conflict => Error::Conflict,
+        Error::DeadlineExceeded => Error::DeadlineExceeded,
+        Error::Internal(source) => Error::Internal(source.to_string().into()),
+        other => Error::Unavailable(
+            std::error::Error::source(other).map_or_else(|| other.to_string(), ToString::to_string).into(),
+        ),
+    }
+}

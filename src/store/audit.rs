@@ -42,12 +42,16 @@ impl TryFrom<EventRow> for AuditEvent {
     }
 }
 
-/// A page of events; `$by` is the condition that an index serves.
+/// Greater than every id of an event.
+const AFTER_ALL: &str = "aud_\u{7f}";
+
+/// A page of events; `$by` is the condition that an index serves. Ids begin with the event's time, so they also bound
+/// the time: an index by time would have to sort everything that it finds.
 macro_rules! page {
     ($by:literal) => {
         concat!(
             "SELECT id, at, kind, actor, client_id, address, subject, session_id, details FROM audit_events \
-             WHERE id < $1 AND at >= $2 AND at < $3 AND kind = coalesce($4, kind) \
+             WHERE id < $1 AND id < $3 AND id >= $2 AND kind = coalesce($4, kind) \
              AND coalesce(session_id, '') = coalesce($5, session_id, '') AND ",
             $by,
             " ORDER BY id DESC LIMIT $8"
@@ -75,10 +79,9 @@ impl Tx {
             self,
             EventRow,
             sql,
-            // Greater than every id of an event.
-            before.map_or("aud_\u{7f}", AuditEventId::as_str),
-            filter.since.map_or(0, Timestamp::millis),
-            filter.until.map_or(i64::MAX, Timestamp::millis),
+            before.map_or(AFTER_ALL, AuditEventId::as_str),
+            filter.since.map(AuditEventId::first_at).as_ref().map_or("", AuditEventId::as_str),
+            filter.until.map(AuditEventId::first_at).as_ref().map_or(AFTER_ALL, AuditEventId::as_str),
             filter.kind.map(AuditKind::as_str),
             filter.session.as_ref().map(SessionId::as_str),
             filter.subject.as_deref(),

@@ -3,16 +3,30 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Postgres, Sqlite};
+use tokio::time::Instant;
 
-use super::{TxReports, failure};
-use crate::{domain::feed::Change, entropy::Entropy, error::Result};
+use super::{
+    TxReports,
+    connection::{TxConnection, is_timeout},
+    failure,
+    pools::Interrupt,
+};
+use crate::{
+    domain::feed::Change,
+    entropy::Entropy,
+    error::{Error, Result},
+};
 
 /// A transaction. It is rolled back if it is dropped without [`Tx::commit`].
 pub struct Tx {
     pub(super) inner: Inner,
+    terms: Terms,
+    /// Whether a statement has failed. PostgreSQL then commits nothing, and says that it succeeded.
+    failed: bool,
     pub(super) changes: Vec<Change>,
     pub(super) entropy: Arc<dyn Entropy>,
     /// Whether a mail was queued in this transaction.
@@ -21,8 +35,25 @@ pub struct Tx {
 }
 
 pub(super) enum Inner {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Sqlite(TxConnection<Sqlite>),
+    Postgres(TxConnection<Postgres>),
+}
+
+/// On what terms a transaction was begun.
+pub(super) struct Terms {
+    /// When it must have ended.
+    pub(super) limit: Instant,
+    /// How long any transaction may take.
+    pub(super) full: Duration,
+    pub(super) usage: Use,
+}
+
+/// What a transaction is for.
+pub(super) enum Use {
+    Read,
+    /// Dropping this interrupts the statement that is running.
+    Report(#[expect(dead_code, reason = "it is there to be dropped")] Interrupt),
+    Write,
 }
 
 impl fmt::Debug for Tx {
@@ -32,13 +63,50 @@ impl fmt::Debug for Tx {
 }
 
 impl Tx {
-    pub(super) fn new(inner: Inner, entropy: Arc<dyn Entropy>, reports: TxReports) -> Self {
-        Self { inner, changes: Vec::new(), entropy, mailed: false, reports }
+    pub(super) fn new(
+        inner: Inner,
+        terms: Terms,
+        entropy: Arc<dyn Entropy>,
+        reports: TxReports,
+    ) -> Self {
+        Self { inner, terms, failed: false, changes: Vec::new(), entropy, mailed: false, reports }
     }
 
-    /// Counts a statement. Called by the macros below.
-    pub(super) fn count(&self) {
+    /// Counts a statement, and returns when it must have been answered. Called by the macros below.
+    pub(super) fn count(&self) -> Instant {
         self.reports.statements.fetch_add(1, Ordering::Relaxed);
+        self.terms.limit
+    }
+
+    /// Gives the follower's transaction as long as any other. To be called once there is much to read.
+    pub fn allow_full_time(&mut self) {
+        self.terms.limit = Instant::now() + self.terms.full;
+    }
+
+    /// What the outcome of a statement means. Called by the macros below.
+    pub(super) fn answered<T>(&mut self, outcome: sqlx::Result<T>) -> Result<T> {
+        outcome.map_err(|error| {
+            self.failed = true;
+            if is_timeout(&error) {
+                match &mut self.inner {
+                    Inner::Sqlite(connection) => connection.doubt(),
+                    Inner::Postgres(connection) => connection.doubt(),
+                }
+            }
+            self.failure(error)
+        })
+    }
+
+    fn failure(&self, error: sqlx::Error) -> Error {
+        let error = failure(error);
+        if matches!(self.terms.usage, Use::Write) && matches!(error, Error::Unavailable(_)) {
+            self.reports.readiness.write_failed();
+        }
+        error
+    }
+
+    pub(super) fn set_read_only(&self, read_only: bool) {
+        self.reports.readiness.set_read_only(read_only);
     }
 
     /// Adds a change to the feed. It is numbered when the transaction commits.
@@ -56,11 +124,17 @@ impl Tx {
         if !changes.is_empty() {
             self.feed_append(&changes).await?;
         }
-        match self.inner {
-            Inner::Sqlite(tx) => tx.commit().await,
-            Inner::Postgres(tx) => tx.commit().await,
+        if self.failed {
+            return Err(Error::Internal("a transaction with a failed statement was to be committed".into()));
         }
-        .map_err(failure)?;
+        let committed = match &mut self.inner {
+            Inner::Sqlite(connection) => connection.commit(self.terms.limit).await,
+            Inner::Postgres(connection) => connection.commit(self.terms.limit).await,
+        };
+        committed.map_err(|e| self.failure(e))?;
+        if matches!(self.terms.usage, Use::Write) {
+            self.reports.readiness.write_succeeded();
+        }
         if self.mailed {
             self.reports.mail.notify_one();
         }
@@ -85,14 +159,18 @@ impl From<&'static str> for Sql {
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
-        $tx.count();
-        match &mut $tx.inner {
+        let limit = $tx.count();
+        let outcome = match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
-                sqlx::query(sql.sqlite)$(.bind($arg))*.execute(&mut **tx).await.map(|r| r.rows_affected()),
+                $crate::store::connection::within(
+                    limit, sqlx::query(sql.sqlite)$(.bind($arg))*.execute(&mut **tx)
+                ).await.map(|r| r.rows_affected()),
             $crate::store::engine::Inner::Postgres(tx) =>
-                sqlx::query(sql.postgres)$(.bind($arg))*.execute(&mut **tx).await.map(|r| r.rows_affected()),
-        }
-        .map_err($crate::store::failure)
+                $crate::store::connection::within(
+                    limit, sqlx::query(sql.postgres)$(.bind($arg))*.execute(&mut **tx)
+                ).await.map(|r| r.rows_affected()),
+        };
+        $tx.answered(outcome)
     }};
 }
 
@@ -100,14 +178,18 @@ macro_rules! execute {
 macro_rules! optional {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
-        $tx.count();
-        match &mut $tx.inner {
+        let limit = $tx.count();
+        let outcome = match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
-                sqlx::query_as::<_, $row>(sql.sqlite)$(.bind($arg))*.fetch_optional(&mut **tx).await,
+                $crate::store::connection::within(
+                    limit, sqlx::query_as::<_, $row>(sql.sqlite)$(.bind($arg))*.fetch_optional(&mut **tx)
+                ).await,
             $crate::store::engine::Inner::Postgres(tx) =>
-                sqlx::query_as::<_, $row>(sql.postgres)$(.bind($arg))*.fetch_optional(&mut **tx).await,
-        }
-        .map_err($crate::store::failure)
+                $crate::store::connection::within(
+                    limit, sqlx::query_as::<_, $row>(sql.postgres)$(.bind($arg))*.fetch_optional(&mut **tx)
+                ).await,
+        };
+        $tx.answered(outcome)
     }};
 }
 
@@ -115,14 +197,18 @@ macro_rules! optional {
 macro_rules! all {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
-        $tx.count();
-        match &mut $tx.inner {
+        let limit = $tx.count();
+        let outcome = match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
-                sqlx::query_as::<_, $row>(sql.sqlite)$(.bind($arg))*.fetch_all(&mut **tx).await,
+                $crate::store::connection::within(
+                    limit, sqlx::query_as::<_, $row>(sql.sqlite)$(.bind($arg))*.fetch_all(&mut **tx)
+                ).await,
             $crate::store::engine::Inner::Postgres(tx) =>
-                sqlx::query_as::<_, $row>(sql.postgres)$(.bind($arg))*.fetch_all(&mut **tx).await,
-        }
-        .map_err($crate::store::failure)
+                $crate::store::connection::within(
+                    limit, sqlx::query_as::<_, $row>(sql.postgres)$(.bind($arg))*.fetch_all(&mut **tx)
+                ).await,
+        };
+        $tx.answered(outcome)
     }};
 }
 

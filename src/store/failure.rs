@@ -40,19 +40,18 @@ fn kind(code: &str) -> FailureKind {
     if code.len() == 5 {
         return match code {
             "40001" | "40P01" => FailureKind::Conflict,
-            // Connection lost, out of resources, shutting down, read-only standby.
-            _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
-                FailureKind::Unavailable
-            }
-            "25006" | "57014" | "28000" | "28P01" | "3D000" => FailureKind::Unavailable,
+            // Connection lost, out of resources (a full disk included), shutting down, an error of the system.
+            _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => FailureKind::Unavailable,
+            // A read-only standby; a limit of time, of one statement or of a silent transaction.
+            "25006" | "57014" | "25P03" | "28000" | "28P01" | "3D000" => FailureKind::Unavailable,
             _ => FailureKind::Internal,
         };
     }
     match code.parse::<i32>().map(|n| n & 0xff) {
         // BUSY, LOCKED
         Ok(5 | 6) => FailureKind::Conflict,
-        // READONLY, IOERR, FULL, CANTOPEN, PROTOCOL
-        Ok(8 | 10 | 13 | 14 | 15) => FailureKind::Unavailable,
+        // READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
+        Ok(8 | 9 | 10 | 13 | 14 | 15) => FailureKind::Unavailable,
         _ => FailureKind::Internal,
     }
 }

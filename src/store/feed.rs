@@ -19,12 +19,15 @@ struct HeadRow {
     seq: i64,
     tag: String,
     database_time: Option<i64>,
+    read_only: bool,
 }
 
-/// The head of the feed, and the time of PostgreSQL's clock, which all processes on one database follow.
+/// The head of the feed; the time of PostgreSQL's clock, which all processes on one database follow; and whether that
+/// server takes no changes, as a standby does. Asking whether this transaction is read-only would be of no use: it is.
 const HEAD: Sql = Sql {
-    sqlite: "SELECT epoch, seq, tag, CAST(NULL AS INTEGER) AS database_time FROM feed WHERE id = 1",
-    postgres: "SELECT epoch, seq, tag, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS database_time \
+    sqlite: "SELECT epoch, seq, tag, CAST(NULL AS INTEGER) AS database_time, false AS read_only FROM feed WHERE id = 1",
+    postgres: "SELECT epoch, seq, tag, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS database_time, \
+        pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only \
         FROM feed WHERE id = 1",
 };
 
@@ -98,6 +101,7 @@ impl Tx {
     /// not claimed yet.
     pub async fn feed_head(&mut self) -> Result<Option<(Head, Option<Timestamp>)>> {
         let row = optional!(self, HeadRow, HEAD)?;
+        self.set_read_only(row.as_ref().is_some_and(|r| r.read_only));
         Ok(row.map(|r| (Head { epoch: r.epoch, seq: r.seq, tag: r.tag }, r.database_time.map(Timestamp::from_millis))))
     }
 

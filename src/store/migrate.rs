@@ -13,7 +13,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 
-use super::{ACQUIRE_TIMEOUT, Pools, Store, failure};
+use super::{ACQUIRE_TIMEOUT, Store, failure, pools::Pools};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -52,7 +52,7 @@ impl Store {
     pub async fn schema(&self) -> Result<Schema> {
         let migrator = match &self.pools {
             Pools::Sqlite { .. } => &*SQLITE,
-            Pools::Postgres(_) => &*POSTGRES,
+            Pools::Postgres { .. } => &*POSTGRES,
         };
         self.schema_by(migrator).await
     }
@@ -64,7 +64,7 @@ impl Store {
         }
         let applied: Vec<i64> = match &self.pools {
             Pools::Sqlite { read, .. } => sqlx::query_scalar(APPLIED).fetch_all(read).await,
-            Pools::Postgres(pool) => sqlx::query_scalar(APPLIED).fetch_all(pool).await,
+            Pools::Postgres { main: pool, .. } => sqlx::query_scalar(APPLIED).fetch_all(pool).await,
         }
         .map_err(failure)?;
         let known: BTreeSet<i64> = migrator.iter().map(|m| m.version).collect();
@@ -80,7 +80,7 @@ impl Store {
             WHERE table_schema = current_schema() AND table_name = 'instance'";
         let count: i64 = match &self.pools {
             Pools::Sqlite { read, .. } => sqlx::query_scalar(SQLITE_SQL).fetch_one(read).await,
-            Pools::Postgres(pool) => sqlx::query_scalar(POSTGRES_SQL).fetch_one(pool).await,
+            Pools::Postgres { main: pool, .. } => sqlx::query_scalar(POSTGRES_SQL).fetch_one(pool).await,
         }
         .map_err(failure)?;
         Ok(count == 0)
@@ -95,7 +95,7 @@ impl Store {
     pub async fn migrate(&self, now: Timestamp) -> Result<Option<PathBuf>> {
         match &self.pools {
             Pools::Sqlite { .. } => self.migrate_by(&SQLITE, now).await,
-            Pools::Postgres(_) => self.migrate_by(&POSTGRES, now).await,
+            Pools::Postgres { .. } => self.migrate_by(&POSTGRES, now).await,
         }
     }
 
@@ -116,7 +116,7 @@ impl Store {
                 single.close().await;
                 (result, copy)
             }
-            Pools::Postgres(pool) => (migrator.run(pool).await, None),
+            Pools::Postgres { main: pool, .. } => (migrator.run(pool).await, None),
         };
         result.map(|()| copy).map_err(|e| Error::Internal(Box::new(e)))
     }

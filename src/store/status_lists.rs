@@ -25,11 +25,12 @@ pub struct Lease {
     pub to: u32,
 }
 
+/// An index holds all three columns, so that no session is read.
 const OF_CLIENTS: Sql = Sql {
-    sqlite: "SELECT status_list, status_index FROM sessions WHERE client_id IN (SELECT value FROM json_each($1)) \
-        AND absolute_expires_at > $2 AND idle_expires_at > $2",
-    postgres: "SELECT status_list, status_index FROM sessions \
-        WHERE client_id IN (SELECT jsonb_array_elements_text($1)) AND absolute_expires_at > $2 AND idle_expires_at > $2",
+    sqlite: "SELECT status_index FROM sessions WHERE client_id IN (SELECT value FROM json_each($1)) \
+        AND status_list = $2 AND status_index IS NOT NULL",
+    postgres: "SELECT status_index FROM sessions \
+        WHERE client_id IN (SELECT jsonb_array_elements_text($1)) AND status_list = $2 AND status_index IS NOT NULL",
 };
 
 impl Tx {
@@ -59,10 +60,10 @@ impl Tx {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    /// The positions of the bits of these clients' sessions that may still have valid tokens.
-    pub async fn status_of_clients(&mut self, clients: &[ClientId], alive_at: Timestamp) -> Result<Vec<StatusIndex>> {
+    /// The indices in one list of these clients' sessions, ended ones included.
+    pub async fn status_of_clients(&mut self, clients: &[ClientId], list: i64) -> Result<Vec<StatusIndex>> {
         let ids: Vec<&str> = clients.iter().map(ClientId::as_str).collect();
-        let rows = all!(self, (Option<i64>, Option<i64>), OF_CLIENTS, Json(ids), alive_at.millis())?;
-        Ok(rows.into_iter().filter_map(|(list, index)| StatusIndex::from_columns(list, index)).collect())
+        let rows = all!(self, (i64,), OF_CLIENTS, Json(ids), list)?;
+        Ok(rows.into_iter().filter_map(|(index,)| StatusIndex::from_columns(Some(list), Some(index))).collect())
     }
 }

@@ -1,13 +1,20 @@
 //! Notifications from PostgreSQL that the feed has grown. They only save time: each process still reads the feed
 //! itself, and also polls it regularly.
 
-use sqlx::postgres::PgListener;
+use std::time::Duration;
 
-use super::{Pools, Store, failure};
+use sqlx::postgres::PgListener;
+use tokio::time::{Instant, timeout};
+
+use super::{Store, connection::within, failure, pools::Pools};
 use crate::error::Result;
 
 /// The channel that [`super::Tx`] notifies when it appends to the feed.
 const CHANNEL: &str = "chancery_feed";
+/// After this long without a notification, the connection is tried.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long to wait for its answer.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// Receives notifications that the feed has grown.
 #[derive(Debug)]
@@ -19,9 +26,13 @@ impl Store {
     /// # Errors
     /// If the database cannot be reached.
     pub async fn listen(&self) -> Result<Wake> {
-        let Pools::Postgres(pool) = &self.pools else { return Ok(Wake(None)) };
-        let mut listener = PgListener::connect_with(pool).await.map_err(failure)?;
-        listener.listen(CHANNEL).await.map_err(failure)?;
+        let Pools::Postgres { listen, .. } = &self.pools else { return Ok(Wake(None)) };
+        let connect = async {
+            let mut listener = PgListener::connect_with(listen).await?;
+            listener.listen(CHANNEL).await.map(|()| listener)
+        };
+        let limit = Instant::now() + ANSWER;
+        let listener = within(limit, Box::pin(connect)).await.map_err(failure)?;
         Ok(Wake(Some(listener)))
     }
 }
@@ -33,8 +44,14 @@ impl Wake {
     /// If the connection was lost. Listen again.
     pub async fn grown(&mut self) -> Result<()> {
         let Some(listener) = &mut self.0 else { return std::future::pending().await };
-        // A lost connection counts as growth: a notification may have been missed.
-        listener.try_recv().await.map_err(failure)?;
+        // A lost connection counts as growth: a notification may have been missed. A silent one may be lost.
+        loop {
+            if let Ok(received) = timeout(SILENCE, listener.try_recv()).await {
+                received.map_err(failure)?;
+                break;
+            }
+            within(Instant::now() + ANSWER, sqlx::query("SELECT 1").execute(&mut *listener)).await.map_err(failure)?;
+        }
         // Reading the feed once covers all notifications received so far.
         while listener.next_buffered().is_some() {}
         Ok(())

@@ -21,12 +21,13 @@ pub fn routes(service: Service, metrics: Arc<Metrics>) -> Router {
         .merge(Router::new().route("/metrics", get(metrics_text)).with_state(metrics))
 }
 
-/// Ready while this process may sign tokens and is not shutting down.
+/// Ready while this process may sign tokens, its database takes changes, and it is not shutting down.
 async fn readyz(State((service, metrics)): State<(Service, Arc<Metrics>)>) -> impl IntoResponse {
-    match (service.live.is_fresh(), metrics.is_ready()) {
-        (true, true) => (StatusCode::OK, "ready\n"),
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database has not been confirmed recently\n"),
-        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    match (service.live.is_fresh(), service.store().takes_changes(), metrics.is_ready()) {
+        (true, true, true) => (StatusCode::OK, "ready\n"),
+        (false, _, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database has not been confirmed recently\n"),
+        (true, false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database takes no changes\n"),
+        (true, true, false) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
     }
 }
 

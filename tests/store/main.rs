@@ -25,9 +25,12 @@ mod fixture;
 mod foreign_keys;
 mod import;
 mod instance;
+mod interrupted;
 mod keys;
 mod login_failures;
 mod mails;
+#[path = "../support/network.rs"]
+mod network;
 mod refresh;
 mod roles;
 mod sessions;
@@ -60,6 +63,10 @@ on_each_engine! {
         engine::texts_and_instants_are_stored_unchanged,
         engine::statements_are_counted,
         faults::an_outage_is_reported_as_unavailable_and_recovers,
+        faults::a_database_that_stops_answering_is_unavailable_within_the_limit,
+        faults::a_database_that_takes_no_changes_is_noticed_and_so_is_its_return,
+        faults::reports_leave_the_follower_its_connection,
+        faults::a_report_ends_at_its_limit,
         feed::numbers_follow_the_order_of_commits_without_gaps,
         feed::entries_are_read_from_a_number_or_while_not_expired,
         feed::concurrent_calls_start_one_new_epoch,
@@ -74,6 +81,8 @@ on_each_engine! {
         instance::one_of_many_concurrent_claims_wins,
         instance::settings_and_issuer_are_replaced,
         instance::concurrent_changes_of_settings_are_not_lost,
+        interrupted::callers_that_go_away_leave_no_transaction_behind,
+        interrupted::a_transaction_is_not_committed_after_a_failed_statement,
         keys::a_key_is_stored_unchanged,
         keys::each_algorithm_has_one_active_and_one_next_key,
         keys::every_step_of_a_key_happens_once,
@@ -115,7 +124,7 @@ on_each_engine! {
         sessions::the_oldest_sessions_beyond_a_number_are_found,
         status_lists::blocks_are_consecutive_and_a_new_list_follows_a_full_one,
         status_lists::concurrent_leases_do_not_overlap,
-        status_lists::sessions_of_clients_are_found_while_they_may_have_tokens,
+        status_lists::the_sessions_of_disabled_clients_are_read_list_by_list,
         tickets::a_ticket_is_stored_unchanged_and_has_limited_attempts,
         tickets::concurrent_calls_use_a_ticket_once,
         tickets::tickets_of_a_user_are_counted_and_expired_ones_deleted,

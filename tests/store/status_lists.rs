@@ -3,7 +3,6 @@
 use chancery::{
     domain::status_list::{ENTRIES, StatusIndex},
     store::Lease,
-    time::Ttl,
 };
 
 use crate::fixture::{Fixture, NOW};
@@ -55,25 +54,26 @@ pub(crate) async fn concurrent_leases_do_not_overlap(f: &Fixture) {
     assert_eq!(all, want);
 }
 
-pub(crate) async fn sessions_of_clients_are_found_while_they_may_have_tokens(f: &Fixture) {
+pub(crate) async fn the_sessions_of_disabled_clients_are_read_list_by_list(f: &Fixture) {
     let ada = f.ada().await;
     let mut expected = Vec::new();
     for (n, client) in ["app", "app", "other"].into_iter().enumerate() {
         let mut session = f.session(&ada);
         session.client = client.parse().unwrap();
-        session.status = Some(StatusIndex { list: 1, index: u32::try_from(n).unwrap() });
+        session.status = Some(StatusIndex { list: if n == 1 { 2 } else { 1 }, index: u32::try_from(n).unwrap() });
         let mut tx = f.store.write().await.unwrap();
         tx.session_insert(&session).await.unwrap();
         tx.commit().await.unwrap();
         expected.push(session.status.unwrap());
     }
-    let of = async |clients: &[&str], at| {
+    let of = async |clients: &[&str], list| {
         let ids: Vec<_> = clients.iter().map(|c| c.parse().unwrap()).collect();
-        let mut found = f.store.read().await.unwrap().status_of_clients(&ids, at).await.unwrap();
+        let mut found = f.store.read().await.unwrap().status_of_clients(&ids, list).await.unwrap();
         found.sort_by_key(|s| s.index);
         found
     };
-    assert_eq!(of(&["app"], NOW).await, expected[..2]);
-    assert_eq!(of(&["app", "other", "nobody"], NOW).await, expected);
-    assert_eq!(of(&["app"], NOW.plus(Ttl::from_days(31))).await, []);
+    assert_eq!(of(&["app"], 1).await, expected[..1]);
+    assert_eq!(of(&["app"], 2).await, expected[1..2]);
+    assert_eq!(of(&["app", "other", "nobody"], 1).await, [expected[0], expected[2]]);
+    assert_eq!(of(&["app"], 3).await, []);
 }

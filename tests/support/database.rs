@@ -58,6 +58,15 @@ impl Database {
         Self { location, ..self.clone() }
     }
 
+    /// Makes a PostgreSQL database read-only or not, and closes all connections to it.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test does this to its database")]
+    pub(crate) async fn set_read_only(&self, on_or_off: &str) {
+        let Location::Postgres(url) = &self.location else { panic!("a file has no such setting") };
+        let (_, name) = url.expose().rsplit_once('/').unwrap();
+        in_cluster(&format!("ALTER DATABASE {name} SET default_transaction_read_only = {on_or_off}")).await;
+        in_cluster(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
+    }
+
     /// The indexed columns of a table.
     #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test looks at indices")]
     pub(crate) async fn indexed_columns(&self, table: &str) -> Vec<String> {

@@ -48,7 +48,7 @@ impl Audit {
         before: Option<&AuditEventId>,
         limit: i64,
     ) -> Result<Vec<AuditEvent>> {
-        self.store.read().await?.audit_page(filter, before, limit).await
+        self.store.report().await?.audit_page(filter, before, limit).await
     }
 
     /// Follows new events.

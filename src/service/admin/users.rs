@@ -168,7 +168,7 @@ impl Users {
     /// # Errors
     /// If the database is unreachable.
     pub async fn list(&self, _: &Admin, filter: &UserFilter, after: &str, limit: i64) -> Result<Vec<UserView>> {
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.report().await?;
         let users = tx.users_page(filter, after, limit).await?;
         let ids: Vec<UserId> = users.iter().map(|user| user.id.clone()).collect();
         let views = users.into_iter().map(|user| UserView { user, logins: Vec::new(), roles: Vec::new() });

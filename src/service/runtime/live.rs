@@ -14,7 +14,10 @@ use arc_swap::ArcSwap;
 use chancery_verify::Policy;
 use tokio::sync::{Mutex, broadcast};
 
-use super::broadcast::{Broadcast, Notice, NoticeKind};
+use super::{
+    broadcast::{Broadcast, Notice, NoticeKind},
+    copy_error,
+};
 use crate::{
     domain::{
         client::Client,
@@ -115,8 +118,15 @@ pub struct Live {
     /// The database's time at the zero of [`Clock::elapsed`], or [`NO_DATABASE_TIME`].
     database_zero: AtomicI64,
     rounds_started: AtomicU64,
-    /// The number of the last successful round. The holder of the lock runs the next one.
-    last_round: Mutex<u64>,
+    /// The last round that ended. The holder of the lock runs the next one.
+    last_round: Mutex<Round>,
+}
+
+/// A round that has ended.
+#[derive(Debug)]
+struct Round {
+    number: u64,
+    outcome: Result<()>,
 }
 
 impl fmt::Debug for Live {
@@ -161,7 +171,7 @@ impl Live {
             confirmed: AtomicI64::new(began.millis()),
             database_zero: AtomicI64::new(NO_DATABASE_TIME),
             rounds_started: AtomicU64::new(0),
-            last_round: Mutex::new(0),
+            last_round: Mutex::new(Round { number: 0, outcome: Ok(()) }),
         };
         live.adopt_database_time(time, began);
         Ok(live)
@@ -279,32 +289,36 @@ impl Live {
         if tx.commit().await? { self.confirm().await } else { Ok(()) }
     }
 
-    /// Ensures that every change committed before this call is applied here. Concurrent waiters share one round.
+    /// Ensures that every change committed before this call is applied here. Concurrent waiters share one round, and
+    /// its failure: nobody waits for more than the round that is running and the next.
     ///
     /// # Errors
     /// If the database is unreachable.
     pub async fn confirm(&self) -> Result<()> {
         let started_before = self.rounds_started.load(Ordering::SeqCst);
-        let mut succeeded = self.last_round.lock().await;
-        if *succeeded > started_before {
-            return Ok(());
+        let mut last = self.last_round.lock().await;
+        if last.number > started_before {
+            return last.outcome.as_ref().map_err(copy_error).copied();
         }
-        let round = self.rounds_started.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.rounds_started.fetch_add(1, Ordering::SeqCst) + 1;
         let began = self.clock.elapsed();
-        self.run_round(began).await?;
-        self.confirmed.store(began.millis(), Ordering::SeqCst);
-        *succeeded = round;
-        Ok(())
+        let outcome = self.run_round(began).await;
+        if outcome.is_ok() {
+            self.confirmed.store(began.millis(), Ordering::SeqCst);
+        }
+        *last = Round { number, outcome };
+        last.outcome.as_ref().map_err(copy_error).copied()
     }
 
     async fn run_round(&self, began: Ttl) -> Result<()> {
         let old = self.snapshot();
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.follow().await?;
         let (head, time) = read_head(&mut tx).await?;
         self.adopt_database_time(time, began);
         if head == old.head {
             return Ok(());
         }
+        tx.allow_full_time();
         let now = self.now();
         let entries = if head.epoch == old.head.epoch { tx.feed_from(old.head.seq).await? } else { Vec::new() };
         let (next, new_entries) = if let Some(new_entries) = entries_since(&old.head, &head, &entries) {
@@ -329,7 +343,8 @@ impl Live {
             tracing::warn!(seq = old.head.seq, "the database has lost changes; starting a new epoch");
         }
         tx.commit().await?;
-        let mut tx = self.store.read().await?;
+        let mut tx = self.store.follow().await?;
+        tx.allow_full_time();
         let (head, _) = read_head(&mut tx).await?;
         let entries = tx.feed_live(now).await?;
         let next = load(&mut tx, head, &entries, &self.sealing).await?;

@@ -55,6 +55,8 @@ struct Lists {
     lease: tokio::sync::Mutex<Option<Lease>>,
     published: Mutex<HashMap<i64, Arc<PublishedList>>>,
     numbers: Mutex<(Vec<i64>, Option<Timestamp>)>,
+    /// Held while a list is built: one at a time, and those who wait find it done.
+    building: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for StatusLists {
@@ -143,6 +145,13 @@ impl StatusLists {
         if !self.all().await?.contains(&list) {
             return Ok(None);
         }
+        let _building = self.lists.building.lock().await;
+        // Read again: to have waited may have taken long.
+        let snapshot = self.live.for_signing()?;
+        let now = self.live.now();
+        if let Some(cached) = self.cached(list, &snapshot, now) {
+            return Ok(Some(cached));
+        }
         let built = Arc::new(self.build(list, &snapshot, now).await?);
         self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).insert(list, built.clone());
         Ok(Some(built))
@@ -174,7 +183,7 @@ impl StatusLists {
         }
         if !disabled.is_empty() {
             let ids: Vec<ClientId> = disabled.iter().map(|c| c.id.clone()).collect();
-            let sessions = self.store.read().await?.status_of_clients(&ids, now).await?;
+            let sessions = self.store.report().await?.status_of_clients(&ids, list).await?;
             for status in sessions {
                 set(Some(status));
             }

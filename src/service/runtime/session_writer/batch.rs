@@ -8,6 +8,7 @@ use super::{Opening, Revocation, Work};
 use crate::{
     domain::session::Rotation,
     error::{Error, Result},
+    service::runtime::copy_error,
 };
 
 /// A caller waiting for its request to be written.
@@ -131,17 +132,5 @@ impl Batch {
         let openings = self.openings.split().map(move |openings| Self { openings, ..empty() });
         let rotations = self.rotations.split().map(move |rotations| Self { rotations, ..empty() });
         revocations.chain(openings).chain(rotations)
-    }
-}
-
-/// Copies an error for another waiter.
-fn copy_error(error: &Error) -> Error {
-    match error {
-        Error::Conflict => Error::Conflict,
-        Error::DeadlineExceeded => Error::DeadlineExceeded,
-        Error::Internal(source) => Error::Internal(source.to_string().into()),
-        other => Error::Unavailable(
-            std::error::Error::source(other).map_or_else(|| other.to_string(), ToString::to_string).into(),
-        ),
     }
 }

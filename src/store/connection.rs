@@ -1,0 +1,144 @@
+//! A connection taken from a pool, with a transaction on it.
+//!
+//! sqlx has transactions of its own, but version 0.9 puts a connection back into its pool with the transaction open if
+//! the caller is dropped while `BEGIN` is under way, and counts wrongly on SQLite once a commit has failed. Here the
+//! connection goes back only after a `COMMIT` or `ROLLBACK` that the database has confirmed. Otherwise it is closed.
+
+use std::{
+    future::Future,
+    io,
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use sqlx::{Connection, Database, Pool, Postgres, Sqlite, pool::PoolConnection};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long to wait until a connection can be given back or is closed. Nobody waits for this but the pool.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An engine that runs statements without parameters.
+pub(super) trait Engine: Database {
+    /// Runs one or more statements.
+    fn run(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+}
+
+impl Engine for Sqlite {
+    async fn run(connection: &mut Self::Connection, sql: &'static str) -> sqlx::Result<()> {
+        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+    }
+}
+
+impl Engine for Postgres {
+    async fn run(connection: &mut Self::Connection, sql: &'static str) -> sqlx::Result<()> {
+        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+    }
+}
+
+/// What is known about the transaction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// There is none.
+    Ended,
+    /// There may be one. `ROLLBACK` ends it.
+    Open,
+    /// The database does not answer.
+    InDoubt,
+}
+
+/// A connection with a transaction. If it is dropped, the transaction is rolled back in the background.
+pub(super) struct TxConnection<DB: Engine> {
+    /// Always there until it is dropped.
+    connection: Option<PoolConnection<DB>>,
+    state: State,
+}
+
+impl<DB: Engine> TxConnection<DB> {
+    /// Takes a connection from the pool. There is no transaction yet.
+    pub(super) async fn acquire(pool: &Pool<DB>) -> sqlx::Result<Self> {
+        // Acquiring takes 15 KiB of state, which would otherwise be part of the future of every call.
+        let connection = Box::pin(pool.acquire()).await?;
+        Ok(Self { connection: Some(connection), state: State::Ended })
+    }
+
+    /// Begins the transaction.
+    pub(super) async fn begin(&mut self, sql: &'static str, limit: Instant) -> sqlx::Result<()> {
+        // Set first: from here on the caller may be dropped at any time.
+        self.state = State::Open;
+        let begun = within(limit, DB::run(self, sql)).await;
+        if let Err(error) = &begun {
+            self.state = if is_timeout(error) { State::InDoubt } else { State::Open };
+        }
+        begun
+    }
+
+    /// Commits. If this fails, the connection is closed.
+    pub(super) async fn commit(&mut self, limit: Instant) -> sqlx::Result<()> {
+        let committed = within(limit, DB::run(self, "COMMIT")).await;
+        self.state = if committed.is_ok() { State::Ended } else { State::InDoubt };
+        committed
+    }
+
+    /// The database did not answer: nothing more is to be sent over this connection.
+    pub(super) fn doubt(&mut self) {
+        self.state = State::InDoubt;
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the connection is taken only in `drop`")]
+impl<DB: Engine> Deref for TxConnection<DB> {
+    type Target = DB::Connection;
+    fn deref(&self) -> &Self::Target {
+        self.connection.as_ref().expect("a connection")
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the connection is taken only in `drop`")]
+impl<DB: Engine> DerefMut for TxConnection<DB> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.connection.as_mut().expect("a connection")
+    }
+}
+
+impl<DB: Engine> Drop for TxConnection<DB> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let state = self.state;
+        // Without a runtime nothing can be sent; the connection is then closed by the operating system.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            std::mem::forget(connection);
+            return;
+        };
+        runtime.spawn(release(connection, state));
+    }
+}
+
+/// Gives a connection back to its pool if it is certain that there is no transaction on it, and closes it otherwise.
+async fn release<DB: Engine>(mut connection: PoolConnection<DB>, state: State) {
+    let is_clean = match state {
+        State::Ended => true,
+        State::Open => matches!(timeout(RELEASE_TIMEOUT, DB::run(&mut connection, "ROLLBACK")).await, Ok(Ok(()))),
+        State::InDoubt => false,
+    };
+    if is_clean {
+        // The pool pings the connection. Left alone, it would wait for the answer without end; here it is dropped.
+        let _ = timeout(RELEASE_TIMEOUT, connection.return_to_pool()).await;
+    } else {
+        // All that can be done is to drop the socket: a farewell might not be answered either.
+        let _ = timeout(RELEASE_TIMEOUT, connection.detach().close_hard()).await;
+    }
+}
+
+/// Waits for the database until `limit`.
+pub(super) async fn within<T>(limit: Instant, answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"));
+    timeout_at(limit, answer).await.unwrap_or_else(|e| Err(late(e)))
+}
+
+/// Whether the database did not answer in time.
+pub(super) fn is_timeout(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(io) if io.kind() == io::ErrorKind::TimedOut)
+}
