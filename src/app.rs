@@ -36,8 +36,10 @@ use crate::{
 
 /// How long a stop may take, whatever the database and the clients do. Orchestrators wait for 30 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How much of that calls in flight may take to finish. The jobs get the rest, and a second to close the database.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(16);
+/// How much of that calls in flight may take to finish.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(14);
+/// How long the jobs may take after the last call: those that send mail get 4 s. The rest is for closing the database.
+const JOBS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connections may take to close once no calls are in flight.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -164,7 +166,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
         }
     };
     let _ = ending.send(true);
-    jobs.finish(must_end - CLOSE_TIMEOUT).await;
+    jobs.finish((Instant::now() + JOBS_TIMEOUT).min(must_end - CLOSE_TIMEOUT)).await;
     service.store().close().await;
     Ok(())
 }

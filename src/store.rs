@@ -32,6 +32,7 @@ mod refresh;
 mod revoke;
 mod roles;
 mod sessions;
+mod setup_lock;
 mod status_lists;
 mod tickets;
 mod users;
@@ -53,13 +54,13 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub use self::wake::Wake;
 use self::{
     connection::TxConnection,
     engine::{Inner, Terms, Use},
     pools::Pools,
     readiness::Readiness,
 };
-pub use self::wake::Wake;
 pub use self::{
     engine::Tx,
     failure::failure,
@@ -274,7 +275,12 @@ impl Store {
     }
 
     fn tx(&self, inner: Inner, limit: Instant, usage: Use) -> Tx {
-        Tx::new(inner, Terms { limit, full: self.limits.transaction, usage }, self.entropy.clone(), self.reports.clone())
+        Tx::new(
+            inner,
+            Terms { limit, full: self.limits.transaction, usage },
+            self.entropy.clone(),
+            self.reports.clone(),
+        )
     }
 
     /// To be called by code that writes one transaction after another. SQLite has no queue for the write lock, so

@@ -23,7 +23,7 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How often to count the mails in the outbox.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How long mails in flight may take when the server stops. Another process sends the rest once their leases expire.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Where mails go.
 #[derive(Debug, Default)]

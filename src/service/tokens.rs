@@ -2,6 +2,7 @@
 //! `runtime` and `access`.
 
 mod client_token;
+mod ended;
 mod introspect;
 mod logout;
 mod mint;
@@ -12,6 +13,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use self::ended::EndedSessions;
 pub(in crate::service) use self::mint::{Minter, TokenParams, audience_of, scopes_of};
 pub use self::{
     client_token::ClientTokenRequest,
@@ -35,6 +37,7 @@ pub struct Tokens {
     writer: SessionWriter,
     callers: Callers,
     minter: Minter,
+    ended: EndedSessions,
 }
 
 impl Tokens {
@@ -46,6 +49,6 @@ impl Tokens {
         minter: Minter,
     ) -> Self {
         let live = minter.live().clone();
-        Self { store, live, sealing, writer, callers, minter }
+        Self { store, live, sealing, writer, callers, minter, ended: EndedSessions::default() }
     }
 }

@@ -20,10 +20,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// An engine that runs statements without parameters.
 pub(super) trait Engine: Database {
     /// Runs one or more statements.
-    fn run(
-        connection: &mut Self::Connection,
-        sql: &'static str,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+    fn run(connection: &mut Self::Connection, sql: &'static str) -> impl Future<Output = sqlx::Result<()>> + Send;
 }
 
 impl Engine for Sqlite {

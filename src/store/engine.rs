@@ -63,12 +63,7 @@ impl fmt::Debug for Tx {
 }
 
 impl Tx {
-    pub(super) fn new(
-        inner: Inner,
-        terms: Terms,
-        entropy: Arc<dyn Entropy>,
-        reports: TxReports,
-    ) -> Self {
+    pub(super) fn new(inner: Inner, terms: Terms, entropy: Arc<dyn Entropy>, reports: TxReports) -> Self {
         Self { inner, terms, failed: false, changes: Vec::new(), entropy, mailed: false, reports }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
@@ -13,7 +12,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 
-use super::{ACQUIRE_TIMEOUT, Store, failure, pools::Pools};
+use super::{ACQUIRE_TIMEOUT, Store, failure, pools::Pools, setup_lock::setup_lock};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -128,18 +127,6 @@ async fn back_up(pool: &SqlitePool, path: &Path, version: i64, now: Timestamp) -
     let name = copy.display().to_string();
     sqlx::query("VACUUM INTO $1").bind(name).execute(pool).await.map_err(failure)?;
     Ok(copy)
-}
-
-/// Waits for the lock for opening and migrating. It is held until the file is dropped.
-pub(super) async fn setup_lock(database: PathBuf) -> Result<File> {
-    let lock = move || {
-        let file = File::create(database.with_extension("lock"))?;
-        file.lock()?;
-        Ok(file)
-    };
-    let locked: std::io::Result<File> =
-        tokio::task::spawn_blocking(lock).await.map_err(|e| Error::Internal(Box::new(e)))?;
-    locked.map_err(|e| Error::Unavailable(Box::new(e)))
 }
 
 #[cfg(test)]

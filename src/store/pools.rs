@@ -17,7 +17,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{ACQUIRE_TIMEOUT, connection::TxConnection, failure, migrate};
+use super::{ACQUIRE_TIMEOUT, connection::TxConnection, failure, setup_lock::setup_lock};
 use crate::error::Result;
 
 /// A connection that was idle for longer is pinged before use: the server may be gone. Pinging every time would
@@ -99,7 +99,7 @@ fn postgres_pool(connections: u32) -> PgPoolOptions {
 /// Opens a SQLite file.
 pub(super) async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
     // Switching a new file to WAL fails without waiting while another process has it open.
-    let _lock = migrate::setup_lock(path.to_owned()).await?;
+    let _lock = setup_lock(path.to_owned()).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)

@@ -30,6 +30,9 @@ mod issuer;
 mod limits;
 mod mail;
 mod migrations;
+#[path = "../support/network.rs"]
+mod network;
+mod outage;
 mod proto;
 mod refresh;
 mod requirements;

@@ -31,7 +31,7 @@ pub(crate) struct App {
 /// Maximum number of waiting sign-ins.
 pub(crate) const PLACES: usize = 8;
 
-fn passwords(entropy: Arc<dyn Entropy>) -> Passwords {
+pub(crate) fn passwords(entropy: Arc<dyn Entropy>) -> Passwords {
     let params = Params { memory_kib: 64, iterations: 1, lanes: 1 };
     Passwords::start(PoolConfig { params, threads: 1, queue: PLACES, memory_kib: 64 }, entropy).unwrap()
 }

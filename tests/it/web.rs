@@ -14,13 +14,13 @@ use tower::ServiceExt;
 
 use crate::support::{App, ISSUER};
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
-async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);

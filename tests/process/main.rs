@@ -21,6 +21,7 @@ mod json;
 mod mail;
 mod mail_server;
 mod moving_in;
+mod outage;
 mod pages;
 mod parallel;
 mod place;

@@ -12,13 +12,17 @@ use chancery::{
     store::Store,
 };
 
+use futures_util::future::join_all;
+
 use crate::{
     fixture::{Fixture, NOW},
     network::Network,
 };
 
 /// How many times a future is polled before it is dropped, at most. Fewer see a transaction to its end.
-const POLLS: usize = 30;
+const POLLS: usize = 16;
+/// At least as many as PostgreSQL's pool has.
+const CONNECTIONS: usize = 16;
 
 pub(crate) async fn callers_that_go_away_leave_no_transaction_behind(f: &Fixture) {
     let network = if f.database.engine == "postgres" { Some(Network::to(&f.database).await) } else { None };
@@ -33,11 +37,13 @@ pub(crate) async fn callers_that_go_away_leave_no_transaction_behind(f: &Fixture
         drop_after(polls, async { store.report().await?.audit_page(&AuditFilter::default(), None, 1).await }).await;
         drop_after(polls, async { store.follow().await?.feed_head().await }).await;
         drop_after(polls, write(&store, "dropped, or not")).await;
-        // Whoever comes next finds no transaction of somebody else.
-        write(&store, "kept").await.unwrap();
+        // As many as there are connections, so that each is used. None finds a transaction of somebody else.
+        for written in join_all((0..CONNECTIONS).map(|_| write(&store, "kept"))).await {
+            written.unwrap();
+        }
     }
-    let all = store.read().await.unwrap().audit_page(&AuditFilter::default(), None, 1000).await.unwrap();
-    assert_eq!(all.iter().filter(|e| e.subject == "kept").count(), POLLS - 1);
+    let all = store.read().await.unwrap().audit_page(&AuditFilter::default(), None, 10_000).await.unwrap();
+    assert_eq!(all.iter().filter(|e| e.subject == "kept").count(), (POLLS - 1) * CONNECTIONS);
     store.close().await;
 }
 

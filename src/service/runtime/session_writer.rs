@@ -30,7 +30,9 @@ use crate::{
 
 /// Maximum requests in one transaction. With more, the first requests would wait too long for the last.
 const MAX_BATCH: usize = 256;
-/// Maximum queued requests. Writing that many takes about half a second at full speed.
+/// Room in a transaction that each kind of request has whatever else is queued.
+const LANE_ROOM: usize = MAX_BATCH / 4;
+/// Maximum queued requests of each kind. Writing that many takes about half a second at full speed.
 const MAX_QUEUED: usize = 4096;
 /// The retry delay sent to callers when the queue is full.
 const RETRY_AFTER: Ttl = Ttl::from_millis(500);
@@ -107,15 +109,16 @@ impl WriteQueue {
         self.revocations.len() + self.openings.len() + self.rotations.len()
     }
 
-    /// Takes the next batch. Revocations go first, because somebody's security may depend on them.
+    /// Takes the next batch. Revocations go first, because somebody's security may depend on them, but they leave room
+    /// for the others.
     fn take(&mut self) -> Batch {
-        let mut room = MAX_BATCH;
-        Batch {
-            revocations: Lane::take(&mut self.revocations, &mut room),
-            openings: Lane::take(&mut self.openings, &mut room),
-            rotations: Lane::take(&mut self.rotations, &mut room),
-            may_be_in_feed: false,
-        }
+        let room_of = |queued: usize| queued.min(LANE_ROOM);
+        let (openings, rotations) = (room_of(self.openings.len()), room_of(self.rotations.len()));
+        let revocations = Lane::take(&mut self.revocations, MAX_BATCH - openings - rotations);
+        let room = MAX_BATCH - revocations.work.len();
+        let openings = Lane::take(&mut self.openings, room - rotations);
+        let rotations = Lane::take(&mut self.rotations, room - openings.work.len());
+        Batch { revocations, openings, rotations, may_be_in_feed: false }
     }
 }
 
@@ -179,10 +182,11 @@ impl SessionWriter {
         let (reply, outcome) = oneshot::channel();
         {
             let mut queue = self.0.queue();
-            if queue.queued() >= MAX_QUEUED {
+            let lane = W::queue(&mut queue);
+            if lane.len() >= MAX_QUEUED {
                 return Err(Error::Throttled { after: RETRY_AFTER });
             }
-            W::queue(&mut queue).push_back((work, Waiter { reply, deadline }));
+            lane.push_back((work, Waiter { reply, deadline }));
             if !std::mem::replace(&mut queue.writing, true) {
                 tokio::spawn(self.0.clone().write_all());
             }
@@ -233,5 +237,50 @@ impl Drop for WriterGuard<'_> {
         if std::thread::panicking() {
             self.0.queue().writing = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{entropy::SeededEntropy, time::Timestamp};
+
+    fn waiter<W: Work>() -> Waiter<W> {
+        Waiter { reply: oneshot::channel().0, deadline: None }
+    }
+
+    fn revocation() -> Revocation {
+        Revocation { sessions: Vec::new(), cause: RevokedCause::Logout, actor: Actor::system() }
+    }
+
+    fn rotation() -> Rotation {
+        Rotation {
+            session: SessionId::new(Timestamp::from_millis(1), &SeededEntropy::new(1)),
+            generation: 1,
+            secret: crate::secret::SessionSecret::generate(&SeededEntropy::new(1)).hash(),
+            client: "app".parse().unwrap(),
+            audience: "api".parse().unwrap(),
+            scopes: Vec::new(),
+            request_id: None,
+            arrived: Timestamp::from_millis(1),
+            tried_at: None,
+        }
+    }
+
+    #[test]
+    fn a_flood_of_logouts_leaves_room_for_refreshes_in_every_batch() {
+        let mut queue = WriteQueue::default();
+        queue.revocations.extend((0..1000).map(|_| (revocation(), waiter())));
+        queue.rotations.extend((0..1000).map(|_| (rotation(), waiter())));
+        let batch = queue.take();
+        assert_eq!(batch.revocations.work.len(), MAX_BATCH - LANE_ROOM);
+        assert_eq!(batch.rotations.work.len(), LANE_ROOM);
+        // Room that nobody needs is not wasted.
+        queue.rotations.truncate(10);
+        let batch = queue.take();
+        assert_eq!((batch.revocations.work.len(), batch.rotations.work.len()), (MAX_BATCH - 10, 10));
+        queue.revocations.clear();
+        queue.rotations.extend((0..1000).map(|_| (rotation(), waiter())));
+        assert_eq!(queue.take().rotations.work.len(), MAX_BATCH);
     }
 }

@@ -61,6 +61,10 @@ impl Tokens {
         if snapshot.ring.signing(client.config.algorithm).is_none() {
             return Err(Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()));
         }
+        let epoch = &snapshot.head.epoch;
+        if let Some(refused) = self.ended.refusal(&parsed.session, &client.id, epoch) {
+            return Err(refusal(refused, &parsed.session, &client.id));
+        }
         ctx.check_deadline()?;
         let rotation = Rotation {
             session: parsed.session,
@@ -78,7 +82,10 @@ impl Tokens {
             RotateOutcome::Rotated(session)
             | RotateOutcome::Replayed(session)
             | RotateOutcome::FastForwarded(session) => session,
-            refused => return Err(refusal(refused, &session_id, &client.id)),
+            refused => {
+                self.ended.remember(&session_id, &client.id, epoch, &refused);
+                return Err(refusal(refused, &session_id, &client.id));
+            }
         };
         let params = TokenParams { audience: &audience, scopes: &scopes, now: ctx.now };
         self.minter.pair(&snapshot, &client, &session, &parsed.secret, params).await

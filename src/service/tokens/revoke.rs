@@ -2,9 +2,9 @@
 
 use chancery_verify::Policy;
 
-use super::{Tokens, introspect::check_token};
+use super::{Tokens, introspect::check_token, logout::OwnSession};
 use crate::{
-    domain::{audit::Actor, client::Client, scope::Audience, session::RevokedCause},
+    domain::{audit::Actor, client::Client, scope::Audience},
     error::{Error, Result},
     id::SessionId,
     secret::RefreshToken,
@@ -28,18 +28,12 @@ impl Tokens {
         let session = match self.own_session(&client, &RefreshToken::new(token.to_owned())).await? {
             Some(session) => session,
             None => match self.session_of_access_token(ctx, &client, token).await? {
-                Some(session) => session,
+                Some(id) => OwnSession { id, has_ended: false },
                 None => return Ok(()),
             },
         };
         ctx.check_deadline()?;
-        self.end_sessions(
-            &[session],
-            RevokedCause::Logout,
-            Actor { address: ctx.peer.clone(), ..Actor::named(client.id.as_str()) },
-        )
-        .await?;
-        Ok(())
+        self.end_own(session, Actor { address: ctx.peer.clone(), ..Actor::named(client.id.as_str()) }).await
     }
 
     /// The session of an access token that was issued to this client.

@@ -47,9 +47,8 @@ pub(super) struct Lane<W: Work> {
 
 impl<W: Work> Lane<W> {
     /// Takes as many requests as there is room for, in order of arrival.
-    pub(super) fn take(queue: &mut VecDeque<(W, Waiter<W>)>, room: &mut usize) -> Self {
-        let count = queue.len().min(*room);
-        *room -= count;
+    pub(super) fn take(queue: &mut VecDeque<(W, Waiter<W>)>, room: usize) -> Self {
+        let count = queue.len().min(room);
         let (work, waiters) = queue.drain(..count).unzip();
         Self { work, waiters }
     }

@@ -1,0 +1,76 @@
+//! A server whose database has gone silent.
+
+use std::{fs, time::Duration};
+
+use tokio::{net::TcpListener, time::timeout};
+
+use crate::{
+    calls::{page, start},
+    place::Place,
+    server::Server,
+};
+
+/// The whole of a stop, as `docs/administration.md` states it.
+const STOP: Duration = Duration::from_secs(20);
+
+/// Forwards to the server of a database until `silent` is set, and then swallows everything.
+async fn network(place: &Place) -> (Place, tokio::sync::watch::Sender<bool>) {
+    let url = place.database.clone().unwrap();
+    let (credentials, rest) = url.split_once('@').unwrap();
+    let (server, name) = rest.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let through = format!("{credentials}@{}/{name}", listener.local_addr().unwrap());
+    let silent = tokio::sync::watch::Sender::new(false);
+    let (server, seen) = (server.to_owned(), silent.subscribe());
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (server, mut seen) = (server.clone(), seen.clone());
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = seen.wait_for(|silent| *silent) => {
+                        // Keeps the connection open and reads nothing any more.
+                        std::future::pending::<()>().await;
+                    }
+                }
+            });
+        }
+    });
+    (Place { database: Some(through), ..place.clone() }, silent)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_stops_in_time_although_its_database_is_silent() {
+    if std::env::var("CHTEST_ENGINES").as_deref() == Ok("sqlite") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::postgres(&dir.path().join("data")).await;
+    drop(start(&place));
+    let (through, silent) = network(&place).await;
+    let server = tokio::task::spawn_blocking(move || Server::on(&through, &[])).await.unwrap();
+    silent.send_replace(true);
+    let not_ready = async { while !page(&server.telemetry, "/readyz").await.is_some_and(|p| p.contains(" 503 ")) {} };
+    timeout(Duration::from_secs(15), not_ready).await.expect("it is still ready");
+    let log = server.log.clone();
+    server.terminate();
+    let ended = timeout(STOP, tokio::task::spawn_blocking(|| server.wait())).await;
+    assert!(ended.expect("the process has not ended").unwrap().success());
+    let log = fs::read_to_string(log).unwrap();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[tokio::test]
+async fn an_ordinary_stop_logs_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = start(&place);
+        let log = server.log.clone();
+        server.terminate();
+        let ended = tokio::task::spawn_blocking(|| server.wait()).await.unwrap();
+        assert!(ended.success());
+        let log = fs::read_to_string(log).unwrap();
+        assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+    }
+}
