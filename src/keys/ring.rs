@@ -144,7 +144,11 @@ impl Keyring {
     /// # Errors
     /// [`Error::Internal`] if a key cannot be unsealed with this sealing key.
     pub fn open(mut stored: Vec<StoredKey>, foreign: Vec<ForeignKey>, sealing: &SealingKey) -> Result<Self> {
-        stored.sort_by(|a, b| (a.state, b.created_at).cmp(&(b.state, a.created_at)));
+        // RS256 first, because some libraries take the first key whatever its `kid`. The `kid` decides last, so that all
+        // processes publish the same document with the same tag.
+        stored.sort_by(|a, b| {
+            (a.state, a.algorithm, b.created_at, &a.kid).cmp(&(b.state, b.algorithm, a.created_at, &b.kid))
+        });
         let mut active = HashMap::new();
         for key in stored.iter().filter(|k| k.state == KeyState::Active) {
             active.insert(key.algorithm, Arc::new(SigningKey::open(key, sealing)?));

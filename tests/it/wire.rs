@@ -16,6 +16,7 @@ use chancery::{
     metrics::Metrics,
     service::{ACCESS, Access, Admin, ClientCredentials, IMPORT_USERS, NewClientRequest},
 };
+use chancery_guard::listener::Limits;
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -35,7 +36,13 @@ pub(crate) async fn served(app: &App) -> Channel {
     let address: SocketAddr = listener.local_addr().unwrap();
     let (health, metrics) = (grpc::Health::default(), Arc::new(Metrics::default()));
     health.handle().set(true).await;
-    tokio::spawn(grpc::serve(app.service.clone(), metrics, listener, health, std::future::pending()));
+    tokio::spawn(grpc::serve(
+        app.service.clone(),
+        metrics,
+        (listener, Limits::default()),
+        health,
+        std::future::pending(),
+    ));
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
