@@ -130,7 +130,8 @@ where
             biased;
             () = &mut stop => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
-            accepted = socket.accept() => accepted,
+            // Those that made room are waited for in between: each holds an open file until its task has ended.
+            accepted = socket.accept(), if !connections.are_closing() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,

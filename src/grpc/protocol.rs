@@ -20,6 +20,8 @@ pub(super) fn refuse_other_protocols(request: &Request<Body>) -> Option<Response
         (true, false) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "this port takes application/grpc only\n"),
         (false, _) => (StatusCode::METHOD_NOT_ALLOWED, "this port takes gRPC calls only, which are POST requests\n"),
     };
+    // An answer to HEAD has no body, and nothing below removes it.
+    let text = if request.method() == Method::HEAD { "" } else { text };
     let mut response = Response::new(Body::new(Full::new(Bytes::from_static(text.as_bytes()))));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -222,4 +222,31 @@ mod tests {
             assert_eq!(checked.unwrap().subject, "ada", "{algorithm}");
         }
     }
+
+    #[test]
+    fn the_order_of_the_published_set_does_not_depend_on_the_order_of_the_rows() {
+        let sealing = SealingKey::new(&Zeroizing::new([1; 32]));
+        let now = Timestamp::from_millis(1_893_456_000_000);
+        let entropy = SeededEntropy::new(9);
+        let states = [KeyState::Retired, KeyState::Next, KeyState::Active];
+        // All were made in the same millisecond, two of each kind.
+        let mut keys: Vec<_> = [states, states]
+            .concat()
+            .into_iter()
+            .flat_map(|state| Algorithm::ALL.map(|alg| (KeyKind { algorithm: alg, rsa_bits: 2048 }, state)))
+            .map(|(kind, state)| generate(kind, state, &sealing, &entropy, now).unwrap())
+            .collect();
+        let first = Keyring::open(keys.clone(), Vec::new(), &sealing).unwrap();
+        let order: Vec<_> = first.stored.iter().map(|k| (k.state, k.algorithm)).collect();
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(order, sorted);
+        assert_eq!(order.first(), Some(&(KeyState::Active, Algorithm::Rs256)));
+        for _ in 0..keys.len() {
+            keys.rotate_left(1);
+            assert_eq!(Keyring::open(keys.clone(), Vec::new(), &sealing).unwrap().etag, first.etag);
+        }
+        keys.reverse();
+        assert_eq!(Keyring::open(keys, Vec::new(), &sealing).unwrap().etag, first.etag);
+    }
 }

@@ -32,6 +32,11 @@ on_each_engine! {
 
 /// Serves the app on a free port until the test ends.
 pub(crate) async fn served(app: &App) -> Channel {
+    served_at(app).await.0
+}
+
+/// The same, with the address.
+pub(crate) async fn served_at(app: &App) -> (Channel, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let (health, metrics) = (grpc::Health::default(), Arc::new(Metrics::default()));
@@ -43,7 +48,8 @@ pub(crate) async fn served(app: &App) -> Channel {
         health,
         std::future::pending(),
     ));
-    Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    (channel, address.to_string())
 }
 
 /// The kind of caller.

@@ -11,7 +11,7 @@ use tokio::{task::AbortHandle, time::Instant};
 
 use super::{Limits, activity::Activity};
 
-/// A closed connection keeps its descriptor until its task runs once more. This many may do so beyond the cap.
+/// A connection that made room keeps its descriptor until its task runs once more. This many may do so at a time.
 const CLOSING: usize = 8;
 /// Refusals are logged at most this often.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ impl Connections {
         } else {
             open.live() < self.most || open.close_one(|_| true)
         };
-        if !room || open.closing > CLOSING {
+        if !room {
             open.note_refusal();
             return None;
         }
@@ -93,6 +93,11 @@ impl Connections {
             *open.per_source.entry(source).or_default() += 1;
         }
         Some(Slot { number, activity, connections: self.clone() })
+    }
+
+    /// Whether as many as may have been closed and have not ended yet.
+    pub(super) fn are_closing(&self) -> bool {
+        self.open().closing >= CLOSING
     }
 
     /// Notes the task that serves a connection.
