@@ -93,7 +93,11 @@ async fn the_grpc_port_processes_nothing_that_a_page_of_another_origin_can_send(
     assert_eq!(take_failures(&app).await, 0, "a guess was counted");
     for content_type in ["application/grpc", "application/grpc+proto"] {
         let answer = plain(&address, Method::POST, Some(content_type), guess()).await;
-        assert_eq!((answer.status, answer.headers["grpc-status"].as_bytes()), (StatusCode::OK, &b"16"[..]), "{content_type}");
+        assert_eq!(
+            (answer.status, answer.headers["grpc-status"].as_bytes()),
+            (StatusCode::OK, &b"16"[..]),
+            "{content_type}"
+        );
     }
     assert!(take_failures(&app).await > 0, "the test sends no guesses");
     app.finish().await;

@@ -54,7 +54,8 @@ impl Guard {
         let mut child = command.args(more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let value = |name| line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap_or_default().to_owned();
+        let value =
+            |name| line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap_or_default().to_owned();
         assert!(line.starts_with("ready http="), "{line}");
         Self { child, address: value("http="), ext_authz: value("ext_authz=") }
     }

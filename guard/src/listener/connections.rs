@@ -13,7 +13,7 @@ use super::{Limits, activity::Activity};
 
 /// A connection that made room keeps its descriptor until its task runs once more. This many may do so at a time.
 const CLOSING: usize = 8;
-/// Refusals are logged at most this often.
+/// Caps that are reached are logged at most this often.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// An IPv4 address, or the network that one customer of an IPv6 provider has at least.
@@ -49,6 +49,8 @@ struct Open {
     entries: HashMap<u64, Entry>,
     per_source: HashMap<Source, usize>,
     closing: usize,
+    /// Connections that made room, and connections that were refused.
+    closed: u64,
     refused: u64,
     logged: Option<Instant>,
 }
@@ -76,14 +78,13 @@ impl Connections {
         let source = peer.and_then(Source::of);
         let mut open = self.open();
         let of_source = source.and_then(|s| open.per_source.get(&s)).copied().unwrap_or(0);
-        let room = if of_source >= self.most_per_source {
-            open.close_one(|entry| entry.source == source)
-        } else {
-            open.live() < self.most || open.close_one(|_| true)
-        };
-        if !room {
-            open.note_refusal();
-            return None;
+        let source_is_full = of_source >= self.most_per_source;
+        if source_is_full || open.live() >= self.most {
+            let room = open.close_one(|entry| !source_is_full || entry.source == source);
+            open.note_full(room);
+            if !room {
+                return None;
+            }
         }
         let activity = Arc::new(Activity::new(self.base));
         let number = open.next;
@@ -151,10 +152,12 @@ impl Open {
         }
     }
 
-    fn note_refusal(&mut self) {
-        self.refused += 1;
+    /// Notes that a new connection found a cap reached, and whether another one made room for it.
+    fn note_full(&mut self, room: bool) {
+        *(if room { &mut self.closed } else { &mut self.refused }) += 1;
         if self.logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-            tracing::warn!(refused = self.refused, open = self.live(), "too many connections; new ones are refused");
+            let (open, closed, refused) = (self.live(), self.closed, self.refused);
+            tracing::warn!(open, closed, refused, "too many connections: idle ones are closed, or new ones refused");
             self.logged = Some(Instant::now());
         }
     }
