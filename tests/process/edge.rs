@@ -17,7 +17,7 @@ use crate::{
     server::Server,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// More than the processes may open files.
 const CONNECTIONS: usize = 200;
 const OPEN_FILES: u32 = 128;
