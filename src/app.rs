@@ -99,6 +99,7 @@ fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     // Listeners first, so that a busy port is reported before anything is changed.
     let mut config = config;
+    machine::raise_open_files();
     let grpc = bind("--grpc", config.listen.grpc).await?;
     let http = bind("--http", config.listen.http).await?;
     let telemetry = bind("--telemetry", config.listen.telemetry).await?;
@@ -128,31 +129,27 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     let handle = health.handle();
     let servers = async {
         let grpc_server = async {
-            grpc::serve(service.clone(), metrics.clone(), grpc, health, wait_for_stop(stopped.clone()))
-                .await
-                .map_err(anyhow::Error::from)
+            let limits = config.connections.public;
+            grpc::serve(service.clone(), metrics.clone(), (grpc, limits), health, wait_for_stop(stopped.clone())).await;
         };
         let mut routes = web::routes(service.clone());
         if let Some(kept) = &mail.kept {
             routes = routes.merge(web::dev_routes(kept.clone()));
         }
-        let http_server = async { Ok(web::serve(http, routes, wait_for_stop(stopped.clone())).await?) };
+        let http_server = web::serve(http, config.connections.public, routes, wait_for_stop(stopped.clone()));
         let calls = async {
-            let result = tokio::try_join!(grpc_server, http_server);
+            tokio::join!(grpc_server, http_server);
             let _ = ending.send(true);
-            result
         };
         // Readiness checks are answered until the last call is.
         let routes = web::telemetry_routes(service.clone(), metrics.clone());
-        let telemetry_server = async { Ok(web::serve(telemetry, routes, wait_for_stop(ended.clone())).await?) };
-        tokio::try_join!(calls, telemetry_server).map(|_| ())
+        let telemetry_server =
+            web::serve(telemetry, config.connections.telemetry, routes, wait_for_stop(ended.clone()));
+        tokio::join!(calls, telemetry_server);
     };
     tokio::pin!(servers);
     let must_end = tokio::select! {
-        result = &mut servers => {
-            result?;
-            Instant::now() + STOP_TIMEOUT
-        }
+        () = &mut servers => Instant::now() + STOP_TIMEOUT,
         () = stop => {
             let must_end = Instant::now() + STOP_TIMEOUT;
             tracing::info!("shutting down: refusing new calls, finishing those in flight");
@@ -173,7 +170,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
 
 /// Waits for the servers to end. Once no calls are in flight, it stops waiting for connections that are silent or that
 /// their clients do not close.
-async fn drain(mut servers: Pin<&mut impl Future<Output = anyhow::Result<()>>>, metrics: &Metrics) {
+async fn drain(mut servers: Pin<&mut impl Future<Output = ()>>, metrics: &Metrics) {
     let mut was_idle = false;
     while tokio::time::timeout(CLOSE_TIMEOUT, servers.as_mut()).await.is_err() {
         let idle = metrics.calls_under_way() == 0;

@@ -8,7 +8,6 @@ mod auth;
 mod call;
 mod client;
 mod codec;
-mod connection;
 mod context;
 mod convert;
 mod dispatch;
@@ -17,6 +16,7 @@ mod enums;
 mod import;
 mod key;
 mod proto;
+mod protocol;
 mod revocation;
 mod role;
 mod status;
@@ -24,12 +24,13 @@ mod structs;
 mod token;
 mod user;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
-use futures_util::TryStreamExt;
+use chancery_guard::listener::{self, Incoming, Limits, Protocol, Socket};
 use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::{Layer, ServiceExt};
 
 pub use self::{
     proto::{DESCRIPTORS, pb},
@@ -39,20 +40,15 @@ use crate::{metrics::Metrics, service::Service};
 
 /// Maximum size of a request message, in bytes. All our requests are small.
 pub const MAX_REQUEST: usize = 64 * 1024;
-/// Maximum concurrent calls per connection.
-const MAX_STREAMS: u32 = 256;
 
 /// Serves until `stop` resolves and all calls in flight are answered.
-///
-/// # Errors
-/// If the listener fails.
 pub async fn serve(
     service: Service,
     metrics: Arc<Metrics>,
-    listener: TcpListener,
+    (listener, limits): (TcpListener, Limits),
     health: Health,
     stop: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
+) {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             // Includes google/rpc/error_details.proto, so that grpcurl can decode error details.
@@ -61,21 +57,14 @@ pub async fn serve(
     };
     let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) else {
         // Cannot happen: the descriptors are compiled in, and a test decodes them.
-        return Ok(());
+        return;
     };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(connection::Connection::from);
-    Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_max_header_list_size(16 * 1024)
-        .http2_max_pending_accept_reset_streams(Some(20))
-        .http2_keepalive_interval(Some(Duration::from_mins(1)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .layer(edge::EdgeLayer::new(service, metrics))
-        .add_service(health.server)
-        .add_service(v1)
-        .add_service(v1alpha)
-        .serve_with_incoming_shutdown(incoming, stop)
-        .await
+    let routes = Routes::new(health.server).add_service(v1).add_service(v1alpha).prepare();
+    let edge = edge::EdgeLayer::new(service, metrics).layer(routes);
+    let edge = edge.map_request(|request: http::Request<Incoming>| request.map(Body::new));
+    // The edge has a deadline for each call.
+    let limits = Limits { answer: None, ..limits };
+    listener::serve(Socket::Tcp(listener), Protocol::Grpc, edge, limits, stop).await;
 }
 
 /// The `grpc.health.v1` server and the reporter that sets its status.

@@ -3,6 +3,7 @@
 
 mod dev_mail;
 mod etag;
+mod issuer_path;
 mod jwks;
 mod metadata;
 mod status_lists;
@@ -12,10 +13,11 @@ use std::{future::Future, sync::Arc};
 
 use axum::{
     Router,
-    http::{HeaderMap, HeaderValue, header},
-    response::Response,
-    routing::get,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get},
 };
+use chancery_guard::listener::{self, Limits, Protocol, Socket};
 use tokio::net::TcpListener;
 
 pub use self::{dev_mail::routes as dev_routes, telemetry::routes as telemetry_routes};
@@ -24,15 +26,38 @@ use crate::service::Service;
 /// The public routes. They share one `Arc`, because cloning the service for each request would update many reference
 /// counts.
 pub fn routes(service: Service) -> Router {
-    Router::new()
-        .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
-        .route("/.well-known/openid-configuration", get(metadata::openid_configuration))
-        .route("/statuslists", get(status_lists::all))
-        .route("/statuslists/{list}", get(status_lists::one))
+    let path = issuer_path::of(service.issuer()).map(str::to_owned);
+    let routes = Router::new()
+        .route("/.well-known/oauth-authorization-server", document(get(metadata::authorization_server)))
+        .route("/.well-known/openid-configuration", document(get(metadata::openid_configuration)))
+        .route("/statuslists", document(get(status_lists::all)))
+        .route("/statuslists/{list}", document(get(status_lists::one)))
         .layer(axum::middleware::map_response(cors))
         // Sets its headers itself, because it is the most requested page.
-        .route("/.well-known/jwks.json", get(jwks::jwks))
-        .with_state(Arc::new(service))
+        .route("/.well-known/jwks.json", document(get(jwks::jwks)))
+        .with_state(Arc::new(service));
+    match path {
+        Some(path) => issuer_path::also_below(routes, path),
+        None => routes,
+    }
+}
+
+/// A public document, with an answer to the preflight of a browser.
+fn document(get: MethodRouter<Arc<Service>>) -> MethodRouter<Arc<Service>> {
+    get.options(preflight)
+}
+
+/// Answers a preflight (Fetch, "CORS-preflight fetch"): any origin may read, with any header, for instance
+/// `If-None-Match`.
+async fn preflight() -> impl IntoResponse {
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+        (header::ALLOW, "GET, HEAD, OPTIONS"),
+    ];
+    (StatusCode::NO_CONTENT, headers)
 }
 
 async fn cors(mut response: Response) -> Response {
@@ -48,13 +73,6 @@ fn add_public_headers(headers: &mut HeaderMap) {
 }
 
 /// Serves until `stop` resolves and all requests in flight are answered.
-///
-/// # Errors
-/// If the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    routes: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, routes).with_graceful_shutdown(stop).await
+pub async fn serve(listener: TcpListener, limits: Limits, routes: Router, stop: impl Future<Output = ()>) {
+    listener::serve(Socket::Tcp(listener), Protocol::Http, routes, limits, stop).await;
 }

@@ -8,6 +8,7 @@ mod decision;
 mod ext_authz;
 mod forward;
 mod headers;
+pub mod listener;
 mod pb;
 
 use std::{io, net::SocketAddr, path::PathBuf};
@@ -17,9 +18,17 @@ use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
 };
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::{body::Body, service::Routes};
+use tower::ServiceExt;
 
-use self::decision::Decider;
+use self::{
+    decision::Decider,
+    listener::{Incoming, Limits, Protocol, Socket},
+};
+
+/// Maximum size of the headers of a request to `/check`, which has those of the original request: proxies allow
+/// 32 KiB and more.
+const FORWARDED_HEADERS: u32 = 64 * 1024;
 
 /// The addresses to listen on.
 #[derive(Clone, Debug, Default)]
@@ -47,18 +56,13 @@ pub enum GuardError {
     /// Another process is listening on the socket.
     #[error("another process is listening on {0}")]
     SocketInUse(PathBuf),
-    /// The HTTP listener failed.
-    #[error("the HTTP listener failed: {0}")]
-    Serve(#[from] io::Error),
-    /// A gRPC listener failed.
-    #[error("a gRPC listener failed: {0}")]
-    Grpc(#[from] tonic::transport::Error),
 }
 
 /// A guard with open listeners.
 #[derive(Debug)]
 pub struct Guard {
     gate: Gate,
+    limits: Limits,
     http: Option<TcpListener>,
     ext_authz: Option<TcpListener>,
     socket: Option<(UnixListener, PathBuf)>,
@@ -74,8 +78,15 @@ impl Guard {
             Some(path) => Some((open_socket(path).await?, path.clone())),
             None => None,
         };
-        let guard = Self { gate, http: listen(addrs.http).await?, ext_authz: listen(addrs.ext_authz).await?, socket };
-        Ok(guard)
+        let (http, ext_authz) = (listen(addrs.http).await?, listen(addrs.ext_authz).await?);
+        Ok(Self { gate, limits: Limits::default(), http, ext_authz, socket })
+    }
+
+    /// Sets the limits of each listener.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// The addresses it listens on, as `name=address` separated by spaces.
@@ -90,30 +101,25 @@ impl Guard {
         all.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// Serves until `stop` resolves.
-    ///
-    /// # Errors
-    /// A listener failed.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), GuardError> {
+    /// Serves until `stop` resolves and all requests in flight are answered.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let decider = Decider::new(self.gate);
-        let http = serve_http(self.http, decider.clone(), stopped.clone());
-        let ext_authz = serve_ext_authz(self.ext_authz, decider.clone(), stopped.clone());
+        let (decider, limits) = (Decider::new(self.gate), self.limits);
+        let http = serve_http(self.http, decider.clone(), limits, stopped.clone());
+        let routes = Routes::new(ext_authz::service(decider.clone()));
+        let ext_authz = serve_grpc(self.ext_authz.map(Socket::Tcp), routes, limits, stopped.clone());
         let (listener, path) = self.socket.unzip();
-        let socket = serve_socket(listener, decider, stopped);
-        let all = async { tokio::try_join!(http, ext_authz, socket).map(|_| ()) };
-        tokio::pin!(all);
-        let result = tokio::select! {
-            result = &mut all => result,
-            () = stop => {
-                let _ = stopping.send(true);
-                all.await
-            }
+        let routes = Routes::new(check::service(decider));
+        let socket = serve_grpc(listener.map(Socket::Unix), routes, limits, stopped);
+        let all = async { tokio::join!(http, ext_authz, socket) };
+        let announce = async {
+            stop.await;
+            let _ = stopping.send(true);
         };
+        tokio::join!(all, announce);
         if let Some(path) = path {
             let _ = std::fs::remove_file(path);
         }
-        result
     }
 }
 
@@ -156,33 +162,17 @@ async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn serve_http(
-    listener: Option<TcpListener>,
-    decider: Decider,
-    stopped: watch::Receiver<bool>,
-) -> Result<(), GuardError> {
-    let Some(listener) = listener else { return Ok(()) };
-    Ok(axum::serve(listener, forward::routes(decider)).with_graceful_shutdown(wait_for_stop(stopped)).await?)
+async fn serve_http(listener: Option<TcpListener>, decider: Decider, limits: Limits, stopped: watch::Receiver<bool>) {
+    let Some(listener) = listener else { return };
+    let limits = Limits { header_bytes: FORWARDED_HEADERS, ..limits };
+    let routes = forward::routes(decider);
+    listener::serve(Socket::Tcp(listener), Protocol::Http, routes, limits, wait_for_stop(stopped)).await;
 }
 
-async fn serve_ext_authz(
-    listener: Option<TcpListener>,
-    decider: Decider,
-    stopped: watch::Receiver<bool>,
-) -> Result<(), GuardError> {
-    let Some(listener) = listener else { return Ok(()) };
-    let router = tonic::transport::Server::builder().add_service(ext_authz::service(decider));
-    Ok(router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), wait_for_stop(stopped)).await?)
-}
-
-async fn serve_socket(
-    listener: Option<UnixListener>,
-    decider: Decider,
-    stopped: watch::Receiver<bool>,
-) -> Result<(), GuardError> {
-    let Some(listener) = listener else { return Ok(()) };
-    let router = tonic::transport::Server::builder().add_service(check::service(decider));
-    Ok(router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), wait_for_stop(stopped)).await?)
+async fn serve_grpc(socket: Option<Socket>, routes: Routes, limits: Limits, stopped: watch::Receiver<bool>) {
+    let Some(socket) = socket else { return };
+    let routes = routes.prepare().map_request(|request: axum::http::Request<Incoming>| request.map(Body::new));
+    listener::serve(socket, Protocol::Grpc, routes, limits, wait_for_stop(stopped)).await;
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ async fn start_guard(change: impl FnOnce(Gate) -> Gate) -> RunningGuard {
     let addresses = guard.addresses();
     let at = |name: &str| addresses.split(' ').find_map(|a| a.strip_prefix(name)).unwrap().to_owned();
     let (http, grpc) = (at("http="), at("ext_authz="));
-    let task = tokio::spawn(async move { guard.serve(std::future::pending()).await.unwrap() });
+    let task = tokio::spawn(async move { guard.serve(std::future::pending()).await });
     let connector = tower::service_fn(move |_| {
         let path = path.clone();
         async move { UnixStream::connect(path).await.map(hyper_util::rt::TokioIo::new) }
@@ -242,7 +242,7 @@ async fn a_stale_socket_is_replaced_and_one_in_use_is_not() {
     let first = Guard::bind(gate(), &addrs).await.unwrap();
     assert!(matches!(Guard::bind(gate(), &addrs).await, Err(GuardError::SocketInUse(_))));
     let served = tokio::time::timeout(Duration::from_secs(10), first.serve(async {})).await;
-    served.unwrap().unwrap();
+    served.unwrap();
     assert!(!path.exists(), "the socket file is removed on shutdown");
     std::fs::write(&path, "a file of someone's").unwrap();
     assert!(matches!(Guard::bind(gate(), &addrs).await, Err(GuardError::Listen { .. })));

@@ -1,6 +1,7 @@
 //! Configuration. A TOML file, `CHANCERY_…` variables and flags fill a [`Draft`], which is checked as a whole. Each
 //! section declares and checks its settings. Imports no other part of `app` except `machine`.
 
+mod connections;
 mod database;
 mod draft;
 mod flags;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value as Json};
 
 pub(crate) use self::listen::issuer_problem;
 pub use self::{
+    connections::Connections,
     database::Database,
     draft::{Draft, FILE_VARIABLE, sections},
     flags::{DatabaseFlags, ServerFlags},
@@ -37,6 +39,8 @@ pub struct Config {
     pub database: Database,
     /// Listener addresses and issuer.
     pub listen: Listen,
+    /// How many connections are kept open, and for how long.
+    pub connections: Connections,
     /// Log filter and format.
     pub log: Log,
     /// Resources for password hashing.
@@ -69,10 +73,12 @@ impl Draft {
         let mut problems = std::mem::take(&mut self.problems);
         let database = self.database.check(dev, &mut problems);
         let listen = self.listen.check(dev, &mut problems);
+        let connections = self.connections.check(machine, &mut problems);
         let log = self.log.check(&mut problems);
         let hashing = self.hashing.check(machine, &mut problems);
         let mail = if sends_mail { self.mail.check(&mut problems) } else { None };
-        let config = Config { dev, migrate: false, database, listen, log, hashing, mail, shown: self.shown() };
+        let shown = self.shown();
+        let config = Config { dev, migrate: false, database, listen, connections, log, hashing, mail, shown };
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
 }

@@ -1,17 +1,19 @@
-//! The cores and memory available to this process, on the machine or in a container.
+//! The cores, memory and open files available to this process, on the machine or in a container.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Cores and memory limit.
+/// Cores, memory limit and limit on open files.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// Cores that the process may use.
     pub(super) cores: usize,
     /// The memory limit in bytes, if there is one.
     pub(super) memory: Option<u64>,
+    /// How many files and connections may be open at once, if there is a limit.
+    pub(super) open_files: Option<u64>,
 }
 
 impl Machine {
@@ -20,13 +22,42 @@ impl Machine {
     pub fn detect() -> Self {
         // Respects CPU affinity and the CPU quota of the control group.
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { cores, memory: memory_limit(Path::new("/")) }
+        Self { cores, memory: memory_limit(Path::new("/")), open_files: open_files() }
     }
 
     /// Enough for a command, which hashes at most one password and may run on another machine than the server.
     #[must_use]
     pub const fn for_command() -> Self {
-        Self { cores: 1, memory: None }
+        Self { cores: 1, memory: None, open_files: None }
+    }
+}
+
+/// How many files this process may open at once, after it has raised its own limit.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn open_files() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).maximum
+}
+
+/// The usual limit of systems that limit it.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub const fn open_files() -> Option<u64> {
+    Some(256)
+}
+
+/// Raises the limit on open files as far as the process may. The lower limit that most systems begin with protects
+/// programs that use `select`, which cannot watch more.
+pub fn raise_open_files() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limits = getrlimit(Resource::Nofile);
+        limits.current = limits.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limits) {
+            tracing::warn!(%error, "cannot raise the limit on open files");
+        }
     }
 }
 

@@ -3,15 +3,19 @@
 use std::{fmt, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use chancery_guard::{Guard as Process, ListenAddrs};
+use chancery_guard::{Guard as Process, ListenAddrs, listener::Limits};
 use chancery_verify::{Endpoint, Gate, Policy, Verifier, Watch, WatchError};
 use clap::Args;
 
 use super::{output, serve::stop_signal};
-use crate::app::{self, config::LogFormat};
+use crate::app::{self, config::LogFormat, machine};
 
 /// Maximum clock difference.
 const LEEWAY: Duration = Duration::from_secs(30);
+/// The default cap of connections where there are plenty of open files.
+const MAX_CONNECTIONS: u64 = 4096;
+/// Open files that are kept for everything else.
+const FILES_RESERVE: u64 = 48;
 /// The default listener.
 const DEFAULT_HTTP: &str = "127.0.0.1:9080";
 
@@ -63,6 +67,19 @@ pub(super) struct Guard {
     /// Unix socket for services on this machine
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Connections that each listener keeps open [default: 4096, or fewer where fewer files may be open]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_connections: Option<u32>,
+    /// Connections of one IPv4 address or one /64 of IPv6 at each listener; 0 for no such limit. Loopback has none
+    /// [default: half of max-connections]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    max_connections_per_address: Option<u32>,
+    /// Seconds that a client may take to send the headers of a request
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86400))]
+    header_seconds: u32,
+    /// Seconds that a connection without a request stays open
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86400))]
+    idle_seconds: u32,
     /// Log filter, as `tracing` directives
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
@@ -81,9 +98,11 @@ impl Guard {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         app::init_logs(&self.log, self.log_format.unwrap_or_default())?;
         let stop = stop_signal()?;
-        let guard = Process::bind(self.gate()?, &self.listen_addrs()?).await?;
+        machine::raise_open_files();
+        let guard = Process::bind(self.gate()?, &self.listen_addrs()?).await?.limits(self.limits());
         output::line(&format!("ready {}", guard.addresses()))?;
-        Ok(guard.serve(stop).await?)
+        guard.serve(stop).await;
+        Ok(())
     }
 
     fn listen_addrs(&self) -> anyhow::Result<ListenAddrs> {
@@ -92,6 +111,21 @@ impl Guard {
             http = Some(DEFAULT_HTTP.parse()?);
         }
         Ok(ListenAddrs { http, ext_authz, socket: socket.clone() })
+    }
+
+    fn limits(&self) -> Limits {
+        let files = machine::open_files().unwrap_or(u64::MAX).saturating_sub(FILES_RESERVE);
+        // There are three listeners at most.
+        let usual = u32::try_from((files / 3).clamp(8, MAX_CONNECTIONS)).unwrap_or(u32::MAX);
+        let connections = self.max_connections.unwrap_or(usual);
+        let per_address = self.max_connections_per_address.unwrap_or(connections.div_ceil(2));
+        Limits {
+            connections: connections as usize,
+            per_address: per_address as usize,
+            head: Duration::from_secs(self.header_seconds.into()),
+            idle: Duration::from_secs(self.idle_seconds.into()),
+            ..Limits::default()
+        }
     }
 
     fn gate(&self) -> anyhow::Result<Gate> {

@@ -9,27 +9,23 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use chancery_guard::listener::Peer;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service as TowerService};
 
 use super::{
-    MAX_REQUEST,
     call::Call,
     context::{credentials, deadline},
     dispatch::{dispatch, is_ours},
+    protocol::{refuse_other_protocols, with_whole_message},
     status::{code_name, deadline_exceeded, detailed_status, reason_in, status, unknown_method},
 };
 use crate::{
     error::{Reason, Result as ServiceResult},
     metrics::Metrics,
-    service::{Access, ClientCredentials, IMPORT_USERS, RequestContext, Service, method},
+    service::{Access, ClientCredentials, RequestContext, Service, method},
 };
-
-/// Length of the prefix of a gRPC message, in bytes: a flag and its length.
-const MESSAGE_PREFIX: usize = 5;
 
 #[derive(Clone, Debug)]
 pub(super) struct EdgeLayer {
@@ -71,6 +67,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Some(refused) = refuse_other_protocols(&request) {
+            self.edge.metrics.rpc("unknown", code_name(Code::Unimplemented), "", Duration::ZERO);
+            return Box::pin(std::future::ready(Ok(refused)));
+        }
         let row = method(request.uri().path());
         let deadline = deadline(row.map(|(name, _)| name), request.headers());
         let service = self.edge.service.clone();
@@ -89,24 +89,24 @@ where
             let answer = async {
                 match row {
                     None => Ok(unknown_method().into_http()),
-                    Some((_, access)) if is_ours(request.uri().path()) => {
-                        let request = if judged_with_message(request.uri().path(), access) {
-                            match with_whole_message(request).await {
-                                Ok(request) => request,
-                                Err(broken) => return Ok(broken.into_http()),
-                            }
-                        } else {
-                            request
+                    Some((_, access)) => {
+                        // A call is authorized after its message has arrived. Otherwise somebody could open calls, lose
+                        // the permission, and send the messages later. A stream of messages is authorized at its start
+                        // and for each batch.
+                        let request = match with_whole_message(request).await {
+                            Ok(request) => request,
+                            Err(broken) => return Ok(broken.into_http()),
                         };
+                        if !is_ours(request.uri().path()) {
+                            return inner.call(request).await;
+                        }
                         Ok(match admit(service, &ctx, request.headers(), access).await {
                             Ok(call) => dispatch(call, request).await,
                             Err(refused) => status(&ctx, &refused).into_http(),
                         })
                     }
-                    Some(_) => inner.call(request).await,
                 }
             };
-            // Tonic has its own timer, which fires slightly later, but its response lacks the code and details.
             let response = match tokio::time::timeout_at(deadline, answer).await {
                 Ok(answered) => add_missing_details(answered?),
                 Err(_) => deadline_exceeded().into_http(),
@@ -117,26 +117,6 @@ where
             Ok(response)
         })
     }
-}
-
-/// Whether a call is authorized after its message has arrived. Otherwise somebody could open calls, lose the
-/// permission, and send the messages later. A stream of messages is authorized at its start and for each batch.
-fn judged_with_message(path: &str, access: Access) -> bool {
-    path != IMPORT_USERS && !matches!(access, Access::Anyone | Access::Client | Access::ClientOrUser)
-}
-
-/// Waits for the whole message, up to the size limit: tonic refuses a longer one.
-async fn with_whole_message(request: Request<Body>) -> Result<Request<Body>, Status> {
-    let (parts, mut body) = request.into_parts();
-    let mut message = BytesMut::new();
-    while message.len() <= MESSAGE_PREFIX + MAX_REQUEST {
-        match body.frame().await {
-            None => break,
-            Some(Ok(frame)) => message.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-            Some(Err(broken)) => return Err(broken),
-        }
-    }
-    Ok(Request::from_parts(parts, Body::new(Full::new(message.freeze()))))
 }
 
 /// Authenticates the caller and checks the access that the method requires.
@@ -177,8 +157,7 @@ impl CompletedCall {
 }
 
 fn peer(request: &Request<Body>) -> String {
-    let info = request.extensions().get::<tonic::transport::server::TcpConnectInfo>();
-    info.and_then(tonic::transport::server::TcpConnectInfo::remote_addr).map(|a| a.ip().to_string()).unwrap_or_default()
+    request.extensions().get().map(|Peer(address)| address.ip().to_string()).unwrap_or_default()
 }
 
 /// The gRPC code in the headers. A response without one is successful so far; its code follows in the trailers.

@@ -144,7 +144,11 @@ impl Keyring {
     /// # Errors
     /// [`Error::Internal`] if a key cannot be unsealed with this sealing key.
     pub fn open(mut stored: Vec<StoredKey>, foreign: Vec<ForeignKey>, sealing: &SealingKey) -> Result<Self> {
-        stored.sort_by(|a, b| (a.state, b.created_at).cmp(&(b.state, a.created_at)));
+        // RS256 first, because some libraries take the first key whatever its `kid`. The `kid` decides last, so that all
+        // processes publish the same document with the same tag.
+        stored.sort_by(|a, b| {
+            (a.state, a.algorithm, b.created_at, &a.kid).cmp(&(b.state, b.algorithm, a.created_at, &b.kid))
+        });
         let mut active = HashMap::new();
         for key in stored.iter().filter(|k| k.state == KeyState::Active) {
             active.insert(key.algorithm, Arc::new(SigningKey::open(key, sealing)?));
@@ -217,5 +221,32 @@ mod tests {
             let checked = chancery_verify::check(token.expose(), &ring.verifying, &policy, now.millis());
             assert_eq!(checked.unwrap().subject, "ada", "{algorithm}");
         }
+    }
+
+    #[test]
+    fn the_order_of_the_published_set_does_not_depend_on_the_order_of_the_rows() {
+        let sealing = SealingKey::new(&Zeroizing::new([1; 32]));
+        let now = Timestamp::from_millis(1_893_456_000_000);
+        let entropy = SeededEntropy::new(9);
+        let states = [KeyState::Retired, KeyState::Next, KeyState::Active];
+        // All were made in the same millisecond, two of each kind.
+        let mut keys: Vec<_> = [states, states]
+            .concat()
+            .into_iter()
+            .flat_map(|state| Algorithm::ALL.map(|alg| (KeyKind { algorithm: alg, rsa_bits: 2048 }, state)))
+            .map(|(kind, state)| generate(kind, state, &sealing, &entropy, now).unwrap())
+            .collect();
+        let first = Keyring::open(keys.clone(), Vec::new(), &sealing).unwrap();
+        let order: Vec<_> = first.stored.iter().map(|k| (k.state, k.algorithm)).collect();
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(order, sorted);
+        assert_eq!(order.first(), Some(&(KeyState::Active, Algorithm::Rs256)));
+        for _ in 0..keys.len() {
+            keys.rotate_left(1);
+            assert_eq!(Keyring::open(keys.clone(), Vec::new(), &sealing).unwrap().etag, first.etag);
+        }
+        keys.reverse();
+        assert_eq!(Keyring::open(keys, Vec::new(), &sealing).unwrap().etag, first.etag);
     }
 }

@@ -9,6 +9,7 @@ use chancery::{
     time::{Clock, FixedClock, Ttl},
     web,
 };
+use chancery_guard::listener::Limits;
 use chancery_verify::{Freshness, Policy, Verifier, VerifyError, Watch};
 use proptest::{
     prelude::*,
@@ -108,12 +109,12 @@ fn start(empty: &Empty, issuer: &'static str, grpc: &TcpListener, http: &TcpList
     let own = service.clone();
     runtime.spawn(async move {
         let calls = tokio::net::TcpListener::from_std(calls).unwrap();
-        grpc::serve(own, Arc::default(), calls, Health::default(), std::future::pending()).await.unwrap();
+        grpc::serve(own, Arc::default(), (calls, Limits::default()), Health::default(), std::future::pending()).await;
     });
     let routes = web::routes(service.clone());
     runtime.spawn(async move {
         let pages = tokio::net::TcpListener::from_std(pages).unwrap();
-        web::serve(pages, routes, std::future::pending()).await.unwrap();
+        web::serve(pages, Limits::default(), routes, std::future::pending()).await;
     });
     Process { runtime, service }
 }

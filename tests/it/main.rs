@@ -21,6 +21,7 @@ mod clock;
 #[path = "../support/database.rs"]
 mod database;
 mod docs;
+mod edge;
 mod foreign_keys;
 mod forgetful;
 mod import;

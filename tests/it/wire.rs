@@ -16,6 +16,7 @@ use chancery::{
     metrics::Metrics,
     service::{ACCESS, Access, Admin, ClientCredentials, IMPORT_USERS, NewClientRequest},
 };
+use chancery_guard::listener::Limits;
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -31,12 +32,24 @@ on_each_engine! {
 
 /// Serves the app on a free port until the test ends.
 pub(crate) async fn served(app: &App) -> Channel {
+    served_at(app).await.0
+}
+
+/// The same, with the address.
+pub(crate) async fn served_at(app: &App) -> (Channel, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let (health, metrics) = (grpc::Health::default(), Arc::new(Metrics::default()));
     health.handle().set(true).await;
-    tokio::spawn(grpc::serve(app.service.clone(), metrics, listener, health, std::future::pending()));
-    Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+    tokio::spawn(grpc::serve(
+        app.service.clone(),
+        metrics,
+        (listener, Limits::default()),
+        health,
+        std::future::pending(),
+    ));
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    (channel, address.to_string())
 }
 
 /// The kind of caller.

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -16,15 +16,17 @@ use tokio::{
 use crate::{
     calls::start,
     place::Place,
-    server::{Server, command, run},
+    server::{Server, command, run, with_open_files},
     watching::{log_out, sign_in, watcher},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Guard {
+pub(crate) struct Guard {
     child: Child,
-    address: String,
+    pub(crate) address: String,
+    /// The listener for Envoy; empty if there is none.
+    pub(crate) ext_authz: String,
 }
 
 impl Drop for Guard {
@@ -35,17 +37,31 @@ impl Drop for Guard {
 }
 
 fn start_guard(server: &Server, more: &[&str]) -> Guard {
-    let flags = ["guard", "--issuer", &server.issuer, "--audience", "api", "--http", "127.0.0.1:0"];
-    let mut child = command(&flags).args(more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("ready http=").unwrap().to_owned();
-    Guard { child, address }
+    Guard::run(command(&flags(server)), more)
+}
+
+fn flags(server: &Server) -> [&str; 7] {
+    ["guard", "--issuer", &server.issuer, "--audience", "api", "--http", "127.0.0.1:0"]
 }
 
 impl Guard {
+    /// Starts a guard that may open only so many files.
+    pub(crate) fn with_open_files(server: &Server, files: u32, more: &[&str]) -> Self {
+        Self::run(with_open_files(files, &flags(server)), more)
+    }
+
+    fn run(mut command: Command, more: &[&str]) -> Self {
+        let mut child = command.args(more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let value =
+            |name| line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap_or_default().to_owned();
+        assert!(line.starts_with("ready http="), "{line}");
+        Self { child, address: value("http="), ext_authz: value("ext_authz=") }
+    }
+
     /// The status of a page requested with a token.
-    async fn status(&self, path: &str, token: &str) -> u16 {
+    pub(crate) async fn status(&self, path: &str, token: &str) -> u16 {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
@@ -55,7 +71,7 @@ impl Guard {
         answer.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    async fn until(&self, path: &str, token: &str, status: u16) {
+    pub(crate) async fn until(&self, path: &str, token: &str, status: u16) {
         let asking = async {
             let mut ticks = interval(Duration::from_millis(5));
             while self.status(path, token).await != status {

@@ -39,8 +39,17 @@ impl Server {
 
     /// Starts a server on a database of either engine.
     pub(crate) fn on(place: &Place, more: &[&str]) -> Self {
+        Self::run(command(&["serve"]), place, more)
+    }
+
+    /// Starts a server that may open only so many files.
+    pub(crate) fn with_open_files(place: &Place, files: u32, more: &[&str]) -> Self {
+        Self::run(with_open_files(files, &["serve"]), place, more)
+    }
+
+    fn run(mut command: Command, place: &Place, more: &[&str]) -> Self {
         let log = log_file(&place.dir);
-        let mut child = command(&["serve"])
+        let mut child = command
             .args(FREE_PORTS)
             .args(place.flags())
             .args(more)
@@ -123,6 +132,21 @@ pub(crate) fn command(args: &[&str]) -> Command {
         command.env_remove(name);
     }
     command.args(args);
+    command
+}
+
+/// The same, but it may open only so many files.
+pub(crate) fn with_open_files(files: u32, args: &[&str]) -> Command {
+    let own = command(args);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &files.to_string()]);
+    command.arg(own.get_program()).args(own.get_args());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     command
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    connections::ConnectionsDraft,
     database::DatabaseDraft,
     flags::{DatabaseFlags, ServerFlags},
     hashing::HashingDraft,
@@ -24,6 +25,7 @@ pub const FILE_VARIABLE: &str = "CHANCERY_CONFIG";
 pub struct Draft {
     pub(super) database: DatabaseDraft,
     pub(super) listen: ListenDraft,
+    pub(super) connections: ConnectionsDraft,
     pub(super) log: LogDraft,
     pub(super) hashing: HashingDraft,
     pub(super) mail: MailDraft,
@@ -39,6 +41,7 @@ pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
     vec![
         section::<DatabaseDraft>(),
         section::<ListenDraft>(),
+        section::<ConnectionsDraft>(),
         section::<LogDraft>(),
         section::<HashingDraft>(),
         section::<MailDraft>(),
@@ -47,8 +50,10 @@ pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
 
 impl Draft {
     fn slots(&mut self) -> Vec<&mut dyn Slot> {
-        let Self { database, listen, log, hashing, mail, problems: _ } = self;
-        [database.slots(), listen.slots(), log.slots(), hashing.slots(), mail.slots()].into_iter().flatten().collect()
+        let Self { database, listen, connections, log, hashing, mail, problems: _ } = self;
+        let sections =
+            [database.slots(), listen.slots(), connections.slots(), log.slots(), hashing.slots(), mail.slots()];
+        sections.into_iter().flatten().collect()
     }
 
     fn slot(&mut self, fits: impl Fn(&Key) -> bool) -> Option<&mut dyn Slot> {

@@ -8,6 +8,7 @@ use clap::{
 };
 
 use super::{
+    connections::ConnectionsDraft,
     database::DatabaseDraft,
     hashing::HashingDraft,
     listen::ListenDraft,
@@ -39,6 +40,8 @@ pub struct ServerFlags {
     #[command(flatten)]
     listen: Flags<ListenDraft>,
     #[command(flatten)]
+    connections: Flags<ConnectionsDraft>,
+    #[command(flatten)]
     log: Flags<LogDraft>,
     #[command(flatten)]
     hashing: Flags<HashingDraft>,
@@ -48,8 +51,8 @@ pub struct ServerFlags {
 
 impl ServerFlags {
     pub(super) fn given(&self) -> impl Iterator<Item = &Flag> {
-        let Self { listen, log, hashing, mail } = self;
-        [&listen.given, &log.given, &hashing.given, &mail.given].into_iter().flatten()
+        let Self { listen, connections, log, hashing, mail } = self;
+        [&listen.given, &connections.given, &log.given, &hashing.given, &mail.given].into_iter().flatten()
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 /// A sealing key, 43 characters long.
 const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// A machine large enough for every sample.
-const MACHINE: Machine = Machine { cores: 2, memory: None };
+const MACHINE: Machine = Machine { cores: 2, memory: None, open_files: None };
 
 /// A draft from `CHANCERY_…` variables.
 pub(super) fn draft_from_variables(pairs: &[(&str, &str)]) -> Draft {

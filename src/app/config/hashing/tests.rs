@@ -2,7 +2,7 @@ use super::*;
 use crate::app::config::tests::draft_from_variables;
 
 fn machine(cores: usize, limit_mib: Option<u64>) -> Machine {
-    Machine { cores, memory: limit_mib.map(|l| l * MIB) }
+    Machine { cores, memory: limit_mib.map(|l| l * MIB), open_files: None }
 }
 
 fn set(threads: Option<u32>, memory_mib: Option<u32>) -> HashingDraft {

@@ -1,0 +1,170 @@
+//! Serves HTTP and gRPC on a socket, and ends connections that only take up room. The guard's listeners and the
+//! server's own share it.
+//!
+//! A connection ends when it sends no request, sends half of one, stays idle, answers no ping, or takes nothing of what
+//! it is sent. A connection with a call in flight stays open as long as its peer answers and reads.
+//!
+//! Each listener has a cap of connections, and a lower one for each client address. At the cap, a new connection takes
+//! the place of one that has no request in flight: first of those that never sent a request, then of those that have
+//! been idle the longest. Refusing the new one instead would let silent connections lock everybody else out. It is
+//! refused only if every other connection has a request in flight.
+
+mod activity;
+mod body;
+mod connection;
+mod connections;
+mod stream;
+
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Bytes, HttpBody},
+    http::{Request, Response},
+};
+pub use hyper::body::Incoming;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::watch,
+    task::JoinSet,
+};
+use tower::Service;
+
+use self::{connection::Serving, connections::Connections, stream::Raw};
+
+/// How long to wait after an error such as "too many open files" before accepting again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, and HTTP/2 without TLS for clients that begin with it.
+    Http,
+    /// HTTP/2 alone, for gRPC.
+    Grpc,
+}
+
+/// A socket to accept connections on.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket. Its peers have no address.
+    Unix(UnixListener),
+}
+
+impl Socket {
+    async fn accept(&self) -> io::Result<(Raw, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Small responses are sent at once. It fails only for a connection that is gone.
+                let _ = stream.set_nodelay(true);
+                Ok((Raw::Tcp(stream), Some(peer)))
+            }
+            Self::Unix(listener) => Ok((Raw::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+/// The limits of one listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// Open connections of one IPv4 address or one /64 of IPv6; 0 for no such limit. Loopback has none.
+    pub per_address: usize,
+    /// From the first byte of a request, or from the opening of the connection, to the end of the request's headers.
+    /// A TLS handshake would count too.
+    pub head: Duration,
+    /// How long a connection may have no request in flight.
+    pub idle: Duration,
+    /// How long a peer may take nothing of what it is sent.
+    pub stall: Duration,
+    /// How often an HTTP/2 peer is pinged.
+    pub ping: Duration,
+    /// How long it may take to answer a ping.
+    pub pong: Duration,
+    /// How long a service may take to begin its answer, unless it has deadlines of its own.
+    pub answer: Option<Duration>,
+    /// Concurrent requests on one HTTP/2 connection.
+    pub streams: u32,
+    /// Headers of a request, in bytes.
+    pub header_bytes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            per_address: 512,
+            head: Duration::from_secs(10),
+            idle: Duration::from_mins(2),
+            stall: Duration::from_mins(1),
+            ping: Duration::from_mins(1),
+            pong: Duration::from_secs(20),
+            answer: Some(Duration::from_secs(30)),
+            streams: 256,
+            header_bytes: 16 * 1024,
+        }
+    }
+}
+
+/// The address of a request's peer, among the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// Serves until `stop` resolves and all requests in flight are answered. Dropping the future cuts them off.
+pub async fn serve<S, B>(socket: Socket, protocol: Protocol, service: S, limits: Limits, stop: impl Future<Output = ()>)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (stopping, stopped) = watch::channel(false);
+    let connections = Arc::new(Connections::new(&limits));
+    let mut tasks = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            // Those that made room are waited for in between: each holds an open file until its task has ended.
+            accepted = socket.accept(), if !connections.are_closing() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_about_the_peer(&error) {
+                    // Too many open files, most likely. There would be an error after the other without the pause.
+                    connections.make_room();
+                    tracing::warn!(%error, "cannot accept connections");
+                    let _ = tokio::time::timeout(PAUSE, &mut stop).await;
+                }
+                continue;
+            }
+        };
+        let Some(slot) = connections.admit(peer) else { continue };
+        let (number, activity) = (slot.number(), slot.activity());
+        let serving = Serving { service: service.clone(), protocol, limits, peer, activity };
+        let stopped = stopped.clone();
+        let task = tasks.spawn(async move {
+            serving.run(stream, stopped).await;
+            drop(slot);
+        });
+        connections.started(number, task);
+    }
+    drop(socket);
+    let _ = stopping.send(true);
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Whether only the accepted connection failed, not the listener.
+fn is_about_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! One connection, from its opening to its end.
+
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Bytes, HttpBody},
+    http::{HeaderValue, Request, Response, StatusCode, header},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{sync::watch, time::Instant};
+use tower::{Service, ServiceExt};
+
+use super::{
+    Incoming, Limits, Peer, Protocol,
+    activity::{Activity, Verdict},
+    body::{InFlight, Watched},
+    stream::{Raw, Stream},
+};
+
+/// How long an idle HTTP/2 peer may take to agree to the end of its connection.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// How much a peer may send ahead of what is read: per request, and per connection. A message has at most 64 KiB.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// How much of a response may wait in memory for its peer.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Requests that were cancelled before they were looked at (CVE-2023-44487).
+const RESET_STREAMS: usize = 20;
+/// HTTP/1 refuses a smaller buffer.
+const LEAST_BUFFER: usize = 8192;
+
+/// Serves one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Serving<S> {
+    pub(super) service: S,
+    pub(super) protocol: Protocol,
+    pub(super) limits: Limits,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl<S, B> Serving<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Serves the connection until it ends, is in the way, or its last request is answered after `stopped`.
+    pub(super) async fn run(self, raw: Raw, mut stopped: watch::Receiver<bool>) {
+        let Self { protocol, limits, peer, .. } = self;
+        let activity = self.activity.clone();
+        let stream = Stream::new(raw, activity.clone(), protocol == Protocol::Grpc, limits.stall);
+        let builder = builder(protocol, &limits);
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), self));
+        let mut ticks = Ticks::new(&limits);
+        let (mut stopping, mut leaving) = (false, false);
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(?peer, error, "a connection failed");
+                    }
+                    return;
+                }
+                _ = stopped.wait_for(|stop| *stop), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                next_interval = ticks.next() => match activity.judge(&limits, next_interval) {
+                    Verdict::Stays(time) => ticks.judge_in(time),
+                    Verdict::Idle if !leaving => {
+                        leaving = true;
+                        connection.as_mut().graceful_shutdown();
+                        ticks.judge_in(GOODBYE);
+                    }
+                    verdict => {
+                        tracing::debug!(?peer, ?verdict, "a connection is closed");
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Answers a request, in time.
+    async fn answer(self, mut request: Request<Incoming>, in_flight: InFlight) -> Response<Either<B>> {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(Peer(peer));
+        }
+        let answer = self.service.oneshot(request);
+        let answered = match self.limits.answer {
+            None => answer.await,
+            Some(limit) => match tokio::time::timeout(limit, answer).await {
+                Ok(answered) => answered,
+                Err(_) => return too_late(self.protocol),
+            },
+        };
+        let response = match answered {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        response.map(|body| Either::Answer(Watched::new(body, in_flight)))
+    }
+}
+
+/// The body of an answer, or none.
+#[derive(Debug)]
+pub(super) enum Either<B> {
+    Answer(Watched<B>),
+    Nothing,
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Either<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, B::Error>>> {
+        match self.get_mut() {
+            Self::Answer(body) => Pin::new(body).poll_frame(cx),
+            Self::Nothing => std::task::Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Answer(body) => body.is_end_stream(),
+            Self::Nothing => true,
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Answer(body) => body.size_hint(),
+            Self::Nothing => hyper::body::SizeHint::with_exact(0),
+        }
+    }
+}
+
+fn too_late<B>(protocol: Protocol) -> Response<Either<B>> {
+    let mut response = Response::new(Either::Nothing);
+    match protocol {
+        Protocol::Http => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
+        Protocol::Grpc => {
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            // DEADLINE_EXCEEDED
+            headers.insert("grpc-status", HeaderValue::from_static("4"));
+        }
+    }
+    response
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Serving<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Either<B>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let in_flight = InFlight::begin(self.activity.clone());
+        let serving = self.clone();
+        Box::pin(async move { Ok(serving.answer(request, in_flight).await) })
+    }
+}
+
+fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // HTTP/1 has no timer of its own here: hyper's would close idle connections as early as half a request.
+    let buffer = usize::try_from(limits.header_bytes).unwrap_or(LEAST_BUFFER).max(LEAST_BUFFER);
+    builder.http1().max_buf_size(buffer);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.ping)
+        .keep_alive_timeout(limits.pong)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_bytes)
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER);
+    if protocol == Protocol::Grpc { builder.http2_only() } else { builder }
+}
+
+/// When a connection is judged: at the time that the last verdict named, and at the end of each interval.
+struct Ticks {
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    interval: Duration,
+    interval_ends: Instant,
+    judge_at: Instant,
+}
+
+impl Ticks {
+    #[expect(clippy::disallowed_methods, reason = "deadlines for the peer")]
+    fn new(limits: &Limits) -> Self {
+        let (now, interval) = (Instant::now(), Activity::interval(limits));
+        let (interval_ends, judge_at) = (now + interval, now + limits.head);
+        let sleep = Box::pin(tokio::time::sleep(limits.head.min(interval)));
+        Self { sleep, interval, interval_ends, judge_at }
+    }
+
+    fn judge_in(&mut self, time: Duration) {
+        self.judge_at = Instant::now() + time;
+        self.sleep.as_mut().reset(self.judge_at.min(self.interval_ends));
+    }
+
+    /// Waits for the next judgement, and returns whether an interval is over.
+    async fn next(&mut self) -> bool {
+        self.sleep.as_mut().await;
+        let over = Instant::now() >= self.interval_ends;
+        if over {
+            self.interval_ends = Instant::now() + self.interval;
+        }
+        over
+    }
+}
