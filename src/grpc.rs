@@ -11,6 +11,7 @@ mod codec;
 mod connection;
 mod context;
 mod convert;
+mod delivery;
 mod dispatch;
 mod edge;
 mod enums;

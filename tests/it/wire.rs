@@ -17,7 +17,10 @@ use chancery::{
     service::{ACCESS, Access, Admin, ClientCredentials, IMPORT_USERS, NewClientRequest},
 };
 use tokio::{sync::oneshot, task::JoinHandle};
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Endpoint},
+};
 use tonic_types::StatusExt;
 
 use crate::support::{App, ISSUER, PASSWORD, login_of, sign_in};
@@ -31,12 +34,17 @@ on_each_engine! {
 
 /// Serves the app on a free port until the test ends.
 pub(crate) async fn served(app: &App) -> Channel {
+    serving(app).await.connect().await.unwrap()
+}
+
+/// The same, not connected yet.
+pub(crate) async fn serving(app: &App) -> Endpoint {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let (health, metrics) = (grpc::Health::default(), Arc::new(Metrics::default()));
     health.handle().set(true).await;
     tokio::spawn(grpc::serve(app.service.clone(), metrics, listener, health, std::future::pending()));
-    Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+    Channel::from_shared(format!("http://{address}")).unwrap()
 }
 
 /// The kind of caller.

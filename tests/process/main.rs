@@ -29,6 +29,7 @@ mod refused;
 mod relay;
 mod search;
 mod server;
+mod stalled;
 mod story;
 mod watchers;
 mod watching;
