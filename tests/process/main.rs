@@ -31,5 +31,6 @@ mod search;
 mod server;
 mod stalled;
 mod story;
+mod surroundings;
 mod watchers;
 mod watching;

@@ -166,8 +166,21 @@ impl PartialEq for ExtraClaims {
 
 /// The claims that have a field or that only the check needs.
 const FIELDS: [&str; 15] = [
-    "iss", "sub", "aud", "client_id", "exp", "iat", "jti", "sid", "scope", "entitlements", "roles", "auth_time", "amr",
-    "acr", "nbf",
+    "iss",
+    "sub",
+    "aud",
+    "client_id",
+    "exp",
+    "iat",
+    "jti",
+    "sid",
+    "scope",
+    "entitlements",
+    "roles",
+    "auth_time",
+    "amr",
+    "acr",
+    "nbf",
 ];
 
 /// Takes claims out of an object and checks their types. A claim of the wrong type is an error, never treated
