@@ -15,6 +15,7 @@ mod calls;
 mod canary;
 mod crash;
 mod drain;
+mod filled;
 mod foreign;
 mod guard;
 mod json;

@@ -30,7 +30,7 @@ fn started() -> (Messages<u32>, Weak<()>) {
     let memory = Arc::new(());
     let weak = Arc::downgrade(&memory);
     let now = FixedClock::new(Timestamp::from_millis(0)).now();
-    let request_id = RequestId::generate(now, &crate::entropy::OsEntropy);
+    let request_id = RequestId::new(now, &crate::entropy::OsEntropy);
     let ctx = RequestContext { now, request_id, deadline: None, peer: String::new(), caller: CallerName::default() };
     (messages(Numbers { next: 0, memory }, ctx), weak)
 }

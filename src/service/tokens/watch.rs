@@ -78,12 +78,11 @@ impl Revocations {
             self.live.confirm().await?;
         }
         let subscription = cursor.map(|cursor| self.live.subscribe(Some(&cursor)));
-        let (shared, subscription) = match subscription.filter(|s| s.missed.is_some()) {
-            Some(subscription) => (None, subscription),
-            None => {
-                let (shared, subscription) = self.snapshots.start(&self.live).await;
-                (Some(shared), subscription)
-            }
+        let (shared, subscription) = if let Some(subscription) = subscription.filter(|s| s.missed.is_some()) {
+            (None, subscription)
+        } else {
+            let (shared, subscription) = self.snapshots.start(&self.live).await;
+            (Some(shared), subscription)
         };
         let (live, callers, snapshots) = (self.live.clone(), self.callers.clone(), self.snapshots.clone());
         let (cursor, notices) = (Cursor::of(&subscription.snapshot.head), subscription.notices);
