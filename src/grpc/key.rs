@@ -89,7 +89,8 @@ impl Source for KeyWatcher {
     type Message = pb::WatchJwksResponse;
 
     async fn next(&mut self) -> ServiceResult<Self::Message> {
-        let (jwks_json, keys, max_age) = published(&*Self::next(self).await?);
+        let ring = Self::next(self).await?;
+        let (jwks_json, keys, max_age) = published(&ring);
         Ok(pb::WatchJwksResponse { jwks_json, keys, max_age })
     }
 }

@@ -11,10 +11,10 @@ use crate::{
     time::{Clock, FixedClock, Timestamp},
 };
 
-/// Numbers its messages, and keeps `memory` as long as it lives.
+/// Numbers its messages, and keeps `_memory` as long as it lives.
 struct Numbers {
     next: u32,
-    memory: Arc<()>,
+    _memory: Arc<()>,
 }
 
 impl Source for Numbers {
@@ -32,7 +32,7 @@ fn started() -> (Messages<u32>, Weak<()>) {
     let now = FixedClock::new(Timestamp::from_millis(0)).now();
     let request_id = RequestId::new(now, &crate::entropy::OsEntropy);
     let ctx = RequestContext { now, request_id, deadline: None, peer: String::new(), caller: CallerName::default() };
-    (messages(Numbers { next: 0, memory }, ctx), weak)
+    (messages(Numbers { next: 0, _memory: memory }, ctx), weak)
 }
 
 /// Lets the task of a stream run until it waits.

@@ -14,7 +14,7 @@ fn profile(bytes: usize) -> Value {
     Value::Array((0..bytes / 8).map(|_| json!({ "a": 1 })).collect())
 }
 
-fn with_profile<'a>(issuer: &'a TestIssuer, bytes: usize) -> TestToken<'a> {
+fn with_profile(issuer: &TestIssuer, bytes: usize) -> TestToken<'_> {
     issuer.token("ada", "api").claim("profile", profile(bytes))
 }
 
