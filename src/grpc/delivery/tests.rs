@@ -11,6 +11,9 @@ use crate::{
     time::{Clock, FixedClock, Timestamp},
 };
 
+/// Just before a message has waited too long.
+const ALMOST: Duration = Duration::from_millis(9_999);
+
 /// Numbers its messages, and keeps `_memory` as long as it lives.
 struct Numbers {
     next: u32,
@@ -47,7 +50,7 @@ async fn a_stream_that_is_not_read_ends_as_too_slow_and_keeps_nothing_in_memory(
     let (mut stream, memory) = started();
     assert_eq!(stream.next().await.unwrap().unwrap(), 1);
     settle().await;
-    advance(TAKEN_WITHIN - Duration::from_millis(1)).await;
+    advance(ALMOST).await;
     settle().await;
     assert!(memory.upgrade().is_some());
     advance(Duration::from_millis(2)).await;
@@ -66,7 +69,7 @@ async fn a_stream_that_is_read_slowly_but_steadily_goes_on() {
     for n in 1..100 {
         assert_eq!(stream.next().await.unwrap().unwrap(), n);
         settle().await;
-        advance(TAKEN_WITHIN - Duration::from_millis(1)).await;
+        advance(ALMOST).await;
         settle().await;
     }
     assert!(memory.upgrade().is_some());
