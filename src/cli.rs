@@ -119,10 +119,14 @@ fn checked(result: Result<Config, Vec<String>>) -> anyhow::Result<Config> {
     result.map_err(|problems| anyhow::anyhow!("the configuration is invalid:\n  {}", problems.join("\n  ")))
 }
 
-/// Parses and runs the command line. The exit code is 0 on success, 1 on failure and 2 for wrong usage.
+/// Parses and runs the command line. The exit code is 0 on success, 1 on failure, 2 for wrong usage, and 141 if nobody
+/// reads the output any more.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return output::usage(&answer),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&error.into()),

@@ -10,6 +10,7 @@ mod client;
 mod codec;
 mod context;
 mod convert;
+mod delivery;
 mod dispatch;
 mod edge;
 mod enums;

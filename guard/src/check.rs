@@ -13,8 +13,11 @@ use crate::{
     },
 };
 
+/// Maximum size of a request, in bytes: four times the largest token.
+const MAX_REQUEST: usize = 64 * 1024;
+
 pub(crate) fn service(decider: Decider) -> GuardServiceServer<Check> {
-    GuardServiceServer::new(Check(decider))
+    GuardServiceServer::new(Check(decider)).max_decoding_message_size(MAX_REQUEST)
 }
 
 #[derive(Debug)]

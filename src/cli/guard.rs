@@ -49,6 +49,9 @@ pub(super) struct Guard {
     /// How long to accept tokens while the issuer is unreachable; 0 is strict
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     fail_open_for: u64,
+    /// Memory for tokens that were checked before, in bytes; 0 checks each one anew
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024)]
+    cache_bytes: usize,
     /// Scope that every token must have
     #[arg(long = "require-scope", value_name = "S")]
     scopes: Vec<String>,
@@ -142,6 +145,7 @@ impl Guard {
         let (first, more) = self.audiences.split_first().context("--audience is missing")?;
         let policy = more.iter().fold(Policy::new(issuer, first).leeway(LEEWAY), Policy::audience);
         let mut verifier = Verifier::with_policy(policy).fail_open_for(Duration::from_secs(self.fail_open_for));
+        verifier = verifier.cache_bytes(self.cache_bytes);
         if let Some(url) = &self.jwks_url {
             verifier = verifier.jwks_url(url);
         }

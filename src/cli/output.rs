@@ -1,12 +1,43 @@
 //! Command output: results to standard output, errors to standard error.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
 
+use anyhow::Context;
 use serde_json::Value;
+
+/// The exit code of a program that ends because nobody reads its output, as a shell shows it: 128 + SIGPIPE.
+const READER_GONE: u8 = 141;
+
+/// Nobody reads standard output any more, as in `chancery user list | head -1`.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output")]
+struct ReaderGone;
 
 /// Prints a line.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+    printed(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// Tells why the output could not be printed.
+fn printed(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        other => other.context("cannot write to standard output"),
+    }
+}
+
+/// Prints the help, or what is wrong with the arguments.
+pub(super) fn usage(answer: &clap::Error) -> ExitCode {
+    let code = u8::try_from(answer.exit_code()).unwrap_or(2);
+    let printed = printed(answer.print().and_then(|()| io::stdout().flush()));
+    match printed {
+        // Nobody can read what is wrong, but the code still says that something is.
+        Err(error) if !answer.use_stderr() => failure(&error),
+        _ => ExitCode::from(code),
+    }
 }
 
 /// Prints JSON for scripts: an API message with its proto field names. Fields that are not set are omitted.
@@ -42,13 +73,16 @@ fn without_nulls(value: &Value) -> Value {
 /// Prints a message to standard error, separate from the result.
 pub(super) fn note(text: &str) {
     // If this fails, nobody can read it anyway.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Prints why the command failed.
 pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
+    if error.is::<ReaderGone>() {
+        return ExitCode::from(READER_GONE);
+    }
     // If this fails too, there is no way left to report it.
-    let _ = writeln!(std::io::stderr().lock(), "chancery: {error:#}");
+    let _ = writeln!(io::stderr().lock(), "chancery: {error:#}");
     ExitCode::FAILURE
 }
 

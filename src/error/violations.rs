@@ -4,6 +4,11 @@ use std::{fmt::Display, str::FromStr};
 
 use super::{Error, Result, Violation};
 
+/// Maximum number of violations that are reported at once, and of the bytes of each: a request can be wrong in
+/// thousands of places, and the answer is a header.
+const MAX_VIOLATIONS: usize = 20;
+const MAX_DESCRIPTION: usize = 256;
+
 /// What is wrong so far.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<Violation>);
@@ -11,7 +16,14 @@ pub struct Violations(Vec<Violation>);
 impl Violations {
     /// Notes that a field is wrong.
     pub fn add(&mut self, field: &'static str, description: impl Into<String>) {
-        self.0.push(Violation { field: field.into(), description: description.into() });
+        if self.0.len() < MAX_VIOLATIONS {
+            let mut description = description.into();
+            if description.len() > MAX_DESCRIPTION {
+                description.truncate(description.floor_char_boundary(MAX_DESCRIPTION));
+                description.push('…');
+            }
+            self.0.push(Violation { field: field.into(), description });
+        }
     }
 
     /// Notes that a field is wrong unless `good`.
@@ -34,6 +46,7 @@ impl Violations {
         match result {
             Err(Error::Invalid(violations)) => {
                 self.0.extend(violations);
+                self.0.truncate(MAX_VIOLATIONS);
                 Ok(T::default())
             }
             other => other,
@@ -61,5 +74,20 @@ impl Violations {
     /// [`Error::Invalid`] with every violation.
     pub fn into_result<T>(self, value: T) -> Result<T> {
         if self.0.is_empty() { Ok(value) } else { Err(Error::Invalid(self.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_is_wrong_everywhere_gets_a_short_answer() {
+        let texts: Vec<String> = (0..30_000).map(|n| format!("{n}\u{1}").repeat(50)).collect();
+        let mut wrong = Violations::default();
+        assert!(wrong.parse::<u8>("numbers", &texts).is_empty());
+        let Err(Error::Invalid(violations)) = wrong.into_result(()) else { panic!("nothing is wrong") };
+        assert_eq!(violations.len(), MAX_VIOLATIONS);
+        assert!(violations.iter().all(|v| v.description.len() <= MAX_DESCRIPTION + '…'.len_utf8()));
     }
 }

@@ -1,8 +1,5 @@
 //! `AuditService`.
 
-use std::pin::Pin;
-
-use futures_util::{Stream, stream};
 use prost_types::Timestamp as WireTime;
 use tonic::{Request, Response, Status};
 
@@ -10,9 +7,9 @@ use super::{
     admin::{Page, parse_terms, unsupported_term},
     call::Call,
     convert::{self, time},
+    delivery::{Messages, Source, messages},
     enums::audit_kind,
     proto::pb::{self, audit_service_server::AuditService},
-    status::status,
 };
 use crate::{
     domain::{
@@ -20,7 +17,7 @@ use crate::{
         filter::{Comparison, Term},
     },
     error::{Error, Result as ServiceResult},
-    service::{Admin, AuditWatcher, RequestContext},
+    service::{Admin, AuditWatcher},
     time::Timestamp,
 };
 
@@ -28,7 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Audits(pub(super) Call);
 
-type Events = Pin<Box<dyn Stream<Item = Result<pb::WatchAuditEventsResponse, Status>> + Send>>;
+type Events = Messages<pb::WatchAuditEventsResponse>;
 
 #[tonic::async_trait]
 impl AuditService for Audits {
@@ -51,21 +48,17 @@ impl AuditService for Audits {
         let admin = self.0.admin()?;
         let filter = watch_filter(&request.get_ref().filter).map_err(|e| self.0.status(&e))?;
         let watcher = self.0.service.audit.watch(&self.0.ctx, admin, filter);
-        Ok(Response::new(events(watcher, self.0.ctx.clone())))
+        Ok(Response::new(messages(watcher, self.0.ctx.clone())))
     }
 }
 
-fn events(watcher: AuditWatcher, ctx: RequestContext) -> Events {
-    Box::pin(stream::unfold(Some((watcher, ctx)), |state| async {
-        let (mut watcher, ctx) = state?;
-        match watcher.next().await {
-            Ok(batch) => {
-                let events = batch.into_iter().map(event).collect();
-                Some((Ok(pb::WatchAuditEventsResponse { events }), Some((watcher, ctx))))
-            }
-            Err(error) => Some((Err(status(&ctx, &error)), None)),
-        }
-    }))
+impl Source for AuditWatcher {
+    type Message = pb::WatchAuditEventsResponse;
+
+    async fn next(&mut self) -> ServiceResult<Self::Message> {
+        let events = Self::next(self).await?.into_iter().map(event).collect();
+        Ok(pb::WatchAuditEventsResponse { events })
+    }
 }
 
 impl Audits {

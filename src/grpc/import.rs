@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use prost::Message;
 use prost_types::Timestamp as WireTime;
 use serde_json::{Map, Value};
 use tonic::{Status, Streaming};
@@ -17,6 +18,8 @@ use crate::{
 
 /// Maximum wait for the next message.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum size of a batch on the wire, in bytes. Attributes take up to a hundred times as much when they are parsed.
+const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// Maximum number of refused users listed in the response.
 const MAX_REFUSALS: usize = 1000;
 
@@ -34,7 +37,7 @@ pub(super) async fn import(
             let error = Error::invalid("users", format!("must be at most {MAX_IMPORT_BATCH} per message"));
             return Err(call.status(&error));
         }
-        if batch.rows.len() + message.users.len() > MAX_IMPORT_BATCH {
+        if !batch.has_room(&message) {
             batch.write(&call.service, admin).await.map_err(|e| call.status(&e))?;
         }
         for user in message.users {
@@ -55,14 +58,22 @@ struct PendingRow {
 #[derive(Default)]
 struct Batch {
     rows: Vec<ImportRow>,
+    bytes: usize,
     pending: Vec<PendingRow>,
     seen: i64,
     answer: pb::ImportUsersResponse,
 }
 
 impl Batch {
+    /// Whether the users of a message fit in.
+    fn has_room(&self, message: &pb::ImportUsersRequest) -> bool {
+        self.rows.len() + message.users.len() <= MAX_IMPORT_BATCH
+            && self.bytes + message.encoded_len() <= MAX_BATCH_BYTES
+    }
+
     fn add(&mut self, user: pb::ImportedUser) {
         self.seen += 1;
+        self.bytes += user.encoded_len();
         let pending = PendingRow { position: self.seen, subject: user.subject.clone() };
         match row(user) {
             Ok(row) => {
@@ -77,6 +88,7 @@ impl Batch {
     }
 
     async fn write(&mut self, service: &Service, admin: &Admin) -> ServiceResult<()> {
+        self.bytes = 0;
         if self.rows.is_empty() {
             return Ok(());
         }

@@ -1,8 +1,5 @@
 //! `KeyService`.
 
-use std::pin::Pin;
-
-use futures_util::{Stream, stream};
 use serde_json::Value;
 use tonic::{Request, Response, Status};
 
@@ -10,23 +7,24 @@ use super::{
     admin::Page,
     call::Call,
     convert::time,
+    delivery::{Messages, Source, messages},
     enums::{algorithm, parse_algorithm},
     proto::pb::{self, key_service_server::KeyService},
-    status::status,
 };
 use crate::{
     domain::{
         keys::{KeyState, StoredKey},
         settings::JWKS_MAX_AGE,
     },
-    service::{KeyWatcher, Keyring, RequestContext, RotationPlan},
+    error::Result as ServiceResult,
+    service::{KeyWatcher, Keyring, RotationPlan},
 };
 
 /// Implements `KeyService` for one call.
 #[derive(Debug)]
 pub(super) struct Keys(pub(super) Call);
 
-type JwksStream = Pin<Box<dyn Stream<Item = Result<pb::WatchJwksResponse, Status>> + Send>>;
+type JwksStream = Messages<pb::WatchJwksResponse>;
 
 #[tonic::async_trait]
 impl KeyService for Keys {
@@ -40,7 +38,7 @@ impl KeyService for Keys {
 
     async fn watch_jwks(&self, _: Request<pb::WatchJwksRequest>) -> Result<Response<JwksStream>, Status> {
         let watcher = self.0.service.signing_keys.watch().await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(jwks_stream(watcher, self.0.ctx.clone())))
+        Ok(Response::new(messages(watcher, self.0.ctx.clone())))
     }
 
     async fn list_signing_keys(
@@ -87,17 +85,14 @@ impl KeyService for Keys {
     }
 }
 
-fn jwks_stream(watcher: KeyWatcher, ctx: RequestContext) -> JwksStream {
-    Box::pin(stream::unfold(Some((watcher, ctx)), |state| async {
-        let (mut watcher, ctx) = state?;
-        match watcher.next().await {
-            Ok(ring) => {
-                let (jwks_json, keys, max_age) = published(&ring);
-                Some((Ok(pb::WatchJwksResponse { jwks_json, keys, max_age }), Some((watcher, ctx))))
-            }
-            Err(error) => Some((Err(status(&ctx, &error)), None)),
-        }
-    }))
+impl Source for KeyWatcher {
+    type Message = pb::WatchJwksResponse;
+
+    async fn next(&mut self) -> ServiceResult<Self::Message> {
+        let ring = Self::next(self).await?;
+        let (jwks_json, keys, max_age) = published(&ring);
+        Ok(pb::WatchJwksResponse { jwks_json, keys, max_age })
+    }
 }
 
 fn published(ring: &Keyring) -> (String, Vec<pb::JsonWebKey>, Option<prost_types::Duration>) {

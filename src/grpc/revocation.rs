@@ -3,7 +3,6 @@
 use std::pin::Pin;
 
 use bytes::{BufMut, Bytes};
-use futures_util::{Stream, stream};
 use prost::Message;
 use tonic::{
     Request, Response, Status,
@@ -17,12 +16,14 @@ use super::{
     MAX_REQUEST,
     call::Call,
     convert::time,
+    delivery::{Messages, Source, messages},
     proto::pb::{self, revocation::Subject, watch_revocations_response::Event},
     status::{status, unknown_method},
 };
 use crate::{
     domain::feed::{Change, ChangeKind, Cursor},
-    service::{Notice, NoticeKind, RequestContext, WATCH_REVOCATIONS, WatchMessage, Watcher},
+    error::Result as ServiceResult,
+    service::{Notice, NoticeKind, WATCH_REVOCATIONS, WatchMessage, Watcher},
 };
 
 /// Answers a call to the service's only method.
@@ -68,12 +69,10 @@ impl Encoder for RawBytes {
 
 struct Watch(Call);
 
-type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
-
 impl ServerStreamingService<pb::WatchRevocationsRequest> for Watch {
     type Response = Bytes;
-    type ResponseStream = Messages;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Messages>, Status>> + Send>>;
+    type ResponseStream = Messages<Bytes>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Self::ResponseStream>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<pb::WatchRevocationsRequest>) -> Self::Future {
         let (service, ctx, admin) = (self.0.service.clone(), self.0.ctx.clone(), self.0.admin().cloned());
@@ -85,25 +84,22 @@ impl ServerStreamingService<pb::WatchRevocationsRequest> for Watch {
     }
 }
 
-/// Streams the watcher's messages. The first error ends the stream.
-fn messages(watcher: Watcher, ctx: RequestContext) -> Messages {
-    Box::pin(stream::unfold(Some((watcher, ctx)), |state| async {
-        let (mut watcher, ctx) = state?;
-        match watcher.next().await {
-            Ok(sent) => Some((Ok(encode(sent)), Some((watcher, ctx)))),
-            Err(error) => Some((Err(status(&ctx, &error)), None)),
-        }
-    }))
+impl Source for Watcher {
+    type Message = Bytes;
+
+    async fn next(&mut self) -> ServiceResult<Bytes> {
+        Self::next(self).await.map(|sent| encode(&sent))
+    }
 }
 
-fn encode(sent: WatchMessage) -> Bytes {
+fn encode(sent: &WatchMessage) -> Bytes {
     match sent {
         WatchMessage::Notice(notice) => notice.wire(|notice| message(notice).encode_to_vec().into()),
-        WatchMessage::SnapshotPart(changes, cursor) => {
+        WatchMessage::SnapshotPart(part) => part.wire(|changes, cursor| {
             let revocations = changes.iter().map(revocation).collect();
             let snapshot = pb::Snapshot { revocations, partial: cursor.is_none() };
-            response(cursor.as_ref(), Event::Snapshot(snapshot)).encode_to_vec().into()
-        }
+            response(cursor, Event::Snapshot(snapshot)).encode_to_vec().into()
+        }),
     }
 }
 

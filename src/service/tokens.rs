@@ -8,6 +8,7 @@ mod logout;
 mod mint;
 mod refresh;
 mod revoke;
+mod shared_snapshot;
 mod status_lists;
 mod watch;
 
@@ -19,6 +20,7 @@ pub use self::{
     client_token::ClientTokenRequest,
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
+    shared_snapshot::SnapshotPart,
     status_lists::{PublishedList, StatusLists},
     watch::{Revocations, WatchMessage, Watcher},
 };

@@ -19,6 +19,7 @@ on_each_engine! {
         the_same_users_can_be_streamed_again,
         refused_users_are_reported_with_their_position_and_wire_field_names,
         rows_before_an_invalid_message_are_kept_and_the_message_is_refused,
+        large_rows_are_written_before_a_thousand_are_together,
     }
 }
 
@@ -102,4 +103,18 @@ async fn rows_before_an_invalid_message_are_kept_and_the_message_is_refused(app:
     let refused = import(&admin_client, vec![large.collect()]).await.unwrap_err();
     let details = refused.get_error_details();
     assert_eq!(details.error_info().unwrap().metadata["limit_bytes"], "65536", "{refused:?}");
+}
+
+async fn large_rows_are_written_before_a_thousand_are_together(app: &App) {
+    let admin_client = AdminClient::of(app).await;
+    // Each is 40 KB on the wire and would be 3 MB when its attributes are parsed.
+    let attributes = format!("{{\"x\":[{}]}}", vec!["{\"a\":1}"; 5_000].join(","));
+    let large = |n: i32| ImportedUser { attributes_json: attributes.clone(), ..user(&format!("large-{n}"), "") };
+    let mut messages: Vec<_> = (0..20).map(|n| vec![large(n)]).collect();
+    messages.insert(0, vec![user("small", "small")]);
+    // A message that is no longer valid ends the stream; what was written before it shows where batches end.
+    messages.push((0..1_001).map(|_| ImportedUser::default()).collect());
+    let error = import(&admin_client, messages).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(app.service.users.get(&Admin::command(), "small").await.is_ok(), "it was written with the first batch");
 }

@@ -45,6 +45,7 @@ mod session_writer;
 mod sign_in;
 #[path = "../support/source.rs"]
 mod source;
+mod stalled;
 mod start;
 mod statements;
 mod status_list;

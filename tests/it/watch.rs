@@ -49,10 +49,15 @@ async fn watch(service: &Service, who: &ClientCredentials, cursor: &str) -> Watc
 /// A message as text, and its cursor.
 fn describe(sent: &WatchMessage) -> (String, String) {
     match sent {
-        WatchMessage::SnapshotPart(changes, cursor) => {
-            let mut ids: Vec<_> = changes.iter().map(|c| c.subject.clone()).collect();
-            ids.sort();
-            (format!("snapshot {}", ids.join(" ")), cursor.as_ref().map(ToString::to_string).unwrap_or_default())
+        WatchMessage::SnapshotPart(part) => {
+            // What is encoded once is shared, so the text has all that the test needs.
+            let wire = part.wire(|changes, cursor| {
+                let mut ids: Vec<_> = changes.iter().map(|c| c.subject.as_str()).collect();
+                ids.sort_unstable();
+                format!("snapshot {}\n{}", ids.join(" "), cursor.map(ToString::to_string).unwrap_or_default()).into()
+            });
+            let (ids, cursor) = std::str::from_utf8(&wire).unwrap().split_once('\n').unwrap();
+            (ids.to_owned(), cursor.to_owned())
         }
         WatchMessage::Notice(told) => {
             let text = match &told.kind {

@@ -18,7 +18,10 @@ use chancery::{
 };
 use chancery_guard::listener::Limits;
 use tokio::{sync::oneshot, task::JoinHandle};
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Endpoint},
+};
 use tonic_types::StatusExt;
 
 use crate::support::{App, ISSUER, PASSWORD, login_of, sign_in};
@@ -32,11 +35,18 @@ on_each_engine! {
 
 /// Serves the app on a free port until the test ends.
 pub(crate) async fn served(app: &App) -> Channel {
-    served_at(app).await.0
+    serving(app).await.connect().await.unwrap()
 }
 
 /// The same, with the address.
 pub(crate) async fn served_at(app: &App) -> (Channel, String) {
+    let endpoint = serving(app).await;
+    let address = endpoint.uri().authority().unwrap().to_string();
+    (endpoint.connect().await.unwrap(), address)
+}
+
+/// The same, not connected yet.
+pub(crate) async fn serving(app: &App) -> Endpoint {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let (health, metrics) = (grpc::Health::default(), Arc::new(Metrics::default()));
@@ -48,8 +58,7 @@ pub(crate) async fn served_at(app: &App) -> (Channel, String) {
         health,
         std::future::pending(),
     ));
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    (channel, address.to_string())
+    Channel::from_shared(format!("http://{address}")).unwrap()
 }
 
 /// The kind of caller.

@@ -34,7 +34,18 @@ pub(crate) fn login_request(login: &str, password: &str) -> LoginRequest {
 }
 
 pub(crate) async fn log_in(channel: Channel, login: &str, password: &str) -> Result<TokenPair, Status> {
-    let answer = AuthServiceClient::new(channel).login(login_request(login, password)).await?;
+    log_in_as(channel, CLIENT, login, password).await
+}
+
+/// Signs in through a client.
+pub(crate) async fn log_in_as(
+    channel: Channel,
+    client: &str,
+    login: &str,
+    password: &str,
+) -> Result<TokenPair, Status> {
+    let request = LoginRequest { client_id: client.to_owned(), ..login_request(login, password) };
+    let answer = AuthServiceClient::new(channel).login(request).await?;
     match answer.into_inner().result {
         Some(login_response::Result::Tokens(pair)) => Ok(pair),
         other => panic!("{other:?}"),
@@ -42,8 +53,18 @@ pub(crate) async fn log_in(channel: Channel, login: &str, password: &str) -> Res
 }
 
 pub(crate) async fn refresh(channel: Channel, token: &str, request_id: &str) -> Result<TokenPair, Status> {
+    refresh_as(channel, CLIENT, token, request_id).await
+}
+
+/// Refreshes as a client.
+pub(crate) async fn refresh_as(
+    channel: Channel,
+    client: &str,
+    token: &str,
+    request_id: &str,
+) -> Result<TokenPair, Status> {
     let request = RefreshRequest {
-        client_id: CLIENT.to_owned(),
+        client_id: client.to_owned(),
         refresh_token: token.to_owned(),
         request_id: request_id.to_owned(),
         ..RefreshRequest::default()

@@ -142,7 +142,7 @@ pub(crate) fn read_signed(token: &str, keys: &KeySet, policy: &Policy) -> Result
     let payload = parsed.payload().map_err(VerifyError::Malformed)?;
     let mut reader = ClaimReader(jws::members(&payload).map_err(VerifyError::Malformed)?);
     let not_before_ms = reader.date("nbf").map_err(VerifyError::Claim)?;
-    let claims = read_claims(reader, parsed.kid).map_err(VerifyError::Claim)?;
+    let claims = read_claims(reader, parsed.kid, &payload).map_err(VerifyError::Claim)?;
     Ok(SignedToken { claims, not_before_ms })
 }
 
@@ -166,7 +166,7 @@ fn is_access_token(typ: Option<&str>) -> bool {
     typ.is_some_and(|typ| ["at+jwt", "application/at+jwt"].iter().any(|t| typ.eq_ignore_ascii_case(t)))
 }
 
-fn read_claims(mut r: ClaimReader<'_>, key_id: String) -> Result<Claims, &'static str> {
+fn read_claims(mut r: ClaimReader<'_>, key_id: String, payload: &[u8]) -> Result<Claims, &'static str> {
     Ok(Claims {
         issuer: r.required_string("iss")?,
         subject: r.required_string("sub")?,
@@ -189,7 +189,8 @@ fn read_claims(mut r: ClaimReader<'_>, key_id: String) -> Result<Claims, &'stati
         amr: r.strings("amr")?,
         acr: r.string("acr")?,
         key_id,
-        extra: r.0.into_remaining(),
+        status: r.status(),
+        extra: r.rest(payload),
     })
 }
 

@@ -1,8 +1,14 @@
 //! The claims of a verified token.
 
+use std::{fmt, sync::Arc};
+
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::jws::Members;
+use crate::{
+    jws::{self, Members},
+    weight,
+};
 
 /// The claims of an access token (RFC 9068 §2.2). Times are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +45,24 @@ pub struct Claims {
     /// The `kid` of the key that signed the token.
     pub key_id: String,
     /// All other claims.
-    pub extra: Map<String, Value>,
+    pub extra: ExtraClaims,
+    /// The token's place in a status list, from the claim `status`, which is in `extra` too.
+    pub(crate) status: Option<StatusReference>,
+}
+
+/// A token's place in a status list.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StatusReference {
+    pub(crate) index: u64,
+    pub(crate) uri: String,
+}
+
+impl StatusReference {
+    /// Reads a `status` claim; `None` if it refers to no list.
+    pub(crate) fn of(status: &Value) -> Option<Self> {
+        let list = status.get("status_list")?;
+        Some(Self { index: list.get("idx")?.as_u64()?, uri: list.get("uri")?.as_str()?.to_owned() })
+    }
 }
 
 impl Claims {
@@ -55,6 +78,110 @@ impl Claims {
         self.entitlements.iter().any(|p| p == permission)
     }
 }
+
+impl Claims {
+    /// The memory that these claims occupy, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = [&self.issuer, &self.subject, &self.client_id, &self.token_id, &self.key_id];
+        let optional = [&self.session_id, &self.acr].into_iter().flatten();
+        let optional = optional.chain(self.status.as_ref().map(|s| &s.uri));
+        let lists = [&self.audience, &self.scopes, &self.entitlements, &self.roles, &self.amr];
+        let heap = texts.into_iter().chain(optional).map(weight::string).sum::<usize>()
+            + lists.into_iter().map(weight::strings).sum::<usize>();
+        size_of::<Self>() + heap + self.extra.bytes()
+    }
+}
+
+/// The claims that [`Claims`] has no field for. They are kept as the text they came in, and parsed when they are
+/// asked for: parsed, they can take a hundred times the memory.
+#[derive(Clone, Default)]
+pub struct ExtraClaims {
+    /// The whole payload; absent if there are no such claims.
+    payload: Option<Arc<str>>,
+    count: usize,
+}
+
+impl ExtraClaims {
+    /// The claims of a payload that were not taken. The payload must be the text that they were parsed from.
+    fn of(payload: &[u8], left: &Members<'_>) -> Self {
+        let text = std::str::from_utf8(payload).ok().filter(|_| left.len() > 0);
+        Self { payload: text.map(Arc::from), count: left.len() }
+    }
+
+    /// The claim with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Value> {
+        if FIELDS.contains(&name) { None } else { self.members()?.take(name) }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn to_map(&self) -> Map<String, Value> {
+        let Some(mut members) = self.members() else { return Map::new() };
+        for name in FIELDS {
+            members.take(name);
+        }
+        members.into_remaining()
+    }
+
+    fn members(&self) -> Option<Members<'_>> {
+        // It was parsed before, so this cannot fail.
+        jws::members(self.payload.as_ref()?.as_bytes()).ok()
+    }
+
+    fn bytes(&self) -> usize {
+        self.payload.as_ref().map_or(0, |text| weight::block(text.len() + 2 * size_of::<usize>()))
+    }
+}
+
+impl fmt::Debug for ExtraClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_map().fmt(f)
+    }
+}
+
+impl Serialize for ExtraClaims {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_map().serialize(serializer)
+    }
+}
+
+impl PartialEq for ExtraClaims {
+    fn eq(&self, other: &Self) -> bool {
+        self.count == other.count && (self.payload == other.payload || self.to_map() == other.to_map())
+    }
+}
+
+/// The claims that have a field or that only the check needs.
+const FIELDS: [&str; 15] = [
+    "iss",
+    "sub",
+    "aud",
+    "client_id",
+    "exp",
+    "iat",
+    "jti",
+    "sid",
+    "scope",
+    "entitlements",
+    "roles",
+    "auth_time",
+    "amr",
+    "acr",
+    "nbf",
+];
 
 /// Takes claims out of an object and checks their types. A claim of the wrong type is an error, never treated
 /// as absent.
@@ -94,6 +221,16 @@ impl ClaimReader<'_> {
             Some(Value::Array(items)) => items.into_iter().map(|v| into_string(v).ok_or(name)).collect(),
             Some(_) => Err(name),
         }
+    }
+
+    /// What was not taken.
+    pub(crate) fn rest(&self, payload: &[u8]) -> ExtraClaims {
+        ExtraClaims::of(payload, &self.0)
+    }
+
+    /// The place in a status list, if there is one. The claim is not taken.
+    pub(crate) fn status(&self) -> Option<StatusReference> {
+        self.0.get("status").and_then(StatusReference::of)
     }
 
     /// `aud`: a string, or a list with at least one string (RFC 7519 §4.1.3).

@@ -115,6 +115,10 @@ impl Members<'_> {
         Some(self.0.swap_remove(at).1)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The members that were not taken.
     pub(crate) fn into_remaining(self) -> Map<String, Value> {
         self.0.into_iter().map(|(name, value)| (name.into_owned(), value)).collect()

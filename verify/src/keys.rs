@@ -1,6 +1,9 @@
 //! The issuer's public keys, parsed once.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
@@ -12,6 +15,9 @@ use serde_json::{Map, Value};
 use crate::jws::parse_object;
 
 mod weak;
+
+/// The number of the next set that is parsed.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// An algorithm this crate verifies. A key has exactly one (RFC 8725 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +66,8 @@ pub enum KeySetError {
 #[derive(Debug, Default)]
 pub struct KeySet {
     keys: HashMap<String, Key>,
+    /// Distinguishes it from every other set of this process, and keeps none in memory. Empty sets share one.
+    id: u64,
     /// SHA-256 of the text it was parsed from, to detect an unchanged set.
     #[cfg(feature = "http")]
     digest: Vec<u8>,
@@ -104,9 +112,15 @@ impl KeySet {
         }
         Ok(Self {
             keys,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             #[cfg(feature = "http")]
             digest: aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, json).as_ref().to_vec(),
         })
+    }
+
+    /// Distinguishes it from every other set of this process.
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
     }
 
     /// Whether both were parsed from the same text.

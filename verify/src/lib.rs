@@ -33,6 +33,7 @@ mod token_cache;
 mod verifier;
 #[cfg(feature = "watch")]
 mod watch;
+mod weight;
 
 /// A gRPC endpoint, re-exported from tonic.
 #[cfg(feature = "watch")]
@@ -40,7 +41,7 @@ pub use ::tonic::transport::Endpoint;
 #[cfg(feature = "http")]
 pub use bearer::{Gate, Refusal};
 pub use check::{Policy, VerifyError, check};
-pub use claims::Claims;
+pub use claims::{Claims, ExtraClaims};
 pub use clock::{Clock, FixedClock, SystemClock};
 #[cfg(feature = "http")]
 pub use freshness::Freshness;

@@ -1,5 +1,6 @@
 //! A verifier that keeps itself up to date on the issuer's keys and on revocations.
 
+mod http;
 pub(crate) mod keyring;
 mod shared_read;
 mod source;
@@ -16,13 +17,13 @@ use self::{
 use crate::watch::{Watch, WatchHandle};
 use crate::{
     Claims, Clock, Freshness, KeySet, Policy, SystemClock, TokenCache, VerifyError, clock::Moment,
-    freshness::check_freshness,
+    freshness::check_freshness, token_cache::bytes_for,
 };
 
 /// The default of [`Verifier::fail_open_for`].
 const DEFAULT_FAIL_OPEN_MS: i64 = 300_000;
-/// The default of [`Verifier::cache_tokens`].
-const DEFAULT_CACHE_CAPACITY: usize = 10_000;
+/// The default of [`Verifier::cache_bytes`]: about 10 000 tokens.
+const DEFAULT_CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Verifies the tokens of one issuer. Create one and keep it for the life of the process, in an [`Arc`] if it
 /// is shared.
@@ -85,7 +86,7 @@ impl Verifier {
             clock: Arc::new(SystemClock),
             revocations: RevocationSource::None,
             fail_open_ms: DEFAULT_FAIL_OPEN_MS,
-            cache: TokenCache::new(DEFAULT_CACHE_CAPACITY),
+            cache: TokenCache::with_bytes(DEFAULT_CACHE_BYTES),
         }
     }
 
@@ -150,12 +151,20 @@ impl Verifier {
         self
     }
 
-    /// Caches up to this many verified tokens, at about 2 KiB each; the default is 10 000, and 0 turns the
-    /// cache off. A cached token's time, key and revocation are checked every time; its signature is not.
+    /// Caches verified tokens in at most this many bytes of memory. A usual token takes about 2 KiB, and one
+    /// over 4 KiB is checked anew each time. The default is 16 MiB, and 0 turns the cache off. A cached token's
+    /// time, key and revocation are checked every time; its signature is not.
     #[must_use]
-    pub fn cache_tokens(mut self, tokens: usize) -> Self {
-        self.cache = TokenCache::new(tokens);
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache = TokenCache::with_bytes(bytes);
         self
+    }
+
+    /// Caches about this many verified tokens, in 2 KiB of memory for each.
+    #[deprecated(note = "the cache is bounded in bytes; use `cache_bytes`")]
+    #[must_use]
+    pub fn cache_tokens(self, tokens: usize) -> Self {
+        self.cache_bytes(bytes_for(tokens))
     }
 
     /// Verifies a token. Waits for the network, at most two seconds each time, only if there are no keys yet or

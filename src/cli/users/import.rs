@@ -18,6 +18,8 @@ use crate::{
     service::{Admin, DryRun, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
 };
 
+/// Maximum size of the attributes in a batch, as text in bytes; parsed, they take up to a hundred times as much.
+const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// Maximum number of refused rows to print.
 const MAX_PRINTED: u64 = 20;
 
@@ -77,6 +79,11 @@ fn format_of(file: &Path) -> anyhow::Result<Format> {
     }
 }
 
+/// The size of a row's attributes as text.
+fn attribute_bytes(row: &FileRow) -> anyhow::Result<usize> {
+    Ok(row.read.as_ref().map_or(Ok(0), |row| serde_json::to_string(&row.attributes).map(|text| text.len()))?)
+}
+
 /// Opens the file, with a progress bar for reading it. Standard input has no progress bar.
 fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, ProgressBar)> {
     if path.as_os_str() == "-" {
@@ -118,10 +125,12 @@ struct Run {
 impl Run {
     async fn import<R: BufRead>(&mut self, rows: &mut Rows<R>, bar: &ProgressBar) -> anyhow::Result<()> {
         loop {
-            let mut batch = Vec::with_capacity(MAX_IMPORT_BATCH);
+            let (mut batch, mut bytes) = (Vec::new(), 0);
             while batch.len() < MAX_IMPORT_BATCH
+                && bytes < MAX_BATCH_BYTES
                 && let Some(row) = rows.next()?
             {
+                bytes += attribute_bytes(&row)?;
                 batch.push(row);
             }
             if batch.is_empty() {

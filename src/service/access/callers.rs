@@ -24,8 +24,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many tokens with a verified signature are cached: at most 20 MB.
-const TOKEN_CACHE_SIZE: usize = 10_000;
+/// The memory for tokens with a verified signature, in bytes: about 10 000 tokens.
+const TOKEN_CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The credentials sent with a call, outside its message.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl fmt::Debug for Callers {
 
 impl Callers {
     pub(in crate::service) fn new(store: Store, live: Arc<Live>) -> Self {
-        Self { store, live, token_cache: Arc::new(TokenCache::new(TOKEN_CACHE_SIZE)) }
+        Self { store, live, token_cache: Arc::new(TokenCache::with_bytes(TOKEN_CACHE_BYTES)) }
     }
 
     /// Authenticates a caller for a method that requires `access`.

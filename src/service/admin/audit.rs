@@ -1,13 +1,17 @@
 //! Reads and follows the audit log.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     domain::{
         audit::{AuditEvent, AuditFilter},
         permission::AUDIT_READ,
     },
-    error::Result,
+    error::{Error, Result},
     id::AuditEventId,
     service::{
         access::{Admin, Callers, RequestContext},
@@ -23,6 +27,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const COMMIT_LAG: Ttl = Ttl::from_secs(30);
 /// Maximum events per page.
 const PAGE: i64 = 500;
+/// Maximum events in one message to a watcher.
+const BATCH: usize = 500;
+/// Maximum events within [`COMMIT_LAG`] that a watcher can follow: some 30 MB.
+const MAX_RECENT: usize = 100_000;
 
 /// The audit log. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -54,7 +62,14 @@ impl Audit {
     /// Follows new events.
     #[must_use]
     pub fn watch(&self, ctx: &RequestContext, admin: &Admin, filter: AuditFilter) -> AuditWatcher {
-        AuditWatcher { audit: self.clone(), admin: admin.clone(), filter, started_at: ctx.now, seen: BTreeSet::new() }
+        AuditWatcher {
+            audit: self.clone(),
+            admin: admin.clone(),
+            filter,
+            started_at: ctx.now,
+            unsent: VecDeque::new(),
+            seen: BTreeSet::new(),
+        }
     }
 }
 
@@ -65,24 +80,29 @@ pub struct AuditWatcher {
     admin: Admin,
     filter: AuditFilter,
     started_at: Timestamp,
+    /// Events that were read and are still to be sent.
+    unsent: VecDeque<AuditEvent>,
     /// Recently sent events. Needed because transactions may commit in a different order than their events'
     /// timestamps.
     seen: BTreeSet<AuditEventId>,
 }
 
 impl AuditWatcher {
-    /// Waits for new events and returns them, oldest first.
+    /// Waits for new events and returns some of them, oldest first.
     ///
     /// # Errors
-    /// If the caller has lost its permission, or the database cannot be reached.
+    /// If the caller has lost its permission, the database cannot be reached, or there are too many events to follow.
     pub async fn next(&mut self) -> Result<Vec<AuditEvent>> {
         loop {
             self.audit.callers.reload_roles(&mut self.admin).await?;
             self.audit.callers.check_still_admitted(&self.admin, AUDIT_READ)?;
             let since = self.started_at.max(self.audit.live.now().minus(COMMIT_LAG));
-            let events = self.poll(since).await?;
-            if !events.is_empty() {
-                return Ok(events);
+            if self.unsent.is_empty() {
+                self.unsent = self.poll(since).await?.into();
+            }
+            if !self.unsent.is_empty() {
+                let batch = self.unsent.len().min(BATCH);
+                return Ok(self.unsent.drain(..batch).collect());
             }
             self.wait().await;
         }
@@ -95,6 +115,9 @@ impl AuditWatcher {
             let page = self.audit.list(&self.admin, &filter, before.as_ref(), PAGE).await?;
             let Some(oldest) = page.last() else { break };
             before = Some(oldest.id.clone());
+            if recent.len() >= MAX_RECENT {
+                return Err(Error::TooSlow);
+            }
             for event in page {
                 recent.insert(event.id.clone());
                 if !self.seen.contains(&event.id) {

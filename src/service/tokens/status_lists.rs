@@ -1,7 +1,8 @@
 //! Status lists: allocating indices and publishing the lists.
 
+mod published;
+
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -9,6 +10,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
+use self::published::PublishedLists;
 use crate::{
     domain::{
         client::ClientId,
@@ -53,7 +55,7 @@ pub struct StatusLists {
 #[derive(Default)]
 struct Lists {
     lease: tokio::sync::Mutex<Option<Lease>>,
-    published: Mutex<HashMap<i64, Arc<PublishedList>>>,
+    published: Mutex<PublishedLists>,
     numbers: Mutex<(Vec<i64>, Option<Timestamp>)>,
     /// Held while a list is built: one at a time, and those who wait find it done.
     building: tokio::sync::Mutex<()>,
@@ -159,7 +161,7 @@ impl StatusLists {
 
     /// The cached list, if it is unchanged or was built very recently.
     fn cached(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<PublishedList>> {
-        let cached = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(&list).cloned()?;
+        let cached = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(list)?;
         let age = now.since(cached.built_at);
         let unchanged = cached.seq == snapshot.head.seq && age < LIST_TTL && !recently_disabled(snapshot, now);
         // A list signed with a revoked key is useless to verifiers that have dropped the key.

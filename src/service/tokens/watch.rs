@@ -1,29 +1,31 @@
 //! The revocation stream: a snapshot, or what followed a cursor, then every change as it happens.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::Instant,
+};
 
+use super::shared_snapshot::{SharedSnapshot, SharedSnapshots, SnapshotPart};
 use crate::{
-    domain::{
-        feed::{Change, ChangeKind, Cursor},
-        permission::REVOCATIONS_READ,
-    },
+    domain::{feed::Cursor, permission::REVOCATIONS_READ},
     error::{Error, Result},
     service::{
         access::{Admin, Callers},
-        runtime::{Live, Notice, NoticeKind, Snapshot, Subscription},
+        runtime::{Live, Notice, NoticeKind, Subscription},
     },
 };
 
-/// Maximum revocations in one message of a snapshot.
-const SNAPSHOT_PART: usize = 4096;
+/// A watcher that has not received the whole snapshot after this time is too slow: meanwhile the snapshot stays in
+/// memory, however old it becomes.
+const SNAPSHOT_WITHIN: Duration = Duration::from_mins(2);
 
 /// A message to a watcher.
 #[derive(Debug)]
 pub enum WatchMessage {
-    /// A part of a snapshot of all live revocations. The last part carries the cursor.
-    SnapshotPart(Vec<Change>, Option<Cursor>),
+    /// A part of a snapshot of all live revocations, shared by all watchers. The last part carries the cursor.
+    SnapshotPart(Arc<SnapshotPart>),
     /// A notice shared by all watchers.
     Notice(Arc<Notice>),
 }
@@ -33,10 +35,21 @@ pub enum WatchMessage {
 pub struct Watcher {
     live: Arc<Live>,
     callers: Callers,
+    snapshots: Arc<SharedSnapshots>,
     admin: Admin,
-    queue: VecDeque<WatchMessage>,
+    snapshot: Option<SnapshotInProgress>,
+    /// What followed the snapshot or the watcher's cursor.
+    missed: VecDeque<Arc<Notice>>,
     notices: broadcast::Receiver<Arc<Notice>>,
     cursor: Cursor,
+}
+
+/// A snapshot that is being sent.
+#[derive(Debug)]
+struct SnapshotInProgress {
+    shared: Arc<SharedSnapshot>,
+    next_part: usize,
+    began: Instant,
 }
 
 /// Publishes revocations to verifiers.
@@ -44,11 +57,12 @@ pub struct Watcher {
 pub struct Revocations {
     live: Arc<Live>,
     callers: Callers,
+    snapshots: Arc<SharedSnapshots>,
 }
 
 impl Revocations {
     pub(in crate::service) fn new(live: Arc<Live>, callers: Callers) -> Self {
-        Self { live, callers }
+        Self { live, callers, snapshots: Arc::default() }
     }
 
     /// Starts a stream: after `cursor` if it is known, otherwise with a snapshot.
@@ -63,18 +77,36 @@ impl Revocations {
         if !self.live.is_current() {
             self.live.confirm().await?;
         }
-        let Subscription { snapshot, missed, heartbeat, notices } = self.live.subscribe(cursor.as_ref());
-        let mut queue = match missed {
-            Some(missed) => missed
-                .into_iter()
-                .filter(|t| matches!(t.kind, NoticeKind::Revocation(_)))
-                .map(WatchMessage::Notice)
-                .collect(),
-            None => snapshot_parts(&snapshot),
+        let subscription = cursor.map(|cursor| self.live.subscribe(Some(&cursor)));
+        let (shared, subscription) = if let Some(subscription) = subscription.filter(|s| s.missed.is_some()) {
+            (None, subscription)
+        } else {
+            let (shared, subscription) = self.snapshots.start(&self.live).await;
+            (Some(shared), subscription)
         };
-        queue.extend(heartbeat.map(WatchMessage::Notice));
-        let (live, callers, admin) = (self.live.clone(), self.callers.clone(), admin.clone());
-        Ok(Watcher { live, callers, admin, queue, notices, cursor: Cursor::of(&snapshot.head) })
+        let (live, callers, snapshots) = (self.live.clone(), self.callers.clone(), self.snapshots.clone());
+        let (cursor, notices) = (Cursor::of(&subscription.snapshot.head), subscription.notices);
+        let missed = relevant(subscription.missed, subscription.heartbeat);
+        let snapshot = shared.map(SnapshotInProgress::new);
+        Ok(Watcher { live, callers, snapshots, admin: admin.clone(), snapshot, missed, notices, cursor })
+    }
+}
+
+/// The notices that a watcher is sent before it waits for new ones.
+fn relevant(missed: Option<Vec<Arc<Notice>>>, heartbeat: Option<Arc<Notice>>) -> VecDeque<Arc<Notice>> {
+    let missed = missed.unwrap_or_default().into_iter().filter(|n| matches!(n.kind, NoticeKind::Revocation(_)));
+    missed.chain(heartbeat).collect()
+}
+
+impl SnapshotInProgress {
+    fn new(shared: Arc<SharedSnapshot>) -> Self {
+        Self { shared, next_part: 0, began: Instant::now() }
+    }
+
+    fn next(&mut self) -> Option<Arc<SnapshotPart>> {
+        let part = self.shared.parts.get(self.next_part).cloned();
+        self.next_part += 1;
+        part
     }
 }
 
@@ -86,8 +118,11 @@ impl Watcher {
     /// permission.
     pub async fn next(&mut self) -> Result<WatchMessage> {
         loop {
-            if let Some(sent) = self.queue.pop_front() {
-                return Ok(sent);
+            if let Some(part) = self.next_part()? {
+                return Ok(WatchMessage::SnapshotPart(part));
+            }
+            if let Some(notice) = self.missed.pop_front() {
+                return Ok(WatchMessage::Notice(notice));
             }
             let notice = self.notices.recv().await.map_err(|error| match error {
                 RecvError::Lagged(_) => Error::TooSlow,
@@ -103,11 +138,7 @@ impl Watcher {
                 NoticeKind::Disconnect => {
                     return Err(Error::Unavailable("this server may have missed a change".into()));
                 }
-                NoticeKind::Reset => {
-                    let snapshot = self.live.snapshot();
-                    self.queue = snapshot_parts(&snapshot);
-                    self.cursor = Cursor::of(&snapshot.head);
-                }
+                NoticeKind::Reset => self.restart().await,
                 // A snapshot may be newer than notices sent before it.
                 _ if notice.cursor.epoch == self.cursor.epoch && notice.cursor.seq < self.cursor.seq => {}
                 NoticeKind::Revocation(_) | NoticeKind::Heartbeat(_) => {
@@ -118,31 +149,27 @@ impl Watcher {
             }
         }
     }
-}
 
-/// Splits all live revocations of a state into snapshot messages.
-fn snapshot_parts(snapshot: &Snapshot) -> VecDeque<WatchMessage> {
-    let mut all: Vec<Change> = Vec::new();
-    for (subject, revoked) in snapshot.revoked_sessions.iter() {
-        let (at, ends_at) = (revoked.at, revoked.ends_at);
-        all.push(Change { kind: ChangeKind::SessionRevoked, subject: subject.clone(), at, ends_at, status: None });
-    }
-    for (subject, revoked) in snapshot.revoked_keys.iter() {
-        let (at, ends_at) = (revoked.at, revoked.ends_at);
-        all.push(Change { kind: ChangeKind::KeyRevoked, subject: subject.clone(), at, ends_at, status: None });
-    }
-    for client in snapshot.clients.values() {
-        if let Some(at) = client.disabled_at {
-            let subject = client.id.as_str().to_owned();
-            all.push(Change { kind: ChangeKind::ClientDisabled, subject, at, ends_at: at, status: None });
+    /// The next part of the snapshot, until all are sent.
+    fn next_part(&mut self) -> Result<Option<Arc<SnapshotPart>>> {
+        let Some(snapshot) = &mut self.snapshot else { return Ok(None) };
+        if snapshot.began.elapsed() > SNAPSHOT_WITHIN {
+            return Err(Error::TooSlow);
         }
+        let part = snapshot.next();
+        if part.is_none() {
+            self.snapshot = None;
+        }
+        Ok(part)
     }
-    let mut queue: VecDeque<WatchMessage> =
-        all.chunks(SNAPSHOT_PART).map(|part| WatchMessage::SnapshotPart(part.to_vec(), None)).collect();
-    let cursor = Some(Cursor::of(&snapshot.head));
-    match queue.back_mut() {
-        Some(WatchMessage::SnapshotPart(_, last)) => *last = cursor,
-        _ => queue.push_back(WatchMessage::SnapshotPart(Vec::new(), cursor)),
+
+    /// Starts over with a new snapshot.
+    async fn restart(&mut self) {
+        let (shared, subscription) = self.snapshots.start(&self.live).await;
+        let Subscription { snapshot, missed, heartbeat, notices } = subscription;
+        self.snapshot = Some(SnapshotInProgress::new(shared));
+        self.missed = relevant(missed, heartbeat);
+        self.notices = notices;
+        self.cursor = Cursor::of(&snapshot.head);
     }
-    queue
 }

@@ -1,11 +1,10 @@
 //! Sources of the issuer's keys.
 
-use std::{io::Read, path::PathBuf, time::Duration};
+use std::{io::Read, path::PathBuf};
 
+use super::http::{HttpClient, HttpError};
 use crate::{KeySet, KeySetError};
 
-/// Time limit of a fetch.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size of a key set, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 /// How long a set is fresh if its source does not say.
@@ -13,7 +12,7 @@ const DEFAULT_MAX_AGE_MS: i64 = 300_000;
 
 /// Where keys are read from.
 pub(super) enum Source {
-    Url { url: String, client: reqwest::Client },
+    Url { url: String, client: HttpClient },
     File(PathBuf),
     Fixed,
 }
@@ -22,9 +21,7 @@ pub(super) enum Source {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SourceError {
     #[error("{0}")]
-    Http(reqwest::Error),
-    #[error("unexpected HTTP status {0}")]
-    Status(u16),
+    Http(#[from] HttpError),
     #[error("the key set is larger than {MAX_BODY} bytes")]
     TooLarge,
     #[error("cannot read the file: {0}")]
@@ -35,18 +32,9 @@ pub(super) enum SourceError {
     Fixed,
 }
 
-impl From<reqwest::Error> for SourceError {
-    fn from(error: reqwest::Error) -> Self {
-        // The URL may contain secrets.
-        Self::Http(error.without_url())
-    }
-}
-
 impl Source {
     pub(super) fn url(url: String) -> Self {
-        // Follow no redirects: they could lead to someone else's keys.
-        let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none());
-        Self::Url { url, client: client.build().unwrap_or_default() }
+        Self::Url { url, client: HttpClient::new() }
     }
 
     /// Reads the keys; returns them with the milliseconds for which they are fresh.
@@ -73,21 +61,9 @@ fn read_file(path: &std::path::Path) -> Result<(KeySet, i64), SourceError> {
     Ok((KeySet::from_json(&body)?, DEFAULT_MAX_AGE_MS))
 }
 
-async fn download(client: &reqwest::Client, url: &str) -> Result<(KeySet, i64), SourceError> {
-    let mut response = client.get(url).send().await?;
-    if response.status() != reqwest::StatusCode::OK {
-        return Err(SourceError::Status(response.status().as_u16()));
-    }
-    let cache = response.headers().get("cache-control").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let max_age = max_age_ms(cache);
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_BODY {
-            return Err(SourceError::TooLarge);
-        }
-    }
-    Ok((KeySet::from_json(&body)?, max_age))
+async fn download(client: &HttpClient, url: &str) -> Result<(KeySet, i64), SourceError> {
+    let response = client.get(url, "*/*", MAX_BODY).await?;
+    Ok((KeySet::from_json(&response.body)?, max_age_ms(&response.cache_control)))
 }
 
 /// `max-age` from `Cache-Control` (RFC 9111 §5.2.2.1), clamped to between 30 seconds and an hour.

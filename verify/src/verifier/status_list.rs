@@ -10,19 +10,24 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use flate2::{Decompress, FlushDecompress, Status};
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
-use super::shared_read::{ReadHandle, SharedRead};
+use super::{
+    http::{HttpClient, HttpError},
+    shared_read::{ReadHandle, SharedRead},
+};
 use crate::{
     Claims, Clock, Freshness, KeySet, VerifyError, check::verify_signature, clock::Moment, jws, keys::Algorithm,
 };
 
-/// Time limit of a fetch.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size in bytes of a response, and of an inflated list.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 const MAX_LIST: usize = 16 * 1024 * 1024;
-/// Maximum number of cached lists.
+/// Maximum number of cached lists, and their total size in bytes.
 const MAX_LISTS: usize = 1024;
+const MAX_TOTAL: usize = 64 * 1024 * 1024;
+/// Maximum number of lists that are fetched at the same time.
+const MAX_FETCHES: usize = 4;
 /// The range that a list's `ttl` is clamped to.
 const TTL_MS: (i64, i64) = (1_000, 3_600_000);
 /// Minimum time between two attempts to fetch a list.
@@ -60,7 +65,8 @@ struct Entry {
 /// The status lists of one issuer.
 #[derive(Debug)]
 pub(super) struct Lists {
-    client: reqwest::Client,
+    client: HttpClient,
+    fetches: Semaphore,
     prefix: String,
     entries: RwLock<HashMap<String, Entry>>,
 }
@@ -75,10 +81,9 @@ pub(super) struct CheckContext<'a> {
 
 impl Lists {
     pub(super) fn new(issuer: &str) -> Self {
-        // Follow no redirects: they could lead to someone else's lists.
-        let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(reqwest::redirect::Policy::none());
         Self {
-            client: client.build().unwrap_or_default(),
+            client: HttpClient::new(),
+            fetches: Semaphore::new(MAX_FETCHES),
             prefix: format!("{}/statuslists/", issuer.trim_end_matches('/')),
             entries: RwLock::default(),
         }
@@ -157,7 +162,7 @@ impl Lists {
         let (uri, keys, clock) = (uri.to_owned(), keys.clone(), context.clock.clone());
         if first && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let weak = Arc::downgrade(self);
-            runtime.spawn(keep_fresh(weak, uri.clone(), keys.clone(), clock.clone()));
+            runtime.spawn(keep_fresh(weak, uri.clone(), clock.clone()));
         }
         let lists = self.clone();
         reading.join_or_start(|| async move { lists.fetch(&uri, &keys, &*clock).await })
@@ -166,30 +171,41 @@ impl Lists {
     /// Fetches a list. Its age counts from the request, because the answer is only as current as that.
     async fn fetch(&self, uri: &str, keys: &KeySet, clock: &dyn Clock) {
         let requested_at = Moment::now(clock);
-        let list = self.download(uri).await.and_then(|token| parse_list(&token, uri, keys, requested_at));
-        if list.is_none() {
-            tracing::warn!(uri, "cannot read a status list");
+        let list = match self.download(uri).await {
+            Ok(token) => parse_list(&token, uri, keys, requested_at).ok_or("the list is not valid".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(reason) = &list {
+            tracing::warn!(uri, reason, "cannot read a status list");
         }
         self.update_entry(uri, |e| {
             e.attempted_at = Some(Moment::now(clock));
-            e.failed = list.is_none();
-            if let Some(list) = list {
+            e.failed = list.is_err();
+            if let Ok(list) = list {
                 e.list = Some(Arc::new(list));
             }
         });
+        self.drop_least_used(uri);
     }
 
-    async fn download(&self, uri: &str) -> Option<String> {
-        let request = self.client.get(uri).header("accept", "application/statuslist+jwt");
-        let mut response = request.send().await.ok().filter(|r| r.status() == reqwest::StatusCode::OK)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.ok()? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_BODY {
-                return None;
-            }
+    /// Drops the lists that were used longest ago until all fit into the memory for them, but never `uri`.
+    fn drop_least_used(&self, uri: &str) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let bytes = |entry: &Entry| entry.list.as_ref().map_or(0, |list| list.bytes.capacity());
+        let mut total: usize = entries.values().map(bytes).sum();
+        while total > MAX_TOTAL {
+            let others = entries.iter().filter(|(name, entry)| *name != uri && entry.list.is_some());
+            let oldest = others.min_by_key(|(_, entry)| entry.used_at.map_or(i64::MIN, |at| at.elapsed_ms));
+            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { return };
+            total -= entries.remove(&oldest).as_ref().map_or(0, bytes);
         }
-        String::from_utf8(body).ok()
+    }
+
+    async fn download(&self, uri: &str) -> Result<String, HttpError> {
+        // A few at a time: each takes memory for its body and for the list.
+        let _permit = self.fetches.acquire().await;
+        let response = self.client.get(uri, "application/statuslist+jwt", MAX_BODY).await?;
+        String::from_utf8(response.body).map_err(|_| HttpError::NotText)
     }
 
     /// The position that the token refers to. Only the issuer's own lists are allowed, wherever the token
@@ -226,7 +242,7 @@ impl Lists {
 /// Refreshes a list when half of its `ttl` has passed, so that no request waits for it. Ends when the list is
 /// no longer used.
 #[expect(clippy::disallowed_methods, reason = "a job that waits between reads")]
-async fn keep_fresh(weak: Weak<Lists>, uri: String, keys: Arc<KeySet>, clock: Arc<dyn Clock>) {
+async fn keep_fresh(weak: Weak<Lists>, uri: String, clock: Arc<dyn Clock>) {
     loop {
         let Some(lists) = weak.upgrade() else { return };
         let ttl_ms = lists.entry(&uri).list.map_or(2 * RETRY_MS, |list| list.ttl_ms);
@@ -238,9 +254,9 @@ async fn keep_fresh(weak: Weak<Lists>, uri: String, keys: Arc<KeySet>, clock: Ar
             return;
         }
         let entry = lists.entry(&uri);
+        let Some(set) = entry.keys else { return };
         if entry.list.is_none_or(|list| list.age(at) >= list.ttl_ms / 2 - RETRY_MS) {
-            let (reader, set, fetch_clock, list_uri) =
-                (lists.clone(), entry.keys.unwrap_or_else(|| keys.clone()), clock.clone(), uri.clone());
+            let (reader, fetch_clock, list_uri) = (lists.clone(), clock.clone(), uri.clone());
             let handle =
                 entry.reading.join_or_start(|| async move { reader.fetch(&list_uri, &set, &*fetch_clock).await });
             drop(lists);
@@ -279,8 +295,8 @@ impl Entry {
 
 /// The index and URI in the token's `status` claim.
 fn status_claim(claims: &Claims) -> Option<(usize, &str)> {
-    let list = claims.extra.get("status")?.get("status_list")?;
-    Some((usize::try_from(list.get("idx")?.as_u64()?).ok()?, list.get("uri")?.as_str()?))
+    let status = claims.status.as_ref()?;
+    Some((usize::try_from(status.index).ok()?, &status.uri))
 }
 
 impl List {

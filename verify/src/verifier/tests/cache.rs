@@ -43,13 +43,8 @@ async fn a_changed_key_with_the_same_kid_invalidates_cached_tokens() {
 }
 
 #[tokio::test]
-async fn only_accepted_tokens_are_cached_up_to_the_capacity() {
+async fn only_accepted_tokens_are_cached() {
     let issuer = TestIssuer::new("https://i");
-    let verifier = issuer.verifier("api").cache_tokens(64);
-    for n in 0..1_000 {
-        verifier.verify(&issuer.token("ada", "api").claim("n", n).mint()).await.unwrap();
-    }
-    assert!((1..=64).contains(&verifier.cache.len()), "{}", verifier.cache.len());
     let verifier = issuer.verifier("api");
     for bad in [
         issuer.token("ada", "elsewhere").mint(),
@@ -60,7 +55,7 @@ async fn only_accepted_tokens_are_cached_up_to_the_capacity() {
         verifier.verify(&bad).await.unwrap_err();
     }
     assert_eq!(verifier.cache.len(), 0);
-    let verifier = issuer.verifier("api").cache_tokens(0);
+    let verifier = issuer.verifier("api").cache_bytes(0);
     verifier.verify(&issuer.token("ada", "api").mint()).await.unwrap();
     assert_eq!(verifier.cache.len(), 0);
 }
@@ -68,7 +63,7 @@ async fn only_accepted_tokens_are_cached_up_to_the_capacity() {
 #[tokio::test]
 async fn a_token_in_use_is_not_evicted_by_tokens_seen_once() {
     let issuer = TestIssuer::new("https://i");
-    let verifier = issuer.verifier("api").cache_tokens(64);
+    let verifier = issuer.verifier("api").cache_bytes(128 * 1024);
     let token = issuer.token("ada", "api").mint();
     let hash = verifier.cache.hash(&token).unwrap();
     for n in 0..1_000 {
