@@ -195,13 +195,13 @@ mod tests {
         Arc::new(Connections::new(&Limits { connections: most, per_address, ..Limits::default() }))
     }
 
-    fn peer(text: &str) -> Option<SocketAddr> {
-        Some(SocketAddr::new(text.parse().unwrap(), 1))
+    fn peer(text: &str) -> SocketAddr {
+        SocketAddr::new(text.parse().unwrap(), 1)
     }
 
     /// Opens a connection with a task that holds its place, as a served connection does.
     fn open(connections: &Arc<Connections>, from: &str) -> Option<(Arc<Activity>, tokio::task::JoinHandle<()>)> {
-        let slot = connections.admit(peer(from))?;
+        let slot = connections.admit(Some(peer(from)))?;
         let (number, activity) = (slot.number(), slot.activity());
         let task = tokio::spawn(async move {
             let _slot = slot;

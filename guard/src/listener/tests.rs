@@ -32,7 +32,7 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// A `SETTINGS` frame that closes the window of every stream.
 const SETTINGS_WITHOUT_WINDOW: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
-/// HEADERS of stream 1, with END_STREAM and END_HEADERS: `GET http://x/large`, without Huffman codes.
+/// HEADERS of stream 1, with both flags for its end: `GET http://x/large`, without Huffman codes.
 const GET_LARGE: &[u8] = b"\0\0\x0d\x01\x05\0\0\0\x01\x82\x86\x04\x06/large\x41\x01x";
 
 const LIMITS: Limits = Limits {

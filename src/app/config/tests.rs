@@ -34,7 +34,7 @@ const HIDDEN: Arrival = |_| None;
 type Sample<'a> = (&'static str, &'a str, Arrival);
 
 /// For every setting, a value that is not its default and where the value ends up.
-fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 21] {
+fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 25] {
     [
         ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
         ("database", "sqlite:/elsewhere/x.db", |c| Some(format!("sqlite:{}", c.database.location))),
@@ -45,6 +45,10 @@ fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 21] {
         ("telemetry", "127.0.0.1:3", |c| Some(c.listen.telemetry.to_string())),
         ("issuer", "https://id.example.com", |c| c.listen.issuer.clone()),
         ("plaintext_beyond_loopback", "true", HIDDEN),
+        ("max_connections", "100", |c| Some(c.connections.public.connections.to_string())),
+        ("max_connections_per_address", "10", |c| Some(c.connections.public.per_address.to_string())),
+        ("header_seconds", "20", |c| Some(c.connections.public.head.as_secs().to_string())),
+        ("idle_seconds", "620", |c| Some(c.connections.public.idle.as_secs().to_string())),
         ("log", "chancery=debug", |c| Some(c.log.filter.clone())),
         ("log_format", "json", |c| Some(format!("{:?}", c.log.format).to_lowercase())),
         ("hashing_threads", "3", |c| Some(c.hashing.threads.to_string())),
@@ -86,11 +90,8 @@ fn keys() -> Vec<Key> {
 /// A line of a file.
 fn toml_line(key: &Key, value: &str) -> String {
     let quoted = format!("{value:?}");
-    let value = if matches!(key.name, "plaintext_beyond_loopback") || key.name.starts_with("hashing_") {
-        value
-    } else {
-        quoted.as_str()
-    };
+    let bare = ["plaintext", "hashing_", "max_", "header_", "idle_"].iter().any(|start| key.name.starts_with(start));
+    let value = if bare { value } else { quoted.as_str() };
     format!("{} = {value}\n", key.name)
 }
 
