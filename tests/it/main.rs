@@ -47,6 +47,7 @@ mod status_list;
 mod storm;
 mod support;
 mod sweep;
+mod texts;
 mod tokens;
 mod watch;
 mod web;
