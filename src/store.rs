@@ -23,6 +23,7 @@ mod keys;
 mod login_failures;
 mod mails;
 mod migrate;
+mod readable;
 mod refresh;
 mod revoke;
 mod roles;

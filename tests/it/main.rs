@@ -49,6 +49,7 @@ mod support;
 mod sweep;
 mod texts;
 mod tokens;
+mod unreadable;
 mod watch;
 mod web;
 mod wire;

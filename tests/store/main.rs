@@ -35,6 +35,7 @@ mod sessions;
 mod source;
 mod status_lists;
 mod tickets;
+mod unreadable;
 mod upgrades;
 mod users;
 
@@ -116,6 +117,9 @@ on_each_engine! {
         status_lists::blocks_are_consecutive_and_a_new_list_follows_a_full_one,
         status_lists::concurrent_leases_do_not_overlap,
         status_lists::sessions_of_clients_are_found_while_they_may_have_tokens,
+        unreadable::one_user_whose_attributes_cannot_be_read_spoils_no_list,
+        unreadable::one_session_whose_claims_cannot_be_read_leaves_the_others_on_the_fast_path,
+        unreadable::an_unreadable_user_is_revoked_and_healed,
         tickets::a_ticket_is_stored_unchanged_and_has_limited_attempts,
         tickets::concurrent_calls_use_a_ticket_once,
         tickets::tickets_of_a_user_are_counted_and_expired_ones_deleted,
