@@ -3,6 +3,7 @@
 mod import;
 mod rows;
 
+use anyhow::Context;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
@@ -186,7 +187,8 @@ async fn list(database: &DatabaseArgs, json: bool) -> anyhow::Result<()> {
 }
 
 fn attributes_of(text: &str) -> anyhow::Result<Map<String, Value>> {
-    parse_attributes(text.as_bytes()).map_err(|problem| anyhow::anyhow!("--attributes {problem}"))
+    let problem = || parse_attributes(text.as_bytes()).err().unwrap_or_default();
+    serde_json::from_str(text).with_context(|| format!("--attributes {}", problem()))
 }
 
 /// A user as a `chancery.v1.User` in JSON.

@@ -4,7 +4,9 @@ use std::io::{BufRead, Read};
 
 use serde_json::{Map, Value};
 
-use crate::{domain::user::parse_attributes, error::Violation, secret::ForeignHash, service::ImportRow, time::Timestamp};
+use crate::{
+    domain::user::parse_attributes, error::Violation, secret::ForeignHash, service::ImportRow, time::Timestamp,
+};
 
 /// Maximum length of a JSON line, in bytes.
 const MAX_LINE: u64 = 64 * 1024;
