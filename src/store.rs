@@ -4,7 +4,7 @@
 //! One SQL text serves both engines. Its rules: placeholders `$1…$n`, each used; no `?`, `::`, `ILIKE`,
 //! arrays, `FOR UPDATE` or `now()`; instants are milliseconds in BIGINT; lists are JSON. Where the dialects
 //! really differ, the statement is an `engine::Sql` with both forms: the batch of refreshes, fast-forwarding,
-//! lists of ids, counts of failures, and the import of users.
+//! lists of ids, counts of failures, combinations of roles, and the import of users.
 //!
 //! Reads go through [`Store::read`], changes through [`Store::write`]. A dropped transaction is rolled back.
 //! Changes for the feed are collected in the [`Tx`] and numbered as the last step before the commit, so that
@@ -20,6 +20,7 @@ mod foreign_keys;
 mod import;
 mod instance;
 mod keys;
+mod largest;
 mod login_failures;
 mod mails;
 mod migrate;

@@ -49,7 +49,7 @@ const fn code(error: &Error) -> Code {
         Error::Denied(..) | Error::Lacks(_) => Code::PermissionDenied,
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
-        Error::Precondition(_) => Code::FailedPrecondition,
+        Error::Precondition(_) | Error::TokenTooLarge { .. } => Code::FailedPrecondition,
         Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
         Error::Throttled { .. } | Error::TooManyAttempts { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
@@ -75,6 +75,13 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         Error::TooManyAttempts { by, closed, .. } => {
             metadata.insert("counted_by".to_owned(), (*by).to_owned());
             metadata.insert("closed".to_owned(), closed.to_string());
+        }
+        Error::TokenTooLarge { field, token } => {
+            metadata.insert("field".to_owned(), (*field).to_owned());
+            metadata.insert("client_id".to_owned(), token.client.clone());
+            metadata.insert("audience".to_owned(), token.audience.clone());
+            metadata.insert("bytes".to_owned(), token.bytes.to_string());
+            metadata.insert("limit_bytes".to_owned(), token.limit.to_string());
         }
         Error::Ended { cause } => {
             metadata.insert("cause".to_owned(), (*cause).to_owned());
@@ -198,6 +205,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::MethodUnknown => ErrorReason::MethodUnknown,
         Reason::RequestMalformed => ErrorReason::RequestMalformed,
         Reason::WatcherTooSlow => ErrorReason::WatcherTooSlow,
+        Reason::TokenTooLarge => ErrorReason::TokenTooLarge,
         Reason::Internal => ErrorReason::Internal,
     }
 }
@@ -213,6 +221,7 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
+    use crate::error::OversizedToken;
 
     #[test]
     fn g03_the_wire_and_the_crate_have_the_same_reasons() {
@@ -248,6 +257,15 @@ mod tests {
             Error::NotFound("user", "ada".into()),
             Error::Exists("user", "ada".into()),
             Error::Precondition("not now".into()),
+            Error::TokenTooLarge {
+                field: "role_id",
+                token: Box::new(OversizedToken {
+                    client: "app".into(),
+                    audience: "api".into(),
+                    bytes: 5000,
+                    limit: 4096,
+                }),
+            },
             Error::Lacks("keys.read"),
             Error::TooSlow,
             Error::Unauthenticated(Reason::SignInTooOld),

@@ -295,6 +295,14 @@ impl Tx {
         self.audit_append(&event).await
     }
 
+    /// Takes a rotation back whose refresh token was not given away, unless the session was rotated again. Returns
+    /// whether it was taken back.
+    pub async fn rotation_undo(&mut self, id: &SessionId, generation: i64) -> Result<bool> {
+        const SQL: &str = "UPDATE sessions SET generation = generation - 1, rotated_at = previous_rotated_at, \
+            rotation_request_id = NULL WHERE id = $1 AND generation = $2 AND generation > 0";
+        Ok(execute!(self, SQL, id.as_str(), generation)? == 1)
+    }
+
     /// Moves the time of a session's last rotation, after a commit that took long, so that the grace period starts
     /// when the answer can be sent. Does nothing, and returns false, if the session was rotated again.
     pub async fn rotation_stamp(&mut self, id: &SessionId, generation: i64, now: Timestamp) -> Result<bool> {

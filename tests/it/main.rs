@@ -48,6 +48,7 @@ mod storm;
 mod support;
 mod sweep;
 mod texts;
+mod token_sizes;
 mod tokens;
 mod unreadable;
 mod watch;

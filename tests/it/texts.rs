@@ -3,6 +3,7 @@
 
 mod base;
 mod fields;
+mod messages;
 mod raw;
 
 use chancery::grpc::{
@@ -202,7 +203,8 @@ async fn no_filter_fails_the_server(app: &App) {
     assert_eq!(known.len(), FILTERS.len(), "every method with a filter is in the table");
     for (path, names) in FILTERS {
         for name in names {
-            let values = ["a\0", "\u{1}\r\n", "\u{301}", "\u{202e}a", "\u{10ffff}", "\\\"", "*", "\u{301}*", "@", "a@\0"];
+            let values =
+                ["a\0", "\u{1}\r\n", "\u{301}", "\u{202e}a", "\u{10ffff}", "\\\"", "*", "\u{301}*", "@", "a@\0"];
             for value in values {
                 for sign in ["=", ">=", "<"] {
                     let text = format!("{name} {sign} \"{value}\"");
@@ -288,11 +290,15 @@ async fn a_page_token_of_another_method_filter_or_form_is_refused(app: &App) {
             }
         }
     }
-    let filtered = pb::ListUsersRequest { page_token: tokens[0].clone(), filter: "disabled = false".into(), page_size: 1 };
+    let filtered =
+        pb::ListUsersRequest { page_token: tokens[0].clone(), filter: "disabled = false".into(), page_size: 1 };
     for (path, token) in lists.iter().zip(&tokens).filter(|(path, _)| has_filter_at(&set, path)) {
         let message = pb::ListUsersRequest { page_token: token.clone(), ..filtered.clone() };
-        let message =
-            if path.contains("Audit") { pb::ListUsersRequest { filter: "actor = a".into(), ..message } } else { message };
+        let message = if path.contains("Audit") {
+            pb::ListUsersRequest { filter: "actor = a".into(), ..message }
+        } else {
+            message
+        };
         let credentials = bases.credentials(Caller::Administrator);
         let refused = raw::call(&channel, path, credentials.as_deref(), message.encode_to_vec(), false).await;
         assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument, "{path} with the token of no filter");

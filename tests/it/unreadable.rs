@@ -3,8 +3,8 @@
 
 use chancery::{
     grpc::pb::{self, account_service_client::AccountServiceClient},
-    service::{Admin, NewClientRequest, NewUserRequest, UserPatch},
     secret::Password,
+    service::{Admin, NewClientRequest, NewUserRequest, UserPatch},
 };
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::json;
@@ -34,10 +34,7 @@ fn deep(levels: usize) -> String {
 /// A user `bob`, and a client `portal` whose users have the claim `tree`.
 async fn with_bob(app: &App) {
     app.user("bob").await;
-    let mapped = NewClientRequest {
-        claims: vec!["tree=tree".into()],
-        ..first_party("portal", &["api", ISSUER])
-    };
+    let mapped = NewClientRequest { claims: vec!["tree=tree".into()], ..first_party("portal", &["api", ISSUER]) };
     app.service.clients.create(&Admin::command(), mapped).await.unwrap();
 }
 

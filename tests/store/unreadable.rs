@@ -2,7 +2,7 @@
 
 use chancery::{
     domain::{
-        audit::Actor,
+        audit::{Actor, AuditFilter, AuditKind},
         session::{RevokedCause, RotateOutcome, Session},
         user::UserFilter,
     },
@@ -84,8 +84,7 @@ pub(crate) async fn an_unreadable_user_is_revoked_and_healed(f: &Fixture) {
         }
         let mut tx = f.store.write().await.unwrap();
         assert_eq!(tx.live_session_ids(&ada.id, NOW).await.unwrap(), std::slice::from_ref(&session.id));
-        let by =
-            By { actor: &Actor::command(), cause: RevokedCause::Administrator, settings: &f.settings, now: NOW };
+        let by = By { actor: &Actor::command(), cause: RevokedCause::Administrator, settings: &f.settings, now: NOW };
         assert_eq!(tx.revoke(Revoke::SessionsOf { user: &ada.id, but: None }, &by).await.unwrap(), 1, "{text:.40}");
         let healed = json!({ "team": "x" }).as_object().cloned().unwrap();
         tx.user_set_attributes(&ada.id, &healed).await.unwrap();
@@ -93,5 +92,20 @@ pub(crate) async fn an_unreadable_user_is_revoked_and_healed(f: &Fixture) {
         let mut tx = f.store.read().await.unwrap();
         assert_eq!(tx.user_by_id(&ada.id).await.unwrap().unwrap().attributes, healed);
         assert_eq!(tx.live_session_ids(&ada.id, NOW).await.unwrap(), []);
+    }
+}
+
+pub(crate) async fn one_event_whose_details_cannot_be_read_is_listed_without_them(f: &Fixture) {
+    let mut tx = f.store.write().await.unwrap();
+    for subject in ["good", "bad"] {
+        let (kind, actor) = (AuditKind::UserUpdated, Actor::command());
+        tx.audit(NOW, kind, &actor, subject, json!({ "changed": ["name"] })).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    for text in unreadable(f).into_iter().filter(|text| serde_json::from_str::<serde_json::Value>(text).is_err()) {
+        f.database.sql(&format!("UPDATE audit_events SET details = '{text}' WHERE subject = 'bad'")).await.unwrap();
+        let events = f.store.read().await.unwrap().audit_page(&AuditFilter::default(), None, 10).await.unwrap();
+        let read = events.iter().filter(|e| e.details.is_object()).count();
+        assert_eq!((events.len(), read), (2, 1), "{text:.40}");
     }
 }

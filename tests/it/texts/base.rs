@@ -2,16 +2,15 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use chancery::{
     grpc::pb::{self, account_service_client::AccountServiceClient},
     secret::Password,
     service::{Admin, ClientCredentials, NewClientRequest, NewRoleRequest, NewUserRequest, SignedIn},
 };
 use prost::Message;
-use prost_types::{FieldMask, ListValue, Struct, Value, value::Kind};
 use tonic::{Code, Request, transport::Channel};
 
+use super::messages::{basic, client_message, mask, object, role_message};
 use crate::{
     import::BCRYPT,
     support::{App, ISSUER, PASSWORD, login_of, sign_in, token},
@@ -54,28 +53,10 @@ pub(super) struct Bases<'a> {
     made: AtomicU32,
 }
 
-fn basic(who: ClientCredentials) -> String {
-    let ClientCredentials::Basic { client_id, secret } = who else { panic!("no secret") };
-    format!("Basic {}", STANDARD.encode(format!("{client_id}:{}", secret.expose())))
-}
-
 async fn bearer(app: &App, login: &str) -> String {
     let mut request = login_of("portal", login, PASSWORD);
     request.audience = ISSUER.into();
     format!("Bearer {}", sign_in(&app.service, request).await.unwrap().access.token.expose())
-}
-
-fn mask(paths: &[&str]) -> Option<FieldMask> {
-    Some(FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() })
-}
-
-/// An object with a text, a list with a text, and an object with a text in it.
-fn object() -> Option<Struct> {
-    let text = || Value { kind: Some(Kind::StringValue("x".into())) };
-    let list = Value { kind: Some(Kind::ListValue(ListValue { values: vec![text()] })) };
-    let inner = Struct { fields: [("c".to_owned(), text())].into() };
-    let inner = Value { kind: Some(Kind::StructValue(inner)) };
-    Some(Struct { fields: [("a".to_owned(), text()), ("b".to_owned(), list), ("d".to_owned(), inner)].into() })
 }
 
 impl<'a> Bases<'a> {
@@ -195,7 +176,8 @@ impl<'a> Bases<'a> {
             }
             "ContinueLogin" => {
                 let (challenge, new_password) = (self.challenge().await, "another good battery".to_owned());
-                let request = pb::ContinueLoginRequest { client_id: app, challenge, new_password, ..Default::default() };
+                let request =
+                    pb::ContinueLoginRequest { client_id: app, challenge, new_password, ..Default::default() };
                 return (Caller::Nobody, good(&request));
             }
             "Refresh" => {
@@ -214,7 +196,8 @@ impl<'a> Bases<'a> {
     }
 
     async fn account(&self, method: &str) -> (Caller, Good) {
-        let (client_id, end_user) = ("web".to_owned(), Some(pb::EndUser { address: "192.0.2.1".into(), ..Default::default() }));
+        let (client_id, end_user) =
+            ("web".to_owned(), Some(pb::EndUser { address: "192.0.2.1".into(), ..Default::default() }));
         let (language, code, token) = ("en".to_owned(), "123456".to_owned(), String::new());
         let request = match method {
             "Register" => good(&self.register()),
@@ -316,9 +299,7 @@ impl<'a> Bases<'a> {
             }
             "AssignUserRole" => good(&pb::AssignUserRoleRequest { user_id: self.new_user().await, role_id }),
             "UnassignUserRole" => good(&pb::UnassignUserRoleRequest { user_id: self.new_user().await, role_id }),
-            "ListUserSessions" => {
-                good(&pb::ListUserSessionsRequest { user_id: "ada".into(), ..Default::default() })
-            }
+            "ListUserSessions" => good(&pb::ListUserSessionsRequest { user_id: "ada".into(), ..Default::default() }),
             "RevokeUserSessions" => {
                 let user_id = self.new_user().await;
                 let session = sign_in(&self.app.service, login_of("app", &user_id, PASSWORD)).await.unwrap();
@@ -402,28 +383,9 @@ impl<'a> Bases<'a> {
     }
 }
 
-fn role_message() -> pb::Role {
-    pb::Role { description: "for tests".into(), permissions: vec!["read@api".into()], ..pb::Role::default() }
-}
-
-fn client_message(serves: String) -> pb::Client {
-    pb::Client {
-        first_party: true,
-        audiences: vec!["api".into()],
-        serves: if serves.is_empty() { vec![] } else { vec![serves] },
-        scopes: vec!["read".into()],
-        permissions: vec!["read@api".into()],
-        claims: [("team".to_owned(), "team".to_owned())].into(),
-        link_template: "https://shop.example/{kind}?token={token}".into(),
-        ..pb::Client::default()
-    }
-}
-
 fn others(method: &str) -> Good {
     match method {
-        "ListAuditEvents" => {
-            good(&pb::ListAuditEventsRequest { filter: "actor = ada".into(), ..Default::default() })
-        }
+        "ListAuditEvents" => good(&pb::ListAuditEventsRequest { filter: "actor = ada".into(), ..Default::default() }),
         "WatchAuditEvents" => good(&pb::WatchAuditEventsRequest { filter: "actor = ada".into() }),
         "WatchRevocations" => good(&pb::WatchRevocationsRequest::default()),
         "GetJwks" => good(&pb::GetJwksRequest {}),

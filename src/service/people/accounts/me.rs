@@ -135,6 +135,7 @@ impl Accounts {
                     format!("is too large: all attributes together must be at most {MAX_ATTRIBUTES} bytes"),
                 ));
             }
+            self.token_fit.check_user(&view.user, &view.roles, "profile")?;
             tx.user_set_attributes(id, &view.user.attributes).await?;
             remap_claims(&self.live, &mut tx, &view.user, now).await?;
         }
