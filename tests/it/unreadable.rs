@@ -40,8 +40,8 @@ async fn with_bob(app: &App) {
 
 async fn spoil(app: &App) {
     for text in [deep(126), deep(1000)] {
-        app.sql(&format!("UPDATE users SET attributes = '{text}' WHERE id = {}", ID_OF_BOB)).await;
-        app.sql(&format!("UPDATE sessions SET claims = '{text}' WHERE user_id = {}", ID_OF_BOB)).await;
+        app.sql(&format!("UPDATE users SET attributes = '{text}' WHERE id = {ID_OF_BOB}")).await;
+        app.sql(&format!("UPDATE sessions SET claims = '{text}' WHERE user_id = {ID_OF_BOB}")).await;
     }
 }
 

@@ -4,11 +4,13 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chancery::{grpc::pb, service::ClientCredentials};
 use prost_types::{FieldMask, ListValue, Struct, Value, value::Kind};
 
+#[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
 pub(super) fn mask(paths: &[&str]) -> Option<FieldMask> {
     Some(FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() })
 }
 
 /// An object with a text, a list with a text, and an object with a text in it.
+#[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
 pub(super) fn object() -> Option<Struct> {
     let text = || Value { kind: Some(Kind::StringValue("x".into())) };
     let list = Value { kind: Some(Kind::ListValue(ListValue { values: vec![text()] })) };
