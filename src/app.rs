@@ -12,6 +12,7 @@ mod pause;
 mod schema;
 mod sealing_file;
 mod telemetry;
+mod token_sizes;
 
 use std::{future::Future, io::Write, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -117,6 +118,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     let mut metrics = Metrics::default();
     hashing::observe(&mut metrics, &service.passwords);
     limits::observe(&mut metrics, &service.limits);
+    token_sizes::observe(&mut metrics, &service.tokens);
     let metrics = Arc::new(metrics);
     let health = Health::default();
     let serving = service.store().takes_changes();

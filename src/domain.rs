@@ -16,4 +16,5 @@ pub mod session;
 pub mod settings;
 pub mod status_list;
 pub mod ticket;
+pub mod token;
 pub mod user;

@@ -74,6 +74,8 @@ reasons! {
     Overloaded = "OVERLOADED",
     /// Too many attempts have failed.
     TooManyAttempts = "TOO_MANY_ATTEMPTS",
+    /// An access token would be larger than every consumer takes.
+    TokenTooLarge = "TOKEN_TOO_LARGE",
     /// The request is larger than the limit.
     RequestTooLarge = "REQUEST_TOO_LARGE",
     /// The deadline passed before there was an answer.
@@ -97,6 +99,19 @@ pub struct Violation {
     pub field: Cow<'static, str>,
     /// The problem; never the value itself.
     pub description: String,
+}
+
+/// An access token that would be too large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OversizedToken {
+    /// The client it is for.
+    pub client: String,
+    /// Its audience.
+    pub audience: String,
+    /// Its size, in bytes.
+    pub bytes: usize,
+    /// The maximum.
+    pub limit: usize,
 }
 
 /// What went wrong.
@@ -131,6 +146,13 @@ pub enum Error {
     Exists(&'static str, String),
     /// The current state does not allow this; the text says why.
     Precondition(String),
+    /// An access token would be too large, now or after what is being assigned.
+    TokenTooLarge {
+        /// The field that is being assigned; empty if a token was to be issued.
+        field: &'static str,
+        /// The token.
+        token: Box<OversizedToken>,
+    },
     /// A concurrent change came first.
     Conflict,
     /// It has changed since the caller read it.
@@ -177,6 +199,7 @@ impl Error {
             Self::NotFound(..) => Reason::NotFound,
             Self::Exists(..) => Reason::AlreadyExists,
             Self::Precondition(_) => Reason::FailedPrecondition,
+            Self::TokenTooLarge { .. } => Reason::TokenTooLarge,
             Self::Conflict => Reason::Conflict,
             Self::Changed => Reason::EtagMismatch,
             Self::Throttled { .. } => Reason::Overloaded,
@@ -206,6 +229,14 @@ impl fmt::Display for Error {
             Self::TooSlow => f.write_str("the stream was not read as fast as it was written; resume from its cursor"),
             Self::NotFound(kind, name) => write!(f, "no {kind} {name}"),
             Self::Exists(kind, name) => write!(f, "{kind} {name} already exists"),
+            Self::TokenTooLarge { token, .. } => {
+                let OversizedToken { client, audience, bytes, limit } = &**token;
+                write!(
+                    f,
+                    "an access token of the client {client} for {audience} would have {bytes} bytes, more than {limit}; \
+                     it needs fewer permissions, scopes or mapped claims"
+                )
+            }
             Self::Conflict => f.write_str("a concurrent change came first; try again"),
             Self::Changed => f.write_str("it has changed since its etag was read; read it again"),
             Self::Throttled { after } => {

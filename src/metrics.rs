@@ -3,10 +3,11 @@
 mod guesses;
 mod hashing;
 mod mails;
+mod token_sizes;
 
 use std::{fmt, time::Duration};
 
-pub use self::{guesses::Guesses, hashing::Hashing, mails::Mails};
+pub use self::{guesses::Guesses, hashing::Hashing, mails::Mails, token_sizes::TokenSizes};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -79,6 +80,11 @@ impl Metrics {
     /// Registers the figures of guesses; `read` provides them.
     pub fn observe_guesses(&mut self, read: impl Fn() -> Guesses + Send + Sync + 'static) {
         self.registry.register_collector(Box::new(guesses::GuessesCollector::new(read)));
+    }
+
+    /// Registers the sizes of access tokens and the number of those refused for their size; `read` provides them.
+    pub fn observe_token_sizes(&mut self, read: impl Fn() -> (Vec<TokenSizes>, u64) + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(token_sizes::TokenSizesCollector::new(read)));
     }
 
     /// Records a finished call and its duration. All labels are static, so that no caller can invent new ones.

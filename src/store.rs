@@ -4,7 +4,7 @@
 //! One SQL text serves both engines. Its rules: placeholders `$1…$n`, each used; no `?`, `::`, `ILIKE`,
 //! arrays, `FOR UPDATE` or `now()`; instants are milliseconds in BIGINT; lists are JSON. Where the dialects
 //! really differ, the statement is an `engine::Sql` with both forms: the batch of refreshes, fast-forwarding,
-//! lists of ids, counts of failures, and the import of users.
+//! lists of ids, counts of failures, combinations of roles, and the import of users.
 //!
 //! Reads go through [`Store::read`], reports of unknown size through [`Store::report`], the follower of the feed through
 //! [`Store::follow`], and changes through [`Store::write`]; each has connections of its own. Every transaction has a
@@ -23,11 +23,13 @@ mod foreign_keys;
 mod import;
 mod instance;
 mod keys;
+mod largest;
 mod login_failures;
 mod mails;
 mod migrate;
 mod pools;
 mod readiness;
+mod readable;
 mod refresh;
 mod revoke;
 mod roles;

@@ -1,5 +1,7 @@
 //! Runs guards on free ports and calls them the way proxies do.
 
+mod largest;
+
 use std::{collections::HashMap, time::Duration};
 
 use chancery_verify::{Gate, testing::TestIssuer};

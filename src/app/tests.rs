@@ -14,6 +14,7 @@ const ORDER: &[&str] = &[
     "schema",
     "hashing",
     "limits",
+    "token_sizes",
     "mail",
     "jobs",
     "dev",

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::{DatabaseArgs, output, password};
-use crate::domain::user::UserFilter;
+use crate::domain::user::{UserFilter, parse_attributes};
 use crate::service::{Admin, NewUserRequest, Service, UserPatch, UserView};
 
 #[derive(Debug, Subcommand)]
@@ -112,7 +112,7 @@ impl User {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Create { name, password_stdin, subject, email, roles, attributes, json, database } => {
-                let attributes = attributes.as_deref().map(parse_attributes).transpose()?.unwrap_or_default();
+                let attributes = attributes.as_deref().map(attributes_of).transpose()?.unwrap_or_default();
                 let service = database.open_service().await?;
                 let password = password::read(password_stdin)?;
                 let emails = email.into_iter().collect();
@@ -143,7 +143,7 @@ impl User {
                 output::line(&format!("{user} {}", if changed { "is enabled" } else { "was already enabled" }))
             }
             Self::Update { user, name, emails, attributes, database } => {
-                let attributes = attributes.as_deref().map(parse_attributes).transpose()?;
+                let attributes = attributes.as_deref().map(attributes_of).transpose()?;
                 let emails = (!emails.is_empty()).then_some(emails);
                 if name.is_none() && emails.is_none() && attributes.is_none() {
                     anyhow::bail!("nothing to change: give --name, --email or --attributes");
@@ -186,8 +186,9 @@ async fn list(database: &DatabaseArgs, json: bool) -> anyhow::Result<()> {
     if json { Ok(()) } else { output::table(&["ID", "SUBJECT", "LOGINS", "STATE"], &rows) }
 }
 
-fn parse_attributes(text: &str) -> anyhow::Result<Map<String, Value>> {
-    serde_json::from_str(text).context("--attributes must be a JSON object")
+fn attributes_of(text: &str) -> anyhow::Result<Map<String, Value>> {
+    let problem = || parse_attributes(text.as_bytes()).err().unwrap_or_default();
+    serde_json::from_str(text).with_context(|| format!("--attributes {}", problem()))
 }
 
 /// A user as a `chancery.v1.User` in JSON.

@@ -52,6 +52,51 @@ pub fn is_deeper_than(most: usize, object: &Map<String, Value>) -> bool {
     most == 0 || object.values().any(|value| value_is_deeper(most - 1, value))
 }
 
+/// Whether a name or a text in a JSON object contains NUL, which PostgreSQL refuses.
+#[must_use]
+pub fn holds_nul(object: &Map<String, Value>) -> bool {
+    fn value_holds_nul(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(value_holds_nul),
+            Value::Object(members) => holds_nul(members),
+            _ => false,
+        }
+    }
+    object.iter().any(|(name, value)| name.contains('\0') || value_holds_nul(value))
+}
+
+/// The size of a JSON object in the database, in bytes. PostgreSQL stores every digit of a number: `1e300` has 301.
+#[must_use]
+pub fn stored_size(object: &Map<String, Value>) -> usize {
+    fn digits(value: &Value) -> usize {
+        match value {
+            Value::Number(number) => {
+                let written_out = number.as_f64().filter(|_| number.is_f64()).map(|n| n.to_string().len());
+                written_out.unwrap_or_default().saturating_sub(number.to_string().len())
+            }
+            Value::Array(items) => items.iter().map(digits).sum(),
+            Value::Object(members) => members.values().map(digits).sum(),
+            _ => 0,
+        }
+    }
+    let text = serde_json::to_string(object).map_or(usize::MAX, |text| text.len());
+    text.saturating_add(object.values().map(digits).sum())
+}
+
+/// Parses attributes.
+///
+/// # Errors
+/// What is wrong with the text. It never quotes the text.
+pub fn parse_attributes(text: &[u8]) -> Result<Map<String, Value>, String> {
+    serde_json::from_slice(text).map_err(|error| {
+        if error.to_string().starts_with("recursion limit") {
+            return format!("must be nested at most {MAX_DEPTH} levels deep");
+        }
+        "must be a JSON object".to_owned()
+    })
+}
+
 /// What is wrong with a chosen subject, if anything. It must be 1 to 255 printable ASCII characters.
 #[must_use]
 pub fn subject_problem(subject: &str) -> Option<String> {
@@ -78,11 +123,10 @@ pub fn check_attributes(wrong: &mut Violations, attributes: &Map<String, Value>)
     if is_deeper_than(MAX_DEPTH, attributes) {
         wrong.add("attributes", format!("must be nested at most {MAX_DEPTH} levels deep"));
     }
-    let text = Value::Object(attributes.clone()).to_string();
-    if text.len() > MAX_ATTRIBUTES {
-        wrong.add("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON"));
+    if stored_size(attributes) > MAX_ATTRIBUTES {
+        wrong.add("attributes", format!("must be at most {MAX_ATTRIBUTES} bytes of JSON, with numbers written out"));
     }
-    wrong.require(!text.contains("\\u0000"), "attributes", "must not contain NUL");
+    wrong.require(!holds_nul(attributes), "attributes", "must not contain NUL");
 }
 
 /// Which user names: from the first of these canonical forms to the second, both included.

@@ -37,11 +37,10 @@ impl Page {
         let read = || {
             let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
             let rest = bytes.strip_prefix(&binding)?;
-            String::from_utf8(rest.to_vec()).ok().filter(|t| t.len() <= 128 && !t.contains('\0'))
+            String::from_utf8(rest.to_vec()).ok().filter(|t| (1..=128).contains(&t.len()) && !t.contains('\0'))
         };
         let after = if token.is_empty() { Some(String::new()) } else { read() };
-        let problem = || Error::invalid("page_token", "must be the next_page_token of a response to the same request");
-        Ok(Self { size, after: after.ok_or_else(problem)?, binding })
+        Ok(Self { size, after: after.ok_or_else(bad_page_token)?, binding })
     }
 
     /// The page size plus one, to detect whether there is another page.
@@ -66,6 +65,11 @@ impl Page {
         let token = token.unwrap_or_default();
         (all, token)
     }
+}
+
+/// The error for a page token that this server did not issue for the same request.
+pub(super) fn bad_page_token() -> Error {
+    Error::invalid("page_token", "must be the next_page_token of a response to the same request")
 }
 
 /// Parses a filter into terms. Each field is compared at most once in each way: of two values, neither would win.

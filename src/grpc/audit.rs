@@ -4,7 +4,7 @@ use prost_types::Timestamp as WireTime;
 use tonic::{Request, Response, Status};
 
 use super::{
-    admin::{Page, parse_terms, unsupported_term},
+    admin::{Page, bad_page_token, parse_terms, unsupported_term},
     call::Call,
     convert::{self, time},
     delivery::{Messages, Source, messages},
@@ -68,7 +68,10 @@ impl Audits {
         message: &pb::ListAuditEventsRequest,
     ) -> ServiceResult<(Vec<AuditEvent>, String)> {
         let page = Page::new("Audit", &message.filter, (message.page_size, &message.page_token))?;
-        let before = if page.after.is_empty() { None } else { page.after.parse().ok() };
+        let before = match page.after.as_str() {
+            "" => None,
+            id => Some(id.parse().map_err(|_| bad_page_token())?),
+        };
         let events =
             self.0.service.audit.list(admin, &audit_filter(&message.filter)?, before.as_ref(), page.limit()).await?;
         Ok(page.cut(events, |e| e.id.as_str()))

@@ -10,6 +10,7 @@ use tonic_types::pb::bad_request::FieldViolation;
 
 use super::{call::Call, convert::instant, proto::pb, status::deadline_exceeded};
 use crate::{
+    domain::user::parse_attributes,
     error::{Error, Result as ServiceResult, Violation},
     secret::ForeignHash,
     service::{Admin, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
@@ -161,5 +162,5 @@ fn attributes(json: &str) -> ServiceResult<Map<String, Value>> {
     if json.is_empty() {
         return Ok(Map::new());
     }
-    serde_json::from_str(json).map_err(|_| Error::invalid("attributes_json", "must be a JSON object"))
+    parse_attributes(json.as_bytes()).map_err(|problem| Error::invalid("attributes_json", problem))
 }

@@ -7,7 +7,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{MAX_REQUEST, proto::pb::ErrorReason};
 use crate::{
-    error::{Error, Reason},
+    error::{Error, Reason, Violation},
     service::{FRESH_SIGN_IN, RequestContext},
 };
 
@@ -15,6 +15,31 @@ use crate::{
 pub(super) const DOMAIN: &str = "chancery";
 /// Suggested retry delay after an outage or a conflict.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// Maximum length of each text of a status, in bytes. A status travels in headers, where proxies and clients take
+/// little: a text of the request that it quotes must not make it unreadable.
+const MAX_TEXT: usize = 512;
+/// Maximum length of all violations of a status together, in bytes.
+const MAX_VIOLATIONS: usize = 4096;
+
+/// The beginning of a text, if it is long.
+fn bounded(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    format!("{}…", text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or_default())
+}
+
+/// Adds as many violations as there is room for, and always the first.
+fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
+    let mut room = MAX_VIOLATIONS;
+    for violation in violations {
+        let (field, description) = (bounded(&violation.field), bounded(&violation.description));
+        let Some(rest) = room.checked_sub(field.len() + description.len()) else { break };
+        room = rest;
+        details.add_bad_request_violation(field, description);
+    }
+}
 
 /// The gRPC code of an error.
 const fn code(error: &Error) -> Code {
@@ -24,7 +49,7 @@ const fn code(error: &Error) -> Code {
         Error::Denied(..) | Error::Lacks(_) => Code::PermissionDenied,
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
-        Error::Precondition(_) => Code::FailedPrecondition,
+        Error::Precondition(_) | Error::TokenTooLarge { .. } => Code::FailedPrecondition,
         Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
         Error::Throttled { .. } | Error::TooManyAttempts { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
@@ -51,6 +76,13 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
             metadata.insert("counted_by".to_owned(), (*by).to_owned());
             metadata.insert("closed".to_owned(), closed.to_string());
         }
+        Error::TokenTooLarge { field, token } => {
+            metadata.insert("field".to_owned(), (*field).to_owned());
+            metadata.insert("client_id".to_owned(), token.client.clone());
+            metadata.insert("audience".to_owned(), token.audience.clone());
+            metadata.insert("bytes".to_owned(), token.bytes.to_string());
+            metadata.insert("limit_bytes".to_owned(), token.limit.to_string());
+        }
         Error::Ended { cause } => {
             metadata.insert("cause".to_owned(), (*cause).to_owned());
         }
@@ -62,16 +94,12 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
     }
     let mut details = ErrorDetails::with_error_info(error.reason().as_str(), DOMAIN, metadata);
     match error {
-        Error::Invalid(violations) => {
-            for v in violations {
-                details.add_bad_request_violation(v.field.clone(), v.description.clone());
-            }
-        }
+        Error::Invalid(violations) => add_violations(&mut details, violations),
         Error::NotFound(kind, name) | Error::Exists(kind, name) => {
-            details.set_resource_info(*kind, name.clone(), "", "");
+            details.set_resource_info(*kind, bounded(name), "", "");
         }
         Error::Precondition(text) => {
-            details.add_precondition_failure_violation("STATE", "", text.clone());
+            details.add_precondition_failure_violation("STATE", "", bounded(text));
         }
         Error::Throttled { after } | Error::TooManyAttempts { after, .. } => {
             details.set_retry_info(Some(after.duration()));
@@ -84,7 +112,7 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         }
         _ => {}
     }
-    Status::with_error_details(code(error), error.to_string(), details)
+    Status::with_error_details(code(error), bounded(&error.to_string()), details)
 }
 
 /// The status for an error from tonic itself, with details added.
@@ -177,6 +205,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::MethodUnknown => ErrorReason::MethodUnknown,
         Reason::RequestMalformed => ErrorReason::RequestMalformed,
         Reason::WatcherTooSlow => ErrorReason::WatcherTooSlow,
+        Reason::TokenTooLarge => ErrorReason::TokenTooLarge,
         Reason::Internal => ErrorReason::Internal,
     }
 }
@@ -192,6 +221,7 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
+    use crate::error::OversizedToken;
 
     #[test]
     fn g03_the_wire_and_the_crate_have_the_same_reasons() {
@@ -227,6 +257,15 @@ mod tests {
             Error::NotFound("user", "ada".into()),
             Error::Exists("user", "ada".into()),
             Error::Precondition("not now".into()),
+            Error::TokenTooLarge {
+                field: "role_id",
+                token: Box::new(OversizedToken {
+                    client: "app".into(),
+                    audience: "api".into(),
+                    bytes: 5000,
+                    limit: 4096,
+                }),
+            },
             Error::Lacks("keys.read"),
             Error::TooSlow,
             Error::Unauthenticated(Reason::SignInTooOld),

@@ -70,6 +70,12 @@ impl SigningKey {
         self.signing_input(&self.header, claims).map(Unsigned)
     }
 
+    /// The size of an access token with its signature, in bytes; at most a few too many.
+    #[must_use]
+    pub fn size(&self, unsigned: &Unsigned) -> usize {
+        unsigned.0.len() + 1 + self.pair.signature_chars()
+    }
+
     /// Adds the third part, the signature.
     ///
     /// # Errors

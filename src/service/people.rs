@@ -7,6 +7,7 @@ mod limits;
 mod new_passwords;
 mod sign_in;
 mod tickets;
+mod token_fit;
 mod users;
 
 use self::new_passwords::NewPasswords;
@@ -21,6 +22,7 @@ pub(in crate::service) use self::{
     emails::{Addressee, Emails, parse_recipient},
     new_passwords::hash_error,
     tickets::{IssuedTicket, Tickets},
+    token_fit::TokenFit,
     users::{load_view, remap_claims},
 };
 use super::{
@@ -41,6 +43,7 @@ pub(in crate::service) struct Parts {
     pub(in crate::service) lists: StatusLists,
     pub(in crate::service) tickets: Tickets,
     pub(in crate::service) emails: Emails,
+    pub(in crate::service) token_fit: TokenFit,
 }
 
 impl Parts {
@@ -61,6 +64,7 @@ impl Parts {
             tickets: self.tickets.clone(),
             emails: self.emails.clone(),
             new_passwords: self.new_passwords(),
+            token_fit: self.token_fit.clone(),
         }
     }
 

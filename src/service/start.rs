@@ -6,7 +6,7 @@ use super::{
     Service, UseCases,
     access::Callers,
     admin::{Audit, Clients, Import, InstanceSettings, Roles, Users, UsersParts},
-    people::{Emails, Limits, Parts, Tickets},
+    people::{Emails, Limits, Parts, Tickets, TokenFit},
     runtime::{Live, Outbox, Runtime, SessionWriter, Sweeper},
     signing_keys::{SigningKeys, first_keys},
     tokens::{Minter, Revocations, StatusLists, Tokens},
@@ -136,8 +136,9 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
     let limits = Limits::new(store.clone(), live.clone(), sealing);
     let outbox = Outbox::new(runtime.clone());
     let tickets = Tickets::new(runtime.clone());
+    let token_fit = TokenFit::new(store.clone(), live.clone(), minter.clone(), entropy.clone());
     let emails = Emails::new(live.clone(), outbox.clone(), limits.clone());
-    let roles = Roles::new(runtime.clone());
+    let roles = Roles::new(runtime.clone(), token_fit.clone());
     let people = Parts {
         runtime: runtime.clone(),
         passwords: passwords.clone(),
@@ -148,6 +149,7 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         lists: lists.clone(),
         tickets: tickets.clone(),
         emails: emails.clone(),
+        token_fit: token_fit.clone(),
     };
     let users = UsersParts {
         runtime: runtime.clone(),
@@ -157,6 +159,7 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         emails,
         roles: roles.clone(),
         tokens: tokens.clone(),
+        token_fit: token_fit.clone(),
     };
     UseCases {
         sign_ins: people.sign_ins(),
@@ -165,9 +168,9 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         revocations: Revocations::new(live.clone(), callers.clone()),
         signing_keys: SigningKeys::new(runtime.clone()),
         users: Users::new(users),
-        clients: Clients::new(runtime.clone(), lists.clone(), roles.clone()),
+        clients: Clients::new(runtime.clone(), lists.clone(), roles.clone(), token_fit.clone()),
         audit: Audit::new(store.clone(), live.clone(), callers.clone()),
-        import: Import::new(runtime.clone(), callers.clone()),
+        import: Import::new(runtime.clone(), callers.clone(), token_fit),
         instance: InstanceSettings::new(runtime),
         sweeper: Sweeper::new(store.clone(), live.clone()),
         callers,

@@ -9,18 +9,20 @@ mod mint;
 mod refresh;
 mod revoke;
 mod shared_snapshot;
+mod sizes;
 mod status_lists;
 mod watch;
 
 use std::sync::Arc;
 
 use self::ended::EndedSessions;
-pub(in crate::service) use self::mint::{Minter, TokenParams, audience_of, scopes_of};
+pub(in crate::service) use self::mint::{Minter, Subject, TokenParams, audience_of, scopes_of};
 pub use self::{
     client_token::ClientTokenRequest,
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
     shared_snapshot::SnapshotPart,
+    sizes::{SizeFigures, TOKEN_SIZES},
     status_lists::{PublishedList, StatusLists},
     watch::{Revocations, WatchMessage, Watcher},
 };
@@ -28,7 +30,7 @@ use super::{
     access::Callers,
     runtime::{Live, SessionWriter},
 };
-use crate::{keys::SealingKey, store::Store};
+use crate::{domain::keys::Algorithm, keys::SealingKey, store::Store};
 
 /// Tokens and sessions after sign-in.
 #[derive(Debug)]
@@ -52,5 +54,11 @@ impl Tokens {
     ) -> Self {
         let live = minter.live().clone();
         Self { store, live, sealing, writer, callers, minter, ended: EndedSessions::default() }
+    }
+
+    /// The sizes of the tokens that this process issued, by algorithm, and how many it refused for their size.
+    #[must_use]
+    pub fn sizes(&self) -> ([(Algorithm, SizeFigures); 3], u64) {
+        self.minter.sizes()
     }
 }

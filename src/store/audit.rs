@@ -5,6 +5,7 @@ use sqlx::types::Json;
 use super::{
     engine::{Tx, all, execute},
     failure::corrupt,
+    readable::Readable,
 };
 use crate::{
     domain::audit::{Actor, AuditEvent, AuditFilter, AuditKind},
@@ -23,7 +24,7 @@ struct EventRow {
     address: String,
     subject: String,
     session_id: Option<String>,
-    details: Json<serde_json::Value>,
+    details: Readable<serde_json::Value>,
 }
 
 impl TryFrom<EventRow> for AuditEvent {
@@ -37,7 +38,7 @@ impl TryFrom<EventRow> for AuditEvent {
             session: row.session_id.as_deref().map(str::parse).transpose().map_err(|_| bad("session_id"))?,
             actor: Actor { name: row.actor, client: row.client_id, address: row.address },
             subject: row.subject,
-            details: row.details.0,
+            details: row.details.or_empty(("audit_events", "details"), &row.id),
         })
     }
 }

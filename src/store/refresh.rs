@@ -10,6 +10,7 @@ use super::{
     By, Revoke,
     engine::{Inner, Sql, Tx, all, execute, optional},
     failure::corrupt,
+    readable::Readable,
     sessions::{SessionRow, columns},
 };
 use crate::{
@@ -25,18 +26,19 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a refresh reads back: columns, or the elements of a JSON array in this order.
+/// What a refresh reads back: columns, or the elements of a JSON array in this order, in which lists and claims are
+/// strings.
 #[derive(Deserialize, sqlx::FromRow)]
 struct BasisRow {
     id: String,
     generation: i64,
     subject: String,
     auth_time: i64,
-    amr: Json<Vec<String>>,
+    amr: Readable<Vec<String>>,
     acr: String,
-    scopes: Json<Vec<Scope>>,
-    claims: Json<Map<String, Value>>,
-    roles: Json<Vec<RoleId>>,
+    scopes: Readable<Vec<Scope>>,
+    claims: Readable<Map<String, Value>>,
+    roles: Readable<Vec<RoleId>>,
     idle_expires_at: i64,
     absolute_expires_at: i64,
     status_list: Option<i64>,
@@ -52,11 +54,11 @@ impl TryFrom<BasisRow> for TokenBasis {
             subject: row.subject,
             generation: row.generation,
             auth_time: Timestamp::from_millis(row.auth_time),
-            amr: row.amr.0,
+            amr: row.amr.or_empty(("sessions", "amr"), &row.id),
             acr: row.acr,
-            scopes: row.scopes.0,
-            claims: row.claims.0,
-            roles: row.roles.0,
+            scopes: row.scopes.or_empty(("sessions", "scopes"), &row.id),
+            claims: row.claims.shallow().or_empty(("sessions", "claims"), &row.id),
+            roles: row.roles.or_empty(("sessions", "roles"), &row.id),
             expires_at: Timestamp::from_millis(row.idle_expires_at).min(absolute_expires_at),
             absolute_expires_at,
             status: StatusIndex::from_columns(row.status_list, row.status_index),
@@ -100,7 +102,7 @@ impl Serialize for Hex<'_> {
 ///
 /// SQLite's driver passes every call and every row between two threads, which costs more than the update. So on
 /// SQLite the same call returns the number of rows changed and all rows as one JSON text. Lists and claims are
-/// stored as JSON anyway.
+/// strings in it, so that one of them that cannot be read spoils no other.
 const ROTATE: Sql = Sql {
     sqlite: "UPDATE sessions SET generation = generation + 1, previous_rotated_at = rotated_at, \
          rotated_at = max(rotated_at, $2), rotation_request_id = w_request, \
@@ -115,7 +117,8 @@ const ROTATE: Sql = Sql {
          AND (w_scopes = '[]' OR NOT EXISTS (SELECT 1 FROM json_each(w_scopes) AS s \
          WHERE s.value NOT IN (SELECT g.value FROM json_each(scopes) AS g))); \
          SELECT changes(), '[' || group_concat(format('[\"%s\",%d,%s,%d,%s,%s,%s,%s,%s,%d,%d,%s,%s]', id, generation, \
-         json_quote(subject), auth_time, amr, json_quote(acr), scopes, claims, roles, idle_expires_at, \
+         json_quote(subject), auth_time, json_quote(amr), json_quote(acr), json_quote(scopes), json_quote(claims), \
+         json_quote(roles), idle_expires_at, \
          absolute_expires_at, ifnull(status_list, 'null'), ifnull(status_index, 'null')), ',') || ']' \
          FROM sessions WHERE id IN (SELECT value ->> 0 FROM json_each($1))",
     postgres: "UPDATE sessions SET generation = generation + 1, previous_rotated_at = rotated_at, \
@@ -290,6 +293,14 @@ impl Tx {
             details,
         };
         self.audit_append(&event).await
+    }
+
+    /// Takes a rotation back whose refresh token was not given away, unless the session was rotated again. Returns
+    /// whether it was taken back.
+    pub async fn rotation_undo(&mut self, id: &SessionId, generation: i64) -> Result<bool> {
+        const SQL: &str = "UPDATE sessions SET generation = generation - 1, rotated_at = previous_rotated_at, \
+            rotation_request_id = NULL WHERE id = $1 AND generation = $2 AND generation > 0";
+        Ok(execute!(self, SQL, id.as_str(), generation)? == 1)
     }
 
     /// Moves the time of a session's last rotation, after a commit that took long, so that the grace period starts

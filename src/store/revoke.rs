@@ -4,7 +4,6 @@ use serde_json::json;
 use sqlx::types::Json;
 
 use super::{
-    SessionFilter,
     engine::{Sql, Tx, all},
     failure::corrupt,
 };
@@ -81,8 +80,8 @@ impl Tx {
         match what {
             Revoke::Sessions(ids) => self.revoke_sessions(ids, by).await,
             Revoke::SessionsOf { user, but } => {
-                let live = self.sessions_of_user(user, SessionFilter::Live(by.now)).await?;
-                let ids = live.into_iter().map(|s| s.id).filter(|id| Some(id) != but);
+                let live = self.live_session_ids(user, by.now).await?;
+                let ids = live.into_iter().filter(|id| Some(id) != but);
                 self.revoke_sessions(&ids.collect::<Vec<_>>(), by).await
             }
             Revoke::Client(id) => {

@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use super::{
     engine::{Sql, Tx, all, execute, optional},
     failure::corrupt,
+    readable::Readable,
 };
 use crate::{
     domain::{
@@ -67,12 +68,12 @@ pub(super) struct SessionRow {
     previous_rotated_at: i64,
     rotation_request_id: Option<String>,
     auth_time: i64,
-    amr: Json<Vec<String>>,
+    amr: Readable<Vec<String>>,
     acr: String,
-    scopes: Json<Vec<Scope>>,
-    audiences: Json<Vec<Audience>>,
-    claims: Json<Map<String, Value>>,
-    roles: Json<Vec<RoleId>>,
+    scopes: Readable<Vec<Scope>>,
+    audiences: Readable<Vec<Audience>>,
+    claims: Readable<Map<String, Value>>,
+    roles: Readable<Vec<RoleId>>,
     created_at: i64,
     idle_ttl: i64,
     idle_expires_at: i64,
@@ -103,12 +104,12 @@ impl TryFrom<SessionRow> for Session {
             previous_rotated_at: Timestamp::from_millis(row.previous_rotated_at),
             rotation_request_id: row.rotation_request_id,
             auth_time: Timestamp::from_millis(row.auth_time),
-            amr: row.amr.0,
+            amr: row.amr.or_empty(("sessions", "amr"), &row.id),
             acr: row.acr,
-            scopes: row.scopes.0,
-            audiences: row.audiences.0,
-            claims: row.claims.0,
-            roles: row.roles.0,
+            scopes: row.scopes.or_empty(("sessions", "scopes"), &row.id),
+            audiences: row.audiences.or_empty(("sessions", "audiences"), &row.id),
+            claims: row.claims.shallow().or_empty(("sessions", "claims"), &row.id),
+            roles: row.roles.or_empty(("sessions", "roles"), &row.id),
             created_at: Timestamp::from_millis(row.created_at),
             idle_ttl: Ttl::from_millis(row.idle_ttl),
             idle_expires_at: Timestamp::from_millis(row.idle_expires_at),
@@ -185,6 +186,14 @@ impl Tx {
             SessionFilter::Live(now) => all!(self, SessionRow, LIVE, user.as_str(), now.millis())?,
         };
         rows.into_iter().map(Session::try_from).collect()
+    }
+
+    /// The ids of a user's sessions that can be refreshed.
+    pub async fn live_session_ids(&mut self, user: &UserId, now: Timestamp) -> Result<Vec<SessionId>> {
+        const SQL: &str = "SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 \
+            AND absolute_expires_at > $2 ORDER BY id";
+        let rows = all!(self, (String,), SQL, user.as_str(), now.millis())?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
     }
 
     /// The live sessions of a user beyond the newest `keep`.

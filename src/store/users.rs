@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use super::{
     engine::{Sql, Tx, all, execute, optional},
     failure::corrupt,
+    readable::Readable,
 };
 use crate::{
     domain::{
@@ -75,7 +76,7 @@ impl From<TakenName> for Error {
 pub(super) struct UserRow {
     id: String,
     subject: String,
-    attributes: Json<Map<String, Value>>,
+    attributes: Readable<Map<String, Value>>,
     security_version: i64,
     disabled_at: Option<i64>,
     created_at: i64,
@@ -136,10 +137,11 @@ const BY_LOGIN: Sql =
 impl TryFrom<UserRow> for User {
     type Error = Error;
     fn try_from(row: UserRow) -> Result<Self> {
+        let attributes = row.attributes.shallow().or_empty(("users", "attributes"), &row.id);
         Ok(Self {
             id: row.id.parse().map_err(|_| corrupt("users", "id", &row.id))?,
             subject: row.subject,
-            attributes: row.attributes.0,
+            attributes,
             security_version: row.security_version,
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
@@ -302,6 +304,13 @@ impl Tx {
         const SQL: &str = "UPDATE users SET security_version = security_version + 1, updated_at = $2 \
             WHERE id = $1 AND deleted_at IS NULL AND security_version = coalesce($3, security_version)";
         Ok(execute!(self, SQL, id.as_str(), now.millis(), version)? == 1)
+    }
+
+    /// A user's attributes, unless they cannot be read: a [`User`] then has none.
+    pub async fn user_attributes(&mut self, id: &UserId) -> Result<Option<Map<String, Value>>> {
+        const SQL: &str = "SELECT attributes FROM users WHERE id = $1 AND deleted_at IS NULL";
+        let row = optional!(self, (Readable<Map<String, Value>>,), SQL, id.as_str())?;
+        Ok(row.and_then(|(attributes,)| attributes.into_option()))
     }
 
     /// Replaces a user's attributes.

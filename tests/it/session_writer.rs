@@ -115,7 +115,8 @@ async fn two_requests_for_one_session_in_a_batch_get_the_same_successor(app: &Ap
 
 async fn a_bad_row_fails_only_its_own_caller(app: &App) {
     let pairs = sign_ins(app, 4).await;
-    app.sql(&format!("UPDATE sessions SET claims = '[]' WHERE id = '{}'", pairs[2].session_id)).await;
+    let spoil = "UPDATE sessions SET revoked_at = 1, revoked_cause = 'nonsense'";
+    app.sql(&format!("{spoil} WHERE id = '{}'", pairs[2].session_id)).await;
     let held = hold(app, &pairs[0]).await;
     let first = occupy(app, &pairs[0]).await;
     let rest = join_all(pairs[1..].iter().map(|p| refresh(&app.service, app.service.context(), p)));

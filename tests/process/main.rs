@@ -11,6 +11,7 @@
 mod bad_commands;
 mod bad_input;
 mod bad_requests;
+mod bad_texts;
 mod calls;
 mod canary;
 mod crash;

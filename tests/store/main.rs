@@ -38,6 +38,8 @@ mod sessions;
 mod source;
 mod status_lists;
 mod tickets;
+mod token_sizes;
+mod unreadable;
 mod upgrades;
 mod users;
 
@@ -125,6 +127,12 @@ on_each_engine! {
         status_lists::blocks_are_consecutive_and_a_new_list_follows_a_full_one,
         status_lists::concurrent_leases_do_not_overlap,
         status_lists::the_sessions_of_disabled_clients_are_read_list_by_list,
+        token_sizes::of_the_users_with_the_same_roles_the_one_with_the_longest_attributes_is_found,
+        token_sizes::a_rotation_is_taken_back_once_and_its_token_is_current_again,
+        unreadable::one_user_whose_attributes_cannot_be_read_spoils_no_list,
+        unreadable::one_session_whose_claims_cannot_be_read_leaves_the_others_on_the_fast_path,
+        unreadable::one_event_whose_details_cannot_be_read_is_listed_without_them,
+        unreadable::an_unreadable_user_is_revoked_and_healed,
         tickets::a_ticket_is_stored_unchanged_and_has_limited_attempts,
         tickets::concurrent_calls_use_a_ticket_once,
         tickets::tickets_of_a_user_are_counted_and_expired_ones_deleted,

@@ -4,7 +4,9 @@ use std::io::{BufRead, Read};
 
 use serde_json::{Map, Value};
 
-use crate::{error::Violation, secret::ForeignHash, service::ImportRow, time::Timestamp};
+use crate::{
+    domain::user::parse_attributes, error::Violation, secret::ForeignHash, service::ImportRow, time::Timestamp,
+};
 
 /// Maximum length of a JSON line, in bytes.
 const MAX_LINE: u64 = 64 * 1024;
@@ -94,12 +96,11 @@ fn next_line(input: &mut impl BufRead, line: &mut u64) -> anyhow::Result<Option<
         let text = if line == 1 { text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text) } else { text };
         if !text.is_empty() {
             // The serde error is dropped, because it may quote a password hash.
-            let Ok(object) = serde_json::from_slice::<Map<String, Value>>(text) else {
-                return Ok(Some(FileRow {
-                    line,
-                    subject: no_subject,
-                    read: Err(refuse("line", "must be a JSON object")),
-                }));
+            let object = match parse_attributes(text) {
+                Ok(object) => object,
+                Err(problem) => {
+                    return Ok(Some(FileRow { line, subject: no_subject, read: Err(refuse("line", problem)) }));
+                }
             };
             let subject = object.get("subject").and_then(Value::as_str).unwrap_or_default().to_owned();
             return Ok(Some(FileRow { line, subject, read: row_from_object(object) }));
@@ -206,7 +207,9 @@ fn row_from_record(record: csv::Result<csv::StringRecord>, names: &[String]) -> 
 fn cell_to_json(name: &str, cell: &str) -> Result<Value, Vec<Violation>> {
     Ok(match name {
         "emails" => cell.split_whitespace().map(Value::from).collect(),
-        "attributes" => serde_json::from_str(cell).map_err(|_| refuse("attributes", "must be a JSON object"))?,
+        "attributes" => {
+            parse_attributes(cell.as_bytes()).map(Value::Object).map_err(|problem| refuse("attributes", problem))?
+        }
         "disabled" => match cell {
             "true" | "1" => Value::Bool(true),
             "false" | "0" => Value::Bool(false),

@@ -27,6 +27,7 @@ use crate::{
     secret::ClientSecret,
     service::{
         access::Admin,
+        people::TokenFit,
         runtime::{Live, Runtime},
         tokens::StatusLists,
     },
@@ -113,6 +114,7 @@ pub struct Clients {
     entropy: Arc<dyn Entropy>,
     lists: StatusLists,
     roles: Roles,
+    token_fit: TokenFit,
 }
 
 impl fmt::Debug for Clients {
@@ -129,9 +131,9 @@ struct ChangeRecord {
 }
 
 impl Clients {
-    pub(in crate::service) fn new(runtime: Runtime, lists: StatusLists, roles: Roles) -> Self {
+    pub(in crate::service) fn new(runtime: Runtime, lists: StatusLists, roles: Roles, token_fit: TokenFit) -> Self {
         let Runtime { store, live, entropy, .. } = runtime;
-        Self { store, live, entropy, lists, roles }
+        Self { store, live, entropy, lists, roles, token_fit }
     }
 
     /// Registers a client; returns its secret, once, unless it is public.
@@ -150,6 +152,7 @@ impl Clients {
         let (previous_secret, revision) = (None, 1);
         let client =
             Client { id, secret: hash, config, disabled_at: None, created_at: now, status, previous_secret, revision };
+        self.token_fit.check_client(&client, "client").await?;
         let mut tx = admin.write(&self.store, &self.live).await?;
         if let Some(creation) = &request.creation {
             let created = creation.record(&mut tx, admin, "CreateClient", client.id.as_str(), now).await?;
@@ -281,6 +284,9 @@ impl Clients {
         let config = self.patched(&old, patch)?;
         self.check_covers(admin, &old.config)?;
         self.check_covers(admin, &config)?;
+        if let Some(field) = patch.enlarging_field() {
+            self.token_fit.check_client(&Client { config: config.clone(), ..(*old).clone() }, field).await?;
+        }
         let now = self.live.now();
         let mut tx = admin.write(&self.store, &self.live).await?;
         if !tx.client_configure(&old.id, &config, old.revision, now).await? {
@@ -431,6 +437,13 @@ impl Clients {
 }
 
 impl ClientPatch {
+    /// The first changed field that can make tokens larger.
+    fn enlarging_field(&self) -> Option<&'static str> {
+        const FIELDS: [&str; 6] = ["permissions", "claims", "scopes", "audiences", "algorithm", "grants"];
+        let changed = self.changed_fields();
+        FIELDS.into_iter().find(|field| changed.contains(field))
+    }
+
     /// The names of the changed fields, for the audit log.
     fn changed_fields(&self) -> Vec<&'static str> {
         let all = [
@@ -475,6 +488,10 @@ impl Clients {
             (Some(at), false) => {
                 config.roles.remove(at);
             }
+        }
+        if given {
+            let changed = Client { config: config.clone(), ..(*client).clone() };
+            self.token_fit.check_client(&changed, "role_id").await?;
         }
         let now = self.live.now();
         let mut tx = admin.write(&self.store, &self.live).await?;

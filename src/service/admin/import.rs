@@ -20,6 +20,7 @@ use crate::{
     secret::ForeignHash,
     service::{
         access::{Admin, Callers},
+        people::TokenFit,
         runtime::{Live, Runtime, TRIES},
     },
     store::{NewUser, Store, Tx},
@@ -74,6 +75,7 @@ pub struct Import {
     live: Arc<Live>,
     entropy: Arc<dyn Entropy>,
     callers: Callers,
+    token_fit: TokenFit,
 }
 
 impl fmt::Debug for Import {
@@ -83,9 +85,9 @@ impl fmt::Debug for Import {
 }
 
 impl Import {
-    pub(in crate::service) fn new(runtime: Runtime, callers: Callers) -> Self {
+    pub(in crate::service) fn new(runtime: Runtime, callers: Callers, token_fit: TokenFit) -> Self {
         let Runtime { store, live, entropy, .. } = runtime;
-        Self { store, live, entropy, callers }
+        Self { store, live, entropy, callers, token_fit }
     }
 
     /// Imports up to [`MAX_IMPORT_BATCH`] users in one transaction; rows that cannot be imported are skipped. The
@@ -99,7 +101,7 @@ impl Import {
         self.callers.reload_roles(&mut current).await?;
         self.callers.check_still_admitted(&current, USERS_IMPORT)?;
         let now = self.live.now();
-        let checked = check_all(rows, now)?;
+        let checked = self.check_all(rows, now)?;
         for _ in 0..TRIES {
             match self.write_once(admin, &checked, now).await {
                 // One of the names was taken in between.
@@ -121,7 +123,7 @@ impl Import {
     /// As for [`Import::write`].
     pub async fn dry_run(&self, _: &Admin, rows: &[ImportRow], dry_run: &mut DryRun) -> Result<Vec<ImportOutcome>> {
         let now = self.live.now();
-        let checked = check_all(rows, now)?;
+        let checked = self.check_all(rows, now)?;
         let mut tx = self.store.read().await?;
         Ok(self.plan(&mut tx, &checked, &mut dry_run.taken, now).await?.outcomes)
     }
@@ -195,10 +197,24 @@ impl Import {
     }
 }
 
-/// Validates each row on its own, before any database query.
-fn check_all(rows: &[ImportRow], now: Timestamp) -> Result<Vec<Result<CheckedRow, Vec<Violation>>>> {
-    if rows.len() > MAX_IMPORT_BATCH {
-        return Err(Error::invalid("users", format!("must be at most {MAX_IMPORT_BATCH} per batch")));
+impl Import {
+    /// Validates each row on its own, before any database query.
+    fn check_all(&self, rows: &[ImportRow], now: Timestamp) -> Result<Vec<Result<CheckedRow, Vec<Violation>>>> {
+        if rows.len() > MAX_IMPORT_BATCH {
+            return Err(Error::invalid("users", format!("must be at most {MAX_IMPORT_BATCH} per batch")));
+        }
+        let check = |row| check::check(row, now).and_then(|row| self.check_fit(row, now));
+        Ok(rows.iter().map(check).collect())
     }
-    Ok(rows.iter().map(|row| check::check(row, now)).collect())
+
+    /// Refuses attributes that make a token too large.
+    fn check_fit(&self, row: CheckedRow, now: Timestamp) -> Result<CheckedRow, Vec<Violation>> {
+        if row.attributes.is_empty() {
+            return Ok(row);
+        }
+        match self.token_fit.check_user(&self.new_user(&row, now).user, &[], "attributes") {
+            Ok(()) => Ok(row),
+            Err(error) => Err(vec![Violation { field: "attributes".into(), description: error.to_string() }]),
+        }
+    }
 }

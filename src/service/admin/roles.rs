@@ -17,6 +17,7 @@ use crate::{
     id::RoleId,
     service::{
         access::Admin,
+        people::TokenFit,
         runtime::{Live, Runtime},
     },
     store::{Store, Tx},
@@ -51,6 +52,7 @@ pub struct Roles {
     store: Store,
     live: Arc<Live>,
     entropy: Arc<dyn Entropy>,
+    token_fit: TokenFit,
 }
 
 impl fmt::Debug for Roles {
@@ -60,9 +62,9 @@ impl fmt::Debug for Roles {
 }
 
 impl Roles {
-    pub(in crate::service) fn new(runtime: Runtime) -> Self {
+    pub(in crate::service) fn new(runtime: Runtime, token_fit: TokenFit) -> Self {
         let Runtime { store, live, entropy, .. } = runtime;
-        Self { store, live, entropy }
+        Self { store, live, entropy, token_fit }
     }
 
     /// Creates a role.
@@ -81,6 +83,7 @@ impl Roles {
         let id = RoleId::new(now, &*self.entropy);
         let (built_in, revision, description) = (None, 1, request.description);
         let role = Role { id, name, description, permissions, built_in, revision, created_at: now, updated_at: now };
+        self.token_fit.check_new_role(&role)?;
         let mut tx = admin.write(&self.store, &self.live).await?;
         if let Some(creation) = &request.creation {
             let created = creation.record(&mut tx, admin, "CreateRole", role.id.as_str(), now).await?;
@@ -120,6 +123,9 @@ impl Roles {
         violations.into_result(())?;
         admin.check_role(&self.live.snapshot(), &old)?;
         admin.check_permissions(&self.live.snapshot(), &role.permissions)?;
+        if role.permissions.iter().any(|permission| !old.permissions.contains(permission)) {
+            self.token_fit.check_changed_role(&role).await?;
+        }
         let now = self.live.now();
         let mut tx = admin.write(&self.store, &self.live).await?;
         if !tx.role_update(&role, now).await? {

@@ -30,7 +30,7 @@ use crate::{
     secret::Password,
     service::{
         access::Admin,
-        people::{Emails, Limits, Tickets, UserView, hash_error, load_view, remap_claims},
+        people::{Emails, Limits, Tickets, TokenFit, UserView, hash_error, load_view, remap_claims},
         runtime::{Live, Runtime},
         tokens::Tokens,
     },
@@ -79,6 +79,7 @@ pub struct Users {
     emails: Emails,
     roles: Roles,
     tokens: Arc<Tokens>,
+    token_fit: TokenFit,
 }
 
 impl fmt::Debug for Users {
@@ -96,6 +97,7 @@ pub(in crate::service) struct UsersParts {
     pub(in crate::service) emails: Emails,
     pub(in crate::service) roles: Roles,
     pub(in crate::service) tokens: Arc<Tokens>,
+    pub(in crate::service) token_fit: TokenFit,
 }
 
 /// A transaction that has locked a user's row to change it.
@@ -107,9 +109,9 @@ struct LockedUser {
 
 impl Users {
     pub(in crate::service) fn new(parts: UsersParts) -> Self {
-        let UsersParts { runtime, passwords, limits, tickets, emails, roles, tokens } = parts;
+        let UsersParts { runtime, passwords, limits, tickets, emails, roles, tokens, token_fit } = parts;
         let Runtime { store, live, entropy, .. } = runtime;
-        Self { store, live, entropy, passwords, limits, tickets, emails, roles, tokens }
+        Self { store, live, entropy, passwords, limits, tickets, emails, roles, tokens, token_fit }
     }
 
     /// Creates a user.
@@ -136,6 +138,8 @@ impl Users {
         let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
         let attributes = request.attributes;
         let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: now };
+        let field = if roles.is_empty() { "attributes" } else { "roles" };
+        self.token_fit.check_user(&user, &roles, field)?;
         let new = NewUser { user, logins, password };
         if let Some(taken) = tx.user_insert(&new).await? {
             return Err(taken.into());
@@ -197,8 +201,9 @@ impl Users {
             replace_logins(&mut tx, id, LoginKind::Email, emails).await?;
         }
         if let Some(attributes) = &patch.attributes {
-            tx.user_set_attributes(id, attributes).await?;
             let user = User { attributes: attributes.clone(), ..found.user.clone() };
+            self.token_fit.check_user(&user, &found.roles, "attributes")?;
+            tx.user_set_attributes(id, attributes).await?;
             remap_claims(&self.live, &mut tx, &user, now).await?;
         }
         let changed = [
@@ -314,6 +319,9 @@ impl Users {
             return Ok(false);
         }
         let roles = tx.roles_of_user(id).await?;
+        if given {
+            self.token_fit.check_user(&found.user, &roles, "role_id")?;
+        }
         tx.sessions_set_roles(id, &roles).await?;
         let details = json!({ "role": role.name, "role_id": role.id });
         tx.audit(now, kind, &admin.actor, &found.user.subject, details).await?;

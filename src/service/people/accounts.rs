@@ -14,7 +14,7 @@ pub use self::{
     register::RegisterInput,
     reset::{PasswordReset, ResetRequest},
 };
-use super::{emails::Emails, limits::Limits, new_passwords::NewPasswords, tickets::Tickets};
+use super::{emails::Emails, limits::Limits, new_passwords::NewPasswords, tickets::Tickets, token_fit::TokenFit};
 use crate::{
     entropy::Entropy,
     passwords::Passwords,
@@ -33,6 +33,7 @@ pub struct Accounts {
     pub(super) tickets: Tickets,
     pub(super) emails: Emails,
     pub(super) new_passwords: NewPasswords,
+    pub(super) token_fit: TokenFit,
 }
 
 impl fmt::Debug for Accounts {

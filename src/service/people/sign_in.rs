@@ -35,7 +35,7 @@ use crate::{
     service::{
         access::{Callers, ClientCredentials, RequestContext},
         runtime::{Live, Opening, SessionWriter, TRIES},
-        tokens::{Minter, StatusLists, TokenPair, TokenParams, audience_of, scopes_of},
+        tokens::{Minter, StatusLists, Subject, TokenPair, TokenParams, audience_of, scopes_of},
     },
     store::Store,
     time::Timestamp,
@@ -238,12 +238,19 @@ impl SignIns {
         let event = self.signed_in_event(&session, address.clone(), now);
         let opening =
             Opening { session: session.clone(), security_version: user.security_version, rehash, max_sessions, event };
+        let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now };
+        self.check_first_token(client, &session, params)?;
         if !self.writer.open(opening, ctx.deadline).await? {
             return Err(Error::Conflict);
         }
         let snapshot = self.live.for_signing()?;
-        let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now };
         self.minter.pair(&snapshot, client, &session.into(), &secret, params).await
+    }
+
+    /// Fails if the first token would be too large: a session that cannot have a token is not opened.
+    fn check_first_token(&self, client: &Client, session: &Session, params: TokenParams<'_>) -> Result<()> {
+        let basis = session.clone().into();
+        self.minter.check_size(&self.live.snapshot(), client, Subject::Session(&basis), params)
     }
 
     fn signed_in_event(&self, session: &Session, address: String, now: Timestamp) -> AuditEvent {

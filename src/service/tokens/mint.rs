@@ -6,15 +6,20 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Map;
 use tokio::sync::Semaphore;
 
-use super::status_lists::list_uri;
+use super::{
+    sizes::{SizeCounts, SizeFigures},
+    status_lists::list_uri,
+};
 use crate::{
     domain::{
         client::{Client, Grant},
+        keys::Algorithm,
         scope::{Audience, MAX_SCOPES, Scope},
         session::TokenBasis,
+        token::MAX_TOKEN,
     },
     entropy::Entropy,
-    error::{Error, Result},
+    error::{Error, OversizedToken, Result},
     keys::{AccessClaims, SealingKey, SigningKey, Status, StatusReference, Unsigned, mint_refresh_token},
     secret::{AccessToken, DeviceToken, RefreshToken, SessionSecret},
     service::runtime::{Live, Snapshot},
@@ -64,6 +69,7 @@ pub(in crate::service) struct Minter {
     sealing: Arc<SealingKey>,
     entropy: Arc<dyn Entropy>,
     slow_signers: Arc<Semaphore>,
+    sizes: Arc<SizeCounts>,
 }
 
 impl fmt::Debug for Minter {
@@ -75,7 +81,7 @@ impl fmt::Debug for Minter {
 impl Minter {
     pub(in crate::service) fn new(live: Arc<Live>, sealing: Arc<SealingKey>, entropy: Arc<dyn Entropy>) -> Self {
         let slow_signers = Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
-        Self { live, sealing, entropy, slow_signers }
+        Self { live, sealing, entropy, slow_signers, sizes: Arc::default() }
     }
 
     pub(super) fn live(&self) -> &Arc<Live> {
@@ -117,13 +123,39 @@ impl Minter {
             .signing(client.config.algorithm)
             .ok_or_else(|| Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()))?;
         let (unsigned, expires_at) = self.prepare(&key, snapshot, client, subject, params)?;
+        if let Err(too_large) = within_limit(key.size(&unsigned), client, params.audience) {
+            self.sizes.refused();
+            return Err(too_large);
+        }
         let token = self.sign(key, unsigned).await?;
+        self.sizes.issued(client.config.algorithm, token.expose().len());
         Ok(IssuedToken {
             token,
             expires_at,
             scopes: scope_names(params.scopes),
             audience: params.audience.as_str().to_owned(),
         })
+    }
+
+    /// Fails if this token would be too large. Without a key for its algorithm, nothing is known about its size.
+    ///
+    /// # Errors
+    /// [`Error::TokenTooLarge`].
+    pub(in crate::service) fn check_size(
+        &self,
+        snapshot: &Snapshot,
+        client: &Client,
+        subject: Subject<'_>,
+        params: TokenParams<'_>,
+    ) -> Result<()> {
+        let Some(key) = snapshot.ring.signing(client.config.algorithm) else { return Ok(()) };
+        let (unsigned, _) = self.prepare(&key, snapshot, client, subject, params)?;
+        within_limit(key.size(&unsigned), client, params.audience)
+    }
+
+    /// The sizes of the tokens issued by each algorithm, and how many tokens were refused for their size.
+    pub(super) fn sizes(&self) -> ([(Algorithm, SizeFigures); 3], u64) {
+        self.sizes.figures()
     }
 
     /// Signs a token: inline for fast algorithms, otherwise on a blocking thread, at most one per core, so that a
@@ -221,6 +253,15 @@ pub(in crate::service) struct TokenParams<'a> {
 pub(in crate::service) enum Subject<'a> {
     Client,
     Session(&'a TokenBasis),
+}
+
+fn within_limit(bytes: usize, client: &Client, audience: &Audience) -> Result<()> {
+    if bytes <= MAX_TOKEN {
+        return Ok(());
+    }
+    let (client, audience) = (client.id.as_str().to_owned(), audience.as_str().to_owned());
+    let token = Box::new(OversizedToken { client, audience, bytes, limit: MAX_TOKEN });
+    Err(Error::TokenTooLarge { field: "", token })
 }
 
 /// The session's scopes that its client may still request.

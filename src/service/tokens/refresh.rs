@@ -8,7 +8,7 @@ use crate::{
     domain::{
         client::{Client, ClientId, Grant},
         scope::{MAX_SCOPES, NameError, Scope},
-        session::{RotateOutcome, Rotation},
+        session::{RotateOutcome, Rotation, TokenBasis},
     },
     error::{Error, Reason, Result},
     id::SessionId,
@@ -88,7 +88,25 @@ impl Tokens {
             }
         };
         let params = TokenParams { audience: &audience, scopes: &scopes, now: ctx.now };
-        self.minter.pair(&snapshot, &client, &session, &parsed.secret, params).await
+        let pair = self.minter.pair(&snapshot, &client, &session, &parsed.secret, params).await;
+        if matches!(pair, Err(Error::TokenTooLarge { .. })) {
+            // Boxed to keep the future small: this hardly ever happens.
+            Box::pin(self.take_back(&session)).await;
+        }
+        pair
+    }
+
+    /// Makes the presented refresh token current again, because its successor was not given away. Otherwise using it
+    /// again would count as reuse and end the session.
+    async fn take_back(&self, session: &TokenBasis) {
+        let undo = async {
+            let mut tx = self.store.write().await?;
+            tx.rotation_undo(&session.id, session.generation).await?;
+            tx.commit().await
+        };
+        if let Err(error) = undo.await {
+            tracing::warn!(session = %session.id, cause = ?error, "cannot take a rotation back");
+        }
     }
 }
 

@@ -16,7 +16,6 @@ use crate::{
         access::Admin,
         people::{Addressee, IssuedTicket, parse_recipient},
     },
-    store::SessionFilter,
 };
 
 /// Whose password to reset, and through which client.
@@ -57,8 +56,7 @@ impl Users {
         };
         if !keep {
             tx.password_delete(id).await?;
-            ended = tx.sessions_of_user(id, SessionFilter::Live(now)).await?.len();
-            self.end_all_sessions(&mut tx, admin, id, RevokedCause::PasswordSet, now).await?;
+            ended = self.end_all_sessions(&mut tx, admin, id, RevokedCause::PasswordSet, now).await?;
         }
         // `begin_change` has updated the version: the ticket is bound to the new one.
         let version = found.user.security_version;

@@ -45,8 +45,8 @@ impl Users {
         let ended = if ids.is_empty() {
             self.end_all_sessions(&mut tx, admin, &found.user.id, RevokedCause::Administrator, now).await?
         } else {
-            let live = tx.sessions_of_user(&found.user.id, SessionFilter::Live(now)).await?;
-            let own: Vec<_> = live.into_iter().map(|s| s.id).filter(|id| ids.contains(id)).collect();
+            let live = tx.live_session_ids(&found.user.id, now).await?;
+            let own: Vec<_> = live.into_iter().filter(|id| ids.contains(id)).collect();
             let settings = self.live.snapshot().settings.clone();
             let cause = RevokedCause::Administrator;
             tx.revoke(Revoke::Sessions(&own), &By { actor: &admin.actor, cause, settings: &settings, now }).await?

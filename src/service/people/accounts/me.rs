@@ -12,7 +12,7 @@ use crate::{
         mail::Content,
         session::{RevokedCause, Session},
         ticket::TicketKind,
-        user::{MAX_ATTRIBUTES, MAX_DEPTH, is_deeper_than},
+        user::{MAX_ATTRIBUTES, MAX_DEPTH, holds_nul, is_deeper_than, stored_size},
     },
     error::{Error, Reason, Result},
     id::SessionId,
@@ -123,13 +123,19 @@ impl Accounts {
             return Err(Error::invalid("name", "must not be empty without an email address"));
         }
         if let Some(profile) = patch.profile {
+            // The profile is one of several attributes. The others must not get lost because they cannot be read.
+            if tx.user_attributes(id).await?.is_none() {
+                let text = "the account's attributes cannot be read; an administrator has to set them";
+                return Err(Error::Precondition(text.to_owned()));
+            }
             view.user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
-            if Value::Object(view.user.attributes.clone()).to_string().len() > MAX_ATTRIBUTES {
+            if stored_size(&view.user.attributes) > MAX_ATTRIBUTES {
                 return Err(Error::invalid(
                     "profile",
                     format!("is too large: all attributes together must be at most {MAX_ATTRIBUTES} bytes"),
                 ));
             }
+            self.token_fit.check_user(&view.user, &view.roles, "profile")?;
             tx.user_set_attributes(id, &view.user.attributes).await?;
             remap_claims(&self.live, &mut tx, &view.user, now).await?;
         }
@@ -277,8 +283,7 @@ fn check_profile(profile: Option<&Map<String, Value>>) -> Result<()> {
     if profile.is_some_and(|p| is_deeper_than(MAX_DEPTH - 1, p)) {
         return Err(Error::invalid("profile", format!("must be nested at most {} levels deep", MAX_DEPTH - 1)));
     }
-    let text = profile.map(|p| Value::Object(p.clone()).to_string()).unwrap_or_default();
-    if text.contains("\\u0000") { Err(Error::invalid("profile", "must not contain NUL")) } else { Ok(()) }
+    if profile.is_some_and(holds_nul) { Err(Error::invalid("profile", "must not contain NUL")) } else { Ok(()) }
 }
 
 fn parse_email(text: &str) -> Result<Login> {
