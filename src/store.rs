@@ -11,6 +11,7 @@
 //! numbers follow the order of commits.
 
 mod audit;
+mod backup;
 mod clients;
 mod creations;
 mod engine;
@@ -53,6 +54,7 @@ use tokio::{sync::Notify, time::Instant};
 
 pub use self::wake::Wake;
 pub use self::{
+    backup::{Contents, DatabaseFile, Examined, GoOn},
     engine::Tx,
     failure::failure,
     import::KnownUser,
@@ -105,6 +107,12 @@ impl DatabaseUrl {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The URL for PostgreSQL's own tools, without the password and without parameters that only this server knows.
+    #[must_use]
+    pub fn without_password(&self) -> String {
+        backup::url_for_tools(&self.0)
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use super::{
     config::Config,
     database::{Purpose, explain, hint, open_store, prepare_data_dir, refuse_missing},
+    first_start::Found,
 };
 use crate::{
     entropy::{Entropy, OsEntropy},
@@ -62,8 +63,12 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bo
         Location::Sqlite(_) => prepare_data_dir(&config.database.data_dir)?,
         Location::Postgres(_) => {}
     }
+    let found = Found::look(&config.database)?;
     let store = open_store(location, !check, &entropy).await?;
     let before = store.schema().await.map_err(|e| explain(&e))?;
+    if !check {
+        found.allow_tables(location, before)?;
+    }
     let report = match (before, check) {
         (Schema::Current(n), _) => (format!("{location}: the schema {n} is up to date"), true),
         (Schema::Missing, true) => (format!("{location} is empty; run `chancery migrate` to set it up"), false),

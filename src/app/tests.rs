@@ -11,12 +11,17 @@ const ORDER: &[&str] = &[
     "pause",
     "database",
     "sealing_file",
+    "workplace",
+    "serving",
+    "first_start",
     "schema",
     "hashing",
     "limits",
     "mail",
     "jobs",
     "dev",
+    "backup",
+    "restore",
 ];
 
 /// Each source file of `app`, with its top-level module.

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod backup;
 mod bad_commands;
 mod bad_input;
 mod bad_requests;
@@ -18,6 +19,7 @@ mod drain;
 mod foreign;
 mod guard;
 mod json;
+mod lost;
 mod mail;
 mod mail_server;
 mod moving_in;
