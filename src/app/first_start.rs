@@ -45,7 +45,10 @@ impl Found {
         let mark = database.data_dir.join(MARK);
         let found = Self { marked: mark.exists(), mark, key, had_file };
         if let Some(path) = sqlite.filter(|path| length(path) == 0) {
-            refuse_a_lone_log(path)?;
+            if !found.marked {
+                // A rollback journal holds nothing new: only a first start that was killed leaves one.
+                refuse_a_lone_log(path, &["-wal"])?;
+            }
             found.refuse_a_used_key(&format!("there is no database at {}", path.display()))?;
         }
         Ok(found)
@@ -120,9 +123,10 @@ fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |m| m.len())
 }
 
-/// SQLite would delete the log of a database that is missing or empty, and with it what can still be saved.
-pub(super) fn refuse_a_lone_log(path: &Path) -> anyhow::Result<()> {
-    for suffix in ["-wal", "-journal"] {
+/// Refuses logs with these suffixes. SQLite would delete the log of a database that is missing or empty, and with it
+/// what can still be saved; and it would apply one to whatever database is put beside it.
+pub(super) fn refuse_a_lone_log(path: &Path, suffixes: &[&str]) -> anyhow::Result<()> {
+    for suffix in suffixes {
         let mut log = path.as_os_str().to_owned();
         log.push(suffix);
         let log = PathBuf::from(log);

@@ -116,7 +116,7 @@ fn refuse_taken(path: &Path) -> anyhow::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|m| m.len() > 0 || !m.is_file()) {
         bail!("there is a database at {}; stop the server and move it away first", path.display());
     }
-    refuse_a_lone_log(path)
+    refuse_a_lone_log(path, &["-wal", "-journal"])
 }
 
 /// Copies in pieces, so that it can be stopped.

@@ -20,7 +20,7 @@ use crate::{
     place::Place,
     refused::Refused,
     relay::Relay,
-    server::{BIN, Server, command, run},
+    server::{BIN, FREE_PORTS, Server, command, run},
     watching::{REVOKED, log_out, sign_in, verifier, wait_for_verdict, watcher},
 };
 
@@ -152,16 +152,18 @@ async fn a_restore_that_ends_sessions_is_seen_by_verifiers_that_watched_before_i
     wait_for_verdict(&verifier, &fresh.access_token, &Ok(())).await;
 }
 
-/// Starts a backup, and kills it as soon as its workplace is there.
-fn kill_a_backup(data: &Path, file: &Path) {
-    let mut backup = command(&["backup", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap()]);
-    let mut backup = backup.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let begun = || names(file.parent().unwrap()).iter().any(|n| n.contains(".partial-"));
-    while !begun() && backup.try_wait().unwrap().is_none() {
+/// Starts a command, and kills it as soon as its workplace is in `dir`. Returns whether the kill left one.
+fn kill_in_the_middle(args: &[&str], data: &Path, dir: &Path) -> bool {
+    let mut started = command(args);
+    started.arg("--data-dir").arg(data).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut started = started.spawn().unwrap();
+    let begun = || names(dir).iter().any(|n| n.contains(".partial-") || n.contains(".restoring-"));
+    while !begun() && started.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    let _ = backup.kill();
-    backup.wait().unwrap();
+    let _ = started.kill();
+    started.wait().unwrap();
+    begun()
 }
 
 #[tokio::test]
@@ -173,8 +175,7 @@ async fn a_killed_backup_leaves_no_file_and_the_next_one_removes_what_it_left() 
     let file = copies.join("copy.backup");
     let mut left = false;
     for _ in 0..40 {
-        kill_a_backup(&data, &file);
-        left = names(&copies).iter().any(|n| n.contains(".partial-"));
+        left = kill_in_the_middle(&["backup", file.to_str().unwrap()], &data, &copies);
         if left && !file.exists() {
             break;
         }
@@ -196,6 +197,31 @@ async fn a_killed_backup_leaves_no_file_and_the_next_one_removes_what_it_left() 
     Refused { line: &line, says: &["exists already", "copy.backup"], ..Refused::default() }.check(dir.path()).await;
     assert_eq!(fs::read(&file).unwrap(), before);
     drop(server);
+}
+
+#[tokio::test]
+async fn a_killed_restore_leaves_no_database_and_the_next_one_succeeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = backed_up(dir.path()).await;
+    let new = dir.path().join("new");
+    let mut met = false;
+    for _ in 0..40 {
+        fs::create_dir(&new).unwrap();
+        fs::copy(data.join("sealing.key"), new.join("sealing.key")).unwrap();
+        met = kill_in_the_middle(&["restore", file.to_str().unwrap()], &new, &new) && !new.join("chancery.db").exists();
+        if met {
+            break;
+        }
+        fs::remove_dir_all(&new).unwrap();
+    }
+    assert!(met, "no kill met a restore under way");
+    // A server does not take the place for a new one.
+    let line = format!("serve {} --data-dir new", FREE_PORTS.join(" "));
+    Refused { line: &line, says: &["no database at new/chancery.db"], ..Refused::default() }.check(dir.path()).await;
+    assert!(run(command(&["restore"]).arg(&file).arg("--data-dir").arg(&new), b"").status.success());
+    assert_eq!(names(&new), ["chancery.db", "chancery.serving", "sealing.key"]);
+    let server = Server::on(&Place::sqlite(&new), &[]);
+    sign_in(&server).await;
 }
 
 #[tokio::test]
