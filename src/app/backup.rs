@@ -85,7 +85,7 @@ pub async fn back_up(config: &Config, file: &Path, bounds: &Bounds) -> anyhow::R
         Examined::Empty | Examined::Foreign => bail!("the database {} is empty", path.display()),
     };
     let bytes = std::fs::metadata(&copy).map_or(0, |m| m.len());
-    place.publish(&copy, file)?;
+    place.publish("copy.db", file)?;
     let key = key_found(&config.database, &contents.check_value);
     let fingerprint = fingerprint(&contents.check_value);
     Ok(BackedUp { database: path.clone(), bytes, contents, fingerprint, key, unrecorded })

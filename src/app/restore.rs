@@ -85,7 +85,7 @@ async fn restore_into(
     let ended = settled.with_context(|| format!("cannot restore {}", file.display()))?;
     // Where it is of length 0, as `refuse_taken` saw.
     let _ = fs::remove_file(path);
-    place.publish(&copy, path)?;
+    place.publish("copy.db", path)?;
     Ok((contents, ended))
 }
 

@@ -45,8 +45,9 @@ impl Workplace {
         Ok((path, file))
     }
 
-    /// Moves a finished file to `target`, durably. Refuses if there is a file already.
-    pub(super) fn publish(&self, path: &Path, target: &Path) -> anyhow::Result<()> {
+    /// Gives the finished file of this name in it the name `target`, durably. Refuses if there is a file already.
+    pub(super) fn publish(self, name: &str, target: &Path) -> anyhow::Result<()> {
+        let path = &self.dir.join(name);
         let failed = || format!("cannot write {}", target.display());
         File::open(path).and_then(|file| file.sync_all()).with_context(failed)?;
         match fs::hard_link(path, target) {

@@ -20,7 +20,7 @@ use crate::{
 /// Copy an SQLite database into one file, beside running servers, and check the copy.
 ///
 /// The file appears only when it is complete. It contains everything but the sealing key, without which it is of no
-/// use: keep a copy of the key elsewhere. For PostgreSQL, the command prints the line for pg_dump.
+/// use: keep a copy of the key elsewhere. For PostgreSQL, the command prints the line for `pg_dump`.
 #[derive(Args, Debug)]
 pub(super) struct Backup {
     /// File to write. It must not exist.
@@ -33,7 +33,7 @@ pub(super) struct Backup {
 
 /// Restore an SQLite database from a backup, where there is none.
 ///
-/// The backup and the sealing key are checked first. For PostgreSQL, the command prints the line for pg_restore.
+/// The backup and the sealing key are checked first. For PostgreSQL, the command prints the line for `pg_restore`.
 #[derive(Args, Debug)]
 pub(super) struct Restore {
     /// File that `chancery backup` wrote.

@@ -143,7 +143,7 @@ impl DatabaseFile {
 
 /// The error of a statement that may have been told to end.
 fn ended_or_failed(error: sqlx::Error) -> Error {
-    let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
+    let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
     if code.as_deref() == Some(INTERRUPTED) {
         return Error::Unavailable("it was stopped before it was done".into());
     }
