@@ -1,27 +1,40 @@
 //! The composition root: from configuration to a running server. Imports everything but `cli`.
 
+mod backup;
 pub mod config;
 mod database;
 mod dev;
+mod first_start;
 mod hashing;
 mod jobs;
 mod limits;
 pub mod machine;
 mod mail;
 mod pause;
+mod restore;
 mod schema;
 mod sealing_file;
+mod serving;
 mod telemetry;
 mod token_sizes;
+mod workplace;
 
 use std::{future::Future, io::Write, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
-pub use self::{config::Config, database::Purpose, schema::migrate, telemetry::init as init_logs};
+pub use self::{
+    backup::{BackedUp, Bounds, back_up},
+    config::Config,
+    database::Purpose,
+    restore::{Restored, restore},
+    schema::migrate,
+    telemetry::init as init_logs,
+};
 use self::{
     database::{explain, hint, open_store, prepare_data_dir, refuse_missing},
+    first_start::Found,
     mail::Outgoing,
 };
 use crate::{
@@ -30,8 +43,8 @@ use crate::{
     metrics::Metrics,
     passwords,
     service::{Service, StartOptions},
-    store::Location,
-    time::{Clock, SystemClock},
+    store::{Location, Store},
+    time::{Clock, SystemClock, Timestamp},
     web,
 };
 
@@ -59,13 +72,18 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     }
     // Reports a wrong key before setting up a database that this key could not claim.
     let sealing = sealing_file::load(&config.database)?;
-    let store = open_store(location, purpose == Purpose::Serve, &entropy).await?;
-    schema::prepare(&store, location, purpose, config.migrate, clock.now()).await?;
+    let found = if purpose == Purpose::Serve { Some(Found::look(&config.database)?) } else { None };
+    let store = open_database(config, purpose, found.as_ref(), &entropy, clock.now()).await?;
     let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
-    if !claimed && purpose == Purpose::Command {
-        bail!("the database {location} is empty; `chancery serve` sets it up{}", hint());
-    }
-    let create = !claimed && purpose == Purpose::Serve;
+    let create = match &found {
+        None if !claimed => bail!("the database {location} is empty; `chancery serve` sets it up{}", hint()),
+        Some(found) if !claimed => {
+            found.allow_claim(location)?;
+            found.begin()?;
+            true
+        }
+        _ => false,
+    };
     let (sealing, created) = match sealing {
         Some(key) => (key, None),
         None => sealing_file::load_default(&config.database, create, &*entropy)?,
@@ -80,7 +98,31 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         // Another process claimed the database with a different key. Ours never sealed anything.
         sealing_file::remove_if(&path, &check_value);
     }
-    Ok(started?)
+    let started = started?;
+    if let Some(found) = &found {
+        found.done();
+    }
+    Ok(started)
+}
+
+/// Opens the database and brings its schema up to date, where `purpose` and what was found allow it.
+async fn open_database(
+    config: &Config,
+    purpose: Purpose,
+    found: Option<&Found>,
+    entropy: &Arc<dyn Entropy>,
+    now: Timestamp,
+) -> anyhow::Result<Store> {
+    let location = &config.database.location;
+    if let Some(found) = found {
+        found.begin_file(location)?;
+    }
+    let store = open_store(location, purpose == Purpose::Serve, entropy).await?;
+    if let Some(found) = found {
+        found.allow_tables(location, store.schema().await.map_err(|e| explain(&e))?)?;
+    }
+    schema::prepare(&store, location, purpose, config.migrate, now).await?;
+    Ok(store)
 }
 
 fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
@@ -106,6 +148,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     let telemetry = bind("--telemetry", config.listen.telemetry).await?;
     config.listen.http = http.local_addr()?;
     let mail = config.mail.take().map(|mail| Outgoing::new(mail, config.dev)).unwrap_or_default();
+    prepare_data_dir(&config.database.data_dir)?;
+    let _serving = serving::share(&config.database.location)?;
     let service = open(&config, Purpose::Serve).await?;
     if config.dev {
         dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set up the demo")?;

@@ -1,6 +1,7 @@
 //! The command line, one file per command group. Imports `app` and `service`, never `store`.
 
 mod audit;
+mod backup;
 mod clients;
 mod config;
 mod guard;
@@ -63,6 +64,10 @@ enum Command {
     Issuer(issuer::Issuer),
     /// Bring the database's schema up to date.
     Migrate(migrate::Migrate),
+    /// Copy an SQLite database into one file, beside running servers, and check the copy.
+    Backup(backup::Backup),
+    /// Restore an SQLite database from a backup, where there is none.
+    Restore(backup::Restore),
     /// Check access tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -152,6 +157,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Settings(c) => c.run().await,
         Command::Issuer(c) => c.run().await,
         Command::Migrate(c) => c.run().await,
+        Command::Backup(c) => Box::pin(c.run()).await,
+        Command::Restore(c) => Box::pin(c.run()).await,
         Command::Token(c) => c.run().await,
         Command::Guard(c) => c.run().await,
         Command::Config(c) => c.run(),

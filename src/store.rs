@@ -13,6 +13,7 @@
 //! numbers follow the order of commits.
 
 mod audit;
+mod backup;
 mod clients;
 mod connection;
 mod creations;
@@ -64,6 +65,7 @@ use self::{
     readiness::Readiness,
 };
 pub use self::{
+    backup::{Contents, DatabaseFile, Examined, GoOn},
     engine::Tx,
     failure::failure,
     import::KnownUser,
@@ -130,6 +132,12 @@ impl DatabaseUrl {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The URL for PostgreSQL's own tools, without the password and without parameters that only this server knows.
+    #[must_use]
+    pub fn without_password(&self) -> String {
+        backup::url_for_tools(&self.0)
     }
 }
 

@@ -29,9 +29,35 @@ pub(crate) enum Command {
         /// The page, as JSON
         page: PathBuf,
     },
+    /// Open and refresh sessions as told on standard input
+    #[command(hide = true)]
+    Drive(Drive),
     /// Measure one ceiling in this process
     #[command(hide = true)]
     Ceiling(Ceiling),
+}
+
+/// A server, and who signs in there.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Drive {
+    /// The server's address
+    #[arg(long)]
+    pub(crate) grpc: String,
+    /// The application
+    #[arg(long)]
+    pub(crate) client: String,
+    /// The users, separated by commas
+    #[arg(long)]
+    pub(crate) users: String,
+    /// Their password
+    #[arg(long)]
+    pub(crate) password: String,
+    /// How many refresh at once
+    #[arg(long, default_value_t = 16)]
+    pub(crate) chains: usize,
+    /// How many sign in at once
+    #[arg(long, default_value_t = 1)]
+    pub(crate) openers: usize,
 }
 
 /// Which ceiling to measure, and for how long.

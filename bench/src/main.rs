@@ -7,6 +7,7 @@
 //! | [`deployment`], [`seed`] | a data directory, its server, seeded sessions |
 //! | [`ceilings`], [`echo`], [`page`] | the limits to compare with |
 //! | [`load`], [`calls`], [`http1`] | load generators and the calls they make |
+//! | [`drive`] | the load of `scripts/faults` |
 //! | [`stats`], [`report`] | statistics, the table, the JSON |
 //! | [`scenarios`] | the measurements |
 
@@ -14,6 +15,7 @@ mod args;
 mod calls;
 mod ceilings;
 mod deployment;
+mod drive;
 mod echo;
 mod http1;
 mod limit;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::List => scenarios::list(),
         Command::EchoServer => on_runtime(echo::serve()),
         Command::StaticServer { page } => on_runtime(page::serve(page)),
+        Command::Drive(args) => on_runtime(drive::drive(args)),
         Command::Ceiling(kind) => on_runtime(ceilings::measure(kind)),
     };
     match done {

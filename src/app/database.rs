@@ -42,10 +42,19 @@ pub(super) fn hint() -> &'static str {
 }
 
 pub(super) fn refuse_missing(path: &Path) -> anyhow::Result<()> {
+    // Opening an empty file would make it a database without tables, which looks like one that has lost them.
+    if is_empty(path) {
+        bail!("the database {} is empty; `chancery serve` sets it up{}", path.display(), hint());
+    }
     if path.exists() {
         return Ok(());
     }
     bail!("there is no database at {}; `chancery serve` sets one up{}", path.display(), hint());
+}
+
+/// Whether there is a file of length 0.
+pub(super) fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0)
 }
 
 /// Creates the data directory, accessible only to its owner.

@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 
 use super::{
     config::Config,
-    database::{Purpose, explain, hint, open_store, prepare_data_dir, refuse_missing},
+    database::{Purpose, explain, hint, is_empty, open_store, prepare_data_dir, refuse_missing},
+    first_start::Found,
 };
 use crate::{
     entropy::{Entropy, OsEntropy},
@@ -49,6 +50,10 @@ async fn apply_migrations(store: &Store, now: Timestamp) -> anyhow::Result<Optio
     Ok(copy)
 }
 
+fn empty(location: &Location) -> String {
+    format!("{location} is empty; run `chancery migrate` to set it up")
+}
+
 /// `chancery migrate`. Returns a sentence about what was done, or with `check` what is to be done, and whether the
 /// schema is up to date.
 ///
@@ -58,15 +63,20 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bo
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let location = &config.database.location;
     match location {
+        Location::Sqlite(path) if check && is_empty(path) => return Ok((empty(location), false)),
         Location::Sqlite(path) if check => refuse_missing(path)?,
         Location::Sqlite(_) => prepare_data_dir(&config.database.data_dir)?,
         Location::Postgres(_) => {}
     }
+    let found = Found::look(&config.database)?;
     let store = open_store(location, !check, &entropy).await?;
     let before = store.schema().await.map_err(|e| explain(&e))?;
+    if !check {
+        found.allow_tables(location, before)?;
+    }
     let report = match (before, check) {
         (Schema::Current(n), _) => (format!("{location}: the schema {n} is up to date"), true),
-        (Schema::Missing, true) => (format!("{location} is empty; run `chancery migrate` to set it up"), false),
+        (Schema::Missing, true) => (empty(location), false),
         (Schema::Older { have, want }, true) => (
             format!("{location}: the schema is {have}, this binary has {want}; run `chancery migrate` to update it"),
             false,

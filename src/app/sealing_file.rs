@@ -51,6 +51,21 @@ fn default_path(database: &Database) -> PathBuf {
     database.data_dir.join("sealing.key")
 }
 
+/// The path of the key in the data directory; nothing if another is configured.
+pub(super) fn default_in_use(database: &Database) -> Option<PathBuf> {
+    let configured = database.sealing_key_file.is_some() || database.sealing_key.is_some();
+    (!configured).then(|| default_path(database))
+}
+
+/// Where the key is taken from, for people.
+pub(super) fn whereabouts(database: &Database) -> String {
+    match (&database.sealing_key_file, &database.sealing_key) {
+        (Some(path), _) => path.display().to_string(),
+        (None, Some(_)) => "the variable CHANCERY_SEALING_KEY".to_owned(),
+        (None, None) => default_path(database).display().to_string(),
+    }
+}
+
 fn read(path: &Path) -> anyhow::Result<SealingKey> {
     let bytes =
         Zeroizing::new(fs::read(path).with_context(|| format!("cannot read the sealing key {}", path.display()))?);

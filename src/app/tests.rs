@@ -11,6 +11,9 @@ const ORDER: &[&str] = &[
     "pause",
     "database",
     "sealing_file",
+    "workplace",
+    "serving",
+    "first_start",
     "schema",
     "hashing",
     "limits",
@@ -18,6 +21,8 @@ const ORDER: &[&str] = &[
     "mail",
     "jobs",
     "dev",
+    "backup",
+    "restore",
 ];
 
 /// Each source file of `app`, with its top-level module.

@@ -125,6 +125,10 @@ kinds! {
     UsersImported = "USERS_IMPORTED",
     /// A key of another issuer was added to the published keys.
     KeyTrusted = "KEY_TRUSTED",
+    /// A copy of the whole database was begun.
+    BackupStarted = "BACKUP_STARTED",
+    /// The database was restored from a copy; the details say of when, and how many sessions were ended.
+    DatabaseRestored = "DATABASE_RESTORED",
 }
 
 impl AuditKind {

@@ -146,10 +146,12 @@ pub enum RevokedCause {
     IssuerChanged,
     /// The user was deleted.
     UserDeleted,
+    /// The database was restored from a copy.
+    DatabaseRestored,
 }
 
 impl RevokedCause {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Logout,
         Self::Reuse,
         Self::UserDisabled,
@@ -159,6 +161,7 @@ impl RevokedCause {
         Self::Superseded,
         Self::IssuerChanged,
         Self::UserDeleted,
+        Self::DatabaseRestored,
     ];
 
     /// The name in the database and in error metadata.
@@ -174,6 +177,7 @@ impl RevokedCause {
             Self::Superseded => "superseded",
             Self::IssuerChanged => "issuer_changed",
             Self::UserDeleted => "user_deleted",
+            Self::DatabaseRestored => "database_restored",
         }
     }
 

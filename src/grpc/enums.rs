@@ -90,6 +90,8 @@ pub(super) const fn audit_kind(kind: AuditKind) -> pb::AuditEventKind {
         AuditKind::SettingChanged => pb::AuditEventKind::SettingChanged,
         AuditKind::InstanceCreated => pb::AuditEventKind::InstanceCreated,
         AuditKind::IssuerChanged => pb::AuditEventKind::IssuerChanged,
+        AuditKind::BackupStarted => pb::AuditEventKind::BackupStarted,
+        AuditKind::DatabaseRestored => pb::AuditEventKind::DatabaseRestored,
     }
 }
 

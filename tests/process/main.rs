@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod backup;
 mod bad_commands;
 mod bad_input;
 mod bad_requests;
@@ -21,6 +22,7 @@ mod filled;
 mod foreign;
 mod guard;
 mod json;
+mod lost;
 mod mail;
 mod mail_server;
 mod moving_in;

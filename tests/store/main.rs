@@ -13,6 +13,7 @@
 mod engines;
 
 mod audit;
+mod backup;
 mod clients;
 mod complete;
 mod creations;
@@ -50,6 +51,8 @@ on_each_engine! {
     Fixture => {
         audit::events_are_stored_in_order,
         audit::events_are_read_by_page_and_filter,
+        backup::after_closing_the_lists_a_lease_begins_a_new_one,
+        backup::live_sessions_are_walked_by_id,
         clients::a_client_is_stored_unchanged,
         clients::a_client_id_is_unique_among_clients_and_subjects,
         clients::a_client_is_disabled_and_enabled_once,

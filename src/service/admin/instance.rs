@@ -1,6 +1,7 @@
 //! The settings and the issuer of the whole deployment.
 
 mod issuer;
+mod restore;
 
 use std::{fmt, sync::Arc};
 

@@ -1,0 +1,143 @@
+//! Tells a first start from a database that is lost.
+//!
+//! A new database is set up only where there is nothing to lose. The file `first-start` in the data directory is
+//! written before a database or a key is created, and removed once the database is claimed; so it is there exactly
+//! while both are new, also after a start that was killed. Without it, `sealing.key` is the key of a database, and a
+//! database file without tables is a copy that lacks its write-ahead log.
+
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+
+use super::{config::Database, sealing_file};
+use crate::store::{Location, Schema};
+
+const MARK: &str = "first-start";
+const TEXT: &str = "A first start of chancery is under way: the database and the sealing key here are new.\n";
+
+/// What was found before anything was created.
+#[derive(Debug)]
+pub(super) struct Found {
+    mark: PathBuf,
+    marked: bool,
+    /// The key in the data directory, if it is the one in use and was there.
+    key: Option<PathBuf>,
+    /// Whether the SQLite file was there and not empty.
+    had_file: bool,
+}
+
+impl Found {
+    /// Looks, and refuses where a database is missing beside the key of one, or beside its log.
+    ///
+    /// Another process may be setting up the same database. What it makes is looked at before its mark, and what it
+    /// makes without a mark is looked at once more.
+    pub(super) fn look(database: &Database) -> anyhow::Result<Self> {
+        let key = sealing_file::default_in_use(database).filter(|path| path.exists());
+        let sqlite = match &database.location {
+            Location::Sqlite(path) => Some(path.as_path()),
+            Location::Postgres(_) => None,
+        };
+        let had_file = sqlite.is_some_and(|path| length(path) > 0);
+        let mark = database.data_dir.join(MARK);
+        let found = Self { marked: mark.exists(), mark, key, had_file };
+        if let Some(path) = sqlite.filter(|path| length(path) == 0) {
+            if !found.marked {
+                // A rollback journal holds nothing new: only a first start that was killed leaves one.
+                refuse_a_lone_log(path, &["-wal"])?;
+            }
+            found.refuse_a_used_key(&format!("there is no database at {}", path.display()))?;
+        }
+        Ok(found)
+    }
+
+    /// Refuses to give tables to a database that has lost its own.
+    pub(super) fn allow_tables(&self, location: &Location, schema: Schema) -> anyhow::Result<()> {
+        if schema != Schema::Missing {
+            return Ok(());
+        }
+        if self.had_file && !self.marked {
+            bail!(
+                "the database {location} has no tables: it looks like a copy of a database file without its \
+                 write-ahead log ({location}-wal), in which the data are; put the log beside it, or restore a backup \
+                 with `chancery restore`; to set up a new database, move the file away"
+            );
+        }
+        self.allow_claim(location)
+    }
+
+    /// Refuses to claim an empty database beside the key of another.
+    pub(super) fn allow_claim(&self, location: &Location) -> anyhow::Result<()> {
+        self.refuse_a_used_key(&format!("the database {location} is empty"))
+    }
+
+    fn refuse_a_used_key(&self, what: &str) -> anyhow::Result<()> {
+        let Some(key) = self.key.as_ref().filter(|_| !self.marked) else { return Ok(()) };
+        let key = key.display();
+        bail!(
+            "{what}, but {key} is the key of a database that was set up before: is the directory right, or has the \
+             database been lost? Restore a backup with `chancery restore`; to set up a new database with this key, \
+             pass --sealing-key-file {key}"
+        )
+    }
+
+    /// Writes the mark where opening the database creates its file.
+    pub(super) fn begin_file(&self, location: &Location) -> anyhow::Result<()> {
+        match location {
+            Location::Sqlite(_) if !self.had_file => self.begin(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the mark, before a key is created.
+    pub(super) fn begin(&self) -> anyhow::Result<()> {
+        write_mark(&self.mark).with_context(|| format!("cannot write {}", self.mark.display()))
+    }
+
+    /// Removes the mark: the database is claimed.
+    pub(super) fn done(&self) {
+        match fs::remove_file(&self.mark) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                tracing::warn!(file = %self.mark.display(), "cannot remove the mark of the first start: {e}");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn write_mark(mark: &Path) -> std::io::Result<()> {
+    let mut file = match File::create_new(mark) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    };
+    file.write_all(TEXT.as_bytes())?;
+    file.sync_all()?;
+    mark.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// The length of a file; 0 if there is none.
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |m| m.len())
+}
+
+/// Refuses logs with these suffixes. SQLite would delete the log of a database that is missing or empty, and with it
+/// what can still be saved; and it would apply one to whatever database is put beside it.
+pub(super) fn refuse_a_lone_log(path: &Path, suffixes: &[&str]) -> anyhow::Result<()> {
+    for suffix in suffixes {
+        let mut log = path.as_os_str().to_owned();
+        log.push(suffix);
+        let log = PathBuf::from(log);
+        if length(&log) > 0 {
+            bail!(
+                "there is no database at {}, but its log {} is there and holds changes: put the database file back \
+                 beside it, or move the log away",
+                path.display(),
+                log.display()
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! Restores an SQLite database from a backup, where there is none.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+
+use super::{
+    backup::{Bounds, quoted},
+    config::{Config, Database},
+    database::{explain, open_store, prepare_data_dir},
+    first_start::refuse_a_lone_log,
+    hashing, sealing_file, serving,
+    workplace::Workplace,
+};
+use crate::{
+    entropy::{Entropy, OsEntropy},
+    keys::{SealingKey, fingerprint},
+    service::{Admin, Service, StartOptions},
+    store::{BINARY_VERSION, Contents, DatabaseFile, DatabaseUrl, Examined, GoOn, Location},
+    time::{Clock, SystemClock},
+};
+
+/// What was restored.
+#[derive(Debug)]
+pub struct Restored {
+    /// The database.
+    pub database: PathBuf,
+    /// What was in the backup.
+    pub contents: Contents,
+    /// The fingerprint of its sealing key.
+    pub fingerprint: String,
+    /// How many sessions were ended.
+    pub ended: usize,
+    /// Whether the file was copied by other means than `chancery backup`.
+    pub raw: bool,
+}
+
+/// Copies `file` to where the database is to be, checks it and its key, prepares it, and only then gives it its name.
+///
+/// # Errors
+/// A sentence for the operator. There is no database then.
+pub async fn restore(config: &Config, file: &Path, end_sessions: bool, bounds: &Bounds) -> anyhow::Result<Restored> {
+    let path = match &config.database.location {
+        Location::Sqlite(path) => path,
+        Location::Postgres(url) => bail!("{}", pg_restore(url, file)),
+    };
+    let raw = check_source(file)?;
+    refuse_taken(path)?;
+    let new_dir = !config.database.data_dir.exists();
+    prepare_data_dir(&config.database.data_dir)?;
+    let restored = restore_into(config, path, file, end_sessions, bounds).await;
+    if restored.is_err() && new_dir {
+        // Only what this call has made.
+        let _ = fs::remove_file(path.with_extension("serving"));
+        let _ = fs::remove_dir(&config.database.data_dir);
+    }
+    let (contents, ended) = restored?;
+    let fingerprint = fingerprint(&contents.check_value);
+    Ok(Restored { database: path.clone(), contents, fingerprint, ended, raw })
+}
+
+async fn restore_into(
+    config: &Config,
+    path: &Path,
+    file: &Path,
+    end_sessions: bool,
+    bounds: &Bounds,
+) -> anyhow::Result<(Contents, usize)> {
+    let _alone = serving::exclude(path)?;
+    // Nobody can have made one since, now that servers are kept out.
+    refuse_taken(path)?;
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let go_on = bounds.go_on();
+    let place = Workplace::beside(path, "restoring", &*entropy)?;
+    let (copy, into) = place.file("copy.db").with_context(|| format!("cannot write {}", path.display()))?;
+    copy_file(file.to_owned(), into, go_on.clone()).await.with_context(|| format!("cannot copy {}", file.display()))?;
+    let contents = examine(&copy, file, go_on.clone()).await?;
+    let sealing = matching_key(&config.database, &contents.check_value)?;
+    let end = end_sessions.then_some(&go_on);
+    let settled = settle(config, &copy, sealing, &contents, end, &entropy).await;
+    let ended = settled.with_context(|| format!("cannot restore {}", file.display()))?;
+    // Where it is of length 0, as `refuse_taken` saw.
+    let _ = fs::remove_file(path);
+    place.publish("copy.db", path)?;
+    Ok((contents, ended))
+}
+
+/// Refuses a file that cannot be a backup. Returns whether it was copied by other means.
+fn check_source(file: &Path) -> anyhow::Result<bool> {
+    let header = || -> std::io::Result<Vec<u8>> {
+        use std::io::Read;
+        let mut start = Vec::new();
+        fs::File::open(file)?.take(20).read_to_end(&mut start)?;
+        Ok(start)
+    };
+    let header = header().with_context(|| format!("cannot read the backup {}", file.display()))?;
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    if fs::metadata(&log).is_ok_and(|m| m.len() > 0) {
+        bail!(
+            "{} is a database file with its log beside it, not a backup: put both where the database is to be, under \
+             its name, and start the server; or make a backup of it with `chancery backup`",
+            file.display()
+        );
+    }
+    // A database in WAL mode. `chancery backup` writes files that are not.
+    Ok(header.get(18) == Some(&2))
+}
+
+/// Refuses to restore where a database is, or its log.
+fn refuse_taken(path: &Path) -> anyhow::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|m| m.len() > 0 || !m.is_file()) {
+        bail!("there is a database at {}; stop the server and move it away first", path.display());
+    }
+    refuse_a_lone_log(path, &["-wal", "-journal"])
+}
+
+/// Copies in pieces, so that it can be stopped.
+async fn copy_file(from: PathBuf, mut into: fs::File, go_on: GoOn) -> anyhow::Result<()> {
+    let copy = move || -> anyhow::Result<()> {
+        use std::io::Read;
+        let mut from = fs::File::open(from)?;
+        while std::io::copy(&mut (&mut from).take(4 << 20), &mut into)? > 0 {
+            if !go_on() {
+                bail!("stopped before it was done");
+            }
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(copy).await?
+}
+
+/// Checks the copied file, which nobody else writes.
+async fn examine(copy: &Path, file: &Path, go_on: GoOn) -> anyhow::Result<Contents> {
+    let examined = DatabaseFile::new(copy, go_on).examine(SystemClock.now()).await;
+    let file = file.display();
+    match examined.map_err(|e| explain(&e)).with_context(|| format!("cannot check {file}"))? {
+        Examined::Foreign => bail!("{file} is not an SQLite database"),
+        Examined::Damaged(how) => bail!("{file} is damaged: {how}"),
+        Examined::Empty => bail!(
+            "{file} holds no database of Chancery's; a database file copied without its write-ahead log looks like \
+             this: `chancery backup` copies both"
+        ),
+        Examined::Sound(contents) if contents.min_binary > BINARY_VERSION => {
+            bail!("this binary is too old for {file} (schema {}); run a newer chancery", contents.schema)
+        }
+        Examined::Sound(contents) => Ok(contents),
+    }
+}
+
+/// The configured sealing key, if it is the one of the backup.
+fn matching_key(database: &Database, check_value: &[u8]) -> anyhow::Result<SealingKey> {
+    let (want, place) = (fingerprint(check_value), sealing_file::whereabouts(database));
+    match sealing_file::load(database)? {
+        Some(key) if key.answers(check_value) => Ok(key),
+        Some(key) => bail!(
+            "the backup was made with the sealing key {want}, but the one in {place} is {}; pass the right one as \
+             --sealing-key-file",
+            key.fingerprint()
+        ),
+        None => bail!(
+            "the backup needs its sealing key, {want}, and there is none in {place}; put it there, or pass it as \
+             --sealing-key-file"
+        ),
+    }
+}
+
+/// Brings the copy's schema up to date and prepares it for servers. Returns how many sessions were ended.
+async fn settle(
+    config: &Config,
+    copy: &Path,
+    sealing: SealingKey,
+    contents: &Contents,
+    end_sessions: Option<&GoOn>,
+    entropy: &Arc<dyn Entropy>,
+) -> anyhow::Result<usize> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = open_store(&Location::Sqlite(copy.to_owned()), false, entropy).await?;
+    store.migrate(clock.now()).await.map_err(|e| explain(&e))?;
+    let passwords = hashing::start(config.hashing, entropy.clone())?;
+    let options = StartOptions { issuer: None, default_issuer: None, dev: None, claim: false };
+    let started = Box::pin(Service::start(store.clone(), sealing, passwords, clock, entropy.clone(), &options));
+    let service = started.await?;
+    let settled = service.instance.settle_restored(&Admin::command(), contents.copied_at, end_sessions).await;
+    // The last connection moves the write-ahead log into the file.
+    store.close().await;
+    let mut log = copy.as_os_str().to_owned();
+    log.push("-wal");
+    if fs::metadata(&log).is_ok_and(|m| m.len() > 0) {
+        bail!("the write-ahead log could not be written into the database");
+    }
+    settled.map_err(|e| explain(&e))
+}
+
+/// How PostgreSQL is restored.
+fn pg_restore(url: &DatabaseUrl, file: &Path) -> String {
+    format!(
+        "PostgreSQL is restored with its own tools, into an empty database, while no server runs on it:\n  \
+         pg_restore --exit-on-error --no-owner --dbname={} {}\n\
+         Then start the servers with the sealing key that the database was made with.",
+        quoted(&url.without_password()),
+        quoted(&file.display().to_string())
+    )
+}
