@@ -24,7 +24,7 @@ const fn code(error: &Error) -> Code {
         Error::Denied(..) | Error::Lacks(_) => Code::PermissionDenied,
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
-        Error::Precondition(_) => Code::FailedPrecondition,
+        Error::Precondition(_) | Error::Needs(_) => Code::FailedPrecondition,
         Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
         Error::Throttled { .. } | Error::TooManyAttempts { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
@@ -72,6 +72,9 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         }
         Error::Precondition(text) => {
             details.add_precondition_failure_violation("STATE", "", text.clone());
+        }
+        Error::Needs(reason) => {
+            details.add_precondition_failure_violation(reason.as_str(), "", error.to_string());
         }
         Error::Throttled { after } | Error::TooManyAttempts { after, .. } => {
             details.set_retry_info(Some(after.duration()));
@@ -168,6 +171,8 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::Conflict => ErrorReason::Conflict,
         Reason::CodeInvalid => ErrorReason::CodeInvalid,
         Reason::EtagMismatch => ErrorReason::EtagMismatch,
+        Reason::NewPasswordRequired => ErrorReason::NewPasswordRequired,
+        Reason::OwnTokenRequired => ErrorReason::OwnTokenRequired,
         Reason::SignInTooOld => ErrorReason::SignInTooOld,
         Reason::Overloaded => ErrorReason::Overloaded,
         Reason::TooManyAttempts => ErrorReason::TooManyAttempts,
@@ -227,6 +232,8 @@ mod tests {
             Error::NotFound("user", "ada".into()),
             Error::Exists("user", "ada".into()),
             Error::Precondition("not now".into()),
+            Error::Needs(Reason::NewPasswordRequired),
+            Error::Needs(Reason::OwnTokenRequired),
             Error::Lacks("keys.read"),
             Error::TooSlow,
             Error::Unauthenticated(Reason::SignInTooOld),

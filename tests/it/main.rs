@@ -18,9 +18,11 @@ mod agreement;
 mod architecture;
 mod circles;
 mod clock;
+mod confirm;
 #[path = "../support/database.rs"]
 mod database;
 mod docs;
+mod floods;
 mod foreign_keys;
 mod forgetful;
 mod import;
