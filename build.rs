@@ -4,7 +4,7 @@
 use std::{env, fs, path::PathBuf};
 
 /// Messages that carry secrets. Their `Debug` is written by hand and omits the secrets.
-const NO_DEBUG: [&str; 20] = [
+const NO_DEBUG: [&str; 21] = [
     "chancery.v1.LoginRequest",
     "chancery.v1.LoginResponse",
     "chancery.v1.TokenPair",
@@ -23,6 +23,7 @@ const NO_DEBUG: [&str; 20] = [
     "chancery.v1.ContinueLoginResponse",
     "chancery.v1.RegisterRequest",
     "chancery.v1.VerifyEmailRequest",
+    "chancery.v1.RequestPasswordResetRequest",
     "chancery.v1.ResetPasswordRequest",
     "chancery.v1.ChangePasswordRequest",
 ];

@@ -66,6 +66,10 @@ reasons! {
     Conflict = "CONFLICT",
     /// The code or link is wrong, used up or expired.
     CodeInvalid = "CODE_INVALID",
+    /// The link needs a new password.
+    NewPasswordRequired = "NEW_PASSWORD_REQUIRED",
+    /// The link needs the account's own token.
+    OwnTokenRequired = "OWN_TOKEN_REQUIRED",
     /// It has changed since the caller read it.
     EtagMismatch = "ETAG_MISMATCH",
     /// The user signed in too long ago for this.
@@ -153,6 +157,8 @@ pub enum Error {
         /// The token.
         token: Box<OversizedToken>,
     },
+    /// The call is right but for one thing that this case needs; with it, it can be sent again.
+    Needs(Reason),
     /// A concurrent change came first.
     Conflict,
     /// It has changed since the caller read it.
@@ -191,7 +197,7 @@ impl Error {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Invalid(_) => Reason::InvalidArgument,
-            Self::Unauthenticated(reason) | Self::Denied(reason, _) => *reason,
+            Self::Unauthenticated(reason) | Self::Denied(reason, _) | Self::Needs(reason) => *reason,
             Self::Reused { .. } => Reason::RefreshTokenReused,
             Self::Ended { .. } => Reason::SessionRevoked,
             Self::Lacks(_) => Reason::PermissionDenied,
@@ -225,6 +231,7 @@ impl fmt::Display for Error {
             Self::Unauthenticated(reason) => f.write_str(unauthenticated_text(*reason)),
             Self::Reused { .. } | Self::Ended { .. } => f.write_str(unauthenticated_text(self.reason())),
             Self::Denied(_, text) | Self::Precondition(text) => f.write_str(text),
+            Self::Needs(reason) => f.write_str(needs_text(*reason)),
             Self::Lacks(permission) => write!(f, "the caller lacks the permission {permission}"),
             Self::TooSlow => f.write_str("the stream was not read as fast as it was written; resume from its cursor"),
             Self::NotFound(kind, name) => write!(f, "no {kind} {name}"),
@@ -252,6 +259,19 @@ impl fmt::Display for Error {
             Self::Unavailable(_) => f.write_str("the service is temporarily unavailable; try again"),
             Self::Internal(_) => f.write_str("internal error; the server's log has the details"),
         }
+    }
+}
+
+/// The message for a call that needs one more thing.
+const fn needs_text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NewPasswordRequired => {
+            "the link was opened without the ticket of the person who registered; send it with new_password"
+        }
+        Reason::OwnTokenRequired => {
+            "the link needs a bearer token of the account whose address it verifies, or the ticket"
+        }
+        _ => "the call lacks something",
     }
 }
 

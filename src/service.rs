@@ -27,7 +27,7 @@ pub use self::{
     people::{
         Accounts, Attempt, Challenge, Device, GuessAudit, LimitFigures, Limits, MePatch, NextStep, PasswordReset,
         PendingTicket, PresentedTicket, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn,
-        UserView,
+        UserView, VerifyEmailInput,
     },
     runtime::{
         Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Revoked, Snapshot, SweepProgress, SweepStep,

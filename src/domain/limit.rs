@@ -23,14 +23,16 @@ const FIRST_WAIT: Ttl = Ttl::from_secs(1);
 /// a day.
 const KEPT_PER_FAILURE: Ttl = Ttl::from_days(1);
 /// Most concurrent attempts at one account in a process: one being hashed and one waiting, as in the queue for
-/// hashing. Other processes on the same database learn of them only once they have failed.
+/// hashing.
 const MAX_CONCURRENT: i64 = 2;
 /// When to retry while other attempts are in flight: they will be done by then.
 const RETRY_SOON: Ttl = Ttl::from_millis(250);
 
-/// Mails that may be requested for one address: the burst, and the number per hour. Some allowance is needed
+/// Mails that one asker may request for one recipient: the burst, and the number per hour. Some allowance is needed
 /// because mails get lost and are requested again.
 const MAIL_BUCKET: (i64, i64) = (5, 6);
+/// Mails that all unknown askers together may request for one recipient. Four networks have to join to fill it.
+const INBOX_BUCKET: (i64, i64) = (20, 6);
 
 /// What failures are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,13 +47,16 @@ pub enum LimitKind {
     Address,
     /// A network: an IPv4 /24 or an IPv6 /56.
     Network,
-    /// The recipient of requested mails. Every mail counts, not only failures: nobody wants a hundred of them.
+    /// Mails that one asker requested for one recipient. Every mail counts, not only failures.
     Mail,
+    /// Mails that all unknown askers together requested for one recipient: nobody wants a hundred of them.
+    Inbox,
 }
 
 impl LimitKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Account, Self::Device, Self::Devices, Self::Address, Self::Network, Self::Mail];
+    pub const ALL: [Self; 7] =
+        [Self::Account, Self::Device, Self::Devices, Self::Address, Self::Network, Self::Mail, Self::Inbox];
 
     /// The name in the database, in metrics and in error metadata.
     #[must_use]
@@ -63,6 +68,7 @@ impl LimitKind {
             Self::Address => "address",
             Self::Network => "network",
             Self::Mail => "mail",
+            Self::Inbox => "inbox",
         }
     }
 }
@@ -135,6 +141,7 @@ impl LimitSettings {
             LimitKind::Address => bucket(self.address_failures, self.address_failures_per_hour),
             LimitKind::Network => bucket(self.network_failures, self.network_failures_per_hour),
             LimitKind::Mail => bucket(MAIL_BUCKET.0, MAIL_BUCKET.1),
+            LimitKind::Inbox => bucket(INBOX_BUCKET.0, INBOX_BUCKET.1),
         }
     }
 }
@@ -220,28 +227,34 @@ impl Rule {
         }
     }
 
-    /// Whether an attempt is allowed now. Attempts in flight (`under_way`) count as failed, so that concurrent
-    /// attempts gain nothing over sequential ones.
+    /// Whether an attempt is allowed now. Attempts in flight are in the tally already, as failed, so that concurrent
+    /// attempts gain nothing over sequential ones. If only those in this process (`under_way`) stand in the way, the
+    /// verdict is `Busy`.
     pub fn verdict(self, tally: Option<&Tally>, under_way: i64, now: Timestamp) -> LimitVerdict {
         let tally = tally.filter(|t| t.expires_at > now);
         match self {
             Self::InARow { free, most, longest } => {
                 let failures = tally.map_or(0, |t| t.failures);
-                if let Some(tally) = tally.filter(|_| failures >= most) {
+                if let Some(tally) = tally.filter(|_| failures - under_way >= most) {
                     return LimitVerdict::Closed(tally.expires_at.since(now));
                 }
-                if under_way > 0 {
-                    let costs = wait_after(failures + under_way, free, longest) > Ttl::from_millis(0);
-                    let no = costs || failures + under_way >= most || under_way >= MAX_CONCURRENT;
-                    return if no { LimitVerdict::Busy(RETRY_SOON) } else { LimitVerdict::Go };
-                }
-                tally
-                    .map_or(LimitVerdict::Go, |t| remaining_wait(wait_after(failures, free, longest), t.failed_at, now))
+                let waits = |t: &Tally| remaining_wait(wait_after(failures, free, longest), t.failed_at, now);
+                let verdict = tally.map_or(LimitVerdict::Go, waits);
+                let no = failures >= most || under_way >= MAX_CONCURRENT || verdict != LimitVerdict::Go;
+                if no && under_way > 0 { LimitVerdict::Busy(RETRY_SOON) } else { verdict }
             }
             Self::Bucket { room, every } => {
                 let Some(tally) = tally else { return LimitVerdict::Go };
-                let too_much = tally.level.millis() - every.times(room - 1).millis();
-                remaining_wait(Ttl::from_millis(too_much), tally.failed_at, now)
+                let waits = |room| {
+                    let too_much = tally.level.millis() - every.times(room - 1).millis();
+                    remaining_wait(Ttl::from_millis(too_much), tally.failed_at, now)
+                };
+                match waits(room) {
+                    LimitVerdict::Wait(_) if waits(room + under_way) == LimitVerdict::Go => {
+                        LimitVerdict::Busy(RETRY_SOON)
+                    }
+                    verdict => verdict,
+                }
             }
         }
     }
@@ -253,6 +266,19 @@ impl Rule {
         let drained = |t: &Tally| (t.level.millis() - now.since(t.failed_at).millis().max(0)).max(0);
         let level = self.level_per_failure().plus(Ttl::from_millis(tally.map_or(0, drained)));
         Tally { failures, level, failed_at: now, expires_at: now.plus(self.kept_per_failure().times(failures)) }
+    }
+
+    /// The count after a failure was taken back that had changed it from `before` to `after`. Nothing is left if it
+    /// is zero. If others have counted meanwhile, only this failure is taken out of theirs.
+    #[must_use]
+    pub fn taken_back(self, before: Option<&Tally>, after: &Tally, current: &Tally) -> Option<Tally> {
+        if current == after {
+            return before.copied();
+        }
+        let failures = current.failures - 1;
+        let level = Ttl::from_millis((current.level.millis() - self.level_per_failure().millis()).max(0));
+        let expires_at = current.expires_at.minus(self.kept_per_failure());
+        (failures > 0).then_some(Tally { failures, level, failed_at: current.failed_at, expires_at })
     }
 
     /// The threshold that the last failure made this count reach, if it did.

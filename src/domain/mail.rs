@@ -1,10 +1,14 @@
 //! Mails: content, recipient and language, and when a failed one is retried.
 
+mod asked;
 mod content;
 
 use std::{fmt, str::FromStr};
 
-pub use self::content::{Content, LinkAndCode, MailParams};
+pub use self::{
+    asked::Asked,
+    content::{Content, LinkAndCode, MailParams},
+};
 use super::login::{Login, LoginKind};
 use crate::{
     id::MailId,
@@ -156,6 +160,8 @@ pub struct Mail {
     pub client: String,
     /// The language, used if there are templates in it.
     pub language: Language,
+    /// When and through what it was asked for.
+    pub asked: Asked,
 }
 
 /// A mail as stored in the database.

@@ -11,8 +11,6 @@ use crate::{
 pub const ATTEMPTS: i64 = 5;
 /// Number of digits in a code.
 pub const DIGITS: usize = 8;
-/// Maximum number of valid tickets of one kind per user. Beyond it, no more are mailed.
-pub const MOST_OF_A_KIND: i64 = 5;
 
 /// What a ticket allows its holder to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +79,8 @@ pub struct Ticket {
     pub code: CodeHash,
     /// How many more wrong codes may be entered.
     pub attempts_left: i64,
+    /// The keyed hash of what it is about, if only the latest ticket about that is valid.
+    pub topic: Option<[u8; 32]>,
     /// The sealed payload.
     pub sealed: Vec<u8>,
     /// The version of the sealing key.

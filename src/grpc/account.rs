@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     error::Result as ServiceResult,
-    secret::{Password, TicketToken, TypedCode},
-    service::{MePatch, PasswordReset, PresentedTicket, RegisterInput, ResetRequest},
+    secret::{DeviceToken, Password, TicketToken, TypedCode},
+    service::{MePatch, PasswordReset, PresentedTicket, RegisterInput, ResetRequest, VerifyEmailInput},
 };
 
 /// Implements `AccountService` for one call.
@@ -38,8 +38,13 @@ impl AccountService for Accounts {
     async fn verify_email(&self, request: Request<pb::VerifyEmailRequest>) -> Answer<pb::VerifyEmailResponse> {
         let Call { ctx, credentials, .. } = &self.0;
         let m = request.into_inner();
-        let presented = presented(m.token, m.ticket, m.code);
-        let email = self.0.service.accounts.verify_email(ctx, credentials, &m.client_id, &presented).await;
+        let verified = async {
+            no_nul(&[("name", m.name.as_deref().unwrap_or_default())])?;
+            let (presented, new_password) = (presented(m.token, m.ticket, m.code), Password::new(m.new_password));
+            let input = VerifyEmailInput { client_id: m.client_id, presented, new_password, name: m.name };
+            self.0.service.accounts.verify_email(ctx, credentials, input).await
+        };
+        let email = verified.await;
         email.map(|email| Response::new(pb::VerifyEmailResponse { email })).map_err(|e| self.0.status(&e))
     }
 
@@ -50,8 +55,17 @@ impl AccountService for Accounts {
         let Call { ctx, credentials, .. } = &self.0;
         let m = request.get_ref();
         no_nul(&[("login", &m.login)]).map_err(|e| self.0.status(&e))?;
-        let address = m.end_user.as_ref().map_or("", |e| e.address.as_str());
-        let reset = ResetRequest { client_id: &m.client_id, login: &m.login, language: &m.language, address };
+        let (address, user_agent) =
+            m.end_user.as_ref().map_or(("", ""), |e| (e.address.as_str(), e.user_agent.as_str()));
+        let device_token = DeviceToken::new(m.device_token.clone());
+        let reset = ResetRequest {
+            client_id: &m.client_id,
+            login: &m.login,
+            language: &m.language,
+            address,
+            user_agent,
+            device_token: Some(&device_token),
+        };
         let pending = self.0.service.accounts.request_password_reset(ctx, credentials, reset).await;
         let pending = pending.map_err(|e| self.0.status(&e))?;
         let ticket_expire_time = Some(time(pending.expires_at));
@@ -134,8 +148,8 @@ fn presented(token: String, ticket: String, code: String) -> PresentedTicket {
 fn register(m: pb::RegisterRequest) -> ServiceResult<RegisterInput> {
     no_nul(&[("email", &m.email), ("name", &m.name)])?;
     let (client_id, email, name, language) = (m.client_id, m.email, m.name, m.language);
-    let address = m.end_user.unwrap_or_default().address;
-    Ok(RegisterInput { client_id, email, name, password: Password::new(m.password), language, address })
+    let pb::EndUser { address, user_agent } = m.end_user.unwrap_or_default();
+    Ok(RegisterInput { client_id, email, name, password: Password::new(m.password), language, address, user_agent })
 }
 
 fn patch(m: pb::UpdateMeRequest) -> ServiceResult<MePatch> {

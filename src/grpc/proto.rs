@@ -35,7 +35,7 @@ macro_rules! redacted {
 redacted!(LoginRequest LoginResponse TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest
     RevokeRequest CreateUserRequest CreateClientResponse RotateClientSecretResponse LoginChallenge ContinueLoginRequest
     ContinueLoginResponse RegisterRequest VerifyEmailRequest ResetPasswordRequest ChangePasswordRequest
-    ImportUsersRequest ImportedUser);
+    RequestPasswordResetRequest ImportUsersRequest ImportedUser);
 
 impl fmt::Debug for pb::login_response::Result {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

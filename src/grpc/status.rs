@@ -49,7 +49,7 @@ const fn code(error: &Error) -> Code {
         Error::Denied(..) | Error::Lacks(_) => Code::PermissionDenied,
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
-        Error::Precondition(_) | Error::TokenTooLarge { .. } => Code::FailedPrecondition,
+        Error::Precondition(_) | Error::TokenTooLarge { .. } | Error::Needs(_) => Code::FailedPrecondition,
         Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
         Error::Throttled { .. } | Error::TooManyAttempts { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
@@ -100,6 +100,9 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         }
         Error::Precondition(text) => {
             details.add_precondition_failure_violation("STATE", "", bounded(text));
+        }
+        Error::Needs(reason) => {
+            details.add_precondition_failure_violation(reason.as_str(), "", error.to_string());
         }
         Error::Throttled { after } | Error::TooManyAttempts { after, .. } => {
             details.set_retry_info(Some(after.duration()));
@@ -196,6 +199,8 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::Conflict => ErrorReason::Conflict,
         Reason::CodeInvalid => ErrorReason::CodeInvalid,
         Reason::EtagMismatch => ErrorReason::EtagMismatch,
+        Reason::NewPasswordRequired => ErrorReason::NewPasswordRequired,
+        Reason::OwnTokenRequired => ErrorReason::OwnTokenRequired,
         Reason::SignInTooOld => ErrorReason::SignInTooOld,
         Reason::Overloaded => ErrorReason::Overloaded,
         Reason::TooManyAttempts => ErrorReason::TooManyAttempts,
@@ -266,6 +271,8 @@ mod tests {
                     limit: 4096,
                 }),
             },
+            Error::Needs(Reason::NewPasswordRequired),
+            Error::Needs(Reason::OwnTokenRequired),
             Error::Lacks("keys.read"),
             Error::TooSlow,
             Error::Unauthenticated(Reason::SignInTooOld),

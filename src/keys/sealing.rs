@@ -113,6 +113,19 @@ impl SealingKey {
         tag_of(&self.codes, &[owner.as_bytes(), b"\0", code.as_bytes()])
     }
 
+    /// The tag by which the person who asked for a ticket proves it. Its link and its code do not reveal it. The hash
+    /// of a code begins with the id of a ticket, so the two never meet.
+    #[must_use]
+    pub fn asker_tag(&self, ticket: &str) -> [u8; 32] {
+        tag_of(&self.codes, &[b"asker\0", ticket.as_bytes()])
+    }
+
+    /// The keyed hash of what a ticket is about.
+    #[must_use]
+    pub fn topic_hash(&self, kind: &str, name: &str) -> [u8; 32] {
+        tag_of(&self.codes, &[b"topic\0", kind.as_bytes(), b"\0", name.as_bytes()])
+    }
+
     /// The tag over the parts of a device token. Each part except the last has a fixed length.
     #[must_use]
     pub fn device_tag(&self, parts: &[&[u8]]) -> [u8; 32] {

@@ -13,7 +13,7 @@ use ulid::Ulid;
 
 use super::{Letter, Rendered};
 use crate::{
-    domain::mail::{Content, Language, LinkAndCode, MailKind, Recipient},
+    domain::mail::{Asked, Content, Language, LinkAndCode, MailKind, Recipient},
     id::MailId,
     secret::MailedSecret,
     time::{Timestamp, Ttl},
@@ -105,9 +105,13 @@ impl Templates {
         let name = self.name(letter, kind);
         let minutes = ((letter.expires_at.since(letter.now).seconds() + 59) / 60).max(1);
         let own = [("to", letter.to.to_string()), ("until", letter.expires_at.for_people())];
+        // A mail that an older version has queued does not have them.
+        let absent = Asked::PARAMS.into_iter().filter(|name| !letter.params.contains_key(*name));
+        let absent = absent.map(|name| (name, String::new()));
         let given = letter.params.iter().map(|(name, value)| (name.as_str(), value.clone()));
         // Values were cleaned when the mail was queued. Make sure again that none starts a new line.
-        let texts = given.chain(own).map(|(name, text)| (name, Value::from(text.replace(char::is_control, " "))));
+        let texts =
+            given.chain(own).chain(absent).map(|(name, text)| (name, Value::from(text.replace(char::is_control, " "))));
         let values = Value::from_pairs(texts.chain([("minutes", Value::from(minutes))]));
         let rendered = self.environment.get_template(&name).and_then(|template| template.render(values));
         rendered.map_err(|error| self.problem(&name, &error))
@@ -259,7 +263,9 @@ fn sample(kind: MailKind, language: Language) -> Letter {
             Content::NewDevice { at: now, device: "a telephone".to_owned(), address: "192.0.2.7".to_owned() }
         }
     };
-    let params = content.params("Example");
+    let mut params = content.params("Example");
+    let user_agent = "Firefox/140.0 (Linux)".to_owned();
+    Asked { at: Some(now), address: "192.0.2.7".to_owned(), user_agent }.add_to(&mut params);
     Letter { id: MailId::from_ulid(Ulid::nil()), to, kind, language, params, now, expires_at }
 }
 

@@ -14,7 +14,7 @@ pub struct Guesses {
     /// Attempts that were wrong.
     pub failed: u64,
     /// Attempts that were refused, by the kind of count that refused them.
-    pub refused: [(&'static str, u64); 6],
+    pub refused: [(&'static str, u64); 7],
     /// How often an account reached the longest wait, and how often one was closed to attempts.
     pub throttled: [(&'static str, u64); 2],
     /// Counts in memory that currently refuse attempts.
@@ -76,7 +76,12 @@ mod tests {
     #[test]
     fn the_current_figures_are_shown() {
         let mut metrics = Metrics::default();
-        let refused = [("account", 2), ("device", 3), ("devices", 4), ("address", 5), ("network", 6), ("mail", 7)];
+        let kinds = ["account", "device", "devices", "address", "network", "mail", "inbox"];
+        let mut n = 1;
+        let refused = kinds.map(|kind| {
+            n += 1;
+            (kind, n)
+        });
         let figures = Guesses { failed: 1, refused, throttled: [("slowest", 7), ("closed", 8)], remembered: 9 };
         metrics.observe_guesses(move || figures);
         let text = metrics.text();

@@ -12,7 +12,7 @@ mod users;
 
 use self::new_passwords::NewPasswords;
 pub use self::{
-    accounts::{Accounts, MePatch, PasswordReset, RegisterInput, ResetRequest},
+    accounts::{Accounts, MePatch, PasswordReset, RegisterInput, ResetRequest, VerifyEmailInput},
     limits::{Attempt, GuessAudit, LimitFigures, Limits},
     sign_in::{Challenge, Device, NextStep, SignInRequest, SignInStep, SignIns, SignedIn},
     tickets::{PendingTicket, PresentedTicket},
@@ -53,10 +53,11 @@ impl Parts {
     }
 
     pub(in crate::service) fn accounts(&self) -> Accounts {
-        let Runtime { store, live, entropy, .. } = self.runtime.clone();
+        let Runtime { store, live, sealing, entropy } = self.runtime.clone();
         Accounts {
             store,
             live,
+            sealing,
             entropy,
             passwords: self.passwords.clone(),
             limits: self.limits.clone(),

@@ -1,4 +1,5 @@
-//! Counts of failed attempts. One statement adds to all counts of an attempt, one reads them, one clears them.
+//! Counts of failed attempts. One statement adds to all counts of an attempt, one reads them, one clears them. Who
+//! decides by a count locks it first, so that no two attempts are allowed by the same count.
 
 use serde::Serialize;
 use sqlx::types::Json;
@@ -76,6 +77,25 @@ const FAILED: Sql = Sql {
     postgres: failed!("greatest", "decode(w ->> 0, 'hex')", " AS BIGINT", "CAST", "jsonb_array_elements($1) AS w"),
 };
 
+/// Locks the counts, which exist afterwards: those that did not are zero and expired.
+macro_rules! locked {
+    ($key:literal, $list:literal) => {
+        concat!(
+            "INSERT INTO login_failures AS f (key, kind, failures, level, updated_at, expires_at) SELECT ",
+            $key,
+            ", w ->> 1, 0, 0, $2, $2 FROM ",
+            $list,
+            " WHERE true ON CONFLICT (key) DO UPDATE SET kind = excluded.kind \
+             RETURNING key, failures, level, updated_at, expires_at"
+        )
+    };
+}
+
+const LOCKED: Sql = Sql {
+    sqlite: locked!("unhex(w ->> 0)", "(SELECT value AS w FROM json_each($1))"),
+    postgres: locked!("decode(w ->> 0, 'hex')", "jsonb_array_elements($1) AS w"),
+};
+
 /// Pads the keys to the number of placeholders in the statement, by repeating the first.
 fn places(keys: &[LimitKey]) -> [&[u8]; AT_ONCE] {
     std::array::from_fn(|n| keys.get(n).or(keys.first()).map_or(&[][..], |key| &key.hash))
@@ -99,6 +119,27 @@ impl Tx {
         let rows = all!(self, TallyRow, FAILED, Json(&added), now.millis())?;
         let counted = |key: &LimitKey| rows.iter().find(|r| r.key == key.hash).map(Tally::from);
         Ok(counts.iter().filter_map(|(key, _)| counted(key)).collect())
+    }
+
+    /// Locks these counts until the end of the transaction, and returns them in the same order; nothing where there
+    /// is no count.
+    pub async fn login_failures_lock(&mut self, keys: &[LimitKey], now: Timestamp) -> Result<Vec<Option<Tally>>> {
+        let mut in_order: Vec<&LimitKey> = keys.iter().collect();
+        // Every transaction locks rows in the same order, so that none deadlock.
+        in_order.sort_by_key(|key| key.hash);
+        let wanted: Vec<_> = in_order.iter().map(|key| (Hex(&key.hash), key.kind.as_str())).collect();
+        let rows = all!(self, TallyRow, LOCKED, Json(&wanted), now.millis())?;
+        let counted = |row: &&TallyRow| row.failures > 0;
+        Ok(keys.iter().map(|k| rows.iter().find(|r| r.key == k.hash).filter(counted).map(Tally::from)).collect())
+    }
+
+    /// Replaces a count that is locked.
+    pub async fn login_failures_put(&mut self, key: &LimitKey, tally: &Tally) -> Result<()> {
+        const SQL: &str = "UPDATE login_failures SET failures = $2, level = $3, updated_at = $4, expires_at = $5 \
+            WHERE key = $1";
+        let Tally { failures, level, failed_at, expires_at } = tally;
+        let (level, failed_at, expires_at) = (level.millis(), failed_at.millis(), expires_at.millis());
+        execute!(self, SQL, key.hash.as_slice(), *failures, level, failed_at, expires_at).map(|_| ())
     }
 
     /// The counts with these keys, in the same order; nothing where there is no count.

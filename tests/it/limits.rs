@@ -327,17 +327,17 @@ async fn p05_concurrent_guesses_are_limited_like_sequential_ones(app: &App) {
     assert_eq!(together, 6);
     app.pass(Ttl::from_secs(3600)).await;
     assert_eq!(count_checked_guesses(&[&app.service], "ada").await, 1);
-    // Other processes learn of attempts in progress only once they fail: one is being hashed and one waits.
+    // Through two processes as well: each attempt is counted in the database before it is looked at.
     let other = app.second_process().await;
     let mut together = 0;
     for _ in 0..10 {
         together += count_checked_guesses(&[&app.service, &other], "grace").await;
     }
-    assert!((6..=8).contains(&together), "{together}");
+    assert_eq!(together, 6);
     assert_eq!(i64::try_from(together).unwrap(), failures(&app.service, "grace").await);
     app.pass(Ttl::from_secs(3600)).await;
     other.live.confirm().await.unwrap();
-    assert!(count_checked_guesses(&[&app.service, &other], "grace").await <= 2);
+    assert_eq!(count_checked_guesses(&[&app.service, &other], "grace").await, 1);
 }
 
 async fn p05_a_new_password_resets_the_limits(app: &App) {
@@ -434,12 +434,8 @@ async fn other_guessable_secrets_use_the_same_limits(app: &App) {
     let refused = limits.check(&keys).await.unwrap_err();
     assert!(matches!(refused, Error::TooManyAttempts { by: "account", .. }), "{refused:?}");
     app.pass(Ttl::from_secs(1)).await;
-    // A dropped attempt does not count; a successful one resets the count.
-    drop(limits.check(&keys).await.unwrap());
+    // A successful attempt resets the count.
     limits.check(&keys).await.unwrap().succeeded().await.unwrap();
-    for _ in 0..6 {
-        drop(limits.check(&keys).await.unwrap());
-    }
     assert_eq!(failures(&app.service, "usr_x").await, 0);
 }
 

@@ -7,7 +7,7 @@ use axum::{
     http::{Request, StatusCode},
 };
 use chancery::{
-    domain::mail::{Content, LinkAndCode, Mail, MailKind},
+    domain::mail::{Asked, Content, LinkAndCode, Mail, MailKind},
     id::MailId,
     mail::{Cause, Kept, Mailer, Post, Templates},
     secret::MailedSecret,
@@ -51,7 +51,7 @@ fn reset(service: &Service) -> Content {
 
 fn mail(content: Content, client: &str) -> Mail {
     let language = "en".parse().unwrap();
-    Mail { to: "ada@example.org".parse().unwrap(), content, client: client.into(), language }
+    Mail { to: "ada@example.org".parse().unwrap(), content, client: client.into(), language, asked: Asked::default() }
 }
 
 async fn hand_in(service: &Service, content: Content, client: &str) -> MailId {

@@ -18,10 +18,12 @@ mod agreement;
 mod architecture;
 mod circles;
 mod clock;
+mod confirm;
 #[path = "../support/database.rs"]
 mod database;
 mod docs;
 mod edge;
+mod floods;
 mod foreign_keys;
 mod forgetful;
 mod import;

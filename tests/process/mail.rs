@@ -94,6 +94,7 @@ async fn hand_in(service: &Service, to: &str) -> MailId {
         content: Content::VerifyEmail(way),
         client: "Grüße & Söhne 🦀".to_owned(),
         language: "en".parse().unwrap(),
+        asked: chancery::domain::mail::Asked::default(),
     };
     let mut tx = service.store().write().await.unwrap();
     let id = service.outbox.enqueue(&mut tx, mail).await.unwrap();

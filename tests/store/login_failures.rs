@@ -30,7 +30,7 @@ async fn read(f: &Fixture, counts: &[Count]) -> Vec<Option<Tally>> {
 
 pub(crate) async fn each_failure_counts_as_the_rule_says(f: &Fixture) {
     let counts = LimitKind::ALL.map(|kind| count(kind, 9));
-    assert_eq!(read(f, &counts).await, [None; 6]);
+    assert_eq!(read(f, &counts).await, [None; 7]);
     assert!(fail(f, &[], NOW).await.is_empty());
     let mut expected: Vec<Option<Tally>> = vec![None; counts.len()];
     let mut now = NOW;
@@ -117,4 +117,48 @@ pub(crate) async fn expired_counts_are_swept_in_steps(f: &Fixture) {
     assert_eq!(tx.login_failures_sweep(later, 3).await.unwrap(), 0);
     tx.commit().await.unwrap();
     assert_eq!(read(f, &counts).await.into_iter().flatten().count(), 1);
+}
+
+/// Locks the counts, adds a failure to each if that is allowed, and returns whether it was.
+async fn count_first(store: &chancery::store::Store, counts: &[Count]) -> bool {
+    let keys: Vec<_> = counts.iter().map(|(key, _)| *key).collect();
+    let mut tx = store.write().await.unwrap();
+    let locked = tx.login_failures_lock(&keys, NOW).await.unwrap();
+    let allowed = |((_, rule), tally): (&Count, &Option<Tally>)| {
+        rule.verdict(tally.as_ref(), 0, NOW) == chancery::domain::limit::LimitVerdict::Go
+    };
+    if !counts.iter().zip(&locked).all(allowed) {
+        return false;
+    }
+    tx.login_failures_add(counts, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    true
+}
+
+pub(crate) async fn no_two_attempts_are_allowed_by_the_same_count(f: &Fixture) {
+    let (bucket, own) = (count(LimitKind::Mail, 1), count(LimitKind::Account, 1));
+    let stores = [f.store.clone(), f.second().await];
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..24 {
+        let store = stores[n % 2].clone();
+        let counts = if n % 3 == 0 { [own, bucket] } else { [bucket, own] };
+        tasks.spawn(async move { count_first(&store, &counts).await });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().filter(|allowed| *allowed).count(), 5);
+    assert!(read(f, &[bucket, own]).await.into_iter().all(|t| t.unwrap().failures == 5), "a refusal counts nothing");
+}
+
+pub(crate) async fn a_locked_count_can_be_replaced(f: &Fixture) {
+    let counts = [count(LimitKind::Network, 1), count(LimitKind::Account, 2)];
+    let keys: Vec<_> = counts.iter().map(|(key, _)| *key).collect();
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.login_failures_lock(&keys, NOW).await.unwrap(), [None, None]);
+    tx.login_failures_add(&counts, NOW).await.unwrap();
+    let once = tx.login_failures_lock(&keys, NOW).await.unwrap();
+    assert_eq!(once, counts.map(|(_, rule)| Some(rule.failed(None, NOW))));
+    let other =
+        Tally { failures: 7, level: Ttl::from_secs(3), failed_at: NOW, expires_at: NOW.plus(Ttl::from_secs(9)) };
+    tx.login_failures_put(&keys[1], &other).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(read(f, &counts).await, [once[0], Some(other)]);
 }

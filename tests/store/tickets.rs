@@ -22,6 +22,7 @@ fn ticket(f: &Fixture, user: Option<&User>) -> Ticket {
         secret: TicketSecret::generate(&*f.entropy).hash(),
         code: CodeHash([7; 32]),
         attempts_left: 2,
+        topic: None,
         sealed: vec![0, 1, 255],
         sealing_version: 1,
         created_at: NOW,
@@ -37,7 +38,7 @@ async fn kept(f: &Fixture, ticket: &Ticket) {
 
 pub(crate) async fn a_ticket_is_stored_unchanged_and_has_limited_attempts(f: &Fixture) {
     let ada = f.ada().await;
-    let mut given = ticket(f, Some(&ada));
+    let mut given = Ticket { topic: Some([9; 32]), ..ticket(f, Some(&ada)) };
     kept(f, &given).await;
     let mut tx = f.store.write().await.unwrap();
     let read = tx.ticket_attempt(&given.id, NOW).await.unwrap().unwrap();
@@ -79,7 +80,7 @@ pub(crate) async fn concurrent_calls_use_a_ticket_once(f: &Fixture) {
     assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
 }
 
-pub(crate) async fn tickets_of_a_user_are_counted_and_expired_ones_deleted(f: &Fixture) {
+pub(crate) async fn expired_tickets_are_deleted(f: &Fixture) {
     let ada = f.ada().await;
     for _ in 0..3 {
         kept(f, &ticket(f, Some(&ada))).await;
@@ -88,9 +89,33 @@ pub(crate) async fn tickets_of_a_user_are_counted_and_expired_ones_deleted(f: &F
     kept(f, &used).await;
     let mut tx = f.store.write().await.unwrap();
     tx.ticket_use(&used.id, NOW).await.unwrap();
-    assert_eq!(tx.tickets_live(&ada.id, TicketKind::PasswordReset, NOW).await.unwrap(), 3);
-    assert_eq!(tx.tickets_live(&ada.id, TicketKind::Invitation, NOW).await.unwrap(), 0);
-    assert_eq!(tx.tickets_live(&ada.id, TicketKind::PasswordReset, used.expires_at).await.unwrap(), 0);
     assert_eq!(tx.tickets_forget(used.expires_at).await.unwrap(), 0);
     assert_eq!(tx.tickets_forget(used.expires_at.plus(Ttl::from_millis(1))).await.unwrap(), 4);
+}
+
+pub(crate) async fn of_the_tickets_about_one_topic_only_the_latest_is_valid(f: &Fixture) {
+    let about = |topic: u8| Ticket { topic: Some([topic; 32]), ..ticket(f, None) };
+    // Two transactions that do not see each other add one each.
+    let (mut earlier, mut later, other) = (about(1), about(1), about(2));
+    if earlier.id > later.id {
+        std::mem::swap(&mut earlier, &mut later);
+    }
+    for ticket in [&later, &earlier, &other] {
+        kept(f, ticket).await;
+    }
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.ticket_find(&earlier.id, NOW).await.unwrap().is_none());
+    assert!(tx.ticket_attempt(&earlier.id, NOW).await.unwrap().is_none());
+    assert!(!tx.ticket_use(&earlier.id, NOW).await.unwrap());
+    assert!(tx.ticket_find(&later.id, NOW).await.unwrap().is_some());
+    assert!(tx.ticket_attempt(&later.id, NOW).await.unwrap().is_some());
+    // One after the other, the new one makes the old ones void, whatever its id.
+    assert_eq!(tx.tickets_void(&[1; 32], NOW).await.unwrap(), 2);
+    assert_eq!(tx.tickets_void(&[1; 32], NOW).await.unwrap(), 0);
+    let mut newest = about(1);
+    newest.id = TicketId::from_ulid(ulid::Ulid::nil());
+    tx.ticket_insert(&newest).await.unwrap();
+    assert!(tx.ticket_find(&later.id, NOW).await.unwrap().is_none());
+    assert!(tx.ticket_use(&newest.id, NOW).await.unwrap());
+    assert!(tx.ticket_use(&other.id, NOW).await.unwrap(), "another topic");
 }

@@ -48,18 +48,49 @@ fn p05_concurrent_attempts_gain_nothing_over_sequential_ones() {
     let rule = rule(LimitKind::Account);
     let (mut tally, mut looked_at) = (None, 0);
     for _ in 0..10 {
-        let together = (0..100).take_while(|n| rule.verdict(tally.as_ref(), *n, T0) == LimitVerdict::Go).count();
-        (0..together).for_each(|_| tally = Some(rule.failed(tally.as_ref(), T0)));
+        let mut together = 0;
+        while rule.verdict(tally.as_ref(), together, T0) == LimitVerdict::Go {
+            tally = Some(rule.failed(tally.as_ref(), T0));
+            together += 1;
+        }
         assert!(together <= 2);
         looked_at += together;
     }
     assert_eq!(looked_at, 6);
     // While an attempt is in flight whose failure would cause a wait, no other is allowed.
-    let (_, tally, now) = guess(rule, 6);
-    assert_eq!(rule.verdict(tally.as_ref(), 1, now.plus(HOUR)), LimitVerdict::Busy(RETRY_SOON));
-    let (_, nearly, now) = guess(rule, 99);
-    assert_eq!(rule.verdict(nearly.as_ref(), 1, now.plus(HOUR)), LimitVerdict::Busy(RETRY_SOON));
-    assert_eq!(rule.verdict(nearly.as_ref(), 0, now.plus(HOUR)), LimitVerdict::Go);
+    for failures in [6, 99] {
+        let (_, tally, now) = guess(rule, failures);
+        let later = now.plus(HOUR);
+        assert_eq!(rule.verdict(tally.as_ref(), 0, later), LimitVerdict::Go);
+        let one_in_flight = rule.failed(tally.as_ref(), later);
+        assert_eq!(rule.verdict(Some(&one_in_flight), 1, later), LimitVerdict::Busy(RETRY_SOON));
+    }
+}
+
+#[test]
+fn a_full_bucket_of_attempts_in_flight_is_busy_and_one_of_failures_is_not() {
+    let rule = rule(LimitKind::Address);
+    let full = (0..30).fold(None, |tally, _| Some(rule.failed(tally.as_ref(), T0)));
+    assert_eq!(rule.verdict(full.as_ref(), 1, T0), LimitVerdict::Busy(RETRY_SOON));
+    assert_eq!(rule.verdict(full.as_ref(), 0, T0), LimitVerdict::Wait(secs(10)));
+    let over = rule.failed(full.as_ref(), T0);
+    assert_eq!(rule.verdict(Some(&over), 1, T0), LimitVerdict::Wait(secs(20)));
+}
+
+#[test]
+fn an_attempt_that_is_taken_back_leaves_no_trace_and_those_of_others_stay() {
+    for kind in LimitKind::ALL {
+        let rule = rule(kind);
+        let first = rule.failed(None, T0);
+        assert_eq!(rule.taken_back(None, &first, &first), None);
+        let second = rule.failed(Some(&first), T0.plus(Ttl::from_millis(1)));
+        assert_eq!(rule.taken_back(Some(&first), &second, &second), Some(first));
+        let left = rule.taken_back(None, &first, &second).unwrap();
+        assert_eq!((left.failures, left.failed_at), (1, second.failed_at));
+        assert!(left.level < second.level || second.level == Ttl::from_millis(0));
+        assert_eq!(left.expires_at, second.expires_at.minus(rule.kept_per_failure()));
+        assert_eq!(rule.taken_back(Some(&first), &second, &left), None, "both are taken back");
+    }
 }
 
 #[test]

@@ -193,7 +193,10 @@ impl Callers {
     }
 
     /// Authenticates a user by bearer token.
-    async fn me(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<Me> {
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`].
+    pub(in crate::service) async fn me(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<Me> {
         let ClientCredentials::Bearer(token) = credentials else { return Err(TOKEN_REFUSED) };
         let claims = self.bearer_claims(ctx, token).await?;
         let session = self.session(&session_id(&claims)?, &claims.subject).await?;

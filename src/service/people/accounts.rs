@@ -6,6 +6,7 @@
 mod me;
 mod register;
 mod reset;
+mod verify;
 
 use std::{fmt, sync::Arc};
 
@@ -13,10 +14,12 @@ pub use self::{
     me::MePatch,
     register::RegisterInput,
     reset::{PasswordReset, ResetRequest},
+    verify::VerifyEmailInput,
 };
 use super::{emails::Emails, limits::Limits, new_passwords::NewPasswords, tickets::Tickets, token_fit::TokenFit};
 use crate::{
     entropy::Entropy,
+    keys::SealingKey,
     passwords::Passwords,
     service::{access::Callers, runtime::Live},
     store::Store,
@@ -26,6 +29,7 @@ use crate::{
 pub struct Accounts {
     pub(super) store: Store,
     pub(super) live: Arc<Live>,
+    pub(super) sealing: Arc<SealingKey>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,

@@ -2,26 +2,37 @@
 
 use std::sync::Arc;
 
-use super::limits::{GuessAudit, Limits};
+use super::limits::{Attempt, Limits};
 use crate::{
     domain::{
-        audit::Actor,
         client::Client,
-        limit::LimitKind,
+        limit::{LimitKey, LimitKind},
         login::{Login, LoginKind},
-        mail::{Content, Language, LanguageError, Mail, Recipient},
+        mail::{Asked, Content, Language, LanguageError, Mail, Recipient},
     },
     error::{Error, Result},
     id::UserId,
+    passwords::Prefix,
     service::runtime::{Live, Outbox},
     store::Tx,
     time::Timestamp,
 };
 
-/// The recipient of a mail, and its language.
+/// The recipient of a mail, its language, and who asked for it.
 pub(in crate::service) struct Addressee {
     pub(in crate::service) recipient: Recipient,
     pub(in crate::service) language: Language,
+    pub(in crate::service) asked: Asked,
+}
+
+/// Who asks for a mail. Each asker has limits of their own, so that nobody can use up those of others.
+pub(super) enum Asker<'a> {
+    /// Anybody: they are told apart by their networks.
+    Unknown,
+    /// A device on which the owner of the account has signed in, by the key of its count.
+    KnownDevice(&'a LimitKey),
+    /// A user who has signed in.
+    User(&'a UserId),
 }
 
 /// Sends account mails. Cheap to clone.
@@ -50,16 +61,29 @@ impl Emails {
         Self { live, outbox, limits }
     }
 
-    /// Counts a requested mail against the limits of its recipient and of the requesting address, whether or not it
-    /// will be sent.
+    /// Counts a requested mail before it is queued, whether or not there is such a recipient. A request that is
+    /// refused queues nothing; one that is not refused is always mailed.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`].
-    pub(super) async fn count_request(&self, client: &Client, typed: &str, address: &str) -> Result<()> {
-        let mut keys = vec![self.limits.key_of_login(LimitKind::Mail, typed)];
-        keys.extend(self.limits.keys_of_address(address));
-        let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
-        self.limits.check(&keys).await?.failed(GuessAudit { subject: String::new(), actor }).await
+    pub(super) async fn count_request(&self, typed: &str, asker: Asker<'_>, address: &str) -> Result<Attempt> {
+        // No login contains the separator, so that nobody can type the name of another count.
+        let canonical = Login::canonical_for_lookup(typed).unwrap_or_else(|| typed.to_owned());
+        let keys = match asker {
+            Asker::Unknown => {
+                let network = Prefix::of(address).name().unwrap_or_default();
+                let own = self.limits.key(LimitKind::Mail, &format!("{canonical}\0{network}"));
+                let mut keys = vec![own, self.limits.key(LimitKind::Inbox, &canonical)];
+                keys.extend(self.limits.keys_of_address(address));
+                keys
+            }
+            Asker::KnownDevice(device) => vec![self.limits.key_for(LimitKind::Mail, device)],
+            Asker::User(user) => vec![
+                self.limits.key(LimitKind::Mail, &format!("\0{user}")),
+                self.limits.key(LimitKind::Inbox, &format!("{canonical}\0users")),
+            ],
+        };
+        self.limits.check(&keys).await
     }
 
     /// Queues a mail on behalf of a client.
@@ -71,8 +95,8 @@ impl Emails {
         content: Content,
     ) -> Result<()> {
         let client = client.id.as_str().to_owned();
-        let Addressee { recipient: to, language } = to;
-        self.outbox.enqueue(tx, Mail { to, content, client, language }).await.map(|_| ())
+        let Addressee { recipient: to, language, asked } = to;
+        self.outbox.enqueue(tx, Mail { to, content, client, language, asked }).await.map(|_| ())
     }
 
     /// Notifies every email address of a user that the password was set.
@@ -80,7 +104,7 @@ impl Emails {
         for to in logins.iter().filter_map(|l| parse_recipient(l)) {
             let content = Content::PasswordChanged { at };
             let (client, language) = (self.live.issuer().to_owned(), Language::default());
-            self.outbox.enqueue(tx, Mail { to, content, client, language }).await?;
+            self.outbox.enqueue(tx, Mail { to, content, client, language, asked: Asked::default() }).await?;
         }
         Ok(())
     }
@@ -102,7 +126,8 @@ impl Emails {
         let at = self.live.now();
         for recipient in old.iter().filter_map(|l| parse_recipient(l)).chain([address.clone()]) {
             let content = Content::EmailChanged { at, new: address.clone() };
-            self.send(tx, client, Addressee { recipient, language: Language::default() }, content).await?;
+            let to = Addressee { recipient, language: Language::default(), asked: Asked::default() };
+            self.send(tx, client, to, content).await?;
         }
         Ok(())
     }

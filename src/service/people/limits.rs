@@ -1,8 +1,9 @@
 //! Limits on failed guesses. Failures are counted in the database for all processes; while there are too many,
 //! guesses are refused from memory. The rules are in [`limit`](crate::domain::limit).
 //!
-//! A guess is bracketed: [`Limits::check`] admits or refuses it, then [`Attempt::failed`] or [`Attempt::succeeded`]
-//! records the result. Each kind of secret has its own [`LimitKind`]:
+//! A guess is counted first and then judged: [`Limits::check`] refuses it, or counts it as failed in the transaction
+//! that has locked its counts. Then [`Attempt::failed`] leaves it counted, and [`Attempt::succeeded`] takes it back.
+//! Each kind of secret has its own [`LimitKind`]:
 //!
 //! ```ignore
 //! let mut keys = vec![limits.key(LimitKind::Account, canonical_login)];
@@ -11,7 +12,7 @@
 //! if right { attempt.succeeded().await? } else { attempt.failed(whom).await? }
 //! ```
 //!
-//! Plain rate limits, such as on registrations from one address, count every attempt as failed.
+//! Plain rate limits, such as on mails, leave every attempt counted.
 
 mod attempt;
 mod memory;
@@ -111,6 +112,12 @@ impl Limits {
         self.key(kind, Login::canonical_for_lookup(typed).as_deref().unwrap_or(typed))
     }
 
+    /// A key of one kind for what another key counts.
+    #[must_use]
+    pub fn key_for(&self, kind: LimitKind, other: &LimitKey) -> LimitKey {
+        self.0.sealing.limit_key(kind, &other.hash)
+    }
+
     /// The counter keys of an address and its network; none if the text is not an address.
     #[must_use]
     pub fn keys_of_address(&self, address: &str) -> Vec<LimitKey> {
@@ -121,14 +128,12 @@ impl Limits {
     /// Starts a guess that counts against these keys.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if the guess is refused; [`Error::Unavailable`] if the limits cannot be read.
+    /// [`Error::TooManyAttempts`] if the guess is refused; [`Error::Unavailable`] if it cannot be counted.
     pub async fn check(&self, keys: &[LimitKey]) -> Result<Attempt> {
         let kinds = LimitKind::ALL;
         self.check_cached(keys, &kinds)?;
         let mut attempt = self.start(keys);
-        let mut tx = self.0.store.read().await?;
-        attempt.read(&mut tx).await?;
-        attempt.check_due(&kinds)?;
+        attempt.count(&kinds, &kinds).await?;
         Ok(attempt)
     }
 

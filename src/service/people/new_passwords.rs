@@ -10,6 +10,7 @@ use crate::{
     domain::{
         audit::{Actor, AuditKind},
         client::{Client, Grant},
+        mail::Asked,
         password_policy::PasswordPolicy,
         session::RevokedCause,
         ticket::Ticket,
@@ -60,6 +61,13 @@ pub(super) fn check_new_password(password: &Password, logins: &[String]) -> Resu
 /// The end user's address as the client reports it, if the client is trusted to do so; otherwise the peer address.
 pub(super) fn end_user_address<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a str) -> &'a str {
     if client.may_report_end_user() && !stated.is_empty() { stated } else { &ctx.peer }
+}
+
+/// When and through what an end user asks for a mail.
+pub(super) fn asked(ctx: &RequestContext, client: &Client, address: &str, user_agent: &str) -> Asked {
+    let user_agent = if client.may_report_end_user() { user_agent } else { "" };
+    let address = end_user_address(ctx, client, address).to_owned();
+    Asked { at: Some(ctx.now), address, user_agent: user_agent.to_owned() }
 }
 
 /// Sets passwords chosen by users. Cheap to clone.

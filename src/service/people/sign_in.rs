@@ -172,6 +172,7 @@ impl SignIns {
                 // Boxed to keep the future small: few sign-ins have further steps.
                 let steps = Box::pin(self.steps(client, &verified)).await?;
                 if !steps.is_empty() {
+                    guess.take_back().await;
                     let state = SignInState::new(steps, granted, &request.device);
                     let challenge = Box::pin(self.challenge(client, &verified.user, state)).await;
                     return challenge.map(SignedIn::Challenge);
@@ -179,8 +180,11 @@ impl SignIns {
             }
             let user = verified.user.id.clone();
             match self.open_session(ctx, client, verified, &request.device, granted).await {
-                Err(Error::Conflict) => {}
-                Err(other) => return Err(other),
+                Err(Error::Conflict) => guess.take_back().await,
+                Err(other) => {
+                    guess.take_back().await;
+                    return Err(other);
+                }
                 Ok(pair) => {
                     let device = guess.succeeded(self, &user, self.live.now()).await;
                     return Ok(SignedIn::Tokens(TokenPair { device: Some(device), ..pair }));
@@ -194,15 +198,15 @@ impl SignIns {
     /// costs nothing: a queue slot is acquired before the database is queried.
     async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<VerifiedUser>> {
         let slot = self.passwords.admit(&guess.applicant).map_err(hash_error)?;
+        guess.count(self).await?;
         let mut tx = self.store.read().await?;
-        guess.check(&mut tx).await?;
         let found = match &guess.canonical {
             Some(canonical) => tx.user_by_login(canonical).await?,
             None => None,
         };
         drop(tx);
         if let Some(found) = &found {
-            guess.bind_to_user(self, &found.user.id, &found.user.subject)?;
+            guess.bind_to_user(self, &found.user.id, &found.user.subject).await?;
         }
         let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
         let password = Password::new(request.password.expose().to_owned());

@@ -2,11 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
+use aws_lc_rs::constant_time;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     domain::{
         client::{Client, ClientId},
+        login::Login,
         mail::LinkAndCode,
         ticket::{ATTEMPTS, DIGITS, Ticket, TicketKind},
     },
@@ -20,12 +23,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// A presented ticket: the token of a link, or the ticket's id with the code.
+/// A presented ticket: the token of a link, or the ticket with the code.
 #[derive(Debug)]
 pub struct PresentedTicket {
     /// The token; empty if there is a code.
     pub token: TicketToken,
-    /// The ticket's id.
+    /// The ticket. With a token, it proves that the caller made the request.
     pub ticket: String,
     /// The code.
     pub code: TypedCode,
@@ -34,7 +37,7 @@ pub struct PresentedTicket {
 /// A ticket whose code or link is sent by mail.
 #[derive(Clone, Debug)]
 pub struct PendingTicket {
-    /// The ticket's id, which goes with the code.
+    /// The ticket, which goes with the code. Neither the code nor the link reveals it.
     pub ticket: String,
     /// When it expires.
     pub expires_at: Timestamp,
@@ -45,7 +48,18 @@ pub(in crate::service) struct IssuedTicket {
     pub(in crate::service) ticket: Ticket,
     pub(in crate::service) token: TicketToken,
     pub(in crate::service) code: TypedCode,
+    for_asker: String,
 }
+
+/// A valid ticket, and who presents it.
+pub(in crate::service) struct FoundTicket {
+    pub(in crate::service) ticket: Ticket,
+    /// Whether the caller has shown the ticket that only the person who made the request was given.
+    pub(in crate::service) by_asker: bool,
+}
+
+/// Length of the tag in a ticket, in bytes.
+const ASKER_TAG: usize = 16;
 
 /// The error for every invalid ticket.
 pub(in crate::service) const CODE_INVALID: Error = Error::Unauthenticated(Reason::CodeInvalid);
@@ -53,7 +67,7 @@ pub(in crate::service) const CODE_INVALID: Error = Error::Unauthenticated(Reason
 impl IssuedTicket {
     /// The response to the caller, before the mail arrives.
     pub(in crate::service) fn pending(&self) -> PendingTicket {
-        PendingTicket { ticket: self.ticket.id.as_str().to_owned(), expires_at: self.ticket.expires_at }
+        PendingTicket { ticket: self.for_asker.clone(), expires_at: self.ticket.expires_at }
     }
 
     /// Link and code, for the mail.
@@ -109,6 +123,7 @@ impl Tickets {
             secret: secret.hash(),
             code: CodeHash(self.sealing.code_hash(id.as_str(), &code)),
             attempts_left: ATTEMPTS,
+            topic: None,
             sealed: self.sealing.seal(&zeroize::Zeroizing::new(data), &sealing_context(&id, kind), &*self.entropy),
             sealing_version: i64::from(SEALING_VERSION),
             created_at: now,
@@ -116,7 +131,28 @@ impl Tickets {
             id,
         };
         let token = mint_ticket_token(&ticket.id, &secret);
-        Ok(IssuedTicket { ticket, token, code: TypedCode::new(code) })
+        let for_asker = format!("{}.{}", ticket.id, self.asker_tag(ticket.id.as_str()));
+        Ok(IssuedTicket { ticket, token, code: TypedCode::new(code), for_asker })
+    }
+
+    /// The keyed hash of an address that is registered. Of all registrations of an address, in any form and through
+    /// any client, only the latest is valid.
+    pub(in crate::service) fn registration_topic(&self, email: &Login) -> [u8; 32] {
+        self.sealing.topic_hash(TicketKind::Register.as_str(), email.canonical())
+    }
+
+    /// The tag in the ticket that the caller is given. The id alone stands in the link too, so it proves nothing.
+    fn asker_tag(&self, id: &str) -> String {
+        let tag = self.sealing.asker_tag(id);
+        URL_SAFE_NO_PAD.encode(tag.get(..ASKER_TAG).unwrap_or(&tag))
+    }
+
+    /// The id in a ticket that this server gave to the person who made the request.
+    fn id_from_asker(&self, text: &str) -> Option<TicketId> {
+        let (id, tag) = text.split_once('.')?;
+        let id: TicketId = id.parse().ok()?;
+        let want = self.asker_tag(id.as_str());
+        constant_time::verify_slices_are_equal(want.as_bytes(), tag.as_bytes()).is_ok().then_some(id)
     }
 
     /// Finds the presented ticket, if it is valid and belongs to this client. This does not consume it: the
@@ -128,14 +164,17 @@ impl Tickets {
         client: &Client,
         kinds: &[TicketKind],
         presented: &PresentedTicket,
-    ) -> Result<Ticket> {
+    ) -> Result<FoundTicket> {
         let wanted = |t: &Ticket| t.client == client.id && kinds.contains(&t.kind);
+        let asked = self.id_from_asker(&presented.ticket);
         let ticket = if presented.token.expose().is_empty() {
-            self.by_code(presented, wanted).await?
+            self.by_code(&asked.clone().ok_or(CODE_INVALID)?, &presented.code, wanted).await?
         } else {
             self.by_link(&presented.token).await?.filter(wanted)
         };
-        ticket.ok_or(CODE_INVALID)
+        let ticket = ticket.ok_or(CODE_INVALID)?;
+        let by_asker = asked.is_some_and(|id| id == ticket.id);
+        Ok(FoundTicket { ticket, by_asker })
     }
 
     /// The ticket whose secret is in the link.
@@ -146,12 +185,16 @@ impl Tickets {
     }
 
     /// The ticket whose code was typed, if `wanted` accepts it.
-    async fn by_code(&self, presented: &PresentedTicket, wanted: impl Fn(&Ticket) -> bool) -> Result<Option<Ticket>> {
-        let id: TicketId = presented.ticket.parse().map_err(|_| CODE_INVALID)?;
+    async fn by_code(
+        &self,
+        id: &TicketId,
+        code: &TypedCode,
+        wanted: impl Fn(&Ticket) -> bool,
+    ) -> Result<Option<Ticket>> {
         let mut tx = self.store.write().await?;
-        let Some(ticket) = tx.ticket_attempt(&id, self.live.now()).await? else { return Ok(None) };
+        let Some(ticket) = tx.ticket_attempt(id, self.live.now()).await? else { return Ok(None) };
         // The steps of a sign-in accept only its token.
-        let valid = ticket.kind != TicketKind::SignIn && self.code_matches(&ticket, &presented.code) && wanted(&ticket);
+        let valid = ticket.kind != TicketKind::SignIn && self.code_matches(&ticket, code) && wanted(&ticket);
         if valid {
             tx.ticket_give_back(&ticket.id).await?;
         }

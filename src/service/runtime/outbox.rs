@@ -72,8 +72,9 @@ impl Outbox {
     pub async fn enqueue(&self, tx: &mut Tx, mail: Mail) -> Result<MailId> {
         let now = self.live.now();
         let id = MailId::new(now, &*self.entropy);
-        let params =
-            serde_json::to_vec(&mail.content.params(&mail.client)).map_err(|e| Error::Internal(Box::new(e)))?;
+        let mut params = mail.content.params(&mail.client);
+        mail.asked.add_to(&mut params);
+        let params = serde_json::to_vec(&params).map_err(|e| Error::Internal(Box::new(e)))?;
         let sealed = self.sealing.seal(
             &Zeroizing::new(params),
             &sealing_context(&id, mail.content.kind(), &mail.to),

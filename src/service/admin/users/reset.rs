@@ -7,7 +7,7 @@ use crate::{
     domain::{
         audit::AuditKind,
         client::Client,
-        mail::{Content, Language},
+        mail::{Asked, Content, Language},
         session::RevokedCause,
         ticket::TicketKind,
     },
@@ -66,7 +66,8 @@ impl Users {
         let mailed = to.is_some();
         if let Some(recipient) = to {
             let content = content(kind, &issued, &client, admin);
-            let to = Addressee { recipient, language: Language::default() };
+            let asked = Asked { at: Some(now), ..Asked::default() };
+            let to = Addressee { recipient, language: Language::default(), asked };
             self.emails.send(&mut tx, &client, to, content).await?;
         }
         let details = json!({ "reset": true, "kept": keep, "mailed": mailed });

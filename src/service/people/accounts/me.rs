@@ -3,13 +3,14 @@
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::{Accounts, register::PendingEmail};
+use super::{Accounts, verify::PendingEmail};
 use crate::{
     domain::{
         audit::AuditKind,
+        client::Client,
         limit::LimitKind,
         login::{Login, LoginKind},
-        mail::Content,
+        mail::{Asked, Content},
         session::{RevokedCause, Session},
         ticket::TicketKind,
         user::{MAX_ATTRIBUTES, MAX_DEPTH, holds_nul, is_deeper_than, stored_size},
@@ -21,10 +22,10 @@ use crate::{
     service::{
         access::{Me, RequestContext},
         people::{
-            emails::{Addressee, parse_language, parse_recipient},
+            emails::{Addressee, Asker, parse_language, parse_recipient},
             limits::GuessAudit,
             new_passwords::{check_new_password, hash_error, wait_min_response_time},
-            tickets::PendingTicket,
+            tickets::{IssuedTicket, PendingTicket},
             users::{UserView, load_view, remap_claims},
         },
     },
@@ -92,7 +93,7 @@ impl Accounts {
         };
         let pending = match email {
             Some(email) => {
-                let pending = self.send_verification(me, &view, &email, &patch.language).await?;
+                let pending = self.send_verification(ctx, me, &view, (&email, &patch.language)).await?;
                 wait_min_response_time(arrived).await;
                 Some(pending)
             }
@@ -147,26 +148,38 @@ impl Accounts {
     /// Sends a code to the user's new email address or, if the address is taken, a notice to its owner.
     async fn send_verification(
         &self,
+        ctx: &RequestContext,
         me: &Me,
         view: &UserView,
-        email: &Login,
-        language_tag: &str,
+        (email, language_tag): (&Login, &str),
     ) -> Result<PendingTicket> {
         let language = parse_language(language_tag)?;
         let client = self.live.client(&me.client)?;
         let data = PendingEmail { email: email.display().to_owned() };
         let owner = Some((&view.user.id, view.user.security_version));
         let issued = self.tickets.issue(TicketKind::VerifyEmail, &client.id, owner, &data)?;
-        self.emails.count_request(&client, email.canonical(), &me.actor.address).await?;
         let recipient =
             parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        let mut tx = me.write(&self.store).await?;
-        let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != view.user.id);
-        tx.ticket_insert(&issued.ticket).await?;
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(&client)) };
-        self.emails.send(&mut tx, &client, Addressee { recipient, language }, content).await?;
-        tx.commit().await?;
+        let asked = Asked { at: Some(ctx.now), address: me.actor.address.clone(), user_agent: String::new() };
+        let to = Addressee { recipient, language, asked };
+        let counted = self.emails.count_request(email.canonical(), Asker::User(&me.user), &me.actor.address).await?;
+        counted.kept_if_done(self.queue_verification(me, &client, &issued, (email, to)).await).await?;
         Ok(issued.pending())
+    }
+
+    async fn queue_verification(
+        &self,
+        me: &Me,
+        client: &Client,
+        issued: &IssuedTicket,
+        (email, to): (&Login, Addressee),
+    ) -> Result<()> {
+        let mut tx = me.write(&self.store).await?;
+        let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != me.user);
+        tx.ticket_insert(&issued.ticket).await?;
+        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(client)) };
+        self.emails.send(&mut tx, client, to, content).await?;
+        tx.commit().await.map(|_| ())
     }
 
     /// Changes the password, given the current one. Ends every other session; returns how many.
@@ -184,10 +197,12 @@ impl Accounts {
         let UserView { user, logins, .. } = self.me(me).await?;
         check_new_password(&new, &logins)?;
         let arrived = Instant::now();
-        // A stolen token must not allow guessing the password.
-        let attempt = self.limits.check(&[self.limits.key(LimitKind::Account, id.as_str())]).await?;
+        // A stolen token must not allow guessing the password. Each session has a count of its own, so that a thief
+        // cannot stop the owner; no login contains the separator, so that nobody else can.
+        let key = self.limits.key(LimitKind::Account, &format!("\0{}", me.session));
+        let attempt = self.limits.check(&[key]).await?;
         let slot = self.passwords.admit(&Applicant {
-            account: Account::of(id.as_str()),
+            account: Account::named(key.hash),
             prefix: Prefix::of(&ctx.peer),
             deadline: ctx.deadline,
             // The caller has a session, so the device is known.

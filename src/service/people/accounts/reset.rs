@@ -7,21 +7,23 @@ use crate::{
     domain::{
         audit::Actor,
         client::Client,
+        limit::{LimitKey, LimitKind},
         login::Login,
-        mail::{Content, Language, Recipient},
-        ticket::{MOST_OF_A_KIND, Ticket, TicketKind},
+        mail::{Asked, Content, Language, Recipient},
+        ticket::{Ticket, TicketKind},
     },
     error::{Error, Result},
     id::UserId,
-    secret::Password,
+    keys::KnownDevice,
+    secret::{DeviceToken, Password},
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::{Addressee, parse_language, parse_recipient},
+            emails::{Addressee, Asker, parse_language, parse_recipient},
             new_passwords::{
-                check_may_handle_passwords, check_new_password, end_user_address, hash_error, wait_min_response_time,
+                asked, check_may_handle_passwords, check_new_password, hash_error, wait_min_response_time,
             },
-            tickets::{CODE_INVALID, PendingTicket, PresentedTicket},
+            tickets::{CODE_INVALID, FoundTicket, PendingTicket, PresentedTicket},
         },
     },
 };
@@ -41,6 +43,10 @@ pub struct ResetRequest<'a> {
     pub language: &'a str,
     /// The end user's address as reported by the client.
     pub address: &'a str,
+    /// The end user's user agent as reported by the client.
+    pub user_agent: &'a str,
+    /// The device token from an earlier sign-in.
+    pub device_token: Option<&'a DeviceToken>,
 }
 
 /// A password reset with a code or link.
@@ -73,14 +79,33 @@ impl Accounts {
             return Err(Error::invalid("login", "must be 1 to 1024 bytes"));
         }
         let language = parse_language(request.language)?;
-        self.emails.count_request(&client, login, end_user_address(ctx, &client, request.address)).await?;
+        let asked = asked(ctx, &client, request.address, request.user_agent);
+        let device = self.known_device(login, request.device_token).await?;
+        let who = device.as_ref().map_or(Asker::Unknown, Asker::KnownDevice);
+        let counted = self.emails.count_request(login, who, &asked.address).await?;
         let arrived = Instant::now();
-        let pending = self.send_reset(&client, login, language).await?;
+        let pending = counted.kept_if_done(self.send_reset(&client, login, (language, asked)).await).await?;
         wait_min_response_time(arrived).await;
         Ok(pending)
     }
 
-    async fn send_reset(&self, client: &Client, login: &str, language: Language) -> Result<PendingTicket> {
+    /// The key of the device's count, if the user who has this login has signed in on it.
+    async fn known_device(&self, login: &str, token: Option<&DeviceToken>) -> Result<Option<LimitKey>> {
+        let account = self.limits.key_of_login(LimitKind::Account, login);
+        let parse = |token| KnownDevice::parse(&self.sealing, token, &account, self.live.now());
+        let Some(device) = token.and_then(parse) else { return Ok(None) };
+        let canonical = Login::canonical_for_lookup(login).unwrap_or_default();
+        let owner = self.store.read().await?.user_by_login(&canonical).await?;
+        let known = owner.is_some_and(|o| device.is_of(&self.sealing, &o.user.id));
+        Ok(known.then(|| device.limit_key(&self.sealing, &account)))
+    }
+
+    async fn send_reset(
+        &self,
+        client: &Client,
+        login: &str,
+        (language, asked): (Language, Asked),
+    ) -> Result<PendingTicket> {
         let canonical = Login::canonical_for_lookup(login);
         let now = self.live.now();
         let mut tx = self.store.write().await?;
@@ -88,11 +113,10 @@ impl Accounts {
         let found = found.filter(|user| user.disabled_at.is_none());
         let id = found.as_ref().map_or_else(|| UserId::new(now, &*self.entropy), |user| user.id.clone());
         let logins = tx.logins_of(&id).await?;
-        let live = tx.tickets_live(&id, TicketKind::PasswordReset, now).await?;
         // Send to the stored address, never to the typed one.
         let typed = |l: &&String| Login::canonical_for_lookup(l) == canonical;
         let kept = logins.iter().find(typed).and_then(|l| parse_recipient(l));
-        let to = kept.or_else(|| logins.iter().find_map(|l| parse_recipient(l))).filter(|_| live < MOST_OF_A_KIND);
+        let to = kept.or_else(|| logins.iter().find_map(|l| parse_recipient(l)));
         let owner = found.as_ref().zip(to.as_ref()).map(|(user, _)| (&user.id, user.security_version));
         let issued = self.tickets.issue(TicketKind::PasswordReset, &client.id, owner, &())?;
         tx.ticket_insert(&issued.ticket).await?;
@@ -103,9 +127,8 @@ impl Accounts {
             link_and_code.expires_at = now;
             NOBODY.parse::<Recipient>().map_err(|e| Error::Internal(Box::new(e)))?
         };
-        self.emails
-            .send(&mut tx, client, Addressee { recipient: to, language }, Content::PasswordReset(link_and_code))
-            .await?;
+        let to = Addressee { recipient: to, language, asked };
+        self.emails.send(&mut tx, client, to, Content::PasswordReset(link_and_code)).await?;
         tx.commit().await?;
         Ok(issued.pending())
     }
@@ -128,7 +151,7 @@ impl Accounts {
         let arrived = Instant::now();
         let result = async {
             let kinds = [TicketKind::PasswordReset, TicketKind::Invitation];
-            let ticket = self.tickets.find_valid(&client, &kinds, &presented).await?;
+            let FoundTicket { ticket, .. } = self.tickets.find_valid(&client, &kinds, &presented).await?;
             self.reset(ctx, &client, &ticket, password).await
         };
         let result = result.await;

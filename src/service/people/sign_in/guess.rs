@@ -21,7 +21,6 @@ use crate::{
             new_passwords::end_user_address,
         },
     },
-    store::Tx,
     time::Timestamp,
 };
 
@@ -81,31 +80,41 @@ impl SignIns {
 }
 
 impl Guess {
-    /// Reads the counters and refuses a guess that is over a limit.
-    pub(super) async fn check(&mut self, tx: &mut Tx) -> Result<()> {
-        self.attempt.read(tx).await?;
-        if self.known && KNOWN_DEVICE_FAILURES.iter().any(|kind| self.attempt.is_closed(*kind)) {
-            self.known = false;
+    /// Counts the guess as failed, or refuses it if it is over a limit.
+    pub(super) async fn count(&mut self, sign_ins: &SignIns) -> Result<()> {
+        if self.known {
+            let mut tx = sign_ins.store.read().await?;
+            self.known = !self.attempt.is_closed(&mut tx, &KNOWN_DEVICE_FAILURES).await?;
         }
-        self.attempt.check_due(if self.known { &KNOWN_DEVICE } else { &UNKNOWN_DEVICE })
+        if self.known {
+            return self.attempt.count(&KNOWN_DEVICE, &KNOWN_DEVICE_FAILURES).await;
+        }
+        self.attempt.count(&UNKNOWN_DEVICE, &UNKNOWN_DEVICE).await
+    }
+
+    /// The guess was not looked at, or leads to further steps: it does not count.
+    pub(super) async fn take_back(self) {
+        self.attempt.take_back().await;
     }
 
     /// Binds the guess to the user who has the login. A device that belongs to a previous owner of the login counts
     /// as unknown.
-    pub(super) fn bind_to_user(&mut self, sign_ins: &SignIns, user: &UserId, subject: &str) -> Result<()> {
+    pub(super) async fn bind_to_user(&mut self, sign_ins: &SignIns, user: &UserId, subject: &str) -> Result<()> {
         subject.clone_into(&mut self.audit.subject);
         if self.device.as_ref().is_none_or(|device| device.is_of(&sign_ins.sealing, user)) {
             return Ok(());
         }
         self.device = None;
-        self.known = false;
-        self.attempt.check_due(&UNKNOWN_DEVICE)
+        if std::mem::take(&mut self.known) {
+            self.attempt.take_back_to_recount().await?;
+            self.attempt.count(&UNKNOWN_DEVICE, &UNKNOWN_DEVICE).await?;
+        }
+        Ok(())
     }
 
     /// The password was wrong, or there is no such user.
     pub(super) async fn failed(self) -> Result<()> {
-        let kinds = if self.known { &KNOWN_DEVICE_FAILURES[..] } else { &UNKNOWN_DEVICE };
-        self.attempt.retain_kinds(kinds).failed(self.audit).await
+        self.attempt.failed(self.audit).await
     }
 
     /// The user is signed in: returns the token that identifies the device from now on.

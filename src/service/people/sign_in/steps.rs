@@ -22,11 +22,11 @@ use crate::{
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::Addressee,
+            emails::{Addressee, Asker},
             new_passwords::{
-                check_may_handle_passwords, check_new_password, end_user_address, hash_error, wait_min_response_time,
+                asked, check_may_handle_passwords, check_new_password, hash_error, wait_min_response_time,
             },
-            tickets::{CODE_INVALID, IssuedTicket, PresentedTicket},
+            tickets::{CODE_INVALID, FoundTicket, IssuedTicket, PresentedTicket},
         },
         tokens::audience_of,
     },
@@ -148,7 +148,7 @@ impl SignIns {
     async fn take_next_step(&self, ctx: &RequestContext, client: &Client, next: NextStep) -> Result<SignedIn> {
         let presented =
             PresentedTicket { token: next.token, ticket: String::new(), code: TypedCode::new(String::new()) };
-        let ticket = self.tickets.find_valid(client, &[TicketKind::SignIn], &presented).await?;
+        let FoundTicket { ticket, .. } = self.tickets.find_valid(client, &[TicketKind::SignIn], &presented).await?;
         let state: SignInState = self.tickets.data(&ticket)?;
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
         let step = state.steps.first().copied();
@@ -195,24 +195,38 @@ impl SignIns {
         let login = Login::parse(email).ok().filter(|l| l.kind() == LoginKind::Email);
         let login = login.ok_or_else(|| Error::invalid("email", "must be an email address"))?;
         let recipient = Recipient::of(&login).ok_or(CODE_INVALID)?;
-        let address = end_user_address(ctx, client, &state.device.address);
-        self.emails.count_request(client, login.canonical(), address).await?;
+        let asked = asked(ctx, client, &state.device.address, &state.device.user_agent);
+        // The password was right, so the user asks.
+        let counted = self.emails.count_request(login.canonical(), Asker::User(&user), &asked.address).await?;
         state.email = Some(email.to_owned());
         let owner = Some((&user, ticket.security_version));
         let next = self.tickets.issue(TicketKind::SignIn, &client.id, owner, &state)?;
         let arrived = Instant::now();
+        let to = Addressee { recipient, language: Language::default(), asked };
+        counted.kept_if_done(self.queue_code(client, &ticket, &next, &login, to).await).await?;
+        wait_min_response_time(arrived).await;
+        challenge(next, &state).map(SignedIn::Challenge)
+    }
+
+    /// Replaces the ticket of a sign-in by the next one, and queues the mail with its code.
+    async fn queue_code(
+        &self,
+        client: &Client,
+        ticket: &Ticket,
+        next: &IssuedTicket,
+        login: &Login,
+        to: Addressee,
+    ) -> Result<()> {
         let mut tx = self.store.write().await?;
-        self.consume_ticket(&mut tx, &ticket).await?;
+        self.consume_ticket(&mut tx, ticket).await?;
         tx.ticket_insert(&next.ticket).await?;
         let taken = tx.user_by_login(login.canonical()).await?.is_some();
         let mut link_and_code = next.link_and_code(client);
         // A link would complete the sign-in itself, so only the code is sent.
         link_and_code.link = MailedSecret::new(String::new());
         let content = if taken { Content::AccountExists } else { Content::VerifyEmail(link_and_code) };
-        self.emails.send(&mut tx, client, Addressee { recipient, language: Language::default() }, content).await?;
-        tx.commit().await?;
-        wait_min_response_time(arrived).await;
-        challenge(next, &state).map(SignedIn::Challenge)
+        self.emails.send(&mut tx, client, to, content).await?;
+        tx.commit().await.map(|_| ())
     }
 
     async fn check_code(
