@@ -29,8 +29,8 @@ mod login_failures;
 mod mails;
 mod migrate;
 mod pools;
-mod readiness;
 mod readable;
+mod readiness;
 mod refresh;
 mod revoke;
 mod roles;
@@ -58,12 +58,6 @@ use tokio::{
 };
 
 pub use self::wake::Wake;
-use self::{
-    connection::TxConnection,
-    engine::{Inner, Terms, Use},
-    pools::Pools,
-    readiness::Readiness,
-};
 pub use self::{
     backup::{Contents, DatabaseFile, Examined, GoOn},
     engine::Tx,
@@ -76,6 +70,12 @@ pub use self::{
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
     users::{NewUser, SignInUser, TakenName},
+};
+use self::{
+    connection::TxConnection,
+    engine::{Inner, Terms, Use},
+    pools::Pools,
+    readiness::Readiness,
 };
 use crate::{
     entropy::Entropy,

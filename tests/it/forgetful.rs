@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -18,7 +18,7 @@ use crate::{
 
 pub(crate) struct LossyProxy {
     pub(crate) database: Database,
-    armed: Arc<AtomicBool>,
+    armed: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -31,7 +31,7 @@ impl LossyProxy {
         let server = rest.split_once('/').unwrap().0.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let database = database.through(&listener.local_addr().unwrap().to_string());
-        let armed = Arc::new(AtomicBool::new(false));
+        let armed = Arc::new(AtomicUsize::new(0));
         let arm = armed.clone();
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
@@ -44,12 +44,17 @@ impl LossyProxy {
 
     /// Drops the reply to the next COMMIT and closes the connection.
     pub(crate) fn arm(&self) {
-        self.armed.store(true, Ordering::SeqCst);
+        self.arm_for(1);
+    }
+
+    /// Drops the reply to the nth COMMIT from now and closes the connection.
+    pub(crate) fn arm_for(&self, nth: usize) {
+        self.armed.store(nth, Ordering::SeqCst);
     }
 
     /// Whether a reply was dropped.
     pub(crate) fn has_dropped_reply(&self) -> bool {
-        !self.armed.load(Ordering::SeqCst)
+        self.armed.load(Ordering::SeqCst) == 0
     }
 }
 
@@ -59,7 +64,7 @@ impl Drop for LossyProxy {
     }
 }
 
-async fn forward(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>) {
+async fn forward(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicUsize>) {
     let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
     loop {
         tokio::select! {
@@ -69,7 +74,8 @@ async fn forward(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicBool>
                 if far.write_all(&asked[..n]).await.is_err() {
                     return;
                 }
-                if commits && armed.swap(false, Ordering::SeqCst) {
+                let count_down = |n: usize| n.checked_sub(1);
+                if commits && armed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count_down) == Ok(1) {
                     // The server has replied, so the commit is durable. Close both connections.
                     let _ = far.read(&mut answered).await;
                     return;

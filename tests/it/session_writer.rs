@@ -235,7 +235,8 @@ async fn a_sign_in_whose_commit_reply_is_lost_is_not_repeated() {
     let Some((app, way)) = app_with_lossy_proxy().await else { return };
     // The status list index is leased in a separate transaction.
     app.sign_in().await;
-    way.arm();
+    // The first commit counts the attempt, the second opens the session.
+    way.arm_for(2);
     let refused = app.try_sign_in(support::PASSWORD).await.map(|p| p.session_id).unwrap_err();
     assert!(way.has_dropped_reply());
     assert_eq!(refused.reason(), Reason::Unavailable);

@@ -72,7 +72,8 @@ async fn an_ordinary_stop_logs_no_error() {
         assert!(ended.success());
         let log = fs::read_to_string(log).unwrap();
         // The only warning is that no mail server is set.
-        let bad = log.lines().filter(|l| l.contains("ERROR") || l.contains("WARN")).filter(|l| !l.contains("mail_smtp"));
+        let bad =
+            log.lines().filter(|l| l.contains("ERROR") || l.contains("WARN")).filter(|l| !l.contains("mail_smtp"));
         assert_eq!(bad.count(), 0, "{log}");
     }
 }

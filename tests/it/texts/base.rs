@@ -203,10 +203,13 @@ impl<'a> Bases<'a> {
             "Register" => good(&self.register()),
             "VerifyEmail" => {
                 let ticket = self.registered().await;
-                answered(&pb::VerifyEmailRequest { client_id, token, ticket, code }, Code::Unauthenticated)
+                let (name, new_password) = (Some("new-name".to_owned()), "another good battery".to_owned());
+                let request = pb::VerifyEmailRequest { client_id, token, ticket, code, new_password, name };
+                answered(&request, Code::Unauthenticated)
             }
             "RequestPasswordReset" => {
-                good(&pb::RequestPasswordResetRequest { client_id, login: self.new_user().await, language, end_user })
+                let (login, device_token) = (self.new_user().await, String::new());
+                good(&pb::RequestPasswordResetRequest { client_id, login, language, end_user, device_token })
             }
             "ResetPassword" => {
                 let (ticket, new_password) = (self.registered().await, "another good battery".to_owned());
