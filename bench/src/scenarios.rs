@@ -11,6 +11,7 @@ mod login;
 mod memory;
 mod mix;
 mod refresh;
+mod soak;
 mod start;
 mod watch;
 
@@ -32,7 +33,7 @@ use crate::{
 };
 
 /// The name and description of each scenario, and whether it runs by default.
-const ALL: [(&str, &str, bool); 14] = [
+const ALL: [(&str, &str, bool); 15] = [
     ("ceilings", "raw signatures, Argon2id, durable commits, bare echo and bare page", true),
     ("client-token", "IssueClientToken with each algorithm, against raw signatures and the echo", true),
     ("refresh", "refresh chains, against the echo and durable commits", true),
@@ -45,6 +46,7 @@ const ALL: [(&str, &str, bool); 14] = [
     ("mix", "refreshes, introspections, client tokens and sign-ins at once", true),
     ("memory", "200 concurrent sign-ins in 1 GiB", true),
     ("start", "time from start to ready on existing data, idle memory", true),
+    ("soak", "the mix at half capacity for ten minutes: memory, descriptors and latency; slow", false),
     ("enumeration", "whether response times reveal that an account exists; slow", false),
     ("growth", "refreshes at ten million sessions against ten thousand, and disk use per session; slow", false),
 ];
@@ -103,7 +105,7 @@ fn selected(run: &Run) -> anyhow::Result<Vec<String>> {
 
 /// Whether a scenario is worth running on each engine.
 fn is_per_engine(name: &str) -> bool {
-    ["refresh", "ceilings", "latency", "storm", "mix", "start", "growth"].contains(&name)
+    ["refresh", "ceilings", "latency", "storm", "mix", "soak", "start", "growth"].contains(&name)
 }
 
 impl Bench {
@@ -136,6 +138,7 @@ impl Bench {
             "watch" => watch::run(self, engine).await,
             "mix" => mix::run(self, engine).await,
             "memory" => memory::run(self, engine).await,
+            "soak" => soak::run(self, engine).await,
             "start" => start::run(self, engine).await,
             "enumeration" => enumeration::run(self, engine).await,
             "growth" => growth::run(self, engine).await,

@@ -195,7 +195,8 @@ async fn r10_no_index_is_issued_twice_across_processes_and_restarts(app: &App) {
 async fn r10_a_lease_whose_commit_reply_is_lost_is_never_used() {
     let Some((app, way)) = app_with_lossy_proxy().await else { return };
     let fresh = app.second_process().await;
-    way.arm();
+    // The first commit counts the attempt, the second leases the block.
+    way.arm_for(2);
     let refused = sign_in(&fresh, login_of("app", "ada", PASSWORD)).await.map(|p| p.session_id).unwrap_err();
     assert_eq!((way.has_dropped_reply(), refused.reason()), (true, Reason::Unavailable));
     // The initial process has one block. A second one was leased, but its lessee does not know.

@@ -7,7 +7,7 @@ use super::{Bench, refresh};
 use crate::{
     args::Engine,
     calls::{Chain, ClientTokenCaller, Connections, IntrospectCaller, LoginCaller, Tokens, basic_auth, failure},
-    deployment::{APP, PASSWORD},
+    deployment::{APP, PASSWORD, Server},
     load::{Caller, Outcome, closed_loop, open_loop},
     report::Row,
 };
@@ -15,11 +15,11 @@ use crate::{
 /// Users who sign in.
 const USERS: usize = 256;
 /// Sign-ins per second.
-const LOGINS: f64 = 5.0;
+pub(super) const LOGINS: f64 = 5.0;
 
 /// A caller that makes all three calls in turn.
 #[derive(Debug)]
-struct MixedCaller {
+pub(super) struct MixedCaller {
     chain: Chain,
     tokens: ClientTokenCaller,
     introspections: IntrospectCaller,
@@ -37,28 +37,42 @@ impl Caller for MixedCaller {
     }
 }
 
-/// Measures the mix at capacity, then at half of it.
-pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
+/// A server with callers for the mix.
+pub(super) struct Mix {
+    pub(super) server: Server,
+    pub(super) callers: Vec<MixedCaller>,
+    pub(super) logins: Vec<LoginCaller>,
+}
+
+/// Starts a server and prepares its callers.
+pub(super) async fn prepare(bench: &mut Bench, engine: Engine) -> anyhow::Result<Mix> {
     let deployment = bench.deployment(engine).await?;
     let users = bench.create_users(&deployment, USERS).await?;
-    let issuer = basic_auth("mix-tokens", &deployment.create_client("mix-tokens", &["--alg", "ES256"]).await?)?;
+    let name = format!("mix-tokens-{}", bench.next_seed());
+    let issuer = basic_auth(&name, &deployment.create_client(&name, &["--alg", "ES256"]).await?)?;
     let asker = deployment.introspector()?;
     let server = deployment.serve().await?;
     let (chains, _) = refresh::create_chains(bench, &deployment, &server).await?;
     let connections = Connections::open(&server.grpc, bench.run.connections).await?;
-    let mut mixed = Vec::new();
+    let mut callers = Vec::new();
     for (n, mut chain) in chains.into_iter().enumerate() {
         // Each introspects a token of its own session, so there are as many distinct tokens as in practice.
         let pair = chain.refresh().await.map_err(|s| anyhow::anyhow!(failure(&s).label))?;
         let tokens = ClientTokenCaller::new(connections.for_caller(n)?, issuer.clone());
         let introspections =
             IntrospectCaller::new(connections.for_caller(n)?, asker.clone(), Tokens::Same(pair.access_token));
-        mixed.push(MixedCaller { chain, tokens, introspections, turn: n });
+        callers.push(MixedCaller { chain, tokens, introspections, turn: n });
     }
     let mut logins = Vec::new();
     for (n, user) in users.into_iter().enumerate() {
         logins.push(LoginCaller::new(connections.for_caller(n)?, APP, vec![user], PASSWORD));
     }
+    Ok(Mix { server, callers, logins })
+}
+
+/// Measures the mix at capacity, then at half of it.
+pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()> {
+    let Mix { server, callers: mut mixed, mut logins } = prepare(bench, engine).await?;
     let mut capacity = Row::new(format!("mix, {engine:?}"), "/s");
     let mut latency = Row::new(format!("mix at half capacity, p99, {engine:?}"), "ms");
     for row in [&mut capacity, &mut latency] {
