@@ -37,7 +37,7 @@ use crate::{
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
 /// How long a session may remain without an answer once the fault is over.
-const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_mins(1);
 /// The pause after a call that may be repeated.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Sessions that are checked at once.
