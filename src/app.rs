@@ -149,8 +149,15 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     config.listen.http = http.local_addr()?;
     let mail = config.mail.take().map(|mail| Outgoing::new(mail, config.dev)).unwrap_or_default();
     prepare_data_dir(&config.database.data_dir)?;
-    let _serving = serving::share(&config.database.location)?;
-    let service = open(&config, Purpose::Serve).await?;
+    let lock = serving::share(&config.database.location)?;
+    tokio::pin!(stop);
+    let opened = tokio::select! {
+        opened = open(&config, Purpose::Serve) => Some(opened?),
+        () = &mut stop => None,
+    };
+    // Nothing is half done: what was begun is rolled back, and a mark tells the next start of a new database.
+    let Some(service) = opened else { return Ok(()) };
+    serving::note(lock.as_ref());
     if config.dev {
         dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set up the demo")?;
     }
@@ -196,7 +203,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     tokio::pin!(servers);
     let must_end = tokio::select! {
         () = &mut servers => Instant::now() + STOP_TIMEOUT,
-        () = stop => {
+        () = &mut stop => {
             let must_end = Instant::now() + STOP_TIMEOUT;
             tracing::info!("shutting down: refusing new calls, finishing those in flight");
             metrics.set_ready(false);

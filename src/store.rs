@@ -72,7 +72,7 @@ pub use self::{
     users::{NewUser, SignInUser, TakenName},
 };
 use self::{
-    connection::TxConnection,
+    connection::{Engine, TxConnection, is_timeout, within},
     engine::{Inner, Terms, Use},
     pools::Pools,
     readiness::Readiness,
@@ -105,7 +105,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The limits are set by the same message as `BEGIN`, because poolers forget what was set outside a transaction. They
 /// make the server give up the locks of a process that has lost its network.
-const BEGIN_WRITE: &str = "BEGIN; SET LOCAL statement_timeout = 10000; \
+const BEGIN_WRITE: &str = "BEGIN; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 2000; \
     SET LOCAL idle_in_transaction_session_timeout = 10000";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = 10000; \
     SET LOCAL idle_in_transaction_session_timeout = 10000";
@@ -210,11 +210,12 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if it cannot be reached.
     pub async fn open(location: &Location, create: bool, entropy: Arc<dyn Entropy>) -> Result<Self> {
+        let reports = TxReports::default();
         let pools = match location {
             Location::Sqlite(path) => pools::open_sqlite(path, create).await?,
-            Location::Postgres(url) => pools::open_postgres(&url.0).await?,
+            Location::Postgres(url) => pools::open_postgres(&url.0, &reports.readiness).await?,
         };
-        Ok(Self { pools, entropy, reports: TxReports::default(), limits: Limits::default() })
+        Ok(Self { pools, entropy, reports, limits: Limits::default() })
     }
 
     /// The same database with other limits. For tests.
@@ -231,7 +232,7 @@ impl Store {
         let limit = Instant::now() + self.limits.transaction;
         let begun = match &self.pools {
             Pools::Sqlite { write, .. } => begin_sqlite(write, limit).await.map(Inner::Sqlite),
-            Pools::Postgres { main, .. } => begin(main, BEGIN_WRITE, limit).await.map(Inner::Postgres),
+            Pools::Postgres { main, .. } => self.begin(main, BEGIN_WRITE, limit).await.map(Inner::Postgres),
         };
         if let Err(Error::Unavailable(_)) = &begun {
             self.reports.readiness.write_failed();
@@ -246,8 +247,8 @@ impl Store {
     pub async fn read(&self) -> Result<Tx> {
         let limit = Instant::now() + self.limits.transaction;
         let inner = match &self.pools {
-            Pools::Sqlite { read, .. } => Inner::Sqlite(begin(read, "BEGIN", limit).await?),
-            Pools::Postgres { main, .. } => Inner::Postgres(begin(main, BEGIN_READ, limit).await?),
+            Pools::Sqlite { read, .. } => Inner::Sqlite(self.begin(read, "BEGIN", limit).await?),
+            Pools::Postgres { main, .. } => Inner::Postgres(self.begin(main, BEGIN_READ, limit).await?),
         };
         Ok(self.tx(inner, limit, Use::Read))
     }
@@ -260,8 +261,8 @@ impl Store {
     pub async fn follow(&self) -> Result<Tx> {
         let limit = Instant::now() + self.limits.follow;
         let inner = match &self.pools {
-            Pools::Sqlite { follow, .. } => Inner::Sqlite(begin(follow, "BEGIN", limit).await?),
-            Pools::Postgres { follow, .. } => Inner::Postgres(begin(follow, BEGIN_READ, limit).await?),
+            Pools::Sqlite { follow, .. } => Inner::Sqlite(self.begin(follow, "BEGIN", limit).await?),
+            Pools::Postgres { follow, .. } => Inner::Postgres(self.begin(follow, BEGIN_READ, limit).await?),
         };
         Ok(self.tx(inner, limit, Use::Read))
     }
@@ -275,13 +276,30 @@ impl Store {
         let limit = Instant::now() + self.limits.transaction;
         let inner = match &self.pools {
             Pools::Sqlite { report, .. } => {
-                let mut connection = begin(report, "BEGIN", limit).await?;
+                let mut connection = self.begin(report, "BEGIN", limit).await?;
                 let interrupt = pools::interruptible(&mut connection, limit).await?;
                 return Ok(self.tx(Inner::Sqlite(connection), limit, Use::Report(interrupt)));
             }
-            Pools::Postgres { report, .. } => Inner::Postgres(begin(report, BEGIN_READ, limit).await?),
+            Pools::Postgres { report, .. } => Inner::Postgres(self.begin(report, BEGIN_READ, limit).await?),
         };
         Ok(self.tx(inner, limit, Use::Read))
+    }
+
+    /// Takes a connection and begins a transaction on it. If the connection turns out to be broken, a newer one is tried:
+    /// nothing has been done yet.
+    async fn begin<DB: Engine>(
+        &self,
+        pool: &sqlx::Pool<DB>,
+        sql: &'static str,
+        limit: Instant,
+    ) -> Result<TxConnection<DB>> {
+        match begin_once(pool, sql, limit).await {
+            Err(error) if is_broken(&error) => {
+                self.reports.readiness.connection_failed();
+                begin_once(pool, sql, limit).await.map_err(failure)
+            }
+            other => other.map_err(failure),
+        }
     }
 
     fn tx(&self, inner: Inner, limit: Instant, usage: Use) -> Tx {
@@ -348,17 +366,32 @@ impl Store {
     pub async fn close(&self) {
         let _ = timeout(CLOSE_TIMEOUT, self.pools.close()).await;
     }
+
+    /// Closes all connections and waits until the last has moved the write-ahead log of an SQLite file into the file,
+    /// which takes as long as the disk does.
+    pub async fn close_and_settle(&self) {
+        self.pools.close().await;
+    }
 }
 
-/// Takes a connection and begins a transaction on it.
-async fn begin<DB: connection::Engine>(
+async fn begin_once<DB: Engine>(
     pool: &sqlx::Pool<DB>,
     sql: &'static str,
     limit: Instant,
-) -> Result<TxConnection<DB>> {
-    let mut connection = connection::within(limit, TxConnection::acquire(pool)).await.map_err(failure)?;
-    connection.begin(sql, limit).await.map_err(failure)?;
+) -> sqlx::Result<TxConnection<DB>> {
+    let mut connection = within(limit, TxConnection::acquire(pool)).await?;
+    connection.begin(sql, limit).await?;
     Ok(connection)
+}
+
+/// Whether a connection was closed by the server or on the way, rather than not answered in time.
+fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => !is_timeout(error),
+        // The server ends the connection: an administrator's command, a shutdown, a limit of time.
+        sqlx::Error::Database(db) => db.code().is_some_and(|code| code.starts_with("57P") || code == "25P03"),
+        _ => false,
+    }
 }
 
 /// Begins a transaction for changes. It takes the lock at once, because a deferred transaction that has to upgrade

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::{config::Database, sealing_file};
+use super::{config::Database, sealing_file, serving};
 use crate::store::{Location, Schema};
 
 const MARK: &str = "first-start";
@@ -36,11 +36,12 @@ impl Found {
     /// Another process may be setting up the same database. What it makes is looked at before its mark, and what it
     /// makes without a mark is looked at once more.
     pub(super) fn look(database: &Database) -> anyhow::Result<Self> {
-        let key = sealing_file::default_in_use(database).filter(|path| path.exists());
         let sqlite = match &database.location {
             Location::Sqlite(path) => Some(path.as_path()),
             Location::Postgres(_) => None,
         };
+        let served = sqlite.map(serving::name).filter(|name| length(name) > 0);
+        let key = sealing_file::default_in_use(database).filter(|path| path.exists());
         let had_file = sqlite.is_some_and(|path| length(path) > 0);
         let mark = database.data_dir.join(MARK);
         let found = Self { marked: mark.exists(), mark, key, had_file };
@@ -50,6 +51,7 @@ impl Found {
                 refuse_a_lone_log(path, &["-wal"])?;
             }
             found.refuse_a_used_key(&format!("there is no database at {}", path.display()))?;
+            found.refuse_a_served_place(path, served.as_deref())?;
         }
         Ok(found)
     }
@@ -74,13 +76,25 @@ impl Found {
         self.refuse_a_used_key(&format!("the database {location} is empty"))
     }
 
+    /// Refuses where a server has run: its lock file is left of the database. A key that is named explicitly at each
+    /// start is no sign that a new database is wanted.
+    fn refuse_a_served_place(&self, path: &Path, served: Option<&Path>) -> anyhow::Result<()> {
+        let Some(served) = served.filter(|_| !self.marked) else { return Ok(()) };
+        bail!(
+            "there is no database at {}, but a server ran on one there before: is the directory right, or has the \
+             database been lost? Restore a backup with `chancery restore`; to set up a new database, remove {}",
+            path.display(),
+            served.display()
+        )
+    }
+
     fn refuse_a_used_key(&self, what: &str) -> anyhow::Result<()> {
         let Some(key) = self.key.as_ref().filter(|_| !self.marked) else { return Ok(()) };
         let key = key.display();
         bail!(
             "{what}, but {key} is the key of a database that was set up before: is the directory right, or has the \
              database been lost? Restore a backup with `chancery restore`; to set up a new database with this key, \
-             pass --sealing-key-file {key}"
+             remove what else is left of the old one and pass --sealing-key-file {key}"
         )
     }
 

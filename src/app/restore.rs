@@ -21,7 +21,7 @@ use crate::{
     keys::{SealingKey, fingerprint},
     service::{Admin, Service, StartOptions},
     store::{BINARY_VERSION, Contents, DatabaseFile, DatabaseUrl, Examined, GoOn, Location},
-    time::{Clock, SystemClock},
+    time::{Clock, SystemClock, Timestamp},
 };
 
 /// What was restored.
@@ -52,13 +52,17 @@ pub async fn restore(config: &Config, file: &Path, end_sessions: bool, bounds: &
     refuse_taken(path)?;
     let new_dir = !config.database.data_dir.exists();
     prepare_data_dir(&config.database.data_dir)?;
-    let restored = restore_into(config, path, file, end_sessions, bounds).await;
+    let restored = restore_into(config, path, file, (end_sessions, raw), bounds).await;
     if restored.is_err() && new_dir {
         // Only what this call has made.
-        let _ = fs::remove_file(path.with_extension("serving"));
+        let _ = fs::remove_file(serving::name(path));
         let _ = fs::remove_dir(&config.database.data_dir);
     }
-    let (contents, ended) = restored?;
+    let (mut contents, ended) = restored?;
+    if raw {
+        // What it records is the last backup of the database that it is a copy of.
+        contents.copied_at = None;
+    }
     let fingerprint = fingerprint(&contents.check_value);
     Ok(Restored { database: path.clone(), contents, fingerprint, ended, raw })
 }
@@ -67,7 +71,7 @@ async fn restore_into(
     config: &Config,
     path: &Path,
     file: &Path,
-    end_sessions: bool,
+    (end_sessions, raw): (bool, bool),
     bounds: &Bounds,
 ) -> anyhow::Result<(Contents, usize)> {
     let _alone = serving::exclude(path)?;
@@ -81,7 +85,7 @@ async fn restore_into(
     let contents = examine(&copy, file, go_on.clone()).await?;
     let sealing = matching_key(&config.database, &contents.check_value)?;
     let end = end_sessions.then_some(&go_on);
-    let settled = settle(config, &copy, sealing, &contents, end, &entropy).await;
+    let settled = settle(config, &copy, sealing, contents.copied_at.filter(|_| !raw), end, &entropy).await;
     let ended = settled.with_context(|| format!("cannot restore {}", file.display()))?;
     // Where it is of length 0, as `refuse_taken` saw.
     let _ = fs::remove_file(path);
@@ -91,6 +95,10 @@ async fn restore_into(
 
 /// Refuses a file that cannot be a backup. Returns whether it was copied by other means.
 fn check_source(file: &Path) -> anyhow::Result<bool> {
+    // Opening a pipe waits for its writer.
+    if !fs::metadata(file).with_context(|| format!("cannot read the backup {}", file.display()))?.is_file() {
+        bail!("the backup {} is not a file", file.display());
+    }
     let header = || -> std::io::Result<Vec<u8>> {
         use std::io::Read;
         let mut start = Vec::new();
@@ -174,7 +182,7 @@ async fn settle(
     config: &Config,
     copy: &Path,
     sealing: SealingKey,
-    contents: &Contents,
+    copied_at: Option<Timestamp>,
     end_sessions: Option<&GoOn>,
     entropy: &Arc<dyn Entropy>,
 ) -> anyhow::Result<usize> {
@@ -185,9 +193,9 @@ async fn settle(
     let options = StartOptions { issuer: None, default_issuer: None, dev: None, claim: false };
     let started = Box::pin(Service::start(store.clone(), sealing, passwords, clock, entropy.clone(), &options));
     let service = started.await?;
-    let settled = service.instance.settle_restored(&Admin::command(), contents.copied_at, end_sessions).await;
+    let settled = service.instance.settle_restored(&Admin::command(), copied_at, end_sessions).await;
     // The last connection moves the write-ahead log into the file.
-    store.close().await;
+    store.close_and_settle().await;
     let mut log = copy.as_os_str().to_owned();
     log.push("-wal");
     if fs::metadata(&log).is_ok_and(|m| m.len() > 0) {

@@ -2,12 +2,23 @@
 
 use std::{
     fs::{File, TryLockError},
-    path::Path,
+    io::Write,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
 
 use crate::store::Location;
+
+const TEXT: &str = "A server has run on the database beside this file.\n";
+
+/// Notes that the database has been served, which tells a lost one from one that never was.
+pub(super) fn note(lock: Option<&File>) {
+    let Some(mut file) = lock.filter(|file| file.metadata().is_ok_and(|m| m.len() == 0)) else { return };
+    if let Err(error) = file.write_all(TEXT.as_bytes()) {
+        tracing::warn!("cannot note that the database is served: {error}");
+    }
+}
 
 /// Takes a server's part of the lock; several servers may share a database. Nothing on PostgreSQL.
 pub(super) fn share(location: &Location) -> anyhow::Result<Option<File>> {
@@ -32,7 +43,14 @@ pub(super) fn exclude(path: &Path) -> anyhow::Result<File> {
     }
 }
 
+/// The file with the lock, beside the database and under its whole name: another one may differ only in its extension.
+pub(super) fn name(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".serving");
+    name.into()
+}
+
 fn open(path: &Path) -> anyhow::Result<File> {
-    let name = path.with_extension("serving");
-    File::create(name).with_context(|| format!("cannot open the database {}", path.display()))
+    let opened = File::options().create(true).append(true).open(name(path));
+    opened.with_context(|| format!("cannot open the database {}", path.display()))
 }

@@ -38,6 +38,7 @@ fn copy_error(error: &Error) -> Error {
     match error {
         Error::Conflict => Error::Conflict,
         Error::DeadlineExceeded => Error::DeadlineExceeded,
+        Error::Throttled { after } => Error::Throttled { after: *after },
         Error::Internal(source) => Error::Internal(source.to_string().into()),
         other => Error::Unavailable(
             std::error::Error::source(other).map_or_else(|| other.to_string(), ToString::to_string).into(),

@@ -9,12 +9,7 @@ use std::{
 use sqlx::{Postgres, Sqlite};
 use tokio::time::Instant;
 
-use super::{
-    TxReports,
-    connection::{TxConnection, is_timeout},
-    failure,
-    pools::Interrupt,
-};
+use super::{TxReports, connection::TxConnection, failure, pools::Interrupt};
 use crate::{
     domain::feed::Change,
     entropy::Entropy,
@@ -82,14 +77,21 @@ impl Tx {
     pub(super) fn answered<T>(&mut self, outcome: sqlx::Result<T>) -> Result<T> {
         outcome.map_err(|error| {
             self.failed = true;
-            if is_timeout(&error) {
-                match &mut self.inner {
-                    Inner::Sqlite(connection) => connection.doubt(),
-                    Inner::Postgres(connection) => connection.doubt(),
-                }
+            let error = self.failure(error);
+            // The database did not answer, or the connection leads to a server that has become a standby.
+            if matches!(error, Error::Unavailable(_)) {
+                self.close_after_use();
             }
-            self.failure(error)
+            error
         })
+    }
+
+    /// Has the connection closed instead of given back.
+    fn close_after_use(&mut self) {
+        match &mut self.inner {
+            Inner::Sqlite(connection) => connection.doubt(),
+            Inner::Postgres(connection) => connection.doubt(),
+        }
     }
 
     fn failure(&self, error: sqlx::Error) -> Error {
@@ -100,8 +102,12 @@ impl Tx {
         error
     }
 
-    pub(super) fn set_read_only(&self, read_only: bool) {
+    /// Notes whether the server takes changes. A connection to one that does not is closed after use.
+    pub(super) fn set_read_only(&mut self, read_only: bool) {
         self.reports.readiness.set_read_only(read_only);
+        if read_only {
+            self.close_after_use();
+        }
     }
 
     /// Adds a change to the feed. It is numbered when the transaction commits.

@@ -1,6 +1,6 @@
 //! Maps database errors to what they mean for the caller.
 
-use crate::error::Error;
+use crate::{error::Error, time::Ttl};
 
 /// Maps an error of sqlx. An outage becomes [`Error::Unavailable`], never "not found".
 #[must_use]
@@ -16,6 +16,7 @@ pub fn failure(error: sqlx::Error) -> Error {
             let code = db.code().unwrap_or_default().into_owned();
             match kind(&code) {
                 FailureKind::Conflict => Error::Conflict,
+                FailureKind::Locked => Error::Throttled { after: RETRY_LOCKED },
                 FailureKind::Unavailable => Error::Unavailable(Box::new(error)),
                 FailureKind::Internal => Error::Internal(Box::new(error)),
             }
@@ -29,8 +30,12 @@ pub(super) fn corrupt(table: &'static str, column: &'static str, id: &str) -> Er
     Error::Internal(format!("corrupt value in {table}.{column} of {id}").into())
 }
 
+/// When to try again what somebody else has locked.
+const RETRY_LOCKED: Ttl = Ttl::from_secs(1);
+
 enum FailureKind {
     Conflict,
+    Locked,
     Unavailable,
     Internal,
 }
@@ -40,6 +45,8 @@ fn kind(code: &str) -> FailureKind {
     if code.len() == 5 {
         return match code {
             "40001" | "40P01" => FailureKind::Conflict,
+            // Somebody else holds a row or a table for longer than is waited for.
+            "55P03" => FailureKind::Locked,
             // Connection lost, out of resources (a full disk included), shutting down, an error of the system.
             _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => FailureKind::Unavailable,
             // A read-only standby; a limit of time, of one statement or of a silent transaction.

@@ -17,7 +17,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{ACQUIRE_TIMEOUT, connection::TxConnection, failure, setup_lock::setup_lock};
+use super::{ACQUIRE_TIMEOUT, connection::TxConnection, failure, readiness::Readiness, setup_lock::setup_lock};
 use crate::error::Result;
 
 /// A connection that was idle for longer is pinged before use: the server may be gone. Pinging every time would
@@ -44,7 +44,7 @@ pub(super) enum Pools {
     Sqlite { write: SqlitePool, read: SqlitePool, follow: SqlitePool, report: SqlitePool, path: PathBuf },
     /// All but `main` are connected when they are first used. The follower has a second connection for the moment in
     /// which its first goes back to the pool.
-    Postgres { main: PgPool, follow: PgPool, report: PgPool, listen: PgPool },
+    Postgres { main: PgPool, follow: PgPool, report: PgPool, listen: PgConnectOptions },
 }
 
 impl Pools {
@@ -56,18 +56,19 @@ impl Pools {
                 tokio::join!(read.close(), follow.close(), report.close());
                 write.close().await;
             }
-            Self::Postgres { main, follow, report, listen } => {
-                tokio::join!(main.close(), follow.close(), report.close(), listen.close());
+            Self::Postgres { main, follow, report, .. } => {
+                tokio::join!(main.close(), follow.close(), report.close());
             }
         }
     }
 }
 
 /// Opens PostgreSQL.
-pub(super) async fn open_postgres(url: &str) -> Result<Pools> {
+pub(super) async fn open_postgres(url: &str, readiness: &Arc<Readiness>) -> Result<Pools> {
     let options = PgConnectOptions::from_str(url).map_err(failure)?.application_name("chancery");
-    let lazy = |connections| postgres_pool(connections).connect_lazy_with(options.clone());
-    let main = match postgres_pool(MAIN_CONNECTIONS).connect_with(options.clone()).await {
+    let pool = |connections| postgres_pool(connections, readiness.clone());
+    let lazy = |connections| pool(connections).connect_lazy_with(options.clone());
+    let main = match pool(MAIN_CONNECTIONS).connect_with(options.clone()).await {
         Ok(pool) => pool,
         // The pool retries for a while and then reports only a timeout. A single attempt tells the cause.
         Err(sqlx::Error::PoolTimedOut) => {
@@ -76,16 +77,20 @@ pub(super) async fn open_postgres(url: &str) -> Result<Pools> {
         }
         Err(error) => return Err(failure(error)),
     };
-    Ok(Pools::Postgres { main, follow: lazy(2), report: lazy(2), listen: lazy(1) })
+    Ok(Pools::Postgres { main, follow: lazy(2), report: lazy(2), listen: options })
 }
 
-fn postgres_pool(connections: u32) -> PgPoolOptions {
+fn postgres_pool(connections: u32, readiness: Arc<Readiness>) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
+        .before_acquire(move |connection, meta| {
+            let trusted = readiness.trusts(meta.age);
             Box::pin(async move {
+                if !trusted {
+                    return Ok(false);
+                }
                 if meta.idle_for <= PING_AFTER_IDLE {
                     return Ok(true);
                 }
@@ -138,8 +143,6 @@ pub(super) async fn interruptible(connection: &mut TxConnection<Sqlite>, limit: 
     let interrupt = Interrupt::default();
     let is_over = interrupt.0.clone();
     let mut handle = connection.lock_handle().await.map_err(failure)?;
-    handle.set_progress_handler(INTERRUPT_EVERY, move || {
-        !is_over.load(Ordering::Relaxed) && Instant::now() < limit
-    });
+    handle.set_progress_handler(INTERRUPT_EVERY, move || !is_over.load(Ordering::Relaxed) && Instant::now() < limit);
     Ok(interrupt)
 }

@@ -1,6 +1,14 @@
 //! Whether the database takes changes: it may be full, or have become a read-only standby.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use super::{Store, engine::execute};
 use crate::error::Result;
@@ -8,6 +16,8 @@ use crate::error::Result;
 /// What was last seen of the database.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
+    /// When something last failed for want of the database.
+    failed_at: Mutex<Option<Instant>>,
     /// The last transaction for changes failed for want of the database.
     failing: AtomicBool,
     /// The server has said that it takes no changes.
@@ -16,7 +26,20 @@ pub(super) struct Readiness {
 
 impl Readiness {
     pub(super) fn write_failed(&self) {
+        self.connection_failed();
         self.failing.store(true, Ordering::Relaxed);
+    }
+
+    /// A connection was found broken, or to a server that is not the right one any more.
+    pub(super) fn connection_failed(&self) {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a connection of this age may be used: none from before a failure. After a failover, each of those may
+    /// still lead to the old server.
+    pub(super) fn trusts(&self, age: Duration) -> bool {
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        failed_at.is_none_or(|at| age < at.elapsed())
     }
 
     pub(super) fn write_succeeded(&self) {
@@ -24,6 +47,9 @@ impl Readiness {
     }
 
     pub(super) fn set_read_only(&self, read_only: bool) {
+        if read_only {
+            self.connection_failed();
+        }
         self.read_only.store(read_only, Ordering::Relaxed);
     }
 }
@@ -32,7 +58,7 @@ impl Store {
     /// Whether the database takes changes, as far as is known.
     #[must_use]
     pub fn takes_changes(&self) -> bool {
-        let Readiness { failing, read_only } = &*self.reports.readiness;
+        let Readiness { failing, read_only, .. } = &*self.reports.readiness;
         !failing.load(Ordering::Relaxed) && !read_only.load(Ordering::Relaxed)
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{Instant, timeout};
 
 use super::{Store, connection::within, failure, pools::Pools};
@@ -28,7 +28,10 @@ impl Store {
     pub async fn listen(&self) -> Result<Wake> {
         let Pools::Postgres { listen, .. } = &self.pools else { return Ok(Wake(None)) };
         let connect = async {
-            let mut listener = PgListener::connect_with(listen).await?;
+            // A pool for this connection alone: a listener that is dropped sends a farewell over it, and waits for the
+            // answer for as long as the system does.
+            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
+            let mut listener = PgListener::connect_with(&pool.connect_lazy_with(listen.clone())).await?;
             listener.listen(CHANNEL).await.map(|()| listener)
         };
         let limit = Instant::now() + ANSWER;

@@ -244,6 +244,24 @@ async fn a_sign_in_whose_commit_reply_is_lost_is_not_repeated() {
     app.finish().await;
 }
 
+/// SQLite has no locks of rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_somebody_else_has_locked_is_refused_alone() {
+    if !with_postgres() {
+        return;
+    }
+    let app = App::postgres().await;
+    let pairs = sign_ins(&app, 6).await;
+    let held = hold(&app, &pairs[0]).await;
+    let done = join_all(pairs.iter().map(|p| refresh(&app.service, app.service.context(), p))).await;
+    assert!(matches!(done[0], Err(Error::Throttled { .. })), "{:?}", done[0]);
+    assert!(done[1..].iter().all(Result::is_ok));
+    assert!(app.service.store().takes_changes());
+    drop(held);
+    app.refresh(&token(&pairs[0]), "").await.unwrap();
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_process_on_the_same_file_can_write_during_constant_refreshes() {
     let app = App::prepared(Empty::sqlite().await, Arc::new(SystemClock)).await;

@@ -96,7 +96,7 @@ async fn tokens_of_a_server_that_was_backed_up_under_load_and_killed_work_after_
         assert!(says.contains(part), "no {part} in {says}");
     }
     assert!(text(&done.stderr).contains("--end-sessions"));
-    assert_eq!(names(&place.dir), ["chancery.db", "chancery.serving", "sealing.key"]);
+    assert_eq!(names(&place.dir), ["chancery.db", "chancery.db.serving", "sealing.key"]);
     let server = Server::on(&place, &[]);
     let channel = server.channel().await;
     for newest in chains.iter().chain([&idle, &out]) {
@@ -219,7 +219,7 @@ async fn a_killed_restore_leaves_no_database_and_the_next_one_succeeds() {
     let line = format!("serve {} --data-dir new", FREE_PORTS.join(" "));
     Refused { line: &line, says: &["no database at new/chancery.db"], ..Refused::default() }.check(dir.path()).await;
     assert!(run(command(&["restore"]).arg(&file).arg("--data-dir").arg(&new), b"").status.success());
-    assert_eq!(names(&new), ["chancery.db", "chancery.serving", "sealing.key"]);
+    assert_eq!(names(&new), ["chancery.db", "chancery.db.serving", "sealing.key"]);
     let server = Server::on(&Place::sqlite(&new), &[]);
     sign_in(&server).await;
 }
@@ -383,5 +383,19 @@ async fn the_lines_for_postgresql_work_as_they_are_printed() {
         fs::copy(old.dir.join("sealing.key"), place.dir.join("sealing.key")).unwrap();
         let server = Server::on(&place, &[]);
         refresh(server.channel().await, &pair.refresh_token, "after").await.unwrap();
+    }
+}
+
+/// Opening a pipe would wait for its writer, and copying a device would never end.
+#[test]
+fn what_is_no_file_is_not_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for source in [pipe.as_path(), Path::new("/dev/zero"), dir.path()] {
+        let out = run(command(&["restore"]).arg(source).arg("--data-dir").arg(dir.path().join("new")), b"");
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("is not a file"), "{stderr}");
     }
 }

@@ -37,7 +37,10 @@ async fn a_missing_or_empty_database_beside_its_key_is_not_set_up_anew() {
     fs::write(&database, "").unwrap();
     assert_refused(dir, "--data-dir data", &says).await;
     assert_eq!(fs::metadata(&database).unwrap().len(), 0);
-    // As the sentence says: whoever names the key wants a new database.
+    // Who keeps the key apart names it at every start, so that alone does not mean that a new database is wanted.
+    let named = format!("--data-dir data --sealing-key-file {}", dir.join("data/sealing.key").display());
+    assert_refused(dir, &named, &["no database at", "a server ran on one", "remove data/chancery.db.serving"]).await;
+    fs::remove_file(dir.join("data/chancery.db.serving")).unwrap();
     drop(Server::start(&dir.join("data"), &["--sealing-key-file", dir.join("data/sealing.key").to_str().unwrap()]));
     drop(Server::start(&dir.join("data"), &[]));
 }

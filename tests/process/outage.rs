@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, time::timeout};
 use crate::{
     calls::{page, start},
     place::Place,
-    server::Server,
+    server::{FREE_PORTS, Server, command},
 };
 
 /// The whole of a stop, as `docs/administration.md` states it.
@@ -59,6 +59,35 @@ async fn a_server_stops_in_time_although_its_database_is_silent() {
     assert!(ended.expect("the process has not ended").unwrap().success());
     let log = fs::read_to_string(log).unwrap();
     assert!(!log.contains("ERROR"), "{log}");
+}
+
+/// A server that waits at its start for a lock that somebody else holds.
+#[test]
+fn a_start_that_waits_is_stopped_by_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    drop(Server::start(&data, &[]));
+    let lock = fs::File::create(data.join("chancery.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut process = command(&["serve"]).args(FREE_PORTS).arg("--data-dir").arg(&data).spawn().unwrap();
+    let fds = format!("/proc/{}/fd", process.id());
+    let waits = || {
+        let open = fs::read_dir(&fds).unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        open.into_iter().any(|file| file.ends_with("chancery.lock"))
+    };
+    while !waits() {
+        assert!(process.try_wait().unwrap().is_none());
+    }
+    let id = process.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let began = std::time::Instant::now();
+    while process.try_wait().unwrap().is_none() {
+        if began.elapsed() > STOP {
+            process.kill().unwrap();
+            panic!("the process has not ended");
+        }
+        std::thread::yield_now();
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use chancery::{
     error::Error,
     store::{Limits, Location, Store},
 };
+use futures_util::future::join_all;
 use sqlx::Connection;
 
 use crate::{
@@ -110,16 +111,20 @@ pub(crate) async fn a_database_that_takes_no_changes_is_noticed_and_so_is_its_re
             let change = store.write().await.unwrap().user_disable(&f.user("ada").user.id, NOW).await;
             assert!(matches!(change, Err(Error::Unavailable(_))), "{change:?}");
             assert!(matches!(store.try_change().await, Err(Error::Unavailable(_))));
-            f.database.set_read_only("off").await;
-            // The server has closed all connections; each must be found dead once.
-            let mut tries = 0;
-            while !store.takes_changes() {
-                tries += 1;
-                assert!(tries < 50);
-                let _ = store.try_change().await;
-                if let Ok(mut tx) = store.read().await {
-                    let _ = tx.feed_head().await;
-                }
+            // Connections that were opened while it was read-only stay so. None of them is used again.
+            let many = join_all((0..12).map(|_| store.read())).await;
+            assert!(many.iter().all(Result::is_ok));
+            drop(many);
+            let _ = store.try_change().await;
+            f.database.keep_connections_and_set_read_only("off").await;
+            let _ = store.try_change().await;
+            store.follow().await.unwrap().feed_head().await.unwrap();
+            store.try_change().await.unwrap();
+            assert!(store.takes_changes());
+            for _ in 0..20 {
+                let mut tx = store.write().await.unwrap();
+                tx.user_disable(&f.user("ada").user.id, NOW).await.unwrap();
+                tx.commit().await.unwrap();
             }
             store.close().await;
             return;
@@ -165,5 +170,18 @@ pub(crate) async fn a_report_ends_at_its_limit(f: &Fixture) {
     let store = store.limited(Limits { transaction: Duration::from_millis(200), ..SHORT });
     let newest = store.report().await.unwrap().audit_page(&AuditFilter::default(), None, 3).await.unwrap();
     assert_eq!(newest.iter().map(|e| e.at.millis()).collect::<Vec<_>>(), [400_000, 399_999, 399_998]);
+    store.close().await;
+}
+
+pub(crate) async fn connections_that_the_server_has_closed_cost_nobody_a_call(f: &Fixture) {
+    let Location::Postgres(_) = &f.database.location else { return };
+    let store = f.second().await;
+    drop(join_all((0..8).map(|_| store.read())).await);
+    store.write().await.unwrap().commit().await.unwrap();
+    f.database.close_connections().await;
+    for _ in 0..8 {
+        store.write().await.unwrap().commit().await.unwrap();
+        assert!(store.read().await.unwrap().instance().await.unwrap().is_some());
+    }
     store.close().await;
 }

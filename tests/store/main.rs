@@ -70,6 +70,7 @@ on_each_engine! {
         faults::an_outage_is_reported_as_unavailable_and_recovers,
         faults::a_database_that_stops_answering_is_unavailable_within_the_limit,
         faults::a_database_that_takes_no_changes_is_noticed_and_so_is_its_return,
+        faults::connections_that_the_server_has_closed_cost_nobody_a_call,
         faults::reports_leave_the_follower_its_connection,
         faults::a_report_ends_at_its_limit,
         feed::numbers_follow_the_order_of_commits_without_gaps,

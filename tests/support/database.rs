@@ -61,10 +61,29 @@ impl Database {
     /// Makes a PostgreSQL database read-only or not, and closes all connections to it.
     #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test does this to its database")]
     pub(crate) async fn set_read_only(&self, on_or_off: &str) {
-        let Location::Postgres(url) = &self.location else { panic!("a file has no such setting") };
-        let (_, name) = url.expose().rsplit_once('/').unwrap();
+        self.keep_connections_and_set_read_only(on_or_off).await;
+        self.close_connections().await;
+    }
+
+    /// Makes a PostgreSQL database read-only or not, for new connections.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test does this to its database")]
+    pub(crate) async fn keep_connections_and_set_read_only(&self, on_or_off: &str) {
+        let name = self.name();
         in_cluster(&format!("ALTER DATABASE {name} SET default_transaction_read_only = {on_or_off}")).await;
+    }
+
+    /// Has the server close all connections to a PostgreSQL database.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test does this to its database")]
+    pub(crate) async fn close_connections(&self) {
+        let name = self.name();
         in_cluster(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")).await;
+    }
+
+    /// The name of a PostgreSQL database.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test needs it")]
+    fn name(&self) -> String {
+        let Location::Postgres(url) = &self.location else { panic!("a file has no name in a cluster") };
+        url.expose().rsplit_once('/').unwrap().1.to_owned()
     }
 
     /// The indexed columns of a table.

@@ -210,7 +210,13 @@ impl Inner {
             let tx = self.store.write().await;
             let mut batch = self.queue().take();
             match tx {
-                Err(error) => batch.fail(&error),
+                Err(error) => {
+                    // Whoever else waits would wait as long again.
+                    while !batch.is_empty() {
+                        batch.fail(&error);
+                        batch = self.queue().take();
+                    }
+                }
                 Ok(tx) => {
                     batch.drop_expired();
                     self.write(tx, batch).await;

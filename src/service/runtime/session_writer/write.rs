@@ -10,13 +10,16 @@ use crate::{
         session::{RevokedCause, RotateOutcome, TokenBasis},
     },
     error::{Error, Result},
-    service::runtime::TRIES,
+    service::runtime::{TRIES, copy_error},
     store::{By, Revoke, Tx},
     time::{Timestamp, Ttl},
 };
 
 /// If a commit takes longer than this, its rotations are stamped again.
 const SLOW_COMMIT: Ttl = Ttl::from_secs(1);
+
+/// How many requests of a batch may each wait for a lock of somebody else, 2 s each, before the rest are refused.
+const MAX_LOCKED: usize = 1;
 
 /// The outcomes, each list in the order of its lane.
 #[derive(Default)]
@@ -44,17 +47,24 @@ impl Inner {
         let Err((failed, mut batch)) = self.attempt(tx, batch).await else { return };
         tracing::debug!(cause = ?failed.error(), "a batch failed; writing its requests one by one");
         failed.prepare_retry(&mut batch);
-        let mut unreachable = None;
+        let (mut unreachable, mut locked) = (None, 0);
         for mut single in batch.split() {
             match &unreachable {
                 Some(error) => single.fail(error),
-                None => unreachable = self.write_single(single).await.err(),
+                None => match self.write_single(single).await {
+                    Ok(()) => {}
+                    Err(error @ Error::Throttled { .. }) if locked < MAX_LOCKED => {
+                        locked += 1;
+                        tracing::debug!(cause = ?error, "a session is locked by another transaction");
+                    }
+                    Err(error) => unreachable = Some(error),
+                },
             }
         }
     }
 
-    /// Writes one request, and retries after a conflict. An error means that the database is unreachable; the
-    /// remaining requests then fail without trying.
+    /// Writes one request, and retries after a conflict. An error means that the database is unreachable, or that
+    /// somebody else holds a lock for too long; the request has been answered.
     async fn write_single(&self, mut single: Batch) -> Result<()> {
         for tries in 1..=TRIES {
             single.drop_expired();
@@ -74,7 +84,12 @@ impl Inner {
             let over = tries == TRIES
                 || !matches!(failed, AttemptError::RolledBack(Error::Conflict) | AttemptError::Unknown(..));
             if over {
-                single.fail(failed.error());
+                let error = failed.error();
+                single.fail(error);
+                return match error {
+                    Error::Unavailable(_) | Error::Throttled { .. } => Err(copy_error(error)),
+                    _ => Ok(()),
+                };
             }
         }
         Ok(())
