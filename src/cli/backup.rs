@@ -85,7 +85,8 @@ impl Restore {
         let config = self.database.command_config()?;
         app::init_logs("warn", LogFormat::Text)?;
         let bounds = self.limit.bounds();
-        let done = until_stopped(app::restore(&config, &self.file, self.end_sessions, &bounds), &bounds).await?;
+        let done =
+            until_stopped(Box::pin(app::restore(&config, &self.file, self.end_sessions, &bounds)), &bounds).await?;
         let Restored { database, contents, fingerprint, ended, raw } = done;
         let made = contents.copied_at.map_or_else(|| "at an unknown time".to_owned(), |t: Timestamp| t.to_string());
         output::line(&format!(

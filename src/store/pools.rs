@@ -44,7 +44,7 @@ pub(super) enum Pools {
     Sqlite { write: SqlitePool, read: SqlitePool, follow: SqlitePool, report: SqlitePool, path: PathBuf },
     /// All but `main` are connected when they are first used. The follower has a second connection for the moment in
     /// which its first goes back to the pool.
-    Postgres { main: PgPool, follow: PgPool, report: PgPool, listen: PgConnectOptions },
+    Postgres { main: PgPool, follow: PgPool, report: PgPool, listen: Box<PgConnectOptions> },
 }
 
 impl Pools {
@@ -77,7 +77,7 @@ pub(super) async fn open_postgres(url: &str, readiness: &Arc<Readiness>) -> Resu
         }
         Err(error) => return Err(failure(error)),
     };
-    Ok(Pools::Postgres { main, follow: lazy(2), report: lazy(2), listen: options })
+    Ok(Pools::Postgres { main, follow: lazy(2), report: lazy(2), listen: Box::new(options) })
 }
 
 fn postgres_pool(connections: u32, readiness: Arc<Readiness>) -> PgPoolOptions {

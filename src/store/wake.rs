@@ -31,7 +31,7 @@ impl Store {
             // A pool for this connection alone: a listener that is dropped sends a farewell over it, and waits for the
             // answer for as long as the system does.
             let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
-            let mut listener = PgListener::connect_with(&pool.connect_lazy_with(listen.clone())).await?;
+            let mut listener = PgListener::connect_with(&pool.connect_lazy_with((**listen).clone())).await?;
             listener.listen(CHANNEL).await.map(|()| listener)
         };
         let limit = Instant::now() + ANSWER;
