@@ -37,7 +37,7 @@ fn text(bytes: &[u8]) -> String {
 /// The files in a folder, without the log files of servers.
 fn names(dir: &Path) -> Vec<String> {
     let all = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = all.filter(|n| !n.ends_with(".log")).collect();
+    let mut names: Vec<String> = all.filter(|n| Path::new(n).extension().is_none_or(|e| e != "log")).collect();
     names.sort();
     names
 }
@@ -272,7 +272,7 @@ async fn a_file_that_is_no_sound_backup_is_refused_and_nothing_is_left() {
     }
     fs::write(dir.join("flipped"), flipped).unwrap();
     // As it is after the first start: everything is in the log, which was not copied.
-    fs::write(dir.join("no-log"), &first_page(dir)).unwrap();
+    fs::write(dir.join("no-log"), first_page(dir)).unwrap();
     fs::write(dir.join("with-log"), &good).unwrap();
     fs::write(dir.join("with-log-wal"), "x").unwrap();
     fs::write(dir.join("newer"), &good).unwrap();
@@ -391,7 +391,7 @@ async fn the_lines_for_postgresql_work_as_they_are_printed() {
 fn what_is_no_file_is_not_restored() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for source in [pipe.as_path(), Path::new("/dev/zero"), dir.path()] {
         let out = run(command(&["restore"]).arg(source).arg("--data-dir").arg(dir.path().join("new")), b"");
         let stderr = String::from_utf8(out.stderr).unwrap();

@@ -80,7 +80,7 @@ fn a_start_that_waits_is_stopped_by_a_signal() {
     }
     let id = process.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     while process.try_wait().unwrap().is_none() {
         if began.elapsed() > STOP {
             process.kill().unwrap();
