@@ -298,7 +298,14 @@ impl Store {
                 self.reports.readiness.connection_failed();
                 begin_once(pool, sql, limit).await.map_err(failure)
             }
-            other => other.map_err(failure),
+            Err(error) => {
+                // Not if all connections are in use: then none of them has failed.
+                if is_timeout(&error) {
+                    self.reports.readiness.connection_failed();
+                }
+                Err(failure(error))
+            }
+            Ok(connection) => Ok(connection),
         }
     }
 

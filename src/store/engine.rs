@@ -96,8 +96,11 @@ impl Tx {
 
     fn failure(&self, error: sqlx::Error) -> Error {
         let error = failure(error);
-        if matches!(self.terms.usage, Use::Write) && matches!(error, Error::Unavailable(_)) {
-            self.reports.readiness.write_failed();
+        if matches!(error, Error::Unavailable(_)) {
+            self.reports.readiness.connection_failed();
+            if matches!(self.terms.usage, Use::Write) {
+                self.reports.readiness.write_failed();
+            }
         }
         error
     }

@@ -25,8 +25,8 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
+    /// A change was not made for want of the database.
     pub(super) fn write_failed(&self) {
-        self.connection_failed();
         self.failing.store(true, Ordering::Relaxed);
     }
 
