@@ -51,6 +51,7 @@ async fn a_connection_is_idle_from_the_end_of_its_last_request() {
     activity.read(b"GET");
     pass(10).await;
     assert_eq!(activity.judge(&LIMITS, false), Verdict::NoRequest);
+    activity.read(b" / HTTP/1.1\r\n\r\n");
     activity.begin();
     activity.end();
     pass(120).await;
