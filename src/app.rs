@@ -10,6 +10,7 @@ mod jobs;
 mod limits;
 pub mod machine;
 mod mail;
+pub mod output;
 mod pause;
 mod restore;
 mod schema;
@@ -19,7 +20,7 @@ mod telemetry;
 mod token_sizes;
 mod workplace;
 
-use std::{future::Future, io::Write, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{net::TcpListener, sync::watch, time::Instant};
@@ -247,12 +248,15 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Prints the line that scripts wait for and, in a demo, the commands to try.
 fn announce(config: &Config, service: &Service, grpc: &TcpListener, telemetry: &TcpListener) -> anyhow::Result<()> {
     let (grpc, http, telemetry) = (grpc.local_addr()?, config.listen.http, telemetry.local_addr()?);
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "ready grpc={grpc} http={http} telemetry={telemetry} issuer={}", service.issuer())?;
-    if config.dev {
-        write!(out, "{}", dev::lines_to_try(grpc, http))?;
+    output::line(&format!("ready grpc={grpc} http={http} telemetry={telemetry} issuer={}", service.issuer()))?;
+    if !config.dev {
+        return Ok(());
     }
-    Ok(out.flush()?)
+    match output::line(dev::lines_to_try(grpc, http).trim_end()) {
+        // A script may have read the line that it waits for, and no more.
+        Err(error) if error.is::<output::ReaderGone>() => Ok(()),
+        other => other,
+    }
 }
 
 #[cfg(test)]

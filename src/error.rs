@@ -181,6 +181,8 @@ pub enum Error {
     DeadlineExceeded,
     /// The database cannot be reached, or this process must not sign tokens right now.
     Unavailable(Source),
+    /// This process is stopping, which is no failure.
+    Stopping,
     /// An internal failure.
     Internal(Source),
 }
@@ -211,7 +213,7 @@ impl Error {
             Self::Throttled { .. } => Reason::Overloaded,
             Self::TooManyAttempts { .. } => Reason::TooManyAttempts,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
-            Self::Unavailable(_) => Reason::Unavailable,
+            Self::Unavailable(_) | Self::Stopping => Reason::Unavailable,
             Self::Internal(_) => Reason::Internal,
         }
     }
@@ -257,6 +259,7 @@ impl fmt::Display for Error {
             }
             Self::DeadlineExceeded => f.write_str("the deadline passed before the request was done"),
             Self::Unavailable(_) => f.write_str("the service is temporarily unavailable; try again"),
+            Self::Stopping => f.write_str("this server is stopping; try again"),
             Self::Internal(_) => f.write_str("internal error; the server's log has the details"),
         }
     }

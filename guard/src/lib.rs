@@ -11,7 +11,7 @@ mod headers;
 pub mod listener;
 mod pb;
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use chancery_verify::Gate;
 use tokio::{
@@ -29,6 +29,9 @@ use self::{
 /// Maximum size of the headers of a request to `/check`, which has those of the original request: proxies allow
 /// 32 KiB and more.
 const FORWARDED_HEADERS: u32 = 64 * 1024;
+
+/// How long a stop may take, whatever the clients do. Orchestrators wait for 30 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The addresses to listen on.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +104,7 @@ impl Guard {
         all.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// Serves until `stop` resolves and all requests in flight are answered.
+    /// Serves until `stop` resolves and all requests in flight are answered, but no longer than 20 s after `stop`.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let (decider, limits) = (Decider::new(self.gate), self.limits);
@@ -112,11 +115,16 @@ impl Guard {
         let routes = Routes::new(check::service(decider));
         let socket = serve_grpc(listener.map(Socket::Unix), routes, limits, stopped);
         let all = async { tokio::join!(http, ext_authz, socket) };
-        let announce = async {
+        let time_to_stop = async {
             stop.await;
             let _ = stopping.send(true);
+            let never = std::future::pending::<()>();
+            let _ = tokio::time::timeout(STOP_TIMEOUT, never).await;
         };
-        tokio::join!(all, announce);
+        tokio::select! {
+            _ = all => {}
+            () = time_to_stop => tracing::warn!("the time to stop is over; requests still in flight are cut off"),
+        }
         if let Some(path) = path {
             let _ = std::fs::remove_file(path);
         }

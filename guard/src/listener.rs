@@ -6,11 +6,13 @@
 //!
 //! Each listener has a cap of connections, and a lower one for each client address. At the cap, a new connection takes
 //! the place of one that has no request in flight: first of those that never sent a request, then of those that have
-//! been idle the longest. Refusing the new one instead would let silent connections lock everybody else out. It is
-//! refused only if every other connection has a request in flight.
+//! been idle the longest. Refusing the new one instead would let silent connections lock everybody else out. Last come
+//! connections whose requests have all waived their [`Claim`]. A new connection is refused only if every other one has
+//! a request in flight that has not.
 
 mod activity;
 mod body;
+mod claim;
 mod connection;
 mod connections;
 mod stream;
@@ -26,13 +28,17 @@ use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
     task::JoinSet,
+    time::{Instant, timeout},
 };
 use tower::Service;
 
+pub use self::claim::Claim;
 use self::{connection::Serving, connections::Connections, stream::Raw};
 
 /// How long to wait after an error such as "too many open files" before accepting again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Failures to accept and caps that are reached are logged at most this often.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +119,8 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
-/// Serves until `stop` resolves and all requests in flight are answered. Dropping the future cuts them off.
+/// Serves until `stop` resolves and all requests in flight are answered. From then on, connections without a request
+/// are closed after a second. Dropping the future cuts everything off.
 pub async fn serve<S, B>(socket: Socket, protocol: Protocol, service: S, limits: Limits, stop: impl Future<Output = ()>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -124,6 +131,7 @@ where
     let (stopping, stopped) = watch::channel(false);
     let connections = Arc::new(Connections::new(&limits));
     let mut tasks = JoinSet::new();
+    let mut failing = Failing::default();
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -139,8 +147,11 @@ where
                 if !is_about_the_peer(&error) {
                     // Too many open files, most likely. There would be an error after the other without the pause.
                     connections.make_room();
-                    tracing::warn!(%error, "cannot accept connections");
-                    let _ = tokio::time::timeout(PAUSE, &mut stop).await;
+                    failing.note(&error);
+                    // A future that has resolved must not be polled again.
+                    if timeout(PAUSE, &mut stop).await.is_ok() {
+                        break;
+                    }
                 }
                 continue;
             }
@@ -158,6 +169,26 @@ where
     drop(socket);
     let _ = stopping.send(true);
     while tasks.join_next().await.is_some() {}
+}
+
+/// How often connections could not be accepted.
+#[derive(Debug, Default)]
+struct Failing {
+    times: u64,
+    logged: Option<Instant>,
+}
+
+impl Failing {
+    /// Counts an error, and returns whether it was logged too.
+    fn note(&mut self, error: &io::Error) -> bool {
+        self.times += 1;
+        let logs = self.logged.is_none_or(|at| at.elapsed() >= LOG_EVERY);
+        if logs {
+            tracing::warn!(%error, times = self.times, "cannot accept connections");
+            self.logged = Some(Instant::now());
+        }
+        logs
+    }
 }
 
 /// Whether only the accepted connection failed, not the listener.

@@ -8,6 +8,7 @@ const ORDER: &[&str] = &[
     "machine",
     "config",
     "telemetry",
+    "output",
     "pause",
     "database",
     "sealing_file",

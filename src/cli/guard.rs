@@ -14,6 +14,8 @@ use crate::app::{self, config::LogFormat, machine};
 const LEEWAY: Duration = Duration::from_secs(30);
 /// The default cap of connections where there are plenty of open files.
 const MAX_CONNECTIONS: u64 = 4096;
+/// A cap that still serves a few clients.
+const LEAST_CONNECTIONS: u64 = 8;
 /// Open files that are kept for everything else.
 const FILES_RESERVE: u64 = 48;
 /// The default listener.
@@ -102,7 +104,8 @@ impl Guard {
         app::init_logs(&self.log, self.log_format.unwrap_or_default())?;
         let stop = stop_signal()?;
         machine::raise_open_files();
-        let guard = Process::bind(self.gate()?, &self.listen_addrs()?).await?.limits(self.limits());
+        let limits = self.limits(machine::open_files())?;
+        let guard = Process::bind(self.gate()?, &self.listen_addrs()?).await?.limits(limits);
         output::line(&format!("ready {}", guard.addresses()))?;
         guard.serve(stop).await;
         Ok(())
@@ -116,19 +119,36 @@ impl Guard {
         Ok(ListenAddrs { http, ext_authz, socket: socket.clone() })
     }
 
-    fn limits(&self) -> Limits {
-        let files = machine::open_files().unwrap_or(u64::MAX).saturating_sub(FILES_RESERVE);
-        // There are three listeners at most.
-        let usual = u32::try_from((files / 3).clamp(8, MAX_CONNECTIONS)).unwrap_or(u32::MAX);
+    /// The limits of each listener, where this many files may be open.
+    fn limits(&self, open_files: Option<u64>) -> anyhow::Result<Limits> {
+        let files = open_files.unwrap_or(u64::MAX).saturating_sub(FILES_RESERVE);
+        let listeners = self.listeners();
+        let available = (files / listeners).max(LEAST_CONNECTIONS);
+        if let Some(given) = self.max_connections.filter(|given| u64::from(*given) > available) {
+            bail!(
+                "--max-connections: {given} connections of each listener and everything else take {} open files, and \
+                 this process may open {}; set at most {available}, or raise the limit on open files (ulimit -n)",
+                listeners * u64::from(given) + FILES_RESERVE,
+                open_files.unwrap_or(0)
+            );
+        }
+        // The same for any number of listeners.
+        let usual = u32::try_from((files / 3).clamp(LEAST_CONNECTIONS, MAX_CONNECTIONS)).unwrap_or(u32::MAX);
         let connections = self.max_connections.unwrap_or(usual);
         let per_address = self.max_connections_per_address.unwrap_or(connections.div_ceil(2));
-        Limits {
+        Ok(Limits {
             connections: connections as usize,
             per_address: per_address as usize,
             head: Duration::from_secs(self.header_seconds.into()),
             idle: Duration::from_secs(self.idle_seconds.into()),
             ..Limits::default()
-        }
+        })
+    }
+
+    /// How many listeners there are.
+    fn listeners(&self) -> u64 {
+        let given = [self.http.is_some(), self.ext_authz.is_some(), self.socket.is_some()];
+        given.into_iter().map(u64::from).sum::<u64>().max(1)
     }
 
     fn gate(&self) -> anyhow::Result<Gate> {

@@ -1,33 +1,17 @@
 //! Command output: results to standard output, errors to standard error.
 
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 
-use anyhow::Context;
 use serde_json::Value;
+
+pub(super) use crate::app::output::line;
+use crate::app::output::{ReaderGone, printed};
 
 /// The exit code of a program that ends because nobody reads its output, as a shell shows it: 128 + SIGPIPE.
 const READER_GONE: u8 = 141;
-
-/// Nobody reads standard output any more, as in `chancery user list | head -1`.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads standard output")]
-struct ReaderGone;
-
-/// Prints a line.
-pub(super) fn line(text: &str) -> anyhow::Result<()> {
-    printed(writeln!(io::stdout().lock(), "{text}"))
-}
-
-/// Tells why the output could not be printed.
-fn printed(result: io::Result<()>) -> anyhow::Result<()> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        other => other.context("cannot write to standard output"),
-    }
-}
 
 /// Prints the help, or what is wrong with the arguments.
 pub(super) fn usage(answer: &clap::Error) -> ExitCode {

@@ -40,6 +40,7 @@ pub(super) fn messages<S: Source>(source: S, ctx: RequestContext) -> Messages<S:
     let (end_sender, end) = oneshot::channel();
     tokio::spawn(async move {
         if let Some(error) = send_all(source, &sender).await {
+            tracing::debug!(request_id = %ctx.request_id, reason = error.reason().as_str(), "a stream ended");
             // The stream reads this as soon as the sender is gone, which is when this task ends.
             let _ = end_sender.send(status(&ctx, &error));
         }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chancery_guard::listener::Peer;
+use chancery_guard::listener::{Claim, Peer};
 use http::{Request, Response};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service as TowerService};
@@ -18,7 +18,7 @@ use super::{
     call::Call,
     context::{credentials, deadline},
     dispatch::{dispatch, is_ours},
-    protocol::{refuse_other_protocols, with_whole_message},
+    protocol::{keeps_connection, refuse_other_protocols, with_whole_message},
     status::{code_name, deadline_exceeded, detailed_status, reason_in, status, unknown_method},
 };
 use crate::{
@@ -71,6 +71,11 @@ where
             self.edge.metrics.rpc("unknown", code_name(Code::Unimplemented), "", Duration::ZERO);
             return Box::pin(std::future::ready(Ok(refused)));
         }
+        // Until its message has arrived, a call costs its caller nothing, and at the cap it may be cut off.
+        let claim = request.extensions().get::<Claim>().cloned();
+        if let Some(claim) = &claim {
+            claim.waive();
+        }
         let row = method(request.uri().path());
         let deadline = deadline(row.map(|(name, _)| name), request.headers());
         let service = self.edge.service.clone();
@@ -97,6 +102,9 @@ where
                             Ok(request) => request,
                             Err(broken) => return Ok(broken.into_http()),
                         };
+                        if let Some(claim) = claim.filter(|_| keeps_connection(request.uri().path())) {
+                            claim.restore();
+                        }
                         if !is_ours(request.uri().path()) {
                             return inner.call(request).await;
                         }

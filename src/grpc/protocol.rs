@@ -1,15 +1,25 @@
 //! What makes a request a gRPC call (gRPC over HTTP/2, "Requests").
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::stream;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use tonic::{Code, Status, body::Body};
 
-use super::{MAX_REQUEST, status::detailed_status};
+use super::{
+    MAX_REQUEST,
+    status::{client_gone, deadline_exceeded, detailed_status},
+};
 use crate::service::IMPORT_USERS;
 
 /// Length of the prefix of a gRPC message, in bytes: a flag and its length.
 const MESSAGE_PREFIX: usize = 5;
+/// How long a client of reflection, which anybody may be, may send nothing.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Streams that anybody may open and that never end.
+const ANONYMOUS_STREAMS: [&str; 2] = ["/chancery.v1.KeyService/WatchJwks", "/grpc.health.v1.Health/Watch"];
 
 /// The answer to a request that is no gRPC call. Browsers send `text/plain` and forms to other origins without asking,
 /// so they must not reach any method.
@@ -41,12 +51,25 @@ fn is_grpc(value: &HeaderValue) -> bool {
 
 /// Whether a method takes a stream of messages.
 fn takes_stream(path: &str) -> bool {
-    path == IMPORT_USERS || path.starts_with("/grpc.reflection.")
+    path == IMPORT_USERS || is_reflection(path)
+}
+
+fn is_reflection(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
+}
+
+/// Whether a call whose message has arrived keeps its connection when there are too many. Otherwise anybody could
+/// hold all connections for good with streams that cost nothing.
+pub(super) fn keeps_connection(path: &str) -> bool {
+    !is_reflection(path) && !ANONYMOUS_STREAMS.contains(&path)
 }
 
 /// Waits for the message of a call, and for the end of its request: a handler runs only once there is exactly one
 /// message. Methods that take a stream read it themselves.
 pub(super) async fn with_whole_message(request: Request<Body>) -> Result<Request<Body>, Status> {
+    if is_reflection(request.uri().path()) {
+        return Ok(request.map(ended_by_silence));
+    }
     if takes_stream(request.uri().path()) {
         return Ok(request);
     }
@@ -58,13 +81,26 @@ pub(super) async fn with_whole_message(request: Request<Body>) -> Result<Request
     Ok(Request::from_parts(parts, Body::new(Full::new(message))))
 }
 
+/// A body that fails once nothing of it arrives for too long.
+fn ended_by_silence(body: Body) -> Body {
+    let frames = stream::unfold(Some(body), |body| async {
+        let mut body = body?;
+        match tokio::time::timeout(SILENCE, body.frame()).await {
+            Ok(frame) => frame.map(|frame| (frame, Some(body))),
+            Err(_) => Some((Err(deadline_exceeded()), None)),
+        }
+    });
+    Body::new(StreamBody::new(frames))
+}
+
 /// Reads a body up to the size limit: tonic refuses a longer message.
 async fn whole_message(mut body: Body) -> Result<Bytes, Status> {
     let mut message = BytesMut::new();
     while message.len() <= MESSAGE_PREFIX + MAX_REQUEST {
         match body.frame().await {
             None => break,
-            Some(Err(broken)) => return Err(broken),
+            // The client reset the call, or its connection ended.
+            Some(Err(_)) => return Err(client_gone()),
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 // Most messages arrive in one piece.
@@ -90,6 +126,39 @@ fn has_second_message(mut bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::method;
+
+    #[test]
+    fn the_streams_that_keep_no_connection_are_methods_that_anyone_may_call() {
+        for path in ANONYMOUS_STREAMS {
+            assert_eq!(method(path).map(|(_, access)| access), Some(crate::service::Access::Anyone), "{path}");
+        }
+        assert!(keeps_connection("/chancery.v1.RevocationService/WatchRevocations"));
+        assert!(keeps_connection("/chancery.v1.AuthService/Login"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_of_reflection_that_falls_silent_is_told_that_its_time_is_over() {
+        let silent = stream::iter([Ok::<_, Status>(http_body::Frame::data(Bytes::from_static(b"x")))]);
+        let silent = futures_util::StreamExt::chain(silent, stream::pending());
+        let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+        let request = Request::builder().uri(path).body(Body::new(StreamBody::new(silent))).unwrap();
+        let began = tokio::time::Instant::now();
+        let mut body = with_whole_message(request).await.unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "x");
+        let end = tokio::time::timeout(2 * SILENCE, body.frame()).await.expect("no end").unwrap().unwrap_err();
+        assert_eq!((end.code(), began.elapsed().as_secs()), (Code::DeadlineExceeded, SILENCE.as_secs()));
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_in_the_middle_of_its_message_has_cancelled_its_call() {
+        let half = Ok(http_body::Frame::data(Bytes::from_static(b"\0\0\0\0\x02a")));
+        let broken = stream::iter([half, Err(Status::internal("the connection broke"))]);
+        let request = Request::builder().uri("/chancery.v1.AuthService/Login");
+        let request = request.body(Body::new(StreamBody::new(broken))).unwrap();
+        assert_eq!(with_whole_message(request).await.unwrap_err().code(), Code::Cancelled);
+    }
 
     #[test]
     fn only_grpc_with_protobuf_messages_is_taken() {

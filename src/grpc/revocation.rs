@@ -112,7 +112,8 @@ fn message(notice: &Notice) -> pb::WatchRevocationsResponse {
         | NoticeKind::UserChanged(_)
         | NoticeKind::Other
         | NoticeKind::Reset
-        | NoticeKind::Disconnect => Event::Heartbeat(pb::Heartbeat::default()),
+        | NoticeKind::Disconnect
+        | NoticeKind::Stop => Event::Heartbeat(pb::Heartbeat::default()),
     };
     response(Some(&notice.cursor), event)
 }

@@ -53,7 +53,7 @@ const fn code(error: &Error) -> Code {
         Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
         Error::Throttled { .. } | Error::TooManyAttempts { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
-        Error::Unavailable(_) => Code::Unavailable,
+        Error::Unavailable(_) | Error::Stopping => Code::Unavailable,
         Error::Internal(_) => Code::Internal,
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         Error::Throttled { after } | Error::TooManyAttempts { after, .. } => {
             details.set_retry_info(Some(after.duration()));
         }
-        Error::Conflict | Error::Unavailable(_) => {
+        Error::Conflict | Error::Unavailable(_) | Error::Stopping => {
             details.set_retry_info(Some(RETRY_DELAY));
         }
         Error::Internal(_) => {
@@ -171,6 +171,12 @@ pub(super) const fn code_name(code: Code) -> &'static str {
 pub(super) fn unknown_method() -> Status {
     let details = ErrorDetails::with_error_info(Reason::MethodUnknown.as_str(), DOMAIN, []);
     Status::with_error_details(Code::Unimplemented, "there is no such method", details)
+}
+
+/// The status of a call whose client went away. It only gets into the log and the metrics.
+pub(super) fn client_gone() -> Status {
+    let details = ErrorDetails::with_error_info(Reason::RequestMalformed.as_str(), DOMAIN, []);
+    Status::with_error_details(Code::Cancelled, "the client went away before its message was complete", details)
 }
 
 /// The status for a call that exceeded its deadline.
@@ -283,6 +289,7 @@ mod tests {
             Error::TooManyAttempts { after: crate::time::Ttl::from_days(99), by: "account", closed: true },
             Error::DeadlineExceeded,
             Error::Unavailable("private".into()),
+            Error::Stopping,
             Error::Internal("private".into()),
         ];
         let mut table = String::new();

@@ -19,6 +19,7 @@ mod architecture;
 mod circles;
 mod clock;
 mod confirm;
+mod crowd;
 #[path = "../support/database.rs"]
 mod database;
 mod docs;

@@ -126,6 +126,14 @@ fn a_guard_that_cannot_start_says_why() {
         let text = String::from_utf8(out.stderr).unwrap();
         assert!(!out.status.success() && text.contains(said), "{more:?}: {text}");
     }
+    let mut few_files = with_open_files(
+        64,
+        &["guard", "--issuer", "https://id.example.com", "--audience", "api", "--max-connections", "100000"],
+    );
+    let out = run(&mut few_files, b"");
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert!(!out.status.success() && text.contains("--max-connections: 100000 connections"), "{text}");
+    assert!(text.contains("set at most 16, or raise"), "{text}");
     let out = run(&mut command(&["guard", "--issuer", "https://id.example.com"]), b"");
     assert!(String::from_utf8(out.stderr).unwrap().contains("--audience"));
 }

@@ -2,12 +2,18 @@
 
 use std::{fs, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chancery::grpc::pb::{
+    WatchJwksRequest, WatchRevocationsRequest, key_service_client::KeyServiceClient,
+    revocation_service_client::RevocationServiceClient,
+};
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     calls::{page, start},
     place::Place,
     server::{FREE_PORTS, Server, command},
+    watching::watcher,
 };
 
 /// The whole of a stop, as `docs/administration.md` states it.
@@ -96,7 +102,29 @@ async fn an_ordinary_stop_logs_no_error() {
     for place in Place::each(&dir).await {
         let server = start(&place);
         let log = server.log.clone();
+        let mut keys = KeyServiceClient::new(server.channel().await);
+        let mut keys = keys.watch_jwks(WatchJwksRequest {}).await.unwrap().into_inner();
+        keys.message().await.unwrap().unwrap();
+        let credentials = STANDARD.encode(format!("watcher:{}", watcher(&server)));
+        let mut watch = tonic::Request::new(WatchRevocationsRequest::default());
+        watch.metadata_mut().insert("authorization", format!("Basic {credentials}").parse().unwrap());
+        let mut revocations = RevocationServiceClient::new(server.channel().await);
+        let mut revocations = revocations.watch_revocations(watch).await.unwrap().into_inner();
+        revocations.message().await.unwrap().unwrap();
         server.terminate();
+        let keys_ended = keys.message().await.unwrap_err();
+        let revocations_ended = async {
+            loop {
+                if let Err(ended) = revocations.message().await {
+                    return ended;
+                }
+            }
+        };
+        let revocations_ended = timeout(STOP, revocations_ended).await.expect("the stream goes on");
+        for ended in [keys_ended, revocations_ended] {
+            assert_eq!(ended.code(), tonic::Code::Unavailable);
+            assert!(ended.message().starts_with("this server is stopping"), "{ended:?}");
+        }
         let ended = tokio::task::spawn_blocking(|| server.wait()).await.unwrap();
         assert!(ended.success());
         let log = fs::read_to_string(log).unwrap();

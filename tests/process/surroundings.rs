@@ -126,6 +126,38 @@ fn a_reader_that_goes_away_ends_every_command_quietly() {
     }
 }
 
+#[tokio::test]
+async fn a_server_outlives_the_reader_of_its_ready_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut serve = command(&["serve", "--dev"]);
+    serve.args(crate::server::FREE_PORTS).current_dir(&dir).stdout(writer).stderr(Stdio::piped());
+    let mut child = serve.spawn().unwrap();
+    drop(serve);
+    let mut byte_by_byte = BufReader::with_capacity(1, reader);
+    let mut line = String::new();
+    byte_by_byte.read_line(&mut line).unwrap();
+    drop(byte_by_byte);
+    let grpc = line.split_whitespace().find_map(|word| word.strip_prefix("grpc=")).unwrap().to_owned();
+    let channel = tonic::transport::Channel::from_shared(format!("http://{grpc}")).unwrap().connect().await.unwrap();
+    let refused = refresh(channel, "nonsense", "").await.unwrap_err();
+    assert!(matches!(refused.code(), Code::Unauthenticated | Code::InvalidArgument), "{refused:?}");
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_server_whose_ready_line_nobody_can_read_ends_quietly() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut serve = command(&["serve", "--log", "error", "--data-dir"]);
+    serve.arg(dir.path().join("data")).args(crate::server::FREE_PORTS);
+    let out = serve.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((out.status.code(), stderr(&out).as_str()), (Some(141), ""));
+}
+
 #[test]
 fn output_that_cannot_be_written_is_an_error() {
     let dir = tempfile::tempdir().unwrap();

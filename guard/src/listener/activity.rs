@@ -1,16 +1,20 @@
 //! What a connection is doing, and whether it has done nothing for too long.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::Limits;
 
 /// The preface of an HTTP/2 connection and the header of the frame that must follow it.
 const GREETING: u64 = 24 + 9;
+/// What they begin with; no method of HTTP/1 does.
+const HTTP2: &[u8] = b"PRI";
+/// The end of the headers of a request of HTTP/1.
+const END_OF_HEAD: u32 = u32::from_be_bytes(*b"\r\n\r\n");
 /// The time of a head that has not begun.
 const NONE: u64 = u64::MAX;
 /// A peer has taken nothing for the whole time limit once this many of the intervals are over.
@@ -22,14 +26,27 @@ pub(super) struct Activity {
     base: Instant,
     /// Requests that have arrived and whose responses have not been handed over completely.
     in_flight: AtomicUsize,
+    /// Those of them that keep the connection at the cap.
+    claims: AtomicUsize,
+    /// Since when there have been none of those; meaningless while there are.
+    unclaimed_since: AtomicU64,
+    /// Whether there has ever been one.
+    was_claimed: AtomicBool,
     /// Whether a request has ever arrived.
     served: AtomicBool,
     /// Since when no request has been in flight; meaningless while one is.
     idle_since: AtomicU64,
     /// When the first byte of the next request arrived, on HTTP/1.
     head_since: AtomicU64,
+    /// Wakes the connection when a head begins.
+    head_begins: Notify,
+    /// Whether all bytes until now are those of an HTTP/2 connection.
     http2: AtomicBool,
     bytes_read: AtomicU64,
+    /// The last four bytes.
+    tail: AtomicU32,
+    /// Whether the last request had a body, so that the end of its bytes is unknown here.
+    had_body: AtomicBool,
     /// The current interval.
     interval: AtomicU64,
     /// Responses of which the peer has to take something before more is produced, by the interval in which they began
@@ -56,11 +73,17 @@ impl Activity {
         Self {
             base,
             in_flight: AtomicUsize::new(0),
+            claims: AtomicUsize::new(0),
+            unclaimed_since: AtomicU64::new(millis(base.elapsed())),
+            was_claimed: AtomicBool::new(false),
             served: AtomicBool::new(false),
             idle_since: AtomicU64::new(millis(base.elapsed())),
             head_since: AtomicU64::new(NONE),
-            http2: AtomicBool::new(false),
+            head_begins: Notify::new(),
+            http2: AtomicBool::new(true),
             bytes_read: AtomicU64::new(0),
+            tail: AtomicU32::new(0),
+            had_body: AtomicBool::new(false),
             interval: AtomicU64::new(0),
             waiting: Default::default(),
         }
@@ -73,14 +96,32 @@ impl Activity {
     /// Notes that bytes have arrived.
     pub(super) fn read(&self, bytes: &[u8]) {
         let before = self.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
-        // No method of HTTP/1 begins like this.
-        if before == 0 && bytes.starts_with(b"PRI") {
-            self.http2.store(true, Relaxed);
+        // The first bytes may arrive one by one.
+        let expected = HTTP2.iter().skip(usize::try_from(before).unwrap_or(HTTP2.len()));
+        if expected.zip(bytes).any(|(expected, byte)| expected != byte) {
+            self.http2.store(false, Relaxed);
         }
-        let http1 = !self.http2.load(Relaxed);
-        if http1 && self.head_since.load(Relaxed) == NONE && !self.is_busy() {
+        if self.http2.load(Relaxed) {
+            return;
+        }
+        let tail = bytes.get(bytes.len().saturating_sub(4)..).unwrap_or_default();
+        self.tail.store(tail.iter().fold(self.tail.load(Relaxed), |tail, byte| tail << 8 | u32::from(*byte)), Relaxed);
+        if !self.is_busy() {
+            self.begin_head();
+        }
+    }
+
+    /// Notes that bytes of a request have arrived, but not the whole head.
+    fn begin_head(&self) {
+        if self.head_since.load(Relaxed) == NONE {
             self.head_since.store(self.now(), Relaxed);
+            self.head_begins.notify_one();
         }
+    }
+
+    /// Waits until a head begins. Then the connection has to be judged within the time for one.
+    pub(super) async fn head_begins(&self) {
+        self.head_begins.notified().await;
     }
 
     /// Notes that a request has arrived.
@@ -88,12 +129,36 @@ impl Activity {
         self.in_flight.fetch_add(1, Relaxed);
         self.served.store(true, Relaxed);
         self.head_since.store(NONE, Relaxed);
+        self.had_body.store(false, Relaxed);
+    }
+
+    /// Notes that the request has a body.
+    pub(super) fn has_body(&self) {
+        self.had_body.store(true, Relaxed);
     }
 
     /// Notes that a response has been handed over or given up.
     pub(super) fn end(&self) {
         if self.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.idle_since.store(self.now(), Relaxed);
+            // Half of another request may have come with this one.
+            let (http1, whole) = (!self.http2.load(Relaxed), self.tail.load(Relaxed) == END_OF_HEAD);
+            if http1 && !whole && !self.had_body.load(Relaxed) {
+                self.begin_head();
+            }
+        }
+    }
+
+    /// Notes that a request keeps the connection at the cap.
+    pub(super) fn claim(&self) {
+        self.claims.fetch_add(1, Relaxed);
+        self.was_claimed.store(true, Relaxed);
+    }
+
+    /// Notes that it no longer does.
+    pub(super) fn release(&self) {
+        if self.claims.fetch_sub(1, Relaxed) == 1 {
+            self.unclaimed_since.store(self.now(), Relaxed);
         }
     }
 
@@ -123,9 +188,26 @@ impl Activity {
         self.in_flight.load(Relaxed) > 0
     }
 
-    /// The order in which idle connections are closed at the cap: those that never sent a request come first.
-    pub(super) fn rank(&self) -> (bool, u64) {
-        (self.served.load(Relaxed), self.idle_since.load(Relaxed))
+    /// Whether a request is in flight that keeps the connection at the cap. One whose response the peer has not taken
+    /// for more than an interval does not.
+    pub(super) fn is_claimed(&self) -> bool {
+        let now = self.interval.load(Relaxed);
+        let long_ago = [now + 1, now + 2].map(|interval| self.waiting_since(interval).map_or(0, |w| w.load(Relaxed)));
+        self.claims.load(Relaxed) > long_ago.into_iter().sum()
+    }
+
+    /// The order in which connections are closed at the cap: idle ones come first, and of those the ones that never
+    /// sent a request. Of the others, those come first that never had a request that keeps them.
+    pub(super) fn rank(&self) -> (bool, bool, u64) {
+        if self.is_busy() {
+            return (true, self.was_claimed.load(Relaxed), self.unclaimed_since.load(Relaxed));
+        }
+        (false, self.served.load(Relaxed), self.idle_since.load(Relaxed))
+    }
+
+    /// Whether no request has been in flight for this long.
+    pub(super) fn has_been_idle_for(&self, time: Duration) -> bool {
+        !self.is_busy() && self.now().saturating_sub(self.idle_since.load(Relaxed)) >= millis(time)
     }
 
     /// How often to judge a connection.
@@ -175,96 +257,4 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        connections: 1,
-        per_address: 1,
-        head: Duration::from_secs(10),
-        idle: Duration::from_mins(2),
-        stall: Duration::from_mins(1),
-        ping: Duration::from_mins(1),
-        pong: Duration::from_secs(20),
-        answer: None,
-        streams: 1,
-        header_bytes: 1,
-    };
-
-    async fn pass(seconds: u64) {
-        tokio::time::advance(Duration::from_secs(seconds)).await;
-    }
-
-    fn stays(seconds: u64) -> Verdict {
-        Verdict::Stays(Duration::from_secs(seconds))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_half_a_request_and_half_a_greeting_end_with_the_time_for_a_head() {
-        for bytes in [&b""[..], b"GET / HTTP/1.1\r\nhost: a.very.long.name\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-            let activity = Activity::new(Instant::now());
-            if !bytes.is_empty() {
-                activity.read(bytes);
-            }
-            pass(4).await;
-            assert_eq!(activity.judge(&LIMITS, false), stays(6), "{bytes:?}");
-            // Another byte gains no time.
-            activity.read(b"x");
-            pass(6).await;
-            assert_eq!(activity.judge(&LIMITS, false), Verdict::NoRequest, "{bytes:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_from_the_end_of_its_last_request() {
-        let activity = Activity::new(Instant::now());
-        activity.read(b"GET / HTTP/1.1\r\n\r\n");
-        activity.begin();
-        pass(500).await;
-        assert_eq!(activity.judge(&LIMITS, false), stays(20));
-        activity.end();
-        pass(100).await;
-        assert_eq!(activity.judge(&LIMITS, false), stays(20));
-        // Half of another request.
-        activity.read(b"GET");
-        pass(10).await;
-        assert_eq!(activity.judge(&LIMITS, false), Verdict::NoRequest);
-        activity.begin();
-        activity.end();
-        pass(120).await;
-        assert_eq!(activity.judge(&LIMITS, false), Verdict::Idle);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_http2_connection_that_only_answers_pings_is_idle() {
-        let activity = Activity::new(Instant::now());
-        activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
-        for _ in 0..3 {
-            pass(30).await;
-            activity.read(b"\0\0\x08\x06\x01\0\0\0\0........");
-        }
-        assert_eq!(activity.judge(&LIMITS, false), stays(30));
-        pass(30).await;
-        assert_eq!(activity.judge(&LIMITS, false), Verdict::Idle);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_response_that_nobody_takes_is_seen_beside_others_that_are_taken() {
-        let activity = Activity::new(Instant::now());
-        activity.begin();
-        activity.begin();
-        let stalled = activity.wait();
-        for _ in 0..INTERVALS {
-            let other = activity.wait();
-            assert_eq!(activity.judge(&LIMITS, true), stays(20));
-            activity.taken(other);
-        }
-        assert_eq!(activity.judge(&LIMITS, true), Verdict::Stalled);
-        activity.taken(stalled);
-        for _ in 0..10 {
-            let other = activity.wait();
-            assert_eq!(activity.judge(&LIMITS, true), stays(20));
-            activity.taken(other);
-        }
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use std::{
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
-use super::activity::Activity;
+use super::{activity::Activity, claim::Claim};
 
 /// Larger pieces are split, so that a peer that reads slowly is not taken for one that does not read.
 const PIECE: usize = 16 * 1024;
@@ -18,6 +18,7 @@ const PIECE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct InFlight {
     activity: Arc<Activity>,
+    claim: Claim,
     /// The interval in which the response began to wait for the peer, if it does.
     waits_since: Option<u64>,
 }
@@ -25,7 +26,13 @@ pub(super) struct InFlight {
 impl InFlight {
     pub(super) fn begin(activity: Arc<Activity>) -> Self {
         activity.begin();
-        Self { activity, waits_since: None }
+        let claim = Claim::new(activity.clone());
+        Self { activity, claim, waits_since: None }
+    }
+
+    /// Its claim on the connection.
+    pub(super) fn claim(&self) -> Claim {
+        self.claim.clone()
     }
 
     fn wait(&mut self) {
@@ -42,6 +49,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.taken();
+        self.claim.end();
         self.activity.end();
     }
 }

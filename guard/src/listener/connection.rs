@@ -22,6 +22,8 @@ use super::{
 
 /// How long an idle HTTP/2 peer may take to agree to the end of its connection.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a connection without a request stays open once the listener stops: a silent peer agrees to nothing.
+const CLOSE: Duration = Duration::from_secs(1);
 /// How much a peer may send ahead of what is read: per request, and per connection. A message has at most 64 KiB.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
@@ -70,8 +72,16 @@ where
                 _ = stopped.wait_for(|stop| *stop), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
+                    ticks.judge_in(CLOSE);
                 }
+                () = activity.head_begins() => ticks.judge_within(limits.head),
                 next_interval = ticks.next() => match activity.judge(&limits, next_interval) {
+                    Verdict::Stays(time) if stopping => {
+                        if activity.has_been_idle_for(CLOSE) {
+                            return;
+                        }
+                        ticks.judge_in(time.min(CLOSE));
+                    }
                     Verdict::Stays(time) => ticks.judge_in(time),
                     Verdict::Idle if !leaving => {
                         leaving = true;
@@ -92,6 +102,7 @@ where
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(Peer(peer));
         }
+        request.extensions_mut().insert(in_flight.claim());
         let answer = self.service.oneshot(request);
         let answered = match self.limits.answer {
             None => answer.await,
@@ -171,6 +182,9 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_flight = InFlight::begin(self.activity.clone());
+        if !request.body().is_end_stream() {
+            self.activity.has_body();
+        }
         let serving = self.clone();
         Box::pin(async move { Ok(serving.answer(request, in_flight).await) })
     }
@@ -215,6 +229,13 @@ impl Ticks {
     fn judge_in(&mut self, time: Duration) {
         self.judge_at = Instant::now() + time;
         self.sleep.as_mut().reset(self.judge_at.min(self.interval_ends));
+    }
+
+    /// Brings the next judgement forward to this much from now.
+    fn judge_within(&mut self, time: Duration) {
+        if Instant::now() + time < self.judge_at {
+            self.judge_in(time);
+        }
     }
 
     /// Waits for the next judgement, and returns whether an interval is over.

@@ -4,17 +4,14 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::{Limits, activity::Activity};
+use super::{LOG_EVERY, Limits, activity::Activity};
 
 /// A connection that made room keeps its descriptor until its task runs once more. This many may do so at a time.
 const CLOSING: usize = 8;
-/// Caps that are reached are logged at most this often.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// An IPv4 address, or the network that one customer of an IPv6 provider has at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,11 +116,11 @@ impl Open {
         self.entries.len() - self.closing
     }
 
-    /// Closes one of these connections that has no request in flight. Its client may lose a request that is under way
-    /// to us, but no request that has arrived.
+    /// Closes one of these connections that has no request in flight, or only such as have waived their claim. Its
+    /// client may lose a request that is under way to us, but no other that has arrived.
     fn close_one(&mut self, fits: impl Fn(&Entry) -> bool) -> bool {
-        let idle = self.entries.values_mut().filter(|e| !e.closing && e.task.is_some() && !e.activity.is_busy());
-        let Some(entry) = idle.filter(|e| fits(e)).min_by_key(|e| e.activity.rank()) else { return false };
+        let free = self.entries.values_mut().filter(|e| !e.closing && e.task.is_some() && !e.activity.is_claimed());
+        let Some(entry) = free.filter(|e| fits(e)).min_by_key(|e| e.activity.rank()) else { return false };
         entry.closing = true;
         if let Some(task) = &entry.task {
             task.abort();
@@ -189,7 +186,10 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::listener::claim::Claim;
 
     fn connections(most: usize, per_address: usize) -> Arc<Connections> {
         Arc::new(Connections::new(&Limits { connections: most, per_address, ..Limits::default() }))
@@ -225,15 +225,49 @@ mod tests {
         let (busy, busy_task) = open(&all, "192.0.2.4").unwrap();
         assert!(silent_task.await.unwrap_err().is_cancelled());
         busy.begin();
+        let _busy_claim = Claim::new(busy);
         let (second, _second) = open(&all, "192.0.2.5").unwrap();
         second.begin();
+        let _second_claim = Claim::new(second);
         assert!(old_task.await.unwrap_err().is_cancelled());
         let (third, _third) = open(&all, "192.0.2.6").unwrap();
         third.begin();
+        let _third_claim = Claim::new(third);
         assert!(young_task.await.unwrap_err().is_cancelled());
         assert!(open(&all, "192.0.2.7").is_none(), "all others have requests in flight");
         assert!(!busy_task.is_finished());
         assert_eq!(all.open().live(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_waived_their_claim_make_room_after_idle_connections() {
+        let all = connections(3, 0);
+        let mut waived = Vec::new();
+        for from in ["192.0.2.1", "192.0.2.2"] {
+            let (activity, task) = open(&all, from).unwrap();
+            activity.begin();
+            waived.push((Claim::new(activity), task));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let (_, idle_task) = open(&all, "192.0.2.3").unwrap();
+        let busy = |from| {
+            let (activity, task) = open(&all, from)?;
+            activity.begin();
+            Some((Claim::new(activity), task))
+        };
+        let _first = busy("192.0.2.4").unwrap();
+        assert!(idle_task.await.unwrap_err().is_cancelled());
+        assert!(busy("192.0.2.5").is_none(), "nobody has waived");
+        waived.iter().for_each(|(claim, _)| claim.waive());
+        waived[0].0.restore();
+        let _second = busy("192.0.2.6").unwrap();
+        assert!(waived.remove(1).1.await.unwrap_err().is_cancelled());
+        let (claim, task) = waived.remove(0);
+        assert!(!task.is_finished());
+        claim.end();
+        claim.restore();
+        let _third = busy("192.0.2.7").unwrap();
+        assert!(task.await.unwrap_err().is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! Listeners on free ports, with clients that misbehave.
 
+mod crowd;
+
 use std::{
     pin::Pin,
     sync::Arc,
@@ -144,7 +146,7 @@ async fn silent_and_half_sent_connections_are_closed_on_every_protocol() {
 async fn a_slow_sender_gains_no_time_by_sending_more() {
     let http = running(Protocol::Http, LIMITS).await;
     let mut stream = http.send(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let mut byte = [0];
     // Another byte every 50 ms, until the server has had enough.
     while timeout(Duration::from_millis(50), stream.read(&mut byte)).await.is_err() {
@@ -250,7 +252,7 @@ async fn a_peer_that_does_not_read_its_socket_is_disconnected() {
     let http = running(Protocol::Http, limits).await;
     let mut stream = http.connect().await;
     // Requests enough for more than the buffers of the two sockets take. The server stops reading them.
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     loop {
         let write = stream.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n");
         match timeout(Duration::from_millis(20), write).await {

@@ -43,8 +43,10 @@ pub enum NoticeKind {
     Heartbeat(Timestamp),
     /// The history was reset: earlier notices may be incomplete.
     Reset,
-    /// This process may have missed a change, or is shutting down; streams end.
+    /// This process may have missed a change; streams end.
     Disconnect,
+    /// This process is stopping; streams end.
+    Stop,
 }
 
 impl Notice {

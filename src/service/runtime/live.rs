@@ -250,9 +250,9 @@ impl Live {
         }
     }
 
-    /// Ends all watchers' streams.
+    /// Ends all watchers' streams because this process is stopping.
     pub fn end_watchers(&self) {
-        self.broadcast.lock().send(&self.snapshot.load().head, NoticeKind::Disconnect);
+        self.broadcast.lock().send(&self.snapshot.load().head, NoticeKind::Stop);
     }
 
     /// Returns what a watcher that starts after `cursor` needs.

@@ -57,12 +57,13 @@ impl KeyWatcher {
                 Ok(notice) => notice,
                 // Missed notices do not matter: only the newest set is sent.
                 Err(RecvError::Lagged(_)) => return Ok(()),
-                Err(RecvError::Closed) => return Err(Error::Unavailable("the server is shutting down".into())),
+                Err(RecvError::Closed) => return Err(Error::Stopping),
             };
             match &notice.kind {
                 NoticeKind::Disconnect => {
                     return Err(Error::Unavailable("this server may have missed a change".into()));
                 }
+                NoticeKind::Stop => return Err(Error::Stopping),
                 NoticeKind::KeysChanged | NoticeKind::Reset => return Ok(()),
                 NoticeKind::Revocation(entry) if entry.change.kind == ChangeKind::KeyRevoked => return Ok(()),
                 NoticeKind::Revocation(_)

@@ -126,8 +126,12 @@ impl Watcher {
             }
             let notice = self.notices.recv().await.map_err(|error| match error {
                 RecvError::Lagged(_) => Error::TooSlow,
-                RecvError::Closed => Error::Unavailable("the server is shutting down".into()),
+                RecvError::Closed => Error::Stopping,
             })?;
+            // A caller need not be admitted any more to be told this.
+            if matches!(notice.kind, NoticeKind::Stop) {
+                return Err(Error::Stopping);
+            }
             if matches!(&notice.kind, NoticeKind::UserChanged(id) if self.admin.is_user(id))
                 || matches!(notice.kind, NoticeKind::Reset)
             {
@@ -145,7 +149,7 @@ impl Watcher {
                     self.cursor = notice.cursor.clone();
                     return Ok(WatchMessage::Notice(notice));
                 }
-                NoticeKind::KeysChanged | NoticeKind::UserChanged(_) | NoticeKind::Other => {}
+                NoticeKind::KeysChanged | NoticeKind::UserChanged(_) | NoticeKind::Other | NoticeKind::Stop => {}
             }
         }
     }
