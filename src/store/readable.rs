@@ -65,7 +65,8 @@ impl<T> Type<Sqlite> for Readable<T> {
 
 impl<'r, T: DeserializeOwned> Decode<'r, Sqlite> for Readable<T> {
     fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
-        <&str as Decode<'r, Sqlite>>::decode(value).map(|text| Self::parse(text.as_bytes()))
+        // Not as `&str`: text of SQLite may be any bytes, and then that fails.
+        <&[u8] as Decode<'r, Sqlite>>::decode(value).map(Self::parse)
     }
 }
 
