@@ -36,8 +36,14 @@ macro_rules! longest_tokens {
 }
 
 const LONGEST_TOKENS: Sql = Sql {
-    sqlite: longest_tokens!("json_group_array(r.role_id ORDER BY r.role_id)", "length(u.subject) + length(u.attributes)"),
-    postgres: longest_tokens!("jsonb_agg(r.role_id ORDER BY r.role_id)", "length(u.subject) + length(CAST(u.attributes AS TEXT))"),
+    sqlite: longest_tokens!(
+        "json_group_array(r.role_id ORDER BY r.role_id)",
+        "length(u.subject) + length(u.attributes)"
+    ),
+    postgres: longest_tokens!(
+        "jsonb_agg(r.role_id ORDER BY r.role_id)",
+        "length(u.subject) + length(CAST(u.attributes AS TEXT))"
+    ),
 };
 
 impl Tx {

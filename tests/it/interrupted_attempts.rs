@@ -165,7 +165,6 @@ async fn a45_others_cannot_close_the_way_of_a_user_to_an_address(fixture: &Accou
     let mut sent = Vec::new();
     for user in &users {
         fixture.register_verified_user(user).await;
-        fixture.send_mails().await;
         let (bearer, _) = fixture.bearer(user, PASSWORD).await;
         let me = fixture.me(&bearer).await;
         let mut mails = 0;
@@ -178,6 +177,7 @@ async fn a45_others_cannot_close_the_way_of_a_user_to_an_address(fixture: &Accou
                 Err(other) => panic!("{other:?}"),
             }
         }
+        fixture.send_mails().await;
     }
     assert_eq!(sent[..4], [(5, "mail"); 4]);
     assert_eq!(sent[4..], [(1, "inbox"); 2], "everybody's first request is mailed");

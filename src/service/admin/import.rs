@@ -20,7 +20,7 @@ use crate::{
     secret::ForeignHash,
     service::{
         access::{Admin, Callers},
-        people::TokenFit,
+        people::{TokenFit, has_usual_subject},
         runtime::{Live, Runtime, TRIES},
     },
     store::{NewUser, Store, Tx},
