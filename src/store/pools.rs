@@ -138,6 +138,8 @@ pub(super) async fn interruptible(connection: &mut TxConnection<Sqlite>, limit: 
     let interrupt = Interrupt::default();
     let is_over = interrupt.0.clone();
     let mut handle = connection.lock_handle().await.map_err(failure)?;
-    handle.set_progress_handler(INTERRUPT_EVERY, move || !is_over.load(Ordering::Relaxed) && Instant::now() < limit);
+    handle.set_progress_handler(INTERRUPT_EVERY, move || {
+        !is_over.load(Ordering::Relaxed) && Instant::now() < limit
+    });
     Ok(interrupt)
 }
