@@ -49,7 +49,8 @@ pub enum LimitKind {
     Network,
     /// Mails that one asker requested for one recipient. Every mail counts, not only failures.
     Mail,
-    /// Mails that all unknown askers together requested for one recipient: nobody wants a hundred of them.
+    /// Mails that all unknown askers together requested for one recipient: nobody wants a hundred of them. It judges
+    /// only who has asked for this recipient before.
     Inbox,
 }
 
@@ -81,6 +82,14 @@ pub struct LimitKey {
     pub kind: LimitKind,
     /// The keyed hash of kind and name.
     pub hash: [u8; 32],
+}
+
+impl LimitKey {
+    /// The key under which one asker is refused by the count of an inbox, from the key of that asker's own count.
+    #[must_use]
+    pub const fn for_inbox(&self) -> Self {
+        Self { kind: LimitKind::Inbox, hash: self.hash }
+    }
 }
 
 impl fmt::Debug for LimitKey {
@@ -177,6 +186,20 @@ pub enum LimitVerdict {
     Closed(Ttl),
 }
 
+/// Attempts in flight in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Those that are in the tally already, as failed.
+    pub counted: i64,
+    /// Those that are not.
+    pub held: i64,
+}
+
+impl UnderWay {
+    /// No attempts.
+    pub const NONE: Self = Self { counted: 0, held: 0 };
+}
+
 /// A threshold that a count has reached, for operators to know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitStep {
@@ -227,30 +250,33 @@ impl Rule {
         }
     }
 
-    /// Whether an attempt is allowed now. Attempts in flight are in the tally already, as failed, so that concurrent
-    /// attempts gain nothing over sequential ones. If only those in this process (`under_way`) stand in the way, the
-    /// verdict is `Busy`.
-    pub fn verdict(self, tally: Option<&Tally>, under_way: i64, now: Timestamp) -> LimitVerdict {
+    /// Whether an attempt is allowed now. Attempts in flight count as failed, so that concurrent attempts gain nothing
+    /// over sequential ones. If only those in this process stand in the way, the verdict is `Busy`.
+    pub fn verdict(self, tally: Option<&Tally>, under_way: UnderWay, now: Timestamp) -> LimitVerdict {
+        let UnderWay { counted, held } = under_way;
         let tally = tally.filter(|t| t.expires_at > now);
         match self {
             Self::InARow { free, most, longest } => {
                 let failures = tally.map_or(0, |t| t.failures);
-                if let Some(tally) = tally.filter(|_| failures - under_way >= most) {
+                if let Some(tally) = tally.filter(|_| failures - counted >= most) {
                     return LimitVerdict::Closed(tally.expires_at.since(now));
                 }
                 let waits = |t: &Tally| remaining_wait(wait_after(failures, free, longest), t.failed_at, now);
                 let verdict = tally.map_or(LimitVerdict::Go, waits);
-                let no = failures >= most || under_way >= MAX_CONCURRENT || verdict != LimitVerdict::Go;
-                if no && under_way > 0 { LimitVerdict::Busy(RETRY_SOON) } else { verdict }
+                let no = failures >= most || counted >= MAX_CONCURRENT || verdict != LimitVerdict::Go;
+                if no && counted > 0 { LimitVerdict::Busy(RETRY_SOON) } else { verdict }
             }
             Self::Bucket { room, every } => {
-                let Some(tally) = tally else { return LimitVerdict::Go };
                 let waits = |room| {
+                    let Some(tally) = tally else { return LimitVerdict::Go };
                     let too_much = tally.level.millis() - every.times(room - 1).millis();
                     remaining_wait(Ttl::from_millis(too_much), tally.failed_at, now)
                 };
+                let level = tally.map_or(0, |t| drained(t, now)) + every.times(held).millis();
+                let held_fill_it = held > 0 && level > every.times(room - 1).millis();
                 match waits(room) {
-                    LimitVerdict::Wait(_) if waits(room + under_way) == LimitVerdict::Go => {
+                    LimitVerdict::Go if held_fill_it => LimitVerdict::Busy(RETRY_SOON),
+                    LimitVerdict::Wait(_) if waits(room + counted) == LimitVerdict::Go => {
                         LimitVerdict::Busy(RETRY_SOON)
                     }
                     verdict => verdict,
@@ -259,12 +285,21 @@ impl Rule {
         }
     }
 
+    /// Whether attempts in flight in another process, which are in the tally as failed, may be what this rule refuses
+    /// because of. They will be taken back if they turn out to be right, so such a refusal is not worth remembering.
+    #[must_use]
+    pub const fn may_be_in_flight_elsewhere(self, tally: &Tally) -> bool {
+        match self {
+            Self::InARow { free, .. } => tally.failures - MAX_CONCURRENT <= free,
+            Self::Bucket { .. } => false,
+        }
+    }
+
     /// The count after one more failure. The store does the same in one SQL statement.
     #[must_use]
     pub fn failed(self, tally: Option<&Tally>, now: Timestamp) -> Tally {
         let failures = 1 + tally.filter(|t| t.expires_at > now).map_or(0, |t| t.failures);
-        let drained = |t: &Tally| (t.level.millis() - now.since(t.failed_at).millis().max(0)).max(0);
-        let level = self.level_per_failure().plus(Ttl::from_millis(tally.map_or(0, drained)));
+        let level = self.level_per_failure().plus(Ttl::from_millis(tally.map_or(0, |t| drained(t, now))));
         Tally { failures, level, failed_at: now, expires_at: now.plus(self.kept_per_failure().times(failures)) }
     }
 
@@ -294,6 +329,11 @@ impl Rule {
             None
         }
     }
+}
+
+/// What is left of a level, in milliseconds.
+fn drained(tally: &Tally, now: Timestamp) -> i64 {
+    (tally.level.millis() - now.since(tally.failed_at).millis().max(0)).max(0)
 }
 
 /// The wait after this many failures.

@@ -22,7 +22,7 @@ pub(in crate::service) use self::{
     emails::{Addressee, Emails, parse_recipient},
     new_passwords::hash_error,
     tickets::{IssuedTicket, Tickets},
-    token_fit::TokenFit,
+    token_fit::{TokenFit, has_usual_subject},
     users::{load_view, remap_claims},
 };
 use super::{

@@ -15,7 +15,7 @@ struct WithRolesRow {
     roles: Json<Vec<RoleId>>,
 }
 
-macro_rules! longest_attributes {
+macro_rules! longest_tokens {
     ($roles:literal, $length:literal) => {
         concat!(
             "SELECT ",
@@ -35,20 +35,26 @@ macro_rules! longest_attributes {
     };
 }
 
-const LONGEST_ATTRIBUTES: Sql = Sql {
-    sqlite: longest_attributes!("json_group_array(r.role_id ORDER BY r.role_id)", "length(u.attributes)"),
-    postgres: longest_attributes!("jsonb_agg(r.role_id ORDER BY r.role_id)", "length(CAST(u.attributes AS TEXT))"),
+const LONGEST_TOKENS: Sql = Sql {
+    sqlite: longest_tokens!(
+        "json_group_array(r.role_id ORDER BY r.role_id)",
+        "length(u.subject) + length(u.attributes)"
+    ),
+    postgres: longest_tokens!(
+        "jsonb_agg(r.role_id ORDER BY r.role_id)",
+        "length(u.subject) + length(CAST(u.attributes AS TEXT))"
+    ),
 };
 
 impl Tx {
-    /// For each combination of roles, the user who has it and has the longest attributes, with the combination: of all
+    /// For each combination of roles, the user who has it and has the longest subject and attributes together, with the combination: of all
     /// users, or of those with this role. At most `limit`.
-    pub async fn users_with_longest_attributes(
+    pub async fn users_with_longest_tokens(
         &mut self,
         role: Option<&RoleId>,
         limit: i64,
     ) -> Result<Vec<(User, Vec<RoleId>)>> {
-        let rows = all!(self, WithRolesRow, LONGEST_ATTRIBUTES, role.map(RoleId::as_str), limit)?;
+        let rows = all!(self, WithRolesRow, LONGEST_TOKENS, role.map(RoleId::as_str), limit)?;
         rows.into_iter().map(|row| Ok((row.user.try_into()?, row.roles.0))).collect()
     }
 }

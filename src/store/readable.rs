@@ -1,7 +1,12 @@
 //! JSON columns whose text may be unreadable: an older version wrote it, or somebody did by hand. A list, a batch or
 //! a revocation does not fail because of one such row.
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Visitor},
+};
 use serde_json::{Map, Value};
 use sqlx::{
     Decode, Postgres, Sqlite, Type,
@@ -47,9 +52,24 @@ impl Readable<Map<String, Value>> {
 }
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Readable<T> {
-    /// Reads JSON in a JSON string.
+    /// Reads JSON in a JSON string. As bytes: what is not UTF-8 must not make the whole text unreadable.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self::parse(text.as_bytes()))
+        deserializer.deserialize_bytes(Bytes).map(|text| Self::parse(&text))
+    }
+}
+
+/// Takes a JSON string as bytes.
+struct Bytes;
+
+impl Visitor<'_> for Bytes {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        Ok(bytes.to_vec())
     }
 }
 
@@ -65,7 +85,8 @@ impl<T> Type<Sqlite> for Readable<T> {
 
 impl<'r, T: DeserializeOwned> Decode<'r, Sqlite> for Readable<T> {
     fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
-        <&str as Decode<'r, Sqlite>>::decode(value).map(|text| Self::parse(text.as_bytes()))
+        // Not as `&str`: text of SQLite may be any bytes, and then that fails.
+        <&[u8] as Decode<'r, Sqlite>>::decode(value).map(Self::parse)
     }
 }
 

@@ -194,7 +194,7 @@ impl Tx {
         }
         let inputs = serde_json::to_string(&inputs).map_err(|e| Error::Internal(Box::new(e)))?;
         let (changed, text) =
-            optional!(self, (i64, Option<String>), ROTATE, &inputs, now.millis())?.unwrap_or_default();
+            optional!(self, (i64, Option<Vec<u8>>), ROTATE, &inputs, now.millis())?.unwrap_or_default();
         match usize::try_from(changed).unwrap_or_default() {
             0 => Ok(Vec::new()),
             all if all == batch.len() => parse_rows(&text.unwrap_or_default()),
@@ -312,7 +312,7 @@ impl Tx {
 }
 
 /// SQLite only: parses the rows of a batch that was rotated completely.
-fn parse_rows(text: &str) -> Result<Vec<TokenBasis>> {
-    let rows: Vec<BasisRow> = serde_json::from_str(text).map_err(|e| Error::Internal(Box::new(e)))?;
+fn parse_rows(text: &[u8]) -> Result<Vec<TokenBasis>> {
+    let rows: Vec<BasisRow> = serde_json::from_slice(text).map_err(|e| Error::Internal(Box::new(e)))?;
     rows.into_iter().map(TokenBasis::try_from).collect()
 }

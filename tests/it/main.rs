@@ -29,6 +29,7 @@ mod foreign_keys;
 mod forgetful;
 mod import;
 mod import_stream;
+mod interrupted_attempts;
 mod introspection;
 mod issuer;
 mod limits;

@@ -7,7 +7,7 @@ use chancery::{
     metrics::Metrics,
     secret::Password,
     service::{
-        Admin, ClientCredentials, ClientPatch, ClientTokenRequest, ImportOutcome, ImportRow, NewClientRequest,
+        Admin, ClientCredentials, ClientPatch, ClientTokenRequest, ImportOutcome, ImportRow, MePatch, NewClientRequest,
         NewRoleRequest, NewUserRequest, RolePatch, UserPatch,
     },
     time::Ttl,
@@ -18,7 +18,7 @@ use tonic_types::StatusExt;
 
 use crate::{
     admin::AdminClient,
-    support::{App, ISSUER, PASSWORD, client_token, first_party, login_of, refresh, sign_in, token},
+    support::{App, ISSUER, PASSWORD, admit_me, client_token, first_party, login_of, refresh, sign_in, token},
 };
 
 on_each_engine! {
@@ -33,6 +33,8 @@ on_each_engine! {
         an_administrator_with_every_permission_still_signs_in_and_has_room,
         over_grpc_the_reason_names_the_field_and_the_sizes,
         the_sizes_of_tokens_are_counted,
+        a_long_subject_is_refused_if_no_token_has_room_for_it,
+        a_change_that_makes_no_token_larger_is_not_refused,
     }
 }
 
@@ -276,4 +278,64 @@ async fn the_sizes_of_tokens_are_counted(app: &App) {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in {text}");
     }
+}
+
+async fn a_long_subject_is_refused_if_no_token_has_room_for_it(app: &App) {
+    let (admin, users) = (Admin::command(), &app.service.users);
+    let mut bytes = 3000;
+    // As much as there is room for.
+    loop {
+        let claims = vec![format!("text=\"{}\"", "x".repeat(bytes))];
+        match app.service.clients.create(&admin, NewClientRequest { claims, ..first_party("full", &["api"]) }).await {
+            Ok(_) => break,
+            refused => drop(oversized(refused)),
+        }
+        bytes -= 50;
+    }
+    let long = "s".repeat(255);
+    let new = |name: &str, subject: Option<&str>| NewUserRequest {
+        name: name.into(),
+        subject: subject.map(str::to_owned),
+        password: Some(Password::new(PASSWORD.into())),
+        ..NewUserRequest::default()
+    };
+    let (field, token) = oversized(users.create(&admin, new("bob", Some(&long))).await);
+    assert_eq!((field, token.client.as_str()), ("subject", "full"));
+    users.create(&admin, new("bob", None)).await.unwrap();
+    sign_in(&app.service, login_of("full", "bob", PASSWORD)).await.unwrap();
+    let row = |subject: &str, name: &str| ImportRow {
+        subject: subject.into(),
+        name: Some(name.into()),
+        ..Default::default()
+    };
+    let outcomes = app.service.import.write(&admin, &[row(&long, "carol"), row("dave", "dave")]).await.unwrap();
+    let [ImportOutcome::Refused(violations), ImportOutcome::Created] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!(violations[0].field, "subject");
+}
+
+async fn a_change_that_makes_no_token_larger_is_not_refused(app: &App) {
+    let admin = Admin::command();
+    app.service.clients.create(&admin, mapped("portal")).await.unwrap();
+    role(app, "one", 100).await.unwrap();
+    app.service.users.set_role(&admin, "ada", "one", true).await.unwrap();
+    let patch = |bytes| UserPatch { attributes: Some(attributes(bytes)), ..UserPatch::default() };
+    app.service.users.update(&admin, "ada", &patch(1000), None).await.unwrap();
+    let mut request = login_of("portal", "ada", PASSWORD);
+    request.audience = ISSUER.into();
+    let bearer = sign_in(&app.service, request).await.unwrap().access.token.expose().to_owned();
+    // Nobody checked this role: it was written by hand.
+    let large: Vec<Value> = permissions("x", 6000, "api")
+        .iter()
+        .map(|p| json!({ "audience": "api", "permission": p.split('@').next().unwrap() }))
+        .collect();
+    app.sql(&format!("UPDATE roles SET permissions = '{}' WHERE name = 'one'", json!(large))).await;
+    let again = app.second_process().await;
+    again.users.update(&admin, "ada", &patch(900), None).await.unwrap();
+    assert_eq!(oversized(again.users.update(&admin, "ada", &patch(1000), None).await).0, "attributes");
+    // The profile is in no token.
+    let bearer = ClientCredentials::Bearer(bearer);
+    let me = admit_me(&again, &bearer).await.unwrap();
+    let profile = MePatch { profile: Some(attributes(100)), ..MePatch::default() };
+    again.accounts.update(&again.context(), &me, profile).await.unwrap();
+    again.store().close().await;
 }

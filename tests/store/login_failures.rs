@@ -125,7 +125,8 @@ async fn count_first(store: &chancery::store::Store, counts: &[Count]) -> bool {
     let mut tx = store.write().await.unwrap();
     let locked = tx.login_failures_lock(&keys, NOW).await.unwrap();
     let allowed = |((_, rule), tally): (&Count, &Option<Tally>)| {
-        rule.verdict(tally.as_ref(), 0, NOW) == chancery::domain::limit::LimitVerdict::Go
+        rule.verdict(tally.as_ref(), chancery::domain::limit::UnderWay::NONE, NOW)
+            == chancery::domain::limit::LimitVerdict::Go
     };
     if !counts.iter().zip(&locked).all(allowed) {
         return false;

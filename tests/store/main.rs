@@ -133,7 +133,7 @@ on_each_engine! {
         status_lists::blocks_are_consecutive_and_a_new_list_follows_a_full_one,
         status_lists::concurrent_leases_do_not_overlap,
         status_lists::the_sessions_of_disabled_clients_are_read_list_by_list,
-        token_sizes::of_the_users_with_the_same_roles_the_one_with_the_longest_attributes_is_found,
+        token_sizes::of_the_users_with_the_same_roles_the_one_with_the_longest_tokens_is_found,
         token_sizes::a_rotation_is_taken_back_once_and_its_token_is_current_again,
         unreadable::one_user_whose_attributes_cannot_be_read_spoils_no_list,
         unreadable::one_session_whose_claims_cannot_be_read_leaves_the_others_on_the_fast_path,

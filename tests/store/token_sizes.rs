@@ -17,13 +17,20 @@ async fn user(f: &Fixture, name: &str, bytes: usize, roles: &[&RoleId]) -> Strin
     new.user.subject
 }
 
-pub(crate) async fn of_the_users_with_the_same_roles_the_one_with_the_longest_attributes_is_found(f: &Fixture) {
+pub(crate) async fn of_the_users_with_the_same_roles_the_one_with_the_longest_tokens_is_found(f: &Fixture) {
     let mut tx = f.store.read().await.unwrap();
     let roles: Vec<RoleId> = tx.roles_all().await.unwrap().into_iter().map(|r| r.id).collect();
     drop(tx);
     let (one, two) = (&roles[0], &roles[1]);
     user(f, "a", 10, &[]).await;
-    let none = user(f, "b", 500, &[]).await;
+    user(f, "b", 300, &[]).await;
+    let mut long = f.user("g");
+    long.user.subject = "s".repeat(255);
+    long.user.attributes = json!({ "blob": "x".repeat(200) }).as_object().cloned().unwrap();
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.user_insert(&long).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    let none = long.user.subject;
     let both = user(f, "c", 300, &[two, one]).await;
     user(f, "d", 20, &[one, two]).await;
     let single = user(f, "e", 20, &[two]).await;
@@ -34,7 +41,7 @@ pub(crate) async fn of_the_users_with_the_same_roles_the_one_with_the_longest_at
     tx.commit().await.unwrap();
     let mut tx = f.store.read().await.unwrap();
     let mut found = async |role: Option<&RoleId>, limit| {
-        let all = tx.users_with_longest_attributes(role, limit).await.unwrap();
+        let all = tx.users_with_longest_tokens(role, limit).await.unwrap();
         let mut all: Vec<_> = all.into_iter().map(|(user, roles)| (user.subject, roles)).collect();
         all.sort();
         all

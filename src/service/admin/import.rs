@@ -20,7 +20,7 @@ use crate::{
     secret::ForeignHash,
     service::{
         access::{Admin, Callers},
-        people::TokenFit,
+        people::{TokenFit, has_usual_subject},
         runtime::{Live, Runtime, TRIES},
     },
     store::{NewUser, Store, Tx},
@@ -207,14 +207,16 @@ impl Import {
         Ok(rows.iter().map(check).collect())
     }
 
-    /// Refuses attributes that make a token too large.
+    /// Refuses attributes and a subject that make a token too large.
     fn check_fit(&self, row: CheckedRow, now: Timestamp) -> Result<CheckedRow, Vec<Violation>> {
-        if row.attributes.is_empty() {
+        let user = self.new_user(&row, now).user;
+        if user.attributes.is_empty() && has_usual_subject(&user) {
             return Ok(row);
         }
-        match self.token_fit.check_user(&self.new_user(&row, now).user, &[], "attributes") {
+        let field = if user.attributes.is_empty() { "subject" } else { "attributes" };
+        match self.token_fit.check_user(&user, &[], field) {
             Ok(()) => Ok(row),
-            Err(error) => Err(vec![Violation { field: "attributes".into(), description: error.to_string() }]),
+            Err(error) => Err(vec![Violation { field: field.into(), description: error.to_string() }]),
         }
     }
 }

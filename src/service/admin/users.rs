@@ -138,7 +138,11 @@ impl Users {
         let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
         let attributes = request.attributes;
         let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: now };
-        let field = if roles.is_empty() { "attributes" } else { "roles" };
+        let field = match (roles.is_empty(), user.attributes.is_empty()) {
+            (false, _) => "roles",
+            (true, false) => "attributes",
+            (true, true) => "subject",
+        };
         self.token_fit.check_user(&user, &roles, field)?;
         let new = NewUser { user, logins, password };
         if let Some(taken) = tx.user_insert(&new).await? {
@@ -202,7 +206,7 @@ impl Users {
         }
         if let Some(attributes) = &patch.attributes {
             let user = User { attributes: attributes.clone(), ..found.user.clone() };
-            self.token_fit.check_user(&user, &found.roles, "attributes")?;
+            self.token_fit.check_changed_user((&found.user, &found.roles), (&user, &found.roles), "attributes")?;
             tx.user_set_attributes(id, attributes).await?;
             remap_claims(&self.live, &mut tx, &user, now).await?;
         }
@@ -320,7 +324,7 @@ impl Users {
         }
         let roles = tx.roles_of_user(id).await?;
         if given {
-            self.token_fit.check_user(&found.user, &roles, "role_id")?;
+            self.token_fit.check_changed_user((&found.user, &found.roles), (&found.user, &roles), "role_id")?;
         }
         tx.sessions_set_roles(id, &roles).await?;
         let details = json!({ "role": role.name, "role_id": role.id });

@@ -78,8 +78,10 @@ impl Emails {
                 keys
             }
             Asker::KnownDevice(device) => vec![self.limits.key_for(LimitKind::Mail, device)],
+            // The last of the asker's own counts is for this recipient.
             Asker::User(user) => vec![
                 self.limits.key(LimitKind::Mail, &format!("\0{user}")),
+                self.limits.key(LimitKind::Mail, &format!("{canonical}\0{user}")),
                 self.limits.key(LimitKind::Inbox, &format!("{canonical}\0users")),
             ],
         };

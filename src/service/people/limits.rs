@@ -1,7 +1,7 @@
 //! Limits on failed guesses. Failures are counted in the database for all processes; while there are too many,
 //! guesses are refused from memory. The rules are in [`limit`](crate::domain::limit).
 //!
-//! A guess is counted first and then judged: [`Limits::check`] refuses it, or counts it as failed in the transaction
+//! A guess is counted before it is looked at: [`Limits::check`] refuses it, or counts it as failed in the transaction
 //! that has locked its counts. Then [`Attempt::failed`] leaves it counted, and [`Attempt::succeeded`] takes it back.
 //! Each kind of secret has its own [`LimitKind`]:
 //!
@@ -16,6 +16,7 @@
 
 mod attempt;
 mod memory;
+mod settle;
 
 use std::{
     fmt,
@@ -26,6 +27,7 @@ use std::{
 };
 
 pub use self::attempt::Attempt;
+pub(super) use self::attempt::Plan;
 use self::memory::RefusalCache;
 use crate::{
     domain::{
@@ -130,10 +132,9 @@ impl Limits {
     /// # Errors
     /// [`Error::TooManyAttempts`] if the guess is refused; [`Error::Unavailable`] if it cannot be counted.
     pub async fn check(&self, keys: &[LimitKey]) -> Result<Attempt> {
-        let kinds = LimitKind::ALL;
-        self.check_cached(keys, &kinds)?;
+        self.check_cached(keys, &LimitKind::ALL)?;
         let mut attempt = self.start(keys);
-        attempt.count(&kinds, &kinds).await?;
+        attempt.count(Plan::ALL).await?;
         Ok(attempt)
     }
 
@@ -145,8 +146,11 @@ impl Limits {
         let now = self.0.live.now();
         let verdicts: Vec<_> = {
             let cache = self.cache();
-            let of_kinds = keys.iter().filter(|key| kinds.contains(&key.kind));
-            of_kinds.map(|key| (key.kind, cache.verdict(key, now))).collect()
+            // A refusal of an inbox holds for one asker.
+            let own = keys.iter().rfind(|key| key.kind == LimitKind::Mail).map(LimitKey::for_inbox);
+            let cached = |key: &LimitKey| if key.kind == LimitKind::Inbox { own } else { Some(*key) };
+            let of_kinds = keys.iter().filter(|key| kinds.contains(&key.kind)).filter_map(cached);
+            of_kinds.map(|key| (key.kind, cache.verdict(&key, now))).collect()
         };
         self.refuse(&verdicts)
     }

@@ -26,6 +26,9 @@ use crate::{
 
 /// How many combinations of roles are checked after a change of a role or client.
 const MAX_COMBINATIONS: i64 = 10_000;
+/// The longest subject, in bytes of JSON, for which the check of a client leaves nothing open. Subjects that the server
+/// chooses are shorter.
+const USUAL_SUBJECT: usize = 32;
 /// A position in the status lists with as many digits as any.
 const STATUS: StatusIndex = StatusIndex { list: 9_999_999, index: 131_071 };
 
@@ -61,17 +64,31 @@ impl TokenFit {
     /// being assigned.
     pub(in crate::service) fn check_user(&self, user: &User, roles: &[RoleId], field: &'static str) -> Result<()> {
         let snapshot = self.live.snapshot();
-        self.check_user_at(&snapshot, snapshot.clients.values().map(|c| &**c), user, roles).map_err(named(field))
+        let clients = snapshot.clients.values().map(|c| &**c);
+        self.check_user_at(&snapshot, clients, (user, roles), None).map_err(named(field))
+    }
+
+    /// The same for a user who exists already: tokens that do not grow are no obstacle.
+    pub(in crate::service) fn check_changed_user(
+        &self,
+        before: (&User, &[RoleId]),
+        after: (&User, &[RoleId]),
+        field: &'static str,
+    ) -> Result<()> {
+        let snapshot = self.live.snapshot();
+        let clients = snapshot.clients.values().map(|c| &**c);
+        self.check_user_at(&snapshot, clients, after, Some(before)).map_err(named(field))
     }
 
     fn check_user_at<'a>(
         &self,
         snapshot: &Snapshot,
         clients: impl Iterator<Item = &'a Client>,
-        user: &User,
-        roles: &[RoleId],
+        (user, roles): (&User, &[RoleId]),
+        before: Option<(&User, &[RoleId])>,
     ) -> Result<()> {
         let mut basis = self.basis(user, roles);
+        let unusual = !has_usual_subject(user);
         let mut entitled: HashMap<&str, bool> = HashMap::new();
         for client in clients.filter(|client| has_users(client)) {
             let mapped = maps_attributes(client);
@@ -79,13 +96,31 @@ impl TokenFit {
                 let has_some = |a: &&str| !snapshot.entitlements(roles, a).permissions.is_empty();
                 let entitled = *entitled.entry(audience.as_str()).or_insert_with_key(has_some);
                 // What else is in a token was checked with the client.
-                if entitled || mapped {
+                if entitled || mapped || unusual {
                     basis.claims = mapped_claims(client, user);
-                    self.check_token(snapshot, client, Subject::Session(&basis), audience)?;
+                    let size = self.check_token(snapshot, client, Subject::Session(&basis), audience);
+                    self.unless_as_large(snapshot, client, audience, before, size)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Lets a token pass that is too large, if that of the user before the change is as large.
+    fn unless_as_large(
+        &self,
+        snapshot: &Snapshot,
+        client: &Client,
+        audience: &Audience,
+        before: Option<(&User, &[RoleId])>,
+        size: Result<()>,
+    ) -> Result<()> {
+        let (Err(Error::TokenTooLarge { token, .. }), Some((user, roles))) = (&size, before) else { return size };
+        let basis = TokenBasis { claims: mapped_claims(client, user), ..self.basis(user, roles) };
+        match self.check_token(snapshot, client, Subject::Session(&basis), audience) {
+            Err(Error::TokenTooLarge { token: old, .. }) if token.bytes <= old.bytes => Ok(()),
+            _ => size,
+        }
     }
 
     /// A session of this user, as far as it decides about the size of a token.
@@ -124,11 +159,11 @@ impl TokenFit {
         let nobody = self.somebody(1);
         let clients = snapshot.clients.values().map(|c| &**c);
         let alone = std::slice::from_ref(&role.id);
-        self.check_user_at(&snapshot, clients, &nobody, alone).map_err(named("permissions"))
+        self.check_user_at(&snapshot, clients, (&nobody, alone), None).map_err(named("permissions"))
     }
 
     /// Fails if the changed role makes a token of a holder too large: of a client, or of a user. Of the users with the
-    /// same roles, only the one with the longest attributes is looked at.
+    /// same roles, only the one with the longest subject and attributes is looked at.
     pub(in crate::service) async fn check_changed_role(&self, role: &Role) -> Result<()> {
         self.check_new_role(role)?;
         let snapshot = with_role(&self.live.snapshot(), role);
@@ -153,7 +188,7 @@ impl TokenFit {
         if !maps_attributes(client) && client.config.audiences.iter().all(fits) {
             return Ok(());
         }
-        let nobody = self.somebody(30);
+        let nobody = self.somebody(USUAL_SUBJECT - 2);
         let basis = TokenBasis { claims: mapped_claims(client, &nobody), ..self.basis(&nobody, &[]) };
         for audience in &client.config.audiences {
             self.check_token(&snapshot, client, Subject::Session(&basis), audience).map_err(named(field))?;
@@ -162,9 +197,9 @@ impl TokenFit {
     }
 
     async fn check_holders(&self, snapshot: &Snapshot, clients: &[&Client], role: Option<&RoleId>) -> Result<()> {
-        let largest = self.store.read().await?.users_with_longest_attributes(role, MAX_COMBINATIONS).await?;
+        let largest = self.store.read().await?.users_with_longest_tokens(role, MAX_COMBINATIONS).await?;
         for (user, roles) in largest {
-            self.check_user_at(snapshot, clients.iter().copied(), &user, &roles)?;
+            self.check_user_at(snapshot, clients.iter().copied(), (&user, &roles), None)?;
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -191,6 +226,11 @@ impl TokenFit {
             created_at: now,
         }
     }
+}
+
+/// Whether the tokens of a user without roles and attributes are no larger than those checked with each client.
+pub(in crate::service) fn has_usual_subject(user: &User) -> bool {
+    serde_json::to_string(&user.subject).is_ok_and(|json| json.len() <= USUAL_SUBJECT)
 }
 
 fn with_role(snapshot: &Snapshot, role: &Role) -> Snapshot {

@@ -129,6 +129,7 @@ impl Accounts {
                 let text = "the account's attributes cannot be read; an administrator has to set them";
                 return Err(Error::Precondition(text.to_owned()));
             }
+            let before = view.user.clone();
             view.user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
             if stored_size(&view.user.attributes) > MAX_ATTRIBUTES {
                 return Err(Error::invalid(
@@ -136,7 +137,7 @@ impl Accounts {
                     format!("is too large: all attributes together must be at most {MAX_ATTRIBUTES} bytes"),
                 ));
             }
-            self.token_fit.check_user(&view.user, &view.roles, "profile")?;
+            self.token_fit.check_changed_user((&before, &view.roles), (&view.user, &view.roles), "profile")?;
             tx.user_set_attributes(id, &view.user.attributes).await?;
             remap_claims(&self.live, &mut tx, &view.user, now).await?;
         }
@@ -163,7 +164,7 @@ impl Accounts {
         let asked = Asked { at: Some(ctx.now), address: me.actor.address.clone(), user_agent: String::new() };
         let to = Addressee { recipient, language, asked };
         let counted = self.emails.count_request(email.canonical(), Asker::User(&me.user), &me.actor.address).await?;
-        counted.kept_if_done(self.queue_verification(me, &client, &issued, (email, to)).await).await?;
+        counted.kept_if_done(self.queue_verification(me, &client, &issued, (email, to))).await?;
         Ok(issued.pending())
     }
 

@@ -71,8 +71,7 @@ impl Accounts {
         let counted = self.emails.count_request(email.canonical(), Asker::Unknown, &asked.address).await?;
         let arrived = Instant::now();
         let to = Addressee { recipient, language, asked };
-        let queued = self.queue_registration(ctx, &client, (input, email), to).await;
-        let pending = counted.kept_if_done(queued).await?;
+        let pending = counted.kept_if_done(self.queue_registration(ctx, &client, (input, email), to)).await?;
         wait_min_response_time(arrived).await;
         Ok(pending)
     }

@@ -84,7 +84,7 @@ impl Accounts {
         let who = device.as_ref().map_or(Asker::Unknown, Asker::KnownDevice);
         let counted = self.emails.count_request(login, who, &asked.address).await?;
         let arrived = Instant::now();
-        let pending = counted.kept_if_done(self.send_reset(&client, login, (language, asked)).await).await?;
+        let pending = counted.kept_if_done(self.send_reset(&client, login, (language, asked))).await?;
         wait_min_response_time(arrived).await;
         Ok(pending)
     }

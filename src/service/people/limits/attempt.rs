@@ -1,15 +1,10 @@
 //! One guess, from start to result.
 
-use std::{fmt, sync::atomic::Ordering};
+use std::{fmt, future::Future};
 
-use serde_json::json;
-
-use super::{GuessAudit, Limits};
+use super::{GuessAudit, Limits, memory::InFlightAs};
 use crate::{
-    domain::{
-        audit::AuditKind,
-        limit::{LimitKey, LimitKind, LimitStep, LimitVerdict, Rule, Tally},
-    },
+    domain::limit::{LimitKey, LimitKind, LimitVerdict, Rule, Tally, UnderWay},
     error::{Error, Result},
     service::runtime::TRIES,
     store::Tx,
@@ -24,37 +19,65 @@ pub struct Attempt {
     counters: Vec<Counter>,
 }
 
+/// How a guess is judged and counted, by the kinds of its counters.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::service::people) struct Plan {
+    /// These may refuse it.
+    pub(in crate::service::people) judged: &'static [LimitKind],
+    /// These count it as failed before it is looked at.
+    pub(in crate::service::people) counted: &'static [LimitKind],
+    /// These count it once it has failed. Until then only this process knows of it: many people share these counts,
+    /// and guesses of others that are in flight elsewhere must not refuse a right password.
+    pub(in crate::service::people) held: &'static [LimitKind],
+}
+
+impl Plan {
+    /// Every counter judges and counts.
+    pub(super) const ALL: Self = Self { judged: &LimitKind::ALL, counted: &LimitKind::ALL, held: &[] };
+
+    fn uses(&self, kind: LimitKind) -> bool {
+        self.counted.contains(&kind) || self.held.contains(&kind)
+    }
+}
+
 /// One counter that a guess may count against.
-struct Counter {
-    key: LimitKey,
-    rule: Rule,
+pub(super) struct Counter {
+    pub(super) key: LimitKey,
+    pub(super) rule: Rule,
     /// What counting the guess has done, once that is done.
-    counted: Option<Counted>,
+    pub(super) counted: Option<Counted>,
+    /// Set while the guess is in flight without being counted.
+    pub(super) held: Option<Held>,
 }
 
 /// A count before and after a guess was counted.
-struct Counted {
-    before: Option<Tally>,
-    after: Tally,
+pub(super) struct Counted {
+    pub(super) before: Option<Tally>,
+    pub(super) after: Tally,
     _in_flight: InFlight,
 }
 
-/// A step that a counter has reached.
-type Step = (LimitKind, Tally, LimitStep);
+/// A guess in flight that is not counted yet.
+pub(super) struct Held {
+    /// How many were in flight before it.
+    ahead: i64,
+    _in_flight: InFlight,
+}
 
-/// Marks a guess that was counted as in flight until dropped.
-struct InFlight(Limits, LimitKey);
+/// Marks a guess as in flight until dropped.
+struct InFlight(Limits, LimitKey, InFlightAs);
 
 impl InFlight {
-    fn start(limits: &Limits, key: LimitKey) -> Self {
-        limits.cache().start(key);
-        Self(limits.clone(), key)
+    /// Marks it, and returns how many were marked before.
+    fn start(limits: &Limits, key: LimitKey, how: InFlightAs) -> (i64, Self) {
+        let ahead = limits.cache().start(key, how);
+        (ahead, Self(limits.clone(), key, how))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.cache().finish(&self.1);
+        self.0.cache().finish(&self.1, self.2);
     }
 }
 
@@ -73,7 +96,7 @@ impl Drop for Attempt {
         let (limits, counters) = (self.limits.clone(), std::mem::take(&mut self.counters));
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            if let Err(error) = limits.settle(&counters, false).await {
+            if let Err(error) = limits.settle_now(&counters, false).await {
                 tracing::warn!(cause = ?error, "cannot take back an abandoned attempt; it counts as failed");
             }
         });
@@ -86,79 +109,9 @@ impl Limits {
         let snapshot = self.0.live.snapshot();
         let count = |key: &LimitKey| {
             let rule = snapshot.settings.limits.rule(key.kind)?;
-            Some(Counter { key: *key, rule, counted: None })
+            Some(Counter { key: *key, rule, counted: None, held: None })
         };
         Attempt { limits: self.clone(), counters: keys.iter().filter_map(count).collect() }
-    }
-
-    /// Audits the steps that operators should know about.
-    async fn audit_steps(&self, steps: &[Step], who: &GuessAudit) -> Result<()> {
-        for _ in 0..TRIES {
-            match self.audit_steps_once(steps, who).await {
-                Err(Error::Conflict) => {}
-                done => return done,
-            }
-        }
-        Err(Error::Unavailable("cannot audit a failed attempt".into()))
-    }
-
-    async fn audit_steps_once(&self, steps: &[Step], who: &GuessAudit) -> Result<()> {
-        let now = self.0.live.now();
-        let mut tx = self.0.store.write().await?;
-        for (kind, tally, step) in steps {
-            let details = json!({
-                "failures": tally.failures,
-                "known_devices": *kind == LimitKind::Devices,
-                "closed": *step == LimitStep::Closed,
-            });
-            tx.audit(now, AuditKind::AccountThrottled, &who.actor, &who.subject, details).await?;
-        }
-        tx.commit().await?;
-        let stats = &self.0.stats;
-        for (.., step) in steps {
-            let of_step = if *step == LimitStep::Closed { &stats.closed } else { &stats.max_delay };
-            of_step.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Takes a guess back. After a success, counts in a row are cleared as well.
-    async fn settle(&self, counters: &[Counter], success: bool) -> Result<()> {
-        for _ in 0..TRIES {
-            match self.settle_once(counters, success).await {
-                Err(Error::Conflict) => {}
-                done => return done,
-            }
-        }
-        Err(Error::Unavailable("cannot take back an attempt".into()))
-    }
-
-    async fn settle_once(&self, counters: &[Counter], success: bool) -> Result<()> {
-        let cleared = |c: &Counter| success && matches!(c.rule, Rule::InARow { .. });
-        let touched: Vec<&Counter> = counters.iter().filter(|c| c.counted.is_some() || cleared(c)).collect();
-        if touched.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<LimitKey> = touched.iter().map(|c| c.key).collect();
-        let mut tx = self.0.store.write().await?;
-        let current = tx.login_failures_lock(&keys, self.0.live.now()).await?;
-        let mut gone = Vec::new();
-        for (counter, current) in touched.iter().zip(current) {
-            let counted = counter.counted.as_ref().filter(|_| !cleared(counter));
-            let taken_back = |(c, now): (&Counted, Tally)| counter.rule.taken_back(c.before.as_ref(), &c.after, &now);
-            let left = counted.zip(current).and_then(taken_back);
-            match left {
-                Some(left) => tx.login_failures_put(&counter.key, &left).await?,
-                None => gone.push(counter.key),
-            }
-        }
-        tx.login_failures_clear(&gone).await?;
-        tx.commit().await?;
-        let mut cache = self.cache();
-        for key in &keys {
-            cache.remove(key);
-        }
-        Ok(())
     }
 }
 
@@ -173,23 +126,35 @@ impl Attempt {
         let tallies = tx.login_failures_of(&keys).await?;
         let now = self.limits.0.live.now();
         let closed = |(counter, tally): (&&Counter, Option<Tally>)| {
-            matches!(counter.rule.verdict(tally.as_ref(), 0, now), LimitVerdict::Closed(_))
+            matches!(counter.rule.verdict(tally.as_ref(), UnderWay::NONE, now), LimitVerdict::Closed(_))
         };
         Ok(of_kinds.iter().zip(tallies).any(closed))
     }
 
-    /// Counts the guess as failed in the counters of the kinds `counted`, unless one of a kind in `judged` refuses it
-    /// or one is closed. Either all of them count it or none.
+    /// Counts the guess as planned, unless a counter refuses it or is closed. Either all of them count it or none. If
+    /// the caller stops waiting, it is taken back.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`]; [`Error::Unavailable`] if it cannot be counted.
-    pub(in crate::service::people) async fn count(
-        &mut self,
-        judged: &[LimitKind],
-        counted: &[LimitKind],
-    ) -> Result<()> {
+    pub(in crate::service::people) async fn count(&mut self, plan: Plan) -> Result<()> {
+        let mut attempt = Self { limits: self.limits.clone(), counters: std::mem::take(&mut self.counters) };
+        // In a task, which ends whoever waits for it: then the attempt knows whether it is counted, and is dropped.
+        let counting = tokio::spawn(async move {
+            let done = attempt.count_now(plan).await;
+            (attempt, done)
+        });
+        let (mut attempt, done) = counting.await.map_err(|e| Error::Internal(Box::new(e)))?;
+        self.counters = std::mem::take(&mut attempt.counters);
+        done
+    }
+
+    async fn count_now(&mut self, plan: Plan) -> Result<()> {
         for _ in 0..TRIES {
-            match self.count_once(judged, counted).await {
+            let done = self.count_once(plan).await;
+            if done.is_err() {
+                self.counters.iter_mut().for_each(|c| c.held = None);
+            }
+            match done {
                 Err(Error::Conflict) => {}
                 done => return done,
             }
@@ -197,48 +162,62 @@ impl Attempt {
         Err(Error::Unavailable("cannot count an attempt".into()))
     }
 
-    async fn count_once(&mut self, judged: &[LimitKind], counted: &[LimitKind]) -> Result<()> {
+    async fn count_once(&mut self, plan: Plan) -> Result<()> {
         let limits = self.limits.clone();
-        let mut chosen: Vec<&mut Counter> =
-            self.counters.iter_mut().filter(|c| counted.contains(&c.key.kind)).collect();
-        if chosen.is_empty() {
+        let now = limits.0.live.now();
+        let (mut counted, mut held): (Vec<&mut Counter>, Vec<&mut Counter>) = self
+            .counters
+            .iter_mut()
+            .filter(|c| plan.uses(c.key.kind))
+            .partition(|c| plan.counted.contains(&c.key.kind));
+        if counted.is_empty() && held.is_empty() {
             return Ok(());
         }
-        let rules: Vec<(LimitKey, Rule)> = chosen.iter().map(|c| (c.key, c.rule)).collect();
-        let keys: Vec<LimitKey> = rules.iter().map(|(key, _)| *key).collect();
-        let now = limits.0.live.now();
+        // Before the counts are read: a guess that fails meanwhile is found here or there.
+        for counter in &mut held {
+            counter.hold(&limits);
+        }
         // Where enough are in flight already, this needs no query.
-        let busy: Vec<_> = chosen.iter().filter_map(|c| c.judge(&limits, None, judged, now)).collect();
+        let all = || counted.iter().chain(&held);
+        let busy: Vec<_> = all().filter_map(|c| c.judge(&limits, None, plan, now)).collect();
         limits.refuse(&busy)?;
+        let rules: Vec<(LimitKey, Rule)> = counted.iter().map(|c| (c.key, c.rule)).collect();
+        let keys: Vec<LimitKey> = rules.iter().map(|(key, _)| *key).collect();
+        let keys_held: Vec<LimitKey> = held.iter().map(|c| c.key).collect();
         let mut tx = limits.0.store.write().await?;
         let before = tx.login_failures_lock(&keys, now).await?;
-        let verdicts: Vec<(LimitKind, LimitVerdict)> = chosen
-            .iter()
-            .zip(&before)
-            .filter_map(|(counter, tally)| counter.judge(&limits, tally.as_ref(), judged, now))
-            .collect();
+        let others = tx.login_failures_of(&keys_held).await?;
+        let tallies: Vec<(&Counter, Option<&Tally>)> =
+            all().map(|c| &**c).zip(before.iter().chain(&others).map(Option::as_ref)).collect();
         // A refused guess is not counted: the transaction ends here.
-        limits.refuse(&verdicts)?;
+        limits.refuse(&limits.verdicts(&tallies, plan, now))?;
         let after = tx.login_failures_add(&rules, now).await?;
         // Marked while the counts are locked: whoever locks them next finds this guess in flight.
-        let marked: Vec<InFlight> = keys.iter().map(|key| InFlight::start(&limits, *key)).collect();
+        let marked: Vec<InFlight> =
+            keys.iter().map(|key| InFlight::start(&limits, *key, InFlightAs::Counted).1).collect();
         tx.commit().await?;
-        for (((counter, before), after), in_flight) in chosen.iter_mut().zip(before).zip(after).zip(marked) {
+        for (((counter, before), after), in_flight) in counted.iter_mut().zip(before).zip(after).zip(marked) {
             counter.counted = Some(Counted { before, after, _in_flight: in_flight });
         }
         Ok(())
     }
 
-    /// Keeps the guess counted, whatever it was: for attempts of which each one counts.
-    pub(in crate::service::people) fn keep(mut self) {
-        self.limits.remember(&std::mem::take(&mut self.counters));
-    }
-
-    /// Keeps the attempt counted if what it was for is done; otherwise takes it back.
-    pub(in crate::service::people) async fn kept_if_done<T>(self, done: Result<T>) -> Result<T> {
-        match done {
-            Ok(_) => self.keep(),
-            Err(_) => self.take_back().await,
+    /// Does what the attempt is for. It stays counted unless it is certain that nothing was done: not even if the
+    /// caller stops waiting, because that may be after the commit.
+    pub(in crate::service::people) async fn kept_if_done<T>(
+        mut self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let counters = std::mem::take(&mut self.counters);
+        let done = work.await;
+        match &done {
+            Ok(_) | Err(Error::Unavailable(_) | Error::DeadlineExceeded | Error::Internal(_)) => {
+                self.limits.remember(&counters);
+            }
+            Err(_) => {
+                self.counters = counters;
+                self.take_back().await;
+            }
         }
         done
     }
@@ -246,37 +225,26 @@ impl Attempt {
     /// Takes the guess back: it was not looked at.
     pub(in crate::service::people) async fn take_back(mut self) {
         let counters = std::mem::take(&mut self.counters);
-        if let Err(error) = self.limits.settle(&counters, false).await {
+        if let Err(error) = self.limits.settle(counters, false).await {
             tracing::warn!(cause = ?error, "cannot take back an attempt; it counts as failed");
         }
     }
 
     /// Takes the guess back, to count it against other counters.
     pub(in crate::service::people) async fn take_back_to_recount(&mut self) -> Result<()> {
-        self.limits.settle(&self.counters, false).await?;
-        self.counters.iter_mut().for_each(|c| c.counted = None);
-        Ok(())
+        let clean = |c: &Counter| Counter { key: c.key, rule: c.rule, counted: None, held: None };
+        let clean = self.counters.iter().map(clean).collect();
+        let counters = std::mem::replace(&mut self.counters, clean);
+        self.limits.settle(counters, false).await
     }
 
     /// Records a failed guess: it stays counted, even if the caller stops waiting.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if an audit event could not be stored: the caller must then not reveal that the guess
-    /// was wrong.
+    /// [`Error::Unavailable`] if not all could be stored: the caller must then not reveal that the guess was wrong.
     pub async fn failed(mut self, who: GuessAudit) -> Result<()> {
-        let counters = std::mem::take(&mut self.counters);
-        self.limits.remember(&counters);
-        self.limits.0.stats.failures.fetch_add(1, Ordering::Relaxed);
-        let step = |c: &Counter| -> Option<Step> {
-            let after = c.counted.as_ref()?.after;
-            Some((c.key.kind, after, c.rule.step(&after).filter(|_| c.key.kind != LimitKind::Device)?))
-        };
-        let steps: Vec<Step> = counters.iter().filter_map(step).collect();
-        if steps.is_empty() {
-            return Ok(());
-        }
-        let limits = self.limits.clone();
-        let task = tokio::spawn(async move { limits.audit_steps(&steps, &who).await });
+        let (limits, counters) = (self.limits.clone(), std::mem::take(&mut self.counters));
+        let task = tokio::spawn(async move { limits.record_failure(counters, who).await });
         task.await.unwrap_or_else(|e| Err(Error::Internal(Box::new(e))))
     }
 
@@ -286,40 +254,59 @@ impl Attempt {
     /// If the database cannot be reached: the counts are then kept.
     pub async fn succeeded(mut self) -> Result<()> {
         let counters = std::mem::take(&mut self.counters);
-        self.limits.settle(&counters, true).await
+        self.limits.settle(counters, true).await
     }
 }
 
 impl Limits {
-    /// Caches what the counters say now.
-    fn remember(&self, counters: &[Counter]) {
-        let now = self.0.live.now();
-        let mut cache = self.cache();
-        for counter in counters {
-            let Some(Counted { after, .. }) = &counter.counted else { continue };
-            cache.record(counter.key, counter.rule.verdict(Some(after), 0, now), now);
+    /// What the counters say about a guess. That of everybody who writes to one inbox is asked only about somebody who
+    /// has written to it before, so that others cannot close anybody's first way.
+    fn verdicts(
+        &self,
+        counts: &[(&Counter, Option<&Tally>)],
+        plan: Plan,
+        now: Timestamp,
+    ) -> Vec<(LimitKind, LimitVerdict)> {
+        // The last one, if there are several, is for this recipient.
+        let own = counts.iter().rfind(|(c, _)| c.key.kind == LimitKind::Mail);
+        let asked_before = own.is_some_and(|(_, tally)| tally.is_some_and(|t| t.expires_at > now));
+        let asked = counts.iter().filter(|(c, _)| c.key.kind != LimitKind::Inbox || asked_before);
+        let verdicts: Vec<_> = asked.filter_map(|(c, tally)| c.judge(self, *tally, plan, now)).collect();
+        let inbox = verdicts.iter().find(|(kind, _)| *kind == LimitKind::Inbox);
+        if let (Some((_, verdict)), Some((own, _))) = (inbox, own) {
+            // Cached for this asker only.
+            self.cache().record(own.key.for_inbox(), *verdict, now);
         }
+        verdicts
     }
 }
 
 impl Counter {
+    /// Marks the guess as in flight without counting it.
+    fn hold(&mut self, limits: &Limits) {
+        let (ahead, in_flight) = InFlight::start(limits, self.key, InFlightAs::Held);
+        self.held = Some(Held { ahead, _in_flight: in_flight });
+    }
+
     /// What this counter says about the guess. One that is not asked objects only if it is closed.
     fn judge(
         &self,
         limits: &Limits,
         tally: Option<&Tally>,
-        judged: &[LimitKind],
+        plan: Plan,
         now: Timestamp,
     ) -> Option<(LimitKind, LimitVerdict)> {
         let kind = self.key.kind;
-        if !judged.contains(&kind) {
-            let verdict = self.rule.verdict(tally, 0, now);
+        if !plan.judged.contains(&kind) {
+            let verdict = self.rule.verdict(tally, UnderWay::NONE, now);
             return matches!(verdict, LimitVerdict::Closed(_)).then_some((kind, verdict));
         }
         let mut cache = limits.cache();
-        let in_flight = cache.in_flight(&self.key);
-        let verdict = self.rule.verdict(tally, in_flight, now);
-        if in_flight == 0 && tally.is_some() {
+        let counted = cache.in_flight(&self.key, InFlightAs::Counted);
+        let held = self.held.as_ref().map_or_else(|| cache.in_flight(&self.key, InFlightAs::Held), |held| held.ahead);
+        let verdict = self.rule.verdict(tally, UnderWay { counted, held }, now);
+        let certain = tally.is_some_and(|t| counted == 0 && !self.rule.may_be_in_flight_elsewhere(t));
+        if certain && kind != LimitKind::Inbox {
             cache.record(self.key, verdict, now);
         }
         Some((kind, verdict))

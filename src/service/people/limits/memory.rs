@@ -21,13 +21,22 @@ struct Refusal {
     at: Timestamp,
 }
 
+/// How a guess is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum InFlightAs {
+    /// Counted as failed already.
+    Counted,
+    /// Not counted yet.
+    Held,
+}
+
 /// Two generations of refusals, so that a flood of new ones evicts old ones without a search; and the number of
 /// guesses in flight.
 #[derive(Debug, Default)]
 pub(super) struct RefusalCache {
     young: HashMap<LimitKey, Refusal>,
     old: HashMap<LimitKey, Refusal>,
-    in_flight: HashMap<LimitKey, i64>,
+    in_flight: HashMap<(LimitKey, InFlightAs), i64>,
 }
 
 impl RefusalCache {
@@ -65,22 +74,24 @@ impl RefusalCache {
         self.old.remove(key);
     }
 
-    /// Marks a guess as in flight.
-    pub(super) fn start(&mut self, key: LimitKey) {
-        *self.in_flight.entry(key).or_default() += 1;
+    /// Marks a guess as in flight. Returns how many were before it.
+    pub(super) fn start(&mut self, key: LimitKey, how: InFlightAs) -> i64 {
+        let in_flight = self.in_flight.entry((key, how)).or_default();
+        *in_flight += 1;
+        *in_flight - 1
     }
 
     /// How many guesses with this key are in flight.
-    pub(super) fn in_flight(&self, key: &LimitKey) -> i64 {
-        self.in_flight.get(key).copied().unwrap_or(0)
+    pub(super) fn in_flight(&self, key: &LimitKey, how: InFlightAs) -> i64 {
+        self.in_flight.get(&(*key, how)).copied().unwrap_or(0)
     }
 
     /// Marks a guess as finished.
-    pub(super) fn finish(&mut self, key: &LimitKey) {
-        if let Some(in_flight) = self.in_flight.get_mut(key) {
+    pub(super) fn finish(&mut self, key: &LimitKey, how: InFlightAs) {
+        if let Some(in_flight) = self.in_flight.get_mut(&(*key, how)) {
             *in_flight -= 1;
             if *in_flight <= 0 {
-                self.in_flight.remove(key);
+                self.in_flight.remove(&(*key, how));
             }
         }
     }
@@ -135,16 +146,19 @@ mod tests {
 
     #[test]
     fn guesses_in_flight_are_counted_until_they_finish() {
+        use InFlightAs::{Counted, Held};
         let mut cache = RefusalCache::default();
-        for n in [1, 1, 2] {
-            cache.start(key(n));
-        }
-        cache.finish(&key(1));
-        assert_eq!((cache.in_flight(&key(1)), cache.in_flight(&key(2)), cache.in_flight(&key(3))), (1, 1, 0));
-        cache.start(key(1));
+        let ahead = [1, 1, 2].map(|n| cache.start(key(n), Counted));
+        assert_eq!(ahead, [0, 1, 0]);
+        cache.finish(&key(1), Counted);
+        assert_eq!([1, 2, 3].map(|n| cache.in_flight(&key(n), Counted)), [1, 1, 0]);
+        assert_eq!(cache.start(key(1), Held), 0, "apart from those that are counted");
+        cache.start(key(1), Counted);
         for n in [1, 1, 2, 2] {
-            cache.finish(&key(n));
+            cache.finish(&key(n), Counted);
         }
+        assert_eq!(cache.in_flight(&key(1), Held), 1);
+        cache.finish(&key(1), Held);
         assert!(cache.in_flight.is_empty());
     }
 }

@@ -17,19 +17,22 @@ use crate::{
     service::{
         access::RequestContext,
         people::{
-            limits::{Attempt, GuessAudit},
+            limits::{Attempt, GuessAudit, Plan},
             new_passwords::end_user_address,
         },
     },
     time::Timestamp,
 };
 
-/// The counters that limit unknown devices and count their failures.
-const UNKNOWN_DEVICE: [LimitKind; 3] = [LimitKind::Account, LimitKind::Address, LimitKind::Network];
-/// The counters that limit a known device.
-const KNOWN_DEVICE: [LimitKind; 1] = [LimitKind::Device];
-/// The counters for failures from a known device.
-const KNOWN_DEVICE_FAILURES: [LimitKind; 2] = [LimitKind::Device, LimitKind::Devices];
+/// The counters of unknown devices. Those that many people share count only what has failed.
+const UNKNOWN_DEVICE: Plan = Plan {
+    judged: &[LimitKind::Account, LimitKind::Address, LimitKind::Network],
+    counted: &[LimitKind::Account],
+    held: &[LimitKind::Address, LimitKind::Network],
+};
+/// The counters of known devices.
+const KNOWN_DEVICE: Plan =
+    Plan { judged: &[LimitKind::Device], counted: &[LimitKind::Device, LimitKind::Devices], held: &[] };
 
 /// A typed password that has not been verified yet.
 pub(super) struct Guess {
@@ -62,7 +65,7 @@ impl SignIns {
         let known = device.is_some() && !closed;
         let mut keys: Vec<LimitKey> = device_key.into_iter().chain([account, devices]).collect();
         keys.extend(self.limits.keys_of_address(address));
-        self.limits.check_cached(&keys, if known { &KNOWN_DEVICE } else { &UNKNOWN_DEVICE })?;
+        self.limits.check_cached(&keys, if known { KNOWN_DEVICE.judged } else { UNKNOWN_DEVICE.judged })?;
         // A known device never queues behind others that try the same account.
         let queue_account =
             device_key.filter(|_| known).map_or_else(|| Account::of(typed), |key| Account::named(key.hash));
@@ -84,12 +87,12 @@ impl Guess {
     pub(super) async fn count(&mut self, sign_ins: &SignIns) -> Result<()> {
         if self.known {
             let mut tx = sign_ins.store.read().await?;
-            self.known = !self.attempt.is_closed(&mut tx, &KNOWN_DEVICE_FAILURES).await?;
+            self.known = !self.attempt.is_closed(&mut tx, KNOWN_DEVICE.counted).await?;
         }
         if self.known {
-            return self.attempt.count(&KNOWN_DEVICE, &KNOWN_DEVICE_FAILURES).await;
+            return self.attempt.count(KNOWN_DEVICE).await;
         }
-        self.attempt.count(&UNKNOWN_DEVICE, &UNKNOWN_DEVICE).await
+        self.attempt.count(UNKNOWN_DEVICE).await
     }
 
     /// The guess was not looked at, or leads to further steps: it does not count.
@@ -107,7 +110,7 @@ impl Guess {
         self.device = None;
         if std::mem::take(&mut self.known) {
             self.attempt.take_back_to_recount().await?;
-            self.attempt.count(&UNKNOWN_DEVICE, &UNKNOWN_DEVICE).await?;
+            self.attempt.count(UNKNOWN_DEVICE).await?;
         }
         Ok(())
     }

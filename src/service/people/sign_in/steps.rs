@@ -203,7 +203,7 @@ impl SignIns {
         let next = self.tickets.issue(TicketKind::SignIn, &client.id, owner, &state)?;
         let arrived = Instant::now();
         let to = Addressee { recipient, language: Language::default(), asked };
-        counted.kept_if_done(self.queue_code(client, &ticket, &next, &login, to).await).await?;
+        counted.kept_if_done(self.queue_code(client, &ticket, &next, &login, to)).await?;
         wait_min_response_time(arrived).await;
         challenge(next, &state).map(SignedIn::Challenge)
     }
