@@ -131,10 +131,17 @@ impl Caller for Chain {
     async fn call(&mut self) -> Outcome {
         match self.refresh().await {
             Ok(_) => Outcome::Answered,
-            Err(status) => match failure(&status) {
-                lost if lost.lost => Outcome::Failed(lost),
-                refused => Outcome::Broken(refused),
-            },
+            Err(status) => Self::outcome(&status),
+        }
+    }
+}
+
+impl Chain {
+    /// What a refused refresh means for the chain: only a lost one may be sent again.
+    pub(crate) fn outcome(status: &Status) -> Outcome {
+        match failure(status) {
+            lost if lost.lost => Outcome::Failed(lost),
+            refused => Outcome::Broken(refused),
         }
     }
 }
@@ -200,6 +207,11 @@ impl IntrospectCaller {
     /// Creates a caller with this client's credentials.
     pub(crate) fn new(channel: Channel, authorization: MetadataValue<Ascii>, tokens: Tokens) -> Self {
         Self { rpc: TokenServiceClient::new(channel), authorization, tokens }
+    }
+
+    /// Introspects this token from now on.
+    pub(crate) fn use_token(&mut self, token: String) {
+        self.tokens = Tokens::Same(token);
     }
 
     /// Introspects one token.

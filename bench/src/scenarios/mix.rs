@@ -32,6 +32,14 @@ impl Caller for MixedCaller {
         match self.turn % 10 {
             3 => self.tokens.call().await,
             1 | 6 => self.introspections.call().await,
+            // The token must not expire in a long load.
+            0 => match self.chain.refresh().await {
+                Ok(pair) => {
+                    self.introspections.use_token(pair.access_token);
+                    Outcome::Answered
+                }
+                Err(status) => Chain::outcome(&status),
+            },
             _ => self.chain.call().await,
         }
     }
