@@ -25,6 +25,7 @@ mod import;
 mod instance;
 mod keys;
 mod largest;
+mod location;
 mod login_failures;
 mod mails;
 mod migrate;
@@ -42,8 +43,6 @@ mod users;
 mod wake;
 
 use std::{
-    path::PathBuf,
-    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -51,7 +50,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Row, postgres::PgConnectOptions};
+use sqlx::Row;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
@@ -64,6 +63,7 @@ pub use self::{
     failure::failure,
     import::KnownUser,
     instance::{BINARY_VERSION, Claim, Instance},
+    location::{DatabaseUrl, Location},
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
     revoke::{By, Revoke},
@@ -114,76 +114,6 @@ const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET 
 const GAP_EVERY: Ttl = Ttl::from_millis(400);
 const GAP: Duration = Duration::from_millis(6);
 
-/// Where the database is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A `postgres://` URL. It may contain a password, and is never printed whole.
-    Postgres(DatabaseUrl),
-}
-
-/// A database URL. It prints without its password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// The whole URL including the password, for connecting.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// The URL for PostgreSQL's own tools, without the password and without parameters that only this server knows.
-    #[must_use]
-    pub fn without_password(&self) -> String {
-        backup::url_for_tools(&self.0)
-    }
-}
-
-impl std::fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.to_string())
-    }
-}
-
-impl std::fmt::Display for DatabaseUrl {
-    /// The URL without user, password and parameters.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let after = self.0.split_once("://").map_or("", |(_, rest)| rest);
-        let host = after.rsplit_once('@').map_or(after, |(_, host)| host);
-        write!(f, "postgres://{}", host.split('?').next().unwrap_or(""))
-    }
-}
-
-impl std::fmt::Display for Location {
-    /// The path, or the URL without secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => path.display().fmt(f),
-            Self::Postgres(url) => url.fmt(f),
-        }
-    }
-}
-
-impl Location {
-    /// Parses `postgres://…`, `postgresql://…` or `sqlite:PATH`.
-    ///
-    /// # Errors
-    /// A description of what is accepted.
-    pub fn parse(url: &str) -> Result<Self, String> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            // The error must not quote the URL, which may contain a password.
-            PgConnectOptions::from_str(url).map_err(|_| "is not a valid postgres:// URL".to_owned())?;
-            return Ok(Self::Postgres(DatabaseUrl(url.to_owned())));
-        }
-        match url.strip_prefix("sqlite:") {
-            Some(path) if !path.trim_start_matches('/').is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err("must begin with postgres:// or sqlite:".to_owned()),
-        }
-    }
-}
-
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -213,7 +143,7 @@ impl Store {
         let reports = TxReports::default();
         let pools = match location {
             Location::Sqlite(path) => pools::open_sqlite(path, create).await?,
-            Location::Postgres(url) => pools::open_postgres(&url.0, &reports.readiness).await?,
+            Location::Postgres(url) => pools::open_postgres(url.expose(), &reports.readiness).await?,
         };
         Ok(Self { pools, entropy, reports, limits: Limits::default() })
     }
@@ -367,6 +297,25 @@ impl Store {
     /// Waits until a transaction of this process commits a mail. Returns at once if one did since the last wait.
     pub async fn mail_handed_in(&self) {
         self.reports.mail.notified().await;
+    }
+
+    /// Whether the database takes changes, as far as is known: it may be full, or have become a read-only standby.
+    #[must_use]
+    pub fn takes_changes(&self) -> bool {
+        self.reports.readiness.takes_changes()
+    }
+
+    /// After a failed change, tries one that alters nothing. Does nothing if the last change succeeded.
+    ///
+    /// # Errors
+    /// If the database still takes no changes.
+    pub async fn try_change(&self) -> Result<()> {
+        if !self.reports.readiness.is_failing() {
+            return Ok(());
+        }
+        let mut tx = self.write().await?;
+        tx.feed_touch().await?;
+        tx.commit().await.map(drop)
     }
 
     /// Closes all connections. A database that does not answer is not waited for.

@@ -123,6 +123,11 @@ impl Tx {
         all!(self, EntryRow, SQL, now.millis())?.into_iter().map(Entry::try_from).collect()
     }
 
+    /// Writes the head of the feed as it is.
+    pub(super) async fn feed_touch(&mut self) -> Result<()> {
+        execute!(self, "UPDATE feed SET seq = seq WHERE id = 1").map(|_| ())
+    }
+
     /// Replaces the epoch `old` by a new one. Returns whether this call did it.
     pub async fn feed_new_epoch(&mut self, old: &str) -> Result<bool> {
         let new = self.random_tag();

@@ -10,9 +10,6 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Store, engine::execute};
-use crate::error::Result;
-
 /// What was last seen of the database.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
@@ -52,26 +49,14 @@ impl Readiness {
         }
         self.read_only.store(read_only, Ordering::Relaxed);
     }
-}
 
-impl Store {
-    /// Whether the database takes changes, as far as is known.
-    #[must_use]
-    pub fn takes_changes(&self) -> bool {
-        let Readiness { failing, read_only, .. } = &*self.reports.readiness;
-        !failing.load(Ordering::Relaxed) && !read_only.load(Ordering::Relaxed)
+    /// Whether the last change failed for want of the database.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
-    /// After a failed change, tries one that alters nothing. Does nothing if the last change succeeded.
-    ///
-    /// # Errors
-    /// If the database still takes no changes.
-    pub async fn try_change(&self) -> Result<()> {
-        if !self.reports.readiness.failing.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let mut tx = self.write().await?;
-        execute!(tx, "UPDATE feed SET seq = seq WHERE id = 1")?;
-        tx.commit().await.map(drop)
+    /// Whether the database takes changes, as far as is known.
+    pub(super) fn takes_changes(&self) -> bool {
+        !self.is_failing() && !self.read_only.load(Ordering::Relaxed)
     }
 }
