@@ -258,7 +258,9 @@ mod tests {
         let _first = busy("192.0.2.4").unwrap();
         assert!(idle_task.await.unwrap_err().is_cancelled());
         assert!(busy("192.0.2.5").is_none(), "nobody has waived");
-        waived.iter().for_each(|(claim, _)| claim.waive());
+        for (claim, _) in &waived {
+            claim.waive();
+        }
         waived[0].0.restore();
         let _second = busy("192.0.2.6").unwrap();
         assert!(waived.remove(1).1.await.unwrap_err().is_cancelled());
