@@ -88,7 +88,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long transactions may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Any transaction. The server of PostgreSQL is told 10 s in [`BEGIN_WRITE`] and [`BEGIN_READ`].
+    /// Any transaction. The server of PostgreSQL is told 10 s as well.
     pub transaction: Duration,
     /// The follower's wait for the head of the feed. Watchers are cut off after 3 s without it.
     pub follow: Duration,
