@@ -23,15 +23,12 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use serde_json::Value;
-use tonic::{
-    Code, Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
-};
+use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 use tower::ServiceExt;
 
 use crate::{
+    raw::Raw,
     support::{App, Empty, ISSUER, Opened, PASSWORD, first_party, login_of, sign_in},
     wire::{served, served_at},
 };
@@ -112,41 +109,6 @@ async fn the_grpc_port_takes_no_method_but_post() {
         assert_eq!((answer.status, answer.headers["allow"].as_bytes()), (StatusCode::METHOD_NOT_ALLOWED, &b"POST"[..]));
     }
     app.finish().await;
-}
-
-/// A codec for raw bytes.
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        use bytes::Buf;
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
 }
 
 /// Calls a method with a number of empty messages.

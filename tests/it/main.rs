@@ -39,6 +39,8 @@ mod migrations;
 mod network;
 mod outage;
 mod proto;
+#[path = "../support/raw.rs"]
+mod raw;
 mod refresh;
 mod requirements;
 mod revoked_keys;

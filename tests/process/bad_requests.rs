@@ -1,23 +1,20 @@
 //! Invalid calls: each is refused with the documented reason, and the server keeps running.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use chancery::grpc::pb::{
     EndUser, IssueClientTokenRequest, LoginRequest, LogoutRequest, RefreshRequest,
     auth_service_client::AuthServiceClient,
 };
 use http::uri::PathAndQuery;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tonic::{
-    Code, Request, Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
-};
+use tonic::{Code, Request, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 
 use crate::{
     calls::{CLIENT, PASSWORD, log_in, login_request, reason, refresh, start},
     place::Place,
+    raw::Raw,
     server::Server,
 };
 
@@ -61,40 +58,6 @@ async fn refreshed(channel: &Channel, change: impl FnOnce(&mut RefreshRequest)) 
     };
     change(&mut request);
     Auth::new(channel.clone()).refresh(request).await.unwrap_err()
-}
-
-/// A codec for raw bytes, so that messages can be invalid.
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
 }
 
 async fn raw(channel: &Channel, path: &'static str, bytes: &'static [u8]) -> Status {

@@ -30,6 +30,8 @@ mod outage;
 mod pages;
 mod parallel;
 mod place;
+#[path = "../support/raw.rs"]
+mod raw;
 mod readme;
 mod refused;
 mod relay;

@@ -1,51 +1,14 @@
 //! Calls with encoded messages, so that a request may hold what no generated type can.
 
-use bytes::{Buf, BufMut};
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use tonic::{
     Request, Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::{BinaryMetadataKey, MetadataValue},
     transport::Channel,
 };
 
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, input: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        let all = input.remaining();
-        Ok(Some(input.copy_to_bytes(all).to_vec()))
-    }
-}
+use crate::raw::Raw;
 
 /// Calls a method. Returns its answer, or an empty one if it opened a stream.
 pub(super) async fn call(
@@ -55,7 +18,7 @@ pub(super) async fn call(
     message: Vec<u8>,
     streams: bool,
 ) -> Result<Vec<u8>, Status> {
-    let mut request = Request::new(message);
+    let mut request = Request::new(Bytes::from(message));
     if let Some(credentials) = credentials {
         request.metadata_mut().insert("authorization", credentials.parse().unwrap());
     }
@@ -70,7 +33,7 @@ pub(super) async fn with_header(
     message: Vec<u8>,
     streams: bool,
 ) -> Result<Vec<u8>, Status> {
-    let mut request = Request::new(message);
+    let mut request = Request::new(Bytes::from(message));
     if name.ends_with("-bin") {
         request.metadata_mut().insert_bin(BinaryMetadataKey::from_static(name), MetadataValue::from_bytes(value));
     } else {
@@ -82,7 +45,7 @@ pub(super) async fn with_header(
     send(channel, path, request, streams).await
 }
 
-async fn send(channel: &Channel, path: &str, request: Request<Vec<u8>>, streams: bool) -> Result<Vec<u8>, Status> {
+async fn send(channel: &Channel, path: &str, request: Request<Bytes>, streams: bool) -> Result<Vec<u8>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.unwrap();
     let path: PathAndQuery = path.parse().unwrap();
@@ -90,5 +53,5 @@ async fn send(channel: &Channel, path: &str, request: Request<Vec<u8>>, streams:
     if streams {
         return Ok(Vec::new());
     }
-    answer.message().await.map(Option::unwrap_or_default)
+    answer.message().await.map(|message| message.unwrap_or_default().into())
 }
