@@ -3,18 +3,15 @@
 mod follow;
 mod messages;
 mod revoked;
+mod secret;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::task::JoinHandle;
-use tonic::{
-    metadata::{Ascii, MetadataValue},
-    transport::{ClientTlsConfig, Endpoint},
-};
+use tonic::transport::{ClientTlsConfig, Endpoint};
 
-use self::follow::Follower;
 pub(crate) use self::revoked::RevokedSet;
+use self::{follow::Follower, secret::Credentials};
 use crate::{Clock, verifier::keyring::Keyring};
 
 /// Time limit for opening a connection.
@@ -41,7 +38,7 @@ pub enum WatchError {
 #[derive(Clone)]
 pub struct Watch {
     endpoint: Endpoint,
-    authorization: MetadataValue<Ascii>,
+    credentials: Arc<Credentials>,
 }
 
 impl fmt::Debug for Watch {
@@ -72,26 +69,29 @@ impl Watch {
     /// # Errors
     /// The client's id or secret is empty.
     pub fn with_endpoint(endpoint: Endpoint, client_id: &str, client_secret: &str) -> Result<Self, WatchError> {
-        if client_id.is_empty() || client_secret.is_empty() {
-            return Err(WatchError::Credentials);
-        }
-        let pair = format!("{}:{}", form_encoded(client_id), form_encoded(client_secret));
-        let text = format!("Basic {}", STANDARD.encode(pair));
-        let mut authorization: MetadataValue<Ascii> = text.parse().map_err(|_| WatchError::Credentials)?;
-        authorization.set_sensitive(true);
+        let credentials = Arc::new(Credentials::new(client_id, client_secret)?);
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
             .keep_alive_while_idle(true);
-        Ok(Self { endpoint, authorization })
+        Ok(Self { endpoint, credentials })
+    }
+
+    /// Reads the secret from this file before each connection, so that a new secret needs no restart. While the file
+    /// is missing, empty or not readable, the last secret stays; and while the issuer refuses what the file has, so
+    /// does the last secret that it accepted.
+    #[must_use]
+    pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.credentials = Arc::new(self.credentials.read_from(path.into()));
+        self
     }
 
     /// Starts the streams.
     pub(crate) fn start(self, keys: &Arc<Keyring>, clock: &Arc<dyn Clock>) -> WatchHandle {
         let revoked = Arc::new(RevokedSet::default());
         let channel = self.endpoint.connect_lazy();
-        let follower = Follower { channel, authorization: self.authorization, clock: clock.clone() };
+        let follower = Follower { channel, credentials: self.credentials, clock: clock.clone() };
         let tasks = vec![
             tokio::spawn(follower.clone().follow_revocations(revoked.clone())),
             tokio::spawn(follower.follow_keys(keys.clone())),
@@ -118,19 +118,12 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.is_ok_and(|a| a.is_loopback())
 }
 
-/// Form-encodes a half of `Basic` credentials, as RFC 6749 §2.3.1 requires before they are joined.
-fn form_encoded(text: &str) -> String {
-    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    text.bytes().map(|b| if unreserved(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_form_encoded_and_left_out_of_debug_output() {
-        assert_eq!(form_encoded("a:b p%é"), "a%3Ab%20p%25%C3%A9");
+    fn settings_are_checked_and_credentials_left_out_of_debug_output() {
         let watch = Watch::new("http://127.0.0.1:1", "orders-api", "secret-secret").unwrap();
         assert!(!format!("{watch:?}").contains("secret"));
         assert!(matches!(Watch::new("http://127.0.0.1:1", "orders-api", ""), Err(WatchError::Credentials)));

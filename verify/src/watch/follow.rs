@@ -10,12 +10,7 @@ use std::{
 use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::time::timeout;
-use tonic::{
-    Request, Status, Streaming,
-    client::Grpc,
-    metadata::{Ascii, MetadataValue},
-    transport::Channel,
-};
+use tonic::{Code, Request, Status, Streaming, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 use tracing::{debug, warn};
 
@@ -25,6 +20,7 @@ use super::{
         WatchRevocationsResponse, millis,
     },
     revoked::RevokedSet,
+    secret::Credentials,
 };
 use crate::{Clock, KeySet, clock::Moment, verifier::keyring::Keyring};
 
@@ -47,7 +43,7 @@ const DEFAULT_MAX_AGE_MS: i64 = 300_000;
 #[derive(Clone)]
 pub(super) struct Follower {
     pub(super) channel: Channel,
-    pub(super) authorization: MetadataValue<Ascii>,
+    pub(super) credentials: Arc<Credentials>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -75,14 +71,23 @@ impl Follower {
 
     async fn run_revocation_stream(&self, revoked: &RevokedSet, progress: &mut Progress) -> Status {
         progress.disabled.clear();
+        let Some((secret, authorization)) = self.credentials.current().await else {
+            return Status::unauthenticated("the secret cannot be sent");
+        };
         let opened = Moment::now(&*self.clock);
         let mut request = Request::new(WatchRevocationsRequest { cursor: progress.cursor.clone() });
-        request.metadata_mut().insert("authorization", self.authorization.clone());
+        request.metadata_mut().insert("authorization", authorization);
         let path = PathAndQuery::from_static("/chancery.v1.RevocationService/WatchRevocations");
         let mut stream = match self.open(request, path).await {
             Ok(stream) => stream,
-            Err(status) => return status,
+            Err(status) => {
+                if status.code() == Code::Unauthenticated {
+                    self.credentials.answered(secret, false);
+                }
+                return status;
+            }
         };
+        self.credentials.answered(secret, true);
         revoked.connection_opened(opened);
         debug!("watching revocations");
         loop {
