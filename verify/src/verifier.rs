@@ -182,8 +182,8 @@ impl Verifier {
         let claims = match self.check_token(token, &set, at) {
             Err(VerifyError::UnknownKey { kid }) => {
                 let other = self.keys.replacement_for(&set, at, &self.clock).await;
-                set = other.ok_or(VerifyError::UnknownKey { kid })?;
-                self.check_token(token, &set, at)?
+                set = other.ok_or(VerifyError::UnknownKey { kid }).map_err(|error| self.unless_late(error, at))?;
+                self.check_token(token, &set, at).map_err(|error| self.unless_late(error, at))?
             }
             other => other?,
         };
@@ -199,8 +199,8 @@ impl Verifier {
     /// background.
     ///
     /// # Errors
-    /// Why the token is refused. [`VerifyError::KeysUnavailable`] before the first fetch, and while keys are
-    /// fetched because the token names an unknown one; [`VerifyError::RevocationsUnknown`] while the token's
+    /// Why the token is refused. [`VerifyError::KeysUnavailable`] before the first fetch, and if the token names an
+    /// unknown key while keys are being fetched, or cannot be, or while the issuer is not heard; [`VerifyError::RevocationsUnknown`] while the token's
     /// status list is not cached.
     pub fn verify_now(&self, token: &str) -> Result<Arc<Claims>, VerifyError> {
         let at = Moment::now(&*self.clock);
@@ -212,10 +212,25 @@ impl Verifier {
             VerifyError::UnknownKey { .. } if self.keys.refetch_for_unknown_key(at, &self.clock).is_some() => {
                 VerifyError::KeysUnavailable { reason: "they are being fetched again".to_owned() }
             }
-            other => other,
+            other => self.unless_late(other, at),
         })?;
         self.check_revocation(&claims, &set, at)?;
         Ok(claims)
+    }
+
+    /// A key is unknown for certain only to a verifier that is up to date: the issuer may have made it since.
+    fn unless_late(&self, error: VerifyError, at: Moment) -> VerifyError {
+        let stream_is_late = match &self.revocations {
+            #[cfg(feature = "watch")]
+            RevocationSource::Stream(stream) => stream.revoked.freshness(at) != Freshness::Fresh,
+            _ => false,
+        };
+        match error {
+            VerifyError::UnknownKey { .. } if self.keys.is_late(at, stream_is_late) => {
+                VerifyError::KeysUnavailable { reason: "the token's key is not among the last ones read".to_owned() }
+            }
+            other => other,
+        }
     }
 
     fn context(&self, at: Moment) -> CheckContext<'_> {

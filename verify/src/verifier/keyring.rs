@@ -179,6 +179,17 @@ impl Keyring {
             .or_else(|| (!self.snapshot().attempted_within(REREAD_MS, at)).then(|| self.start_read(clock))?)
     }
 
+    /// Whether the issuer may have keys that are not known here: the set has expired, or reading a newer one failed or
+    /// is not over, or the issuer's stream is late. A token with an unknown key may then be good.
+    pub(super) fn is_late(&self, at: Moment, stream_is_late: bool) -> bool {
+        let state = self.snapshot();
+        match *self.source() {
+            Source::Fixed => false,
+            Source::Url { .. } if stream_is_late => true,
+            _ => state.last_error.is_some() || state.fresh(at).is_none() || self.reading.in_progress().is_some(),
+        }
+    }
+
     /// Starts a read, or joins the one in progress.
     fn start_read(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Option<ReadHandle> {
         if matches!(*self.source(), Source::Fixed) {

@@ -413,6 +413,7 @@ async fn a_fixed_set_is_never_replaced() {
 
 #[cfg(feature = "testing")]
 mod cache;
+mod late;
 mod lists;
 #[cfg(all(feature = "testing", target_os = "linux"))]
 mod memory;
