@@ -16,6 +16,9 @@ use crate::{
 /// Maximum size of a request, in bytes: four times the largest token.
 const MAX_REQUEST: usize = 64 * 1024;
 
+/// The name of the service, for health checks.
+pub(crate) const NAME: &str = "chancery.guard.v1.GuardService";
+
 pub(crate) fn service(decider: Decider) -> GuardServiceServer<Check> {
     GuardServiceServer::new(Check(decider)).max_decoding_message_size(MAX_REQUEST)
 }

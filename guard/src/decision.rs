@@ -6,6 +6,16 @@ use chancery_verify::{Claims, Gate, Refusal};
 
 use crate::headers::{claim_headers, is_reserved};
 
+/// What is asked of the guard for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Whether its token is good.
+    Token,
+    /// The same, unless it is a CORS preflight: browsers send those without a token. The proxy has made sure that the
+    /// method is OPTIONS.
+    TokenUnlessPreflight,
+}
+
 /// Decides whether requests are admitted.
 #[derive(Clone, Debug)]
 pub(crate) struct Decider {
@@ -26,11 +36,14 @@ impl Decider {
 
     /// Decides on a request by its headers. If it is admitted, every `x-chancery-` header is returned, empty
     /// where there is no value, so that the proxy overwrites whatever the caller may have sent.
-    pub(crate) async fn decide(&self, headers: &[(&str, &[u8])]) -> Decision {
+    pub(crate) async fn decide(&self, question: Question, headers: &[(&str, &[u8])]) -> Decision {
         // The service behind the proxy would take them for the guard's. They are refused even if the guard only
         // observes.
         if headers.iter().any(|(name, _)| is_reserved(name)) {
             return Err(Refusal::BadRequest("x-chancery- headers are reserved for the guard"));
+        }
+        if question == Question::TokenUnlessPreflight && is_preflight(headers) {
+            return Ok(claim_headers(None, ""));
         }
         let authorization = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let values: Vec<&[u8]> = authorization.map(|(_, value)| *value).collect();
@@ -51,6 +64,12 @@ impl Decider {
         let value = format!("Bearer {token}");
         gate.admit([value.as_bytes()]).await?.ok_or(Refusal::NoToken)
     }
+}
+
+/// Whether these are the headers of a CORS preflight: it names the method it asks for, and carries no credentials.
+fn is_preflight(headers: &[(&str, &[u8])]) -> bool {
+    let has = |wanted: &str| headers.iter().any(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty());
+    has("origin") && has("access-control-request-method") && !has("authorization")
 }
 
 /// The token of an admitted request.

@@ -4,7 +4,7 @@ use chancery_verify::Refusal;
 use tonic::{Code, Request, Response};
 
 use crate::{
-    decision::Decider,
+    decision::{Decider, Question},
     pb::envoy::{
         AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValue, HeaderValueOption, HttpStatus,
         OkHttpResponse, Status,
@@ -14,6 +14,12 @@ use crate::{
         header_value_option::HeaderAppendAction,
     },
 };
+
+/// The entry of `context_extensions` that lets CORS preflights pass, and its value.
+const PREFLIGHT: (&str, &str) = ("preflight", "pass");
+
+/// The name of the service, for health checks.
+pub(crate) const NAME: &str = "envoy.service.auth.v3.Authorization";
 
 pub(crate) fn service(decider: Decider) -> AuthorizationServer<ExtAuthz> {
     AuthorizationServer::new(ExtAuthz(decider))
@@ -25,9 +31,11 @@ pub(crate) struct ExtAuthz(Decider);
 #[tonic::async_trait]
 impl Authorization for ExtAuthz {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, tonic::Status> {
-        let http = request.get_ref().attributes.as_ref().and_then(http_request);
-        let http = http.ok_or_else(|| tonic::Status::invalid_argument("attributes.request.http is missing"))?;
-        let response = match self.0.decide(&headers(http)).await {
+        let attributes = request.get_ref().attributes.as_ref();
+        let http = attributes.and_then(|all| Some((question(all), http_request(all)?)));
+        let (question, http) =
+            http.ok_or_else(|| tonic::Status::invalid_argument("attributes.request.http is missing"))?;
+        let response = match self.0.decide(question, &headers(http)).await {
             Ok(headers) => admitted_response(headers),
             Err(refusal) => refused_response(&refusal),
         };
@@ -37,6 +45,13 @@ impl Authorization for ExtAuthz {
 
 fn http_request(attributes: &AttributeContext) -> Option<&HttpRequest> {
     attributes.request.as_ref()?.http.as_ref()
+}
+
+/// Envoy takes the method from the request itself, and `context_extensions` from its configuration alone.
+fn question(attributes: &AttributeContext) -> Question {
+    let passes = attributes.context_extensions.get(PREFLIGHT.0).is_some_and(|value| value == PREFLIGHT.1);
+    let is_options = http_request(attributes).is_some_and(|http| http.method == "OPTIONS");
+    if passes && is_options { Question::TokenUnlessPreflight } else { Question::Token }
 }
 
 /// Envoy joins several values of a header with a comma, which no bearer token contains. With

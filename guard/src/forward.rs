@@ -1,5 +1,8 @@
 //! Forward-auth over HTTP, for nginx, Caddy and Traefik: `/check` gets the headers of a request, and answers
-//! 200 with claims in headers, or with the refusal.
+//! 200 with claims in headers, or with the refusal. `/preflight` does the same, but admits CORS preflights.
+//!
+//! Some proxies append the path of the original request, so every path below the two is answered alike. Neither the
+//! path nor the method matters, and neither is logged.
 
 use axum::{
     Json, Router,
@@ -11,19 +14,26 @@ use axum::{
 use chancery_verify::{Freshness, Refusal};
 use serde_json::json;
 
-use crate::decision::Decider;
+use crate::decision::{Decider, Question};
 
 pub(crate) fn routes(decider: Decider) -> Router {
+    let preflight = async |state, headers| check(state, headers, Question::TokenUnlessPreflight).await;
+    let token = async |state, headers| check(state, headers, Question::Token).await;
     Router::new()
-        .route("/check", any(check))
+        .route("/check", any(token))
+        .route("/check/", any(token))
+        .route("/check/{*below}", any(token))
+        .route("/preflight", any(preflight))
+        .route("/preflight/", any(preflight))
+        .route("/preflight/{*below}", any(preflight))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state(decider)
 }
 
-async fn check(State(decider): State<Decider>, headers: HeaderMap) -> Response {
+async fn check(State(decider): State<Decider>, headers: HeaderMap, question: Question) -> Response {
     let all: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    match decider.decide(&all).await {
+    match decider.decide(question, &all).await {
         Ok(headers) => (StatusCode::OK, header_map(headers)).into_response(),
         Err(refusal) => refused_response(&refusal),
     }

@@ -8,6 +8,7 @@ mod decision;
 mod ext_authz;
 mod forward;
 mod headers;
+mod health;
 pub mod listener;
 mod pb;
 
@@ -23,12 +24,17 @@ use tower::ServiceExt;
 
 use self::{
     decision::Decider,
+    health::Health,
     listener::{Incoming, Limits, Protocol, Socket},
 };
 
 /// Maximum size of the headers of a request to `/check`, which has those of the original request: proxies allow
 /// 32 KiB and more.
 const FORWARDED_HEADERS: u32 = 64 * 1024;
+
+/// How long an answer may take, and so how long a call whose message does not arrive holds its connection. Keys and a
+/// status list may each have to be fetched first, for which a check waits at most two seconds each time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long a stop may take, whatever the clients do. Orchestrators wait for 30 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -107,12 +113,13 @@ impl Guard {
     /// Serves until `stop` resolves and all requests in flight are answered, but no longer than 20 s after `stop`.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let (decider, limits) = (Decider::new(self.gate), self.limits);
+        let health = Health::new(self.gate.clone(), stopped.clone());
+        let (decider, limits) = (Decider::new(self.gate), Limits { answer: Some(ANSWER_TIMEOUT), ..self.limits });
         let http = serve_http(self.http, decider.clone(), limits, stopped.clone());
-        let routes = Routes::new(ext_authz::service(decider.clone()));
+        let routes = Routes::new(ext_authz::service(decider.clone())).add_service(health.service(ext_authz::NAME));
         let ext_authz = serve_grpc(self.ext_authz.map(Socket::Tcp), routes, limits, stopped.clone());
         let (listener, path) = self.socket.unzip();
-        let routes = Routes::new(check::service(decider));
+        let routes = Routes::new(check::service(decider)).add_service(health.service(check::NAME));
         let socket = serve_grpc(listener.map(Socket::Unix), routes, limits, stopped);
         let all = async { tokio::join!(http, ext_authz, socket) };
         let time_to_stop = async {

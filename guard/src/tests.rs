@@ -1,6 +1,8 @@
 //! Runs guards on free ports and calls them the way proxies do.
 
+mod health;
 mod largest;
+mod questions;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -82,7 +84,13 @@ impl RunningGuard {
     }
 
     async fn envoy(&self, http: HttpRequest) -> EnvoyResponse {
-        let attributes = AttributeContext { request: Some(EnvoyHttp { http: Some(http) }) };
+        self.envoy_on_route(http, &[]).await
+    }
+
+    async fn envoy_on_route(&self, http: HttpRequest, extensions: &[(&str, &str)]) -> EnvoyResponse {
+        let context_extensions = extensions.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let request = Some(EnvoyHttp { http: Some(http) });
+        let attributes = AttributeContext { request, context_extensions };
         let mut client = AuthorizationClient::new(self.ext_authz.clone());
         client.check(EnvoyRequest { attributes: Some(attributes) }).await.unwrap().into_inner()
     }
@@ -97,7 +105,7 @@ impl RunningGuard {
 
 fn http_request(headers: &[(&str, &str)]) -> HttpRequest {
     let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    HttpRequest { headers, header_map: None }
+    HttpRequest { headers, ..HttpRequest::default() }
 }
 
 #[tokio::test]

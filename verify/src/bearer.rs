@@ -266,7 +266,11 @@ fn bearer_token<'a>(authorization: impl IntoIterator<Item = &'a [u8]>) -> Result
         return Err(Refusal::NoToken);
     }
     let token = token.trim_matches(' ');
-    let usable = !token.is_empty() && !token.contains([' ', ',']);
+    if token.is_empty() {
+        // The scheme alone is no credential: some clients send it when nobody is signed in.
+        return Err(Refusal::NoToken);
+    }
+    let usable = !token.contains([' ', ',']);
     usable.then_some(token).ok_or(Refusal::BadRequest("the Authorization header is not a single bearer token"))
 }
 
@@ -283,8 +287,9 @@ mod tests {
             (&[][..], 401),
             (&["Basic YTpi"], 401),
             (&["Bearera.b.c"], 401),
-            (&["Bearer"], 400),
-            (&["Bearer "], 400),
+            (&["Bearer"], 401),
+            (&["Bearer "], 401),
+            (&["bearer    "], 401),
             (&["Bearer a b"], 400),
             (&["Bearer a, Bearer b"], 400),
             (&["Bearer a", "Bearer b"], 400),
