@@ -34,7 +34,7 @@ const FORWARDED_HEADERS: u32 = 64 * 1024;
 
 /// How long an answer may take, and so how long a call whose message does not arrive holds its connection. Keys and a
 /// status list may each have to be fetched first, for which a check waits at most two seconds each time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a stop may take, whatever the clients do. Orchestrators wait for 30 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);

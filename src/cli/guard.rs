@@ -39,7 +39,7 @@ pub(super) struct Guard {
     /// Confidential client to watch as; it needs the permission revocations.read
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
-    /// File with the secret of that client
+    /// File with the secret of that client; it is read again before each connection
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
     /// Watch beyond this machine without TLS, on a network that is encrypted already
@@ -183,6 +183,13 @@ impl Guard {
         let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         file.take(4096).read_to_string(&mut secret).with_context(|| format!("cannot read {}", path.display()))?;
         let secret = secret.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() {
+            bail!("--client-secret-file {} is empty", path.display());
+        }
+        Ok(self.watch_with(endpoint, id, secret)?.secret_file(path))
+    }
+
+    fn watch_with(&self, endpoint: &str, id: &str, secret: &str) -> anyhow::Result<Watch> {
         if self.plaintext_beyond_loopback && endpoint.starts_with("http://") {
             return Ok(Watch::with_endpoint(Endpoint::from_shared(endpoint.to_owned())?, id, secret)?);
         }

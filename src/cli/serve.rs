@@ -29,15 +29,20 @@ impl Serve {
     }
 }
 
-/// Resolves at SIGTERM or SIGINT.
+/// Resolves at SIGTERM or SIGINT. SIGHUP, which would end the process by default, is ignored: log rotation and service
+/// managers send it to make a process reload, and nothing here needs that.
 #[cfg(unix)]
 pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        loop {
+            tokio::select! {
+                _ = term.recv() => return,
+                _ = int.recv() => return,
+                _ = hangup.recv() => tracing::info!("SIGHUP is ignored: settings are read at the start only"),
+            }
         }
     })
 }

@@ -23,7 +23,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Guard {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: String,
     /// The listener for Envoy; empty if there is none.
     pub(crate) ext_authz: String,
@@ -40,7 +40,8 @@ fn start_guard(server: &Server, more: &[&str]) -> Guard {
     Guard::run(command(&flags(server)), more)
 }
 
-fn flags(server: &Server) -> [&str; 7] {
+/// The flags of a guard with an HTTP listener.
+pub(crate) fn flags(server: &Server) -> [&str; 7] {
     ["guard", "--issuer", &server.issuer, "--audience", "api", "--http", "127.0.0.1:0"]
 }
 
@@ -51,13 +52,25 @@ impl Guard {
     }
 
     fn run(mut command: Command, more: &[&str]) -> Self {
-        let mut child = command.args(more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        command.args(more).stderr(Stdio::null());
+        Self::started(command)
+    }
+
+    /// Starts a guard and waits for its line `ready …`.
+    pub(crate) fn started(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let value =
             |name| line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap_or_default().to_owned();
         assert!(line.starts_with("ready http="), "{line}");
         Self { child, address: value("http="), ext_authz: value("ext_authz=") }
+    }
+
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
     }
 
     /// The status of a page requested with a token.
@@ -82,7 +95,7 @@ impl Guard {
     }
 }
 
-fn secret_file(dir: &Path, secret: &str) -> String {
+pub(crate) fn secret_file(dir: &Path, secret: &str) -> String {
     let path = dir.join("secret");
     std::fs::write(&path, format!("{secret}\n")).unwrap();
     path.to_str().unwrap().to_owned()

@@ -21,6 +21,7 @@ mod edge;
 mod filled;
 mod foreign;
 mod guard;
+mod guard_life;
 mod json;
 mod lost;
 mod mail;
