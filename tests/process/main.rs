@@ -31,6 +31,7 @@ mod outage;
 mod pages;
 mod parallel;
 mod place;
+mod proxies;
 #[path = "../support/raw.rs"]
 mod raw;
 mod readme;
