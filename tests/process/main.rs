@@ -40,5 +40,6 @@ mod server;
 mod stalled;
 mod story;
 mod surroundings;
+mod trusted;
 mod watchers;
 mod watching;
