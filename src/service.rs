@@ -36,8 +36,8 @@ pub use self::{
     signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys, TrustedKeys},
     start::{StartError, StartOptions},
     tokens::{
-        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, SizeFigures, SnapshotPart,
-        StatusLists, TOKEN_SIZES, TokenPair, Tokens, WatchMessage, Watcher,
+        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, ServedList, SizeFigures,
+        SnapshotPart, StatusLists, TOKEN_SIZES, TokenPair, Tokens, WatchMessage, Watcher,
     },
 };
 pub use crate::keys::{Keyring, LeftOut, MAX_FOREIGN_TEXT};
