@@ -1,12 +1,10 @@
 // Refuses access tokens of revoked sessions and disabled clients, using the issuer's token status lists.
 import { inflateSync } from "node:zlib";
 import { jwtVerify } from "jose";
-
 const [MAX_BYTES, TIMEOUT_MS, UNUSED_MS] = [16 * 1024 * 1024, 5000, 600_000];
 
 export class StatusError extends Error {} // The token is revoked, or has no status: answer 401.
 export class StatusUnknown extends Error {} // The issuer has not answered for too long to know: answer 503.
-
 // `keys` is the key set that verifies access tokens. Returns a function that takes the claims of a verified token, and
 // rejects with one of these errors unless the token's status is 0.
 export function statusLists(keys, issuer) {
@@ -21,12 +19,9 @@ export function statusLists(keys, issuer) {
     for await (const part of response.body) {
       if ((size += parts[parts.push(part) - 1].length) > MAX_BYTES) throw new Error("the list is too long");
     }
-    const { payload } = await jwtVerify(Buffer.concat(parts), keys, {
-      algorithms: ["RS256", "ES256", "EdDSA"],
-      typ: "statuslist+jwt",
-      subject: uri,
-      requiredClaims: ["iat", "exp", "ttl", "status_list"],
-    });
+    const [algorithms, requiredClaims] = [["RS256", "ES256", "EdDSA"], ["iat", "exp", "ttl", "status_list"]];
+    const expected = { algorithms, requiredClaims, typ: "statuslist+jwt", subject: uri };
+    const { payload } = await jwtVerify(Buffer.concat(parts), keys, expected);
     const { bits, lst } = payload.status_list;
     if (![1, 2, 4, 8].includes(bits) || !/^[\w-]+$/.test(lst)) throw new Error("the list is malformed");
     if (payload.iat < iat) throw new Error("the list is older than the last one");
@@ -48,14 +43,12 @@ export function statusLists(keys, issuer) {
     });
     return entry.pending;
   }
-
   return async function check(claims) {
     const { idx, uri } = claims.status?.status_list ?? {};
-    const named = Number.isSafeInteger(idx) && typeof uri === "string" && uri.startsWith(prefix);
+    const named = Number.isSafeInteger(idx) && String(uri).startsWith(prefix);
     if (!named) throw new StatusError("the token names no list of the issuer");
-    const entry = entries.get(uri) ?? { staleAt: 0, exp: 0, iat: 0 };
+    const entry = Object.assign(entries.get(uri) ?? { staleAt: 0, exp: 0, iat: 0 }, { usedAt: performance.now() });
     entries.set(uri, entry);
-    entry.usedAt = performance.now();
     // Nobody waits after a fetch has failed: the last list counts until its `exp`.
     if (!entry.error && !(performance.now() < entry.staleAt)) await refresh(uri, entry);
     const { bits, data, exp, error } = entry;
