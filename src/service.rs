@@ -33,14 +33,14 @@ pub use self::{
         Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Revoked, Snapshot, SweepProgress, SweepStep,
         Sweeper,
     },
-    signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys},
+    signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys, TrustedKeys},
     start::{StartError, StartOptions},
     tokens::{
-        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, SizeFigures, SnapshotPart,
-        StatusLists, TOKEN_SIZES, TokenPair, Tokens, WatchMessage, Watcher,
+        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, ServedList, SizeFigures,
+        SnapshotPart, StatusLists, TOKEN_SIZES, TokenPair, Tokens, WatchMessage, Watcher,
     },
 };
-pub use crate::keys::Keyring;
+pub use crate::keys::{Keyring, LeftOut, MAX_FOREIGN_TEXT};
 use crate::{entropy::Entropy, id::RequestId, passwords::Passwords, store::Store, time::Timestamp};
 
 /// Everything Chancery does, independent of any protocol. Cheap to clone.

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{DatabaseArgs, output};
 use crate::{
     domain::keys::{Algorithm, ForeignKey, StoredKey},
-    service::{Admin, ForeignKeyText, Keyring},
+    service::{Admin, ForeignKeyText, Keyring, LeftOut, MAX_FOREIGN_TEXT},
     time::Timestamp,
 };
 
@@ -37,7 +37,8 @@ pub(super) enum Keys {
     /// Publish another issuer's public keys for a while, so that its tokens stay valid until they expire.
     ///
     /// Resource servers find the keys in the JWKS. This server neither signs with them nor accepts tokens that
-    /// they signed, and neither does the crate chancery-verify.
+    /// they signed, and neither does the crate chancery-verify. Keys that are not for signatures or not known are
+    /// left out and named; a private key is refused.
     Trust {
         /// File with a JWKS, a JWK or a PEM public key; - for standard input.
         file: PathBuf,
@@ -134,16 +135,32 @@ async fn trust(
     (kid, alg): (Option<String>, Option<String>),
     database: &DatabaseArgs,
 ) -> anyhow::Result<()> {
-    let text = if file.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        text
-    } else {
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
-    };
+    let text = read_keys(file)?;
     let text = ForeignKeyText { text: &text, kid: kid.as_deref(), alg: alg.as_deref() };
-    for key in database.open_service().await?.signing_keys.trust(&Admin::command(), text, until).await? {
+    let trusted = database.open_service().await?.signing_keys.trust(&Admin::command(), text, until).await?;
+    for LeftOut { name, reason } in &trusted.left_out {
+        output::note(&format!("{name} is left out: {reason}"));
+    }
+    for key in &trusted.published {
         output::line(&format!("{}: {} is published until {}", key.algorithm(), key.kid, key.expires_at))?;
     }
     Ok(())
+}
+
+/// Reads a file, or standard input for `-`. Neither may be without end.
+fn read_keys(file: &Path) -> anyhow::Result<String> {
+    if file.as_os_str() == "-" {
+        return read_text(std::io::stdin()).context("cannot read standard input");
+    }
+    std::fs::File::open(file)
+        .map_err(Into::into)
+        .and_then(read_text)
+        .with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn read_text(from: impl Read) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    from.take(MAX_FOREIGN_TEXT as u64 + 1).read_to_end(&mut bytes)?;
+    anyhow::ensure!(bytes.len() <= MAX_FOREIGN_TEXT, "it is larger than {} KiB", MAX_FOREIGN_TEXT / 1024);
+    String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("it is no text; a JWKS, a JWK or a PEM file is"))
 }

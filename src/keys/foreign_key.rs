@@ -4,7 +4,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey, VerificationAlgorithm,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chancery_verify::KeySet;
+use chancery_verify::{KeySet, KeySetError};
 use rsa::{
     RsaPublicKey,
     pkcs8::{DecodePublicKey, Document, ObjectIdentifier, spki::SubjectPublicKeyInfoRef},
@@ -17,55 +17,161 @@ use super::signer::thumbprint;
 /// The member that marks a published key as another issuer's. This server never signs with it.
 pub const FOREIGN: &str = "foreign";
 
+/// Maximum size of the text, in bytes: a set of 16 keys with their certificates takes a fraction of it.
+pub const MAX_FOREIGN_TEXT: usize = 256 * 1024;
+/// Maximum number of keys in a set, those that are left out included.
+const MAX_KEYS: usize = 256;
+/// How many characters of a `kid` a message quotes, and how many left-out keys an error names.
+const QUOTED: usize = 64;
+const NAMED: usize = 5;
+
 /// A description of what is wrong with a key.
 type Problem = String;
 
-/// Parses public keys. Returns each as the JWK to publish. A key without a `kid` gets its RFC 7638 thumbprint.
-/// `kid` and `alg` may be given for a single key, as a PEM file contains neither.
+/// What a text contained.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ForeignKeys {
+    /// The usable keys, each as the JWK to publish.
+    pub usable: Vec<Value>,
+    /// The keys that were left out.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A key that cannot be published, because it is not for signatures or not known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its `kid` in quotes, or its place, such as `key 2`.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Parses public keys. A key without a `kid` gets its RFC 7638 thumbprint. Keys that are not for signatures, and keys
+/// of unknown kinds, are left out, as RFC 7517 §5 asks. `kid` and `alg` may be given for a single key, as a PEM file
+/// contains neither.
 ///
 /// # Errors
-/// A description of what is wrong, without the key.
-pub fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Result<Vec<Value>, Problem> {
+/// A description of what is wrong, without the key: the text as a whole cannot be trusted, or no key is usable.
+pub fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Result<ForeignKeys, Problem> {
+    kid.map_or(Ok(()), check_kid)?;
+    let keys = parse_text(text)?;
+    let mut found = ForeignKeys::default();
+    for (at, key) in keys.iter().enumerate() {
+        refuse_private(key)?;
+        match to_jwk(key, kid, alg) {
+            Ok(jwk) => found.usable.push(jwk),
+            Err(reason) => found.left_out.push(LeftOut { name: name_of(key, at), reason }),
+        }
+    }
+    match (found.usable.len(), keys.len()) {
+        (0, 1) => Err(found.left_out.swap_remove(0).reason),
+        (0, _) => Err(nothing_usable(&found.left_out)),
+        (2.., _) if kid.is_some() || alg.is_some() => {
+            Err("has several keys; kid and alg can be given for a single key only".to_owned())
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Parses the text to JWKs that have not been checked.
+fn parse_text(text: &str) -> Result<Vec<Map<String, Value>>, Problem> {
+    if text.len() > MAX_FOREIGN_TEXT {
+        return Err(format!("must not be larger than {} KiB", MAX_FOREIGN_TEXT / 1024));
+    }
     if text.contains("PRIVATE KEY-----") {
         return Err("must not be a private key; give the public one (openssl pkey -in FILE -pubout)".to_owned());
     }
     if text.trim_start().starts_with("-----BEGIN") {
-        return Ok(vec![to_jwk(&parse_pem(text)?, kid, alg)?]);
+        return Ok(vec![parse_pem(text)?]);
     }
-    let Ok(Value::Object(object)) = serde_json::from_str(text) else {
+    let Ok(Value::Object(mut object)) = serde_json::from_str(text) else {
         return Err("must be a JWKS, a JWK or a PEM file".to_owned());
     };
-    let keys = match object.get("keys") {
-        Some(Value::Array(keys)) => keys.iter().map(|k| k.as_object().cloned().unwrap_or_default()).collect(),
-        _ => vec![object],
+    // A key has no member `keys`, and a set has nothing that could stand for one key.
+    let keys: Vec<_> = match object.remove("keys") {
+        Some(Value::Array(keys)) => keys.into_iter().map(as_object).collect(),
+        Some(_) => return Err("must have an array of keys".to_owned()),
+        None => vec![object],
     };
-    if keys.is_empty() {
-        return Err("must contain a key".to_owned());
+    match keys.len() {
+        0 => Err("must contain a key".to_owned()),
+        1..=MAX_KEYS => Ok(keys),
+        _ => Err(format!("must not have more than {MAX_KEYS} keys")),
     }
-    if keys.len() > 1 && (kid.is_some() || alg.is_some()) {
-        return Err("has several keys; kid and alg can be given for a single key only".to_owned());
+}
+
+/// An item of a set; an empty one, which is of no known kind, if it is no object.
+fn as_object(item: Value) -> Map<String, Value> {
+    match item {
+        Value::Object(key) => key,
+        _ => Map::new(),
     }
-    keys.iter().map(|key| to_jwk(key, kid, alg)).collect()
+}
+
+fn name_of(key: &Map<String, Value>, at: usize) -> String {
+    match key.get("kid").and_then(Value::as_str).filter(|kid| !kid.is_empty()) {
+        Some(kid) => format!("{:?}", kid.chars().take(QUOTED).collect::<String>()),
+        None => format!("key {}", at + 1),
+    }
+}
+
+fn nothing_usable(left_out: &[LeftOut]) -> Problem {
+    let mut named: Vec<_> =
+        left_out.iter().take(NAMED).map(|LeftOut { name, reason }| format!("{name}: {reason}")).collect();
+    let more = left_out.len().saturating_sub(NAMED);
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    format!("has no usable key ({})", named.join("; "))
+}
+
+/// A private key is no reason to leave one out in silence: it has leaked to whoever has the file.
+fn refuse_private(key: &Map<String, Value>) -> Result<(), Problem> {
+    let set = json!({ "keys": [key] }).to_string();
+    match KeySet::from_json(set.as_bytes()) {
+        Err(KeySetError::Secret) => {
+            Err("must not have private members or shared secrets; give only public keys".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_kid(kid: &str) -> Result<(), Problem> {
+    if kid.is_empty() || kid.len() > 255 || kid.chars().any(char::is_control) {
+        return Err("a kid must be 1 to 255 bytes without control characters".to_owned());
+    }
+    Ok(())
+}
+
+/// A member that must be text where it is present.
+fn text_member<'a>(key: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Problem> {
+    key.get(name).map(|value| value.as_str().ok_or_else(|| format!("{name} must be a string"))).transpose()
+}
+
+/// Whether a key is for checking signatures (RFC 7517 §4.2, §4.3).
+fn check_purpose(key: &Map<String, Value>) -> Result<(), Problem> {
+    if text_member(key, "use")?.is_some_and(|usage| usage != "sig") {
+        return Err("must be for signatures (use = sig)".to_owned());
+    }
+    let verifies = |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
+    if key.get("key_ops").is_some_and(|ops| !verifies(ops)) {
+        return Err("must be for checking signatures (key_ops with verify)".to_owned());
+    }
+    Ok(())
 }
 
 /// Checks a key. Returns only its public members, with the `kid` that tokens use.
 fn to_jwk(key: &Map<String, Value>, kid: Option<&str>, alg: Option<&str>) -> Result<Value, Problem> {
-    let text = |name: &str| key.get(name).and_then(Value::as_str);
-    if KeySet::from_json(json!({ "keys": [key] }).to_string().as_bytes()).is_err() {
-        return Err("must not have private members; give only the public key".to_owned());
-    }
-    if text("use").is_some_and(|usage| usage != "sig") {
-        return Err("must be for signatures (use = sig)".to_owned());
-    }
+    check_purpose(key)?;
     let (required, algorithms) = required_members(key)?;
-    let alg = alg.or_else(|| text("alg")).unwrap_or_else(|| algorithms.first().copied().unwrap_or_default());
+    let named = alg.map_or_else(|| text_member(key, "alg"), |alg| Ok(Some(alg)))?;
+    let alg = named.unwrap_or_else(|| algorithms.first().copied().unwrap_or_default());
     if !algorithms.contains(&alg) {
         return Err(format!("the algorithm of this key must be one of {}", algorithms.join(", ")));
     }
-    let kid = kid.or_else(|| text("kid")).map_or_else(|| thumbprint(&required), ToOwned::to_owned);
-    if kid.is_empty() || kid.len() > 255 || kid.chars().any(char::is_control) {
-        return Err("a kid must be 1 to 255 bytes without control characters".to_owned());
-    }
+    let kid = kid.map_or_else(|| text_member(key, "kid"), |kid| Ok(Some(kid)))?;
+    let kid = kid.map_or_else(|| thumbprint(&required), ToOwned::to_owned);
+    check_kid(&kid)?;
     let mut out = required;
     if let Some(members) = out.as_object_mut() {
         let more = [("kid", json!(kid)), ("alg", json!(alg)), ("use", json!("sig")), (FOREIGN, json!(true))];
@@ -165,5 +271,7 @@ fn parse_pem(text: &str) -> Result<Map<String, Value>, Problem> {
     Ok(jwk.as_object().cloned().unwrap_or_default())
 }
 
+#[cfg(test)]
+mod choice;
 #[cfg(test)]
 mod tests;

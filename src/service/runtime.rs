@@ -34,7 +34,7 @@ pub(in crate::service) struct Runtime {
 pub(in crate::service) const TRIES: usize = 5;
 
 /// Copies an error for another waiter.
-fn copy_error(error: &Error) -> Error {
+pub(in crate::service) fn copy_error(error: &Error) -> Error {
     match error {
         Error::Conflict => Error::Conflict,
         Error::DeadlineExceeded => Error::DeadlineExceeded,

@@ -9,7 +9,12 @@ mod watch;
 use std::{fmt, sync::Arc};
 
 pub(in crate::service) use self::rotate::first_keys;
-pub use self::{revoke::KeyRevocation, rotate::RotationPlan, trust::ForeignKeyText, watch::KeyWatcher};
+pub use self::{
+    revoke::KeyRevocation,
+    rotate::RotationPlan,
+    trust::{ForeignKeyText, TrustedKeys},
+    watch::KeyWatcher,
+};
 use super::{
     access::Admin,
     runtime::{Live, Runtime},

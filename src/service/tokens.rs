@@ -23,7 +23,7 @@ pub use self::{
     refresh::RefreshInput,
     shared_snapshot::SnapshotPart,
     sizes::{SizeFigures, TOKEN_SIZES},
-    status_lists::{PublishedList, StatusLists},
+    status_lists::{PublishedList, ServedList, StatusLists},
     watch::{Revocations, WatchMessage, Watcher},
 };
 use super::{

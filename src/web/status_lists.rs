@@ -15,11 +15,14 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 
 use super::etag;
-use crate::{error::Error, service::Service};
+use crate::{
+    error::Error,
+    service::{ServedList, Service},
+};
 
 /// Lists the URIs of all status lists.
 pub(super) async fn all(State(service): State<Arc<Service>>) -> Response<Body> {
-    match service.status_lists.all().await {
+    match service.status_lists.all_or_last().await {
         Ok(lists) => {
             let uris: Vec<String> = lists.into_iter().map(|list| service.status_lists.list_uri(list)).collect();
             Json(json!({ "status_lists": uris })).into_response()
@@ -40,8 +43,8 @@ pub(super) async fn one(
         return (StatusCode::NOT_IMPLEMENTED, "past lists are not kept\n").into_response();
     }
     let Ok(list) = list.parse() else { return not_found() };
-    let published = match service.status_lists.list(list).await {
-        Ok(Some(published)) => published,
+    let ServedList { list: published, age } = match service.status_lists.serve(list).await {
+        Ok(Some(served)) => served,
         Ok(None) => return not_found(),
         Err(error) => return unavailable(&error),
     };
@@ -61,6 +64,10 @@ pub(super) async fn one(
         .header(header::CACHE_CONTROL, "public, no-cache")
         .header(header::VARY, "accept-encoding")
         .header(header::ETAG, tag);
+    if let Some(age) = age {
+        // A list that may be out of date says so (RFC 9111 §5.1).
+        response = response.header(header::AGE, age.seconds());
+    }
     if gzip && !unchanged {
         response = response.header(header::CONTENT_ENCODING, "gzip");
     }

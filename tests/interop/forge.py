@@ -13,6 +13,8 @@ import zlib
 TYPE = "application/statuslist+jwt"
 # The examples from draft-ietf-oauth-status-list §4.
 ONE_BIT, TWO_BITS = "eNrbuRgAAhcBXQ", "eNo76fITAAPfAgc"
+# Answers that never end: the bytes of a part, and the pause before the next.
+ENDLESS = {"/statuslists/flood": (1 << 18, 0), "/statuslists/drip": (1, 0.5)}
 
 
 def b64(data):
@@ -68,16 +70,21 @@ class Issuer:
     def __init__(self, audience):
         self.key, self.stranger, self.audience = Key("ours"), Key("nobody's"), audience
         self.lists, self.requested_paths, outer = {}, [], self
+        self.thawed = threading.Event()
+        self.thawed.set()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
+                outer.thawed.wait()
                 # A key of an unknown type must not invalidate the set (RFC 7517 §5).
                 keys = {"keys": [outer.key.jwk(), {"kty": "XYZ", "kid": "unknown", "use": "sig"}]}
                 if self.path == "/jwks.json":
                     return self.answer(200, json.dumps(keys))
                 outer.requested_paths.append(self.path)
+                if self.path in ENDLESS:
+                    return self.answer_without_end(*ENDLESS[self.path])
                 status, body = outer.lists.get(self.path, (404, ""))
                 expected = self.headers["accept"] == TYPE
                 return self.answer(status, body) if expected else self.answer(406, "")
@@ -89,14 +96,34 @@ class Issuer:
                 self.end_headers()
                 self.wfile.write(body.encode())
 
+            def answer_without_end(self, size, pause):
+                self.close_connection = True
+                self.send_response(200)
+                self.send_header("content-type", TYPE)
+                self.end_headers()
+                for _ in range(1024):
+                    self.wfile.write(b"A" * size)
+                    time.sleep(pause)
+
             def log_message(self, *_):
                 pass
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_):
+                """Say nothing: verifiers hang up on answers that they will not read."""
+
+        self.http = Server(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.host = f"127.0.0.1:{self.http.server_address[1]}"
         self.url = f"http://{self.host}"
+
+    def freeze(self):
+        """Accept connections, and answer none."""
+        self.thawed.clear()
+
+    def thaw(self):
+        self.thawed.set()
 
     def uri(self, name):
         return f"{self.url}/statuslists/{name}"
@@ -200,5 +227,7 @@ def bad_lists(issuer):
     issuer.lists["/statuslists/unsigned"] = (200, unsigned)
     yield "no signature", issuer.at("unsigned", 1)
     yield "no such list", issuer.at("missing", 1)
+    yield "an answer without end", issuer.at("flood", 1)
+    yield "an answer that takes for ever", issuer.at("drip", 1)
     issuer.lists["/statuslists/failing"] = (503, "try again")
     yield "a failing server", issuer.at("failing", 1)

@@ -50,7 +50,7 @@ impl Old {
     async fn trust(&self, service: &Service, until: Timestamp) -> Result<Vec<ForeignKey>, Error> {
         let text = self.jwk.to_string();
         let text = ForeignKeyText { text: &text, kid: None, alg: None };
-        service.signing_keys.trust(&Admin::command(), text, until).await
+        Ok(service.signing_keys.trust(&Admin::command(), text, until).await?.published)
     }
 
     /// A token that looks like one of this server's, including the issuer.

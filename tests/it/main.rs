@@ -32,6 +32,7 @@ mod import_stream;
 mod interrupted_attempts;
 mod introspection;
 mod issuer;
+mod last_list;
 mod limits;
 mod mail;
 mod migrations;

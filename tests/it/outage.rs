@@ -33,7 +33,7 @@ on_each_engine! {
 }
 
 /// A service on the app's database, reached through a network that can be broken.
-async fn served_through(app: &App, network: &Network) -> Service {
+pub(crate) async fn served_through(app: &App, network: &Network) -> Service {
     let entropy = Arc::new(OsEntropy);
     let store = Store::open(&network.database.location, false, entropy.clone()).await.unwrap();
     let limits = Limits { transaction: Duration::from_millis(600), follow: Duration::from_millis(300) };

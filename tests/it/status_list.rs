@@ -36,7 +36,7 @@ on_each_engine! {
     }
 }
 
-async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+pub(crate) async fn get(routes: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -206,17 +206,6 @@ async fn r10_a_lease_whose_commit_reply_is_lost_is_never_used() {
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 8, "{all:?}");
     assert_eq!(app.empty.database.sql("SELECT 1 FROM status_lists WHERE leased = 3072").await.unwrap(), 1);
     app.finish().await;
-}
-
-#[tokio::test]
-async fn a_process_that_may_have_missed_a_revocation_serves_no_status_list() {
-    let app = App::sqlite().await;
-    app.sign_in().await;
-    let routes = web::routes(app.service.clone());
-    assert_eq!(get(&routes, "/statuslists/1", &[]).await.0, StatusCode::OK);
-    app.clock.advance(Ttl::from_secs(11));
-    assert_eq!(get(&routes, "/statuslists/1", &[]).await.0, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(get(&routes, "/.well-known/jwks.json", &[]).await.0, StatusCode::OK);
 }
 
 async fn j29_a_status_list_is_signed_again_as_soon_as_its_key_is_revoked(app: &App) {

@@ -229,7 +229,7 @@ impl Live {
     }
 
     /// How long ago this process last confirmed that it has seen every change.
-    fn confirmation_age(&self) -> Ttl {
+    pub(in crate::service) fn confirmation_age(&self) -> Ttl {
         Ttl::from_millis(self.clock.elapsed().millis().saturating_sub(self.confirmed.load(Ordering::SeqCst)))
     }
 

@@ -6,7 +6,7 @@ use super::SigningKeys;
 use crate::{
     domain::{audit::AuditKind, feed::ChangeKind, keys::ForeignKey},
     error::{Error, Result},
-    keys::read_foreign_keys,
+    keys::{LeftOut, read_foreign_keys},
     service::access::Admin,
     time::{Timestamp, Ttl},
 };
@@ -27,21 +27,31 @@ pub struct ForeignKeyText<'a> {
     pub alg: Option<&'a str>,
 }
 
+/// What was published.
+#[derive(Debug)]
+pub struct TrustedKeys {
+    /// The keys now published.
+    pub published: Vec<ForeignKey>,
+    /// The keys that were left out.
+    pub left_out: Vec<LeftOut>,
+}
+
 impl SigningKeys {
     /// Publishes another issuer's public keys until `until`. This server neither signs with them nor accepts tokens
-    /// signed by them. Publishing a key again replaces its expiry.
+    /// signed by them. Publishing a key again replaces its expiry. Keys that are not for signatures or not known are
+    /// left out.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the text, a key or the expiry is not acceptable.
-    pub async fn trust(&self, admin: &Admin, text: ForeignKeyText<'_>, until: Timestamp) -> Result<Vec<ForeignKey>> {
-        let jwks =
+    pub async fn trust(&self, admin: &Admin, text: ForeignKeyText<'_>, until: Timestamp) -> Result<TrustedKeys> {
+        let found =
             read_foreign_keys(text.text, text.kid, text.alg).map_err(|problem| Error::invalid("key", problem))?;
         self.live.confirm().await?;
         let now = self.live.now();
         if until <= now || until > now.plus(MAX_LIFETIME) {
             return Err(Error::invalid("until", "must be in the future, at most a year ahead"));
         }
-        let keys: Vec<ForeignKey> = jwks.into_iter().map(|jwk| foreign_key(jwk, now, until)).collect();
+        let keys: Vec<ForeignKey> = found.usable.into_iter().map(|jwk| foreign_key(jwk, now, until)).collect();
         self.check_foreign(&keys)?;
         let mut tx = admin.write(&self.store, &self.live).await?;
         for key in &keys {
@@ -53,7 +63,7 @@ impl SigningKeys {
         }
         tx.change(self.live.change(ChangeKind::Keys, "trust", now));
         self.live.commit(tx).await?;
-        Ok(keys)
+        Ok(TrustedKeys { published: keys, left_out: found.left_out })
     }
 
     fn check_foreign(&self, keys: &[ForeignKey]) -> Result<()> {

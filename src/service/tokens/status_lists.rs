@@ -1,16 +1,18 @@
 //! Status lists: allocating indices and publishing the lists.
 
+mod builds;
 mod published;
 
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
-use self::published::PublishedLists;
+use self::{builds::Builds, published::PublishedLists};
 use crate::{
     domain::{
         client::ClientId,
@@ -23,11 +25,13 @@ use crate::{
     secret::sha256,
     service::runtime::{Live, Snapshot, TRIES},
     store::{Lease, Store},
-    time::Timestamp,
+    time::{Timestamp, Ttl},
 };
 
 /// How many indices a process leases at a time. Indices unused when it stops are never used.
 const LEASE_SIZE: u32 = 1024;
+/// How long whoever could have the last list waits for a newer one. Verifiers give up after 5 seconds.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A published list.
 #[derive(Clone, Debug)]
@@ -40,6 +44,15 @@ pub struct PublishedList {
     kid: String,
     seq: i64,
     built_at: Timestamp,
+}
+
+/// A list to serve.
+#[derive(Clone, Debug)]
+pub struct ServedList {
+    /// The list.
+    pub list: Arc<PublishedList>,
+    /// For a list that may be out of date: how long ago it was built.
+    pub age: Option<Ttl>,
 }
 
 /// Allocates indices and publishes the lists. Cheap to clone.
@@ -57,8 +70,7 @@ struct Lists {
     lease: tokio::sync::Mutex<Option<Lease>>,
     published: Mutex<PublishedLists>,
     numbers: Mutex<(Vec<i64>, Option<Timestamp>)>,
-    /// Held while a list is built: one at a time, and those who wait find it done.
-    building: tokio::sync::Mutex<()>,
+    builds: Builds,
 }
 
 impl fmt::Debug for StatusLists {
@@ -125,7 +137,7 @@ impl StatusLists {
     /// If the database is unreachable.
     pub async fn all(&self) -> Result<Vec<i64>> {
         let now = self.live.now();
-        let (numbers, asked_at) = self.lists.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (numbers, asked_at) = self.known();
         if asked_at.is_some_and(|at| now >= at && now < at.plus(REPUBLISH)) {
             return Ok(numbers);
         }
@@ -134,34 +146,89 @@ impl StatusLists {
         Ok(all)
     }
 
+    /// The same, or while the database is away, the numbers that it returned last.
+    ///
+    /// # Errors
+    /// If the database is unreachable and has not been asked before.
+    pub async fn all_or_last(&self) -> Result<Vec<i64>> {
+        let (numbers, asked_at) = self.known();
+        if asked_at.is_none() {
+            return self.all().await;
+        }
+        match tokio::time::timeout(PATIENCE, self.all()).await {
+            Err(_) | Ok(Err(Error::Unavailable(_))) => Ok(numbers),
+            Ok(outcome) => outcome,
+        }
+    }
+
+    fn known(&self) -> (Vec<i64>, Option<Timestamp>) {
+        self.lists.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The list to serve: the current one, or while that cannot be known or takes long, the last one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if there is no last one that may still be served.
+    pub async fn serve(&self, list: i64) -> Result<Option<ServedList>> {
+        let current = async { self.list(list).await.map(|found| found.map(|list| ServedList { list, age: None })) };
+        if self.last(list).is_none() {
+            return current.await;
+        }
+        match tokio::time::timeout(PATIENCE, current).await {
+            Ok(Err(error @ Error::Unavailable(_))) => self.last(list).map(Some).ok_or(error),
+            Ok(outcome) => outcome,
+            Err(_) => self.last(list).map(Some).ok_or_else(|| Error::Unavailable("a status list takes long".into())),
+        }
+    }
+
+    /// The list that was built last, unchanged, until it expires. It is worth as much as the copies of it that
+    /// verifiers have. A list whose key was revoked is worth nothing, nor is one of an issuer that was changed, which
+    /// ends all confirmations.
+    fn last(&self, list: i64) -> Option<ServedList> {
+        let last = self.published(list)?;
+        let (now, snapshot) = (self.live.now(), self.live.snapshot());
+        let expires = last.built_at.seconds() + LIST_LIFETIME.seconds();
+        let age = now.since(last.built_at);
+        let valid = age.millis() >= 0 && now.seconds() < expires && !snapshot.revoked_keys.contains_key(&last.kid);
+        let confirmed = self.live.confirmation_age() < LIST_LIFETIME.plus(snapshot.settings.confirm_within);
+        (valid && confirmed).then_some(ServedList { list: last, age: Some(age) })
+    }
+
     /// The current state of a list; `None` if no list has that number.
     ///
     /// # Errors
     /// [`Error::Unavailable`] while this process may have missed a revocation.
     pub async fn list(&self, list: i64) -> Result<Option<Arc<PublishedList>>> {
         let snapshot = self.live.for_signing()?;
-        let now = self.live.now();
-        if let Some(cached) = self.cached(list, &snapshot, now) {
+        if let Some(cached) = self.cached(list, &snapshot, self.live.now()) {
             return Ok(Some(cached));
         }
-        if !self.all().await?.contains(&list) {
+        if self.published(list).is_none() && !self.all().await?.contains(&list) {
             return Ok(None);
         }
-        let _building = self.lists.building.lock().await;
-        // Read again: to have waited may have taken long.
+        let this = self.clone();
+        self.lists.builds.join_or_start(list, || async move { this.rebuild(list).await }).await.map(Some)
+    }
+
+    /// Builds a list and publishes it, unless that was done meanwhile.
+    async fn rebuild(&self, list: i64) -> Result<Arc<PublishedList>> {
         let snapshot = self.live.for_signing()?;
         let now = self.live.now();
         if let Some(cached) = self.cached(list, &snapshot, now) {
-            return Ok(Some(cached));
+            return Ok(cached);
         }
         let built = Arc::new(self.build(list, &snapshot, now).await?);
         self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).insert(list, built.clone());
-        Ok(Some(built))
+        Ok(built)
+    }
+
+    fn published(&self, list: i64) -> Option<Arc<PublishedList>> {
+        self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(list)
     }
 
     /// The cached list, if it is unchanged or was built very recently.
     fn cached(&self, list: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<PublishedList>> {
-        let cached = self.lists.published.lock().unwrap_or_else(PoisonError::into_inner).get(list)?;
+        let cached = self.published(list)?;
         let age = now.since(cached.built_at);
         let unchanged = cached.seq == snapshot.head.seq && age < LIST_TTL && !recently_disabled(snapshot, now);
         // A list signed with a revoked key is useless to verifiers that have dropped the key.

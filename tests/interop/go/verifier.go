@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lestrrat-go/httprc/v3"
@@ -109,23 +111,40 @@ func (v *verifier) verify(ctx context.Context, token string) (jwt.Token, error) 
 type command struct {
 	Token  string `json:"token"`
 	Status bool   `json:"status"`
+	Times  int    `json:"times"`
 }
 
-func (v *verifier) answer(ctx context.Context, line []byte) map[string]any {
-	var request command
-	err := json.Unmarshal(line, &request)
-	if err != nil {
-		return map[string]any{"ok": false, "error": err.Error()}
-	}
+func (v *verifier) answer(ctx context.Context, request command) map[string]any {
+	started := time.Now()
 	token, err := v.verify(ctx, request.Token)
 	if err == nil && request.Status {
 		err = v.lists.Check(token)
 	}
+	result := map[string]any{"ok": err == nil, "http": http.StatusOK, "seconds": time.Since(started).Seconds()}
 	if err != nil {
-		return map[string]any{"ok": false, "error": err.Error()}
+		result["error"], result["http"] = err.Error(), http.StatusUnauthorized
+		if errors.Is(err, ErrStatusUnknown) {
+			result["http"] = http.StatusServiceUnavailable
+		}
+		return result
 	}
-	sub, _ := token.Subject()
-	return map[string]any{"ok": true, "sub": sub}
+	result["sub"], _ = token.Subject()
+	return result
+}
+
+// answers checks a token several times at once, if asked to.
+func (v *verifier) answers(ctx context.Context, line []byte) ([]map[string]any, error) {
+	request := command{Times: 1}
+	if err := json.Unmarshal(line, &request); err != nil {
+		return nil, err
+	}
+	answers := make([]map[string]any, request.Times)
+	var checks sync.WaitGroup
+	for at := range answers {
+		checks.Go(func() { answers[at] = v.answer(ctx, request) })
+	}
+	checks.Wait()
+	return answers, nil
 }
 
 func version() string {
@@ -152,6 +171,11 @@ func main() {
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 1<<20)
 	for in.Scan() {
-		_ = out.Encode(v.answer(ctx, in.Bytes()))
+		answers, err := v.answers(ctx, in.Bytes())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		_ = out.Encode(answers)
 	}
 }

@@ -3,58 +3,128 @@ import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.proc.*;
 import com.nimbusds.jwt.*;
 import com.nimbusds.jwt.proc.*;
+import java.io.ByteArrayOutputStream;
 import java.net.URI;
 import java.net.http.*;
 import java.time.Duration;
 import java.util.*;
+import java.util.concurrent.*;
 import java.util.zip.Inflater;
 
 /** Refuses access tokens of revoked sessions and disabled clients. `keys` is the key set that verifies tokens. */
-record StatusList(JWKSource<SecurityContext> keys, String issuer, HttpClient http, Map<String, CachedList> cached) {
-    record CachedList(long until, int bits, byte[] data) {}
-    StatusList(JWKSource<SecurityContext> keys, String issuer) {
-        this(keys, issuer.replaceFirst("/$", ""), HttpClient.newHttpClient(), new HashMap<>());
+record StatusList(JWKSource<SecurityContext> keys, String issuer, HttpClient http, Map<String, Entry> entries) {
+    private static final int MAX_BYTES = 16 * 1024 * 1024;
+    private static final long TIMEOUT = 5_000_000_000L, UNUSED = 600_000_000_000L;
+    record CachedList(long staleAt, long exp, long iat, int bits, byte[] data) {}
+
+    private static final class Entry {
+        CachedList list;
+        Exception error; // Of the last fetch.
+        volatile long usedAt = System.nanoTime();
     }
 
-    /** Takes the claims of a verified token. Throws unless the token's status is 0. */
-    synchronized void check(JWTClaimsSet claims) throws BadJWTException {
-        int value;
-        try {
-            var reference = (Map<?, ?>) claims.getJSONObjectClaim("status").get("status_list");
-            var uri = (String) reference.get("uri");
-            if (!uri.startsWith(issuer + "/statuslists/")) throw new BadJWTException("the list is not the issuer's");
-            if (!cached.containsKey(uri) || System.nanoTime() - cached.get(uri).until >= 0) cached.put(uri, fetch(uri));
-            CachedList list = cached.get(uri);
-            long at = Math.multiplyExact((long) reference.get("idx"), list.bits);
-            value = list.data[Math.toIntExact(at >> 3)] >> (at & 7) & (1 << list.bits) - 1;
-        } catch (Exception e) { // A token whose status is unknown is refused, and so is an index out of range.
-            throw new BadJWTException("status unknown: " + e, e);
-        }
+    /** The issuer has not answered for too long to know whether the token is revoked: answer 503. */
+    static final class StatusUnknown extends Exception {
+        StatusUnknown(Exception cause) { super("status unknown: " + cause, cause); }
+    }
+
+    StatusList(JWKSource<SecurityContext> keys, String issuer) {
+        this(keys, issuer.replaceFirst("/$", ""), HttpClient.newHttpClient(), new ConcurrentHashMap<>());
+    }
+
+    /** Takes the claims of a verified token. Throws unless its status is 0: BadJWTException means 401. */
+    void check(JWTClaimsSet claims) throws BadJWTException, StatusUnknown {
+        if (!(claims.getClaim("status") instanceof Map<?, ?> status)
+                || !(status.get("status_list") instanceof Map<?, ?> reference)
+                || !(reference.get("idx") instanceof Long idx && reference.get("uri") instanceof String uri)
+                || !uri.startsWith(issuer + "/statuslists/"))
+            throw new BadJWTException("the token names no list of the issuer");
+        CachedList list = current(uri);
+        if (idx < 0 || idx >= list.data.length * 8L / list.bits) throw new BadJWTException("the list has no such index");
+        int at = Math.toIntExact(idx * list.bits), value = list.data[at >> 3] >> (at & 7) & (1 << list.bits) - 1;
         if (value != 0) throw new BadJWTException("status " + value);
     }
 
-    private CachedList fetch(String uri) throws Exception {
+    /** All wait for the same fetch, but for none after one has failed: the last list counts until its `exp`. */
+    private CachedList current(String uri) throws StatusUnknown {
+        Entry entry = entries.computeIfAbsent(uri, this::follow);
+        synchronized (entry) { // Not held during a fetch.
+            long now = entry.usedAt = System.nanoTime();
+            while (entry.error == null && (entry.list == null || System.nanoTime() - entry.list.staleAt >= 0)) {
+                try {
+                    TimeUnit.NANOSECONDS.timedWait(entry, now + TIMEOUT - System.nanoTime());
+                    if (System.nanoTime() - now >= TIMEOUT) entry.error = new TimeoutException("no answer");
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                    throw new StatusUnknown(e);
+                }
+            }
+            if (entry.list != null && System.currentTimeMillis() < entry.list.exp) return entry.list;
+            throw new StatusUnknown(entry.error);
+        }
+    }
+
+    private Entry follow(String uri) {
+        var entry = new Entry();
+        var thread = new Thread(() -> follow(uri, entry), "status list");
+        thread.setDaemon(true);
+        thread.start();
+        return entry;
+    }
+
+    /** Keeps a list fresh until no token has named it for a while. */
+    private void follow(String uri, Entry entry) {
+        try {
+            while (System.nanoTime() - entry.usedAt < UNUSED) {
+                long pause = 2000;
+                try {
+                    CachedList list = fetch(uri, entry.list);
+                    pause = Math.max(1000, (list.staleAt - System.nanoTime()) / 2_000_000);
+                    synchronized (entry) { entry.list = list; entry.error = null; entry.notifyAll(); }
+                } catch (Exception e) {
+                    synchronized (entry) { entry.error = e; entry.notifyAll(); }
+                }
+                Thread.sleep(pause);
+            }
+        } catch (InterruptedException e) { // The thread ends, and the next check starts another.
+        } finally {
+            entries.remove(uri, entry);
+        }
+    }
+
+    private CachedList fetch(String uri, CachedList last) throws Exception {
         var processor = new DefaultJWTProcessor<SecurityContext>();
         processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(new JOSEObjectType("statuslist+jwt")));
         processor.setJWSKeySelector(new JWSVerificationKeySelector<>(Set.of(JWSAlgorithm.RS256, JWSAlgorithm.ES256), keys));
         var exact = new JWTClaimsSet.Builder().subject(uri).build();
-        var needed = new DefaultJWTClaimsVerifier<SecurityContext>(exact, Set.of("exp", "ttl"));
+        var needed = new DefaultJWTClaimsVerifier<SecurityContext>(exact, Set.of("iat", "exp", "ttl"));
         needed.setMaxClockSkew(0);
         processor.setJWTClaimsSetVerifier(needed);
         long requestedAt = System.nanoTime();
-        var request = HttpRequest.newBuilder(URI.create(uri)).timeout(Duration.ofSeconds(5));
-        request.header("Accept", "application/statuslist+jwt");
-        var claims = processor.process(http.send(request.build(), HttpResponse.BodyHandlers.ofString()).body(), null);
+        var request = HttpRequest.newBuilder(URI.create(uri)).header("Accept", "application/statuslist+jwt");
+        var body = new ByteArrayOutputStream();
+        var response = http.sendAsync(request.build(), HttpResponse.BodyHandlers.ofByteArrayConsumer(part -> {
+            if (body.size() + part.map(p -> p.length).orElse(0) > MAX_BYTES) throw new IllegalStateException("too long");
+            part.ifPresent(body::writeBytes);
+        }));
+        try {
+            response.get(TIMEOUT, TimeUnit.NANOSECONDS);
+        } finally {
+            response.cancel(true);
+        }
+        var claims = processor.process(body.toString(), null);
         var list = claims.getJSONObjectClaim("status_list");
         int bits = Math.toIntExact((long) list.get("bits"));
         var stream = new Inflater();
         stream.setInput(Base64.getUrlDecoder().decode((String) list.get("lst")));
-        byte[] data = new byte[16 * 1024 * 1024];
+        byte[] data = new byte[MAX_BYTES];
         int length = stream.inflate(data);
         boolean whole = stream.finished() && stream.getRemaining() == 0 && !list.get("lst").toString().endsWith("=");
-        if (!whole || !Set.of(1, 2, 4, 8).contains(bits)) throw new BadJWTException("the list is malformed or too long");
-        double left = (claims.getExpirationTime().getTime() - System.currentTimeMillis()) / 1e3;
-        long nanos = (long) (Math.min(claims.getDoubleClaim("ttl"), left) * 1e9);
-        return new CachedList(requestedAt + nanos, bits, Arrays.copyOf(data, length));
+        stream.end();
+        long exp = claims.getExpirationTime().getTime(), iat = claims.getIssueTime().getTime();
+        if (!whole || !Set.of(1, 2, 4, 8).contains(bits) || last != null && iat < last.iat)
+            throw new BadJWTException("the list is malformed, too long or older than the last one");
+        double left = Math.min(claims.getDoubleClaim("ttl"), (exp - System.currentTimeMillis()) / 1e3);
+        return new CachedList(requestedAt + (long) (left * 1e9), exp, iat, bits, Arrays.copyOf(data, length));
     }
 }

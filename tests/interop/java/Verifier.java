@@ -16,6 +16,7 @@ import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
 import com.nimbusds.jose.util.DefaultResourceRetriever;
+import com.nimbusds.jose.util.JSONArrayUtils;
 import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
@@ -26,9 +27,13 @@ import java.net.URI;
 import java.security.Key;
 import java.security.PublicKey;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 
 /** Verifies access tokens with Nimbus: Verifier JWKS_URL ISSUER AUDIENCE. Answers each JSON line with a JSON line. */
 final class Verifier {
@@ -37,6 +42,11 @@ final class Verifier {
 
     private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
     private final StatusList lists;
+    private final ExecutorService pool = Executors.newCachedThreadPool(check -> {
+        var thread = new Thread(check);
+        thread.setDaemon(true);
+        return thread;
+    });
 
     Verifier(String url, String issuer, String audience) throws Exception {
         var keys = keys(url);
@@ -95,17 +105,36 @@ final class Verifier {
         return found;
     }
 
-    Map<String, Object> answer(String line) throws Exception {
-        var command = JSONObjectUtils.parse(line);
+    Map<String, Object> answer(Map<String, Object> command) {
+        long started = System.nanoTime();
+        Map<String, Object> result;
         try {
             JWTClaimsSet claims = processor.process((String) command.get("token"), null);
             if (Boolean.TRUE.equals(command.get("status"))) {
                 lists.check(claims);
             }
-            return Map.of("ok", true, "sub", claims.getSubject());
+            result = Map.of("ok", true, "http", 200, "sub", claims.getSubject());
         } catch (Exception e) {
-            return Map.of("ok", false, "error", e.getClass().getSimpleName() + ": " + e.getMessage());
+            int http = e instanceof StatusList.StatusUnknown ? 503 : 401;
+            result = Map.of("ok", false, "http", http, "error", e.getClass().getSimpleName() + ": " + e.getMessage());
         }
+        var answer = new HashMap<String, Object>(result);
+        answer.put("seconds", (System.nanoTime() - started) / 1e9);
+        return answer;
+    }
+
+    /** Checks a token several times at once, if asked to. */
+    List<Object> answers(String line) throws Exception {
+        var command = JSONObjectUtils.parse(line);
+        var checks = new ArrayList<Callable<Object>>();
+        for (long n = (long) command.getOrDefault("times", 1L); n > 0; n--) {
+            checks.add(() -> answer(command));
+        }
+        var answers = new ArrayList<Object>();
+        for (var done : pool.invokeAll(checks)) {
+            answers.add(done.get());
+        }
+        return answers;
     }
 
     public static void main(String[] args) throws Exception {
@@ -114,7 +143,7 @@ final class Verifier {
         writeLine(Map.of("library", "Nimbus JOSE+JWT", "version", version == null ? "?" : version));
         var in = new BufferedReader(new InputStreamReader(System.in));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
-            writeLine(verifier.answer(line));
+            System.out.println(JSONArrayUtils.toJSONString(verifier.answers(line)));
         }
     }
 

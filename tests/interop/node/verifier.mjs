@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { createRemoteJWKSet, jwtVerify } from "jose";
-import { statusLists } from "./status_list.mjs";
+import { StatusUnknown, statusLists } from "./status_list.mjs";
 
 const [url, issuer, audience] = process.argv.slice(2);
 // By default an unknown `kid` causes a fetch at most every 30 seconds; the tests turn that limit off.
@@ -18,17 +18,27 @@ const options = {
 };
 
 async function answer(command) {
+  const started = performance.now();
+  const result = await check(command);
+  return { ...result, seconds: (performance.now() - started) / 1000 };
+}
+
+async function check(command) {
   try {
     const { payload } = await jwtVerify(command.token, keys, options);
     if (command.status) await checkStatus(payload);
-    return { ok: true, sub: payload.sub };
+    return { ok: true, http: 200, sub: payload.sub };
   } catch (error) {
-    return { ok: false, error: `${error.code ?? error.name}: ${error.message}` };
+    const http = error instanceof StatusUnknown ? 503 : 401;
+    return { ok: false, http, error: `${error.code ?? error.name}: ${error.message}` };
   }
 }
 
 const { version } = JSON.parse(readFileSync(new URL("node_modules/jose/package.json", import.meta.url)));
 console.log(JSON.stringify({ library: "jose", version }));
 for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(await answer(JSON.parse(line))));
+  const command = JSON.parse(line);
+  // Several times at once, if asked to.
+  const answers = Array.from({ length: command.times ?? 1 }, () => answer(command));
+  console.log(JSON.stringify(await Promise.all(answers)));
 }

@@ -5,53 +5,80 @@ import threading
 import time
 import urllib.request
 import zlib
+from types import SimpleNamespace
 
 import jwt
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES, TIMEOUT, UNUSED = 16 * 1024 * 1024, 5, 600
 
 
 class StatusError(Exception):
-    """The token must be refused."""
+    """The token is revoked, or has no status: answer 401."""
+
+
+class StatusUnknown(Exception):
+    """The issuer has not answered for too long to know: answer 503."""
 
 
 class StatusLists:
     def __init__(self, keys: jwt.PyJWKClient, issuer: str):
         """`keys` is the key set that verifies access tokens."""
         self.keys, self.prefix = keys, issuer.rstrip("/") + "/statuslists/"
-        self.cached, self.lock = {}, threading.Lock()
+        self.lists, self.changed = {}, threading.Condition()
 
     def check(self, claims: dict) -> None:
-        """Take the claims of a verified token; raise StatusError unless its status is 0."""
-        try:
-            reference = claims["status"]["status_list"]
-            value = self.value(reference["idx"], reference["uri"])
-        except Exception as error:  # A token whose status is unknown is refused.
-            raise StatusError(f"status unknown: {error!r}") from error
-        if value != 0:
+        """Take the claims of a verified token; raise StatusError or StatusUnknown unless its status is 0."""
+        reference = (claims.get("status") or {}).get("status_list") or {}
+        idx, uri = reference.get("idx"), reference.get("uri")
+        if not isinstance(idx, int) or not isinstance(uri, str) or not uri.startswith(self.prefix):
+            raise StatusError("the token names no list of the issuer")
+        current = self.current(uri)
+        if not 0 <= idx < len(current.data) * 8 // current.bits:
+            raise StatusError("the list has no such index")
+        if value := current.data[idx * current.bits // 8] >> idx * current.bits % 8 & (1 << current.bits) - 1:
             raise StatusError(f"status {value}")
 
-    def value(self, idx: int, uri: str) -> int:
-        if not uri.startswith(self.prefix):
-            raise ValueError("the list is not the issuer's")
-        with self.lock:  # Concurrent checks wait for the same fetch.
-            if uri not in self.cached or time.monotonic() >= self.cached[uri][0]:
-                self.cached[uri] = self.fetch(uri)
-            _, bits, data = self.cached[uri]
-        if not 0 <= idx < len(data) * 8 // bits:
-            raise ValueError("the list has no such index")
-        return data[idx * bits // 8] >> idx * bits % 8 & (1 << bits) - 1
+    def current(self, uri: str) -> SimpleNamespace:
+        with self.changed:  # Not held during a fetch.
+            entry = self.lists.get(uri)
+            if entry is None or not entry.thread.is_alive():  # Threads do not survive a fork.
+                entry = self.lists[uri] = SimpleNamespace(error=None, used_at=time.monotonic(), stale_at=0, exp=0, iat=0)
+                entry.thread = threading.Thread(target=self.follow, args=(uri, entry), daemon=True)
+                entry.thread.start()
+            entry.used_at = time.monotonic()
+            # All wait for the same fetch, but for none after one has failed: the last list counts until its `exp`.
+            if not self.changed.wait_for(lambda: entry.error or time.monotonic() < entry.stale_at, TIMEOUT):
+                entry.error = "no answer"
+            if time.time() >= entry.exp:
+                raise StatusUnknown(f"status unknown: {entry.error!r}")
+            return SimpleNamespace(bits=entry.bits, data=entry.data)
 
-    def fetch(self, uri: str) -> tuple:
-        requested_at, headers = time.monotonic(), {"Accept": "application/statuslist+jwt"}
-        with urllib.request.urlopen(urllib.request.Request(uri, headers=headers), timeout=5) as response:
-            token = response.read(MAX_BYTES).decode("ascii")
+    def follow(self, uri: str, entry: SimpleNamespace) -> None:
+        """Keep a list fresh until no token has named it for a while."""
+        while time.monotonic() < entry.used_at + UNUSED:
+            try:
+                new = self.fetch(uri, entry.iat)
+            except Exception as error:
+                new = {"error": error, "pause": 2}
+            with self.changed:
+                vars(entry).update(new)
+                self.changed.notify_all()
+            time.sleep(entry.pause)
+
+    def fetch(self, uri: str, iat: int) -> dict:
+        asked_at, body, headers = time.monotonic(), bytearray(), {"Accept": "application/statuslist+jwt"}
+        with urllib.request.urlopen(urllib.request.Request(uri, headers=headers), timeout=TIMEOUT) as response:
+            while (part := response.read1()) and len(body) < MAX_BYTES and time.monotonic() < asked_at + TIMEOUT:
+                body += part
+        token, needed = body.decode("ascii"), ["sub", "iat", "exp", "ttl", "status_list"]
         if jwt.get_unverified_header(token).get("typ") != "statuslist+jwt":
             raise ValueError("not a status list")
-        key, needed = self.keys.get_signing_key_from_jwt(token), {"require": ["sub", "exp", "ttl", "status_list"]}
-        claims = jwt.decode(token, key, ["RS256", "ES256", "EdDSA"], needed, subject=uri)
+        key, options = self.keys.get_signing_key_from_jwt(token), {"require": needed, "verify_iat": False}
+        claims = jwt.decode(token, key, ["RS256", "ES256", "EdDSA"], options, subject=uri)
         bits, lst, stream = claims["status_list"]["bits"], claims["status_list"]["lst"], zlib.decompressobj()
         data = stream.decompress(base64.b64decode(lst + "=" * (-len(lst) % 4), b"-_", True), MAX_BYTES)
-        if bits not in (1, 2, 4, 8) or "=" in lst or not stream.eof or stream.unused_data:
-            raise ValueError("the list is malformed or too long")
-        return requested_at + min(claims["ttl"], claims["exp"] - time.time()), bits, data
+        if bits not in (1, 2, 4, 8) or "=" in lst or not stream.eof or stream.unused_data or claims["iat"] < iat:
+            raise ValueError("the list is malformed, too long or older than the last one")
+        left, new = min(claims["ttl"], claims["exp"] - time.time()), {"bits": bits, "data": data, "error": None}
+        new.update(iat=claims["iat"], exp=claims["exp"], stale_at=asked_at + left)
+        return {**new, "pause": min(max(left / 2, 1), 3600)}
