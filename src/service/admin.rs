@@ -14,7 +14,7 @@ pub use self::{
     audit::{Audit, AuditWatcher},
     clients::{ClientPatch, Clients, NewClientRequest},
     creations::CreationKey,
-    import::{DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
+    import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
     instance::InstanceSettings,
     roles::{NewRoleRequest, RolePatch, Roles},
     users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users},
