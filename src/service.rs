@@ -20,7 +20,7 @@ pub use self::{
         Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
     },
     admin::{
-        Audit, AuditWatcher, ClientPatch, Clients, CostlyHashes, CreationKey, DryRun, Import,
+        Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes, CreationKey, DryRun, Import,
         ImportOutcome, ImportRow, InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest,
         ResetStarted, RolePatch, Roles, UserPasswordReset, UserPatch, Users,
     },

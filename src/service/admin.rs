@@ -11,7 +11,7 @@ mod users;
 
 pub(in crate::service) use self::users::UsersParts;
 pub use self::{
-    audit::{Audit, AuditWatcher},
+    audit::{Audit, AuditExport, AuditWatcher},
     clients::{ClientPatch, Clients, NewClientRequest},
     creations::CreationKey,
     import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},

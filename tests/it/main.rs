@@ -16,6 +16,7 @@ mod accounts;
 mod admin;
 mod agreement;
 mod architecture;
+mod audit_retention;
 mod circles;
 mod clock;
 mod confirm;

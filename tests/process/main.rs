@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod audit_export;
 mod backup;
 mod bad_commands;
 mod bad_input;
