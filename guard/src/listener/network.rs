@@ -21,7 +21,8 @@ pub(super) struct Network(IpAddr, u32);
 pub(super) struct Source([Option<Network>; LEVELS]);
 
 impl Source {
-    /// The source of a connection. One over loopback has no networks: a proxy on this machine brings everybody's.
+    /// The source of a connection. One over loopback has no networks: a proxy on this machine brings everybody's. A
+    /// private address has none but itself: the networks around it are one's own.
     pub(super) fn of(peer: SocketAddr) -> Self {
         let mut networks = [None; LEVELS];
         match peer.ip().to_canonical() {
@@ -30,12 +31,18 @@ impl Source {
                 for (network, length) in networks.iter_mut().zip(V4) {
                     let first = ip.to_bits() >> (32 - length) << (32 - length);
                     *network = Some(Network(Ipv4Addr::from_bits(first).into(), length));
+                    if ip.is_private() {
+                        break;
+                    }
                 }
             }
             IpAddr::V6(ip) => {
                 for (network, length) in networks.iter_mut().zip(V6) {
                     let first = ip.to_bits() >> (128 - length) << (128 - length);
                     *network = Some(Network(Ipv6Addr::from_bits(first).into(), length));
+                    if ip.is_unique_local() {
+                        break;
+                    }
                 }
             }
         }
@@ -92,5 +99,13 @@ mod tests {
         assert_eq!(v6(4096, 0), [usize::MAX; 4]);
         assert_eq!([0, 1].map(|level| cap(4096, 2048, "192.0.2.1", level)), [2048, 3072]);
         assert_eq!([0, 1].map(|level| cap(4096, 10, "192.0.2.1", level)), [10, 160]);
+    }
+
+    #[test]
+    fn a_private_address_counts_by_itself_and_loopback_not_at_all() {
+        let networks = |address: &str| Source::of(SocketAddr::new(address.parse().unwrap(), 1)).networks().count();
+        let counted =
+            ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "fd00::1", "192.0.2.1", "2001:db8::1"].map(networks);
+        assert_eq!(counted, [0, 0, 1, 1, 1, 2, 4]);
     }
 }
