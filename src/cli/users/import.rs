@@ -59,14 +59,16 @@ impl Import {
         done.with_context(|| format!("stopped after {counts}; run it again to continue"))?;
         if self.json {
             // As a `chancery.v1.ImportUsersResponse`.
-            let mut message =
-                json!({ "created": counts.created, "present": counts.present, "refused": counts.refused });
             let CostlyHashes { count, most } = counts.costly;
-            if count > 0 {
-                message["costly_hashes"] = count.into();
-                message["hash_memory_mib"] = most.memory_mib().into();
-                message["hash_times"] = most.times.into();
-            }
+            let if_any = |n: u64| (count > 0).then_some(n);
+            let message = json!({
+                "created": counts.created,
+                "present": counts.present,
+                "refused": counts.refused,
+                "costly_hashes": if_any(count),
+                "hash_memory_mib": if_any(most.memory_mib()),
+                "hash_times": if_any(most.times),
+            });
             output::json(&message)?;
         } else {
             output::line(&format!("{}{counts}", if self.dry_run { "dry run: " } else { "" }))?;

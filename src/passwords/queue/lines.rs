@@ -103,14 +103,12 @@ impl<W> Node<W> {
     fn push(&mut self, path: &[Group], entry: QueuedSignIn<W>) {
         self.waiting += 1;
         let Some((group, rest)) = path.split_first() else { return self.entries.push_back(entry) };
-        match self.parts.iter_mut().find(|part| part.group == *group) {
-            Some(part) => part.push(rest, entry),
-            None => {
-                let mut part = Self::new(*group);
-                part.push(rest, entry);
-                self.parts.push_back(part);
-            }
+        if let Some(part) = self.parts.iter_mut().find(|part| part.group == *group) {
+            return part.push(rest, entry);
         }
+        let mut part = Self::new(*group);
+        part.push(rest, entry);
+        self.parts.push_back(part);
     }
 
     /// How many are served before a new sign-in: those of its own part, as many from each other part, and one more from
