@@ -1,5 +1,6 @@
 //! The composition root: from configuration to a running server. Imports everything but `cli`.
 
+mod audit_export;
 mod backup;
 pub mod config;
 mod database;
@@ -26,6 +27,7 @@ use anyhow::{Context, bail};
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 pub use self::{
+    audit_export::{ExportTo, Exported, export_audit},
     backup::{BackedUp, Bounds, back_up},
     config::Config,
     database::Purpose,

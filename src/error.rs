@@ -76,6 +76,8 @@ reasons! {
     SignInTooOld = "SIGN_IN_TOO_OLD",
     /// Too many requests are waiting; this one was shed.
     Overloaded = "OVERLOADED",
+    /// Other sign-ins at the account have not been answered yet.
+    SignInInProgress = "SIGN_IN_IN_PROGRESS",
     /// Too many attempts have failed.
     TooManyAttempts = "TOO_MANY_ATTEMPTS",
     /// An access token would be larger than every consumer takes.
@@ -168,6 +170,11 @@ pub enum Error {
         /// How long to wait before retrying.
         after: Ttl,
     },
+    /// Other sign-ins at the account have not been answered yet.
+    SignInInProgress {
+        /// How long to wait before retrying.
+        after: Ttl,
+    },
     /// Too many attempts have failed.
     TooManyAttempts {
         /// How long to wait before the next attempt.
@@ -211,6 +218,7 @@ impl Error {
             Self::Conflict => Reason::Conflict,
             Self::Changed => Reason::EtagMismatch,
             Self::Throttled { .. } => Reason::Overloaded,
+            Self::SignInInProgress { .. } => Reason::SignInInProgress,
             Self::TooManyAttempts { .. } => Reason::TooManyAttempts,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::Unavailable(_) | Self::Stopping => Reason::Unavailable,
@@ -250,6 +258,9 @@ impl fmt::Display for Error {
             Self::Changed => f.write_str("it has changed since its etag was read; read it again"),
             Self::Throttled { after } => {
                 write!(f, "too many requests are waiting; try again in {} ms", after.millis())
+            }
+            Self::SignInInProgress { after } => {
+                write!(f, "other sign-ins at this account are in progress; try again in {} ms", after.millis())
             }
             Self::TooManyAttempts { closed: true, .. } => {
                 f.write_str("too many failed attempts; sign in on a known device, or reset the password")

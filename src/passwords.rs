@@ -4,6 +4,7 @@
 
 mod applicant;
 mod argon;
+mod cost;
 mod foreign;
 mod memory;
 mod pace;
@@ -12,14 +13,17 @@ mod phc;
 mod pool;
 mod priority;
 mod queue;
+mod turns;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{
-    applicant::{Account, Applicant, Prefix},
+    applicant::{Account, Applicant, Level, Prefix},
+    cost::HashCost,
     params::Params,
     phc::{Phc, PhcProblem},
     pool::{Passwords, Slot},
+    turns::Turn,
 };
 use crate::{entropy::Entropy, time::Ttl};
 
@@ -34,6 +38,27 @@ pub enum PasswordVerdict {
     },
     /// The password is wrong, or there was no hash to check it against.
     Wrong,
+    /// The stored hash cannot be checked here. To be answered like a wrong password, at the same cost: any other answer
+    /// would tell that the account exists.
+    Unusable(UnusableHash),
+}
+
+/// Why a stored hash cannot be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableHash {
+    /// It cannot be parsed, or its cost is above the limits.
+    #[error("the stored password hash is invalid")]
+    Corrupt,
+    /// It needs more memory than all threads may use together.
+    #[error(
+        "the password hash needs {needs_mib} MiB, but hashing_memory_mib is {has_mib}; set it to at least {needs_mib}"
+    )]
+    Memory {
+        /// What it needs.
+        needs_mib: u64,
+        /// What is available.
+        has_mib: u64,
+    },
 }
 
 /// Why a password was not hashed or checked.
@@ -46,20 +71,18 @@ pub enum HashError {
         /// How long to wait before retrying.
         after: Ttl,
     },
+    /// Other sign-ins at the account have not been answered yet.
+    #[error("other sign-ins at the account are in progress")]
+    AccountBusy {
+        /// How long to wait before retrying.
+        after: Ttl,
+    },
     /// The caller's deadline passed.
     #[error("the deadline passed before the password was hashed")]
     Gone,
-    /// The stored hash cannot be parsed, or its cost is above the limits.
-    #[error("the stored password hash is invalid")]
+    /// A hash cannot be computed with these parameters.
+    #[error("the parameters of a password hash are invalid")]
     Corrupt,
-    /// The stored hash needs more memory than all threads may use together.
-    #[error("the stored password hash needs {needs_mib} MiB, but hashing_memory_mib is {has_mib}; raise it")]
-    Memory {
-        /// What it needs.
-        needs_mib: u64,
-        /// What is available.
-        has_mib: u64,
-    },
 }
 
 /// The configuration of password hashing.
@@ -90,11 +113,13 @@ pub struct Figures {
     pub made: Made,
     /// Refused because the queue was full.
     pub queue_full: u64,
-    /// Refused because the account had one in the queue already.
+    /// Refused because others at the same account had not been answered.
     pub account_waiting: u64,
     /// Refused, or dropped at its turn, because of the deadline.
     pub deadline: u64,
-    /// Evicted in favour of a prefix with fewer in the queue.
+    /// Answered like wrong passwords because the stored hash cannot be checked.
+    pub unusable: u64,
+    /// Evicted in favour of a network with fewer in the queue.
     pub evicted: u64,
 }
 

@@ -20,9 +20,9 @@ pub use self::{
         Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
     },
     admin::{
-        Audit, AuditWatcher, ClientPatch, Clients, CreationKey, DryRun, Import, ImportOutcome, ImportRow,
-        InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest, ResetStarted, RolePatch,
-        Roles, UserPasswordReset, UserPatch, Users,
+        Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes, CreationKey, DryRun, Import,
+        ImportOutcome, ImportRow, InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest,
+        ResetStarted, RolePatch, Roles, UserPasswordReset, UserPatch, Users,
     },
     people::{
         Accounts, Attempt, Challenge, Device, GuessAudit, LimitFigures, Limits, MePatch, NextStep, PasswordReset,

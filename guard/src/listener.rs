@@ -15,6 +15,7 @@ mod body;
 mod claim;
 mod connection;
 mod connections;
+mod network;
 mod stream;
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};

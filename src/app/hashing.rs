@@ -31,6 +31,7 @@ pub(super) fn observe(metrics: &mut Metrics, passwords: &Passwords) {
             memory_bytes: figures.memory_kib * 1024,
             hashed: figures.hashed,
             seconds: figures.took.as_secs_f64(),
+            unusable: figures.unusable,
             refused: [
                 ("queue_full", figures.queue_full),
                 ("account_waiting", figures.account_waiting),

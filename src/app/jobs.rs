@@ -14,7 +14,7 @@ use crate::{
     grpc::HealthHandle,
     mail::Post,
     metrics::Metrics,
-    service::{Service, SweepProgress},
+    service::{Service, SweepProgress, SweepStep},
 };
 
 /// How often to confirm the change feed.
@@ -152,8 +152,9 @@ async fn sweep_expired(service: Service, mut ended: watch::Receiver<bool>) {
     while pause_unless_ended(pause, &mut ended).await {
         pause = match service.sweeper.step(&mut sweep).await {
             Ok(step) => {
-                if step.deleted + step.counters_deleted > 0 {
-                    tracing::debug!(sessions = step.deleted, counts = step.counters_deleted, "deleted expired rows");
+                let SweepStep { deleted: sessions, counters_deleted: counts, audit_deleted: events, .. } = step;
+                if sessions + counts + events > 0 {
+                    tracing::debug!(sessions, counts, events, "deleted expired rows");
                 }
                 if step.pass_done { SWEEP_EVERY } else { SWEEP_STEP }
             }

@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "mail",
     "jobs",
     "dev",
+    "audit_export",
     "backup",
     "restore",
 ];

@@ -26,7 +26,12 @@ pub(super) fn usage(answer: &clap::Error) -> ExitCode {
 
 /// Prints JSON for scripts: an API message with its proto field names. Fields that are not set are omitted.
 pub(super) fn json(value: &Value) -> anyhow::Result<()> {
-    line(&without_nulls(value).to_string())
+    line(&compact_json(value))
+}
+
+/// The same as text, without printing it.
+pub(super) fn compact_json(value: &Value) -> String {
+    without_nulls(value).to_string()
 }
 
 /// The same, on several lines.

@@ -1,4 +1,4 @@
-//! Audit events: an append-only record of everything relevant to security.
+//! Audit events: an append-only record of everything relevant to security, kept for ever or as long as a setting says.
 
 use serde_json::Value;
 
@@ -129,6 +129,8 @@ kinds! {
     BackupStarted = "BACKUP_STARTED",
     /// The database was restored from a copy; the details say of when, and how many sessions were ended.
     DatabaseRestored = "DATABASE_RESTORED",
+    /// Audit events older than the setting were deleted; the details say up to when.
+    AuditEventsDeleted = "AUDIT_EVENTS_DELETED",
 }
 
 impl AuditKind {

@@ -31,6 +31,11 @@ const RETRY_SOON: Ttl = Ttl::from_millis(250);
 /// Mails that one asker may request for one recipient: the burst, and the number per hour. Some allowance is needed
 /// because mails get lost and are requested again.
 const MAIL_BUCKET: (i64, i64) = (5, 6);
+/// How much more than one network a site and a provider may do. A site of IPv6 has 256 networks and a provider 65 536
+/// sites: for each of them alone there is no limit. One site must not fill the count of its provider, which it shares
+/// with neighbours: it takes eight of them.
+const SITE_TIMES: i64 = 2;
+const PROVIDER_TIMES: i64 = 16;
 /// Mails that all unknown askers together may request for one recipient. Four networks have to join to fill it.
 const INBOX_BUCKET: (i64, i64) = (20, 6);
 
@@ -47,8 +52,16 @@ pub enum LimitKind {
     Address,
     /// A network: an IPv4 /24 or an IPv6 /56.
     Network,
+    /// The largest network that one customer usually gets: an IPv6 /48.
+    Site,
+    /// What a provider divides among its customers: an IPv6 /32.
+    Provider,
     /// Mails that one asker requested for one recipient. Every mail counts, not only failures.
     Mail,
+    /// Mails that unknown askers in one site requested for one recipient.
+    MailSite,
+    /// Mails that unknown askers at one provider requested for one recipient.
+    MailProvider,
     /// Mails that all unknown askers together requested for one recipient: nobody wants a hundred of them. It judges
     /// only who has asked for this recipient before.
     Inbox,
@@ -56,8 +69,19 @@ pub enum LimitKind {
 
 impl LimitKind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Account, Self::Device, Self::Devices, Self::Address, Self::Network, Self::Mail, Self::Inbox];
+    pub const ALL: [Self; 11] = [
+        Self::Account,
+        Self::Device,
+        Self::Devices,
+        Self::Address,
+        Self::Network,
+        Self::Site,
+        Self::Provider,
+        Self::Mail,
+        Self::MailSite,
+        Self::MailProvider,
+        Self::Inbox,
+    ];
 
     /// The name in the database, in metrics and in error metadata.
     #[must_use]
@@ -68,7 +92,11 @@ impl LimitKind {
             Self::Devices => "devices",
             Self::Address => "address",
             Self::Network => "network",
+            Self::Site => "site",
+            Self::Provider => "provider",
             Self::Mail => "mail",
+            Self::MailSite => "mail_site",
+            Self::MailProvider => "mail_provider",
             Self::Inbox => "inbox",
         }
     }
@@ -148,15 +176,28 @@ impl LimitSettings {
             // attempts than the account itself.
             LimitKind::Devices => Some(Rule::InARow { free: most, most, longest }),
             LimitKind::Address => bucket(self.address_failures, self.address_failures_per_hour),
-            LimitKind::Network => bucket(self.network_failures, self.network_failures_per_hour),
-            LimitKind::Mail => bucket(MAIL_BUCKET.0, MAIL_BUCKET.1),
+            LimitKind::Network => self.networks(1),
+            LimitKind::Site => self.networks(SITE_TIMES),
+            LimitKind::Provider => self.networks(PROVIDER_TIMES),
+            LimitKind::Mail => mails(1),
+            LimitKind::MailSite => mails(SITE_TIMES),
+            LimitKind::MailProvider => mails(PROVIDER_TIMES),
             LimitKind::Inbox => bucket(INBOX_BUCKET.0, INBOX_BUCKET.1),
         }
+    }
+
+    /// The rule for what has as much room as so many networks.
+    fn networks(&self, times: i64) -> Option<Rule> {
+        bucket(self.network_failures.saturating_mul(times), self.network_failures_per_hour.saturating_mul(times))
     }
 }
 
 fn bucket(room: i64, per_hour: i64) -> Option<Rule> {
-    (room > 0).then(|| Rule::Bucket { room, every: Ttl::from_millis(3_600_000 / per_hour.max(1)) })
+    (room > 0).then(|| Rule::Bucket { room, every: Ttl::from_millis((3_600_000 / per_hour.max(1)).max(1)) })
+}
+
+fn mails(times: i64) -> Option<Rule> {
+    bucket(MAIL_BUCKET.0 * times, MAIL_BUCKET.1 * times)
 }
 
 /// The stored state of a count.

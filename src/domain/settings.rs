@@ -37,6 +37,10 @@ pub struct Settings {
     pub rsa_bits: i64,
     /// The limits on failed attempts.
     pub limits: LimitSettings,
+    /// Days for which audit events are kept; 0 for ever.
+    pub audit_retention_days: i64,
+    /// The audit events before this time have been deleted.
+    pub audit_deleted_before: Option<Timestamp>,
 }
 
 impl Default for Settings {
@@ -50,6 +54,8 @@ impl Default for Settings {
             confirm_within: Ttl::from_secs(10),
             rsa_bits: 2048,
             limits: LimitSettings::default(),
+            audit_retention_days: 0,
+            audit_deleted_before: None,
         }
     }
 }
@@ -78,6 +84,15 @@ impl Settings {
     #[must_use]
     pub fn revocation_ttl(&self, now: Timestamp) -> Ttl {
         self.waiting_ceiling(now).plus(self.confirm_within).plus(SKEW)
+    }
+
+    /// The audit events before this time are to be deleted; none if they are kept for ever. It is the beginning of a
+    /// day, so that one deletion a day is recorded, and the newest day is always kept.
+    #[must_use]
+    pub fn audit_kept_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let day = Ttl::from_days(1).millis();
+        let since = now.minus(Ttl::from_days(self.audit_retention_days)).millis();
+        (self.audit_retention_days > 0).then(|| Timestamp::from_millis(since - since.rem_euclid(day)))
     }
 
     /// A change made at `now`, to be kept in the feed until no token and no process depends on it any longer.
@@ -110,6 +125,20 @@ mod tests {
         assert_eq!(lowered.issuing_ceiling(at), Ttl::from_secs(600));
         assert_eq!(lowered.waiting_ceiling(at.plus(Ttl::from_secs(3599))), Ttl::from_secs(3600));
         assert_eq!(lowered.waiting_ceiling(at.plus(Ttl::from_secs(3661))), Ttl::from_secs(600));
+    }
+
+    #[test]
+    fn audit_events_are_kept_for_whole_days_or_for_ever() {
+        let now: Timestamp = "2030-01-31T12:34:56.789Z".parse().unwrap();
+        let since = |audit_retention_days| {
+            let settings = Settings { audit_retention_days, ..Settings::default() };
+            settings.audit_kept_since(now).map(|at| at.to_string())
+        };
+        assert_eq!(since(0), None);
+        assert_eq!(since(1).as_deref(), Some("2030-01-30T00:00:00.000Z"));
+        assert_eq!(since(30).as_deref(), Some("2030-01-01T00:00:00.000Z"));
+        let early = Settings { audit_retention_days: 36_500, ..Settings::default() }.audit_kept_since(now).unwrap();
+        assert!(early.millis() < 0 && early.millis() % 86_400_000 == 0);
     }
 
     #[test]

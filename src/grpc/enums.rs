@@ -92,6 +92,7 @@ pub(super) const fn audit_kind(kind: AuditKind) -> pb::AuditEventKind {
         AuditKind::IssuerChanged => pb::AuditEventKind::IssuerChanged,
         AuditKind::BackupStarted => pb::AuditEventKind::BackupStarted,
         AuditKind::DatabaseRestored => pb::AuditEventKind::DatabaseRestored,
+        AuditKind::AuditEventsDeleted => pb::AuditEventKind::AuditEventsDeleted,
     }
 }
 
@@ -104,7 +105,8 @@ mod tests {
         for kind in AuditKind::ALL {
             assert_eq!(audit_kind(*kind).as_str_name(), format!("AUDIT_EVENT_KIND_{}", kind.as_str()));
         }
-        let wire_count = (1..).map_while(|n| pb::AuditEventKind::try_from(n).ok()).count();
+        // The numbers have gaps.
+        let wire_count = (1..1000).filter(|n| pb::AuditEventKind::try_from(*n).is_ok()).count();
         assert_eq!(wire_count, AuditKind::ALL.len());
     }
 

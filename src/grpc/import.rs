@@ -13,7 +13,7 @@ use crate::{
     domain::user::parse_attributes,
     error::{Error, Result as ServiceResult, Violation},
     secret::ForeignHash,
-    service::{Admin, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
+    service::{Admin, CostlyHashes, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
     time::Timestamp,
 };
 
@@ -47,7 +47,14 @@ pub(super) async fn import(
     }
     batch.write(&call.service, admin).await.map_err(|e| call.status(&e))?;
     batch.sort_refusals();
-    Ok(batch.answer)
+    let CostlyHashes { count, most } = batch.costly;
+    let wire = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    Ok(pb::ImportUsersResponse {
+        costly_hashes: wire(count),
+        hash_memory_mib: wire(most.memory_mib()),
+        hash_times: wire(most.times),
+        ..batch.answer
+    })
 }
 
 /// A row in the current batch, with its position in the stream.
@@ -62,6 +69,7 @@ struct Batch {
     bytes: usize,
     pending: Vec<PendingRow>,
     seen: i64,
+    costly: CostlyHashes,
     answer: pb::ImportUsersResponse,
 }
 
@@ -94,6 +102,8 @@ impl Batch {
             return Ok(());
         }
         let outcomes = service.import.write(admin, &self.rows).await?;
+        let created = self.rows.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, ImportOutcome::Created));
+        created.for_each(|(row, _)| self.costly.add(row));
         self.rows.clear();
         for (pending, outcome) in std::mem::take(&mut self.pending).iter().zip(outcomes) {
             match outcome {

@@ -51,7 +51,9 @@ const fn code(error: &Error) -> Code {
         Error::Exists(..) => Code::AlreadyExists,
         Error::Precondition(_) | Error::TokenTooLarge { .. } | Error::Needs(_) => Code::FailedPrecondition,
         Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
-        Error::Throttled { .. } | Error::TooManyAttempts { .. } => Code::ResourceExhausted,
+        Error::Throttled { .. } | Error::SignInInProgress { .. } | Error::TooManyAttempts { .. } => {
+            Code::ResourceExhausted
+        }
         Error::DeadlineExceeded => Code::DeadlineExceeded,
         Error::Unavailable(_) | Error::Stopping => Code::Unavailable,
         Error::Internal(_) => Code::Internal,
@@ -104,7 +106,7 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         Error::Needs(reason) => {
             details.add_precondition_failure_violation(reason.as_str(), "", error.to_string());
         }
-        Error::Throttled { after } | Error::TooManyAttempts { after, .. } => {
+        Error::Throttled { after } | Error::SignInInProgress { after } | Error::TooManyAttempts { after, .. } => {
             details.set_retry_info(Some(after.duration()));
         }
         Error::Conflict | Error::Unavailable(_) | Error::Stopping => {
@@ -209,6 +211,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::OwnTokenRequired => ErrorReason::OwnTokenRequired,
         Reason::SignInTooOld => ErrorReason::SignInTooOld,
         Reason::Overloaded => ErrorReason::Overloaded,
+        Reason::SignInInProgress => ErrorReason::SignInInProgress,
         Reason::TooManyAttempts => ErrorReason::TooManyAttempts,
         Reason::RequestTooLarge => ErrorReason::RequestTooLarge,
         Reason::DeadlineExceeded => ErrorReason::DeadlineExceeded,
@@ -285,6 +288,7 @@ mod tests {
             Error::Changed,
             Error::Conflict,
             Error::Throttled { after: crate::time::Ttl::from_millis(50) },
+            Error::SignInInProgress { after: crate::time::Ttl::from_millis(50) },
             Error::TooManyAttempts { after: crate::time::Ttl::from_millis(1500), by: "account", closed: false },
             Error::TooManyAttempts { after: crate::time::Ttl::from_days(99), by: "account", closed: true },
             Error::DeadlineExceeded,

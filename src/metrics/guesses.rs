@@ -14,7 +14,7 @@ pub struct Guesses {
     /// Attempts that were wrong.
     pub failed: u64,
     /// Attempts that were refused, by the kind of count that refused them.
-    pub refused: [(&'static str, u64); 7],
+    pub refused: [(&'static str, u64); 11],
     /// How often an account reached the longest wait, and how often one was closed to attempts.
     pub throttled: [(&'static str, u64); 2],
     /// Counts in memory that currently refuse attempts.
@@ -76,7 +76,19 @@ mod tests {
     #[test]
     fn the_current_figures_are_shown() {
         let mut metrics = Metrics::default();
-        let kinds = ["account", "device", "devices", "address", "network", "mail", "inbox"];
+        let kinds = [
+            "account",
+            "device",
+            "devices",
+            "address",
+            "network",
+            "site",
+            "provider",
+            "mail",
+            "mail_site",
+            "mail_provider",
+            "inbox",
+        ];
         let mut n = 1;
         let refused = kinds.map(|kind| {
             n += 1;
@@ -89,6 +101,7 @@ mod tests {
             "chancery_guesses_failed_total 1",
             "chancery_guesses_refused_total{counted_by=\"account\"} 2",
             "chancery_guesses_refused_total{counted_by=\"network\"} 6",
+            "chancery_guesses_refused_total{counted_by=\"provider\"} 8",
             "chancery_accounts_throttled_total{state=\"slowest\"} 7",
             "chancery_accounts_throttled_total{state=\"closed\"} 8",
             "chancery_guesses_remembered 9",

@@ -19,6 +19,8 @@ pub struct Hashing {
     pub hashed: u64,
     /// Seconds spent hashing, summed over all threads.
     pub seconds: f64,
+    /// Passwords whose stored hash could not be checked.
+    pub unusable: u64,
     /// Passwords refused, by cause.
     pub refused: [(&'static str, u64); 4],
 }
@@ -60,6 +62,9 @@ impl Collector for HashingCollector {
         show(all, "hashing_seconds", "Time spent on hashing, in all threads together", counter, seconds)?;
         let hashed = ConstCounter::new(now.hashed);
         show(all, "hashing_passwords", "Passwords hashed or checked", counter, hashed)?;
+        let unusable = ConstCounter::new(now.unusable);
+        let help = "Sign-ins answered like wrong passwords because the stored hash cannot be checked";
+        show(all, "hashing_unusable_hashes", help, counter, unusable)?;
         let help = "Passwords refused, by cause";
         let mut refused = all.encode_descriptor("hashing_refused", help, None, counter)?;
         for (cause, n) in now.refused {
@@ -78,7 +83,7 @@ mod tests {
     fn the_current_figures_are_shown() {
         let mut metrics = Metrics::default();
         let refused = [("queue_full", 5), ("account_waiting", 6), ("deadline", 7), ("evicted", 8)];
-        let figures = Hashing { waiting: 1, memory_bytes: 2, hashed: 3, seconds: 4.5, refused };
+        let figures = Hashing { waiting: 1, memory_bytes: 2, hashed: 3, seconds: 4.5, unusable: 9, refused };
         metrics.observe_hashing(move || figures);
         let text = metrics.text();
         for line in [
@@ -86,6 +91,7 @@ mod tests {
             "chancery_hashing_memory_bytes 2",
             "chancery_hashing_passwords_total 3",
             "chancery_hashing_seconds_total 4.5",
+            "chancery_hashing_unusable_hashes_total 9",
             "chancery_hashing_refused_total{cause=\"queue_full\"} 5",
             "chancery_hashing_refused_total{cause=\"account_waiting\"} 6",
             "chancery_hashing_refused_total{cause=\"deadline\"} 7",

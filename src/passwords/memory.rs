@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::UnusableHash;
+
 /// The memory budget, in KiB. A thread keeps memory from one password to the next, up to its share.
 #[derive(Debug)]
 pub(super) struct MemoryBudget {
@@ -50,6 +52,14 @@ impl MemoryBudget {
         let others = self.part * self.threads.saturating_sub(1);
         self.requests.front().is_some_and(|(_, kib)| *kib > self.free && kib + others > self.total)
     }
+}
+
+/// Fails if a hash that needs so much memory does not fit into what there is.
+pub(super) fn fits(needs_kib: u64, has_kib: u64) -> Result<(), UnusableHash> {
+    if needs_kib <= has_kib {
+        return Ok(());
+    }
+    Err(UnusableHash::Memory { needs_mib: needs_kib.div_ceil(1024), has_mib: has_kib / 1024 })
 }
 
 #[cfg(test)]

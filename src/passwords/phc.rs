@@ -89,12 +89,6 @@ impl Phc {
     pub fn is_argon2id(&self) -> bool {
         self.0.starts_with("$argon2id$")
     }
-
-    /// The memory needed to check it, in KiB; zero if it cannot be parsed.
-    #[must_use]
-    pub fn memory_kib(&self) -> u64 {
-        Stored::parse(&self.0).map_or(0, |stored| stored.memory_kib())
-    }
 }
 
 impl fmt::Debug for Phc {

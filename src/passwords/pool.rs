@@ -15,13 +15,14 @@ use tokio::{sync::oneshot, time::Instant};
 
 use self::job::{HashJob, Verified};
 use super::{
-    Applicant, Figures, HashError, PasswordVerdict, Phc, PoolConfig, Salts,
+    Account, Applicant, Figures, HashCost, HashError, PasswordVerdict, Phc, PoolConfig, Salts, UnusableHash,
     argon::{Arena, memory_for},
-    memory::MemoryBudget,
+    memory::{MemoryBudget, fits},
     pace::Pace,
     phc::Stored,
     priority,
     queue::{Evicted, NextWork, PlaceId, Queue, Refused},
+    turns::{MAX_WAITING, NoTurn, Turn, Turns},
 };
 use crate::secret::Password;
 
@@ -53,6 +54,7 @@ struct Pool {
     memory: Condvar,
     config: PoolConfig,
     salts: Salts,
+    turns: Turns,
 }
 
 struct State {
@@ -99,7 +101,7 @@ impl Slot {
         }
         pool.work.notify_one();
         let Verified { verdict, not_before } = answered.await.map_err(|_| HashError::Gone)??;
-        if matches!(verdict, PasswordVerdict::Wrong) {
+        if !matches!(verdict, PasswordVerdict::Right { .. }) {
             tokio::time::sleep_until(not_before).await;
         }
         Ok(verdict)
@@ -134,15 +136,33 @@ impl Passwords {
             closed: false,
         });
         let config = PoolConfig { threads, memory_kib, ..config };
-        let pool = Arc::new(Pool { state, work: Condvar::new(), memory: Condvar::new(), config, salts });
+        let (work, memory) = (Condvar::new(), Condvar::new());
+        let pool = Arc::new(Pool { state, work, memory, config, salts, turns: Turns::default() });
         Self { _open: Arc::new(Open(pool.clone())), pool }
+    }
+
+    /// Waits until the other sign-ins at an account are done. The turn is kept until this one is answered.
+    ///
+    /// # Errors
+    /// [`HashError::AccountBusy`] if several are waiting already; [`HashError::Gone`] if the deadline passed.
+    pub async fn turn(&self, account: Account, deadline: Option<Instant>) -> Result<Turn, HashError> {
+        self.pool.turns.take(account, deadline).await.map_err(|refused| match refused {
+            NoTurn::Busy => {
+                self.pool.state().figures.account_waiting += 1;
+                self.pool.account_busy()
+            }
+            NoTurn::Gone => {
+                self.pool.state().figures.deadline += 1;
+                HashError::Gone
+            }
+        })
     }
 
     /// Takes a place in the queue for a sign-in, before anything is read from the database. Returns at once.
     ///
     /// # Errors
-    /// [`HashError::Busy`] if the queue is full, the account has a place already, or its turn would come after the
-    /// deadline; [`HashError::Gone`] if the deadline has passed.
+    /// [`HashError::Busy`] if the queue is full, or its turn would come after the deadline;
+    /// [`HashError::AccountBusy`] if the account has a place already; [`HashError::Gone`] if the deadline has passed.
     pub fn admit(&self, applicant: &Applicant) -> Result<Slot, HashError> {
         let now = Instant::now();
         let mut guard = self.pool.state();
@@ -164,6 +184,7 @@ impl Passwords {
                 Ok(Slot { passwords: self.clone(), place })
             }
             Err(Refused::Expired) => Err(HashError::Gone),
+            Err(Refused::AccountWaits) => Err(self.pool.account_busy()),
             Err(_) => Err(self.pool.busy()),
         }
     }
@@ -191,6 +212,14 @@ impl Passwords {
         Figures { waiting: state.queue.waiting(), memory_kib: state.memory.used(), ..state.figures }
     }
 
+    /// Fails if this process cannot check a hash of this cost.
+    ///
+    /// # Errors
+    /// What it needs and what there is.
+    pub fn check_cost(&self, cost: HashCost) -> Result<(), UnusableHash> {
+        fits(cost.memory_kib, self.pool.config.memory_kib)
+    }
+
     /// The configuration in use.
     #[must_use]
     pub fn settings(&self) -> PoolConfig {
@@ -201,6 +230,12 @@ impl Passwords {
 impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sign-ins at one account are done after as many hashes as may wait.
+    fn account_busy(&self) -> HashError {
+        let pace = self.state().pace;
+        HashError::AccountBusy { after: pace.retry_after(MAX_WAITING, &*self.salts) }
     }
 
     fn busy(&self) -> HashError {
@@ -250,15 +285,12 @@ impl Pool {
         if work.is_abandoned() {
             return self.record(arena, None);
         }
-        let read =
-            work.stored().and_then(|stored| self.reserve_memory(thread, arena, stored.as_ref()).map(|()| stored));
-        let stored = match read {
-            Ok(stored) => stored,
-            Err(error) => {
-                self.record(arena, None);
-                return work.refuse(error);
-            }
+        // One that cannot be checked costs what a wrong password costs.
+        let (stored, unusable) = match work.stored().and_then(|stored| self.check_memory(stored)) {
+            Ok(stored) => (stored, None),
+            Err(problem) => (None, Some(problem)),
         };
+        self.reserve_memory(thread, arena, stored.as_ref());
         let (params, salts, began) = (self.config.params, &*self.salts, Instant::now());
         // Sending fails only if the caller is gone.
         match work {
@@ -271,6 +303,10 @@ impl Pool {
                 let verdict = arena.verify(params, &password, stored.as_ref(), salts);
                 let took = began.elapsed();
                 self.record(arena, Some(took));
+                let verdict = match unusable {
+                    Some(problem) => verdict.map(|_| self.unusable(problem)),
+                    None => verdict,
+                };
                 let other = stored.is_some_and(|stored| !stored.is_current(params));
                 let checked = verdict.map(|verdict| {
                     let not_before = began + self.padding(other && matches!(verdict, PasswordVerdict::Wrong), took);
@@ -293,18 +329,25 @@ impl Pool {
         state.slowest
     }
 
+    /// Fails if a stored hash needs more memory than there is.
+    fn check_memory(&self, stored: Option<Stored>) -> Result<Option<Stored>, UnusableHash> {
+        let kib = stored.as_ref().map_or(0, Stored::memory_kib);
+        fits(kib, self.config.memory_kib).map(|()| stored)
+    }
+
+    fn unusable(&self, problem: UnusableHash) -> PasswordVerdict {
+        self.state().figures.unusable += 1;
+        PasswordVerdict::Unusable(problem)
+    }
+
     /// Waits until the thread has the memory that a stored hash needs.
-    fn reserve_memory(&self, thread: usize, arena: &mut Arena, stored: Option<&Stored>) -> Result<(), HashError> {
+    fn reserve_memory(&self, thread: usize, arena: &mut Arena, stored: Option<&Stored>) {
         let kib = memory_for(self.config.params, stored);
-        if kib > self.config.memory_kib {
-            return Err(HashError::Memory { needs_mib: kib.div_ceil(1024), has_mib: self.config.memory_kib / 1024 });
-        }
         if arena.memory_kib() < kib {
             self.give_back(arena);
             self.take_memory(thread, kib);
             *arena = Arena::granted(kib);
         }
-        Ok(())
     }
 
     fn take_memory(&self, thread: usize, kib: u64) {

@@ -1,6 +1,6 @@
 //! The queue in front of the hashing threads. It has no threads and no clock of its own.
 //!
-//! Sign-ins wait in one line per address prefix, and the lines take turns. A place is taken before the user is read
+//! Sign-ins wait in one line per machine. The networks that contain them take turns, at each level. A place is taken before the user is read
 //! from the database, and counts from then on. If its turn comes before its work is there, the turn goes to the
 //! next one. Known devices have places and turns of their own, which a flood of strangers cannot take. New
 //! passwords wait in a separate line.

@@ -11,10 +11,10 @@ mod users;
 
 pub(in crate::service) use self::users::UsersParts;
 pub use self::{
-    audit::{Audit, AuditWatcher},
+    audit::{Audit, AuditExport, AuditWatcher},
     clients::{ClientPatch, Clients, NewClientRequest},
     creations::CreationKey,
-    import::{DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
+    import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
     instance::InstanceSettings,
     roles::{NewRoleRequest, RolePatch, Roles},
     users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users},

@@ -170,7 +170,7 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         users: Users::new(users),
         clients: Clients::new(runtime.clone(), lists.clone(), roles.clone(), token_fit.clone()),
         audit: Audit::new(store.clone(), live.clone(), callers.clone()),
-        import: Import::new(runtime.clone(), callers.clone(), token_fit),
+        import: Import::new(runtime.clone(), callers.clone(), token_fit, passwords.clone()),
         instance: InstanceSettings::new(runtime),
         sweeper: Sweeper::new(store.clone(), live.clone()),
         callers,

@@ -1,9 +1,9 @@
-//! Audit events. They are only appended, never changed.
+//! Audit events. They are appended, never changed, and deleted only when they are older than a setting says.
 
 use sqlx::types::Json;
 
 use super::{
-    engine::{Tx, all, execute},
+    engine::{Tx, all, execute, optional},
     failure::corrupt,
     readable::Readable,
 };
@@ -90,6 +90,45 @@ impl Tx {
             limit
         )?;
         rows.into_iter().map(AuditEvent::try_from).collect()
+    }
+
+    /// The oldest `limit` events at `since` or later that come after the event `after` and before `until`, oldest first.
+    pub async fn audit_oldest(
+        &mut self,
+        (since, until): (Option<Timestamp>, Option<Timestamp>),
+        after: Option<&AuditEventId>,
+        limit: i64,
+    ) -> Result<Vec<AuditEvent>> {
+        const SQL: &str = "SELECT id, at, kind, actor, client_id, address, subject, session_id, details \
+            FROM audit_events WHERE id >= $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4";
+        let rows = all!(
+            self,
+            EventRow,
+            SQL,
+            since.map(AuditEventId::first_at).as_ref().map_or("", AuditEventId::as_str),
+            after.map_or("", AuditEventId::as_str),
+            until.map(AuditEventId::first_at).as_ref().map_or(AFTER_ALL, AuditEventId::as_str),
+            limit
+        )?;
+        rows.into_iter().map(AuditEvent::try_from).collect()
+    }
+
+    /// Whether there are events before this time.
+    pub async fn audit_has_before(&mut self, before: Timestamp) -> Result<bool> {
+        const SQL: &str = "SELECT id FROM audit_events WHERE id < $1 ORDER BY id LIMIT 1";
+        Ok(optional!(self, (String,), SQL, AuditEventId::first_at(before).as_str())?.is_some())
+    }
+
+    /// Deletes at most `limit` of the events before this time, the oldest first. Returns their number.
+    pub async fn audit_sweep(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
+        const SQL: &str = "DELETE FROM audit_events WHERE id IN \
+            (SELECT id FROM audit_events WHERE id < $1 ORDER BY id LIMIT $2)";
+        execute!(self, SQL, AuditEventId::first_at(before).as_str(), limit)
+    }
+
+    /// The time before which events have been deleted, if any have.
+    pub async fn audit_deleted_before(&mut self) -> Result<Option<Timestamp>> {
+        Ok(self.instance().await?.and_then(|instance| instance.settings.audit_deleted_before))
     }
 
     /// Appends an event.

@@ -66,7 +66,7 @@ where
 async fn unless_busy<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> Result<T> {
     loop {
         match call().await {
-            Err(Error::Throttled { .. }) => tokio::task::yield_now().await,
+            Err(Error::Throttled { .. } | Error::SignInInProgress { .. }) => tokio::task::yield_now().await,
             done => return done,
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chancery::{
     entropy::Entropy,
+    error::Error,
     keys::SealingKey,
     passwords::{Params, Passwords, PoolConfig},
     secret::{DeviceToken, Password, RefreshToken},
@@ -275,7 +276,7 @@ pub(crate) fn tokens(signed_in: chancery::error::Result<SignedIn>) -> chancery::
 pub(crate) async fn sign_in_with_retries(service: &Service, login: &str) -> chancery::error::Result<TokenPair> {
     loop {
         match sign_in(service, login_of("app", login, PASSWORD)).await {
-            Err(chancery::error::Error::Throttled { .. }) => tokio::task::yield_now().await,
+            Err(Error::Throttled { .. } | Error::SignInInProgress { .. }) => tokio::task::yield_now().await,
             answered => return answered,
         }
     }

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod audit_export;
 mod backup;
 mod bad_commands;
 mod bad_input;
@@ -16,6 +17,7 @@ mod bad_texts;
 mod calls;
 mod canary;
 mod copied;
+mod costly_import;
 mod crash;
 mod drain;
 mod edge;

@@ -68,3 +68,40 @@ pub(crate) async fn events_are_read_by_page_and_filter(f: &Fixture) {
     let session = "ses_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
     assert_eq!(numbers(AuditFilter { session: Some(session), ..all() }, None, 10).await, [4]);
 }
+
+pub(crate) async fn old_events_are_read_oldest_first_and_deleted_in_batches(f: &Fixture) {
+    let day = |n: i64| NOW.plus(Ttl::from_days(n));
+    let mut tx = f.store.write().await.unwrap();
+    for n in [3, 0, 4, 1, 2] {
+        tx.audit(day(n), AuditKind::UserCreated, &Actor::command(), &n.to_string(), json!({})).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let read = async |span, after: Option<&AuditEventId>, limit| {
+        let events = f.store.read().await.unwrap().audit_oldest(span, after, limit).await.unwrap();
+        let subjects: Vec<String> = events.iter().map(|e| e.subject.clone()).collect();
+        (subjects.join(" "), events.into_iter().next_back().map(|e| e.id))
+    };
+    let (first, last) = read((None, None), None, 3).await;
+    assert_eq!(first, "0 1 2");
+    assert_eq!(read((None, None), last.as_ref(), 3).await.0, "3 4");
+    assert_eq!(read((Some(day(1)), Some(day(3))), None, 9).await.0, "1 2");
+    assert_eq!(read((Some(day(3)), None), last.as_ref(), 1).await.0, "3");
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.audit_has_before(day(1)).await.unwrap() && !tx.audit_has_before(NOW).await.unwrap());
+    assert_eq!(tx.audit_sweep(day(3), 2).await.unwrap(), 2);
+    assert_eq!(tx.audit_sweep(day(3), 2).await.unwrap(), 1);
+    assert_eq!(tx.audit_sweep(day(3), 2).await.unwrap(), 0);
+    assert!(!tx.audit_has_before(day(3)).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(read((None, None), None, 9).await.0, "3 4");
+}
+
+pub(crate) async fn what_was_deleted_is_remembered(f: &Fixture) {
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.audit_deleted_before().await.unwrap(), None);
+    let mut settings = tx.settings_hold().await.unwrap();
+    settings.audit_deleted_before = Some(NOW);
+    tx.settings_set(&settings).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(f.store.read().await.unwrap().audit_deleted_before().await.unwrap(), Some(NOW));
+}

@@ -51,6 +51,8 @@ on_each_engine! {
     Fixture => {
         audit::events_are_stored_in_order,
         audit::events_are_read_by_page_and_filter,
+        audit::old_events_are_read_oldest_first_and_deleted_in_batches,
+        audit::what_was_deleted_is_remembered,
         backup::after_closing_the_lists_a_lease_begins_a_new_one,
         backup::live_sessions_are_walked_by_id,
         clients::a_client_is_stored_unchanged,

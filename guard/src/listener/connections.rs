@@ -2,38 +2,24 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::{LOG_EVERY, Limits, activity::Activity};
+use super::{
+    LOG_EVERY, Limits,
+    activity::Activity,
+    network::{Caps, Network, Source},
+};
 
 /// A connection that made room keeps its descriptor until its task runs once more. This many may do so at a time.
 const CLOSING: usize = 8;
 
-/// An IPv4 address, or the network that one customer of an IPv6 provider has at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Source(IpAddr);
-
-impl Source {
-    /// The source that is counted, if any: a proxy on this machine brings everybody's connections over loopback.
-    pub(super) fn of(peer: SocketAddr) -> Option<Self> {
-        match peer.ip().to_canonical() {
-            ip if ip.is_loopback() => None,
-            IpAddr::V4(ip) => Some(Self(ip.into())),
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, ..] = ip.segments();
-                Some(Self(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()))
-            }
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Entry {
-    source: Option<Source>,
+    source: Source,
     activity: Arc<Activity>,
     task: Option<AbortHandle>,
     /// Whether it has made room for another one.
@@ -44,7 +30,7 @@ struct Entry {
 struct Open {
     next: u64,
     entries: HashMap<u64, Entry>,
-    per_source: HashMap<Source, usize>,
+    per_network: HashMap<Network, usize>,
     closing: usize,
     /// Connections that made room, and connections that were refused.
     closed: u64,
@@ -56,14 +42,15 @@ struct Open {
 pub(super) struct Connections {
     base: Instant,
     most: usize,
-    most_per_source: usize,
+    caps: Caps,
     open: Mutex<Open>,
 }
 
 impl Connections {
     pub(super) fn new(limits: &Limits) -> Self {
-        let most_per_source = if limits.per_address == 0 { usize::MAX } else { limits.per_address };
-        Self { base: Instant::now(), most: limits.connections.max(1), most_per_source, open: Mutex::default() }
+        let most = limits.connections.max(1);
+        let caps = Caps::new(most, limits.per_address);
+        Self { base: Instant::now(), most, caps, open: Mutex::default() }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -72,12 +59,12 @@ impl Connections {
 
     /// A place for a connection of this peer, if there is one or another connection can make room.
     pub(super) fn admit(self: &Arc<Self>, peer: Option<SocketAddr>) -> Option<Slot> {
-        let source = peer.and_then(Source::of);
+        let source = peer.map(Source::of).unwrap_or_default();
         let mut open = self.open();
-        let of_source = source.and_then(|s| open.per_source.get(&s)).copied().unwrap_or(0);
-        let source_is_full = of_source >= self.most_per_source;
-        if source_is_full || open.live() >= self.most {
-            let room = open.close_one(|entry| !source_is_full || entry.source == source);
+        // A connection of the narrowest network that is full makes room in all that contain it.
+        let full = source.networks().find(|network| open.of_network(*network) >= self.caps.of(*network));
+        if full.is_some() || open.live() >= self.most {
+            let room = open.close_one(|entry| full.is_none_or(|full| entry.source.networks().any(|n| n == full)));
             open.note_full(room);
             if !room {
                 return None;
@@ -87,8 +74,8 @@ impl Connections {
         let number = open.next;
         open.next += 1;
         open.entries.insert(number, Entry { source, activity: activity.clone(), task: None, closing: false });
-        if let Some(source) = source {
-            *open.per_source.entry(source).or_default() += 1;
+        for network in source.networks() {
+            *open.per_network.entry(network).or_default() += 1;
         }
         Some(Slot { number, activity, connections: self.clone() })
     }
@@ -131,12 +118,17 @@ impl Open {
         true
     }
 
-    fn forget_source(&mut self, source: Option<Source>) {
-        let Some(source) = source else { return };
-        if let Some(count) = self.per_source.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_source.remove(&source);
+    fn of_network(&self, network: Network) -> usize {
+        self.per_network.get(&network).copied().unwrap_or(0)
+    }
+
+    fn forget_source(&mut self, source: Source) {
+        for network in source.networks() {
+            if let Some(count) = self.per_network.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    self.per_network.remove(&network);
+                }
             }
         }
     }
@@ -291,6 +283,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_networks_of_one_customer_or_provider_leave_room_for_others() {
+        let all = connections(64, 4);
+        let busy = |from: &str| {
+            let (activity, task) = open(&all, from)?;
+            activity.begin();
+            Some((Claim::new(activity), task))
+        };
+        // A new /64 each time.
+        let site: Vec<_> = (0..64).map_while(|n| busy(&format!("2001:db8:1:{n:x}::1"))).collect();
+        assert_eq!(site.len(), 8, "a /56: twice as many as one address");
+        let site: Vec<_> = (1..64).map_while(|n| busy(&format!("2001:db8:1:{n:x}00::1"))).collect();
+        assert_eq!(8 + site.len(), 16, "a /48: four times as many");
+        assert!(busy("2001:db8:2::1").is_some(), "its neighbour at the same provider");
+        let provider: Vec<_> = (2..64).map_while(|n| busy(&format!("2001:db8:{n:x}::1"))).collect();
+        assert!(provider.len() < 48, "{} of 64", provider.len());
+        let leaves = 64 - all.open().live();
+        assert!(leaves >= 7, "a /32 leaves some for others: {leaves}");
+        assert!(busy("192.0.2.1").is_some() && busy("2001:db9::1").is_some());
+        drop((site, provider));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn connections_over_loopback_are_not_counted_per_address() {
         let all = connections(100, 1);
         let tasks: Vec<_> =
@@ -308,6 +322,6 @@ mod tests {
             let _ = task.await;
         }
         let open = all.open();
-        assert_eq!((open.entries.len(), open.per_source.len(), open.closing), (0, 0, 0));
+        assert_eq!((open.entries.len(), open.per_network.len(), open.closing), (0, 0, 0));
     }
 }

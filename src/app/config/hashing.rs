@@ -14,6 +14,9 @@ const QUEUE_PER_THREAD: u32 = 40;
 /// Hashing may use at most the container's memory limit divided by this; the rest is for everything else.
 const LIMIT_DIVISOR: u64 = 2;
 const MIB: u64 = 1 << 20;
+/// By default there is memory for the hashes that other systems make by default, so that their users can be imported:
+/// 64 MiB of Argon2 (PHP, argon2-cffi), and a little more of scrypt (passlib). It is used only while one is checked.
+const FOREIGN_MIB: u64 = 65;
 
 section! {
     /// Hashing of passwords
@@ -24,7 +27,7 @@ section! {
     /// Sign-ins that may wait for hashing
     hashing_queue: u32 as "N" = format_args!("{QUEUE_PER_THREAD} for each thread");
     /// Memory that hashing may use, in MiB
-    hashing_memory_mib: u32 as "MIB" = format_args!("{} for each thread", mib_per_thread());
+    hashing_memory_mib: u32 as "MIB" = format_args!("{} for each thread, but {FOREIGN_MIB} where half of the memory limit allows it", mib_per_thread());
 }
 
 /// Resources for password hashing.
@@ -58,7 +61,9 @@ impl HashingDraft {
         let limit_mib = machine.memory.map(|bytes| bytes / MIB);
         let threads = self.threads(machine.cores, limit_mib);
         let needed_mib = threads * u64::from(mib_per_thread());
-        let memory_mib = self.hashing_memory_mib.get().map_or(needed_mib, |given| u64::from(*given));
+        let foreign_mib = limit_mib.map_or(FOREIGN_MIB, |limit| FOREIGN_MIB.min(limit / LIMIT_DIVISOR));
+        let usual_mib = needed_mib.max(foreign_mib);
+        let memory_mib = self.hashing_memory_mib.get().map_or(usual_mib, |given| u64::from(*given));
         if memory_mib < needed_mib {
             problems.push(self.hashing_memory_mib.problem(format_args!(
                 "{memory_mib} MiB is less than {threads} hashing_threads need with {} MiB each; set at least \

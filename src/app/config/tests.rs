@@ -171,7 +171,7 @@ fn settings_that_are_not_set_have_their_documented_defaults() {
     }
     assert_eq!(config.database.location.to_string(), "chancery-data/chancery.db");
     assert_eq!(config.listen.default_issuer().unwrap(), "http://127.0.0.1:8080");
-    assert_eq!(config.hashing, Hashing { threads: 2, queue: 80, memory_mib: 38 });
+    assert_eq!(config.hashing, Hashing { threads: 2, queue: 80, memory_mib: 65 });
     config = Draft::default().for_server(true, MACHINE).unwrap();
     assert_eq!(config.database.location.to_string(), "chancery-dev/chancery.db");
 }

@@ -15,7 +15,7 @@ use super::rows::{FileRow, Format, Rows};
 use crate::{
     cli::{DatabaseArgs, output},
     error::Violation,
-    service::{Admin, DryRun, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
+    service::{Admin, CostlyHashes, DryRun, ImportOutcome, ImportRow, MAX_IMPORT_BATCH, Service},
 };
 
 /// Maximum size of the attributes in a batch, as text in bytes; parsed, they take up to a hundred times as much.
@@ -59,10 +59,20 @@ impl Import {
         done.with_context(|| format!("stopped after {counts}; run it again to continue"))?;
         if self.json {
             // As a `chancery.v1.ImportUsersResponse`.
-            let message = json!({ "created": counts.created, "present": counts.present, "refused": counts.refused });
+            let CostlyHashes { count, most } = counts.costly;
+            let if_any = |n: u64| (count > 0).then_some(n);
+            let message = json!({
+                "created": counts.created,
+                "present": counts.present,
+                "refused": counts.refused,
+                "costly_hashes": if_any(count),
+                "hash_memory_mib": if_any(most.memory_mib()),
+                "hash_times": if_any(most.times),
+            });
             output::json(&message)?;
         } else {
             output::line(&format!("{}{counts}", if self.dry_run { "dry run: " } else { "" }))?;
+            note_costs(&counts.costly);
         }
         if counts.refused > 0 {
             bail!("{} rows were refused; correct them and run it again", counts.refused);
@@ -106,11 +116,25 @@ struct Counts {
     created: u64,
     present: u64,
     refused: u64,
+    costly: CostlyHashes,
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} created, {} already present, {} refused", self.created, self.present, self.refused)
+    }
+}
+
+/// Says what the imported hashes cost, and what that means.
+fn note_costs(costly: &CostlyHashes) {
+    let CostlyHashes { count, most } = costly;
+    if *count > 0 {
+        output::note(&format!(
+            "hashes that cost more than Chancery's own: {count}. Each takes up to {most}. One that needs much memory waits until \
+             hashing_memory_mib has room for it, which must be at least {} on all servers. Each is replaced when its user \
+             first signs in",
+            most.memory_mib()
+        ));
     }
 }
 
@@ -147,7 +171,10 @@ impl Run {
             let read = read.map(|row| good.push(row));
             lines.push((line, subject, read));
         }
-        let mut outcomes = self.write_or_rehearse(&good).await?.into_iter();
+        let outcomes = self.write_or_rehearse(&good).await?;
+        let created = good.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, ImportOutcome::Created));
+        created.for_each(|(row, _)| self.counts.costly.add(row));
+        let mut outcomes = outcomes.into_iter();
         for (line, subject, read) in lines {
             let outcome = read.map_or_else(|v| Some(ImportOutcome::Refused(v)), |()| outcomes.next());
             match outcome {

@@ -2,7 +2,7 @@
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::super::{HashError, PasswordVerdict, Phc, phc::Stored};
+use super::super::{HashError, PasswordVerdict, Phc, UnusableHash, phc::Stored};
 use crate::secret::Password;
 
 /// A password, what to do with it, and the channel for the answer.
@@ -27,9 +27,9 @@ impl HashJob {
     }
 
     /// Parses the stored hash, if there is one.
-    pub(super) fn stored(&self) -> Result<Option<Stored>, HashError> {
+    pub(super) fn stored(&self) -> Result<Option<Stored>, UnusableHash> {
         let Self::Verify { stored: Some(stored), .. } = self else { return Ok(None) };
-        Stored::parse(stored.as_str()).map(Some).map_err(|_| HashError::Corrupt)
+        Stored::parse(stored.as_str()).map(Some).map_err(|_| UnusableHash::Corrupt)
     }
 
     /// Answers with an error. It does not matter if the caller is gone.

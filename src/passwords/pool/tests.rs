@@ -61,8 +61,11 @@ async fn a43_hashes_whose_cost_is_too_high_are_refused() {
         "junk",
     ] {
         let stored = Some(Phc::from_database(stored.to_owned()));
-        assert!(matches!(verify(&pool, password("x"), stored).await, Err(HashError::Corrupt)));
+        let verdict = verify(&pool, password("x"), stored).await;
+        assert!(matches!(verdict, Ok(PasswordVerdict::Unusable(UnusableHash::Corrupt))), "{verdict:?}");
     }
+    let figures = pool.figures();
+    assert_eq!((figures.unusable, figures.made), (5, Made { current: 5, other: 0 }), "as much as for no account");
 }
 
 #[tokio::test]
@@ -88,9 +91,10 @@ async fn a43_hashes_that_need_more_than_a_share_take_turns_and_give_their_memory
     assert!(pool.figures().memory_kib <= 2 * 64, "{:?}", pool.figures());
 
     let small = pool_of(PoolConfig { memory_kib: 1024, ..settings });
-    let refused = verify(&small, password("brought along"), Some(imported)).await.unwrap_err();
-    assert!(matches!(refused, HashError::Memory { needs_mib: 2, has_mib: 1 }), "{refused:?}");
-    assert!(refused.to_string().contains("hashing_memory_mib"), "{refused}");
+    let verdict = verify(&small, password("brought along"), Some(imported)).await.unwrap();
+    let PasswordVerdict::Unusable(problem) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(problem, UnusableHash::Memory { needs_mib: 2, has_mib: 1 });
+    assert!(problem.to_string().ends_with("hashing_memory_mib is 1; set it to at least 2"), "{problem}");
 }
 
 #[tokio::test]
@@ -115,8 +119,9 @@ const SCRYPT: &str = "$scrypt$ln=10,r=8,p=2$c2l4dGVlbiBieXRlIHNhbA$gmMax06yxSXV4
 async fn a43_the_memory_of_scrypt_counts_too() {
     let stored = Some(Phc::parse(SCRYPT).unwrap());
     let right = "correct horse battery staple";
-    let refused = verify(&pool(TINY), password(right), stored.clone()).await.unwrap_err();
-    assert!(matches!(refused, HashError::Memory { needs_mib: 2, has_mib: 0 }), "{refused:?}");
+    let verdict = verify(&pool(TINY), password(right), stored.clone()).await.unwrap();
+    let needs = UnusableHash::Memory { needs_mib: 2, has_mib: 0 };
+    assert!(matches!(verdict, PasswordVerdict::Unusable(problem) if problem == needs), "{verdict:?}");
     let settings = PoolConfig { threads: 2, queue: 8, memory_kib: 1100, ..TINY_CONFIG };
     let pool = pool_of(settings);
     let mut checks = tokio::task::JoinSet::new();
@@ -166,7 +171,7 @@ async fn p09_a_full_queue_refuses_at_once_and_says_when_to_retry() {
     let refused = stuck.admit(&applicant("c", "")).unwrap_err();
     assert!(matches!(refused, HashError::Busy { after } if after >= Ttl::from_millis(100)), "{refused:?}");
     let twice = stuck.admit(&applicant("b", "")).unwrap_err();
-    assert!(matches!(twice, HashError::Busy { .. }), "{twice:?}");
+    assert!(matches!(twice, HashError::AccountBusy { .. }), "{twice:?}");
     let figures = stuck.figures();
     assert_eq!((figures.waiting, figures.queue_full, figures.account_waiting), (2, 1, 1));
 }

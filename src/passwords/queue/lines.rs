@@ -1,10 +1,14 @@
-//! Lines of sign-ins, one per address prefix, that take turns.
+//! Lines of sign-ins, one per machine, in groups by the networks that contain them. At each level the groups take
+//! turns: a network gets one turn at a time, however many smaller networks it is divided into.
 
 use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::{Account, PlaceId, Prefix};
+use super::{
+    super::applicant::{Group, Path},
+    Account, PlaceId, Prefix,
+};
 
 /// A sign-in at its place in the queue.
 #[derive(Debug)]
@@ -15,10 +19,14 @@ pub(super) struct QueuedSignIn<W> {
     pub(super) work: Option<W>,
 }
 
-/// The sign-ins of one prefix, in order of arrival.
+/// A network with its parts, or a machine with its sign-ins in order of arrival.
 #[derive(Debug)]
-struct Line<W> {
-    prefix: Prefix,
+struct Node<W> {
+    group: Group,
+    /// How many sign-ins it has. A node without any is removed.
+    waiting: usize,
+    /// The part at the front is served next.
+    parts: VecDeque<Node<W>>,
     entries: VecDeque<QueuedSignIn<W>>,
 }
 
@@ -26,107 +34,166 @@ struct Line<W> {
 #[derive(Debug)]
 pub(super) struct Lines<W> {
     capacity: usize,
-    /// The line at the front is served next.
-    in_turn: VecDeque<Line<W>>,
-    waiting: usize,
+    root: Node<W>,
 }
 
 impl<W> Lines<W> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, in_turn: VecDeque::new(), waiting: 0 }
+        Self { capacity, root: Node::new(Group::ALL) }
     }
 
     /// The number of sign-ins in all lines.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting
+        self.root.waiting
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.waiting >= self.capacity
+        self.root.waiting >= self.capacity
     }
 
-    fn line_of(&self, prefix: Prefix) -> Option<usize> {
-        self.in_turn.iter().position(|l| l.prefix == prefix)
-    }
-
-    /// How many are served before a new sign-in from this prefix: as many from each line as the new one's line has
-    /// entries, and one more from each line whose turn comes earlier.
+    /// How many are served before a new sign-in from this prefix.
     pub(super) fn ahead(&self, prefix: Prefix) -> usize {
-        let (place, turns) = match self.line_of(prefix) {
-            Some(place) => (place, self.in_turn.get(place).map_or(0, |l| l.entries.len())),
-            None => (self.in_turn.len(), 0),
-        };
-        let before = |(at, line): (usize, &Line<W>)| line.entries.len().min(turns + usize::from(at < place));
-        self.in_turn.iter().enumerate().map(before).sum()
-    }
-
-    /// The newest entry in the longest line, unless the line of a new sign-in from this prefix would be as long.
-    fn eviction_candidate(&self, prefix: Prefix) -> Option<(usize, usize)> {
-        let mine = self.line_of(prefix).and_then(|at| self.in_turn.get(at)).map_or(0, |l| l.entries.len());
-        // Of several equally long lines, the last one: its turn comes last.
-        let (at, longest) = self.in_turn.iter().enumerate().max_by_key(|(_, l)| l.entries.len())?;
-        (mine + 1 < longest.entries.len()).then(|| (at, longest.entries.len() - 1))
+        self.root.ahead(Path::of(prefix).groups())
     }
 
     /// Whether a sign-in could be evicted in favour of a new one from this prefix.
     pub(super) fn can_evict_for(&self, prefix: Prefix) -> bool {
-        self.eviction_candidate(prefix).is_some()
+        self.root.can_evict_for(Path::of(prefix).groups())
     }
 
     /// Evicts a sign-in in favour of a new one from this prefix.
     pub(super) fn evict(&mut self, prefix: Prefix) -> Option<QueuedSignIn<W>> {
-        let (line, at) = self.eviction_candidate(prefix)?;
-        self.remove(line, at)
+        self.root.evict_for(Path::of(prefix).groups())
     }
 
     pub(super) fn push(&mut self, prefix: Prefix, entry: QueuedSignIn<W>) {
-        self.waiting += 1;
-        match self.in_turn.iter_mut().find(|l| l.prefix == prefix) {
-            Some(line) => line.entries.push_back(entry),
-            None => self.in_turn.push_back(Line { prefix, entries: VecDeque::from([entry]) }),
-        }
+        self.root.push(Path::of(prefix).groups(), entry);
     }
 
     pub(super) fn find(&mut self, place: PlaceId) -> Option<&mut QueuedSignIn<W>> {
-        self.in_turn.iter_mut().flat_map(|l| l.entries.iter_mut()).find(|e| e.place == place)
+        self.root.find(place)
     }
 
     pub(super) fn withdraw(&mut self, place: PlaceId) -> Option<QueuedSignIn<W>> {
-        let (line, at) = self.position_where(|e| e.place == place)?;
-        self.remove(line, at)
+        self.root.withdraw(place)
     }
 
-    fn position_where(&self, is: impl Fn(&QueuedSignIn<W>) -> bool) -> Option<(usize, usize)> {
-        let find = |l: &Line<W>| l.entries.iter().position(&is);
-        self.in_turn.iter().enumerate().find_map(|(n, l)| Some((n, find(l)?)))
+    /// Removes the oldest entry with work of the first line that has one. Each network around it goes behind the others
+    /// of its level.
+    pub(super) fn next(&mut self) -> Option<QueuedSignIn<W>> {
+        self.root.next()
     }
 
-    /// Removes an entry, and its line if that is empty then.
-    fn remove(&mut self, line: usize, at: usize) -> Option<QueuedSignIn<W>> {
-        let entries = &mut self.in_turn.get_mut(line)?.entries;
-        let entry = entries.remove(at)?;
-        if entries.is_empty() {
-            self.in_turn.remove(line);
+    /// The number of the widest networks.
+    #[cfg(test)]
+    pub(super) fn networks(&self) -> usize {
+        self.root.parts.len()
+    }
+}
+
+impl<W> Node<W> {
+    fn new(group: Group) -> Self {
+        Self { group, waiting: 0, parts: VecDeque::new(), entries: VecDeque::new() }
+    }
+
+    fn position_of(&self, group: Group) -> Option<usize> {
+        self.parts.iter().position(|part| part.group == group)
+    }
+
+    fn push(&mut self, path: &[Group], entry: QueuedSignIn<W>) {
+        self.waiting += 1;
+        let Some((group, rest)) = path.split_first() else { return self.entries.push_back(entry) };
+        if let Some(part) = self.parts.iter_mut().find(|part| part.group == *group) {
+            return part.push(rest, entry);
+        }
+        let mut part = Self::new(*group);
+        part.push(rest, entry);
+        self.parts.push_back(part);
+    }
+
+    /// How many are served before a new sign-in: those of its own part, as many from each other part, and one more from
+    /// each part whose turn comes earlier.
+    fn ahead(&self, path: &[Group]) -> usize {
+        let Some((group, rest)) = path.split_first() else { return self.entries.len() };
+        let own = self.position_of(*group).and_then(|at| Some((at, self.parts.get(at)?.ahead(rest))));
+        let (place, turns) = own.unwrap_or((self.parts.len(), 0));
+        let others = self.parts.iter().enumerate().filter(|(at, _)| *at != place);
+        turns + others.map(|(at, part)| part.waiting.min(turns + usize::from(at < place))).sum::<usize>()
+    }
+
+    /// The part with the most sign-ins, if one from this part may take the place of one of them. Of several with as
+    /// many, the last one: its turn comes last.
+    fn largest_beside(&self, group: Group) -> Option<usize> {
+        let mine = self.parts.iter().find(|part| part.group == group).map_or(0, |part| part.waiting);
+        let (at, largest) = self.parts.iter().enumerate().max_by_key(|(_, part)| part.waiting)?;
+        (mine + 1 < largest.waiting).then_some(at)
+    }
+
+    fn can_evict_for(&self, path: &[Group]) -> bool {
+        let Some((group, rest)) = path.split_first() else { return false };
+        let own = || self.parts.iter().find(|part| part.group == *group);
+        self.largest_beside(*group).is_some() || own().is_some_and(|own| own.can_evict_for(rest))
+    }
+
+    /// Evicts from the largest part, unless the part of the new sign-in would be as large; then from within that.
+    fn evict_for(&mut self, path: &[Group]) -> Option<QueuedSignIn<W>> {
+        let (group, rest) = path.split_first()?;
+        match self.largest_beside(*group) {
+            Some(at) => self.remove_from(at, Self::remove_newest_of_largest),
+            None => self.remove_from(self.position_of(*group)?, |own| own.evict_for(rest)),
+        }
+    }
+
+    fn remove_newest_of_largest(&mut self) -> Option<QueuedSignIn<W>> {
+        match self.parts.iter().enumerate().max_by_key(|(_, part)| part.waiting) {
+            Some((at, _)) => self.remove_from(at, Self::remove_newest_of_largest),
+            None => self.remove_entry(self.entries.len().checked_sub(1)?),
+        }
+    }
+
+    fn remove_entry(&mut self, at: usize) -> Option<QueuedSignIn<W>> {
+        let entry = self.entries.remove(at)?;
+        self.waiting -= 1;
+        Some(entry)
+    }
+
+    /// Removes an entry from a part, and the part if that is empty then.
+    fn remove_from(
+        &mut self,
+        at: usize,
+        remove: impl FnOnce(&mut Self) -> Option<QueuedSignIn<W>>,
+    ) -> Option<QueuedSignIn<W>> {
+        let part = self.parts.get_mut(at)?;
+        let entry = remove(part)?;
+        if part.waiting == 0 {
+            self.parts.remove(at);
         }
         self.waiting -= 1;
         Some(entry)
     }
 
-    /// Removes the oldest entry with work from the first line that has one, and moves that line to the end.
-    pub(super) fn next(&mut self) -> Option<QueuedSignIn<W>> {
-        let (line, at) = self.position_where(|e| e.work.is_some())?;
-        let lines = self.in_turn.len();
-        let entry = self.remove(line, at)?;
-        if self.in_turn.len() == lines {
-            let served = self.in_turn.remove(line)?;
-            self.in_turn.push_back(served);
-        }
-        Some(entry)
+    fn find(&mut self, place: PlaceId) -> Option<&mut QueuedSignIn<W>> {
+        let here = self.entries.iter_mut().find(|e| e.place == place);
+        here.or_else(|| self.parts.iter_mut().find_map(|part| part.find(place)))
     }
 
-    /// The number of prefixes.
-    #[cfg(test)]
-    pub(super) fn prefixes(&self) -> usize {
-        self.in_turn.len()
+    fn withdraw(&mut self, place: PlaceId) -> Option<QueuedSignIn<W>> {
+        if let Some(at) = self.entries.iter().position(|e| e.place == place) {
+            return self.remove_entry(at);
+        }
+        (0..self.parts.len()).find_map(|at| self.remove_from(at, |part| part.withdraw(place)))
+    }
+
+    fn next(&mut self) -> Option<QueuedSignIn<W>> {
+        if let Some(at) = self.entries.iter().position(|e| e.work.is_some()) {
+            return self.remove_entry(at);
+        }
+        let parts = self.parts.len();
+        let (at, entry) = (0..parts).find_map(|at| Some((at, self.remove_from(at, Self::next)?)))?;
+        if self.parts.len() == parts {
+            let served = self.parts.remove(at)?;
+            self.parts.push_back(served);
+        }
+        Some(entry)
     }
 }

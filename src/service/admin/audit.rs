@@ -48,7 +48,8 @@ impl Audit {
     /// Events that match the filter, newest first: at most `limit`, older than `before`.
     ///
     /// # Errors
-    /// If the database is unreachable.
+    /// A violation of `page_token` or `filter` if all that could match have been deleted; if the database is
+    /// unreachable.
     pub async fn list(
         &self,
         _: &Admin,
@@ -56,7 +57,19 @@ impl Audit {
         before: Option<&AuditEventId>,
         limit: i64,
     ) -> Result<Vec<AuditEvent>> {
-        self.store.report().await?.audit_page(filter, before, limit).await
+        let mut tx = self.store.report().await?;
+        if (before.is_some() || filter.until.is_some())
+            && let Some(kept_since) = tx.audit_deleted_before().await?
+        {
+            check_kept(filter, before, kept_since)?;
+        }
+        tx.audit_page(filter, before, limit).await
+    }
+
+    /// Reads all events from `since` on and before `until`, oldest first.
+    #[must_use]
+    pub fn export(&self, _: &Admin, since: Option<Timestamp>, until: Option<Timestamp>) -> AuditExport {
+        AuditExport { audit: self.clone(), since, until, last: None, deleted_before: None, begun: false }
     }
 
     /// Follows new events.
@@ -70,6 +83,63 @@ impl Audit {
             unsent: VecDeque::new(),
             seen: BTreeSet::new(),
         }
+    }
+}
+
+/// Fails if everything that is asked for has been deleted: an empty page would look like the end of the log.
+fn check_kept(filter: &AuditFilter, before: Option<&AuditEventId>, kept_since: Timestamp) -> Result<()> {
+    let first = AuditEventId::first_at(kept_since);
+    if before.is_some_and(|before| *before <= first) {
+        let text = format!("the list ends here: the events before {kept_since} have been deleted meanwhile");
+        return Err(Error::invalid("page_token", text));
+    }
+    if filter.until.is_some_and(|until| until <= kept_since) {
+        return Err(Error::invalid("filter", format!("the events before {kept_since} have been deleted")));
+    }
+    Ok(())
+}
+
+/// All events of a span of time, page by page.
+#[derive(Debug)]
+pub struct AuditExport {
+    audit: Audit,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    last: Option<AuditEventId>,
+    deleted_before: Option<Timestamp>,
+    begun: bool,
+}
+
+impl AuditExport {
+    /// The next events, oldest first; none at the end.
+    ///
+    /// # Errors
+    /// [`Error::Precondition`] if events that were to come have been deleted since the export began; if the database is
+    /// unreachable.
+    pub async fn next(&mut self) -> Result<Vec<AuditEvent>> {
+        let mut tx = self.audit.store.report().await?;
+        let deleted_before = tx.audit_deleted_before().await?;
+        if !self.begun {
+            self.deleted_before = deleted_before;
+        } else if let Some(at) = deleted_before.filter(|_| deleted_before != self.deleted_before)
+            && self.last.as_ref().is_none_or(|last| *last < AuditEventId::first_at(at))
+        {
+            return Err(Error::Precondition(format!(
+                "events before {at} were deleted while they were exported; export them again"
+            )));
+        }
+        self.begun = true;
+        let page = tx.audit_oldest((self.since, self.until), self.last.as_ref(), PAGE).await?;
+        if let Some(newest) = page.last() {
+            self.last = Some(newest.id.clone());
+        }
+        Ok(page)
+    }
+
+    /// The time before which events of this span had been deleted when the export began.
+    #[must_use]
+    pub fn incomplete_before(&self) -> Option<Timestamp> {
+        self.deleted_before.filter(|at| self.since.is_none_or(|since| since < *at))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     entropy::Entropy,
     error::{Error, Result, Violation},
     id::UserId,
+    passwords::{HashCost, Passwords, Phc},
     secret::ForeignHash,
     service::{
         access::{Admin, Callers},
@@ -26,6 +27,26 @@ use crate::{
     store::{NewUser, Store, Tx},
     time::Timestamp,
 };
+
+/// What the hashes of imported users cost, until each is replaced at its user's first sign-in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CostlyHashes {
+    /// How many cost more than Chancery's own.
+    pub count: u64,
+    /// The most memory and the longest time that any of them takes.
+    pub most: HashCost,
+}
+
+impl CostlyHashes {
+    /// Adds the hash of a user who is imported.
+    pub fn add(&mut self, row: &ImportRow) {
+        let hash = row.password_hash.as_ref().and_then(|hash| Phc::parse(hash.expose()).ok());
+        if let Some(cost) = hash.map(|hash| hash.cost()).filter(|cost| cost.is_high()) {
+            self.count += 1;
+            self.most = self.most.max(cost);
+        }
+    }
+}
 
 /// Maximum users in one transaction.
 pub const MAX_IMPORT_BATCH: usize = 1000;
@@ -76,6 +97,7 @@ pub struct Import {
     entropy: Arc<dyn Entropy>,
     callers: Callers,
     token_fit: TokenFit,
+    passwords: Passwords,
 }
 
 impl fmt::Debug for Import {
@@ -85,9 +107,14 @@ impl fmt::Debug for Import {
 }
 
 impl Import {
-    pub(in crate::service) fn new(runtime: Runtime, callers: Callers, token_fit: TokenFit) -> Self {
+    pub(in crate::service) fn new(
+        runtime: Runtime,
+        callers: Callers,
+        token_fit: TokenFit,
+        passwords: Passwords,
+    ) -> Self {
         let Runtime { store, live, entropy, .. } = runtime;
-        Self { store, live, entropy, callers, token_fit }
+        Self { store, live, entropy, callers, token_fit, passwords }
     }
 
     /// Imports up to [`MAX_IMPORT_BATCH`] users in one transaction; rows that cannot be imported are skipped. The
@@ -203,7 +230,10 @@ impl Import {
         if rows.len() > MAX_IMPORT_BATCH {
             return Err(Error::invalid("users", format!("must be at most {MAX_IMPORT_BATCH} per batch")));
         }
-        let check = |row| check::check(row, now).and_then(|row| self.check_fit(row, now));
+        let check = |row| {
+            let row = check::check(row, now, |cost| self.passwords.check_cost(cost))?;
+            self.check_fit(row, now)
+        };
         Ok(rows.iter().map(check).collect())
     }
 

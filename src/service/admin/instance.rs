@@ -20,8 +20,8 @@ use crate::{
     time::Ttl,
 };
 
-/// The settings with their minimum and maximum values; durations are in seconds.
-const SETTINGS: [(&str, i64, i64); 13] = [
+/// The settings with their minimum and maximum values; durations are in seconds unless the name says otherwise.
+const SETTINGS: [(&str, i64, i64); 14] = [
     ("access_token_lifetime_ceiling", 60, 86_400),
     ("refresh_grace", 0, 60),
     ("rotation_period", 3600, 31_536_000),
@@ -36,6 +36,7 @@ const SETTINGS: [(&str, i64, i64); 13] = [
     ("address_failures_per_hour", 1, 3_600_000),
     ("network_failures", 0, 100_000),
     ("network_failures_per_hour", 1, 3_600_000),
+    ("audit_retention_days", 0, 36_500),
 ];
 
 /// The deployment's settings and issuer.
@@ -85,6 +86,7 @@ impl InstanceSettings {
             "rsa_bits" if n % 1024 != 0 => return Err(Error::invalid("value", "must be 2048, 3072 or 4096")),
             "rsa_bits" => settings.rsa_bits = n,
             "sessions_per_user" => settings.sessions_per_user = n,
+            "audit_retention_days" => settings.audit_retention_days = n,
             limit => set_limit(&mut settings.limits, limit, n),
         }
         tx.settings_set(&settings).await?;

@@ -12,7 +12,7 @@ use crate::{
     },
     error::{Error, Result},
     id::UserId,
-    passwords::Prefix,
+    passwords::{Level, Prefix},
     service::runtime::{Live, Outbox},
     store::Tx,
     time::Timestamp,
@@ -71,10 +71,13 @@ impl Emails {
         let canonical = Login::canonical_for_lookup(typed).unwrap_or_else(|| typed.to_owned());
         let keys = match asker {
             Asker::Unknown => {
-                let network = Prefix::of(address).name().unwrap_or_default();
-                let own = self.limits.key(LimitKind::Mail, &format!("{canonical}\0{network}"));
+                let from = |level| Prefix::of(address).name(level);
+                let key = |kind, place: &str| self.limits.key(kind, &format!("{canonical}\0{place}"));
+                let own = key(LimitKind::Mail, &from(Level::Network).unwrap_or_default());
+                let wider = [(LimitKind::MailSite, Level::Site), (LimitKind::MailProvider, Level::Provider)];
+                let wider = wider.into_iter().filter_map(|(kind, level)| Some(key(kind, &from(level)?)));
                 let mut keys = vec![own, self.limits.key(LimitKind::Inbox, &canonical)];
-                keys.extend(self.limits.keys_of_address(address));
+                keys.extend(wider.chain(self.limits.keys_of_address(address)));
                 keys
             }
             Asker::KnownDevice(device) => vec![self.limits.key_for(LimitKind::Mail, device)],

@@ -37,7 +37,7 @@ use crate::{
     },
     error::{Error, Result},
     keys::SealingKey,
-    passwords::Prefix,
+    passwords::{Level, Prefix},
     service::runtime::Live,
     store::{Store, Tx},
 };
@@ -120,11 +120,17 @@ impl Limits {
         self.0.sealing.limit_key(kind, &other.hash)
     }
 
-    /// The counter keys of an address and its network; none if the text is not an address.
+    /// The counter keys of an address and the networks that contain it; none if the text is not an address.
     #[must_use]
     pub fn keys_of_address(&self, address: &str) -> Vec<LimitKey> {
-        let named = [(LimitKind::Address, Prefix::machine(address)), (LimitKind::Network, Prefix::of(address))];
-        named.into_iter().filter_map(|(kind, prefix)| Some(self.key(kind, &prefix.name()?))).collect()
+        const LEVELS: [(LimitKind, Level); 4] = [
+            (LimitKind::Address, Level::Machine),
+            (LimitKind::Network, Level::Network),
+            (LimitKind::Site, Level::Site),
+            (LimitKind::Provider, Level::Provider),
+        ];
+        let prefix = Prefix::of(address);
+        LEVELS.into_iter().filter_map(|(kind, level)| Some(self.key(kind, &prefix.name(level)?))).collect()
     }
 
     /// Starts a guess that counts against these keys.
@@ -183,9 +189,7 @@ impl Limits {
             LimitVerdict::Closed(after) => Some((after, *kind, true)),
         };
         let Some((after, kind, closed)) = verdicts.iter().filter_map(refusal).max_by_key(|(after, ..)| *after) else {
-            let busy =
-                verdicts.iter().find_map(|(_, v)| if let LimitVerdict::Busy(after) = v { Some(*after) } else { None });
-            return busy.map_or(Ok(()), |after| Err(Error::Throttled { after }));
+            return verdicts.iter().find_map(|(kind, verdict)| busy(*kind, *verdict)).map_or(Ok(()), Err);
         };
         if let Some(refused) = self.0.stats.refused.get(kind as usize) {
             refused.fetch_add(1, Ordering::Relaxed);
@@ -206,4 +210,13 @@ impl Limits {
             cached: self.cache().len() as u64,
         }
     }
+}
+
+/// The error for a guess about which others decide that are in flight in this process.
+const fn busy(kind: LimitKind, verdict: LimitVerdict) -> Option<Error> {
+    let LimitVerdict::Busy(after) = verdict else { return None };
+    Some(match kind {
+        LimitKind::Account | LimitKind::Device | LimitKind::Devices => Error::SignInInProgress { after },
+        _ => Error::Throttled { after },
+    })
 }

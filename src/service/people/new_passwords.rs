@@ -18,7 +18,7 @@ use crate::{
     },
     error::{Error, Reason, Result},
     id::UserId,
-    passwords::{HashError, Phc},
+    passwords::{HashError, PasswordVerdict, Phc},
     secret::Password,
     service::{access::RequestContext, runtime::Live},
     store::{By, Revoke, Store},
@@ -45,8 +45,16 @@ pub(super) fn check_may_handle_passwords(client: &Client) -> Result<()> {
 pub(in crate::service) fn hash_error(error: HashError) -> Error {
     match error {
         HashError::Busy { after } => Error::Throttled { after },
+        HashError::AccountBusy { after } => Error::SignInInProgress { after },
         HashError::Gone => Error::DeadlineExceeded,
         other => Error::Internal(Box::new(other)),
+    }
+}
+
+/// Tells operators about a stored hash that cannot be checked. The caller learns only that the password is wrong.
+pub(super) fn warn_if_unusable(verdict: &PasswordVerdict, subject: &str) {
+    if let PasswordVerdict::Unusable(problem) = verdict {
+        tracing::warn!(subject, %problem, "a user cannot sign in, but can reset the password");
     }
 }
 

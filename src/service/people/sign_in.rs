@@ -14,7 +14,7 @@ use self::{guess::Guess, steps::SignInState};
 use super::{
     emails::Emails,
     limits::Limits,
-    new_passwords::{NewPasswords, check_may_handle_passwords, hash_error, wait_min_response_time},
+    new_passwords::{NewPasswords, check_may_handle_passwords, hash_error, wait_min_response_time, warn_if_unusable},
     tickets::Tickets,
     users::mapped_claims,
 };
@@ -195,8 +195,10 @@ impl SignIns {
     }
 
     /// Returns the user if the password is correct and the user may sign in. Every check costs one hash. A refusal
-    /// costs nothing: a queue slot is acquired before the database is queried.
+    /// costs nothing: a queue slot is acquired before the database is queried, when others at the account are done.
     async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<VerifiedUser>> {
+        // Boxed to keep the future small.
+        Box::pin(guess.wait_for_turn(self)).await?;
         let slot = self.passwords.admit(&guess.applicant).map_err(hash_error)?;
         guess.count(self).await?;
         let mut tx = self.store.read().await?;
@@ -211,6 +213,8 @@ impl SignIns {
         let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
         let password = Password::new(request.password.expose().to_owned());
         let verdict = slot.verify(password, stored).await.map_err(hash_error)?;
+        let subject = user.as_ref().map_or("", |(user, ..)| user.subject.as_str());
+        warn_if_unusable(&verdict, subject);
         Ok(match (verdict, user) {
             (PasswordVerdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
                 Some(VerifiedUser { user, roles, rehash, must_change })

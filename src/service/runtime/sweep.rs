@@ -2,8 +2,19 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::live::Live;
-use crate::{domain::settings::SKEW, error::Result, id::SessionId, store::Store, time::Ttl};
+use crate::{
+    domain::{
+        audit::{Actor, AuditKind},
+        settings::SKEW,
+    },
+    error::Result,
+    id::SessionId,
+    store::Store,
+    time::{Timestamp, Ttl},
+};
 
 /// Sessions scanned per step. Reading them takes a fraction of a millisecond.
 const SCAN_BATCH: i64 = 1000;
@@ -13,24 +24,36 @@ const CREATION_TTL: Ttl = Ttl::from_days(1);
 const DELETE_BATCH: usize = 100;
 /// Maximum failure counters deleted in one transaction.
 const COUNTER_BATCH: i64 = 100;
+/// Maximum audit events deleted in one transaction. It blocks other writers for some ten milliseconds.
+const AUDIT_BATCH: i64 = 500;
 
-/// Progress of one pass over all sessions.
+/// The part of a pass that comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Sessions,
+    Counters,
+    Audit,
+}
+
+/// Progress of one pass: over all sessions, then over what is found by its time.
 #[derive(Debug, Default)]
 pub struct SweepProgress {
     cursor: Option<SessionId>,
     expired: Vec<SessionId>,
     scan_done: bool,
-    /// Whether all sessions have been scanned and only failure counters are left.
-    sessions_done: bool,
+    stage: Stage,
 }
 
 /// The result of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepStep {
     /// Sessions deleted.
     pub deleted: u64,
     /// Failure counters deleted.
     pub counters_deleted: u64,
+    /// Audit events deleted.
+    pub audit_deleted: u64,
     /// Whether the pass is complete; the next step starts a new one.
     pub pass_done: bool,
 }
@@ -52,9 +75,14 @@ impl Sweeper {
     /// # Errors
     /// If the database is unreachable; the next step resumes from the same place.
     pub async fn step(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
-        if progress.sessions_done {
-            return self.sweep_counters(progress).await;
+        match progress.stage {
+            Stage::Sessions => self.sweep_sessions(progress).await,
+            Stage::Counters => self.sweep_counters(progress).await,
+            Stage::Audit => self.sweep_audit(progress).await,
         }
+    }
+
+    async fn sweep_sessions(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
         let now = self.live.now();
         let dead_before = now.minus(self.live.snapshot().settings.revocation_ttl(now));
         if progress.expired.is_empty() {
@@ -66,7 +94,7 @@ impl Sweeper {
         let batch = progress.expired.get(..DELETE_BATCH).unwrap_or(&progress.expired);
         let pass_done = progress.scan_done && batch.len() == progress.expired.len();
         if batch.is_empty() && !pass_done {
-            return Ok(SweepStep { deleted: 0, counters_deleted: 0, pass_done });
+            return Ok(SweepStep { pass_done, ..SweepStep::default() });
         }
         let mut tx = self.store.write().await?;
         let deleted = tx.sessions_delete_dead(batch, dead_before).await?;
@@ -81,16 +109,61 @@ impl Sweeper {
         tx.commit().await?;
         let count = batch.len();
         progress.expired.drain(..count);
-        progress.sessions_done = counters_deleted >= COUNTER_BATCH.unsigned_abs();
-        Ok(SweepStep { deleted, counters_deleted, pass_done: pass_done && !progress.sessions_done })
+        if pass_done {
+            progress.stage = self.after_counters(counters_deleted);
+        }
+        let pass_done = pass_done && progress.stage == Stage::Sessions;
+        Ok(SweepStep { deleted, counters_deleted, pass_done, ..SweepStep::default() })
     }
 
-    /// Deletes more expired counters; the pass ends when none are left.
+    /// What comes after a step that deleted so many counters.
+    fn after_counters(&self, deleted: u64) -> Stage {
+        if deleted >= COUNTER_BATCH.unsigned_abs() {
+            Stage::Counters
+        } else if self.live.snapshot().settings.audit_retention_days > 0 {
+            Stage::Audit
+        } else {
+            Stage::Sessions
+        }
+    }
+
+    /// Deletes more expired counters.
     async fn sweep_counters(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
         let mut tx = self.store.write().await?;
         let counters_deleted = tx.login_failures_sweep(self.live.now(), COUNTER_BATCH).await?;
         tx.commit().await?;
-        progress.sessions_done = counters_deleted >= COUNTER_BATCH.unsigned_abs();
-        Ok(SweepStep { deleted: 0, counters_deleted, pass_done: !progress.sessions_done })
+        progress.stage = self.after_counters(counters_deleted);
+        Ok(SweepStep { counters_deleted, pass_done: progress.stage == Stage::Sessions, ..SweepStep::default() })
+    }
+
+    /// Deletes some of the audit events that are older than the setting; the pass ends when none are left.
+    async fn sweep_audit(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
+        let now = self.live.now();
+        let since = self.live.snapshot().settings.audit_kept_since(now);
+        let is_due = match since {
+            Some(since) => self.store.read().await?.audit_has_before(since).await?,
+            None => false,
+        };
+        let audit_deleted = if is_due { self.delete_audit(now).await? } else { 0 };
+        let pass_done = audit_deleted < AUDIT_BATCH.unsigned_abs();
+        progress.stage = if pass_done { Stage::Sessions } else { Stage::Audit };
+        Ok(SweepStep { audit_deleted, pass_done, ..SweepStep::default() })
+    }
+
+    /// Deletes a batch, together with the first one of a day the event that says so.
+    async fn delete_audit(&self, now: Timestamp) -> Result<u64> {
+        let mut tx = self.store.write().await?;
+        // Another process may have changed the setting, or have written the event.
+        let mut settings = tx.settings_hold().await?;
+        let Some(before) = settings.audit_kept_since(now) else { return Ok(0) };
+        if settings.audit_deleted_before.is_none_or(|done| done < before) {
+            let details = json!({ "before": before.to_string(), "retention_days": settings.audit_retention_days });
+            tx.audit(now, AuditKind::AuditEventsDeleted, &Actor::system(), "audit_events", details).await?;
+            settings.audit_deleted_before = Some(before);
+            tx.settings_set(&settings).await?;
+        }
+        let deleted = tx.audit_sweep(before, AUDIT_BATCH).await?;
+        tx.commit().await?;
+        Ok(deleted)
     }
 }

@@ -25,9 +25,10 @@ fn size(draft: HashingDraft, machine: Machine) -> (u32, u32) {
 }
 
 #[test]
-fn p09_defaults_are_one_thread_per_core_and_the_memory_these_threads_need() {
-    assert_eq!(size(set(None, None), machine(2, None)), (2, 38));
-    assert_eq!(size(set(Some(3), None), machine(2, None)), (3, 57));
+fn p09_defaults_are_one_thread_per_core_and_the_memory_these_threads_and_one_foreign_hash_need() {
+    assert_eq!(size(set(None, None), machine(2, None)), (2, 65));
+    assert_eq!(size(set(Some(3), None), machine(2, None)), (3, 65));
+    assert_eq!(size(set(Some(4), None), machine(2, None)), (4, 76));
     assert_eq!(size(set(None, Some(1024)), machine(2, None)), (2, 1024));
     assert_eq!(size(set(None, Some(60)), machine(8, None)), (3, 60));
     assert_eq!(planned(HashingDraft::default(), machine(2, None)).queue, 80);
@@ -38,6 +39,7 @@ fn p09_defaults_are_one_thread_per_core_and_the_memory_these_threads_need() {
 fn p09_a_small_container_hashes_with_fewer_threads() {
     assert_eq!(size(set(None, None), machine(8, Some(256))), (6, 114));
     assert_eq!(size(set(None, None), machine(8, Some(38))), (1, 19));
+    assert_eq!(size(set(None, None), machine(1, Some(100))), (1, 50));
     assert_eq!(size(set(None, None), machine(8, Some(4096))), (8, 152));
 }
 

@@ -10,7 +10,7 @@ use crate::{
         user::{check_attributes, read_emails, subject_problem},
     },
     error::{Error, Violation, Violations},
-    passwords::Phc,
+    passwords::{HashCost, Phc, UnusableHash},
     time::Timestamp,
 };
 
@@ -26,7 +26,11 @@ pub(super) struct CheckedRow {
 }
 
 /// Validates a row. Computes no password hash, whatever the row's parameters are.
-pub(super) fn check(row: &ImportRow, now: Timestamp) -> Result<CheckedRow, Vec<Violation>> {
+pub(super) fn check(
+    row: &ImportRow,
+    now: Timestamp,
+    affordable: impl Fn(HashCost) -> Result<(), UnusableHash>,
+) -> Result<CheckedRow, Vec<Violation>> {
     let (mut violations, mut logins) = (Violations::default(), Vec::new());
     if let Some(problem) = subject_problem(&row.subject) {
         violations.add("subject", problem);
@@ -43,6 +47,11 @@ pub(super) fn check(row: &ImportRow, now: Timestamp) -> Result<CheckedRow, Vec<V
     check_attributes(&mut violations, &row.attributes);
     let password = row.password_hash.as_ref().map(|hash| Phc::parse(hash.expose()));
     let password = password.transpose().map_err(|problem| violations.add("password_hash", problem.to_string()));
+    if let Some(problem) =
+        password.as_ref().ok().and_then(Option::as_ref).and_then(|hash| cost_problem(hash, affordable))
+    {
+        violations.add("password_hash", problem);
+    }
     let ages = Timestamp::from_millis(0)..=now.plus(SKEW);
     if row.created_at.is_some_and(|at| !ages.contains(&at)) {
         violations.add("created_at", "must be between 1970 and now");
@@ -58,5 +67,24 @@ pub(super) fn check(row: &ImportRow, now: Timestamp) -> Result<CheckedRow, Vec<V
         }),
         (Err(Error::Invalid(violations)), _) => Err(violations),
         _ => Err(Vec::new()),
+    }
+}
+
+/// Why a hash costs too much to be checked when its user signs in.
+fn cost_problem(hash: &Phc, affordable: impl Fn(HashCost) -> Result<(), UnusableHash>) -> Option<String> {
+    let cost = hash.cost();
+    if cost.times > HashCost::MOST_TIMES {
+        return Some(format!(
+            "takes {} times as long as one of Chancery's own, and at most {} times are taken on",
+            cost.times,
+            HashCost::MOST_TIMES
+        ));
+    }
+    match affordable(cost) {
+        Err(UnusableHash::Memory { needs_mib, has_mib }) => Some(format!(
+            "needs {needs_mib} MiB to be checked, but hashing_memory_mib is {has_mib}; set it to at least {needs_mib}, for \
+             all servers and for this import"
+        )),
+        _ => None,
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         people::{
             emails::{Addressee, Asker, parse_language, parse_recipient},
             limits::GuessAudit,
-            new_passwords::{check_new_password, hash_error, wait_min_response_time},
+            new_passwords::{check_new_password, hash_error, wait_min_response_time, warn_if_unusable},
             tickets::{IssuedTicket, PendingTicket},
             users::{UserView, load_view, remap_claims},
         },
@@ -201,6 +201,7 @@ impl Accounts {
         // A stolen token must not allow guessing the password. Each session has a count of its own, so that a thief
         // cannot stop the owner; no login contains the separator, so that nobody else can.
         let key = self.limits.key(LimitKind::Account, &format!("\0{}", me.session));
+        let _turn = self.passwords.turn(Account::named(key.hash), ctx.deadline).await.map_err(hash_error)?;
         let attempt = self.limits.check(&[key]).await?;
         let slot = self.passwords.admit(&Applicant {
             account: Account::named(key.hash),
@@ -211,7 +212,9 @@ impl Accounts {
         });
         let slot = slot.map_err(hash_error)?;
         let stored = self.store.read().await?.password_of(id).await?;
-        if !matches!(slot.verify(current, stored).await.map_err(hash_error)?, PasswordVerdict::Right { .. }) {
+        let verdict = slot.verify(current, stored).await.map_err(hash_error)?;
+        warn_if_unusable(&verdict, &me.subject);
+        if !matches!(verdict, PasswordVerdict::Right { .. }) {
             attempt.failed(GuessAudit { subject: me.subject.clone(), actor: me.actor.clone() }).await?;
             wait_min_response_time(arrived).await;
             return Err(Error::Unauthenticated(Reason::InvalidCredentials));

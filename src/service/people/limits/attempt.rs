@@ -131,6 +131,15 @@ impl Attempt {
         Ok(of_kinds.iter().zip(tallies).any(closed))
     }
 
+    /// Refuses the guess if the cache says that a counter does.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`].
+    pub(in crate::service::people) fn check_cached(&self, plan: Plan) -> Result<()> {
+        let keys: Vec<LimitKey> = self.counters.iter().map(|c| c.key).collect();
+        self.limits.check_cached(&keys, plan.judged)
+    }
+
     /// Counts the guess as planned, unless a counter refuses it or is closed. Either all of them count it or none. If
     /// the caller stops waiting, it is taken back.
     ///

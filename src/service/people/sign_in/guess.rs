@@ -12,13 +12,13 @@ use crate::{
     error::Result,
     id::UserId,
     keys::KnownDevice,
-    passwords::{Account, Applicant, Prefix},
+    passwords::{Account, Applicant, Prefix, Turn},
     secret::DeviceToken,
     service::{
         access::RequestContext,
         people::{
             limits::{Attempt, GuessAudit, Plan},
-            new_passwords::end_user_address,
+            new_passwords::{end_user_address, hash_error},
         },
     },
     time::Timestamp,
@@ -26,9 +26,9 @@ use crate::{
 
 /// The counters of unknown devices. Those that many people share count only what has failed.
 const UNKNOWN_DEVICE: Plan = Plan {
-    judged: &[LimitKind::Account, LimitKind::Address, LimitKind::Network],
+    judged: &[LimitKind::Account, LimitKind::Address, LimitKind::Network, LimitKind::Site, LimitKind::Provider],
     counted: &[LimitKind::Account],
-    held: &[LimitKind::Address, LimitKind::Network],
+    held: &[LimitKind::Address, LimitKind::Network, LimitKind::Site, LimitKind::Provider],
 };
 /// The counters of known devices.
 const KNOWN_DEVICE: Plan =
@@ -46,6 +46,8 @@ pub(super) struct Guess {
     /// Whether the device's own counter applies.
     known: bool,
     audit: GuessAudit,
+    /// Kept until the guess is answered. Boxed to keep the future of a sign-in small.
+    turn: Option<Box<Turn>>,
 }
 
 impl SignIns {
@@ -78,11 +80,23 @@ impl SignIns {
         let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
         let audit = GuessAudit { subject: String::new(), actor };
         let attempt = self.limits.start(&keys);
-        Ok(Guess { canonical, applicant, attempt, account, device, known, audit })
+        Ok(Guess { canonical, applicant, attempt, account, device, known, audit, turn: None })
     }
 }
 
 impl Guess {
+    /// Waits for the other sign-ins at the account.
+    ///
+    /// # Errors
+    /// [`Error::SignInInProgress`](crate::error::Error::SignInInProgress) if too many are waiting already.
+    pub(super) async fn wait_for_turn(&mut self, sign_ins: &SignIns) -> Result<()> {
+        let Applicant { account, deadline, .. } = self.applicant;
+        let turn = sign_ins.passwords.turn(account, deadline).await.map_err(hash_error)?;
+        self.turn = Some(Box::new(turn));
+        // Those before it may have filled a count.
+        self.attempt.check_cached(if self.known { KNOWN_DEVICE } else { UNKNOWN_DEVICE })
+    }
+
     /// Counts the guess as failed, or refuses it if it is over a limit.
     pub(super) async fn count(&mut self, sign_ins: &SignIns) -> Result<()> {
         if self.known {
