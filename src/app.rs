@@ -3,6 +3,7 @@
 mod audit_export;
 mod backup;
 pub mod config;
+mod data_dir;
 mod database;
 mod dev;
 mod first_start;
@@ -13,6 +14,7 @@ pub mod machine;
 mod mail;
 pub mod output;
 mod pause;
+mod preflight;
 mod restore;
 mod schema;
 mod sealing_file;
@@ -31,12 +33,15 @@ pub use self::{
     backup::{BackedUp, Bounds, back_up},
     config::Config,
     database::Purpose,
+    preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
     schema::migrate,
+    sealing_file::generate_sealing_key,
     telemetry::init as init_logs,
 };
 use self::{
-    database::{explain, hint, open_store, prepare_data_dir, refuse_missing},
+    config::Database,
+    database::{explain, hint, open_store, refuse_missing},
     first_start::Found,
     mail::Outgoing,
 };
@@ -69,12 +74,13 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let location = &config.database.location;
     if purpose == Purpose::Serve {
-        prepare_data_dir(&config.database.data_dir)?;
+        prepare_data_dir(&config.database)?;
     } else if let Location::Sqlite(path) = location {
         refuse_missing(path)?;
     }
     // Reports a wrong key before setting up a database that this key could not claim.
     let sealing = sealing_file::load(&config.database)?;
+    sealing_file::warn_if_others_may_read(&config.database);
     let found = if purpose == Purpose::Serve { Some(Found::look(&config.database)?) } else { None };
     let store = open_database(config, purpose, found.as_ref(), &entropy, clock.now()).await?;
     let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
@@ -82,6 +88,9 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         None if !claimed => bail!("the database {location} is empty; `chancery serve` sets it up{}", hint()),
         Some(found) if !claimed => {
             found.allow_claim(location)?;
+            if sealing.is_none() && !config.create_sealing_key {
+                sealing_file::needed(&config.database).map_or(Ok(()), |why| bail!(why))?;
+            }
             found.begin()?;
             true
         }
@@ -105,7 +114,18 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     if let Some(found) = &found {
         found.done();
     }
+    if create && let Location::Postgres(_) = location {
+        tracing::warn!(
+            "the database {location} was empty and is set up now; if it was not to be its first start, it is not the \
+             database that was meant, or it has been lost"
+        );
+    }
     Ok(started)
+}
+
+/// Creates the data directory where anything is kept in it. Nothing is, with PostgreSQL and a key that is named.
+fn prepare_data_dir(database: &Database) -> anyhow::Result<()> {
+    if database.needs_directory() { data_dir::prepare(&database.data_dir, &OsEntropy) } else { Ok(()) }
 }
 
 /// Opens the database and brings its schema up to date, where `purpose` and what was found allow it.
@@ -151,7 +171,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     let telemetry = bind("--telemetry", config.listen.telemetry).await?;
     config.listen.http = http.local_addr()?;
     let mail = config.mail.take().map(|mail| Outgoing::new(mail, config.dev)).unwrap_or_default();
-    prepare_data_dir(&config.database.data_dir)?;
+    prepare_data_dir(&config.database)?;
     let lock = serving::share(&config.database.location)?;
     tokio::pin!(stop);
     let opened = tokio::select! {

@@ -11,6 +11,7 @@ mod migrate;
 mod output;
 mod password;
 mod roles;
+mod sealing_key;
 mod serve;
 mod sessions;
 mod token;
@@ -22,8 +23,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::{
     self, Config, Purpose,
-    config::{DatabaseFlags, Draft, FILE_VARIABLE, LogFormat, ServerFlags},
-    machine::Machine,
+    config::{DatabaseFlags, Draft, FILE_VARIABLE, LogFormat},
 };
 
 /// Sign users and services in over gRPC, and issue JWTs that any service verifies offline.
@@ -53,6 +53,9 @@ enum Command {
     /// List, rotate and revoke signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Make a sealing key for a new database.
+    #[command(subcommand)]
+    SealingKey(sealing_key::SealingKey),
     /// Show and end sessions.
     #[command(subcommand)]
     Session(sessions::Session),
@@ -83,8 +86,9 @@ enum Command {
 struct DatabaseArgs {
     #[command(flatten)]
     flags: DatabaseFlags,
-    /// TOML file with settings
-    #[arg(long, value_name = "FILE", env = FILE_VARIABLE)]
+    // Not clap's own variable: one that is empty is not set.
+    /// TOML file with settings [env: CHANCERY_CONFIG]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -92,19 +96,13 @@ impl DatabaseArgs {
     /// Reads the file, the variables and the flags, in that order.
     fn draft(&self) -> Draft {
         let mut draft = Draft::default();
-        if let Some(path) = &self.config {
+        let named = std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        if let Some(path) = self.config.as_ref().or(named.as_ref()) {
             draft.read_file(path);
         }
         draft.read_variables(std::env::vars_os());
         draft.read_database_flags(&self.flags);
         draft
-    }
-
-    /// The checked configuration for a server on this machine.
-    fn server_config(&self, flags: &ServerFlags, dev: bool) -> anyhow::Result<Config> {
-        let mut draft = self.draft();
-        draft.read_server_flags(flags);
-        checked(draft.for_server(dev, Machine::detect()))
     }
 
     /// The checked configuration for a command, which may run on another machine than the server.
@@ -121,7 +119,12 @@ impl DatabaseArgs {
 }
 
 fn checked(result: Result<Config, Vec<String>>) -> anyhow::Result<Config> {
-    result.map_err(|problems| anyhow::anyhow!("the configuration is invalid:\n  {}", problems.join("\n  ")))
+    result.map_err(|problems| listed("the configuration is invalid", &problems))
+}
+
+/// All problems, one on each line.
+fn listed(what: &str, problems: &[String]) -> anyhow::Error {
+    anyhow::anyhow!("{what}:\n  {}", problems.join("\n  "))
 }
 
 /// Parses and runs the command line. The exit code is 0 on success, 1 on failure, 2 for wrong usage, and 141 if nobody
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(answer) => return output::usage(&answer),
     };
+    make_files_private();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&error.into()),
@@ -145,6 +149,12 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Nobody but the owner may read what this process writes, whoever made the file: SQLite and other libraries do too.
+fn make_files_private() {
+    #[cfg(target_os = "linux")]
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(c) => Box::pin(c.run()).await,
@@ -153,6 +163,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Role(c) => c.run().await,
         Command::Audit(c) => c.run().await,
         Command::Keys(c) => c.run().await,
+        Command::SealingKey(c) => c.run(),
         Command::Session(c) => c.run().await,
         Command::Settings(c) => c.run().await,
         Command::Issuer(c) => c.run().await,

@@ -6,6 +6,7 @@ mod foreign_key;
 mod refresh_token;
 mod ring;
 mod sealing;
+mod sealing_text;
 mod signer;
 mod status_list;
 mod ticket_token;
@@ -15,7 +16,8 @@ pub use self::{
     foreign_key::{FOREIGN, ForeignKeys, LeftOut, MAX_FOREIGN_TEXT, read_foreign_keys},
     refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
     ring::{Keyring, SigningKey, Unsigned},
-    sealing::{SEALING_VERSION, SealingKey, SealingKeyError, fingerprint},
+    sealing::{SEALING_VERSION, SealingKey, fingerprint},
+    sealing_text::SealingKeyError,
     signer::{AccessClaims, KeyKind, Status, StatusReference, generate},
     status_list::{EncodedList, ListClaims, encode_list, place as status_place},
     ticket_token::{mint as mint_ticket_token, parse as parse_ticket_token},

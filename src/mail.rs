@@ -8,6 +8,7 @@ mod message;
 mod relay;
 mod smtp;
 mod templates;
+mod tls;
 
 use std::{fmt, sync::Arc};
 

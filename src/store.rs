@@ -30,6 +30,7 @@ mod login_failures;
 mod mails;
 mod migrate;
 mod pools;
+mod private_file;
 mod readable;
 mod readiness;
 mod refresh;
@@ -66,6 +67,7 @@ pub use self::{
     location::{DatabaseUrl, Location},
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
+    private_file::{open_to_others, private},
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,

@@ -181,7 +181,11 @@ impl Deployment {
     /// Starts a server with a command that ends with the program's name.
     pub(crate) async fn serve_with(&self, program: Command) -> anyhow::Result<Server> {
         let log = self.dir.path().with_extension("log");
-        let process = Process::start(self.command(program, &SERVE), &log).await?;
+        let mut command = self.command(program, &SERVE);
+        if self.database.is_some() {
+            command.arg("--create-sealing-key");
+        }
+        let process = Process::start(command, &log).await?;
         let (grpc, http) = (process.ready_value("grpc")?.to_owned(), process.ready_value("http")?.to_owned());
         Ok(Server { process, grpc, http })
     }

@@ -9,8 +9,11 @@ mod hashing;
 mod listen;
 mod log;
 mod mail;
+mod service_link;
 mod setting;
 mod value;
+
+use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
@@ -29,12 +32,13 @@ pub use self::{
 use super::machine::Machine;
 
 /// A checked configuration.
-#[derive(Debug)]
 pub struct Config {
     /// Whether this is the demo.
     pub dev: bool,
     /// Whether to migrate an older PostgreSQL schema at startup.
     pub migrate: bool,
+    /// Whether to make the sealing key of an empty PostgreSQL database.
+    pub create_sealing_key: bool,
     /// Directory of the database and the sealing key.
     pub database: Database,
     /// Listener addresses and issuer.
@@ -51,13 +55,37 @@ pub struct Config {
     pub shown: Map<String, Json>,
 }
 
+impl fmt::Debug for Config {
+    /// What `config show` prints: nothing secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("dev", &self.dev).field("shown", &self.shown).finish_non_exhaustive()
+    }
+}
+
+/// A configuration and all that is wrong with it.
+#[derive(Debug)]
+pub struct Examined {
+    /// The configuration, with defaults in place of what is wrong.
+    pub config: Config,
+    /// Every problem, each with where it was set.
+    pub problems: Vec<String>,
+    /// Whether the database, its key and its directory are those that were meant.
+    pub database_is_readable: bool,
+}
+
 impl Draft {
     /// Fills in defaults and checks everything, for a server on this machine.
     ///
     /// # Errors
     /// Every problem, each with where it was set.
     pub fn for_server(self, dev: bool, machine: Machine) -> Result<Config, Vec<String>> {
-        self.check(dev, machine, true)
+        self.examine_server(dev, machine).result()
+    }
+
+    /// The same, with the configuration as far as it can be read, for further checks.
+    #[must_use]
+    pub fn examine_server(self, dev: bool, machine: Machine) -> Examined {
+        self.examine(dev, machine, true)
     }
 
     /// The same for a command. A command may run on another machine than the server, hashes at most one password and
@@ -66,20 +94,30 @@ impl Draft {
     /// # Errors
     /// Every problem, each with where it was set.
     pub fn for_command(self) -> Result<Config, Vec<String>> {
-        self.check(false, Machine::for_command(), false)
+        self.examine(false, Machine::for_command(), false).result()
     }
 
-    fn check(mut self, dev: bool, machine: Machine, sends_mail: bool) -> Result<Config, Vec<String>> {
+    fn examine(mut self, dev: bool, machine: Machine, sends_mail: bool) -> Examined {
         let mut problems = std::mem::take(&mut self.problems);
+        let before = problems.len();
         let database = self.database.check(dev, &mut problems);
+        let database_is_readable = problems.len() == before && !self.database.has_unreadable();
         let listen = self.listen.check(dev, &mut problems);
         let connections = self.connections.check(machine, &mut problems);
         let log = self.log.check(&mut problems);
         let hashing = self.hashing.check(machine, &mut problems);
-        let mail = if sends_mail { self.mail.check(&mut problems) } else { None };
+        let mail = if sends_mail { self.mail.check(dev, &mut problems) } else { None };
         let shown = self.shown();
-        let config = Config { dev, migrate: false, database, listen, connections, log, hashing, mail, shown };
-        if problems.is_empty() { Ok(config) } else { Err(problems) }
+        let (migrate, create_sealing_key) = (false, false);
+        let config =
+            Config { dev, migrate, create_sealing_key, database, listen, connections, log, hashing, mail, shown };
+        Examined { config, problems, database_is_readable }
+    }
+}
+
+impl Examined {
+    fn result(self) -> Result<Config, Vec<String>> {
+        if self.problems.is_empty() { Ok(self.config) } else { Err(self.problems) }
     }
 }
 

@@ -56,18 +56,3 @@ pub(super) fn refuse_missing(path: &Path) -> anyhow::Result<()> {
 pub(super) fn is_empty(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0)
 }
-
-/// Creates the data directory, accessible only to its owner.
-pub(super) fn prepare_data_dir(dir: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create the data directory {}", dir.display()))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::Permissions::from_mode(0o700);
-        std::fs::set_permissions(dir, mode)
-            .with_context(|| format!("cannot protect the data directory {}", dir.display()))?;
-    }
-    let probe = dir.join(format!(".write-test-{}", std::process::id()));
-    std::fs::write(&probe, b"").with_context(|| format!("cannot write to the data directory {}", dir.display()))?;
-    std::fs::remove_file(&probe).with_context(|| format!("cannot write to the data directory {}", dir.display()))
-}

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, bail};
 
 use super::{config::Database, sealing_file, serving};
-use crate::store::{Location, Schema};
+use crate::store::{Location, Schema, private};
 
 const MARK: &str = "first-start";
 const TEXT: &str = "A first start of chancery is under way: the database and the sealing key here are new.\n";
@@ -22,7 +22,8 @@ const TEXT: &str = "A first start of chancery is under way: the database and the
 /// What was found before anything was created.
 #[derive(Debug)]
 pub(super) struct Found {
-    mark: PathBuf,
+    /// The mark; none where nothing is kept in the data directory.
+    mark: Option<PathBuf>,
     marked: bool,
     /// The key in the data directory, if it is the one in use and was there.
     key: Option<PathBuf>,
@@ -43,8 +44,8 @@ impl Found {
         let served = sqlite.map(serving::name).filter(|name| length(name) > 0);
         let key = sealing_file::default_in_use(database).filter(|path| path.exists());
         let had_file = sqlite.is_some_and(|path| length(path) > 0);
-        let mark = database.data_dir.join(MARK);
-        let found = Self { marked: mark.exists(), mark, key, had_file };
+        let mark = database.needs_directory().then(|| database.data_dir.join(MARK));
+        let found = Self { marked: mark.as_ref().is_some_and(|mark| mark.exists()), mark, key, had_file };
         if let Some(path) = sqlite.filter(|path| length(path) == 0) {
             if !found.marked {
                 // A rollback journal holds nothing new: only a first start that was killed leaves one.
@@ -108,14 +109,16 @@ impl Found {
 
     /// Writes the mark, before a key is created.
     pub(super) fn begin(&self) -> anyhow::Result<()> {
-        write_mark(&self.mark).with_context(|| format!("cannot write {}", self.mark.display()))
+        let Some(mark) = &self.mark else { return Ok(()) };
+        write_mark(mark).with_context(|| format!("cannot write {}", mark.display()))
     }
 
     /// Removes the mark: the database is claimed.
     pub(super) fn done(&self) {
-        match fs::remove_file(&self.mark) {
+        let Some(mark) = &self.mark else { return };
+        match fs::remove_file(mark) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
-                tracing::warn!(file = %self.mark.display(), "cannot remove the mark of the first start: {e}");
+                tracing::warn!(file = %mark.display(), "cannot remove the mark of the first start: {e}");
             }
             _ => {}
         }
@@ -123,7 +126,7 @@ impl Found {
 }
 
 fn write_mark(mark: &Path) -> std::io::Result<()> {
-    let mut file = match File::create_new(mark) {
+    let mut file = match private().write(true).create_new(true).open(mark) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
         other => other?,
     };

@@ -11,7 +11,8 @@ use anyhow::{Context, bail};
 use super::{
     backup::{Bounds, quoted},
     config::{Config, Database},
-    database::{explain, open_store, prepare_data_dir},
+    data_dir,
+    database::{explain, open_store},
     first_start::refuse_a_lone_log,
     hashing, sealing_file, serving,
     workplace::Workplace,
@@ -51,7 +52,7 @@ pub async fn restore(config: &Config, file: &Path, end_sessions: bool, bounds: &
     let raw = check_source(file)?;
     refuse_taken(path)?;
     let new_dir = !config.database.data_dir.exists();
-    prepare_data_dir(&config.database.data_dir)?;
+    data_dir::prepare(&config.database.data_dir, &OsEntropy)?;
     let restored = restore_into(config, path, file, (end_sessions, raw), bounds).await;
     if restored.is_err() && new_dir {
         // Only what this call has made.

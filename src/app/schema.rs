@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 
 use super::{
     config::Config,
-    database::{Purpose, explain, hint, is_empty, open_store, prepare_data_dir, refuse_missing},
+    data_dir,
+    database::{Purpose, explain, hint, is_empty, open_store, refuse_missing},
     first_start::Found,
 };
 use crate::{
@@ -65,7 +66,7 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bo
     match location {
         Location::Sqlite(path) if check && is_empty(path) => return Ok((empty(location), false)),
         Location::Sqlite(path) if check => refuse_missing(path)?,
-        Location::Sqlite(_) => prepare_data_dir(&config.database.data_dir)?,
+        Location::Sqlite(_) => data_dir::prepare(&config.database.data_dir, &*entropy)?,
         Location::Postgres(_) => {}
     }
     let found = Found::look(&config.database)?;

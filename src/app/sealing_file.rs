@@ -1,18 +1,25 @@
 //! Loads the sealing key from the configured file, from the variable, or from `sealing.key` in the data directory.
+//! Makes a new one.
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::config::Database;
-use crate::{entropy::Entropy, keys::SealingKey};
+use crate::{
+    entropy::{Entropy, OsEntropy},
+    keys::SealingKey,
+    store::{Location, open_to_others, private},
+};
+
+/// More than any form of a key takes. What is longer is none.
+const MAX_BYTES: u64 = 4096;
 
 /// Loads the sealing key, if there is one. A configured file must exist.
 pub(super) fn load(database: &Database) -> anyhow::Result<Option<SealingKey>> {
@@ -20,8 +27,7 @@ pub(super) fn load(database: &Database) -> anyhow::Result<Option<SealingKey>> {
         return read(path).map(Some);
     }
     if let Some(text) = &database.sealing_key {
-        let bytes =
-            SealingKey::parse(text.expose_secret().as_bytes()).context("CHANCERY_SEALING_KEY is not a sealing key")?;
+        let bytes = SealingKey::parse_text(text.expose_secret()).context("CHANCERY_SEALING_KEY")?;
         return Ok(Some(SealingKey::new(&bytes)));
     }
     let path = default_path(database);
@@ -53,8 +59,59 @@ fn default_path(database: &Database) -> PathBuf {
 
 /// The path of the key in the data directory; nothing if another is configured.
 pub(super) fn default_in_use(database: &Database) -> Option<PathBuf> {
-    let configured = database.sealing_key_file.is_some() || database.sealing_key.is_some();
-    (!configured).then(|| default_path(database))
+    (!database.names_its_key()).then(|| default_path(database))
+}
+
+/// How to come by a key, where there is none and a start does not make one: several servers share a PostgreSQL database
+/// and need the same key, and each would make its own in its own directory.
+pub(super) fn needed(database: &Database) -> Option<String> {
+    let Location::Postgres(_) = &database.location else { return None };
+    Some(format!(
+        "there is no sealing key at {}, and none is made in passing for PostgreSQL, because all servers on a database \
+         need the same: pass the key of this database as --sealing-key-file or CHANCERY_SEALING_KEY; for a new \
+         database, make one with `chancery sealing-key generate --out FILE`, or start the first server with \
+         --create-sealing-key",
+        default_path(database).display()
+    ))
+}
+
+/// Says so if others may read the file with the key. A key that another user provides for a group, as Kubernetes does,
+/// is fine.
+pub(super) fn warn_if_others_may_read(database: &Database) {
+    let path = database.sealing_key_file.clone().or_else(|| default_in_use(database));
+    let Some(path) = path else { return };
+    let Some(mode) = open_to_others(&path).filter(|mode| mode & 0o007 != 0 || is_own(&path)) else { return };
+    let path = path.display();
+    tracing::warn!(
+        "others than its owner may read the sealing key {path} (mode {mode:04o}); mend it with `chmod 600 {path}`, or \
+         in Kubernetes with `defaultMode: 0440` of the volume and an `fsGroup`"
+    );
+}
+
+/// Whether a file belongs to the user of this process, who can then restrict it.
+#[cfg(target_os = "linux")]
+fn is_own(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).is_ok_and(|m| m.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Not known on this system.
+#[cfg(not(target_os = "linux"))]
+const fn is_own(_: &Path) -> bool {
+    true
+}
+
+/// Makes a new key. Returns it as text, or writes it into `file`, which must not exist, and returns its fingerprint.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn generate_sealing_key(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
+    let Some(path) = file else { return Ok(SealingKey::generate(&OsEntropy)) };
+    let created = create_key_file(path, &OsEntropy).with_context(|| format!("cannot write {}", path.display()))?;
+    if !created {
+        bail!("{} exists already, and is never overwritten; choose another name", path.display());
+    }
+    Ok(Zeroizing::new(read(path)?.fingerprint()))
 }
 
 /// Where the key is taken from, for people.
@@ -67,8 +124,9 @@ pub(super) fn whereabouts(database: &Database) -> String {
 }
 
 fn read(path: &Path) -> anyhow::Result<SealingKey> {
-    let bytes =
-        Zeroizing::new(fs::read(path).with_context(|| format!("cannot read the sealing key {}", path.display()))?);
+    let mut bytes = Zeroizing::new(Vec::new());
+    let file = fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
+    file.with_context(|| format!("cannot read the sealing key {}", path.display()))?;
     let key = SealingKey::parse(&bytes).with_context(|| format!("{} is not a sealing key", path.display()))?;
     Ok(SealingKey::new(&key))
 }
@@ -76,16 +134,12 @@ fn read(path: &Path) -> anyhow::Result<SealingKey> {
 /// Writes a new key: temporary file, fsync, hard link. A link never overwrites, so if two processes start at once, one
 /// key wins and both read it. Returns whether this call created the file.
 fn create_key_file(path: &Path, entropy: &dyn Entropy) -> std::io::Result<bool> {
-    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(entropy.bytes32())));
+    let text = SealingKey::generate(entropy);
     // Random instead of the process id: in a container the id is the same at every start, and a killed start leaves its
     // file behind.
     let suffix: String = entropy.bytes16().iter().map(|b| format!("{b:02x}")).collect();
     let temporary = path.with_extension(format!("tmp-{suffix}"));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&temporary)?;
+    let mut file = private().write(true).create_new(true).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     let linked = fs::hard_link(&temporary, path);
@@ -95,9 +149,8 @@ fn create_key_file(path: &Path, entropy: &dyn Entropy) -> std::io::Result<bool> 
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
         Err(e) => return Err(e),
     }
-    if let Some(dir) = path.parent() {
-        fs::File::open(dir)?.sync_all()?;
-    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(dir)?.sync_all()?;
     Ok(true)
 }
 

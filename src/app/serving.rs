@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::store::Location;
+use crate::store::{Location, private};
 
 const TEXT: &str = "A server has run on the database beside this file.\n";
 
@@ -51,6 +51,6 @@ pub(super) fn name(database: &Path) -> PathBuf {
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {
-    let opened = File::options().create(true).append(true).open(name(path));
+    let opened = private().create(true).append(true).open(name(path));
     opened.with_context(|| format!("cannot open the database {}", path.display()))
 }

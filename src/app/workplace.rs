@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::entropy::Entropy;
+use crate::{entropy::Entropy, store::private};
 
 /// The file in a workplace that its process keeps locked.
 const LOCK: &str = "lock";
@@ -37,11 +37,7 @@ impl Workplace {
     /// A new empty file in it, accessible only to its owner.
     pub(super) fn file(&self, name: &str) -> io::Result<(PathBuf, File)> {
         let path = self.dir.join(name);
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
+        let file = private().write(true).create_new(true).open(&path)?;
         Ok((path, file))
     }
 
@@ -55,7 +51,7 @@ impl Workplace {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => refuse_existing(target)?,
             // Some file systems have no links: there, the name is taken first and then replaced.
             Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
-                File::create_new(target).with_context(failed)?;
+                private().write(true).create_new(true).open(target).with_context(failed)?;
                 fs::rename(path, target).with_context(failed)?;
             }
             Err(e) => return Err(e).with_context(failed),
@@ -87,7 +83,7 @@ fn make(dir: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)?;
-    let file = File::create_new(dir.join(LOCK))?;
+    let file = private().write(true).create_new(true).open(dir.join(LOCK))?;
     file.lock()?;
     Ok(file)
 }

@@ -2,25 +2,16 @@
 
 use clap::Subcommand;
 
-use super::{DatabaseArgs, output};
-use crate::{app::config::ServerFlags, service::Admin};
+use super::{DatabaseArgs, output, serve::ServeArgs};
+use crate::service::Admin;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Check the configuration and report every problem at once.
-    Check {
-        #[command(flatten)]
-        database: DatabaseArgs,
-        #[command(flatten)]
-        flags: ServerFlags,
-    },
+    /// Check the configuration and report every problem at once: all that `serve` with the same arguments would refuse
+    /// before it opens the database and its listeners.
+    Check(ServeArgs),
     /// Show the effective configuration, without secrets.
-    Show {
-        #[command(flatten)]
-        database: DatabaseArgs,
-        #[command(flatten)]
-        flags: ServerFlags,
-    },
+    Show(ServeArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,12 +31,12 @@ pub(super) enum SettingsCommand {
 impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Check { database, flags } => {
-                database.server_config(&flags, false)?;
+            Self::Check(arguments) => {
+                arguments.config()?;
                 output::line("the configuration is valid")
             }
-            Self::Show { database, flags } => {
-                let config = database.server_config(&flags, false)?;
+            Self::Show(arguments) => {
+                let config = arguments.settings()?;
                 output::line(&serde_json::to_string_pretty(&config.shown)?)
             }
         }

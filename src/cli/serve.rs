@@ -2,12 +2,23 @@
 
 use clap::Args;
 
-use super::DatabaseArgs;
-use crate::app::{self, config::ServerFlags};
+use super::{DatabaseArgs, checked, listed};
+use crate::app::{
+    self, Config, ServeOptions,
+    config::{Draft, ServerFlags},
+    machine::Machine,
+};
 
 /// Run the server.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
+    #[command(flatten)]
+    arguments: ServeArgs,
+}
+
+/// The arguments of `serve`, which `config check` and `config show` take too.
+#[derive(Args, Debug)]
+pub(super) struct ServeArgs {
     #[command(flatten)]
     database: DatabaseArgs,
     /// Run a demo with well-known passwords, on loopback, in ./chancery-dev
@@ -18,12 +29,35 @@ pub(super) struct Serve {
     /// Migrate an older schema on PostgreSQL; SQLite is copied and migrated without this flag
     #[arg(long)]
     migrate: bool,
+    /// Make the sealing key of an empty PostgreSQL database, in the data directory; SQLite's is made without this flag
+    #[arg(long)]
+    create_sealing_key: bool,
+}
+
+impl ServeArgs {
+    fn draft(&self) -> Draft {
+        let mut draft = self.database.draft();
+        draft.read_server_flags(&self.flags);
+        draft
+    }
+
+    /// The configuration with everything checked that a server refuses before it opens the database.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        let Self { dev, migrate, create_sealing_key, .. } = *self;
+        let options = ServeOptions { dev, migrate, create_sealing_key };
+        let config = app::server_config(self.draft(), options, Machine::detect());
+        config.map_err(|problems| listed("cannot serve as configured", &problems))
+    }
+
+    /// The configuration, whether or not this machine has the database and its key.
+    pub(super) fn settings(&self) -> anyhow::Result<Config> {
+        checked(self.draft().for_server(self.dev, Machine::detect()))
+    }
 }
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let mut config = self.database.server_config(&self.flags, self.dev)?;
-        config.migrate = self.migrate;
+        let config = self.arguments.config()?;
         app::init_logs(&config.log.filter, config.log.format)?;
         Box::pin(app::serve(config, stop_signal()?)).await
     }

@@ -11,6 +11,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
+use super::sealing_text::{self, SealingKeyError};
 use crate::{
     domain::limit::{LimitKey, LimitKind},
     entropy::Entropy,
@@ -19,11 +20,6 @@ use crate::{
 
 /// The version of the sealing key in use.
 pub const SEALING_VERSION: u8 = 1;
-
-/// Why a text or file is not a sealing key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a sealing key is 32 raw bytes, or 43 base64url characters")]
-pub struct SealingKeyError;
 
 /// The subkeys of the sealing key.
 pub struct SealingKey {
@@ -68,17 +64,26 @@ impl SealingKey {
         }
     }
 
-    /// Parses a key: 32 raw bytes, or 43 base64url characters with an optional newline.
+    /// Parses the contents of a file: 32 raw bytes, or these in base64 or base64url.
     ///
     /// # Errors
-    /// If it is neither of these.
+    /// What it is instead, without quoting it.
     pub fn parse(bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, SealingKeyError> {
-        if let Ok(raw) = <[u8; 32]>::try_from(bytes) {
-            return Ok(Zeroizing::new(raw));
-        }
-        let decoded = Zeroizing::new(URL_SAFE_NO_PAD.decode(bytes.trim_ascii()).map_err(|_| SealingKeyError)?);
-        let raw = <[u8; 32]>::try_from(decoded.as_slice()).map_err(|_| SealingKeyError)?;
-        Ok(Zeroizing::new(raw))
+        sealing_text::from_file(bytes)
+    }
+
+    /// Parses a text: 32 bytes in base64 or base64url.
+    ///
+    /// # Errors
+    /// What it is instead, without quoting it.
+    pub fn parse_text(text: &str) -> Result<Zeroizing<[u8; 32]>, SealingKeyError> {
+        sealing_text::from_text(text)
+    }
+
+    /// A new key, in base64url.
+    #[must_use]
+    pub fn generate(entropy: &dyn Entropy) -> Zeroizing<String> {
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(entropy.bytes32())))
     }
 
     /// The check value. The database stores it to recognise the key. It is derived, so it does not reveal the key.
@@ -202,13 +207,5 @@ mod tests {
         assert_ne!(name.hash, key.limit_key(LimitKind::Devices, b"ada").hash);
         assert_ne!(name.hash, SealingKey::new(&Zeroizing::new([8; 32])).limit_key(LimitKind::Account, b"ada").hash);
         assert_ne!(name.hash, sha256(b"ada"));
-    }
-
-    #[test]
-    fn a_sealing_key_is_parsed_from_raw_bytes_or_base64url() {
-        assert_eq!(*SealingKey::parse(&[9; 32]).unwrap(), [9; 32]);
-        let text = format!("{}\n", URL_SAFE_NO_PAD.encode([9; 32]));
-        assert_eq!(*SealingKey::parse(text.as_bytes()).unwrap(), [9; 32]);
-        assert_eq!(SealingKey::parse(b"short"), Err(SealingKeyError));
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use lettre::transport::smtp::{
     Error,
     authentication::{Credentials, DEFAULT_MECHANISMS},
-    client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
+    client::{AsyncSmtpConnection, TlsParameters},
     commands::{Data, Mail, Rcpt},
     extension::{ClientId, Extension, MailBodyParameter, MailParameter},
 };
@@ -14,6 +14,7 @@ use tokio::{sync::Mutex, time::timeout};
 use super::{
     Cause, Failure, Letter, Relay, Rendered, Security, Sender,
     message::{address, message},
+    tls::{Tls, explained},
 };
 use crate::secret::MailPassword;
 
@@ -22,8 +23,6 @@ use crate::secret::MailPassword;
 pub const TIMEOUT: Duration = Duration::from_mins(1);
 /// Timeout for closing a connection.
 const GOOD_BYE: Duration = Duration::from_secs(2);
-/// How a certificate begins. The library accepts a file that contains none.
-const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Reply codes that are not about the mail but about this server, which has to authenticate or to protect the
 /// connection (RFC 4954 §6).
 const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
@@ -48,7 +47,7 @@ pub struct Smtp {
     relay: Relay,
     from: Sender,
     hello: ClientId,
-    tls: Option<TlsParameters>,
+    tls: Option<Tls>,
     credentials: Option<Credentials>,
     timeout: Duration,
     /// Idle connections, for the next mails.
@@ -68,7 +67,7 @@ impl Smtp {
     /// What is wrong with the certificates.
     pub fn new(options: SmtpOptions) -> Result<Self, String> {
         let SmtpOptions { relay, from, credentials, ca, timeout } = options;
-        let tls = if relay.security == Security::None { None } else { Some(tls(&relay.host, ca.as_deref())?) };
+        let tls = if relay.security == Security::None { None } else { Some(Tls::new(&relay.host, ca.as_deref())?) };
         let credentials = credentials.map(|(user, password)| Credentials::new(user, password.expose().to_owned()));
         let hello = ClientId::Domain(from.domain().to_owned());
         Ok(Self { relay, from, hello, tls, credentials, timeout, open: Arc::default() })
@@ -115,20 +114,40 @@ impl Smtp {
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
-        let server = (self.relay.host.as_str(), self.relay.port);
-        let at_once = self.tls.clone().filter(|_| self.relay.security == Security::Tls);
-        let connected = AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &self.hello, at_once, None);
-        let mut connection = connected.await.map_err(|e| session_failure(&e))?;
-        if let Some(tls) = self.tls.clone().filter(|_| self.relay.security == Security::StartTls) {
-            // This fails if the server does not offer STARTTLS. Nothing secret was sent before, so that an
-            // attacker in between learns nothing.
-            connection.starttls(tls, &self.hello).await.map_err(|e| session_failure(&e))?;
-        }
+        let strict = self.tls.as_ref().map(|tls| &tls.strict);
+        let mut connection = match (self.open_with(strict).await, &self.tls) {
+            (Err(refusal), Some(tls)) if tls.may_be_named(&refusal) => self.connect_to_named(tls, &refusal).await?,
+            (opened, _) => opened.map_err(|e| session_failure(&e))?,
+        };
         if let Some(credentials) = &self.credentials {
             if !connection.is_encrypted() {
                 return Err(Failure::new(Cause::Connection, "the password is not sent without TLS"));
             }
             connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|e| session_failure(&e))?;
+        }
+        Ok(connection)
+    }
+
+    /// Connects to a server that shows a certificate which is named itself. Nothing secret is sent before that is known.
+    async fn connect_to_named(&self, tls: &Tls, refusal: &Error) -> Result<AsyncSmtpConnection, Failure> {
+        let mut connection = self.open_with(Some(&tls.unsigned)).await.map_err(|e| session_failure(&e))?;
+        if tls.is_named(&connection) {
+            return Ok(connection);
+        }
+        let _ = timeout(GOOD_BYE, connection.abort()).await;
+        Err(session_failure(refusal))
+    }
+
+    /// Opens a connection, with TLS if there are settings for it.
+    async fn open_with(&self, tls: Option<&TlsParameters>) -> Result<AsyncSmtpConnection, Error> {
+        let server = (self.relay.host.as_str(), self.relay.port);
+        let at_once = tls.filter(|_| self.relay.security == Security::Tls).cloned();
+        let connected = AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &self.hello, at_once, None);
+        let mut connection = connected.await?;
+        if let Some(tls) = tls.filter(|_| self.relay.security == Security::StartTls) {
+            // This fails if the server does not offer STARTTLS. Nothing secret was sent before, so that an
+            // attacker in between learns nothing.
+            connection.starttls(tls.clone(), &self.hello).await?;
         }
         Ok(connection)
     }
@@ -159,19 +178,6 @@ impl Smtp {
     }
 }
 
-fn tls(host: &str, ca: Option<&[u8]>) -> Result<TlsParameters, String> {
-    let mut builder = TlsParameters::builder(host.to_owned());
-    if let Some(pem) = ca {
-        let none = || "contains no PEM certificates".to_owned();
-        if !pem.windows(PEM.len()).any(|w| w == PEM) {
-            return Err(none());
-        }
-        let certificates = Certificate::from_pem(pem).map_err(|_| none())?;
-        builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificates);
-    }
-    builder.build_rustls().map_err(|e| e.to_string())
-}
-
 /// A failure before the recipient was named. Whatever the reply code, a retry may succeed.
 fn session_failure(error: &Error) -> Failure {
     let cause = match error.status() {
@@ -179,7 +185,7 @@ fn session_failure(error: &Error) -> Failure {
         Some(code) if !ABOUT_US.contains(&code.into()) => Cause::Temporary,
         _ => Cause::Connection,
     };
-    Failure::new(cause, &error.to_string())
+    Failure::new(cause, &explained(error))
 }
 
 /// A failure at the recipient or the message.

@@ -20,6 +20,7 @@ use super::{
     engine::{Tx, all, execute},
     failure,
     failure::corrupt,
+    private_file::make_private,
 };
 use crate::{
     domain::{audit::AuditKind, status_list::ENTRIES},
@@ -96,6 +97,7 @@ impl DatabaseFile {
     /// [`Error::Unavailable`] if a file cannot be read or written, or there is no reason to go on.
     pub async fn copy_to(&self, to: &Path) -> Result<()> {
         let name = to.to_str().ok_or_else(|| Error::Unavailable("the name of the copy is not UTF-8".into()))?;
+        make_private(to).map_err(|e| Error::Unavailable(Box::new(e)))?;
         let mut connection = self.connect().await?;
         let copied = sqlx::query("VACUUM INTO $1").bind(name).execute(&mut connection).await;
         copied.map_err(ended_or_failed)?;

@@ -12,7 +12,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 
-use super::{ACQUIRE_TIMEOUT, Store, failure, pools::Pools, setup_lock::setup_lock};
+use super::{ACQUIRE_TIMEOUT, Store, failure, pools::Pools, private_file::make_private, setup_lock::setup_lock};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -125,6 +125,7 @@ impl Store {
 async fn back_up(pool: &SqlitePool, path: &Path, version: i64, now: Timestamp) -> Result<PathBuf> {
     let copy = path.with_extension(format!("schema-{version}.{}.db", now.millis()));
     let name = copy.display().to_string();
+    make_private(&copy).map_err(|e| Error::Unavailable(Box::new(e)))?;
     sqlx::query("VACUUM INTO $1").bind(name).execute(pool).await.map_err(failure)?;
     Ok(copy)
 }

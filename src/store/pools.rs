@@ -1,6 +1,7 @@
 //! The pools of connections to each engine, by use, so that one use cannot take the connections of another.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     str::FromStr,
     sync::{
@@ -17,8 +18,10 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{ACQUIRE_TIMEOUT, connection::TxConnection, failure, readiness::Readiness, setup_lock::setup_lock};
-use crate::error::Result;
+use super::{
+    ACQUIRE_TIMEOUT, connection::TxConnection, failure, private_file, readiness::Readiness, setup_lock::setup_lock,
+};
+use crate::error::{Error, Result};
 
 /// A connection that was idle for longer is pinged before use: the server may be gone. Pinging every time would
 /// add one round trip to every three in a stream of batches.
@@ -38,13 +41,23 @@ const SQLITE_CACHE: &str = "-32768";
 /// How many instructions of SQLite's virtual machine run between two looks at whether to interrupt: about 50 µs.
 const INTERRUPT_EVERY: i32 = 10_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Pools {
     /// One connection for writing; others for reading.
     Sqlite { write: SqlitePool, read: SqlitePool, follow: SqlitePool, report: SqlitePool, path: PathBuf },
     /// All but `main` are connected when they are first used. The follower has a second connection for the moment in
     /// which its first goes back to the pool.
     Postgres { main: PgPool, follow: PgPool, report: PgPool, listen: Box<PgConnectOptions> },
+}
+
+impl fmt::Debug for Pools {
+    /// Omits the options for connecting: theirs prints the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { path, .. } => f.debug_struct("Sqlite").field("path", path).finish_non_exhaustive(),
+            Self::Postgres { main, .. } => f.debug_struct("Postgres").field("main", main).finish_non_exhaustive(),
+        }
+    }
 }
 
 impl Pools {
@@ -105,6 +118,10 @@ fn postgres_pool(connections: u32, readiness: Arc<Readiness>) -> PgPoolOptions {
 pub(super) async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
     // Switching a new file to WAL fails without waiting while another process has it open.
     let _lock = setup_lock(path.to_owned()).await?;
+    if create {
+        private_file::make_private(path).map_err(|e| Error::Unavailable(Box::new(e)))?;
+    }
+    private_file::tighten(path);
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)

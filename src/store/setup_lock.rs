@@ -2,12 +2,13 @@
 
 use std::{fs::File, path::PathBuf};
 
+use super::private_file::lock_file;
 use crate::error::{Error, Result};
 
 /// Waits for the lock for opening and migrating. It is held until the file is dropped.
 pub(super) async fn setup_lock(database: PathBuf) -> Result<File> {
     let lock = move || {
-        let file = File::create(database.with_extension("lock"))?;
+        let file = lock_file(&database.with_extension("lock"))?;
         file.lock()?;
         Ok(file)
     };

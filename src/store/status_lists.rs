@@ -1,5 +1,7 @@
 //! Status lists. Indices are leased in blocks.
 
+use std::fmt;
+
 use sqlx::types::Json;
 
 use super::engine::{Sql, Tx, all, optional};
@@ -13,7 +15,7 @@ use crate::{
 };
 
 /// A block of counts in one list, leased to one process for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Lease {
     /// The list.
     pub list: i64,
@@ -23,6 +25,14 @@ pub struct Lease {
     pub from: u32,
     /// One more than the last count.
     pub to: u32,
+}
+
+impl fmt::Debug for Lease {
+    /// Omits the key, which tells the sessions' places.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { list, key: _, from, to } = self;
+        f.debug_struct("Lease").field("list", list).field("from", from).field("to", to).finish_non_exhaustive()
+    }
 }
 
 /// An index holds all three columns, so that no session is read.

@@ -1,4 +1,5 @@
-"""A mail server that reports what it receives: smtp.py [--port N] [--tls starttls|implicit] [--user U --password P].
+"""A mail server that reports what it receives: smtp.py [--port N] [--tls starttls|implicit] [--user U --password P]
+[--certificate signed|own|own-authority|expired|elsewhere].
 
 Prints one JSON object per line: the port it listens on, then every mail it accepts and every command it rejects.
 The start of the recipient's address selects how it treats a mail: refuse, content, later, hang.
@@ -24,31 +25,43 @@ def report(**event):
     print(json.dumps(event), flush=True)
 
 
-def certificates():
-    """Create a certificate authority for this run and a certificate; return the TLS context and the authority's PEM."""
+def certificates(kind):
+    """Create the certificate of the server; return the TLS context and the PEM of the certificate that vouches for it.
+
+    It is signed by an authority of this run, or by itself: as that of no authority, or of one, which has expired or is
+    for another host.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    def certificate(name, key, issuer, issuer_key, extension):
-        now = datetime.datetime.now(datetime.timezone.utc)
-        day = datetime.timedelta(days=1)
+    day = datetime.timedelta(days=1)
+    now = datetime.datetime.now(datetime.timezone.utc) - (5 * day if kind == "expired" else 0 * day)
+
+    def certificate(name, key, issuer, issuer_key, *extensions):
         names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n)]) for n in (name, issuer)]
         builder = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
         builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - day)
-        return builder.not_valid_after(now + day).add_extension(extension, True).sign(issuer_key, hashes.SHA256())
+        for extension in extensions:
+            builder = builder.add_extension(extension, isinstance(extension, x509.BasicConstraints))
+        return builder.not_valid_after(now + day).sign(issuer_key, hashes.SHA256())
 
     root, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = certificate("authority", root, "authority", root, x509.BasicConstraints(ca=True, path_length=0))
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    leaf = certificate("server", own, "authority", root, here)
+    host = "192.0.2.1" if kind == "elsewhere" else "127.0.0.1"
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+    of_authority = x509.BasicConstraints(ca=True, path_length=0)
+    if kind == "signed":
+        vouching = certificate("authority", root, "authority", root, of_authority)
+        leaf = certificate("server", own, "authority", root, here)
+    else:
+        vouching = leaf = certificate("server", own, "server", own, here, *([] if kind == "own" else [of_authority]))
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     with tempfile.NamedTemporaryFile() as file:
         file.write(own.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + leaf.public_bytes(pem))
         file.flush()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file.name)
-    return context, authority.public_bytes(pem).decode()
+    return context, vouching.public_bytes(pem).decode()
 
 
 class Handler:
@@ -95,7 +108,7 @@ def authenticate(server, session, envelope, mechanism, data):
 
 
 async def main():
-    context, authority = certificates() if options.tls else (None, None)
+    context, authority = certificates(options.certificate) if options.tls else (None, None)
     starttls = options.tls == "starttls"
     handler, loop = Handler(), asyncio.get_running_loop()
 
@@ -123,6 +136,8 @@ warnings.simplefilter("ignore")
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int, default=0)
 parser.add_argument("--tls", choices=["starttls", "implicit"])
+kinds = ["signed", "own", "own-authority", "expired", "elsewhere"]
+parser.add_argument("--certificate", choices=kinds, default="signed")
 parser.add_argument("--user", default="")
 parser.add_argument("--password", default="")
 options = parser.parse_args()

@@ -97,9 +97,10 @@ fn the_command_line_page_is_up_to_date() {
 #[test]
 fn the_configuration_page_is_up_to_date() {
     let mut page = "# Configuration\n\nA TOML file (`--config FILE` or `CHANCERY_CONFIG`), then variables, then flags: \
-        the later wins. A name that is not\nknown is an error. `chancery config check` reports every problem at once, \
-        with the file and line, the variable or\nthe flag it came from; `chancery config show` prints what counts. Both \
-        take the flags of `serve`. Written from\n`src/app/config`.\n"
+        the later wins. A name that is not\nknown is an error; a variable that is empty is not set, and those that Kubernetes sets \
+        for services are not read.\n`chancery config check` reports every problem at once, with the file and line, the \
+        variable or the flag it came from;\n`chancery config show` prints what counts. Both take the flags of `serve`. \
+        Written from `src/app/config`.\n"
         .to_owned();
     for (about, keys) in chancery::app::config::sections() {
         writeln!(page, "\n## {about}\n\n| in the file | variable | flag | default | meaning |\n|---|---|---|---|---|")

@@ -51,6 +51,7 @@ mod revoked_keys;
 mod rights;
 mod roles;
 mod rotation;
+mod secrets;
 mod session_writer;
 mod sign_in;
 #[path = "../support/source.rs"]

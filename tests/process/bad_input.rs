@@ -41,7 +41,7 @@ async fn a_failed_start_names_the_problem_and_leaves_nothing_behind() {
         ("--database \"postgres://u:pass word@a b/x\"", &["database: ", "valid postgres:// URL"]),
         ("--data-dir new --database sqlite:/nowhere/x.db", &["database /nowhere/x.db", "No such file"]),
         ("--data-dir noise", &["database noise/chancery.db", "not a database"]),
-        ("--data-dir new --sealing-key-file short.key", &["short.key", "32 raw bytes", "43 base64url"]),
+        ("--data-dir new --sealing-key-file short.key", &["short.key", "32 raw bytes", "base64url", "5 characters"]),
         ("--data-dir new --sealing-key-file missing.key", &["missing.key", "No such file"]),
         ("--data-dir new --issuer nonsense", &["issuer: ", "https://id.example.com"]),
         ("--data-dir new --issuer http://id.example.com", &["issuer: ", "https://"]),
@@ -97,7 +97,7 @@ async fn unknown_keys_of_the_file_and_unknown_variables_are_named() {
     for (variable, says) in [
         (("CHANCERY_GRCP", "127.0.0.1:0"), &["CHANCERY_GRCP"][..]),
         (("CHANCERY_LOG_FORMAT", "xml"), &["CHANCERY_LOG_FORMAT", "text or json"]),
-        (("CHANCERY_SEALING_KEY", "not one"), &["CHANCERY_SEALING_KEY", "43 base64url"]),
+        (("CHANCERY_SEALING_KEY", "not one"), &["CHANCERY_SEALING_KEY", "base64url", "7 characters"]),
         (("CHANCERY_DATABASE", "mysql://x"), &["CHANCERY_DATABASE: ", "postgres://"]),
     ] {
         Refused { line: &serve("--data-dir new"), variables: &[variable], says, ..Refused::default() }.check(dir).await;
@@ -135,12 +135,17 @@ async fn an_unreachable_postgresql_server_is_named_without_the_password() {
     let silent = TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = silent.local_addr().unwrap();
-    let nobody = format!("--database postgres://ada:secretword@{address}/x");
+    let nobody = format!("--create-sealing-key --database postgres://ada:secretword@{address}/x");
     let host = format!("postgres://{address}/x");
     let (line, says) = (&serve(&nobody), &[host.as_str(), "refused"]);
     Refused { line, says, hides: &["secretword", "ada"], ..Refused::default() }.check(dir.path()).await;
     let (cluster, _) = postgres_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    assert_refused(dir.path(), &serve(&format!("--database {cluster}/nosuch")), &["\"nosuch\" does not exist"]).await;
+    assert_refused(
+        dir.path(),
+        &serve(&format!("--create-sealing-key --database {cluster}/nosuch")),
+        &["\"nosuch\" does not exist"],
+    )
+    .await;
     let place = Place::postgres(dir.path()).await;
     let url = place.database.unwrap();
     let name = url.rsplit_once('/').unwrap().1;

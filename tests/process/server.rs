@@ -42,6 +42,19 @@ impl Server {
         Self::run(command(&["serve"]), place, more)
     }
 
+    /// Starts a server with variables in its environment.
+    pub(crate) fn with_variables(place: &Place, variables: &[(String, String)], more: &[&str]) -> Self {
+        let mut serve = command(&["serve"]);
+        serve.envs(variables.iter().cloned());
+        Self::run(serve, place, more)
+    }
+
+    /// Starts a server with a program that runs the one given as its last argument, such as `setpriv`.
+    pub(crate) fn under(mut program: Command, place: &Place, more: &[&str]) -> Self {
+        program.args([BIN, "serve"]);
+        Self::run(program, place, more)
+    }
+
     /// Starts a server that may open only so many files.
     pub(crate) fn with_open_files(place: &Place, files: u32, more: &[&str]) -> Self {
         Self::run(with_open_files(files, &["serve"]), place, more)
@@ -49,6 +62,10 @@ impl Server {
 
     fn run(mut command: Command, place: &Place, more: &[&str]) -> Self {
         let log = log_file(&place.dir);
+        // Unless a test is about the key, it is made where the data are.
+        if place.database.is_some() && !more.contains(&"--sealing-key-file") {
+            command.arg("--create-sealing-key");
+        }
         let mut child = command
             .args(FREE_PORTS)
             .args(place.flags())

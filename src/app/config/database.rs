@@ -1,6 +1,6 @@
 //! The data directory, the database and the sealing key.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,12 +21,11 @@ section! {
     database: Location as "URL" = "chancery.db in the data directory";
     /// File with the sealing key
     sealing_key_file: PathBuf as "FILE" = "sealing.key in the data directory";
-    /// Sealing key itself, 43 base64url characters
+    /// Sealing key itself: 32 bytes in base64 or base64url
     sealing_key: SecretString;
 }
 
 /// Directory of the database and the sealing key.
-#[derive(Debug)]
 pub struct Database {
     /// The data directory.
     pub data_dir: PathBuf,
@@ -38,7 +37,40 @@ pub struct Database {
     pub sealing_key: Option<SecretString>,
 }
 
+impl fmt::Debug for Database {
+    /// Omits the key, and what is secret in the URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data_dir, location, sealing_key_file, sealing_key: _ } = self;
+        let mut shown = f.debug_struct("Database");
+        shown.field("data_dir", data_dir).field("location", &location.to_string());
+        shown.field("sealing_key_file", sealing_key_file).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Whether the sealing key is named, and not just looked for in the data directory.
+    #[must_use]
+    pub const fn names_its_key(&self) -> bool {
+        self.sealing_key_file.is_some() || self.sealing_key.is_some()
+    }
+
+    /// Whether anything is kept in the data directory.
+    #[must_use]
+    pub const fn needs_directory(&self) -> bool {
+        matches!(self.location, Location::Sqlite(_)) || !self.names_its_key()
+    }
+}
+
 impl DatabaseDraft {
+    /// Whether a value could not be read.
+    pub(super) const fn has_unreadable(&self) -> bool {
+        let Self { data_dir, database, sealing_key_file, sealing_key } = self;
+        data_dir.is_unreadable()
+            || database.is_unreadable()
+            || sealing_key_file.is_unreadable()
+            || sealing_key.is_unreadable()
+    }
+
     /// Fills in defaults and collects all problems.
     pub(super) fn check(&mut self, dev: bool, problems: &mut Vec<String>) -> Database {
         let data_dir = self.data_dir.or(if dev { DEV_DATA_DIR } else { DATA_DIR }.into());
@@ -46,7 +78,7 @@ impl DatabaseDraft {
         let sealing_key = self.sealing_key.get().map(|key| SecretString::from(key.expose_secret()));
         // A key that is not used need not be valid.
         if let (Some(key), false) = (&sealing_key, self.sealing_key_file.is_set())
-            && let Err(problem) = SealingKey::parse(key.expose_secret().as_bytes())
+            && let Err(problem) = SealingKey::parse_text(key.expose_secret())
         {
             problems.push(self.sealing_key.problem(problem));
         }

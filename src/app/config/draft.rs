@@ -13,6 +13,7 @@ use super::{
     listen::ListenDraft,
     log::LogDraft,
     mail::MailDraft,
+    service_link::is_service_link,
     setting::{Key, Origin, PREFIX, Section, Slot},
     value::Form,
 };
@@ -104,14 +105,15 @@ impl Draft {
         self.problems.extend(read.err());
     }
 
-    /// Reads `CHANCERY_…` variables and ignores all others.
+    /// Reads `CHANCERY_…` variables and ignores all others, those that are empty, and those of services in Kubernetes.
     pub fn read_variables(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
         let mut variables: Vec<_> = variables.into_iter().collect();
         // Sorted, because the environment has no order.
         variables.sort();
         for (name, value) in variables {
             let name = name.to_string_lossy();
-            if !name.starts_with(PREFIX) || name == FILE_VARIABLE {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            if value.is_empty() || name == FILE_VARIABLE || is_service_link(rest, &value) {
                 continue;
             }
             let read = match self.slot(|key| key.variable() == name) {

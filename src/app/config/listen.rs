@@ -55,10 +55,9 @@ impl ListenDraft {
         let (grpc, http, telemetry) = (self.grpc.or(GRPC), self.http.or(HTTP), self.telemetry.or(TELEMETRY));
         let plaintext = self.plaintext_beyond_loopback.or(false);
         let issuer = self.issuer.get().cloned();
-        let open = [(&self.grpc, grpc), (&self.http, http), (&self.telemetry, telemetry)]
-            .into_iter()
-            .find(|(_, address)| !address.ip().is_loopback());
-        if let Some((first, _)) = open {
+        let all = [("grpc", &self.grpc, grpc), ("http", &self.http, http), ("telemetry", &self.telemetry, telemetry)];
+        let open = all.into_iter().find(|(.., address)| !address.ip().is_loopback());
+        if let Some((_, first, _)) = open {
             if dev {
                 problems.push(first.problem("--dev listens on loopback only, since everybody knows its passwords"));
             } else if !plaintext {
@@ -69,12 +68,26 @@ impl ListenDraft {
             } else if !issuer.as_ref().is_some_and(|i| i.starts_with("https://")) {
                 problems.push(self.issuer.problem("listening beyond loopback needs --issuer https://…"));
             }
+        } else if plaintext && all.iter().all(|(_, setting, _)| !setting.is_unreadable()) {
+            problems.push(self.plaintext_beyond_loopback.problem("has no effect: all listeners are on loopback"));
+        }
+        for (n, (_, setting, address)) in all.iter().enumerate() {
+            if let Some((name, ..)) = all.iter().take(n).find(|(.., other)| collide(*other, *address)) {
+                problems.push(setting.problem(format_args!("{address} is the address of {name} too")));
+            }
         }
         if let Some(problem) = issuer.as_deref().and_then(issuer_problem) {
             problems.push(self.issuer.problem(problem));
         }
         Listen { grpc, http, telemetry, issuer }
     }
+}
+
+/// Whether two listeners cannot have these addresses. Port 0 is any that is free.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip(), other.ip());
+    let same = a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()));
+    one.port() == other.port() && one.port() != 0 && same
 }
 
 /// The problem with an issuer, if any. It must be an `https` URL without query or fragment (RFC 8414 §2); `http` is

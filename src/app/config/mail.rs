@@ -30,6 +30,9 @@ section! {
     mail_templates: PathBuf as "DIR";
 }
 
+/// What is wrong with a setting that is only about a mail server.
+const WITHOUT_SERVER: &str = "has no effect without mail_smtp";
+
 /// Mail settings.
 #[derive(Debug)]
 pub struct Mail {
@@ -42,8 +45,12 @@ pub struct Mail {
 impl MailDraft {
     /// Reads the configured files, tries out the templates and collects all problems. Returns `None` only after adding
     /// a problem.
-    pub(super) fn check(&self, problems: &mut Vec<String>) -> Option<Mail> {
+    pub(super) fn check(&self, dev: bool, problems: &mut Vec<String>) -> Option<Mail> {
         let server = self.server(problems);
+        // A demo renders the mails that it keeps.
+        if self.mail_templates.is_set() && !self.mail_smtp.is_set() && !dev {
+            problems.push(self.mail_templates.problem(WITHOUT_SERVER));
+        }
         match Templates::load(self.mail_templates.get().map(PathBuf::as_path)) {
             Ok(templates) => Some(Mail { server, templates }),
             Err(all) => {
@@ -83,12 +90,11 @@ impl MailDraft {
     /// Reports settings that have no effect without a mail server. The password is allowed, because it may be in an
     /// environment shared with processes that do not need it.
     fn refuse_settings_without_server(&self, problems: &mut Vec<String>) {
-        const WHY: &str = "has no effect without mail_smtp";
         for (is_set, problem) in [
-            (self.mail_from.is_set(), self.mail_from.problem(WHY)),
-            (self.mail_username.is_set(), self.mail_username.problem(WHY)),
-            (self.mail_password_file.is_set(), self.mail_password_file.problem(WHY)),
-            (self.mail_ca_file.is_set(), self.mail_ca_file.problem(WHY)),
+            (self.mail_from.is_set(), self.mail_from.problem(WITHOUT_SERVER)),
+            (self.mail_username.is_set(), self.mail_username.problem(WITHOUT_SERVER)),
+            (self.mail_password_file.is_set(), self.mail_password_file.problem(WITHOUT_SERVER)),
+            (self.mail_ca_file.is_set(), self.mail_ca_file.problem(WITHOUT_SERVER)),
         ] {
             if is_set {
                 problems.push(problem);

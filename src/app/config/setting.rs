@@ -105,6 +105,11 @@ impl<T> Setting<T> {
         !matches!(self.given, Given::Nothing)
     }
 
+    /// Whether it was set to something unreadable.
+    pub(super) const fn is_unreadable(&self) -> bool {
+        matches!(self.given, Given::Unreadable)
+    }
+
     /// The effective value: the one that was set, or else `default`, which is then also shown.
     pub(super) fn or(&mut self, default: T) -> T
     where

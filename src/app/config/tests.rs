@@ -73,8 +73,10 @@ fn required_with(name: &str) -> Draft {
     const SMTP: (&str, &str) = ("MAIL_SMTP", "smtps://mail.example.org");
     const FROM: (&str, &str) = ("MAIL_FROM", "no-reply@example.org");
     draft_from_variables(match name {
+        "plaintext_beyond_loopback" => &[("HTTP", "0.0.0.0:80"), ("ISSUER", "https://id.example.com")],
         "mail_smtp" => &[FROM],
         "mail_from" => &[SMTP],
+        "mail_templates" => &[SMTP, FROM],
         "mail_username" => &[SMTP, FROM, ("MAIL_PASSWORD", "open sesame")],
         "mail_password_file" | "mail_password" => &[SMTP, FROM, ("MAIL_USERNAME", "chancery")],
         // Without TLS, the contents of the file do not matter.

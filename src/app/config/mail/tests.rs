@@ -3,7 +3,7 @@ use crate::app::config::tests::draft_from_variables;
 
 fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
     let mut problems = Vec::new();
-    draft_from_variables(pairs).mail.check(&mut problems);
+    draft_from_variables(pairs).mail.check(false, &mut problems);
     problems
 }
 
@@ -16,7 +16,7 @@ const PASSWORD: (&str, &str) = ("MAIL_PASSWORD", "canary of the password");
 fn a_mail_server_is_optional() {
     let has_server = |pairs: &[(&str, &str)]| {
         let mut problems = Vec::new();
-        let mail = draft_from_variables(pairs).mail.check(&mut problems).unwrap();
+        let mail = draft_from_variables(pairs).mail.check(false, &mut problems).unwrap();
         assert_eq!(problems, [""; 0]);
         mail.server.is_some()
     };
@@ -44,6 +44,7 @@ fn all_mail_problems_are_reported_at_once() {
         (&[SMTP][..], "mail_from: is required"),
         (&[FROM], "CHANCERY_MAIL_FROM: has no effect"),
         (&[USER], "CHANCERY_MAIL_USERNAME: has no effect"),
+        (&[("MAIL_TEMPLATES", "/")], "CHANCERY_MAIL_TEMPLATES: has no effect"),
         (&[SMTP, FROM, PASSWORD], "mail_username: is required"),
         (
             &[SMTP, FROM, USER, PASSWORD, ("MAIL_PASSWORD_FILE", "/nonexistent/p")],
@@ -94,6 +95,6 @@ fn an_unreadable_setting_is_not_reported_as_missing() {
     draft.read_file(&file);
     assert_eq!(draft.problems.len(), 1, "{:?}", draft.problems);
     let mut more = Vec::new();
-    draft.mail.check(&mut more);
+    draft.mail.check(false, &mut more);
     assert_eq!(more, [""; 0]);
 }

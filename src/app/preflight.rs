@@ -1,0 +1,94 @@
+//! What a server refuses before it changes anything. `serve` and `config check` share this, so that they agree.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use super::{
+    config::{Config, Database, Draft, Examined},
+    data_dir,
+    first_start::Found,
+    machine::Machine,
+    sealing_file,
+};
+use crate::store::Location;
+
+/// What the command line of `serve` says besides the settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServeOptions {
+    /// Whether this is the demo.
+    pub dev: bool,
+    /// Whether to migrate an older PostgreSQL schema.
+    pub migrate: bool,
+    /// Whether to make the sealing key of an empty PostgreSQL database.
+    pub create_sealing_key: bool,
+}
+
+/// The configuration of a server on this machine. Opens no database and no listener, and writes nothing.
+///
+/// # Errors
+/// Every problem, each as a sentence for the operator.
+pub fn server_config(draft: Draft, options: ServeOptions, machine: Machine) -> Result<Config, Vec<String>> {
+    let Examined { mut config, mut problems, database_is_readable } = draft.examine_server(options.dev, machine);
+    config.migrate = options.migrate;
+    config.create_sealing_key = options.create_sealing_key;
+    // Without its settings, the checks would be about a database that nobody named.
+    if database_is_readable {
+        problems.extend(database_problems(&config.database, options.create_sealing_key));
+    }
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+fn database_problems(database: &Database, create_sealing_key: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    if create_sealing_key && database.names_its_key() {
+        problems.push(format!(
+            "--create-sealing-key makes sealing.key in the data directory, and has no effect beside the key in {}",
+            sealing_file::whereabouts(database)
+        ));
+    }
+    let directory = database.needs_directory().then(|| data_dir::problem(&database.data_dir)).flatten();
+    let usable = directory.is_none();
+    problems.extend(directory);
+    match sealing_file::load(database) {
+        Err(error) => problems.push(format!("{error:#}")),
+        Ok(None) if !create_sealing_key => problems.extend(sealing_file::needed(database)),
+        Ok(_) => {}
+    }
+    match &database.location {
+        Location::Sqlite(path) => problems.extend(sqlite_problem(path, &database.data_dir)),
+        Location::Postgres(url) => problems.extend(url.files().iter().filter_map(|(name, path)| {
+            let error = File::open(path).and_then(|mut file| file.read(&mut [0])).err()?;
+            Some(format!("database: {name}: cannot read {}: {error}", path.display()))
+        })),
+    }
+    if usable {
+        problems.extend(Found::look(database).err().map(|error| format!("{error:#}")));
+    }
+    problems
+}
+
+/// What is wrong with the place of an SQLite database.
+fn sqlite_problem(path: &Path, data_dir: &Path) -> Option<String> {
+    let cannot = |error: io::Error| Some(format!("cannot open the database {}: {error}", path.display()));
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = match File::options().read(true).write(true).open(path) {
+        Ok(file) => file,
+        // The data directory is made where it is missing, and has been looked at.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && parent == data_dir => return None,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return data_dir::may_write(parent).err().and_then(|e| cannot(e));
+        }
+        Err(error) => return cannot(error),
+    };
+    let mut start = Vec::new();
+    match file.take(16).read_to_end(&mut start) {
+        Err(error) => cannot(error),
+        Ok(length) if length > 0 && start != b"SQLite format 3\0" => {
+            Some(format!("cannot open the database {}: the file is not a database of SQLite's", path.display()))
+        }
+        Ok(_) => None,
+    }
+}
