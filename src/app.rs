@@ -34,7 +34,7 @@ pub use self::{
     telemetry::init as init_logs,
 };
 use self::{
-    database::{explain, hint, open_store, prepare_data_dir, refuse_missing},
+    database::{explain, hint, open_store_with, prepare_data_dir, refuse_missing, report_connection},
     first_start::Found,
     mail::Outgoing,
 };
@@ -118,8 +118,10 @@ async fn open_database(
     if let Some(found) = found {
         found.begin_file(location)?;
     }
-    let store = open_store(location, purpose == Purpose::Serve, entropy).await?;
+    let connections = Some(config.database.connections);
+    let store = open_store_with(location, purpose == Purpose::Serve, entropy, connections).await?;
     if let Some(found) = found {
+        report_connection(location, &store);
         found.allow_tables(location, store.schema().await.map_err(|e| explain(&e))?)?;
     }
     schema::prepare(&store, location, purpose, config.migrate, now).await?;

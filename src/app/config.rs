@@ -27,6 +27,7 @@ pub use self::{
     setting::Key,
 };
 use super::machine::Machine;
+use crate::store::Location;
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -77,7 +78,10 @@ impl Draft {
         let log = self.log.check(&mut problems);
         let hashing = self.hashing.check(machine, &mut problems);
         let mail = if sends_mail { self.mail.check(&mut problems) } else { None };
-        let shown = self.shown();
+        let mut shown = self.shown();
+        if let Location::Postgres(url) = &database.location {
+            shown.insert("database_tls".to_owned(), url.tls().to_string().into());
+        }
         let config = Config { dev, migrate: false, database, listen, connections, log, hashing, mail, shown };
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }

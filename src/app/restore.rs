@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 
 use super::{
-    backup::{Bounds, quoted},
+    backup::{Bounds, parameters_left_out, quoted},
     config::{Config, Database},
     database::{explain, open_store, prepare_data_dir},
     first_start::refuse_a_lone_log,
@@ -208,9 +208,10 @@ async fn settle(
 fn pg_restore(url: &DatabaseUrl, file: &Path) -> String {
     format!(
         "PostgreSQL is restored with its own tools, into an empty database, while no server runs on it:\n  \
-         pg_restore --exit-on-error --no-owner --dbname={} {}\n\
+         pg_restore --exit-on-error --no-owner --dbname={} {}\n{}\
          Then start the servers with the sealing key that the database was made with.",
         quoted(&url.without_password()),
-        quoted(&file.display().to_string())
+        quoted(&file.display().to_string()),
+        parameters_left_out(url)
     )
 }

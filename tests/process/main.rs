@@ -30,6 +30,7 @@ mod outage;
 mod pages;
 mod parallel;
 mod place;
+mod postgres;
 #[path = "../support/raw.rs"]
 mod raw;
 mod readme;
