@@ -41,7 +41,7 @@ pub use self::{
 };
 use self::{
     config::Database,
-    database::{explain, hint, open_store, refuse_missing},
+    database::{explain, hint, open_store_with, refuse_missing, report_connection},
     first_start::Found,
     mail::Outgoing,
 };
@@ -140,8 +140,10 @@ async fn open_database(
     if let Some(found) = found {
         found.begin_file(location)?;
     }
-    let store = open_store(location, purpose == Purpose::Serve, entropy).await?;
+    let connections = Some(config.database.connections);
+    let store = open_store_with(location, purpose == Purpose::Serve, entropy, connections).await?;
     if let Some(found) = found {
+        report_connection(location, &store);
         found.allow_tables(location, store.schema().await.map_err(|e| explain(&e))?)?;
     }
     schema::prepare(&store, location, purpose, config.migrate, now).await?;

@@ -29,17 +29,22 @@ mod location;
 mod login_failures;
 mod mails;
 mod migrate;
+mod migrate_postgres;
 mod pools;
+mod postgres;
 mod private_file;
 mod readable;
 mod readiness;
 mod refresh;
 mod revoke;
 mod roles;
+mod seats;
 mod sessions;
 mod setup_lock;
 mod status_lists;
 mod tickets;
+mod tls;
+mod url_parameters;
 mod users;
 mod wake;
 
@@ -67,10 +72,12 @@ pub use self::{
     location::{DatabaseUrl, Location},
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
+    postgres::{Connected, USUAL_CONNECTIONS},
     private_file::{open_to_others, private},
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
+    tls::DatabaseTls,
     users::{NewUser, SignInUser, TakenName},
 };
 use self::{
@@ -106,11 +113,13 @@ impl Default for Limits {
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The limits are set by the same message as `BEGIN`, because poolers forget what was set outside a transaction. They
-/// make the server give up the locks of a process that has lost its network.
-const BEGIN_WRITE: &str = "BEGIN; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 2000; \
-    SET LOCAL idle_in_transaction_session_timeout = 10000";
+/// make the server give up the locks of a process that has lost its network. The isolation is named because a role or
+/// a database may have another default. Whether changes are allowed is not: that default is how a server is made
+/// read-only.
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 10000; \
+    SET LOCAL lock_timeout = 2000; SET LOCAL idle_in_transaction_session_timeout = 10000";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = 10000; \
-    SET LOCAL idle_in_transaction_session_timeout = 10000";
+    SET LOCAL lock_timeout = 2000; SET LOCAL idle_in_transaction_session_timeout = 10000";
 
 /// How often, and for how long, a process that writes continuously lets others write.
 const GAP_EVERY: Ttl = Ttl::from_millis(400);
@@ -123,6 +132,7 @@ pub struct Store {
     entropy: Arc<dyn Entropy>,
     reports: TxReports,
     limits: Limits,
+    connected: Option<Connected>,
 }
 
 /// What transactions report to their process.
@@ -142,12 +152,34 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if it cannot be reached.
     pub async fn open(location: &Location, create: bool, entropy: Arc<dyn Entropy>) -> Result<Self> {
+        Self::open_with(location, create, entropy, None).await
+    }
+
+    /// The same, with at most so many connections to PostgreSQL.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it cannot be reached; [`Error::Precondition`] if it cannot be used.
+    pub async fn open_with(
+        location: &Location,
+        create: bool,
+        entropy: Arc<dyn Entropy>,
+        connections: Option<u32>,
+    ) -> Result<Self> {
         let reports = TxReports::default();
-        let pools = match location {
-            Location::Sqlite(path) => pools::open_sqlite(path, create).await?,
-            Location::Postgres(url) => pools::open_postgres(url.expose(), &reports.readiness).await?,
+        let (pools, connected) = match location {
+            Location::Sqlite(path) => (pools::open_sqlite(path, create).await?, None),
+            Location::Postgres(url) => {
+                let (pools, connected) = Box::pin(postgres::open(url, connections, &reports.readiness)).await?;
+                (pools, Some(connected))
+            }
         };
-        Ok(Self { pools, entropy, reports, limits: Limits::default() })
+        Ok(Self { pools, entropy, reports, limits: Limits::default(), connected })
+    }
+
+    /// How this process is connected to PostgreSQL; nothing on SQLite.
+    #[must_use]
+    pub const fn connected(&self) -> Option<Connected> {
+        self.connected
     }
 
     /// The same database with other limits. For tests.
@@ -221,14 +253,14 @@ impl Store {
     /// nothing has been done yet.
     async fn begin<DB: Engine>(
         &self,
-        pool: &sqlx::Pool<DB>,
+        pool: &DB::Lender,
         sql: &'static str,
         limit: Instant,
     ) -> Result<TxConnection<DB>> {
-        match begin_once(pool, sql, limit).await {
+        match begin_once::<DB>(pool, sql, limit).await {
             Err(error) if is_broken(&error) => {
                 self.reports.readiness.connection_failed();
-                begin_once(pool, sql, limit).await.map_err(failure)
+                begin_once::<DB>(pool, sql, limit).await.map_err(failure)
             }
             Err(error) => {
                 // Not if all connections are in use: then none of them has failed.
@@ -333,11 +365,11 @@ impl Store {
 }
 
 async fn begin_once<DB: Engine>(
-    pool: &sqlx::Pool<DB>,
+    pool: &DB::Lender,
     sql: &'static str,
     limit: Instant,
 ) -> sqlx::Result<TxConnection<DB>> {
-    let mut connection = within(limit, TxConnection::acquire(pool)).await?;
+    let mut connection = within(limit, TxConnection::<DB>::acquire(pool)).await?;
     connection.begin(sql, limit).await?;
     Ok(connection)
 }
@@ -356,7 +388,7 @@ fn is_broken(error: &sqlx::Error) -> bool {
 /// fails with BUSY without waiting.
 async fn begin_sqlite(pool: &sqlx::SqlitePool, limit: Instant) -> Result<TxConnection<sqlx::Sqlite>> {
     let give_up = Instant::now() + ACQUIRE_TIMEOUT;
-    let mut connection = TxConnection::acquire(pool).await.map_err(failure)?;
+    let mut connection = TxConnection::<sqlx::Sqlite>::acquire(pool).await.map_err(failure)?;
     loop {
         match connection.begin("BEGIN IMMEDIATE", limit).await.map_err(failure) {
             Ok(()) => return Ok(connection),

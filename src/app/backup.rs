@@ -128,11 +128,21 @@ fn key_found(database: &Database, check_value: &[u8]) -> String {
 /// How PostgreSQL is backed up.
 fn pg_dump(url: &DatabaseUrl, file: &Path) -> String {
     format!(
-        "PostgreSQL is backed up with its own tools:\n  pg_dump --format=custom --file={} --dbname={}\n\
+        "PostgreSQL is backed up with its own tools:\n  pg_dump --format=custom --file={} --dbname={}\n{}\
          The sealing key is not in the database; keep a copy of it elsewhere.",
         quoted(&file.display().to_string()),
-        quoted(&url.without_password())
+        quoted(&url.without_password()),
+        parameters_left_out(url)
     )
+}
+
+/// A sentence about what a printed URL lacks, if anything.
+pub(super) fn parameters_left_out(url: &DatabaseUrl) -> &'static str {
+    if url.has_parameters() {
+        "Add what follows the `?` in your URL to it; it may be secret and is not printed.\n"
+    } else {
+        ""
+    }
 }
 
 /// A word for a shell.

@@ -30,6 +30,7 @@ pub use self::{
     setting::Key,
 };
 use super::machine::Machine;
+use crate::store::Location;
 
 /// A checked configuration.
 pub struct Config {
@@ -107,7 +108,10 @@ impl Draft {
         let log = self.log.check(&mut problems);
         let hashing = self.hashing.check(machine, &mut problems);
         let mail = if sends_mail { self.mail.check(dev, &mut problems) } else { None };
-        let shown = self.shown();
+        let mut shown = self.shown();
+        if let Location::Postgres(url) = &database.location {
+            shown.insert("database_tls".to_owned(), url.tls().to_string().into());
+        }
         let (migrate, create_sealing_key) = (false, false);
         let config =
             Config { dev, migrate, create_sealing_key, database, listen, connections, log, hashing, mail, shown };

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     entropy::Entropy,
-    store::{Location, Store},
+    store::{Connected, Location, Store},
 };
 
 /// What a process opens the database for.
@@ -21,8 +21,45 @@ pub enum Purpose {
 }
 
 pub(super) async fn open_store(location: &Location, create: bool, entropy: &Arc<dyn Entropy>) -> anyhow::Result<Store> {
-    let store = Store::open(location, create, entropy.clone()).await;
+    open_store_with(location, create, entropy, None).await
+}
+
+/// The same, with at most so many connections to PostgreSQL.
+pub(super) async fn open_store_with(
+    location: &Location,
+    create: bool,
+    entropy: &Arc<dyn Entropy>,
+    connections: Option<u32>,
+) -> anyhow::Result<Store> {
+    let store = Store::open_with(location, create, entropy.clone(), connections).await;
     store.map_err(|e| explain(&e)).with_context(|| format!("cannot open the database {location}"))
+}
+
+/// Says how this server is connected to PostgreSQL.
+pub(super) fn report_connection(location: &Location, store: &Store) {
+    let (Location::Postgres(url), Some(Connected { connections, allowed, pooled, may_lose })) =
+        (location, store.connected())
+    else {
+        return;
+    };
+    let tls = url.tls();
+    tracing::info!(%url, connections, pooled, %tls, "connected to PostgreSQL");
+    if let Some(allowed) = allowed {
+        tracing::warn!(
+            allowed,
+            connections,
+            "PostgreSQL allows this role few connections (CONNECTION LIMIT, max_connections): calls wait in turn, and \
+             one connection is left to commands"
+        );
+    }
+    if may_lose {
+        tracing::warn!(
+            "synchronous_commit is off: a crash of PostgreSQL loses the newest changes, log-outs among them"
+        );
+    }
+    if tls.is_open_to_others() {
+        tracing::warn!("the connection to PostgreSQL is {tls}: set sslmode=verify-full in the URL of the database");
+    }
 }
 
 /// The private cause of an error, which the operator may see.

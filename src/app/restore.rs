@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 
 use super::{
-    backup::{Bounds, quoted},
+    backup::{Bounds, parameters_left_out, quoted},
     config::{Config, Database},
     data_dir,
     database::{explain, open_store},
@@ -209,9 +209,10 @@ async fn settle(
 fn pg_restore(url: &DatabaseUrl, file: &Path) -> String {
     format!(
         "PostgreSQL is restored with its own tools, into an empty database, while no server runs on it:\n  \
-         pg_restore --exit-on-error --no-owner --dbname={} {}\n\
+         pg_restore --exit-on-error --no-owner --dbname={} {}\n{}\
          Then start the servers with the sealing key that the database was made with.",
         quoted(&url.without_password()),
-        quoted(&file.display().to_string())
+        quoted(&file.display().to_string()),
+        parameters_left_out(url)
     )
 }

@@ -211,20 +211,14 @@ async fn number(connection: &mut SqliteConnection, sql: &'static str, at: Option
     query.fetch_one(connection).await.map_err(ended_or_failed)
 }
 
-/// A `postgres://` URL that libpq accepts, without a password.
+/// A `postgres://` URL that libpq accepts, without password and parameters.
 pub(super) fn url_for_tools(url: &str) -> String {
-    const KNOWN: [&str; 9] =
-        ["host", "port", "user", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey", "options"];
-    let (url, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let (url, _) = url.split_once('?').unwrap_or((url, ""));
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    let rest = match rest.rsplit_once('@') {
-        Some((credentials, host)) => format!("{}@{host}", credentials.split(':').next().unwrap_or("")),
-        None => rest.to_owned(),
-    };
-    let known = |p: &&str| p.split_once('=').is_some_and(|(name, _)| KNOWN.contains(&name));
-    let kept: Vec<&str> = parameters.split('&').filter(known).collect();
-    let mark = if kept.is_empty() { "" } else { "?" };
-    format!("{scheme}://{rest}{mark}{}", kept.join("&"))
+    match rest.rsplit_once('@') {
+        Some((credentials, host)) => format!("{scheme}://{}@{host}", credentials.split(':').next().unwrap_or("")),
+        None => format!("{scheme}://{rest}"),
+    }
 }
 
 impl Tx {
@@ -253,12 +247,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_for_tools_has_no_password_and_only_parameters_of_libpq() {
+    fn the_url_for_tools_has_neither_password_nor_parameters() {
         for (url, shown) in [
             ("postgres://ada:p%40ss@db/id", "postgres://ada@db/id"),
-            ("postgres://ada@db:5433/id?sslmode=require&password=x", "postgres://ada@db:5433/id?sslmode=require"),
+            ("postgres://ada@db:5433/id?sslmode=require&password=x", "postgres://ada@db:5433/id"),
             ("postgresql://db/id?statement-cache-capacity=9", "postgresql://db/id"),
-            ("postgres:///id?host=/run/pg&user=ada", "postgres:///id?host=/run/pg&user=ada"),
+            ("postgres:///id?host=/run/pg&user=ada", "postgres:///id"),
         ] {
             assert_eq!(url_for_tools(url), shown);
         }

@@ -11,25 +11,73 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection, Database, Pool, Postgres, Sqlite, pool::PoolConnection};
+use sqlx::{Connection, Database, Postgres, Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::time::{Instant, timeout, timeout_at};
+
+use super::seats::{Lent, Seats};
 
 /// How long to wait until a connection can be given back or is closed. Nobody waits for this but the pool.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An engine that runs statements without parameters.
+/// An engine that lends connections, and runs statements without parameters.
 pub(super) trait Engine: Database {
+    /// Where connections come from.
+    type Lender: Send + Sync;
+    /// A connection in use.
+    type Lent: DerefMut<Target = Self::Connection> + Send + 'static;
+
+    /// Takes a connection.
+    fn lend(lender: &Self::Lender) -> impl Future<Output = sqlx::Result<Self::Lent>> + Send;
+
+    /// Gives a connection without a transaction back.
+    fn give_back(lent: Self::Lent) -> impl Future<Output = ()> + Send;
+
+    /// Closes a connection.
+    fn close(lent: Self::Lent) -> impl Future<Output = ()> + Send;
+
     /// Runs one or more statements.
     fn run(connection: &mut Self::Connection, sql: &'static str) -> impl Future<Output = sqlx::Result<()>> + Send;
 }
 
 impl Engine for Sqlite {
+    type Lender = SqlitePool;
+    type Lent = PoolConnection<Self>;
+
+    async fn lend(lender: &SqlitePool) -> sqlx::Result<PoolConnection<Self>> {
+        lender.acquire().await
+    }
+
+    async fn give_back(mut lent: PoolConnection<Self>) {
+        // The pool pings the connection. Left alone, it would wait for the answer without end; here it is dropped.
+        let _ = timeout(RELEASE_TIMEOUT, lent.return_to_pool()).await;
+    }
+
+    async fn close(lent: PoolConnection<Self>) {
+        let _ = timeout(RELEASE_TIMEOUT, lent.detach().close_hard()).await;
+    }
+
     async fn run(connection: &mut Self::Connection, sql: &'static str) -> sqlx::Result<()> {
         sqlx::raw_sql(sql).execute(connection).await.map(drop)
     }
 }
 
 impl Engine for Postgres {
+    type Lender = Seats;
+    type Lent = Lent;
+
+    async fn lend(lender: &Seats) -> sqlx::Result<Lent> {
+        lender.acquire().await
+    }
+
+    async fn give_back(lent: Lent) {
+        lent.give_back();
+    }
+
+    async fn close(lent: Lent) {
+        // All that can be done is to drop the socket: a farewell might not be answered.
+        drop(lent);
+    }
+
     async fn run(connection: &mut Self::Connection, sql: &'static str) -> sqlx::Result<()> {
         sqlx::raw_sql(sql).execute(connection).await.map(drop)
     }
@@ -49,15 +97,15 @@ enum State {
 /// A connection with a transaction. If it is dropped, the transaction is rolled back in the background.
 pub(super) struct TxConnection<DB: Engine> {
     /// Always there until it is dropped.
-    connection: Option<PoolConnection<DB>>,
+    connection: Option<DB::Lent>,
     state: State,
 }
 
 impl<DB: Engine> TxConnection<DB> {
-    /// Takes a connection from the pool. There is no transaction yet.
-    pub(super) async fn acquire(pool: &Pool<DB>) -> sqlx::Result<Self> {
+    /// Takes a connection. There is no transaction yet.
+    pub(super) async fn acquire(lender: &DB::Lender) -> sqlx::Result<Self> {
         // Acquiring takes 15 KiB of state, which would otherwise be part of the future of every call.
-        let connection = Box::pin(pool.acquire()).await?;
+        let connection = Box::pin(DB::lend(lender)).await?;
         Ok(Self { connection: Some(connection), state: State::Ended })
     }
 
@@ -109,24 +157,18 @@ impl<DB: Engine> Drop for TxConnection<DB> {
             std::mem::forget(connection);
             return;
         };
-        runtime.spawn(release(connection, state));
+        runtime.spawn(release::<DB>(connection, state));
     }
 }
 
 /// Gives a connection back to its pool if it is certain that there is no transaction on it, and closes it otherwise.
-async fn release<DB: Engine>(mut connection: PoolConnection<DB>, state: State) {
+async fn release<DB: Engine>(mut connection: DB::Lent, state: State) {
     let is_clean = match state {
         State::Ended => true,
         State::Open => matches!(timeout(RELEASE_TIMEOUT, DB::run(&mut connection, "ROLLBACK")).await, Ok(Ok(()))),
         State::InDoubt => false,
     };
-    if is_clean {
-        // The pool pings the connection. Left alone, it would wait for the answer without end; here it is dropped.
-        let _ = timeout(RELEASE_TIMEOUT, connection.return_to_pool()).await;
-    } else {
-        // All that can be done is to drop the socket: a farewell might not be answered either.
-        let _ = timeout(RELEASE_TIMEOUT, connection.detach().close_hard()).await;
-    }
+    if is_clean { DB::give_back(connection).await } else { DB::close(connection).await }
 }
 
 /// Waits for the database until `limit`.

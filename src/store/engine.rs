@@ -9,7 +9,7 @@ use std::{
 use sqlx::{Postgres, Sqlite};
 use tokio::time::Instant;
 
-use super::{TxReports, connection::TxConnection, failure, pools::Interrupt};
+use super::{TxReports, connection::TxConnection, failure, failure::is_of_another_connection, pools::Interrupt};
 use crate::{
     domain::feed::Change,
     entropy::Entropy,
@@ -68,6 +68,12 @@ impl Tx {
         self.terms.limit
     }
 
+    /// Whether PostgreSQL is to keep statements under names for the connection. Behind a pooler, the next transaction
+    /// may be on another one. Called by the macros below.
+    pub(super) fn names_statements(&self) -> bool {
+        !self.reports.readiness.is_pooled()
+    }
+
     /// Gives the follower's transaction as long as any other. To be called once there is much to read.
     pub fn allow_full_time(&mut self) {
         self.terms.limit = Instant::now() + self.terms.full;
@@ -95,6 +101,9 @@ impl Tx {
     }
 
     fn failure(&self, error: sqlx::Error) -> Error {
+        if is_of_another_connection(&error) {
+            self.reports.readiness.found_pooler();
+        }
         let error = failure(error);
         if matches!(error, Error::Unavailable(_)) {
             self.reports.readiness.connection_failed();
@@ -163,7 +172,7 @@ impl From<&'static str> for Sql {
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
-        let limit = $tx.count();
+        let (limit, named) = ($tx.count(), $tx.names_statements());
         let outcome = match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
                 $crate::store::connection::within(
@@ -171,7 +180,7 @@ macro_rules! execute {
                 ).await.map(|r| r.rows_affected()),
             $crate::store::engine::Inner::Postgres(tx) =>
                 $crate::store::connection::within(
-                    limit, sqlx::query(sql.postgres)$(.bind($arg))*.execute(&mut **tx)
+                    limit, sqlx::query(sql.postgres).persistent(named)$(.bind($arg))*.execute(&mut **tx)
                 ).await.map(|r| r.rows_affected()),
         };
         $tx.answered(outcome)
@@ -182,7 +191,7 @@ macro_rules! execute {
 macro_rules! optional {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
-        let limit = $tx.count();
+        let (limit, named) = ($tx.count(), $tx.names_statements());
         let outcome = match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
                 $crate::store::connection::within(
@@ -190,7 +199,7 @@ macro_rules! optional {
                 ).await,
             $crate::store::engine::Inner::Postgres(tx) =>
                 $crate::store::connection::within(
-                    limit, sqlx::query_as::<_, $row>(sql.postgres)$(.bind($arg))*.fetch_optional(&mut **tx)
+                    limit, sqlx::query_as::<_, $row>(sql.postgres).persistent(named)$(.bind($arg))*.fetch_optional(&mut **tx)
                 ).await,
         };
         $tx.answered(outcome)
@@ -201,7 +210,7 @@ macro_rules! optional {
 macro_rules! all {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {{
         let sql = $crate::store::engine::Sql::from($sql);
-        let limit = $tx.count();
+        let (limit, named) = ($tx.count(), $tx.names_statements());
         let outcome = match &mut $tx.inner {
             $crate::store::engine::Inner::Sqlite(tx) =>
                 $crate::store::connection::within(
@@ -209,7 +218,7 @@ macro_rules! all {
                 ).await,
             $crate::store::engine::Inner::Postgres(tx) =>
                 $crate::store::connection::within(
-                    limit, sqlx::query_as::<_, $row>(sql.postgres)$(.bind($arg))*.fetch_all(&mut **tx)
+                    limit, sqlx::query_as::<_, $row>(sql.postgres).persistent(named)$(.bind($arg))*.fetch_all(&mut **tx)
                 ).await,
         };
         $tx.answered(outcome)

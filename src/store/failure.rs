@@ -1,6 +1,13 @@
 //! Maps database errors to what they mean for the caller.
 
-use crate::{error::Error, time::Ttl};
+use std::fmt;
+
+use sqlx::postgres::PgDatabaseError;
+
+use crate::{
+    error::{Error, Source},
+    time::Ttl,
+};
 
 /// Maps an error of sqlx. An outage becomes [`Error::Unavailable`], never "not found".
 #[must_use]
@@ -17,12 +24,43 @@ pub fn failure(error: sqlx::Error) -> Error {
             match kind(&code) {
                 FailureKind::Conflict => Error::Conflict,
                 FailureKind::Locked => Error::Throttled { after: RETRY_LOCKED },
-                FailureKind::Unavailable => Error::Unavailable(Box::new(error)),
-                FailureKind::Internal => Error::Internal(Box::new(error)),
+                FailureKind::Unavailable => Error::Unavailable(reported(error)),
+                FailureKind::Internal => Error::Internal(reported(error)),
             }
         }
         _ => Error::Internal(Box::new(error)),
     }
+}
+
+/// What PostgreSQL said, without the line of its own source that sqlx adds, and without the values that it quotes in
+/// its details.
+#[derive(Debug)]
+struct Reported {
+    message: String,
+    code: String,
+}
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for Reported {}
+
+fn reported(error: sqlx::Error) -> Source {
+    let from_postgres = error.as_database_error().and_then(|db| db.try_downcast_ref::<PgDatabaseError>());
+    match from_postgres {
+        Some(db) => Box::new(Reported { message: db.message().to_owned(), code: db.code().to_owned() }),
+        None => Box::new(error),
+    }
+}
+
+/// Whether a statement was not found under its name, or its name was taken: a pooler has put this transaction on
+/// another connection than the one before.
+pub(super) fn is_of_another_connection(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("26000" | "42P05"))
 }
 
 /// The error for a stored value that this binary cannot read.
@@ -49,8 +87,9 @@ fn kind(code: &str) -> FailureKind {
             "55P03" => FailureKind::Locked,
             // Connection lost, out of resources (a full disk included), shutting down, an error of the system.
             _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => FailureKind::Unavailable,
-            // A read-only standby; a limit of time, of one statement or of a silent transaction.
-            "25006" | "57014" | "25P03" | "28000" | "28P01" | "3D000" => FailureKind::Unavailable,
+            // A read-only standby; a limit of time, of one statement or of a silent transaction; a statement that is known
+            // to another connection.
+            "26000" | "42P05" | "25006" | "57014" | "25P03" | "28000" | "28P01" | "3D000" => FailureKind::Unavailable,
             _ => FailureKind::Internal,
         };
     }

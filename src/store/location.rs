@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use super::backup;
-use crate::error::Result;
+use super::{backup, tls::DatabaseTls, url_parameters::Parameters};
+use crate::error::{Error, Result};
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +16,30 @@ pub enum Location {
     Postgres(DatabaseUrl),
 }
 
-/// A database URL. It prints without its password.
+/// A database URL. It prints without user, password and parameters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
+    fn parse(url: &str) -> Result<Self, String> {
+        // No error may quote the URL, which may contain a password.
+        if url.contains('#') {
+            return Err("has a `#`, which a URL writes as %23".to_owned());
+        }
+        let parameters = Parameters::of(url)?;
+        let parsed = Self(url.to_owned());
+        let options = parsed.bare_options(&parameters).map_err(|_| {
+            "is not a valid postgres:// URL; a user name or password with one of / ? # : @ % writes it as %2F, %3F, \
+             %23, %3A, %40, %25"
+                .to_owned()
+        })?;
+        let checks = matches!(options.get_ssl_mode(), PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+        if parameters.names_authority() && !checks {
+            return Err("has sslrootcert, which does nothing without sslmode=verify-full".to_owned());
+        }
+        Ok(parsed)
+    }
+
     /// The whole URL including the password, for connecting.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -39,10 +58,58 @@ impl DatabaseUrl {
         files.filter(|(_, value)| !value.starts_with("-----")).map(|(name, value)| (name, value.into())).collect()
     }
 
-    /// The URL for PostgreSQL's own tools, without the password and without parameters that only this server knows.
+    /// The URL for PostgreSQL's own tools, without the password and without parameters.
     #[must_use]
     pub fn without_password(&self) -> String {
         backup::url_for_tools(&self.0)
+    }
+
+    /// Whether it has parameters.
+    #[must_use]
+    pub fn has_parameters(&self) -> bool {
+        self.0.contains('?')
+    }
+
+    /// What protects the connection.
+    #[must_use]
+    pub fn tls(&self) -> DatabaseTls {
+        let options = self.parameters().ok().map(|parameters| (self.bare_options(&parameters), parameters));
+        match options {
+            Some((Ok(options), parameters)) => DatabaseTls::of(&options, parameters.names_authority()),
+            // Such a URL is refused.
+            _ => DatabaseTls::Plain,
+        }
+    }
+
+    /// Looks into the files that its parameters name.
+    ///
+    /// # Errors
+    /// A sentence about the first that cannot be used.
+    pub fn check_files(&self) -> Result<(), String> {
+        self.parameters()?.check_files()
+    }
+
+    fn parameters(&self) -> Result<Parameters<'_>, String> {
+        Parameters::of(&self.0)
+    }
+
+    /// How to connect. Looks into the files that are named.
+    pub(super) fn options(&self) -> Result<PgConnectOptions> {
+        let parameters = self.parameters().map_err(Error::Precondition)?;
+        self.check_files().map_err(Error::Precondition)?;
+        for name in parameters.ignored() {
+            tracing::warn!(parameter = name, "this parameter of the database URL is not supported and does nothing");
+        }
+        let options = self.bare_options(&parameters).map_err(|_| Error::Precondition("its URL is not valid".into()))?;
+        let checked = parameters.names_authority() && matches!(options.get_ssl_mode(), PgSslMode::Require);
+        let options = if checked { options.ssl_mode(PgSslMode::VerifyCa) } else { options };
+        // No number with a fraction is stored, and poolers refuse this setting.
+        Ok(options.extra_float_digits(None::<i8>))
+    }
+
+    fn bare_options(&self, parameters: &Parameters<'_>) -> sqlx::Result<PgConnectOptions> {
+        let (base, _) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        PgConnectOptions::from_str(&format!("{base}?{}", parameters.supported()))
     }
 }
 
@@ -55,9 +122,11 @@ impl std::fmt::Debug for DatabaseUrl {
 impl std::fmt::Display for DatabaseUrl {
     /// The URL without user, password and parameters.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let after = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        // What follows the mark goes first: a password there may contain an `@`.
+        let url = self.0.split('?').next().unwrap_or("");
+        let after = url.split_once("://").map_or("", |(_, rest)| rest);
         let host = after.rsplit_once('@').map_or(after, |(_, host)| host);
-        write!(f, "postgres://{}", host.split('?').next().unwrap_or(""))
+        write!(f, "postgres://{host}")
     }
 }
 
@@ -78,13 +147,80 @@ impl Location {
     /// A description of what is accepted.
     pub fn parse(url: &str) -> Result<Self, String> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            // The error must not quote the URL, which may contain a password.
-            PgConnectOptions::from_str(url).map_err(|_| "is not a valid postgres:// URL".to_owned())?;
-            return Ok(Self::Postgres(DatabaseUrl(url.to_owned())));
+            return DatabaseUrl::parse(url).map(Self::Postgres);
         }
         match url.strip_prefix("sqlite:") {
             Some(path) if !path.trim_start_matches('/').is_empty() => Ok(Self::Sqlite(path.into())),
             _ => Err("must begin with postgres:// or sqlite:".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str) -> String {
+        Location::parse(url).unwrap_err()
+    }
+
+    #[test]
+    fn nothing_after_the_question_mark_of_a_database_url_is_printed() {
+        for url in [
+            "postgres://ada:canary@db/id?password=canary",
+            "postgres://ada@db/id?password=x@canary",
+            "postgres://db/id?sslmode=verify-full&sslkey=k&sslcert=c&sslpassword=canary@canary",
+            "postgres://db/id?options=-c%20search_path%3Dcanary&application_name=canary",
+        ] {
+            let location = Location::parse(url).unwrap();
+            let Location::Postgres(parsed) = &location else { panic!() };
+            let printed = format!("{location} {location:?} {parsed} {parsed:?} {}", parsed.without_password());
+            assert!(!printed.contains("canary") && !printed.contains('?'), "{printed}");
+            assert!(printed.contains("postgres://db/id"), "{printed}");
+        }
+        // Nor by what refuses one.
+        for url in [
+            "postgres://ada:canary?w@db/id",
+            "postgres://ada:1?canary@db/id",
+            "postgres://ada:canary#w@db/id",
+            "postgres://ada:canary/w@db/id",
+            "postgres://db/id?canary=1",
+            "postgres://db/id?sslmode=canary",
+            "postgres://db/id?port=canary",
+        ] {
+            assert!(!refused(url).contains("canary"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_would_do_nothing_is_refused() {
+        assert!(refused("postgres://db/id?schema=x").contains("parameter 1 "));
+        assert!(refused("postgres://db/id?sslmode=full").contains("verify-full"));
+        assert!(refused("postgres://db/id?sslrootcert=ca.pem").contains("sslmode=verify-full"));
+        assert!(refused("postgres://db/id?sslrootcert=ca.pem&sslmode=prefer").contains("sslmode=verify-full"));
+        assert!(refused("postgres://db/id?sslmode=verify-full&sslcert=c.pem").contains("sslkey"));
+        assert!(Location::parse("postgres://db/id?sslmode=verify-full&sslrootcert=system").is_ok());
+    }
+
+    #[test]
+    fn what_of_the_connection_is_checked_is_said() {
+        for (url, tls) in [
+            ("postgres://db/id", DatabaseTls::Opportunistic),
+            ("postgres://db/id?sslmode=disable", DatabaseTls::Plain),
+            ("postgres://db/id?sslmode=allow", DatabaseTls::Plain),
+            ("postgres://db/id?sslmode=require", DatabaseTls::Unchecked),
+            ("postgres://db/id?sslmode=require&sslrootcert=ca.pem", DatabaseTls::Authority),
+            ("postgres://db/id?sslmode=verify-ca", DatabaseTls::Authority),
+            ("postgres://db/id?sslmode=verify-full", DatabaseTls::Full),
+            ("postgres://127.0.0.1/id", DatabaseTls::Local),
+            ("postgres://[::1]:5433/id", DatabaseTls::Local),
+            ("postgres://localhost/id?sslmode=disable", DatabaseTls::Local),
+            ("postgres://%2Frun%2Fpostgresql/id", DatabaseTls::Local),
+            ("postgres:///id?host=/run/postgresql", DatabaseTls::Local),
+        ] {
+            let Location::Postgres(url) = Location::parse(url).unwrap() else { panic!() };
+            assert_eq!(url.tls(), tls, "{}", url.expose());
+            assert_eq!(tls.is_open_to_others(), !matches!(tls, DatabaseTls::Local | DatabaseTls::Full));
         }
     }
 }

@@ -12,7 +12,14 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 
-use super::{ACQUIRE_TIMEOUT, Store, failure, pools::Pools, private_file::make_private, setup_lock::setup_lock};
+use super::{
+    ACQUIRE_TIMEOUT, Store,
+    engine::{Sql, all, optional},
+    failure, migrate_postgres,
+    pools::Pools,
+    private_file::make_private,
+    setup_lock::setup_lock,
+};
 use crate::{
     error::{Error, Result},
     time::Timestamp,
@@ -26,6 +33,12 @@ fn lenient(mut migrator: Migrator) -> Migrator {
     migrator.set_ignore_missing(true);
     migrator
 }
+
+/// One row if the database has our tables. PostgreSQL looks for them as for any table, along `search_path`.
+const IS_OURS: Sql = Sql {
+    sqlite: "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'instance'",
+    postgres: "SELECT CAST(1 AS BIGINT) FROM pg_class WHERE oid = to_regclass('instance')",
+};
 
 /// How a database's schema compares with this binary's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,36 +71,21 @@ impl Store {
 
     async fn schema_by(&self, migrator: &Migrator) -> Result<Schema> {
         const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
-        if self.is_empty().await? {
+        // In a transaction: a pooler may put each statement outside of one on another connection.
+        let mut tx = self.read().await?;
+        if optional!(tx, (i64,), IS_OURS)?.is_none() {
             return Ok(Schema::Missing);
         }
-        let applied: Vec<i64> = match &self.pools {
-            Pools::Sqlite { read, .. } => sqlx::query_scalar(APPLIED).fetch_all(read).await,
-            Pools::Postgres { main: pool, .. } => sqlx::query_scalar(APPLIED).fetch_all(pool).await,
-        }
-        .map_err(failure)?;
+        let applied: Vec<i64> = all!(tx, (i64,), APPLIED)?.into_iter().map(|(version,)| version).collect();
         let known: BTreeSet<i64> = migrator.iter().map(|m| m.version).collect();
         let have = applied.last().copied().unwrap_or(0);
         let lacks = known.iter().any(|v| !applied.contains(v));
         Ok(if lacks { Schema::Older { have, want: known.last().copied().unwrap_or(0) } } else { Schema::Current(have) })
     }
 
-    /// Whether the database has none of our tables yet.
-    async fn is_empty(&self) -> Result<bool> {
-        const SQLITE_SQL: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'instance'";
-        const POSTGRES_SQL: &str = "SELECT count(*) FROM information_schema.tables \
-            WHERE table_schema = current_schema() AND table_name = 'instance'";
-        let count: i64 = match &self.pools {
-            Pools::Sqlite { read, .. } => sqlx::query_scalar(SQLITE_SQL).fetch_one(read).await,
-            Pools::Postgres { main: pool, .. } => sqlx::query_scalar(POSTGRES_SQL).fetch_one(pool).await,
-        }
-        .map_err(failure)?;
-        Ok(count == 0)
-    }
-
     /// Migrates the schema to this binary's. If several processes try, one does it and the others wait: on PostgreSQL
-    /// for an advisory lock taken by the library, on SQLite for a lock on a file beside the database. Both locks end
-    /// with their process. An older SQLite database is backed up first; returns the path of the copy.
+    /// for an advisory lock, on SQLite for a lock on a file beside the database. Both locks end with their process. An
+    /// older SQLite database is backed up first; returns the path of the copy.
     ///
     /// # Errors
     /// [`Error::Internal`] if a migration fails.
@@ -115,7 +113,7 @@ impl Store {
                 single.close().await;
                 (result, copy)
             }
-            Pools::Postgres { main: pool, .. } => (migrator.run(pool).await, None),
+            Pools::Postgres { main, .. } => return migrate_postgres::run(main, migrator).await.map(|()| None),
         };
         result.map(|()| copy).map_err(|e| Error::Internal(Box::new(e)))
     }

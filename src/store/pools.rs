@@ -3,34 +3,22 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use sqlx::{
-    ConnectOptions, Connection, PgPool, Sqlite, SqlitePool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    Sqlite, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
-    ACQUIRE_TIMEOUT, connection::TxConnection, failure, private_file, readiness::Readiness, setup_lock::setup_lock,
+    ACQUIRE_TIMEOUT, connection::TxConnection, failure, private_file, seats::Seats, setup_lock::setup_lock,
 };
 use crate::error::{Error, Result};
-
-/// A connection that was idle for longer is pinged before use: the server may be gone. Pinging every time would
-/// add one round trip to every three in a stream of batches.
-const PING_AFTER_IDLE: Duration = Duration::from_millis(200);
-/// How long to wait for the answer. Then the next connection is tried, or a new one is opened.
-const PING_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Connections to PostgreSQL for everything but following the feed (2), listening (1) and reports (2).
-const MAIN_CONNECTIONS: u32 = 12;
 
 /// How long SQLite itself waits for the write lock before it reports BUSY. Within that time it retries after 1,
 /// 2, 5 and 2 ms, so every waiting process notices a gap longer than 5 ms.
@@ -45,9 +33,8 @@ const INTERRUPT_EVERY: i32 = 10_000;
 pub(super) enum Pools {
     /// One connection for writing; others for reading.
     Sqlite { write: SqlitePool, read: SqlitePool, follow: SqlitePool, report: SqlitePool, path: PathBuf },
-    /// All but `main` are connected when they are first used. The follower has a second connection for the moment in
-    /// which its first goes back to the pool.
-    Postgres { main: PgPool, follow: PgPool, report: PgPool, listen: Box<PgConnectOptions> },
+    /// The uses share the connections. `listen` tells whether one more may listen for notifications.
+    Postgres { main: Seats, follow: Seats, report: Seats, listen: bool },
 }
 
 impl fmt::Debug for Pools {
@@ -69,49 +56,9 @@ impl Pools {
                 tokio::join!(read.close(), follow.close(), report.close());
                 write.close().await;
             }
-            Self::Postgres { main, follow, report, .. } => {
-                tokio::join!(main.close(), follow.close(), report.close());
-            }
+            Self::Postgres { main, .. } => main.close().await,
         }
     }
-}
-
-/// Opens PostgreSQL.
-pub(super) async fn open_postgres(url: &str, readiness: &Arc<Readiness>) -> Result<Pools> {
-    let options = PgConnectOptions::from_str(url).map_err(failure)?.application_name("chancery");
-    let pool = |connections| postgres_pool(connections, readiness.clone());
-    let lazy = |connections| pool(connections).connect_lazy_with(options.clone());
-    let main = match pool(MAIN_CONNECTIONS).connect_with(options.clone()).await {
-        Ok(pool) => pool,
-        // The pool retries for a while and then reports only a timeout. A single attempt tells the cause.
-        Err(sqlx::Error::PoolTimedOut) => {
-            let attempt = timeout(ACQUIRE_TIMEOUT, options.connect()).await;
-            return Err(failure(attempt.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut)));
-        }
-        Err(error) => return Err(failure(error)),
-    };
-    Ok(Pools::Postgres { main, follow: lazy(2), report: lazy(2), listen: Box::new(options) })
-}
-
-fn postgres_pool(connections: u32, readiness: Arc<Readiness>) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .before_acquire(move |connection, meta| {
-            let trusted = readiness.trusts(meta.age);
-            Box::pin(async move {
-                if !trusted {
-                    return Ok(false);
-                }
-                if meta.idle_for <= PING_AFTER_IDLE {
-                    return Ok(true);
-                }
-                // A connection that does not answer is closed without a farewell.
-                timeout(PING_TIMEOUT, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-                Ok(true)
-            })
-        })
 }
 
 /// Opens a SQLite file.

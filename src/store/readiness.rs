@@ -19,6 +19,8 @@ pub(super) struct Readiness {
     failing: AtomicBool,
     /// The server has said that it takes no changes.
     read_only: AtomicBool,
+    /// A pooler puts each transaction on another connection.
+    pooled: AtomicBool,
 }
 
 impl Readiness {
@@ -48,6 +50,19 @@ impl Readiness {
             self.connection_failed();
         }
         self.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    /// A pooler was found between this process and the server. Connections from before may know statements by names.
+    pub(super) fn found_pooler(&self) {
+        if !self.pooled.swap(true, Ordering::Relaxed) {
+            tracing::info!("a pooler puts each transaction on another connection: statements get no names");
+        }
+        self.connection_failed();
+    }
+
+    /// Whether a pooler was found.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.pooled.load(Ordering::Relaxed)
     }
 
     /// Whether the last change failed for want of the database.

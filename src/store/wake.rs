@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{
+    ConnectOptions, Connection,
+    postgres::{PgListener, PgPoolOptions},
+};
 use tokio::time::{Instant, timeout};
 
 use super::{Store, connection::within, failure, pools::Pools};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The channel that [`super::Tx`] notifies when it appends to the feed.
 const CHANNEL: &str = "chancery_feed";
@@ -21,17 +24,27 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub struct Wake(Option<PgListener>);
 
 impl Store {
-    /// Listens for growth of the feed, over a separate connection. On SQLite there are no notifications.
+    /// Listens for growth of the feed, over a separate connection. On SQLite, behind a pooler and where there are few
+    /// connections, there are no notifications.
     ///
     /// # Errors
     /// If the database cannot be reached.
     pub async fn listen(&self) -> Result<Wake> {
-        let Pools::Postgres { listen, .. } = &self.pools else { return Ok(Wake(None)) };
+        let Pools::Postgres { main, listen: true, .. } = &self.pools else { return Ok(Wake(None)) };
+        // Behind a pooler, notifications reach whoever has the connection.
+        if self.reports.readiness.is_pooled() {
+            return Ok(Wake(None));
+        }
+        if main.is_short() {
+            return Err(Error::Unavailable("the database has no connection to spare for notifications".into()));
+        }
         let connect = async {
+            // Where there is no room, the pool would try again and again.
+            main.options().connect().await?.close().await?;
             // A pool for this connection alone: a listener that is dropped sends a farewell over it, and waits for the
             // answer for as long as the system does.
             let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
-            let mut listener = PgListener::connect_with(&pool.connect_lazy_with((**listen).clone())).await?;
+            let mut listener = PgListener::connect_with(&pool.connect_lazy_with(main.options().clone())).await?;
             listener.listen(CHANNEL).await.map(|()| listener)
         };
         let limit = Instant::now() + ANSWER;

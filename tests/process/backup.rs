@@ -343,16 +343,16 @@ async fn a_restore_needs_the_key_of_the_backup_and_a_place_without_a_database() 
 #[tokio::test]
 async fn for_postgresql_both_commands_name_its_own_tools_and_no_password() {
     let dir = tempfile::tempdir().unwrap();
-    let database = "--database postgres://ada:secretword@db.example/id?sslmode=require";
+    let database = "--database postgres://ada:secretword@db.example/id?sslmode=require&application_name=secretword";
     for (name, says) in [
-        ("backup", "pg_dump --format=custom --file='x' --dbname='postgres://ada@db.example/id?sslmode=require'"),
-        (
-            "restore",
-            "pg_restore --exit-on-error --no-owner --dbname='postgres://ada@db.example/id?sslmode=require' 'x'",
-        ),
+        ("backup", "pg_dump --format=custom --file='x' --dbname='postgres://ada@db.example/id'"),
+        ("restore", "pg_restore --exit-on-error --no-owner --dbname='postgres://ada@db.example/id' 'x'"),
     ] {
         let line = format!("{name} x {database}");
-        Refused { line: &line, says: &[says], hides: &["secretword"], ..Refused::default() }.check(dir.path()).await;
+        let says = [says, "Add what follows the `?` in your URL"];
+        Refused { line: &line, says: &says, hides: &["secretword", "sslmode"], ..Refused::default() }
+            .check(dir.path())
+            .await;
     }
     assert_eq!(names(dir.path()), Vec::<String>::new());
 }

@@ -38,6 +38,7 @@ mod pages;
 mod parallel;
 mod place;
 mod proxies;
+mod postgres;
 #[path = "../support/raw.rs"]
 mod raw;
 mod readme;

@@ -43,7 +43,7 @@ impl Fixture {
         Self::on(Database::postgres().await).await
     }
 
-    async fn on(database: Database) -> Self {
+    pub(crate) async fn on(database: Database) -> Self {
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(1));
         let store = Store::open(&database.location, true, entropy.clone()).await.unwrap();
         assert_eq!(store.schema().await.unwrap(), Schema::Missing);

@@ -22,7 +22,9 @@ mod database;
 mod engine;
 mod faults;
 mod feed;
+mod few_connections;
 mod fixture;
+mod foreign_defaults;
 mod foreign_keys;
 mod import;
 mod instance;
@@ -32,6 +34,7 @@ mod login_failures;
 mod mails;
 #[path = "../support/network.rs"]
 mod network;
+mod pooler;
 mod refresh;
 mod roles;
 mod sessions;

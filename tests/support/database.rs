@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct Database {
     pub(crate) engine: &'static str,
     pub(crate) location: Location,
-    _dir: Option<Arc<TempDir>>,
+    pub(crate) _dir: Option<Arc<TempDir>>,
 }
 
 /// Whether this run also tests PostgreSQL. Skipping it must be requested explicitly.
@@ -33,8 +33,13 @@ impl Database {
     }
 
     pub(crate) async fn postgres() -> Self {
+        Self::postgres_with("").await
+    }
+
+    /// A PostgreSQL database that is created with these words after its name.
+    pub(crate) async fn postgres_with(words: &str) -> Self {
         let name = format!("t{}", hex(&chancery::entropy::Entropy::bytes16(&chancery::entropy::OsEntropy)));
-        in_cluster(&format!("CREATE DATABASE {name}")).await;
+        in_cluster(&format!("CREATE DATABASE {name} {words}")).await;
         let url = cluster();
         let (base, _) = url.rsplit_once('/').unwrap();
         Self { engine: "postgres", location: Location::parse(&format!("{base}/{name}")).unwrap(), _dir: None }
@@ -42,8 +47,8 @@ impl Database {
 
     /// Drops the database, even if there are connections. A failed test leaves its database for inspection.
     pub(crate) async fn drop(&self) {
-        if let Location::Postgres(url) = &self.location {
-            let (_, name) = url.expose().rsplit_once('/').unwrap();
+        if let Location::Postgres(_) = &self.location {
+            let name = self.name();
             in_cluster(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
     }
@@ -81,9 +86,10 @@ impl Database {
 
     /// The name of a PostgreSQL database.
     #[allow(dead_code, clippy::allow_attributes, reason = "not every kind of test needs it")]
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let Location::Postgres(url) = &self.location else { panic!("a file has no name in a cluster") };
-        url.expose().rsplit_once('/').unwrap().1.to_owned()
+        let (url, _) = url.expose().split_once('?').unwrap_or((url.expose(), ""));
+        url.rsplit_once('/').unwrap().1.to_owned()
     }
 
     /// The indexed columns of a table.

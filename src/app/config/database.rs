@@ -5,12 +5,17 @@ use std::{fmt, path::PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::setting::section;
-use crate::{keys::SealingKey, store::Location};
+use crate::{
+    keys::SealingKey,
+    store::{Location, USUAL_CONNECTIONS},
+};
 
 /// The default data directory, in the working directory, so that a first try needs no privileges and no flags.
 const DATA_DIR: &str = "chancery-data";
 /// The data directory of the demo, separate so that the demo never touches real data.
 const DEV_DATA_DIR: &str = "chancery-dev";
+/// More than any server of PostgreSQL has use for.
+const MOST_CONNECTIONS: u32 = 1000;
 
 section! {
     /// Database and sealing key
@@ -19,6 +24,8 @@ section! {
     data_dir: PathBuf as "DIR" = DATA_DIR;
     /// Database, `postgres://…` or `sqlite:PATH`
     database: Location as "URL" = "chancery.db in the data directory";
+    /// Connections to PostgreSQL that each process opens at most
+    database_connections: u32 as "N" = USUAL_CONNECTIONS;
     /// File with the sealing key
     sealing_key_file: PathBuf as "FILE" = "sealing.key in the data directory";
     /// Sealing key itself: 32 bytes in base64 or base64url
@@ -31,6 +38,8 @@ pub struct Database {
     pub data_dir: PathBuf,
     /// The database.
     pub location: Location,
+    /// How many connections to PostgreSQL are opened at most.
+    pub connections: u32,
     /// The file with the sealing key, if it is not in the data directory.
     pub sealing_key_file: Option<PathBuf>,
     /// The sealing key itself.
@@ -82,6 +91,23 @@ impl DatabaseDraft {
         {
             problems.push(self.sealing_key.problem(problem));
         }
-        Database { data_dir, location, sealing_key_file: self.sealing_key_file.get().cloned(), sealing_key }
+        if let Some(given) = self.database_connections.get().filter(|n| !(1..=MOST_CONNECTIONS).contains(*n)) {
+            problems.push(
+                self.database_connections.problem(format_args!("{given} is not between 1 and {MOST_CONNECTIONS}")),
+            );
+        }
+        if let Location::Postgres(url) = &location
+            && let Err(problem) = url.check_files()
+        {
+            problems.push(self.database.problem(problem));
+        }
+        let connections = self.database_connections.or(USUAL_CONNECTIONS);
+        Database {
+            data_dir,
+            location,
+            connections,
+            sealing_key_file: self.sealing_key_file.get().cloned(),
+            sealing_key,
+        }
     }
 }

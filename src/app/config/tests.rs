@@ -34,10 +34,11 @@ const HIDDEN: Arrival = |_| None;
 type Sample<'a> = (&'static str, &'a str, Arrival);
 
 /// For every setting, a value that is not its default and where the value ends up.
-fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 25] {
+fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 26] {
     [
         ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
         ("database", "sqlite:/elsewhere/x.db", |c| Some(format!("sqlite:{}", c.database.location))),
+        ("database_connections", "5", |c| Some(c.database.connections.to_string())),
         ("sealing_key_file", "elsewhere.key", |c| Some(c.database.sealing_key_file.as_ref()?.display().to_string())),
         ("sealing_key", SEALING_KEY, |c| Some(c.database.sealing_key.as_ref()?.expose_secret().to_owned())),
         ("grpc", "127.0.0.1:1", |c| Some(c.listen.grpc.to_string())),
@@ -92,7 +93,9 @@ fn keys() -> Vec<Key> {
 /// A line of a file.
 fn toml_line(key: &Key, value: &str) -> String {
     let quoted = format!("{value:?}");
-    let bare = ["plaintext", "hashing_", "max_", "header_", "idle_"].iter().any(|start| key.name.starts_with(start));
+    let bare = ["plaintext", "database_", "hashing_", "max_", "header_", "idle_"]
+        .iter()
+        .any(|start| key.name.starts_with(start));
     let value = if bare { value } else { quoted.as_str() };
     format!("{} = {value}\n", key.name)
 }

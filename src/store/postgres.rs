@@ -1,0 +1,197 @@
+//! Opens PostgreSQL: what kind of database it is, how many connections it has room for, and whether a pooler stands in
+//! between.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{ConnectOptions, Connection, PgConnection, Row, postgres::PgConnectOptions, postgres::PgRow};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    ACQUIRE_TIMEOUT,
+    connection::within,
+    failure,
+    location::DatabaseUrl,
+    pools::Pools,
+    readiness::Readiness,
+    seats::{Lent, Plan, Seats, Shared},
+    tls,
+};
+use crate::error::{Error, Result};
+
+/// How many connections a process opens, unless it is told otherwise.
+pub const USUAL_CONNECTIONS: u32 = 17;
+/// How long it may take to find out whether there is a pooler.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How a process is connected to PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// How many connections it opens at most.
+    pub connections: u32,
+    /// How many the server allows this role, if those are fewer than asked for. One is left to commands.
+    pub allowed: Option<u32>,
+    /// Whether a pooler puts each transaction on another connection.
+    pub pooled: bool,
+    /// Whether a crash of PostgreSQL loses the newest commits (`synchronous_commit`).
+    pub may_lose: bool,
+}
+
+/// What the server says of itself. One statement without parameters, so that it needs no transaction.
+const INTRODUCTION: &str = "SELECT pg_encoding_to_char(d.encoding) AS encoding_name, r.rolsuper AS is_superuser, r.rolconnlimit AS of_role, \
+    d.datconnlimit AS of_database, CAST(current_setting('max_connections') AS INTEGER) AS of_server, \
+    CAST(current_setting('superuser_reserved_connections') AS INTEGER) \
+    + coalesce(CAST(current_setting('reserved_connections', true) AS INTEGER), 0) AS reserved, \
+    current_schema() IS NOT NULL AS has_schema, current_setting('synchronous_commit') = 'off' AS may_lose \
+    FROM pg_database AS d, pg_roles AS r WHERE d.datname = current_database() AND r.rolname = session_user";
+
+/// The encoding in which any text can be stored.
+const UTF8: &str = "UTF8";
+
+struct Introduction {
+    encoding: String,
+    allowed: u32,
+    has_schema: bool,
+    may_lose: bool,
+}
+
+impl Introduction {
+    fn read(row: &PgRow) -> sqlx::Result<Self> {
+        let number = |name: &str| row.try_get::<i32, _>(name);
+        let is_superuser: bool = row.try_get("is_superuser")?;
+        let mut limits = vec![number("of_server")? - if is_superuser { 0 } else { number("reserved")? }];
+        if !is_superuser {
+            // Negative: there is no limit.
+            limits.extend([number("of_role")?, number("of_database")?].into_iter().filter(|limit| *limit >= 0));
+        }
+        let allowed = limits.into_iter().min().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+        Ok(Self {
+            encoding: row.try_get("encoding_name")?,
+            allowed,
+            has_schema: row.try_get("has_schema")?,
+            may_lose: row.try_get("may_lose")?,
+        })
+    }
+
+    /// Refuses a database in which not every text can be stored, or nothing at all.
+    fn check(&self) -> Result<()> {
+        if self.encoding != UTF8 {
+            return Err(Error::Precondition(format!(
+                "its encoding is {}, in which not every name can be stored; create a database with CREATE DATABASE \
+                 chancery ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+                self.encoding
+            )));
+        }
+        if !self.has_schema {
+            return Err(Error::Precondition(
+                "none of the schemas in the role's search_path exists; create one, or set another path with ALTER ROLE \
+                 … SET search_path"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Opens PostgreSQL, with at most so many connections.
+pub(super) async fn open(
+    url: &DatabaseUrl,
+    wanted: Option<u32>,
+    readiness: &Arc<Readiness>,
+) -> Result<(Pools, Connected)> {
+    let options = url.options()?.application_name("chancery");
+    let wanted = wanted.unwrap_or(USUAL_CONNECTIONS).max(1);
+    let shared = Shared::new(options, readiness.clone());
+    let (introduction, pooled) = introduce(&shared, wanted, url).await?;
+    if pooled {
+        readiness.found_pooler();
+    }
+    // A pooler has limits of its own, and makes its clients wait.
+    let allowed = (!pooled && introduction.allowed <= wanted).then_some(introduction.allowed);
+    let connections = allowed.map_or(wanted, |allowed| allowed.saturating_sub(1).clamp(1, wanted));
+    let plan = Plan::of(connections, !pooled);
+    shared.admit(connections - u32::from(plan.listen) - 1);
+    let main = Seats::of(&shared, plan.main);
+    let report = if plan.report == 0 { main.clone() } else { Seats::of(&shared, plan.report) };
+    let pools = Pools::Postgres { main, follow: Seats::of(&shared, plan.follow), report, listen: plan.listen };
+    Ok((pools, Connected { connections, allowed, pooled, may_lose: introduction.may_lose }))
+}
+
+/// What the server says of itself, and whether a pooler was found.
+async fn introduce(shared: &Arc<Shared>, wanted: u32, url: &DatabaseUrl) -> Result<(Introduction, bool)> {
+    let mut lent = first_connection(&Seats::of(shared, 1), url).await?;
+    let row = within(Instant::now() + ACQUIRE_TIMEOUT, sqlx::raw_sql(INTRODUCTION).fetch_one(&mut *lent)).await;
+    let introduction = row.and_then(|row| Introduction::read(&row)).map_err(failure)?;
+    introduction.check()?;
+    if wanted == 1 || introduction.allowed <= 1 {
+        lent.give_back();
+        return Ok((introduction, false));
+    }
+    let pooled = stands_behind_a_pooler(shared.options(), &mut lent).await;
+    if pooled.is_some() {
+        lent.give_back();
+    }
+    Ok((introduction, pooled.unwrap_or(false)))
+}
+
+/// The first connection, or a sentence that says why there is none.
+async fn first_connection(seats: &Seats, url: &DatabaseUrl) -> Result<Lent> {
+    let error = match seats.acquire().await {
+        Ok(lent) => return Ok(lent),
+        // What was tried again and again is tried once more, to tell the cause.
+        Err(sqlx::Error::PoolTimedOut) => {
+            let attempt = timeout(ACQUIRE_TIMEOUT, seats.options().connect()).await;
+            attempt.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut)
+        }
+        Err(error) => error,
+    };
+    Err(match tls::advice(&error, url.tls()) {
+        Some(advice) => Error::Unavailable(advice.into()),
+        None => failure(error),
+    })
+}
+
+/// Whether transactions of two connections reach the same server process, or those of one connection several. Nothing
+/// if that cannot be told, because there is no second connection to spare or a pooler lets it wait: a pooler shows itself
+/// later too. The first connection may then be in a transaction.
+async fn stands_behind_a_pooler(options: &PgConnectOptions, first: &mut PgConnection) -> Option<bool> {
+    let probe = async {
+        let mut second = options.connect().await?;
+        let pooled = is_pooled(first, &mut second).await?;
+        second.close().await?;
+        Ok::<_, sqlx::Error>(pooled)
+    };
+    timeout(PROBE_TIMEOUT, probe).await.ok().and_then(Result::ok)
+}
+
+async fn is_pooled(a: &mut PgConnection, b: &mut PgConnection) -> sqlx::Result<bool> {
+    let (first, second) = (process(a).await?, process(b).await?);
+    if first == second {
+        return Ok(true);
+    }
+    for a_asks_first in [true, false] {
+        // Both hold a process for a moment. Whichever the pooler lends next, the one given back last or the one given
+        // back first, one of the two gets the other's.
+        for connection in [&mut *a, &mut *b] {
+            sqlx::raw_sql("BEGIN").execute(connection).await?;
+        }
+        for connection in [&mut *a, &mut *b] {
+            sqlx::raw_sql("COMMIT").execute(connection).await?;
+        }
+        let (now_first, now_second) = if a_asks_first {
+            let now_first = process(a).await?;
+            (now_first, process(b).await?)
+        } else {
+            let now_second = process(b).await?;
+            (process(a).await?, now_second)
+        };
+        if (now_first, now_second) != (first, second) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The number of the server's process.
+async fn process(connection: &mut PgConnection) -> sqlx::Result<i32> {
+    sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+}

@@ -1,0 +1,184 @@
+//! What follows the `?` in the URL of a PostgreSQL database. None of it is ever printed but the names that PostgreSQL
+//! itself defines: a password that contains a `?` ends up here too.
+
+use std::fs;
+
+/// Those that have an effect.
+const SUPPORTED: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Those that PostgreSQL's own programs know, and that have no effect here.
+const IGNORED: [&str; 41] = [
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssdelegation",
+    "gssencmode",
+    "gsslib",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "max_protocol_version",
+    "min_protocol_version",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "passfile",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "requiressl",
+    "scram_client_key",
+    "scram_server_key",
+    "service",
+    "servicefile",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkeylogfile",
+    "sslnegotiation",
+    "sslpassword",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "uselibpqcompat",
+];
+
+const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+const AUTHORITY: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
+const CERTIFICATE: [&str; 2] = ["sslcert", "ssl-cert"];
+const KEY: [&str; 2] = ["sslkey", "ssl-key"];
+/// The value of `sslrootcert` for the usual public authorities, which are known anyway.
+const PUBLIC: &str = "system";
+
+/// The parameters of a URL.
+pub(super) struct Parameters<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Parameters<'a> {
+    /// Those of a URL.
+    ///
+    /// # Errors
+    /// A sentence about the first that is wrong, without what it says.
+    pub(super) fn of(url: &'a str) -> Result<Self, String> {
+        let (_, text) = url.split_once('?').unwrap_or((url, ""));
+        let mut all = Vec::new();
+        for (n, parameter) in text.split('&').filter(|p| !p.is_empty()).enumerate() {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            if is_supported(name) {
+                all.push((name, value));
+            } else if let Some(known) = IGNORED.into_iter().find(|known| *known == name) {
+                all.push((known, ""));
+            } else {
+                return Err(format!(
+                    "parameter {} after the `?` is none that PostgreSQL knows; a password with a `?` writes it as %3F",
+                    n + 1
+                ));
+            }
+        }
+        let all = Self(all);
+        match all.value(&["sslmode", "ssl-mode"]) {
+            Some(mode) if !MODES.contains(&mode.to_ascii_lowercase().as_str()) => {
+                Err(format!("sslmode must be one of {}", MODES.join(", ")))
+            }
+            _ if all.value(&CERTIFICATE).is_some() != all.value(&KEY).is_some() => {
+                Err("sslcert and sslkey belong together: the certificate of this client and its key".to_owned())
+            }
+            _ => Ok(all),
+        }
+    }
+
+    fn value(&self, names: &[&str]) -> Option<&'a str> {
+        self.0.iter().rev().find(|(name, _)| names.contains(name)).map(|(_, value)| *value)
+    }
+
+    /// Whether the server's certificate is to be checked against an authority.
+    pub(super) fn names_authority(&self) -> bool {
+        self.value(&AUTHORITY).is_some()
+    }
+
+    /// Those that have an effect, for the library.
+    pub(super) fn supported(&self) -> String {
+        let supported =
+            self.0.iter().filter(|(name, value)| is_supported(name) && !(AUTHORITY.contains(name) && *value == PUBLIC));
+        supported.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    }
+
+    /// The names of those that have none.
+    pub(super) fn ignored(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| *name).filter(|name| IGNORED.contains(name))
+    }
+
+    /// Looks into the files that are named, because the library's errors do not say which one is meant.
+    pub(super) fn check_files(&self) -> Result<(), String> {
+        for (names, mark) in [
+            (&AUTHORITY[..], "-----BEGIN CERTIFICATE-----"),
+            (&CERTIFICATE[..], "-----BEGIN CERTIFICATE-----"),
+            (&KEY[..], "PRIVATE KEY-----"),
+        ] {
+            let (Some(name), Some(path)) = (names.first(), self.value(names).filter(|path| *path != PUBLIC)) else {
+                continue;
+            };
+            let text = fs::read_to_string(decoded(path))
+                .map_err(|error| format!("the file that {name} in its URL names cannot be read: {error}"))?;
+            if !text.contains(mark) {
+                return Err(format!("the file that {name} in its URL names has no line {mark:?}: it must be PEM"));
+            }
+            if text.contains("ENCRYPTED") {
+                return Err(format!(
+                    "the file that {name} in its URL names is protected by a password, which is not supported; take the \
+                     password away with `openssl pkey`"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_supported(name: &str) -> bool {
+    SUPPORTED.contains(&name) || (name.starts_with("options[") && name.ends_with(']'))
+}
+
+/// A value as it was before it became part of a URL.
+fn decoded(value: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        let hex = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+        let mut ahead = rest.clone();
+        match (byte, hex(ahead.next()), hex(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(high * 16 + low);
+                rest = ahead;
+            }
+            (b'+', ..) => bytes.push(b' '),
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
