@@ -1,41 +1,23 @@
 //! Receives keys and revocations over gRPC streams.
 
+mod builder;
 mod follow;
+mod line;
 mod messages;
 mod revoked;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::task::JoinHandle;
 use tonic::{
     metadata::{Ascii, MetadataValue},
-    transport::{ClientTlsConfig, Endpoint},
+    transport::Endpoint,
 };
 
-use self::follow::Follower;
+pub use self::builder::{WatchBuilder, WatchError};
 pub(crate) use self::revoked::RevokedSet;
+use self::{follow::Follower, line::Line};
 use crate::{Clock, verifier::keyring::Keyring};
-
-/// Time limit for opening a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why the settings for watching an issuer are rejected.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WatchError {
-    /// The address is invalid, or TLS cannot be set up.
-    #[error("invalid gRPC endpoint of the issuer: {0}")]
-    Endpoint(#[from] tonic::transport::Error),
-    /// The client's secret would be sent over a network in plain text.
-    #[error(
-        "{0} is neither https nor on this machine; use Watch::with_endpoint if the connection is protected another way"
-    )]
-    Plaintext(String),
-    /// The client's id or secret is empty.
-    #[error("client_id and client_secret are required, of a client with the permission revocations.read")]
-    Credentials,
-}
 
 /// Where to watch an issuer, and as which client.
 #[derive(Clone)]
@@ -53,45 +35,25 @@ impl fmt::Debug for Watch {
 impl Watch {
     /// Watches at `endpoint`, such as `https://id.example.com:50051`, as a confidential client with the
     /// permission `revocations.read`. With `https` the system's trusted certificates are used.
+    /// [`builder`](Self::builder) has more settings.
     ///
     /// # Errors
     /// The endpoint is not a valid address, is neither `https` nor on this machine, or the client's id or
     /// secret is empty.
     pub fn new(endpoint: &str, client_id: &str, client_secret: &str) -> Result<Self, WatchError> {
-        let mut endpoint = Endpoint::from_shared(endpoint.to_owned())?;
-        if endpoint.uri().scheme_str() == Some("https") {
-            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
-        } else if !endpoint.uri().host().is_some_and(is_loopback) {
-            return Err(WatchError::Plaintext(endpoint.uri().to_string()));
-        }
-        Self::with_endpoint(endpoint, client_id, client_secret)
+        Self::builder(endpoint, client_id, client_secret).build()
     }
 
-    /// Watches at an endpoint that you have configured yourself: certificates, proxies, time limits.
-    ///
-    /// # Errors
-    /// The client's id or secret is empty.
-    pub fn with_endpoint(endpoint: Endpoint, client_id: &str, client_secret: &str) -> Result<Self, WatchError> {
-        if client_id.is_empty() || client_secret.is_empty() {
-            return Err(WatchError::Credentials);
-        }
-        let pair = format!("{}:{}", form_encoded(client_id), form_encoded(client_secret));
-        let text = format!("Basic {}", STANDARD.encode(pair));
-        let mut authorization: MetadataValue<Ascii> = text.parse().map_err(|_| WatchError::Credentials)?;
-        authorization.set_sensitive(true);
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5))
-            .keep_alive_while_idle(true);
-        Ok(Self { endpoint, authorization })
+    /// The settings for watching at `endpoint`.
+    pub fn builder(endpoint: &str, client_id: &str, client_secret: &str) -> WatchBuilder {
+        WatchBuilder::new(endpoint, client_id, client_secret)
     }
 
     /// Starts the streams.
     pub(crate) fn start(self, keys: &Arc<Keyring>, clock: &Arc<dyn Clock>) -> WatchHandle {
         let revoked = Arc::new(RevokedSet::default());
-        let channel = self.endpoint.connect_lazy();
-        let follower = Follower { channel, authorization: self.authorization, clock: clock.clone() };
+        let line = Line::new(self.endpoint);
+        let follower = Follower { line, authorization: self.authorization, clock: clock.clone() };
         let tasks = vec![
             tokio::spawn(follower.clone().follow_revocations(revoked.clone())),
             tokio::spawn(follower.follow_keys(keys.clone())),
@@ -110,32 +72,5 @@ pub(crate) struct WatchHandle {
 impl Drop for WatchHandle {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|a| a.is_loopback())
-}
-
-/// Form-encodes a half of `Basic` credentials, as RFC 6749 §2.3.1 requires before they are joined.
-fn form_encoded(text: &str) -> String {
-    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    text.bytes().map(|b| if unreserved(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_form_encoded_and_left_out_of_debug_output() {
-        assert_eq!(form_encoded("a:b p%é"), "a%3Ab%20p%25%C3%A9");
-        let watch = Watch::new("http://127.0.0.1:1", "orders-api", "secret-secret").unwrap();
-        assert!(!format!("{watch:?}").contains("secret"));
-        assert!(matches!(Watch::new("http://127.0.0.1:1", "orders-api", ""), Err(WatchError::Credentials)));
-        assert!(matches!(Watch::new("http://id.example.com", "orders-api", "s"), Err(WatchError::Plaintext(_))));
-        assert!(Watch::new("http://[::1]:50051", "orders-api", "s").is_ok());
-        assert!(matches!(Watch::new("not an address", "orders-api", "s"), Err(WatchError::Endpoint(_))));
     }
 }
