@@ -30,6 +30,7 @@ mod outage;
 mod pages;
 mod parallel;
 mod place;
+mod proxy_environment;
 #[path = "../support/raw.rs"]
 mod raw;
 mod readme;
