@@ -35,7 +35,10 @@ impl GuardService for Check {
         }
         let result = match self.0.decide_token(&token, scopes, permissions).await {
             Ok(claims) => CheckResult::Claims(claims_message(&claims, &token)),
-            Err(refusal) if self.0.gate().is_observing() => CheckResult::Observed(refusal_message(&refusal)),
+            Err(refusal) if self.0.gate().is_observing() => {
+                self.0.gate().count_refusal(&refusal);
+                CheckResult::Observed(refusal_message(&refusal))
+            }
             Err(refusal) => CheckResult::Refusal(refusal_message(&refusal)),
         };
         Ok(Response::new(CheckResponse { result: Some(result) }))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chancery_verify::{Claims, Gate, Refusal};
+use chancery_verify::{Claims, Gate, Refusal, bearer_token};
 
 use crate::headers::{claim_headers, is_reserved};
 
@@ -48,7 +48,7 @@ impl Decider {
         let authorization = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let values: Vec<&[u8]> = authorization.map(|(_, value)| *value).collect();
         let claims = self.gate.admit(values.iter().copied()).await?;
-        Ok(claim_headers(claims.as_deref(), token_of(&values)))
+        Ok(claim_headers(claims.as_deref(), bearer_token(values).unwrap_or_default()))
     }
 
     /// Decides on a token alone, with additional required scopes and permissions. Returns the refusal even if
@@ -70,10 +70,4 @@ impl Decider {
 fn is_preflight(headers: &[(&str, &[u8])]) -> bool {
     let has = |wanted: &str| headers.iter().any(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty());
     has("origin") && has("access-control-request-method") && !has("authorization")
-}
-
-/// The token of an admitted request.
-fn token_of<'a>(authorization: &[&'a [u8]]) -> &'a str {
-    let value = authorization.first().and_then(|v| std::str::from_utf8(v).ok()).unwrap_or_default();
-    value.rsplit(' ').find(|part| !part.is_empty()).unwrap_or_default()
 }

@@ -228,7 +228,8 @@ async fn an_observing_guard_admits_requests_and_counts() {
 #[tokio::test]
 async fn a_guard_without_keys_is_alive_but_not_ready_and_answers_503() {
     let issuer = TestIssuer::new("https://i");
-    let verifier = chancery_verify::Verifier::new("https://i", "api").jwks_url("http://127.0.0.1:9/");
+    let verifier = chancery_verify::Verifier::builder("https://i", "api").jwks_url("http://127.0.0.1:9/");
+    let verifier = verifier.build().unwrap();
     let guard = start_guard(|_| Gate::new(verifier)).await;
     let bearer = format!("Bearer {}", issuer.token("ada", "api").mint());
     let (status, _, body) = guard.forward("/check", &[("authorization", &bearer)]).await;

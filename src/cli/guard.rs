@@ -4,7 +4,7 @@ use std::{fmt, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use chancery_guard::{Guard as Process, ListenAddrs, listener::Limits};
-use chancery_verify::{Endpoint, Gate, Policy, Verifier, Watch, WatchError};
+use chancery_verify::{Gate, Policy, SettingsError, Verifier, Watch, WatchError};
 use clap::Args;
 
 use super::{output, serve::stop_signal};
@@ -42,7 +42,7 @@ pub(super) struct Guard {
     /// File with the secret of that client; it is read again before each connection
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
-    /// Watch beyond this machine without TLS, on a network that is encrypted already
+    /// Watch, and fetch keys and lists, beyond this machine without TLS, on a network that is encrypted already
     #[arg(long)]
     plaintext_beyond_loopback: bool,
     /// Ignore revocations: a token is valid until it expires
@@ -158,22 +158,32 @@ impl Guard {
     }
 
     fn verifier(&self) -> anyhow::Result<Verifier> {
-        let issuer = &self.issuer;
-        if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
-            bail!("--issuer {issuer:?} is not a URL such as https://id.example.com");
-        }
         let (first, more) = self.audiences.split_first().context("--audience is missing")?;
-        let policy = more.iter().fold(Policy::new(issuer, first).leeway(LEEWAY), Policy::audience);
+        let policy = more.iter().fold(Policy::new(&self.issuer, first).leeway(LEEWAY), Policy::audience);
         let mut verifier = Verifier::with_policy(policy).fail_open_for(Duration::from_secs(self.fail_open_for));
         verifier = verifier.cache_bytes(self.cache_bytes);
         if let Some(url) = &self.jwks_url {
             verifier = verifier.jwks_url(url);
         }
-        Ok(match &self.watch {
+        if self.plaintext_beyond_loopback {
+            verifier = verifier.plain_http_beyond_loopback();
+        }
+        verifier = match &self.watch {
             Some(endpoint) => verifier.watch(self.watch(endpoint)?),
             None if self.no_revocations => verifier,
             None => verifier.status_lists(),
-        })
+        };
+        match verifier.build() {
+            Err(SettingsError::Plaintext { setting, host }) => bail!(
+                "--{}: what is fetched from {host} over plain http could be changed on the way; use https, or add \
+                 --plaintext-beyond-loopback",
+                setting.replace('_', "-")
+            ),
+            Err(SettingsError::Address { setting, problem }) => {
+                bail!("--{} {problem}; an example is https://id.example.com", setting.replace('_', "-"))
+            }
+            other => Ok(other?),
+        }
     }
 
     fn watch(&self, endpoint: &str) -> anyhow::Result<Watch> {
@@ -186,14 +196,11 @@ impl Guard {
         if secret.is_empty() {
             bail!("--client-secret-file {} is empty", path.display());
         }
-        Ok(self.watch_with(endpoint, id, secret)?.secret_file(path))
-    }
-
-    fn watch_with(&self, endpoint: &str, id: &str, secret: &str) -> anyhow::Result<Watch> {
-        if self.plaintext_beyond_loopback && endpoint.starts_with("http://") {
-            return Ok(Watch::with_endpoint(Endpoint::from_shared(endpoint.to_owned())?, id, secret)?);
+        let mut watch = Watch::builder(endpoint, id, secret).client_secret_file(path);
+        if self.plaintext_beyond_loopback {
+            watch = watch.plain_http_beyond_loopback();
         }
-        match Watch::new(endpoint, id, secret) {
+        match watch.build() {
             Err(WatchError::Plaintext(_)) => {
                 bail!(
                     "--watch {endpoint} would send the secret unencrypted; use https, or add --plaintext-beyond-loopback"

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use chancery_verify::bearer_token;
 use http::HeaderMap;
 
 use crate::{
@@ -47,12 +48,15 @@ pub(super) fn credentials(headers: &HeaderMap) -> Result<ClientCredentials> {
     if values.next().is_some() {
         return Err(refused());
     }
-    let text = value.to_str().map_err(|_| refused())?;
-    let (scheme, rest) = text.split_once(' ').ok_or_else(refused)?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "basic" => parse_basic(rest).ok_or(Error::Unauthenticated(Reason::ClientAuthenticationFailed)),
-        "bearer" => Ok(ClientCredentials::Bearer(rest.to_owned())),
-        _ => Err(refused()),
+    let text = value.to_str().map_err(|_| refused())?.trim_matches([' ', '\t']);
+    match text.split_once(' ') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => {
+            parse_basic(rest).ok_or(Error::Unauthenticated(Reason::ClientAuthenticationFailed))
+        }
+        // Read as every service reads it.
+        _ => bearer_token([value.as_bytes()])
+            .map(|token| ClientCredentials::Bearer(token.to_owned()))
+            .map_err(|_| refused()),
     }
 }
 

@@ -156,8 +156,8 @@ impl Model {
             Verifier::with_policy(Policy::new(issuer, "api")).clock(clock).fail_open_for(Duration::ZERO)
         };
         let watch = Watch::new(&format!("http://{}", grpc.local_addr().unwrap()), "watcher", &secret).unwrap();
-        let watching = runtime.block_on(async { verifier().watch(watch) });
-        let reading = verifier().status_lists();
+        let watching = runtime.block_on(async { verifier().watch(watch).build().unwrap() });
+        let reading = verifier().status_lists().build().unwrap();
         let process = Some(process);
         Self {
             empty,

@@ -272,7 +272,7 @@ async fn a_verifier_finds_the_keys_and_status_lists_of_an_issuer_with_a_path() {
     tokio::spawn(web::serve(listener, Limits::default(), routes, std::future::pending()));
     let pair = sign_in(&service, login_of("app", "ada", PASSWORD)).await.unwrap();
     let clock = std::sync::Arc::new(ModelClock(empty.clock.clone()));
-    let verifier = Verifier::with_policy(Policy::new(issuer, "api")).clock(clock).status_lists();
+    let verifier = Verifier::with_policy(Policy::new(issuer, "api")).clock(clock).status_lists().build().unwrap();
     let claims = verifier.verify(pair.access.token.expose()).await.unwrap();
     assert!(claims.session_id.is_some());
     let ctx = service.context();

@@ -39,6 +39,7 @@ mod parallel;
 mod place;
 mod proxies;
 mod postgres;
+mod proxy_environment;
 #[path = "../support/raw.rs"]
 mod raw;
 mod readme;

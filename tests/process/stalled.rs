@@ -5,8 +5,7 @@ use std::fs;
 use chancery::grpc::pb::{
     WatchRevocationsRequest, WatchRevocationsResponse, revocation_service_client::RevocationServiceClient,
 };
-use chancery_verify::Endpoint;
-use tonic::{Request, Streaming};
+use tonic::{Request, Streaming, transport::Endpoint};
 
 use crate::{calls::start, place::Place, server::Server, watching::watcher};
 

@@ -30,7 +30,7 @@ pub(crate) fn watcher(server: &Server) -> String {
 /// A strict verifier that watches the server through `address`. Returns once it has the revocations.
 pub(crate) async fn verifier(server: &Server, address: &str, secret: &str) -> Verifier {
     let watch = Watch::new(&format!("http://{address}"), "watcher", secret).unwrap();
-    let verifier = Verifier::new(&server.issuer, "api").fail_open_for(Duration::ZERO).watch(watch);
+    let verifier = Verifier::builder(&server.issuer, "api").fail_open_for(Duration::ZERO).watch(watch).build().unwrap();
     verifier.ready(PATIENCE).await.unwrap();
     verifier
 }
@@ -183,7 +183,7 @@ async fn r13_a_verifier_with_a_cut_stream_reports_stale_within_its_bound() {
     let relay = Relay::to(&server.grpc).await;
     let strict = verifier(&server, &relay.address, &secret).await;
     let watch = Watch::new(&format!("http://{}", relay.address), "watcher", &secret).unwrap();
-    let lenient = Verifier::new(&server.issuer, "api").watch(watch);
+    let lenient = Verifier::builder(&server.issuer, "api").watch(watch).build().unwrap();
     lenient.ready(PATIENCE).await.unwrap();
     let (out, stays) = (sign_in(&server).await, sign_in(&server).await);
     wait_for_verdict(&strict, &out.access_token, &GOOD).await;

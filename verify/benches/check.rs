@@ -91,7 +91,7 @@ fn compare_algorithm(alg: &str, jwk: Value, public: ParsedPublicKey, sign: impl 
         || public.verify_sig(black_box(input.as_bytes()), black_box(&signature)).unwrap(),
         || drop(black_box(check(black_box(&token), &set, &policy, now).unwrap())),
     );
-    let verifier = Verifier::new(ISSUER, "orders-api").jwks(set);
+    let verifier = Verifier::builder(ISSUER, "orders-api").jwks(set).build().unwrap();
     let cached_rates = (0..ROUNDS).map(|_| rate(|| drop(black_box(verifier.verify_now(black_box(&token)).unwrap()))));
     println!("{alg:<6} cached token {:>9.0}/s", median(cached_rates.collect()));
 }

@@ -16,7 +16,13 @@ async fn main() -> ExitCode {
         eprintln!("cannot read a token from standard input");
         return ExitCode::from(2);
     };
-    let verifier = Verifier::new(&issuer, &audience);
+    let verifier = match Verifier::new(&issuer, &audience) {
+        Ok(verifier) => verifier,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
     match verifier.verify(token.trim()).await {
         Ok(claims) => {
             println!(

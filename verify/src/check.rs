@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     claims::{ClaimReader, Claims},
+    json,
     jws::{self, UnverifiedJws},
     keys::{Algorithm, KeySet},
 };
@@ -140,7 +141,7 @@ pub(crate) fn read_signed(token: &str, keys: &KeySet, policy: &Policy) -> Result
     }
     verify_signature(keys, &parsed, &policy.algorithms)?;
     let payload = parsed.payload().map_err(VerifyError::Malformed)?;
-    let mut reader = ClaimReader(jws::members(&payload).map_err(VerifyError::Malformed)?);
+    let mut reader = ClaimReader(json::members(&payload).map_err(VerifyError::Malformed)?);
     let not_before_ms = reader.date("nbf").map_err(VerifyError::Claim)?;
     let claims = read_claims(reader, parsed.kid, &payload).map_err(VerifyError::Claim)?;
     Ok(SignedToken { claims, not_before_ms })

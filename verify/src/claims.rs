@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    jws::{self, Members},
+    json::{self, Members},
     weight,
 };
 
@@ -77,7 +77,65 @@ impl Claims {
     pub fn has_permission(&self, permission: &str) -> bool {
         self.entitlements.iter().any(|p| p == permission)
     }
+
+    /// The claim with this name, which [`Claims`] has no field for, as a type of your own; `None` if the token does not
+    /// have it, or if it is `null`.
+    ///
+    /// ```
+    /// # fn example(claims: &chancery_verify::Claims) -> Result<(), chancery_verify::ClaimError> {
+    /// let tier: Option<String> = claims.get("tier")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The claim has another type.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ClaimError> {
+        let value = self.extra.get(name).unwrap_or_default();
+        serde_json::from_value(value).map_err(|e| ClaimError { name: name.to_owned(), reason: e.to_string() })
+    }
+
+    /// All claims that [`Claims`] has no field for, as a struct of your own.
+    ///
+    /// ```
+    /// #[derive(serde::Deserialize)]
+    /// struct Custom {
+    ///     tier: String,
+    ///     #[serde(default)]
+    ///     beta: bool,
+    /// }
+    ///
+    /// # fn example(claims: &chancery_verify::Claims) -> Result<(), chancery_verify::ClaimError> {
+    /// let custom: Custom = claims.extra_as()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A claim is missing or has another type.
+    pub fn extra_as<T: DeserializeOwned>(&self) -> Result<T, ClaimError> {
+        let all = Value::Object(self.extra.to_map());
+        serde_json::from_value(all).map_err(|e| ClaimError { name: String::new(), reason: e.to_string() })
+    }
 }
+
+/// Why a claim cannot be read as a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimError {
+    name: String,
+    reason: String,
+}
+
+impl fmt::Display for ClaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.name {
+            "" => write!(f, "the claims do not have the expected types: {}", self.reason),
+            name => write!(f, "claim {name} does not have the expected type: {}", self.reason),
+        }
+    }
+}
+
+impl std::error::Error for ClaimError {}
 
 impl Claims {
     /// The memory that these claims occupy, in bytes.
@@ -138,7 +196,7 @@ impl ExtraClaims {
 
     fn members(&self) -> Option<Members<'_>> {
         // It was parsed before, so this cannot fail.
-        jws::members(self.payload.as_ref()?.as_bytes()).ok()
+        json::members(self.payload.as_ref()?.as_bytes()).ok()
     }
 
     fn bytes(&self) -> usize {
@@ -246,5 +304,47 @@ fn into_string(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "testing")]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::testing::TestIssuer;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Plan {
+        tier: String,
+        seats: u32,
+        ratio: f64,
+    }
+
+    #[tokio::test]
+    async fn further_claims_are_read_as_types_of_ones_own() {
+        let issuer = TestIssuer::new("https://i");
+        let plan = serde_json::json!({ "tier": "gold", "seats": 7, "ratio": 0.5 });
+        let token =
+            issuer.token("ada", "api").claim("plan", plan.clone()).claim("tier", "gold").claim("none", Value::Null);
+        let claims = issuer.verifier("api").verify(&token.mint()).await.unwrap();
+        let gold = Plan { tier: "gold".to_owned(), seats: 7, ratio: 0.5 };
+        assert_eq!(claims.get::<Plan>("plan"), Ok(Some(gold)));
+        assert_eq!(claims.get::<String>("tier"), Ok(Some("gold".to_owned())));
+        assert_eq!(claims.get::<String>("absent"), Ok(None));
+        assert_eq!(claims.get::<String>("none"), Ok(None));
+        assert_eq!(claims.get::<String>("sub"), Ok(None), "it has a field");
+        let error = claims.get::<u32>("tier").unwrap_err().to_string();
+        assert!(error.starts_with("claim tier does not have the expected type"), "{error}");
+
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Extra {
+            tier: String,
+            plan: Value,
+        }
+        let extra = Extra { tier: "gold".to_owned(), plan };
+        assert_eq!(claims.extra_as::<Extra>(), Ok(extra));
+        assert!(claims.extra_as::<Plan>().unwrap_err().to_string().contains("seats"));
     }
 }

@@ -29,6 +29,11 @@ impl Moment {
         Self { now_ms: clock.now_ms(), elapsed_ms: clock.elapsed_ms() }
     }
 
+    /// The moment this many milliseconds before.
+    pub(crate) fn before(self, ms: i64) -> Self {
+        Self { now_ms: self.now_ms.saturating_sub(ms), elapsed_ms: self.elapsed_ms.saturating_sub(ms) }
+    }
+
     /// Milliseconds elapsed since `earlier`. The monotonic clock may stop while a machine sleeps, so the larger
     /// of both differences is returned.
     pub(crate) fn elapsed_since(self, earlier: Self) -> i64 {

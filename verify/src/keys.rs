@@ -9,11 +9,11 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rsa::{BigUint, RsaPublicKey, pkcs1::EncodeRsaPublicKey, traits::PublicKeyParts};
 use serde_json::{Map, Value};
 
-use crate::jws::parse_object;
+use crate::json::parse_object;
 
+mod rsa;
 mod weak;
 
 /// The number of the next set that is parsed.
@@ -169,7 +169,10 @@ fn parse_key(jwk: &Map<String, Value>) -> Option<Key> {
     }
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(string_member(jwk, name)?).ok();
     let (algorithm, public) = match (string_member(jwk, "kty")?, string_member(jwk, "crv")) {
-        ("RSA", _) => (Algorithm::Rs256, rsa_key(&bytes("n")?, &bytes("e")?)?),
+        ("RSA", _) => (
+            Algorithm::Rs256,
+            parse_public_key(&RSA_PKCS1_2048_8192_SHA256, &rsa::public_key(&bytes("n")?, &bytes("e")?)?)?,
+        ),
         ("EC", Some("P-256")) => {
             let (x, y) = (bytes("x")?, bytes("y")?);
             // Coordinates must have full length (RFC 7518 §6.2.1.2). The library checks that the point is on
@@ -190,16 +193,4 @@ fn parse_key(jwk: &Map<String, Value>) -> Option<Key> {
 
 fn parse_public_key(algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(algorithm, bytes).ok()
-}
-
-/// Converts the numbers to PKCS#1. The `rsa` crate only checks and encodes them; aws-lc-rs verifies signatures.
-fn rsa_key(n: &[u8], e: &[u8]) -> Option<ParsedPublicKey> {
-    // The encoding must be minimal (RFC 7518 §6.3.1.1).
-    if n.first() == Some(&0) || e.first() == Some(&0) {
-        return None;
-    }
-    let key = RsaPublicKey::new_with_max_size(BigUint::from_bytes_be(n), BigUint::from_bytes_be(e), 8192).ok()?;
-    let strong = key.n().bits() >= 2048 && !weak::is_roca(n);
-    let der = strong.then(|| key.to_pkcs1_der().ok())??;
-    parse_public_key(&RSA_PKCS1_2048_8192_SHA256, der.as_bytes())
 }

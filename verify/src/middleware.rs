@@ -4,7 +4,7 @@
 //! An axum handler gets the claims with `Extension<Arc<Claims>>`:
 //!
 //! ```no_run
-//! # async fn example() {
+//! # fn example() -> Result<(), chancery_verify::SettingsError> {
 //! use std::sync::Arc;
 //! use axum::{Extension, Router, routing::get};
 //! use chancery_verify::{Claims, Verifier, middleware::TokenLayer};
@@ -13,10 +13,11 @@
 //!     format!("orders of {}", claims.subject)
 //! }
 //!
-//! let verified = TokenLayer::new(Verifier::new("https://id.example.com", "orders-api"));
+//! let verified = TokenLayer::new(Verifier::new("https://id.example.com", "orders-api")?);
 //! let app: Router = Router::new()
 //!     .route("/orders", get(orders).layer(verified.clone().require_scope("orders.read")))
 //!     .layer(verified);
+//! # Ok(())
 //! # }
 //! ```
 
@@ -30,11 +31,14 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode, header};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Claims, Gate, Refusal, Verifier};
+use crate::{
+    Claims, Gate, Refusal, Verifier,
+    bearer::{Admission, Counted},
+};
 
 #[cfg(feature = "tonic")]
 pub use self::grpc::TokenInterceptor;
@@ -153,15 +157,30 @@ where
         let layer = self.layer.clone();
         Box::pin(async move {
             let values: Vec<_> = request.headers().get_all(header::AUTHORIZATION).iter().cloned().collect();
-            // Claims from an outer layer with other requirements must not be mistaken for this layer's.
-            request.extensions_mut().remove::<Arc<Claims>>();
-            match layer.gate.admit(values.iter().map(header::HeaderValue::as_bytes)).await {
-                Ok(Some(claims)) => drop(request.extensions_mut().insert(claims)),
-                Ok(None) => {}
+            let counted = was_counted(request.extensions(), &layer.gate);
+            match layer.gate.admit_once(values.iter().map(header::HeaderValue::as_bytes), counted).await {
+                Ok(admission) => mark_admitted(request.extensions_mut(), admission, &layer.gate),
                 Err(refusal) => return Ok(layer.error_format.response(&refusal)),
             }
             inner.call(request).await
         })
+    }
+}
+
+/// Whether an outer layer with the same count has counted the request as one that would have been refused.
+fn was_counted(request: &Extensions, gate: &Gate) -> bool {
+    gate.is_observing() && request.get::<Counted>().is_some_and(|counted| *counted == gate.mark())
+}
+
+/// Adds the claims of an admitted request, and the mark that it is counted.
+fn mark_admitted(request: &mut Extensions, admission: Admission, gate: &Gate) {
+    // Claims from an outer layer with other requirements must not be mistaken for this layer's.
+    request.remove::<Arc<Claims>>();
+    if let Some(claims) = admission.claims {
+        request.insert(claims);
+    }
+    if admission.counted {
+        request.insert(gate.mark());
     }
 }
 
@@ -176,7 +195,7 @@ impl ErrorFormat {
 }
 
 /// The refusal as a status and headers, without a body.
-fn http_response<R: Default>(refusal: &Refusal) -> Response<R> {
+pub(crate) fn http_response<R: Default>(refusal: &Refusal) -> Response<R> {
     let mut response = Response::new(R::default());
     *response.status_mut() = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::UNAUTHORIZED);
     add_headers(response.headers_mut(), refusal);

@@ -24,7 +24,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
-use crate::{Clock, FixedClock, KeySet, Policy, Verifier};
+use crate::{Clock, FixedClock, KeySet, Policy, Verifier, VerifierBuilder};
 
 /// The start of its clock: 2030-01-01T00:00:00Z.
 const START_MS: i64 = 1_893_456_000_000;
@@ -66,8 +66,17 @@ impl TestIssuer {
     }
 
     /// A verifier that trusts this issuer, with no leeway.
+    ///
+    /// # Panics
+    /// If the issuer's URL is not valid.
+    #[expect(clippy::expect_used, reason = "a test with a wrong URL cannot go on")]
     #[must_use]
     pub fn verifier(&self, audience: &str) -> Verifier {
+        self.builder(audience).build().expect("a valid URL of the issuer")
+    }
+
+    /// The settings of such a verifier.
+    pub fn builder(&self, audience: &str) -> VerifierBuilder {
         let set = KeySet::from_json(self.jwks().as_bytes()).unwrap_or_default();
         Verifier::with_policy(Policy::new(&self.url, audience)).jwks(set).clock(self.clock.clone())
     }

@@ -1,29 +1,28 @@
 //! A verifier that keeps itself up to date on the issuer's keys and on revocations.
 
+mod address;
+mod builder;
+mod caching;
 mod http;
 pub(crate) mod keyring;
 mod shared_read;
 mod source;
 mod status_list;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "watch")]
+pub(crate) use self::address::{check_url, is_loopback};
+pub use self::{address::SettingsError, builder::VerifierBuilder};
 use self::{
     keyring::Keyring,
-    source::Source,
     status_list::{CheckContext, Lists},
 };
 #[cfg(feature = "watch")]
-use crate::watch::{Watch, WatchHandle};
+use crate::watch::WatchHandle;
 use crate::{
-    Claims, Clock, Freshness, KeySet, Policy, SystemClock, TokenCache, VerifyError, clock::Moment,
-    freshness::check_freshness, token_cache::bytes_for,
+    Claims, Clock, Freshness, KeySet, Policy, TokenCache, VerifyError, clock::Moment, freshness::check_freshness,
 };
-
-/// The default of [`Verifier::fail_open_for`].
-const DEFAULT_FAIL_OPEN_MS: i64 = 300_000;
-/// The default of [`Verifier::cache_bytes`]: about 10 000 tokens.
-const DEFAULT_CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Verifies the tokens of one issuer. Create one and keep it for the life of the process, in an [`Arc`] if it
 /// is shared.
@@ -31,8 +30,8 @@ const DEFAULT_CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// | mode | a revoked session is refused | requires |
 /// |---|---|---|
 /// | default | when its access token expires (after 5 minutes by default) | the key set |
-/// | [`status_lists`](Self::status_lists) | within 20 seconds | status lists over HTTP |
-/// | [`watch`](Self::watch) | within a second | one gRPC stream |
+/// | [`status_lists`](VerifierBuilder::status_lists) | within 20 seconds | status lists over HTTP |
+/// | `watch` (feature `watch`) | within a second | one gRPC stream |
 pub struct Verifier {
     policy: Policy,
     keys: Arc<Keyring>,
@@ -69,102 +68,23 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Verifies tokens of `issuer` for `audience`. Uses the keys at `{issuer}/.well-known/jwks.json` and 30
-    /// seconds of leeway.
-    #[must_use]
-    pub fn new(issuer: &str, audience: &str) -> Self {
+    /// Verifies tokens of `issuer` for `audience`, with the keys at `{issuer}/.well-known/jwks.json` and 30 seconds
+    /// of leeway. [`builder`](Self::builder) has more settings.
+    ///
+    /// # Errors
+    /// The issuer is not an `https` URL, or one on this machine.
+    pub fn new(issuer: &str, audience: &str) -> Result<Self, SettingsError> {
+        Self::builder(issuer, audience).build()
+    }
+
+    /// The settings of a verifier for tokens of `issuer` for `audience`, with 30 seconds of leeway.
+    pub fn builder(issuer: &str, audience: &str) -> VerifierBuilder {
         Self::with_policy(Policy::new(issuer, audience).leeway(Duration::from_secs(30)))
     }
 
-    /// Verifies tokens by a custom policy.
-    #[must_use]
-    pub fn with_policy(policy: Policy) -> Self {
-        let url = format!("{}/.well-known/jwks.json", policy.issuer().trim_end_matches('/'));
-        Self {
-            policy,
-            keys: Arc::new(Keyring::new(Source::url(url))),
-            clock: Arc::new(SystemClock),
-            revocations: RevocationSource::None,
-            fail_open_ms: DEFAULT_FAIL_OPEN_MS,
-            cache: TokenCache::with_bytes(DEFAULT_CACHE_BYTES),
-        }
-    }
-
-    /// Fetches the keys from this URL instead.
-    #[must_use]
-    pub fn jwks_url(self, url: impl Into<String>) -> Self {
-        self.keys.read_from(Source::url(url.into()));
-        self
-    }
-
-    /// Reads the keys from a file: again every five minutes, and when a token names a key the file did not
-    /// have. Keys pushed by the issuer are then ignored, so a revoked key must be removed from the file.
-    #[must_use]
-    pub fn jwks_file(self, path: impl Into<PathBuf>) -> Self {
-        self.keys.read_from(Source::File(path.into()));
-        self
-    }
-
-    /// Uses this key set and never fetches another.
-    #[must_use]
-    pub fn jwks(self, set: KeySet) -> Self {
-        self.keys.pin(set);
-        self
-    }
-
-    /// Uses another clock. Call this before [`watch`](Self::watch).
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Looks up revocations in the issuer's token status lists (draft-ietf-oauth-status-list). A list is
-    /// fetched when a token first refers to it, and again before its `ttl` is over. Tokens that refer to no
-    /// list are refused.
-    #[must_use]
-    pub fn status_lists(mut self) -> Self {
-        self.revocations = RevocationSource::StatusLists(Arc::new(Lists::new(self.policy.issuer())));
-        self
-    }
-
-    /// Receives revocations and keys over gRPC as they happen, instead of status lists. Call this after
-    /// [`clock`](Self::clock) and within a tokio runtime: it starts at once, and stops when the verifier is
-    /// dropped.
-    ///
-    /// # Panics
-    /// If called outside of a tokio runtime.
-    #[cfg(feature = "watch")]
-    #[must_use]
-    pub fn watch(mut self, watch: Watch) -> Self {
-        self.revocations = RevocationSource::Stream(watch.start(&self.keys, &self.clock));
-        self
-    }
-
-    /// How long a stale verifier goes on accepting tokens while the issuer cannot be reached. The default is
-    /// five minutes, the usual lifetime of an access token: an outage of the issuer then takes no service down,
-    /// and the verifier is never worse than one without revocation. Zero refuses every token as soon as the
-    /// verifier is stale.
-    #[must_use]
-    pub fn fail_open_for(mut self, time: Duration) -> Self {
-        self.fail_open_ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        self
-    }
-
-    /// Caches verified tokens in at most this many bytes of memory. A usual token takes about 2 KiB, and one
-    /// over 4 KiB is checked anew each time. The default is 16 MiB, and 0 turns the cache off. A cached token's
-    /// time, key and revocation are checked every time; its signature is not.
-    #[must_use]
-    pub fn cache_bytes(mut self, bytes: usize) -> Self {
-        self.cache = TokenCache::with_bytes(bytes);
-        self
-    }
-
-    /// Caches about this many verified tokens, in 2 KiB of memory for each.
-    #[deprecated(note = "the cache is bounded in bytes; use `cache_bytes`")]
-    #[must_use]
-    pub fn cache_tokens(self, tokens: usize) -> Self {
-        self.cache_bytes(bytes_for(tokens))
+    /// The settings of a verifier with a policy of your own.
+    pub fn with_policy(policy: Policy) -> VerifierBuilder {
+        VerifierBuilder::new(policy)
     }
 
     /// Verifies a token. Waits for the network, at most two seconds each time, only if there are no keys yet or

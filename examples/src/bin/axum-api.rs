@@ -7,21 +7,23 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "a command-line program")]
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
-    Extension, Json, Router,
+    Json, Router,
     routing::{get, post},
 };
-use chancery_verify::{Claims, Verifier, Watch, middleware::TokenLayer};
+use chancery_verify::{Gate, Refusal, Verifier, Watch, axum::Token};
 use serde_json::{Value, json};
 
-async fn list(Extension(claims): Extension<Arc<Claims>>) -> Json<Value> {
-    Json(json!({ "subject": claims.subject, "orders": ["tea", "biscuits"] }))
+// Any valid token may list orders; buying requires a scope.
+async fn list(token: Token) -> Json<Value> {
+    Json(json!({ "subject": token.subject, "orders": ["tea", "biscuits"] }))
 }
 
-async fn buy(Extension(claims): Extension<Arc<Claims>>) -> Json<Value> {
-    Json(json!({ "subject": claims.subject, "bought": "tea" }))
+async fn buy(token: Token) -> Result<Json<Value>, Refusal> {
+    token.require_scope("orders.write")?;
+    Ok(Json(json!({ "subject": token.subject, "bought": "tea" })))
 }
 
 #[tokio::main]
@@ -30,14 +32,10 @@ async fn main() -> anyhow::Result<()> {
     let (listen, issuer) = (argument(1, "127.0.0.1:3000"), argument(2, "http://127.0.0.1:8080"));
     let watch =
         Watch::new(&argument(3, "http://127.0.0.1:50051"), "demo-service", "demo-service-secret-known-to-everybody")?;
-    let verifier = Verifier::new(&issuer, "demo-api").watch(watch);
+    let verifier = Verifier::builder(&issuer, "demo-api").watch(watch).build()?;
     verifier.ready(Duration::from_secs(10)).await?;
 
-    // Any valid token may list orders; buying requires a scope.
-    let token = TokenLayer::new(verifier);
-    let app = Router::new()
-        .route("/orders", get(list).layer(token.clone()))
-        .route("/buy", post(buy).layer(token.require_scope("orders.write")));
+    let app = Router::new().route("/orders", get(list)).route("/buy", post(buy)).with_state(Gate::new(verifier));
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("ready http={}", listener.local_addr()?);
     Ok(axum::serve(listener, app).await?)

@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
     let (listen, issuer) = (argument(1, "127.0.0.1:3001"), argument(2, "http://127.0.0.1:8080"));
     let watch =
         Watch::new(&argument(3, "http://127.0.0.1:50051"), "demo-service", "demo-service-secret-known-to-everybody")?;
-    let verifier = Verifier::new(&issuer, "demo-api").watch(watch);
+    let verifier = Verifier::builder(&issuer, "demo-api").watch(watch).build()?;
     verifier.ready(Duration::from_secs(10)).await?;
 
     let token = TokenLayer::new(verifier).grpc();

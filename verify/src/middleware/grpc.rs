@@ -1,11 +1,9 @@
 //! Refusals as gRPC statuses.
 
-use std::sync::Arc;
-
 use tonic::{Code, Request, Status, metadata::MetadataMap, server::NamedService, service::Interceptor};
 
-use super::{TokenLayer, Verified, add_headers};
-use crate::{Claims, Gate, Refusal};
+use super::{TokenLayer, Verified, add_headers, mark_admitted, was_counted};
+use crate::{Gate, Refusal};
 
 /// Keeps the inner service's name, so that the router can find it.
 impl<S: NamedService> NamedService for Verified<S> {
@@ -35,12 +33,9 @@ impl Interceptor for TokenInterceptor {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let headers = request.metadata().as_ref();
         let values = headers.get_all(http::header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes);
-        let claims = self.0.admit_now(values).map_err(|refusal| status(&refusal))?;
-        // Claims from an outer layer with other requirements must not be mistaken for this interceptor's.
-        request.extensions_mut().remove::<Arc<Claims>>();
-        if let Some(claims) = claims {
-            request.extensions_mut().insert(claims);
-        }
+        let counted = was_counted(request.extensions(), &self.0);
+        let admission = self.0.admit_now_once(values, counted).map_err(|refusal| status(&refusal))?;
+        mark_admitted(request.extensions_mut(), admission, &self.0);
         Ok(request)
     }
 }
@@ -61,8 +56,10 @@ pub(super) fn status(refusal: &Refusal) -> Status {
 #[cfg(test)]
 #[cfg(feature = "testing")]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::{Verifier, testing::TestIssuer};
+    use crate::{Claims, Verifier, testing::TestIssuer};
 
     fn call(gate: Gate, authorization: Option<String>) -> Result<Option<String>, (Code, Option<String>)> {
         let mut request = Request::new(());
@@ -89,7 +86,8 @@ mod tests {
         let refused = call(gate.require_permission("orders.write"), bearer(good.clone())).unwrap_err();
         assert_eq!(refused.0, Code::PermissionDenied);
         assert!(refused.1.unwrap().contains("insufficient_scope"));
-        let without_keys = Gate::new(Verifier::new("https://i", "api").jwks_url("http://127.0.0.1:9/"));
+        let without_keys =
+            Gate::new(Verifier::builder("https://i", "api").jwks_url("http://127.0.0.1:9/").build().unwrap());
         assert_eq!(call(without_keys, bearer(good)), Err((Code::Unavailable, None)));
     }
 }

@@ -110,7 +110,8 @@ async fn an_observing_layer_refuses_nobody_and_counts() {
 async fn an_issuer_outage_is_answered_with_503_not_401() {
     let issuer = TestIssuer::new("https://i");
     // Nothing listens on this port.
-    let verifier = Verifier::new("https://i", "api").jwks_url("http://127.0.0.1:9/").clock(issuer.clock());
+    let verifier =
+        Verifier::builder("https://i", "api").jwks_url("http://127.0.0.1:9/").clock(issuer.clock()).build().unwrap();
     let mut api = Api { router: Router::new().route("/", get(subject)).layer(TokenLayer::new(verifier)), issuer };
     let token = api.issuer.token("ada", "api").mint();
     assert_eq!(api.get_with_token(&token).await, (503, String::new()));
@@ -126,4 +127,21 @@ async fn claims_of_an_outer_layer_are_not_passed_on_by_an_inner_one() {
     let token = outer.token("ada", "api").mint();
     let mut api = Api { router: app, issuer: outer };
     assert_eq!(api.get(&[&format!("Bearer {token}")]).await.2, "nobody");
+}
+
+#[tokio::test]
+async fn a_request_that_passes_two_layers_is_counted_once() {
+    let issuer = TestIssuer::new("https://i");
+    let layer = TokenLayer::new(issuer.verifier("api")).observe(true);
+    let router =
+        Router::new().route("/", get(subject).layer(layer.clone().require_scope("orders.read"))).layer(layer.clone());
+    let mut api = Api { router, issuer };
+    assert_eq!(api.get(&[]).await.2, "nobody");
+    assert_eq!(layer.gate().observed_refusals(), 1, "refused by both");
+    let bare = api.issuer.token("ada", "api").mint();
+    assert_eq!(api.get(&[&format!("Bearer {bare}")]).await.2, "ada");
+    assert_eq!(layer.gate().observed_refusals(), 2, "refused by the inner one alone");
+    let good = api.issuer.token("ada", "api").scope("orders.read").mint();
+    assert_eq!(api.get(&[&format!("Bearer {good}")]).await.2, "ada");
+    assert_eq!(layer.gate().observed_refusals(), 2);
 }

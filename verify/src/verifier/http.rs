@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, StatusCode, header, redirect::Policy};
+use reqwest::{Client, ClientBuilder, StatusCode, Url, header, redirect::Policy};
+
+use super::caching;
+use crate::causes::with_causes;
 
 /// Time limit of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -13,9 +16,11 @@ pub(super) enum HttpError {
     #[error("no HTTPS connection can be made: {0}; is a package with CA certificates installed?")]
     NoTls(String),
     #[error("{0}")]
-    Failed(reqwest::Error),
+    Failed(String),
     #[error("unexpected HTTP status {0}")]
     Status(u16),
+    #[error("redirects are not followed")]
+    Redirected,
     #[error("the document is larger than {0} bytes")]
     TooLarge(usize),
     #[error("the document is not UTF-8 text")]
@@ -25,19 +30,22 @@ pub(super) enum HttpError {
 impl From<reqwest::Error> for HttpError {
     fn from(error: reqwest::Error) -> Self {
         // The URL may contain secrets.
-        Self::Failed(error.without_url())
+        Self::Failed(with_causes(&error.without_url()))
     }
 }
 
 /// A document.
+#[derive(Debug)]
 pub(super) struct Document {
     pub(super) body: Vec<u8>,
-    /// The `Cache-Control` header; empty without one.
-    pub(super) cache_control: String,
+    /// `max-age` in seconds, if the response has one.
+    pub(super) max_age: Option<i64>,
+    /// How long the document has been in caches, in milliseconds.
+    pub(super) age_ms: i64,
 }
 
 /// A client that follows no redirects: they could lead to someone else's keys or lists.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct HttpClient {
     client: Option<Client>,
     /// Why HTTPS is impossible: for one, a machine may have no CA certificates.
@@ -46,27 +54,33 @@ pub(super) struct HttpClient {
 
 impl HttpClient {
     pub(super) fn new() -> Self {
-        let builder = || Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none());
+        let builder = || Client::builder().redirect(Policy::none());
         match builder().build() {
-            Ok(client) => Self { client: Some(client), no_tls: None },
+            Ok(client) => client.into(),
             // Plain HTTP needs no certificates.
             Err(error) => Self { client: without_certificates(builder()), no_tls: Some(with_causes(&error)) },
         }
     }
 
-    /// Fetches a document of at most `limit` bytes.
-    pub(super) async fn get(&self, url: &str, accept: &str, limit: usize) -> Result<Document, HttpError> {
-        let no_tls = self.no_tls.as_ref().filter(|_| !url.starts_with("http://") || self.client.is_none());
+    /// Fetches a document of at most `limit` bytes. The limits hold for a client of the user's own too.
+    pub(super) async fn get(&self, url: &Url, accept: &str, limit: usize) -> Result<Document, HttpError> {
+        let no_tls = self.no_tls.as_ref().filter(|_| url.scheme() != "http" || self.client.is_none());
         if let Some(reason) = no_tls {
             return Err(HttpError::NoTls(reason.clone()));
         }
         let Some(client) = &self.client else { return Err(HttpError::NoTls(String::new())) };
-        let mut response = client.get(url).header(header::ACCEPT, accept).send().await?;
+        let request = client.get(url.clone()).timeout(FETCH_TIMEOUT).header(header::ACCEPT, accept);
+        let mut response = request.send().await?;
+        // A client of the user's own may follow redirects.
+        if response.url() != url {
+            return Err(HttpError::Redirected);
+        }
         if response.status() != StatusCode::OK {
             return Err(HttpError::Status(response.status().as_u16()));
         }
-        let cache_control = response.headers().get(header::CACHE_CONTROL).and_then(|v| v.to_str().ok());
-        let cache_control = cache_control.unwrap_or_default().to_owned();
+        let lines = |name| response.headers().get_all(name).iter().map(header::HeaderValue::as_bytes);
+        let max_age = caching::max_age(lines(header::CACHE_CONTROL));
+        let age_ms = caching::age(lines(header::AGE)).saturating_mul(1000);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > limit {
@@ -74,21 +88,16 @@ impl HttpClient {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Document { body, cache_control })
+        Ok(Document { body, max_age, age_ms })
+    }
+}
+
+impl From<Client> for HttpClient {
+    fn from(client: Client) -> Self {
+        Self { client: Some(client), no_tls: None }
     }
 }
 
 fn without_certificates(builder: ClientBuilder) -> Option<Client> {
     builder.tls_certs_only([]).build().ok()
-}
-
-/// An error with all its causes: reqwest's own text says little.
-fn with_causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

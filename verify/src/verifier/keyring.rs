@@ -7,12 +7,14 @@ use std::{
 
 use super::{
     shared_read::{ReadHandle, SharedRead},
-    source::Source,
+    source::{ReadKeys, Source},
 };
 use crate::{Clock, KeySet, VerifyError, clock::Moment};
 
 /// How long an expired set stays usable while reading a new one fails.
 const STALE_IF_ERROR_MS: i64 = 300_000;
+/// `Age` is in whole seconds, and caches round it as they like.
+const AGE_SLACK_MS: i64 = 2_000;
 /// Minimum time between two reads for an unknown `kid`.
 const REREAD_MS: i64 = 60_000;
 /// Minimum time between two attempts after a failure, while there is an older set.
@@ -21,7 +23,7 @@ const RETRY_MS: i64 = 10_000;
 const FIRST_RETRY_MS: i64 = 1_000;
 
 pub(crate) struct Keyring {
-    source: RwLock<Arc<Source>>,
+    source: Source,
     state: RwLock<KeyState>,
     reading: SharedRead,
 }
@@ -54,8 +56,8 @@ impl KeyState {
     fn usable(&self, at: Moment) -> Result<Arc<KeySet>, VerifyError> {
         let usable = self.set.clone().filter(|_| self.age(at) < self.max_age_ms.saturating_add(STALE_IF_ERROR_MS));
         usable.ok_or_else(|| {
-            let reason = self.last_error.as_deref().unwrap_or("they have not been fetched yet").to_owned();
-            VerifyError::KeysUnavailable { reason }
+            let unread = if self.set.is_some() { "they are too old" } else { "they have not been fetched yet" };
+            VerifyError::KeysUnavailable { reason: self.last_error.as_deref().unwrap_or(unread).to_owned() }
         })
     }
 
@@ -73,6 +75,21 @@ impl KeyState {
     /// Whether it is too early to try again after a failure.
     fn in_backoff(&self, at: Moment) -> bool {
         self.attempted_within(if self.set.is_some() { RETRY_MS } else { FIRST_RETRY_MS }, at)
+    }
+
+    /// Takes the keys of an answer, unless a cache on the way kept it since before the current set was sent: an older
+    /// set must not bring back keys that were revoked.
+    fn accept(&mut self, read: ReadKeys, requested_at: Moment) -> Result<(), &'static str> {
+        let sent_at = requested_at.before(read.age_ms);
+        let older =
+            self.requested_at.is_some_and(|now| sent_at.elapsed_ms.saturating_add(AGE_SLACK_MS) < now.elapsed_ms);
+        if older && self.set.as_ref().is_some_and(|current| !current.has_same_text(&read.set)) {
+            return Err("a cache on the way answered with an older set");
+        }
+        if !older {
+            self.replace(read.set, read.max_age_ms, sent_at);
+        }
+        Ok(())
     }
 
     fn replace(&mut self, set: KeySet, max_age_ms: i64, requested_at: Moment) {
@@ -94,24 +111,19 @@ impl fmt::Debug for Keyring {
 
 impl Keyring {
     pub(super) fn new(source: Source) -> Self {
-        Self { source: RwLock::new(Arc::new(source)), state: RwLock::default(), reading: SharedRead::default() }
-    }
-
-    /// Switches to another source and drops the current set.
-    pub(super) fn read_from(&self, source: Source) {
-        *self.source.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(source);
-        self.update(|state| *state = KeyState::default());
+        Self { source, state: RwLock::default(), reading: SharedRead::default() }
     }
 
     /// Uses this set and never reads another.
-    pub(super) fn pin(&self, set: KeySet) {
-        self.read_from(Source::Fixed);
+    pub(super) fn fixed(set: KeySet) -> Self {
+        let keyring = Self::new(Source::Fixed);
         let ever = Moment { now_ms: i64::MAX, elapsed_ms: i64::MAX };
-        self.update(|state| state.replace(set, i64::MAX, ever));
+        keyring.update(|state| state.replace(set, i64::MAX, ever));
+        keyring
     }
 
-    fn source(&self) -> Arc<Source> {
-        self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn source(&self) -> &Source {
+        &self.source
     }
 
     fn snapshot(&self) -> KeyState {
@@ -207,14 +219,15 @@ impl Keyring {
         let read = self.source().read().await;
         self.update(|state| {
             state.attempted_at = Some(Moment::now(clock));
-            match read {
+            let accepted = match read {
                 // A set pushed meanwhile is newer than this answer, which may come from a cache.
-                Ok(_) if state.pushes != pushes => {}
-                Ok((set, max_age)) => state.replace(set, max_age, requested_at),
-                Err(error) => {
-                    tracing::warn!(reason = %error, "cannot read the issuer's keys");
-                    state.last_error = Some(error.to_string().into());
-                }
+                Ok(_) if state.pushes != pushes => Ok(()),
+                Ok(read) => state.accept(read, requested_at).map_err(str::to_owned),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(reason) = accepted {
+                tracing::warn!(reason, "cannot read the issuer's keys");
+                state.last_error = Some(reason.into());
             }
         });
     }

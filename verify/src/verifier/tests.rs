@@ -61,6 +61,7 @@ struct FakeIssuer {
     url: String,
     response: Arc<StdMutex<String>>,
     requests: Arc<AtomicUsize>,
+    last_request: Arc<StdMutex<String>>,
 }
 
 fn ok_response(body: &str, headers: &str) -> String {
@@ -75,17 +76,19 @@ impl FakeIssuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
         let (response, requests) = (Arc::new(StdMutex::new(response)), Arc::new(AtomicUsize::new(0)));
-        let (current, count) = (response.clone(), requests.clone());
+        let (current, count, last_request) = (response.clone(), requests.clone(), Arc::<StdMutex<String>>::default());
+        let last = last_request.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 let mut request = [0; 4096];
-                let _ = stream.read(&mut request).await;
+                let length = stream.read(&mut request).await.unwrap_or(0);
+                *last.lock().unwrap() = String::from_utf8_lossy(&request[..length]).into_owned();
                 let response = current.lock().unwrap().clone();
                 let _ = stream.write_all(response.as_bytes()).await;
             }
         });
-        Self { url, response, requests }
+        Self { url, response, requests, last_request }
     }
 
     fn issuer(&self) -> &str {
@@ -96,13 +99,24 @@ impl FakeIssuer {
         response.clone_into(&mut self.response.lock().unwrap());
     }
 
+    fn last_request(&self) -> String {
+        self.last_request.lock().unwrap().clone()
+    }
+
     fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 
     fn verifier(&self) -> (Verifier, Arc<FixedClock>) {
         let clock = Arc::new(FixedClock::new(NOW));
-        (Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(&self.url).clock(clock.clone()), clock)
+        (
+            Verifier::with_policy(Policy::new("https://i", "api"))
+                .jwks_url(&self.url)
+                .clock(clock.clone())
+                .build()
+                .unwrap(),
+            clock,
+        )
     }
 }
 
@@ -294,7 +308,7 @@ async fn start_silent_server() -> (String, Arc<AtomicUsize>) {
 async fn concurrent_checks_wait_together_for_an_issuer_that_hangs() {
     let key = Signer::new("a");
     let (url, requests) = start_silent_server().await;
-    let verifier = Arc::new(Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url));
+    let verifier = Arc::new(Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url).build().unwrap());
     let began = tokio::time::Instant::now();
     let mut waiting = tokio::task::JoinSet::new();
     for n in 0..20 {
@@ -349,10 +363,10 @@ async fn an_unknown_key_is_a_temporary_error_for_verify_now() {
 async fn ready_waits_for_an_issuer_until_the_time_limit() {
     let key = Signer::new("a");
     let (url, _) = start_silent_server().await;
-    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url);
+    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url).build().unwrap();
     assert!(keys_unavailable(&verifier.ready(Duration::from_millis(50)).await));
     let issuer = FakeIssuer::start(DOWN.to_owned()).await;
-    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(&issuer.url);
+    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(&issuer.url).build().unwrap();
     let (ready, ()) = tokio::join!(verifier.ready(Duration::from_secs(30)), async {
         eventually(|| issuer.requests() > 0).await;
         issuer.set_response(&ok_response(&jwks_of(&[&key]), ""));
@@ -367,7 +381,8 @@ async fn a_pushed_set_is_not_replaced_by_an_older_response() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
     let clock = Arc::new(FixedClock::new(NOW));
-    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url).clock(clock.clone());
+    let verifier =
+        Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url).clock(clock.clone()).build().unwrap();
     let verifier = Arc::new(verifier);
     let (waiting, token) = (verifier.clone(), old.token());
     let request = tokio::spawn(async move { waiting.verify(&token).await });
@@ -388,7 +403,8 @@ async fn a_file_is_read_again_when_it_expires() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys.json");
     let clock = Arc::new(FixedClock::new(NOW));
-    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_file(&path).clock(clock.clone());
+    let verifier =
+        Verifier::with_policy(Policy::new("https://i", "api")).jwks_file(&path).clock(clock.clone()).build().unwrap();
     let Err(VerifyError::KeysUnavailable { reason }) = verifier.verify(&old.token()).await else { panic!("no file") };
     assert!(reason.contains("cannot read the file"), "{reason}");
     std::fs::write(&path, jwks_of(&[&old])).unwrap();
@@ -406,14 +422,18 @@ async fn a_file_is_read_again_when_it_expires() {
 async fn a_fixed_set_is_never_replaced() {
     let (key, stranger) = (Signer::new("a"), Signer::new("b"));
     let fixed = KeySet::from_json(jwks_of(&[&key]).as_bytes()).unwrap();
-    let verifier = Verifier::new("https://i", "api").jwks(fixed).clock(Arc::new(FixedClock::new(NOW)));
+    let verifier =
+        Verifier::builder("https://i", "api").jwks(fixed).clock(Arc::new(FixedClock::new(NOW))).build().unwrap();
     verifier.verify(&key.token()).await.unwrap();
     assert!(matches!(verifier.verify(&stranger.token()).await, Err(VerifyError::UnknownKey { .. })));
 }
 
 #[cfg(feature = "testing")]
 mod cache;
+mod freshness;
 mod late;
 mod lists;
+mod many_lists;
 #[cfg(all(feature = "testing", target_os = "linux"))]
 mod memory;
+mod settings;

@@ -9,12 +9,13 @@ use std::{
 
 use http::uri::PathAndQuery;
 use prost::Message;
-use tokio::time::timeout;
-use tonic::{Code, Request, Status, Streaming, client::Grpc, transport::Channel};
+use tokio::time::{Instant, timeout};
+use tonic::{Code, Request, Status, Streaming, client::Grpc};
 use tonic_prost::ProstCodec;
 use tracing::{debug, warn};
 
 use super::{
+    line::{Connection, Line},
     messages::{
         Event, Revocation, Snapshot, Subject, WatchJwksRequest, WatchJwksResponse, WatchRevocationsRequest,
         WatchRevocationsResponse, millis,
@@ -22,7 +23,7 @@ use super::{
     revoked::RevokedSet,
     secret::Credentials,
 };
-use crate::{Clock, KeySet, clock::Moment, verifier::keyring::Keyring};
+use crate::{Clock, KeySet, causes::with_causes, clock::Moment, verifier::keyring::Keyring};
 
 /// A revocation stream without a message for this long is dead.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,10 +31,15 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A key stream may be silent for long, so it is reopened after this time in case it is dead. Shorter than the
 /// time after which keys are due, so that they are never fetched over HTTP meanwhile.
-const REOPEN_KEYS_AFTER: Duration = Duration::from_mins(2);
+const REOPEN_KEYS_AFTER: Duration = Duration::from_secs(120);
 /// Backoff between attempts, in milliseconds: first and maximum. It doubles each time, and the actual delay is
 /// a random part of it, so that a thousand verifiers do not reconnect at once.
 const BACKOFF_MS: (u64, u64) = (100, 5_000);
+/// A stream has lived after this time, and the next backoff is short again. One that ends sooner may end at once each
+/// time, so it makes the backoff grow, whatever it delivered.
+const LIVED: Duration = Duration::from_secs(10);
+/// Maximum length of a cursor, in bytes. A longer one is not used.
+const MAX_CURSOR: usize = 1024;
 /// Maximum size of a message, such as a part of a snapshot.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// How long keys are fresh if the issuer does not say.
@@ -42,7 +48,7 @@ const DEFAULT_MAX_AGE_MS: i64 = 300_000;
 /// Opens the streams and applies their messages.
 #[derive(Clone)]
 pub(super) struct Follower {
-    pub(super) channel: Channel,
+    pub(super) line: Line,
     pub(super) credentials: Arc<Credentials>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -54,37 +60,97 @@ struct Progress {
     /// Disabled clients in a snapshot whose parts have not all arrived.
     disabled: HashSet<String>,
     heartbeats: u64,
+    /// Whether the current stream delivered a message.
+    delivered: bool,
+}
+
+impl Progress {
+    /// Drops a cursor if the issuer refused the stream, perhaps because of it, so that the next stream begins with a
+    /// snapshot. A refusal for lack of rights or resources keeps it.
+    fn forget_refused_cursor(&mut self, status: &Status) {
+        let other_reason = matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::Cancelled
+                | Code::ResourceExhausted
+                | Code::Unauthenticated
+                | Code::PermissionDenied
+        );
+        // A connection that broke has a source, and an answer of the issuer has none.
+        let answered = std::error::Error::source(status).is_none();
+        if answered && !self.delivered && !other_reason {
+            self.cursor.clear();
+        }
+    }
+}
+
+/// Why a stream ended.
+struct End {
+    status: Status,
+    /// Whether nothing came in time, so that the connection may be dead.
+    silent: bool,
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self { status, silent: false }
+    }
+}
+
+impl End {
+    fn silent(reason: &str) -> Self {
+        Self { status: Status::unavailable(reason), silent: true }
+    }
+
+    /// The status with its causes: for a connection that failed it says only "transport error".
+    fn reason(&self) -> String {
+        let status = &self.status;
+        std::error::Error::source(status).map_or_else(
+            || status.message().to_owned(),
+            |cause| format!("{}: {}", status.message(), with_causes(cause)),
+        )
+    }
 }
 
 impl Follower {
     /// Follows revocations forever.
     pub(super) async fn follow_revocations(self, revoked: Arc<RevokedSet>) {
-        let (mut progress, mut failures) = (Progress::default(), 0);
+        let (mut progress, mut backoff) = (Progress::default(), Backoff::default());
         loop {
-            let heartbeats_before = progress.heartbeats;
-            let end = self.run_revocation_stream(&revoked, &mut progress).await;
-            failures = if progress.heartbeats > heartbeats_before { 0 } else { failures + 1 };
-            warn!(code = ?end.code(), reason = end.message(), "the stream of revocations ended");
-            back_off(failures).await;
+            let (began, connection) = (Instant::now(), self.line.connection());
+            progress.delivered = false;
+            let end = self.run_revocation_stream(&connection, &revoked, &mut progress).await;
+            if end.silent {
+                self.line.redial(&connection);
+            }
+            progress.forget_refused_cursor(&end.status);
+            warn!(code = ?end.status.code(), reason = end.reason(), "the stream of revocations ended");
+            backoff.wait_after(began.elapsed()).await;
         }
     }
 
-    async fn run_revocation_stream(&self, revoked: &RevokedSet, progress: &mut Progress) -> Status {
+    async fn run_revocation_stream(
+        &self,
+        connection: &Connection,
+        revoked: &RevokedSet,
+        progress: &mut Progress,
+    ) -> End {
         progress.disabled.clear();
         let Some((secret, authorization)) = self.credentials.current().await else {
-            return Status::unauthenticated("the secret cannot be sent");
+            return Status::unauthenticated("the secret cannot be sent").into();
         };
         let opened = Moment::now(&*self.clock);
         let mut request = Request::new(WatchRevocationsRequest { cursor: progress.cursor.clone() });
         request.metadata_mut().insert("authorization", authorization);
         let path = PathAndQuery::from_static("/chancery.v1.RevocationService/WatchRevocations");
-        let mut stream = match self.open(request, path).await {
+        let mut stream = match open(connection, request, path).await {
             Ok(stream) => stream,
-            Err(status) => {
-                if status.code() == Code::Unauthenticated {
+            Err(end) => {
+                if end.status.code() == Code::Unauthenticated {
                     self.credentials.answered(secret, false);
                 }
-                return status;
+                return end;
             }
         };
         self.credentials.answered(secret, true);
@@ -93,13 +159,14 @@ impl Follower {
         loop {
             match timeout(HEARTBEAT_TIMEOUT, stream.message()).await {
                 Ok(Ok(Some(message))) => {
+                    progress.delivered = true;
                     if !self.apply(message, revoked, progress) {
-                        return Status::unavailable("the stream has fallen behind");
+                        return End::silent("the stream has fallen behind");
                     }
                 }
-                Ok(Ok(None)) => return Status::unavailable("the issuer closed the stream"),
-                Ok(Err(status)) => return status,
-                Err(_) => return Status::unavailable("no heartbeat in time"),
+                Ok(Ok(None)) => return Status::unavailable("the issuer closed the stream").into(),
+                Ok(Err(status)) => return status.into(),
+                Err(_) => return End::silent("no heartbeat in time"),
             }
         }
     }
@@ -124,65 +191,69 @@ impl Follower {
         }
         // The message is applied, so a new stream may resume after it.
         if !message.cursor.is_empty() {
-            progress.cursor = message.cursor;
+            progress.cursor = Some(message.cursor).filter(|c| c.len() <= MAX_CURSOR).unwrap_or_default();
         }
         keeps_up
     }
 
     /// Follows keys forever.
     pub(super) async fn follow_keys(self, keys: Arc<Keyring>) {
-        let mut failures = 0;
+        let mut backoff = Backoff::default();
         loop {
-            match timeout(REOPEN_KEYS_AFTER, self.run_key_stream(&keys, &mut failures)).await {
-                // A silent stream may be dead; a new one sends the keys again.
-                Err(_) => failures = 0,
-                Ok(end) => {
-                    failures += 1;
-                    warn!(code = ?end.code(), reason = end.message(), "the stream of keys ended");
-                    back_off(failures).await;
-                }
+            let (began, connection) = (Instant::now(), self.line.connection());
+            let end = tokio::select! {
+                end = timeout(REOPEN_KEYS_AFTER, self.run_key_stream(&connection, &keys)) => end,
+                // The stream of revocations found the connection dead.
+                () = self.line.replaced(&connection) => continue,
+            };
+            // A silent stream may be dead; a new one sends the keys again.
+            let Ok(end) = end else {
+                backoff = Backoff::default();
+                continue;
+            };
+            if end.silent {
+                self.line.redial(&connection);
             }
+            warn!(code = ?end.status.code(), reason = end.reason(), "the stream of keys ended");
+            backoff.wait_after(began.elapsed()).await;
         }
     }
 
-    async fn run_key_stream(&self, keys: &Keyring, failures: &mut u32) -> Status {
+    async fn run_key_stream(&self, connection: &Connection, keys: &Keyring) -> End {
         let path = PathAndQuery::from_static("/chancery.v1.KeyService/WatchJwks");
-        let opened = self.open::<_, WatchJwksResponse>(Request::new(WatchJwksRequest {}), path).await;
+        let opened = open::<_, WatchJwksResponse>(connection, Request::new(WatchJwksRequest {}), path).await;
         let mut stream = match opened {
             Ok(stream) => stream,
-            Err(status) => return status,
+            Err(end) => return end,
         };
         loop {
             let message = match stream.message().await {
                 Ok(Some(message)) => message,
-                Ok(None) => return Status::unavailable("the issuer closed the stream"),
-                Err(status) => return status,
+                Ok(None) => return Status::unavailable("the issuer closed the stream").into(),
+                Err(status) => return status.into(),
             };
-            *failures = 0;
             let set = match KeySet::from_json(message.jwks_json.as_bytes()) {
                 Ok(set) => set,
-                Err(error) => return Status::internal(error.to_string()),
+                Err(error) => return Status::internal(error.to_string()).into(),
             };
             let max_age_ms = message.max_age.map_or(DEFAULT_MAX_AGE_MS, |d| d.seconds.clamp(30, 3600) * 1000);
             keys.accept_pushed(set, max_age_ms, Moment::now(&*self.clock));
         }
     }
+}
 
-    async fn open<M, R>(&self, request: Request<M>, path: PathAndQuery) -> Result<Streaming<R>, Status>
-    where
-        M: Message + 'static,
-        R: Message + Default + 'static,
-    {
-        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
-        let opened = async {
-            grpc.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
-            grpc.server_streaming(request, path, ProstCodec::<M, R>::default()).await
-        };
-        let stream = timeout(OPEN_TIMEOUT, opened)
-            .await
-            .map_err(|_| Status::unavailable("the stream was not opened in time"))??;
-        Ok(stream.into_inner())
-    }
+async fn open<M, R>(connection: &Connection, request: Request<M>, path: PathAndQuery) -> Result<Streaming<R>, End>
+where
+    M: Message + 'static,
+    R: Message + Default + 'static,
+{
+    let mut grpc = Grpc::new(connection.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
+    let opened = async {
+        grpc.ready().await.map_err(|e| Status::unavailable(with_causes(&e)))?;
+        grpc.server_streaming(request, path, ProstCodec::<M, R>::default()).await
+    };
+    let opened = timeout(OPEN_TIMEOUT, opened).await;
+    Ok(opened.map_err(|_| End::silent("the stream was not opened in time"))??.into_inner())
 }
 
 /// Adds the revocations of a snapshot. The set of disabled clients is replaced when its last part has arrived.
@@ -212,10 +283,25 @@ fn apply_revocation(revocation: Revocation, revoked: &RevokedSet) {
     }
 }
 
-/// Waits before the next attempt; only briefly if the last stream worked.
-#[expect(clippy::disallowed_methods, reason = "a background task that waits between attempts")]
-async fn back_off(failures: u32) {
-    let ceiling = BACKOFF_MS.0.saturating_mul(1 << failures.min(10)).min(BACKOFF_MS.1);
-    let ms = RandomState::new().hash_one(failures) % ceiling;
-    tokio::time::sleep(Duration::from_millis(ms)).await;
+/// How many streams in a row have ended too soon.
+#[derive(Debug, Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    /// The longest wait after a stream that lived this long, in milliseconds.
+    fn ceiling_after(&mut self, lived: Duration) -> u64 {
+        self.0 = if lived >= LIVED { 0 } else { self.0.saturating_add(1) };
+        BACKOFF_MS.0.saturating_mul(1 << self.0.min(10)).min(BACKOFF_MS.1)
+    }
+
+    /// Waits before the next attempt.
+    #[expect(clippy::disallowed_methods, reason = "a background task that waits between attempts")]
+    async fn wait_after(&mut self, lived: Duration) {
+        let ceiling = self.ceiling_after(lived);
+        let ms = RandomState::new().hash_one(self.0) % ceiling;
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ async fn only_accepted_tokens_are_cached() {
         verifier.verify(&bad).await.unwrap_err();
     }
     assert_eq!(verifier.cache.len(), 0);
-    let verifier = issuer.verifier("api").cache_bytes(0);
+    let verifier = issuer.builder("api").cache_bytes(0).build().unwrap();
     verifier.verify(&issuer.token("ada", "api").mint()).await.unwrap();
     assert_eq!(verifier.cache.len(), 0);
 }
@@ -63,7 +63,7 @@ async fn only_accepted_tokens_are_cached() {
 #[tokio::test]
 async fn a_token_in_use_is_not_evicted_by_tokens_seen_once() {
     let issuer = TestIssuer::new("https://i");
-    let verifier = issuer.verifier("api").cache_bytes(128 * 1024);
+    let verifier = issuer.builder("api").cache_bytes(128 * 1024).build().unwrap();
     let token = issuer.token("ada", "api").mint();
     let hash = verifier.cache.hash(&token).unwrap();
     for n in 0..1_000 {

@@ -5,15 +5,15 @@ use std::io::Write;
 use super::*;
 
 /// An issuer that serves the same list at every URI.
-struct ListIssuer {
+pub(super) struct ListIssuer {
     key: Signer,
-    server: FakeIssuer,
-    verifier: Verifier,
-    clock: Arc<FixedClock>,
+    pub(super) server: FakeIssuer,
+    pub(super) verifier: Verifier,
+    pub(super) clock: Arc<FixedClock>,
 }
 
 impl ListIssuer {
-    async fn start(fail_open: Duration) -> Self {
+    pub(super) async fn start(fail_open: Duration) -> Self {
         let key = Signer::new("a");
         let server = FakeIssuer::start(DOWN.to_owned()).await;
         let clock = Arc::new(FixedClock::new(NOW));
@@ -22,7 +22,9 @@ impl ListIssuer {
             .jwks(keys)
             .clock(clock.clone())
             .status_lists()
-            .fail_open_for(fail_open);
+            .fail_open_for(fail_open)
+            .build()
+            .unwrap();
         Self { key, server, verifier, clock }
     }
 
@@ -30,7 +32,7 @@ impl ListIssuer {
         format!("{}/statuslists/1", self.server.issuer())
     }
 
-    fn token(&self, index: u64, uri: &str) -> String {
+    pub(super) fn token(&self, index: u64, uri: &str) -> String {
         self.key.sign(
             "at+jwt",
             &json!({
@@ -41,7 +43,7 @@ impl ListIssuer {
     }
 
     /// A signed list with these status bytes and changes to its claims.
-    fn list(&self, bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> String {
+    pub(super) fn list(&self, bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> String {
         let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
         zlib.write_all(bytes).unwrap();
         let now = self.clock.now_ms() / 1000;
@@ -53,16 +55,16 @@ impl ListIssuer {
         self.key.sign("statuslist+jwt", &claims)
     }
 
-    fn set_list(&self, list: &str) {
+    pub(super) fn set_list(&self, list: &str) {
         self.server.set_response(&ok_response(list, "content-type: application/statuslist+jwt\r\n"));
     }
 
-    async fn verify_index(&self, index: u64) -> Result<(), VerifyError> {
+    pub(super) async fn verify_index(&self, index: u64) -> Result<(), VerifyError> {
         self.verifier.verify(&self.token(index, &self.uri())).await.map(drop)
     }
 }
 
-const STRICT: Duration = Duration::ZERO;
+pub(super) const STRICT: Duration = Duration::ZERO;
 const LENIENT: Duration = Duration::from_mins(5);
 
 #[tokio::test]

@@ -28,7 +28,7 @@ fn resident() -> usize {
 #[tokio::test]
 async fn tokens_full_of_small_objects_stay_within_the_bound_in_bytes() {
     let issuer = TestIssuer::new("https://i");
-    let verifier = issuer.verifier("api").cache_bytes(BOUND);
+    let verifier = issuer.builder("api").cache_bytes(BOUND).build().unwrap();
     // So that what one check needs is not counted.
     verifier.verify(&with_profile(&issuer, 2_700).mint()).await.unwrap();
     let before = resident();
@@ -48,7 +48,7 @@ async fn tokens_full_of_small_objects_stay_within_the_bound_in_bytes() {
 #[tokio::test]
 async fn claims_of_any_shape_are_counted() {
     let issuer = TestIssuer::new("https://i");
-    let verifier = issuer.verifier("api").cache_bytes(BOUND);
+    let verifier = issuer.builder("api").cache_bytes(BOUND).build().unwrap();
     // Lists of short strings are kept parsed, so they must count for what they take.
     for n in 0..400 {
         let many: Vec<String> = (0..300).map(|m| char::from(b'a' + u8::try_from(m % 26).unwrap()).into()).collect();
@@ -116,7 +116,7 @@ async fn a_cached_token_keeps_no_old_key_set_in_memory() {
 async fn the_old_setting_in_tokens_still_works() {
     let issuer = TestIssuer::new("https://i");
     #[expect(deprecated, reason = "it is what is tested")]
-    let verifier = issuer.verifier("api").cache_tokens(64);
+    let verifier = issuer.builder("api").cache_tokens(64).build().unwrap();
     for n in 0..1_000 {
         verifier.verify(&issuer.token("ada", "api").claim("n", n).mint()).await.unwrap();
     }
