@@ -22,6 +22,9 @@ mod claims;
 mod clock;
 #[cfg(feature = "http")]
 mod freshness;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jws;
 mod keys;
 #[cfg(feature = "tower")]

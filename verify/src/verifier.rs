@@ -8,6 +8,8 @@ mod status_list;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::status_list::accepts_list;
 use self::{
     keyring::Keyring,
     source::Source,
