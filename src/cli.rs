@@ -17,6 +17,12 @@ mod sessions;
 mod token;
 mod users;
 
+/// What a file of users may contain.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub(crate) use super::users::rows::fuzzing::{csv_row, jsonl_row};
+}
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};

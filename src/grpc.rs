@@ -33,6 +33,8 @@ use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Layer, ServiceExt};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::admin::{accepts_page_token, page_token_of};
 pub use self::{
     proto::{DESCRIPTORS, pb},
     status::{reason_code, reason_of_proto},

@@ -21,6 +21,9 @@ pub mod cli;
 pub mod domain;
 pub mod entropy;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grpc;
 pub mod id;
 pub mod keys;

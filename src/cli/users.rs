@@ -1,7 +1,7 @@
 //! `chancery user …`.
 
 mod import;
-mod rows;
+pub(super) mod rows;
 
 use anyhow::Context;
 use clap::Subcommand;

@@ -67,6 +67,21 @@ impl Page {
     }
 }
 
+/// Whether a list takes this page token. It has exactly one spelling.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn accepts_page_token(token: &str) -> bool {
+    let Ok(page) = Page::new("Users", "", (1, token)) else { return false };
+    assert!(token == if page.after.is_empty() { String::new() } else { page_token_of(&page.after) }, "one spelling");
+    true
+}
+
+/// The page token after an item.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn page_token_of(after: &str) -> String {
+    let first = Page::new("Users", "", (1, ""));
+    first.map(|page| page.cut(vec![after, "the next"], |item| item).1).unwrap_or_default()
+}
+
 /// The error for a page token that this server did not issue for the same request.
 pub(super) fn bad_page_token() -> Error {
     Error::invalid("page_token", "must be the next_page_token of a response to the same request")

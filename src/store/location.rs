@@ -46,18 +46,6 @@ impl DatabaseUrl {
         &self.0
     }
 
-    /// The files of certificates and keys that it names, each with the parameter.
-    #[must_use]
-    pub fn files(&self) -> Vec<(&str, PathBuf)> {
-        const NAMES: [&str; 7] = ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
-        let parameters = self.0.split_once('?').map_or("", |(_, rest)| rest).split('&');
-        let pairs = parameters.filter_map(|parameter| parameter.split_once('='));
-        // A value may be the certificate itself, and a file's name is rarely one that must be escaped.
-        let files =
-            pairs.filter(|(name, value)| NAMES.contains(name) && !value.contains(['%', '+']) && !value.is_empty());
-        files.filter(|(_, value)| !value.starts_with("-----")).map(|(name, value)| (name, value.into())).collect()
-    }
-
     /// The URL for PostgreSQL's own tools, without the password and without parameters.
     #[must_use]
     pub fn without_password(&self) -> String {

@@ -19,6 +19,9 @@ mod claims;
 mod clock;
 #[cfg(feature = "http")]
 mod freshness;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod jws;
 mod keys;

@@ -49,9 +49,10 @@ pub struct Database {
 impl fmt::Debug for Database {
     /// Omits the key, and what is secret in the URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data_dir, location, sealing_key_file, sealing_key: _ } = self;
+        let Self { data_dir, location, connections, sealing_key_file, sealing_key: _ } = self;
         let mut shown = f.debug_struct("Database");
         shown.field("data_dir", data_dir).field("location", &location.to_string());
+        shown.field("connections", connections);
         shown.field("sealing_key_file", sealing_key_file).finish_non_exhaustive()
     }
 }
@@ -73,7 +74,7 @@ impl Database {
 impl DatabaseDraft {
     /// Whether a value could not be read.
     pub(super) const fn has_unreadable(&self) -> bool {
-        let Self { data_dir, database, sealing_key_file, sealing_key } = self;
+        let Self { data_dir, database, database_connections: _, sealing_key_file, sealing_key } = self;
         data_dir.is_unreadable()
             || database.is_unreadable()
             || sealing_key_file.is_unreadable()

@@ -1,6 +1,8 @@
 //! Reads the rows of a user file: JSON with one object per line, or CSV.
 
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
+
+use anyhow::Context;
 
 use serde_json::{Map, Value};
 
@@ -10,6 +12,9 @@ use crate::{
 
 /// Maximum length of a JSON line, in bytes.
 const MAX_LINE: u64 = 64 * 1024;
+/// Maximum length of a CSV record, in bytes, plus what the reader may have read ahead. A quote that is never closed
+/// would make one record of the whole file.
+const MAX_RECORD: u64 = MAX_LINE + 8 * 1024;
 /// The fields of a row.
 const FIELDS: [&str; 8] =
     ["subject", "name", "email", "emails", "attributes", "password_hash", "disabled", "created_at"];
@@ -36,7 +41,25 @@ pub(super) struct FileRow {
 /// The rows of a file, in order.
 pub(super) enum Rows<R: Read> {
     Jsonl { input: R, line: u64 },
-    Csv { records: Box<csv::StringRecordsIntoIter<R>>, names: Vec<String>, line_offset: u64 },
+    Csv { records: Box<csv::StringRecordsIntoIter<Bounded<R>>>, names: Vec<String>, line_offset: u64 },
+}
+
+/// Fails once a record has taken too much.
+pub(super) struct Bounded<R> {
+    input: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.by_ref().take(self.left).read(buffer)?;
+        self.left -= read as u64;
+        if read == 0 && self.left == 0 && !buffer.is_empty() {
+            let problem = format!("a row, or a quote that is not closed, has more than {MAX_LINE} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        Ok(read)
+    }
 }
 
 impl<R: BufRead> Rows<R> {
@@ -45,7 +68,8 @@ impl<R: BufRead> Rows<R> {
         if format == Format::Jsonl {
             return Ok(Self::Jsonl { input, line: 0 });
         }
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(input);
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(Bounded { input, left: MAX_RECORD });
         let names: Vec<String> =
             reader.headers()?.iter().map(|n| n.trim_start_matches('\u{feff}').to_owned()).collect();
         for (at, name) in names.iter().enumerate() {
@@ -67,7 +91,10 @@ impl<R: BufRead> Rows<R> {
         match self {
             Self::Jsonl { input, line } => next_line(input, line),
             Self::Csv { records, names, line_offset } => {
-                let row = records.next().map(|r| row_from_record(r, names)).transpose()?;
+                let line = records.reader().position().line() + *line_offset;
+                records.reader_mut().get_mut().left = MAX_RECORD;
+                let row = records.next().map(|r| row_from_record(r, names)).transpose();
+                let row = row.with_context(|| format!("line {line}"))?;
                 Ok(row.map(|row| FileRow { line: row.line + *line_offset, ..row }))
             }
         }
@@ -219,5 +246,7 @@ fn cell_to_json(name: &str, cell: &str) -> Result<Value, Vec<Violation>> {
     })
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;

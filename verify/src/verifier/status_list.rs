@@ -14,6 +14,8 @@ use tokio::{
     time::Instant,
 };
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::list::accepts_list;
 use self::list::{List, parse_list};
 use super::{
     http::{HttpClient, HttpError},

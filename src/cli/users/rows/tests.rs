@@ -103,3 +103,50 @@ fn an_unknown_column_stops_the_import_before_it_begins() {
     assert!(header_error("name\n").contains("subject is missing"));
     assert!(header_error("").contains("subject is missing"));
 }
+
+/// Counts what is taken from an endless file.
+struct Endless<'a> {
+    text: &'a [u8],
+    taken: &'a std::cell::Cell<usize>,
+}
+
+impl Read for Endless<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.text.read(buffer)?;
+        let read = if read == 0 {
+            buffer.fill(b'a');
+            buffer.len()
+        } else {
+            read
+        };
+        self.taken.set(self.taken.get() + read);
+        Ok(read)
+    }
+}
+
+#[test]
+fn a_quote_that_is_never_closed_ends_the_import_after_a_bounded_part_of_the_file() {
+    for (text, says) in [
+        ("subject,name\n1,ada\n2,\"", "line 3"),
+        ("subject,name\n1,", "line 2"),
+        ("\"subject", "has more than 65536 bytes"),
+    ] {
+        let taken = std::cell::Cell::new(0);
+        let input = io::BufReader::new(Endless { text: text.as_bytes(), taken: &taken });
+        let ended = Rows::new(input, Format::Csv).and_then(|mut rows| {
+            while rows.next()?.is_some() {}
+            Ok(())
+        });
+        let problem = format!("{:#}", ended.unwrap_err());
+        assert!(problem.contains(says) && problem.contains("has more than 65536 bytes"), "{problem}");
+        assert!(taken.get() < 256 * 1024, "{}", taken.get());
+    }
+}
+
+#[test]
+fn a_record_of_the_greatest_size_is_read_wherever_it_stands_in_the_file() {
+    let name = "a".repeat(usize::try_from(MAX_LINE).unwrap() - 16);
+    let text = format!("subject,name\n{}", format!("1,{name}\n").repeat(20));
+    let rows = all(text.as_bytes(), Format::Csv);
+    assert_eq!(rows.iter().filter(|row| row.read.is_ok()).count(), 20);
+}

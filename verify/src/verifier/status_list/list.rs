@@ -107,6 +107,17 @@ fn inflate(zlib: &[u8]) -> Option<Vec<u8>> {
     (end == Status::StreamEnd && used == zlib.len()).then_some(out)
 }
 
+/// Whether a list is accepted. Looks up every place of a small one, and some beyond the end.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn accepts_list(token: &str, uri: &str, keys: &KeySet, at: Moment) -> bool {
+    let Some(list) = parse_list(token, uri, keys, at, at) else { return false };
+    let places = list.bytes.len() * 8 / list.bits;
+    assert!(list.bytes.len() <= MAX_LIST && (TTL_MS.0..=TTL_MS.1).contains(&list.ttl_ms), "within the bounds");
+    assert!((0..places.min(1024)).all(|index| list.status(index).is_some()), "each place has a status");
+    assert!([places, usize::MAX].iter().all(|index| list.status(*index).is_none()), "no place beyond the end");
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
