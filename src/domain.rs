@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod client;
+pub mod end_user;
 pub mod feed;
 pub mod filter;
 pub mod keys;
@@ -15,6 +16,7 @@ pub mod scope;
 pub mod session;
 pub mod settings;
 pub mod status_list;
+pub mod text;
 pub mod ticket;
 pub mod token;
 pub mod user;

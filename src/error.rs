@@ -80,6 +80,8 @@ reasons! {
     SignInInProgress = "SIGN_IN_IN_PROGRESS",
     /// Too many attempts have failed.
     TooManyAttempts = "TOO_MANY_ATTEMPTS",
+    /// The user has changed too much in a short time.
+    RateLimited = "RATE_LIMITED",
     /// An access token would be larger than every consumer takes.
     TokenTooLarge = "TOKEN_TOO_LARGE",
     /// The request is larger than the limit.
@@ -184,6 +186,11 @@ pub enum Error {
         /// Whether no further attempt is allowed until the count expires.
         closed: bool,
     },
+    /// The user has changed too much in a short time.
+    RateLimited {
+        /// How long to wait before the next change.
+        after: Ttl,
+    },
     /// The deadline passed before there was an answer.
     DeadlineExceeded,
     /// The database cannot be reached, or this process must not sign tokens right now.
@@ -220,6 +227,7 @@ impl Error {
             Self::Throttled { .. } => Reason::Overloaded,
             Self::SignInInProgress { .. } => Reason::SignInInProgress,
             Self::TooManyAttempts { .. } => Reason::TooManyAttempts,
+            Self::RateLimited { .. } => Reason::RateLimited,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::Unavailable(_) | Self::Stopping => Reason::Unavailable,
             Self::Internal(_) => Reason::Internal,
@@ -267,6 +275,13 @@ impl fmt::Display for Error {
             }
             Self::TooManyAttempts { after, .. } => {
                 write!(f, "too many failed attempts; try again in {} s", after.millis().saturating_add(999) / 1000)
+            }
+            Self::RateLimited { after } => {
+                write!(
+                    f,
+                    "too many changes in a short time; try again in {} s",
+                    after.millis().saturating_add(999) / 1000
+                )
             }
             Self::DeadlineExceeded => f.write_str("the deadline passed before the request was done"),
             Self::Unavailable(_) => f.write_str("the service is temporarily unavailable; try again"),

@@ -137,6 +137,7 @@ impl UseCases {
             request_id: RequestId::new(now, &*self.entropy),
             deadline: None,
             peer: String::new(),
+            user_agent: String::new(),
             caller: CallerName::default(),
         }
     }

@@ -1,10 +1,6 @@
 //! What a server refuses before it changes anything. `serve` and `config check` share this, so that they agree.
 
-use std::{
-    fs::File,
-    io,
-    path::Path,
-};
+use std::{fs::File, io, path::Path};
 
 use super::{
     config::{Config, Database, Draft, Examined},

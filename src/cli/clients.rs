@@ -111,6 +111,9 @@ pub(super) struct Create {
     /// Target of links in mails, such as `https://shop.example/{kind}?token={token}`.
     #[arg(long, value_name = "URL")]
     link_template: Option<String>,
+    /// Name by which its users know it, as mails show it [default: its id]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    display_name: String,
     /// Trust what it says about its users' addresses and browsers, and limit users by that; for confidential
     /// clients only.
     #[arg(long)]
@@ -188,6 +191,7 @@ impl Create {
             token_lifetime: self.token_lifetime,
             claims: self.claims,
             trusted_end_user: self.trusted_end_user,
+            display_name: self.display_name,
             secret: None,
             roles: self.roles,
             registration: self.registration,
@@ -239,6 +243,7 @@ fn client_json(service: &Service, client: &DomainClient) -> Value {
         "require_email": config.require_email,
         "link_template": config.link_template,
         "trusted_end_user": config.trusted_end_user,
+        "display_name": client.display_name(),
         "disable_time": client.disabled_at.map(|t| t.to_string()),
         "create_time": client.created_at.to_string(),
         "previous_secret_expire_time": previous.map(|t| t.to_string()),

@@ -9,6 +9,7 @@ use super::{
     keys::Algorithm,
     scope::{Audience, PermissionAt, Scope},
     status_list::StatusIndex,
+    text::Label,
 };
 use crate::{
     id::{RoleId, looks_generated},
@@ -153,9 +154,14 @@ pub struct ClientConfig {
     /// Template for links in mails: `{token}` is replaced by the secret, `{kind}` by the purpose.
     #[serde(default)]
     pub link_template: Option<String>,
+    /// The name by which its users know it, if that is not its id.
+    #[serde(default)]
+    pub display_name: Option<Label>,
 }
 
 impl ClientConfig {
+    /// Maximum length of a display name, in characters.
+    pub const MAX_DISPLAY_NAME: usize = 64;
     /// Default access token lifetime.
     pub const TOKEN_LIFETIME: Ttl = Ttl::from_secs(300);
     /// Default for the idle time of sessions.
@@ -193,6 +199,12 @@ impl Client {
         let previous = self.previous_secret.filter(|(_, until)| now < *until);
         // Always compare both: the time taken must reveal nothing.
         current | previous.is_some_and(|(hash, _)| hash.matches(presented))
+    }
+
+    /// The name by which its users know it.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        self.config.display_name.as_ref().map_or(self.id.as_str(), Label::as_str)
     }
 
     /// Whether the client may use this grant.

@@ -1,14 +1,22 @@
 //! Logins: the user names and email addresses that users type to sign in. Each has one canonical form.
 
-use precis_core::profile::PrecisFastInvocation;
+use precis_core::{IdentifierClass, StringClass, profile::PrecisFastInvocation};
 use precis_profiles::UsernameCaseMapped;
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_security::skeleton;
+
+use super::text::{JOINERS, is_invisible};
 
 /// Maximum length of a user name, in characters.
 const MAX_NAME: usize = 64;
 /// Maximum length of an email address, in bytes (RFC 5321 §4.5.3.1.3, without the angle brackets).
 const MAX_EMAIL: usize = 254;
+/// Maximum length of the local part of an address, in bytes (RFC 5321 §4.5.3.1.1).
+const MAX_LOCAL: usize = 64;
+/// Normalisation shortens a text to a third of its bytes at most (UAX 15), so a longer one is no address.
+const MAX_TYPED_EMAIL: usize = 3 * MAX_EMAIL;
+/// Before the key of an address. Nothing that a name looks like contains a space.
+const ADDRESS: &str = "email ";
 
 /// The kinds of logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +42,16 @@ pub enum LoginError {
     /// Not an address such as `ada@example.org`.
     #[error("must be an email address such as ada@example.org")]
     Address,
+    /// An `@` in a user name.
+    #[error("must not contain an @; a user name is no address, which goes into email (--email)")]
+    At,
 }
 
 /// A login in its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     canonical: String,
-    skeleton: String,
+    unique_key: String,
     display: String,
     kind: LoginKind,
 }
@@ -54,14 +65,17 @@ impl Login {
         if text.is_empty() {
             return Err(LoginError::Empty);
         }
-        let (canonical, kind) = if text.contains('@') {
-            (canonical_email(text)?, LoginKind::Email)
-        } else {
-            (canonical_name(text)?, LoginKind::Name)
-        };
+        if text.contains('@') {
+            let typed = normal_email(text)?;
+            let canonical = canonical_email(&typed)?;
+            // Its owner has proved an address. That another one looks like it takes nothing from either.
+            let unique_key = format!("{ADDRESS}{canonical}");
+            return Ok(Self { canonical, unique_key, display: typed, kind: LoginKind::Email });
+        }
+        let canonical = canonical_name(text)?;
         // Names that look alike count as the same (UTS 39 §4), so that none can be mistaken for another.
-        let skeleton = skeleton(&canonical).collect();
-        Ok(Self { skeleton, display: text.to_owned(), canonical, kind })
+        let unique_key = skeleton(&canonical).collect();
+        Ok(Self { canonical, unique_key, display: text.to_owned(), kind: LoginKind::Name })
     }
 
     /// Reads a user name.
@@ -69,11 +83,8 @@ impl Login {
     /// # Errors
     /// What is wrong with it.
     pub fn parse_name(text: &str) -> Result<Self, String> {
-        match Self::parse(text) {
-            Ok(login) if login.kind == LoginKind::Name => Ok(login),
-            Ok(_) => Err("must not contain an @; give an address as email (--email)".to_owned()),
-            Err(problem) => Err(problem.to_string()),
-        }
+        let name = if text.contains('@') { Err(LoginError::At) } else { Self::parse(text) };
+        name.map_err(|problem| problem.to_string())
     }
 
     /// Reads an email address.
@@ -83,7 +94,7 @@ impl Login {
     pub fn parse_email(text: &str) -> Result<Self, String> {
         match Self::parse(text) {
             Ok(login) if login.kind == LoginKind::Email => Ok(login),
-            Ok(_) => Err("must be an email address".to_owned()),
+            Ok(_) | Err(LoginError::Characters) => Err(LoginError::Address.to_string()),
             Err(problem) => Err(problem.to_string()),
         }
     }
@@ -106,13 +117,14 @@ impl Login {
         &self.canonical
     }
 
-    /// The confusable skeleton: the same for all logins that look alike.
+    /// The key that no other login has: of a name its confusable skeleton, the same for all names that look alike; of an
+    /// address its canonical form.
     #[must_use]
-    pub fn skeleton(&self) -> &str {
-        &self.skeleton
+    pub fn unique_key(&self) -> &str {
+        &self.unique_key
     }
 
-    /// The login as it was typed.
+    /// The login as it was typed; an address in normal form (NFC).
     #[must_use]
     pub fn display(&self) -> &str {
         &self.display
@@ -133,19 +145,28 @@ fn canonical_name(text: &str) -> Result<String, LoginError> {
     let profile = UsernameCaseMapped::enforce(text).map_err(|_| LoginError::Characters)?;
     // The mapping is not idempotent for every text. Only a text that maps to itself is canonical.
     let again = UsernameCaseMapped::enforce(profile.as_ref()).map_err(|_| LoginError::Characters)?;
+    // A fullwidth @ is mapped to the usual one: the name would be the login of whoever has that address.
+    if profile.contains('@') {
+        return Err(LoginError::At);
+    }
     if again != profile || profile.is_empty() { Err(LoginError::Characters) } else { Ok(profile.into_owned()) }
+}
+
+/// An address in normal form (NFC): keyboards differ in how they write the same letter.
+fn normal_email(text: &str) -> Result<String, LoginError> {
+    if text.len() > MAX_TYPED_EMAIL {
+        return Err(LoginError::TooLong);
+    }
+    let normal: String = text.nfc().collect();
+    if normal.len() > MAX_EMAIL { Err(LoginError::TooLong) } else { Ok(normal) }
 }
 
 /// Local part and domain, both in lower case; the domain in its IDNA form. Quoted local parts, comments and
 /// address literals are not accepted.
-fn canonical_email(text: &str) -> Result<String, LoginError> {
-    if text.len() > MAX_EMAIL {
-        return Err(LoginError::TooLong);
-    }
-    let (local, domain) = text.split_once('@').ok_or(LoginError::Address)?;
-    let allowed = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-    let dots = !local.starts_with('.') && !local.ends_with('.') && !local.contains("..");
-    if local.is_empty() || local.len() > 64 || !dots || !local.chars().all(allowed) {
+fn canonical_email(normal: &str) -> Result<String, LoginError> {
+    let (local, domain) = normal.split_once('@').ok_or(LoginError::Address)?;
+    let local: String = local.to_lowercase().nfc().collect();
+    if local.len() > MAX_LOCAL || !is_local_part(&local) {
         return Err(LoginError::Address);
     }
     let domain = idna::domain_to_ascii_strict(domain).map_err(|_| LoginError::Address)?;
@@ -153,9 +174,34 @@ fn canonical_email(text: &str) -> Result<String, LoginError> {
     if !labels {
         return Err(LoginError::Address);
     }
-    let local: String = local.nfc().collect::<String>().to_lowercase().nfc().collect();
     Ok(format!("{local}@{domain}"))
 }
+
+/// Whether a text in normal form is a local part: words of letters, digits, marks and the punctuation of RFC 5322
+/// §3.2.3, joined by dots (RFC 6531 §3.3). A mark has a letter before it, and a joiner stands only where its script needs
+/// one (RFC 5892, appendix A.1 and A.2).
+fn is_local_part(local: &str) -> bool {
+    let mut before = '.';
+    for c in local.chars() {
+        let good = match c {
+            _ if JOINERS.contains(&c) => IdentifierClass::default().allows(local).is_ok(),
+            _ if is_invisible(c) => false,
+            _ if is_combining_mark(c) => {
+                before.is_alphanumeric() || is_combining_mark(before) || JOINERS.contains(&before)
+            }
+            '.' => before != '.',
+            _ => c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
+        };
+        if !good {
+            return false;
+        }
+        before = c;
+    }
+    before != '.'
+}
+
+#[cfg(test)]
+mod scripts;
 
 #[cfg(test)]
 mod tests {
@@ -171,7 +217,7 @@ mod tests {
         assert_eq!(canonical("A\u{30a}"), canonical("å"));
         let cyrillic = Login::parse("\u{430}dmin").unwrap();
         assert_ne!(cyrillic.canonical(), "admin");
-        assert_eq!(cyrillic.skeleton(), Login::parse("admin").unwrap().skeleton());
+        assert_eq!(cyrillic.unique_key(), Login::parse("admin").unwrap().unique_key());
         for bad in ["", "admin\0", "admin ", " ", "a b", "\u{fb01}x", "a\u{200d}b", "a\nb"] {
             assert!(Login::parse(bad).is_err(), "{bad:?}");
         }

@@ -59,7 +59,7 @@ impl PasswordPolicy {
             return Err(PasswordProblem::TooShort(self.min_code_points));
         }
         let lower = normal.to_lowercase();
-        let own = context.iter().any(|word| word.to_lowercase() == lower);
+        let own = context.iter().any(|word| word.nfc().collect::<String>().to_lowercase() == lower);
         if own || is_common(&lower) || is_simple(&lower) { Err(PasswordProblem::Common) } else { Ok(()) }
     }
 }

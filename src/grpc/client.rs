@@ -30,7 +30,7 @@ pub(super) struct Clients(pub(super) Call);
 /// How long a replaced secret stays valid by default.
 const DEFAULT_OVERLAP: Ttl = Ttl::from_days(1);
 /// The fields that an update may change.
-const UPDATABLE_FIELDS: [&str; 11] = [
+const UPDATABLE_FIELDS: [&str; 12] = [
     "grants",
     "audiences",
     "scopes",
@@ -42,6 +42,7 @@ const UPDATABLE_FIELDS: [&str; 11] = [
     "require_email",
     "link_template",
     "trusted_end_user",
+    "display_name",
 ];
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -184,6 +185,7 @@ impl Clients {
             create_time: Some(time(client.created_at)),
             previous_secret_expire_time: previous.map(time),
             etag: etag(client.revision),
+            display_name: client.display_name().to_owned(),
         }
     }
 }
@@ -220,6 +222,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         link_template: (!client.link_template.is_empty()).then_some(client.link_template),
         claims: claim_mappings(client.claims)?,
         trusted_end_user: client.trusted_end_user,
+        display_name: client.display_name,
         secret: None,
         creation,
     })
@@ -243,6 +246,7 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         let none = all.is_empty();
         mask.take(field, all, none)
     };
+    let no_display_name = c.display_name.is_empty();
     let lifetime = c.token_lifetime.map(|d| d.seconds);
     let (no_grants, no_algorithm, no_template) = (grants.is_empty(), algorithm.is_none(), c.link_template.is_empty());
     Ok(ClientPatch {
@@ -257,5 +261,6 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         require_email: mask.take("require_email", c.require_email, !c.require_email),
         link_template: mask.take("link_template", c.link_template, no_template),
         trusted_end_user: mask.take("trusted_end_user", c.trusted_end_user, !c.trusted_end_user),
+        display_name: mask.take("display_name", c.display_name, no_display_name),
     })
 }

@@ -7,6 +7,7 @@ use chancery_verify::bearer_token;
 use http::HeaderMap;
 
 use crate::{
+    domain::{end_user::MAX_USER_AGENT, text::cleaned},
     error::{Error, Reason, Result},
     secret::ClientSecret,
     service::{ClientCredentials, IMPORT_USERS},
@@ -38,6 +39,12 @@ fn parse_timeout(text: &str) -> Option<Duration> {
         "n" => Duration::from_nanos(n),
         _ => return None,
     })
+}
+
+/// What a client calls itself; empty if it does not, or if it cannot be printed.
+pub(super) fn user_agent(headers: &HeaderMap) -> String {
+    let text = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    cleaned(text, MAX_USER_AGENT)
 }
 
 /// Reads the `authorization` header. Two values are refused, because it would be ambiguous which one applies.

@@ -16,7 +16,7 @@ use tower::{Layer, Service as TowerService};
 
 use super::{
     call::Call,
-    context::{credentials, deadline},
+    context::{credentials, deadline, user_agent},
     dispatch::{dispatch, is_ours},
     protocol::{keeps_connection, refuse_other_protocols, with_whole_message},
     status::{code_name, deadline_exceeded, detailed_status, reason_in, status, unknown_method},
@@ -79,7 +79,8 @@ where
         let row = method(request.uri().path());
         let deadline = deadline(row.map(|(name, _)| name), request.headers());
         let service = self.edge.service.clone();
-        let ctx = RequestContext { deadline: Some(deadline), peer: peer(&request), ..service.context() };
+        let (peer, user_agent) = (peer(&request), user_agent(request.headers()));
+        let ctx = RequestContext { deadline: Some(deadline), peer, user_agent, ..service.context() };
         // Keeps the credentials out of debug output of the headers.
         if let Some(credentials) = request.headers_mut().get_mut(http::header::AUTHORIZATION) {
             credentials.set_sensitive(true);
@@ -165,7 +166,8 @@ impl CompletedCall {
 }
 
 fn peer(request: &Request<Body>) -> String {
-    request.extensions().get().map(|Peer(address)| address.ip().to_string()).unwrap_or_default()
+    // A dual-stack listener shows IPv4 addresses as IPv6.
+    request.extensions().get().map(|Peer(address)| address.ip().to_canonical().to_string()).unwrap_or_default()
 }
 
 /// The gRPC code in the headers. A response without one is successful so far; its code follows in the trailers.

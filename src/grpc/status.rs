@@ -51,9 +51,10 @@ const fn code(error: &Error) -> Code {
         Error::Exists(..) => Code::AlreadyExists,
         Error::Precondition(_) | Error::TokenTooLarge { .. } | Error::Needs(_) => Code::FailedPrecondition,
         Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
-        Error::Throttled { .. } | Error::SignInInProgress { .. } | Error::TooManyAttempts { .. } => {
-            Code::ResourceExhausted
-        }
+        Error::Throttled { .. }
+        | Error::SignInInProgress { .. }
+        | Error::TooManyAttempts { .. }
+        | Error::RateLimited { .. } => Code::ResourceExhausted,
         Error::DeadlineExceeded => Code::DeadlineExceeded,
         Error::Unavailable(_) | Error::Stopping => Code::Unavailable,
         Error::Internal(_) => Code::Internal,
@@ -106,7 +107,10 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
         Error::Needs(reason) => {
             details.add_precondition_failure_violation(reason.as_str(), "", error.to_string());
         }
-        Error::Throttled { after } | Error::SignInInProgress { after } | Error::TooManyAttempts { after, .. } => {
+        Error::Throttled { after }
+        | Error::SignInInProgress { after }
+        | Error::TooManyAttempts { after, .. }
+        | Error::RateLimited { after } => {
             details.set_retry_info(Some(after.duration()));
         }
         Error::Conflict | Error::Unavailable(_) | Error::Stopping => {
@@ -213,6 +217,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::Overloaded => ErrorReason::Overloaded,
         Reason::SignInInProgress => ErrorReason::SignInInProgress,
         Reason::TooManyAttempts => ErrorReason::TooManyAttempts,
+        Reason::RateLimited => ErrorReason::RateLimited,
         Reason::RequestTooLarge => ErrorReason::RequestTooLarge,
         Reason::DeadlineExceeded => ErrorReason::DeadlineExceeded,
         Reason::Unavailable => ErrorReason::Unavailable,
@@ -254,6 +259,7 @@ mod tests {
             request_id: "req_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
             deadline: None,
             peer: String::new(),
+            user_agent: String::new(),
             caller: crate::service::CallerName::default(),
         }
     }
@@ -291,6 +297,7 @@ mod tests {
             Error::SignInInProgress { after: crate::time::Ttl::from_millis(50) },
             Error::TooManyAttempts { after: crate::time::Ttl::from_millis(1500), by: "account", closed: false },
             Error::TooManyAttempts { after: crate::time::Ttl::from_days(99), by: "account", closed: true },
+            Error::RateLimited { after: crate::time::Ttl::from_millis(1500) },
             Error::DeadlineExceeded,
             Error::Unavailable("private".into()),
             Error::Stopping,

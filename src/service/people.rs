@@ -10,7 +10,7 @@ mod tickets;
 mod token_fit;
 mod users;
 
-use self::new_passwords::NewPasswords;
+use self::{accounts::WriteBudget, new_passwords::NewPasswords};
 pub use self::{
     accounts::{Accounts, MePatch, PasswordReset, RegisterInput, ResetRequest, VerifyEmailInput},
     limits::{Attempt, GuessAudit, LimitFigures, Limits},
@@ -66,6 +66,7 @@ impl Parts {
             emails: self.emails.clone(),
             new_passwords: self.new_passwords(),
             token_fit: self.token_fit.clone(),
+            budget: WriteBudget::default(),
         }
     }
 

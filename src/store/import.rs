@@ -12,7 +12,7 @@ use super::{
     users::{TakenName, UserRow, kind_name, user_columns},
 };
 use crate::{
-    domain::{login::Login, user::User},
+    domain::user::User,
     error::{Error, Result},
     passwords::Phc,
     time::Timestamp,
@@ -60,10 +60,14 @@ const PRINCIPALS: Sql = Sql {
     sqlite: "SELECT p.name FROM json_each($1) AS w JOIN principals p ON p.name = w.value",
     postgres: "SELECT p.name FROM jsonb_array_elements_text($1) AS w JOIN principals p ON p.name = w.value",
 };
+/// Logins with one of these keys or canonical forms. Older releases have stored another key with addresses.
 const LOGINS: Sql = Sql {
-    sqlite: "SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value",
+    sqlite: "SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value \
+        UNION SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.canonical = w.value",
     postgres: "SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
-        JOIN logins l ON l.skeleton = w.value",
+        JOIN logins l ON l.skeleton = w.value \
+        UNION SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
+        JOIN logins l ON l.canonical = w.value",
 };
 
 /// Which of these names belong to somebody outside this batch, whose users have no row in `users` yet.
@@ -73,12 +77,16 @@ const OTHER_PRINCIPALS: Sql = Sql {
     postgres: "SELECT p.name FROM jsonb_array_elements_text($1) AS w JOIN principals p ON p.name = w.value \
         WHERE p.kind <> 'user' OR EXISTS (SELECT 1 FROM users u WHERE u.subject = p.name)",
 };
-/// Which of these skeletons belong to users outside this batch.
-const OTHER_SKELETONS: Sql = Sql {
-    sqlite: "SELECT l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value \
+/// The same for users outside this batch.
+const OTHER_LOGINS: Sql = Sql {
+    sqlite: "SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value \
+        WHERE l.user_id NOT IN (SELECT value FROM json_each($2)) \
+        UNION SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.canonical = w.value \
         WHERE l.user_id NOT IN (SELECT value FROM json_each($2))",
-    postgres: "SELECT l.skeleton FROM jsonb_array_elements_text($1) AS w JOIN logins l ON l.skeleton = w.value \
-        WHERE l.user_id NOT IN (SELECT jsonb_array_elements_text($2))",
+    postgres: "SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
+        JOIN logins l ON l.skeleton = w.value WHERE l.user_id NOT IN (SELECT jsonb_array_elements_text($2)) \
+        UNION SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
+        JOIN logins l ON l.canonical = w.value WHERE l.user_id NOT IN (SELECT jsonb_array_elements_text($2))",
 };
 
 /// Each user is an array: id, subject, attributes as text, `disabled_at`, `created_at`.
@@ -101,14 +109,14 @@ const INSERT_USERS: Sql = Sql {
          CAST(w ->> 4 AS BIGINT), $2 FROM jsonb_array_elements($1) AS w"
     ),
 };
-/// Each login is an array: canonical form, skeleton, kind, text as typed, user id.
+/// Each login is an array: canonical form, key, kind, text as typed, user id, place among the user's logins.
 const INSERT_LOGINS: Sql = Sql {
-    sqlite: "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
-        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE true \
-        ON CONFLICT DO NOTHING",
-    postgres: "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
-        SELECT w ->> 0, w ->> 1, w ->> 2, w ->> 3, w ->> 4 FROM jsonb_array_elements($1) AS w \
-        ON CONFLICT DO NOTHING",
+    sqlite: "INSERT INTO logins (canonical, skeleton, kind, display, user_id, ordinal) \
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($1) \
+        WHERE true ON CONFLICT DO NOTHING",
+    postgres: "INSERT INTO logins (canonical, skeleton, kind, display, user_id, ordinal) \
+        SELECT w ->> 0, w ->> 1, w ->> 2, w ->> 3, w ->> 4, CAST(w ->> 5 AS BIGINT) \
+        FROM jsonb_array_elements($1) AS w ON CONFLICT DO NOTHING",
 };
 /// Each password is an array: user id, hash.
 const INSERT_PASSWORDS: Sql = Sql {
@@ -121,7 +129,7 @@ const INSERT_PASSWORDS: Sql = Sql {
 struct UserIn<'a>(&'a str, &'a str, String, Option<i64>, i64);
 
 #[derive(Serialize)]
-struct LoginIn<'a>(&'a str, &'a str, &'a str, &'a str, &'a str);
+struct LoginIn<'a>(&'a str, &'a str, &'a str, &'a str, &'a str, usize);
 
 #[derive(Serialize)]
 struct PasswordIn<'a>(&'a str, &'a str);
@@ -135,8 +143,11 @@ impl<'a> UserIn<'a> {
 }
 
 impl<'a> LoginIn<'a> {
-    fn of(login: &'a Login, user: &'a User) -> Self {
-        Self(login.canonical(), login.skeleton(), kind_name(login.kind()), login.display(), user.id.as_str())
+    /// The logins of a user, who is new: the places count from the first.
+    fn all_of(new: &'a NewUser) -> impl Iterator<Item = Self> {
+        let user = new.user.id.as_str();
+        let placed = new.logins.iter().enumerate();
+        placed.map(move |(at, l)| Self(l.canonical(), l.unique_key(), kind_name(l.kind()), l.display(), user, at))
     }
 }
 
@@ -163,9 +174,9 @@ impl Tx {
         Ok(rows.into_iter().map(|(name,)| name).collect())
     }
 
-    /// The logins that have one of these skeletons: canonical form and skeleton.
-    pub async fn logins_like(&mut self, skeletons: &[&str]) -> Result<Vec<(String, String)>> {
-        all!(self, (String, String), LOGINS, Json(skeletons))
+    /// The logins that have one of these keys or canonical forms: canonical form and key.
+    pub async fn logins_like(&mut self, texts: &[&str]) -> Result<Vec<(String, String)>> {
+        all!(self, (String, String), LOGINS, Json(texts))
     }
 
     /// Adds all of these users. Returns a name that is taken, if any is; the transaction must then be dropped.
@@ -173,7 +184,7 @@ impl Tx {
         // Every transaction locks names in the same order, so that none deadlock.
         let mut users: Vec<_> = new.iter().map(|n| UserIn::of(&n.user)).collect();
         users.sort_by(|a, b| a.1.cmp(b.1));
-        let mut logins: Vec<_> = new.iter().flat_map(|n| n.logins.iter().map(|l| LoginIn::of(l, &n.user))).collect();
+        let mut logins: Vec<_> = new.iter().flat_map(LoginIn::all_of).collect();
         logins.sort_by(|a, b| a.0.cmp(b.0));
         let passwords: Vec<_> = new.iter().filter_map(PasswordIn::of).collect();
         let users_json = Json(&users);
@@ -203,12 +214,13 @@ impl Tx {
     /// The login that made a batch fail: it is taken, or two users of the batch have it.
     async fn taken_login(&mut self, new: &[NewUser]) -> Result<TakenName> {
         let ids: Vec<&str> = new.iter().map(|n| n.user.id.as_str()).collect();
-        let skeletons: Vec<&str> = new.iter().flat_map(|n| &n.logins).map(Login::skeleton).collect();
-        let others = all!(self, (String,), OTHER_SKELETONS, Json(&skeletons), Json(&ids))?;
+        let texts: Vec<&str> =
+            new.iter().flat_map(|n| &n.logins).flat_map(|l| [l.unique_key(), l.canonical()]).collect();
+        let others = all!(self, (String, String), OTHER_LOGINS, Json(&texts), Json(&ids))?;
         let mut logins = new.iter().flat_map(|n| &n.logins);
         let taken = match others.first() {
-            Some((skeleton,)) => logins.find(|login| login.skeleton() == skeleton),
-            None => first_repeated(logins, |login| login.skeleton()),
+            Some((canonical, key)) => logins.find(|l| l.unique_key() == key || l.canonical() == canonical),
+            None => first_repeated(logins, |login| login.unique_key()),
         };
         taken.map(TakenName::login).ok_or(Error::Conflict)
     }

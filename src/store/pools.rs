@@ -15,9 +15,7 @@ use sqlx::{
 };
 use tokio::time::Instant;
 
-use super::{
-    ACQUIRE_TIMEOUT, connection::TxConnection, failure, private_file, seats::Seats, setup_lock::setup_lock,
-};
+use super::{ACQUIRE_TIMEOUT, connection::TxConnection, failure, private_file, seats::Seats, setup_lock::setup_lock};
 use crate::error::{Error, Result};
 
 /// How long SQLite itself waits for the write lock before it reports BUSY. Within that time it retries after 1,

@@ -48,7 +48,7 @@ pub struct SignInUser {
 pub enum TakenName {
     /// The subject. It belongs to another user, deleted or not, or is a client's id.
     Subject(String),
-    /// A login. It belongs to another user, or looks like one that does.
+    /// A login. It belongs to another user, or is a name that looks like one that does.
     Login {
         /// The field that contained it: `name` or `email`.
         field: &'static str,
@@ -180,12 +180,13 @@ impl Tx {
         Ok(None)
     }
 
-    /// Adds a login. Returns it if it is taken, or if it looks like one that is.
+    /// Adds a login, behind those of its kind. Returns it if it is taken, or if it is a name that looks like one that is.
     pub async fn login_insert(&mut self, user: &UserId, login: &Login) -> Result<Option<TakenName>> {
-        const SQL: &str = "INSERT INTO logins (canonical, skeleton, kind, display, user_id) \
-            VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-        let (canonical, skeleton, kind) = (login.canonical(), login.skeleton(), kind_name(login.kind()));
-        let added = execute!(self, SQL, canonical, skeleton, kind, login.display(), user.as_str())? == 1;
+        const SQL: &str = "INSERT INTO logins (canonical, skeleton, kind, display, user_id, ordinal) \
+            VALUES ($1, $2, $3, $4, $5, (SELECT coalesce(max(ordinal) + 1, 0) FROM logins WHERE user_id = $5 AND kind = $3)) \
+            ON CONFLICT DO NOTHING";
+        let (canonical, key, kind) = (login.canonical(), login.unique_key(), kind_name(login.kind()));
+        let added = execute!(self, SQL, canonical, key, kind, login.display(), user.as_str())? == 1;
         Ok((!added).then(|| TakenName::login(login)))
     }
 
@@ -258,19 +259,20 @@ impl Tx {
         rows.into_iter().map(User::try_from).collect()
     }
 
-    /// The logins of a user: the name first, then the addresses.
+    /// The logins of a user: the name first, then the addresses in the order in which they were added. The first of these
+    /// is the primary one. Releases that knew no order have given all the same ordinal.
     pub async fn logins_of(&mut self, id: &UserId) -> Result<Vec<String>> {
-        const SQL: &str = "SELECT display FROM logins WHERE user_id = $1 ORDER BY kind DESC, canonical";
+        const SQL: &str = "SELECT display FROM logins WHERE user_id = $1 ORDER BY kind DESC, ordinal, canonical";
         Ok(all!(self, (String,), SQL, id.as_str())?.into_iter().map(|(d,)| d).collect())
     }
 
-    /// Pairs of user id and login for these users, the name first.
+    /// Pairs of user id and login for these users, in the order of [`Tx::logins_of`].
     pub async fn logins_of_users(&mut self, ids: &[UserId]) -> Result<Vec<(String, String)>> {
         const SQL: Sql = Sql {
             sqlite: "SELECT user_id, display FROM logins WHERE user_id IN (SELECT value FROM json_each($1)) \
-                ORDER BY user_id, kind DESC, canonical",
+                ORDER BY user_id, kind DESC, ordinal, canonical",
             postgres: "SELECT user_id, display FROM logins WHERE user_id IN (SELECT jsonb_array_elements_text($1)) \
-                ORDER BY user_id, kind DESC, canonical",
+                ORDER BY user_id, kind DESC, ordinal, canonical",
         };
         all!(self, (String, String), SQL, Json(ids))
     }

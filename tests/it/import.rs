@@ -125,7 +125,7 @@ async fn users_are_imported_with_all_fields_or_only_a_subject(app: &App) {
     assert_eq!(json!(found.user.attributes), attributes);
     assert_eq!(found.user.created_at, created_at);
     assert!(found.user.disabled_at.is_some());
-    assert_eq!(found.logins, ["Lovelace", "l@example.org", "Lovelace@Example.org"]);
+    assert_eq!(found.logins, ["Lovelace", "Lovelace@Example.org", "l@example.org"]);
     let refused = sign_in(&app.service, login_of("app", "lovelace", PASSWORD)).await.unwrap_err();
     assert_eq!(refused.reason(), Reason::InvalidCredentials);
     assert!(app.service.users.get(&Admin::command(), "18").await.unwrap().logins.is_empty());
@@ -166,7 +166,6 @@ async fn an_invalid_row_is_refused_with_its_field_and_the_others_are_imported(ap
         (mailed("a@b.org,c@d.org"), "emails", "address"),
         (mailed("first@example.org"), "emails", "another user"),
         (ImportRow { emails: vec!["x@y.org".into(); 11], ..row("x", "x") }, "emails", "10"),
-        (ImportRow { emails: vec!["rn@y.org".into(), "m@y.org".into()], ..row("x", "x") }, "emails", "looks like"),
         (ImportRow { attributes: long, ..row("x", "x") }, "attributes", "4096"),
         (ImportRow { attributes: nul, ..row("x", "x") }, "attributes", "NUL"),
         (hashed("5f4dcc3b5aa765d61d8327deb882cf99"), "password_hash", "PHC"),

@@ -43,6 +43,7 @@ mod migrations;
 #[path = "../support/network.rs"]
 mod network;
 mod outage;
+mod people;
 mod proto;
 #[path = "../support/raw.rs"]
 mod raw;

@@ -11,6 +11,7 @@ use chancery::{
         session::{Rotation, Session},
         settings::Settings,
         status_list::StatusIndex,
+        text::Label,
         user::User,
     },
     entropy::{Entropy, SeededEntropy},
@@ -104,6 +105,7 @@ impl Fixture {
             registration: false,
             require_email: false,
             link_template: None,
+            display_name: Some(Label::parse("Zoë's shop", 64).unwrap()),
         };
         Client {
             id: id.parse().unwrap(),

@@ -31,6 +31,7 @@ mod instance;
 mod interrupted;
 mod keys;
 mod login_failures;
+mod login_keys;
 mod mails;
 #[path = "../support/network.rs"]
 mod network;
@@ -98,6 +99,8 @@ on_each_engine! {
         keys::each_algorithm_has_one_active_and_one_next_key,
         keys::every_step_of_a_key_happens_once,
         keys::concurrent_calls_retire_a_key_once,
+        login_keys::addresses_of_every_older_schema_take_only_themselves,
+        login_keys::addresses_keep_the_order_in_which_they_were_added,
         login_failures::each_failure_counts_as_the_rule_says,
         login_failures::concurrent_failures_are_not_lost,
         login_failures::cleared_and_expired_counts_start_again,

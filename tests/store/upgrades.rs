@@ -26,12 +26,12 @@ use crate::{database::Database, fixture::Fixture};
 
 /// What the script wrote down beside a dump.
 #[derive(serde::Deserialize)]
-struct Known {
+pub(crate) struct Known {
     made_at: i64,
     issuer: String,
     client_id: String,
-    login: String,
-    email: String,
+    pub(crate) login: String,
+    pub(crate) email: String,
     subject: String,
     password: String,
     audience: String,
@@ -69,14 +69,14 @@ fn newest() -> String {
 }
 
 /// The dumps of an engine, oldest schema first, without the ending of their names.
-fn dumps(engine: &str) -> Vec<String> {
+pub(crate) fn dumps(engine: &str) -> Vec<String> {
     let ending = format!("-{engine}.sql");
     let names = file_names(&dumps_folder()).into_iter();
     names.filter(|n| n.ends_with(&ending)).map(|n| n.trim_end_matches(".sql").to_owned()).collect()
 }
 
 /// A database that holds a dump, opened but not migrated.
-async fn load(f: &Fixture, dump: &str) -> (Fixture, Known) {
+pub(crate) async fn load(f: &Fixture, dump: &str) -> (Fixture, Known) {
     let read = |ending| fs::read_to_string(dumps_folder().join(format!("{dump}.{ending}"))).unwrap();
     let (statements, known) = (sqlx::AssertSqlSafe(read("sql")), serde_json::from_str(&read("json")).unwrap());
     let database = match &f.database.location {

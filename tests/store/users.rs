@@ -36,8 +36,7 @@ pub(crate) async fn subjects_logins_and_lookalikes_are_unique(f: &Fixture) {
     assert_eq!(tx.login_insert(&ada.id, &Login::parse("countess").unwrap()).await.unwrap(), None);
     tx.commit().await.unwrap();
     // Another spelling, and one that only looks the same: it is written with Cyrillic letters.
-    for (text, field) in [("ADA", "name"), ("аdа", "name"), ("Ada@Example.com", "email"), ("аdа@example.com", "email")]
-    {
+    for (text, field) in [("ADA", "name"), ("аdа", "name"), ("Ada@Example.com", "email")] {
         let login = Login::parse(text).unwrap();
         let taken = Some(taken_login(field, text));
         let mut tx = f.store.write().await.unwrap();

@@ -13,9 +13,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "watch")]
 pub(crate) use self::address::{check_url, is_loopback};
-pub use self::{address::SettingsError, builder::VerifierBuilder};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::status_list::accepts_list;
+pub use self::{address::SettingsError, builder::VerifierBuilder};
 use self::{
     keyring::Keyring,
     status_list::{CheckContext, Lists},

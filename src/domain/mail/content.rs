@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{MailKind, NOTICE_LIFETIME, Recipient};
-use crate::{secret::MailedSecret, time::Timestamp};
+use crate::{domain::text::is_invisible, secret::MailedSecret, time::Timestamp};
 
 /// Maximum length of a text that somebody else chose, in characters.
 const MAX_TEXT: usize = 100;
@@ -118,12 +118,7 @@ impl Content {
 
 /// The text on a single line, without invisible characters, and cut to the maximum length.
 fn one_line(text: &str) -> String {
-    let hidden = |c: char| {
-        // Line and paragraph separators, and characters that change the direction of text.
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let clean: String = text.chars().map(|c| if hidden(c) { ' ' } else { c }).take(MAX_TEXT).collect();
+    let clean: String = text.chars().map(|c| if is_invisible(c) { ' ' } else { c }).take(MAX_TEXT).collect();
     clean.trim().to_owned()
 }
 

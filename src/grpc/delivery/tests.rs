@@ -34,7 +34,14 @@ fn started() -> (Messages<u32>, Weak<()>) {
     let weak = Arc::downgrade(&memory);
     let now = FixedClock::new(Timestamp::from_millis(0)).now();
     let request_id = RequestId::new(now, &crate::entropy::OsEntropy);
-    let ctx = RequestContext { now, request_id, deadline: None, peer: String::new(), caller: CallerName::default() };
+    let ctx = RequestContext {
+        now,
+        request_id,
+        deadline: None,
+        peer: String::new(),
+        user_agent: String::new(),
+        caller: CallerName::default(),
+    };
     (messages(Numbers { next: 0, _memory: memory }, ctx), weak)
 }
 

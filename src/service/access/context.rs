@@ -19,6 +19,8 @@ pub struct RequestContext {
     pub deadline: Option<tokio::time::Instant>,
     /// The address it came from, as text.
     pub peer: String,
+    /// The user agent that its client sends, as far as it can be printed.
+    pub user_agent: String,
     /// The caller's name for the log: a client id or a user's subject.
     pub caller: CallerName,
 }

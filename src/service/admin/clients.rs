@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 
 use serde_json::{Value, json};
 
-use self::check::{claim_map, grants, link_template, trusted_end_user};
+use self::check::{claim_map, display_name, grants, link_template, trusted_end_user};
 use super::{
     creations::{CreationKey, CreationStatus},
     roles::Roles,
@@ -72,6 +72,8 @@ pub struct NewClientRequest {
     pub require_email: bool,
     /// The URL template of links in mails, with `{token}` and optionally `{kind}`.
     pub link_template: Option<String>,
+    /// The name by which its users know it; empty means its id.
+    pub display_name: String,
     /// Whether the end-user data it reports is trusted.
     pub trusted_end_user: bool,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
@@ -105,6 +107,8 @@ pub struct ClientPatch {
     pub link_template: Option<String>,
     /// Whether the end-user data it reports is trusted.
     pub trusted_end_user: Option<bool>,
+    /// The name by which its users know it; empty means its id.
+    pub display_name: Option<String>,
 }
 
 /// The clients of this deployment.
@@ -221,6 +225,7 @@ impl Clients {
             registration: request.registration,
             require_email: request.require_email,
             link_template: link_template(&mut violations, request.link_template.as_deref()),
+            display_name: display_name(&mut violations, &request.display_name),
         };
         violations.into_result(())?;
         id.map(|id| (id, config)).ok_or_else(|| Error::invalid("client_id", "must be given"))
@@ -264,7 +269,8 @@ impl Clients {
         self.live.client(id)
     }
 
-    /// Changes a client. If `revision` is given, the client must still be at it.
+    /// Changes a client. If `revision` is given, the client must still be at it. What is the same already changes
+    /// nothing.
     ///
     /// # Errors
     /// Reports every invalid field at once; [`Error::NotFound`], [`Error::Changed`]; the old or the new configuration
@@ -284,6 +290,9 @@ impl Clients {
         let config = self.patched(&old, patch)?;
         self.check_covers(admin, &old.config)?;
         self.check_covers(admin, &config)?;
+        if config == old.config {
+            return Ok(old);
+        }
         if let Some(field) = patch.enlarging_field() {
             self.token_fit.check_client(&Client { config: config.clone(), ..(*old).clone() }, field).await?;
         }
@@ -340,6 +349,9 @@ impl Clients {
         if let Some(trusted) = patch.trusted_end_user {
             config.trusted_end_user = trusted_end_user(&mut violations, public, trusted);
         }
+        if let Some(name) = &patch.display_name {
+            config.display_name = display_name(&mut violations, name).filter(|name| name.as_str() != old.id.as_str());
+        }
         violations.into_result(config)
     }
 
@@ -390,7 +402,9 @@ impl Clients {
             }
             changed
         };
-        self.live.commit(tx).await?;
+        if changed {
+            self.live.commit(tx).await?;
+        }
         Ok(changed)
     }
 
@@ -458,6 +472,7 @@ impl ClientPatch {
             ("require_email", self.require_email.is_some()),
             ("link_template", self.link_template.is_some()),
             ("trusted_end_user", self.trusted_end_user.is_some()),
+            ("display_name", self.display_name.is_some()),
         ];
         all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }

@@ -59,7 +59,7 @@ impl InstanceSettings {
         Self { store, live, sealing, entropy }
     }
 
-    /// Changes one setting; returns all of them.
+    /// Changes one setting; returns all of them. A value that it has already changes nothing.
     ///
     /// # Errors
     /// A violation that names the setting and its range.
@@ -73,7 +73,10 @@ impl InstanceSettings {
         let now = self.live.now();
         let mut tx = admin.write(&self.store, &self.live).await?;
         let mut settings = tx.settings_hold().await?;
+        let before = settings.clone();
         match name {
+            // Set again, it must not forget that it was raised or lowered a moment ago.
+            "access_token_lifetime_ceiling" if settings.access_token_lifetime_ceiling == Ttl::from_secs(n) => {}
             "access_token_lifetime_ceiling" => {
                 // After several changes in short order, waits use the largest ceiling.
                 let before = settings.waiting_ceiling(now);
@@ -88,6 +91,9 @@ impl InstanceSettings {
             "sessions_per_user" => settings.sessions_per_user = n,
             "audit_retention_days" => settings.audit_retention_days = n,
             limit => set_limit(&mut settings.limits, limit, n),
+        }
+        if settings == before {
+            return Ok(settings);
         }
         tx.settings_set(&settings).await?;
         tx.audit(now, AuditKind::SettingChanged, &admin.actor, name, json!({ "value": n })).await?;

@@ -11,6 +11,7 @@ use crate::{
         feed::ChangeKind,
         role::{BuiltIn, MAX_DESCRIPTION, MAX_PERMISSIONS, MAX_ROLES, Role, RoleName},
         scope::{Audience, Permission, PermissionAt},
+        text::Label,
     },
     entropy::Entropy,
     error::{Error, Result, Violations},
@@ -101,7 +102,7 @@ impl Roles {
     }
 
     /// Changes a role. If `revision` is given, the role must still be at it. The change takes effect in tokens issued
-    /// afterwards.
+    /// afterwards. What is the same already changes nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Changed`]; the role is built in; the caller lacks an old or a new permission.
@@ -123,6 +124,9 @@ impl Roles {
         violations.into_result(())?;
         admin.check_role(&self.live.snapshot(), &old)?;
         admin.check_permissions(&self.live.snapshot(), &role.permissions)?;
+        if role.description == old.description && same_permissions(&role.permissions, &old.permissions) {
+            return Ok(old);
+        }
         if role.permissions.iter().any(|permission| !old.permissions.contains(permission)) {
             self.token_fit.check_changed_role(&role).await?;
         }
@@ -269,10 +273,12 @@ async fn ensure_audiences(tx: &mut Tx, permissions: &[PermissionAt], now: Timest
 }
 
 fn check_description(text: &str, violations: &mut Violations) {
-    if text.chars().count() > MAX_DESCRIPTION || text.chars().any(char::is_control) {
-        violations
-            .add("description", format!("must be at most {MAX_DESCRIPTION} characters without control characters"));
-    }
+    violations.take("description", Label::parse(text, MAX_DESCRIPTION));
+}
+
+/// Whether two lists name the same permissions, in any order.
+fn same_permissions(one: &[PermissionAt], other: &[PermissionAt]) -> bool {
+    one.len() == other.len() && one.iter().all(|permission| other.contains(permission))
 }
 
 fn refuse_built_in(role: &Role) -> Result<()> {

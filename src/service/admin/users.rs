@@ -190,7 +190,7 @@ impl Users {
         Ok(views.into_values().collect())
     }
 
-    /// Changes a user. If `version` is given, the user must still be at it.
+    /// Changes a user. If `version` is given, the user must still be at it. What is the same already changes nothing.
     ///
     /// # Errors
     /// Reports every invalid field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
@@ -198,6 +198,11 @@ impl Users {
         check_patch(patch)?;
         let LockedUser { mut tx, found, now } = self.begin_change(admin, name, version).await?;
         let id = &found.user.id;
+        let readable = tx.user_attributes(id).await?.is_some();
+        if !patch.changes(&found, readable) {
+            drop(tx);
+            return self.find(id.as_str()).await;
+        }
         if let Some(name) = &patch.name {
             replace_logins(&mut tx, id, LoginKind::Name, std::slice::from_ref(name)).await?;
         }
@@ -401,6 +406,18 @@ impl Users {
         tx.audit(now, kind, &admin.actor, &user.subject, json!({})).await?;
         tx.change(self.live.change(ChangeKind::User, user.id.as_str(), now));
         Ok(())
+    }
+}
+
+impl UserPatch {
+    /// Whether anything in it differs from the user. Attributes that cannot be read differ from all.
+    fn changes(&self, found: &UserView, readable: bool) -> bool {
+        let (emails, names): (Vec<&str>, Vec<&str>) =
+            found.logins.iter().map(String::as_str).partition(|login| login.contains('@'));
+        let differ = |new: &[String], old: &[&str]| new.iter().filter(|text| !text.is_empty()).ne(old.iter().copied());
+        self.name.as_ref().is_some_and(|name| differ(std::slice::from_ref(name), &names))
+            || self.emails.as_ref().is_some_and(|new| differ(new, &emails))
+            || self.attributes.as_ref().is_some_and(|new| !readable || *new != found.user.attributes)
     }
 }
 

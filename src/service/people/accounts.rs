@@ -3,6 +3,7 @@
 //! Nobody but its owner can find out whether an account exists: requests with an address or a name get the same
 //! response after the same work, and only the mail differs.
 
+mod budget;
 mod me;
 mod register;
 mod reset;
@@ -10,6 +11,7 @@ mod verify;
 
 use std::{fmt, sync::Arc};
 
+pub(super) use self::budget::WriteBudget;
 pub use self::{
     me::MePatch,
     register::RegisterInput,
@@ -38,6 +40,7 @@ pub struct Accounts {
     pub(super) emails: Emails,
     pub(super) new_passwords: NewPasswords,
     pub(super) token_fit: TokenFit,
+    pub(super) budget: WriteBudget,
 }
 
 impl fmt::Debug for Accounts {

@@ -99,17 +99,22 @@ impl Emails {
         to: Addressee,
         content: Content,
     ) -> Result<()> {
-        let client = client.id.as_str().to_owned();
+        let client = client.display_name().to_owned();
         let Addressee { recipient: to, language, asked } = to;
         self.outbox.enqueue(tx, Mail { to, content, client, language, asked }).await.map(|_| ())
     }
 
     /// Notifies every email address of a user that the password was set.
-    pub(super) async fn send_password_changed(&self, tx: &mut Tx, logins: &[String], at: Timestamp) -> Result<()> {
-        for to in logins.iter().filter_map(|l| parse_recipient(l)) {
-            let content = Content::PasswordChanged { at };
-            let (client, language) = (self.live.issuer().to_owned(), Language::default());
-            self.outbox.enqueue(tx, Mail { to, content, client, language, asked: Asked::default() }).await?;
+    pub(super) async fn send_password_changed(
+        &self,
+        tx: &mut Tx,
+        client: &Client,
+        logins: &[String],
+        at: Timestamp,
+    ) -> Result<()> {
+        for recipient in logins.iter().filter_map(|l| parse_recipient(l)) {
+            let to = Addressee { recipient, language: Language::default(), asked: Asked::default() };
+            self.send(tx, client, to, Content::PasswordChanged { at }).await?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         audit::{Actor, AuditKind},
         client::{Client, Grant},
+        end_user::EndUser,
         mail::Asked,
         password_policy::PasswordPolicy,
         session::RevokedCause,
@@ -66,16 +67,28 @@ pub(super) fn check_new_password(password: &Password, logins: &[String]) -> Resu
         .map_err(|problem| Error::invalid("new_password", problem.to_string()))
 }
 
-/// The end user's address as the client reports it, if the client is trusted to do so; otherwise the peer address.
-pub(super) fn end_user_address<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a str) -> &'a str {
-    if client.may_report_end_user() && !stated.is_empty() { stated } else { &ctx.peer }
+/// The address that counts as the end user's: the one that a trusted client states, or else that of the connection.
+pub(super) fn end_user_address<'a>(ctx: &'a RequestContext, client: &Client, stated: &'a EndUser) -> &'a str {
+    if client.may_report_end_user() && !stated.address().is_empty() { stated.address() } else { &ctx.peer }
+}
+
+/// Where the end user calls from, as far as it is known. A public client runs on their device, so that its connection is
+/// theirs. A confidential one is a server of its own, which says nothing about them unless it is trusted to.
+pub(super) fn known_end_user(ctx: &RequestContext, client: &Client, stated: &EndUser) -> EndUser {
+    if client.may_report_end_user() {
+        stated.clone()
+    } else if client.secret.is_none() {
+        EndUser::of_connection(&ctx.peer, &ctx.user_agent)
+    } else {
+        EndUser::default()
+    }
 }
 
 /// When and through what an end user asks for a mail.
-pub(super) fn asked(ctx: &RequestContext, client: &Client, address: &str, user_agent: &str) -> Asked {
-    let user_agent = if client.may_report_end_user() { user_agent } else { "" };
-    let address = end_user_address(ctx, client, address).to_owned();
-    Asked { at: Some(ctx.now), address, user_agent: user_agent.to_owned() }
+pub(super) fn asked(ctx: &RequestContext, client: &Client, stated: &EndUser) -> Asked {
+    let user_agent = known_end_user(ctx, client, stated).user_agent().to_owned();
+    let address = end_user_address(ctx, client, stated).to_owned();
+    Asked { at: Some(ctx.now), address, user_agent }
 }
 
 /// Sets passwords chosen by users. Cheap to clone.
@@ -95,11 +108,12 @@ impl NewPasswords {
     /// Sets a password and consumes the ticket. Ends every session of the user, and notifies every email address.
     pub(super) async fn set_by_ticket(
         &self,
+        client: &Client,
         ticket: &Ticket,
-        id: &UserId,
         phc: &Phc,
         actor: impl Fn(&str) -> Actor,
     ) -> Result<usize> {
+        let id = ticket.user.as_ref().ok_or(CODE_INVALID)?;
         let now = self.live.now();
         let mut tx = self.store.write().await?;
         let unchanged = tx.user_touch(id, Some(ticket.security_version), now).await?;
@@ -111,7 +125,7 @@ impl NewPasswords {
         tx.password_set(id, phc, now).await?;
         let logins = tx.logins_of(id).await?;
         self.limits.clear_logins(&mut tx, &logins).await?;
-        self.emails.send_password_changed(&mut tx, &logins, now).await?;
+        self.emails.send_password_changed(&mut tx, client, &logins, now).await?;
         let (settings, actor) = (self.live.snapshot().settings.clone(), actor(&subject));
         let by = By { actor: &actor, cause: RevokedCause::PasswordSet, settings: &settings, now };
         let ended = tx.revoke(Revoke::SessionsOf { user: id, but: None }, &by).await?;

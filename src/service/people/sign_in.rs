@@ -14,7 +14,10 @@ use self::{guess::Guess, steps::SignInState};
 use super::{
     emails::Emails,
     limits::Limits,
-    new_passwords::{NewPasswords, check_may_handle_passwords, hash_error, wait_min_response_time, warn_if_unusable},
+    new_passwords::{
+        NewPasswords, check_may_handle_passwords, end_user_address, hash_error, known_end_user, wait_min_response_time,
+        warn_if_unusable,
+    },
     tickets::Tickets,
     users::mapped_claims,
 };
@@ -22,8 +25,10 @@ use crate::{
     domain::{
         audit::{Actor, AuditEvent, AuditKind},
         client::Client,
+        end_user::EndUser,
         scope::{Audience, Scope},
         session::Session,
+        text::Label,
         user::User,
     },
     entropy::Entropy,
@@ -45,8 +50,6 @@ use crate::{
 const MAX_PASSWORD: usize = 1024;
 /// Maximum length of a device's name, in characters.
 const MAX_LABEL: usize = 128;
-/// Maximum length of a user agent, in bytes.
-const MAX_USER_AGENT: usize = 512;
 
 /// A sign-in request.
 #[derive(Debug)]
@@ -141,12 +144,12 @@ impl SignIns {
     ) -> Result<SignedIn> {
         let client = self.callers.client_of(ctx, credentials, &request.client_id).await?;
         check_may_handle_passwords(&client)?;
-        check_fields(&request)?;
+        let end_user = check_fields(&request)?;
         let audience = audience_of(&client, &request.audience)?.clone();
         let granted = Granted { audience, scopes: scopes_of(&client, &request.scopes)? };
         self.live.for_signing()?;
         let arrived = Instant::now();
-        let result = self.sign_in_checked(ctx, &client, &request, &granted).await;
+        let result = self.sign_in_checked(ctx, &client, (&request, &end_user), &granted).await;
         if matches!(result, Err(Error::Unauthenticated(_))) {
             wait_min_response_time(arrived).await;
         }
@@ -158,11 +161,11 @@ impl SignIns {
         &self,
         ctx: &RequestContext,
         client: &Client,
-        request: &SignInRequest,
+        (request, end_user): (&SignInRequest, &EndUser),
         granted: &Granted,
     ) -> Result<SignedIn> {
         for _ in 0..TRIES {
-            let mut guess = self.start_guess(ctx, client, request)?;
+            let mut guess = self.start_guess(ctx, client, (request, end_user))?;
             let Some(verified) = self.check_password(&mut guess, request).await? else {
                 guess.failed().await?;
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
@@ -179,7 +182,7 @@ impl SignIns {
                 }
             }
             let user = verified.user.id.clone();
-            match self.open_session(ctx, client, verified, &request.device, granted).await {
+            match self.open_session(ctx, client, verified, (&request.device.label, end_user), granted).await {
                 Err(Error::Conflict) => guess.take_back().await,
                 Err(other) => {
                     guess.take_back().await;
@@ -229,7 +232,7 @@ impl SignIns {
         ctx: &RequestContext,
         client: &Client,
         verified: VerifiedUser,
-        device: &Device,
+        (label, stated): (&str, &EndUser),
         granted: &Granted,
     ) -> Result<TokenPair> {
         // Since it was authenticated, a password was checked and steps were taken.
@@ -239,11 +242,14 @@ impl SignIns {
         let secret = SessionSecret::generate(&*self.entropy);
         let now = self.live.now();
         let VerifiedUser { user, roles, rehash, .. } = verified;
-        let mut session = self.new_session(client, &user, &secret, device, &granted.scopes, now);
+        let mut session = self.new_session(client, &user, &secret, &granted.scopes, now);
+        let end_user = known_end_user(ctx, client, stated);
+        label.clone_into(&mut session.device_label);
+        end_user.address().clone_into(&mut session.address);
+        end_user.user_agent().clone_into(&mut session.user_agent);
         session.roles = roles;
         session.status = Some(self.lists.next_index(now).await?);
-        let address = if session.address.is_empty() { &ctx.peer } else { &session.address };
-        let event = self.signed_in_event(&session, address.clone(), now);
+        let event = self.signed_in_event(&session, end_user_address(ctx, client, stated).to_owned(), now);
         let opening =
             Opening { session: session.clone(), security_version: user.security_version, rehash, max_sessions, event };
         let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now };
@@ -282,17 +288,11 @@ impl SignIns {
         client: &Client,
         user: &User,
         secret: &SessionSecret,
-        device: &Device,
         scopes: &[Scope],
         now: Timestamp,
     ) -> Session {
         let config = &client.config;
         let absolute_expires_at = now.plus(config.session_absolute);
-        let (address, user_agent) = if client.may_report_end_user() {
-            (device.address.clone(), device.user_agent.clone())
-        } else {
-            (String::new(), String::new())
-        };
         Session {
             id: SessionId::new(now, &*self.entropy),
             user: user.id.clone(),
@@ -315,31 +315,23 @@ impl SignIns {
             idle_expires_at: now.plus(config.session_idle.max(config.token_lifetime)),
             absolute_expires_at,
             revoked: None,
-            device_label: device.label.clone(),
-            user_agent,
-            address,
+            device_label: String::new(),
+            user_agent: String::new(),
+            address: String::new(),
             status: None,
         }
     }
 }
 
-fn check_fields(request: &SignInRequest) -> Result<()> {
+fn check_fields(request: &SignInRequest) -> Result<EndUser> {
     let device = &request.device;
     let mut violations = Violations::default();
+    violations.take("device_label", Label::parse(&device.label, MAX_LABEL));
+    let end_user = violations.absorb(EndUser::parse(&device.address, &device.user_agent))?;
     let mut check = |field: &'static str, bad: bool, description: &str| violations.require(!bad, field, description);
     check("login", request.login.is_empty(), "must not be empty");
     check("login", request.login.len() > 1024, "must be at most 1024 bytes");
     check("password", request.password.expose().is_empty(), "must not be empty");
     check("password", request.password.expose().len() > MAX_PASSWORD, "must be at most 1024 bytes");
-    check("device_label", device.label.chars().count() > MAX_LABEL, "must be at most 128 characters");
-    check("device_label", device.label.chars().any(char::is_control), "must not contain control characters");
-    check("end_user.user_agent", device.user_agent.len() > MAX_USER_AGENT, "must be at most 512 bytes");
-    check(
-        "end_user.user_agent",
-        device.user_agent.chars().any(char::is_control),
-        "must not contain control characters",
-    );
-    let bad_address = !device.address.is_empty() && device.address.parse::<std::net::IpAddr>().is_err();
-    check("end_user.address", bad_address, "must be an IP address");
-    violations.into_result(())
+    violations.into_result(end_user)
 }

@@ -191,10 +191,16 @@ impl Tickets {
         code: &TypedCode,
         wanted: impl Fn(&Ticket) -> bool,
     ) -> Result<Option<Ticket>> {
+        // What cannot be right costs a read, and no turn among the writers. The steps of a sign-in accept only its token.
+        let found = self.store.read().await?.ticket_find(id, self.live.now()).await?;
+        let open = |t: &Ticket| t.attempts_left > 0 && t.kind != TicketKind::SignIn && wanted(t);
+        if !found.is_some_and(|t| open(&t)) || !is_code(code) {
+            return Ok(None);
+        }
+        // A guess is counted before it is looked at.
         let mut tx = self.store.write().await?;
         let Some(ticket) = tx.ticket_attempt(id, self.live.now()).await? else { return Ok(None) };
-        // The steps of a sign-in accept only its token.
-        let valid = ticket.kind != TicketKind::SignIn && self.code_matches(&ticket, code) && wanted(&ticket);
+        let valid = self.code_matches(&ticket, code);
         if valid {
             tx.ticket_give_back(&ticket.id).await?;
         }
@@ -204,8 +210,7 @@ impl Tickets {
 
     /// Whether a code matches the ticket, ignoring spaces and hyphens.
     pub(in crate::service) fn code_matches(&self, ticket: &Ticket, code: &TypedCode) -> bool {
-        let typed: String = code.expose().chars().filter(|c| !matches!(c, ' ' | '-')).take(DIGITS + 1).collect();
-        ticket.code.matches(&CodeHash(self.sealing.code_hash(ticket.id.as_str(), &typed)))
+        ticket.code.matches(&CodeHash(self.sealing.code_hash(ticket.id.as_str(), &digits_of(code))))
     }
 
     /// Decrypts the data of a ticket.
@@ -214,6 +219,17 @@ impl Tickets {
         let plain = plain.ok_or_else(|| Error::Internal(format!("{} does not open", ticket.id).into()))?;
         serde_json::from_slice(&plain).map_err(|e| Error::Internal(Box::new(e)))
     }
+}
+
+/// What was typed, without spaces and hyphens, and not much longer than a code.
+fn digits_of(code: &TypedCode) -> String {
+    code.expose().chars().filter(|c| !matches!(c, ' ' | '-')).take(DIGITS + 1).collect()
+}
+
+/// Whether a text has the form of a code. One that has not is no guess.
+pub(in crate::service) fn is_code(code: &TypedCode) -> bool {
+    let digits = digits_of(code);
+    digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn sealing_context(id: &TicketId, kind: TicketKind) -> String {

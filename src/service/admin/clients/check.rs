@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 
 use super::NewClientRequest;
 use crate::{
-    domain::client::{ClaimSource, Grant, RESERVED_CLAIMS},
+    domain::{
+        client::{ClaimSource, ClientConfig, Grant, RESERVED_CLAIMS},
+        text::Label,
+    },
     error::Violations,
 };
+
+/// Maximum length of the mapping of a claim, in characters.
+const MAX_CLAIM: usize = 4096;
 
 /// The requested grants, or the defaults; each must suit the kind of client.
 pub(super) fn grants(violations: &mut Violations, request: &NewClientRequest) -> Vec<Grant> {
@@ -47,8 +53,8 @@ pub(super) fn claim_map(violations: &mut Violations, texts: &[String]) -> BTreeM
             violations.add("claims", format!("{text:?} must be NAME=PATH or NAME=\"TEXT\""));
             continue;
         };
-        if text.chars().any(char::is_control) {
-            violations.add("claims", format!("{name:?} must not contain control characters"));
+        if let Err(problem) = Label::parse(text, MAX_CLAIM) {
+            violations.add("claims", format!("{name:?} {problem}"));
             continue;
         }
         if map.contains_key(name) {
@@ -65,6 +71,15 @@ pub(super) fn claim_map(violations: &mut Violations, texts: &[String]) -> BTreeM
         map.insert(name.to_owned(), source);
     }
     map
+}
+
+/// The name by which the users of a client know it; nothing if that is its id.
+pub(super) fn display_name(violations: &mut Violations, text: &str) -> Option<Label> {
+    let name = violations.take("display_name", Label::parse(text, ClientConfig::MAX_DISPLAY_NAME))?;
+    if text.trim() != text {
+        violations.add("display_name", "must not begin or end with a space");
+    }
+    (!text.is_empty()).then_some(name)
 }
 
 /// Validates a link template: an `https` URL, `http` on localhost, or an app's own scheme; with `{token}`.

@@ -39,7 +39,8 @@ pub(super) struct TakenNames {
     /// Ids of clients and of deleted users.
     principals: HashSet<NameHash>,
     logins: HashSet<NameHash>,
-    skeletons: HashSet<NameHash>,
+    /// What names look like, and the canonical forms of addresses.
+    keys: HashSet<NameHash>,
 }
 
 /// The decision on a row.
@@ -72,11 +73,12 @@ pub(super) async fn load_known(
     }
     taken.principals.extend(tx.principals_taken(&subjects).await?.iter().map(|name| name_hash(name)));
     let unknown = || good().filter(|row| !known.contains_key(&row.subject));
-    let skeletons: Vec<&str> = unknown().flat_map(|row| row.logins.iter().map(Login::skeleton)).collect();
-    if !skeletons.is_empty() {
-        for (canonical, skeleton) in tx.logins_like(&skeletons).await? {
+    let logins = unknown().flat_map(|row| &row.logins);
+    let texts: Vec<&str> = logins.flat_map(|login| [login.unique_key(), login.canonical()]).collect();
+    if !texts.is_empty() {
+        for (canonical, key) in tx.logins_like(&texts).await? {
             taken.logins.insert(name_hash(&canonical));
-            taken.skeletons.insert(name_hash(&skeleton));
+            taken.keys.insert(name_hash(&key));
         }
     }
     Ok(known)
@@ -105,14 +107,14 @@ pub(super) fn decide(row: &CheckedRow, known: &HashMap<String, KnownUser>, taken
         if taken.logins.contains(&name_hash(login.canonical())) {
             return refuse(field, "belongs to another user");
         }
-        let own = row.logins.iter().take(at).any(|before| before.skeleton() == login.skeleton());
-        if own || taken.skeletons.contains(&name_hash(login.skeleton())) {
+        let own = row.logins.iter().take(at).any(|before| before.unique_key() == login.unique_key());
+        if own || taken.keys.contains(&name_hash(login.unique_key())) {
             return refuse(field, "looks like one that is already taken");
         }
     }
     for login in &row.logins {
         taken.logins.insert(name_hash(login.canonical()));
-        taken.skeletons.insert(name_hash(login.skeleton()));
+        taken.keys.insert(name_hash(login.unique_key()));
     }
     taken.rows.insert(subject, content);
     Decision::Create

@@ -51,7 +51,10 @@ impl Users {
             let cause = RevokedCause::Administrator;
             tx.revoke(Revoke::Sessions(&own), &By { actor: &admin.actor, cause, settings: &settings, now }).await?
         };
-        self.live.commit(tx).await?;
+        // Where nothing ends, the user has not changed either.
+        if ended > 0 {
+            self.live.commit(tx).await?;
+        }
         Ok(ended)
     }
 }

@@ -2,15 +2,17 @@
 
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use unicode_normalization::UnicodeNormalization;
 
-use super::{Accounts, verify::PendingEmail};
+use super::{Accounts, budget::Write, verify::PendingEmail};
 use crate::{
     domain::{
         audit::AuditKind,
         client::Client,
+        end_user::EndUser,
         limit::LimitKind,
         login::{Login, LoginKind},
-        mail::{Asked, Content},
+        mail::Content,
         session::{RevokedCause, Session},
         ticket::TicketKind,
         user::{MAX_ATTRIBUTES, MAX_DEPTH, holds_nul, is_deeper_than, stored_size},
@@ -24,12 +26,13 @@ use crate::{
         people::{
             emails::{Addressee, Asker, parse_language, parse_recipient},
             limits::GuessAudit,
-            new_passwords::{check_new_password, hash_error, wait_min_response_time, warn_if_unusable},
+            new_passwords::{asked, check_new_password, hash_error, wait_min_response_time, warn_if_unusable},
             tickets::{IssuedTicket, PendingTicket},
             users::{UserView, load_view, remap_claims},
         },
     },
     store::{By, Revoke, SessionFilter, Tx},
+    time::Timestamp,
 };
 
 const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
@@ -56,6 +59,22 @@ struct CheckedPatch {
     profile: Option<Map<String, Value>>,
 }
 
+impl CheckedPatch {
+    /// Whether anything in it differs from the account. Attributes that cannot be read are no attributes here.
+    fn changes(&self, view: &UserView) -> bool {
+        let profile = view.user.attributes.get(PROFILE).and_then(Value::as_object);
+        let name = view.logins.iter().find(|login| !login.contains('@'));
+        let renamed = self.name.as_ref().is_some_and(|new| new.first().map(Login::display) != name.map(String::as_str));
+        renamed || self.profile.as_ref().is_some_and(|new| Some(new) != profile)
+    }
+}
+
+/// Whether the user has this address and no other.
+fn is_only_address(view: &UserView, email: &Login) -> bool {
+    let mut addresses = view.logins.iter().filter(|login| login.contains('@'));
+    addresses.next().map(String::as_str) == Some(email.display()) && addresses.next().is_none()
+}
+
 impl Accounts {
     /// The user's own account.
     ///
@@ -68,10 +87,10 @@ impl Accounts {
     }
 
     /// Changes the user's own account. A new email address takes effect only after verification: a code is sent to
-    /// it.
+    /// it. What is the same already changes nothing.
     ///
     /// # Errors
-    /// A field violation; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`].
+    /// A field violation; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`]; [`Error::RateLimited`].
     pub async fn update(
         &self,
         ctx: &RequestContext,
@@ -83,17 +102,19 @@ impl Accounts {
         }
         check_profile(patch.profile.as_ref())?;
         let email = patch.email.as_deref().map(parse_email).transpose()?;
+        let language = patch.language;
         let name = patch.name.as_deref().map(parse_user_name).transpose()?;
         let arrived = Instant::now();
-        let changed = name.is_some() || patch.profile.is_some();
-        let view = if changed {
-            self.change(me, CheckedPatch { name, profile: patch.profile }).await?
-        } else {
-            self.me(me).await?
-        };
-        let pending = match email {
+        let patch = CheckedPatch { name, profile: patch.profile };
+        let mut view = self.me(me).await?;
+        if patch.changes(&view) {
+            self.budget.take(Write::Profile(&me.user), ctx.now)?;
+            view = self.change(me, patch).await?;
+        }
+        let pending = match email.filter(|email| !is_only_address(&view, email)) {
             Some(email) => {
-                let pending = self.send_verification(ctx, me, &view, (&email, &patch.language)).await?;
+                self.budget.take(Write::Profile(&me.user), ctx.now)?;
+                let pending = self.send_verification(ctx, me, &view, (&email, &language)).await?;
                 wait_min_response_time(arrived).await;
                 Some(pending)
             }
@@ -161,7 +182,7 @@ impl Accounts {
         let issued = self.tickets.issue(TicketKind::VerifyEmail, &client.id, owner, &data)?;
         let recipient =
             parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        let asked = Asked { at: Some(ctx.now), address: me.actor.address.clone(), user_agent: String::new() };
+        let asked = asked(ctx, &client, &EndUser::default());
         let to = Addressee { recipient, language, asked };
         let counted = self.emails.count_request(email.canonical(), Asker::User(&me.user), &me.actor.address).await?;
         counted.kept_if_done(self.queue_verification(me, &client, &issued, (email, to))).await?;
@@ -186,7 +207,7 @@ impl Accounts {
     /// Changes the password, given the current one. Ends every other session; returns how many.
     ///
     /// # Errors
-    /// [`Reason::InvalidCredentials`], or a violation by the new password.
+    /// [`Reason::InvalidCredentials`], or a violation by the new password; [`Error::RateLimited`].
     pub async fn change_password(
         &self,
         ctx: &RequestContext,
@@ -197,6 +218,9 @@ impl Accounts {
         let id = &me.user;
         let UserView { user, logins, .. } = self.me(me).await?;
         check_new_password(&new, &logins)?;
+        if new.expose().nfc().eq(current.expose().nfc()) {
+            return Err(Error::invalid("new_password", "must be another one than the current password"));
+        }
         let arrived = Instant::now();
         // A stolen token must not allow guessing the password. Each session has a count of its own, so that a thief
         // cannot stop the owner; no login contains the separator, so that nobody else can.
@@ -220,8 +244,9 @@ impl Accounts {
             return Err(Error::Unauthenticated(Reason::InvalidCredentials));
         }
         attempt.succeeded().await?;
+        self.budget.take(Write::Security(&me.session), ctx.now)?;
         let phc = self.passwords.hash(new).await.map_err(hash_error)?;
-        let now = self.live.now();
+        let (client, now) = (self.live.client(&me.client)?, self.live.now());
         let mut tx = me.write(&self.store).await?;
         // The old password was verified against this version of the account only.
         if !tx.user_touch(id, Some(user.security_version), now).await? {
@@ -229,7 +254,7 @@ impl Accounts {
         }
         tx.password_set(id, &phc, now).await?;
         self.limits.clear_logins(&mut tx, &logins).await?;
-        self.emails.send_password_changed(&mut tx, &logins, now).await?;
+        self.emails.send_password_changed(&mut tx, &*client, &logins, now).await?;
         let ended = self.end_other_sessions(&mut tx, me, RevokedCause::PasswordSet).await?;
         tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
@@ -248,23 +273,39 @@ impl Accounts {
     /// Ends one of the user's own sessions, or all others; returns how many were live.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a session that is not the user's.
+    /// [`Error::NotFound`] for a session that is not the user's; [`Error::RateLimited`].
     pub async fn revoke_session(&self, me: &Me, session: Option<&str>) -> Result<usize> {
+        let now = self.live.now();
+        let ids = self.own_live_sessions(me, session, now).await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        self.budget.take(Write::Security(&me.session), now)?;
         let mut tx = me.write(&self.store).await?;
         let ended = match session {
             None => self.end_other_sessions(&mut tx, me, RevokedCause::Logout).await?,
-            Some(text) => {
-                let missing = || Error::NotFound("session", text.to_owned());
-                let id: SessionId = text.parse().map_err(|_| missing())?;
-                let own = tx.session_by_id(&id).await?.is_some_and(|s| s.user == me.user);
-                if !own {
-                    return Err(missing());
-                }
-                self.revoke_own(&mut tx, me, Revoke::Sessions(&[id]), RevokedCause::Logout).await?
-            }
+            Some(_) => self.revoke_own(&mut tx, me, Revoke::Sessions(&ids), RevokedCause::Logout).await?,
         };
         self.live.commit(tx).await?;
         Ok(ended)
+    }
+
+    /// Which of the user's sessions there are to end: the one that is named, or all others.
+    async fn own_live_sessions(&self, me: &Me, session: Option<&str>, now: Timestamp) -> Result<Vec<SessionId>> {
+        let mut tx = self.store.read().await?;
+        me.check_current(&mut tx).await?;
+        let mut live = tx.live_session_ids(&me.user, now).await?;
+        let Some(text) = session else {
+            live.retain(|id| *id != me.session);
+            return Ok(live);
+        };
+        let missing = || Error::NotFound("session", text.to_owned());
+        let id: SessionId = text.parse().map_err(|_| missing())?;
+        if !tx.session_by_id(&id).await?.is_some_and(|s| s.user == me.user) {
+            return Err(missing());
+        }
+        live.retain(|other| *other == id);
+        Ok(live)
     }
 
     /// Deletes the user's own account; returns how many sessions ended.

@@ -5,7 +5,10 @@ use tokio::time::Instant;
 
 use super::Accounts;
 use crate::{
-    domain::{client::Client, login::Login, mail::Content, password_policy::PasswordPolicy, ticket::TicketKind},
+    domain::{
+        client::Client, end_user::EndUser, login::Login, mail::Content, password_policy::PasswordPolicy,
+        ticket::TicketKind,
+    },
     error::{Error, Reason, Result, Violations},
     secret::Password,
     service::{
@@ -63,11 +66,11 @@ impl Accounts {
             let text = "the client does not allow registration";
             return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
         }
-        let email = validate(&input)?;
+        let (email, end_user) = validate(&input)?;
         let language = parse_language(&input.language)?;
         let recipient =
             parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        let asked = asked(ctx, &client, &input.address, &input.user_agent);
+        let asked = asked(ctx, &client, &end_user);
         let counted = self.emails.count_request(email.canonical(), Asker::Unknown, &asked.address).await?;
         let arrived = Instant::now();
         let to = Addressee { recipient, language, asked };
@@ -103,14 +106,16 @@ impl Accounts {
     }
 }
 
-/// Validates the request; returns the address, or all violations.
-fn validate(input: &RegisterInput) -> Result<Login> {
+/// Validates the request; returns the address and who asks, or all violations.
+fn validate(input: &RegisterInput) -> Result<(Login, EndUser)> {
     let mut violations = Violations::default();
+    let end_user = violations.absorb(EndUser::parse(&input.address, &input.user_agent))?;
     let email = violations.take("email", Login::parse_email(&input.email));
     if !input.name.is_empty() {
         violations.take("name", Login::parse_name(&input.name));
     }
     violations.take("password", PasswordPolicy::default().check(&input.password, &[&input.email, &input.name]));
     violations.into_result(())?;
-    email.ok_or_else(|| Error::invalid("email", "must be an email address"))
+    let email = email.ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+    Ok((email, end_user))
 }

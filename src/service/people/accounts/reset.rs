@@ -7,6 +7,7 @@ use crate::{
     domain::{
         audit::Actor,
         client::Client,
+        end_user::EndUser,
         limit::{LimitKey, LimitKind},
         login::Login,
         mail::{Asked, Content, Language, Recipient},
@@ -61,7 +62,8 @@ pub struct PasswordReset {
 }
 
 impl Accounts {
-    /// Requests a password reset. If the account exists, a mail goes to one of its addresses. The caller cannot tell
+    /// Requests a password reset. If the account exists, a mail goes to the address that was typed, or to the primary
+    /// address if a name was. The caller cannot tell
     /// whether it exists: both cases do the same reads and writes.
     ///
     /// # Errors
@@ -79,7 +81,7 @@ impl Accounts {
             return Err(Error::invalid("login", "must be 1 to 1024 bytes"));
         }
         let language = parse_language(request.language)?;
-        let asked = asked(ctx, &client, request.address, request.user_agent);
+        let asked = asked(ctx, &client, &EndUser::parse(request.address, request.user_agent)?);
         let device = self.known_device(login, request.device_token).await?;
         let who = device.as_ref().map_or(Asker::Unknown, Asker::KnownDevice);
         let counted = self.emails.count_request(login, who, &asked.address).await?;
@@ -113,7 +115,7 @@ impl Accounts {
         let found = found.filter(|user| user.disabled_at.is_none());
         let id = found.as_ref().map_or_else(|| UserId::new(now, &*self.entropy), |user| user.id.clone());
         let logins = tx.logins_of(&id).await?;
-        // Send to the stored address, never to the typed one.
+        // Send to the stored address, never to the typed one. The first of the addresses is the primary one.
         let typed = |l: &&String| Login::canonical_for_lookup(l) == canonical;
         let kept = logins.iter().find(typed).and_then(|l| parse_recipient(l));
         let to = kept.or_else(|| logins.iter().find_map(|l| parse_recipient(l)));
@@ -162,8 +164,8 @@ impl Accounts {
     }
 
     async fn reset(&self, ctx: &RequestContext, client: &Client, ticket: &Ticket, password: Password) -> Result<usize> {
-        let user = ticket.user.clone().ok_or(CODE_INVALID)?;
-        let logins = self.store.read().await?.logins_of(&user).await?;
+        let user = ticket.user.as_ref().ok_or(CODE_INVALID)?;
+        let logins = self.store.read().await?.logins_of(user).await?;
         check_new_password(&password, &logins)?;
         let phc = self.passwords.hash(password).await.map_err(hash_error)?;
         let actor = |subject: &str| Actor {
@@ -171,6 +173,6 @@ impl Accounts {
             address: ctx.peer.clone(),
             ..Actor::named(subject)
         };
-        self.new_passwords.set_by_ticket(ticket, &user, &phc, actor).await
+        self.new_passwords.set_by_ticket(client, ticket, &phc, actor).await
     }
 }

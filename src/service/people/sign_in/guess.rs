@@ -6,6 +6,7 @@ use crate::{
     domain::{
         audit::Actor,
         client::Client,
+        end_user::EndUser,
         limit::{LimitKey, LimitKind},
         login::Login,
     },
@@ -55,10 +56,15 @@ impl SignIns {
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`](crate::error::Error::TooManyAttempts).
-    pub(super) fn start_guess(&self, ctx: &RequestContext, client: &Client, request: &SignInRequest) -> Result<Guess> {
+    pub(super) fn start_guess(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        (request, end_user): (&SignInRequest, &EndUser),
+    ) -> Result<Guess> {
         let canonical = Login::canonical_for_lookup(&request.login);
         let typed = canonical.as_deref().unwrap_or(&request.login);
-        let address = end_user_address(ctx, client, &request.device.address);
+        let address = end_user_address(ctx, client, end_user);
         let account = self.limits.key(LimitKind::Account, typed);
         let device = KnownDevice::parse(&self.sealing, &request.device_token, &account, self.live.now());
         let devices = self.limits.key(LimitKind::Devices, typed);

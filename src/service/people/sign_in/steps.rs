@@ -10,7 +10,8 @@ use crate::{
     domain::{
         audit::{Actor, AuditKind},
         client::Client,
-        login::{Login, LoginKind},
+        end_user::EndUser,
+        login::Login,
         mail::{Content, Language, Recipient},
         scope::{Audience, Scope},
         ticket::{Ticket, TicketKind},
@@ -24,9 +25,10 @@ use crate::{
         people::{
             emails::{Addressee, Asker},
             new_passwords::{
-                asked, check_may_handle_passwords, check_new_password, hash_error, wait_min_response_time,
+                asked, check_may_handle_passwords, check_new_password, end_user_address, hash_error,
+                wait_min_response_time,
             },
-            tickets::{CODE_INVALID, FoundTicket, IssuedTicket, PresentedTicket},
+            tickets::{CODE_INVALID, FoundTicket, IssuedTicket, PresentedTicket, is_code},
         },
         tokens::audience_of,
     },
@@ -87,6 +89,11 @@ impl SignInState {
     pub(super) fn new(steps: Vec<SignInStep>, granted: &Granted, device: &Device) -> Self {
         let Granted { audience, scopes } = granted;
         Self { steps, audience: audience.clone(), scopes: scopes.clone(), device: device.clone(), email: None }
+    }
+
+    /// Where the user calls from, as the client has stated it at the first step. It was checked then.
+    fn end_user(&self) -> EndUser {
+        EndUser::parse(&self.device.address, &self.device.user_agent).unwrap_or_default()
     }
 }
 
@@ -173,12 +180,8 @@ impl SignIns {
         let logins = self.store.read().await?.logins_of(&pending.user).await?;
         check_new_password(&password, &logins)?;
         let phc = self.passwords.hash(password).await.map_err(hash_error)?;
-        let actor = |subject: &str| Actor {
-            client: Some(client.id.to_string()),
-            address: ctx.peer.clone(),
-            ..Actor::named(subject)
-        };
-        self.new_passwords.set_by_ticket(&pending.ticket, &pending.user, &phc, actor).await?;
+        let actor = |subject: &str| actor(ctx, client, &pending.state, subject);
+        self.new_passwords.set_by_ticket(client, &pending.ticket, &phc, actor).await?;
         self.advance(ctx, client, pending).await
     }
 
@@ -192,10 +195,9 @@ impl SignIns {
         email: &str,
     ) -> Result<SignedIn> {
         let PendingSignIn { ticket, user, mut state } = pending;
-        let login = Login::parse(email).ok().filter(|l| l.kind() == LoginKind::Email);
-        let login = login.ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+        let login = Login::parse_email(email).map_err(|problem| Error::invalid("email", problem))?;
         let recipient = Recipient::of(&login).ok_or(CODE_INVALID)?;
-        let asked = asked(ctx, client, &state.device.address, &state.device.user_agent);
+        let asked = asked(ctx, client, &state.end_user());
         // The password was right, so the user asks.
         let counted = self.emails.count_request(login.canonical(), Asker::User(&user), &asked.address).await?;
         state.email = Some(email.to_owned());
@@ -239,6 +241,9 @@ impl SignIns {
         let PendingSignIn { ticket, user, state } = &pending;
         let email =
             state.email.as_ref().ok_or_else(|| Error::invalid("code", "must be empty: no code has been sent yet"))?;
+        if ticket.attempts_left <= 0 || !is_code(code) {
+            return Err(CODE_INVALID);
+        }
         // Use up an attempt before checking the code, so that parallel guesses do not exceed the limit.
         let mut tx = self.store.write().await?;
         let left = tx.ticket_attempt(&ticket.id, self.live.now()).await?;
@@ -255,7 +260,7 @@ impl SignIns {
         self.consume_ticket(&mut tx, ticket).await?;
         let subject = tx.user_by_id(user).await?.ok_or(CODE_INVALID)?.subject;
         self.emails.replace(&mut tx, client, user, &[], &login).await?;
-        let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
+        let actor = actor(ctx, client, state, &subject);
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({ "step": true })).await?;
         tx.commit().await?;
         self.advance(ctx, client, pending).await
@@ -282,9 +287,17 @@ impl SignIns {
         drop(tx);
         let verified = VerifiedUser { user, roles, rehash: None, must_change: false };
         let audience = audience_of(client, state.audience.as_str())?.clone();
+        let end_user = state.end_user();
         let granted = Granted { audience, scopes: state.scopes };
-        self.open_session(ctx, client, verified, &state.device, &granted).await.map(SignedIn::Tokens)
+        let device = (state.device.label.as_str(), &end_user);
+        self.open_session(ctx, client, verified, device, &granted).await.map(SignedIn::Tokens)
     }
+}
+
+/// The user who takes a step, for the audit log.
+fn actor(ctx: &RequestContext, client: &Client, state: &SignInState, subject: &str) -> Actor {
+    let address = end_user_address(ctx, client, &state.end_user()).to_owned();
+    Actor { client: Some(client.id.to_string()), address, ..Actor::named(subject) }
 }
 
 fn challenge(issued: IssuedTicket, state: &SignInState) -> Result<Challenge> {
