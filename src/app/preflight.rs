@@ -1,6 +1,10 @@
 //! What a server refuses before it changes anything. `serve` and `config check` share this, so that they agree.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use super::{
     config::{Config, Database, Draft, Examined},

@@ -18,7 +18,6 @@ use crate::{
         user::User,
     },
     error::{Error, Reason, Result},
-    id::UserId,
     passwords::{HashError, PasswordVerdict, Phc},
     secret::Password,
     service::{access::RequestContext, runtime::Live},

@@ -34,7 +34,7 @@ async fn an_unknown_key_is_no_fault_of_the_token_while_a_fetch_hangs() {
     let (key, new) = (Signer::new("a"), Signer::new("b"));
     let (url, requests) = start_silent_server().await;
     let clock = Arc::new(FixedClock::new(NOW));
-    let verifier = Verifier::with_policy(Policy::new("https://i", "api")).jwks_url(url).clock(clock.clone());
+    let verifier = Verifier::builder("https://i", "api").jwks_url(url).clock(clock.clone()).build().unwrap();
     let known = KeySet::from_json(jwks_of(&[&key]).as_bytes()).unwrap();
     verifier.keys.accept_pushed(known, 300_000, Moment::now(&*clock));
     assert!(keys_unavailable(&verifier.verify(&new.token()).await), "it waits, but not until the fetch is over");
@@ -68,9 +68,10 @@ async fn a_bad_signature_or_an_expired_token_is_refused_whatever_is_late() {
 async fn an_unknown_key_is_no_fault_of_the_token_while_the_stream_is_late_or_has_sent_no_snapshot() {
     let (key, new) = (Signer::new("a"), Signer::new("b"));
     let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&key]), "")).await;
-    let (verifier, clock) = issuer.verifier();
-    let watch = Watch::new("http://127.0.0.1:9", "guard", "secret").unwrap();
-    let verifier = verifier.watch(watch);
+    let clock = Arc::new(FixedClock::new(NOW));
+    let watch = crate::Watch::new("http://127.0.0.1:9", "guard", "secret").unwrap();
+    let verifier = Verifier::builder("https://i", "api").jwks_url(&issuer.url).clock(clock.clone());
+    let verifier = verifier.watch(watch).build().unwrap();
     for _ in 0..2 {
         // The first one fetches the keys.
         assert!(keys_unavailable(&verifier.verify(&new.token()).await), "no snapshot");
