@@ -12,8 +12,7 @@ use std::{
 };
 
 use chancery::grpc::pb::{
-    GetJwksRequest, GetJwksResponse, Heartbeat, Snapshot, WatchJwksRequest, WatchJwksResponse, WatchRevocationsRequest,
-    WatchRevocationsResponse,
+    self, Heartbeat, Snapshot, WatchJwksRequest, WatchJwksResponse, WatchRevocationsRequest, WatchRevocationsResponse,
     key_service_server::{KeyService, KeyServiceServer},
     revocation_service_server::{RevocationService, RevocationServiceServer},
     watch_revocations_response::Event,
@@ -95,7 +94,28 @@ impl RevocationService for Scripted {
 impl KeyService for Scripted {
     type WatchJwksStream = ReceiverStream<Result<WatchJwksResponse, Status>>;
 
-    async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
+    async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<pb::GetJwksResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn list_signing_keys(
+        &self,
+        _: Request<pb::ListSigningKeysRequest>,
+    ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn rotate_signing_key(
+        &self,
+        _: Request<pb::RotateSigningKeyRequest>,
+    ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn revoke_signing_key(
+        &self,
+        _: Request<pb::RevokeSigningKeyRequest>,
+    ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 

@@ -32,10 +32,10 @@ async fn both_grpc_listeners_answer_health_checks_by_name() {
 
 #[tokio::test]
 async fn a_guard_that_knows_no_keys_or_has_no_snapshot_is_not_serving() {
-    let keyless = Verifier::new("https://i", "api").jwks_url("http://127.0.0.1:9/");
+    let keyless = Verifier::builder("https://i", "api").jwks_url("http://127.0.0.1:9/").build().unwrap();
     let issuer = TestIssuer::new("https://i");
     let watch = Watch::new("http://127.0.0.1:9", "guard", "secret").unwrap();
-    for verifier in [keyless, issuer.verifier("api").watch(watch)] {
+    for verifier in [keyless, issuer.builder("api").watch(watch).build().unwrap()] {
         let guard = start_guard(|_| Gate::new(verifier)).await;
         assert_eq!(status(&guard.ext_authz, "").await.unwrap(), ServingStatus::NotServing);
         let mut watch = HealthClient::new(guard.socket.clone()).watch(ask("")).await.unwrap().into_inner();
@@ -48,7 +48,7 @@ async fn those_who_watch_the_health_learn_of_changes_and_of_the_stop() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys.json");
     let issuer = TestIssuer::new("https://i");
-    let verifier = Verifier::new("https://i", "api").jwks_file(&file);
+    let verifier = Verifier::builder("https://i", "api").jwks_file(&file).build().unwrap();
     let any = Some("127.0.0.1:0".parse().unwrap());
     let addrs = ListenAddrs { ext_authz: any, ..ListenAddrs::default() };
     let guard = Guard::bind(Gate::new(verifier), &addrs).await.unwrap();
