@@ -7,7 +7,7 @@
 //! lists of ids, counts of failures, combinations of roles, and the import of users.
 //!
 //! Reads go through [`Store::read`], reports of unknown size through [`Store::report`], the follower of the feed through
-//! [`Store::follow`], and changes through [`Store::write`]; each has connections of its own. Every transaction has a
+//! [`Store::follow`], and changes through [`Store::write`]; each has turns of its own. Every transaction has a
 //! deadline. A dropped transaction is rolled back, and a connection in doubt is closed.
 //! Changes for the feed are collected in the [`Tx`] and numbered as the last step before the commit, so that
 //! numbers follow the order of commits.

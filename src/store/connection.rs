@@ -96,8 +96,8 @@ enum State {
 
 /// A connection with a transaction. If it is dropped, the transaction is rolled back in the background.
 pub(super) struct TxConnection<DB: Engine> {
-    /// Always there until it is dropped.
-    connection: Option<DB::Lent>,
+    /// Always there until it is dropped. In a box, because it is part of the future of every call.
+    connection: Option<Box<DB::Lent>>,
     state: State,
 }
 
@@ -106,7 +106,7 @@ impl<DB: Engine> TxConnection<DB> {
     pub(super) async fn acquire(lender: &DB::Lender) -> sqlx::Result<Self> {
         // Acquiring takes 15 KiB of state, which would otherwise be part of the future of every call.
         let connection = Box::pin(DB::lend(lender)).await?;
-        Ok(Self { connection: Some(connection), state: State::Ended })
+        Ok(Self { connection: Some(Box::new(connection)), state: State::Ended })
     }
 
     /// Begins the transaction.
@@ -157,7 +157,7 @@ impl<DB: Engine> Drop for TxConnection<DB> {
             std::mem::forget(connection);
             return;
         };
-        runtime.spawn(release::<DB>(connection, state));
+        runtime.spawn(release::<DB>(*connection, state));
     }
 }
 

@@ -28,7 +28,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT
     installed_on TIMESTAMPTZ NOT NULL DEFAULT transaction_timestamp(), success BOOLEAN NOT NULL, \
     checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)";
 /// More than any migration takes.
-const LIMIT: Duration = Duration::from_secs(24 * 3600);
+const LIMIT: Duration = Duration::from_hours(24);
 
 /// Applies what is missing, or nothing if something fails.
 pub(super) async fn run(seats: &Seats, migrator: &Migrator) -> Result<()> {

@@ -26,9 +26,9 @@ const PING_AFTER_IDLE: Duration = Duration::from_millis(200);
 /// How long to wait for the answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection that nobody has needed for longer is closed, so that other processes can have it.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// A connection that is older is not used again: an address may lead elsewhere by now.
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
+const LIFETIME: Duration = Duration::from_mins(30);
 /// How long to wait before a server that refuses connections is tried again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -192,8 +192,8 @@ impl Shared {
         } else {
             state.idle.push(Idle { connection, born, since: now });
         }
-        let stale = state.idle.iter().take_while(|idle| now.duration_since(idle.since) > IDLE).count();
-        gone.extend(state.idle.drain(..stale).map(|idle| idle.connection));
+        let unneeded = state.idle.iter().take_while(|idle| now.duration_since(idle.since) > IDLE).count();
+        gone.extend(state.idle.drain(..unneeded).map(|idle| idle.connection));
         drop(state);
         if !gone.is_empty() {
             tokio::spawn(farewell(gone));

@@ -137,16 +137,19 @@ async fn a_server_whose_role_has_three_connections_serves_and_leaves_one_to_comm
     server.command(&["user", "create", "grace", "--password-stdin"], PASSWORD);
     server
         .command(&["client", "create", CLIENT, "--public", "--first-party", "--audience", "api", "--alg", "ES256"], "");
-    let calls = (0..24).map(|n| {
-        let channel = server.channel();
-        async move {
-            let channel = channel.await;
-            let pair = log_in(channel.clone(), "grace", PASSWORD).await.unwrap();
-            refresh(channel, &pair.refresh_token, &format!("r{n}")).await.unwrap();
-        }
-    });
-    futures_util::future::join_all(calls).await;
-    assert!(server.command(&["session", "list", "grace"], "").lines().count() >= 24);
+    let mut tokens = Vec::new();
+    for _ in 0..4 {
+        tokens.push(log_in(server.channel().await, "grace", PASSWORD).await.unwrap().refresh_token);
+    }
+    for round in 0..6 {
+        let channel = server.channel().await;
+        let id = format!("r{round}");
+        let calls = tokens.iter().map(|token| refresh(channel.clone(), token, &id));
+        let answers = futures_util::future::join_all(calls).await;
+        tokens =
+            answers.into_iter().map(|pair| pair.unwrap_or_else(|e| panic!("{round}: {e:?}")).refresh_token).collect();
+    }
+    assert!(server.command(&["session", "list", "grace"], "").lines().count() >= 4);
     drop(server);
     in_cluster(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
     in_cluster(&format!("DROP ROLE {role}")).await;

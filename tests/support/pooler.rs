@@ -1,5 +1,5 @@
-//! A pooler between a test and PostgreSQL that lends a connection for one transaction, as PgBouncer does in transaction
-//! mode. It knows no passwords and no names of statements.
+//! A pooler between a test and PostgreSQL that lends a connection for one transaction, as many do in production. It
+//! knows no passwords and no names of statements.
 
 use std::{
     collections::VecDeque,
