@@ -12,6 +12,7 @@ mod context;
 mod convert;
 mod delivery;
 mod dispatch;
+mod documented;
 mod edge;
 mod enums;
 mod import;
@@ -34,6 +35,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Layer, ServiceExt};
 
 pub use self::{
+    documented::{COMMON as COMMON_REASONS, OF_THE_DATABASE as DATABASE_REASONS, documented_reasons},
     proto::{DESCRIPTORS, pb},
     status::{reason_code, reason_of_proto},
 };
