@@ -1,5 +1,6 @@
 //! The command line, one file per command group. Imports `app` and `service`, never `store`.
 
+mod arguments;
 mod audit;
 mod backup;
 mod clients;
@@ -13,13 +14,15 @@ mod password;
 mod roles;
 mod serve;
 mod sessions;
+mod settings;
 mod token;
 mod users;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::arguments::Chosen;
 use crate::app::{
     self, Config, Purpose,
     config::{DatabaseFlags, Draft, FILE_VARIABLE, LogFormat, ServerFlags},
@@ -56,9 +59,9 @@ enum Command {
     /// Show and end sessions.
     #[command(subcommand)]
     Session(sessions::Session),
-    /// Change the settings that all servers share.
+    /// List, show and change the settings that all servers share.
     #[command(subcommand)]
-    Settings(config::SettingsCommand),
+    Settings(settings::Settings),
     /// Change the issuer.
     #[command(subcommand)]
     Issuer(issuer::Issuer),
@@ -128,7 +131,12 @@ fn checked(result: Result<Config, Vec<String>>) -> anyhow::Result<Config> {
 /// reads the output any more.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(answer) => return output::usage(&answer),
+    };
+    let chosen = Chosen::of(&matches);
+    let cli = match chosen.check().and_then(|()| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(answer) => return output::usage(&answer),
     };
@@ -141,7 +149,7 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => output::failure(&error),
+        Err(error) => output::failure(&chosen.in_its_terms(error)),
     }
 }
 

@@ -1,9 +1,9 @@
-//! `chancery config …` and `chancery settings …`.
+//! `chancery config …`.
 
 use clap::Subcommand;
 
 use super::{DatabaseArgs, output};
-use crate::{app::config::ServerFlags, service::Admin};
+use crate::app::config::ServerFlags;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -23,20 +23,6 @@ pub(super) enum ConfigCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum SettingsCommand {
-    /// Change a setting: `access_token_lifetime_ceiling`, `refresh_grace`, `rotation_period`, `confirm_within` (all
-    /// in seconds), `sessions_per_user`, `rsa_bits` (of new keys), or a limit on guessing.
-    Set {
-        /// Which.
-        name: String,
-        /// To what.
-        value: String,
-        #[command(flatten)]
-        database: DatabaseArgs,
-    },
-}
-
 impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
@@ -49,13 +35,5 @@ impl ConfigCommand {
                 output::line(&serde_json::to_string_pretty(&config.shown)?)
             }
         }
-    }
-}
-
-impl SettingsCommand {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self::Set { name, value, database } = self;
-        let settings = database.open_service().await?.instance.set(&Admin::command(), &name, &value).await?;
-        output::line(&serde_json::to_string_pretty(&settings)?)
     }
 }

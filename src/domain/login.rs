@@ -71,7 +71,7 @@ impl Login {
     pub fn parse_name(text: &str) -> Result<Self, String> {
         match Self::parse(text) {
             Ok(login) if login.kind == LoginKind::Name => Ok(login),
-            Ok(_) => Err("must not contain an @; give an address as email (--email)".to_owned()),
+            Ok(_) => Err("must not contain an @; an address is given as an email".to_owned()),
             Err(problem) => Err(problem.to_string()),
         }
     }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub rsa_bits: i64,
     /// The limits on failed attempts.
     pub limits: LimitSettings,
+    /// When it was last found that the database had lost its newest commits: a restore, or a failover.
+    pub commits_lost_at: Option<Timestamp>,
 }
 
 impl Default for Settings {
@@ -50,6 +52,7 @@ impl Default for Settings {
             confirm_within: Ttl::from_secs(10),
             rsa_bits: 2048,
             limits: LimitSettings::default(),
+            commits_lost_at: None,
         }
     }
 }

@@ -47,6 +47,7 @@ mod revoked_keys;
 mod rights;
 mod roles;
 mod rotation;
+mod session_lifetimes;
 mod session_writer;
 mod sign_in;
 #[path = "../support/source.rs"]
@@ -59,6 +60,7 @@ mod storm;
 mod support;
 mod sweep;
 mod texts;
+mod token_end;
 mod token_sizes;
 mod tokens;
 mod unreadable;

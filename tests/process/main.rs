@@ -15,6 +15,7 @@ mod bad_requests;
 mod bad_texts;
 mod calls;
 mod canary;
+mod commands;
 mod crash;
 mod drain;
 mod edge;
