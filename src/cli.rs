@@ -1,5 +1,6 @@
 //! The command line, one file per command group. Imports `app` and `service`, never `store`.
 
+mod arguments;
 mod audit;
 mod backup;
 mod clients;
@@ -14,6 +15,7 @@ mod roles;
 mod sealing_key;
 mod serve;
 mod sessions;
+mod settings;
 mod token;
 mod users;
 
@@ -25,8 +27,9 @@ pub(crate) mod fuzzing {
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::arguments::Chosen;
 use crate::app::{
     self, Config, Purpose,
     config::{DatabaseFlags, Draft, FILE_VARIABLE, LogFormat},
@@ -65,9 +68,9 @@ enum Command {
     /// Show and end sessions.
     #[command(subcommand)]
     Session(sessions::Session),
-    /// Change the settings that all servers share.
+    /// List, show and change the settings that all servers share.
     #[command(subcommand)]
-    Settings(config::SettingsCommand),
+    Settings(settings::Settings),
     /// Change the issuer.
     #[command(subcommand)]
     Issuer(issuer::Issuer),
@@ -137,7 +140,12 @@ fn listed(what: &str, problems: &[String]) -> anyhow::Error {
 /// reads the output any more.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(answer) => return output::usage(&answer),
+    };
+    let chosen = Chosen::of(&matches);
+    let cli = match chosen.check().and_then(|()| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(answer) => return output::usage(&answer),
     };
@@ -151,7 +159,7 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => output::failure(&error),
+        Err(error) => output::failure(&chosen.in_its_terms(error)),
     }
 }
 

@@ -12,6 +12,7 @@ mod context;
 mod convert;
 mod delivery;
 mod dispatch;
+mod documented;
 mod edge;
 mod enums;
 mod import;
@@ -36,6 +37,7 @@ use tower::{Layer, ServiceExt};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::admin::{accepts_page_token, page_token_of};
 pub use self::{
+    documented::{COMMON as COMMON_REASONS, OF_THE_DATABASE as DATABASE_REASONS, documented_reasons},
     proto::{DESCRIPTORS, pb},
     status::{reason_code, reason_of_proto},
 };

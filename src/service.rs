@@ -22,7 +22,7 @@ pub use self::{
     admin::{
         Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes, CreationKey, DryRun, Import,
         ImportOutcome, ImportRow, InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest,
-        ResetStarted, RolePatch, Roles, UserPasswordReset, UserPatch, Users,
+        ResetStarted, RolePatch, Roles, Setting, SettingUnit, UserPasswordReset, UserPatch, Users,
     },
     people::{
         Accounts, Attempt, Challenge, Device, GuessAudit, LimitFigures, Limits, MePatch, NextStep, PasswordReset,
@@ -36,8 +36,8 @@ pub use self::{
     signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys, TrustedKeys},
     start::{StartError, StartOptions},
     tokens::{
-        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, ServedList, SizeFigures,
-        SnapshotPart, StatusLists, TOKEN_SIZES, TokenPair, Tokens, WatchMessage, Watcher,
+        ClientTokenRequest, IssuedToken, PublishedList, RefreshInput, Revocations, ServedList, SessionsEnded,
+        SizeFigures, SnapshotPart, StatusLists, TOKEN_SIZES, TokenFault, TokenPair, Tokens, WatchMessage, Watcher,
     },
 };
 pub use crate::keys::{Keyring, LeftOut, MAX_FOREIGN_TEXT};

@@ -2,6 +2,8 @@
 //!
 //! A [`Clock`] is read once at the edge; everything below takes the time as `now`.
 
+mod length;
+
 use std::{
     fmt,
     str::FromStr,
@@ -152,6 +154,9 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 pub struct Ttl(i64);
 
 impl Ttl {
+    /// The longest.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// `n` milliseconds.
     #[must_use]
     pub const fn from_millis(n: i64) -> Self {

@@ -1,9 +1,8 @@
-//! `chancery config …` and `chancery settings …`.
+//! `chancery config …`.
 
 use clap::Subcommand;
 
 use super::{DatabaseArgs, output, serve::ServeArgs};
-use crate::service::Admin;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -12,20 +11,6 @@ pub(super) enum ConfigCommand {
     Check(ServeArgs),
     /// Show the effective configuration, without secrets.
     Show(ServeArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SettingsCommand {
-    /// Change a setting: `access_token_lifetime_ceiling`, `refresh_grace`, `rotation_period`, `confirm_within` (all
-    /// in seconds), `sessions_per_user`, `rsa_bits` (of new keys), or a limit on guessing.
-    Set {
-        /// Which.
-        name: String,
-        /// To what.
-        value: String,
-        #[command(flatten)]
-        database: DatabaseArgs,
-    },
 }
 
 impl ConfigCommand {
@@ -40,13 +25,5 @@ impl ConfigCommand {
                 output::line(&serde_json::to_string_pretty(&config.shown)?)
             }
         }
-    }
-}
-
-impl SettingsCommand {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self::Set { name, value, database } = self;
-        let settings = database.open_service().await?.instance.set(&Admin::command(), &name, &value).await?;
-        output::line(&serde_json::to_string_pretty(&settings)?)
     }
 }

@@ -22,7 +22,7 @@ impl Issuer {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self::Set { url, database } = self;
         if let Some(problem) = issuer_problem(&url) {
-            bail!("issuer: {problem}");
+            bail!("<URL>: {problem}");
         }
         let ended = database.open_service().await?.instance.set_issuer(&Admin::command(), &url).await?;
         output::line(&format!(

@@ -35,8 +35,13 @@ pub(super) fn compact_json(value: &Value) -> String {
 }
 
 /// The same, on several lines.
-pub(super) fn pretty_json(value: &Value) -> anyhow::Result<()> {
+fn pretty_json(value: &Value) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(&without_nulls(value))?)
+}
+
+/// The same, on one line or on several.
+pub(super) fn document(value: &Value, one_line: bool) -> anyhow::Result<()> {
+    if one_line { json(value) } else { pretty_json(value) }
 }
 
 /// The name of an API enum value, such as `GRANT_REFRESH_TOKEN`.
@@ -69,6 +74,9 @@ pub(super) fn note(text: &str) {
 pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
     if error.is::<ReaderGone>() {
         return ExitCode::from(READER_GONE);
+    }
+    if let Some(wrong) = error.downcast_ref::<clap::Error>() {
+        return usage(wrong);
     }
     // If this fails too, there is no way left to report it.
     let _ = writeln!(io::stderr().lock(), "chancery: {error:#}");

@@ -1,9 +1,9 @@
 //! `chancery role …`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DatabaseArgs, output};
+use super::{DatabaseArgs, arguments, output};
 use crate::{
     domain::role::Role as DomainRole,
     service::{Admin, NewRoleRequest, RolePatch, Service},
@@ -21,6 +21,9 @@ pub(super) enum Role {
         /// Description of the role.
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -29,11 +32,17 @@ pub(super) enum Role {
         /// Name or id of the role.
         role: String,
         /// Permission; the ones given replace all previous ones.
-        #[arg(long = "permission", value_name = "P")]
+        #[arg(long = "permission", value_name = "P", conflicts_with = "no_permissions")]
         permissions: Option<Vec<String>>,
+        /// Take all permissions out of the role.
+        #[arg(long)]
+        no_permissions: bool,
         /// Description of the role.
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -45,10 +54,13 @@ pub(super) enum Role {
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Show a role with its permissions.
+    /// Show a role with its permissions, as JSON.
     Show {
         /// Name or id of the role.
         role: String,
+        /// Print it on one line.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -59,64 +71,87 @@ pub(super) enum Role {
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Assign a role to a user; it takes effect at the next token.
-    Assign {
-        /// Name or id of the role.
-        role: String,
-        /// User, by id, name or address.
-        user: String,
-        #[command(flatten)]
-        database: DatabaseArgs,
-    },
-    /// Take a role away from a user.
-    Unassign {
-        /// Name or id of the role.
-        role: String,
-        /// User, by id, name or address.
-        user: String,
-        #[command(flatten)]
-        database: DatabaseArgs,
-    },
+    /// Assign a role to a user or a client; it takes effect at the next token.
+    Assign(Holder),
+    /// Take a role away from a user or a client.
+    Unassign(Holder),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Holder {
+    /// Name or id of the role.
+    role: String,
+    /// User, by id, name or address.
+    #[arg(conflicts_with = "client")]
+    user: Option<String>,
+    /// Client, instead of a user.
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 impl Role {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let admin = Admin::command();
         match self {
-            Self::Create { name, permissions, description, database } => {
+            Self::Create { name, permissions, description, json, database } => {
                 let request = NewRoleRequest { name, description, permissions, creation: None };
-                let role = database.open_service().await?.roles.create(&admin, request).await?;
-                output::line(&format!("created {} with the id {}", role.name, role.id))
+                let service = database.open_service().await?;
+                let role = service.roles.create(&admin, request).await?;
+                let text = format!("created {} with the id {}", role.name, role.id);
+                if json { output::json(&role_json(&service, &role)) } else { output::line(&text) }
             }
-            Self::Update { role, permissions, description, database } => {
+            Self::Update { role, permissions, no_permissions, description, json, database } => {
+                let permissions = if no_permissions { Some(Vec::new()) } else { permissions };
+                if permissions.is_none() && description.is_none() {
+                    let text = "nothing to change: give --permission, --no-permissions or --description";
+                    return Err(arguments::usage(text.to_owned()).into());
+                }
                 let patch = RolePatch { description, permissions };
-                let role = database.open_service().await?.roles.update(&admin, &role, patch, None).await?;
-                output::line(&format!("changed {}", role.name))
+                let service = database.open_service().await?;
+                let role = service.roles.update(&admin, &role, patch, None).await?;
+                let text = format!("changed {}", role.name);
+                if json { output::json(&role_json(&service, &role)) } else { output::line(&text) }
             }
             Self::List { json, database } => list(&database.open_service().await?, json),
-            Self::Show { role, database } => {
+            Self::Show { role, json, database } => {
                 let service = database.open_service().await?;
                 let role = service.roles.get(&Admin::command(), &role)?;
-                output::pretty_json(&role_json(&service, &role))
+                output::document(&role_json(&service, &role), json)
             }
             Self::Delete { role, database } => {
                 database.open_service().await?.roles.delete(&admin, &role).await?;
                 output::line(&format!("deleted {role}"))
             }
-            Self::Assign { role, user, database } => set_role(&database, &role, &user, true).await,
-            Self::Unassign { role, user, database } => set_role(&database, &role, &user, false).await,
+            Self::Assign(holder) => holder.set_role(true).await,
+            Self::Unassign(holder) => holder.set_role(false).await,
         }
     }
 }
 
-async fn set_role(database: &DatabaseArgs, role: &str, user: &str, given: bool) -> anyhow::Result<()> {
-    let changed = database.open_service().await?.users.set_role(&Admin::command(), user, role, given).await?;
-    output::line(&match (given, changed) {
-        (true, true) => format!("{user} now has the role {role}"),
-        (true, false) => format!("{user} already had the role {role}"),
-        (false, true) => format!("{user} no longer has the role {role}"),
-        (false, false) => format!("{user} did not have the role {role}"),
-    })
+impl Holder {
+    async fn set_role(self, given: bool) -> anyhow::Result<()> {
+        let Self { role, user, client, database } = self;
+        if user.is_none() && client.is_none() {
+            return Err(arguments::usage("give a <USER>, or a client with --client".to_owned()).into());
+        }
+        let (service, admin) = (database.open_service().await?, Admin::command());
+        let (holder, changed) = if let Some(client) = client {
+            let changed = service.clients.set_role(&admin, &client, &role, given).await?;
+            (client, changed)
+        } else {
+            let user = user.unwrap_or_default();
+            let changed = service.users.set_role(&admin, &user, &role, given).await?;
+            (user, changed)
+        };
+        output::line(&match (given, changed) {
+            (true, true) => format!("{holder} now has the role {role}"),
+            (true, false) => format!("{holder} already had the role {role}"),
+            (false, true) => format!("{holder} no longer has the role {role}"),
+            (false, false) => format!("{holder} did not have the role {role}"),
+        })
+    }
 }
 
 fn list(service: &Service, json: bool) -> anyhow::Result<()> {

@@ -4,7 +4,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{DatabaseArgs, output};
-use crate::{domain::session::Session as DomainSession, service::Admin};
+use crate::{
+    domain::session::Session as DomainSession,
+    service::{Admin, SessionsEnded},
+    time::Timestamp,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Session {
@@ -30,26 +34,36 @@ pub(super) enum Session {
 impl Session {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::List { user, json, database } => {
-                let sessions = database.open_service().await?.users.sessions(&Admin::command(), &user).await?;
-                if json {
-                    return sessions.iter().try_for_each(|s| output::json(&session_json(s)));
-                }
-                let rows: Vec<_> = sessions
-                    .iter()
-                    .map(|s| {
-                        let (used, ends) = (s.rotated_at.to_string(), s.expires_at().to_string());
-                        vec![s.id.to_string(), s.client.to_string(), s.device_label.clone(), used, ends]
-                    })
-                    .collect();
-                output::table(&["ID", "CLIENT", "DEVICE", "LAST USED", "ENDS"], &rows)
-            }
+            Self::List { user, json, database } => list(&user, json, &database).await,
             Self::Revoke { id, database } => {
-                let ended = database.open_service().await?.users.end_session(&Admin::command(), &id).await?;
-                output::line(&format!("{id} {}", if ended { "has ended" } else { "had already ended" }))
+                let service = database.open_service().await?;
+                let ended = service.users.end_session(&Admin::command(), &id).await?;
+                let done = if ended.sessions > 0 { "has ended" } else { "had already ended" };
+                output::line(&format!("{id} {done}{}", last_token(&ended, service.now())))
             }
         }
     }
+}
+
+/// Lists a user's sessions.
+pub(super) async fn list(user: &str, json: bool, database: &DatabaseArgs) -> anyhow::Result<()> {
+    let sessions = database.open_service().await?.users.sessions(&Admin::command(), user).await?;
+    if json {
+        return sessions.iter().try_for_each(|s| output::json(&session_json(s)));
+    }
+    let row = |s: &DomainSession| {
+        let (used, ends) = (s.rotated_at.to_string(), s.expires_at().to_string());
+        vec![s.id.to_string(), s.client.to_string(), s.device_label.clone(), used, ends]
+    };
+    let rows: Vec<_> = sessions.iter().map(row).collect();
+    output::table(&["ID", "CLIENT", "DEVICE", "LAST USED", "ENDS"], &rows)
+}
+
+/// Until when verifiers that do not follow revocations may accept a token of these sessions, for the end of a sentence.
+pub(super) fn last_token(ended: &SessionsEnded, now: Timestamp) -> String {
+    let alive = ended.token_end.filter(|end| *end > now);
+    let text = |end| format!("; services that do not follow revocations may accept its tokens until {end}");
+    alive.map_or_else(String::new, text)
 }
 
 /// A session as a `chancery.v1.Session` in JSON.

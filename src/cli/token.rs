@@ -3,15 +3,18 @@
 use std::io::Read;
 
 use anyhow::Context;
-use chancery_verify::Policy;
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{DatabaseArgs, output};
+use crate::{service::Admin, time::Timestamp};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
-    /// Check an access token from standard input against this database's keys.
+    /// Check an access token from standard input against this database: its key, client, session and user.
+    ///
+    /// The exit code is 0 if it is good, 1 if it is not or cannot be checked, with a sentence that says why, and 2 for
+    /// wrong usage.
     Verify {
         /// Audience that the token must be for.
         #[arg(long, value_name = "A")]
@@ -27,15 +30,12 @@ impl Token {
         let service = database.open_service().await?;
         let mut token = String::new();
         std::io::stdin().take(64 * 1024).read_to_string(&mut token).context("cannot read the token")?;
-        let policy = Policy::new(service.issuer(), audience);
-        let ring = service.live.snapshot().ring.clone();
-        let now = service.now();
-        let claims = chancery_verify::check(token.trim(), &ring.verifying, &policy, now.millis())?;
-        let revoked =
-            claims.session_id.as_ref().is_some_and(|s| service.live.snapshot().revoked_sessions.contains_key(s));
+        let examined = service.tokens.examine(&Admin::command(), token.trim(), &audience).await?;
+        let claims = examined.map_err(|fault| anyhow::anyhow!("the token is not good: {fault}"))?;
         output::json(&json!({
             "subject": claims.subject, "client_id": claims.client_id, "session_id": claims.session_id,
-            "scopes": claims.scopes, "entitlements": claims.entitlements, "kid": claims.key_id, "revoked": revoked,
+            "scopes": claims.scopes, "entitlements": claims.entitlements, "kid": claims.key_id,
+            "expire_time": Timestamp::from_millis(claims.expires_at_ms).to_string(),
         }))
     }
 }

@@ -4,12 +4,12 @@ mod import;
 pub(super) mod rows;
 
 use anyhow::Context;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::{DatabaseArgs, output, password};
+use super::{DatabaseArgs, arguments, output, password, sessions};
 use crate::domain::user::{UserFilter, parse_attributes};
-use crate::service::{Admin, NewUserRequest, Service, UserPatch, UserView};
+use crate::service::{Admin, NewUserRequest, Service, UserPasswordReset, UserPatch, UserView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
@@ -53,24 +53,47 @@ pub(super) enum User {
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Show a user, by id, name or address.
+    /// Show a user, by id, name or address, as JSON.
     Show {
         /// User, by id, name or address.
         user: String,
+        /// Print it on one line.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         database: DatabaseArgs,
     },
     /// Disable a user and end their sessions.
-    Disable {
+    Disable(Named),
+    /// Enable a user again.
+    Enable(Named),
+    /// Delete a user: end their sessions and erase everything but the subject, which nobody else ever gets.
+    Delete(Named),
+    /// List a user's sessions.
+    Sessions {
         /// User, by id, name or address.
         user: String,
+        /// Print JSON, one object per line.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Enable a user again.
-    Enable {
+    /// End all sessions of a user.
+    RevokeSessions(Named),
+    /// Mail a user a link and a code to choose a new password; a user without one is invited to choose it.
+    ///
+    /// The current password is removed and the sessions end, unless --keep-current is given. A running server sends the
+    /// mail.
+    ResetPassword {
         /// User, by id, name or address.
         user: String,
+        /// Client through which the user will choose it; its link template is used.
+        #[arg(long, value_name = "ID")]
+        client: String,
+        /// Keep the current password valid until then, and the sessions too.
+        #[arg(long)]
+        keep_current: bool,
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -82,11 +105,17 @@ pub(super) enum User {
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
         /// Replace the email addresses; repeat it for more.
-        #[arg(long = "email", value_name = "E")]
+        #[arg(long = "email", value_name = "E", conflicts_with = "no_email")]
         emails: Vec<String>,
+        /// Remove all email addresses.
+        #[arg(long)]
+        no_email: bool,
         /// Replace the attributes by this JSON object. Integers of up to 64 bits are kept exactly.
         #[arg(long, value_name = "JSON")]
         attributes: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -103,6 +132,14 @@ pub(super) enum User {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Named {
+    /// User, by id, name or address.
+    user: String,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// Number of users read per query.
@@ -129,29 +166,50 @@ impl User {
             }
             Self::Import(import) => import.run().await,
             Self::List { json, database } => list(&database, json).await,
-            Self::Show { user, database } => {
+            Self::Show { user, json, database } => {
                 let service = database.open_service().await?;
                 let found = service.users.get(&Admin::command(), &user).await?;
-                output::pretty_json(&user_json(&service, &found))
+                output::document(&user_json(&service, &found), json)
             }
-            Self::Disable { user, database } => {
+            Self::Delete(Named { user, database }) => {
+                let ended = database.open_service().await?.users.delete(&Admin::command(), &user, None).await?;
+                output::line(&format!("deleted {user}; {ended} sessions ended"))
+            }
+            Self::Sessions { user, json, database } => sessions::list(&user, json, &database).await,
+            Self::RevokeSessions(Named { user, database }) => {
+                let service = database.open_service().await?;
+                let ended = service.users.end_sessions(&Admin::command(), &user, &[]).await?;
+                let until = sessions::last_token(&ended, service.now());
+                output::line(&format!("{} sessions of {user} ended{until}", ended.sessions))
+            }
+            Self::ResetPassword { user, client, keep_current, database } => {
+                let reset = UserPasswordReset { user: &user, client_id: &client, keep_current };
+                let done = database.open_service().await?.users.start_reset(&Admin::command(), reset).await?;
+                let mailed = if done.mailed { "a mail is on its way" } else { "there is no address to write to" };
+                output::line(&format!(
+                    "{user} has to choose a new password; {} sessions ended; {mailed}",
+                    done.sessions_ended
+                ))
+            }
+            Self::Disable(Named { user, database }) => {
                 let ended = database.open_service().await?.users.disable(&Admin::command(), &user).await?;
                 output::line(&format!("disabled {user}; {ended} sessions ended"))
             }
-            Self::Enable { user, database } => {
+            Self::Enable(Named { user, database }) => {
                 let changed = database.open_service().await?.users.enable(&Admin::command(), &user).await?;
                 output::line(&format!("{user} {}", if changed { "is enabled" } else { "was already enabled" }))
             }
-            Self::Update { user, name, emails, attributes, database } => {
+            Self::Update { user, name, emails, no_email, attributes, json, database } => {
                 let attributes = attributes.as_deref().map(attributes_of).transpose()?;
-                let emails = (!emails.is_empty()).then_some(emails);
+                let emails = (no_email || !emails.is_empty()).then_some(emails);
                 if name.is_none() && emails.is_none() && attributes.is_none() {
-                    anyhow::bail!("nothing to change: give --name, --email or --attributes");
+                    let text = "nothing to change: give --name, --email, --no-email or --attributes";
+                    return Err(arguments::usage(text.to_owned()).into());
                 }
                 let patch = UserPatch { name, emails, attributes };
                 let service = database.open_service().await?;
-                service.users.update(&Admin::command(), &user, &patch, None).await?;
-                output::line(&format!("changed {user}"))
+                let view = service.users.update(&Admin::command(), &user, &patch, None).await?;
+                if json { output::json(&user_json(&service, &view)) } else { output::line(&format!("changed {user}")) }
             }
             Self::SetPassword { user, password_stdin, temporary, database } => {
                 let service = database.open_service().await?;

@@ -137,6 +137,9 @@ pub struct ClientConfig {
     pub algorithm: Algorithm,
     /// The lifetime of its access tokens.
     pub token_lifetime: Ttl,
+    /// The lifetime before the last change, and the time of that change.
+    #[serde(default)]
+    pub previous_token_lifetime: Option<(Ttl, Timestamp)>,
     /// How long one of its sessions may be idle.
     pub session_idle: Ttl,
     /// How long one of its sessions may last at most.
@@ -168,6 +171,8 @@ impl ClientConfig {
     pub const SESSION_IDLE: Ttl = Ttl::from_days(7);
     /// Default for the maximum age of sessions.
     pub const SESSION_ABSOLUTE: Ttl = Ttl::from_days(30);
+    /// The longest that a session may last.
+    pub const MAX_SESSION: Ttl = Ttl::from_days(400);
 }
 
 /// A registered client.

@@ -20,6 +20,8 @@ pub struct Term {
     pub comparison: Comparison,
     /// The value, without quotes.
     pub value: String,
+    /// Where in it each wildcard is. An escaped asterisk is a character like any other.
+    wildcards: Vec<usize>,
 }
 
 /// What a term with `=` may compare with: a text, or the beginning of one.
@@ -37,10 +39,11 @@ impl Term {
     /// # Errors
     /// What is wrong with it.
     pub fn pattern(&self) -> Result<Pattern, String> {
-        match self.value.split_once('*') {
-            None => Ok(Pattern::Exact(self.value.clone())),
-            Some((prefix, "")) => Ok(Pattern::Prefix(prefix.to_owned())),
-            Some(_) => Err(format!("a * in {} may stand at the end alone", self.field)),
+        let prefix = || self.value.strip_suffix('*').unwrap_or_default();
+        match self.wildcards.as_slice() {
+            [] => Ok(Pattern::Exact(self.value.clone())),
+            [at] if *at == prefix().len() && at + 1 == self.value.len() => Ok(Pattern::Prefix(prefix().to_owned())),
+            _ => Err(format!("a * in {} may stand at the end alone; \\* is one that is part of it", self.field)),
         }
     }
 }
@@ -86,12 +89,13 @@ fn term(text: &str) -> Result<(Term, &str), String> {
     let signs = [(">=", Comparison::AtLeast), ("<", Comparison::Below), ("=", Comparison::Equal)];
     let found = signs.into_iter().find_map(|(sign, c)| Some((c, rest.strip_prefix(sign)?)));
     let (comparison, rest) = found.filter(|_| !field.is_empty()).ok_or(FORM)?;
-    let (value, rest) = value(rest.trim_start())?;
-    Ok((Term { field: field.to_owned(), comparison, value }, rest))
+    let (value, wildcards, rest) = value(rest.trim_start())?;
+    Ok((Term { field: field.to_owned(), comparison, value, wildcards }, rest))
 }
 
-/// Parses a word, or a text in double quotes where a backslash escapes quotes and backslashes.
-fn value(text: &str) -> Result<(String, &str), String> {
+/// Parses a word, or a text in double quotes where a backslash escapes quotes, backslashes and asterisks. Also returns
+/// where the asterisks are that were not escaped, and the rest of the text.
+fn value(text: &str) -> Result<(String, Vec<usize>, &str), String> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());
         let (word, rest) = text.split_at(end);
@@ -101,9 +105,9 @@ fn value(text: &str) -> Result<(String, &str), String> {
                 "a value must be in quotes if it has characters other than letters, digits and ._-:@".to_owned()
             );
         }
-        return Ok((word.to_owned(), rest));
+        return Ok((word.to_owned(), Vec::new(), rest));
     };
-    let (mut out, mut escaped) = (String::new(), false);
+    let (mut out, mut wildcards, mut escaped) = (String::new(), Vec::new(), false);
     for (at, c) in quoted.char_indices() {
         match c {
             _ if escaped => {
@@ -111,7 +115,11 @@ fn value(text: &str) -> Result<(String, &str), String> {
                 escaped = false;
             }
             '\\' => escaped = true,
-            '"' => return Ok((out, quoted.get(at + 1..).unwrap_or_default())),
+            '"' => return Ok((out, wildcards, quoted.get(at + 1..).unwrap_or_default())),
+            '*' => {
+                wildcards.push(out.len());
+                out.push(c);
+            }
             _ => out.push(c),
         }
     }
@@ -147,7 +155,17 @@ mod tests {
         assert_eq!(pattern(r#"name = "*""#), Ok(Pattern::Prefix(String::new())));
         assert_eq!(pattern("name = ada"), Ok(Pattern::Exact("ada".to_owned())));
         assert!(pattern(r#"name = "a*a""#).is_err());
+        assert!(pattern(r#"name = "a*\*""#).is_err());
         assert!(pattern(r#"name = "a**""#).is_err());
+    }
+
+    #[test]
+    fn an_escaped_asterisk_is_part_of_the_name() {
+        let pattern = |text: &str| parse(text).unwrap().remove(0).pattern();
+        assert_eq!(pattern(r#"name = "a\*""#), Ok(Pattern::Exact("a*".to_owned())));
+        assert_eq!(pattern(r#"name = "a\*b\*""#), Ok(Pattern::Exact("a*b*".to_owned())));
+        assert_eq!(pattern(r#"name = "a\**""#), Ok(Pattern::Prefix("a*".to_owned())));
+        assert_eq!(terms(r#"name = "a\*""#)[0].2, "a*");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Settings {
     pub audit_retention_days: i64,
     /// The audit events before this time have been deleted.
     pub audit_deleted_before: Option<Timestamp>,
+    /// When it was last found that the database had lost its newest commits: a restore, or a failover.
+    pub commits_lost_at: Option<Timestamp>,
 }
 
 impl Default for Settings {
@@ -56,6 +58,7 @@ impl Default for Settings {
             limits: LimitSettings::default(),
             audit_retention_days: 0,
             audit_deleted_before: None,
+            commits_lost_at: None,
         }
     }
 }

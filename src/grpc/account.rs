@@ -131,7 +131,10 @@ impl AccountService for Accounts {
         let me = self.0.me()?;
         let session = Some(request.get_ref().session_id.as_str()).filter(|s| !s.is_empty());
         let ended = self.0.service.accounts.revoke_session(me, session).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::RevokeMySessionResponse { sessions_ended: wire_count(ended) }))
+        Ok(Response::new(pb::RevokeMySessionResponse {
+            sessions_ended: wire_count(ended.sessions),
+            access_token_valid_until: ended.token_end.map(time),
+        }))
     }
 
     async fn delete_me(&self, _: Request<pb::DeleteMeRequest>) -> Answer<pb::DeleteMeResponse> {

@@ -54,6 +54,7 @@ impl AuditService for Audits {
 
 impl Source for AuditWatcher {
     type Message = pb::WatchAuditEventsResponse;
+    const METHOD: &'static str = "/chancery.v1.AuditService/WatchAuditEvents";
 
     async fn next(&mut self) -> ServiceResult<Self::Message> {
         let events = Self::next(self).await?.into_iter().map(event).collect();

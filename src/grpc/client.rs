@@ -30,13 +30,15 @@ pub(super) struct Clients(pub(super) Call);
 /// How long a replaced secret stays valid by default.
 const DEFAULT_OVERLAP: Ttl = Ttl::from_days(1);
 /// The fields that an update may change.
-const UPDATABLE_FIELDS: [&str; 12] = [
+const UPDATABLE_FIELDS: [&str; 14] = [
     "grants",
     "audiences",
     "scopes",
     "permissions",
     "algorithm",
     "token_lifetime",
+    "session_idle",
+    "session_absolute",
     "claims",
     "registration",
     "require_email",
@@ -106,7 +108,8 @@ impl ClientService for Clients {
     ) -> Answer<pb::RotateClientSecretResponse> {
         let admin = self.0.admin()?;
         let message = request.get_ref();
-        let overlap = message.overlap.map_or(DEFAULT_OVERLAP, |d| Ttl::from_secs(d.seconds));
+        let overlap = whole_seconds("overlap", message.overlap).map_err(|e| self.0.status(&e))?;
+        let overlap = overlap.map_or(DEFAULT_OVERLAP, Ttl::from_secs);
         let done = self.0.service.clients.rotate_secret(admin, &message.client_id, overlap).await;
         let (secret, until) = done.map_err(|e| self.0.status(&e))?;
         let (client_secret, until) = (secret.expose().to_owned(), Some(time(until)));
@@ -175,7 +178,9 @@ impl Clients {
             permissions: self.0.service.roles.permission_names(&config.permissions),
             roles: self.0.service.roles.names(&config.roles),
             algorithm: enums::algorithm(config.algorithm).into(),
-            token_lifetime: Some(Duration { seconds: config.token_lifetime.seconds(), nanos: 0 }),
+            token_lifetime: Some(duration(config.token_lifetime)),
+            session_idle: Some(duration(config.session_idle)),
+            session_absolute: Some(duration(config.session_absolute)),
             registration: config.registration,
             require_email: config.require_email,
             link_template: config.link_template.clone().unwrap_or_default(),
@@ -187,6 +192,38 @@ impl Clients {
             etag: etag(client.revision),
             display_name: client.display_name().to_owned(),
         }
+    }
+}
+
+/// A length of time as the wire type.
+fn duration(ttl: Ttl) -> Duration {
+    Duration { seconds: ttl.seconds(), nanos: 0 }
+}
+
+/// The seconds of a duration; a fraction of one is refused rather than dropped.
+fn whole_seconds(field: &'static str, duration: Option<Duration>) -> ServiceResult<Option<i64>> {
+    match duration {
+        Some(d) if d.nanos != 0 => Err(Error::invalid(field, "must be whole seconds")),
+        other => Ok(other.map(|d| d.seconds)),
+    }
+}
+
+/// The lifetimes in a message, in seconds.
+struct Lifetimes {
+    token: Option<i64>,
+    idle: Option<i64>,
+    absolute: Option<i64>,
+}
+
+impl Lifetimes {
+    fn read(client: &pb::Client) -> ServiceResult<Self> {
+        let mut wrong = Violations::default();
+        let lifetimes = Self {
+            token: wrong.absorb(whole_seconds("token_lifetime", client.token_lifetime))?,
+            idle: wrong.absorb(whole_seconds("session_idle", client.session_idle))?,
+            absolute: wrong.absorb(whole_seconds("session_absolute", client.session_absolute))?,
+        };
+        wrong.into_result(lifetimes)
     }
 }
 
@@ -205,6 +242,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
     let creation = creation(&request_id, &message)?;
     let client = message.client.ok_or_else(|| Error::invalid("client", "must be given"))?;
     let (grants, algorithm) = parse_enums(&client)?;
+    let lifetimes = Lifetimes::read(&client)?;
     Ok(NewClientRequest {
         id: client.client_id,
         public: client.public,
@@ -216,7 +254,9 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         permissions: client.permissions,
         roles: client.roles,
         algorithm,
-        token_lifetime: client.token_lifetime.map(|d| d.seconds),
+        token_lifetime: lifetimes.token,
+        session_idle: lifetimes.idle,
+        session_absolute: lifetimes.absolute,
         registration: client.registration,
         require_email: client.require_email,
         link_template: (!client.link_template.is_empty()).then_some(client.link_template),
@@ -246,8 +286,9 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         let none = all.is_empty();
         mask.take(field, all, none)
     };
+    let Lifetimes { token, idle, absolute } = Lifetimes::read(&c)?;
+    let lifetime = |field: &str, seconds: Option<i64>| mask.take(field, seconds.unwrap_or(0), seconds.is_none());
     let no_display_name = c.display_name.is_empty();
-    let lifetime = c.token_lifetime.map(|d| d.seconds);
     let (no_grants, no_algorithm, no_template) = (grants.is_empty(), algorithm.is_none(), c.link_template.is_empty());
     Ok(ClientPatch {
         grants: mask.take("grants", grants, no_grants),
@@ -255,7 +296,9 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         scopes: texts("scopes", c.scopes),
         permissions: texts("permissions", c.permissions),
         algorithm: mask.take("algorithm", algorithm.unwrap_or_default(), no_algorithm),
-        token_lifetime: mask.take("token_lifetime", lifetime.unwrap_or(0), lifetime.is_none()),
+        token_lifetime: lifetime("token_lifetime", token),
+        session_idle: lifetime("session_idle", idle),
+        session_absolute: lifetime("session_absolute", absolute),
         claims: texts("claims", claim_mappings(c.claims)?),
         registration: mask.take("registration", c.registration, !c.registration),
         require_email: mask.take("require_email", c.require_email, !c.require_email),

@@ -27,6 +27,9 @@ pub(super) trait Source: Send + 'static {
     /// A message, as the transport takes it.
     type Message: Send + 'static;
 
+    /// The path of the method.
+    const METHOD: &'static str = "";
+
     /// Waits for the next message. Every error ends the stream.
     fn next(&mut self) -> impl Future<Output = Result<Self::Message>> + Send;
 }
@@ -40,6 +43,8 @@ pub(super) fn messages<S: Source>(source: S, ctx: RequestContext) -> Messages<S:
     let (end_sender, end) = oneshot::channel();
     tokio::spawn(async move {
         if let Some(error) = send_all(source, &sender).await {
+            #[cfg(debug_assertions)]
+            super::documented::check(S::METHOD, error.reason());
             tracing::debug!(request_id = %ctx.request_id, reason = error.reason().as_str(), "a stream ended");
             // The stream reads this as soon as the sender is gone, which is when this task ends.
             let _ = end_sender.send(status(&ctx, &error));

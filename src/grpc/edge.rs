@@ -22,7 +22,7 @@ use super::{
     status::{code_name, deadline_exceeded, detailed_status, reason_in, status, unknown_method},
 };
 use crate::{
-    error::{Reason, Result as ServiceResult},
+    error::{Error, Reason, Result as ServiceResult},
     metrics::Metrics,
     service::{Access, ClientCredentials, RequestContext, Service, method},
 };
@@ -136,7 +136,15 @@ async fn admit(
     access: Access,
 ) -> ServiceResult<Call> {
     // Methods open to anyone ignore credentials, valid or not.
-    let credentials = if access == Access::Anyone { ClientCredentials::None } else { credentials(headers)? };
+    let credentials = match access {
+        Access::Anyone => ClientCredentials::None,
+        // Where only one kind of credentials is accepted, all others are refused alike.
+        Access::Client | Access::ConfidentialClient => {
+            credentials(headers).map_err(|_| Error::Unauthenticated(Reason::ClientAuthenticationFailed))?
+        }
+        Access::User => credentials(headers).map_err(|_| Error::Unauthenticated(Reason::TokenInvalid))?,
+        Access::ClientOrUser | Access::Permission(..) => credentials(headers)?,
+    };
     let permit = service.callers.admit(ctx, &credentials, access).await?;
     Ok(Call::new(service, ctx.clone(), credentials, permit))
 }
@@ -158,7 +166,10 @@ impl CompletedCall {
             tracing::debug!(method, caller = ctx.caller.get(), ms, request_id = %ctx.request_id, peer = ctx.peer, "rpc");
             return;
         }
-        let reason = reason_in(headers).map_or("", Reason::as_str);
+        let reason = reason_in(headers);
+        #[cfg(debug_assertions)]
+        reason.into_iter().for_each(|reason| super::documented::check(method, reason));
+        let reason = reason.map_or("", Reason::as_str);
         metrics.rpc(method, code_name(code), reason, took);
         let (caller, request_id) = (ctx.caller.get(), ctx.request_id.as_str());
         tracing::info!(method, caller, code = code_name(code), reason, ms, request_id, peer = ctx.peer, "rpc");

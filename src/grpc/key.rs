@@ -87,6 +87,7 @@ impl KeyService for Keys {
 
 impl Source for KeyWatcher {
     type Message = pb::WatchJwksResponse;
+    const METHOD: &'static str = "/chancery.v1.KeyService/WatchJwks";
 
     async fn next(&mut self) -> ServiceResult<Self::Message> {
         let ring = Self::next(self).await?;

@@ -86,6 +86,7 @@ impl ServerStreamingService<pb::WatchRevocationsRequest> for Watch {
 
 impl Source for Watcher {
     type Message = Bytes;
+    const METHOD: &'static str = WATCH_REVOCATIONS;
 
     async fn next(&mut self) -> ServiceResult<Bytes> {
         Self::next(self).await.map(|sent| encode(&sent))

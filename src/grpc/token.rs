@@ -30,7 +30,8 @@ impl TokenService for Tokens {
         let Call { ctx, credentials, .. } = &self.0;
         let message = request.into_inner();
         let done = self.0.service.tokens.revoke(ctx, credentials, &message.client_id, &message.token).await;
-        done.map(|()| Response::new(pb::RevokeResponse {})).map_err(|e| self.0.status(&e))
+        let until = done.map_err(|e| self.0.status(&e))?;
+        Ok(Response::new(pb::RevokeResponse { access_token_valid_until: until.map(time) }))
     }
 }
 

@@ -153,7 +153,10 @@ impl UserService for Users {
         let user = self.user_id(&request.get_ref().user_id)?;
         let ended = self.0.service.users.end_sessions(admin, &user, &request.get_ref().session_ids).await;
         let ended = ended.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::RevokeUserSessionsResponse { sessions_ended: wire_count(ended) }))
+        Ok(Response::new(pb::RevokeUserSessionsResponse {
+            sessions_ended: wire_count(ended.sessions),
+            access_token_valid_until: ended.token_end.map(time),
+        }))
     }
 
     async fn import_users(

@@ -6,6 +6,7 @@ mod context;
 mod permits;
 mod table;
 
+pub(in crate::service) use self::permits::TOKEN_REFUSED;
 pub use self::{
     callers::{Callers, ClientCredentials},
     context::{CallerName, RequestContext},

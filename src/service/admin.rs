@@ -15,7 +15,7 @@ pub use self::{
     clients::{ClientPatch, Clients, NewClientRequest},
     creations::CreationKey,
     import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
-    instance::InstanceSettings,
+    instance::{InstanceSettings, Setting, SettingUnit},
     roles::{NewRoleRequest, RolePatch, Roles},
     users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users},
 };

@@ -3,11 +3,13 @@
 
 mod client_token;
 mod ended;
+mod examine;
 mod introspect;
 mod logout;
 mod mint;
 mod refresh;
 mod revoke;
+mod session_end;
 mod shared_snapshot;
 mod sizes;
 mod status_lists;
@@ -19,8 +21,10 @@ use self::ended::EndedSessions;
 pub(in crate::service) use self::mint::{Minter, Subject, TokenParams, audience_of, scopes_of};
 pub use self::{
     client_token::ClientTokenRequest,
+    examine::TokenFault,
     mint::{IssuedToken, TokenPair},
     refresh::RefreshInput,
+    session_end::SessionsEnded,
     shared_snapshot::SnapshotPart,
     sizes::{SizeFigures, TOKEN_SIZES},
     status_lists::{PublishedList, ServedList, StatusLists},

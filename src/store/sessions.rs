@@ -54,6 +54,8 @@ pub enum SessionFilter {
     All,
     /// Those that can be refreshed at this time.
     Live(Timestamp),
+    /// Those that were revoked at exactly this time.
+    RevokedAt(Timestamp),
 }
 
 #[derive(sqlx::FromRow)]
@@ -181,9 +183,15 @@ impl Tx {
             " FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 \
              AND absolute_expires_at > $2 ORDER BY created_at DESC, id"
         );
+        const REVOKED: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM sessions WHERE user_id = $1 AND revoked_at = $2 ORDER BY created_at DESC, id"
+        );
         let rows = match filter {
             SessionFilter::All => all!(self, SessionRow, ALL, user.as_str())?,
             SessionFilter::Live(now) => all!(self, SessionRow, LIVE, user.as_str(), now.millis())?,
+            SessionFilter::RevokedAt(at) => all!(self, SessionRow, REVOKED, user.as_str(), at.millis())?,
         };
         rows.into_iter().map(Session::try_from).collect()
     }

@@ -54,6 +54,7 @@ mod rights;
 mod roles;
 mod rotation;
 mod secrets;
+mod session_lifetimes;
 mod session_writer;
 mod sign_in;
 #[path = "../support/source.rs"]
@@ -66,6 +67,7 @@ mod storm;
 mod support;
 mod sweep;
 mod texts;
+mod token_end;
 mod token_sizes;
 mod tokens;
 mod turns;

@@ -5,6 +5,7 @@ mod base;
 mod fields;
 mod messages;
 mod raw;
+mod reasons;
 
 use chancery::grpc::{
     DESCRIPTORS,

@@ -96,23 +96,23 @@ async fn invalid_users_and_passwords_are_refused_with_their_field() {
     let long_name = format!("user create {} --password-stdin", "x".repeat(65));
     let long_fact = format!("{create} --attributes '{{\"a\":\"{}\"}}'", "x".repeat(4096));
     for (line, says) in [
-        ("user create \"\" --password-stdin", &["name: ", "empty"][..]),
-        ("user create \"a b\" --password-stdin", &["name: ", "letters"]),
-        ("user create bob@example.org --password-stdin", &["name: ", "@", "--email"]),
-        (&long_name, &["name: ", "too long"]),
-        ("user create bob --password-stdin --email nonsense", &["emails: "]),
-        ("user create bob --password-stdin --email a@b@c --subject \"a b\"", &["emails: ", "subject: "]),
-        ("user create bob --password-stdin --subject \"\"", &["subject: ", "255 bytes"]),
+        ("user create \"\" --password-stdin", &["<NAME>: ", "empty"][..]),
+        ("user create \"a b\" --password-stdin", &["<NAME>: ", "letters"]),
+        ("user create bob@example.org --password-stdin", &["<NAME>: ", "@", "email"]),
+        (&long_name, &["<NAME>: ", "too long"]),
+        ("user create bob --password-stdin --email nonsense", &["--email: "]),
+        ("user create bob --password-stdin --email a@b@c --subject \"a b\"", &["--email: ", "--subject: "]),
+        ("user create bob --password-stdin --subject \"\"", &["--subject: ", "255 bytes"]),
         ("user create bob --password-stdin --attributes [1]", &["--attributes", "JSON object", "sequence"]),
         ("user create bob --password-stdin --attributes {", &["--attributes", "JSON object", "line 1"]),
-        (&long_fact, &["attributes: ", "4096 bytes"]),
-        ("user create bob --password-stdin --attributes '{\"a\": \"\\u0000\"}'", &["attributes: ", "NUL"]),
+        (&long_fact, &["--attributes: ", "4096 bytes"]),
+        ("user create bob --password-stdin --attributes '{\"a\": \"\\u0000\"}'", &["--attributes: ", "NUL"]),
         ("user set-password nobody --password-stdin", &["no user nobody"]),
         ("user show nobody", &["no user nobody"]),
         ("user disable nobody", &["no user nobody"]),
         ("user enable nobody", &["no user nobody"]),
         ("session list nobody", &["no user nobody"]),
-        ("session revoke nonsense", &["session_id: ", "ses_"]),
+        ("session revoke nonsense", &["<ID>: ", "ses_"]),
         ("session revoke ses_01ARZ3NDEKTSV4RRFFQ69G5FAV", &["no session ses_01ARZ3NDEKTSV4RRFFQ69G5FAV"]),
     ] {
         assert_refused(dir, line, PASSWORD, says).await;
@@ -132,43 +132,43 @@ async fn invalid_clients_are_refused_with_all_invalid_fields_at_once() {
     create_database(dir);
     let long_id = format!("client create {}", "x".repeat(65));
     for (line, says) in [
-        ("client create \"\"", &["client_id: ", "1 to 64"][..]),
-        ("client create \"a b\"", &["client_id: ", "\"a b\"", "1 to 64"]),
-        ("client create a:b", &["client_id: ", "\"a:b\""]),
-        (&long_id, &["client_id: ", "1 to 64"]),
-        ("client create usr_01ARZ3NDEKTSV4RRFFQ69G5FAV", &["client_id: ", "generated"]),
-        ("client create x --alg HS256", &["algorithm: ", "HS256", "RS256, ES256 or EdDSA"]),
-        ("client create x --alg none", &["algorithm: ", "none"]),
-        ("client create x --token-lifetime 0", &["token_lifetime: ", "1 to 3600"]),
-        ("client create x --token-lifetime 3601", &["token_lifetime: ", "1 to 3600"]),
-        ("client create x --token-lifetime 9223372036854775807", &["token_lifetime: ", "1 to 3600"]),
-        ("client create x --grant password", &["grants: ", "password", "direct_login"]),
-        ("client create x --grant direct_login", &["grants: ", "--first-party"]),
-        ("client create x --public --grant client_credentials", &["grants: ", "--public"]),
-        ("client create x --public", &["grants: ", "--grant"]),
-        ("client create x --claim sub=name", &["claims: ", "sub"]),
-        ("client create x --claim name", &["claims: ", "NAME=PATH"]),
-        ("client create x --claim name=", &["claims: ", "NAME=PATH"]),
-        ("client create x --audience \"a b\"", &["audiences: ", "a b"]),
-        ("client create x --scope \"\"", &["scopes: ", "empty"]),
-        ("client create x --permission \"a b\"", &["permissions: ", "PERMISSION@AUDIENCE"]),
+        ("client create \"\"", &["<ID>: ", "1 to 64"][..]),
+        ("client create \"a b\"", &["<ID>: ", "\"a b\"", "1 to 64"]),
+        ("client create a:b", &["<ID>: ", "\"a:b\""]),
+        (&long_id, &["<ID>: ", "1 to 64"]),
+        ("client create usr_01ARZ3NDEKTSV4RRFFQ69G5FAV", &["<ID>: ", "generated"]),
+        ("client create x --alg HS256", &["--alg: ", "HS256", "RS256, ES256 or EdDSA"]),
+        ("client create x --alg none", &["--alg: ", "none"]),
+        ("client create x --token-lifetime 0", &["--token-lifetime: ", "1 to 3600"]),
+        ("client create x --token-lifetime 3601", &["--token-lifetime: ", "1 to 3600"]),
+        ("client create x --token-lifetime 9223372036854775", &["--token-lifetime: ", "1 to 3600"]),
+        ("client create x --grant password", &["--grant: ", "password", "direct_login"]),
+        ("client create x --grant direct_login", &["--grant: ", "first-party"]),
+        ("client create x --public --grant client_credentials", &["--grant: ", "public"]),
+        ("client create x --public", &["--grant: ", "must be given"]),
+        ("client create x --first-party --claim sub=name", &["--claim: ", "sub"]),
+        ("client create x --first-party --claim name", &["--claim: ", "NAME=PATH"]),
+        ("client create x --first-party --claim name=", &["--claim: ", "NAME=PATH"]),
+        ("client create x --audience \"a b\"", &["--audience: ", "a b"]),
+        ("client create x --scope \"\"", &["--scope: ", "empty"]),
+        ("client create x --permission \"a b\"", &["--permission: ", "PERMISSION@AUDIENCE"]),
         (
-            "client create x --alg HS256 --token-lifetime 0 --grant y --claim iss=z",
-            &["algorithm: ", "token_lifetime: ", "grants: ", "claims: "],
+            "client create x --first-party --alg HS256 --token-lifetime 0 --grant direct_login --grant y --claim iss=z",
+            &["--alg: ", "--token-lifetime: ", "--grant: ", "--claim: "],
         ),
         ("client show x", &["no client x"]),
         ("client disable x", &["no client x"]),
         ("client enable x", &["no client x"]),
         ("keys revoke nonsense", &["nonsense"]),
-        ("issuer set nonsense", &["issuer: ", "https://"]),
-        ("issuer set http://id.example.com", &["issuer: ", "https://"]),
-        ("settings set nonsense 5", &["name: ", "refresh_grace"]),
-        ("settings set refresh_grace 61", &["value: ", "0 to 60"]),
-        ("settings set refresh_grace soon", &["value: ", "0 to 60"]),
+        ("issuer set nonsense", &["<URL>: ", "https://"]),
+        ("issuer set http://id.example.com", &["<URL>: ", "https://"]),
+        ("settings set nonsense 5", &["<NAME>: ", "refresh_grace"]),
+        ("settings set refresh_grace 61", &["<VALUE>: ", "0s to 1m"]),
+        ("settings set refresh_grace soon", &["<VALUE>: ", "0s to 1m"]),
     ] {
         assert_refused(dir, line, "", says).await;
     }
-    assert_refused(dir, "token verify --audience api", "nonsense", &["malformed"]).await;
+    assert_refused(dir, "token verify --audience api", "nonsense", &["the token is not good: malformed"]).await;
     assert_eq!(list(dir, "client"), "", "a refused client was created");
     assert_usage_error(dir, "client create", &["<ID>"]).await;
     assert_usage_error(dir, "client create x --token-lifetime soon", &["--token-lifetime", "soon"]).await;
@@ -198,7 +198,7 @@ async fn names_in_use_are_refused_whoever_uses_them() {
         ("user create other --password-stdin --subject orders", &["subject orders already exists"]),
         ("client create orders", &["orders already exists"]),
         ("client create first", &["first already exists"]),
-        ("client create other --serves orders-api", &["serves: ", "orders-api"]),
+        ("client create other --serves orders-api", &["--serves: ", "orders-api"]),
     ] {
         assert_refused(dir, line, PASSWORD, says).await;
     }

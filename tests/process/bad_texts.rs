@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Command lines in which `{}` stands for the text.
-const LINES: [&[&str]; 32] = [
+const LINES: [&[&str]; 41] = [
     &["user", "create", "{}", "--password-stdin"],
     &["user", "create", "new", "--password-stdin", "--subject", "{}"],
     &["user", "create", "new", "--password-stdin", "--email", "{}"],
@@ -21,6 +21,10 @@ const LINES: [&[&str]; 32] = [
     &["user", "update", "ada", "--attributes", "{}"],
     &["user", "update", "ada", "--email", "{}"],
     &["user", "update", "{}", "--email", "a@example.com"],
+    &["user", "delete", "{}"],
+    &["user", "sessions", "{}"],
+    &["user", "reset-password", "{}", "--client", "app"],
+    &["user", "reset-password", "ada", "--client", "{}"],
     &["user", "import", "{}"],
     &["client", "create", "{}"],
     &["client", "create", "new", "--audience", "{}"],
@@ -28,20 +32,25 @@ const LINES: [&[&str]; 32] = [
     &["client", "create", "new", "--scope", "{}"],
     &["client", "create", "new", "--permission", "{}"],
     &["client", "create", "new", "--role", "{}"],
-    &["client", "create", "new", "--claim", "{}"],
-    &["client", "create", "new", "--link-template", "{}"],
+    &["client", "create", "new", "--first-party", "--claim", "{}"],
+    &["client", "create", "new", "--first-party", "--link-template", "{}"],
+    &["client", "update", "{}", "--alg", "ES256"],
+    &["client", "update", "app", "--scope", "{}"],
+    &["client", "delete", "{}"],
     &["client", "show", "{}"],
     &["role", "create", "{}"],
     &["role", "create", "new", "--permission", "{}"],
     &["role", "create", "new", "--description", "{}"],
     &["role", "assign", "{}", "ada"],
     &["role", "assign", "auditor", "{}"],
+    &["role", "assign", "auditor", "--client", "{}"],
     &["audit", "list", "--actor", "{}"],
     &["audit", "list", "--subject", "{}"],
     &["keys", "revoke", "{}"],
     &["session", "list", "{}"],
     &["session", "revoke", "{}"],
     &["settings", "set", "refresh_grace", "{}"],
+    &["settings", "set", "{}", "5"],
     &["issuer", "set", "{}"],
 ];
 
@@ -70,6 +79,7 @@ async fn no_argument_makes_a_command_fail_without_a_reason() {
     for place in Place::each(&dir).await {
         drop(Server::on(&place, &[]));
         place.command(&["user", "create", "ada", "--password-stdin"], PASSWORD);
+        place.command(&["client", "create", "app", "--first-party"], "");
         for line in LINES {
             for text in texts() {
                 let arg = |arg: &&str| match *arg {

@@ -16,6 +16,7 @@ mod bad_requests;
 mod bad_texts;
 mod calls;
 mod canary;
+mod commands;
 mod config_check;
 mod copied;
 mod costly_import;

@@ -56,17 +56,20 @@ fn plan(text: &str) -> Plan {
         // The last answer is the refusal.
         t if t.contains("127.0.0.1:3000") => Plan::Prints("\n401\n"),
         t if t.contains("for n in 2 3") => Plan::Refused("REFRESH_TOKEN_REUSED"),
+        t if t.contains("AccountService/GetMe") => Plan::Prints("\"name\": \"grace\""),
         t if t.contains("AuthService/Logout") => Plan::Prints("accessTokenValidUntil"),
         t if t.contains("AccountService/Register") => Plan::Prints("\"ticket\""),
         t if t.contains("AccountService/VerifyEmail") => Plan::Prints("heidi@example.com"),
-        t if t.contains("\"grace\"") => Plan::Prints("\"refreshToken\""),
+        t if t.contains("\"login\": \"grace\"") => Plan::Prints("\"audience\": \"shop-api\""),
         t if t.contains("AuthService/Login") => Plan::Prints("\"audience\": \"demo-api\""),
         t if t.contains("AuthService/Refresh") => Plan::Prints("\"refreshToken\""),
         t if t.contains("IssueClientToken") => Plan::Prints("\"accessToken\""),
         t if t.starts_with("curl ") => Plan::Prints("\"kid\""),
         t if t.contains("--example verify") => Plan::Prints("demo-app"),
-        t if t.starts_with("cargo run -- user create") => Plan::Prints("secret, shown only once"),
-        t if t.starts_with("cargo run -- session list") => Plan::Prints("disabled grace; 1 sessions ended"),
+        t if t.starts_with("cargo run -- user create") => Plan::Prints("created usr_"),
+        t if t.starts_with("cargo run -- client create shop-web") => Plan::Prints("\"client_secret\":\""),
+        t if t.starts_with("cargo run -- client create") => Plan::Prints("secret, shown only once"),
+        t if t.starts_with("cargo run -- user sessions") => Plan::Prints("disabled grace; 1 sessions ended"),
         other => panic!("the README has a block that no test knows:\n{other}"),
     }
 }

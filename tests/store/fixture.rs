@@ -99,6 +99,7 @@ impl Fixture {
             token_lifetime: Ttl::from_secs(300),
             session_idle: Ttl::from_days(7),
             session_absolute: Ttl::from_days(30),
+            previous_token_lifetime: None,
             claim_map: std::collections::BTreeMap::new(),
             trusted_end_user: false,
             roles: vec![],

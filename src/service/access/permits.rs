@@ -33,7 +33,8 @@ pub(super) fn check_fresh(auth_time: Timestamp, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-pub(super) const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
+/// The refusal of a bearer token.
+pub(in crate::service) const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
 async fn live_session(tx: &mut Tx, id: &SessionId) -> Result<Session> {
     tx.session_by_id(id).await?.filter(|s| s.revoked.is_none()).ok_or(TOKEN_REFUSED)

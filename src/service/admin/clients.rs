@@ -1,12 +1,16 @@
 //! Client administration.
 
 mod check;
+mod lifetimes;
 
 use std::{fmt, sync::Arc};
 
 use serde_json::{Value, json};
 
-use self::check::{claim_map, display_name, grants, link_template, trusted_end_user};
+use self::{
+    check::{claim_map, display_name, grants, link_template, trusted_end_user},
+    lifetimes::{Lifetimes, change_lifetimes, new_lifetimes},
+};
 use super::{
     creations::{CreationKey, CreationStatus},
     roles::Roles,
@@ -64,6 +68,10 @@ pub struct NewClientRequest {
     pub algorithm: Option<String>,
     /// The lifetime of its access tokens, in seconds.
     pub token_lifetime: Option<i64>,
+    /// How long one of its sessions may be idle, in seconds.
+    pub session_idle: Option<i64>,
+    /// How long one of its sessions may last, in seconds.
+    pub session_absolute: Option<i64>,
     /// Claims: `NAME=PATH`, or `NAME="TEXT"` for a fixed text.
     pub claims: Vec<String>,
     /// Whether it allows registration.
@@ -97,6 +105,10 @@ pub struct ClientPatch {
     pub algorithm: Option<String>,
     /// The lifetime of its access tokens, in seconds.
     pub token_lifetime: Option<i64>,
+    /// How long one of its sessions may be idle, in seconds; counts for sessions opened from now on.
+    pub session_idle: Option<i64>,
+    /// How long one of its sessions may last, in seconds; counts for sessions opened from now on.
+    pub session_absolute: Option<i64>,
     /// Claims of its users' tokens.
     pub claims: Option<Vec<String>>,
     /// Whether it allows registration.
@@ -208,7 +220,12 @@ impl Clients {
         }
         let algorithm =
             request.algorithm.as_ref().map(|a| violations.parse::<Algorithm>("algorithm", std::slice::from_ref(a)));
-        let lifetime = self.lifetime(&mut violations, request.token_lifetime);
+        let asked = Lifetimes::<Option<i64>> {
+            token: request.token_lifetime,
+            idle: request.session_idle,
+            absolute: request.session_absolute,
+        };
+        let lifetimes = new_lifetimes(&mut violations, asked, self.ceiling());
         let config = ClientConfig {
             first_party: request.first_party,
             grants,
@@ -217,9 +234,10 @@ impl Clients {
             roles: self.client_roles(&mut violations, &request.roles),
             audiences,
             algorithm: algorithm.and_then(|mut a| a.pop()).unwrap_or(Algorithm::Rs256),
-            token_lifetime: lifetime,
-            session_idle: ClientConfig::SESSION_IDLE,
-            session_absolute: ClientConfig::SESSION_ABSOLUTE,
+            token_lifetime: lifetimes.token,
+            previous_token_lifetime: None,
+            session_idle: lifetimes.idle,
+            session_absolute: lifetimes.absolute,
             claim_map: claim_map(&mut violations, &request.claims),
             trusted_end_user: trusted_end_user(&mut violations, request.public, request.trusted_end_user),
             registration: request.registration,
@@ -335,9 +353,12 @@ impl Clients {
             config.algorithm =
                 violations.parse("algorithm", std::slice::from_ref(text)).pop().unwrap_or(config.algorithm);
         }
-        if let Some(seconds) = patch.token_lifetime {
-            config.token_lifetime = self.lifetime(&mut violations, Some(seconds));
-        }
+        let asked = Lifetimes::<Option<i64>> {
+            token: patch.token_lifetime,
+            idle: patch.session_idle,
+            absolute: patch.session_absolute,
+        };
+        change_lifetimes(&mut violations, asked, &mut config, (self.ceiling(), self.live.now()));
         if let Some(texts) = &patch.claims {
             config.claim_map = claim_map(&mut violations, texts);
         }
@@ -440,13 +461,9 @@ impl Clients {
         Ok(())
     }
 
-    fn lifetime(&self, violations: &mut Violations, seconds: Option<i64>) -> Ttl {
-        let ceiling = self.live.snapshot().settings.access_token_lifetime_ceiling;
-        let lifetime = seconds.map_or(ClientConfig::TOKEN_LIFETIME, Ttl::from_secs);
-        if lifetime < Ttl::from_secs(1) || lifetime > ceiling {
-            violations.add("token_lifetime", format!("must be 1 to {} seconds", ceiling.seconds()));
-        }
-        lifetime
+    /// The longest lifetime of a token.
+    fn ceiling(&self) -> Ttl {
+        self.live.snapshot().settings.access_token_lifetime_ceiling
     }
 }
 
@@ -458,6 +475,12 @@ impl ClientPatch {
         FIELDS.into_iter().find(|field| changed.contains(field))
     }
 
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changed_fields().is_empty()
+    }
+
     /// The names of the changed fields, for the audit log.
     fn changed_fields(&self) -> Vec<&'static str> {
         let all = [
@@ -467,6 +490,8 @@ impl ClientPatch {
             ("permissions", self.permissions.is_some()),
             ("algorithm", self.algorithm.is_some()),
             ("token_lifetime", self.token_lifetime.is_some()),
+            ("session_idle", self.session_idle.is_some()),
+            ("session_absolute", self.session_absolute.is_some()),
             ("claims", self.claims.is_some()),
             ("registration", self.registration.is_some()),
             ("require_email", self.require_email.is_some()),

@@ -23,8 +23,10 @@ use crate::{
         client::Client,
         feed::{Change, ChangeKind, Cursor, Entry, Head},
         role::{Entitled, Role},
+        session::Session,
         settings::Settings,
         status_list::StatusIndex,
+        token::last_token_end,
     },
     error::{Error, Result},
     id::RoleId,
@@ -78,6 +80,12 @@ impl Snapshot {
     pub(in crate::service) fn client_entitlements(&self, client: &Client, audience: &str) -> Entitled {
         let roles = client.config.roles.iter().filter_map(|id| self.roles.get(id));
         Entitled::of(roles, client.permissions_at(audience), audience, &self.issuer)
+    }
+
+    /// When the last access token of a session expires.
+    pub(in crate::service) fn token_end(&self, session: &Session, now: Timestamp) -> Timestamp {
+        let client = self.clients.get(session.client.as_str()).map(|c| &c.config);
+        last_token_end(session, client, &self.settings, now)
     }
 
     /// Whether any of these roles grants a permission at this server.
@@ -341,6 +349,8 @@ impl Live {
         let known = &old.head.epoch;
         if read_head(&mut tx).await?.0.epoch == *known && tx.feed_new_epoch(known).await? {
             tracing::warn!(seq = old.head.seq, "the database has lost changes; starting a new epoch");
+            let settings = tx.settings_hold().await?;
+            tx.settings_set(&Settings { commits_lost_at: Some(now), ..settings }).await?;
         }
         tx.commit().await?;
         let mut tx = self.store.follow().await?;

@@ -2,7 +2,11 @@
 
 use super::Tokens;
 use crate::{
-    domain::{audit::Actor, client::Client, session::RevokedCause},
+    domain::{
+        audit::Actor,
+        client::Client,
+        session::{RevokedCause, Session},
+    },
     error::{Error, Reason, Result},
     id::SessionId,
     keys::parse_refresh_token,
@@ -16,15 +20,18 @@ use crate::{
 
 /// A session that a caller may end.
 #[derive(Debug)]
-pub(super) struct OwnSession {
-    pub(super) id: SessionId,
-    /// Whether its row said that it had ended. No token of it is valid then: none outlives the session.
-    pub(super) has_ended: bool,
+pub(super) enum OwnSession {
+    /// Its row said that it had ended. No token of it is valid then: none outlives the session.
+    Ended(Box<Session>),
+    /// It may be live.
+    Live(SessionId),
+    /// It may be live, and the presented token is newer than its row: the database lost the refresh that issued it.
+    Ahead(SessionId),
 }
 
 impl Tokens {
-    /// Ends the session of the refresh token or, without one, of the caller's bearer token. Returns when its access
-    /// tokens will have expired for verifiers that do not follow revocations.
+    /// Ends the session of the refresh token or, without one, of the caller's bearer token. Returns when its last access
+    /// token expires, for verifiers that do not follow revocations.
     ///
     /// # Errors
     /// [`Reason::RefreshTokenInvalid`] or [`Reason::TokenInvalid`]; never because the session had already ended.
@@ -41,9 +48,7 @@ impl Tokens {
             self.session_of_token(ctx, credentials, client_id, token).await?
         };
         ctx.check_deadline()?;
-        self.end_own(session, Actor { address: ctx.peer.clone(), ..Actor::named(&actor) }).await?;
-        let snapshot = self.live.snapshot();
-        Ok(self.live.now().plus(snapshot.settings.waiting_ceiling(ctx.now)))
+        self.end_own(session, Actor { address: ctx.peer.clone(), ..Actor::named(&actor) }).await
     }
 
     async fn session_of_bearer(
@@ -58,7 +63,7 @@ impl Tokens {
             return Err(Error::invalid("refresh_token", "must not be empty without a bearer token"));
         };
         let (id, client) = self.callers.session_of_bearer(ctx, token).await?;
-        Ok((OwnSession { id, has_ended: false }, client))
+        Ok((OwnSession::Live(id), client))
     }
 
     /// The session of a refresh token of any generation, so that a client that lost a response can still log out.
@@ -81,17 +86,28 @@ impl Tokens {
         let session = self.store.read().await?.session_by_id(&parsed.session).await?;
         let own = session.filter(|s| s.client == client.id && s.secret.matches(&parsed.secret.hash()));
         let now = self.live.now();
-        Ok(own.map(|s| OwnSession { has_ended: s.revoked.is_some() || now >= s.expires_at(), id: s.id }))
+        Ok(own.map(|s| match s {
+            s if s.revoked.is_some() || now >= s.expires_at() => OwnSession::Ended(Box::new(s)),
+            s if i64::from(parsed.generation) > s.generation => OwnSession::Ahead(s.id),
+            s => OwnSession::Live(s.id),
+        }))
     }
 
-    /// Ends a session on its owner's request. One that has ended already costs no write: only this process must know.
-    pub(super) async fn end_own(&self, session: OwnSession, actor: Actor) -> Result<()> {
-        if !session.has_ended {
-            self.end_sessions(&[session.id], RevokedCause::Logout, actor).await?;
-        } else if !self.live.snapshot().revoked_sessions.contains_key(session.id.as_str()) {
-            self.live.confirm().await?;
-        }
-        Ok(())
+    /// Ends a session on its owner's request; returns when its last access token expires. One that has ended already
+    /// costs no write: only this process must know.
+    pub(super) async fn end_own(&self, session: OwnSession, actor: Actor) -> Result<Timestamp> {
+        let (id, ahead) = match session {
+            OwnSession::Ended(session) => {
+                if !self.live.snapshot().revoked_sessions.contains_key(session.id.as_str()) {
+                    self.live.confirm().await?;
+                }
+                return Ok(self.live.snapshot().token_end(&session, self.live.now()));
+            }
+            OwnSession::Live(id) => (id, false),
+            OwnSession::Ahead(id) => (id, true),
+        };
+        self.end_sessions(std::slice::from_ref(&id), RevokedCause::Logout, actor).await?;
+        Ok(if ahead { self.longest_token_end() } else { self.token_end(&id).await })
     }
 
     /// Ends sessions and publishes that to every process before it returns.

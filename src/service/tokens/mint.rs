@@ -187,7 +187,8 @@ impl Minter {
         let lifetime = client.config.token_lifetime.min(snapshot.settings.issuing_ceiling(params.now));
         let mut exp = iat + lifetime.seconds();
         if let Subject::Session(session) = subject {
-            exp = exp.min(session.absolute_expires_at.seconds());
+            // The lifetime may have been raised after the session was opened.
+            exp = exp.min(session.expires_at.seconds());
         }
         let jti = URL_SAFE_NO_PAD.encode(self.entropy.bytes16());
         let scope = join_scopes(params.scopes);

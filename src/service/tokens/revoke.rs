@@ -9,10 +9,12 @@ use crate::{
     id::SessionId,
     secret::RefreshToken,
     service::access::{ClientCredentials, RequestContext},
+    time::Timestamp,
 };
 
 impl Tokens {
-    /// Ends the session of one of the caller's own tokens. An invalid token is not an error.
+    /// Ends the session of one of the caller's own tokens; returns when its last access token expires. An invalid token
+    /// is not an error.
     ///
     /// # Errors
     /// The caller is not authenticated; a field violation; the token has no session.
@@ -22,18 +24,19 @@ impl Tokens {
         credentials: &ClientCredentials,
         client_id: &str,
         token: &str,
-    ) -> Result<()> {
+    ) -> Result<Option<Timestamp>> {
         let client = self.callers.client_of(ctx, credentials, client_id).await?;
         check_token(token)?;
         let session = match self.own_session(&client, &RefreshToken::new(token.to_owned())).await? {
             Some(session) => session,
             None => match self.session_of_access_token(ctx, &client, token).await? {
-                Some(id) => OwnSession { id, has_ended: false },
-                None => return Ok(()),
+                Some(id) => OwnSession::Live(id),
+                None => return Ok(None),
             },
         };
         ctx.check_deadline()?;
-        self.end_own(session, Actor { address: ctx.peer.clone(), ..Actor::named(client.id.as_str()) }).await
+        let actor = Actor { address: ctx.peer.clone(), ..Actor::named(client.id.as_str()) };
+        self.end_own(session, actor).await.map(Some)
     }
 
     /// The session of an access token that was issued to this client.

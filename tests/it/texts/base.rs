@@ -53,7 +53,7 @@ pub(super) struct Bases<'a> {
     made: AtomicU32,
 }
 
-async fn bearer(app: &App, login: &str) -> String {
+pub(super) async fn bearer(app: &App, login: &str) -> String {
     let mut request = login_of("portal", login, PASSWORD);
     request.audience = ISSUER.into();
     format!("Bearer {}", sign_in(&app.service, request).await.unwrap().access.token.expose())

@@ -26,13 +26,13 @@ pub(super) fn grants(violations: &mut Violations, request: &NewClientRequest) ->
         }
     }
     if request.public && grants.contains(&Grant::ClientCredentials) {
-        violations.add("grants", "client_credentials needs a confidential client; leave out --public");
+        violations.add("grants", "client_credentials is for confidential clients, and this one is public");
     }
     if !request.first_party && grants.contains(&Grant::DirectLogin) {
-        violations.add("grants", "direct_login is for first-party clients; add --first-party");
+        violations.add("grants", "direct_login is for first-party clients");
     }
     if grants.is_empty() && request.grants.is_empty() {
-        violations.add("grants", "a public client that is not first-party needs a --grant");
+        violations.add("grants", "must be given for a public client that is not first-party");
     }
     grants
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::InstanceSettings;
 use crate::{
-    domain::{audit::AuditKind, session::RevokedCause},
+    domain::{audit::AuditKind, session::RevokedCause, settings::Settings},
     error::{Error, Result},
     service::access::Admin,
     store::{By, GoOn, Revoke},
@@ -34,6 +34,8 @@ impl InstanceSettings {
         let mut tx = self.store.write().await?;
         tx.feed_new_epoch(&self.live.snapshot().head.epoch).await?;
         tx.status_lists_close().await?;
+        let settings = tx.settings_hold().await?;
+        tx.settings_set(&Settings { commits_lost_at: Some(now), ..settings }).await?;
         tx.commit().await?;
         let ended = match end_sessions {
             Some(go_on) => self.end_sessions(admin, now, go_on).await?,

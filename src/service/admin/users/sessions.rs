@@ -5,7 +5,7 @@ use crate::{
     domain::session::{RevokedCause, Session},
     error::{Error, Result},
     id::{IdError, SessionId},
-    service::access::Admin,
+    service::{access::Admin, tokens::SessionsEnded},
     store::{By, Revoke, SessionFilter},
 };
 
@@ -23,23 +23,26 @@ impl Users {
         self.store.read().await?.sessions_of_user(&user.id, SessionFilter::Live(now)).await
     }
 
-    /// Ends a session; returns whether it was live.
+    /// Ends a session; returns whether it was live, and when its last access token expires.
     ///
     /// # Errors
     /// [`Error::NotFound`], or a violation of `session_id`.
-    pub async fn end_session(&self, admin: &Admin, id: &str) -> Result<bool> {
+    pub async fn end_session(&self, admin: &Admin, id: &str) -> Result<SessionsEnded> {
         let id: SessionId = id.parse().map_err(|e: IdError| Error::invalid("session_id", e.to_string()))?;
         if self.store.read().await?.session_by_id(&id).await?.is_none() {
             return Err(Error::NotFound("session", id.as_str().to_owned()));
         }
-        Ok(self.tokens.end_sessions(&[id], RevokedCause::Administrator, admin.actor.clone()).await? == 1)
+        let ids = std::slice::from_ref(&id);
+        let sessions = self.tokens.end_sessions(ids, RevokedCause::Administrator, admin.actor.clone()).await?;
+        Ok(SessionsEnded { sessions, token_end: Some(self.tokens.token_end(&id).await) })
     }
 
-    /// Ends these sessions of a user, or all if none are given; returns how many were live.
+    /// Ends these sessions of a user, or all if none are given; returns how many were live, and when their last access
+    /// token expires.
     ///
     /// # Errors
     /// [`Error::NotFound`]; a violation of `session_ids`.
-    pub async fn end_sessions(&self, admin: &Admin, name: &str, ids: &[String]) -> Result<usize> {
+    pub async fn end_sessions(&self, admin: &Admin, name: &str, ids: &[String]) -> Result<SessionsEnded> {
         let ids = session_ids(ids)?;
         let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         let ended = if ids.is_empty() {
@@ -51,8 +54,9 @@ impl Users {
             let cause = RevokedCause::Administrator;
             tx.revoke(Revoke::Sessions(&own), &By { actor: &admin.actor, cause, settings: &settings, now }).await?
         };
+        let ended = SessionsEnded::of(&mut tx, &found.user.id, ended, (&self.live, now)).await?;
         // Where nothing ends, the user has not changed either.
-        if ended > 0 {
+        if ended.sessions > 0 {
             self.live.commit(tx).await?;
         }
         Ok(ended)

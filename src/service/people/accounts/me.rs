@@ -22,7 +22,7 @@ use crate::{
     passwords::{Account, Applicant, PasswordVerdict, Prefix},
     secret::Password,
     service::{
-        access::{Me, RequestContext},
+        access::{Me, RequestContext, TOKEN_REFUSED},
         people::{
             emails::{Addressee, Asker, parse_language, parse_recipient},
             limits::GuessAudit,
@@ -30,12 +30,11 @@ use crate::{
             tickets::{IssuedTicket, PendingTicket},
             users::{UserView, load_view, remap_claims},
         },
+        tokens::SessionsEnded,
     },
     store::{By, Revoke, SessionFilter, Tx},
     time::Timestamp,
 };
-
-const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
 /// The only attribute that users may change.
 const PROFILE: &str = "profile";
@@ -255,7 +254,7 @@ impl Accounts {
         tx.password_set(id, &phc, now).await?;
         self.limits.clear_logins(&mut tx, &logins).await?;
         self.emails.send_password_changed(&mut tx, &*client, &logins, now).await?;
-        let ended = self.end_other_sessions(&mut tx, me, RevokedCause::PasswordSet).await?;
+        let ended = self.end_other_sessions(&mut tx, me, (RevokedCause::PasswordSet, now)).await?;
         tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
         Ok(ended)
@@ -270,22 +269,24 @@ impl Accounts {
         self.store.read().await?.sessions_of_user(&me.user, SessionFilter::Live(now)).await
     }
 
-    /// Ends one of the user's own sessions, or all others; returns how many were live.
+    /// Ends one of the user's own sessions, or all others; returns how many were live, and when their last access token
+    /// expires.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a session that is not the user's; [`Error::RateLimited`].
-    pub async fn revoke_session(&self, me: &Me, session: Option<&str>) -> Result<usize> {
-        let now = self.live.now();
-        let ids = self.own_live_sessions(me, session, now).await?;
+    pub async fn revoke_session(&self, me: &Me, session: Option<&str>) -> Result<SessionsEnded> {
+        let ids = self.own_live_sessions(me, session, self.live.now()).await?;
         if ids.is_empty() {
-            return Ok(0);
+            return Ok(SessionsEnded { sessions: 0, token_end: None });
         }
-        self.budget.take(Write::Security(&me.session), now)?;
+        self.budget.take(Write::Security(&me.session), self.live.now())?;
         let mut tx = me.write(&self.store).await?;
+        let now = self.live.now();
         let ended = match session {
-            None => self.end_other_sessions(&mut tx, me, RevokedCause::Logout).await?,
-            Some(_) => self.revoke_own(&mut tx, me, Revoke::Sessions(&ids), RevokedCause::Logout).await?,
+            None => self.end_other_sessions(&mut tx, me, (RevokedCause::Logout, now)).await?,
+            Some(_) => self.revoke_own(&mut tx, me, Revoke::Sessions(&ids), (RevokedCause::Logout, now)).await?,
         };
+        let ended = SessionsEnded::of(&mut tx, &me.user, ended, (&self.live, now)).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
@@ -320,20 +321,25 @@ impl Accounts {
             return Err(TOKEN_REFUSED);
         }
         let what = Revoke::SessionsOf { user: id, but: None };
-        let ended = self.revoke_own(&mut tx, me, what, RevokedCause::UserDeleted).await?;
+        let ended = self.revoke_own(&mut tx, me, what, (RevokedCause::UserDeleted, now)).await?;
         tx.audit(now, AuditKind::UserDeleted, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
         Ok(ended)
     }
 
-    async fn end_other_sessions(&self, tx: &mut Tx, me: &Me, cause: RevokedCause) -> Result<usize> {
+    async fn end_other_sessions(&self, tx: &mut Tx, me: &Me, why_and_when: (RevokedCause, Timestamp)) -> Result<usize> {
         let what = Revoke::SessionsOf { user: &me.user, but: Some(&me.session) };
-        self.revoke_own(tx, me, what, cause).await
+        self.revoke_own(tx, me, what, why_and_when).await
     }
 
-    async fn revoke_own(&self, tx: &mut Tx, me: &Me, what: Revoke<'_>, cause: RevokedCause) -> Result<usize> {
+    async fn revoke_own(
+        &self,
+        tx: &mut Tx,
+        me: &Me,
+        what: Revoke<'_>,
+        (cause, now): (RevokedCause, Timestamp),
+    ) -> Result<usize> {
         let settings = self.live.snapshot().settings.clone();
-        let now = self.live.now();
         tx.revoke(what, &By { actor: &me.actor, cause, settings: &settings, now }).await
     }
 }

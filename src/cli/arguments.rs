@@ -1,0 +1,159 @@
+//! What is wrong with a command line beyond what its grammar says, in terms of what was typed: flags that do nothing
+//! without another, and violations by the flag that caused them.
+
+use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind, parser::ValueSource};
+
+use super::Cli;
+use crate::error::{Error, Violation};
+
+/// Flags that do nothing without another: the command, the flag, and the other one.
+const DEPENDENT: [(&[&str], &str, &str); 3] = [
+    (&["guard"], "client_id", "watch"),
+    (&["guard"], "client_secret_file", "watch"),
+    (&["guard"], "plaintext_beyond_loopback", "watch"),
+];
+
+/// Fields of requests, and the arguments by which commands take them where these have another name.
+const FIELDS: [(&str, &[&str]); 10] = [
+    ("algorithm", &["alg"]),
+    ("client_id", &["id", "client"]),
+    ("email", &["emails"]),
+    ("emails", &["email"]),
+    ("issuer", &["url"]),
+    ("role_id", &["role"]),
+    ("session_id", &["id"]),
+    ("session_ids", &["id"]),
+    ("trusted_end_user", &["trusted_end_user"]),
+    ("user_id", &["user"]),
+];
+
+/// The command that was chosen, with its path and its arguments.
+pub(super) struct Chosen<'a> {
+    path: Vec<&'a str>,
+    command: Command,
+    matches: &'a ArgMatches,
+}
+
+impl<'a> Chosen<'a> {
+    /// Follows the subcommands.
+    pub(super) fn of(matches: &'a ArgMatches) -> Self {
+        let mut chosen = Self { path: Vec::new(), command: Cli::command(), matches };
+        while let Some((name, below)) = chosen.matches.subcommand() {
+            let Some(command) = chosen.command.find_subcommand(name).cloned() else { break };
+            chosen.path.push(name);
+            (chosen.command, chosen.matches) = (command, below);
+        }
+        chosen
+    }
+
+    /// Refuses a flag that does nothing without another that is missing.
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
+        for (path, flag, needs) in DEPENDENT {
+            if self.path == path && self.has(flag) && !self.has(needs) {
+                return Err(useless(&self.name(flag), &self.name(needs)));
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.matches.value_source(id) == Some(ValueSource::CommandLine)
+    }
+
+    /// An argument as it is typed.
+    fn name(&self, id: &str) -> String {
+        self.find(id).unwrap_or_else(|| id.to_owned())
+    }
+
+    fn find(&self, id: &str) -> Option<String> {
+        let arg = self.command.get_arguments().find(|arg| arg.get_id() == id)?;
+        let value =
+            || arg.get_value_names().and_then(<[_]>::first).map_or_else(|| id.to_uppercase(), ToString::to_string);
+        Some(arg.get_long().map_or_else(|| format!("<{}>", value()), |long| format!("--{long}")))
+    }
+
+    /// A field of a request, by the argument that it came from. Fields within a field keep their path.
+    fn argument_of(&self, field: &str) -> String {
+        let (head, path) = field.split_once('.').map_or((field, None), |(head, path)| (head, Some(path)));
+        let others = FIELDS.iter().find(|(name, _)| *name == head).map_or(&[][..], |(_, ids)| ids);
+        let found = std::iter::once(head).chain(others.iter().copied()).find_map(|id| self.find(id));
+        let argument = found.unwrap_or_else(|| head.to_owned());
+        path.map_or_else(|| argument.clone(), |path| format!("{argument}: {path}"))
+    }
+
+    /// The error with violations by what was typed.
+    pub(super) fn in_its_terms(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(Error::Invalid(violations)) = error.downcast_ref() else { return error };
+        let said = |v: &Violation| format!("{}: {}", self.argument_of(&v.field), v.description);
+        anyhow::anyhow!(violations.iter().map(said).collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// The refusal of a flag that does nothing without another.
+pub(super) fn useless(flag: &str, needs: &str) -> clap::Error {
+    usage(format!("{flag} does nothing without {needs}"))
+}
+
+/// The refusal of a command line that says nothing to do, or not what.
+pub(super) fn usage(sentence: String) -> clap::Error {
+    Cli::command().error(ErrorKind::MissingRequiredArgument, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str, field: &'static str) -> String {
+        let words = std::iter::once("chancery").chain(line.split(' '));
+        let matches = Cli::command().try_get_matches_from(words).unwrap();
+        Chosen::of(&matches).in_its_terms(Error::invalid(field, "is wrong").into()).to_string()
+    }
+
+    #[test]
+    fn a_violation_names_what_was_typed() {
+        for (line, field, name) in [
+            ("client create x", "client_id", "<ID>"),
+            ("client create x", "grants", "--grant"),
+            ("client create x", "audiences", "--audience"),
+            ("client create x", "scopes", "--scope"),
+            ("client create x", "permissions", "--permission"),
+            ("client create x", "roles", "--role"),
+            ("client create x", "serves", "--serves"),
+            ("client create x", "claims", "--claim"),
+            ("client create x", "algorithm", "--alg"),
+            ("client create x", "token_lifetime", "--token-lifetime"),
+            ("client update x", "session_idle", "--session-idle"),
+            ("client update x", "trusted_end_user", "--trusted-end-user"),
+            ("client rotate-secret x", "overlap", "--overlap"),
+            ("user create x", "name", "<NAME>"),
+            ("user create x", "emails", "--email"),
+            ("user create x", "attributes.limits", "--attributes: limits"),
+            ("user update x", "name", "--name"),
+            ("user update x", "emails", "--email"),
+            ("user reset-password x --client y", "client_id", "--client"),
+            ("role create x", "name", "<NAME>"),
+            ("role create x", "description", "--description"),
+            ("session revoke x", "session_id", "<ID>"),
+            ("settings set x 1", "name", "<NAME>"),
+            ("settings set x 1", "value", "<VALUE>"),
+            ("keys trust x --until 2030-01-01T00:00:00Z", "until", "--until"),
+            ("keys trust x --until 2030-01-01T00:00:00Z", "kid", "--kid"),
+            ("issuer set x", "issuer", "<URL>"),
+        ] {
+            assert_eq!(said(line, field), format!("{name}: is wrong"), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_flag_in_the_table_exists() {
+        for (path, flag, needs) in DEPENDENT {
+            let mut command = Cli::command();
+            for name in path {
+                command = command.find_subcommand(name).unwrap().clone();
+            }
+            for id in [flag, needs] {
+                assert!(command.get_arguments().any(|arg| arg.get_id() == id), "{path:?} {id}");
+            }
+        }
+    }
+}

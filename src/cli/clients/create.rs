@@ -1,0 +1,145 @@
+//! `chancery client create`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{DIRECT_LOGIN, client_json, refuse_useless};
+use crate::{
+    cli::{DatabaseArgs, output},
+    secret::ClientSecret,
+    service::{Admin, NewClientRequest},
+    time::Ttl,
+};
+
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(in crate::cli) struct Create {
+    /// Client id.
+    id: String,
+    /// Public client, which cannot keep a secret: a browser, mobile or desktop application.
+    #[arg(long)]
+    public: bool,
+    /// First-party client, which may ask your users for their passwords.
+    #[arg(long)]
+    first_party: bool,
+    /// Grant it may use: `direct_login`, `refresh_token` or `client_credentials` [default: those that fit its kind]
+    #[arg(long = "grant", value_name = "G")]
+    grants: Vec<String>,
+    /// Audience its tokens may be for; repeat it for more, the first is the default.
+    #[arg(long = "audience", value_name = "A")]
+    audiences: Vec<String>,
+    /// Audience that this client itself serves.
+    #[arg(long = "serves", value_name = "A")]
+    serves: Vec<String>,
+    /// Scope it may ask for.
+    #[arg(long = "scope", value_name = "S")]
+    scopes: Vec<String>,
+    /// Permission of its own tokens: `P` at this server, `P@A` at the audience A.
+    #[arg(long = "permission", value_name = "P")]
+    permissions: Vec<String>,
+    /// Role of the client itself.
+    #[arg(long = "role", value_name = "R")]
+    roles: Vec<String>,
+    /// Algorithm that signs its access tokens: RS256, ES256 or `EdDSA` [default: RS256]
+    #[arg(long, value_name = "ALG")]
+    alg: Option<String>,
+    /// Lifetime of its access tokens: seconds, or such as 10m [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    token_lifetime: Option<Ttl>,
+    /// How long its users' sessions may be idle: seconds, or such as 12h or 7d [default: 7d]
+    #[arg(long, value_name = "TIME")]
+    session_idle: Option<Ttl>,
+    /// How long its users' sessions may last, however often they are refreshed [default: 30d]
+    #[arg(long, value_name = "TIME")]
+    session_absolute: Option<Ttl>,
+    /// Claim in its users' tokens: a path into the user's attributes, or a fixed text in quotes.
+    #[arg(long = "claim", value_name = "NAME=PATH")]
+    claims: Vec<String>,
+    /// Let people open accounts through it.
+    #[arg(long)]
+    registration: bool,
+    /// Require its users to have a verified email address.
+    #[arg(long)]
+    require_email: bool,
+    /// Target of links in mails, such as `https://shop.example/{kind}?token={token}`.
+    #[arg(long, value_name = "URL")]
+    link_template: Option<String>,
+    /// Name by which its users know it, as mails show it [default: its id]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    display_name: String,
+    /// Trust what it says about its users' addresses and browsers, and limit users by that; for confidential
+    /// clients only.
+    #[arg(long)]
+    trusted_end_user: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+impl Create {
+    pub(in crate::cli) async fn run(self) -> anyhow::Result<()> {
+        self.refuse_useless()?;
+        let service = self.database.open_service().await?;
+        let request = NewClientRequest {
+            id: self.id,
+            public: self.public,
+            first_party: self.first_party,
+            grants: self.grants,
+            audiences: self.audiences,
+            serves: self.serves,
+            scopes: self.scopes,
+            permissions: self.permissions,
+            algorithm: self.alg,
+            token_lifetime: self.token_lifetime.map(Ttl::seconds),
+            session_idle: self.session_idle.map(Ttl::seconds),
+            session_absolute: self.session_absolute.map(Ttl::seconds),
+            claims: self.claims,
+            trusted_end_user: self.trusted_end_user,
+            display_name: self.display_name,
+            secret: None,
+            roles: self.roles,
+            registration: self.registration,
+            require_email: self.require_email,
+            link_template: self.link_template,
+            creation: None,
+        };
+        let (client, secret) = service.clients.create(&Admin::command(), request).await?;
+        if self.json {
+            // Scripts expect `client_id` and `client_secret` at the same level.
+            let mut printed = client_json(&service, &client);
+            if let Some(members) = printed.as_object_mut() {
+                members.insert("client_secret".to_owned(), json!(secret.as_ref().map(ClientSecret::expose)));
+            }
+            return output::json(&printed);
+        }
+        output::line(&format!("created {}", client.id))?;
+        match secret {
+            Some(secret) => output::line(&format!("secret, shown only once: {}", secret.expose())),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what only a client that signs users in can use, for one that cannot.
+    fn refuse_useless(&self) -> anyhow::Result<()> {
+        let refreshes = self.grants.iter().any(|g| g == "refresh_token");
+        let given = [
+            ("--grant refresh_token", refreshes),
+            ("--session-idle", self.session_idle.is_some()),
+            ("--session-absolute", self.session_absolute.is_some()),
+            ("--claim", !self.claims.is_empty()),
+            ("--registration", self.registration),
+            ("--require-email", self.require_email),
+            ("--link-template", self.link_template.is_some()),
+            ("--trusted-end-user", self.trusted_end_user),
+        ];
+        if !self.first_party {
+            refuse_useless(&given, "--first-party")?;
+        }
+        if !self.grants.is_empty() && !self.grants.iter().any(|g| g == DIRECT_LOGIN) {
+            refuse_useless(&given, "--grant direct_login")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! `chancery client update`.
+
+use clap::Args;
+
+use super::{DIRECT_LOGIN, client_json, refuse_useless};
+use crate::{
+    cli::{DatabaseArgs, arguments, output},
+    domain::client::{Client, Grant},
+    service::{Admin, ClientPatch},
+    time::Ttl,
+};
+
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(in crate::cli) struct Update {
+    /// Client id.
+    id: String,
+    /// Grant it may use: `direct_login`, `refresh_token` or `client_credentials`; those given replace all.
+    #[arg(long = "grant", value_name = "G")]
+    grants: Vec<String>,
+    /// Audience its tokens may be for; those given replace all, the first is the default.
+    #[arg(long = "audience", value_name = "A")]
+    audiences: Vec<String>,
+    /// Scope it may ask for; those given replace all.
+    #[arg(long = "scope", value_name = "S", conflicts_with = "no_scopes")]
+    scopes: Vec<String>,
+    /// Take all scopes away.
+    #[arg(long)]
+    no_scopes: bool,
+    /// Permission of its own tokens: `P` at this server, `P@A` at the audience A; those given replace all.
+    #[arg(long = "permission", value_name = "P", conflicts_with = "no_permissions")]
+    permissions: Vec<String>,
+    /// Take all permissions away.
+    #[arg(long)]
+    no_permissions: bool,
+    /// Algorithm that signs its access tokens: RS256, ES256 or `EdDSA`.
+    #[arg(long, value_name = "ALG")]
+    alg: Option<String>,
+    /// Lifetime of its access tokens: seconds, or such as 10m.
+    #[arg(long, value_name = "TIME")]
+    token_lifetime: Option<Ttl>,
+    /// How long sessions that are opened from now on may be idle: seconds, or such as 12h or 7d.
+    #[arg(long, value_name = "TIME")]
+    session_idle: Option<Ttl>,
+    /// How long sessions that are opened from now on may last, however often they are refreshed.
+    #[arg(long, value_name = "TIME")]
+    session_absolute: Option<Ttl>,
+    /// Claim in its users' tokens: a path into the user's attributes, or a fixed text in quotes; those given replace
+    /// all.
+    #[arg(long = "claim", value_name = "NAME=PATH", conflicts_with = "no_claims")]
+    claims: Vec<String>,
+    /// Map no claims.
+    #[arg(long)]
+    no_claims: bool,
+    /// Let people open accounts through it, or no longer.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    registration: Option<bool>,
+    /// Require its users to have a verified email address, or no longer.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_email: Option<bool>,
+    /// Target of links in mails, such as `https://shop.example/{kind}?token={token}`; an empty one removes it.
+    #[arg(long, value_name = "URL")]
+    link_template: Option<String>,
+    /// Name by which its users know it, as mails show it; an empty one makes it the id.
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+    /// Trust what it says about its users' addresses and browsers, or no longer.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    trusted_end_user: Option<bool>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+impl Update {
+    pub(in crate::cli) async fn run(self) -> anyhow::Result<()> {
+        let Self { id, json, database, .. } = &self;
+        let patch = self.patch();
+        if patch.is_empty() {
+            let text = "nothing to change: give at least one of the flags that `chancery client update --help` lists";
+            return Err(arguments::usage(text.to_owned()).into());
+        }
+        let service = database.open_service().await?;
+        refuse_useless_for(&*service.clients.get(&Admin::command(), id)?, &patch)?;
+        let client = service.clients.update(&Admin::command(), id, &patch, None).await?;
+        if *json { output::json(&client_json(&service, &client)) } else { output::line(&format!("changed {id}")) }
+    }
+
+    fn patch(&self) -> ClientPatch {
+        let list = |given: &Vec<String>, none: bool| (none || !given.is_empty()).then(|| given.clone());
+        ClientPatch {
+            grants: list(&self.grants, false),
+            audiences: list(&self.audiences, false),
+            scopes: list(&self.scopes, self.no_scopes),
+            permissions: list(&self.permissions, self.no_permissions),
+            algorithm: self.alg.clone(),
+            token_lifetime: self.token_lifetime.map(Ttl::seconds),
+            session_idle: self.session_idle.map(Ttl::seconds),
+            session_absolute: self.session_absolute.map(Ttl::seconds),
+            claims: list(&self.claims, self.no_claims),
+            registration: self.registration,
+            require_email: self.require_email,
+            link_template: self.link_template.clone(),
+            trusted_end_user: self.trusted_end_user,
+            display_name: self.display_name.clone(),
+        }
+    }
+}
+
+/// Refuses what only a client that signs users in can use, for one that will not.
+fn refuse_useless_for(client: &Client, patch: &ClientPatch) -> anyhow::Result<()> {
+    let signs_in = match &patch.grants {
+        Some(grants) => grants.iter().any(|g| g == DIRECT_LOGIN),
+        None => client.may(Grant::DirectLogin),
+    };
+    if signs_in {
+        return Ok(());
+    }
+    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|l| !l.is_empty());
+    let given = [
+        ("--session-idle", patch.session_idle.is_some()),
+        ("--session-absolute", patch.session_absolute.is_some()),
+        ("--claim", some(&patch.claims)),
+        ("--registration", patch.registration == Some(true)),
+        ("--require-email", patch.require_email == Some(true)),
+        ("--link-template", patch.link_template.as_ref().is_some_and(|t| !t.is_empty())),
+        ("--trusted-end-user", patch.trusted_end_user == Some(true)),
+    ];
+    refuse_useless(&given, "--grant direct_login")
+}
