@@ -94,7 +94,7 @@ impl Login {
     pub fn parse_email(text: &str) -> Result<Self, String> {
         match Self::parse(text) {
             Ok(login) if login.kind == LoginKind::Email => Ok(login),
-            Ok(_) | Err(LoginError::Characters) => Err(LoginError::Address.to_string()),
+            Ok(_) | Err(LoginError::Characters | LoginError::At) => Err(LoginError::Address.to_string()),
             Err(problem) => Err(problem.to_string()),
         }
     }

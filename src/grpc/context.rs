@@ -122,6 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn a_user_agent_is_printable_and_has_a_bound() {
+        let of = |value: &[u8]| {
+            let mut map = HeaderMap::new();
+            map.insert("user-agent", http::HeaderValue::from_bytes(value).unwrap());
+            user_agent(&map)
+        };
+        assert_eq!(of(b"grpc-node-js/1.9 \t"), "grpc-node-js/1.9");
+        assert_eq!(of("a\u{202e}b".as_bytes()), "");
+        assert_eq!(of(&[b'x'; 4096]).len(), 512);
+        assert_eq!(user_agent(&HeaderMap::new()), "");
+    }
+
+    #[test]
     fn a_timeout_has_eight_digits_and_a_unit() {
         assert_eq!(parse_timeout("100m"), Some(Duration::from_millis(100)));
         assert_eq!(parse_timeout("5S"), Some(Duration::from_secs(5)));

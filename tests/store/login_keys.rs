@@ -53,6 +53,24 @@ pub(crate) async fn addresses_of_every_older_schema_take_only_themselves(f: &Fix
     }
 }
 
+pub(crate) async fn a_name_that_took_an_address_gives_it_back(f: &Fixture) {
+    for dump in dumps(f.database.engine).into_iter().filter(|dump| dump.starts_with("0009") || dump.starts_with("0011"))
+    {
+        let (older, known) = load(f, &dump).await;
+        let squat = "UPDATE logins SET canonical = 'owner@example.com', skeleton = 'owner@exarnple.corn' \
+            WHERE kind = 'name' AND display = 'heidi'";
+        assert_eq!(older.database.sql(squat).await.unwrap(), 1);
+        older.store.migrate(NOW).await.unwrap();
+        let mut tx = older.store.write().await.unwrap();
+        assert_eq!(tx.user_insert(&older.user("owner@example.com")).await.unwrap(), None, "{dump}");
+        tx.commit().await.unwrap();
+        let mut tx = older.store.read().await.unwrap();
+        assert!(tx.user_by_login(&known.login).await.unwrap().is_some(), "other names stay");
+        drop(tx);
+        older.finish().await;
+    }
+}
+
 pub(crate) async fn addresses_keep_the_order_in_which_they_were_added(f: &Fixture) {
     let mut new = f.user("zoe");
     for address in ["z@example.com", "a@example.com", "m@example.com"] {

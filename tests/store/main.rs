@@ -100,6 +100,7 @@ on_each_engine! {
         keys::every_step_of_a_key_happens_once,
         keys::concurrent_calls_retire_a_key_once,
         login_keys::addresses_of_every_older_schema_take_only_themselves,
+        login_keys::a_name_that_took_an_address_gives_it_back,
         login_keys::addresses_keep_the_order_in_which_they_were_added,
         login_failures::each_failure_counts_as_the_rule_says,
         login_failures::concurrent_failures_are_not_lost,

@@ -88,7 +88,9 @@ fn a_user_name_with_an_at_sign_is_told_what_is_wrong() {
         let problem = Login::parse_name(text).unwrap_err();
         assert!(problem.contains('@') && problem.contains("--email"), "{text}: {problem}");
     }
-    assert!(Login::parse_email("ada").unwrap_err().contains("ada@example.org"));
+    for text in ["ada", "a b", "ada\u{ff20}example.org"] {
+        assert!(Login::parse_email(text).unwrap_err().contains("ada@example.org"), "{text}");
+    }
 }
 
 #[test]
