@@ -38,6 +38,7 @@ mod refused;
 mod relay;
 mod search;
 mod server;
+mod snippets;
 mod stalled;
 mod story;
 mod surroundings;
