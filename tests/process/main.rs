@@ -49,6 +49,7 @@ mod relay;
 mod sealing_key;
 mod search;
 mod server;
+mod snippets;
 mod stalled;
 mod story;
 mod surroundings;

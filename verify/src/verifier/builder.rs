@@ -45,7 +45,7 @@ enum Revocations {
     None,
     StatusLists,
     #[cfg(feature = "watch")]
-    Watch(Watch),
+    Watch(Box<Watch>),
 }
 
 impl fmt::Debug for VerifierBuilder {
@@ -99,7 +99,7 @@ impl VerifierBuilder {
     /// verifier is built, which must be within a tokio runtime, and stop when it is dropped.
     #[cfg(feature = "watch")]
     pub fn watch(mut self, watch: Watch) -> Self {
-        self.revocations = Revocations::Watch(watch);
+        self.revocations = Revocations::Watch(Box::new(watch));
         self
     }
 
