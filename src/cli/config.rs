@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{DatabaseArgs, output, serve::ServeArgs};
+use super::{output, serve::ServeArgs};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {

@@ -66,6 +66,7 @@ fn client(lifetime: i64) -> ClientConfig {
         registration: false,
         require_email: false,
         link_template: None,
+        display_name: None,
     }
 }
 
