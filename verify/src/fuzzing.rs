@@ -166,8 +166,8 @@ mod lists {
     }
 
     fn claims_of(lst: &[u8], bits: u8) -> Vec<u8> {
-        let list = json!({ "bits": bits, "lst": URL_SAFE_NO_PAD.encode(lst) });
-        json!({ "sub": uri(), "iat": NOW, "exp": NOW + 120, "ttl": 15, "status_list": list }).to_string().into_bytes()
+        let status = json!({ "bits": bits, "lst": URL_SAFE_NO_PAD.encode(lst) });
+        json!({ "sub": uri(), "iat": NOW, "exp": NOW + 120, "ttl": 15, "status_list": status }).to_string().into_bytes()
     }
 
     pub(super) fn list_seeds() -> Vec<Vec<u8>> {
