@@ -60,7 +60,7 @@ fn database_problems(database: &Database, create_sealing_key: bool) -> Vec<Strin
     match &database.location {
         Location::Sqlite(path) => problems.extend(sqlite_problem(path, &database.data_dir)),
         Location::Postgres(url) => problems.extend(url.files().iter().filter_map(|(name, path)| {
-            let error = File::open(path).and_then(|mut file| file.read(&mut [0])).err()?;
+            let error = File::open(path).and_then(|file| file.take(1).read_to_end(&mut Vec::new())).err()?;
             Some(format!("database: {name}: cannot read {}: {error}", path.display()))
         })),
     }
@@ -79,7 +79,7 @@ fn sqlite_problem(path: &Path, data_dir: &Path) -> Option<String> {
         // The data directory is made where it is missing, and has been looked at.
         Err(e) if e.kind() == io::ErrorKind::NotFound && parent == data_dir => return None,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return data_dir::may_write(parent).err().and_then(|e| cannot(e));
+            return data_dir::may_write(parent).err().and_then(cannot);
         }
         Err(error) => return cannot(error),
     };
