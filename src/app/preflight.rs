@@ -76,7 +76,7 @@ fn sqlite_problem(path: &Path, data_dir: &Path) -> Option<String> {
         // The data directory is made where it is missing, and has been looked at.
         Err(e) if e.kind() == io::ErrorKind::NotFound && parent == data_dir => return None,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return data_dir::may_write(parent).err().and_then(|e| cannot(e));
+            return data_dir::may_write(parent).err().and_then(cannot);
         }
         Err(error) => return cannot(error),
     };
