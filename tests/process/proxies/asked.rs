@@ -1,6 +1,6 @@
 //! Requests as they go over the wire, and their answers.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -42,13 +42,13 @@ pub(crate) async fn try_ask(
     let began = Instant::now();
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
         head.push_str("Connection: close\r\n");
     }
     if !body.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding")) {
-        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
     }
     head.push_str("\r\n");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
