@@ -47,7 +47,7 @@ async fn the_server_the_guard_and_the_crate_agree_on_blanks_after_bearer() {
     let gate = Gate::new(verifier);
     let listen = ListenAddrs { http: Some("127.0.0.1:0".parse().unwrap()), ext_authz: None, socket: None };
     let guard = Guard::bind(gate.clone(), &listen).await.unwrap();
-    let address = guard.addresses().to_string();
+    let address = guard.addresses();
     let address = address.trim_start_matches("http=").parse().unwrap();
     tokio::spawn(guard.serve(std::future::pending()));
     let channel = served(&app).await;

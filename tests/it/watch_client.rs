@@ -45,15 +45,15 @@ struct Scripted {
     cursors: Arc<Mutex<Vec<String>>>,
 }
 
-fn message(event: Event, cursor: &str) -> Result<WatchRevocationsResponse, Status> {
-    Ok(WatchRevocationsResponse { cursor: cursor.to_owned(), event: Some(event) })
+fn message(event: Event, cursor: &str) -> WatchRevocationsResponse {
+    WatchRevocationsResponse { cursor: cursor.to_owned(), event: Some(event) }
 }
 
-fn snapshot() -> Result<WatchRevocationsResponse, Status> {
+fn snapshot() -> WatchRevocationsResponse {
     message(Event::Snapshot(Snapshot::default()), "cursor")
 }
 
-fn heartbeat() -> Result<WatchRevocationsResponse, Status> {
+fn heartbeat() -> WatchRevocationsResponse {
     message(Event::Heartbeat(Heartbeat { server_time: Some(SystemTime::now().into()) }), "")
 }
 
@@ -72,13 +72,13 @@ impl RevocationService for Scripted {
             Some(Next::Refuse(code)) => return Err(Status::new(code, "no such cursor")),
             Some(Next::Greet) => {
                 for message in [snapshot(), heartbeat()] {
-                    sender.send(message).await.unwrap();
+                    sender.send(Ok(message)).await.unwrap();
                 }
             }
             None => drop(tokio::spawn(async move {
                 let mut ticks = interval(Duration::from_millis(200));
                 let mut message = snapshot();
-                while sender.send(message).await.is_ok() {
+                while sender.send(Ok(message)).await.is_ok() {
                     ticks.tick().await;
                     message = heartbeat();
                 }

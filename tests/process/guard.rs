@@ -127,7 +127,9 @@ fn a_guard_that_cannot_start_says_why() {
     let far = ["--watch", "http://id.example.com:50051", "--client-id", "g", "--client-secret-file", &secret];
     let missing = ["--watch", "https://id.example.com", "--client-id", "g", "--client-secret-file", "/nowhere"];
     for (issuer, more, said) in [
-        ("id.example.com", &[][..], "--issuer \"id.example.com\" is not a URL"),
+        ("id.example.com", &[][..], "--issuer must begin with https:// or http://"),
+        ("https://id.example.com?x", &[], "--issuer must not have a query"),
+        ("http://id.example.com", &[], "--plaintext-beyond-loopback"),
         ("https://id.example.com", &["--watch", "https://id.example.com"], "--client-id"),
         ("https://id.example.com", &far, "--plaintext-beyond-loopback"),
         ("https://id.example.com", &missing, "cannot read /nowhere"),

@@ -43,6 +43,7 @@ async fn start_guard(issuer: &str, environment: &[(&str, &str)]) -> Guard {
     let address: SocketAddr = line.trim().trim_start_matches("ready http=").parse().unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
     guard
 }
 

@@ -55,7 +55,9 @@ async fn the_snippets_accept_chancerys_tokens_and_refuse_those_of_foreign_keys()
     let old = TestIssuer::new(&*server.issuer);
     let keys = dir.path().join("old.json");
     fs::write(&keys, old.jwks()).unwrap();
-    server.command(&["keys", "trust", keys.to_str().unwrap(), "--until", "2100-01-01T00:00:00Z"], "");
+    let until = Command::new("date").args(["-u", "-d", "+30 days", "+%FT%TZ"]).output().unwrap().stdout;
+    let until = String::from_utf8(until).unwrap();
+    server.command(&["keys", "trust", keys.to_str().unwrap(), "--until", until.trim()], "");
     let now = SystemClock.now_ms() / 1000;
     let forged = old.token("ada", "api").client(CLIENT).claim("iat", now).claim("exp", now + 300);
     let (good, forged) = (sign_in(&server).await.access_token, forged.claim("auth_time", now).mint());

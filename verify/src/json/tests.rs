@@ -4,7 +4,8 @@ use super::*;
 
 /// Whether this build hands numbers over in disguise.
 fn in_disguise() -> bool {
-    serde_json::from_str::<Value>("1.50").unwrap().to_string() == "1.50"
+    let kept = serde_json::from_str::<Value>("1.50").unwrap().to_string();
+    kept == "1.50"
 }
 
 #[test]

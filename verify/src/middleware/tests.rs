@@ -135,7 +135,7 @@ async fn a_request_that_passes_two_layers_is_counted_once() {
     let layer = TokenLayer::new(issuer.verifier("api")).observe(true);
     let router =
         Router::new().route("/", get(subject).layer(layer.clone().require_scope("orders.read"))).layer(layer.clone());
-    let mut api = Api { router, issuer };
+    let mut api = Api { issuer, router };
     assert_eq!(api.get(&[]).await.2, "nobody");
     assert_eq!(layer.gate().observed_refusals(), 1, "refused by both");
     let bare = api.issuer.token("ada", "api").mint();
