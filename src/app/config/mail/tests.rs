@@ -40,11 +40,12 @@ fn all_mail_problems_are_reported_at_once() {
     let names: Vec<_> = all.iter().map(|p| p.split(':').next().unwrap()).collect();
     let want = ["MAIL_SMTP", "MAIL_FROM", "MAIL_USERNAME", "MAIL_CA_FILE", "MAIL_TEMPLATES"];
     assert_eq!(names, want.map(|name| format!("CHANCERY_{name}")), "{all:?}");
+    let templates = tempfile::tempdir().unwrap();
     for (pairs, problem) in [
         (&[SMTP][..], "mail_from: is required"),
         (&[FROM], "CHANCERY_MAIL_FROM: has no effect"),
         (&[USER], "CHANCERY_MAIL_USERNAME: has no effect"),
-        (&[("MAIL_TEMPLATES", "/")], "CHANCERY_MAIL_TEMPLATES: has no effect"),
+        (&[("MAIL_TEMPLATES", templates.path().to_str().unwrap())], "CHANCERY_MAIL_TEMPLATES: has no effect"),
         (&[SMTP, FROM, PASSWORD], "mail_username: is required"),
         (
             &[SMTP, FROM, USER, PASSWORD, ("MAIL_PASSWORD_FILE", "/nonexistent/p")],
