@@ -70,7 +70,7 @@ async fn forward(mut near: TcpStream, mut far: TcpStream, armed: Arc<AtomicUsize
         tokio::select! {
             n = near.read(&mut asked) => {
                 let Ok(n @ 1..) = n else { return };
-                let commits = asked[..n].windows(6).any(|w| w == b"COMMIT");
+                let commits = asked[..n].windows(7).any(|w| w == b"COMMIT\0");
                 if far.write_all(&asked[..n]).await.is_err() {
                     return;
                 }

@@ -26,6 +26,10 @@ const PUBLIC: &[(&str, &str)] = &[
     ("BackedUp", "key"),
     // The name of a key.
     ("Keys", "key"),
+    // What a name is compared by.
+    ("Login", "unique_key"),
+    // PostgreSQL's code of an error.
+    ("Reported", "code"),
 ];
 
 /// A type with a derived `Debug`: its name and what it holds.

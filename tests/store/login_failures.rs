@@ -30,7 +30,7 @@ async fn read(f: &Fixture, counts: &[Count]) -> Vec<Option<Tally>> {
 
 pub(crate) async fn each_failure_counts_as_the_rule_says(f: &Fixture) {
     let counts = LimitKind::ALL.map(|kind| count(kind, 9));
-    assert_eq!(read(f, &counts).await, [None; 7]);
+    assert_eq!(read(f, &counts).await, [None; LimitKind::ALL.len()]);
     assert!(fail(f, &[], NOW).await.is_empty());
     let mut expected: Vec<Option<Tally>> = vec![None; counts.len()];
     let mut now = NOW;

@@ -32,13 +32,16 @@ on_each_engine! {
 }
 
 /// What takes more than a call or two. Other tests provoke it, and the panic sees it there.
-const ELSEWHERE: [(&str, &str, &str); 9] = [
+const ELSEWHERE: [(&str, &str, &str); 12] = [
     ("/chancery.v1.AuthService/ContinueLogin", "TOO_MANY_ATTEMPTS", "accounts"),
     ("/chancery.v1.AccountService/VerifyEmail", "NEW_PASSWORD_REQUIRED", "confirm"),
     ("/chancery.v1.AccountService/VerifyEmail", "OWN_TOKEN_REQUIRED", "confirm"),
     ("/chancery.v1.AccountService/VerifyEmail", "ALREADY_EXISTS", "confirm"),
     ("/chancery.v1.AccountService/VerifyEmail", "TOKEN_INVALID", "confirm"),
     ("/chancery.v1.AccountService/UpdateMe", "FAILED_PRECONDITION", "unreadable"),
+    ("/chancery.v1.AccountService/UpdateMe", "RATE_LIMITED", "people"),
+    ("/chancery.v1.AccountService/ChangePassword", "RATE_LIMITED", "people"),
+    ("/chancery.v1.AccountService/RevokeMySession", "RATE_LIMITED", "people"),
     ("/chancery.v1.ClientService/AssignClientRole", "FAILED_PRECONDITION", "roles"),
     ("/chancery.v1.KeyService/WatchJwks", "UNAVAILABLE", "watch"),
     ("/chancery.v1.KeyService/WatchJwks", "WATCHER_TOO_SLOW", "stalled"),
@@ -46,7 +49,9 @@ const ELSEWHERE: [(&str, &str, &str); 9] = [
 
 /// Reasons that depend on other calls, or on the size of a token, whatever the method.
 fn takes_more(reason: &str) -> bool {
-    ["CONFLICT", "OVERLOADED", "DEADLINE_EXCEEDED", "WATCHER_TOO_SLOW", "TOKEN_TOO_LARGE"].contains(&reason)
+    let others =
+        ["CONFLICT", "OVERLOADED", "SIGN_IN_IN_PROGRESS", "DEADLINE_EXCEEDED", "WATCHER_TOO_SLOW", "TOKEN_TOO_LARGE"];
+    others.contains(&reason)
 }
 
 struct World<'a> {
