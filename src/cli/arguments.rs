@@ -14,7 +14,7 @@ const DEPENDENT: [(&[&str], &str, &str); 3] = [
 ];
 
 /// Fields of requests, and the arguments by which commands take them where these have another name.
-const FIELDS: [(&str, &[&str]); 10] = [
+const FIELDS: [(&str, &[&str]); 9] = [
     ("algorithm", &["alg"]),
     ("client_id", &["id", "client"]),
     ("email", &["emails"]),
@@ -23,7 +23,6 @@ const FIELDS: [(&str, &[&str]); 10] = [
     ("role_id", &["role"]),
     ("session_id", &["id"]),
     ("session_ids", &["id"]),
-    ("trusted_end_user", &["trusted_end_user"]),
     ("user_id", &["user"]),
 ];
 

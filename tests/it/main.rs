@@ -27,6 +27,7 @@ mod crowd;
 mod database;
 mod docs;
 mod edge;
+mod flags;
 mod floods;
 mod foreign_keys;
 mod forgetful;

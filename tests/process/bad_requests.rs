@@ -152,12 +152,12 @@ async fn unauthenticated_callers_learn_nothing_else() {
     check_fields(&auth.logout(request).await.unwrap_err(), &["refresh_token"]);
     for (value, expected) in [
         ("", "CLIENT_AUTHENTICATION_FAILED"),
-        ("Basic", "TOKEN_INVALID"),
+        ("Basic", "CLIENT_AUTHENTICATION_FAILED"),
         ("Basic %%%", "CLIENT_AUTHENTICATION_FAILED"),
         ("Basic YXBw", "CLIENT_AUTHENTICATION_FAILED"),
         // app:x, but a public client has no secret.
         ("Basic YXBwOng=", "CLIENT_AUTHENTICATION_FAILED"),
-        ("Digest x", "TOKEN_INVALID"),
+        ("Digest x", "CLIENT_AUTHENTICATION_FAILED"),
         ("Bearer x", "CLIENT_AUTHENTICATION_FAILED"),
     ] {
         let mut request = Request::new(IssueClientTokenRequest::default());
@@ -201,7 +201,7 @@ async fn malformed_calls_are_refused_with_a_reason_too() {
         twice.metadata_mut().append("authorization", value.parse().unwrap());
     }
     let status = Auth::new(channel.clone()).login(twice).await.unwrap_err();
-    check(&status, Code::Unauthenticated, "TOKEN_INVALID");
+    check(&status, Code::Unauthenticated, "CLIENT_AUTHENTICATION_FAILED");
     assert_still_serving(channel).await;
     let log = std::fs::read_to_string(&server.log).unwrap();
     assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");

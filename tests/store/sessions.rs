@@ -44,6 +44,11 @@ pub(crate) async fn live_sessions_are_those_that_can_be_refreshed(f: &Fixture) {
     let almost = NOW.minus(Ttl::from_secs(3)).plus(Ttl::from_days(7));
     assert_eq!(list(SessionFilter::Live(almost)).await, newest_first[..2]);
     assert_eq!(list(SessionFilter::All).await, newest_first);
+    // Those that one call ended.
+    assert_eq!(revoke(f, &f.store, &ids[..2]).await, 2);
+    assert_eq!(list(SessionFilter::RevokedAt(NOW)).await, newest_first[1..]);
+    assert!(list(SessionFilter::RevokedAt(almost)).await.is_empty());
+    assert_eq!(list(SessionFilter::Live(NOW)).await, newest_first[..1]);
 }
 
 fn by(f: &Fixture) -> By<'_> {
