@@ -100,7 +100,7 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         Some(key) => (key, None),
         None => sealing_file::load_default(&config.database, create, &*entropy)?,
     };
-    let check_value = sealing.check_value().to_vec();
+    let (check_value, had_key) = (sealing.check_value().to_vec(), created.is_none());
     let passwords =
         hashing::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
     let options = start_options(config, purpose);
@@ -114,7 +114,10 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     if let Some(found) = &found {
         found.done();
     }
-    if create && let Location::Postgres(_) = location {
+    if create
+        && had_key
+        && let Location::Postgres(_) = location
+    {
         tracing::warn!(
             "the database {location} was empty and is set up now; if it was not to be its first start, it is not the \
              database that was meant, or it has been lost"

@@ -18,7 +18,7 @@ use crate::{
 pub(super) enum Audit {
     /// List audit events, newest first.
     List(List),
-    /// Write all audit events into a file, oldest first: one JSON object per line, as `audit list --json` prints them.
+    /// Write all audit events into a file, oldest first: one JSON object per line, as `audit list` can print them.
     ///
     /// The file appears only when it is complete, and only its owner can read it. Run this before events are deleted by
     /// the setting `audit_retention_days`.

@@ -43,7 +43,7 @@ pub enum LoginError {
     #[error("must be an email address such as ada@example.org")]
     Address,
     /// An `@` in a user name.
-    #[error("must not contain an @; a user name is no address, which goes into email (--email)")]
+    #[error("must not contain an @: a user name is no address; give that as email")]
     At,
 }
 

@@ -60,7 +60,7 @@ const TABLE: &[Bad] = &[
     bad("--database postgres://127.0.0.1:1/x", &["there is no sealing key at", "--create-sealing-key"]),
     bad(
         "--database postgres://127.0.0.1:1/x?sslmode=verify-full&sslrootcert=missing.pem --sealing-key-file good.key",
-        &["database: sslrootcert: cannot read missing.pem: No such file"],
+        &["--database: the file that sslrootcert in its URL names cannot be read: No such file"],
     ),
     bad("--create-sealing-key --sealing-key-file good.key", &["--create-sealing-key", "no effect", "good.key"]),
     by_variable(&[("CHANCERY_SEALING_KEY", "thirty-two characters as the key")], &["CHANCERY_SEALING_KEY: must be 32"]),

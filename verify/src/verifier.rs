@@ -122,8 +122,8 @@ impl Verifier {
     ///
     /// # Errors
     /// Why the token is refused. [`VerifyError::KeysUnavailable`] before the first fetch, and if the token names an
-    /// unknown key while keys are being fetched, or cannot be, or while the issuer is not heard; [`VerifyError::RevocationsUnknown`] while the token's
-    /// status list is not cached.
+    /// unknown key while keys are being fetched, or cannot be, or while the issuer is not heard;
+    /// [`VerifyError::RevocationsUnknown`] while the token's status list is not cached.
     pub fn verify_now(&self, token: &str) -> Result<Arc<Claims>, VerifyError> {
         let at = Moment::now(&*self.clock);
         let set = match self.keys.fresh(at) {

@@ -83,7 +83,7 @@ impl Update {
             return Err(arguments::usage(text.to_owned()).into());
         }
         let service = database.open_service().await?;
-        refuse_useless_for(&service.clients.get(&Admin::command(), id)?, &patch)?;
+        refuse_useless_for(&*service.clients.get(&Admin::command(), id)?, &patch)?;
         let client = service.clients.update(&Admin::command(), id, &patch, None).await?;
         if *json { output::json(&client_json(&service, &client)) } else { output::line(&format!("changed {id}")) }
     }

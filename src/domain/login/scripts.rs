@@ -86,7 +86,7 @@ fn no_name_is_the_canonical_form_of_an_address() {
 fn a_user_name_with_an_at_sign_is_told_what_is_wrong() {
     for text in ["ada@example.org", "ada@", "@", "ada@localhost", "a b@c", "ada\u{ff20}example.org"] {
         let problem = Login::parse_name(text).unwrap_err();
-        assert!(problem.contains('@') && problem.contains("--email"), "{text}: {problem}");
+        assert!(problem.contains('@') && problem.contains("as email"), "{text}: {problem}");
     }
     for text in ["ada", "a b", "ada\u{ff20}example.org"] {
         assert!(Login::parse_email(text).unwrap_err().contains("ada@example.org"), "{text}");
