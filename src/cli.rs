@@ -96,8 +96,7 @@ struct DatabaseArgs {
     #[command(flatten)]
     flags: DatabaseFlags,
     // Not clap's own variable: one that is empty is not set.
-    /// TOML file with settings [env: CHANCERY_CONFIG]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = "TOML file with settings [env: CHANCERY_CONFIG]")]
     config: Option<PathBuf>,
 }
 

@@ -52,8 +52,8 @@ pub(super) async fn list(user: &str, json: bool, database: &DatabaseArgs) -> any
         return sessions.iter().try_for_each(|s| output::json(&session_json(s)));
     }
     let row = |s: &DomainSession| {
-        let (used, ends) = (s.rotated_at.to_string(), s.expires_at().to_string());
-        vec![s.id.to_string(), s.client.to_string(), s.device_label.clone(), used, ends]
+        let (last_used, ends) = (s.rotated_at.to_string(), s.expires_at().to_string());
+        vec![s.id.to_string(), s.client.to_string(), s.device_label.clone(), last_used, ends]
     };
     let rows: Vec<_> = sessions.iter().map(row).collect();
     output::table(&["ID", "CLIENT", "DEVICE", "LAST USED", "ENDS"], &rows)

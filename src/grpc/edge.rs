@@ -168,7 +168,9 @@ impl CompletedCall {
         }
         let reason = reason_in(headers);
         #[cfg(debug_assertions)]
-        reason.into_iter().for_each(|reason| super::documented::check(method, reason));
+        if let Some(reason) = reason {
+            super::documented::check(method, reason);
+        }
         let reason = reason.map_or("", Reason::as_str);
         metrics.rpc(method, code_name(code), reason, took);
         let (caller, request_id) = (ctx.caller.get(), ctx.request_id.as_str());

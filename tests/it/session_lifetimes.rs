@@ -22,6 +22,7 @@ on_each_engine! {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a field of a message is an option")]
 fn seconds(n: i64) -> Option<Duration> {
     Some(Duration { seconds: n, nanos: 0 })
 }

@@ -112,7 +112,7 @@ fn ended(command: &mut Command, what: &str) -> Output {
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     let id = child.id().to_string();
     let watch = std::thread::spawn(move || {
-        if is_done.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+        if is_done.recv_timeout(Duration::from_mins(1)) == Err(RecvTimeoutError::Timeout) {
             let _ = Command::new("kill").args(["-KILL", &id]).status();
         }
     });

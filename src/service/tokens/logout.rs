@@ -88,7 +88,7 @@ impl Tokens {
         let now = self.live.now();
         Ok(own.map(|s| match s {
             s if s.revoked.is_some() || now >= s.expires_at() => OwnSession::Ended(Box::new(s)),
-            s if i64::from(parsed.generation) > s.generation => OwnSession::Ahead(s.id),
+            s if parsed.generation > s.generation => OwnSession::Ahead(s.id),
             s => OwnSession::Live(s.id),
         }))
     }

@@ -185,13 +185,13 @@ impl StatusLists {
     /// verifiers have. A list whose key was revoked is worth nothing, nor is one of an issuer that was changed, which
     /// ends all confirmations.
     fn last(&self, list: i64) -> Option<ServedList> {
-        let last = self.published(list)?;
+        let built = self.published(list)?;
         let (now, snapshot) = (self.live.now(), self.live.snapshot());
-        let expires = last.built_at.seconds() + LIST_LIFETIME.seconds();
-        let age = now.since(last.built_at);
-        let valid = age.millis() >= 0 && now.seconds() < expires && !snapshot.revoked_keys.contains_key(&last.kid);
+        let expires = built.built_at.seconds() + LIST_LIFETIME.seconds();
+        let age = now.since(built.built_at);
+        let valid = age.millis() >= 0 && now.seconds() < expires && !snapshot.revoked_keys.contains_key(&built.kid);
         let confirmed = self.live.confirmation_age() < LIST_LIFETIME.plus(snapshot.settings.confirm_within);
-        (valid && confirmed).then_some(ServedList { list: last, age: Some(age) })
+        (valid && confirmed).then_some(ServedList { list: built, age: Some(age) })
     }
 
     /// The current state of a list; `None` if no list has that number.

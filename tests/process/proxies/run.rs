@@ -54,6 +54,7 @@ impl Kind {
     }
 
     /// The program; `None` if this run goes without it.
+    #[expect(clippy::print_stdout, reason = "whoever reads the results should know what was not tested")]
     pub(crate) fn program(self) -> Option<PathBuf> {
         let name = self.name();
         let without = std::env::var("CHTEST_WITHOUT_PROXIES").unwrap_or_default();
@@ -130,6 +131,7 @@ fn nginx_around(at: &dyn Fn(&str) -> String) -> String {
 
 impl Proxy {
     /// Starts a proxy and waits until it answers. Another process may take the free port first, so it tries again.
+    #[expect(clippy::print_stdout, reason = "why a proxy did not start is part of the result")]
     pub(crate) async fn start(kind: Kind, program: &Path, dir: &Path, behind: Behind) -> Self {
         for _ in 0..5 {
             let port = free_port();

@@ -253,7 +253,7 @@ impl Accounts {
         }
         tx.password_set(id, &phc, now).await?;
         self.limits.clear_logins(&mut tx, &logins).await?;
-        self.emails.send_password_changed(&mut tx, &*client, &logins, now).await?;
+        self.emails.send_password_changed(&mut tx, &client, &logins, now).await?;
         let ended = self.end_other_sessions(&mut tx, me, (RevokedCause::PasswordSet, now)).await?;
         tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
@@ -302,7 +302,7 @@ impl Accounts {
         };
         let missing = || Error::NotFound("session", text.to_owned());
         let id: SessionId = text.parse().map_err(|_| missing())?;
-        if !tx.session_by_id(&id).await?.is_some_and(|s| s.user == me.user) {
+        if tx.session_by_id(&id).await?.is_none_or(|s| s.user != me.user) {
             return Err(missing());
         }
         live.retain(|other| *other == id);
