@@ -31,7 +31,7 @@ pub(crate) async fn addresses_of_every_older_schema_take_only_themselves(f: &Fix
         let found = tx.logins_like(&[address.unique_key(), address.canonical()]).await.unwrap();
         assert_eq!(
             found.into_iter().map(|(canonical, _)| canonical).collect::<Vec<_>>(),
-            [known.email.clone()],
+            std::slice::from_ref(&known.email),
             "{dump}"
         );
         // So is a name that looks like an old one.
