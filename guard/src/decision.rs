@@ -42,7 +42,9 @@ impl Decider {
         if headers.iter().any(|(name, _)| is_reserved(name)) {
             return Err(Refusal::BadRequest("x-chancery- headers are reserved for the guard"));
         }
-        if question == Question::TokenUnlessPreflight && is_preflight(headers) {
+        // What follows an upgrade passes the proxy unseen. An HTTP/2 connection would bring requests with such headers.
+        let upgrades = upgrades(headers)?;
+        if question == Question::TokenUnlessPreflight && !upgrades && is_preflight(headers) {
             return Ok(claim_headers(None, ""));
         }
         let authorization = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
@@ -66,8 +68,22 @@ impl Decider {
     }
 }
 
-/// Whether these are the headers of a CORS preflight: it names the method it asks for, and carries no credentials.
+/// Whether the request wants to change the protocol of its connection. Only WebSockets may pass, and only if nothing
+/// else is offered: which of several is taken depends on who reads them.
+fn upgrades(headers: &[(&str, &[u8])]) -> Result<bool, Refusal> {
+    let mut values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("upgrade")).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(false),
+        (Some(value), None) if value.eq_ignore_ascii_case(b"websocket") => Ok(true),
+        _ => Err(Refusal::BadRequest("Upgrade must be websocket and nothing else")),
+    }
+}
+
+/// Whether these are the headers of a CORS preflight: it names the method it asks for, and has no credentials, not even
+/// empty ones.
 fn is_preflight(headers: &[(&str, &[u8])]) -> bool {
     let has = |wanted: &str| headers.iter().any(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty());
-    has("origin") && has("access-control-request-method") && !has("authorization")
+    has("origin")
+        && has("access-control-request-method")
+        && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
 }

@@ -3,6 +3,7 @@
 mod health;
 mod largest;
 mod questions;
+mod upgrades;
 
 use std::{collections::HashMap, time::Duration};
 

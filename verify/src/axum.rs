@@ -41,7 +41,10 @@ use axum_core::{
 };
 use http::{header, request::Parts};
 
-use crate::{Claims, Gate, Refusal, middleware::http_response};
+use crate::{
+    Claims, Gate, Refusal,
+    middleware::{http_response, mark_counted, was_counted},
+};
 
 /// The claims of the request's bearer token, which the [`Gate`] in the router's state has admitted.
 ///
@@ -104,13 +107,17 @@ where
     }
 }
 
-async fn admitted<S>(parts: &Parts, state: &S) -> Result<Option<Token>, Refusal>
+async fn admitted<S>(parts: &mut Parts, state: &S) -> Result<Option<Token>, Refusal>
 where
     Gate: FromRef<S>,
 {
+    let gate = Gate::from_ref(state);
     let values = parts.headers.get_all(header::AUTHORIZATION).iter().map(header::HeaderValue::as_bytes);
-    let claims = Gate::from_ref(state).admit(values).await?;
-    Ok(claims.map(Token))
+    let admission = gate.admit_once(values, was_counted(&parts.extensions, &gate)).await?;
+    if admission.counted {
+        mark_counted(&mut parts.extensions, &gate);
+    }
+    Ok(admission.claims.map(Token))
 }
 
 impl IntoResponse for Refusal {

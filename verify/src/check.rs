@@ -114,6 +114,12 @@ impl Policy {
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
+
+    /// Whether an audience has no name.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "used only by `Verifier`"))]
+    pub(crate) fn has_empty_audience(&self) -> bool {
+        self.audiences.iter().any(|audience| audience.trim().is_empty())
+    }
 }
 
 /// Checks an access token at the instant `now_ms`, in milliseconds since the Unix epoch.

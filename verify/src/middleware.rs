@@ -167,9 +167,17 @@ where
     }
 }
 
-/// Whether an outer layer with the same count has counted the request as one that would have been refused.
-fn was_counted(request: &Extensions, gate: &Gate) -> bool {
-    gate.is_observing() && request.get::<Counted>().is_some_and(|counted| *counted == gate.mark())
+/// Whether a gate with the same count has counted the request as one that would have been refused.
+pub(crate) fn was_counted(request: &Extensions, gate: &Gate) -> bool {
+    gate.is_observing() && request.get::<Vec<Counted>>().is_some_and(|all| all.contains(&gate.mark()))
+}
+
+/// Notes that a gate has counted the request. Others with counts of their own may have done so before.
+pub(crate) fn mark_counted(request: &mut Extensions, gate: &Gate) {
+    let all = request.get_or_insert_default::<Vec<Counted>>();
+    if !all.contains(&gate.mark()) {
+        all.push(gate.mark());
+    }
 }
 
 /// Adds the claims of an admitted request, and the mark that it is counted.
@@ -180,7 +188,7 @@ fn mark_admitted(request: &mut Extensions, admission: Admission, gate: &Gate) {
         request.insert(claims);
     }
     if admission.counted {
-        request.insert(gate.mark());
+        mark_counted(request, gate);
     }
 }
 

@@ -74,7 +74,7 @@ impl Verifier {
     /// of leeway. [`builder`](Self::builder) has more settings.
     ///
     /// # Errors
-    /// The issuer is not an `https` URL, or one on this machine.
+    /// The issuer is not an `https` URL, or one on this machine, or the audience is empty.
     pub fn new(issuer: &str, audience: &str) -> Result<Self, SettingsError> {
         Self::builder(issuer, audience).build()
     }
@@ -142,13 +142,15 @@ impl Verifier {
 
     /// A key is unknown for certain only to a verifier that is up to date: the issuer may have made it since.
     fn unless_late(&self, error: VerifyError, at: Moment) -> VerifyError {
-        let stream_is_late = match &self.revocations {
+        // The keys may have been read shortly before the issuer went away. The revocations show it first.
+        let issuer_is_late = match &self.revocations {
+            RevocationSource::None => false,
+            RevocationSource::StatusLists(lists) => lists.freshness(at) != Freshness::Fresh,
             #[cfg(feature = "watch")]
             RevocationSource::Stream(stream) => stream.revoked.freshness(at) != Freshness::Fresh,
-            _ => false,
         };
         match error {
-            VerifyError::UnknownKey { .. } if self.keys.is_late(at, stream_is_late) => {
+            VerifyError::UnknownKey { .. } if self.keys.is_late(at, issuer_is_late) => {
                 VerifyError::KeysUnavailable { reason: "the token's key is not among the last ones read".to_owned() }
             }
             other => other,

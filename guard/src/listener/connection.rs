@@ -31,6 +31,8 @@ const CONNECTION_WINDOW: u32 = 512 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Requests that were cancelled before they were looked at (CVE-2023-44487).
 const RESET_STREAMS: usize = 20;
+/// Headers of a request of HTTP/1. Proxies let more pass than the usual 100; what counts is their size.
+const MAX_HEADERS: usize = 256;
 /// HTTP/1 refuses a smaller buffer.
 const LEAST_BUFFER: usize = 8192;
 
@@ -194,7 +196,7 @@ fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // HTTP/1 has no timer of its own here: hyper's would close idle connections as early as half a request.
     let buffer = usize::try_from(limits.header_bytes).unwrap_or(LEAST_BUFFER).max(LEAST_BUFFER);
-    builder.http1().max_buf_size(buffer);
+    builder.http1().max_buf_size(buffer).max_headers(MAX_HEADERS);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -71,3 +71,25 @@ async fn an_optional_token_may_be_absent_but_not_wrong() {
     assert_eq!(call(&observing, "/maybe", Some("junk")).await, (200, "nobody".to_owned()));
     assert_eq!(observing.observed_refusals(), 1);
 }
+
+async fn twice(first: Option<Token>, second: Option<Token>) -> String {
+    [first, second].map(|token| token.map_or_else(|| "nobody".to_owned(), |token| token.subject.clone())).join(" ")
+}
+
+#[tokio::test]
+async fn a_request_that_is_checked_several_times_is_counted_once() {
+    let issuer = TestIssuer::new("https://i");
+    let gate = Gate::new(issuer.verifier("api")).observe(true);
+    let other = Gate::new(issuer.verifier("api")).observe(true);
+    let layer = |gate: &Gate| crate::middleware::TokenLayer::from(gate.clone());
+    let inner: Router<Gate> = Router::new().route("/", get(twice));
+    let inner = inner.with_state(gate.clone());
+    let layered = inner.clone().layer(layer(&other)).layer(layer(&gate)).layer(layer(&other));
+    for (mut router, counts) in [(inner, [1, 0]), (layered, [2, 1])] {
+        let request = Request::get("/").header("authorization", "Bearer junk").body(Body::empty()).unwrap();
+        let response = router.call(request).await.unwrap();
+        let body = to_bytes(response.into_body(), 1024).await.unwrap();
+        assert_eq!(body, "nobody nobody");
+        assert_eq!([gate.observed_refusals(), other.observed_refusals()], counts);
+    }
+}

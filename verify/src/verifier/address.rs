@@ -25,6 +25,9 @@ pub enum SettingsError {
         /// The host.
         host: String,
     },
+    /// No token can be for an audience without a name.
+    #[error("the audience must not be empty")]
+    NoAudience,
     /// The streams of a [`Watch`](crate::VerifierBuilder::watch) need a tokio runtime.
     #[error("a verifier that watches must be built within a tokio runtime")]
     NoRuntime,
@@ -50,7 +53,23 @@ pub(crate) fn check_url(setting: &'static str, text: &str) -> Result<Url, Settin
     if text.contains(|c: char| c == '\\' || c.is_whitespace() || c.is_control()) {
         return wrong("must not have blanks, control characters or backslashes");
     }
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    if rest.starts_with('/') {
+        return wrong("is not a valid URL");
+    }
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    if path.split('/').skip(1).any(is_dots) {
+        return wrong("must not have . or .. in its path");
+    }
     let Ok(url) = Url::parse(text) else { return wrong("is not a valid URL") };
+    // The dot at the end of a full name is one too many for certificates, but no mistake.
+    let host = url.host_str().unwrap_or_default();
+    if host.strip_suffix('.').unwrap_or(host).split('.').any(str::is_empty) {
+        return wrong("must have a host name without empty parts");
+    }
+    if url.port() == Some(0) {
+        return wrong("must not have the port 0");
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return wrong("must not have a user name or a password");
     }
@@ -58,6 +77,11 @@ pub(crate) fn check_url(setting: &'static str, text: &str) -> Result<Url, Settin
         return wrong("must not have a fragment");
     }
     Ok(url)
+}
+
+/// Whether a part of a path leads to the same folder or the one above, in any spelling that the parser knows.
+fn is_dots(part: &str) -> bool {
+    matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 /// Refuses an address where others on the network could read or change what is sent.
@@ -96,12 +120,29 @@ mod tests {
             ("https://id.example.com?", "query"),
             ("https://id.example.com#x", "fragment"),
             ("https://id.example.com#", "fragment"),
+            ("https:///id.example.com", "not a valid URL"),
+            ("https://id.example.com/../x", "in its path"),
+            ("https://id.example.com/x/.", "in its path"),
+            ("https://id.example.com/x/%2E%2e/y", "in its path"),
+            ("https://id.example.com/.%2e", "in its path"),
+            ("https://id..com", "empty parts"),
+            ("https://.id.example.com", "empty parts"),
+            ("https://id.example.com..", "empty parts"),
+            ("https://.", "empty parts"),
+            ("https://id.example.com:0", "port 0"),
+            ("http://127.0.0.1:0/x", "port 0"),
         ] {
             let error = check_issuer(issuer).expect_err(issuer).to_string();
             assert!(error.starts_with("issuer ") && error.contains(problem), "{issuer}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
-        for issuer in ["https://id.example.com", "https://id.example.com/tenant/", "HTTP://127.0.0.1:8080"] {
+        for issuer in [
+            "https://id.example.com",
+            "https://id.example.com/tenant/",
+            "HTTP://127.0.0.1:8080",
+            "https://id.example.com./..tenant/.well",
+            "https://[::1]:8443",
+        ] {
             assert!(check_issuer(issuer).is_ok(), "{issuer}");
         }
         assert!(check_url("jwks_url", "https://id.example.com/keys?p=1").is_ok(), "a key set may have a query");

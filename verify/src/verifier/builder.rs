@@ -151,10 +151,13 @@ impl VerifierBuilder {
     /// Builds the verifier. Nothing is fetched yet.
     ///
     /// # Errors
-    /// An address is not an `https` URL, or one on this machine; or a verifier that watches is built outside of a
-    /// tokio runtime.
+    /// An address is not an `https` URL, or one on this machine; an audience is empty; or a verifier that watches is
+    /// built outside of a tokio runtime.
     pub fn build(self) -> Result<Verifier, SettingsError> {
         let issuer = check_issuer(self.policy.issuer())?;
+        if self.policy.has_empty_audience() {
+            return Err(SettingsError::NoAudience);
+        }
         let mut client = Client { given: self.http_client, made: None };
         let allow = |setting, url: &reqwest::Url| {
             if self.plain_http { Ok(()) } else { refuse_plaintext(setting, url) }

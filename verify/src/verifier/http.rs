@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, StatusCode, Url, header, redirect::Policy};
 
-use super::caching;
+use super::{address::is_loopback, caching};
 use crate::causes::with_causes;
 
 /// Time limit of a fetch.
@@ -48,18 +48,32 @@ pub(super) struct Document {
 #[derive(Clone, Debug)]
 pub(super) struct HttpClient {
     client: Option<Client>,
+    /// Uses no proxy. `None` for a client of the user's own.
+    direct: Option<Client>,
     /// Why HTTPS is impossible: for one, a machine may have no CA certificates.
     no_tls: Option<String>,
 }
 
 impl HttpClient {
     pub(super) fn new() -> Self {
-        let builder = || Client::builder().redirect(Policy::none());
-        match builder().build() {
-            Ok(client) => client.into(),
+        Self::built_by(Client::builder)
+    }
+
+    fn built_by(builder: impl Fn() -> ClientBuilder) -> Self {
+        let builder = || builder().redirect(Policy::none());
+        let (client, no_tls) = match builder().build() {
+            Ok(client) => (Some(client), None),
             // Plain HTTP needs no certificates.
-            Err(error) => Self { client: without_certificates(builder()), no_tls: Some(with_causes(&error)) },
-        }
+            Err(error) => (without_certificates(builder()), Some(with_causes(&error))),
+        };
+        Self { client, direct: without_certificates(builder().no_proxy()), no_tls }
+    }
+
+    /// The client for an address. Plain HTTP is trusted on this machine because nobody can change what is sent there, so
+    /// it must not go through a proxy, which may be on another one.
+    fn client_for(&self, url: &Url) -> Option<&Client> {
+        let is_local = url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
+        self.direct.as_ref().filter(|_| is_local).or(self.client.as_ref())
     }
 
     /// Fetches a document of at most `limit` bytes. The limits hold for a client of the user's own too.
@@ -68,7 +82,7 @@ impl HttpClient {
         if let Some(reason) = no_tls {
             return Err(HttpError::NoTls(reason.clone()));
         }
-        let Some(client) = &self.client else { return Err(HttpError::NoTls(String::new())) };
+        let Some(client) = self.client_for(url) else { return Err(HttpError::NoTls(String::new())) };
         let request = client.get(url.clone()).timeout(FETCH_TIMEOUT).header(header::ACCEPT, accept);
         let mut response = request.send().await?;
         // A client of the user's own may follow redirects.
@@ -94,10 +108,57 @@ impl HttpClient {
 
 impl From<Client> for HttpClient {
     fn from(client: Client) -> Self {
-        Self { client: Some(client), no_tls: None }
+        Self { client: Some(client), direct: None, no_tls: None }
     }
 }
 
 fn without_certificates(builder: ClientBuilder) -> Option<Client> {
     builder.tls_certs_only([]).build().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Answers every request with a text, and returns its address.
+    async fn start_server(text: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+                let _ = stream.write_all(format!("{head}{text}").as_bytes()).await;
+            }
+        });
+        address
+    }
+
+    async fn read(client: &HttpClient, url: &str) -> String {
+        let read = client.get(&url.parse().unwrap(), "*/*", 1024).await.unwrap();
+        String::from_utf8(read.body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn plain_http_on_this_machine_never_goes_through_a_proxy() {
+        let (issuer, proxy) = (start_server("issuer").await, start_server("proxy").await);
+        let through = || Client::builder().proxy(reqwest::Proxy::all(format!("http://{proxy}")).unwrap());
+        let client = HttpClient::built_by(through);
+        let port = issuer.rsplit(':').next().unwrap();
+        for host in ["127.0.0.1", "localhost", "LOCALHOST"] {
+            assert_eq!(read(&client, &format!("http://{host}:{port}/keys")).await, "issuer", "{host}");
+        }
+        assert_eq!(read(&client, "http://id.example.com/keys").await, "proxy", "the proxy is for other machines");
+        let given = HttpClient::from(through().build().unwrap());
+        assert_eq!(
+            read(&given, &format!("http://{issuer}/keys")).await,
+            "proxy",
+            "a client of one's own decides itself"
+        );
+    }
 }

@@ -86,7 +86,10 @@ impl KeyState {
         if older && self.set.as_ref().is_some_and(|current| !current.has_same_text(&read.set)) {
             return Err("a cache on the way answered with an older set");
         }
-        if !older {
+        if older {
+            // The issuer has been read, and has no other keys.
+            self.last_error = None;
+        } else {
             self.replace(read.set, read.max_age_ms, sent_at);
         }
         Ok(())
@@ -192,12 +195,12 @@ impl Keyring {
     }
 
     /// Whether the issuer may have keys that are not known here: the set has expired, or reading a newer one failed or
-    /// is not over, or the issuer's stream is late. A token with an unknown key may then be good.
-    pub(super) fn is_late(&self, at: Moment, stream_is_late: bool) -> bool {
+    /// is not over, or its revocations are late. A token with an unknown key may then be good.
+    pub(super) fn is_late(&self, at: Moment, issuer_is_late: bool) -> bool {
         let state = self.snapshot();
         match *self.source() {
             Source::Fixed => false,
-            Source::Url { .. } if stream_is_late => true,
+            Source::Url { .. } if issuer_is_late => true,
             _ => state.last_error.is_some() || state.fresh(at).is_none() || self.reading.in_progress().is_some(),
         }
     }

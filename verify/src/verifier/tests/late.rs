@@ -2,6 +2,8 @@
 
 use super::*;
 
+const LENIENT: Duration = Duration::from_mins(5);
+
 /// A verifier that knows one key, its clock, and a token with another key.
 async fn with_one_key(issuer: &FakeIssuer, key: &Signer) -> (Verifier, Arc<FixedClock>) {
     let (verifier, clock) = issuer.verifier();
@@ -87,4 +89,41 @@ async fn an_unknown_key_is_no_fault_of_the_token_while_the_stream_is_late_or_has
     assert!(keys_unavailable(&verifier.verify(&new.token()).await), "stale");
     assert!(keys_unavailable(&verifier.verify_now(&new.token())), "stale");
     assert!(verifier.verify(&key.token()).await.is_ok(), "a known key is good for as long as it fails open");
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_no_fault_of_the_token_while_the_status_lists_are_late() {
+    let (issuer, new) = (lists::ListIssuer::start(LENIENT).await, Signer::new("b"));
+    let verifier = issuer.with_keys_over_http().await;
+    let known = issuer.token(1, &issuer.uri());
+    issuer.set_list(&issuer.list(&[0], |_| {}));
+    verifier.verify(&known).await.unwrap();
+    let stranger = new.sign("at+jwt", &json!({ "iss": issuer.server.issuer() }));
+    let unknown = VerifyError::UnknownKey { kid: "b".into() };
+    assert_eq!(verifier.verify(&stranger).await.unwrap_err(), unknown, "the keys were read just now");
+    issuer.server.set_response(DOWN);
+    // The list has expired and cannot be fetched; the keys are not read again so soon.
+    issuer.clock.advance_ms(20_000);
+    verifier.verify(&known).await.unwrap();
+    assert!(matches!(verifier.health().revocations, Freshness::Stale(_)));
+    assert!(keys_unavailable(&verifier.verify(&stranger).await));
+    assert!(keys_unavailable(&verifier.verify_now(&stranger)));
+    issuer.set_list(&issuer.list(&[0], |_| {}));
+    issuer.clock.advance_ms(1_000);
+    verifier.verify(&known).await.unwrap();
+    eventually(|| verifier.health().revocations == Freshness::Fresh).await;
+    assert_eq!(verifier.verify(&stranger).await.unwrap_err(), unknown);
+}
+
+#[tokio::test]
+async fn an_older_answer_with_the_same_keys_ends_a_failure() {
+    let (key, new) = (Signer::new("a"), Signer::new("b"));
+    let issuer = FakeIssuer::start(ok_response(&jwks_of(&[&key]), "cache-control: max-age=3600\r\n")).await;
+    let (verifier, clock) = with_one_key(&issuer, &key).await;
+    issuer.set_response(DOWN);
+    clock.advance_ms(MINUTE);
+    assert!(keys_unavailable(&verifier.verify(&new.token()).await));
+    issuer.set_response(&ok_response(&jwks_of(&[&key]), "cache-control: max-age=3600\r\nage: 180\r\n"));
+    clock.advance_ms(MINUTE);
+    assert_eq!(verifier.verify(&new.token()).await.unwrap_err(), VerifyError::UnknownKey { kid: "b".into() });
 }

@@ -28,7 +28,17 @@ impl ListIssuer {
         Self { key, server, verifier, clock }
     }
 
-    fn uri(&self) -> String {
+    /// Another verifier, which fetches its keys. It has them already.
+    pub(super) async fn with_keys_over_http(&self) -> Verifier {
+        let builder = Verifier::with_policy(Policy::new(self.server.issuer(), "api")).jwks_url(&self.server.url);
+        let verifier = builder.clock(self.clock.clone()).status_lists().build().unwrap();
+        self.server.set_response(&ok_response(&jwks_of(&[&self.key]), ""));
+        let now = Moment::now(&*self.clock);
+        verifier.keys.current(now, &verifier.clock).await.unwrap();
+        verifier
+    }
+
+    pub(super) fn uri(&self) -> String {
         format!("{}/statuslists/1", self.server.issuer())
     }
 

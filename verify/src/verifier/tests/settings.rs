@@ -29,6 +29,15 @@ async fn bad_addresses_are_refused_at_construction() {
 }
 
 #[tokio::test]
+async fn an_audience_has_a_name() {
+    for empty in ["", "  "] {
+        assert_eq!(Verifier::new("https://id.example.com", empty).unwrap_err(), SettingsError::NoAudience);
+        let policy = Policy::new("https://id.example.com", "orders-api").audience(empty);
+        assert_eq!(Verifier::with_policy(policy).build().unwrap_err(), SettingsError::NoAudience);
+    }
+}
+
+#[tokio::test]
 async fn keys_and_lists_over_plain_http_from_another_host_are_refused_unless_allowed() {
     let remote = || Some(("issuer", "chancery".to_owned()));
     let builder = || Verifier::builder("http://chancery:8080", "api");
