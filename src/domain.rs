@@ -6,6 +6,7 @@ pub mod end_user;
 pub mod feed;
 pub mod filter;
 pub mod keys;
+pub mod later;
 pub mod limit;
 pub mod login;
 pub mod mail;

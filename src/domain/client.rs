@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     audit::Actor,
     keys::Algorithm,
+    later::Later,
     scope::{Audience, PermissionAt, Scope},
     status_list::StatusIndex,
     text::Label,
@@ -160,6 +161,9 @@ pub struct ClientConfig {
     /// The name by which its users know it, if that is not its id.
     #[serde(default)]
     pub display_name: Option<Label>,
+    /// Members of later releases.
+    #[serde(flatten)]
+    pub later: Later,
 }
 
 impl ClientConfig {

@@ -14,6 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::later::Later;
 use crate::time::{SKEW, Timestamp, Ttl};
 
 /// The first wait. Each further failure doubles it.
@@ -147,6 +148,9 @@ pub struct LimitSettings {
     pub network_failures: i64,
     /// Sustained failures from one network per hour.
     pub network_failures_per_hour: i64,
+    /// Limits of later releases.
+    #[serde(flatten)]
+    pub later: Later,
 }
 
 impl Default for LimitSettings {
@@ -161,6 +165,7 @@ impl Default for LimitSettings {
             network_failures: 200,
             // Two per second.
             network_failures_per_hour: 7200,
+            later: Later::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     feed::{Change, ChangeKind},
+    later::Later,
     limit::LimitSettings,
 };
 pub use crate::time::SKEW;
@@ -43,6 +44,9 @@ pub struct Settings {
     pub audit_deleted_before: Option<Timestamp>,
     /// When it was last found that the database had lost its newest commits: a restore, or a failover.
     pub commits_lost_at: Option<Timestamp>,
+    /// Settings of later releases.
+    #[serde(flatten)]
+    pub later: Later,
 }
 
 impl Default for Settings {
@@ -59,6 +63,7 @@ impl Default for Settings {
             audit_retention_days: 0,
             audit_deleted_before: None,
             commits_lost_at: None,
+            later: Later::default(),
         }
     }
 }

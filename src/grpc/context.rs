@@ -41,10 +41,12 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     })
 }
 
-/// What a client calls itself; empty if it does not, or if it cannot be printed.
+/// What a client calls itself, without what cannot be printed; empty if it does not say.
 pub(super) fn user_agent(headers: &HeaderMap) -> String {
-    let text = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    cleaned(text, MAX_USER_AGENT)
+    let bytes = headers.get(http::header::USER_AGENT).map_or(&[][..], http::HeaderValue::as_bytes);
+    // What is not UTF-8 cannot be printed either.
+    let text: String = bytes.utf8_chunks().map(|chunk| chunk.valid()).collect();
+    cleaned(&text, MAX_USER_AGENT)
 }
 
 /// Reads the `authorization` header. Two values are refused, because it would be ambiguous which one applies.
@@ -129,7 +131,9 @@ mod tests {
             user_agent(&map)
         };
         assert_eq!(of(b"grpc-node-js/1.9 \t"), "grpc-node-js/1.9");
-        assert_eq!(of("a\u{202e}b".as_bytes()), "");
+        assert_eq!(of("a\u{202e}b".as_bytes()), "ab");
+        assert_eq!(of("Zoë's app/1.0".as_bytes()), "Zoë's app/1.0");
+        assert_eq!(of(b"Zo\xeb's app/1.0"), "Zo's app/1.0");
         assert_eq!(of(&[b'x'; 4096]).len(), 512);
         assert_eq!(user_agent(&HeaderMap::new()), "");
     }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use lettre::{
     Address, Message,
     message::{
@@ -58,6 +59,25 @@ pub(super) fn address(letter: &Letter) -> Result<Address, Failure> {
     letter.to.as_str().parse().map_err(|_| Failure::new(Cause::Refused, "mail cannot be sent to this address"))
 }
 
+/// How an encoded word begins (RFC 2047 §2).
+const ENCODED_WORD: &str = "=?";
+/// How many bytes of text an encoded word holds: with its frame it has at most 75 characters.
+const WORD_BYTES: usize = 45;
+
+/// A subject that is encoded as a whole. The library leaves ASCII as it is, and so whoever chooses a text could encode
+/// what may not be in it.
+fn encoded_subject(text: &str) -> HeaderValue {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.floor_char_boundary(WORD_BYTES));
+        words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
+        rest = after;
+    }
+    let name = HeaderName::new_from_ascii_str("Subject");
+    HeaderValue::dangerous_new_pre_encoded(name, text.to_owned(), words.join("\r\n "))
+}
+
 /// Builds the whole message: headers and both parts.
 pub(super) fn message(from: &Sender, letter: &Letter, rendered: Rendered) -> Result<Vec<u8>, Failure> {
     let date = UNIX_EPOCH + Duration::from_millis(u64::try_from(letter.now.millis()).unwrap_or(0));
@@ -71,9 +91,13 @@ pub(super) fn message(from: &Sender, letter: &Letter, rendered: Rendered) -> Res
         .date(date)
         .from(from.0.clone())
         .to(Mailbox::new(None, address(letter)?))
-        .subject(rendered.subject)
-        .raw_header(automatic)
-        .multipart(parts);
+        .raw_header(automatic);
+    let built = if rendered.subject.contains(ENCODED_WORD) {
+        built.raw_header(encoded_subject(&rendered.subject))
+    } else {
+        built.subject(rendered.subject)
+    };
+    let built = built.multipart(parts);
     Ok(built.map_err(|e| Failure::new(Cause::Broken, &e.to_string()))?.formatted())
 }
 
@@ -119,6 +143,22 @@ mod tests {
             assert!(made.split("\r\n").any(|l| l == line), "{line} in {made}");
         }
         assert!(!made.replace("\r\n", "").contains(['\r', '\n']), "{made:?}");
+    }
+
+    #[test]
+    fn an_encoded_word_in_a_subject_is_shown_as_it_was_typed() {
+        let subject = format!("=?utf-8?q?=E2=80=AEgnp=2E?= x {}", "é".repeat(60));
+        let made = bytes("no-reply@id.example.com", &subject, "text");
+        assert!(made.is_ascii() && !made.contains("utf-8?q?=E2=80=AE"), "{made}");
+        let begin = made.find("Subject: ").unwrap() + "Subject: ".len();
+        let header = made[begin..].replace("\r\n ", " ");
+        let words = header.lines().next().unwrap().split(' ');
+        let decoded = words.map(|word| {
+            assert!(word.len() <= 75, "{word}");
+            let word = word.strip_prefix("=?utf-8?b?").unwrap().strip_suffix("?=").unwrap();
+            String::from_utf8(STANDARD.decode(word).unwrap()).unwrap()
+        });
+        assert_eq!(decoded.collect::<String>(), subject);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use chancery::{
     domain::{
         client::{Client, ClientConfig, Grant},
         keys::{Algorithm, KeyState, StoredKey},
+        later::Later,
         login::Login,
         mail::{MailKind, SealedMail},
         session::{Rotation, Session},
@@ -107,6 +108,7 @@ impl Fixture {
             require_email: false,
             link_template: None,
             display_name: Some(Label::parse("Zoë's shop", 64).unwrap()),
+            later: Later::default(),
         };
         Client {
             id: id.parse().unwrap(),

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     domain::{
         keys::Algorithm,
+        later::Later,
         session::{RevokedCause, Session},
     },
     entropy::SeededEntropy,
@@ -67,6 +68,7 @@ fn client(lifetime: i64) -> ClientConfig {
         require_email: false,
         link_template: None,
         display_name: None,
+        later: Later::default(),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         client::{Client, ClientConfig, ClientId},
         feed::ChangeKind,
         keys::Algorithm,
+        later::Later,
         role::MAX_ROLES,
         scope::{Audience, PermissionAt, Scope},
         session::RevokedCause,
@@ -244,6 +245,7 @@ impl Clients {
             require_email: request.require_email,
             link_template: link_template(&mut violations, request.link_template.as_deref()),
             display_name: display_name(&mut violations, &request.display_name),
+            later: Later::default(),
         };
         violations.into_result(())?;
         id.map(|id| (id, config)).ok_or_else(|| Error::invalid("client_id", "must be given"))
