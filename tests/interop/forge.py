@@ -79,8 +79,8 @@ class Issuer:
             def do_GET(self):
                 outer.thawed.wait()
                 # A key of an unknown type must not invalidate the set (RFC 7517 §5).
-                unknown, foreign = {"kty": "XYZ", "kid": "unknown", "use": "sig"}, {**outer.foreign.jwk(), "foreign": True}
-                keys = {"keys": [outer.key.jwk(), unknown, foreign]}
+                unknown = {"kty": "XYZ", "kid": "unknown", "use": "sig"}
+                keys = {"keys": [outer.key.jwk(), unknown, {**outer.foreign.jwk(), "foreign": True}]}
                 if self.path == "/jwks.json":
                     return self.answer(200, json.dumps(keys))
                 outer.requested_paths.append(self.path)

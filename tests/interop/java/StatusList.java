@@ -36,7 +36,10 @@ record StatusList(JWKSource<SecurityContext> keys, String issuer, HttpClient htt
         this(keys, issuer.replaceFirst("/$", ""), HttpClient.newHttpClient(), new ConcurrentHashMap<>());
     }
 
-    /** The issuer's key set: fetched again after 5 minutes, in the background, and used for 10. A KeySourceException means 503. */
+    /**
+     * The issuer's key set: fetched again after 5 minutes, in the background, and used for 10. A KeySourceException
+     * means 503.
+     */
     static JWKSourceBuilder<SecurityContext> keys(String url) throws IOException {
         return JWKSourceBuilder.<SecurityContext>create(URI.create(url).toURL(), new OwnKeys())
                 .cache(600_000, 2000)
@@ -57,7 +60,8 @@ record StatusList(JWKSource<SecurityContext> keys, String issuer, HttpClient htt
                 Resource resource = super.retrieveResource(url);
                 var set = JSONObjectUtils.parse(resource.getContent());
                 // A key of another issuer, which is marked, cannot vouch for this one's tokens.
-                ((List<?>) set.get("keys")).removeIf(key -> key instanceof Map<?, ?> jwk && Boolean.TRUE.equals(jwk.get("foreign")));
+                var keys = (List<?>) set.get("keys");
+                keys.removeIf(key -> key instanceof Map<?, ?> jwk && Boolean.TRUE.equals(jwk.get("foreign")));
                 return new Resource(JSONObjectUtils.toJSONString(set), resource.getContentType());
             } catch (IOException | ParseException | RuntimeException e) {
                 failedAt = System.nanoTime();

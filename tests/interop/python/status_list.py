@@ -1,4 +1,4 @@
-"""The issuer's keys, and its token status lists, which refuse access tokens of revoked sessions and disabled clients."""
+"""The issuer's keys, and its status lists, which refuse access tokens of revoked sessions and disabled clients."""
 
 import base64
 import contextlib
