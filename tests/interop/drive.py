@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 import forge
+import key_outage
 import outage
 from server import ALGORITHMS, PASSWORD, Server
 from verifiers import AUDIENCE, Results, Verifier, commands
@@ -262,6 +263,7 @@ def run_forged_issuer(directory, languages, results):
             verifier.read()
         check_caching(issuer, verifiers, results)
         outage.check_outage(issuer, verifiers, results)
+        key_outage.check_key_outage(issuer, verifiers, results)
         # Last, because each list that a program cannot use is fetched again and again.
         check_forged_lists(issuer, verifiers, results)
     finally:

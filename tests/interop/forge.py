@@ -68,7 +68,7 @@ class Issuer:
     """Serves a key set and the published lists."""
 
     def __init__(self, audience):
-        self.key, self.stranger, self.audience = Key("ours"), Key("nobody's"), audience
+        self.key, self.stranger, self.foreign, self.audience = Key("ours"), Key("nobody's"), Key("theirs"), audience
         self.lists, self.requested_paths, outer = {}, [], self
         self.thawed = threading.Event()
         self.thawed.set()
@@ -79,7 +79,8 @@ class Issuer:
             def do_GET(self):
                 outer.thawed.wait()
                 # A key of an unknown type must not invalidate the set (RFC 7517 §5).
-                keys = {"keys": [outer.key.jwk(), {"kty": "XYZ", "kid": "unknown", "use": "sig"}]}
+                unknown = {"kty": "XYZ", "kid": "unknown", "use": "sig"}
+                keys = {"keys": [outer.key.jwk(), unknown, {**outer.foreign.jwk(), "foreign": True}]}
                 if self.path == "/jwks.json":
                     return self.answer(200, json.dumps(keys))
                 outer.requested_paths.append(self.path)
@@ -128,13 +129,13 @@ class Issuer:
     def uri(self, name):
         return f"{self.url}/statuslists/{name}"
 
-    def token(self, status):
+    def token(self, status, key=None):
         now = int(time.time())
         claims = {"iss": self.url, "sub": "grace", "aud": self.audience, "iat": now, "exp": now + 600}
         claims.update(client_id="app", jti=secrets.token_hex(8), scope="")
         if status is not None:
             claims["status"] = status
-        return self.key.sign("at+jwt", claims)
+        return (key or self.key).sign("at+jwt", claims)
 
     def claims(self, uri, **changes):
         """Return a list's claims; a change to None removes the claim."""

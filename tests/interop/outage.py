@@ -3,29 +3,20 @@ part, with verifiers whose commands are given as JSON. Exits with 1 if a check f
 
 import json
 import sys
-import threading
 import time
 
 import forge
-from verifiers import AUDIENCE, Results, Verifier
+from key_outage import check_key_outage
+from verifiers import AT_ONCE, AUDIENCE, RECOVERY, Results, Verifier, at_once, for_each
 
 # A failed fetch takes 5 seconds and begins when half of `ttl` has passed: the failure is known before `ttl` has passed.
 TTL, LIFETIME = 12, 16
-# What takes less has not waited for a fetch.
-AT_ONCE = 2
-# A fetch that gets no answer, and the pause before the next.
-RECOVERY = 12
 SHARED, WAITS, EXPIRY, KNOWN = (
     "concurrent first checks share a fetch",
     "nobody waits for a frozen issuer",
     "last list until exp, then 503",
     "revoked is 401, unknown is 503",
 )
-
-
-def at_once(results, check, verifier, answers, what):
-    slowest = max(answer["seconds"] for answer in answers)
-    results.record(check, verifier.language, slowest < AT_ONCE, f"{what}: {slowest:.1f} s")
 
 
 def first_checks(issuer, verifier, results):
@@ -77,14 +68,6 @@ def recovery(issuer, verifier, results):
         results.record("recovery after an outage", verifier.language, answer["ok"], f"{name}: {answer}")
 
 
-def for_each(step, issuer, verifiers, *more):
-    threads = [threading.Thread(target=step, args=(issuer, verifier, *more)) for verifier in verifiers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 def check_outage(issuer, verifiers, results):
     def publish(lifetime):
         for verifier in verifiers:
@@ -92,7 +75,7 @@ def check_outage(issuer, verifiers, results):
             issuer.publish(f"{verifier.language}-unseen", ttl=TTL, exp=int(time.time()) + lifetime)
         return int(time.time()) + lifetime
 
-    # Nobody has to fetch the key set or start threads later.
+    # Nobody has to start threads later, or to fetch the key set: key_outage.py is about that.
     for verifier in verifiers:
         issuer.publish(f"{verifier.language}-warm")
         verifier.check_at_once(4, issuer.at(f"{verifier.language}-warm", 1))
@@ -115,6 +98,7 @@ def main():
             about = verifier.read()
             results.libraries[verifier.language] = f"{about['library']} {about['version']}"
         check_outage(issuer, verifiers, results)
+        check_key_outage(issuer, verifiers, results)
     finally:
         for verifier in verifiers:
             verifier.stop()

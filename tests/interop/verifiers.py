@@ -1,6 +1,7 @@
 """Verifier processes, and the results of checks."""
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -9,6 +10,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 AUDIENCE = "shop-api"
 ANSWER_TIMEOUT = 30
+# What takes less has not waited for a fetch.
+AT_ONCE = 2
+# A fetch that gets no answer, and the pause before the next.
+RECOVERY = 12
 
 
 def commands(directory):
@@ -23,11 +28,17 @@ def commands(directory):
 class Verifier:
     """A verifier process. It runs through the whole story, so it keeps the key set it has fetched."""
 
-    def __init__(self, language, command, url, issuer):
-        self.language, self.lock = language, threading.Lock()
+    def __init__(self, language, command, url, issuer, **settings):
+        self.language, self.lock, self.args = language, threading.Lock(), (language, command, url, issuer)
         self.process = subprocess.Popen(
-            [*command, url, issuer, AUDIENCE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, url, issuer, AUDIENCE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            # The clocks do not differ here.
+            env={**os.environ, "LEEWAY_SECONDS": "0", **settings},
         )
+
+    def again(self, **settings):
+        """Start another like it."""
+        return Verifier(*self.args, **settings)
 
     def read(self):
         """Read one line; kill the process if it hangs."""
@@ -57,6 +68,19 @@ class Verifier:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+
+
+def at_once(results, check, verifier, answers, what):
+    slowest = max(answer["seconds"] for answer in answers)
+    results.record(check, verifier.language, slowest < AT_ONCE, f"{what}: {slowest:.1f} s")
+
+
+def for_each(step, issuer, verifiers, *more):
+    threads = [threading.Thread(target=step, args=(issuer, verifier, *more)) for verifier in verifiers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class Results:

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lestrrat-go/httprc/v3"
@@ -29,23 +30,55 @@ var (
 	required   = []string{"exp", "iat", "iss", "aud", "sub", "jti", "client_id"}
 )
 
-// cachedKeys returns keys from the library's cache, and adds the fetch for an unknown kid that the library lacks.
-// A real service must rate-limit such fetches; the tests cannot wait for that.
+const keysTimeout, keysPause = 2 * time.Second, 2 * time.Second
+
+// cachedKeys returns keys from the library's cache, and adds what it lacks: the fetch for an unknown kid, and an end to
+// each wait. The set is fetched again after `fresh`, in the background, and used for `usable`.
+// A real service must rate-limit fetches for an unknown kid; the tests cannot wait for that.
 type cachedKeys struct {
-	cache *jwk.Cache
-	url   string
+	cache               *jwk.Cache
+	set                 *httprc.ResourceBase[jwk.Set]
+	url                 string
+	usable              time.Duration
+	client              http.Client
+	fetchedAt, failedAt atomic.Int64 // In nanoseconds; 0 for never.
 }
 
-func newCachedKeys(ctx context.Context, url string) (*cachedKeys, error) {
+func newCachedKeys(ctx context.Context, url string, fresh, usable time.Duration) (*cachedKeys, error) {
 	cache, err := jwk.NewCache(ctx, httprc.NewClient())
 	if err != nil {
 		return nil, err
 	}
-	// By default the library caches a set for at least 15 minutes, whatever the server says. A key of an unknown
-	// type must not invalidate the set, so such keys are skipped.
-	interval, lenient := jwk.WithConstantInterval(5*time.Minute), jwk.WithIgnoreParseError(true)
-	return &cachedKeys{cache, url}, cache.Register(ctx, url, interval, lenient)
+	keys := &cachedKeys{cache: cache, url: url, usable: usable, client: http.Client{Timeout: keysTimeout}}
+	// By default the library caches a set for at least 15 minutes, whatever the server says, and a program starts
+	// only when it has one. A key of an unknown type must not invalidate the set, so such keys are skipped.
+	err = cache.Register(ctx, url, jwk.WithConstantInterval(fresh), jwk.WithMinInterval(keysPause),
+		jwk.WithHTTPClient(keys), jwk.WithWaitReady(false), jwk.WithIgnoreParseError(true))
+	if err == nil {
+		keys.set, err = cache.LookupResource(ctx, url)
+	}
+	return keys, err
 }
+
+// Do fetches the key set. Those who waited for a fetch that failed do not wait for another.
+func (k *cachedKeys) Do(request *http.Request) (*http.Response, error) {
+	if since(&k.failedAt) < keysPause {
+		return nil, errors.New("the last fetch has just failed")
+	}
+	response, err := k.client.Do(request)
+	if err == nil && response.StatusCode != http.StatusOK {
+		response.Body.Close()
+		err = fmt.Errorf("unexpected HTTP status %d", response.StatusCode)
+	}
+	if err != nil {
+		k.failedAt.Store(time.Now().UnixNano())
+		return nil, err
+	}
+	k.fetchedAt.Store(time.Now().UnixNano())
+	return response, nil
+}
+
+func since(at *atomic.Int64) time.Duration { return time.Since(time.Unix(0, at.Load())) }
 
 // FetchKeys implements jws.KeyProvider.
 func (k *cachedKeys) FetchKeys(ctx context.Context, sink jws.KeySink, signature *jws.Signature, _ *jws.Message) error {
@@ -67,26 +100,44 @@ func (k *cachedKeys) FetchKeys(ctx context.Context, sink jws.KeySink, signature 
 }
 
 func (k *cachedKeys) find(ctx context.Context, kid string) (jwk.Key, error) {
-	set, err := k.cache.Lookup(ctx, k.url)
+	if since(&k.fetchedAt) < k.usable {
+		if set := k.set.Resource(); set != nil {
+			if key, ok := set.LookupKeyID(kid); ok {
+				return own(key)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	var err error
+	if k.fetchedAt.Load() == 0 && k.failedAt.Load() == 0 { // All wait for the first.
+		err = k.set.Ready(ctx)
+	} else {
+		_, err = k.cache.Refresh(ctx, k.url)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: no key set: %v", ErrStatusUnknown, err)
 	}
-	if key, ok := set.LookupKeyID(kid); ok {
-		return key, nil
-	}
-	if set, err = k.cache.Refresh(ctx, k.url); err != nil {
-		return nil, err
-	}
-	if key, ok := set.LookupKeyID(kid); ok {
-		return key, nil
+	if key, ok := k.set.Resource().LookupKeyID(kid); ok {
+		return own(key)
 	}
 	return nil, fmt.Errorf("no key %q in the set", kid)
+}
+
+// own refuses a key of another issuer, which is marked: it cannot vouch for this one's tokens.
+func own(key jwk.Key) (jwk.Key, error) {
+	var foreign bool
+	if key.Get("foreign", &foreign) == nil && foreign {
+		return nil, errors.New("signed by a key of another issuer")
+	}
+	return key, nil
 }
 
 type verifier struct {
 	keys             *cachedKeys
 	lists            *StatusLists
 	issuer, audience string
+	leeway           time.Duration
 }
 
 func (v *verifier) verify(ctx context.Context, token string) (jwt.Token, error) {
@@ -100,7 +151,7 @@ func (v *verifier) verify(ctx context.Context, token string) (jwt.Token, error) 
 	}
 	options := []jwt.ParseOption{
 		jwt.WithContext(ctx), jwt.WithKeyProvider(v.keys), jwt.WithIssuer(v.issuer), jwt.WithAudience(v.audience),
-		jwt.WithAcceptableSkew(0),
+		jwt.WithAcceptableSkew(v.leeway),
 	}
 	for _, name := range required {
 		options = append(options, jwt.WithRequiredClaim(name))
@@ -160,12 +211,16 @@ func version() string {
 func main() {
 	url, issuer, audience := os.Args[1], os.Args[2], os.Args[3]
 	ctx := context.Background()
-	keys, err := newCachedKeys(ctx, url)
+	// The tests set these.
+	seconds, leeway := []time.Duration{300, 600}, time.Duration(30)
+	_ = json.Unmarshal([]byte(os.Getenv("KEYS_SECONDS")), &seconds)
+	_ = json.Unmarshal([]byte(os.Getenv("LEEWAY_SECONDS")), &leeway)
+	keys, err := newCachedKeys(ctx, url, seconds[0]*time.Second, seconds[1]*time.Second)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	v := &verifier{keys, &StatusLists{Keys: keys, Issuer: issuer}, issuer, audience}
+	v := &verifier{keys, &StatusLists{Keys: keys, Issuer: issuer}, issuer, audience, leeway * time.Second}
 	out := json.NewEncoder(os.Stdout)
 	_ = out.Encode(map[string]string{"library": "lestrrat-go/jwx", "version": version()})
 	in := bufio.NewScanner(os.Stdin)

@@ -1,13 +1,17 @@
 import com.nimbusds.jose.*;
 import com.nimbusds.jose.jwk.source.JWKSource;
+import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
 import com.nimbusds.jose.proc.*;
+import com.nimbusds.jose.util.*;
 import com.nimbusds.jwt.*;
 import com.nimbusds.jwt.proc.*;
-import java.io.ByteArrayOutputStream;
+import java.io.*;
 import java.net.URI;
 import java.net.http.*;
 import java.time.Duration;
+import java.text.ParseException;
 import java.util.*;
+import java.util.Base64;
 import java.util.concurrent.*;
 import java.util.zip.Inflater;
 
@@ -30,6 +34,40 @@ record StatusList(JWKSource<SecurityContext> keys, String issuer, HttpClient htt
 
     StatusList(JWKSource<SecurityContext> keys, String issuer) {
         this(keys, issuer.replaceFirst("/$", ""), HttpClient.newHttpClient(), new ConcurrentHashMap<>());
+    }
+
+    /**
+     * The issuer's key set: fetched again after 5 minutes, in the background, and used for 10. A KeySourceException
+     * means 503.
+     */
+    static JWKSourceBuilder<SecurityContext> keys(String url) throws IOException {
+        return JWKSourceBuilder.<SecurityContext>create(URI.create(url).toURL(), new OwnKeys())
+                .cache(600_000, 2000)
+                .refreshAheadCache(300_000, false);
+    }
+
+    private static final class OwnKeys extends DefaultResourceRetriever {
+        private static final long PAUSE = 2_000_000_000L;
+        private volatile long failedAt = System.nanoTime() - PAUSE;
+
+        OwnKeys() { super(2000, 2000, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT); }
+
+        @Override
+        public Resource retrieveResource(java.net.URL url) throws IOException {
+            // Those who waited for a fetch that failed do not wait for another.
+            if (System.nanoTime() - failedAt < PAUSE) throw new IOException("the last fetch has just failed");
+            try {
+                Resource resource = super.retrieveResource(url);
+                var set = JSONObjectUtils.parse(resource.getContent());
+                // A key of another issuer, which is marked, cannot vouch for this one's tokens.
+                var keys = (List<?>) set.get("keys");
+                keys.removeIf(key -> key instanceof Map<?, ?> jwk && Boolean.TRUE.equals(jwk.get("foreign")));
+                return new Resource(JSONObjectUtils.toJSONString(set), resource.getContentType());
+            } catch (IOException | ParseException | RuntimeException e) {
+                failedAt = System.nanoTime();
+                throw new IOException(e);
+            }
+        }
     }
 
     /** Takes the claims of a verified token. Throws unless its status is 0: BadJWTException means 401. */

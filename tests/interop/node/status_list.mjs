@@ -1,10 +1,48 @@
-// Refuses access tokens of revoked sessions and disabled clients, using the issuer's token status lists.
+// The issuer's keys, and its token status lists, which refuse access tokens of revoked sessions and disabled clients.
 import { inflateSync } from "node:zlib";
-import { jwtVerify } from "jose";
+import { createRemoteJWKSet, customFetch, jwtVerify } from "jose";
 const [MAX_BYTES, TIMEOUT_MS, UNUSED_MS] = [16 * 1024 * 1024, 5000, 600_000];
+const [KEYS_TIMEOUT_MS, KEYS_PAUSE_MS] = [2000, 2000];
+const UNKNOWN_KEY = ["ERR_JWKS_NO_MATCHING_KEY", "ERR_JWKS_MULTIPLE_MATCHING_KEYS", "ERR_JOSE_NOT_SUPPORTED"];
 
 export class StatusError extends Error {} // The token is revoked, or has no status: answer 401.
 export class StatusUnknown extends Error {} // The issuer has not answered for too long to know: answer 503.
+
+// The issuer's key set: fetched again after `freshMs`, in the background, and used for `usableMs`. Rejects with
+// StatusUnknown if the issuer has not answered.
+export function issuerKeys(url, { freshMs = 300_000, usableMs = 600_000, ...more } = {}) {
+  let [refreshAt, retryAt] = [Infinity, 0];
+  const fetchKeys = async (...request) => {
+    try {
+      // Those who waited for a fetch that failed do not wait for another.
+      if (performance.now() < retryAt) throw new Error("the last fetch has just failed");
+      const response = await fetch(...request);
+      if (response.status !== 200) throw new Error(`unexpected HTTP status ${response.status}`);
+      const { keys } = await response.json();
+      refreshAt = performance.now() + freshMs;
+      // A key of another issuer, which is marked, cannot vouch for this one's tokens.
+      return Response.json({ keys: keys.filter((key) => !key.foreign) });
+    } catch (error) {
+      if (performance.now() >= retryAt) retryAt = performance.now() + KEYS_PAUSE_MS;
+      throw error;
+    }
+  };
+  const options = { cacheMaxAge: usableMs, timeoutDuration: KEYS_TIMEOUT_MS, [customFetch]: fetchKeys, ...more };
+  const remote = createRemoteJWKSet(new URL(url), options);
+  return async (header, token) => {
+    if (performance.now() >= refreshAt) {
+      refreshAt = performance.now() + KEYS_TIMEOUT_MS + KEYS_PAUSE_MS;
+      remote.reload().catch(() => {});
+    }
+    try {
+      return await remote(header, token);
+    } catch (error) {
+      if (UNKNOWN_KEY.includes(error.code)) throw error;
+      throw new StatusUnknown(`no key set: ${error.message}`, { cause: error });
+    }
+  };
+}
+
 // `keys` is the key set that verifies access tokens. Returns a function that takes the claims of a verified token, and
 // rejects with one of these errors unless the token's status is 0.
 export function statusLists(keys, issuer) {

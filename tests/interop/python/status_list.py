@@ -1,6 +1,7 @@
-"""Refuses access tokens of revoked sessions and disabled clients, using the issuer's token status lists."""
+"""The issuer's keys, and its status lists, which refuse access tokens of revoked sessions and disabled clients."""
 
 import base64
+import contextlib
 import threading
 import time
 import urllib.request
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import jwt
 
 MAX_BYTES, TIMEOUT, UNUSED = 16 * 1024 * 1024, 5, 600
+KEYS_TIMEOUT, KEYS_PAUSE = 2, 2
 
 
 class StatusError(Exception):
@@ -18,6 +20,44 @@ class StatusError(Exception):
 
 class StatusUnknown(Exception):
     """The issuer has not answered for too long to know: answer 503."""
+
+
+class Keys(jwt.PyJWKClient):
+    """The issuer's key set: fetched again after `fresh` seconds, in the background, and used for `usable` seconds.
+    Raises PyJWKClientConnectionError if the issuer has not answered: answer 503."""
+
+    def __init__(self, url: str, fresh: float = 300, usable: float = 600, **options):
+        super().__init__(url, lifespan=usable, timeout=KEYS_TIMEOUT, **options)
+        self.fresh, self.refresh_at, self.retry_at, self.one = fresh, 0, 0, threading.Lock()
+
+    def get_signing_key(self, kid: str) -> jwt.PyJWK:
+        cached, key = self.jwk_set_cache.get(), None
+        if cached:  # Nobody waits for the fetch that somebody else needs.
+            key = self.match_kid(self._get_signing_keys_from_jwk_set(cached), kid)
+            with self.one:
+                if old := time.monotonic() >= self.refresh_at:
+                    self.refresh_at = time.monotonic() + KEYS_TIMEOUT + KEYS_PAUSE
+            if old:
+                threading.Thread(target=self.refresh, daemon=True).start()
+        key = key or super().get_signing_key(kid)
+        if key._jwk_data.get("foreign"):
+            raise jwt.InvalidKeyError("signed by a key of another issuer")
+        return key
+
+    def refresh(self) -> None:
+        with contextlib.suppress(jwt.PyJWTError):
+            self.get_jwk_set(refresh=True)
+
+    def fetch_data(self) -> dict:
+        if time.monotonic() < self.retry_at:  # Those who waited for a fetch that failed do not wait for another.
+            raise jwt.PyJWKClientConnectionError("no key set: the last fetch has just failed")
+        try:
+            data = super().fetch_data()
+        except Exception as error:
+            self.retry_at = time.monotonic() + KEYS_PAUSE
+            raise jwt.PyJWKClientConnectionError(f"no key set: {error}") from error
+        self.refresh_at = time.monotonic() + self.fresh
+        return data
 
 
 class StatusLists:
