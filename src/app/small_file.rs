@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 /// # Errors
 /// It cannot be read, is not a regular file, or is larger.
 pub(super) fn read(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    if !fs::metadata(path)?.is_file() {
+    let kind = fs::metadata(path)?.file_type();
+    // Reading a directory fails with a clearer sentence.
+    if !kind.is_file() && !kind.is_dir() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit.min(8192)));
@@ -45,9 +47,10 @@ mod tests {
         fs::write(at("binary"), b"\xff\xfe").unwrap();
         assert_eq!(read_text(&at("binary"), 10).unwrap_err().to_string(), "it is not text");
         assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
-        for other in [at("pipe"), dir.path().to_owned(), "/dev/zero".into()] {
+        for other in [at("pipe"), "/dev/zero".into()] {
             assert_eq!(read(&other, 10).unwrap_err().to_string(), "it is not a regular file");
         }
+        assert_eq!(read(dir.path(), 10).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert_eq!(read(&at("missing"), 10).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
