@@ -19,6 +19,7 @@ mod restore;
 mod schema;
 mod sealing_file;
 mod serving;
+mod small_file;
 mod telemetry;
 mod token_sizes;
 mod workplace;

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::config::Database;
+use super::{config::Database, small_file};
 use crate::{
     entropy::{Entropy, OsEntropy},
     keys::SealingKey,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// More than any form of a key takes. What is longer is none.
-const MAX_BYTES: u64 = 4096;
+const MAX_BYTES: usize = 4096;
 
 /// Loads the sealing key, if there is one. A configured file must exist.
 pub(super) fn load(database: &Database) -> anyhow::Result<Option<SealingKey>> {
@@ -124,9 +124,8 @@ pub(super) fn whereabouts(database: &Database) -> String {
 }
 
 fn read(path: &Path) -> anyhow::Result<SealingKey> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let file = fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
-    file.with_context(|| format!("cannot read the sealing key {}", path.display()))?;
+    let bytes = small_file::read(path, MAX_BYTES);
+    let bytes = bytes.with_context(|| format!("cannot read the sealing key {}", path.display()))?;
     let key = SealingKey::parse(&bytes).with_context(|| format!("{} is not a sealing key", path.display()))?;
     Ok(SealingKey::new(&key))
 }

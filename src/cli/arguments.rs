@@ -7,11 +7,8 @@ use super::Cli;
 use crate::error::{Error, Violation};
 
 /// Flags that do nothing without another: the command, the flag, and the other one.
-const DEPENDENT: [(&[&str], &str, &str); 3] = [
-    (&["guard"], "client_id", "watch"),
-    (&["guard"], "client_secret_file", "watch"),
-    (&["guard"], "plaintext_beyond_loopback", "watch"),
-];
+const DEPENDENT: [(&[&str], &str, &str); 2] =
+    [(&["guard"], "client_id", "watch"), (&["guard"], "client_secret_file", "watch")];
 
 /// Fields of requests, and the arguments by which commands take them where these have another name.
 const FIELDS: [(&str, &[&str]); 9] = [

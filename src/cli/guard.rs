@@ -1,6 +1,6 @@
 //! `chancery guard`. It needs no database.
 
-use std::{fmt, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use chancery_guard::{Guard as Process, ListenAddrs, listener::Limits};
@@ -105,7 +105,7 @@ impl Guard {
         let stop = stop_signal()?;
         machine::raise_open_files();
         let limits = self.limits(machine::open_files())?;
-        let guard = Process::bind(self.gate()?, &self.listen_addrs()?).await?.limits(limits);
+        let guard = Process::bind(self.gate().await?, &self.listen_addrs()?).await?.limits(limits);
         output::line(&format!("ready {}", guard.addresses()))?;
         guard.serve(stop).await;
         Ok(())
@@ -151,13 +151,13 @@ impl Guard {
         given.into_iter().map(u64::from).sum::<u64>().max(1)
     }
 
-    fn gate(&self) -> anyhow::Result<Gate> {
-        let gate = self.scopes.iter().fold(Gate::new(self.verifier()?), Gate::require_scope);
+    async fn gate(&self) -> anyhow::Result<Gate> {
+        let gate = self.scopes.iter().fold(Gate::new(self.verifier().await?), Gate::require_scope);
         let gate = self.permissions.iter().fold(gate, Gate::require_permission);
         Ok(gate.observe(self.observe))
     }
 
-    fn verifier(&self) -> anyhow::Result<Verifier> {
+    async fn verifier(&self) -> anyhow::Result<Verifier> {
         let (first, more) = self.audiences.split_first().context("--audience is missing")?;
         let policy = more.iter().fold(Policy::new(&self.issuer, first).leeway(LEEWAY), Policy::audience);
         let mut verifier = Verifier::with_policy(policy).fail_open_for(Duration::from_secs(self.fail_open_for));
@@ -169,7 +169,7 @@ impl Guard {
             verifier = verifier.plain_http_beyond_loopback();
         }
         verifier = match &self.watch {
-            Some(endpoint) => verifier.watch(self.watch(endpoint)?),
+            Some(endpoint) => verifier.watch(self.watch(endpoint).await?),
             None if self.no_revocations => verifier,
             None => verifier.status_lists(),
         };
@@ -186,17 +186,11 @@ impl Guard {
         }
     }
 
-    fn watch(&self, endpoint: &str) -> anyhow::Result<Watch> {
+    async fn watch(&self, endpoint: &str) -> anyhow::Result<Watch> {
         let id = self.client_id.as_deref().context("--client-id is missing")?;
         let path = self.client_secret_file.as_deref().context("--client-secret-file is missing")?;
-        let mut secret = String::new();
-        let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        file.take(4096).read_to_string(&mut secret).with_context(|| format!("cannot read {}", path.display()))?;
-        let secret = secret.trim_end_matches(['\r', '\n']);
-        if secret.is_empty() {
-            bail!("--client-secret-file {} is empty", path.display());
-        }
-        let mut watch = Watch::builder(endpoint, id, secret).client_secret_file(path);
+        let watch = Watch::builder_with_secret_file(endpoint, id, path).await;
+        let mut watch = watch.with_context(|| format!("--client-secret-file: cannot read {}", path.display()))?;
         if self.plaintext_beyond_loopback {
             watch = watch.plain_http_beyond_loopback();
         }

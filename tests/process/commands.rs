@@ -198,7 +198,7 @@ async fn a_flag_that_does_nothing_without_another_is_refused_with_both_names() {
     run(command(&["client", "create", "worker", "--data-dir", "data"]).current_dir(dir.path()), b"");
     let update = "client update worker --session-idle 1d";
     refused(dir.path(), update, 2, &["--session-idle does nothing without --grant direct_login"], &[]).await;
-    for flag in ["--client-id x", "--client-secret-file x", "--plaintext-beyond-loopback"] {
+    for flag in ["--client-id x", "--client-secret-file x"] {
         let line = format!("guard --issuer https://id.example --audience api {flag}");
         let says = format!("{} does nothing without --watch", flag.split(' ').next().unwrap());
         Refused { line: &line, code: 2, says: &[&says], ..Refused::default() }.check(dir.path()).await;

@@ -34,6 +34,7 @@ mod mail;
 mod mail_certificates;
 mod mail_server;
 mod moving_in;
+mod no_pipes;
 mod outage;
 mod pages;
 mod parallel;

@@ -7,14 +7,18 @@ mod messages;
 mod revoked;
 mod secret;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use tokio::task::JoinHandle;
 use tonic::transport::Endpoint;
 
 pub use self::builder::{WatchBuilder, WatchError};
 pub(crate) use self::revoked::RevokedSet;
-use self::{follow::Follower, line::Line, secret::Credentials};
+use self::{
+    follow::Follower,
+    line::Line,
+    secret::{Credentials, SecretFile},
+};
 use crate::{Clock, verifier::keyring::Keyring};
 
 /// Where to watch an issuer, and as which client.
@@ -45,6 +49,22 @@ impl Watch {
     /// The settings for watching at `endpoint`.
     pub fn builder(endpoint: &str, client_id: &str, client_secret: &str) -> WatchBuilder {
         WatchBuilder::new(endpoint, client_id, client_secret)
+    }
+
+    /// The same with the secret in a file, which is also read again before each connection, as
+    /// [`client_secret_file`](WatchBuilder::client_secret_file) says.
+    ///
+    /// # Errors
+    /// The file is missing, empty, larger than 4096 bytes, not text or not a regular file, or its file system does not
+    /// answer.
+    pub async fn builder_with_secret_file(
+        endpoint: &str,
+        client_id: &str,
+        path: impl Into<PathBuf>,
+    ) -> io::Result<WatchBuilder> {
+        let path = path.into();
+        let secret = SecretFile::new(path.clone()).read().await?;
+        Ok(Self::builder(endpoint, client_id, &secret).client_secret_file(path))
     }
 
     /// Starts the streams.

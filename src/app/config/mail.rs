@@ -1,14 +1,20 @@
 //! The mail server and the mail templates.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::setting::section;
 use crate::{
+    app::small_file,
     mail::{Relay, Security, Sender, Smtp, SmtpOptions, TIMEOUT, Templates},
     secret::MailPassword,
 };
+
+/// A larger file holds no password.
+const MAX_PASSWORD_FILE: usize = 4096;
+/// Several times all certificates that a system trusts.
+const MAX_CA_FILE: usize = 1024 * 1024;
 
 section! {
     /// Mail
@@ -79,7 +85,8 @@ impl MailDraft {
         };
         let credentials = self.credentials(relay.as_ref(), problems);
         let ca = self.mail_ca_file.get().and_then(|path| {
-            let read = fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+            let read = small_file::read(path, MAX_CA_FILE).map(|bytes| bytes.to_vec());
+            let read = read.map_err(|error| format!("{}: {error}", path.display()));
             read.map_err(|problem| problems.push(self.mail_ca_file.problem(problem))).ok()
         });
         let (Some(relay), Some(from), true) = (relay, from, problems.len() == before) else { return None };
@@ -111,7 +118,8 @@ impl MailDraft {
                 return note(problems, self.mail_password_file.problem(what));
             }
             (Some(path), None) => {
-                let read = fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+                let read = small_file::read_text(path, MAX_PASSWORD_FILE);
+                let read = read.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
                 Some(read.map_err(|error| self.mail_password_file.problem(format!("{}: {error}", path.display()))))
             }
             (None, Some(password)) => Some(Ok(password.expose_secret().to_owned())),

@@ -4,12 +4,12 @@ use std::{
     fmt,
     io::Read,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::WatchError;
@@ -22,7 +22,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client, its secret, and perhaps the file with the secret.
 pub(super) struct Credentials {
     client_id: String,
-    file: Option<PathBuf>,
+    file: Option<SecretFile>,
     secrets: Mutex<Secrets>,
 }
 
@@ -67,16 +67,17 @@ impl Credentials {
     /// The same, but the secret is read from this file before each connection.
     pub(super) fn read_from(&self, file: PathBuf) -> Self {
         let secrets = self.secrets().clone();
-        Self { client_id: self.client_id.clone(), file: Some(file), secrets: Mutex::new(secrets) }
+        let file = Some(SecretFile::new(file));
+        Self { client_id: self.client_id.clone(), file, secrets: Mutex::new(secrets) }
     }
 
     /// The secret for the next connection, and the header that presents it.
     pub(super) async fn current(&self) -> Option<(String, MetadataValue<Ascii>)> {
         if let Some(file) = &self.file {
-            match read(file.clone()).await {
+            match file.read().await {
                 Ok(secret) => self.secrets().latest = secret,
                 Err(error) => {
-                    tracing::warn!(file = %file.display(), %error, "cannot read the client's secret; the last one stays");
+                    tracing::warn!(file = %file.path.display(), %error, "cannot read the client's secret; the last one stays");
                 }
             }
         }
@@ -108,11 +109,31 @@ impl Credentials {
     }
 }
 
-/// Reads a secret without the end of its line. Waits no longer than [`READ_TIMEOUT`]: the file may be on a network.
-async fn read(file: PathBuf) -> std::io::Result<String> {
-    let reading = tokio::task::spawn_blocking(move || read_file(&file));
-    let read = timeout(READ_TIMEOUT, reading).await.map_err(std::io::Error::from)?;
-    read.map_err(std::io::Error::other)?
+/// A file with a secret.
+#[derive(Debug)]
+pub(super) struct SecretFile {
+    path: PathBuf,
+    /// One read at a time, so that reads that hang take up one thread and not all.
+    reads: Arc<Semaphore>,
+}
+
+impl SecretFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, reads: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Reads the secret without the end of its line. Waits no longer than [`READ_TIMEOUT`]: the file may be on a network.
+    pub(super) async fn read(&self) -> std::io::Result<String> {
+        let slow = || std::io::Error::other("it took too long");
+        let permit = self.reads.clone().try_acquire_owned().map_err(|_| slow())?;
+        let path = self.path.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = read_file(&path);
+            drop(permit);
+            read
+        });
+        timeout(READ_TIMEOUT, reading).await.map_err(|_| slow())?.map_err(std::io::Error::other)?
+    }
 }
 
 fn read_file(file: &Path) -> std::io::Result<String> {
@@ -120,11 +141,15 @@ fn read_file(file: &Path) -> std::io::Result<String> {
     if !std::fs::metadata(file)?.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
     }
-    let mut text = String::new();
-    std::fs::File::open(file)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(std::io::Error::other(format!("it is larger than {MAX_FILE} bytes, so it holds no secret")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not text"))?;
     let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() || text.len() as u64 > MAX_FILE {
-        return Err(std::io::Error::other(if secret.is_empty() { "it is empty" } else { "it is too large" }));
+    if secret.is_empty() {
+        return Err(std::io::Error::other("it is empty"));
     }
     Ok(secret.to_owned())
 }
@@ -200,6 +225,45 @@ mod tests {
         assert_eq!(secret(&credentials).await, "second");
         std::fs::create_dir(&file).unwrap();
         assert_eq!(secret(&credentials).await, "second");
+    }
+
+    #[tokio::test]
+    async fn a_read_that_hangs_is_not_joined_by_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        std::fs::write(&file, "second").unwrap();
+        let credentials = with_file(&file);
+        let hangs = credentials.file.as_ref().unwrap().reads.clone().try_acquire_owned().unwrap();
+        assert_eq!(secret(&credentials).await, "first");
+        drop(hangs);
+        assert_eq!(secret(&credentials).await, "second");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_builder_takes_the_secret_from_a_regular_file_and_says_what_is_wrong_with_another() {
+        use crate::Watch;
+
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("good"), "second\n").unwrap();
+        let watch = Watch::builder_with_secret_file("http://127.0.0.1:9", "guard", at("good")).await.unwrap();
+        assert_eq!(secret(&watch.build().unwrap().credentials).await, "second");
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+        std::fs::write(at("empty"), "\n").unwrap();
+        std::fs::write(at("large"), "s".repeat(4097)).unwrap();
+        std::fs::write(at("binary"), b"\xff\xfe").unwrap();
+        for (name, says) in [
+            ("pipe", "it is not a regular file"),
+            ("empty", "it is empty"),
+            ("large", "it is larger than 4096 bytes"),
+            ("binary", "it is not text"),
+            ("missing", "No such file"),
+        ] {
+            let built = Watch::builder_with_secret_file("http://127.0.0.1:9", "guard", at(name)).await;
+            let error = built.unwrap_err().to_string();
+            assert!(error.contains(says), "{name}: {error}");
+        }
     }
 
     #[tokio::test]
