@@ -1,4 +1,5 @@
-"""Checks tokens while their issuer does not answer, and the key set was never fetched, is due, or is too old."""
+"""Checks tokens while their issuer does not answer, or never ends to, and the key set was never fetched, is due, or is
+too old."""
 
 import time
 
@@ -58,11 +59,13 @@ def check_key_outage(issuer, verifiers, results):
     issuer.publish("keys", ttl=60)
     status = {"status_list": {"idx": 1, "uri": issuer.uri("keys")}}
     tokens = [issuer.token(status, key) for key in (issuer.key, issuer.stranger, issuer.foreign)]
+    endless = [v.again(f"{issuer.url}/statuslists/drip") for v in verifiers]
     due = [v.again(KEYS_SECONDS=f"[{FRESH}, {USABLE}]") for v in verifiers]
     cold = {}
     try:
-        for verifier in due:
+        for verifier in due + endless:
             verifier.read()
+        for_each(lambda _, v: unknown(v, results, tokens[0], "an answer that takes for ever"), issuer, endless)
         for verifier in due:
             results.expect_accepted(KNOWN, verifier, "before", tokens[0], True)
         since = time.monotonic()
@@ -75,5 +78,5 @@ def check_key_outage(issuer, verifiers, results):
         for_each(recovery, issuer, due, results, tokens, cold)
     finally:
         issuer.thaw()
-        for verifier in [*due, *cold.values()]:
+        for verifier in [*due, *endless, *cold.values()]:
             verifier.stop()

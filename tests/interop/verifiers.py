@@ -36,9 +36,10 @@ class Verifier:
             env={**os.environ, "LEEWAY_SECONDS": "0", **settings},
         )
 
-    def again(self, **settings):
-        """Start another like it."""
-        return Verifier(*self.args, **settings)
+    def again(self, url=None, **settings):
+        """Start another like it, possibly with another key set."""
+        language, command, own, issuer = self.args
+        return Verifier(language, command, url or own, issuer, **settings)
 
     def read(self):
         """Read one line; kill the process if it hangs."""

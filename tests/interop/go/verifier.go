@@ -3,10 +3,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -66,9 +68,13 @@ func (k *cachedKeys) Do(request *http.Request) (*http.Response, error) {
 		return nil, errors.New("the last fetch has just failed")
 	}
 	response, err := k.client.Do(request)
-	if err == nil && response.StatusCode != http.StatusOK {
+	if err == nil {
+		var body []byte
+		body, err = io.ReadAll(io.LimitReader(response.Body, maxBytes))
 		response.Body.Close()
-		err = fmt.Errorf("unexpected HTTP status %d", response.StatusCode)
+		if response.Body = io.NopCloser(bytes.NewReader(body)); response.StatusCode != http.StatusOK {
+			err = fmt.Errorf("unexpected HTTP status %d", response.StatusCode)
+		}
 	}
 	if err != nil {
 		k.failedAt.Store(time.Now().UnixNano())

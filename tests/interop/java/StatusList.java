@@ -9,7 +9,6 @@ import java.io.*;
 import java.net.URI;
 import java.net.http.*;
 import java.time.Duration;
-import java.text.ParseException;
 import java.util.*;
 import java.util.Base64;
 import java.util.concurrent.*;
@@ -46,28 +45,43 @@ record StatusList(JWKSource<SecurityContext> keys, String issuer, HttpClient htt
                 .refreshAheadCache(300_000, false);
     }
 
-    private static final class OwnKeys extends DefaultResourceRetriever {
-        private static final long PAUSE = 2_000_000_000L;
+    private static final class OwnKeys implements ResourceRetriever {
+        private static final long KEYS_TIMEOUT = 2_000_000_000L, PAUSE = 2_000_000_000L;
+        private final HttpClient http = HttpClient.newHttpClient();
         private volatile long failedAt = System.nanoTime() - PAUSE;
-
-        OwnKeys() { super(2000, 2000, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT); }
 
         @Override
         public Resource retrieveResource(java.net.URL url) throws IOException {
             // Those who waited for a fetch that failed do not wait for another.
             if (System.nanoTime() - failedAt < PAUSE) throw new IOException("the last fetch has just failed");
             try {
-                Resource resource = super.retrieveResource(url);
-                var set = JSONObjectUtils.parse(resource.getContent());
+                var set = JSONObjectUtils.parse(read(http, url.toString(), "application/jwk-set+json", KEYS_TIMEOUT));
                 // A key of another issuer, which is marked, cannot vouch for this one's tokens.
                 var keys = (List<?>) set.get("keys");
                 keys.removeIf(key -> key instanceof Map<?, ?> jwk && Boolean.TRUE.equals(jwk.get("foreign")));
-                return new Resource(JSONObjectUtils.toJSONString(set), resource.getContentType());
-            } catch (IOException | ParseException | RuntimeException e) {
+                return new Resource(JSONObjectUtils.toJSONString(set), "application/jwk-set+json");
+            } catch (Exception e) {
+                if (e instanceof InterruptedException) Thread.currentThread().interrupt();
                 failedAt = System.nanoTime();
                 throw new IOException(e);
             }
         }
+    }
+
+    private static String read(HttpClient http, String url, String accept, long timeout) throws Exception {
+        var request = HttpRequest.newBuilder(URI.create(url)).header("Accept", accept);
+        var body = new ByteArrayOutputStream();
+        var response = http.sendAsync(request.build(), HttpResponse.BodyHandlers.ofByteArrayConsumer(part -> {
+            if (body.size() + part.map(p -> p.length).orElse(0) > MAX_BYTES) throw new IllegalStateException("too long");
+            part.ifPresent(body::writeBytes);
+        }));
+        try {
+            int status = response.get(timeout, TimeUnit.NANOSECONDS).statusCode();
+            if (status != 200) throw new IOException("unexpected HTTP status " + status);
+        } finally {
+            response.cancel(true);
+        }
+        return body.toString();
     }
 
     /** Takes the claims of a verified token. Throws unless its status is 0: BadJWTException means 401. */
@@ -139,18 +153,7 @@ record StatusList(JWKSource<SecurityContext> keys, String issuer, HttpClient htt
         needed.setMaxClockSkew(0);
         processor.setJWTClaimsSetVerifier(needed);
         long requestedAt = System.nanoTime();
-        var request = HttpRequest.newBuilder(URI.create(uri)).header("Accept", "application/statuslist+jwt");
-        var body = new ByteArrayOutputStream();
-        var response = http.sendAsync(request.build(), HttpResponse.BodyHandlers.ofByteArrayConsumer(part -> {
-            if (body.size() + part.map(p -> p.length).orElse(0) > MAX_BYTES) throw new IllegalStateException("too long");
-            part.ifPresent(body::writeBytes);
-        }));
-        try {
-            response.get(TIMEOUT, TimeUnit.NANOSECONDS);
-        } finally {
-            response.cancel(true);
-        }
-        var claims = processor.process(body.toString(), null);
+        var claims = processor.process(read(http, uri, "application/statuslist+jwt", TIMEOUT), null);
         var list = claims.getJSONObjectClaim("status_list");
         int bits = Math.toIntExact((long) list.get("bits"));
         var stream = new Inflater();

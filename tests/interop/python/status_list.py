@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import threading
 import time
 import urllib.request
@@ -22,12 +23,21 @@ class StatusUnknown(Exception):
     """The issuer has not answered for too long to know: answer 503."""
 
 
+def read(url: str, accept: str, timeout: float) -> str:
+    """Read at most about 16 MiB, for about `timeout` seconds."""
+    ends_at, body = time.monotonic() + timeout, bytearray()
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=timeout) as response:
+        while (part := response.read1()) and len(body) < MAX_BYTES and time.monotonic() < ends_at:
+            body += part
+    return body.decode()
+
+
 class Keys(jwt.PyJWKClient):
     """The issuer's key set: fetched again after `fresh` seconds, in the background, and used for `usable` seconds.
     Raises PyJWKClientConnectionError if the issuer has not answered: answer 503."""
 
-    def __init__(self, url: str, fresh: float = 300, usable: float = 600, **options):
-        super().__init__(url, lifespan=usable, timeout=KEYS_TIMEOUT, **options)
+    def __init__(self, url: str, fresh: float = 300, usable: float = 600, cooldown: float = 30):
+        super().__init__(url, lifespan=usable, cooldown_duration=cooldown)
         self.fresh, self.refresh_at, self.retry_at, self.one = fresh, 0, 0, threading.Lock()
 
     def get_signing_key(self, kid: str) -> jwt.PyJWK:
@@ -52,11 +62,13 @@ class Keys(jwt.PyJWKClient):
         if time.monotonic() < self.retry_at:  # Those who waited for a fetch that failed do not wait for another.
             raise jwt.PyJWKClientConnectionError("no key set: the last fetch has just failed")
         try:
-            data = super().fetch_data()
+            data = json.loads(read(self.uri, "application/jwk-set+json", KEYS_TIMEOUT))
+            jwt.PyJWKSet.from_dict(data)
         except Exception as error:
             self.retry_at = time.monotonic() + KEYS_PAUSE
             raise jwt.PyJWKClientConnectionError(f"no key set: {error}") from error
-        self.refresh_at = time.monotonic() + self.fresh
+        self._last_successful_fetch = time.monotonic()
+        self.refresh_at = self._last_successful_fetch + self.fresh
         return data
 
 
@@ -106,11 +118,8 @@ class StatusLists:
             time.sleep(entry.pause)
 
     def fetch(self, uri: str, iat: int) -> dict:
-        asked_at, body, headers = time.monotonic(), bytearray(), {"Accept": "application/statuslist+jwt"}
-        with urllib.request.urlopen(urllib.request.Request(uri, headers=headers), timeout=TIMEOUT) as response:
-            while (part := response.read1()) and len(body) < MAX_BYTES and time.monotonic() < asked_at + TIMEOUT:
-                body += part
-        token, needed = body.decode("ascii"), ["sub", "iat", "exp", "ttl", "status_list"]
+        asked_at, needed = time.monotonic(), ["sub", "iat", "exp", "ttl", "status_list"]
+        token = read(uri, "application/statuslist+jwt", TIMEOUT)
         if jwt.get_unverified_header(token).get("typ") != "statuslist+jwt":
             raise ValueError("not a status list")
         key, options = self.keys.get_signing_key_from_jwt(token), {"require": needed, "verify_iat": False}

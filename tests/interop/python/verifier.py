@@ -12,7 +12,7 @@ from status_list import Keys, StatusError, StatusLists, StatusUnknown
 url, issuer, audience = sys.argv[1:]
 # By default an unknown `kid` causes a fetch at most every 30 seconds; the tests turn that limit off, and the key set
 # may be due sooner.
-keys = Keys(url, *json.loads(os.environ.get("KEYS_SECONDS", "[300, 600]")), cooldown_duration=0)
+keys = Keys(url, *json.loads(os.environ.get("KEYS_SECONDS", "[300, 600]")), cooldown=0)
 lists = StatusLists(keys, issuer)
 
 
