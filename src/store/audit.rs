@@ -119,6 +119,13 @@ impl Tx {
         Ok(optional!(self, (String,), SQL, AuditEventId::first_at(before).as_str())?.is_some())
     }
 
+    /// The time of the last event before this time.
+    pub async fn audit_last_before(&mut self, before: Timestamp) -> Result<Option<Timestamp>> {
+        const SQL: &str = "SELECT at FROM audit_events WHERE id < $1 ORDER BY id DESC LIMIT 1";
+        let row = optional!(self, (i64,), SQL, AuditEventId::first_at(before).as_str())?;
+        Ok(row.map(|(at,)| Timestamp::from_millis(at)))
+    }
+
     /// Deletes at most `limit` of the events before this time, the oldest first. Returns their number.
     pub async fn audit_sweep(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
         const SQL: &str = "DELETE FROM audit_events WHERE id IN \

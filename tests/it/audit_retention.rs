@@ -19,6 +19,7 @@ on_each_engine! {
     App => {
         audit_events_are_kept_for_ever_by_default,
         audit_events_older_than_the_setting_are_deleted_in_batches_and_an_event_says_up_to_when,
+        a_clock_that_was_set_far_ahead_deletes_no_audit_events_on_the_first_day,
         two_processes_record_one_deletion_a_day,
         a_page_token_older_than_what_is_kept_gets_a_clear_answer,
         a_filter_for_a_time_before_what_is_kept_gets_a_clear_answer,
@@ -97,6 +98,22 @@ async fn audit_events_older_than_the_setting_are_deleted_in_batches_and_an_event
     assert_eq!(deletions(app).await.len(), 1);
 }
 
+async fn a_clock_that_was_set_far_ahead_deletes_no_audit_events_on_the_first_day(app: &App) {
+    set_retention(app, "30").await;
+    events(app, 3).await;
+    let before = list(app, AuditFilter::default()).await.len();
+    app.pass(Ttl::from_days(3650)).await;
+    assert_eq!(sweep(&app.service).await, [0; 0]);
+    // Those that are written meanwhile have the wrong time as well.
+    events(app, 2).await;
+    app.pass(Ttl::from_secs(23 * 3600)).await;
+    assert_eq!(sweep(&app.service).await, [0; 0]);
+    assert_eq!(list(app, AuditFilter::default()).await.len(), before + 2);
+    // The clock was right after all.
+    app.pass(Ttl::from_secs(2 * 3600)).await;
+    assert_eq!(sweep(&app.service).await, [before as u64]);
+}
+
 async fn two_processes_record_one_deletion_a_day(app: &App) {
     set_retention(app, "1").await;
     let other = app.second_process().await;
@@ -145,6 +162,15 @@ async fn a_filter_for_a_time_before_what_is_kept_gets_a_clear_answer(app: &App) 
     let until = |text: &str| AuditFilter { until: Some(text.parse().unwrap()), ..AuditFilter::default() };
     let refused = app.service.audit.list(&Admin::command(), &until("2030-01-02T00:00:00Z"), None, 10).await;
     assert_eq!(refused.unwrap_err().reason(), Reason::InvalidArgument);
+    let since = |text: &str| AuditFilter { since: Some(text.parse().unwrap()), ..AuditFilter::default() };
+    let refused =
+        app.service.audit.list(&Admin::command(), &since("2030-01-02T00:00:00Z"), None, 10).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "filter: the events before 2030-01-03T00:00:00.000Z have been deleted; ask for those since then"
+    );
+    let kept = app.service.audit.list(&Admin::command(), &since("2030-01-03T00:00:00Z"), None, 10).await.unwrap();
+    assert_eq!(kept.len(), 1, "{kept:?}");
     let later = app.service.audit.list(&Admin::command(), &until("2030-01-04T00:00:00Z"), None, 10).await;
     assert!(later.unwrap().is_empty());
 }

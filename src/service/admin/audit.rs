@@ -48,8 +48,8 @@ impl Audit {
     /// Events that match the filter, newest first: at most `limit`, older than `before`.
     ///
     /// # Errors
-    /// A violation of `page_token` or `filter` if all that could match have been deleted; if the database is
-    /// unreachable.
+    /// A violation of `page_token` or `filter` if events of the time that is asked for have been deleted; if the
+    /// database is unreachable.
     pub async fn list(
         &self,
         _: &Admin,
@@ -58,7 +58,7 @@ impl Audit {
         limit: i64,
     ) -> Result<Vec<AuditEvent>> {
         let mut tx = self.store.report().await?;
-        if (before.is_some() || filter.until.is_some())
+        if (before.is_some() || filter.since.is_some() || filter.until.is_some())
             && let Some(kept_since) = tx.audit_deleted_before().await?
         {
             check_kept(filter, before, kept_since)?;
@@ -86,7 +86,8 @@ impl Audit {
     }
 }
 
-/// Fails if everything that is asked for has been deleted: an empty page would look like the end of the log.
+/// Fails if what is asked for has been deleted, even in part: the answer would look complete. Who asks for no time gets
+/// what is kept.
 fn check_kept(filter: &AuditFilter, before: Option<&AuditEventId>, kept_since: Timestamp) -> Result<()> {
     let first = AuditEventId::first_at(kept_since);
     if before.is_some_and(|before| *before <= first) {
@@ -95,6 +96,10 @@ fn check_kept(filter: &AuditFilter, before: Option<&AuditEventId>, kept_since: T
     }
     if filter.until.is_some_and(|until| until <= kept_since) {
         return Err(Error::invalid("filter", format!("the events before {kept_since} have been deleted")));
+    }
+    if filter.since.is_some_and(|since| since < kept_since) {
+        let text = format!("the events before {kept_since} have been deleted; ask for those since then");
+        return Err(Error::invalid("filter", text));
     }
     Ok(())
 }
@@ -182,7 +187,8 @@ impl AuditWatcher {
         let filter = AuditFilter { since: Some(since), ..self.filter.clone() };
         let (mut events, mut recent, mut before) = (Vec::new(), BTreeSet::new(), None);
         loop {
-            let page = self.audit.list(&self.admin, &filter, before.as_ref(), PAGE).await?;
+            // Recent events are never deleted, whatever the clock was when others were.
+            let page = self.audit.store.report().await?.audit_page(&filter, before.as_ref(), PAGE).await?;
             let Some(oldest) = page.last() else { break };
             before = Some(oldest.id.clone());
             if recent.len() >= MAX_RECENT {

@@ -12,7 +12,7 @@ use crate::{
     },
     error::Result,
     id::SessionId,
-    store::Store,
+    store::{Store, Tx},
     time::{Timestamp, Ttl},
 };
 
@@ -26,6 +26,11 @@ const DELETE_BATCH: usize = 100;
 const COUNTER_BATCH: i64 = 100;
 /// Maximum audit events deleted in one transaction. It blocks other writers for some ten milliseconds.
 const AUDIT_BATCH: i64 = 500;
+
+/// A log without events for so long may be a sign of a clock that was set ahead.
+const LONG_SILENCE: Ttl = Ttl::from_days(7);
+/// What was written under such a clock does not confirm it before it is this old.
+const CONFIRMED_AFTER: Ttl = Ttl::from_days(1);
 
 /// The part of a pass that comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,10 +144,15 @@ impl Sweeper {
     /// Deletes some of the audit events that are older than the setting; the pass ends when none are left.
     async fn sweep_audit(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
         let now = self.live.now();
-        let since = self.live.snapshot().settings.audit_kept_since(now);
-        let is_due = match since {
-            Some(since) => self.store.read().await?.audit_has_before(since).await?,
-            None => false,
+        let settings = self.live.snapshot().settings.clone();
+        let is_due = if settings.audit_retention_days > 0 {
+            let mut tx = self.store.read().await?;
+            match settings.audit_kept_since(plausible_now(&mut tx, now).await?) {
+                Some(since) => tx.audit_has_before(since).await?,
+                None => false,
+            }
+        } else {
+            false
         };
         let audit_deleted = if is_due { self.delete_audit(now).await? } else { 0 };
         let pass_done = audit_deleted < AUDIT_BATCH.unsigned_abs();
@@ -155,7 +165,7 @@ impl Sweeper {
         let mut tx = self.store.write().await?;
         // Another process may have changed the setting, or have written the event.
         let mut settings = tx.settings_hold().await?;
-        let Some(before) = settings.audit_kept_since(now) else { return Ok(0) };
+        let Some(before) = settings.audit_kept_since(plausible_now(&mut tx, now).await?) else { return Ok(0) };
         if settings.audit_deleted_before.is_none_or(|done| done < before) {
             let details = json!({ "before": before.to_string(), "retention_days": settings.audit_retention_days });
             tx.audit(now, AuditKind::AuditEventsDeleted, &Actor::system(), "audit_events", details).await?;
@@ -166,4 +176,12 @@ impl Sweeper {
         tx.commit().await?;
         Ok(deleted)
     }
+}
+
+/// The time by which the age of audit events is judged: now, unless the log says that the clock may have been set far
+/// ahead. Then it is the time of its last event, until other events have followed for a day. So a wrong clock can be
+/// noticed and put right before it has events deleted.
+async fn plausible_now(tx: &mut Tx, now: Timestamp) -> Result<Timestamp> {
+    let last = tx.audit_last_before(now.minus(CONFIRMED_AFTER)).await?;
+    Ok(last.filter(|last| last.plus(LONG_SILENCE) < now).unwrap_or(now))
 }
