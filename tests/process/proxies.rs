@@ -18,8 +18,8 @@ use self::{
     walk::{
         assert_bodies_and_large_headers_pass, assert_callers_cannot_name_themselves, assert_identity_is_passed_on,
         assert_keys_may_be_rotated, assert_late_issuer_is_503, assert_logged_out_within_a_second,
-        assert_nothing_passes_without_a_guard, assert_preflights_pass, assert_refusals_are_passed_on,
-        assert_secret_may_be_rotated,
+        assert_many_headers_pass, assert_nothing_passes_without_a_guard, assert_only_websockets_leave_http,
+        assert_preflights_pass, assert_refusals_are_passed_on, assert_secret_may_be_rotated,
     },
 };
 
@@ -30,6 +30,8 @@ async fn assert_works_as_printed(kind: Kind) {
     assert_refusals_are_passed_on(&stage).await;
     assert_callers_cannot_name_themselves(&stage).await;
     assert_preflights_pass(&stage).await;
+    assert_only_websockets_leave_http(&stage).await;
+    assert_many_headers_pass(&stage).await;
     assert_secret_may_be_rotated(&stage).await;
     assert_logged_out_within_a_second(&stage).await;
     assert_keys_may_be_rotated(&stage).await;

@@ -77,3 +77,32 @@ pub(crate) async fn ask(port: u16, method: &str, path: &str, headers: &[(&str, &
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
+
+/// Asks for another protocol. Returns the status, and, once the protocol has changed, what comes back first of `then`.
+pub(crate) async fn ask_upgrade(port: u16, method: &str, headers: &[(&str, &str)], then: &[u8]) -> (u16, Vec<u8>) {
+    let mut head = format!("{method} /orders/7 HTTP/1.1\r\nHost: 127.0.0.1\r\n");
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    head.push_str("\r\n");
+    let asking = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n\r\n") {
+            match stream.read_u8().await {
+                Ok(byte) => text.push(byte),
+                Err(_) => break,
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let status = text.split_whitespace().nth(1).unwrap_or_else(|| panic!("no answer to {head}")).parse().unwrap();
+        let mut back = vec![0; if status == 101 { then.len() } else { 0 }];
+        if status == 101 {
+            stream.write_all(then).await.unwrap();
+            stream.read_exact(&mut back).await.unwrap();
+        }
+        (status, back)
+    };
+    timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("no end of an answer to {head}"))
+}

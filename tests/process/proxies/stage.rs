@@ -11,7 +11,7 @@ use chancery::grpc::pb::{IssueClientTokenRequest, TokenPair, auth_service_client
 use tempfile::TempDir;
 
 use super::{
-    asked::{Answer, ask},
+    asked::{Answer, ask, ask_upgrade},
     backend::Backend,
     run::{Behind, Kind, Proxy},
 };
@@ -120,6 +120,11 @@ impl Stage {
     /// Sends a request to the proxy.
     pub(crate) async fn ask(&self, method: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         ask(self.proxy.port, method, "/orders/7?full=yes", headers, body).await
+    }
+
+    /// Asks the proxy for another protocol.
+    pub(crate) async fn ask_upgrade(&self, method: &str, headers: &[(&str, &str)], then: &[u8]) -> (u16, Vec<u8>) {
+        ask_upgrade(self.proxy.port, method, headers, then).await
     }
 
     /// Sends a GET with a token.

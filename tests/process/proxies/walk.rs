@@ -114,6 +114,50 @@ pub(super) async fn assert_preflights_pass(stage: &Stage) {
     }
 }
 
+pub(super) async fn assert_only_websockets_leave_http(stage: &Stage) {
+    const FRAMES: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let bearer = format!("Bearer {}", stage.sign_in().await.access_token);
+    let preflight = [ORIGIN, ASKS_FOR];
+    let token = [("Authorization", bearer.as_str()), ("Accept", "*/*")];
+    let settings = [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")];
+    for (method, headers) in [("OPTIONS", preflight), ("GET", token), ("OPTIONS", token)] {
+        for values in [&["h2c"][..], &["H2C"], &["h2c, websocket"], &["websocket, h2c"], &["h2c", "websocket"], &["x"]]
+        {
+            let upgrades = values.iter().map(|value| ("Upgrade", *value));
+            let all: Vec<_> = headers.into_iter().chain(settings).chain(upgrades).collect();
+            let (status, _) = stage.ask_upgrade(method, &all, FRAMES).await;
+            let seen = stage.backend.take();
+            assert!(status != 101 && status != 500, "{method} {values:?}: {status}, {seen:?}");
+            assert!(seen.iter().all(|seen| seen.upgrades().is_empty()), "{method} {values:?}: {seen:?}");
+        }
+    }
+    let websocket = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
+    for (method, headers) in [("OPTIONS", preflight), ("GET", preflight), ("OPTIONS", [ORIGIN, ORIGIN])] {
+        let all: Vec<_> = headers.into_iter().chain(websocket).collect();
+        let (status, _) = stage.ask_upgrade(method, &all, FRAMES).await;
+        assert!(matches!(status, 400 | 401) && stage.backend.take().is_empty(), "{method} {headers:?}: {status}");
+    }
+    let all: Vec<_> = token.into_iter().chain(websocket).collect();
+    let (status, back) = stage.ask_upgrade("GET", &all, b"hello").await;
+    assert_eq!((status, back.as_slice()), (101, &b"hello"[..]), "a WebSocket with a token is opened");
+    let seen = stage.backend.take();
+    assert_eq!(seen[0].upgrades(), ["websocket"]);
+    assert!(seen[0].header("x-chancery-subject").starts_with("usr_"), "{seen:?}");
+}
+
+pub(super) async fn assert_many_headers_pass(stage: &Stage) {
+    // Envoy itself takes no more than 100.
+    let count = if stage.kind == super::run::Kind::Envoy { 80 } else { 200 };
+    let bearer = format!("Bearer {}", stage.sign_in().await.access_token);
+    let names: Vec<String> = (0..count).map(|n| format!("X-{n}")).collect();
+    let all: Vec<_> =
+        names.iter().map(|name| (name.as_str(), "a")).chain([("Authorization", bearer.as_str())]).collect();
+    let answer = stage.ask("GET", &all, b"").await;
+    assert!(answer.status == 200 && answer.is_from_the_service(), "{answer:?}");
+    let seen = stage.backend.take().pop().unwrap();
+    assert!(seen.header("x-chancery-subject").starts_with("usr_"), "{seen:?}");
+}
+
 pub(super) async fn assert_secret_may_be_rotated(stage: &Stage) {
     fs::write(&stage.secret_file, rotate_secret(&stage.server)).unwrap();
     stage.relay.redirect_to(&stage.server.grpc);
