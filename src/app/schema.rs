@@ -42,13 +42,26 @@ pub(super) async fn prepare(
     }
 }
 
-async fn apply_migrations(store: &Store, now: Timestamp) -> anyhow::Result<Option<String>> {
-    let copy = store.migrate(now).await.map_err(|e| explain(&e)).context("cannot bring the database up to date")?;
+/// What a migration did besides.
+struct Migrated {
+    /// Where the old database was copied to.
+    copy: Option<String>,
+    /// How many user names it deleted.
+    deleted: i64,
+}
+
+async fn apply_migrations(store: &Store, now: Timestamp) -> anyhow::Result<Migrated> {
+    const PROBLEM: &str = "cannot bring the database up to date";
+    let deleted = store.names_to_delete().await.map_err(|e| explain(&e)).context(PROBLEM)?;
+    let copy = store.migrate(now).await.map_err(|e| explain(&e)).context(PROBLEM)?;
     let copy = copy.map(|path| path.display().to_string());
     if let Some(copy) = &copy {
         tracing::info!(copy, "copied the database before migrating its schema");
     }
-    Ok(copy)
+    if deleted > 0 {
+        tracing::warn!(deleted, "deleted user names that are other people's addresses; their users may have no login");
+    }
+    Ok(Migrated { copy, deleted })
 }
 
 fn empty(location: &Location) -> String {
@@ -83,9 +96,13 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bo
             false,
         ),
         (Schema::Missing | Schema::Older { .. }, false) => {
-            let copy = apply_migrations(&store, SystemClock.now()).await?;
-            let copied = copy.map(|c| format!("; a copy of the old database is at {c}")).unwrap_or_default();
-            (format!("{location}: the schema is now up to date{copied}"), true)
+            let Migrated { copy, deleted } = apply_migrations(&store, SystemClock.now()).await?;
+            let mut report = format!("{location}: the schema is now up to date");
+            if deleted > 0 {
+                report += &format!("; user names deleted because they are addresses: {deleted}");
+            }
+            report += &copy.map(|c| format!("; a copy of the old database is at {c}")).unwrap_or_default();
+            (report, true)
         }
     };
     store.close().await;

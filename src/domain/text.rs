@@ -1,7 +1,10 @@
 //! Texts that one person chooses and others read: names of applications and devices, descriptions.
 
-use precis_core::{FreeformClass, StringClass};
+mod invisible;
+
 use serde::{Deserialize, Serialize};
+
+use self::invisible::Scan;
 
 /// Joins or separates two letters. Some scripts need them, and elsewhere nobody sees them.
 pub(super) const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
@@ -35,11 +38,6 @@ pub const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Whether a character is a picture that a variation selector or a joiner may belong to.
-const fn is_picture(c: char) -> bool {
-    matches!(c, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
-}
-
 /// Why a text is not a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
@@ -65,14 +63,8 @@ impl Label {
         if text.chars().count() > most {
             return Err(LabelError::TooLong(most));
         }
-        let mut before = None;
-        for (at, c) in text.char_indices() {
-            let after = text.get(at + c.len_utf8()..).and_then(|rest| rest.chars().next());
-            if is_invisible(c) && !belongs(text, before, c, after) {
-                return Err(LabelError::Invisible);
-            }
-            // A selector is a part of the picture before it.
-            before = if is_selector(c) { before } else { Some(c) };
+        if Scan::of(text).any(|(_, fits)| !fits) {
+            return Err(LabelError::Invisible);
         }
         Ok(Self(text.to_owned()))
     }
@@ -84,34 +76,12 @@ impl Label {
     }
 }
 
-/// Whether a character selects how the picture before it looks.
-const fn is_selector(c: char) -> bool {
-    matches!(c, '\u{fe0e}' | '\u{fe0f}')
-}
-
-/// Whether an invisible character is needed where it stands: in a picture, or by the rules of its script (RFC 5892,
-/// appendix A.1 and A.2).
-fn belongs(text: &str, before: Option<char>, c: char, after: Option<char>) -> bool {
-    let picture_before = before.is_some_and(is_picture);
-    if is_selector(c) {
-        return picture_before;
-    }
-    let joins_pictures = c == '\u{200d}' && picture_before && after.is_some_and(is_picture);
-    joins_pictures || JOINERS.contains(&c) && joiners_are_needed(text)
-}
-
-/// Whether each joiner in the words of a text stands where its script needs one.
-fn joiners_are_needed(text: &str) -> bool {
-    let words = text.split(|c: char| !c.is_alphanumeric() && !is_invisible(c) && c.is_ascii());
-    words.filter(|word| word.contains(JOINERS)).all(|word| FreeformClass::default().allows(word).is_ok())
-}
-
-/// The text on one line, without anything invisible and cut to at most `most` bytes. For texts that nobody typed, which
-/// are not worth a refusal.
+/// The text on one line, without anything invisible that is not needed where it stands, and cut to at most `most` bytes.
+/// For texts that nobody typed, which are not worth a refusal.
 #[must_use]
 pub fn cleaned(text: &str, most: usize) -> String {
     let cut = text.get(..text.floor_char_boundary(most)).unwrap_or_default();
-    cut.chars().filter(|c| !is_invisible(*c)).collect::<String>().trim().to_owned()
+    Scan::of(cut).filter(|(_, fits)| *fits).map(|(c, _)| c).collect::<String>().trim().to_owned()
 }
 
 #[cfg(test)]
@@ -142,6 +112,21 @@ mod tests {
             "a\u{e0041}",
             "a\u{61c}b",
             "a\u{2800}b",
+            "1\u{fe0f}",
+            "1\u{fe0f}2",
+            "❤\u{fe0f}\u{fe0f}",
+            "─\u{200d}─",
+            "─\u{fe0f}",
+            "❤\u{200d}\u{200d}❤",
+            "❤\u{200d}a",
+            "葛\u{e0100}\u{e0101}",
+            "a\u{e0100}",
+            "a\u{180b}",
+            "ᠠ\u{180e}a",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}",
+            "🏴\u{e0067}\u{e007f}",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}\u{e007f}",
+            "🏳\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
         ] {
             assert_eq!(Label::parse(bad, 64), Err(LabelError::Invisible), "{bad:?}");
         }
@@ -161,6 +146,16 @@ mod tests {
             "می\u{200c}خواهم",
             "ක\u{dca}\u{200d}ෂ phone",
             "שלום",
+            "iPhone 1\u{fe0f}\u{20e3}",
+            "#\u{fe0f}\u{20e3} *\u{fe0f}\u{20e3}",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f} phone",
+            "©\u{fe0f}™\u{fe0f}ℹ\u{fe0f}‼\u{fe0f}〰\u{fe0f}㊙\u{fe0f}®\u{fe0e}",
+            "👩🏽\u{200d}💻",
+            "🏳\u{fe0f}\u{200d}🌈",
+            "🐈\u{200d}⬛",
+            "می\u{200c}خواهم 👩\u{200d}💻",
+            "ᠮᠣᠩᠭᠣᠯ\u{180b} ᠬᠠᠷ\u{180e}ᠠ",
+            "葛\u{e0100}城",
         ] {
             assert_eq!(Label::parse(good, 64).map(|l| l.0).as_deref(), Ok(good), "{good:?}");
         }
@@ -169,6 +164,10 @@ mod tests {
     #[test]
     fn a_text_that_nobody_typed_is_cleaned() {
         assert_eq!(cleaned("Mozilla\u{202e}/5.0\n", 512), "Mozilla/5.0");
+        assert_eq!(cleaned("a\u{200e}\u{200f}b ❤\u{fe0f}\u{fe0f} 1\u{fe0f}", 512), "ab ❤\u{fe0f} 1");
+        assert_eq!(cleaned("❤\u{200d}\u{202e}🔥\u{200d}", 512), "❤🔥");
+        // Cut in the middle of a picture.
+        assert_eq!(cleaned("🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}", 20), "🏴");
         assert_eq!(cleaned(&"é".repeat(500), 9).chars().count(), 4);
     }
 }

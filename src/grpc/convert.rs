@@ -42,7 +42,6 @@ impl TryFrom<pb::LoginRequest> for SignInRequest {
             ("login", &m.login),
             ("password", &m.password),
             ("audience", &m.audience),
-            ("device_label", &m.device_label),
             ("end_user.user_agent", &end_user.user_agent),
         ])?;
         Ok(Self {

@@ -37,6 +37,13 @@ struct KnownRow {
     logins: Json<Vec<String>>,
 }
 
+/// What every login meets: a name that is an address was written by an older release, and takes nothing.
+macro_rules! is_login {
+    () => {
+        "(l.kind <> 'name' OR l.canonical NOT LIKE '%@%')"
+    };
+}
+
 macro_rules! known {
     ($logins:literal, $given:literal) => {
         concat!(
@@ -44,10 +51,30 @@ macro_rules! known {
             user_columns!("u."),
             ", p.phc, coalesce((SELECT ",
             $logins,
-            " FROM logins AS l WHERE l.user_id = u.id), '[]') AS logins FROM ",
+            " FROM logins AS l WHERE l.user_id = u.id AND ",
+            is_login!(),
+            "), '[]') AS logins FROM ",
             $given,
             " AS w JOIN users u ON u.subject = w.value LEFT JOIN passwords p ON p.user_id = u.id \
              WHERE u.deleted_at IS NULL"
+        )
+    };
+}
+
+/// Logins with one of the given keys or canonical forms that meet a further condition.
+macro_rules! like {
+    ($given:literal, $condition:literal) => {
+        concat!(
+            "SELECT l.canonical, l.skeleton FROM ",
+            $given,
+            " AS w JOIN logins l ON l.skeleton = w.value WHERE ",
+            is_login!(),
+            $condition,
+            " UNION SELECT l.canonical, l.skeleton FROM ",
+            $given,
+            " AS w JOIN logins l ON l.canonical = w.value WHERE ",
+            is_login!(),
+            $condition
         )
     };
 }
@@ -61,14 +88,7 @@ const PRINCIPALS: Sql = Sql {
     postgres: "SELECT p.name FROM jsonb_array_elements_text($1) AS w JOIN principals p ON p.name = w.value",
 };
 /// Logins with one of these keys or canonical forms. Older releases have stored another key with addresses.
-const LOGINS: Sql = Sql {
-    sqlite: "SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value \
-        UNION SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.canonical = w.value",
-    postgres: "SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
-        JOIN logins l ON l.skeleton = w.value \
-        UNION SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
-        JOIN logins l ON l.canonical = w.value",
-};
+const LOGINS: Sql = Sql { sqlite: like!("json_each($1)", ""), postgres: like!("jsonb_array_elements_text($1)", "") };
 
 /// Which of these names belong to somebody outside this batch, whose users have no row in `users` yet.
 const OTHER_PRINCIPALS: Sql = Sql {
@@ -79,14 +99,13 @@ const OTHER_PRINCIPALS: Sql = Sql {
 };
 /// The same for users outside this batch.
 const OTHER_LOGINS: Sql = Sql {
-    sqlite: "SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.skeleton = w.value \
-        WHERE l.user_id NOT IN (SELECT value FROM json_each($2)) \
-        UNION SELECT l.canonical, l.skeleton FROM json_each($1) AS w JOIN logins l ON l.canonical = w.value \
-        WHERE l.user_id NOT IN (SELECT value FROM json_each($2))",
-    postgres: "SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
-        JOIN logins l ON l.skeleton = w.value WHERE l.user_id NOT IN (SELECT jsonb_array_elements_text($2)) \
-        UNION SELECT l.canonical, l.skeleton FROM jsonb_array_elements_text($1) AS w \
-        JOIN logins l ON l.canonical = w.value WHERE l.user_id NOT IN (SELECT jsonb_array_elements_text($2))",
+    sqlite: like!("json_each($1)", " AND l.user_id NOT IN (SELECT value FROM json_each($2))"),
+    postgres: like!("jsonb_array_elements_text($1)", " AND l.user_id NOT IN (SELECT jsonb_array_elements_text($2))"),
+};
+/// Frees the addresses in this list from names that an older release has stored.
+const FREE_ADDRESSES: Sql = Sql {
+    sqlite: "DELETE FROM logins WHERE kind = 'name' AND canonical IN (SELECT value FROM json_each($1))",
+    postgres: "DELETE FROM logins WHERE kind = 'name' AND canonical IN (SELECT jsonb_array_elements_text($1))",
 };
 
 /// Each user is an array: id, subject, attributes as text, `disabled_at`, `created_at`.
@@ -192,6 +211,10 @@ impl Tx {
             return self.taken_subject(&users).await.map(Some);
         }
         execute!(self, INSERT_USERS, users_json, now.millis())?;
+        let addresses: Vec<&str> = logins.iter().map(|l| l.0).filter(|canonical| canonical.contains('@')).collect();
+        if !addresses.is_empty() {
+            execute!(self, FREE_ADDRESSES, Json(&addresses))?;
+        }
         if !logins.is_empty() && execute!(self, INSERT_LOGINS, Json(&logins))? != logins.len() as u64 {
             return self.taken_login(new).await.map(Some);
         }

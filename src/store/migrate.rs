@@ -40,6 +40,9 @@ const IS_OURS: Sql = Sql {
     postgres: "SELECT CAST(1 AS BIGINT) FROM pg_class WHERE oid = to_regclass('instance')",
 };
 
+/// The migration that deletes user names that are addresses.
+const NAMES_DELETED: i64 = 12;
+
 /// How a database's schema compares with this binary's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
@@ -81,6 +84,19 @@ impl Store {
         let have = applied.last().copied().unwrap_or(0);
         let lacks = known.iter().any(|v| !applied.contains(v));
         Ok(if lacks { Schema::Older { have, want: known.last().copied().unwrap_or(0) } } else { Schema::Current(have) })
+    }
+
+    /// How many user names a migration would delete because they are addresses.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached.
+    pub async fn names_to_delete(&self) -> Result<i64> {
+        const SQL: &str = "SELECT count(*) FROM logins WHERE kind = 'name' AND canonical LIKE '%@%'";
+        if !matches!(self.schema().await?, Schema::Older { have, .. } if have < NAMES_DELETED) {
+            return Ok(0);
+        }
+        let mut tx = self.read().await?;
+        Ok(optional!(tx, (i64,), SQL)?.map_or(0, |(count,)| count))
     }
 
     /// Migrates the schema to this binary's. If several processes try, one does it and the others wait: on PostgreSQL

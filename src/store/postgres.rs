@@ -41,7 +41,10 @@ const INTRODUCTION: &str = "SELECT pg_encoding_to_char(d.encoding) AS encoding_n
     d.datconnlimit AS of_database, CAST(current_setting('max_connections') AS INTEGER) AS of_server, \
     CAST(current_setting('superuser_reserved_connections') AS INTEGER) \
     + coalesce(CAST(current_setting('reserved_connections', true) AS INTEGER), 0) AS reserved, \
-    current_schema() IS NOT NULL AS has_schema, current_setting('synchronous_commit') = 'off' AS may_lose \
+    current_schema() IS NOT NULL AS has_schema, \
+    coalesce(CAST((SELECT quote_ident(n.nspname) FROM unnest(string_to_array(current_setting('search_path'), ',')) AS p \
+    JOIN pg_namespace AS n ON n.nspname = coalesce(nullif(trim(p, ' \"'), '$user'), current_user) \
+    WHERE NOT has_schema_privilege(n.oid, 'USAGE') LIMIT 1) AS TEXT), '') AS barred, current_setting('synchronous_commit') = 'off' AS may_lose \
     FROM pg_database AS d, pg_roles AS r WHERE d.datname = current_database() AND r.rolname = session_user";
 
 /// The encoding in which any text can be stored.
@@ -51,6 +54,8 @@ struct Introduction {
     encoding: String,
     allowed: u32,
     has_schema: bool,
+    /// A schema in the role's path that it may not use, if there is one.
+    barred: String,
     may_lose: bool,
 }
 
@@ -68,6 +73,7 @@ impl Introduction {
             encoding: row.try_get("encoding_name")?,
             allowed,
             has_schema: row.try_get("has_schema")?,
+            barred: row.try_get("barred")?,
             may_lose: row.try_get("may_lose")?,
         })
     }
@@ -79,6 +85,13 @@ impl Introduction {
                 "its encoding is {}, in which not every name can be stored; create a database with CREATE DATABASE \
                  chancery ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
                 self.encoding
+            )));
+        }
+        if !self.has_schema && !self.barred.is_empty() {
+            return Err(Error::Precondition(format!(
+                "the role may not use the schema {0}; let its owner GRANT USAGE, CREATE ON SCHEMA {0} TO the role, or set \
+                 another path with ALTER ROLE … SET search_path",
+                self.barred
             )));
         }
         if !self.has_schema {

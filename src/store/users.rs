@@ -125,7 +125,7 @@ macro_rules! by_login {
             $roles,
             " FROM user_roles AS r WHERE r.user_id = u.id), '[]') AS roles \
              FROM logins l JOIN users u ON u.id = l.user_id LEFT JOIN passwords p ON p.user_id = u.id \
-             WHERE l.canonical = $1"
+             WHERE l.canonical = $1 AND l.kind = $2"
         )
     };
 }
@@ -154,6 +154,12 @@ pub(super) const fn kind_name(kind: LoginKind) -> &'static str {
         LoginKind::Name => "name",
         LoginKind::Email => "email",
     }
+}
+
+/// The kind of a canonical login. The other kind may have it too: processes of an older release store names typed with
+/// a fullwidth @ that become somebody's address. Such a name is nobody's login, and takes nothing.
+fn kind_of(canonical: &str) -> &'static str {
+    kind_name(if canonical.contains('@') { LoginKind::Email } else { LoginKind::Name })
 }
 
 impl Tx {
@@ -185,14 +191,18 @@ impl Tx {
         const SQL: &str = "INSERT INTO logins (canonical, skeleton, kind, display, user_id, ordinal) \
             VALUES ($1, $2, $3, $4, $5, (SELECT coalesce(max(ordinal) + 1, 0) FROM logins WHERE user_id = $5 AND kind = $3)) \
             ON CONFLICT DO NOTHING";
+        const FREE: &str = "DELETE FROM logins WHERE canonical = $1 AND kind = 'name'";
         let (canonical, key, kind) = (login.canonical(), login.unique_key(), kind_name(login.kind()));
+        if login.kind() == LoginKind::Email {
+            execute!(self, FREE, canonical)?;
+        }
         let added = execute!(self, SQL, canonical, key, kind, login.display(), user.as_str())? == 1;
         Ok((!added).then(|| TakenName::login(login)))
     }
 
-    /// The user with this canonical login, and what a sign-in needs.
+    /// The user with this canonical login, and what a sign-in needs. An address finds no name, and a name no address.
     pub async fn user_by_login(&mut self, canonical: &str) -> Result<Option<SignInUser>> {
-        let Some(row) = optional!(self, SignInRow, BY_LOGIN, canonical)? else { return Ok(None) };
+        let Some(row) = optional!(self, SignInRow, BY_LOGIN, canonical, kind_of(canonical))? else { return Ok(None) };
         let password = row.phc.map(Phc::from_database);
         Ok(Some(SignInUser {
             user: row.user.try_into()?,

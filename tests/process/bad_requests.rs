@@ -96,7 +96,6 @@ async fn every_invalid_field_is_named() {
     check_fields(&login(&channel, |r| r.scopes = vec!["write".to_owned()]).await, &["scopes"]);
     check_fields(&login(&channel, |r| r.scopes = vec!["a b".to_owned()]).await, &["scopes"]);
     check_fields(&login(&channel, |r| r.scopes = vec!["read".to_owned(); 65]).await, &["scopes"]);
-    check_fields(&login(&channel, |r| r.device_label = "x".repeat(129)).await, &["device_label"]);
     check_fields(&login(&channel, |r| r.end_user = end_user("nowhere", "")).await, &["end_user.address"]);
     let long = "x".repeat(513);
     check_fields(&login(&channel, |r| r.end_user = end_user("", &long)).await, &["end_user.user_agent"]);
@@ -118,7 +117,6 @@ async fn nul_is_refused_in_every_text_field() {
     check_fields(&login(&channel, |r| r.password = nul()).await, &["password"]);
     check_fields(&login(&channel, |r| r.audience = nul()).await, &["audience"]);
     check_fields(&login(&channel, |r| r.scopes = vec![nul()]).await, &["scopes"]);
-    check_fields(&login(&channel, |r| r.device_label = nul()).await, &["device_label"]);
     let end_user = || Some(EndUser { address: nul(), user_agent: String::new() });
     check_fields(&login(&channel, |r| r.end_user = end_user()).await, &["end_user.address"]);
     let end_user = || Some(EndUser { address: String::new(), user_agent: nul() });

@@ -175,6 +175,26 @@ async fn tables_are_found_along_the_search_path_and_a_path_that_leads_nowhere_is
 }
 
 #[tokio::test]
+async fn a_role_that_may_not_use_its_schema_is_told_so() {
+    if !with_postgres() {
+        return;
+    }
+    let database = Database::postgres().await;
+    let role = format!("r{}", database.name());
+    in_cluster(&format!("CREATE ROLE {role} LOGIN")).await;
+    database.sql("REVOKE ALL ON SCHEMA public FROM public").await.unwrap();
+    let Location::Postgres(url) = &database.location else { panic!() };
+    let (_, rest) = url.expose().split_once('@').unwrap();
+    let location = Location::parse(&format!("postgres://{role}@{rest}")).unwrap();
+    let Err(Error::Precondition(why)) = opened(&Database { location, ..database.clone() }).await else {
+        panic!("it may not")
+    };
+    assert!(why.contains("may not use the schema public") && why.contains("GRANT USAGE"), "{why}");
+    database.drop().await;
+    in_cluster(&format!("DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
 async fn a_role_that_may_not_create_tables_is_told_what_it_needs() {
     if !with_postgres() {
         return;

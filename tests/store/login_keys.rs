@@ -60,7 +60,9 @@ pub(crate) async fn a_name_that_took_an_address_gives_it_back(f: &Fixture) {
         let squat = "UPDATE logins SET canonical = 'owner@example.com', skeleton = 'owner@exarnple.corn' \
             WHERE kind = 'name' AND display = 'heidi'";
         assert_eq!(older.database.sql(squat).await.unwrap(), 1);
+        assert_eq!(older.store.names_to_delete().await.unwrap(), 1, "{dump}: the operator is told");
         older.store.migrate(NOW).await.unwrap();
+        assert_eq!(older.store.names_to_delete().await.unwrap(), 0, "{dump}");
         let mut tx = older.store.write().await.unwrap();
         assert_eq!(tx.user_insert(&older.user("owner@example.com")).await.unwrap(), None, "{dump}");
         tx.commit().await.unwrap();

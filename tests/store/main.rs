@@ -32,6 +32,7 @@ mod interrupted;
 mod keys;
 mod login_failures;
 mod login_keys;
+mod login_kinds;
 mod mails;
 #[path = "../support/network.rs"]
 mod network;
@@ -102,6 +103,8 @@ on_each_engine! {
         login_keys::addresses_of_every_older_schema_take_only_themselves,
         login_keys::a_name_that_took_an_address_gives_it_back,
         login_keys::addresses_keep_the_order_in_which_they_were_added,
+        login_kinds::an_address_that_an_older_process_stored_as_a_name_is_free,
+        login_kinds::an_import_takes_an_address_that_an_older_process_stored_as_a_name,
         login_failures::each_failure_counts_as_the_rule_says,
         login_failures::concurrent_failures_are_not_lost,
         login_failures::cleared_and_expired_counts_start_again,

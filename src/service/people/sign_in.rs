@@ -28,7 +28,7 @@ use crate::{
         end_user::EndUser,
         scope::{Audience, Scope},
         session::Session,
-        text::Label,
+        text::cleaned,
         user::User,
     },
     entropy::Entropy,
@@ -48,8 +48,8 @@ use crate::{
 
 /// Maximum length of a password, in bytes.
 const MAX_PASSWORD: usize = 1024;
-/// Maximum length of a device's name, in characters.
-const MAX_LABEL: usize = 128;
+/// Maximum length of a device's name, in bytes: 128 characters of any script.
+const MAX_LABEL: usize = 512;
 
 /// A sign-in request.
 #[derive(Debug)]
@@ -140,8 +140,10 @@ impl SignIns {
         &self,
         ctx: &RequestContext,
         credentials: &ClientCredentials,
-        request: SignInRequest,
+        mut request: SignInRequest,
     ) -> Result<SignedIn> {
+        // A device's name is as its maker or owner chose it: no reason to keep its user out.
+        request.device.label = cleaned(&request.device.label, MAX_LABEL);
         let client = self.callers.client_of(ctx, credentials, &request.client_id).await?;
         check_may_handle_passwords(&client)?;
         let end_user = check_fields(&request)?;
@@ -326,7 +328,6 @@ impl SignIns {
 fn check_fields(request: &SignInRequest) -> Result<EndUser> {
     let device = &request.device;
     let mut violations = Violations::default();
-    violations.take("device_label", Label::parse(&device.label, MAX_LABEL));
     let end_user = violations.absorb(EndUser::parse(&device.address, &device.user_agent))?;
     let mut check = |field: &'static str, bad: bool, description: &str| violations.require(!bad, field, description);
     check("login", request.login.is_empty(), "must not be empty");

@@ -17,6 +17,7 @@ use crate::{
 on_each_engine! {
     #[tokio::test]
     AccountsFixture => {
+        the_name_of_a_device_keeps_nobody_out,
         no_text_that_others_read_has_characters_that_nobody_sees,
         mails_name_the_application_by_its_display_name,
         a_display_name_is_set_changed_and_removed,
@@ -36,9 +37,6 @@ async fn no_text_that_others_read_has_characters_that_nobody_sees(fixture: &Acco
         ['\u{202e}', '\u{2066}', '\u{200e}', '\u{200f}', '\u{200b}', '\u{200d}', '\u{2060}', '\u{ad}', '\n', '\0']
     {
         let (text, what) = (format!("a{hidden}b"), format!("{hidden:?}"));
-        let mut request = login_of("shop", "ada", PASSWORD);
-        request.device.label.clone_from(&text);
-        assert_names(sign_in(service, request).await, "device_label", &what);
         let mut request = login_of("shop", "ada", PASSWORD);
         request.device.user_agent.clone_from(&text);
         assert_names(sign_in(service, request).await, "end_user.user_agent", &what);
@@ -60,6 +58,23 @@ async fn no_text_that_others_read_has_characters_that_nobody_sees(fixture: &Acco
     for (field, name) in [("display_name", "x".repeat(65)), ("display_name", " Shop".to_owned())] {
         let client = NewClientRequest { display_name: name, ..first_party("new", &["api"]) };
         assert_names(service.clients.create(&admin, client).await, field, "a long or indented name");
+    }
+}
+
+async fn the_name_of_a_device_keeps_nobody_out(fixture: &AccountsFixture) {
+    let service = fixture.service();
+    for (label, want) in [
+        ("iPhone 1\u{fe0f}\u{20e3}".to_owned(), "iPhone 1\u{fe0f}\u{20e3}".to_owned()),
+        ("Ada\u{200e}'s\u{202e}\nphone\0".to_owned(), "Ada'sphone".to_owned()),
+        ("a\u{2066}".to_owned(), "a".to_owned()),
+        ("\u{200b}".to_owned(), String::new()),
+        ("é".repeat(10_000), "é".repeat(256)),
+    ] {
+        let mut request = login_of("shop", "ada", PASSWORD);
+        request.device.label.clone_from(&label);
+        sign_in(service, request).await.unwrap();
+        let sessions = service.users.sessions(&Admin::command(), "ada").await.unwrap();
+        assert!(sessions.iter().any(|session| session.device_label == want), "{label:?}");
     }
 }
 
