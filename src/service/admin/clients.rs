@@ -239,6 +239,7 @@ impl Clients {
             session_idle: lifetimes.idle,
             session_absolute: lifetimes.absolute,
             claim_map: claim_map(&mut violations, &request.claims),
+            token_lifetimes_noted_since: Some(self.live.now()),
             trusted_end_user: trusted_end_user(&mut violations, request.public, request.trusted_end_user),
             registration: request.registration,
             require_email: request.require_email,
