@@ -10,9 +10,6 @@ use crate::error::{Error, Violation};
 const DEPENDENT: [(&[&str], &str, &str); 2] =
     [(&["guard"], "client_id", "watch"), (&["guard"], "client_secret_file", "watch")];
 
-/// Flags that do nothing beside another: the command, the flag, and the other one.
-const USELESS_BESIDE: [(&[&str], &str, &str); 1] = [(&["guard"], "fail_open_for", "no_revocations")];
-
 /// Fields of requests, and the arguments by which commands take them where these have another name.
 const FIELDS: [(&str, &[&str]); 10] = [
     ("algorithm", &["alg"]),
@@ -26,6 +23,9 @@ const FIELDS: [(&str, &[&str]); 10] = [
     ("session_ids", &["id"]),
     ("user_id", &["user"]),
 ];
+
+/// Flags that do nothing beside another: the command, the flag, and the other one.
+const USELESS_BESIDE: [(&[&str], &str, &str); 1] = [(&["guard"], "fail_open_for", "no_revocations")];
 
 /// The command that was chosen, with its path and its arguments.
 pub(super) struct Chosen<'a> {
