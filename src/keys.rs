@@ -13,7 +13,7 @@ mod ticket_token;
 
 pub use self::{
     device_token::{KnownDevice, LIFETIME as DEVICE_TOKEN_LIFETIME},
-    foreign_key::{FOREIGN, ForeignKeys, LeftOut, MAX_FOREIGN_TEXT, read_foreign_keys},
+    foreign_key::{FOREIGN, ForeignKeys, LeftOut, MAX_FOREIGN_TEXT, WrongKeys, read_foreign_keys},
     refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
     ring::{Keyring, SigningKey, Unsigned},
     sealing::{SEALING_VERSION, SealingKey, fingerprint},

@@ -11,17 +11,21 @@ const DEPENDENT: [(&[&str], &str, &str); 2] =
     [(&["guard"], "client_id", "watch"), (&["guard"], "client_secret_file", "watch")];
 
 /// Fields of requests, and the arguments by which commands take them where these have another name.
-const FIELDS: [(&str, &[&str]); 9] = [
+const FIELDS: [(&str, &[&str]); 10] = [
     ("algorithm", &["alg"]),
     ("client_id", &["id", "client"]),
     ("email", &["emails"]),
     ("emails", &["email"]),
     ("issuer", &["url"]),
+    ("key", &["file"]),
     ("role_id", &["role"]),
     ("session_id", &["id"]),
     ("session_ids", &["id"]),
     ("user_id", &["user"]),
 ];
+
+/// Flags that do nothing beside another: the command, the flag, and the other one.
+const USELESS_BESIDE: [(&[&str], &str, &str); 1] = [(&["guard"], "fail_open_for", "no_revocations")];
 
 /// The command that was chosen, with its path and its arguments.
 pub(super) struct Chosen<'a> {
@@ -33,7 +37,10 @@ pub(super) struct Chosen<'a> {
 impl<'a> Chosen<'a> {
     /// Follows the subcommands.
     pub(super) fn of(matches: &'a ArgMatches) -> Self {
-        let mut chosen = Self { path: Vec::new(), command: Cli::command(), matches };
+        let mut command = Cli::command();
+        // Now each command knows its whole name, for its usage.
+        command.build();
+        let mut chosen = Self { path: Vec::new(), command, matches };
         while let Some((name, below)) = chosen.matches.subcommand() {
             let Some(command) = chosen.command.find_subcommand(name).cloned() else { break };
             chosen.path.push(name);
@@ -46,10 +53,21 @@ impl<'a> Chosen<'a> {
     pub(super) fn check(&self) -> Result<(), clap::Error> {
         for (path, flag, needs) in DEPENDENT {
             if self.path == path && self.has(flag) && !self.has(needs) {
-                return Err(useless(&self.name(flag), &self.name(needs)));
+                return Err(self.refusal(&useless(&self.name(flag), &self.name(needs))));
+            }
+        }
+        for (path, flag, other) in USELESS_BESIDE {
+            if self.path == path && self.has(flag) && self.has(other) {
+                let sentence = format!("{} does nothing beside {}", self.name(flag), self.name(other));
+                return Err(self.refusal(&usage(sentence)));
             }
         }
         Ok(())
+    }
+
+    /// The refusal with the usage of the command.
+    fn refusal(&self, refused: &Refused) -> clap::Error {
+        self.command.clone().error(ErrorKind::MissingRequiredArgument, &refused.0)
     }
 
     fn has(&self, id: &str) -> bool {
@@ -77,22 +95,30 @@ impl<'a> Chosen<'a> {
         path.map_or_else(|| argument.clone(), |path| format!("{argument}: {path}"))
     }
 
-    /// The error with violations by what was typed.
+    /// The error with violations by what was typed, and a refusal with the usage of the command.
     pub(super) fn in_its_terms(&self, error: anyhow::Error) -> anyhow::Error {
+        if let Some(refused) = error.downcast_ref::<Refused>() {
+            return self.refusal(refused).into();
+        }
         let Some(Error::Invalid(violations)) = error.downcast_ref() else { return error };
         let said = |v: &Violation| format!("{}: {}", self.argument_of(&v.field), v.description);
         anyhow::anyhow!(violations.iter().map(said).collect::<Vec<_>>().join("; "))
     }
 }
 
+/// Why a command line is refused that the grammar allows.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(String);
+
 /// The refusal of a flag that does nothing without another.
-pub(super) fn useless(flag: &str, needs: &str) -> clap::Error {
+pub(super) fn useless(flag: &str, needs: &str) -> Refused {
     usage(format!("{flag} does nothing without {needs}"))
 }
 
 /// The refusal of a command line that says nothing to do, or not what.
-pub(super) fn usage(sentence: String) -> clap::Error {
-    Cli::command().error(ErrorKind::MissingRequiredArgument, sentence)
+pub(super) const fn usage(sentence: String) -> Refused {
+    Refused(sentence)
 }
 
 #[cfg(test)]
@@ -134,6 +160,8 @@ mod tests {
             ("settings set x 1", "value", "<VALUE>"),
             ("keys trust x --until 2030-01-01T00:00:00Z", "until", "--until"),
             ("keys trust x --until 2030-01-01T00:00:00Z", "kid", "--kid"),
+            ("keys trust x --until 2030-01-01T00:00:00Z", "alg", "--alg"),
+            ("keys trust x --until 2030-01-01T00:00:00Z", "key", "<FILE>"),
             ("issuer set x", "issuer", "<URL>"),
         ] {
             assert_eq!(said(line, field), format!("{name}: is wrong"), "{line}");
@@ -142,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_flag_in_the_table_exists() {
-        for (path, flag, needs) in DEPENDENT {
+        for (path, flag, needs) in DEPENDENT.into_iter().chain(USELESS_BESIDE) {
             let mut command = Cli::command();
             for name in path {
                 command = command.find_subcommand(name).unwrap().clone();
@@ -150,6 +178,34 @@ mod tests {
             for id in [flag, needs] {
                 assert!(command.get_arguments().any(|arg| arg.get_id() == id), "{path:?} {id}");
             }
+        }
+    }
+
+    #[test]
+    fn a_refusal_ends_with_the_usage_of_the_command_that_was_typed() {
+        let text = |line: &str| {
+            let words = std::iter::once("chancery").chain(line.split(' '));
+            let matches = Cli::command().try_get_matches_from(words).unwrap();
+            let chosen = Chosen::of(&matches);
+            let late = || chosen.in_its_terms(useless("--this", "--that").into());
+            chosen.check().map_or_else(|refused| refused.to_string(), |()| late().to_string())
+        };
+        for (line, says, usage) in [
+            ("user update ada", "--this does nothing without --that", "Usage: chancery user update [OPTIONS] <USER>"),
+            ("client create x", "--this does nothing without --that", "Usage: chancery client create [OPTIONS] <ID>"),
+            (
+                "guard --issuer i --audience a --no-revocations --fail-open-for 60",
+                "--fail-open-for does nothing beside --no-revocations",
+                "Usage: chancery guard [OPTIONS] --issuer <URL>",
+            ),
+            (
+                "guard --issuer i --audience a --client-id c",
+                "--client-id does nothing without --watch",
+                "Usage: chancery guard [OPTIONS] --issuer <URL>",
+            ),
+        ] {
+            let text = text(line);
+            assert!(text.contains(says) && text.contains(usage), "{line}: {text}");
         }
     }
 }

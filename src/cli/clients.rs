@@ -140,6 +140,9 @@ fn refuse_useless(given: &[(&str, bool)], needs: &str) -> anyhow::Result<()> {
 /// The name of the grant without which there are no users to sign in.
 const DIRECT_LOGIN: &str = Grant::DirectLogin.as_str();
 
+/// The name of the grant by which their sessions go on.
+const REFRESH_TOKEN: &str = Grant::RefreshToken.as_str();
+
 /// A client as a `chancery.v1.Client` in JSON.
 fn client_json(service: &Service, client: &DomainClient) -> Value {
     let config = &client.config;

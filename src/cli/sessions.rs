@@ -62,7 +62,7 @@ pub(super) async fn list(user: &str, json: bool, database: &DatabaseArgs) -> any
 /// Until when verifiers that do not follow revocations may accept a token of these sessions, for the end of a sentence.
 pub(super) fn last_token(ended: &SessionsEnded, now: Timestamp) -> String {
     let alive = ended.token_end.filter(|end| *end > now);
-    let text = |end| format!("; services that do not follow revocations may accept its tokens until {end}");
+    let text = |end| format!("; services that do not follow revocations may accept their tokens until {end}");
     alive.map_or_else(String::new, text)
 }
 

@@ -71,10 +71,18 @@ impl Settings {
     }
 }
 
-/// The value as it was typed, with its unit.
+/// The value; a length of time in the unit that was typed.
 fn typed(setting: &Setting, value: &str) -> String {
-    let plain = value.bytes().all(|b| b.is_ascii_digit());
-    if plain && setting.unit == SettingUnit::Time { format!("{value}s") } else { value.to_owned() }
+    match (setting.unit, value.chars().next_back()) {
+        (SettingUnit::Time, Some(unit)) if !unit.is_ascii_digit() => {
+            let zeros = value.len() - value.trim_start_matches('0').len();
+            // One zero stays where there is nothing else.
+            let digits = value.get(zeros..).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+            digits.map_or_else(|| format!("0{unit}"), str::to_owned)
+        }
+        (SettingUnit::Time, _) => format!("{}s", setting.value),
+        (SettingUnit::Number, _) => setting.value.to_string(),
+    }
 }
 
 /// Name, value, default, range and meaning.

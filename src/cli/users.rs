@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{DatabaseArgs, arguments, output, password, sessions};
 use crate::domain::user::{UserFilter, parse_attributes};
-use crate::service::{Admin, NewUserRequest, Service, UserPasswordReset, UserPatch, UserView};
+use crate::service::{Admin, NewUserRequest, Service, SessionsEnded, UserPasswordReset, UserPatch, UserView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
@@ -23,9 +23,9 @@ pub(super) enum User {
         /// `sub` of the user's tokens [default: the generated id]
         #[arg(long, value_name = "S")]
         subject: Option<String>,
-        /// Email address that is known to be the user's.
-        #[arg(long, value_name = "E")]
-        email: Option<String>,
+        /// Email address that is known to be the user's; repeat it for more.
+        #[arg(long = "email", value_name = "E")]
+        emails: Vec<String>,
         /// Role, such as `administrator`.
         #[arg(long = "role", value_name = "R")]
         roles: Vec<String>,
@@ -148,11 +148,10 @@ const PAGE_SIZE: i64 = 500;
 impl User {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Create { name, password_stdin, subject, email, roles, attributes, json, database } => {
+            Self::Create { name, password_stdin, subject, emails, roles, attributes, json, database } => {
                 let attributes = attributes.as_deref().map(attributes_of).transpose()?.unwrap_or_default();
                 let service = database.open_service().await?;
                 let password = password::read(password_stdin)?;
-                let emails = email.into_iter().collect();
                 let password = Some(password);
                 let request = NewUserRequest { name, emails, subject, password, attributes, roles, creation: None };
                 let user = service.users.create(&Admin::command(), request).await?;
@@ -172,8 +171,9 @@ impl User {
                 output::document(&user_json(&service, &found), json)
             }
             Self::Delete(Named { user, database }) => {
-                let ended = database.open_service().await?.users.delete(&Admin::command(), &user, None).await?;
-                output::line(&format!("deleted {user}; {ended} sessions ended"))
+                let service = database.open_service().await?;
+                let ended = service.users.delete(&Admin::command(), &user, None).await?;
+                output::line(&format!("deleted {user}{}", and_ended(&service, &ended)))
             }
             Self::Sessions { user, json, database } => sessions::list(&user, json, &database).await,
             Self::RevokeSessions(Named { user, database }) => {
@@ -184,16 +184,19 @@ impl User {
             }
             Self::ResetPassword { user, client, keep_current, database } => {
                 let reset = UserPasswordReset { user: &user, client_id: &client, keep_current };
-                let done = database.open_service().await?.users.start_reset(&Admin::command(), reset).await?;
+                let service = database.open_service().await?;
+                let done = service.users.start_reset(&Admin::command(), reset).await?;
                 let mailed = if done.mailed { "a mail is on its way" } else { "there is no address to write to" };
-                output::line(&format!(
-                    "{user} has to choose a new password; {} sessions ended; {mailed}",
-                    done.sessions_ended
-                ))
+                let ended = and_ended(&service, &done.ended);
+                output::line(&format!("{user} has to choose a new password; {mailed}{ended}"))
             }
             Self::Disable(Named { user, database }) => {
-                let ended = database.open_service().await?.users.disable(&Admin::command(), &user).await?;
-                output::line(&format!("disabled {user}; {ended} sessions ended"))
+                let service = database.open_service().await?;
+                let done = match service.users.disable(&Admin::command(), &user).await? {
+                    Some(ended) => format!("disabled {user}{}", and_ended(&service, &ended)),
+                    None => format!("{user} was already disabled"),
+                };
+                output::line(&done)
             }
             Self::Enable(Named { user, database }) => {
                 let changed = database.open_service().await?.users.enable(&Admin::command(), &user).await?;
@@ -218,7 +221,7 @@ impl User {
                 if temporary {
                     service.users.require_new_password(&Admin::command(), &user).await?;
                 }
-                output::line(&format!("the password of {user} is set; {ended} sessions ended"))
+                output::line(&format!("the password of {user} is set{}", and_ended(&service, &ended)))
             }
         }
     }
@@ -242,6 +245,11 @@ async fn list(database: &DatabaseArgs, json: bool) -> anyhow::Result<()> {
         }
     }
     if json { Ok(()) } else { output::table(&["ID", "SUBJECT", "LOGINS", "STATE"], &rows) }
+}
+
+/// How many sessions a command ended, and until when their tokens may be accepted, for the end of a sentence.
+fn and_ended(service: &Service, ended: &SessionsEnded) -> String {
+    format!("; {} sessions ended{}", ended.sessions, sessions::last_token(ended, service.now()))
 }
 
 fn attributes_of(text: &str) -> anyhow::Result<Map<String, Value>> {

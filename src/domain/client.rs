@@ -141,6 +141,9 @@ pub struct ClientConfig {
     /// The lifetime before the last change, and the time of that change.
     #[serde(default)]
     pub previous_token_lifetime: Option<(Ttl, Timestamp)>,
+    /// Since when every change of the lifetime is noted here. A release that did not know of notes leaves nothing.
+    #[serde(default)]
+    pub token_lifetimes_noted_since: Option<Timestamp>,
     /// How long one of its sessions may be idle.
     pub session_idle: Ttl,
     /// How long one of its sessions may last at most.

@@ -21,6 +21,18 @@ pub enum NameError {
     Character,
 }
 
+/// The items, each once, where it came first.
+#[must_use]
+pub fn without_repeats<T: PartialEq>(items: Vec<T>) -> Vec<T> {
+    let mut once = Vec::with_capacity(items.len());
+    for item in items {
+        if !once.contains(&item) {
+            once.push(item);
+        }
+    }
+    once
+}
+
 /// RFC 6749 §3.3: a scope token is `%x21 / %x23-5B / %x5D-7E`. The same holds here for audiences and permissions.
 fn check(text: &str, max: usize) -> Result<(), NameError> {
     let allowed = |b: u8| b == 0x21 || (0x23..=0x5b).contains(&b) || (0x5d..=0x7e).contains(&b);

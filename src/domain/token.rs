@@ -26,23 +26,49 @@ pub fn last_token_end(
     settings: &Settings,
     now: Timestamp,
 ) -> Timestamp {
-    let issued = last_issue(session, settings, now);
+    let issued = last_issue(session, now);
     let ceiling = settings.waiting_ceiling(now);
     let expiry = |issued: Timestamp, lifetime: Ttl| issued.seconds().saturating_add(lifetime.min(ceiling).seconds());
-    let mut end = expiry(issued, client.map_or(ceiling, |c| c.token_lifetime));
-    if let Some((lifetime, changed_at)) = client.and_then(|c| c.previous_token_lifetime) {
-        // By then, no process issues tokens with the previous lifetime.
-        let until = changed_at.plus(CEILING_RAISE_DELAY);
-        if session.created_at < until {
-            end = end.max(expiry(issued.min(until), lifetime));
-        }
+    let longest = lifetimes(session, client, issued).map(|(until, lifetime)| expiry(until, lifetime)).max();
+    // No token outlives the idle time that its session had left.
+    let mut end = longest.unwrap_or_else(|| expiry(issued, ceiling)).min(session.expires_at().seconds());
+    if let Some(at) = settings.commits_lost_at.map(|at| at.plus(CEILING_RAISE_DELAY))
+        && session.created_at < at
+    {
+        // The row and the lifetimes may have gone back. Of what was issued until every process knew that, nothing is
+        // left to tell.
+        let until = not_after_the_end(session, at.min(now));
+        end = end.max(expiry(until, ceiling).min(until.plus(session.idle_ttl).seconds()));
     }
     let end = end.min(session.absolute_expires_at.seconds());
     Timestamp::from_millis(end.saturating_mul(1000))
 }
 
+/// The lifetimes that tokens of the session can have had, each with the time until which one can have been issued.
+fn lifetimes(
+    session: &Session,
+    client: Option<&ClientConfig>,
+    issued: Timestamp,
+) -> impl Iterator<Item = (Timestamp, Ttl)> {
+    let changed = client.and_then(|client| client.previous_token_lifetime);
+    // By the clock of another process, the last token may be younger than its time says.
+    let current_used = changed.is_none_or(|(_, at)| issued.plus(SKEW) >= at);
+    let current = client.filter(|_| current_used).map(|client| (issued, client.token_lifetime));
+    // By then, no process issues tokens with the previous lifetime.
+    let previous = changed
+        .map(|(lifetime, at)| (at.plus(CEILING_RAISE_DELAY), lifetime))
+        .filter(|(until, _)| session.created_at < *until)
+        .map(|(until, lifetime)| (issued.min(until), lifetime));
+    // Before lifetimes were noted, it may have been any.
+    let unknown = client
+        .map(|client| client.token_lifetimes_noted_since.unwrap_or(Timestamp::from_millis(i64::MAX)))
+        .filter(|since| session.created_at < *since)
+        .map(|since| (issued.min(since), Ttl::MAX));
+    [current, previous, unknown].into_iter().flatten()
+}
+
 /// When the last access token of the session was issued, or later.
-fn last_issue(session: &Session, settings: &Settings, now: Timestamp) -> Timestamp {
+fn last_issue(session: &Session, now: Timestamp) -> Timestamp {
     let rotated_at = session.rotated_at;
     // A repeated request gets a new access token, and the row stays as it is. With a request id it may come however
     // late, without one only within the grace period. What was issued at sign-in cannot be repeated.
@@ -51,10 +77,11 @@ fn last_issue(session: &Session, settings: &Settings, now: Timestamp) -> Timesta
         (_, None) => rotated_at.plus(MAX_REFRESH_GRACE),
         (_, Some(_)) => now,
     };
-    // The row may be older than the last refresh where the database lost its newest commits.
-    let lost = settings.commits_lost_at.filter(|at| rotated_at < *at);
-    let issued = lost.map_or(issued, |at| issued.max(at)).min(now);
-    // A refresh may have been under way while the session was revoked.
+    not_after_the_end(session, issued.min(now))
+}
+
+/// A refresh may have been under way while the session was revoked, but none was later.
+fn not_after_the_end(session: &Session, issued: Timestamp) -> Timestamp {
     session.revoked.map_or(issued, |(at, _)| issued.min(at.plus(SKEW)))
 }
 

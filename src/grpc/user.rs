@@ -75,14 +75,14 @@ impl UserService for Users {
         let user = self.user_id(&message.user_id)?;
         let version = revision(&message.etag).map_err(|e| self.0.status(&e))?;
         let ended = self.0.service.users.delete(admin, &user, version).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::DeleteUserResponse { sessions_ended: wire_count(ended) }))
+        Ok(Response::new(pb::DeleteUserResponse { sessions_ended: wire_count(ended.sessions) }))
     }
 
     async fn disable_user(&self, request: Request<pb::DisableUserRequest>) -> Answer<pb::DisableUserResponse> {
         let admin = self.0.admin()?;
         let user = self.user_id(&request.get_ref().user_id)?;
         let ended = self.0.service.users.disable(admin, &user).await.map_err(|e| self.0.status(&e))?;
-        Ok(Response::new(pb::DisableUserResponse { sessions_ended: wire_count(ended) }))
+        Ok(Response::new(pb::DisableUserResponse { sessions_ended: wire_count(ended.map_or(0, |e| e.sessions)) }))
     }
 
     async fn enable_user(&self, request: Request<pb::EnableUserRequest>) -> Answer<pb::EnableUserResponse> {
@@ -104,7 +104,7 @@ impl UserService for Users {
         let done = self.0.service.users.start_reset(admin, reset).await;
         let done = done.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::RequestUserPasswordResetResponse {
-            sessions_ended: wire_count(done.sessions_ended),
+            sessions_ended: wire_count(done.ended.sessions),
             mailed: done.mailed,
         }))
     }

@@ -28,6 +28,21 @@ const NAMED: usize = 5;
 /// A description of what is wrong with a key.
 type Problem = String;
 
+/// What is wrong, and with what: `key`, or the `kid` or `alg` that was given beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongKeys {
+    /// `key`, `kid` or `alg`.
+    pub field: &'static str,
+    /// A description, without the key.
+    pub problem: String,
+}
+
+impl From<Problem> for WrongKeys {
+    fn from(problem: Problem) -> Self {
+        Self { field: "key", problem }
+    }
+}
+
 /// What a text contained.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ForeignKeys {
@@ -47,29 +62,46 @@ pub struct LeftOut {
 }
 
 /// Parses public keys. A key without a `kid` gets its RFC 7638 thumbprint. Keys that are not for signatures, and keys
-/// of unknown kinds, are left out, as RFC 7517 §5 asks. `kid` and `alg` may be given for a single key, as a PEM file
-/// contains neither.
+/// of unknown kinds, are left out, as RFC 7517 §5 asks. `kid` and `alg` may be given for a single key that names none,
+/// as in a PEM file.
 ///
 /// # Errors
 /// A description of what is wrong, without the key: the text as a whole cannot be trusted, or no key is usable.
-pub fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Result<ForeignKeys, Problem> {
-    kid.map_or(Ok(()), check_kid)?;
+pub fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Result<ForeignKeys, WrongKeys> {
+    kid.map_or(Ok(()), check_kid).map_err(|problem| WrongKeys { field: "kid", problem })?;
     let keys = parse_text(text)?;
-    let mut found = ForeignKeys::default();
+    let (mut found, mut contradicted) = (ForeignKeys::default(), Vec::new());
     for (at, key) in keys.iter().enumerate() {
         refuse_private(key)?;
         match to_jwk(key, kid, alg) {
             Ok(jwk) => found.usable.push(jwk),
-            Err(reason) => found.left_out.push(LeftOut { name: name_of(key, at), reason }),
+            Err(wrong) if keys.len() == 1 => return Err(wrong),
+            Err(wrong) if wrong.field != "key" => contradicted.push(wrong),
+            Err(wrong) => found.left_out.push(LeftOut { name: name_of(key, at), reason: wrong.problem }),
         }
     }
-    match (found.usable.len(), keys.len()) {
-        (0, 1) => Err(found.left_out.swap_remove(0).reason),
-        (0, _) => Err(nothing_usable(&found.left_out)),
+    match (found.usable.len() + contradicted.len(), contradicted.pop()) {
+        (0, _) => Err(nothing_usable(&found.left_out).into()),
         (2.., _) if kid.is_some() || alg.is_some() => {
-            Err("has several keys; kid and alg can be given for a single key only".to_owned())
+            Err("has several keys; kid and alg can be given for a single key only".to_owned().into())
         }
+        (_, Some(wrong)) => Err(wrong),
         _ => Ok(found),
+    }
+}
+
+/// What a key says of itself, or else what was given beside it: tokens name what the key says.
+fn own_or_given<'a>(
+    key: &'a Map<String, Value>,
+    field: &'static str,
+    given: Option<&'a str>,
+) -> Result<Option<&'a str>, WrongKeys> {
+    match (text_member(key, field)?, given) {
+        (Some(own), Some(given)) if own != given => {
+            let own: String = own.chars().take(QUOTED).collect();
+            Err(WrongKeys { field, problem: format!("the key itself says {own:?}; leave it out") })
+        }
+        (own, given) => Ok(own.or(given)),
     }
 }
 
@@ -161,15 +193,17 @@ fn check_purpose(key: &Map<String, Value>) -> Result<(), Problem> {
 }
 
 /// Checks a key. Returns only its public members, with the `kid` that tokens use.
-fn to_jwk(key: &Map<String, Value>, kid: Option<&str>, alg: Option<&str>) -> Result<Value, Problem> {
+fn to_jwk(key: &Map<String, Value>, kid: Option<&str>, alg: Option<&str>) -> Result<Value, WrongKeys> {
     check_purpose(key)?;
     let (required, algorithms) = required_members(key)?;
-    let named = alg.map_or_else(|| text_member(key, "alg"), |alg| Ok(Some(alg)))?;
-    let alg = named.unwrap_or_else(|| algorithms.first().copied().unwrap_or_default());
+    let given = alg;
+    let alg = own_or_given(key, "alg", alg)?.unwrap_or_else(|| algorithms.first().copied().unwrap_or_default());
     if !algorithms.contains(&alg) {
-        return Err(format!("the algorithm of this key must be one of {}", algorithms.join(", ")));
+        let field = if given.is_some() { "alg" } else { "key" };
+        let problem = format!("the algorithm of this key must be one of {}", algorithms.join(", "));
+        return Err(WrongKeys { field, problem });
     }
-    let kid = kid.map_or_else(|| text_member(key, "kid"), |kid| Ok(Some(kid)))?;
+    let kid = own_or_given(key, "kid", kid)?;
     let kid = kid.map_or_else(|| thumbprint(&required), ToOwned::to_owned);
     check_kid(&kid)?;
     let mut out = required;

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         client::{Client, ClientConfig, ClientId},
         scope::Audience,
+        settings::CEILING_RAISE_DELAY,
         status_list::StatusIndex,
     },
     error::{Error, Result},
@@ -29,6 +30,7 @@ struct ClientRow {
     previous_secret_hash: Option<Vec<u8>>,
     previous_secret_until: Option<i64>,
     revision: i64,
+    updated_at: i64,
 }
 
 impl TryFrom<ClientRow> for Client {
@@ -37,10 +39,15 @@ impl TryFrom<ClientRow> for Client {
         let secret = row.secret_hash.map(TryInto::try_into).transpose();
         let previous = row.previous_secret_hash.map(TryInto::try_into).transpose();
         let previous = previous.map_err(|_| corrupt("clients", "previous_secret_hash", &row.id))?;
+        let mut config = row.config.0;
+        // An older release, which noted nothing, may have changed it last. Since then it was not changed, and a little
+        // later every process knew.
+        let settled = Timestamp::from_millis(row.updated_at).plus(CEILING_RAISE_DELAY);
+        config.token_lifetimes_noted_since.get_or_insert(settled);
         Ok(Self {
             secret: secret.map_err(|_| corrupt("clients", "secret_hash", &row.id))?,
             id: ClientId::from_database(row.id),
-            config: row.config.0,
+            config,
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
             status: StatusIndex::from_columns(row.status_list, row.status_index),
@@ -73,7 +80,7 @@ impl Tx {
     /// Every client, sorted by id.
     pub async fn clients_all(&mut self) -> Result<Vec<Client>> {
         const SQL: &str = "SELECT id, secret_hash, config, disabled_at, created_at, status_list, status_index, \
-            previous_secret_hash, previous_secret_until, revision FROM clients ORDER BY id";
+            previous_secret_hash, previous_secret_until, revision, updated_at FROM clients ORDER BY id";
         all!(self, ClientRow, SQL)?.into_iter().map(Client::try_from).collect()
     }
 

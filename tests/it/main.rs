@@ -44,6 +44,7 @@ mod migrations;
 #[path = "../support/network.rs"]
 mod network;
 mod outage;
+mod own_rights;
 mod people;
 mod proto;
 #[path = "../support/raw.rs"]

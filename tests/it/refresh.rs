@@ -136,7 +136,7 @@ async fn o19_a_refused_refresh_changes_nothing(app: &App) {
 
 async fn a_disabled_users_sessions_end_and_sign_in_fails_like_a_wrong_password(app: &App) {
     let first = token(&app.sign_in().await);
-    assert_eq!(app.service.users.disable(&Admin::command(), "ada").await.unwrap(), 1);
+    assert_eq!(app.service.users.disable(&Admin::command(), "ada").await.unwrap().unwrap().sessions, 1);
     assert_eq!(reason(app.refresh(&first, "").await), Reason::SessionRevoked);
     assert_eq!(reason(app.try_sign_in(PASSWORD).await), Reason::InvalidCredentials);
     assert_eq!(reason(app.try_sign_in("wrong").await), Reason::InvalidCredentials);

@@ -146,6 +146,10 @@ async fn invalid_clients_are_refused_with_all_invalid_fields_at_once() {
         ("client create x --grant direct_login", &["--grant: ", "first-party"]),
         ("client create x --public --grant client_credentials", &["--grant: ", "public"]),
         ("client create x --public", &["--grant: ", "must be given"]),
+        (
+            "client create x --public --first-party --permission a@b --role auditor",
+            &["--permission: must be empty for a public client", "--role: must be empty for a public client"],
+        ),
         ("client create x --first-party --claim sub=name", &["--claim: ", "sub"]),
         ("client create x --first-party --claim name", &["--claim: ", "NAME=PATH"]),
         ("client create x --first-party --claim name=", &["--claim: ", "NAME=PATH"]),

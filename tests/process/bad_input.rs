@@ -116,7 +116,7 @@ async fn problems_of_file_variables_and_flags_are_reported_together() {
         "c.toml, line 2: hashing_threads: must be a whole number, not a string",
         "CHANCERY_HTTP: \"nowhere\" is not an address",
         "CHANCERY_NONSENSE: is not a setting",
-        "--mail-from: has no effect without mail_smtp",
+        "--mail-from: has no effect without --mail-smtp",
     ];
     for command in ["serve", "config check", "config show"] {
         let line = &format!("{command} --config c.toml --mail-from a@example.org");

@@ -91,18 +91,28 @@ async fn a_user_is_changed_and_deleted_and_the_sessions_are_ended_by_commands() 
     assert_eq!((listed.lines().count(), listed.contains(&one.session_id)), (2, true));
     let printed = server.command(&["session", "revoke", &one.session_id], "");
     let expires = one.access_token_expire_time.unwrap().to_string();
-    let until = format!("accept its tokens until {}", expires.replace('Z', ".000Z"));
+    let until = format!("accept their tokens until {}", expires.replace('Z', ".000Z"));
     assert!(printed.contains("has ended") && printed.contains(&until), "{printed} {until}");
     let printed = server.command(&["user", "revoke-sessions", "gracie"], "");
     assert!(printed.starts_with("1 sessions of gracie ended; services"), "{printed}");
     assert_eq!(server.command(&["user", "revoke-sessions", "gracie"], ""), "0 sessions of gracie ended\n");
 
     let printed = server.command(&["user", "reset-password", "gracie", "--client", "app"], "");
-    assert_eq!(printed, "gracie has to choose a new password; 0 sessions ended; there is no address to write to\n");
+    assert_eq!(printed, "gracie has to choose a new password; there is no address to write to; 0 sessions ended\n");
     assert!(log_in(server.channel().await, "gracie", PASSWORD).await.is_err());
     refused(dir.path(), "user reset-password gracie --client nobody", 1, &["no client nobody"], &[]).await;
 
+    server.command(&["user", "set-password", "gracie", "--password-stdin"], PASSWORD);
+    log_in(server.channel().await, "gracie", PASSWORD).await.unwrap();
+    let printed = server.command(&["user", "disable", "gracie"], "");
+    assert!(printed.starts_with("disabled gracie; 1 sessions ended; services that do not follow"), "{printed}");
+    assert_eq!(server.command(&["user", "disable", "gracie"], ""), "gracie was already disabled\n");
+
     assert_eq!(server.command(&["user", "delete", "gracie"], ""), "deleted gracie; 0 sessions ended\n");
+    let both = ["user", "create", "twin", "--password-stdin", "--email", "a@example.org", "--email", "b@example.org"];
+    server.command(&both, PASSWORD);
+    let emails = json(&server, &["user", "show", "twin", "--json"])["emails"].clone();
+    assert_eq!(emails, serde_json::json!(["a@example.org", "b@example.org"]));
     for (line, code, says) in [
         ("user delete gracie", 1, &["no user gracie"][..]),
         ("user sessions gracie", 1, &["no user gracie"]),
@@ -153,9 +163,17 @@ async fn settings_are_listed_with_units_and_set_as_they_are_typed() {
         ("access_token_lifetime_ceiling", "5m", "5m", "300s"),
         ("rotation_period", "45d", "45d", "3888000s"),
         ("login_wait_most", "3600", "3600s", "3600s"),
+        ("login_wait_most", "007m", "7m", "420s"),
+        ("refresh_grace", "00", "0s", "0s"),
+        ("refresh_grace", "00m", "0m", "0s"),
+        ("refresh_grace", "5", "5s", "5s"),
     ] {
         assert_eq!(server.command(&["settings", "set", name, value], ""), format!("{name} is now {printed}\n"));
         assert_eq!(json(&server, &["settings", "show", name, "--json"])["value"], shown);
+    }
+    for (value, printed) in [("+7", "7"), ("007", "7"), ("100", "100")] {
+        let line = format!("sessions_per_user is now {printed}\n");
+        assert_eq!(server.command(&["settings", "set", "sessions_per_user", value], ""), line);
     }
     let setting = json(&server, &["settings", "set", "rsa_bits", "3072", "--json"]);
     assert_eq!(
@@ -190,12 +208,19 @@ async fn a_flag_that_does_nothing_without_another_is_refused_with_both_names() {
         ("--session-idle 1d", "--session-idle"),
         ("--session-absolute 1d", "--session-absolute"),
         ("--grant refresh_token", "--grant refresh_token"),
+        ("--display-name Shop", "--display-name"),
     ] {
         refused(dir.path(), &create(flag), 2, &[&format!("{name} does nothing without --first-party")], &[]).await;
         let other = create(&format!("--first-party --grant client_credentials {flag}"));
         refused(dir.path(), &other, 2, &[&format!("{name} does nothing without --grant direct_login")], &[]).await;
     }
     run(command(&["client", "create", "worker", "--data-dir", "data"]).current_dir(dir.path()), b"");
+    for (flag, name) in [("--grant refresh_token", "--grant refresh_token"), ("--display-name Shop", "--display-name")]
+    {
+        let says = format!("{name} does nothing without --grant direct_login");
+        let usage = "Usage: chancery client update [OPTIONS] <ID>";
+        refused(dir.path(), &format!("client update worker {flag}"), 2, &[&says, usage], &[]).await;
+    }
     let update = "client update worker --session-idle 1d";
     refused(dir.path(), update, 2, &["--session-idle does nothing without --grant direct_login"], &[]).await;
     for flag in ["--client-id x", "--client-secret-file x"] {

@@ -75,8 +75,8 @@ const TABLE: &[Bad] = &[
     bad("--max-connections 0 --idle-seconds 0", &["--max-connections: 0 is not", "--idle-seconds: 0 is not"]),
     bad("--hashing-threads 0 --hashing-memory-mib 1", &["--hashing-threads: 0 is not", "--hashing-memory-mib: 1 MiB"]),
     // Mail.
-    bad("--mail-from a@example.org", &["--mail-from: has no effect without mail_smtp"]),
-    bad("--mail-templates templates", &["--mail-templates: has no effect without mail_smtp"]),
+    bad("--mail-from a@example.org", &["--mail-from: has no effect without --mail-smtp"]),
+    bad("--mail-templates templates", &["--mail-templates: has no effect without --mail-smtp"]),
     bad("MAIL --mail-templates templates", &["templates/verify_email.txt"]),
     bad("MAIL --mail-ca-file missing.pem", &["--mail-ca-file: missing.pem: No such file"]),
     bad("MAIL --mail-ca-file short.key", &["--mail-ca-file: contains no PEM certificates"]),

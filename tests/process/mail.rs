@@ -355,7 +355,8 @@ fn mail_settings_are_checked_at_start_and_shown_without_the_password() {
         let stderr = String::from_utf8(out.stderr).unwrap();
         assert_eq!(out.status.code(), Some(1), "{stderr}");
         assert!(
-            stderr.contains("verify_email.txt:3: undefined value") && stderr.contains("mail_from: is required"),
+            stderr.contains("verify_email.txt:3: undefined value")
+                && stderr.contains("CHANCERY_MAIL_FROM: is required"),
             "{stderr}"
         );
     }

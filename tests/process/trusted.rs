@@ -61,7 +61,10 @@ async fn keys_trust_refuses_a_set_without_a_usable_key_a_private_key_and_an_inpu
     let private = json!({ "keys": [p_256("sig-1"), private] }).to_string();
     let endless = " ".repeat(300 * 1024);
     let until = tomorrow();
-    let cases: [(&str, &str, &[&str]); 4] = [
+    let named = p_256("inner").to_string();
+    let cases: [(&str, &str, &[&str]); 6] = [
+        ("- --kid outer", &named, &["--kid: the key itself says \"inner\""]),
+        ("- --alg RS256", &named, &["--alg: "]),
         ("-", &none, &["no usable key", "\"enc-1\": must be for signatures", "key 2: a key must be"]),
         ("-", &private, &["private members"]),
         ("-", &endless, &["larger than 256 KiB"]),

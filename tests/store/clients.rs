@@ -3,7 +3,7 @@
 use chancery::{
     domain::{client::ClaimSource, scope::Audience},
     secret::ClientSecret,
-    store::TakenName,
+    store::{TakenName, Tx},
     time::Ttl,
 };
 
@@ -108,4 +108,20 @@ pub(crate) async fn a_client_is_deleted_once_no_token_of_it_is_valid_and_its_id_
     assert_eq!(tx.audiences_disown(&client.id).await.unwrap(), 1);
     assert!(tx.client_delete(&client.id, later).await.unwrap());
     assert!(!tx.client_insert(&client).await.unwrap(), "the id is nobody's any more");
+}
+
+pub(crate) async fn a_client_that_an_older_release_changed_says_since_when_its_lifetimes_are_noted(f: &Fixture) {
+    let mut client = Fixture::client("app");
+    client.config.token_lifetimes_noted_since = None;
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.client_insert(&client).await.unwrap());
+    let since = async |tx: &mut Tx| tx.clients_all().await.unwrap()[0].config.token_lifetimes_noted_since;
+    assert_eq!(since(&mut tx).await, Some(NOW.plus(Ttl::from_secs(60))));
+    let later = NOW.plus(Ttl::from_days(1));
+    assert!(tx.client_configure(&client.id, &client.config, 1, later).await.unwrap());
+    assert_eq!(since(&mut tx).await, Some(later.plus(Ttl::from_secs(60))));
+    // Once it was changed with a note, the note stays.
+    client.config.token_lifetimes_noted_since = since(&mut tx).await;
+    assert!(tx.client_configure(&client.id, &client.config, 2, later.plus(Ttl::from_days(1))).await.unwrap());
+    assert_eq!(since(&mut tx).await, client.config.token_lifetimes_noted_since);
 }

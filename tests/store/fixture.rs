@@ -101,6 +101,7 @@ impl Fixture {
             session_idle: Ttl::from_days(7),
             session_absolute: Ttl::from_days(30),
             previous_token_lifetime: None,
+            token_lifetimes_noted_since: Some(NOW),
             claim_map: std::collections::BTreeMap::new(),
             trusted_end_user: false,
             roles: vec![],

@@ -61,6 +61,7 @@ on_each_engine! {
         backup::after_closing_the_lists_a_lease_begins_a_new_one,
         backup::live_sessions_are_walked_by_id,
         clients::a_client_is_stored_unchanged,
+        clients::a_client_that_an_older_release_changed_says_since_when_its_lifetimes_are_noted,
         clients::a_client_id_is_unique_among_clients_and_subjects,
         clients::a_client_is_disabled_and_enabled_once,
         clients::an_audience_has_one_owner_and_keeps_it_when_renamed,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::setting::section;
+use super::setting::{Setting, section};
 use crate::{
     app::small_file,
     mail::{Relay, Security, Sender, Smtp, SmtpOptions, TIMEOUT, Templates},
@@ -36,9 +36,6 @@ section! {
     mail_templates: PathBuf as "DIR";
 }
 
-/// What is wrong with a setting that is only about a mail server.
-const WITHOUT_SERVER: &str = "has no effect without mail_smtp";
-
 /// Mail settings.
 #[derive(Debug)]
 pub struct Mail {
@@ -55,7 +52,7 @@ impl MailDraft {
         let server = self.server(problems);
         // A demo renders the mails that it keeps.
         if self.mail_templates.is_set() && !self.mail_smtp.is_set() && !dev {
-            problems.push(self.mail_templates.problem(WITHOUT_SERVER));
+            problems.push(self.without_server(&self.mail_templates));
         }
         match Templates::load(self.mail_templates.get().map(PathBuf::as_path)) {
             Ok(templates) => Some(Mail { server, templates }),
@@ -64,6 +61,17 @@ impl MailDraft {
                 None
             }
         }
+    }
+
+    /// What is wrong with a setting that is only about a mail server.
+    fn without_server<T>(&self, setting: &Setting<T>) -> String {
+        setting.problem(format!("has no effect without {}", setting.names(&self.mail_smtp)))
+    }
+
+    /// The sender, which is not set, is named as the server was.
+    fn required_with_server(&self) -> String {
+        let smtp = &self.mail_smtp;
+        format!("{}: is required with {}", smtp.names(&self.mail_from), smtp.names(smtp))
     }
 
     /// The mail server, if one is configured without problems.
@@ -81,7 +89,7 @@ impl MailDraft {
             Some(Ok(from)) => Some(from),
             Some(Err(problem)) => note(problems, self.mail_from.problem(problem)),
             None if self.mail_from.is_set() => None,
-            None => note(problems, self.mail_from.problem("is required with mail_smtp")),
+            None => note(problems, self.required_with_server()),
         };
         let credentials = self.credentials(relay.as_ref(), problems);
         let ca = self.mail_ca_file.get().and_then(|path| {
@@ -98,10 +106,10 @@ impl MailDraft {
     /// environment shared with processes that do not need it.
     fn refuse_settings_without_server(&self, problems: &mut Vec<String>) {
         for (is_set, problem) in [
-            (self.mail_from.is_set(), self.mail_from.problem(WITHOUT_SERVER)),
-            (self.mail_username.is_set(), self.mail_username.problem(WITHOUT_SERVER)),
-            (self.mail_password_file.is_set(), self.mail_password_file.problem(WITHOUT_SERVER)),
-            (self.mail_ca_file.is_set(), self.mail_ca_file.problem(WITHOUT_SERVER)),
+            (self.mail_from.is_set(), self.without_server(&self.mail_from)),
+            (self.mail_username.is_set(), self.without_server(&self.mail_username)),
+            (self.mail_password_file.is_set(), self.without_server(&self.mail_password_file)),
+            (self.mail_ca_file.is_set(), self.without_server(&self.mail_ca_file)),
         ] {
             if is_set {
                 problems.push(problem);
@@ -129,7 +137,8 @@ impl MailDraft {
         match (user.get(), password) {
             (None, Some(_)) if !user.is_set() => note(problems, user.problem("is required beside a password")),
             (Some(_), None) if !any_password => {
-                note(problems, user.problem("needs a password, in mail_password_file or CHANCERY_MAIL_PASSWORD"))
+                let file = user.names(&self.mail_password_file);
+                note(problems, user.problem(format!("needs a password, in {file} or CHANCERY_MAIL_PASSWORD")))
             }
             (Some(_), Some(Err(problem))) => note(problems, problem),
             (Some(_), Some(Ok(_))) if relay.is_some_and(|r| r.security == Security::None) => {

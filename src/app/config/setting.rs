@@ -121,6 +121,15 @@ impl<T> Setting<T> {
         self.get().cloned().unwrap_or(default)
     }
 
+    /// Another setting as whoever set this one would name it.
+    pub(super) fn names<U>(&self, other: &Setting<U>) -> String {
+        match &self.origin {
+            None | Some(Origin::File(..)) => other.key.name.to_owned(),
+            Some(Origin::Variable) => other.key.variable(),
+            Some(Origin::Flag) => other.key.flag().unwrap_or_else(|| other.key.variable()),
+        }
+    }
+
     /// A sentence about this setting that begins with the place where it was set.
     pub(super) fn problem(&self, what: impl fmt::Display) -> String {
         let name = self.key.name;

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{DIRECT_LOGIN, client_json, refuse_useless};
+use super::{DIRECT_LOGIN, REFRESH_TOKEN, client_json, refuse_useless};
 use crate::{
     cli::{DatabaseArgs, output},
     secret::ClientSecret,
@@ -43,13 +43,16 @@ pub(in crate::cli) struct Create {
     /// Algorithm that signs its access tokens: RS256, ES256 or `EdDSA` [default: RS256]
     #[arg(long, value_name = "ALG")]
     alg: Option<String>,
-    /// Lifetime of its access tokens: seconds, or such as 10m [default: 5m]
+    /// Lifetime of its access tokens: seconds, or such as 10m [default: 5m, or as long as a session may be idle if
+    /// that is less]
     #[arg(long, value_name = "TIME")]
     token_lifetime: Option<Ttl>,
-    /// How long its users' sessions may be idle: seconds, or such as 12h or 7d [default: 7d]
+    /// How long its users' sessions may be idle: seconds, or such as 12h or 7d [default: 7d, or as long as
+    /// a session may last if that is less]
     #[arg(long, value_name = "TIME")]
     session_idle: Option<Ttl>,
-    /// How long its users' sessions may last, however often they are refreshed [default: 30d]
+    /// How long its users' sessions may last, however often they are refreshed [default: 30d, or as long as a
+    /// session may be idle if that is more]
     #[arg(long, value_name = "TIME")]
     session_absolute: Option<Ttl>,
     /// Claim in its users' tokens: a path into the user's attributes, or a fixed text in quotes.
@@ -123,7 +126,7 @@ impl Create {
 
     /// Refuses what only a client that signs users in can use, for one that cannot.
     fn refuse_useless(&self) -> anyhow::Result<()> {
-        let refreshes = self.grants.iter().any(|g| g == "refresh_token");
+        let refreshes = self.grants.iter().any(|g| g == REFRESH_TOKEN);
         let given = [
             ("--grant refresh_token", refreshes),
             ("--session-idle", self.session_idle.is_some()),
@@ -133,6 +136,7 @@ impl Create {
             ("--require-email", self.require_email),
             ("--link-template", self.link_template.is_some()),
             ("--trusted-end-user", self.trusted_end_user),
+            ("--display-name", !self.display_name.is_empty()),
         ];
         if !self.first_party {
             refuse_useless(&given, "--first-party")?;

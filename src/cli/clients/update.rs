@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DIRECT_LOGIN, client_json, refuse_useless};
+use super::{DIRECT_LOGIN, REFRESH_TOKEN, client_json, refuse_useless};
 use crate::{
     cli::{DatabaseArgs, arguments, output},
     domain::client::{Client, Grant},
@@ -119,7 +119,9 @@ fn refuse_useless_for(client: &Client, patch: &ClientPatch) -> anyhow::Result<()
         return Ok(());
     }
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|l| !l.is_empty());
+    let refreshes = patch.grants.as_ref().is_some_and(|grants| grants.iter().any(|g| g == REFRESH_TOKEN));
     let given = [
+        ("--grant refresh_token", refreshes),
         ("--session-idle", patch.session_idle.is_some()),
         ("--session-absolute", patch.session_absolute.is_some()),
         ("--claim", some(&patch.claims)),
@@ -127,6 +129,7 @@ fn refuse_useless_for(client: &Client, patch: &ClientPatch) -> anyhow::Result<()
         ("--require-email", patch.require_email == Some(true)),
         ("--link-template", patch.link_template.as_ref().is_some_and(|t| !t.is_empty())),
         ("--trusted-end-user", patch.trusted_end_user == Some(true)),
+        ("--display-name", patch.display_name.as_ref().is_some_and(|n| !n.is_empty())),
     ];
     refuse_useless(&given, "--grant direct_login")
 }

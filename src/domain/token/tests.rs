@@ -60,6 +60,7 @@ fn client(lifetime: i64) -> ClientConfig {
         algorithm: Algorithm::Es256,
         token_lifetime: Ttl::from_secs(lifetime),
         previous_token_lifetime: None,
+        token_lifetimes_noted_since: Some(SIGNED_IN),
         session_idle: ClientConfig::SESSION_IDLE,
         session_absolute: ClientConfig::SESSION_ABSOLUTE,
         claim_map: std::collections::BTreeMap::new(),
@@ -136,8 +137,53 @@ fn the_ceiling_counts_for_a_client_that_is_gone_and_above_every_lifetime() {
 fn a_row_that_may_be_older_than_the_last_refresh_is_not_believed() {
     let (session, client) = (session(), client(300));
     let settings = Settings { commits_lost_at: Some(at(1000)), ..Settings::default() };
-    let end = |now| last_token_end(&session, Some(&client), &settings, at(now)).since(SIGNED_IN).seconds();
-    assert_eq!((end(1000), end(5000)), (1300, 1300));
-    let later = Session { rotated_at: at(1500), ..session.clone() };
-    assert_eq!(last_token_end(&later, Some(&client), &settings, at(5000)), at(1800));
+    let end =
+        |session: &Session, now| last_token_end(session, Some(&client), &settings, at(now)).since(SIGNED_IN).seconds();
+    // The client's lifetime may have gone back as well: the lost tokens may have had the longest there is. Another
+    // process may have issued some a little later.
+    assert_eq!((end(&session, 1000), end(&session, 5000)), (4600, 4660));
+    // A refresh since then does not make up for it, until they have expired.
+    let refreshed = Session { rotated_at: at(1500), generation: 1, ..session.clone() };
+    assert_eq!(end(&refreshed, 1500), 4660);
+    let refreshed = Session { rotated_at: at(9000), ..refreshed };
+    assert_eq!(end(&refreshed, 9000), 9300);
+    // Nothing was issued long after a session was ended, or beyond its idle time.
+    let revoked = Session { revoked: Some((at(500), RevokedCause::Logout)), ..session.clone() };
+    assert_eq!(end(&revoked, 5000), 560 + 3600);
+    let idle = Session { idle_ttl: Ttl::from_secs(600), idle_expires_at: at(600), ..session.clone() };
+    assert_eq!(end(&idle, 5000), 1660);
+    let later = Session { created_at: at(1100), rotated_at: at(1100), ..session };
+    assert_eq!(end(&later, 5000), 1400);
+}
+
+#[test]
+fn an_older_release_that_changed_the_client_left_no_note_of_its_lifetimes() {
+    let (mut session, mut client) = (session(), client(300));
+    client.token_lifetimes_noted_since = Some(at(100));
+    assert_eq!(end(&session, &client, 50), 3600);
+    (session.generation, session.rotated_at) = (1, at(5000));
+    assert_eq!(end(&session, &client, 5000), 5300);
+    (session.created_at, session.rotated_at) = (at(200), at(200));
+    assert_eq!(end(&session, &client, 200), 500);
+    client.token_lifetimes_noted_since = None;
+    assert_eq!(end(&session, &client, 200), 3800);
+}
+
+#[test]
+fn a_lifetime_that_was_raised_later_counts_only_for_tokens_issued_since() {
+    let (mut session, mut client) = (session(), client(300));
+    client.set_token_lifetime(Ttl::from_secs(3600), at(200));
+    assert_eq!(end(&session, &client, 250), 300);
+    // The clock of another process may be behind.
+    session.rotated_at = at(150);
+    assert_eq!(end(&session, &client, 250), 3750);
+    session.rotated_at = at(220);
+    assert_eq!(end(&session, &client, 250), 3820);
+}
+
+#[test]
+fn no_token_outlives_the_idle_time_of_its_session() {
+    let (mut session, client) = (session(), client(3600));
+    (session.idle_ttl, session.idle_expires_at) = (Ttl::from_secs(600), at(600));
+    assert_eq!(end(&session, &client, 100), 600);
 }

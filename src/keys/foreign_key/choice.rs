@@ -1,7 +1,7 @@
 //! Which keys of a set are taken.
 
 use super::{
-    tests::{ED25519_PEM, P_256, RSA_1024, RSA_2048, one},
+    tests::{ED25519_PEM, P_256, RSA_1024, RSA_2048, one, read_foreign_keys},
     *,
 };
 
@@ -89,7 +89,7 @@ fn a_private_key_or_a_shared_secret_refuses_the_whole_set() {
 
 #[test]
 fn a_kid_and_an_algorithm_can_be_given_for_the_only_usable_key() {
-    let set = json!({ "keys": [with(RSA_2048, json!({ "use": "enc" })), with(P_256, json!({ "kid": "a" }))] });
+    let set = json!({ "keys": [with(RSA_2048, json!({ "use": "enc" })), parse_pem(P_256).unwrap()] });
     let found = read_foreign_keys(&set.to_string(), Some("old"), Some("ES256")).unwrap();
     assert_eq!((kids(&found), found.left_out.len()), (vec!["old"], 1));
     let two = json!({ "keys": [one(P_256), one(ED25519_PEM)] }).to_string();

@@ -36,6 +36,11 @@ MCowBQYDK2VwAyEAE0x4JguR7n5GX27F5lmbtjN0EqWB842HlbylRWOtUaA=
 /// RFC 7638 §3.1.
 const RFC_7638: &str = r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256"}"#;
 
+/// The same, with only the text of a problem.
+pub(super) fn read_foreign_keys(text: &str, kid: Option<&str>, alg: Option<&str>) -> Result<ForeignKeys, Problem> {
+    super::read_foreign_keys(text, kid, alg).map_err(|wrong| wrong.problem)
+}
+
 pub(super) fn one(text: &str) -> Value {
     read_foreign_keys(text, None, None).unwrap().usable.swap_remove(0)
 }
@@ -118,4 +123,23 @@ fn texts_without_public_keys_are_refused_with_a_reason() {
     }
     let two = json!({ "keys": [one(P_256), one(P_256)] }).to_string();
     assert!(read_foreign_keys(&two, Some("x"), None).unwrap_err().contains("several"));
+}
+
+#[test]
+fn a_kid_or_an_algorithm_beside_a_key_that_names_another_is_refused_by_its_name() {
+    let jwk = json!({ "kid": "inner", "kty": "EC", "crv": "P-256", "alg": "ES256", "x": one(P_256)["x"],
+        "y": one(P_256)["y"] });
+    let read = |text: &str, kid, alg| super::read_foreign_keys(text, kid, alg);
+    let set = json!({ "keys": [jwk] }).to_string();
+    for text in [&jwk.to_string(), &set] {
+        let wrong = read(text, Some("outer"), None).unwrap_err();
+        assert_eq!((wrong.field, &*wrong.problem), ("kid", "the key itself says \"inner\"; leave it out"));
+        let wrong = read(text, None, Some("RS256")).unwrap_err();
+        assert_eq!((wrong.field, &*wrong.problem), ("alg", "the key itself says \"ES256\"; leave it out"));
+        assert_eq!(read(text, Some("inner"), Some("ES256")).unwrap().usable[0]["kid"], "inner");
+    }
+    let wrong = read(P_256, None, Some("RS256")).unwrap_err();
+    assert_eq!((wrong.field, &*wrong.problem), ("alg", "the algorithm of this key must be one of ES256"));
+    assert_eq!(read(P_256, Some(""), None).unwrap_err().field, "kid");
+    assert_eq!(read("{}", None, None).unwrap_err().field, "key");
 }

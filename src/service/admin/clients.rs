@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use serde_json::{Value, json};
 
 use self::{
-    check::{claim_map, display_name, grants, link_template, trusted_end_user},
+    check::{claim_map, display_name, grants, link_template, refuse_own_rights, trusted_end_user},
     lifetimes::{Lifetimes, change_lifetimes, new_lifetimes},
 };
 use super::{
@@ -23,7 +23,7 @@ use crate::{
         keys::Algorithm,
         later::Later,
         role::MAX_ROLES,
-        scope::{Audience, PermissionAt, Scope},
+        scope::{Audience, PermissionAt, Scope, without_repeats},
         session::RevokedCause,
     },
     entropy::Entropy,
@@ -227,16 +227,20 @@ impl Clients {
             absolute: request.session_absolute,
         };
         let lifetimes = new_lifetimes(&mut violations, asked, self.ceiling());
+        if request.public {
+            refuse_own_rights(&mut violations, &request.permissions, &request.roles);
+        }
         let config = ClientConfig {
             first_party: request.first_party,
             grants,
-            scopes: violations.parse::<Scope>("scopes", &request.scopes),
+            scopes: without_repeats(violations.parse::<Scope>("scopes", &request.scopes)),
             permissions: self.permissions(&mut violations, &request.permissions),
             roles: self.client_roles(&mut violations, &request.roles),
-            audiences,
+            audiences: without_repeats(audiences),
             algorithm: algorithm.and_then(|mut a| a.pop()).unwrap_or(Algorithm::Rs256),
             token_lifetime: lifetimes.token,
             previous_token_lifetime: None,
+            token_lifetimes_noted_since: Some(self.live.now()),
             session_idle: lifetimes.idle,
             session_absolute: lifetimes.absolute,
             claim_map: claim_map(&mut violations, &request.claims),
@@ -259,7 +263,7 @@ impl Clients {
                 None => violations.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
             }
         }
-        out
+        without_repeats(out)
     }
 
     fn client_roles(&self, violations: &mut Violations, names: &[String]) -> Vec<RoleId> {
@@ -340,16 +344,19 @@ impl Clients {
             config.grants = grants(&mut violations, &kind);
         }
         if let Some(texts) = &patch.audiences {
-            config.audiences = violations.parse("audiences", texts);
+            config.audiences = without_repeats(violations.parse("audiences", texts));
             if texts.is_empty() {
                 violations.add("audiences", "must not be empty");
             }
         }
         if let Some(texts) = &patch.scopes {
-            config.scopes = violations.parse::<Scope>("scopes", texts);
+            config.scopes = without_repeats(violations.parse::<Scope>("scopes", texts));
         }
         if let Some(texts) = &patch.permissions {
             config.permissions = self.permissions(&mut violations, texts);
+            if public {
+                refuse_own_rights(&mut violations, texts, &[]);
+            }
         }
         if let Some(text) = &patch.algorithm {
             config.algorithm =
@@ -537,6 +544,9 @@ impl Clients {
         }
         let now = self.live.now();
         let mut tx = admin.write(&self.store, &self.live).await?;
+        if given && client.secret.is_none() {
+            return Err(Error::Precondition("a public client has no tokens of its own, so it has no roles".to_owned()));
+        }
         if !tx.client_configure(&client.id, &config, client.revision, now).await? {
             return Err(Error::Conflict);
         }

@@ -32,7 +32,7 @@ use crate::{
         access::Admin,
         people::{Emails, Limits, Tickets, TokenFit, UserView, hash_error, load_view, remap_claims},
         runtime::{Live, Runtime},
-        tokens::Tokens,
+        tokens::{SessionsEnded, Tokens},
     },
     store::{By, NewUser, Revoke, Store, Tx},
     time::Timestamp,
@@ -229,11 +229,11 @@ impl Users {
         Ok(view)
     }
 
-    /// Deletes a user: ends its sessions and erases its data. Returns how many sessions ended.
+    /// Deletes a user: ends its sessions and erases its data.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Changed`].
-    pub async fn delete(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<usize> {
+    pub async fn delete(&self, admin: &Admin, name: &str, version: Option<i64>) -> Result<SessionsEnded> {
         let LockedUser { mut tx, found, now } = self.begin_change(admin, name, version).await?;
         let id = &found.user.id;
         tx.user_delete(id, now).await?;
@@ -243,19 +243,19 @@ impl Users {
         Ok(ended)
     }
 
-    /// Disables a user and ends its sessions; returns how many.
+    /// Disables a user and ends its sessions; returns nothing if it was disabled already.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn disable(&self, admin: &Admin, name: &str) -> Result<usize> {
+    pub async fn disable(&self, admin: &Admin, name: &str) -> Result<Option<SessionsEnded>> {
         let LockedUser { mut tx, found, now } = self.begin_change(admin, name, None).await?;
         if !tx.user_disable(&found.user.id, now).await? {
-            return Ok(0);
+            return Ok(None);
         }
         let ended = self.end_all_sessions(&mut tx, admin, &found.user.id, RevokedCause::UserDisabled, now).await?;
         self.record_change(&mut tx, admin, &found.user, AuditKind::UserDisabled, now).await?;
         self.live.commit(tx).await?;
-        Ok(ended)
+        Ok(Some(ended))
     }
 
     /// Enables a user; returns whether it was disabled. Its old sessions stay ended.
@@ -272,11 +272,11 @@ impl Users {
         Ok(true)
     }
 
-    /// Sets a user's password and ends its sessions; returns how many.
+    /// Sets a user's password and ends its sessions.
     ///
     /// # Errors
     /// [`Error::NotFound`], or a violation by the password.
-    pub async fn set_password(&self, admin: &Admin, name: &str, password: Password) -> Result<usize> {
+    pub async fn set_password(&self, admin: &Admin, name: &str, password: Password) -> Result<SessionsEnded> {
         let found = self.find(name).await?;
         let context: Vec<&str> = found.logins.iter().map(String::as_str).collect();
         PasswordPolicy::default()
@@ -389,10 +389,11 @@ impl Users {
         user: &UserId,
         cause: RevokedCause,
         now: Timestamp,
-    ) -> Result<usize> {
+    ) -> Result<SessionsEnded> {
         let settings = self.live.snapshot().settings.clone();
         let what = Revoke::SessionsOf { user, but: None };
-        tx.revoke(what, &By { actor: &admin.actor, cause, settings: &settings, now }).await
+        let ended = tx.revoke(what, &By { actor: &admin.actor, cause, settings: &settings, now }).await?;
+        SessionsEnded::of(tx, user, ended, (&self.live, now)).await
     }
 
     async fn record_change(

@@ -44,8 +44,8 @@ impl SigningKeys {
     /// # Errors
     /// [`Error::Invalid`] if the text, a key or the expiry is not acceptable.
     pub async fn trust(&self, admin: &Admin, text: ForeignKeyText<'_>, until: Timestamp) -> Result<TrustedKeys> {
-        let found =
-            read_foreign_keys(text.text, text.kid, text.alg).map_err(|problem| Error::invalid("key", problem))?;
+        let found = read_foreign_keys(text.text, text.kid, text.alg)
+            .map_err(|wrong| Error::invalid(wrong.field, wrong.problem))?;
         self.live.confirm().await?;
         let now = self.live.now();
         if until <= now || until > now.plus(MAX_LIFETIME) {

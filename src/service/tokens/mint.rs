@@ -14,7 +14,7 @@ use crate::{
     domain::{
         client::{Client, Grant},
         keys::Algorithm,
-        scope::{Audience, MAX_SCOPES, Scope},
+        scope::{Audience, MAX_SCOPES, Scope, without_repeats},
         session::TokenBasis,
         token::MAX_TOKEN,
     },
@@ -277,14 +277,17 @@ fn still_allowed<'a>(client: &Client, scopes: &'a [Scope]) -> Cow<'a, [Scope]> {
 /// The requested scopes, if the client may request all of them; empty means every scope of the client.
 pub(in crate::service) fn scopes_of(client: &Client, asked: &[String]) -> Result<Vec<Scope>> {
     if asked.is_empty() {
-        return Ok(client.config.scopes.clone());
+        // An older release stored what was repeated.
+        return Ok(without_repeats(client.config.scopes.clone()));
     }
     if asked.len() > MAX_SCOPES {
         return Err(Error::invalid("scopes", format!("must be at most {MAX_SCOPES}")));
     }
     let granted = |text: &String| client.config.scopes.iter().find(|s| s.as_str() == text).cloned();
     let found: Option<Vec<Scope>> = asked.iter().map(granted).collect();
-    found.ok_or_else(|| Error::invalid("scopes", "must contain only scopes that the client may ask for"))
+    found
+        .map(without_repeats)
+        .ok_or_else(|| Error::invalid("scopes", "must contain only scopes that the client may ask for"))
 }
 
 /// The requested audience, if the client may request it; empty means the default.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     domain::{
         client::{Client, ClientId, Grant},
-        scope::{MAX_SCOPES, NameError, Scope},
+        scope::{MAX_SCOPES, NameError, Scope, without_repeats},
         session::{RotateOutcome, Rotation, TokenBasis},
     },
     error::{Error, Reason, Result},
@@ -131,7 +131,7 @@ fn requested_scopes(client: &Client, texts: &[String]) -> Result<Vec<Scope>> {
     let parsed: Result<Vec<Scope>, _> = texts.iter().map(|t| t.parse()).collect();
     let scopes = parsed.map_err(|e: NameError| Error::invalid("scopes", e.to_string()))?;
     if scopes.iter().all(|s| client.config.scopes.contains(s)) {
-        return Ok(scopes);
+        return Ok(without_repeats(scopes));
     }
     Err(Error::invalid("scopes", "must contain only scopes that the client may ask for"))
 }

@@ -103,7 +103,7 @@ async fn an_administrator_who_changes_nothing_leaves_no_trace(fixture: &Accounts
     let view = service.users.update(&admin, "grace", &patch, Some(version)).await.unwrap();
     assert_eq!(view.user.security_version, version);
     assert_eq!(reason(service.users.update(&admin, "grace", &patch, Some(version - 1)).await), Reason::EtagMismatch);
-    assert_eq!(service.users.disable(&admin, "gone").await.unwrap(), 0);
+    assert_eq!(service.users.disable(&admin, "gone").await.unwrap(), None);
     assert!(!service.users.enable(&admin, "grace").await.unwrap());
     assert_eq!(service.users.end_sessions(&admin, "grace", &[]).await.unwrap().sessions, 0);
     assert!(!service.users.set_role(&admin, "grace", "clerk", true).await.unwrap());

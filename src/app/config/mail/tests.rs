@@ -43,8 +43,8 @@ fn all_mail_problems_are_reported_at_once() {
     assert_eq!(names, want.map(|name| format!("CHANCERY_{name}")), "{all:?}");
     let templates = tempfile::tempdir().unwrap();
     for (pairs, problem) in [
-        (&[SMTP][..], "mail_from: is required"),
-        (&[FROM], "CHANCERY_MAIL_FROM: has no effect"),
+        (&[SMTP][..], "CHANCERY_MAIL_FROM: is required with CHANCERY_MAIL_SMTP"),
+        (&[FROM], "CHANCERY_MAIL_FROM: has no effect without CHANCERY_MAIL_SMTP"),
         (&[USER], "CHANCERY_MAIL_USERNAME: has no effect"),
         (&[("MAIL_TEMPLATES", templates.path().to_str().unwrap())], "CHANCERY_MAIL_TEMPLATES: has no effect"),
         (&[SMTP, FROM, PASSWORD], "mail_username: is required"),

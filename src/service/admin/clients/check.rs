@@ -6,6 +6,7 @@ use super::NewClientRequest;
 use crate::{
     domain::{
         client::{ClaimSource, ClientConfig, Grant, RESERVED_CLAIMS},
+        scope::without_repeats,
         text::Label,
     },
     error::Violations,
@@ -34,7 +35,14 @@ pub(super) fn grants(violations: &mut Violations, request: &NewClientRequest) ->
     if grants.is_empty() && request.grants.is_empty() {
         violations.add("grants", "must be given for a public client that is not first-party");
     }
-    grants
+    without_repeats(grants)
+}
+
+/// A public client cannot get tokens of its own, and so has nothing of what would be in them.
+pub(super) fn refuse_own_rights(violations: &mut Violations, permissions: &[String], roles: &[String]) {
+    const PROBLEM: &str = "must be empty for a public client, which has no tokens of its own";
+    violations.require(permissions.is_empty(), "permissions", PROBLEM);
+    violations.require(roles.is_empty(), "roles", PROBLEM);
 }
 
 /// Only a client that can authenticate may report end-user data.

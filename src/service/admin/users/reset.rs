@@ -15,6 +15,7 @@ use crate::{
     service::{
         access::Admin,
         people::{Addressee, IssuedTicket, parse_recipient},
+        tokens::SessionsEnded,
     },
 };
 
@@ -32,8 +33,8 @@ pub struct UserPasswordReset<'a> {
 /// The result of a reset by an administrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResetStarted {
-    /// How many sessions were ended.
-    pub sessions_ended: usize,
+    /// The sessions that were ended.
+    pub ended: SessionsEnded,
     /// Whether there was an email address to write to.
     pub mailed: bool,
 }
@@ -49,7 +50,7 @@ impl Users {
         let client = self.live.client(client_id)?;
         let LockedUser { mut tx, found, now } = self.begin_change(admin, user, None).await?;
         let id = &found.user.id;
-        let mut ended = 0;
+        let mut ended = SessionsEnded { sessions: 0, token_end: None };
         let kind = match tx.password_of(id).await? {
             Some(_) => TicketKind::PasswordReset,
             None => TicketKind::Invitation,
@@ -73,7 +74,7 @@ impl Users {
         let details = json!({ "reset": true, "kept": keep, "mailed": mailed });
         tx.audit(now, AuditKind::PasswordResetStarted, &admin.actor, &found.user.subject, details).await?;
         self.live.commit(tx).await?;
-        Ok(ResetStarted { sessions_ended: ended, mailed })
+        Ok(ResetStarted { ended, mailed })
     }
 }
 

@@ -29,11 +29,12 @@ impl Users {
     /// [`Error::NotFound`], or a violation of `session_id`.
     pub async fn end_session(&self, admin: &Admin, id: &str) -> Result<SessionsEnded> {
         let id: SessionId = id.parse().map_err(|e: IdError| Error::invalid("session_id", e.to_string()))?;
-        if self.store.read().await?.session_by_id(&id).await?.is_none() {
-            return Err(Error::NotFound("session", id.as_str().to_owned()));
-        }
+        let row = self.store.read().await?.session_by_id(&id).await?;
+        let Some(row) = row else { return Err(Error::NotFound("session", id.as_str().to_owned())) };
+        let expired = self.live.now() >= row.expires_at();
         let ids = std::slice::from_ref(&id);
-        let sessions = self.tokens.end_sessions(ids, RevokedCause::Administrator, admin.actor.clone()).await?;
+        let revoked = self.tokens.end_sessions(ids, RevokedCause::Administrator, admin.actor.clone()).await?;
+        let sessions = if expired { 0 } else { revoked };
         Ok(SessionsEnded { sessions, token_end: Some(self.tokens.token_end(&id).await) })
     }
 
@@ -52,9 +53,10 @@ impl Users {
             let own: Vec<_> = live.into_iter().filter(|id| ids.contains(id)).collect();
             let settings = self.live.snapshot().settings.clone();
             let cause = RevokedCause::Administrator;
-            tx.revoke(Revoke::Sessions(&own), &By { actor: &admin.actor, cause, settings: &settings, now }).await?
+            let ended =
+                tx.revoke(Revoke::Sessions(&own), &By { actor: &admin.actor, cause, settings: &settings, now }).await?;
+            SessionsEnded::of(&mut tx, &found.user.id, ended, (&self.live, now)).await?
         };
-        let ended = SessionsEnded::of(&mut tx, &found.user.id, ended, (&self.live, now)).await?;
         // Where nothing ends, the user has not changed either.
         if ended.sessions > 0 {
             self.live.commit(tx).await?;
