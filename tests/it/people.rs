@@ -4,4 +4,5 @@ mod addresses;
 mod budget;
 mod labels;
 mod origins;
+mod refusals;
 mod unchanged;
