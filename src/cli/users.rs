@@ -84,7 +84,7 @@ pub(super) enum User {
     /// Mail a user a link and a code to choose a new password; a user without one is invited to choose it.
     ///
     /// The current password is removed and the sessions end, unless --keep-current is given. A running server sends the
-    /// mail.
+    /// mail. The user needs an address, and the client a link template and the grant direct_login.
     ResetPassword {
         /// User, by id, name or address.
         user: String,
@@ -185,9 +185,12 @@ impl User {
             Self::ResetPassword { user, client, keep_current, database } => {
                 let reset = UserPasswordReset { user: &user, client_id: &client, keep_current };
                 let done = database.open_service().await?.users.start_reset(&Admin::command(), reset).await?;
-                let mailed = if done.mailed { "a mail is on its way" } else { "there is no address to write to" };
+                if keep_current {
+                    let text = "can choose a new password, and keeps the current one until then; a mail is on its way";
+                    return output::line(&format!("{user} {text}"));
+                }
                 output::line(&format!(
-                    "{user} has to choose a new password; {} sessions ended; {mailed}",
+                    "{user} has to choose a new password; {} sessions ended; a mail is on its way",
                     done.sessions_ended
                 ))
             }

@@ -33,7 +33,7 @@ pub(super) async fn wait_min_response_time(arrived: Instant) {
 }
 
 /// Fails if the client may not handle passwords.
-pub(super) fn check_may_handle_passwords(client: &Client) -> Result<()> {
+pub(in crate::service) fn check_may_handle_passwords(client: &Client) -> Result<()> {
     if client.may(Grant::DirectLogin) && client.config.first_party {
         return Ok(());
     }
