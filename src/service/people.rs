@@ -11,6 +11,7 @@ mod token_fit;
 mod users;
 
 pub(in crate::service) use self::{
+    accounts::ResetBy,
     emails::{Addressee, Emails, parse_recipient},
     new_passwords::{check_may_handle_passwords, hash_error},
     tickets::{IssuedTicket, Tickets},

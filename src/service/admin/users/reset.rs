@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     service::{
         access::Admin,
-        people::{Addressee, IssuedTicket, check_may_handle_passwords, parse_recipient},
+        people::{Addressee, IssuedTicket, ResetBy, check_may_handle_passwords, parse_recipient},
     },
 };
 
@@ -68,7 +68,7 @@ impl Users {
         }
         // `begin_change` has updated the version: the ticket is bound to the new one.
         let version = found.user.security_version;
-        let issued = self.tickets.issue(kind, &client.id, Some((id, version)), &())?;
+        let issued = self.tickets.issue(kind, &client.id, Some((id, version)), &ResetBy::Administrator)?;
         tx.ticket_insert(&issued.ticket).await?;
         let content = content(kind, &issued, &client, admin);
         let asked = Asked { at: Some(now), ..Asked::default() };
