@@ -5,4 +5,5 @@ mod budget;
 mod labels;
 mod origins;
 mod refusals;
+mod resets;
 mod unchanged;
