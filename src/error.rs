@@ -78,7 +78,7 @@ reasons! {
     Overloaded = "OVERLOADED",
     /// Other sign-ins at the account have not been answered yet.
     SignInInProgress = "SIGN_IN_IN_PROGRESS",
-    /// Too many attempts have failed.
+    /// Too many attempts have failed, or too many mails were requested.
     TooManyAttempts = "TOO_MANY_ATTEMPTS",
     /// The user has changed too much in a short time.
     RateLimited = "RATE_LIMITED",
@@ -130,6 +130,8 @@ pub enum Error {
     Invalid(Vec<Violation>),
     /// The caller is not authenticated, or its credentials have expired.
     Unauthenticated(Reason),
+    /// The bearer token is authentic, but its session has ended or its client is disabled.
+    TokenRevoked,
     /// A refresh token was presented a second time. The session was revoked.
     Reused {
         /// The session.
@@ -177,7 +179,7 @@ pub enum Error {
         /// How long to wait before retrying.
         after: Ttl,
     },
-    /// Too many attempts have failed.
+    /// Too many attempts have failed, or too many mails were requested.
     TooManyAttempts {
         /// How long to wait before the next attempt.
         after: Ttl,
@@ -214,6 +216,7 @@ impl Error {
         match self {
             Self::Invalid(_) => Reason::InvalidArgument,
             Self::Unauthenticated(reason) | Self::Denied(reason, _) | Self::Needs(reason) => *reason,
+            Self::TokenRevoked => Reason::TokenInvalid,
             Self::Reused { .. } => Reason::RefreshTokenReused,
             Self::Ended { .. } => Reason::SessionRevoked,
             Self::Lacks(_) => Reason::PermissionDenied,
@@ -247,6 +250,9 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Self::Unauthenticated(reason) => f.write_str(unauthenticated_text(*reason)),
+            Self::TokenRevoked => {
+                f.write_str("the token was revoked: its session has ended, or its client is disabled")
+            }
             Self::Reused { .. } | Self::Ended { .. } => f.write_str(unauthenticated_text(self.reason())),
             Self::Denied(_, text) | Self::Precondition(text) => f.write_str(text),
             Self::Needs(reason) => f.write_str(needs_text(*reason)),
@@ -273,8 +279,9 @@ impl fmt::Display for Error {
             Self::TooManyAttempts { closed: true, .. } => {
                 f.write_str("too many failed attempts; sign in on a known device, or reset the password")
             }
-            Self::TooManyAttempts { after, .. } => {
-                write!(f, "too many failed attempts; try again in {} s", after.millis().saturating_add(999) / 1000)
+            Self::TooManyAttempts { after, by, .. } => {
+                let seconds = after.millis().saturating_add(999) / 1000;
+                write!(f, "{}; try again in {seconds} s", too_many_text(by))
             }
             Self::RateLimited { after } => {
                 write!(
@@ -288,6 +295,17 @@ impl fmt::Display for Error {
             Self::Stopping => f.write_str("this server is stopping; try again"),
             Self::Internal(_) => f.write_str("internal error; the server's log has the details"),
         }
+    }
+}
+
+/// The message for too many attempts. Those from an address are counted together, whatever they are.
+fn too_many_text(by: &str) -> &'static str {
+    match by {
+        "mail" | "mail_site" | "mail_provider" | "inbox" => "too many mails were requested",
+        "address" | "network" | "site" | "provider" => {
+            "too many failed attempts or requests for mails from this address or its network"
+        }
+        _ => "too many failed attempts",
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) enum User {
     /// Mail a user a link and a code to choose a new password; a user without one is invited to choose it.
     ///
     /// The current password is removed and the sessions end, unless --keep-current is given. A running server sends the
-    /// mail.
+    /// mail. The user needs an address, and the client a link template and the grant direct_login.
     ResetPassword {
         /// User, by id, name or address.
         user: String,
@@ -186,9 +186,12 @@ impl User {
                 let reset = UserPasswordReset { user: &user, client_id: &client, keep_current };
                 let service = database.open_service().await?;
                 let done = service.users.start_reset(&Admin::command(), reset).await?;
-                let mailed = if done.mailed { "a mail is on its way" } else { "there is no address to write to" };
+                if keep_current {
+                    let text = "can choose a new password, and keeps the current one until then; a mail is on its way";
+                    return output::line(&format!("{user} {text}"));
+                }
                 let ended = and_ended(&service, &done.ended);
-                output::line(&format!("{user} has to choose a new password; {mailed}{ended}"))
+                output::line(&format!("{user} has to choose a new password; a mail is on its way{ended}"))
             }
             Self::Disable(Named { user, database }) => {
                 let service = database.open_service().await?;

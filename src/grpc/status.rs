@@ -45,7 +45,9 @@ fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
 const fn code(error: &Error) -> Code {
     match error {
         Error::Invalid(_) => Code::InvalidArgument,
-        Error::Unauthenticated(_) | Error::Reused { .. } | Error::Ended { .. } => Code::Unauthenticated,
+        Error::Unauthenticated(_) | Error::TokenRevoked | Error::Reused { .. } | Error::Ended { .. } => {
+            Code::Unauthenticated
+        }
         Error::Denied(..) | Error::Lacks(_) => Code::PermissionDenied,
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
@@ -271,6 +273,8 @@ mod tests {
         let errors = [
             Error::invalid("login", "must not be empty"),
             Error::Unauthenticated(Reason::InvalidCredentials),
+            Error::Unauthenticated(Reason::TokenInvalid),
+            Error::TokenRevoked,
             Error::Reused { session: "ses_x".into(), rotated_at: at },
             Error::Ended { cause: "logout" },
             Error::Denied(Reason::ClientNotAllowed, "the client lacks the grant".into()),
@@ -297,6 +301,8 @@ mod tests {
             Error::SignInInProgress { after: crate::time::Ttl::from_millis(50) },
             Error::TooManyAttempts { after: crate::time::Ttl::from_millis(1500), by: "account", closed: false },
             Error::TooManyAttempts { after: crate::time::Ttl::from_days(99), by: "account", closed: true },
+            Error::TooManyAttempts { after: crate::time::Ttl::from_millis(1500), by: "inbox", closed: false },
+            Error::TooManyAttempts { after: crate::time::Ttl::from_millis(1500), by: "network", closed: false },
             Error::RateLimited { after: crate::time::Ttl::from_millis(1500) },
             Error::DeadlineExceeded,
             Error::Unavailable("private".into()),

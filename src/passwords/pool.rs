@@ -1,6 +1,7 @@
 //! The hashing threads, and the interface for callers.
 
 mod job;
+mod same;
 #[cfg(test)]
 mod tests;
 

@@ -10,6 +10,14 @@ mod tickets;
 mod token_fit;
 mod users;
 
+pub(in crate::service) use self::{
+    accounts::ResetBy,
+    emails::{Addressee, Emails, parse_recipient},
+    new_passwords::{check_may_handle_passwords, hash_error},
+    tickets::{IssuedTicket, Tickets},
+    token_fit::{TokenFit, has_usual_subject},
+    users::{load_view, remap_claims},
+};
 use self::{accounts::WriteBudget, new_passwords::NewPasswords};
 pub use self::{
     accounts::{Accounts, MePatch, PasswordReset, RegisterInput, ResetRequest, VerifyEmailInput},
@@ -17,13 +25,6 @@ pub use self::{
     sign_in::{Challenge, Device, NextStep, SignInRequest, SignInStep, SignIns, SignedIn},
     tickets::{PendingTicket, PresentedTicket},
     users::UserView,
-};
-pub(in crate::service) use self::{
-    emails::{Addressee, Emails, parse_recipient},
-    new_passwords::hash_error,
-    tickets::{IssuedTicket, Tickets},
-    token_fit::{TokenFit, has_usual_subject},
-    users::{load_view, remap_claims},
 };
 use super::{
     access::Callers,

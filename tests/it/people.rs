@@ -4,4 +4,6 @@ mod addresses;
 mod budget;
 mod labels;
 mod origins;
+mod refusals;
+mod resets;
 mod unchanged;

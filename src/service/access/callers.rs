@@ -45,6 +45,16 @@ pub enum ClientCredentials {
 
 const CLIENT_REFUSED: Error = Error::Unauthenticated(Reason::ClientAuthenticationFailed);
 
+/// What an access token is worth.
+enum Checked {
+    /// It is valid.
+    Valid(Arc<Claims>),
+    /// It is authentic and would be valid, but its session or client is not.
+    Revoked,
+    /// It is anything else.
+    Refused,
+}
+
 /// Authenticates and authorizes callers. Cheap to clone.
 #[derive(Clone)]
 pub struct Callers {
@@ -157,7 +167,11 @@ impl Callers {
     /// The claims of a bearer token whose audience is this server.
     async fn bearer_claims(&self, ctx: &RequestContext, token: &str) -> Result<Arc<Claims>> {
         let policy = Policy::new(self.live.issuer(), self.live.issuer());
-        let claims = self.valid_claims(token, &policy, ctx.now).await?.ok_or(TOKEN_REFUSED)?;
+        let claims = match self.checked(token, &policy, ctx.now).await? {
+            Checked::Valid(claims) => claims,
+            Checked::Revoked => return Err(Error::TokenRevoked),
+            Checked::Refused => return Err(TOKEN_REFUSED),
+        };
         ctx.caller.set(&claims.subject);
         Ok(claims)
     }
@@ -170,6 +184,13 @@ impl Callers {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Option<Arc<Claims>>> {
+        Ok(match self.checked(token, policy, now).await? {
+            Checked::Valid(claims) => Some(claims),
+            Checked::Revoked | Checked::Refused => None,
+        })
+    }
+
+    async fn checked(&self, token: &str, policy: &Policy, now: Timestamp) -> Result<Checked> {
         let check = || self.token_cache.check(token, &self.live.snapshot().ring.verifying, policy, now.millis());
         let checked = match check() {
             Err(VerifyError::UnknownKey { .. }) => {
@@ -182,14 +203,14 @@ impl Callers {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::debug!(%error, "token refused");
-                return Ok(None);
+                return Ok(Checked::Refused);
             }
         };
         let snapshot = self.live.for_signing()?;
         let ended = claims.session_id.as_ref().is_some_and(|sid| snapshot.revoked_sessions.contains_key(sid));
         let client = snapshot.clients.get(&claims.client_id);
         let gone = client.is_none_or(|c| c.disabled_at.is_some());
-        Ok((!ended && !gone).then_some(claims))
+        Ok(if ended || gone { Checked::Revoked } else { Checked::Valid(claims) })
     }
 
     /// Authenticates a user by bearer token.
@@ -206,7 +227,8 @@ impl Callers {
     /// The session row, if the session has not been ended.
     async fn session(&self, id: &SessionId, subject: &str) -> Result<Session> {
         let session = self.store.read().await?.session_by_id(id).await?;
-        session.filter(|s| s.revoked.is_none() && s.subject == subject).ok_or(TOKEN_REFUSED)
+        let session = session.filter(|s| s.subject == subject).ok_or(TOKEN_REFUSED)?;
+        if session.revoked.is_some() { Err(Error::TokenRevoked) } else { Ok(session) }
     }
 
     /// Authenticates a caller with a permission at this server. Users who change something must have signed in
@@ -281,7 +303,7 @@ impl Callers {
             PermissionSource::Command => true,
             PermissionSource::User { token, session, roles, .. } => {
                 if snapshot.revoked_sessions.contains_key(session.as_str()) {
-                    return Err(TOKEN_REFUSED);
+                    return Err(Error::TokenRevoked);
                 }
                 self.check_token(&snapshot, token)?;
                 snapshot.roles_have(roles, permission)
@@ -303,7 +325,7 @@ impl Callers {
             return Err(TOKEN_REFUSED);
         }
         let client = snapshot.clients.get(&token.client).filter(|c| c.disabled_at.is_none());
-        client.cloned().ok_or(TOKEN_REFUSED)
+        client.cloned().ok_or(Error::TokenRevoked)
     }
 
     fn check_secret(&self, snapshot: &Snapshot, client: &str, secret: &ClientSecretHash) -> Result<Arc<Client>> {

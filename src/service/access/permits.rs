@@ -37,7 +37,8 @@ pub(super) fn check_fresh(auth_time: Timestamp, now: Timestamp) -> Result<()> {
 pub(in crate::service) const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
 async fn live_session(tx: &mut Tx, id: &SessionId) -> Result<Session> {
-    tx.session_by_id(id).await?.filter(|s| s.revoked.is_none()).ok_or(TOKEN_REFUSED)
+    let session = tx.session_by_id(id).await?.ok_or(TOKEN_REFUSED)?;
+    if session.revoked.is_some() { Err(Error::TokenRevoked) } else { Ok(session) }
 }
 
 /// How a caller was authorized.
@@ -190,7 +191,8 @@ impl Admin {
         let HeldPermissions::Only(held) = &self.holds else { return Ok(()) };
         let snapshot = live.snapshot();
         let issuer = &*snapshot.issuer;
-        let enabled = |id: &str| snapshot.clients.get(id).filter(|c| c.disabled_at.is_none()).ok_or(TOKEN_REFUSED);
+        let enabled =
+            |id: &str| snapshot.clients.get(id).filter(|c| c.disabled_at.is_none()).ok_or(Error::TokenRevoked);
         let Entitled { permissions, .. } = match &self.source {
             PermissionSource::Command => return Ok(()),
             PermissionSource::User { token, session, .. } => {

@@ -12,6 +12,7 @@ mod verify;
 use std::{fmt, sync::Arc};
 
 pub(super) use self::budget::WriteBudget;
+pub(in crate::service) use self::reset::ResetBy;
 pub use self::{
     me::MePatch,
     register::RegisterInput,

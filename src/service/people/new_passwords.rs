@@ -11,6 +11,7 @@ use crate::{
         audit::{Actor, AuditKind},
         client::{Client, Grant},
         end_user::EndUser,
+        login::Login,
         mail::Asked,
         password_policy::PasswordPolicy,
         session::RevokedCause,
@@ -18,7 +19,7 @@ use crate::{
         user::User,
     },
     error::{Error, Reason, Result},
-    passwords::{HashError, PasswordVerdict, Phc},
+    passwords::{HashError, PasswordVerdict, Passwords, Phc},
     secret::Password,
     service::{access::RequestContext, runtime::Live},
     store::{By, Revoke, Store},
@@ -33,7 +34,7 @@ pub(super) async fn wait_min_response_time(arrived: Instant) {
 }
 
 /// Fails if the client may not handle passwords.
-pub(super) fn check_may_handle_passwords(client: &Client) -> Result<()> {
+pub(in crate::service) fn check_may_handle_passwords(client: &Client) -> Result<()> {
     if client.may(Grant::DirectLogin) && client.config.first_party {
         return Ok(());
     }
@@ -102,6 +103,31 @@ pub(in crate::service) struct NewPasswords {
 impl NewPasswords {
     pub(in crate::service) fn new(store: Store, live: Arc<Live>, limits: Limits, emails: Emails) -> Self {
         Self { store, live, limits, emails }
+    }
+
+    /// Fails if the new password is the one that it has to replace, because somebody else knows it: a temporary one, or
+    /// any if an administrator wants another. A wrong guess uses up the ticket, and a ticket that the account has
+    /// outlived learns nothing, so that this is no way to guess a password.
+    pub(super) async fn check_is_another(
+        &self,
+        passwords: &Passwords,
+        (ticket, logins): (&Ticket, &[String]),
+        new: &Password,
+        by_administrator: bool,
+    ) -> Result<()> {
+        let Some(canonical) = logins.first().and_then(|login| Login::canonical_for_lookup(login)) else {
+            return Ok(());
+        };
+        let found = self.store.read().await?.user_by_login(&canonical).await?;
+        let found = found.filter(|found| {
+            ticket.user.as_ref() == Some(&found.user.id) && ticket.security_version == found.user.security_version
+        });
+        let stored = found.filter(|found| by_administrator || found.must_change).and_then(|found| found.password);
+        let Some(stored) = stored else { return Ok(()) };
+        if passwords.is_stored(new, stored).await.map_err(hash_error)? {
+            return Err(Error::invalid("new_password", "must be another one than the current password"));
+        }
+        Ok(())
     }
 
     /// Sets a password and consumes the ticket. Ends every session of the user, and notifies every email address.

@@ -71,7 +71,14 @@ impl<'a> Bases<'a> {
         };
         let boss = NewClientRequest { roles: vec!["administrator".into()], ..confidential("boss") };
         let claims = vec!["team=team".to_owned(), "kind=\"x\"".to_owned()];
-        let web = NewClientRequest { trusted_end_user: true, registration: true, claims, ..confidential("web") };
+        let link_template = Some("https://shop.example/{kind}?token={token}".into());
+        let web = NewClientRequest {
+            trusted_end_user: true,
+            registration: true,
+            claims,
+            link_template,
+            ..confidential("web")
+        };
         let administrator = basic(app.confidential(boss).await);
         let client = basic(app.confidential(web).await);
         app.client("portal", &["api", ISSUER]).await;

@@ -11,10 +11,10 @@ use crate::{
         session::RevokedCause,
         ticket::TicketKind,
     },
-    error::Result,
+    error::{Error, Result},
     service::{
         access::Admin,
-        people::{Addressee, IssuedTicket, parse_recipient},
+        people::{Addressee, IssuedTicket, ResetBy, check_may_handle_passwords, parse_recipient},
         tokens::SessionsEnded,
     },
 };
@@ -35,21 +35,29 @@ pub struct UserPasswordReset<'a> {
 pub struct ResetStarted {
     /// The sessions that were ended.
     pub ended: SessionsEnded,
-    /// Whether there was an email address to write to.
+    /// Whether a mail was queued: always.
     pub mailed: bool,
 }
 
 impl Users {
     /// Mails the user a link and code to choose a new password. Unless `keep_current` is set, the current password is
-    /// deleted and the user's sessions end.
+    /// deleted and the user's sessions end. Nothing is taken away from users who could not get it back.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound); the user has permissions that the caller lacks.
+    /// [`Error::NotFound`]; a violation of `client_id` if no password can be chosen through the client;
+    /// [`Error::Precondition`] if the user has no address or is disabled; the user has permissions that the caller lacks.
     pub async fn start_reset(&self, admin: &Admin, reset: UserPasswordReset<'_>) -> Result<ResetStarted> {
         let UserPasswordReset { user, client_id, keep_current: keep } = reset;
         let client = self.live.client(client_id)?;
+        check_client(&client)?;
         let LockedUser { mut tx, found, now } = self.begin_change(admin, user, None).await?;
         let id = &found.user.id;
+        if found.user.disabled_at.is_some() {
+            return Err(Error::Precondition("the user is disabled; enable the user first".to_owned()));
+        }
+        let Some(recipient) = found.logins.iter().find_map(|l| parse_recipient(l)) else {
+            return Err(Error::Precondition("the user has no email address to write to".to_owned()));
+        };
         let mut ended = SessionsEnded { sessions: 0, token_end: None };
         let kind = match tx.password_of(id).await? {
             Some(_) => TicketKind::PasswordReset,
@@ -61,21 +69,32 @@ impl Users {
         }
         // `begin_change` has updated the version: the ticket is bound to the new one.
         let version = found.user.security_version;
-        let issued = self.tickets.issue(kind, &client.id, Some((id, version)), &())?;
+        let issued = self.tickets.issue(kind, &client.id, Some((id, version)), &ResetBy::Administrator)?;
         tx.ticket_insert(&issued.ticket).await?;
-        let to = found.logins.iter().find_map(|l| parse_recipient(l));
-        let mailed = to.is_some();
-        if let Some(recipient) = to {
-            let content = content(kind, &issued, &client, admin);
-            let asked = Asked { at: Some(now), ..Asked::default() };
-            let to = Addressee { recipient, language: Language::default(), asked };
-            self.emails.send(&mut tx, &client, to, content).await?;
-        }
-        let details = json!({ "reset": true, "kept": keep, "mailed": mailed });
+        let content = content(kind, &issued, &client, admin);
+        let asked = Asked { at: Some(now), ..Asked::default() };
+        let to = Addressee { recipient, language: Language::default(), asked };
+        self.emails.send(&mut tx, &client, to, content).await?;
+        let details = json!({ "reset": true, "kept": keep, "mailed": true });
         tx.audit(now, AuditKind::PasswordResetStarted, &admin.actor, &found.user.subject, details).await?;
         self.live.commit(tx).await?;
-        Ok(ResetStarted { ended, mailed })
+        Ok(ResetStarted { ended, mailed: true })
     }
+}
+
+/// Fails if nobody can choose a password through the client with what the mail has.
+fn check_client(client: &Client) -> Result<()> {
+    let problem = if client.disabled_at.is_some() {
+        "is a disabled client; no password can be chosen through it"
+    } else if check_may_handle_passwords(client).is_err() {
+        "must be a first-party client with the grant direct_login; no password can be chosen through others"
+    } else if client.config.link_template.is_none() {
+        // Codes go with a ticket, which only somebody who asks for a mail is given.
+        "must be a client with a link template: without a link, the user cannot choose a password"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid("client_id", problem))
 }
 
 fn content(kind: TicketKind, issued: &IssuedTicket, client: &Client, admin: &Admin) -> Content {

@@ -2,11 +2,13 @@
 //! an audit event and sometimes mails.
 //!
 //! The budgets are in memory: each process has its own. What is counted is changes, not calls: a call that changes
-//! nothing writes nothing.
+//! nothing writes nothing. A call that is refused takes the turn of a writer all the same, so refusals are counted as
+//! well, apart from the changes.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
@@ -16,13 +18,15 @@ use crate::{
     time::{Timestamp, Ttl},
 };
 
-/// Maximum budgets in each generation: 4 MB in total.
+/// Maximum counts in each generation: 4 MB in total.
 const MAX_BUDGETS: usize = 16_384;
 
 /// Changes of the profile, of one user.
 const PROFILE: Rule = Rule::Bucket { room: 30, every: Ttl::from_secs(10) };
 /// Changes of passwords and sessions, from one session.
 const SECURITY: Rule = Rule::Bucket { room: 10, every: Ttl::from_secs(30) };
+/// Changes that were refused, of one user or from one session.
+const REFUSED: Rule = Rule::Bucket { room: 60, every: Ttl::from_secs(5) };
 
 /// Whose budget a change comes out of.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,11 @@ impl Write<'_> {
             Self::Security(session) => session.as_str().to_owned(),
         }
     }
+
+    /// The name of the count of what was refused.
+    fn refused(self) -> String {
+        format!("{} refused", self.name())
+    }
 }
 
 /// The budgets in use, in two generations, so that new ones evict old ones without a search.
@@ -57,35 +66,93 @@ struct Generations {
     old: HashMap<String, Tally>,
 }
 
+/// One change out of a budget, and how to give it back.
+struct Taken {
+    name: String,
+    rule: Rule,
+    before: Option<Tally>,
+    after: Tally,
+}
+
+impl Generations {
+    fn tally(&self, name: &str) -> Option<Tally> {
+        self.young.get(name).or_else(|| self.old.get(name)).copied()
+    }
+
+    /// Fails if a count is full.
+    fn check(&self, name: &str, rule: Rule, now: Timestamp) -> Result<()> {
+        match rule.verdict(self.tally(name).as_ref(), UnderWay::NONE, now) {
+            LimitVerdict::Wait(after) => Err(Error::RateLimited { after }),
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&mut self, name: String, rule: Rule, now: Timestamp) -> Taken {
+        let before = self.tally(&name);
+        let after = rule.failed(before.as_ref(), now);
+        if self.young.len() >= MAX_BUDGETS {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(&name);
+        self.young.insert(name.clone(), after);
+        Taken { name, rule, before, after }
+    }
+
+    fn give_back(&mut self, taken: &Taken) {
+        let all = if self.young.contains_key(&taken.name) { &mut self.young } else { &mut self.old };
+        let Some(current) = all.get(&taken.name) else { return };
+        match taken.rule.taken_back(taken.before.as_ref(), &taken.after, current) {
+            Some(left) => all.insert(taken.name.clone(), left),
+            None => all.remove(&taken.name),
+        };
+    }
+}
+
 /// What signed-in users may write.
 #[derive(Debug, Default)]
 pub(in crate::service::people) struct WriteBudget(Mutex<Generations>);
 
 impl WriteBudget {
-    /// Takes one change out of a budget.
+    /// Does what changes something, out of a budget that is taken from before. What is refused and has certainly
+    /// changed nothing is given back, and counted as refused.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] if it is used up.
-    pub(super) fn take(&self, write: Write<'_>, now: Timestamp) -> Result<()> {
-        let (rule, name) = (write.rule(), write.name());
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = all.young.get(&name).or_else(|| all.old.get(&name)).copied();
-        if let LimitVerdict::Wait(after) = rule.verdict(tally.as_ref(), UnderWay::NONE, now) {
-            return Err(Error::RateLimited { after });
+    /// [`Error::RateLimited`] if the budget is used up, or if too much was refused; those of the work.
+    pub(super) async fn spend<T>(
+        &self,
+        write: Write<'_>,
+        now: Timestamp,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let taken = self.take(write, now)?;
+        let done = work.await;
+        match &done {
+            Ok(_) | Err(Error::Unavailable(_) | Error::DeadlineExceeded | Error::Internal(_)) => {}
+            Err(_) => {
+                let mut all = self.all();
+                all.give_back(&taken);
+                all.count(write.refused(), REFUSED, now);
+            }
         }
-        if all.young.len() >= MAX_BUDGETS {
-            all.old = std::mem::take(&mut all.young);
-        }
-        all.old.remove(&name);
-        all.young.insert(name, rule.failed(tally.as_ref(), now));
-        Ok(())
+        done
+    }
+
+    fn take(&self, write: Write<'_>, now: Timestamp) -> Result<Taken> {
+        let mut all = self.all();
+        all.check(&write.refused(), REFUSED, now)?;
+        all.check(&write.name(), write.rule(), now)?;
+        Ok(all.count(write.name(), write.rule(), now))
+    }
+
+    fn all(&self) -> MutexGuard<'_, Generations> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entropy::OsEntropy;
+    use crate::{entropy::OsEntropy, error::Reason};
 
     const NOW: Timestamp = Timestamp::from_millis(1_893_456_000_000);
 
@@ -103,6 +170,30 @@ mod tests {
         assert!(budget.take(Write::Profile(&ada), later).is_err());
         // A clock that was set back locks nobody out.
         budget.take(Write::Profile(&ada), NOW.minus(Ttl::from_days(1))).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_given_back_and_bounded_by_itself() {
+        let (budget, ada) = (WriteBudget::default(), UserId::new(NOW, &OsEntropy));
+        let refused = async |now| {
+            let work = async { Err::<(), _>(Error::Exists("user", "bob".into())) };
+            budget.spend(Write::Profile(&ada), now, work).await.unwrap_err().reason()
+        };
+        for n in 0..60 {
+            assert_eq!(refused(NOW).await, Reason::AlreadyExists, "{n}");
+        }
+        assert_eq!(refused(NOW).await, Reason::RateLimited);
+        let later = NOW.plus(Ttl::from_secs(5));
+        assert_eq!(refused(later).await, Reason::AlreadyExists);
+        assert_eq!(refused(later).await, Reason::RateLimited);
+        // All changes are left. What may have been done counts.
+        let later = NOW.plus(Ttl::from_secs(3600));
+        let lost = async { Err::<(), _>(Error::Unavailable("gone".into())) };
+        assert_eq!(budget.spend(Write::Profile(&ada), later, lost).await.unwrap_err().reason(), Reason::Unavailable);
+        for n in 0..29 {
+            budget.spend(Write::Profile(&ada), later, async { Ok(()) }).await.unwrap_or_else(|e| panic!("{n}: {e}"));
+        }
+        assert!(budget.take(Write::Profile(&ada), later).is_err());
     }
 
     #[test]

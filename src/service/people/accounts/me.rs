@@ -12,7 +12,7 @@ use crate::{
         end_user::EndUser,
         limit::LimitKind,
         login::{Login, LoginKind},
-        mail::Content,
+        mail::{Content, Language},
         session::{RevokedCause, Session},
         ticket::TicketKind,
         user::{MAX_ATTRIBUTES, MAX_DEPTH, holds_nul, is_deeper_than, stored_size},
@@ -27,7 +27,7 @@ use crate::{
             emails::{Addressee, Asker, parse_language, parse_recipient},
             limits::GuessAudit,
             new_passwords::{asked, check_new_password, hash_error, wait_min_response_time, warn_if_unusable},
-            tickets::{IssuedTicket, PendingTicket},
+            tickets::PendingTicket,
             users::{UserView, load_view, remap_claims},
         },
         tokens::SessionsEnded,
@@ -105,31 +105,65 @@ impl Accounts {
         let name = patch.name.as_deref().map(parse_user_name).transpose()?;
         let arrived = Instant::now();
         let patch = CheckedPatch { name, profile: patch.profile };
-        let mut view = self.me(me).await?;
-        if patch.changes(&view) {
-            self.budget.take(Write::Profile(&me.user), ctx.now)?;
-            view = self.change(me, patch).await?;
+        let view = self.me(me).await?;
+        let patch = patch.changes(&view).then_some(patch);
+        let email = email.filter(|email| !is_only_address(&view, email));
+        if patch.is_none() && email.is_none() {
+            return Ok((view, None));
         }
-        let pending = match email.filter(|email| !is_only_address(&view, email)) {
-            Some(email) => {
-                self.budget.take(Write::Profile(&me.user), ctx.now)?;
-                let pending = self.send_verification(ctx, me, &view, (&email, &language)).await?;
-                wait_min_response_time(arrived).await;
-                Some(pending)
-            }
-            None => None,
-        };
+        let mail = email.map(|email| Ok::<_, Error>((email, parse_language(&language)?))).transpose()?;
+        let changing = Box::pin(self.change_and_verify(ctx, me, (view, patch), mail));
+        let (view, pending) = self.budget.spend(Write::Profile(&me.user), ctx.now, changing).await?;
+        if pending.is_some() {
+            wait_min_response_time(arrived).await;
+        }
         Ok((view, pending))
     }
 
-    async fn change(&self, me: &Me, patch: CheckedPatch) -> Result<UserView> {
-        let (id, now) = (&me.user, self.live.now());
+    /// Does all that is asked for, or nothing.
+    async fn change_and_verify(
+        &self,
+        ctx: &RequestContext,
+        me: &Me,
+        (view, patch): (UserView, Option<CheckedPatch>),
+        mail: Option<(Login, Language)>,
+    ) -> Result<(UserView, Option<PendingTicket>)> {
+        let Some((email, language)) = mail else {
+            return self.change(me, (view, patch), None).await;
+        };
+        let client = self.live.client(&me.client)?;
+        let recipient =
+            parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
+        let to = Addressee { recipient, language, asked: asked(ctx, &client, &EndUser::default()) };
+        let counted = self.emails.count_request(email.canonical(), Asker::User(&me.user), &me.actor.address).await?;
+        counted.kept_if_done(self.change(me, (view, patch), Some((&client, &email, to)))).await
+    }
+
+    async fn change(
+        &self,
+        me: &Me,
+        (mut view, patch): (UserView, Option<CheckedPatch>),
+        mail: Option<(&Client, &Login, Addressee)>,
+    ) -> Result<(UserView, Option<PendingTicket>)> {
         let mut tx = me.write(&self.store).await?;
+        if let Some(patch) = patch {
+            view = self.apply(&mut tx, me, patch).await?;
+        }
+        let pending = match mail {
+            Some((client, email, to)) => Some(self.queue_verification(&mut tx, &view, client, (email, to)).await?),
+            None => None,
+        };
+        tx.commit().await?;
+        Ok((view, pending))
+    }
+
+    async fn apply(&self, tx: &mut Tx, me: &Me, patch: CheckedPatch) -> Result<UserView> {
+        let (id, now) = (&me.user, self.live.now());
         if !tx.user_touch(id, None, now).await? {
             return Err(TOKEN_REFUSED);
         }
         // Again: on PostgreSQL, the session may have ended while this waited for the row.
-        me.check_current(&mut tx).await?;
+        me.check_current(tx).await?;
         if let Some(name) = patch.name {
             tx.logins_delete(id, LoginKind::Name).await?;
             for login in name {
@@ -139,7 +173,7 @@ impl Accounts {
             }
         }
         let user = tx.user_by_id(id).await?.ok_or(TOKEN_REFUSED)?;
-        let mut view = load_view(&mut tx, user).await?;
+        let mut view = load_view(tx, user).await?;
         if view.logins.is_empty() {
             return Err(Error::invalid("name", "must not be empty without an email address"));
         }
@@ -159,48 +193,29 @@ impl Accounts {
             }
             self.token_fit.check_changed_user((&before, &view.roles), (&view.user, &view.roles), "profile")?;
             tx.user_set_attributes(id, &view.user.attributes).await?;
-            remap_claims(&self.live, &mut tx, &view.user, now).await?;
+            remap_claims(&self.live, tx, &view.user, now).await?;
         }
         tx.audit(now, AuditKind::UserUpdated, &me.actor, &me.subject, json!({ "by": "user" })).await?;
-        tx.commit().await?;
         Ok(view)
     }
 
-    /// Sends a code to the user's new email address or, if the address is taken, a notice to its owner.
-    async fn send_verification(
-        &self,
-        ctx: &RequestContext,
-        me: &Me,
-        view: &UserView,
-        (email, language_tag): (&Login, &str),
-    ) -> Result<PendingTicket> {
-        let language = parse_language(language_tag)?;
-        let client = self.live.client(&me.client)?;
-        let data = PendingEmail { email: email.display().to_owned() };
-        let owner = Some((&view.user.id, view.user.security_version));
-        let issued = self.tickets.issue(TicketKind::VerifyEmail, &client.id, owner, &data)?;
-        let recipient =
-            parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        let asked = asked(ctx, &client, &EndUser::default());
-        let to = Addressee { recipient, language, asked };
-        let counted = self.emails.count_request(email.canonical(), Asker::User(&me.user), &me.actor.address).await?;
-        counted.kept_if_done(self.queue_verification(me, &client, &issued, (email, to))).await?;
-        Ok(issued.pending())
-    }
-
+    /// Queues a mail with a code for the user's new email address or, if the address is taken, a notice to its owner.
     async fn queue_verification(
         &self,
-        me: &Me,
+        tx: &mut Tx,
+        view: &UserView,
         client: &Client,
-        issued: &IssuedTicket,
         (email, to): (&Login, Addressee),
-    ) -> Result<()> {
-        let mut tx = me.write(&self.store).await?;
-        let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != me.user);
+    ) -> Result<PendingTicket> {
+        let data = PendingEmail { email: email.display().to_owned() };
+        let user = &view.user;
+        let issued =
+            self.tickets.issue(TicketKind::VerifyEmail, &client.id, Some((&user.id, user.security_version)), &data)?;
+        let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != user.id);
         tx.ticket_insert(&issued.ticket).await?;
         let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(client)) };
-        self.emails.send(&mut tx, client, to, content).await?;
-        tx.commit().await.map(|_| ())
+        self.emails.send(tx, client, to, content).await?;
+        Ok(issued.pending())
     }
 
     /// Changes the password, given the current one. Ends every other session; returns how many.
@@ -243,17 +258,22 @@ impl Accounts {
             return Err(Error::Unauthenticated(Reason::InvalidCredentials));
         }
         attempt.succeeded().await?;
-        self.budget.take(Write::Security(&me.session), ctx.now)?;
+        let work = Box::pin(self.set_own_password(me, (user.security_version, &logins), new));
+        self.budget.spend(Write::Security(&me.session), ctx.now, work).await
+    }
+
+    /// Sets the user's password, if the account is still at the version that the old one was verified against.
+    async fn set_own_password(&self, me: &Me, (version, logins): (i64, &[String]), new: Password) -> Result<usize> {
+        let id = &me.user;
         let phc = self.passwords.hash(new).await.map_err(hash_error)?;
         let (client, now) = (self.live.client(&me.client)?, self.live.now());
         let mut tx = me.write(&self.store).await?;
-        // The old password was verified against this version of the account only.
-        if !tx.user_touch(id, Some(user.security_version), now).await? {
+        if !tx.user_touch(id, Some(version), now).await? {
             return Err(Error::Conflict);
         }
         tx.password_set(id, &phc, now).await?;
-        self.limits.clear_logins(&mut tx, &logins).await?;
-        self.emails.send_password_changed(&mut tx, &client, &logins, now).await?;
+        self.limits.clear_logins(&mut tx, logins).await?;
+        self.emails.send_password_changed(&mut tx, &client, logins, now).await?;
         let ended = self.end_other_sessions(&mut tx, me, (RevokedCause::PasswordSet, now)).await?;
         tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;
@@ -279,12 +299,17 @@ impl Accounts {
         if ids.is_empty() {
             return Ok(SessionsEnded { sessions: 0, token_end: None });
         }
-        self.budget.take(Write::Security(&me.session), self.live.now())?;
+        let work = self.end_own(me, session.map(|_| ids.as_slice()));
+        self.budget.spend(Write::Security(&me.session), self.live.now(), work).await
+    }
+
+    /// Ends these sessions of the user, or all others.
+    async fn end_own(&self, me: &Me, ids: Option<&[SessionId]>) -> Result<SessionsEnded> {
         let mut tx = me.write(&self.store).await?;
         let now = self.live.now();
-        let ended = match session {
+        let ended = match ids {
             None => self.end_other_sessions(&mut tx, me, (RevokedCause::Logout, now)).await?,
-            Some(_) => self.revoke_own(&mut tx, me, Revoke::Sessions(&ids), (RevokedCause::Logout, now)).await?,
+            Some(ids) => self.revoke_own(&mut tx, me, Revoke::Sessions(ids), (RevokedCause::Logout, now)).await?,
         };
         let ended = SessionsEnded::of(&mut tx, &me.user, ended, (&self.live, now)).await?;
         self.live.commit(tx).await?;

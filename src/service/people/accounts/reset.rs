@@ -1,5 +1,6 @@
 //! Password reset.
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Accounts;
@@ -48,6 +49,13 @@ pub struct ResetRequest<'a> {
     pub user_agent: &'a str,
     /// The device token from an earlier sign-in.
     pub device_token: Option<&'a DeviceToken>,
+}
+
+/// Who has started a reset, in its ticket; nothing if that was whoever says to be the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::service) enum ResetBy {
+    /// An administrator.
+    Administrator,
 }
 
 /// A password reset with a code or link.
@@ -167,6 +175,9 @@ impl Accounts {
         let user = ticket.user.as_ref().ok_or(CODE_INVALID)?;
         let logins = self.store.read().await?.logins_of(user).await?;
         check_new_password(&password, &logins)?;
+        let by: Option<ResetBy> = self.tickets.data(ticket)?;
+        let of = (ticket, &logins[..]);
+        Box::pin(self.new_passwords.check_is_another(&self.passwords, of, &password, by.is_some())).await?;
         let phc = self.passwords.hash(password).await.map_err(hash_error)?;
         let actor = |subject: &str| Actor {
             client: Some(client.id.to_string()),

@@ -179,6 +179,8 @@ impl SignIns {
     ) -> Result<SignedIn> {
         let logins = self.store.read().await?.logins_of(&pending.user).await?;
         check_new_password(&password, &logins)?;
+        let of = (&pending.ticket, &logins[..]);
+        Box::pin(self.new_passwords.check_is_another(&self.passwords, of, &password, false)).await?;
         let phc = self.passwords.hash(password).await.map_err(hash_error)?;
         let actor = |subject: &str| actor(ctx, client, &pending.state, subject);
         self.new_passwords.set_by_ticket(client, &pending.ticket, &phc, actor).await?;
