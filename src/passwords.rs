@@ -8,6 +8,7 @@ mod cost;
 mod foreign;
 mod memory;
 mod pace;
+mod padding;
 mod params;
 mod phc;
 mod pool;
@@ -21,7 +22,7 @@ pub use self::{
     applicant::{Account, Applicant, Level, Prefix},
     cost::HashCost,
     params::Params,
-    phc::{Phc, PhcProblem},
+    phc::{OutOfRange, Phc, PhcProblem},
     pool::{Passwords, Slot},
     turns::Turn,
 };

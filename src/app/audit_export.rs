@@ -1,11 +1,12 @@
 //! Writes the audit log into a file.
 
 use std::{
+    future::Future,
     io::Write,
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::{
     output::printed,
@@ -34,14 +35,16 @@ pub struct Exported {
     pub last: Option<(AuditEventId, Timestamp)>,
 }
 
-/// Writes the events, one per line, a page at a time.
+/// Writes the events, one per line, a page at a time. A file is given up when `stop` says so; whoever writes to
+/// standard output may be ended at any time.
 ///
 /// # Errors
-/// A sentence for the operator. There is no file then.
+/// A sentence for the operator. There is no file then, and no part of one.
 pub async fn export_audit(
     mut export: AuditExport,
     to: &ExportTo,
     line: fn(&AuditEvent) -> String,
+    stop: impl Future<Output = ()>,
 ) -> anyhow::Result<(Exported, AuditExport)> {
     let exported = match to {
         ExportTo::Stdout => {
@@ -51,7 +54,12 @@ pub async fn export_audit(
             })
             .await?
         }
-        ExportTo::File(path) => export_to_file(&mut export, path, line).await?,
+        ExportTo::File(path) => tokio::select! {
+            biased;
+            // What was written is removed when the export is dropped.
+            () = stop => bail!("the export was interrupted by a signal; there is no {}", path.display()),
+            done = export_to_file(&mut export, path, line) => done?,
+        },
     };
     Ok((exported, export))
 }

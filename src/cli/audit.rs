@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DatabaseArgs, output};
+use super::{DatabaseArgs, output, serve::stop_signal};
 use crate::{
     app::{self, ExportTo, Exported},
     domain::audit::{AuditEvent, AuditFilter, AuditKind},
@@ -108,7 +108,11 @@ impl Export {
         let export = service.audit.export(&Admin::command(), after, before);
         let to = if file.as_os_str() == "-" { ExportTo::Stdout } else { ExportTo::File(file.clone()) };
         let line = |event: &AuditEvent| output::compact_json(&message(event));
-        let (Exported { events, last }, export) = app::export_audit(export, &to, line).await?;
+        let (Exported { events, last }, export) = match to {
+            ExportTo::File(_) => app::export_audit(export, &to, line, stop_signal()?).await?,
+            // Its reader may be slow: a signal ends the process as usual.
+            ExportTo::Stdout => app::export_audit(export, &to, line, std::future::pending()).await?,
+        };
         if let Some(at) = export.incomplete_before() {
             output::note(&format!("the events before {at} had been deleted already"));
         }

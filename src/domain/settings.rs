@@ -42,6 +42,8 @@ pub struct Settings {
     pub audit_retention_days: i64,
     /// The audit events before this time have been deleted.
     pub audit_deleted_before: Option<Timestamp>,
+    /// The longest time that checking an imported hash has ever taken, as a multiple of that for one of Chancery's own.
+    pub costliest_import: u64,
     /// When it was last found that the database had lost its newest commits: a restore, or a failover.
     pub commits_lost_at: Option<Timestamp>,
     /// Settings of later releases.
@@ -62,6 +64,7 @@ impl Default for Settings {
             limits: LimitSettings::default(),
             audit_retention_days: 0,
             audit_deleted_before: None,
+            costliest_import: 0,
             commits_lost_at: None,
             later: Later::default(),
         }

@@ -46,10 +46,10 @@ pub enum PhcProblem {
     #[error("is malformed for its algorithm")]
     Form,
     /// A cost parameter is out of range.
-    #[error("the parameter {0} is out of range")]
-    Cost(&'static str),
+    #[error("{0}")]
+    Cost(OutOfRange),
     /// It needs too much memory.
-    #[error("needs more than 1 GiB")]
+    #[error("needs more than 1 GiB of memory, which is the most that is accepted")]
     Memory,
     /// The salt is too short or too long.
     #[error("the salt must be 8 to 64 bytes")]
@@ -57,6 +57,26 @@ pub enum PhcProblem {
     /// The hash itself is too short or too long.
     #[error("the hash must be 16 to 64 bytes")]
     Output,
+}
+
+/// A cost parameter that is not accepted, and what would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfRange {
+    what: &'static str,
+    value: u32,
+    least: u32,
+    most: u32,
+}
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, value, least, most } = self;
+        if value > most {
+            write!(f, "{what} {value} is above {most}")
+        } else {
+            write!(f, "{what} {value} is below {least}")
+        }
+    }
 }
 
 /// A password hash as stored in the database.
@@ -152,13 +172,10 @@ fn parse_argon2(algorithm: argon2::Algorithm, rest: &str) -> Result<Stored, PhcP
     // A missing version means the first one (PHC string format, Argon2).
     let rest = rest.strip_prefix("v=19$").ok_or(PhcProblem::Version)?;
     let ([m, t, p], salted) = parse_fields(rest, ["m", "t", "p"])?;
-    within(m, "m", &ARGON2.0)?;
-    within(t, "t", &ARGON2.1)?;
-    within(p, "p", &ARGON2.2)?;
+    within(p, "Argon2 lanes (p)", &ARGON2.2)?;
     // RFC 9106 §3.1.
-    if m < 8 * p {
-        return Err(PhcProblem::Cost("m"));
-    }
+    within(m, "Argon2 memory in KiB (m)", &(8 * p..=*ARGON2.0.end()))?;
+    within(t, "Argon2 iterations (t)", &ARGON2.1)?;
     Ok(Stored::Argon2 { algorithm, params: Params { memory_kib: m, iterations: t, lanes: p }, salted })
 }
 
@@ -167,7 +184,7 @@ fn parse_bcrypt(rest: &str) -> Result<Stored, PhcProblem> {
     let (cost, rest) = rest.split_once('$').ok_or(PhcProblem::Form)?;
     let digits = cost.len() == 2 && cost.bytes().all(|b| b.is_ascii_digit());
     let cost = cost.parse().ok().filter(|_| digits).ok_or(PhcProblem::Form)?;
-    within(cost, "cost", &BCRYPT_COST)?;
+    within(cost, "bcrypt cost", &BCRYPT_COST)?;
     let (salt, hash) = rest.split_at_checked(22).filter(|(_, hash)| hash.len() == 31).ok_or(PhcProblem::Form)?;
     let decoded = |text| BCRYPT_BASE64.decode(text).map_err(|_| PhcProblem::Form);
     let (salt, hash) = (decoded(salt)?.try_into(), decoded(hash)?.try_into());
@@ -178,15 +195,15 @@ fn parse_bcrypt(rest: &str) -> Result<Stored, PhcProblem> {
 /// `ln=15,r=8,p=1$SALT$HASH`.
 fn parse_scrypt(rest: &str) -> Result<Stored, PhcProblem> {
     let ([ln, r, p], salted) = parse_fields(rest, ["ln", "r", "p"])?;
-    within(ln, "ln", &SCRYPT.0)?;
-    within(r, "r", &SCRYPT.1)?;
-    within(p, "p", &SCRYPT.2)?;
+    within(ln, "scrypt log2 of N (ln)", &SCRYPT.0)?;
+    within(r, "scrypt block size (r)", &SCRYPT.1)?;
+    within(p, "scrypt lanes (p)", &SCRYPT.2)?;
     let block = 128 * u64::from(r);
     let table = block << ln;
     if table > SCRYPT_BYTES {
         return Err(PhcProblem::Memory);
     }
-    let log_n = u8::try_from(ln).map_err(|_| PhcProblem::Cost("ln"))?;
+    let log_n = u8::try_from(ln).map_err(|_| PhcProblem::Form)?;
     let params = scrypt::Params::new(log_n, r, p).map_err(|_| PhcProblem::Form)?;
     // The table, which the lanes share, one block per lane, and one working block.
     let kib = (table + block * (u64::from(p) + 1)).div_ceil(1024);
@@ -196,8 +213,8 @@ fn parse_scrypt(rest: &str) -> Result<Stored, PhcProblem> {
 /// `i=600000$SALT$HASH`.
 fn parse_pbkdf2(algorithm: pbkdf2::Algorithm, rest: &str) -> Result<Stored, PhcProblem> {
     let ([i], salted) = parse_fields(rest, ["i"])?;
-    within(i, "i", &PBKDF2)?;
-    let iterations = NonZeroU32::new(i).ok_or(PhcProblem::Cost("i"))?;
+    within(i, "PBKDF2 iterations (i)", &PBKDF2)?;
+    let iterations = NonZeroU32::new(i).ok_or(PhcProblem::Form)?;
     Ok(Stored::Pbkdf2 { algorithm, iterations, salted })
 }
 
@@ -247,6 +264,7 @@ fn base64(text: &str) -> Result<Vec<u8>, PhcProblem> {
     STANDARD_NO_PAD.decode(text).map_err(|_| PhcProblem::Form)
 }
 
-fn within(value: u32, name: &'static str, range: &RangeInclusive<u32>) -> Result<(), PhcProblem> {
-    if range.contains(&value) { Ok(()) } else { Err(PhcProblem::Cost(name)) }
+fn within(value: u32, what: &'static str, range: &RangeInclusive<u32>) -> Result<(), PhcProblem> {
+    let (least, most) = (*range.start(), *range.end());
+    if range.contains(&value) { Ok(()) } else { Err(PhcProblem::Cost(OutOfRange { what, value, least, most })) }
 }

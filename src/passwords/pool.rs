@@ -16,19 +16,17 @@ use tokio::{sync::oneshot, time::Instant};
 
 use self::job::{HashJob, Verified};
 use super::{
-    Account, Applicant, Figures, HashCost, HashError, PasswordVerdict, Phc, PoolConfig, Salts, UnusableHash,
+    Account, Applicant, Figures, HashCost, HashError, PasswordVerdict, Phc, PoolConfig, Prefix, Salts, UnusableHash,
     argon::{Arena, memory_for},
     memory::{MemoryBudget, fits},
     pace::Pace,
+    padding::Padding,
     phc::Stored,
     priority,
     queue::{Evicted, NextWork, PlaceId, Queue, Refused},
     turns::{MAX_WAITING, NoTurn, Turn, Turns},
 };
 use crate::secret::Password;
-
-/// Maximum delay of the answer to a wrong password.
-const MOST_PADDING: Duration = Duration::from_secs(5);
 
 /// Hashes and checks passwords, on its own threads. Cheap to clone. The threads end when the last clone is dropped.
 #[derive(Clone)]
@@ -62,8 +60,7 @@ struct State {
     queue: Queue<HashJob>,
     memory: MemoryBudget,
     pace: Pace,
-    /// How long checking a wrong password against another system's hash took recently.
-    slowest: Duration,
+    padding: Padding,
     figures: Figures,
     closed: bool,
 }
@@ -132,7 +129,7 @@ impl Passwords {
             queue: Queue::new(config.queue),
             memory: MemoryBudget::new(memory_kib, part, threads),
             pace: Pace::new(threads),
-            slowest: Duration::ZERO,
+            padding: Padding::default(),
             figures: Figures::default(),
             closed: false,
         });
@@ -146,8 +143,8 @@ impl Passwords {
     ///
     /// # Errors
     /// [`HashError::AccountBusy`] if several are waiting already; [`HashError::Gone`] if the deadline passed.
-    pub async fn turn(&self, account: Account, deadline: Option<Instant>) -> Result<Turn, HashError> {
-        self.pool.turns.take(account, deadline).await.map_err(|refused| match refused {
+    pub async fn turn(&self, account: Account, from: Prefix, deadline: Option<Instant>) -> Result<Turn, HashError> {
+        self.pool.turns.take(account, from, deadline).await.map_err(|refused| match refused {
             NoTurn::Busy => {
                 self.pool.state().figures.account_waiting += 1;
                 self.pool.account_busy()
@@ -219,6 +216,11 @@ impl Passwords {
     /// What it needs and what there is.
     pub fn check_cost(&self, cost: HashCost) -> Result<(), UnusableHash> {
         fits(cost.memory_kib, self.pool.config.memory_kib)
+    }
+
+    /// Tells that there are hashes of other systems which take up to so many times as long as one of Chancery's own.
+    pub fn expect(&self, times: u64) {
+        self.pool.state().padding.expect(times);
     }
 
     /// The configuration in use.
@@ -308,26 +310,15 @@ impl Pool {
                     Some(problem) => verdict.map(|_| self.unusable(problem)),
                     None => verdict,
                 };
-                let other = stored.is_some_and(|stored| !stored.is_current(params));
+                let other = stored.filter(|stored| !stored.is_current(params)).map(|stored| stored.cost().times);
                 let checked = verdict.map(|verdict| {
-                    let not_before = began + self.padding(other && matches!(verdict, PasswordVerdict::Wrong), took);
-                    Verified { verdict, not_before }
+                    let right = matches!(verdict, PasswordVerdict::Right { .. });
+                    let padding = if right { Duration::ZERO } else { self.state().padding.after(other, took) };
+                    Verified { verdict, not_before: began + padding }
                 });
                 drop(answer.send(checked));
             }
         }
-    }
-
-    /// The minimum time before a wrong password is answered: as long as it takes for an account with another system's
-    /// hash. Checking such a hash takes additional time, which would otherwise reveal that the account exists.
-    fn padding(&self, other: bool, took: Duration) -> Duration {
-        let mut state = self.state();
-        if other {
-            // Outliers decay slowly.
-            let lately = state.slowest.saturating_sub(state.slowest / 256);
-            state.slowest = lately.max(took).min(MOST_PADDING);
-        }
-        state.slowest
     }
 
     /// Fails if a stored hash needs more memory than there is.

@@ -20,6 +20,7 @@ on_each_engine! {
         a_hash_that_needs_more_than_the_budget_is_refused_by_dry_run_and_import_with_what_to_set,
         a_hash_that_takes_longer_than_a_call_is_refused,
         the_import_says_what_costly_hashes_cost,
+        every_process_learns_of_the_costliest_hash_that_was_ever_imported,
         p10_a_stored_hash_that_cannot_be_checked_is_answered_like_a_wrong_password,
     }
     #[tokio::test]
@@ -74,6 +75,25 @@ async fn a_hash_that_takes_longer_than_a_call_is_refused(app: &App) {
             assert!(says.starts_with("takes ") && says.ends_with("at most 100 times are taken on"), "{says}");
         }
     }
+}
+
+async fn every_process_learns_of_the_costliest_hash_that_was_ever_imported(app: &App) {
+    let other = app.second_process().await;
+    let known = || app.service.live.snapshot().settings.costliest_import;
+    assert_eq!(known(), 0);
+    let iterations = |n: u32| salted(&format!("$pbkdf2-sha256$i={n}"));
+    let import = async |subject: &str, n| {
+        let outcomes = app.service.import.write(&Admin::command(), &[row(subject, &iterations(n))]).await.unwrap();
+        assert_eq!(outcomes, [ImportOutcome::Created]);
+    };
+    import("1", 600_000).await;
+    assert_eq!(known(), 3);
+    import("2", 200_000).await;
+    assert_eq!(known(), 3);
+    import("3", 1_000_000).await;
+    assert_eq!(known(), 5);
+    other.live.confirm().await.unwrap();
+    assert_eq!(other.live.snapshot().settings.costliest_import, 5);
 }
 
 async fn the_import_says_what_costly_hashes_cost(app: &App) {

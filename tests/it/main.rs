@@ -12,6 +12,7 @@
 #[path = "../support/engines.rs"]
 mod engines;
 
+mod abandoned;
 mod accounts;
 mod admin;
 mod agreement;
@@ -35,6 +36,7 @@ mod hierarchy;
 mod import;
 mod import_stream;
 mod interrupted_attempts;
+mod interrupted_export;
 mod introspection;
 mod issuer;
 mod last_list;

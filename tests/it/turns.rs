@@ -5,7 +5,7 @@ use std::future::Future;
 use chancery::{
     error::{Reason, Result},
     grpc::pb::{LoginRequest, auth_service_client::AuthServiceClient},
-    passwords::{Account, HashError, Turn},
+    passwords::{Account, HashError, Prefix, Turn},
     secret::{DeviceToken, Password},
     service::{ClientCredentials, Service, SignInRequest, TokenPair},
 };
@@ -42,7 +42,7 @@ async fn present<'a>(
     account: &'a str,
 ) -> std::pin::Pin<Box<dyn Future<Output = Result<Turn, HashError>> + 'a>> {
     let mut turn: std::pin::Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(service.passwords.turn(Account::of(account), None));
+        Box::pin(service.passwords.turn(Account::of(account), Prefix::Unknown, None));
     assert!(futures_util::poll!(&mut turn).is_pending(), "somebody has the turn");
     turn
 }
@@ -71,7 +71,7 @@ async fn parallel_wrong_passwords_of_one_account_are_answered_one_after_the_othe
 
 async fn one_sign_in_too_many_at_an_account_gets_a_reason_of_its_own_and_costs_no_statement(app: &App) {
     let service = &app.service;
-    let _held = service.passwords.turn(Account::of("ada"), None).await.unwrap();
+    let _held = service.passwords.turn(Account::of("ada"), Prefix::Unknown, None).await.unwrap();
     let mut waiting = Vec::new();
     for _ in 1..PRESENT {
         waiting.push(present(service, "ada").await);
@@ -97,7 +97,7 @@ async fn one_sign_in_too_many_at_an_account_gets_a_reason_of_its_own_and_costs_n
 async fn a_flood_of_sign_ins_at_an_account_does_not_keep_its_known_device_out(app: &App) {
     let device = app.sign_in().await.device.unwrap();
     let service = &app.service;
-    let _held = service.passwords.turn(Account::of("ada"), None).await.unwrap();
+    let _held = service.passwords.turn(Account::of("ada"), Prefix::Unknown, None).await.unwrap();
     let mut waiting = Vec::new();
     for _ in 1..PRESENT {
         waiting.push(present(service, "ada").await);
@@ -109,7 +109,7 @@ async fn a_flood_of_sign_ins_at_an_account_does_not_keep_its_known_device_out(ap
 
 async fn a_sign_in_that_stops_waiting_lets_the_next_one_have_its_turn(app: &App) {
     let service = &app.service;
-    let held = service.passwords.turn(Account::of("ada"), None).await.unwrap();
+    let held = service.passwords.turn(Account::of("ada"), Prefix::Unknown, None).await.unwrap();
     for _ in 0..3 * PRESENT {
         let mut gone = Box::pin(app.try_sign_in(PASSWORD));
         assert!(futures_util::poll!(&mut gone).is_pending());

@@ -142,7 +142,7 @@ async fn a43_the_memory_of_scrypt_counts_too() {
 fn p10_wrong_passwords_take_as_long_as_those_checked_against_another_systems_hash() {
     let ms = Duration::from_millis;
     let pool = stuck();
-    let padding = |other, took| pool.pool.padding(other, ms(took));
+    let padding = |other: bool, took| pool.pool.state().padding.after(other.then_some(1), ms(took));
     assert_eq!(padding(false, 45), ms(0), "there is none of another system");
     assert_eq!(padding(true, 320), ms(320));
     assert_eq!(padding(false, 45), ms(320));
@@ -158,7 +158,7 @@ fn p10_wrong_passwords_take_as_long_as_those_checked_against_another_systems_has
 #[tokio::test]
 async fn p10_a_wrong_password_without_an_account_is_answered_after_the_padding() {
     let pool = pool(TINY);
-    pool.pool.padding(true, Duration::from_millis(40));
+    pool.pool.state().padding.after(Some(1), Duration::from_millis(40));
     let began = Instant::now();
     assert!(matches!(verify(&pool, password("x"), None).await, Ok(PasswordVerdict::Wrong)));
     assert!(began.elapsed() >= Duration::from_millis(40));

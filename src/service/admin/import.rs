@@ -13,7 +13,7 @@ use self::{
     plan::{Decision, TakenNames},
 };
 use crate::{
-    domain::{audit::AuditKind, permission::USERS_IMPORT, user::User},
+    domain::{audit::AuditKind, feed::ChangeKind, permission::USERS_IMPORT, settings::Settings, user::User},
     entropy::Entropy,
     error::{Error, Result, Violation},
     id::UserId,
@@ -177,8 +177,24 @@ impl Import {
             return Err(Error::Conflict);
         }
         tx.audit(now, AuditKind::UsersImported, &admin.actor, "users", details).await?;
-        tx.commit().await?;
+        let costs = new.iter().filter_map(|user| user.password.as_ref()).map(Phc::cost);
+        let costliest = costs.filter(|cost| *cost != HashCost::OWN).map(|cost| cost.times).max();
+        self.commit(tx, costliest.unwrap_or(0), now).await?;
         Ok(outcomes)
+    }
+
+    /// Commits a batch whose costliest hash takes so many times as long as one of Chancery's own. If no other import has
+    /// had such a hash, every process learns of it, so that from its first answer on the time does not tell which
+    /// accounts have one.
+    async fn commit(&self, mut tx: Tx, costliest: u64, now: Timestamp) -> Result<()> {
+        if costliest <= self.live.snapshot().settings.costliest_import {
+            return tx.commit().await.map(drop);
+        }
+        let settings = tx.settings_hold().await?;
+        let settings = Settings { costliest_import: settings.costliest_import.max(costliest), ..settings };
+        tx.settings_set(&settings).await?;
+        tx.change(settings.feed_entry(ChangeKind::Settings, "costliest_import", now));
+        self.live.commit(tx).await.map(drop)
     }
 
     /// Decides on each row by the existing users and the rows before it.

@@ -202,8 +202,18 @@ impl SignIns {
     /// Returns the user if the password is correct and the user may sign in. Every check costs one hash. A refusal
     /// costs nothing: a queue slot is acquired before the database is queried, when others at the account are done.
     async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<VerifiedUser>> {
+        guess.counts_if_abandoned(true);
         // Boxed to keep the future small.
-        Box::pin(guess.wait_for_turn(self)).await?;
+        let checked = Box::pin(self.check_password_in_turn(guess, request)).await;
+        // A deadline that passes is another way to stop waiting. Any other answer counts by itself.
+        if !matches!(checked, Err(Error::DeadlineExceeded)) {
+            guess.counts_if_abandoned(false);
+        }
+        checked
+    }
+
+    async fn check_password_in_turn(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<VerifiedUser>> {
+        guess.wait_for_turn(self).await?;
         let slot = self.passwords.admit(&guess.applicant).map_err(hash_error)?;
         guess.count(self).await?;
         let mut tx = self.store.read().await?;
@@ -217,6 +227,7 @@ impl SignIns {
         }
         let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
         let password = Password::new(request.password.expose().to_owned());
+        self.passwords.expect(self.live.snapshot().settings.costliest_import);
         let verdict = slot.verify(password, stored).await.map_err(hash_error)?;
         let subject = user.as_ref().map_or("", |(user, ..)| user.subject.as_str());
         warn_if_unusable(&verdict, subject);

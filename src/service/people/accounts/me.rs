@@ -239,11 +239,12 @@ impl Accounts {
         // A stolen token must not allow guessing the password. Each session has a count of its own, so that a thief
         // cannot stop the owner; no login contains the separator, so that nobody else can.
         let key = self.limits.key(LimitKind::Account, &format!("\0{}", me.session));
-        let _turn = self.passwords.turn(Account::named(key.hash), ctx.deadline).await.map_err(hash_error)?;
+        let (account, peer) = (Account::named(key.hash), Prefix::of(&ctx.peer));
+        let _turn = self.passwords.turn(account, peer, ctx.deadline).await.map_err(hash_error)?;
         let attempt = self.limits.check(&[key]).await?;
         let slot = self.passwords.admit(&Applicant {
-            account: Account::named(key.hash),
-            prefix: Prefix::of(&ctx.peer),
+            account,
+            prefix: peer,
             deadline: ctx.deadline,
             // The caller has a session, so the device is known.
             known_device: true,

@@ -6,17 +6,24 @@ use super::{GuessAudit, Limits, memory::InFlightAs};
 use crate::{
     domain::limit::{LimitKey, LimitKind, LimitVerdict, Rule, Tally, UnderWay},
     error::{Error, Result},
+    passwords::Turn,
     service::runtime::TRIES,
     store::Tx,
     time::Timestamp,
 };
 
 /// A guess in progress. It is counted as failed before it is looked at, so that concurrent guesses in any number of
-/// processes cannot be allowed by the same count. If it is dropped without a result, it is taken back.
+/// processes cannot be allowed by the same count. If it is dropped without a result, it is taken back, and counted only by
+/// what [`Attempt::counts_if_abandoned`] says.
 #[must_use]
 pub struct Attempt {
     limits: Limits,
     counters: Vec<Counter>,
+    /// If the caller stops waiting now, these count it.
+    abandoned: &'static [LimitKind],
+    /// Kept until the guess is answered or taken back, so that it is not in the way of the next one. Boxed to keep the
+    /// future of a sign-in small.
+    turn: Option<Box<Turn>>,
 }
 
 /// How a guess is judged and counted, by the kinds of its counters.
@@ -89,15 +96,20 @@ impl fmt::Debug for Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.counters.iter().all(|c| c.counted.is_none()) {
+        let (limits, abandoned, turn) = (self.limits.clone(), self.abandoned, self.turn.take());
+        let counters = std::mem::take(&mut self.counters);
+        if counters.iter().all(|c| c.counted.is_none() && !abandoned.contains(&c.key.kind)) {
             return;
         }
         // The caller has stopped waiting, so nobody learns whether the guess was right.
-        let (limits, counters) = (self.limits.clone(), std::mem::take(&mut self.counters));
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             if let Err(error) = limits.settle_now(&counters, false).await {
                 tracing::warn!(cause = ?error, "cannot take back an abandoned attempt; it counts as failed");
+            }
+            drop(turn);
+            if let Err(error) = limits.record_abandoned(&counters, abandoned).await {
+                tracing::warn!(cause = ?error, "cannot count an abandoned attempt");
             }
         });
     }
@@ -111,11 +123,22 @@ impl Limits {
             let rule = snapshot.settings.limits.rule(key.kind)?;
             Some(Counter { key: *key, rule, counted: None, held: None })
         };
-        Attempt { limits: self.clone(), counters: keys.iter().filter_map(count).collect() }
+        let counters = keys.iter().filter_map(count).collect();
+        Attempt { limits: self.clone(), counters, abandoned: &[], turn: None }
     }
 }
 
 impl Attempt {
+    /// Keeps the turn at the account.
+    pub(in crate::service::people) fn hold(&mut self, turn: Turn) {
+        self.turn = Some(Box::new(turn));
+    }
+
+    /// Sets which counters count the guess if the caller stops waiting from now on.
+    pub(in crate::service::people) fn counts_if_abandoned(&mut self, kinds: &'static [LimitKind]) {
+        self.abandoned = kinds;
+    }
+
     /// Whether a counter of one of these kinds is closed.
     ///
     /// # Errors
@@ -146,7 +169,12 @@ impl Attempt {
     /// # Errors
     /// [`Error::TooManyAttempts`]; [`Error::Unavailable`] if it cannot be counted.
     pub(in crate::service::people) async fn count(&mut self, plan: Plan) -> Result<()> {
-        let mut attempt = Self { limits: self.limits.clone(), counters: std::mem::take(&mut self.counters) };
+        let mut attempt = Self {
+            limits: self.limits.clone(),
+            counters: std::mem::take(&mut self.counters),
+            abandoned: self.abandoned,
+            turn: self.turn.take(),
+        };
         // In a task, which ends whoever waits for it: then the attempt knows whether it is counted, and is dropped.
         let counting = tokio::spawn(async move {
             let done = attempt.count_now(plan).await;
@@ -154,6 +182,7 @@ impl Attempt {
         });
         let (mut attempt, done) = counting.await.map_err(|e| Error::Internal(Box::new(e)))?;
         self.counters = std::mem::take(&mut attempt.counters);
+        self.turn = attempt.turn.take();
         done
     }
 

@@ -47,6 +47,22 @@ impl Limits {
         Err(Error::Unavailable("cannot store a failed attempt".into()))
     }
 
+    /// Counts a guess whose caller stopped waiting for the answer.
+    pub(super) async fn record_abandoned(&self, counters: &[Counter], kinds: &[LimitKind]) -> Result<()> {
+        let counts = |c: &&Counter| kinds.contains(&c.key.kind);
+        let rules: Vec<(LimitKey, Rule)> = counters.iter().filter(counts).map(|c| (c.key, c.rule)).collect();
+        if rules.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..TRIES {
+            match self.record_failure_once(&rules, &[], &GuessAudit::default()).await {
+                Err(Error::Conflict) => {}
+                done => return done,
+            }
+        }
+        Err(Error::Unavailable("cannot count an abandoned attempt".into()))
+    }
+
     async fn record_failure_once(&self, held: &[(LimitKey, Rule)], steps: &[Step], who: &GuessAudit) -> Result<()> {
         let now = self.0.live.now();
         let mut tx = self.0.store.write().await?;

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     id::UserId,
     keys::KnownDevice,
-    passwords::{Account, Applicant, Prefix, Turn},
+    passwords::{Account, Applicant, Prefix},
     secret::DeviceToken,
     service::{
         access::RequestContext,
@@ -47,8 +47,6 @@ pub(super) struct Guess {
     /// Whether the device's own counter applies.
     known: bool,
     audit: GuessAudit,
-    /// Kept until the guess is answered. Boxed to keep the future of a sign-in small.
-    turn: Option<Box<Turn>>,
 }
 
 impl SignIns {
@@ -86,7 +84,7 @@ impl SignIns {
         let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
         let audit = GuessAudit { subject: String::new(), actor };
         let attempt = self.limits.start(&keys);
-        Ok(Guess { canonical, applicant, attempt, account, device, known, audit, turn: None })
+        Ok(Guess { canonical, applicant, attempt, account, device, known, audit })
     }
 }
 
@@ -96,11 +94,17 @@ impl Guess {
     /// # Errors
     /// [`Error::SignInInProgress`](crate::error::Error::SignInInProgress) if too many are waiting already.
     pub(super) async fn wait_for_turn(&mut self, sign_ins: &SignIns) -> Result<()> {
-        let Applicant { account, deadline, .. } = self.applicant;
-        let turn = sign_ins.passwords.turn(account, deadline).await.map_err(hash_error)?;
-        self.turn = Some(Box::new(turn));
+        let Applicant { account, prefix, deadline, .. } = self.applicant;
+        let turn = sign_ins.passwords.turn(account, prefix, deadline).await.map_err(hash_error)?;
+        self.attempt.hold(turn);
         // Those before it may have filled a count.
         self.attempt.check_cached(if self.known { KNOWN_DEVICE } else { UNKNOWN_DEVICE })
+    }
+
+    /// Says whether it counts if the caller stops waiting: a stranger's does, at the address and its networks. Else
+    /// strangers could take an account's turns again and again without ever being counted.
+    pub(super) fn counts_if_abandoned(&mut self, counts: bool) {
+        self.attempt.counts_if_abandoned(if counts && !self.known { UNKNOWN_DEVICE.held } else { &[] });
     }
 
     /// Counts the guess as failed, or refuses it if it is over a limit.
@@ -108,6 +112,7 @@ impl Guess {
         if self.known {
             let mut tx = sign_ins.store.read().await?;
             self.known = !self.attempt.is_closed(&mut tx, KNOWN_DEVICE.counted).await?;
+            self.counts_if_abandoned(true);
         }
         if self.known {
             return self.attempt.count(KNOWN_DEVICE).await;
@@ -129,6 +134,7 @@ impl Guess {
         }
         self.device = None;
         if std::mem::take(&mut self.known) {
+            self.counts_if_abandoned(true);
             self.attempt.take_back_to_recount().await?;
             self.attempt.count(UNKNOWN_DEVICE).await?;
         }
