@@ -1,10 +1,10 @@
 //! The mail server and the mail templates.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::setting::section;
+use super::{named_file, setting::section};
 use crate::{
     mail::{Relay, Security, Sender, Smtp, SmtpOptions, TIMEOUT, Templates},
     secret::MailPassword,
@@ -32,6 +32,10 @@ section! {
 
 /// What is wrong with a setting that is only about a mail server.
 const WITHOUT_SERVER: &str = "has no effect without mail_smtp";
+/// More than any password takes.
+const MAX_PASSWORD: u64 = 4096;
+/// More than the certificates of all public authorities take.
+const MAX_CA: u64 = 4 << 20;
 
 /// Mail settings.
 #[derive(Debug)]
@@ -79,8 +83,8 @@ impl MailDraft {
         };
         let credentials = self.credentials(relay.as_ref(), problems);
         let ca = self.mail_ca_file.get().and_then(|path| {
-            let read = fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-            read.map_err(|problem| problems.push(self.mail_ca_file.problem(problem))).ok()
+            let read = named_file::read(path, MAX_CA).map_err(|error| format!("{}: {error}", path.display()));
+            read.map(|bytes| bytes.to_vec()).map_err(|problem| problems.push(self.mail_ca_file.problem(problem))).ok()
         });
         let (Some(relay), Some(from), true) = (relay, from, problems.len() == before) else { return None };
         let made = Smtp::new(SmtpOptions { relay, from, credentials, ca, timeout: TIMEOUT });
@@ -111,7 +115,8 @@ impl MailDraft {
                 return note(problems, self.mail_password_file.problem(what));
             }
             (Some(path), None) => {
-                let read = fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+                let read = named_file::read_text(path, MAX_PASSWORD);
+                let read = read.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
                 Some(read.map_err(|error| self.mail_password_file.problem(format!("{}: {error}", path.display()))))
             }
             (None, Some(password)) => Some(Ok(password.expose_secret().to_owned())),

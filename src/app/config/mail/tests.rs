@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 use crate::app::config::tests::draft_from_variables;
 
