@@ -1,6 +1,5 @@
 use std::fs;
 
-use super::*;
 use crate::app::config::tests::draft_from_variables;
 
 fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
