@@ -19,7 +19,6 @@ mod restore;
 mod schema;
 mod sealing_file;
 mod serving;
-mod small_file;
 mod telemetry;
 mod token_sizes;
 mod workplace;
@@ -66,7 +65,7 @@ const JOBS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connections may take to close once no calls are in flight.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Opens the database and the sealing key, and starts the service on them.
+/// Opens the database and the sealing key, and starts the service on them. [`serve`] has prepared the data directory.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -74,9 +73,7 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let location = &config.database.location;
-    if purpose == Purpose::Serve {
-        prepare_data_dir(&config.database)?;
-    } else if let Location::Sqlite(path) = location {
+    if let (Location::Sqlite(path), true) = (location, purpose != Purpose::Serve) {
         refuse_missing(path)?;
     }
     // Reports a wrong key before setting up a database that this key could not claim.
@@ -99,7 +96,7 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     };
     let (sealing, created) = match sealing {
         Some(key) => (key, None),
-        None => sealing_file::load_default(&config.database, create, &*entropy)?,
+        None => sealing_file::load_default(&config.database, create, config.create_sealing_key, &*entropy)?,
     };
     let (check_value, had_key) = (sealing.check_value().to_vec(), created.is_none());
     let passwords =
@@ -110,6 +107,10 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     if let (Err(_), Some(path)) = (&started, created) {
         // Another process claimed the database with a different key. Ours never sealed anything.
         sealing_file::remove_if(&path, &check_value);
+        // In PostgreSQL, nothing that is new is left.
+        if let (Some(found), Location::Postgres(_)) = (&found, location) {
+            found.done();
+        }
     }
     let started = started?;
     if let Some(found) = &found {

@@ -73,7 +73,7 @@ pub use self::{
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
     postgres::{Connected, USUAL_CONNECTIONS},
-    private_file::{open_to_others, private},
+    private_file::{open_to_others, private, unusable_companion},
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,

@@ -9,6 +9,7 @@ mod hashing;
 mod listen;
 mod log;
 mod mail;
+mod named_file;
 mod service_link;
 mod setting;
 mod value;
@@ -18,6 +19,7 @@ use std::fmt;
 use serde_json::{Map, Value as Json};
 
 pub(crate) use self::listen::issuer_problem;
+pub(super) use self::named_file::read as read_named_file;
 pub use self::{
     connections::Connections,
     database::Database,

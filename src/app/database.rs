@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     entropy::Entropy,
-    store::{Connected, Location, Store},
+    store::{Connected, Location, Store, unusable_companion},
 };
 
 /// What a process opens the database for.
@@ -32,7 +32,19 @@ pub(super) async fn open_store_with(
     connections: Option<u32>,
 ) -> anyhow::Result<Store> {
     let store = Store::open_with(location, create, entropy.clone(), connections).await;
-    store.map_err(|e| explain(&e)).with_context(|| format!("cannot open the database {location}"))
+    store.map_err(|e| explain(&e)).with_context(|| {
+        let companion = match location {
+            Location::Sqlite(path) => companion_problem(path),
+            Location::Postgres(_) => None,
+        };
+        companion.unwrap_or_else(|| format!("cannot open the database {location}"))
+    })
+}
+
+/// What is wrong with a file beside an SQLite database.
+pub(super) fn companion_problem(database: &Path) -> Option<String> {
+    let (file, error) = unusable_companion(database)?;
+    Some(format!("cannot open {}, which belongs to the database {}: {error}", file.display(), database.display()))
 }
 
 /// Says how this server is connected to PostgreSQL.

@@ -29,6 +29,8 @@ pub(super) struct Found {
     key: Option<PathBuf>,
     /// Whether the SQLite file was there and not empty.
     had_file: bool,
+    /// Whether a server has run on the SQLite file.
+    was_served: bool,
 }
 
 impl Found {
@@ -45,7 +47,8 @@ impl Found {
         let key = sealing_file::default_in_use(database).filter(|path| path.exists());
         let had_file = sqlite.is_some_and(|path| length(path) > 0);
         let mark = database.needs_directory().then(|| database.data_dir.join(MARK));
-        let found = Self { marked: mark.as_ref().is_some_and(|mark| mark.exists()), mark, key, had_file };
+        let (marked, was_served) = (mark.as_ref().is_some_and(|mark| mark.exists()), served.is_some());
+        let found = Self { mark, marked, key, had_file, was_served };
         if let Some(path) = sqlite.filter(|path| length(path) == 0) {
             if !found.marked {
                 // A rollback journal holds nothing new: only a first start that was killed leaves one.
@@ -55,6 +58,11 @@ impl Found {
             found.refuse_a_served_place(path, served.as_deref())?;
         }
         Ok(found)
+    }
+
+    /// Whether a server has run on the database, whose key is not where it is looked for.
+    pub(super) const fn lacks_key(&self, database: &Database) -> bool {
+        self.had_file && self.was_served && !self.marked && self.key.is_none() && !database.names_its_key()
     }
 
     /// Refuses to give tables to a database that has lost its own.

@@ -9,6 +9,7 @@ use std::{
 use super::{
     config::{Config, Database, Draft, Examined},
     data_dir,
+    database::companion_problem,
     first_start::Found,
     machine::Machine,
     sealing_file,
@@ -36,35 +37,50 @@ pub fn server_config(draft: Draft, options: ServeOptions, machine: Machine) -> R
     config.create_sealing_key = options.create_sealing_key;
     // Without its settings, the checks would be about a database that nobody named.
     if database_is_readable {
-        problems.extend(database_problems(&config.database, options.create_sealing_key));
+        problems.extend(database_problems(&mut config.database, options.create_sealing_key));
     }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 
-fn database_problems(database: &Database, create_sealing_key: bool) -> Vec<String> {
+fn database_problems(database: &mut Database, create_sealing_key: bool) -> Vec<String> {
     let mut problems = Vec::new();
-    if create_sealing_key && database.names_its_key() {
-        problems.push(format!(
-            "--create-sealing-key makes sealing.key in the data directory, and has no effect beside the key in {}",
-            sealing_file::whereabouts(database)
-        ));
-    }
+    problems.extend(create_sealing_key.then(|| idle_flag(database)).flatten());
     let directory = database.needs_directory().then(|| data_dir::problem(&database.data_dir)).flatten();
     let usable = directory.is_none();
     problems.extend(directory);
-    match sealing_file::load(database) {
+    match sealing_file::read_once(database) {
         Err(error) => problems.push(format!("{error:#}")),
-        Ok(None) if !create_sealing_key => problems.extend(sealing_file::needed(database)),
+        Ok(false) if !create_sealing_key => problems.extend(sealing_file::needed(database)),
         Ok(_) => {}
     }
     match &database.location {
-        Location::Sqlite(path) => problems.extend(sqlite_problem(path, &database.data_dir)),
+        Location::Sqlite(path) => {
+            problems.extend(sqlite_problem(path, &database.data_dir).or_else(|| companion_problem(path)));
+        }
         Location::Postgres(_) => {}
     }
     if usable {
-        problems.extend(Found::look(database).err().map(|error| format!("{error:#}")));
+        match Found::look(database) {
+            Ok(found) if found.lacks_key(database) => problems.push(sealing_file::missing(database, false)),
+            Ok(_) => {}
+            Err(error) => problems.push(format!("{error:#}")),
+        }
     }
     problems
+}
+
+/// Why --create-sealing-key does nothing, if it does nothing.
+fn idle_flag(database: &Database) -> Option<String> {
+    if let Location::Sqlite(_) = database.location {
+        let why = "--create-sealing-key has no effect on SQLite, whose first start makes the key anyway";
+        return Some(why.to_owned());
+    }
+    database.names_its_key().then(|| {
+        format!(
+            "--create-sealing-key makes sealing.key in the data directory, and has no effect beside the key in {}",
+            sealing_file::whereabouts(database)
+        )
+    })
 }
 
 /// What is wrong with the place of an SQLite database.

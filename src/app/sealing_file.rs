@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::{config::Database, small_file};
+use super::config::{Database, read_named_file};
 use crate::{
     entropy::{Entropy, OsEntropy},
     keys::SealingKey,
@@ -19,38 +19,63 @@ use crate::{
 };
 
 /// More than any form of a key takes. What is longer is none.
-const MAX_BYTES: usize = 4096;
+const MAX_BYTES: u64 = 4096;
 
 /// Loads the sealing key, if there is one. A configured file must exist.
 pub(super) fn load(database: &Database) -> anyhow::Result<Option<SealingKey>> {
+    Ok(bytes(database)?.map(|key| SealingKey::new(&key)))
+}
+
+/// Reads the sealing key, if there is one, and keeps it for [`load`]: a pipe gives it only once.
+pub(super) fn read_once(database: &mut Database) -> anyhow::Result<bool> {
+    database.read_key = bytes(database)?;
+    Ok(database.read_key.is_some())
+}
+
+fn bytes(database: &Database) -> anyhow::Result<Option<Zeroizing<[u8; 32]>>> {
+    if let Some(key) = &database.read_key {
+        return Ok(Some(key.clone()));
+    }
     if let Some(path) = &database.sealing_key_file {
-        return read(path).map(Some);
+        return read_bytes(path).map(Some);
     }
     if let Some(text) = &database.sealing_key {
-        let bytes = SealingKey::parse_text(text.expose_secret()).context("CHANCERY_SEALING_KEY")?;
-        return Ok(Some(SealingKey::new(&bytes)));
+        return SealingKey::parse_text(text.expose_secret()).context("CHANCERY_SEALING_KEY").map(Some);
     }
     let path = default_path(database);
-    if path.exists() { read(&path).map(Some) } else { Ok(None) }
+    if path.exists() { read_bytes(&path).map(Some) } else { Ok(None) }
 }
 
 /// Loads the sealing key from the data directory. If it is missing and `create` is set, creates it; only empty
-/// databases may get a new key. Also returns the path of the file if this call created it.
+/// databases may get a new key. `asked` is whether the operator wants one. Also returns the path of the file if this
+/// call created it.
 pub(super) fn load_default(
     database: &Database,
     create: bool,
+    asked: bool,
     entropy: &dyn Entropy,
 ) -> anyhow::Result<(SealingKey, Option<PathBuf>)> {
     let path = default_path(database);
     if !create && !path.exists() {
-        bail!(
-            "there is no sealing key at {}; pass the key that this database was created with as --sealing-key-file",
-            path.display()
-        );
+        bail!(missing(database, asked));
     }
     let created =
         create && create_key_file(&path, entropy).with_context(|| format!("cannot write {}", path.display()))?;
     Ok((read(&path)?, created.then_some(path)))
+}
+
+/// What to do where the key of a database that has been set up is not in the data directory.
+pub(super) fn missing(database: &Database, asked: bool) -> String {
+    let why = if asked {
+        "; --create-sealing-key makes the key of an empty database only, and another server, or an earlier start with \
+         another data directory, has set this one up and made its key"
+    } else {
+        ""
+    };
+    format!(
+        "there is no sealing key at {}; pass the key that this database was created with as --sealing-key-file{why}",
+        default_path(database).display()
+    )
 }
 
 fn default_path(database: &Database) -> PathBuf {
@@ -79,7 +104,8 @@ pub(super) fn needed(database: &Database) -> Option<String> {
 /// is fine.
 pub(super) fn warn_if_others_may_read(database: &Database) {
     let path = database.sealing_key_file.clone().or_else(|| default_in_use(database));
-    let Some(path) = path else { return };
+    // A pipe is not a file that others could read.
+    let Some(path) = path.filter(|path| path.is_file()) else { return };
     let Some(mode) = open_to_others(&path).filter(|mode| mode & 0o007 != 0 || is_own(&path)) else { return };
     let path = path.display();
     tracing::warn!(
@@ -124,10 +150,13 @@ pub(super) fn whereabouts(database: &Database) -> String {
 }
 
 fn read(path: &Path) -> anyhow::Result<SealingKey> {
-    let bytes = small_file::read(path, MAX_BYTES);
+    Ok(SealingKey::new(&read_bytes(path)?))
+}
+
+fn read_bytes(path: &Path) -> anyhow::Result<Zeroizing<[u8; 32]>> {
+    let bytes = read_named_file(path, MAX_BYTES);
     let bytes = bytes.with_context(|| format!("cannot read the sealing key {}", path.display()))?;
-    let key = SealingKey::parse(&bytes).with_context(|| format!("{} is not a sealing key", path.display()))?;
-    Ok(SealingKey::new(&key))
+    SealingKey::parse(&bytes).with_context(|| format!("{} is not a sealing key", path.display()))
 }
 
 /// Writes a new key: temporary file, fsync, hard link. A link never overwrites, so if two processes start at once, one

@@ -51,6 +51,7 @@ pub(super) fn name(database: &Path) -> PathBuf {
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {
-    let opened = private().create(true).append(true).open(name(path));
-    opened.with_context(|| format!("cannot open the database {}", path.display()))
+    let lock = name(path);
+    let opened = private().create(true).append(true).open(&lock);
+    opened.with_context(|| format!("cannot open {}, the lock of the database {}", lock.display(), path.display()))
 }

@@ -26,10 +26,11 @@ pub(super) struct ServeArgs {
     dev: bool,
     #[command(flatten)]
     flags: ServerFlags,
-    /// Migrate an older schema on PostgreSQL; SQLite is copied and migrated without this flag
+    /// Migrate an older schema on PostgreSQL; SQLite is copied and migrated with or without this flag
     #[arg(long)]
     migrate: bool,
-    /// Make the sealing key of an empty PostgreSQL database, in the data directory; SQLite's is made without this flag
+    /// Make the sealing key of an empty PostgreSQL database, in the data directory; refused on SQLite, whose key is
+    /// made anyway
     #[arg(long)]
     create_sealing_key: bool,
 }

@@ -34,6 +34,7 @@ enum Kind {
     /// Base64 or base64url of so many bytes.
     Encoded(usize),
     Hexadecimal,
+    Decimal,
     /// 32 characters and a line break.
     TextWithLineBreak,
     Text,
@@ -52,6 +53,7 @@ impl fmt::Display for SealingKeyError {
             Kind::Nothing => f.write_str("; it is empty"),
             Kind::Encoded(bytes) => write!(f, "; these are {n} characters, which as base64 are {bytes} bytes"),
             Kind::Hexadecimal => write!(f, "; these are {n} hexadecimal digits: encode the same bytes in base64"),
+            Kind::Decimal => write!(f, "; these are {n} decimal digits"),
             Kind::TextWithLineBreak => {
                 write!(f, "; these are 32 characters and a line break: write it without (`printf %s`)")
             }
@@ -71,7 +73,8 @@ impl fmt::Display for SealingKeyError {
 
 impl std::error::Error for SealingKeyError {}
 
-/// The key in a file: 32 raw bytes, whatever they are, or base64 or base64url with white space around it.
+/// The key in a file: 32 raw bytes, whatever they are, or base64 or base64url with white space around it, perhaps on
+/// several lines.
 pub(super) fn from_file(bytes: &[u8]) -> Result<Zeroizing<[u8; LENGTH]>, SealingKeyError> {
     match <[u8; LENGTH]>::try_from(bytes) {
         Ok(raw) => Ok(Zeroizing::new(raw)),
@@ -86,20 +89,29 @@ pub(super) fn from_text(text: &str) -> Result<Zeroizing<[u8; LENGTH]>, SealingKe
 
 fn decoded(bytes: &[u8], in_file: bool) -> Result<Zeroizing<[u8; LENGTH]>, SealingKeyError> {
     let text = bytes.trim_ascii();
-    let decoded = CODES.iter().find_map(|code| code.decode(text).ok()).map(Zeroizing::new);
+    // Some programs wrap base64. Spaces stay what they are, so that a sentence is not taken for a key.
+    let joined: Zeroizing<Vec<u8>> =
+        Zeroizing::new(text.iter().copied().filter(|b| !in_file || !matches!(b, b'\r' | b'\n')).collect());
+    let decoded = CODES.iter().find_map(|code| code.decode(&*joined).ok()).map(Zeroizing::new);
     if let Some(Ok(raw)) = decoded.as_ref().map(|bytes| <[u8; LENGTH]>::try_from(bytes.as_slice())) {
         return Ok(Zeroizing::new(raw));
     }
     let kind = match (text, decoded) {
         ([], _) => Kind::Nothing,
+        (digits, _) if digits.len() >= LENGTH && digits.iter().all(u8::is_ascii_digit) => Kind::Decimal,
         (hex, _) if hex.len() >= LENGTH && hex.iter().all(u8::is_ascii_hexdigit) => Kind::Hexadecimal,
         (text, _) if in_file && text.len() == LENGTH => Kind::TextWithLineBreak,
         (_, Some(bytes)) => Kind::Encoded(bytes.len()),
-        (text, None) if std::str::from_utf8(text).is_ok_and(|t| !t.contains(char::is_control)) => Kind::Text,
+        (text, None) if std::str::from_utf8(text).is_ok_and(is_plain) => Kind::Text,
         _ => Kind::Bytes,
     };
     let length = if kind == Kind::Bytes { bytes.len() } else { text.len() };
     Err(SealingKeyError { in_file, length, kind })
+}
+
+/// Whether a text consists of what people write.
+fn is_plain(text: &str) -> bool {
+    !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace())
 }
 
 #[cfg(test)]
@@ -118,6 +130,11 @@ mod tests {
         assert_eq!(*from_file(b"0123456789abcdef0123456789abcdef").unwrap(), *b"0123456789abcdef0123456789abcdef");
         for code in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
             let text = code.encode(KEY);
+            let (one, two) = text.split_at(20);
+            for wrapped in [format!("{one}\n{two}\n"), format!("{one}\r\n{two}")] {
+                assert_eq!(*from_file(wrapped.as_bytes()).unwrap(), KEY, "{wrapped:?}");
+                assert!(from_text(&wrapped).is_err(), "{wrapped:?}");
+            }
             for text in [text.clone(), format!("{text}\n"), format!(" {text}\r\n")] {
                 assert_eq!(*from_file(text.as_bytes()).unwrap(), KEY, "{text:?}");
                 assert_eq!(*from_text(&text).unwrap(), KEY, "{text:?}");
@@ -146,6 +163,8 @@ mod tests {
             (&[0xff; 31], "31 bytes that are not text"),
             (b"short", "5 characters of other text"),
             (&b"0f".repeat(32), "64 hexadecimal digits"),
+            (&b"12".repeat(22), "44 decimal digits"),
+            (b"correct horse\nbattery staple", "28 characters of other text"),
         ] {
             let error = from_file(bytes).unwrap_err().to_string();
             assert!(error.contains(says) && error.starts_with("a sealing key is 32 raw bytes, or"), "{error}");

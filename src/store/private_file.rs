@@ -6,8 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What SQLite keeps beside a database. It makes these files with the access of the database.
-const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+/// What is kept beside a database, after its name: SQLite's files, made with the access of the database, and the lock
+/// of servers.
+const COMPANIONS: [&str; 4] = ["-wal", "-shm", "-journal", ".serving"];
 
 /// Options under which a new file is accessible to its owner only.
 #[must_use]
@@ -29,10 +30,7 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
 /// Takes the access of others away from a database and from what belongs to it: older versions left it to the `umask`.
 /// Where this process may not, it says so.
 pub(super) fn tighten(database: &Path) {
-    for suffix in COMPANIONS {
-        let mut path = database.as_os_str().to_owned();
-        path.push(suffix);
-        let path = PathBuf::from(path);
+    for path in [vec![database.to_owned()], companions(database), earlier_copies(database)].into_iter().flatten() {
         if let Some(mode) = open_to_others(&path)
             && let Err(error) = restrict(&path, mode)
         {
@@ -42,6 +40,37 @@ pub(super) fn tighten(database: &Path) {
             );
         }
     }
+}
+
+/// The files beside a database that every process which opens it opens too.
+fn companions(database: &Path) -> Vec<PathBuf> {
+    let named = COMPANIONS.iter().map(|suffix| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
+    });
+    named.chain([database.with_extension("lock")]).collect()
+}
+
+/// The copies that were made before its schema was migrated.
+fn earlier_copies(database: &Path) -> Vec<PathBuf> {
+    let dir = database.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Some(stem), Ok(entries)) = (database.file_stem(), fs::read_dir(dir)) else { return Vec::new() };
+    let start = format!("{}.schema-", stem.to_string_lossy());
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+    let copies = names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with(&start) && name.ends_with(".db")
+    });
+    copies.map(|name| dir.join(name)).collect()
+}
+
+/// The first file beside a database that is there and cannot be written, and why: SQLite does not say which one it
+/// means.
+#[must_use]
+pub fn unusable_companion(database: &Path) -> Option<(PathBuf, io::Error)> {
+    let mut there = companions(database).into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
+    there.find_map(|path| File::options().read(true).write(true).open(&path).err().map(|e| (path, e)))
 }
 
 /// The mode of a file that others than its owner may access.
@@ -105,10 +134,34 @@ mod tests {
         let want = ["a.db", "a.db-shm", "a.db-wal", "a.lock", "copy.db"].map(|name| (name.to_owned(), 0o600));
         assert_eq!(modes(dir.path()), want);
         store.close().await;
-        // A database of an older version.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        // What an older version left: the database, its locks and the copies before its migrations.
+        let old = ["a.db.serving", "a.schema-9.17.db"].map(|name| dir.path().join(name));
+        for path in &old {
+            fs::write(path, "").unwrap();
+        }
+        for path in old.iter().chain([&path, &dir.path().join("a.lock")]) {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        let others = dir.path().join("b.schema-9.17.db");
+        fs::write(&others, "").unwrap();
+        fs::set_permissions(&others, fs::Permissions::from_mode(0o644)).unwrap();
         let store = Store::open(&location, false, Arc::new(SeededEntropy::new(1))).await.unwrap();
-        assert_eq!(modes(dir.path()), want);
+        let open: Vec<_> = modes(dir.path()).into_iter().filter(|(_, mode)| *mode != 0o600).collect();
+        assert_eq!(open, [("b.schema-9.17.db".to_owned(), 0o644)]);
+        assert_eq!(modes(dir.path()).len(), want.len() + old.len() + 1);
         store.close().await;
+    }
+
+    #[test]
+    fn the_file_beside_a_database_that_cannot_be_written_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        assert!(unusable_companion(&path).is_none());
+        for name in ["a.lock", "a.db.serving", "a.db-shm", "a.db-wal"] {
+            // A directory, because the superuser may write every file.
+            fs::create_dir(dir.path().join(name)).unwrap();
+            let (file, error) = unusable_companion(&path).unwrap();
+            assert_eq!((file, error.kind()), (dir.path().join(name), ErrorKind::IsADirectory));
+        }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+
 /// Those that have an effect.
 const SUPPORTED: [&str; 18] = [
     "sslmode",
@@ -136,15 +138,20 @@ impl<'a> Parameters<'a> {
 
     /// Looks into the files that are named, because the library's errors do not say which one is meant.
     pub(super) fn check_files(&self) -> Result<(), String> {
-        for (names, mark) in [
-            (&AUTHORITY[..], "-----BEGIN CERTIFICATE-----"),
-            (&CERTIFICATE[..], "-----BEGIN CERTIFICATE-----"),
-            (&KEY[..], "PRIVATE KEY-----"),
+        for (names, mark, what) in [
+            (&AUTHORITY[..], "-----BEGIN CERTIFICATE-----", "CERTIFICATE"),
+            (&CERTIFICATE[..], "-----BEGIN CERTIFICATE-----", "CERTIFICATE"),
+            (&KEY[..], "PRIVATE KEY-----", "PRIVATE KEY"),
         ] {
             let (Some(name), Some(path)) = (names.first(), self.value(names).filter(|path| *path != PUBLIC)) else {
                 continue;
             };
-            let text = fs::read_to_string(decoded(path))
+            let path = decoded(path);
+            // Opening a pipe may take forever, and it is empty when a connection reads it.
+            if fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
+                return Err(format!("what {name} in its URL names is not a regular file; each connection reads it"));
+            }
+            let text = fs::read_to_string(path)
                 .map_err(|error| format!("the file that {name} in its URL names cannot be read: {error}"))?;
             if !text.contains(mark) {
                 return Err(format!("the file that {name} in its URL names has no line {mark:?}: it must be PEM"));
@@ -155,9 +162,41 @@ impl<'a> Parameters<'a> {
                      password away with `openssl pkey`"
                 ));
             }
+            if !all_are_whole(&text, what) {
+                return Err(format!(
+                    "the file that {name} in its URL names has a {what} that cannot be read: what is between its marks \
+                     must be base64 of DER"
+                ));
+            }
         }
         Ok(())
     }
+}
+
+/// Whether every part of a PEM file that says to be `what` is base64 of one sequence in DER, which certificates and keys
+/// are.
+fn all_are_whole(text: &str, what: &str) -> bool {
+    text.split("-----BEGIN ").skip(1).filter_map(|part| part.split_once("-----")).all(|(name, rest)| {
+        let body = rest.split_once(&format!("-----END {name}-----")).map(|(body, _)| body);
+        let packed = body.map(|body| body.split_whitespace().collect::<String>());
+        let der = packed.and_then(|body| STANDARD.decode(body).ok());
+        !name.ends_with(what) || der.is_some_and(|der| is_one_sequence(&der))
+    })
+}
+
+/// Whether the bytes begin as a sequence in DER that is as long as they are.
+fn is_one_sequence(der: &[u8]) -> bool {
+    let Some((0x30, rest)) = der.split_first().map(|(tag, rest)| (*tag, rest)) else { return false };
+    let Some((first, rest)) = rest.split_first() else { return false };
+    let (length, content) = match first {
+        0..=0x7f => (usize::from(*first), rest),
+        0x81..=0x83 => {
+            let Some((length, content)) = rest.split_at_checked(usize::from(first - 0x80)) else { return false };
+            (length.iter().fold(0, |n, b| (n << 8) | usize::from(*b)), content)
+        }
+        _ => return false,
+    };
+    length == content.len() && length > 0
 }
 
 fn is_supported(name: &str) -> bool {
@@ -181,4 +220,31 @@ fn decoded(value: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_with_something_else_between_its_marks_is_refused_before_a_connection_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let url = format!("postgres://db/x?sslmode=verify-full&sslrootcert={}", path.display());
+        let check = |body: &str| {
+            fs::write(&path, format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")).unwrap();
+            Parameters::of(&url).unwrap().check_files()
+        };
+        let der = [&[0x30, 0x81, 0x90][..], &[7; 0x90]].concat();
+        assert_eq!(check(&STANDARD.encode(&der)), Ok(()));
+        let garbage = ["garbage", "", "AAAA", &STANDARD.encode(&der[..100])].map(str::to_owned);
+        for body in garbage {
+            let error = check(&body).unwrap_err();
+            assert!(error.contains("sslrootcert") && error.contains("CERTIFICATE that cannot be read"), "{error}");
+        }
+        fs::write(&path, "-----BEGIN CERTIFICATE-----\nMAA=\n").unwrap();
+        assert!(Parameters::of(&url).unwrap().check_files().is_err());
+        let url = format!("postgres://db/x?sslmode=verify-full&sslrootcert={}", dir.path().display());
+        assert!(Parameters::of(&url).unwrap().check_files().unwrap_err().contains("not a regular file"));
+    }
 }

@@ -106,7 +106,10 @@ async fn a_user_is_changed_and_deleted_and_the_sessions_are_ended_by_commands() 
     assert!(printed.starts_with("gracie can choose a new password, and keeps the current one"), "{printed}");
     assert!(log_in(server.channel().await, "gracie", PASSWORD).await.is_ok());
     let printed = server.command(&["user", "reset-password", "gracie", "--client", "app"], "");
-    assert!(printed.starts_with("gracie has to choose a new password; a mail is on its way; 1 sessions ended"), "{printed}");
+    assert!(
+        printed.starts_with("gracie has to choose a new password; a mail is on its way; 1 sessions ended"),
+        "{printed}"
+    );
     assert!(log_in(server.channel().await, "gracie", PASSWORD).await.is_err());
     refused(dir.path(), "user reset-password gracie --client nobody", 1, &["no client nobody"], &[]).await;
 

@@ -56,13 +56,28 @@ const TABLE: &[Bad] = &[
     bad("--sealing-key-file folder", &["cannot read the sealing key folder: Is a directory"]),
     bad("--sealing-key-file short.key", &["short.key is not a sealing key", "32 raw bytes", "5 characters"]),
     bad("--data-dir lost", &["there is no database at lost/chancery.db, but lost/sealing.key is the key"]),
+    bad("--data-dir keyless", &["there is no sealing key at keyless/sealing.key; pass the key that this database"]),
+    bad("--data-dir locked", &["cannot open locked/chancery.lock, which belongs to the database locked/chancery.db"]),
+    bad("--data-dir logged", &["cannot open logged/chancery.db-shm, which belongs to the database logged/chancery.db"]),
+    bad(
+        "--database postgres://127.0.0.1:1/x?sslmode=verify-full&sslrootcert=garbage.pem --sealing-key-file good.key",
+        &["--database: the file that sslrootcert in its URL names has a CERTIFICATE that cannot be read"],
+    ),
+    bad("--sealing-key-file /dev/zero", &["cannot read the sealing key /dev/zero: it is larger than 4096 bytes"]),
     bad("--data-dir log-only", &["there is no database at log-only/chancery.db, but its log", "holds changes"]),
     bad("--database postgres://127.0.0.1:1/x", &["there is no sealing key at", "--create-sealing-key"]),
     bad(
         "--database postgres://127.0.0.1:1/x?sslmode=verify-full&sslrootcert=missing.pem --sealing-key-file good.key",
         &["--database: the file that sslrootcert in its URL names cannot be read: No such file"],
     ),
-    bad("--create-sealing-key --sealing-key-file good.key", &["--create-sealing-key", "no effect", "good.key"]),
+    bad(
+        "--database postgres://127.0.0.1:1/x --create-sealing-key --sealing-key-file good.key",
+        &["--create-sealing-key", "no effect", "good.key"],
+    ),
+    bad(
+        "--create-sealing-key --database-connections 3",
+        &["--create-sealing-key has no effect on SQLite", "--database-connections: has no effect on SQLite"],
+    ),
     by_variable(&[("CHANCERY_SEALING_KEY", "thirty-two characters as the key")], &["CHANCERY_SEALING_KEY: must be 32"]),
     // Files, variables and names.
     bad("--config missing.toml", &["cannot read missing.toml: No such file"]),
@@ -99,6 +114,12 @@ fn fill(dir: &Path) {
         ("log-only/chancery.db-wal", "changes"),
         ("templates/verify_email.txt", "{{ nonsense"),
         ("folder/x", ""),
+        ("keyless/chancery.db", "SQLite format 3\0 and its pages"),
+        ("keyless/chancery.db.serving", "served"),
+        // A directory, because the superuser may write every file.
+        ("locked/chancery.lock/x", ""),
+        ("logged/chancery.db-shm/x", ""),
+        ("garbage.pem", "-----BEGIN CERTIFICATE-----\ngarbage\n-----END CERTIFICATE-----\n"),
     ] {
         let path = dir.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -162,7 +183,7 @@ fn names(dir: &Path) -> Vec<String> {
 fn config_check_accepts_what_a_server_runs_with_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
-    for flags in ["--data-dir new", "--dev", "--migrate", "MAIL", "--create-sealing-key", "--data-dir new/below/it"] {
+    for flags in ["--data-dir new", "--dev", "--migrate", "MAIL", "--data-dir new/below/it"] {
         let before = names(dir.path());
         let (code, says) = said(dir.path(), "config check", flags, &[]);
         assert_eq!((code, says.as_str()), (Some(0), ""), "{flags}");

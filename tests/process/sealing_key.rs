@@ -48,8 +48,9 @@ async fn a_sealing_key_is_never_made_in_passing_on_postgresql() {
     let flags = format!("--data-dir {} --database {}", other.display(), place.database.as_ref().unwrap());
     assert_refused(dir.path(), &flags, &[], &["no sealing key at", "other/sealing.key"], &[]).await;
     let line = format!("serve {} --log warn --create-sealing-key {flags}", FREE_PORTS.join(" "));
-    let says = &["there is no sealing key at", "that this database was created with"];
+    let says = &["there is no sealing key at", "that this database was created with", "another server"];
     Refused { line: &line, says, ..Refused::default() }.check(dir.path()).await;
+    let says = &["there is no sealing key at", "that this database was created with"];
     assert!(!other.join("sealing.key").exists());
     // Nor does a command.
     let line = format!("user list {flags}");
@@ -97,6 +98,22 @@ fn one_key_is_taken_as_raw_bytes_base64_and_base64url() {
     }
 }
 
+#[test]
+fn a_key_is_taken_from_a_pipe_which_gives_it_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(run(std::process::Command::new("mkfifo").arg(&pipe), b"").status.success());
+    let to = pipe.clone();
+    let writer = std::thread::spawn(move || fs::write(to, STANDARD.encode(KEY)).unwrap());
+    let place = Place::sqlite(&dir.path().join("data"));
+    drop(Server::on(&place, &["--sealing-key-file", pipe.to_str().unwrap()]));
+    writer.join().unwrap();
+    assert!(!place.dir.join("sealing.key").exists());
+    // It was that key.
+    fs::write(dir.path().join("a.key"), KEY).unwrap();
+    drop(Server::on(&place, &["--sealing-key-file", dir.path().join("a.key").to_str().unwrap()]));
+}
+
 #[tokio::test]
 async fn other_text_in_the_variable_is_refused_with_what_was_seen_and_the_way_out() {
     const OLD: &str = "correct horse battery staple 123";
@@ -122,13 +139,22 @@ async fn a_key_that_is_named_is_not_made_as_well() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.key"), KEY).unwrap();
     let says = &["--create-sealing-key", "no effect", "a.key"];
-    assert_refused(dir.path(), "--create-sealing-key --sealing-key-file a.key", &[], says, &[]).await;
+    assert_refused(
+        dir.path(),
+        "--database postgres://127.0.0.1:1/x --create-sealing-key --sealing-key-file a.key",
+        &[],
+        says,
+        &[],
+    )
+    .await;
     let encoded = STANDARD.encode(KEY);
     let says = &["--create-sealing-key", "no effect", "CHANCERY_SEALING_KEY"];
     let variables = &[("CHANCERY_SEALING_KEY", encoded.as_str())];
-    assert_refused(dir.path(), "--create-sealing-key", variables, says, &[&encoded]).await;
-    // On SQLite the flag asks for what happens anyway.
-    drop(Server::start(&dir.path().join("data"), &["--create-sealing-key"]));
+    let flags = "--database postgres://127.0.0.1:1/x --create-sealing-key";
+    assert_refused(dir.path(), flags, variables, says, &[&encoded]).await;
+    // On SQLite the key is made anyway.
+    let says = &["--create-sealing-key has no effect on SQLite"];
+    assert_refused(dir.path(), "--create-sealing-key --data-dir data", &[], says, &[]).await;
 }
 
 #[tokio::test]

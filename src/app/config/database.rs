@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use super::setting::section;
 use crate::{
@@ -44,12 +45,14 @@ pub struct Database {
     pub sealing_key_file: Option<PathBuf>,
     /// The sealing key itself.
     pub sealing_key: Option<SecretString>,
+    /// The sealing key that was read from a file. A pipe gives it only once.
+    pub read_key: Option<Zeroizing<[u8; 32]>>,
 }
 
 impl fmt::Debug for Database {
     /// Omits the key, and what is secret in the URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data_dir, location, connections, sealing_key_file, sealing_key: _ } = self;
+        let Self { data_dir, location, connections, sealing_key_file, sealing_key: _, read_key: _ } = self;
         let mut shown = f.debug_struct("Database");
         shown.field("data_dir", data_dir).field("location", &location.to_string());
         shown.field("connections", connections);
@@ -102,6 +105,11 @@ impl DatabaseDraft {
         {
             problems.push(self.database.problem(problem));
         }
+        if let (Location::Sqlite(_), true, false) =
+            (&location, self.database_connections.is_set(), self.database.is_unreadable())
+        {
+            problems.push(self.database_connections.problem("has no effect on SQLite; it is for PostgreSQL"));
+        }
         let connections = self.database_connections.or(USUAL_CONNECTIONS);
         Database {
             data_dir,
@@ -109,6 +117,7 @@ impl DatabaseDraft {
             connections,
             sealing_key_file: self.sealing_key_file.get().cloned(),
             sealing_key,
+            read_key: None,
         }
     }
 }

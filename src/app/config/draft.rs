@@ -1,6 +1,6 @@
 //! Settings before they are checked, from the file, the variables and the flags. Later sources override earlier ones.
 
-use std::{ffi::OsString, fs, path::Path, sync::Arc};
+use std::{ffi::OsString, path::Path, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
@@ -13,6 +13,7 @@ use super::{
     listen::ListenDraft,
     log::LogDraft,
     mail::MailDraft,
+    named_file,
     service_link::is_service_link,
     setting::{Key, Origin, PREFIX, Section, Slot},
     value::Form,
@@ -20,6 +21,8 @@ use super::{
 
 /// The variable that names the file. The file cannot name another one.
 pub const FILE_VARIABLE: &str = "CHANCERY_CONFIG";
+/// More than any file with settings takes.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Every setting, and the problems found while reading.
 #[derive(Debug, Default)]
@@ -63,7 +66,7 @@ impl Draft {
 
     /// Reads a TOML file.
     pub fn read_file(&mut self, path: &Path) {
-        match fs::read_to_string(path) {
+        match named_file::read_text(path, MAX_FILE) {
             Ok(text) => self.read_toml(&path.to_string_lossy(), &text),
             Err(error) => self.problems.push(format!("cannot read {}: {error}", path.display())),
         }

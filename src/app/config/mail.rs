@@ -4,17 +4,14 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::setting::{Setting, section};
+use super::{
+    named_file,
+    setting::{Setting, section},
+};
 use crate::{
-    app::small_file,
     mail::{Relay, Security, Sender, Smtp, SmtpOptions, TIMEOUT, Templates},
     secret::MailPassword,
 };
-
-/// A larger file holds no password.
-const MAX_PASSWORD_FILE: usize = 4096;
-/// Several times all certificates that a system trusts.
-const MAX_CA_FILE: usize = 1024 * 1024;
 
 section! {
     /// Mail
@@ -35,6 +32,11 @@ section! {
     /// Directory of mail templates that replace the built-in ones
     mail_templates: PathBuf as "DIR";
 }
+
+/// More than any password takes.
+const MAX_PASSWORD: u64 = 4096;
+/// More than the certificates of all public authorities take.
+const MAX_CA: u64 = 4 << 20;
 
 /// Mail settings.
 #[derive(Debug)]
@@ -93,9 +95,8 @@ impl MailDraft {
         };
         let credentials = self.credentials(relay.as_ref(), problems);
         let ca = self.mail_ca_file.get().and_then(|path| {
-            let read = small_file::read(path, MAX_CA_FILE).map(|bytes| bytes.to_vec());
-            let read = read.map_err(|error| format!("{}: {error}", path.display()));
-            read.map_err(|problem| problems.push(self.mail_ca_file.problem(problem))).ok()
+            let read = named_file::read(path, MAX_CA).map_err(|error| format!("{}: {error}", path.display()));
+            read.map(|bytes| bytes.to_vec()).map_err(|problem| problems.push(self.mail_ca_file.problem(problem))).ok()
         });
         let (Some(relay), Some(from), true) = (relay, from, problems.len() == before) else { return None };
         let made = Smtp::new(SmtpOptions { relay, from, credentials, ca, timeout: TIMEOUT });
@@ -126,7 +127,7 @@ impl MailDraft {
                 return note(problems, self.mail_password_file.problem(what));
             }
             (Some(path), None) => {
-                let read = small_file::read_text(path, MAX_PASSWORD_FILE);
+                let read = named_file::read_text(path, MAX_PASSWORD);
                 let read = read.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
                 Some(read.map_err(|error| self.mail_password_file.problem(format!("{}: {error}", path.display()))))
             }

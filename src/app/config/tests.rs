@@ -74,6 +74,7 @@ fn required_with(name: &str) -> Draft {
     const SMTP: (&str, &str) = ("MAIL_SMTP", "smtps://mail.example.org");
     const FROM: (&str, &str) = ("MAIL_FROM", "no-reply@example.org");
     draft_from_variables(match name {
+        "database_connections" => &[("DATABASE", "postgres://127.0.0.1:1/x")],
         "plaintext_beyond_loopback" => &[("HTTP", "0.0.0.0:80"), ("ISSUER", "https://id.example.com")],
         "mail_smtp" => &[FROM],
         "mail_from" => &[SMTP],
