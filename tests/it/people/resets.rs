@@ -66,7 +66,7 @@ async fn no_reset_starts_that_the_user_could_not_complete(fixture: &AccountsFixt
         assert!(sign_in(service, login_of("shop", name, PASSWORD)).await.is_ok(), "{name} has kept the password");
     }
     assert!(crate::support::refresh(service, "shop", &session, "", &[], "").await.is_ok());
-    assert_eq!(start("grace", "shop").await.unwrap().sessions_ended, 2);
+    assert_eq!(start("grace", "shop").await.unwrap().ended.sessions, 2);
 }
 
 /// The violation that says that the new password is the old one.
