@@ -26,6 +26,21 @@ impl DatabaseUrl {
         if url.contains('#') {
             return Err("has a `#`, which a URL writes as %23".to_owned());
         }
+        let (authority, path) = parts(url);
+        if path.contains('@') {
+            return Err(
+                "has an `@` after the host; the name of a database writes it as %40, and a password with a `/` \
+                        before it writes that as %2F"
+                    .to_owned(),
+            );
+        }
+        if authority.ends_with('@') {
+            return Err(
+                "has a user without a host; for a Unix socket write postgres:///DATABASE?host=/FOLDER&user=USER, \
+                        or USER:PASSWORD@localhost before the `/`"
+                    .to_owned(),
+            );
+        }
         let parameters = Parameters::of(url)?;
         let parsed = Self(url.to_owned());
         let options = parsed.bare_options(&parameters).map_err(|_| {
@@ -56,6 +71,11 @@ impl DatabaseUrl {
     #[must_use]
     pub fn has_parameters(&self) -> bool {
         self.0.contains('?')
+    }
+
+    /// Whether it has parameters that PostgreSQL quotes when it refuses a connection.
+    pub(super) fn names_startup_parameters(&self) -> bool {
+        self.parameters().is_ok_and(|parameters| parameters.are_told_to_the_server())
     }
 
     /// What protects the connection.
@@ -101,6 +121,14 @@ impl DatabaseUrl {
     }
 }
 
+/// What is before the first `/` of a URL, and what is after it, without parameters.
+fn parts(url: &str) -> (&str, &str) {
+    // What follows the mark goes first: a password there may contain an `@`.
+    let url = url.split('?').next().unwrap_or("");
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split_once('/').unwrap_or((rest, ""))
+}
+
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.to_string())
@@ -110,11 +138,10 @@ impl std::fmt::Debug for DatabaseUrl {
 impl std::fmt::Display for DatabaseUrl {
     /// The URL without user, password and parameters.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // What follows the mark goes first: a password there may contain an `@`.
-        let url = self.0.split('?').next().unwrap_or("");
-        let after = url.split_once("://").map_or("", |(_, rest)| rest);
-        let host = after.rsplit_once('@').map_or(after, |(_, host)| host);
-        write!(f, "postgres://{host}")
+        let (authority, path) = parts(&self.0);
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        write!(f, "postgres://{host}")?;
+        if path.is_empty() { Ok(()) } else { write!(f, "/{path}") }
     }
 }
 
@@ -172,12 +199,24 @@ mod tests {
             "postgres://ada:1?canary@db/id",
             "postgres://ada:canary#w@db/id",
             "postgres://ada:canary/w@db/id",
+            "postgres://ada:1/canary@db/id",
+            "postgres://u:p@127.0.0.1:1/x@canary",
+            "postgres://canary:canary@/db?host=/tmp",
             "postgres://db/id?canary=1",
             "postgres://db/id?sslmode=canary",
             "postgres://db/id?port=canary",
         ] {
             assert!(!refused(url).contains("canary"), "{url}");
         }
+    }
+
+    #[test]
+    fn the_host_of_a_database_url_is_the_one_that_is_connected_to() {
+        let shown = |url: &str| Location::parse(url).unwrap().to_string();
+        assert_eq!(shown("postgres://u:p@db:1/x%40y"), "postgres://db:1/x%40y");
+        assert_eq!(shown("postgres://u:p@db"), "postgres://db");
+        assert!(refused("postgres://u:p@db:1/x@y").contains("%40"));
+        assert!(refused("postgres://u:p@/db?host=/tmp").contains("&user=USER"));
     }
 
     #[test]

@@ -124,6 +124,12 @@ impl<'a> Parameters<'a> {
         self.value(&AUTHORITY).is_some()
     }
 
+    /// Whether the server is told some of them, which it quotes when it refuses a connection.
+    pub(super) fn are_told_to_the_server(&self) -> bool {
+        let told = |name: &str| ["user", "dbname", "application_name"].contains(&name) || name.starts_with("options");
+        self.0.iter().any(|(name, _)| told(name))
+    }
+
     /// Those that have an effect, for the library.
     pub(super) fn supported(&self) -> String {
         let supported =
