@@ -83,6 +83,7 @@ pub use self::{
 use self::{
     connection::{Engine, TxConnection, is_timeout, within},
     engine::{Inner, Terms, Use},
+    failure::is_broken,
     pools::Pools,
     readiness::Readiness,
 };
@@ -115,11 +116,17 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The limits are set by the same message as `BEGIN`, because poolers forget what was set outside a transaction. They
 /// make the server give up the locks of a process that has lost its network. The isolation is named because a role or
 /// a database may have another default. Whether changes are allowed is not: that default is how a server is made
-/// read-only.
+/// read-only. The number of the server's process shows whether a pooler has put the transaction on another connection.
 const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 10000; \
-    SET LOCAL lock_timeout = 2000; SET LOCAL idle_in_transaction_session_timeout = 10000";
+    SET LOCAL lock_timeout = 2000; SET LOCAL idle_in_transaction_session_timeout = 10000; \
+    SELECT pg_backend_pid()";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = 10000; \
-    SET LOCAL lock_timeout = 2000; SET LOCAL idle_in_transaction_session_timeout = 10000";
+    SET LOCAL lock_timeout = 2000; SET LOCAL idle_in_transaction_session_timeout = 10000; \
+    SELECT pg_backend_pid()";
+
+/// Why a transaction may not have begun in time.
+const NO_BEGIN: &str = "the database did not answer in time; if there is a pooler, it may have fewer connections \
+    (default_pool_size) than database_connections of all servers";
 
 /// How often, and for how long, a process that writes continuously lets others write.
 const GAP_EVERY: Ttl = Ttl::from_millis(400);
@@ -262,14 +269,13 @@ impl Store {
                 self.reports.readiness.connection_failed();
                 begin_once::<DB>(pool, sql, limit).await.map_err(failure)
             }
-            Err(error) => {
-                // Not if all connections are in use: then none of them has failed.
-                if is_timeout(&error) {
-                    self.reports.readiness.connection_failed();
-                }
-                Err(failure(error))
+            // Not if all connections are in use: then none of them has failed.
+            Err(error) if is_timeout(&error) => {
+                self.reports.readiness.connection_failed();
+                let on_sqlite = matches!(self.pools, Pools::Sqlite { .. });
+                Err(if on_sqlite { failure(error) } else { Error::Unavailable(NO_BEGIN.into()) })
             }
-            Ok(connection) => Ok(connection),
+            begun => begun.map_err(failure),
         }
     }
 
@@ -372,16 +378,6 @@ async fn begin_once<DB: Engine>(
     let mut connection = within(limit, TxConnection::<DB>::acquire(pool)).await?;
     connection.begin(sql, limit).await?;
     Ok(connection)
-}
-
-/// Whether a connection was closed by the server or on the way, rather than not answered in time.
-fn is_broken(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => !is_timeout(error),
-        // The server ends the connection: an administrator's command, a shutdown, a limit of time.
-        sqlx::Error::Database(db) => db.code().is_some_and(|code| code.starts_with("57P") || code == "25P03"),
-        _ => false,
-    }
 }
 
 /// Begins a transaction for changes. It takes the lock at once, because a deferred transaction that has to upgrade

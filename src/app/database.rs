@@ -49,14 +49,22 @@ pub(super) fn companion_problem(database: &Path) -> Option<String> {
 
 /// Says how this server is connected to PostgreSQL.
 pub(super) fn report_connection(location: &Location, store: &Store) {
-    let (Location::Postgres(url), Some(Connected { connections, allowed, pooled, may_lose })) =
+    let (Location::Postgres(url), Some(Connected { connections, allowed, pooled, direct, may_lose })) =
         (location, store.connected())
     else {
         return;
     };
     let tls = url.tls();
-    tracing::info!(%url, connections, pooled, %tls, "connected to PostgreSQL");
-    if let Some(allowed) = allowed {
+    let pooled = if pooled || direct { if pooled { "true" } else { "false" } } else { "unknown" };
+    tracing::info!(%url, connections, %pooled, %tls, "connected to PostgreSQL");
+    if let Some(allowed @ ..=1) = allowed {
+        tracing::warn!(
+            allowed,
+            connections,
+            "PostgreSQL allows this role a single connection, which this server takes: no command can run beside it; \
+             set CONNECTION LIMIT of the role or the database, or max_connections, to 3 or more"
+        );
+    } else if let Some(allowed) = allowed {
         tracing::warn!(
             allowed,
             connections,

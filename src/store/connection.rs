@@ -35,6 +35,9 @@ pub(super) trait Engine: Database {
     /// Closes a connection.
     fn close(lent: Self::Lent) -> impl Future<Output = ()> + Send;
 
+    /// Begins a transaction.
+    fn begin(lent: &mut Self::Lent, sql: &'static str) -> impl Future<Output = sqlx::Result<()>> + Send;
+
     /// Runs one or more statements.
     fn run(connection: &mut Self::Connection, sql: &'static str) -> impl Future<Output = sqlx::Result<()>> + Send;
 }
@@ -54,6 +57,10 @@ impl Engine for Sqlite {
 
     async fn close(lent: PoolConnection<Self>) {
         let _ = timeout(RELEASE_TIMEOUT, lent.detach().close_hard()).await;
+    }
+
+    async fn begin(lent: &mut PoolConnection<Self>, sql: &'static str) -> sqlx::Result<()> {
+        Self::run(lent, sql).await
     }
 
     async fn run(connection: &mut Self::Connection, sql: &'static str) -> sqlx::Result<()> {
@@ -76,6 +83,10 @@ impl Engine for Postgres {
     async fn close(lent: Lent) {
         // All that can be done is to drop the socket: a farewell might not be answered.
         drop(lent);
+    }
+
+    async fn begin(lent: &mut Lent, sql: &'static str) -> sqlx::Result<()> {
+        lent.begin(sql).await
     }
 
     async fn run(connection: &mut Self::Connection, sql: &'static str) -> sqlx::Result<()> {
@@ -113,7 +124,8 @@ impl<DB: Engine> TxConnection<DB> {
     pub(super) async fn begin(&mut self, sql: &'static str, limit: Instant) -> sqlx::Result<()> {
         // Set first: from here on the caller may be dropped at any time.
         self.state = State::Open;
-        let begun = within(limit, DB::run(self, sql)).await;
+        let Some(connection) = self.connection.as_mut() else { return Err(sqlx::Error::PoolClosed) };
+        let begun = within(limit, DB::begin(connection, sql)).await;
         if let Err(error) = &begun {
             self.state = if is_timeout(error) { State::InDoubt } else { State::Open };
         }

@@ -68,10 +68,9 @@ impl Tx {
         self.terms.limit
     }
 
-    /// Whether PostgreSQL is to keep statements under names for the connection. Behind a pooler, the next transaction
-    /// may be on another one. Called by the macros below.
+    /// Whether PostgreSQL is to keep statements under names for the connection. Called by the macros below.
     pub(super) fn names_statements(&self) -> bool {
-        !self.reports.readiness.is_pooled()
+        self.reports.readiness.may_name()
     }
 
     /// Gives the follower's transaction as long as any other. To be called once there is much to read.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use sqlx::postgres::PgDatabaseError;
 
+use super::connection::is_timeout;
 use crate::{
     error::{Error, Source},
     time::Ttl,
@@ -51,16 +52,59 @@ impl std::error::Error for Reported {}
 fn reported(error: sqlx::Error) -> Source {
     let from_postgres = error.as_database_error().and_then(|db| db.try_downcast_ref::<PgDatabaseError>());
     match from_postgres {
-        Some(db) => Box::new(Reported { message: db.message().to_owned(), code: db.code().to_owned() }),
+        Some(db) => Box::new(Reported { message: advised(db.message()), code: db.code().to_owned() }),
         None => Box::new(error),
     }
+}
+
+/// With what to do about it, if it is of a pooler that cannot work.
+fn advised(message: &str) -> String {
+    if message.contains("statement pooling mode") {
+        return format!("{message}; set pool_mode = transaction for this database in the pooler");
+    }
+    message.to_owned()
 }
 
 /// Whether a statement was not found under its name, or its name was taken: a pooler has put this transaction on
 /// another connection than the one before.
 pub(super) fn is_of_another_connection(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("26000" | "42P05"))
+    let Some(db) = error.as_database_error() else { return false };
+    match db.code().as_deref() {
+        Some("26000" | "42P05") => true,
+        // The name is that of a statement with other parameters.
+        Some("08P01") => db.message().starts_with("bind message supplies"),
+        _ => false,
+    }
+}
+
+/// Whether the server, the role, the database or a pooler in between takes no more connections.
+pub(super) fn has_no_room(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(db) = error else { return false };
+    match db.code().as_deref() {
+        Some("53300") => true,
+        // PgBouncer's own limit.
+        Some("08P01") => db.message().starts_with("no more connections allowed"),
+        _ => false,
+    }
+}
+
+/// Whether a connection was closed by the server or on the way, rather than not answered in time.
+pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => !is_timeout(error),
+        // The server ends the connection: an administrator's command, a shutdown, a limit of time.
+        sqlx::Error::Database(db) => db.code().is_some_and(|code| code.starts_with("57P") || code == "25P03"),
+        _ => false,
+    }
+}
+
+/// Whether the server is not there yet, or not ready.
+pub(super) fn is_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(db) => db.code().as_deref() == Some("57P03"),
+        _ => false,
+    }
 }
 
 /// The error for a stored value that this binary cannot read.
@@ -99,5 +143,17 @@ fn kind(code: &str) -> FailureKind {
         // READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
         Ok(8 | 9 | 10 | 13 | 14 | 15) => FailureKind::Unavailable,
         _ => FailureKind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pooler_that_lends_a_connection_for_one_statement_is_told_what_to_set() {
+        let told = advised("transaction blocks not allowed in statement pooling mode");
+        assert!(told.ends_with("set pool_mode = transaction for this database in the pooler"), "{told}");
+        assert_eq!(advised("out of memory"), "out of memory");
     }
 }

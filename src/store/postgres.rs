@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     ACQUIRE_TIMEOUT,
-    connection::within,
+    connection::{is_timeout, within},
     failure,
     location::DatabaseUrl,
     pools::Pools,
@@ -32,6 +32,8 @@ pub struct Connected {
     pub allowed: Option<u32>,
     /// Whether a pooler puts each transaction on another connection.
     pub pooled: bool,
+    /// Whether it could be told that none does.
+    pub direct: bool,
     /// Whether a crash of PostgreSQL loses the newest commits (`synchronous_commit`).
     pub may_lose: bool,
 }
@@ -113,37 +115,54 @@ pub(super) async fn open(
 ) -> Result<(Pools, Connected)> {
     let options = url.options()?.application_name("chancery");
     let wanted = wanted.unwrap_or(USUAL_CONNECTIONS).max(1);
-    let shared = Shared::new(options, readiness.clone());
+    let shared = Shared::new(options, readiness.clone(), url.names_startup_parameters());
     let (introduction, pooled) = introduce(&shared, wanted, url).await?;
-    if pooled {
-        readiness.found_pooler();
+    match pooled {
+        Some(true) => readiness.found_pooler(),
+        Some(false) => readiness.found_none(),
+        None => {}
     }
+    let (pooled, direct) = (pooled == Some(true), pooled == Some(false));
     // A pooler has limits of its own, and makes its clients wait.
     let allowed = (!pooled && introduction.allowed <= wanted).then_some(introduction.allowed);
     let connections = allowed.map_or(wanted, |allowed| allowed.saturating_sub(1).clamp(1, wanted));
-    let plan = Plan::of(connections, !pooled);
+    let plan = Plan::of(connections, direct);
     shared.admit(connections - u32::from(plan.listen) - 1);
     let main = Seats::of(&shared, plan.main);
     let report = if plan.report == 0 { main.clone() } else { Seats::of(&shared, plan.report) };
     let pools = Pools::Postgres { main, follow: Seats::of(&shared, plan.follow), report, listen: plan.listen };
-    Ok((pools, Connected { connections, allowed, pooled, may_lose: introduction.may_lose }))
+    Ok((pools, Connected { connections, allowed, pooled, direct, may_lose: introduction.may_lose }))
 }
 
-/// What the server says of itself, and whether a pooler was found.
-async fn introduce(shared: &Arc<Shared>, wanted: u32, url: &DatabaseUrl) -> Result<(Introduction, bool)> {
+/// What the server says of itself, and whether a pooler was found, if that can be told.
+async fn introduce(shared: &Arc<Shared>, wanted: u32, url: &DatabaseUrl) -> Result<(Introduction, Option<bool>)> {
     let mut lent = first_connection(&Seats::of(shared, 1), url).await?;
-    let row = within(Instant::now() + ACQUIRE_TIMEOUT, sqlx::raw_sql(INTRODUCTION).fetch_one(&mut *lent)).await;
+    let limit = Instant::now() + ACQUIRE_TIMEOUT;
+    // What a pooler lets wait is named in a warning: rather this than the long statement.
+    within(limit, lent.ping()).await.map_err(no_answer)?;
+    let row = within(limit, sqlx::raw_sql(INTRODUCTION).fetch_one(&mut *lent)).await;
     let introduction = row.and_then(|row| Introduction::read(&row)).map_err(failure)?;
     introduction.check()?;
     if wanted == 1 || introduction.allowed <= 1 {
         lent.give_back();
-        return Ok((introduction, false));
+        return Ok((introduction, None));
     }
     let pooled = stands_behind_a_pooler(shared.options(), &mut lent).await;
     if pooled.is_some() {
         lent.give_back();
     }
-    Ok((introduction, pooled.unwrap_or(false)))
+    Ok((introduction, pooled))
+}
+
+fn no_answer(error: sqlx::Error) -> Error {
+    if is_timeout(&error) {
+        return Error::Unavailable(
+            "it lets the first connection wait; if there is a pooler, it may have fewer connections (default_pool_size) \
+             than database_connections of all servers"
+                .into(),
+        );
+    }
+    failure(error)
 }
 
 /// The first connection, or a sentence that says why there is none.
@@ -153,7 +172,7 @@ async fn first_connection(seats: &Seats, url: &DatabaseUrl) -> Result<Lent> {
         // What was tried again and again is tried once more, to tell the cause.
         Err(sqlx::Error::PoolTimedOut) => {
             let attempt = timeout(ACQUIRE_TIMEOUT, seats.options().connect()).await;
-            attempt.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut)
+            attempt.ok().and_then(Result::err).map_or(sqlx::Error::PoolTimedOut, |e| seats.without_parameters(e))
         }
         Err(error) => error,
     };
@@ -173,7 +192,14 @@ async fn stands_behind_a_pooler(options: &PgConnectOptions, first: &mut PgConnec
         second.close().await?;
         Ok::<_, sqlx::Error>(pooled)
     };
-    timeout(PROBE_TIMEOUT, probe).await.ok().and_then(Result::ok)
+    let Ok(told) = timeout(PROBE_TIMEOUT, probe).await else {
+        tracing::warn!(
+            "a second connection to the database gets no answer: if there is a pooler, it may have fewer connections \
+             (default_pool_size) than database_connections of all servers"
+        );
+        return None;
+    };
+    told.ok()
 }
 
 async fn is_pooled(a: &mut PgConnection, b: &mut PgConnection) -> sqlx::Result<bool> {

@@ -21,6 +21,8 @@ pub(super) struct Readiness {
     read_only: AtomicBool,
     /// A pooler puts each transaction on another connection.
     pooled: AtomicBool,
+    /// It was seen that connections lead to the server's processes directly.
+    direct: AtomicBool,
 }
 
 impl Readiness {
@@ -58,6 +60,17 @@ impl Readiness {
             tracing::info!("a pooler puts each transaction on another connection: statements get no names");
         }
         self.connection_failed();
+    }
+
+    /// No pooler was found, although it was looked for.
+    pub(super) fn found_none(&self) {
+        self.direct.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether statements may have names. Every process gives the same ones, so that behind a pooler the statement of
+    /// another process could run under a name of this one's: none are given as long as there may be a pooler.
+    pub(super) fn may_name(&self) -> bool {
+        self.direct.load(Ordering::Relaxed) && !self.is_pooled()
     }
 
     /// Whether a pooler was found.

@@ -12,13 +12,17 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 
-use super::{ACQUIRE_TIMEOUT, readiness::Readiness};
+use super::{
+    ACQUIRE_TIMEOUT,
+    failure::{has_no_room, is_starting},
+    readiness::Readiness,
+};
 
 /// A connection that was idle for longer is pinged before use: the server may be gone. Pinging every time would
 /// add one round trip to every three in a stream of batches.
@@ -75,6 +79,8 @@ pub(super) struct Seats {
 pub(super) struct Shared {
     options: PgConnectOptions,
     readiness: Arc<Readiness>,
+    /// Whether the server may quote what follows the `?` of the URL when it refuses a connection.
+    hides: bool,
     /// As many as there may be connections in use.
     seats: Arc<Semaphore>,
     state: Mutex<State>,
@@ -85,6 +91,8 @@ struct State {
     idle: Vec<Idle>,
     /// How many connections fewer than planned there may be, because the server has refused more.
     missing: u32,
+    /// The server has refused a connection, and has not given one since.
+    short: bool,
     /// When the server may be asked for one more, and how long after that for the next.
     retry_at: Instant,
     retry_after: Duration,
@@ -93,6 +101,7 @@ struct State {
 struct Idle {
     connection: PgConnection,
     born: Instant,
+    process: Option<i32>,
     since: Instant,
 }
 
@@ -105,9 +114,10 @@ impl fmt::Debug for Seats {
 
 impl Shared {
     /// For one connection, which is not open yet.
-    pub(super) fn new(options: PgConnectOptions, readiness: Arc<Readiness>) -> Arc<Self> {
-        let state = State { idle: Vec::new(), missing: 0, retry_at: Instant::now(), retry_after: FIRST_RETRY };
-        Arc::new(Self { options, readiness, seats: Arc::new(Semaphore::new(1)), state: Mutex::new(state) })
+    pub(super) fn new(options: PgConnectOptions, readiness: Arc<Readiness>, hides: bool) -> Arc<Self> {
+        let state =
+            State { idle: Vec::new(), missing: 0, short: false, retry_at: Instant::now(), retry_after: FIRST_RETRY };
+        Arc::new(Self { options, readiness, hides, seats: Arc::new(Semaphore::new(1)), state: Mutex::new(state) })
     }
 
     /// Allows so many connections more.
@@ -152,7 +162,8 @@ impl Shared {
     fn shrink(&self, seat: OwnedSemaphorePermit) {
         seat.forget();
         let mut state = self.state();
-        if state.missing == 0 {
+        if !state.short {
+            state.short = true;
             state.retry_after = FIRST_RETRY;
             tracing::warn!("the database has no room for more connections of this process: calls wait in turn");
         } else {
@@ -162,18 +173,25 @@ impl Shared {
         state.retry_at = Instant::now() + state.retry_after;
     }
 
+    /// The server has given a connection.
+    fn opened(&self) {
+        let mut state = self.state();
+        state.short = state.missing > 0;
+        state.retry_after = FIRST_RETRY;
+    }
+
     /// An open connection that answers, if there is one.
-    async fn answering(&self) -> Option<(PgConnection, Instant)> {
+    async fn answering(&self) -> Option<Idle> {
         loop {
             let mut idle = self.state().idle.pop()?;
             if !self.readiness.trusts(idle.born.elapsed()) {
                 continue;
             }
             if idle.since.elapsed() <= PING_AFTER_IDLE {
-                return Some((idle.connection, idle.born));
+                return Some(idle);
             }
             match timeout(PING_TIMEOUT, idle.connection.ping()).await {
-                Ok(Ok(())) => return Some((idle.connection, idle.born)),
+                Ok(Ok(())) => return Some(idle),
                 // Closed by the server. The next one may still be good.
                 Ok(Err(_)) => {}
                 // Each of the others might be as silent, and waiting for each would take too long.
@@ -182,15 +200,23 @@ impl Shared {
         }
     }
 
+    /// Opens a connection.
+    async fn open(&self) -> sqlx::Result<Idle> {
+        let connection = self.options.connect().await?;
+        self.opened();
+        let now = Instant::now();
+        Ok(Idle { connection, born: now, process: None, since: now })
+    }
+
     /// Keeps a connection for the next caller, and closes those that were not needed for long.
-    fn keep(&self, connection: PgConnection, born: Instant) {
+    fn keep(&self, connection: PgConnection, born: Instant, process: Option<i32>) {
         let now = Instant::now();
         let mut gone = Vec::new();
         let mut state = self.state();
         if self.seats.is_closed() || born.elapsed() > LIFETIME {
             gone.push(connection);
         } else {
-            state.idle.push(Idle { connection, born, since: now });
+            state.idle.push(Idle { connection, born, process, since: now });
         }
         let unneeded = state.idle.iter().take_while(|idle| now.duration_since(idle.since) > IDLE).count();
         gone.extend(state.idle.drain(..unneeded).map(|idle| idle.connection));
@@ -229,20 +255,32 @@ impl Seats {
             let seat = self.shared.seat().await?;
             let opened = match self.shared.answering().await {
                 Some(open) => Ok(open),
-                None => self.shared.options.connect().await.map(|connection| (connection, Instant::now())),
+                None => self.shared.open().await,
             };
             match opened {
-                Ok((connection, born)) => {
+                Ok(Idle { connection, born, process, .. }) => {
                     let place = Place { shared: self.shared.clone(), _seat: seat, _turn: turn };
-                    return Ok(Lent { connection, born, place });
+                    return Ok(Lent { connection, born, process, place });
                 }
                 Err(error) if has_no_room(&error) => self.shared.shrink(seat),
                 Err(error) if is_starting(&error) => {
                     pause_for(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.without_parameters(error)),
             }
+        }
+    }
+
+    /// An error of connecting without the server's words, if these may quote what follows the `?` of the URL.
+    pub(super) fn without_parameters(&self, error: sqlx::Error) -> sqlx::Error {
+        match error {
+            sqlx::Error::Database(db) if self.shared.hides => sqlx::Error::Io(io::Error::other(format!(
+                "PostgreSQL refuses the connection (SQLSTATE {}): its log says why; look at what follows the `?` in the \
+                 URL, such as user, dbname and options",
+                db.code().unwrap_or_default()
+            ))),
+            other => other,
         }
     }
 
@@ -269,30 +307,12 @@ async fn pause_for(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
-/// Whether the server, the role, the database or a pooler in between takes no more connections.
-pub(super) fn has_no_room(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(db) = error else { return false };
-    match db.code().as_deref() {
-        Some("53300") => true,
-        // PgBouncer's own limit.
-        Some("08P01") => db.message().starts_with("no more connections allowed"),
-        _ => false,
-    }
-}
-
-/// Whether the server is not there yet, or not ready.
-fn is_starting(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
-        sqlx::Error::Database(db) => db.code().as_deref() == Some("57P03"),
-        _ => false,
-    }
-}
-
 /// A connection in use. It is closed when it is dropped.
 pub(super) struct Lent {
     connection: PgConnection,
     born: Instant,
+    /// The server's process that it led to at first.
+    process: Option<i32>,
     place: Place,
 }
 
@@ -306,8 +326,22 @@ struct Place {
 impl Lent {
     /// Gives the connection back, to be used by others.
     pub(super) fn give_back(self) {
-        let Self { connection, born, place } = self;
-        place.shared.keep(connection, born);
+        let Self { connection, born, process, place } = self;
+        place.shared.keep(connection, born, process);
+    }
+
+    /// Begins a transaction. It ends with an error if names of statements would be those of another process of the
+    /// server: a pooler has begun to lend connections for one transaction.
+    pub(super) async fn begin(&mut self, sql: &'static str) -> sqlx::Result<()> {
+        let rows = sqlx::raw_sql(sql).fetch_all(&mut self.connection).await?;
+        let readiness = &self.place.shared.readiness;
+        let Some(row) = rows.first().filter(|_| readiness.may_name()) else { return Ok(()) };
+        let process: i32 = row.try_get(0)?;
+        if *self.process.get_or_insert(process) == process {
+            return Ok(());
+        }
+        readiness.found_pooler();
+        Err(sqlx::Error::Protocol("the connection leads to another process of the server than before".to_owned()))
     }
 }
 
@@ -327,6 +361,23 @@ impl DerefMut for Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_lacks_one_connection_is_asked_ever_more_rarely() {
+        let shared = Shared::new(PgConnectOptions::new_without_pgpass(), Arc::default(), false);
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            shared.state().retry_at = Instant::now();
+            shared.shrink(shared.seat().await.unwrap());
+            pauses.push(shared.state().retry_after.as_secs());
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        shared.state().missing = 0;
+        shared.opened();
+        shared.admit(1);
+        shared.shrink(shared.seat().await.unwrap());
+        assert_eq!(shared.state().retry_after, FIRST_RETRY, "one was given meanwhile");
+    }
 
     #[test]
     fn a_plan_never_opens_more_than_it_may_and_leaves_each_use_a_turn() {

@@ -40,7 +40,7 @@ impl Store {
         }
         let connect = async {
             // Where there is no room, the pool would try again and again.
-            main.options().connect().await?.close().await?;
+            main.options().connect().await.map_err(|e| main.without_parameters(e))?.close().await?;
             // A pool for this connection alone: a listener that is dropped sends a farewell over it, and waits for the
             // answer for as long as the system does.
             let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);

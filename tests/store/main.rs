@@ -38,6 +38,7 @@ mod mails;
 mod network;
 mod pooler;
 mod refresh;
+mod refused_parameters;
 mod roles;
 mod sessions;
 #[path = "../support/source.rs"]
