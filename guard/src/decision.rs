@@ -68,7 +68,7 @@ impl Decider {
     }
 }
 
-/// Whether the request wants to change the protocol of its connection. Only WebSockets may pass, and only if nothing
+/// Whether the request wants to change the protocol of its connection. Only web sockets may pass, and only if nothing
 /// else is offered: which of several is taken depends on who reads them.
 fn upgrades(headers: &[(&str, &[u8])]) -> Result<bool, Refusal> {
     let mut values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("upgrade")).map(|(_, value)| value);

@@ -84,7 +84,7 @@ pub(super) enum User {
     /// Mail a user a link and a code to choose a new password; a user without one is invited to choose it.
     ///
     /// The current password is removed and the sessions end, unless --keep-current is given. A running server sends the
-    /// mail. The user needs an address, and the client a link template and the grant direct_login.
+    /// mail. The user needs an address, and the client a link template and the grant `direct_login`.
     ResetPassword {
         /// User, by id, name or address.
         user: String,

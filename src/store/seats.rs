@@ -162,12 +162,12 @@ impl Shared {
     fn shrink(&self, seat: OwnedSemaphorePermit) {
         seat.forget();
         let mut state = self.state();
-        if !state.short {
+        if state.short {
+            state.retry_after = (state.retry_after * 2).min(LONGEST_RETRY);
+        } else {
             state.short = true;
             state.retry_after = FIRST_RETRY;
             tracing::warn!("the database has no room for more connections of this process: calls wait in turn");
-        } else {
-            state.retry_after = (state.retry_after * 2).min(LONGEST_RETRY);
         }
         state.missing += 1;
         state.retry_at = Instant::now() + state.retry_after;
