@@ -99,7 +99,8 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bo
             let Migrated { copy, deleted } = apply_migrations(&store, SystemClock.now()).await?;
             let mut report = format!("{location}: the schema is now up to date");
             if deleted > 0 {
-                report += &format!("; user names deleted because they are addresses: {deleted}");
+                report.push_str("; user names deleted because they are addresses: ");
+                report.push_str(&deleted.to_string());
             }
             report += &copy.map(|c| format!("; a copy of the old database is at {c}")).unwrap_or_default();
             (report, true)

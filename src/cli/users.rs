@@ -184,14 +184,7 @@ impl User {
             }
             Self::ResetPassword { user, client, keep_current, database } => {
                 let reset = UserPasswordReset { user: &user, client_id: &client, keep_current };
-                let service = database.open_service().await?;
-                let done = service.users.start_reset(&Admin::command(), reset).await?;
-                if keep_current {
-                    let text = "can choose a new password, and keeps the current one until then; a mail is on its way";
-                    return output::line(&format!("{user} {text}"));
-                }
-                let ended = and_ended(&service, &done.ended);
-                output::line(&format!("{user} has to choose a new password; a mail is on its way{ended}"))
+                reset_password(reset, &database).await
             }
             Self::Disable(Named { user, database }) => {
                 let service = database.open_service().await?;
@@ -228,6 +221,18 @@ impl User {
             }
         }
     }
+}
+
+async fn reset_password(reset: UserPasswordReset<'_>, database: &DatabaseArgs) -> anyhow::Result<()> {
+    let (user, keeps) = (reset.user, reset.keep_current);
+    let service = database.open_service().await?;
+    let done = service.users.start_reset(&Admin::command(), reset).await?;
+    if keeps {
+        let text = "can choose a new password, and keeps the current one until then; a mail is on its way";
+        return output::line(&format!("{user} {text}"));
+    }
+    let ended = and_ended(&service, &done.ended);
+    output::line(&format!("{user} has to choose a new password; a mail is on its way{ended}"))
 }
 
 async fn list(database: &DatabaseArgs, json: bool) -> anyhow::Result<()> {

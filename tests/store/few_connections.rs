@@ -130,7 +130,7 @@ async fn where_others_have_the_connections_calls_wait_in_turn_for_the_one_that_i
     let store = small.open().await.unwrap();
     assert_eq!(store.connected().unwrap().connections, 3);
     let before = small.attempts.load(Ordering::Relaxed);
-    let since = std::time::Instant::now();
+    let since = tokio::time::Instant::now();
     for _ in 0..10 {
         // So few that their turn comes in time on a slow machine too.
         so_many_at_once(&store, 12).await;
