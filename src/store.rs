@@ -81,9 +81,9 @@ pub use self::{
     users::{NewUser, SignInUser, TakenName},
 };
 use self::{
-    connection::{Engine, TxConnection, is_timeout, within},
+    connection::{Engine, TxConnection, within},
     engine::{Inner, Terms, Use},
-    failure::is_broken,
+    failure::{is_broken, is_timeout},
     pools::Pools,
     readiness::Readiness,
 };

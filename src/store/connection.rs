@@ -14,7 +14,10 @@ use std::{
 use sqlx::{Connection, Database, Postgres, Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::seats::{Lent, Seats};
+use super::{
+    failure::is_timeout,
+    seats::{Lent, Seats},
+};
 
 /// How long to wait until a connection can be given back or is closed. Nobody waits for this but the pool.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -187,9 +190,4 @@ async fn release<DB: Engine>(mut connection: DB::Lent, state: State) {
 pub(super) async fn within<T>(limit: Instant, answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     let late = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"));
     timeout_at(limit, answer).await.unwrap_or_else(|e| Err(late(e)))
-}
-
-/// Whether the database did not answer in time.
-pub(super) fn is_timeout(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(io) if io.kind() == io::ErrorKind::TimedOut)
 }

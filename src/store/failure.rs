@@ -1,10 +1,9 @@
 //! Maps database errors to what they mean for the caller.
 
-use std::fmt;
+use std::{fmt, io};
 
 use sqlx::postgres::PgDatabaseError;
 
-use super::connection::is_timeout;
 use crate::{
     error::{Error, Source},
     time::Ttl,
@@ -65,6 +64,11 @@ fn advised(message: &str) -> String {
     message.to_owned()
 }
 
+/// Whether the database did not answer in time.
+pub(super) fn is_timeout(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(io) if io.kind() == io::ErrorKind::TimedOut)
+}
+
 /// Whether a statement was not found under its name, or its name was taken: a pooler has put this transaction on
 /// another connection than the one before.
 pub(super) fn is_of_another_connection(error: &sqlx::Error) -> bool {
@@ -101,7 +105,7 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
 /// Whether the server is not there yet, or not ready.
 pub(super) fn is_starting(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
         sqlx::Error::Database(db) => db.code().as_deref() == Some("57P03"),
         _ => false,
     }

@@ -8,8 +8,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     ACQUIRE_TIMEOUT,
-    connection::{is_timeout, within},
+    connection::within,
     failure,
+    failure::is_timeout,
     location::DatabaseUrl,
     pools::Pools,
     readiness::Readiness,

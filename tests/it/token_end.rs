@@ -3,7 +3,7 @@
 
 use chancery::{
     secret::Password,
-    service::{Admin, ClientCredentials, ClientPatch, SessionsEnded, TokenPair, UserPasswordReset},
+    service::{Admin, ClientCredentials, ClientPatch, SessionsEnded, TokenPair, UserPasswordReset, UserPatch},
     time::{Timestamp, Ttl},
 };
 
@@ -198,6 +198,11 @@ async fn what_ends_all_sessions_of_a_user_says_the_same(app: &App) {
     assert_eq!(users.disable(&admin, "ada").await.unwrap(), None);
     assert!(users.enable(&admin, "ada").await.unwrap());
 
+    let template = Some("https://shop.example/{kind}?token={token}".to_owned());
+    let patch = ClientPatch { link_template: template, ..ClientPatch::default() };
+    app.service.clients.update(&admin, "app", &patch, None).await.unwrap();
+    let patch = UserPatch { emails: Some(vec!["ada@example.org".to_owned()]), ..UserPatch::default() };
+    users.update(&admin, "ada", &patch, None).await.unwrap();
     let one = app.sign_in().await;
     let reset = |keep_current| UserPasswordReset { user: "ada", client_id: "app", keep_current };
     let kept = users.start_reset(&admin, reset(true)).await.unwrap().ended;

@@ -88,6 +88,8 @@ pub(crate) async fn old_events_are_read_oldest_first_and_deleted_in_batches(f: &
     assert_eq!(read((Some(day(3)), None), last.as_ref(), 1).await.0, "3");
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.audit_has_before(day(1)).await.unwrap() && !tx.audit_has_before(NOW).await.unwrap());
+    assert_eq!(tx.audit_last_before(day(3)).await.unwrap(), Some(day(2)));
+    assert_eq!(tx.audit_last_before(NOW).await.unwrap(), None);
     assert_eq!(tx.audit_sweep(day(3), 2).await.unwrap(), 2);
     assert_eq!(tx.audit_sweep(day(3), 2).await.unwrap(), 1);
     assert_eq!(tx.audit_sweep(day(3), 2).await.unwrap(), 0);

@@ -283,6 +283,7 @@ impl Gate {
 pub(crate) struct Admission {
     pub(crate) claims: Option<Arc<Claims>>,
     /// Whether the request is counted as one that would have been refused.
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only layers hand requests on"))]
     pub(crate) counted: bool,
 }
 

@@ -151,7 +151,8 @@ impl SignIns {
         let granted = Granted { audience, scopes: scopes_of(&client, &request.scopes)? };
         self.live.for_signing()?;
         let arrived = Instant::now();
-        let result = self.sign_in_checked(ctx, &client, (&request, &end_user), &granted).await;
+        // Boxed, because it is part of the future of every call.
+        let result = Box::pin(self.sign_in_checked(ctx, &client, (&request, &end_user), &granted)).await;
         if matches!(result, Err(Error::Unauthenticated(_))) {
             wait_min_response_time(arrived).await;
         }
