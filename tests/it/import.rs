@@ -269,7 +269,7 @@ async fn two_concurrent_imports_create_each_user_once(app: &App) {
     assert_eq!(outcomes.iter().filter(|o| **o == ImportOutcome::Present).count(), 150);
 }
 
-/// The number in docs/moving-in.md.
+/// Statements of one batch, whatever its size: the last one frees addresses from names.
 const STATEMENTS: u64 = 9;
 
 async fn a_batch_takes_a_fixed_number_of_statements(app: &App) {
