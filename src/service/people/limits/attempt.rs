@@ -14,7 +14,7 @@ use crate::{
 
 /// A guess in progress. It is counted as failed before it is looked at, so that concurrent guesses in any number of
 /// processes cannot be allowed by the same count. If it is dropped without a result, it is taken back, and counted only by
-/// what [`Attempt::counts_if_abandoned`] says.
+/// what `Attempt::counts_if_abandoned` says.
 #[must_use]
 pub struct Attempt {
     limits: Limits,
