@@ -106,8 +106,10 @@ impl Open {
     /// Closes one of these connections that has no request in flight, or only such as have waived their claim. Its
     /// client may lose a request that is under way to us, but no other that has arrived.
     fn close_one(&mut self, fits: impl Fn(&Entry) -> bool) -> bool {
-        let free = self.entries.values_mut().filter(|e| !e.closing && e.task.is_some() && !e.activity.is_claimed());
-        let Some(entry) = free.filter(|e| fits(e)).min_by_key(|e| e.activity.rank()) else { return false };
+        let free = self.entries.iter_mut().filter(|(_, e)| !e.closing && e.task.is_some() && !e.activity.is_claimed());
+        // Of those of one millisecond, the oldest goes first too.
+        let spared = free.filter(|(_, e)| fits(e)).min_by_key(|(number, e)| (e.activity.rank(), **number));
+        let Some((_, entry)) = spared else { return false };
         entry.closing = true;
         if let Some(task) = &entry.task {
             task.abort();
