@@ -27,6 +27,8 @@ mod jws;
 mod keys;
 #[cfg(feature = "tower")]
 pub mod middleware;
+#[cfg(feature = "http")]
+mod small_file;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token_cache;

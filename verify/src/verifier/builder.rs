@@ -7,7 +7,7 @@ use super::{
     address::{SettingsError, check_issuer, check_url, refuse_plaintext},
     http::HttpClient,
     keyring::Keyring,
-    source::{KeyFile, Source},
+    source::Source,
     status_list::Lists,
 };
 #[cfg(feature = "watch")]
@@ -173,7 +173,7 @@ impl VerifierBuilder {
                 allow("jwks_url", &url)?;
                 Keyring::new(Source::Url { url, client: client.get() })
             }
-            Keys::InFile(path) => Keyring::new(Source::File(KeyFile::new(path))),
+            Keys::InFile(path) => Keyring::new(Source::file(path)),
             Keys::Fixed(set) => Keyring::fixed(set),
         });
         let revocations = match self.revocations {

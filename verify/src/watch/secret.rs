@@ -2,17 +2,16 @@
 
 use std::{
     fmt,
-    io::Read,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use tokio::{sync::Semaphore, time::timeout};
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::WatchError;
+use crate::small_file::SmallFile;
 
 /// A larger file holds no secret.
 const MAX_FILE: u64 = 4096;
@@ -77,7 +76,7 @@ impl Credentials {
             match file.read().await {
                 Ok(secret) => self.secrets().latest = secret,
                 Err(error) => {
-                    tracing::warn!(file = %file.path.display(), %error, "cannot read the client's secret; the last one stays");
+                    tracing::warn!(file = %file.0.path().display(), %error, "cannot read the client's secret; the last one stays");
                 }
             }
         }
@@ -111,47 +110,23 @@ impl Credentials {
 
 /// A file with a secret.
 #[derive(Debug)]
-pub(super) struct SecretFile {
-    path: PathBuf,
-    /// One read at a time, so that reads that hang take up one thread and not all.
-    reads: Arc<Semaphore>,
-}
+pub(super) struct SecretFile(SmallFile);
 
 impl SecretFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, reads: Arc::new(Semaphore::new(1)) }
+        Self(SmallFile::new(path, MAX_FILE, READ_TIMEOUT))
     }
 
-    /// Reads the secret without the end of its line. Waits no longer than [`READ_TIMEOUT`]: the file may be on a network.
+    /// Reads the secret without the end of its line.
     pub(super) async fn read(&self) -> std::io::Result<String> {
-        let slow = || std::io::Error::other("it took too long");
-        let permit = self.reads.clone().try_acquire_owned().map_err(|_| slow())?;
-        let path = self.path.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            let read = read_file(&path);
-            drop(permit);
-            read
-        });
-        timeout(READ_TIMEOUT, reading).await.map_err(|_| slow())?.map_err(std::io::Error::other)?
+        let bytes = self.0.read().await?;
+        let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not text"))?;
+        let secret = text.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() {
+            return Err(std::io::Error::other("it is empty"));
+        }
+        Ok(secret.to_owned())
     }
-}
-
-fn read_file(file: &Path) -> std::io::Result<String> {
-    // A pipe has nothing more to give, and opening one may take forever.
-    if !std::fs::metadata(file)?.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(std::io::Error::other(format!("it is larger than {MAX_FILE} bytes, so it holds no secret")));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not text"))?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
-        return Err(std::io::Error::other("it is empty"));
-    }
-    Ok(secret.to_owned())
 }
 
 /// Form-encodes a half of `Basic` credentials, as RFC 6749 §2.3.1 requires before they are joined.
@@ -164,7 +139,7 @@ fn form_encoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn with_file(file: &Path) -> Credentials {
+    fn with_file(file: &std::path::Path) -> Credentials {
         Credentials::new("guard", "first").unwrap().read_from(file.to_owned())
     }
 
@@ -224,18 +199,6 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         assert_eq!(secret(&credentials).await, "second");
         std::fs::create_dir(&file).unwrap();
-        assert_eq!(secret(&credentials).await, "second");
-    }
-
-    #[tokio::test]
-    async fn a_read_that_hangs_is_not_joined_by_others() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("secret");
-        std::fs::write(&file, "second").unwrap();
-        let credentials = with_file(&file);
-        let hangs = credentials.file.as_ref().unwrap().reads.clone().try_acquire_owned().unwrap();
-        assert_eq!(secret(&credentials).await, "first");
-        drop(hangs);
         assert_eq!(secret(&credentials).await, "second");
     }
 
