@@ -1,12 +1,15 @@
 //! Removing permissions from a user or client takes effect at once, whatever valid tokens contain.
 
+use std::pin::Pin;
+
 use chancery::{
     domain::audit::AuditFilter,
     error::{Error, Reason, Result},
+    passwords::{Account, Prefix, Turn},
     secret::Password,
     service::{
         Act, Admin, ClientCredentials, ClientPatch, ClientTokenRequest, ImportRow, NewClientRequest, NewRoleRequest,
-        NewUserRequest, SignInRequest,
+        NewUserRequest, SignInRequest, TokenPair,
     },
 };
 
@@ -104,27 +107,24 @@ async fn an_administrator_removed_during_a_call_changes_nothing(app: &App) {
 }
 
 async fn a_client_changed_during_a_sign_in_gets_no_more_than_it_still_may(app: &App) {
-    let start = || Box::pin(sign_in(&app.service, login_of("app", "ada", PASSWORD)));
-    let mut signing_in = start();
-    until_user_read(app, &mut signing_in).await;
+    let (held, signing_in) = waiting_sign_in(app).await;
     let less = ClientPatch { scopes: Some(vec!["read".into()]), ..ClientPatch::default() };
     app.service.clients.update(&Admin::command(), "app", &less, None).await.unwrap();
+    drop(held);
     assert_eq!(claims(signing_in.await.unwrap().access.token.expose())["scope"], "read");
 
-    let mut signing_in = start();
-    until_user_read(app, &mut signing_in).await;
+    let (held, signing_in) = waiting_sign_in(app).await;
     app.service.clients.set_disabled(&Admin::command(), "app", true).await.unwrap();
+    drop(held);
     assert_eq!(signing_in.await.unwrap_err().reason(), Reason::ClientAuthenticationFailed);
 }
 
-/// Polls a sign-in until it reads its user. The client has then been authenticated and the attempt been counted, which
-/// takes two statements; the password is checked later.
-async fn until_user_read<T: std::fmt::Debug>(app: &App, signing_in: &mut (impl Future<Output = T> + Unpin)) {
-    let before = app.service.store().statements();
-    while app.service.store().statements() < before + 3 {
-        assert!(futures_util::poll!(&mut *signing_in).is_pending());
-        tokio::task::yield_now().await;
-    }
+/// A sign-in whose client has been authenticated, and which waits for the account's turn as long as that is held.
+async fn waiting_sign_in(app: &App) -> (Turn, Pin<Box<impl Future<Output = Result<TokenPair>>>>) {
+    let held = app.service.passwords.turn(Account::of("ada"), Prefix::Unknown, None).await.unwrap();
+    let mut signing_in = Box::pin(sign_in(&app.service, login_of("app", "ada", PASSWORD)));
+    assert!(futures_util::poll!(&mut signing_in).is_pending());
+    (held, signing_in)
 }
 
 async fn removing_a_permission_from_a_client_applies_to_its_existing_tokens(app: &App) {
