@@ -152,6 +152,14 @@ async fn a_restore_that_ends_sessions_is_seen_by_verifiers_that_watched_before_i
     wait_for_verdict(&verifier, &fresh.access_token, &Ok(())).await;
 }
 
+/// Fills a database, so that copying it takes long enough to be interrupted on a busy machine.
+async fn fill(data: &Path) {
+    let rows = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 640) \
+                INSERT INTO audit_events SELECT 'evt_' || i, 0, 'TEST', 'command', '', NULL, hex(zeroblob(32768)) FROM n \
+                RETURNING ''";
+    assert_eq!(Place::sqlite(data).texts(rows).await.len(), 640);
+}
+
 /// Starts a command, and kills it as soon as its workplace is in `dir`. Returns whether the kill left one.
 fn kill_in_the_middle(args: &[&str], data: &Path, dir: &Path) -> bool {
     let mut started = command(args);
@@ -172,6 +180,7 @@ async fn a_killed_backup_leaves_no_file_and_the_next_one_removes_what_it_left() 
     let (data, copies) = (dir.path().join("data"), dir.path().join("copies"));
     fs::create_dir(&copies).unwrap();
     let server = start(&Place::sqlite(&data));
+    fill(&data).await;
     let file = copies.join("copy.backup");
     let mut left = false;
     for _ in 0..40 {
@@ -202,7 +211,11 @@ async fn a_killed_backup_leaves_no_file_and_the_next_one_removes_what_it_left() 
 #[tokio::test]
 async fn a_killed_restore_leaves_no_database_and_the_next_one_succeeds() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, file) = backed_up(dir.path()).await;
+    let (data, file) = (dir.path().join("data"), dir.path().join("copy.backup"));
+    drop(start(&Place::sqlite(&data)));
+    fill(&data).await;
+    let made = administer(&["backup", file.to_str().unwrap()], &data).await;
+    assert!(made.status.success(), "{}", text(&made.stderr));
     let new = dir.path().join("new");
     let mut met = false;
     for _ in 0..40 {
