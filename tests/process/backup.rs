@@ -155,7 +155,8 @@ async fn a_restore_that_ends_sessions_is_seen_by_verifiers_that_watched_before_i
 /// Fills a database, so that copying it takes long enough to be interrupted on a busy machine.
 async fn fill(data: &Path) {
     let rows = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 640) \
-                INSERT INTO audit_events SELECT 'evt_' || i, 0, 'TEST', 'command', '', NULL, hex(zeroblob(32768)) FROM n \
+                INSERT INTO audit_events (id, at, kind, actor, subject, details) \
+                SELECT 'evt_' || i, 0, 'TEST', 'command', '', hex(zeroblob(32768)) FROM n \
                 RETURNING ''";
     assert_eq!(Place::sqlite(data).texts(rows).await.len(), 640);
 }
