@@ -1,5 +1,6 @@
 //! The composition root: from configuration to a running server. Imports everything but `cli`.
 
+mod account;
 mod audit_export;
 mod backup;
 pub mod config;
@@ -10,6 +11,7 @@ mod first_start;
 mod hashing;
 mod jobs;
 mod limits;
+mod listeners;
 pub mod machine;
 mod mail;
 pub mod output;
@@ -18,15 +20,16 @@ mod preflight;
 mod restore;
 mod schema;
 mod sealing_file;
+mod servers;
 mod serving;
 mod telemetry;
 mod token_sizes;
 mod workplace;
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use tokio::{net::TcpListener, sync::watch, time::Instant};
+use tokio::{sync::watch, time::Instant};
 
 pub use self::{
     audit_export::{ExportTo, Exported, export_audit},
@@ -43,17 +46,17 @@ use self::{
     config::Database,
     database::{explain, hint, open_store_with, refuse_missing, report_connection},
     first_start::Found,
+    listeners::Listeners,
     mail::Outgoing,
 };
 use crate::{
     entropy::{Entropy, OsEntropy},
-    grpc::{self, Health},
+    grpc::Health,
     metrics::Metrics,
     passwords,
     service::{Service, StartOptions},
     store::{Location, Store},
     time::{Clock, SystemClock, Timestamp},
-    web,
 };
 
 /// How long a stop may take, whatever the database and the clients do. Orchestrators wait for 30 s.
@@ -80,7 +83,7 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
     let sealing = sealing_file::load(&config.database)?;
     sealing_file::warn_if_others_may_read(&config.database);
     let found = if purpose == Purpose::Serve { Some(Found::look(&config.database)?) } else { None };
-    let store = open_database(config, purpose, found.as_ref(), &entropy, clock.now()).await?;
+    let store = Box::pin(open_database(config, purpose, found.as_ref(), &entropy, clock.now())).await?;
     let claimed = store.read().await.map_err(|e| explain(&e))?.instance().await.map_err(|e| explain(&e))?.is_some();
     let create = match &found {
         None if !claimed => bail!("the database {location} is empty; `chancery serve` sets it up{}", hint()),
@@ -173,10 +176,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     // Listeners first, so that a busy port is reported before anything is changed.
     let mut config = config;
     machine::raise_open_files();
-    let grpc = bind("--grpc", config.listen.grpc).await?;
-    let http = bind("--http", config.listen.http).await?;
-    let telemetry = bind("--telemetry", config.listen.telemetry).await?;
-    config.listen.http = http.local_addr()?;
+    let listeners = Listeners::bind(&config).await?;
+    config.listen.http = listeners.http.local_addr()?;
     let mail = config.mail.take().map(|mail| Outgoing::new(mail, config.dev)).unwrap_or_default();
     prepare_data_dir(&config.database)?;
     let lock = serving::share(&config.database.location)?;
@@ -188,8 +189,12 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     // Nothing is half done: what was begun is rolled back, and a mark tells the next start of a new database.
     let Some(service) = opened else { return Ok(()) };
     serving::note(lock.as_ref());
+    account::ensure(&service, config.dev).await.map_err(|e| explain(&e)).context("cannot set up the account pages")?;
     if config.dev {
-        dev::set_up(&service).await.map_err(|e| explain(&e)).context("cannot set up the demo")?;
+        dev::set_up(&service, listeners.app_port()?)
+            .await
+            .map_err(|e| explain(&e))
+            .context("cannot set up the demo")?;
     }
     let passwords::PoolConfig { threads, queue, memory_kib, .. } = service.passwords.settings();
     tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "password hashing threads started");
@@ -208,28 +213,16 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     let (stopping, stopped) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
     let jobs = jobs::start(&service, &metrics, health.handle(), mail.post.as_ref(), &stopped, &ended);
-    announce(&config, &service, &grpc, &telemetry)?;
+    announce(&config, &service, &listeners)?;
     let handle = health.handle();
-    let servers = async {
-        let grpc_server = async {
-            let limits = config.connections.public;
-            grpc::serve(service.clone(), metrics.clone(), (grpc, limits), health, wait_for_stop(stopped.clone())).await;
-        };
-        let mut routes = web::routes(service.clone());
-        if let Some(kept) = &mail.kept {
-            routes = routes.merge(web::dev_routes(kept.clone()));
-        }
-        let http_server = web::serve(http, config.connections.public, routes, wait_for_stop(stopped.clone()));
-        let calls = async {
-            tokio::join!(grpc_server, http_server);
-            let _ = ending.send(true);
-        };
-        // Readiness checks are answered until the last call is.
-        let routes = web::telemetry_routes(service.clone(), metrics.clone());
-        let telemetry_server =
-            web::serve(telemetry, config.connections.telemetry, routes, wait_for_stop(ended.clone()));
-        tokio::join!(calls, telemetry_server);
+    let edges = servers::Edges {
+        service: service.clone(),
+        metrics: metrics.clone(),
+        health,
+        kept: mail.kept.clone(),
+        hints: config.dev.then(|| dev::hints(&listeners)).transpose()?,
     };
+    let servers = edges.serve(config, listeners, stopped, (ending.clone(), ended));
     tokio::pin!(servers);
     let must_end = tokio::select! {
         () = &mut servers => Instant::now() + STOP_TIMEOUT,
@@ -265,23 +258,14 @@ async fn drain(mut servers: Pin<&mut impl Future<Output = ()>>, metrics: &Metric
     }
 }
 
-async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is dropped, so the server is gone.
-    let _ = stopped.wait_for(|stop| *stop).await;
-}
-
-async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({flag})"))
-}
-
 /// Prints the line that scripts wait for and, in a demo, the commands to try.
-fn announce(config: &Config, service: &Service, grpc: &TcpListener, telemetry: &TcpListener) -> anyhow::Result<()> {
-    let (grpc, http, telemetry) = (grpc.local_addr()?, config.listen.http, telemetry.local_addr()?);
-    output::line(&format!("ready grpc={grpc} http={http} telemetry={telemetry} issuer={}", service.issuer()))?;
+fn announce(config: &Config, service: &Service, listeners: &Listeners) -> anyhow::Result<()> {
+    let (grpc, http) = (listeners.grpc.local_addr()?, config.listen.http);
+    output::line(&format!("ready {} issuer={}{}", listeners.shown()?, service.issuer(), listeners.shown_last()?))?;
     if !config.dev {
         return Ok(());
     }
-    match output::line(dev::lines_to_try(grpc, http).trim_end()) {
+    match output::line(dev::lines_to_try(grpc, http, listeners.app_port()?).trim_end()) {
         // A script may have read the line that it waits for, and no more.
         Err(error) if error.is::<output::ReaderGone>() => Ok(()),
         other => other,

@@ -122,7 +122,8 @@ impl DatabaseArgs {
     async fn open_service(&self) -> anyhow::Result<crate::service::Service> {
         let config = self.command_config()?;
         app::init_logs("warn", LogFormat::Text)?;
-        app::open(&config, Purpose::Command).await
+        // Boxed to keep the callers' futures small.
+        Box::pin(app::open(&config, Purpose::Command)).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! The functions that read what others send, for `fuzz/` and for the tests beside this file. This is no API. Those of
 //! the verifier are in its own crate.
 
+mod browser;
+
 use chancery_verify::fuzzing::Target;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -25,15 +27,23 @@ use crate::{
 
 /// All targets of this crate.
 pub const TARGETS: &[Target] = &[
+    Target { name: "cookies", run: browser::cookies, seeds: browser::cookies_seeds },
     Target { name: "csv", run: csv_row, seeds: csv_seeds },
     Target { name: "device_token", run: device_token, seeds: device_token_seeds },
     Target { name: "filter", run: filter, seeds: filter_seeds },
+    Target { name: "flow", run: browser::flow, seeds: browser::flow_seeds },
     Target { name: "foreign_keys", run: foreign_keys, seeds: foreign_keys_seeds },
+    Target { name: "form", run: browser::form, seeds: browser::form_seeds },
+    Target { name: "form_id", run: browser::form_id, seeds: browser::form_id_seeds },
     Target { name: "jsonl", run: jsonl_row, seeds: jsonl_seeds },
     Target { name: "page_token", run: page_token, seeds: page_token_seeds },
     Target { name: "phc", run: phc, seeds: phc_seeds },
     Target { name: "refresh_token", run: refresh_token, seeds: refresh_token_seeds },
+    Target { name: "return_path", run: browser::return_path, seeds: browser::return_path_seeds },
+    Target { name: "session_cookie", run: browser::session_cookie, seeds: browser::session_cookie_seeds },
+    Target { name: "site", run: browser::site, seeds: browser::site_seeds },
     Target { name: "ticket_token", run: ticket_token, seeds: ticket_token_seeds },
+    Target { name: "visitor_cookie", run: browser::visitor_cookie, seeds: browser::visitor_cookie_seeds },
 ];
 
 /// Runs the target with this name.

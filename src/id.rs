@@ -98,6 +98,15 @@ id!(
     /// A ticket: a link, a code or the next step of a sign-in refers to it.
     TicketId, "tkt_"
 );
+impl TicketId {
+    /// The identifier that belongs to a hash: always the same one.
+    #[must_use]
+    pub fn of_hash(hash: &[u8; 32]) -> Self {
+        let half = hash.first_chunk::<16>().copied().unwrap_or_default();
+        Self::from_ulid(Ulid::from_bytes(half))
+    }
+}
+
 id!(
     /// A role.
     RoleId, "rol_"
@@ -115,6 +124,42 @@ id!(
     RequestId, "req_"
 );
 
+/// A visitor: a browser that was here before, whoever sits in front of it. There is no row for it, and knowing it
+/// proves nothing: a visitor's cookie has a tag beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VisitorId(pub [u8; 16]);
+
+impl VisitorId {
+    /// The prefix of every visitor's identifier.
+    pub const PREFIX: &'static str = "vis_";
+
+    /// A new visitor. All bits are random: when somebody came first is nobody's business.
+    #[must_use]
+    pub fn new(entropy: &dyn Entropy) -> Self {
+        Self(entropy.bytes16())
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for VisitorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", Self::PREFIX, Ulid::from_bytes(self.0))
+    }
+}
+
+impl FromStr for VisitorId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let ulid = text.strip_prefix(Self::PREFIX).and_then(parse_ulid);
+        ulid.map(|ulid| Self(ulid.to_bytes())).ok_or(IdError { prefix: Self::PREFIX })
+    }
+}
+
 /// Whether a text looks like an identifier made by this server: a lower-case prefix, `_` and a ULID.
 ///
 /// A chosen `client_id` must not look like one, so that the two cannot be confused (RFC 9700 §4.15).
@@ -129,6 +174,16 @@ pub fn looks_generated(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::entropy::SeededEntropy;
+
+    #[test]
+    fn a_visitor_has_one_text() {
+        let visitor = VisitorId::new(&SeededEntropy::new(1));
+        assert_eq!(visitor.to_string().parse(), Ok(visitor));
+        assert_eq!(VisitorId([0xff; 16]).to_string(), "vis_7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+        for bad in ["", "vis_", "vis_8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "ses_7ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
+            assert!(bad.parse::<VisitorId>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_id_parses_from_its_text_and_from_no_other() {

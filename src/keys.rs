@@ -2,14 +2,21 @@
 //! `domain` and below. Besides `verify/`, this is the only place that may name `rsa` or `jsonwebtoken`.
 
 mod device_token;
+pub mod flow_seal;
 mod foreign_key;
+pub mod form_id;
+pub mod form_token;
+mod fresh_seal;
 mod refresh_token;
 mod ring;
 mod sealing;
 mod sealing_text;
+pub mod session_cookie;
 mod signer;
 mod status_list;
+mod tagged;
 mod ticket_token;
+pub mod visitor_cookie;
 
 pub use self::{
     device_token::{KnownDevice, LIFETIME as DEVICE_TOKEN_LIFETIME},
@@ -22,3 +29,6 @@ pub use self::{
     status_list::{EncodedList, ListClaims, encode_list, place as status_place},
     ticket_token::{mint as mint_ticket_token, parse as parse_ticket_token},
 };
+
+#[cfg(test)]
+mod tests;

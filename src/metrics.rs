@@ -1,5 +1,6 @@
 //! Metrics for operators. Imports nothing from the crate.
 
+mod checks;
 mod guesses;
 mod hashing;
 mod mails;
@@ -7,7 +8,7 @@ mod token_sizes;
 
 use std::{fmt, time::Duration};
 
-pub use self::{guesses::Guesses, hashing::Hashing, mails::Mails, token_sizes::TokenSizes};
+pub use self::{checks::Checks, guesses::Guesses, hashing::Hashing, mails::Mails, token_sizes::TokenSizes};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -34,6 +35,7 @@ pub struct Metrics {
     ready: Gauge,
     under_way: Gauge,
     mails: Mails,
+    checks: Checks,
 }
 
 /// Counts a call as in flight until it is dropped.
@@ -67,7 +69,8 @@ impl Default for Metrics {
         registry.register("ready", "Whether this process signs tokens (1) or not (0)", ready.clone());
         registry.register("calls_under_way", "Calls in flight", under_way.clone());
         let mails = Mails::register(&mut registry);
-        Self { registry, rpcs, seconds, ready, under_way, mails }
+        let checks = Checks::register(&mut registry);
+        Self { registry, rpcs, seconds, ready, under_way, mails, checks }
     }
 }
 
@@ -108,6 +111,12 @@ impl Metrics {
     #[must_use]
     pub fn mails(&self) -> &Mails {
         &self.mails
+    }
+
+    /// The metrics of checks.
+    #[must_use]
+    pub fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// Counts a call as in flight, until the returned value is dropped.

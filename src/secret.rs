@@ -84,6 +84,14 @@ secret_text!(
     TypedCode
 );
 secret_text!(
+    /// The cookie of a session, as it is sent over the wire.
+    SessionCookie
+);
+secret_text!(
+    /// The cookie by which a visitor is recognised, as it is sent over the wire.
+    VisitorCookie
+);
+secret_text!(
     /// An access token: a signed JWT.
     AccessToken
 );

@@ -1,11 +1,12 @@
 //! The use cases. Every edge calls this module. It imports `domain`, `store`, `keys`, `passwords`, `mail` and what
 //! lies below them, never tonic, prost or axum.
 //!
-//! The folders import each other in one direction only: `runtime ← access ← tokens, signing_keys ← people ← admin`.
+//! The folders import each other in one direction only: `runtime ← access ← tokens, signing_keys ← people ← admin, browser`.
 //! This file and `start` assemble them.
 
 mod access;
 mod admin;
+mod browser;
 mod people;
 mod runtime;
 mod signing_keys;
@@ -20,14 +21,22 @@ pub use self::{
         Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
     },
     admin::{
-        Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes, CreationKey, DryRun, Import,
-        ImportOutcome, ImportRow, InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest,
-        ResetStarted, RolePatch, Roles, Setting, SettingUnit, UserPasswordReset, UserPatch, Users,
+        ACCOUNT_CLIENT, AccountClient, Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes,
+        CreationKey, DryRun, Import, ImportOutcome, ImportRow, InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest,
+        NewRoleRequest, NewUserRequest, ResetStarted, RolePatch, Roles, Setting, SettingUnit, UserPasswordReset,
+        UserPatch, Users,
+    },
+    browser::{
+        AccountForm, Browser, BrowserSession, EndedSession, FoundFlow, HEADERS, Identity, NewPasswordAtSite,
+        PasswordChanged, ResetOutcome, SignInForm, SignInOutcome, SiteAccounts, VerifyOutcome, Visitor, empty_headers,
+        suffices,
     },
     people::{
-        Accounts, Attempt, Challenge, Device, GuessAudit, LimitFigures, Limits, MePatch, NextStep, PasswordReset,
-        PendingTicket, PresentedTicket, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn,
-        UserView, VerifyEmailInput,
+        Accounts, AtSite, Attempt, Awaited, BrowserGoal, Challenge, Device, FormProof, GuessAudit, LimitFigures,
+        Limits, MailedLink, MePatch, NewCookies, NextStep, Once, OwnData, PageSignIn, PageSignedIn, PageStep,
+        PasswordReset, PendingTicket, PresentSession, PresentedTicket, RegisterInput, ResetRequest, SignInRequest,
+        SignInStep, SignIns, SignedIn, SiteRegistration, SiteVerification, StepAtPage, StepField, StepInput, StepPlace,
+        StepTaken, StepTyped, UsedBefore, UserView, VerifiedAtSite, VerifyEmailInput, Waiting, Whose,
     },
     runtime::{
         Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Revoked, Snapshot, SweepProgress, SweepStep,
@@ -40,7 +49,7 @@ pub use self::{
         SizeFigures, SnapshotPart, StatusLists, TOKEN_SIZES, TokenFault, TokenPair, Tokens, WatchMessage, Watcher,
     },
 };
-pub use crate::keys::{Keyring, LeftOut, MAX_FOREIGN_TEXT};
+pub use crate::keys::{Keyring, LeftOut, MAX_FOREIGN_TEXT, form_token::FormPurpose};
 use crate::{entropy::Entropy, id::RequestId, passwords::Passwords, store::Store, time::Timestamp};
 
 /// Everything Chancery does, independent of any protocol. Cheap to clone.
@@ -54,7 +63,11 @@ pub struct UseCases {
     /// Signing people in.
     pub sign_ins: SignIns,
     /// People's own accounts.
-    pub accounts: Accounts,
+    pub accounts: Arc<Accounts>,
+    /// People's own accounts, at the pages of a site.
+    pub site_accounts: SiteAccounts,
+    /// Sessions behind cookies.
+    pub browser: Browser,
     /// Token refresh, revocation and introspection.
     pub tokens: Arc<Tokens>,
     /// The revocation stream, for verifiers that subscribe to it.

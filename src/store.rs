@@ -30,6 +30,7 @@ mod login_failures;
 mod mails;
 mod migrate;
 mod migrate_postgres;
+mod openings;
 mod pools;
 mod postgres;
 mod private_file;
@@ -42,6 +43,7 @@ mod seats;
 mod sessions;
 mod setup_lock;
 mod status_lists;
+mod ticket_results;
 mod tickets;
 mod tls;
 mod url_parameters;
@@ -66,17 +68,20 @@ pub use self::wake::Wake;
 pub use self::{
     backup::{Contents, DatabaseFile, Examined, GoOn},
     engine::Tx,
-    failure::failure,
+    failure::{SITE_TAKEN, failure},
     import::KnownUser,
     instance::{BINARY_VERSION, Claim, Instance},
     location::{DatabaseUrl, Location},
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
+    openings::Opening,
     postgres::{Connected, USUAL_CONNECTIONS},
     private_file::{open_to_others, private, unusable_companion},
     revoke::{By, Revoke},
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
+    ticket_results::SeenTicket,
+    tickets::TicketAdvance,
     tls::DatabaseTls,
     users::{NewUser, SignInUser, TakenName},
 };

@@ -1,11 +1,16 @@
 //! The HTTP edge: JWKS, metadata, telemetry. Imports `service` and below, never `grpc` or `store`. The
 //! only place that may name axum.
 
+mod app_url;
+pub mod browser;
+mod check;
+mod dev_app;
 mod dev_mail;
 mod etag;
 mod issuer_path;
 mod jwks;
 mod metadata;
+pub mod pages;
 mod status_lists;
 mod telemetry;
 
@@ -20,14 +25,31 @@ use axum::{
 use chancery_guard::listener::{self, Limits, Protocol, Socket};
 use tokio::net::TcpListener;
 
-pub use self::{dev_mail::routes as dev_routes, telemetry::routes as telemetry_routes};
+use self::browser::BrowserState;
+pub use self::{
+    app_url::{AppUrl, AppUrlError},
+    browser::{BrowserOptions, DevHints},
+    check::{
+        CHECK_SECRET, CheckAccess, CheckOptions, CheckSecret, Checker, Decision, ForwardedRequest, Identified,
+        check_routes,
+    },
+    dev_app::{DevApp, serve_app},
+    dev_mail::routes as dev_routes,
+    telemetry::routes as telemetry_routes,
+};
 use crate::service::Service;
+
+/// The public routes, with no proxy in front of them.
+pub fn routes(service: Service) -> Router {
+    routes_with(service, BrowserOptions::default())
+}
 
 /// The public routes. They share one `Arc`, because cloning the service for each request would update many reference
 /// counts.
-pub fn routes(service: Service) -> Router {
+pub fn routes_with(service: Service, options: BrowserOptions) -> Router {
+    let state = BrowserState::new(service.clone(), options);
     let path = issuer_path::of(service.issuer()).map(str::to_owned);
-    let routes = Router::new()
+    let documents = Router::new()
         .route("/.well-known/oauth-authorization-server", document(get(metadata::authorization_server)))
         .route("/.well-known/openid-configuration", document(get(metadata::openid_configuration)))
         .route("/statuslists", document(get(status_lists::all)))
@@ -36,10 +58,9 @@ pub fn routes(service: Service) -> Router {
         // Sets its headers itself, because it is the most requested page.
         .route("/.well-known/jwks.json", document(get(jwks::jwks)))
         .with_state(Arc::new(service));
-    match path {
-        Some(path) => issuer_path::also_below(routes, path),
-        None => routes,
-    }
+    let nothing = Router::new().fallback(async || browser::not_found());
+    let others = path.map_or(nothing, |path| issuer_path::also_below(documents.clone(), path));
+    documents.merge(browser::front_routes(state.clone())).fallback_service(browser::routes(state, others))
 }
 
 /// A public document, with an answer to the preflight of a browser.

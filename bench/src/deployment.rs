@@ -178,10 +178,20 @@ impl Deployment {
         self.serve_with(pin::server_side(self.tools.pin, &self.tools.server)).await
     }
 
+    /// Starts a server that is asked about browsers.
+    pub(crate) async fn serve_for_browsers(&self) -> anyhow::Result<Server> {
+        let command = pin::server_side(self.tools.pin, &self.tools.server);
+        self.start(command, &["--check", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"]).await
+    }
+
     /// Starts a server with a command that ends with the program's name.
     pub(crate) async fn serve_with(&self, program: Command) -> anyhow::Result<Server> {
+        self.start(program, &[]).await
+    }
+
+    async fn start(&self, program: Command, flags: &[&str]) -> anyhow::Result<Server> {
         let log = self.dir.path().with_extension("log");
-        let mut command = self.command(program, &SERVE);
+        let mut command = self.command(program, &[&SERVE, flags].concat());
         if self.database.is_some() {
             command.arg("--create-sealing-key");
         }

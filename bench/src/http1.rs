@@ -46,12 +46,32 @@ fn parse_head(bytes: &[u8]) -> anyhow::Result<Option<Head>> {
 }
 
 impl HttpGetter {
-    /// Opens a connection.
-    pub(crate) async fn connect(address: &str, path: &str) -> anyhow::Result<Self> {
+    /// Opens a connection whose requests have these headers too.
+    pub(crate) async fn connect_with(address: &str, path: &str, headers: &[(String, String)]) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes();
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{headers}\r\n").into_bytes();
         Ok(Self { stream, request, buffer: Vec::with_capacity(16 * 1024) })
+    }
+
+    /// Opens this many connections.
+    pub(crate) async fn several(
+        count: usize,
+        address: &str,
+        path: &str,
+        headers: &[(String, String)],
+    ) -> anyhow::Result<Vec<Self>> {
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            all.push(Self::connect_with(address, path, headers).await?);
+        }
+        Ok(all)
+    }
+
+    /// Sends one request; returns the status.
+    pub(crate) async fn status(&mut self) -> anyhow::Result<u16> {
+        Ok(self.request_once().await?.status)
     }
 
     /// Sends one request and reads the response into the buffer.

@@ -6,12 +6,13 @@
 //! | [`machine`], [`pin`], [`limit`], [`process`] | the machine, its cores and memory, other processes |
 //! | [`deployment`], [`seed`] | a data directory, its server, seeded sessions |
 //! | [`ceilings`], [`echo`], [`page`] | the limits to compare with |
-//! | [`load`], [`calls`], [`http1`] | load generators and the calls they make |
+//! | [`load`], [`calls`], [`http1`], [`browser`] | load generators and the calls they make |
 //! | [`drive`] | the load of `scripts/faults` |
 //! | [`stats`], [`report`] | statistics, the table, the JSON |
 //! | [`scenarios`] | the measurements |
 
 mod args;
+mod browser;
 mod calls;
 mod ceilings;
 mod deployment;

@@ -27,10 +27,20 @@ pub(crate) struct Page {
 impl Page {
     /// Fetches a page from a server, so that the bare server can return the same.
     pub(crate) async fn of(address: &str, path: &str) -> anyhow::Result<Self> {
-        let (headers, body) = HttpGetter::connect(address, path).await?.get().await?;
+        Self::of_with(address, path, &[]).await
+    }
+
+    /// The same, by a request with these headers.
+    pub(crate) async fn of_with(address: &str, path: &str, request: &[(String, String)]) -> anyhow::Result<Self> {
+        let (headers, body) = HttpGetter::connect_with(address, path, request).await?.get().await?;
         let is_copied = |name: &str| !["date", "content-length"].contains(&name.to_ascii_lowercase().as_str());
         let headers = headers.into_iter().filter(|(name, _)| is_copied(name)).collect();
         Ok(Self { headers, body: String::from_utf8(body)? })
+    }
+
+    /// The length of the headers.
+    pub(crate) fn header_size(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
     }
 
     /// The length of the body.
@@ -70,13 +80,24 @@ pub(crate) async fn measure(
     connections: usize,
     window: Window,
 ) -> anyhow::Result<Measurement> {
+    measure_with(tools, page, &[], connections, window).await
+}
+
+/// The same, by requests with these headers.
+pub(crate) async fn measure_with(
+    tools: &Tools,
+    page: &Page,
+    request: &[(String, String)],
+    connections: usize,
+    window: Window,
+) -> anyhow::Result<Measurement> {
     let file = tools.dir.join("page.json");
     std::fs::write(&file, serde_json::to_vec(page)?).context("cannot write the page")?;
     let mut command = pin::server_side(tools.pin, &tools.own);
     command.arg("static-server").arg(&file);
     let server = Process::start(command, &tools.dir.join("static.log")).await?;
-    let address = server.ready_value("")?;
-    request_page(address, "/page", connections, server.id(), window).await
+    let getters = HttpGetter::several(connections, server.ready_value("")?, "/page", request).await?;
+    Ok(closed_loop(getters, window, server.id()).await?.0)
 }
 
 /// Requests a page over this many connections.
@@ -87,9 +108,6 @@ pub(crate) async fn request_page(
     server: u32,
     window: Window,
 ) -> anyhow::Result<Measurement> {
-    let mut getters = Vec::new();
-    for _ in 0..connections {
-        getters.push(HttpGetter::connect(address, path).await?);
-    }
+    let getters = HttpGetter::several(connections, address, path, &[]).await?;
     Ok(closed_loop(getters, window, server).await?.0)
 }

@@ -1,6 +1,7 @@
 //! The benchmark scenarios, one file each.
 
 mod ceilings;
+mod check;
 mod client_token;
 mod enumeration;
 mod growth;
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// The name and description of each scenario, and whether it runs by default.
-const ALL: [(&str, &str, bool); 15] = [
+const ALL: [(&str, &str, bool); 18] = [
     ("ceilings", "raw signatures, Argon2id, durable commits, bare echo and bare page", true),
     ("client-token", "IssueClientToken with each algorithm, against raw signatures and the echo", true),
     ("refresh", "refresh chains, against the echo and durable commits", true),
@@ -42,6 +43,9 @@ const ALL: [(&str, &str, bool); 15] = [
     ("storm", "refreshes at half capacity while sign-ins arrive at five times the hashing capacity", true),
     ("introspect", "introspection of the same token and of distinct tokens, against the echo", true),
     ("jwks", "JWKS over HTTP/1.1, against a bare page of the same size", true),
+    ("check", "checks of a browser for an application behind a proxy, against a bare page of the same headers", true),
+    ("pages", "sign-in pages at a fixed rate", true),
+    ("sign-out", "how fast a sign-out at one process holds at another", true),
     ("watch", "how fast a logout reaches many watchers", true),
     ("mix", "refreshes, introspections, client tokens and sign-ins at once", true),
     ("memory", "200 concurrent sign-ins in 1 GiB", true),
@@ -105,7 +109,7 @@ fn selected(run: &Run) -> anyhow::Result<Vec<String>> {
 
 /// Whether a scenario is worth running on each engine.
 fn is_per_engine(name: &str) -> bool {
-    ["refresh", "ceilings", "latency", "storm", "mix", "soak", "start", "growth"].contains(&name)
+    ["refresh", "ceilings", "latency", "storm", "mix", "soak", "start", "growth", "sign-out"].contains(&name)
 }
 
 impl Bench {
@@ -135,6 +139,9 @@ impl Bench {
             "storm" => latency::run_in_storm(self, engine).await,
             "introspect" => introspect::run(self, engine).await,
             "jwks" => jwks::run(self, engine).await,
+            "check" => check::run_check(self, engine).await,
+            "pages" => check::run_pages(self, engine).await,
+            "sign-out" => check::run_sign_out(self, engine).await,
             "watch" => watch::run(self, engine).await,
             "mix" => mix::run(self, engine).await,
             "memory" => memory::run(self, engine).await,

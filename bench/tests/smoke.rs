@@ -44,6 +44,17 @@ fn a_small_run_measures_refreshes_and_their_ceilings() {
 }
 
 #[test]
+fn a_small_run_measures_checks_of_a_browser_and_pages() {
+    let (all, _) = run(&["check", "pages"], &[]);
+    let rows = all["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert!(row["median"].as_f64().unwrap() > 0.0, "{row}");
+        assert_eq!(row["runs"][0]["refused"], serde_json::json!({}), "{row}");
+    }
+}
+
+#[test]
 fn a_small_run_measures_table_growth() {
     let (all, _) = run(&["growth"], &["--few", "100", "--many", "3000"]);
     let bytes = &all["rows"][2];

@@ -7,7 +7,7 @@ mod check;
 mod decision;
 mod ext_authz;
 mod forward;
-mod headers;
+pub mod headers;
 mod health;
 pub mod listener;
 mod pb;

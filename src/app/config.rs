@@ -1,6 +1,8 @@
 //! Configuration. A TOML file, `CHANCERY_…` variables and flags fill a [`Draft`], which is checked as a whole. Each
 //! section declares and checks its settings. Imports no other part of `app` except `machine`.
 
+mod application;
+mod browser;
 mod connections;
 mod database;
 mod draft;
@@ -21,6 +23,8 @@ use serde_json::{Map, Value as Json};
 pub(crate) use self::listen::issuer_problem;
 pub(super) use self::named_file::read as read_named_file;
 pub use self::{
+    application::App,
+    browser::Browser,
     connections::Connections,
     database::Database,
     draft::{Draft, FILE_VARIABLE, sections},
@@ -54,6 +58,10 @@ pub struct Config {
     pub hashing: Hashing,
     /// How mail is sent; `None` for processes that send no mail.
     pub mail: Option<Mail>,
+    /// The pages in a browser, and the check.
+    pub browser: Browser,
+    /// The application that a demo stands in front of.
+    pub app: Option<App>,
     /// Every setting with its effective value, without secrets.
     pub shown: Map<String, Json>,
 }
@@ -100,23 +108,37 @@ impl Draft {
         self.examine(false, Machine::for_command(), false).result()
     }
 
-    fn examine(mut self, dev: bool, machine: Machine, sends_mail: bool) -> Examined {
+    fn examine(mut self, dev: bool, machine: Machine, serves: bool) -> Examined {
         let mut problems = std::mem::take(&mut self.problems);
         let before = problems.len();
         let database = self.database.check(dev, &mut problems);
         let database_is_readable = problems.len() == before && !self.database.has_unreadable();
         let listen = self.listen.check(dev, &mut problems);
-        let connections = self.connections.check(machine, &mut problems);
+        let listeners = 2 + u64::from(listen.check.is_some());
+        let connections = self.connections.check(machine, listeners, &mut problems);
         let log = self.log.check(&mut problems);
         let hashing = self.hashing.check(machine, &mut problems);
-        let mail = if sends_mail { self.mail.check(dev, &mut problems) } else { None };
+        let mail = if serves { self.mail.check(dev, &mut problems) } else { None };
+        let browser = if serves { self.browser.check(dev, &listen, &mut problems) } else { Browser::default() };
         let mut shown = self.shown();
         if let Location::Postgres(url) = &database.location {
             shown.insert("database_tls".to_owned(), url.tls().to_string().into());
         }
         let (migrate, create_sealing_key) = (false, false);
-        let config =
-            Config { dev, migrate, create_sealing_key, database, listen, connections, log, hashing, mail, shown };
+        let config = Config {
+            dev,
+            migrate,
+            create_sealing_key,
+            database,
+            listen,
+            connections,
+            log,
+            hashing,
+            mail,
+            browser,
+            app: None,
+            shown,
+        };
         Examined { config, problems, database_is_readable }
     }
 }

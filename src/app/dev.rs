@@ -3,24 +3,35 @@
 use std::net::SocketAddr;
 
 use serde_json::Map;
+use tokio::net::TcpListener;
 
+use super::listeners::Listeners;
 use crate::{
     error::{Error, Result},
     secret::{ClientSecret, Password},
-    service::{Admin, NewClientRequest, NewUserRequest, Service},
+    service::{Admin, ClientPatch, NewClientRequest, NewUserRequest, Service},
+    web::DevHints,
 };
 
+/// The demo user.
+const USER: &str = "ada";
 /// The demo user's password, fixed so that the README can print it.
 pub(super) const PASSWORD: &str = "correct horse battery staple";
 /// The demo service's secret, fixed for the same reason.
 pub(super) const SECRET: &str = "demo-service-secret-known-to-everybody";
 
-/// Creates whatever is missing from the demo.
-pub(super) async fn set_up(service: &Service) -> Result<()> {
+/// The demo's application.
+const APP: &str = "demo-app";
+/// The port of localhost at which `serve --dev --app URL` serves it.
+const SITE_PORT: u16 = 8000;
+
+/// Creates whatever is missing from the demo. The application that it stands in front of, if any, is at this port of
+/// localhost.
+pub(super) async fn set_up(service: &Service, app_port: Option<u16>) -> Result<()> {
     let issuer = service.issuer().to_owned();
     let text = str::to_owned;
     let user = NewUserRequest {
-        name: text("ada"),
+        name: text(USER),
         emails: vec![text("ada@example.com")],
         subject: None,
         password: Some(Password::new(text(PASSWORD))),
@@ -31,13 +42,13 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
         ignore_existing(service.users.create(&Admin::command(), user).await.map(|_| ()))?;
     }
     let app = NewClientRequest {
-        id: text("demo-app"),
+        id: text(APP),
         public: true,
         first_party: true,
         audiences: vec![text("demo-api"), issuer.clone()],
         scopes: vec![text("orders.read"), text("orders.write")],
         registration: true,
-        link_template: Some(text("http://localhost:3000/{kind}?token={token}")),
+        site: site_at(app_port.unwrap_or(SITE_PORT)),
         ..NewClientRequest::default()
     };
     let worker = NewClientRequest {
@@ -53,7 +64,31 @@ pub(super) async fn set_up(service: &Service) -> Result<()> {
             ignore_existing(service.clients.create(&Admin::command(), client).await.map(|_| ()))?;
         }
     }
-    Ok(())
+    ensure_site(service, app_port).await
+}
+
+/// Makes sure that a client has the site at which the application is found; an older demo's has none.
+async fn ensure_site(service: &Service, app_port: Option<u16>) -> Result<()> {
+    let admin = Admin::command();
+    let has_site = service.clients.get(&admin, APP).is_ok_and(|client| client.config.site.is_some());
+    let port = match app_port {
+        None if has_site => return Ok(()),
+        other => other.unwrap_or(SITE_PORT),
+    };
+    service.live.confirm().await?;
+    if service.live.snapshot().site_of("http", &format!("localhost:{port}")).is_some() {
+        return Ok(());
+    }
+    let patch = ClientPatch { site: Some(site_at(port)), ..ClientPatch::default() };
+    match service.clients.update(&admin, APP, &patch, None).await {
+        // It was deleted, or a disabled client has the site: the operator wants it that way.
+        Err(Error::NotFound(..) | Error::Invalid(_)) => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+fn site_at(port: u16) -> String {
+    format!("http://localhost:{port}/auth")
 }
 
 /// Ignores things that already exist: another process may have set up the demo in the meantime.
@@ -64,13 +99,27 @@ fn ignore_existing(result: Result<()>) -> Result<()> {
     }
 }
 
+/// What the demo's own page tells people to try.
+pub(super) fn hints(listeners: &Listeners) -> anyhow::Result<DevHints> {
+    let check = listeners.check.as_ref().map(TcpListener::local_addr).transpose()?;
+    Ok(DevHints {
+        grpc: listeners.grpc.local_addr()?.to_string(),
+        check: check.map(|address| address.to_string()),
+        app: listeners.app_port()?.map(|port| format!("http://localhost:{port}/")),
+        username: USER.to_owned(),
+        password: PASSWORD.to_owned(),
+    })
+}
+
 /// Commands to try.
-pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr) -> String {
+pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr, app_port: Option<u16>) -> String {
+    let app = app_port.map(|port| format!(" and http://localhost:{port}/")).unwrap_or_default();
     format!(
         "\nThis is a demo: everybody knows its passwords. Try, in another terminal:\n\n  \
          grpcurl -plaintext -d @ {grpc} chancery.v1.AuthService/Login <<'EOF'\n  \
          {{\"client_id\": \"demo-app\", \"login\": \"ada\", \"password\": \"{PASSWORD}\"}}\n  EOF\n\n  \
          curl -s http://{http}/.well-known/jwks.json\n\n\
+         In a browser: http://{http}/{app}\n\
          Mails are kept instead of sent, without --mail-smtp: http://{http}/dev/mail\n\
          The service demo-service has the secret {SECRET}\n\n"
     )
@@ -83,6 +132,6 @@ mod tests {
     #[test]
     fn the_lines_to_try_name_the_mail_page() {
         let [grpc, http] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        assert!(lines_to_try(grpc, http).contains("http://127.0.0.1:2/dev/mail"));
+        assert!(lines_to_try(grpc, http, None).contains("http://127.0.0.1:2/dev/mail"));
     }
 }

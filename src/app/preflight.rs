@@ -3,11 +3,12 @@
 use std::{
     fs::File,
     io::{self, Read},
+    net::SocketAddr,
     path::Path,
 };
 
 use super::{
-    config::{Config, Database, Draft, Examined},
+    config::{App, Config, Database, Draft, Examined},
     data_dir,
     database::companion_problem,
     first_start::Found,
@@ -17,7 +18,7 @@ use super::{
 use crate::store::Location;
 
 /// What the command line of `serve` says besides the settings.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ServeOptions {
     /// Whether this is the demo.
     pub dev: bool,
@@ -25,6 +26,10 @@ pub struct ServeOptions {
     pub migrate: bool,
     /// Whether to make the sealing key of an empty PostgreSQL database.
     pub create_sealing_key: bool,
+    /// The application that a demo stands in front of.
+    pub app: Option<String>,
+    /// Where it does.
+    pub app_listen: Option<SocketAddr>,
 }
 
 /// The configuration of a server on this machine. Opens no database and no listener, and writes nothing.
@@ -35,6 +40,7 @@ pub fn server_config(draft: Draft, options: ServeOptions, machine: Machine) -> R
     let Examined { mut config, mut problems, database_is_readable } = draft.examine_server(options.dev, machine);
     config.migrate = options.migrate;
     config.create_sealing_key = options.create_sealing_key;
+    config.app = App::read(options.app.as_deref(), options.app_listen, &mut problems);
     // Without its settings, the checks would be about a database that nobody named.
     if database_is_readable {
         problems.extend(database_problems(&mut config.database, options.create_sealing_key));

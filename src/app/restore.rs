@@ -53,7 +53,8 @@ pub async fn restore(config: &Config, file: &Path, end_sessions: bool, bounds: &
     refuse_taken(path)?;
     let new_dir = !config.database.data_dir.exists();
     data_dir::prepare(&config.database.data_dir, &OsEntropy)?;
-    let restored = restore_into(config, path, file, (end_sessions, raw), bounds).await;
+    // Boxed to keep the callers' futures small.
+    let restored = Box::pin(restore_into(config, path, file, (end_sessions, raw), bounds)).await;
     if restored.is_err() && new_dir {
         // Only what this call has made.
         let _ = fs::remove_file(serving::name(path));
@@ -86,7 +87,8 @@ async fn restore_into(
     let contents = examine(&copy, file, go_on.clone()).await?;
     let sealing = matching_key(&config.database, &contents.check_value)?;
     let end = end_sessions.then_some(&go_on);
-    let settled = settle(config, &copy, sealing, contents.copied_at.filter(|_| !raw), end, &entropy).await;
+    let settling = settle(config, &copy, sealing, contents.copied_at.filter(|_| !raw), end, &entropy);
+    let settled = Box::pin(settling).await;
     let ended = settled.with_context(|| format!("cannot restore {}", file.display()))?;
     // Where it is of length 0, as `refuse_taken` saw.
     let _ = fs::remove_file(path);
@@ -189,7 +191,7 @@ async fn settle(
 ) -> anyhow::Result<usize> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = open_store(&Location::Sqlite(copy.to_owned()), false, entropy).await?;
-    store.migrate(clock.now()).await.map_err(|e| explain(&e))?;
+    Box::pin(store.migrate(clock.now())).await.map_err(|e| explain(&e))?;
     let passwords = hashing::start(config.hashing, entropy.clone())?;
     let options = StartOptions { issuer: None, default_issuer: None, dev: None, claim: false };
     let started = Box::pin(Service::start(store.clone(), sealing, passwords, clock, entropy.clone(), &options));

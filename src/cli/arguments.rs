@@ -7,8 +7,19 @@ use super::Cli;
 use crate::error::{Error, Violation};
 
 /// Flags that do nothing without another: the command, the flag, and the other one.
-const DEPENDENT: [(&[&str], &str, &str); 2] =
-    [(&["guard"], "client_id", "watch"), (&["guard"], "client_secret_file", "watch")];
+const DEPENDENT: [(&[&str], &str, &str); 11] = [
+    (&["guard"], "client_id", "watch"),
+    (&["guard"], "client_secret_file", "watch"),
+    (&["client", "create"], "site_home", "site"),
+    (&["client", "create"], "logo_uri", "site"),
+    (&["client", "create"], "accent_color", "site"),
+    (&["serve"], "app", "dev"),
+    (&["serve"], "app_listen", "app"),
+    (&["config", "check"], "app", "dev"),
+    (&["config", "check"], "app_listen", "app"),
+    (&["config", "show"], "app", "dev"),
+    (&["config", "show"], "app_listen", "app"),
+];
 
 /// Fields of requests, and the arguments by which commands take them where these have another name.
 const FIELDS: [(&str, &[&str]); 10] = [

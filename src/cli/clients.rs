@@ -12,8 +12,10 @@ use self::{create::Create, update::Update};
 use super::{DatabaseArgs, arguments, output};
 use crate::{
     domain::{
+        branding::LogoUri,
         client::{ClaimSource, Client as DomainClient, Grant},
         scope::{Audience, Scope},
+        site::Site,
     },
     service::{Admin, Service},
     time::Ttl,
@@ -110,10 +112,11 @@ fn list(service: &Service, json: bool) -> anyhow::Result<()> {
         let kind = if c.secret.is_some() { "confidential" } else { "public" };
         let state = if c.disabled_at.is_some() { "disabled" } else { "enabled" };
         let default = c.config.audiences.first().map(ToString::to_string).unwrap_or_default();
-        vec![c.id.to_string(), kind.to_owned(), default, c.config.algorithm.to_string(), state.to_owned()]
+        let site = c.config.site.as_ref().map(Site::to_string).unwrap_or_default();
+        vec![c.id.to_string(), kind.to_owned(), default, c.config.algorithm.to_string(), state.to_owned(), site]
     };
     let rows: Vec<_> = clients.iter().map(|c| row(c)).collect();
-    output::table(&["ID", "KIND", "AUDIENCE", "ALG", "STATE"], &rows)
+    output::table(&["ID", "KIND", "AUDIENCE", "ALG", "STATE", "SITE"], &rows)
 }
 
 async fn rotate_secret(id: &str, overlap: Ttl, json: bool, database: &DatabaseArgs) -> anyhow::Result<()> {
@@ -174,6 +177,10 @@ fn client_json(service: &Service, client: &DomainClient) -> Value {
         "link_template": config.link_template,
         "trusted_end_user": config.trusted_end_user,
         "display_name": client.display_name(),
+        "site": config.site.as_ref().map(Site::to_string),
+        "site_home": config.site.as_ref().map(Site::home),
+        "logo_uri": config.logo_uri.as_ref().map(LogoUri::as_str),
+        "accent_color": config.accent_color.map(|color| color.to_string()),
         "disable_time": client.disabled_at.map(|t| t.to_string()),
         "create_time": client.created_at.to_string(),
         "previous_secret_expire_time": previous.map(|t| t.to_string()),

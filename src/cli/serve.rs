@@ -1,5 +1,7 @@
 //! `chancery serve`.
 
+use std::net::SocketAddr;
+
 use clap::Args;
 
 use super::{DatabaseArgs, checked, listed};
@@ -24,6 +26,13 @@ pub(super) struct ServeArgs {
     /// Run a demo with well-known passwords, on loopback, in ./chancery-dev
     #[arg(long)]
     dev: bool,
+    /// Stand in front of an application, such as <http://127.0.0.1:5000>, at <http://localhost:8000>; for development,
+    /// with --dev
+    #[arg(long, value_name = "URL")]
+    app: Option<String>,
+    /// Listener in front of the application, on loopback [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    app_listen: Option<SocketAddr>,
     #[command(flatten)]
     flags: ServerFlags,
     /// Migrate an older schema on PostgreSQL; SQLite is copied and migrated with or without this flag
@@ -44,8 +53,8 @@ impl ServeArgs {
 
     /// The configuration with everything checked that a server refuses before it opens the database.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
-        let Self { dev, migrate, create_sealing_key, .. } = *self;
-        let options = ServeOptions { dev, migrate, create_sealing_key };
+        let Self { dev, migrate, create_sealing_key, app_listen, .. } = *self;
+        let options = ServeOptions { dev, migrate, create_sealing_key, app: self.app.clone(), app_listen };
         let config = app::server_config(self.draft(), options, Machine::detect());
         config.map_err(|problems| listed("cannot serve as configured", &problems))
     }

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     audit::Actor,
+    branding::{AccentColor, LogoUri},
     keys::Algorithm,
     later::Later,
     scope::{Audience, PermissionAt, Scope},
+    site::Site,
     status_list::StatusIndex,
     text::Label,
 };
@@ -164,6 +166,15 @@ pub struct ClientConfig {
     /// The name by which its users know it, if that is not its id.
     #[serde(default)]
     pub display_name: Option<Label>,
+    /// Where its sign-in pages stand; first-party clients only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+    /// Its picture on the pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logo_uri: Option<LogoUri>,
+    /// The colour of its pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accent_color: Option<AccentColor>,
     /// Members of later releases.
     #[serde(flatten)]
     pub later: Later,
@@ -180,6 +191,12 @@ impl ClientConfig {
     pub const SESSION_ABSOLUTE: Ttl = Ttl::from_days(30);
     /// The longest that a session may last.
     pub const MAX_SESSION: Ttl = Ttl::from_days(400);
+
+    /// The audiences of the tokens for the application at its site: never the issuer, at which an application could act
+    /// in the user's name.
+    pub fn application_audiences(&self, issuer: &str) -> impl Iterator<Item = &Audience> {
+        self.audiences.iter().filter(move |audience| audience.as_str() != issuer)
+    }
 }
 
 /// A registered client.

@@ -6,7 +6,7 @@ mod content;
 use std::{fmt, str::FromStr};
 
 pub use self::{
-    asked::Asked,
+    asked::{Asked, known_device},
     content::{Content, LinkAndCode, MailParams},
 };
 use super::login::{Login, LoginKind};

@@ -7,6 +7,11 @@ use crate::secret::Password;
 
 /// The list, in lower case and sorted. Its licence and source are in the file beside it.
 const COMMON: &str = include_str!("common_passwords.txt");
+/// What is wrong with a new password that has to replace the same one.
+pub const SAME_PASSWORD: &str = "must be another one than the current password";
+/// What is wrong with a current password that is another one.
+pub const WRONG_PASSWORD: &str = "is not the current password";
+
 /// Maximum length, in bytes.
 pub const MAX_BYTES: usize = 1024;
 

@@ -1,7 +1,13 @@
 //! Sessions, and the rules for refreshing them.
 
+mod browser;
+
 use serde_json::{Map, Value};
 
+pub use self::browser::{
+    FormSpending, OpenOutcome, RESULT_TTL, SessionKind, SessionTouch, SpentForm, TicketSpending, browser_idle_expiry,
+    touch_interval,
+};
 use super::{
     client::ClientId,
     scope::{Audience, Scope},
@@ -19,6 +25,14 @@ use crate::{
 pub struct Session {
     /// The id, as in the claim `sid`.
     pub id: SessionId,
+    /// What it is used with.
+    pub kind: SessionKind,
+    /// The session that it was opened from, and ends with.
+    pub parent: Option<SessionId>,
+    /// The origin where its cookie counts.
+    pub site: Option<String>,
+    /// The session that replaced it.
+    pub superseded_by: Option<SessionId>,
     /// The user.
     pub user: UserId,
     /// The user's `sub`.
@@ -270,7 +284,10 @@ pub enum Judgement {
 /// refused request changes nothing.
 pub fn judge(session: &Session, rotation: &Rotation, settings: &Settings) -> Judgement {
     let now = rotation.arrived;
-    if session.client != rotation.client || !session.secret.matches(&rotation.secret) {
+    if session.kind != SessionKind::Token
+        || session.client != rotation.client
+        || !session.secret.matches(&rotation.secret)
+    {
         return Judgement::Unknown;
     }
     if let Some((_, cause)) = session.revoked {

@@ -30,7 +30,7 @@ pub struct Settings {
     pub refresh_grace: Ttl,
     /// How often signing keys are rotated automatically.
     pub rotation_period: Ttl,
-    /// Maximum number of live sessions of a user. Beyond it, the oldest is revoked.
+    /// Maximum number of live sessions of a user that no other session has opened. Beyond it, the oldest is revoked.
     pub sessions_per_user: i64,
     /// How long a process keeps signing without confirmation that it has seen every change.
     pub confirm_within: Ttl,

@@ -85,6 +85,10 @@ pub struct Ticket {
     pub sealed: Vec<u8>,
     /// The version of the sealing key.
     pub sealing_version: i64,
+    /// Who may take its steps, if it is of a sign-in in a browser: the hash of what that browser or client holds.
+    pub holder: Option<[u8; 32]>,
+    /// The step that comes next.
+    pub revision: i64,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it expires.

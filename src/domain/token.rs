@@ -5,7 +5,7 @@ mod tests;
 
 use super::{
     client::ClientConfig,
-    session::Session,
+    session::{Session, SessionKind},
     settings::{CEILING_RAISE_DELAY, SKEW, Settings},
 };
 use crate::time::{Timestamp, Ttl};
@@ -73,6 +73,8 @@ fn last_issue(session: &Session, now: Timestamp) -> Timestamp {
     // A repeated request gets a new access token, and the row stays as it is. With a request id it may come however
     // late, without one only within the grace period. What was issued at sign-in cannot be repeated.
     let issued = match (session.generation, &session.rotation_request_id) {
+        // Tokens for the holder of a cookie leave no trace in the row.
+        _ if session.kind != SessionKind::Token => now,
         (0, _) => rotated_at,
         (_, None) => rotated_at.plus(MAX_REFRESH_GRACE),
         (_, Some(_)) => now,

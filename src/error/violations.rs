@@ -26,6 +26,12 @@ impl Violations {
         }
     }
 
+    /// Whether nothing is wrong so far.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Notes that a field is wrong unless `good`.
     pub fn require(&mut self, good: bool, field: &'static str, description: &str) {
         if !good {

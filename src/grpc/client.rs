@@ -17,6 +17,7 @@ use crate::{
         client::{ClaimSource, Client},
         filter::Comparison,
         scope::{Audience, Scope},
+        site::Site,
     },
     error::{Error, Result as ServiceResult, Violations},
     service::{Admin, ClientPatch, NewClientRequest},
@@ -30,7 +31,7 @@ pub(super) struct Clients(pub(super) Call);
 /// How long a replaced secret stays valid by default.
 const DEFAULT_OVERLAP: Ttl = Ttl::from_days(1);
 /// The fields that an update may change.
-const UPDATABLE_FIELDS: [&str; 14] = [
+const UPDATABLE_FIELDS: [&str; 18] = [
     "grants",
     "audiences",
     "scopes",
@@ -45,6 +46,10 @@ const UPDATABLE_FIELDS: [&str; 14] = [
     "link_template",
     "trusted_end_user",
     "display_name",
+    "site",
+    "site_home",
+    "logo_uri",
+    "accent_color",
 ];
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -191,6 +196,10 @@ impl Clients {
             previous_secret_expire_time: previous.map(time),
             etag: etag(client.revision),
             display_name: client.display_name().to_owned(),
+            site: config.site.as_ref().map(Site::to_string).unwrap_or_default(),
+            site_home: config.site.as_ref().map(|site| site.home().to_owned()).unwrap_or_default(),
+            logo_uri: config.logo_uri.as_ref().map(|uri| uri.as_str().to_owned()).unwrap_or_default(),
+            accent_color: config.accent_color.map(|color| color.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -263,6 +272,10 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         claims: claim_mappings(client.claims)?,
         trusted_end_user: client.trusted_end_user,
         display_name: client.display_name,
+        site: client.site,
+        site_home: client.site_home,
+        logo_uri: client.logo_uri,
+        accent_color: client.accent_color,
         secret: None,
         creation,
     })
@@ -288,8 +301,11 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
     };
     let Lifetimes { token, idle, absolute } = Lifetimes::read(&c)?;
     let lifetime = |field: &str, seconds: Option<i64>| mask.take(field, seconds.unwrap_or(0), seconds.is_none());
-    let no_display_name = c.display_name.is_empty();
-    let (no_grants, no_algorithm, no_template) = (grants.is_empty(), algorithm.is_none(), c.link_template.is_empty());
+    let text = |field: &str, text: String| {
+        let none = text.is_empty();
+        mask.take(field, text, none)
+    };
+    let (no_grants, no_algorithm) = (grants.is_empty(), algorithm.is_none());
     Ok(ClientPatch {
         grants: mask.take("grants", grants, no_grants),
         audiences: texts("audiences", c.audiences),
@@ -302,8 +318,12 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         claims: texts("claims", claim_mappings(c.claims)?),
         registration: mask.take("registration", c.registration, !c.registration),
         require_email: mask.take("require_email", c.require_email, !c.require_email),
-        link_template: mask.take("link_template", c.link_template, no_template),
+        link_template: text("link_template", c.link_template),
         trusted_end_user: mask.take("trusted_end_user", c.trusted_end_user, !c.trusted_end_user),
-        display_name: mask.take("display_name", c.display_name, no_display_name),
+        display_name: text("display_name", c.display_name),
+        site: text("site", c.site),
+        site_home: text("site_home", c.site_home),
+        logo_uri: text("logo_uri", c.logo_uri),
+        accent_color: text("accent_color", c.accent_color),
     })
 }

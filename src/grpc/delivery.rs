@@ -28,6 +28,7 @@ pub(super) trait Source: Send + 'static {
     type Message: Send + 'static;
 
     /// The path of the method.
+    #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "only debug builds check what a method documents"))]
     const METHOD: &'static str = "";
 
     /// Waits for the next message. Every error ends the stream.

@@ -27,7 +27,14 @@ pub struct SealingKey {
     codes: hmac::Key,
     devices: hmac::Key,
     limits: hmac::Key,
+    visitor_cookies: hmac::Key,
+    session_cookies: hmac::Key,
+    form_tokens: hmac::Key,
+    form_proofs: hmac::Key,
+    flow: hkdf::Prk,
+    form_ids: hkdf::Prk,
     seal: LessSafeKey,
+    browser_seal: LessSafeKey,
     check: [u8; 32],
 }
 
@@ -47,19 +54,32 @@ fn subkey(prk: &hkdf::Prk, purpose: &str) -> Zeroizing<[u8; 32]> {
     out
 }
 
+/// The cipher with this subkey.
+#[expect(clippy::expect_used, reason = "the key has AES-256's length by its type")]
+fn seals(subkey: &[u8; 32]) -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, subkey).expect("a key of 32 bytes"))
+}
+
 impl SealingKey {
     /// Derives the subkeys from the 32 bytes of the sealing key.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "the key has AES-256's length by its type")]
     pub fn new(secret: &Zeroizing<[u8; 32]>) -> Self {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"chancery").extract(&**secret);
-        let seal = UnboundKey::new(&AES_256_GCM, &*subkey(&prk, "seal v1")).expect("a key of 32 bytes");
+        let tags = |purpose| hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, purpose));
+        let expands = |purpose| hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &*subkey(&prk, purpose));
         Self {
-            tag: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "refresh tag v1")),
-            codes: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "mailed codes v1")),
-            devices: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "device tokens v1")),
-            limits: hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, "limits v1")),
-            seal: LessSafeKey::new(seal),
+            tag: tags("refresh tag v1"),
+            codes: tags("mailed codes v1"),
+            devices: tags("device tokens v1"),
+            limits: tags("limits v1"),
+            visitor_cookies: tags("visitor cookie v1"),
+            session_cookies: tags("session cookie v1"),
+            form_tokens: tags("form tokens v1"),
+            form_proofs: tags("form proofs v1"),
+            flow: expands("flow v1"),
+            form_ids: expands("form ids v1"),
+            seal: seals(&subkey(&prk, "seal v1")),
+            browser_seal: seals(&subkey(&prk, "browser secrets v1")),
             check: *subkey(&prk, "check v1"),
         }
     }
@@ -143,33 +163,97 @@ impl SealingKey {
         LimitKey { kind, hash: tag_of(&self.limits, &[kind.as_str().as_bytes(), b"\0", name]) }
     }
 
+    /// The tag of a visitor's cookie.
+    pub(super) fn visitor_cookie_tag(&self, bytes: &[u8]) -> [u8; 32] {
+        tag_of(&self.visitor_cookies, &[bytes])
+    }
+
+    /// The tag of a session cookie.
+    pub(super) fn session_cookie_tag(&self, bytes: &[u8]) -> [u8; 32] {
+        tag_of(&self.session_cookies, &[bytes])
+    }
+
+    /// The tag of a form, over parts of any length.
+    pub(super) fn form_tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        tag_of_parts(&self.form_tokens, parts)
+    }
+
+    /// The keyed hash of what a form was submitted with, over parts of any length.
+    pub(super) fn form_proof(&self, parts: &[&[u8]]) -> [u8; 32] {
+        tag_of_parts(&self.form_proofs, parts)
+    }
+
+    /// Where the keys come from that seal the state of a flow.
+    pub(super) fn flow_keys(&self) -> &hkdf::Prk {
+        &self.flow
+    }
+
+    /// Where the keys come from that seal the ids of forms.
+    pub(super) fn form_id_keys(&self) -> &hkdf::Prk {
+        &self.form_ids
+    }
+
     /// Encrypts `plain` for a purpose. Returns nonce, ciphertext and tag. Only the same purpose can open it.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "sealing fails only for texts of 64 GiB")]
     pub fn seal(&self, plain: &[u8], purpose: &str, entropy: &dyn Entropy) -> Vec<u8> {
-        let mut nonce = [0; NONCE_LEN];
-        entropy.fill(&mut nonce);
-        let mut text = plain.to_vec();
-        let aad = Aad::from(purpose.as_bytes());
-        self.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text).expect("a short text");
-        [nonce.as_slice(), &text].concat()
+        seal_with(&self.seal, plain, purpose, entropy)
     }
 
     /// Decrypts what was sealed for this purpose. Returns nothing if the key, the purpose or any byte differs.
     #[must_use]
     pub fn open(&self, sealed: &[u8], purpose: &str) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut text = Zeroizing::new(text.to_vec());
-        let length = self.seal.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut text).ok()?.len();
-        text.truncate(length);
-        Some(text)
+        open_with(&self.seal, sealed, purpose)
     }
+
+    /// Like [`Self::seal`], for what a row keeps for a browser, such as the cookie that a form was answered with. Its
+    /// nonces are random, so it is for rows alone, which are written once something is proved. What anybody can ask
+    /// for in any number is sealed by [`super::flow_seal`].
+    #[must_use]
+    pub fn seal_for_browser(&self, plain: &[u8], purpose: &str, entropy: &dyn Entropy) -> Vec<u8> {
+        seal_with(&self.browser_seal, plain, purpose, entropy)
+    }
+
+    /// Decrypts what [`Self::seal_for_browser`] sealed for this purpose.
+    #[must_use]
+    pub fn open_for_browser(&self, sealed: &[u8], purpose: &str) -> Option<Zeroizing<Vec<u8>>> {
+        open_with(&self.browser_seal, sealed, purpose)
+    }
+}
+
+#[expect(clippy::expect_used, reason = "sealing fails only for texts of 64 GiB")]
+fn seal_with(key: &LessSafeKey, plain: &[u8], purpose: &str, entropy: &dyn Entropy) -> Vec<u8> {
+    let mut nonce = [0; NONCE_LEN];
+    entropy.fill(&mut nonce);
+    let mut text = plain.to_vec();
+    let aad = Aad::from(purpose.as_bytes());
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text).expect("a short text");
+    [nonce.as_slice(), &text].concat()
+}
+
+fn open_with(key: &LessSafeKey, sealed: &[u8], purpose: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut text = Zeroizing::new(text.to_vec());
+    let length = key.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut text).ok()?.len();
+    text.truncate(length);
+    Some(text)
 }
 
 fn tag_of(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
     let mut context = hmac::Context::with_key(key);
     for part in parts {
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
+}
+
+/// The tag over parts of any length, each with its length in front, so that no two lists of parts have one tag.
+fn tag_of_parts(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         context.update(part);
     }
     let mut out = [0; 32];
@@ -197,6 +281,24 @@ mod tests {
         assert!(SealingKey::new(&Zeroizing::new([8; 32])).open(&sealed, "a").is_none());
         assert!(key.open(b"short", "a").is_none());
         assert!(!sealed.windows(5).any(|w| w == b"plain"));
+    }
+
+    #[test]
+    fn what_is_sealed_for_a_browser_opens_as_that_alone() {
+        let key = SealingKey::new(&Zeroizing::new([7; 32]));
+        let sealed = key.seal_for_browser(b"plain", "a", &SeededEntropy::new(1));
+        assert_eq!(key.open_for_browser(&sealed, "a").unwrap().as_slice(), b"plain");
+        assert!(key.open_for_browser(&sealed, "b").is_none() && key.open(&sealed, "a").is_none());
+        assert!(key.open_for_browser(&key.seal(b"plain", "a", &SeededEntropy::new(1)), "a").is_none());
+    }
+
+    #[test]
+    fn parts_of_a_tag_cannot_be_moved_into_one_another() {
+        let key = SealingKey::new(&Zeroizing::new([7; 32]));
+        let tags = [&[&b"ab"[..], b"c"][..], &[b"a", b"bc"], &[b"abc"], &[b"abc", b""], &[b"", b"abc"]];
+        let tags: std::collections::BTreeSet<_> = tags.iter().map(|parts| key.form_tag(parts)).collect();
+        assert_eq!(tags.len(), 5);
+        assert_ne!(key.form_tag(&[b"abc"]), key.form_proof(&[b"abc"]));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod users;
 pub(in crate::service) use self::users::UsersParts;
 pub use self::{
     audit::{Audit, AuditExport, AuditWatcher},
-    clients::{ClientPatch, Clients, NewClientRequest},
+    clients::{ACCOUNT_CLIENT, AccountClient, ClientPatch, Clients, NewClientRequest},
     creations::CreationKey,
     import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
     instance::{InstanceSettings, Setting, SettingUnit},

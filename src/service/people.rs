@@ -5,7 +5,9 @@ mod accounts;
 mod emails;
 mod limits;
 mod new_passwords;
+mod person;
 mod sign_in;
+mod ticket_turn;
 mod tickets;
 mod token_fit;
 mod users;
@@ -20,9 +22,16 @@ pub(in crate::service) use self::{
 };
 use self::{accounts::WriteBudget, new_passwords::NewPasswords};
 pub use self::{
-    accounts::{Accounts, MePatch, PasswordReset, RegisterInput, ResetRequest, VerifyEmailInput},
+    accounts::{
+        Accounts, AtSite, Awaited, MailedLink, MePatch, Once, OwnData, PasswordReset, RegisterInput, ResetRequest,
+        SiteRegistration, SiteVerification, UsedBefore, VerifiedAtSite, VerifyEmailInput, Waiting, Whose,
+    },
     limits::{Attempt, GuessAudit, LimitFigures, Limits},
-    sign_in::{Challenge, Device, NextStep, SignInRequest, SignInStep, SignIns, SignedIn},
+    sign_in::{
+        BrowserGoal, Challenge, Device, FormProof, NewCookies, NextStep, PageSignIn, PageSignedIn, PageStep,
+        PresentSession, SignInRequest, SignInStep, SignIns, SignedIn, StepAtPage, StepField, StepInput, StepPlace,
+        StepTaken, StepTyped,
+    },
     tickets::{PendingTicket, PresentedTicket},
     users::UserView,
 };

@@ -5,6 +5,7 @@ mod broadcast;
 mod live;
 mod outbox;
 mod session_writer;
+mod sites;
 mod sweep;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub use self::{
 };
 pub(in crate::service) use self::{
     live::Subscription,
-    session_writer::{Opening, Revocation, SessionWriter},
+    session_writer::{Revocation, SessionWriter},
 };
 use crate::{entropy::Entropy, error::Error, keys::SealingKey, store::Store};
 
@@ -39,6 +40,7 @@ pub(in crate::service) fn copy_error(error: &Error) -> Error {
         Error::Conflict => Error::Conflict,
         Error::DeadlineExceeded => Error::DeadlineExceeded,
         Error::Throttled { after } => Error::Throttled { after: *after },
+        Error::TokenTooLarge { field, token } => Error::TokenTooLarge { field, token: token.clone() },
         Error::Internal(source) => Error::Internal(source.to_string().into()),
         other => Error::Unavailable(
             std::error::Error::source(other).map_or_else(|| other.to_string(), ToString::to_string).into(),

@@ -6,6 +6,7 @@ use super::{
     Service, UseCases,
     access::Callers,
     admin::{Audit, Clients, Import, InstanceSettings, Roles, Users, UsersParts},
+    browser::{Browser, BrowserParts, SiteAccounts},
     people::{Emails, Limits, Parts, Tickets, TokenFit},
     runtime::{Live, Outbox, Runtime, SessionWriter, Sweeper},
     signing_keys::{SigningKeys, first_keys},
@@ -103,6 +104,18 @@ impl Service {
         entropy: Arc<dyn Entropy>,
         options: &StartOptions,
     ) -> Result<Self, StartError> {
+        // Boxed to keep the callers' futures small: it runs once and reads everything that is kept in memory.
+        Box::pin(Self::start_on(store, sealing, passwords, clock, entropy, options)).await
+    }
+
+    async fn start_on(
+        store: Store,
+        sealing: SealingKey,
+        passwords: Passwords,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        options: &StartOptions,
+    ) -> Result<Self, StartError> {
         let mut instance = store.read().await?.instance().await?;
         if instance.is_none() {
             if !options.claim {
@@ -128,7 +141,7 @@ impl Service {
 /// Assembles the use cases.
 fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev: bool) -> UseCases {
     let Runtime { store, live, sealing, entropy } = runtime.clone();
-    let writer = SessionWriter::new(store.clone(), live.clone(), clock);
+    let writer = SessionWriter::new(store.clone(), live.clone(), clock.clone());
     let callers = Callers::new(store.clone(), live.clone());
     let minter = Minter::new(live.clone(), sealing.clone(), entropy.clone());
     let lists = StatusLists::new(store.clone(), live.clone(), entropy.clone());
@@ -143,9 +156,9 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         runtime: runtime.clone(),
         passwords: passwords.clone(),
         limits: limits.clone(),
-        writer,
+        writer: writer.clone(),
         callers: callers.clone(),
-        minter,
+        minter: minter.clone(),
         lists: lists.clone(),
         tickets: tickets.clone(),
         emails: emails.clone(),
@@ -161,9 +174,15 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         tokens: tokens.clone(),
         token_fit: token_fit.clone(),
     };
+    let sign_ins = people.sign_ins();
+    let browser = BrowserParts { runtime: runtime.clone(), writer, minter, clock, sign_ins: sign_ins.clone() };
+    let accounts = Arc::new(people.accounts());
+    let site_accounts = SiteAccounts::new(runtime.clone(), accounts.clone(), sign_ins.clone());
     UseCases {
-        sign_ins: people.sign_ins(),
-        accounts: people.accounts(),
+        sign_ins,
+        accounts,
+        site_accounts,
+        browser: Browser::new(browser),
         tokens,
         revocations: Revocations::new(live.clone(), callers.clone()),
         signing_keys: SigningKeys::new(runtime.clone()),

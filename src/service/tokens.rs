@@ -18,7 +18,7 @@ mod watch;
 use std::sync::Arc;
 
 use self::ended::EndedSessions;
-pub(in crate::service) use self::mint::{Minter, Subject, TokenParams, audience_of, scopes_of};
+pub(in crate::service) use self::mint::{Minter, Subject, TokenParams, audience_of, scopes_of, still_allowed};
 pub use self::{
     client_token::ClientTokenRequest,
     examine::TokenFault,

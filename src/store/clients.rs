@@ -11,6 +11,7 @@ use crate::{
         client::{Client, ClientConfig, ClientId},
         scope::Audience,
         settings::CEILING_RAISE_DELAY,
+        site::Site,
         status_list::StatusIndex,
     },
     error::{Error, Result},
@@ -57,6 +58,11 @@ impl TryFrom<ClientRow> for Client {
     }
 }
 
+/// What no two clients share.
+fn site_key(config: &ClientConfig) -> Option<String> {
+    config.site.as_ref().map(Site::key)
+}
+
 impl Tx {
     /// Reserves a name as a user's subject (`user`) or a client's id (`client`). Returns whether it was free.
     pub(super) async fn principal_take(&mut self, name: &str, kind: &str) -> Result<bool> {
@@ -64,16 +70,18 @@ impl Tx {
         Ok(execute!(self, SQL, name, kind)? == 1)
     }
 
-    /// Adds a client. Returns whether its id was free, among client ids and users' subjects.
+    /// Adds a client. Returns whether its id was free, among client ids and users' subjects. The transaction is lost with
+    /// [`Error::Exists`] if another client has a site at its host ([`super::SITE_TAKEN`]).
     pub async fn client_insert(&mut self, client: &Client) -> Result<bool> {
         if !self.principal_take(client.id.as_str(), "client").await? {
             return Ok(false);
         }
         const SQL: &str = "INSERT INTO clients (id, secret_hash, config, disabled_at, created_at, updated_at, \
-            status_list, status_index) VALUES ($1, $2, $3, NULL, $4, $4, $5, $6)";
+            status_list, status_index, site_key) VALUES ($1, $2, $3, NULL, $4, $4, $5, $6, $7)";
         let (list, index) = StatusIndex::columns(client.status);
         let secret = client.secret.map(|h| h.as_bytes().to_vec());
-        execute!(self, SQL, client.id.as_str(), secret, Json(&client.config), client.created_at.millis(), list, index)?;
+        let (id, config, created) = (client.id.as_str(), Json(&client.config), client.created_at.millis());
+        execute!(self, SQL, id, secret, config, created, list, index, site_key(&client.config))?;
         Ok(true)
     }
 
@@ -97,7 +105,8 @@ impl Tx {
         Ok(execute!(self, SQL, id.as_str(), now.millis())? == 1)
     }
 
-    /// Replaces a client's configuration if it is still at this revision. Returns whether it was.
+    /// Replaces a client's configuration if it is still at this revision. Returns whether it was. The transaction is lost
+    /// with [`Error::Exists`] if another client has a site at its host ([`super::SITE_TAKEN`]).
     pub async fn client_configure(
         &mut self,
         id: &ClientId,
@@ -105,9 +114,10 @@ impl Tx {
         revision: i64,
         now: Timestamp,
     ) -> Result<bool> {
-        const SQL: &str = "UPDATE clients SET config = $2, updated_at = $3, revision = revision + 1 \
+        const SQL: &str = "UPDATE clients SET config = $2, updated_at = $3, revision = revision + 1, site_key = $5 \
             WHERE id = $1 AND revision = $4";
-        Ok(execute!(self, SQL, id.as_str(), Json(config), now.millis(), revision)? == 1)
+        let site_key = site_key(config);
+        Ok(execute!(self, SQL, id.as_str(), Json(config), now.millis(), revision, site_key)? == 1)
     }
 
     /// Gives a confidential client a new secret; the previous one stays valid until `until`. Returns whether the

@@ -19,6 +19,7 @@ pub fn failure(error: sqlx::Error) -> Error {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => Error::Unavailable(Box::new(error)),
+        sqlx::Error::Database(db) if is_of_a_taken_site(&**db) => Error::Exists(SITE_TAKEN, String::new()),
         sqlx::Error::Database(db) => {
             let code = db.code().unwrap_or_default().into_owned();
             match kind(&code) {
@@ -30,6 +31,15 @@ pub fn failure(error: sqlx::Error) -> Error {
         }
         _ => Error::Internal(Box::new(error)),
     }
+}
+
+/// What exists where two clients cannot have the same site.
+pub const SITE_TAKEN: &str = "site";
+
+/// Whether a client was to have the site of another. PostgreSQL names the index, SQLite the column.
+fn is_of_a_taken_site(db: &dyn sqlx::error::DatabaseError) -> bool {
+    db.is_unique_violation()
+        && (db.constraint() == Some("clients_by_site") || db.message().ends_with("clients.site_key"))
 }
 
 /// What PostgreSQL said, without the line of its own source that sqlx adds, and without the values that it quotes in

@@ -111,7 +111,7 @@ const ROTATE: Sql = Sql {
          value ->> 3 AS w_client, value ->> 4 AS w_audience, value ->> 5 AS w_scopes, value ->> 6 AS w_request, \
          value ->> 7 AS w_now FROM json_each($1)) AS w \
          WHERE id = w_id AND generation = w_generation AND secret_hash = unhex(w_secret) \
-         AND client_id = w_client AND revoked_at IS NULL AND idle_expires_at > w_now AND absolute_expires_at > w_now \
+         AND kind = 'token' AND client_id = w_client AND revoked_at IS NULL AND idle_expires_at > w_now AND absolute_expires_at > w_now \
          AND (audiences = w_audience \
          OR EXISTS (SELECT 1 FROM json_each(audiences) AS a WHERE a.value = w_audience ->> 0)) \
          AND (w_scopes = '[]' OR NOT EXISTS (SELECT 1 FROM json_each(w_scopes) AS s \
@@ -126,7 +126,7 @@ const ROTATE: Sql = Sql {
          idle_expires_at = greatest(idle_expires_at, $2 + idle_ttl) \
          FROM jsonb_array_elements($1) AS w \
          WHERE id = w ->> 0 AND generation = CAST(w ->> 1 AS BIGINT) AND secret_hash = decode(w ->> 2, 'hex') \
-         AND client_id = w ->> 3 AND revoked_at IS NULL AND idle_expires_at > CAST(w ->> 7 AS BIGINT) \
+         AND kind = 'token' AND client_id = w ->> 3 AND revoked_at IS NULL AND idle_expires_at > CAST(w ->> 7 AS BIGINT) \
          AND absolute_expires_at > CAST(w ->> 7 AS BIGINT) AND audiences @> (w -> 4) AND scopes @> (w -> 5) \
          RETURNING id, generation, subject, auth_time, amr, acr, scopes, claims, roles, \
          idle_expires_at, absolute_expires_at, status_list, status_index",
@@ -141,13 +141,13 @@ const FAST_FORWARD: Sql = Sql {
     sqlite: concat!(
         "UPDATE sessions SET generation = $2 + 1, previous_rotated_at = $3, rotated_at = $3, \
          rotation_request_id = $4, idle_expires_at = max(idle_expires_at, $3 + idle_ttl) \
-         WHERE id = $1 AND generation < $2 AND revoked_at IS NULL RETURNING ",
+         WHERE id = $1 AND kind = 'token' AND generation < $2 AND revoked_at IS NULL RETURNING ",
         columns!()
     ),
     postgres: concat!(
         "UPDATE sessions SET generation = $2 + 1, previous_rotated_at = $3, rotated_at = $3, \
          rotation_request_id = $4, idle_expires_at = greatest(idle_expires_at, $3 + idle_ttl) \
-         WHERE id = $1 AND generation < $2 AND revoked_at IS NULL RETURNING ",
+         WHERE id = $1 AND kind = 'token' AND generation < $2 AND revoked_at IS NULL RETURNING ",
         columns!()
     ),
 };

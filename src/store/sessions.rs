@@ -1,5 +1,7 @@
 //! Sessions: one row per sign-in, updated in place by each refresh.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 
@@ -12,7 +14,7 @@ use crate::{
     domain::{
         client::ClientId,
         scope::{Audience, Scope},
-        session::{RevokedCause, Session},
+        session::{RevokedCause, Session, SessionKind, SessionTouch},
         status_list::StatusIndex,
     },
     error::{Error, Result},
@@ -25,11 +27,22 @@ macro_rules! columns {
         "id, user_id, subject, client_id, generation, secret_hash, rotated_at, previous_rotated_at, \
          rotation_request_id, auth_time, amr, acr, scopes, audiences, claims, roles, created_at, idle_ttl, idle_expires_at, \
          absolute_expires_at, revoked_at, revoked_cause, device_label, user_agent, address, \
-         status_list, status_index"
+         status_list, status_index, kind, parent_id, site, superseded_by"
     };
 }
 
 pub(super) use columns;
+
+/// Notes for sessions that end at $1 that their clients are to be told. The condition follows.
+macro_rules! deliveries {
+    () => {
+        "INSERT INTO logout_deliveries (session_id, client_id, subject, attempts, next_attempt_at, claimed_until, \
+         claimed_by, created_at) SELECT id, client_id, subject, 0, CAST($1 AS BIGINT), 0, '', CAST($1 AS BIGINT) \
+         FROM sessions"
+    };
+}
+
+pub(super) use deliveries;
 
 /// Whether a session's last token had expired before this time.
 macro_rules! dead {
@@ -37,6 +50,17 @@ macro_rules! dead {
         concat!("(absolute_expires_at < ", $at, " OR idle_expires_at < ", $at, " OR revoked_at < ", $at, ")")
     };
 }
+
+/// Notes that cookies were used.
+const TOUCH: Sql = Sql {
+    sqlite: "UPDATE sessions SET idle_expires_at = max(idle_expires_at, w_idle), rotated_at = max(rotated_at, $2) \
+        FROM (SELECT value ->> 0 AS w_id, value ->> 1 AS w_idle FROM json_each($1)) AS w \
+        WHERE id = w_id AND kind = 'browser' AND revoked_at IS NULL AND idle_expires_at > $2 AND absolute_expires_at > $2",
+    postgres: "UPDATE sessions SET idle_expires_at = greatest(idle_expires_at, CAST(w ->> 1 AS BIGINT)), \
+        rotated_at = greatest(rotated_at, $2) FROM jsonb_array_elements($1) AS w \
+        WHERE id = w ->> 0 AND kind = 'browser' AND revoked_at IS NULL AND idle_expires_at > $2 \
+        AND absolute_expires_at > $2",
+};
 
 /// One step of a walk over all sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +85,7 @@ pub enum SessionFilter {
 #[derive(sqlx::FromRow)]
 pub(super) struct SessionRow {
     id: String,
-    user_id: String,
+    user_id: Option<String>,
     subject: String,
     client_id: String,
     generation: i64,
@@ -87,6 +111,10 @@ pub(super) struct SessionRow {
     address: String,
     status_list: Option<i64>,
     status_index: Option<i64>,
+    kind: String,
+    parent_id: Option<String>,
+    site: Option<String>,
+    superseded_by: Option<String>,
 }
 
 impl TryFrom<SessionRow> for Session {
@@ -97,7 +125,17 @@ impl TryFrom<SessionRow> for Session {
         let revoked = row.revoked_at.map(Timestamp::from_millis).zip(cause.transpose()?);
         Ok(Self {
             id: row.id.parse().map_err(|_| bad("id"))?,
-            user: row.user_id.parse().map_err(|_| bad("user_id"))?,
+            kind: SessionKind::parse(&row.kind).ok_or_else(|| bad("kind"))?,
+            parent: row.parent_id.as_deref().map(str::parse).transpose().map_err(|_| bad("parent_id"))?,
+            superseded_by: row
+                .superseded_by
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| bad("superseded_by"))?,
+            site: row.site,
+            // A session of nobody is read by nothing that takes a user.
+            user: row.user_id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(|| bad("user_id"))?,
             secret: row.secret_hash.try_into().map_err(|_| corrupt("sessions", "secret_hash", &row.id))?,
             subject: row.subject,
             client: ClientId::from_database(row.client_id),
@@ -125,6 +163,15 @@ impl TryFrom<SessionRow> for Session {
     }
 }
 
+/// The ids of sessions, as a statement returned them.
+pub(super) fn session_ids(rows: Vec<(String,)>) -> Result<Vec<SessionId>> {
+    rows.into_iter().map(|(id,)| session_id(id)).collect()
+}
+
+fn session_id(text: String) -> Result<SessionId> {
+    text.parse().map_err(|_| corrupt("sessions", "id", &text))
+}
+
 impl Tx {
     /// Adds a session.
     pub async fn session_insert(&mut self, s: &Session) -> Result<()> {
@@ -132,7 +179,7 @@ impl Tx {
             "INSERT INTO sessions (",
             columns!(),
             ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-             $13, $14, $15, $16, $17, $18, $19, $20, NULL, NULL, $21, $22, $23, $24, $25)"
+             $13, $14, $15, $16, $17, $18, $19, $20, NULL, NULL, $21, $22, $23, $24, $25, $26, $27, $28, NULL)"
         );
         let (list, index) = StatusIndex::columns(s.status);
         execute!(
@@ -162,7 +209,10 @@ impl Tx {
             &s.user_agent,
             &s.address,
             list,
-            index
+            index,
+            s.kind.as_str(),
+            s.parent.as_ref().map(SessionId::as_str),
+            s.site.as_deref()
         )
         .map(|_| ())
     }
@@ -171,6 +221,25 @@ impl Tx {
     pub async fn session_by_id(&mut self, id: &SessionId) -> Result<Option<Session>> {
         const SQL: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1");
         optional!(self, SessionRow, SQL, id.as_str())?.map(Session::try_from).transpose()
+    }
+
+    /// The session behind a cookie with this id.
+    pub async fn browser_session(&mut self, id: &SessionId) -> Result<Option<Session>> {
+        const SQL: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1 AND kind = 'browser'");
+        optional!(self, SessionRow, SQL, id.as_str())?.map(Session::try_from).transpose()
+    }
+
+    /// Postpones the idle expiry of live sessions behind cookies; none becomes shorter. `now` must have been read just
+    /// before. Returns how many are live.
+    pub async fn sessions_touch(&mut self, touches: &[SessionTouch], now: Timestamp) -> Result<u64> {
+        let mut latest: BTreeMap<&str, i64> = BTreeMap::new();
+        for touch in touches {
+            let at = latest.entry(touch.session.as_str()).or_insert(i64::MIN);
+            *at = touch.idle_expires_at.millis().max(*at);
+        }
+        // Every transaction locks rows in the same order, so that none deadlock.
+        let inputs: Vec<(&str, i64)> = latest.into_iter().collect();
+        execute!(self, TOUCH, Json(inputs), now.millis())
     }
 
     /// The sessions of a user, newest first.
@@ -200,17 +269,15 @@ impl Tx {
     pub async fn live_session_ids(&mut self, user: &UserId, now: Timestamp) -> Result<Vec<SessionId>> {
         const SQL: &str = "SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 \
             AND absolute_expires_at > $2 ORDER BY id";
-        let rows = all!(self, (String,), SQL, user.as_str(), now.millis())?;
-        rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
+        session_ids(all!(self, (String,), SQL, user.as_str(), now.millis())?)
     }
 
-    /// The live sessions of a user beyond the newest `keep`.
+    /// The live sessions of a user beyond the newest `keep`, without those that were opened from others.
     pub async fn sessions_beyond(&mut self, user: &UserId, keep: i64, now: Timestamp) -> Result<Vec<SessionId>> {
         // SQLite does not support OFFSET without LIMIT.
         const SQL: &str = "SELECT id FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 \
-            AND absolute_expires_at > $2 ORDER BY created_at DESC, id LIMIT 1000000 OFFSET $3";
-        let rows = all!(self, (String,), SQL, user.as_str(), now.millis(), keep)?;
-        rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
+            AND absolute_expires_at > $2 AND parent_id IS NULL ORDER BY created_at DESC, id LIMIT 1000000 OFFSET $3";
+        session_ids(all!(self, (String,), SQL, user.as_str(), now.millis(), keep)?)
     }
 
     /// Sets the claims of a user's sessions with a client that are not revoked. Returns their number.
@@ -228,6 +295,8 @@ impl Tx {
     /// Revokes every session at once, without events or entries: for a change after which the keys of their tokens
     /// are gone. Returns their number. Everything else must use [`Tx::revoke`].
     pub async fn sessions_end_all(&mut self, cause: RevokedCause, now: Timestamp) -> Result<u64> {
+        const TELL: &str = concat!(deliveries!(), " WHERE parent_id IS NOT NULL AND revoked_at IS NULL");
+        execute!(self, TELL, now.millis())?;
         const SQL: &str = "UPDATE sessions SET revoked_at = $1, revoked_cause = $2 WHERE revoked_at IS NULL";
         execute!(self, SQL, now.millis(), cause.as_str())
     }
@@ -248,12 +317,11 @@ impl Tx {
         // Greater than every id of a session.
         let upper = last.as_deref().unwrap_or("ses_\u{7f}");
         let dead = all!(self, (String,), DEAD, after, dead_before.millis(), upper)?;
-        let id = |text: String| text.parse().map_err(|_| corrupt("sessions", "id", &text));
-        let dead: Result<Vec<SessionId>> = dead.into_iter().map(|(text,)| id(text)).collect();
-        Ok(Walk { dead: dead?, last: last.map(id).transpose()? })
+        Ok(Walk { dead: session_ids(dead)?, last: last.map(session_id).transpose()? })
     }
 
-    /// Deletes those of these sessions whose last token had expired before `dead_before`. Returns their number.
+    /// Deletes those of these sessions whose last token had expired before `dead_before`, and what was still to be told
+    /// of their end. Returns the number of sessions.
     pub async fn sessions_delete_dead(&mut self, ids: &[SessionId], dead_before: Timestamp) -> Result<u64> {
         const SQL: Sql = Sql {
             sqlite: concat!("DELETE FROM sessions WHERE id IN (SELECT value FROM json_each($1)) AND ", dead!("$2")),
@@ -262,6 +330,14 @@ impl Tx {
                 dead!("$2")
             ),
         };
-        execute!(self, SQL, Json(ids), dead_before.millis())
+        const TELL: Sql = Sql {
+            sqlite: "DELETE FROM logout_deliveries WHERE session_id IN (SELECT value FROM json_each($1)) \
+                AND NOT EXISTS (SELECT 1 FROM sessions WHERE id = session_id)",
+            postgres: "DELETE FROM logout_deliveries WHERE session_id IN (SELECT jsonb_array_elements_text($1)) \
+                AND NOT EXISTS (SELECT 1 FROM sessions WHERE id = session_id)",
+        };
+        let deleted = execute!(self, SQL, Json(ids), dead_before.millis())?;
+        execute!(self, TELL, Json(ids))?;
+        Ok(deleted)
     }
 }

@@ -5,10 +5,12 @@
 use axum::{
     Router,
     body::Body,
-    http::{Request, StatusCode, Uri},
+    http::{Request, Uri},
     response::{IntoResponse, Response},
 };
 use tower::ServiceExt;
+
+use super::browser::not_found;
 
 /// Documents with a place at the root of the host, whatever the issuer's path.
 const AT_THE_ROOT: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
@@ -26,7 +28,7 @@ pub(super) fn also_below(routes: Router, path: String) -> Router {
     routes.fallback(async move |mut request: Request<Body>| {
         match without(&path, request.uri()) {
             Some(uri) => *request.uri_mut() = uri,
-            None => return StatusCode::NOT_FOUND.into_response(),
+            None => return not_found(),
         }
         let answer: Result<Response, _> = below.oneshot(request).await;
         answer.into_response()

@@ -42,7 +42,7 @@ on_each_engine! {
 
 /// A client with the role `administrator`, connected to the server.
 pub(crate) struct AdminClient {
-    channel: Channel,
+    pub(crate) channel: Channel,
     authorization: String,
 }
 
@@ -99,7 +99,7 @@ fn object(name: &str, kind: Kind) -> Option<Struct> {
     Some(Struct { fields: [(name.to_owned(), Value { kind: Some(kind) })].into() })
 }
 
-fn fields(status: &Status) -> Vec<String> {
+pub(crate) fn fields(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
     details.bad_request().unwrap().field_violations.iter().map(|v| v.field.clone()).collect()
 }

@@ -36,7 +36,8 @@ const HOME: &[(&str, &[&str])] = &[
     ("axum", &["web"]),
     ("argon2", &["passwords"]),
     ("lettre", &["mail"]),
-    ("minijinja", &["mail"]),
+    ("minijinja", &["mail", "web"]),
+    ("fluent_bundle", &["web"]),
     ("clap", &["cli", "app"]),
 ];
 

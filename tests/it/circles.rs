@@ -15,6 +15,7 @@ const SERVICE: &[(&str, &[&str])] = &[
     ("tokens", &["runtime", "access"]),
     ("signing_keys", &["runtime", "access"]),
     ("people", &["runtime", "access", "tokens"]),
+    ("browser", &["runtime", "access", "tokens", "people"]),
     ("admin", &["runtime", "access", "tokens", "signing_keys", "people"]),
 ];
 

@@ -22,6 +22,7 @@ on_each_engine! {
         p18_the_ticket_of_the_person_who_registered_keeps_password_and_name,
         a_name_that_was_taken_meanwhile_can_be_chosen_anew,
         p18_a_link_to_a_mistyped_address_gives_nothing_away,
+        p18_the_ticket_and_the_link_of_a_new_address_end_with_the_session_that_asked,
         a_mail_says_when_and_through_what_it_was_requested,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,6 +223,33 @@ async fn p18_a_link_to_a_mistyped_address_gives_nothing_away(fixture: &AccountsF
     let (_, pending) = service.accounts.update(&service.context(), &me, patch).await.unwrap();
     let mail = fixture.send_mails().await.pop().unwrap();
     assert!(fixture.verify(&link_with(&mail, &pending.unwrap().ticket)).await.is_ok());
+}
+
+async fn p18_the_ticket_and_the_link_of_a_new_address_end_with_the_session_that_asked(fixture: &AccountsFixture) {
+    fixture.register_verified_user("grace@example.com").await;
+    let service = fixture.service();
+    for everywhere in [false, true] {
+        let (stolen, _) = fixture.bearer("grace@example.com", PASSWORD).await;
+        let (own, _) = fixture.bearer("grace@example.com", PASSWORD).await;
+        let (thief, owner) = (fixture.me(&stolen).await, fixture.me(&own).await);
+        let patch = MePatch { email: Some("mallory@example.com".into()), ..MePatch::default() };
+        let (_, pending) = service.accounts.update(&service.context(), &thief, patch).await.unwrap();
+        let ticket = pending.unwrap();
+        let mail = fixture.send_mails().await.pop().unwrap();
+        if everywhere {
+            service.accounts.end_all_sessions(&owner).await.unwrap();
+        } else {
+            service.accounts.revoke_session(&owner, Some(thief.session().as_str())).await.unwrap();
+        }
+        let link = || link_with(&mail, &ticket.ticket);
+        assert_eq!(reason(fixture.verify(&link()).await), Reason::CodeInvalid);
+        assert_eq!(reason(fixture.verify(&typed_code(&ticket, &mail)).await), Reason::CodeInvalid);
+        let (again, _) = fixture.bearer("grace@example.com", PASSWORD).await;
+        let with_token = fixture.verify_as(&again, verification(&link())).await;
+        assert_eq!(reason(with_token), Reason::CodeInvalid, "the owner is not made to complete it");
+    }
+    let user = service.users.get(&Admin::command(), "grace@example.com").await.unwrap();
+    assert_eq!(user.logins, ["grace@example.com"]);
 }
 
 async fn a_mail_says_when_and_through_what_it_was_requested(fixture: &AccountsFixture) {

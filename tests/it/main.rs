@@ -19,6 +19,9 @@ mod agreement;
 mod architecture;
 mod audit_retention;
 mod bearer;
+mod browser;
+mod browser_account;
+mod browser_check;
 mod circles;
 mod clock;
 mod confirm;
@@ -47,6 +50,7 @@ mod migrations;
 mod network;
 mod outage;
 mod own_rights;
+mod pages;
 mod people;
 mod proto;
 #[path = "../support/raw.rs"]
@@ -61,6 +65,7 @@ mod secrets;
 mod session_lifetimes;
 mod session_writer;
 mod sign_in;
+mod sites;
 #[path = "../support/source.rs"]
 mod source;
 mod stalled;

@@ -30,6 +30,8 @@ const PUBLIC: &[(&str, &str)] = &[
     ("Login", "unique_key"),
     // PostgreSQL's code of an error.
     ("Reported", "code"),
+    // The password of the demo, which everybody knows.
+    ("DevHints", "password"),
 ];
 
 /// A type with a derived `Debug`: its name and what it holds.

@@ -11,16 +11,14 @@ use chancery::grpc::{
     DESCRIPTORS,
     pb::{self, client_service_client::ClientServiceClient, user_service_client::UserServiceClient},
 };
+use futures_util::{StreamExt, stream};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
 
 use self::base::{Bases, Caller};
-use crate::{
-    support::{App, token},
-    wire::served,
-};
+use crate::{support::App, wire::served};
 
 on_each_engine! {
     #[tokio::test]
@@ -56,6 +54,10 @@ fn texts() -> Vec<(&'static str, Vec<u8>)> {
     .collect()
 }
 
+/// How many methods are tried at once, and how many fields of each: most calls wait, for the database or for the least
+/// time of an answer.
+const AT_ONCE: usize = 2;
+
 /// Codes that say that the server failed, or that its answer could not be read.
 const FAILURES: [Code; 4] = [Code::Internal, Code::Unknown, Code::Unavailable, Code::DeadlineExceeded];
 
@@ -88,31 +90,48 @@ fn methods(set: &FileDescriptorSet) -> Vec<(String, String, bool)> {
 async fn no_text_in_any_field_of_any_method_fails_the_server(app: &App) {
     let channel = served(app).await;
     let bases = Bases::of(app, &channel).await;
-    let (set, texts, mut failures, mut calls) = (descriptors(), texts(), Vec::new(), 0);
-    for (path, input, streams) in methods(&set) {
-        // The request itself is good, so that each refusal below is the text's.
-        let (caller, message) = bases.request(&path).await;
-        let answer = raw::call(&channel, &path, bases.credentials(caller).as_deref(), message.encoded, streams).await;
-        let want = message.answer;
-        match &answer {
-            Err(status) if Some(status.code()) != want => panic!("{path} without a text: {status:?}"),
-            Ok(_) if want.is_some() => panic!("{path} without a text: {want:?} expected"),
-            _ => {}
-        }
-        for field in fields::texts_of(&set, &input) {
-            for (name, text) in &texts {
-                let (caller, message) = bases.request(&path).await;
-                let poisoned = field.put(&message.encoded, text);
-                let credentials = bases.credentials(caller);
-                let answer = raw::call(&channel, &path, credentials.as_deref(), poisoned, streams).await;
-                check(&answer, &format!("{path} {field} with {name}"), &mut failures);
-                calls += 1;
-            }
-        }
-        healthy(app, &bases, &channel, &path, &mut failures).await;
-    }
+    let (set, texts) = (descriptors(), texts());
+    let tried = methods(&set).into_iter().map(|method| put_texts(app, &bases, &channel, (&set, &texts), method));
+    let all: Vec<(usize, Vec<String>)> = stream::iter(tried).buffer_unordered(AT_ONCE).collect().await;
+    let calls: usize = all.iter().map(|(calls, _)| calls).sum();
+    let failures: Vec<String> = all.into_iter().flat_map(|(_, failures)| failures).collect();
     assert!(calls > 1000, "{calls}");
     assert!(failures.is_empty(), "{} of {calls} calls:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Puts every text into every field of a method's request. Returns how many calls that took, and the failures.
+async fn put_texts(
+    app: &App,
+    bases: &Bases<'_>,
+    channel: &Channel,
+    (set, texts): (&FileDescriptorSet, &[(&'static str, Vec<u8>)]),
+    (path, input, streams): (String, String, bool),
+) -> (usize, Vec<String>) {
+    // The request itself is good, so that each refusal below is the text's.
+    let (caller, message) = bases.request(&path).await;
+    let answer = raw::call(channel, &path, bases.credentials(caller).as_deref(), message.encoded, streams).await;
+    let want = message.answer;
+    match &answer {
+        Err(status) if Some(status.code()) != want => panic!("{path} without a text: {status:?}"),
+        Ok(_) if want.is_some() => panic!("{path} without a text: {want:?} expected"),
+        _ => {}
+    }
+    let fields = fields::texts_of(set, &input);
+    let calls = fields.len() * texts.len();
+    let tried = fields.iter().map(async |field| {
+        let mut failures = Vec::new();
+        for (name, text) in texts {
+            let (caller, message) = bases.request(&path).await;
+            let poisoned = field.put(&message.encoded, text);
+            let credentials = bases.credentials(caller);
+            let answer = raw::call(channel, &path, credentials.as_deref(), poisoned, streams).await;
+            check(&answer, &format!("{path} {field} with {name}"), &mut failures);
+        }
+        failures
+    });
+    let mut failures: Vec<String> = stream::iter(tried).buffer_unordered(AT_ONCE).concat().await;
+    healthy(app, bases, channel, &path, &mut failures).await;
+    (calls, failures)
 }
 
 /// What everybody needs goes on: lists of users and clients can be read, and sessions are refreshed.
@@ -135,8 +154,7 @@ async fn healthy(app: &App, bases: &Bases<'_>, channel: &Channel, after: &str, f
     if let Err(status) = ClientServiceClient::new(channel.clone()).list_clients(bases.ask(message)).await {
         failures.push(format!("ListClients after {after}: {status:?}"));
     }
-    let signed_in = app.sign_in().await;
-    if let Err(error) = app.refresh(&token(&signed_in), "").await {
+    if let Err(error) = app.refresh(&bases.refresh_token().await, "").await {
         failures.push(format!("Refresh after {after}: {error:?}"));
     }
 }
@@ -162,19 +180,32 @@ async fn no_metadata_fails_the_server(app: &App) {
         basic(&[&b"a:"[..], &b"x".repeat(5000)].concat()),
     ];
     values.push([&b"Bearer "[..], &b"x".repeat(9000)].concat());
-    let mut failures = Vec::new();
-    for (path, _, streams) in methods(&descriptors()) {
-        for name in ["authorization", "x-request-id", "x-forwarded-for", "user-agent", "grpc-timeout", "x-any-bin"] {
-            for value in &values {
-                let (_, message) = bases.request(&path).await;
-                let answer = raw::with_header(&channel, &path, (name, value), message.encoded, streams).await;
-                let text = String::from_utf8_lossy(value);
-                check(&answer, &format!("{path} {name}: {text:.40}"), &mut failures);
-            }
-        }
-    }
-    healthy(app, &bases, &channel, "metadata", &mut failures).await;
+    let (bases, channel) = (&bases, &channel);
+    let tried = methods(&descriptors()).into_iter().map(|method| put_headers(bases, channel, &values, method));
+    let mut failures: Vec<String> = stream::iter(tried).buffer_unordered(AT_ONCE).concat().await;
+    healthy(app, bases, channel, "metadata", &mut failures).await;
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Sends every value in every header that is read. Returns the failures.
+async fn put_headers(
+    bases: &Bases<'_>,
+    channel: &Channel,
+    values: &[Vec<u8>],
+    (path, _, streams): (String, String, bool),
+) -> Vec<String> {
+    let names = ["authorization", "x-request-id", "x-forwarded-for", "user-agent", "grpc-timeout", "x-any-bin"];
+    let tried = names.into_iter().map(async |name| {
+        let mut failures = Vec::new();
+        for value in values {
+            let (_, message) = bases.request(&path).await;
+            let answer = raw::with_header(channel, &path, (name, value), message.encoded, streams).await;
+            let text = String::from_utf8_lossy(value);
+            check(&answer, &format!("{path} {name}: {text:.40}"), &mut failures);
+        }
+        failures
+    });
+    stream::iter(tried).buffer_unordered(AT_ONCE).concat().await
 }
 
 /// The terms of each method's filter, as its comment in the proto lists them.

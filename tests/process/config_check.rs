@@ -35,7 +35,7 @@ const TABLE: &[Bad] = &[
     // Addresses and issuer.
     bad("--grpc nowhere --http 1.2.3.4", &["--grpc: \"nowhere\"", "--http: \"1.2.3.4\""]),
     bad("--http 0.0.0.0:8080", &["--http: listening beyond loopback", "--plaintext-beyond-loopback"]),
-    bad("--http 0.0.0.0:8080 --plaintext-beyond-loopback", &["issuer: ", "needs --issuer https://"]),
+    bad("--http 0.0.0.0:8080 --plaintext-beyond-loopback", &["--issuer (issuer): ", "needs --issuer https://"]),
     bad("--plaintext-beyond-loopback", &["--plaintext-beyond-loopback: has no effect: all listeners are on loopback"]),
     bad(
         "--grpc 127.0.0.1:7000 --telemetry 127.0.0.1:7000",

@@ -126,7 +126,7 @@ async fn an_idle_connection_is_closed_but_one_with_a_stream_stays() {
     stream.message().await.unwrap().unwrap();
     for address in [&server.http, &server.telemetry] {
         let mut idle = TcpStream::connect(address).await.unwrap();
-        idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        idle.write_all(b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
         timeout(PATIENCE, idle.read_to_end(&mut answer)).await.expect("it stays open").unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 404"), "{answer:?}");

@@ -39,6 +39,8 @@ enum Plan {
     Serve(&'static [&'static str]),
     /// Covered by another test, or by this one.
     Elsewhere,
+    /// `scripts/browser` does the same, and looks at it with a browser.
+    InBrowser,
     /// Starts the example API. The test starts its own, on a free port.
     Api,
     /// Succeeds and prints this.
@@ -52,6 +54,8 @@ fn plan(text: &str) -> Plan {
         "cargo run -- serve --dev" => Plan::Serve(&["--dev"]),
         "cargo run -- serve" => Plan::Serve(&[]),
         "scripts/test" => Plan::Elsewhere,
+        "cargo run -- serve --dev --app http://127.0.0.1:5000" => Plan::InBrowser,
+        t if t.contains("flask --app examples/flask/app run") => Plan::InBrowser,
         "cargo run -q -p chancery-examples --bin axum-api" => Plan::Api,
         // The last answer is the refusal.
         t if t.contains("127.0.0.1:3000") => Plan::Prints("\n401\n"),
@@ -153,6 +157,7 @@ fn every_command_in_the_readme_works_as_described() {
                 assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(text).is_file(), "{text}");
                 continue;
             }
+            Plan::InBrowser => continue,
             Plan::Api => {
                 api = server.as_ref().map(Api::start);
                 continue;

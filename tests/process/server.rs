@@ -24,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) http: String,
     pub(crate) telemetry: String,
     pub(crate) issuer: String,
+    /// The whole line `ready …`.
+    pub(crate) ready: String,
     pub(crate) place: Place,
     /// The file with its standard error.
     pub(crate) log: PathBuf,
@@ -83,7 +85,7 @@ impl Server {
             found.unwrap_or_else(|| panic!("no {name} in {line:?}: {}", log())).to_owned()
         };
         let (grpc, http, telemetry, issuer) = (value("grpc"), value("http"), value("telemetry"), value("issuer"));
-        Self { child, grpc, http, telemetry, issuer, place: place.clone(), log, _stdout: stdout }
+        Self { child, grpc, http, telemetry, issuer, ready: line.clone(), place: place.clone(), log, _stdout: stdout }
     }
 
     /// Starts another server on the same place.

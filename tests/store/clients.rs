@@ -2,8 +2,9 @@
 
 use chancery::{
     domain::{client::ClaimSource, scope::Audience},
+    error::Error,
     secret::ClientSecret,
-    store::{TakenName, Tx},
+    store::{SITE_TAKEN, TakenName, Tx},
     time::Ttl,
 };
 
@@ -124,4 +125,35 @@ pub(crate) async fn a_client_that_an_older_release_changed_says_since_when_its_l
     client.config.token_lifetimes_noted_since = since(&mut tx).await;
     assert!(tx.client_configure(&client.id, &client.config, 2, later.plus(Ttl::from_days(1))).await.unwrap());
     assert_eq!(since(&mut tx).await, client.config.token_lifetimes_noted_since);
+}
+
+pub(crate) async fn no_two_clients_have_a_site_at_one_host(f: &Fixture) {
+    let at = |id: &str, site: &str| {
+        let mut client = Fixture::client(id);
+        client.config.site = Some(site.parse().unwrap());
+        client
+    };
+    let (shop, news) = (at("shop", "https://shop.example/auth"), at("news", "https://news.example/auth"));
+    let taken = |outcome: Result<bool, Error>| match outcome {
+        Err(Error::Exists(what, _)) => assert_eq!(what, SITE_TAKEN),
+        other => panic!("{other:?}"),
+    };
+    let mut tx = f.store.write().await.unwrap();
+    for client in [&shop, &news, &Fixture::client("one"), &Fixture::client("two")] {
+        assert!(tx.client_insert(client).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    // At another prefix, too.
+    let other = at("other", "https://shop.example/sign-in");
+    let mut tx = f.store.write().await.unwrap();
+    taken(tx.client_insert(&other).await);
+    drop(tx);
+    let mut tx = f.store.write().await.unwrap();
+    taken(tx.client_configure(&news.id, &other.config, 1, NOW).await);
+    drop(tx);
+    // Once it is given up, another client may have it.
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.client_configure(&shop.id, &Fixture::client("shop").config, 1, NOW).await.unwrap());
+    assert!(tx.client_configure(&news.id, &other.config, 1, NOW).await.unwrap());
+    tx.commit().await.unwrap();
 }

@@ -9,7 +9,7 @@ use chancery::{
         later::Later,
         login::Login,
         mail::{MailKind, SealedMail},
-        session::{Rotation, Session},
+        session::{Rotation, Session, SessionKind},
         settings::Settings,
         status_list::StatusIndex,
         text::Label,
@@ -109,6 +109,9 @@ impl Fixture {
             require_email: false,
             link_template: None,
             display_name: Some(Label::parse("Zoë's shop", 64).unwrap()),
+            site: None,
+            logo_uri: None,
+            accent_color: None,
             later: Later::default(),
         };
         Client {
@@ -127,6 +130,10 @@ impl Fixture {
         let secret = SessionSecret::generate(&*self.entropy);
         Session {
             id: SessionId::new(NOW, &*self.entropy),
+            kind: SessionKind::Token,
+            parent: None,
+            site: None,
+            superseded_by: None,
             user: user.id.clone(),
             subject: user.subject.clone(),
             client: "app".parse().unwrap(),

@@ -14,6 +14,7 @@ mod engines;
 
 mod audit;
 mod backup;
+mod children;
 mod clients;
 mod complete;
 mod creations;
@@ -36,11 +37,13 @@ mod login_kinds;
 mod mails;
 #[path = "../support/network.rs"]
 mod network;
+mod openings;
 mod pooler;
 mod refresh;
 mod refused_parameters;
 mod roles;
 mod sessions;
+mod sign_in_steps;
 #[path = "../support/source.rs"]
 mod source;
 mod status_lists;
@@ -61,6 +64,13 @@ on_each_engine! {
         audit::what_was_deleted_is_remembered,
         backup::after_closing_the_lists_a_lease_begins_a_new_one,
         backup::live_sessions_are_walked_by_id,
+        children::sessions_end_with_the_one_that_they_were_opened_from,
+        children::a_session_that_is_kept_keeps_the_one_that_it_was_opened_from,
+        children::what_is_to_be_told_is_deleted_with_the_session,
+        children::no_session_is_opened_from_one_that_ends_meanwhile,
+        children::no_refresh_token_is_good_for_a_session_behind_a_cookie,
+        children::a_touch_postpones_the_end_of_live_sessions_behind_cookies_and_shortens_none,
+        children::a_touch_is_due_once_in_an_interval_and_never_ends_a_session_early,
         clients::a_client_is_stored_unchanged,
         clients::a_client_that_an_older_release_changed_says_since_when_its_lifetimes_are_noted,
         clients::a_client_id_is_unique_among_clients_and_subjects,
@@ -69,6 +79,7 @@ on_each_engine! {
         clients::a_client_is_changed_only_at_the_expected_revision,
         clients::a_replaced_secret_is_valid_until_it_expires,
         clients::a_client_is_deleted_once_no_token_of_it_is_valid_and_its_id_stays_taken,
+        clients::no_two_clients_have_a_site_at_one_host,
         creations::concurrent_creations_with_one_request_id_create_once,
         engine::a_dropped_transaction_changes_nothing_and_uses_no_number,
         engine::a_read_transaction_refuses_changes,
@@ -122,6 +133,18 @@ on_each_engine! {
         mails::a_failed_mail_is_not_due_before_its_retry,
         mails::expired_mails_are_not_claimed_and_are_deleted_unless_being_sent,
         mails::a_row_that_cannot_be_read_does_not_block_others,
+        openings::a_session_behind_a_cookie_is_stored_unchanged,
+        openings::a_form_opens_one_session_and_keeps_its_result_for_a_minute,
+        openings::concurrent_submissions_of_one_form_open_one_session,
+        openings::spent_forms_are_forgotten_in_steps_and_their_results_before_them,
+        openings::a_last_step_is_taken_with_the_session_and_spends_no_form_in_vain,
+        openings::a_session_that_replaces_another_takes_over_what_was_opened_from_it,
+        openings::a_session_that_has_ended_is_not_replaced_and_no_form_is_spent,
+        openings::nobody_replaces_another_users_session_or_one_without_a_cookie,
+        openings::sessions_opened_from_one_that_was_replaced_are_of_its_successor,
+        openings::a_client_has_five_sessions_from_one_and_its_own_oldest_ends,
+        openings::the_number_of_sessions_counts_those_that_were_opened_on_their_own,
+        openings::an_opening_costs_three_statements_and_its_form_one_more,
         refresh::the_current_token_rotates_and_changes_nothing_else,
         refresh::outcomes_of_a_batch_are_in_the_order_of_its_requests,
         refresh::twice_in_one_batch_rotates_once_and_replays_once,
@@ -144,6 +167,10 @@ on_each_engine! {
         sessions::a_walk_finds_dead_sessions_in_steps_and_only_those_are_deleted,
         sessions::no_column_that_a_refresh_writes_is_indexed,
         sessions::the_oldest_sessions_beyond_a_number_are_found,
+        sign_in_steps::a_step_leads_to_the_next_one_and_is_taken_once,
+        sign_in_steps::only_the_holder_takes_a_step_in_time_and_in_order,
+        sign_in_steps::the_result_of_the_last_step_is_kept_for_its_holder_for_a_minute,
+        sign_in_steps::concurrent_calls_take_a_step_once,
         status_lists::blocks_are_consecutive_and_a_new_list_follows_a_full_one,
         status_lists::concurrent_leases_do_not_overlap,
         status_lists::the_sessions_of_disabled_clients_are_read_list_by_list,
@@ -157,8 +184,11 @@ on_each_engine! {
         tickets::concurrent_calls_use_a_ticket_once,
         tickets::expired_tickets_are_deleted,
         tickets::of_the_tickets_about_one_topic_only_the_latest_is_valid,
+        tickets::what_a_ticket_was_used_for_is_kept_with_it,
+        tickets::of_two_tickets_with_one_id_the_first_counts,
         upgrades::every_older_schema_is_brought_up_to_date_and_keeps_its_rows,
         upgrades::sessions_passwords_and_keys_of_every_older_schema_go_on,
+        upgrades::sessions_of_every_older_schema_are_of_the_kind_that_they_were,
         users::a_password_may_have_to_change,
         users::a_user_is_found_by_each_login,
         users::subjects_logins_and_lookalikes_are_unique,

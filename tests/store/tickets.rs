@@ -25,6 +25,8 @@ fn ticket(f: &Fixture, user: Option<&User>) -> Ticket {
         topic: None,
         sealed: vec![0, 1, 255],
         sealing_version: 1,
+        holder: None,
+        revision: 0,
         created_at: NOW,
         expires_at: NOW.plus(Ttl::from_secs(60)),
     }
@@ -89,8 +91,11 @@ pub(crate) async fn expired_tickets_are_deleted(f: &Fixture) {
     kept(f, &used).await;
     let mut tx = f.store.write().await.unwrap();
     tx.ticket_use(&used.id, NOW).await.unwrap();
-    assert_eq!(tx.tickets_forget(used.expires_at).await.unwrap(), 0);
-    assert_eq!(tx.tickets_forget(used.expires_at.plus(Ttl::from_millis(1))).await.unwrap(), 4);
+    assert_eq!(tx.tickets_forget(used.expires_at, 9).await.unwrap(), 0);
+    let later = used.expires_at.plus(Ttl::from_millis(1));
+    for (limit, deleted) in [(3, 3), (3, 1), (3, 0)] {
+        assert_eq!(tx.tickets_forget(later, limit).await.unwrap(), deleted);
+    }
 }
 
 pub(crate) async fn of_the_tickets_about_one_topic_only_the_latest_is_valid(f: &Fixture) {
@@ -118,4 +123,32 @@ pub(crate) async fn of_the_tickets_about_one_topic_only_the_latest_is_valid(f: &
     assert!(tx.ticket_find(&later.id, NOW).await.unwrap().is_none());
     assert!(tx.ticket_use(&newest.id, NOW).await.unwrap());
     assert!(tx.ticket_use(&other.id, NOW).await.unwrap(), "another topic");
+}
+
+pub(crate) async fn what_a_ticket_was_used_for_is_kept_with_it(f: &Fixture) {
+    let (given, other) = (ticket(f, None), ticket(f, None));
+    kept(f, &given).await;
+    kept(f, &other).await;
+    let mut tx = f.store.write().await.unwrap();
+    let seen = tx.ticket_seen(&given.id).await.unwrap().unwrap();
+    assert_eq!((seen.ticket.id, seen.used_at, seen.result), (given.id.clone(), None, None));
+    assert!(!tx.ticket_use_for(&given.id, given.expires_at, b"late").await.unwrap());
+    assert!(tx.ticket_use_for(&given.id, NOW, b"proof").await.unwrap());
+    assert!(!tx.ticket_use_for(&given.id, NOW, b"another").await.unwrap(), "once");
+    let seen = tx.ticket_seen(&given.id).await.unwrap().unwrap();
+    assert_eq!((seen.used_at, seen.result), (Some(NOW), Some(b"proof".to_vec())));
+    assert!(tx.ticket_use(&other.id, NOW).await.unwrap());
+    let seen = tx.ticket_seen(&other.id).await.unwrap().unwrap();
+    assert_eq!((seen.used_at, seen.result), (Some(NOW), None), "for nothing in particular");
+    assert!(tx.ticket_seen(&ticket(f, None).id).await.unwrap().is_none());
+}
+
+pub(crate) async fn of_two_tickets_with_one_id_the_first_counts(f: &Fixture) {
+    let first = ticket(f, None);
+    let second = Ticket { attempts_left: 1, ..first.clone() };
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.ticket_insert_once(&first).await.unwrap());
+    assert!(!tx.ticket_insert_once(&second).await.unwrap());
+    let kept = tx.ticket_find(&first.id, NOW).await.unwrap().unwrap();
+    assert_eq!(kept.attempts_left, first.attempts_left);
 }

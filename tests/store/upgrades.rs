@@ -10,14 +10,19 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chancery::{
-    domain::settings::Settings,
+    domain::{
+        audit::Actor,
+        session::{RevokedCause, SessionKind},
+        settings::Settings,
+    },
     entropy::{Entropy, OsEntropy},
     error::{Error, Result},
+    id::SessionId,
     keys::SealingKey,
     passwords::{self, Params, Passwords},
     secret::{DeviceToken, Password, RefreshToken},
     service::{ClientCredentials, Device, RefreshInput, Service, SignInRequest, SignedIn, StartOptions, TokenPair},
-    store::{Location, Schema, Store},
+    store::{By, Location, Revoke, Schema, Store},
     time::{FixedClock, Timestamp, Ttl},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -38,6 +43,8 @@ pub(crate) struct Known {
     entitlement: String,
     refresh_token: String,
     ended_refresh_token: String,
+    /// A live session behind a cookie, in fixtures of schemas that know them.
+    browser_session: Option<String>,
 }
 
 impl Known {
@@ -216,6 +223,42 @@ pub(crate) async fn sessions_passwords_and_keys_of_every_older_schema_go_on(f: &
         let wrong = sign_in(&service, &known, &known.login, "another pass phrase").await.unwrap_err();
         assert!(matches!(wrong, Error::Unauthenticated(_)), "{dump}: {wrong:?}");
         drop(service);
+        older.finish().await;
+    }
+}
+
+pub(crate) async fn sessions_of_every_older_schema_are_of_the_kind_that_they_were(f: &Fixture) {
+    for dump in dumps(f.database.engine) {
+        let (older, known) = load(f, &dump).await;
+        older.store.migrate(known.soon_after()).await.unwrap();
+        let cookie: Option<SessionId> = known.browser_session.as_deref().map(|id| id.parse().unwrap());
+        let mut tx = older.store.read().await.unwrap();
+        let (mut after, mut kinds) = (None, Vec::new());
+        loop {
+            let walk = tx.sessions_walk(after.as_ref(), Timestamp::from_millis(i64::MAX), 1).await.unwrap();
+            for id in walk.dead {
+                let session = tx.session_by_id(&id).await.unwrap().unwrap();
+                let has_cookie = session.kind == SessionKind::Browser;
+                assert_eq!(has_cookie, Some(&id) == cookie.as_ref(), "{dump}: {session:?}");
+                assert_eq!(session.site.is_some(), has_cookie, "{dump}: {session:?}");
+                assert!(session.parent.is_none() || session.parent == cookie, "{dump}: {session:?}");
+                kinds.push(session.kind);
+            }
+            after = walk.last;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert!(kinds.contains(&SessionKind::Token), "{dump}: {kinds:?}");
+        drop(tx);
+        if let Some(id) = cookie {
+            // Signing out ends what was opened from it, and only what is still live.
+            let by = (&Actor::system(), RevokedCause::Logout);
+            let by = By { actor: by.0, cause: by.1, settings: &older.settings, now: known.soon_after() };
+            let mut tx = older.store.write().await.unwrap();
+            assert_eq!(tx.revoke(Revoke::Sessions(&[id]), &by).await.unwrap(), 1, "{dump}");
+            tx.commit().await.unwrap();
+        }
         older.finish().await;
     }
 }

@@ -28,7 +28,7 @@ const MOST_SECONDS: u32 = 86400;
 section! {
     /// Connections
     ConnectionsDraft;
-    /// Connections that the gRPC listener keeps open, and the HTTP listener likewise
+    /// Connections that the gRPC listener keeps open, and the HTTP listener and the check likewise
     max_connections: u32 as "N" = format_args!("{USUAL}, or fewer where fewer files may be open");
     /// Connections of one IPv4 address or one /64 of IPv6 at each listener; 0 for no such limit. Loopback has none
     max_connections_per_address: u32 as "N" = "half of max_connections";
@@ -41,7 +41,7 @@ section! {
 /// The limits of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
-    /// Those of the gRPC listener and of the HTTP listener.
+    /// Those of the gRPC listener, of the HTTP listener and of the check.
     pub public: Limits,
     /// Those of the telemetry listener.
     pub telemetry: Limits,
@@ -49,7 +49,7 @@ pub struct Connections {
 
 impl ConnectionsDraft {
     /// Fills in defaults, compares the result with the machine and collects all problems.
-    pub(super) fn check(&mut self, machine: Machine, problems: &mut Vec<String>) -> Connections {
+    pub(super) fn check(&mut self, machine: Machine, listeners: u64, problems: &mut Vec<String>) -> Connections {
         for (setting, least, most) in [
             (&self.max_connections, 1, MOST),
             (&self.max_connections_per_address, 0, MOST),
@@ -62,11 +62,12 @@ impl ConnectionsDraft {
         }
         let files = machine.open_files.unwrap_or(u64::MAX).saturating_sub(RESERVE);
         let telemetry = (files / 6).clamp(LEAST, TELEMETRY);
-        let available = (files.saturating_sub(telemetry) / 2).max(LEAST);
+        let available = (files.saturating_sub(telemetry) / listeners).max(LEAST);
         if let Some(given) = self.max_connections.get().filter(|given| u64::from(**given) > available) {
-            let needed = 2 * u64::from(*given) + telemetry + RESERVE;
+            let needed = listeners * u64::from(*given) + telemetry + RESERVE;
+            let number = if listeners == 2 { "two" } else { "three" };
             problems.push(self.max_connections.problem(format_args!(
-                "{given} connections of two listeners and everything else take {needed} open files, and this process \
+                "{given} connections of {number} listeners and everything else take {needed} open files, and this process \
                  may open {}; set at most {available}, or raise the limit on open files (ulimit -n)",
                 machine.open_files.unwrap_or(0)
             )));

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    browser::BrowserDraft,
     connections::ConnectionsDraft,
     database::DatabaseDraft,
     flags::{DatabaseFlags, ServerFlags},
@@ -33,6 +34,7 @@ pub struct Draft {
     pub(super) log: LogDraft,
     pub(super) hashing: HashingDraft,
     pub(super) mail: MailDraft,
+    pub(super) browser: BrowserDraft,
     pub(super) problems: Vec<String>,
 }
 
@@ -49,15 +51,21 @@ pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
         section::<LogDraft>(),
         section::<HashingDraft>(),
         section::<MailDraft>(),
+        section::<BrowserDraft>(),
     ]
 }
 
 impl Draft {
     fn slots(&mut self) -> Vec<&mut dyn Slot> {
-        let Self { database, listen, connections, log, hashing, mail, problems: _ } = self;
-        let sections =
-            [database.slots(), listen.slots(), connections.slots(), log.slots(), hashing.slots(), mail.slots()];
-        sections.into_iter().flatten().collect()
+        let Self { database, listen, connections, log, hashing, mail, browser, problems: _ } = self;
+        let mut slots = database.slots();
+        slots.extend(listen.slots());
+        slots.extend(connections.slots());
+        slots.extend(log.slots());
+        slots.extend(hashing.slots());
+        slots.extend(mail.slots());
+        slots.extend(browser.slots());
+        slots
     }
 
     fn slot(&mut self, fits: impl Fn(&Key) -> bool) -> Option<&mut dyn Slot> {
@@ -153,6 +161,11 @@ impl Draft {
 /// Converts a value from the file to the text that a variable or flag would hold.
 fn text_of(value: &DeValue<'_>, form: Form) -> Result<String, String> {
     match (form, value) {
+        (Form::List, DeValue::Array(all)) => {
+            let texts = all.iter().map(|one| text_of(one.get_ref(), Form::Text)).collect::<Result<Vec<_>, _>>();
+            texts.map(|texts| texts.join(","))
+        }
+        (Form::List, other) => Err(format!("must be an array of strings, not {}", described(other))),
         (Form::Text, DeValue::String(text)) => Ok(text.to_string()),
         (Form::Switch, DeValue::Boolean(on)) => Ok(on.to_string()),
         (Form::Number, DeValue::Integer(number)) => {

@@ -1,6 +1,10 @@
 //! Command-line flags, generated from the keys.
 
-use std::{ffi::OsString, fmt, marker::PhantomData};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    marker::PhantomData,
+};
 
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches,
@@ -8,6 +12,7 @@ use clap::{
 };
 
 use super::{
+    browser::BrowserDraft,
     connections::ConnectionsDraft,
     database::DatabaseDraft,
     hashing::HashingDraft,
@@ -47,12 +52,15 @@ pub struct ServerFlags {
     hashing: Flags<HashingDraft>,
     #[command(flatten)]
     mail: Flags<MailDraft>,
+    #[command(flatten)]
+    browser: Flags<BrowserDraft>,
 }
 
 impl ServerFlags {
     pub(super) fn given(&self) -> impl Iterator<Item = &Flag> {
-        let Self { listen, connections, log, hashing, mail } = self;
-        [&listen.given, &connections.given, &log.given, &hashing.given, &mail.given].into_iter().flatten()
+        let Self { listen, connections, log, hashing, mail, browser } = self;
+        let all = [&listen.given, &connections.given, &log.given, &hashing.given, &mail.given, &browser.given];
+        all.into_iter().flatten()
     }
 }
 
@@ -93,6 +101,10 @@ impl<S: Section> FromArgMatches for Flags<S> {
             let given = match key.form {
                 Form::Switch => matches.get_flag(key.name).then(|| "true".into()),
                 Form::Text | Form::Number => matches.get_one::<OsString>(key.name).cloned(),
+                Form::List => matches.get_many::<OsString>(key.name).map(|all| {
+                    let all: Vec<&OsStr> = all.map(OsString::as_os_str).collect();
+                    all.join(OsStr::new(","))
+                }),
             };
             flags.given.extend(given.map(|value| (key.name, value)));
         }
@@ -115,6 +127,9 @@ fn argument(key: &Key) -> Option<Arg> {
     let argument = Arg::new(key.name).long(flag.trim_start_matches('-').to_owned()).help(StyledStr::from(help));
     Some(match key.form {
         Form::Switch => argument.action(ArgAction::SetTrue),
+        Form::List => {
+            argument.value_name(key.placeholder).value_parser(AnyText((key.choices)())).action(ArgAction::Append)
+        }
         Form::Text | Form::Number => {
             argument.value_name(key.placeholder).value_parser(AnyText((key.choices)())).action(ArgAction::Set)
         }
@@ -128,7 +143,7 @@ struct AnyText(Vec<PossibleValue>);
 impl TypedValueParser for AnyText {
     type Value = OsString;
 
-    fn parse_ref(&self, _: &Command, _: Option<&Arg>, value: &std::ffi::OsStr) -> Result<OsString, clap::Error> {
+    fn parse_ref(&self, _: &Command, _: Option<&Arg>, value: &OsStr) -> Result<OsString, clap::Error> {
         Ok(value.to_owned())
     }
 

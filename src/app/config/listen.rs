@@ -12,6 +12,8 @@ const GRPC: SocketAddr = SocketAddr::new(HOST, 50051);
 const HTTP: SocketAddr = SocketAddr::new(HOST, 8080);
 /// The default port of OpenTelemetry's Prometheus exporter.
 const TELEMETRY: SocketAddr = SocketAddr::new(HOST, 9464);
+/// Where a demo is asked.
+const CHECK: SocketAddr = SocketAddr::new(HOST, 8082);
 
 section! {
     /// Listeners and issuer
@@ -22,6 +24,8 @@ section! {
     http: SocketAddr as "ADDR" = HTTP;
     /// Telemetry listener
     telemetry: SocketAddr as "ADDR" = TELEMETRY;
+    /// Listener of the check that proxies ask about each request; with --dev, 127.0.0.1:8082 or a free port
+    check: SocketAddr as "ADDR";
     /// URL by which verifiers know this server; fixed when the database is set up
     issuer: String as "URL";
     /// Listen beyond loopback without TLS, behind a proxy that terminates TLS
@@ -37,6 +41,10 @@ pub struct Listen {
     pub http: SocketAddr,
     /// The telemetry listener.
     pub telemetry: SocketAddr,
+    /// The listener of the check, if it is on.
+    pub check: Option<SocketAddr>,
+    /// Whether another port will do for the check where this one is taken.
+    pub check_moves: bool,
     /// The configured issuer.
     pub issuer: Option<String>,
 }
@@ -55,8 +63,10 @@ impl ListenDraft {
         let (grpc, http, telemetry) = (self.grpc.or(GRPC), self.http.or(HTTP), self.telemetry.or(TELEMETRY));
         let plaintext = self.plaintext_beyond_loopback.or(false);
         let issuer = self.issuer.get().cloned();
-        let all = [("grpc", &self.grpc, grpc), ("http", &self.http, http), ("telemetry", &self.telemetry, telemetry)];
-        let open = all.into_iter().find(|(.., address)| !address.ip().is_loopback());
+        let mut all =
+            vec![("grpc", &self.grpc, grpc), ("http", &self.http, http), ("telemetry", &self.telemetry, telemetry)];
+        all.extend(self.check.get().map(|check| ("check", &self.check, *check)));
+        let open = all.iter().find(|(.., address)| !address.ip().is_loopback());
         if let Some((_, first, _)) = open {
             if dev {
                 problems.push(first.problem("--dev listens on loopback only, since everybody knows its passwords"));
@@ -79,7 +89,9 @@ impl ListenDraft {
         if let Some(problem) = issuer.as_deref().and_then(issuer_problem) {
             problems.push(self.issuer.problem(problem));
         }
-        Listen { grpc, http, telemetry, issuer }
+        let check_moves = dev && !self.check.is_set();
+        let check = self.check.get().copied().or(check_moves.then_some(CHECK));
+        Listen { grpc, http, telemetry, check, check_moves, issuer }
     }
 }
 

@@ -39,7 +39,12 @@ impl Key {
     /// The flag that sets it.
     #[must_use]
     pub fn flag(&self) -> Option<String> {
-        (!self.secret).then(|| format!("--{}", self.name.replace('_', "-")))
+        let name = match (self.form, self.name.strip_suffix("ies")) {
+            // Each holds one of the list.
+            (Form::List, Some(start)) => format!("{start}y"),
+            _ => self.name.to_owned(),
+        };
+        (!self.secret).then(|| format!("--{}", name.replace('_', "-")))
     }
 
     /// Whether a file may set it.
@@ -134,7 +139,11 @@ impl<T> Setting<T> {
     pub(super) fn problem(&self, what: impl fmt::Display) -> String {
         let name = self.key.name;
         match &self.origin {
-            None => format!("{name}: {what}"),
+            // Whoever has yet to set it can do so in either way.
+            None => match self.key.flag() {
+                Some(flag) => format!("{flag} ({name}): {what}"),
+                None => format!("{name}: {what}"),
+            },
             Some(Origin::File(path, line)) => format!("{path}, line {line}: {name}: {what}"),
             Some(Origin::Variable) => format!("{}: {what}", self.key.variable()),
             Some(Origin::Flag) => format!("{}: {what}", self.key.flag().unwrap_or_default()),

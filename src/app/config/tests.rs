@@ -34,7 +34,7 @@ const HIDDEN: Arrival = |_| None;
 type Sample<'a> = (&'static str, &'a str, Arrival);
 
 /// For every setting, a value that is not its default and where the value ends up.
-fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 26] {
+fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str) -> [Sample<'a>; 31] {
     [
         ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
         ("database", "sqlite:/elsewhere/x.db", |c| Some(format!("sqlite:{}", c.database.location))),
@@ -44,6 +44,7 @@ fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 26] {
         ("grpc", "127.0.0.1:1", |c| Some(c.listen.grpc.to_string())),
         ("http", "127.0.0.1:2", |c| Some(c.listen.http.to_string())),
         ("telemetry", "127.0.0.1:3", |c| Some(c.listen.telemetry.to_string())),
+        ("check", "127.0.0.1:4", |c| Some(c.listen.check?.to_string())),
         ("issuer", "https://id.example.com", |c| c.listen.issuer.clone()),
         ("plaintext_beyond_loopback", "true", HIDDEN),
         ("max_connections", "100", |c| Some(c.connections.public.connections.to_string())),
@@ -66,6 +67,10 @@ fn samples<'a>(password_file: &'a str, templates: &'a str) -> [Sample<'a>; 26] {
         // A file that exists wherever the tests run.
         ("mail_ca_file", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), HIDDEN),
         ("mail_templates", templates, HIDDEN),
+        ("trusted_proxies", "10.0.0.0/8", |c| Some(c.browser.proxies.trusted.first()?.to_string())),
+        ("forwarded_headers", "forwarded", |c| Some(c.browser.proxies.headers.as_str().to_owned())),
+        ("check_secret_file", secret_file, HIDDEN),
+        ("page_templates", templates, HIDDEN),
     ]
 }
 
@@ -79,6 +84,9 @@ fn required_with(name: &str) -> Draft {
         "mail_smtp" => &[FROM],
         "mail_from" => &[SMTP],
         "mail_templates" => &[SMTP, FROM],
+        "forwarded_headers" => &[("TRUSTED_PROXIES", "10.0.0.1")],
+        "check" => &[("TRUSTED_PROXIES", "127.0.0.1")],
+        "check_secret_file" => &[("CHECK", "127.0.0.1:4"), ("TRUSTED_PROXIES", "127.0.0.1")],
         "mail_username" => &[SMTP, FROM, ("MAIL_PASSWORD", "open sesame")],
         "mail_password_file" | "mail_password" => &[SMTP, FROM, ("MAIL_USERNAME", "chancery")],
         // Without TLS, the contents of the file do not matter.
@@ -97,7 +105,12 @@ fn toml_line(key: &Key, value: &str) -> String {
     let bare = ["plaintext", "database_", "hashing_", "max_", "header_", "idle_"]
         .iter()
         .any(|start| key.name.starts_with(start));
-    let value = if bare { value } else { quoted.as_str() };
+    let list = format!("[{quoted}]");
+    let value = match key.name {
+        _ if bare => value,
+        "trusted_proxies" => &list,
+        _ => &quoted,
+    };
     format!("{} = {value}\n", key.name)
 }
 
@@ -113,6 +126,7 @@ fn assert_arrived(draft: Draft, (name, value, arrival): Sample<'_>, way: &str) {
     }
     let shown = match &config.shown[name] {
         Json::String(text) => text.clone(),
+        Json::Array(list) => list.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     };
     let want = if matches!(name, "sealing_key" | "mail_password") { "set" } else { value };
@@ -127,7 +141,9 @@ fn every_setting_arrives_by_file_variable_and_flag() {
     std::fs::write(&password_file, "open sesame\n").unwrap();
     let templates = dir.path().join("templates");
     std::fs::create_dir(&templates).unwrap();
-    let samples = samples(password_file.to_str().unwrap(), templates.to_str().unwrap());
+    let secret_file = dir.path().join("secret");
+    std::fs::write(&secret_file, "of the check, which nobody types".replace(' ', "-")).unwrap();
+    let samples = samples(password_file.to_str().unwrap(), secret_file.to_str().unwrap(), templates.to_str().unwrap());
     let mut ways = 0;
     for key in keys() {
         let sample = samples.into_iter().find(|(name, ..)| *name == key.name);
@@ -307,6 +323,78 @@ fn a_demo_listens_on_loopback_only() {
         let all = [&[("HTTP", "0.0.0.0:80"), ("PLAINTEXT_BEYOND_LOOPBACK", "true")], more].concat();
         draft_from_variables(&all).for_server(false, MACHINE).map(|_| ())
     };
-    assert_eq!(open(&[]).unwrap_err(), ["issuer: listening beyond loopback needs --issuer https://…"]);
+    assert_eq!(open(&[]).unwrap_err(), ["--issuer (issuer): listening beyond loopback needs --issuer https://…"]);
     assert_eq!(open(&[("ISSUER", "https://id.example.com")]), Ok(()));
+}
+
+#[test]
+fn proxies_are_a_list_in_each_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chancery.toml");
+    std::fs::write(&file, "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n").unwrap();
+    let mut by_file = Draft::default();
+    by_file.read_file(&file);
+    let by_variable = draft_from_variables(&[("TRUSTED_PROXIES", "10.0.0.0/8, ::1")]);
+    let mut by_flag = Draft::default();
+    read_line(&mut by_flag, &["--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "::1"]).unwrap();
+    for draft in [by_file, by_variable, by_flag] {
+        let proxies = draft.for_server(false, MACHINE).unwrap().browser.proxies;
+        let trusted: Vec<_> = proxies.trusted.iter().map(ToString::to_string).collect();
+        assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
+    }
+    let problems = draft_from_variables(&[("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.1/8")]).for_server(false, MACHINE);
+    let want = "CHANCERY_TRUSTED_PROXIES: 10.0.0.1/8 has bits beyond its prefix; the network is 10.0.0.0/8";
+    assert_eq!(problems.unwrap_err(), [want]);
+    std::fs::write(&file, "trusted_proxies = \"10.0.0.0/8\"\n").unwrap();
+    let mut draft = Draft::default();
+    draft.read_file(&file);
+    let problems = draft.for_server(false, MACHINE).unwrap_err();
+    assert!(problems[0].ends_with("trusted_proxies: must be an array of strings, not a string"), "{problems:?}");
+}
+
+#[test]
+fn the_check_is_on_in_a_demo_and_elsewhere_where_it_is_set() {
+    let listen = |dev, set: &[(&str, &str)]| draft_from_variables(set).for_server(dev, MACHINE).map(|c| c.listen);
+    assert_eq!(listen(false, &[]).unwrap().check, None);
+    let demo = listen(true, &[]).unwrap();
+    assert_eq!((demo.check, demo.check_moves), (Some("127.0.0.1:8082".parse().unwrap()), true));
+    let set = listen(true, &[("CHECK", "127.0.0.1:0")]).unwrap();
+    assert_eq!((set.check, set.check_moves), (Some("127.0.0.1:0".parse().unwrap()), false));
+    let same = listen(false, &[("CHECK", "127.0.0.1:8080"), ("TRUSTED_PROXIES", "127.0.0.1")]).unwrap_err();
+    assert_eq!(same, ["CHANCERY_CHECK: 127.0.0.1:8080 is the address of http too"]);
+    let alone = listen(false, &[("CHECK", "127.0.0.1:8082")]).unwrap_err();
+    assert_eq!(
+        alone,
+        ["--trusted-proxy (trusted_proxies): is required for the check at 127.0.0.1:8082: nobody else may ask"]
+    );
+}
+
+#[test]
+fn a_check_beyond_loopback_wants_a_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    let open = [
+        ("TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("CHECK", "0.0.0.0:8082"),
+        ("PLAINTEXT_BEYOND_LOOPBACK", "true"),
+        ("ISSUER", "https://id.example.com"),
+    ];
+    let problems = draft_from_variables(&open).for_server(false, MACHINE).unwrap_err();
+    assert_eq!(problems, ["--check-secret-file (check_secret_file): is required for a check beyond loopback"]);
+    let with_file = [&open[..], &[("CHECK_SECRET_FILE", file.to_str().unwrap())]].concat();
+    for (text, good) in
+        [("0123456789abcdef0123456789abcdef\n", true), ("short\n", false), ("a b\n", false), ("", false)]
+    {
+        std::fs::write(&file, text).unwrap();
+        let config = draft_from_variables(&with_file).for_server(false, MACHINE);
+        assert_eq!(config.is_ok(), good, "{text:?}");
+        if let Ok(config) = config {
+            assert!(config.browser.check_secret.is_some());
+            assert!(!format!("{config:?}{:?}", config.shown).contains("0123"));
+        }
+    }
+    let idle = draft_from_variables(&[("CHECK_SECRET_FILE", "x")]).for_server(false, MACHINE).unwrap_err();
+    assert_eq!(idle, ["CHANCERY_CHECK_SECRET_FILE: has no effect without a listener for the check"]);
+    let idle = draft_from_variables(&[("FORWARDED_HEADERS", "forwarded")]).for_server(false, MACHINE).unwrap_err();
+    assert_eq!(idle, ["CHANCERY_FORWARDED_HEADERS: has no effect without CHANCERY_TRUSTED_PROXIES"]);
 }

@@ -10,7 +10,10 @@ use clap::builder::PossibleValue;
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 
-use crate::store::Location;
+use crate::{
+    domain::network::{ForwardedHeaders, Network, NetworkError},
+    store::Location,
+};
 
 /// The TOML type of a setting. Variables and flags hold the same value as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(super) enum Form {
     Number,
     /// `true` or `false`; the flag takes no value.
     Switch,
+    /// An array of strings. Variables hold them with commas between, and the flag is repeated.
+    List,
 }
 
 /// A type of setting. Its error messages do not contain the name of the setting.
@@ -99,6 +104,33 @@ impl Value for SocketAddr {
 
     fn shown(&self) -> Json {
         json!(self)
+    }
+}
+
+impl Value for Vec<Network> {
+    const FORM: Form = Form::List;
+
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        let each = utf8(text)?.split(',').map(str::trim).filter(|text| !text.is_empty());
+        each.map(|text| text.parse().map_err(|problem: NetworkError| problem.to_string())).collect()
+    }
+
+    fn shown(&self) -> Json {
+        json!(self.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+}
+
+impl Value for ForwardedHeaders {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        utf8(text)?.parse()
+    }
+
+    fn shown(&self) -> Json {
+        json!(self.as_str())
+    }
+
+    fn choices() -> Vec<PossibleValue> {
+        [Self::XForwarded, Self::Forwarded].map(|family| PossibleValue::new(family.as_str())).to_vec()
     }
 }
 

@@ -70,6 +70,18 @@ pub(in crate::cli) struct Create {
     /// Name by which its users know it, as mails show it [default: its id]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     display_name: String,
+    /// Where its sign-in pages stand, such as `https://shop.example/auth`; for first-party clients.
+    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
+    site: String,
+    /// Where people go who signed in without having asked for a page [default: /]
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    site_home: String,
+    /// Its picture on the pages: an https URL, or a path at its site.
+    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
+    logo_uri: String,
+    /// Colour of buttons and links on its pages.
+    #[arg(long, value_name = "#RRGGBB", default_value = "", hide_default_value = true)]
+    accent_color: String,
     /// Trust what it says about its users' addresses and browsers, and limit users by that; for confidential
     /// clients only.
     #[arg(long)]
@@ -101,6 +113,10 @@ impl Create {
             claims: self.claims,
             trusted_end_user: self.trusted_end_user,
             display_name: self.display_name,
+            site: self.site,
+            site_home: self.site_home,
+            logo_uri: self.logo_uri,
+            accent_color: self.accent_color,
             secret: None,
             roles: self.roles,
             registration: self.registration,
@@ -141,7 +157,9 @@ impl Create {
         if !self.first_party {
             refuse_useless(&given, "--first-party")?;
         }
-        if !self.grants.is_empty() && !self.grants.iter().any(|g| g == DIRECT_LOGIN) {
+        // The pages of a site sign people in without a grant.
+        let signs_nobody_in = self.site.is_empty() && !self.grants.iter().any(|g| g == DIRECT_LOGIN);
+        if !self.grants.is_empty() && signs_nobody_in {
             refuse_useless(&given, "--grant direct_login")?;
         }
         Ok(())

@@ -64,6 +64,18 @@ pub(in crate::cli) struct Update {
     /// Name by which its users know it, as mails show it; an empty one makes it the id.
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
+    /// Where its sign-in pages stand, such as `https://shop.example/auth`; an empty one removes them.
+    #[arg(long, value_name = "URL")]
+    site: Option<String>,
+    /// Where people go who signed in without having asked for a page; an empty one makes it /
+    #[arg(long, value_name = "PATH")]
+    site_home: Option<String>,
+    /// Its picture on the pages: an https URL, or a path at its site; an empty one removes it.
+    #[arg(long, value_name = "URL")]
+    logo_uri: Option<String>,
+    /// Colour of buttons and links on its pages; an empty one is the usual one.
+    #[arg(long, value_name = "#RRGGBB")]
+    accent_color: Option<String>,
     /// Trust what it says about its users' addresses and browsers, or no longer.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     trusted_end_user: Option<bool>,
@@ -105,6 +117,10 @@ impl Update {
             link_template: self.link_template.clone(),
             trusted_end_user: self.trusted_end_user,
             display_name: self.display_name.clone(),
+            site: self.site.clone(),
+            site_home: self.site_home.clone(),
+            logo_uri: self.logo_uri.clone(),
+            accent_color: self.accent_color.clone(),
         }
     }
 }
@@ -115,7 +131,9 @@ fn refuse_useless_for(client: &Client, patch: &ClientPatch) -> anyhow::Result<()
         Some(grants) => grants.iter().any(|g| g == DIRECT_LOGIN),
         None => client.may(Grant::DirectLogin),
     };
-    if signs_in {
+    // The pages of a site sign people in without a grant.
+    let has_site = patch.site.as_ref().map_or(client.config.site.is_some(), |site| !site.is_empty());
+    if signs_in || has_site {
         return Ok(());
     }
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|l| !l.is_empty());

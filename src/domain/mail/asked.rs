@@ -56,20 +56,22 @@ impl Asked {
     /// Where it was asked for, such as `192.0.2.7, Firefox on Linux`.
     fn from(&self) -> String {
         let address = self.address.parse::<IpAddr>().ok().map(|ip| ip.to_canonical().to_string());
-        let parts: Vec<String> = [address, self.device()].into_iter().flatten().collect();
-        parts.join(", ")
-    }
-
-    /// The well-known names in the user agent.
-    fn device(&self) -> Option<String> {
-        let bytes = self.user_agent.as_bytes();
-        let text = String::from_utf8_lossy(bytes.get(..MAX_LOOKED_AT).unwrap_or(bytes));
-        let named = |names: &[(&str, &'static str)]| names.iter().find(|(part, _)| text.contains(part)).map(|n| n.1);
-        match (named(&BROWSERS), named(&SYSTEMS)) {
+        let device = match known_device(&self.user_agent) {
             (Some(browser), Some(system)) => Some(format!("{browser} on {system}")),
             (one, other) => one.or(other).map(str::to_owned),
-        }
+        };
+        let parts: Vec<String> = [address, device].into_iter().flatten().collect();
+        parts.join(", ")
     }
+}
+
+/// The well-known names of the browser and of the system in a user agent.
+#[must_use]
+pub fn known_device(user_agent: &str) -> (Option<&'static str>, Option<&'static str>) {
+    let bytes = user_agent.as_bytes();
+    let text = String::from_utf8_lossy(bytes.get(..MAX_LOOKED_AT).unwrap_or(bytes));
+    let named = |names: &[(&str, &'static str)]| names.iter().find(|(part, _)| text.contains(part)).map(|n| n.1);
+    (named(&BROWSERS), named(&SYSTEMS))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::{
     domain::{
         keys::Algorithm,
         later::Later,
-        session::{RevokedCause, Session},
+        session::{RevokedCause, Session, SessionKind},
     },
     entropy::SeededEntropy,
     id::{SessionId, UserId},
@@ -22,6 +22,10 @@ fn session() -> Session {
     let entropy = SeededEntropy::new(1);
     Session {
         id: SessionId::new(SIGNED_IN, &entropy),
+        kind: SessionKind::Token,
+        parent: None,
+        site: None,
+        superseded_by: None,
         user: UserId::new(SIGNED_IN, &entropy),
         subject: "ada".into(),
         client: "app".parse().unwrap(),
@@ -69,6 +73,9 @@ fn client(lifetime: i64) -> ClientConfig {
         require_email: false,
         link_template: None,
         display_name: None,
+        site: None,
+        logo_uri: None,
+        accent_color: None,
         later: Later::default(),
     }
 }

@@ -224,6 +224,16 @@ impl Callers {
         Ok(Me::new(session, &ctx.peer))
     }
 
+    /// The user of a session whose cookie was checked. The row is read again: what follows may change the account.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInvalid`] if the session has ended.
+    pub async fn me_of_session(&self, ctx: &RequestContext, id: &SessionId, subject: &str) -> Result<Me> {
+        let session = self.session(id, subject).await?;
+        ctx.caller.set(subject);
+        Ok(Me::new(session, &ctx.peer))
+    }
+
     /// The session row, if the session has not been ended.
     async fn session(&self, id: &SessionId, subject: &str) -> Result<Session> {
         let session = self.store.read().await?.session_by_id(id).await?;

@@ -44,7 +44,7 @@ pub struct CallerName(Arc<OnceLock<String>>);
 
 impl CallerName {
     /// Sets the name. Later calls have no effect.
-    pub(in crate::service) fn set(&self, name: &str) {
+    pub(crate) fn set(&self, name: &str) {
         let _ = self.0.set(name.to_owned());
     }
 

@@ -91,6 +91,24 @@ impl Me {
         Self { user, subject, session: id, client, actor, auth_time }
     }
 
+    /// The same user, who has just given the current password.
+    #[must_use]
+    pub(in crate::service) fn confirmed(&self, now: Timestamp) -> Self {
+        Self { auth_time: now, ..self.clone() }
+    }
+
+    /// Whether the sign-in is recent enough for changes of the user's login.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        self.check_fresh(now).is_ok()
+    }
+
+    /// The user's `sub`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
     /// The session whose token was presented.
     #[must_use]
     pub fn session(&self) -> &SessionId {

@@ -3,21 +3,33 @@
 //! Nobody but its owner can find out whether an account exists: requests with an address or a name get the same
 //! response after the same work, and only the mail differs.
 
+mod at_site;
 mod budget;
+mod data;
 mod me;
+mod once;
+mod password;
 mod register;
+mod repeats;
 mod reset;
 mod verify;
+mod visit;
+mod waiting;
 
 use std::{fmt, sync::Arc};
 
 pub(super) use self::budget::WriteBudget;
 pub(in crate::service) use self::reset::ResetBy;
 pub use self::{
+    at_site::{AtSite, MailedLink, SiteRegistration, SiteVerification, VerifiedAtSite, Whose},
+    data::OwnData,
     me::MePatch,
+    once::Once,
     register::RegisterInput,
+    repeats::UsedBefore,
     reset::{PasswordReset, ResetRequest},
     verify::VerifyEmailInput,
+    waiting::{Awaited, Waiting},
 };
 use super::{emails::Emails, limits::Limits, new_passwords::NewPasswords, tickets::Tickets, token_fit::TokenFit};
 use crate::{

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{emails::Emails, limits::Limits, tickets::CODE_INVALID};
+use super::{emails::Emails, limits::Limits, ticket_turn::TicketTurn, tickets::CODE_INVALID};
 use crate::{
     domain::{
         audit::{Actor, AuditKind},
@@ -13,7 +13,7 @@ use crate::{
         end_user::EndUser,
         login::Login,
         mail::Asked,
-        password_policy::PasswordPolicy,
+        password_policy::{PasswordPolicy, SAME_PASSWORD},
         session::RevokedCause,
         ticket::Ticket,
         user::User,
@@ -125,16 +125,16 @@ impl NewPasswords {
         let stored = found.filter(|found| by_administrator || found.must_change).and_then(|found| found.password);
         let Some(stored) = stored else { return Ok(()) };
         if passwords.is_stored(new, stored).await.map_err(hash_error)? {
-            return Err(Error::invalid("new_password", "must be another one than the current password"));
+            return Err(Error::invalid("new_password", SAME_PASSWORD));
         }
         Ok(())
     }
 
-    /// Sets a password and consumes the ticket. Ends every session of the user, and notifies every email address.
+    /// Sets a password and takes the ticket. Ends every session of the user, and notifies every email address.
     pub(super) async fn set_by_ticket(
         &self,
         client: &Client,
-        ticket: &Ticket,
+        (ticket, turn): (&Ticket, TicketTurn<'_>),
         phc: &Phc,
         actor: impl Fn(&str) -> Actor,
     ) -> Result<usize> {
@@ -144,10 +144,8 @@ impl NewPasswords {
         let unchanged = tx.user_touch(id, Some(ticket.security_version), now).await?;
         let user = if unchanged { tx.user_by_id(id).await? } else { None };
         let Some(User { subject, .. }) = user.filter(|u| u.disabled_at.is_none()) else { return Err(CODE_INVALID) };
-        if !tx.ticket_use(&ticket.id, now).await? {
-            return Err(CODE_INVALID);
-        }
         tx.password_set(id, phc, now).await?;
+        turn.take(&mut tx, ticket, now).await?;
         let logins = tx.logins_of(id).await?;
         self.limits.clear_logins(&mut tx, &logins).await?;
         self.emails.send_password_changed(&mut tx, client, &logins, now).await?;

@@ -1,49 +1,57 @@
 //! Sign-in with a password.
 
+mod goal;
 mod guess;
+mod opening;
+mod own_account;
+mod page;
+mod page_step;
+mod page_steps;
 mod steps;
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::time::Instant;
 
-pub use self::steps::{Challenge, NextStep, SignInStep};
-use self::{guess::Guess, steps::SignInState};
+pub use self::{
+    goal::{BrowserGoal, PresentSession},
+    page::{FormProof, NewCookies, PageSignIn, PageSignedIn},
+    page_step::{PageStep, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped},
+    steps::{Challenge, NextStep, SignInStep},
+};
+use self::{
+    guess::Guess,
+    opening::{Opened, OpenedSession, Spend},
+    steps::SignInState,
+};
 use super::{
     emails::Emails,
     limits::Limits,
-    new_passwords::{
-        NewPasswords, check_may_handle_passwords, end_user_address, hash_error, known_end_user, wait_min_response_time,
-        warn_if_unusable,
-    },
+    new_passwords::{NewPasswords, check_may_handle_passwords, hash_error, wait_min_response_time, warn_if_unusable},
+    person::Person,
     tickets::Tickets,
-    users::mapped_claims,
 };
 use crate::{
     domain::{
-        audit::{Actor, AuditEvent, AuditKind},
         client::Client,
         end_user::EndUser,
         scope::{Audience, Scope},
-        session::Session,
         text::cleaned,
         user::User,
     },
     entropy::Entropy,
     error::{Error, Reason, Result, Violations},
-    id::{AuditEventId, RoleId, SessionId},
+    id::RoleId,
     keys::SealingKey,
     passwords::{PasswordVerdict, Passwords, Phc},
-    secret::{DeviceToken, Password, SessionSecret},
+    secret::{DeviceToken, Password},
     service::{
         access::{Callers, ClientCredentials, RequestContext},
-        runtime::{Live, Opening, SessionWriter, TRIES},
-        tokens::{Minter, StatusLists, Subject, TokenPair, TokenParams, audience_of, scopes_of},
+        runtime::{Live, SessionWriter, TRIES},
+        tokens::{Minter, StatusLists, TokenPair, audience_of, scopes_of},
     },
     store::Store,
-    time::Timestamp,
 };
 
 /// Maximum length of a password, in bytes.
@@ -85,6 +93,50 @@ pub struct Device {
 struct Granted {
     audience: Audience,
     scopes: Vec<Scope>,
+}
+
+/// What a sign-in leads to.
+enum Goal {
+    /// Tokens, for an application.
+    Tokens(Granted),
+    /// A session behind a cookie.
+    Browser(BrowserGoal),
+}
+
+/// A sign-in under way: through which client, by whom, on what, and to what end.
+struct SignInCall<'a> {
+    client: &'a Client,
+    person: Person,
+    device: Device,
+    goal: Goal,
+}
+
+/// What became of a sign-in whose password was correct.
+enum Proved {
+    /// The session is open, and these are the tokens that identify the device from now on, the user's first.
+    Session(Box<OpenedSession>, Vec<DeviceToken>),
+    /// The user must complete steps first.
+    Steps(Box<(User, SignInState)>),
+    /// Somebody else has submitted the same form before.
+    FormSpent,
+    /// The browser has a session of another user.
+    AnotherUser,
+}
+
+/// What a page adds to a sign-in.
+#[derive(Clone, Copy, Default)]
+struct AtPage<'a> {
+    /// The form that is spent.
+    form: Option<&'a FormProof>,
+    /// The session that is replaced.
+    present: Option<&'a PresentSession>,
+}
+
+/// What the user has typed, and the devices that they may be known on.
+struct Typed<'a> {
+    login: &'a str,
+    password: &'a Password,
+    devices: &'a [DeviceToken],
 }
 
 /// A user whose password was correct.
@@ -149,10 +201,36 @@ impl SignIns {
         let end_user = check_fields(&request)?;
         let audience = audience_of(&client, &request.audience)?.clone();
         let granted = Granted { audience, scopes: scopes_of(&client, &request.scopes)? };
+        let SignInRequest { login, password, device_token, device, .. } = request;
+        let person = Person::behind(ctx, &client, &end_user);
+        let call = SignInCall { client: &client, person, device, goal: Goal::Tokens(granted) };
+        let typed = Typed { login: &login, password: &password, devices: std::slice::from_ref(&device_token) };
+        // Boxed, because it is part of the future of every call.
+        match Box::pin(self.prove(ctx, &call, &typed, AtPage::default())).await? {
+            Proved::Session(opened, devices) => {
+                let pair = self.first_tokens(&call, *opened).await?;
+                Ok(SignedIn::Tokens(TokenPair { device: devices.into_iter().next(), ..pair }))
+            }
+            Proved::Steps(pending) => {
+                let (user, state) = *pending;
+                self.challenge(&client, &user, state).await.map(SignedIn::Challenge)
+            }
+            Proved::FormSpent | Proved::AnotherUser => Err(Error::Conflict),
+        }
+    }
+
+    /// Checks what was typed, and opens the session unless steps are left. Refusals take the same time, whatever the
+    /// cause.
+    async fn prove(
+        &self,
+        ctx: &RequestContext,
+        call: &SignInCall<'_>,
+        typed: &Typed<'_>,
+        at_page: AtPage<'_>,
+    ) -> Result<Proved> {
         self.live.for_signing()?;
         let arrived = Instant::now();
-        // Boxed, because it is part of the future of every call.
-        let result = Box::pin(self.sign_in_checked(ctx, &client, (&request, &end_user), &granted)).await;
+        let result = self.prove_in_turn(ctx, call, typed, at_page).await;
         if matches!(result, Err(Error::Unauthenticated(_))) {
             wait_min_response_time(arrived).await;
         }
@@ -160,40 +238,54 @@ impl SignIns {
     }
 
     /// Verifies the password and opens the session; retries if the user changed in between.
-    async fn sign_in_checked(
+    async fn prove_in_turn(
         &self,
         ctx: &RequestContext,
-        client: &Client,
-        (request, end_user): (&SignInRequest, &EndUser),
-        granted: &Granted,
-    ) -> Result<SignedIn> {
+        call: &SignInCall<'_>,
+        typed: &Typed<'_>,
+        at_page: AtPage<'_>,
+    ) -> Result<Proved> {
+        let mut supersedes = at_page.present.map(|present| &present.id);
         for _ in 0..TRIES {
-            let mut guess = self.start_guess(ctx, client, (request, end_user))?;
-            let Some(verified) = self.check_password(&mut guess, request).await? else {
+            let mut guess = self.start_guess(ctx, call, typed)?;
+            let Some(verified) = self.check_password(&mut guess, typed).await? else {
                 guess.failed().await?;
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
             };
             ctx.check_deadline()?;
-            if verified.must_change || client.config.require_email {
+            if at_page.present.is_some_and(|present| present.user != verified.user.id) {
+                guess.take_back().await;
+                return Ok(Proved::AnotherUser);
+            }
+            if verified.must_change || call.client.config.require_email {
                 // Boxed to keep the future small: few sign-ins have further steps.
-                let steps = Box::pin(self.steps(client, &verified)).await?;
+                let steps = Box::pin(self.steps(call.client, &verified)).await?;
                 if !steps.is_empty() {
                     guess.take_back().await;
-                    let state = SignInState::new(steps, granted, &request.device);
-                    let challenge = Box::pin(self.challenge(client, &verified.user, state)).await;
-                    return challenge.map(SignedIn::Challenge);
+                    let state = SignInState::new(steps, call, typed);
+                    return Ok(Proved::Steps(Box::new((verified.user, state))));
                 }
             }
-            let user = verified.user.id.clone();
-            match self.open_session(ctx, client, verified, (&request.device.label, end_user), granted).await {
+            let devices = guess.devices(self, typed.devices, &verified.user.id);
+            let spend = |opened: &OpenedSession| self.spending(at_page.form, opened, call, Some(&devices));
+            let spend = Spend { form: Some(&spend), supersedes, ticket: None };
+            match self.open_session(ctx, call, verified, spend).await {
                 Err(Error::Conflict) => guess.take_back().await,
+                Ok(Opened::BasisEnded) => {
+                    guess.take_back().await;
+                    supersedes = None;
+                }
                 Err(other) => {
                     guess.take_back().await;
                     return Err(other);
                 }
-                Ok(pair) => {
-                    let device = guess.succeeded(self, &user, self.live.now()).await;
-                    return Ok(SignedIn::Tokens(TokenPair { device: Some(device), ..pair }));
+                Ok(Opened::Spent) => {
+                    guess.take_back().await;
+                    return Ok(Proved::FormSpent);
+                }
+                Ok(Opened::Session(opened)) => {
+                    guess.succeeded().await;
+                    return Ok(Proved::Session(opened, devices));
                 }
             }
         }
@@ -202,10 +294,10 @@ impl SignIns {
 
     /// Returns the user if the password is correct and the user may sign in. Every check costs one hash. A refusal
     /// costs nothing: a queue slot is acquired before the database is queried, when others at the account are done.
-    async fn check_password(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<VerifiedUser>> {
+    async fn check_password(&self, guess: &mut Guess, typed: &Typed<'_>) -> Result<Option<VerifiedUser>> {
         guess.counts_if_abandoned(true);
         // Boxed to keep the future small.
-        let checked = Box::pin(self.check_password_in_turn(guess, request)).await;
+        let checked = Box::pin(self.check_password_in_turn(guess, typed)).await;
         // A deadline that passes is another way to stop waiting. Any other answer counts by itself.
         if !matches!(checked, Err(Error::DeadlineExceeded)) {
             guess.counts_if_abandoned(false);
@@ -213,7 +305,7 @@ impl SignIns {
         checked
     }
 
-    async fn check_password_in_turn(&self, guess: &mut Guess, request: &SignInRequest) -> Result<Option<VerifiedUser>> {
+    async fn check_password_in_turn(&self, guess: &mut Guess, typed: &Typed<'_>) -> Result<Option<VerifiedUser>> {
         guess.wait_for_turn(self).await?;
         let slot = self.passwords.admit(&guess.applicant).map_err(hash_error)?;
         guess.count(self).await?;
@@ -227,7 +319,7 @@ impl SignIns {
             guess.bind_to_user(self, &found.user.id, &found.user.subject).await?;
         }
         let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
-        let password = Password::new(request.password.expose().to_owned());
+        let password = Password::new(typed.password.expose().to_owned());
         self.passwords.expect(self.live.snapshot().settings.costliest_import);
         let verdict = slot.verify(password, stored).await.map_err(hash_error)?;
         let subject = user.as_ref().map_or("", |(user, ..)| user.subject.as_str());
@@ -238,102 +330,6 @@ impl SignIns {
             }
             _ => None,
         })
-    }
-
-    /// Inserts the session, provided the user has not changed since the password was checked.
-    async fn open_session(
-        &self,
-        ctx: &RequestContext,
-        client: &Client,
-        verified: VerifiedUser,
-        (label, stated): (&str, &EndUser),
-        granted: &Granted,
-    ) -> Result<TokenPair> {
-        // Since it was authenticated, a password was checked and steps were taken.
-        let client = &*self.callers.current_client(client)?;
-        audience_of(client, granted.audience.as_str())?;
-        let max_sessions = self.live.snapshot().settings.sessions_per_user.max(1);
-        let secret = SessionSecret::generate(&*self.entropy);
-        let now = self.live.now();
-        let VerifiedUser { user, roles, rehash, .. } = verified;
-        let mut session = self.new_session(client, &user, &secret, &granted.scopes, now);
-        let end_user = known_end_user(ctx, client, stated);
-        label.clone_into(&mut session.device_label);
-        end_user.address().clone_into(&mut session.address);
-        end_user.user_agent().clone_into(&mut session.user_agent);
-        session.roles = roles;
-        session.status = Some(self.lists.next_index(now).await?);
-        let event = self.signed_in_event(&session, end_user_address(ctx, client, stated).to_owned(), now);
-        let opening =
-            Opening { session: session.clone(), security_version: user.security_version, rehash, max_sessions, event };
-        let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now };
-        self.check_first_token(client, &session, params)?;
-        if !self.writer.open(opening, ctx.deadline).await? {
-            return Err(Error::Conflict);
-        }
-        let snapshot = self.live.for_signing()?;
-        self.minter.pair(&snapshot, client, &session.into(), &secret, params).await
-    }
-
-    /// Fails if the first token would be too large: a session that cannot have a token is not opened.
-    fn check_first_token(&self, client: &Client, session: &Session, params: TokenParams<'_>) -> Result<()> {
-        let basis = session.clone().into();
-        self.minter.check_size(&self.live.snapshot(), client, Subject::Session(&basis), params)
-    }
-
-    fn signed_in_event(&self, session: &Session, address: String, now: Timestamp) -> AuditEvent {
-        AuditEvent {
-            id: AuditEventId::new(now, &*self.entropy),
-            at: now,
-            kind: AuditKind::SignedIn,
-            actor: Actor {
-                client: Some(session.client.as_str().to_owned()),
-                address,
-                ..Actor::named(&session.subject)
-            },
-            subject: session.subject.clone(),
-            session: Some(session.id.clone()),
-            details: json!({ "amr": session.amr }),
-        }
-    }
-
-    fn new_session(
-        &self,
-        client: &Client,
-        user: &User,
-        secret: &SessionSecret,
-        scopes: &[Scope],
-        now: Timestamp,
-    ) -> Session {
-        let config = &client.config;
-        let absolute_expires_at = now.plus(config.session_absolute);
-        Session {
-            id: SessionId::new(now, &*self.entropy),
-            user: user.id.clone(),
-            subject: user.subject.clone(),
-            client: client.id.clone(),
-            generation: 0,
-            secret: secret.hash(),
-            rotated_at: now,
-            previous_rotated_at: now,
-            rotation_request_id: None,
-            auth_time: now,
-            amr: vec!["pwd".to_owned()],
-            acr: "1".to_owned(),
-            scopes: scopes.to_vec(),
-            audiences: config.audiences.clone(),
-            claims: mapped_claims(client, user),
-            roles: Vec::new(),
-            created_at: now,
-            idle_ttl: config.session_idle.max(config.token_lifetime),
-            idle_expires_at: now.plus(config.session_idle.max(config.token_lifetime)),
-            absolute_expires_at,
-            revoked: None,
-            device_label: String::new(),
-            user_agent: String::new(),
-            address: String::new(),
-            status: None,
-        }
     }
 }
 

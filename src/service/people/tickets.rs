@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use aws_lc_rs::constant_time;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use crate::{
     domain::{
@@ -19,7 +20,7 @@ use crate::{
     keys::{SEALING_VERSION, SealingKey, mint_ticket_token, parse_ticket_token},
     secret::{CodeHash, MailedSecret, TicketSecret, TicketToken, TypedCode},
     service::runtime::{Live, Runtime},
-    store::Store,
+    store::{Store, Tx},
     time::Timestamp,
 };
 
@@ -72,10 +73,28 @@ impl IssuedTicket {
 
     /// Link and code, for the mail.
     pub(in crate::service) fn link_and_code(&self, client: &Client) -> LinkAndCode {
-        let template = client.config.link_template.as_deref().unwrap_or_default();
-        let link = template.replace("{kind}", self.ticket.kind.as_str()).replace("{token}", self.token.expose());
+        let link = self.link(client);
         let code = MailedSecret::new(self.code.expose().to_owned());
         LinkAndCode { link: MailedSecret::new(link), code, expires_at: self.ticket.expires_at }
+    }
+}
+
+impl IssuedTicket {
+    /// The link: as the client's template says or, without one, to a page of the client's site; else there is none. Its
+    /// host is always one that was declared, never one that a request has named.
+    fn link(&self, client: &Client) -> String {
+        let (kind, token) = (self.ticket.kind, self.token.expose());
+        if let Some(template) = &client.config.link_template {
+            return template.replace("{kind}", kind.as_str()).replace("{token}", token);
+        }
+        let Some(site) = &client.config.site else { return String::new() };
+        match kind {
+            TicketKind::Register | TicketKind::VerifyEmail => {
+                site.url(&format!("verify?kind={}&token={token}", kind.as_str()))
+            }
+            TicketKind::PasswordReset | TicketKind::Invitation => site.url(&format!("reset?token={token}")),
+            TicketKind::SignIn => String::new(),
+        }
     }
 }
 
@@ -109,30 +128,75 @@ impl Tickets {
         user: Option<(&UserId, i64)>,
         data: &impl Serialize,
     ) -> Result<IssuedTicket> {
+        let id = TicketId::new(self.live.now(), &*self.entropy);
+        self.issue_as(id, (kind, client), user, data)
+    }
+
+    /// Does what [`Tickets::issue`] does, for a ticket with this id.
+    pub(in crate::service) fn issue_as(
+        &self,
+        id: TicketId,
+        (kind, client): (TicketKind, &ClientId),
+        user: Option<(&UserId, i64)>,
+        data: &impl Serialize,
+    ) -> Result<IssuedTicket> {
         let now = self.live.now();
-        let id = TicketId::new(now, &*self.entropy);
         let secret = TicketSecret::generate(&*self.entropy);
-        let modulus = 10u128.pow(u32::try_from(DIGITS).unwrap_or(8));
-        let code = format!("{:0DIGITS$}", u128::from_be_bytes(self.entropy.bytes16()) % modulus);
-        let data = serde_json::to_vec(data).map_err(|e| Error::Internal(Box::new(e)))?;
+        let (code, code_hash) = self.generate_code(&id);
         let ticket = Ticket {
             kind,
             client: client.clone(),
             user: user.map(|(id, _)| id.clone()),
             security_version: user.map_or(0, |(_, version)| version),
             secret: secret.hash(),
-            code: CodeHash(self.sealing.code_hash(id.as_str(), &code)),
+            code: code_hash,
             attempts_left: ATTEMPTS,
             topic: None,
-            sealed: self.sealing.seal(&zeroize::Zeroizing::new(data), &sealing_context(&id, kind), &*self.entropy),
+            sealed: self.seal(&id, kind, data)?,
             sealing_version: i64::from(SEALING_VERSION),
+            holder: None,
+            revision: 0,
             created_at: now,
             expires_at: now.plus(kind.lifetime()),
             id,
         };
         let token = mint_ticket_token(&ticket.id, &secret);
-        let for_asker = format!("{}.{}", ticket.id, self.asker_tag(ticket.id.as_str()));
-        Ok(IssuedTicket { ticket, token, code: TypedCode::new(code), for_asker })
+        let for_asker = self.pending(&ticket).ticket;
+        Ok(IssuedTicket { ticket, token, code, for_asker })
+    }
+
+    /// What the person who made the request is given.
+    pub(in crate::service) fn pending(&self, ticket: &Ticket) -> PendingTicket {
+        let text = format!("{}.{}", ticket.id, self.asker_tag(ticket.id.as_str()));
+        PendingTicket { ticket: text, expires_at: ticket.expires_at }
+    }
+
+    /// Whether the account that a ticket is of, if it is of one, is as it was when the ticket was made.
+    pub(in crate::service) async fn is_of_account(&self, tx: &mut Tx, ticket: &Ticket) -> Result<bool> {
+        let Some(user) = &ticket.user else { return Ok(true) };
+        let user = tx.user_by_id(user).await?;
+        Ok(user.is_some_and(|u| u.security_version == ticket.security_version && u.disabled_at.is_none()))
+    }
+
+    /// A code for a ticket.
+    fn generate_code(&self, id: &TicketId) -> (TypedCode, CodeHash) {
+        let modulus = 10u128.pow(u32::try_from(DIGITS).unwrap_or(8));
+        let code = format!("{:0DIGITS$}", u128::from_be_bytes(self.entropy.bytes16()) % modulus);
+        let hash = CodeHash(self.sealing.code_hash(id.as_str(), &code));
+        (TypedCode::new(code), hash)
+    }
+
+    /// A ticket that exists, with a new code in place of its own, and no link. It is not stored.
+    pub(in crate::service) fn with_new_code(&self, ticket: &Ticket, expires_at: Timestamp) -> IssuedTicket {
+        let (code, hash) = self.generate_code(&ticket.id);
+        let ticket = Ticket { code: hash, attempts_left: ATTEMPTS, expires_at, ..ticket.clone() };
+        IssuedTicket { ticket, token: TicketToken::new(String::new()), code, for_asker: String::new() }
+    }
+
+    /// Encrypts the data of a ticket.
+    pub(in crate::service) fn seal(&self, id: &TicketId, kind: TicketKind, data: &impl Serialize) -> Result<Vec<u8>> {
+        let data = Zeroizing::new(serde_json::to_vec(data).map_err(|e| Error::Internal(Box::new(e)))?);
+        Ok(self.sealing.seal(&data, &sealing_context(id, kind), &*self.entropy))
     }
 
     /// The keyed hash of an address that is registered. Of all registrations of an address, in any form and through
@@ -153,6 +217,15 @@ impl Tickets {
         let id: TicketId = id.parse().ok()?;
         let want = self.asker_tag(id.as_str());
         constant_time::verify_slices_are_equal(want.as_bytes(), tag.as_bytes()).is_ok().then_some(id)
+    }
+
+    /// The id of the ticket that is presented, whether or not it is valid. A link has to have the right form, a code the
+    /// ticket that only the person who made the request was given.
+    pub(in crate::service) fn id_of(&self, presented: &PresentedTicket) -> Option<TicketId> {
+        if presented.token.expose().is_empty() {
+            return self.id_from_asker(&presented.ticket);
+        }
+        parse_ticket_token(&presented.token).map(|(id, _)| id)
     }
 
     /// Finds the presented ticket, if it is valid and belongs to this client. This does not consume it: the

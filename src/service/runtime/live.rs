@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, broadcast};
 use super::{
     broadcast::{Broadcast, Notice, NoticeKind},
     copy_error,
+    sites::Sites,
 };
 use crate::{
     domain::{
@@ -25,6 +26,7 @@ use crate::{
         role::{Entitled, Role},
         session::Session,
         settings::Settings,
+        site::Site,
         status_list::StatusIndex,
         token::last_token_end,
     },
@@ -53,6 +55,8 @@ pub struct Snapshot {
     pub settings: Settings,
     /// Clients by id.
     pub clients: Arc<HashMap<String, Arc<Client>>>,
+    /// The enabled clients that have a site, by its origin.
+    pub(in crate::service) sites: Arc<Sites>,
     /// Roles by id.
     pub roles: Arc<HashMap<RoleId, Role>>,
     /// Introspection policies by client: a client may introspect tokens for the audiences it serves.
@@ -68,6 +72,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The site at exactly this scheme and host, and the enabled client whose it is.
+    #[must_use]
+    pub fn site_of(&self, scheme: &str, authority: &str) -> Option<(Arc<Client>, Site)> {
+        self.sites.at(scheme, authority)
+    }
+
+    /// The sites of all enabled clients, in no order.
+    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.sites.all()
+    }
+
     /// The permissions and role names that these roles grant at an audience.
     pub(in crate::service) fn entitlements(&self, roles: &[RoleId], audience: &str) -> Entitled {
         if roles.is_empty() {
@@ -391,13 +406,15 @@ fn entries_since<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a
 async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) -> Result<Snapshot> {
     let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
     let (policies, served_audiences) = load_audiences(tx, &instance.issuer).await?;
+    let clients = load_clients(tx).await?;
     Ok(Snapshot {
         introspection_policies: policies,
         served_audiences,
         issuer: instance.issuer.into(),
         head,
         settings: instance.settings,
-        clients: load_clients(tx).await?,
+        sites: Sites::of(&clients),
+        clients,
         roles: load_roles(tx).await?,
         ring: load_keyring(tx, sealing).await?,
         revoked_sessions: Arc::new(revocations(ChangeKind::SessionRevoked, entries).collect()),
@@ -470,6 +487,7 @@ async fn apply(
     let any = |kinds: &[ChangeKind]| new_entries.iter().any(|e| kinds.contains(&e.change.kind));
     if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
         next.clients = load_clients(tx).await?;
+        next.sites = Sites::of(&next.clients);
         (next.introspection_policies, next.served_audiences) = load_audiences(tx, &old.issuer).await?;
     }
     if any(&[ChangeKind::Role]) {

@@ -7,7 +7,7 @@ mod batch;
 mod write;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -18,14 +18,13 @@ use self::batch::{Batch, Lane, Waiter};
 use super::live::Live;
 use crate::{
     domain::{
-        audit::{Actor, AuditEvent},
-        session::{RevokedCause, RotateOutcome, Rotation, Session},
+        audit::Actor,
+        session::{OpenOutcome, RevokedCause, RotateOutcome, Rotation, SessionTouch},
     },
     error::{Error, Result},
     id::SessionId,
-    passwords::Phc,
-    store::Store,
-    time::{Clock, Ttl},
+    store::{Opening, Store},
+    time::{Clock, Timestamp, Ttl},
 };
 
 /// Maximum requests in one transaction. With more, the first requests would wait too long for the last.
@@ -59,23 +58,8 @@ impl Work for Revocation {
     type Outcome = usize;
 }
 
-/// A session to open. The outcome is false, and nothing is written, if the user has changed since the password was
-/// checked.
-#[derive(Debug)]
-pub(in crate::service) struct Opening {
-    pub(in crate::service) session: Session,
-    /// The user's `security_version` when the password was checked.
-    pub(in crate::service) security_version: i64,
-    /// A new hash that replaces one with outdated parameters.
-    pub(in crate::service) rehash: Option<Phc>,
-    /// Maximum live sessions of a user; the oldest ones beyond it are ended.
-    pub(in crate::service) max_sessions: i64,
-    /// The audit event written with the session.
-    pub(in crate::service) event: AuditEvent,
-}
-
 impl Work for Opening {
-    type Outcome = bool;
+    type Outcome = OpenOutcome;
 }
 
 /// Groups writes into transactions. Cheap to clone.
@@ -100,13 +84,15 @@ struct WriteQueue {
     revocations: VecDeque<(Revocation, Waiter<Revocation>)>,
     openings: VecDeque<(Opening, Waiter<Opening>)>,
     rotations: VecDeque<(Rotation, Waiter<Rotation>)>,
+    /// Idle expiries. Nobody waits for these: one statement writes all of a batch, and what does not fit is dropped.
+    touches: BTreeMap<SessionId, Timestamp>,
     /// Whether a task is writing.
     writing: bool,
 }
 
 impl WriteQueue {
     fn queued(&self) -> usize {
-        self.revocations.len() + self.openings.len() + self.rotations.len()
+        self.revocations.len() + self.openings.len() + self.rotations.len() + self.touches.len()
     }
 
     /// Takes the next batch. Revocations go first, because somebody's security may depend on them, but they leave room
@@ -118,7 +104,23 @@ impl WriteQueue {
         let room = MAX_BATCH - revocations.work.len();
         let openings = Lane::take(&mut self.openings, room - rotations);
         let rotations = Lane::take(&mut self.rotations, room - openings.work.len());
-        Batch { revocations, openings, rotations, may_be_in_feed: false }
+        let touches = self.take_touches();
+        Batch { revocations, openings, rotations, touches, may_be_in_feed: false }
+    }
+
+    /// Adds a touch. Of those for one session the latest counts.
+    fn touch(&mut self, touch: SessionTouch) {
+        let SessionTouch { session, idle_expires_at } = touch;
+        if let Some(queued) = self.touches.get_mut(&session) {
+            *queued = idle_expires_at.max(*queued);
+        } else if self.touches.len() < MAX_QUEUED {
+            self.touches.insert(session, idle_expires_at);
+        }
+    }
+
+    fn take_touches(&mut self) -> Vec<SessionTouch> {
+        let next = std::iter::from_fn(|| self.touches.pop_first()).take(MAX_BATCH);
+        next.map(|(session, idle_expires_at)| SessionTouch { session, idle_expires_at }).collect()
     }
 }
 
@@ -170,12 +172,20 @@ impl SessionWriter {
         self.submit(revocation, None).await
     }
 
-    /// Opens a session. Returns false if the user has changed meanwhile.
+    /// Opens a session.
     ///
     /// # Errors
     /// [`Error::Unavailable`], also when it is unknown whether the session was opened.
-    pub(in crate::service) async fn open(&self, opening: Opening, deadline: Option<Instant>) -> Result<bool> {
+    pub(in crate::service) async fn open(&self, opening: Opening, deadline: Option<Instant>) -> Result<OpenOutcome> {
         self.submit(opening, deadline).await
+    }
+
+    /// Notes that a session's cookie was used. It is written with the next batch; under too much load, or if the
+    /// database is unreachable, it is dropped, and the next use is noted instead.
+    pub(in crate::service) fn touch(&self, touch: SessionTouch) {
+        let mut queue = self.0.queue();
+        queue.touch(touch);
+        self.start_writing(&mut queue);
     }
 
     async fn submit<W: HasQueue>(&self, work: W, deadline: Option<Instant>) -> Result<W::Outcome> {
@@ -187,11 +197,15 @@ impl SessionWriter {
                 return Err(Error::Throttled { after: RETRY_AFTER });
             }
             lane.push_back((work, Waiter { reply, deadline }));
-            if !std::mem::replace(&mut queue.writing, true) {
-                tokio::spawn(self.0.clone().write_all());
-            }
+            self.start_writing(&mut queue);
         }
         outcome.await.unwrap_or_else(|_| Err(Error::Unavailable("the session writer has stopped".into())))
+    }
+
+    fn start_writing(&self, queue: &mut WriteQueue) {
+        if !std::mem::replace(&mut queue.writing, true) {
+            tokio::spawn(self.0.clone().write_all());
+        }
     }
 }
 
@@ -288,5 +302,26 @@ mod tests {
         queue.revocations.clear();
         queue.rotations.extend((0..1000).map(|_| (rotation(), waiter())));
         assert_eq!(queue.take().rotations.work.len(), MAX_BATCH);
+    }
+    #[test]
+    fn touches_of_one_session_are_one_and_those_beyond_the_limit_are_dropped() {
+        let entropy = SeededEntropy::new(1);
+        let at = Timestamp::from_millis;
+        let mut queue = WriteQueue::default();
+        let first = SessionId::new(at(0), &entropy);
+        for idle_expires_at in [at(7), at(9), at(8)] {
+            queue.touch(SessionTouch { session: first.clone(), idle_expires_at });
+        }
+        for n in 0..2 * MAX_QUEUED {
+            let session = SessionId::new(at(i64::try_from(n).unwrap() + 1), &entropy);
+            queue.touch(SessionTouch { session, idle_expires_at: at(7) });
+        }
+        assert_eq!(queue.queued(), MAX_QUEUED);
+        // One that is queued is still moved.
+        queue.touch(SessionTouch { session: first.clone(), idle_expires_at: at(10) });
+        let batch = queue.take();
+        assert_eq!(batch.touches.len(), MAX_BATCH);
+        assert_eq!(batch.touches[0], SessionTouch { session: first, idle_expires_at: at(10) });
+        assert_eq!(queue.queued(), MAX_QUEUED - MAX_BATCH);
     }
 }

@@ -8,6 +8,7 @@ use super::live::Live;
 use crate::{
     domain::{
         audit::{Actor, AuditKind},
+        session::RESULT_TTL,
         settings::SKEW,
     },
     error::Result,
@@ -22,8 +23,11 @@ const SCAN_BATCH: i64 = 1000;
 const CREATION_TTL: Ttl = Ttl::from_days(1);
 /// Maximum sessions deleted in one transaction. It blocks other writers for a few milliseconds.
 const DELETE_BATCH: usize = 100;
-/// Maximum failure counters deleted in one transaction.
-const COUNTER_BATCH: i64 = 100;
+/// Maximum rows deleted in one transaction from each table whose rows are found by their time.
+const TIMED_BATCH: i64 = 100;
+/// How long a sign-in form that was spent is remembered: as long as one may be open, and an hour more, because the clocks
+/// of two processes may differ.
+const FORM_TTL: Ttl = Ttl::from_secs(25 * 3600);
 /// Maximum audit events deleted in one transaction. It blocks other writers for some ten milliseconds.
 const AUDIT_BATCH: i64 = 500;
 
@@ -37,7 +41,7 @@ const CONFIRMED_AFTER: Ttl = Ttl::from_days(1);
 enum Stage {
     #[default]
     Sessions,
-    Counters,
+    Timed,
     Audit,
 }
 
@@ -82,7 +86,7 @@ impl Sweeper {
     pub async fn step(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
         match progress.stage {
             Stage::Sessions => self.sweep_sessions(progress).await,
-            Stage::Counters => self.sweep_counters(progress).await,
+            Stage::Timed => self.sweep_more(progress).await,
             Stage::Audit => self.sweep_audit(progress).await,
         }
     }
@@ -103,28 +107,27 @@ impl Sweeper {
         }
         let mut tx = self.store.write().await?;
         let deleted = tx.sessions_delete_dead(batch, dead_before).await?;
-        let mut counters_deleted = 0;
+        let (mut counters_deleted, mut more) = (0, false);
         if pass_done {
             // A process that has not confirmed for this long cannot sign, and reloads everything.
             tx.feed_forget(now, now.minus(SKEW)).await?;
-            tx.tickets_forget(now).await?;
             tx.creations_forget(now.minus(CREATION_TTL)).await?;
-            counters_deleted = tx.login_failures_sweep(now, COUNTER_BATCH).await?;
+            (counters_deleted, more) = sweep_timed(&mut tx, now).await?;
         }
         tx.commit().await?;
         let count = batch.len();
         progress.expired.drain(..count);
         if pass_done {
-            progress.stage = self.after_counters(counters_deleted);
+            progress.stage = self.after_timed(more);
         }
         let pass_done = pass_done && progress.stage == Stage::Sessions;
         Ok(SweepStep { deleted, counters_deleted, pass_done, ..SweepStep::default() })
     }
 
-    /// What comes after a step that deleted so many counters.
-    fn after_counters(&self, deleted: u64) -> Stage {
-        if deleted >= COUNTER_BATCH.unsigned_abs() {
-            Stage::Counters
+    /// What comes after a step that deleted what is found by its time, and left more of it or not.
+    fn after_timed(&self, more: bool) -> Stage {
+        if more {
+            Stage::Timed
         } else if self.live.snapshot().settings.audit_retention_days > 0 {
             Stage::Audit
         } else {
@@ -132,12 +135,12 @@ impl Sweeper {
         }
     }
 
-    /// Deletes more expired counters.
-    async fn sweep_counters(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
+    /// Deletes more of what is found by its time.
+    async fn sweep_more(&self, progress: &mut SweepProgress) -> Result<SweepStep> {
         let mut tx = self.store.write().await?;
-        let counters_deleted = tx.login_failures_sweep(self.live.now(), COUNTER_BATCH).await?;
+        let (counters_deleted, more) = sweep_timed(&mut tx, self.live.now()).await?;
         tx.commit().await?;
-        progress.stage = self.after_counters(counters_deleted);
+        progress.stage = self.after_timed(more);
         Ok(SweepStep { counters_deleted, pass_done: progress.stage == Stage::Sessions, ..SweepStep::default() })
     }
 
@@ -176,6 +179,16 @@ impl Sweeper {
         tx.commit().await?;
         Ok(deleted)
     }
+}
+
+/// Deletes expired counters, tickets and forms. Returns how many counters, and whether there is more to delete.
+async fn sweep_timed(tx: &mut Tx, now: Timestamp) -> Result<(u64, bool)> {
+    let counters = tx.login_failures_sweep(now, TIMED_BATCH).await?;
+    let tickets = tx.tickets_forget(now, TIMED_BATCH).await?;
+    let results = tx.form_results_forget(now.minus(RESULT_TTL), TIMED_BATCH).await?;
+    let forms = tx.spent_forms_forget(now.minus(FORM_TTL), TIMED_BATCH).await?;
+    let most = [counters, tickets, results, forms].into_iter().max().unwrap_or_default();
+    Ok((counters, most >= TIMED_BATCH.unsigned_abs()))
 }
 
 /// The time by which the age of audit events is judged: now, unless the log says that the clock may have been set far

@@ -5,7 +5,7 @@ use crate::{
     domain::{
         audit::Actor,
         client::Client,
-        session::{RevokedCause, Session},
+        session::{RevokedCause, Session, SessionKind},
     },
     error::{Error, Reason, Result},
     id::SessionId,
@@ -84,7 +84,9 @@ impl Tokens {
     pub(super) async fn own_session(&self, client: &Client, token: &RefreshToken) -> Result<Option<OwnSession>> {
         let Some(parsed) = parse_refresh_token(&self.sealing, token) else { return Ok(None) };
         let session = self.store.read().await?.session_by_id(&parsed.session).await?;
-        let own = session.filter(|s| s.client == client.id && s.secret.matches(&parsed.secret.hash()));
+        let own = session.filter(|s| {
+            s.kind == SessionKind::Token && s.client == client.id && s.secret.matches(&parsed.secret.hash())
+        });
         let now = self.live.now();
         Ok(own.map(|s| match s {
             s if s.revoked.is_some() || now >= s.expires_at() => OwnSession::Ended(Box::new(s)),

@@ -266,7 +266,7 @@ fn within_limit(bytes: usize, client: &Client, audience: &Audience) -> Result<()
 }
 
 /// The session's scopes that its client may still request.
-fn still_allowed<'a>(client: &Client, scopes: &'a [Scope]) -> Cow<'a, [Scope]> {
+pub(in crate::service) fn still_allowed<'a>(client: &Client, scopes: &'a [Scope]) -> Cow<'a, [Scope]> {
     let allowed = |scope: &&Scope| client.config.scopes.contains(scope);
     if scopes.iter().all(|scope| allowed(&scope)) {
         return Cow::Borrowed(scopes);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chancery::{
     grpc::pb::{self, account_service_client::AccountServiceClient},
     secret::Password,
-    service::{Admin, ClientCredentials, NewClientRequest, NewRoleRequest, NewUserRequest, SignedIn},
+    service::{Admin, ClientCredentials, NewClientRequest, NewRoleRequest, NewUserRequest, SignedIn, TokenPair},
 };
 use prost::Message;
 use tonic::{Code, Request, transport::Channel};
@@ -135,8 +135,13 @@ impl<'a> Bases<'a> {
         self.app.service.roles.create(&Admin::command(), request).await.unwrap().name.to_string()
     }
 
-    async fn refresh_token(&self) -> String {
-        token(&self.app.sign_in().await)
+    /// A sign-in of a user of its own: of sign-ins of one user at once some have to wait.
+    async fn signed_in(&self) -> TokenPair {
+        sign_in(&self.app.service, login_of("app", &self.new_user().await, PASSWORD)).await.unwrap()
+    }
+
+    pub(super) async fn refresh_token(&self) -> String {
+        token(&self.signed_in().await)
     }
 
     /// The token of a sign-in that wants a new password.
@@ -275,7 +280,7 @@ impl<'a> Bases<'a> {
         let token_type_hint = "access_token".to_owned();
         match method {
             "Introspect" => {
-                let token = self.app.sign_in().await.access.token.expose().to_owned();
+                let token = self.signed_in().await.access.token.expose().to_owned();
                 (Caller::Client, good(&pb::IntrospectRequest { token, token_type_hint }))
             }
             "Revoke" => {

@@ -46,7 +46,12 @@ fn p09_a_small_container_hashes_with_fewer_threads() {
 #[test]
 fn p09_settings_that_exceed_memory_are_refused_with_a_remedy() {
     let cases = [
-        (set(None, None), 37, "hashing_threads: even one thread takes 19 MiB", "raise the limit to 38 MiB"),
+        (
+            set(None, None),
+            37,
+            "--hashing-threads (hashing_threads): even one thread takes 19 MiB",
+            "raise the limit to 38 MiB",
+        ),
         (set(Some(8), None), 256, "HASHING_THREADS: 8 threads with 19 MiB each take 152", "set at most 6"),
         (set(Some(2), None), 30, "HASHING_THREADS: 2 threads", "raise the limit to 76 MiB"),
         (set(None, Some(200)), 256, "HASHING_MEMORY_MIB: 200 MiB is more than half of the 256", "set at most 128"),

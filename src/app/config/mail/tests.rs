@@ -47,7 +47,7 @@ fn all_mail_problems_are_reported_at_once() {
         (&[FROM], "CHANCERY_MAIL_FROM: has no effect without CHANCERY_MAIL_SMTP"),
         (&[USER], "CHANCERY_MAIL_USERNAME: has no effect"),
         (&[("MAIL_TEMPLATES", templates.path().to_str().unwrap())], "CHANCERY_MAIL_TEMPLATES: has no effect"),
-        (&[SMTP, FROM, PASSWORD], "mail_username: is required"),
+        (&[SMTP, FROM, PASSWORD], "--mail-username (mail_username): is required"),
         (
             &[SMTP, FROM, USER, PASSWORD, ("MAIL_PASSWORD_FILE", "/nonexistent/p")],
             "CHANCERY_MAIL_PASSWORD_FILE: is set beside",

@@ -6,10 +6,11 @@ use super::InstanceSettings;
 use crate::{
     domain::{
         audit::AuditKind,
-        client::ClientConfig,
+        client::{Client, ClientConfig},
         feed::ChangeKind,
         scope::{Audience, PermissionAt},
         session::RevokedCause,
+        site::Site,
     },
     error::{Error, Result},
     service::{access::Admin, signing_keys::first_keys},
@@ -45,8 +46,9 @@ impl InstanceSettings {
             tx.key_insert(key).await?;
         }
         tx.audience_rename(&old, &new).await?;
-        for client in tx.clients_all().await? {
-            if let Some(config) = renamed(&client.config, &old, &new) {
+        let clients = tx.clients_all().await?;
+        for client in &clients {
+            if let Some(config) = renamed(client, &clients, &old, &new) {
                 tx.client_configure(&client.id, &config, client.revision, now).await?;
             }
         }
@@ -65,9 +67,17 @@ impl InstanceSettings {
     }
 }
 
-/// The configuration with the audience `old` renamed; `None` if it does not contain it.
-fn renamed(config: &ClientConfig, old: &str, new: &Audience) -> Option<ClientConfig> {
+/// The configuration with the audience `old` renamed, and the issuer's own site moved; `None` if it contains neither.
+fn renamed(client: &Client, all: &[Client], old: &str, new: &Audience) -> Option<ClientConfig> {
+    let config = &client.config;
     let mut out = config.clone();
+    if let Some(site) = &config.site
+        && Site::at(old, site.prefix()).is_ok_and(|own| own.origin() == site.origin())
+        && let Ok(moved) = site.moved_to(new.as_str())
+        && !all.iter().any(|other| other.id != client.id && has_site(other, &moved))
+    {
+        out.site = Some(moved);
+    }
     for audience in &mut out.audiences {
         if audience.as_str() == old {
             audience.clone_from(new);
@@ -75,6 +85,11 @@ fn renamed(config: &ClientConfig, old: &str, new: &Audience) -> Option<ClientCon
     }
     rename(&mut out.permissions, old, new);
     (out != *config).then_some(out)
+}
+
+/// Whether a client has the place of this site.
+fn has_site(client: &Client, site: &Site) -> bool {
+    client.config.site.as_ref().is_some_and(|its| its.key() == site.key())
 }
 
 /// Renames the audience in permissions; returns whether any had it.

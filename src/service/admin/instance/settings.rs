@@ -136,7 +136,10 @@ const SETTINGS: [Row; 14] = [
         |s, n, _| s.rotation_period = Ttl::from_secs(n),
     ),
     Row::number(
-        ("sessions_per_user", "live sessions of a user; beyond it, the oldest ends"),
+        (
+            "sessions_per_user",
+            "live sessions of a user, and twice as many that these have opened; beyond it, the oldest ends",
+        ),
         (1, 1000),
         |s| s.sessions_per_user,
         |s, n, _| s.sessions_per_user = n,

@@ -86,11 +86,13 @@ impl Users {
 fn check_client(client: &Client) -> Result<()> {
     let problem = if client.disabled_at.is_some() {
         "is a disabled client; no password can be chosen through it"
+    } else if client.config.site.is_some() && client.config.first_party {
+        return Ok(());
     } else if check_may_handle_passwords(client).is_err() {
-        "must be a first-party client with the grant direct_login; no password can be chosen through others"
+        "must be a first-party client with the grant direct_login or a site; no password can be chosen through others"
     } else if client.config.link_template.is_none() {
         // Codes go with a ticket, which only somebody who asks for a mail is given.
-        "must be a client with a link template: without a link, the user cannot choose a password"
+        "must be a client with a site or a link template: without a link, the user cannot choose a password"
     } else {
         return Ok(());
     };

@@ -2,31 +2,32 @@
 
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
-use unicode_normalization::UnicodeNormalization;
 
-use super::{Accounts, budget::Write, verify::PendingEmail};
+use super::{
+    Accounts,
+    budget::Write,
+    once::{Once, Turn},
+    verify::PendingEmail,
+    visit::asked_in_browser,
+};
 use crate::{
     domain::{
         audit::AuditKind,
         client::Client,
         end_user::EndUser,
-        limit::LimitKind,
         login::{Login, LoginKind},
         mail::{Content, Language},
         session::{RevokedCause, Session},
         ticket::TicketKind,
         user::{MAX_ATTRIBUTES, MAX_DEPTH, holds_nul, is_deeper_than, stored_size},
     },
-    error::{Error, Reason, Result},
-    id::SessionId,
-    passwords::{Account, Applicant, PasswordVerdict, Prefix},
-    secret::Password,
+    error::{Error, Result},
+    id::{SessionId, TicketId},
     service::{
         access::{Me, RequestContext, TOKEN_REFUSED},
         people::{
             emails::{Addressee, Asker, parse_language, parse_recipient},
-            limits::GuessAudit,
-            new_passwords::{asked, check_new_password, hash_error, wait_min_response_time, warn_if_unusable},
+            new_passwords::{asked, wait_min_response_time},
             tickets::PendingTicket,
             users::{UserView, load_view, remap_claims},
         },
@@ -78,7 +79,7 @@ impl Accounts {
     /// The user's own account.
     ///
     /// # Errors
-    /// [`Reason::TokenInvalid`] if the user no longer exists.
+    /// [`Reason::TokenInvalid`](crate::error::Reason::TokenInvalid) if the user no longer exists.
     pub async fn me(&self, me: &Me) -> Result<UserView> {
         let mut tx = self.store.read().await?;
         let user = tx.user_by_id(&me.user).await?.ok_or(TOKEN_REFUSED)?;
@@ -89,12 +90,25 @@ impl Accounts {
     /// it. What is the same already changes nothing.
     ///
     /// # Errors
-    /// A field violation; [`Reason::SignInTooOld`] for name and email; [`Error::Exists`]; [`Error::RateLimited`].
+    /// A field violation; [`Reason::SignInTooOld`](crate::error::Reason::SignInTooOld) for name and email;
+    /// [`Error::Exists`]; [`Error::RateLimited`].
     pub async fn update(
         &self,
         ctx: &RequestContext,
         me: &Me,
         patch: MePatch,
+    ) -> Result<(UserView, Option<PendingTicket>)> {
+        self.update_from(ctx, me, patch, None).await
+    }
+
+    /// Does what [`Accounts::update`] does, for a request from a browser if it says which: the mail for an address is
+    /// then sent once.
+    pub(super) async fn update_from(
+        &self,
+        ctx: &RequestContext,
+        me: &Me,
+        patch: MePatch,
+        from: Option<&Once>,
     ) -> Result<(UserView, Option<PendingTicket>)> {
         if patch.name.is_some() || patch.email.is_some() {
             me.check_fresh(ctx.now)?;
@@ -112,7 +126,7 @@ impl Accounts {
             return Ok((view, None));
         }
         let mail = email.map(|email| Ok::<_, Error>((email, parse_language(&language)?))).transpose()?;
-        let changing = Box::pin(self.change_and_verify(ctx, me, (view, patch), mail));
+        let changing = Box::pin(self.change_and_verify(ctx, me, (view, patch), mail.map(|mail| (mail, from))));
         let (view, pending) = self.budget.spend(Write::Profile(&me.user), ctx.now, changing).await?;
         if pending.is_some() {
             wait_min_response_time(arrived).await;
@@ -126,31 +140,42 @@ impl Accounts {
         ctx: &RequestContext,
         me: &Me,
         (view, patch): (UserView, Option<CheckedPatch>),
-        mail: Option<(Login, Language)>,
+        mail: Option<((Login, Language), Option<&Once>)>,
     ) -> Result<(UserView, Option<PendingTicket>)> {
-        let Some((email, language)) = mail else {
+        let Some(((email, language), from)) = mail else {
             return self.change(me, (view, patch), None).await;
         };
         let client = self.live.client(&me.client)?;
         let recipient =
             parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        let to = Addressee { recipient, language, asked: asked(ctx, &client, &EndUser::default()) };
+        let id = match self.turn(&client, from).await? {
+            Turn::Repeated(pending) => return Ok((view, Some(pending))),
+            Turn::First(id) => id,
+        };
+        let asked = match from {
+            Some(_) => asked_in_browser(ctx),
+            None => asked(ctx, &client, &EndUser::default()),
+        };
+        let to = Addressee { recipient, language, asked };
+        let pending = PendingEmail { email: email.display().to_owned(), session: Some(me.session.clone()) };
         let counted = self.emails.count_request(email.canonical(), Asker::User(&me.user), &me.actor.address).await?;
-        counted.kept_if_done(self.change(me, (view, patch), Some((&client, &email, to)))).await
+        counted.kept_if_done(self.change(me, (view, patch), Some((&client, &email, to, (id, pending))))).await
     }
 
     async fn change(
         &self,
         me: &Me,
         (mut view, patch): (UserView, Option<CheckedPatch>),
-        mail: Option<(&Client, &Login, Addressee)>,
+        mail: Option<(&Client, &Login, Addressee, (TicketId, PendingEmail))>,
     ) -> Result<(UserView, Option<PendingTicket>)> {
         let mut tx = me.write(&self.store).await?;
         if let Some(patch) = patch {
             view = self.apply(&mut tx, me, patch).await?;
         }
         let pending = match mail {
-            Some((client, email, to)) => Some(self.queue_verification(&mut tx, &view, client, (email, to)).await?),
+            Some((client, email, to, pending)) => {
+                Some(self.queue_verification(&mut tx, &view, client, (email, to, pending)).await?)
+            }
             None => None,
         };
         tx.commit().await?;
@@ -205,80 +230,19 @@ impl Accounts {
         tx: &mut Tx,
         view: &UserView,
         client: &Client,
-        (email, to): (&Login, Addressee),
+        (email, to, (id, data)): (&Login, Addressee, (TicketId, PendingEmail)),
     ) -> Result<PendingTicket> {
-        let data = PendingEmail { email: email.display().to_owned() };
         let user = &view.user;
-        let issued =
-            self.tickets.issue(TicketKind::VerifyEmail, &client.id, Some((&user.id, user.security_version)), &data)?;
+        let of = Some((&user.id, user.security_version));
+        let issued = self.tickets.issue_as(id, (TicketKind::VerifyEmail, &client.id), of, &data)?;
         let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != user.id);
-        tx.ticket_insert(&issued.ticket).await?;
+        if !tx.ticket_insert_once(&issued.ticket).await? {
+            // The same is asked for at another process at this moment.
+            return Ok(issued.pending());
+        }
         let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(client)) };
         self.emails.send(tx, client, to, content).await?;
         Ok(issued.pending())
-    }
-
-    /// Changes the password, given the current one. Ends every other session; returns how many.
-    ///
-    /// # Errors
-    /// [`Reason::InvalidCredentials`], or a violation by the new password; [`Error::RateLimited`].
-    pub async fn change_password(
-        &self,
-        ctx: &RequestContext,
-        me: &Me,
-        current: Password,
-        new: Password,
-    ) -> Result<usize> {
-        let id = &me.user;
-        let UserView { user, logins, .. } = self.me(me).await?;
-        check_new_password(&new, &logins)?;
-        if new.expose().nfc().eq(current.expose().nfc()) {
-            return Err(Error::invalid("new_password", "must be another one than the current password"));
-        }
-        let arrived = Instant::now();
-        // A stolen token must not allow guessing the password. Each session has a count of its own, so that a thief
-        // cannot stop the owner; no login contains the separator, so that nobody else can.
-        let key = self.limits.key(LimitKind::Account, &format!("\0{}", me.session));
-        let (account, peer) = (Account::named(key.hash), Prefix::of(&ctx.peer));
-        let _turn = self.passwords.turn(account, peer, ctx.deadline).await.map_err(hash_error)?;
-        let attempt = self.limits.check(&[key]).await?;
-        let slot = self.passwords.admit(&Applicant {
-            account,
-            prefix: peer,
-            deadline: ctx.deadline,
-            // The caller has a session, so the device is known.
-            known_device: true,
-        });
-        let slot = slot.map_err(hash_error)?;
-        let stored = self.store.read().await?.password_of(id).await?;
-        let verdict = slot.verify(current, stored).await.map_err(hash_error)?;
-        warn_if_unusable(&verdict, &me.subject);
-        if !matches!(verdict, PasswordVerdict::Right { .. }) {
-            attempt.failed(GuessAudit { subject: me.subject.clone(), actor: me.actor.clone() }).await?;
-            wait_min_response_time(arrived).await;
-            return Err(Error::Unauthenticated(Reason::InvalidCredentials));
-        }
-        attempt.succeeded().await?;
-        let work = Box::pin(self.set_own_password(me, (user.security_version, &logins), new));
-        self.budget.spend(Write::Security(&me.session), ctx.now, work).await
-    }
-
-    /// Sets the user's password, if the account is still at the version that the old one was verified against.
-    async fn set_own_password(&self, me: &Me, (version, logins): (i64, &[String]), new: Password) -> Result<usize> {
-        let id = &me.user;
-        let phc = self.passwords.hash(new).await.map_err(hash_error)?;
-        let (client, now) = (self.live.client(&me.client)?, self.live.now());
-        let mut tx = me.write(&self.store).await?;
-        if !tx.user_touch(id, Some(version), now).await? {
-            return Err(Error::Conflict);
-        }
-        tx.password_set(id, &phc, now).await?;
-        self.limits.clear_logins(&mut tx, logins).await?;
-        self.emails.send_password_changed(&mut tx, &client, logins, now).await?;
-        let ended = self.end_other_sessions(&mut tx, me, (RevokedCause::PasswordSet, now)).await?;
-        tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
-        self.live.commit(tx).await?;
-        Ok(ended)
     }
 
     /// The user's sessions that may still be refreshed, newest first.
@@ -338,7 +302,7 @@ impl Accounts {
     /// Deletes the user's own account; returns how many sessions ended.
     ///
     /// # Errors
-    /// [`Reason::SignInTooOld`].
+    /// [`Reason::SignInTooOld`](crate::error::Reason::SignInTooOld).
     pub async fn delete(&self, ctx: &RequestContext, me: &Me) -> Result<usize> {
         me.check_fresh(ctx.now)?;
         let (id, now) = (&me.user, self.live.now());
@@ -353,12 +317,17 @@ impl Accounts {
         Ok(ended)
     }
 
-    async fn end_other_sessions(&self, tx: &mut Tx, me: &Me, why_and_when: (RevokedCause, Timestamp)) -> Result<usize> {
+    pub(super) async fn end_other_sessions(
+        &self,
+        tx: &mut Tx,
+        me: &Me,
+        why_and_when: (RevokedCause, Timestamp),
+    ) -> Result<usize> {
         let what = Revoke::SessionsOf { user: &me.user, but: Some(&me.session) };
         self.revoke_own(tx, me, what, why_and_when).await
     }
 
-    async fn revoke_own(
+    pub(super) async fn revoke_own(
         &self,
         tx: &mut Tx,
         me: &Me,

@@ -3,13 +3,22 @@
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Accounts;
+use super::{
+    Accounts,
+    once::{Once, Turn},
+    visit::Visit,
+};
 use crate::{
     domain::{
-        client::Client, end_user::EndUser, login::Login, mail::Content, password_policy::PasswordPolicy,
+        client::Client,
+        end_user::EndUser,
+        login::Login,
+        mail::{Asked, Content},
+        password_policy::PasswordPolicy,
         ticket::TicketKind,
     },
     error::{Error, Reason, Result, Violations},
+    id::TicketId,
     secret::Password,
     service::{
         access::{ClientCredentials, RequestContext},
@@ -46,6 +55,9 @@ pub(super) struct PendingAccount {
     pub(super) email: String,
     pub(super) name: String,
     pub(super) phc: String,
+    /// The browser in which the request was made, if it was made at a site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) visit: Option<Visit>,
 }
 
 impl Accounts {
@@ -62,19 +74,33 @@ impl Accounts {
     ) -> Result<PendingTicket> {
         let client = self.callers.client_of(ctx, credentials, &input.client_id).await?;
         check_may_handle_passwords(&client)?;
-        if !client.config.registration {
-            let text = "the client does not allow registration";
-            return Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()));
-        }
+        check_registration(&client)?;
         let (email, end_user) = validate(&input)?;
+        let asked = asked(ctx, &client, &end_user);
+        self.register_as_asked(ctx, &client, (input, email), (asked, None)).await
+    }
+
+    /// Does what [`Accounts::register`] does for a request that has been checked.
+    pub(super) async fn register_as_asked(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        (input, email): (RegisterInput, Login),
+        (asked, from): (Asked, Option<(Visit, &Once)>),
+    ) -> Result<PendingTicket> {
         let language = parse_language(&input.language)?;
         let recipient =
             parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
-        let asked = asked(ctx, &client, &end_user);
+        let (visit, once) = from.unzip();
+        let id = match self.turn(client, once).await? {
+            Turn::Repeated(pending) => return Ok(pending),
+            Turn::First(id) => id,
+        };
         let counted = self.emails.count_request(email.canonical(), Asker::Unknown, &asked.address).await?;
         let arrived = Instant::now();
         let to = Addressee { recipient, language, asked };
-        let pending = counted.kept_if_done(self.queue_registration(ctx, &client, (input, email), to)).await?;
+        let queued = self.queue_registration(ctx, client, (id, input, email, visit), to);
+        let pending = counted.kept_if_done(queued).await?;
         wait_min_response_time(arrived).await;
         Ok(pending)
     }
@@ -85,19 +111,22 @@ impl Accounts {
         &self,
         ctx: &RequestContext,
         client: &Client,
-        (input, email): (RegisterInput, Login),
+        (id, input, email, visit): (TicketId, RegisterInput, Login, Option<Visit>),
         to: Addressee,
     ) -> Result<PendingTicket> {
         let phc = self.passwords.hash(input.password).await.map_err(hash_error)?;
         ctx.check_deadline()?;
-        let data = PendingAccount { email: input.email, name: input.name, phc: phc.as_str().to_owned() };
-        let mut issued = self.tickets.issue(TicketKind::Register, &client.id, None, &data)?;
+        let data = PendingAccount { email: input.email, name: input.name, phc: phc.as_str().to_owned(), visit };
+        let mut issued = self.tickets.issue_as(id, (TicketKind::Register, &client.id), None, &data)?;
         let topic = self.tickets.registration_topic(&email);
         issued.ticket.topic = Some(topic);
         let mut tx = self.store.write().await?;
         let taken = tx.user_by_login(email.canonical()).await?.is_some();
         tx.tickets_void(&topic, self.live.now()).await?;
-        tx.ticket_insert(&issued.ticket).await?;
+        if !tx.ticket_insert_once(&issued.ticket).await? {
+            // The same is asked for at another process at this moment.
+            return Ok(issued.pending());
+        }
         // If the address is taken, its owner is notified and the ticket's code is sent to nobody.
         let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(client)) };
         self.emails.send(&mut tx, client, to, content).await?;
@@ -106,8 +135,17 @@ impl Accounts {
     }
 }
 
+/// Fails if nobody may register through the client.
+pub(super) fn check_registration(client: &Client) -> Result<()> {
+    if client.config.registration {
+        return Ok(());
+    }
+    let text = "the client does not allow registration";
+    Err(Error::Denied(Reason::ClientNotAllowed, text.to_owned()))
+}
+
 /// Validates the request; returns the address and who asks, or all violations.
-fn validate(input: &RegisterInput) -> Result<(Login, EndUser)> {
+pub(super) fn validate(input: &RegisterInput) -> Result<(Login, EndUser)> {
     let mut violations = Violations::default();
     let end_user = violations.absorb(EndUser::parse(&input.address, &input.user_agent))?;
     let email = violations.take("email", Login::parse_email(&input.email));

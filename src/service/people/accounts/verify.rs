@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use tokio::time::Instant;
 
-use super::{Accounts, register::PendingAccount};
+use super::{Accounts, once::Kept, register::PendingAccount, visit::Visit};
 use crate::{
     domain::{
         audit::{Actor, AuditKind},
@@ -16,23 +16,86 @@ use crate::{
         user::User,
     },
     error::{Error, Reason, Result, Violations},
-    id::UserId,
+    id::{SessionId, UserId, VisitorId},
     passwords::Phc,
     secret::Password,
     service::{
-        access::{ClientCredentials, RequestContext},
+        access::{ClientCredentials, Me, RequestContext},
         people::{
             new_passwords::{check_may_handle_passwords, check_new_password, hash_error, wait_min_response_time},
             tickets::{CODE_INVALID, FoundTicket, PresentedTicket},
         },
     },
-    store::NewUser,
+    store::{NewUser, Tx},
+    time::Timestamp,
 };
+
+/// The tickets that prove an address.
+pub(super) const VERIFY_KINDS: [TicketKind; 2] = [TicketKind::Register, TicketKind::VerifyEmail];
 
 /// An address waiting for verification.
 #[derive(Serialize, Deserialize)]
 pub(super) struct PendingEmail {
     pub(super) email: String,
+    /// The session in which the request was made. The request ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) session: Option<SessionId>,
+}
+
+/// How many times in a row a session may have been replaced; after that it counts as ended.
+const MAX_SUCCESSORS: usize = 16;
+
+impl PendingEmail {
+    /// Fails if the session has been ended in which the request was made: whoever has ended it wants nothing of what was
+    /// begun there. One that its user has replaced by signing in once more goes on in the new one. Returns whether it
+    /// is still live; it may also have expired.
+    pub(super) async fn check_session(&self, tx: &mut Tx, now: Timestamp) -> Result<bool> {
+        let mut id = self.session.clone().ok_or(CODE_INVALID)?;
+        for _ in 0..MAX_SUCCESSORS {
+            let session = tx.session_by_id(&id).await?.ok_or(CODE_INVALID)?;
+            if session.revoked.is_none() {
+                return Ok(now < session.expires_at());
+            }
+            id = session.superseded_by.ok_or(CODE_INVALID)?;
+        }
+        Err(CODE_INVALID)
+    }
+}
+
+/// What comes with a code or link, besides its text.
+#[derive(Clone, Copy)]
+pub(super) enum Shown<'a> {
+    /// The credentials of a call.
+    Credentials(&'a ClientCredentials),
+    /// The browser's visitor, and the account that is signed in there.
+    Browser(&'a VisitorId, Option<&'a Me>),
+}
+
+impl Shown<'_> {
+    /// Whether this is the browser in which the request was made. It shows who has asked for a new account; whose an
+    /// account is takes a session.
+    fn is_of(self, visit: Option<&Visit>) -> bool {
+        matches!(self, Self::Browser(visitor, _) if visit.is_some_and(|visit| visit.is_of(visitor)))
+    }
+}
+
+/// What the reader of a mail chooses.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) new_password: Password,
+    pub(super) name: Option<String>,
+}
+
+/// A verified address.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) email: String,
+    /// The account that was opened, if one was.
+    pub(super) account: Option<User>,
+    /// Whether the person who made the request has verified it.
+    pub(super) by_asker: bool,
+    /// The browser in which the request was made, if it was made at a site.
+    pub(super) visit: Option<Visit>,
 }
 
 /// A verification of an address.
@@ -64,16 +127,30 @@ impl Accounts {
     ) -> Result<String> {
         let client = self.callers.client_of(ctx, credentials, &input.client_id).await?;
         check_may_handle_passwords(&client)?;
+        let VerifyEmailInput { presented, new_password, name, .. } = input;
+        let shown = Shown::Credentials(credentials);
+        let verified =
+            self.verify_ticket(ctx, &client, (&presented, shown), (Chosen { new_password, name }, None)).await?;
+        Ok(verified.email)
+    }
+
+    /// Does what [`Accounts::verify_email`] does for a client that has been checked.
+    pub(super) async fn verify_ticket(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        (presented, shown): (&PresentedTicket, Shown<'_>),
+        (chosen, kept): (Chosen, Option<Kept<'_>>),
+    ) -> Result<Verified> {
         // Check the rules that are the same for everybody before looking at the code.
-        check_choices(&input)?;
+        check_choices(&chosen)?;
         let arrived = Instant::now();
         let result = async {
-            let kinds = [TicketKind::Register, TicketKind::VerifyEmail];
-            let found = self.tickets.find_valid(&client, &kinds, &input.presented).await?;
+            let found = self.tickets.find_valid(client, &VERIFY_KINDS, presented).await?;
             if found.ticket.kind == TicketKind::Register {
-                self.open_account(ctx, &client, found, input).await
+                self.open_account(ctx, client, (found, shown), (chosen, kept)).await
             } else {
-                self.change_email(ctx, &client, found, credentials).await
+                self.change_email(ctx, client, (found, shown), kept).await
             }
         };
         let result = result.await;
@@ -89,12 +166,13 @@ impl Accounts {
         &self,
         ctx: &RequestContext,
         client: &Client,
-        found: FoundTicket,
-        input: VerifyEmailInput,
-    ) -> Result<String> {
+        (found, shown): (FoundTicket, Shown<'_>),
+        (chosen, kept): (Chosen, Option<Kept<'_>>),
+    ) -> Result<Verified> {
         let FoundTicket { ticket, by_asker } = found;
-        let PendingAccount { email, name, phc } = self.tickets.data(&ticket)?;
-        let VerifyEmailInput { new_password, name: chosen, .. } = input;
+        let PendingAccount { email, name, phc, visit } = self.tickets.data(&ticket)?;
+        let by_asker = by_asker || shown.is_of(visit.as_ref());
+        let Chosen { new_password, name: chosen } = chosen;
         let email_login = stored(&email)?;
         let name = match chosen {
             Some(name) => name,
@@ -113,17 +191,17 @@ impl Accounts {
         } else {
             return Err(Error::Needs(Reason::NewPasswordRequired));
         };
-        self.insert_account(ctx, client, &ticket, (logins, phc)).await?;
-        Ok(email)
+        let account = self.insert_account(ctx, client, (&ticket, kept), (logins, phc)).await?;
+        Ok(Verified { email, account: Some(account), by_asker, visit })
     }
 
     async fn insert_account(
         &self,
         ctx: &RequestContext,
         client: &Client,
-        ticket: &Ticket,
+        (ticket, kept): (&Ticket, Option<Kept<'_>>),
         (logins, phc): (Vec<Login>, Phc),
-    ) -> Result<()> {
+    ) -> Result<User> {
         let now = self.live.now();
         let id = UserId::new(now, &*self.entropy);
         let subject = id.as_str().to_owned();
@@ -131,7 +209,7 @@ impl Accounts {
             User { id, subject, attributes: Map::new(), security_version: 1, disabled_at: None, created_at: now };
         let new = NewUser { user, logins, password: Some(phc) };
         let mut tx = self.store.write().await?;
-        if !tx.ticket_use(&ticket.id, now).await? {
+        if !use_ticket(&mut tx, ticket, kept, now).await? {
             return Err(CODE_INVALID);
         }
         if let Some(topic) = &ticket.topic {
@@ -143,35 +221,39 @@ impl Accounts {
         let subject = &new.user.subject;
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(subject) };
         tx.audit(now, AuditKind::UserRegistered, &actor, subject, json!({})).await?;
-        tx.commit().await.map(|_| ())
+        tx.commit().await?;
+        Ok(new.user)
     }
 
     /// Replaces the user's addresses with the verified one, and notifies the old and the new ones. If the address was
-    /// mistyped, its owner reads the link: that alone must not give them the account.
+    /// mistyped, its owner reads the link: that alone must not give them the account. Nor must the ticket, once the
+    /// session has ended that it was given to.
     async fn change_email(
         &self,
         ctx: &RequestContext,
         client: &Client,
-        found: FoundTicket,
-        credentials: &ClientCredentials,
-    ) -> Result<String> {
+        (found, shown): (FoundTicket, Shown<'_>),
+        kept: Option<Kept<'_>>,
+    ) -> Result<Verified> {
         let FoundTicket { ticket, by_asker } = found;
-        let PendingEmail { email } = self.tickets.data(&ticket)?;
-        let login = stored(&email)?;
+        let pending: PendingEmail = self.tickets.data(&ticket)?;
+        let login = stored(&pending.email)?;
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
-        let mut tx = if by_asker {
-            self.store.write().await?
-        } else {
-            let ClientCredentials::Bearer(_) = credentials else { return Err(Error::Needs(Reason::OwnTokenRequired)) };
-            let me = self.callers.me(ctx, credentials).await?;
-            if me.user != user {
-                return Err(Error::Needs(Reason::OwnTokenRequired));
-            }
-            me.write(&self.store).await?
-        };
+        let owner = self.owner(ctx, shown, &user).await?;
+        let mut tx = self.store.write().await?;
         let now = self.live.now();
         // Check the account's version first: the ticket is invalid after any other change.
-        if !tx.user_touch(&user, Some(ticket.security_version), now).await? || !tx.ticket_use(&ticket.id, now).await? {
+        if !tx.user_touch(&user, Some(ticket.security_version), now).await? {
+            return Err(CODE_INVALID);
+        }
+        // The sessions then: on PostgreSQL, one may have ended while this waited for the row.
+        let live = pending.check_session(&mut tx, now).await?;
+        match owner {
+            Some(me) => me.check_current(&mut tx).await?,
+            None if live && by_asker && matches!(shown, Shown::Credentials(_)) => {}
+            None => return Err(Error::Needs(Reason::OwnTokenRequired)),
+        }
+        if !use_ticket(&mut tx, &ticket, kept, now).await? {
             return Err(CODE_INVALID);
         }
         let subject = tx.user_by_id(&user).await?.ok_or(CODE_INVALID)?.subject;
@@ -180,7 +262,27 @@ impl Accounts {
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({})).await?;
         tx.commit().await?;
-        Ok(email)
+        Ok(Verified { email: pending.email, account: None, by_asker, visit: None })
+    }
+
+    /// The account's owner, if that is who calls.
+    async fn owner(&self, ctx: &RequestContext, shown: Shown<'_>, user: &UserId) -> Result<Option<Me>> {
+        let me = match shown {
+            Shown::Credentials(credentials @ ClientCredentials::Bearer(_)) => {
+                Some(self.callers.me(ctx, credentials).await?)
+            }
+            Shown::Credentials(_) => None,
+            Shown::Browser(_, me) => me.cloned(),
+        };
+        Ok(me.filter(|me| me.user == *user))
+    }
+}
+
+/// Uses a ticket, and keeps with it what it was used for. Returns whether this call used it.
+async fn use_ticket(tx: &mut Tx, ticket: &Ticket, kept: Option<Kept<'_>>, now: Timestamp) -> Result<bool> {
+    match kept {
+        Some(kept) => tx.ticket_use_for(&ticket.id, now, &kept.to_bytes()).await,
+        None => tx.ticket_use(&ticket.id, now).await,
     }
 }
 
@@ -190,7 +292,7 @@ fn stored(text: &str) -> Result<Login> {
 }
 
 /// Fails if the chosen password is too weak, or the chosen name is no name.
-fn check_choices(input: &VerifyEmailInput) -> Result<()> {
+fn check_choices(input: &Chosen) -> Result<()> {
     if !input.new_password.expose().is_empty() {
         check_new_password(&input.new_password, &[])?;
     }

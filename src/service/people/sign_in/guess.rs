@@ -1,12 +1,10 @@
 //! Every typed password is a guess. A guess from a device on which the account's owner has signed in before counts
 //! only against that device, so that guesses from elsewhere cannot lock the owner out.
 
-use super::{SignInRequest, SignIns};
+use super::{SignInCall, SignIns, Typed};
 use crate::{
     domain::{
         audit::Actor,
-        client::Client,
-        end_user::EndUser,
         limit::{LimitKey, LimitKind},
         login::Login,
     },
@@ -19,10 +17,9 @@ use crate::{
         access::RequestContext,
         people::{
             limits::{Attempt, GuessAudit, Plan},
-            new_passwords::{end_user_address, hash_error},
+            new_passwords::hash_error,
         },
     },
-    time::Timestamp,
 };
 
 /// The counters of unknown devices. Those that many people share count only what has failed.
@@ -35,6 +32,9 @@ const UNKNOWN_DEVICE: Plan = Plan {
 const KNOWN_DEVICE: Plan =
     Plan { judged: &[LimitKind::Device], counted: &[LimitKind::Device, LimitKind::Devices], held: &[] };
 
+/// How many accounts a browser may be known to.
+const MAX_DEVICES: usize = 8;
+
 /// A typed password that has not been verified yet.
 pub(super) struct Guess {
     /// The canonical login; `None` if the text cannot be a login.
@@ -44,6 +44,8 @@ pub(super) struct Guess {
     attempt: Attempt,
     account: LimitKey,
     device: Option<KnownDevice>,
+    /// Which of the tokens sent is the device's.
+    sent_at: Option<usize>,
     /// Whether the device's own counter applies.
     known: bool,
     audit: GuessAudit,
@@ -54,18 +56,16 @@ impl SignIns {
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`](crate::error::Error::TooManyAttempts).
-    pub(super) fn start_guess(
-        &self,
-        ctx: &RequestContext,
-        client: &Client,
-        (request, end_user): (&SignInRequest, &EndUser),
-    ) -> Result<Guess> {
-        let canonical = Login::canonical_for_lookup(&request.login);
-        let typed = canonical.as_deref().unwrap_or(&request.login);
-        let address = end_user_address(ctx, client, end_user);
-        let account = self.limits.key(LimitKind::Account, typed);
-        let device = KnownDevice::parse(&self.sealing, &request.device_token, &account, self.live.now());
-        let devices = self.limits.key(LimitKind::Devices, typed);
+    pub(super) fn start_guess(&self, ctx: &RequestContext, call: &SignInCall<'_>, typed: &Typed<'_>) -> Result<Guess> {
+        let canonical = Login::canonical_for_lookup(typed.login);
+        let name = canonical.as_deref().unwrap_or(typed.login);
+        let address = call.person.address();
+        let account = self.limits.key(LimitKind::Account, name);
+        let known = |token| KnownDevice::parse(&self.sealing, token, &account, self.live.now());
+        // A browser may be known to several accounts.
+        let mut sent = typed.devices.iter().take(MAX_DEVICES).enumerate();
+        let (sent_at, device) = sent.find_map(|(at, token)| Some((at, known(token)?))).unzip();
+        let devices = self.limits.key(LimitKind::Devices, name);
         let device_key = device.as_ref().map(|d| d.limit_key(&self.sealing, &account));
         let closed = [device_key, Some(devices)].into_iter().flatten().any(|key| self.limits.is_cached_closed(&key));
         let known = device.is_some() && !closed;
@@ -74,17 +74,17 @@ impl SignIns {
         self.limits.check_cached(&keys, if known { KNOWN_DEVICE.judged } else { UNKNOWN_DEVICE.judged })?;
         // A known device never queues behind others that try the same account.
         let queue_account =
-            device_key.filter(|_| known).map_or_else(|| Account::of(typed), |key| Account::named(key.hash));
+            device_key.filter(|_| known).map_or_else(|| Account::of(name), |key| Account::named(key.hash));
         let applicant = Applicant {
             account: queue_account,
             prefix: Prefix::of(address),
             known_device: known,
             deadline: ctx.deadline,
         };
-        let actor = Actor { address: address.to_owned(), ..Actor::named(client.id.as_str()) };
+        let actor = Actor { address: address.to_owned(), ..Actor::named(call.client.id.as_str()) };
         let audit = GuessAudit { subject: String::new(), actor };
         let attempt = self.limits.start(&keys);
-        Ok(Guess { canonical, applicant, attempt, account, device, known, audit })
+        Ok(Guess { canonical, applicant, attempt, account, device, sent_at, known, audit })
     }
 }
 
@@ -146,13 +146,23 @@ impl Guess {
         self.attempt.failed(self.audit).await
     }
 
-    /// The user is signed in: returns the token that identifies the device from now on.
-    pub(super) async fn succeeded(self, sign_ins: &SignIns, user: &UserId, now: Timestamp) -> DeviceToken {
+    /// The tokens that identify the device from now on, if the user signs in: the user's own and, of those sent, the
+    /// ones of other accounts.
+    pub(super) fn devices(&mut self, sign_ins: &SignIns, sent: &[DeviceToken], user: &UserId) -> Vec<DeviceToken> {
+        let new = || KnownDevice::new(&sign_ins.sealing, user, &*sign_ins.entropy);
+        let device = self.device.get_or_insert_with(new);
+        let own = device.token(&sign_ins.sealing, &self.account, sign_ins.live.now());
+        let others =
+            sent.iter().enumerate().filter(|(at, token)| Some(*at) != self.sent_at && !token.expose().is_empty());
+        let others = others.map(|(_, token)| DeviceToken::new(token.expose().to_owned()));
+        std::iter::once(own).chain(others).take(MAX_DEVICES).collect()
+    }
+
+    /// The user is signed in.
+    pub(super) async fn succeeded(self) {
         if let Err(error) = self.attempt.succeeded().await {
             // The session is open already. The next successful sign-in clears the counters.
             tracing::warn!(cause = ?error, "cannot clear failed sign-ins");
         }
-        let device = self.device.unwrap_or_else(|| KnownDevice::new(&sign_ins.sealing, user, &*sign_ins.entropy));
-        device.token(&sign_ins.sealing, &self.account, now)
     }
 }

@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Device, Granted, SignIns, SignedIn, VerifiedUser};
+use super::{
+    Device, Goal, Granted, SignInCall, SignIns, SignedIn, Typed, VerifiedUser,
+    goal::StateAtPage,
+    opening::{Opened, Spend},
+};
 use crate::{
     domain::{
         audit::{Actor, AuditKind},
@@ -24,15 +28,13 @@ use crate::{
         access::{ClientCredentials, RequestContext},
         people::{
             emails::{Addressee, Asker},
-            new_passwords::{
-                asked, check_may_handle_passwords, check_new_password, end_user_address, hash_error,
-                wait_min_response_time,
-            },
+            new_passwords::{check_may_handle_passwords, check_new_password, hash_error, wait_min_response_time},
+            person::Person,
+            ticket_turn::TicketTurn,
             tickets::{CODE_INVALID, FoundTicket, IssuedTicket, PresentedTicket, is_code},
         },
         tokens::audience_of,
     },
-    store::Tx,
     time::Timestamp,
 };
 
@@ -74,34 +76,56 @@ pub struct NextStep {
 }
 
 /// The state of a sign-in with a correct password and steps left.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct SignInState {
     /// The steps that are left; the first one is next.
-    steps: Vec<SignInStep>,
-    audience: Audience,
+    pub(super) steps: Vec<SignInStep>,
+    /// The audience of the tokens; none in a browser.
+    audience: Option<Audience>,
     scopes: Vec<Scope>,
     device: Device,
     /// The email address that a code was sent to.
-    email: Option<String>,
+    pub(super) email: Option<String>,
+    /// What it leads to, if that is a session behind a cookie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) at_page: Option<StateAtPage>,
 }
 
 impl SignInState {
-    pub(super) fn new(steps: Vec<SignInStep>, granted: &Granted, device: &Device) -> Self {
-        let Granted { audience, scopes } = granted;
-        Self { steps, audience: audience.clone(), scopes: scopes.clone(), device: device.clone(), email: None }
+    pub(super) fn new(steps: Vec<SignInStep>, call: &SignInCall<'_>, typed: &Typed<'_>) -> Self {
+        let (audience, scopes, at_page) = match &call.goal {
+            Goal::Tokens(Granted { audience, scopes }) => (Some(audience.clone()), scopes.clone(), None),
+            Goal::Browser(goal) => (None, Vec::new(), Some(StateAtPage::new(goal, typed.login))),
+        };
+        Self { steps, audience, scopes, device: call.device.clone(), email: None, at_page }
     }
 
-    /// Where the user calls from, as the client has stated it at the first step. It was checked then.
-    fn end_user(&self) -> EndUser {
-        EndUser::parse(&self.device.address, &self.device.user_agent).unwrap_or_default()
+    /// The user who takes the steps. What an application has stated at the first one was checked then.
+    pub(super) fn person(&self, ctx: &RequestContext, client: &Client) -> Person {
+        let stated = || EndUser::parse(&self.device.address, &self.device.user_agent).unwrap_or_default();
+        if self.at_page.is_some() { Person::at_browser(ctx) } else { Person::behind(ctx, client, &stated()) }
+    }
+
+    /// The call that opens the session. The client may have lost the audience meanwhile.
+    pub(super) fn into_call<'a>(self, ctx: &RequestContext, client: &'a Client) -> Result<SignInCall<'a>> {
+        let person = self.person(ctx, client);
+        let goal = match (self.at_page, self.audience) {
+            (Some(at_page), _) => Goal::Browser(at_page.goal),
+            (None, Some(audience)) => {
+                let audience = audience_of(client, audience.as_str())?.clone();
+                Goal::Tokens(Granted { audience, scopes: self.scopes })
+            }
+            (None, None) => return Err(CODE_INVALID),
+        };
+        Ok(SignInCall { client, person, device: self.device, goal })
     }
 }
 
 /// A sign-in whose next step is being completed.
-struct PendingSignIn {
-    ticket: Ticket,
-    user: UserId,
-    state: SignInState,
+pub(super) struct PendingSignIn {
+    pub(super) ticket: Ticket,
+    pub(super) user: UserId,
+    pub(super) state: SignInState,
 }
 
 impl SignIns {
@@ -161,34 +185,39 @@ impl SignIns {
         let step = state.steps.first().copied();
         let pending = PendingSignIn { ticket, user, state };
         match step {
-            Some(SignInStep::ChoosePassword) => self.choose_password(ctx, client, pending, next.new_password).await,
-            Some(SignInStep::VerifyEmail) if next.code.expose().is_empty() => {
-                self.send_code(ctx, client, pending, &next.email).await
+            Some(SignInStep::ChoosePassword) => {
+                self.choose_password(ctx, client, &pending, next.new_password, TicketTurn::Use).await?;
             }
-            Some(SignInStep::VerifyEmail) => self.check_code(ctx, client, pending, &next.code).await,
-            None => Err(CODE_INVALID),
+            Some(SignInStep::VerifyEmail) if next.code.expose().is_empty() => {
+                return self.send_code(ctx, client, pending, &next.email).await;
+            }
+            Some(SignInStep::VerifyEmail) => {
+                self.check_code(ctx, client, &pending, &next.code, TicketTurn::Use).await?;
+            }
+            None => return Err(CODE_INVALID),
         }
+        self.advance(ctx, client, pending).await
     }
 
-    async fn choose_password(
+    /// Sets the password that replaces the user's, and takes the ticket of this step.
+    pub(super) async fn choose_password(
         &self,
         ctx: &RequestContext,
         client: &Client,
-        pending: PendingSignIn,
+        pending: &PendingSignIn,
         password: Password,
-    ) -> Result<SignedIn> {
+        turn: TicketTurn<'_>,
+    ) -> Result<()> {
         let logins = self.store.read().await?.logins_of(&pending.user).await?;
         check_new_password(&password, &logins)?;
         let of = (&pending.ticket, &logins[..]);
         Box::pin(self.new_passwords.check_is_another(&self.passwords, of, &password, false)).await?;
         let phc = self.passwords.hash(password).await.map_err(hash_error)?;
         let actor = |subject: &str| actor(ctx, client, &pending.state, subject);
-        self.new_passwords.set_by_ticket(client, &pending.ticket, &phc, actor).await?;
-        self.advance(ctx, client, pending).await
+        self.new_passwords.set_by_ticket(client, (&pending.ticket, turn), &phc, actor).await.map(|_| ())
     }
 
-    /// Sends a code to an email address or, if the address is taken, a notice to its owner. The next challenge
-    /// expects the code.
+    /// Sends a code to an email address. The next challenge expects the code.
     async fn send_code(
         &self,
         ctx: &RequestContext,
@@ -197,35 +226,48 @@ impl SignIns {
         email: &str,
     ) -> Result<SignedIn> {
         let PendingSignIn { ticket, user, mut state } = pending;
-        let login = Login::parse_email(email).map_err(|problem| Error::invalid("email", problem))?;
-        let recipient = Recipient::of(&login).ok_or(CODE_INVALID)?;
-        let asked = asked(ctx, client, &state.end_user());
-        // The password was right, so the user asks.
-        let counted = self.emails.count_request(login.canonical(), Asker::User(&user), &asked.address).await?;
         state.email = Some(email.to_owned());
         let owner = Some((&user, ticket.security_version));
         let next = self.tickets.issue(TicketKind::SignIn, &client.id, owner, &state)?;
-        let arrived = Instant::now();
-        let to = Addressee { recipient, language: Language::default(), asked };
-        counted.kept_if_done(self.queue_code(client, &ticket, &next, &login, to)).await?;
-        wait_min_response_time(arrived).await;
+        let person = state.person(ctx, client);
+        let sending = SentCode { ctx, client, person: &person, user: &user, email };
+        self.mail_code(sending, (&ticket, TicketTurn::ReplaceBy(&next.ticket)), &next).await?;
         challenge(next, &state).map(SignedIn::Challenge)
     }
 
-    /// Replaces the ticket of a sign-in by the next one, and queues the mail with its code.
+    /// Mails a code or, if the address is taken, a notice to its owner, and takes the ticket of this step.
+    pub(super) async fn mail_code(
+        &self,
+        sending: SentCode<'_>,
+        (ticket, turn): (&Ticket, TicketTurn<'_>),
+        code: &IssuedTicket,
+    ) -> Result<()> {
+        let SentCode { ctx, client, person, user, email } = sending;
+        let login = Login::parse_email(email).map_err(|problem| Error::invalid("email", problem))?;
+        let recipient = Recipient::of(&login).ok_or(CODE_INVALID)?;
+        let asked = person.asked(ctx);
+        // The password was right, so the user asks.
+        let counted = self.emails.count_request(login.canonical(), Asker::User(user), &asked.address).await?;
+        let arrived = Instant::now();
+        let to = Addressee { recipient, language: Language::default(), asked };
+        counted.kept_if_done(self.queue_code(client, (ticket, turn), code, &login, to)).await?;
+        wait_min_response_time(arrived).await;
+        Ok(())
+    }
+
+    /// Takes the ticket of this step, and queues the mail with the code of the next one.
     async fn queue_code(
         &self,
         client: &Client,
-        ticket: &Ticket,
-        next: &IssuedTicket,
+        (ticket, turn): (&Ticket, TicketTurn<'_>),
+        code: &IssuedTicket,
         login: &Login,
         to: Addressee,
     ) -> Result<()> {
         let mut tx = self.store.write().await?;
-        self.consume_ticket(&mut tx, ticket).await?;
-        tx.ticket_insert(&next.ticket).await?;
+        turn.take(&mut tx, ticket, self.live.now()).await?;
         let taken = tx.user_by_login(login.canonical()).await?.is_some();
-        let mut link_and_code = next.link_and_code(client);
+        let mut link_and_code = code.link_and_code(client);
         // A link would complete the sign-in itself, so only the code is sent.
         link_and_code.link = MailedSecret::new(String::new());
         let content = if taken { Content::AccountExists } else { Content::VerifyEmail(link_and_code) };
@@ -233,14 +275,16 @@ impl SignIns {
         tx.commit().await.map(|_| ())
     }
 
-    async fn check_code(
+    /// Checks a code, makes its address the user's, and takes the ticket of this step.
+    pub(super) async fn check_code(
         &self,
         ctx: &RequestContext,
         client: &Client,
-        pending: PendingSignIn,
+        pending: &PendingSignIn,
         code: &TypedCode,
-    ) -> Result<SignedIn> {
-        let PendingSignIn { ticket, user, state } = &pending;
+        turn: TicketTurn<'_>,
+    ) -> Result<()> {
+        let PendingSignIn { ticket, user, state } = pending;
         let email =
             state.email.as_ref().ok_or_else(|| Error::invalid("code", "must be empty: no code has been sent yet"))?;
         if ticket.attempts_left <= 0 || !is_code(code) {
@@ -259,46 +303,53 @@ impl SignIns {
         if !tx.user_touch(user, Some(ticket.security_version), now).await? {
             return Err(CODE_INVALID);
         }
-        self.consume_ticket(&mut tx, ticket).await?;
+        turn.take(&mut tx, ticket, now).await?;
         let subject = tx.user_by_id(user).await?.ok_or(CODE_INVALID)?.subject;
         self.emails.replace(&mut tx, client, user, &[], &login).await?;
         let actor = actor(ctx, client, state, &subject);
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({ "step": true })).await?;
-        tx.commit().await?;
-        self.advance(ctx, client, pending).await
+        tx.commit().await.map(|_| ())
     }
 
-    async fn consume_ticket(&self, tx: &mut Tx, ticket: &Ticket) -> Result<()> {
-        if tx.ticket_use(&ticket.id, self.live.now()).await? { Ok(()) } else { Err(CODE_INVALID) }
-    }
-
-    /// After a completed step: returns the next challenge, or opens the session. The client may have lost the
-    /// audience meanwhile.
+    /// After a completed step: returns the next challenge, or opens the session.
     async fn advance(&self, ctx: &RequestContext, client: &Client, pending: PendingSignIn) -> Result<SignedIn> {
         let PendingSignIn { user, mut state, .. } = pending;
         if !state.steps.is_empty() {
             state.steps.remove(0);
         }
-        let mut tx = self.store.read().await?;
-        let user = tx.user_by_id(&user).await?.filter(|u| u.disabled_at.is_none()).ok_or(CODE_INVALID)?;
+        let verified = self.still_verified(&user).await?;
         if !state.steps.is_empty() {
-            drop(tx);
-            return self.challenge(client, &user, state).await.map(SignedIn::Challenge);
+            return self.challenge(client, &verified.user, state).await.map(SignedIn::Challenge);
         }
-        let roles = tx.roles_of_user(&user.id).await?;
-        drop(tx);
-        let verified = VerifiedUser { user, roles, rehash: None, must_change: false };
-        let audience = audience_of(client, state.audience.as_str())?.clone();
-        let end_user = state.end_user();
-        let granted = Granted { audience, scopes: state.scopes };
-        let device = (state.device.label.as_str(), &end_user);
-        self.open_session(ctx, client, verified, device, &granted).await.map(SignedIn::Tokens)
+        let call = state.into_call(ctx, client)?;
+        match self.open_session(ctx, &call, verified, Spend::default()).await? {
+            Opened::Session(opened) => self.first_tokens(&call, *opened).await.map(SignedIn::Tokens),
+            Opened::Spent | Opened::BasisEnded => Err(CODE_INVALID),
+        }
     }
+
+    /// A user who has taken a step, as they are now.
+    pub(super) async fn still_verified(&self, user: &UserId) -> Result<VerifiedUser> {
+        let mut tx = self.store.read().await?;
+        let user = tx.user_by_id(user).await?.filter(|u| u.disabled_at.is_none()).ok_or(CODE_INVALID)?;
+        let roles = tx.roles_of_user(&user.id).await?;
+        Ok(VerifiedUser { user, roles, rehash: None, must_change: false })
+    }
+}
+
+/// A code that the user has asked for.
+pub(super) struct SentCode<'a> {
+    pub(super) ctx: &'a RequestContext,
+    pub(super) client: &'a Client,
+    pub(super) person: &'a Person,
+    pub(super) user: &'a UserId,
+    /// Where it is sent.
+    pub(super) email: &'a str,
 }
 
 /// The user who takes a step, for the audit log.
 fn actor(ctx: &RequestContext, client: &Client, state: &SignInState, subject: &str) -> Actor {
-    let address = end_user_address(ctx, client, &state.end_user()).to_owned();
+    let address = state.person(ctx, client).address().to_owned();
     Actor { client: Some(client.id.to_string()), address, ..Actor::named(subject) }
 }
 

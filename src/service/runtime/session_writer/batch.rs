@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Opening, Revocation, Work};
+use super::{Revocation, Work};
 use crate::{
-    domain::session::Rotation,
+    domain::session::{Rotation, SessionTouch},
     error::{Error, Result},
     service::runtime::copy_error,
+    store::Opening,
 };
 
 /// A caller waiting for its request to be written.
@@ -97,17 +98,27 @@ pub(super) struct Batch {
     pub(super) revocations: Lane<Revocation>,
     pub(super) openings: Lane<Opening>,
     pub(super) rotations: Lane<Rotation>,
+    pub(super) touches: Vec<SessionTouch>,
     /// Whether an earlier attempt with an unknown outcome may have written to the feed.
     pub(super) may_be_in_feed: bool,
 }
 
 impl Batch {
     const fn empty() -> Self {
-        Self { revocations: Lane::empty(), openings: Lane::empty(), rotations: Lane::empty(), may_be_in_feed: false }
+        Self {
+            revocations: Lane::empty(),
+            openings: Lane::empty(),
+            rotations: Lane::empty(),
+            touches: Vec::new(),
+            may_be_in_feed: false,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.revocations.work.is_empty() && self.openings.work.is_empty() && self.rotations.work.is_empty()
+        self.revocations.work.is_empty()
+            && self.openings.work.is_empty()
+            && self.rotations.work.is_empty()
+            && self.touches.is_empty()
     }
 
     /// Drops requests that nobody waits for any more, without writing them. Revocations are kept.
@@ -122,14 +133,16 @@ impl Batch {
         self.revocations.fail(error);
         self.openings.fail(error);
         self.rotations.fail(error);
+        self.touches.clear();
     }
 
-    /// Splits into one batch per request.
+    /// Splits into one batch per request, and one for all touches, which are one statement.
     pub(super) fn split(self) -> impl Iterator<Item = Self> {
         let empty = move || Self { may_be_in_feed: self.may_be_in_feed, ..Self::empty() };
         let revocations = self.revocations.split().map(move |revocations| Self { revocations, ..empty() });
         let openings = self.openings.split().map(move |openings| Self { openings, ..empty() });
         let rotations = self.rotations.split().map(move |rotations| Self { rotations, ..empty() });
-        revocations.chain(openings).chain(rotations)
+        let touches = (!self.touches.is_empty()).then(|| Self { touches: self.touches, ..empty() });
+        revocations.chain(openings).chain(rotations).chain(touches)
     }
 }

@@ -1,17 +1,14 @@
 //! One transaction of the session writer, and its retries.
 
 use super::{
-    Inner, Opening, Work,
+    Inner, Work,
     batch::{Batch, Reply},
 };
 use crate::{
-    domain::{
-        audit::Actor,
-        session::{RevokedCause, RotateOutcome, TokenBasis},
-    },
+    domain::session::{OpenOutcome, RotateOutcome, TokenBasis},
     error::{Error, Result},
     service::runtime::{TRIES, copy_error},
-    store::{By, Revoke, Tx},
+    store::{By, Opening, Revoke, Tx},
     time::{Timestamp, Ttl},
 };
 
@@ -25,7 +22,7 @@ const MAX_LOCKED: usize = 1;
 #[derive(Default)]
 struct Written {
     revoked: Vec<usize>,
-    opened: Vec<bool>,
+    opened: Vec<OpenOutcome>,
     rotated: Vec<RotateOutcome>,
 }
 
@@ -121,7 +118,8 @@ impl Inner {
     async fn apply(&self, tx: &mut Tx, batch: &Batch, now: Timestamp) -> Result<Written> {
         let snapshot = self.live.snapshot();
         let settings = &snapshot.settings;
-        let mut written = Written { opened: lock_users(tx, &batch.openings.work).await?, ..Written::default() };
+        let mut written = Written::default();
+        let held = hold_users(tx, &batch.openings.work).await?;
         for revocation in &batch.revocations.work {
             let by = By { actor: &revocation.actor, cause: revocation.cause, settings, now };
             written.revoked.push(tx.revoke(Revoke::Sessions(&revocation.sessions), &by).await?);
@@ -129,12 +127,15 @@ impl Inner {
         if !batch.rotations.work.is_empty() {
             written.rotated = tx.rotate(&batch.rotations.work, settings, now).await?;
         }
-        for (opening, locked) in batch.openings.work.iter().zip(&written.opened) {
-            if *locked {
-                let actor = Actor::system();
-                let by = By { actor: &actor, cause: RevokedCause::TooManySessions, settings, now };
-                open(tx, opening, &by).await?;
-            }
+        if !batch.touches.is_empty() {
+            tx.sessions_touch(&batch.touches, now).await?;
+        }
+        for (opening, held) in batch.openings.work.iter().zip(held) {
+            written.opened.push(if held {
+                tx.session_open(opening, settings, now).await?
+            } else {
+                OpenOutcome::UserChanged
+            });
         }
         Ok(written)
     }
@@ -209,29 +210,15 @@ fn send_all<W: Work>(replies: Vec<Reply<W>>, confirmed: &Result<()>) {
 }
 
 /// Locks the users' rows in id order. An entry is false if the user has changed since the password was checked.
-async fn lock_users(tx: &mut Tx, openings: &[Opening]) -> Result<Vec<bool>> {
+async fn hold_users(tx: &mut Tx, openings: &[Opening]) -> Result<Vec<bool>> {
     let mut order: Vec<(usize, &Opening)> = openings.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.session.user.cmp(&b.session.user));
-    let mut locked = vec![false; openings.len()];
+    let mut held = vec![false; openings.len()];
     for (n, opening) in order {
-        let is_locked = tx.user_hold(&opening.session.user, opening.security_version).await?;
-        if let Some(slot) = locked.get_mut(n) {
-            *slot = is_locked;
+        let is_held = tx.user_hold(&opening.session.user, opening.security_version).await?;
+        if let Some(slot) = held.get_mut(n) {
+            *slot = is_held;
         }
     }
-    Ok(locked)
-}
-
-/// Opens a session of a user whose row is locked, and ends the user's oldest sessions beyond the limit.
-async fn open(tx: &mut Tx, opening: &Opening, by: &By<'_>) -> Result<()> {
-    let session = &opening.session;
-    if let Some(phc) = &opening.rehash {
-        tx.password_rehash(&session.user, phc).await?;
-    }
-    let beyond = tx.sessions_beyond(&session.user, opening.max_sessions - 1, by.now).await?;
-    if !beyond.is_empty() {
-        tx.revoke(Revoke::Sessions(&beyond), by).await?;
-    }
-    tx.session_insert(session).await?;
-    tx.audit_append(&opening.event).await
+    Ok(held)
 }

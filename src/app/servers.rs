@@ -1,0 +1,88 @@
+//! The servers of a process, one for each listener.
+
+use std::sync::Arc;
+
+use chancery_guard::listener::Limits;
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{
+    config::{App, Config, Connections},
+    listeners::Listeners,
+    pause::wait_for_stop,
+};
+use crate::{
+    grpc::{self, Health},
+    mail::Kept,
+    metrics::Metrics,
+    service::Service,
+    web::{self, BrowserOptions, CheckAccess, Checker, DevApp, DevHints},
+};
+
+/// Headers of a browser's request, with the cookies of the application beside it: at the pages, and at the check, which
+/// is asked with the same headers. What one of them took and another refused would lead nobody to the sign-in page.
+const BROWSER_HEADERS: u32 = 64 * 1024;
+
+/// What the servers serve.
+pub(super) struct Edges {
+    pub(super) service: Service,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Health,
+    pub(super) kept: Option<Arc<Kept>>,
+    /// What a demo tells people to try.
+    pub(super) hints: Option<DevHints>,
+}
+
+impl Edges {
+    /// Serves until `stopped`, and until every call is answered. Readiness checks are answered until `ended`, which
+    /// follows the last call.
+    pub(super) async fn serve(
+        self,
+        config: Config,
+        listeners: Listeners,
+        stopped: watch::Receiver<bool>,
+        (ending, ended): (watch::Sender<bool>, watch::Receiver<bool>),
+    ) {
+        let Self { service, metrics, health, kept, hints } = self;
+        let Listeners { grpc, http, telemetry, check, app } = listeners;
+        let Config { dev, connections, browser, app: application, .. } = config;
+        let access = CheckAccess::new(&browser.proxies, browser.check_secret, dev);
+        let options = BrowserOptions { proxies: browser.proxies, dev, pages: browser.pages, hints };
+        let checker = Checker::new(service.clone(), metrics.clone());
+        let stop = || wait_for_stop(stopped.clone());
+        let grpc_server = grpc::serve(service.clone(), metrics.clone(), (grpc, connections.public), health, stop());
+        let mut routes = web::routes_with(service.clone(), options.clone());
+        if let Some(kept) = kept {
+            routes = routes.merge(web::dev_routes(kept));
+        }
+        let http_server = web::serve(http, of_browsers(connections), routes, stop());
+        let check_server = serve_check(check, connections, (checker.clone(), access), stop());
+        let front = application.map(|App { url, .. }| DevApp::new(service.clone(), options, checker, &url));
+        let app_server = async {
+            if let Some((listener, front)) = app.zip(front) {
+                web::serve_app(listener, front, stop()).await;
+            }
+        };
+        let calls = async {
+            tokio::join!(grpc_server, http_server, check_server, app_server);
+            let _ = ending.send(true);
+        };
+        let routes = web::telemetry_routes(service.clone(), metrics.clone());
+        let telemetry_server = web::serve(telemetry, connections.telemetry, routes, wait_for_stop(ended.clone()));
+        tokio::join!(calls, telemetry_server);
+    }
+}
+
+/// The limits of the listeners that get the headers of browsers.
+const fn of_browsers(connections: Connections) -> Limits {
+    Limits { header_bytes: BROWSER_HEADERS, ..connections.public }
+}
+
+async fn serve_check(
+    listener: Option<TcpListener>,
+    connections: Connections,
+    (checker, access): (Checker, CheckAccess),
+    stop: impl Future<Output = ()>,
+) {
+    let Some(listener) = listener else { return };
+    web::serve(listener, of_browsers(connections), web::check_routes(checker, access), stop).await;
+}

@@ -1,0 +1,43 @@
+//! Sealing the state of a sign-in that has proved nothing yet, which stands in the URL as `r` and nowhere else.
+
+use zeroize::Zeroizing;
+
+use super::{fresh_seal, sealing::SealingKey};
+use crate::{
+    domain::{flow::FlowState, site::Site},
+    entropy::Entropy,
+};
+
+/// The longest `r`.
+pub const MAX_TEXT: usize = fresh_seal::MAX_TEXT;
+/// The most bytes that can be sealed.
+pub const MAX_PLAIN: usize = fresh_seal::MAX_PLAIN;
+
+/// Encrypts the state of a flow. Returns nothing if it has more than [`MAX_PLAIN`] bytes.
+#[must_use]
+pub fn seal(key: &SealingKey, plain: &[u8], entropy: &dyn Entropy) -> Option<String> {
+    (plain.len() <= MAX_PLAIN).then(|| fresh_seal::seal(key.flow_keys(), plain, entropy))
+}
+
+/// Decrypts the state of a flow. Returns nothing unless this server sealed it as one.
+#[must_use]
+pub fn open(key: &SealingKey, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    fresh_seal::open(key.flow_keys(), text)
+}
+
+/// The `r` of a flow. It always fits: a state with the longest path and the longest name of a client does. Only one that
+/// leads to a page below the prefix besides may not, and goes without the path, which comes after that page.
+#[must_use]
+pub fn seal_state(key: &SealingKey, state: &FlowState, entropy: &dyn Entropy) -> String {
+    let mut bytes = state.to_bytes();
+    if bytes.len() > MAX_PLAIN {
+        bytes = state.clone().without_return_path().to_bytes();
+    }
+    fresh_seal::seal(key.flow_keys(), &bytes, entropy)
+}
+
+/// The flow of an `r`; nothing unless this server sealed it for this site. It may be over.
+#[must_use]
+pub fn open_state(key: &SealingKey, text: &str, site: &Site) -> Option<FlowState> {
+    FlowState::from_bytes(&open(key, text)?, site)
+}

@@ -1,0 +1,131 @@
+//! Registers clients.
+
+use serde_json::json;
+
+use super::{
+    ChangeRecord, Clients, NewClientRequest,
+    check::{claim_map, display_name, grants, link_template, refuse_own_rights, trusted_end_user},
+    lifetimes::{Lifetimes, new_lifetimes},
+    pages::new_pages,
+};
+use crate::{
+    domain::{
+        audit::AuditKind,
+        client::{Client, ClientConfig, ClientId},
+        feed::ChangeKind,
+        keys::Algorithm,
+        later::Later,
+        scope::{Audience, Scope, without_repeats},
+    },
+    error::{Error, Result, Violations},
+    id::RoleId,
+    secret::ClientSecret,
+    service::{access::Admin, admin::creations::CreationStatus},
+};
+
+impl Clients {
+    /// Registers a client; returns its secret, once, unless it is public.
+    ///
+    /// # Errors
+    /// Reports every invalid field at once; [`Error::Exists`] if the id is a client's or a user's subject.
+    pub async fn create(&self, admin: &Admin, request: NewClientRequest) -> Result<(Client, Option<ClientSecret>)> {
+        let now = self.live.now();
+        let (id, config) = self.check_new_client(&request)?;
+        self.check_covers(admin, &config)?;
+        let serves: Vec<Audience> = request.serves.iter().filter_map(|a| a.parse().ok()).collect();
+        let given = request.secret;
+        let secret = (!request.public).then(|| given.unwrap_or_else(|| ClientSecret::generate(&*self.entropy)));
+        let hash = secret.as_ref().map(ClientSecret::hash);
+        let status = Some(self.lists.next_index(now).await?);
+        let (previous_secret, revision) = (None, 1);
+        let client =
+            Client { id, secret: hash, config, disabled_at: None, created_at: now, status, previous_secret, revision };
+        self.token_fit.check_client(&client, "client").await?;
+        let mut tx = admin.write(&self.store, &self.live).await?;
+        if let Some(creation) = &request.creation {
+            let created = creation.record(&mut tx, admin, "CreateClient", client.id.as_str(), now).await?;
+            if let CreationStatus::Repeated(id) = created {
+                return self.existing_client(&id);
+            }
+        }
+        let inserted = tx.client_insert(&client).await;
+        if !self.unless_site_is_taken(inserted, &client).await? {
+            return Err(Error::Exists("client or subject", client.id.as_str().to_owned()));
+        }
+        for audience in client.config.audiences.iter().chain(&serves) {
+            tx.audience_ensure(audience, now).await?;
+        }
+        for audience in &serves {
+            if !tx.audience_own(audience, &client.id).await? {
+                return Err(Error::invalid("serves", format!("{audience} is served by another client")));
+            }
+        }
+        let record = ChangeRecord { audit: AuditKind::ClientCreated, change: ChangeKind::Client, details: json!({}) };
+        self.record_change(&mut tx, admin, &client.id, record).await?;
+        self.live.commit(tx).await?;
+        self.warn_of_no_audience(&client);
+        Ok((client, secret))
+    }
+
+    /// The result of a retried creation: a secret is never returned twice.
+    fn existing_client(&self, id: &str) -> Result<(Client, Option<ClientSecret>)> {
+        let client = self.live.client(id)?;
+        if client.secret.is_some() {
+            return Err(Error::Exists("client", id.to_owned()));
+        }
+        Ok(((*client).clone(), None))
+    }
+
+    fn check_new_client(&self, request: &NewClientRequest) -> Result<(ClientId, ClientConfig)> {
+        let mut violations = Violations::default();
+        let id = violations.parse::<ClientId>("client_id", std::slice::from_ref(&request.id)).pop();
+        let grants = grants(&mut violations, request);
+        let mut audiences: Vec<Audience> = violations.parse("audiences", &request.audiences);
+        let _: Vec<Audience> = violations.parse("serves", &request.serves);
+        if request.audiences.is_empty() {
+            audiences = violations.parse("audiences", &[self.live.issuer().to_owned()]);
+        }
+        let algorithm =
+            request.algorithm.as_ref().map(|a| violations.parse::<Algorithm>("algorithm", std::slice::from_ref(a)));
+        let asked = Lifetimes::<Option<i64>> {
+            token: request.token_lifetime,
+            idle: request.session_idle,
+            absolute: request.session_absolute,
+        };
+        let lifetimes = new_lifetimes(&mut violations, asked, self.ceiling());
+        if request.public {
+            refuse_own_rights(&mut violations, &request.permissions, &request.roles);
+        }
+        let pages = new_pages(&mut violations, request, &self.live.snapshot());
+        let config = ClientConfig {
+            first_party: request.first_party,
+            grants,
+            scopes: without_repeats(violations.parse::<Scope>("scopes", &request.scopes)),
+            permissions: self.permissions(&mut violations, &request.permissions),
+            roles: self.client_roles(&mut violations, &request.roles),
+            audiences: without_repeats(audiences),
+            algorithm: algorithm.and_then(|mut a| a.pop()).unwrap_or(Algorithm::Rs256),
+            token_lifetime: lifetimes.token,
+            previous_token_lifetime: None,
+            token_lifetimes_noted_since: Some(self.live.now()),
+            session_idle: lifetimes.idle,
+            session_absolute: lifetimes.absolute,
+            claim_map: claim_map(&mut violations, &request.claims),
+            trusted_end_user: trusted_end_user(&mut violations, request.public, request.trusted_end_user),
+            registration: request.registration,
+            require_email: request.require_email,
+            link_template: link_template(&mut violations, request.link_template.as_deref()),
+            display_name: display_name(&mut violations, &request.display_name),
+            site: pages.site,
+            logo_uri: pages.logo_uri,
+            accent_color: pages.accent_color,
+            later: Later::default(),
+        };
+        violations.into_result(())?;
+        id.map(|id| (id, config)).ok_or_else(|| Error::invalid("client_id", "must be given"))
+    }
+
+    fn client_roles(&self, violations: &mut Violations, names: &[String]) -> Vec<RoleId> {
+        violations.absorb(self.roles.ids(names)).unwrap_or_default()
+    }
+}

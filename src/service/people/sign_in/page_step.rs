@@ -1,0 +1,143 @@
+//! The steps of a sign-in at a page, as its user sees them.
+
+use super::{NewCookies, PresentSession};
+use crate::{
+    id::TicketId,
+    secret::{Password, TypedCode},
+};
+
+/// A step, and the browser that asks for it.
+#[derive(Clone, Debug)]
+pub struct StepPlace {
+    /// The id in the URL.
+    pub id: TicketId,
+    /// The hash of the browser's visitor.
+    pub holder: [u8; 32],
+    /// The session that the browser has already.
+    pub present: Option<PresentSession>,
+}
+
+/// What a step asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepField {
+    /// A new password.
+    NewPassword,
+    /// An address that a code can be sent to.
+    Address,
+    /// The code that was sent.
+    Code {
+        /// Where it was sent.
+        sent_to: String,
+    },
+}
+
+/// The step that is next.
+#[derive(Clone, Debug)]
+pub struct StepAtPage {
+    /// What it asks for.
+    pub field: StepField,
+    /// Which step of the sign-in it is.
+    pub revision: i64,
+    /// What was typed as user name.
+    pub login: String,
+    /// The sealed state of the flow.
+    pub flow: String,
+}
+
+/// What a browser finds at the URL of a step.
+#[derive(Clone, Debug)]
+pub enum PageStep {
+    /// The step that is next.
+    Next(StepAtPage),
+    /// The time is over, or all steps were taken.
+    Over {
+        /// What was typed as user name.
+        login: String,
+        /// The sealed state of the flow.
+        flow: String,
+    },
+    /// Nothing, or nothing that this browser may know of.
+    Nothing,
+}
+
+/// What was filled in at a step.
+#[derive(Debug)]
+pub struct StepInput {
+    /// The step that it was filled in at.
+    pub revision: i64,
+    /// What was filled in.
+    pub typed: StepTyped,
+    /// The keyed hash of all that.
+    pub proof: [u8; 32],
+}
+
+/// What was typed at a step.
+#[derive(Debug)]
+pub enum StepTyped {
+    /// A new password.
+    NewPassword(Password),
+    /// An address that a code is to be sent to.
+    Address(String),
+    /// The code that was sent.
+    Code(TypedCode),
+    /// The code is to be sent again.
+    Resend,
+    /// The code is to be sent to another address.
+    OtherAddress,
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum StepTaken {
+    /// It is done, now or by the same request before: the next one follows at the same URL.
+    Done,
+    /// It was another step that was next: nothing was done.
+    Stale,
+    /// It was the last one: the user is signed in.
+    Session {
+        /// The cookies.
+        cookies: Box<NewCookies>,
+        /// The sealed state of the flow.
+        flow: String,
+    },
+    /// The time is over, or the account has changed.
+    Over {
+        /// What was typed as user name.
+        login: String,
+        /// The sealed state of the flow.
+        flow: String,
+    },
+    /// The browser has a session of another user, who must sign out first. Nothing was done.
+    AnotherUser {
+        /// The sealed state of the flow.
+        flow: String,
+    },
+    /// There is nothing that this browser may know of.
+    Nothing,
+}
+
+impl StepTyped {
+    /// What it is, and the text that was typed.
+    #[must_use]
+    pub fn parts(&self) -> (&'static [u8], &str) {
+        match self {
+            Self::NewPassword(password) => (b"new_password", password.expose()),
+            Self::Address(email) => (b"email", email),
+            Self::Code(code) => (b"code", code.expose()),
+            Self::Resend => (b"resend", ""),
+            Self::OtherAddress => (b"other_address", ""),
+        }
+    }
+}
+
+impl StepField {
+    /// The name of the field.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NewPassword => "new_password",
+            Self::Address => "email",
+            Self::Code { .. } => "code",
+        }
+    }
+}

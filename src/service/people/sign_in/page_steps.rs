@@ -1,0 +1,287 @@
+//! The steps of a sign-in at a page. One row stands for all of them: each step that is taken moves it to its next
+//! revision, and the last one is spent with the session that it opens.
+
+use super::{
+    BrowserGoal, NewCookies, SignInStep, SignIns,
+    goal::StateAtPage,
+    opening::{Opened, OpenedSession, Spend},
+    page_step::{PageStep, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped},
+    steps::{PendingSignIn, SentCode, SignInState},
+};
+use crate::{
+    domain::{
+        client::Client,
+        session::TicketSpending,
+        ticket::{Ticket, TicketKind},
+    },
+    error::{Error, Result},
+    id::TicketId,
+    service::{
+        access::RequestContext,
+        people::{
+            ticket_turn::{NextRevision, TicketTurn},
+            tickets::{CODE_INVALID, IssuedTicket},
+        },
+    },
+    time::{Timestamp, Ttl},
+};
+
+/// How long the steps of a sign-in may take in all.
+const STEPS_TTL: Ttl = Ttl::from_secs(1800);
+
+/// A sign-in in this browser, as it stands.
+struct Found {
+    ticket: Ticket,
+    /// Whether its next step can be taken.
+    open: bool,
+    state: SignInState,
+    at_page: StateAtPage,
+}
+
+impl SignIns {
+    /// What a browser finds at the URL of a step. Changes nothing.
+    ///
+    /// # Errors
+    /// The database is unreachable.
+    pub async fn page_step(&self, client: &Client, place: &StepPlace) -> Result<PageStep> {
+        let Some(found) = self.find_at_page(client, place).await? else { return Ok(PageStep::Nothing) };
+        let StateAtPage { login, goal: BrowserGoal { flow, .. }, .. } = found.at_page.clone();
+        Ok(match found.field().filter(|_| found.open) {
+            Some(field) => PageStep::Next(StepAtPage { field, revision: found.ticket.revision, login, flow }),
+            None => PageStep::Over { login, flow },
+        })
+    }
+
+    /// A sign-in that this browser holds, whether or not its time is over.
+    async fn find_at_page(&self, client: &Client, place: &StepPlace) -> Result<Option<Found>> {
+        let StepPlace { id, holder, .. } = place;
+        let mut tx = self.store.read().await?;
+        let held = tx.ticket_find(id, self.live.now()).await?.filter(|ticket| ticket.holder.as_ref() == Some(holder));
+        let mut open = held.is_some();
+        let held = if open { held } else { tx.ticket_of_holder(id, holder).await? };
+        if let Some(Ticket { user: Some(user), security_version, .. }) = held.as_ref().filter(|_| open) {
+            // An account that has changed since takes none of its steps.
+            let user = tx.user_by_id(user).await?;
+            open = user.is_some_and(|u| u.disabled_at.is_none() && u.security_version == *security_version);
+        }
+        drop(tx);
+        let of_client = |ticket: &Ticket| ticket.kind == TicketKind::SignIn && ticket.client == client.id;
+        let Some(ticket) = held.filter(of_client) else { return Ok(None) };
+        let state: SignInState = self.tickets.data(&ticket)?;
+        let at_page = state.at_page.clone();
+        let site = client.config.site.as_ref();
+        let here = |at_page: &StateAtPage| site.is_some_and(|site| site.origin() == at_page.goal.site);
+        Ok(at_page.filter(here).map(|at_page| Found { ticket, open, state, at_page }))
+    }
+
+    /// Takes the next step, if it is the one that was filled in.
+    ///
+    /// # Errors
+    /// A violation of the field; [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid) for a wrong code;
+    /// [`Error::TooManyAttempts`] if too many codes were asked for. The step is still the next one then.
+    pub async fn take_page_step(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        place: &StepPlace,
+        input: StepInput,
+    ) -> Result<StepTaken> {
+        self.live.for_signing()?;
+        let Some(found) = self.find_at_page(client, place).await? else { return Ok(StepTaken::Nothing) };
+        let sent = (input.revision, input.proof);
+        if let Some(taken) = Box::pin(self.not_next(ctx, client, place, (&found, sent))).await? {
+            return Ok(taken);
+        }
+        let pending = found.pending()?;
+        let field = found.field().ok_or(CODE_INVALID)?;
+        match Box::pin(self.take_field(ctx, client, &pending, field, input)).await {
+            Ok(more) if more || pending.state.steps.len() > 1 => Ok(StepTaken::Done),
+            Ok(_) | Err(Error::Unauthenticated(_)) => {
+                // It was the last one, or was taken by the same request at another process, or else, if it is still the
+                // next one, what was typed is wrong.
+                let Some(found) = self.find_at_page(client, place).await? else { return Ok(StepTaken::Nothing) };
+                Box::pin(self.not_next(ctx, client, place, (&found, sent))).await?.ok_or(CODE_INVALID)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// What became of a step, unless it is the next one. The same request gets the same answer as before. If it was the
+    /// last step and nobody has come by the session, it gets that: what has taken the step may have been cut off.
+    async fn not_next(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        place: &StepPlace,
+        (found, (revision, proof)): (&Found, (i64, [u8; 32])),
+    ) -> Result<Option<StepTaken>> {
+        let StateAtPage { login, goal: BrowserGoal { flow, .. }, last_proof } = found.at_page.clone();
+        if place.present.as_ref().is_some_and(|present| found.ticket.user.as_ref() != Some(&present.user)) {
+            return Ok(Some(StepTaken::AnotherUser { flow }));
+        }
+        let repeated = revision.checked_add(1) == Some(found.ticket.revision) && last_proof == Some(proof);
+        if found.open && found.field().is_some() {
+            let taken = if repeated { StepTaken::Done } else { StepTaken::Stale };
+            return Ok((revision != found.ticket.revision).then_some(taken));
+        }
+        let mut cookies = None;
+        if found.open && repeated {
+            cookies = self.finish(ctx, client, place, (found.pending()?, proof)).await?;
+        }
+        if cookies.is_none() {
+            cookies = self.cookies_of_step(place, &proof).await?;
+        }
+        Ok(Some(match cookies {
+            Some(cookies) => StepTaken::Session { cookies, flow },
+            None => StepTaken::Over { login, flow },
+        }))
+    }
+
+    /// Takes a step whose turn it is. Returns whether it is to be taken once more, with something else.
+    async fn take_field(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        pending: &PendingSignIn,
+        field: StepField,
+        input: StepInput,
+    ) -> Result<bool> {
+        let StepInput { typed, proof, .. } = input;
+        match (field, typed) {
+            (StepField::NewPassword, StepTyped::NewPassword(password)) => {
+                let next = self.next_revision(pending, proof, Next::Step)?;
+                self.choose_password(ctx, client, pending, password, TicketTurn::Advance(&next)).await?;
+            }
+            (StepField::Address, StepTyped::Address(email)) => {
+                self.send_page_code(ctx, client, pending, &email, proof).await?;
+                return Ok(true);
+            }
+            (StepField::Code { sent_to }, StepTyped::Resend) => {
+                self.send_page_code(ctx, client, pending, &sent_to, proof).await?;
+                return Ok(true);
+            }
+            (StepField::Code { .. }, StepTyped::OtherAddress) => {
+                let next = self.next_revision(pending, proof, Next::Email(None))?;
+                let mut tx = self.store.write().await?;
+                TicketTurn::Advance(&next).take(&mut tx, &pending.ticket, self.live.now()).await?;
+                tx.commit().await?;
+                return Ok(true);
+            }
+            (StepField::Code { .. }, StepTyped::Code(code)) => {
+                let next = self.next_revision(pending, proof, Next::Step)?;
+                self.check_code(ctx, client, pending, &code, TicketTurn::Advance(&next)).await?;
+            }
+            (field, _) => return Err(Error::invalid(field.name(), "must not be empty")),
+        }
+        Ok(false)
+    }
+
+    async fn send_page_code(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        pending: &PendingSignIn,
+        email: &str,
+        proof: [u8; 32],
+    ) -> Result<()> {
+        let code = self.tickets.with_new_code(&pending.ticket, self.step_end(&pending.ticket));
+        let next = self.next_revision(pending, proof, Next::Email(Some((email, &code))))?;
+        let person = pending.state.person(ctx, client);
+        let sending = SentCode { ctx, client, person: &person, user: &pending.user, email };
+        self.mail_code(sending, (&pending.ticket, TicketTurn::Advance(&next)), &code).await
+    }
+
+    /// The next revision of a sign-in.
+    fn next_revision(&self, pending: &PendingSignIn, proof: [u8; 32], next: Next<'_>) -> Result<NextRevision> {
+        let PendingSignIn { ticket, state, .. } = pending;
+        let mut state = state.clone();
+        let mut code = None;
+        match next {
+            Next::Step => {
+                state.steps.drain(..1.min(state.steps.len()));
+                state.email = None;
+            }
+            Next::Email(None) => state.email = None,
+            Next::Email(Some((email, issued))) => {
+                state.email = Some(email.to_owned());
+                code = Some(issued.ticket.code);
+            }
+        }
+        if let Some(at_page) = &mut state.at_page {
+            at_page.last_proof = Some(proof);
+        }
+        let sealed = self.tickets.seal(&ticket.id, TicketKind::SignIn, &state)?;
+        Ok(NextRevision { sealed, code, expires_at: self.step_end(ticket) })
+    }
+
+    /// When the time for the next step ends, if this one is taken now.
+    fn step_end(&self, ticket: &Ticket) -> Timestamp {
+        self.live.now().plus(TicketKind::SignIn.lifetime()).min(ticket.created_at.plus(STEPS_TTL))
+    }
+
+    /// Opens the session after the last step. The ticket is spent with it; nothing if it was spent before.
+    async fn finish(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        place: &StepPlace,
+        (pending, proof): (PendingSignIn, [u8; 32]),
+    ) -> Result<Option<Box<NewCookies>>> {
+        let PendingSignIn { ticket, user, state } = pending;
+        let call = state.into_call(ctx, client)?;
+        let spend = |opened: &OpenedSession| {
+            Ok(TicketSpending {
+                id: ticket.id.clone(),
+                holder: ticket.holder.ok_or(CODE_INVALID)?,
+                revision: ticket.revision,
+                result: self.keep_cookies(&ticket_purpose(&ticket.id), proof, opened, &call, None)?,
+            })
+        };
+        // The session that the browser had may have ended a moment ago: then there is nothing to replace.
+        for supersedes in [place.present.as_ref().map(|present| &present.id), None] {
+            let verified = self.still_verified(&user).await?;
+            let spend = Spend { ticket: Some(&spend), form: None, supersedes };
+            match self.open_session(ctx, &call, verified, spend).await? {
+                Opened::Session(opened) => return Ok(Some(Box::new(self.cookies(&opened, &call, None)))),
+                Opened::Spent => return Ok(None),
+                Opened::BasisEnded => {}
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// The cookies that the last step led to, if the same was typed into it a moment ago and the session lives.
+    async fn cookies_of_step(&self, place: &StepPlace, proof: &[u8; 32]) -> Result<Option<Box<NewCookies>>> {
+        let result = self.store.read().await?.ticket_result(&place.id, &place.holder, self.live.now()).await?;
+        let cookies = result.and_then(|sealed| self.kept_cookies(&ticket_purpose(&place.id), proof, &sealed));
+        Ok(self.of_live_session(cookies).await?.map(Box::new))
+    }
+}
+
+/// What comes next in a sign-in.
+enum Next<'a> {
+    /// The next step.
+    Step,
+    /// The same step, with a code that was sent, or without.
+    Email(Option<(&'a str, &'a IssuedTicket)>),
+}
+
+impl Found {
+    fn pending(&self) -> Result<PendingSignIn> {
+        let user = self.ticket.user.clone().ok_or(CODE_INVALID)?;
+        Ok(PendingSignIn { ticket: self.ticket.clone(), user, state: self.state.clone() })
+    }
+
+    /// What the next step asks for.
+    fn field(&self) -> Option<StepField> {
+        Some(match (self.state.steps.first()?, &self.state.email) {
+            (SignInStep::ChoosePassword, _) => StepField::NewPassword,
+            (SignInStep::VerifyEmail, None) => StepField::Address,
+            (SignInStep::VerifyEmail, Some(sent_to)) => StepField::Code { sent_to: sent_to.clone() },
+        })
+    }
+}
+
+fn ticket_purpose(id: &TicketId) -> String {
+    format!("step result {id}")
+}

@@ -1,0 +1,169 @@
+//! A request for a page, with all that every page needs of it: the site, the browser's cookies and who the visitor is.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    extract::{FromRequestParts, Request},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    BrowserState, SiteOf,
+    cookies::{CookieNames, RequestCookies},
+    cross_site::check_unsafe,
+    form::Form,
+    query::Query,
+};
+use crate::{
+    domain::{client::Client, site::Site},
+    error::Result,
+    id::VisitorId,
+    service::FormPurpose,
+    service::{BrowserSession, RequestContext, Visitor},
+    web::pages::ErrorKind,
+};
+
+/// A request for a page.
+pub struct BrowserRequest {
+    /// What every page has at hand.
+    pub state: BrowserState,
+    /// The client whose site it is.
+    pub client: Arc<Client>,
+    /// The site.
+    pub site: Site,
+    /// Its context: the time, the id, and where it came from.
+    pub ctx: RequestContext,
+    /// The method.
+    pub method: Method,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The query of the URL.
+    pub query: Query,
+    /// The cookies that count on this site.
+    pub cookies: RequestCookies,
+    /// The visitor whom the browser has named.
+    pub known_visitor: Option<Visitor>,
+    /// That visitor, or a new one.
+    pub visitor: Visitor,
+    /// Whether the session's cookie was found to stand for no live session.
+    dead_session: AtomicBool,
+}
+
+impl fmt::Debug for BrowserRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrowserRequest").field("site", &self.site).field("ctx", &self.ctx).finish_non_exhaustive()
+    }
+}
+
+impl FromRequestParts<BrowserState> for BrowserRequest {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, state: &BrowserState) -> Result<Self, Response> {
+        let Some(found) = parts.extensions.get::<SiteOf>().cloned() else {
+            // It is missing only where a page was mounted outside of a site.
+            return Err(StatusCode::MISDIRECTED_REQUEST.into_response());
+        };
+        let ctx = parts.extensions.get::<RequestContext>().cloned();
+        Ok(Self::new(state.clone(), found, ctx, parts))
+    }
+}
+
+impl BrowserRequest {
+    fn new(state: BrowserState, found: SiteOf, ctx: Option<RequestContext>, parts: &Parts) -> Self {
+        let user_agent = parts.headers.get(header::USER_AGENT).map_or(&[][..], |value| value.as_bytes());
+        let ctx = ctx.unwrap_or_else(|| found.context(&state, user_agent));
+        let SiteOf { client, site, .. } = found;
+        let cookies = RequestCookies::read(&parts.headers, &CookieNames::of(&site));
+        let browser = &state.service.browser;
+        let known_visitor = cookies.visitor().and_then(|text| browser.visitor(text, ctx.now));
+        let visitor = known_visitor.unwrap_or_else(|| browser.new_visitor());
+        ctx.caller.set(client.id.as_str());
+        Self {
+            client,
+            site,
+            ctx,
+            method: parts.method.clone(),
+            headers: parts.headers.clone(),
+            query: Query::read(parts.uri.query()),
+            cookies,
+            known_visitor,
+            visitor,
+            dead_session: AtomicBool::new(false),
+            state,
+        }
+    }
+
+    /// The live session that the browser's cookie stands for at this site. It is in use: its user has asked for a page.
+    ///
+    /// # Errors
+    /// The database is unreachable: the browser may have a session or not.
+    pub async fn session(&self) -> Result<Option<BrowserSession>> {
+        let found = self.unused_session().await?;
+        if let Some(session) = &found {
+            self.state.service.browser.note_use(session, self.ctx.now);
+        }
+        Ok(found)
+    }
+
+    /// The same, for a script that may ask over and over.
+    ///
+    /// # Errors
+    /// The database is unreachable: the browser may have a session or not.
+    pub(super) async fn unused_session(&self) -> Result<Option<BrowserSession>> {
+        let Some(cookie) = self.cookies.session() else { return Ok(None) };
+        let found = self.state.service.browser.live_session(cookie, &self.site, self.ctx.now).await?;
+        self.dead_session.store(found.is_none(), Ordering::Relaxed);
+        Ok(found)
+    }
+
+    /// Whether the session's cookie was found to stand for no live session.
+    pub(super) fn has_dead_session(&self) -> bool {
+        self.dead_session.load(Ordering::Relaxed)
+    }
+
+    /// The visitor whom the browser has named.
+    #[must_use]
+    pub fn visitor_id(&self) -> Option<&VisitorId> {
+        self.known_visitor.as_ref().map(|visitor| &visitor.id)
+    }
+
+    /// The form that was sent, if a page of this origin has sent it. What another site has made the browser send is
+    /// refused before it is read. Its token is for the caller to check.
+    ///
+    /// # Errors
+    /// A page that says why.
+    pub async fn form(&self, request: Request) -> Result<Form, Response> {
+        if let Err(why) = check_unsafe(&self.headers, &self.site, true) {
+            tracing::info!(request_id = %self.ctx.request_id, why = why.as_str(), "a form from elsewhere is refused");
+            return Err(self.refused(ErrorKind::CrossSite));
+        }
+        Form::read(&self.headers, request.into_body()).await.map_err(|error| self.bad_form(&error))
+    }
+
+    /// The token of a form for this browser.
+    #[must_use]
+    pub fn form_token(&self, purpose: FormPurpose, session: Option<&BrowserSession>, decided: &[u8]) -> String {
+        let of = (&self.visitor.id, session.map(|session| &session.id));
+        self.state.service.browser.form_token(purpose, of, &self.site, decided)
+    }
+
+    /// Whether a form token is the one that this browser was given. Without the visitor's cookie, none is.
+    #[must_use]
+    pub fn has_form_token(
+        &self,
+        presented: &str,
+        purpose: FormPurpose,
+        session: Option<&BrowserSession>,
+        decided: &[u8],
+    ) -> bool {
+        let Some(Visitor { id, .. }) = &self.known_visitor else { return false };
+        let of: (&VisitorId, _) = (id, session.map(|session| &session.id));
+        self.state.service.browser.form_token_matches(purpose, of, &self.site, decided, presented)
+    }
+}

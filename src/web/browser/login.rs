@@ -1,0 +1,276 @@
+//! `GET /login` and `POST /login`: the first page of a sign-in, the state "ask". Its whole state stands sealed in the URL,
+//! so that nothing is stored for it: a reload, "back" and a second tab work because nothing is used up.
+
+use axum::{Router, extract::Request, http::StatusCode, response::Response, routing::get};
+
+use super::{
+    BrowserRequest, BrowserState,
+    answer::{Page, form_status, retry_after, with_retry_after},
+    form::Form as SentForm,
+};
+use crate::{
+    domain::flow::FlowState,
+    error::Error,
+    secret::{DeviceToken, Password},
+    service::FormPurpose,
+    service::{BrowserSession, FoundFlow, NewCookies, SignInForm, SignInOutcome, suffices},
+    web::pages::{Field, FieldError, Form, Notice, SignIn, StartAgain, SwitchUser, Text, View, violations},
+};
+
+/// What stands before the sealed id of a form that was sent again because no cookie came with it.
+const AGAIN: &str = "again.";
+
+/// The routes.
+pub(super) fn routes() -> Router<BrowserState> {
+    Router::new().route("/login", get(show).post(submit))
+}
+
+/// A flow, and the text that it stands in URLs with.
+pub(super) struct InUrl {
+    pub(super) flow: FlowState,
+    pub(super) text: String,
+}
+
+/// What a sign-in form shows besides its fields.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub(super) username: String,
+    pub(super) shared: bool,
+    pub(super) errors: Vec<FieldError>,
+    pub(super) notice: Option<Notice>,
+    /// Whether no cookie came with the form that this one replaces.
+    pub(super) without_cookie: bool,
+}
+
+async fn show(request: BrowserRequest) -> Response {
+    match request.flow_in_url() {
+        Ok(Some(in_url)) => match request.session().await {
+            Ok(Some(session)) if suffices(&session, &in_url.flow) => request.arrive(&in_url.flow),
+            Ok(_) => {
+                let notice = request.done_notice();
+                request.ask(StatusCode::OK, &in_url, Asked { notice, ..Asked::default() })
+            }
+            Err(error) => request.failed(&error),
+        },
+        Ok(None) => begin(&request).await,
+        Err(answer) => onward_or(&request, *answer).await,
+    }
+}
+
+/// The answer where the flow in the URL cannot go on, unless its user is signed in: on to where it was going, or home if
+/// this server has not sealed it.
+async fn onward_or(request: &BrowserRequest, answer: Response) -> Response {
+    let Some(text) = request.query.get("r").ok().flatten() else { return answer };
+    let (browser, of) = (&request.state.service.browser, (&*request.client, &request.site));
+    let flow = match browser.open_flow(text, of, request.ctx.now) {
+        FoundFlow::Open(flow) | FoundFlow::Over(flow) => flow,
+        FoundFlow::Unknown => browser.begin_flow(of, None, request.ctx.now),
+    };
+    match request.session().await {
+        Ok(Some(session)) if suffices(&session, &flow) => request.arrive(&flow),
+        Ok(_) => answer,
+        Err(error) => request.failed(&error),
+    }
+}
+
+/// Seals what was asked for into the URL. The page behind it, not this redirect, sends cookies.
+async fn begin(request: &BrowserRequest) -> Response {
+    let return_to = match request.query.get("return_to") {
+        Ok(return_to) => return_to,
+        Err(doubled) => return request.bad_parameter(doubled.0),
+    };
+    let browser = &request.state.service.browser;
+    let flow = browser.begin_flow((&request.client, &request.site), return_to, request.ctx.now);
+    match request.session().await {
+        Ok(Some(session)) if suffices(&session, &flow) => request.arrive(&flow),
+        Ok(_) => request.go_to(&request.site.path(&format!("login?r={}", browser.seal_flow(&flow)))),
+        Err(error) => request.failed(&error),
+    }
+}
+
+async fn submit(request: BrowserRequest, body: Request) -> Response {
+    let form = match request.form(body).await {
+        Ok(form) => form,
+        Err(answer) => return answer,
+    };
+    let in_url = match request.flow_in_url() {
+        Ok(Some(in_url)) => in_url,
+        Ok(None) => return request.start_again("login"),
+        Err(answer) => return onward_or(&request, *answer).await,
+    };
+    let asked = Asked {
+        username: form.text("username").to_owned(),
+        shared: !form.text("shared_computer").is_empty(),
+        ..Asked::default()
+    };
+    if let Some(answer) = check_token(&request, &form, &in_url, &asked) {
+        return answer;
+    }
+    let present = match already_signed_in(&request, &in_url.flow, &asked.username).await {
+        Ok(Present::Answered(answer)) => return answer,
+        Ok(Present::Insufficient(session)) => Some(session),
+        Ok(Present::Nothing) => None,
+        Err(error) => return refused(&request, &error, &in_url, asked),
+    };
+    send(&request, &form, &in_url, asked, present).await
+}
+
+/// Signs in with what was typed.
+async fn send(
+    request: &BrowserRequest,
+    form: &SentForm,
+    in_url: &InUrl,
+    mut asked: Asked,
+    present: Option<BrowserSession>,
+) -> Response {
+    let sent = form.text("form");
+    let submitted = SignInForm {
+        visitor: request.visitor.id,
+        form: sent.strip_prefix(AGAIN).unwrap_or(sent).to_owned(),
+        flow: in_url.text.clone(),
+        login: asked.username.clone(),
+        password: Password::new(form.text("password").to_owned()),
+        shared: asked.shared,
+        devices: request.cookies.devices().iter().map(|token| DeviceToken::new(token.expose().to_owned())).collect(),
+        present: present.clone(),
+    };
+    let of = (&*request.client, &request.site);
+    match &*request.state.service.browser.sign_in(&request.ctx, of, submitted).await {
+        Ok(SignInOutcome::SignedIn(cookies)) => request.arrive_with(&in_url.flow, cookies),
+        Ok(SignInOutcome::Step(id)) => request.go_to(&request.site.path(&format!("step/{id}?r={}", in_url.text))),
+        Ok(SignInOutcome::AnotherUser) if let Some(session) = &present => request.switch_user(&in_url.flow, session),
+        Ok(SignInOutcome::FormUnusable | SignInOutcome::AnotherUser) => {
+            asked.errors.push(FieldError { field: None, text: Text::TryAgain });
+            request.ask(StatusCode::UNPROCESSABLE_ENTITY, in_url, asked)
+        }
+        Err(error) => refused(request, error, in_url, asked),
+    }
+}
+
+/// The form again, unless its token is the one that this browser was given: never an error, because an old page or a
+/// browser that lost its cookies is to blame, and not its user.
+fn check_token(request: &BrowserRequest, form: &SentForm, in_url: &InUrl, asked: &Asked) -> Option<Response> {
+    if request.has_form_token(form.text("csrf"), FormPurpose::SignIn, None, b"") {
+        return None;
+    }
+    let without_cookie = request.known_visitor.is_none();
+    if without_cookie && form.text("form").starts_with(AGAIN) {
+        let page = Page::new(View::CookiesBlocked).with_status(StatusCode::UNPROCESSABLE_ENTITY);
+        return Some(request.page(page.in_flow(Some(&in_url.text))));
+    }
+    let again = Asked {
+        username: asked.username.clone(),
+        shared: asked.shared,
+        errors: vec![FieldError { field: None, text: Text::TryAgain }],
+        notice: None,
+        without_cookie,
+    };
+    Some(request.ask(StatusCode::UNPROCESSABLE_ENTITY, in_url, again))
+}
+
+/// What a browser that sends a sign-in form has already.
+enum Present {
+    Nothing,
+    /// A session that is not all that the flow asks for, of the user who is named. The new one replaces it.
+    Insufficient(BrowserSession),
+    /// Nobody needs to sign in.
+    Answered(Response),
+}
+
+/// What becomes of a form from a browser that is signed in: on to where this tab was going or, for another user, a
+/// choice. There are never two accounts in one browser.
+async fn already_signed_in(request: &BrowserRequest, flow: &FlowState, username: &str) -> Result<Present, Error> {
+    let Some(session) = request.session().await? else { return Ok(Present::Nothing) };
+    let same = username.is_empty() || request.state.service.browser.is_login_of(&session, username).await?;
+    Ok(match (same, suffices(&session, flow)) {
+        (false, _) => Present::Answered(request.switch_user(flow, &session)),
+        (true, true) => Present::Answered(request.arrive(flow)),
+        (true, false) => Present::Insufficient(session),
+    })
+}
+
+/// The form with what is wrong, as far as its user can do something about it.
+fn refused(request: &BrowserRequest, error: &Error, in_url: &InUrl, mut asked: Asked) -> Response {
+    let Some(status) = form_status(error) else { return request.failed(error) };
+    asked.errors = errors(error);
+    with_retry_after(request.ask(status, in_url, asked), retry_after(error))
+}
+
+/// What is wrong with a form. What is not about a field of its own is said above it.
+pub(super) fn errors(error: &Error) -> Vec<FieldError> {
+    match error {
+        Error::Invalid(wrong) => violations(wrong, Field::parse),
+        other => vec![FieldError { field: None, text: Text::of(other) }],
+    }
+}
+
+impl BrowserRequest {
+    /// The flow in the URL. One that is too old, or of another site, is answered by a page that begins again.
+    pub(super) fn flow_in_url(&self) -> Result<Option<InUrl>, Box<Response>> {
+        let text = self.query.get("r").map_err(|doubled| Box::new(self.bad_parameter(doubled.0)))?;
+        let Some(text) = text else { return Ok(None) };
+        match self.open_flow(text) {
+            Some(in_url) => Ok(Some(in_url)),
+            None => Err(Box::new(self.start_again_in(text, "login"))),
+        }
+    }
+
+    /// A flow that can go on.
+    pub(super) fn open_flow(&self, text: &str) -> Option<InUrl> {
+        let of = (&*self.client, &self.site);
+        match self.state.service.browser.open_flow(text, of, self.ctx.now) {
+            FoundFlow::Open(flow) => Some(InUrl { flow, text: text.to_owned() }),
+            FoundFlow::Over(_) | FoundFlow::Unknown => None,
+        }
+    }
+
+    /// "Start again" at a page, on the way that the flow in the URL leads.
+    pub(super) fn start_again(&self, page: &str) -> Response {
+        self.start_again_in(self.query.get("r").ok().flatten().unwrap_or_default(), page)
+    }
+
+    /// "Start again" at a page, on the way that a flow has led, even one that is too old; from the application if that
+    /// is unknown.
+    pub(super) fn start_again_in(&self, flow: &str, page: &str) -> Response {
+        let browser = &self.state.service.browser;
+        let flow = match browser.open_flow(flow, (&self.client, &self.site), self.ctx.now) {
+            FoundFlow::Open(flow) | FoundFlow::Over(flow) => Some(browser.seal_flow(&flow.begun_at(self.ctx.now))),
+            FoundFlow::Unknown => None,
+        };
+        let continue_to = flow.map(|r| self.site.path(&format!("{page}?r={r}")));
+        self.page(Page::new(View::StartAgain(StartAgain { continue_to })).with_status(StatusCode::BAD_REQUEST))
+    }
+
+    /// The sign-in form. Its id is new each time, and nothing is stored for it.
+    pub(super) fn ask(&self, status: StatusCode, in_url: &InUrl, asked: Asked) -> Response {
+        let Asked { username, shared, errors, notice, without_cookie } = asked;
+        let id = self.state.service.browser.new_form(&self.site, self.visitor.id, self.ctx.now);
+        let id = if without_cookie { format!("{AGAIN}{id}") } else { id };
+        let mut form = Form::new(self.form_token(FormPurpose::SignIn, None, b"")).sealed(id);
+        form.errors = errors;
+        let view = View::SignIn(SignIn { form, username, shared_computer: shared });
+        self.page(Page::new(view).with_status(status).in_flow(Some(&in_url.text)).with_notice(notice))
+    }
+
+    /// "Continue as …, or sign out first".
+    pub(super) fn switch_user(&self, flow: &FlowState, session: &BrowserSession) -> Response {
+        let return_to = flow.return_path().map(|path| path.as_str().to_owned());
+        let decided = return_to.clone().unwrap_or_default();
+        let form = Form::new(self.form_token(FormPurpose::SignOut, Some(session), decided.as_bytes()));
+        let continue_to = flow.destination(&self.site);
+        let view = View::SwitchUser(SwitchUser { form, name: session.name().to_owned(), continue_to, return_to });
+        self.page(Page::new(view))
+    }
+
+    /// Sends the browser to where the flow leads.
+    pub(super) fn arrive(&self, flow: &FlowState) -> Response {
+        self.go_to(&flow.path(&self.site))
+    }
+
+    /// Sends the browser to where the flow leads, signed in.
+    pub(super) fn arrive_with(&self, flow: &FlowState, cookies: &NewCookies) -> Response {
+        let mut response = self.arrive(flow);
+        self.set_session_cookies(&mut response, cookies);
+        response
+    }
+}

@@ -1,0 +1,79 @@
+//! Errors for programs, as problem documents (RFC 9457).
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal $status:ident,)*) => {
+        /// Why a request was refused, as programs see it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Problem { $($(#[$doc])* $name,)* }
+
+        impl Problem {
+            /// The member `reason`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The status that goes with it.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A parameter or a header is wrong.
+    InvalidArgument = "INVALID_ARGUMENT" BAD_REQUEST,
+    /// Nobody is signed in.
+    NoSession = "NO_SESSION" UNAUTHORIZED,
+    /// The sign-in is too weak or too old.
+    SessionTooWeak = "SESSION_TOO_WEAK" UNAUTHORIZED,
+    /// Another site made the browser send it.
+    CrossSiteRequest = "CROSS_SITE_REQUEST" FORBIDDEN,
+    /// The user lacks a permission.
+    PermissionDenied = "PERMISSION_DENIED" FORBIDDEN,
+    /// Whoever asks is no proxy of this deployment.
+    ProxyUnknown = "PROXY_UNKNOWN" FORBIDDEN,
+    /// No client has such a site.
+    MisdirectedRequest = "MISDIRECTED_REQUEST" MISDIRECTED_REQUEST,
+    /// The configuration of the proxy lacks a line.
+    ProxyIncomplete = "PROXY_INCOMPLETE" INTERNAL_SERVER_ERROR,
+    /// A token or the headers would be larger than applications take.
+    TokenTooLarge = "TOKEN_TOO_LARGE" INTERNAL_SERVER_ERROR,
+    /// An internal failure.
+    Internal = "INTERNAL" INTERNAL_SERVER_ERROR,
+    /// The database cannot be read, or changes may have been missed.
+    Unavailable = "UNAVAILABLE" SERVICE_UNAVAILABLE,
+}
+
+impl Problem {
+    /// The answer, with a text for people.
+    #[must_use]
+    pub fn answer(self, detail: &str) -> Response {
+        let status = self.status();
+        let title = status.canonical_reason().unwrap_or_default();
+        let body = json!({ "status": status.as_u16(), "reason": self.as_str(), "title": title, "detail": detail });
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match status {
+            // RFC 9110 §15.5.2 wants a challenge; a cookie is no scheme that it knows.
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

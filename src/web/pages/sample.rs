@@ -1,0 +1,280 @@
+//! Sample values for every page: they are rendered before the server starts, in tests and as previews.
+
+use super::{
+    Accent, Account, AccountAction, Attribute, CodeSent, Dev, DevUser, ErrorKind, ErrorPage, Field, Forgotten, Form,
+    GoOn, Hidden, Home, LoggingOut, Look, Notice, Opened, OpenedKind, PendingEmail, Register, ResetPassword, Session,
+    SignIn, SignedOut, StartAgain, Step, StepKind, SwitchUser, Text, Tone, Try, Verify, VerifyKind, View,
+};
+use crate::time::{Timestamp, Ttl};
+
+/// A page with sample values.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Its name.
+    pub name: &'static str,
+    /// The site and the reader.
+    pub look: Look<'static>,
+    /// The page.
+    pub view: View,
+    /// The ids that it must have: scripts and tests of others rely on them.
+    pub ids: &'static [&'static str],
+    /// The hidden fields that it must send.
+    pub sends: &'static [&'static str],
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_893_456_000_000);
+
+impl Sample {
+    /// The sample value of a hidden field.
+    pub(super) fn value(name: &str) -> String {
+        format!("sample-{name}")
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let parts: [fn() -> Vec<Self>; 5] = [signing_in, registering, forgetting, own_account, others];
+        parts.iter().flat_map(|part| part()).collect()
+    }
+
+    fn new(name: &'static str, view: View, ids: &'static [&'static str], sends: &'static [&'static str]) -> Self {
+        let mut look = Look::plain("/auth", "Example Shop");
+        look.accent = Some(Accent::new(0x1f, 0x4f, 0xa3));
+        look.registration = true;
+        look.flow = Some("sample-r");
+        Self { name, look, view, ids, sends }
+    }
+
+    fn with_notice(mut self, tone: Tone, text: Text) -> Self {
+        self.look = self.look.with_notice(Notice::new(tone, text));
+        self
+    }
+}
+
+fn form() -> Form {
+    Form::new(Sample::value("csrf"))
+}
+
+fn sealed() -> Form {
+    form().sealed(Sample::value("form"))
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn signing_in() -> Vec<Sample> {
+    let view = |form, username: &str| {
+        View::SignIn(SignIn { form, username: text(username), shared_computer: !username.is_empty() })
+    };
+    let ids = &["username", "password", "shared_computer", "login-submit"];
+    let sends = &["csrf", "form"];
+    let wrong = sealed().wrong(None, Text::WrongCredentials);
+    let empty = sealed().wrong(Field::Username, Text::Required).wrong(Field::Password, Text::Required);
+    let step = |kind| {
+        let (id, revision) = (text("01J00000000000000000000000"), Sample::value("revision"));
+        View::Step(Step { form: form(), id, revision, name: text("ada"), kind })
+    };
+    let email = || text("ada@example.org");
+    let steps: &[&str] = &["csrf", "revision"];
+    let other = View::SwitchUser(SwitchUser {
+        form: form(),
+        name: text("ada"),
+        continue_to: text("/basket"),
+        return_to: Some(text("/auth/login?r=sample-r")),
+    });
+    vec![
+        Sample::new("sign-in", view(sealed(), ""), ids, sends),
+        Sample::new("sign-in-wrong", view(wrong, "ada"), ids, sends),
+        Sample::new("sign-in-empty", view(empty, ""), ids, sends),
+        Sample::new("sign-in-expired", view(sealed(), "ada"), ids, sends).with_notice(Tone::Info, Text::SignInExpired),
+        Sample::new("switch-user", other, &["continue", "logout-confirm"], &["csrf"]),
+        Sample::new("step-password", step(StepKind::ChoosePassword), &["new_password", "step-submit"], steps),
+        Sample::new("step-address", step(StepKind::AskAddress { email: email() }), &["email", "step-submit"], steps),
+        Sample::new(
+            "step-code",
+            step(StepKind::EnterCode { email: email() }),
+            &["code", "step-submit", "step-resend"],
+            steps,
+        )
+        .with_notice(Tone::Warning, Text::StepMoved),
+    ]
+}
+
+fn registering() -> Vec<Sample> {
+    let register = |form, email: &str| View::Register(Register { form, email: text(email), username: text("") });
+    let ids = &["email", "username", "password", "register-submit"];
+    let wrong =
+        sealed().wrong(Field::Email, Text::EmailInvalid).wrong(Field::Password, Text::PasswordTooShort { min: 15 });
+    let verify = |kind, email| {
+        let token = Hidden::new(Sample::value("token"));
+        View::Verify(Verify { form: form(), kind, token, link_kind: Sample::value("kind"), email, username: text("") })
+    };
+    let opened = |kind| View::Opened(Opened { kind, signed_in: text("ada"), continue_to: text("/basket") });
+    let email = || Some(text("ada@example.org"));
+    let sends: &[&str] = &["csrf", "token", "kind"];
+    let sent = View::RegisterSent(CodeSent { form: sealed(), to: text("ada@example.org") });
+    vec![
+        Sample::new("register", register(sealed(), ""), ids, &["csrf", "form"]),
+        Sample::new("register-wrong", register(wrong, "ada"), ids, &["csrf", "form"]),
+        Sample::new("register-sent", sent, &["code", "verify-submit"], &["csrf", "form"]),
+        Sample::new("verify", verify(VerifyKind::Register, email()), &["verify-submit"], sends),
+        Sample::new(
+            "verify-elsewhere",
+            verify(VerifyKind::RegisterElsewhere, None),
+            &["username", "new_password", "verify-submit"],
+            sends,
+        ),
+        Sample::new("verify-email", verify(VerifyKind::Email, email()), &["verify-submit"], sends),
+        Sample::new("verify-email-elsewhere", verify(VerifyKind::EmailElsewhere, None), &["sign-in"], &[]),
+        Sample::new("verify-email-another", verify(VerifyKind::EmailOfAnother, None), &["sign-out"], &[]),
+        Sample::new("opened-without-name", opened(OpenedKind::WithoutName), &["continue", "account"], &[]),
+        Sample::new("opened-another", opened(OpenedKind::Another), &["continue", "sign-out"], &[]),
+        Sample::new(
+            "opened-another-without-name",
+            opened(OpenedKind::AnotherWithoutName),
+            &["continue", "sign-out"],
+            &[],
+        ),
+    ]
+}
+
+fn forgetting() -> Vec<Sample> {
+    let forgotten = View::Forgotten(Forgotten { form: sealed(), username: text("ada") });
+    let reset = |form| View::ResetPassword(ResetPassword { form, token: Hidden::new(Sample::value("token")) });
+    let sent = View::ForgottenSent(CodeSent { form: sealed(), to: text("ada") });
+    let ids = &["new_password", "reset-submit"];
+    let common = form().wrong(Field::NewPassword, Text::PasswordCommon);
+    vec![
+        Sample::new("forgotten", forgotten, &["username", "forgot-submit"], &["csrf", "form"]),
+        Sample::new("forgotten-sent", sent, &["code", "new_password", "reset-submit"], &["csrf", "form"]),
+        Sample::new("reset", reset(form()), ids, &["csrf", "token"]),
+        Sample::new("reset-wrong", reset(common), ids, &["csrf", "token"]),
+    ]
+}
+
+fn own_account() -> Vec<Sample> {
+    let mut pending = account(form().wrong(Field::Code, Text::CodeInvalid));
+    pending.pending_email =
+        Some(PendingEmail { email: text("ada@new.example"), form: Hidden::new(Sample::value("form")) });
+    pending.acted = Some(AccountAction::VerifyEmail);
+    pending.password_needed = true;
+    pending.more_sessions = true;
+    pending.has_password = false;
+    pending.attributes = Vec::new();
+    pending.username_editable = false;
+    let mut old = account(form().wrong(Field::CurrentPassword, Text::Required));
+    (old.acted, old.password_needed) = (Some(AccountAction::ChangeEmail), true);
+    let asks = |return_to| View::LoggingOut(LoggingOut { form: form(), name: text("ada"), return_to });
+    vec![
+        Sample::new(
+            "account",
+            View::Account(Box::new(account(form()))),
+            &["username-submit", "email-submit", "password-submit", "download-submit", "delete-submit"],
+            &["csrf"],
+        )
+        .with_notice(Tone::Done, Text::PasswordChanged { ended: 2 }),
+        Sample::new(
+            "account-old",
+            View::Account(Box::new(old)),
+            &["email-current_password", "email-submit"],
+            &["csrf"],
+        ),
+        Sample::new("account-pending", View::Account(Box::new(pending)), &["code", "verify-submit"], &["csrf", "form"]),
+        Sample::new("logout", asks(Some(text("/basket"))), &["logout-confirm"], &["csrf"]),
+        Sample::new(
+            "signed-out",
+            View::SignedOut(SignedOut { everywhere: false, return_to: Some(text("/basket")) }),
+            &["continue"],
+            &[],
+        ),
+        Sample::new(
+            "signed-out-everywhere",
+            View::SignedOut(SignedOut { everywhere: true, return_to: None }),
+            &["continue"],
+            &[],
+        ),
+    ]
+}
+
+fn account(form: Form) -> Account {
+    let session = |n: i64, browser: &str, system: &str, label: &str| Session {
+        id: format!("ses_0{n}"),
+        label: text(label),
+        browser: text(browser),
+        system: text(system),
+        application: text(if n == 2 { "Warehouse" } else { "Example Shop" }),
+        address: format!("192.0.2.{n}"),
+        signed_in_at: NOW.minus(Ttl::from_days(3 * n + 1)),
+        last_used_at: NOW.minus(Ttl::from_secs(n * n * 7000)),
+        current: n == 0,
+    };
+    let attribute = |name: &str, value: &str| Attribute { name: text(name), value: text(value) };
+    Account {
+        form,
+        acted: None,
+        name: text("ada"),
+        username: text("ada"),
+        username_editable: true,
+        emails: vec![text("ada@example.org")],
+        email_typed: text(""),
+        pending_email: None,
+        has_password: true,
+        password_needed: false,
+        attributes: vec![attribute("given_name", "Ada"), attribute("department", "Research")],
+        sessions: vec![
+            session(0, "Firefox", "Linux", ""),
+            session(1, "Safari", "iPhone", "Ada's phone"),
+            session(2, "", "", ""),
+        ],
+        more_sessions: false,
+    }
+}
+
+fn others() -> Vec<Sample> {
+    let error = |kind, parameter: Option<&str>, detail, retry: Option<&str>| {
+        let (parameter, retry) = (parameter.map(text), retry.map(text));
+        View::Error(ErrorPage { kind, parameter, detail, request_id: text("req_01J000000000000000000000000"), retry })
+    };
+    let again = |to: Option<&str>| View::StartAgain(StartAgain { continue_to: to.map(text) });
+    let link = error(ErrorKind::Link, Some("token"), Some(Text::LinkInvalid), Some("/auth/forgot"));
+    let too_many = Some(Text::TooManyAttempts { minutes: 5 });
+    let home =
+        |name: Option<&str>| View::Home(Home { name: name.map(text), dev: Some(text("http://localhost:8081/dev")) });
+    vec![
+        Sample::new("cookies-blocked", View::CookiesBlocked, &["continue"], &[]),
+        Sample::new("start-again", again(Some("/auth/login?r=sample-r")), &["continue"], &[]),
+        Sample::new("start-again-from-home", again(None), &["continue"], &[]),
+        Sample::new("go-on", View::GoOn(GoOn { continue_to: text("/basket") }), &["continue"], &[]),
+        Sample::new("error-invalid", error(ErrorKind::Invalid, Some("return_to"), None, None), &["request-id"], &[]),
+        Sample::new("error-link", link, &["request-id"], &[]),
+        Sample::new("error-too-many", error(ErrorKind::TooMany, None, too_many, None), &["request-id"], &[]),
+        Sample::new(
+            "error-unavailable",
+            error(ErrorKind::Unavailable, None, None, Some("/auth/login")),
+            &["request-id"],
+            &[],
+        ),
+        Sample::new("home", home(None), &["sign-in"], &[]),
+        Sample::new("home-signed-in", home(Some("ada")), &["account"], &[]),
+        Sample::new("dev", dev(), &[], &[]),
+    ]
+}
+
+fn dev() -> View {
+    let one = |about, target: &str| Try { about, target: text(target) };
+    let site = "http://localhost:8000";
+    View::Dev(Dev {
+        user: Some(DevUser { username: text("ada"), password: text("sample password of ada") }),
+        links: vec![
+            one(Text::TrySignIn, &format!("{site}/auth/login")),
+            one(Text::TryRegister, &format!("{site}/auth/register")),
+            one(Text::TryAccount, &format!("{site}/auth/account")),
+            one(Text::TryMail, "http://127.0.0.1:8081/dev/mail"),
+        ],
+        commands: vec![
+            one(Text::TryServices, "grpcurl -plaintext 127.0.0.1:8080 list"),
+            one(Text::TryKeys, "curl http://127.0.0.1:8081/.well-known/jwks.json"),
+        ],
+    })
+}

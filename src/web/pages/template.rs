@@ -1,0 +1,265 @@
+//! Templates: built in, or from files of the same names.
+
+mod check;
+mod functions;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context, syntax::SyntaxConfig, value::Serde};
+use serde::Serialize;
+
+use super::{
+    Look, Notice, View,
+    assets::{self, Assets},
+    language,
+    texts::{self, Texts},
+};
+use crate::domain::mail::Language;
+
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        /// Name and text of every built-in template.
+        const BUILT_IN: &[(&str, &str)] = &[$(($name, include_str!(concat!("templates/", $name)))),*];
+    };
+}
+
+built_in![
+    "layout.html",
+    "macros.html",
+    "sign_in.html",
+    "switch_user.html",
+    "register.html",
+    "register_sent.html",
+    "verify.html",
+    "opened.html",
+    "forgotten.html",
+    "forgotten_sent.html",
+    "reset.html",
+    "step.html",
+    "account.html",
+    "logout.html",
+    "signed_out.html",
+    "cookies_blocked.html",
+    "start_again.html",
+    "go_on.html",
+    "error.html",
+    "home.html",
+    "dev.html",
+];
+
+/// What a page may cost: far more than any does, and still no time at all.
+const FUEL: u64 = 2_000_000;
+
+/// What remains if not even the built-in template renders.
+const LAST_RESORT: &str = "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><title>Error</title><h1>Error</h1>";
+
+/// The templates, one environment for each language.
+pub(super) struct Templates {
+    environments: BTreeMap<Language, Environment<'static>>,
+    /// The built-in ones, in English.
+    built_in: Environment<'static>,
+    /// Every template by name, with the file it came from, if any.
+    sources: BTreeMap<String, Option<PathBuf>>,
+}
+
+/// Loads templates, texts and assets. Those in `folder` replace or extend the built-in ones.
+pub(super) fn load(folder: Option<&Path>) -> Result<(Templates, Assets), Vec<String>> {
+    let mut loader = Loader {
+        sources: BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), (None, (*text).to_owned()))).collect(),
+        texts: Texts::built_in()?,
+        assets: Assets::built_in(),
+        problems: Vec::new(),
+    };
+    let built_in = loader.sources.iter().map(|(name, (_, text))| (name.clone(), text.clone())).collect();
+    for path in folder.map(|f| loader.files(f)).unwrap_or_default() {
+        loader.add(path);
+    }
+    loader.finish(built_in)
+}
+
+struct Loader {
+    sources: BTreeMap<String, (Option<PathBuf>, String)>,
+    texts: Texts,
+    assets: Assets,
+    problems: Vec<String>,
+}
+
+impl Loader {
+    /// The files in a folder, except hidden ones, which belong to editors or to mounted volumes.
+    fn files(&mut self, folder: &Path) -> Vec<PathBuf> {
+        let listed = fs::read_dir(folder)
+            .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>());
+        let mut paths = listed.unwrap_or_else(|error| {
+            self.problems.push(format!("{}: cannot be read: {error}", folder.display()));
+            Vec::new()
+        });
+        paths.retain(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
+        paths.sort();
+        paths
+    }
+
+    fn add(&mut self, path: PathBuf) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let language =
+            name.strip_suffix(".ftl").and_then(|tag| tag.parse::<Language>().ok().filter(|l| l.as_str() == tag));
+        let asset = assets::BUILT_IN.iter().any(|(known, _)| *known == name);
+        if language.is_none() && !asset && !self.sources.contains_key(&name) {
+            self.problems.push(format!(
+                "{}: is not a file of the pages; valid names are {}",
+                path.display(),
+                self.names()
+            ));
+            return;
+        }
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => return self.problems.push(format!("{}: cannot be read: {error}", path.display())),
+        };
+        if let Some(language) = language {
+            if let Err(problems) = self.texts.add(&language, &text) {
+                self.problems.extend(texts::at(&path.display().to_string(), problems));
+            }
+        } else if asset {
+            self.assets.put(&name, text.into());
+        } else {
+            self.sources.insert(name, (Some(path), text));
+        }
+    }
+
+    fn names(&self) -> String {
+        let assets = assets::BUILT_IN.iter().map(|(name, _)| *name);
+        let names: Vec<&str> = self.sources.keys().map(String::as_str).chain(assets).collect();
+        format!("{}, and LANGUAGE.ftl such as en.ftl or de.ftl", names.join(", "))
+    }
+
+    fn finish(mut self, built_in: BTreeMap<String, String>) -> Result<(Templates, Assets), Vec<String>> {
+        let english = Arc::new(Texts::built_in()?);
+        let base = parse(&built_in, &BTreeMap::new(), &mut self.problems);
+        let sources = self.sources.iter().map(|(name, (path, _))| (name.clone(), path.clone())).collect();
+        let texts = self.sources.into_iter().map(|(name, (_, text))| (name, text)).collect();
+        let own = parse(&texts, &sources, &mut self.problems);
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let all = Arc::new(self.texts);
+        let environments = all.languages().map(|language| {
+            let mut environment = own.clone();
+            functions::add(&mut environment, &all, language, &self.assets);
+            (language.clone(), environment)
+        });
+        let mut templates = Templates { environments: environments.collect(), built_in: base, sources };
+        functions::add(&mut templates.built_in, &english, &Language::default(), &self.assets);
+        let problems = check::all(&templates);
+        if problems.is_empty() { Ok((templates, self.assets)) } else { Err(problems) }
+    }
+}
+
+/// An environment of these templates.
+fn parse(
+    texts: &BTreeMap<String, String>,
+    sources: &BTreeMap<String, Option<PathBuf>>,
+    problems: &mut Vec<String>,
+) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_fuel(Some(FUEL));
+    match SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build() {
+        Ok(syntax) => environment.set_syntax(syntax),
+        Err(error) => problems.push(error.to_string()),
+    }
+    for (name, text) in texts {
+        if let Err(error) = environment.add_template_owned(name.clone(), text.clone()) {
+            problems.push(problem(sources, name, &error));
+        }
+    }
+    environment
+}
+
+impl Templates {
+    pub(super) fn languages(&self) -> impl Iterator<Item = &Language> + Clone {
+        self.environments.keys()
+    }
+
+    pub(super) fn render(&self, look: &Look<'_>, view: &View) -> String {
+        self.try_render(look, view).unwrap_or_else(|problem| {
+            tracing::error!(%problem, "a page template failed; the built-in one is shown");
+            render(&self.built_in, &Language::default(), look, view).unwrap_or_else(|error| {
+                tracing::error!(problem = self.problem(view.template(), &error), "a built-in page template failed");
+                LAST_RESORT.to_owned()
+            })
+        })
+    }
+
+    /// Renders a page.
+    ///
+    /// # Errors
+    /// The template, the line and what is wrong there; never a value.
+    fn try_render(&self, look: &Look<'_>, view: &View) -> Result<String, String> {
+        let language = language::find(self.languages(), &look.language).cloned().unwrap_or_default();
+        let environment = self.environments.get(&language).unwrap_or(&self.built_in);
+        render(environment, &language, look, view).map_err(|error| self.problem(view.template(), &error))
+    }
+
+    fn problem(&self, name: &str, error: &minijinja::Error) -> String {
+        problem(&self.sources, name, error)
+    }
+}
+
+/// What templates know as `look`.
+#[derive(Serialize)]
+struct LookValues<'a> {
+    prefix: &'a str,
+    display_name: &'a str,
+    logo_uri: Option<&'a str>,
+    accent: Option<String>,
+    home: &'a str,
+    registration: bool,
+    min_password: usize,
+    language: &'a str,
+    flow: Option<&'a str>,
+    notice: Option<&'a Notice>,
+}
+
+fn render(
+    environment: &Environment<'_>,
+    language: &Language,
+    look: &Look<'_>,
+    view: &View,
+) -> Result<String, minijinja::Error> {
+    let values = LookValues {
+        prefix: look.prefix,
+        display_name: look.display_name,
+        logo_uri: look.logo_uri,
+        accent: look.accent.map(super::Accent::digits),
+        home: look.home,
+        registration: look.registration,
+        min_password: look.min_password,
+        language: language.as_str(),
+        flow: look.flow,
+        notice: look.notice.as_ref(),
+    };
+    let values = context! { look => Value::from(Serde(&values)), page => view.values() };
+    environment.get_template(view.template())?.render(values)
+}
+
+/// Describes an error of the library, with its location. It does not quote values.
+fn problem(sources: &BTreeMap<String, Option<PathBuf>>, name: &str, error: &minijinja::Error) -> String {
+    let place = place(sources, error.name().unwrap_or(name), error.line());
+    let what = error.detail().map_or_else(|| error.kind().to_string(), |d| format!("{}: {d}", error.kind()));
+    format!("{place}: {what}")
+}
+
+/// File and line, for messages.
+fn place(sources: &BTreeMap<String, Option<PathBuf>>, name: &str, line: Option<usize>) -> String {
+    let file = match sources.get(name).and_then(Option::as_ref) {
+        Some(path) => path.display().to_string(),
+        None => format!("the built-in {name}"),
+    };
+    line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"))
+}

@@ -1,0 +1,14 @@
+//! The pages of the sign-in, through the real routes, as browsers see them.
+
+mod client;
+mod floods;
+mod flow_states;
+mod forms;
+mod sessions;
+mod step_up;
+mod steps;
+
+pub(crate) use self::{
+    client::{Browser, ORIGIN, Page, SESSION, browser_routes, encode, is_signed_in, site_client},
+    step_up::fresh,
+};

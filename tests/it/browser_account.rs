@@ -1,0 +1,10 @@
+//! The pages of accounts, through the real routes, as browsers see them, on both engines.
+
+mod account;
+mod addresses;
+mod fixture;
+mod front;
+mod register;
+mod repeats;
+mod reset;
+mod wording;
