@@ -177,6 +177,19 @@ impl Tx {
         Ok(execute!(self, SQL, id.as_str(), user.as_str(), now.millis())? == 1)
     }
 
+    /// This session or, if it was replaced, the one that replaced it; nothing if that was ended. It may have expired.
+    pub async fn session_or_successor(&mut self, mut id: SessionId) -> Result<Option<Session>> {
+        for _ in 0..MAX_SUCCESSORS {
+            let Some(session) = self.session_by_id(&id).await? else { return Ok(None) };
+            if session.revoked.is_none() {
+                return Ok(Some(session));
+            }
+            let Some(next) = session.superseded_by else { return Ok(None) };
+            id = next;
+        }
+        Ok(None)
+    }
+
     /// Locks the row of a session that another is opened from, or replaces: this one or, if it was replaced meanwhile,
     /// the one that replaced it. Returns which; nothing if it has ended.
     async fn live_hold(&mut self, mut id: SessionId, user: &UserId, now: Timestamp) -> Result<Option<SessionId>> {

@@ -273,6 +273,11 @@ pub(crate) async fn sessions_opened_from_one_that_was_replaced_are_of_its_succes
     let stored = f.stored(&app.id).await;
     assert_eq!(stored.parent, Some(last.id.clone()));
     assert_eq!(stored.absolute_expires_at, last.absolute_expires_at, "it ends with its parent");
+    let successor = || async {
+        let mut tx = f.store.read().await.unwrap();
+        tx.session_or_successor(first.id.clone()).await.unwrap().map(|session| session.id)
+    };
+    assert_eq!(successor().await, Some(last.id.clone()));
     // A sign-out ends the line.
     let mut tx = f.store.write().await.unwrap();
     let actor = Actor::system();
@@ -280,6 +285,7 @@ pub(crate) async fn sessions_opened_from_one_that_was_replaced_are_of_its_succes
     tx.revoke(Revoke::Sessions(std::slice::from_ref(&last.id)), &by).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(open(f, &opening(f, child_of(f, &ada, &first))).await, OpenOutcome::BasisEnded);
+    assert_eq!(successor().await, None);
 }
 
 pub(crate) async fn a_client_has_five_sessions_from_one_and_its_own_oldest_ends(f: &Fixture) {

@@ -97,7 +97,7 @@ impl SiteAccounts {
         session: &SessionId,
         passwords: &NewPasswordAtSite,
     ) -> Result<Option<Box<NewCookies>>> {
-        self.cookies_of_form(&self.proof_of_passwords(at, session, passwords)).await
+        self.sign_ins.cookies_of_form(&self.proof_of_passwords(at, session, passwords)).await
     }
 
     fn proof_of_passwords(&self, at: AtSite<'_>, session: &SessionId, passwords: &NewPasswordAtSite) -> FormProof {

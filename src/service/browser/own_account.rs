@@ -219,7 +219,7 @@ impl SiteAccounts {
         let opened = Box::pin(self.sign_ins.sign_in_new_account(at.ctx, at.client, account, (goal, proof.clone())));
         let cookies = match opened.await {
             Ok(PageSignedIn::Session(cookies)) => Some(cookies),
-            Ok(_) => self.cookies_of_form(&proof).await?,
+            Ok(_) => self.sign_ins.cookies_of_form(&proof).await?,
             Err(error) => {
                 // The account is open all the same, so whoever asked for it can sign in.
                 tracing::warn!(request_id = %at.ctx.request_id, %error, "cannot sign in to an account that was just opened");
@@ -243,17 +243,9 @@ impl SiteAccounts {
             return Ok(VerifyOutcome::NewAddress);
         }
         // A browser never gets the cookies of one session over those of another.
-        let cookies = self.cookies_of_form(proof).await?;
+        let cookies = self.sign_ins.cookies_of_form(proof).await?;
         let cookies = cookies.filter(|cookies| me.is_none_or(|me| *me.session() == cookies.session));
         Ok(opened_with(cookies, (return_to, without_name)))
-    }
-
-    /// The cookies that a form has led to a moment ago.
-    pub(super) async fn cookies_of_form(&self, proof: &FormProof) -> Result<Option<Box<NewCookies>>> {
-        let now = self.runtime.live.now();
-        let spent = self.runtime.store.read().await?.spent_form(&proof.id, now).await?;
-        let cookies = spent.and_then(|spent| self.sign_ins.cookies_of_form(proof, &spent));
-        Ok(self.sign_ins.of_live_session(cookies).await?.map(Box::new))
     }
 
     /// Sets a new password with what was mailed.

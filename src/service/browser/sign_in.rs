@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Browser, BrowserSession, flights::Flights};
 use crate::{
-    domain::{client::Client, session::RESULT_TTL, site::Site},
+    domain::{client::Client, site::Site},
     error::Result,
     id::{TicketId, VisitorId},
     keys::form_id::{self, FormId},
@@ -116,12 +116,8 @@ impl Browser {
 
     /// The answer to a form that was spent before.
     async fn repeated(&self, form: &FormProof) -> Result<SignInOutcome> {
-        let now = self.runtime.live.now();
-        let spent = self.runtime.store.read().await?.spent_form(&form.id, now).await?;
-        let recent = spent.filter(|spent| now < spent.spent_at.plus(RESULT_TTL));
-        let cookies = recent.and_then(|spent| self.sign_ins.cookies_of_form(form, &spent));
-        let cookies = self.sign_ins.of_live_session(cookies).await?;
-        Ok(cookies.map_or(SignInOutcome::FormUnusable, |cookies| SignInOutcome::SignedIn(Box::new(cookies))))
+        let cookies = self.sign_ins.cookies_of_form(form).await?;
+        Ok(cookies.map_or(SignInOutcome::FormUnusable, SignInOutcome::SignedIn))
     }
 
     /// What this browser finds at the URL of a step.

@@ -2,11 +2,16 @@
 
 use axum::{http::StatusCode, response::Response};
 
-use super::{BrowserRequest, answer::Page, form::Form as SentForm, login::InUrl};
+use super::{
+    BrowserRequest,
+    answer::{Page, form_status, retry_after, with_retry_after},
+    form::Form as SentForm,
+    login::InUrl,
+};
 use crate::{
     domain::{flow::OwnPage, return_path::ReturnPath},
     error::{Error, Reason},
-    service::{AtSite, Awaited, BrowserSession, FormPurpose, Me, NewCookies, Waiting},
+    service::{AtSite, Awaited, BrowserSession, FormPurpose, Me, NewCookies, PendingTicket, Waiting},
     web::pages::{CodeSent, ErrorKind, ErrorPage, Field, FieldError, Form, Notice, Text, Tone, View, violations},
 };
 
@@ -162,6 +167,30 @@ impl BrowserRequest {
         let visitor = self.known_visitor.as_ref()?;
         let waiting = self.state.service.accounts.open_waiting(text, &self.site, &visitor.id)?;
         Some(WaitingInUrl { waiting, text: text.to_owned() })
+    }
+
+    /// The same form again with what is wrong, after an error that its sender can do something about; the error page
+    /// after any other.
+    pub(super) fn form_refused(&self, error: &Error, form: impl FnOnce(Wrong) -> Response) -> Response {
+        let Some(status) = form_status(error) else { return self.failed(error) };
+        let mut response = form(Wrong::of(error));
+        *response.status_mut() = status;
+        with_retry_after(response, retry_after(error))
+    }
+
+    /// On to the page that waits for the code of a mail, which was sent to `to`.
+    pub(super) fn wait_for_mail(
+        &self,
+        at: AtSite<'_>,
+        in_url: &InUrl,
+        awaited: Awaited,
+        (pending, to): (&PendingTicket, &str),
+    ) -> Response {
+        let page = if awaited == Awaited::NewPassword { "forgot" } else { "register" };
+        match self.state.service.accounts.seal_waiting(at, awaited, (pending.ticket.clone(), to)) {
+            Ok(w) => self.go_to(&self.site.path(&format!("{page}?r={}&w={w}", in_url.text))),
+            Err(error) => self.failed(&error),
+        }
     }
 
     /// The page that asks for the code of a mail.

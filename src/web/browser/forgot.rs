@@ -6,7 +6,7 @@ use axum::{Router, extract::Request, response::Response, routing::get};
 use super::{
     BrowserRequest, BrowserState,
     account_pages::{Untrusted, Wrong},
-    answer::{Page, form_status, retry_after, with_retry_after},
+    answer::Page,
     login::InUrl,
 };
 use crate::{
@@ -51,21 +51,9 @@ async fn submit(request: BrowserRequest, body: Request) -> Response {
     let browser = &request.state.service.site_accounts;
     let id = browser.account_form(form.text("form"), &request.site, request.visitor.id, request.ctx.now);
     let devices = request.cookies.devices();
-    let sealed = match &*browser.forgotten(at, &id, (&username, devices)).await {
-        Ok(pending) => {
-            let ticket = (pending.ticket.clone(), username.as_str());
-            request.state.service.accounts.seal_waiting(at, Awaited::NewPassword, ticket)
-        }
-        Err(error) => {
-            let Some(status) = form_status(error) else { return request.failed(error) };
-            let mut response = page(&request, &in_url, username, Wrong::of(error));
-            *response.status_mut() = status;
-            return with_retry_after(response, retry_after(error));
-        }
-    };
-    match sealed {
-        Ok(w) => request.go_to(&request.site.path(&format!("forgot?r={}&w={w}", in_url.text))),
-        Err(error) => request.failed(&error),
+    match &*browser.forgotten(at, &id, (&username, devices)).await {
+        Ok(pending) => request.wait_for_mail(at, &in_url, Awaited::NewPassword, (pending, &username)),
+        Err(error) => request.form_refused(error, |wrong| page(&request, &in_url, username, wrong)),
     }
 }
 

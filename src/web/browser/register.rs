@@ -5,7 +5,7 @@ use axum::{Router, extract::Request, response::Response, routing::get};
 use super::{
     BrowserRequest, BrowserState,
     account_pages::{Untrusted, Wrong},
-    answer::{Page, form_status, retry_after, with_retry_after},
+    answer::Page,
     form::Form as SentForm,
     login::InUrl,
 };
@@ -80,21 +80,9 @@ async fn send(request: &BrowserRequest, form: &SentForm, in_url: &InUrl, typed: 
     };
     let id = browser.account_form(form.text("form"), &request.site, request.visitor.id, request.ctx.now);
     let asked = browser.register(at, &id, registration).await;
-    let sealed = match &*asked {
-        Ok(pending) => {
-            let ticket = (pending.ticket.clone(), typed.email.as_str());
-            request.state.service.accounts.seal_waiting(at, Awaited::Register, ticket)
-        }
-        Err(error) => {
-            let Some(status) = form_status(error) else { return request.failed(error) };
-            let mut response = page(request, in_url, typed, Wrong::of(error));
-            *response.status_mut() = status;
-            return with_retry_after(response, retry_after(error));
-        }
-    };
-    match sealed {
-        Ok(w) => request.go_to(&request.site.path(&format!("register?r={}&w={w}", in_url.text))),
-        Err(error) => request.failed(&error),
+    match &*asked {
+        Ok(pending) => request.wait_for_mail(at, in_url, Awaited::Register, (pending, &typed.email)),
+        Err(error) => request.form_refused(error, |wrong| page(request, in_url, typed, wrong)),
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{Router, extract::Request, http::StatusCode, response::Response, routi
 use super::{
     BrowserRequest, BrowserState,
     account_pages::{Untrusted, WaitingInUrl, Wrong},
-    answer::{Page, form_status, retry_after, with_retry_after},
+    answer::Page,
 };
 use crate::{
     error::{Error, Reason},
@@ -93,10 +93,7 @@ fn refused(request: &BrowserRequest, presented: &Presented, error: &Error) -> Re
     if let (Presented::Link(_), Error::Unauthenticated(Reason::CodeInvalid)) = (presented, error) {
         return request.link_is_void("forgot");
     }
-    let Some(status) = form_status(error) else { return request.failed(error) };
-    let mut response = again(request, presented, Wrong::of(error));
-    *response.status_mut() = status;
-    with_retry_after(response, retry_after(error))
+    request.form_refused(error, |wrong| again(request, presented, wrong))
 }
 
 fn again(request: &BrowserRequest, presented: &Presented, wrong: Wrong) -> Response {

@@ -23,7 +23,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// The memory for tokens, in bytes: those of some 10 000 browsers.
+/// The memory for tokens, in bytes.
 pub(super) const BYTES: usize = 64 * 1024 * 1024;
 /// Maximum size of all headers that an application is sent, in bytes.
 pub(super) const MAX_HEADERS: usize = 12 * 1024;

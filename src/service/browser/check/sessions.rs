@@ -18,7 +18,7 @@ use crate::{
     time::{Clock, Timestamp, Ttl},
 };
 
-/// The memory for sessions, in bytes: those of some 20 000 browsers.
+/// The memory for sessions, in bytes.
 pub(super) const BYTES: usize = 32 * 1024 * 1024;
 /// After this long a session is read again: roles, claims and names reach rows only.
 pub(super) const READ_AGAIN_AFTER: Ttl = Ttl::from_secs(30);

@@ -42,23 +42,14 @@ pub(super) struct PendingEmail {
     pub(super) session: Option<SessionId>,
 }
 
-/// How many times in a row a session may have been replaced; after that it counts as ended.
-const MAX_SUCCESSORS: usize = 16;
-
 impl PendingEmail {
     /// Fails if the session has been ended in which the request was made: whoever has ended it wants nothing of what was
     /// begun there. One that its user has replaced by signing in once more goes on in the new one. Returns whether it
     /// is still live; it may also have expired.
     pub(super) async fn check_session(&self, tx: &mut Tx, now: Timestamp) -> Result<bool> {
-        let mut id = self.session.clone().ok_or(CODE_INVALID)?;
-        for _ in 0..MAX_SUCCESSORS {
-            let session = tx.session_by_id(&id).await?.ok_or(CODE_INVALID)?;
-            if session.revoked.is_none() {
-                return Ok(now < session.expires_at());
-            }
-            id = session.superseded_by.ok_or(CODE_INVALID)?;
-        }
-        Err(CODE_INVALID)
+        let id = self.session.clone().ok_or(CODE_INVALID)?;
+        let session = tx.session_or_successor(id).await?.ok_or(CODE_INVALID)?;
+        Ok(now < session.expires_at())
     }
 }
 

@@ -10,17 +10,13 @@ use super::{
     opening::OpenedSession, steps::SignInState,
 };
 use crate::{
-    domain::{
-        client::Client,
-        session::{FormSpending, SpentForm},
-        ticket::TicketKind,
-        user::User,
-    },
+    domain::{client::Client, session::FormSpending, ticket::TicketKind, user::User},
     error::{Error, Result, Violations},
     id::{SessionId, TicketId},
     keys::{form_id, session_cookie},
     secret::{DeviceToken, Password, SessionCookie, sha256},
     service::{access::RequestContext, people::person::Person},
+    store::Tx,
     time::Timestamp,
 };
 
@@ -197,32 +193,36 @@ impl SignIns {
         Ok(self.sealing.seal_for_browser(&plain, purpose, &*self.entropy))
     }
 
-    /// The cookies of a session, if it has not ended: a browser must not be sent on with those of one that has.
+    /// The cookies that a form led to, if the same was typed into it a moment ago and the session lives.
     ///
     /// # Errors
     /// The database is unreachable.
-    pub(in crate::service) async fn of_live_session(&self, cookies: Option<NewCookies>) -> Result<Option<NewCookies>> {
-        let Some(cookies) = cookies else { return Ok(None) };
-        let session = self.store.read().await?.session_by_id(&cookies.session).await?;
-        Ok(session.filter(|session| session.revoked.is_none()).map(|_| cookies))
+    pub(in crate::service) async fn cookies_of_form(&self, form: &FormProof) -> Result<Option<Box<NewCookies>>> {
+        let mut tx = self.store.read().await?;
+        let sealed = tx.spent_form(&form.id, self.live.now()).await?.and_then(|spent| spent.result);
+        self.kept_cookies(&mut tx, (&form_purpose(&form.id), &form.proof), sealed).await
     }
 
-    /// The cookies that a form led to, if the same was typed into it.
-    #[must_use]
-    pub fn cookies_of_form(&self, form: &FormProof, spent: &SpentForm) -> Option<NewCookies> {
-        self.kept_cookies(&form_purpose(&form.id), &form.proof, spent.result.as_deref()?)
-    }
-
-    /// Opens what [`SignIns::keep_cookies`] has sealed, if the same was typed.
-    pub(super) fn kept_cookies(&self, purpose: &str, proof: &[u8; 32], sealed: &[u8]) -> Option<NewCookies> {
-        let plain = self.sealing.open_for_browser(sealed, purpose)?;
-        let kept: KeptCookies = serde_json::from_slice(&plain).ok()?;
-        form_id::same_proof(&kept.proof, proof).then(|| NewCookies {
-            session: kept.session,
-            cookie: SessionCookie::new(kept.cookie),
-            expires_at: kept.expires_at.map(Timestamp::from_millis),
-            devices: kept.devices.map(|tokens| tokens.into_iter().map(DeviceToken::new).collect()),
-        })
+    /// Opens what [`SignIns::keep_cookies`] has sealed, if the same was typed. A browser must not be sent on with the
+    /// cookies of a session that has ended.
+    pub(super) async fn kept_cookies(
+        &self,
+        tx: &mut Tx,
+        (purpose, proof): (&str, &[u8; 32]),
+        sealed: Option<Vec<u8>>,
+    ) -> Result<Option<Box<NewCookies>>> {
+        let plain = sealed.and_then(|sealed| self.sealing.open_for_browser(&sealed, purpose));
+        let kept = plain.and_then(|plain| serde_json::from_slice::<KeptCookies>(&plain).ok());
+        let Some(kept) = kept.filter(|kept| form_id::same_proof(&kept.proof, proof)) else { return Ok(None) };
+        let session = tx.session_by_id(&kept.session).await?;
+        Ok(session.filter(|session| session.revoked.is_none()).map(|_| {
+            Box::new(NewCookies {
+                session: kept.session,
+                cookie: SessionCookie::new(kept.cookie),
+                expires_at: kept.expires_at.map(Timestamp::from_millis),
+                devices: kept.devices.map(|tokens| tokens.into_iter().map(DeviceToken::new).collect()),
+            })
+        }))
     }
 }
 

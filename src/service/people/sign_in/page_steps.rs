@@ -252,9 +252,9 @@ impl SignIns {
 
     /// The cookies that the last step led to, if the same was typed into it a moment ago and the session lives.
     async fn cookies_of_step(&self, place: &StepPlace, proof: &[u8; 32]) -> Result<Option<Box<NewCookies>>> {
-        let result = self.store.read().await?.ticket_result(&place.id, &place.holder, self.live.now()).await?;
-        let cookies = result.and_then(|sealed| self.kept_cookies(&ticket_purpose(&place.id), proof, &sealed));
-        Ok(self.of_live_session(cookies).await?.map(Box::new))
+        let mut tx = self.store.read().await?;
+        let sealed = tx.ticket_result(&place.id, &place.holder, self.live.now()).await?;
+        self.kept_cookies(&mut tx, (&ticket_purpose(&place.id), proof), sealed).await
     }
 }
 
