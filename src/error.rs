@@ -44,6 +44,8 @@ reasons! {
     TokenInvalid = "TOKEN_INVALID",
     /// The client may not do this.
     ClientNotAllowed = "CLIENT_NOT_ALLOWED",
+    /// The client has not declared the origin of the page that makes the call.
+    OriginNotAllowed = "ORIGIN_NOT_ALLOWED",
     /// The caller lacks a permission.
     PermissionDenied = "PERMISSION_DENIED",
     /// The refresh token was not issued by this server, or belongs to another client.

@@ -15,8 +15,10 @@ mod dispatch;
 mod documented;
 mod edge;
 mod enums;
+mod http_rpc;
 mod import;
 mod key;
+mod openapi;
 mod proto;
 mod protocol;
 mod revocation;
@@ -38,6 +40,8 @@ use tower::{Layer, ServiceExt};
 pub(crate) use self::admin::{accepts_page_token, page_token_of};
 pub use self::{
     documented::{COMMON as COMMON_REASONS, OF_THE_DATABASE as DATABASE_REASONS, documented_reasons},
+    http_rpc::HttpRpcService,
+    openapi::openapi,
     proto::{DESCRIPTORS, pb},
     status::{reason_code, reason_of_proto},
 };

@@ -17,8 +17,8 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 pub use self::{
     access::{
-        ACCESS, Access, Act, Admin, CallerName, Callers, CallingClient, ClientCredentials, FRESH_SIGN_IN, IMPORT_USERS,
-        Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
+        ACCESS, Access, Act, Admin, CallerName, Callers, CallingClient, ClientCredentials, FRESH_SIGN_IN, HttpRpc,
+        IMPORT_USERS, Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
     },
     admin::{
         ACCOUNT_CLIENT, AccountClient, Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes,
@@ -151,6 +151,8 @@ impl UseCases {
             deadline: None,
             peer: String::new(),
             user_agent: String::new(),
+            language: None,
+            origin: None,
             caller: CallerName::default(),
         }
     }

@@ -3,6 +3,7 @@
 //! A [`Clock`] is read once at the edge; everything below takes the time as `now`.
 
 mod length;
+mod pace;
 
 use std::{
     fmt,
@@ -12,6 +13,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use self::pace::LogPace;
 
 /// An instant, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

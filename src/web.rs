@@ -1,24 +1,29 @@
 //! The HTTP edge: JWKS, metadata, telemetry. Imports `service` and below, never `grpc` or `store`. The
 //! only place that may name axum.
 
+mod accept;
 mod app_url;
 pub mod browser;
 mod check;
+mod dev_api;
 mod dev_app;
 mod dev_mail;
 mod etag;
 mod issuer_path;
 mod jwks;
 mod metadata;
+mod openapi;
 pub mod pages;
+mod rpc;
 mod status_lists;
 mod telemetry;
 
-use std::{future::Future, sync::Arc};
+use std::{convert::Infallible, future::Future, sync::Arc};
 
 use axum::{
     Router,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    body::Body,
+    http::{HeaderMap, HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
@@ -33,8 +38,10 @@ pub use self::{
         CHECK_SECRET, CheckAccess, CheckOptions, CheckSecret, Checker, Decision, ForwardedRequest, Identified,
         check_routes,
     },
+    dev_api::{DemoSecrets, routes as dev_api_routes},
     dev_app::{DevApp, serve_app},
     dev_mail::routes as dev_routes,
+    openapi::ApiDocument,
     telemetry::routes as telemetry_routes,
 };
 use crate::service::Service;
@@ -44,9 +51,21 @@ pub fn routes(service: Service) -> Router {
     routes_with(service, BrowserOptions::default())
 }
 
-/// The public routes. They share one `Arc`, because cloning the service for each request would update many reference
-/// counts.
+/// The public routes without calls.
 pub fn routes_with(service: Service, options: BrowserOptions) -> Router {
+    routes_with_calls(service, options, None::<Router>)
+}
+
+/// The public routes, with those of the calls that `calls` answers. They share one `Arc`, because cloning the service for each request would update many reference
+/// counts.
+pub fn routes_with_calls<S>(service: Service, options: BrowserOptions, calls: Option<S>) -> Router
+where
+    S: tower::Service<Request<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send,
+{
+    let api = openapi::routes(options.api.clone());
+    let calls = calls.map(|calls| rpc::routes(calls, options.proxies.clone())).unwrap_or_default();
     let state = BrowserState::new(service.clone(), options);
     let path = issuer_path::of(service.issuer()).map(str::to_owned);
     let documents = Router::new()
@@ -57,7 +76,9 @@ pub fn routes_with(service: Service, options: BrowserOptions) -> Router {
         .layer(axum::middleware::map_response(cors))
         // Sets its headers itself, because it is the most requested page.
         .route("/.well-known/jwks.json", document(get(jwks::jwks)))
-        .with_state(Arc::new(service));
+        .with_state(Arc::new(service))
+        .merge(api)
+        .merge(calls);
     let nothing = Router::new().fallback(async || browser::not_found());
     let others = path.map_or(nothing, |path| issuer_path::also_below(documents.clone(), path));
     documents.merge(browser::front_routes(state.clone())).fallback_service(browser::routes(state, others))

@@ -77,6 +77,17 @@ impl HttpGetter {
     /// Sends one request and reads the response into the buffer.
     async fn request_once(&mut self) -> anyhow::Result<Head> {
         self.stream.write_all(&self.request).await?;
+        self.response().await
+    }
+
+    /// Sends any request; returns the status and the body.
+    pub(crate) async fn exchange(&mut self, request: Vec<u8>) -> anyhow::Result<(u16, &[u8])> {
+        self.stream.write_all(&request).await?;
+        let head = self.response().await?;
+        Ok((head.status, self.buffer.get(head.length..).unwrap_or_default()))
+    }
+
+    async fn response(&mut self) -> anyhow::Result<Head> {
         self.buffer.clear();
         loop {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {

@@ -19,6 +19,7 @@ mod deployment;
 mod drive;
 mod echo;
 mod http1;
+mod json;
 mod limit;
 mod load;
 mod machine;

@@ -6,6 +6,7 @@ mod client_token;
 mod enumeration;
 mod growth;
 mod introspect;
+mod json;
 mod jwks;
 mod latency;
 mod login;
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// The name and description of each scenario, and whether it runs by default.
-const ALL: [(&str, &str, bool); 18] = [
+const ALL: [(&str, &str, bool); 19] = [
     ("ceilings", "raw signatures, Argon2id, durable commits, bare echo and bare page", true),
     ("client-token", "IssueClientToken with each algorithm, against raw signatures and the echo", true),
     ("refresh", "refresh chains, against the echo and durable commits", true),
@@ -43,6 +44,7 @@ const ALL: [(&str, &str, bool); 18] = [
     ("storm", "refreshes at half capacity while sign-ins arrive at five times the hashing capacity", true),
     ("introspect", "introspection of the same token and of distinct tokens, against the echo", true),
     ("jwks", "JWKS over HTTP/1.1, against a bare page of the same size", true),
+    ("json", "refresh, introspection and login as JSON over HTTP/1.1, against the same over gRPC", true),
     ("check", "checks of a browser for an application behind a proxy, against a bare page of the same headers", true),
     ("pages", "sign-in pages at a fixed rate", true),
     ("sign-out", "how fast a sign-out at one process holds at another", true),
@@ -139,6 +141,7 @@ impl Bench {
             "storm" => latency::run_in_storm(self, engine).await,
             "introspect" => introspect::run(self, engine).await,
             "jwks" => jwks::run(self, engine).await,
+            "json" => json::run(self, engine).await,
             "check" => check::run_check(self, engine).await,
             "pages" => check::run_pages(self, engine).await,
             "sign-out" => check::run_sign_out(self, engine).await,

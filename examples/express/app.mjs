@@ -14,7 +14,8 @@ const page = (title, body) => `<!doctype html><html lang=en><title>${title}</tit
 // Who it is. Each value is percent-encoded; a header without a value is empty.
 app.use((request, _response, next) => {
   const header = (name) => decodeURIComponent(request.get(`x-chancery-${name}`) ?? "");
-  request.user = header("subject") && { id: header("subject"), name: header("name") || header("subject") };
+  const permissions = header("permissions").split(" ");
+  request.user = header("subject") && { id: header("subject"), name: header("name") || header("subject"), permissions };
   request.visitor = header("visitor");
   next();
 });
@@ -35,6 +36,11 @@ app.get("/visits/", ({ visitor, query }, response) => {
 app.get("/sign-in/", ({ user }, response) => {
   if (!user) return response.redirect("/auth/login?return_to=/sign-in/");
   response.send(page("Members", '<p id=members>For members only.<p><a href="/">Home</a>'));
+});
+
+app.get("/refunds/", ({ user }, response) => {
+  if (!user?.permissions.includes("orders.refund")) return response.status(403).send("You may not refund orders.");
+  response.send(page("Refunds", "<p id=refunds>For clerks only."));
 });
 
 app.get("/sign-out/", (_request, response) => response.redirect("/auth/logout?return_to=/"));

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     secret::{ClientSecret, Password},
     service::{Admin, ClientPatch, NewClientRequest, NewUserRequest, Service},
-    web::DevHints,
+    web::{DemoSecrets, DevHints},
 };
 
 /// The demo user.
@@ -22,6 +22,8 @@ pub(super) const SECRET: &str = "demo-service-secret-known-to-everybody";
 
 /// The demo's application.
 const APP: &str = "demo-app";
+/// Where the development server of Vite has pages that call the demo.
+const PAGES: [&str; 2] = ["http://localhost:5173", "http://127.0.0.1:5173"];
 /// The port of localhost at which `serve --dev --app URL` serves it.
 const SITE_PORT: u16 = 8000;
 
@@ -49,6 +51,8 @@ pub(super) async fn set_up(service: &Service, app_port: Option<u16>) -> Result<(
         scopes: vec![text("orders.read"), text("orders.write")],
         registration: true,
         site: site_at(app_port.unwrap_or(SITE_PORT)),
+        browser_tokens: true,
+        cors_origins: PAGES.map(text).to_vec(),
         ..NewClientRequest::default()
     };
     let worker = NewClientRequest {
@@ -99,6 +103,12 @@ fn ignore_existing(result: Result<()>) -> Result<()> {
     }
 }
 
+/// What the page of calls puts into its lines.
+pub(super) fn secrets() -> DemoSecrets {
+    let (username, password) = (USER.to_owned(), PASSWORD.to_owned());
+    DemoSecrets { username, password, app: APP, service: "demo-service", secret: SECRET }
+}
+
 /// What the demo's own page tells people to try.
 pub(super) fn hints(listeners: &Listeners) -> anyhow::Result<DevHints> {
     let check = listeners.check.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -120,6 +130,7 @@ pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr, app_port: Option<
          {{\"client_id\": \"demo-app\", \"login\": \"ada\", \"password\": \"{PASSWORD}\"}}\n  EOF\n\n  \
          curl -s http://{http}/.well-known/jwks.json\n\n\
          In a browser: http://{http}/{app}\n\
+         What can be called by curl: http://{http}/dev/api\n\
          Mails are kept instead of sent, without --mail-smtp: http://{http}/dev/mail\n\
          The service demo-service has the secret {SECRET}\n\n"
     )

@@ -11,11 +11,11 @@ use super::{
     pause::wait_for_stop,
 };
 use crate::{
-    grpc::{self, Health},
+    grpc::{self, Health, HttpRpcService},
     mail::Kept,
     metrics::Metrics,
-    service::Service,
-    web::{self, BrowserOptions, CheckAccess, Checker, DevApp, DevHints},
+    service::{HttpRpc, Service},
+    web::{self, ApiDocument, BrowserOptions, CheckAccess, Checker, DevApp, DevHints},
 };
 
 /// Headers of a browser's request, with the cookies of the application beside it: at the pages, and at the check, which
@@ -44,13 +44,23 @@ impl Edges {
     ) {
         let Self { service, metrics, health, kept, hints } = self;
         let Listeners { grpc, http, telemetry, check, app } = listeners;
-        let Config { dev, connections, browser, app: application, .. } = config;
+        let Config { dev, connections, browser, app: application, listen, .. } = config;
+        for line in browser.untranslated() {
+            tracing::warn!("{line}");
+        }
         let access = CheckAccess::new(&browser.proxies, browser.check_secret, dev);
-        let options = BrowserOptions { proxies: browser.proxies, dev, pages: browser.pages, hints };
+        let offered = Some(listen.http_rpc).filter(|offered| *offered != HttpRpc::Off);
+        let calls = offered.map(|offered| HttpRpcService::new(service.clone(), metrics.clone(), offered));
+        let issuer = service.issuer().to_owned();
+        let api = ApiDocument::new(move || grpc::openapi(&issuer, |path| listen.http_rpc.offers(path)));
+        let options = BrowserOptions { proxies: browser.proxies, dev, pages: browser.pages, hints, api: Some(api) };
         let checker = Checker::new(service.clone(), metrics.clone());
         let stop = || wait_for_stop(stopped.clone());
         let grpc_server = grpc::serve(service.clone(), metrics.clone(), (grpc, connections.public), health, stop());
-        let mut routes = web::routes_with(service.clone(), options.clone());
+        let mut routes = web::routes_with_calls(service.clone(), options.clone(), calls);
+        if let (true, Some(api)) = (dev, options.api.clone()) {
+            routes = routes.merge(web::dev_api_routes(api, super::dev::secrets()));
+        }
         if let Some(kept) = kept {
             routes = routes.merge(web::dev_routes(kept));
         }

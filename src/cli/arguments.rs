@@ -7,12 +7,13 @@ use super::Cli;
 use crate::error::{Error, Violation};
 
 /// Flags that do nothing without another: the command, the flag, and the other one.
-const DEPENDENT: [(&[&str], &str, &str); 11] = [
+const DEPENDENT: [(&[&str], &str, &str); 12] = [
     (&["guard"], "client_id", "watch"),
     (&["guard"], "client_secret_file", "watch"),
     (&["client", "create"], "site_home", "site"),
     (&["client", "create"], "logo_uri", "site"),
     (&["client", "create"], "accent_color", "site"),
+    (&["client", "create"], "browser_tokens", "site"),
     (&["serve"], "app", "dev"),
     (&["serve"], "app_listen", "app"),
     (&["config", "check"], "app", "dev"),
@@ -155,6 +156,8 @@ mod tests {
             ("client create x", "claims", "--claim"),
             ("client create x", "algorithm", "--alg"),
             ("client create x", "token_lifetime", "--token-lifetime"),
+            ("client create x", "cors_origins", "--cors-origin"),
+            ("client update x", "browser_tokens", "--browser-tokens"),
             ("client update x", "session_idle", "--session-idle"),
             ("client update x", "trusted_end_user", "--trusted-end-user"),
             ("client rotate-secret x", "overlap", "--overlap"),

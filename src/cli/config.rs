@@ -17,8 +17,9 @@ impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Check(arguments) => {
-                arguments.config()?;
-                output::line("the configuration is valid")
+                let config = arguments.config()?;
+                output::line("the configuration is valid")?;
+                config.browser.untranslated().iter().try_for_each(|line| output::line(line))
             }
             Self::Show(arguments) => {
                 let config = arguments.settings()?;

@@ -8,7 +8,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{DatabaseArgs, arguments, output, password, sessions};
-use crate::domain::user::{UserFilter, parse_attributes};
+use crate::domain::{
+    mail::Language,
+    user::{UserFilter, parse_attributes},
+};
 use crate::service::{Admin, NewUserRequest, Service, SessionsEnded, UserPasswordReset, UserPatch, UserView};
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +35,9 @@ pub(super) enum User {
         /// Attributes that claims may draw on, as a JSON object.
         #[arg(long, value_name = "JSON")]
         attributes: Option<String>,
+        /// Language in which the server writes to the user, such as `de`.
+        #[arg(long, value_name = "TAG")]
+        language: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -42,7 +48,7 @@ pub(super) enum User {
     ///
     /// The file has one row per user: one JSON object per line, or CSV with a header line. Fields:
     /// `subject` (required), `name`, `email` or `emails`, `attributes`, `password_hash`, `disabled`,
-    /// `created_at`. A row that cannot be imported is reported, and the others are kept. Run it again after a
+    /// `created_at`, `language`. A row that cannot be imported is reported, and the others are kept. Run it again after a
     /// failure, or with corrected rows: users who exist already are left alone.
     Import(import::Import),
     /// List users.
@@ -113,6 +119,9 @@ pub(super) enum User {
         /// Replace the attributes by this JSON object. Integers of up to 64 bits are kept exactly.
         #[arg(long, value_name = "JSON")]
         attributes: Option<String>,
+        /// Replace the language in which the server writes to the user; an empty one removes it.
+        #[arg(long, value_name = "TAG")]
+        language: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -148,12 +157,13 @@ const PAGE_SIZE: i64 = 500;
 impl User {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Create { name, password_stdin, subject, emails, roles, attributes, json, database } => {
+            Self::Create { name, password_stdin, subject, emails, roles, attributes, language, json, database } => {
                 let attributes = attributes.as_deref().map(attributes_of).transpose()?.unwrap_or_default();
                 let service = database.open_service().await?;
                 let password = password::read(password_stdin)?;
-                let password = Some(password);
-                let request = NewUserRequest { name, emails, subject, password, attributes, roles, creation: None };
+                let (password, language) = (Some(password), language.unwrap_or_default());
+                let request =
+                    NewUserRequest { name, emails, subject, password, attributes, language, roles, creation: None };
                 let user = service.users.create(&Admin::command(), request).await?;
                 let text = format!("created {} with the subject {}", user.id, user.subject);
                 if json {
@@ -198,14 +208,14 @@ impl User {
                 let changed = database.open_service().await?.users.enable(&Admin::command(), &user).await?;
                 output::line(&format!("{user} {}", if changed { "is enabled" } else { "was already enabled" }))
             }
-            Self::Update { user, name, emails, no_email, attributes, json, database } => {
+            Self::Update { user, name, emails, no_email, attributes, language, json, database } => {
                 let attributes = attributes.as_deref().map(attributes_of).transpose()?;
                 let emails = (no_email || !emails.is_empty()).then_some(emails);
-                if name.is_none() && emails.is_none() && attributes.is_none() {
-                    let text = "nothing to change: give --name, --email, --no-email or --attributes";
+                if name.is_none() && emails.is_none() && attributes.is_none() && language.is_none() {
+                    let text = "nothing to change: give --name, --email, --no-email, --attributes or --language";
                     return Err(arguments::usage(text.to_owned()).into());
                 }
-                let patch = UserPatch { name, emails, attributes };
+                let patch = UserPatch { name, emails, attributes, language };
                 let service = database.open_service().await?;
                 let view = service.users.update(&Admin::command(), &user, &patch, None).await?;
                 if json { output::json(&user_json(&service, &view)) } else { output::line(&format!("changed {user}")) }
@@ -278,6 +288,7 @@ fn user_json(service: &Service, found: &UserView) -> Value {
         "roles": service.roles.names(&found.roles),
         "disable_time": user.disabled_at.map(|t| t.to_string()),
         "create_time": user.created_at.to_string(),
+        "language": user.language.as_ref().map(Language::as_str),
         "etag": format!("\"{}\"", user.security_version),
     })
 }

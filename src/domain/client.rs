@@ -10,7 +10,7 @@ use super::{
     keys::Algorithm,
     later::Later,
     scope::{Audience, PermissionAt, Scope},
-    site::Site,
+    site::{Site, WebOrigin},
     status_list::StatusIndex,
     text::Label,
 };
@@ -175,6 +175,12 @@ pub struct ClientConfig {
     /// The colour of its pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accent_color: Option<AccentColor>,
+    /// The origins whose pages may call this server in its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cors_origins: Vec<WebOrigin>,
+    /// Whether scripts at its site get access tokens for the user who is signed in there.
+    #[serde(default)]
+    pub browser_tokens: bool,
     /// Members of later releases.
     #[serde(flatten)]
     pub later: Later,
@@ -183,6 +189,8 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// Maximum length of a display name, in characters.
     pub const MAX_DISPLAY_NAME: usize = 64;
+    /// Maximum number of origins whose pages may call this server in a client's name.
+    pub const MAX_CORS_ORIGINS: usize = 16;
     /// Default access token lifetime.
     pub const TOKEN_LIFETIME: Ttl = Ttl::from_secs(300);
     /// Default for the idle time of sessions.
@@ -234,6 +242,12 @@ impl Client {
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.config.display_name.as_ref().map_or(self.id.as_str(), Label::as_str)
+    }
+
+    /// Whether pages of this origin, as browsers send it, may call this server in the client's name.
+    #[must_use]
+    pub fn declares_origin(&self, origin: &str) -> bool {
+        self.config.cors_origins.iter().any(|declared| declared.as_str() == origin)
     }
 
     /// Whether the client may use this grant.

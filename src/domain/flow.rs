@@ -6,7 +6,7 @@ mod own_page;
 use serde::{Deserialize, Serialize};
 
 pub use self::own_page::OwnPage;
-use super::{client::ClientId, return_path::ReturnPath, site::Site};
+use super::{client::ClientId, mail::Language, return_path::ReturnPath, site::Site};
 use crate::{
     secret::sha256,
     time::{Timestamp, Ttl},
@@ -46,6 +46,7 @@ pub struct FlowState {
     return_path: Option<ReturnPath>,
     own_page: Option<OwnPage>,
     required: Required,
+    language: Option<Language>,
     issued_at: Timestamp,
 }
 
@@ -65,6 +66,8 @@ struct Sealed<'a> {
     p: Option<Prompt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     o: Option<OwnPage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    l: Option<String>,
 }
 
 impl FlowState {
@@ -77,6 +80,7 @@ impl FlowState {
             return_path: return_to.and_then(|text| ReturnPath::parse(text, site)),
             own_page: None,
             required: Required::default(),
+            language: None,
             issued_at: now,
         }
     }
@@ -95,6 +99,12 @@ impl FlowState {
     pub fn leading_to(mut self, page: OwnPage) -> Self {
         self.own_page = Some(page);
         self
+    }
+
+    /// The same flow, whose pages are in a language unless its reader has chosen another.
+    #[must_use]
+    pub fn in_language(self, language: Option<Language>) -> Self {
+        Self { language, ..self }
     }
 
     /// The same flow, begun again.
@@ -133,6 +143,12 @@ impl FlowState {
         &self.required
     }
 
+    /// The language of its pages, if one was asked for.
+    #[must_use]
+    pub fn language(&self) -> Option<&Language> {
+        self.language.as_ref()
+    }
+
     /// When it began.
     #[must_use]
     pub fn issued_at(&self) -> Timestamp {
@@ -154,10 +170,16 @@ impl FlowState {
         format!("{}{}", site.origin(), self.path(site))
     }
 
+    /// When its page becomes too old to be used.
+    #[must_use]
+    pub fn ends_at(&self) -> Timestamp {
+        self.issued_at.plus(FLOW_TTL)
+    }
+
     /// Whether its page is too old to be used.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.issued_at.plus(FLOW_TTL)
+        now >= self.ends_at()
     }
 
     /// The bytes to seal.
@@ -171,6 +193,7 @@ impl FlowState {
             m: self.required.max_age,
             p: self.required.prompt,
             o: self.own_page.clone(),
+            l: self.language.as_ref().map(|language| language.as_str().to_owned()),
         };
         // Serialising plain values cannot fail; an empty text would open as nothing.
         let mut bytes = serde_json::to_vec(&sealed).unwrap_or_default();
@@ -184,7 +207,7 @@ impl FlowState {
     #[must_use]
     pub fn from_bytes(bytes: &[u8], site: &Site) -> Option<Self> {
         let (head, path) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
-        let Sealed { s, c, t, a, m, p, o } = serde_json::from_str(head).ok()?;
+        let Sealed { s, c, t, a, m, p, o, l } = serde_json::from_str(head).ok()?;
         let of_this_site = s == site_hash(site.origin());
         of_this_site.then(|| Self {
             site: site.origin().to_owned(),
@@ -192,6 +215,7 @@ impl FlowState {
             return_path: ReturnPath::parse(path, site),
             own_page: o,
             required: Required { acr: a, max_age: m, prompt: p },
+            language: l.and_then(|tag| tag.parse().ok()),
             issued_at: t,
         })
     }
@@ -227,8 +251,8 @@ mod tests {
         assert_eq!(FlowState::from_bytes(bytes, &site()), Some(plain));
         let required =
             Required { acr: Some("2".to_owned()), max_age: Some(Ttl::from_secs(5)), prompt: Some(Prompt::Login) };
-        let full = flow(None).requiring(required);
-        assert!(full.to_bytes().ends_with(b",\"a\":\"2\",\"m\":5000,\"p\":\"login\"}\n"));
+        let full = flow(None).requiring(required).in_language("de-AT".parse().ok());
+        assert!(full.to_bytes().ends_with(b",\"a\":\"2\",\"m\":5000,\"p\":\"login\",\"l\":\"de-at\"}\n"));
         assert_eq!(FlowState::from_bytes(&full.to_bytes(), &site()), Some(full));
     }
 

@@ -24,6 +24,9 @@ pub const NOTICE_LIFETIME: Ttl = Ttl::from_days(3);
 /// Maximum length of a language tag.
 const MAX_LANGUAGE: usize = 35;
 
+/// The languages that are written from right to left.
+const RIGHT_TO_LEFT: [&str; 11] = ["ar", "arc", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"];
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// The kinds of mail. Templates are named after them.
@@ -132,6 +135,13 @@ impl Language {
         &self.0
     }
 
+    /// Whether it is written from right to left.
+    #[must_use]
+    pub fn is_right_to_left(&self) -> bool {
+        let language = self.0.split('-').next().unwrap_or_default();
+        RIGHT_TO_LEFT.contains(&language)
+    }
+
     /// This tag, then ever shorter ones, each without the last part of the one before (RFC 4647 §3.4).
     pub fn fallbacks(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(self.as_str()), |tag| tag.rsplit_once('-').map(|(wider, _)| wider))
@@ -220,6 +230,8 @@ mod tests {
     fn a_language_is_a_tag_with_more_general_fallbacks() {
         let tag: Language = "pt-BR".parse().unwrap();
         assert_eq!(tag.fallbacks().collect::<Vec<_>>(), ["pt-br", "pt"]);
+        let [arabic, german]: [Language; 2] = ["ar-EG", "de"].map(|tag| tag.parse().unwrap());
+        assert!(arabic.is_right_to_left() && !german.is_right_to_left());
         for bad in ["", "e", "english", "de_DE", "de-", "de-../..", "de\r\n", &"de-abcdefgh".repeat(5)] {
             assert_eq!(bad.parse::<Language>(), Err(LanguageError), "{bad:?}");
         }

@@ -5,13 +5,17 @@
 //! links and redirects included, is made from the declared site, never from what a request says.
 
 mod host;
+mod origin;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::host::is_loopback_host;
 use self::host::{HostFault, host};
+pub use self::{
+    host::is_loopback_host,
+    origin::{WebOrigin, WebOriginError},
+};
 
 /// The longest URL of a site, in bytes.
 const MAX_URL: usize = 512;

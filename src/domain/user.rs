@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     audit::Actor,
     login::{Login, LoginKind},
+    mail::Language,
 };
 use crate::{
     error::Violations,
@@ -31,6 +32,8 @@ pub struct User {
     pub subject: String,
     /// Data about the user that claim maps may select from.
     pub attributes: Map<String, Value>,
+    /// The language in which the server writes to the user, if it is known.
+    pub language: Option<Language>,
     /// Increases with every change that invalidates sign-ins in progress.
     pub security_version: i64,
     /// When the user was disabled, if it is.
@@ -116,6 +119,11 @@ pub fn read_emails(wrong: &mut Violations, texts: &[String]) -> Vec<Login> {
         wrong.add("emails", format!("must be at most {MAX_EMAILS}"));
     }
     texts.iter().filter_map(|text| wrong.take("emails", Login::parse_email(text))).collect()
+}
+
+/// The language in a text, empty for none; notes what is wrong with it.
+pub fn read_language(wrong: &mut Violations, text: &str) -> Option<Language> {
+    if text.is_empty() { None } else { wrong.take("language", text.parse::<Language>()) }
 }
 
 /// Notes what is wrong with attributes.

@@ -132,7 +132,8 @@ pub(super) fn form_id_seeds() -> Vec<Vec<u8>> {
 
 /// A form. What is read means the same when every byte of it is written as an escape.
 pub(super) fn form(data: &[u8]) -> bool {
-    let Ok(form) = Form::parse(data) else { return false };
+    let json = form_in_json(data);
+    let Ok(form) = Form::parse(data) else { return json };
     let escaped = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
     let pairs: Vec<_> = form.names().map(|name| format!("{}={}", escaped(name), escaped(form.text(name)))).collect();
     let again = pairs.join("&");
@@ -146,8 +147,28 @@ pub(super) fn form(data: &[u8]) -> bool {
     true
 }
 
+/// The same in JSON.
+fn form_in_json(data: &[u8]) -> bool {
+    let Ok(form) = Form::parse_json(data) else { return false };
+    let fields: Vec<_> = form.names().map(|name| (name.to_owned(), form.text(name).into())).collect();
+    assert!(fields.len() <= MAX_FIELDS);
+    let again = serde_json::Value::Object(fields.into_iter().collect()).to_string();
+    if again.len() <= MAX_BODY {
+        let again = Form::parse_json(again.as_bytes());
+        let same =
+            again.is_ok_and(|again| form.names().all(|name| again.has(name) && again.text(name) == form.text(name)));
+        assert!(same, "{}", String::from_utf8_lossy(data));
+    }
+    true
+}
+
 pub(super) fn form_seeds() -> Vec<Vec<u8>> {
-    owned(&["", "username=ada%40example.com&password=%2B+%26%3D%25%C3%A4&csrf=x", "a&b=&&c=%zz&d=100%"])
+    owned(&[
+        "",
+        "{\"username\": \"ada@example.com\", \"password\": \"\\u00e4+&\", \"shared_computer\": true, \"x\": false}",
+        "username=ada%40example.com&password=%2B+%26%3D%25%C3%A4&csrf=x",
+        "a&b=&&c=%zz&d=100%",
+    ])
 }
 
 /// Where to go on to. It is at the site, however it is resolved.

@@ -157,10 +157,12 @@ fn register(m: pb::RegisterRequest) -> ServiceResult<RegisterInput> {
 
 fn patch(m: pb::UpdateMeRequest) -> ServiceResult<MePatch> {
     no_nul(&[("name", &m.name), ("email", &m.email)])?;
-    let mask = Mask::new(m.update_mask, &["name", "profile", "email"])?;
+    let mask = Mask::new(m.update_mask, &["name", "profile", "email", "language"])?;
     let (no_name, no_profile, no_email) = (m.name.is_empty(), m.profile.is_none(), m.email.is_empty());
     let profile = mask.take("profile", m.profile, no_profile);
     let profile = profile.map(|p| from_struct("profile", p.unwrap_or_default())).transpose()?;
     let (name, email) = (mask.take("name", m.name, no_name), mask.take("email", m.email, no_email));
-    Ok(MePatch { name, profile, email, language: m.language })
+    let no_language = m.language.is_empty();
+    let own_language = mask.take("language", m.language.clone(), no_language);
+    Ok(MePatch { name, profile, email, language: m.language, own_language })
 }

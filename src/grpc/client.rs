@@ -17,7 +17,7 @@ use crate::{
         client::{ClaimSource, Client},
         filter::Comparison,
         scope::{Audience, Scope},
-        site::Site,
+        site::{Site, WebOrigin},
     },
     error::{Error, Result as ServiceResult, Violations},
     service::{Admin, ClientPatch, NewClientRequest},
@@ -31,7 +31,7 @@ pub(super) struct Clients(pub(super) Call);
 /// How long a replaced secret stays valid by default.
 const DEFAULT_OVERLAP: Ttl = Ttl::from_days(1);
 /// The fields that an update may change.
-const UPDATABLE_FIELDS: [&str; 18] = [
+const UPDATABLE_FIELDS: [&str; 20] = [
     "grants",
     "audiences",
     "scopes",
@@ -50,6 +50,8 @@ const UPDATABLE_FIELDS: [&str; 18] = [
     "site_home",
     "logo_uri",
     "accent_color",
+    "cors_origins",
+    "browser_tokens",
 ];
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -200,6 +202,8 @@ impl Clients {
             site_home: config.site.as_ref().map(|site| site.home().to_owned()).unwrap_or_default(),
             logo_uri: config.logo_uri.as_ref().map(|uri| uri.as_str().to_owned()).unwrap_or_default(),
             accent_color: config.accent_color.map(|color| color.to_string()).unwrap_or_default(),
+            cors_origins: texts(config.cors_origins.iter().map(WebOrigin::as_str).collect()),
+            browser_tokens: config.browser_tokens,
         }
     }
 }
@@ -276,6 +280,8 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         site_home: client.site_home,
         logo_uri: client.logo_uri,
         accent_color: client.accent_color,
+        cors_origins: client.cors_origins,
+        browser_tokens: client.browser_tokens,
         secret: None,
         creation,
     })
@@ -325,5 +331,7 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         site_home: text("site_home", c.site_home),
         logo_uri: text("logo_uri", c.logo_uri),
         accent_color: text("accent_color", c.accent_color),
+        cors_origins: texts("cors_origins", c.cors_origins),
+        browser_tokens: mask.take("browser_tokens", c.browser_tokens, !c.browser_tokens),
     })
 }

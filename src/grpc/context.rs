@@ -15,14 +15,21 @@ use crate::{
 
 /// Default and maximum deadline of a call.
 const MAX_DEADLINE: Duration = Duration::from_secs(30);
+/// The same over HTTP: less than the listener waits for an answer, so that the caller learns the reason.
+pub(super) const MAX_HTTP_DEADLINE: Duration = Duration::from_secs(29);
 /// The same for calls with long request streams.
 const MAX_STREAM_DEADLINE: Duration = Duration::from_hours(1);
 
 /// The deadline of a call to this method: its `grpc-timeout`, capped at the maximum.
 pub(super) fn deadline(method: Option<&str>, headers: &HeaderMap) -> tokio::time::Instant {
-    let requested = headers.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse_timeout);
+    let requested = timeout(headers);
     let max = if method == Some(IMPORT_USERS) { MAX_STREAM_DEADLINE } else { MAX_DEADLINE };
     tokio::time::Instant::now() + requested.unwrap_or(max).min(max)
+}
+
+/// How long a call may take, if its `grpc-timeout` says so.
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse_timeout)
 }
 
 /// Parses at most eight digits and a unit (gRPC over HTTP/2, "Timeout").

@@ -13,7 +13,8 @@ use super::proto::DESCRIPTORS;
 use crate::error::Reason;
 
 /// Reasons that every call can have.
-pub const COMMON: [Reason; 5] = [
+pub const COMMON: [Reason; 6] = [
+    Reason::OriginNotAllowed,
     Reason::RequestMalformed,
     Reason::RequestTooLarge,
     Reason::DeadlineExceeded,

@@ -22,10 +22,14 @@ use super::{
     status::{code_name, deadline_exceeded, detailed_status, reason_in, status, unknown_method},
 };
 use crate::{
+    domain::text::cleaned,
     error::{Error, Reason, Result as ServiceResult},
     metrics::Metrics,
     service::{Access, ClientCredentials, RequestContext, Service, method},
 };
+
+/// The longest origin in a log line, in bytes.
+const MAX_ORIGIN: usize = 255;
 
 #[derive(Clone, Debug)]
 pub(super) struct EdgeLayer {
@@ -36,6 +40,21 @@ pub(super) struct EdgeLayer {
 impl EdgeLayer {
     pub(super) fn new(service: Service, metrics: Arc<Metrics>) -> Self {
         Self { service, metrics }
+    }
+
+    /// The context of a call that arrives now. It may be put among the extensions of the call, when something has to be
+    /// known of it before it reaches this layer.
+    pub(super) fn context<B>(&self, request: &Request<B>, deadline: tokio::time::Instant) -> RequestContext {
+        let (peer, user_agent) = (peer(request), user_agent(request.headers()));
+        RequestContext { deadline: Some(deadline), peer, user_agent, ..self.service.context() }
+    }
+
+    /// Counts and logs a call that was refused before it could reach this layer.
+    pub(super) fn record_refusal(&self, ctx: &RequestContext, path: &str, refused: Status, took: Duration) {
+        let code = refused.code();
+        let method = method(path).map_or("unknown", |(name, _)| name);
+        let headers = refused.into_http::<Body>().into_parts().0.headers;
+        CompletedCall { method, code, took }.record(ctx, &self.metrics, &headers);
     }
 }
 
@@ -79,8 +98,9 @@ where
         let row = method(request.uri().path());
         let deadline = deadline(row.map(|(name, _)| name), request.headers());
         let service = self.edge.service.clone();
-        let (peer, user_agent) = (peer(&request), user_agent(request.headers()));
-        let ctx = RequestContext { deadline: Some(deadline), peer, user_agent, ..service.context() };
+        let ctx = request.extensions_mut().remove::<RequestContext>();
+        let ctx = ctx.unwrap_or_else(|| self.edge.context(&request, deadline));
+        let deadline = ctx.deadline.unwrap_or(deadline);
         // Keeps the credentials out of debug output of the headers.
         if let Some(credentials) = request.headers_mut().get_mut(http::header::AUTHORIZATION) {
             credentials.set_sensitive(true);
@@ -174,11 +194,17 @@ impl CompletedCall {
         let reason = reason.map_or("", Reason::as_str);
         metrics.rpc(method, code_name(code), reason, took);
         let (caller, request_id) = (ctx.caller.get(), ctx.request_id.as_str());
-        tracing::info!(method, caller, code = code_name(code), reason, ms, request_id, peer = ctx.peer, "rpc");
+        let (code, peer) = (code_name(code), &ctx.peer);
+        if let Some(origin) = &ctx.origin {
+            let origin = cleaned(origin, MAX_ORIGIN);
+            tracing::info!(method, caller, code, reason, ms, request_id, peer, origin, "rpc");
+            return;
+        }
+        tracing::info!(method, caller, code, reason, ms, request_id, peer, "rpc");
     }
 }
 
-fn peer(request: &Request<Body>) -> String {
+fn peer<B>(request: &Request<B>) -> String {
     // A dual-stack listener shows IPv4 addresses as IPv6.
     request.extensions().get().map(|Peer(address)| address.ip().to_canonical().to_string()).unwrap_or_default()
 }

@@ -160,6 +160,7 @@ fn row(user: pb::ImportedUser) -> ServiceResult<ImportRow> {
         attributes: attributes(&user.attributes_json)?,
         password_hash: (!user.password_hash.is_empty()).then(|| ForeignHash::new(user.password_hash)),
         disabled: user.disabled,
+        language: user.language,
         created_at: user.create_time.map(create_time).transpose()?,
     })
 }

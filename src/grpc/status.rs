@@ -42,7 +42,7 @@ fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
 }
 
 /// The gRPC code of an error.
-const fn code(error: &Error) -> Code {
+pub(super) const fn code(error: &Error) -> Code {
     match error {
         Error::Invalid(_) => Code::InvalidArgument,
         Error::Unauthenticated(_) | Error::TokenRevoked | Error::Reused { .. } | Error::Ended { .. } => {
@@ -201,6 +201,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::ClientAuthenticationFailed => ErrorReason::ClientAuthenticationFailed,
         Reason::TokenInvalid => ErrorReason::TokenInvalid,
         Reason::ClientNotAllowed => ErrorReason::ClientNotAllowed,
+        Reason::OriginNotAllowed => ErrorReason::OriginNotAllowed,
         Reason::PermissionDenied => ErrorReason::PermissionDenied,
         Reason::RefreshTokenInvalid => ErrorReason::RefreshTokenInvalid,
         Reason::RefreshTokenSuperseded => ErrorReason::RefreshTokenSuperseded,
@@ -262,6 +263,8 @@ mod tests {
             deadline: None,
             peer: String::new(),
             user_agent: String::new(),
+            language: None,
+            origin: None,
             caller: crate::service::CallerName::default(),
         }
     }

@@ -62,7 +62,7 @@ impl UserService for Users {
             let pb::UpdateUserRequest { user, update_mask } = request.into_inner();
             let user = user.ok_or_else(|| Error::invalid("user", "must be given"))?;
             let (name, version) = (user_id(&user.user_id)?, revision(&user.etag)?);
-            let patch = patch(user, &Mask::new(update_mask, &["name", "emails", "attributes"])?)?;
+            let patch = patch(user, &Mask::new(update_mask, &["name", "emails", "attributes", "language"])?)?;
             self.0.service.users.update(admin, &name, &patch, version).await
         };
         let view = done.await.map_err(|e| self.0.status(&e))?;
@@ -235,6 +235,7 @@ pub(super) fn user(service: &Service, view: UserView) -> pb::User {
         disable_time: user.disabled_at.map(time),
         create_time: Some(time(user.created_at)),
         etag: etag(user.security_version),
+        language: user.language.map(|language| language.as_str().to_owned()).unwrap_or_default(),
     }
 }
 
@@ -283,6 +284,7 @@ fn new_user(mut message: pb::CreateUserRequest) -> ServiceResult<NewUserRequest>
         subject: (!user.subject.is_empty()).then_some(user.subject),
         password: (!password.is_empty()).then(|| Password::new(password)),
         attributes: parse_attributes(user.attributes)?,
+        language: user.language,
         roles: user.roles,
         creation,
     })
@@ -290,11 +292,13 @@ fn new_user(mut message: pb::CreateUserRequest) -> ServiceResult<NewUserRequest>
 
 fn patch(user: pb::User, mask: &Mask) -> ServiceResult<UserPatch> {
     let (no_name, no_emails, no_attributes) = (user.name.is_empty(), user.emails.is_empty(), user.attributes.is_none());
+    let no_language = user.language.is_empty();
     let new_attributes = mask.take("attributes", user.attributes, no_attributes);
     Ok(UserPatch {
         name: mask.take("name", user.name, no_name),
         emails: mask.take("emails", user.emails, no_emails),
         attributes: new_attributes.map(parse_attributes).transpose()?,
+        language: mask.take("language", user.language, no_language),
     })
 }
 

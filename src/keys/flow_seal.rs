@@ -25,14 +25,14 @@ pub fn open(key: &SealingKey, text: &str) -> Option<Zeroizing<Vec<u8>>> {
     fresh_seal::open(key.flow_keys(), text)
 }
 
-/// The `r` of a flow. It always fits: a state with the longest path and the longest name of a client does. Only one that
-/// leads to a page below the prefix besides may not, and goes without the path, which comes after that page.
+/// The `r` of a flow. It always fits: a state with the longest path and the longest name of a client does. One that has a
+/// language besides may not, and goes without it; and one that leads to a page below the prefix goes without the path,
+/// which comes after that page.
 #[must_use]
 pub fn seal_state(key: &SealingKey, state: &FlowState, entropy: &dyn Entropy) -> String {
-    let mut bytes = state.to_bytes();
-    if bytes.len() > MAX_PLAIN {
-        bytes = state.clone().without_return_path().to_bytes();
-    }
+    let plain = || state.clone().in_language(None);
+    let whole = [state.to_bytes(), plain().to_bytes()].into_iter().find(|bytes| bytes.len() <= MAX_PLAIN);
+    let bytes = whole.unwrap_or_else(|| plain().without_return_path().to_bytes());
     fresh_seal::seal(key.flow_keys(), &bytes, entropy)
 }
 

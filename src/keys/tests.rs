@@ -227,21 +227,27 @@ fn the_r_of_a_flow_opens_at_its_site_and_fits_whatever_the_flow_is() {
         prompt: Some(Prompt::Login),
     };
     let now = Timestamp::from_millis(1_893_456_000_000);
-    let flow = FlowState::new(&site, &client, Some(&path), now).requiring(required);
+    let language = "x".repeat(3) + &"-abcdefgh".repeat(3) + "-abcd";
+    let flow = FlowState::new(&site, &client, Some(&path), now).requiring(required).in_language(language.parse().ok());
+    assert!(flow.language().is_some());
     let r = flow_seal::seal_state(&key(7), &flow, &OsEntropy);
     assert!(
         r.len() <= flow_seal::MAX_TEXT && flow.required().acr.is_some() && flow.return_path().is_some(),
         "{}",
         r.len()
     );
-    assert_eq!(flow_seal::open_state(&key(7), &r, &site), Some(flow));
+    assert_eq!(flow_seal::open_state(&key(7), &r, &site), Some(flow.clone().in_language(None)));
+    let shorter = format!("/{}", "\"".repeat(ReturnPath::MAX - 100));
+    let shorter = FlowState::new(&site, &client, Some(&shorter), now).in_language(language.parse().ok());
+    let r_of_shorter = flow_seal::seal_state(&key(7), &shorter, &OsEntropy);
+    assert_eq!(flow_seal::open_state(&key(7), &r_of_shorter, &site), Some(shorter));
     assert_eq!(flow_seal::open_state(&key(7), &r, &"https://other.example/auth".parse().unwrap()), None);
     assert_eq!(flow_seal::open_state(&key(8), &r, &site), None);
     let page = OwnPage::Verify { token: "x".repeat(90) };
-    let flow = FlowState::new(&site, &client, Some(&path), now).leading_to(page);
+    let flow = FlowState::new(&site, &client, Some(&path), now).leading_to(page).in_language(language.parse().ok());
     let r = flow_seal::seal_state(&key(7), &flow, &OsEntropy);
     assert!(r.len() <= flow_seal::MAX_TEXT);
-    assert_eq!(flow_seal::open_state(&key(7), &r, &site), Some(flow.without_return_path()));
+    assert_eq!(flow_seal::open_state(&key(7), &r, &site), Some(flow.in_language(None).without_return_path()));
 }
 
 #[test]

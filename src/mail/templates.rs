@@ -1,13 +1,15 @@
 //! Templates of mails: built in, or from files of the same names. All are rendered with sample values before the
 //! server starts.
 
+mod values;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
     path::{Path, PathBuf},
 };
 
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, syntax::SyntaxConfig};
 
 use ulid::Ulid;
 
@@ -28,20 +30,36 @@ macro_rules! built_in {
 
 built_in![
     "layout.html",
+    "date.txt",
+    "date.de.txt",
     "verify_email.txt",
     "verify_email.html",
+    "verify_email.de.txt",
+    "verify_email.de.html",
     "password_reset.txt",
     "password_reset.html",
+    "password_reset.de.txt",
+    "password_reset.de.html",
     "password_changed.txt",
     "password_changed.html",
+    "password_changed.de.txt",
+    "password_changed.de.html",
     "email_changed.txt",
     "email_changed.html",
+    "email_changed.de.txt",
+    "email_changed.de.html",
     "account_exists.txt",
     "account_exists.html",
+    "account_exists.de.txt",
+    "account_exists.de.html",
     "invitation.txt",
     "invitation.html",
+    "invitation.de.txt",
+    "invitation.de.html",
     "new_device.txt",
     "new_device.html",
+    "new_device.de.txt",
+    "new_device.de.html",
 ];
 
 /// How a text template begins. The rest of the line is the subject of the mail.
@@ -76,7 +94,9 @@ impl Templates {
         for (name, text) in BUILT_IN {
             templates.add(name, (*text).to_owned(), None, &mut problems);
         }
-        for path in folder.map(|f| files(f, &mut problems)).unwrap_or_default() {
+        let paths = folder.map(|f| files(f, &mut problems)).unwrap_or_default();
+        templates.make_room(&paths);
+        for path in paths {
             templates.add_file(path, &mut problems);
         }
         // Rendering makes sense only if everything parses.
@@ -101,34 +121,34 @@ impl Templates {
         Ok(Rendered { subject, text: text.to_owned(), html: self.part(letter, "html")? })
     }
 
-    fn part(&self, letter: &Letter, kind: &str) -> Result<String, String> {
-        let name = self.name(letter, kind);
-        let minutes = ((letter.expires_at.since(letter.now).seconds() + 59) / 60).max(1);
-        let own = [("to", letter.to.to_string()), ("until", letter.expires_at.for_people())];
-        // A mail that an older version has queued does not have them.
-        let absent = Asked::PARAMS.into_iter().filter(|name| !letter.params.contains_key(*name));
-        let absent = absent.map(|name| (name, String::new()));
-        let given = letter.params.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        // Values were cleaned when the mail was queued. Make sure again that none starts a new line.
-        let texts =
-            given.chain(own).chain(absent).map(|(name, text)| (name, Value::from(text.replace(char::is_control, " "))));
-        let values = Value::from_pairs(texts.chain([("minutes", Value::from(minutes))]));
-        let rendered = self.environment.get_template(&name).and_then(|template| template.render(values));
-        rendered.map_err(|error| self.problem(&name, &error))
+    fn part(&self, letter: &Letter, part: &str) -> Result<String, String> {
+        let found = self.find(letter.kind.as_str(), &letter.language, part);
+        let values = self.values(letter, &found)?;
+        let rendered = self.environment.get_template(&found.name).and_then(|template| template.render(values));
+        rendered.map_err(|error| self.problem(&found.name, &error))
     }
 
-    /// The name of the template for a letter: in its language, in a more general one, or the default.
     fn name(&self, letter: &Letter, part: &str) -> String {
-        let kind = letter.kind.as_str();
-        let mut tags = letter.language.fallbacks().map(|tag| format!("{kind}.{tag}.{part}"));
-        tags.find(|name| self.sources.contains_key(name)).unwrap_or_else(|| format!("{kind}.{part}"))
+        self.find(letter.kind.as_str(), &letter.language, part).name
+    }
+
+    /// Drops the built-in templates of a kind in other languages where a file replaces that kind without a language,
+    /// and there is none for the other language: an operator's own text is not to be passed over for one of ours.
+    fn make_room(&mut self, paths: &[PathBuf]) {
+        let names: BTreeSet<String> = paths.iter().map(|path| file_name(path)).collect();
+        let has = |stem: &str| ["txt", "html"].iter().any(|part| names.contains(&format!("{stem}.{part}")));
+        self.sources.retain(|name, _| {
+            let Some((stem, _)) = name.rsplit_once('.') else { return true };
+            let Some((kind, _)) = stem.split_once('.') else { return true };
+            kind.parse::<MailKind>().is_err() || !has(kind) || has(stem)
+        });
     }
 
     fn add_file(&mut self, path: PathBuf, problems: &mut Vec<String>) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file_name(&path);
         if !is_known(&name) {
             problems.push(format!(
-                "{}: is not a template name; valid names are layout.html, and KIND.txt and KIND.html or KIND.LANGUAGE.txt and KIND.LANGUAGE.html, where KIND is one of {}",
+                "{}: is not a template name; valid names are layout.html, date.txt and date.LANGUAGE.txt, and KIND.txt and KIND.html or KIND.LANGUAGE.txt and KIND.LANGUAGE.html, where KIND is one of {}",
                 path.display(),
                 MailKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ")
             ));
@@ -207,6 +227,10 @@ impl Templates {
     }
 }
 
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn is_html(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|e| e == "html")
 }
@@ -216,7 +240,8 @@ fn is_known(name: &str) -> bool {
     let Some((rest, "txt" | "html")) = name.rsplit_once('.') else { return false };
     let (stem, language) = rest.split_once('.').map_or((rest, None), |(stem, language)| (stem, Some(language)));
     let language = language.is_none_or(|tag| tag.parse::<Language>().is_ok_and(|l| l.as_str() == tag));
-    language && (stem.parse::<MailKind>().is_ok() || (stem == "layout" && is_html(name)))
+    let shared = (stem == "layout" && is_html(name)) || (stem == "date" && !is_html(name));
+    language && (stem.parse::<MailKind>().is_ok() || shared)
 }
 
 /// The files in a folder, except hidden ones, which belong to editors or to mounted volumes.

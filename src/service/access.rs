@@ -3,6 +3,8 @@
 
 mod callers;
 mod context;
+mod offered;
+mod origins;
 mod permits;
 mod table;
 
@@ -10,6 +12,7 @@ pub(in crate::service) use self::permits::TOKEN_REFUSED;
 pub use self::{
     callers::{Callers, ClientCredentials},
     context::{CallerName, RequestContext},
+    offered::HttpRpc,
     permits::{Admin, CallingClient, FRESH_SIGN_IN, Me, Permit},
     table::{ACCESS, Access, Act, IMPORT_USERS, Method, WATCH_REVOCATIONS, method},
 };

@@ -3,6 +3,7 @@
 
 mod broadcast;
 mod live;
+mod origins;
 mod outbox;
 mod session_writer;
 mod sites;

@@ -12,7 +12,7 @@ use super::{
     users::{TakenName, UserRow, kind_name, user_columns},
 };
 use crate::{
-    domain::user::User,
+    domain::{mail::Language, user::User},
     error::{Error, Result},
     passwords::Phc,
     time::Timestamp,
@@ -108,7 +108,7 @@ const FREE_ADDRESSES: Sql = Sql {
     postgres: "DELETE FROM logins WHERE kind = 'name' AND canonical IN (SELECT jsonb_array_elements_text($1))",
 };
 
-/// Each user is an array: id, subject, attributes as text, `disabled_at`, `created_at`.
+/// Each user is an array: id, subject, attributes as text, language, `disabled_at`, `created_at`.
 const INSERT_PRINCIPALS: Sql = Sql {
     sqlite: "INSERT INTO principals (name, kind) SELECT value ->> 1, 'user' FROM json_each($1) WHERE true \
         ON CONFLICT DO NOTHING",
@@ -119,13 +119,14 @@ const INSERT_USERS: Sql = Sql {
     sqlite: concat!(
         "INSERT INTO users (",
         user_columns!(),
-        ", updated_at) SELECT value ->> 0, value ->> 1, value ->> 2, 1, value ->> 3, value ->> 4, $2 FROM json_each($1)"
+        ", updated_at) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 1, value ->> 4, \
+         value ->> 5, $2 FROM json_each($1)"
     ),
     postgres: concat!(
         "INSERT INTO users (",
         user_columns!(),
-        ", updated_at) SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), 1, CAST(w ->> 3 AS BIGINT), \
-         CAST(w ->> 4 AS BIGINT), $2 FROM jsonb_array_elements($1) AS w"
+        ", updated_at) SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), w ->> 3, 1, \
+         CAST(w ->> 4 AS BIGINT), CAST(w ->> 5 AS BIGINT), $2 FROM jsonb_array_elements($1) AS w"
     ),
 };
 /// Each login is an array: canonical form, key, kind, text as typed, user id, place among the user's logins.
@@ -145,7 +146,7 @@ const INSERT_PASSWORDS: Sql = Sql {
 };
 
 #[derive(Serialize)]
-struct UserIn<'a>(&'a str, &'a str, String, Option<i64>, i64);
+struct UserIn<'a>(&'a str, &'a str, String, Option<&'a str>, Option<i64>, i64);
 
 #[derive(Serialize)]
 struct LoginIn<'a>(&'a str, &'a str, &'a str, &'a str, &'a str, usize);
@@ -157,7 +158,8 @@ impl<'a> UserIn<'a> {
     fn of(user: &'a User) -> Self {
         let disabled_at = user.disabled_at.map(Timestamp::millis);
         let attributes = Value::Object(user.attributes.clone()).to_string();
-        Self(user.id.as_str(), &user.subject, attributes, disabled_at, user.created_at.millis())
+        let language = user.language.as_ref().map(Language::as_str);
+        Self(user.id.as_str(), &user.subject, attributes, language, disabled_at, user.created_at.millis())
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::{
         login::{Login, LoginKind},
+        mail::Language,
         user::{NameRange, User, UserFilter},
     },
     error::{Error, Result},
@@ -77,6 +78,7 @@ pub(super) struct UserRow {
     id: String,
     subject: String,
     attributes: Readable<Map<String, Value>>,
+    language: Option<String>,
     security_version: i64,
     disabled_at: Option<i64>,
     created_at: i64,
@@ -104,6 +106,8 @@ macro_rules! user_columns {
             "subject, ",
             $of,
             "attributes, ",
+            $of,
+            "language, ",
             $of,
             "security_version, ",
             $of,
@@ -142,6 +146,8 @@ impl TryFrom<UserRow> for User {
             id: row.id.parse().map_err(|_| corrupt("users", "id", &row.id))?,
             subject: row.subject,
             attributes,
+            // What somebody else has written there that is none is no reason to refuse the user.
+            language: row.language.and_then(|tag| tag.parse().ok()),
             security_version: row.security_version,
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
@@ -170,9 +176,10 @@ impl Tx {
             return Ok(Some(TakenName::Subject(user.subject.clone())));
         }
         const SQL: &str =
-            concat!("INSERT INTO users (", user_columns!(), ", updated_at) VALUES ($1, $2, $3, $4, NULL, $5, $5)");
+            concat!("INSERT INTO users (", user_columns!(), ", updated_at) VALUES ($1, $2, $3, $4, $5, NULL, $6, $6)");
         let (id, now) = (user.id.as_str(), user.created_at.millis());
-        execute!(self, SQL, id, &user.subject, Json(&user.attributes), user.security_version, now)?;
+        let language = user.language.as_ref().map(Language::as_str);
+        execute!(self, SQL, id, &user.subject, Json(&user.attributes), language, user.security_version, now)?;
         for login in &new.logins {
             let taken = self.login_insert(&user.id, login).await?;
             if taken.is_some() {
@@ -330,6 +337,12 @@ impl Tx {
         execute!(self, "UPDATE users SET attributes = $2 WHERE id = $1", id.as_str(), Json(attributes)).map(|_| ())
     }
 
+    /// Sets the language in which the server writes to a user; nothing removes it.
+    pub async fn user_set_language(&mut self, id: &UserId, language: Option<&Language>) -> Result<()> {
+        const SQL: &str = "UPDATE users SET language = $2 WHERE id = $1";
+        execute!(self, SQL, id.as_str(), language.map(Language::as_str)).map(|_| ())
+    }
+
     /// Deletes all logins of a kind from a user. Returns their number.
     pub async fn logins_delete(&mut self, id: &UserId, kind: LoginKind) -> Result<u64> {
         execute!(self, "DELETE FROM logins WHERE user_id = $1 AND kind = $2", id.as_str(), kind_name(kind))
@@ -355,7 +368,7 @@ impl Tx {
     /// that it is never reassigned (`OpenID` Connect Core §2). Returns whether the user existed.
     pub async fn user_delete(&mut self, id: &UserId, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE users SET deleted_at = $2, disabled_at = $2, updated_at = $2, attributes = '{}', \
-            security_version = security_version + 1 WHERE id = $1 AND deleted_at IS NULL";
+            language = NULL, security_version = security_version + 1 WHERE id = $1 AND deleted_at IS NULL";
         if execute!(self, SQL, id.as_str(), now.millis())? == 0 {
             return Ok(false);
         }

@@ -5,6 +5,7 @@ mod account;
 mod account_pages;
 mod answer;
 mod arrival;
+mod arriving;
 mod assets;
 mod context;
 pub mod cookies;
@@ -13,6 +14,8 @@ mod forgot;
 pub mod form;
 pub mod headers;
 mod home;
+mod json;
+mod language;
 mod log;
 mod login;
 mod logout;
@@ -24,6 +27,7 @@ mod reset;
 mod session;
 mod site;
 mod step;
+mod token;
 mod verify;
 mod visitor;
 
@@ -44,7 +48,6 @@ use axum::{
 use tower::ServiceExt;
 
 pub(super) use self::arrival::Said;
-use self::site::LogPace;
 pub use self::{
     answer::Page,
     arrival::Arrival,
@@ -57,7 +60,12 @@ pub use self::{
 use crate::{
     domain::{network::Proxies, site::Site},
     service::Service,
-    web::pages::{ErrorKind, Pages},
+    time::LogPace,
+    web::{
+        ApiDocument,
+        accept::wants_json,
+        pages::{ErrorKind, Pages},
+    },
 };
 
 /// What the pages are told besides the service.
@@ -71,6 +79,8 @@ pub struct BrowserOptions {
     pub pages: Option<Pages>,
     /// What the page of things to try says; without it, there is none.
     pub hints: Option<DevHints>,
+    /// The document that describes the calls; without it, there is none.
+    pub api: Option<ApiDocument>,
 }
 
 /// The pages that are built in.
@@ -119,7 +129,7 @@ impl BrowserState {
     /// Puts it together.
     #[must_use]
     pub fn new(service: Service, options: BrowserOptions) -> Self {
-        let BrowserOptions { proxies, dev, pages, hints } = options;
+        let BrowserOptions { proxies, dev, pages, hints, .. } = options;
         let pages = pages.unwrap_or_else(|| BUILT_IN.clone());
         Self(Arc::new(Inner { service, proxies, dev, pages, hints, misdirected: LogPace::default() }))
     }
@@ -132,12 +142,14 @@ fn pages() -> Router<BrowserState> {
         .merge(account::routes())
         .merge(assets::routes())
         .merge(forgot::routes())
+        .merge(language::routes())
         .merge(login::routes())
         .merge(logout::routes())
         .merge(register::routes())
         .merge(reset::routes())
         .merge(session::routes())
         .merge(step::routes())
+        .merge(token::routes())
         .merge(verify::routes())
         .merge(visitor::routes())
         .route("/", get(async |request: BrowserRequest| request.go_to(&request.site.path("account"))))
@@ -167,13 +179,19 @@ async fn dispatch(state: BrowserState, pages: Router, others: Router, request: R
                 return headers::bare(StatusCode::FORBIDDEN, "A service worker has no place here.\n");
             }
             let Some(below) = below(found.site.prefix(), &parts.uri) else { return not_found() };
+            parts.extensions.insert(context::AskedFor(path_and_query(&parts.uri)));
             parts.uri = below;
-            parts.extensions.insert(found);
-            answer(pages, Request::from_parts(parts, body)).await
+            parts.extensions.insert(found.clone());
+            let in_json = wants_json(&parts.headers);
+            let request = arriving::without_claim_until_arrived(Request::from_parts(parts, body));
+            if in_json { json::answer(&state, found, &pages, request).await } else { answer_of(pages, request).await }
+        }
+        Err(misdirected) if wants_json(&parts.headers) && is_of_a_site(&state, parts.uri.path()) => {
+            misdirected.problem(&state)
         }
         Err(misdirected) if state.dev && misdirected.declared_name().is_some() => misdirected.answer(&state),
         Err(misdirected) if is_of_a_site(&state, parts.uri.path()) => misdirected.answer(&state),
-        _ => answer(others, Request::from_parts(parts, body)).await,
+        _ => answer_of(others, Request::from_parts(parts, body)).await,
     }
 }
 
@@ -193,9 +211,13 @@ pub(super) fn not_found() -> Response {
     headers::bare(StatusCode::NOT_FOUND, "Not found.\n")
 }
 
-async fn answer(routes: Router, request: Request<Body>) -> Response {
+async fn answer_of(routes: Router, request: Request<Body>) -> Response {
     let answered: Result<Response, _> = routes.oneshot(request).await;
     answered.into_response()
+}
+
+fn path_and_query(uri: &Uri) -> String {
+    uri.path_and_query().map_or("/", |both| both.as_str()).to_owned()
 }
 
 /// The URI below a prefix: `/auth` and `/auth/` are `/`.

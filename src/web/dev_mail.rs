@@ -10,6 +10,7 @@ use axum::{
     routing::get,
 };
 
+use super::accept::prefers_json;
 use crate::mail::{Kept, KeptMail};
 
 /// The route. Unlike the public routes, it allows no other origin to read it.
@@ -25,7 +26,7 @@ async fn mails(State(kept): State<Arc<Kept>>, uri: Uri, headers: HeaderMap) -> R
     }
     let mails = kept.newest();
     let mut response =
-        if wants_json(&headers) { Json(mails).into_response() } else { Html(page(&mails)).into_response() };
+        if prefers_json(&headers) { Json(mails).into_response() } else { Html(page(&mails)).into_response() };
     let out = response.headers_mut();
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     out.insert(header::VARY, HeaderValue::from_static("accept"));
@@ -37,18 +38,13 @@ async fn mails(State(kept): State<Arc<Kept>>, uri: Uri, headers: HeaderMap) -> R
 }
 
 /// Whether the request names a loopback host. Any other name could be DNS rebinding.
-fn host_is_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+pub(super) fn host_is_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).and_then(|h| h.parse::<Authority>().ok());
     // HTTP/2 carries the host in the request URI.
     host.as_ref().or(uri.authority()).is_some_and(|authority| {
         let host = authority.host().trim_matches(['[', ']']);
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     })
-}
-
-fn wants_json(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
-    accepted.flat_map(|v| v.split(',')).any(|v| v.split(';').next().is_some_and(|v| v.trim() == "application/json"))
 }
 
 fn page(mails: &[KeptMail]) -> String {
@@ -86,7 +82,7 @@ fn write_mail(page: &mut String, mail: &KeptMail) -> std::fmt::Result {
 }
 
 /// Escapes text for HTML, including quoted attributes.
-fn escape_html(text: &str) -> String {
+pub(super) fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -5,13 +5,17 @@
 mod accent;
 mod account;
 mod assets;
+mod code;
 mod dates;
+mod document;
 mod error_page;
 mod form;
 mod language;
+mod links;
 mod look;
 mod names;
 mod sample;
+mod step_name;
 mod template;
 mod text;
 mod texts;
@@ -23,10 +27,12 @@ pub use self::{
     accent::Accent,
     account::{Account, AccountAction, Attribute, PendingEmail, Session},
     assets::Asset,
+    document::{Surroundings, done},
     error_page::{ErrorKind, ErrorPage},
     form::{Field, FieldError, Form, Hidden, Notice, Tone, violations},
-    look::Look,
+    look::{LanguageChoice, Look},
     sample::Sample,
+    step_name::StepName,
     text::Text,
     view::{
         CodeSent, Dev, DevUser, Forgotten, GoOn, Home, LoggingOut, Opened, OpenedKind, Register, ResetPassword, SignIn,
@@ -35,6 +41,9 @@ pub use self::{
 };
 use self::{assets::Assets, template::Templates};
 use crate::domain::mail::Language;
+
+/// How many missing messages are named.
+const MAX_NAMED: usize = 20;
 
 /// Everything that pages are made of. Clones share it.
 #[derive(Clone)]
@@ -54,13 +63,33 @@ impl fmt::Debug for Pages {
 }
 
 impl Pages {
-    /// Loads templates, texts and assets. Those in `folder` replace or extend the built-in ones.
+    /// Loads templates and assets. Those in `folder` replace the built-in ones.
     ///
     /// # Errors
     /// Every problem, each with file and line.
     pub fn new(folder: Option<&Path>) -> Result<Self, Vec<String>> {
-        let (templates, assets) = template::load(folder)?;
+        Self::with_texts(folder, None)
+    }
+
+    /// The same with texts. Those in the folder `texts` replace single built-in ones and add languages.
+    ///
+    /// # Errors
+    /// Every problem, each with file and line.
+    pub fn with_texts(folder: Option<&Path>, texts: Option<&Path>) -> Result<Self, Vec<String>> {
+        let (templates, assets) = template::load(folder, texts)?;
         Ok(Self { parts: Arc::new(Parts { templates, assets }) })
+    }
+
+    /// A line for each language that lacks messages, which are in English instead: how many, and the first of them.
+    #[must_use]
+    pub fn untranslated(&self) -> Vec<String> {
+        let lines = self.parts.templates.untranslated().iter().map(|(language, missing)| {
+            let (tag, count) = (language.as_str(), missing.len());
+            let first = missing.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
+            let more = if count > MAX_NAMED { ", …" } else { "" };
+            format!("the language {tag} lacks {count} messages, which are in English: {first}{more}")
+        });
+        lines.collect()
     }
 
     /// Renders a page. It cannot fail: where a template of the operator does, the built-in one is shown and the
@@ -70,6 +99,18 @@ impl Pages {
         self.parts.templates.render(look, view)
     }
 
+    /// A page in JSON; nothing for one that has no such form.
+    #[must_use]
+    pub fn document(&self, look: &Look<'_>, view: &View, surroundings: Surroundings<'_>) -> Option<String> {
+        document::of(look, view, surroundings, |text| self.parts.templates.say(&look.language, text))
+    }
+
+    /// The heading of an error page, and what stands below it.
+    #[must_use]
+    pub fn error(&self, look: &Look<'_>, page: &ErrorPage) -> [String; 2] {
+        self.parts.templates.error(&look.language, page)
+    }
+
     /// The asset with this name in its URL, such as `style-0123456789abcdef.css` or `accent-1f4fa3.css`. Its content
     /// never changes.
     #[must_use]
@@ -77,9 +118,27 @@ impl Pages {
         self.parts.assets.get(name)
     }
 
-    /// The language for a reader: the one chosen, or the first of `Accept-Language` that there are texts in.
+    /// The language for a reader: the first of those wanted that there are texts in, or of `Accept-Language`.
     #[must_use]
-    pub fn language(&self, chosen: Option<&str>, accept_language: Option<&str>) -> Language {
-        language::choose(self.parts.templates.languages(), chosen, accept_language)
+    pub fn language(&self, wanted: impl Iterator<Item = Language>, accept_language: Option<&str>) -> Language {
+        language::choose(self.parts.templates.languages(), wanted, accept_language)
+    }
+
+    /// The languages that there are texts in.
+    #[must_use]
+    pub fn languages(&self) -> Vec<Language> {
+        self.parts.templates.languages().cloned().collect()
+    }
+
+    /// Whether there are texts in exactly this language.
+    #[must_use]
+    pub fn speaks(&self, language: &Language) -> bool {
+        self.parts.templates.languages().any(|one| one == language)
+    }
+
+    /// The first of these language tags, parted by spaces, that there are texts in (`OpenID` Connect Core §3.1.2.1).
+    #[must_use]
+    pub fn first_spoken(&self, tags: &str) -> Option<Language> {
+        language::first_spoken(self.parts.templates.languages(), tags)
     }
 }

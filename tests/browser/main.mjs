@@ -6,13 +6,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
+import { foreignPages, foreignPagesStory } from "./calls.mjs";
 import { framework } from "./frameworks.mjs";
 import { ownPages } from "./own_pages.mjs";
+import { jsonStory } from "./page_json.mjs";
 import { rarePages } from "./rare.mjs";
 import { Report } from "./report.mjs";
 import { behind, loopback } from "./stages.mjs";
-import { frontPageStory, shortStory, wholeStory } from "./story.mjs";
+import { frontPageStory, languageStory, shortStory, wholeStory } from "./story.mjs";
 import { manyChecks } from "./many_checks.mjs";
+import { apiStory, callingPage, callingStory, pageStory, serverStory } from "./web.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -21,6 +24,7 @@ const { values: flags } = parseArgs({
     programs: { type: "string" },
     short: { type: "boolean", default: false },
     frameworks: { type: "boolean", default: false },
+    web: { type: "boolean", default: false },
     screenshots: { type: "boolean", default: false },
     only: { type: "string", default: "" },
   },
@@ -65,6 +69,26 @@ const both = async (name, browser, stage) => {
   }
 };
 
+/** The pages in German, and in a language that is written from right to left. */
+async function languages() {
+  const texts = fileURLToPath(new URL("texts", import.meta.url));
+  await on("languages", () => loopback(tools, "flask", ["--page-texts", texts]), async (browser, stage) => {
+    const inLanguage = (language, signedOut) => {
+      const words = { "Signed out": signedOut };
+      return { scripts: true, at: flags.at, language, words };
+    };
+    const german = inLanguage("de", "Abgemeldet");
+    await wholeStory(report.story("in German"), browser, stage, { ...german, pictures });
+    await rarePages(report.story("in German"), browser, stage, german, ADA);
+    const arabic = inLanguage("ar", "تم تسجيل الخروج");
+    await wholeStory(report.story("from right to left"), browser, stage, { ...arabic, pictures });
+    for (const scripts of [true, false]) {
+      const options = { scripts, at: flags.at };
+      await languageStory(report.story(`languages, scripts ${scripts ? "on" : "off"}`), browser, stage, options, ADA);
+    }
+  });
+}
+
 async function frameworks() {
   for (const name of ["vite", "next"]) {
     await on(name, () => framework(name, tools), (browser, stage) =>
@@ -72,13 +96,31 @@ async function frameworks() {
   }
 }
 
+async function web() {
+  const options = { scripts: true, at: flags.at };
+  for (const name of ["flask", "fastapi", "express", "next", "axum"]) {
+    await on(name, () => loopback(tools, name), async (browser, stage) => {
+      await serverStory(report.story(name), browser, stage, options, ADA);
+      if (name === "fastapi") await apiStory(report.story(name), stage, "/api/orders", ADA);
+    });
+  }
+  await on("vite-spa", () => loopback(tools, "vite-spa"), (browser, stage) =>
+    pageStory(report.story("vite-spa"), browser, stage, options, ADA));
+  await on("a page that calls", () => callingPage(tools), (browser, stage) =>
+    callingStory(report.story("a page that calls"), browser, stage, options, ADA));
+}
+
 async function everything() {
   await on("--app, Flask", () => loopback(tools, "flask"), async (browser, stage) => {
     await both("--app, Flask", browser, stage);
     await rarePages(report.story("--app, Flask"), browser, stage, { scripts: true, at: flags.at }, ADA);
+    await jsonStory(report.story("pages in JSON"), browser, stage, { scripts: true, at: flags.at }, ADA);
     await ownPages(report.story("the issuer's own pages"), browser, stage, { scripts: true, at: flags.at, pictures });
   });
+  await on("pages that call", () => foreignPages(tools), (browser, stage) =>
+    foreignPagesStory(report.story("pages that call"), browser, stage, ADA));
   if (flags.short) return;
+  await languages();
   for (const application of ["express", "axum"]) {
     const name = `--app, ${application}`;
     await on(name, () => loopback(tools, application), (browser, stage) =>
@@ -92,7 +134,7 @@ async function everything() {
   await on("Caddy", () => behind("caddy", tools, "flask"), (browser, stage) => both("Caddy", browser, stage));
 }
 
-await (flags.frameworks ? frameworks() : everything());
+await (flags.frameworks ? frameworks() : flags.web ? web() : everything());
 rmSync(work, { recursive: true, force: true });
 report.end(began);
 process.exit(report.failed === 0 && report.passed > 0 ? 0 : 1);

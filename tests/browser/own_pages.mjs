@@ -20,6 +20,13 @@ export async function ownPages(step, browser, stage, options) {
     await person.open("/dev");
     await person.looksAtPage("dev");
   });
+  await step("the demo lists its calls", async () => {
+    await person.press('a[href="/dev/api"]');
+    await person.isAt("/dev/api");
+    await person.page.evaluate("document.querySelectorAll('#AuthService_Login, #type-TokenPair, #type-ErrorMetadata').forEach((one) => (one.open = true))");
+    await person.sees("Checks a user's password and opens a session");
+    await person.looksAtPage("dev-api", { pictures: false });
+  });
   await step("a host that nobody declared is answered with what is missing", async () => {
     await person.page.goto(`http://elsewhere.localhost:${port}/auth/login`);
     await person.sees("No site is declared at http://elsewhere.localhost");

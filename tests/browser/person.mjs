@@ -7,6 +7,8 @@ import { assert } from "./report.mjs";
 
 const SIZES = { "": { width: 1280, height: 860 }, "-phone": { width: 390, height: 844 } };
 const SCHEMES = { "": "light", "-dark": "dark" };
+/** The pages that the documentation shows in other languages. */
+const SHOWN = { de: "sign-in", ar: "account" };
 
 export class Person {
   /** What the browser complained of: errors of scripts, and what a content security policy blocked. */
@@ -21,19 +23,20 @@ export class Person {
     });
   }
 
-  static async arrives(browser, stage, { scripts, at, pictures }) {
+  /** In a browser that prefers the language, if one is given; `words` has what its pages say for what those in English say. */
+  static async arrives(browser, stage, { scripts, at, pictures, language, words }) {
     // Colours must not be looked at on their way from light to dark.
-    const options = { javaScriptEnabled: scripts, viewport: SIZES[""], reducedMotion: "reduce" };
+    const options = { javaScriptEnabled: scripts, viewport: SIZES[""], reducedMotion: "reduce", locale: language };
     const context = await browser.newContext(options);
     context.setDefaultTimeout(30_000);
     const axe = readFileSync(createRequire(join(at, "node/")).resolve("axe-core/axe.min.js"), "utf8");
-    return new Person(context, await context.newPage(), stage, { scripts, axe, pictures });
+    return new Person(context, await context.newPage(), stage, { scripts, axe, pictures, language, words });
   }
 
   /** The same person in one more tab. */
   async secondTab() {
-    const { scripts, axe, pictures } = this;
-    return new Person(this.context, await this.context.newPage(), this.stage, { scripts, axe, pictures });
+    const { scripts, axe, pictures, language, words } = this;
+    return new Person(this.context, await this.context.newPage(), this.stage, { scripts, axe, pictures, language, words });
   }
 
   open(path) {
@@ -69,7 +72,8 @@ export class Person {
     return this.page.locator("body").innerText();
   }
 
-  async sees(words) {
+  async sees(english) {
+    const words = this.words?.[english] ?? english;
     await this.page.waitForLoadState("load");
     const text = await this.text();
     assert(text.includes(words), `${JSON.stringify(words)} is not on ${this.page.url()}, which says: ${text.slice(0, 600)}`);
@@ -83,19 +87,32 @@ export class Person {
   }
 
   /** Axe finds nothing on this page, in light and in dark; and a picture of it in each form, where pictures are taken. */
-  async looksAtPage(name) {
+  async looksAtPage(name, { pictures = this.pictures } = {}) {
     if (!this.scripts) return;
-    for (const scheme of Object.values(SCHEMES)) {
+    await this.isInItsLanguage(name);
+    for (const scheme of this.schemes()) {
       await this.page.emulateMedia({ colorScheme: scheme });
       for (const size of Object.values(SIZES)) {
         await this.page.setViewportSize(size);
         await this.axeFindsNothing(`${name}, ${scheme}, ${size.width} wide`);
       }
     }
-    if (this.pictures) await this.takePictures(name);
+    if (pictures && !this.language) await this.takePictures(name);
+    if (pictures && SHOWN[this.language] === name) await this.takePicture(`${name}-${this.language}`);
     await this.page.emulateMedia({ colorScheme: "light" });
     await this.page.setViewportSize(SIZES[""]);
     assert(this.complaints.length === 0, `the browser complains: ${this.complaints.join("; ")}`);
+  }
+
+  /** Colours are the same in every language. */
+  schemes() {
+    return this.language ? [SCHEMES[""]] : Object.values(SCHEMES);
+  }
+
+  async isInItsLanguage(name) {
+    const expected = this.language ?? "en";
+    const said = await this.page.locator("html").evaluate((html) => `${html.lang} ${getComputedStyle(html).direction}`);
+    assert(said === `${expected} ${expected === "ar" ? "rtl" : "ltr"}`, `${name} is in ${said}, and not in ${expected}`);
   }
 
   async axeFindsNothing(where) {
@@ -124,6 +141,12 @@ export class Person {
         await this.page.screenshot({ path: join(this.pictures, `${name}${phone}${dark}.png`), fullPage: true });
       }
     }
+  }
+
+  async takePicture(name) {
+    mkdirSync(this.pictures, { recursive: true });
+    await this.page.setViewportSize(SIZES[""]);
+    await this.page.screenshot({ path: join(this.pictures, `${name}.png`), fullPage: true });
   }
 
   /** The cookies of the site, by their names without prefix and port. */

@@ -76,11 +76,11 @@ export async function startServer(processes, { programs }, flags) {
 }
 
 /** `serve --dev --app`: one program, and no proxy. */
-export async function loopback(tools, application) {
+export async function loopback(tools, application, more = []) {
   const processes = new Processes(folder(tools, `loopback-${application}`));
   tools.opened(processes);
   const [port, listen] = [await freePort(), await freePort()];
-  const flags = ["--app", `http://127.0.0.1:${port}`, "--app-listen", `127.0.0.1:${listen}`];
+  const flags = ["--app", `http://127.0.0.1:${port}`, "--app-listen", `127.0.0.1:${listen}`, ...more];
   const server = await startServer(processes, tools, flags);
   server.audience = "demo-api";
   await APPLICATIONS[application](processes, tools, port, server);

@@ -7,7 +7,7 @@ const NEXT_PASSWORD = "another phrase that nobody guesses";
 
 /** One story, from the first visit to the last sign-out. */
 export async function wholeStory(step, browser, stage, options) {
-  const email = `heidi-${options.scripts ? "on" : "off"}@example.com`;
+  const email = `heidi-${options.scripts ? "on" : "off"}${options.language ? `-${options.language}` : ""}@example.com`;
   const read = new Set();
   const heidi = await Person.arrives(browser, stage, options);
   const phone = await Person.arrives(browser, stage, { ...options, pictures: undefined });
@@ -220,4 +220,35 @@ async function replaysCookie(person, other) {
   await isNobody(person);
   await person.open("/auth/login?return_to=/");
   await person.isAt("/auth/login");
+}
+
+/** The choice of a language: it leads back to the same page, stays, and goes with the account to another browser. */
+export async function languageStory(step, browser, stage, options, [username, password]) {
+  const person = await Person.arrives(browser, stage, options);
+  const title = async () => person.page.locator("h1").innerText();
+  await step("a language is chosen at the foot of the page, which stays the same", async () => {
+    await person.open("/auth/login?return_to=/sign-in/");
+    const url = person.page.url();
+    await person.press("#language-de");
+    assert(person.page.url() === url && (await title()) === "Anmelden", `${person.page.url()}: ${await title()}`);
+    await person.open("/auth/nothing-here");
+    assert((await title()) === "Diese Seite gibt es nicht", await title());
+  });
+  await step("signed in, it becomes that of the account", async () => {
+    await signsIn(person, username, password);
+    await person.isAt("/sign-in/");
+    await person.open("/auth/account");
+    await person.press("#language-ar");
+    assert((await title()) === "حسابك", await title());
+    const elsewhere = await Person.arrives(browser, stage, options);
+    await signsIn(elsewhere, username, password);
+    await elsewhere.open("/auth/account");
+    await elsewhere.isInItsLanguage("account").then(
+      () => assert(false, "the account is in English elsewhere"),
+      (error) => assert(String(error).includes("ar rtl"), String(error)),
+    );
+    await elsewhere.press("#language-en");
+    await elsewhere.leaves();
+  });
+  await person.leaves();
 }

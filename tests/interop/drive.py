@@ -6,6 +6,7 @@ import http.server
 import json
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -225,6 +226,14 @@ def check_caching(issuer, verifiers, results):
         results.expect_unknown(check, verifier, "past its exp", expired)
 
 
+def check_calls(directory, server):
+    """Connect's client for Go calls over HTTP."""
+    server.command("client", "create", "calls", "--public", "--first-party", "--audience", AUDIENCE)
+    program = f"{directory}/stubs/go/bin/calls"
+    subprocess.run([program, server.issuer, PASSWORD], check=True, timeout=60)
+    print("calls over HTTP: Connect's client for Go signs in by JSON and by gRPC-Web")
+
+
 def run_real_server(directory, binary, grpcurl, languages, results):
     server, verifiers = Server(binary, grpcurl), []
     try:
@@ -244,6 +253,8 @@ def run_real_server(directory, binary, grpcurl, languages, results):
         for alg in ALGORITHMS:
             story.revocations(alg)
         story.log_out()
+        if "go" in languages:
+            check_calls(directory, server)
     except BaseException:
         if server.log:
             print(f"the server's log:\n{server.read_log()}", file=sys.stderr)

@@ -95,12 +95,21 @@ impl AccountsFixture {
     }
 
     pub(crate) async fn register(&self, email: &str, name: &str) -> Result<PendingTicket> {
+        self.register_as(email, name, "").await
+    }
+
+    /// Registers somebody who is written to in a language.
+    pub(crate) async fn register_in(&self, email: &str, language: &str) -> PendingTicket {
+        self.register_as(email, "", language).await.unwrap()
+    }
+
+    async fn register_as(&self, email: &str, name: &str, language: &str) -> Result<PendingTicket> {
         let input = RegisterInput {
             client_id: "shop".into(),
             email: email.into(),
             name: name.into(),
             password: Password::new(PASSWORD.into()),
-            language: String::new(),
+            language: language.into(),
             address: String::new(),
             user_agent: String::new(),
         };

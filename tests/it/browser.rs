@@ -9,6 +9,6 @@ mod step_up;
 mod steps;
 
 pub(crate) use self::{
-    client::{Browser, ORIGIN, Page, SESSION, browser_routes, encode, is_signed_in, site_client},
+    client::{Browser, ORIGIN, Page, SESSION, browser_routes, encode, is_signed_in, last_code, site_client},
     step_up::fresh,
 };

@@ -2,7 +2,7 @@
 
 mod account;
 mod addresses;
-mod fixture;
+pub(crate) mod fixture;
 mod front;
 mod register;
 mod repeats;

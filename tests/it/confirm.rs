@@ -275,7 +275,7 @@ async fn a_mail_says_when_and_through_what_it_was_requested(fixture: &AccountsFi
         service.accounts.register(&service.context(), &gateway, input).await.unwrap()
     };
     register("grace@example.com", FIREFOX).await;
-    let said = "requested on 2030-01-01 00:00 UTC through gateway, from 192.0.2.7, Firefox on Linux.";
+    let said = "requested on 1 January 2030, 00:00 UTC through gateway, from 192.0.2.7, Firefox (Linux).";
     let mail = fixture.send_mails().await.remove(0);
     assert!(mail.text.contains(said), "{}", mail.text);
     // A stranger cannot write anything into it.
@@ -295,5 +295,5 @@ async fn a_mail_says_when_and_through_what_it_was_requested(fixture: &AccountsFi
     let stated = ResetRequest { address: "192.0.2.7", user_agent: FIREFOX, ..reset_request("ivan@example.com") };
     service.accounts.request_password_reset(&service.context(), &ClientCredentials::None, stated).await.unwrap();
     let mail = fixture.send_mails().await.remove(0);
-    assert!(mail.text.contains("requested on 2030-01-01 00:00 UTC through shop.\n"), "{}", mail.text);
+    assert!(mail.text.contains("requested on 1 January 2030, 00:00 UTC through shop.\n"), "{}", mail.text);
 }

@@ -32,6 +32,8 @@ const PUBLIC: &[(&str, &str)] = &[
     ("Reported", "code"),
     // The password of the demo, which everybody knows.
     ("DevHints", "password"),
+    ("DemoSecrets", "password"),
+    ("DemoSecrets", "secret"),
 ];
 
 /// A type with a derived `Debug`: its name and what it holds.

@@ -1,7 +1,7 @@
 //! Every text of every method against input that no honest caller sends. The fields come from the descriptors, so a
 //! new method or field is tried as soon as it exists.
 
-mod base;
+pub(crate) mod base;
 mod fields;
 mod messages;
 mod raw;

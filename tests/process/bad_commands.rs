@@ -160,6 +160,14 @@ async fn invalid_clients_are_refused_with_all_invalid_fields_at_once() {
             "client create x --first-party --alg HS256 --token-lifetime 0 --grant direct_login --grant y --claim iss=z",
             &["--alg: ", "--token-lifetime: ", "--grant: ", "--claim: "],
         ),
+        (
+            "client create x --public --first-party --cors-origin https://app.example/ --cors-origin *",
+            &["--cors-origin: ", "without a slash or path: https://app.example", "one exact origin such as"],
+        ),
+        (
+            "client create x --first-party --cors-origin app.example",
+            &["--cors-origin: ", "such as https://app.example"],
+        ),
         ("client show x", &["no client x"]),
         ("client disable x", &["no client x"]),
         ("client enable x", &["no client x"]),
@@ -180,6 +188,8 @@ async fn invalid_clients_are_refused_with_all_invalid_fields_at_once() {
         "a refused client was created: {clients}"
     );
     assert_usage_error(dir, "client create", &["<ID>"]).await;
+    let useless = "--browser-tokens does nothing without --site";
+    assert_usage_error(dir, "client create x --browser-tokens", &[useless]).await;
     assert_usage_error(dir, "client create x --token-lifetime soon", &["--token-lifetime", "soon"]).await;
     assert_usage_error(dir, "keys rotate --alg HS256", &["--alg", "RS256, ES256 or EdDSA"]).await;
     assert_usage_error(dir, "token verify", &["--audience"]).await;

@@ -58,12 +58,26 @@ async fn a_client_is_changed_and_deleted_by_commands() {
     let client = json(&server, &back);
     assert_eq!((&client["registration"], &client["require_email"]), (&false.into(), &true.into()));
     assert_eq!((client.get("link_template"), &client["claims"]), (None, &serde_json::json!({})));
+    for (line, origins) in [
+        (
+            "--cors-origin https://a.example --cors-origin http://localhost:5173",
+            &["https://a.example", "http://localhost:5173"][..],
+        ),
+        ("--cors-origin https://b.example", &["https://b.example"]),
+        ("--no-cors-origins", &[]),
+    ] {
+        let update: Vec<_> = "client update app --json".split(' ').chain(line.split(' ')).collect();
+        assert_eq!(json(&server, &update)["cors_origins"], serde_json::json!(origins), "{line}");
+    }
     for (line, code, says) in [
         ("client update app", 2, &["nothing to change"][..]),
         ("client update app --token-lifetime 2d", 1, &["--token-lifetime: must be 1 to 3600 seconds"]),
         ("client update app --session-idle 1m", 1, &["--session-idle: ", "600 s"]),
         ("client update app --session-absolute soon", 2, &["--session-absolute", "5m, 12h or 30d"]),
         ("client update app --scope a --no-scopes", 2, &["--scope", "--no-scopes"]),
+        ("client update app --cors-origin https://a.example --no-cors-origins", 2, &["--no-cors-origins"]),
+        ("client update app --cors-origin null", 1, &["--cors-origin: ", "such as https://app.example"]),
+        ("client update app --browser-tokens", 1, &["--browser-tokens: ", "a site"]),
         ("client update nobody --alg ES256", 1, &["no client nobody"]),
         ("client delete app", 1, &["must be disabled"]),
         ("client delete nobody", 1, &["no client nobody"]),

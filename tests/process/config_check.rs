@@ -112,6 +112,8 @@ fn fill(dir: &Path) {
         ("log-only/chancery.db-wal", "changes"),
         ("templates/verify_email.txt", "{{ nonsense"),
         ("folder/x", ""),
+        ("bad-texts/de.ftl", "sign-in = x\nsing-in = y\n"),
+        ("texts/fr.ftl", "sign-in = Se connecter\n"),
         ("keyless/chancery.db", "SQLite format 3\0 and its pages"),
         ("keyless/chancery.db.serving", "served"),
         // A directory, because the superuser may write every file.
@@ -175,6 +177,18 @@ fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
     names.sort();
     names
+}
+
+#[test]
+fn config_check_says_what_a_language_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    let out = run(command(&["config", "check", "--page-texts", "texts"]).current_dir(dir.path()), b"");
+    let said = String::from_utf8(out.stdout).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(out.status.success() && lines.len() == 2, "{said}");
+    assert_eq!(lines[0], "the configuration is valid");
+    assert!(lines[1].starts_with("the language fr lacks ") && lines[1].contains("which are in English: "), "{said}");
 }
 
 #[test]

@@ -12,8 +12,8 @@ mod run;
 mod stage;
 mod walk;
 
+pub(crate) use self::{asked::free_port, run::Kind};
 use self::{
-    run::Kind,
     stage::Stage,
     walk::{
         assert_bodies_and_large_headers_pass, assert_callers_cannot_name_themselves, assert_identity_is_passed_on,

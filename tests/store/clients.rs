@@ -14,6 +14,8 @@ pub(crate) async fn a_client_is_stored_unchanged(f: &Fixture) {
     let mut client = Fixture::client("app");
     client.secret = Some(ClientSecret::generate(&*f.entropy).hash());
     client.config.claim_map.insert("team".into(), ClaimSource::Literal("Zoë".into()));
+    client.config.cors_origins = vec!["https://app.example".parse().unwrap(), "http://[::1]:5173".parse().unwrap()];
+    client.config.browser_tokens = true;
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.client_insert(&client).await.unwrap());
     tx.commit().await.unwrap();

@@ -72,7 +72,8 @@ impl Fixture {
         let id = UserId::new(NOW, &*self.entropy);
         let attributes = json!({ "name": "Ada Ćirić 🦀", "deep": { "n": [1, 2] } }).as_object().cloned().unwrap();
         let subject = id.as_str().to_owned();
-        let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: NOW };
+        let language = Some("pt-br".parse().unwrap());
+        let user = User { id, subject, attributes, language, security_version: 1, disabled_at: None, created_at: NOW };
         NewUser {
             user,
             logins: vec![Login::parse(name).unwrap()],
@@ -112,6 +113,8 @@ impl Fixture {
             site: None,
             logo_uri: None,
             accent_color: None,
+            cors_origins: Vec::new(),
+            browser_tokens: false,
             later: Later::default(),
         };
         Client {

@@ -138,6 +138,11 @@ pub(crate) async fn a_user_is_changed_only_at_the_expected_version(f: &Fixture) 
     assert!(!tx.password_delete(&ada.id).await.unwrap());
     let found = tx.user_by_subject(&ada.subject).await.unwrap().unwrap();
     assert_eq!((found.attributes, found.security_version), (attributes, 3));
+    assert_eq!(found.language, ada.language, "nobody has changed it");
+    for language in ["de-at".parse().ok(), None] {
+        tx.user_set_language(&ada.id, language.as_ref()).await.unwrap();
+        assert_eq!(tx.user_by_id(&ada.id).await.unwrap().unwrap().language, language);
+    }
 }
 
 pub(crate) async fn a_deleted_user_leaves_nothing_but_its_subject(f: &Fixture) {

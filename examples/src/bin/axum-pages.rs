@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::{
     Router,
+    http::StatusCode,
     response::{Html, Redirect},
     routing::get,
 };
@@ -29,6 +30,13 @@ async fn sign_in(token: Option<Token>) -> Result<Html<&'static str>, Redirect> {
     Ok(Html("<p id=members>For members only.<p><a href=/>Home</a>"))
 }
 
+async fn refunds(token: Option<Token>) -> Result<Html<&'static str>, (StatusCode, &'static str)> {
+    token
+        .filter(|token| token.has_permission("orders.refund"))
+        .ok_or((StatusCode::FORBIDDEN, "You may not refund orders."))?;
+    Ok(Html("<p id=refunds>For clerks only."))
+}
+
 async fn sign_out() -> Redirect {
     Redirect::to("/auth/logout?return_to=/")
 }
@@ -39,7 +47,11 @@ async fn main() -> anyhow::Result<()> {
     let verifier = Verifier::new(&argument(2, "http://127.0.0.1:8080"), &argument(3, "demo-api"))?;
     verifier.ready(Duration::from_secs(10)).await?;
 
-    let app = Router::new().route("/", get(who)).route("/sign-in/", get(sign_in)).route("/sign-out/", get(sign_out));
+    let app = Router::new()
+        .route("/", get(who))
+        .route("/sign-in/", get(sign_in))
+        .route("/refunds/", get(refunds))
+        .route("/sign-out/", get(sign_out));
     let listener = tokio::net::TcpListener::bind(argument(1, "127.0.0.1:5000")).await?;
     println!("ready http={}", listener.local_addr()?);
     Ok(axum::serve(listener, app.with_state(Gate::new(verifier))).await?)

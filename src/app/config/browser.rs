@@ -24,6 +24,8 @@ section! {
     check_secret_file: PathBuf as "FILE";
     /// Directory of page templates that replace the built-in ones
     page_templates: PathBuf as "DIR";
+    /// Directory of page texts that replace single built-in ones and add languages
+    page_texts: PathBuf as "DIR";
 }
 
 /// Settings of the pages and of the check.
@@ -35,6 +37,14 @@ pub struct Browser {
     pub check_secret: Option<CheckSecret>,
     /// The pages; nothing for processes that serve none.
     pub pages: Option<Pages>,
+}
+
+impl Browser {
+    /// A line for each language of the pages that lacks messages.
+    #[must_use]
+    pub fn untranslated(&self) -> Vec<String> {
+        self.pages.as_ref().map(Pages::untranslated).unwrap_or_default()
+    }
 }
 
 impl BrowserDraft {
@@ -51,15 +61,24 @@ impl BrowserDraft {
             headers: self.forwarded_headers.or(ForwardedHeaders::default()),
         };
         let check_secret = self.secret(listen, problems);
-        let pages = Pages::new(self.page_templates.get().map(PathBuf::as_path))
-            .map_err(|all| problems.extend(all.iter().map(|problem| self.page_templates.problem(problem))))
-            .ok();
+        let pages = self.pages(problems);
         if let Some(check) = listen.check.filter(|_| !dev && !has_proxies) {
             let other =
                 self.trusted_proxies.problem(format_args!("is required for the check at {check}: nobody else may ask"));
             problems.push(other);
         }
         Browser { proxies, check_secret, pages }
+    }
+
+    /// Loads the pages with the files in both directories. A problem is said to be of the directory that its file is in.
+    fn pages(&self, problems: &mut Vec<String>) -> Option<Pages> {
+        let folder = self.page_templates.get().map(PathBuf::as_path);
+        let texts = self.page_texts.get().map(PathBuf::as_path);
+        let of_texts = |problem: &str| texts.is_some_and(|folder| problem.starts_with(&*folder.to_string_lossy()));
+        let named = |problem: &String| {
+            if of_texts(problem) { self.page_texts.problem(problem) } else { self.page_templates.problem(problem) }
+        };
+        Pages::with_texts(folder, texts).map_err(|all| problems.extend(all.iter().map(named))).ok()
     }
 
     fn secret(&self, listen: &Listen, problems: &mut Vec<String>) -> Option<CheckSecret> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::setting::section;
+use crate::service::HttpRpc;
 
 /// Loopback by default: other machines cannot reach it, so it needs no TLS.
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -26,6 +27,8 @@ section! {
     telemetry: SocketAddr as "ADDR" = TELEMETRY;
     /// Listener of the check that proxies ask about each request; with --dev, 127.0.0.1:8082 or a free port
     check: SocketAddr as "ADDR";
+    /// Methods offered over HTTP too, as JSON and gRPC-Web: account (those for users and their applications; the default), all (with --dev), or off
+    http_rpc: HttpRpc as "METHODS";
     /// URL by which verifiers know this server; fixed when the database is set up
     issuer: String as "URL";
     /// Listen beyond loopback without TLS, behind a proxy that terminates TLS
@@ -45,6 +48,8 @@ pub struct Listen {
     pub check: Option<SocketAddr>,
     /// Whether another port will do for the check where this one is taken.
     pub check_moves: bool,
+    /// Which methods the HTTP listener offers.
+    pub http_rpc: HttpRpc,
     /// The configured issuer.
     pub issuer: Option<String>,
 }
@@ -91,7 +96,8 @@ impl ListenDraft {
         }
         let check_moves = dev && !self.check.is_set();
         let check = self.check.get().copied().or(check_moves.then_some(CHECK));
-        Listen { grpc, http, telemetry, check, check_moves, issuer }
+        let http_rpc = self.http_rpc.or(if dev { HttpRpc::All } else { HttpRpc::default() });
+        Listen { grpc, http, telemetry, check, check_moves, http_rpc, issuer }
     }
 }
 

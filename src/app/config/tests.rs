@@ -34,7 +34,7 @@ const HIDDEN: Arrival = |_| None;
 type Sample<'a> = (&'static str, &'a str, Arrival);
 
 /// For every setting, a value that is not its default and where the value ends up.
-fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str) -> [Sample<'a>; 31] {
+fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str) -> [Sample<'a>; 33] {
     [
         ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
         ("database", "sqlite:/elsewhere/x.db", |c| Some(format!("sqlite:{}", c.database.location))),
@@ -44,6 +44,7 @@ fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str)
         ("grpc", "127.0.0.1:1", |c| Some(c.listen.grpc.to_string())),
         ("http", "127.0.0.1:2", |c| Some(c.listen.http.to_string())),
         ("telemetry", "127.0.0.1:3", |c| Some(c.listen.telemetry.to_string())),
+        ("http_rpc", "all", |c| Some(c.listen.http_rpc.to_string())),
         ("check", "127.0.0.1:4", |c| Some(c.listen.check?.to_string())),
         ("issuer", "https://id.example.com", |c| c.listen.issuer.clone()),
         ("plaintext_beyond_loopback", "true", HIDDEN),
@@ -71,6 +72,7 @@ fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str)
         ("forwarded_headers", "forwarded", |c| Some(c.browser.proxies.headers.as_str().to_owned())),
         ("check_secret_file", secret_file, HIDDEN),
         ("page_templates", templates, HIDDEN),
+        ("page_texts", templates, HIDDEN),
     ]
 }
 
@@ -193,9 +195,11 @@ fn settings_that_are_not_set_have_their_documented_defaults() {
     }
     assert_eq!(config.database.location.to_string(), "chancery-data/chancery.db");
     assert_eq!(config.listen.default_issuer().unwrap(), "http://127.0.0.1:8080");
+    assert_eq!(config.listen.http_rpc, crate::service::HttpRpc::Account);
     assert_eq!(config.hashing, Hashing { threads: 2, queue: 80, memory_mib: 65 });
     config = Draft::default().for_server(true, MACHINE).unwrap();
     assert_eq!(config.database.location.to_string(), "chancery-dev/chancery.db");
+    assert_eq!(config.listen.http_rpc, crate::service::HttpRpc::All);
 }
 
 #[test]

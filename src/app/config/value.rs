@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     domain::network::{ForwardedHeaders, Network, NetworkError},
+    service::HttpRpc,
     store::Location,
 };
 
@@ -131,6 +132,20 @@ impl Value for ForwardedHeaders {
 
     fn choices() -> Vec<PossibleValue> {
         [Self::XForwarded, Self::Forwarded].map(|family| PossibleValue::new(family.as_str())).to_vec()
+    }
+}
+
+impl Value for HttpRpc {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        utf8(text)?.parse()
+    }
+
+    fn shown(&self) -> Json {
+        json!(self.as_str())
+    }
+
+    fn choices() -> Vec<PossibleValue> {
+        Self::ALL.map(|choice| PossibleValue::new(choice.as_str())).to_vec()
     }
 }
 

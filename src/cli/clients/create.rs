@@ -82,6 +82,12 @@ pub(in crate::cli) struct Create {
     /// Colour of buttons and links on its pages.
     #[arg(long, value_name = "#RRGGBB", default_value = "", hide_default_value = true)]
     accent_color: String,
+    /// Origin whose pages may call this server in its name, such as `https://app.example`; repeat it for more.
+    #[arg(long = "cors-origin", value_name = "ORIGIN")]
+    cors_origins: Vec<String>,
+    /// Give access tokens to scripts at its site, for pages without a server of their own.
+    #[arg(long)]
+    browser_tokens: bool,
     /// Trust what it says about its users' addresses and browsers, and limit users by that; for confidential
     /// clients only.
     #[arg(long)]
@@ -117,6 +123,8 @@ impl Create {
             site_home: self.site_home,
             logo_uri: self.logo_uri,
             accent_color: self.accent_color,
+            cors_origins: self.cors_origins,
+            browser_tokens: self.browser_tokens,
             secret: None,
             roles: self.roles,
             registration: self.registration,

@@ -76,6 +76,15 @@ pub(in crate::cli) struct Update {
     /// Colour of buttons and links on its pages; an empty one is the usual one.
     #[arg(long, value_name = "#RRGGBB")]
     accent_color: Option<String>,
+    /// Origin whose pages may call this server in its name, such as `https://app.example`; those given replace all.
+    #[arg(long = "cors-origin", value_name = "ORIGIN", conflicts_with = "no_cors_origins")]
+    cors_origins: Vec<String>,
+    /// Let no pages call this server in its name.
+    #[arg(long)]
+    no_cors_origins: bool,
+    /// Give access tokens to scripts at its site, or no longer.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    browser_tokens: Option<bool>,
     /// Trust what it says about its users' addresses and browsers, or no longer.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     trusted_end_user: Option<bool>,
@@ -121,6 +130,8 @@ impl Update {
             site_home: self.site_home.clone(),
             logo_uri: self.logo_uri.clone(),
             accent_color: self.accent_color.clone(),
+            cors_origins: list(&self.cors_origins, self.no_cors_origins),
+            browser_tokens: self.browser_tokens,
         }
     }
 }

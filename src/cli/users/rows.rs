@@ -16,8 +16,8 @@ const MAX_LINE: u64 = 64 * 1024;
 /// would make one record of the whole file.
 const MAX_RECORD: u64 = MAX_LINE + 8 * 1024;
 /// The fields of a row.
-const FIELDS: [&str; 8] =
-    ["subject", "name", "email", "emails", "attributes", "password_hash", "disabled", "created_at"];
+const FIELDS: [&str; 9] =
+    ["subject", "name", "email", "emails", "attributes", "password_hash", "disabled", "created_at", "language"];
 
 /// The file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -183,6 +183,7 @@ fn set(row: &mut ImportRow, key: &str, value: Value) -> Result<(), Vec<Violation
             let at = text("created_at", value)?.parse::<Timestamp>();
             row.created_at = Some(at.map_err(|problem| refuse("created_at", problem))?);
         }
+        "language" => row.language = text("language", value)?,
         unknown => {
             return Err(refuse(
                 "line",

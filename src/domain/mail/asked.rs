@@ -53,11 +53,11 @@ impl Asked {
         }
     }
 
-    /// Where it was asked for, such as `192.0.2.7, Firefox on Linux`.
+    /// Where it was asked for, such as `192.0.2.7, Firefox (Linux)`: in no language.
     fn from(&self) -> String {
         let address = self.address.parse::<IpAddr>().ok().map(|ip| ip.to_canonical().to_string());
         let device = match known_device(&self.user_agent) {
-            (Some(browser), Some(system)) => Some(format!("{browser} on {system}")),
+            (Some(browser), Some(system)) => Some(format!("{browser} ({system})")),
             (one, other) => one.or(other).map(str::to_owned),
         };
         let parts: Vec<String> = [address, device].into_iter().flatten().collect();
@@ -85,9 +85,9 @@ mod tests {
     #[test]
     fn of_an_address_and_a_user_agent_only_known_words_reach_a_mail() {
         let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-        assert_eq!(from("::ffff:192.0.2.7", firefox), "192.0.2.7, Firefox on Linux");
+        assert_eq!(from("::ffff:192.0.2.7", firefox), "192.0.2.7, Firefox (Linux)");
         let edge = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/130.0 Safari/537.36 Edg/130.0";
-        assert_eq!(from("", edge), "Edge on Windows");
+        assert_eq!(from("", edge), "Edge (Windows)");
         assert_eq!(from("2001:db8::1", "buy at http://evil.example"), "2001:db8::1");
         assert_eq!(from("http://evil.example", "\r\nBcc: v@y.org Firefox/1"), "Firefox");
         assert_eq!(from("", &format!("{}Firefox/1", "é".repeat(1000))), "");

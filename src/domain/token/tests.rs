@@ -76,6 +76,8 @@ fn client(lifetime: i64) -> ClientConfig {
         site: None,
         logo_uri: None,
         accent_color: None,
+        cors_origins: Vec::new(),
+        browser_tokens: false,
         later: Later::default(),
     }
 }

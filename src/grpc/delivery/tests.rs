@@ -40,6 +40,8 @@ fn started() -> (Messages<u32>, Weak<()>) {
         deadline: None,
         peer: String::new(),
         user_agent: String::new(),
+        language: None,
+        origin: None,
         caller: CallerName::default(),
     };
     (messages(Numbers { next: 0, _memory: memory }, ctx), weak)

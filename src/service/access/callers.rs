@@ -9,7 +9,8 @@ use std::{fmt, sync::Arc};
 use chancery_verify::{Claims, Policy, TokenCache, VerifyError};
 
 use super::{
-    Access, Act, RequestContext,
+    Access, Act, RequestContext, method,
+    origins::{check_origin, not_allowed},
     permits::{
         Admin, CallingClient, HeldPermissions, Me, PermissionSource, Permit, TOKEN_REFUSED, TokenSource, check_fresh,
     },
@@ -47,8 +48,8 @@ const CLIENT_REFUSED: Error = Error::Unauthenticated(Reason::ClientAuthenticatio
 
 /// What an access token is worth.
 enum Checked {
-    /// It is valid.
-    Valid(Arc<Claims>),
+    /// It is valid, and was issued to this client.
+    Valid(Arc<Claims>, Arc<Client>),
     /// It is authentic and would be valid, but its session or client is not.
     Revoked,
     /// It is anything else.
@@ -74,11 +75,36 @@ impl Callers {
         Self { store, live, token_cache: Arc::new(TokenCache::with_bytes(TOKEN_CACHE_BYTES)) }
     }
 
+    /// Whether an enabled client has declared this origin. From memory.
+    #[must_use]
+    pub fn origin_known(&self, origin: &str) -> bool {
+        self.snapshot().origins.contains(origin)
+    }
+
+    /// Whether pages of this origin may call a method at all, or be told that it is none. Methods for anyone may be called
+    /// by every page.
+    #[must_use]
+    pub fn allows_preflight(&self, path: &str, origin: &str) -> bool {
+        self.origin_known(origin) || method(path).is_some_and(|(_, access)| access == Access::Anyone)
+    }
+
+    /// Fails if a page makes the call and no client has declared its origin, unless anyone may call the method.
+    ///
+    /// # Errors
+    /// [`Reason::OriginNotAllowed`].
+    pub fn check_page(&self, ctx: &RequestContext, access: Access) -> Result<()> {
+        match &ctx.origin {
+            Some(origin) if access != Access::Anyone && !self.origin_known(origin) => Err(not_allowed()),
+            _ => Ok(()),
+        }
+    }
+
     /// Authenticates a caller for a method that requires `access`.
     ///
     /// # Errors
-    /// The caller is not authenticated; [`Error::Lacks`]; [`Reason::SignInTooOld`].
+    /// The caller is not authenticated; [`Error::Lacks`]; [`Reason::SignInTooOld`]; [`Reason::OriginNotAllowed`].
     pub async fn admit(&self, ctx: &RequestContext, credentials: &ClientCredentials, access: Access) -> Result<Permit> {
+        self.check_page(ctx, access)?;
         Ok(match access {
             Access::Anyone | Access::Client | Access::ClientOrUser => Permit::Open,
             Access::ConfidentialClient => Permit::Client(self.calling_client(ctx, credentials).await?),
@@ -89,11 +115,16 @@ impl Callers {
         })
     }
 
+    /// The latest state.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.live.snapshot()
+    }
+
     /// The client of a call whose message names `claimed`. A confidential client must authenticate; a public one
     /// cannot and is taken at its word.
     ///
     /// # Errors
-    /// [`Reason::ClientAuthenticationFailed`], or a violation of `client_id`.
+    /// [`Reason::ClientAuthenticationFailed`], or a violation of `client_id`; [`Reason::OriginNotAllowed`].
     pub(in crate::service) async fn client_of(
         &self,
         ctx: &RequestContext,
@@ -114,7 +145,7 @@ impl Callers {
                 client.filter(|c| c.secret.is_none() && c.disabled_at.is_none()).ok_or(CLIENT_REFUSED)?
             }
         };
-        ctx.caller.set(client.id.as_str());
+        identified(ctx, &client, client.id.as_str())?;
         Ok(client)
     }
 
@@ -132,7 +163,7 @@ impl Callers {
     async fn calling_client(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<CallingClient> {
         let ClientCredentials::Basic { client_id, secret } = credentials else { return Err(CLIENT_REFUSED) };
         let client = self.authenticated_client(client_id, secret).await?;
-        ctx.caller.set(client.id.as_str());
+        identified(ctx, &client, client.id.as_str())?;
         Ok(CallingClient(client))
     }
 
@@ -154,7 +185,7 @@ impl Callers {
     /// The session of a user's bearer token for this server, and the client it was issued to.
     ///
     /// # Errors
-    /// [`Reason::TokenInvalid`].
+    /// [`Reason::TokenInvalid`]; [`Reason::OriginNotAllowed`].
     pub(in crate::service) async fn session_of_bearer(
         &self,
         ctx: &RequestContext,
@@ -167,12 +198,12 @@ impl Callers {
     /// The claims of a bearer token whose audience is this server.
     async fn bearer_claims(&self, ctx: &RequestContext, token: &str) -> Result<Arc<Claims>> {
         let policy = Policy::new(self.live.issuer(), self.live.issuer());
-        let claims = match self.checked(token, &policy, ctx.now).await? {
-            Checked::Valid(claims) => claims,
+        let (claims, client) = match self.checked(token, &policy, ctx.now).await? {
+            Checked::Valid(claims, client) => (claims, client),
             Checked::Revoked => return Err(Error::TokenRevoked),
             Checked::Refused => return Err(TOKEN_REFUSED),
         };
-        ctx.caller.set(&claims.subject);
+        identified(ctx, &client, &claims.subject)?;
         Ok(claims)
     }
 
@@ -185,7 +216,7 @@ impl Callers {
         now: Timestamp,
     ) -> Result<Option<Arc<Claims>>> {
         Ok(match self.checked(token, policy, now).await? {
-            Checked::Valid(claims) => Some(claims),
+            Checked::Valid(claims, _) => Some(claims),
             Checked::Revoked | Checked::Refused => None,
         })
     }
@@ -208,15 +239,14 @@ impl Callers {
         };
         let snapshot = self.live.for_signing()?;
         let ended = claims.session_id.as_ref().is_some_and(|sid| snapshot.revoked_sessions.contains_key(sid));
-        let client = snapshot.clients.get(&claims.client_id);
-        let gone = client.is_none_or(|c| c.disabled_at.is_some());
-        Ok(if ended || gone { Checked::Revoked } else { Checked::Valid(claims) })
+        let client = snapshot.clients.get(&claims.client_id).filter(|c| !ended && c.disabled_at.is_none());
+        Ok(client.map_or(Checked::Revoked, |client| Checked::Valid(claims, client.clone())))
     }
 
     /// Authenticates a user by bearer token.
     ///
     /// # Errors
-    /// [`Reason::TokenInvalid`].
+    /// [`Reason::TokenInvalid`]; [`Reason::OriginNotAllowed`].
     pub(in crate::service) async fn me(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<Me> {
         let ClientCredentials::Bearer(token) = credentials else { return Err(TOKEN_REFUSED) };
         let claims = self.bearer_claims(ctx, token).await?;
@@ -256,7 +286,7 @@ impl Callers {
                 let CallingClient(client) = self.calling_client(ctx, credentials).await?;
                 let id = client.id.as_str().to_owned();
                 let source = PermissionSource::Secret { client: id.clone(), secret: secret.hash() };
-                self.admin(Actor { address: ctx.peer.clone(), ..Actor::named(&id) }, source, permission)
+                self.admin(ctx, Actor::named(&id), source, permission)
             }
             ClientCredentials::Bearer(token) => {
                 let claims = self.bearer_claims(ctx, token).await?;
@@ -266,15 +296,14 @@ impl Callers {
                     expires_at: Timestamp::from_millis(claims.expires_at_ms),
                 };
                 if claims.session_id.is_none() {
-                    let actor = Actor { address: ctx.peer.clone(), ..Actor::named(&claims.subject) };
-                    return self.admin(actor, PermissionSource::ClientToken(source), permission);
+                    let actor = Actor::named(&claims.subject);
+                    return self.admin(ctx, actor, PermissionSource::ClientToken(source), permission);
                 }
                 let session = self.session(&session_id(&claims)?, &claims.subject).await?;
-                let client = Some(claims.client_id.clone());
-                let actor = Actor { client, address: ctx.peer.clone(), ..Actor::named(&claims.subject) };
+                let actor = Actor { client: Some(claims.client_id.clone()), ..Actor::named(&claims.subject) };
                 let Session { id: session, user, roles, auth_time, .. } = session;
-                let admin =
-                    self.admin(actor, PermissionSource::User { token: source, user, session, roles }, permission)?;
+                let source = PermissionSource::User { token: source, user, session, roles };
+                let admin = self.admin(ctx, actor, source, permission)?;
                 if act == Act::Write {
                     check_fresh(auth_time, ctx.now)?;
                 }
@@ -283,7 +312,13 @@ impl Callers {
         }
     }
 
-    fn admin(&self, actor: Actor, source: PermissionSource, permission: &'static str) -> Result<Admin> {
+    fn admin(
+        &self,
+        ctx: &RequestContext,
+        actor: Actor,
+        source: PermissionSource,
+        permission: &'static str,
+    ) -> Result<Admin> {
         let snapshot = self.live.snapshot();
         let issuer = &*snapshot.issuer;
         let of_client = |id: &str| {
@@ -300,33 +335,36 @@ impl Callers {
         if !held.permissions.iter().any(|p| p == permission) {
             return Err(Error::Lacks(permission));
         }
-        Ok(Admin { actor, holds: HeldPermissions::Only(held.permissions), source })
+        let actor = Actor { address: ctx.peer.clone(), ..actor };
+        Ok(Admin { actor, holds: HeldPermissions::Only(held.permissions), source, origin: ctx.origin.clone() })
     }
 
     /// Checks, from memory, whether an administrator may still receive a stream.
     ///
     /// # Errors
-    /// The administrator's token, secret or permission is no longer valid.
+    /// The administrator's token, secret, permission or page is no longer valid.
     pub(in crate::service) fn check_still_admitted(&self, admin: &Admin, permission: &'static str) -> Result<()> {
         let snapshot = self.live.snapshot();
-        let has = match &admin.source {
-            PermissionSource::Command => true,
+        let (client, has) = match &admin.source {
+            PermissionSource::Command => return Ok(()),
             PermissionSource::User { token, session, roles, .. } => {
                 if snapshot.revoked_sessions.contains_key(session.as_str()) {
                     return Err(Error::TokenRevoked);
                 }
-                self.check_token(&snapshot, token)?;
-                snapshot.roles_have(roles, permission)
+                (self.check_token(&snapshot, token)?, snapshot.roles_have(roles, permission))
             }
             PermissionSource::ClientToken(token) => {
                 let client = self.check_token(&snapshot, token)?;
-                snapshot.client_has(&client, permission)
+                let has = snapshot.client_has(&client, permission);
+                (client, has)
             }
             PermissionSource::Secret { client, secret } => {
                 let client = self.check_secret(&snapshot, client, secret)?;
-                snapshot.client_has(&client, permission)
+                let has = snapshot.client_has(&client, permission);
+                (client, has)
             }
         };
+        check_origin(admin.origin.as_deref(), &client)?;
         if has { Ok(()) } else { Err(Error::Lacks(permission)) }
     }
 
@@ -353,6 +391,14 @@ impl Callers {
         }
         Ok(())
     }
+}
+
+/// The client of a call is known. Whichever way it was found, the page that makes the call must be one of its own, and
+/// the call gets the caller's name for the log.
+fn identified(ctx: &RequestContext, client: &Client, name: &str) -> Result<()> {
+    // Who called is logged, whether or not the page may.
+    ctx.caller.set(name);
+    check_origin(ctx.origin.as_deref(), client)
 }
 
 fn session_id(claims: &Claims) -> Result<SessionId> {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
+    domain::{client::Client, mail::Language},
     error::{Error, Result},
     id::RequestId,
     time::Timestamp,
@@ -21,11 +22,22 @@ pub struct RequestContext {
     pub peer: String,
     /// The user agent that its client sends, as far as it can be printed.
     pub user_agent: String,
+    /// The language of the page that a browser has asked for; nothing for calls.
+    pub language: Option<Language>,
+    /// The `Origin` header of a call that came by HTTP, as it was sent: the page whose script makes the call. Nothing for
+    /// calls by gRPC, which no page can make.
+    pub origin: Option<String>,
     /// The caller's name for the log: a client id or a user's subject.
     pub caller: CallerName,
 }
 
 impl RequestContext {
+    /// Names the client of a site as the caller: a request for one of its pages, which the site's rules for requests
+    /// of other sites admit.
+    pub(crate) fn set_site_client(&self, client: &Client) {
+        self.caller.set(client.id.as_str());
+    }
+
     /// Fails if the call's deadline has passed, so that nothing is written for it.
     ///
     /// # Errors
@@ -43,8 +55,9 @@ impl RequestContext {
 pub struct CallerName(Arc<OnceLock<String>>);
 
 impl CallerName {
-    /// Sets the name. Later calls have no effect.
-    pub(crate) fn set(&self, name: &str) {
+    /// Sets the name. Later calls have no effect. Only [`Callers`](super::Callers) does: whoever has a name has been
+    /// checked.
+    pub(super) fn set(&self, name: &str) {
         let _ = self.0.set(name.to_owned());
     }
 

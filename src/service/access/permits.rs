@@ -147,6 +147,8 @@ pub struct Admin {
     pub(in crate::service) actor: Actor,
     pub(super) holds: HeldPermissions,
     pub(super) source: PermissionSource,
+    /// The origin of the page that made the call, if one did.
+    pub(super) origin: Option<String>,
 }
 
 /// The permissions that an administrator had when the call was authorized.
@@ -181,7 +183,8 @@ impl Admin {
     /// An operator on the command line, who may do everything.
     #[must_use]
     pub fn command() -> Self {
-        Self { actor: Actor::command(), holds: HeldPermissions::Everything, source: PermissionSource::Command }
+        let (actor, holds) = (Actor::command(), HeldPermissions::Everything);
+        Self { actor, holds, source: PermissionSource::Command, origin: None }
     }
 
     /// Whether the administrator is this user.

@@ -8,6 +8,7 @@ mod lifetimes;
 mod pages;
 mod request;
 mod roles;
+mod scripts;
 mod state;
 
 use std::{fmt, sync::Arc};

@@ -63,6 +63,8 @@ pub struct ImportRow {
     pub emails: Vec<String>,
     /// Attributes that claim maps may select.
     pub attributes: Map<String, Value>,
+    /// The language in which the server writes to the user; empty means that none is known.
+    pub language: String,
     /// The password hash; `None` if the user chooses a password later.
     pub password_hash: Option<ForeignHash>,
     /// Whether the user may not sign in.
@@ -232,6 +234,7 @@ impl Import {
             id: UserId::new(now, &*self.entropy),
             subject: row.subject.clone(),
             attributes: row.attributes.clone(),
+            language: row.language.clone(),
             security_version: 1,
             disabled_at: row.disabled.then_some(now),
             created_at: row.created_at.unwrap_or(now),

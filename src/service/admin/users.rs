@@ -51,6 +51,8 @@ pub struct NewUserRequest {
     pub password: Option<Password>,
     /// Attributes that claim maps may select.
     pub attributes: Map<String, Value>,
+    /// The language in which the server writes to the user; empty means that none is known.
+    pub language: String,
     /// Roles, by id or name.
     pub roles: Vec<String>,
     /// The caller's request id, if the call may be retried.
@@ -66,6 +68,8 @@ pub struct UserPatch {
     pub emails: Option<Vec<String>>,
     /// The full set of attributes.
     pub attributes: Option<Map<String, Value>>,
+    /// The language in which the server writes to the user; empty removes it.
+    pub language: Option<String>,
 }
 
 /// User administration.
@@ -119,7 +123,7 @@ impl Users {
     /// # Errors
     /// Reports every invalid field at once; [`Error::Exists`] if a login or the subject is taken.
     pub async fn create(&self, admin: &Admin, request: NewUserRequest) -> Result<User> {
-        let logins = check_new_user(&request)?;
+        let (logins, language) = check_new_user(&request)?;
         let roles = self.roles.ids(&request.roles)?;
         admin.check_roles(&self.live.snapshot(), &roles)?;
         let password = match request.password {
@@ -137,7 +141,8 @@ impl Users {
         }
         let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
         let attributes = request.attributes;
-        let user = User { id, subject, attributes, security_version: 1, disabled_at: None, created_at: now };
+        let (security_version, disabled_at) = (1, None);
+        let user = User { id, subject, attributes, language, security_version, disabled_at, created_at: now };
         let field = match (roles.is_empty(), user.attributes.is_empty()) {
             (false, _) => "roles",
             (true, false) => "attributes",
@@ -195,7 +200,7 @@ impl Users {
     /// # Errors
     /// Reports every invalid field at once; [`Error::Exists`] if a login is taken; [`Error::Changed`].
     pub async fn update(&self, admin: &Admin, name: &str, patch: &UserPatch, version: Option<i64>) -> Result<UserView> {
-        check_patch(patch)?;
+        let language = check_patch(patch)?;
         let LockedUser { mut tx, found, now } = self.begin_change(admin, name, version).await?;
         let id = &found.user.id;
         let readable = tx.user_attributes(id).await?.is_some();
@@ -215,13 +220,10 @@ impl Users {
             tx.user_set_attributes(id, attributes).await?;
             remap_claims(&self.live, &mut tx, &user, now).await?;
         }
-        let changed = [
-            ("name", patch.name.is_some()),
-            ("emails", patch.emails.is_some()),
-            ("attributes", patch.attributes.is_some()),
-        ];
-        let changed: Vec<_> = changed.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
-        let details = json!({ "changed": changed });
+        if patch.language.is_some() {
+            tx.user_set_language(id, language.as_ref()).await?;
+        }
+        let details = json!({ "changed": patch.changed() });
         tx.audit(now, AuditKind::UserUpdated, &admin.actor, &found.user.subject, details).await?;
         let user = tx.user_by_id(id).await?.ok_or(Error::Conflict)?;
         let view = load_view(&mut tx, user).await?;
@@ -411,6 +413,17 @@ impl Users {
 }
 
 impl UserPatch {
+    /// The names of the fields that it changes.
+    fn changed(&self) -> Vec<&'static str> {
+        let all = [
+            ("name", self.name.is_some()),
+            ("emails", self.emails.is_some()),
+            ("attributes", self.attributes.is_some()),
+            ("language", self.language.is_some()),
+        ];
+        all.into_iter().filter(|(_, is)| *is).map(|(field, _)| field).collect()
+    }
+
     /// Whether anything in it differs from the user. Attributes that cannot be read differ from all.
     fn changes(&self, found: &UserView, readable: bool) -> bool {
         let (emails, names): (Vec<&str>, Vec<&str>) =
@@ -419,6 +432,7 @@ impl UserPatch {
         self.name.as_ref().is_some_and(|name| differ(std::slice::from_ref(name), &names))
             || self.emails.as_ref().is_some_and(|new| differ(new, &emails))
             || self.attributes.as_ref().is_some_and(|new| !readable || *new != found.user.attributes)
+            || self.language.as_ref().is_some_and(|new| new.parse().ok() != found.user.language)
     }
 }
 

@@ -17,7 +17,7 @@ pub(in crate::service) use self::{identities::Identities, sessions::BrowserSessi
 use super::Browser;
 use crate::{
     domain::{assurance::Assurance, client::Client, flow::Required, role::Entitled, scope::Audience, site::Site},
-    error::Result,
+    error::{Error, Reason, Result},
     time::Timestamp,
 };
 
@@ -26,7 +26,7 @@ impl Browser {
     /// did not make, one of another site, of another kind, or of a session that has ended.
     ///
     /// # Errors
-    /// [`crate::error::Error::Unavailable`] if the database cannot be read, or this process may have missed that the
+    /// [`Error::Unavailable`] if the database cannot be read, or this process may have missed that the
     /// session was ended.
     pub async fn live_session(&self, cookie: &str, site: &Site, now: Timestamp) -> Result<Option<BrowserSession>> {
         self.sessions.live_session(cookie, site, now).await
@@ -43,9 +43,40 @@ impl Browser {
     /// The token for an application at an audience, and what it says; an empty name is the session's default.
     ///
     /// # Errors
-    /// A violation of `audience`, or an internal error if the client has none; [`crate::error::Error::TokenTooLarge`]; this process may not sign.
+    /// A violation of `audience`; [`Error::Precondition`] if the client has none; [`Error::TokenTooLarge`]; this process
+    /// may not sign.
     pub async fn identity(&self, session: &BrowserSession, audience: &str, now: Timestamp) -> Result<Arc<Identity>> {
         self.identities.of(session, audience, now).await
+    }
+
+    /// Fails if a client gives scripts at its site no tokens.
+    ///
+    /// # Errors
+    /// [`Reason::ClientNotAllowed`].
+    pub fn check_gives_tokens(&self, client: &Client) -> Result<()> {
+        if client.config.browser_tokens {
+            return Ok(());
+        }
+        let id = &client.id;
+        let text = format!("the client {id} gives scripts no tokens, unless its browser_tokens are turned on");
+        Err(Error::Denied(Reason::ClientNotAllowed, text))
+    }
+
+    /// The token for scripts at a site. The session may be of a client that had the site before.
+    ///
+    /// # Errors
+    /// Those of [`Browser::identity`] and [`Browser::check_gives_tokens`].
+    pub async fn identity_for_scripts(
+        &self,
+        session: &BrowserSession,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Identity>> {
+        let snapshot = self.runtime.live.snapshot();
+        if let Some(client) = snapshot.clients.get(session.client.as_str()) {
+            self.check_gives_tokens(client)?;
+        }
+        self.identity(session, audience, now).await
     }
 
     /// The roles and permissions of a session where its tokens are for, or at this server if they are for it alone.

@@ -9,11 +9,15 @@ use crate::{
         limit::{LimitKey, LimitKind},
         login::{Login, LoginKind},
         mail::{Asked, Content, Language, LanguageError, Mail, Recipient},
+        user::User,
     },
     error::{Error, Result},
     id::UserId,
     passwords::{Level, Prefix},
-    service::runtime::{Live, Outbox},
+    service::{
+        access::RequestContext,
+        runtime::{Live, Outbox},
+    },
     store::Tx,
     time::Timestamp,
 };
@@ -48,12 +52,45 @@ pub(in crate::service) fn parse_recipient(text: &str) -> Option<Recipient> {
     Login::parse(text).ok().as_ref().and_then(Recipient::of)
 }
 
-/// Parses a language; empty means English.
-pub(super) fn parse_language(text: &str) -> Result<Language> {
+/// Parses a language; empty means none.
+pub(super) fn parse_language(text: &str) -> Result<Option<Language>> {
     if text.is_empty() {
-        return Ok(Language::default());
+        return Ok(None);
     }
-    text.parse().map_err(|e: LanguageError| Error::invalid("language", e.to_string()))
+    text.parse().map(Some).map_err(|e: LanguageError| Error::invalid("language", e.to_string()))
+}
+
+/// The languages that a mail may be in: the one that was asked for, else its reader's own, else that of the page on
+/// which it was asked for, else English.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MailLanguage {
+    asked: Option<Language>,
+    page: Option<Language>,
+}
+
+/// A mail that was asked for: to whom, in which languages it may be, and by whom.
+pub(super) type AskedMail = (Recipient, MailLanguage, Asked);
+
+impl MailLanguage {
+    /// What a request asks for, in its own words or by its page.
+    pub(super) fn of(ctx: &RequestContext, asked: Option<Language>) -> Self {
+        Self { asked, page: ctx.language.clone() }
+    }
+
+    /// The one of a mail to the user whose own language this is.
+    pub(super) fn for_reader(&self, own: Option<&Language>) -> Language {
+        self.asked.as_ref().or(own).or(self.page.as_ref()).cloned().unwrap_or_default()
+    }
+
+    /// The one of a mail to somebody who has not asked for it: their own goes first.
+    pub(super) fn for_owner(&self, own: Option<&Language>) -> Language {
+        own.or(self.asked.as_ref()).or(self.page.as_ref()).cloned().unwrap_or_default()
+    }
+
+    /// The one that a new user is written to in from now on.
+    pub(super) fn of_new_user(&self) -> Option<Language> {
+        self.asked.as_ref().or(self.page.as_ref()).cloned()
+    }
 }
 
 impl Emails {
@@ -109,11 +146,12 @@ impl Emails {
         &self,
         tx: &mut Tx,
         client: &Client,
-        logins: &[String],
+        (logins, language): (&[String], Option<&Language>),
         at: Timestamp,
     ) -> Result<()> {
         for recipient in logins.iter().filter_map(|l| parse_recipient(l)) {
-            let to = Addressee { recipient, language: Language::default(), asked: Asked::default() };
+            let language = language.cloned().unwrap_or_default();
+            let to = Addressee { recipient, language, asked: Asked::default() };
             self.send(tx, client, to, Content::PasswordChanged { at }).await?;
         }
         Ok(())
@@ -124,19 +162,19 @@ impl Emails {
         &self,
         tx: &mut Tx,
         client: &Client,
-        user: &UserId,
-        old: &[String],
+        (user, old): (&User, &[String]),
         new: &Login,
     ) -> Result<()> {
-        tx.logins_delete(user, LoginKind::Email).await?;
-        if let Some(taken) = tx.login_insert(user, new).await? {
+        tx.logins_delete(&user.id, LoginKind::Email).await?;
+        if let Some(taken) = tx.login_insert(&user.id, new).await? {
             return Err(taken.into());
         }
         let Some(address) = parse_recipient(new.display()) else { return Ok(()) };
         let at = self.live.now();
         for recipient in old.iter().filter_map(|l| parse_recipient(l)).chain([address.clone()]) {
             let content = Content::EmailChanged { at, new: address.clone() };
-            let to = Addressee { recipient, language: Language::default(), asked: Asked::default() };
+            let language = user.language.clone().unwrap_or_default();
+            let to = Addressee { recipient, language, asked: Asked::default() };
             self.send(tx, client, to, content).await?;
         }
         Ok(())

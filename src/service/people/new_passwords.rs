@@ -143,12 +143,14 @@ impl NewPasswords {
         let mut tx = self.store.write().await?;
         let unchanged = tx.user_touch(id, Some(ticket.security_version), now).await?;
         let user = if unchanged { tx.user_by_id(id).await? } else { None };
-        let Some(User { subject, .. }) = user.filter(|u| u.disabled_at.is_none()) else { return Err(CODE_INVALID) };
+        let Some(User { subject, language, .. }) = user.filter(|u| u.disabled_at.is_none()) else {
+            return Err(CODE_INVALID);
+        };
         tx.password_set(id, phc, now).await?;
         turn.take(&mut tx, ticket, now).await?;
         let logins = tx.logins_of(id).await?;
         self.limits.clear_logins(&mut tx, &logins).await?;
-        self.emails.send_password_changed(&mut tx, client, &logins, now).await?;
+        self.emails.send_password_changed(&mut tx, client, (&logins, language.as_ref()), now).await?;
         let (settings, actor) = (self.live.snapshot().settings.clone(), actor(&subject));
         let by = By { actor: &actor, cause: RevokedCause::PasswordSet, settings: &settings, now };
         let ended = tx.revoke(Revoke::SessionsOf { user: id, but: None }, &by).await?;

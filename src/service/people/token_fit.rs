@@ -221,6 +221,7 @@ impl TokenFit {
             id: UserId::new(now, &*self.entropy),
             subject: "s".repeat(subject),
             attributes: serde_json::Map::new(),
+            language: None,
             security_version: 1,
             disabled_at: None,
             created_at: now,

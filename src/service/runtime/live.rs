@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, broadcast};
 use super::{
     broadcast::{Broadcast, Notice, NoticeKind},
     copy_error,
+    origins::Origins,
     sites::Sites,
 };
 use crate::{
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub clients: Arc<HashMap<String, Arc<Client>>>,
     /// The enabled clients that have a site, by its origin.
     pub(in crate::service) sites: Arc<Sites>,
+    /// The origins that enabled clients have declared.
+    pub(in crate::service) origins: Arc<Origins>,
     /// Roles by id.
     pub roles: Arc<HashMap<RoleId, Role>>,
     /// Introspection policies by client: a client may introspect tokens for the audiences it serves.
@@ -414,6 +417,7 @@ async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) 
         head,
         settings: instance.settings,
         sites: Sites::of(&clients),
+        origins: Origins::of(&clients),
         clients,
         roles: load_roles(tx).await?,
         ring: load_keyring(tx, sealing).await?,
@@ -488,6 +492,7 @@ async fn apply(
     if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
         next.clients = load_clients(tx).await?;
         next.sites = Sites::of(&next.clients);
+        next.origins = Origins::of(&next.clients);
         (next.introspection_policies, next.served_audiences) = load_audiences(tx, &old.issuer).await?;
     }
     if any(&[ChangeKind::Role]) {

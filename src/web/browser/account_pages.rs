@@ -129,18 +129,15 @@ impl BrowserRequest {
             return Ok(in_url);
         }
         let return_to = self.query.get("return_to").map_err(|doubled| Box::new(self.bad_parameter(doubled.0)))?;
-        let browser = &self.state.service.browser;
-        let flow = browser.begin_flow((&self.client, &self.site), return_to, self.ctx.now);
-        let text = browser.seal_flow(&flow);
+        let flow = self.begin_flow(return_to);
+        let text = self.state.service.browser.seal_flow(&flow);
         Ok(InUrl { flow, text })
     }
 
     /// A page of this site's own, in a new flow that leads to a path; the site's home if that is empty.
     pub(super) fn path_in_new_flow(&self, page: &str, return_to: &str) -> String {
-        let browser = &self.state.service.browser;
-        let of = (&*self.client, &self.site);
-        let flow = browser.begin_flow(of, Some(return_to).filter(|path| !path.is_empty()), self.ctx.now);
-        self.site.path(&format!("{page}?r={}", browser.seal_flow(&flow)))
+        let flow = self.begin_flow(Some(return_to).filter(|path| !path.is_empty()));
+        self.site.path(&format!("{page}?r={}", self.state.service.browser.seal_flow(&flow)))
     }
 
     /// The sign-in page, on the way to another page of this site's own.
@@ -150,8 +147,7 @@ impl BrowserRequest {
 
     /// The sealed state of a flow that leads to a page of this site's own.
     pub(super) fn flow_to(&self, own: OwnPage) -> String {
-        let browser = &self.state.service.browser;
-        browser.seal_flow(&browser.begin_flow((&self.client, &self.site), None, self.ctx.now).leading_to(own))
+        self.state.service.browser.seal_flow(&self.begin_flow(None).leading_to(own))
     }
 
     /// What this browser waits for, as the URL says. What is too old, or of another browser, begins again at a page.
@@ -203,7 +199,7 @@ impl BrowserRequest {
         let sent = CodeSent { form: self.account_form_with(purpose, text.clone(), wrong), to };
         let view = if new_password { View::ForgottenSent(sent) } else { View::RegisterSent(sent) };
         let flow = self.query.get("r").ok().flatten();
-        self.page(Page::new(view).with_status(status).in_flow(flow))
+        self.page(Page::new(view).with_status(status).in_flow(flow).until(waiting.ends_at))
     }
 
     /// The page for a link that is of no use, with a way to get another.

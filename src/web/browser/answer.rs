@@ -6,12 +6,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use serde_json::json;
+
 use super::{BrowserRequest, cookies::CookieKind, form::FormError, headers};
 use crate::{
-    domain::{branding::LogoUri, password_policy::PasswordPolicy},
+    domain::{branding::LogoUri, mail::Language, password_policy::PasswordPolicy},
     error::{Error, Reason},
-    time::Ttl,
-    web::pages::{Accent, ErrorKind, ErrorPage, Look, Notice, Text, View},
+    time::{Timestamp, Ttl},
+    web::pages::{Accent, ErrorKind, ErrorPage, Look, Notice, Surroundings, Text, View},
 };
 
 /// A page that is to be sent.
@@ -25,13 +27,17 @@ pub struct Page<'a> {
     pub flow: Option<&'a str>,
     /// Something to say above it.
     pub notice: Option<Notice>,
+    /// Until when its form can be sent, as far as that is known.
+    pub expires_at: Option<Timestamp>,
+    /// Why there is an error, for programs, if the error page alone does not say.
+    reason: Option<&'static str>,
 }
 
 impl<'a> Page<'a> {
     /// A page that is as it should be.
     #[must_use]
     pub const fn new(view: View) -> Self {
-        Self { status: StatusCode::OK, view, flow: None, notice: None }
+        Self { status: StatusCode::OK, view, flow: None, notice: None, expires_at: None, reason: None }
     }
 
     /// The same page with another status.
@@ -51,6 +57,30 @@ impl<'a> Page<'a> {
     pub fn with_notice(self, notice: Option<Notice>) -> Self {
         Self { notice, ..self }
     }
+
+    /// The same page with a form that can be sent until then.
+    #[must_use]
+    pub fn until(self, at: impl Into<Option<Timestamp>>) -> Self {
+        Self { expires_at: at.into(), ..self }
+    }
+}
+
+/// What an error page says.
+struct Failure {
+    kind: ErrorKind,
+    /// Unless that of the kind.
+    status: Option<StatusCode>,
+    /// Unless that of the kind.
+    reason: Option<&'static str>,
+    parameter: Option<String>,
+    detail: Option<Text>,
+    after: Option<Ttl>,
+}
+
+impl Failure {
+    const fn of(kind: ErrorKind) -> Self {
+        Self { kind, status: None, reason: None, parameter: None, detail: None, after: None }
+    }
 }
 
 impl BrowserRequest {
@@ -58,9 +88,9 @@ impl BrowserRequest {
     /// while those of a redirect on the way from another site may be lost.
     #[must_use]
     pub fn page(&self, page: Page<'_>) -> Response {
-        let Page { status, view, flow, notice } = page;
+        let Page { status, view, flow, notice, expires_at, reason } = page;
         let config = &self.client.config;
-        let accept_language = self.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let asked_language = self.asked_language(flow);
         let look = Look {
             prefix: self.site.prefix(),
             display_name: self.client.display_name(),
@@ -69,15 +99,42 @@ impl BrowserRequest {
             home: self.site.home(),
             registration: config.registration,
             min_password: PasswordPolicy::default().min_code_points,
-            language: self.state.pages.language(self.cookies.language(), accept_language),
+            language: self.language(asked_language.clone()),
+            ui_locales: asked_language.as_ref().map(Language::as_str),
             flow,
             notice,
+            choice: Some(self.language_choice(&view)),
         };
-        let html = self.state.pages.render(&look, &view);
-        let mut response = (status, Body::from(html)).into_response();
-        headers::page(&mut response, &self.site, config.logo_uri.as_ref());
+        let pages = &self.state.pages;
+        let in_json = self.in_json.then(|| self.document(&look, &view, (status, expires_at, reason)));
+        let mut response = in_json.flatten().unwrap_or_else(|| {
+            let mut response = (status, Body::from(pages.render(&look, &view))).into_response();
+            headers::page(&mut response, &self.site, config.logo_uri.as_ref());
+            response
+        });
         self.add_cookies(&mut response);
         response
+    }
+
+    /// A page in JSON: a step, or a problem document for an error. Nothing for a page that is for people alone.
+    fn document(
+        &self,
+        look: &Look<'_>,
+        view: &View,
+        (status, expires_at, reason): (StatusCode, Option<Timestamp>, Option<&'static str>),
+    ) -> Option<Response> {
+        let pages = &self.state.pages;
+        if let View::Error(page) = view {
+            let [title, detail] = pages.error(look, page);
+            let body = problem_of(page, (status, reason), &title, &detail);
+            let mut response = (status, Body::from(body)).into_response();
+            headers::problem(&mut response, &self.site);
+            return Some(response);
+        }
+        let body = pages.document(look, view, Surroundings { origin: self.site.origin(), expires_at })?;
+        let mut response = (status, Body::from(body)).into_response();
+        headers::step(&mut response, &self.site);
+        Some(response)
     }
 
     /// The cookies that every page sends when they are due. What cannot be used is overwritten.
@@ -122,13 +179,14 @@ impl BrowserRequest {
             _ => None,
         };
         let detail = (kind != ErrorKind::Internal).then(|| Text::of(error));
-        self.error_page(kind, parameter, detail, retry_after(error))
+        let (reason, after) = (Some(error.reason().as_str()), retry_after(error));
+        self.error_page(Failure { reason, parameter, detail, after, ..Failure::of(kind) })
     }
 
     /// A page for a parameter that is wrong.
     #[must_use]
     pub fn bad_parameter(&self, name: &str) -> Response {
-        self.error_page(ErrorKind::Invalid, Some(name.to_owned()), None, None)
+        self.error_page(Failure { parameter: Some(name.to_owned()), ..Failure::of(ErrorKind::Invalid) })
     }
 
     /// A page for a body that is no form.
@@ -141,31 +199,50 @@ impl BrowserRequest {
             FormError::TooManyFields | FormError::Name => Text::FormFields,
             FormError::Twice(_) => Text::FormTwice,
             FormError::NotText(_) => Text::FormText,
+            FormError::Json => Text::FormJson,
+            FormError::NotFlat(_) => Text::FormNotFlat,
             FormError::Incomplete => Text::FormLate,
         };
-        let mut response = self.error_page(kind, error.parameter().map(str::to_owned), Some(detail), None);
-        *response.status_mut() = error.status();
-        response
+        let (status, reason) = (Some(error.status()), Some(detail.code()));
+        let parameter = error.parameter().map(str::to_owned);
+        self.error_page(Failure { status, reason, parameter, detail: Some(detail), ..Failure::of(kind) })
     }
 
     /// A page for an error that no form has caused.
     #[must_use]
     pub fn refused(&self, kind: ErrorKind) -> Response {
-        self.error_page(kind, None, None, None)
+        self.error_page(Failure::of(kind))
     }
 
-    fn error_page(
-        &self,
-        kind: ErrorKind,
-        parameter: Option<String>,
-        detail: Option<Text>,
-        after: Option<Ttl>,
-    ) -> Response {
+    fn error_page(&self, failure: Failure) -> Response {
+        let Failure { kind, status, reason, parameter, detail, after } = failure;
         let request_id = self.ctx.request_id.to_string();
         let view = View::Error(ErrorPage { kind, parameter, detail, request_id, retry: None });
-        let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        with_retry_after(self.page(Page::new(view).with_status(status)), after)
+        let status = status.or(StatusCode::from_u16(kind.status()).ok());
+        let page = Page { reason, ..Page::new(view).with_status(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)) };
+        with_retry_after(self.page(page), after)
     }
+}
+
+/// An error page as a problem document (RFC 9457).
+fn problem_of(
+    page: &ErrorPage,
+    (status, reason): (StatusCode, Option<&'static str>),
+    title: &str,
+    detail: &str,
+) -> String {
+    let mut out = json!({
+        "status": status.as_u16(),
+        "reason": reason.unwrap_or(page.kind.reason()),
+        "title": title,
+        "detail": detail,
+        "request_id": page.request_id,
+    });
+    if let Some(members) = out.as_object_mut() {
+        let more = [("parameter", &page.parameter), ("retry", &page.retry)];
+        members.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into()))));
+    }
+    out.to_string()
 }
 
 const fn kind_of(error: &Error) -> ErrorKind {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -22,13 +22,17 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::{client::Client, site::Site},
+    domain::{client::Client, mail::Language, site::Site},
     error::Result,
     id::VisitorId,
     service::FormPurpose,
     service::{BrowserSession, RequestContext, Visitor},
-    web::pages::ErrorKind,
+    web::{accept::wants_json, pages::ErrorKind},
 };
+
+/// The path and query that a page was asked for with, before the site's prefix was taken away.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AskedFor(pub(super) String);
 
 /// A request for a page.
 pub struct BrowserRequest {
@@ -52,6 +56,12 @@ pub struct BrowserRequest {
     pub known_visitor: Option<Visitor>,
     /// That visitor, or a new one.
     pub visitor: Visitor,
+    /// The path and query that the page was asked for with.
+    pub(super) asked_for: AskedFor,
+    /// The language of the user who was found to be signed in, if it is known.
+    pub(super) user_language: OnceLock<Option<Language>>,
+    /// Whether the answer is wanted in JSON.
+    pub in_json: bool,
     /// Whether the session's cookie was found to stand for no live session.
     dead_session: AtomicBool,
 }
@@ -83,20 +93,25 @@ impl BrowserRequest {
         let browser = &state.service.browser;
         let known_visitor = cookies.visitor().and_then(|text| browser.visitor(text, ctx.now));
         let visitor = known_visitor.unwrap_or_else(|| browser.new_visitor());
-        ctx.caller.set(client.id.as_str());
-        Self {
+        ctx.set_site_client(&client);
+        let mut request = Self {
             client,
             site,
             ctx,
             method: parts.method.clone(),
+            in_json: wants_json(&parts.headers),
             headers: parts.headers.clone(),
             query: Query::read(parts.uri.query()),
             cookies,
             known_visitor,
             visitor,
+            asked_for: parts.extensions.get().cloned().unwrap_or_else(|| AskedFor(super::path_and_query(&parts.uri))),
+            user_language: OnceLock::new(),
             dead_session: AtomicBool::new(false),
             state,
-        }
+        };
+        request.ctx.language = Some(request.language(request.asked_language(None)));
+        request
     }
 
     /// The live session that the browser's cookie stands for at this site. It is in use: its user has asked for a page.
@@ -119,6 +134,9 @@ impl BrowserRequest {
         let Some(cookie) = self.cookies.session() else { return Ok(None) };
         let found = self.state.service.browser.live_session(cookie, &self.site, self.ctx.now).await?;
         self.dead_session.store(found.is_none(), Ordering::Relaxed);
+        if let Some(session) = &found {
+            self.user_language.get_or_init(|| session.language().cloned());
+        }
         Ok(found)
     }
 

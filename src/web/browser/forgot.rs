@@ -61,5 +61,6 @@ fn page(request: &BrowserRequest, in_url: &InUrl, username: String, wrong: Wrong
     let status = wrong.status();
     let form = request.new_account_form(FormPurpose::Forgotten, wrong);
     let view = View::Forgotten(Forgotten { form, username });
-    request.page(Page::new(view).with_status(status).in_flow(Some(&in_url.text)))
+    let page = Page::new(view).with_status(status).in_flow(Some(&in_url.text));
+    request.page(page.until(in_url.flow.ends_at()))
 }

@@ -1,5 +1,7 @@
-//! Forms, as browsers send them without scripts: `application/x-www-form-urlencoded`, and nothing else. `text/plain` and
-//! `multipart/form-data` are what another site's form could send without asking, too.
+//! Forms, as browsers send them without scripts, `application/x-www-form-urlencoded`, or as scripts do, in JSON, and nothing
+//! else. `text/plain` and `multipart/form-data` are what another site's form could send without asking, too.
+
+mod json;
 
 use std::fmt;
 
@@ -28,7 +30,7 @@ const MAX_WAIT: Ttl = Ttl::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
     /// It has another type.
-    #[error("the form must be sent as application/x-www-form-urlencoded")]
+    #[error("the form must be sent as application/x-www-form-urlencoded or application/json")]
     OtherType,
     /// It is too large.
     #[error("the form is larger than 64 KiB")]
@@ -45,6 +47,12 @@ pub enum FormError {
     /// A field is no text.
     #[error("the field {0} is no text in UTF-8")]
     NotText(String),
+    /// It says that it is JSON, and is no object.
+    #[error("the form is no object in JSON")]
+    Json,
+    /// A field in JSON is neither a string nor a boolean.
+    #[error("the field {0} is neither a string nor a boolean")]
+    NotFlat(String),
     /// It did not arrive.
     #[error("the form did not arrive in time")]
     Incomplete,
@@ -57,7 +65,9 @@ impl FormError {
         match self {
             Self::OtherType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooManyFields | Self::Name | Self::Twice(_) | Self::NotText(_) => StatusCode::BAD_REQUEST,
+            Self::TooManyFields | Self::Name | Self::Twice(_) | Self::NotText(_) | Self::Json | Self::NotFlat(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
         }
     }
@@ -66,10 +76,19 @@ impl FormError {
     #[must_use]
     pub fn parameter(&self) -> Option<&str> {
         match self {
-            Self::Twice(name) | Self::NotText(name) => Some(name),
+            Self::Twice(name) | Self::NotText(name) | Self::NotFlat(name) => Some(name),
             _ => None,
         }
     }
+}
+
+/// How a form is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// `name=value&…`.
+    Urlencoded,
+    /// One object.
+    Json,
 }
 
 /// The fields of a form. They are wiped when dropped, for a password may be among them, and only their names are printed.
@@ -87,11 +106,21 @@ impl Form {
     /// # Errors
     /// It is no form, or it does not arrive within half a minute.
     pub async fn read(headers: &HeaderMap, body: Body) -> Result<Self, FormError> {
-        if !is_form(headers) {
-            return Err(FormError::OtherType);
-        }
+        let written = written(headers).ok_or(FormError::OtherType)?;
         let arrives = tokio::time::timeout(MAX_WAIT.duration(), collect(body));
-        Self::parse(&arrives.await.unwrap_or(Err(FormError::Incomplete))?)
+        let body = arrives.await.unwrap_or(Err(FormError::Incomplete))?;
+        match written {
+            Written::Urlencoded => Self::parse(&body),
+            Written::Json => Self::parse_json(&body),
+        }
+    }
+
+    /// Reads `{"name": "value", …}`, with `true` for a box that is ticked.
+    ///
+    /// # Errors
+    /// It is no form. The first fault counts.
+    pub fn parse_json(body: &[u8]) -> Result<Self, FormError> {
+        json::parse(body).map(Self)
     }
 
     /// Reads `name=value&…` (URL standard, "application/x-www-form-urlencoded parsing"). Unlike there, what is no UTF-8
@@ -151,15 +180,18 @@ impl Form {
     }
 }
 
-/// Whether the body is what a form sends: of one type, which may say that it is UTF-8, and not compressed.
-fn is_form(headers: &HeaderMap) -> bool {
+/// How the body is written, if it may be a form: of one type, which may say that it is UTF-8, and not compressed.
+fn written(headers: &HeaderMap) -> Option<Written> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(content_type), None) = (types.next(), types.next()) else { return false };
+    let (Some(content_type), None) = (types.next(), types.next()) else { return None };
     let mut parts = content_type.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii);
-    let is = |part: Option<&[u8]>, wanted: &str| part.is_some_and(|part| part.eq_ignore_ascii_case(wanted.as_bytes()));
-    is(parts.next(), "application/x-www-form-urlencoded")
-        && parts.all(|part| is(Some(part), "charset=utf-8"))
-        && !headers.contains_key(header::CONTENT_ENCODING)
+    let kind = parts.next().unwrap_or_default();
+    let is = |part: &[u8], wanted: &str| part.eq_ignore_ascii_case(wanted.as_bytes());
+    if headers.contains_key(header::CONTENT_ENCODING) || !parts.all(|part| is(part, "charset=utf-8")) {
+        return None;
+    }
+    let known = [("application/x-www-form-urlencoded", Written::Urlencoded), ("application/json", Written::Json)];
+    known.into_iter().find(|(name, _)| is(kind, name)).map(|(_, written)| written)
 }
 
 async fn collect(mut body: Body) -> Result<Zeroizing<Vec<u8>>, FormError> {

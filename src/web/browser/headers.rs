@@ -15,6 +15,8 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+/// What a page depends on: it is HTML or JSON, in the reader's language, for whoever the cookies say.
+const VARY: HeaderValue = HeaderValue::from_static("accept, accept-language, cookie");
 
 /// Where the forms of a page may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub fn page_with(response: &mut Response, site: &Site, logo: Option<&LogoUri>, f
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(OPENER_POLICY, SAME_ORIGIN);
+    headers.insert(header::VARY, VARY);
     private(headers, site);
 }
 
@@ -57,7 +60,14 @@ fn content_policy(logo: Option<&str>, forms: FormAction) -> String {
 
 /// The headers of a redirect.
 pub fn redirect(response: &mut Response, site: &Site) {
+    response.headers_mut().insert(header::VARY, VARY);
     private(response.headers_mut(), site);
+}
+
+/// The headers of a page in JSON.
+pub fn step(response: &mut Response, site: &Site) {
+    response.headers_mut().insert(header::VARY, VARY);
+    json(response, site);
 }
 
 /// The headers of an answer in JSON.
@@ -67,6 +77,7 @@ pub fn json(response: &mut Response, site: &Site) {
 
 /// The headers of an error in JSON (RFC 9457).
 pub fn problem(response: &mut Response, site: &Site) {
+    response.headers_mut().insert(header::VARY, VARY);
     data(response, site, HeaderValue::from_static("application/problem+json"));
 }
 
@@ -97,9 +108,15 @@ pub fn bare(status: StatusCode, text: impl Into<Body>) -> Response {
     let mut response = (status, text.into()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    no_site(&mut response);
+    response
+}
+
+/// The headers of an answer of no site.
+pub fn no_site(response: &mut Response) {
+    let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 /// For what is meant for one browser.
@@ -123,6 +140,7 @@ fn everywhere(headers: &mut HeaderMap, site: &Site) {
 mod tests {
     use super::*;
 
+    const VARIES: &str = "vary: accept, accept-language, cookie";
     const SHOP: &str = "https://shop.example/auth";
     const CSP: &str = "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; \
                        img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -148,6 +166,7 @@ mod tests {
             "cross-origin-opener-policy: same-origin".to_owned(),
             "referrer-policy: same-origin".to_owned(),
             "strict-transport-security: max-age=31536000".to_owned(),
+            VARIES.to_owned(),
             "x-content-type-options: nosniff".to_owned(),
         ];
         assert_eq!(sent(SHOP, |response, site| page(response, site, None)), expected);
@@ -180,16 +199,24 @@ mod tests {
             "strict-transport-security: max-age=31536000",
             "x-content-type-options: nosniff",
         ];
-        assert_eq!(sent(SHOP, redirect), private);
-        for (content_type, all) in [
-            ("application/json", sent(SHOP, json)),
-            ("application/problem+json", sent(SHOP, problem)),
-            ("application/zip", sent(SHOP, |r, site| download(r, site, HeaderValue::from_static("application/zip")))),
+        let sorted = |mut all: Vec<&str>| {
+            all.sort_unstable();
+            all.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(sent(SHOP, redirect), sorted(private.into_iter().chain([VARIES]).collect()));
+        for (content_type, varies, all) in [
+            ("application/json", None, sent(SHOP, json)),
+            ("application/json", Some(VARIES), sent(SHOP, step)),
+            ("application/problem+json", Some(VARIES), sent(SHOP, problem)),
+            (
+                "application/zip",
+                None,
+                sent(SHOP, |r, site| download(r, site, HeaderValue::from_static("application/zip"))),
+            ),
         ] {
             let content_type = format!("content-type: {content_type}");
             let own = [DATA_CSP, &content_type, "cross-origin-resource-policy: same-origin"];
-            let mut expected: Vec<_> = private.into_iter().chain(own).collect();
-            expected.sort_unstable();
+            let expected = sorted(private.into_iter().chain(own).chain(varies).collect());
             assert_eq!(all, expected);
         }
     }

@@ -80,7 +80,10 @@ async fn at_issuer(state: &BrowserState, mut parts: Parts) -> Result<BrowserRequ
         return Err(Box::new(not_found()));
     }
     parts.extensions.insert(found);
-    BrowserRequest::from_request_parts(&mut parts, state).await.map_err(Box::new)
+    let mut request = BrowserRequest::from_request_parts(&mut parts, state).await.map_err(Box::new)?;
+    // These pages are for people alone.
+    request.in_json = false;
+    Ok(request)
 }
 
 /// The origin of an issuer.
@@ -118,6 +121,7 @@ fn things_to_try(site: &Site, hints: &DevHints) -> Dev {
         link(Text::TryRegister, site.path("register")),
         link(Text::TryAccount, site.path("account")),
         link(Text::TryMail, "/dev/mail".to_owned()),
+        link(Text::TryApi, "/dev/api".to_owned()),
         link(Text::TryKeys, "/.well-known/jwks.json".to_owned()),
         link(Text::TryMetadata, "/.well-known/oauth-authorization-server".to_owned()),
     ]);

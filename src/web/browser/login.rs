@@ -64,7 +64,7 @@ async fn onward_or(request: &BrowserRequest, answer: Response) -> Response {
     let (browser, of) = (&request.state.service.browser, (&*request.client, &request.site));
     let flow = match browser.open_flow(text, of, request.ctx.now) {
         FoundFlow::Open(flow) | FoundFlow::Over(flow) => flow,
-        FoundFlow::Unknown => browser.begin_flow(of, None, request.ctx.now),
+        FoundFlow::Unknown => request.begin_flow(None),
     };
     match request.session().await {
         Ok(Some(session)) if suffices(&session, &flow) => request.arrive(&flow),
@@ -80,7 +80,7 @@ async fn begin(request: &BrowserRequest) -> Response {
         Err(doubled) => return request.bad_parameter(doubled.0),
     };
     let browser = &request.state.service.browser;
-    let flow = browser.begin_flow((&request.client, &request.site), return_to, request.ctx.now);
+    let flow = request.begin_flow(return_to);
     match request.session().await {
         Ok(Some(session)) if suffices(&session, &flow) => request.arrive(&flow),
         Ok(_) => request.go_to(&request.site.path(&format!("login?r={}", browser.seal_flow(&flow)))),
@@ -249,7 +249,8 @@ impl BrowserRequest {
         let mut form = Form::new(self.form_token(FormPurpose::SignIn, None, b"")).sealed(id);
         form.errors = errors;
         let view = View::SignIn(SignIn { form, username, shared_computer: shared });
-        self.page(Page::new(view).with_status(status).in_flow(Some(&in_url.text)).with_notice(notice))
+        let page = Page::new(view).with_status(status).in_flow(Some(&in_url.text)).with_notice(notice);
+        self.page(page.until(in_url.flow.ends_at()))
     }
 
     /// "Continue as …, or sign out first".
@@ -259,7 +260,7 @@ impl BrowserRequest {
         let form = Form::new(self.form_token(FormPurpose::SignOut, Some(session), decided.as_bytes()));
         let continue_to = flow.destination(&self.site);
         let view = View::SwitchUser(SwitchUser { form, name: session.name().to_owned(), continue_to, return_to });
-        self.page(Page::new(view))
+        self.page(Page::new(view).until(session.idle_expires_at()))
     }
 
     /// Sends the browser to where the flow leads.

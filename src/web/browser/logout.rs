@@ -64,7 +64,7 @@ fn question(
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     form.errors.extend(wrong.map(|text| FieldError { field: None, text }));
     let view = View::LoggingOut(LoggingOut { form, name: session.name().to_owned(), return_to });
-    request.page(Page::new(view).with_status(status))
+    request.page(Page::new(view).with_status(status).until(session.idle_expires_at()))
 }
 
 /// "Signed out". The cookie of the session ends; those of the application and of other sites are not touched.

@@ -7,6 +7,11 @@ use axum::{
 };
 use serde_json::json;
 
+use crate::{
+    error::{Error, OversizedToken},
+    service::HEADERS,
+};
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal $status:ident,)*) => {
         /// Why a request was refused, as programs see it.
@@ -40,12 +45,16 @@ reasons! {
     CrossSiteRequest = "CROSS_SITE_REQUEST" FORBIDDEN,
     /// The user lacks a permission.
     PermissionDenied = "PERMISSION_DENIED" FORBIDDEN,
+    /// The client gives scripts no tokens.
+    BrowserTokensOff = "BROWSER_TOKENS_OFF" FORBIDDEN,
     /// Whoever asks is no proxy of this deployment.
     ProxyUnknown = "PROXY_UNKNOWN" FORBIDDEN,
     /// No client has such a site.
     MisdirectedRequest = "MISDIRECTED_REQUEST" MISDIRECTED_REQUEST,
     /// The configuration of the proxy lacks a line.
     ProxyIncomplete = "PROXY_INCOMPLETE" INTERNAL_SERVER_ERROR,
+    /// The client has no audience that a token could be for.
+    AudienceMissing = "AUDIENCE_MISSING" INTERNAL_SERVER_ERROR,
     /// A token or the headers would be larger than applications take.
     TokenTooLarge = "TOKEN_TOO_LARGE" INTERNAL_SERVER_ERROR,
     /// An internal failure.
@@ -55,10 +64,41 @@ reasons! {
 }
 
 impl Problem {
+    /// Why there is no token for an application, with a text for people.
+    #[must_use]
+    pub fn of(error: &Error) -> (Self, String) {
+        match error {
+            Error::Invalid(violations) => {
+                let first = violations.first().map(|v| format!("{}: {}", v.field, v.description));
+                (Self::InvalidArgument, first.unwrap_or_default())
+            }
+            Error::Denied(..) => (Self::BrowserTokensOff, error.to_string()),
+            Error::Precondition(_) => (Self::AudienceMissing, error.to_string()),
+            Error::Unavailable(_) | Error::Throttled { .. } | Error::DeadlineExceeded | Error::Stopping => {
+                (Self::Unavailable, "the service is temporarily unavailable; try again".to_owned())
+            }
+            Error::TokenTooLarge { field: HEADERS, token } => {
+                let OversizedToken { client, bytes, limit, .. } = &**token;
+                let text = format!(
+                    "the headers for the application of the client {client} would have {bytes} bytes, more than {limit}; \
+                     it needs fewer permissions, scopes or mapped claims"
+                );
+                (Self::TokenTooLarge, text)
+            }
+            Error::TokenTooLarge { .. } => (Self::TokenTooLarge, error.to_string()),
+            _ => (Self::Internal, "internal error; the server's log has the details".to_owned()),
+        }
+    }
+
     /// The answer, with a text for people.
     #[must_use]
     pub fn answer(self, detail: &str) -> Response {
-        let status = self.status();
+        self.answer_as(self.status(), detail)
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn answer_as(self, status: StatusCode, detail: &str) -> Response {
         let title = status.canonical_reason().unwrap_or_default();
         let body = json!({ "status": status.as_u16(), "reason": self.as_str(), "title": title, "detail": detail });
         let mut response = (status, Json(body)).into_response();

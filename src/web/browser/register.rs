@@ -90,5 +90,6 @@ fn page(request: &BrowserRequest, in_url: &InUrl, typed: Typed, wrong: Wrong) ->
     let status = wrong.status();
     let form = request.new_account_form(FormPurpose::Register, wrong);
     let view = View::Register(Register { form, email: typed.email, username: typed.username });
-    request.page(Page::new(view).with_status(status).in_flow(Some(&in_url.text)))
+    let page = Page::new(view).with_status(status).in_flow(Some(&in_url.text));
+    request.page(page.until(in_url.flow.ends_at()))
 }

@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Reason},
     secret::{Password, TicketToken, TypedCode},
     service::{Awaited, FormPurpose, MailedLink, PresentedTicket},
+    time::Timestamp,
     web::pages::{Hidden, ResetPassword, View},
 };
 
@@ -32,8 +33,8 @@ async fn show(request: BrowserRequest) -> Response {
         Err(doubled) => return request.bad_parameter(doubled.0),
     };
     match request.state.service.accounts.mailed_link(request.at_site(""), token, None).await {
-        Ok(MailedLink::ChoosePassword { .. }) => page(&request, token, Wrong::default()),
-        Ok(MailedLink::Register { .. } | MailedLink::VerifyEmail { .. }) => {
+        Ok((MailedLink::ChoosePassword { .. }, ends_at)) => page(&request, token, Some(ends_at), Wrong::default()),
+        Ok((MailedLink::Register { .. } | MailedLink::VerifyEmail { .. }, _)) => {
             request.go_to(&request.site.path(&format!("verify?token={token}")))
         }
         Err(Error::Unauthenticated(Reason::CodeInvalid)) => request.link_is_void("forgot"),
@@ -98,13 +99,15 @@ fn refused(request: &BrowserRequest, presented: &Presented, error: &Error) -> Re
 
 fn again(request: &BrowserRequest, presented: &Presented, wrong: Wrong) -> Response {
     match presented {
-        Presented::Link(token) => page(request, token, wrong),
+        Presented::Link(token) => page(request, token, None, wrong),
         Presented::Code(in_url) => request.ask_code(in_url, wrong),
     }
 }
 
-fn page(request: &BrowserRequest, token: &str, wrong: Wrong) -> Response {
+/// The form. When its link becomes too old is known where the link was looked up.
+fn page(request: &BrowserRequest, token: &str, ends_at: Option<Timestamp>, wrong: Wrong) -> Response {
     let status: StatusCode = wrong.status();
     let form = request.new_account_form(FormPurpose::Reset, wrong);
-    request.page(Page::new(View::ResetPassword(ResetPassword { form, token: Hidden::new(token) })).with_status(status))
+    let page = Page::new(View::ResetPassword(ResetPassword { form, token: Hidden::new(token) })).with_status(status);
+    request.page(page.until(ends_at))
 }

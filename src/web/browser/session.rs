@@ -47,7 +47,7 @@ async fn show(request: BrowserRequest) -> Response {
 }
 
 /// A refusal. A cookie that stands for no session is taken away with it.
-fn refused(request: &BrowserRequest, problem: Problem, detail: &str) -> Response {
+pub(super) fn refused(request: &BrowserRequest, problem: Problem, detail: &str) -> Response {
     let mut response = problem.answer(detail);
     headers::problem(&mut response, &request.site);
     if problem == Problem::NoSession {

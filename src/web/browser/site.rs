@@ -1,14 +1,7 @@
 //! The site that a request was sent to: found by its scheme and host alone, by an exact match with what clients declare.
 //! What a request says serves to find the site, and never to make a link.
 
-use std::{
-    fmt::Write,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use std::{fmt::Write, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
@@ -17,7 +10,7 @@ use axum::{
 };
 use chancery_guard::listener::Peer;
 
-use super::{BrowserState, arrival::Arrival, headers, loopback::declared_name};
+use super::{BrowserState, arrival::Arrival, headers, loopback::declared_name, problem::Problem};
 use crate::{
     domain::{
         client::Client,
@@ -25,11 +18,8 @@ use crate::{
         text::cleaned,
     },
     service::{RequestContext, Snapshot},
-    time::Ttl,
 };
 
-/// A request to an unknown site is logged at most this often.
-const LOG_EVERY: Ttl = Ttl::from_secs(10);
 /// The most that is repeated of what a request says.
 const MAX_SEEN: usize = 255;
 /// The most sites that are named.
@@ -107,11 +97,7 @@ impl Misdirected {
         {
             return elsewhere;
         }
-        let seen = self.seen();
-        let declared = self.declared();
-        if state.misdirected.is_due(state.service.now().millis()) {
-            tracing::warn!(%seen, declared = %declared.join(" "), "a request was sent to no declared site");
-        }
+        let (seen, declared) = self.logged(state);
         // Only what can be a site: without TLS, most often a proxy in front is not declared.
         let example = Site::at(&seen, "/auth").map_or("https://shop.example/auth".to_owned(), |site| site.to_string());
         let mut body = format!(
@@ -131,6 +117,23 @@ impl Misdirected {
             }
         }
         headers::bare(StatusCode::MISDIRECTED_REQUEST, body)
+    }
+
+    /// The same for a program: it is told what was seen.
+    pub fn problem(&self, state: &BrowserState) -> Response {
+        let (seen, _) = self.logged(state);
+        let mut response = Problem::MisdirectedRequest.answer(&format!("no site is declared at {seen}"));
+        headers::no_site(&mut response);
+        response
+    }
+
+    /// What was seen and what is declared. The log says so, from time to time.
+    fn logged(&self, state: &BrowserState) -> (String, Vec<String>) {
+        let (seen, declared) = (self.seen(), self.declared());
+        if state.misdirected.is_due(state.service.now().millis()) {
+            tracing::warn!(%seen, declared = %declared.join(" "), "a request was sent to no declared site");
+        }
+        (seen, declared)
     }
 
     /// The way to the declared name, where this machine was asked under another one.
@@ -176,18 +179,5 @@ impl Misdirected {
             && client.is_some_and(|ip: IpAddr| ip.is_loopback())
             && is_loopback_host(host)
             && self.snapshot.issuer.starts_with("http://")
-    }
-}
-
-/// When something was last logged.
-#[derive(Debug, Default)]
-pub(super) struct LogPace(AtomicI64);
-
-impl LogPace {
-    /// Whether enough time has passed, and if so starts again.
-    fn is_due(&self, now: i64) -> bool {
-        let last = self.0.load(Ordering::Relaxed);
-        (now - last).abs() >= LOG_EVERY.millis()
-            && self.0.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }

@@ -105,7 +105,8 @@ fn page(request: &BrowserRequest, id: &TicketId, step: &StepAtPage, shown: Shown
     };
     let (id, name) = (id.to_string(), step.login.clone());
     let view = View::Step(Step { form, id, revision: step.revision.to_string(), name, kind });
-    request.page(Page::new(view).with_status(status).in_flow(Some(&step.flow)).with_notice(notice))
+    let page = Page::new(view).with_status(status).in_flow(Some(&step.flow)).with_notice(notice);
+    request.page(page.until(step.expires_at))
 }
 
 async fn submit(request: BrowserRequest, Path(id): Path<String>, body: Request) -> Response {

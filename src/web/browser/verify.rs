@@ -63,18 +63,21 @@ fn opened_page(request: &BrowserRequest, kind: OpenedKind, signed_in: &str) -> R
 /// The page behind a link.
 async fn page(request: &BrowserRequest, token: &str, me: Option<&Me>, (username, wrong): (String, Wrong)) -> Response {
     let found = request.state.service.accounts.mailed_link(request.at_site(""), token, me).await;
-    let (kind, link_kind, email) = match found {
-        Ok(MailedLink::Register { email, by_asker: true }) => (VerifyKind::Register, "register", Some(email)),
-        Ok(MailedLink::Register { email, by_asker: false }) => (VerifyKind::RegisterElsewhere, "register", Some(email)),
-        Ok(MailedLink::VerifyEmail { email, whose: Whose::Own }) => (VerifyKind::Email, "verify_email", Some(email)),
-        // Whoever reads a mail that went to a wrong address learns nothing of the account.
-        Ok(MailedLink::VerifyEmail { whose: Whose::Another, .. }) => (VerifyKind::EmailOfAnother, "verify_email", None),
-        Ok(MailedLink::VerifyEmail { whose: Whose::Unknown, .. }) => (VerifyKind::EmailElsewhere, "verify_email", None),
-        Ok(MailedLink::ChoosePassword { .. }) => {
-            return request.go_to(&request.site.path(&format!("reset?token={token}")));
-        }
+    let (link, ends_at) = match found {
+        Ok(found) => found,
         Err(Error::Unauthenticated(Reason::CodeInvalid)) => return request.link_is_void("login"),
         Err(error) => return request.failed(&error),
+    };
+    let (kind, link_kind, email) = match link {
+        MailedLink::Register { email, by_asker: true } => (VerifyKind::Register, "register", Some(email)),
+        MailedLink::Register { email, by_asker: false } => (VerifyKind::RegisterElsewhere, "register", Some(email)),
+        MailedLink::VerifyEmail { email, whose: Whose::Own } => (VerifyKind::Email, "verify_email", Some(email)),
+        // Whoever reads a mail that went to a wrong address learns nothing of the account.
+        MailedLink::VerifyEmail { whose: Whose::Another, .. } => (VerifyKind::EmailOfAnother, "verify_email", None),
+        MailedLink::VerifyEmail { whose: Whose::Unknown, .. } => (VerifyKind::EmailElsewhere, "verify_email", None),
+        MailedLink::ChoosePassword { .. } => {
+            return request.go_to(&request.site.path(&format!("reset?token={token}")));
+        }
     };
     // The way back here, for whoever has to sign in first.
     let flow =
@@ -83,7 +86,7 @@ async fn page(request: &BrowserRequest, token: &str, me: Option<&Me>, (username,
     let form = request.new_account_form(FormPurpose::Verify, wrong);
     let (token, link_kind) = (Hidden::new(token), link_kind.to_owned());
     let view = View::Verify(Verify { form, kind, token, link_kind, email, username });
-    request.page(Page::new(view).with_status(status).in_flow(flow.as_deref()))
+    request.page(Page::new(view).with_status(status).in_flow(flow.as_deref()).until(ends_at))
 }
 
 /// What a form presents.

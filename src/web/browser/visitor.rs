@@ -30,8 +30,10 @@ async fn show(request: BrowserRequest) -> Response {
     let path = ReturnPath::parse(return_to, &request.site);
     let path = path.as_ref().map_or(request.site.home(), ReturnPath::as_str);
     let mut response = request.page(Page::new(View::GoOn(GoOn { continue_to: path.to_owned() })));
-    // The path is visible ASCII.
-    if let Ok(refresh) = HeaderValue::from_str(&format!("0;url={}{path}", request.site.origin())) {
+    // The path is visible ASCII. A program goes on by itself.
+    if !request.in_json
+        && let Ok(refresh) = HeaderValue::from_str(&format!("0;url={}{path}", request.site.origin()))
+    {
         response.headers_mut().insert(header::REFRESH, refresh);
     }
     response

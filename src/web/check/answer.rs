@@ -43,6 +43,8 @@ pub(super) enum Refusal {
     TooLarge(String),
     /// The database cannot be read, or a sign-out may have been missed.
     Unavailable,
+    /// The client has no audience that a token could be for.
+    NoAudience(String),
     /// An internal failure.
     Internal,
 }
@@ -66,6 +68,7 @@ impl Refusal {
             Self::CrossSite => "cross_site",
             Self::PermissionDenied(_) => "permission_denied",
             Self::TooLarge(_) => "too_large",
+            Self::NoAudience(_) => "no_audience",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
         }
@@ -76,6 +79,7 @@ impl Refusal {
         let (problem, text) = match self {
             Self::BadRequest(text) => return (Problem::InvalidArgument, text.clone()),
             Self::TooLarge(text) => return (Problem::TokenTooLarge, text.clone()),
+            Self::NoAudience(text) => return (Problem::AudienceMissing, text.clone()),
             Self::ProxyLacks(line) => {
                 return (Problem::ProxyIncomplete, format!("the proxy's configuration lacks: {line}"));
             }

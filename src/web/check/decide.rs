@@ -13,11 +13,12 @@ use super::{
 };
 use crate::{
     domain::{client::Client, site::Site},
-    error::{Error, OversizedToken},
+    error::Error,
     metrics::Metrics,
-    service::{BrowserSession, HEADERS, Service, empty_headers},
+    service::{BrowserSession, Service, empty_headers},
     time::Timestamp,
     web::browser::{
+        Problem,
         cookies::{CookieNames, RequestCookies},
         cross_site::{check_unsafe, is_navigation},
     },
@@ -115,10 +116,11 @@ impl Checker {
         if let Some(lacks) = request.options.permissions.iter().find(|p| !identity.permissions.contains(p)) {
             return Err(Refusal::PermissionDenied(lacks.clone()));
         }
+        let headers = identity.headers()?;
         if !request.options.leaves_idle {
             self.service.browser.note_use(&session, at.now);
         }
-        Ok((identified(identity.headers.iter().cloned(), visitor), "passed"))
+        Ok((identified(headers.iter().cloned(), visitor), "passed"))
     }
 
     /// The session, if it is live and strong enough.
@@ -170,25 +172,13 @@ fn identified(headers: impl IntoIterator<Item = (&'static str, bytes::Bytes)>, v
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Invalid(violations) => {
-                let first = violations.into_iter().next();
-                let (field, problem) = first.map(|v| (v.field.into_owned(), v.description)).unwrap_or_default();
-                Self::BadRequest(format!("{field}: {problem}"))
-            }
-            Error::Unavailable(_) | Error::Throttled { .. } | Error::DeadlineExceeded | Error::Stopping => {
-                Self::Unavailable
-            }
-            Error::TokenTooLarge { field: HEADERS, token } => {
-                let OversizedToken { client, bytes, limit, .. } = &*token;
-                Self::TooLarge(format!(
-                    "the headers for the application of the client {client} would have {bytes} bytes, more than {limit}; \
-                     it needs fewer permissions, scopes or mapped claims"
-                ))
-            }
-            Error::TokenTooLarge { .. } => Self::TooLarge(error.to_string()),
-            other => {
-                tracing::error!(cause = ?other, "a check failed");
+        match Problem::of(&error) {
+            (Problem::InvalidArgument, text) => Self::BadRequest(text),
+            (Problem::AudienceMissing, text) => Self::NoAudience(text),
+            (Problem::TokenTooLarge, text) => Self::TooLarge(text),
+            (Problem::Unavailable, _) => Self::Unavailable,
+            _ => {
+                tracing::error!(cause = ?error, "a check failed");
                 Self::Internal
             }
         }

@@ -45,6 +45,23 @@ impl ErrorKind {
             Self::Unavailable => 503,
         }
     }
+
+    /// The reason in a problem document, unless there is a better one.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Invalid => "INVALID_ARGUMENT",
+            Self::Link => "CODE_INVALID",
+            Self::CrossSite => "CROSS_SITE_REQUEST",
+            Self::Denied => "PERMISSION_DENIED",
+            Self::NotFound => "NOT_FOUND",
+            Self::Method => "METHOD_NOT_ALLOWED",
+            Self::TooLarge => "REQUEST_TOO_LARGE",
+            Self::TooMany => "TOO_MANY_ATTEMPTS",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
 }
 
 /// An error page.

@@ -2,14 +2,14 @@
 
 use crate::domain::mail::Language;
 
-/// Ranges in `Accept-Language` that are looked at.
+/// Ranges in `Accept-Language`, and tags in `ui_locales`, that are looked at.
 const MAX_RANGES: usize = 20;
 
-/// The language chosen, or the most wanted of `Accept-Language` (RFC 9110 §12.5.4), or English. Each is looked up with
-/// ever shorter tags (RFC 4647 §3.4).
+/// The first language wanted, or the most wanted of `Accept-Language` (RFC 9110 §12.5.4), or English. Each is looked up
+/// with ever shorter tags (RFC 4647 §3.4).
 pub(super) fn choose<'a>(
     known: impl Iterator<Item = &'a Language> + Clone,
-    chosen: Option<&str>,
+    wanted: impl Iterator<Item = Language>,
     accept_language: Option<&str>,
 ) -> Language {
     let mut accepted: Vec<(&str, f32)> = accept_language
@@ -21,9 +21,14 @@ pub(super) fn choose<'a>(
         .collect();
     // Stable: of equal weights, the first.
     accepted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    let wanted = chosen.into_iter().chain(accepted.into_iter().map(|(tag, _)| tag));
-    let mut languages = wanted.filter_map(|tag| tag.parse::<Language>().ok());
-    languages.find_map(|language| find(known.clone(), &language).cloned()).unwrap_or_default()
+    let accepted = accepted.into_iter().filter_map(|(tag, _)| tag.parse::<Language>().ok());
+    wanted.chain(accepted).find_map(|language| find(known.clone(), &language).cloned()).unwrap_or_default()
+}
+
+/// The first of these tags, parted by spaces, that there are texts in.
+pub(super) fn first_spoken<'a>(known: impl Iterator<Item = &'a Language> + Clone, tags: &str) -> Option<Language> {
+    let languages = tags.split(' ').take(MAX_RANGES).filter_map(|tag| tag.parse::<Language>().ok());
+    languages.into_iter().find_map(|language| find(known.clone(), &language).cloned())
 }
 
 /// The language itself or the next more general one that there are texts in.
@@ -60,9 +65,27 @@ mod tests {
             (None, Some("de;q=NaN, de;q=2, de;q=x, de;level=1"), "en"),
             (Some("de"), Some("en"), "de"),
             (Some("fr"), Some("de"), "de"),
-            (Some("<script>"), None, "en"),
         ] {
-            assert_eq!(choose(known.iter(), chosen, accepted).as_str(), language, "{chosen:?} {accepted:?}");
+            let wanted = chosen.into_iter().map(|tag| tag.parse().unwrap());
+            assert_eq!(choose(known.iter(), wanted, accepted).as_str(), language, "{chosen:?} {accepted:?}");
+        }
+        let wanted = ["fr", "pt-br", "de"].into_iter().map(|tag| tag.parse().unwrap());
+        assert_eq!(choose(known.iter(), wanted, Some("en")).as_str(), "pt-br");
+    }
+
+    #[test]
+    fn of_several_locales_the_first_that_is_spoken_counts() {
+        let known: Vec<Language> = ["de", "en"].map(|tag| tag.parse().unwrap()).into();
+        let many = format!("{}de", "fr ".repeat(MAX_RANGES));
+        for (tags, language) in [
+            ("de", Some("de")),
+            ("fr-CA fr de-AT en", Some("de")),
+            ("fr", None),
+            ("", None),
+            ("<script> en", Some("en")),
+            (many.as_str(), None),
+        ] {
+            assert_eq!(first_spoken(known.iter(), tags).as_ref().map(Language::as_str), language, "{tags}");
         }
     }
 }

@@ -1,7 +1,18 @@
 //! What all pages of a site have in common.
 
-use super::{Accent, Notice};
+use serde::Serialize;
+
+use super::{Accent, Hidden, Notice};
 use crate::domain::mail::Language;
+
+/// What the choice of a language sends, besides the language.
+#[derive(Clone, Debug, Serialize)]
+pub struct LanguageChoice {
+    /// The form token, sent as `csrf`.
+    pub csrf: Hidden,
+    /// The path of the page that it was chosen on, sent as `return_to`.
+    pub return_to: Hidden,
+}
 
 /// The site and the reader that a page is for.
 #[derive(Clone, Debug)]
@@ -22,10 +33,14 @@ pub struct Look<'a> {
     pub min_password: usize,
     /// The language of the reader.
     pub language: Language,
+    /// The language that `ui_locales` has asked for, which links outside of a flow carry on.
+    pub ui_locales: Option<&'a str>,
     /// The sealed state of the sign-in under way (`r`), which links and forms carry on.
     pub flow: Option<&'a str>,
     /// Something to say above the page.
     pub notice: Option<Notice>,
+    /// What the choice of a language sends; without it, there is no choice.
+    pub choice: Option<LanguageChoice>,
 }
 
 impl<'a> Look<'a> {
@@ -41,8 +56,10 @@ impl<'a> Look<'a> {
             registration: false,
             min_password: 15,
             language: Language::default(),
+            ui_locales: None,
             flow: None,
             notice: None,
+            choice: None,
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::{
     Accent, Account, AccountAction, Attribute, CodeSent, Dev, DevUser, ErrorKind, ErrorPage, Field, Forgotten, Form,
-    GoOn, Hidden, Home, LoggingOut, Look, Notice, Opened, OpenedKind, PendingEmail, Register, ResetPassword, Session,
-    SignIn, SignedOut, StartAgain, Step, StepKind, SwitchUser, Text, Tone, Try, Verify, VerifyKind, View,
+    GoOn, Hidden, Home, LanguageChoice, LoggingOut, Look, Notice, Opened, OpenedKind, PendingEmail, Register,
+    ResetPassword, Session, SignIn, SignedOut, StartAgain, Step, StepKind, SwitchUser, Text, Tone, Try, Verify,
+    VerifyKind, View,
 };
 use crate::time::{Timestamp, Ttl};
 
@@ -42,6 +43,8 @@ impl Sample {
         look.accent = Some(Accent::new(0x1f, 0x4f, 0xa3));
         look.registration = true;
         look.flow = Some("sample-r");
+        let return_to = Hidden::new("/auth/login?r=sample-r");
+        look.choice = Some(LanguageChoice { csrf: Hidden::new(Self::value("csrf")), return_to });
         Self { name, look, view, ids, sends }
     }
 
@@ -271,6 +274,7 @@ fn dev() -> View {
             one(Text::TryRegister, &format!("{site}/auth/register")),
             one(Text::TryAccount, &format!("{site}/auth/account")),
             one(Text::TryMail, "http://127.0.0.1:8081/dev/mail"),
+            one(Text::TryApi, "http://127.0.0.1:8081/dev/api"),
         ],
         commands: vec![
             one(Text::TryServices, "grpcurl -plaintext 127.0.0.1:8080 list"),

@@ -2,6 +2,7 @@
 
 mod check;
 mod functions;
+mod say;
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context, synt
 use serde::Serialize;
 
 use super::{
-    Look, Notice, View,
+    LanguageChoice, Look, Notice, View,
     assets::{self, Assets},
     language,
     texts::{self, Texts},
@@ -65,10 +66,14 @@ pub(super) struct Templates {
     built_in: Environment<'static>,
     /// Every template by name, with the file it came from, if any.
     sources: BTreeMap<String, Option<PathBuf>>,
+    /// What each language calls itself.
+    names: Vec<(Language, String)>,
+    /// The messages of each language that are in English because it has none.
+    untranslated: Vec<(Language, Vec<&'static str>)>,
 }
 
-/// Loads templates, texts and assets. Those in `folder` replace or extend the built-in ones.
-pub(super) fn load(folder: Option<&Path>) -> Result<(Templates, Assets), Vec<String>> {
+/// Loads templates, assets and texts. The files of the two folders replace or extend the built-in ones.
+pub(super) fn load(folder: Option<&Path>, texts: Option<&Path>) -> Result<(Templates, Assets), Vec<String>> {
     let mut loader = Loader {
         sources: BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), (None, (*text).to_owned()))).collect(),
         texts: Texts::built_in()?,
@@ -78,6 +83,9 @@ pub(super) fn load(folder: Option<&Path>) -> Result<(Templates, Assets), Vec<Str
     let built_in = loader.sources.iter().map(|(name, (_, text))| (name.clone(), text.clone())).collect();
     for path in folder.map(|f| loader.files(f)).unwrap_or_default() {
         loader.add(path);
+    }
+    for path in texts.map(|f| loader.files(f)).unwrap_or_default() {
+        loader.add_texts(&path);
     }
     loader.finish(built_in)
 }
@@ -104,37 +112,45 @@ impl Loader {
     }
 
     fn add(&mut self, path: PathBuf) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let language =
-            name.strip_suffix(".ftl").and_then(|tag| tag.parse::<Language>().ok().filter(|l| l.as_str() == tag));
+        let name = file_name(&path);
         let asset = assets::BUILT_IN.iter().any(|(known, _)| *known == name);
-        if language.is_none() && !asset && !self.sources.contains_key(&name) {
-            self.problems.push(format!(
-                "{}: is not a file of the pages; valid names are {}",
-                path.display(),
-                self.names()
-            ));
-            return;
+        if !asset && !self.sources.contains_key(&name) {
+            let what = if is_texts(&name) {
+                "is texts, and belongs into the directory of page texts".to_owned()
+            } else {
+                format!("is not a file of the pages; valid names are {}", self.names())
+            };
+            return self.problems.push(format!("{}: {what}", path.display()));
         }
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) => return self.problems.push(format!("{}: cannot be read: {error}", path.display())),
+        match self.read(&path) {
+            Some(text) if asset => self.assets.put(&name, text.into()),
+            Some(text) => drop(self.sources.insert(name, (Some(path), text))),
+            None => {}
+        }
+    }
+
+    fn add_texts(&mut self, path: &Path) {
+        let name = file_name(path);
+        let language = name.strip_suffix(".ftl").and_then(|tag| tag.parse::<Language>().ok());
+        let Some(language) = language.filter(|language| name == format!("{}.ftl", language.as_str())) else {
+            let what = "is not a file of texts; valid names are LANGUAGE.ftl such as en.ftl, de.ftl or pt-br.ftl";
+            return self.problems.push(format!("{}: {what}", path.display()));
         };
-        if let Some(language) = language {
-            if let Err(problems) = self.texts.add(&language, &text) {
-                self.problems.extend(texts::at(&path.display().to_string(), problems));
-            }
-        } else if asset {
-            self.assets.put(&name, text.into());
-        } else {
-            self.sources.insert(name, (Some(path), text));
+        let Some(text) = self.read(path) else { return };
+        if let Err(problems) = self.texts.add(&language, &text) {
+            self.problems.extend(texts::at(&path.display().to_string(), problems));
         }
+    }
+
+    fn read(&mut self, path: &Path) -> Option<String> {
+        let text = fs::read_to_string(path);
+        text.map_err(|error| self.problems.push(format!("{}: cannot be read: {error}", path.display()))).ok()
     }
 
     fn names(&self) -> String {
         let assets = assets::BUILT_IN.iter().map(|(name, _)| *name);
         let names: Vec<&str> = self.sources.keys().map(String::as_str).chain(assets).collect();
-        format!("{}, and LANGUAGE.ftl such as en.ftl or de.ftl", names.join(", "))
+        names.join(", ")
     }
 
     fn finish(mut self, built_in: BTreeMap<String, String>) -> Result<(Templates, Assets), Vec<String>> {
@@ -147,16 +163,29 @@ impl Loader {
             return Err(self.problems);
         }
         let all = Arc::new(self.texts);
+        let names = all.names();
+        let untranslated = all.languages().map(|language| (language.clone(), all.missing(language)));
+        let untranslated = untranslated.filter(|(_, missing)| !missing.is_empty()).collect();
         let environments = all.languages().map(|language| {
             let mut environment = own.clone();
             functions::add(&mut environment, &all, language, &self.assets);
             (language.clone(), environment)
         });
-        let mut templates = Templates { environments: environments.collect(), built_in: base, sources };
+        let environments = environments.collect();
+        let mut templates = Templates { environments, built_in: base, sources, names, untranslated };
         functions::add(&mut templates.built_in, &english, &Language::default(), &self.assets);
         let problems = check::all(&templates);
         if problems.is_empty() { Ok((templates, self.assets)) } else { Err(problems) }
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether a file holds texts, by its name.
+fn is_texts(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == "ftl")
 }
 
 /// An environment of these templates.
@@ -186,10 +215,15 @@ impl Templates {
         self.environments.keys()
     }
 
+    /// The messages of each language that are in English because it has none.
+    pub(super) fn untranslated(&self) -> &[(Language, Vec<&'static str>)] {
+        &self.untranslated
+    }
+
     pub(super) fn render(&self, look: &Look<'_>, view: &View) -> String {
         self.try_render(look, view).unwrap_or_else(|problem| {
             tracing::error!(%problem, "a page template failed; the built-in one is shown");
-            render(&self.built_in, &Language::default(), look, view).unwrap_or_else(|error| {
+            render(&self.built_in, &self.names, &Language::default(), (look, view)).unwrap_or_else(|error| {
                 tracing::error!(problem = self.problem(view.template(), &error), "a built-in page template failed");
                 LAST_RESORT.to_owned()
             })
@@ -203,7 +237,7 @@ impl Templates {
     fn try_render(&self, look: &Look<'_>, view: &View) -> Result<String, String> {
         let language = language::find(self.languages(), &look.language).cloned().unwrap_or_default();
         let environment = self.environments.get(&language).unwrap_or(&self.built_in);
-        render(environment, &language, look, view).map_err(|error| self.problem(view.template(), &error))
+        render(environment, &self.names, &language, (look, view)).map_err(|error| self.problem(view.template(), &error))
     }
 
     fn problem(&self, name: &str, error: &minijinja::Error) -> String {
@@ -222,15 +256,25 @@ struct LookValues<'a> {
     registration: bool,
     min_password: usize,
     language: &'a str,
+    ui_locales: Option<&'a str>,
     flow: Option<&'a str>,
     notice: Option<&'a Notice>,
+    languages: Vec<LanguageValues<'a>>,
+    choice: Option<&'a LanguageChoice>,
+}
+
+/// A language to choose from.
+#[derive(Serialize)]
+struct LanguageValues<'a> {
+    tag: &'a str,
+    name: &'a str,
 }
 
 fn render(
     environment: &Environment<'_>,
+    names: &[(Language, String)],
     language: &Language,
-    look: &Look<'_>,
-    view: &View,
+    (look, view): (&Look<'_>, &View),
 ) -> Result<String, minijinja::Error> {
     let values = LookValues {
         prefix: look.prefix,
@@ -241,8 +285,11 @@ fn render(
         registration: look.registration,
         min_password: look.min_password,
         language: language.as_str(),
+        ui_locales: look.ui_locales,
         flow: look.flow,
         notice: look.notice.as_ref(),
+        languages: names.iter().map(|(tag, name)| LanguageValues { tag: tag.as_str(), name }).collect(),
+        choice: look.choice.as_ref(),
     };
     let values = context! { look => Value::from(Serde(&values)), page => view.values() };
     environment.get_template(view.template())?.render(values)

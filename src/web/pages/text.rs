@@ -96,17 +96,11 @@ texts! {
     Taken = "problem-taken",
     /// It is too long.
     TooLong = "problem-too-long",
-    /// Anything else, in the words of the API.
-    Described {
-        /// The description, without a subject.
-        description: String,
-    } = "problem-described",
+    /// Anything else. The words of the API are in one language only.
+    Unusable = "problem-unusable",
 
     /// Something else has to be done before.
-    Precondition {
-        /// What, in the words of the API.
-        description: String,
-    } = "problem-precondition",
+    Precondition = "problem-precondition",
     /// A form was not sent by a page.
     FormType = "problem-form-type",
     /// A form is too large.
@@ -117,6 +111,10 @@ texts! {
     FormTwice = "problem-form-twice",
     /// A form has a field that is no text.
     FormText = "problem-form-text",
+    /// A form is no object in JSON.
+    FormJson = "problem-form-json",
+    /// A field in JSON is neither a string nor a boolean.
+    FormNotFlat = "problem-form-flat",
     /// A form did not arrive.
     FormLate = "problem-form-late",
 
@@ -172,6 +170,8 @@ texts! {
     TryAccount = "dev-try-account",
     /// The mails that were kept.
     TryMail = "dev-try-mail",
+    /// Every call by JSON over HTTP.
+    TryApi = "dev-try-api",
     /// The application behind `--app`.
     TryApp = "dev-try-app",
     /// The keys.
@@ -199,7 +199,7 @@ impl Text {
             Error::Conflict | Error::Changed => Self::Conflict,
             Error::Exists(..) => Self::Taken,
             Error::Denied(..) | Error::Lacks(_) => Self::NotAllowed,
-            Error::Precondition(description) => Self::Precondition { description: description.clone() },
+            Error::Precondition(_) => Self::Precondition,
             other => Self::of_reason(other.reason()),
         }
     }
@@ -227,7 +227,13 @@ impl Text {
     /// What is wrong with a field, from the words of the API.
     pub(super) fn of_description(description: &str) -> Self {
         use crate::domain::login::LoginError;
-        let known = [(SAME_PASSWORD, Self::PasswordSame), (WRONG_PASSWORD, Self::WrongPassword)];
+        let known = [
+            (SAME_PASSWORD, Self::PasswordSame),
+            (WRONG_PASSWORD, Self::WrongPassword),
+            ("must be an email address", Self::EmailInvalid),
+            ("must not be empty without an email address", Self::Required),
+            ("must be at most 1024 bytes", Self::TooLong),
+        ];
         if let Some((_, text)) = known.into_iter().find(|(words, _)| *words == description) {
             return text;
         }
@@ -244,9 +250,7 @@ impl Text {
         let known_password =
             [PasswordProblem::TooShort(min), PasswordProblem::TooLong, PasswordProblem::Nul, PasswordProblem::Common];
         let password = || known_password.into_iter().find(|problem| problem.to_string() == description);
-        login
-            .or_else(|| password().map(Self::of_password))
-            .unwrap_or_else(|| Self::Described { description: description.to_owned() })
+        login.or_else(|| password().map(Self::of_password)).unwrap_or(Self::Unusable)
     }
 }
 

@@ -53,9 +53,10 @@ async fn a_site_whose_client_has_no_audience_answers_as_a_fault_of_the_server(ap
     let (browser, check) = (session(app).await, Check::of(&app.service));
     for query in ["", "?optional"] {
         let answer = check.visit(query, &browser).await;
-        assert_eq!(answer.problem(), (500, "INTERNAL".into()), "a proxy can do nothing about it");
+        assert_eq!(answer.problem(), (500, "AUDIENCE_MISSING".into()), "a proxy can do nothing about it");
+        assert!(answer.detail().contains("the client shop has no audience"), "{}", answer.detail());
     }
-    assert!(check.counted("internal"));
+    assert!(check.counted("no_audience") && !check.counted("internal"));
     update(app, &["api"]).await;
     assert_eq!(check.visit("", &browser).await.status, 200, "no new sign-in is needed");
 }

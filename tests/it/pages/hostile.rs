@@ -19,8 +19,8 @@ const HOSTILE: [&str; 6] = [
 ];
 
 fn form(bad: &str) -> Form {
-    let described = Text::Described { description: bad.to_owned() };
-    Form::new(bad).sealed(bad).wrong(None, described)
+    let sent = Text::CodeSent { email: bad.to_owned() };
+    Form::new(bad).sealed(bad).wrong(None, sent)
 }
 
 /// Every page, with the value wherever a value stands.

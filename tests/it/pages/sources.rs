@@ -46,7 +46,7 @@ fn without_tags(template: &str) -> String {
 #[test]
 fn every_message_is_used_and_every_message_used_exists() {
     let mut used: BTreeSet<String> = Text::KEYS.iter().map(|key| (*key).to_owned()).collect();
-    used.insert("date".to_owned());
+    used.extend(["date", "language-name"].map(str::to_owned));
     for (name, text) in templates() {
         for (at, _) in text.match_indices("t('") {
             if text[..at].ends_with(char::is_alphabetic) {

@@ -80,7 +80,7 @@ async fn a_mail_asked_for_through_a_public_client_says_from_where(fixture: &Acco
     let (accounts, nobody) = (&fixture.service().accounts, ClientCredentials::None);
     accounts.request_password_reset(&from_home(fixture), &nobody, reset_request("grace@example.org")).await.unwrap();
     let mail = fixture.send_mails().await.remove(0);
-    assert!(mail.text.contains("192.0.2.7, Firefox on Linux"), "{}", mail.text);
+    assert!(mail.text.contains("192.0.2.7, Firefox (Linux)"), "{}", mail.text);
     // The steps of a sign-in say it too.
     let strict = NewClientRequest { require_email: true, ..first_party("strict", &["api"]) };
     fixture.service().clients.create(&Admin::command(), strict).await.unwrap();

@@ -98,6 +98,7 @@ async fn an_administrator_who_changes_nothing_leaves_no_trace(fixture: &Accounts
         name: Some("grace".into()),
         emails: Some(vec!["z@example.org".into(), "a@example.org".into()]),
         attributes: json!({ "n": 1, "profile": { "color": "blue" } }).as_object().cloned(),
+        language: Some(String::new()),
     };
     let version = service.users.get(&admin, "grace").await.unwrap().user.security_version;
     let view = service.users.update(&admin, "grace", &patch, Some(version)).await.unwrap();

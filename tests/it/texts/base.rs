@@ -18,7 +18,7 @@ use crate::{
 
 /// Who calls.
 #[derive(Clone, Debug)]
-pub(super) enum Caller {
+pub(crate) enum Caller {
     Nobody,
     /// A confidential client with every permission.
     Administrator,
@@ -31,9 +31,9 @@ pub(super) enum Caller {
 }
 
 /// An encoded request, and the code of its answer if that is not a success.
-pub(super) struct Good {
-    pub(super) encoded: Vec<u8>,
-    pub(super) answer: Option<Code>,
+pub(crate) struct Good {
+    pub(crate) encoded: Vec<u8>,
+    pub(crate) answer: Option<Code>,
 }
 
 fn good(message: &impl Message) -> Good {
@@ -44,7 +44,7 @@ fn answered(message: &impl Message, code: Code) -> Good {
     Good { encoded: message.encode_to_vec(), answer: Some(code) }
 }
 
-pub(super) struct Bases<'a> {
+pub(crate) struct Bases<'a> {
     app: &'a App,
     channel: Channel,
     administrator: String,
@@ -53,14 +53,14 @@ pub(super) struct Bases<'a> {
     made: AtomicU32,
 }
 
-pub(super) async fn bearer(app: &App, login: &str) -> String {
+pub(crate) async fn bearer(app: &App, login: &str) -> String {
     let mut request = login_of("portal", login, PASSWORD);
     request.audience = ISSUER.into();
     format!("Bearer {}", sign_in(&app.service, request).await.unwrap().access.token.expose())
 }
 
 impl<'a> Bases<'a> {
-    pub(super) async fn of(app: &'a App, channel: &Channel) -> Self {
+    pub(crate) async fn of(app: &'a App, channel: &Channel) -> Self {
         let confidential = |id: &str| NewClientRequest {
             id: id.into(),
             first_party: true,
@@ -90,7 +90,7 @@ impl<'a> Bases<'a> {
     }
 
     /// The value of the header `authorization`.
-    pub(super) fn credentials(&self, caller: Caller) -> Option<String> {
+    pub(crate) fn credentials(&self, caller: Caller) -> Option<String> {
         match caller {
             Caller::Nobody => None,
             Caller::Administrator => Some(self.administrator.clone()),
@@ -101,7 +101,7 @@ impl<'a> Bases<'a> {
     }
 
     /// A request by the administrator.
-    pub(super) fn ask<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn ask<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", self.administrator.parse().unwrap());
         request
@@ -140,7 +140,7 @@ impl<'a> Bases<'a> {
         sign_in(&self.app.service, login_of("app", &self.new_user().await, PASSWORD)).await.unwrap()
     }
 
-    pub(super) async fn refresh_token(&self) -> String {
+    pub(crate) async fn refresh_token(&self) -> String {
         token(&self.signed_in().await)
     }
 
@@ -157,7 +157,7 @@ impl<'a> Bases<'a> {
     }
 
     /// A request that succeeds, or is answered as it says.
-    pub(super) async fn request(&self, path: &str) -> (Caller, Good) {
+    pub(crate) async fn request(&self, path: &str) -> (Caller, Good) {
         let (service, method) = path.trim_start_matches("/chancery.v1.").split_once('/').unwrap();
         match service {
             "AuthService" => self.auth(method).await,

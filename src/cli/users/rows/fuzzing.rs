@@ -37,7 +37,7 @@ fn again(written: &str) -> String {
 }
 
 fn write(row: &ImportRow) -> String {
-    let ImportRow { subject, name, emails, attributes, password_hash, disabled, created_at } = row;
+    let ImportRow { subject, name, emails, attributes, language, password_hash, disabled, created_at } = row;
     let mut object = Map::new();
     let mut set = |name: &str, value: Option<Value>| object.extend(value.map(|value| (name.to_owned(), value)));
     set("subject", Some(subject.clone().into()));
@@ -45,6 +45,7 @@ fn write(row: &ImportRow) -> String {
     set("emails", Some(emails.clone().into()));
     set("attributes", Some(attributes.clone().into()));
     set("password_hash", password_hash.as_ref().map(|hash| hash.expose().into()));
+    set("language", Some(language.clone().into()));
     set("disabled", Some((*disabled).into()));
     set("created_at", created_at.map(|at| at.to_string().into()));
     Value::Object(object).to_string()

@@ -112,6 +112,8 @@ impl Clients {
             site: Some(site),
             logo_uri: None,
             accent_color: None,
+            cors_origins: Vec::new(),
+            browser_tokens: false,
             later: Later::default(),
         };
         let status = Some(self.lists.next_index(now).await?);

@@ -9,6 +9,7 @@ use super::{
     check::{claim_map, display_name, grants, link_template, refuse_own_rights, trusted_end_user},
     lifetimes::{Lifetimes, change_lifetimes},
     pages::change_pages,
+    scripts::change_scripts,
 };
 use crate::{
     domain::{
@@ -117,6 +118,7 @@ impl Clients {
             config.display_name = display_name(&mut violations, name).filter(|name| name.as_str() != old.id.as_str());
         }
         change_pages(&mut violations, patch, &mut config, (old, &self.live.snapshot()));
+        change_scripts(&mut violations, patch, &mut config, &old.config);
         violations.into_result(config)
     }
 }
@@ -156,6 +158,8 @@ impl ClientPatch {
             ("site_home", self.site_home.is_some()),
             ("logo_uri", self.logo_uri.is_some()),
             ("accent_color", self.accent_color.is_some()),
+            ("cors_origins", self.cors_origins.is_some()),
+            ("browser_tokens", self.browser_tokens.is_some()),
         ];
         all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }

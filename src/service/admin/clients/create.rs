@@ -7,6 +7,7 @@ use super::{
     check::{claim_map, display_name, grants, link_template, refuse_own_rights, trusted_end_user},
     lifetimes::{Lifetimes, new_lifetimes},
     pages::new_pages,
+    scripts::new_scripts,
 };
 use crate::{
     domain::{
@@ -97,6 +98,7 @@ impl Clients {
             refuse_own_rights(&mut violations, &request.permissions, &request.roles);
         }
         let pages = new_pages(&mut violations, request, &self.live.snapshot());
+        let scripts = new_scripts(&mut violations, request);
         let config = ClientConfig {
             first_party: request.first_party,
             grants,
@@ -119,6 +121,8 @@ impl Clients {
             site: pages.site,
             logo_uri: pages.logo_uri,
             accent_color: pages.accent_color,
+            cors_origins: scripts.cors_origins,
+            browser_tokens: scripts.browser_tokens,
             later: Later::default(),
         };
         violations.into_result(())?;

@@ -105,8 +105,8 @@ impl Clients {
         if has_none && client.id.as_str() != ACCOUNT_CLIENT && site.as_ref().is_some_and(|site| !is_issuers(site)) {
             let id = &client.id;
             tracing::warn!(
-                "the client {id} has a site, but no audience besides the issuer: /auth/check has no token for its \
-                 application; give it one with `chancery client update {id}`"
+                "the client {id} has a site, but no audience besides the issuer: /auth/check and /auth/token have no token \
+                 for its application; give it one with `chancery client update {id}`"
             );
         }
     }

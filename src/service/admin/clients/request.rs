@@ -52,6 +52,10 @@ pub struct NewClientRequest {
     pub logo_uri: String,
     /// The colour of its pages; empty means the usual one.
     pub accent_color: String,
+    /// The origins whose pages may call this server in its name.
+    pub cors_origins: Vec<String>,
+    /// Whether scripts at its site get access tokens.
+    pub browser_tokens: bool,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
     /// The caller's request id, if the call may be retried.
@@ -97,4 +101,8 @@ pub struct ClientPatch {
     pub logo_uri: Option<String>,
     /// The colour of its pages; empty means the usual one.
     pub accent_color: Option<String>,
+    /// The origins whose pages may call this server in its name.
+    pub cors_origins: Option<Vec<String>>,
+    /// Whether scripts at its site get access tokens.
+    pub browser_tokens: Option<bool>,
 }

@@ -6,8 +6,9 @@ use super::ImportRow;
 use crate::{
     domain::{
         login::Login,
+        mail::Language,
         settings::SKEW,
-        user::{check_attributes, read_emails, subject_problem},
+        user::{check_attributes, read_emails, read_language, subject_problem},
     },
     error::{Error, Violation, Violations},
     passwords::{HashCost, Phc, UnusableHash},
@@ -20,6 +21,7 @@ pub(super) struct CheckedRow {
     pub(super) subject: String,
     pub(super) logins: Vec<Login>,
     pub(super) attributes: Map<String, Value>,
+    pub(super) language: Option<Language>,
     pub(super) password: Option<Phc>,
     pub(super) disabled: bool,
     pub(super) created_at: Option<Timestamp>,
@@ -45,6 +47,7 @@ pub(super) fn check(
         }
     }
     check_attributes(&mut violations, &row.attributes);
+    let language = read_language(&mut violations, &row.language);
     let password = row.password_hash.as_ref().map(|hash| Phc::parse(hash.expose()));
     let password = password.transpose().map_err(|problem| violations.add("password_hash", problem.to_string()));
     if let Some(problem) =
@@ -61,6 +64,7 @@ pub(super) fn check(
             subject: row.subject.clone(),
             logins,
             attributes: row.attributes.clone(),
+            language,
             password,
             disabled: row.disabled,
             created_at: row.created_at,

@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::check::CheckedRow;
 use crate::{
-    domain::login::{Login, LoginKind},
+    domain::{
+        login::{Login, LoginKind},
+        mail::Language,
+    },
     error::{Result, Violation},
     passwords::Phc,
     secret::sha256,
@@ -125,11 +128,12 @@ fn row_text(row: &CheckedRow) -> String {
     let mut logins: Vec<&str> = row.logins.iter().map(Login::canonical).collect();
     logins.sort_unstable();
     let password = row.password.as_ref().map(Phc::as_str);
-    json!([logins, row.attributes, password, row.disabled, row.created_at.map(Timestamp::millis)]).to_string()
+    let language = row.language.as_ref().map(Language::as_str);
+    json!([logins, row.attributes, language, password, row.disabled, row.created_at.map(Timestamp::millis)]).to_string()
 }
 
-/// The fields in which a user differs from its row. A password with a native hash does not count as different: its
-/// owner may have signed in or changed it since the first import.
+/// The fields in which a user differs from its row. A password with a native hash does not count as different, nor does
+/// a language: their owner may have signed in or changed them since the first import.
 fn differences(row: &CheckedRow, known: &KnownUser) -> Vec<&'static str> {
     let wanted: HashSet<&str> = row.logins.iter().map(Login::canonical).collect();
     let same_logins =

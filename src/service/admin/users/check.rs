@@ -4,14 +4,15 @@ use super::{NewUserRequest, UserPatch};
 use crate::{
     domain::{
         login::Login,
+        mail::Language,
         password_policy::PasswordPolicy,
-        user::{check_attributes, read_emails, subject_problem},
+        user::{check_attributes, read_emails, read_language, subject_problem},
     },
     error::{Result, Violations},
 };
 
-/// Validates a new user; returns its logins, or all violations.
-pub(super) fn check_new_user(request: &NewUserRequest) -> Result<Vec<Login>> {
+/// Validates a new user; returns its logins and its language, or all violations.
+pub(super) fn check_new_user(request: &NewUserRequest) -> Result<(Vec<Login>, Option<Language>)> {
     let (mut violations, mut logins) = (Violations::default(), Vec::new());
     if !request.name.is_empty() {
         logins.extend(violations.take("name", Login::parse_name(&request.name)));
@@ -27,11 +28,12 @@ pub(super) fn check_new_user(request: &NewUserRequest) -> Result<Vec<Login>> {
     if let Some(Err(problem)) = request.password.as_ref().map(|p| PasswordPolicy::default().check(p, &context)) {
         violations.add("password", problem.to_string());
     }
-    violations.into_result(logins)
+    let language = read_language(&mut violations, &request.language);
+    violations.into_result((logins, language))
 }
 
-/// Validates a change; reports all violations.
-pub(super) fn check_patch(patch: &UserPatch) -> Result<()> {
+/// Validates a change; returns the new language, or all violations.
+pub(super) fn check_patch(patch: &UserPatch) -> Result<Option<Language>> {
     let mut violations = Violations::default();
     if let Some(name) = patch.name.as_deref().filter(|n| !n.is_empty()) {
         violations.take("name", Login::parse_name(name));
@@ -42,5 +44,6 @@ pub(super) fn check_patch(patch: &UserPatch) -> Result<()> {
     if let Some(attributes) = &patch.attributes {
         check_attributes(&mut violations, attributes);
     }
-    violations.into_result(())
+    let language = read_language(&mut violations, patch.language.as_deref().unwrap_or_default());
+    violations.into_result(language)
 }

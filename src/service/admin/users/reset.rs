@@ -7,7 +7,7 @@ use crate::{
     domain::{
         audit::AuditKind,
         client::Client,
-        mail::{Asked, Content, Language},
+        mail::{Asked, Content},
         session::RevokedCause,
         ticket::TicketKind,
     },
@@ -73,7 +73,8 @@ impl Users {
         tx.ticket_insert(&issued.ticket).await?;
         let content = content(kind, &issued, &client, admin);
         let asked = Asked { at: Some(now), ..Asked::default() };
-        let to = Addressee { recipient, language: Language::default(), asked };
+        let language = found.user.language.clone().unwrap_or_default();
+        let to = Addressee { recipient, language, asked };
         self.emails.send(&mut tx, &client, to, content).await?;
         let details = json!({ "reset": true, "kept": keep, "mailed": true });
         tx.audit(now, AuditKind::PasswordResetStarted, &admin.actor, &found.user.subject, details).await?;

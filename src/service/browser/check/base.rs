@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     domain::{
+        mail::Language,
         session::{Session, SessionKind, SessionTouch, touch_interval},
         site::Site,
         user::User,
@@ -52,6 +53,7 @@ pub(super) struct Base {
 pub(super) struct Person {
     name: String,
     email: String,
+    language: Option<Language>,
 }
 
 impl Person {
@@ -68,7 +70,7 @@ impl Person {
         let email = logins.iter().find(|login| login.contains('@')).cloned().unwrap_or_default();
         let named = user.attributes.get(NAME).and_then(Value::as_str).map(str::trim).filter(|name| !name.is_empty());
         let name = named.or_else(|| logins.first().map(String::as_str)).unwrap_or_default();
-        Self { name: name.chars().take(MAX_NAME).collect(), email }
+        Self { name: name.chars().take(MAX_NAME).collect(), email, language: user.language.clone() }
     }
 }
 
@@ -106,6 +108,7 @@ impl Base {
             session.site.as_deref().unwrap_or_default(),
             &self.person.name,
             &self.person.email,
+            self.person.language.as_ref().map(Language::as_str).unwrap_or_default(),
         ];
         let lists = [
             list(session.amr.iter().map(String::len)),
@@ -174,6 +177,12 @@ impl BrowserSession {
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.person.name()
+    }
+
+    /// The language of the person, if it is known.
+    #[must_use]
+    pub fn language(&self) -> Option<&Language> {
+        self.0.person.language.as_ref()
     }
 
     /// The person's first verified email address; empty if there is none.

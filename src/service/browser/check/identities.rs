@@ -20,7 +20,7 @@ use crate::{
         runtime::{Live, Snapshot},
         tokens::{Minter, Subject, TokenParams, still_allowed},
     },
-    time::Timestamp,
+    time::{LogPace, Timestamp},
 };
 
 /// The memory for tokens, in bytes.
@@ -32,12 +32,21 @@ pub const HEADERS: &str = "headers";
 /// What a header takes besides its name and value: `: ` and the end of the line.
 const PER_HEADER: usize = 4;
 
-/// Who is signed in, for an application behind a proxy.
+/// The headers in the documented order, or how much too large they would be.
+type Headers = Result<Vec<(&'static str, Bytes)>, Box<OversizedToken>>;
+
+/// Who is signed in, for an application.
 pub struct Identity {
-    /// The headers, in the documented order.
-    pub headers: Vec<(&'static str, Bytes)>,
     /// The permissions at the token's audience.
     pub permissions: Vec<String>,
+    /// Whom the token is for.
+    pub audience: Audience,
+    /// The token's scopes.
+    pub scopes: Vec<String>,
+    /// When the token expires.
+    pub expires_at: Timestamp,
+    token: Bytes,
+    headers: Headers,
     use_until: Timestamp,
     origin: Origin,
 }
@@ -78,6 +87,8 @@ struct Inner {
     state: ArcSwap<State>,
     memory: Memory<Key, Identity>,
     signing: Readings<Key, Arc<Identity>>,
+    /// When it was last said that a client has no audience.
+    without_audience: LogPace,
 }
 
 impl fmt::Debug for Identities {
@@ -91,18 +102,26 @@ impl Identities {
         let snapshot = live.snapshot();
         let state = State { ring: snapshot.ring.clone(), roles: snapshot.roles.clone(), number: 0 };
         let (memory, signing) = (Memory::new(BYTES), Readings::default());
-        Self(Arc::new(Inner { live, minter, state: ArcSwap::from_pointee(state), memory, signing }))
+        let (state, without_audience) = (ArcSwap::from_pointee(state), LogPace::default());
+        Self(Arc::new(Inner { live, minter, state, memory, signing, without_audience }))
     }
 
     /// The token for a session at an audience; empty for the session's default.
     ///
     /// # Errors
-    /// The client may not ask for the audience, or has none; [`Error::TokenTooLarge`]; this process may not sign.
+    /// The client may not ask for the audience; [`Error::Precondition`] if it has none; [`Error::TokenTooLarge`]; this
+    /// process may not sign.
     pub(super) async fn of(&self, session: &BrowserSession, asked: &str, now: Timestamp) -> Result<Arc<Identity>> {
         let snapshot = self.0.live.for_signing()?;
         let client = snapshot.clients.get(session.client.as_str()).cloned();
         let client = client.ok_or_else(|| Error::NotFound("client", session.client.as_str().to_owned()))?;
-        let audience = audience(&snapshot, &client, asked)?.clone();
+        let audience = audience(&snapshot, &client, asked);
+        if let Err(error @ Error::Precondition(_)) = &audience
+            && self.0.without_audience.is_due(now.millis())
+        {
+            tracing::warn!("{error}");
+        }
+        let audience = audience?.clone();
         let (state, content) = (self.0.state_number(&snapshot), session.base().content);
         let origin = Origin { state, revision: client.revision, content };
         let key = (session.id.clone(), audience);
@@ -154,7 +173,7 @@ impl Inner {
         let params = TokenParams { audience: &audience, scopes: &scopes, now };
         let issued = self.minter.access_token(&snapshot, &client, Subject::Session(&basis), params).await?;
         let has = snapshot.entitlements(&base.session.roles, audience.as_str());
-        let token = issued.token.expose();
+        let token = Bytes::from(issued.token.expose().to_owned());
         let identity = headers::Identity {
             subject: &base.session.subject,
             client_id: client.id.as_str(),
@@ -162,12 +181,16 @@ impl Inner {
             scopes: &issued.scopes,
             permissions: &has.permissions,
             roles: &has.roles,
-            token,
+            token: issued.token.expose(),
         };
         let half = issued.expires_at.since(now).millis() / 2;
         let identity = Arc::new(Identity {
-            headers: all_headers(&identity, &base)?,
+            headers: all_headers(&identity, &base, &token),
             permissions: has.permissions,
+            audience: audience.clone(),
+            scopes: issued.scopes,
+            expires_at: issued.expires_at,
+            token,
             use_until: now.plus(crate::time::Ttl::from_millis(half)),
             origin,
         });
@@ -177,10 +200,29 @@ impl Inner {
 }
 
 impl Identity {
+    /// The access token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        // It was a text when it was signed.
+        std::str::from_utf8(&self.token).unwrap_or_default()
+    }
+
+    /// The headers for an application behind a proxy, in the documented order.
+    ///
+    /// # Errors
+    /// [`Error::TokenTooLarge`] if they are larger than proxies take. The token alone may still be good.
+    pub fn headers(&self) -> Result<&[(&'static str, Bytes)]> {
+        let too_large =
+            |token: &OversizedToken| Error::TokenTooLarge { field: HEADERS, token: Box::new(token.clone()) };
+        self.headers.as_ref().map(Vec::as_slice).map_err(|token| too_large(token))
+    }
+
     fn bytes(&self) -> usize {
-        let headers = self.headers.iter().map(|(_, value)| value.len() + size_of::<(&str, Bytes)>());
-        let permissions = self.permissions.iter().map(|p| p.len() + size_of::<String>());
-        size_of::<Self>() + size_of::<Key>() + 64 + headers.sum::<usize>() + permissions.sum::<usize>()
+        // The token stands in its header, and shares those bytes.
+        let headers = self.headers.iter().flatten().map(|(_, value)| value.len() + size_of::<(&str, Bytes)>());
+        let texts = self.permissions.iter().chain(&self.scopes).map(|text| text.len() + size_of::<String>());
+        let fixed = size_of::<Self>() + size_of::<Key>() + 64 + self.audience.as_str().len();
+        fixed + self.token.len() + headers.sum::<usize>() + texts.sum::<usize>()
     }
 }
 
@@ -193,23 +235,23 @@ pub fn empty_headers() -> Vec<(&'static str, Bytes)> {
 
 /// The headers of an identity. Where they would be too large together, the claims are left empty: they stand in the
 /// token too.
-fn all_headers(identity: &headers::Identity<'_>, base: &Base) -> Result<Vec<(&'static str, Bytes)>> {
-    let mut all = identity_headers(Some(identity));
-    all.push(("x-chancery-name", headers::percent_encoded(base.person.name())));
-    all.push(("x-chancery-email", headers::percent_encoded(base.person.email())));
-    all.push(("x-chancery-token", identity.token.to_owned()));
-    let size = |all: &[(&str, String)]| all.iter().map(|(n, v)| n.len() + v.len() + PER_HEADER).sum::<usize>();
+fn all_headers(identity: &headers::Identity<'_>, base: &Base, token: &Bytes) -> Headers {
+    let all = identity_headers(Some(identity)).into_iter();
+    let mut all: Vec<_> = all.map(|(name, value)| (name, Bytes::from(value))).collect();
+    all.push(("x-chancery-name", headers::percent_encoded(base.person.name()).into()));
+    all.push(("x-chancery-email", headers::percent_encoded(base.person.email()).into()));
+    all.push(("x-chancery-token", token.clone()));
+    let size = |all: &[(&str, Bytes)]| all.iter().map(|(n, v)| n.len() + v.len() + PER_HEADER).sum::<usize>();
     if size(&all) > ROOM
         && let Some((_, claims)) = all.iter_mut().find(|(name, _)| *name == "x-chancery-claims")
     {
-        claims.clear();
+        *claims = Bytes::new();
     }
     if size(&all) > ROOM {
         let (client, audience, limit) = (identity.client_id.to_owned(), String::new(), MAX_HEADERS);
-        let token = Box::new(OversizedToken { client, audience, bytes: size(&all), limit });
-        return Err(Error::TokenTooLarge { field: HEADERS, token });
+        return Err(Box::new(OversizedToken { client, audience, bytes: size(&all), limit }));
     }
-    Ok(all.into_iter().map(|(name, value)| (name, Bytes::from(value))).collect())
+    Ok(all)
 }
 
 /// What is left for the identity: the visitor's id and the headers of every answer stand beside it.
@@ -226,9 +268,9 @@ fn audience<'a>(snapshot: &Snapshot, client: &'a Client, asked: &str) -> Result<
         let remedy = || {
             let text = format!(
                 "the client {id} has no audience but the issuer, so there is no token for its application; \
-                 give it one with `chancery client update {id}`"
+                 give it one among its audiences"
             );
-            Error::Internal(text.into())
+            Error::Precondition(text)
         };
         return allowed.next().ok_or_else(remedy);
     }

@@ -14,18 +14,20 @@ use super::{
     visit::{Visit, asked_in_browser},
 };
 use crate::{
-    domain::{client::Client, mail::Language, session::RevokedCause, ticket::TicketKind, user::User},
+    domain::{client::Client, session::RevokedCause, ticket::TicketKind, user::User},
     error::{Error, Result},
     id::VisitorId,
     secret::{DeviceToken, Password, TicketToken, TypedCode},
     service::{
         access::{Me, RequestContext},
         people::{
+            emails::MailLanguage,
             tickets::{CODE_INVALID, PendingTicket, PresentedTicket},
             users::UserView,
         },
     },
     store::Revoke,
+    time::Timestamp,
 };
 
 /// A browser at a client's site.
@@ -151,15 +153,16 @@ impl Accounts {
         once: &Once,
     ) -> Result<PendingTicket> {
         check_login(login)?;
-        let asked = (Language::default(), asked_in_browser(at.ctx));
+        let asked = (MailLanguage::of(at.ctx, None), asked_in_browser(at.ctx));
         self.send_reset_as_asked(at.client, (login, devices), asked, Some((at.visit(), once))).await
     }
 
-    /// What a link is for, if it is valid. This changes nothing: programs that look for viruses open links too.
+    /// What a link is for and until when, if it is valid. This changes nothing: programs that look for viruses open links
+    /// too.
     ///
     /// # Errors
     /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid).
-    pub async fn mailed_link(&self, at: AtSite<'_>, token: &str, me: Option<&Me>) -> Result<MailedLink> {
+    pub async fn mailed_link(&self, at: AtSite<'_>, token: &str, me: Option<&Me>) -> Result<(MailedLink, Timestamp)> {
         let kinds = [VERIFY_KINDS, RESET_KINDS].concat();
         let presented = PresentedTicket {
             token: TicketToken::new(token.to_owned()),
@@ -174,7 +177,7 @@ impl Accounts {
         if !self.tickets.is_of_account(&mut tx, &ticket).await? {
             return Err(CODE_INVALID);
         }
-        Ok(match ticket.kind {
+        let link = match ticket.kind {
             TicketKind::Register => {
                 let PendingAccount { email, visit, .. } = self.tickets.data(&ticket)?;
                 MailedLink::Register { email, by_asker: visit.is_some_and(|visit| visit.is_of(at.visitor)) }
@@ -190,7 +193,8 @@ impl Accounts {
                 MailedLink::VerifyEmail { email: pending.email, whose }
             }
             kind => MailedLink::ChoosePassword { first: kind == TicketKind::Invitation },
-        })
+        };
+        Ok((link, ticket.expires_at))
     }
 
     /// Verifies an address, as [`Accounts::verify_email`] does. The keyed hash of what was submitted is kept with the

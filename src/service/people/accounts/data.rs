@@ -6,6 +6,7 @@ use super::Accounts;
 use crate::{
     domain::{
         audit::{AuditEvent, AuditFilter},
+        mail::Language,
         session::Session,
     },
     error::Result,
@@ -61,6 +62,7 @@ impl Accounts {
                 "subject": user.subject,
                 "logins": view.logins,
                 "attributes": user.attributes,
+                "language": user.language.as_ref().map(Language::as_str),
                 "roles": roles.collect::<Vec<_>>(),
                 "created_at": time(user.created_at),
             },

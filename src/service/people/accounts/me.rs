@@ -26,7 +26,7 @@ use crate::{
     service::{
         access::{Me, RequestContext, TOKEN_REFUSED},
         people::{
-            emails::{Addressee, Asker, parse_language, parse_recipient},
+            emails::{Addressee, AskedMail, Asker, MailLanguage, parse_language, parse_recipient},
             new_passwords::{asked, wait_min_response_time},
             tickets::PendingTicket,
             users::{UserView, load_view, remap_claims},
@@ -49,15 +49,21 @@ pub struct MePatch {
     pub profile: Option<Map<String, Value>>,
     /// A new address; it takes effect once verified.
     pub email: Option<String>,
-    /// The language of the verification mail.
+    /// The language of the verification mail; empty means the user's own.
     pub language: String,
+    /// The language in which the server writes to the user; empty removes it.
+    pub own_language: Option<String>,
 }
 
-/// A validated change of name and profile.
+/// A validated change of name, profile and language.
 struct CheckedPatch {
     name: Option<Vec<Login>>,
     profile: Option<Map<String, Value>>,
+    language: Option<OwnLanguage>,
 }
+
+/// The language in which the server writes to a user, if any.
+struct OwnLanguage(Option<Language>);
 
 impl CheckedPatch {
     /// Whether anything in it differs from the account. Attributes that cannot be read are no attributes here.
@@ -65,7 +71,8 @@ impl CheckedPatch {
         let profile = view.user.attributes.get(PROFILE).and_then(Value::as_object);
         let name = view.logins.iter().find(|login| !login.contains('@'));
         let renamed = self.name.as_ref().is_some_and(|new| new.first().map(Login::display) != name.map(String::as_str));
-        renamed || self.profile.as_ref().is_some_and(|new| Some(new) != profile)
+        let spoken = self.language.as_ref().is_some_and(|new| new.0 != view.user.language);
+        renamed || spoken || self.profile.as_ref().is_some_and(|new| Some(new) != profile)
     }
 }
 
@@ -101,6 +108,15 @@ impl Accounts {
         self.update_from(ctx, me, patch, None).await
     }
 
+    /// Makes a language the user's own, as [`Accounts::update`] does.
+    ///
+    /// # Errors
+    /// As [`Accounts::update`].
+    pub async fn choose_language(&self, ctx: &RequestContext, me: &Me, language: &Language) -> Result<()> {
+        let patch = MePatch { own_language: Some(language.as_str().to_owned()), ..MePatch::default() };
+        self.update(ctx, me, patch).await.map(|_| ())
+    }
+
     /// Does what [`Accounts::update`] does, for a request from a browser if it says which: the mail for an address is
     /// then sent once.
     pub(super) async fn update_from(
@@ -115,17 +131,19 @@ impl Accounts {
         }
         check_profile(patch.profile.as_ref())?;
         let email = patch.email.as_deref().map(parse_email).transpose()?;
-        let language = patch.language;
+        let language = patch.own_language.as_deref().map(parse_language).transpose()?.map(OwnLanguage);
+        let mail_language = patch.language;
         let name = patch.name.as_deref().map(parse_user_name).transpose()?;
         let arrived = Instant::now();
-        let patch = CheckedPatch { name, profile: patch.profile };
+        let patch = CheckedPatch { name, profile: patch.profile, language };
         let view = self.me(me).await?;
         let patch = patch.changes(&view).then_some(patch);
         let email = email.filter(|email| !is_only_address(&view, email));
         if patch.is_none() && email.is_none() {
             return Ok((view, None));
         }
-        let mail = email.map(|email| Ok::<_, Error>((email, parse_language(&language)?))).transpose()?;
+        let languages = |text| Ok::<_, Error>(MailLanguage::of(ctx, parse_language(text)?));
+        let mail = email.map(|email| Ok::<_, Error>((email, languages(&mail_language)?))).transpose()?;
         let changing = Box::pin(self.change_and_verify(ctx, me, (view, patch), mail.map(|mail| (mail, from))));
         let (view, pending) = self.budget.spend(Write::Profile(&me.user), ctx.now, changing).await?;
         if pending.is_some() {
@@ -140,7 +158,7 @@ impl Accounts {
         ctx: &RequestContext,
         me: &Me,
         (view, patch): (UserView, Option<CheckedPatch>),
-        mail: Option<((Login, Language), Option<&Once>)>,
+        mail: Option<((Login, MailLanguage), Option<&Once>)>,
     ) -> Result<(UserView, Option<PendingTicket>)> {
         let Some(((email, language), from)) = mail else {
             return self.change(me, (view, patch), None).await;
@@ -156,7 +174,7 @@ impl Accounts {
             Some(_) => asked_in_browser(ctx),
             None => asked(ctx, &client, &EndUser::default()),
         };
-        let to = Addressee { recipient, language, asked };
+        let to = (recipient, language, asked);
         let pending = PendingEmail { email: email.display().to_owned(), session: Some(me.session.clone()) };
         let counted = self.emails.count_request(email.canonical(), Asker::User(&me.user), &me.actor.address).await?;
         counted.kept_if_done(self.change(me, (view, patch), Some((&client, &email, to, (id, pending))))).await
@@ -166,7 +184,7 @@ impl Accounts {
         &self,
         me: &Me,
         (mut view, patch): (UserView, Option<CheckedPatch>),
-        mail: Option<(&Client, &Login, Addressee, (TicketId, PendingEmail))>,
+        mail: Option<(&Client, &Login, AskedMail, (TicketId, PendingEmail))>,
     ) -> Result<(UserView, Option<PendingTicket>)> {
         let mut tx = me.write(&self.store).await?;
         if let Some(patch) = patch {
@@ -203,25 +221,40 @@ impl Accounts {
             return Err(Error::invalid("name", "must not be empty without an email address"));
         }
         if let Some(profile) = patch.profile {
-            // The profile is one of several attributes. The others must not get lost because they cannot be read.
-            if tx.user_attributes(id).await?.is_none() {
-                let text = "the account's attributes cannot be read; an administrator has to set them";
-                return Err(Error::Precondition(text.to_owned()));
-            }
-            let before = view.user.clone();
-            view.user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
-            if stored_size(&view.user.attributes) > MAX_ATTRIBUTES {
-                return Err(Error::invalid(
-                    "profile",
-                    format!("is too large: all attributes together must be at most {MAX_ATTRIBUTES} bytes"),
-                ));
-            }
-            self.token_fit.check_changed_user((&before, &view.roles), (&view.user, &view.roles), "profile")?;
-            tx.user_set_attributes(id, &view.user.attributes).await?;
-            remap_claims(&self.live, tx, &view.user, now).await?;
+            self.set_profile(tx, &mut view, profile, now).await?;
+        }
+        if let Some(OwnLanguage(language)) = patch.language {
+            tx.user_set_language(id, language.as_ref()).await?;
+            view.user.language = language;
         }
         tx.audit(now, AuditKind::UserUpdated, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         Ok(view)
+    }
+
+    /// Replaces the attribute `profile`.
+    async fn set_profile(
+        &self,
+        tx: &mut Tx,
+        view: &mut UserView,
+        profile: Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<()> {
+        // The profile is one of several attributes. The others must not get lost because they cannot be read.
+        if tx.user_attributes(&view.user.id).await?.is_none() {
+            let text = "the account's attributes cannot be read; an administrator has to set them";
+            return Err(Error::Precondition(text.to_owned()));
+        }
+        let before = view.user.clone();
+        view.user.attributes.insert(PROFILE.to_owned(), Value::Object(profile));
+        if stored_size(&view.user.attributes) > MAX_ATTRIBUTES {
+            return Err(Error::invalid(
+                "profile",
+                format!("is too large: all attributes together must be at most {MAX_ATTRIBUTES} bytes"),
+            ));
+        }
+        self.token_fit.check_changed_user((&before, &view.roles), (&view.user, &view.roles), "profile")?;
+        tx.user_set_attributes(&view.user.id, &view.user.attributes).await?;
+        remap_claims(&self.live, tx, &view.user, now).await
     }
 
     /// Queues a mail with a code for the user's new email address or, if the address is taken, a notice to its owner.
@@ -230,17 +263,22 @@ impl Accounts {
         tx: &mut Tx,
         view: &UserView,
         client: &Client,
-        (email, to, (id, data)): (&Login, Addressee, (TicketId, PendingEmail)),
+        (email, to, (id, data)): (&Login, AskedMail, (TicketId, PendingEmail)),
     ) -> Result<PendingTicket> {
         let user = &view.user;
         let of = Some((&user.id, user.security_version));
         let issued = self.tickets.issue_as(id, (TicketKind::VerifyEmail, &client.id), of, &data)?;
-        let taken = tx.user_by_login(email.canonical()).await?.is_some_and(|f| f.user.id != user.id);
+        let owner = tx.user_by_login(email.canonical()).await?.filter(|f| f.user.id != user.id);
         if !tx.ticket_insert_once(&issued.ticket).await? {
             // The same is asked for at another process at this moment.
             return Ok(issued.pending());
         }
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(client)) };
+        let (recipient, language, asked) = to;
+        let (content, language) = match owner {
+            Some(owner) => (Content::AccountExists, language.for_owner(owner.user.language.as_ref())),
+            None => (Content::VerifyEmail(issued.link_and_code(client)), language.for_reader(user.language.as_ref())),
+        };
+        let to = Addressee { recipient, language, asked };
         self.emails.send(tx, client, to, content).await?;
         Ok(issued.pending())
     }

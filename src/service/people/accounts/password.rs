@@ -118,7 +118,8 @@ impl Accounts {
         }
         tx.password_set(id, &phc, now).await?;
         self.limits.clear_logins(&mut tx, logins).await?;
-        self.emails.send_password_changed(&mut tx, &client, logins, now).await?;
+        let language = tx.user_by_id(id).await?.and_then(|user| user.language);
+        self.emails.send_password_changed(&mut tx, &client, (logins, language.as_ref()), now).await?;
         let ended = self.end_other_sessions(&mut tx, me, (RevokedCause::PasswordSet, now)).await?;
         tx.audit(now, AuditKind::PasswordSet, &me.actor, &me.subject, json!({ "by": "user" })).await?;
         self.live.commit(tx).await?;

@@ -13,7 +13,7 @@ use crate::{
         client::Client,
         end_user::EndUser,
         login::Login,
-        mail::{Asked, Content},
+        mail::{Asked, Content, Recipient},
         password_policy::PasswordPolicy,
         ticket::TicketKind,
     },
@@ -23,7 +23,7 @@ use crate::{
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::{Addressee, Asker, parse_language, parse_recipient},
+            emails::{Addressee, Asker, MailLanguage, parse_language, parse_recipient},
             new_passwords::{asked, check_may_handle_passwords, hash_error, wait_min_response_time},
             tickets::PendingTicket,
         },
@@ -41,7 +41,7 @@ pub struct RegisterInput {
     pub name: String,
     /// The password.
     pub password: Password,
-    /// The language of the mail; empty means English.
+    /// The language of the mail and of the account; empty means that of the page, or English.
     pub language: String,
     /// The end user's address as reported by the client.
     pub address: String,
@@ -55,6 +55,9 @@ pub(super) struct PendingAccount {
     pub(super) email: String,
     pub(super) name: String,
     pub(super) phc: String,
+    /// The language of the request, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) language: Option<String>,
     /// The browser in which the request was made, if it was made at a site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) visit: Option<Visit>,
@@ -88,7 +91,7 @@ impl Accounts {
         (input, email): (RegisterInput, Login),
         (asked, from): (Asked, Option<(Visit, &Once)>),
     ) -> Result<PendingTicket> {
-        let language = parse_language(&input.language)?;
+        let language = MailLanguage::of(ctx, parse_language(&input.language)?);
         let recipient =
             parse_recipient(email.display()).ok_or_else(|| Error::invalid("email", "must be an email address"))?;
         let (visit, once) = from.unzip();
@@ -98,8 +101,7 @@ impl Accounts {
         };
         let counted = self.emails.count_request(email.canonical(), Asker::Unknown, &asked.address).await?;
         let arrived = Instant::now();
-        let to = Addressee { recipient, language, asked };
-        let queued = self.queue_registration(ctx, client, (id, input, email, visit), to);
+        let queued = self.queue_registration(ctx, client, (id, input, email, visit), (recipient, language, asked));
         let pending = counted.kept_if_done(queued).await?;
         wait_min_response_time(arrived).await;
         Ok(pending)
@@ -112,23 +114,34 @@ impl Accounts {
         ctx: &RequestContext,
         client: &Client,
         (id, input, email, visit): (TicketId, RegisterInput, Login, Option<Visit>),
-        to: Addressee,
+        (recipient, language, asked): (Recipient, MailLanguage, Asked),
     ) -> Result<PendingTicket> {
         let phc = self.passwords.hash(input.password).await.map_err(hash_error)?;
         ctx.check_deadline()?;
-        let data = PendingAccount { email: input.email, name: input.name, phc: phc.as_str().to_owned(), visit };
+        let data = PendingAccount {
+            email: input.email,
+            name: input.name,
+            phc: phc.as_str().to_owned(),
+            language: language.of_new_user().map(|language| language.as_str().to_owned()),
+            visit,
+        };
         let mut issued = self.tickets.issue_as(id, (TicketKind::Register, &client.id), None, &data)?;
         let topic = self.tickets.registration_topic(&email);
         issued.ticket.topic = Some(topic);
         let mut tx = self.store.write().await?;
-        let taken = tx.user_by_login(email.canonical()).await?.is_some();
+        let owner = tx.user_by_login(email.canonical()).await?;
         tx.tickets_void(&topic, self.live.now()).await?;
         if !tx.ticket_insert_once(&issued.ticket).await? {
             // The same is asked for at another process at this moment.
             return Ok(issued.pending());
         }
         // If the address is taken, its owner is notified and the ticket's code is sent to nobody.
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(issued.link_and_code(client)) };
+        let content = match &owner {
+            Some(_) => Content::AccountExists,
+            None => Content::VerifyEmail(issued.link_and_code(client)),
+        };
+        let language = language.for_owner(owner.and_then(|owner| owner.user.language).as_ref());
+        let to = Addressee { recipient, language, asked };
         self.emails.send(&mut tx, client, to, content).await?;
         tx.commit().await?;
         Ok(issued.pending())

@@ -15,7 +15,7 @@ use crate::{
         end_user::EndUser,
         limit::{LimitKey, LimitKind},
         login::Login,
-        mail::{Asked, Content, Language, Recipient},
+        mail::{Asked, Content, Recipient},
         ticket::{Ticket, TicketKind},
     },
     error::{Error, Result, Violations},
@@ -25,7 +25,7 @@ use crate::{
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::{Addressee, Asker, parse_language, parse_recipient},
+            emails::{Addressee, Asker, MailLanguage, parse_language, parse_recipient},
             new_passwords::{
                 asked, check_may_handle_passwords, check_new_password, hash_error, wait_min_response_time,
             },
@@ -46,7 +46,7 @@ pub struct ResetRequest<'a> {
     pub client_id: &'a str,
     /// User name or email address.
     pub login: &'a str,
-    /// The language of the mail; empty means English.
+    /// The language of the mail; empty means the user's own, or English.
     pub language: &'a str,
     /// The end user's address as reported by the client.
     pub address: &'a str,
@@ -103,7 +103,7 @@ impl Accounts {
         check_may_handle_passwords(&client)?;
         let login = request.login;
         check_login(login)?;
-        let language = parse_language(request.language)?;
+        let language = MailLanguage::of(ctx, parse_language(request.language)?);
         let asked = asked(ctx, &client, &EndUser::parse(request.address, request.user_agent)?);
         let devices = request.device_token.map(std::slice::from_ref).unwrap_or_default();
         self.send_reset_as_asked(&client, (login, devices), (language, asked), None).await
@@ -114,7 +114,7 @@ impl Accounts {
         &self,
         client: &Client,
         (login, device_tokens): (&str, &[DeviceToken]),
-        (language, asked): (Language, Asked),
+        (language, asked): (MailLanguage, Asked),
         from: Option<(Visit, &Once)>,
     ) -> Result<PendingTicket> {
         let (visit, once) = from.unzip();
@@ -147,7 +147,7 @@ impl Accounts {
         &self,
         client: &Client,
         (id, login): (TicketId, &str),
-        (language, asked): (Language, Asked),
+        (language, asked): (MailLanguage, Asked),
         by: Option<ResetBy>,
     ) -> Result<PendingTicket> {
         let canonical = Login::canonical_for_lookup(login);
@@ -174,6 +174,7 @@ impl Accounts {
             link_and_code.expires_at = now;
             NOBODY.parse::<Recipient>().map_err(|e| Error::Internal(Box::new(e)))?
         };
+        let language = language.for_reader(found.as_ref().and_then(|user| user.language.as_ref()));
         let to = Addressee { recipient: to, language, asked };
         self.emails.send(&mut tx, client, to, Content::PasswordReset(link_and_code)).await?;
         tx.commit().await?;

@@ -12,6 +12,7 @@ use crate::{
         audit::{Actor, AuditKind},
         client::Client,
         login::Login,
+        mail::Language,
         ticket::{Ticket, TicketKind},
         user::User,
     },
@@ -161,7 +162,7 @@ impl Accounts {
         (chosen, kept): (Chosen, Option<Kept<'_>>),
     ) -> Result<Verified> {
         let FoundTicket { ticket, by_asker } = found;
-        let PendingAccount { email, name, phc, visit } = self.tickets.data(&ticket)?;
+        let PendingAccount { email, name, phc, language, visit } = self.tickets.data(&ticket)?;
         let by_asker = by_asker || shown.is_of(visit.as_ref());
         let Chosen { new_password, name: chosen } = chosen;
         let email_login = stored(&email)?;
@@ -182,7 +183,8 @@ impl Accounts {
         } else {
             return Err(Error::Needs(Reason::NewPasswordRequired));
         };
-        let account = self.insert_account(ctx, client, (&ticket, kept), (logins, phc)).await?;
+        let language = language.filter(|_| by_asker).and_then(|tag| tag.parse().ok()).or_else(|| ctx.language.clone());
+        let account = self.insert_account(ctx, client, (&ticket, kept), (logins, phc, language)).await?;
         Ok(Verified { email, account: Some(account), by_asker, visit })
     }
 
@@ -191,13 +193,20 @@ impl Accounts {
         ctx: &RequestContext,
         client: &Client,
         (ticket, kept): (&Ticket, Option<Kept<'_>>),
-        (logins, phc): (Vec<Login>, Phc),
+        (logins, phc, language): (Vec<Login>, Phc, Option<Language>),
     ) -> Result<User> {
         let now = self.live.now();
         let id = UserId::new(now, &*self.entropy);
         let subject = id.as_str().to_owned();
-        let user =
-            User { id, subject, attributes: Map::new(), security_version: 1, disabled_at: None, created_at: now };
+        let user = User {
+            id,
+            subject,
+            attributes: Map::new(),
+            language,
+            security_version: 1,
+            disabled_at: None,
+            created_at: now,
+        };
         let new = NewUser { user, logins, password: Some(phc) };
         let mut tx = self.store.write().await?;
         if !use_ticket(&mut tx, ticket, kept, now).await? {
@@ -247,9 +256,10 @@ impl Accounts {
         if !use_ticket(&mut tx, &ticket, kept, now).await? {
             return Err(CODE_INVALID);
         }
-        let subject = tx.user_by_id(&user).await?.ok_or(CODE_INVALID)?.subject;
-        let old = tx.logins_of(&user).await?;
-        self.emails.replace(&mut tx, client, &user, &old, &login).await?;
+        let user = tx.user_by_id(&user).await?.ok_or(CODE_INVALID)?;
+        let old = tx.logins_of(&user.id).await?;
+        self.emails.replace(&mut tx, client, (&user, &old), &login).await?;
+        let subject = user.subject;
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({})).await?;
         tx.commit().await?;

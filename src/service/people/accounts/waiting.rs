@@ -51,6 +51,14 @@ pub struct Waiting {
     pub return_to: String,
     /// The id of the form in which the code is typed.
     pub form: [u8; 16],
+    /// When the code becomes too old.
+    #[serde(skip, default = "never")]
+    pub ends_at: Timestamp,
+}
+
+/// The end of a state that was not read yet.
+const fn never() -> Timestamp {
+    Timestamp::from_millis(0)
 }
 
 /// A state as it is sealed.
@@ -76,6 +84,7 @@ impl Accounts {
             to: to.to_owned(),
             return_to: at.return_to.to_owned(),
             form: self.entropy.bytes16(),
+            ends_at: at.ctx.now.plus(awaited.ticket().lifetime()),
         };
         let site = at.client.config.site.as_ref().map(Site::origin).unwrap_or_default().to_owned();
         let sealed = Sealed { waiting, site, visitor: at.visitor.0, at: at.ctx.now.millis() };
@@ -90,7 +99,8 @@ impl Accounts {
         let plain = flow_seal::open(&self.sealing, text)?;
         let sealed: Sealed = serde_json::from_slice(plain.strip_prefix(PREFIX)?).ok()?;
         let Sealed { waiting, site: origin, visitor: of, at } = sealed;
-        let end = Timestamp::from_millis(at).plus(waiting.awaited.ticket().lifetime());
-        (origin == site.origin() && of == visitor.0 && self.live.now() < end).then_some(waiting)
+        let ends_at = Timestamp::from_millis(at).plus(waiting.awaited.ticket().lifetime());
+        let valid = origin == site.origin() && of == visitor.0 && self.live.now() < ends_at;
+        valid.then_some(Waiting { ends_at, ..waiting })
     }
 }

@@ -4,6 +4,7 @@ use super::{NewCookies, PresentSession};
 use crate::{
     id::TicketId,
     secret::{Password, TypedCode},
+    time::Timestamp,
 };
 
 /// A step, and the browser that asks for it.
@@ -42,6 +43,8 @@ pub struct StepAtPage {
     pub login: String,
     /// The sealed state of the flow.
     pub flow: String,
+    /// Until when it can be taken.
+    pub expires_at: Timestamp,
 }
 
 /// What a browser finds at the URL of a step.

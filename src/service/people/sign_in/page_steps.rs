@@ -47,7 +47,10 @@ impl SignIns {
         let Some(found) = self.find_at_page(client, place).await? else { return Ok(PageStep::Nothing) };
         let StateAtPage { login, goal: BrowserGoal { flow, .. }, .. } = found.at_page.clone();
         Ok(match found.field().filter(|_| found.open) {
-            Some(field) => PageStep::Next(StepAtPage { field, revision: found.ticket.revision, login, flow }),
+            Some(field) => {
+                let (revision, expires_at) = (found.ticket.revision, found.ticket.expires_at);
+                PageStep::Next(StepAtPage { field, revision, login, flow, expires_at })
+            }
             None => PageStep::Over { login, flow },
         })
     }

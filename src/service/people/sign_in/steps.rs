@@ -16,7 +16,7 @@ use crate::{
         client::Client,
         end_user::EndUser,
         login::Login,
-        mail::{Content, Language, Recipient},
+        mail::{Asked, Content, Recipient},
         scope::{Audience, Scope},
         ticket::{Ticket, TicketKind},
         user::User,
@@ -27,7 +27,7 @@ use crate::{
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
-            emails::{Addressee, Asker},
+            emails::{Addressee, Asker, MailLanguage},
             new_passwords::{check_may_handle_passwords, check_new_password, hash_error, wait_min_response_time},
             person::Person,
             ticket_turn::TicketTurn,
@@ -249,8 +249,8 @@ impl SignIns {
         // The password was right, so the user asks.
         let counted = self.emails.count_request(login.canonical(), Asker::User(user), &asked.address).await?;
         let arrived = Instant::now();
-        let to = Addressee { recipient, language: Language::default(), asked };
-        counted.kept_if_done(self.queue_code(client, (ticket, turn), code, &login, to)).await?;
+        let to = (recipient, MailLanguage::of(ctx, None), asked);
+        counted.kept_if_done(self.queue_code((client, user), (ticket, turn), code, &login, to)).await?;
         wait_min_response_time(arrived).await;
         Ok(())
     }
@@ -258,19 +258,25 @@ impl SignIns {
     /// Takes the ticket of this step, and queues the mail with the code of the next one.
     async fn queue_code(
         &self,
-        client: &Client,
+        (client, user): (&Client, &UserId),
         (ticket, turn): (&Ticket, TicketTurn<'_>),
         code: &IssuedTicket,
         login: &Login,
-        to: Addressee,
+        (recipient, language, asked): (Recipient, MailLanguage, Asked),
     ) -> Result<()> {
         let mut tx = self.store.write().await?;
         turn.take(&mut tx, ticket, self.live.now()).await?;
-        let taken = tx.user_by_login(login.canonical()).await?.is_some();
+        let owner = tx.user_by_login(login.canonical()).await?;
         let mut link_and_code = code.link_and_code(client);
         // A link would complete the sign-in itself, so only the code is sent.
         link_and_code.link = MailedSecret::new(String::new());
-        let content = if taken { Content::AccountExists } else { Content::VerifyEmail(link_and_code) };
+        let (content, language) = if let Some(owner) = owner {
+            (Content::AccountExists, language.for_owner(owner.user.language.as_ref()))
+        } else {
+            let own = tx.user_by_id(user).await?.and_then(|user| user.language);
+            (Content::VerifyEmail(link_and_code), language.for_reader(own.as_ref()))
+        };
+        let to = Addressee { recipient, language, asked };
         self.emails.send(&mut tx, client, to, content).await?;
         tx.commit().await.map(|_| ())
     }
@@ -304,8 +310,9 @@ impl SignIns {
             return Err(CODE_INVALID);
         }
         turn.take(&mut tx, ticket, now).await?;
-        let subject = tx.user_by_id(user).await?.ok_or(CODE_INVALID)?.subject;
-        self.emails.replace(&mut tx, client, user, &[], &login).await?;
+        let user = tx.user_by_id(user).await?.ok_or(CODE_INVALID)?;
+        self.emails.replace(&mut tx, client, (&user, &[]), &login).await?;
+        let subject = user.subject;
         let actor = actor(ctx, client, state, &subject);
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({ "step": true })).await?;
         tx.commit().await.map(|_| ())

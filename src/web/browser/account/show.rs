@@ -52,7 +52,8 @@ pub(super) async fn page(request: &BrowserRequest, who: &SignedIn, mut shown: Sh
             let confirmed = account.emails.first().filter(|_| email_confirmed).cloned();
             let confirmed = confirmed.map(|email| Notice::new(Tone::Done, Text::EmailConfirmed { email }));
             let view = View::Account(Box::new(account));
-            request.page(Page::new(view).with_status(status).with_notice(notice.or(confirmed)))
+            let page = Page::new(view).with_status(status).with_notice(notice.or(confirmed));
+            request.page(page.until(who.session.idle_expires_at()))
         }
         Err(error) => request.failed(&error),
     }

@@ -81,6 +81,11 @@ async fn a39_only_what_a_form_sends_is_read() {
     async fn read(headers: HeaderMap) -> Result<Form, FormError> {
         Form::read(&headers, Body::from("csrf=x")).await
     }
+    for json in ["application/json", "Application/JSON ; Charset=UTF-8"] {
+        let form = Form::read(&typed(&[json]), Body::from("{\"csrf\": \"x\"}")).await;
+        assert_eq!(form.unwrap().text("csrf"), "x", "{json}");
+        assert_eq!(read(typed(&[json])).await.unwrap_err(), FormError::Json);
+    }
     for good in [
         URLENCODED,
         "Application/X-WWW-Form-Urlencoded; Charset=UTF-8",
@@ -91,7 +96,12 @@ async fn a39_only_what_a_form_sends_is_read() {
     for bad in [
         &["text/plain"][..],
         &["multipart/form-data; boundary=x"],
-        &["application/json"],
+        &["application/json; charset=utf-16"],
+        &["application/jsonx"],
+        &["application/problem+json"],
+        &["application/json", "application/json"],
+        &["application/json", URLENCODED],
+        &["text/plain;application/json"],
         &["text/plain;application/x-www-form-urlencoded"],
         &["application/x-www-form-urlencoded; charset=utf-16"],
         &["application/x-www-form-urlencoded; boundary=x"],
@@ -158,5 +168,66 @@ proptest! {
         if let Ok(form) = Form::parse(text.as_bytes()) {
             prop_assert!(form.0.len() <= MAX_FIELDS);
         }
+    }
+}
+
+fn json_fault(body: &str) -> FormError {
+    Form::parse_json(body.as_bytes()).unwrap_err()
+}
+
+#[test]
+fn fields_in_json_are_strings_and_boxes() {
+    let form = r#" {"username": "ada@example.com", "password": "+ &=%\u00e4", "empty": "", "on": true, "off": false} "#;
+    let form = Form::parse_json(form.as_bytes()).unwrap();
+    for (name, value) in
+        [("username", "ada@example.com"), ("password", "+ &=%\u{e4}"), ("empty", ""), ("on", "1"), ("off", "")]
+    {
+        assert_eq!(form.text(name), value, "{name}");
+        assert_eq!(form.has(name), name != "off", "{name}");
+    }
+    assert!(!format!("{form:?}").contains('\u{e4}'));
+    assert!(Form::parse_json(b"{}").unwrap().0.is_empty());
+}
+
+#[test]
+fn what_is_no_form_in_json_is_named() {
+    for body in ["", " ", "null", "[]", "1", "\"a\"", "{", "{a:1}", "{\"a\":\"b\",}", "{}{}", "{\"a\":\"\\ud800\"}"] {
+        assert_eq!(json_fault(body), FormError::Json, "{body}");
+    }
+    assert_eq!(Form::parse_json(b"{\"a\":\"\xff\"}").unwrap_err(), FormError::Json);
+    for value in ["1", "-1", "1.5", "null", "[]", "[\"a\"]", "{}", "{\"a\":\"b\"}", "9999999999999999999999"] {
+        let fault = json_fault(&format!("{{\"x\":\"\",\"field\":{value}}}"));
+        assert_eq!(fault, FormError::NotFlat("field".to_owned()), "{value}");
+        assert_eq!((fault.parameter(), fault.status()), (Some("field"), StatusCode::BAD_REQUEST));
+    }
+    for body in [r#"{"a":"1","b":"2","a":"3"}"#, r#"{"a":false,"a":"3"}"#, r#"{"a":"","\u0061":""}"#] {
+        assert_eq!(json_fault(body), FormError::Twice("a".to_owned()), "{body}");
+    }
+    let name = "n".repeat(MAX_NAME);
+    assert!(Form::parse_json(format!("{{\"{name}\":\"\"}}").as_bytes()).is_ok());
+    assert_eq!(json_fault(&format!("{{\"{name}n\":\"\"}}")), FormError::Name);
+    let fields = |count: usize| {
+        let fields: Vec<_> = (0..count).map(|n| format!("\"f{n}\":false")).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    assert!(Form::parse_json(fields(MAX_FIELDS).as_bytes()).is_ok());
+    assert_eq!(json_fault(&fields(MAX_FIELDS + 1)), FormError::TooManyFields);
+    assert_eq!(json_fault(&format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_BODY))), FormError::TooLarge);
+    // Deeper than any reader goes.
+    assert_eq!(json_fault(&format!("{{\"a\":{}", "[".repeat(60_000))), FormError::NotFlat("a".to_owned()));
+}
+
+proptest! {
+    #[test]
+    fn a_form_is_the_same_in_both_ways_to_write_it(fields in proptest::collection::btree_map(".{1,8}", ".{0,20}", 0..8)) {
+        let json: serde_json::Map<_, _> = fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        let json = Form::parse_json(serde_json::Value::Object(json).to_string().as_bytes()).unwrap();
+        let all = |text: &str| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+        let pairs: Vec<_> = fields.iter().map(|(name, value)| format!("{}={}", all(name), all(value))).collect();
+        let form = Form::parse(pairs.join("&").as_bytes()).unwrap();
+        for (name, value) in &fields {
+            prop_assert_eq!((json.text(name), form.text(name)), (value.as_str(), value.as_str()));
+        }
+        prop_assert_eq!(json.names().count(), form.names().count());
     }
 }

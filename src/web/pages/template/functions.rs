@@ -2,7 +2,7 @@
 //! times, `link(page)` for pages of the same sign-in, `link(page, w)` for those of a
 //! mail that is waited for, `asset(name)`, and the filter `url` for every other address.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use fluent_bundle::FluentArgs;
 use minijinja::{
@@ -15,7 +15,7 @@ use crate::{
     time::Timestamp,
     web::pages::{
         assets::Assets,
-        dates,
+        dates, links,
         texts::{self, Texts},
     },
 };
@@ -27,7 +27,7 @@ pub(super) fn add(environment: &mut Environment<'static>, texts: &Arc<Texts>, la
     environment.add_function("t", move |key: &str, values: Kwargs| {
         let mut args = FluentArgs::new();
         for name in values.args() {
-            args.set(name.to_owned(), texts::argument(&values.get::<Value>(name)?));
+            args.set(name.to_owned(), texts::argument(&values.get::<Value>(name)?, own.is_right_to_left()));
         }
         values.assert_all_used()?;
         format(&all, &own, key, &args)
@@ -39,7 +39,7 @@ pub(super) fn add(environment: &mut Environment<'static>, texts: &Arc<Texts>, la
         let mut args = FluentArgs::new();
         if values.kind() == ValueKind::Map {
             for name in values.try_iter()? {
-                args.set(name.to_string(), texts::argument(&values.get_item(&name)?));
+                args.set(name.to_string(), texts::argument(&values.get_item(&name)?, own.is_right_to_left()));
             }
         }
         format(&all, &own, key.as_str().unwrap_or_default(), &args)
@@ -57,66 +57,18 @@ pub(super) fn add(environment: &mut Environment<'static>, texts: &Arc<Texts>, la
         let found = addresses.iter().find(|(one, _)| one == name).map(|(_, address)| address.clone());
         found.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "there is no such asset"))
     });
-    environment.add_filter("url", url);
+    environment.add_filter("url", links::safe);
 }
 
 fn format(texts: &Texts, language: &Language, key: &str, args: &FluentArgs<'_>) -> Result<String, Error> {
     texts.format(language, key, args).map_err(|problem| Error::new(ErrorKind::InvalidOperation, problem))
 }
 
-/// The address of a page under the prefix, with the sign-in under way and, if one is given, the mail that is waited for:
-/// the address then shows the same page, however it is come to.
+/// The address of a page under the prefix.
 fn link(state: &State<'_, '_>, page: &str, waiting: Option<&str>) -> Result<String, Error> {
     let look = state.lookup("look").unwrap_or_default();
-    let prefix = look.get_attr("prefix")?;
-    let flow = look.get_attr("flow")?;
-    let parts = [("r", flow.as_str()), ("w", waiting)];
-    let parts = parts.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", escape_query(value?))));
-    let query = parts.collect::<Vec<_>>().join("&");
-    let mark = if query.is_empty() { "" } else { "?" };
-    Ok(format!("{}/{page}{mark}{query}", prefix.as_str().unwrap_or_default()))
-}
-
-/// Percent-encodes everything but the unreserved characters (RFC 3986 §2.3).
-fn escape_query(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
-            _ if byte.is_ascii_alphanumeric() => out.push(byte.into()),
-            // Writing into a String cannot fail.
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-        out
-    })
-}
-
-/// An address that a browser may follow or load: a path, or a URL that runs nothing.
-fn url(text: &str) -> String {
-    let path = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\');
-    let good = path || text.starts_with("https://") || text.starts_with("http://") || text.starts_with("data:image/");
-    if good { text.to_owned() } else { "#".to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a24_an_address_runs_nothing() {
-        for good in ["/", "/a?b=c", "https://shop.example/", "http://localhost:8000/", "data:image/svg+xml,x"] {
-            assert_eq!(url(good), good);
-        }
-        for bad in [
-            "javascript:alert(1)",
-            "//evil.example",
-            "/\\evil.example",
-            "data:text/html,x",
-            "x",
-            "",
-            " /",
-            "vbscript:x",
-        ] {
-            assert_eq!(url(bad), "#", "{bad}");
-        }
-    }
+    let (prefix, flow) = (look.get_attr("prefix")?, look.get_attr("flow")?);
+    let asked = look.get_attr("ui_locales")?;
+    let of = (flow.as_str(), asked.as_str());
+    Ok(links::link_to(prefix.as_str().unwrap_or_default(), of, page, waiting))
 }

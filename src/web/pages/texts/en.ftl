@@ -5,6 +5,9 @@
 
 # How the language is written: ltr or rtl.
 direction = ltr
+# What the language calls itself.
+language-name = English
+language-label = Language
 page-title = { $page } · { $name }
 page-title-wrong = Error: { $page } · { $name }
 date = { $day } { $month ->
@@ -242,13 +245,15 @@ problem-name = Use letters, digits and punctuation, without spaces.
 problem-name-address = A user name has no @.
 problem-taken = This is taken. Choose another.
 problem-too-long = This is too long.
-problem-described = This { $description }.
-problem-precondition = This cannot be done now: { $description }.
+problem-unusable = This cannot be used here. Enter something else.
+problem-precondition = This cannot be done now.
 problem-form-type = The form was not sent by one of our pages.
 problem-form-size = The form is larger than 64 KiB.
 problem-form-fields = The form has too many fields, or one that we do not know.
 problem-form-twice = The form has a field twice.
 problem-form-text = The form has characters that cannot be read.
+problem-form-json = The form is not an object in JSON.
+problem-form-flat = A field of the form is neither a string nor a boolean.
 problem-form-late = The form did not arrive in time. Please try again.
 
 notice-sign-in-expired = The sign-in took too long. Enter your password again to go on.
@@ -295,6 +300,7 @@ dev-try-sign-in = Sign in
 dev-try-register = Create an account
 dev-try-account = Look at your account
 dev-try-mail = Read the emails that were kept
+dev-try-api = Every call by JSON over HTTP, with a line to paste
 dev-try-app = Open the application
 dev-try-keys = Get the keys that check tokens
 dev-try-metadata = Get the metadata

@@ -1,0 +1,5 @@
+export default {
+  trailingSlash: true,
+  // Development happens behind `serve --dev --app`, at this host.
+  allowedDevOrigins: ["localhost"],
+};
