@@ -1,7 +1,7 @@
 // Servers, applications and proxies to walk through.
 import { execFile, execFileSync } from "node:child_process";
 import { X509Certificate, createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -147,9 +147,8 @@ const PROXIES = {
 };
 
 export function folder({ work }, name) {
-  const dir = join(work, name);
-  mkdirSync(dir, { recursive: true });
-  return dir;
+  // Two stages of one application have nothing in common.
+  return mkdtempSync(join(work, `${name}-`));
 }
 
 /** Makes a certificate for a day, and returns the hash of its key, which the browser is told to trust. */

@@ -284,6 +284,18 @@ async fn grpc_web_answers_as_bytes_and_as_text() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_no_base64_is_the_callers_mistake() {
+    let app = App::sqlite().await;
+    let routes = routes(&app.service, HttpRpc::All);
+    for text in ["!!!!####", "AAAAA", "AA=A", "AAAA=AAA"] {
+        let headers = [("content-type", "application/grpc-web-text")];
+        let answer = send(&routes, request("POST", "/chancery.v1.AuthService/Login", &headers, text)).await;
+        let status = tonic::Status::from_header_map(&answer.headers).unwrap();
+        assert_eq!(status.code(), Code::InvalidArgument, "{text}: {}", status.message());
+    }
+}
+
+#[tokio::test]
 async fn grpc_web_carries_the_streams_to_clients() {
     let app = App::sqlite().await;
     let routes = routes(&app.service, HttpRpc::All);
