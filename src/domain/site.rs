@@ -120,13 +120,7 @@ impl FromStr for Site {
         if text.len() > MAX_URL {
             return Err(SiteError::TooLong);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(SiteError::Scheme)?;
-        let secure = match scheme.to_ascii_lowercase().as_str() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(SiteError::Scheme),
-        };
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+        let (secure, authority, path) = split_url(text).ok_or(SiteError::Scheme)?;
         if authority.contains('@') {
             return Err(SiteError::User);
         }
@@ -305,6 +299,14 @@ const fn is_of_authority(b: u8) -> bool {
 
 const fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
+}
+
+/// Whether an http URL has TLS, its authority, and what follows; nothing for one of another scheme.
+fn split_url(text: &str) -> Option<(bool, &str, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let secure = scheme.eq_ignore_ascii_case("https");
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+    (secure || scheme.eq_ignore_ascii_case("http")).then_some((secure, authority, path))
 }
 
 /// Splits the port off. The colons of an IPv6 address stand between brackets.

@@ -1,6 +1,9 @@
 //! The pages in a browser: the proxies in front of them, their templates, and who may ask the check.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use super::{Listen, named_file, setting::section};
 use crate::{
@@ -74,7 +77,11 @@ impl BrowserDraft {
     fn pages(&self, problems: &mut Vec<String>) -> Option<Pages> {
         let folder = self.page_templates.get().map(PathBuf::as_path);
         let texts = self.page_texts.get().map(PathBuf::as_path);
-        let of_texts = |problem: &str| texts.is_some_and(|folder| problem.starts_with(&*folder.to_string_lossy()));
+        // One directory may be in the other.
+        let of_texts = |problem: &str| {
+            let at = Path::new(problem.split(':').next().unwrap_or_default());
+            texts.is_some_and(|folder| at == folder || at.parent() == Some(folder))
+        };
         let named = |problem: &String| {
             if of_texts(problem) { self.page_texts.problem(problem) } else { self.page_templates.problem(problem) }
         };

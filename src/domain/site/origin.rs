@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     default_port,
     host::{HostFault, host, is_loopback_host},
-    parse_port, split_port,
+    parse_port, split_port, split_url,
 };
 
 /// The longest origin, in bytes.
@@ -78,13 +78,7 @@ impl FromStr for WebOrigin {
         if text.eq_ignore_ascii_case("null") {
             return Err(WebOriginError::Null);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(WebOriginError::Scheme)?;
-        let secure = match scheme.to_ascii_lowercase().as_str() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(WebOriginError::Scheme),
-        };
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+        let (secure, authority, path) = split_url(text).ok_or(WebOriginError::Scheme)?;
         if authority.contains('@') {
             return Err(WebOriginError::User);
         }

@@ -6,7 +6,7 @@ use tonic::{Code, Status, body::Body};
 use super::{HttpRpcService, error_json};
 use crate::{
     grpc::status::{detailed_status, status, unknown_method},
-    service::{RequestContext, method},
+    service::RequestContext,
 };
 
 /// What a request speaks.
@@ -35,7 +35,7 @@ pub(super) fn check(rpc: &HttpRpcService, ctx: &RequestContext, request: &Reques
     }
     let wire = wire(request.headers()).ok_or(Refusal::ContentType)?;
     let path = request.uri().path();
-    let (_, access) = method(path).filter(|_| rpc.offered.offers(path)).ok_or(Refusal::NotOffered)?;
+    let (_, access) = rpc.offered.method(path).ok_or(Refusal::NotOffered)?;
     let page = rpc.service.callers.check_page(ctx, access);
     page.map_err(|error| Refusal::ForeignPage(status(ctx, &error)))?;
     Ok(wire)

@@ -3,7 +3,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{IMPORT_USERS, table::method};
+use super::{IMPORT_USERS, Method, table::method};
 
 /// The services that an application needs on its users' behalf.
 const OF_ACCOUNTS: [&str; 3] =
@@ -42,14 +42,19 @@ impl HttpRpc {
     /// Whether the method with this path, as in `/chancery.v1.AuthService/Login`, is offered.
     #[must_use]
     pub fn offers(self, path: &str) -> bool {
+        self.method(path).is_some()
+    }
+
+    /// The table's row for a path, if the method is offered.
+    #[must_use]
+    pub fn method(self, path: &str) -> Option<Method> {
+        let among = match self {
+            Self::Account => path == GET_JWKS || OF_ACCOUNTS.iter().any(|service| path.starts_with(service)),
+            Self::All => path.starts_with(OURS),
+            Self::Off => false,
+        };
         // A browser cannot send a stream of messages.
-        let exists = path != IMPORT_USERS && method(path).is_some();
-        exists
-            && match self {
-                Self::Account => path == GET_JWKS || OF_ACCOUNTS.iter().any(|service| path.starts_with(service)),
-                Self::All => path.starts_with(OURS),
-                Self::Off => false,
-            }
+        if among && path != IMPORT_USERS { method(path) } else { None }
     }
 }
 
