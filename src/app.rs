@@ -204,6 +204,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     let mut metrics = Metrics::default();
     hashing::observe(&mut metrics, &service.passwords);
     limits::observe(&mut metrics, &service.limits);
+    limits::observe_guests(&mut metrics, &service);
     token_sizes::observe(&mut metrics, &service.tokens);
     let metrics = Arc::new(metrics);
     let health = Health::default();

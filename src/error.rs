@@ -46,6 +46,8 @@ reasons! {
     ClientNotAllowed = "CLIENT_NOT_ALLOWED",
     /// The client has not declared the origin of the page that makes the call.
     OriginNotAllowed = "ORIGIN_NOT_ALLOWED",
+    /// The caller is a guest, who has no account.
+    GuestNotAllowed = "GUEST_NOT_ALLOWED",
     /// The caller lacks a permission.
     PermissionDenied = "PERMISSION_DENIED",
     /// The refresh token was not issued by this server, or belongs to another client.
@@ -74,6 +76,8 @@ reasons! {
     OwnTokenRequired = "OWN_TOKEN_REQUIRED",
     /// It has changed since the caller read it.
     EtagMismatch = "ETAG_MISMATCH",
+    /// A value has another version than the caller expects.
+    VersionMismatch = "VERSION_MISMATCH",
     /// The user signed in too long ago for this.
     SignInTooOld = "SIGN_IN_TOO_OLD",
     /// Too many requests are waiting; this one was shed.
@@ -171,6 +175,11 @@ pub enum Error {
     Conflict,
     /// It has changed since the caller read it.
     Changed,
+    /// A value has another version than the caller expects.
+    VersionMismatch {
+        /// The version; none if there is no value.
+        current: Option<i64>,
+    },
     /// Too many requests are waiting; this one was shed.
     Throttled {
         /// How long to wait before retrying.
@@ -229,6 +238,7 @@ impl Error {
             Self::TokenTooLarge { .. } => Reason::TokenTooLarge,
             Self::Conflict => Reason::Conflict,
             Self::Changed => Reason::EtagMismatch,
+            Self::VersionMismatch { .. } => Reason::VersionMismatch,
             Self::Throttled { .. } => Reason::Overloaded,
             Self::SignInInProgress { .. } => Reason::SignInInProgress,
             Self::TooManyAttempts { .. } => Reason::TooManyAttempts,
@@ -272,6 +282,10 @@ impl fmt::Display for Error {
             }
             Self::Conflict => f.write_str("a concurrent change came first; try again"),
             Self::Changed => f.write_str("it has changed since its etag was read; read it again"),
+            Self::VersionMismatch { current: Some(version) } => {
+                write!(f, "the value has the version {version}; read it again")
+            }
+            Self::VersionMismatch { current: None } => f.write_str("there is no such value"),
             Self::Throttled { after } => {
                 write!(f, "too many requests are waiting; try again in {} ms", after.millis())
             }
@@ -304,6 +318,10 @@ impl fmt::Display for Error {
 fn too_many_text(by: &str) -> &'static str {
     match by {
         "mail" | "mail_site" | "mail_provider" | "inbox" => "too many mails were requested",
+        "guests" => "the client has as many guests as it may have",
+        "guests_address" | "guests_network" | "guests_site" | "guests_provider" => {
+            "too many new guests from this address or its network"
+        }
         "address" | "network" | "site" | "provider" => {
             "too many failed attempts or requests for mails from this address or its network"
         }

@@ -120,6 +120,10 @@ id!(
     MailId, "mai_"
 );
 id!(
+    /// A second factor of a user.
+    FactorId, "fct_"
+);
+id!(
     /// One call to this server; logs and INTERNAL errors carry it.
     RequestId, "req_"
 );

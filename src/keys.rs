@@ -7,6 +7,7 @@ mod foreign_key;
 pub mod form_id;
 pub mod form_token;
 mod fresh_seal;
+pub mod passkey_login;
 mod refresh_token;
 mod ring;
 mod sealing;

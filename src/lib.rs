@@ -7,6 +7,7 @@
 //! | [`store`] | the database |
 //! | [`keys`] | sealing key, signing keys, tokens |
 //! | [`passwords`] | password hashing on a dedicated thread pool |
+//! | [`passkeys`] | what browsers are asked for a passkey, and the check of what they answer |
 //! | [`mail`] | mail texts and delivery to a mail server |
 //! | [`service`] | use cases |
 //! | [`grpc`], [`web`] | the two edges |
@@ -14,7 +15,7 @@
 //! | [`cli`] | the command line |
 //!
 //! Imports go one way: `time, entropy, id, secret, error, metrics ← domain ← store, keys, passwords,
-//! mail ← service ← grpc | web ← app ← cli`. A test checks this against the sources.
+//! passkeys, mail ← service ← grpc | web ← app ← cli`. A test checks this against the sources.
 
 pub mod app;
 pub mod cli;
@@ -29,6 +30,7 @@ pub mod id;
 pub mod keys;
 pub mod mail;
 pub mod metrics;
+pub mod passkeys;
 pub mod passwords;
 pub mod secret;
 pub mod service;

@@ -2,13 +2,16 @@
 
 mod checks;
 mod guesses;
+mod guests;
 mod hashing;
 mod mails;
 mod token_sizes;
 
 use std::{fmt, time::Duration};
 
-pub use self::{checks::Checks, guesses::Guesses, hashing::Hashing, mails::Mails, token_sizes::TokenSizes};
+pub use self::{
+    checks::Checks, guesses::Guesses, guests::Guests, hashing::Hashing, mails::Mails, token_sizes::TokenSizes,
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -83,6 +86,11 @@ impl Metrics {
     /// Registers the figures of guesses; `read` provides them.
     pub fn observe_guesses(&mut self, read: impl Fn() -> Guesses + Send + Sync + 'static) {
         self.registry.register_collector(Box::new(guesses::GuessesCollector::new(read)));
+    }
+
+    /// Registers the figures of guests; `read` provides them.
+    pub fn observe_guests(&mut self, read: impl Fn() -> Guests + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(guests::GuestsCollector::new(read)));
     }
 
     /// Registers the sizes of access tokens and the number of those refused for their size; `read` provides them.

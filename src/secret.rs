@@ -84,6 +84,18 @@ secret_text!(
     TypedCode
 );
 secret_text!(
+    /// A recovery code, as it is shown once.
+    RecoveryCode
+);
+secret_text!(
+    /// What a passkey has signed, as a browser sends it.
+    PasskeyResponse
+);
+secret_text!(
+    /// The secret that an app and this server share, in base 32.
+    TotpSecret
+);
+secret_text!(
     /// The cookie of a session, as it is sent over the wire.
     SessionCookie
 );
@@ -171,6 +183,10 @@ hash!(
 hash!(
     /// Keyed hash of a code that a user types. The code is short: without the key it could be found by trying all.
     CodeHash
+);
+hash!(
+    /// SHA-256 of a [`RecoveryCode`] and its user.
+    RecoveryCodeHash
 );
 hash!(
     /// SHA-256 of a [`SessionSecret`].

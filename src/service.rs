@@ -17,8 +17,8 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 pub use self::{
     access::{
-        ACCESS, Access, Act, Admin, CallerName, Callers, CallingClient, ClientCredentials, FRESH_SIGN_IN, HttpRpc,
-        IMPORT_USERS, Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
+        ACCESS, Access, Act, Admin, CallerName, Callers, CallingClient, ClientCredentials, DataCaller, FRESH_SIGN_IN,
+        HttpRpc, IMPORT_USERS, Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
     },
     admin::{
         ACCOUNT_CLIENT, AccountClient, Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes,
@@ -27,16 +27,19 @@ pub use self::{
         UserPatch, Users,
     },
     browser::{
-        AccountForm, Browser, BrowserSession, EndedSession, FoundFlow, HEADERS, Identity, NewPasswordAtSite,
-        PasswordChanged, ResetOutcome, SignInForm, SignInOutcome, SiteAccounts, VerifyOutcome, Visitor, empty_headers,
-        suffices,
+        AccountForm, Browser, BrowserSession, EndedSession, FactorAdded, FoundFlow, HEADERS, Identity,
+        NewPasswordAtSite, PasskeyForm, PasswordChanged, ResetOutcome, SignInForm, SignInOutcome, SiteAccounts,
+        VerifyOutcome, Visitor, empty_headers, lacks_second_factor, suffices,
     },
     people::{
-        Accounts, AtSite, Attempt, Awaited, BrowserGoal, Challenge, Device, FormProof, GuessAudit, LimitFigures,
-        Limits, MailedLink, MePatch, NewCookies, NextStep, Once, OwnData, PageSignIn, PageSignedIn, PageStep,
-        PasswordReset, PendingTicket, PresentSession, PresentedTicket, RegisterInput, ResetRequest, SignInRequest,
-        SignInStep, SignIns, SignedIn, SiteRegistration, SiteVerification, StepAtPage, StepField, StepInput, StepPlace,
-        StepTaken, StepTyped, UsedBefore, UserView, VerifiedAtSite, VerifyEmailInput, Waiting, Whose,
+        Accounts, AtSite, Attempt, Awaited, BrowserGoal, Challenge, Continued, DataAt, DataStored, Device, FormProof,
+        GuessAudit, GuestFigures, GuestRequest, KeptData, LimitFigures, Limits, MailedLink, MayChangeFactors, MePatch,
+        NewCookies, NewFactor, NewGuest, NextStep, Once, OwnData, OwnFactors, PagePasskey, PageSignIn, PageSignedIn,
+        PageStep, PasskeyChallenge, PasskeyEnrolment, PasskeyLoginRequest, PasswordReset, PendingTicket,
+        PresentSession, PresentedTicket, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn,
+        SiteRegistration, SiteVerification, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped,
+        StepUpRequest, TotpEnrolment, TotpSetup, UpgradeRequest, UsedBefore, UserView, VerifiedAtSite,
+        VerifyEmailInput, Waiting, Whose,
     },
     runtime::{
         Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Revoked, Snapshot, SweepProgress, SweepStep,
@@ -68,6 +71,8 @@ pub struct UseCases {
     pub site_accounts: SiteAccounts,
     /// Sessions behind cookies.
     pub browser: Browser,
+    /// What applications keep with sessions and users.
+    pub data: KeptData,
     /// Token refresh, revocation and introspection.
     pub tokens: Arc<Tokens>,
     /// The revocation stream, for verifiers that subscribe to it.

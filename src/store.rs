@@ -3,8 +3,8 @@
 //!
 //! One SQL text serves both engines. Its rules: placeholders `$1…$n`, each used; no `?`, `::`, `ILIKE`,
 //! arrays, `FOR UPDATE` or `now()`; instants are milliseconds in BIGINT; lists are JSON. Where the dialects
-//! really differ, the statement is an `engine::Sql` with both forms: the batch of refreshes, fast-forwarding,
-//! lists of ids, counts of failures, combinations of roles, and the import of users.
+//! really differ, the statement is an `engine::Sql` with both forms: the batches of refreshes and of data,
+//! fast-forwarding, lists of ids, counts of failures, combinations of roles, and the import of users.
 //!
 //! Reads go through [`Store::read`], reports of unknown size through [`Store::report`], the follower of the feed through
 //! [`Store::follow`], and changes through [`Store::write`]; each has turns of its own. Every transaction has a
@@ -18,9 +18,12 @@ mod clients;
 mod connection;
 mod creations;
 mod engine;
+mod factors;
 mod failure;
 mod feed;
 mod foreign_keys;
+mod guest_data;
+mod guests;
 mod import;
 mod instance;
 mod keys;
@@ -31,6 +34,7 @@ mod mails;
 mod migrate;
 mod migrate_postgres;
 mod openings;
+mod passkeys;
 mod pools;
 mod postgres;
 mod private_file;
@@ -40,6 +44,8 @@ mod refresh;
 mod revoke;
 mod roles;
 mod seats;
+mod session_data;
+mod session_data_owners;
 mod sessions;
 mod setup_lock;
 mod status_lists;
@@ -68,6 +74,7 @@ pub use self::wake::Wake;
 pub use self::{
     backup::{Contents, DatabaseFile, Examined, GoOn},
     engine::Tx,
+    factors::StoredTotp,
     failure::{SITE_TAKEN, failure},
     import::KnownUser,
     instance::{BINARY_VERSION, Claim, Instance},
@@ -78,6 +85,7 @@ pub use self::{
     postgres::{Connected, USUAL_CONNECTIONS},
     private_file::{open_to_others, private, unusable_companion},
     revoke::{By, Revoke},
+    session_data_owners::OwnedData,
     sessions::{SessionFilter, Walk},
     status_lists::Lease,
     ticket_results::SeenTicket,

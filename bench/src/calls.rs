@@ -52,7 +52,7 @@ pub(crate) fn basic_auth(client: &str, secret: &str) -> anyhow::Result<MetadataV
 }
 
 /// A request with this `authorization` value.
-fn authorized<T>(message: T, authorization: &MetadataValue<Ascii>) -> Request<T> {
+pub(crate) fn authorized<T>(message: T, authorization: &MetadataValue<Ascii>) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", authorization.clone());
     request

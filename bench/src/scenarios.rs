@@ -5,6 +5,7 @@ mod check;
 mod client_token;
 mod enumeration;
 mod growth;
+mod guests;
 mod introspect;
 mod json;
 mod jwks;
@@ -13,6 +14,7 @@ mod login;
 mod memory;
 mod mix;
 mod refresh;
+mod session_data;
 mod soak;
 mod start;
 mod watch;
@@ -35,13 +37,19 @@ use crate::{
 };
 
 /// The name and description of each scenario, and whether it runs by default.
-const ALL: [(&str, &str, bool); 19] = [
+const ALL: [(&str, &str, bool); 21] = [
     ("ceilings", "raw signatures, Argon2id, durable commits, bare echo and bare page", true),
     ("client-token", "IssueClientToken with each algorithm, against raw signatures and the echo", true),
     ("refresh", "refresh chains, against the echo and durable commits", true),
+    ("session-data", "changes of what is kept with sessions, against refreshes, and disk use per value", true),
     ("latency", "refreshes at half capacity, open loop", true),
     ("login", "sign-ins, against raw Argon2id", true),
     ("storm", "refreshes at half capacity while sign-ins arrive at five times the hashing capacity", true),
+    (
+        "guests",
+        "refreshes at half capacity while 10 000 guests a minute come from one address; disk use per guest",
+        true,
+    ),
     ("introspect", "introspection of the same token and of distinct tokens, against the echo", true),
     ("jwks", "JWKS over HTTP/1.1, against a bare page of the same size", true),
     ("json", "refresh, introspection and login as JSON over HTTP/1.1, against the same over gRPC", true),
@@ -111,7 +119,8 @@ fn selected(run: &Run) -> anyhow::Result<Vec<String>> {
 
 /// Whether a scenario is worth running on each engine.
 fn is_per_engine(name: &str) -> bool {
-    ["refresh", "ceilings", "latency", "storm", "mix", "soak", "start", "growth", "sign-out"].contains(&name)
+    ["refresh", "session-data", "ceilings", "latency", "storm", "mix", "soak", "start", "growth", "guests", "sign-out"]
+        .contains(&name)
 }
 
 impl Bench {
@@ -136,9 +145,11 @@ impl Bench {
             "ceilings" => ceilings::run(self, engine).await,
             "client-token" => client_token::run(self, engine).await,
             "refresh" => refresh::run(self, engine).await,
+            "session-data" => session_data::run(self, engine).await,
             "latency" => latency::run_alone(self, engine).await,
             "login" => login::run(self, engine).await,
             "storm" => latency::run_in_storm(self, engine).await,
+            "guests" => guests::run(self, engine).await,
             "introspect" => introspect::run(self, engine).await,
             "jwks" => jwks::run(self, engine).await,
             "json" => json::run(self, engine).await,

@@ -55,10 +55,29 @@ fn a_small_run_measures_checks_of_a_browser_and_pages() {
 }
 
 #[test]
+fn a_small_run_measures_session_data() {
+    let (all, _) = run(&["session-data"], &[]);
+    let rows = all["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["median"].as_f64().unwrap() > 0.0), "{rows:?}");
+    let puts = &rows[0]["runs"][0];
+    assert_eq!((&puts["refused"], &puts["chain_breaks"]), (&serde_json::json!({}), &Value::from(0)), "{puts}");
+}
+
+#[test]
 fn a_small_run_measures_table_growth() {
     let (all, _) = run(&["growth"], &["--few", "100", "--many", "3000"]);
     let bytes = &all["rows"][2];
     assert!((300.0..1500.0).contains(&bytes["median"].as_f64().unwrap()), "{bytes}");
+}
+
+#[test]
+fn a_small_run_lets_guests_in_and_refuses_those_of_one_address() {
+    let (all, _) = run(&["guests"], &[]);
+    let rows = all["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    let bytes = rows[2]["median"].as_f64().unwrap();
+    assert!((300.0..1500.0).contains(&bytes), "{bytes}");
 }
 
 #[test]

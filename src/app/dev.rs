@@ -47,6 +47,7 @@ pub(super) async fn set_up(service: &Service, app_port: Option<u16>) -> Result<(
         id: text(APP),
         public: true,
         first_party: true,
+        grants: ["direct_login", "refresh_token", "guest"].map(text).to_vec(),
         audiences: vec![text("demo-api"), issuer.clone()],
         scopes: vec![text("orders.read"), text("orders.write")],
         registration: true,

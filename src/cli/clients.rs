@@ -14,6 +14,7 @@ use crate::{
     domain::{
         branding::LogoUri,
         client::{ClaimSource, Client as DomainClient, Grant},
+        guest::GuestDataPolicy,
         scope::{Audience, Scope},
         site::{Site, WebOrigin},
     },
@@ -146,6 +147,9 @@ const DIRECT_LOGIN: &str = Grant::DirectLogin.as_str();
 /// The name of the grant by which their sessions go on.
 const REFRESH_TOKEN: &str = Grant::RefreshToken.as_str();
 
+/// The name of the grant by which it has guests.
+const GUEST: &str = Grant::Guest.as_str();
+
 /// A client as a `chancery.v1.Client` in JSON.
 fn client_json(service: &Service, client: &DomainClient) -> Value {
     let config = &client.config;
@@ -155,6 +159,8 @@ fn client_json(service: &Service, client: &DomainClient) -> Value {
         ClaimSource::Literal(text) => format!("\"{text}\""),
     };
     let claims: BTreeMap<_, _> = config.claim_map.iter().map(|(name, source)| (name, claim(source))).collect();
+    let policy = |policy: GuestDataPolicy| output::constant("GUEST_DATA_POLICY", policy.as_str());
+    let guest_data: BTreeMap<_, _> = config.guest_data.iter().map(|(name, of)| (name, policy(*of))).collect();
     let previous = client.previous_secret.map(|(_, until)| until).filter(|until| *until > service.now());
     let seconds = |ttl: Ttl| format!("{}s", ttl.seconds());
     json!({
@@ -174,6 +180,7 @@ fn client_json(service: &Service, client: &DomainClient) -> Value {
         "claims": claims,
         "registration": config.registration,
         "require_email": config.require_email,
+        "require_mfa": config.require_mfa,
         "link_template": config.link_template,
         "trusted_end_user": config.trusted_end_user,
         "display_name": client.display_name(),
@@ -183,6 +190,7 @@ fn client_json(service: &Service, client: &DomainClient) -> Value {
         "accent_color": config.accent_color.map(|color| color.to_string()),
         "cors_origins": config.cors_origins.iter().map(WebOrigin::as_str).collect::<Vec<_>>(),
         "browser_tokens": config.browser_tokens,
+        "guest_data": guest_data,
         "disable_time": client.disabled_at.map(|t| t.to_string()),
         "create_time": client.created_at.to_string(),
         "previous_secret_expire_time": previous.map(|t| t.to_string()),

@@ -23,6 +23,7 @@ const DEFAULT_HTTP: &str = "127.0.0.1:9080";
 
 /// Run a verifier beside a service, for proxies and for services in any language.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Guard {
     /// Issuer of the tokens
     #[arg(long, value_name = "URL")]
@@ -60,6 +61,9 @@ pub(super) struct Guard {
     /// Permission that every token must have
     #[arg(long = "require-permission", value_name = "P")]
     permissions: Vec<String>,
+    /// Accept tokens of guests too, who have a session but have not signed in (`acr` is `0`)
+    #[arg(long)]
+    allow_guests: bool,
     /// Let every request pass; count and log those that would be refused
     #[arg(long)]
     observe: bool,
@@ -160,6 +164,7 @@ impl Guard {
     async fn verifier(&self) -> anyhow::Result<Verifier> {
         let (first, more) = self.audiences.split_first().context("--audience is missing")?;
         let policy = more.iter().fold(Policy::new(&self.issuer, first).leeway(LEEWAY), Policy::audience);
+        let policy = policy.allow_guests(self.allow_guests);
         let mut verifier = Verifier::with_policy(policy).fail_open_for(Duration::from_secs(self.fail_open_for));
         verifier = verifier.cache_bytes(self.cache_bytes);
         if let Some(url) = &self.jwks_url {

@@ -21,6 +21,9 @@ pub(super) enum Role {
         /// Description of the role.
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
+        /// Let it count only for users who have signed in with two factors.
+        #[arg(long)]
+        require_mfa: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -40,6 +43,10 @@ pub(super) enum Role {
         /// Description of the role.
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
+        /// Let it count only for users who have signed in with two factors, or no longer. A built-in role can be changed
+        /// in this alone.
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        require_mfa: Option<bool>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -95,20 +102,20 @@ impl Role {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let admin = Admin::command();
         match self {
-            Self::Create { name, permissions, description, json, database } => {
-                let request = NewRoleRequest { name, description, permissions, creation: None };
+            Self::Create { name, permissions, description, require_mfa, json, database } => {
+                let request = NewRoleRequest { name, description, permissions, require_mfa, creation: None };
                 let service = database.open_service().await?;
                 let role = service.roles.create(&admin, request).await?;
                 let text = format!("created {} with the id {}", role.name, role.id);
                 if json { output::json(&role_json(&service, &role)) } else { output::line(&text) }
             }
-            Self::Update { role, permissions, no_permissions, description, json, database } => {
+            Self::Update { role, permissions, no_permissions, description, require_mfa, json, database } => {
                 let permissions = if no_permissions { Some(Vec::new()) } else { permissions };
-                if permissions.is_none() && description.is_none() {
-                    let text = "nothing to change: give --permission, --no-permissions or --description";
+                if permissions.is_none() && description.is_none() && require_mfa.is_none() {
+                    let text = "nothing to change: give --permission, --no-permissions, --description or --require-mfa";
                     return Err(arguments::usage(text.to_owned()).into());
                 }
-                let patch = RolePatch { description, permissions };
+                let patch = RolePatch { description, permissions, require_mfa };
                 let service = database.open_service().await?;
                 let role = service.roles.update(&admin, &role, patch, None).await?;
                 let text = format!("changed {}", role.name);
@@ -172,6 +179,7 @@ fn role_json(service: &Service, role: &DomainRole) -> Value {
         "description": role.description,
         "permissions": service.roles.permission_names_of(role),
         "built_in": role.built_in.is_some(),
+        "require_mfa": role.require_mfa,
         "create_time": role.created_at.to_string(),
         "update_time": role.updated_at.to_string(),
         "etag": format!("\"{}\"", role.revision),

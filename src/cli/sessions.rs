@@ -10,12 +10,21 @@ use crate::{
     time::Timestamp,
 };
 
+/// The columns of the table.
+const HEAD: [&str; 5] = ["ID", "CLIENT", "DEVICE", "LAST USED", "ENDS"];
+/// How many guests are read at a time.
+const PAGE: i64 = 500;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Session {
-    /// List a user's sessions.
+    /// List the sessions of a user, or of a client's guests.
     List {
         /// User, by id, name or address.
-        user: String,
+        #[arg(required_unless_present = "guests", conflicts_with = "guests")]
+        user: Option<String>,
+        /// Client whose guests' sessions are listed, the oldest first.
+        #[arg(long, value_name = "CLIENT")]
+        guests: Option<String>,
         /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
@@ -34,7 +43,8 @@ pub(super) enum Session {
 impl Session {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::List { user, json, database } => list(&user, json, &database).await,
+            Self::List { guests: Some(client), json, database, .. } => list_guests(&client, json, &database).await,
+            Self::List { user, json, database, .. } => list(&user.unwrap_or_default(), json, &database).await,
             Self::Revoke { id, database } => {
                 let service = database.open_service().await?;
                 let ended = service.users.end_session(&Admin::command(), &id).await?;
@@ -51,12 +61,30 @@ pub(super) async fn list(user: &str, json: bool, database: &DatabaseArgs) -> any
     if json {
         return sessions.iter().try_for_each(|s| output::json(&session_json(s)));
     }
-    let row = |s: &DomainSession| {
-        let (last_used, ends) = (s.rotated_at.to_string(), s.expires_at().to_string());
-        vec![s.id.to_string(), s.client.to_string(), s.device_label.clone(), last_used, ends]
-    };
     let rows: Vec<_> = sessions.iter().map(row).collect();
-    output::table(&["ID", "CLIENT", "DEVICE", "LAST USED", "ENDS"], &rows)
+    output::table(&HEAD, &rows)
+}
+
+/// Lists the sessions of a client's guests.
+async fn list_guests(client: &str, json: bool, database: &DatabaseArgs) -> anyhow::Result<()> {
+    let service = database.open_service().await?;
+    let (mut after, mut rows) = (None, Vec::new());
+    loop {
+        let page = service.users.guests(&Admin::command(), client, (after.as_ref(), PAGE)).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        if json {
+            page.iter().try_for_each(|s| output::json(&session_json(s)))?;
+        } else {
+            rows.extend(page.iter().map(row));
+        }
+    }
+    if json { Ok(()) } else { output::table(&HEAD, &rows) }
+}
+
+fn row(session: &DomainSession) -> Vec<String> {
+    let (last_used, ends) = (session.rotated_at.to_string(), session.expires_at().to_string());
+    vec![session.id.to_string(), session.client.to_string(), session.device_label.clone(), last_used, ends]
 }
 
 /// Until when verifiers that do not follow revocations may accept a token of these sessions, for the end of a sentence.

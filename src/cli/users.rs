@@ -1,5 +1,6 @@
 //! `chancery user …`.
 
+mod factors;
 mod import;
 pub(super) mod rows;
 
@@ -87,6 +88,10 @@ pub(super) enum User {
     },
     /// End all sessions of a user.
     RevokeSessions(Named),
+    /// List a user's second factors.
+    Factors(factors::List),
+    /// Remove a second factor that a user has lost: the sessions end, and the user's addresses are notified.
+    RemoveFactor(factors::Remove),
     /// Mail a user a link and a code to choose a new password; a user without one is invited to choose it.
     ///
     /// The current password is removed and the sessions end, unless --keep-current is given. A running server sends the
@@ -192,6 +197,8 @@ impl User {
                 let until = sessions::last_token(&ended, service.now());
                 output::line(&format!("{} sessions of {user} ended{until}", ended.sessions))
             }
+            Self::Factors(list) => list.run().await,
+            Self::RemoveFactor(remove) => remove.run().await,
             Self::ResetPassword { user, client, keep_current, database } => {
                 let reset = UserPasswordReset { user: &user, client_id: &client, keep_current };
                 reset_password(reset, &database).await

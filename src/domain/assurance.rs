@@ -2,8 +2,12 @@
 
 use crate::time::{Timestamp, Ttl};
 
-/// The highest level of a sign-in: with a password.
-const HIGHEST: &str = "1";
+/// The level of a guest, who has proved nothing.
+pub const GUEST: &str = "0";
+/// The level of a sign-in with one factor.
+pub const ONE_FACTOR: &str = "1";
+/// The level of a sign-in with two factors, or with one that is as good. There is none above it.
+pub const TWO_FACTORS: &str = "2";
 
 /// What is asked of a sign-in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +23,9 @@ impl Assurance {
     #[must_use]
     pub fn is_met(&self, acr: &str, auth_time: Timestamp, now: Timestamp) -> bool {
         let strong = self.acr.as_deref().is_none_or(|wanted| acr_suffices(acr, wanted));
-        strong && self.max_age.is_none_or(|most| now.since(auth_time).millis() <= most.millis())
+        // However new a guest is, it has never signed in.
+        let recent = |most: Ttl| acr != GUEST && now.since(auth_time).millis() <= most.millis();
+        strong && self.max_age.is_none_or(recent)
     }
 }
 
@@ -33,7 +39,13 @@ pub fn acr_suffices(has: &str, wanted: &str) -> bool {
 /// Whether there is a sign-in that is enough for a level. Whoever asked for another would sign in for nothing.
 #[must_use]
 pub fn acr_is_reachable(wanted: &str) -> bool {
-    acr_suffices(HIGHEST, wanted)
+    acr_suffices(TWO_FACTORS, wanted)
+}
+
+/// Whether only a sign-in with two factors is enough for a level.
+#[must_use]
+pub fn acr_needs_two_factors(wanted: &str) -> bool {
+    acr_suffices("2", wanted) && !acr_suffices("1", wanted)
 }
 
 #[cfg(test)]
@@ -42,8 +54,9 @@ mod tests {
 
     #[test]
     fn a_level_can_be_reached_up_to_the_highest_that_there_is() {
-        assert!(acr_is_reachable("1") && acr_is_reachable("0"));
-        assert!(["2", "10", "urn:x", "foo", ""].iter().all(|level| !acr_is_reachable(level)));
+        assert!([GUEST, ONE_FACTOR, TWO_FACTORS].iter().all(|level| acr_is_reachable(level)));
+        assert!(["3", "10", "urn:x", "foo", ""].iter().all(|level| !acr_is_reachable(level)));
+        assert!(acr_needs_two_factors("2") && !acr_needs_two_factors("1") && !acr_needs_two_factors("urn:x"));
     }
 
     #[test]
@@ -68,6 +81,7 @@ mod tests {
         let asked = Assurance { acr: None, max_age: Some(most) };
         assert!(asked.is_met("1", at, at.plus(most)));
         assert!(!asked.is_met("1", at, at.plus(most).plus(Ttl::from_millis(1))));
+        assert!(!asked.is_met(GUEST, at, at), "a guest has not signed in at all");
         assert!(Assurance::default().is_met("", at, at.plus(Ttl::from_days(400))));
     }
 }

@@ -63,6 +63,8 @@ macro_rules! kinds {
 kinds! {
     /// A user signed in.
     SignedIn = "SIGNED_IN",
+    /// A passkey's counter of signatures went back: it was copied, perhaps. The sign-in was refused.
+    PasskeySuspected = "PASSKEY_SUSPECTED",
     /// A session was revoked; the details name the cause.
     SessionRevoked = "SESSION_REVOKED",
     /// A refresh token was presented again after it had been exchanged.
@@ -131,6 +133,14 @@ kinds! {
     DatabaseRestored = "DATABASE_RESTORED",
     /// Audit events older than the setting were deleted; the details say up to when.
     AuditEventsDeleted = "AUDIT_EVENTS_DELETED",
+    /// A second factor of a user was set up.
+    FactorAdded = "FACTOR_ADDED",
+    /// A second factor of a user was removed.
+    FactorRemoved = "FACTOR_REMOVED",
+    /// A user was given new recovery codes in place of the old ones.
+    RecoveryCodesReplaced = "RECOVERY_CODES_REPLACED",
+    /// A user has signed in with a recovery code.
+    RecoveryCodeUsed = "RECOVERY_CODE_USED",
 }
 
 impl AuditKind {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     audit::Actor,
     branding::{AccentColor, LogoUri},
+    guest::GuestDataPolicy,
     keys::Algorithm,
     later::Later,
     scope::{Audience, PermissionAt, Scope},
@@ -86,6 +87,8 @@ pub enum Grant {
     RefreshToken,
     /// Tokens for the client itself; confidential clients only.
     ClientCredentials,
+    /// Sessions of guests, who have no account.
+    Guest,
 }
 
 impl Grant {
@@ -96,6 +99,7 @@ impl Grant {
             Self::DirectLogin => "direct_login",
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
+            Self::Guest => "guest",
         }
     }
 }
@@ -103,9 +107,9 @@ impl Grant {
 impl FromStr for Grant {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::DirectLogin, Self::RefreshToken, Self::ClientCredentials];
+        let all = [Self::DirectLogin, Self::RefreshToken, Self::ClientCredentials, Self::Guest];
         let found = all.into_iter().find(|g| g.as_str() == text);
-        found.ok_or_else(|| "must be direct_login, refresh_token or client_credentials".to_owned())
+        found.ok_or_else(|| "must be direct_login, refresh_token, client_credentials or guest".to_owned())
     }
 }
 
@@ -160,6 +164,9 @@ pub struct ClientConfig {
     /// Whether its users must have a verified email address.
     #[serde(default)]
     pub require_email: bool,
+    /// Whether its users must sign in with two factors.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_mfa: bool,
     /// Template for links in mails: `{token}` is replaced by the secret, `{kind}` by the purpose.
     #[serde(default)]
     pub link_template: Option<String>,
@@ -181,6 +188,9 @@ pub struct ClientConfig {
     /// Whether scripts at its site get access tokens for the user who is signed in there.
     #[serde(default)]
     pub browser_tokens: bool,
+    /// What becomes of the data of guests who sign in at its site, by namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub guest_data: BTreeMap<String, GuestDataPolicy>,
     /// Members of later releases.
     #[serde(flatten)]
     pub later: Later,

@@ -7,6 +7,7 @@
 //! accounts could otherwise use an account of their own to empty them. To limit something else, add a
 //! [`LimitKind`] and its rule.
 
+mod guests;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +58,8 @@ pub enum LimitKind {
     Site,
     /// What a provider divides among its customers: an IPv6 /32.
     Provider,
+    /// The second factors of one account, whichever login was typed. A new password does not clear it.
+    Factor,
     /// Mails that one asker requested for one recipient. Every mail counts, not only failures.
     Mail,
     /// Mails that unknown askers in one site requested for one recipient.
@@ -70,7 +73,7 @@ pub enum LimitKind {
 
 impl LimitKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Account,
         Self::Device,
         Self::Devices,
@@ -78,6 +81,7 @@ impl LimitKind {
         Self::Network,
         Self::Site,
         Self::Provider,
+        Self::Factor,
         Self::Mail,
         Self::MailSite,
         Self::MailProvider,
@@ -95,6 +99,7 @@ impl LimitKind {
             Self::Network => "network",
             Self::Site => "site",
             Self::Provider => "provider",
+            Self::Factor => "factor",
             Self::Mail => "mail",
             Self::MailSite => "mail_site",
             Self::MailProvider => "mail_provider",
@@ -148,6 +153,17 @@ pub struct LimitSettings {
     pub network_failures: i64,
     /// Sustained failures from one network per hour.
     pub network_failures_per_hour: i64,
+    /// Burst of new guests from one address; 0 for no limit. Many people may share an address, and few of them fill a cart
+    /// in the same minute.
+    pub address_guests: i64,
+    /// Sustained new guests from one address per hour.
+    pub address_guests_per_hour: i64,
+    /// Burst of new guests from one network; 0 for no limit.
+    pub network_guests: i64,
+    /// Sustained new guests from one network per hour.
+    pub network_guests_per_hour: i64,
+    /// Maximum number of stored sessions of guests of one client.
+    pub guests_per_client: i64,
     /// Limits of later releases.
     #[serde(flatten)]
     pub later: Later,
@@ -165,6 +181,13 @@ impl Default for LimitSettings {
             network_failures: 200,
             // Two per second.
             network_failures_per_hour: 7200,
+            address_guests: 60,
+            // One every five seconds.
+            address_guests_per_hour: 720,
+            network_guests: 600,
+            // Two per second.
+            network_guests_per_hour: 7200,
+            guests_per_client: 100_000,
             later: Later::default(),
         }
     }
@@ -176,7 +199,7 @@ impl LimitSettings {
     pub fn rule(&self, kind: LimitKind) -> Option<Rule> {
         let (free, most, longest) = (self.login_failures_free, self.login_failures_most, self.login_wait_most);
         match kind {
-            LimitKind::Account | LimitKind::Device => Some(Rule::InARow { free, most, longest }),
+            LimitKind::Account | LimitKind::Device | LimitKind::Factor => Some(Rule::InARow { free, most, longest }),
             // Somebody who signs in often may collect many device tokens. Together they must not allow more
             // attempts than the account itself.
             LimitKind::Devices => Some(Rule::InARow { free: most, most, longest }),

@@ -61,6 +61,14 @@ kinds! {
     Invitation = "invitation",
     /// Notifies the user of a sign-in from an unknown device.
     NewDevice = "new_device",
+    /// Notifies the user that a second factor was set up.
+    FactorAdded = "factor_added",
+    /// Notifies the user that a second factor was removed.
+    FactorRemoved = "factor_removed",
+    /// Notifies the user of new recovery codes. They are not in the mail.
+    RecoveryCodes = "recovery_codes",
+    /// Notifies the user that a recovery code was used.
+    RecoveryCodeUsed = "recovery_code_used",
 }
 
 /// A text is not the name of a kind of mail.

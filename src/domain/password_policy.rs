@@ -47,6 +47,18 @@ impl Default for PasswordPolicy {
 }
 
 impl PasswordPolicy {
+    /// The policy beside so many second factors (NIST SP 800-63B-4 §3.1.1.2).
+    #[must_use]
+    pub fn beside(second_factors: i64) -> Self {
+        if second_factors > 0 { Self { min_code_points: 8 } } else { Self::default() }
+    }
+
+    /// Whether a password has as many characters as a new one needs.
+    #[must_use]
+    pub fn is_long_enough(&self, password: &Password) -> bool {
+        password.expose().nfc().take(self.min_code_points).count() >= self.min_code_points
+    }
+
     /// Checks a new password. `context` holds words that identify the user, such as the login.
     ///
     /// # Errors

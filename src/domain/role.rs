@@ -112,6 +112,8 @@ pub struct Role {
     pub permissions: Vec<PermissionAt>,
     /// Which built-in role it is, if it is one.
     pub built_in: Option<BuiltIn>,
+    /// Whether it counts only in sessions with two factors.
+    pub require_mfa: bool,
     /// Increases with every change.
     pub revision: i64,
     /// When it was created.
@@ -175,6 +177,7 @@ mod tests {
             description: String::new(),
             permissions: permissions.iter().map(at).collect(),
             built_in,
+            require_mfa: false,
             revision: 1,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),

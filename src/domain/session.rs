@@ -33,9 +33,9 @@ pub struct Session {
     pub site: Option<String>,
     /// The session that replaced it.
     pub superseded_by: Option<SessionId>,
-    /// The user.
-    pub user: UserId,
-    /// The user's `sub`.
+    /// The user; none if it is a guest's.
+    pub user: Option<UserId>,
+    /// The `sub` of its tokens.
     pub subject: String,
     /// The client.
     pub client: ClientId,
@@ -132,6 +132,22 @@ impl From<Session> for TokenBasis {
 }
 
 impl Session {
+    /// Whether it is a guest's.
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.user.is_none()
+    }
+
+    /// Whether a refresh token of this generation is the newest, or the one before while its successor may still be on its
+    /// way; or newer than the row, because the database lost commits.
+    #[must_use]
+    pub fn takes_generation(&self, generation: i64, now: Timestamp, grace: Ttl) -> bool {
+        match self.generation - generation {
+            1 => now < self.rotated_at.plus(grace),
+            behind => behind <= 0,
+        }
+    }
+
     /// When its refresh token expires unless it is used.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
@@ -162,10 +178,12 @@ pub enum RevokedCause {
     UserDeleted,
     /// The database was restored from a copy.
     DatabaseRestored,
+    /// The user's second factors or recovery codes were changed.
+    FactorsChanged,
 }
 
 impl RevokedCause {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Logout,
         Self::Reuse,
         Self::UserDisabled,
@@ -176,6 +194,7 @@ impl RevokedCause {
         Self::IssuerChanged,
         Self::UserDeleted,
         Self::DatabaseRestored,
+        Self::FactorsChanged,
     ];
 
     /// The name in the database and in error metadata.
@@ -192,7 +211,15 @@ impl RevokedCause {
             Self::IssuerChanged => "issuer_changed",
             Self::UserDeleted => "user_deleted",
             Self::DatabaseRestored => "database_restored",
+            Self::FactorsChanged => "factors_changed",
         }
+    }
+
+    /// Whether the audit log says so when a guest's session is revoked. Not of what guests do by themselves: anybody is one
+    /// for nothing, and the log is kept.
+    #[must_use]
+    pub const fn is_noted_of_guests(self) -> bool {
+        !matches!(self, Self::Logout | Self::Reuse)
     }
 
     /// The cause with this name.

@@ -25,10 +25,13 @@ pub enum TicketKind {
     Invitation,
     /// Continue a sign-in.
     SignIn,
+    /// Set up a second factor.
+    Enrol,
 }
 
 impl TicketKind {
-    const ALL: [Self; 5] = [Self::Register, Self::VerifyEmail, Self::PasswordReset, Self::Invitation, Self::SignIn];
+    const ALL: [Self; 6] =
+        [Self::Register, Self::VerifyEmail, Self::PasswordReset, Self::Invitation, Self::SignIn, Self::Enrol];
 
     /// The name in the database and in links.
     #[must_use]
@@ -39,6 +42,7 @@ impl TicketKind {
             Self::PasswordReset => "password_reset",
             Self::Invitation => "invitation",
             Self::SignIn => "sign_in",
+            Self::Enrol => "enrol",
         }
     }
 
@@ -55,7 +59,7 @@ impl TicketKind {
             // NIST SP 800-63B-4 §4.2.1.2 allows a day for codes sent by email. An hour is enough to read a mail.
             Self::Register | Self::VerifyEmail | Self::PasswordReset => Ttl::from_secs(3600),
             Self::Invitation => Ttl::from_days(7),
-            Self::SignIn => Ttl::from_secs(600),
+            Self::SignIn | Self::Enrol => Ttl::from_secs(600),
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct User {
     pub language: Option<Language>,
     /// Increases with every change that invalidates sign-ins in progress.
     pub security_version: i64,
+    /// How many second factors the user has set up.
+    pub second_factors: i64,
     /// When the user was disabled, if it is.
     pub disabled_at: Option<Timestamp>,
     /// When the user was created.

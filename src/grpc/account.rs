@@ -5,15 +5,17 @@ use tonic::{Request, Response, Status};
 use super::{
     admin::{Mask, Page, wire_count},
     call::Call,
-    convert::{no_nul, time},
+    convert::{no_nul, passkey_response, time},
     proto::pb::{self, account_service_server::AccountService},
     structs::from_struct,
     user,
 };
 use crate::{
     error::Result as ServiceResult,
-    secret::{DeviceToken, Password, TicketToken, TypedCode},
-    service::{MePatch, PasswordReset, PresentedTicket, RegisterInput, ResetRequest, VerifyEmailInput},
+    secret::{DeviceToken, Password, RefreshToken, TicketToken, TypedCode},
+    service::{
+        MePatch, NewFactor, OwnFactors, PasswordReset, PresentedTicket, RegisterInput, ResetRequest, VerifyEmailInput,
+    },
 };
 
 /// Implements `AccountService` for one call.
@@ -27,8 +29,9 @@ impl AccountService for Accounts {
     async fn register(&self, request: Request<pb::RegisterRequest>) -> Answer<pb::RegisterResponse> {
         let Call { ctx, credentials, .. } = &self.0;
         let done = async {
-            let input = register(request.into_inner())?;
-            self.0.service.accounts.register(ctx, credentials, input).await
+            let mut message = request.into_inner();
+            let guest_token = RefreshToken::new(std::mem::take(&mut message.guest_refresh_token));
+            self.0.service.accounts.register_guest(ctx, credentials, register(message)?, &guest_token).await
         };
         let pending = done.await.map_err(|e| self.0.status(&e))?;
         let ticket_expire_time = Some(time(pending.expires_at));
@@ -141,6 +144,83 @@ impl AccountService for Accounts {
         let me = self.0.me()?;
         let ended = self.0.service.accounts.delete(&self.0.ctx, me).await.map_err(|e| self.0.status(&e))?;
         Ok(Response::new(pb::DeleteMeResponse { sessions_ended: wire_count(ended) }))
+    }
+
+    async fn enroll_totp(&self, request: Request<pb::EnrollTotpRequest>) -> Answer<pb::EnrollTotpResponse> {
+        let me = self.0.me()?;
+        let name = &request.get_ref().name;
+        no_nul(&[("name", name)]).map_err(|e| self.0.status(&e))?;
+        let begun = self.0.service.accounts.enrol_totp(&self.0.ctx, me, name).await;
+        begun.map(|begun| Response::new(begun.into())).map_err(|e| self.0.status(&e))
+    }
+
+    async fn confirm_totp(&self, request: Request<pb::ConfirmTotpRequest>) -> Answer<pb::ConfirmTotpResponse> {
+        let me = self.0.me()?;
+        let m = request.into_inner();
+        let (token, code) = (TicketToken::new(m.enrolment), TypedCode::new(m.code));
+        let added = self.0.service.accounts.confirm_totp(&self.0.ctx, me, token, &code).await;
+        let NewFactor { factor, recovery_codes } = added.map_err(|e| self.0.status(&e))?;
+        let recovery_codes = recovery_codes.iter().map(|code| code.expose().to_owned()).collect();
+        Ok(Response::new(pb::ConfirmTotpResponse { factor: Some(factor.into()), recovery_codes }))
+    }
+
+    async fn start_passkey_registration(
+        &self,
+        request: Request<pb::StartPasskeyRegistrationRequest>,
+    ) -> Answer<pb::StartPasskeyRegistrationResponse> {
+        let me = self.0.me()?;
+        let name = &request.get_ref().name;
+        no_nul(&[("name", name)]).map_err(|e| self.0.status(&e))?;
+        let begun = self.0.service.accounts.start_passkey(&self.0.ctx, me, name).await;
+        begun.map(|begun| Response::new(begun.into())).map_err(|e| self.0.status(&e))
+    }
+
+    async fn finish_passkey_registration(
+        &self,
+        request: Request<pb::FinishPasskeyRegistrationRequest>,
+    ) -> Answer<pb::FinishPasskeyRegistrationResponse> {
+        let me = self.0.me()?;
+        let m = request.into_inner();
+        let done = async {
+            let response = passkey_response("response_json", m.response_json)?;
+            let enrolment = TicketToken::new(m.enrolment);
+            self.0.service.accounts.finish_passkey(&self.0.ctx, me, &enrolment, &response).await
+        };
+        let NewFactor { factor, recovery_codes } = done.await.map_err(|e| self.0.status(&e))?;
+        let recovery_codes = recovery_codes.iter().map(|code| code.expose().to_owned()).collect();
+        Ok(Response::new(pb::FinishPasskeyRegistrationResponse { factor: Some(factor.into()), recovery_codes }))
+    }
+
+    async fn list_my_factors(&self, _: Request<pb::ListMyFactorsRequest>) -> Answer<pb::ListMyFactorsResponse> {
+        let own = self.0.service.accounts.factors(self.0.me()?).await;
+        let OwnFactors { factors, recovery_codes_left } = own.map_err(|e| self.0.status(&e))?;
+        let factors = factors.into_iter().map(Into::into).collect();
+        let recovery_codes_left = wire_count(usize::try_from(recovery_codes_left).unwrap_or_default());
+        Ok(Response::new(pb::ListMyFactorsResponse { factors, recovery_codes_left }))
+    }
+
+    async fn remove_my_factor(
+        &self,
+        request: Request<pb::RemoveMyFactorRequest>,
+    ) -> Answer<pb::RemoveMyFactorResponse> {
+        let me = self.0.me()?;
+        let m = request.into_inner();
+        let password = Password::new(m.password);
+        let done = async {
+            no_nul(&[("factor_id", &m.factor_id)])?;
+            self.0.service.accounts.remove_factor(&self.0.ctx, me, &m.factor_id, password).await
+        };
+        done.await.map(|()| Response::new(pb::RemoveMyFactorResponse {})).map_err(|e| self.0.status(&e))
+    }
+
+    async fn regenerate_recovery_codes(
+        &self,
+        _: Request<pb::RegenerateRecoveryCodesRequest>,
+    ) -> Answer<pb::RegenerateRecoveryCodesResponse> {
+        let codes = self.0.service.accounts.regenerate_recovery_codes(&self.0.ctx, self.0.me()?).await;
+        let codes = codes.map_err(|e| self.0.status(&e))?;
+        let recovery_codes = codes.iter().map(|code| code.expose().to_owned()).collect();
+        Ok(Response::new(pb::RegenerateRecoveryCodesResponse { recovery_codes }))
     }
 }
 

@@ -6,7 +6,7 @@ use tonic::Status;
 use super::status::status;
 use crate::{
     error::Error,
-    service::{Admin, CallingClient, ClientCredentials, Me, Permit, RequestContext, Service},
+    service::{Admin, CallingClient, ClientCredentials, DataCaller, Me, Permit, RequestContext, Service},
 };
 
 /// An admitted call.
@@ -41,6 +41,14 @@ impl Call {
     pub(super) fn me(&self) -> Result<&Me, Status> {
         match &self.permit {
             Permit::Me(me) => Ok(me),
+            _ => Err(self.wrong_permit()),
+        }
+    }
+
+    /// The session or the client that calls for what is kept with a session.
+    pub(super) fn data_caller(&self) -> Result<&DataCaller, Status> {
+        match &self.permit {
+            Permit::Data(caller) => Ok(caller),
             _ => Err(self.wrong_permit()),
         }
     }

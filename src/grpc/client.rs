@@ -31,7 +31,7 @@ pub(super) struct Clients(pub(super) Call);
 /// How long a replaced secret stays valid by default.
 const DEFAULT_OVERLAP: Ttl = Ttl::from_days(1);
 /// The fields that an update may change.
-const UPDATABLE_FIELDS: [&str; 20] = [
+const UPDATABLE_FIELDS: [&str; 22] = [
     "grants",
     "audiences",
     "scopes",
@@ -43,6 +43,7 @@ const UPDATABLE_FIELDS: [&str; 20] = [
     "claims",
     "registration",
     "require_email",
+    "require_mfa",
     "link_template",
     "trusted_end_user",
     "display_name",
@@ -52,6 +53,7 @@ const UPDATABLE_FIELDS: [&str; 20] = [
     "accent_color",
     "cors_origins",
     "browser_tokens",
+    "guest_data",
 ];
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -190,6 +192,7 @@ impl Clients {
             session_absolute: Some(duration(config.session_absolute)),
             registration: config.registration,
             require_email: config.require_email,
+            require_mfa: config.require_mfa,
             link_template: config.link_template.clone().unwrap_or_default(),
             trusted_end_user: config.trusted_end_user,
             claims: config.claim_map.iter().map(|(name, source)| (name.clone(), claim(source))).collect(),
@@ -204,6 +207,7 @@ impl Clients {
             accent_color: config.accent_color.map(|color| color.to_string()).unwrap_or_default(),
             cors_origins: texts(config.cors_origins.iter().map(WebOrigin::as_str).collect()),
             browser_tokens: config.browser_tokens,
+            guest_data: enums::guest_data(&config.guest_data),
         }
     }
 }
@@ -272,6 +276,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         session_absolute: lifetimes.absolute,
         registration: client.registration,
         require_email: client.require_email,
+        require_mfa: client.require_mfa,
         link_template: (!client.link_template.is_empty()).then_some(client.link_template),
         claims: claim_mappings(client.claims)?,
         trusted_end_user: client.trusted_end_user,
@@ -282,6 +287,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         accent_color: client.accent_color,
         cors_origins: client.cors_origins,
         browser_tokens: client.browser_tokens,
+        guest_data: enums::parse_guest_data(&client.guest_data)?,
         secret: None,
         creation,
     })
@@ -324,6 +330,7 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         claims: texts("claims", claim_mappings(c.claims)?),
         registration: mask.take("registration", c.registration, !c.registration),
         require_email: mask.take("require_email", c.require_email, !c.require_email),
+        require_mfa: mask.take("require_mfa", c.require_mfa, !c.require_mfa),
         link_template: text("link_template", c.link_template),
         trusted_end_user: mask.take("trusted_end_user", c.trusted_end_user, !c.trusted_end_user),
         display_name: text("display_name", c.display_name),
@@ -333,5 +340,6 @@ fn patch(c: pb::Client, mask: &Mask) -> ServiceResult<ClientPatch> {
         accent_color: text("accent_color", c.accent_color),
         cors_origins: texts("cors_origins", c.cors_origins),
         browser_tokens: mask.take("browser_tokens", c.browser_tokens, !c.browser_tokens),
+        guest_data: texts("guest_data", enums::parse_guest_data(&c.guest_data)?),
     })
 }

@@ -163,7 +163,7 @@ async fn admit(
             credentials(headers).map_err(|_| Error::Unauthenticated(Reason::ClientAuthenticationFailed))?
         }
         Access::User => credentials(headers).map_err(|_| Error::Unauthenticated(Reason::TokenInvalid))?,
-        Access::ClientOrUser | Access::Permission(..) => credentials(headers)?,
+        Access::ClientOrUser | Access::SessionOrClient | Access::Permission(..) => credentials(headers)?,
     };
     let permit = service.callers.admit(ctx, &credentials, access).await?;
     Ok(Call::new(service, ctx.clone(), credentials, permit))

@@ -1,8 +1,10 @@
 //! Conversions between domain enums and wire enums.
 
+use std::collections::BTreeMap;
+
 use super::proto::pb;
 use crate::{
-    domain::{audit::AuditKind, client::Grant, keys::Algorithm},
+    domain::{audit::AuditKind, client::Grant, factor::FactorKind, guest::GuestDataPolicy, keys::Algorithm},
     error::{Error, Result},
 };
 
@@ -12,6 +14,7 @@ pub(super) const fn grant(grant: Grant) -> pb::Grant {
         Grant::DirectLogin => pb::Grant::DirectLogin,
         Grant::RefreshToken => pb::Grant::RefreshToken,
         Grant::ClientCredentials => pb::Grant::ClientCredentials,
+        Grant::Guest => pb::Grant::Guest,
     }
 }
 
@@ -25,11 +28,54 @@ fn parse_grant(value: i32) -> Result<Grant> {
         Ok(pb::Grant::DirectLogin) => Ok(Grant::DirectLogin),
         Ok(pb::Grant::RefreshToken) => Ok(Grant::RefreshToken),
         Ok(pb::Grant::ClientCredentials) => Ok(Grant::ClientCredentials),
+        Ok(pb::Grant::Guest) => Ok(Grant::Guest),
         Ok(pb::Grant::Unspecified) | Err(_) => {
-            let problem = "must be GRANT_DIRECT_LOGIN, GRANT_REFRESH_TOKEN or GRANT_CLIENT_CREDENTIALS";
+            let problem = "must be GRANT_DIRECT_LOGIN, GRANT_REFRESH_TOKEN, GRANT_CLIENT_CREDENTIALS or GRANT_GUEST";
             Err(Error::invalid("grants", problem))
         }
     }
+}
+
+/// The wire value of a policy for guests' data.
+pub(super) const fn guest_data_policy(policy: GuestDataPolicy) -> pb::GuestDataPolicy {
+    match policy {
+        GuestDataPolicy::KeepGuest => pb::GuestDataPolicy::KeepGuest,
+        GuestDataPolicy::KeepAccount => pb::GuestDataPolicy::KeepAccount,
+        GuestDataPolicy::ReturnBoth => pb::GuestDataPolicy::ReturnBoth,
+    }
+}
+
+/// Parses a policy for guests' data; nothing if it is unspecified.
+pub(super) fn parse_guest_data_policy(field: &'static str, value: i32) -> Result<Option<GuestDataPolicy>> {
+    match pb::GuestDataPolicy::try_from(value) {
+        Ok(pb::GuestDataPolicy::Unspecified) => Ok(None),
+        Ok(pb::GuestDataPolicy::KeepGuest) => Ok(Some(GuestDataPolicy::KeepGuest)),
+        Ok(pb::GuestDataPolicy::KeepAccount) => Ok(Some(GuestDataPolicy::KeepAccount)),
+        Ok(pb::GuestDataPolicy::ReturnBoth) => Ok(Some(GuestDataPolicy::ReturnBoth)),
+        Err(_) => {
+            let problem = "must be GUEST_DATA_POLICY_KEEP_GUEST, GUEST_DATA_POLICY_KEEP_ACCOUNT or \
+                GUEST_DATA_POLICY_RETURN_BOTH";
+            Err(Error::invalid(field, problem))
+        }
+    }
+}
+
+/// The policies of a client by namespace, as the wire type.
+pub(super) fn guest_data(policies: &BTreeMap<String, GuestDataPolicy>) -> BTreeMap<String, i32> {
+    policies.iter().map(|(namespace, policy)| (namespace.clone(), guest_data_policy(*policy).into())).collect()
+}
+
+/// Policies in the form that the service reads, `NAMESPACE=POLICY`. A name with `=` in it would be read as another.
+pub(super) fn parse_guest_data(policies: &BTreeMap<String, i32>) -> Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for (namespace, value) in policies {
+        if namespace.contains('=') {
+            return Err(Error::invalid("guest_data", "the name of a namespace must not contain ="));
+        }
+        let policy = parse_guest_data_policy("guest_data", *value)?.unwrap_or_default();
+        texts.push(format!("{namespace}={}", policy.as_str()));
+    }
+    Ok(texts)
 }
 
 /// The wire value of an algorithm.
@@ -52,6 +98,15 @@ pub(super) fn parse_algorithm(value: i32) -> Result<Option<Algorithm>> {
             let problem = "must be SIGNATURE_ALGORITHM_RS256, SIGNATURE_ALGORITHM_ES256 or SIGNATURE_ALGORITHM_EDDSA";
             Err(Error::invalid("algorithm", problem))
         }
+    }
+}
+
+/// The wire value of a kind of second factors.
+pub(super) const fn factor_kind(kind: FactorKind) -> pb::FactorKind {
+    match kind {
+        FactorKind::Totp => pb::FactorKind::Totp,
+        FactorKind::Passkey => pb::FactorKind::Passkey,
+        FactorKind::RecoveryCode => pb::FactorKind::RecoveryCode,
     }
 }
 
@@ -92,7 +147,12 @@ pub(super) const fn audit_kind(kind: AuditKind) -> pb::AuditEventKind {
         AuditKind::IssuerChanged => pb::AuditEventKind::IssuerChanged,
         AuditKind::BackupStarted => pb::AuditEventKind::BackupStarted,
         AuditKind::DatabaseRestored => pb::AuditEventKind::DatabaseRestored,
+        AuditKind::PasskeySuspected => pb::AuditEventKind::PasskeySuspected,
         AuditKind::AuditEventsDeleted => pb::AuditEventKind::AuditEventsDeleted,
+        AuditKind::FactorAdded => pb::AuditEventKind::FactorAdded,
+        AuditKind::FactorRemoved => pb::AuditEventKind::FactorRemoved,
+        AuditKind::RecoveryCodesReplaced => pb::AuditEventKind::RecoveryCodesReplaced,
+        AuditKind::RecoveryCodeUsed => pb::AuditEventKind::RecoveryCodeUsed,
     }
 }
 
@@ -112,7 +172,7 @@ mod tests {
 
     #[test]
     fn grants_and_algorithms_survive_a_round_trip() {
-        for value in [Grant::DirectLogin, Grant::RefreshToken, Grant::ClientCredentials] {
+        for value in [Grant::DirectLogin, Grant::RefreshToken, Grant::ClientCredentials, Grant::Guest] {
             assert_eq!(parse_grants(&[grant(value).into()]).unwrap(), [value.as_str()]);
             assert_eq!(grant(value).as_str_name(), format!("GRANT_{}", value.as_str().to_uppercase()));
         }
@@ -125,7 +185,7 @@ mod tests {
 
     #[test]
     fn unknown_enum_values_are_refused_with_their_field() {
-        for value in [0, 4, -1, i32::MAX] {
+        for value in [0, 5, -1, i32::MAX] {
             assert!(parse_grants(&[1, value]).unwrap_err().to_string().starts_with("grants: "), "{value}");
         }
         assert_eq!(parse_algorithm(0).unwrap(), None);

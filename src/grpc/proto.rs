@@ -32,12 +32,24 @@ macro_rules! redacted {
     };
 }
 
-redacted!(LoginRequest LoginResponse TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest
+redacted!(StartGuestSessionResponse UpgradeGuestRequest UpgradeGuestResponse
+    StartStepUpRequest StartStepUpResponse LoginRequest LoginResponse TokenPair RefreshRequest LogoutRequest IssueClientTokenResponse IntrospectRequest
     RevokeRequest CreateUserRequest CreateClientResponse RotateClientSecretResponse LoginChallenge ContinueLoginRequest
     ContinueLoginResponse RegisterRequest VerifyEmailRequest ResetPasswordRequest ChangePasswordRequest
-    RequestPasswordResetRequest ImportUsersRequest ImportedUser);
+    RequestPasswordResetRequest ImportUsersRequest ImportedUser TotpSetup StartPasskeyLoginResponse PutSessionDataRequest GetSessionDataResponse
+    EnrollTotpResponse ConfirmTotpRequest ConfirmTotpResponse RemoveMyFactorRequest RegenerateRecoveryCodesResponse
+    StartPasskeyRegistrationResponse FinishPasskeyRegistrationRequest FinishPasskeyRegistrationResponse);
 
 impl fmt::Debug for pb::login_response::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tokens(pair) => pair.fmt(f),
+            Self::Challenge(challenge) => challenge.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for pb::upgrade_guest_response::Result {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tokens(pair) => pair.fmt(f),

@@ -50,7 +50,7 @@ impl RoleService for Roles {
         let done = async {
             let pb::UpdateRoleRequest { role, update_mask } = request.into_inner();
             let role = role.ok_or_else(|| Error::invalid("role", "must be given"))?;
-            let mask = Mask::new(update_mask, &["description", "permissions"])?;
+            let mask = Mask::new(update_mask, &["description", "permissions", "require_mfa"])?;
             let (name, revision) = (role.role_id.clone(), revision(&role.etag)?);
             self.0.service.roles.update(admin, &name, patch(role, &mask)?, revision).await
         };
@@ -73,6 +73,7 @@ impl Roles {
             description: role.description.clone(),
             permissions: self.0.service.roles.permission_names_of(role),
             built_in: role.built_in.is_some(),
+            require_mfa: role.require_mfa,
             create_time: Some(time(role.created_at)),
             update_time: Some(time(role.updated_at)),
             etag: etag(role.revision),
@@ -84,7 +85,8 @@ fn new_role(mut message: pb::CreateRoleRequest) -> ServiceResult<NewRoleRequest>
     let request_id = std::mem::take(&mut message.request_id);
     let creation = creation(&request_id, &message)?;
     let role = message.role.ok_or_else(|| Error::invalid("role", "must be given"))?;
-    Ok(NewRoleRequest { name: role.name, description: role.description, permissions: role.permissions, creation })
+    let pb::Role { name, description, permissions, require_mfa, .. } = role;
+    Ok(NewRoleRequest { name, description, permissions, require_mfa, creation })
 }
 
 fn patch(role: pb::Role, mask: &Mask) -> ServiceResult<RolePatch> {
@@ -93,5 +95,6 @@ fn patch(role: pb::Role, mask: &Mask) -> ServiceResult<RolePatch> {
     Ok(RolePatch {
         description: mask.take("description", role.description, no_text),
         permissions: mask.take("permissions", role.permissions, no_permissions),
+        require_mfa: mask.take("require_mfa", role.require_mfa, !role.require_mfa),
     })
 }

@@ -52,7 +52,7 @@ pub(super) const fn code(error: &Error) -> Code {
         Error::NotFound(..) => Code::NotFound,
         Error::Exists(..) => Code::AlreadyExists,
         Error::Precondition(_) | Error::TokenTooLarge { .. } | Error::Needs(_) => Code::FailedPrecondition,
-        Error::Conflict | Error::Changed | Error::TooSlow => Code::Aborted,
+        Error::Conflict | Error::Changed | Error::VersionMismatch { .. } | Error::TooSlow => Code::Aborted,
         Error::Throttled { .. }
         | Error::SignInInProgress { .. }
         | Error::TooManyAttempts { .. }
@@ -87,6 +87,9 @@ pub(super) fn status(ctx: &RequestContext, error: &Error) -> Status {
             metadata.insert("audience".to_owned(), token.audience.clone());
             metadata.insert("bytes".to_owned(), token.bytes.to_string());
             metadata.insert("limit_bytes".to_owned(), token.limit.to_string());
+        }
+        Error::VersionMismatch { current } => {
+            metadata.insert("current_version".to_owned(), current.unwrap_or_default().to_string());
         }
         Error::Ended { cause } => {
             metadata.insert("cause".to_owned(), (*cause).to_owned());
@@ -202,6 +205,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::TokenInvalid => ErrorReason::TokenInvalid,
         Reason::ClientNotAllowed => ErrorReason::ClientNotAllowed,
         Reason::OriginNotAllowed => ErrorReason::OriginNotAllowed,
+        Reason::GuestNotAllowed => ErrorReason::GuestNotAllowed,
         Reason::PermissionDenied => ErrorReason::PermissionDenied,
         Reason::RefreshTokenInvalid => ErrorReason::RefreshTokenInvalid,
         Reason::RefreshTokenSuperseded => ErrorReason::RefreshTokenSuperseded,
@@ -214,6 +218,7 @@ pub const fn reason_code(reason: Reason) -> ErrorReason {
         Reason::Conflict => ErrorReason::Conflict,
         Reason::CodeInvalid => ErrorReason::CodeInvalid,
         Reason::EtagMismatch => ErrorReason::EtagMismatch,
+        Reason::VersionMismatch => ErrorReason::VersionMismatch,
         Reason::NewPasswordRequired => ErrorReason::NewPasswordRequired,
         Reason::OwnTokenRequired => ErrorReason::OwnTokenRequired,
         Reason::SignInTooOld => ErrorReason::SignInTooOld,

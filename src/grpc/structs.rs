@@ -20,7 +20,8 @@ pub(super) fn to_struct(object: Map<String, Value>) -> Struct {
     Struct { fields: object.into_iter().map(|(name, value)| (name, to_value(value))).collect() }
 }
 
-fn to_value(value: Value) -> WireValue {
+/// Any JSON as a `Value`.
+pub(super) fn to_value(value: Value) -> WireValue {
     let kind = match value {
         Value::Null => Kind::NullValue(0),
         Value::Bool(b) => Kind::BoolValue(b),
@@ -39,18 +40,34 @@ fn to_value(value: Value) -> WireValue {
 /// A violation for each value that JSON cannot represent, that a double cannot represent exactly, or that is nested
 /// too deep.
 pub(super) fn from_struct(field: &'static str, message: Struct) -> Result<Map<String, Value>> {
-    let mut reader = Reader { path: field.to_owned(), violations: Vec::new() };
+    let mut reader = Reader::new(field, "import the user, or use the command line");
     let object = reader.object(message, MAX_DEPTH);
     if reader.violations.is_empty() { Ok(object) } else { Err(Error::Invalid(reader.violations)) }
+}
+
+/// A `Value` in a request field as JSON, by the same rules.
+///
+/// # Errors
+/// Those of [`from_struct`].
+pub(super) fn from_value(field: &'static str, message: WireValue) -> Result<Value> {
+    let mut reader = Reader::new(field, "send it as a text");
+    let value = reader.value(message, MAX_DEPTH + 1);
+    if reader.violations.is_empty() { Ok(value) } else { Err(Error::Invalid(reader.violations)) }
 }
 
 struct Reader {
     /// Path of the value being read.
     path: String,
+    /// What to do about a number that this field cannot hold.
+    advice: &'static str,
     violations: Vec<Violation>,
 }
 
 impl Reader {
+    fn new(field: &str, advice: &'static str) -> Self {
+        Self { path: field.to_owned(), advice, violations: Vec::new() }
+    }
+
     fn refuse(&mut self, problem: impl Into<String>) -> Value {
         if self.violations.len() < MAX_VIOLATIONS {
             let mut path = self.path.clone();
@@ -112,10 +129,9 @@ impl Reader {
             };
         }
         if n.abs() > MAX_EXACT {
-            return self.refuse(
-                "is a whole number beyond 2^53-1, which this field cannot hold exactly; \
-                 import the user, or use the command line",
-            );
+            let advice = self.advice;
+            return self
+                .refuse(format!("is a whole number beyond 2^53-1, which this field cannot hold exactly; {advice}"));
         }
         #[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
         let whole = n as i64;

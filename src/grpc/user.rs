@@ -21,7 +21,7 @@ use crate::{
     },
     error::{Error, Result as ServiceResult},
     secret::Password,
-    service::{Admin, NewUserRequest, Service, UserPasswordReset, UserPatch, UserView},
+    service::{Admin, NewUserRequest, OwnFactors, Service, UserPasswordReset, UserPatch, UserView},
 };
 
 /// Implements `UserService` for one call.
@@ -157,6 +157,33 @@ impl UserService for Users {
             sessions_ended: wire_count(ended.sessions),
             access_token_valid_until: ended.token_end.map(time),
         }))
+    }
+
+    async fn list_user_factors(
+        &self,
+        request: Request<pb::ListUserFactorsRequest>,
+    ) -> Answer<pb::ListUserFactorsResponse> {
+        let admin = self.0.admin()?;
+        let user = self.user_id(&request.get_ref().user_id)?;
+        let of_user = self.0.service.users.factors(admin, &user).await;
+        let OwnFactors { factors, recovery_codes_left } = of_user.map_err(|e| self.0.status(&e))?;
+        let factors = factors.into_iter().map(Into::into).collect();
+        let recovery_codes_left = wire_count(usize::try_from(recovery_codes_left).unwrap_or_default());
+        Ok(Response::new(pb::ListUserFactorsResponse { factors, recovery_codes_left }))
+    }
+
+    async fn remove_user_factor(
+        &self,
+        request: Request<pb::RemoveUserFactorRequest>,
+    ) -> Answer<pb::RemoveUserFactorResponse> {
+        let admin = self.0.admin()?;
+        let pb::RemoveUserFactorRequest { user_id, factor_id } = request.get_ref();
+        let user = self.user_id(user_id)?;
+        no_nul(&[("factor_id", factor_id)]).map_err(|e| self.0.status(&e))?;
+        let factor = Some(factor_id.as_str()).filter(|id| !id.is_empty());
+        let removed = self.0.service.users.remove_factor(admin, &user, factor).await;
+        let factors_removed = wire_count(removed.map_err(|e| self.0.status(&e))?);
+        Ok(Response::new(pb::RemoveUserFactorResponse { factors_removed }))
     }
 
     async fn import_users(

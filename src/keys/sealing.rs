@@ -31,8 +31,10 @@ pub struct SealingKey {
     session_cookies: hmac::Key,
     form_tokens: hmac::Key,
     form_proofs: hmac::Key,
+    passkey_challenges: hmac::Key,
     flow: hkdf::Prk,
     form_ids: hkdf::Prk,
+    passkey_logins: hkdf::Prk,
     seal: LessSafeKey,
     browser_seal: LessSafeKey,
     check: [u8; 32],
@@ -76,8 +78,10 @@ impl SealingKey {
             session_cookies: tags("session cookie v1"),
             form_tokens: tags("form tokens v1"),
             form_proofs: tags("form proofs v1"),
+            passkey_challenges: tags("passkey challenges v1"),
             flow: expands("flow v1"),
             form_ids: expands("form ids v1"),
+            passkey_logins: expands("passkey logins v1"),
             seal: seals(&subkey(&prk, "seal v1")),
             browser_seal: seals(&subkey(&prk, "browser secrets v1")),
             check: *subkey(&prk, "check v1"),
@@ -181,6 +185,16 @@ impl SealingKey {
     /// The keyed hash of what a form was submitted with, over parts of any length.
     pub(super) fn form_proof(&self, parts: &[&[u8]]) -> [u8; 32] {
         tag_of_parts(&self.form_proofs, parts)
+    }
+
+    /// What the challenge of a step for passkeys is made of, over parts of any length.
+    pub(super) fn passkey_challenge(&self, parts: &[&[u8]]) -> [u8; 32] {
+        tag_of_parts(&self.passkey_challenges, parts)
+    }
+
+    /// Where the keys come from that seal sign-ins with passkeys of which nothing is proved yet.
+    pub(super) fn passkey_login_keys(&self) -> &hkdf::Prk {
+        &self.passkey_logins
     }
 
     /// Where the keys come from that seal the state of a flow.

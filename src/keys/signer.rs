@@ -3,6 +3,8 @@
 //! The compact JWS is built here directly. A library that parses the private key for every token takes three times
 //! as long as the signature itself.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::{
     encoding::AsDer,
     rand::SystemRandom,
@@ -174,10 +176,11 @@ fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// RFC 7638 §3: SHA-256 over the required members in lexicographic order, without white space.
-/// `serde_json` keeps maps sorted by name.
+/// RFC 7638 §3: SHA-256 over the required members in lexicographic order, without white space. They are sorted here: a
+/// crate elsewhere may have `serde_json` keep them as they came.
 pub(super) fn thumbprint(required: &Value) -> String {
-    encode(&sha256(required.to_string().as_bytes()))
+    let members: BTreeMap<&String, &Value> = required.as_object().into_iter().flatten().collect();
+    encode(&sha256(json!(members).to_string().as_bytes()))
 }
 
 /// The kind of key to generate.

@@ -15,7 +15,10 @@ use ulid::Ulid;
 
 use super::{Letter, Rendered};
 use crate::{
-    domain::mail::{Asked, Content, Language, LinkAndCode, MailKind, Recipient},
+    domain::{
+        factor::FactorKind,
+        mail::{Asked, Content, Language, LinkAndCode, MailKind, Recipient},
+    },
     id::MailId,
     secret::MailedSecret,
     time::{Timestamp, Ttl},
@@ -60,6 +63,22 @@ built_in![
     "new_device.html",
     "new_device.de.txt",
     "new_device.de.html",
+    "factor_added.txt",
+    "factor_added.html",
+    "factor_added.de.txt",
+    "factor_added.de.html",
+    "factor_removed.txt",
+    "factor_removed.html",
+    "factor_removed.de.txt",
+    "factor_removed.de.html",
+    "recovery_codes.txt",
+    "recovery_codes.html",
+    "recovery_codes.de.txt",
+    "recovery_codes.de.html",
+    "recovery_code_used.txt",
+    "recovery_code_used.html",
+    "recovery_code_used.de.txt",
+    "recovery_code_used.de.html",
 ];
 
 /// How a text template begins. The rest of the line is the subject of the mail.
@@ -283,6 +302,10 @@ fn sample(kind: MailKind, language: Language) -> Letter {
         MailKind::PasswordChanged => Content::PasswordChanged { at: now },
         MailKind::EmailChanged => Content::EmailChanged { at: now, new: to.clone() },
         MailKind::AccountExists => Content::AccountExists,
+        MailKind::FactorAdded => Content::FactorAdded { at: now, kind: FactorKind::Totp },
+        MailKind::FactorRemoved => Content::FactorRemoved { at: now, kind: Some(FactorKind::Passkey) },
+        MailKind::RecoveryCodes => Content::RecoveryCodes { at: now },
+        MailKind::RecoveryCodeUsed => Content::RecoveryCodeUsed { at: now, left: 9 },
         MailKind::Invitation => Content::Invitation { way, by: "Grace".to_owned() },
         MailKind::NewDevice => {
             Content::NewDevice { at: now, device: "a telephone".to_owned(), address: "192.0.2.7".to_owned() }

@@ -14,7 +14,7 @@ pub struct Guesses {
     /// Attempts that were wrong.
     pub failed: u64,
     /// Attempts that were refused, by the kind of count that refused them.
-    pub refused: [(&'static str, u64); 11],
+    pub refused: [(&'static str, u64); 12],
     /// How often an account reached the longest wait, and how often one was closed to attempts.
     pub throttled: [(&'static str, u64); 2],
     /// Counts in memory that currently refuse attempts.
@@ -84,6 +84,7 @@ mod tests {
             "network",
             "site",
             "provider",
+            "factor",
             "mail",
             "mail_site",
             "mail_provider",

@@ -13,6 +13,6 @@ pub use self::{
     callers::{Callers, ClientCredentials},
     context::{CallerName, RequestContext},
     offered::HttpRpc,
-    permits::{Admin, CallingClient, FRESH_SIGN_IN, Me, Permit},
+    permits::{Admin, CallingClient, DataCaller, FRESH_SIGN_IN, Me, Permit},
     table::{ACCESS, Access, Act, IMPORT_USERS, Method, WATCH_REVOCATIONS, method},
 };

@@ -3,10 +3,14 @@
 
 mod changes;
 mod check;
+mod data;
 mod ended;
 mod flights;
 mod flow;
+mod guests;
 mod own_account;
+mod own_factors;
+mod passkey;
 mod sign_in;
 mod sign_out;
 mod visitors;
@@ -16,13 +20,17 @@ use std::{fmt, sync::Arc};
 pub use self::{
     check::{BrowserSession, HEADERS, Identity, empty_headers},
     ended::EndedSession,
-    flow::{FoundFlow, suffices},
-    own_account::{AccountForm, NewPasswordAtSite, PasswordChanged, ResetOutcome, SiteAccounts, VerifyOutcome},
+    flow::{FoundFlow, lacks_second_factor, suffices},
+    own_account::{
+        AccountForm, FactorAdded, NewPasswordAtSite, PasswordChanged, ResetOutcome, SiteAccounts, VerifyOutcome,
+    },
+    passkey::PasskeyForm,
     sign_in::{SignInForm, SignInOutcome},
     visitors::Visitor,
 };
 use self::{
     check::{BrowserSessions, Identities},
+    guests::RecentGuests,
     sign_in::Submissions,
 };
 use super::{
@@ -50,6 +58,7 @@ pub struct Browser {
     identities: Identities,
     sign_ins: SignIns,
     submissions: Submissions,
+    recent_guests: RecentGuests,
 }
 
 impl fmt::Debug for Browser {
@@ -63,6 +72,14 @@ impl Browser {
         let BrowserParts { runtime, writer, minter, clock, sign_ins } = parts;
         let identities = Identities::new(runtime.live.clone(), minter);
         let sessions = BrowserSessions::new(runtime.clone(), clock);
-        Self { runtime, writer, sessions, identities, sign_ins, submissions: Submissions::default() }
+        Self {
+            runtime,
+            writer,
+            sessions,
+            identities,
+            sign_ins,
+            submissions: Submissions::default(),
+            recent_guests: RecentGuests::default(),
+        }
     }
 }

@@ -3,9 +3,14 @@
 
 mod accounts;
 mod emails;
+mod factors;
+mod guest_limits;
+mod guest_tokens;
 mod limits;
 mod new_passwords;
+mod passkey_factors;
 mod person;
+mod session_data;
 mod sign_in;
 mod ticket_turn;
 mod tickets;
@@ -15,22 +20,32 @@ mod users;
 pub(in crate::service) use self::{
     accounts::ResetBy,
     emails::{Addressee, Emails, parse_recipient},
+    factors::{FactorChange, Factors},
     new_passwords::{check_may_handle_passwords, hash_error},
+    passkey_factors::relying_party_of,
+    sign_in::{PASSKEY_TTL, PageStepUp},
     tickets::{IssuedTicket, Tickets},
     token_fit::{TokenFit, has_usual_subject},
     users::{load_view, remap_claims},
 };
-use self::{accounts::WriteBudget, new_passwords::NewPasswords};
+use std::sync::Arc;
+
+use self::{accounts::WriteBudget, guest_limits::GuestLimits, new_passwords::NewPasswords};
 pub use self::{
     accounts::{
-        Accounts, AtSite, Awaited, MailedLink, MePatch, Once, OwnData, PasswordReset, RegisterInput, ResetRequest,
-        SiteRegistration, SiteVerification, UsedBefore, VerifiedAtSite, VerifyEmailInput, Waiting, Whose,
+        Accounts, AtSite, Awaited, MailedLink, MayChangeFactors, MePatch, NewFactor, Once, OwnData, OwnFactors,
+        PasskeyEnrolment, PasswordReset, RegisterInput, ResetRequest, SiteRegistration, SiteVerification,
+        TotpEnrolment, UsedBefore, VerifiedAtSite, VerifyEmailInput, Waiting, Whose,
     },
+    factors::TotpSetup,
+    guest_limits::GuestFigures,
     limits::{Attempt, GuessAudit, LimitFigures, Limits},
+    session_data::{DataAt, DataStored, KeptData},
     sign_in::{
-        BrowserGoal, Challenge, Device, FormProof, NewCookies, NextStep, PageSignIn, PageSignedIn, PageStep,
-        PresentSession, SignInRequest, SignInStep, SignIns, SignedIn, StepAtPage, StepField, StepInput, StepPlace,
-        StepTaken, StepTyped,
+        BrowserGoal, Challenge, Continued, Device, FormProof, GuestRequest, NewCookies, NewGuest, NextStep,
+        PagePasskey, PageSignIn, PageSignedIn, PageStep, PasskeyChallenge, PasskeyLoginRequest, PresentSession,
+        SignInRequest, SignInStep, SignIns, SignedIn, StepAtPage, StepField, StepInput, StepPlace, StepTaken,
+        StepTyped, StepUpRequest, UpgradeRequest,
     },
     tickets::{PendingTicket, PresentedTicket},
     users::UserView,
@@ -53,6 +68,7 @@ pub(in crate::service) struct Parts {
     pub(in crate::service) lists: StatusLists,
     pub(in crate::service) tickets: Tickets,
     pub(in crate::service) emails: Emails,
+    pub(in crate::service) factors: Factors,
     pub(in crate::service) token_fit: TokenFit,
 }
 
@@ -74,6 +90,7 @@ impl Parts {
             callers: self.callers.clone(),
             tickets: self.tickets.clone(),
             emails: self.emails.clone(),
+            factors: self.factors.clone(),
             new_passwords: self.new_passwords(),
             token_fit: self.token_fit.clone(),
             budget: WriteBudget::default(),
@@ -83,6 +100,7 @@ impl Parts {
     pub(in crate::service) fn sign_ins(&self) -> SignIns {
         let Runtime { store, live, sealing, entropy } = self.runtime.clone();
         SignIns {
+            guests: GuestLimits::new(store.clone(), live.clone()),
             store,
             live,
             sealing,
@@ -95,7 +113,9 @@ impl Parts {
             lists: self.lists.clone(),
             tickets: self.tickets.clone(),
             emails: self.emails.clone(),
+            factors: self.factors.clone(),
             new_passwords: self.new_passwords(),
+            budget: Arc::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     access::Callers,
     admin::{Audit, Clients, Import, InstanceSettings, Roles, Users, UsersParts},
     browser::{Browser, BrowserParts, SiteAccounts},
-    people::{Emails, Limits, Parts, Tickets, TokenFit},
+    people::{Emails, Factors, KeptData, Limits, Parts, Tickets, TokenFit},
     runtime::{Live, Outbox, Runtime, SessionWriter, Sweeper},
     signing_keys::{SigningKeys, first_keys},
     tokens::{Minter, Revocations, StatusLists, Tokens},
@@ -151,6 +151,7 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
     let tickets = Tickets::new(runtime.clone());
     let token_fit = TokenFit::new(store.clone(), live.clone(), minter.clone(), entropy.clone());
     let emails = Emails::new(live.clone(), outbox.clone(), limits.clone());
+    let factors = Factors::new(runtime.clone(), emails.clone());
     let roles = Roles::new(runtime.clone(), token_fit.clone());
     let people = Parts {
         runtime: runtime.clone(),
@@ -162,6 +163,7 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         lists: lists.clone(),
         tickets: tickets.clone(),
         emails: emails.clone(),
+        factors: factors.clone(),
         token_fit: token_fit.clone(),
     };
     let users = UsersParts {
@@ -170,11 +172,13 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         limits: limits.clone(),
         tickets,
         emails,
+        factors,
         roles: roles.clone(),
         tokens: tokens.clone(),
         token_fit: token_fit.clone(),
     };
     let sign_ins = people.sign_ins();
+    let data = KeptData::new(store.clone(), live.clone(), writer.clone());
     let browser = BrowserParts { runtime: runtime.clone(), writer, minter, clock, sign_ins: sign_ins.clone() };
     let accounts = Arc::new(people.accounts());
     let site_accounts = SiteAccounts::new(runtime.clone(), accounts.clone(), sign_ins.clone());
@@ -182,6 +186,7 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         sign_ins,
         accounts,
         site_accounts,
+        data,
         browser: Browser::new(browser),
         tokens,
         revocations: Revocations::new(live.clone(), callers.clone()),

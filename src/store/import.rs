@@ -119,13 +119,13 @@ const INSERT_USERS: Sql = Sql {
     sqlite: concat!(
         "INSERT INTO users (",
         user_columns!(),
-        ", updated_at) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 1, value ->> 4, \
+        ", updated_at) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 1, 0, value ->> 4, \
          value ->> 5, $2 FROM json_each($1)"
     ),
     postgres: concat!(
         "INSERT INTO users (",
         user_columns!(),
-        ", updated_at) SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), w ->> 3, 1, \
+        ", updated_at) SELECT w ->> 0, w ->> 1, CAST(w ->> 2 AS JSONB), w ->> 3, 1, 0, \
          CAST(w ->> 4 AS BIGINT), CAST(w ->> 5 AS BIGINT), $2 FROM jsonb_array_elements($1) AS w"
     ),
 };

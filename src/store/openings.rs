@@ -9,7 +9,11 @@ use super::{
 use crate::{
     domain::{
         audit::{Actor, AuditEvent},
-        session::{FormSpending, OpenOutcome, RESULT_TTL, RevokedCause, Session, SpentForm, TicketSpending},
+        guest::GuestJoin,
+        passkey::PasskeyUse,
+        session::{
+            FormSpending, OpenOutcome, RESULT_TTL, RevokedCause, Session, SessionKind, SpentForm, TicketSpending,
+        },
         settings::Settings,
     },
     error::Result,
@@ -36,17 +40,38 @@ pub struct Opening {
     pub rehash: Option<Phc>,
     /// Maximum live sessions of a user that were not opened from others; the oldest ones beyond it are ended.
     pub max_sessions: i64,
-    /// The audit event written with the session.
-    pub event: AuditEvent,
+    /// The audit event written with the session; none for a guest: what everybody can have for nothing is counted.
+    pub event: Option<AuditEvent>,
     /// The form that it spends.
     pub form: Option<FormSpending>,
     /// The ticket whose last step it is.
     pub ticket: Option<TicketSpending>,
     /// The user's session that it replaces.
     pub supersedes: Option<SessionId>,
+    /// The guest's session that it replaces, and whose data its user gets.
+    pub guest: Option<GuestJoin>,
+    /// The passkey that the user has signed in with, and nothing else.
+    pub passkey: Option<PasskeyUse>,
 }
 
 impl Opening {
+    /// The opening of a guest's session.
+    #[must_use]
+    pub const fn of_guest(session: Session) -> Self {
+        Self {
+            session,
+            security_version: 0,
+            rehash: None,
+            max_sessions: 0,
+            event: None,
+            form: None,
+            ticket: None,
+            supersedes: None,
+            guest: None,
+            passkey: None,
+        }
+    }
+
     /// An opening that spends and replaces nothing.
     #[must_use]
     pub const fn new(session: Session, security_version: i64, max_sessions: i64, event: AuditEvent) -> Self {
@@ -55,11 +80,20 @@ impl Opening {
             security_version,
             rehash: None,
             max_sessions,
-            event,
+            event: Some(event),
             form: None,
             ticket: None,
             supersedes: None,
+            guest: None,
+            passkey: None,
         }
+    }
+}
+
+impl Opening {
+    /// Who signs in.
+    fn actor(&self) -> Actor {
+        self.event.as_ref().map_or_else(Actor::system, |event| event.actor.clone())
     }
 }
 
@@ -81,16 +115,24 @@ impl Tx {
         now: Timestamp,
     ) -> Result<OpenOutcome> {
         let mut session = opening.session.clone();
+        let Some(user) = session.user.clone() else { return self.guest_open(opening).await };
         let mut replaced = opening.supersedes.clone();
+        let mut joined = None;
+        if let Some(join) = &opening.guest {
+            joined = self.guest_hold(&join.session, (&user, session.kind), now).await?.map(|subject| (subject, join));
+            if joined.is_none() {
+                // Another tab may have signed in meanwhile.
+                replaced = Some(join.session.clone());
+            }
+        }
         if let Some(old) = replaced.take() {
-            // Or the one that has replaced it: two tabs of a browser may sign in at once.
-            replaced = self.live_hold(old, &session.user, now).await?;
+            replaced = self.basis_hold(old, (&user, session.kind), now).await?;
             if replaced.is_none() {
                 return Ok(OpenOutcome::BasisEnded);
             }
         }
         if let Some(parent) = session.parent.take() {
-            session.parent = self.live_hold(parent, &session.user, now).await?;
+            session.parent = self.live_hold(parent, &user, now).await?;
             if session.parent.is_none() {
                 return Ok(OpenOutcome::BasisEnded);
             }
@@ -98,21 +140,41 @@ impl Tx {
         if !self.spend(opening, now).await? {
             return Ok(OpenOutcome::FormSpent);
         }
+        if let Some(used) = &opening.passkey
+            && !self.passkey_use(used, now).await?
+        {
+            self.unspend(opening).await?;
+            return Ok(OpenOutcome::UserChanged);
+        }
         if let Some(phc) = &opening.rehash {
-            self.password_rehash(&session.user, phc).await?;
+            self.password_rehash(&user, phc).await?;
         }
         if let Some(old) = &replaced {
-            let by = By { actor: &opening.event.actor, cause: RevokedCause::Superseded, settings, now };
-            self.session_supersede(old, &session, &by).await?;
+            let by = By { actor: &opening.actor(), cause: RevokedCause::Superseded, settings, now };
+            self.session_supersede(old, (&session, &user), &by).await?;
+        }
+        let mut conflicts = None;
+        if let Some((subject, join)) = &joined {
+            let by = By { actor: &opening.actor(), cause: RevokedCause::Superseded, settings, now };
+            self.session_supersede(&join.session, (&session, &user), &by).await?;
+            conflicts = Some(self.session_data_join(subject, (&user, &session), &join.policies).await?);
         }
         let actor = Actor::system();
         let by = By { actor: &actor, cause: RevokedCause::TooManySessions, settings, now };
-        self.make_room(&session, opening.max_sessions, &by).await?;
+        self.make_room((&session, &user), opening.max_sessions, &by).await?;
         self.session_insert(&session).await?;
         if session.parent.is_some() {
             self.end_with_parent(&session).await?;
         }
-        self.audit_append(&opening.event).await?;
+        if let Some(event) = &opening.event {
+            self.audit_append(event).await?;
+        }
+        Ok(conflicts.map_or(OpenOutcome::Opened, OpenOutcome::Joined))
+    }
+
+    /// Opens the session of a guest, of whom nothing is known.
+    async fn guest_open(&mut self, opening: &Opening) -> Result<OpenOutcome> {
+        self.session_insert(&opening.session).await?;
         Ok(OpenOutcome::Opened)
     }
 
@@ -126,12 +188,16 @@ impl Tx {
         if let Some(ticket) = &opening.ticket
             && !self.ticket_finish(ticket, now).await?
         {
-            if let Some(form) = &opening.form {
-                execute!(self, "DELETE FROM spent_forms WHERE id = $1", form.id.as_slice())?;
-            }
+            self.unspend(opening).await?;
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Gives a form back that was spent in this transaction.
+    async fn unspend(&mut self, opening: &Opening) -> Result<()> {
+        let Some(form) = &opening.form else { return Ok(()) };
+        execute!(self, "DELETE FROM spent_forms WHERE id = $1", form.id.as_slice()).map(|_| ())
     }
 
     /// Spends a form. Returns whether this call did it.
@@ -170,11 +236,16 @@ impl Tx {
         execute!(self, SQL, before.millis(), limit)
     }
 
-    /// Locks the row of a user's session behind a cookie. Returns whether it is live.
-    async fn session_hold(&mut self, id: &SessionId, user: &UserId, now: Timestamp) -> Result<bool> {
-        const SQL: &str = "UPDATE sessions SET kind = kind WHERE id = $1 AND user_id = $2 AND kind = 'browser' \
+    /// Locks the row of a user's session of this kind. Returns whether it is live.
+    async fn session_hold(
+        &mut self,
+        id: &SessionId,
+        (user, kind): (&UserId, SessionKind),
+        now: Timestamp,
+    ) -> Result<bool> {
+        const SQL: &str = "UPDATE sessions SET kind = kind WHERE id = $1 AND user_id = $2 AND kind = $4 \
             AND revoked_at IS NULL AND idle_expires_at > $3 AND absolute_expires_at > $3";
-        Ok(execute!(self, SQL, id.as_str(), user.as_str(), now.millis())? == 1)
+        Ok(execute!(self, SQL, id.as_str(), user.as_str(), now.millis(), kind.as_str())? == 1)
     }
 
     /// This session or, if it was replaced, the one that replaced it; nothing if that was ended. It may have expired.
@@ -190,12 +261,28 @@ impl Tx {
         Ok(None)
     }
 
+    /// Locks the row of the user's session that one of this kind is to replace. Returns which it is; nothing if it has
+    /// ended.
+    pub async fn basis_hold(
+        &mut self,
+        old: SessionId,
+        (user, kind): (&UserId, SessionKind),
+        now: Timestamp,
+    ) -> Result<Option<SessionId>> {
+        Ok(match kind {
+            // Or the one that has replaced it: two tabs of a browser may sign in at once.
+            SessionKind::Browser => self.live_hold(old, user, now).await?,
+            // The tokens of one that has replaced it are in use elsewhere.
+            kind => self.session_hold(&old, (user, kind), now).await?.then_some(old),
+        })
+    }
+
     /// Locks the row of a session that another is opened from, or replaces: this one or, if it was replaced meanwhile,
     /// the one that replaced it. Returns which; nothing if it has ended.
     async fn live_hold(&mut self, mut id: SessionId, user: &UserId, now: Timestamp) -> Result<Option<SessionId>> {
         const NEXT: &str = "SELECT superseded_by FROM sessions WHERE id = $1 AND superseded_by IS NOT NULL";
         for _ in 0..MAX_SUCCESSORS {
-            if self.session_hold(&id, user, now).await? {
+            if self.session_hold(&id, (user, SessionKind::Browser), now).await? {
                 return Ok(Some(id));
             }
             let Some((next,)) = optional!(self, (String,), NEXT, id.as_str())? else { return Ok(None) };
@@ -206,20 +293,25 @@ impl Tx {
 
     /// Replaces a session that is held. The user's sessions that were opened from it are as if they had been opened
     /// from the new one; those of another user end.
-    async fn session_supersede(&mut self, old: &SessionId, new: &Session, by: &By<'_>) -> Result<()> {
+    async fn session_supersede(
+        &mut self,
+        old: &SessionId,
+        (new, user): (&Session, &UserId),
+        by: &By<'_>,
+    ) -> Result<()> {
         const MOVE: &str = "UPDATE sessions SET parent_id = $2, absolute_expires_at = CASE \
             WHEN absolute_expires_at > $4 THEN $4 ELSE absolute_expires_at END \
             WHERE parent_id = $1 AND user_id = $3 AND revoked_at IS NULL";
         let ends = new.absolute_expires_at.millis();
-        execute!(self, MOVE, old.as_str(), new.id.as_str(), new.user.as_str(), ends)?;
+        execute!(self, MOVE, old.as_str(), new.id.as_str(), user.as_str(), ends)?;
         let link = "UPDATE sessions SET superseded_by = $2 WHERE id = $1";
         execute!(self, link, old.as_str(), new.id.as_str())?;
+        self.session_data_move(old, &new.id).await?;
         self.revoke(Revoke::Sessions(std::slice::from_ref(old)), by).await.map(|_| ())
     }
 
     /// Ends the oldest sessions where the new one would be one too many.
-    async fn make_room(&mut self, session: &Session, max_sessions: i64, by: &By<'_>) -> Result<()> {
-        let user = &session.user;
+    async fn make_room(&mut self, (session, user): (&Session, &UserId), max_sessions: i64, by: &By<'_>) -> Result<()> {
         let mut beyond = match &session.parent {
             None => self.sessions_beyond(user, max_sessions - 1, by.now).await?,
             Some(parent) => self.children_beyond(session, parent, by.now).await?,

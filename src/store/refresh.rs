@@ -271,8 +271,10 @@ impl Tx {
             // Another transaction revoked it between our read and our update.
             return Err(Error::Conflict);
         }
-        let details = json!({ "presented": rotation.generation, "current": session.generation });
-        self.session_event(session, AuditKind::RefreshTokenReused, details, now).await?;
+        if !session.is_guest() {
+            let details = json!({ "presented": rotation.generation, "current": session.generation });
+            self.session_event(session, AuditKind::RefreshTokenReused, details, now).await?;
+        }
         Ok(RotateOutcome::Reused { rotated_at: session.rotated_at })
     }
 

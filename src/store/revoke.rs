@@ -71,6 +71,7 @@ struct RevokedRow {
     status_list: Option<i64>,
     status_index: Option<i64>,
     parent_id: Option<String>,
+    user_id: Option<String>,
 }
 
 macro_rules! revoke_where {
@@ -78,7 +79,7 @@ macro_rules! revoke_where {
         concat!(
             "UPDATE sessions SET revoked_at = $2, revoked_cause = $3 WHERE ",
             $condition,
-            " AND revoked_at IS NULL RETURNING id, subject, status_list, status_index, parent_id"
+            " AND revoked_at IS NULL RETURNING id, subject, status_list, status_index, parent_id, user_id"
         )
     };
 }
@@ -157,16 +158,18 @@ impl Tx {
     /// Writes the audit event and the feed entry for a session.
     async fn session_revoked(&mut self, row: RevokedRow, by: &By<'_>) -> Result<()> {
         let session: SessionId = row.id.parse().map_err(|_| corrupt("sessions", "id", &row.id))?;
-        let event = AuditEvent {
-            id: AuditEventId::new(by.now, &*self.entropy),
-            at: by.now,
-            kind: AuditKind::SessionRevoked,
-            actor: by.actor.clone(),
-            subject: row.subject,
-            session: Some(session),
-            details: json!({ "cause": by.cause.as_str() }),
-        };
-        self.audit_append(&event).await?;
+        if row.user_id.is_some() || by.cause.is_noted_of_guests() {
+            let event = AuditEvent {
+                id: AuditEventId::new(by.now, &*self.entropy),
+                at: by.now,
+                kind: AuditKind::SessionRevoked,
+                actor: by.actor.clone(),
+                subject: row.subject,
+                session: Some(session),
+                details: json!({ "cause": by.cause.as_str() }),
+            };
+            self.audit_append(&event).await?;
+        }
         let status = StatusIndex::from_columns(row.status_list, row.status_index);
         let entry = by.settings.feed_entry(ChangeKind::SessionRevoked, row.id, by.now);
         self.change(Change { status, ..entry });

@@ -23,6 +23,7 @@ struct RoleRow {
     description: String,
     permissions: Json<Vec<PermissionAt>>,
     built_in: Option<String>,
+    require_mfa: i64,
     revision: i64,
     created_at: i64,
     updated_at: i64,
@@ -39,6 +40,7 @@ impl TryFrom<RoleRow> for Role {
             name: RoleName::from_database(row.name),
             description: row.description,
             permissions: row.permissions.0,
+            require_mfa: row.require_mfa != 0,
             revision: row.revision,
             created_at: Timestamp::from_millis(row.created_at),
             updated_at: Timestamp::from_millis(row.updated_at),
@@ -50,7 +52,7 @@ impl Tx {
     /// Adds a role. Returns whether its name was free.
     pub async fn role_insert(&mut self, role: &Role) -> Result<bool> {
         const SQL: &str = "INSERT INTO roles (id, name, description, permissions, built_in, revision, created_at, \
-            updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
+            updated_at, require_mfa) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING";
         let added = execute!(
             self,
             SQL,
@@ -61,24 +63,25 @@ impl Tx {
             role.built_in.map(BuiltIn::as_str),
             role.revision,
             role.created_at.millis(),
-            role.updated_at.millis()
+            role.updated_at.millis(),
+            i64::from(role.require_mfa)
         )?;
         Ok(added == 1)
     }
 
     /// Every role, sorted by id.
     pub async fn roles_all(&mut self) -> Result<Vec<Role>> {
-        const SQL: &str = "SELECT id, name, description, permissions, built_in, revision, created_at, updated_at \
+        const SQL: &str = "SELECT id, name, description, permissions, built_in, require_mfa, revision, created_at, updated_at \
             FROM roles ORDER BY id";
         all!(self, RoleRow, SQL)?.into_iter().map(Role::try_from).collect()
     }
 
-    /// Replaces a role's description and permissions if it is still at this revision. Returns whether it was.
+    /// Replaces a role's description, permissions and demand of two factors if it is still at this revision. Returns whether it was.
     pub async fn role_update(&mut self, role: &Role, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE roles SET description = $2, permissions = $3, revision = revision + 1, \
-            updated_at = $5 WHERE id = $1 AND revision = $4";
-        let (id, permissions) = (role.id.as_str(), Json(&role.permissions));
-        Ok(execute!(self, SQL, id, &role.description, permissions, role.revision, now.millis())? == 1)
+            updated_at = $5, require_mfa = $6 WHERE id = $1 AND revision = $4";
+        let (id, permissions, mfa) = (role.id.as_str(), Json(&role.permissions), i64::from(role.require_mfa));
+        Ok(execute!(self, SQL, id, &role.description, permissions, role.revision, now.millis(), mfa)? == 1)
     }
 
     /// Deletes a role that no user has, unless it is built in. Returns whether it was deleted.

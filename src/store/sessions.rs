@@ -51,6 +51,8 @@ macro_rules! dead {
     };
 }
 
+pub(super) use dead;
+
 /// Notes that cookies were used.
 const TOUCH: Sql = Sql {
     sqlite: "UPDATE sessions SET idle_expires_at = max(idle_expires_at, w_idle), rotated_at = max(rotated_at, $2) \
@@ -134,8 +136,7 @@ impl TryFrom<SessionRow> for Session {
                 .transpose()
                 .map_err(|_| bad("superseded_by"))?,
             site: row.site,
-            // A session of nobody is read by nothing that takes a user.
-            user: row.user_id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(|| bad("user_id"))?,
+            user: row.user_id.as_deref().map(str::parse).transpose().map_err(|_| bad("user_id"))?,
             secret: row.secret_hash.try_into().map_err(|_| corrupt("sessions", "secret_hash", &row.id))?,
             subject: row.subject,
             client: ClientId::from_database(row.client_id),
@@ -186,7 +187,7 @@ impl Tx {
             self,
             SQL,
             s.id.as_str(),
-            s.user.as_str(),
+            s.user.as_ref().map(UserId::as_str),
             &s.subject,
             s.client.as_str(),
             s.generation,

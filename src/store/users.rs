@@ -40,6 +40,8 @@ pub struct SignInUser {
     pub password: Option<Phc>,
     /// Whether the user must choose a new password.
     pub must_change: bool,
+    /// Whether the user must choose a new password if the present one is too short to be the only factor.
+    pub must_suffice: bool,
     /// The user's roles.
     pub roles: Vec<RoleId>,
 }
@@ -80,6 +82,7 @@ pub(super) struct UserRow {
     attributes: Readable<Map<String, Value>>,
     language: Option<String>,
     security_version: i64,
+    second_factors: i64,
     disabled_at: Option<i64>,
     created_at: i64,
 }
@@ -110,6 +113,8 @@ macro_rules! user_columns {
             "language, ",
             $of,
             "security_version, ",
+            $of,
+            "second_factors, ",
             $of,
             "disabled_at, ",
             $of,
@@ -149,6 +154,7 @@ impl TryFrom<UserRow> for User {
             // What somebody else has written there that is none is no reason to refuse the user.
             language: row.language.and_then(|tag| tag.parse().ok()),
             security_version: row.security_version,
+            second_factors: row.second_factors,
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             created_at: Timestamp::from_millis(row.created_at),
         })
@@ -175,8 +181,11 @@ impl Tx {
         if !self.principal_take(&user.subject, "user").await? {
             return Ok(Some(TakenName::Subject(user.subject.clone())));
         }
-        const SQL: &str =
-            concat!("INSERT INTO users (", user_columns!(), ", updated_at) VALUES ($1, $2, $3, $4, $5, NULL, $6, $6)");
+        const SQL: &str = concat!(
+            "INSERT INTO users (",
+            user_columns!(),
+            ", updated_at) VALUES ($1, $2, $3, $4, $5, 0, NULL, $6, $6)"
+        );
         let (id, now) = (user.id.as_str(), user.created_at.millis());
         let language = user.language.as_ref().map(Language::as_str);
         execute!(self, SQL, id, &user.subject, Json(&user.attributes), language, user.security_version, now)?;
@@ -214,7 +223,8 @@ impl Tx {
         Ok(Some(SignInUser {
             user: row.user.try_into()?,
             password,
-            must_change: row.must_change != 0,
+            must_change: row.must_change == 1,
+            must_suffice: row.must_change == 2,
             roles: row.roles.0,
         }))
     }
@@ -353,6 +363,13 @@ impl Tx {
         Ok(execute!(self, "UPDATE passwords SET must_change = 1 WHERE user_id = $1", id.as_str())? == 1)
     }
 
+    /// Requires the user to choose a new password if the present one is too short to be the only factor. Whoever has to
+    /// choose one in any case still has to.
+    pub async fn password_must_suffice(&mut self, id: &UserId) -> Result<()> {
+        let sql = "UPDATE passwords SET must_change = 2 WHERE user_id = $1 AND must_change = 0";
+        execute!(self, sql, id.as_str()).map(|_| ())
+    }
+
     /// A user's password hash.
     pub async fn password_of(&mut self, id: &UserId) -> Result<Option<Phc>> {
         let row = optional!(self, (String,), "SELECT phc FROM passwords WHERE user_id = $1", id.as_str())?;
@@ -376,11 +393,17 @@ impl Tx {
             "DELETE FROM logins WHERE user_id = $1",
             "DELETE FROM passwords WHERE user_id = $1",
             "DELETE FROM user_roles WHERE user_id = $1",
+            "DELETE FROM totp_factors WHERE user_id = $1",
+            "DELETE FROM passkeys WHERE user_id = $1",
+            "DELETE FROM recovery_codes WHERE user_id = $1",
+            "UPDATE users SET second_factors = 0, passkey_handle = NULL WHERE id = $1",
             "UPDATE sessions SET device_label = '', user_agent = '', address = '', claims = '{}' \
              WHERE user_id = $1 AND revoked_at IS NULL",
         ] {
             execute!(self, sql, id.as_str())?;
         }
+        // The sessions are held since, so nothing is added to them.
+        self.session_data_of_user_delete(id).await?;
         Ok(true)
     }
 

@@ -10,6 +10,7 @@ mod assets;
 mod context;
 pub mod cookies;
 pub mod cross_site;
+mod data;
 mod forgot;
 pub mod form;
 pub mod headers;
@@ -141,6 +142,7 @@ fn pages() -> Router<BrowserState> {
     Router::new()
         .merge(account::routes())
         .merge(assets::routes())
+        .merge(data::routes())
         .merge(forgot::routes())
         .merge(language::routes())
         .merge(login::routes())

@@ -9,6 +9,7 @@ mod code;
 mod dates;
 mod document;
 mod error_page;
+mod factors;
 mod form;
 mod language;
 mod links;
@@ -29,7 +30,8 @@ pub use self::{
     assets::Asset,
     document::{Surroundings, done},
     error_page::{ErrorKind, ErrorPage},
-    form::{Field, FieldError, Form, Hidden, Notice, Tone, violations},
+    factors::{Factor, FactorKind, Factors, NewPasskey, NewTotp, RecoveryCodes},
+    form::{Field, FieldError, Form, Hidden, Notice, ShownOnce, Tone, violations},
     look::{LanguageChoice, Look},
     sample::Sample,
     step_name::StepName,

@@ -9,9 +9,12 @@ import { parseArgs } from "node:util";
 import { foreignPages, foreignPagesStory } from "./calls.mjs";
 import { framework } from "./frameworks.mjs";
 import { ownPages } from "./own_pages.mjs";
+import { passkeyStory } from "./passkeys.mjs";
 import { jsonStory } from "./page_json.mjs";
 import { rarePages } from "./rare.mjs";
 import { Report } from "./report.mjs";
+import { secondFactorStory } from "./second_factor.mjs";
+import { openShop, shopStory } from "./shop.mjs";
 import { behind, loopback } from "./stages.mjs";
 import { frontPageStory, languageStory, shortStory, wholeStory } from "./story.mjs";
 import { manyChecks } from "./many_checks.mjs";
@@ -115,7 +118,18 @@ async function everything() {
     await both("--app, Flask", browser, stage);
     await rarePages(report.story("--app, Flask"), browser, stage, { scripts: true, at: flags.at }, ADA);
     await jsonStory(report.story("pages in JSON"), browser, stage, { scripts: true, at: flags.at }, ADA);
+    for (const scripts of [true, false]) {
+      const name = `second factors, scripts ${scripts ? "on" : "off"}`;
+      await secondFactorStory(report.story(name), browser, stage, { scripts, at: flags.at, pictures });
+    }
     await ownPages(report.story("the issuer's own pages"), browser, stage, { scripts: true, at: flags.at, pictures });
+  });
+  await on("passkeys", () => loopback(tools, "flask"), (browser, stage) =>
+    passkeyStory(report.story("passkeys"), browser, stage, { scripts: true, at: flags.at }, ADA));
+  await on("the shop", () => openShop(tools), async (browser, stage) => {
+    for (const scripts of [true, false]) {
+      await shopStory(report.story(`the shop, scripts ${scripts ? "on" : "off"}`), browser, stage, { scripts, at: flags.at });
+    }
   });
   await on("pages that call", () => foreignPages(tools), (browser, stage) =>
     foreignPagesStory(report.story("pages that call"), browser, stage, ADA));

@@ -7,7 +7,7 @@ use chancery::mail::KeptMail;
 use chancery::mail::Post;
 use chancery::{
     error::{Error, Reason, Result},
-    secret::{Password, TicketToken, TypedCode},
+    secret::{PasskeyResponse, Password, TicketToken, TypedCode},
     service::{
         Admin, ClientCredentials, Me, MePatch, NewClientRequest, NextStep, PasswordReset, PendingTicket,
         PresentedTicket, RegisterInput, ResetRequest, Service, SignInStep, SignedIn, UserPasswordReset,
@@ -476,11 +476,14 @@ pub(crate) fn step(challenge: &chancery::service::Challenge) -> NextStep {
         new_password: Password::new(String::new()),
         email: String::new(),
         code: TypedCode::new(String::new()),
+        recovery_code: TypedCode::new(String::new()),
+        passkey_response: PasskeyResponse::new(String::new()),
     }
 }
 
 pub(crate) async fn continue_sign_in(service: &Service, next: NextStep) -> Result<SignedIn> {
-    service.sign_ins.continue_sign_in(&service.context(), &ClientCredentials::None, next).await
+    let continued = service.sign_ins.continue_sign_in(&service.context(), &ClientCredentials::None, next).await;
+    continued.map(|continued| continued.signed_in)
 }
 
 pub(crate) async fn sign_in_challenge(
@@ -517,6 +520,8 @@ async fn p02_a_password_that_must_be_changed_yields_tokens_only_after_the_change
                     new_password: Password::new(NEW.into()),
                     email: String::new(),
                     code: TypedCode::new(String::new()),
+                    recovery_code: TypedCode::new(String::new()),
+                    passkey_response: PasskeyResponse::new(String::new()),
                 };
                 match continue_sign_in(&service, next).await {
                     Err(Error::Throttled { .. }) => tokio::task::yield_now().await,

@@ -18,10 +18,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &["id", "time"]),
     ("domain", &["time", "entropy", "id", "secret", "error"]),
     ("passwords", &["time", "entropy", "id", "secret", "error", "domain"]),
+    ("passkeys", &["time", "entropy", "id", "secret", "error", "domain"]),
     ("store", &["time", "entropy", "id", "secret", "error", "domain", "passwords"]),
     ("keys", &["time", "entropy", "id", "secret", "error", "domain", "store"]),
     ("mail", &["time", "entropy", "id", "secret", "error", "domain"]),
-    ("service", &["time", "entropy", "id", "secret", "error", "domain", "store", "keys", "passwords", "mail"]),
+    (
+        "service",
+        &["time", "entropy", "id", "secret", "error", "domain", "store", "keys", "passkeys", "passwords", "mail"],
+    ),
     ("grpc", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "service"]),
     // The demo's page of mails shows what `mail` keeps.
     ("web", &["time", "entropy", "id", "secret", "error", "metrics", "domain", "mail", "service"]),
@@ -35,6 +39,7 @@ const HOME: &[(&str, &[&str])] = &[
     ("prost", &["grpc"]),
     ("axum", &["web"]),
     ("argon2", &["passwords"]),
+    ("webauthn_rp", &["passkeys"]),
     ("lettre", &["mail"]),
     ("minijinja", &["mail", "web"]),
     ("fluent_bundle", &["web"]),

@@ -68,7 +68,7 @@ pub(crate) async fn session_with(app: &App, change: impl FnOnce(&mut Session)) -
         parent: None,
         site: Some(SITE.to_owned()),
         superseded_by: None,
-        user: user.id,
+        user: Some(user.id),
         subject: user.subject,
         client: "shop".parse().unwrap(),
         generation: 0,
@@ -191,7 +191,7 @@ const FETCH: [(&str, &str); 3] =
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {

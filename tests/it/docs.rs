@@ -53,6 +53,9 @@ fn the_access_page_is_up_to_date() {
             Access::Client => "a client: a confidential one that authenticates, or a public one that names itself",
             Access::ConfidentialClient => "a client that authenticates",
             Access::User => "a user's access token whose audience is the issuer",
+            Access::SessionOrClient => {
+                "a session's access token, of a user or a guest, whose audience is the issuer, or a client that authenticates"
+            }
             Access::ClientOrUser => "a client, or a user's access token whose audience is the issuer",
         };
         writeln!(page, "| `{}` | {caller} |", method.trim_start_matches('/')).unwrap();

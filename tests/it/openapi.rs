@@ -146,7 +146,7 @@ fn who_may_call_is_as_in_the_access_table() {
             Access::ConfidentialClient => [false, true, false],
             Access::ClientOrUser => [true; 3],
             Access::User => [true, false, false],
-            Access::Permission(..) => [true, true, false],
+            Access::SessionOrClient | Access::Permission(..) => [true, true, false],
         };
         assert_eq!(takes, expected, "{path}");
     }
@@ -175,7 +175,7 @@ fn fields_are_as_in_the_json_mapping() {
     assert!(schemas["User"].get("required").is_none());
     let kind = &schemas["LoginChallenge_Kind"];
     assert!(kind["enum"].as_array().unwrap().contains(&json!("KIND_MFA")));
-    assert!(kind["description"].as_str().unwrap().contains("- `KIND_MFA`: A second factor."));
+    assert!(kind["description"].as_str().unwrap().contains("- `KIND_MFA`: A second factor"));
     assert_eq!(schemas["GetJwksResponse"]["properties"]["maxAge"]["pattern"], r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$");
     // A proto3 `optional` is no choice.
     assert!(schemas["VerifyEmailRequest"].get("oneOf").is_none());

@@ -6,3 +6,5 @@ mod client;
 mod fields;
 mod forms;
 mod story;
+
+pub(crate) use self::client::{Step, act, get, post, sign_in, submit};

@@ -97,8 +97,11 @@ async fn a_changed_role_is_refused_if_a_holders_token_grows_too_large(app: &App)
         app.service.users.set_role(&admin, "ada", name, true).await.unwrap();
     }
     app.service.users.set_role(&admin, "bob", "two", true).await.unwrap();
-    let change =
-        |bytes, audience| RolePatch { permissions: Some(permissions("two", bytes, audience)), description: None };
+    let change = |bytes, audience| RolePatch {
+        permissions: Some(permissions("two", bytes, audience)),
+        description: None,
+        require_mfa: None,
+    };
     let (field, token) = oversized(roles.update(&admin, "two", change(1600, "api"), None).await);
     assert_eq!((field, token.audience.as_str()), ("permissions", "api"));
     // There is room for the same permissions at another audience, and for fewer at this one.
@@ -184,7 +187,7 @@ async fn a_clients_own_permissions_roles_and_scopes_stay_small_enough(app: &App)
     let scopes = (0..60).map(|n| format!("{n:0>40}")).collect();
     let scopes = ClientPatch { scopes: Some(scopes), ..ClientPatch::default() };
     assert_eq!(oversized(clients.update(&admin, "worker", &scopes, None).await).0, "scopes");
-    let grown = RolePatch { permissions: Some(permissions("two", 2000, "api")), description: None };
+    let grown = RolePatch { permissions: Some(permissions("two", 2000, "api")), description: None, require_mfa: None };
     assert_eq!(oversized(app.service.roles.update(&admin, "two", grown, None).await).0, "permissions");
     let request = ClientTokenRequest { scopes: vec![], audience: String::new() };
     let issued = client_token(&app.service, &credentials, &request).await.unwrap();

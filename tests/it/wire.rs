@@ -14,7 +14,7 @@ use chancery::{
         },
     },
     metrics::Metrics,
-    service::{ACCESS, Access, Admin, ClientCredentials, IMPORT_USERS, NewClientRequest},
+    service::{ACCESS, Access, Admin, ClientCredentials, IMPORT_USERS, NewClientRequest, Service},
 };
 use chancery_guard::listener::Limits;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -38,6 +38,11 @@ pub(crate) async fn served(app: &App) -> Channel {
     serving(app).await.connect().await.unwrap()
 }
 
+/// Serves another process of the app.
+pub(crate) async fn served_by(service: Service) -> Channel {
+    serving_of(service).await.connect().await.unwrap()
+}
+
 /// The same, with the address.
 pub(crate) async fn served_at(app: &App) -> (Channel, String) {
     let endpoint = serving(app).await;
@@ -47,17 +52,15 @@ pub(crate) async fn served_at(app: &App) -> (Channel, String) {
 
 /// The same, not connected yet.
 pub(crate) async fn serving(app: &App) -> Endpoint {
+    serving_of(app.service.clone()).await
+}
+
+async fn serving_of(service: Service) -> Endpoint {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let (health, metrics) = (grpc::Health::default(), Arc::new(Metrics::default()));
     health.handle().set(true).await;
-    tokio::spawn(grpc::serve(
-        app.service.clone(),
-        metrics,
-        (listener, Limits::default()),
-        health,
-        std::future::pending(),
-    ));
+    tokio::spawn(grpc::serve(service, metrics, (listener, Limits::default()), health, std::future::pending()));
     Channel::from_shared(format!("http://{address}")).unwrap()
 }
 
@@ -203,6 +206,22 @@ impl Callers {
                 let message = |client_id| pb::ContinueLoginRequest { client_id, ..Default::default() };
                 auth.continue_login(self.request(kind, message)).await.map(|_| ())
             }
+            "/chancery.v1.AuthService/StartGuestSession" => {
+                let message = |client_id| pb::StartGuestSessionRequest { client_id, ..Default::default() };
+                auth.start_guest_session(self.request(kind, message)).await.map(|_| ())
+            }
+            "/chancery.v1.AuthService/UpgradeGuest" => {
+                let message = |client_id| pb::UpgradeGuestRequest { client_id, ..Default::default() };
+                auth.upgrade_guest(self.request(kind, message)).await.map(|_| ())
+            }
+            "/chancery.v1.AuthService/StartPasskeyLogin" => {
+                let message = |client_id| pb::StartPasskeyLoginRequest { client_id, ..Default::default() };
+                auth.start_passkey_login(self.request(kind, message)).await.map(|_| ())
+            }
+            "/chancery.v1.AuthService/StartStepUp" => {
+                let message = |client_id| pb::StartStepUpRequest { client_id, ..Default::default() };
+                auth.start_step_up(self.request(kind, message)).await.map(|_| ())
+            }
             other => panic!("{other} has no expected verdicts"),
         };
         verdict(result)
@@ -246,6 +265,30 @@ impl Callers {
                 let message = |_| pb::RevokeMySessionRequest::default();
                 account.revoke_my_session(self.request(kind, message)).await.map(|_| ())
             }
+            "/chancery.v1.AccountService/EnrollTotp" => {
+                account.enroll_totp(self.request(kind, |_| pb::EnrollTotpRequest::default())).await.map(|_| ())
+            }
+            "/chancery.v1.AccountService/ConfirmTotp" => {
+                account.confirm_totp(self.request(kind, |_| pb::ConfirmTotpRequest::default())).await.map(|_| ())
+            }
+            "/chancery.v1.AccountService/StartPasskeyRegistration" => {
+                let message = |_| pb::StartPasskeyRegistrationRequest::default();
+                account.start_passkey_registration(self.request(kind, message)).await.map(|_| ())
+            }
+            "/chancery.v1.AccountService/FinishPasskeyRegistration" => {
+                let message = |_| pb::FinishPasskeyRegistrationRequest::default();
+                account.finish_passkey_registration(self.request(kind, message)).await.map(|_| ())
+            }
+            "/chancery.v1.AccountService/ListMyFactors" => {
+                account.list_my_factors(self.request(kind, |_| pb::ListMyFactorsRequest {})).await.map(|_| ())
+            }
+            "/chancery.v1.AccountService/RemoveMyFactor" => {
+                account.remove_my_factor(self.request(kind, |_| pb::RemoveMyFactorRequest::default())).await.map(|_| ())
+            }
+            "/chancery.v1.AccountService/RegenerateRecoveryCodes" => {
+                let message = |_| pb::RegenerateRecoveryCodesRequest {};
+                account.regenerate_recovery_codes(self.request(kind, message)).await.map(|_| ())
+            }
             "/chancery.v1.AccountService/DeleteMe" => {
                 account.delete_me(self.request(kind, |_| pb::DeleteMeRequest {})).await.map(|_| ())
             }
@@ -272,7 +315,7 @@ impl Callers {
         OpenCall { message, answer }
     }
 
-    /// Calls a method that needs a permission, with an empty message.
+    /// Calls a method with an empty message.
     async fn call_permitted(&self, channel: Channel, method: &'static str, kind: Kind) -> Result<(), Status> {
         let mut grpc = tonic::client::Grpc::new(channel);
         grpc.ready().await.unwrap();
@@ -327,14 +370,28 @@ const fn user_verdicts(reason: &'static str) -> [&'static str; 6] {
     ["TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", "TOKEN_INVALID", reason]
 }
 
+/// Verdicts of a method for sessions and confidential clients, whose message is empty.
+const DATA_VERDICTS: [&str; 6] = [
+    "TOKEN_INVALID",
+    "TOKEN_INVALID",
+    "CLIENT_AUTHENTICATION_FAILED",
+    "INVALID_ARGUMENT",
+    "TOKEN_INVALID",
+    "INVALID_ARGUMENT",
+];
+
 /// The verdicts on the first six kinds of callers, in the order of [`KINDS`], of methods that require no
 /// permission. Having permissions makes no difference there.
-const VERDICTS: [(&str, [&str; 6]); 19] = [
+const VERDICTS: [(&str, [&str; 6]); 34] = [
     (
         "/chancery.v1.AuthService/Login",
         ["INVALID_ARGUMENT", "", "CLIENT_AUTHENTICATION_FAILED", "", "INVALID_ARGUMENT", "INVALID_ARGUMENT"],
     ),
     ("/chancery.v1.AuthService/ContinueLogin", client_verdicts("CODE_INVALID")),
+    ("/chancery.v1.AuthService/StartGuestSession", client_verdicts("CLIENT_NOT_ALLOWED")),
+    ("/chancery.v1.AuthService/UpgradeGuest", client_verdicts("CLIENT_NOT_ALLOWED")),
+    ("/chancery.v1.AuthService/StartPasskeyLogin", client_verdicts("FAILED_PRECONDITION")),
+    ("/chancery.v1.AuthService/StartStepUp", client_verdicts("INVALID_ARGUMENT")),
     (
         "/chancery.v1.AuthService/Refresh",
         [
@@ -385,6 +442,10 @@ const VERDICTS: [(&str, [&str; 6]); 19] = [
     ),
     ("/chancery.v1.KeyService/GetJwks", ["", "", "", "", "", ""]),
     ("/chancery.v1.KeyService/WatchJwks", ["", "", "", "", "", ""]),
+    ("/chancery.v1.SessionDataService/GetSessionData", DATA_VERDICTS),
+    ("/chancery.v1.SessionDataService/PutSessionData", DATA_VERDICTS),
+    ("/chancery.v1.SessionDataService/DeleteSessionData", DATA_VERDICTS),
+    ("/chancery.v1.SessionDataService/ListSessionData", DATA_VERDICTS),
     ("/chancery.v1.AccountService/Register", client_verdicts("CLIENT_NOT_ALLOWED")),
     ("/chancery.v1.AccountService/VerifyEmail", client_verdicts("CODE_INVALID")),
     ("/chancery.v1.AccountService/RequestPasswordReset", client_verdicts("")),
@@ -394,6 +455,13 @@ const VERDICTS: [(&str, [&str; 6]); 19] = [
     ("/chancery.v1.AccountService/ChangePassword", user_verdicts("INVALID_ARGUMENT")),
     ("/chancery.v1.AccountService/ListMySessions", user_verdicts("")),
     ("/chancery.v1.AccountService/RevokeMySession", user_verdicts("")),
+    ("/chancery.v1.AccountService/EnrollTotp", user_verdicts("")),
+    ("/chancery.v1.AccountService/ConfirmTotp", user_verdicts("INVALID_ARGUMENT")),
+    ("/chancery.v1.AccountService/StartPasskeyRegistration", user_verdicts("FAILED_PRECONDITION")),
+    ("/chancery.v1.AccountService/FinishPasskeyRegistration", user_verdicts("CODE_INVALID")),
+    ("/chancery.v1.AccountService/ListMyFactors", user_verdicts("")),
+    ("/chancery.v1.AccountService/RemoveMyFactor", user_verdicts("NOT_FOUND")),
+    ("/chancery.v1.AccountService/RegenerateRecoveryCodes", user_verdicts("FAILED_PRECONDITION")),
     // Last, because no sign-in works after that.
     ("/chancery.v1.AccountService/DeleteMe", user_verdicts("")),
 ];
@@ -412,6 +480,8 @@ async fn g01_every_method_answers_every_kind_of_caller_according_to_the_table() 
         for (kind, want) in KINDS.into_iter().zip(verdicts.into_iter().chain([client, user])) {
             let (code, reason) = if method.contains("AccountService") {
                 callers.call_account(channel.clone(), method, kind).await
+            } else if method.contains("SessionDataService") {
+                verdict(callers.call_permitted(channel.clone(), method, kind).await)
             } else {
                 callers.call(channel.clone(), method, kind).await
             };

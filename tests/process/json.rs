@@ -173,6 +173,7 @@ async fn json_members_are_fields_of_their_api_message() {
     assert!(keys.iter().any(|key| key["foreign"] == true), "{keys:?}");
     check(&["session", "list", "grace", "--json"], "", &["Session"]);
     check(&["user", "sessions", "grace", "--json"], "", &["Session"]);
+    check(&["user", "factors", "grace", "--json"], "", &["ListUserFactorsResponse"]);
     let events = check(&["audit", "list", "--json"], "", &["AuditEvent"]);
     assert!(events.iter().any(|event| event["kind"] == "AUDIT_EVENT_KIND_SIGNED_IN"), "{events:?}");
 

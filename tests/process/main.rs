@@ -31,6 +31,8 @@ mod filled;
 mod foreign;
 mod guard;
 mod guard_life;
+mod guest_story;
+mod guests;
 mod http_rpc;
 mod json;
 mod lost;

@@ -56,6 +56,7 @@ fn plan(text: &str) -> Plan {
         "scripts/test" => Plan::Elsewhere,
         "cargo run -- serve --dev --app http://127.0.0.1:5000" => Plan::InBrowser,
         t if t.contains("flask --app examples/flask/app run") => Plan::InBrowser,
+        "cargo run -p chancery-examples --bin shop" => Plan::InBrowser,
         "cargo run -q -p chancery-examples --bin axum-api" => Plan::Api,
         // The last answer is the refusal.
         t if t.contains("127.0.0.1:3000") => Plan::Prints("\n401\n"),

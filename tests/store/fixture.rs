@@ -73,7 +73,16 @@ impl Fixture {
         let attributes = json!({ "name": "Ada Ćirić 🦀", "deep": { "n": [1, 2] } }).as_object().cloned().unwrap();
         let subject = id.as_str().to_owned();
         let language = Some("pt-br".parse().unwrap());
-        let user = User { id, subject, attributes, language, security_version: 1, disabled_at: None, created_at: NOW };
+        let user = User {
+            id,
+            subject,
+            attributes,
+            language,
+            security_version: 1,
+            second_factors: 0,
+            disabled_at: None,
+            created_at: NOW,
+        };
         NewUser {
             user,
             logins: vec![Login::parse(name).unwrap()],
@@ -108,6 +117,7 @@ impl Fixture {
             roles: vec![],
             registration: false,
             require_email: false,
+            require_mfa: false,
             link_template: None,
             display_name: Some(Label::parse("Zoë's shop", 64).unwrap()),
             site: None,
@@ -115,6 +125,7 @@ impl Fixture {
             accent_color: None,
             cors_origins: Vec::new(),
             browser_tokens: false,
+            guest_data: std::collections::BTreeMap::new(),
             later: Later::default(),
         };
         Client {
@@ -137,7 +148,7 @@ impl Fixture {
             parent: None,
             site: None,
             superseded_by: None,
-            user: user.id.clone(),
+            user: Some(user.id.clone()),
             subject: user.subject.clone(),
             client: "app".parse().unwrap(),
             generation: 0,

@@ -21,12 +21,14 @@ mod creations;
 #[path = "../support/database.rs"]
 mod database;
 mod engine;
+mod factors;
 mod faults;
 mod feed;
 mod few_connections;
 mod fixture;
 mod foreign_defaults;
 mod foreign_keys;
+mod guests;
 mod import;
 mod instance;
 mod interrupted;
@@ -38,10 +40,12 @@ mod mails;
 #[path = "../support/network.rs"]
 mod network;
 mod openings;
+mod passkeys;
 mod pooler;
 mod refresh;
 mod refused_parameters;
 mod roles;
+mod session_data;
 mod sessions;
 mod sign_in_steps;
 #[path = "../support/source.rs"]
@@ -93,6 +97,11 @@ on_each_engine! {
         faults::connections_that_the_server_has_closed_cost_nobody_a_call,
         faults::reports_leave_the_follower_its_connection,
         faults::a_report_ends_at_its_limit,
+        factors::an_app_is_stored_unchanged_and_counted,
+        factors::p14_a_step_counts_once_and_no_earlier_one_counts_after_it,
+        factors::p16_recovery_codes_count_once_and_are_replaced_together,
+        factors::factors_are_removed_one_by_one_together_and_with_their_user,
+        factors::p01_a_password_may_have_to_suffice_alone,
         feed::numbers_follow_the_order_of_commits_without_gaps,
         feed::entries_are_read_from_a_number_or_while_not_expired,
         feed::concurrent_calls_start_one_new_epoch,
@@ -100,6 +109,11 @@ on_each_engine! {
         feed::a_listener_is_woken_by_another_process_if_the_engine_can,
         foreign_keys::a_foreign_key_is_stored_unchanged_and_its_expiry_can_change,
         foreign_keys::a_foreign_key_is_deleted_once_and_not_before_it_expires,
+        guests::guests_are_counted_and_listed_by_client,
+        guests::a_guest_is_held_live_or_for_the_user_it_has_become,
+        guests::a_sign_in_joins_a_guest_once,
+        guests::a_joined_value_has_a_version_that_its_owner_never_used,
+        guests::an_account_that_is_full_takes_no_more_of_a_guest,
         import::a_batch_of_users_is_stored_unchanged,
         import::a_batch_is_imported_completely_or_not_at_all,
         import::taken_names_are_found,
@@ -141,10 +155,14 @@ on_each_engine! {
         openings::a_session_that_replaces_another_takes_over_what_was_opened_from_it,
         openings::a_session_that_has_ended_is_not_replaced_and_no_form_is_spent,
         openings::nobody_replaces_another_users_session_or_one_without_a_cookie,
+        openings::s01_a_session_with_tokens_is_replaced_once_by_one_of_its_kind,
         openings::sessions_opened_from_one_that_was_replaced_are_of_its_successor,
         openings::a_client_has_five_sessions_from_one_and_its_own_oldest_ends,
         openings::the_number_of_sessions_counts_those_that_were_opened_on_their_own,
         openings::an_opening_costs_three_statements_and_its_form_one_more,
+        passkeys::p22_a_passkey_is_stored_unchanged_and_has_one_user,
+        passkeys::p24_authenticators_call_a_user_the_same_for_ever,
+        passkeys::a48_a_session_is_opened_once_with_what_a_passkey_was_checked_against,
         refresh::the_current_token_rotates_and_changes_nothing_else,
         refresh::outcomes_of_a_batch_are_in_the_order_of_its_requests,
         refresh::twice_in_one_batch_rotates_once_and_replays_once,
@@ -157,6 +175,18 @@ on_each_engine! {
         roles::a_role_is_changed_only_at_the_expected_revision,
         roles::roles_are_assigned_and_removed_once_and_assigned_ones_cannot_be_deleted,
         roles::nobody_has_more_roles_than_the_maximum,
+        session_data::a_value_is_stored_unchanged_and_its_version_increases,
+        session_data::a_change_is_made_only_to_what_the_caller_expects,
+        session_data::no_version_is_used_again,
+        session_data::a_batch_is_written_by_few_statements_and_in_its_order,
+        session_data::concurrent_writers_that_expect_one_version_are_one_success,
+        session_data::nobody_has_more_than_64_values_whoever_writes_at_once,
+        session_data::nothing_is_written_for_a_session_that_is_not_live,
+        session_data::sessions_of_a_user_share_the_users_values_and_clients_do_not,
+        session_data::what_a_session_has_moves_to_the_one_that_replaces_it,
+        session_data::no_write_is_lost_while_its_session_is_replaced,
+        session_data::data_end_with_dead_sessions_and_those_of_guests_with_them,
+        session_data::data_end_with_the_user,
         sessions::claims_are_replaced_only_for_the_given_client,
         sessions::a_session_is_stored_unchanged,
         sessions::live_sessions_are_those_that_can_be_refreshed,
@@ -188,6 +218,7 @@ on_each_engine! {
         tickets::of_two_tickets_with_one_id_the_first_counts,
         upgrades::every_older_schema_is_brought_up_to_date_and_keeps_its_rows,
         upgrades::sessions_passwords_and_keys_of_every_older_schema_go_on,
+        upgrades::second_factors_of_every_older_schema_still_count,
         upgrades::sessions_of_every_older_schema_are_of_the_kind_that_they_were,
         users::a_password_may_have_to_change,
         users::a_user_is_found_by_each_login,

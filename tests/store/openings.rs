@@ -43,7 +43,7 @@ fn form() -> FormSpending {
 
 async fn open_in(store: &Store, f: &Fixture, opening: &Opening) -> OpenOutcome {
     let mut tx = store.write().await.unwrap();
-    assert!(tx.user_hold(&opening.session.user, opening.security_version).await.unwrap());
+    assert!(tx.user_hold(opening.session.user.as_ref().unwrap(), opening.security_version).await.unwrap());
     let outcome = tx.session_open(opening, &f.settings, NOW).await.unwrap();
     tx.commit().await.unwrap();
     outcome
@@ -257,6 +257,20 @@ pub(crate) async fn nobody_replaces_another_users_session_or_one_without_a_cooki
     }
     assert_eq!(live(f, &ada).await, sorted([&token, &theirs]));
     assert!(live(f, &eve.user).await.is_empty());
+}
+
+pub(crate) async fn s01_a_session_with_tokens_is_replaced_once_by_one_of_its_kind(f: &Fixture) {
+    let ada = f.ada().await;
+    let old = f.signed_in(&ada).await;
+    let replaces = || Opening { supersedes: Some(old.id.clone()), ..opening(f, f.session(&ada)) };
+    let first = replaces();
+    assert_eq!(open(f, &first).await, OpenOutcome::Opened);
+    let was = f.stored(&old.id).await;
+    assert_eq!(was.revoked, Some((NOW, RevokedCause::Superseded)));
+    assert_eq!(was.superseded_by, Some(first.session.id.clone()));
+    // Its tokens were given to whoever came first.
+    assert_eq!(open(f, &replaces()).await, OpenOutcome::BasisEnded);
+    assert_eq!(live(f, &ada).await, std::slice::from_ref(&first.session.id));
 }
 
 pub(crate) async fn sessions_opened_from_one_that_was_replaced_are_of_its_successor(f: &Fixture) {

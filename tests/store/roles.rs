@@ -11,6 +11,7 @@ use crate::fixture::{Fixture, NOW};
 
 fn role(f: &Fixture, name: &str) -> Role {
     Role {
+        require_mfa: false,
         id: RoleId::new(NOW, &*f.entropy),
         name: name.parse().unwrap(),
         description: "sees é".into(),

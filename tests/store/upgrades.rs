@@ -20,8 +20,11 @@ use chancery::{
     id::SessionId,
     keys::SealingKey,
     passwords::{self, Params, Passwords},
-    secret::{DeviceToken, Password, RefreshToken},
-    service::{ClientCredentials, Device, RefreshInput, Service, SignInRequest, SignedIn, StartOptions, TokenPair},
+    secret::{DeviceToken, PasskeyResponse, Password, RefreshToken, TypedCode},
+    service::{
+        ClientCredentials, Device, NextStep, RefreshInput, Service, SignInRequest, SignInStep, SignedIn, StartOptions,
+        TokenPair,
+    },
     store::{By, Location, Revoke, Schema, Store},
     time::{FixedClock, Timestamp, Ttl},
 };
@@ -45,6 +48,16 @@ pub(crate) struct Known {
     ended_refresh_token: String,
     /// A live session behind a cookie, in fixtures of schemas that know them.
     browser_session: Option<String>,
+    /// A user with two factors, in fixtures of schemas that know them.
+    two_factors: Option<TwoFactors>,
+}
+
+#[derive(serde::Deserialize)]
+struct TwoFactors {
+    login: String,
+    /// In hexadecimal.
+    totp_secret: String,
+    recovery_code: String,
 }
 
 impl Known {
@@ -173,6 +186,13 @@ async fn serve(older: &Fixture, known: &Known) -> Service {
 }
 
 async fn sign_in(service: &Service, known: &Known, login: &str, password: &str) -> Result<TokenPair> {
+    match begin(service, known, login, password).await? {
+        SignedIn::Tokens(pair) => Ok(pair),
+        SignedIn::Challenge(challenge) => panic!("{challenge:?}"),
+    }
+}
+
+async fn begin(service: &Service, known: &Known, login: &str, password: &str) -> Result<SignedIn> {
     let request = SignInRequest {
         client_id: known.client_id.clone(),
         login: login.to_owned(),
@@ -182,9 +202,50 @@ async fn sign_in(service: &Service, known: &Known, login: &str, password: &str) 
         device_token: DeviceToken::new(String::new()),
         device: Device::default(),
     };
-    match service.sign_ins.sign_in(&service.context(), &ClientCredentials::None, request).await? {
-        SignedIn::Tokens(pair) => Ok(pair),
-        SignedIn::Challenge(challenge) => panic!("{challenge:?}"),
+    service.sign_ins.sign_in(&service.context(), &ClientCredentials::None, request).await
+}
+
+/// Completes a sign-in with a code of the app, or with a recovery code.
+async fn go_on(service: &Service, known: &Known, login: &str, (code, recovery_code): (&str, &str)) -> Result<SignedIn> {
+    let challenge = match begin(service, known, login, &known.password).await? {
+        SignedIn::Tokens(pair) => panic!("{pair:?}"),
+        SignedIn::Challenge(challenge) => challenge,
+    };
+    assert_eq!(challenge.step, SignInStep::Mfa);
+    let next = NextStep {
+        client_id: known.client_id.clone(),
+        token: challenge.token,
+        new_password: Password::new(String::new()),
+        email: String::new(),
+        code: TypedCode::new(code.to_owned()),
+        recovery_code: TypedCode::new(recovery_code.to_owned()),
+        passkey_response: PasskeyResponse::new(String::new()),
+    };
+    let continued = service.sign_ins.continue_sign_in(&service.context(), &ClientCredentials::None, next).await;
+    continued.map(|continued| continued.signed_in)
+}
+
+pub(crate) async fn second_factors_of_every_older_schema_still_count(f: &Fixture) {
+    for dump in dumps(f.database.engine) {
+        let (older, known) = load(f, &dump).await;
+        older.store.migrate(known.soon_after()).await.unwrap();
+        if let Some(TwoFactors { login, totp_secret, recovery_code }) = &known.two_factors {
+            let service = serve(&older, &known).await;
+            let byte = |n: usize| u8::from_str_radix(&totp_secret[2 * n..2 * n + 2], 16).unwrap();
+            let secret: [u8; 20] = std::array::from_fn(byte);
+            let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+            let code = app.generate(known.soon_after().seconds().unsigned_abs()).to_string();
+            for proof in [(&*code, ""), ("", &**recovery_code)] {
+                let signed_in = go_on(&service, &known, login, proof).await.unwrap();
+                assert!(matches!(signed_in, SignedIn::Tokens(_)), "{dump}: {signed_in:?}");
+            }
+            // Each counts once.
+            for proof in [(&*code, ""), ("", &**recovery_code)] {
+                let refused = go_on(&service, &known, login, proof).await.unwrap_err();
+                assert!(matches!(refused, Error::Unauthenticated(_)), "{dump}: {refused:?}");
+            }
+        }
+        older.finish().await;
     }
 }
 

@@ -11,6 +11,9 @@ use std::{
 
 use crate::{Claims, Verifier, VerifyError};
 
+/// The authentication context class of a user who has signed in.
+const SIGNED_IN: &str = "1";
+
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -300,7 +303,12 @@ impl PartialEq for Counted {
 }
 
 fn refusal_for(error: VerifyError) -> Refusal {
-    if error.is_temporary() { Refusal::Unavailable(error) } else { Refusal::InvalidToken(error) }
+    match error {
+        error if error.is_temporary() => Refusal::Unavailable(error),
+        // The token is good, but nobody has signed in (RFC 9470 §3).
+        VerifyError::Guest => Refusal::StepUp { max_age: None, acr_values: vec![SIGNED_IN.to_owned()] },
+        error => Refusal::InvalidToken(error),
+    }
 }
 
 /// The request's only bearer token, from the values of all its `Authorization` headers (RFC 6750 §2.1). Two headers are

@@ -52,6 +52,9 @@ pub enum VerifyError {
         /// Why the last fetch failed. Meant for logs: it may hold addresses that callers should not see.
         reason: String,
     },
+    /// It is a guest's, who has not signed in.
+    #[error("a guest's")]
+    Guest,
     /// Its session, its client or its key was revoked.
     #[error("revoked")]
     Revoked,
@@ -76,6 +79,7 @@ pub struct Policy {
     audiences: Vec<String>,
     leeway_ms: i64,
     algorithms: Vec<Algorithm>,
+    guests: bool,
 }
 
 impl Policy {
@@ -86,6 +90,7 @@ impl Policy {
             audiences: vec![audience.into()],
             leeway_ms: 0,
             algorithms: Algorithm::ALL.to_vec(),
+            guests: false,
         }
     }
 
@@ -107,6 +112,14 @@ impl Policy {
     #[must_use]
     pub fn algorithms(mut self, algorithms: &[Algorithm]) -> Self {
         self.algorithms = algorithms.to_vec();
+        self
+    }
+
+    /// Whether tokens of guests are accepted, who have a session but have not signed in: not by default. Ask
+    /// [`Claims::is_guest`] which ones are.
+    #[must_use]
+    pub fn allow_guests(mut self, allow: bool) -> Self {
+        self.guests = allow;
         self
     }
 
@@ -223,6 +236,9 @@ pub(crate) fn check_claims(
     let iat_latest = now_ms.saturating_add(policy.leeway_ms.max(60_000));
     if not_before_ms.is_some_and(|nbf| nbf > latest) || claims.issued_at_ms > iat_latest {
         return Err(VerifyError::NotYetValid);
+    }
+    if claims.is_guest() && !policy.guests {
+        return Err(VerifyError::Guest);
     }
     Ok(())
 }

@@ -10,6 +10,9 @@ use crate::{
     weight,
 };
 
+/// The `acr` of guests.
+const GUEST: &str = "0";
+
 /// The claims of an access token (RFC 9068 §2.2). Times are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -70,6 +73,13 @@ impl Claims {
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|s| s == scope)
+    }
+
+    /// Whether it is a guest's: somebody with a session who has not signed in (`acr` is `0`). Verifiers refuse guests unless
+    /// they are told to accept them.
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.acr.as_deref() == Some(GUEST)
     }
 
     /// Whether the permission was granted at this audience.

@@ -41,7 +41,7 @@ pub(super) async fn run_alone(bench: &mut Bench, engine: Engine) -> anyhow::Resu
 }
 
 /// Half of the measured capacity, as a rate to offer.
-fn half_rate(capacity: &Measurement) -> anyhow::Result<f64> {
+pub(super) fn half_rate(capacity: &Measurement) -> anyhow::Result<f64> {
     ensure!(capacity.ok.count() > 0, "nothing succeeded: {:?}", capacity.failed.keys().collect::<Vec<_>>());
     Ok(capacity.rate() / 2.0)
 }

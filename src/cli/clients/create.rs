@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{DIRECT_LOGIN, REFRESH_TOKEN, client_json, refuse_useless};
+use super::{DIRECT_LOGIN, GUEST, REFRESH_TOKEN, client_json, refuse_useless};
 use crate::{
     cli::{DatabaseArgs, output},
     secret::ClientSecret,
@@ -22,7 +22,7 @@ pub(in crate::cli) struct Create {
     /// First-party client, which may ask your users for their passwords.
     #[arg(long)]
     first_party: bool,
-    /// Grant it may use: `direct_login`, `refresh_token` or `client_credentials` [default: those that fit its kind]
+    /// Grant it may use: `direct_login`, `refresh_token`, `client_credentials` or `guest` [default: those that fit its kind]
     #[arg(long = "grant", value_name = "G")]
     grants: Vec<String>,
     /// Audience its tokens may be for; repeat it for more, the first is the default.
@@ -64,6 +64,9 @@ pub(in crate::cli) struct Create {
     /// Require its users to have a verified email address.
     #[arg(long)]
     require_email: bool,
+    /// Require its users to sign in with two factors.
+    #[arg(long)]
+    require_mfa: bool,
     /// Target of links in mails, such as `https://shop.example/{kind}?token={token}`.
     #[arg(long, value_name = "URL")]
     link_template: Option<String>,
@@ -88,6 +91,10 @@ pub(in crate::cli) struct Create {
     /// Give access tokens to scripts at its site, for pages without a server of their own.
     #[arg(long)]
     browser_tokens: bool,
+    /// What becomes of the data of guests who sign in at its site, where the account has some too: `keep_guest` (the
+    /// default), `keep_account` or `return_both`; repeat it for more namespaces.
+    #[arg(long = "guest-data", value_name = "NAMESPACE=POLICY")]
+    guest_data: Vec<String>,
     /// Trust what it says about its users' addresses and browsers, and limit users by that; for confidential
     /// clients only.
     #[arg(long)]
@@ -125,10 +132,12 @@ impl Create {
             accent_color: self.accent_color,
             cors_origins: self.cors_origins,
             browser_tokens: self.browser_tokens,
+            guest_data: self.guest_data,
             secret: None,
             roles: self.roles,
             registration: self.registration,
             require_email: self.require_email,
+            require_mfa: self.require_mfa,
             link_template: self.link_template,
             creation: None,
         };
@@ -150,6 +159,7 @@ impl Create {
 
     /// Refuses what only a client that signs users in can use, for one that cannot.
     fn refuse_useless(&self) -> anyhow::Result<()> {
+        let guests = self.grants.iter().any(|g| g == GUEST);
         let refreshes = self.grants.iter().any(|g| g == REFRESH_TOKEN);
         let given = [
             ("--grant refresh_token", refreshes),
@@ -158,15 +168,16 @@ impl Create {
             ("--claim", !self.claims.is_empty()),
             ("--registration", self.registration),
             ("--require-email", self.require_email),
+            ("--require-mfa", self.require_mfa),
             ("--link-template", self.link_template.is_some()),
             ("--trusted-end-user", self.trusted_end_user),
             ("--display-name", !self.display_name.is_empty()),
         ];
-        if !self.first_party {
+        if !self.first_party && !guests {
             refuse_useless(&given, "--first-party")?;
         }
         // The pages of a site sign people in without a grant.
-        let signs_nobody_in = self.site.is_empty() && !self.grants.iter().any(|g| g == DIRECT_LOGIN);
+        let signs_nobody_in = self.site.is_empty() && !guests && !self.grants.iter().any(|g| g == DIRECT_LOGIN);
         if !self.grants.is_empty() && signs_nobody_in {
             refuse_useless(&given, "--grant direct_login")?;
         }

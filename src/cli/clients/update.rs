@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DIRECT_LOGIN, REFRESH_TOKEN, client_json, refuse_useless};
+use super::{DIRECT_LOGIN, GUEST, REFRESH_TOKEN, client_json, refuse_useless};
 use crate::{
     cli::{DatabaseArgs, arguments, output},
     domain::client::{Client, Grant},
@@ -15,7 +15,7 @@ use crate::{
 pub(in crate::cli) struct Update {
     /// Client id.
     id: String,
-    /// Grant it may use: `direct_login`, `refresh_token` or `client_credentials`; those given replace all.
+    /// Grant it may use: `direct_login`, `refresh_token`, `client_credentials` or `guest`; those given replace all.
     #[arg(long = "grant", value_name = "G")]
     grants: Vec<String>,
     /// Audience its tokens may be for; those given replace all, the first is the default.
@@ -58,6 +58,9 @@ pub(in crate::cli) struct Update {
     /// Require its users to have a verified email address, or no longer.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     require_email: Option<bool>,
+    /// Require its users to sign in with two factors, or no longer.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_mfa: Option<bool>,
     /// Target of links in mails, such as `https://shop.example/{kind}?token={token}`; an empty one removes it.
     #[arg(long, value_name = "URL")]
     link_template: Option<String>,
@@ -85,6 +88,13 @@ pub(in crate::cli) struct Update {
     /// Give access tokens to scripts at its site, or no longer.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     browser_tokens: Option<bool>,
+    /// What becomes of the data of guests who sign in at its site, where the account has some too: `keep_guest`,
+    /// `keep_account` or `return_both`; those given replace all.
+    #[arg(long = "guest-data", value_name = "NAMESPACE=POLICY", conflicts_with = "no_guest_data")]
+    guest_data: Vec<String>,
+    /// Keep the data of guests who sign in, in every namespace.
+    #[arg(long)]
+    no_guest_data: bool,
     /// Trust what it says about its users' addresses and browsers, or no longer.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     trusted_end_user: Option<bool>,
@@ -123,6 +133,7 @@ impl Update {
             claims: list(&self.claims, self.no_claims),
             registration: self.registration,
             require_email: self.require_email,
+            require_mfa: self.require_mfa,
             link_template: self.link_template.clone(),
             trusted_end_user: self.trusted_end_user,
             display_name: self.display_name.clone(),
@@ -132,6 +143,7 @@ impl Update {
             accent_color: self.accent_color.clone(),
             cors_origins: list(&self.cors_origins, self.no_cors_origins),
             browser_tokens: self.browser_tokens,
+            guest_data: list(&self.guest_data, self.no_guest_data),
         }
     }
 }
@@ -139,8 +151,8 @@ impl Update {
 /// Refuses what only a client that signs users in can use, for one that will not.
 fn refuse_useless_for(client: &Client, patch: &ClientPatch) -> anyhow::Result<()> {
     let signs_in = match &patch.grants {
-        Some(grants) => grants.iter().any(|g| g == DIRECT_LOGIN),
-        None => client.may(Grant::DirectLogin),
+        Some(grants) => grants.iter().any(|g| g == DIRECT_LOGIN || g == GUEST),
+        None => client.may(Grant::DirectLogin) || client.may(Grant::Guest),
     };
     // The pages of a site sign people in without a grant.
     let has_site = patch.site.as_ref().map_or(client.config.site.is_some(), |site| !site.is_empty());
@@ -156,6 +168,7 @@ fn refuse_useless_for(client: &Client, patch: &ClientPatch) -> anyhow::Result<()
         ("--claim", some(&patch.claims)),
         ("--registration", patch.registration == Some(true)),
         ("--require-email", patch.require_email == Some(true)),
+        ("--require-mfa", patch.require_mfa == Some(true)),
         ("--link-template", patch.link_template.as_ref().is_some_and(|t| !t.is_empty())),
         ("--trusted-end-user", patch.trusted_end_user == Some(true)),
         ("--display-name", patch.display_name.as_ref().is_some_and(|n| !n.is_empty())),

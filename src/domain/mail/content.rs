@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::{MailKind, NOTICE_LIFETIME, Recipient};
-use crate::{domain::text::is_invisible, secret::MailedSecret, time::Timestamp};
+use crate::{
+    domain::{factor::FactorKind, text::is_invisible},
+    secret::MailedSecret,
+    time::Timestamp,
+};
 
 /// Maximum length of a text that somebody else chose, in characters.
 const MAX_TEXT: usize = 100;
@@ -60,6 +64,32 @@ pub enum Content {
         /// The address it came from.
         address: String,
     },
+    /// A second factor was set up.
+    FactorAdded {
+        /// When it happened.
+        at: Timestamp,
+        /// What it is.
+        kind: FactorKind,
+    },
+    /// A second factor was removed.
+    FactorRemoved {
+        /// When it happened.
+        at: Timestamp,
+        /// What it was; nothing if all were removed.
+        kind: Option<FactorKind>,
+    },
+    /// There are new recovery codes in place of the old ones.
+    RecoveryCodes {
+        /// When it happened.
+        at: Timestamp,
+    },
+    /// A recovery code was used.
+    RecoveryCodeUsed {
+        /// When it happened.
+        at: Timestamp,
+        /// How many are left.
+        left: i64,
+    },
 }
 
 impl Content {
@@ -74,6 +104,10 @@ impl Content {
             Self::AccountExists => MailKind::AccountExists,
             Self::Invitation { .. } => MailKind::Invitation,
             Self::NewDevice { .. } => MailKind::NewDevice,
+            Self::FactorAdded { .. } => MailKind::FactorAdded,
+            Self::FactorRemoved { .. } => MailKind::FactorRemoved,
+            Self::RecoveryCodes { .. } => MailKind::RecoveryCodes,
+            Self::RecoveryCodeUsed { .. } => MailKind::RecoveryCodeUsed,
         }
     }
 
@@ -99,13 +133,20 @@ impl Content {
                 put("link", way.link.expose().to_owned());
                 put("code", way.code.expose().to_owned());
             }
-            Self::PasswordChanged { at } | Self::EmailChanged { at, .. } | Self::NewDevice { at, .. } => {
-                put("at", at.for_people());
-            }
+            Self::PasswordChanged { at }
+            | Self::EmailChanged { at, .. }
+            | Self::NewDevice { at, .. }
+            | Self::FactorAdded { at, .. }
+            | Self::FactorRemoved { at, .. }
+            | Self::RecoveryCodes { at }
+            | Self::RecoveryCodeUsed { at, .. } => put("at", at.for_people()),
         }
         match self {
             Self::EmailChanged { new, .. } => put("new_address", new.as_str().to_owned()),
             Self::Invitation { by, .. } => put("by", one_line(by)),
+            Self::FactorAdded { kind, .. } => put("factor", kind.as_str().to_owned()),
+            Self::FactorRemoved { kind, .. } => put("factor", kind.map_or("", FactorKind::as_str).to_owned()),
+            Self::RecoveryCodeUsed { left, .. } => put("left", left.to_string()),
             Self::NewDevice { device, address, .. } => {
                 put("device", label(device));
                 put("address", one_line(address));

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Session;
 use crate::{
+    domain::guest_conflict::GuestConflict,
     id::{SessionId, TicketId},
     time::{Timestamp, Ttl},
 };
@@ -19,14 +20,12 @@ pub enum SessionKind {
     Token,
     /// The cookie of a browser.
     Browser,
-    /// The cookie of a browser whose user has not signed in.
-    Guest,
     /// A personal access token.
     Pat,
 }
 
 impl SessionKind {
-    const ALL: [Self; 4] = [Self::Token, Self::Browser, Self::Guest, Self::Pat];
+    const ALL: [Self; 3] = [Self::Token, Self::Browser, Self::Pat];
 
     /// The name in the database.
     #[must_use]
@@ -34,7 +33,6 @@ impl SessionKind {
         match self {
             Self::Token => "token",
             Self::Browser => "browser",
-            Self::Guest => "guest",
             Self::Pat => "pat",
         }
     }
@@ -105,11 +103,13 @@ impl fmt::Debug for SpentForm {
 }
 
 /// The outcome of opening a session. Unless it was opened, nothing was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub enum OpenOutcome {
     /// The session is open.
     Opened,
+    /// The session is open, and a guest has become its user: these are the namespaces in which both had data.
+    Joined(Vec<GuestConflict>),
     /// The user has changed since the password was checked.
     UserChanged,
     /// The form was spent before, or the step was taken before.

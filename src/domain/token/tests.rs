@@ -26,7 +26,7 @@ fn session() -> Session {
         parent: None,
         site: None,
         superseded_by: None,
-        user: UserId::new(SIGNED_IN, &entropy),
+        user: Some(UserId::new(SIGNED_IN, &entropy)),
         subject: "ada".into(),
         client: "app".parse().unwrap(),
         generation: 0,
@@ -71,6 +71,7 @@ fn client(lifetime: i64) -> ClientConfig {
         trusted_end_user: false,
         registration: false,
         require_email: false,
+        require_mfa: false,
         link_template: None,
         display_name: None,
         site: None,
@@ -78,6 +79,7 @@ fn client(lifetime: i64) -> ClientConfig {
         accent_color: None,
         cors_origins: Vec::new(),
         browser_tokens: false,
+        guest_data: std::collections::BTreeMap::new(),
         later: Later::default(),
     }
 }

@@ -105,6 +105,6 @@ fn security(path: &str, documented: &BTreeSet<&'static str>) -> Value {
         Some(Access::ConfidentialClient) => json!([basic]),
         Some(Access::ClientOrUser) => json!([bearer, basic, none]),
         Some(Access::User) => json!([bearer]),
-        Some(Access::Permission(..)) => json!([bearer, basic]),
+        Some(Access::SessionOrClient | Access::Permission(..)) => json!([bearer, basic]),
     }
 }

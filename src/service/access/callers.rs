@@ -12,7 +12,8 @@ use super::{
     Access, Act, RequestContext, method,
     origins::{check_origin, not_allowed},
     permits::{
-        Admin, CallingClient, HeldPermissions, Me, PermissionSource, Permit, TOKEN_REFUSED, TokenSource, check_fresh,
+        Admin, CallingClient, DataCaller, DataCallerKind, HeldPermissions, Me, PermissionSource, Permit, TOKEN_REFUSED,
+        TokenSource, check_fresh,
     },
 };
 use crate::{
@@ -109,6 +110,7 @@ impl Callers {
             Access::Anyone | Access::Client | Access::ClientOrUser => Permit::Open,
             Access::ConfidentialClient => Permit::Client(self.calling_client(ctx, credentials).await?),
             Access::User => Permit::Me(self.me(ctx, credentials).await?),
+            Access::SessionOrClient => Permit::Data(self.data_caller(ctx, credentials).await?),
             Access::Permission(permission, act) => {
                 Permit::Admin(self.administrator(ctx, credentials, permission, act).await?)
             }
@@ -197,7 +199,7 @@ impl Callers {
 
     /// The claims of a bearer token whose audience is this server.
     async fn bearer_claims(&self, ctx: &RequestContext, token: &str) -> Result<Arc<Claims>> {
-        let policy = Policy::new(self.live.issuer(), self.live.issuer());
+        let policy = Policy::new(self.live.issuer(), self.live.issuer()).allow_guests(true);
         let (claims, client) = match self.checked(token, &policy, ctx.now).await? {
             Checked::Valid(claims, client) => (claims, client),
             Checked::Revoked => return Err(Error::TokenRevoked),
@@ -251,7 +253,22 @@ impl Callers {
         let ClientCredentials::Bearer(token) = credentials else { return Err(TOKEN_REFUSED) };
         let claims = self.bearer_claims(ctx, token).await?;
         let session = self.session(&session_id(&claims)?, &claims.subject).await?;
-        Ok(Me::new(session, &ctx.peer))
+        Me::new(session, &ctx.peer)
+    }
+
+    /// Authenticates a session, of a user or a guest, by bearer token, or a confidential client. A token is checked from
+    /// memory: whoever uses the session finds it live in the same transaction.
+    async fn data_caller(&self, ctx: &RequestContext, credentials: &ClientCredentials) -> Result<DataCaller> {
+        Ok(match credentials {
+            ClientCredentials::None => return Err(TOKEN_REFUSED),
+            ClientCredentials::Basic { .. } => {
+                let CallingClient(client) = self.calling_client(ctx, credentials).await?;
+                DataCaller(DataCallerKind::Client(client))
+            }
+            ClientCredentials::Bearer(token) => {
+                DataCaller::of_session(session_id(&*self.bearer_claims(ctx, token).await?)?)
+            }
+        })
     }
 
     /// The user of a session whose cookie was checked. The row is read again: what follows may change the account.
@@ -261,7 +278,7 @@ impl Callers {
     pub async fn me_of_session(&self, ctx: &RequestContext, id: &SessionId, subject: &str) -> Result<Me> {
         let session = self.session(id, subject).await?;
         ctx.caller.set(subject);
-        Ok(Me::new(session, &ctx.peer))
+        Me::new(session, &ctx.peer)
     }
 
     /// The session row, if the session has not been ended.
@@ -301,7 +318,10 @@ impl Callers {
                 }
                 let session = self.session(&session_id(&claims)?, &claims.subject).await?;
                 let actor = Actor { client: Some(claims.client_id.clone()), ..Actor::named(&claims.subject) };
-                let Session { id: session, user, roles, auth_time, .. } = session;
+                let Session { id: session, user, roles, auth_time, acr, .. } = session;
+                let roles = self.live.snapshot().roles_at_level(&roles, &acr);
+                // A guest has no permissions.
+                let user = user.ok_or(Error::Lacks(permission))?;
                 let source = PermissionSource::User { token: source, user, session, roles };
                 let admin = self.admin(ctx, actor, source, permission)?;
                 if act == Act::Write {
@@ -387,7 +407,8 @@ impl Callers {
     /// [`Reason::TokenInvalid`] if the session has ended.
     pub(in crate::service) async fn reload_roles(&self, admin: &mut Admin) -> Result<()> {
         if let PermissionSource::User { session, roles, .. } = &mut admin.source {
-            *roles = self.session(session, &admin.actor.name).await?.roles;
+            let session = self.session(session, &admin.actor.name).await?;
+            *roles = self.live.snapshot().roles_at_level(&session.roles, &session.acr);
         }
         Ok(())
     }

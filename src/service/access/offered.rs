@@ -6,8 +6,12 @@ use std::{fmt, str::FromStr};
 use super::{IMPORT_USERS, Method, table::method};
 
 /// The services that an application needs on its users' behalf.
-const OF_ACCOUNTS: [&str; 3] =
-    ["/chancery.v1.AuthService/", "/chancery.v1.AccountService/", "/chancery.v1.TokenService/"];
+const OF_ACCOUNTS: [&str; 4] = [
+    "/chancery.v1.AuthService/",
+    "/chancery.v1.AccountService/",
+    "/chancery.v1.SessionDataService/",
+    "/chancery.v1.TokenService/",
+];
 /// Public keys, for whoever verifies tokens.
 const GET_JWKS: &str = "/chancery.v1.KeyService/GetJwks";
 /// What is ours. Health and reflection stay with gRPC.
@@ -16,7 +20,8 @@ const OURS: &str = "/chancery.v1.";
 /// Which methods are offered over HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HttpRpc {
-    /// Those for users and their applications: `AuthService`, `AccountService`, `TokenService` and the public keys.
+    /// Those for users and their applications: `AuthService`, `AccountService`, `SessionDataService`, `TokenService` and the
+    /// public keys.
     #[default]
     Account,
     /// Every method that takes one message, those of administrators and the streams to clients included.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
+        assurance::acr_suffices,
         audit::Actor,
-        client::Client,
+        client::{Client, ClientId},
         role::{Entitled, Role},
         scope::PermissionAt,
         session::Session,
@@ -36,6 +37,11 @@ pub(super) fn check_fresh(auth_time: Timestamp, now: Timestamp) -> Result<()> {
 /// The refusal of a bearer token.
 pub(in crate::service) const TOKEN_REFUSED: Error = Error::Unauthenticated(Reason::TokenInvalid);
 
+/// The refusal of a guest.
+pub(in crate::service) fn guest_not_allowed() -> Error {
+    Error::Denied(Reason::GuestNotAllowed, "guests have no account; sign in, or register".to_owned())
+}
+
 async fn live_session(tx: &mut Tx, id: &SessionId) -> Result<Session> {
     let session = tx.session_by_id(id).await?.ok_or(TOKEN_REFUSED)?;
     if session.revoked.is_some() { Err(Error::TokenRevoked) } else { Ok(session) }
@@ -51,6 +57,8 @@ pub enum Permit {
     Client(CallingClient),
     /// A signed-in user.
     Me(Me),
+    /// A session, of a user or a guest, or a client that authenticated itself.
+    Data(DataCaller),
     /// A caller with the method's permission.
     Admin(Admin),
 }
@@ -63,6 +71,47 @@ impl CallingClient {
     /// The client.
     pub(in crate::service) fn client(&self) -> &Client {
         &self.0
+    }
+}
+
+/// Who may read and change what is kept with a session.
+#[derive(Clone, Debug)]
+pub struct DataCaller(pub(super) DataCallerKind);
+
+#[derive(Clone, Debug)]
+pub(super) enum DataCallerKind {
+    /// The session itself, which is found live when its data are read or changed.
+    Session(SessionId),
+    /// A confidential client, for sessions of its own.
+    Client(Arc<Client>),
+}
+
+impl DataCaller {
+    /// A session whose cookie was checked.
+    pub(in crate::service) const fn of_session(session: SessionId) -> Self {
+        Self(DataCallerKind::Session(session))
+    }
+
+    /// Whether it is a session that asks for its own data.
+    pub(in crate::service) const fn is_session(&self) -> bool {
+        matches!(self.0, DataCallerKind::Session(_))
+    }
+
+    /// The session that the caller means, and the client that it must be of unless it is the caller itself.
+    ///
+    /// # Errors
+    /// A violation of `session_id`.
+    pub(in crate::service) fn session(&self, named: &str) -> Result<(SessionId, Option<ClientId>)> {
+        match &self.0 {
+            DataCallerKind::Session(own) if named.is_empty() || named == own.as_str() => Ok((own.clone(), None)),
+            DataCallerKind::Session(_) => {
+                Err(Error::invalid("session_id", "must be empty, or the session of the token"))
+            }
+            DataCallerKind::Client(client) => {
+                let session = named.parse().map_err(|_| Error::invalid("session_id", "must be the id of a session"))?;
+                Ok((session, Some(client.id.clone())))
+            }
+        }
     }
 }
 
@@ -80,15 +129,18 @@ pub struct Me {
     /// The user, for the audit log.
     pub(in crate::service) actor: Actor,
     auth_time: Timestamp,
+    acr: String,
 }
 
 impl Me {
-    pub(super) fn new(session: Session, address: &str) -> Self {
+    /// Fails if the session is a guest's: a guest has no account.
+    pub(super) fn new(session: Session, address: &str) -> Result<Self> {
         let client = session.client.as_str().to_owned();
         let address = address.to_owned();
         let actor = Actor { client: Some(client.clone()), address, ..Actor::named(&session.subject) };
-        let Session { id, user, subject, auth_time, .. } = session;
-        Self { user, subject, session: id, client, actor, auth_time }
+        let Session { id, user, subject, auth_time, acr, .. } = session;
+        let user = user.ok_or_else(guest_not_allowed)?;
+        Ok(Self { user, subject, session: id, client, actor, auth_time, acr })
     }
 
     /// The same user, who has just given the current password.
@@ -107,6 +159,12 @@ impl Me {
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// The user.
+    #[must_use]
+    pub(in crate::service) const fn user(&self) -> &UserId {
+        &self.user
     }
 
     /// The session whose token was presented.
@@ -132,6 +190,17 @@ impl Me {
     /// [`Reason::TokenInvalid`].
     pub(in crate::service) async fn check_current(&self, tx: &mut Tx) -> Result<()> {
         live_session(tx, &self.session).await.map(|_| ())
+    }
+
+    /// Fails if the sign-in is too old to change second factors, or was without one although the user has some.
+    ///
+    /// # Errors
+    /// [`Reason::SignInTooOld`]: whoever signs in again is asked for all of them.
+    pub(in crate::service) fn check_may_change_factors(&self, second_factors: i64, now: Timestamp) -> Result<()> {
+        if second_factors > 0 && !acr_suffices(&self.acr, "2") {
+            return Err(Error::Unauthenticated(Reason::SignInTooOld));
+        }
+        self.check_fresh(now)
     }
 
     /// Fails if the sign-in is too old to change the user's login.
@@ -218,7 +287,8 @@ impl Admin {
             PermissionSource::Command => return Ok(()),
             PermissionSource::User { token, session, .. } => {
                 enabled(&token.client)?;
-                snapshot.entitlements(&live_session(tx, session).await?.roles, issuer)
+                let session = live_session(tx, session).await?;
+                snapshot.session_entitlements(&session.roles, &session.acr, issuer)
             }
             PermissionSource::ClientToken(token) => snapshot.client_entitlements(enabled(&token.client)?, issuer),
             PermissionSource::Secret { client, .. } => snapshot.client_entitlements(enabled(client)?, issuer),

@@ -24,6 +24,8 @@ pub enum Access {
     ClientOrUser,
     /// A user's bearer token for this server.
     User,
+    /// The bearer token of a session for this server, of a user or a guest, or an authenticated client.
+    SessionOrClient,
     /// A bearer token for this server whose user or client currently has this permission, or a confidential client
     /// that has it.
     Permission(&'static str, Act),
@@ -41,6 +43,10 @@ pub const IMPORT_USERS: &str = "/chancery.v1.UserService/ImportUsers";
 pub const ACCESS: &[Method] = &[
     ("/chancery.v1.AuthService/Login", Access::Client),
     ("/chancery.v1.AuthService/ContinueLogin", Access::Client),
+    ("/chancery.v1.AuthService/StartGuestSession", Access::Client),
+    ("/chancery.v1.AuthService/UpgradeGuest", Access::Client),
+    ("/chancery.v1.AuthService/StartPasskeyLogin", Access::Client),
+    ("/chancery.v1.AuthService/StartStepUp", Access::Client),
     ("/chancery.v1.AuthService/Refresh", Access::Client),
     ("/chancery.v1.AuthService/Logout", Access::ClientOrUser),
     ("/chancery.v1.AuthService/IssueClientToken", Access::ConfidentialClient),
@@ -52,6 +58,10 @@ pub const ACCESS: &[Method] = &[
     ("/chancery.v1.KeyService/ListSigningKeys", Access::Permission(p::KEYS_READ, Act::Read)),
     ("/chancery.v1.KeyService/RotateSigningKey", Access::Permission(p::KEYS_ROTATE, Act::Write)),
     ("/chancery.v1.KeyService/RevokeSigningKey", Access::Permission(p::KEYS_REVOKE, Act::Write)),
+    ("/chancery.v1.SessionDataService/GetSessionData", Access::SessionOrClient),
+    ("/chancery.v1.SessionDataService/PutSessionData", Access::SessionOrClient),
+    ("/chancery.v1.SessionDataService/DeleteSessionData", Access::SessionOrClient),
+    ("/chancery.v1.SessionDataService/ListSessionData", Access::SessionOrClient),
     ("/chancery.v1.AccountService/Register", Access::Client),
     ("/chancery.v1.AccountService/VerifyEmail", Access::Client),
     ("/chancery.v1.AccountService/RequestPasswordReset", Access::Client),
@@ -61,6 +71,13 @@ pub const ACCESS: &[Method] = &[
     ("/chancery.v1.AccountService/ChangePassword", Access::User),
     ("/chancery.v1.AccountService/ListMySessions", Access::User),
     ("/chancery.v1.AccountService/RevokeMySession", Access::User),
+    ("/chancery.v1.AccountService/EnrollTotp", Access::User),
+    ("/chancery.v1.AccountService/ConfirmTotp", Access::User),
+    ("/chancery.v1.AccountService/StartPasskeyRegistration", Access::User),
+    ("/chancery.v1.AccountService/FinishPasskeyRegistration", Access::User),
+    ("/chancery.v1.AccountService/ListMyFactors", Access::User),
+    ("/chancery.v1.AccountService/RemoveMyFactor", Access::User),
+    ("/chancery.v1.AccountService/RegenerateRecoveryCodes", Access::User),
     ("/chancery.v1.AccountService/DeleteMe", Access::User),
     ("/chancery.v1.UserService/CreateUser", Access::Permission(p::USERS_WRITE, Act::Write)),
     ("/chancery.v1.UserService/GetUser", Access::Permission(p::USERS_READ, Act::Read)),
@@ -74,6 +91,8 @@ pub const ACCESS: &[Method] = &[
     ("/chancery.v1.UserService/UnassignUserRole", Access::Permission(p::ROLES_ASSIGN, Act::Write)),
     ("/chancery.v1.UserService/ListUserSessions", Access::Permission(p::USERS_READ, Act::Read)),
     ("/chancery.v1.UserService/RevokeUserSessions", Access::Permission(p::USERS_WRITE, Act::Write)),
+    ("/chancery.v1.UserService/ListUserFactors", Access::Permission(p::USERS_READ, Act::Read)),
+    ("/chancery.v1.UserService/RemoveUserFactor", Access::Permission(p::USERS_WRITE, Act::Write)),
     (IMPORT_USERS, Access::Permission(p::USERS_IMPORT, Act::Write)),
     ("/chancery.v1.ClientService/CreateClient", Access::Permission(p::CLIENTS_WRITE, Act::Write)),
     ("/chancery.v1.ClientService/GetClient", Access::Permission(p::CLIENTS_READ, Act::Read)),

@@ -4,6 +4,7 @@ mod account;
 mod change;
 mod check;
 mod create;
+mod guest_data;
 mod lifetimes;
 mod pages;
 mod request;

@@ -236,6 +236,7 @@ impl Import {
             attributes: row.attributes.clone(),
             language: row.language.clone(),
             security_version: 1,
+            second_factors: 0,
             disabled_at: row.disabled.then_some(now),
             created_at: row.created_at.unwrap_or(now),
         };

@@ -34,6 +34,8 @@ pub struct NewRoleRequest {
     pub description: String,
     /// Its permissions: `P` at this server's own audience, `P@A` at another audience.
     pub permissions: Vec<String>,
+    /// Whether it counts only in sessions with two factors.
+    pub require_mfa: bool,
     /// The caller's request id, if the call may be retried.
     pub creation: Option<CreationKey>,
 }
@@ -45,6 +47,8 @@ pub struct RolePatch {
     pub description: Option<String>,
     /// The full list of its permissions.
     pub permissions: Option<Vec<String>>,
+    /// Whether it counts only in sessions with two factors.
+    pub require_mfa: Option<bool>,
 }
 
 /// The roles of this deployment. Cheap to clone.
@@ -82,8 +86,9 @@ impl Roles {
         admin.check_permissions(&self.live.snapshot(), &permissions)?;
         let now = self.live.now();
         let id = RoleId::new(now, &*self.entropy);
-        let (built_in, revision, description) = (None, 1, request.description);
-        let role = Role { id, name, description, permissions, built_in, revision, created_at: now, updated_at: now };
+        let (built_in, revision, description, require_mfa) = (None, 1, request.description, request.require_mfa);
+        let (created_at, updated_at) = (now, now);
+        let role = Role { id, name, description, permissions, built_in, require_mfa, revision, created_at, updated_at };
         self.token_fit.check_new_role(&role)?;
         let mut tx = admin.write(&self.store, &self.live).await?;
         if let Some(creation) = &request.creation {
@@ -109,7 +114,9 @@ impl Roles {
     pub async fn update(&self, admin: &Admin, name: &str, patch: RolePatch, revision: Option<i64>) -> Result<Role> {
         self.live.confirm().await?;
         let old = self.find(name)?;
-        refuse_built_in(&old)?;
+        if patch.description.is_some() || patch.permissions.is_some() {
+            refuse_built_in(&old)?;
+        }
         if revision.is_some_and(|r| r != old.revision) {
             return Err(Error::Changed);
         }
@@ -121,10 +128,12 @@ impl Roles {
         if let Some(permissions) = &patch.permissions {
             role.permissions = self.role_permissions(permissions, &mut violations);
         }
+        role.require_mfa = patch.require_mfa.unwrap_or(old.require_mfa);
         violations.into_result(())?;
         admin.check_role(&self.live.snapshot(), &old)?;
         admin.check_permissions(&self.live.snapshot(), &role.permissions)?;
-        if role.description == old.description && same_permissions(&role.permissions, &old.permissions) {
+        let same = role.description == old.description && role.require_mfa == old.require_mfa;
+        if same && same_permissions(&role.permissions, &old.permissions) {
             return Ok(old);
         }
         if role.permissions.iter().any(|permission| !old.permissions.contains(permission)) {
@@ -258,7 +267,7 @@ impl Roles {
         now: Timestamp,
     ) -> Result<()> {
         let permissions: Vec<_> = role.permissions.iter().map(|p| format!("{}@{}", p.permission, p.audience)).collect();
-        let details = json!({ "name": role.name, "permissions": permissions });
+        let details = json!({ "name": role.name, "permissions": permissions, "require_mfa": role.require_mfa });
         tx.audit(now, kind, &admin.actor, role.id.as_str(), details).await?;
         tx.change(self.live.change(ChangeKind::Role, role.id.as_str(), now));
         Ok(())

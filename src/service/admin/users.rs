@@ -1,6 +1,7 @@
 //! User administration.
 
 mod check;
+mod factors;
 mod reset;
 mod sessions;
 
@@ -30,7 +31,7 @@ use crate::{
     secret::Password,
     service::{
         access::Admin,
-        people::{Emails, Limits, Tickets, TokenFit, UserView, hash_error, load_view, remap_claims},
+        people::{Emails, Factors, Limits, Tickets, TokenFit, UserView, hash_error, load_view, remap_claims},
         runtime::{Live, Runtime},
         tokens::{SessionsEnded, Tokens},
     },
@@ -81,6 +82,7 @@ pub struct Users {
     limits: Limits,
     tickets: Tickets,
     emails: Emails,
+    factors: Factors,
     roles: Roles,
     tokens: Arc<Tokens>,
     token_fit: TokenFit,
@@ -99,6 +101,7 @@ pub(in crate::service) struct UsersParts {
     pub(in crate::service) limits: Limits,
     pub(in crate::service) tickets: Tickets,
     pub(in crate::service) emails: Emails,
+    pub(in crate::service) factors: Factors,
     pub(in crate::service) roles: Roles,
     pub(in crate::service) tokens: Arc<Tokens>,
     pub(in crate::service) token_fit: TokenFit,
@@ -113,9 +116,9 @@ struct LockedUser {
 
 impl Users {
     pub(in crate::service) fn new(parts: UsersParts) -> Self {
-        let UsersParts { runtime, passwords, limits, tickets, emails, roles, tokens, token_fit } = parts;
+        let UsersParts { runtime, passwords, limits, tickets, emails, factors, roles, tokens, token_fit } = parts;
         let Runtime { store, live, entropy, .. } = runtime;
-        Self { store, live, entropy, passwords, limits, tickets, emails, roles, tokens, token_fit }
+        Self { store, live, entropy, passwords, limits, tickets, emails, factors, roles, tokens, token_fit }
     }
 
     /// Creates a user.
@@ -142,7 +145,9 @@ impl Users {
         let subject = request.subject.unwrap_or_else(|| id.as_str().to_owned());
         let attributes = request.attributes;
         let (security_version, disabled_at) = (1, None);
-        let user = User { id, subject, attributes, language, security_version, disabled_at, created_at: now };
+        let second_factors = 0;
+        let user =
+            User { id, subject, attributes, language, security_version, second_factors, disabled_at, created_at: now };
         let field = match (roles.is_empty(), user.attributes.is_empty()) {
             (false, _) => "roles",
             (true, false) => "attributes",

@@ -5,6 +5,7 @@ use super::{
     own_account::{NewPasswordAtSite, PasswordChanged, Shared, SiteAccounts, origin, shared},
 };
 use crate::{
+    domain::factor::Method,
     error::Result,
     id::SessionId,
     keys::form_id::{self, FormId},
@@ -55,8 +56,8 @@ impl SiteAccounts {
         let work = async {
             let NewPasswordAtSite { current, new } = passwords;
             let ended = Box::pin(self.accounts.change_password_at(at.ctx, me, (current, new))).await?;
-            let of = (&session.user, &session.id);
-            match Box::pin(self.sign_ins.renew_session(at.ctx, at.client, of, &proof)).await {
+            let of = (me.user(), &session.id);
+            match Box::pin(self.sign_ins.renew_session(at.ctx, at.client, of, (&proof, Method::Password))).await {
                 Ok(cookies) => Ok(PasswordChanged { ended, cookies: Some(Box::new(cookies)) }),
                 Err(error) => {
                     // The password is changed, and the old cookie is still good: to say that it failed would be wrong.
@@ -111,7 +112,7 @@ impl SiteAccounts {
 }
 
 /// The forms of a session's account page. They have the token that is bound to the session, and no ids of their own.
-fn session_form(at: AtSite<'_>, session: &SessionId) -> FormId {
+pub(super) fn session_form(at: AtSite<'_>, session: &SessionId) -> FormId {
     let ulid = session.ulid();
     let issued_at = Timestamp::from_millis(i64::try_from(ulid.timestamp_ms()).unwrap_or_default());
     FormId { id: ulid.to_bytes(), site: origin(at.client), visitor: *at.visitor, issued_at }

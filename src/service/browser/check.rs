@@ -85,7 +85,8 @@ impl Browser {
         let snapshot = self.runtime.live.snapshot();
         let client = snapshot.clients.get(session.client.as_str());
         let elsewhere = client.and_then(|client| client.config.application_audiences(&snapshot.issuer).next());
-        snapshot.entitlements(&session.roles, elsewhere.map_or(&*snapshot.issuer, Audience::as_str))
+        let audience = elsewhere.map_or(&*snapshot.issuer, Audience::as_str);
+        snapshot.session_entitlements(&session.roles, &session.acr, audience)
     }
 
     /// The sign-in page of a site, for whoever asked for a path of its application.

@@ -4,7 +4,7 @@
 use super::Browser;
 use crate::{
     domain::{
-        session::{RESULT_TTL, RevokedCause, SessionKind},
+        session::{RESULT_TTL, RevokedCause, Session, SessionKind},
         site::Site,
     },
     error::Result,
@@ -28,11 +28,30 @@ impl Browser {
     /// # Errors
     /// If the database is unreachable.
     pub async fn just_ended(&self, cookie: &str, site: &Site, now: Timestamp) -> Result<Option<EndedSession>> {
+        let ended = self.session_just_ended(cookie, site, now).await?;
+        Ok(ended.and_then(|session| session.revoked.map(|(_, cause)| EndedSession { id: session.id, cause })))
+    }
+
+    /// Whether another session has just taken the place of the one that a cookie stood for, or is about to. A request
+    /// with such a cookie was sent before the browser got the new one: an answer that took the cookie away, or set one
+    /// for somebody else, would sign the browser out.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn was_just_replaced(&self, cookie: &str, site: &Site, now: Timestamp) -> Result<bool> {
+        let ended = self.session_just_ended(cookie, site, now).await?;
+        Ok(ended.is_some_and(|session| {
+            // A guest who becomes an account ends a moment before the account's session begins.
+            let is_superseded = matches!(session.revoked, Some((_, RevokedCause::Superseded)));
+            is_superseded || session.superseded_by.is_some()
+        }))
+    }
+
+    async fn session_just_ended(&self, cookie: &str, site: &Site, now: Timestamp) -> Result<Option<Session>> {
         let Some((id, secret)) = session_cookie::parse(&self.runtime.sealing, cookie) else { return Ok(None) };
         let session = self.runtime.store.read().await?.session_by_id(&id).await?;
         let session = session.filter(|s| s.kind == SessionKind::Browser && s.secret.matches(&secret.hash()));
         let session = session.filter(|s| s.site.as_deref() == Some(site.origin()));
-        let revoked = session.and_then(|s| s.revoked).filter(|(at, _)| now < at.plus(RESULT_TTL));
-        Ok(revoked.map(|(_, cause)| EndedSession { id, cause }))
+        Ok(session.filter(|s| s.revoked.as_ref().is_some_and(|(at, _)| now < at.plus(RESULT_TTL))))
     }
 }

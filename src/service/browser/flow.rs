@@ -3,7 +3,7 @@
 use super::{Browser, BrowserSession};
 use crate::{
     domain::{
-        assurance::acr_suffices,
+        assurance::{acr_needs_two_factors, acr_suffices},
         client::Client,
         flow::{FlowState, Prompt},
         site::Site,
@@ -48,13 +48,24 @@ impl Browser {
     }
 }
 
-/// Whether a session is all that a flow asks for.
+/// Whether a session is all that a flow asks for. A guest is asked to sign in.
 #[must_use]
 pub fn suffices(session: &BrowserSession, flow: &FlowState) -> bool {
+    let strong_enough = flow.required().acr.as_deref().is_none_or(|acr| acr_suffices(&session.acr, acr));
+    strong_enough && is_recent(session, flow)
+}
+
+/// Whether a session is all that a flow asks for but for a second factor.
+#[must_use]
+pub fn lacks_second_factor(session: &BrowserSession, flow: &FlowState) -> bool {
+    let two_factors = flow.required().acr.as_deref().is_some_and(acr_needs_two_factors);
+    two_factors && !suffices(session, flow) && is_recent(session, flow)
+}
+
+fn is_recent(session: &BrowserSession, flow: &FlowState) -> bool {
     let required = flow.required();
-    let strong_enough = required.acr.as_deref().is_none_or(|acr| acr_suffices(&session.acr, acr));
     let since = |earliest: Timestamp| session.auth_time >= earliest;
     let recent_enough = required.max_age.is_none_or(|age| since(flow.issued_at().minus(age)));
     let asked_since = required.prompt != Some(Prompt::Login) || since(flow.issued_at());
-    strong_enough && recent_enough && asked_since
+    !session.is_guest() && recent_enough && asked_since
 }

@@ -8,12 +8,12 @@ use crate::{
     error::{Error, Reason, Result},
     id::VisitorId,
     keys::form_id::{self, FormId},
-    secret::{DeviceToken, Password, TicketToken, TypedCode},
+    secret::{DeviceToken, Password, RecoveryCode, TicketToken, TypedCode},
     service::{
         access::Me,
         people::{
             Accounts, AtSite, BrowserGoal, FormProof, NewCookies, Once, PageSignedIn, PendingTicket, PresentedTicket,
-            SignIns, SiteRegistration, SiteVerification, UsedBefore, VerifiedAtSite,
+            SignIns, SiteRegistration, SiteVerification, TotpEnrolment, UsedBefore, VerifiedAtSite,
         },
         runtime::Runtime,
     },
@@ -33,6 +33,9 @@ pub struct SiteAccounts {
     pub(super) passwords: Flights<Shared<PasswordChanged>>,
     pub(super) deletions: Flights<Shared<usize>>,
     pub(super) sign_outs: Flights<Shared<usize>>,
+    pub(super) enrolments: Flights<Shared<TotpEnrolment>>,
+    pub(super) confirmations: Flights<Shared<FactorAdded>>,
+    pub(super) new_codes: Flights<Shared<Vec<RecoveryCode>>>,
 }
 
 impl fmt::Debug for SiteAccounts {
@@ -87,6 +90,20 @@ pub struct NewPasswordAtSite {
     pub new: Password,
 }
 
+/// A second factor was added.
+pub struct FactorAdded {
+    /// New recovery codes, if it is the first one.
+    pub recovery_codes: Vec<RecoveryCode>,
+    /// The cookies of the session that replaces this one: the factor was shown in it.
+    pub cookies: Option<Box<NewCookies>>,
+}
+
+impl fmt::Debug for FactorAdded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FactorAdded(…)")
+    }
+}
+
 /// A password was changed.
 #[derive(Debug)]
 pub struct PasswordChanged {
@@ -109,6 +126,9 @@ impl SiteAccounts {
             passwords: Flights::default(),
             deletions: Flights::default(),
             sign_outs: Flights::default(),
+            enrolments: Flights::default(),
+            confirmations: Flights::default(),
+            new_codes: Flights::default(),
         }
     }
 
@@ -210,15 +230,18 @@ impl SiteAccounts {
             }
             verified => verified?,
         };
-        let VerifiedAtSite { account, by_asker, return_to, .. } = verified;
+        let VerifiedAtSite { account, by_asker, return_to, guest, .. } = verified;
         let Some(account) = account else { return Ok(VerifyOutcome::NewAddress) };
         if !by_asker || me.is_some() {
             return Ok(VerifyOutcome::Opened { return_to, without_name });
         }
-        let goal = BrowserGoal { site: origin(at.client), flow: String::new(), shared: false };
-        let opened = Box::pin(self.sign_ins.sign_in_new_account(at.ctx, at.client, account, (goal, proof.clone())));
+        let goal = BrowserGoal { site: origin(at.client), flow: String::new(), shared: false, two_factors: false };
+        // The guest who has become its user, or else the one whose browser it is.
+        let guest = guest.as_ref().or(at.guest);
+        let opened =
+            Box::pin(self.sign_ins.sign_in_new_account(at.ctx, at.client, account, (goal, proof.clone()), guest));
         let cookies = match opened.await {
-            Ok(PageSignedIn::Session(cookies)) => Some(cookies),
+            Ok(Some(PageSignedIn::Session(cookies))) => Some(cookies),
             Ok(_) => self.sign_ins.cookies_of_form(&proof).await?,
             Err(error) => {
                 // The account is open all the same, so whoever asked for it can sign in.

@@ -12,8 +12,8 @@ use crate::{
     service::{
         access::RequestContext,
         people::{
-            BrowserGoal, FormProof, NewCookies, PageSignIn, PageSignedIn, PageStep, PresentSession, StepInput,
-            StepPlace, StepTaken, StepTyped,
+            BrowserGoal, FormProof, NewCookies, NewGuest, PageSignIn, PageSignedIn, PageStep, PageStepUp,
+            PresentSession, StepInput, StepPlace, StepTaken, StepTyped,
         },
     },
     time::{Timestamp, Ttl},
@@ -37,6 +37,8 @@ pub struct SignInForm {
     pub password: Password,
     /// Whether others use the computer too.
     pub shared: bool,
+    /// Whether the flow asks for two factors.
+    pub two_factors: bool,
     /// The device tokens that the browser has sent.
     pub devices: Vec<DeviceToken>,
     /// The session that the browser has, which does not suffice. The new one replaces it.
@@ -59,8 +61,9 @@ pub enum SignInOutcome {
 /// The submissions under way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Submissions {
-    sign_ins: Flights<Result<SignInOutcome>>,
+    pub(super) sign_ins: Flights<Result<SignInOutcome>>,
     steps: Flights<Result<StepTaken>>,
+    pub(super) guests: Flights<Result<Arc<NewGuest>>>,
 }
 
 impl Browser {
@@ -101,9 +104,9 @@ impl Browser {
         submitted: SignInForm,
         form: FormProof,
     ) -> Result<SignInOutcome> {
-        let SignInForm { visitor, flow, login, password, shared, devices, present, .. } = submitted;
+        let SignInForm { visitor, flow, login, password, shared, two_factors, devices, present, .. } = submitted;
         let present = present.as_ref().map(present_session);
-        let goal = BrowserGoal { site: site.origin().to_owned(), flow, shared };
+        let goal = BrowserGoal { site: site.origin().to_owned(), flow, shared, two_factors };
         let holder = holder(&visitor);
         let request = PageSignIn { login, password, devices, goal, holder, form: form.clone(), present };
         Ok(match self.sign_ins.sign_in_at_page(ctx, client, request).await? {
@@ -114,8 +117,27 @@ impl Browser {
         })
     }
 
+    /// Begins to raise a session that is all that a flow asks for but too weak: its user is asked for the second factor
+    /// alone. Nothing if the password is needed too.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`](crate::error::Error::RateLimited), or the database is unreachable.
+    pub async fn step_up(
+        &self,
+        ctx: &RequestContext,
+        (client, site): (&Client, &Site),
+        (visitor, session): (&VisitorId, &BrowserSession),
+        (flow, devices): (&str, Vec<DeviceToken>),
+    ) -> Result<Option<TicketId>> {
+        // Whether others use the computer too is not known any more.
+        let (site, flow, shared) = (site.origin().to_owned(), flow.to_owned(), true);
+        let goal = BrowserGoal { site, flow, shared, two_factors: true };
+        let request = PageStepUp { session, goal, holder: holder(visitor), devices };
+        self.sign_ins.step_up_at_page(ctx, client, request).await
+    }
+
     /// The answer to a form that was spent before.
-    async fn repeated(&self, form: &FormProof) -> Result<SignInOutcome> {
+    pub(super) async fn repeated(&self, form: &FormProof) -> Result<SignInOutcome> {
         let cookies = self.sign_ins.cookies_of_form(form).await?;
         Ok(cookies.map_or(SignInOutcome::FormUnusable, SignInOutcome::SignedIn))
     }
@@ -157,11 +179,11 @@ impl Browser {
     }
 }
 
-fn present_session(session: &BrowserSession) -> PresentSession {
+pub(super) fn present_session(session: &BrowserSession) -> PresentSession {
     PresentSession { id: session.id.clone(), user: session.user.clone() }
 }
 
 /// Who may take the steps of a sign-in.
-fn holder(visitor: &VisitorId) -> [u8; 32] {
+pub(super) fn holder(visitor: &VisitorId) -> [u8; 32] {
     sha256(visitor.as_bytes())
 }

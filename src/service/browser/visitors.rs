@@ -76,7 +76,8 @@ impl Browser {
     /// The database is unreachable.
     pub async fn is_login_of(&self, session: &BrowserSession, login: &str) -> Result<bool> {
         let Some(typed) = Login::canonical_for_lookup(login) else { return Ok(false) };
-        let logins = self.runtime.store.read().await?.logins_of(&session.user).await?;
+        let Some(user) = &session.user else { return Ok(false) };
+        let logins = self.runtime.store.read().await?.logins_of(user).await?;
         Ok(logins.iter().any(|login| Login::canonical_for_lookup(login).as_ref() == Some(&typed)))
     }
 }

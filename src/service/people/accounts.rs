@@ -6,8 +6,10 @@
 mod at_site;
 mod budget;
 mod data;
+mod factors;
 mod me;
 mod once;
+mod passkeys;
 mod password;
 mod register;
 mod repeats;
@@ -18,20 +20,25 @@ mod waiting;
 
 use std::{fmt, sync::Arc};
 
-pub(super) use self::budget::WriteBudget;
+pub(super) use self::budget::{Write, WriteBudget};
 pub(in crate::service) use self::reset::ResetBy;
 pub use self::{
     at_site::{AtSite, MailedLink, SiteRegistration, SiteVerification, VerifiedAtSite, Whose},
     data::OwnData,
+    factors::{MayChangeFactors, NewFactor, OwnFactors, TotpEnrolment},
     me::MePatch,
     once::Once,
+    passkeys::PasskeyEnrolment,
     register::RegisterInput,
     repeats::UsedBefore,
     reset::{PasswordReset, ResetRequest},
     verify::VerifyEmailInput,
     waiting::{Awaited, Waiting},
 };
-use super::{emails::Emails, limits::Limits, new_passwords::NewPasswords, tickets::Tickets, token_fit::TokenFit};
+use super::{
+    emails::Emails, factors::Factors, limits::Limits, new_passwords::NewPasswords, tickets::Tickets,
+    token_fit::TokenFit,
+};
 use crate::{
     entropy::Entropy,
     keys::SealingKey,
@@ -51,6 +58,7 @@ pub struct Accounts {
     pub(super) callers: Callers,
     pub(super) tickets: Tickets,
     pub(super) emails: Emails,
+    pub(super) factors: Factors,
     pub(super) new_passwords: NewPasswords,
     pub(super) token_fit: TokenFit,
     pub(super) budget: WriteBudget,

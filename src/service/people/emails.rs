@@ -136,7 +136,18 @@ impl Emails {
         to: Addressee,
         content: Content,
     ) -> Result<()> {
-        let client = client.display_name().to_owned();
+        self.send_from(tx, client.display_name(), to, content).await
+    }
+
+    /// Queues a mail on behalf of a service of this name.
+    pub(in crate::service) async fn send_from(
+        &self,
+        tx: &mut Tx,
+        service: &str,
+        to: Addressee,
+        content: Content,
+    ) -> Result<()> {
+        let client = service.to_owned();
         let Addressee { recipient: to, language, asked } = to;
         self.outbox.enqueue(tx, Mail { to, content, client, language, asked }).await.map(|_| ())
     }

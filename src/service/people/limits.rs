@@ -36,6 +36,7 @@ use crate::{
         login::Login,
     },
     error::{Error, Result},
+    id::UserId,
     keys::SealingKey,
     passwords::{Level, Prefix},
     service::runtime::Live,
@@ -181,6 +182,17 @@ impl Limits {
         Ok(())
     }
 
+    /// Clears the counter of a user's second factors, where an administrator has removed them.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub(in crate::service) async fn clear_factors(&self, tx: &mut Tx, user: &UserId) -> Result<()> {
+        let key = self.key(LimitKind::Factor, user.as_str());
+        tx.login_failures_clear(&[key]).await?;
+        self.cache().remove(&key);
+        Ok(())
+    }
+
     /// Fails if any verdict is a refusal; reports the one that lasts longest.
     fn refuse(&self, verdicts: &[(LimitKind, LimitVerdict)]) -> Result<()> {
         let refusal = |(kind, verdict): &(LimitKind, LimitVerdict)| match *verdict {
@@ -216,7 +228,9 @@ impl Limits {
 const fn busy(kind: LimitKind, verdict: LimitVerdict) -> Option<Error> {
     let LimitVerdict::Busy(after) = verdict else { return None };
     Some(match kind {
-        LimitKind::Account | LimitKind::Device | LimitKind::Devices => Error::SignInInProgress { after },
+        LimitKind::Account | LimitKind::Device | LimitKind::Devices | LimitKind::Factor => {
+            Error::SignInInProgress { after }
+        }
         _ => Error::Throttled { after },
     })
 }

@@ -59,10 +59,10 @@ pub(super) fn warn_if_unusable(verdict: &PasswordVerdict, subject: &str) {
     }
 }
 
-/// Fails if a new password is too weak.
-pub(super) fn check_new_password(password: &Password, logins: &[String]) -> Result<()> {
+/// Fails if a new password is too weak for somebody with so many second factors.
+pub(super) fn check_new_password(password: &Password, logins: &[String], second_factors: i64) -> Result<()> {
     let context: Vec<&str> = logins.iter().map(String::as_str).collect();
-    PasswordPolicy::default()
+    PasswordPolicy::beside(second_factors)
         .check(password, &context)
         .map_err(|problem| Error::invalid("new_password", problem.to_string()))
 }

@@ -1,13 +1,23 @@
 //! Sign-in with a password.
 
+mod factor_steps;
 mod goal;
 mod guess;
+mod guests;
 mod opening;
 mod own_account;
 mod page;
 mod page_step;
 mod page_steps;
+mod passkey;
+mod passkey_call;
+mod passkey_page;
+mod passkey_steps;
+mod state;
+mod step_passkeys;
+mod step_up;
 mod steps;
+mod still_live;
 
 use std::{fmt, sync::Arc};
 
@@ -16,17 +26,26 @@ use tokio::time::Instant;
 
 pub use self::{
     goal::{BrowserGoal, PresentSession},
+    guests::{GuestRequest, NewGuest, UpgradeRequest},
     page::{FormProof, NewCookies, PageSignIn, PageSignedIn},
     page_step::{PageStep, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped},
-    steps::{Challenge, NextStep, SignInStep},
+    passkey_call::{PasskeyChallenge, PasskeyLoginRequest},
+    passkey_page::PagePasskey,
+    state::{Challenge, Continued, NextStep, SignInStep},
+    step_up::StepUpRequest,
 };
 use self::{
     guess::Guess,
+    guests::GUEST_JOINED,
     opening::{Opened, OpenedSession, Spend},
-    steps::SignInState,
+    state::{Basis, SignInState},
 };
+pub(in crate::service) use self::{passkey::PASSKEY_TTL, step_up::PageStepUp};
 use super::{
+    accounts::WriteBudget,
     emails::Emails,
+    factors::Factors,
+    guest_limits::GuestLimits,
     limits::Limits,
     new_passwords::{NewPasswords, check_may_handle_passwords, hash_error, wait_min_response_time, warn_if_unusable},
     person::Person,
@@ -36,6 +55,9 @@ use crate::{
     domain::{
         client::Client,
         end_user::EndUser,
+        factor::Methods,
+        guest::GuestJoin,
+        password_policy::PasswordPolicy,
         scope::{Audience, Scope},
         text::cleaned,
         user::User,
@@ -51,7 +73,8 @@ use crate::{
         runtime::{Live, SessionWriter, TRIES},
         tokens::{Minter, StatusLists, TokenPair, audience_of, scopes_of},
     },
-    store::Store,
+    store::{SignInUser, Store},
+    time::Timestamp,
 };
 
 /// Maximum length of a password, in bytes.
@@ -109,6 +132,8 @@ struct SignInCall<'a> {
     person: Person,
     device: Device,
     goal: Goal,
+    /// The guest who signs in.
+    guest: Option<GuestJoin>,
 }
 
 /// What became of a sign-in whose password was correct.
@@ -139,14 +164,27 @@ struct Typed<'a> {
     devices: &'a [DeviceToken],
 }
 
-/// A user whose password was correct.
+/// A user who has proved who they are, at least in part.
 struct VerifiedUser {
     user: User,
     roles: Vec<RoleId>,
+    /// What was proved.
+    proved: Methods,
     /// A new hash that replaces one with outdated parameters.
     rehash: Option<Phc>,
     /// Whether the user must choose a new password.
     must_change: bool,
+    /// When that was, if it was not just now.
+    auth_time: Option<Timestamp>,
+    /// The session that is raised.
+    basis: Option<Basis>,
+}
+
+impl VerifiedUser {
+    /// A user who has proved this, and whose password stays as it is.
+    const fn new(user: User, roles: Vec<RoleId>, proved: Methods) -> Self {
+        Self { user, roles, proved, rehash: None, must_change: false, auth_time: None, basis: None }
+    }
 }
 
 /// The result of a sign-in request.
@@ -167,13 +205,17 @@ pub struct SignIns {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,
+    pub(super) guests: GuestLimits,
     pub(super) writer: SessionWriter,
     pub(super) callers: Callers,
     pub(super) minter: Minter,
     pub(super) lists: StatusLists,
     pub(super) tickets: Tickets,
     pub(super) emails: Emails,
+    pub(super) factors: Factors,
     pub(super) new_passwords: NewPasswords,
+    /// How many step-ups may begin.
+    pub(super) budget: Arc<WriteBudget>,
 }
 
 impl fmt::Debug for SignIns {
@@ -192,18 +234,29 @@ impl SignIns {
         &self,
         ctx: &RequestContext,
         credentials: &ClientCredentials,
+        request: SignInRequest,
+    ) -> Result<SignedIn> {
+        let client = self.callers.client_of(ctx, credentials, &request.client_id).await?;
+        self.sign_in_to(ctx, &client, request, None).await
+    }
+
+    /// Signs in through a client that was authenticated.
+    async fn sign_in_to(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
         mut request: SignInRequest,
+        guest: Option<GuestJoin>,
     ) -> Result<SignedIn> {
         // A device's name is as its maker or owner chose it: no reason to keep its user out.
         request.device.label = cleaned(&request.device.label, MAX_LABEL);
-        let client = self.callers.client_of(ctx, credentials, &request.client_id).await?;
-        check_may_handle_passwords(&client)?;
+        check_may_handle_passwords(client)?;
         let end_user = check_fields(&request)?;
-        let audience = audience_of(&client, &request.audience)?.clone();
-        let granted = Granted { audience, scopes: scopes_of(&client, &request.scopes)? };
+        let audience = audience_of(client, &request.audience)?.clone();
+        let granted = Granted { audience, scopes: scopes_of(client, &request.scopes)? };
         let SignInRequest { login, password, device_token, device, .. } = request;
-        let person = Person::behind(ctx, &client, &end_user);
-        let call = SignInCall { client: &client, person, device, goal: Goal::Tokens(granted) };
+        let person = Person::behind(ctx, client, &end_user);
+        let call = SignInCall { client, person, device, goal: Goal::Tokens(granted), guest };
         let typed = Typed { login: &login, password: &password, devices: std::slice::from_ref(&device_token) };
         // Boxed, because it is part of the future of every call.
         match Box::pin(self.prove(ctx, &call, &typed, AtPage::default())).await? {
@@ -212,8 +265,12 @@ impl SignIns {
                 Ok(SignedIn::Tokens(TokenPair { device: devices.into_iter().next(), ..pair }))
             }
             Proved::Steps(pending) => {
-                let (user, state) = *pending;
-                self.challenge(&client, &user, state).await.map(SignedIn::Challenge)
+                // Boxed, too: the state is large.
+                let challenge = async {
+                    let (user, state) = *pending;
+                    self.challenge(client, &user, state).await
+                };
+                Box::pin(challenge).await.map(SignedIn::Challenge)
             }
             Proved::FormSpent | Proved::AnotherUser => Err(Error::Conflict),
         }
@@ -245,7 +302,8 @@ impl SignIns {
         typed: &Typed<'_>,
         at_page: AtPage<'_>,
     ) -> Result<Proved> {
-        let mut supersedes = at_page.present.map(|present| &present.id);
+        let mut supersedes = at_page.present.and_then(PresentSession::own);
+        let mut joins = call.guest.as_ref();
         for _ in 0..TRIES {
             let mut guess = self.start_guess(ctx, call, typed)?;
             let Some(verified) = self.check_password(&mut guess, typed).await? else {
@@ -253,27 +311,29 @@ impl SignIns {
                 return Err(Error::Unauthenticated(Reason::InvalidCredentials));
             };
             ctx.check_deadline()?;
-            if at_page.present.is_some_and(|present| present.user != verified.user.id) {
+            if at_page.present.is_some_and(|present| present.is_of_another(&verified.user.id)) {
                 guess.take_back().await;
                 return Ok(Proved::AnotherUser);
             }
-            if verified.must_change || call.client.config.require_email {
+            if self.may_need_steps(call, &verified) {
                 // Boxed to keep the future small: few sign-ins have further steps.
-                let steps = Box::pin(self.steps(call.client, &verified)).await?;
-                if !steps.is_empty() {
+                if let Some(state) = Box::pin(self.pending(call, typed, &verified)).await? {
                     guess.take_back().await;
-                    let state = SignInState::new(steps, call, typed);
                     return Ok(Proved::Steps(Box::new((verified.user, state))));
                 }
             }
             let devices = guess.devices(self, typed.devices, &verified.user.id);
             let spend = |opened: &OpenedSession| self.spending(at_page.form, opened, call, Some(&devices));
-            let spend = Spend { form: Some(&spend), supersedes, ticket: None };
+            let spend = Spend { form: Some(&spend), supersedes, guest: joins, ..Spend::default() };
+            let user = verified.user.id.clone();
             match self.open_session(ctx, call, verified, spend).await {
                 Err(Error::Conflict) => guess.take_back().await,
                 Ok(Opened::BasisEnded) => {
                     guess.take_back().await;
-                    supersedes = None;
+                    if let (Some(guest), Goal::Tokens(_)) = (joins, &call.goal) {
+                        return Err(self.guest_end(guest, &user).await?.unwrap_or(GUEST_JOINED));
+                    }
+                    (supersedes, joins) = (None, None);
                 }
                 Err(other) => {
                     guess.take_back().await;
@@ -318,7 +378,12 @@ impl SignIns {
         if let Some(found) = &found {
             guess.bind_to_user(self, &found.user.id, &found.user.subject).await?;
         }
-        let (user, stored) = found.map_or((None, None), |f| (Some((f.user, f.roles, f.must_change)), f.password));
+        let long = PasswordPolicy::default().is_long_enough(typed.password);
+        let must_change = |f: &SignInUser| f.must_change || (f.must_suffice && !long);
+        let (user, stored) = found.map_or((None, None), |f| {
+            let must_change = must_change(&f);
+            (Some((f.user, f.roles, must_change)), f.password)
+        });
         let password = Password::new(typed.password.expose().to_owned());
         self.passwords.expect(self.live.snapshot().settings.costliest_import);
         let verdict = slot.verify(password, stored).await.map_err(hash_error)?;
@@ -326,7 +391,8 @@ impl SignIns {
         warn_if_unusable(&verdict, subject);
         Ok(match (verdict, user) {
             (PasswordVerdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
-                Some(VerifiedUser { user, roles, rehash, must_change })
+                let proved = Methods::password();
+                Some(VerifiedUser { rehash, must_change, ..VerifiedUser::new(user, roles, proved) })
             }
             _ => None,
         })

@@ -93,7 +93,7 @@ impl IssuedTicket {
                 site.url(&format!("verify?kind={}&token={token}", kind.as_str()))
             }
             TicketKind::PasswordReset | TicketKind::Invitation => site.url(&format!("reset?token={token}")),
-            TicketKind::SignIn => String::new(),
+            TicketKind::SignIn | TicketKind::Enrol => String::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::users::mapped_claims;
 use crate::{
     domain::{
         client::{ClaimSource, Client, Grant},
+        factor::{Method, Methods},
         role::Role,
         scope::Audience,
         session::TokenBasis,
@@ -126,13 +127,16 @@ impl TokenFit {
     /// A session of this user, as far as it decides about the size of a token.
     fn basis(&self, user: &User, roles: &[RoleId]) -> TokenBasis {
         let now = self.live.now();
+        // With all that there is to say, and with all roles.
+        let passkey = Method::Passkey { hardware: true, verified: true };
+        let strongest = Methods::password().and(passkey);
         TokenBasis {
             id: SessionId::new(now, &*self.entropy),
             subject: user.subject.clone(),
             generation: 0,
             auth_time: now,
-            amr: vec!["pwd".to_owned()],
-            acr: "1".to_owned(),
+            amr: strongest.amr(),
+            acr: strongest.acr().to_owned(),
             scopes: Vec::new(),
             claims: serde_json::Map::new(),
             roles: roles.to_vec(),
@@ -223,6 +227,7 @@ impl TokenFit {
             attributes: serde_json::Map::new(),
             language: None,
             security_version: 1,
+            second_factors: 0,
             disabled_at: None,
             created_at: now,
         }

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     domain::{
+        assurance::acr_suffices,
         client::Client,
         feed::{Change, ChangeKind, Cursor, Entry, Head},
         role::{Entitled, Role},
@@ -104,6 +105,26 @@ impl Snapshot {
     pub(in crate::service) fn token_end(&self, session: &Session, now: Timestamp) -> Timestamp {
         let client = self.clients.get(session.client.as_str()).map(|c| &c.config);
         last_token_end(session, client, &self.settings, now)
+    }
+
+    /// Whether any of these roles demands two factors.
+    pub(in crate::service) fn roles_require_mfa(&self, roles: &[RoleId]) -> bool {
+        roles.iter().filter_map(|id| self.roles.get(id)).any(|role| role.require_mfa)
+    }
+
+    /// The permissions and role names that a session with these roles and of this level has at an audience.
+    pub(in crate::service) fn session_entitlements(&self, roles: &[RoleId], acr: &str, audience: &str) -> Entitled {
+        // Few deployments have such a role.
+        if self.roles_require_mfa(roles) {
+            return self.entitlements(&self.roles_at_level(roles, acr), audience);
+        }
+        self.entitlements(roles, audience)
+    }
+
+    /// The roles that count in a session of this level: those that demand two factors only if it has two.
+    pub(in crate::service) fn roles_at_level(&self, roles: &[RoleId], acr: &str) -> Vec<RoleId> {
+        let counts = |id: &&RoleId| self.roles.get(id).is_none_or(|role| !role.require_mfa);
+        if acr_suffices(acr, "2") { roles.to_vec() } else { roles.iter().filter(counts).cloned().collect() }
     }
 
     /// Whether any of these roles grants a permission at this server.
@@ -472,7 +493,8 @@ async fn load_audiences(tx: &mut Tx, issuer: &str) -> Result<Audiences> {
         served_audiences.entry(owner.clone()).or_default().push(audience.clone());
         let policy = match policies.remove(&owner) {
             Some(policy) => policy.audience(audience),
-            None => Policy::new(issuer, audience),
+            // What a token says of a guest is for the caller to judge.
+            None => Policy::new(issuer, audience).allow_guests(true),
         };
         policies.insert(owner, policy);
     }

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         audit::Actor,
         session::{OpenOutcome, RevokedCause, RotateOutcome, Rotation, SessionTouch},
+        session_data::{DataOutcome, DataWrite},
     },
     error::{Error, Result},
     id::SessionId,
@@ -33,6 +34,10 @@ const MAX_BATCH: usize = 256;
 const LANE_ROOM: usize = MAX_BATCH / 4;
 /// Maximum queued requests of each kind. Writing that many takes about half a second at full speed.
 const MAX_QUEUED: usize = 4096;
+/// Maximum bytes of queued data. It also takes about half a second to write them.
+const MAX_QUEUED_DATA: usize = 16 * 1024 * 1024;
+/// Maximum bytes of data in one transaction, unless one value alone has more, so that nobody else waits long for them.
+const MAX_BATCH_DATA: usize = 512 * 1024;
 /// The retry delay sent to callers when the queue is full.
 const RETRY_AFTER: Ttl = Ttl::from_millis(500);
 
@@ -62,6 +67,10 @@ impl Work for Opening {
     type Outcome = OpenOutcome;
 }
 
+impl Work for DataWrite {
+    type Outcome = DataOutcome;
+}
+
 /// Groups writes into transactions. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::service) struct SessionWriter(Arc<Inner>);
@@ -84,6 +93,9 @@ struct WriteQueue {
     revocations: VecDeque<(Revocation, Waiter<Revocation>)>,
     openings: VecDeque<(Opening, Waiter<Opening>)>,
     rotations: VecDeque<(Rotation, Waiter<Rotation>)>,
+    data: VecDeque<(DataWrite, Waiter<DataWrite>)>,
+    /// The bytes of the values in `data`.
+    data_bytes: usize,
     /// Idle expiries. Nobody waits for these: one statement writes all of a batch, and what does not fit is dropped.
     touches: BTreeMap<SessionId, Timestamp>,
     /// Whether a task is writing.
@@ -92,7 +104,7 @@ struct WriteQueue {
 
 impl WriteQueue {
     fn queued(&self) -> usize {
-        self.revocations.len() + self.openings.len() + self.rotations.len() + self.touches.len()
+        self.revocations.len() + self.openings.len() + self.rotations.len() + self.data.len() + self.touches.len()
     }
 
     /// Takes the next batch. Revocations go first, because somebody's security may depend on them, but they leave room
@@ -100,12 +112,30 @@ impl WriteQueue {
     fn take(&mut self) -> Batch {
         let room_of = |queued: usize| queued.min(LANE_ROOM);
         let (openings, rotations) = (room_of(self.openings.len()), room_of(self.rotations.len()));
-        let revocations = Lane::take(&mut self.revocations, MAX_BATCH - openings - rotations);
+        let data = room_of(self.data.len());
+        let revocations = Lane::take(&mut self.revocations, MAX_BATCH - openings - rotations - data);
         let room = MAX_BATCH - revocations.work.len();
-        let openings = Lane::take(&mut self.openings, room - rotations);
-        let rotations = Lane::take(&mut self.rotations, room - openings.work.len());
+        let openings = Lane::take(&mut self.openings, room - rotations - data);
+        let room = room - openings.work.len();
+        let rotations = Lane::take(&mut self.rotations, room - data);
+        let data = self.take_data(room - rotations.work.len());
         let touches = self.take_touches();
-        Batch { revocations, openings, rotations, touches, may_be_in_feed: false }
+        Batch { revocations, openings, rotations, data, touches, may_be_in_feed: false }
+    }
+
+    /// Takes as many changes of data as there is room for, by number and by size.
+    fn take_data(&mut self, room: usize) -> Lane<DataWrite> {
+        let (mut bytes, mut count) = (0, 0);
+        for (write, _) in self.data.iter().take(room) {
+            bytes += data_size(write);
+            if bytes > MAX_BATCH_DATA && count > 0 {
+                break;
+            }
+            count += 1;
+        }
+        let taken = Lane::take(&mut self.data, count);
+        self.data_bytes -= taken.work.iter().map(data_size).sum::<usize>();
+        taken
     }
 
     /// Adds a touch. Of those for one session the latest counts.
@@ -127,6 +157,10 @@ impl WriteQueue {
 /// Maps a kind of request to its queue.
 trait HasQueue: Work + Sized {
     fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)>;
+    /// Whether there is room for it beside what is queued, apart from its number; if so, it is counted.
+    fn admit(&self, _: &mut WriteQueue) -> bool {
+        true
+    }
 }
 
 impl HasQueue for Rotation {
@@ -145,6 +179,25 @@ impl HasQueue for Opening {
     fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)> {
         &mut queue.openings
     }
+}
+
+impl HasQueue for DataWrite {
+    fn queue(queue: &mut WriteQueue) -> &mut VecDeque<(Self, Waiter<Self>)> {
+        &mut queue.data
+    }
+    fn admit(&self, queue: &mut WriteQueue) -> bool {
+        let bytes = queue.data_bytes + data_size(self);
+        let has_room = bytes <= MAX_QUEUED_DATA;
+        if has_room {
+            queue.data_bytes = bytes;
+        }
+        has_room
+    }
+}
+
+/// The bytes of a change.
+fn data_size(write: &DataWrite) -> usize {
+    write.value.as_ref().map_or(0, |value| value.as_json().len())
 }
 
 impl SessionWriter {
@@ -180,6 +233,19 @@ impl SessionWriter {
         self.submit(opening, deadline).await
     }
 
+    /// Changes data of a session or its user.
+    ///
+    /// # Errors
+    /// [`Error::DeadlineExceeded`] or [`Error::Throttled`], and nothing has changed; [`Error::Unavailable`], also when it
+    /// is unknown whether the change was made.
+    pub(in crate::service) async fn write_data(
+        &self,
+        write: DataWrite,
+        deadline: Option<Instant>,
+    ) -> Result<DataOutcome> {
+        self.submit(write, deadline).await
+    }
+
     /// Notes that a session's cookie was used. It is written with the next batch; under too much load, or if the
     /// database is unreachable, it is dropped, and the next use is noted instead.
     pub(in crate::service) fn touch(&self, touch: SessionTouch) {
@@ -192,11 +258,10 @@ impl SessionWriter {
         let (reply, outcome) = oneshot::channel();
         {
             let mut queue = self.0.queue();
-            let lane = W::queue(&mut queue);
-            if lane.len() >= MAX_QUEUED {
+            if W::queue(&mut queue).len() >= MAX_QUEUED || !work.admit(&mut queue) {
                 return Err(Error::Throttled { after: RETRY_AFTER });
             }
-            lane.push_back((work, Waiter { reply, deadline }));
+            W::queue(&mut queue).push_back((work, Waiter { reply, deadline }));
             self.start_writing(&mut queue);
         }
         outcome.await.unwrap_or_else(|_| Err(Error::Unavailable("the session writer has stopped".into())))
@@ -261,67 +326,4 @@ impl Drop for WriterGuard<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{entropy::SeededEntropy, time::Timestamp};
-
-    fn waiter<W: Work>() -> Waiter<W> {
-        Waiter { reply: oneshot::channel().0, deadline: None }
-    }
-
-    fn revocation() -> Revocation {
-        Revocation { sessions: Vec::new(), cause: RevokedCause::Logout, actor: Actor::system() }
-    }
-
-    fn rotation() -> Rotation {
-        Rotation {
-            session: SessionId::new(Timestamp::from_millis(1), &SeededEntropy::new(1)),
-            generation: 1,
-            secret: crate::secret::SessionSecret::generate(&SeededEntropy::new(1)).hash(),
-            client: "app".parse().unwrap(),
-            audience: "api".parse().unwrap(),
-            scopes: Vec::new(),
-            request_id: None,
-            arrived: Timestamp::from_millis(1),
-            tried_at: None,
-        }
-    }
-
-    #[test]
-    fn a_flood_of_logouts_leaves_room_for_refreshes_in_every_batch() {
-        let mut queue = WriteQueue::default();
-        queue.revocations.extend((0..1000).map(|_| (revocation(), waiter())));
-        queue.rotations.extend((0..1000).map(|_| (rotation(), waiter())));
-        let batch = queue.take();
-        assert_eq!(batch.revocations.work.len(), MAX_BATCH - LANE_ROOM);
-        assert_eq!(batch.rotations.work.len(), LANE_ROOM);
-        // Room that nobody needs is not wasted.
-        queue.rotations.truncate(10);
-        let batch = queue.take();
-        assert_eq!((batch.revocations.work.len(), batch.rotations.work.len()), (MAX_BATCH - 10, 10));
-        queue.revocations.clear();
-        queue.rotations.extend((0..1000).map(|_| (rotation(), waiter())));
-        assert_eq!(queue.take().rotations.work.len(), MAX_BATCH);
-    }
-    #[test]
-    fn touches_of_one_session_are_one_and_those_beyond_the_limit_are_dropped() {
-        let entropy = SeededEntropy::new(1);
-        let at = Timestamp::from_millis;
-        let mut queue = WriteQueue::default();
-        let first = SessionId::new(at(0), &entropy);
-        for idle_expires_at in [at(7), at(9), at(8)] {
-            queue.touch(SessionTouch { session: first.clone(), idle_expires_at });
-        }
-        for n in 0..2 * MAX_QUEUED {
-            let session = SessionId::new(at(i64::try_from(n).unwrap() + 1), &entropy);
-            queue.touch(SessionTouch { session, idle_expires_at: at(7) });
-        }
-        assert_eq!(queue.queued(), MAX_QUEUED);
-        // One that is queued is still moved.
-        queue.touch(SessionTouch { session: first.clone(), idle_expires_at: at(10) });
-        let batch = queue.take();
-        assert_eq!(batch.touches.len(), MAX_BATCH);
-        assert_eq!(batch.touches[0], SessionTouch { session: first, idle_expires_at: at(10) });
-        assert_eq!(queue.queued(), MAX_QUEUED - MAX_BATCH);
-    }
-}
+mod tests;

@@ -23,6 +23,8 @@ const SCAN_BATCH: i64 = 1000;
 const CREATION_TTL: Ttl = Ttl::from_days(1);
 /// Maximum sessions deleted in one transaction. It blocks other writers for a few milliseconds.
 const DELETE_BATCH: usize = 100;
+/// Maximum values of sessions deleted in one transaction. They are up to 16 KiB each.
+const DATA_BATCH: i64 = 200;
 /// Maximum rows deleted in one transaction from each table whose rows are found by their time.
 const TIMED_BATCH: i64 = 100;
 /// How long a sign-in form that was spent is remembered: as long as one may be open, and an hour more, because the clocks
@@ -106,6 +108,11 @@ impl Sweeper {
             return Ok(SweepStep { pass_done, ..SweepStep::default() });
         }
         let mut tx = self.store.write().await?;
+        // What belongs to sessions goes before them: afterwards nothing says whose it was.
+        if !tx.session_data_sweep(batch, dead_before, DATA_BATCH).await? {
+            tx.commit().await?;
+            return Ok(SweepStep::default());
+        }
         let deleted = tx.sessions_delete_dead(batch, dead_before).await?;
         let (mut counters_deleted, mut more) = (0, false);
         if pass_done {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         client::{Client, Grant},
+        guest_conflict::GuestConflict,
         keys::Algorithm,
         scope::{Audience, MAX_SCOPES, Scope, without_repeats},
         session::TokenBasis,
@@ -52,6 +53,8 @@ pub struct TokenPair {
     pub session_id: String,
     /// After a sign-in: the token that identifies the device from now on.
     pub device: Option<DeviceToken>,
+    /// After the sign-in of a guest: where both the guest and the account had data.
+    pub conflicts: Vec<GuestConflict>,
 }
 
 fn join_scopes(scopes: &[Scope]) -> String {
@@ -107,7 +110,14 @@ impl Minter {
             .may(Grant::RefreshToken)
             .then(|| mint_refresh_token(&self.sealing, &session.id, session.generation, secret));
         let session_id = session.id.as_str().to_owned();
-        Ok(TokenPair { access, refresh, refresh_expires_at: session.expires_at, session_id, device: None })
+        Ok(TokenPair {
+            access,
+            refresh,
+            refresh_expires_at: session.expires_at,
+            session_id,
+            device: None,
+            conflicts: Vec::new(),
+        })
     }
 
     /// Issues one access token.
@@ -223,7 +233,7 @@ impl Minter {
                 key.prepare(&AccessClaims { entitlements: &has.permissions, roles: &has.roles, ..base })
             }
             Subject::Session(session) => {
-                let has = snapshot.entitlements(&session.roles, params.audience.as_str());
+                let has = snapshot.session_entitlements(&session.roles, &session.acr, params.audience.as_str());
                 key.prepare(&AccessClaims {
                     sub: &session.subject,
                     sid: Some(session.id.as_str()),

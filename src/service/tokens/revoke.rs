@@ -48,7 +48,7 @@ impl Tokens {
     ) -> Result<Option<SessionId>> {
         let mut audiences = client.config.audiences.iter().map(Audience::as_str);
         let Some(first) = audiences.next() else { return Ok(None) };
-        let policy = audiences.fold(Policy::new(self.live.issuer(), first), Policy::audience);
+        let policy = audiences.fold(Policy::new(self.live.issuer(), first).allow_guests(true), Policy::audience);
         let claims = self.callers.valid_claims(token, &policy, ctx.now).await?;
         let Some(claims) = claims.filter(|c| c.client_id == client.id.as_str()) else { return Ok(None) };
         let Some(session) = &claims.session_id else {

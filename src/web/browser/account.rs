@@ -3,12 +3,16 @@
 
 mod actions;
 mod again;
+mod factors;
+mod own_data_file;
+mod passkeys;
 mod show;
 
 use axum::{Router, extract::Request, response::Response, routing::get};
 
 use self::{
     actions::Done,
+    factors::ShownFactors,
     show::{Shown, page},
 };
 use super::{
@@ -17,7 +21,10 @@ use super::{
     answer::{form_status, retry_after, with_retry_after},
 };
 use crate::{
-    domain::flow::OwnPage,
+    domain::{
+        flow::OwnPage,
+        password_policy::{PasswordPolicy, PasswordProblem},
+    },
     error::{Error, Reason},
     service::{BrowserSession, FormPurpose, Me},
     web::pages::{AccountAction, Field, Notice, Text, Tone},
@@ -51,7 +58,9 @@ async fn show(request: BrowserRequest) -> Response {
     // One that is too old, or was used, is not missed here.
     let waiting = request.query.get("w").ok().flatten().and_then(|text| request.open_waiting(text));
     let email_confirmed = request.query.get("done") == Ok(Some("email"));
-    let shown = Shown { waiting, notice: notice(&request), email_confirmed, ..Shown::default() };
+    let enrolment = request.query.get("e").ok().flatten().map(str::to_owned);
+    let factors = ShownFactors { enrolment, ..ShownFactors::default() };
+    let shown = Shown { waiting, factors, notice: notice(&request), email_confirmed, ..Shown::default() };
     page(&request, &who, shown).await
 }
 
@@ -59,7 +68,10 @@ async fn show(request: BrowserRequest) -> Response {
 fn notice(request: &BrowserRequest) -> Option<Notice> {
     let count = || request.query.get("n").ok().flatten().and_then(|n| n.parse::<u16>().ok()).map_or(0, i64::from);
     let text = match request.query.get("done").ok().flatten()? {
+        "factor_added" => Text::FactorAdded,
+        "factor_removed" => Text::FactorRemoved,
         "name" => Text::NameChanged,
+        "passkey" => Text::PasskeyAdded,
         "password" => Text::PasswordChanged { ended: count() },
         "sessions" => Text::SessionsEnded { ended: count() },
         _ => return None,
@@ -82,6 +94,11 @@ async fn submit(request: BrowserRequest, body: Request) -> Response {
         acted: Some(action),
         waiting: request.open_waiting(form.text("form")).or_else(in_url),
         email_typed: form.text("email").to_owned(),
+        factors: ShownFactors {
+            enrolment: Some(form.text("form").to_owned()).filter(|_| action == AccountAction::ConfirmTotp),
+            name_typed: form.text("factor_name").to_owned(),
+            passkey: None,
+        },
         username_typed: Some(form.text("username").to_owned()).filter(|_| action == AccountAction::ChangeName),
         ..Shown::default()
     };
@@ -119,16 +136,35 @@ async fn refused(
     (action, error): (AccountAction, &Error),
     mut shown: Shown,
 ) -> Response {
-    let current = if action == AccountAction::Delete { Field::Password } else { Field::CurrentPassword };
+    let of_factors = matches!(action, AccountAction::AddTotp | AccountAction::ConfirmTotp)
+        || matches!(action, AccountAction::AddPasskey | AccountAction::ConfirmPasskey)
+        || matches!(action, AccountAction::RemoveFactor | AccountAction::NewRecoveryCodes);
+    let with_password = matches!(action, AccountAction::Delete | AccountAction::RemoveFactor);
+    let current = if with_password { Field::Password } else { Field::CurrentPassword };
+    if matches!(error, Error::Unauthenticated(Reason::SignInTooOld)) {
+        match factors::sign_in_again(request, who, of_factors).await {
+            Ok(Some(path)) => return request.go_to(&path),
+            Ok(None) => {}
+            Err(error) => return request.failed(&error),
+        }
+    }
     shown.wrong = match error {
         Error::Unauthenticated(Reason::InvalidCredentials) => Wrong::field(current, Text::WrongPassword),
         Error::Unauthenticated(Reason::SignInTooOld) => Wrong::field(current, Text::Required),
+        Error::Unauthenticated(Reason::CodeInvalid) if action == AccountAction::ConfirmPasskey => {
+            Wrong::form(Text::PasskeyRefused)
+        }
         // The session has ended meanwhile.
         Error::Unauthenticated(Reason::TokenInvalid) | Error::TokenRevoked => {
             return request.go_to(&request.path_of_sign_in_for(OwnPage::Account));
         }
         // It has gone already, which is what was asked for.
         Error::NotFound("session", _) => return request.go_to(&request.site.path("account?done=sessions&n=0")),
+        Error::NotFound("factor", _) => return request.go_to(&request.site.path("account?done=factor_removed")),
+        Error::Precondition(_) if action == AccountAction::RemoveFactor => Wrong::field(
+            current,
+            Text::of_password(PasswordProblem::TooShort(PasswordPolicy::default().min_code_points)),
+        ),
         error if form_status(error).is_some() => Wrong::of(error),
         Error::Needs(_) | Error::Precondition(_) | Error::TokenTooLarge { .. } => Wrong::of(error),
         error => return request.failed(error),

@@ -40,6 +40,11 @@ impl Wrong {
         Self { errors: vec![FieldError { field: Some(field), text }], without_cookie: false }
     }
 
+    /// A problem of the form as a whole.
+    pub(super) fn form(text: Text) -> Self {
+        Self { errors: vec![FieldError { field: None, text }], without_cookie: false }
+    }
+
     /// What an error says about a form. What is not about a field of its own is said above it.
     pub(super) fn of(error: &Error) -> Self {
         let mut errors = match error {
@@ -81,7 +86,7 @@ pub(super) struct WaitingInUrl {
 impl BrowserRequest {
     /// The browser, for the use cases.
     pub(super) fn at_site<'a>(&'a self, return_to: &'a str) -> AtSite<'a> {
-        AtSite { ctx: &self.ctx, client: &self.client, visitor: &self.visitor.id, return_to }
+        AtSite { ctx: &self.ctx, client: &self.client, visitor: &self.visitor.id, return_to, guest: self.guest.get() }
     }
 
     /// Nothing if the form is one that this browser was given. An old page or a browser that lost its cookies is to blame

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::{client::Client, mail::Language, site::Site},
     error::Result,
-    id::VisitorId,
+    id::{SessionId, VisitorId},
     service::FormPurpose,
     service::{BrowserSession, RequestContext, Visitor},
     web::{accept::wants_json, pages::ErrorKind},
@@ -62,8 +62,12 @@ pub struct BrowserRequest {
     pub(super) user_language: OnceLock<Option<Language>>,
     /// Whether the answer is wanted in JSON.
     pub in_json: bool,
+    /// The session that was found, if it is a guest's.
+    pub(super) guest: OnceLock<SessionId>,
     /// Whether the session's cookie was found to stand for no live session.
     dead_session: AtomicBool,
+    /// Whether another session has just taken the place of that of the cookie.
+    replaced_session: AtomicBool,
 }
 
 impl fmt::Debug for BrowserRequest {
@@ -107,18 +111,29 @@ impl BrowserRequest {
             visitor,
             asked_for: parts.extensions.get().cloned().unwrap_or_else(|| AskedFor(super::path_and_query(&parts.uri))),
             user_language: OnceLock::new(),
+            guest: OnceLock::new(),
             dead_session: AtomicBool::new(false),
+            replaced_session: AtomicBool::new(false),
             state,
         };
         request.ctx.language = Some(request.language(request.asked_language(None)));
         request
     }
 
-    /// The live session that the browser's cookie stands for at this site. It is in use: its user has asked for a page.
+    /// The live session of the account that is signed in here. Guests have none.
     ///
     /// # Errors
     /// The database is unreachable: the browser may have a session or not.
     pub async fn session(&self) -> Result<Option<BrowserSession>> {
+        Ok(self.any_session().await?.filter(|session| !session.is_guest()))
+    }
+
+    /// The live session that the browser's cookie stands for at this site, be it a guest's. It is in use: its user has
+    /// asked for a page.
+    ///
+    /// # Errors
+    /// The database is unreachable: the browser may have a session or not.
+    pub async fn any_session(&self) -> Result<Option<BrowserSession>> {
         let found = self.unused_session().await?;
         if let Some(session) = &found {
             self.state.service.browser.note_use(session, self.ctx.now);
@@ -132,17 +147,29 @@ impl BrowserRequest {
     /// The database is unreachable: the browser may have a session or not.
     pub(super) async fn unused_session(&self) -> Result<Option<BrowserSession>> {
         let Some(cookie) = self.cookies.session() else { return Ok(None) };
-        let found = self.state.service.browser.live_session(cookie, &self.site, self.ctx.now).await?;
-        self.dead_session.store(found.is_none(), Ordering::Relaxed);
+        let browser = &self.state.service.browser;
+        let found = browser.live_session(cookie, &self.site, self.ctx.now).await?;
+        let replaced = found.is_none() && browser.was_just_replaced(cookie, &self.site, self.ctx.now).await?;
+        self.replaced_session.store(replaced, Ordering::Relaxed);
+        self.dead_session.store(found.is_none() && !replaced, Ordering::Relaxed);
         if let Some(session) = &found {
             self.user_language.get_or_init(|| session.language().cloned());
+            if session.is_guest() {
+                self.guest.get_or_init(|| session.id.clone());
+            }
         }
         Ok(found)
     }
 
-    /// Whether the session's cookie was found to stand for no live session.
+    /// Whether the session's cookie was found to stand for no live session, and is to be taken away.
     pub(super) fn has_dead_session(&self) -> bool {
         self.dead_session.load(Ordering::Relaxed)
+    }
+
+    /// Whether the cookie was found to stand for a session that another has just replaced. The browser has the cookie of
+    /// that one by now, or gets it from an answer that is on its way.
+    pub(super) fn has_replaced_session(&self) -> bool {
+        self.replaced_session.load(Ordering::Relaxed)
     }
 
     /// The visitor whom the browser has named.

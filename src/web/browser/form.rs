@@ -107,8 +107,7 @@ impl Form {
     /// It is no form, or it does not arrive within half a minute.
     pub async fn read(headers: &HeaderMap, body: Body) -> Result<Self, FormError> {
         let written = written(headers).ok_or(FormError::OtherType)?;
-        let arrives = tokio::time::timeout(MAX_WAIT.duration(), collect(body));
-        let body = arrives.await.unwrap_or(Err(FormError::Incomplete))?;
+        let body = arrived(body, MAX_BODY).await?;
         match written {
             Written::Urlencoded => Self::parse(&body),
             Written::Json => Self::parse_json(&body),
@@ -187,23 +186,41 @@ fn written(headers: &HeaderMap) -> Option<Written> {
     let mut parts = content_type.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii);
     let kind = parts.next().unwrap_or_default();
     let is = |part: &[u8], wanted: &str| part.eq_ignore_ascii_case(wanted.as_bytes());
-    if headers.contains_key(header::CONTENT_ENCODING) || !parts.all(|part| is(part, "charset=utf-8")) {
+    let is_utf8 = |part: &[u8]| is(part, "charset=utf-8") || is(part, "charset=\"utf-8\"");
+    if headers.contains_key(header::CONTENT_ENCODING) || !parts.all(is_utf8) {
         return None;
     }
     let known = [("application/x-www-form-urlencoded", Written::Urlencoded), ("application/json", Written::Json)];
     known.into_iter().find(|(name, _)| is(kind, name)).map(|(_, written)| written)
 }
 
-async fn collect(mut body: Body) -> Result<Zeroizing<Vec<u8>>, FormError> {
+/// Reads a body that is one value in JSON.
+///
+/// # Errors
+/// [`FormError::OtherType`], [`FormError::TooLarge`], [`FormError::Json`], or it does not arrive within half a minute.
+pub(super) async fn read_json(headers: &HeaderMap, body: Body, most: usize) -> Result<serde_json::Value, FormError> {
+    if written(headers) != Some(Written::Json) {
+        return Err(FormError::OtherType);
+    }
+    serde_json::from_slice(&arrived(body, most).await?).map_err(|_| FormError::Json)
+}
+
+/// The whole body, if it arrives in time.
+async fn arrived(body: Body, most: usize) -> Result<Zeroizing<Vec<u8>>, FormError> {
+    let arrives = tokio::time::timeout(MAX_WAIT.duration(), collect(body, most));
+    arrives.await.unwrap_or(Err(FormError::Incomplete))
+}
+
+async fn collect(mut body: Body, most: usize) -> Result<Zeroizing<Vec<u8>>, FormError> {
     let size = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if size > MAX_BODY {
+    if size > most {
         return Err(FormError::TooLarge);
     }
     let mut out = Zeroizing::new(Vec::with_capacity(size));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| FormError::Incomplete)?;
         let data = frame.data_ref().map_or(&[][..], |data| data);
-        if out.len() + data.len() > MAX_BODY {
+        if out.len() + data.len() > most {
             return Err(FormError::TooLarge);
         }
         out.extend_from_slice(data);

@@ -9,16 +9,26 @@ use super::{
     form::Form as SentForm,
 };
 use crate::{
-    domain::flow::FlowState,
+    domain::{
+        assurance::{acr_is_reachable, acr_needs_two_factors},
+        flow::{FlowState, Required},
+    },
     error::Error,
-    secret::{DeviceToken, Password},
+    secret::{DeviceToken, PasskeyResponse, Password},
     service::FormPurpose,
-    service::{BrowserSession, FoundFlow, NewCookies, SignInForm, SignInOutcome, suffices},
+    service::{
+        BrowserSession, FoundFlow, NewCookies, PasskeyForm, SignInForm, SignInOutcome, lacks_second_factor, suffices,
+    },
+    time::Ttl,
     web::pages::{Field, FieldError, Form, Notice, SignIn, StartAgain, SwitchUser, Text, View, violations},
 };
 
 /// What stands before the sealed id of a form that was sent again because no cookie came with it.
 const AGAIN: &str = "again.";
+
+/// The level that a sign-in must have, and how long ago it may have been: parameters of the page.
+const ACR: &str = "acr";
+const MAX_AGE: &str = "max_age";
 
 /// The routes.
 pub(super) fn routes() -> Router<BrowserState> {
@@ -44,9 +54,10 @@ pub(super) struct Asked {
 
 async fn show(request: BrowserRequest) -> Response {
     match request.flow_in_url() {
-        Ok(Some(in_url)) => match request.session().await {
-            Ok(Some(session)) if suffices(&session, &in_url.flow) => request.arrive(&in_url.flow),
-            Ok(_) => {
+        Ok(Some(in_url)) if !can_be_met(&in_url.flow) => request.bad_parameter(ACR),
+        Ok(Some(in_url)) => match way_on(&request, &in_url).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => {
                 let notice = request.done_notice();
                 request.ask(StatusCode::OK, &in_url, Asked { notice, ..Asked::default() })
             }
@@ -55,6 +66,27 @@ async fn show(request: BrowserRequest) -> Response {
         Ok(None) => begin(&request).await,
         Err(answer) => onward_or(&request, *answer).await,
     }
+}
+
+/// Whether anybody can sign in as strongly as the flow asks for. Nobody is sent in a circle.
+fn can_be_met(flow: &FlowState) -> bool {
+    flow.required().acr.as_deref().is_none_or(acr_is_reachable)
+}
+
+/// Where a browser goes on that is signed in: to where it was going or, if its session lacks a second factor alone, to
+/// the step that asks for it. Nothing if the password is needed.
+async fn way_on(request: &BrowserRequest, in_url: &InUrl) -> Result<Option<Response>, Error> {
+    let Some(session) = request.session().await? else { return Ok(None) };
+    if suffices(&session, &in_url.flow) {
+        return Ok(Some(request.arrive(&in_url.flow)));
+    }
+    // The step is this browser's alone, so its cookies must have come back.
+    let Some(visitor) = request.known_visitor.as_ref().filter(|_| lacks_second_factor(&session, &in_url.flow)) else {
+        return Ok(None);
+    };
+    let (of, who) = ((&*request.client, &request.site), (&visitor.id, &session));
+    let step = request.state.service.browser.step_up(&request.ctx, of, who, (&in_url.text, request.devices())).await?;
+    Ok(step.map(|id| request.go_to(&request.site.path(&format!("step/{id}?r={}", in_url.text)))))
 }
 
 /// The answer where the flow in the URL cannot go on, unless its user is signed in: on to where it was going, or home if
@@ -79,13 +111,25 @@ async fn begin(request: &BrowserRequest) -> Response {
         Ok(return_to) => return_to,
         Err(doubled) => return request.bad_parameter(doubled.0),
     };
+    let required = match required(request) {
+        Ok(required) => required,
+        Err(name) => return request.bad_parameter(name),
+    };
     let browser = &request.state.service.browser;
-    let flow = request.begin_flow(return_to);
+    let flow = request.begin_flow(return_to).requiring(required);
     match request.session().await {
         Ok(Some(session)) if suffices(&session, &flow) => request.arrive(&flow),
         Ok(_) => request.go_to(&request.site.path(&format!("login?r={}", browser.seal_flow(&flow)))),
         Err(error) => request.failed(&error),
     }
+}
+
+/// What a link to the page asks for beyond a session. Whoever changes the link can only ask for more.
+fn required(request: &BrowserRequest) -> Result<Required, &'static str> {
+    let parameter = |name| request.query.get(name).map(|text| text.filter(|text| !text.is_empty())).map_err(|_| name);
+    let acr = parameter(ACR)?.map(|text| if acr_is_reachable(text) { Ok(text.to_owned()) } else { Err(ACR) });
+    let seconds = parameter(MAX_AGE)?.map(|text| text.parse::<u32>().map_err(|_| MAX_AGE)).transpose()?;
+    Ok(Required { acr: acr.transpose()?, max_age: seconds.map(|age| Ttl::from_secs(age.into())), prompt: None })
 }
 
 async fn submit(request: BrowserRequest, body: Request) -> Response {
@@ -115,35 +159,67 @@ async fn submit(request: BrowserRequest, body: Request) -> Response {
     send(&request, &form, &in_url, asked, present).await
 }
 
-/// Signs in with what was typed.
+/// Signs in with what was typed, or with a passkey.
 async fn send(
     request: &BrowserRequest,
     form: &SentForm,
     in_url: &InUrl,
-    mut asked: Asked,
+    asked: Asked,
     present: Option<BrowserSession>,
 ) -> Response {
     let sent = form.text("form");
+    let sent = sent.strip_prefix(AGAIN).unwrap_or(sent).to_owned();
+    let (visitor, flow, shared) = (request.visitor.id, in_url.text.clone(), asked.shared);
+    let two_factors = in_url.flow.required().acr.as_deref().is_some_and(acr_needs_two_factors);
+    let of = (&*request.client, &request.site);
+    let browser = &request.state.service.browser;
+    if form.has("passkey_response") {
+        let response = PasskeyResponse::new(form.text("passkey_response").to_owned());
+        let present_now = present.clone();
+        let submitted = PasskeyForm { visitor, form: sent, flow, response, shared, two_factors, present: present_now };
+        let outcome = browser.sign_in_with_passkey(&request.ctx, of, submitted).await;
+        let refused = matches!(&*outcome, Err(Error::Unauthenticated(_)));
+        let fault = if refused { Some(Text::PasskeyRefused) } else { None };
+        return answer(request, in_url, asked, present, (&outcome, fault));
+    }
     let submitted = SignInForm {
-        visitor: request.visitor.id,
-        form: sent.strip_prefix(AGAIN).unwrap_or(sent).to_owned(),
-        flow: in_url.text.clone(),
+        visitor,
+        form: sent,
+        flow,
         login: asked.username.clone(),
         password: Password::new(form.text("password").to_owned()),
-        shared: asked.shared,
-        devices: request.cookies.devices().iter().map(|token| DeviceToken::new(token.expose().to_owned())).collect(),
+        shared,
+        two_factors,
+        devices: request.devices(),
         present: present.clone(),
     };
-    let of = (&*request.client, &request.site);
-    match &*request.state.service.browser.sign_in(&request.ctx, of, submitted).await {
-        Ok(SignInOutcome::SignedIn(cookies)) => request.arrive_with(&in_url.flow, cookies),
-        Ok(SignInOutcome::Step(id)) => request.go_to(&request.site.path(&format!("step/{id}?r={}", in_url.text))),
-        Ok(SignInOutcome::AnotherUser) if let Some(session) = &present => request.switch_user(&in_url.flow, session),
-        Ok(SignInOutcome::FormUnusable | SignInOutcome::AnotherUser) => {
+    let outcome = browser.sign_in(&request.ctx, of, submitted).await;
+    answer(request, in_url, asked, present, (&outcome, None))
+}
+
+/// What a browser is told about a form that was sent. `fault` words a refusal in place of its error.
+fn answer(
+    request: &BrowserRequest,
+    in_url: &InUrl,
+    mut asked: Asked,
+    present: Option<BrowserSession>,
+    (outcome, fault): (&Result<SignInOutcome, Error>, Option<Text>),
+) -> Response {
+    match (outcome, fault) {
+        (Ok(SignInOutcome::SignedIn(cookies)), _) => request.arrive_with(&in_url.flow, cookies),
+        (Ok(SignInOutcome::Step(id)), _) => request.go_to(&request.site.path(&format!("step/{id}?r={}", in_url.text))),
+        (Ok(SignInOutcome::AnotherUser), _) if let Some(session) = &present => {
+            request.switch_user(&in_url.flow, session)
+        }
+        (Ok(SignInOutcome::FormUnusable | SignInOutcome::AnotherUser), _) => {
             asked.errors.push(FieldError { field: None, text: Text::TryAgain });
             request.ask(StatusCode::UNPROCESSABLE_ENTITY, in_url, asked)
         }
-        Err(error) => refused(request, error, in_url, asked),
+        (Err(_), Some(text)) => {
+            asked.errors.push(FieldError { field: None, text });
+            request.ask(StatusCode::UNPROCESSABLE_ENTITY, in_url, asked)
+        }
+        (Err(error), None) => refused(request, error, in_url, asked),
     }
 }
 
@@ -171,7 +247,7 @@ fn check_token(request: &BrowserRequest, form: &SentForm, in_url: &InUrl, asked:
 /// What a browser that sends a sign-in form has already.
 enum Present {
     Nothing,
-    /// A session that is not all that the flow asks for, of the user who is named. The new one replaces it.
+    /// A session that is not all that the flow asks for, of the user who is named, or a guest's. The new one replaces it.
     Insufficient(BrowserSession),
     /// Nobody needs to sign in.
     Answered(Response),
@@ -180,7 +256,10 @@ enum Present {
 /// What becomes of a form from a browser that is signed in: on to where this tab was going or, for another user, a
 /// choice. There are never two accounts in one browser.
 async fn already_signed_in(request: &BrowserRequest, flow: &FlowState, username: &str) -> Result<Present, Error> {
-    let Some(session) = request.session().await? else { return Ok(Present::Nothing) };
+    let Some(session) = request.any_session().await? else { return Ok(Present::Nothing) };
+    if session.is_guest() {
+        return Ok(Present::Insufficient(session));
+    }
     let same = username.is_empty() || request.state.service.browser.is_login_of(&session, username).await?;
     Ok(match (same, suffices(&session, flow)) {
         (false, _) => Present::Answered(request.switch_user(flow, &session)),
@@ -205,6 +284,11 @@ pub(super) fn errors(error: &Error) -> Vec<FieldError> {
 }
 
 impl BrowserRequest {
+    /// The tokens of the devices that this browser was signed in on.
+    fn devices(&self) -> Vec<DeviceToken> {
+        self.cookies.devices().iter().map(|token| DeviceToken::new(token.expose().to_owned())).collect()
+    }
+
     /// The flow in the URL. One that is too old, or of another site, is answered by a page that begins again.
     pub(super) fn flow_in_url(&self) -> Result<Option<InUrl>, Box<Response>> {
         let text = self.query.get("r").map_err(|doubled| Box::new(self.bad_parameter(doubled.0)))?;
@@ -245,12 +329,18 @@ impl BrowserRequest {
     pub(super) fn ask(&self, status: StatusCode, in_url: &InUrl, asked: Asked) -> Response {
         let Asked { username, shared, errors, notice, without_cookie } = asked;
         let id = self.state.service.browser.new_form(&self.site, self.visitor.id, self.ctx.now);
+        let passkey = self.state.service.browser.passkey_options(&self.client, &id);
         let id = if without_cookie { format!("{AGAIN}{id}") } else { id };
         let mut form = Form::new(self.form_token(FormPurpose::SignIn, None, b"")).sealed(id);
         form.errors = errors;
-        let view = View::SignIn(SignIn { form, username, shared_computer: shared });
+        let view = View::SignIn(SignIn { form, username, shared_computer: shared, passkey });
         let page = Page::new(view).with_status(status).in_flow(Some(&in_url.text)).with_notice(notice);
         self.page(page.until(in_url.flow.ends_at()))
+    }
+
+    /// Whether passkeys can be made and used at this site.
+    pub(super) fn has_passkeys(&self) -> bool {
+        self.state.service.browser.has_passkeys(&self.client)
     }
 
     /// "Continue as …, or sign out first".

@@ -20,7 +20,7 @@ async fn show(request: BrowserRequest) -> Response {
         Ok(return_to) => path(&request, return_to.unwrap_or_default()),
         Err(doubled) => return request.bad_parameter(doubled.0),
     };
-    match request.session().await {
+    match request.any_session().await {
         Ok(Some(session)) => question(&request, &session, return_to, None),
         Ok(None) => signed_out(&request, return_to),
         Err(error) => request.failed(&error),
@@ -33,7 +33,7 @@ async fn submit(request: BrowserRequest, body: Request) -> Response {
         Err(answer) => return answer,
     };
     let return_to = path(&request, form.text("return_to"));
-    let session = match request.session().await {
+    let session = match request.any_session().await {
         Ok(Some(session)) => session,
         Ok(None) => return signed_out(&request, return_to),
         Err(error) => return request.failed(&error),

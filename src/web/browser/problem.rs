@@ -37,6 +37,20 @@ macro_rules! reasons {
 reasons! {
     /// A parameter or a header is wrong.
     InvalidArgument = "INVALID_ARGUMENT" BAD_REQUEST,
+    /// There is no such value.
+    NotFound = "NOT_FOUND" NOT_FOUND,
+    /// A value has another version than the caller expects.
+    VersionMismatch = "VERSION_MISMATCH" PRECONDITION_FAILED,
+    /// There are as many values as there may be.
+    TooManyValues = "FAILED_PRECONDITION" CONFLICT,
+    /// The browser has no visitor's cookie yet.
+    VisitorUnknown = "VISITOR_UNKNOWN" CONFLICT,
+    /// The session of the cookie has just been replaced by another.
+    SessionReplaced = "SESSION_REPLACED" CONFLICT,
+    /// Too many have come from there.
+    TooManyAttempts = "TOO_MANY_ATTEMPTS" TOO_MANY_REQUESTS,
+    /// The request is larger than the limit.
+    RequestTooLarge = "REQUEST_TOO_LARGE" PAYLOAD_TOO_LARGE,
     /// Nobody is signed in.
     NoSession = "NO_SESSION" UNAUTHORIZED,
     /// The sign-in is too weak or too old.

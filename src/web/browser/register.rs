@@ -66,6 +66,12 @@ async fn submit(request: BrowserRequest, body: Request) -> Response {
         Some(Untrusted::Again(wrong)) => return page(&request, &in_url, typed, wrong),
         None => {}
     }
+    // The account will be that of the guest whose browser it is.
+    match request.session().await {
+        Ok(Some(session)) => return request.switch_user(&in_url.flow, &session),
+        Ok(None) => {}
+        Err(error) => return request.failed(&error),
+    }
     send(&request, &form, &in_url, typed).await
 }
 

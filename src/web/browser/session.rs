@@ -34,7 +34,7 @@ async fn show(request: BrowserRequest) -> Response {
         "email": session.email(),
         "roles": rights.roles,
         "permissions": rights.permissions,
-        "guest": false,
+        "guest": session.is_guest(),
         "session_id": session.id.as_str(),
         "auth_time": session.auth_time.to_string(),
         "idle_expire_time": session.idle_expires_at().to_string(),

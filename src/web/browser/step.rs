@@ -15,12 +15,13 @@ use super::{
     login::{Asked, InUrl, errors},
 };
 use crate::{
+    domain::{factor::FactorKind, qr_code},
     error::Error,
     id::TicketId,
-    secret::{Password, TypedCode},
+    secret::{PasskeyResponse, Password, TypedCode},
     service::FormPurpose,
-    service::{BrowserSession, PageStep, StepAtPage, StepField, StepTaken, StepTyped, suffices},
-    web::pages::{ErrorKind, FieldError, Form, Notice, Step, StepKind, Text, Tone, View},
+    service::{BrowserSession, PageStep, StepAtPage, StepField, StepTaken, StepTyped, TotpSetup, suffices},
+    web::pages::{ErrorKind, FieldError, Form, Notice, ShownOnce, Step, StepKind, Text, Tone, View},
 };
 
 /// The routes.
@@ -61,7 +62,7 @@ async fn show(request: BrowserRequest, Path(id): Path<String>) -> Response {
 
 /// The session that the browser has, which does not suffice. One that does, from another tab perhaps, is an answer.
 async fn leave_if_signed_in(request: &BrowserRequest) -> Result<Option<BrowserSession>, Box<Response>> {
-    let session = request.session().await.map_err(|error| Box::new(request.failed(&error)))?;
+    let session = request.any_session().await.map_err(|error| Box::new(request.failed(&error)))?;
     let in_url = request.query.get("r").ok().flatten().and_then(|text| request.open_flow(text));
     match (&session, in_url) {
         (Some(session), Some(in_url)) if suffices(session, &in_url.flow) => Err(Box::new(request.arrive(&in_url.flow))),
@@ -99,6 +100,15 @@ fn page(request: &BrowserRequest, id: &TicketId, step: &StepAtPage, shown: Shown
     let mut form = Form::new(request.form_token(FormPurpose::Step, None, id.as_str().as_bytes()));
     form.errors = errors;
     let kind = match &step.field {
+        StepField::Factor { kinds, passkey } => StepKind::Mfa {
+            app: kinds.contains(&FactorKind::Totp),
+            recovery: kinds.contains(&FactorKind::RecoveryCode),
+            passkey: passkey.clone(),
+        },
+        StepField::Enrol { setup, passkey } => enrol(setup, passkey.clone()),
+        StepField::RecoveryCodes { codes } => {
+            StepKind::RecoveryCodes { codes: codes.iter().map(|code| ShownOnce::new(code.expose())).collect() }
+        }
         StepField::NewPassword => StepKind::ChoosePassword,
         StepField::Address => StepKind::AskAddress { email: email.unwrap_or_default() },
         StepField::Code { sent_to } => StepKind::EnterCode { email: sent_to.clone() },
@@ -107,6 +117,20 @@ fn page(request: &BrowserRequest, id: &TicketId, step: &StepAtPage, shown: Shown
     let view = View::Step(Step { form, id, revision: step.revision.to_string(), name, kind });
     let page = Page::new(view).with_status(status).in_flow(Some(&step.flow)).with_notice(notice);
     request.page(page.until(step.expires_at))
+}
+
+/// An app to set up, or a passkey to make.
+fn enrol(setup: &TotpSetup, passkey: Option<String>) -> StepKind {
+    let (secret, uri, picture) = shown_setup(setup);
+    StepKind::Enrol { secret, uri, picture, passkey }
+}
+
+/// An app to set up: its secret in groups of four, the URI, and a picture of it.
+pub(super) fn shown_setup(setup: &TotpSetup) -> (ShownOnce, ShownOnce, ShownOnce) {
+    let letters: Vec<char> = setup.secret.expose().chars().collect();
+    let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
+    let picture = qr_code::data_url(setup.uri.expose());
+    (ShownOnce::new(groups.join(" ")), ShownOnce::new(setup.uri.expose()), ShownOnce::new(picture))
 }
 
 async fn submit(request: BrowserRequest, Path(id): Path<String>, body: Request) -> Response {
@@ -153,6 +177,11 @@ fn typed(form: &SentForm) -> (StepTyped, Option<&'static str>) {
     match form.text("action") {
         "resend" => (StepTyped::Resend, Some(RESENT)),
         "other_address" => (StepTyped::OtherAddress, None),
+        "codes_kept" => (StepTyped::CodesKept, None),
+        _ if form.has("recovery_code") => (StepTyped::RecoveryCode(form.code("recovery_code")), None),
+        _ if form.has("passkey_response") => {
+            (StepTyped::Passkey(PasskeyResponse::new(form.text("passkey_response").to_owned())), None)
+        }
         _ if form.has("new_password") => {
             (StepTyped::NewPassword(Password::new(form.text("new_password").to_owned())), None)
         }
@@ -173,7 +202,10 @@ fn to_step(request: &BrowserRequest, id: &TicketId, notice: Option<&str>) -> Res
 /// The step with what is wrong, as far as its user can do something about it.
 async fn refused(request: &BrowserRequest, id: &TicketId, form: &SentForm, error: &Error) -> Response {
     let Some(status) = form_status(error) else { return request.failed(error) };
-    let shown = Shown { status, errors: errors(error), ..Shown::default() };
+    let refused_passkey = form.has("passkey_response") && matches!(error, Error::Unauthenticated(_));
+    let errors =
+        if refused_passkey { vec![FieldError { field: None, text: Text::PasskeyRefused }] } else { errors(error) };
+    let shown = Shown { status, errors, ..Shown::default() };
     with_retry_after(current(request, id, form, shown).await, retry_after(error))
 }
 

@@ -21,8 +21,18 @@ use super::{
 };
 use crate::{error::Error, service::Identity, time::Timestamp};
 
-/// The only field of a request.
+/// The fields of a request.
 const AUDIENCE: &str = "audience";
+const GUEST: &str = "guest";
+
+/// What is asked for.
+#[derive(Default)]
+struct Asked {
+    /// The audience; empty for the default.
+    audience: String,
+    /// Whether a guest's token will do.
+    guest: bool,
+}
 
 /// The routes.
 pub(super) fn routes() -> Router<BrowserState> {
@@ -40,15 +50,19 @@ async fn give(request: BrowserRequest, body: Request) -> Response {
         return failed(&request, &error);
     }
     // The session is in use: for a page without a server, nothing else says so.
-    let session = match request.session().await {
+    let nobody = || refused(&request, Problem::NoSession, "nobody is signed in; sign in first");
+    let session = match request.any_session().await {
         Ok(Some(session)) => session,
-        Ok(None) => return refused(&request, Problem::NoSession, "nobody is signed in; sign in first"),
+        Ok(None) => return nobody(),
         Err(error) => return failed(&request, &error),
     };
-    let audience = match audience(&request, body).await {
-        Ok(audience) => audience,
+    let Asked { audience, guest } = match asked(&request, body).await {
+        Ok(asked) => asked,
         Err(response) => return *response,
     };
+    if session.is_guest() && !guest {
+        return nobody();
+    }
     match browser.identity_for_scripts(&session, &audience, request.ctx.now).await {
         Ok(identity) => {
             let mut response = Json(token(&identity, request.ctx.now)).into_response();
@@ -68,21 +82,26 @@ fn failed(request: &BrowserRequest, error: &Error) -> Response {
     refused(request, problem, &detail)
 }
 
-/// The audience that is asked for; empty for the default.
-async fn audience(request: &BrowserRequest, body: Request) -> Result<String, Box<Response>> {
+/// Reads what is asked for.
+async fn asked(request: &BrowserRequest, body: Request) -> Result<Asked, Box<Response>> {
     let wrong = |detail: &str| Box::new(refused(request, Problem::InvalidArgument, detail));
     if body.uri().query().is_some_and(|query| !query.is_empty()) {
         return Err(wrong("parameters stand in the body, as a form or in JSON"));
     }
     if !request.headers.contains_key(header::CONTENT_TYPE) && body.body().is_end_stream() {
-        return Ok(String::new());
+        return Ok(Asked::default());
     }
     let form =
         Form::read(&request.headers, body.into_body()).await.map_err(|error| Box::new(no_form(request, &error)))?;
-    match form.names().find(|name| *name != AUDIENCE) {
-        Some(other) => Err(wrong(&format!("{other} is not a parameter of this page"))),
-        None => Ok(form.text(AUDIENCE).to_owned()),
+    if let Some(other) = form.names().find(|name| ![AUDIENCE, GUEST].contains(name)) {
+        return Err(wrong(&format!("{other} is not a parameter of this page")));
     }
+    let guest = match form.text(GUEST) {
+        "" => false,
+        "1" => true,
+        _ => return Err(wrong("guest must be 1 or left out")),
+    };
+    Ok(Asked { audience: form.text(AUDIENCE).to_owned(), guest })
 }
 
 fn no_form(request: &BrowserRequest, error: &FormError) -> Response {

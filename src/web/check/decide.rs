@@ -129,11 +129,14 @@ impl Checker {
             Some(cookie) => self.service.browser.live_session(cookie, &at.site, at.now).await?,
             None => None,
         };
+        let options = at.request.options;
+        // No guest has a permission: who lacks one for being a guest has to sign in.
+        let takes_guests = options.guest && options.permissions.is_empty();
+        let live = live.filter(|session| takes_guests || !session.is_guest());
         let Some(session) = live else { return Ok(None) };
         if at.request.is_unsafe() && check_unsafe(at.request.headers, &at.site, false).is_err() {
             return Err(Refusal::CrossSite);
         }
-        let options = at.request.options;
         if options.assurance.is_met(&session.acr, session.auth_time, at.now) {
             return Ok(Some(session));
         }

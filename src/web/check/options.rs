@@ -10,6 +10,7 @@ const MAX_PERMISSIONS: usize = 16;
 
 /// What a check asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of its own")]
 pub struct CheckOptions {
     /// The audience of the token; empty for the default.
     pub audience: String,
@@ -19,6 +20,8 @@ pub struct CheckOptions {
     pub permissions: Vec<String>,
     /// Whether requests without a session pass too.
     pub optional: bool,
+    /// Whether a guest has a session too.
+    pub guest: bool,
     /// Whether the request does not count as use of the session.
     pub leaves_idle: bool,
     /// Whether the address of the sign-in page is given in a header, for proxies that pass on no 302.
@@ -46,7 +49,7 @@ impl CheckOptions {
                 ("audience" | "acr" | "permission", "") => return Err(wrong("must not be empty")),
                 ("audience", text) => text.clone_into(&mut options.audience),
                 ("acr", text) if !acr_is_reachable(text) => {
-                    return Err(wrong("is a level that no sign-in reaches; there is only 1"));
+                    return Err(wrong("is a level that no sign-in reaches; the highest is 2"));
                 }
                 ("acr", text) => options.assurance.acr = Some(text.to_owned()),
                 ("max_age", text) => {
@@ -61,7 +64,8 @@ impl CheckOptions {
                 }
                 ("permission", _) => return Err(wrong("is there too often")),
                 ("optional", "" | "1") => options.optional = true,
-                ("optional", _) => return Err(wrong("must be 1 or left out")),
+                ("guest", "1") => options.guest = true,
+                ("optional" | "guest", _) => return Err(wrong("must be 1 or left out")),
                 ("idle", "0") => options.leaves_idle = true,
                 ("idle", _) => return Err(wrong("must be 0 or left out")),
                 ("redirect", "header") => options.location_in_header = true,
@@ -85,12 +89,14 @@ mod tests {
 
     #[test]
     fn every_parameter_is_read() {
-        let query = "audience=orders&acr=1&max_age=300&permission=a&permission=b&optional&idle=0&redirect=header";
+        let query =
+            "audience=orders&acr=2&max_age=300&permission=a&permission=b&optional&guest=1&idle=0&redirect=header";
         let options = CheckOptions {
             audience: "orders".into(),
-            assurance: Assurance { acr: Some("1".into()), max_age: Some(Ttl::from_secs(300)) },
+            assurance: Assurance { acr: Some("2".into()), max_age: Some(Ttl::from_secs(300)) },
             permissions: vec!["a".into(), "b".into()],
             optional: true,
+            guest: true,
             leaves_idle: true,
             location_in_header: true,
         };
@@ -109,7 +115,7 @@ mod tests {
             ("permission=", "permission"),
             ("acr=", "acr"),
             ("acr=a%22", "acr"),
-            ("acr=2", "acr"),
+            ("acr=3", "acr"),
             ("acr=foo", "acr"),
             ("max_age=0", "max_age"),
             ("max_age=1h", "max_age"),
@@ -117,7 +123,8 @@ mod tests {
             ("max_age=", "max_age"),
             ("idle=1", "idle"),
             ("redirect=302", "redirect"),
-            ("guest=1", "guest"),
+            ("guest=0", "guest"),
+            ("guest", "guest"),
             ("Optional=1", "Optional"),
             ("=1", ""),
             ("a%0d%0ab=1", "ab"),

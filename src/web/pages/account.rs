@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Form, Hidden, names::names};
+use super::{Factors, Form, Hidden, names::names};
 use crate::time::Timestamp;
 
 names! {
@@ -16,6 +16,18 @@ names! {
         VerifyEmail = "verify_email",
         /// Change the password: `current_password new_password`.
         ChangePassword = "change_password",
+        /// Begin to add an authenticator app: `factor_name`.
+        AddTotp = "add_totp",
+        /// Add it: `code`.
+        ConfirmTotp = "confirm_totp",
+        /// Begin to add a passkey: `factor_name`.
+        AddPasskey = "add_passkey",
+        /// Add it: `passkey_response`.
+        ConfirmPasskey = "confirm_passkey",
+        /// Remove a second factor: `factor_id`.
+        RemoveFactor = "remove_factor",
+        /// Make new recovery codes. The old ones stop working.
+        NewRecoveryCodes = "new_recovery_codes",
         /// End one session: `session_id`.
         EndSession = "end_session",
         /// End all sessions but this one.
@@ -53,6 +65,10 @@ pub struct Account {
     pub has_password: bool,
     /// Whether the password must be typed for changes of name and address: the sign-in is not fresh.
     pub password_needed: bool,
+    /// The second factors.
+    pub factors: Factors,
+    /// Whether the account can be changed only after another sign-in, with the second factor.
+    pub strict: bool,
     /// Attributes to show.
     pub attributes: Vec<Attribute>,
     /// The sessions, the current one first.

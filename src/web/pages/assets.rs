@@ -6,8 +6,11 @@ use super::Accent;
 use crate::secret::sha256;
 
 /// The built-in ones, with the name under which a folder replaces them.
-pub(super) const BUILT_IN: &[(&str, &str)] =
-    &[("style.css", include_str!("assets/style.css")), ("script.js", include_str!("assets/script.js"))];
+pub(super) const BUILT_IN: &[(&str, &str)] = &[
+    ("style.css", include_str!("assets/style.css")),
+    ("script.js", include_str!("assets/script.js")),
+    ("passkeys.js", include_str!("assets/passkeys.js")),
+];
 
 /// A file that pages refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]

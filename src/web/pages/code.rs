@@ -19,6 +19,7 @@ macro_rules! codes {
 
 codes! {
     WrongCredentials = "INVALID_CREDENTIALS",
+    PasskeyRefused = "PASSKEY_REFUSED",
     TooManyAttempts = "TOO_MANY_ATTEMPTS",
     RateLimited = "RATE_LIMITED",
     Overloaded = "OVERLOADED",
@@ -31,6 +32,8 @@ codes! {
     Required = "REQUIRED",
     CodeInvalid = "CODE_INVALID",
     LinkInvalid = "CODE_INVALID",
+    AppCodeForm = "APP_CODE_FORM",
+    RecoveryCodeForm = "RECOVERY_CODE_FORM",
     WrongPassword = "WRONG_PASSWORD",
     SignInTooOld = "SIGN_IN_TOO_OLD",
     PasswordTooShort = "PASSWORD_TOO_SHORT",
@@ -58,6 +61,9 @@ codes! {
     CodeResent = "CODE_RESENT",
     PasswordReset = "PASSWORD_RESET",
     PasswordChanged = "PASSWORD_CHANGED",
+    FactorAdded = "FACTOR_ADDED",
+    FactorRemoved = "FACTOR_REMOVED",
+    PasskeyAdded = "PASSKEY_ADDED",
     NameChanged = "NAME_CHANGED",
     EmailConfirmed = "EMAIL_CONFIRMED",
     AccountCreated = "ACCOUNT_CREATED",

@@ -32,6 +32,31 @@ impl fmt::Debug for Hidden {
     }
 }
 
+/// A secret that a page shows once.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ShownOnce(String);
+
+impl ShownOnce {
+    /// Wraps a text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, as it is shown.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ShownOnce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ShownOnce(…)")
+    }
+}
+
 /// What every form has.
 #[derive(Clone, Debug, Serialize)]
 pub struct Form {
@@ -85,6 +110,10 @@ names! {
         Email = "email",
         /// A code from a mail.
         Code = "code",
+        /// What a second factor is called.
+        FactorName = "factor_name",
+        /// A recovery code.
+        RecoveryCode = "recovery_code",
         /// A new password.
         NewPassword = "new_password",
         /// The password so far.

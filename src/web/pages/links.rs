@@ -34,7 +34,11 @@ fn escape_query(text: &str) -> String {
 /// An address that a browser may follow or load: a path, or a URL that runs nothing.
 pub(super) fn safe(text: &str) -> String {
     let path = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\');
-    let good = path || text.starts_with("https://") || text.starts_with("http://") || text.starts_with("data:image/");
+    let good = path
+        || text.starts_with("https://")
+        || text.starts_with("http://")
+        || text.starts_with("otpauth://")
+        || text.starts_with("data:image/");
     if good { text.to_owned() } else { "#".to_owned() }
 }
 

@@ -1,10 +1,10 @@
 //! Sample values for every page: they are rendered before the server starts, in tests and as previews.
 
 use super::{
-    Accent, Account, AccountAction, Attribute, CodeSent, Dev, DevUser, ErrorKind, ErrorPage, Field, Forgotten, Form,
-    GoOn, Hidden, Home, LanguageChoice, LoggingOut, Look, Notice, Opened, OpenedKind, PendingEmail, Register,
-    ResetPassword, Session, SignIn, SignedOut, StartAgain, Step, StepKind, SwitchUser, Text, Tone, Try, Verify,
-    VerifyKind, View,
+    Accent, Account, AccountAction, Attribute, CodeSent, Dev, DevUser, ErrorKind, ErrorPage, Factor, FactorKind,
+    Factors, Field, Forgotten, Form, GoOn, Hidden, Home, LanguageChoice, LoggingOut, Look, NewPasskey, NewTotp, Notice,
+    Opened, OpenedKind, PendingEmail, RecoveryCodes, Register, ResetPassword, Session, ShownOnce, SignIn, SignedOut,
+    StartAgain, Step, StepKind, SwitchUser, Text, Tone, Try, Verify, VerifyKind, View,
 };
 use crate::time::{Timestamp, Ttl};
 
@@ -34,7 +34,7 @@ impl Sample {
     /// All of them.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let parts: [fn() -> Vec<Self>; 5] = [signing_in, registering, forgetting, own_account, others];
+        let parts: [fn() -> Vec<Self>; 6] = [signing_in, registering, forgetting, own_account, own_passkeys, others];
         parts.iter().flat_map(|part| part()).collect()
     }
 
@@ -68,8 +68,13 @@ fn text(text: &str) -> String {
 
 fn signing_in() -> Vec<Sample> {
     let view = |form, username: &str| {
-        View::SignIn(SignIn { form, username: text(username), shared_computer: !username.is_empty() })
+        let shared_computer = !username.is_empty();
+        View::SignIn(SignIn { form, username: text(username), shared_computer, passkey: None })
     };
+    let with_passkey =
+        |form| View::SignIn(SignIn { form, username: text(""), shared_computer: false, passkey: Some(asked()) });
+    let with_button = &["username", "password", "shared_computer", "login-submit", "passkey-submit"];
+    let no_passkey = sealed().wrong(None, Text::PasskeyRefused);
     let ids = &["username", "password", "shared_computer", "login-submit"];
     let sends = &["csrf", "form"];
     let wrong = sealed().wrong(None, Text::WrongCredentials);
@@ -88,10 +93,32 @@ fn signing_in() -> Vec<Sample> {
     });
     vec![
         Sample::new("sign-in", view(sealed(), ""), ids, sends),
+        Sample::new("sign-in-passkey", with_passkey(sealed()), with_button, sends),
+        Sample::new("sign-in-passkey-refused", with_passkey(no_passkey), with_button, sends),
         Sample::new("sign-in-wrong", view(wrong, "ada"), ids, sends),
         Sample::new("sign-in-empty", view(empty, ""), ids, sends),
         Sample::new("sign-in-expired", view(sealed(), "ada"), ids, sends).with_notice(Tone::Info, Text::SignInExpired),
         Sample::new("switch-user", other, &["continue", "logout-confirm"], &["csrf"]),
+        Sample::new(
+            "step-mfa",
+            step(StepKind::Mfa { app: true, recovery: true, passkey: None }),
+            &["code", "step-submit", "recovery_code", "recovery-submit"],
+            steps,
+        ),
+        Sample::new(
+            "step-mfa-passkey",
+            step(StepKind::Mfa { app: true, recovery: true, passkey: Some(asked()) }),
+            &["code", "step-submit", "recovery_code", "recovery-submit", "passkey-submit"],
+            steps,
+        ),
+        Sample::new("step-enrol", step(enrol(None)), &["code", "step-submit"], steps),
+        Sample::new(
+            "step-enrol-passkey",
+            step(enrol(Some(asked()))),
+            &["code", "step-submit", "passkey-submit"],
+            steps,
+        ),
+        Sample::new("step-recovery-codes", step(recovery_codes()), &["step-submit"], steps),
         Sample::new("step-password", step(StepKind::ChoosePassword), &["new_password", "step-submit"], steps),
         Sample::new("step-address", step(StepKind::AskAddress { email: email() }), &["email", "step-submit"], steps),
         Sample::new(
@@ -102,6 +129,32 @@ fn signing_in() -> Vec<Sample> {
         )
         .with_notice(Tone::Warning, Text::StepMoved),
     ]
+}
+
+/// What a passkey is asked.
+fn asked() -> String {
+    text(r#"{"challenge":"c2FtcGxl","rpId":"shop.example"}"#)
+}
+
+fn enrol(passkey: Option<String>) -> StepKind {
+    let (secret, uri, picture) = app();
+    StepKind::Enrol { secret, uri, picture, passkey }
+}
+
+/// What an app is set up with: the secret, the URI, and an image as good as a picture of it.
+fn app() -> (ShownOnce, ShownOnce, ShownOnce) {
+    let uri = "otpauth://totp/Example%20Shop:ada?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Example%20Shop";
+    let picture = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4=";
+    (ShownOnce::new("JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP"), ShownOnce::new(uri), ShownOnce::new(picture))
+}
+
+fn recovery_codes() -> StepKind {
+    StepKind::RecoveryCodes { codes: codes() }
+}
+
+fn codes() -> Vec<ShownOnce> {
+    let codes = ["4F7QK-2M9XA-B3TZN-8WCDE-H6RJV", "9XA2M-4F7QK-8WCDE-B3TZN-V6RJH"];
+    codes.into_iter().map(ShownOnce::new).collect()
 }
 
 fn registering() -> Vec<Sample> {
@@ -156,6 +209,35 @@ fn forgetting() -> Vec<Sample> {
     ]
 }
 
+fn account_with(change: fn(&mut Factors)) -> Account {
+    let mut page = account(form());
+    page.factors = with_factors();
+    change(&mut page.factors);
+    page
+}
+
+fn own_passkeys() -> Vec<Sample> {
+    let passkeys = account_with(|factors| factors.passkeys = true);
+    let new_passkey = account_with(|factors| {
+        let form = Hidden::new(Sample::value("form"));
+        factors.passkey = Some(NewPasskey { form, options: asked() });
+    });
+    vec![
+        Sample::new(
+            "account-passkeys",
+            View::Account(Box::new(passkeys)),
+            &["factors", "totp-add", "passkey-add"],
+            &["csrf", "factor_id"],
+        ),
+        Sample::new(
+            "account-passkey",
+            View::Account(Box::new(new_passkey)),
+            &["factors", "passkey-submit"],
+            &["csrf", "form"],
+        ),
+    ]
+}
+
 fn own_account() -> Vec<Sample> {
     let mut pending = account(form().wrong(Field::Code, Text::CodeInvalid));
     pending.pending_email =
@@ -168,6 +250,19 @@ fn own_account() -> Vec<Sample> {
     pending.username_editable = false;
     let mut old = account(form().wrong(Field::CurrentPassword, Text::Required));
     (old.acted, old.password_needed) = (Some(AccountAction::ChangeEmail), true);
+    let with_two = account_with(|_| {});
+    let mut strict = account_with(|factors| factors.sign_in_again = Some(text("/auth/login?r=sample-r")));
+    strict.strict = true;
+    let mut last = account_with(|factors| {
+        factors.list.truncate(1);
+        factors.password_needed = true;
+    });
+    last.form = form().wrong(Field::Password, Text::WrongPassword);
+    last.acted = Some(AccountAction::RemoveFactor);
+    let mut adding = account_with(|factors| factors.totp = Some(new_totp()));
+    adding.form = form().wrong(Field::Code, Text::CodeInvalid);
+    adding.acted = Some(AccountAction::ConfirmTotp);
+    let codes = RecoveryCodes { codes: codes(), continue_to: text("/auth/account") };
     let asks = |return_to| View::LoggingOut(LoggingOut { form: form(), name: text("ada"), return_to });
     vec![
         Sample::new(
@@ -184,6 +279,26 @@ fn own_account() -> Vec<Sample> {
             &["csrf"],
         ),
         Sample::new("account-pending", View::Account(Box::new(pending)), &["code", "verify-submit"], &["csrf", "form"]),
+        Sample::new(
+            "account-factors",
+            View::Account(Box::new(with_two)),
+            &["factors", "totp-add", "recovery-new"],
+            &["csrf", "factor_id"],
+        ),
+        Sample::new("account-factors-again", View::Account(Box::new(strict)), &["sign-in-again"], &["csrf"]),
+        Sample::new(
+            "account-factors-last",
+            View::Account(Box::new(last)),
+            &["factor-password"],
+            &["csrf", "factor_id"],
+        ),
+        Sample::new(
+            "account-totp",
+            View::Account(Box::new(adding)),
+            &["secret", "totp-code", "totp-submit"],
+            &["csrf", "form"],
+        ),
+        Sample::new("recovery-codes", View::RecoveryCodes(codes), &["recovery-codes", "continue"], &[]),
         Sample::new("logout", asks(Some(text("/basket"))), &["logout-confirm"], &["csrf"]),
         Sample::new(
             "signed-out",
@@ -198,6 +313,27 @@ fn own_account() -> Vec<Sample> {
             &[],
         ),
     ]
+}
+
+fn with_factors() -> Factors {
+    let factor = |n: i64, kind, name: &str, last_used_at| Factor {
+        id: Sample::value("factor_id"),
+        kind,
+        name: text(name),
+        added_at: NOW.minus(Ttl::from_days(40 * n)),
+        last_used_at,
+    };
+    let list = vec![
+        factor(1, FactorKind::Totp, "", None),
+        factor(2, FactorKind::Passkey, "Ada's laptop", Some(NOW.minus(Ttl::from_days(1)))),
+    ];
+    Factors { list, recovery_codes: Some(9), ..Factors::default() }
+}
+
+fn new_totp() -> NewTotp {
+    let form = Hidden::new(Sample::value("form"));
+    let (secret, uri, picture) = app();
+    NewTotp { form, secret, uri, picture }
 }
 
 fn account(form: Form) -> Account {
@@ -224,6 +360,8 @@ fn account(form: Form) -> Account {
         pending_email: None,
         has_password: true,
         password_needed: false,
+        factors: Factors::default(),
+        strict: false,
         attributes: vec![attribute("given_name", "Ada"), attribute("department", "Research")],
         sessions: vec![
             session(0, "Firefox", "Linux", ""),

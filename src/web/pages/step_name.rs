@@ -25,6 +25,12 @@ names! {
         ForgotSent = "forgot_sent",
         /// Choose a new password, behind the link of a mail.
         Reset = "reset",
+        /// A sign-in goes on with a second factor.
+        Mfa = "mfa",
+        /// A sign-in goes on with a second factor that is set up.
+        Enrol = "enrol",
+        /// Recovery codes to write down, before a sign-in goes on or at the account.
+        RecoveryCodes = "recovery_codes",
         /// A sign-in goes on with a new password.
         ChoosePassword = "choose_password",
         /// A sign-in goes on with an address.
@@ -63,11 +69,15 @@ impl View {
             Self::ForgottenSent(_) => StepName::ForgotSent,
             Self::ResetPassword(_) => StepName::Reset,
             Self::Step(step) => match step.kind {
+                StepKind::Mfa { .. } => StepName::Mfa,
+                StepKind::Enrol { .. } => StepName::Enrol,
+                StepKind::RecoveryCodes { .. } => StepName::RecoveryCodes,
                 StepKind::ChoosePassword => StepName::ChoosePassword,
                 StepKind::AskAddress { .. } => StepName::AskAddress,
                 StepKind::EnterCode { .. } => StepName::EnterCode,
             },
             Self::Account(_) => StepName::Account,
+            Self::RecoveryCodes(_) => StepName::RecoveryCodes,
             Self::LoggingOut(_) => StepName::Logout,
             Self::SignedOut(_) => StepName::SignedOut,
             Self::CookiesBlocked => StepName::CookiesBlocked,

@@ -43,6 +43,7 @@ built_in![
     "reset.html",
     "step.html",
     "account.html",
+    "recovery_codes.html",
     "logout.html",
     "signed_out.html",
     "cookies_blocked.html",

@@ -3,7 +3,11 @@
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
-    domain::password_policy::{PasswordProblem, SAME_PASSWORD, WRONG_PASSWORD},
+    domain::{
+        password_policy::{PasswordProblem, SAME_PASSWORD, WRONG_PASSWORD},
+        recovery::NO_RECOVERY_CODE,
+        totp::NO_APP_CODE,
+    },
     error::{Error, Reason},
     time::Ttl,
 };
@@ -39,6 +43,8 @@ macro_rules! texts {
 texts! {
     /// No account has this name and password.
     WrongCredentials = "problem-credentials",
+    /// A passkey was not accepted.
+    PasskeyRefused = "problem-passkey",
     /// Too many attempts.
     TooManyAttempts {
         /// How many minutes to wait.
@@ -69,6 +75,10 @@ texts! {
     CodeInvalid = "problem-code",
     /// The link has been used or has expired.
     LinkInvalid = "problem-link",
+    /// What was typed is no code of an app.
+    AppCodeForm = "problem-app-code",
+    /// What was typed is no recovery code.
+    RecoveryCodeForm = "problem-recovery-code",
     /// The current password is wrong.
     WrongPassword = "problem-password",
     /// The sign-in is too old for this.
@@ -134,6 +144,12 @@ texts! {
         /// How many sessions have ended.
         ended: i64,
     } = "notice-password-changed",
+    /// A second factor was added.
+    FactorAdded = "notice-factor-added",
+    /// A second factor was removed.
+    FactorRemoved = "notice-factor-removed",
+    /// A passkey was added.
+    PasskeyAdded = "notice-passkey-added",
     /// The user name was changed.
     NameChanged = "notice-name-changed",
     /// The address was confirmed.
@@ -230,6 +246,8 @@ impl Text {
         let known = [
             (SAME_PASSWORD, Self::PasswordSame),
             (WRONG_PASSWORD, Self::WrongPassword),
+            (NO_APP_CODE, Self::AppCodeForm),
+            (NO_RECOVERY_CODE, Self::RecoveryCodeForm),
             ("must be an email address", Self::EmailInvalid),
             ("must not be empty without an email address", Self::Required),
             ("must be at most 1024 bytes", Self::TooLong),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Account, ErrorPage, Form, Hidden, Text, names::names};
+use super::{Account, ErrorPage, Form, Hidden, RecoveryCodes, ShownOnce, Text, names::names};
 
 /// A page and its values.
 #[derive(Clone, Debug)]
@@ -28,10 +28,13 @@ pub enum View {
     ForgottenSent(CodeSent),
     /// `reset`, behind the link of a mail: `new_password reset-submit`.
     ResetPassword(ResetPassword),
-    /// `step/{id}`: `step-submit`, with `new_password`, `email` or `code` and `step-resend`.
+    /// `step/{id}`: `step-submit`, with `new_password`, `email` or `code`, and `step-resend` or `recovery_code` and
+    /// `recovery-submit`.
     Step(Step),
     /// `account`.
     Account(Box<Account>),
+    /// Recovery codes, which are shown once: `recovery-codes continue`.
+    RecoveryCodes(RecoveryCodes),
     /// `logout`, before it is done: `logout-confirm`.
     LoggingOut(LoggingOut),
     /// "Signed out".
@@ -65,6 +68,7 @@ impl View {
             Self::ResetPassword(_) => "reset.html",
             Self::Step(_) => "step.html",
             Self::Account(_) => "account.html",
+            Self::RecoveryCodes(_) => "recovery_codes.html",
             Self::LoggingOut(_) => "logout.html",
             Self::SignedOut(_) => "signed_out.html",
             Self::CookiesBlocked => "cookies_blocked.html",
@@ -91,6 +95,7 @@ impl View {
             Self::ResetPassword(page) => Value::from(Serde(page)),
             Self::Step(page) => Value::from(Serde(page)),
             Self::Account(page) => Value::from(Serde(page)),
+            Self::RecoveryCodes(page) => Value::from(Serde(page)),
             Self::LoggingOut(page) => Value::from(Serde(page)),
             Self::SignedOut(page) => Value::from(Serde(page)),
             Self::GoOn(page) => Value::from(Serde(page)),
@@ -118,6 +123,8 @@ pub struct SignIn {
     pub username: String,
     /// Whether "this is a shared computer" was ticked.
     pub shared_computer: bool,
+    /// What a passkey is asked, if one can be used here: `passkey-submit`, which sends `passkey_response`.
+    pub passkey: Option<String>,
 }
 
 /// "Continue as … / sign out first".
@@ -254,6 +261,31 @@ pub struct Step {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StepKind {
+    /// A second factor: the `code` of an app, or a `recovery_code`.
+    Mfa {
+        /// Whether the user has an app.
+        app: bool,
+        /// Whether the user has recovery codes left.
+        recovery: bool,
+        /// What a passkey is asked, if one can be used: `passkey-submit`, which sends `passkey_response`.
+        passkey: Option<String>,
+    },
+    /// An app to set up: its first `code`.
+    Enrol {
+        /// The secret in groups, for those who type it.
+        secret: ShownOnce,
+        /// The URI that apps read.
+        uri: ShownOnce,
+        /// A picture of the URI, as a `data` URL.
+        picture: ShownOnce,
+        /// What a new passkey is asked, if one can be made: `passkey-submit`, which sends `passkey_response`.
+        passkey: Option<String>,
+    },
+    /// Codes to write down: the button sends `action=codes_kept`.
+    RecoveryCodes {
+        /// The codes.
+        codes: Vec<ShownOnce>,
+    },
     /// A new password: `new_password`.
     ChoosePassword,
     /// An address: `email`.

@@ -244,9 +244,9 @@ async fn parameters_that_are_not_understood_are_refused_by_name(app: &App) {
     for (query, named) in [
         ("?premission=admin", "premission"),
         ("?max_age=1h", "max_age"),
-        ("?guest=1", "guest"),
+        ("?guest=0", "guest"),
         // Nobody who signed in for these would ever get in.
-        ("?acr=2", "acr"),
+        ("?acr=3", "acr"),
         ("?acr=foo", "acr"),
         ("?max_age=0", "max_age"),
     ] {

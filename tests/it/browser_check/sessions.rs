@@ -73,7 +73,7 @@ async fn a_session_of_another_kind_or_site_is_none(app: &App) {
     let other = NewClientRequest { site: "https://other.example/auth".into(), ..first_party("other", &["api"]) };
     app.service.clients.create(&Admin::command(), other).await.unwrap();
     let check = Check::of(&app.service);
-    for kind in [SessionKind::Token, SessionKind::Guest, SessionKind::Pat] {
+    for kind in [SessionKind::Token, SessionKind::Pat] {
         let browser = session_with(app, |session| session.kind = kind).await;
         is_none(&check.visit("?optional", &browser).await, kind.as_str());
     }

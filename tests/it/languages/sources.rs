@@ -33,6 +33,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("browser/cookies/set_cookie.rs", ""),
     ("browser/headers.rs", ""),
     ("pages/assets.rs", "text/"),
+    // Problems of what applications keep: programs read them.
+    ("browser/data.rs", ""),
+    ("browser/data/conditions.rs", ""),
+    // Tokens of HTML.
+    ("pages/document/inputs.rs", "username webauthn"),
     // Commands to type.
     ("browser/home.rs", "curl "),
     ("browser/home.rs", "grpcurl "),
@@ -160,7 +165,9 @@ fn wording_of_template(template: &str) -> Vec<String> {
         let literals = inside.split('\'').skip(1).step_by(2).filter(|_| end != "#}");
         found.extend(literals.filter(|text| is_wording(text)).map(str::to_owned));
         let shown = inside.trim_start_matches(['{', '-']).trim_start();
-        found.extend((end == "}}" && shown.starts_with(['\'', '"'])).then(|| shown.to_owned()));
+        found.extend(
+            (end == "}}" && shown.starts_with(['\'', '"']) && !shown.starts_with("\"\\n\"")).then(|| shown.to_owned()),
+        );
         rest = next;
     }
     markup += rest;
@@ -209,6 +216,7 @@ fn neither_the_script_nor_the_style_sheet_has_wording_of_its_own() {
         found.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(wording_of_script(&asset("script.js")), [""; 0]);
+    assert_eq!(wording_of_script(&asset("passkeys.js")), [""; 0]);
     assert_eq!(wording_of_script("button.textContent = \"Show\";").len(), 1);
     let style = asset("style.css");
     for value in style.split(" content:").skip(1).filter_map(|rest| rest.split([';', '}']).next()) {

@@ -119,7 +119,7 @@ async fn an_administrator_who_changes_nothing_leaves_no_trace(fixture: &Accounts
     assert!(!service.clients.set_disabled(&admin, "app", true).await.unwrap());
     assert!(!service.clients.set_disabled(&admin, "other", false).await.unwrap());
     let permissions = Some(vec!["a.read@api".into(), "b.read@api".into()]);
-    let patch = RolePatch { description: Some("sells".into()), permissions };
+    let patch = RolePatch { description: Some("sells".into()), permissions, require_mfa: None };
     service.roles.update(&admin, "clerk", patch, None).await.unwrap();
     for (name, value) in [("rsa_bits", "2048"), ("access_token_lifetime_ceiling", "3600"), ("login_failures_free", "5")]
     {

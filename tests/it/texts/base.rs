@@ -3,17 +3,22 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chancery::{
-    grpc::pb::{self, account_service_client::AccountServiceClient},
-    secret::Password,
+    grpc::pb::{
+        self, account_service_client::AccountServiceClient, auth_service_client::AuthServiceClient,
+        session_data_service_client::SessionDataServiceClient,
+    },
+    secret::{Password, TicketToken, TypedCode},
     service::{Admin, ClientCredentials, NewClientRequest, NewRoleRequest, NewUserRequest, SignedIn, TokenPair},
+    time::Clock,
 };
 use prost::Message;
 use tonic::{Code, Request, transport::Channel};
 
 use super::messages::{basic, client_message, mask, object, role_message};
 use crate::{
+    factors::Phone,
     import::BCRYPT,
-    support::{App, ISSUER, PASSWORD, login_of, sign_in, token},
+    support::{App, ISSUER, PASSWORD, admit_me, login_of, sign_in, token},
 };
 
 /// Who calls.
@@ -75,6 +80,7 @@ impl<'a> Bases<'a> {
         let web = NewClientRequest {
             trusted_end_user: true,
             registration: true,
+            grants: ["client_credentials", "direct_login", "refresh_token", "guest"].map(str::to_owned).to_vec(),
             claims,
             link_template,
             ..confidential("web")
@@ -82,7 +88,7 @@ impl<'a> Bases<'a> {
         let administrator = basic(app.confidential(boss).await);
         let client = basic(app.confidential(web).await);
         app.client("portal", &["api", ISSUER]).await;
-        for name in ["address_failures", "network_failures"] {
+        for name in ["address_failures", "network_failures", "address_guests", "network_guests"] {
             app.service.instance.set(&Admin::command(), name, "0").await.unwrap();
         }
         let user = bearer(app, "ada").await;
@@ -144,6 +150,14 @@ impl<'a> Bases<'a> {
         token(&self.signed_in().await)
     }
 
+    /// The refresh token of a guest of the confidential client.
+    async fn guest_token(&self) -> String {
+        let mut request = Request::new(pb::StartGuestSessionRequest::default());
+        request.metadata_mut().insert("authorization", self.client.parse().unwrap());
+        let started = AuthServiceClient::new(self.channel.clone()).start_guest_session(request).await.unwrap();
+        started.into_inner().tokens.unwrap().refresh_token
+    }
+
     /// The token of a sign-in that wants a new password.
     async fn challenge(&self) -> String {
         let name = self.new_user().await;
@@ -163,6 +177,7 @@ impl<'a> Bases<'a> {
             "AuthService" => self.auth(method).await,
             "AccountService" => self.account(method).await,
             "TokenService" => self.token(method).await,
+            "SessionDataService" => self.data(method).await,
             "UserService" => (Caller::Administrator, self.users(method).await),
             "ClientService" => (Caller::Administrator, self.clients(method).await),
             "RoleService" => (Caller::Administrator, self.roles(method).await),
@@ -183,6 +198,25 @@ impl<'a> Bases<'a> {
                 end_user: Some(pb::EndUser { address: "192.0.2.1".into(), user_agent: "x".into() }),
                 ..pb::LoginRequest::default()
             }),
+            "StartGuestSession" => good(&pb::StartGuestSessionRequest {
+                client_id: web,
+                audience: "api".into(),
+                scopes: vec!["read".into()],
+                device_label: "laptop".into(),
+                end_user: Some(pb::EndUser { address: "192.0.2.1".into(), user_agent: "x".into() }),
+            }),
+            "UpgradeGuest" => good(&pb::UpgradeGuestRequest {
+                client_id: web,
+                guest_refresh_token: self.guest_token().await,
+                login: self.new_user().await,
+                password: PASSWORD.into(),
+                scopes: vec!["read".into()],
+                audience: "api".into(),
+                device_label: "laptop".into(),
+                end_user: Some(pb::EndUser { address: "192.0.2.1".into(), user_agent: "x".into() }),
+                policies: [("cart".to_owned(), 2)].into(),
+                ..pb::UpgradeGuestRequest::default()
+            }),
             "IssueClientToken" => {
                 good(&pb::IssueClientTokenRequest { scopes: vec!["read".into()], audience: "api".into() })
             }
@@ -190,6 +224,23 @@ impl<'a> Bases<'a> {
                 let (challenge, new_password) = (self.challenge().await, "another good battery".to_owned());
                 let request =
                     pb::ContinueLoginRequest { client_id: app, challenge, new_password, ..Default::default() };
+                return (Caller::Nobody, good(&request));
+            }
+            "StartPasskeyLogin" => {
+                let request = pb::StartPasskeyLoginRequest {
+                    client_id: web,
+                    scopes: vec!["read".into()],
+                    audience: "api".into(),
+                    device_label: "laptop".into(),
+                    end_user: Some(pb::EndUser { address: "192.0.2.1".into(), user_agent: "x".into() }),
+                };
+                // The client has no site.
+                answered(&request, Code::FailedPrecondition)
+            }
+            "StartStepUp" => {
+                let (refresh_token, audience) = (self.refresh_token().await, "api".to_owned());
+                let (acr, client_id) = ("2".to_owned(), app);
+                let request = pb::StartStepUpRequest { client_id, refresh_token, acr, audience, end_user: None };
                 return (Caller::Nobody, good(&request));
             }
             "Refresh" => {
@@ -242,6 +293,7 @@ impl<'a> Bases<'a> {
             password: PASSWORD.into(),
             language: "en".into(),
             end_user: Some(pb::EndUser { address: "192.0.2.1".into(), ..Default::default() }),
+            guest_refresh_token: String::new(),
         }
     }
 
@@ -249,6 +301,30 @@ impl<'a> Bases<'a> {
         let mut request = Request::new(self.register());
         request.metadata_mut().insert("authorization", self.client.parse().unwrap());
         AccountServiceClient::new(self.channel.clone()).register(request).await.unwrap().into_inner().ticket
+    }
+
+    /// A request of a user whose first second factor is being set up, or has been.
+    async fn factor(&self, method: &str, name: &str) -> (Caller, Good) {
+        let service = &self.app.service;
+        let caller = bearer(self.app, name).await;
+        let token = caller.strip_prefix("Bearer ").unwrap().to_owned();
+        let me = admit_me(service, &ClientCredentials::Bearer(token)).await.unwrap();
+        let begun = service.accounts.enrol_totp(&service.context(), &me, "").await.unwrap();
+        let code = || Phone::with(begun.setup.secret.expose()).code_at(self.app.clock.now());
+        let enrolment = begun.enrolment.expose().to_owned();
+        if method == "ConfirmTotp" {
+            return (Caller::Bearer(caller), good(&pb::ConfirmTotpRequest { enrolment, code: code() }));
+        }
+        let (token, typed) = (TicketToken::new(enrolment), TypedCode::new(code()));
+        let added = service.accounts.confirm_totp(&service.context(), &me, token, &typed).await.unwrap();
+        // As if the factor had been shown when the session was opened.
+        self.app.sql(&format!("UPDATE sessions SET acr = '2' WHERE id = '{}'", me.session())).await;
+        let (factor_id, password) = (added.factor.id.to_string(), PASSWORD.to_owned());
+        let request = match method {
+            "RemoveMyFactor" => good(&pb::RemoveMyFactorRequest { factor_id, password }),
+            _ => good(&pb::RegenerateRecoveryCodesRequest {}),
+        };
+        (Caller::Bearer(caller), request)
     }
 
     async fn me(&self, method: &str) -> (Caller, Good) {
@@ -265,12 +341,24 @@ impl<'a> Bases<'a> {
                 current_password: PASSWORD.into(),
                 new_password: "another good battery".into(),
             }),
+            // The client has no site.
+            "StartPasskeyRegistration" => {
+                answered(&pb::StartPasskeyRegistrationRequest { name: "phone".into() }, Code::FailedPrecondition)
+            }
+            "FinishPasskeyRegistration" => {
+                let (enrolment, response_json) = ("chq_x".to_owned(), "{}".to_owned());
+                let request = pb::FinishPasskeyRegistrationRequest { enrolment, response_json };
+                answered(&request, Code::Unauthenticated)
+            }
             "ListMySessions" => good(&pb::ListMySessionsRequest::default()),
             "RevokeMySession" => {
                 let other = sign_in(&self.app.service, login_of("app", &name, PASSWORD)).await.unwrap();
                 good(&pb::RevokeMySessionRequest { session_id: other.session_id })
             }
             "DeleteMe" => good(&pb::DeleteMeRequest {}),
+            "EnrollTotp" => good(&pb::EnrollTotpRequest { name: "telephone".into() }),
+            "ListMyFactors" => good(&pb::ListMyFactorsRequest {}),
+            "ConfirmTotp" | "RemoveMyFactor" | "RegenerateRecoveryCodes" => return self.factor(method, &name).await,
             other => panic!("AccountService/{other} has no good request"),
         };
         (Caller::Bearer(caller), request)
@@ -289,6 +377,27 @@ impl<'a> Bases<'a> {
             }
             other => panic!("TokenService/{other} has no good request"),
         }
+    }
+
+    async fn data(&self, method: &str) -> (Caller, Good) {
+        let caller = bearer(self.app, &self.new_user().await).await;
+        let (owner, namespace, session_id) = (pb::DataOwner::User.into(), "cart".to_owned(), String::new());
+        let value =
+            object().map(|object| prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(object)) });
+        let put = pb::PutSessionDataRequest { owner, namespace: namespace.clone(), value, ..Default::default() };
+        let mut request = Request::new(put.clone());
+        request.metadata_mut().insert("authorization", caller.parse().unwrap());
+        SessionDataServiceClient::new(self.channel.clone()).put_session_data(request).await.unwrap();
+        let request = match method {
+            "GetSessionData" => good(&pb::GetSessionDataRequest { owner, namespace, session_id }),
+            "PutSessionData" => good(&put),
+            "DeleteSessionData" => {
+                good(&pb::DeleteSessionDataRequest { owner, namespace, expected_version: 1, session_id })
+            }
+            "ListSessionData" => good(&pb::ListSessionDataRequest { owner, session_id }),
+            other => panic!("SessionDataService/{other} has no good request"),
+        };
+        (Caller::Bearer(caller), request)
     }
 
     async fn users(&self, method: &str) -> Good {
@@ -314,6 +423,10 @@ impl<'a> Bases<'a> {
             }
             "AssignUserRole" => good(&pb::AssignUserRoleRequest { user_id: self.new_user().await, role_id }),
             "UnassignUserRole" => good(&pb::UnassignUserRoleRequest { user_id: self.new_user().await, role_id }),
+            "ListUserFactors" => good(&pb::ListUserFactorsRequest { user_id: self.new_user().await }),
+            "RemoveUserFactor" => {
+                good(&pb::RemoveUserFactorRequest { user_id: self.new_user().await, factor_id: String::new() })
+            }
             "ListUserSessions" => good(&pb::ListUserSessionsRequest { user_id: "ada".into(), ..Default::default() }),
             "RevokeUserSessions" => {
                 let user_id = self.new_user().await;

@@ -92,6 +92,24 @@ async fn scopes_permissions_and_step_up() {
 }
 
 #[tokio::test]
+async fn s17_a_guest_is_asked_to_sign_in_unless_guests_are_allowed() {
+    let mut api = Api::new(|layer| layer);
+    let guest = api.issuer.token("usr_1", "api").claim("acr", "0").claim("amr", serde_json::json!([])).mint();
+    let (status, challenge) = api.get_with_token(&guest).await;
+    assert!(status == 401 && challenge.contains("insufficient_user_authentication"), "{challenge}");
+    assert!(challenge.ends_with(r#"acr_values="1""#), "{challenge}");
+    let verifier = api.issuer.builder("api").allow_guests(true).build().unwrap();
+    let claims = verifier.verify(&guest).await.unwrap();
+    assert!(claims.is_guest() && !verifier.verify(&api.issuer.token("ada", "api").mint()).await.unwrap().is_guest());
+    // What is cached is judged by the policy too.
+    assert!(verifier.verify(&guest).await.is_ok());
+    assert_eq!(api.issuer.verifier("api").verify(&guest).await, Err(crate::VerifyError::Guest));
+    // The server's own guests expire as users do.
+    api.issuer.clock().advance_ms(301_000);
+    assert_eq!(verifier.verify(&guest).await, Err(crate::VerifyError::Expired));
+}
+
+#[tokio::test]
 async fn an_observing_layer_refuses_nobody_and_counts() {
     let issuer = TestIssuer::new("https://i");
     let layer = TokenLayer::new(issuer.verifier("api")).require_scope("orders.read").observe(true);

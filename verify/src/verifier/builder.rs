@@ -103,6 +103,12 @@ impl VerifierBuilder {
         self
     }
 
+    /// Accepts tokens of guests too: see [`Policy::allow_guests`].
+    pub fn allow_guests(mut self, allow: bool) -> Self {
+        self.policy = self.policy.allow_guests(allow);
+        self
+    }
+
     /// Uses another clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;

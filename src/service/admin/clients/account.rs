@@ -107,6 +107,7 @@ impl Clients {
             trusted_end_user: false,
             registration,
             require_email: false,
+            require_mfa: false,
             link_template: None,
             display_name: Some(name.map_err(|e| internal(format!("{e}")))?),
             site: Some(site),
@@ -114,6 +115,7 @@ impl Clients {
             accent_color: None,
             cors_origins: Vec::new(),
             browser_tokens: false,
+            guest_data: BTreeMap::new(),
             later: Later::default(),
         };
         let status = Some(self.lists.next_index(now).await?);

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     ChangeRecord, ClientPatch, Clients, NewClientRequest,
     check::{claim_map, display_name, grants, link_template, refuse_own_rights, trusted_end_user},
+    guest_data::guest_data,
     lifetimes::{Lifetimes, change_lifetimes},
     pages::change_pages,
     scripts::change_scripts,
@@ -108,6 +109,7 @@ impl Clients {
         }
         config.registration = patch.registration.unwrap_or(config.registration);
         config.require_email = patch.require_email.unwrap_or(config.require_email);
+        config.require_mfa = patch.require_mfa.unwrap_or(config.require_mfa);
         if let Some(template) = &patch.link_template {
             config.link_template = link_template(&mut violations, Some(template));
         }
@@ -116,6 +118,9 @@ impl Clients {
         }
         if let Some(name) = &patch.display_name {
             config.display_name = display_name(&mut violations, name).filter(|name| name.as_str() != old.id.as_str());
+        }
+        if let Some(texts) = &patch.guest_data {
+            config.guest_data = guest_data(&mut violations, texts);
         }
         change_pages(&mut violations, patch, &mut config, (old, &self.live.snapshot()));
         change_scripts(&mut violations, patch, &mut config, &old.config);
@@ -151,6 +156,7 @@ impl ClientPatch {
             ("claims", self.claims.is_some()),
             ("registration", self.registration.is_some()),
             ("require_email", self.require_email.is_some()),
+            ("require_mfa", self.require_mfa.is_some()),
             ("link_template", self.link_template.is_some()),
             ("trusted_end_user", self.trusted_end_user.is_some()),
             ("display_name", self.display_name.is_some()),
@@ -160,6 +166,7 @@ impl ClientPatch {
             ("accent_color", self.accent_color.is_some()),
             ("cors_origins", self.cors_origins.is_some()),
             ("browser_tokens", self.browser_tokens.is_some()),
+            ("guest_data", self.guest_data.is_some()),
         ];
         all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }

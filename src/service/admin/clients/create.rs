@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{
     ChangeRecord, Clients, NewClientRequest,
     check::{claim_map, display_name, grants, link_template, refuse_own_rights, trusted_end_user},
+    guest_data::guest_data,
     lifetimes::{Lifetimes, new_lifetimes},
     pages::new_pages,
     scripts::new_scripts,
@@ -116,6 +117,7 @@ impl Clients {
             trusted_end_user: trusted_end_user(&mut violations, request.public, request.trusted_end_user),
             registration: request.registration,
             require_email: request.require_email,
+            require_mfa: request.require_mfa,
             link_template: link_template(&mut violations, request.link_template.as_deref()),
             display_name: display_name(&mut violations, &request.display_name),
             site: pages.site,
@@ -123,6 +125,7 @@ impl Clients {
             accent_color: pages.accent_color,
             cors_origins: scripts.cors_origins,
             browser_tokens: scripts.browser_tokens,
+            guest_data: guest_data(&mut violations, &request.guest_data),
             later: Later::default(),
         };
         violations.into_result(())?;

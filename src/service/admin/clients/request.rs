@@ -38,6 +38,8 @@ pub struct NewClientRequest {
     pub registration: bool,
     /// Whether its users must have a verified address.
     pub require_email: bool,
+    /// Whether its users must sign in with two factors.
+    pub require_mfa: bool,
     /// The URL template of links in mails, with `{token}` and optionally `{kind}`.
     pub link_template: Option<String>,
     /// The name by which its users know it; empty means its id.
@@ -56,6 +58,8 @@ pub struct NewClientRequest {
     pub cors_origins: Vec<String>,
     /// Whether scripts at its site get access tokens.
     pub browser_tokens: bool,
+    /// What becomes of the data of guests who sign in at its site: `NAMESPACE=POLICY`.
+    pub guest_data: Vec<String>,
     /// A secret to use instead of a generated one; only for the fixed client of `serve --dev`.
     pub secret: Option<ClientSecret>,
     /// The caller's request id, if the call may be retried.
@@ -87,6 +91,8 @@ pub struct ClientPatch {
     pub registration: Option<bool>,
     /// Whether its users must have a verified address.
     pub require_email: Option<bool>,
+    /// Whether its users must sign in with two factors.
+    pub require_mfa: Option<bool>,
     /// The URL template of links in mails; empty removes it.
     pub link_template: Option<String>,
     /// Whether the end-user data it reports is trusted.
@@ -105,4 +111,6 @@ pub struct ClientPatch {
     pub cors_origins: Option<Vec<String>>,
     /// Whether scripts at its site get access tokens.
     pub browser_tokens: Option<bool>,
+    /// What becomes of the data of guests who sign in at its site: `NAMESPACE=POLICY`.
+    pub guest_data: Option<Vec<String>>,
 }

@@ -108,7 +108,7 @@ impl Row {
 }
 
 /// Every setting.
-const SETTINGS: [Row; 14] = [
+const SETTINGS: [Row; 19] = [
     Row::time(
         ("access_token_lifetime_ceiling", "longest lifetime of an access token"),
         (60, 86_400),
@@ -201,6 +201,36 @@ const SETTINGS: [Row; 14] = [
         (1, 3_600_000),
         |s| s.limits.network_failures_per_hour,
         |s, n, _| s.limits.network_failures_per_hour = n,
+    ),
+    Row::number(
+        ("address_guests", "new guests from one address at once; 0 for no limit"),
+        (0, 100_000),
+        |s| s.limits.address_guests,
+        |s, n, _| s.limits.address_guests = n,
+    ),
+    Row::number(
+        ("address_guests_per_hour", "new guests from one address in the long run"),
+        (1, 3_600_000),
+        |s| s.limits.address_guests_per_hour,
+        |s, n, _| s.limits.address_guests_per_hour = n,
+    ),
+    Row::number(
+        ("network_guests", "new guests from one network at once; 0 for no limit"),
+        (0, 100_000),
+        |s| s.limits.network_guests,
+        |s, n, _| s.limits.network_guests = n,
+    ),
+    Row::number(
+        ("network_guests_per_hour", "new guests from one network in the long run"),
+        (1, 3_600_000),
+        |s| s.limits.network_guests_per_hour,
+        |s, n, _| s.limits.network_guests_per_hour = n,
+    ),
+    Row::number(
+        ("guests_per_client", "stored sessions of guests of one client; beyond it, there are no new ones"),
+        (0, 10_000_000),
+        |s| s.limits.guests_per_client,
+        |s, n, _| s.limits.guests_per_client = n,
     ),
     Row::number(
         ("audit_retention_days", "days for which audit events are kept; 0 for ever"),

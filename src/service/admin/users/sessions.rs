@@ -23,6 +23,21 @@ impl Users {
         self.store.read().await?.sessions_of_user(&user.id, SessionFilter::Live(now)).await
     }
 
+    /// At most `limit` live sessions of a client's guests after `after`, by id: the oldest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn guests(
+        &self,
+        _: &Admin,
+        client: &str,
+        (after, limit): (Option<&SessionId>, i64),
+    ) -> Result<Vec<Session>> {
+        let client = self.live.client(client)?;
+        let now = self.live.now();
+        self.store.read().await?.guests_live(&client.id, after, (now, limit)).await
+    }
+
     /// Ends a session; returns whether it was live, and when its last access token expires.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use crate::{
         site::Site,
         user::User,
     },
+    id::UserId,
     secret::{SessionSecret, sha256},
     time::{Timestamp, Ttl},
 };
@@ -97,7 +98,7 @@ impl Base {
         let session = &self.session;
         let texts = [
             session.id.as_str(),
-            session.user.as_str(),
+            session.user.as_ref().map(UserId::as_str).unwrap_or_default(),
             &session.subject,
             session.client.as_str(),
             session.rotation_request_id.as_deref().unwrap_or_default(),
@@ -171,6 +172,12 @@ impl BrowserSession {
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.0.session
+    }
+
+    /// Whether it is a guest's: nobody is signed in.
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.session().is_guest()
     }
 
     /// The name of the person: their attribute `name`, else their user name, else their address.

@@ -172,7 +172,7 @@ impl Inner {
         let basis = base.session.clone().into();
         let params = TokenParams { audience: &audience, scopes: &scopes, now };
         let issued = self.minter.access_token(&snapshot, &client, Subject::Session(&basis), params).await?;
-        let has = snapshot.entitlements(&base.session.roles, audience.as_str());
+        let has = snapshot.session_entitlements(&base.session.roles, &base.session.acr, audience.as_str());
         let token = Bytes::from(issued.token.expose().to_owned());
         let identity = headers::Identity {
             subject: &base.session.subject,

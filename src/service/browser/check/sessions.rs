@@ -145,9 +145,16 @@ impl Inner {
         let mut tx = self.store.read().await?;
         let session = tx.session_by_id(&id).await?;
         let session = session.filter(|s| s.revoked.is_none() && self.live.now() < s.expires_at());
+        let user = match session.as_ref().and_then(|s| s.user.as_ref()) {
+            Some(user) => tx.user_by_id(user).await?,
+            None => None,
+        };
         let known = match session {
             None => Known::Gone { read_at },
-            Some(session) => match tx.user_by_id(&session.user).await? {
+            Some(session) if session.is_guest() => {
+                Known::Live(Arc::new(Base::new(session, Person::default(), read_at)))
+            }
+            Some(session) => match user {
                 Some(user) if user.disabled_at.is_none() => {
                     let person = Person::of(&user, &tx.logins_of(&user.id).await?);
                     Known::Live(Arc::new(Base::new(session, person, read_at)))

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{client::Client, session::RevokedCause, ticket::TicketKind, user::User},
     error::{Error, Result},
-    id::VisitorId,
+    id::{SessionId, VisitorId},
     secret::{DeviceToken, Password, TicketToken, TypedCode},
     service::{
         access::{Me, RequestContext},
@@ -41,6 +41,8 @@ pub struct AtSite<'a> {
     pub visitor: &'a VisitorId,
     /// Where the visitor is going; empty for the site's home.
     pub return_to: &'a str,
+    /// The session of the guest whose browser it is, if it is one's.
+    pub guest: Option<&'a SessionId>,
 }
 
 impl AtSite<'_> {
@@ -119,6 +121,8 @@ pub struct VerifiedAtSite {
     pub by_asker: bool,
     /// Where the person who made the request was going; empty for the site's home.
     pub return_to: String,
+    /// The session of the guest who has become the account's user.
+    pub guest: Option<SessionId>,
 }
 
 impl Accounts {
@@ -139,7 +143,7 @@ impl Accounts {
         let input = RegisterInput { client_id, email, name, password, language, address, user_agent };
         let (email, _) = validate(&input)?;
         let asked = (asked_in_browser(at.ctx), Some((at.visit(), once)));
-        self.register_as_asked(at.ctx, at.client, (input, email), asked).await
+        self.register_as_asked(at.ctx, at.client, (input, email, at.guest.cloned()), asked).await
     }
 
     /// Mails a code and a link to choose a new password, as [`Accounts::request_password_reset`] does.
@@ -213,8 +217,9 @@ impl Accounts {
         let name = if without_name { Some(String::new()) } else { name };
         let chosen = (Chosen { new_password, name }, Some(Kept { proof, without_name }));
         let verified = self.verify_ticket(at.ctx, at.client, (&presented, shown), chosen).await?;
-        let return_to = verified.visit.map(|visit| visit.return_to).unwrap_or_default();
-        Ok(VerifiedAtSite { email: verified.email, account: verified.account, by_asker: verified.by_asker, return_to })
+        let return_to = verified.visit.as_ref().map(|visit| visit.return_to.clone()).unwrap_or_default();
+        let super::verify::Verified { email, account, by_asker, guest, .. } = verified;
+        Ok(VerifiedAtSite { email, account, by_asker, return_to, guest })
     }
 
     /// Sets the password of the account that the code or link belongs to, as [`Accounts::reset_password`] does. Returns
@@ -261,6 +266,7 @@ impl Accounts {
         if current.expose().is_empty() {
             return Err(Error::invalid("password", "must not be empty"));
         }
+        self.check_second_factor(me, at.ctx.now).await?;
         self.check_own_password(at.ctx, me, current).await?;
         self.delete(at.ctx, &me.confirmed(at.ctx.now)).await
     }
@@ -292,6 +298,7 @@ impl Accounts {
 
     /// The user, confirmed by the current password if the sign-in is too old for changes and there is one.
     async fn confirmed(&self, ctx: &RequestContext, me: &Me, current: Password) -> Result<Me> {
+        self.check_second_factor(me, ctx.now).await?;
         if me.check_fresh(ctx.now).is_ok() || current.expose().is_empty() {
             return Ok(me.clone());
         }

@@ -30,10 +30,10 @@ const REFUSED: Rule = Rule::Bucket { room: 60, every: Ttl::from_secs(5) };
 
 /// Whose budget a change comes out of.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Write<'a> {
+pub(in crate::service::people) enum Write<'a> {
     /// A change of the user's name, profile or address. All sessions of a user share one budget.
     Profile(&'a UserId),
-    /// A change of the password or an end of sessions. Each session has a budget of its own, so that the thief of a
+    /// A change of the password or of second factors, an end of sessions, or a step-up. Each session has a budget of its own, so that the thief of a
     /// token cannot keep the owner from ending the session.
     Security(&'a SessionId),
 }
@@ -118,7 +118,7 @@ impl WriteBudget {
     ///
     /// # Errors
     /// [`Error::RateLimited`] if the budget is used up, or if too much was refused; those of the work.
-    pub(super) async fn spend<T>(
+    pub(in crate::service::people) async fn spend<T>(
         &self,
         write: Write<'_>,
         now: Timestamp,

@@ -1,5 +1,6 @@
 //! What this server knows about a user, as a document for that user.
 
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 
 use super::Accounts;
@@ -11,7 +12,7 @@ use crate::{
     },
     error::Result,
     service::{access::Me, people::users::load_view},
-    store::SessionFilter,
+    store::{OwnedData, SessionFilter},
     time::Timestamp,
 };
 
@@ -19,22 +20,39 @@ use crate::{
 const MAX_SESSIONS: usize = 500;
 /// Maximum number of events in the document, the newest ones.
 const MAX_EVENTS: i64 = 1000;
+/// Maximum number of values in the document that applications keep, and of their bytes together.
+const MAX_DATA: (i64, i64) = (500, 2 * 1024 * 1024);
 
-/// What this server knows about a user.
+/// What this server knows about a user, as a document.
 #[derive(Debug)]
-pub struct OwnData(Value);
+pub struct OwnData {
+    known: Value,
+    data: Vec<OwnedData>,
+}
 
-impl OwnData {
-    /// The document.
-    #[must_use]
-    pub fn into_json(self) -> Value {
-        self.0
+impl Serialize for OwnData {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut document = serializer.serialize_map(None)?;
+        for (name, value) in self.known.as_object().into_iter().flatten() {
+            document.serialize_entry(name, value)?;
+        }
+        document.serialize_entry("data", &KeptValues(&self.data))?;
+        document.end()
+    }
+}
+
+/// Values that are parsed one at a time: all of them together would take many times as much.
+struct KeptValues<'a>(&'a [OwnedData]);
+
+impl Serialize for KeptValues<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(kept_data))
     }
 }
 
 impl Accounts {
-    /// What this server knows about the user: the account, its roles, its sessions and what the audit log has about
-    /// it. Secrets are not in it.
+    /// What this server knows about the user: the account, its roles, its sessions, what applications keep and what
+    /// the audit log has about it. Secrets are not in it.
     ///
     /// # Errors
     /// If the user no longer exists, or the database is unreachable.
@@ -46,14 +64,15 @@ impl Accounts {
         let sessions = tx.sessions_of_user(&me.user, SessionFilter::All).await?;
         let filter = AuditFilter { subject: Some(me.subject.clone()), ..AuditFilter::default() };
         let mut events = tx.audit_page(&filter, None, MAX_EVENTS + 1).await?;
+        let (data, all_data) = tx.session_data_of_user(&me.user, MAX_DATA).await?;
         drop(tx);
         let kept = usize::try_from(MAX_EVENTS).unwrap_or(usize::MAX);
-        let complete = events.len() <= kept && sessions.len() <= MAX_SESSIONS;
+        let complete = events.len() <= kept && sessions.len() <= MAX_SESSIONS && all_data;
         events.truncate(kept);
         let snapshot = self.live.snapshot();
         let roles = view.roles.iter().filter_map(|id| snapshot.roles.get(id)).map(|role| role.name.clone());
         let user = &view.user;
-        Ok(OwnData(json!({
+        let known = json!({
             "issuer": self.live.issuer(),
             "made_at": time(self.live.now()),
             "complete": complete,
@@ -68,8 +87,20 @@ impl Accounts {
             },
             "sessions": sessions.iter().take(MAX_SESSIONS).map(session).collect::<Vec<_>>(),
             "events": events.iter().map(|event| own_event(event, &me.subject)).collect::<Vec<_>>(),
-        })))
+        });
+        Ok(OwnData { known, data })
     }
+}
+
+/// What an application keeps with a session, or with the user: the owner is then the user and the client.
+fn kept_data(data: &OwnedData) -> Value {
+    json!({
+        "owner": data.owner,
+        "namespace": data.namespace,
+        "version": data.stored.version,
+        "updated_at": time(data.stored.updated_at),
+        "value": data.stored.value.to_value(),
+    })
 }
 
 fn time(at: Timestamp) -> String {

@@ -128,6 +128,7 @@ impl Accounts {
     ) -> Result<(UserView, Option<PendingTicket>)> {
         if patch.name.is_some() || patch.email.is_some() {
             me.check_fresh(ctx.now)?;
+            self.check_second_factor(me, ctx.now).await?;
         }
         check_profile(patch.profile.as_ref())?;
         let email = patch.email.as_deref().map(parse_email).transpose()?;
@@ -330,7 +331,7 @@ impl Accounts {
         };
         let missing = || Error::NotFound("session", text.to_owned());
         let id: SessionId = text.parse().map_err(|_| missing())?;
-        if tx.session_by_id(&id).await?.is_none_or(|s| s.user != me.user) {
+        if tx.session_by_id(&id).await?.is_none_or(|s| s.user.as_ref() != Some(&me.user)) {
             return Err(missing());
         }
         live.retain(|other| *other == id);
@@ -343,6 +344,7 @@ impl Accounts {
     /// [`Reason::SignInTooOld`](crate::error::Reason::SignInTooOld).
     pub async fn delete(&self, ctx: &RequestContext, me: &Me) -> Result<usize> {
         me.check_fresh(ctx.now)?;
+        self.check_second_factor(me, ctx.now).await?;
         let (id, now) = (&me.user, self.live.now());
         let mut tx = me.write(&self.store).await?;
         if !tx.user_delete(id, now).await? {

@@ -29,7 +29,8 @@ impl Accounts {
     /// Changes the password, given the current one. Ends every other session; returns how many.
     ///
     /// # Errors
-    /// [`Reason::InvalidCredentials`], or a violation by the new password; [`Error::RateLimited`].
+    /// [`Reason::InvalidCredentials`], or a violation by the new password; [`Error::RateLimited`];
+    /// [`Reason::SignInTooOld`] for a user with a second factor.
     pub async fn change_password(
         &self,
         ctx: &RequestContext,
@@ -38,7 +39,10 @@ impl Accounts {
         new: Password,
     ) -> Result<usize> {
         let UserView { user, logins, .. } = self.me(me).await?;
-        check_new_password(&new, &logins)?;
+        if user.second_factors > 0 {
+            me.check_may_change_factors(user.second_factors, ctx.now)?;
+        }
+        check_new_password(&new, &logins, user.second_factors)?;
         if new.expose().nfc().eq(current.expose().nfc()) {
             return Err(Error::invalid("new_password", SAME_PASSWORD));
         }
@@ -57,9 +61,12 @@ impl Accounts {
         me: &Me,
         (current, new): (Password, Password),
     ) -> Result<usize> {
-        let logins = self.me(me).await?.logins;
+        let UserView { user, logins, .. } = self.me(me).await?;
+        if user.second_factors > 0 {
+            me.check_may_change_factors(user.second_factors, ctx.now)?;
+        }
         let mut wrong = Violations::default();
-        wrong.absorb(check_new_password(&new, &logins))?;
+        wrong.absorb(check_new_password(&new, &logins, user.second_factors))?;
         if current.expose().is_empty() {
             wrong.require(false, "current_password", "must not be empty");
         } else if !wrong.is_empty() {

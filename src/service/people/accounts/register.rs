@@ -18,12 +18,13 @@ use crate::{
         ticket::TicketKind,
     },
     error::{Error, Reason, Result, Violations},
-    id::TicketId,
-    secret::Password,
+    id::{SessionId, TicketId},
+    secret::{Password, RefreshToken},
     service::{
         access::{ClientCredentials, RequestContext},
         people::{
             emails::{Addressee, Asker, MailLanguage, parse_language, parse_recipient},
+            guest_tokens::guest_of_token,
             new_passwords::{asked, check_may_handle_passwords, hash_error, wait_min_response_time},
             tickets::PendingTicket,
         },
@@ -61,6 +62,9 @@ pub(super) struct PendingAccount {
     /// The browser in which the request was made, if it was made at a site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) visit: Option<Visit>,
+    /// The session of the guest who has asked for it, and will be its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) guest: Option<SessionId>,
 }
 
 impl Accounts {
@@ -75,12 +79,43 @@ impl Accounts {
         credentials: &ClientCredentials,
         input: RegisterInput,
     ) -> Result<PendingTicket> {
+        self.register_guest(ctx, credentials, input, &RefreshToken::new(String::new())).await
+    }
+
+    /// Does what [`Accounts::register`] does for a guest, given the guest's refresh token: the account will have the
+    /// guest's subject, and what the guest has stored.
+    ///
+    /// # Errors
+    /// As [`Accounts::register`]; the documented refresh reasons for the token.
+    pub async fn register_guest(
+        &self,
+        ctx: &RequestContext,
+        credentials: &ClientCredentials,
+        input: RegisterInput,
+        guest_token: &RefreshToken,
+    ) -> Result<PendingTicket> {
         let client = self.callers.client_of(ctx, credentials, &input.client_id).await?;
         check_may_handle_passwords(&client)?;
         check_registration(&client)?;
         let (email, end_user) = validate(&input)?;
+        let guest = match guest_token.expose() {
+            "" => None,
+            _ => Some(self.guest(ctx, &client, guest_token).await?),
+        };
         let asked = asked(ctx, &client, &end_user);
-        self.register_as_asked(ctx, &client, (input, email), (asked, None)).await
+        self.register_as_asked(ctx, &client, (input, email, guest), (asked, None)).await
+    }
+
+    /// The session of a guest who asks for an account.
+    async fn guest(&self, ctx: &RequestContext, client: &Client, token: &RefreshToken) -> Result<SessionId> {
+        let grace = self.live.snapshot().settings.refresh_grace;
+        let mut tx = self.store.read().await?;
+        let found = guest_of_token(&mut tx, &self.sealing, (client, token), (ctx.now, grace)).await?;
+        match found.revoked {
+            // Of another account.
+            Some((_, cause)) => Err(Error::Ended { cause: cause.as_str() }),
+            None => Ok(found.id),
+        }
     }
 
     /// Does what [`Accounts::register`] does for a request that has been checked.
@@ -88,7 +123,7 @@ impl Accounts {
         &self,
         ctx: &RequestContext,
         client: &Client,
-        (input, email): (RegisterInput, Login),
+        (input, email, guest): (RegisterInput, Login, Option<SessionId>),
         (asked, from): (Asked, Option<(Visit, &Once)>),
     ) -> Result<PendingTicket> {
         let language = MailLanguage::of(ctx, parse_language(&input.language)?);
@@ -101,7 +136,8 @@ impl Accounts {
         };
         let counted = self.emails.count_request(email.canonical(), Asker::Unknown, &asked.address).await?;
         let arrived = Instant::now();
-        let queued = self.queue_registration(ctx, client, (id, input, email, visit), (recipient, language, asked));
+        let queued =
+            self.queue_registration(ctx, client, (id, input, email, (visit, guest)), (recipient, language, asked));
         let pending = counted.kept_if_done(queued).await?;
         wait_min_response_time(arrived).await;
         Ok(pending)
@@ -113,7 +149,7 @@ impl Accounts {
         &self,
         ctx: &RequestContext,
         client: &Client,
-        (id, input, email, visit): (TicketId, RegisterInput, Login, Option<Visit>),
+        (id, input, email, (visit, guest)): (TicketId, RegisterInput, Login, (Option<Visit>, Option<SessionId>)),
         (recipient, language, asked): (Recipient, MailLanguage, Asked),
     ) -> Result<PendingTicket> {
         let phc = self.passwords.hash(input.password).await.map_err(hash_error)?;
@@ -124,6 +160,7 @@ impl Accounts {
             phc: phc.as_str().to_owned(),
             language: language.of_new_user().map(|language| language.as_str().to_owned()),
             visit,
+            guest,
         };
         let mut issued = self.tickets.issue_as(id, (TicketKind::Register, &client.id), None, &data)?;
         let topic = self.tickets.registration_topic(&email);

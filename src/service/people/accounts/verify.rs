@@ -13,6 +13,7 @@ use crate::{
         client::Client,
         login::Login,
         mail::Language,
+        session::RevokedCause,
         ticket::{Ticket, TicketKind},
         user::User,
     },
@@ -27,7 +28,7 @@ use crate::{
             tickets::{CODE_INVALID, FoundTicket, PresentedTicket},
         },
     },
-    store::{NewUser, Tx},
+    store::{By, NewUser, Tx},
     time::Timestamp,
 };
 
@@ -88,6 +89,8 @@ pub(super) struct Verified {
     pub(super) by_asker: bool,
     /// The browser in which the request was made, if it was made at a site.
     pub(super) visit: Option<Visit>,
+    /// The session of the guest who has become the account's user.
+    pub(super) guest: Option<SessionId>,
 }
 
 /// A verification of an address.
@@ -162,7 +165,7 @@ impl Accounts {
         (chosen, kept): (Chosen, Option<Kept<'_>>),
     ) -> Result<Verified> {
         let FoundTicket { ticket, by_asker } = found;
-        let PendingAccount { email, name, phc, language, visit } = self.tickets.data(&ticket)?;
+        let PendingAccount { email, name, phc, language, visit, guest } = self.tickets.data(&ticket)?;
         let by_asker = by_asker || shown.is_of(visit.as_ref());
         let Chosen { new_password, name: chosen } = chosen;
         let email_login = stored(&email)?;
@@ -176,7 +179,7 @@ impl Accounts {
             logins.push(stored(&name)?);
         }
         let phc = if !new_password.expose().is_empty() {
-            check_new_password(&new_password, &[email.clone(), name])?;
+            check_new_password(&new_password, &[email.clone(), name], 0)?;
             self.passwords.hash(new_password).await.map_err(hash_error)?
         } else if by_asker {
             Phc::from_database(phc)
@@ -184,8 +187,11 @@ impl Accounts {
             return Err(Error::Needs(Reason::NewPasswordRequired));
         };
         let language = language.filter(|_| by_asker).and_then(|tag| tag.parse().ok()).or_else(|| ctx.language.clone());
-        let account = self.insert_account(ctx, client, (&ticket, kept), (logins, phc, language)).await?;
-        Ok(Verified { email, account: Some(account), by_asker, visit })
+        // A stranger may have registered with the address, as a guest whose tokens the stranger has.
+        let guest = guest.filter(|_| by_asker);
+        let new = (logins, phc, language);
+        let (account, guest) = self.insert_account(ctx, client, (&ticket, kept), (new, guest)).await?;
+        Ok(Verified { email, account: Some(account), by_asker, visit, guest })
     }
 
     async fn insert_account(
@@ -193,21 +199,9 @@ impl Accounts {
         ctx: &RequestContext,
         client: &Client,
         (ticket, kept): (&Ticket, Option<Kept<'_>>),
-        (logins, phc, language): (Vec<Login>, Phc, Option<Language>),
-    ) -> Result<User> {
+        ((logins, phc, language), guest): ((Vec<Login>, Phc, Option<Language>), Option<SessionId>),
+    ) -> Result<(User, Option<SessionId>)> {
         let now = self.live.now();
-        let id = UserId::new(now, &*self.entropy);
-        let subject = id.as_str().to_owned();
-        let user = User {
-            id,
-            subject,
-            attributes: Map::new(),
-            language,
-            security_version: 1,
-            disabled_at: None,
-            created_at: now,
-        };
-        let new = NewUser { user, logins, password: Some(phc) };
         let mut tx = self.store.write().await?;
         if !use_ticket(&mut tx, ticket, kept, now).await? {
             return Err(CODE_INVALID);
@@ -215,14 +209,34 @@ impl Accounts {
         if let Some(topic) = &ticket.topic {
             tx.tickets_void(topic, now).await?;
         }
+        let mut became = None;
+        if let Some(guest) = guest {
+            let actor = Actor { address: ctx.peer.clone(), ..Actor::named(client.id.as_str()) };
+            let by =
+                By { actor: &actor, cause: RevokedCause::Superseded, settings: &self.live.snapshot().settings, now };
+            became = tx.guest_become(&guest, &by).await?.map(|id| (id, guest));
+        }
+        let user = |id: UserId| User {
+            subject: id.as_str().to_owned(),
+            id,
+            attributes: Map::new(),
+            language: language.clone(),
+            security_version: 1,
+            second_factors: 0,
+            disabled_at: None,
+            created_at: now,
+        };
+        let (id, guest) = became.unzip();
+        let id = id.unwrap_or_else(|| UserId::new(now, &*self.entropy));
+        let new = NewUser { user: user(id), logins, password: Some(phc) };
         if let Some(taken) = tx.user_insert(&new).await? {
             return Err(taken.into());
         }
         let subject = &new.user.subject;
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(subject) };
         tx.audit(now, AuditKind::UserRegistered, &actor, subject, json!({})).await?;
-        tx.commit().await?;
-        Ok(new.user)
+        self.live.commit(tx).await?;
+        Ok((new.user, guest))
     }
 
     /// Replaces the user's addresses with the verified one, and notifies the old and the new ones. If the address was
@@ -263,14 +277,18 @@ impl Accounts {
         let actor = Actor { client: Some(client.id.to_string()), address: ctx.peer.clone(), ..Actor::named(&subject) };
         tx.audit(now, AuditKind::EmailChanged, &actor, &subject, json!({})).await?;
         tx.commit().await?;
-        Ok(Verified { email: pending.email, account: None, by_asker, visit: None })
+        Ok(Verified { email: pending.email, account: None, by_asker, visit: None, guest: None })
     }
 
     /// The account's owner, if that is who calls.
     async fn owner(&self, ctx: &RequestContext, shown: Shown<'_>, user: &UserId) -> Result<Option<Me>> {
         let me = match shown {
             Shown::Credentials(credentials @ ClientCredentials::Bearer(_)) => {
-                Some(self.callers.me(ctx, credentials).await?)
+                match self.callers.me(ctx, credentials).await {
+                    // A guest is nobody's account.
+                    Err(Error::Denied(Reason::GuestNotAllowed, _)) => None,
+                    me => Some(me?),
+                }
             }
             Shown::Credentials(_) => None,
             Shown::Browser(_, me) => me.cloned(),
@@ -295,7 +313,7 @@ fn stored(text: &str) -> Result<Login> {
 /// Fails if the chosen password is too weak, or the chosen name is no name.
 fn check_choices(input: &Chosen) -> Result<()> {
     if !input.new_password.expose().is_empty() {
-        check_new_password(&input.new_password, &[])?;
+        check_new_password(&input.new_password, &[], 0)?;
     }
     let mut violations = Violations::default();
     if let Some(name) = input.name.as_deref().filter(|name| !name.is_empty()) {

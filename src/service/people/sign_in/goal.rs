@@ -2,15 +2,39 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{SessionId, UserId};
+use crate::{
+    domain::{
+        client::Client,
+        guest::{GuestDataPolicy, GuestJoin, GuestPolicies},
+    },
+    id::{SessionId, UserId},
+};
 
 /// The session that a browser has when its user signs in once more. The new one replaces it.
 #[derive(Clone, Debug)]
 pub struct PresentSession {
     /// The session.
     pub id: SessionId,
-    /// Whose it is. Nobody else signs in over it.
-    pub user: UserId,
+    /// Whose it is: nobody else signs in over it. None if it is a guest's.
+    pub user: Option<UserId>,
+}
+
+impl PresentSession {
+    /// The guest's session that a sign-in at a client's site joins, if it is one.
+    pub(super) fn guest_of(&self, client: &Client) -> Option<GuestJoin> {
+        let policies = GuestPolicies { default: GuestDataPolicy::default(), of: client.config.guest_data.clone() };
+        self.user.is_none().then(|| GuestJoin { session: self.id.clone(), policies })
+    }
+
+    /// The session, if it is an account's.
+    pub(super) fn own(&self) -> Option<&SessionId> {
+        self.user.as_ref().map(|_| &self.id)
+    }
+
+    /// Whether it is a session of somebody else than this user.
+    pub(super) fn is_of_another(&self, user: &UserId) -> bool {
+        self.user.as_ref().is_some_and(|own| own != user)
+    }
 }
 
 /// What a sign-in at a page leads to.
@@ -22,6 +46,9 @@ pub struct BrowserGoal {
     pub flow: String,
     /// Whether others use the computer too: the cookie ends with the browser.
     pub shared: bool,
+    /// Whether it takes two factors.
+    #[serde(default)]
+    pub two_factors: bool,
 }
 
 /// What a sign-in at a page keeps for its further steps.

@@ -5,6 +5,7 @@ use super::{SignInCall, SignIns, Typed};
 use crate::{
     domain::{
         audit::Actor,
+        client::Client,
         limit::{LimitKey, LimitKind},
         login::Login,
     },
@@ -31,6 +32,20 @@ const UNKNOWN_DEVICE: Plan = Plan {
 /// The counters of known devices.
 const KNOWN_DEVICE: Plan =
     Plan { judged: &[LimitKind::Device], counted: &[LimitKind::Device, LimitKind::Devices], held: &[] };
+
+/// The counters of second factors shown on unknown devices: those of passwords, and one more.
+const FACTOR_ON_UNKNOWN_DEVICE: Plan = Plan {
+    judged: &[
+        LimitKind::Account,
+        LimitKind::Factor,
+        LimitKind::Address,
+        LimitKind::Network,
+        LimitKind::Site,
+        LimitKind::Provider,
+    ],
+    counted: &[LimitKind::Account, LimitKind::Factor],
+    held: &[LimitKind::Address, LimitKind::Network, LimitKind::Site, LimitKind::Provider],
+};
 
 /// How many accounts a browser may be known to.
 const MAX_DEVICES: usize = 8;
@@ -85,6 +100,110 @@ impl SignIns {
         let audit = GuessAudit { subject: String::new(), actor };
         let attempt = self.limits.start(&keys);
         Ok(Guess { canonical, applicant, attempt, account, device, sent_at, known, audit })
+    }
+}
+
+impl SignIns {
+    /// The tokens that identify a device from now on: the user's own, and those sent but for the one that it replaces.
+    fn tokens_of_device(
+        &self,
+        device: &KnownDevice,
+        account: &LimitKey,
+        (sent, sent_at): (&[DeviceToken], Option<usize>),
+    ) -> Vec<DeviceToken> {
+        let own = device.token(&self.sealing, account, self.live.now());
+        let others = sent.iter().enumerate().filter(|(at, token)| Some(*at) != sent_at && !token.expose().is_empty());
+        let others = others.map(|(_, token)| DeviceToken::new(token.expose().to_owned()));
+        std::iter::once(own).chain(others).take(MAX_DEVICES).collect()
+    }
+
+    /// The tokens that identify the device from now on, after all steps of a sign-in.
+    pub(super) fn devices_after_steps(&self, login: &str, sent: &[DeviceToken], user: &UserId) -> Vec<DeviceToken> {
+        let account = self.limits.key_of_login(LimitKind::Account, login);
+        let known = |token| KnownDevice::parse(&self.sealing, token, &account, self.live.now());
+        let mut known = sent.iter().enumerate().filter_map(|(at, token)| Some((at, known(token)?)));
+        let known = known.find(|(_, device)| device.is_of(&self.sealing, user));
+        let (sent_at, device) = known.unzip();
+        let device = device.unwrap_or_else(|| KnownDevice::new(&self.sealing, user, &*self.entropy));
+        self.tokens_of_device(&device, &account, (sent, sent_at))
+    }
+
+    /// Counts a guess at a second factor as failed before it is looked at, by the same counts as passwords: those of the
+    /// account's first login, whichever was typed, so that an account with several has no more guesses.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`](crate::error::Error::TooManyAttempts).
+    pub(super) async fn count_factor(&self, guesser: &FactorGuesser<'_>) -> Result<FactorGuess> {
+        let FactorGuesser { client, address, user, subject, logins, sent } = guesser;
+        let login = logins.first().map_or(user.as_str(), String::as_str);
+        let account = self.limits.key_of_login(LimitKind::Account, login);
+        let device = self.limit_key_of_device(&account, (logins, sent), user);
+        let devices = self.limits.key_of_login(LimitKind::Devices, login);
+        let factor = self.limits.key(LimitKind::Factor, user.as_str());
+        let mut keys: Vec<LimitKey> = device.into_iter().chain([account, devices, factor]).collect();
+        keys.extend(self.limits.keys_of_address(address));
+        let mut attempt = self.limits.start(&keys);
+        let closed = async || attempt.is_closed(&mut self.store.read().await?, KNOWN_DEVICE.counted).await;
+        let plan = if device.is_some() && !closed().await? { KNOWN_DEVICE } else { FACTOR_ON_UNKNOWN_DEVICE };
+        attempt.check_cached(plan)?;
+        attempt.count(plan).await?;
+        // Whoever stops waiting for the answer from now on has guessed all the same.
+        attempt.counts_if_abandoned(plan.judged);
+        let actor = Actor { address: (*address).to_owned(), ..Actor::named(client.id.as_str()) };
+        Ok(FactorGuess { attempt, audit: GuessAudit { subject: (*subject).to_owned(), actor } })
+    }
+
+    /// The key of the count of a device on which the user has signed in before, with any of these logins.
+    fn limit_key_of_device(
+        &self,
+        account: &LimitKey,
+        (logins, sent): (&[String], &[DeviceToken]),
+        user: &UserId,
+    ) -> Option<LimitKey> {
+        let accounts = logins.iter().map(|login| self.limits.key_of_login(LimitKind::Account, login));
+        let accounts: Vec<LimitKey> = accounts.collect();
+        let mut pairs = sent.iter().flat_map(|token| accounts.iter().map(move |account| (token, account)));
+        let now = self.live.now();
+        let known = |(token, of)| KnownDevice::parse(&self.sealing, token, of, now);
+        let device = pairs.find_map(|pair| known(pair).filter(|device| device.is_of(&self.sealing, user)));
+        device.map(|device| device.limit_key(&self.sealing, account))
+    }
+}
+
+/// Who guesses at a second factor.
+pub(super) struct FactorGuesser<'a> {
+    pub(super) client: &'a Client,
+    pub(super) address: &'a str,
+    pub(super) user: &'a UserId,
+    pub(super) subject: &'a str,
+    pub(super) logins: &'a [String],
+    /// The device tokens that came with the password.
+    pub(super) sent: &'a [DeviceToken],
+}
+
+/// A second factor that has not been checked yet.
+pub(super) struct FactorGuess {
+    attempt: Attempt,
+    audit: GuessAudit,
+}
+
+impl FactorGuess {
+    /// It was wrong.
+    pub(super) async fn failed(self) -> Result<()> {
+        self.attempt.failed(self.audit).await
+    }
+
+    /// It was not looked at.
+    pub(super) async fn take_back(self) {
+        self.attempt.take_back().await;
+    }
+
+    /// It was right.
+    pub(super) async fn succeeded(self) {
+        if let Err(error) = self.attempt.succeeded().await {
+            // The step is taken already. The next success clears the counts.
+            tracing::warn!(cause = ?error, "cannot clear failed sign-ins");
+        }
     }
 }
 
@@ -151,11 +270,7 @@ impl Guess {
     pub(super) fn devices(&mut self, sign_ins: &SignIns, sent: &[DeviceToken], user: &UserId) -> Vec<DeviceToken> {
         let new = || KnownDevice::new(&sign_ins.sealing, user, &*sign_ins.entropy);
         let device = self.device.get_or_insert_with(new);
-        let own = device.token(&sign_ins.sealing, &self.account, sign_ins.live.now());
-        let others =
-            sent.iter().enumerate().filter(|(at, token)| Some(*at) != self.sent_at && !token.expose().is_empty());
-        let others = others.map(|(_, token)| DeviceToken::new(token.expose().to_owned()));
-        std::iter::once(own).chain(others).take(MAX_DEVICES).collect()
+        sign_ins.tokens_of_device(device, &self.account, (sent, self.sent_at))
     }
 
     /// The user is signed in.

@@ -7,9 +7,11 @@ use crate::{
     domain::{
         audit::{Actor, AuditEvent, AuditKind},
         client::Client,
+        guest::GuestJoin,
+        guest_conflict::GuestConflict,
+        passkey::PasskeyUse,
         scope::Scope,
         session::{FormSpending, OpenOutcome, Session, SessionKind, TicketSpending, browser_idle_expiry},
-        user::User,
     },
     error::{Error, Reason, Result},
     id::{AuditEventId, SessionId},
@@ -27,6 +29,8 @@ use crate::{
 pub(super) struct OpenedSession {
     pub(super) session: Session,
     pub(super) secret: SessionSecret,
+    /// Where both the account and the guest who has joined it had data.
+    pub(super) conflicts: Vec<GuestConflict>,
 }
 
 /// What became of a session that was to be opened.
@@ -49,6 +53,10 @@ pub(super) struct Spend<'a> {
     pub(super) ticket: Option<&'a Spends<'a, TicketSpending>>,
     /// A session of the same user that ends with it.
     pub(super) supersedes: Option<&'a SessionId>,
+    /// A guest's session that ends with it, and whose data the user gets.
+    pub(super) guest: Option<&'a GuestJoin>,
+    /// The passkey that was used, if nothing else was proved.
+    pub(super) passkey: Option<&'a PasskeyUse>,
 }
 
 impl SignIns {
@@ -65,24 +73,31 @@ impl SignIns {
         let client = &*self.callers.current_client(call.client)?;
         let max_sessions = self.live.snapshot().settings.sessions_per_user.max(1);
         let now = self.live.now();
-        let opened = self.new_session(client, call, &verified, now).await?;
+        let mut opened = self.new_session(client, call, &verified, now).await?;
         if let Goal::Tokens(granted) = &call.goal {
             let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now };
             self.check_first_token(client, &opened.session, params)?;
         }
-        let event = self.signed_in_event(&opened.session, call.person.address().to_owned(), now);
+        let event = self.signed_in_event(&opened.session, spend.guest, call.person.address().to_owned(), now);
         let opening = Opening {
             session: opened.session.clone(),
             security_version: verified.user.security_version,
             rehash: verified.rehash,
             max_sessions,
-            event,
+            event: Some(event),
             form: spend.form.map(|spend| spend(&opened)).transpose()?.flatten(),
             ticket: spend.ticket.map(|spend| spend(&opened)).transpose()?,
             supersedes: spend.supersedes.cloned(),
+            guest: spend.guest.cloned(),
+            passkey: spend.passkey.cloned(),
         };
         match self.writer.open(opening, ctx.deadline).await? {
             OpenOutcome::Opened => Ok(Opened::Session(Box::new(opened))),
+            OpenOutcome::Joined(conflicts) => {
+                self.guests.note_joined();
+                opened.conflicts = conflicts;
+                Ok(Opened::Session(Box::new(opened)))
+            }
             OpenOutcome::UserChanged => Err(Error::Conflict),
             OpenOutcome::FormSpent => Ok(Opened::Spent),
             OpenOutcome::BasisEnded => Ok(Opened::BasisEnded),
@@ -93,10 +108,11 @@ impl SignIns {
     pub(super) async fn first_tokens(&self, call: &SignInCall<'_>, opened: OpenedSession) -> Result<TokenPair> {
         let Goal::Tokens(granted) = &call.goal else { return Err(Error::Internal("a browser gets no tokens".into())) };
         let client = self.callers.current_client(call.client)?;
-        let OpenedSession { session, secret } = opened;
+        let OpenedSession { session, secret, conflicts } = opened;
         let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now: session.created_at };
         let snapshot = self.live.for_signing()?;
-        self.minter.pair(&snapshot, &client, &session.into(), &secret, params).await
+        let pair = self.minter.pair(&snapshot, &client, &session.into(), &secret, params).await?;
+        Ok(TokenPair { conflicts, ..pair })
     }
 
     /// Fails if the first token would be too large: a session that cannot have a token is not opened.
@@ -105,10 +121,19 @@ impl SignIns {
         self.minter.check_size(&self.live.snapshot(), client, Subject::Session(&basis), params)
     }
 
-    fn signed_in_event(&self, session: &Session, address: String, now: Timestamp) -> AuditEvent {
+    fn signed_in_event(
+        &self,
+        session: &Session,
+        guest: Option<&GuestJoin>,
+        address: String,
+        now: Timestamp,
+    ) -> AuditEvent {
         let mut details = json!({ "amr": session.amr });
         if let (Some(details), Some(site)) = (details.as_object_mut(), &session.site) {
             details.insert("site".to_owned(), site.as_str().into());
+        }
+        if let (Some(details), Some(guest)) = (details.as_object_mut(), guest) {
+            details.insert("guest_session".to_owned(), guest.session.as_str().into());
         }
         AuditEvent {
             id: AuditEventId::new(now, &*self.entropy),
@@ -137,23 +162,26 @@ impl SignIns {
         let mut session = match &call.goal {
             Goal::Tokens(granted) => {
                 audience_of(client, granted.audience.as_str())?;
-                self.session_of(client, &verified.user, &secret, now, &granted.scopes)
+                self.session_of(client, verified, &secret, now, &granted.scopes)
             }
-            Goal::Browser(goal) => self.browser_session_of(client, &verified.user, &secret, now, goal)?,
+            Goal::Browser(goal) => self.browser_session_of(client, verified, &secret, now, goal)?,
         };
         call.device.label.clone_into(&mut session.device_label);
         call.person.known().address().clone_into(&mut session.address);
         call.person.known().user_agent().clone_into(&mut session.user_agent);
         session.roles.clone_from(&verified.roles);
+        if let Some(basis) = &verified.basis {
+            basis.carry_over(&mut session);
+        }
         session.status = Some(self.lists.next_index(now).await?);
-        Ok(OpenedSession { session, secret })
+        Ok(OpenedSession { session, secret, conflicts: Vec::new() })
     }
 
     /// A session behind a cookie. It has every scope of its client and, but for this server itself, every audience.
     fn browser_session_of(
         &self,
         client: &Client,
-        user: &User,
+        verified: &VerifiedUser,
         secret: &SessionSecret,
         now: Timestamp,
         goal: &BrowserGoal,
@@ -162,7 +190,7 @@ impl SignIns {
             let text = "the client has this site no longer".to_owned();
             return Err(Error::Denied(Reason::ClientNotAllowed, text));
         }
-        let mut session = self.session_of(client, user, secret, now, &scopes_of(client, &[])?);
+        let mut session = self.session_of(client, verified, secret, now, &scopes_of(client, &[])?);
         session.audiences = client.config.application_audiences(self.live.issuer()).cloned().collect();
         session.kind = SessionKind::Browser;
         session.site = Some(goal.site.clone());
@@ -170,15 +198,15 @@ impl SignIns {
         Ok(session)
     }
 
-    fn session_of(
+    pub(super) fn session_of(
         &self,
         client: &Client,
-        user: &User,
+        verified: &VerifiedUser,
         secret: &SessionSecret,
         now: Timestamp,
         scopes: &[Scope],
     ) -> Session {
-        let config = &client.config;
+        let (config, user) = (&client.config, &verified.user);
         let absolute_expires_at = now.plus(config.session_absolute);
         Session {
             id: SessionId::new(now, &*self.entropy),
@@ -186,7 +214,7 @@ impl SignIns {
             parent: None,
             site: None,
             superseded_by: None,
-            user: user.id.clone(),
+            user: Some(user.id.clone()),
             subject: user.subject.clone(),
             client: client.id.clone(),
             generation: 0,
@@ -194,9 +222,9 @@ impl SignIns {
             rotated_at: now,
             previous_rotated_at: now,
             rotation_request_id: None,
-            auth_time: now,
-            amr: vec!["pwd".to_owned()],
-            acr: "1".to_owned(),
+            auth_time: verified.auth_time.unwrap_or(now),
+            amr: verified.proved.amr(),
+            acr: verified.proved.acr().to_owned(),
             scopes: scopes.to_vec(),
             audiences: config.audiences.clone(),
             claims: mapped_claims(client, user),

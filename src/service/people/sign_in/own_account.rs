@@ -3,12 +3,18 @@
 
 use super::{
     Device, Goal, SignInCall, SignIns, VerifiedUser,
-    goal::BrowserGoal,
+    goal::{BrowserGoal, PresentSession},
     opening::{Opened, OpenedSession, Spend},
     page::{FormProof, NewCookies, PageSignedIn},
+    state::Basis,
 };
 use crate::{
-    domain::{client::Client, site::Site, user::User},
+    domain::{
+        client::Client,
+        factor::{Method, Methods},
+        site::Site,
+        user::User,
+    },
     error::{Error, Result},
     id::{SessionId, UserId},
     service::{
@@ -19,7 +25,7 @@ use crate::{
 
 impl SignIns {
     /// Signs the owner of an account in that was just opened, in the browser that asked for it. The form is spent with
-    /// it.
+    /// it. Nothing where two factors are demanded: they are set up at the first sign-in.
     ///
     /// # Errors
     /// If the user has changed meanwhile, or the database is unreachable.
@@ -29,19 +35,30 @@ impl SignIns {
         client: &Client,
         user: User,
         (goal, form): (BrowserGoal, FormProof),
-    ) -> Result<PageSignedIn> {
+        guest: Option<&SessionId>,
+    ) -> Result<Option<PageSignedIn>> {
         let call = at_page(ctx, client, goal);
-        let verified = VerifiedUser { user, roles: Vec::new(), rehash: None, must_change: false };
+        let verified = || VerifiedUser::new(user.clone(), Vec::new(), Methods::password());
+        if self.demands_two_factors(&call, &verified()) {
+            return Ok(None);
+        }
         let spending = |opened: &OpenedSession| self.spending(Some(&form), opened, &call, None);
-        let spend = Spend { form: Some(&spending), ..Spend::default() };
-        Ok(match self.open_session(ctx, &call, verified, spend).await? {
-            Opened::Session(opened) => PageSignedIn::Session(Box::new(self.cookies(&opened, &call, None))),
-            Opened::Spent => PageSignedIn::FormSpent,
-            Opened::BasisEnded => return Err(TOKEN_REFUSED),
-        })
+        let guest = guest.and_then(|id| PresentSession { id: id.clone(), user: None }.guest_of(client));
+        // The guest's session may have ended a moment ago: then there is nothing to join.
+        for guest in [guest.as_ref(), None] {
+            let spend = Spend { form: Some(&spending), guest, ..Spend::default() };
+            match self.open_session(ctx, &call, verified(), spend).await? {
+                Opened::Session(opened) => {
+                    return Ok(Some(PageSignedIn::Session(Box::new(self.cookies(&opened, &call, None)))));
+                }
+                Opened::Spent => return Ok(Some(PageSignedIn::FormSpent)),
+                Opened::BasisEnded => {}
+            }
+        }
+        Err(TOKEN_REFUSED)
     }
 
-    /// Opens a session that replaces another one of the same user, whose password was just checked. Whether others use
+    /// Opens a session that replaces another one of the same user, who has just shown this. Whether others use
     /// the computer too is not known any more, so its cookie ends with the browser. The form is spent with it.
     ///
     /// # Errors
@@ -51,15 +68,21 @@ impl SignIns {
         ctx: &RequestContext,
         client: &Client,
         (user, session): (&UserId, &SessionId),
-        form: &FormProof,
+        (form, shown): (&FormProof, Method),
     ) -> Result<NewCookies> {
         let mut tx = self.store.read().await?;
         let user = tx.user_by_id(user).await?.ok_or(TOKEN_REFUSED)?;
         let roles = tx.roles_of_user(&user.id).await?;
+        let before = tx.session_by_id(session).await?.ok_or(TOKEN_REFUSED)?;
         drop(tx);
         let site = client.config.site.as_ref().map(Site::origin).unwrap_or_default().to_owned();
-        let call = at_page(ctx, client, BrowserGoal { site, flow: String::new(), shared: true });
-        let verified = VerifiedUser { user, roles, rehash: None, must_change: false };
+        let call = at_page(ctx, client, BrowserGoal { site, flow: String::new(), shared: true, two_factors: false });
+        // A second factor was shown when the old session was opened, and not since.
+        let proved = Methods::of_amr(&before.amr).and(shown);
+        let auth_time = proved.are_two_factors().then_some(before.auth_time);
+        // A factor alone raises a session, and does not begin it anew.
+        let basis = (shown != Method::Password).then(|| Basis::of(&before));
+        let verified = VerifiedUser { auth_time, basis, ..VerifiedUser::new(user, roles, proved) };
         let spending = |opened: &OpenedSession| self.spending(Some(form), opened, &call, None);
         let spend = Spend { form: Some(&spending), supersedes: Some(session), ..Spend::default() };
         match self.open_session(ctx, &call, verified, spend).await? {
@@ -71,5 +94,11 @@ impl SignIns {
 }
 
 fn at_page<'a>(ctx: &RequestContext, client: &'a Client, goal: BrowserGoal) -> SignInCall<'a> {
-    SignInCall { client, person: Person::at_browser(ctx), device: Device::default(), goal: Goal::Browser(goal) }
+    SignInCall {
+        client,
+        person: Person::at_browser(ctx),
+        device: Device::default(),
+        goal: Goal::Browser(goal),
+        guest: None,
+    }
 }

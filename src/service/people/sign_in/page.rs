@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     AtPage, BrowserGoal, Device, Goal, MAX_PASSWORD, PresentSession, Proved, SignInCall, SignIns, Typed,
-    opening::OpenedSession, steps::SignInState,
+    opening::OpenedSession, state::SignInState,
 };
 use crate::{
     domain::{client::Client, session::FormSpending, ticket::TicketKind, user::User},
@@ -106,7 +106,8 @@ impl SignIns {
         let PageSignIn { login, password, devices, goal, holder, form, present } = request;
         check_typed(&login, &password)?;
         let person = Person::at_browser(ctx);
-        let call = SignInCall { client, person, device: Device::default(), goal: Goal::Browser(goal) };
+        let guest = present.as_ref().and_then(|present| present.guest_of(client));
+        let call = SignInCall { client, person, device: Device::default(), goal: Goal::Browser(goal), guest };
         let typed = Typed { login: &login, password: &password, devices: &devices };
         let at_page = AtPage { form: Some(&form), present: present.as_ref() };
         Ok(match Box::pin(self.prove(ctx, &call, &typed, at_page)).await? {
@@ -149,7 +150,7 @@ impl SignIns {
         call: &SignInCall<'_>,
         devices: Option<Vec<DeviceToken>>,
     ) -> NewCookies {
-        let OpenedSession { session, secret } = opened;
+        let OpenedSession { session, secret, .. } = opened;
         let shared = matches!(&call.goal, Goal::Browser(goal) if goal.shared);
         NewCookies {
             session: session.id.clone(),

@@ -1,9 +1,13 @@
 //! The steps of a sign-in at a page, as its user sees them.
 
+use std::sync::Arc;
+
 use super::{NewCookies, PresentSession};
 use crate::{
+    domain::factor::FactorKind,
     id::TicketId,
-    secret::{Password, TypedCode},
+    secret::{PasskeyResponse, Password, RecoveryCode, TypedCode},
+    service::people::factors::TotpSetup,
     time::Timestamp,
 };
 
@@ -19,8 +23,27 @@ pub struct StepPlace {
 }
 
 /// What a step asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StepField {
+    /// A second factor, one of these.
+    Factor {
+        /// What the user has.
+        kinds: Vec<FactorKind>,
+        /// What a passkey is asked, if one can be used.
+        passkey: Option<String>,
+    },
+    /// The code of an app that is set up.
+    Enrol {
+        /// What the app needs to know.
+        setup: Arc<TotpSetup>,
+        /// What a passkey is asked, if one can be made.
+        passkey: Option<String>,
+    },
+    /// That the user has written these recovery codes down.
+    RecoveryCodes {
+        /// The codes.
+        codes: Arc<Vec<RecoveryCode>>,
+    },
     /// A new password.
     NewPassword,
     /// An address that a code can be sent to.
@@ -77,11 +100,17 @@ pub struct StepInput {
 /// What was typed at a step.
 #[derive(Debug)]
 pub enum StepTyped {
+    /// A recovery code.
+    RecoveryCode(TypedCode),
+    /// What a passkey has signed.
+    Passkey(PasskeyResponse),
+    /// The recovery codes are written down.
+    CodesKept,
     /// A new password.
     NewPassword(Password),
     /// An address that a code is to be sent to.
     Address(String),
-    /// The code that was sent.
+    /// The code that was sent, or that an app shows.
     Code(TypedCode),
     /// The code is to be sent again.
     Resend,
@@ -127,6 +156,9 @@ impl StepTyped {
             Self::NewPassword(password) => (b"new_password", password.expose()),
             Self::Address(email) => (b"email", email),
             Self::Code(code) => (b"code", code.expose()),
+            Self::RecoveryCode(code) => (b"recovery_code", code.expose()),
+            Self::Passkey(response) => (b"passkey_response", response.expose()),
+            Self::CodesKept => (b"codes_kept", ""),
             Self::Resend => (b"resend", ""),
             Self::OtherAddress => (b"other_address", ""),
         }
@@ -140,7 +172,7 @@ impl StepField {
         match self {
             Self::NewPassword => "new_password",
             Self::Address => "email",
-            Self::Code { .. } => "code",
+            Self::Code { .. } | Self::Factor { .. } | Self::Enrol { .. } | Self::RecoveryCodes { .. } => "code",
         }
     }
 }

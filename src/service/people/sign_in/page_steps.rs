@@ -1,24 +1,31 @@
 //! The steps of a sign-in at a page. One row stands for all of them: each step that is taken moves it to its next
 //! revision, and the last one is spent with the session that it opens.
 
+use std::sync::Arc;
+
 use super::{
-    BrowserGoal, NewCookies, SignInStep, SignIns,
+    BrowserGoal, NewCookies, PresentSession, SignInStep, SignIns,
+    factor_steps::ShownFactor,
     goal::StateAtPage,
     opening::{Opened, OpenedSession, Spend},
     page_step::{PageStep, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped},
-    steps::{PendingSignIn, SentCode, SignInState},
+    state::{PendingSignIn, SignInState},
+    steps::SentCode,
 };
 use crate::{
     domain::{
         client::Client,
+        factor::Method,
         session::TicketSpending,
         ticket::{Ticket, TicketKind},
     },
     error::{Error, Result},
     id::TicketId,
+    secret::RecoveryCode,
     service::{
         access::RequestContext,
         people::{
+            factors::TotpSetup,
             ticket_turn::{NextRevision, TicketTurn},
             tickets::{CODE_INVALID, IssuedTicket},
         },
@@ -36,6 +43,10 @@ struct Found {
     open: bool,
     state: SignInState,
     at_page: StateAtPage,
+    /// The app to set up, if there is one.
+    setup: Option<Arc<TotpSetup>>,
+    /// What a passkey is asked, if it takes one.
+    passkey: Option<String>,
 }
 
 impl SignIns {
@@ -67,6 +78,14 @@ impl SignIns {
             let user = tx.user_by_id(user).await?;
             open = user.is_some_and(|u| u.disabled_at.is_none() && u.security_version == *security_version);
         }
+        let basis = match held.as_ref().filter(|ticket| open && ticket.kind == TicketKind::SignIn) {
+            Some(ticket) => self.tickets.data::<SignInState>(ticket)?.basis,
+            None => None,
+        };
+        if let Some(basis) = basis {
+            // It stands for the password.
+            open = basis.is_live(&mut tx, self.live.now()).await?;
+        }
         drop(tx);
         let of_client = |ticket: &Ticket| ticket.kind == TicketKind::SignIn && ticket.client == client.id;
         let Some(ticket) = held.filter(of_client) else { return Ok(None) };
@@ -74,7 +93,9 @@ impl SignIns {
         let at_page = state.at_page.clone();
         let site = client.config.site.as_ref();
         let here = |at_page: &StateAtPage| site.is_some_and(|site| site.origin() == at_page.goal.site);
-        Ok(at_page.filter(here).map(|at_page| Found { ticket, open, state, at_page }))
+        let setup = state.totp.as_ref().map(|pending| pending.setup(client)).transpose()?.map(Arc::new);
+        let passkey = self.passkey_options(client, &ticket, &state);
+        Ok(at_page.filter(here).map(|at_page| Found { ticket, open, state, at_page, setup, passkey }))
     }
 
     /// Takes the next step, if it is the one that was filled in.
@@ -97,7 +118,7 @@ impl SignIns {
         }
         let pending = found.pending()?;
         let field = found.field().ok_or(CODE_INVALID)?;
-        match Box::pin(self.take_field(ctx, client, &pending, field, input)).await {
+        match Box::pin(self.take_field(ctx, (client, place), &pending, field, input)).await {
             Ok(more) if more || pending.state.steps.len() > 1 => Ok(StepTaken::Done),
             Ok(_) | Err(Error::Unauthenticated(_)) => {
                 // It was the last one, or was taken by the same request at another process, or else, if it is still the
@@ -119,7 +140,11 @@ impl SignIns {
         (found, (revision, proof)): (&Found, (i64, [u8; 32])),
     ) -> Result<Option<StepTaken>> {
         let StateAtPage { login, goal: BrowserGoal { flow, .. }, last_proof } = found.at_page.clone();
-        if place.present.as_ref().is_some_and(|present| found.ticket.user.as_ref() != Some(&present.user)) {
+        if place
+            .present
+            .as_ref()
+            .is_some_and(|present| found.ticket.user.as_ref().is_none_or(|user| present.is_of_another(user)))
+        {
             return Ok(Some(StepTaken::AnotherUser { flow }));
         }
         let repeated = revision.checked_add(1) == Some(found.ticket.revision) && last_proof == Some(proof);
@@ -144,7 +169,7 @@ impl SignIns {
     async fn take_field(
         &self,
         ctx: &RequestContext,
-        client: &Client,
+        (client, place): (&Client, &StepPlace),
         pending: &PendingSignIn,
         field: StepField,
         input: StepInput,
@@ -170,6 +195,30 @@ impl SignIns {
                 tx.commit().await?;
                 return Ok(true);
             }
+            (StepField::Factor { .. }, StepTyped::Code(code)) => {
+                self.show_factor(ctx, client, pending, ShownFactor::Totp(code), proof).await?;
+            }
+            (StepField::Factor { .. }, StepTyped::RecoveryCode(code)) => {
+                self.show_factor(ctx, client, pending, ShownFactor::RecoveryCode(code), proof).await?;
+            }
+            (StepField::Factor { .. }, StepTyped::Passkey(response)) => {
+                self.show_factor(ctx, client, pending, ShownFactor::Passkey(response), proof).await?;
+            }
+            (StepField::Enrol { .. }, StepTyped::Code(code)) => {
+                self.enrol_at_page(ctx, (client, place), pending, &ShownFactor::Totp(code), proof).await?;
+                return Ok(true);
+            }
+            (StepField::Enrol { .. }, StepTyped::Passkey(response)) => {
+                self.enrol_at_page(ctx, (client, place), pending, &ShownFactor::Passkey(response), proof).await?;
+                return Ok(true);
+            }
+            (StepField::RecoveryCodes { .. }, StepTyped::CodesKept) => {
+                let next = self.next_revision(pending, proof, Next::CodesKept)?;
+                let mut tx = self.store.write().await?;
+                TicketTurn::Advance(&next).take(&mut tx, &pending.ticket, self.live.now()).await?;
+                tx.commit().await?;
+                return Ok(!pending.state.steps.is_empty());
+            }
             (StepField::Code { .. }, StepTyped::Code(code)) => {
                 let next = self.next_revision(pending, proof, Next::Step)?;
                 self.check_code(ctx, client, pending, &code, TicketTurn::Advance(&next)).await?;
@@ -177,6 +226,35 @@ impl SignIns {
             (field, _) => return Err(Error::invalid(field.name(), "must not be empty")),
         }
         Ok(false)
+    }
+
+    /// Shows a second factor.
+    async fn show_factor(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        pending: &PendingSignIn,
+        shown: ShownFactor,
+        proof: [u8; 32],
+    ) -> Result<()> {
+        let matched = self.match_factor(ctx, client, pending, &shown).await?;
+        let next = self.next_revision(pending, proof, Next::Proved(matched.method))?;
+        self.spend_factor(ctx, client, pending, matched, TicketTurn::Advance(&next)).await
+    }
+
+    /// Sets a second factor up.
+    async fn enrol_at_page(
+        &self,
+        ctx: &RequestContext,
+        (client, place): (&Client, &StepPlace),
+        pending: &PendingSignIn,
+        made: &ShownFactor,
+        proof: [u8; 32],
+    ) -> Result<()> {
+        let enrolling = self.match_enrolment(client, pending, made).await?;
+        let next = self.next_revision(pending, proof, Next::Enrolled(&enrolling.codes, enrolling.method()))?;
+        let keep = place.present.as_ref().map(|present| &present.id);
+        self.enrol(ctx, client, pending, &enrolling, (TicketTurn::Advance(&next), keep)).await
     }
 
     async fn send_page_code(
@@ -200,9 +278,18 @@ impl SignIns {
         let mut state = state.clone();
         let mut code = None;
         match next {
-            Next::Step => {
+            Next::CodesKept => state.recovery_codes.clear(),
+            Next::Step | Next::Proved(_) | Next::Enrolled(..) => {
                 state.steps.drain(..1.min(state.steps.len()));
                 state.email = None;
+                if let Next::Proved(method) = next {
+                    state.proved = state.proved.and(method);
+                }
+                if let Next::Enrolled(codes, method) = next {
+                    state.proved = state.proved.and(method);
+                    state.totp = None;
+                    state.recovery_codes = codes.iter().map(|code| code.expose().to_owned()).collect();
+                }
             }
             Next::Email(None) => state.email = None,
             Next::Email(Some((email, issued))) => {
@@ -231,26 +318,33 @@ impl SignIns {
         (pending, proof): (PendingSignIn, [u8; 32]),
     ) -> Result<Option<Box<NewCookies>>> {
         let PendingSignIn { ticket, user, state } = pending;
-        let call = state.into_call(ctx, client)?;
+        let devices = self.devices_after_steps(&state.login, &state.devices(), &user);
+        let call = state.clone().into_call(ctx, client)?;
         let spend = |opened: &OpenedSession| {
             Ok(TicketSpending {
                 id: ticket.id.clone(),
                 holder: ticket.holder.ok_or(CODE_INVALID)?,
                 revision: ticket.revision,
-                result: self.keep_cookies(&ticket_purpose(&ticket.id), proof, opened, &call, None)?,
+                result: self.keep_cookies(&ticket_purpose(&ticket.id), proof, opened, &call, Some(&devices))?,
             })
         };
-        // The session that the browser had may have ended a moment ago: then there is nothing to replace.
-        for supersedes in [place.present.as_ref().map(|present| &present.id), None] {
-            let verified = self.still_verified(&user).await?;
-            let spend = Spend { ticket: Some(&spend), form: None, supersedes };
+        // The session that the browser had may have ended a moment ago: then there is nothing to replace, and nothing to
+        // raise.
+        let present = place.present.as_ref();
+        let guest = present.and_then(|present| present.guest_of(client)).or_else(|| call.guest.clone());
+        let own = present.and_then(PresentSession::own);
+        let basis = state.basis.as_ref().map(|basis| &basis.session);
+        let replaced = if basis.is_some() { vec![(basis, None)] } else { vec![(own, guest.as_ref()), (None, None)] };
+        for (supersedes, guest) in replaced {
+            let verified = self.still_verified(&user, &state, Some(ticket.security_version)).await?;
+            let spend = Spend { ticket: Some(&spend), supersedes, guest, ..Spend::default() };
             match self.open_session(ctx, &call, verified, spend).await? {
-                Opened::Session(opened) => return Ok(Some(Box::new(self.cookies(&opened, &call, None)))),
+                Opened::Session(opened) => return Ok(Some(Box::new(self.cookies(&opened, &call, Some(devices))))),
                 Opened::Spent => return Ok(None),
                 Opened::BasisEnded => {}
             }
         }
-        Err(Error::Conflict)
+        if basis.is_some() { Ok(None) } else { Err(Error::Conflict) }
     }
 
     /// The cookies that the last step led to, if the same was typed into it a moment ago and the session lives.
@@ -265,6 +359,12 @@ impl SignIns {
 enum Next<'a> {
     /// The next step.
     Step,
+    /// The next step, after this was proved.
+    Proved(Method),
+    /// The next step, after a factor was set up, which has proved this, and these recovery codes were shown.
+    Enrolled(&'a [RecoveryCode], Method),
+    /// The next step, after the recovery codes were written down.
+    CodesKept,
     /// The same step, with a code that was sent, or without.
     Email(Option<(&'a str, &'a IssuedTicket)>),
 }
@@ -277,7 +377,15 @@ impl Found {
 
     /// What the next step asks for.
     fn field(&self) -> Option<StepField> {
+        if !self.state.recovery_codes.is_empty() {
+            let codes = self.state.recovery_codes.iter().map(|code| RecoveryCode::new(code.clone()));
+            return Some(StepField::RecoveryCodes { codes: Arc::new(codes.collect()) });
+        }
         Some(match (self.state.steps.first()?, &self.state.email) {
+            (SignInStep::Mfa, _) => {
+                StepField::Factor { kinds: self.state.factors.clone(), passkey: self.passkey.clone() }
+            }
+            (SignInStep::Enrol, _) => StepField::Enrol { setup: self.setup.clone()?, passkey: self.passkey.clone() },
             (SignInStep::ChoosePassword, _) => StepField::NewPassword,
             (SignInStep::VerifyEmail, None) => StepField::Address,
             (SignInStep::VerifyEmail, Some(sent_to)) => StepField::Code { sent_to: sent_to.clone() },

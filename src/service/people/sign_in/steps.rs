@@ -1,28 +1,30 @@
 //! Multi-step sign-ins: the server, not the client, keeps the steps left between a correct password and tokens. Each
 //! step can be completed once.
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    Device, Goal, Granted, SignInCall, SignIns, SignedIn, Typed, VerifiedUser,
-    goal::StateAtPage,
+    Goal, SignInCall, SignIns, SignedIn, Typed, VerifiedUser,
+    factor_steps::ShownFactor,
+    guests::GUEST_JOINED,
     opening::{Opened, Spend},
+    state::{Challenge, Continued, NextStep, PendingSignIn, SignInState, SignInStep, actor, factor_kinds},
+    step_passkeys::StepPasskeys,
 };
 use crate::{
     domain::{
-        audit::{Actor, AuditKind},
+        audit::AuditKind,
         client::Client,
-        end_user::EndUser,
+        factor::FactorKind,
         login::Login,
         mail::{Asked, Content, Recipient},
-        scope::{Audience, Scope},
         ticket::{Ticket, TicketKind},
         user::User,
     },
     error::{Error, Result},
     id::UserId,
+    keys::passkey_login,
     secret::{MailedSecret, Password, TicketToken, TypedCode},
     service::{
         access::{ClientCredentials, RequestContext},
@@ -33,115 +35,54 @@ use crate::{
             ticket_turn::TicketTurn,
             tickets::{CODE_INVALID, FoundTicket, IssuedTicket, PresentedTicket, is_code},
         },
-        tokens::audience_of,
+        tokens::TokenPair,
     },
-    time::Timestamp,
 };
 
-/// A step that a sign-in still requires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SignInStep {
-    /// Choose a new password.
-    ChoosePassword,
-    /// Verify an email address.
-    VerifyEmail,
-}
-
-/// A step that the user must complete.
-#[derive(Debug)]
-pub struct Challenge {
-    /// The step.
-    pub step: SignInStep,
-    /// The token for the next call.
-    pub token: TicketToken,
-    /// When it expires.
-    pub expires_at: Timestamp,
-    /// The address that a code was sent to, if one was.
-    pub sent_to: Option<String>,
-}
-
-/// The next step, as the client sends it.
-#[derive(Debug)]
-pub struct NextStep {
-    /// The client id from the request.
-    pub client_id: String,
-    /// The token of the challenge.
-    pub token: TicketToken,
-    /// The new password.
-    pub new_password: Password,
-    /// The address to send a code to.
-    pub email: String,
-    /// The code that was sent.
-    pub code: TypedCode,
-}
-
-/// The state of a sign-in with a correct password and steps left.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct SignInState {
-    /// The steps that are left; the first one is next.
-    pub(super) steps: Vec<SignInStep>,
-    /// The audience of the tokens; none in a browser.
-    audience: Option<Audience>,
-    scopes: Vec<Scope>,
-    device: Device,
-    /// The email address that a code was sent to.
-    pub(super) email: Option<String>,
-    /// What it leads to, if that is a session behind a cookie.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) at_page: Option<StateAtPage>,
-}
-
-impl SignInState {
-    pub(super) fn new(steps: Vec<SignInStep>, call: &SignInCall<'_>, typed: &Typed<'_>) -> Self {
-        let (audience, scopes, at_page) = match &call.goal {
-            Goal::Tokens(Granted { audience, scopes }) => (Some(audience.clone()), scopes.clone(), None),
-            Goal::Browser(goal) => (None, Vec::new(), Some(StateAtPage::new(goal, typed.login))),
-        };
-        Self { steps, audience, scopes, device: call.device.clone(), email: None, at_page }
-    }
-
-    /// The user who takes the steps. What an application has stated at the first one was checked then.
-    pub(super) fn person(&self, ctx: &RequestContext, client: &Client) -> Person {
-        let stated = || EndUser::parse(&self.device.address, &self.device.user_agent).unwrap_or_default();
-        if self.at_page.is_some() { Person::at_browser(ctx) } else { Person::behind(ctx, client, &stated()) }
-    }
-
-    /// The call that opens the session. The client may have lost the audience meanwhile.
-    pub(super) fn into_call<'a>(self, ctx: &RequestContext, client: &'a Client) -> Result<SignInCall<'a>> {
-        let person = self.person(ctx, client);
-        let goal = match (self.at_page, self.audience) {
-            (Some(at_page), _) => Goal::Browser(at_page.goal),
-            (None, Some(audience)) => {
-                let audience = audience_of(client, audience.as_str())?.clone();
-                Goal::Tokens(Granted { audience, scopes: self.scopes })
-            }
-            (None, None) => return Err(CODE_INVALID),
-        };
-        Ok(SignInCall { client, person, device: self.device, goal })
-    }
-}
-
-/// A sign-in whose next step is being completed.
-pub(super) struct PendingSignIn {
-    pub(super) ticket: Ticket,
-    pub(super) user: UserId,
-    pub(super) state: SignInState,
-}
-
 impl SignIns {
-    /// The steps this user must complete to get tokens for this client.
-    pub(super) async fn steps(&self, client: &Client, verified: &VerifiedUser) -> Result<Vec<SignInStep>> {
-        let mut steps = Vec::new();
-        if verified.must_change {
-            steps.push(SignInStep::ChoosePassword);
+    /// Whether there may be steps to take, as far as memory tells.
+    pub(super) fn may_need_steps(&self, call: &SignInCall<'_>, verified: &VerifiedUser) -> bool {
+        verified.must_change
+            || call.client.config.require_email
+            || verified.user.second_factors > 0
+            || self.demands_two_factors(call, verified)
+    }
+
+    /// Whether somebody demands two factors of this sign-in.
+    pub(super) fn demands_two_factors(&self, call: &SignInCall<'_>, verified: &VerifiedUser) -> bool {
+        call.client.config.require_mfa
+            || matches!(&call.goal, Goal::Browser(goal) if goal.two_factors)
+            || self.live.snapshot().roles_require_mfa(&verified.roles)
+    }
+
+    /// A sign-in with steps left, if there are any. What was not proved yet comes first.
+    pub(super) async fn pending(
+        &self,
+        call: &SignInCall<'_>,
+        typed: &Typed<'_>,
+        verified: &VerifiedUser,
+    ) -> Result<Option<SignInState>> {
+        let (has_factor, proved) = (verified.user.second_factors > 0, verified.proved.clone());
+        let mut tx = self.store.read().await?;
+        let logins = tx.logins_of(&verified.user.id).await?;
+        let mut factors = if has_factor { factor_kinds(&mut tx, &verified.user.id).await? } else { Vec::new() };
+        let passkeys = StepPasskeys::of(&mut tx, call.client, &verified.user.id, &*self.entropy).await?;
+        drop(tx);
+        // Those of another host are of no use here.
+        factors.retain(|kind| *kind != FactorKind::Passkey || passkeys.any());
+        let without_email = call.client.config.require_email && !logins.iter().any(|login| login.contains('@'));
+        let steps = [
+            (has_factor && !proved.are_two_factors(), SignInStep::Mfa),
+            (verified.must_change, SignInStep::ChoosePassword),
+            (without_email, SignInStep::VerifyEmail),
+            (!has_factor && self.demands_two_factors(call, verified), SignInStep::Enrol),
+        ];
+        let steps: Vec<_> = steps.into_iter().filter(|(needed, _)| *needed).map(|(_, step)| step).collect();
+        if steps.is_empty() {
+            return Ok(None);
         }
-        if client.config.require_email {
-            let logins = self.store.read().await?.logins_of(&verified.user.id).await?;
-            if !logins.iter().any(|l| l.contains('@')) {
-                steps.push(SignInStep::VerifyEmail);
-            }
-        }
-        Ok(steps)
+        let totp = steps.contains(&SignInStep::Enrol).then(|| self.factors.new_totp("", &logins));
+        Ok(Some(SignInState { factors, totp, passkeys, ..SignInState::new(steps, call, typed, proved) }))
     }
 
     /// Stores a sign-in with steps left and returns the challenge.
@@ -151,7 +92,7 @@ impl SignIns {
         let mut tx = self.store.write().await?;
         tx.ticket_insert(&issued.ticket).await?;
         tx.commit().await?;
-        challenge(issued, &state)
+        self.shown(client, issued, &state)
     }
 
     /// Completes the next step of a sign-in.
@@ -164,10 +105,13 @@ impl SignIns {
         ctx: &RequestContext,
         credentials: &ClientCredentials,
         next: NextStep,
-    ) -> Result<SignedIn> {
+    ) -> Result<Continued> {
         let client = self.callers.client_of(ctx, credentials, &next.client_id).await?;
         check_may_handle_passwords(&client)?;
         self.live.for_signing()?;
+        if passkey_login::is_one(&next.token) {
+            return Box::pin(self.continue_with_passkey(ctx, &client, (&next.token, &next.passkey_response))).await;
+        }
         let arrived = Instant::now();
         let result = self.take_next_step(ctx, &client, next).await;
         if matches!(result, Err(Error::Unauthenticated(_))) {
@@ -176,27 +120,52 @@ impl SignIns {
         result
     }
 
-    async fn take_next_step(&self, ctx: &RequestContext, client: &Client, next: NextStep) -> Result<SignedIn> {
-        let presented =
-            PresentedTicket { token: next.token, ticket: String::new(), code: TypedCode::new(String::new()) };
+    async fn take_next_step(&self, ctx: &RequestContext, client: &Client, mut next: NextStep) -> Result<Continued> {
+        let token = std::mem::replace(&mut next.token, TicketToken::new(String::new()));
+        let presented = PresentedTicket { token, ticket: String::new(), code: TypedCode::new(String::new()) };
         let FoundTicket { ticket, .. } = self.tickets.find_valid(client, &[TicketKind::SignIn], &presented).await?;
         let state: SignInState = self.tickets.data(&ticket)?;
         let user = ticket.user.clone().ok_or(CODE_INVALID)?;
         let step = state.steps.first().copied();
-        let pending = PendingSignIn { ticket, user, state };
+        let mut pending = PendingSignIn { ticket, user, state };
+        // Before anything is spent that counts once.
+        if let Some(guest) = &pending.state.guest
+            && let Some(ended) = self.guest_end(guest, &pending.user).await?
+        {
+            return Err(ended);
+        }
+        let (mut version, mut recovery_codes) = (None, Vec::new());
         match step {
+            Some(SignInStep::Mfa) => {
+                let shown = ShownFactor::of(next)?;
+                let matched = self.match_factor(ctx, client, &pending, &shown).await?;
+                let method = matched.method;
+                self.spend_factor(ctx, client, &pending, matched, TicketTurn::Use).await?;
+                pending.state.proved = pending.state.proved.and(method);
+                version = Some(pending.ticket.security_version);
+            }
+            Some(SignInStep::Enrol) => {
+                let made = ShownFactor::of(next)?;
+                let enrolling = self.match_enrolment(client, &pending, &made).await?;
+                let keep = pending.state.basis.as_ref().map(|basis| &basis.session);
+                self.enrol(ctx, client, &pending, &enrolling, (TicketTurn::Use, keep)).await?;
+                pending.state.proved = pending.state.proved.and(enrolling.method());
+                recovery_codes = enrolling.codes;
+            }
             Some(SignInStep::ChoosePassword) => {
                 self.choose_password(ctx, client, &pending, next.new_password, TicketTurn::Use).await?;
             }
             Some(SignInStep::VerifyEmail) if next.code.expose().is_empty() => {
-                return self.send_code(ctx, client, pending, &next.email).await;
+                let signed_in = self.send_code(ctx, client, pending, &next.email).await?;
+                return Ok(Continued { signed_in, recovery_codes: Vec::new() });
             }
             Some(SignInStep::VerifyEmail) => {
                 self.check_code(ctx, client, &pending, &next.code, TicketTurn::Use).await?;
             }
             None => return Err(CODE_INVALID),
         }
-        self.advance(ctx, client, pending).await
+        let signed_in = self.advance(ctx, client, pending, version).await?;
+        Ok(Continued { signed_in, recovery_codes })
     }
 
     /// Sets the password that replaces the user's, and takes the ticket of this step.
@@ -208,8 +177,11 @@ impl SignIns {
         password: Password,
         turn: TicketTurn<'_>,
     ) -> Result<()> {
-        let logins = self.store.read().await?.logins_of(&pending.user).await?;
-        check_new_password(&password, &logins)?;
+        let mut tx = self.store.read().await?;
+        let logins = tx.logins_of(&pending.user).await?;
+        let second_factors = tx.user_by_id(&pending.user).await?.map_or(0, |user| user.second_factors);
+        drop(tx);
+        check_new_password(&password, &logins, second_factors)?;
         let of = (&pending.ticket, &logins[..]);
         Box::pin(self.new_passwords.check_is_another(&self.passwords, of, &password, false)).await?;
         let phc = self.passwords.hash(password).await.map_err(hash_error)?;
@@ -232,7 +204,7 @@ impl SignIns {
         let person = state.person(ctx, client);
         let sending = SentCode { ctx, client, person: &person, user: &user, email };
         self.mail_code(sending, (&ticket, TicketTurn::ReplaceBy(&next.ticket)), &next).await?;
-        challenge(next, &state).map(SignedIn::Challenge)
+        self.shown(client, next, &state).map(SignedIn::Challenge)
     }
 
     /// Mails a code or, if the address is taken, a notice to its owner, and takes the ticket of this step.
@@ -319,28 +291,67 @@ impl SignIns {
     }
 
     /// After a completed step: returns the next challenge, or opens the session.
-    async fn advance(&self, ctx: &RequestContext, client: &Client, pending: PendingSignIn) -> Result<SignedIn> {
+    async fn advance(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        pending: PendingSignIn,
+        version: Option<i64>,
+    ) -> Result<SignedIn> {
         let PendingSignIn { user, mut state, .. } = pending;
         if !state.steps.is_empty() {
             state.steps.remove(0);
         }
-        let verified = self.still_verified(&user).await?;
+        let verified = self.still_verified(&user, &state, version).await?;
         if !state.steps.is_empty() {
             return self.challenge(client, &verified.user, state).await.map(SignedIn::Challenge);
         }
+        let device = self.devices_after_steps(&state.login, &state.devices(), &user).into_iter().next();
+        let basis = state.basis.clone();
+        let supersedes = basis.as_ref().map(|basis| &basis.session);
         let call = state.into_call(ctx, client)?;
-        match self.open_session(ctx, &call, verified, Spend::default()).await? {
-            Opened::Session(opened) => self.first_tokens(&call, *opened).await.map(SignedIn::Tokens),
-            Opened::Spent | Opened::BasisEnded => Err(CODE_INVALID),
+        let spend = Spend { supersedes, guest: call.guest.as_ref(), ..Spend::default() };
+        match self.open_session(ctx, &call, verified, spend).await? {
+            Opened::Session(opened) => {
+                let pair = self.first_tokens(&call, *opened).await?;
+                Ok(SignedIn::Tokens(TokenPair { device, ..pair }))
+            }
+            Opened::Spent | Opened::BasisEnded => Err(match &call.guest {
+                Some(guest) => self.guest_end(guest, &user).await?.unwrap_or(GUEST_JOINED),
+                None => CODE_INVALID,
+            }),
         }
     }
 
-    /// A user who has taken a step, as they are now.
-    pub(super) async fn still_verified(&self, user: &UserId) -> Result<VerifiedUser> {
+    /// The challenge of the step that is next.
+    pub(super) fn shown(&self, client: &Client, issued: IssuedTicket, state: &SignInState) -> Result<Challenge> {
+        let step = state.steps.first().copied().ok_or(CODE_INVALID)?;
+        let factors = if step == SignInStep::Mfa { state.factors.clone() } else { Vec::new() };
+        let totp = state.totp.as_ref().filter(|_| step == SignInStep::Enrol);
+        Ok(Challenge {
+            step,
+            expires_at: issued.ticket.expires_at,
+            sent_to: state.email.clone(),
+            factors,
+            totp: totp.map(|pending| pending.setup(client)).transpose()?,
+            passkey_options: self.passkey_options(client, &issued.ticket, state),
+            token: issued.token,
+        })
+    }
+
+    /// A user who has taken a step, as they are now: at this version, if the step has changed nothing.
+    pub(super) async fn still_verified(
+        &self,
+        user: &UserId,
+        state: &SignInState,
+        version: Option<i64>,
+    ) -> Result<VerifiedUser> {
         let mut tx = self.store.read().await?;
-        let user = tx.user_by_id(user).await?.filter(|u| u.disabled_at.is_none()).ok_or(CODE_INVALID)?;
+        let user = tx.user_by_id(user).await?.filter(|u| u.disabled_at.is_none());
+        let as_it_was = |user: &User| version.is_none_or(|version| user.security_version == version);
+        let user = user.filter(as_it_was).ok_or(CODE_INVALID)?;
         let roles = tx.roles_of_user(&user.id).await?;
-        Ok(VerifiedUser { user, roles, rehash: None, must_change: false })
+        Ok(VerifiedUser { basis: state.basis.clone(), ..VerifiedUser::new(user, roles, state.proved.clone()) })
     }
 }
 
@@ -352,16 +363,4 @@ pub(super) struct SentCode<'a> {
     pub(super) user: &'a UserId,
     /// Where it is sent.
     pub(super) email: &'a str,
-}
-
-/// The user who takes a step, for the audit log.
-fn actor(ctx: &RequestContext, client: &Client, state: &SignInState, subject: &str) -> Actor {
-    let address = state.person(ctx, client).address().to_owned();
-    Actor { client: Some(client.id.to_string()), address, ..Actor::named(subject) }
-}
-
-fn challenge(issued: IssuedTicket, state: &SignInState) -> Result<Challenge> {
-    let step = state.steps.first().copied().ok_or(CODE_INVALID)?;
-    let expires_at = issued.ticket.expires_at;
-    Ok(Challenge { step, token: issued.token, expires_at, sent_to: state.email.clone() })
 }

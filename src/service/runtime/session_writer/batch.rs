@@ -6,7 +6,10 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{Revocation, Work};
 use crate::{
-    domain::session::{Rotation, SessionTouch},
+    domain::{
+        session::{Rotation, SessionTouch},
+        session_data::DataWrite,
+    },
     error::{Error, Result},
     service::runtime::copy_error,
     store::Opening,
@@ -98,6 +101,7 @@ pub(super) struct Batch {
     pub(super) revocations: Lane<Revocation>,
     pub(super) openings: Lane<Opening>,
     pub(super) rotations: Lane<Rotation>,
+    pub(super) data: Lane<DataWrite>,
     pub(super) touches: Vec<SessionTouch>,
     /// Whether an earlier attempt with an unknown outcome may have written to the feed.
     pub(super) may_be_in_feed: bool,
@@ -109,6 +113,7 @@ impl Batch {
             revocations: Lane::empty(),
             openings: Lane::empty(),
             rotations: Lane::empty(),
+            data: Lane::empty(),
             touches: Vec::new(),
             may_be_in_feed: false,
         }
@@ -118,6 +123,7 @@ impl Batch {
         self.revocations.work.is_empty()
             && self.openings.work.is_empty()
             && self.rotations.work.is_empty()
+            && self.data.work.is_empty()
             && self.touches.is_empty()
     }
 
@@ -126,6 +132,7 @@ impl Batch {
         let now = Instant::now();
         self.openings.drop_expired(now);
         self.rotations.drop_expired(now);
+        self.data.drop_expired(now);
     }
 
     /// Fails every request with the same error.
@@ -133,6 +140,7 @@ impl Batch {
         self.revocations.fail(error);
         self.openings.fail(error);
         self.rotations.fail(error);
+        self.data.fail(error);
         self.touches.clear();
     }
 
@@ -142,7 +150,8 @@ impl Batch {
         let revocations = self.revocations.split().map(move |revocations| Self { revocations, ..empty() });
         let openings = self.openings.split().map(move |openings| Self { openings, ..empty() });
         let rotations = self.rotations.split().map(move |rotations| Self { rotations, ..empty() });
+        let data = self.data.split().map(move |data| Self { data, ..empty() });
         let touches = (!self.touches.is_empty()).then(|| Self { touches: self.touches, ..empty() });
-        revocations.chain(openings).chain(rotations).chain(touches)
+        revocations.chain(openings).chain(rotations).chain(data).chain(touches)
     }
 }

@@ -5,7 +5,10 @@ use super::{
     batch::{Batch, Reply},
 };
 use crate::{
-    domain::session::{OpenOutcome, RotateOutcome, TokenBasis},
+    domain::{
+        session::{OpenOutcome, RotateOutcome, TokenBasis},
+        session_data::DataOutcome,
+    },
     error::{Error, Result},
     service::runtime::{TRIES, copy_error},
     store::{By, Opening, Revoke, Tx},
@@ -24,6 +27,7 @@ struct Written {
     revoked: Vec<usize>,
     opened: Vec<OpenOutcome>,
     rotated: Vec<RotateOutcome>,
+    data: Vec<DataOutcome>,
 }
 
 /// How a transaction failed.
@@ -137,6 +141,10 @@ impl Inner {
                 OpenOutcome::UserChanged
             });
         }
+        // Last, for data come after sessions. What a session has that was replaced in this batch has moved by now.
+        if !batch.data.work.is_empty() {
+            written.data = tx.session_data_write(&batch.data.work, now).await?;
+        }
         Ok(written)
     }
 
@@ -146,6 +154,7 @@ impl Inner {
         let rotated = batch.rotations.replies(written.rotated);
         let (reused, rotated): (Vec<_>, Vec<_>) = rotated.partition(|a| has_feed_entry(&a.outcome));
         send_all(rotated, &Ok(()));
+        send_all(batch.data.replies(written.data).collect(), &Ok(()));
         let revoked: Vec<_> = batch.revocations.replies(written.revoked).collect();
         let opened: Vec<_> = batch.openings.replies(written.opened).collect();
         let live = self.live.clone();
@@ -191,10 +200,11 @@ impl AttemptError {
     }
 
     /// Prepares a batch for a retry. Refreshes and revocations can be repeated. A session that may have been opened
-    /// must not be opened twice, so openings fail.
+    /// must not be opened twice, and data that may have been changed may have been changed again since, so both fail.
     fn prepare_retry(&self, batch: &mut Batch) {
         if let Self::Unknown(error, stamp) = self {
             batch.openings.fail(error);
+            batch.data.fail(error);
             batch.may_be_in_feed = true;
             for rotation in &mut batch.rotations.work {
                 rotation.tried_at = Some(*stamp);
@@ -215,7 +225,10 @@ async fn hold_users(tx: &mut Tx, openings: &[Opening]) -> Result<Vec<bool>> {
     order.sort_by(|(_, a), (_, b)| a.session.user.cmp(&b.session.user));
     let mut held = vec![false; openings.len()];
     for (n, opening) in order {
-        let is_held = tx.user_hold(&opening.session.user, opening.security_version).await?;
+        let is_held = match &opening.session.user {
+            Some(user) => tx.user_hold(user, opening.security_version).await?,
+            None => true,
+        };
         if let Some(slot) = held.get_mut(n) {
             *slot = is_held;
         }

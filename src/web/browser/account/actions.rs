@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::SignedIn;
+use super::{SignedIn, factors, own_data_file, passkeys};
 use crate::{
     error::{Error, Reason},
     secret::{Password, TicketToken},
@@ -46,6 +46,14 @@ pub(super) async fn act(
         AccountAction::ChangeEmail => change_email(request, who, form).await,
         AccountAction::VerifyEmail => verify_email(request, who, form, waiting).await,
         AccountAction::ChangePassword => change_password(request, who, form).await,
+        AccountAction::AddPasskey => Ok(Done::Answer(Box::new(passkeys::begin(request, who, form).await?))),
+        AccountAction::ConfirmPasskey => Ok(Done::Answer(Box::new(passkeys::finish(request, who, form).await?))),
+        AccountAction::AddTotp
+        | AccountAction::ConfirmTotp
+        | AccountAction::RemoveFactor
+        | AccountAction::NewRecoveryCodes => {
+            Ok(Done::Answer(Box::new(factors::act(request, who, (action, form)).await?)))
+        }
         AccountAction::EndSession => end_sessions(request, who, Some(form.text("session_id"))).await,
         AccountAction::EndOthers => end_sessions(request, who, None).await,
         AccountAction::EndAll => {
@@ -139,8 +147,10 @@ pub(super) fn deleted(request: &BrowserRequest) -> Done {
 
 /// Everything that is kept about the user, as a file.
 async fn download(request: &BrowserRequest, who: &SignedIn) -> Result<Done, Arc<Error>> {
-    let data = request.state.service.accounts.own_data(&who.me).await?.into_json();
-    let text = serde_json::to_string_pretty(&data).map_err(|e| Error::Internal(Box::new(e)))?;
+    let data = request.state.service.accounts.own_data(&who.me).await?;
+    // It may be megabytes.
+    let text = tokio::task::spawn_blocking(move || own_data_file::text(&data)).await;
+    let text = text.map_err(|e| Error::Internal(Box::new(e)))?.map_err(|e| Error::Internal(Box::new(e)))?;
     let mut response = text.into_response();
     headers::download(&mut response, &request.site, HeaderValue::from_static("application/json"));
     let disposition = HeaderValue::from_static("attachment; filename=\"my-data.json\"");

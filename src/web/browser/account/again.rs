@@ -3,7 +3,11 @@
 
 use axum::response::Response;
 
-use super::actions::{Done, deleted, new_password, signed_out};
+use super::{
+    actions::{Done, deleted, new_password, signed_out},
+    factors::enrolment,
+    passkeys,
+};
 use crate::{
     domain::session::RevokedCause,
     error::Result,
@@ -45,6 +49,25 @@ async fn same_again(request: &BrowserRequest, form: &Form) -> Result<Option<Done
             let cookies = accounts.password_changed_before(request.at_site(""), id, &new_password(form)).await?;
             cookies.map(|cookies| {
                 let mut response = request.go_to(&request.site.path("account?done=password"));
+                request.set_session_cookies(&mut response, &cookies);
+                Done::Answer(Box::new(response))
+            })
+        }
+        (AccountAction::ConfirmTotp, RevokedCause::Superseded) => {
+            let accounts = &request.state.service.site_accounts;
+            let typed = (&enrolment(form), &form.code("code"));
+            let cookies = accounts.totp_confirmed_before(request.at_site(""), id, typed).await?;
+            cookies.map(|cookies| {
+                let mut response = request.go_to(&request.site.path("account?done=factor_added"));
+                request.set_session_cookies(&mut response, &cookies);
+                Done::Answer(Box::new(response))
+            })
+        }
+        (AccountAction::ConfirmPasskey, RevokedCause::Superseded) => {
+            let accounts = &request.state.service.site_accounts;
+            let cookies = accounts.passkey_confirmed_before(request.at_site(""), id, &passkeys::made(form)).await?;
+            cookies.map(|cookies| {
+                let mut response = request.go_to(&request.site.path(passkeys::DONE));
                 request.set_session_cookies(&mut response, &cookies);
                 Done::Answer(Box::new(response))
             })

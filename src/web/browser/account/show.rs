@@ -3,7 +3,10 @@
 use axum::response::Response;
 use serde_json::Value;
 
-use super::SignedIn;
+use super::{
+    SignedIn,
+    factors::{ShownFactors, section},
+};
 use crate::{
     domain::{
         mail::known_device,
@@ -38,6 +41,7 @@ pub(super) struct Shown {
     pub(super) email_typed: String,
     /// What was typed as a new user name.
     pub(super) username_typed: Option<String>,
+    pub(super) factors: ShownFactors,
     pub(super) wrong: Wrong,
     pub(super) notice: Option<Notice>,
     /// Whether a new address was confirmed.
@@ -60,9 +64,10 @@ pub(super) async fn page(request: &BrowserRequest, who: &SignedIn, mut shown: Sh
 }
 
 async fn account(request: &BrowserRequest, who: &SignedIn, shown: Shown) -> Result<Account> {
-    let Shown { acted, waiting, email_typed, username_typed, wrong, .. } = shown;
+    let Shown { acted, waiting, email_typed, username_typed, factors, wrong, .. } = shown;
     let accounts = &request.state.service.accounts;
     let UserView { user, logins, .. } = accounts.me(&who.me).await?;
+    let (factors, strict) = section(request, who, factors).await?;
     let all = sessions(request, who).await?;
     let (emails, names): (Vec<String>, Vec<String>) = logins.into_iter().partition(|login| login.contains('@'));
     let username = username_typed.or_else(|| names.first().cloned()).unwrap_or_default();
@@ -80,6 +85,8 @@ async fn account(request: &BrowserRequest, who: &SignedIn, shown: Shown) -> Resu
         pending_email: waiting.map(|w| PendingEmail { email: w.waiting.to, form: Hidden::new(w.text) }),
         has_password: accounts.has_password(&who.me).await?,
         password_needed: !who.me.is_fresh(request.ctx.now),
+        factors,
+        strict,
         attributes: attributes(&user.attributes),
         more_sessions: all.len() > MAX_SESSIONS,
         sessions: all.into_iter().take(MAX_SESSIONS).collect(),

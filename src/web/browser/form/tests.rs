@@ -90,6 +90,7 @@ async fn a39_only_what_a_form_sends_is_read() {
         URLENCODED,
         "Application/X-WWW-Form-Urlencoded; Charset=UTF-8",
         "application/x-www-form-urlencoded;charset=utf-8",
+        "application/x-www-form-urlencoded; charset=\"UTF-8\"",
     ] {
         assert_eq!(read(typed(&[good])).await.unwrap().text("csrf"), "x", "{good}");
     }

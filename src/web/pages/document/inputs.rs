@@ -37,12 +37,26 @@ impl Input {
         Self::new(Field::Username.as_str(), "text", "username")
     }
 
+    /// A user name where browsers may offer a passkey as well.
+    pub(super) const fn username_or_passkey() -> Self {
+        Self::new(Field::Username.as_str(), "text", "username webauthn")
+    }
+
     pub(super) const fn email() -> Self {
         Self::new(Field::Email.as_str(), "email", "email")
     }
 
+    pub(super) const fn factor_name() -> Self {
+        Self::new(Field::FactorName.as_str(), "text", "off")
+    }
+
     pub(super) const fn code() -> Self {
         Self::new(Field::Code.as_str(), "text", "one-time-code")
+    }
+
+    /// A recovery code.
+    pub(super) const fn recovery_code() -> Self {
+        Self::new(Field::RecoveryCode.as_str(), "text", "off")
     }
 
     /// A password that exists.

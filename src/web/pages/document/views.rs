@@ -1,11 +1,11 @@
 //! What the document of each page consists of.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Action, account, inputs::Input, parts::Parts};
 use crate::web::pages::{
-    CodeSent, Field, Form, Hidden, Look, Opened, OpenedKind, Register, SignIn, SignedOut, StartAgain, Step, StepKind,
-    Verify, VerifyKind, View,
+    CodeSent, Field, Form, Hidden, Look, Opened, OpenedKind, Register, ShownOnce, SignIn, SignedOut, StartAgain, Step,
+    StepKind, Verify, VerifyKind, View,
     links::{link_to, safe},
 };
 
@@ -33,6 +33,9 @@ pub(super) fn of<'a>(view: &'a View, look: &Look<'_>) -> Parts<'a> {
         }
         View::Step(page) => step(page, look),
         View::Account(page) => account::parts(page, look),
+        View::RecoveryCodes(page) => Parts { leads_to: Some(page.continue_to.clone()), ..Parts::default() }
+            .link("continue", safe(&page.continue_to))
+            .about("codes", page.codes.iter().map(ShownOnce::as_str).collect::<Vec<_>>()),
         View::LoggingOut(page) => signing_out(&page.form, look, (&page.name, page.return_to.as_deref()))
             .link("stay", safe(page.return_to.as_deref().unwrap_or(look.home))),
         View::SignedOut(page) => signed_out(page, look),
@@ -51,11 +54,23 @@ fn link(look: &Look<'_>, page: &str, waiting: Option<&str>) -> String {
 
 fn sign_in<'a>(page: &'a SignIn, look: &Look<'_>) -> Parts<'a> {
     let link = |page: &str| link(look, page, None);
-    let username = Input::username().typed(&page.username);
+    let username = if page.passkey.is_some() { Input::username_or_passkey() } else { Input::username() };
+    let username = username.typed(&page.username);
     let shared = Input::checkbox("shared_computer", page.shared_computer);
     let fields = [username, Input::password(Field::Password), shared];
     let parts = Parts::form(&page.form, link("login"), fields).link("forgotten", link("forgot"));
+    let sealed = page.form.form.as_ref().map(|sealed| Input::hidden("form", sealed.as_str()));
+    let parts = with_passkey(parts, page.passkey.as_deref(), sealed);
     if look.registration { parts.link("register", link("register")) } else { parts }
+}
+
+/// The same page where a passkey can be used or made. What it is asked is an object: programs need not read JSON in JSON.
+fn with_passkey<'a>(mut parts: Parts<'a>, options: Option<&str>, hidden: impl IntoIterator<Item = Input>) -> Parts<'a> {
+    let Some(options) = options else { return parts };
+    let fields = hidden.into_iter().chain([Input::chosen("passkey_response")]).collect();
+    parts.actions.push(Action { name: "passkey", fields });
+    let options: Value = serde_json::from_str(options).unwrap_or_default();
+    parts.about("passkey_options", options)
 }
 
 fn register<'a>(page: &'a Register, look: &Look<'_>) -> Parts<'a> {
@@ -127,6 +142,26 @@ fn step<'a>(page: &'a Step, look: &Look<'_>) -> Parts<'a> {
     let action = |name| Action { name, fields: vec![revision(), Input::hidden("action", name)] };
     let parts = |field| Parts::form(&page.form, url.clone(), [revision(), field]);
     let parts = match &page.kind {
+        StepKind::Mfa { app, recovery, passkey } => {
+            let recover = Action { name: "recover", fields: vec![revision(), Input::recovery_code()] };
+            let actions = recovery.then_some(recover).into_iter().collect();
+            let code = app.then(Input::code);
+            let fields = [revision()].into_iter().chain(code);
+            let parts = Parts { actions, ..Parts::form(&page.form, url.clone(), fields) };
+            with_passkey(parts, passkey.as_deref(), [revision()])
+        }
+        StepKind::Enrol { secret, uri, picture, passkey } => {
+            let parts = parts(Input::code())
+                .link("open_app", safe(uri.as_str()))
+                .about("secret", secret.as_str())
+                .about("uri", uri.as_str())
+                .about("picture", picture.as_str());
+            with_passkey(parts, passkey.as_deref(), [revision()])
+        }
+        StepKind::RecoveryCodes { codes } => {
+            let codes: Vec<&str> = codes.iter().map(ShownOnce::as_str).collect();
+            parts(Input::hidden("action", "codes_kept")).about("codes", json!(codes))
+        }
         StepKind::ChoosePassword => parts(Input::new_password(Field::NewPassword)),
         StepKind::AskAddress { email } => parts(Input::email().typed(email)),
         StepKind::EnterCode { email } => {

@@ -49,7 +49,7 @@ pub(super) fn add(environment: &mut Environment<'static>, texts: &Arc<Texts>, la
         .add_function("date", move |ms: i64| format(&all, &own, "date", &dates::args(Timestamp::from_millis(ms))));
     environment.add_function("instant", |ms: i64| Timestamp::from_millis(ms).to_string());
     environment.add_function("link", link);
-    let addresses: Vec<(String, String)> = ["style.css", "script.js"]
+    let addresses: Vec<(String, String)> = ["style.css", "script.js", "passkeys.js"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), assets.address(name)?)))
         .collect();

@@ -40,10 +40,19 @@ field-name = { $field ->
     [email] E-Mail-Adresse
     [code] Code aus der E-Mail
     [new_password] Neues Passwort
+    [recovery_code] Wiederherstellungscode
+    [factor_name] Bezeichnung
    *[current_password] Aktuelles Passwort
 }
 password-hint = Mindestens { $min } Zeichen. Einige Wörter ohne Zusammenhang sind sicher und leicht zu merken.
 code-label = Code aus der E-Mail
+app-code-label = Code aus der Authenticator-App
+app-picture = QR-Code für Ihre Authenticator-App
+app-by-hand = Ohne Kamera einrichten
+app-by-hand-text = Geben Sie diesen Schlüssel in Ihre App ein:
+app-open = App auf diesem Gerät öffnen
+recovery-code-label = Wiederherstellungscode
+recovery-code-hint = Einer der Codes, die Sie sich notiert haben. Jeder gilt einmal.
 new-password-label = Neues Passwort
 
 ## Anmelden
@@ -55,6 +64,9 @@ password-label = Passwort
 shared-computer = Diesen Computer nutzen auch andere
 shared-computer-hint = Sie werden abgemeldet, sobald der Browser geschlossen wird.
 sign-in = Anmelden
+passkey-sign-in = Mit einem Passkey anmelden
+passkey-or = oder
+passkey-problem = Das hat nicht geklappt. Versuchen Sie es noch einmal, oder machen Sie unten weiter.
 forgotten-link = Passwort vergessen?
 register-question = Noch kein Konto?
 register-link = Konto anlegen
@@ -63,6 +75,18 @@ switch-title = Sie sind als { $user } angemeldet
 switch-text = Um ein anderes Konto zu nutzen, melden Sie sich zuerst ab.
 switch-continue = Weiter als { $user }
 
+step-mfa-title = Bestätigen Sie, dass Sie es sind
+step-mfa-text = Geben Sie den Code ein, den Ihre Authenticator-App gerade zeigt.
+step-mfa-text-recovery = Geben Sie einen Ihrer Wiederherstellungscodes ein.
+step-mfa-text-passkey = Verwenden Sie Ihren Passkey.
+step-mfa-passkey = Passkey verwenden
+step-mfa-recover = Stattdessen einen Wiederherstellungscode verwenden
+step-enrol-title = Authenticator-App einrichten
+step-enrol-text = Dieses Konto braucht bei der Anmeldung einen zweiten Schritt. Scannen Sie das Bild mit einer Authenticator-App und geben Sie den Code ein, den sie zeigt.
+step-enrol-passkey = Passkey einrichten
+step-codes-title = Ihre Wiederherstellungscodes
+step-codes-text = Bewahren Sie diese Codes sicher auf. Jeder meldet Sie einmal an, wenn Sie Ihr Gerät verloren haben. Sie werden nicht noch einmal gezeigt.
+step-codes-submit = Ich habe sie gesichert
 step-password-title = Neues Passwort wählen
 step-password-text = Bevor es weitergeht, brauchen Sie ein neues Passwort.
 step-address-title = E-Mail-Adresse bestätigen
@@ -136,6 +160,38 @@ password-title = Passwort
 current-password-label = Aktuelles Passwort
 password-submit = Passwort ändern
 password-note = Hier bleiben Sie angemeldet, überall sonst werden Sie abgemeldet.
+factors-title = Zweiter Faktor
+factors-text = Mit einem zweiten Faktor kann sich niemand allein mit dem Passwort bei Ihrem Konto anmelden.
+factors-none = Es gibt noch keinen.
+factor-kind = { $kind ->
+    [totp] Authenticator-App
+   *[passkey] Passkey
+}
+factor-added = Hinzugefügt:
+factor-used = Zuletzt verwendet:
+factor-unused = Noch nicht verwendet
+factor-remove = Entfernen
+factor-remove-label = Faktor { $number } entfernen: { $name }, hinzugefügt { $added }
+factors-again = Um hier etwas zu ändern, melden Sie sich noch einmal an.
+factors-again-submit = Noch einmal anmelden
+account-again = Um hier etwas zu ändern, melden Sie sich noch einmal mit Ihrem zweiten Faktor an.
+factor-last = Das ist Ihr letzter zweiter Faktor. Ohne ihn genügt Ihr Passwort zur Anmeldung.
+totp-add = Authenticator-App hinzufügen
+passkey-add = Passkey hinzufügen
+passkey-make = Passkey anlegen
+passkey-make-text = Ihr Gerät fragt Sie, ob Sie es sind.
+totp-name-label = Bezeichnung
+totp-name-hint = Um sie von anderen zu unterscheiden, etwa „Mein Handy“.
+totp-code-hint = Sechs Ziffern, die sich jede halbe Minute ändern.
+totp-submit = Bestätigen
+recovery-heading = Wiederherstellungscodes
+recovery-left = { $count ->
+    [0] Es ist keiner mehr übrig. Erzeugen Sie neue, damit Sie auch ohne Ihren zweiten Faktor hineinkommen.
+    [one] Es ist noch einer übrig.
+   *[other] Es sind noch { $count } übrig.
+}
+recovery-new = Neue Wiederherstellungscodes erzeugen
+recovery-new-hint = Die alten gelten dann nicht mehr.
 sessions-title = Wo Sie angemeldet sind
 session-device = { $browser } unter { $system }
 session-unknown = Unbekanntes Gerät
@@ -161,6 +217,7 @@ delete-submit = Endgültig löschen
 
 logout-title = Abmelden?
 logout-text = Sie sind als { $user } angemeldet.
+logout-text-guest = Sie haben sich nicht angemeldet. Was dieser Browser hier gespeichert hat, wird gelöscht.
 logout-submit = Abmelden
 logout-stay = Angemeldet bleiben
 signed-out-title = Abgemeldet
@@ -212,6 +269,7 @@ error-request = Anfrage { $id }
 error-retry = Noch einmal versuchen
 
 problem-credentials = Name oder Passwort ist falsch.
+problem-passkey = Dieser Passkey wurde nicht angenommen. Versuchen Sie es noch einmal, oder melden Sie sich anders an.
 problem-too-many-attempts = Zu viele Versuche. Versuchen Sie es in { $minutes ->
     [one] einer Minute
    *[other] { $minutes } Minuten
@@ -230,6 +288,8 @@ problem-not-allowed = Das ist hier nicht erlaubt.
 problem-required = Diese Angabe fehlt.
 problem-code = Der Code ist falsch, verbraucht oder abgelaufen.
 problem-link = Der Link wurde schon verwendet oder ist abgelaufen. Fordern Sie einen neuen an.
+problem-app-code = Geben Sie die 6 Ziffern ein, die die App zeigt.
+problem-recovery-code = Ein Wiederherstellungscode hat 25 Buchstaben und Ziffern.
 problem-password = Das Passwort ist falsch.
 problem-sign-in-too-old = Melden Sie sich dafür noch einmal an.
 problem-password-short = Verwenden Sie mindestens { $min } Zeichen.
@@ -262,6 +322,9 @@ notice-password-changed = { $ended ->
     [one] Ihr Passwort ist geändert, und eine andere Sitzung wurde beendet.
    *[other] Ihr Passwort ist geändert, und { $ended } andere Sitzungen wurden beendet.
 }
+notice-factor-added = Der zweite Faktor ist hinzugefügt. Überall sonst sind Sie abgemeldet.
+notice-factor-removed = Der zweite Faktor ist entfernt. Überall sonst sind Sie abgemeldet.
+notice-passkey-added = Ihr Passkey ist bereit.
 notice-name-changed = Ihr Benutzername ist geändert.
 notice-email-confirmed = { $email } ist bestätigt.
 notice-account-created = Ihr Konto ist bereit. Melden Sie sich an, um es zu nutzen.

@@ -43,10 +43,19 @@ field-name = { $field ->
     [email] Email address
     [code] Code from the email
     [new_password] New password
+    [recovery_code] Recovery code
+    [factor_name] Name
    *[current_password] Current password
 }
 password-hint = At least { $min } characters. A few unrelated words are strong and easy to remember.
 code-label = Code from the email
+app-code-label = Code from your authenticator app
+app-picture = QR code for your authenticator app
+app-by-hand = Set it up without a camera
+app-by-hand-text = Enter this key in your app:
+app-open = Open an app on this device
+recovery-code-label = Recovery code
+recovery-code-hint = One of the codes that you wrote down. Each works once.
 new-password-label = New password
 
 ## Signing in
@@ -58,6 +67,9 @@ password-label = Password
 shared-computer = This is a shared computer
 shared-computer-hint = You are signed out when the browser closes.
 sign-in = Sign in
+passkey-sign-in = Sign in with a passkey
+passkey-or = or
+passkey-problem = That did not work. Try again, or go on below.
 forgotten-link = Forgotten your password?
 register-question = No account yet?
 register-link = Create an account
@@ -66,6 +78,18 @@ switch-title = You are signed in as { $user }
 switch-text = To use another account, sign out first.
 switch-continue = Continue as { $user }
 
+step-mfa-title = Confirm it is you
+step-mfa-text = Enter the code that your authenticator app shows now.
+step-mfa-text-recovery = Enter one of your recovery codes.
+step-mfa-text-passkey = Use your passkey.
+step-mfa-passkey = Use a passkey
+step-mfa-recover = Use a recovery code instead
+step-enrol-title = Set up an authenticator app
+step-enrol-text = This account needs a second step at sign-in. Scan the picture with an authenticator app, then enter the code that it shows.
+step-enrol-passkey = Set up a passkey
+step-codes-title = Your recovery codes
+step-codes-text = Keep these codes in a safe place. Each signs you in once if you lose your device. They are not shown again.
+step-codes-submit = I have saved them
 step-password-title = Choose a new password
 step-password-text = Your password has to be replaced before you can go on.
 step-address-title = Confirm your email address
@@ -139,6 +163,38 @@ password-title = Password
 current-password-label = Current password
 password-submit = Change password
 password-note = You stay signed in here and are signed out everywhere else.
+factors-title = Second factors
+factors-text = With a second factor, nobody signs in to your account with the password alone.
+factors-none = There is none yet.
+factor-kind = { $kind ->
+    [totp] Authenticator app
+   *[passkey] Passkey
+}
+factor-added = Added
+factor-used = Last used
+factor-unused = Not used yet
+factor-remove = Remove
+factor-remove-label = Remove factor { $number }: { $name }, added { $added }
+factors-again = To change something here, sign in again.
+factors-again-submit = Sign in again
+account-again = To change anything here, sign in again with your second factor.
+factor-last = This is your last second factor. Without it, your password alone signs you in.
+totp-add = Add an authenticator app
+passkey-add = Add a passkey
+passkey-make = Create the passkey
+passkey-make-text = Your device asks you to confirm that it is you.
+totp-name-label = Name
+totp-name-hint = To tell it from others, such as “My phone”.
+totp-code-hint = Six digits, which change every half minute.
+totp-submit = Confirm
+recovery-heading = Recovery codes
+recovery-left = { $count ->
+    [0] None is left. Make new ones, so that you get in if you lose your second factor.
+    [one] One is left.
+   *[other] { $count } are left.
+}
+recovery-new = Make new recovery codes
+recovery-new-hint = The old ones stop working.
 sessions-title = Where you are signed in
 session-device = { $browser } on { $system }
 session-unknown = Unknown device
@@ -164,6 +220,7 @@ delete-submit = Delete for good
 
 logout-title = Sign out?
 logout-text = You are signed in as { $user }.
+logout-text-guest = You have not signed in. What this browser has stored here will be deleted.
 logout-submit = Sign out
 logout-stay = Stay signed in
 signed-out-title = Signed out
@@ -215,6 +272,7 @@ error-request = Request { $id }
 error-retry = Try again
 
 problem-credentials = Name or password is wrong.
+problem-passkey = This passkey was not accepted. Try again, or sign in another way.
 problem-too-many-attempts = Too many attempts. Try again in { $minutes ->
     [one] a minute
    *[other] { $minutes } minutes
@@ -233,6 +291,8 @@ problem-not-allowed = This is not allowed here.
 problem-required = This is needed.
 problem-code = The code is wrong, used up or expired.
 problem-link = The link has been used or has expired. Ask for a new one.
+problem-app-code = Enter the 6 digits that the app shows.
+problem-recovery-code = A recovery code has 25 letters and digits.
 problem-password = The password is wrong.
 problem-sign-in-too-old = Sign in again for this.
 problem-password-short = Use at least { $min } characters.
@@ -265,6 +325,9 @@ notice-password-changed = { $ended ->
     [one] Your password is changed, and one other session has ended.
    *[other] Your password is changed, and { $ended } other sessions have ended.
 }
+notice-factor-added = The second factor is added. You are signed out everywhere else.
+notice-factor-removed = The second factor is removed. You are signed out everywhere else.
+notice-passkey-added = Your passkey is ready.
 notice-name-changed = Your user name is changed.
 notice-email-confirmed = { $email } is confirmed.
 notice-account-created = Your account is ready. Sign in to use it.

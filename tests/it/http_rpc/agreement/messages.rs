@@ -24,14 +24,26 @@ pub(super) struct Random {
 
 /// A random call of a method that takes such a message.
 pub(super) fn any_message(shape: &MessageDescriptor, method: &str) -> BoxedStrategy<Random> {
-    let mine = method.ends_with("Me") || method.contains("My") || method == "ChangePassword";
+    let mine = method.ends_with("Me")
+        || method.contains("My")
+        || method == "ChangePassword"
+        || method.ends_with("SessionData");
     let usual = if mine { "@own:0" } else { "boss" };
     let credentials = prop_oneof![
         7 => Just(usual),
         1 => select(vec!["", "boss", "wrong", "@accessToken:0", "@accessToken:1", "nonsense"]),
     ];
-    let by_message =
-        ["Login", "ContinueLogin", "Refresh", "Register", "VerifyEmail", "ResetPassword"].contains(&method);
+    let by_message = [
+        "Login",
+        "ContinueLogin",
+        "StartGuestSession",
+        "UpgradeGuest",
+        "Refresh",
+        "Register",
+        "VerifyEmail",
+        "ResetPassword",
+    ]
+    .contains(&method);
     let credentials =
         if by_message { prop_oneof![6 => Just(""), 1 => credentials].boxed() } else { credentials.boxed() };
     (message(shape, DEPTH), credentials)
@@ -59,6 +71,12 @@ fn message(shape: &MessageDescriptor, depth: usize) -> BoxedStrategy<Value> {
                 [json!({}), json!({"plan": "gold"}), json!({"a": {"b": [1, true, null, "x"]}}), json!({"n": 1.5})];
             select(structs.to_vec()).boxed()
         }
+        // A message whose fields exclude each other is this JSON, as it stands.
+        "google.protobuf.Value" => {
+            let values =
+                [json!(null), json!(true), json!(-1.5), json!("x"), json!([1, [{}]]), json!({"a": {"b": [2]}})];
+            select(values.to_vec()).boxed()
+        }
         _ => fields(shape, depth),
     }
 }
@@ -73,7 +91,9 @@ fn fields(shape: &MessageDescriptor, depth: usize) -> BoxedStrategy<Value> {
             continue;
         }
         seen.extend(group);
-        let likely = if ["client_id", "login", "password", "token", "refresh_token"].contains(&field.name()) {
+        let likely = if ["client_id", "owner", "namespace", "value", "login", "password", "token", "refresh_token"]
+            .contains(&field.name())
+        {
             0.93
         } else {
             0.4
@@ -140,6 +160,7 @@ fn text(name: &str) -> BoxedStrategy<Value> {
         "audience" | "audiences" | "serves" => &["api", ISSUER, "other", "nobody"],
         "scopes" | "scope" => &["read", "write", "everything"],
         "email" => &["ada@example.com", "grace@example.com", "no address"],
+        "namespace" => &["cart", "cart", "form.1", "No Name"],
         "role" | "role_id" | "roles" => &["administrator", "support", "nothing"],
         "permissions" => &["users.read", "orders.read@api", "no permission"],
         "language" => &["de", "en", "xx-invalid-language"],

@@ -1,0 +1,97 @@
+//! Guests: people with a session but without an account, and what becomes of their data when they sign in.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{id::SessionId, time::Ttl};
+
+/// How long a guest's session may be idle at most.
+pub const GUEST_IDLE: Ttl = Ttl::from_days(1);
+/// Maximum number of policies that a client or a request may give.
+pub const MAX_POLICIES: usize = 64;
+
+/// What becomes of a guest's data in a namespace in which the account has data already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestDataPolicy {
+    /// It takes the place of the account's.
+    #[default]
+    KeepGuest,
+    /// The account's stays.
+    KeepAccount,
+    /// The account's stays, and the guest's becomes that of the new session.
+    ReturnBoth,
+}
+
+impl GuestDataPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 3] = [Self::KeepGuest, Self::KeepAccount, Self::ReturnBoth];
+
+    /// The name on the command line and in the configuration of a client.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KeepGuest => "keep_guest",
+            Self::KeepAccount => "keep_account",
+            Self::ReturnBoth => "return_both",
+        }
+    }
+}
+
+impl FromStr for GuestDataPolicy {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|policy| policy.as_str() == text);
+        found.ok_or("must be keep_guest, keep_account or return_both")
+    }
+}
+
+/// The policies of one sign-in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestPolicies {
+    /// The one for namespaces without their own.
+    pub default: GuestDataPolicy,
+    /// Those of single namespaces.
+    pub of: BTreeMap<String, GuestDataPolicy>,
+}
+
+impl GuestPolicies {
+    /// The policy for a namespace.
+    #[must_use]
+    pub fn policy(&self, namespace: &str) -> GuestDataPolicy {
+        self.of.get(namespace).copied().unwrap_or(self.default)
+    }
+}
+
+/// A guest's session that a sign-in ends, and whose data the account gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestJoin {
+    /// The session.
+    pub session: SessionId,
+    /// What becomes of the data.
+    pub policies: GuestPolicies,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_without_a_policy_of_its_own_has_the_default() {
+        let of = BTreeMap::from([("cart".to_owned(), GuestDataPolicy::ReturnBoth)]);
+        let policies = GuestPolicies { of, default: GuestDataPolicy::KeepAccount };
+        assert_eq!(policies.policy("cart"), GuestDataPolicy::ReturnBoth);
+        assert_eq!(policies.policy("form"), GuestDataPolicy::KeepAccount);
+        assert_eq!(GuestPolicies::default().policy("cart"), GuestDataPolicy::KeepGuest);
+    }
+
+    #[test]
+    fn policies_have_the_same_names_everywhere() {
+        for policy in GuestDataPolicy::ALL {
+            assert_eq!(policy.as_str().parse(), Ok(policy));
+            assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
+        }
+        assert!("KEEP".parse::<GuestDataPolicy>().is_err());
+    }
+}

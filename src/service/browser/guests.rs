@@ -1,0 +1,98 @@
+//! Guests: whoever stores something without being signed in.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::Browser;
+use crate::{
+    domain::client::{Client, Grant},
+    error::Result,
+    id::VisitorId,
+    secret::sha256,
+    service::{access::RequestContext, people::NewGuest},
+    time::{Timestamp, Ttl},
+};
+
+/// For how long a browser whose first requests overlap is the same guest, although its cookie was not sent yet.
+const SAME_GUEST: Ttl = Ttl::from_secs(10);
+/// How many guests are remembered for that.
+const MAX_RECENT: usize = 1024;
+
+/// The browser and the client of a guest, hashed.
+type Key = [u8; 32];
+
+/// When a guest came, and the guest.
+type Came = (Timestamp, Arc<NewGuest>);
+
+/// The guests who have just come. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct RecentGuests(Arc<Mutex<HashMap<Key, Came>>>);
+
+impl fmt::Debug for RecentGuests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecentGuests")
+    }
+}
+
+impl RecentGuests {
+    fn get(&self, key: &Key, now: Timestamp) -> Option<Arc<NewGuest>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(key).filter(|(came, _)| is_recent(*came, now)).map(|(_, guest)| guest.clone())
+    }
+
+    fn put(&self, key: Key, now: Timestamp, guest: Arc<NewGuest>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_RECENT {
+            all.retain(|_, (came, _)| is_recent(*came, now));
+        }
+        if all.len() < MAX_RECENT {
+            all.insert(key, (now, guest));
+        }
+    }
+}
+
+/// A clock that was set back makes nobody recent for long.
+fn is_recent(came: Timestamp, now: Timestamp) -> bool {
+    now.since(came).millis().abs() < SAME_GUEST.millis()
+}
+
+impl Browser {
+    /// Whether a client has guests.
+    #[must_use]
+    pub fn has_guests(&self, client: &Client) -> bool {
+        client.may(Grant::Guest)
+    }
+
+    /// Opens a session for a guest in this browser. What a browser stores at the same moment, or before it can have got
+    /// the cookie, is stored by one guest.
+    ///
+    /// # Errors
+    /// [`Reason::ClientNotAllowed`](crate::error::Reason::ClientNotAllowed) if the client has no guests;
+    /// [`Error::TooManyAttempts`](crate::error::Error::TooManyAttempts) before anything is written.
+    pub async fn begin_guest(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        visitor: &VisitorId,
+    ) -> Arc<Result<Arc<NewGuest>>> {
+        let key = sha256(&[visitor.as_bytes(), client.id.as_str().as_bytes()].concat());
+        let work = Box::pin(async {
+            // Within the work, so that no two requests find none.
+            if let Some(guest) = self.recent_guests.get(&key, ctx.now).filter(|guest| self.is_live(guest)) {
+                return Ok(guest);
+            }
+            let guest = Arc::new(self.sign_ins.start_guest_at_site(ctx, client).await?);
+            self.recent_guests.put(key, ctx.now, guest.clone());
+            Ok(guest)
+        });
+        self.submissions.guests.join(key, work).await
+    }
+
+    /// Whether a guest who has just come has not gone already.
+    fn is_live(&self, guest: &NewGuest) -> bool {
+        !self.runtime.live.snapshot().revoked_sessions.contains_key(guest.session.id.as_str())
+    }
+}

@@ -1,0 +1,154 @@
+//! Sessions of guests, and their data when they become users.
+
+use chancery::{
+    domain::{
+        audit::Actor,
+        guest::{GuestDataPolicy, GuestJoin, GuestPolicies},
+        session::{OpenOutcome, RevokedCause, Session, SessionKind},
+        session_data::MAX_VALUES,
+        user::User,
+    },
+    id::UserId,
+    store::{By, Opening},
+    time::Ttl,
+};
+use serde_json::json;
+
+use crate::{
+    fixture::{Fixture, NOW},
+    openings::opening,
+};
+
+/// The session of a guest, in the database.
+async fn guest(f: &Fixture) -> Session {
+    let nobody = f.user("nobody").user;
+    let session = Session { user: None, acr: "0".into(), amr: Vec::new(), roles: Vec::new(), ..f.session(&nobody) };
+    let mut tx = f.store.write().await.unwrap();
+    let opened = tx.session_open(&Opening::of_guest(session.clone()), &f.settings, NOW).await.unwrap();
+    assert_eq!(opened, OpenOutcome::Opened);
+    tx.commit().await.unwrap();
+    session
+}
+
+/// A sign-in of a guest.
+fn joining(f: &Fixture, user: &User, guest: &Session, policies: GuestPolicies) -> Opening {
+    let join = GuestJoin { session: guest.id.clone(), policies };
+    Opening { guest: Some(join), ..opening(f, f.session(user)) }
+}
+
+async fn open(f: &Fixture, opening: &Opening) -> OpenOutcome {
+    let mut tx = f.store.write().await.unwrap();
+    let outcome = tx.session_open(opening, &f.settings, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    outcome
+}
+
+async fn store(f: &Fixture, owner: &str, namespace: &str, value: &str, version: i64) {
+    let kind = if f.database.engine == "postgres" { "BYTEA" } else { "BLOB" };
+    let columns = "owner, namespace, value, version, updated_at";
+    let values = format!("'{owner}', '{namespace}', CAST('{value}' AS {kind}), {version}, 1");
+    f.database.sql(&format!("INSERT INTO session_data ({columns}) VALUES ({values})")).await.unwrap();
+}
+
+/// What an owner has: names and versions.
+async fn entries(f: &Fixture, owner: &str) -> Vec<(String, i64)> {
+    let all = f.store.read().await.unwrap().session_data_entries(owner).await.unwrap();
+    all.into_iter().map(|entry| (entry.namespace, entry.version)).collect()
+}
+
+/// What is kept for a user of the application.
+fn owner(id: &str) -> String {
+    format!("{id}/app")
+}
+
+pub(crate) async fn guests_are_counted_and_listed_by_client(f: &Fixture) {
+    let ada = f.ada().await;
+    f.signed_in(&ada).await;
+    let (first, second) = (guest(f).await, guest(f).await);
+    let app = "app".parse().unwrap();
+    let mut tx = f.store.read().await.unwrap();
+    assert_eq!(tx.guests_stored(&app, 100).await.unwrap(), 2);
+    assert_eq!(tx.guests_stored(&app, 1).await.unwrap(), 1, "no more than asked for");
+    assert_eq!(tx.guests_stored(&"other".parse().unwrap(), 100).await.unwrap(), 0);
+    let mut ids = [first.id, second.id];
+    ids.sort();
+    let page = tx.guests_live(&app, None, (NOW, 1)).await.unwrap();
+    assert_eq!(page.iter().map(|s| s.id.clone()).collect::<Vec<_>>(), ids[..1]);
+    let page = tx.guests_live(&app, Some(&ids[0]), (NOW, 9)).await.unwrap();
+    assert_eq!(page.iter().map(|s| s.id.clone()).collect::<Vec<_>>(), ids[1..]);
+    assert!(tx.guests_live(&app, None, (NOW.plus(Ttl::from_days(8)), 9)).await.unwrap().is_empty());
+}
+
+pub(crate) async fn a_guest_is_held_live_or_for_the_user_it_has_become(f: &Fixture) {
+    let (ada, live) = (f.ada().await, guest(f).await);
+    let mut tx = f.store.write().await.unwrap();
+    let token = SessionKind::Token;
+    let subject = live.subject.clone();
+    assert_eq!(tx.guest_hold(&live.id, (&ada.id, token), NOW).await.unwrap(), Some(subject));
+    assert_eq!(tx.guest_hold(&live.id, (&ada.id, SessionKind::Browser), NOW).await.unwrap(), None);
+    let late = NOW.plus(Ttl::from_days(8));
+    assert_eq!(tx.guest_hold(&live.id, (&ada.id, token), late).await.unwrap(), None);
+    let actor = Actor::system();
+    let by = By { actor: &actor, cause: RevokedCause::Superseded, settings: &f.settings, now: NOW };
+    let became: UserId = tx.guest_become(&live.id, &by).await.unwrap().unwrap();
+    assert_eq!(became.as_str(), live.subject);
+    assert_eq!(tx.guest_become(&live.id, &by).await.unwrap(), None, "once");
+    assert_eq!(tx.guest_hold(&live.id, (&ada.id, token), NOW).await.unwrap(), None, "of another user");
+    assert!(tx.guest_hold(&live.id, (&became, token), NOW).await.unwrap().is_some());
+    tx.commit().await.unwrap();
+    // Somebody may have the subject already.
+    let other = guest(f).await;
+    f.database.sql(&format!("INSERT INTO principals (name, kind) VALUES ('{}', 'user')", other.subject)).await.unwrap();
+    let mut tx = f.store.write().await.unwrap();
+    assert_eq!(tx.guest_become(&other.id, &by).await.unwrap(), None);
+}
+
+pub(crate) async fn a_sign_in_joins_a_guest_once(f: &Fixture) {
+    let (ada, guest) = (f.ada().await, guest(f).await);
+    store(f, guest.id.as_str(), "form", "1", 7).await;
+    store(f, &owner(&guest.subject), "cart", "1", 7).await;
+    let first = joining(f, &ada, &guest, GuestPolicies::default());
+    assert_eq!(open(f, &first).await, OpenOutcome::Joined(Vec::new()));
+    let ended = f.stored(&guest.id).await;
+    assert_eq!(ended.revoked, Some((NOW, RevokedCause::Superseded)));
+    assert_eq!(ended.superseded_by, Some(first.session.id.clone()));
+    assert_eq!(entries(f, first.session.id.as_str()).await, [("form".to_owned(), 7)]);
+    assert_eq!(entries(f, &owner(ada.id.as_str())).await, [("cart".to_owned(), 7)]);
+    let again = joining(f, &ada, &guest, GuestPolicies::default());
+    assert_eq!(open(f, &again).await, OpenOutcome::BasisEnded);
+    assert!(f.store.read().await.unwrap().session_by_id(&again.session.id).await.unwrap().is_none());
+}
+
+pub(crate) async fn a_joined_value_has_a_version_that_its_owner_never_used(f: &Fixture) {
+    let (ada, guest) = (f.ada().await, guest(f).await);
+    let account = owner(ada.id.as_str());
+    let deleted = format!("INSERT INTO session_data_owners (owner, last_version) VALUES ('{account}', 20)");
+    f.database.sql(&deleted).await.unwrap();
+    store(f, &owner(&guest.subject), "cart", "1", 7).await;
+    let mut tx = f.store.write().await.unwrap();
+    let session = f.session(&ada);
+    let joined = tx.session_data_join(&guest.subject, (&ada.id, &session), &GuestPolicies::default()).await.unwrap();
+    assert!(joined.is_empty());
+    // With itself, nobody joins.
+    let own = tx.session_data_join(ada.id.as_str(), (&ada.id, &session), &GuestPolicies::default()).await.unwrap();
+    assert!(own.is_empty());
+    tx.commit().await.unwrap();
+    assert_eq!(entries(f, &account).await, [("cart".to_owned(), 21)]);
+}
+
+pub(crate) async fn an_account_that_is_full_takes_no_more_of_a_guest(f: &Fixture) {
+    let (ada, guest) = (f.ada().await, guest(f).await);
+    let account = owner(ada.id.as_str());
+    for n in 0..MAX_VALUES {
+        store(f, &account, &format!("own{n}"), "1", 1).await;
+    }
+    store(f, &owner(&guest.subject), "cart", "[2]", 1).await;
+    let default = GuestDataPolicy::ReturnBoth;
+    let opening = joining(f, &ada, &guest, GuestPolicies { default, ..GuestPolicies::default() });
+    let OpenOutcome::Joined(conflicts) = open(f, &opening).await else { panic!("it is joined") };
+    assert_eq!(conflicts.len(), 1);
+    assert_eq!((conflicts[0].guest.to_value(), &conflicts[0].account), (json!([2]), &None));
+    assert_eq!(conflicts[0].policy, GuestDataPolicy::KeepAccount);
+    assert_eq!(i64::try_from(entries(f, &account).await.len()).unwrap(), MAX_VALUES);
+    assert!(entries(f, &owner(&guest.subject)).await.is_empty());
+}
