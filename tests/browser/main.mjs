@@ -126,14 +126,14 @@ async function everything() {
   });
   await on("passkeys", () => loopback(tools, "flask"), (browser, stage) =>
     passkeyStory(report.story("passkeys"), browser, stage, { scripts: true, at: flags.at }, ADA));
+  await on("pages that call", () => foreignPages(tools), (browser, stage) =>
+    foreignPagesStory(report.story("pages that call"), browser, stage, ADA));
+  if (flags.short) return;
   await on("the shop", () => openShop(tools), async (browser, stage) => {
     for (const scripts of [true, false]) {
       await shopStory(report.story(`the shop, scripts ${scripts ? "on" : "off"}`), browser, stage, { scripts, at: flags.at });
     }
   });
-  await on("pages that call", () => foreignPages(tools), (browser, stage) =>
-    foreignPagesStory(report.story("pages that call"), browser, stage, ADA));
-  if (flags.short) return;
   await languages();
   for (const application of ["express", "axum"]) {
     const name = `--app, ${application}`;

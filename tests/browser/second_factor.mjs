@@ -28,7 +28,7 @@ class Authenticator {
 }
 
 export async function secondFactorStory(step, browser, stage, options) {
-  const NAME = options.scripts ? "heidi" : "ivan";
+  const [NAME, OTHER] = options.scripts ? ["heidi", "ivy"] : ["ivan", "irene"];
   await stage.command(["user", "create", NAME, "--password-stdin"], PASSWORD);
   const person = await Person.arrives(browser, stage, options);
   const signsIn = async (path) => {
@@ -64,10 +64,10 @@ export async function secondFactorStory(step, browser, stage, options) {
     await person.leaves();
   });
   await step("a page that asks for two factors has a user without one set it up", async () => {
-    await stage.command(["user", "create", "ivy", "--password-stdin"], PASSWORD);
+    await stage.command(["user", "create", OTHER, "--password-stdin"], PASSWORD);
     const other = await Person.arrives(browser, stage, options);
     await other.open("/auth/login?return_to=/");
-    await other.send({ username: "ivy", password: PASSWORD });
+    await other.send({ username: OTHER, password: PASSWORD });
     await other.open("/auth/login?return_to=/sign-in/&acr=2");
     await other.looksAtPage("step-enrol");
     const secret = await other.page.locator("#secret").textContent();

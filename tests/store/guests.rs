@@ -95,6 +95,7 @@ pub(crate) async fn a_guest_is_held_live_or_for_the_user_it_has_become(f: &Fixtu
     assert_eq!(tx.guest_become(&live.id, &by).await.unwrap(), None, "once");
     assert_eq!(tx.guest_hold(&live.id, (&ada.id, token), NOW).await.unwrap(), None, "of another user");
     assert!(tx.guest_hold(&live.id, (&became, token), NOW).await.unwrap().is_some());
+    assert!(tx.basis_hold(live.id.clone(), (&ada.id, token), NOW).await.unwrap().is_none(), "it is not the user's");
     tx.commit().await.unwrap();
     // Somebody may have the subject already.
     let other = guest(f).await;
