@@ -1,6 +1,6 @@
 //! What a passkey was asked, before anything is proved or changed: sign-ins, and passkeys that are to be made. The whole
 //! state stands sealed in what the application holds, so that nothing is stored for it: a prefix, and what
-//! [`super::fresh_seal`] makes of the state and its kind.
+//! `fresh_seal` of the parent makes of the state and its kind.
 
 use zeroize::Zeroizing;
 
