@@ -7,14 +7,16 @@ mod origins;
 mod outbox;
 mod session_writer;
 mod sites;
+mod snapshot;
 mod sweep;
 
 use std::sync::Arc;
 
 pub use self::{
     broadcast::{Notice, NoticeKind},
-    live::{Live, Revoked, Snapshot},
+    live::Live,
     outbox::{Delivery, DeliveryOutcome, Outbox},
+    snapshot::{Revoked, Snapshot},
     sweep::{SweepProgress, SweepStep, Sweeper},
 };
 pub(in crate::service) use self::{

@@ -2,7 +2,6 @@
 //! date.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -11,30 +10,21 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use chancery_verify::Policy;
 use tokio::sync::{Mutex, broadcast};
 
 use super::{
     broadcast::{Broadcast, Notice, NoticeKind},
     copy_error,
-    origins::Origins,
-    sites::Sites,
+    snapshot::{Snapshot, apply, load},
 };
 use crate::{
     domain::{
-        assurance::acr_suffices,
         client::Client,
         feed::{Change, ChangeKind, Cursor, Entry, Head},
-        role::{Entitled, Role},
-        session::Session,
         settings::Settings,
-        site::Site,
-        status_list::StatusIndex,
-        token::last_token_end,
     },
     error::{Error, Result},
-    id::RoleId,
-    keys::{Keyring, SealingKey},
+    keys::SealingKey,
     store::{Store, Tx},
     time::{Clock, Timestamp, Ttl},
 };
@@ -45,112 +35,6 @@ const HEARTBEAT_MAX_AGE: Ttl = Ttl::from_secs(1);
 const DISCONNECT_AFTER: Ttl = Ttl::from_secs(3);
 /// No database time is known, or the local clock takes precedence.
 const NO_DATABASE_TIME: i64 = i64::MIN;
-
-/// A consistent view of the state.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The issuer.
-    pub issuer: Arc<str>,
-    /// The last feed entry that was applied.
-    pub head: Head,
-    /// The shared settings.
-    pub settings: Settings,
-    /// Clients by id.
-    pub clients: Arc<HashMap<String, Arc<Client>>>,
-    /// The enabled clients that have a site, by its origin.
-    pub(in crate::service) sites: Arc<Sites>,
-    /// The origins that enabled clients have declared.
-    pub(in crate::service) origins: Arc<Origins>,
-    /// Roles by id.
-    pub roles: Arc<HashMap<RoleId, Role>>,
-    /// Introspection policies by client: a client may introspect tokens for the audiences it serves.
-    pub introspection_policies: Arc<HashMap<String, Policy>>,
-    /// The audiences each client serves, by client id, sorted.
-    pub served_audiences: Arc<HashMap<String, Vec<String>>>,
-    /// Signing keys.
-    pub ring: Arc<Keyring>,
-    /// Revoked sessions, by id.
-    pub revoked_sessions: Arc<HashMap<String, Revoked>>,
-    /// Revoked signing keys, by `kid`.
-    pub revoked_keys: Arc<HashMap<String, Revoked>>,
-}
-
-impl Snapshot {
-    /// The site at exactly this scheme and host, and the enabled client whose it is.
-    #[must_use]
-    pub fn site_of(&self, scheme: &str, authority: &str) -> Option<(Arc<Client>, Site)> {
-        self.sites.at(scheme, authority)
-    }
-
-    /// The sites of all enabled clients, in no order.
-    pub fn sites(&self) -> impl Iterator<Item = &Site> {
-        self.sites.all()
-    }
-
-    /// The permissions and role names that these roles grant at an audience.
-    pub(in crate::service) fn entitlements(&self, roles: &[RoleId], audience: &str) -> Entitled {
-        if roles.is_empty() {
-            return Entitled::default();
-        }
-        Entitled::of(roles.iter().filter_map(|id| self.roles.get(id)), Vec::new(), audience, &self.issuer)
-    }
-
-    /// The permissions and role names that a client has at an audience, from its own permissions and its roles.
-    pub(in crate::service) fn client_entitlements(&self, client: &Client, audience: &str) -> Entitled {
-        let roles = client.config.roles.iter().filter_map(|id| self.roles.get(id));
-        Entitled::of(roles, client.permissions_at(audience), audience, &self.issuer)
-    }
-
-    /// When the last access token of a session expires.
-    pub(in crate::service) fn token_end(&self, session: &Session, now: Timestamp) -> Timestamp {
-        let client = self.clients.get(session.client.as_str()).map(|c| &c.config);
-        last_token_end(session, client, &self.settings, now)
-    }
-
-    /// Whether any of these roles demands two factors.
-    pub(in crate::service) fn roles_require_mfa(&self, roles: &[RoleId]) -> bool {
-        roles.iter().filter_map(|id| self.roles.get(id)).any(|role| role.require_mfa)
-    }
-
-    /// The permissions and role names that a session with these roles and of this level has at an audience.
-    pub(in crate::service) fn session_entitlements(&self, roles: &[RoleId], acr: &str, audience: &str) -> Entitled {
-        // Few deployments have such a role.
-        if self.roles_require_mfa(roles) {
-            return self.entitlements(&self.roles_at_level(roles, acr), audience);
-        }
-        self.entitlements(roles, audience)
-    }
-
-    /// The roles that count in a session of this level: those that demand two factors only if it has two.
-    pub(in crate::service) fn roles_at_level(&self, roles: &[RoleId], acr: &str) -> Vec<RoleId> {
-        let counts = |id: &&RoleId| self.roles.get(id).is_none_or(|role| !role.require_mfa);
-        if acr_suffices(acr, "2") { roles.to_vec() } else { roles.iter().filter(counts).cloned().collect() }
-    }
-
-    /// Whether any of these roles grants a permission at this server.
-    pub(in crate::service) fn roles_have(&self, roles: &[RoleId], permission: &str) -> bool {
-        let mut roles = roles.iter().filter_map(|id| self.roles.get(id));
-        roles.any(|r| r.permissions_at(&self.issuer, &self.issuer).any(|p| p == permission))
-    }
-
-    /// Whether a client has a permission at this server, directly or through a role.
-    pub(in crate::service) fn client_has(&self, client: &Client, permission: &str) -> bool {
-        let own = client.config.permissions.iter();
-        own.filter(|p| p.audience.as_str() == &*self.issuer).any(|p| p.permission.as_str() == permission)
-            || self.roles_have(&client.config.roles, permission)
-    }
-}
-
-/// When something was revoked, and when the revocation may be dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Revoked {
-    /// When it was revoked.
-    pub at: Timestamp,
-    /// When all affected tokens have expired on their own.
-    pub ends_at: Timestamp,
-    /// For a session: its index in the status lists.
-    pub status: Option<StatusIndex>,
-}
 
 /// The in-memory state and the feed follower that updates it.
 pub struct Live {
@@ -425,109 +309,4 @@ fn entries_since<'a>(old: &Head, new: &Head, entries: &'a [Entry]) -> Option<&'a
     }
     let (first, new_entries) = entries.split_first()?;
     (first.seq == old.seq && first.tag == old.tag).then_some(new_entries)
-}
-
-async fn load(tx: &mut Tx, head: Head, entries: &[Entry], sealing: &SealingKey) -> Result<Snapshot> {
-    let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
-    let (policies, served_audiences) = load_audiences(tx, &instance.issuer).await?;
-    let clients = load_clients(tx).await?;
-    Ok(Snapshot {
-        introspection_policies: policies,
-        served_audiences,
-        issuer: instance.issuer.into(),
-        head,
-        settings: instance.settings,
-        sites: Sites::of(&clients),
-        origins: Origins::of(&clients),
-        clients,
-        roles: load_roles(tx).await?,
-        ring: load_keyring(tx, sealing).await?,
-        revoked_sessions: Arc::new(revocations(ChangeKind::SessionRevoked, entries).collect()),
-        revoked_keys: Arc::new(revocations(ChangeKind::KeyRevoked, entries).collect()),
-    })
-}
-
-/// The revocations in the feed entries of one kind.
-fn revocations(kind: ChangeKind, entries: &[Entry]) -> impl Iterator<Item = (String, Revoked)> {
-    let of_kind = entries.iter().map(|e| &e.change).filter(move |c| c.kind == kind);
-    of_kind.map(|c| (c.subject.clone(), Revoked { at: c.at, ends_at: c.ends_at, status: c.status }))
-}
-
-/// The unexpired old revocations plus those in the new entries of one kind.
-fn merge_revocations(
-    old: &Arc<HashMap<String, Revoked>>,
-    kind: ChangeKind,
-    new_entries: &[Entry],
-    now: Timestamp,
-) -> Arc<HashMap<String, Revoked>> {
-    let mut new = revocations(kind, new_entries).peekable();
-    if new.peek().is_none() {
-        return old.clone();
-    }
-    let kept = old.iter().filter(|(_, r)| r.ends_at > now).map(|(id, r)| (id.clone(), *r));
-    Arc::new(kept.chain(new).collect())
-}
-
-async fn load_keyring(tx: &mut Tx, sealing: &SealingKey) -> Result<Arc<Keyring>> {
-    Ok(Arc::new(Keyring::open(tx.keys_all().await?, tx.foreign_keys_all().await?, sealing)?))
-}
-
-async fn load_clients(tx: &mut Tx) -> Result<Arc<HashMap<String, Arc<Client>>>> {
-    let all = tx.clients_all().await?.into_iter();
-    Ok(Arc::new(all.map(|c| (c.id.as_str().to_owned(), Arc::new(c))).collect()))
-}
-
-async fn load_roles(tx: &mut Tx) -> Result<Arc<HashMap<RoleId, Role>>> {
-    let all = tx.roles_all().await?.into_iter();
-    Ok(Arc::new(all.map(|r| (r.id.clone(), r)).collect()))
-}
-
-/// The audiences that clients serve: as introspection policies, and by name.
-type Audiences = (Arc<HashMap<String, Policy>>, Arc<HashMap<String, Vec<String>>>);
-
-async fn load_audiences(tx: &mut Tx, issuer: &str) -> Result<Audiences> {
-    let mut policies: HashMap<String, Policy> = HashMap::new();
-    let mut served_audiences: HashMap<String, Vec<String>> = HashMap::new();
-    for (audience, owner) in tx.audiences_all().await? {
-        let Some(owner) = owner else { continue };
-        served_audiences.entry(owner.clone()).or_default().push(audience.clone());
-        let policy = match policies.remove(&owner) {
-            Some(policy) => policy.audience(audience),
-            // What a token says of a guest is for the caller to judge.
-            None => Policy::new(issuer, audience).allow_guests(true),
-        };
-        policies.insert(owner, policy);
-    }
-    Ok((Arc::new(policies), Arc::new(served_audiences)))
-}
-
-async fn apply(
-    tx: &mut Tx,
-    old: &Snapshot,
-    head: Head,
-    new_entries: &[Entry],
-    sealing: &SealingKey,
-    now: Timestamp,
-) -> Result<Snapshot> {
-    let mut next = Snapshot { head, ..old.clone() };
-    let any = |kinds: &[ChangeKind]| new_entries.iter().any(|e| kinds.contains(&e.change.kind));
-    if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
-        next.clients = load_clients(tx).await?;
-        next.sites = Sites::of(&next.clients);
-        next.origins = Origins::of(&next.clients);
-        (next.introspection_policies, next.served_audiences) = load_audiences(tx, &old.issuer).await?;
-    }
-    if any(&[ChangeKind::Role]) {
-        next.roles = load_roles(tx).await?;
-    }
-    if any(&[ChangeKind::Keys, ChangeKind::KeyRevoked]) {
-        next.ring = load_keyring(tx, sealing).await?;
-    }
-    if any(&[ChangeKind::Settings]) {
-        let instance = tx.instance().await?;
-        next.settings = instance.map_or_else(|| old.settings.clone(), |i| i.settings);
-    }
-    next.revoked_sessions = merge_revocations(&old.revoked_sessions, ChangeKind::SessionRevoked, new_entries, now);
-    next.revoked_keys = merge_revocations(&old.revoked_keys, ChangeKind::KeyRevoked, new_entries, now);
-    Ok(next)
 }
