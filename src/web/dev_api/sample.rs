@@ -69,6 +69,9 @@ fn value(field: &str, demo: &DemoSecrets) -> Value {
         "client" => json!({ "clientId": "shop", "public": true, "firstParty": true, "audiences": ["shop-api"] }),
         "role" => json!({ "name": "clerk" }),
         "roleId" | "name" => "clerk".into(),
+        "owner" => "USER".into(),
+        "namespace" => "cart".into(),
+        "value" => json!({ "items": ["book"] }),
         other => other.into(),
     }
 }
