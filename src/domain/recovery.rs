@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How many codes a user is given.
-pub const RECOVERY_CODES: usize = 10;
+pub const RECOVERY_CODES: u8 = 10;
 /// What is wrong with a text that cannot be a code.
 pub const NO_RECOVERY_CODE: &str = "must be a recovery code: 25 letters and digits";
 /// Number of characters in a code, with five random bits each.
@@ -23,15 +23,19 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// New codes, none like another.
 #[must_use]
 pub fn generate(entropy: &dyn Entropy) -> Vec<RecoveryCode> {
-    std::iter::repeat_with(|| generate_one(entropy)).take(RECOVERY_CODES).collect()
+    made_of(|_| Zeroizing::new(entropy.bytes32()))
 }
 
-/// A new code of 125 random bits.
-fn generate_one(entropy: &dyn Entropy) -> RecoveryCode {
-    let mut random = Zeroizing::new([0; CHARS]);
-    entropy.fill(&mut *random);
+/// Codes that are made of random bits, which each number has of its own.
+#[must_use]
+pub fn made_of(random: impl Fn(u8) -> Zeroizing<[u8; 32]>) -> Vec<RecoveryCode> {
+    (0..RECOVERY_CODES).map(|number| code_of(&random(number))).collect()
+}
+
+/// A code of 125 random bits.
+fn code_of(random: &[u8; 32]) -> RecoveryCode {
     let mut text = String::with_capacity(CHARS + CHARS / GROUP);
-    for (n, byte) in random.iter().enumerate() {
+    for (n, byte) in random.iter().take(CHARS).enumerate() {
         if n > 0 && n.is_multiple_of(GROUP) {
             text.push('-');
         }
@@ -84,7 +88,7 @@ mod tests {
     fn p16_codes_have_more_than_112_bits_and_none_is_like_another() {
         let codes = generate(&SeededEntropy::new(7));
         let texts: std::collections::BTreeSet<&str> = codes.iter().map(RecoveryCode::expose).collect();
-        assert_eq!((texts.len(), CHARS * 5), (RECOVERY_CODES, 125));
+        assert_eq!((texts.len(), CHARS * 5), (usize::from(RECOVERY_CODES), 125));
         assert!(texts.iter().all(|text| text.len() == 29 && text.split('-').all(|group| group.len() == GROUP)));
         assert!(!format!("{codes:?}").contains(codes[0].expose()));
     }

@@ -4,6 +4,8 @@
 use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
+use data_encoding::BASE32_NOPAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -21,8 +23,8 @@ const STEP: i64 = 30;
 /// The longest name in a URI, in characters. Apps show little more, and QR codes have limited room.
 const MAX_NAME: usize = 64;
 
-/// The alphabet of RFC 4648 §6.
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+/// What stands for itself in a URI: the unreserved characters of RFC 3986 §2.3.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secret that an app and this server share. It is wiped when dropped.
 pub struct TotpKey(Zeroizing<[u8; KEY_BYTES]>);
@@ -89,14 +91,14 @@ impl TotpKey {
     /// The key in base 32, for those who type it.
     #[must_use]
     pub fn secret(&self) -> TotpSecret {
-        TotpSecret::new(base32(&*self.0))
+        TotpSecret::new(BASE32_NOPAD.encode(&*self.0))
     }
 
     /// The URI that apps read, with the names that they show: whose service it is, and which account.
     #[must_use]
     pub fn uri(&self, issuer: &str, account: &str) -> TotpSecret {
         let (issuer, account) = (percent_encoded(issuer), percent_encoded(account));
-        let secret = Zeroizing::new(base32(&*self.0));
+        let secret = Zeroizing::new(BASE32_NOPAD.encode(&*self.0));
         let label = format!("otpauth://totp/{issuer}:{account}");
         let rest = format!("&issuer={issuer}&algorithm=SHA1&digits={DIGITS}&period={STEP}");
         TotpSecret::new(format!("{label}?secret={}{rest}", *secret))
@@ -133,28 +135,10 @@ impl TotpKey {
     }
 }
 
-/// Base 32 without padding (RFC 4648 §6).
-fn base32(bytes: &[u8]) -> String {
-    let bit = |n: usize| bytes.get(n / 8).map_or(0, |byte| usize::from(byte >> (7 - n % 8) & 1));
-    let letter = |n: usize| {
-        let value = (0..5).fold(0, |value, place| value << 1 | bit(n * 5 + place));
-        char::from(BASE32.get(value).copied().unwrap_or_default())
-    };
-    (0..(bytes.len() * 8).div_ceil(5)).map(letter).collect()
-}
-
 /// A name as it stands in a URI, cut. A colon would end the first of two names, even an encoded one.
 fn percent_encoded(name: &str) -> String {
-    let mut out = String::new();
-    for char in name.chars().take(MAX_NAME).map(|c| if c == ':' { ' ' } else { c }) {
-        if char.is_ascii_alphanumeric() || "-._~".contains(char) {
-            out.push(char);
-        } else {
-            let mut buffer = [0; 4];
-            out.extend(char.encode_utf8(&mut buffer).bytes().map(|byte| format!("%{byte:02X}")));
-        }
-    }
-    out
+    let name: String = name.chars().take(MAX_NAME).map(|c| if c == ':' { ' ' } else { c }).collect();
+    utf8_percent_encode(&name, NAME).to_string()
 }
 
 #[cfg(test)]
@@ -225,8 +209,6 @@ mod tests {
 
     #[test]
     fn the_uri_has_both_names_and_the_secret() {
-        // RFC 4648 §10 for the first bytes.
-        assert_eq!(base32(b"foobar"), "MZXW6YTBOI");
         assert_eq!(rfc_key().secret().expose(), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
         let uri = rfc_key().uri("Zoë's: Shop", "ada+x@example.org");
         assert_eq!(

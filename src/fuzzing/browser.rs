@@ -15,7 +15,8 @@ use crate::{
     keys::{
         flow_seal,
         form_id::{self, FormId},
-        session_cookie, visitor_cookie,
+        session_cookie::{self, ReadCookie},
+        visitor_cookie,
     },
     secret::SessionSecret,
     time::Ttl,
@@ -65,8 +66,8 @@ pub(super) fn cookies_seeds() -> Vec<Vec<u8>> {
 /// A session cookie has exactly one spelling.
 pub(super) fn session_cookie(data: &[u8]) -> bool {
     let Some(cookie) = text(data) else { return false };
-    let Some((session, secret)) = session_cookie::parse(&key(), cookie) else { return false };
-    assert!(session_cookie::mint(&key(), &session, &secret).expose() == cookie, "one spelling");
+    let Some(ReadCookie { session, secret, kept }) = session_cookie::parse(&key(), cookie) else { return false };
+    assert!(session_cookie::mint(&key(), &session, &secret, kept).expose() == cookie, "one spelling");
     true
 }
 
@@ -74,7 +75,7 @@ pub(super) fn session_cookie_seeds() -> Vec<Vec<u8>> {
     let mint = |byte: u8| {
         let session = SessionId::from_ulid(Ulid::from_bytes([byte; 16]));
         let secret = SessionSecret(Zeroizing::new([byte; 32]));
-        session_cookie::mint(&key(), &session, &secret).expose().as_bytes().to_vec()
+        session_cookie::mint(&key(), &session, &secret, byte == 7).expose().as_bytes().to_vec()
     };
     [0, 7, 255].map(mint).into()
 }

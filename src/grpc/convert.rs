@@ -138,6 +138,7 @@ impl From<Challenge> for pb::LoginChallenge {
             factors: challenge.factors.into_iter().map(|kind| factor_kind(kind).into()).collect(),
             totp: challenge.totp.map(Into::into),
             passkey_options_json: challenge.passkey_options.unwrap_or_default(),
+            passkey_hosts: challenge.passkey_hosts,
         }
     }
 }

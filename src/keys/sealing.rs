@@ -32,6 +32,7 @@ pub struct SealingKey {
     form_tokens: hmac::Key,
     form_proofs: hmac::Key,
     passkey_challenges: hmac::Key,
+    recovery_codes: hmac::Key,
     flow: hkdf::Prk,
     form_ids: hkdf::Prk,
     passkey_logins: hkdf::Prk,
@@ -79,6 +80,7 @@ impl SealingKey {
             form_tokens: tags("form tokens v1"),
             form_proofs: tags("form proofs v1"),
             passkey_challenges: tags("passkey challenges v1"),
+            recovery_codes: tags("recovery codes v1"),
             flow: expands("flow v1"),
             form_ids: expands("form ids v1"),
             passkey_logins: expands("passkey logins v1"),
@@ -190,6 +192,13 @@ impl SealingKey {
     /// What the challenge of a step for passkeys is made of, over parts of any length.
     pub(super) fn passkey_challenge(&self, parts: &[&[u8]]) -> [u8; 32] {
         tag_of_parts(&self.passkey_challenges, parts)
+    }
+
+    /// What a recovery code is made of that has to be shown again, over parts of any length. One of them must be a secret of
+    /// its user: the database and this key alone must not give it.
+    #[must_use]
+    pub fn recovery_code(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(tag_of_parts(&self.recovery_codes, parts))
     }
 
     /// Where the keys come from that seal sign-ins with passkeys of which nothing is proved yet.

@@ -7,12 +7,13 @@ use zeroize::Zeroizing;
 
 use super::sealing::SEALING_VERSION;
 
-const FORMAT: u8 = 1;
+/// The first format of each kind.
+pub(super) const FORMAT: u8 = 1;
 const TAG: usize = 32;
 
 /// Writes the text of some content. `tag` is the tag of this kind.
-pub(super) fn write(prefix: &str, content: &[&[u8]], tag: impl Fn(&[u8]) -> [u8; TAG]) -> String {
-    let mut bytes = Zeroizing::new(vec![FORMAT, SEALING_VERSION]);
+pub(super) fn write(prefix: &str, format: u8, content: &[&[u8]], tag: impl Fn(&[u8]) -> [u8; TAG]) -> String {
+    let mut bytes = Zeroizing::new(vec![format, SEALING_VERSION]);
     // Room for all of it at once: a vector that moves leaves a copy behind.
     bytes.reserve_exact(content.iter().map(|part| part.len()).sum::<usize>() + TAG);
     for part in content {
@@ -26,12 +27,14 @@ pub(super) fn write(prefix: &str, content: &[&[u8]], tag: impl Fn(&[u8]) -> [u8;
     text
 }
 
-/// Reads content of `N` bytes. Returns nothing unless this server wrote the text as this kind.
+/// Reads content of `N` bytes, and the format that it has: the first one, or one of up to `formats`. Returns nothing unless
+/// this server wrote the text as this kind.
 pub(super) fn read<const N: usize>(
     prefix: &str,
+    formats: u8,
     text: &str,
     tag: impl Fn(&[u8]) -> [u8; TAG],
-) -> Option<Zeroizing<[u8; N]>> {
+) -> Option<(u8, Zeroizing<[u8; N]>)> {
     let body = text.strip_prefix(prefix)?;
     let total = 2 + N + TAG;
     if body.len() != (total * 4).div_ceil(3) {
@@ -43,6 +46,7 @@ pub(super) fn read<const N: usize>(
     if bytes.len() != total || constant_time::verify_slices_are_equal(&tag(signed), presented).is_err() {
         return None;
     }
-    let content = signed.strip_prefix(&[FORMAT, SEALING_VERSION])?;
-    Some(Zeroizing::new(content.try_into().ok()?))
+    let (&[format, version], content) = signed.split_first_chunk::<2>()?;
+    let known = (FORMAT..=formats).contains(&format) && version == SEALING_VERSION;
+    Some((format, Zeroizing::new(content.try_into().ok().filter(|_| known)?)))
 }

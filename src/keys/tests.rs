@@ -9,7 +9,8 @@ use super::{
     SealingKey, flow_seal,
     form_id::{self, FormId},
     form_token::{self, FormPurpose},
-    session_cookie, visitor_cookie,
+    session_cookie::{self, ReadCookie},
+    visitor_cookie,
 };
 use crate::{
     domain::{
@@ -57,10 +58,16 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn s02_a_session_cookie_has_the_known_bytes_and_reads_back() {
-    let cookie = session_cookie::mint(&key(7), &session(), &secret());
+    let cookie = session_cookie::mint(&key(7), &session(), &secret(), false);
     assert_eq!(cookie.expose(), SESSION);
-    let (read, again) = session_cookie::parse(&key(7), SESSION).unwrap();
-    assert!(read == session() && again.hash().matches(&secret().hash()));
+    let kept = session_cookie::mint(&key(7), &session(), &secret(), true);
+    for (text, kept) in [(SESSION, false), (kept.expose(), true)] {
+        let read = session_cookie::parse(&key(7), text).unwrap();
+        assert!(read.session == session() && read.secret.hash().matches(&secret().hash()) && read.kept == kept);
+        // Neither is made of the other.
+        let other = text.replacen(if kept { "chb_Ag" } else { "chb_AQ" }, if kept { "chb_AQ" } else { "chb_Ag" }, 1);
+        assert!(other != text && session_cookie::parse(&key(7), &other).is_none());
+    }
     assert_eq!(format!("{cookie:?}"), "SessionCookie(…)");
 }
 
@@ -273,9 +280,9 @@ proptest! {
     fn what_is_made_reads_back(bytes in any::<[u8; 32]>(), day in any::<u32>(), ulid in any::<u128>(), seed in any::<u64>()) {
         let (key, session) = (key(bytes[0]), SessionId::from_ulid(Ulid::from(ulid)));
         let secret = SessionSecret(Zeroizing::new(bytes));
-        let cookie = session_cookie::mint(&key, &session, &secret);
-        let (read, again) = session_cookie::parse(&key, cookie.expose()).unwrap();
-        prop_assert!(read == session && again.hash().matches(&secret.hash()) && cookie.expose().len() == 114);
+        let cookie = session_cookie::mint(&key, &session, &secret, bytes[1] > 127);
+        let ReadCookie { session: read, secret: again, kept } = session_cookie::parse(&key, cookie.expose()).unwrap();
+        prop_assert!(kept == (bytes[1] > 127) && read == session && again.hash().matches(&secret.hash()) && cookie.expose().len() == 114);
         let visitor = VisitorId::new(&SeededEntropy::new(seed));
         let cookie = visitor_cookie::mint(&key, &visitor, day);
         prop_assert_eq!(visitor_cookie::parse(&key, cookie.expose()), Some((visitor, day)));

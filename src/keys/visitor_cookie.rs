@@ -3,7 +3,10 @@
 //! They recognise a browser before anybody signs in. The day is that of the last `Set-Cookie`, so that a cookie is
 //! renewed at most once a day.
 
-use super::{sealing::SealingKey, tagged};
+use super::{
+    sealing::SealingKey,
+    tagged::{self, FORMAT},
+};
 use crate::{id::VisitorId, secret::VisitorCookie};
 
 const PREFIX: &str = "chv_";
@@ -14,13 +17,13 @@ const CONTENT: usize = 16 + 4;
 #[must_use]
 pub fn mint(key: &SealingKey, visitor: &VisitorId, day: u32) -> VisitorCookie {
     let content = [&visitor.as_bytes()[..], &day.to_be_bytes()];
-    VisitorCookie::new(tagged::write(PREFIX, &content, |bytes| key.visitor_cookie_tag(bytes)))
+    VisitorCookie::new(tagged::write(PREFIX, FORMAT, &content, |bytes| key.visitor_cookie_tag(bytes)))
 }
 
 /// Parses the value of a cookie. Returns nothing unless this server made it.
 #[must_use]
 pub fn parse(key: &SealingKey, cookie: &str) -> Option<(VisitorId, u32)> {
-    let content = tagged::read::<CONTENT>(PREFIX, cookie, |bytes| key.visitor_cookie_tag(bytes))?;
+    let (_, content) = tagged::read::<CONTENT>(PREFIX, FORMAT, cookie, |bytes| key.visitor_cookie_tag(bytes))?;
     let (visitor, day) = content.split_first_chunk::<16>()?;
     Some((VisitorId(*visitor), u32::from_be_bytes(day.try_into().ok()?)))
 }

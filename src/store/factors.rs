@@ -160,6 +160,13 @@ impl Tx {
         Ok(execute!(self, SQL, user.as_str(), hash.as_bytes())? == 1)
     }
 
+    /// The hashes of the recovery codes that a user has left.
+    pub async fn recovery_code_hashes(&mut self, user: &UserId) -> Result<Vec<RecoveryCodeHash>> {
+        let rows = all!(self, (Vec<u8>,), "SELECT hash FROM recovery_codes WHERE user_id = $1", user.as_str())?;
+        let hash = |(hash,): (Vec<u8>,)| hash.try_into().map_err(|_| corrupt("recovery_codes", "hash", user.as_str()));
+        rows.into_iter().map(hash).collect()
+    }
+
     /// How many recovery codes a user has left.
     pub async fn recovery_codes_left(&mut self, user: &UserId) -> Result<i64> {
         let sql = "SELECT count(*) FROM recovery_codes WHERE user_id = $1";

@@ -2,6 +2,7 @@
 
 mod account;
 mod addresses;
+mod factors;
 pub(crate) mod fixture;
 mod front;
 mod register;

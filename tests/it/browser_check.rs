@@ -96,7 +96,7 @@ pub(crate) async fn session_with(app: &App, change: impl FnOnce(&mut Session)) -
     change(&mut session);
     tx.session_insert(&session).await.unwrap();
     tx.commit().await.unwrap();
-    let cookie = session_cookie::mint(&sealing(), &session.id, &secret).expose().to_owned();
+    let cookie = session_cookie::mint(&sealing(), &session.id, &secret, false).expose().to_owned();
     InBrowser { session, cookie }
 }
 

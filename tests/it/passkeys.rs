@@ -7,5 +7,6 @@ mod authenticator;
 mod by_account_calls;
 mod by_another_library;
 mod by_calls;
+mod elsewhere;
 pub(crate) mod fixture;
 mod in_accounts;

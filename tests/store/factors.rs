@@ -87,6 +87,10 @@ pub(crate) async fn p16_recovery_codes_count_once_and_are_replaced_together(f: &
     tx.recovery_codes_replace(&ada.id, &[hash(4), hash(5), hash(6)], NOW).await.unwrap();
     assert!(!tx.recovery_code_use(&ada.id, &hash(2)).await.unwrap(), "an old one");
     assert_eq!(tx.recovery_codes_left(&ada.id).await.unwrap(), 3);
+    let mut hashes: Vec<u8> =
+        tx.recovery_code_hashes(&ada.id).await.unwrap().iter().map(|hash| hash.as_bytes()[31]).collect();
+    hashes.sort_unstable();
+    assert_eq!(hashes, [4, 5, 6]);
 }
 
 pub(crate) async fn factors_are_removed_one_by_one_together_and_with_their_user(f: &Fixture) {

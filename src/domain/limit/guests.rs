@@ -1,7 +1,10 @@
 //! How many guests there may be. A session of a guest is had for nothing, so new ones are limited by address and network,
 //! in the memory of each process, and all that are stored by client.
 
-use super::{LimitKind, LimitSettings, PROVIDER_TIMES, Rule, SITE_TIMES, bucket};
+use super::{
+    LimitKind, LimitSettings, Rule,
+    settings::{PROVIDER_TIMES, SITE_TIMES, bucket},
+};
 
 impl LimitSettings {
     /// The rule for new guests at a level of addresses; nothing if it has no limit.

@@ -56,7 +56,7 @@ impl SiteAccounts {
         let work = async {
             let NewPasswordAtSite { current, new } = passwords;
             let ended = Box::pin(self.accounts.change_password_at(at.ctx, me, (current, new))).await?;
-            let of = (me.user(), &session.id);
+            let of = (me.user(), &session.id, session.is_shared());
             match Box::pin(self.sign_ins.renew_session(at.ctx, at.client, of, (&proof, Method::Password))).await {
                 Ok(cookies) => Ok(PasswordChanged { ended, cookies: Some(Box::new(cookies)) }),
                 Err(error) => {

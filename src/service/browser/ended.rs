@@ -8,8 +8,8 @@ use crate::{
         site::Site,
     },
     error::Result,
-    id::SessionId,
-    keys::session_cookie,
+    id::{SessionId, UserId},
+    keys::session_cookie::{self, ReadCookie},
     time::Timestamp,
 };
 
@@ -18,6 +18,8 @@ use crate::{
 pub struct EndedSession {
     /// The session.
     pub id: SessionId,
+    /// Whose it was; nobody's if it was a guest's.
+    pub user: Option<UserId>,
     /// Why it has ended.
     pub cause: RevokedCause,
 }
@@ -29,7 +31,11 @@ impl Browser {
     /// If the database is unreachable.
     pub async fn just_ended(&self, cookie: &str, site: &Site, now: Timestamp) -> Result<Option<EndedSession>> {
         let ended = self.session_just_ended(cookie, site, now).await?;
-        Ok(ended.and_then(|session| session.revoked.map(|(_, cause)| EndedSession { id: session.id, cause })))
+        let of = |session: Session| {
+            let Session { id, user, revoked, .. } = session;
+            revoked.map(|(_, cause)| EndedSession { id, user, cause })
+        };
+        Ok(ended.and_then(of))
     }
 
     /// Whether another session has just taken the place of the one that a cookie stood for, or is about to. A request
@@ -48,7 +54,8 @@ impl Browser {
     }
 
     async fn session_just_ended(&self, cookie: &str, site: &Site, now: Timestamp) -> Result<Option<Session>> {
-        let Some((id, secret)) = session_cookie::parse(&self.runtime.sealing, cookie) else { return Ok(None) };
+        let Some(read) = session_cookie::parse(&self.runtime.sealing, cookie) else { return Ok(None) };
+        let ReadCookie { session: id, secret, .. } = read;
         let session = self.runtime.store.read().await?.session_by_id(&id).await?;
         let session = session.filter(|s| s.kind == SessionKind::Browser && s.secret.matches(&secret.hash()));
         let session = session.filter(|s| s.site.as_deref() == Some(site.origin()));

@@ -35,6 +35,7 @@ pub struct SiteAccounts {
     pub(super) sign_outs: Flights<Shared<usize>>,
     pub(super) enrolments: Flights<Shared<TotpEnrolment>>,
     pub(super) confirmations: Flights<Shared<FactorAdded>>,
+    pub(super) removals: Flights<Shared<()>>,
     pub(super) new_codes: Flights<Shared<Vec<RecoveryCode>>>,
 }
 
@@ -49,7 +50,7 @@ pub(super) type Shared<T> = Result<Arc<T>, Arc<Error>>;
 
 /// A form of these pages: its id, and whose it is.
 #[derive(Clone, Debug)]
-pub struct AccountForm(FormId);
+pub struct AccountForm(pub(super) FormId);
 
 /// What became of a code or link.
 #[derive(Debug)]
@@ -128,6 +129,7 @@ impl SiteAccounts {
             sign_outs: Flights::default(),
             enrolments: Flights::default(),
             confirmations: Flights::default(),
+            removals: Flights::default(),
             new_codes: Flights::default(),
         }
     }

@@ -1,19 +1,19 @@
 //! What people change in their second factors while they are signed in. What is submitted twice is done once, too.
 
 use super::{
-    BrowserSession,
+    BrowserSession, EndedSession,
     changes::session_form,
-    own_account::{FactorAdded, Shared, SiteAccounts, shared},
+    own_account::{AccountForm, FactorAdded, Shared, SiteAccounts, shared},
 };
 use crate::{
     domain::factor::Method,
     error::Result,
     id::SessionId,
     keys::form_id,
-    secret::{PasskeyResponse, RecoveryCode, TicketToken, TypedCode},
+    secret::{PasskeyResponse, Password, RecoveryCode, TicketToken, TypedCode},
     service::{
         access::Me,
-        people::{AtSite, FormProof, NewCookies, NewFactor, TotpEnrolment},
+        people::{AtSite, FormProof, NewFactor, TotpEnrolment},
     },
 };
 
@@ -68,17 +68,29 @@ impl SiteAccounts {
         shared(&self.confirmations, proof.proof, work).await
     }
 
-    /// The cookies of the session that has replaced this one a moment ago, when the same passkey was added in it.
+    /// The answer once more when the same passkey was added a moment ago in this session, which another one has replaced.
     ///
     /// # Errors
     /// If the database is unreachable.
     pub async fn passkey_confirmed_before(
         &self,
         at: AtSite<'_>,
-        session: &SessionId,
+        ended: &EndedSession,
         made: &(TicketToken, PasskeyResponse),
-    ) -> Result<Option<Box<NewCookies>>> {
-        self.sign_ins.cookies_of_form(&self.proof_of_passkey(at, session, made)).await
+    ) -> Result<Option<FactorAdded>> {
+        self.added_before(ended, &self.proof_of_passkey(at, &ended.id, made), &made.0).await
+    }
+
+    async fn added_before(
+        &self,
+        ended: &EndedSession,
+        proof: &FormProof,
+        enrolment: &TicketToken,
+    ) -> Result<Option<FactorAdded>> {
+        let Some(user) = &ended.user else { return Ok(None) };
+        let Some(cookies) = self.sign_ins.cookies_of_form(proof).await? else { return Ok(None) };
+        let recovery_codes = self.accounts.codes_of_enrolment(user, enrolment).await?;
+        Ok(Some(FactorAdded { recovery_codes, cookies: Some(cookies) }))
     }
 
     async fn raise(
@@ -88,35 +100,55 @@ impl SiteAccounts {
         shown: (&FormProof, Method),
         added: NewFactor,
     ) -> FactorAdded {
-        let of = (me.user(), &session.id);
-        let renewed = Box::pin(self.sign_ins.renew_session(at.ctx, at.client, of, shown)).await;
-        let cookies = renewed.inspect_err(|error| {
-            // The factor is added, and the old cookie is still good: to say that it failed would be wrong.
-            tracing::warn!(request_id = %at.ctx.request_id, %error, "cannot raise a session after a factor was added");
-        });
-        FactorAdded { recovery_codes: added.recovery_codes, cookies: cookies.ok().map(Box::new) }
+        let of = (me.user(), &session.id, session.is_shared());
+        let cookies = match Box::pin(self.sign_ins.renew_session(at.ctx, at.client, of, shown)).await {
+            Ok(cookies) => Some(Box::new(cookies)),
+            // Another process may have done so for the same submission.
+            Err(error) => match self.sign_ins.cookies_of_form(shown.0).await {
+                Ok(Some(cookies)) => Some(cookies),
+                _ => {
+                    // The factor is added, and the old cookie is still good: to say that it failed would be wrong.
+                    tracing::warn!(request_id = %at.ctx.request_id, %error, "cannot raise a session after a factor was added");
+                    None
+                }
+            },
+        };
+        FactorAdded { recovery_codes: added.recovery_codes, cookies }
     }
 
-    /// The cookies of the session that has replaced this one a moment ago, when the same code was typed in it.
+    /// Removes a second factor. All other sessions end.
+    ///
+    /// # Errors
+    /// As those of [`Accounts::remove_factor`](crate::service::Accounts::remove_factor).
+    pub async fn remove_factor(&self, at: AtSite<'_>, me: &Me, factor: &str, password: Password) -> Shared<()> {
+        let form = session_form(at, me.session());
+        let typed = [&b"remove factor"[..], factor.as_bytes(), password.expose().as_bytes()];
+        let key = form_id::proof(&self.runtime.sealing, &form, &typed);
+        shared(&self.removals, key, self.accounts.remove_factor(at.ctx, me, factor, password)).await
+    }
+
+    /// The answer once more when the same code was typed a moment ago in this session, which another one has replaced.
     ///
     /// # Errors
     /// If the database is unreachable.
     pub async fn totp_confirmed_before(
         &self,
         at: AtSite<'_>,
-        session: &SessionId,
+        ended: &EndedSession,
         (token, code): (&TicketToken, &TypedCode),
-    ) -> Result<Option<Box<NewCookies>>> {
-        self.sign_ins.cookies_of_form(&self.proof_of_app(at, session, (token, code))).await
+    ) -> Result<Option<FactorAdded>> {
+        self.added_before(ended, &self.proof_of_app(at, &ended.id, (token, code)), token).await
     }
 
-    /// Gives the user new recovery codes in place of the old ones.
+    /// Gives the user new recovery codes in place of the old ones, the same ones to the same form.
     ///
     /// # Errors
-    /// As those of [`Accounts::regenerate_recovery_codes`](crate::service::Accounts::regenerate_recovery_codes).
-    pub async fn new_recovery_codes(&self, at: AtSite<'_>, me: &Me) -> Shared<Vec<RecoveryCode>> {
-        let key = form_id::proof(&self.runtime.sealing, &session_form(at, me.session()), &[b"new recovery codes"]);
-        shared(&self.new_codes, key, self.accounts.regenerate_recovery_codes(at.ctx, me)).await
+    /// As those of [`Accounts::recovery_codes_of_form`](crate::service::Accounts::recovery_codes_of_form).
+    pub async fn new_recovery_codes(&self, at: AtSite<'_>, me: &Me, form: &AccountForm) -> Shared<Vec<RecoveryCode>> {
+        let AccountForm(form) = form;
+        let of_session = [&b"new recovery codes"[..], me.session().as_str().as_bytes()];
+        let key = form_id::proof(&self.runtime.sealing, form, &of_session);
+        shared(&self.new_codes, key, self.accounts.recovery_codes_of_form(at.ctx, me, &form.id)).await
     }
 
     fn proof_of_app(

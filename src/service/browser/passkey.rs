@@ -45,6 +45,15 @@ impl Browser {
         relying_party_of(client).is_some()
     }
 
+    /// The only host at which passkeys of a client's site work, if there are sites of other hosts, where the same accounts
+    /// are used.
+    #[must_use]
+    pub fn only_host_of_passkeys(&self, client: &Client) -> Option<String> {
+        let rp = relying_party_of(client)?;
+        let others = self.runtime.live.snapshot().sites().any(|site| site.host() != rp.host());
+        others.then(|| rp.host().to_owned())
+    }
+
     /// What a passkey is asked by a form that [`Browser::new_form`] has made. Nothing where there are no passkeys: the
     /// host of the site is an address.
     #[must_use]

@@ -129,8 +129,7 @@ impl Browser {
         (visitor, session): (&VisitorId, &BrowserSession),
         (flow, devices): (&str, Vec<DeviceToken>),
     ) -> Result<Option<TicketId>> {
-        // Whether others use the computer too is not known any more.
-        let (site, flow, shared) = (site.origin().to_owned(), flow.to_owned(), true);
+        let (site, flow, shared) = (site.origin().to_owned(), flow.to_owned(), session.is_shared());
         let goal = BrowserGoal { site, flow, shared, two_factors: true };
         let request = PageStepUp { session, goal, holder: holder(visitor), devices };
         self.sign_ins.step_up_at_page(ctx, client, request).await

@@ -6,6 +6,7 @@
 mod at_site;
 mod budget;
 mod data;
+mod factor_repeats;
 mod factors;
 mod me;
 mod once;

@@ -1,7 +1,7 @@
 //! What is done with second factors, whoever does it: each change ends other sessions, is mailed, and stands in the audit
 //! log, in the transaction that makes it.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,9 @@ use crate::{
     },
     entropy::Entropy,
     error::{Error, Result},
-    id::{FactorId, SessionId},
+    id::{FactorId, SessionId, UserId},
     keys::{SEALING_VERSION, SealingKey},
-    secret::{RecoveryCode, RecoveryCodeHash, TotpSecret, TypedCode},
+    secret::{RecoveryCode, RecoveryCodeHash, TicketToken, TotpSecret, TypedCode},
     service::runtime::{Live, Runtime},
     store::{By, Revoke, StoredTotp, Tx},
     time::Timestamp,
@@ -78,6 +78,11 @@ impl fmt::Debug for PendingTotp {
 }
 
 impl PendingTotp {
+    /// The factor that it becomes.
+    pub(in crate::service) const fn factor(&self) -> &FactorId {
+        &self.id
+    }
+
     fn key(&self) -> Result<TotpKey> {
         let bytes = STANDARD_NO_PAD.decode(&self.key).ok();
         bytes.and_then(|bytes| TotpKey::from_bytes(&bytes)).ok_or_else(|| Error::Internal("no key of an app".into()))
@@ -135,6 +140,33 @@ impl Factors {
     /// New recovery codes. Nothing is stored.
     pub(in crate::service) fn new_recovery_codes(&self) -> Vec<RecoveryCode> {
         recovery::generate(&*self.entropy)
+    }
+
+    /// The recovery codes that come with a factor that is set up by this enrolment. They follow from it, so that whoever
+    /// has missed them can be shown them again, though nothing of them is stored but hashes.
+    pub(in crate::service) fn codes_of_enrolment(&self, enrolment: &TicketToken) -> Vec<RecoveryCode> {
+        self.codes_of(&[b"enrolment", enrolment.expose().as_bytes()])
+    }
+
+    /// The recovery codes that a form makes of an account at this version.
+    pub(in crate::service) fn codes_of_form(&self, form: &[u8; 16], version: i64) -> Vec<RecoveryCode> {
+        self.codes_of(&[b"form", form, &version.to_be_bytes()])
+    }
+
+    fn codes_of(&self, held: &[&[u8]]) -> Vec<RecoveryCode> {
+        recovery::made_of(|number| self.sealing.recovery_code(&[held, &[&[number]]].concat()))
+    }
+
+    /// These recovery codes, if they are what the user has, with none of them used; else none.
+    pub(in crate::service) async fn still_unused(
+        &self,
+        tx: &mut Tx,
+        user: &UserId,
+        codes: Vec<RecoveryCode>,
+    ) -> Result<Vec<RecoveryCode>> {
+        let present: HashSet<[u8; 32]> = tx.recovery_code_hashes(user).await?.iter().map(|hash| hash.0).collect();
+        let of_codes: HashSet<[u8; 32]> = hashes_of(user, &codes).iter().map(|hash| hash.0).collect();
+        Ok(if present == of_codes { codes } else { Vec::new() })
     }
 
     /// The apps among these that show this code now, each with the step in which it does.
@@ -273,9 +305,7 @@ impl Factors {
     }
 
     async fn set_recovery_codes(&self, tx: &mut Tx, change: FactorChange<'_>, codes: &[RecoveryCode]) -> Result<()> {
-        let typed = |code: &RecoveryCode| TypedCode::new(code.expose().to_owned());
-        let hashes: Vec<_> = codes.iter().filter_map(|code| recovery::hash_of(&change.user.id, &typed(code))).collect();
-        tx.recovery_codes_replace(&change.user.id, &hashes, change.now).await
+        tx.recovery_codes_replace(&change.user.id, &hashes_of(&change.user.id, codes), change.now).await
     }
 
     /// Ends the user's other sessions, and writes the change down.
@@ -298,6 +328,11 @@ impl Factors {
         }
         Ok(())
     }
+}
+
+fn hashes_of(user: &UserId, codes: &[RecoveryCode]) -> Vec<RecoveryCodeHash> {
+    let typed = |code: &RecoveryCode| TypedCode::new(code.expose().to_owned());
+    codes.iter().filter_map(|code| recovery::hash_of(user, &typed(code))).collect()
 }
 
 /// What the secret of an app is sealed for.

@@ -13,6 +13,7 @@ mod passkey;
 mod passkey_call;
 mod passkey_page;
 mod passkey_steps;
+mod password;
 mod state;
 mod step_passkeys;
 mod step_up;
@@ -35,7 +36,6 @@ pub use self::{
     step_up::StepUpRequest,
 };
 use self::{
-    guess::Guess,
     guests::GUEST_JOINED,
     opening::{Opened, OpenedSession, Spend},
     state::{Basis, SignInState},
@@ -47,7 +47,7 @@ use super::{
     factors::Factors,
     guest_limits::GuestLimits,
     limits::Limits,
-    new_passwords::{NewPasswords, check_may_handle_passwords, hash_error, wait_min_response_time, warn_if_unusable},
+    new_passwords::{NewPasswords, check_may_handle_passwords, wait_min_response_time},
     person::Person,
     tickets::Tickets,
 };
@@ -57,7 +57,6 @@ use crate::{
         end_user::EndUser,
         factor::Methods,
         guest::GuestJoin,
-        password_policy::PasswordPolicy,
         scope::{Audience, Scope},
         text::cleaned,
         user::User,
@@ -66,14 +65,14 @@ use crate::{
     error::{Error, Reason, Result, Violations},
     id::RoleId,
     keys::SealingKey,
-    passwords::{PasswordVerdict, Passwords, Phc},
+    passwords::{Passwords, Phc},
     secret::{DeviceToken, Password},
     service::{
         access::{Callers, ClientCredentials, RequestContext},
         runtime::{Live, SessionWriter, TRIES},
         tokens::{Minter, StatusLists, TokenPair, audience_of, scopes_of},
     },
-    store::{SignInUser, Store},
+    store::Store,
     time::Timestamp,
 };
 
@@ -350,52 +349,6 @@ impl SignIns {
             }
         }
         Err(Error::Conflict)
-    }
-
-    /// Returns the user if the password is correct and the user may sign in. Every check costs one hash. A refusal
-    /// costs nothing: a queue slot is acquired before the database is queried, when others at the account are done.
-    async fn check_password(&self, guess: &mut Guess, typed: &Typed<'_>) -> Result<Option<VerifiedUser>> {
-        guess.counts_if_abandoned(true);
-        // Boxed to keep the future small.
-        let checked = Box::pin(self.check_password_in_turn(guess, typed)).await;
-        // A deadline that passes is another way to stop waiting. Any other answer counts by itself.
-        if !matches!(checked, Err(Error::DeadlineExceeded)) {
-            guess.counts_if_abandoned(false);
-        }
-        checked
-    }
-
-    async fn check_password_in_turn(&self, guess: &mut Guess, typed: &Typed<'_>) -> Result<Option<VerifiedUser>> {
-        guess.wait_for_turn(self).await?;
-        let slot = self.passwords.admit(&guess.applicant).map_err(hash_error)?;
-        guess.count(self).await?;
-        let mut tx = self.store.read().await?;
-        let found = match &guess.canonical {
-            Some(canonical) => tx.user_by_login(canonical).await?,
-            None => None,
-        };
-        drop(tx);
-        if let Some(found) = &found {
-            guess.bind_to_user(self, &found.user.id, &found.user.subject).await?;
-        }
-        let long = PasswordPolicy::default().is_long_enough(typed.password);
-        let must_change = |f: &SignInUser| f.must_change || (f.must_suffice && !long);
-        let (user, stored) = found.map_or((None, None), |f| {
-            let must_change = must_change(&f);
-            (Some((f.user, f.roles, must_change)), f.password)
-        });
-        let password = Password::new(typed.password.expose().to_owned());
-        self.passwords.expect(self.live.snapshot().settings.costliest_import);
-        let verdict = slot.verify(password, stored).await.map_err(hash_error)?;
-        let subject = user.as_ref().map_or("", |(user, ..)| user.subject.as_str());
-        warn_if_unusable(&verdict, subject);
-        Ok(match (verdict, user) {
-            (PasswordVerdict::Right { rehash }, Some((user, roles, must_change))) if user.disabled_at.is_none() => {
-                let proved = Methods::password();
-                Some(VerifiedUser { rehash, must_change, ..VerifiedUser::new(user, roles, proved) })
-            }
-            _ => None,
-        })
     }
 }
 

@@ -343,6 +343,11 @@ impl BrowserRequest {
         self.state.service.browser.has_passkeys(&self.client)
     }
 
+    /// The only host at which passkeys of this site work, where there are sites of other hosts.
+    pub(super) fn only_host_of_passkeys(&self) -> Option<String> {
+        self.state.service.browser.only_host_of_passkeys(&self.client)
+    }
+
     /// "Continue as …, or sign out first".
     pub(super) fn switch_user(&self, flow: &FlowState, session: &BrowserSession) -> Response {
         let return_to = flow.return_path().map(|path| path.as_str().to_owned());

@@ -100,16 +100,17 @@ fn page(request: &BrowserRequest, id: &TicketId, step: &StepAtPage, shown: Shown
     let mut form = Form::new(request.form_token(FormPurpose::Step, None, id.as_str().as_bytes()));
     form.errors = errors;
     let kind = match &step.field {
-        StepField::Factor { kinds, passkey } => StepKind::Mfa {
+        StepField::Factor { kinds, passkey, elsewhere } => StepKind::Mfa {
             app: kinds.contains(&FactorKind::Totp),
             recovery: kinds.contains(&FactorKind::RecoveryCode),
             passkey: passkey.clone(),
+            elsewhere: elsewhere.clone(),
         },
-        StepField::Enrol { setup, passkey } => enrol(setup, passkey.clone()),
+        StepField::Enrol { setup, passkey } => enrol(request, setup, passkey.clone()),
         StepField::RecoveryCodes { codes } => {
             StepKind::RecoveryCodes { codes: codes.iter().map(|code| ShownOnce::new(code.expose())).collect() }
         }
-        StepField::NewPassword => StepKind::ChoosePassword,
+        StepField::NewPassword { min } => StepKind::ChoosePassword { min_password: *min },
         StepField::Address => StepKind::AskAddress { email: email.unwrap_or_default() },
         StepField::Code { sent_to } => StepKind::EnterCode { email: sent_to.clone() },
     };
@@ -120,9 +121,10 @@ fn page(request: &BrowserRequest, id: &TicketId, step: &StepAtPage, shown: Shown
 }
 
 /// An app to set up, or a passkey to make.
-fn enrol(setup: &TotpSetup, passkey: Option<String>) -> StepKind {
+fn enrol(request: &BrowserRequest, setup: &TotpSetup, passkey: Option<String>) -> StepKind {
     let (secret, uri, picture) = shown_setup(setup);
-    StepKind::Enrol { secret, uri, picture, passkey }
+    let passkey_host = request.only_host_of_passkeys().filter(|_| passkey.is_some());
+    StepKind::Enrol { secret, uri, picture, passkey, passkey_host }
 }
 
 /// An app to set up: its secret in groups of four, the URI, and a picture of it.

@@ -26,7 +26,7 @@ names! {
         ConfirmPasskey = "confirm_passkey",
         /// Remove a second factor: `factor_id`.
         RemoveFactor = "remove_factor",
-        /// Make new recovery codes. The old ones stop working.
+        /// Make new recovery codes: `form`. The old ones stop working.
         NewRecoveryCodes = "new_recovery_codes",
         /// End one session: `session_id`.
         EndSession = "end_session",
@@ -63,6 +63,8 @@ pub struct Account {
     pub pending_email: Option<PendingEmail>,
     /// Whether there is a password to change.
     pub has_password: bool,
+    /// The fewest characters of a new one.
+    pub min_password: usize,
     /// Whether the password must be typed for changes of name and address: the sign-in is not fresh.
     pub password_needed: bool,
     /// The second factors.

@@ -22,6 +22,8 @@ pub struct Factors {
     pub list: Vec<Factor>,
     /// How many recovery codes are left, where there is a factor.
     pub recovery_codes: Option<i64>,
+    /// The sealed id of the form for new ones, sent as `form`.
+    pub codes_form: Hidden,
     /// Whether the last one can be removed with the current password alone, as the account has one.
     pub password_needed: bool,
     /// Where to sign in again, because the sign-in is too old or too weak for changes.
@@ -32,6 +34,8 @@ pub struct Factors {
     pub totp: Option<NewTotp>,
     /// Whether passkeys can be made here.
     pub passkeys: bool,
+    /// The only host at which they work, where the account is used at others as well.
+    pub passkey_host: Option<String>,
     /// A passkey that is being added.
     pub passkey: Option<NewPasskey>,
 }

@@ -8,7 +8,7 @@ use super::{Text, names::names};
 use crate::error::Violation;
 
 /// A value that a page sends back unread: a form token, a sealed form, the token of a link.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Hidden(String);
 

@@ -1,12 +1,14 @@
 //! Sample values for every page: they are rendered before the server starts, in tests and as previews.
 
+mod account;
+
+use self::account::{own_account, own_passkeys};
 use super::{
-    Accent, Account, AccountAction, Attribute, CodeSent, Dev, DevUser, ErrorKind, ErrorPage, Factor, FactorKind,
-    Factors, Field, Forgotten, Form, GoOn, Hidden, Home, LanguageChoice, LoggingOut, Look, NewPasskey, NewTotp, Notice,
-    Opened, OpenedKind, PendingEmail, RecoveryCodes, Register, ResetPassword, Session, ShownOnce, SignIn, SignedOut,
-    StartAgain, Step, StepKind, SwitchUser, Text, Tone, Try, Verify, VerifyKind, View,
+    Accent, CodeSent, Dev, DevUser, ErrorKind, ErrorPage, Field, Forgotten, Form, GoOn, Hidden, Home, LanguageChoice,
+    Look, Notice, Opened, OpenedKind, Register, ResetPassword, ShownOnce, SignIn, StartAgain, Step, StepKind,
+    SwitchUser, Text, Tone, Try, Verify, VerifyKind, View,
 };
-use crate::time::{Timestamp, Ttl};
+use crate::time::Timestamp;
 
 /// A page with sample values.
 #[derive(Clone, Debug)]
@@ -101,16 +103,18 @@ fn signing_in() -> Vec<Sample> {
         Sample::new("switch-user", other, &["continue", "logout-confirm"], &["csrf"]),
         Sample::new(
             "step-mfa",
-            step(StepKind::Mfa { app: true, recovery: true, passkey: None }),
+            step(StepKind::Mfa { app: true, recovery: true, passkey: None, elsewhere: Vec::new() }),
             &["code", "step-submit", "recovery_code", "recovery-submit"],
             steps,
         ),
         Sample::new(
             "step-mfa-passkey",
-            step(StepKind::Mfa { app: true, recovery: true, passkey: Some(asked()) }),
+            step(StepKind::Mfa { app: true, recovery: true, passkey: Some(asked()), elsewhere: Vec::new() }),
             &["code", "step-submit", "recovery_code", "recovery-submit", "passkey-submit"],
             steps,
         ),
+        Sample::new("step-mfa-elsewhere", step(mfa_elsewhere(true)), &["recovery_code", "recovery-submit"], steps),
+        Sample::new("step-mfa-nothing", step(mfa_elsewhere(false)), &["home"], &[]),
         Sample::new("step-enrol", step(enrol(None)), &["code", "step-submit"], steps),
         Sample::new(
             "step-enrol-passkey",
@@ -119,7 +123,12 @@ fn signing_in() -> Vec<Sample> {
             steps,
         ),
         Sample::new("step-recovery-codes", step(recovery_codes()), &["step-submit"], steps),
-        Sample::new("step-password", step(StepKind::ChoosePassword), &["new_password", "step-submit"], steps),
+        Sample::new(
+            "step-password",
+            step(StepKind::ChoosePassword { min_password: 8 }),
+            &["new_password", "step-submit"],
+            steps,
+        ),
         Sample::new("step-address", step(StepKind::AskAddress { email: email() }), &["email", "step-submit"], steps),
         Sample::new(
             "step-code",
@@ -136,9 +145,15 @@ fn asked() -> String {
     text(r#"{"challenge":"c2FtcGxl","rpId":"shop.example"}"#)
 }
 
+/// A second factor of somebody whose passkeys are of other hosts.
+fn mfa_elsewhere(recovery: bool) -> StepKind {
+    StepKind::Mfa { app: false, recovery, passkey: None, elsewhere: vec![text("id.example"), text("other.example")] }
+}
+
 fn enrol(passkey: Option<String>) -> StepKind {
     let (secret, uri, picture) = app();
-    StepKind::Enrol { secret, uri, picture, passkey }
+    let passkey_host = passkey.is_some().then(|| text("shop.example"));
+    StepKind::Enrol { secret, uri, picture, passkey, passkey_host }
 }
 
 /// What an app is set up with: the secret, the URI, and an image as good as a picture of it.
@@ -207,169 +222,6 @@ fn forgetting() -> Vec<Sample> {
         Sample::new("reset", reset(form()), ids, &["csrf", "token"]),
         Sample::new("reset-wrong", reset(common), ids, &["csrf", "token"]),
     ]
-}
-
-fn account_with(change: fn(&mut Factors)) -> Account {
-    let mut page = account(form());
-    page.factors = with_factors();
-    change(&mut page.factors);
-    page
-}
-
-fn own_passkeys() -> Vec<Sample> {
-    let passkeys = account_with(|factors| factors.passkeys = true);
-    let new_passkey = account_with(|factors| {
-        let form = Hidden::new(Sample::value("form"));
-        factors.passkey = Some(NewPasskey { form, options: asked() });
-    });
-    vec![
-        Sample::new(
-            "account-passkeys",
-            View::Account(Box::new(passkeys)),
-            &["factors", "totp-add", "passkey-add"],
-            &["csrf", "factor_id"],
-        ),
-        Sample::new(
-            "account-passkey",
-            View::Account(Box::new(new_passkey)),
-            &["factors", "passkey-submit"],
-            &["csrf", "form"],
-        ),
-    ]
-}
-
-fn own_account() -> Vec<Sample> {
-    let mut pending = account(form().wrong(Field::Code, Text::CodeInvalid));
-    pending.pending_email =
-        Some(PendingEmail { email: text("ada@new.example"), form: Hidden::new(Sample::value("form")) });
-    pending.acted = Some(AccountAction::VerifyEmail);
-    pending.password_needed = true;
-    pending.more_sessions = true;
-    pending.has_password = false;
-    pending.attributes = Vec::new();
-    pending.username_editable = false;
-    let mut old = account(form().wrong(Field::CurrentPassword, Text::Required));
-    (old.acted, old.password_needed) = (Some(AccountAction::ChangeEmail), true);
-    let with_two = account_with(|_| {});
-    let mut strict = account_with(|factors| factors.sign_in_again = Some(text("/auth/login?r=sample-r")));
-    strict.strict = true;
-    let mut last = account_with(|factors| {
-        factors.list.truncate(1);
-        factors.password_needed = true;
-    });
-    last.form = form().wrong(Field::Password, Text::WrongPassword);
-    last.acted = Some(AccountAction::RemoveFactor);
-    let mut adding = account_with(|factors| factors.totp = Some(new_totp()));
-    adding.form = form().wrong(Field::Code, Text::CodeInvalid);
-    adding.acted = Some(AccountAction::ConfirmTotp);
-    let codes = RecoveryCodes { codes: codes(), continue_to: text("/auth/account") };
-    let asks = |return_to| View::LoggingOut(LoggingOut { form: form(), name: text("ada"), return_to });
-    vec![
-        Sample::new(
-            "account",
-            View::Account(Box::new(account(form()))),
-            &["username-submit", "email-submit", "password-submit", "download-submit", "delete-submit"],
-            &["csrf"],
-        )
-        .with_notice(Tone::Done, Text::PasswordChanged { ended: 2 }),
-        Sample::new(
-            "account-old",
-            View::Account(Box::new(old)),
-            &["email-current_password", "email-submit"],
-            &["csrf"],
-        ),
-        Sample::new("account-pending", View::Account(Box::new(pending)), &["code", "verify-submit"], &["csrf", "form"]),
-        Sample::new(
-            "account-factors",
-            View::Account(Box::new(with_two)),
-            &["factors", "totp-add", "recovery-new"],
-            &["csrf", "factor_id"],
-        ),
-        Sample::new("account-factors-again", View::Account(Box::new(strict)), &["sign-in-again"], &["csrf"]),
-        Sample::new(
-            "account-factors-last",
-            View::Account(Box::new(last)),
-            &["factor-password"],
-            &["csrf", "factor_id"],
-        ),
-        Sample::new(
-            "account-totp",
-            View::Account(Box::new(adding)),
-            &["secret", "totp-code", "totp-submit"],
-            &["csrf", "form"],
-        ),
-        Sample::new("recovery-codes", View::RecoveryCodes(codes), &["recovery-codes", "continue"], &[]),
-        Sample::new("logout", asks(Some(text("/basket"))), &["logout-confirm"], &["csrf"]),
-        Sample::new(
-            "signed-out",
-            View::SignedOut(SignedOut { everywhere: false, return_to: Some(text("/basket")) }),
-            &["continue"],
-            &[],
-        ),
-        Sample::new(
-            "signed-out-everywhere",
-            View::SignedOut(SignedOut { everywhere: true, return_to: None }),
-            &["continue"],
-            &[],
-        ),
-    ]
-}
-
-fn with_factors() -> Factors {
-    let factor = |n: i64, kind, name: &str, last_used_at| Factor {
-        id: Sample::value("factor_id"),
-        kind,
-        name: text(name),
-        added_at: NOW.minus(Ttl::from_days(40 * n)),
-        last_used_at,
-    };
-    let list = vec![
-        factor(1, FactorKind::Totp, "", None),
-        factor(2, FactorKind::Passkey, "Ada's laptop", Some(NOW.minus(Ttl::from_days(1)))),
-    ];
-    Factors { list, recovery_codes: Some(9), ..Factors::default() }
-}
-
-fn new_totp() -> NewTotp {
-    let form = Hidden::new(Sample::value("form"));
-    let (secret, uri, picture) = app();
-    NewTotp { form, secret, uri, picture }
-}
-
-fn account(form: Form) -> Account {
-    let session = |n: i64, browser: &str, system: &str, label: &str| Session {
-        id: format!("ses_0{n}"),
-        label: text(label),
-        browser: text(browser),
-        system: text(system),
-        application: text(if n == 2 { "Warehouse" } else { "Example Shop" }),
-        address: format!("192.0.2.{n}"),
-        signed_in_at: NOW.minus(Ttl::from_days(3 * n + 1)),
-        last_used_at: NOW.minus(Ttl::from_secs(n * n * 7000)),
-        current: n == 0,
-    };
-    let attribute = |name: &str, value: &str| Attribute { name: text(name), value: text(value) };
-    Account {
-        form,
-        acted: None,
-        name: text("ada"),
-        username: text("ada"),
-        username_editable: true,
-        emails: vec![text("ada@example.org")],
-        email_typed: text(""),
-        pending_email: None,
-        has_password: true,
-        password_needed: false,
-        factors: Factors::default(),
-        strict: false,
-        attributes: vec![attribute("given_name", "Ada"), attribute("department", "Research")],
-        sessions: vec![
-            session(0, "Firefox", "Linux", ""),
-            session(1, "Safari", "iPhone", "Ada's phone"),
-            session(2, "", "", ""),
-        ],
-        more_sessions: false,
-    }
 }
 
 fn others() -> Vec<Sample> {

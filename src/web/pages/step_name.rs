@@ -72,7 +72,7 @@ impl View {
                 StepKind::Mfa { .. } => StepName::Mfa,
                 StepKind::Enrol { .. } => StepName::Enrol,
                 StepKind::RecoveryCodes { .. } => StepName::RecoveryCodes,
-                StepKind::ChoosePassword => StepName::ChoosePassword,
+                StepKind::ChoosePassword { .. } => StepName::ChoosePassword,
                 StepKind::AskAddress { .. } => StepName::AskAddress,
                 StepKind::EnterCode { .. } => StepName::EnterCode,
             },

@@ -20,7 +20,7 @@ use super::{
     language,
     texts::{self, Texts},
 };
-use crate::domain::mail::Language;
+use crate::domain::{mail::Language, password_policy::PasswordPolicy};
 
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
@@ -256,6 +256,7 @@ struct LookValues<'a> {
     home: &'a str,
     registration: bool,
     min_password: usize,
+    min_password_beside: usize,
     language: &'a str,
     ui_locales: Option<&'a str>,
     flow: Option<&'a str>,
@@ -285,6 +286,7 @@ fn render(
         home: look.home,
         registration: look.registration,
         min_password: look.min_password,
+        min_password_beside: PasswordPolicy::beside(1).min_code_points,
         language: language.as_str(),
         ui_locales: look.ui_locales,
         flow: look.flow,

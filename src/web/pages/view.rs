@@ -269,6 +269,8 @@ pub enum StepKind {
         recovery: bool,
         /// What a passkey is asked, if one can be used: `passkey-submit`, which sends `passkey_response`.
         passkey: Option<String>,
+        /// Where the user's passkeys work, if they are all of other hosts.
+        elsewhere: Vec<String>,
     },
     /// An app to set up: its first `code`.
     Enrol {
@@ -280,6 +282,8 @@ pub enum StepKind {
         picture: ShownOnce,
         /// What a new passkey is asked, if one can be made: `passkey-submit`, which sends `passkey_response`.
         passkey: Option<String>,
+        /// The only host at which it would work, where the account is used at others as well.
+        passkey_host: Option<String>,
     },
     /// Codes to write down: the button sends `action=codes_kept`.
     RecoveryCodes {
@@ -287,7 +291,10 @@ pub enum StepKind {
         codes: Vec<ShownOnce>,
     },
     /// A new password: `new_password`.
-    ChoosePassword,
+    ChoosePassword {
+        /// The fewest characters of it.
+        min_password: usize,
+    },
     /// An address: `email`.
     AskAddress {
         /// What was typed, or the address on record.

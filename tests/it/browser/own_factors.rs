@@ -17,10 +17,11 @@ on_each_engine! {
     #[tokio::test]
     App => {
         an_app_is_added_with_its_first_code_and_recovery_codes_are_shown_once,
-        whoever_has_missed_the_answer_to_the_first_code_gets_the_same_cookie,
+        whoever_has_missed_the_answer_to_the_first_code_gets_the_same_codes_and_cookie,
         s09_with_a_second_factor_an_old_sign_in_changes_nothing_until_both_are_shown_again,
         the_last_factor_goes_only_with_the_password,
         new_recovery_codes_are_shown_once,
+        p01_the_hint_for_a_new_password_says_what_holds_for_its_user,
         the_section_is_in_json_too,
     }
 }
@@ -88,16 +89,16 @@ async fn an_app_is_added_with_its_first_code_and_recovery_codes_are_shown_once(a
     assert!(gone.status.is_success() && !gone.body.contains("id=\"secret\""), "{}", gone.body);
 }
 
-async fn whoever_has_missed_the_answer_to_the_first_code_gets_the_same_cookie(app: &App) {
+async fn whoever_has_missed_the_answer_to_the_first_code_gets_the_same_codes_and_cookie(app: &App) {
     let mut browser = Browser::new(&browser_routes(app).await);
     browser.sign_in("/", "ada", PASSWORD).await;
     let (page, enrolment) = begin(&mut browser, "").await;
     let code = Authenticator::new(&secret(&page)).code(app.service.now());
     let mut unlucky = browser.clone();
     let fields = [("form", enrolment.as_str()), ("code", code.as_str())];
-    send(&mut browser, &page, "confirm_totp", &fields).await;
+    let first = send(&mut browser, &page, "confirm_totp", &fields).await;
     let again = send(&mut unlucky, &page, "confirm_totp", &fields).await;
-    assert_eq!(again.path(), "/auth/account?done=factor_added");
+    assert!(again.body.contains("id=\"recovery-codes\"") && again.body == first.body, "{}", again.body);
     assert_eq!(unlucky.cookies[SESSION], browser.cookies[SESSION]);
 }
 
@@ -164,6 +165,26 @@ async fn new_recovery_codes_are_shown_once(app: &App) {
     let codes = send(&mut browser, &page, "new_recovery_codes", &[]).await;
     assert!(codes.body.contains("id=\"recovery-codes\"") && codes.body.contains("id=\"continue\""), "{}", codes.body);
     assert!(!browser.get(ACCOUNT).await.body.contains("id=\"recovery-codes\""));
+}
+
+async fn p01_the_hint_for_a_new_password_says_what_holds_for_its_user(app: &App) {
+    let routes = browser_routes(app).await;
+    let mut browser = Browser::new(&routes);
+    browser.sign_in("/", "ada", PASSWORD).await;
+    assert!(browser.get(ACCOUNT).await.body.contains("At least 15 characters."));
+    let mut browser = Browser::new(&routes);
+    let authenticator = with_app(app, &mut browser).await;
+    assert!(browser.get(ACCOUNT).await.body.contains("At least 8 characters."));
+    // The same where the password has to be replaced.
+    app.service.users.require_new_password(&Admin::command(), "ada").await.unwrap();
+    let step = browser.sign_in("/", "ada", PASSWORD).await.path();
+    let page = browser.get(&step).await;
+    let next = take(&mut browser, &step, &page, ("code", &authenticator.code(app.service.now()))).await;
+    let page = browser.get(&next.path()).await;
+    assert!(page.body.contains("At least 8 characters.") && page.body.contains("id=\"new_password\""), "{}", page.body);
+    // A page that does not know whose password it is says both.
+    let page = browser.get("/auth/reset?token=x").await;
+    assert!(!page.body.contains("At least 15 characters. "), "{}", page.body);
 }
 
 async fn the_section_is_in_json_too(app: &App) {

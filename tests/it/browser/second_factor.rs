@@ -7,6 +7,7 @@ use chancery::{
     },
     entropy::OsEntropy,
     id::SessionId,
+    secret::Password,
     service::Admin,
     store::SessionFilter,
     time::Ttl,
@@ -26,6 +27,7 @@ on_each_engine! {
     #[tokio::test]
     App => {
         s08_a_weak_session_is_asked_for_a_second_factor_alone_and_replaced,
+        a_new_cookie_in_the_place_of_another_is_kept_if_that_was,
         a_user_without_a_factor_who_has_just_signed_in_sets_one_up,
         s09_a_user_without_a_factor_whose_sign_in_is_old_types_the_password_first,
         a_sign_in_that_is_too_old_takes_password_and_factor,
@@ -148,6 +150,42 @@ async fn s08_a_weak_session_is_asked_for_a_second_factor_alone_and_replaced(app:
     for path in [&at, &strong("/secret")] {
         let (_, page) = follow(&mut browser, path).await;
         assert_eq!(page.path(), "/secret");
+    }
+}
+
+async fn a_new_cookie_in_the_place_of_another_is_kept_if_that_was(app: &App) {
+    let routes = browser_routes(app).await;
+    let authenticator = with_app(app, &mut Browser::new(&routes)).await;
+    for shared in [false, true] {
+        let mut browser = Browser::new(&routes);
+        let (path, page) = browser.open_login("/").await;
+        let mut fields = page.sign_in_fields("ada", PASSWORD);
+        if shared {
+            fields.push(("shared_computer", "on".to_owned()));
+        }
+        let step = browser.post(&path, &borrowed(&fields)).await.path();
+        let page = browser.get(&step).await;
+        let first = take(&mut browser, &step, &page, ("code", &authenticator.code(app.service.now()))).await;
+        app.pass(Ttl::from_secs(31)).await;
+        weaken(app).await;
+        let (at, page) = follow(&mut browser, &strong("/secret")).await;
+        let raised = take(&mut browser, &at, &page, ("code", &authenticator.code(app.service.now()))).await;
+        assert_eq!(raised.path(), "/secret");
+        // A change of the password replaces the cookie, too.
+        let page = browser.get("/auth/account").await;
+        let fields = [
+            ("csrf", page.field("csrf")),
+            ("action", "change_password".to_owned()),
+            ("current_password", PASSWORD.to_owned()),
+            ("new_password", "a wholly new pass phrase".to_owned()),
+        ];
+        let changed = browser.post("/auth/account", &borrowed(&fields)).await;
+        for answer in [first, raised, changed] {
+            let cookie = answer.cookie(SESSION).unwrap_or_else(|| panic!("no cookie: {}", answer.body));
+            assert_eq!(cookie.contains("Max-Age="), !shared, "{cookie}");
+        }
+        app.service.users.set_password(&Admin::command(), "ada", Password::new(PASSWORD.into())).await.unwrap();
+        app.pass(Ttl::from_secs(31)).await;
     }
 }
 

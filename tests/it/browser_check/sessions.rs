@@ -35,7 +35,7 @@ async fn s02_a_cookie_that_is_not_exactly_ours_is_no_session(app: &App) {
     let (browser, check) = (session(app).await, Check::of(&app.service));
     let good = &browser.cookie;
     let secret = SessionSecret::generate(&chancery::entropy::OsEntropy);
-    let forged = session_cookie::mint(&sealing(), &browser.session.id, &secret);
+    let forged = session_cookie::mint(&sealing(), &browser.session.id, &secret, false);
     let refresh = mint_refresh_token(&sealing(), &browser.session.id, 0, &secret);
     let mut flipped = good.clone().into_bytes();
     flipped[20] ^= 1;

@@ -4,7 +4,7 @@ use chancery::{
     domain::factor::FactorKind,
     error::{Error, Reason, Result},
     secret::{Password, TicketToken, TypedCode},
-    service::{Admin, ClientCredentials, SignedIn, TotpEnrolment},
+    service::{Admin, ClientCredentials, NewFactor, Service, SignedIn, TotpEnrolment},
     time::{Clock, Ttl},
 };
 
@@ -26,6 +26,8 @@ on_each_engine! {
         p01_the_last_factor_goes_only_with_a_long_password,
         a_user_has_at_most_ten_factors,
         a_confirmation_submitted_eight_times_at_once_counts_once,
+        whoever_has_missed_the_recovery_codes_is_shown_the_same_ones_for_as_long_as_they_are_good,
+        a_factor_that_is_removed_twice_at_once_is_gone_and_the_other_call_says_so,
         nothing_of_a_deleted_user_is_left,
     }
 }
@@ -207,14 +209,73 @@ async fn a_confirmation_submitted_eight_times_at_once_counts_once(f: &AccountsFi
     let (bearer, _) = f.bearer("grace", PASSWORD).await;
     let begun = begin(f, &bearer).await.unwrap();
     let code = Phone::with(begun.setup.secret.expose()).code(f);
+    let other = f.app.second_process().await;
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..5 {
-        let (service, me) = (f.service().clone(), f.me(&bearer).await);
+    for n in 0..8 {
+        let (service, me) = ([f.service(), &other][n % 2].clone(), f.me(&bearer).await);
         let (token, code) = (clone_token(&begun.enrolment), TypedCode::new(code.clone()));
-        tasks.spawn(async move { service.accounts.confirm_totp(&service.context(), &me, token, &code).await.is_ok() });
+        tasks.spawn(
+            async move { service.accounts.confirm_totp(&service.context(), &me, token, &code).await.map(codes) },
+        );
     }
-    assert_eq!(tasks.join_all().await.into_iter().filter(|won| *won).count(), 1);
+    let answers: std::collections::BTreeSet<Option<Vec<String>>> =
+        tasks.join_all().await.into_iter().map(Result::ok).collect();
+    // An enrolment takes five attempts; all that get an answer get the same one.
+    let all: Vec<_> = answers.iter().flatten().collect();
+    assert!(all.len() == 1 && all[0].len() == 10, "{answers:?}");
     assert_eq!(f.service().accounts.factors(&f.me(&bearer).await).await.unwrap().factors.len(), 1);
+    let kinds = f.service().store().read().await.unwrap().audit_kinds().await.unwrap();
+    assert_eq!(kinds.iter().filter(|(kind, _)| kind == "FACTOR_ADDED").count(), 1);
+    other.store().close().await;
+}
+
+fn codes(added: NewFactor) -> Vec<String> {
+    added.recovery_codes.iter().map(|code| code.expose().to_owned()).collect()
+}
+
+async fn whoever_has_missed_the_recovery_codes_is_shown_the_same_ones_for_as_long_as_they_are_good(
+    f: &AccountsFixture,
+) {
+    grace(f).await;
+    let (bearer, _) = f.bearer("grace", PASSWORD).await;
+    let begun = begin(f, &bearer).await.unwrap();
+    let phone = Phone::with(begun.setup.secret.expose());
+    let code = phone.code(f);
+    let again = async |code: &str| {
+        let (me, code) = (f.me(&bearer).await, TypedCode::new(code.to_owned()));
+        let token = clone_token(&begun.enrolment);
+        f.service().accounts.confirm_totp(&f.service().context(), &me, token, &code).await.map(codes)
+    };
+    let first = again(&code).await.unwrap();
+    assert_eq!(first.len(), 10);
+    f.app.pass(Ttl::from_secs(120)).await;
+    assert_eq!(again(&code).await.unwrap(), first);
+    assert_eq!(reason(again(&phone.wrong(f)).await), Reason::SignInTooOld, "another code is another call");
+    // Nothing of them is stored.
+    let user = f.service().users.get(&Admin::command(), "grace").await.unwrap().user;
+    assert_eq!(f.service().store().read().await.unwrap().recovery_codes_left(&user.id).await.unwrap(), 10);
+    let used = go_on(f, super::with_recovery_code(&challenge(f).await, &first[0])).await;
+    assert!(pair(used).is_ok());
+    assert_eq!(again(&code).await.unwrap(), [""; 0], "one is used: whoever used it has seen them");
+    f.app.pass(Ttl::from_secs(480)).await;
+    assert_eq!(reason(again(&code).await), Reason::SignInTooOld, "ten minutes");
+}
+
+async fn a_factor_that_is_removed_twice_at_once_is_gone_and_the_other_call_says_so(f: &AccountsFixture) {
+    let Enrolled { phone, factor, .. } = enrolled(f).await;
+    let strong = two_factors(f, &phone).await;
+    let other = f.app.second_process().await;
+    let me = f.me(&strong).await;
+    let remove = async |service: &Service| {
+        let password = Password::new(PASSWORD.into());
+        service.accounts.remove_factor(&service.context(), &me, &factor, password).await
+    };
+    let (one, two) = tokio::join!(remove(f.service()), remove(&other));
+    let refused: Vec<Reason> =
+        [one, two].into_iter().filter_map(|done| done.err().map(|error| error.reason())).collect();
+    assert!(refused == [Reason::NotFound] || refused == [Reason::SignInInProgress], "{refused:?}");
+    assert_eq!(reason(remove(&other).await), Reason::NotFound);
+    other.store().close().await;
 }
 
 async fn nothing_of_a_deleted_user_is_left(f: &AccountsFixture) {

@@ -8,7 +8,7 @@ use chancery::{
     time::Ttl,
 };
 
-use super::{Enrolled, challenge, enrolled, go_on, pair, with_code, with_recovery_code};
+use super::{Enrolled, challenge, challenged, enrolled, go_on, pair, with_code, with_recovery_code};
 use crate::{
     accounts::{AccountsFixture, NEW, reason},
     support::{PASSWORD, login_of},
@@ -21,6 +21,8 @@ on_each_engine! {
         a46_guesses_survive_a_new_sign_in_and_a_new_password,
         a46_a_million_codes_cannot_be_tried,
         recovery_codes_are_guessed_within_the_same_limits,
+        wrong_passwords_of_the_login_that_was_typed_are_cleared_after_the_factor_and_not_before,
+        wrong_passwords_are_not_cleared_by_a_step_up,
     }
 }
 
@@ -101,4 +103,51 @@ async fn recovery_codes_are_guessed_within_the_same_limits(f: &AccountsFixture) 
     let key = f.service().limits.key_of_login(LimitKind::Account, "grace");
     let tallies = f.service().store().read().await.unwrap().login_failures_of(&[key]).await.unwrap();
     assert_eq!(tallies[0].unwrap().failures, 5);
+}
+
+/// How many wrong passwords are counted for a login.
+async fn counted(f: &AccountsFixture, login: &str) -> i64 {
+    let key = f.service().limits.key_of_login(LimitKind::Account, login);
+    let tallies = f.service().store().read().await.unwrap().login_failures_of(&[key]).await.unwrap();
+    tallies[0].map_or(0, |tally| tally.failures)
+}
+
+async fn mistype(f: &AccountsFixture, login: &str, times: usize) {
+    for _ in 0..times {
+        let request = login_of("shop", login, "not the right password");
+        let refused = f.service().sign_ins.sign_in(&f.service().context(), &ClientCredentials::None, request).await;
+        assert_eq!(reason(refused), Reason::InvalidCredentials);
+    }
+}
+
+async fn wrong_passwords_of_the_login_that_was_typed_are_cleared_after_the_factor_and_not_before(f: &AccountsFixture) {
+    const ADDRESS: &str = "grace@example.com";
+    let Enrolled { phone, .. } = enrolled(f).await;
+    mistype(f, ADDRESS, 3).await;
+    // Whoever has the password alone clears nothing.
+    let second = challenged(f, ADDRESS, PASSWORD).await;
+    assert_eq!(counted(f, ADDRESS).await, 3);
+    assert_eq!(reason(go_on(f, with_code(&second, &phone.wrong(f))).await), Reason::CodeInvalid);
+    assert_eq!(counted(f, ADDRESS).await, 3);
+    pair(go_on(f, with_code(&second, &phone.code(f))).await).unwrap();
+    assert_eq!((counted(f, ADDRESS).await, counted(f, "grace").await), (0, 0));
+}
+
+async fn wrong_passwords_are_not_cleared_by_a_step_up(f: &AccountsFixture) {
+    const ADDRESS: &str = "grace@example.com";
+    let Enrolled { phone, .. } = enrolled(f).await;
+    let weak = pair(go_on(f, with_code(&challenge(f).await, &phone.code(f))).await).unwrap();
+    f.app.pass(Ttl::from_secs(30)).await;
+    mistype(f, ADDRESS, 3).await;
+    let request = chancery::service::StepUpRequest {
+        client_id: "shop".into(),
+        refresh_token: chancery::secret::RefreshToken::new(crate::support::token(&weak)),
+        acr: "2".into(),
+        audience: String::new(),
+        address: String::new(),
+        user_agent: String::new(),
+    };
+    let step = f.service().sign_ins.start_step_up(&f.service().context(), &ClientCredentials::None, request).await;
+    pair(go_on(f, with_code(&step.unwrap(), &phone.code(f))).await).unwrap();
+    assert_eq!(counted(f, ADDRESS).await, 3, "no password was typed");
 }

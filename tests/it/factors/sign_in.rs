@@ -2,7 +2,7 @@
 
 use chancery::{
     domain::factor::FactorKind,
-    error::Reason,
+    error::{Error, Reason},
     secret::{DeviceToken, Password},
     service::{Admin, Challenge, ClientCredentials, NextStep, SignInStep, SignedIn},
     time::{Clock, Ttl},
@@ -26,6 +26,7 @@ on_each_engine! {
         p17_a_reset_password_bypasses_no_factor,
         a_challenge_ends_when_the_account_changes,
         p10_nobody_learns_of_a_factor_before_the_password_is_right,
+        p10_a_wrong_password_takes_the_same_path_with_and_without_a_factor,
         the_device_is_known_after_a_second_factor,
     }
 }
@@ -40,6 +41,7 @@ fn again(challenge: &Challenge) -> Challenge {
         factors: Vec::new(),
         totp: None,
         passkey_options: None,
+        passkey_hosts: Vec::new(),
     }
 }
 
@@ -191,6 +193,33 @@ async fn p10_nobody_learns_of_a_factor_before_the_password_is_right(f: &Accounts
         let answer = f.service().sign_ins.sign_in(&f.service().context(), &ClientCredentials::None, request).await;
         assert_eq!(reason(answer), Reason::InvalidCredentials, "{login}");
     }
+}
+
+async fn p10_a_wrong_password_takes_the_same_path_with_and_without_a_factor(f: &AccountsFixture) {
+    enrolled(f).await;
+    let (service, mut costs) = (f.service(), Vec::new());
+    for login in ["grace", "ada"] {
+        let (hashes, statements) = (service.passwords.figures().made, service.store().statements());
+        let began = tokio::time::Instant::now();
+        let request = login_of("shop", login, "not the right password");
+        let refused =
+            service.sign_ins.sign_in(&service.context(), &ClientCredentials::None, request).await.unwrap_err();
+        assert_eq!(refused.to_string(), Error::Unauthenticated(Reason::InvalidCredentials).to_string(), "{login}");
+        assert!(began.elapsed() >= std::time::Duration::from_millis(100), "{login}: no earlier than the least time");
+        let made = service.passwords.figures().made;
+        costs.push((
+            made.current - hashes.current,
+            made.other - hashes.other,
+            service.store().statements() - statements,
+        ));
+    }
+    assert_eq!((costs[0].0, costs[0].1), (1, 0), "one hash");
+    assert_eq!(costs[0], costs[1]);
+    // Only the right password leads to the step, and nothing else tells that there is one.
+    assert_eq!(challenge(f).await.step, SignInStep::Mfa);
+    let ada = login_of("shop", "ada", PASSWORD);
+    let ada = service.sign_ins.sign_in(&service.context(), &ClientCredentials::None, ada).await.unwrap();
+    assert!(matches!(ada, SignedIn::Tokens(_)));
 }
 
 async fn the_device_is_known_after_a_second_factor(f: &AccountsFixture) {

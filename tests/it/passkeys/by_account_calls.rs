@@ -4,7 +4,7 @@ use chancery::{
     domain::factor::FactorKind,
     error::{Error, Reason},
     secret::PasskeyResponse,
-    service::{Admin, ClientPatch},
+    service::{Admin, ClientPatch, NewFactor},
     time::Ttl,
 };
 use serde_json::Value;
@@ -51,9 +51,16 @@ async fn p20_a_passkey_is_added_mailed_listed_and_removed(f: &AccountsFixture) {
     let mails = f.send_mails().await;
     assert!(mails.iter().any(|mail| mail.to == "grace@example.com"), "{mails:?}");
     assert!(crate::support::admit_me(f.service(), &other).await.is_err(), "S11: other sessions end");
-    let again = accounts.finish_passkey(&ctx, &me, &begun.enrolment, &response).await;
+    // The same call, as after a lost answer: the same answer, and nothing else is done.
+    let codes =
+        |added: &NewFactor| added.recovery_codes.iter().map(|code| code.expose().to_owned()).collect::<Vec<_>>();
+    let again = accounts.finish_passkey(&ctx, &me, &begun.enrolment, &response).await.unwrap();
+    assert_eq!((codes(&again), &again.factor), (codes(&added), &added.factor));
+    assert!(f.send_mails().await.is_empty());
     // S09: who has a second factor changes none without it.
-    assert_eq!(reason(again), Reason::SignInTooOld);
+    let another = Authenticator::new(Alg::Es256).create(&options, &right()).to_string();
+    let another = accounts.finish_passkey(&ctx, &me, &begun.enrolment, &PasskeyResponse::new(another)).await;
+    assert_eq!(reason(another), Reason::SignInTooOld);
     let own = accounts.factors(&me).await.unwrap();
     assert_eq!((own.factors, own.recovery_codes_left), (vec![added.factor.clone()], 10));
     assert_eq!(reason(accounts.start_passkey(&ctx, &me, "").await), Reason::SignInTooOld);

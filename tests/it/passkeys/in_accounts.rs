@@ -12,7 +12,7 @@ use super::{
     fixture::{give_passkey, go_on, is_refused, live_sessions, options, right, start, tokens},
 };
 use crate::{
-    browser::{Browser, browser_routes, is_signed_in, site_client},
+    browser::{Browser, SESSION, browser_routes, is_signed_in, site_client},
     page_json::{Step, act, get, sign_in},
     support::{App, PASSWORD, claims, login_of},
 };
@@ -28,6 +28,7 @@ on_each_engine! {
         p22_a_passkey_is_registered_once_whoever_its_user_is,
         a48_nothing_but_the_right_answer_adds_a_passkey,
         an_enrolment_counts_once_for_its_session_and_for_ten_minutes,
+        a_passkey_that_is_sent_twice_is_one_with_the_same_codes_and_cookie,
         a_passkey_is_the_second_step_of_a_sign_in_through_an_application,
         a48_a_second_step_takes_its_own_challenge_and_the_users_own_passkeys_alone,
         a_passkey_without_verification_is_good_after_the_password_alone,
@@ -175,6 +176,34 @@ async fn one_enrolment_that_is_sent_many_times_at_once_adds_one_passkey(app: &Ap
     assert_eq!(names.iter().filter(|name| *name == "recovery_codes").count(), 1, "{names:?}");
     let user = app.service.users.get(&Admin::command(), "ada").await.unwrap().user;
     assert_eq!(app.service.store().read().await.unwrap().passkeys_of(&user.id).await.unwrap().len(), 1);
+}
+
+async fn a_passkey_that_is_sent_twice_is_one_with_the_same_codes_and_cookie(app: &App) {
+    let here = browser_routes(app).await;
+    let other = app.second_process().await;
+    let there = chancery::web::routes(other.clone());
+    for (name, at_once) in [("ada", false), ("grace", true)] {
+        if at_once {
+            app.user(name).await;
+        }
+        let mut browser = signed_in(app, name).await;
+        let begun = begin(&mut browser).await;
+        let response = Authenticator::new(Alg::Es256).create(&begun.json["passkey_options"], &right());
+        let (mut one, mut two) = (browser.through(&here), browser.through(&there));
+        let answers = if at_once {
+            let (one, two) = tokio::join!(finish(&mut one, &begun, &response), finish(&mut two, &begun, &response));
+            [one, two]
+        } else {
+            [finish(&mut one, &begun, &response).await, finish(&mut two, &begun, &response).await]
+        };
+        assert_eq!(answers[0].name(), "recovery_codes", "{}", answers[0].json);
+        assert_eq!(answers[0].json["codes"], answers[1].json["codes"], "{name}: {}", answers[1].json);
+        assert_eq!(one.cookies[SESSION], two.cookies[SESSION], "{name}");
+        assert_ne!(one.cookies[SESSION], browser.cookies[SESSION], "{name}");
+        let user = app.service.users.get(&Admin::command(), name).await.unwrap().user;
+        assert_eq!((user.second_factors, live_sessions(app, name).await), (1, 1), "{name}");
+    }
+    other.store().close().await;
 }
 
 /// A password sign-in through the application, up to its second step: the challenge, and what a passkey is asked.

@@ -35,7 +35,10 @@ const NEVER: i64 = i64::MIN;
 /// A live session of a browser, and whose it is. It dereferences to the session's row, which may be half a minute old;
 /// that it has not been revoked is never older than the change feed.
 #[derive(Clone)]
-pub struct BrowserSession(Arc<Base>);
+pub struct BrowserSession {
+    base: Arc<Base>,
+    kept: bool,
+}
 
 /// What one read of the database said.
 pub(super) struct Base {
@@ -160,18 +163,24 @@ fn json(value: &Value) -> usize {
 }
 
 impl BrowserSession {
-    pub(super) fn new(base: Arc<Base>) -> Self {
-        Self(base)
+    pub(super) fn new(base: Arc<Base>, kept: bool) -> Self {
+        Self { base, kept }
     }
 
     pub(super) fn base(&self) -> &Arc<Base> {
-        &self.0
+        &self.base
+    }
+
+    /// Whether the cookie ends with the browser: its user has said that others use the computer too.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        !self.kept
     }
 
     /// The session.
     #[must_use]
     pub fn session(&self) -> &Session {
-        &self.0.session
+        &self.base.session
     }
 
     /// Whether it is a guest's: nobody is signed in.
@@ -183,19 +192,19 @@ impl BrowserSession {
     /// The name of the person: their attribute `name`, else their user name, else their address.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.0.person.name()
+        self.base.person.name()
     }
 
     /// The language of the person, if it is known.
     #[must_use]
     pub fn language(&self) -> Option<&Language> {
-        self.0.person.language.as_ref()
+        self.base.person.language.as_ref()
     }
 
     /// The person's first verified email address; empty if there is none.
     #[must_use]
     pub fn email(&self) -> &str {
-        self.0.person.email()
+        self.base.person.email()
     }
 
     /// When it expires unless it is used again. For people: by then nobody promised them more.
@@ -215,6 +224,6 @@ impl Deref for BrowserSession {
 
 impl fmt::Debug for BrowserSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BrowserSession({})", self.0.session.id)
+        write!(f, "BrowserSession({})", self.base.session.id)
     }
 }

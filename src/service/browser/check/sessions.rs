@@ -11,7 +11,10 @@ use crate::{
     domain::{session::Session, site::Site},
     error::Result,
     id::SessionId,
-    keys::{SealingKey, session_cookie},
+    keys::{
+        SealingKey,
+        session_cookie::{self, ReadCookie},
+    },
     secret::SessionSecret,
     service::runtime::{Live, Runtime, Snapshot},
     store::Store,
@@ -88,11 +91,13 @@ impl BrowserSessions {
         site: &Site,
         now: Timestamp,
     ) -> Result<Option<BrowserSession>> {
-        let Some((id, secret)) = session_cookie::parse(&self.0.sealing, cookie) else { return Ok(None) };
+        let Some(read) = session_cookie::parse(&self.0.sealing, cookie) else { return Ok(None) };
+        let ReadCookie { session: id, secret, kept } = read;
         // The revocations last, so that none is missed that came while the row was read.
         let found = self.find(&id, &secret, site, now).await?;
         let snapshot = self.0.live.for_signing()?;
-        Ok(found.filter(|base| is_admitted(&snapshot, &base.session)).map(BrowserSession::new))
+        let found = found.filter(|base| is_admitted(&snapshot, &base.session));
+        Ok(found.map(|base| BrowserSession::new(base, kept)))
     }
 
     async fn find(

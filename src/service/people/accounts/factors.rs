@@ -10,7 +10,7 @@ use crate::{
         ticket::{Ticket, TicketKind},
         user::User,
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     id::FactorId,
     secret::{Password, RecoveryCode, TicketToken, TypedCode},
     service::{
@@ -81,7 +81,7 @@ impl Accounts {
     /// less than a sign-in.
     ///
     /// # Errors
-    /// [`Reason::SignInTooOld`](crate::error::Reason::SignInTooOld).
+    /// [`Reason::SignInTooOld`].
     pub(super) async fn check_second_factor(&self, me: &Me, now: Timestamp) -> Result<()> {
         let user = self.store.read().await?.user_by_id(&me.user).await?.ok_or(TOKEN_REFUSED)?;
         if user.second_factors == 0 { Ok(()) } else { me.check_may_change_factors(user.second_factors, now) }
@@ -100,7 +100,7 @@ impl Accounts {
     /// Begins to set up an app. What was begun before is void.
     ///
     /// # Errors
-    /// [`Reason::SignInTooOld`](crate::error::Reason::SignInTooOld), also if a second factor was not shown;
+    /// [`Reason::SignInTooOld`], also if a second factor was not shown;
     /// [`Error::Precondition`] if there are too many; [`Error::RateLimited`].
     pub async fn enrol_totp(&self, ctx: &RequestContext, me: &Me, name: &str) -> Result<TotpEnrolment> {
         let UserView { user, logins, .. } = self.me(me).await?;
@@ -125,7 +125,7 @@ impl Accounts {
     /// An app that is being set up, once more.
     ///
     /// # Errors
-    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid) if there is none.
+    /// [`Reason::CodeInvalid`] if there is none.
     pub async fn pending_totp(&self, me: &Me, token: TicketToken) -> Result<TotpEnrolment> {
         let client = self.live.client(&me.client)?;
         let kept = TicketToken::new(token.expose().to_owned());
@@ -133,10 +133,11 @@ impl Accounts {
         enrolment(kept, &pending, &client, ticket.expires_at)
     }
 
-    /// Sets an app up with the first code that it shows. Other sessions end.
+    /// Sets an app up with the first code that it shows. Other sessions end. The same call gets the same answer for as long
+    /// as the enrolment would have been valid.
     ///
     /// # Errors
-    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid); as [`Accounts::enrol_totp`].
+    /// [`Reason::CodeInvalid`]; as [`Accounts::enrol_totp`].
     pub async fn confirm_totp(
         &self,
         ctx: &RequestContext,
@@ -144,16 +145,36 @@ impl Accounts {
         token: TicketToken,
         code: &TypedCode,
     ) -> Result<NewFactor> {
-        let code = read_code(code)?;
+        let confirmed = Box::pin(self.confirm_totp_once(ctx, me, &token, code)).await;
+        match confirmed {
+            // Otherwise the recovery codes of whoever has missed the answer would never be seen. The sign-in is too weak once
+            // there is a factor.
+            Err(refused @ Error::Unauthenticated(Reason::CodeInvalid | Reason::SignInTooOld)) => {
+                self.totp_confirmed_before(me, &token, code).await?.ok_or(refused)
+            }
+            confirmed => confirmed,
+        }
+    }
+
+    async fn confirm_totp_once(
+        &self,
+        ctx: &RequestContext,
+        me: &Me,
+        token: &TicketToken,
+        typed: &TypedCode,
+    ) -> Result<NewFactor> {
+        let code = read_code(typed)?;
         let user = self.me(me).await?.user;
         me.check_may_change_factors(user.second_factors, ctx.now)?;
         let client = self.live.client(&me.client)?;
-        let (ticket, pending) = self.pending_enrolment(me, &client, token).await?;
+        let (ticket, pending) = self.pending_enrolment(me, &client, clone_of(token)).await?;
         let mut tx = self.store.write().await?;
         let left = tx.ticket_attempt(&ticket.id, self.live.now()).await?;
         tx.commit().await?;
         let step = pending.step_of(&code, self.live.now())?.filter(|_| left.is_some()).ok_or(CODE_INVALID)?;
-        let work = Box::pin(self.add_totp(me, &client, &ticket, (&pending, step)));
+        let proof = self.proof_of_code(&ticket, typed);
+        let codes = self.factors.codes_of_enrolment(token);
+        let work = Box::pin(self.add_totp(me, &client, (&ticket, proof), (&pending, step), codes));
         self.budget.spend(Write::Security(&me.session), ctx.now, work).await
     }
 
@@ -161,13 +182,13 @@ impl Accounts {
         &self,
         me: &Me,
         client: &Client,
-        ticket: &Ticket,
+        (ticket, proof): (&Ticket, [u8; 32]),
         totp: (&PendingTotp, i64),
+        codes: Vec<RecoveryCode>,
     ) -> Result<NewFactor> {
-        let codes = self.factors.new_recovery_codes();
         let now = self.live.now();
         let (mut tx, user) = self.begin_factor_change(me, Some(ticket.security_version), CODE_INVALID).await?;
-        TicketTurn::Use.take(&mut tx, ticket, now).await?;
+        TicketTurn::UseFor(&proof).take(&mut tx, ticket, now).await?;
         let change = own_change(me, client, &user, now);
         let (factor, with_codes) = self.factors.add_totp(&mut tx, change, totp, &codes).await?;
         self.live.commit(tx).await?;
@@ -179,7 +200,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Precondition`] if the password is too short;
-    /// [`Reason::InvalidCredentials`](crate::error::Reason::InvalidCredentials); as [`Accounts::enrol_totp`].
+    /// [`Reason::InvalidCredentials`]; as [`Accounts::enrol_totp`].
     pub async fn remove_factor(&self, ctx: &RequestContext, me: &Me, id: &str, password: Password) -> Result<()> {
         let missing = || Error::NotFound("factor", id.to_owned());
         let factor: FactorId = id.parse().map_err(|_| missing())?;
@@ -199,7 +220,13 @@ impl Accounts {
             self.factors.remove(&mut tx, change, &factor).await?.ok_or_else(missing)?;
             self.live.commit(tx).await
         };
-        self.budget.spend(Write::Security(&me.session), ctx.now, Box::pin(work)).await
+        let removed = self.budget.spend(Write::Security(&me.session), ctx.now, Box::pin(work)).await;
+        if matches!(removed, Err(Error::Conflict)) {
+            // Perhaps by the same call, at another process.
+            let own = self.store.read().await?.factors_of(&me.user).await?;
+            return Err(if own.iter().any(|one| one.id == factor) { Error::Conflict } else { missing() });
+        }
+        removed
     }
 
     /// Fails unless this is the user's password, and long enough to be the only factor. An account without one has
@@ -233,6 +260,36 @@ impl Accounts {
     /// # Errors
     /// [`Error::Precondition`] without a second factor; as [`Accounts::enrol_totp`].
     pub async fn regenerate_recovery_codes(&self, ctx: &RequestContext, me: &Me) -> Result<Vec<RecoveryCode>> {
+        self.replace_recovery_codes(ctx, me, None).await
+    }
+
+    /// Does what [`Accounts::regenerate_recovery_codes`] does, once for a form: it gets the same codes when it is submitted
+    /// again, as long as they are what the user has.
+    ///
+    /// # Errors
+    /// As [`Accounts::regenerate_recovery_codes`].
+    pub async fn recovery_codes_of_form(
+        &self,
+        ctx: &RequestContext,
+        me: &Me,
+        form: &[u8; 16],
+    ) -> Result<Vec<RecoveryCode>> {
+        if let Some(codes) = self.codes_of_form_before(me, form).await? {
+            return Ok(codes);
+        }
+        match Box::pin(self.replace_recovery_codes(ctx, me, Some(form))).await {
+            // Another process may have done the same for this form.
+            Err(Error::Conflict) => self.codes_of_form_before(me, form).await?.ok_or(Error::Conflict),
+            done => done,
+        }
+    }
+
+    async fn replace_recovery_codes(
+        &self,
+        ctx: &RequestContext,
+        me: &Me,
+        form: Option<&[u8; 16]>,
+    ) -> Result<Vec<RecoveryCode>> {
         let user = self.me(me).await?.user;
         me.check_may_change_factors(user.second_factors, ctx.now)?;
         if user.second_factors == 0 {
@@ -241,7 +298,10 @@ impl Accounts {
             ));
         }
         let client = self.live.client(&me.client)?;
-        let codes = self.factors.new_recovery_codes();
+        let codes = match form {
+            Some(form) => self.factors.codes_of_form(form, user.security_version),
+            None => self.factors.new_recovery_codes(),
+        };
         let work = async {
             let (mut tx, user) = self.begin_factor_change(me, Some(user.security_version), Error::Conflict).await?;
             let change = own_change(me, &client, &user, self.live.now());
@@ -292,6 +352,10 @@ fn enrolment(
     let setup = pending.setup(client)?;
     let qr_svg = qr_code::svg(setup.uri.expose()).unwrap_or_default();
     Ok(TotpEnrolment { enrolment, setup, qr_svg, expires_at })
+}
+
+fn clone_of(token: &TicketToken) -> TicketToken {
+    TicketToken::new(token.expose().to_owned())
 }
 
 /// A change that a user makes through a client.

@@ -9,11 +9,11 @@ use crate::{
         passkey::{Credential, HANDLE, Passkey, UserHandle},
         text::cleaned,
     },
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     id::{FactorId, SessionId, UserId},
     keys::passkey_login::{self, Asked},
     passkeys::{Challenge, creation_options, register},
-    secret::{PasskeyResponse, TicketToken},
+    secret::{PasskeyResponse, RecoveryCode, TicketToken},
     service::{
         access::{Me, RequestContext, TOKEN_REFUSED},
         people::{
@@ -54,7 +54,7 @@ impl Accounts {
     /// Begins to add a passkey. Nothing is stored but, the first time, what authenticators will call the user.
     ///
     /// # Errors
-    /// [`Reason::SignInTooOld`](crate::error::Reason::SignInTooOld); [`Error::Precondition`] if the client has no site for
+    /// [`Reason::SignInTooOld`]; [`Error::Precondition`] if the client has no site for
     /// which passkeys are made.
     pub async fn start_passkey(&self, ctx: &RequestContext, me: &Me, name: &str) -> Result<PasskeyEnrolment> {
         let mut tx = self.store.read().await?;
@@ -92,10 +92,10 @@ impl Accounts {
     }
 
     /// Adds the passkey that was made. Ends every other session. Returns the recovery codes as well, if it is the first
-    /// factor.
+    /// factor. The same call gets the same answer for as long as the enrolment is valid.
     ///
     /// # Errors
-    /// [`Reason::CodeInvalid`](crate::error::Reason::CodeInvalid) if it is not what was asked for, or too late;
+    /// [`Reason::CodeInvalid`] if it is not what was asked for, or too late;
     /// [`Error::Precondition`] if it is registered already, or the user has too many factors.
     pub async fn finish_passkey(
         &self,
@@ -109,16 +109,32 @@ impl Accounts {
         let user = tx.user_by_id(&me.user).await?.ok_or(TOKEN_REFUSED)?;
         let handle = tx.passkey_handle_of(&me.user).await?.ok_or(CODE_INVALID)?;
         drop(tx);
-        me.check_may_change_factors(user.second_factors, ctx.now)?;
         let client = self.live.client(&me.client)?;
         let rp = relying_party(&client)?;
         let made = register(&rp, state.challenge, &handle, response.expose()).map_err(|fault| {
             tracing::debug!(subject = %me.subject, %fault, "a new passkey was refused");
             CODE_INVALID
         })?;
-        let host = rp.host().to_owned();
-        let work = Box::pin(self.add_passkey(me, &state, (made.stored, host)));
-        self.budget.spend(Write::Security(&me.session), ctx.now, work).await
+        let credential = made.stored.id.clone();
+        // It was made for this enrolment, so whoever sends it again has missed the answer.
+        if let Some(passkey) = self.own_passkey(me, &credential).await? {
+            return self.passkey_added_before(passkey, enrolment).await;
+        }
+        me.check_may_change_factors(user.second_factors, ctx.now)?;
+        let codes = self.factors.codes_of_enrolment(enrolment);
+        let work = Box::pin(self.add_passkey(me, &state, (made.stored, rp.host().to_owned()), codes));
+        match self.budget.spend(Write::Security(&me.session), ctx.now, work).await {
+            Err(Error::Unauthenticated(Reason::CodeInvalid)) => match self.own_passkey(me, &credential).await? {
+                Some(passkey) => self.passkey_added_before(passkey, enrolment).await,
+                None => Err(CODE_INVALID),
+            },
+            added => added,
+        }
+    }
+
+    async fn own_passkey(&self, me: &Me, credential: &[u8]) -> Result<Option<Passkey>> {
+        let passkey = self.store.read().await?.passkey_by_credential(credential).await?;
+        Ok(passkey.filter(|passkey| passkey.user == me.user))
     }
 
     fn enrolment_of(&self, me: &Me, token: &TicketToken) -> Result<EnrolmentState> {
@@ -143,9 +159,9 @@ impl Accounts {
         me: &Me,
         state: &EnrolmentState,
         (credential, host): (Credential, String),
+        codes: Vec<RecoveryCode>,
     ) -> Result<NewFactor> {
         let (client, now) = (self.live.client(&me.client)?, self.live.now());
-        let codes = self.factors.new_recovery_codes();
         let (mut tx, user) = self.begin_factor_change(me, Some(state.version), CODE_INVALID).await?;
         let change = FactorChange {
             service: client.display_name(),

@@ -3,6 +3,7 @@
 use super::{
     SignIns,
     guess::{FactorGuess, FactorGuesser},
+    page_step::StepTyped,
     passkey_steps::MadePasskey,
     state::{NextStep, PendingSignIn, actor},
 };
@@ -46,6 +47,16 @@ impl ShownFactor {
             Self::Totp(_) => FactorKind::Totp,
             Self::RecoveryCode(_) => FactorKind::RecoveryCode,
             Self::Passkey(_) => FactorKind::Passkey,
+        }
+    }
+
+    /// The one that was typed at a page, if that is what was typed.
+    pub(super) fn typed(typed: StepTyped) -> Option<Self> {
+        match typed {
+            StepTyped::Code(code) => Some(Self::Totp(code)),
+            StepTyped::RecoveryCode(code) => Some(Self::RecoveryCode(code)),
+            StepTyped::Passkey(response) => Some(Self::Passkey(response)),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Every typed password is a guess. A guess from a device on which the account's owner has signed in before counts
 //! only against that device, so that guesses from elsewhere cannot lock the owner out.
 
-use super::{SignInCall, SignIns, Typed};
+use super::{SignInCall, SignIns, Typed, state::SignInState};
 use crate::{
     domain::{
         audit::Actor,
@@ -117,15 +117,33 @@ impl SignIns {
         std::iter::once(own).chain(others).take(MAX_DEVICES).collect()
     }
 
+    /// The device on which the user has signed in with a login before, and which of the tokens sent says so.
+    fn known_device(&self, account: &LimitKey, sent: &[DeviceToken], user: &UserId) -> Option<(usize, KnownDevice)> {
+        let known = |token| KnownDevice::parse(&self.sealing, token, account, self.live.now());
+        let mut known = sent.iter().enumerate().filter_map(|(at, token)| Some((at, known(token)?)));
+        known.find(|(_, device)| device.is_of(&self.sealing, user))
+    }
+
     /// The tokens that identify the device from now on, after all steps of a sign-in.
     pub(super) fn devices_after_steps(&self, login: &str, sent: &[DeviceToken], user: &UserId) -> Vec<DeviceToken> {
         let account = self.limits.key_of_login(LimitKind::Account, login);
-        let known = |token| KnownDevice::parse(&self.sealing, token, &account, self.live.now());
-        let mut known = sent.iter().enumerate().filter_map(|(at, token)| Some((at, known(token)?)));
-        let known = known.find(|(_, device)| device.is_of(&self.sealing, user));
-        let (sent_at, device) = known.unzip();
+        let (sent_at, device) = self.known_device(&account, sent, user).unzip();
         let device = device.unwrap_or_else(|| KnownDevice::new(&self.sealing, user, &*self.entropy));
         self.tokens_of_device(&device, &account, (sent, sent_at))
+    }
+
+    /// Clears the wrong passwords that were typed for a login, now that all steps of a sign-in with it are taken. Not
+    /// before: whoever has the password alone must not clear a count. A session that was raised says nothing of passwords.
+    pub(super) async fn clear_after_steps(&self, state: &SignInState, user: &UserId) {
+        if state.basis.is_some() {
+            return;
+        }
+        let account = self.limits.key_of_login(LimitKind::Account, &state.login);
+        let devices = self.limits.key_of_login(LimitKind::Devices, &state.login);
+        let device = self.known_device(&account, &state.devices(), user);
+        let device = device.map(|(_, device)| device.limit_key(&self.sealing, &account));
+        let keys: Vec<LimitKey> = device.into_iter().chain([account, devices]).collect();
+        succeeded(self.limits.start(&keys)).await;
     }
 
     /// Counts a guess at a second factor as failed before it is looked at, by the same counts as passwords: those of the
@@ -200,10 +218,7 @@ impl FactorGuess {
 
     /// It was right.
     pub(super) async fn succeeded(self) {
-        if let Err(error) = self.attempt.succeeded().await {
-            // The step is taken already. The next success clears the counts.
-            tracing::warn!(cause = ?error, "cannot clear failed sign-ins");
-        }
+        succeeded(self.attempt).await;
     }
 }
 
@@ -275,9 +290,13 @@ impl Guess {
 
     /// The user is signed in.
     pub(super) async fn succeeded(self) {
-        if let Err(error) = self.attempt.succeeded().await {
-            // The session is open already. The next successful sign-in clears the counters.
-            tracing::warn!(cause = ?error, "cannot clear failed sign-ins");
-        }
+        succeeded(self.attempt).await;
+    }
+}
+
+async fn succeeded(attempt: Attempt) {
+    if let Err(error) = attempt.succeeded().await {
+        // What it was for is done already. The next success clears the counts.
+        tracing::warn!(cause = ?error, "cannot clear failed sign-ins");
     }
 }

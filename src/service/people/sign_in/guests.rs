@@ -115,7 +115,7 @@ impl SignIns {
             self.open_guest(ctx, client, guest, &Person::at_browser(ctx)).await?;
         let cookies = NewCookies {
             session: session.id.clone(),
-            cookie: session_cookie::mint(&self.sealing, &session.id, &secret),
+            cookie: session_cookie::mint(&self.sealing, &session.id, &secret, true),
             expires_at: Some(session.absolute_expires_at),
             devices: None,
         };

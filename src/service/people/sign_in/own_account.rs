@@ -58,8 +58,8 @@ impl SignIns {
         Err(TOKEN_REFUSED)
     }
 
-    /// Opens a session that replaces another one of the same user, who has just shown this. Whether others use
-    /// the computer too is not known any more, so its cookie ends with the browser. The form is spent with it.
+    /// Opens a session that replaces another one of the same user, who has just shown this, at a computer that is shared or
+    /// not. The form is spent with it.
     ///
     /// # Errors
     /// If the session or the user has changed meanwhile, or the database is unreachable.
@@ -67,7 +67,7 @@ impl SignIns {
         &self,
         ctx: &RequestContext,
         client: &Client,
-        (user, session): (&UserId, &SessionId),
+        (user, session, shared): (&UserId, &SessionId, bool),
         (form, shown): (&FormProof, Method),
     ) -> Result<NewCookies> {
         let mut tx = self.store.read().await?;
@@ -76,7 +76,7 @@ impl SignIns {
         let before = tx.session_by_id(session).await?.ok_or(TOKEN_REFUSED)?;
         drop(tx);
         let site = client.config.site.as_ref().map(Site::origin).unwrap_or_default().to_owned();
-        let call = at_page(ctx, client, BrowserGoal { site, flow: String::new(), shared: true, two_factors: false });
+        let call = at_page(ctx, client, BrowserGoal { site, flow: String::new(), shared, two_factors: false });
         // A second factor was shown when the old session was opened, and not since.
         let proved = Methods::of_amr(&before.amr).and(shown);
         let auth_time = proved.are_two_factors().then_some(before.auth_time);

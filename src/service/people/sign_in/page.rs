@@ -154,7 +154,7 @@ impl SignIns {
         let shared = matches!(&call.goal, Goal::Browser(goal) if goal.shared);
         NewCookies {
             session: session.id.clone(),
-            cookie: session_cookie::mint(&self.sealing, &session.id, secret),
+            cookie: session_cookie::mint(&self.sealing, &session.id, secret, !shared),
             expires_at: (!shared).then_some(session.absolute_expires_at),
             devices,
         }

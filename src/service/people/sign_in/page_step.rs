@@ -31,6 +31,8 @@ pub enum StepField {
         kinds: Vec<FactorKind>,
         /// What a passkey is asked, if one can be used.
         passkey: Option<String>,
+        /// Where the user's passkeys work, if they are all of other hosts.
+        elsewhere: Vec<String>,
     },
     /// The code of an app that is set up.
     Enrol {
@@ -45,7 +47,10 @@ pub enum StepField {
         codes: Arc<Vec<RecoveryCode>>,
     },
     /// A new password.
-    NewPassword,
+    NewPassword {
+        /// The fewest characters of it.
+        min: usize,
+    },
     /// An address that a code can be sent to.
     Address,
     /// The code that was sent.
@@ -170,7 +175,7 @@ impl StepField {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::NewPassword => "new_password",
+            Self::NewPassword { .. } => "new_password",
             Self::Address => "email",
             Self::Code { .. } | Self::Factor { .. } | Self::Enrol { .. } | Self::RecoveryCodes { .. } => "code",
         }

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         client::Client,
         factor::Method,
+        password_policy::PasswordPolicy,
         session::TicketSpending,
         ticket::{Ticket, TicketKind},
     },
@@ -47,6 +48,8 @@ struct Found {
     setup: Option<Arc<TotpSetup>>,
     /// What a passkey is asked, if it takes one.
     passkey: Option<String>,
+    /// The fewest characters of a new password.
+    min_password: usize,
 }
 
 impl SignIns {
@@ -69,33 +72,33 @@ impl SignIns {
     /// A sign-in that this browser holds, whether or not its time is over.
     async fn find_at_page(&self, client: &Client, place: &StepPlace) -> Result<Option<Found>> {
         let StepPlace { id, holder, .. } = place;
+        let now = self.live.now();
         let mut tx = self.store.read().await?;
-        let held = tx.ticket_find(id, self.live.now()).await?.filter(|ticket| ticket.holder.as_ref() == Some(holder));
+        let held = tx.ticket_find(id, now).await?.filter(|ticket| ticket.holder.as_ref() == Some(holder));
         let mut open = held.is_some();
         let held = if open { held } else { tx.ticket_of_holder(id, holder).await? };
-        if let Some(Ticket { user: Some(user), security_version, .. }) = held.as_ref().filter(|_| open) {
-            // An account that has changed since takes none of its steps.
-            let user = tx.user_by_id(user).await?;
-            open = user.is_some_and(|u| u.disabled_at.is_none() && u.security_version == *security_version);
-        }
-        let basis = match held.as_ref().filter(|ticket| open && ticket.kind == TicketKind::SignIn) {
-            Some(ticket) => self.tickets.data::<SignInState>(ticket)?.basis,
-            None => None,
-        };
-        if let Some(basis) = basis {
-            // It stands for the password.
-            open = basis.is_live(&mut tx, self.live.now()).await?;
-        }
-        drop(tx);
         let of_client = |ticket: &Ticket| ticket.kind == TicketKind::SignIn && ticket.client == client.id;
         let Some(ticket) = held.filter(of_client) else { return Ok(None) };
         let state: SignInState = self.tickets.data(&ticket)?;
+        let mut policy = PasswordPolicy::default();
+        if let Some(user) = ticket.user.as_ref().filter(|_| open) {
+            // An account that has changed since takes none of its steps.
+            let user = tx.user_by_id(user).await?.filter(|user| user.disabled_at.is_none());
+            policy = PasswordPolicy::beside(user.as_ref().map_or(0, |user| user.second_factors));
+            open = user.is_some_and(|user| user.security_version == ticket.security_version);
+        }
+        if let Some(basis) = state.basis.as_ref().filter(|_| open) {
+            // It stands for the password.
+            open = basis.is_live(&mut tx, now).await?;
+        }
+        drop(tx);
         let at_page = state.at_page.clone();
         let site = client.config.site.as_ref();
         let here = |at_page: &StateAtPage| site.is_some_and(|site| site.origin() == at_page.goal.site);
         let setup = state.totp.as_ref().map(|pending| pending.setup(client)).transpose()?.map(Arc::new);
         let passkey = self.passkey_options(client, &ticket, &state);
-        Ok(at_page.filter(here).map(|at_page| Found { ticket, open, state, at_page, setup, passkey }))
+        let min_password = policy.min_code_points;
+        Ok(at_page.filter(here).map(|at_page| Found { ticket, open, state, at_page, setup, passkey, min_password }))
     }
 
     /// Takes the next step, if it is the one that was filled in.
@@ -175,8 +178,9 @@ impl SignIns {
         input: StepInput,
     ) -> Result<bool> {
         let StepInput { typed, proof, .. } = input;
-        match (field, typed) {
-            (StepField::NewPassword, StepTyped::NewPassword(password)) => {
+        let missing = || Error::invalid(field.name(), "must not be empty");
+        match (&field, typed) {
+            (StepField::NewPassword { .. }, StepTyped::NewPassword(password)) => {
                 let next = self.next_revision(pending, proof, Next::Step)?;
                 self.choose_password(ctx, client, pending, password, TicketTurn::Advance(&next)).await?;
             }
@@ -185,45 +189,31 @@ impl SignIns {
                 return Ok(true);
             }
             (StepField::Code { sent_to }, StepTyped::Resend) => {
-                self.send_page_code(ctx, client, pending, &sent_to, proof).await?;
+                self.send_page_code(ctx, client, pending, sent_to, proof).await?;
                 return Ok(true);
             }
             (StepField::Code { .. }, StepTyped::OtherAddress) => {
-                let next = self.next_revision(pending, proof, Next::Email(None))?;
-                let mut tx = self.store.write().await?;
-                TicketTurn::Advance(&next).take(&mut tx, &pending.ticket, self.live.now()).await?;
-                tx.commit().await?;
+                self.move_on(pending, proof, Next::Email(None)).await?;
                 return Ok(true);
             }
-            (StepField::Factor { .. }, StepTyped::Code(code)) => {
-                self.show_factor(ctx, client, pending, ShownFactor::Totp(code), proof).await?;
+            (StepField::Factor { .. }, typed) => {
+                let shown = ShownFactor::typed(typed).ok_or_else(missing)?;
+                self.show_factor(ctx, client, pending, shown, proof).await?;
             }
-            (StepField::Factor { .. }, StepTyped::RecoveryCode(code)) => {
-                self.show_factor(ctx, client, pending, ShownFactor::RecoveryCode(code), proof).await?;
-            }
-            (StepField::Factor { .. }, StepTyped::Passkey(response)) => {
-                self.show_factor(ctx, client, pending, ShownFactor::Passkey(response), proof).await?;
-            }
-            (StepField::Enrol { .. }, StepTyped::Code(code)) => {
-                self.enrol_at_page(ctx, (client, place), pending, &ShownFactor::Totp(code), proof).await?;
-                return Ok(true);
-            }
-            (StepField::Enrol { .. }, StepTyped::Passkey(response)) => {
-                self.enrol_at_page(ctx, (client, place), pending, &ShownFactor::Passkey(response), proof).await?;
+            (StepField::Enrol { .. }, typed) => {
+                let made = ShownFactor::typed(typed).ok_or_else(missing)?;
+                self.enrol_at_page(ctx, (client, place), pending, &made, proof).await?;
                 return Ok(true);
             }
             (StepField::RecoveryCodes { .. }, StepTyped::CodesKept) => {
-                let next = self.next_revision(pending, proof, Next::CodesKept)?;
-                let mut tx = self.store.write().await?;
-                TicketTurn::Advance(&next).take(&mut tx, &pending.ticket, self.live.now()).await?;
-                tx.commit().await?;
+                self.move_on(pending, proof, Next::CodesKept).await?;
                 return Ok(!pending.state.steps.is_empty());
             }
             (StepField::Code { .. }, StepTyped::Code(code)) => {
                 let next = self.next_revision(pending, proof, Next::Step)?;
                 self.check_code(ctx, client, pending, &code, TicketTurn::Advance(&next)).await?;
             }
-            (field, _) => return Err(Error::invalid(field.name(), "must not be empty")),
+            _ => return Err(missing()),
         }
         Ok(false)
     }
@@ -272,6 +262,14 @@ impl SignIns {
         self.mail_code(sending, (&pending.ticket, TicketTurn::Advance(&next)), &code).await
     }
 
+    /// Takes a step that changes nothing else.
+    async fn move_on(&self, pending: &PendingSignIn, proof: [u8; 32], next: Next<'_>) -> Result<()> {
+        let next = self.next_revision(pending, proof, next)?;
+        let mut tx = self.store.write().await?;
+        TicketTurn::Advance(&next).take(&mut tx, &pending.ticket, self.live.now()).await?;
+        tx.commit().await.map(|_| ())
+    }
+
     /// The next revision of a sign-in.
     fn next_revision(&self, pending: &PendingSignIn, proof: [u8; 32], next: Next<'_>) -> Result<NextRevision> {
         let PendingSignIn { ticket, state, .. } = pending;
@@ -282,11 +280,10 @@ impl SignIns {
             Next::Step | Next::Proved(_) | Next::Enrolled(..) => {
                 state.steps.drain(..1.min(state.steps.len()));
                 state.email = None;
-                if let Next::Proved(method) = next {
+                if let Next::Proved(method) | Next::Enrolled(_, method) = next {
                     state.proved = state.proved.and(method);
                 }
-                if let Next::Enrolled(codes, method) = next {
-                    state.proved = state.proved.and(method);
+                if let Next::Enrolled(codes, _) = next {
                     state.totp = None;
                     state.recovery_codes = codes.iter().map(|code| code.expose().to_owned()).collect();
                 }
@@ -339,7 +336,10 @@ impl SignIns {
             let verified = self.still_verified(&user, &state, Some(ticket.security_version)).await?;
             let spend = Spend { ticket: Some(&spend), supersedes, guest, ..Spend::default() };
             match self.open_session(ctx, &call, verified, spend).await? {
-                Opened::Session(opened) => return Ok(Some(Box::new(self.cookies(&opened, &call, Some(devices))))),
+                Opened::Session(opened) => {
+                    self.clear_after_steps(&state, &user).await;
+                    return Ok(Some(Box::new(self.cookies(&opened, &call, Some(devices)))));
+                }
                 Opened::Spent => return Ok(None),
                 Opened::BasisEnded => {}
             }
@@ -383,10 +383,11 @@ impl Found {
         }
         Some(match (self.state.steps.first()?, &self.state.email) {
             (SignInStep::Mfa, _) => {
-                StepField::Factor { kinds: self.state.factors.clone(), passkey: self.passkey.clone() }
+                let elsewhere = self.state.passkeys.elsewhere().to_vec();
+                StepField::Factor { kinds: self.state.factors.clone(), passkey: self.passkey.clone(), elsewhere }
             }
             (SignInStep::Enrol, _) => StepField::Enrol { setup: self.setup.clone()?, passkey: self.passkey.clone() },
-            (SignInStep::ChoosePassword, _) => StepField::NewPassword,
+            (SignInStep::ChoosePassword, _) => StepField::NewPassword { min: self.min_password },
             (SignInStep::VerifyEmail, None) => StepField::Address,
             (SignInStep::VerifyEmail, Some(sent_to)) => StepField::Code { sent_to: sent_to.clone() },
         })

@@ -60,6 +60,8 @@ pub struct Challenge {
     pub totp: Option<TotpSetup>,
     /// What a passkey is asked, if the step takes one.
     pub passkey_options: Option<String>,
+    /// Where the user's passkeys work, if the step would take one and they are all of other hosts.
+    pub passkey_hosts: Vec<String>,
 }
 
 /// What became of a step.
@@ -225,17 +227,6 @@ impl Basis {
         let session = tx.session_or_successor(self.session.clone()).await?;
         Ok(session.is_some_and(|session| now < session.expires_at()))
     }
-}
-
-/// What a user can show as a second factor.
-pub(super) async fn factor_kinds(tx: &mut Tx, user: &UserId) -> Result<Vec<FactorKind>> {
-    let mut kinds: Vec<FactorKind> = tx.factors_of(user).await?.into_iter().map(|factor| factor.kind).collect();
-    if tx.recovery_codes_left(user).await? > 0 {
-        kinds.push(FactorKind::RecoveryCode);
-    }
-    kinds.sort_unstable();
-    kinds.dedup();
-    Ok(kinds)
 }
 
 /// The user who takes a step, for the audit log.

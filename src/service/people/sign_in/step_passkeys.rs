@@ -1,4 +1,6 @@
-//! What a sign-in with steps left knows of its user's passkeys.
+//! What a sign-in with steps left knows of its user's second factors, passkeys above all: they are of one host each.
+
+use std::collections::BTreeSet;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -6,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         client::Client,
+        factor::FactorKind,
         passkey::{Credential, HANDLE, Passkey, UserHandle},
+        user::User,
     },
     entropy::Entropy,
     error::Result,
     id::UserId,
+    passkeys::RelyingParty,
     service::people::passkey_factors::relying_party_of,
     store::Tx,
 };
@@ -21,6 +26,9 @@ pub(super) struct StepPasskeys {
     /// Those of the user at the client's host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     allowed: Vec<Allowed>,
+    /// The hosts of the others, if there are none here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<String>,
     /// What authenticators call the user, or will.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     handle: Option<String>,
@@ -39,12 +47,24 @@ impl StepPasskeys {
         !self.allowed.is_empty()
     }
 
+    /// The hosts at which the user's passkeys work, if they all are others than this one.
+    pub(super) fn elsewhere(&self) -> &[String] {
+        &self.elsewhere
+    }
+
     /// What a sign-in of this user through this client knows of passkeys. `entropy` is for a user whom no authenticator
     /// knows yet.
-    pub(super) async fn of(tx: &mut Tx, client: &Client, user: &UserId, entropy: &dyn Entropy) -> Result<Self> {
-        let Some(rp) = relying_party_of(client) else { return Ok(Self::default()) };
-        let here = tx.passkeys_of(user).await?.into_iter().filter(|passkey| passkey.host == rp.host());
-        let allowed = here.map(|Passkey { credential, .. }| Allowed {
+    async fn of(tx: &mut Tx, client: &Client, user: &UserId, entropy: &dyn Entropy) -> Result<Self> {
+        let rp = relying_party_of(client);
+        let host = rp.as_ref().map(RelyingParty::host);
+        let own = tx.passkeys_of(user).await?.into_iter();
+        let (here, others): (Vec<_>, Vec<_>) = own.partition(|passkey| Some(passkey.host.as_str()) == host);
+        let elsewhere = others.into_iter().map(|passkey| passkey.host).filter(|_| here.is_empty());
+        let elsewhere: Vec<_> = elsewhere.collect::<BTreeSet<_>>().into_iter().collect();
+        if host.is_none() {
+            return Ok(Self { elsewhere, ..Self::default() });
+        }
+        let allowed = here.into_iter().map(|Passkey { credential, .. }| Allowed {
             id: URL_SAFE_NO_PAD.encode(&credential.id),
             transports: credential.transports,
         });
@@ -56,7 +76,7 @@ impl StepPasskeys {
             entropy.fill(&mut new);
             new
         };
-        Ok(Self { allowed, handle: Some(URL_SAFE_NO_PAD.encode(handle)) })
+        Ok(Self { allowed, elsewhere, handle: Some(URL_SAFE_NO_PAD.encode(handle)) })
     }
 
     /// What authenticators call the user.
@@ -74,4 +94,26 @@ impl StepPasskeys {
         };
         self.allowed.iter().map(one).collect()
     }
+}
+
+/// What a user can show as a second factor through this client, and what is known of the user's passkeys. Those of another
+/// host are of no use here.
+pub(super) async fn factors_here(
+    tx: &mut Tx,
+    client: &Client,
+    user: &User,
+    entropy: &dyn Entropy,
+) -> Result<(Vec<FactorKind>, StepPasskeys)> {
+    let passkeys = StepPasskeys::of(tx, client, &user.id, entropy).await?;
+    if user.second_factors == 0 {
+        return Ok((Vec::new(), passkeys));
+    }
+    let mut kinds: Vec<FactorKind> = tx.factors_of(&user.id).await?.into_iter().map(|factor| factor.kind).collect();
+    if tx.recovery_codes_left(&user.id).await? > 0 {
+        kinds.push(FactorKind::RecoveryCode);
+    }
+    kinds.retain(|kind| *kind != FactorKind::Passkey || passkeys.any());
+    kinds.sort_unstable();
+    kinds.dedup();
+    Ok((kinds, passkeys))
 }

@@ -3,15 +3,15 @@
 
 use super::{
     BrowserGoal, Challenge, Device, Goal, Granted, SignInCall, SignInStep, SignIns, Typed,
-    state::{Basis, SignInState, factor_kinds},
-    step_passkeys::StepPasskeys,
+    state::{Basis, SignInState},
+    step_passkeys::factors_here,
 };
 use crate::{
     domain::{
         assurance::acr_needs_two_factors,
         client::Client,
         end_user::EndUser,
-        factor::{FactorKind, Methods},
+        factor::Methods,
         session::{Session, SessionKind},
         ticket::TicketKind,
         user::User,
@@ -180,11 +180,8 @@ impl SignIns {
         let user = user.ok_or(Error::TokenRevoked)?;
         let logins = tx.logins_of(id).await?;
         let has_factor = user.second_factors > 0;
-        let mut factors = if has_factor { factor_kinds(&mut tx, id).await? } else { Vec::new() };
-        let passkeys = StepPasskeys::of(&mut tx, call.client, id, &*self.entropy).await?;
+        let (factors, passkeys) = factors_here(&mut tx, call.client, &user, &*self.entropy).await?;
         drop(tx);
-        // Those of another host are of no use here.
-        factors.retain(|kind| *kind != FactorKind::Passkey || passkeys.any());
         if !has_factor && self.live.now() > session.auth_time.plus(FRESH_SIGN_IN) {
             return Ok(None);
         }

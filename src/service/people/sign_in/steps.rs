@@ -9,14 +9,13 @@ use super::{
     factor_steps::ShownFactor,
     guests::GUEST_JOINED,
     opening::{Opened, Spend},
-    state::{Challenge, Continued, NextStep, PendingSignIn, SignInState, SignInStep, actor, factor_kinds},
-    step_passkeys::StepPasskeys,
+    state::{Challenge, Continued, NextStep, PendingSignIn, SignInState, SignInStep, actor},
+    step_passkeys::factors_here,
 };
 use crate::{
     domain::{
         audit::AuditKind,
         client::Client,
-        factor::FactorKind,
         login::Login,
         mail::{Asked, Content, Recipient},
         ticket::{Ticket, TicketKind},
@@ -65,11 +64,8 @@ impl SignIns {
         let (has_factor, proved) = (verified.user.second_factors > 0, verified.proved.clone());
         let mut tx = self.store.read().await?;
         let logins = tx.logins_of(&verified.user.id).await?;
-        let mut factors = if has_factor { factor_kinds(&mut tx, &verified.user.id).await? } else { Vec::new() };
-        let passkeys = StepPasskeys::of(&mut tx, call.client, &verified.user.id, &*self.entropy).await?;
+        let (factors, passkeys) = factors_here(&mut tx, call.client, &verified.user, &*self.entropy).await?;
         drop(tx);
-        // Those of another host are of no use here.
-        factors.retain(|kind| *kind != FactorKind::Passkey || passkeys.any());
         let without_email = call.client.config.require_email && !logins.iter().any(|login| login.contains('@'));
         let steps = [
             (has_factor && !proved.are_two_factors(), SignInStep::Mfa),
@@ -307,12 +303,12 @@ impl SignIns {
             return self.challenge(client, &verified.user, state).await.map(SignedIn::Challenge);
         }
         let device = self.devices_after_steps(&state.login, &state.devices(), &user).into_iter().next();
-        let basis = state.basis.clone();
-        let supersedes = basis.as_ref().map(|basis| &basis.session);
-        let call = state.into_call(ctx, client)?;
+        let supersedes = state.basis.as_ref().map(|basis| &basis.session);
+        let call = state.clone().into_call(ctx, client)?;
         let spend = Spend { supersedes, guest: call.guest.as_ref(), ..Spend::default() };
         match self.open_session(ctx, &call, verified, spend).await? {
             Opened::Session(opened) => {
+                self.clear_after_steps(&state, &user).await;
                 let pair = self.first_tokens(&call, *opened).await?;
                 Ok(SignedIn::Tokens(TokenPair { device, ..pair }))
             }
@@ -335,6 +331,7 @@ impl SignIns {
             factors,
             totp: totp.map(|pending| pending.setup(client)).transpose()?,
             passkey_options: self.passkey_options(client, &issued.ticket, state),
+            passkey_hosts: if step == SignInStep::Mfa { state.passkeys.elsewhere().to_vec() } else { Vec::new() },
             token: issued.token,
         })
     }

@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::{
     actions::{Done, deleted, new_password, signed_out},
-    factors::enrolment,
+    factors::{self, enrolment},
     passkeys,
 };
 use crate::{
@@ -33,7 +33,7 @@ async fn same_again(request: &BrowserRequest, form: &Form) -> Result<Option<Done
     let Some(action) = AccountAction::parse(form.text("action")) else { return Ok(None) };
     let browser = &request.state.service.browser;
     let Some(ended) = browser.just_ended(cookie, &request.site, request.ctx.now).await? else { return Ok(None) };
-    let EndedSession { id, cause } = &ended;
+    let EndedSession { id, cause, .. } = &ended;
     // Only a page that was shown in that session has its token.
     let of = (&visitor.id, Some(id));
     if !browser.form_token_matches(FormPurpose::Profile, of, &request.site, b"", form.text("csrf")) {
@@ -56,21 +56,13 @@ async fn same_again(request: &BrowserRequest, form: &Form) -> Result<Option<Done
         (AccountAction::ConfirmTotp, RevokedCause::Superseded) => {
             let accounts = &request.state.service.site_accounts;
             let typed = (&enrolment(form), &form.code("code"));
-            let cookies = accounts.totp_confirmed_before(request.at_site(""), id, typed).await?;
-            cookies.map(|cookies| {
-                let mut response = request.go_to(&request.site.path("account?done=factor_added"));
-                request.set_session_cookies(&mut response, &cookies);
-                Done::Answer(Box::new(response))
-            })
+            let added = accounts.totp_confirmed_before(request.at_site(""), &ended, typed).await?;
+            added.map(|added| Done::Answer(Box::new(factors::answer(request, &added, factors::DONE))))
         }
         (AccountAction::ConfirmPasskey, RevokedCause::Superseded) => {
             let accounts = &request.state.service.site_accounts;
-            let cookies = accounts.passkey_confirmed_before(request.at_site(""), id, &passkeys::made(form)).await?;
-            cookies.map(|cookies| {
-                let mut response = request.go_to(&request.site.path(passkeys::DONE));
-                request.set_session_cookies(&mut response, &cookies);
-                Done::Answer(Box::new(response))
-            })
+            let added = accounts.passkey_confirmed_before(request.at_site(""), &ended, &passkeys::made(form)).await?;
+            added.map(|added| Done::Answer(Box::new(factors::answer(request, &added, passkeys::DONE))))
         }
         _ => None,
     })

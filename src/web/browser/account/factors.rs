@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Where the page says that a factor was added.
+pub(super) const DONE: &str = "account?done=factor_added";
+
 /// What of the section depends on the request.
 #[derive(Default)]
 pub(super) struct ShownFactors {
@@ -38,21 +41,22 @@ pub(super) async fn act(
     who: &SignedIn,
     (action, form): (AccountAction, &Form),
 ) -> Result<Response, Arc<Error>> {
-    let (accounts, browser) = (&request.state.service.accounts, &request.state.service.site_accounts);
+    let browser = &request.state.service.site_accounts;
     let at = request.at_site("");
     match action {
         AccountAction::ConfirmTotp => {
             let typed = (enrolment(form), form.code("code"));
             let added = browser.confirm_totp(at, (&who.session, &who.me), typed).await?;
-            Ok(answer(request, &added, "account?done=factor_added"))
+            Ok(answer(request, &added, DONE))
         }
         AccountAction::RemoveFactor => {
             let password = form.password("password");
-            accounts.remove_factor(&request.ctx, &who.me, form.text("factor_id"), password).await?;
+            browser.remove_factor(at, &who.me, form.text("factor_id"), password).await?;
             Ok(request.go_to(&request.site.path("account?done=factor_removed")))
         }
         AccountAction::NewRecoveryCodes => {
-            let codes = browser.new_recovery_codes(at, &who.me).await?;
+            let id = browser.account_form(form.text("form"), &request.site, request.visitor.id, request.ctx.now);
+            let codes = browser.new_recovery_codes(at, &who.me, &id).await?;
             Ok(recovery_codes(request, &codes))
         }
         _ => {
@@ -100,11 +104,17 @@ pub(super) async fn section(request: &BrowserRequest, who: &SignedIn, shown: Sho
     let section = Factors {
         password_needed: factors.len() == 1 && accounts.has_password(&who.me).await?,
         recovery_codes: (!factors.is_empty()).then_some(recovery_codes_left),
+        codes_form: Hidden::new(request.state.service.browser.new_form(
+            &request.site,
+            request.visitor.id,
+            request.ctx.now,
+        )),
         list: factors.into_iter().filter_map(listed).collect(),
         sign_in_again: (!may.now).then(|| path_of_sign_in_again(request, may)),
         name_typed: shown.name_typed,
         totp,
         passkeys: request.has_passkeys(),
+        passkey_host: request.only_host_of_passkeys(),
         passkey: shown.passkey.filter(|_| may.now),
     };
     Ok((section, may.has_one && !may.now))

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     domain::{
         mail::known_device,
+        password_policy::PasswordPolicy,
         session::{SessionKind, touch_interval},
     },
     error::Result,
@@ -84,6 +85,7 @@ async fn account(request: &BrowserRequest, who: &SignedIn, shown: Shown) -> Resu
         email_typed,
         pending_email: waiting.map(|w| PendingEmail { email: w.waiting.to, form: Hidden::new(w.text) }),
         has_password: accounts.has_password(&who.me).await?,
+        min_password: PasswordPolicy::beside(user.second_factors).min_code_points,
         password_needed: !who.me.is_fresh(request.ctx.now),
         factors,
         strict,

@@ -74,7 +74,7 @@ fn actions(page: &Account) -> Vec<Action> {
         add(AddPasskey, vec![Input::factor_name().optional()]);
     }
     if changeable && factors.recovery_codes.is_some() {
-        add(NewRecoveryCodes, Vec::new());
+        add(NewRecoveryCodes, vec![Input::hidden("form", factors.codes_form.as_str())]);
     }
     if page.sessions.iter().any(|session| !session.current) {
         add(EndSession, vec![Input::chosen("session_id")]);
@@ -110,6 +110,7 @@ fn about_factors<'a>(factors: &Factors, parts: Parts<'a>) -> Parts<'a> {
         .about("recovery_codes_left", factors.recovery_codes.map_or(Value::Null, Value::from))
         .about("totp", totp)
         .about("passkey_options", passkey)
+        .about("passkey_host", json!(factors.passkey_host))
 }
 
 fn factor(factor: &Factor) -> Value {

@@ -142,27 +142,32 @@ fn step<'a>(page: &'a Step, look: &Look<'_>) -> Parts<'a> {
     let action = |name| Action { name, fields: vec![revision(), Input::hidden("action", name)] };
     let parts = |field| Parts::form(&page.form, url.clone(), [revision(), field]);
     let parts = match &page.kind {
-        StepKind::Mfa { app, recovery, passkey } => {
+        StepKind::Mfa { app: false, recovery: false, passkey: None, elsewhere } => {
+            let parts = Parts { form: Some(&page.form), ..Parts::default() };
+            parts.link("home", safe(look.home)).about("passkey_hosts", json!(elsewhere))
+        }
+        StepKind::Mfa { app, recovery, passkey, elsewhere } => {
             let recover = Action { name: "recover", fields: vec![revision(), Input::recovery_code()] };
             let actions = recovery.then_some(recover).into_iter().collect();
             let code = app.then(Input::code);
             let fields = [revision()].into_iter().chain(code);
             let parts = Parts { actions, ..Parts::form(&page.form, url.clone(), fields) };
-            with_passkey(parts, passkey.as_deref(), [revision()])
+            with_passkey(parts, passkey.as_deref(), [revision()]).about("passkey_hosts", json!(elsewhere))
         }
-        StepKind::Enrol { secret, uri, picture, passkey } => {
+        StepKind::Enrol { secret, uri, picture, passkey, passkey_host } => {
             let parts = parts(Input::code())
                 .link("open_app", safe(uri.as_str()))
                 .about("secret", secret.as_str())
                 .about("uri", uri.as_str())
-                .about("picture", picture.as_str());
+                .about("picture", picture.as_str())
+                .about("passkey_host", json!(passkey_host));
             with_passkey(parts, passkey.as_deref(), [revision()])
         }
         StepKind::RecoveryCodes { codes } => {
             let codes: Vec<&str> = codes.iter().map(ShownOnce::as_str).collect();
             parts(Input::hidden("action", "codes_kept")).about("codes", json!(codes))
         }
-        StepKind::ChoosePassword => parts(Input::new_password(Field::NewPassword)),
+        StepKind::ChoosePassword { .. } => parts(Input::new_password(Field::NewPassword)),
         StepKind::AskAddress { email } => parts(Input::email().typed(email)),
         StepKind::EnterCode { email } => {
             let actions = vec![action("resend"), action("other_address")];

@@ -45,6 +45,7 @@ field-name = { $field ->
    *[current_password] Aktuelles Passwort
 }
 password-hint = Mindestens { $min } Zeichen. Einige Wörter ohne Zusammenhang sind sicher und leicht zu merken.
+password-hint-reset = Mindestens { $min } Zeichen, oder { $least } bei einem Konto mit einem zweiten Faktor. Einige Wörter ohne Zusammenhang sind sicher und leicht zu merken.
 code-label = Code aus der E-Mail
 app-code-label = Code aus der Authenticator-App
 app-picture = QR-Code für Ihre Authenticator-App
@@ -79,6 +80,9 @@ step-mfa-title = Bestätigen Sie, dass Sie es sind
 step-mfa-text = Geben Sie den Code ein, den Ihre Authenticator-App gerade zeigt.
 step-mfa-text-recovery = Geben Sie einen Ihrer Wiederherstellungscodes ein.
 step-mfa-text-passkey = Verwenden Sie Ihren Passkey.
+step-mfa-text-nothing = Keiner Ihrer zweiten Faktoren kann hier verwendet werden.
+step-mfa-elsewhere = Ihr Passkey funktioniert nur bei { $hosts }.
+step-mfa-way-out = Melden Sie sich dort an, wo er funktioniert, und fügen Sie Ihrem Konto eine Authenticator-App hinzu: Eine App funktioniert überall. Wenn das nicht geht, bitten Sie die Betreiber von { $name }, Ihren zweiten Faktor zu entfernen. Ein neues Passwort hilft nicht.
 step-mfa-passkey = Passkey verwenden
 step-mfa-recover = Stattdessen einen Wiederherstellungscode verwenden
 step-enrol-title = Authenticator-App einrichten
@@ -178,6 +182,7 @@ account-again = Um hier etwas zu ändern, melden Sie sich noch einmal mit Ihrem 
 factor-last = Das ist Ihr letzter zweiter Faktor. Ohne ihn genügt Ihr Passwort zur Anmeldung.
 totp-add = Authenticator-App hinzufügen
 passkey-add = Passkey hinzufügen
+passkey-one-host = Ein Passkey funktioniert nur bei { $host }. Ihr Konto gilt auch bei anderen Adressen: Eine Authenticator-App funktioniert bei allen.
 passkey-make = Passkey anlegen
 passkey-make-text = Ihr Gerät fragt Sie, ob Sie es sind.
 totp-name-label = Bezeichnung
@@ -191,7 +196,7 @@ recovery-left = { $count ->
    *[other] Es sind noch { $count } übrig.
 }
 recovery-new = Neue Wiederherstellungscodes erzeugen
-recovery-new-hint = Die alten gelten dann nicht mehr.
+recovery-new-hint = Die alten gelten dann nicht mehr. Codes werden nur gezeigt, wenn sie erstellt werden: Erstellen Sie neue, wenn Sie Ihre nicht haben.
 sessions-title = Wo Sie angemeldet sind
 session-device = { $browser } unter { $system }
 session-unknown = Unbekanntes Gerät

@@ -48,6 +48,7 @@ field-name = { $field ->
    *[current_password] Current password
 }
 password-hint = At least { $min } characters. A few unrelated words are strong and easy to remember.
+password-hint-reset = At least { $min } characters, or { $least } for an account with a second factor. A few unrelated words are strong and easy to remember.
 code-label = Code from the email
 app-code-label = Code from your authenticator app
 app-picture = QR code for your authenticator app
@@ -82,6 +83,9 @@ step-mfa-title = Confirm it is you
 step-mfa-text = Enter the code that your authenticator app shows now.
 step-mfa-text-recovery = Enter one of your recovery codes.
 step-mfa-text-passkey = Use your passkey.
+step-mfa-text-nothing = None of your second factors can be used here.
+step-mfa-elsewhere = Your passkey works at { $hosts } alone.
+step-mfa-way-out = Sign in where it works and add an authenticator app to your account: an app works everywhere. If that is not possible, ask those who run { $name } to remove your second factor. A new password does not help.
 step-mfa-passkey = Use a passkey
 step-mfa-recover = Use a recovery code instead
 step-enrol-title = Set up an authenticator app
@@ -181,6 +185,7 @@ account-again = To change anything here, sign in again with your second factor.
 factor-last = This is your last second factor. Without it, your password alone signs you in.
 totp-add = Add an authenticator app
 passkey-add = Add a passkey
+passkey-one-host = A passkey works at { $host } alone. Your account is good at other addresses too: an authenticator app works at all of them.
 passkey-make = Create the passkey
 passkey-make-text = Your device asks you to confirm that it is you.
 totp-name-label = Name
@@ -194,7 +199,7 @@ recovery-left = { $count ->
    *[other] { $count } are left.
 }
 recovery-new = Make new recovery codes
-recovery-new-hint = The old ones stop working.
+recovery-new-hint = The old ones stop working. Codes are shown when they are made, and not again: make new ones if you do not have yours.
 sessions-title = Where you are signed in
 session-device = { $browser } on { $system }
 session-unknown = Unknown device
