@@ -322,6 +322,10 @@ fn too_many_text(by: &str) -> &'static str {
         "guests_address" | "guests_network" | "guests_site" | "guests_provider" => {
             "too many new guests from this address or its network"
         }
+        "data_session" => "too many changes for this session",
+        "data_address" | "data_network" | "data_site" | "data_provider" => {
+            "too many changes by guests from this address or its network"
+        }
         "address" | "network" | "site" | "provider" => {
             "too many failed attempts or requests for mails from this address or its network"
         }

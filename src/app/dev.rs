@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::listeners::Listeners;
 use crate::{
+    domain::client::Grant,
     error::{Error, Result},
     secret::{ClientSecret, Password},
     service::{Admin, ClientPatch, NewClientRequest, NewUserRequest, Service},
@@ -22,6 +23,9 @@ pub(super) const SECRET: &str = "demo-service-secret-known-to-everybody";
 
 /// The demo's application.
 const APP: &str = "demo-app";
+/// What the application may do; an older demo's may not have guests.
+const GRANTS: [&str; 3] = ["direct_login", "refresh_token", "guest"];
+const OLDER_GRANTS: [Grant; 2] = [Grant::DirectLogin, Grant::RefreshToken];
 /// Where the development server of Vite has pages that call the demo.
 const PAGES: [&str; 2] = ["http://localhost:5173", "http://127.0.0.1:5173"];
 /// The port of localhost at which `serve --dev --app URL` serves it.
@@ -47,7 +51,7 @@ pub(super) async fn set_up(service: &Service, app_port: Option<u16>) -> Result<(
         id: text(APP),
         public: true,
         first_party: true,
-        grants: ["direct_login", "refresh_token", "guest"].map(text).to_vec(),
+        grants: GRANTS.map(text).to_vec(),
         audiences: vec![text("demo-api"), issuer.clone()],
         scopes: vec![text("orders.read"), text("orders.write")],
         registration: true,
@@ -69,7 +73,22 @@ pub(super) async fn set_up(service: &Service, app_port: Option<u16>) -> Result<(
             ignore_existing(service.clients.create(&Admin::command(), client).await.map(|_| ()))?;
         }
     }
+    ensure_guests(service).await?;
     ensure_site(service, app_port).await
+}
+
+/// Makes sure that the application may have guests, unless it was given other grants on purpose.
+async fn ensure_guests(service: &Service) -> Result<()> {
+    let admin = Admin::command();
+    if !service.clients.get(&admin, APP).is_ok_and(|client| client.config.grants == OLDER_GRANTS) {
+        return Ok(());
+    }
+    let patch = ClientPatch { grants: Some(GRANTS.map(str::to_owned).to_vec()), ..ClientPatch::default() };
+    match service.clients.update(&admin, APP, &patch, None).await {
+        // It was deleted meanwhile.
+        Err(Error::NotFound(..)) => Ok(()),
+        other => other.map(|_| ()),
+    }
 }
 
 /// Makes sure that a client has the site at which the application is found; an older demo's has none.

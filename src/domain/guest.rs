@@ -8,6 +8,8 @@ use crate::{id::SessionId, time::Ttl};
 
 /// How long a guest's session may be idle at most.
 pub const GUEST_IDLE: Ttl = Ttl::from_days(1);
+/// For how long a browser whose first requests overlap is the same guest, although its cookie was not sent yet.
+pub const SAME_GUEST: Ttl = Ttl::from_secs(10);
 /// Maximum number of policies that a client or a request may give.
 pub const MAX_POLICIES: usize = 64;
 

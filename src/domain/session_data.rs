@@ -175,6 +175,8 @@ pub struct DataSession {
     pub user: String,
     /// Its client.
     pub client: ClientId,
+    /// Whether it is a guest's.
+    pub is_guest: bool,
 }
 
 /// What must be stored for a change to be made.
@@ -240,6 +242,8 @@ pub enum DataOutcome {
     },
     /// The owner has as many values as it may have. Nothing changed.
     TooMany,
+    /// The owner is a guest's and would have more bytes than those may have. Nothing changed.
+    TooLarge,
     /// The session has ended, or there is none. Nothing changed.
     SessionEnded,
     /// The session is of another client. Nothing changed.
@@ -332,6 +336,7 @@ mod tests {
             id: "ses_01J00000000000000000BR0WSE".parse().unwrap(),
             user: "usr_01J00000000000000000000000".to_owned(),
             client: client.parse().unwrap(),
+            is_guest: false,
         };
         assert_eq!(DataScope::Session.owner(&session("shop")), "ses_01J00000000000000000BR0WSE");
         assert_eq!(DataScope::User.owner(&session("shop")), "usr_01J00000000000000000000000/shop");

@@ -2,6 +2,8 @@
 //! Also limits failed attempts. Imports `runtime`, `access` and `tokens`.
 
 mod accounts;
+mod buckets;
+mod data_limits;
 mod emails;
 mod factors;
 mod guest_limits;

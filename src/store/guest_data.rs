@@ -1,10 +1,10 @@
 //! What becomes of a guest's data when the guest gets an account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     engine::{Tx, all, execute, optional},
-    failure::corrupt,
+    session_data::data_value,
 };
 use crate::{
     domain::{
@@ -27,8 +27,7 @@ struct DataRow {
 
 impl DataRow {
     fn value(&self) -> Result<DataValue> {
-        let text = String::from_utf8(self.value.clone());
-        text.map(DataValue::from_database).map_err(|_| corrupt("session_data", "value", &self.owner))
+        data_value(self.value.clone(), &self.owner)
     }
 }
 
@@ -98,22 +97,11 @@ impl Tx {
     ) -> Result<(BTreeMap<String, DataRow>, BTreeMap<String, DataRow>)> {
         const SQL: &str = "UPDATE session_data SET version = version WHERE owner = $1 OR owner = $2 \
             RETURNING owner, namespace, value";
-        // In the order of their names, as whoever stores data for both.
-        let mut owners = [guest, account];
-        owners.sort_unstable();
-        for owner in owners {
-            self.data_owner_hold(owner).await?;
-        }
+        self.data_owners_hold(&BTreeSet::from([guest, account])).await?;
         let rows = all!(self, DataRow, SQL, guest, account)?;
         let named = |row: DataRow| (row.namespace.clone(), row);
         let (of_guest, of_account): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.owner == guest);
         Ok((of_guest.into_iter().map(named).collect(), of_account.into_iter().map(named).collect()))
-    }
-
-    async fn data_owner_hold(&mut self, owner: &str) -> Result<()> {
-        const SQL: &str = "INSERT INTO session_data_owners (owner, last_version) VALUES ($1, 0) \
-            ON CONFLICT (owner) DO UPDATE SET last_version = session_data_owners.last_version";
-        execute!(self, SQL, owner).map(|_| ())
     }
 
     /// Copies a namespace to an owner who has none of this name, and is held. Its version is one that the owner has never
@@ -138,11 +126,9 @@ impl Tx {
 
     /// Makes a guest's value one of the new session, unless that has one of this name or no room.
     async fn data_set_aside(&mut self, (from, session): (&str, &SessionId), namespace: &str) -> Result<()> {
-        const STORED: &str = "SELECT (SELECT count(*) FROM session_data WHERE owner = $1), \
-            (SELECT count(*) FROM session_data WHERE owner = $1 AND namespace = $2)";
-        let counts = optional!(self, (i64, i64), STORED, session.as_str(), namespace)?;
-        if counts.is_some_and(|(all, same)| same == 0 && all < MAX_VALUES) {
-            self.data_owner_hold(session.as_str()).await?;
+        let (values, same) = self.data_stored(session.as_str(), namespace).await?;
+        if same.is_none() && values < MAX_VALUES {
+            self.data_owners_hold(&BTreeSet::from([session.as_str()])).await?;
             self.data_copy((from, session.as_str()), namespace).await?;
         }
         Ok(())

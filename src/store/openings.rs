@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         audit::{Actor, AuditEvent},
-        guest::GuestJoin,
+        guest::{GuestJoin, SAME_GUEST},
         passkey::PasskeyUse,
         session::{
             FormSpending, OpenOutcome, RESULT_TTL, RevokedCause, Session, SessionKind, SpentForm, TicketSpending,
@@ -115,7 +115,7 @@ impl Tx {
         now: Timestamp,
     ) -> Result<OpenOutcome> {
         let mut session = opening.session.clone();
-        let Some(user) = session.user.clone() else { return self.guest_open(opening).await };
+        let Some(user) = session.user.clone() else { return self.guest_open(opening, now).await };
         let mut replaced = opening.supersedes.clone();
         let mut joined = None;
         if let Some(join) = &opening.guest {
@@ -172,8 +172,13 @@ impl Tx {
         Ok(conflicts.map_or(OpenOutcome::Opened, OpenOutcome::Joined))
     }
 
-    /// Opens the session of a guest, of whom nothing is known.
-    async fn guest_open(&mut self, opening: &Opening) -> Result<OpenOutcome> {
+    /// Opens the session of a guest, of whom nothing is known, unless the same browser has just become a guest.
+    async fn guest_open(&mut self, opening: &Opening, now: Timestamp) -> Result<OpenOutcome> {
+        if let Some(form) = &opening.form
+            && !self.guest_begin(form, &opening.session.id, now).await?
+        {
+            return Ok(OpenOutcome::FormSpent);
+        }
         self.session_insert(&opening.session).await?;
         Ok(OpenOutcome::Opened)
     }
@@ -207,6 +212,23 @@ impl Tx {
         let FormSpending { id, proof, result } = form;
         let (id, proof) = (id.as_slice(), proof.as_slice());
         Ok(execute!(self, SQL, id, proof, session.as_str(), result.as_slice(), now.millis())? == 1)
+    }
+
+    /// Makes this session the guest of a browser, whose id stands for a form's. Returns false if the browser has been a
+    /// guest for less than [`SAME_GUEST`], and still is. Whoever comes second waits for the first to commit. The session of
+    /// that one may not be visible to this statement, which is why it must be seen to have ended.
+    async fn guest_begin(&mut self, form: &FormSpending, session: &SessionId, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "INSERT INTO spent_forms (id, proof, session_id, result, spent_at) \
+            VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET proof = excluded.proof, \
+            session_id = excluded.session_id, result = excluded.result, spent_at = excluded.spent_at \
+            WHERE spent_forms.spent_at <= $6 OR spent_forms.spent_at >= $7 OR EXISTS (SELECT 1 FROM sessions \
+            WHERE sessions.id = spent_forms.session_id AND sessions.revoked_at IS NOT NULL)";
+        let FormSpending { id, proof, result } = form;
+        let (id, proof) = (id.as_slice(), proof.as_slice());
+        // A clock that was set back makes nobody the same for long.
+        let (from, to) = (now.minus(SAME_GUEST).millis(), now.plus(SAME_GUEST).millis());
+        let began = execute!(self, SQL, id, proof, session.as_str(), result.as_slice(), now.millis(), from, to)?;
+        Ok(began == 1)
     }
 
     /// The form with this id, if it was spent. Its result is there only for [`RESULT_TTL`].

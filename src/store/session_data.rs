@@ -5,6 +5,8 @@
 //! Whoever adds a value or deletes one also locks its owner's row in `session_data_owners`, so that the number of values
 //! is counted by one at a time. Versions go on from the highest that was deleted, so none is ever used again.
 
+mod sizes;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,10 +31,11 @@ use crate::{
 /// The live ones of these sessions. On SQLite what is found is one JSON value, for its driver passes rows one by one
 /// between two threads, which takes longer than all else.
 const LIVE: Sql = Sql {
-    sqlite: "SELECT json_group_array(json_array(id, coalesce(user_id, subject), client_id)) FROM sessions \
+    sqlite: "SELECT json_group_array(json_array(id, coalesce(user_id, subject), client_id, user_id IS NULL)) FROM sessions \
         WHERE id IN (SELECT value FROM json_each($1)) AND revoked_at IS NULL AND idle_expires_at > $2 \
         AND absolute_expires_at > $2",
-    postgres: "SELECT id, coalesce(user_id, subject), client_id FROM sessions \
+    postgres: "SELECT id, coalesce(user_id, subject), client_id, CASE WHEN user_id IS NULL THEN CAST(1 AS BIGINT) \
+        ELSE 0 END FROM sessions \
         WHERE id IN (SELECT jsonb_array_elements_text($1)) AND revoked_at IS NULL AND idle_expires_at > $2 \
         AND absolute_expires_at > $2 ORDER BY id FOR SHARE",
 };
@@ -85,6 +88,7 @@ struct Waiting<'a> {
     /// Its place among all.
     n: usize,
     owner: String,
+    is_guest: bool,
     write: &'a DataWrite,
 }
 
@@ -147,16 +151,26 @@ struct DataRow {
 impl TryFrom<DataRow> for StoredData {
     type Error = Error;
     fn try_from(row: DataRow) -> Result<Self> {
-        let text = String::from_utf8(row.value).map_err(|_| corrupt("session_data", "value", &row.owner))?;
         let updated_at = Timestamp::from_millis(row.updated_at);
-        Ok(Self { value: DataValue::from_database(text), version: row.version, updated_at })
+        Ok(Self { value: data_value(row.value, &row.owner)?, version: row.version, updated_at })
     }
+}
+
+/// A value of an owner, as it is stored.
+pub(super) fn data_value(bytes: Vec<u8>, owner: &str) -> Result<DataValue> {
+    let text = String::from_utf8(bytes).map_err(|_| corrupt("session_data", "value", owner))?;
+    Ok(DataValue::from_database(text))
 }
 
 impl Tx {
     /// Makes changes, all in this transaction. The outcomes are in the order of the changes; those of one value are made
-    /// one after another. `now` must have been read just before.
-    pub async fn session_data_write(&mut self, writes: &[DataWrite], now: Timestamp) -> Result<Vec<DataOutcome>> {
+    /// one after another. An owner who is a guest's has at most `guest_bytes`. `now` must have been read just before.
+    pub async fn session_data_write(
+        &mut self,
+        writes: &[DataWrite],
+        guest_bytes: i64,
+        now: Timestamp,
+    ) -> Result<Vec<DataOutcome>> {
         let sessions: BTreeSet<&str> = writes.iter().map(|write| write.session.as_str()).collect();
         let live = self.data_sessions(&sessions, now).await?;
         let mut outcomes = vec![DataOutcome::SessionEnded; writes.len()];
@@ -166,13 +180,14 @@ impl Tx {
             if write.client.as_ref().is_some_and(|client| *client != session.client) {
                 *outcome = DataOutcome::OtherClient;
             } else {
-                waiting.push(Waiting { n, owner: write.scope.owner(session), write });
+                let (owner, is_guest) = (write.scope.owner(session), session.is_guest);
+                waiting.push(Waiting { n, owner, is_guest, write });
             }
         }
         let mut known = Known::new();
         while !waiting.is_empty() {
             let (round, mut done) = next_round(&waiting, &known);
-            for (key, n, outcome) in self.data_round(round, now).await? {
+            for (key, n, outcome) in self.data_round(round, guest_bytes, now).await? {
                 match outcome {
                     DataOutcome::Stored { version, .. } => drop(known.insert(key, Some(version))),
                     DataOutcome::Deleted => drop(known.insert(key, None)),
@@ -193,8 +208,15 @@ impl Tx {
 
     /// Makes changes of different values, in the order of their keys, so that no two transactions wait for each other.
     /// What is missing from the outcomes has to wait for the next round.
-    async fn data_round(&mut self, round: Vec<&Waiting<'_>>, now: Timestamp) -> Result<Vec<(Key, usize, DataOutcome)>> {
+    async fn data_round(
+        &mut self,
+        round: Vec<&Waiting<'_>>,
+        guest_bytes: i64,
+        now: Timestamp,
+    ) -> Result<Vec<(Key, usize, DataOutcome)>> {
         let (puts, deletions): (Vec<_>, Vec<_>) = round.into_iter().partition(|one| one.write.value.is_some());
+        let too_large = self.data_beyond(&puts, guest_bytes).await?;
+        let (beyond, puts): (Vec<_>, Vec<_>) = puts.into_iter().partition(|one| too_large.contains(&one.n));
         let (replacing, mut adding): (Vec<_>, Vec<_>) =
             puts.into_iter().partition(|one| one.write.condition != DataCondition::Absent);
         let mut outcomes = Vec::new();
@@ -220,8 +242,8 @@ impl Tx {
             }
         }
         // Deletions come last: what was refused for want of room is judged as it was.
-        for one in by_row.into_iter().chain(deletions) {
-            outcomes.push((owned(one.key()), one.n, self.data_by_row(one).await?));
+        for one in beyond.into_iter().chain(by_row).chain(deletions) {
+            outcomes.push((owned(one.key()), one.n, self.data_by_row(one, too_large.contains(&one.n)).await?));
         }
         Ok(outcomes)
     }
@@ -255,20 +277,29 @@ impl Tx {
         if all.is_empty() {
             return Ok(HashMap::new());
         }
-        let owners: Vec<&str> = all.iter().map(|one| one.owner.as_str()).collect();
-        execute!(self, HOLD_OWNERS, Json(owners))?;
+        self.data_owners_hold(&all.iter().map(|one| one.owner.as_str()).collect()).await?;
         let inputs: Vec<Input<'_>> = all.iter().map(|one| one.input()).collect();
         let rows = all!(self, (String, String, i64), ADD, Json(&inputs), now.millis(), MAX_VALUES)?;
         Ok(rows.into_iter().map(|(owner, namespace, version)| ((owner, namespace), version)).collect())
     }
 
-    /// Handles deletions and refusals, by looking at what is stored.
-    async fn data_by_row(&mut self, one: &Waiting<'_>) -> Result<DataOutcome> {
-        const CURRENT: &str = "SELECT (SELECT count(*) FROM session_data WHERE owner = $1), \
+    /// Locks owners, which are made if there are none, in the order of their names. Until then nobody else adds anything.
+    pub(super) async fn data_owners_hold(&mut self, owners: &BTreeSet<&str>) -> Result<()> {
+        execute!(self, HOLD_OWNERS, Json(owners)).map(|_| ())
+    }
+
+    /// How many values an owner has, and the version of one.
+    pub(super) async fn data_stored(&mut self, owner: &str, namespace: &str) -> Result<(i64, Option<i64>)> {
+        const SQL: &str = "SELECT (SELECT count(*) FROM session_data WHERE owner = $1), \
             (SELECT version FROM session_data WHERE owner = $1 AND namespace = $2)";
+        Ok(optional!(self, (i64, Option<i64>), SQL, owner, namespace)?.unwrap_or_default())
+    }
+
+    /// Handles deletions and refusals, by looking at what is stored.
+    async fn data_by_row(&mut self, one: &Waiting<'_>, too_large: bool) -> Result<DataOutcome> {
         let DataWrite { namespace, value, condition, .. } = one.write;
         let (owner, namespace) = (one.owner.as_str(), namespace.as_str());
-        let (count, current) = optional!(self, (i64, Option<i64>), CURRENT, owner, namespace)?.unwrap_or_default();
+        let (count, current) = self.data_stored(owner, namespace).await?;
         if !condition.allows(current) {
             return Ok(DataOutcome::Mismatch { current });
         }
@@ -276,6 +307,7 @@ impl Tx {
             (None, None) => Ok(DataOutcome::Deleted),
             (None, Some(version)) => self.data_delete(owner, namespace, version).await,
             (Some(_), None) if count >= MAX_VALUES => Ok(DataOutcome::TooMany),
+            (Some(_), _) if too_large => Ok(DataOutcome::TooLarge),
             // Another transaction came between the statements.
             (Some(_), _) => Err(Error::Conflict),
         }
@@ -295,23 +327,27 @@ impl Tx {
     }
 
     async fn data_sessions(&mut self, ids: &BTreeSet<&str>, now: Timestamp) -> Result<HashMap<String, DataSession>> {
-        let rows: Vec<(String, String, String)> = match self.inner {
-            Inner::Postgres(_) => all!(self, (String, String, String), LIVE, Json(ids), now.millis())?,
+        type Row = (String, String, String, i64);
+        let rows: Vec<Row> = match self.inner {
+            Inner::Postgres(_) => all!(self, Row, LIVE, Json(ids), now.millis())?,
             Inner::Sqlite(_) => parsed(optional!(self, (Vec<u8>,), LIVE, Json(ids), now.millis())?)?,
         };
-        let session = |(id, user, client): (String, String, String)| {
+        let session = |(id, user, client, guest): Row| {
             let parsed: SessionId = id.parse().map_err(|_| corrupt("sessions", "id", &id))?;
-            Ok((id, DataSession { id: parsed, user, client: ClientId::from_database(client) }))
+            Ok((id, DataSession { id: parsed, user, client: ClientId::from_database(client), is_guest: guest != 0 }))
         };
         rows.into_iter().map(session).collect()
     }
 
     /// A session whose data are read, if it is live.
     pub async fn data_session(&mut self, id: &SessionId, now: Timestamp) -> Result<Option<DataSession>> {
-        const SQL: &str = "SELECT coalesce(user_id, subject), client_id FROM sessions WHERE id = $1 \
+        const SQL: &str = "SELECT user_id, subject, client_id FROM sessions WHERE id = $1 \
             AND revoked_at IS NULL AND idle_expires_at > $2 AND absolute_expires_at > $2";
-        let row = optional!(self, (String, String), SQL, id.as_str(), now.millis())?;
-        Ok(row.map(|(user, client)| DataSession { id: id.clone(), user, client: ClientId::from_database(client) }))
+        let row = optional!(self, (Option<String>, String, String), SQL, id.as_str(), now.millis())?;
+        Ok(row.map(|(user, subject, client)| {
+            let (is_guest, client) = (user.is_none(), ClientId::from_database(client));
+            DataSession { id: id.clone(), user: user.unwrap_or(subject), client, is_guest }
+        }))
     }
 
     /// A value of an owner.

@@ -4,11 +4,11 @@ use sqlx::types::Json;
 
 use super::{
     engine::{Sql, Tx, all, execute},
-    failure::corrupt,
+    session_data::data_value,
     sessions::dead,
 };
 use crate::{
-    domain::session_data::{DataValue, StoredData},
+    domain::session_data::StoredData,
     error::Result,
     id::{SessionId, UserId},
     time::Timestamp,
@@ -146,9 +146,8 @@ impl Tx {
         let rows = all!(self, OwnedRow, SQL, &from, &to, user.as_str(), values, bytes)?;
         let all = rows.first().is_none_or(|row| usize::try_from(row.number).is_ok_and(|number| number == rows.len()));
         let read = |row: OwnedRow| {
-            let text = String::from_utf8(row.value).map_err(|_| corrupt("session_data", "value", &row.owner))?;
             let updated_at = Timestamp::from_millis(row.updated_at);
-            let stored = StoredData { value: DataValue::from_database(text), version: row.version, updated_at };
+            let stored = StoredData { value: data_value(row.value, &row.owner)?, version: row.version, updated_at };
             Ok(OwnedData { owner: row.owner, namespace: row.namespace, stored })
         };
         let read: Result<Vec<OwnedData>> = rows.into_iter().map(read).collect();

@@ -26,6 +26,8 @@ on_each_engine! {
     App => {
         a_guest_has_a_session_like_a_user_but_nobody_is_signed_in,
         only_a_client_with_the_grant_has_guests,
+        a_client_that_loses_the_grant_keeps_the_guests_it_has,
+        a_raised_limit_holds_at_once_for_guests_who_were_counted_before,
         a_confidential_client_has_guests_too,
         a_guest_has_no_account_and_no_permission,
         a_guest_is_idle_for_a_day_at_most_and_is_deleted_afterwards,
@@ -129,6 +131,42 @@ async fn only_a_client_with_the_grant_has_guests(app: &App) {
     // Whoever cannot sign users in cannot sign a guest in either.
     let refused = upgrade(&app.service, upgrade_of(&token(&guest), "ada", &[])).await;
     assert_eq!(reason(&refused), Reason::ClientNotAllowed);
+}
+
+async fn a_client_that_loses_the_grant_keeps_the_guests_it_has(app: &App) {
+    shop(app).await;
+    let (guest, registering) = (start(&app.service).await, start(&app.service).await);
+    let grants = Some(["direct_login", "refresh_token"].map(str::to_owned).to_vec());
+    let patch = ClientPatch { grants, ..ClientPatch::default() };
+    app.service.clients.update(&Admin::command(), "shop", &patch, None).await.unwrap();
+    assert_eq!(reason(&start_for(&app.service, "").await), Reason::ClientNotAllowed);
+    let next = refresh(&app.service, "shop", &token(&guest), "", &[], "").await.unwrap();
+    let user = upgrade(&app.service, upgrade_of(&token(&next), "ada", &[])).await.unwrap();
+    assert_ne!(user.session_id, guest.session_id);
+    let ended = refresh(&app.service, "shop", &token(&next), "", &[], "").await;
+    assert_eq!(reason(&ended), Reason::SessionRevoked);
+    // Who has not come back after a day has gone, as ever.
+    app.pass(Ttl::from_days(1)).await;
+    let expired = upgrade(&app.service, upgrade_of(&token(&registering), "ada", &[])).await;
+    assert_eq!(reason(&expired), Reason::SessionExpired);
+}
+
+async fn a_raised_limit_holds_at_once_for_guests_who_were_counted_before(app: &App) {
+    shop(app).await;
+    for _ in 0..60 {
+        start_from(&app.service, "192.0.2.7").await.unwrap();
+    }
+    assert!(start_from(&app.service, "192.0.2.7").await.is_err());
+    app.service.instance.set(&Admin::command(), "address_guests", "61").await.unwrap();
+    start_from(&app.service, "192.0.2.7").await.unwrap();
+    assert!(start_from(&app.service, "192.0.2.7").await.is_err());
+    // One a second: what has come before drains as fast.
+    app.service.instance.set(&Admin::command(), "address_guests_per_hour", "3600").await.unwrap();
+    app.pass(Ttl::from_secs(2)).await;
+    for _ in 0..2 {
+        start_from(&app.service, "192.0.2.7").await.unwrap();
+    }
+    assert!(start_from(&app.service, "192.0.2.7").await.is_err());
 }
 
 async fn a_confidential_client_has_guests_too(app: &App) {

@@ -354,3 +354,26 @@ async fn a_demo_in_front_of_an_application_says_what_it_cannot_do() {
         assert!(code != Some(0) && stderr.contains(says), "{args:?}: {stderr}");
     }
 }
+
+/// A demo that was made before there were guests gets them at its next start, unless it was given other grants.
+#[tokio::test]
+async fn an_older_demo_may_have_guests_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let grants = |server: &Server| {
+        let client = server.command(&["client", "show", "demo-app", "--json"], "");
+        serde_json::from_str::<Value>(&client).unwrap()["grants"].clone()
+    };
+    let mut older = vec!["client", "update", "demo-app", "--grant", "direct_login", "--grant", "refresh_token"];
+    let server = Server::start(dir.path(), &["--dev"]);
+    assert_eq!(grants(&server), json!(["direct_login", "refresh_token", "guest"]));
+    server.command(&older, "");
+    assert_eq!(grants(&server), json!(["direct_login", "refresh_token"]));
+    drop(server);
+    let server = Server::start(dir.path(), &["--dev"]);
+    assert_eq!(grants(&server), json!(["direct_login", "refresh_token", "guest"]));
+    older.truncate(5);
+    server.command(&older, "");
+    drop(server);
+    let server = Server::start(dir.path(), &["--dev"]);
+    assert_eq!(grants(&server), json!(["direct_login"]));
+}

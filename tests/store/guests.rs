@@ -3,15 +3,16 @@
 use chancery::{
     domain::{
         audit::Actor,
-        guest::{GuestDataPolicy, GuestJoin, GuestPolicies},
-        session::{OpenOutcome, RevokedCause, Session, SessionKind},
+        guest::{GuestDataPolicy, GuestJoin, GuestPolicies, SAME_GUEST},
+        session::{FormSpending, OpenOutcome, RevokedCause, Session, SessionKind},
         session_data::MAX_VALUES,
         user::User,
     },
     id::UserId,
-    store::{By, Opening},
-    time::Ttl,
+    store::{By, Opening, Revoke, Store},
+    time::{Timestamp, Ttl},
 };
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::{
@@ -152,4 +153,53 @@ pub(crate) async fn an_account_that_is_full_takes_no_more_of_a_guest(f: &Fixture
     assert_eq!(conflicts[0].policy, GuestDataPolicy::KeepAccount);
     assert_eq!(i64::try_from(entries(f, &account).await.len()).unwrap(), MAX_VALUES);
     assert!(entries(f, &owner(&guest.subject)).await.is_empty());
+}
+
+/// The opening of a guest's session in a browser.
+fn beginning(f: &Fixture, browser: u8) -> Opening {
+    let nobody = f.user("nobody").user;
+    let id = UserId::new(NOW, &*f.entropy);
+    let guest = Session { user: None, subject: id.to_string(), ..f.session(&nobody) };
+    let form = FormSpending { id: [browser; 16], proof: [browser; 32], result: guest.id.as_str().as_bytes().to_vec() };
+    Opening { form: Some(form), ..Opening::of_guest(guest) }
+}
+
+async fn begin(f: &Fixture, store: &Store, opening: &Opening, now: Timestamp) -> OpenOutcome {
+    let mut tx = store.write().await.unwrap();
+    let outcome = tx.session_open(opening, &f.settings, now).await.unwrap();
+    tx.commit().await.unwrap();
+    outcome
+}
+
+pub(crate) async fn a_browser_becomes_one_guest_whoever_asks_at_once(f: &Fixture) {
+    let second = f.second().await;
+    for browser in 1..=5 {
+        let all: Vec<Opening> = (0..8).map(|_| beginning(f, browser)).collect();
+        let begun = join_all(all.iter().enumerate().map(|(n, opening)| {
+            let store = if n % 2 == 0 { &f.store } else { &second };
+            begin(f, store, opening, NOW)
+        }));
+        let begun = begun.await;
+        let won: Vec<_> = (0..8).filter(|n| begun[*n] == OpenOutcome::Opened).collect();
+        assert_eq!(won.len(), 1, "{begun:?}");
+        assert!(begun.iter().all(|o| matches!(o, OpenOutcome::Opened | OpenOutcome::FormSpent)));
+        let kept = f.store.read().await.unwrap().spent_form(&[browser; 16], NOW).await.unwrap().unwrap();
+        let winner = &all[won[0]].session.id;
+        assert_eq!((&kept.session, kept.result.as_deref()), (winner, Some(winner.as_str().as_bytes())));
+    }
+    let counted = f.store.read().await.unwrap().guests_stored(&"app".parse().unwrap(), 100).await.unwrap();
+    assert_eq!(counted, 5, "one for each browser");
+    // For ten seconds; or until that guest has ended, or if the clock was set back.
+    let nearly = NOW.plus(SAME_GUEST).minus(Ttl::from_millis(1));
+    assert_eq!(begin(f, &f.store, &beginning(f, 1), nearly).await, OpenOutcome::FormSpent);
+    assert_eq!(begin(f, &f.store, &beginning(f, 1), NOW.plus(SAME_GUEST)).await, OpenOutcome::Opened);
+    assert_eq!(begin(f, &f.store, &beginning(f, 2), NOW.minus(SAME_GUEST)).await, OpenOutcome::Opened);
+    let ended = f.store.read().await.unwrap().spent_form(&[3; 16], NOW).await.unwrap().unwrap().session;
+    let actor = Actor::system();
+    let by = By { actor: &actor, cause: RevokedCause::Logout, settings: &f.settings, now: NOW };
+    let mut tx = f.store.write().await.unwrap();
+    tx.revoke(Revoke::Sessions(&[ended]), &by).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(begin(f, &f.store, &beginning(f, 3), NOW).await, OpenOutcome::Opened);
+    assert_eq!(begin(f, &f.store, &beginning(f, 3), NOW).await, OpenOutcome::FormSpent);
 }

@@ -1,5 +1,7 @@
 //! What applications keep with sessions and users.
 
+mod guest_bytes;
+
 use chancery::{
     domain::{
         session::{OpenOutcome, RevokedCause, Session},
@@ -19,6 +21,11 @@ use crate::{
     fixture::{Fixture, NOW},
     openings::{in_browser, opening},
 };
+
+pub(crate) use self::guest_bytes::a_guests_values_have_a_bound_together;
+
+/// The most that an owner has who is a guest's.
+const GUEST_BYTES: i64 = 100;
 
 fn value(text: &str) -> DataValue {
     DataValue::new(json!({ "say": text })).unwrap()
@@ -45,7 +52,7 @@ fn delete(session: &Session, namespace: &str, condition: DataCondition) -> DataW
 
 async fn write_in(store: &Store, writes: &[DataWrite], now: Timestamp) -> Vec<DataOutcome> {
     let mut tx = store.write().await.unwrap();
-    let outcomes = tx.session_data_write(writes, now).await.unwrap();
+    let outcomes = tx.session_data_write(writes, GUEST_BYTES, now).await.unwrap();
     tx.commit().await.unwrap();
     outcomes
 }

@@ -48,6 +48,17 @@ pub struct LimitSettings {
     pub network_guests_per_hour: i64,
     /// Maximum number of stored sessions of guests of one client.
     pub guests_per_client: i64,
+    /// Maximum number of bytes of what is kept with a guest's session, and of what is kept for the guest.
+    pub guest_data_bytes: i64,
+    /// Burst of changes of what is kept with one session or its user; 0 for no limit. Nobody fills a cart that fast, but a
+    /// page that stores whatever is typed writes several times a second for a while.
+    pub session_writes: i64,
+    /// Sustained changes for one session per hour.
+    pub session_writes_per_hour: i64,
+    /// Burst of changes by guests from one address; 0 for no limit. Many people may share an address.
+    pub address_guest_writes: i64,
+    /// Sustained changes by guests from one address per hour.
+    pub address_guest_writes_per_hour: i64,
     /// Limits of later releases.
     #[serde(flatten)]
     pub later: Later,
@@ -72,6 +83,14 @@ impl Default for LimitSettings {
             // Two per second.
             network_guests_per_hour: 7200,
             guests_per_client: 100_000,
+            // With both owners, 256 KiB a guest.
+            guest_data_bytes: 128 * 1024,
+            session_writes: 300,
+            // Five per second.
+            session_writes_per_hour: 18_000,
+            address_guest_writes: 3_000,
+            // 50 per second.
+            address_guest_writes_per_hour: 180_000,
             later: Later::default(),
         }
     }

@@ -266,7 +266,8 @@ impl Callers {
                 DataCaller(DataCallerKind::Client(client))
             }
             ClientCredentials::Bearer(token) => {
-                DataCaller::of_session(session_id(&*self.bearer_claims(ctx, token).await?)?)
+                let claims = self.bearer_claims(ctx, token).await?;
+                DataCaller::of_session(session_id(&claims)?, claims.is_guest())
             }
         })
     }

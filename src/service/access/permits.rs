@@ -81,20 +81,30 @@ pub struct DataCaller(pub(super) DataCallerKind);
 #[derive(Clone, Debug)]
 pub(super) enum DataCallerKind {
     /// The session itself, which is found live when its data are read or changed.
-    Session(SessionId),
+    Session {
+        /// The session.
+        id: SessionId,
+        /// Whether it is a guest's.
+        is_guest: bool,
+    },
     /// A confidential client, for sessions of its own.
     Client(Arc<Client>),
 }
 
 impl DataCaller {
     /// A session whose cookie was checked.
-    pub(in crate::service) const fn of_session(session: SessionId) -> Self {
-        Self(DataCallerKind::Session(session))
+    pub(in crate::service) const fn of_session(id: SessionId, is_guest: bool) -> Self {
+        Self(DataCallerKind::Session { id, is_guest })
     }
 
     /// Whether it is a session that asks for its own data.
     pub(in crate::service) const fn is_session(&self) -> bool {
-        matches!(self.0, DataCallerKind::Session(_))
+        matches!(self.0, DataCallerKind::Session { .. })
+    }
+
+    /// Whether it is the session of a guest that asks for its own data.
+    pub(in crate::service) const fn is_guest(&self) -> bool {
+        matches!(self.0, DataCallerKind::Session { is_guest: true, .. })
     }
 
     /// The session that the caller means, and the client that it must be of unless it is the caller itself.
@@ -103,8 +113,8 @@ impl DataCaller {
     /// A violation of `session_id`.
     pub(in crate::service) fn session(&self, named: &str) -> Result<(SessionId, Option<ClientId>)> {
         match &self.0 {
-            DataCallerKind::Session(own) if named.is_empty() || named == own.as_str() => Ok((own.clone(), None)),
-            DataCallerKind::Session(_) => {
+            DataCallerKind::Session { id, .. } if named.is_empty() || named == id.as_str() => Ok((id.clone(), None)),
+            DataCallerKind::Session { .. } => {
                 Err(Error::invalid("session_id", "must be empty, or the session of the token"))
             }
             DataCallerKind::Client(client) => {

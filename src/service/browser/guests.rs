@@ -8,20 +8,26 @@ use std::{
 
 use super::Browser;
 use crate::{
-    domain::client::{Client, Grant},
+    domain::{
+        client::{Client, Grant},
+        guest::SAME_GUEST,
+        site::Site,
+    },
     error::Result,
     id::VisitorId,
-    secret::sha256,
-    service::{access::RequestContext, people::NewGuest},
-    time::{Timestamp, Ttl},
+    keys::form_id::{self, FormId},
+    service::{
+        access::RequestContext,
+        people::{FormProof, NewGuest},
+    },
+    time::Timestamp,
 };
 
-/// For how long a browser whose first requests overlap is the same guest, although its cookie was not sent yet.
-const SAME_GUEST: Ttl = Ttl::from_secs(10);
-/// How many guests are remembered for that.
+/// How many guests are remembered by this process. Whether a browser is a guest already is decided by the database: this
+/// saves the requests that come in between the limits and the transaction.
 const MAX_RECENT: usize = 1024;
 
-/// The browser and the client of a guest, hashed.
+/// The keyed hash of a browser and of the client whose guest it is.
 type Key = [u8; 32];
 
 /// When a guest came, and the guest.
@@ -67,7 +73,7 @@ impl Browser {
     }
 
     /// Opens a session for a guest in this browser. What a browser stores at the same moment, or before it can have got
-    /// the cookie, is stored by one guest.
+    /// the cookie, is stored by one guest, at whatever processes the requests arrive.
     ///
     /// # Errors
     /// [`Reason::ClientNotAllowed`](crate::error::Reason::ClientNotAllowed) if the client has no guests;
@@ -75,20 +81,29 @@ impl Browser {
     pub async fn begin_guest(
         &self,
         ctx: &RequestContext,
-        client: &Client,
+        (client, site): (&Client, &Site),
         visitor: &VisitorId,
     ) -> Arc<Result<Arc<NewGuest>>> {
-        let key = sha256(&[visitor.as_bytes(), client.id.as_str().as_bytes()].concat());
+        let browser = self.browser_proof((client, site), visitor);
+        let key = browser.proof;
         let work = Box::pin(async {
             // Within the work, so that no two requests find none.
             if let Some(guest) = self.recent_guests.get(&key, ctx.now).filter(|guest| self.is_live(guest)) {
                 return Ok(guest);
             }
-            let guest = Arc::new(self.sign_ins.start_guest_at_site(ctx, client).await?);
+            let guest = Arc::new(self.sign_ins.start_guest_at_site(ctx, client, &browser).await?);
             self.recent_guests.put(key, ctx.now, guest.clone());
             Ok(guest)
         });
         self.submissions.guests.join(key, work).await
+    }
+
+    /// What stands for a browser where a form stands for a sign-in: only whoever has the visitor's cookie can name it.
+    fn browser_proof(&self, (client, site): (&Client, &Site), visitor: &VisitorId) -> FormProof {
+        let issued_at = Timestamp::from_millis(0);
+        let nothing = FormId { id: [0; 16], site: site.origin().to_owned(), visitor: *visitor, issued_at };
+        let proof = form_id::proof(&self.runtime.sealing, &nothing, &[b"guest", client.id.as_str().as_bytes()]);
+        FormProof { id: proof.first_chunk::<16>().copied().unwrap_or_default(), proof }
     }
 
     /// Whether a guest who has just come has not gone already.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::data_limits::DataLimits;
 use crate::{
     domain::session_data::{
         DataCondition, DataEntry, DataOutcome, DataScope, DataSession, DataValue, DataWrite, MAX_VALUES, Namespace,
@@ -42,11 +43,12 @@ pub struct KeptData {
     store: Store,
     live: Arc<Live>,
     writer: SessionWriter,
+    limits: DataLimits,
 }
 
 impl KeptData {
-    pub(in crate::service) const fn new(store: Store, live: Arc<Live>, writer: SessionWriter) -> Self {
-        Self { store, live, writer }
+    pub(in crate::service) fn new(store: Store, live: Arc<Live>, writer: SessionWriter) -> Self {
+        Self { store, live, writer, limits: DataLimits::default() }
     }
 
     /// A value.
@@ -74,8 +76,9 @@ impl KeptData {
     /// Stores a value.
     ///
     /// # Errors
-    /// As those of [`KeptData::get`]; [`Error::VersionMismatch`]; [`Error::Precondition`] if there are too many values;
-    /// [`Error::Unavailable`], also when it is unknown whether the value was stored.
+    /// As those of [`KeptData::get`]; [`Error::VersionMismatch`]; [`Error::Precondition`] if there are too many values, or
+    /// a guest has too many bytes; [`Error::TooManyAttempts`] before anything is written; [`Error::Unavailable`], also
+    /// when it is unknown whether the value was stored.
     pub async fn put(
         &self,
         ctx: &RequestContext,
@@ -113,11 +116,19 @@ impl KeptData {
     ) -> Result<DataOutcome> {
         let namespace = parse_namespace(at.namespace)?;
         let (session, client) = caller.session(at.session_id)?;
+        let snapshot = self.live.snapshot();
+        let limits = &snapshot.settings.limits;
+        let guest_at = caller.is_guest().then_some(&*ctx.peer);
+        self.limits.admit(limits, (&session, guest_at), self.live.now())?;
         let write = DataWrite { session: session.clone(), client, scope: at.scope, namespace, value, condition };
         match self.writer.write_data(write, ctx.deadline).await? {
             DataOutcome::Mismatch { current } => Err(Error::VersionMismatch { current }),
             DataOutcome::TooMany => Err(Error::Precondition(format!(
                 "there are {MAX_VALUES} values already, and no more are kept; delete one first"
+            ))),
+            DataOutcome::TooLarge => Err(Error::Precondition(format!(
+                "a guest keeps at most {} bytes with the session, and as many as a user; delete a value, or sign in",
+                limits.guest_data_bytes
             ))),
             DataOutcome::SessionEnded if caller.is_session() => Err(Error::TokenRevoked),
             DataOutcome::SessionEnded | DataOutcome::OtherClient => Err(no_session(&session)),

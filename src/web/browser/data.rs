@@ -217,7 +217,7 @@ impl BrowserRequest {
             self.add_cookies(&mut response);
             return Err(Box::new(response));
         };
-        match &*browser.begin_guest(&self.ctx, &self.client, visitor).await {
+        match &*browser.begin_guest(&self.ctx, (&self.client, &self.site), visitor).await {
             Ok(guest) => {
                 let session = browser.data_session(&guest.session);
                 Ok((Caller { keeper: browser.data_caller_of(guest), session }, Some(guest.clone())))

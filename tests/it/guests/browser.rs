@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use chancery::{
+    domain::{client::Client, site::Site},
     entropy::OsEntropy,
     id::VisitorId,
     service::{Admin, ClientPatch},
@@ -38,11 +39,16 @@ async fn allow(fixture: &SiteFixture) {
     fixture.service().clients.update(&Admin::command(), "shop", &patch, None).await.unwrap();
 }
 
+fn site(client: &Client) -> &Site {
+    client.config.site.as_ref().unwrap()
+}
+
 /// Makes a browser a guest's, as the first data that it stores does. Returns the guest's session and subject.
 async fn become_guest(fixture: &SiteFixture, browser: &mut Browser) -> (String, String) {
     let service = fixture.service();
     let client = service.live.snapshot().clients["shop"].clone();
-    let guest = service.browser.begin_guest(&service.context(), &client, &VisitorId::new(&OsEntropy)).await;
+    let guest =
+        service.browser.begin_guest(&service.context(), (&client, site(&client)), &VisitorId::new(&OsEntropy)).await;
     let guest = (*guest).as_ref().unwrap();
     browser.cookies.insert(SESSION.to_owned(), guest.cookies.cookie.expose().to_owned());
     (guest.session.id.to_string(), guest.session.subject.clone())
@@ -232,7 +238,8 @@ async fn a_link_that_is_opened_elsewhere_gives_its_reader_another_subject(fixtur
 async fn only_a_client_with_the_grant_has_guests_in_browsers(fixture: &SiteFixture) {
     let service = fixture.service();
     let client = service.live.snapshot().clients["shop"].clone();
-    let refused = service.browser.begin_guest(&service.context(), &client, &VisitorId::new(&OsEntropy)).await;
+    let refused =
+        service.browser.begin_guest(&service.context(), (&client, site(&client)), &VisitorId::new(&OsEntropy)).await;
     let refused = refused.as_ref().as_ref().map_err(chancery::error::Error::reason);
     assert_eq!(refused.err(), Some(chancery::error::Reason::ClientNotAllowed));
     allow(fixture).await;

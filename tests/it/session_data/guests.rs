@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use chancery::{
     grpc::pb::{DataOwner, StartGuestSessionRequest, auth_service_client::AuthServiceClient},
-    service::{Admin, NewClientRequest},
+    service::{Admin, ClientPatch, NewClientRequest},
     time::Ttl,
     web,
 };
@@ -26,11 +26,15 @@ on_each_engine! {
     App => {
         the_first_write_makes_a_guest_who_keeps_it,
         writes_at_the_same_moment_are_of_one_guest,
+        writes_at_the_same_moment_at_two_processes_are_of_one_guest,
         a_browser_without_cookies_gets_one_and_leaves_nothing_behind,
         a_client_without_the_grant_has_no_guests,
         too_many_guests_are_told_when_to_come_back_and_nothing_is_written,
         a_cart_and_a_form_follow_a_guest_into_the_account_and_to_other_devices,
         a_guest_keeps_data_with_a_token,
+        a_client_that_loses_the_grant_keeps_the_guests_in_browsers,
+        what_a_guest_keeps_is_bounded_and_what_a_user_keeps_is_not,
+        changes_of_a_session_are_limited_and_those_of_guests_by_address,
         a_condition_that_nobody_new_can_meet_makes_no_guest,
         a_request_that_is_wrong_makes_no_guest,
         a_request_with_the_cookie_of_a_session_just_replaced_leaves_the_browser_alone,
@@ -107,6 +111,41 @@ async fn writes_at_the_same_moment_are_of_one_guest(app: &App) {
     let mut later = browser.clone();
     put(&mut later, CART, &[], &json!(1)).await;
     assert_ne!(later.cookies[SESSION], late.cookies[SESSION]);
+    assert_eq!(guests(app).await, 2);
+}
+
+async fn writes_at_the_same_moment_at_two_processes_are_of_one_guest(app: &App) {
+    let browser = visiting(app).await;
+    let second = app.second_process().await;
+    second.live.confirm().await.unwrap();
+    let at = |n: usize, tab: &Browser| {
+        let mut there = Browser::new(&web::routes(if n % 2 == 0 { app.service.clone() } else { second.clone() }));
+        there.cookies.clone_from(&tab.cookies);
+        there
+    };
+    let writes = (0..8).map(|n| {
+        let mut tab = at(n, &browser);
+        async move {
+            let stored = put(&mut tab, &format!("/auth/data/n{n}"), &[], &json!(n)).await;
+            assert_eq!(answer(&stored), (201, "1"), "{}", stored.body);
+            tab.cookies[SESSION].clone()
+        }
+    });
+    let cookies = join_all(writes).await;
+    assert_eq!(guests(app).await, 1);
+    assert!(cookies.iter().all(|cookie| *cookie == cookies[0]));
+    let mut later = browser.clone();
+    later.cookies.insert(SESSION.to_owned(), cookies[0].clone());
+    for n in 0..8 {
+        assert_eq!(get(&mut at(n, &later), &format!("/auth/data/n{n}")).await.body, n.to_string(), "nothing is lost");
+    }
+    // Once the guest has gone, the same browser is somebody else, at each process.
+    let gone = app.service.users.guests(&Admin::command(), "shop", (None, 9)).await.unwrap().remove(0);
+    app.service.users.end_session(&Admin::command(), gone.id.as_str()).await.unwrap();
+    second.live.confirm().await.unwrap();
+    for n in 0..2 {
+        put(&mut at(n, &browser), CART, &[], &json!(n)).await;
+    }
     assert_eq!(guests(app).await, 2);
 }
 
@@ -200,6 +239,79 @@ async fn a_guest_keeps_data_with_a_token(app: &App) {
         assert_eq!(one.get("cart").await.unwrap().value, Some(text("book")));
         assert_eq!(two.list().await.unwrap(), [], "each guest is by itself");
     }
+}
+
+async fn a_client_that_loses_the_grant_keeps_the_guests_in_browsers(app: &App) {
+    let mut browser = visiting(app).await;
+    put(&mut browser, CART, &[], &json!(["book"])).await;
+    let grants = Some(["direct_login", "refresh_token"].map(str::to_owned).to_vec());
+    let patch = ClientPatch { grants, ..ClientPatch::default() };
+    app.service.clients.update(&Admin::command(), "shop", &patch, None).await.unwrap();
+    assert_eq!(answer(&put(&mut browser, CART, &[], &json!(["pen"])).await), (204, "2"));
+    let mut new = another(app).await;
+    assert_eq!(refused(&put(&mut new, CART, &[], &json!(1)).await), (401, "NO_SESSION".into()));
+    browser.sign_in("/", "ada", PASSWORD).await;
+    assert_eq!(get(&mut browser, CART).await.body, "[\"pen\"]");
+}
+
+async fn what_a_guest_keeps_is_bounded_and_what_a_user_keeps_is_not(app: &App) {
+    let mut browser = visiting(app).await;
+    // 16 KiB, as JSON.
+    let large = json!("x".repeat(16 * 1024 - 2));
+    for owner in ["user", "session"] {
+        let at = |n: usize| format!("/auth/data/n{n}?owner={owner}");
+        for n in 0..8 {
+            assert_eq!(put(&mut browser, &at(n), &[], &large).await.status, StatusCode::CREATED, "{owner} {n}");
+        }
+        let refusal = put(&mut browser, &at(8), &[], &json!(1)).await;
+        assert_eq!(refused(&refusal), (409, "FAILED_PRECONDITION".into()));
+        assert!(refusal.body.contains("131072 bytes"), "{}", refusal.body);
+        // What does not grow is stored, and what has become free is used.
+        assert_eq!(put(&mut browser, &at(7), &[], &large).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(put(&mut browser, &at(7), &[], &json!(1)).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(put(&mut browser, &at(8), &[], &json!(1)).await.status, StatusCode::CREATED);
+        assert_eq!(refused(&put(&mut browser, &at(8), &[], &large).await).0, 409);
+    }
+    app.service.instance.set(&Admin::command(), "guest_data_bytes", "262144").await.unwrap();
+    assert_eq!(put(&mut browser, "/auth/data/n9", &[], &large).await.status, StatusCode::CREATED);
+    browser.sign_in("/", "ada", PASSWORD).await;
+    for n in 10..40 {
+        let stored = put(&mut browser, &format!("/auth/data/n{n}"), &[], &large).await;
+        assert_eq!(stored.status, StatusCode::CREATED, "{n} {}", stored.body);
+    }
+}
+
+async fn changes_of_a_session_are_limited_and_those_of_guests_by_address(app: &App) {
+    for (name, value) in [("session_writes", "4"), ("address_guest_writes", "6")] {
+        app.service.instance.set(&Admin::command(), name, value).await.unwrap();
+    }
+    let mut first = visiting(app).await;
+    for _ in 0..4 {
+        assert!(put(&mut first, CART, &[], &json!(1)).await.status.is_success());
+    }
+    let refusal = put(&mut first, CART, &[], &json!(2)).await;
+    assert_eq!(refused(&refusal), (429, "TOO_MANY_ATTEMPTS".into()));
+    assert!(refusal.body.contains("this session"), "{}", refusal.body);
+    assert!(refusal.headers.contains_key("retry-after"));
+    assert_eq!(refused(&send(&mut first, "DELETE", CART, &[], "").await).0, 429);
+    assert_eq!(get(&mut first, CART).await.body, "1", "whoever reads is not counted");
+    let mut second = another(app).await;
+    for _ in 0..2 {
+        assert!(put(&mut second, CART, &[], &json!(1)).await.status.is_success());
+    }
+    let refusal = put(&mut second, CART, &[], &json!(2)).await;
+    assert_eq!(refused(&refusal).0, 429);
+    assert!(refusal.body.contains("from this address"), "{}", refusal.body);
+    // Users have counts of their own alone.
+    let mut user = another(app).await;
+    user.sign_in("/", "ada", PASSWORD).await;
+    for _ in 0..4 {
+        assert!(put(&mut user, CART, &[], &json!(1)).await.status.is_success());
+    }
+    assert_eq!(refused(&put(&mut user, CART, &[], &json!(1)).await).0, 429);
+    // Five a second.
+    app.pass(Ttl::from_secs(1)).await;
+    assert!(put(&mut first, CART, &[], &json!(2)).await.status.is_success());
 }
 
 async fn a_condition_that_nobody_new_can_meet_makes_no_guest(app: &App) {

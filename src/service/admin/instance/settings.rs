@@ -233,6 +233,36 @@ const SETTINGS: [Row; 19] = [
         |s, n, _| s.limits.guests_per_client = n,
     ),
     Row::number(
+        ("guest_data_bytes", "bytes kept with a guest's session, and as many for the guest"),
+        (16_384, 1_048_576),
+        |s| s.limits.guest_data_bytes,
+        |s, n, _| s.limits.guest_data_bytes = n,
+    ),
+    Row::number(
+        ("session_writes", "changes of session data for one session at once; 0 for no limit"),
+        (0, 100_000),
+        |s| s.limits.session_writes,
+        |s, n, _| s.limits.session_writes = n,
+    ),
+    Row::number(
+        ("session_writes_per_hour", "changes of session data for one session in the long run"),
+        (1, 3_600_000),
+        |s| s.limits.session_writes_per_hour,
+        |s, n, _| s.limits.session_writes_per_hour = n,
+    ),
+    Row::number(
+        ("address_guest_writes", "changes of session data by guests from one address at once; 0 for no limit"),
+        (0, 100_000),
+        |s| s.limits.address_guest_writes,
+        |s, n, _| s.limits.address_guest_writes = n,
+    ),
+    Row::number(
+        ("address_guest_writes_per_hour", "changes of session data by guests from one address in the long run"),
+        (1, 3_600_000),
+        |s| s.limits.address_guest_writes_per_hour,
+        |s, n, _| s.limits.address_guest_writes_per_hour = n,
+    ),
+    Row::number(
         ("audit_retention_days", "days for which audit events are kept; 0 for ever"),
         (0, 36_500),
         |s| s.audit_retention_days,

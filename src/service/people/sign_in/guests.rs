@@ -2,7 +2,10 @@
 
 use serde_json::Map;
 
-use super::{Device, Granted, MAX_LABEL, SignInRequest, SignIns, SignedIn, VerifiedUser, opening::OpenedSession};
+use super::{
+    Device, FormProof, Granted, MAX_LABEL, NewCookies, SignInRequest, SignIns, SignedIn, VerifiedUser,
+    opening::OpenedSession,
+};
 use crate::{
     domain::{
         client::{Client, Grant},
@@ -10,7 +13,7 @@ use crate::{
         factor::Methods,
         guest::{GUEST_IDLE, GuestJoin, GuestPolicies, MAX_POLICIES},
         scope::{Audience, Scope},
-        session::{OpenOutcome, RevokedCause, Session, SessionKind, browser_idle_expiry},
+        session::{FormSpending, OpenOutcome, RevokedCause, Session, SessionKind, browser_idle_expiry},
         session_data::Namespace,
         text::cleaned,
         user::User,
@@ -21,7 +24,7 @@ use crate::{
     secret::{RefreshToken, SessionSecret},
     service::{
         access::{ClientCredentials, RequestContext},
-        people::{guest_limits::GuestFigures, guest_tokens::guest_of_token, person::Person, sign_in::NewCookies},
+        people::{guest_limits::GuestFigures, guest_tokens::guest_of_token, person::Person},
         tokens::{Subject, TokenPair, TokenParams, audience_of, scopes_of},
     },
     store::Opening,
@@ -88,16 +91,23 @@ impl SignIns {
         let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now };
         let basis = guest.session.clone().into();
         self.minter.check_size(&snapshot, &client, Subject::Session(&basis), params)?;
-        let OpenedSession { session, secret, .. } = self.open_guest(ctx, &client, guest, &person).await?;
+        let opened = self.open_guest(ctx, &client, guest, (&person, None)).await?;
+        let OpenedSession { session, secret, .. } = opened.ok_or(Error::Conflict)?;
         let snapshot = self.live.for_signing()?;
         self.minter.pair(&snapshot, &client, &session.into(), &secret, params).await
     }
 
-    /// Opens a session for a guest in a browser.
+    /// Opens a session for a guest in a browser, which `browser` stands for. Where another request of that browser has just
+    /// opened one, at whatever process, it is that one.
     ///
     /// # Errors
-    /// As those of [`SignIns::start_guest`].
-    pub async fn start_guest_at_site(&self, ctx: &RequestContext, client: &Client) -> Result<NewGuest> {
+    /// As those of [`SignIns::start_guest`]; [`Error::Conflict`] if that one has ended meanwhile.
+    pub async fn start_guest_at_site(
+        &self,
+        ctx: &RequestContext,
+        client: &Client,
+        browser: &FormProof,
+    ) -> Result<NewGuest> {
         check_may_have_guests(client)?;
         self.live.for_signing()?;
         let Some(site) = &client.config.site else {
@@ -111,14 +121,23 @@ impl SignIns {
         session.kind = SessionKind::Browser;
         session.site = Some(site.origin().to_owned());
         session.idle_expires_at = browser_idle_expiry(now, session.idle_ttl);
-        let OpenedSession { session, secret, .. } =
-            self.open_guest(ctx, client, guest, &Person::at_browser(ctx)).await?;
         let cookies = NewCookies {
             session: session.id.clone(),
-            cookie: session_cookie::mint(&self.sealing, &session.id, &secret, true),
+            cookie: session_cookie::mint(&self.sealing, &session.id, &guest.secret, true),
             expires_at: Some(session.absolute_expires_at),
             devices: None,
         };
+        let kept = self.kept_for(browser, &cookies)?;
+        match self.open_guest(ctx, client, guest, (&Person::at_browser(ctx), Some(kept))).await? {
+            Some(OpenedSession { session, .. }) => Ok(NewGuest { session, cookies }),
+            None => self.guest_of_browser(browser).await,
+        }
+    }
+
+    /// The guest that a browser has just become.
+    async fn guest_of_browser(&self, browser: &FormProof) -> Result<NewGuest> {
+        let cookies = *self.cookies_of_form(browser).await?.ok_or(Error::Conflict)?;
+        let session = self.store.read().await?.session_by_id(&cookies.session).await?.ok_or(Error::Conflict)?;
         Ok(NewGuest { session, cookies })
     }
 
@@ -135,7 +154,7 @@ impl SignIns {
     ) -> Result<SignedIn> {
         let UpgradeRequest { sign_in, guest_token, policies } = request;
         let client = self.callers.client_of(ctx, credentials, &sign_in.client_id).await?;
-        check_may_have_guests(&client)?;
+        // Whether the client may have new guests does not matter: those who are there lose nothing.
         check_policies(&policies)?;
         let grace = self.live.snapshot().settings.refresh_grace;
         let mut tx = self.store.read().await?;
@@ -190,28 +209,31 @@ impl SignIns {
         OpenedSession { session, secret, conflicts: Vec::new() }
     }
 
+    /// Opens the session of a guest. Nothing if the browser that it would be kept for is a guest's already.
     async fn open_guest(
         &self,
         ctx: &RequestContext,
         client: &Client,
         mut guest: OpenedSession,
-        person: &Person,
-    ) -> Result<OpenedSession> {
+        (person, browser): (&Person, Option<FormSpending>),
+    ) -> Result<Option<OpenedSession>> {
         ctx.check_deadline()?;
         self.guests.admit(&client.id, person.address()).await?;
         person.known().address().clone_into(&mut guest.session.address);
         person.known().user_agent().clone_into(&mut guest.session.user_agent);
         guest.session.status = Some(self.lists.next_index(guest.session.created_at).await?);
-        match self.writer.open(Opening::of_guest(guest.session.clone()), ctx.deadline).await? {
-            OpenOutcome::Opened => Ok(guest),
+        let opening = Opening { form: browser, ..Opening::of_guest(guest.session.clone()) };
+        match self.writer.open(opening, ctx.deadline).await? {
+            OpenOutcome::Opened => Ok(Some(guest)),
+            OpenOutcome::FormSpent => Ok(None),
             // Nothing decides about a guest's session but the database.
             _ => Err(Error::Conflict),
         }
     }
 }
 
-/// Fails if a client has no guests.
-pub(super) fn check_may_have_guests(client: &Client) -> Result<()> {
+/// Fails if a client has no new guests.
+fn check_may_have_guests(client: &Client) -> Result<()> {
     if client.may(Grant::Guest) {
         return Ok(());
     }

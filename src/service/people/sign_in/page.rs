@@ -182,11 +182,26 @@ impl SignIns {
         call: &SignInCall<'_>,
         devices: Option<&[DeviceToken]>,
     ) -> Result<Vec<u8>> {
-        let NewCookies { session, cookie, expires_at, .. } = self.cookies(opened, call, None);
+        self.seal_cookies(purpose, proof, &self.cookies(opened, call, None), devices)
+    }
+
+    /// What is kept for a browser that has just become a guest: the cookies, for its other requests.
+    pub(super) fn kept_for(&self, FormProof { id, proof }: &FormProof, cookies: &NewCookies) -> Result<FormSpending> {
+        let result = self.seal_cookies(&form_purpose(id), *proof, cookies, None)?;
+        Ok(FormSpending { id: *id, proof: *proof, result })
+    }
+
+    fn seal_cookies(
+        &self,
+        purpose: &str,
+        proof: [u8; 32],
+        cookies: &NewCookies,
+        devices: Option<&[DeviceToken]>,
+    ) -> Result<Vec<u8>> {
         let kept = KeptCookies {
-            session,
-            cookie: cookie.expose().to_owned(),
-            expires_at: expires_at.map(Timestamp::millis),
+            session: cookies.session.clone(),
+            cookie: cookies.cookie.expose().to_owned(),
+            expires_at: cookies.expires_at.map(Timestamp::millis),
             devices: devices.map(|tokens| tokens.iter().map(|token| token.expose().to_owned()).collect()),
             proof,
         };

@@ -143,7 +143,7 @@ impl Inner {
         }
         // Last, for data come after sessions. What a session has that was replaced in this batch has moved by now.
         if !batch.data.work.is_empty() {
-            written.data = tx.session_data_write(&batch.data.work, now).await?;
+            written.data = tx.session_data_write(&batch.data.work, settings.limits.guest_data_bytes, now).await?;
         }
         Ok(written)
     }

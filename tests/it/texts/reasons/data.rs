@@ -1,6 +1,6 @@
 //! The reasons of `SessionDataService`.
 
-use chancery::grpc::pb;
+use chancery::{grpc::pb, service::Admin};
 use prost::Message;
 
 use super::World;
@@ -54,5 +54,8 @@ impl World<'_> {
         self.gives("SessionDataService/DeleteSessionData", "NOT_FOUND", plain, absent).await;
         let absent = pb::ListSessionDataRequest { owner, session_id };
         self.gives("SessionDataService/ListSessionData", "NOT_FOUND", plain, absent).await;
+        self.app.service.instance.set(&Admin::command(), "session_writes", "1").await.unwrap();
+        self.gives("SessionDataService/PutSessionData", "TOO_MANY_ATTEMPTS", me, put("n0")).await;
+        self.gives("SessionDataService/DeleteSessionData", "TOO_MANY_ATTEMPTS", me, delete(0)).await;
     }
 }
