@@ -35,7 +35,7 @@ const { values: flags } = parseArgs({
 });
 /** The demo's user, whom everybody knows. */
 const ADA = ["ada", "correct horse battery staple"];
-const LIMIT = (flags.short ? 5 : 15) * 60_000;
+const LIMIT = (flags.short ? 8 : 20) * 60_000;
 const began = Date.now();
 const { chromium } = createRequire(join(flags.at, "node/"))("playwright-core");
 const report = new Report();
