@@ -10,10 +10,16 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Shop, kept::Place, visit::Visit};
+use crate::{
+    Shop,
+    kept::{Changed, Place},
+    visit::Visit,
+};
 
 /// Where the cart is kept.
 pub(crate) const CART: Place = Place { namespace: "cart", owner: "user" };
+/// What its owner put into a cart as a guest, where an account has a cart already and the client keeps both.
+const GUESTS: Place = Place { namespace: "cart", owner: "session" };
 /// Maximum number of pieces of one product.
 const MOST: u32 = 20;
 
@@ -32,7 +38,7 @@ const PRODUCTS: [Product; 4] = [
     Product { id: "seal", name: "Brass seal", price: 3900 },
 ];
 
-/// How many of which product.
+/// How many of which product. The scripts of a page can keep any numbers here.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cart {
     pieces: BTreeMap<String, u32>,
@@ -47,28 +53,38 @@ impl Cart {
     /// What is in it, with names and prices.
     pub(crate) fn lines(&self) -> Vec<Value> {
         let line = |product: &Product| {
-            let pieces = *self.pieces.get(product.id)?;
-            let price = euros(pieces.min(MOST) * product.price);
-            Some(json!({ "id": product.id, "name": product.name, "pieces": pieces, "price": price }))
+            let pieces = self.of(product.id);
+            let price = euros(pieces * product.price);
+            json!({ "id": product.id, "name": product.name, "pieces": pieces, "price": price })
         };
-        PRODUCTS.iter().filter_map(line).collect()
+        PRODUCTS.iter().filter(|product| self.of(product.id) > 0).map(line).collect()
     }
 
     /// What it costs.
     pub(crate) fn total(&self) -> String {
-        let price = |product: &Product| Some(self.pieces.get(product.id)?.min(&MOST) * product.price);
-        euros(PRODUCTS.iter().filter_map(price).sum())
+        euros(PRODUCTS.iter().map(|product| self.of(product.id) * product.price).sum())
     }
 
-    fn add(&mut self, id: &str) {
-        if PRODUCTS.iter().any(|product| product.id == id) {
-            let pieces = self.pieces.entry(id.to_owned()).or_default();
-            *pieces = (*pieces + 1).min(MOST);
+    /// How many pieces of a product.
+    fn of(&self, id: &str) -> u32 {
+        self.pieces.get(id).copied().unwrap_or_default().min(MOST)
+    }
+
+    fn add(&mut self, id: &str, more: u32) {
+        if more > 0 && PRODUCTS.iter().any(|product| product.id == id) {
+            let pieces = (self.of(id) + more).min(MOST);
+            self.pieces.insert(id.to_owned(), pieces);
+        }
+    }
+
+    fn add_all(&mut self, others: &Self) {
+        for product in &PRODUCTS {
+            self.add(product.id, others.of(product.id));
         }
     }
 
     fn count(&self) -> u32 {
-        self.pieces.values().sum()
+        PRODUCTS.iter().map(|product| self.of(product.id)).sum()
     }
 }
 
@@ -93,14 +109,32 @@ pub(crate) async fn products(State(shop): State<Shop>, visit: Visit) -> Result<R
 /// The cart.
 pub(crate) async fn show(State(shop): State<Shop>, visit: Visit) -> Result<Response, Response> {
     let cart: Cart = CART.read(&shop.chancery, &visit.parts).await?.value;
-    Ok(shop.pages.answer("cart", &visit, json!({ "lines": cart.lines(), "total": cart.total() })))
+    let guests: Cart = match visit.signed_in() {
+        true => GUESTS.read(&shop.chancery, &visit.parts).await?.value,
+        false => Cart::default(),
+    };
+    let shown = json!({ "lines": cart.lines(), "total": cart.total(), "guests": guests.lines() });
+    Ok(shop.pages.answer("cart", &visit, shown))
+}
+
+/// Adds the cart of the guest to that of the account, or forgets it. It is added by whoever deletes it, so a double click
+/// adds it once.
+pub(crate) async fn choose(State(shop): State<Shop>, visit: Visit, form: Bytes) -> Result<Redirect, Response> {
+    let guests = GUESTS.read::<Cart>(&shop.chancery, &visit.parts).await?;
+    let deleted = GUESTS.delete(&shop.chancery, &visit.parts, guests.version()).await?;
+    if let Changed::Kept(_) = deleted
+        && Visit::field(&form, "choice") == "add"
+    {
+        CART.change(&shop.chancery, &visit.parts, |cart: &mut Cart| cart.add_all(&guests.value)).await?;
+    }
+    Ok(Redirect::to("/cart"))
 }
 
 /// Puts a product in, or takes all of its pieces out.
 pub(crate) async fn change(State(shop): State<Shop>, visit: Visit, form: Bytes) -> Result<Response, Response> {
     let (add, remove) = (Visit::field(&form, "add"), Visit::field(&form, "remove"));
     let change = |cart: &mut Cart| {
-        cart.add(&add);
+        cart.add(&add, 1);
         cart.pieces.remove(&remove);
     };
     let cookies = CART.change(&shop.chancery, &visit.parts, change).await?;

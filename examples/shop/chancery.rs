@@ -51,11 +51,21 @@ impl Chancery {
         Ok(Self { client, pages, check })
     }
 
-    /// A request that the browser behind `parts` makes at a path of the pages.
-    pub(crate) fn request(&self, parts: &Parts, method: Method, path: &str) -> RequestBuilder {
+    /// Reads what the browser behind `parts` may read at a path of the pages.
+    pub(crate) fn get(&self, parts: &Parts, path: &str) -> RequestBuilder {
+        let cookies = parts.headers.get(header::COOKIE).cloned().unwrap_or(HeaderValue::from_static(""));
+        // It is the shop that reads, for a page of its own: it does not matter which site the link to the page is on.
+        self.request(parts, Method::GET, path).header(header::COOKIE, cookies)
+    }
+
+    /// A change that the browser behind `parts` makes at a path of the pages. Chancery looks at what made it do so.
+    pub(crate) fn change(&self, parts: &Parts, method: Method, path: &str) -> RequestBuilder {
+        self.request(parts, method, path).headers(about_the_browser(&parts.headers))
+    }
+
+    fn request(&self, parts: &Parts, method: Method, path: &str) -> RequestBuilder {
         let host = parts.headers.get(header::HOST).cloned().unwrap_or(HeaderValue::from_static(""));
-        let request = self.client.request(method, format!("{}{path}", self.pages)).header(header::HOST, host);
-        request.headers(about_the_browser(&parts.headers))
+        self.client.request(method, format!("{}{path}", self.pages)).header(header::HOST, host)
     }
 
     /// The check of a request. A guest passes, and so does somebody without any session.

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     Shop,
     cart::{CART, Cart},
-    kept::{Changed, Place},
+    kept::{Changed, Kept, Place},
     visit::Visit,
 };
 
@@ -87,28 +87,63 @@ pub(crate) async fn take_delivery(State(shop): State<Shop>, visit: Visit, fields
     Ok(Redirect::to("/checkout").into_response())
 }
 
-/// The third step: everything once more.
-pub(crate) async fn show_summary(State(shop): State<Shop>, visit: Visit) -> Result<Response, Response> {
-    let form: Form = FORM.read(&shop.chancery, &visit.parts).await?.value;
-    let cart: Cart = CART.read(&shop.chancery, &visit.parts).await?.value;
-    if !visit.signed_in() || form.next() != "/checkout/confirm" || cart.is_empty() {
-        return Ok(Redirect::to("/checkout").into_response());
-    }
-    let shown = json!({ "form": form, "lines": cart.lines(), "total": cart.total() });
-    Ok(shop.pages.answer("confirm", &visit, shown))
+/// What the third step shows, and what is ordered.
+struct Summary {
+    form: Kept<Form>,
+    cart: Kept<Cart>,
 }
 
-/// Places the order. It is placed by whoever empties the cart, so a double click orders once.
-pub(crate) async fn order(State(shop): State<Shop>, visit: Visit) -> Result<Response, Response> {
-    let form = FORM.read::<Form>(&shop.chancery, &visit.parts).await?;
-    let cart = CART.read::<Cart>(&shop.chancery, &visit.parts).await?;
-    if !visit.signed_in() || form.value.next() != "/checkout/confirm" || cart.value.is_empty() {
+impl Summary {
+    async fn read(shop: &Shop, visit: &Visit) -> Result<Self, Response> {
+        let form = FORM.read(&shop.chancery, &visit.parts).await?;
+        Ok(Self { form, cart: CART.read(&shop.chancery, &visit.parts).await? })
+    }
+
+    fn is_complete(&self) -> bool {
+        self.form.value.next() == "/checkout/confirm" && !self.cart.value.is_empty()
+    }
+
+    /// Whether this is what the page has shown that these fields come from.
+    fn was_shown(&self, fields: &[u8]) -> bool {
+        Visit::field(fields, "form") == self.form.version() && Visit::field(fields, "cart") == self.cart.version()
+    }
+
+    fn page(&self, shop: &Shop, visit: &Visit, changed: bool) -> Response {
+        let (form, cart) = (&self.form.value, &self.cart.value);
+        let versions = json!({ "form": self.form.version(), "cart": self.cart.version() });
+        let shown = json!({ "form": form, "lines": cart.lines(), "total": cart.total(), "versions": versions, "changed": changed });
+        shop.pages.answer("confirm", visit, shown)
+    }
+}
+
+/// The third step: everything once more.
+pub(crate) async fn show_summary(State(shop): State<Shop>, visit: Visit) -> Result<Response, Response> {
+    let summary = Summary::read(&shop, &visit).await?;
+    if !visit.signed_in() || !summary.is_complete() {
+        return Ok(Redirect::to("/checkout").into_response());
+    }
+    Ok(summary.page(&shop, &visit, false))
+}
+
+/// Places the order that the page has shown, and asks again if a second tab has changed it since. It is placed by whoever
+/// deletes this very version of the cart, so a double click orders once.
+pub(crate) async fn order(State(shop): State<Shop>, visit: Visit, fields: Bytes) -> Result<Response, Response> {
+    let shown = Summary::read(&shop, &visit).await?;
+    if visit.signed_in() && shown.is_complete() && shown.was_shown(&fields) {
+        let deleted = CART.delete(&shop.chancery, &visit.parts, shown.cart.version()).await?;
+        if let Changed::Kept(_) = deleted {
+            shop.orders.place(&visit, &shown.form.value.street, &shown.cart.value);
+            // The address stays for the next order; how it was delivered is asked again.
+            FORM.change(&shop.chancery, &visit.parts, |form: &mut Form| form.delivery.clear()).await?;
+            return Ok(Redirect::to("/orders").into_response());
+        }
+    }
+    let now = Summary::read(&shop, &visit).await?;
+    if now.cart.value.is_empty() {
         return Ok(Redirect::to("/orders").into_response());
     }
-    if let Changed::Kept(_) = CART.delete(&shop.chancery, &visit.parts, &cart).await? {
-        shop.orders.place(&visit, &form.value.street, &cart.value);
-        // The address stays for the next order; how it was delivered is asked again.
-        FORM.change(&shop.chancery, &visit.parts, |form: &mut Form| form.delivery.clear()).await?;
+    if !visit.signed_in() || !now.is_complete() {
+        return Ok(Redirect::to("/checkout").into_response());
     }
-    Ok(Redirect::to("/orders").into_response())
+    Ok((StatusCode::CONFLICT, now.page(&shop, &visit, true)).into_response())
 }

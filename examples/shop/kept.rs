@@ -5,8 +5,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
-use crate::chancery::{Chancery, passed_back};
+use crate::chancery::Chancery;
 
 /// How often a change is tried that another tab comes before.
 const TRIES: usize = 5;
@@ -29,6 +30,13 @@ pub(crate) struct Kept<T> {
     version: Option<HeaderValue>,
 }
 
+impl<T> Kept<T> {
+    /// The version, for a page that shows the value. Empty if there is no value.
+    pub(crate) fn version(&self) -> &str {
+        self.version.as_ref().and_then(|version| version.to_str().ok()).unwrap_or_default()
+    }
+}
+
 /// What a change led to.
 pub(crate) enum Changed {
     /// It is kept. The browser gets these cookies: a guest is born with the first value.
@@ -48,7 +56,7 @@ impl Place {
         chancery: &Chancery,
         parts: &Parts,
     ) -> Result<Kept<T>, Response> {
-        let answer = chancery.request(parts, Method::GET, &self.path()).send().await.map_err(unavailable)?;
+        let answer = chancery.get(parts, &self.path()).send().await.map_err(unavailable)?;
         match answer.status() {
             StatusCode::OK => {
                 let version = answer.headers().get(header::ETAG).cloned();
@@ -58,7 +66,7 @@ impl Place {
                 Ok(Kept { value, version })
             }
             StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => Ok(Kept { value: T::default(), version: None }),
-            _ => Err(passed_back(answer).await),
+            _ => Err(refused(answer).await),
         }
     }
 
@@ -71,7 +79,7 @@ impl Place {
     ) -> Result<Changed, Response> {
         let json = serde_json::to_vec(value)
             .map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response())?;
-        let request = chancery.request(parts, Method::PUT, &self.path()).header(header::CONTENT_TYPE, JSON).body(json);
+        let request = chancery.change(parts, Method::PUT, &self.path()).header(header::CONTENT_TYPE, JSON).body(json);
         let request = match &read.version {
             Some(version) => request.header(header::IF_MATCH, version),
             None => request.header(header::IF_NONE_MATCH, "*"),
@@ -79,15 +87,12 @@ impl Place {
         changed(request.send().await.map_err(unavailable)?).await
     }
 
-    /// Deletes what was read. Of several requests that try, one succeeds.
-    pub(crate) async fn delete<T: Sync>(
-        self,
-        chancery: &Chancery,
-        parts: &Parts,
-        read: &Kept<T>,
-    ) -> Result<Changed, Response> {
-        let Some(version) = &read.version else { return Ok(Changed::Late) };
-        let request = chancery.request(parts, Method::DELETE, &self.path()).header(header::IF_MATCH, version);
+    /// Deletes the value where it still has this version. Of several requests that try, one succeeds.
+    pub(crate) async fn delete(self, chancery: &Chancery, parts: &Parts, version: &str) -> Result<Changed, Response> {
+        if version.is_empty() {
+            return Ok(Changed::Late);
+        }
+        let request = chancery.change(parts, Method::DELETE, &self.path()).header(header::IF_MATCH, version);
         changed(request.send().await.map_err(unavailable)?).await
     }
 
@@ -112,12 +117,23 @@ impl Place {
 async fn changed(answer: reqwest::Response) -> Result<Changed, Response> {
     match answer.status() {
         StatusCode::PRECONDITION_FAILED => Ok(Changed::Late),
-        status if status.is_success() => {
-            let cookies = answer.headers().get_all(header::SET_COOKIE).iter();
-            Ok(Changed::Kept(cookies.map(|cookie| (header::SET_COOKIE, cookie.clone())).collect()))
-        }
-        _ => Err(passed_back(answer).await),
+        status if status.is_success() => Ok(Changed::Kept(cookies(&answer))),
+        _ => Err(refused(answer).await),
     }
+}
+
+fn cookies(answer: &reqwest::Response) -> HeaderMap {
+    let all = answer.headers().get_all(header::SET_COOKIE).iter();
+    all.map(|cookie| (header::SET_COOKIE, cookie.clone())).collect()
+}
+
+/// What Chancery says of a change that it refuses (RFC 9457). A browser without cookies has some now.
+async fn refused(answer: reqwest::Response) -> Response {
+    let (status, cookies) = (answer.status(), cookies(&answer));
+    let problem = answer.bytes().await.ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
+    let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+    let text = format!("{}. Please go back and try again.", detail.unwrap_or("Chancery refuses this"));
+    (status, cookies, text).into_response()
 }
 
 fn unavailable(error: reqwest::Error) -> Response {

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use chancery_verify::Verifier;
 
@@ -44,6 +44,7 @@ fn routes(shop: Shop) -> Router {
     Router::new()
         .route("/", get(cart::products))
         .route("/cart", get(cart::show).post(cart::change))
+        .route("/cart/guests", post(cart::choose))
         .route("/checkout", get(checkout::begin))
         .route("/checkout/address", get(checkout::show_address).post(checkout::take_address))
         .route("/checkout/delivery", get(checkout::show_delivery).post(checkout::take_delivery))

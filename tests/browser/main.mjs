@@ -15,6 +15,7 @@ import { rarePages } from "./rare.mjs";
 import { Report } from "./report.mjs";
 import { secondFactorStory } from "./second_factor.mjs";
 import { openShop, shopStory } from "./shop.mjs";
+import { devicesStory } from "./shop_devices.mjs";
 import { behind, loopback } from "./stages.mjs";
 import { frontPageStory, languageStory, shortStory, wholeStory } from "./story.mjs";
 import { manyChecks } from "./many_checks.mjs";
@@ -34,7 +35,7 @@ const { values: flags } = parseArgs({
 });
 /** The demo's user, whom everybody knows. */
 const ADA = ["ada", "correct horse battery staple"];
-const LIMIT = (flags.short ? 5 : 15) * 60_000;
+const LIMIT = (flags.short ? 8 : 20) * 60_000;
 const began = Date.now();
 const { chromium } = createRequire(join(flags.at, "node/"))("playwright-core");
 const report = new Report();
@@ -128,12 +129,14 @@ async function everything() {
     passkeyStory(report.story("passkeys"), browser, stage, { scripts: true, at: flags.at }, ADA));
   await on("pages that call", () => foreignPages(tools), (browser, stage) =>
     foreignPagesStory(report.story("pages that call"), browser, stage, ADA));
-  if (flags.short) return;
   await on("the shop", () => openShop(tools), async (browser, stage) => {
-    for (const scripts of [true, false]) {
-      await shopStory(report.story(`the shop, scripts ${scripts ? "on" : "off"}`), browser, stage, { scripts, at: flags.at });
+    for (const scripts of flags.short ? [true] : [true, false]) {
+      const [story, options] = [report.story(`the shop, scripts ${scripts ? "on" : "off"}`), { scripts, at: flags.at }];
+      const customer = await shopStory(story, browser, stage, options);
+      await devicesStory(story, browser, stage, options, customer, ADA);
     }
   });
+  if (flags.short) return;
   await languages();
   for (const application of ["express", "axum"]) {
     const name = `--app, ${application}`;
