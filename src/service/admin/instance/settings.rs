@@ -108,7 +108,7 @@ impl Row {
 }
 
 /// Every setting.
-const SETTINGS: [Row; 19] = [
+const SETTINGS: [Row; 24] = [
     Row::time(
         ("access_token_lifetime_ceiling", "longest lifetime of an access token"),
         (60, 86_400),

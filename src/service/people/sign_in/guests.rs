@@ -154,13 +154,16 @@ impl SignIns {
     ) -> Result<SignedIn> {
         let UpgradeRequest { sign_in, guest_token, policies } = request;
         let client = self.callers.client_of(ctx, credentials, &sign_in.client_id).await?;
-        // Whether the client may have new guests does not matter: those who are there lose nothing.
-        check_policies(&policies)?;
         let grace = self.live.snapshot().settings.refresh_grace;
         let mut tx = self.store.read().await?;
-        let found = guest_of_token(&mut tx, &self.sealing, (&client, &guest_token), (ctx.now, grace)).await?;
+        let found = guest_of_token(&mut tx, &self.sealing, (&client, &guest_token), (ctx.now, grace)).await;
         drop(tx);
-        let guest = GuestJoin { session: found.id, policies };
+        // A client that has lost the grant keeps the guests it has, and this is none.
+        if found.as_ref().is_err_and(|e| matches!(e.reason(), Reason::InvalidArgument | Reason::RefreshTokenInvalid)) {
+            check_may_have_guests(&client)?;
+        }
+        check_policies(&policies)?;
+        let guest = GuestJoin { session: found?.id, policies };
         Box::pin(self.sign_in_to(ctx, &client, sign_in, Some(guest))).await
     }
 
