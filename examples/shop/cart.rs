@@ -109,10 +109,8 @@ pub(crate) async fn products(State(shop): State<Shop>, visit: Visit) -> Result<R
 /// The cart.
 pub(crate) async fn show(State(shop): State<Shop>, visit: Visit) -> Result<Response, Response> {
     let cart: Cart = CART.read(&shop.chancery, &visit.parts).await?.value;
-    let guests: Cart = match visit.signed_in() {
-        true => GUESTS.read(&shop.chancery, &visit.parts).await?.value,
-        false => Cart::default(),
-    };
+    let guests: Cart =
+        if visit.signed_in() { GUESTS.read(&shop.chancery, &visit.parts).await?.value } else { Cart::default() };
     let shown = json!({ "lines": cart.lines(), "total": cart.total(), "guests": guests.lines() });
     Ok(shop.pages.answer("cart", &visit, shown))
 }
