@@ -365,15 +365,15 @@ async fn an_older_demo_may_have_guests_too() {
     };
     let mut older = vec!["client", "update", "demo-app", "--grant", "direct_login", "--grant", "refresh_token"];
     let server = Server::start(dir.path(), &["--dev"]);
-    assert_eq!(grants(&server), json!(["direct_login", "refresh_token", "guest"]));
+    assert_eq!(grants(&server), json!(["GRANT_DIRECT_LOGIN", "GRANT_REFRESH_TOKEN", "GRANT_GUEST"]));
     server.command(&older, "");
-    assert_eq!(grants(&server), json!(["direct_login", "refresh_token"]));
+    assert_eq!(grants(&server), json!(["GRANT_DIRECT_LOGIN", "GRANT_REFRESH_TOKEN"]));
     drop(server);
     let server = Server::start(dir.path(), &["--dev"]);
-    assert_eq!(grants(&server), json!(["direct_login", "refresh_token", "guest"]));
+    assert_eq!(grants(&server), json!(["GRANT_DIRECT_LOGIN", "GRANT_REFRESH_TOKEN", "GRANT_GUEST"]));
     older.truncate(5);
     server.command(&older, "");
     drop(server);
     let server = Server::start(dir.path(), &["--dev"]);
-    assert_eq!(grants(&server), json!(["direct_login"]));
+    assert_eq!(grants(&server), json!(["GRANT_DIRECT_LOGIN"]));
 }

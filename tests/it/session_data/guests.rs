@@ -119,7 +119,8 @@ async fn writes_at_the_same_moment_at_two_processes_are_of_one_guest(app: &App) 
     let second = app.second_process().await;
     second.live.confirm().await.unwrap();
     let at = |n: usize, tab: &Browser| {
-        let mut there = Browser::new(&web::routes(if n % 2 == 0 { app.service.clone() } else { second.clone() }));
+        let mut there =
+            Browser::new(&web::routes(if n.is_multiple_of(2) { app.service.clone() } else { second.clone() }));
         there.cookies.clone_from(&tab.cookies);
         there
     };
