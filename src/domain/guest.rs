@@ -44,7 +44,8 @@ impl GuestDataPolicy {
 impl FromStr for GuestDataPolicy {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|policy| policy.as_str() == text);
+        // The API has the same names in capitals.
+        let found = Self::ALL.into_iter().find(|policy| policy.as_str().eq_ignore_ascii_case(text));
         found.ok_or("must be keep_guest, keep_account or return_both")
     }
 }

@@ -154,6 +154,9 @@ async fn refused(
         Error::Unauthenticated(Reason::CodeInvalid) if action == AccountAction::ConfirmPasskey => {
             Wrong::form(Text::PasskeyRefused)
         }
+        Error::Unauthenticated(Reason::CodeInvalid) if action == AccountAction::ConfirmTotp => {
+            Wrong::field(Field::Code, Text::AppCodeInvalid)
+        }
         // The session has ended meanwhile.
         Error::Unauthenticated(Reason::TokenInvalid) | Error::TokenRevoked => {
             return request.go_to(&request.path_of_sign_in_for(OwnPage::Account));

@@ -21,7 +21,7 @@ use crate::{
     secret::{PasskeyResponse, Password, TypedCode},
     service::FormPurpose,
     service::{BrowserSession, PageStep, StepAtPage, StepField, StepTaken, StepTyped, TotpSetup, suffices},
-    web::pages::{ErrorKind, FieldError, Form, Notice, ShownOnce, Step, StepKind, Text, Tone, View},
+    web::pages::{ErrorKind, Field, FieldError, Form, Notice, ShownOnce, Step, StepKind, Text, Tone, View},
 };
 
 /// The routes.
@@ -215,9 +215,21 @@ async fn refused(request: &BrowserRequest, id: &TicketId, form: &SentForm, error
 async fn current(request: &BrowserRequest, id: &TicketId, form: &SentForm, mut shown: Shown) -> Response {
     shown.email = Some(form.text("email").to_owned());
     match request.state.service.browser.step(&request.client, id, request.visitor_id()).await {
-        Ok(PageStep::Next(step)) => page(request, id, &step, shown),
+        Ok(PageStep::Next(step)) => {
+            if matches!(step.field, StepField::Factor { .. } | StepField::Enrol { .. }) && form.has("code") {
+                name_the_app(&mut shown.errors);
+            }
+            page(request, id, &step, shown)
+        }
         Ok(PageStep::Over { login, flow }) => ask_again(request, login, &flow),
         Ok(PageStep::Nothing) => ask_anew(request),
         Err(error) => request.failed(&error),
+    }
+}
+
+/// A code that is not accepted was one of an app: its device may have another time.
+fn name_the_app(errors: &mut [FieldError]) {
+    for error in errors.iter_mut().filter(|error| error.text == Text::CodeInvalid) {
+        *error = FieldError { field: Some(Field::Code), text: Text::AppCodeInvalid };
     }
 }

@@ -31,6 +31,7 @@ codes! {
     NotAllowed = "PERMISSION_DENIED",
     Required = "REQUIRED",
     CodeInvalid = "CODE_INVALID",
+    AppCodeInvalid = "CODE_INVALID",
     LinkInvalid = "CODE_INVALID",
     AppCodeForm = "APP_CODE_FORM",
     RecoveryCodeForm = "RECOVERY_CODE_FORM",

@@ -73,6 +73,8 @@ texts! {
     Required = "problem-required",
     /// The code or link is wrong, used up or expired.
     CodeInvalid = "problem-code",
+    /// The code of an app is wrong or was used; or its device has another time.
+    AppCodeInvalid = "problem-app-code-wrong",
     /// The link has been used or has expired.
     LinkInvalid = "problem-link",
     /// What was typed is no code of an app.

@@ -292,6 +292,7 @@ problem-conflict = Im selben Moment wurde etwas anderes geändert. Bitte versuch
 problem-not-allowed = Das ist hier nicht erlaubt.
 problem-required = Diese Angabe fehlt.
 problem-code = Der Code ist falsch, verbraucht oder abgelaufen.
+problem-app-code-wrong = Der Code ist falsch oder wurde schon verwendet. Geben Sie den nächsten ein. Wenn keiner angenommen wird, lassen Sie das Gerät seine Uhrzeit selbst stellen.
 problem-link = Der Link wurde schon verwendet oder ist abgelaufen. Fordern Sie einen neuen an.
 problem-app-code = Geben Sie die 6 Ziffern ein, die die App zeigt.
 problem-recovery-code = Ein Wiederherstellungscode hat 25 Buchstaben und Ziffern.

@@ -295,6 +295,7 @@ problem-conflict = Something else changed at the same moment. Please try again.
 problem-not-allowed = This is not allowed here.
 problem-required = This is needed.
 problem-code = The code is wrong, used up or expired.
+problem-app-code-wrong = The code is wrong or was used before. Enter the next one. If no code is accepted, let the device set its time by itself.
 problem-link = The link has been used or has expired. Ask for a new one.
 problem-app-code = Enter the 6 digits that the app shows.
 problem-recovery-code = A recovery code has 25 letters and digits.
