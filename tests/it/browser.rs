@@ -11,6 +11,8 @@ mod step_up;
 mod steps;
 
 pub(crate) use self::{
-    client::{Browser, DEVICES, ORIGIN, Page, SESSION, browser_routes, encode, is_signed_in, last_code, site_client},
+    client::{
+        Browser, DEVICES, ORIGIN, Page, SESSION, borrowed, browser_routes, encode, is_signed_in, last_code, site_client,
+    },
     step_up::fresh,
 };

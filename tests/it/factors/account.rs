@@ -241,8 +241,9 @@ async fn whoever_has_missed_the_recovery_codes_is_shown_the_same_ones_for_as_lon
     let begun = begin(f, &bearer).await.unwrap();
     let phone = Phone::with(begun.setup.secret.expose());
     let code = phone.code(f);
+    let me = f.me(&bearer).await;
     let again = async |code: &str| {
-        let (me, code) = (f.me(&bearer).await, TypedCode::new(code.to_owned()));
+        let (me, code) = (me.clone(), TypedCode::new(code.to_owned()));
         let token = clone_token(&begun.enrolment);
         f.service().accounts.confirm_totp(&f.service().context(), &me, token, &code).await.map(codes)
     };

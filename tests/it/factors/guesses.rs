@@ -67,7 +67,7 @@ async fn a46_guesses_survive_a_new_sign_in_and_a_new_password(f: &AccountsFixtur
     let refused = guess(f, NEW, &phone.wrong(f)).await.unwrap();
     assert_eq!((refused.0, refused.1), ("factor", false));
     f.app.pass(Ttl::from_secs(900)).await;
-    let right = super::challenged(f, "grace", NEW).await;
+    let right = challenged(f, "grace", NEW).await;
     pair(go_on(f, with_code(&right, &phone.code(f))).await).unwrap();
     let key = f.service().limits.key_of_login(LimitKind::Account, "grace");
     let tallies = f.service().store().read().await.unwrap().login_failures_of(&[key]).await.unwrap();

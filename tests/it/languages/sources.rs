@@ -45,6 +45,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     // Style sheets, sample values, and what is wrong with an operator's files.
     ("pages/accent.rs", ":root"),
     ("pages/sample.rs", ""),
+    ("pages/sample/account.rs", ""),
     ("pages/template.rs", ""),
     ("pages/template/check.rs", ""),
     ("pages/template/functions.rs", "there is no such asset"),

@@ -57,7 +57,8 @@ fn json_fields(fields: &Value) -> Vec<Field> {
 fn json_forms(json: &Value) -> Vec<Vec<Field>> {
     let own = json_fields(&json["fields"]);
     let actions = json["actions"].as_array().unwrap().iter().map(|action| json_fields(&action["fields"]));
-    let own = Some(own).filter(|_| json["url"].is_string() && json["step"] != "account");
+    let actions_alone = json["step"] == "account" || json["step"] == "mfa" && own.is_empty();
+    let own = Some(own).filter(|_| json["url"].is_string() && !actions_alone);
     own.into_iter().chain(actions).collect()
 }
 

@@ -33,8 +33,13 @@ fn views(bad: &str) -> Vec<View> {
         let (token, link_kind) = (hidden(), text());
         View::Verify(Verify { form: form(bad), kind: *kind, token, link_kind, email: Some(text()), username: text() })
     });
-    let steps =
-        [StepKind::ChoosePassword, StepKind::AskAddress { email: text() }, StepKind::EnterCode { email: text() }];
+    let steps = [
+        StepKind::ChoosePassword { min_password: 8 },
+        StepKind::AskAddress { email: text() },
+        StepKind::EnterCode { email: text() },
+        StepKind::Mfa { app: false, recovery: true, passkey: None, elsewhere: vec![text()] },
+        StepKind::Mfa { app: false, recovery: false, passkey: None, elsewhere: vec![text(), text()] },
+    ];
     let steps =
         steps.map(|kind| View::Step(Step { form: form(bad), id: text(), revision: text(), name: text(), kind }));
     let errors = ErrorKind::ALL.iter().map(|kind| {
@@ -96,6 +101,7 @@ fn account(bad: &str) -> Account {
         email_typed: text(),
         pending_email: Some(PendingEmail { email: text(), form: Hidden::new(bad) }),
         has_password: true,
+        min_password: 15,
         password_needed: true,
         factors: Factors {
             list: vec![
@@ -109,11 +115,13 @@ fn account(bad: &str) -> Account {
                 },
             ],
             recovery_codes: Some(1),
+            codes_form: hidden(),
             password_needed: true,
             sign_in_again: None,
             name_typed: text(),
             totp: Some(NewTotp { form: hidden(), secret: once(), uri: once(), picture: once() }),
             passkeys: true,
+            passkey_host: Some(text()),
             passkey: Some(NewPasskey { form: hidden(), options: text() }),
         },
         strict: false,

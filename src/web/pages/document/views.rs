@@ -149,8 +149,8 @@ fn step<'a>(page: &'a Step, look: &Look<'_>) -> Parts<'a> {
         StepKind::Mfa { app, recovery, passkey, elsewhere } => {
             let recover = Action { name: "recover", fields: vec![revision(), Input::recovery_code()] };
             let actions = recovery.then_some(recover).into_iter().collect();
-            let code = app.then(Input::code);
-            let fields = [revision()].into_iter().chain(code);
+            // Without an app there is only what the actions send.
+            let fields = app.then(|| [revision(), Input::code()]).into_iter().flatten();
             let parts = Parts { actions, ..Parts::form(&page.form, url.clone(), fields) };
             with_passkey(parts, passkey.as_deref(), [revision()]).about("passkey_hosts", json!(elsewhere))
         }
