@@ -103,15 +103,15 @@ impl SiteAccounts {
         let of = (me.user(), &session.id, session.is_shared());
         let cookies = match Box::pin(self.sign_ins.renew_session(at.ctx, at.client, of, shown)).await {
             Ok(cookies) => Some(Box::new(cookies)),
-            // Another process may have done so for the same submission.
-            Err(error) => match self.sign_ins.cookies_of_form(shown.0).await {
-                Ok(Some(cookies)) => Some(cookies),
-                _ => {
+            Err(error) => {
+                // Another process may have done so for the same submission.
+                let cookies = self.sign_ins.cookies_of_form(shown.0).await.ok().flatten();
+                if cookies.is_none() {
                     // The factor is added, and the old cookie is still good: to say that it failed would be wrong.
                     tracing::warn!(request_id = %at.ctx.request_id, %error, "cannot raise a session after a factor was added");
-                    None
                 }
-            },
+                cookies
+            }
         };
         FactorAdded { recovery_codes: added.recovery_codes, cookies }
     }

@@ -7,6 +7,7 @@ use crate::{
         factor::{Factor, FactorKind},
         passkey::Passkey,
         ticket::{Ticket, TicketKind},
+        user::User,
     },
     error::Result,
     id::UserId,
@@ -67,12 +68,10 @@ impl Accounts {
         self.factors.still_unused(&mut self.store.read().await?, user, codes).await
     }
 
-    /// The recovery codes that a form has just given to the user.
-    pub(super) async fn codes_of_form_before(&self, me: &Me, form: &[u8; 16]) -> Result<Option<Vec<RecoveryCode>>> {
-        let mut tx = self.store.read().await?;
-        let Some(user) = tx.user_by_id(&me.user).await? else { return Ok(None) };
+    /// The recovery codes that a form has given to a user who is as that has left them.
+    pub(super) async fn codes_of_form_before(&self, user: &User, form: &[u8; 16]) -> Result<Option<Vec<RecoveryCode>>> {
         let codes = self.factors.codes_of_form(form, user.security_version - 1);
-        let codes = self.factors.still_unused(&mut tx, &user.id, codes).await?;
+        let codes = self.factors.still_unused(&mut self.store.read().await?, &user.id, codes).await?;
         Ok((!codes.is_empty()).then_some(codes))
     }
 }

@@ -260,7 +260,9 @@ impl Accounts {
     /// # Errors
     /// [`Error::Precondition`] without a second factor; as [`Accounts::enrol_totp`].
     pub async fn regenerate_recovery_codes(&self, ctx: &RequestContext, me: &Me) -> Result<Vec<RecoveryCode>> {
-        self.replace_recovery_codes(ctx, me, None).await
+        let user = self.me(me).await?.user;
+        let codes = self.factors.new_recovery_codes();
+        self.replace_recovery_codes(ctx, me, &user, codes).await
     }
 
     /// Does what [`Accounts::regenerate_recovery_codes`] does, once for a form: it gets the same codes when it is submitted
@@ -274,12 +276,18 @@ impl Accounts {
         me: &Me,
         form: &[u8; 16],
     ) -> Result<Vec<RecoveryCode>> {
-        if let Some(codes) = self.codes_of_form_before(me, form).await? {
+        // The version counts that the codes were looked for at, so that no other call comes between.
+        let user = self.me(me).await?.user;
+        if let Some(codes) = self.codes_of_form_before(&user, form).await? {
             return Ok(codes);
         }
-        match Box::pin(self.replace_recovery_codes(ctx, me, Some(form))).await {
+        let codes = self.factors.codes_of_form(form, user.security_version);
+        match Box::pin(self.replace_recovery_codes(ctx, me, &user, codes)).await {
             // Another process may have done the same for this form.
-            Err(Error::Conflict) => self.codes_of_form_before(me, form).await?.ok_or(Error::Conflict),
+            Err(Error::Conflict) => {
+                let user = self.me(me).await?.user;
+                self.codes_of_form_before(&user, form).await?.ok_or(Error::Conflict)
+            }
             done => done,
         }
     }
@@ -288,9 +296,9 @@ impl Accounts {
         &self,
         ctx: &RequestContext,
         me: &Me,
-        form: Option<&[u8; 16]>,
+        user: &User,
+        codes: Vec<RecoveryCode>,
     ) -> Result<Vec<RecoveryCode>> {
-        let user = self.me(me).await?.user;
         me.check_may_change_factors(user.second_factors, ctx.now)?;
         if user.second_factors == 0 {
             return Err(Error::Precondition(
@@ -298,10 +306,6 @@ impl Accounts {
             ));
         }
         let client = self.live.client(&me.client)?;
-        let codes = match form {
-            Some(form) => self.factors.codes_of_form(form, user.security_version),
-            None => self.factors.new_recovery_codes(),
-        };
         let work = async {
             let (mut tx, user) = self.begin_factor_change(me, Some(user.security_version), Error::Conflict).await?;
             let change = own_change(me, &client, &user, self.live.now());
