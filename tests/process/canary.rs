@@ -273,7 +273,7 @@ async fn no_secret_is_written_to_logs_pages_or_the_database() {
         }
         let sealing = SealingKey::parse(&canary.sealing_key()).unwrap();
         canary.secret("the sealing key", *sealing);
-        private_keys(&mut canary).await;
+        Box::pin(private_keys(&mut canary)).await;
         // Public values are found in each encoding, so a secret would be found too.
         let jwks = canary.place.texts("SELECT public_jwk ->> 'x' FROM signing_keys WHERE alg = 'EdDSA'").await;
         let public = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&jwks[0]).unwrap();

@@ -255,8 +255,8 @@ async fn whoever_has_missed_the_recovery_codes_is_shown_the_same_ones_for_as_lon
     // Nothing of them is stored.
     let user = f.service().users.get(&Admin::command(), "grace").await.unwrap().user;
     assert_eq!(f.service().store().read().await.unwrap().recovery_codes_left(&user.id).await.unwrap(), 10);
-    let used = go_on(f, super::with_recovery_code(&challenge(f).await, &first[0])).await;
-    assert!(pair(used).is_ok());
+    let signed_in = go_on(f, super::with_recovery_code(&challenge(f).await, &first[0])).await;
+    assert!(pair(signed_in).is_ok());
     assert_eq!(again(&code).await.unwrap(), [""; 0], "one is used: whoever used it has seen them");
     f.app.pass(Ttl::from_secs(480)).await;
     assert_eq!(reason(again(&code).await), Reason::SignInTooOld, "ten minutes");
