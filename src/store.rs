@@ -22,6 +22,7 @@ mod factors;
 mod failure;
 mod feed;
 mod foreign_keys;
+mod guest_browsers;
 mod guest_data;
 mod guests;
 mod import;

@@ -8,8 +8,9 @@ use crate::{id::SessionId, time::Ttl};
 
 /// How long a guest's session may be idle at most.
 pub const GUEST_IDLE: Ttl = Ttl::from_days(1);
-/// For how long a browser whose first requests overlap is the same guest, although its cookie was not sent yet.
-pub const SAME_GUEST: Ttl = Ttl::from_secs(10);
+/// For how long requests of a browser may still be on their way without the cookie that it has just got, as a guest or by a
+/// sign-in.
+pub const SAME_BROWSER: Ttl = Ttl::from_secs(60);
 /// Maximum number of policies that a client or a request may give.
 pub const MAX_POLICIES: usize = 64;
 
@@ -47,6 +48,23 @@ impl FromStr for GuestDataPolicy {
         // The API has the same names in capitals.
         let found = Self::ALL.into_iter().find(|policy| policy.as_str().eq_ignore_ascii_case(text));
         found.ok_or("must be keep_guest, keep_account or return_both")
+    }
+}
+
+/// A browser in which somebody signs in. Only whoever has the visitor's cookie can name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningBrowser {
+    /// Its keyed hash.
+    pub proof: [u8; 32],
+    /// What becomes of the data of a guest that it has just become, without having sent the cookie yet.
+    pub policies: GuestPolicies,
+}
+
+impl SigningBrowser {
+    /// Under which id it stands among the forms that were spent.
+    #[must_use]
+    pub fn id_of(proof: &[u8; 32]) -> [u8; 16] {
+        proof.first_chunk::<16>().copied().unwrap_or_default()
     }
 }
 

@@ -146,8 +146,10 @@ fn kind(code: &str) -> FailureKind {
             // Connection lost, out of resources (a full disk included), shutting down, an error of the system.
             _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => FailureKind::Unavailable,
             // A read-only standby; a limit of time, of one statement or of a silent transaction; a statement that is known
-            // to another connection.
-            "26000" | "42P05" | "25006" | "57014" | "25P03" | "28000" | "28P01" | "3D000" => FailureKind::Unavailable,
+            // to another connection; a database that was closed to connections (55000).
+            "55000" | "26000" | "42P05" | "25006" | "57014" | "25P03" | "28000" | "28P01" | "3D000" => {
+                FailureKind::Unavailable
+            }
             _ => FailureKind::Internal,
         };
     }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         audit::{Actor, AuditEvent},
-        guest::{GuestJoin, SAME_GUEST},
+        guest::{GuestJoin, SigningBrowser},
         passkey::PasskeyUse,
         session::{
             FormSpending, OpenOutcome, RESULT_TTL, RevokedCause, Session, SessionKind, SpentForm, TicketSpending,
@@ -52,6 +52,8 @@ pub struct Opening {
     pub guest: Option<GuestJoin>,
     /// The passkey that the user has signed in with, and nothing else.
     pub passkey: Option<PasskeyUse>,
+    /// The browser, where it may be a guest's.
+    pub browser: Option<SigningBrowser>,
 }
 
 impl Opening {
@@ -69,6 +71,7 @@ impl Opening {
             supersedes: None,
             guest: None,
             passkey: None,
+            browser: None,
         }
     }
 
@@ -86,6 +89,7 @@ impl Opening {
             supersedes: None,
             guest: None,
             passkey: None,
+            browser: None,
         }
     }
 }
@@ -117,7 +121,8 @@ impl Tx {
         let mut session = opening.session.clone();
         let Some(user) = session.user.clone() else { return self.guest_open(opening, now).await };
         let mut replaced = opening.supersedes.clone();
-        let mut joined = None;
+        let (late, mut joined);
+        joined = None;
         if let Some(join) = &opening.guest {
             joined = self.guest_hold(&join.session, (&user, session.kind), now).await?.map(|subject| (subject, join));
             if joined.is_none() {
@@ -146,6 +151,10 @@ impl Tx {
             self.unspend(opening).await?;
             return Ok(OpenOutcome::UserChanged);
         }
+        late = self.late_guest(opening, now).await?;
+        if let (Some(join), None, None) = (&late, &joined, &replaced) {
+            joined = self.guest_hold(&join.session, (&user, session.kind), now).await?.map(|subject| (subject, join));
+        }
         if let Some(phc) = &opening.rehash {
             self.password_rehash(&user, phc).await?;
         }
@@ -167,7 +176,8 @@ impl Tx {
             self.end_with_parent(&session).await?;
         }
         if let Some(event) = &opening.event {
-            self.audit_append(event).await?;
+            let guest = joined.as_ref().map(|(_, join)| &join.session);
+            self.audit_append(&with_guest(event, guest)).await?;
         }
         Ok(conflicts.map_or(OpenOutcome::Opened, OpenOutcome::Joined))
     }
@@ -212,23 +222,6 @@ impl Tx {
         let FormSpending { id, proof, result } = form;
         let (id, proof) = (id.as_slice(), proof.as_slice());
         Ok(execute!(self, SQL, id, proof, session.as_str(), result.as_slice(), now.millis())? == 1)
-    }
-
-    /// Makes this session the guest of a browser, whose id stands for a form's. Returns false if the browser has been a
-    /// guest for less than [`SAME_GUEST`], and still is. Whoever comes second waits for the first to commit. The session of
-    /// that one may not be visible to this statement, which is why it must be seen to have ended.
-    async fn guest_begin(&mut self, form: &FormSpending, session: &SessionId, now: Timestamp) -> Result<bool> {
-        const SQL: &str = "INSERT INTO spent_forms (id, proof, session_id, result, spent_at) \
-            VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET proof = excluded.proof, \
-            session_id = excluded.session_id, result = excluded.result, spent_at = excluded.spent_at \
-            WHERE spent_forms.spent_at <= $6 OR spent_forms.spent_at >= $7 OR EXISTS (SELECT 1 FROM sessions \
-            WHERE sessions.id = spent_forms.session_id AND sessions.revoked_at IS NOT NULL)";
-        let FormSpending { id, proof, result } = form;
-        let (id, proof) = (id.as_slice(), proof.as_slice());
-        // A clock that was set back makes nobody the same for long.
-        let (from, to) = (now.minus(SAME_GUEST).millis(), now.plus(SAME_GUEST).millis());
-        let began = execute!(self, SQL, id, proof, session.as_str(), result.as_slice(), now.millis(), from, to)?;
-        Ok(began == 1)
     }
 
     /// The form with this id, if it was spent. Its result is there only for [`RESULT_TTL`].
@@ -375,4 +368,13 @@ impl Tx {
             (SELECT p.absolute_expires_at FROM sessions AS p WHERE p.id = sessions.parent_id)";
         execute!(self, SQL, session.id.as_str()).map(|_| ())
     }
+}
+
+/// The event of a sign-in, with the guest who has joined.
+fn with_guest(event: &AuditEvent, guest: Option<&SessionId>) -> AuditEvent {
+    let mut event = event.clone();
+    if let (Some(details), Some(guest)) = (event.details.as_object_mut(), guest) {
+        details.insert("guest_session".to_owned(), guest.as_str().into());
+    }
+    event
 }

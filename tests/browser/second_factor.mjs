@@ -25,7 +25,7 @@ export async function secondFactorStory(step, browser, stage, options) {
     await signsIn("/auth/login?return_to=/");
     await person.looksAtPage("step-mfa");
     await person.send({ code: "000000" });
-    await person.sees("The code is wrong, used up or expired.");
+    await person.sees("The code is wrong or was used before.");
     await person.send({ code: await app.code() });
     await person.isAt("/");
   });

@@ -1,14 +1,25 @@
 //! Checks that the contract covers every method of the store, and that its SQL uses only what both engines support.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::source::{code, uncommented};
 
 fn read(folder: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files = Vec::new();
+    collect(&folder, &mut files);
     files.sort();
     files.into_iter().map(|p| (p.display().to_string(), fs::read_to_string(p).unwrap())).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { collect(&path, files) } else { files.push(path) }
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use chancery::{
     domain::{
-        audit::Actor,
-        guest::{GuestDataPolicy, GuestJoin, GuestPolicies, SAME_GUEST},
+        audit::{Actor, AuditFilter},
+        guest::{GuestDataPolicy, GuestJoin, GuestPolicies, SAME_BROWSER, SigningBrowser},
         session::{FormSpending, OpenOutcome, RevokedCause, Session, SessionKind},
         session_data::MAX_VALUES,
         user::User,
@@ -189,11 +189,11 @@ pub(crate) async fn a_browser_becomes_one_guest_whoever_asks_at_once(f: &Fixture
     }
     let counted = f.store.read().await.unwrap().guests_stored(&"app".parse().unwrap(), 100).await.unwrap();
     assert_eq!(counted, 5, "one for each browser");
-    // For ten seconds; or until that guest has ended, or if the clock was set back.
-    let nearly = NOW.plus(SAME_GUEST).minus(Ttl::from_millis(1));
+    // For a minute; or until that guest has ended, or if the clock was set back.
+    let nearly = NOW.plus(SAME_BROWSER).minus(Ttl::from_millis(1));
     assert_eq!(begin(f, &f.store, &beginning(f, 1), nearly).await, OpenOutcome::FormSpent);
-    assert_eq!(begin(f, &f.store, &beginning(f, 1), NOW.plus(SAME_GUEST)).await, OpenOutcome::Opened);
-    assert_eq!(begin(f, &f.store, &beginning(f, 2), NOW.minus(SAME_GUEST)).await, OpenOutcome::Opened);
+    assert_eq!(begin(f, &f.store, &beginning(f, 1), NOW.plus(SAME_BROWSER)).await, OpenOutcome::Opened);
+    assert_eq!(begin(f, &f.store, &beginning(f, 2), NOW.minus(SAME_BROWSER)).await, OpenOutcome::Opened);
     let ended = f.store.read().await.unwrap().spent_form(&[3; 16], NOW).await.unwrap().unwrap().session;
     let actor = Actor::system();
     let by = By { actor: &actor, cause: RevokedCause::Logout, settings: &f.settings, now: NOW };
@@ -202,4 +202,45 @@ pub(crate) async fn a_browser_becomes_one_guest_whoever_asks_at_once(f: &Fixture
     tx.commit().await.unwrap();
     assert_eq!(begin(f, &f.store, &beginning(f, 3), NOW).await, OpenOutcome::Opened);
     assert_eq!(begin(f, &f.store, &beginning(f, 3), NOW).await, OpenOutcome::FormSpent);
+}
+
+/// A sign-in in a browser.
+fn signing_in(f: &Fixture, user: &User, browser: u8) -> Opening {
+    let browser = SigningBrowser { proof: [browser; 32], policies: GuestPolicies::default() };
+    Opening { browser: Some(browser), ..opening(f, f.session(user)) }
+}
+
+pub(crate) async fn a_sign_in_joins_the_guest_that_its_browser_has_just_become(f: &Fixture) {
+    let ada = f.ada().await;
+    let guest = beginning(f, 1);
+    assert_eq!(begin(f, &f.store, &guest, NOW).await, OpenOutcome::Opened);
+    store(f, &owner(&guest.session.subject), "cart", "[1]", 1).await;
+    let joining = signing_in(f, &ada, 1);
+    assert_eq!(open(f, &joining).await, OpenOutcome::Joined(Vec::new()));
+    assert_eq!(entries(f, &owner(ada.id.as_str())).await, [("cart".to_owned(), 1)]);
+    let mut tx = f.store.read().await.unwrap();
+    let event = tx.audit_page(&AuditFilter::default(), None, 1).await.unwrap().remove(0);
+    assert_eq!(event.details["guest_session"], guest.session.id.as_str());
+    // The browser is the user's: nobody else, and no guest of it, gets its cookies.
+    let kept = tx.spent_form(&[1; 16], NOW).await.unwrap().unwrap();
+    assert_eq!((&kept.session, kept.result), (&joining.session.id, None));
+    drop(tx);
+    assert_eq!(begin(f, &f.store, &beginning(f, 1), NOW).await, OpenOutcome::FormSpent);
+    assert_eq!(begin(f, &f.store, &beginning(f, 1), NOW.plus(SAME_BROWSER)).await, OpenOutcome::Opened);
+    // A guest of longer ago is no request on its way.
+    assert_eq!(open(f, &signing_in(f, &ada, 1)).await, OpenOutcome::Opened);
+}
+
+pub(crate) async fn a_browser_in_which_a_user_signs_in_leaves_no_guest_behind(f: &Fixture) {
+    let (ada, second) = (f.ada().await, f.second().await);
+    for browser in 1..=9 {
+        let (guest, user) = (beginning(f, browser), signing_in(f, &ada, browser));
+        let (guest, user) = tokio::join!(begin(f, &f.store, &guest, NOW), begin(f, &second, &user, NOW));
+        match guest {
+            OpenOutcome::Opened => assert_eq!(user, OpenOutcome::Joined(Vec::new())),
+            _ => assert_eq!((guest, user), (OpenOutcome::FormSpent, OpenOutcome::Opened)),
+        }
+    }
+    let mut tx = f.store.read().await.unwrap();
+    assert!(tx.guests_live(&"app".parse().unwrap(), None, (NOW, 9)).await.unwrap().is_empty());
 }

@@ -115,6 +115,8 @@ on_each_engine! {
         guests::a_joined_value_has_a_version_that_its_owner_never_used,
         guests::an_account_that_is_full_takes_no_more_of_a_guest,
         guests::a_browser_becomes_one_guest_whoever_asks_at_once,
+        guests::a_sign_in_joins_the_guest_that_its_browser_has_just_become,
+        guests::a_browser_in_which_a_user_signs_in_leaves_no_guest_behind,
         import::a_batch_of_users_is_stored_unchanged,
         import::a_batch_is_imported_completely_or_not_at_all,
         import::taken_names_are_found,

@@ -10,7 +10,7 @@ use super::Browser;
 use crate::{
     domain::{
         client::{Client, Grant},
-        guest::SAME_GUEST,
+        guest::{SAME_BROWSER, SigningBrowser},
         site::Site,
     },
     error::Result,
@@ -62,7 +62,7 @@ impl RecentGuests {
 
 /// A clock that was set back makes nobody recent for long.
 fn is_recent(came: Timestamp, now: Timestamp) -> bool {
-    now.since(came).millis().abs() < SAME_GUEST.millis()
+    now.since(came).millis().abs() < SAME_BROWSER.millis()
 }
 
 impl Browser {
@@ -103,7 +103,12 @@ impl Browser {
         let issued_at = Timestamp::from_millis(0);
         let nothing = FormId { id: [0; 16], site: site.origin().to_owned(), visitor: *visitor, issued_at };
         let proof = form_id::proof(&self.runtime.sealing, &nothing, &[b"guest", client.id.as_str().as_bytes()]);
-        FormProof { id: proof.first_chunk::<16>().copied().unwrap_or_default(), proof }
+        FormProof { id: SigningBrowser::id_of(&proof), proof }
+    }
+
+    /// What stands for a browser in which somebody signs in, where it may be a guest's.
+    pub(super) fn signing_browser(&self, at: (&Client, &Site), visitor: &VisitorId) -> Option<[u8; 32]> {
+        self.has_guests(at.0).then(|| self.browser_proof(at, visitor).proof)
     }
 
     /// Whether a guest who has just come has not gone already.

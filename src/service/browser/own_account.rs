@@ -237,7 +237,8 @@ impl SiteAccounts {
         if !by_asker || me.is_some() {
             return Ok(VerifyOutcome::Opened { return_to, without_name });
         }
-        let goal = BrowserGoal { site: origin(at.client), flow: String::new(), shared: false, two_factors: false };
+        let site = origin(at.client);
+        let goal = BrowserGoal { site, flow: String::new(), shared: false, two_factors: false, browser: None };
         // The guest who has become its user, or else the one whose browser it is.
         let guest = guest.as_ref().or(at.guest);
         let opened =

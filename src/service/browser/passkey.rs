@@ -98,7 +98,8 @@ impl Browser {
         form: FormProof,
     ) -> Result<SignInOutcome> {
         let PasskeyForm { visitor, flow, response, shared, two_factors, present, .. } = submitted;
-        let goal = BrowserGoal { site: site.origin().to_owned(), flow, shared, two_factors };
+        let browser = self.signing_browser((client, site), &visitor);
+        let goal = BrowserGoal { site: site.origin().to_owned(), flow, shared, two_factors, browser };
         let present = present.as_ref().map(present_session);
         let request = PagePasskey { response, goal, holder: holder(&visitor), form: form.clone(), present };
         Ok(match self.sign_ins.sign_in_with_passkey_at_page(ctx, client, request).await? {

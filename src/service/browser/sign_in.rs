@@ -106,7 +106,8 @@ impl Browser {
     ) -> Result<SignInOutcome> {
         let SignInForm { visitor, flow, login, password, shared, two_factors, devices, present, .. } = submitted;
         let present = present.as_ref().map(present_session);
-        let goal = BrowserGoal { site: site.origin().to_owned(), flow, shared, two_factors };
+        let browser = self.signing_browser((client, site), &visitor);
+        let goal = BrowserGoal { site: site.origin().to_owned(), flow, shared, two_factors, browser };
         let holder = holder(&visitor);
         let request = PageSignIn { login, password, devices, goal, holder, form: form.clone(), present };
         Ok(match self.sign_ins.sign_in_at_page(ctx, client, request).await? {
@@ -130,7 +131,7 @@ impl Browser {
         (flow, devices): (&str, Vec<DeviceToken>),
     ) -> Result<Option<TicketId>> {
         let (site, flow, shared) = (site.origin().to_owned(), flow.to_owned(), session.is_shared());
-        let goal = BrowserGoal { site, flow, shared, two_factors: true };
+        let goal = BrowserGoal { site, flow, shared, two_factors: true, browser: None };
         let request = PageStepUp { session, goal, holder: holder(visitor), devices };
         self.sign_ins.step_up_at_page(ctx, client, request).await
     }

@@ -95,13 +95,16 @@ async fn store(request: BrowserRequest, path: PathOfValue, body: Request) -> Res
         let tags = named.tags(&caller);
         let change = (value, wanted.condition(&tags));
         let stored = request.state.service.data.put(&request.ctx, &caller.keeper, named.at(), change).await;
+        // Somebody has signed in meanwhile: the cookie would replace theirs.
+        let has_ended = matches!(stored, Err(Error::TokenRevoked));
         let mut response = match stored {
+            Err(_) if has_ended && born.is_some() => request.session_replaced(),
             Ok(stored) if stored.created => request.stored(StatusCode::CREATED, Some(tags.tag(stored.version))),
             Ok(stored) => request.stored(StatusCode::NO_CONTENT, Some(tags.tag(stored.version))),
             Err(error) => request.no_data(&error, &tags),
         };
         // Whether or not the value was stored, the session is there.
-        if let Some(guest) = born {
+        if let Some(guest) = born.filter(|_| !has_ended) {
             // It takes the place of a cookie that was to be taken away.
             response.headers_mut().remove(header::SET_COOKIE);
             request.set_session_cookies(&mut response, &guest.cookies);
@@ -143,6 +146,10 @@ impl BrowserRequest {
 
     /// What the value belongs to; the user, unless it says otherwise: a cart follows a person.
     fn data_scope(&self) -> Result<DataScope, Refusal> {
+        // A parameter that is spelt wrong must not mean the other owner.
+        if self.query.has_others_than(OWNER) {
+            return Err(Box::new(self.data_refused(Problem::InvalidArgument, "owner is the only parameter")));
+        }
         match self.query.get(OWNER) {
             Ok(None | Some("user")) => Ok(DataScope::User),
             Ok(Some("session")) => Ok(DataScope::Session),
@@ -206,6 +213,9 @@ impl BrowserRequest {
         if self.has_replaced_session() || !browser.has_guests(&self.client) {
             return Err(Box::new(self.nobody_to_change_data()));
         }
+        if self.has_just_signed_out().await? {
+            return Err(Box::new(self.no_data_session()));
+        }
         if wanted.needs_value() {
             // A guest who comes now has none.
             let detail = Error::VersionMismatch { current: None }.to_string();
@@ -222,8 +232,18 @@ impl BrowserRequest {
                 let session = browser.data_session(&guest.session);
                 Ok((Caller { keeper: browser.data_caller_of(guest), session }, Some(guest.clone())))
             }
+            // Somebody has just signed in there.
+            Err(Error::Conflict) => Err(Box::new(self.session_replaced())),
             Err(error) => Err(Box::new(self.data_failed(error))),
         }
+    }
+
+    /// Whether the session of the cookie has ended a moment ago. What was on its way belongs to its user, and must not be left
+    /// to whoever uses the browser next.
+    async fn has_just_signed_out(&self) -> Result<bool, Refusal> {
+        let Some(cookie) = self.cookies.session().filter(|_| self.has_dead_session()) else { return Ok(false) };
+        let ended = self.state.service.browser.just_ended(cookie, &self.site, self.ctx.now).await;
+        ended.map(|ended| ended.is_some()).map_err(|error| Box::new(self.data_failed(&error)))
     }
 
     /// A value, unless the script has it.
@@ -257,11 +277,14 @@ impl BrowserRequest {
 
     /// The same for whoever wants to change something, and would be another caller with the cookie that replaces theirs.
     fn nobody_to_change_data(&self) -> Response {
-        if self.has_replaced_session() {
-            let detail = "another session has just replaced this one; send the request again";
-            return self.data_refused(Problem::SessionReplaced, detail);
-        }
-        self.no_data_session()
+        if self.has_replaced_session() { self.session_replaced() } else { self.no_data_session() }
+    }
+
+    fn session_replaced(&self) -> Response {
+        self.data_refused(
+            Problem::SessionReplaced,
+            "another session has just replaced this one; send the request again",
+        )
     }
 
     /// The answer to an error, with the tag of what is stored.

@@ -46,6 +46,11 @@ impl Query {
             (value, None) => Ok(value.filter(|value| !value.is_empty())),
         }
     }
+
+    /// Whether there are parameters of other names.
+    pub fn has_others_than(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| !key.is_empty() && key != name)
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +64,7 @@ mod tests {
         assert_eq!(query.get("return_to"), Ok(Some("/")));
         assert_eq!(query.get("x"), Err(Doubled("x")));
         assert_eq!((query.get("empty"), query.get("missing")), (Ok(None), Ok(None)));
+        assert!(query.has_others_than("r") && !Query::read(Some("r=1&r=2")).has_others_than("r"));
         assert_eq!(Query::read(None).get("r"), Ok(None));
         assert_eq!(Query::read(Some(&format!("r={}", "a".repeat(MAX_QUERY)))).get("r"), Ok(None));
     }

@@ -38,6 +38,9 @@ on_each_engine! {
         a_condition_that_nobody_new_can_meet_makes_no_guest,
         a_request_that_is_wrong_makes_no_guest,
         a_request_with_the_cookie_of_a_session_just_replaced_leaves_the_browser_alone,
+        a_first_write_that_a_sign_in_has_overtaken_leaves_the_browser_alone,
+        a_sign_in_that_a_first_write_has_overtaken_joins_the_guest,
+        a_write_that_a_sign_out_has_overtaken_is_left_to_nobody,
         a_tag_of_a_guest_is_none_of_the_account_nor_of_the_next_user,
     }
 }
@@ -60,6 +63,12 @@ async fn another(app: &App) -> Browser {
     browser.get("/auth/visitor").await;
     assert!(browser.cookies.contains_key(VISITOR));
     browser
+}
+
+async fn sign_out(browser: &mut Browser) {
+    let page = browser.get("/auth/logout").await;
+    browser.post("/auth/logout", &[("csrf", &page.field("csrf"))]).await;
+    assert!(!browser.cookies.contains_key(SESSION));
 }
 
 async fn guests(app: &App) -> u64 {
@@ -369,6 +378,62 @@ async fn a_request_with_the_cookie_of_a_session_just_replaced_leaves_the_browser
     let mut late = before.clone();
     assert_eq!(answer(&put(&mut late, CART, &[], &json!(1)).await), (201, "1"));
     assert_ne!(late.cookies[SESSION], replaced);
+}
+
+async fn a_first_write_that_a_sign_in_has_overtaken_leaves_the_browser_alone(app: &App) {
+    let mut browser = visiting(app).await;
+    let before = browser.clone();
+    browser.sign_in("/", "ada", PASSWORD).await;
+    let second = app.second_process().await;
+    second.live.confirm().await.unwrap();
+    for service in [&app.service, &second] {
+        let mut in_flight = Browser::new(&web::routes(service.clone()));
+        in_flight.cookies.clone_from(&before.cookies);
+        let refusal = put(&mut in_flight, CART, &[], &json!(["book"])).await;
+        assert_eq!((refused(&refusal), refusal.cookie(SESSION)), ((409, "SESSION_REPLACED".into()), None));
+    }
+    assert_eq!(guests(app).await, 0);
+    assert!(is_signed_in(&browser).await);
+    // Whoever has signed out is a guest again at once.
+    sign_out(&mut browser).await;
+    assert_eq!(answer(&put(&mut browser, CART, &[], &json!(1)).await), (201, "1"));
+    // A browser that has only the visitor's cookie for longer has lost the other one.
+    let mut browser = another(app).await;
+    let mut lost = browser.clone();
+    browser.sign_in("/", "ada", PASSWORD).await;
+    app.pass(Ttl::from_secs(61)).await;
+    assert_eq!(answer(&put(&mut lost, CART, &[], &json!(1)).await), (201, "1"));
+}
+
+async fn a_sign_in_that_a_first_write_has_overtaken_joins_the_guest(app: &App) {
+    let second = app.second_process().await;
+    let first = visiting(app).await;
+    second.live.confirm().await.unwrap();
+    for (n, service) in [&app.service, &second].into_iter().enumerate() {
+        let mut browser = if n == 0 { first.clone() } else { another(app).await };
+        let mut tab = Browser::new(&web::routes(service.clone()));
+        tab.cookies.clone_from(&browser.cookies);
+        let path = format!("/auth/data/n{n}");
+        assert_eq!(answer(&put(&mut tab, &path, &[], &json!(n)).await), (201, "1"));
+        // The form is sent with the visitor's cookie alone.
+        browser.sign_in("/", "ada", PASSWORD).await;
+        assert_eq!(get(&mut browser, &path).await.body, n.to_string(), "it is the user's now");
+        let ended = get(&mut tab, &path).await;
+        assert_eq!((refused(&ended), ended.cookie(SESSION)), ((401, "NO_SESSION".into()), None));
+    }
+    let live = app.service.users.guests(&Admin::command(), "shop", (None, 9)).await.unwrap();
+    assert!(live.is_empty(), "no guest is left behind");
+}
+
+async fn a_write_that_a_sign_out_has_overtaken_is_left_to_nobody(app: &App) {
+    let mut browser = visiting(app).await;
+    browser.sign_in("/", "ada", PASSWORD).await;
+    let mut in_flight = browser.clone();
+    sign_out(&mut browser).await;
+    let refusal = put(&mut in_flight, CART, &[], &json!("private")).await;
+    assert_eq!((refused(&refusal), guests(app).await), ((401, "NO_SESSION".into()), 0));
+    assert!(!in_flight.cookies.contains_key(SESSION), "the cookie is taken away");
+    assert_eq!(answer(&put(&mut in_flight, CART, &[], &json!(1)).await), (201, "1"), "and then it is a guest's");
 }
 
 async fn a_tag_of_a_guest_is_none_of_the_account_nor_of_the_next_user(app: &App) {

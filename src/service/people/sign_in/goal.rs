@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{
         client::Client,
-        guest::{GuestDataPolicy, GuestJoin, GuestPolicies},
+        guest::{GuestDataPolicy, GuestJoin, GuestPolicies, SigningBrowser},
     },
     id::{SessionId, UserId},
 };
@@ -22,8 +22,7 @@ pub struct PresentSession {
 impl PresentSession {
     /// The guest's session that a sign-in at a client's site joins, if it is one.
     pub(super) fn guest_of(&self, client: &Client) -> Option<GuestJoin> {
-        let policies = GuestPolicies { default: GuestDataPolicy::default(), of: client.config.guest_data.clone() };
-        self.user.is_none().then(|| GuestJoin { session: self.id.clone(), policies })
+        self.user.is_none().then(|| GuestJoin { session: self.id.clone(), policies: policies_of(client) })
     }
 
     /// The session, if it is an account's.
@@ -35,6 +34,10 @@ impl PresentSession {
     pub(super) fn is_of_another(&self, user: &UserId) -> bool {
         self.user.as_ref().is_some_and(|own| own != user)
     }
+}
+
+fn policies_of(client: &Client) -> GuestPolicies {
+    GuestPolicies { default: GuestDataPolicy::default(), of: client.config.guest_data.clone() }
 }
 
 /// What a sign-in at a page leads to.
@@ -49,6 +52,16 @@ pub struct BrowserGoal {
     /// Whether it takes two factors.
     #[serde(default)]
     pub two_factors: bool,
+    /// The keyed hash of the browser, where it may be a guest's.
+    #[serde(default)]
+    pub browser: Option<[u8; 32]>,
+}
+
+impl BrowserGoal {
+    /// The browser, where it may be a guest's.
+    pub(super) fn signing_browser(&self, client: &Client) -> Option<SigningBrowser> {
+        self.browser.map(|proof| SigningBrowser { proof, policies: policies_of(client) })
+    }
 }
 
 /// What a sign-in at a page keeps for its further steps.

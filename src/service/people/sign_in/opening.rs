@@ -90,6 +90,10 @@ impl SignIns {
             supersedes: spend.supersedes.cloned(),
             guest: spend.guest.cloned(),
             passkey: spend.passkey.cloned(),
+            browser: match &call.goal {
+                Goal::Browser(goal) => goal.signing_browser(client),
+                Goal::Tokens(_) => None,
+            },
         };
         match self.writer.open(opening, ctx.deadline).await? {
             OpenOutcome::Opened => Ok(Opened::Session(Box::new(opened))),

@@ -76,7 +76,8 @@ impl SignIns {
         let before = tx.session_by_id(session).await?.ok_or(TOKEN_REFUSED)?;
         drop(tx);
         let site = client.config.site.as_ref().map(Site::origin).unwrap_or_default().to_owned();
-        let call = at_page(ctx, client, BrowserGoal { site, flow: String::new(), shared, two_factors: false });
+        let goal = BrowserGoal { site, flow: String::new(), shared, two_factors: false, browser: None };
+        let call = at_page(ctx, client, goal);
         // A second factor was shown when the old session was opened, and not since.
         let proved = Methods::of_amr(&before.amr).and(shown);
         let auth_time = proved.are_two_factors().then_some(before.auth_time);
