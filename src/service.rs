@@ -38,7 +38,7 @@ pub use self::{
         PageStep, PasskeyChallenge, PasskeyEnrolment, PasskeyLoginRequest, PasswordReset, PendingTicket,
         PresentSession, PresentedTicket, RegisterInput, ResetRequest, SignInRequest, SignInStep, SignIns, SignedIn,
         SiteRegistration, SiteVerification, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped,
-        StepUpRequest, TotpEnrolment, TotpSetup, UpgradeRequest, UsedBefore, UserView, VerifiedAtSite,
+        StepUpRequest, StepsEnd, TotpEnrolment, TotpSetup, UpgradeRequest, UsedBefore, UserView, VerifiedAtSite,
         VerifyEmailInput, Waiting, Whose,
     },
     runtime::{

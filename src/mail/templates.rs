@@ -305,7 +305,11 @@ fn sample(kind: MailKind, language: Language) -> Letter {
         MailKind::FactorAdded => Content::FactorAdded { at: now, kind: FactorKind::Totp },
         MailKind::FactorRemoved => Content::FactorRemoved { at: now, kind: Some(FactorKind::Passkey) },
         MailKind::RecoveryCodes => Content::RecoveryCodes { at: now },
-        MailKind::RecoveryCodeUsed => Content::RecoveryCodeUsed { at: now, left: 9 },
+        MailKind::RecoveryCodeUsed => Content::RecoveryCodeUsed {
+            at: now,
+            left: 2,
+            account: Some("https://id.example.org/auth/account".to_owned()),
+        },
         MailKind::Invitation => Content::Invitation { way, by: "Grace".to_owned() },
         MailKind::NewDevice => {
             Content::NewDevice { at: now, device: "a telephone".to_owned(), address: "192.0.2.7".to_owned() }

@@ -47,7 +47,7 @@ pub use self::{
         BrowserGoal, Challenge, Continued, Device, FormProof, GuestRequest, NewCookies, NewGuest, NextStep,
         PagePasskey, PageSignIn, PageSignedIn, PageStep, PasskeyChallenge, PasskeyLoginRequest, PresentSession,
         SignInRequest, SignInStep, SignIns, SignedIn, StepAtPage, StepField, StepInput, StepPlace, StepTaken,
-        StepTyped, StepUpRequest, UpgradeRequest,
+        StepTyped, StepUpRequest, StepsEnd, UpgradeRequest,
     },
     tickets::{PendingTicket, PresentedTicket},
     users::UserView,

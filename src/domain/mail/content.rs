@@ -13,6 +13,9 @@ use crate::{
 /// Maximum length of a text that somebody else chose, in characters.
 const MAX_TEXT: usize = 100;
 
+/// With no more recovery codes than this, the user is told to make new ones.
+const FEW_CODES: i64 = 2;
+
 /// The parameters of templates. They contain secrets, and are stored only sealed.
 pub type MailParams = BTreeMap<String, String>;
 
@@ -89,6 +92,8 @@ pub enum Content {
         at: Timestamp,
         /// How many are left.
         left: i64,
+        /// Where the user makes new ones, if there is such a page.
+        account: Option<String>,
     },
 }
 
@@ -146,7 +151,11 @@ impl Content {
             Self::Invitation { by, .. } => put("by", one_line(by)),
             Self::FactorAdded { kind, .. } => put("factor", kind.as_str().to_owned()),
             Self::FactorRemoved { kind, .. } => put("factor", kind.map_or("", FactorKind::as_str).to_owned()),
-            Self::RecoveryCodeUsed { left, .. } => put("left", left.to_string()),
+            Self::RecoveryCodeUsed { left, account, .. } => {
+                put("left", left.to_string());
+                put("few", if *left <= FEW_CODES { "yes" } else { "" }.to_owned());
+                put("account", account.clone().unwrap_or_default());
+            }
             Self::NewDevice { device, address, .. } => {
                 put("device", label(device));
                 put("address", one_line(address));

@@ -27,8 +27,30 @@ fn every_kind_has_templates_for_both_parts() {
         }
         assert!(!rendered.text.contains('<') && rendered.html.contains("</html>"));
         // A mail with a link shows a code as well.
-        assert_eq!(rendered.text.contains("https://"), rendered.text.contains("SAMPLE-CODE"), "{kind:?}");
+        assert_eq!(rendered.text.contains("sample-link"), rendered.text.contains("SAMPLE-CODE"), "{kind:?}");
         assert!(!format!("{rendered:?}{letter:?}").contains("SAMPLE-CODE"));
+    }
+}
+
+#[test]
+fn where_few_recovery_codes_are_left_the_mail_leads_to_new_ones() {
+    let templates = Templates::load(None).unwrap();
+    for (language, few, many) in [
+        ("en", "make new ones at", "need not do anything"),
+        ("de", "machen Sie rechtzeitig neue", "brauchen Sie nichts"),
+    ] {
+        let page = "https://shop.example/auth/account";
+        for (left, account, says, leads) in
+            [(0, Some(page), few, true), (2, Some(page), few, true), (2, None, "", false), (3, Some(page), many, false)]
+        {
+            let at = Timestamp::from_millis(1_893_456_000_000);
+            let mut letter = letter(MailKind::RecoveryCodeUsed, language);
+            letter.params = Content::RecoveryCodeUsed { at, left, account: account.map(str::to_owned) }.params("Shop");
+            let rendered = templates.render(&letter).unwrap();
+            for body in [rendered.text, rendered.html.replace("&#x2f;", "/")] {
+                assert!(body.contains(says) && body.contains(page) == leads, "{language} {left}: {body}");
+            }
+        }
     }
 }
 

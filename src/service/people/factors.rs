@@ -286,19 +286,19 @@ impl Factors {
         self.changed(tx, change, AuditKind::RecoveryCodesReplaced, json!({})).await
     }
 
-    /// Uses a recovery code up, and says so. Returns whether the user had it.
+    /// Uses a recovery code up, and says so, and at which page there are new ones. Returns whether the user had it.
     pub(in crate::service) async fn use_recovery_code(
         &self,
         tx: &mut Tx,
         change: FactorChange<'_>,
-        hash: &RecoveryCodeHash,
+        (hash, account): (&RecoveryCodeHash, Option<String>),
     ) -> Result<bool> {
         let user = change.user;
         if !tx.recovery_code_use(&user.id, hash).await? {
             return Ok(false);
         }
         let (left, at) = (tx.recovery_codes_left(&user.id).await?, change.now);
-        self.mail(tx, change, || Content::RecoveryCodeUsed { at, left }).await?;
+        self.mail(tx, change, || Content::RecoveryCodeUsed { at, left, account: account.clone() }).await?;
         let details = json!({ "left": left });
         tx.audit(at, AuditKind::RecoveryCodeUsed, change.actor, &user.subject, details).await?;
         Ok(true)

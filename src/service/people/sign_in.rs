@@ -1,6 +1,7 @@
 //! Sign-in with a password.
 
 mod factor_steps;
+mod found_step;
 mod goal;
 mod guess;
 mod guests;
@@ -29,7 +30,7 @@ pub use self::{
     goal::{BrowserGoal, PresentSession},
     guests::{GuestRequest, NewGuest, UpgradeRequest},
     page::{FormProof, NewCookies, PageSignIn, PageSignedIn},
-    page_step::{PageStep, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped},
+    page_step::{PageStep, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped, StepsEnd},
     passkey_call::{PasskeyChallenge, PasskeyLoginRequest},
     passkey_page::PagePasskey,
     state::{Challenge, Continued, NextStep, SignInStep},

@@ -70,6 +70,7 @@ fn notice(request: &BrowserRequest) -> Option<Notice> {
     let text = match request.query.get("done").ok().flatten()? {
         "factor_added" => Text::FactorAdded,
         "factor_removed" => Text::FactorRemoved,
+        "factor_gone" => return Some(Notice::new(Tone::Info, Text::FactorGone)),
         "name" => Text::NameChanged,
         "passkey" => Text::PasskeyAdded,
         "password" => Text::PasswordChanged { ended: count() },
@@ -155,7 +156,10 @@ async fn refused(
             Wrong::form(Text::PasskeyRefused)
         }
         Error::Unauthenticated(Reason::CodeInvalid) if action == AccountAction::ConfirmTotp => {
-            Wrong::field(Field::Code, Text::AppCodeInvalid)
+            match factors::wrong_code(request, who, shown.factors.enrolment.as_deref()).await {
+                Ok(wrong) => wrong,
+                Err(error) => return request.failed(&error),
+            }
         }
         // The session has ended meanwhile.
         Error::Unauthenticated(Reason::TokenInvalid) | Error::TokenRevoked => {
@@ -163,7 +167,8 @@ async fn refused(
         }
         // It has gone already, which is what was asked for.
         Error::NotFound("session", _) => return request.go_to(&request.site.path("account?done=sessions&n=0")),
-        Error::NotFound("factor", _) => return request.go_to(&request.site.path("account?done=factor_removed")),
+        // Perhaps by the same form before, and perhaps it was never there.
+        Error::NotFound("factor", _) => return request.go_to(&request.site.path("account?done=factor_gone")),
         Error::Precondition(_) if action == AccountAction::RemoveFactor => Wrong::field(
             current,
             Text::of_password(PasswordProblem::TooShort(PasswordPolicy::default().min_code_points)),

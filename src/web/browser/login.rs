@@ -14,6 +14,7 @@ use crate::{
         flow::{FlowState, Required},
     },
     error::Error,
+    id::TicketId,
     secret::{DeviceToken, PasskeyResponse, Password},
     service::FormPurpose,
     service::{
@@ -80,13 +81,22 @@ async fn way_on(request: &BrowserRequest, in_url: &InUrl) -> Result<Option<Respo
     if suffices(&session, &in_url.flow) {
         return Ok(Some(request.arrive(&in_url.flow)));
     }
+    let step = step_up(request, &session, in_url).await?;
+    Ok(step.map(|id| request.go_to(&request.site.path(&format!("step/{id}?r={}", in_url.text)))))
+}
+
+/// The step that asks for what a session lacks, if that is a second factor alone.
+pub(super) async fn step_up(
+    request: &BrowserRequest,
+    session: &BrowserSession,
+    in_url: &InUrl,
+) -> Result<Option<TicketId>, Error> {
     // The step is this browser's alone, so its cookies must have come back.
-    let Some(visitor) = request.known_visitor.as_ref().filter(|_| lacks_second_factor(&session, &in_url.flow)) else {
+    let Some(visitor) = request.known_visitor.as_ref().filter(|_| lacks_second_factor(session, &in_url.flow)) else {
         return Ok(None);
     };
-    let (of, who) = ((&*request.client, &request.site), (&visitor.id, &session));
-    let step = request.state.service.browser.step_up(&request.ctx, of, who, (&in_url.text, request.devices())).await?;
-    Ok(step.map(|id| request.go_to(&request.site.path(&format!("step/{id}?r={}", in_url.text)))))
+    let (of, who) = ((&*request.client, &request.site), (&visitor.id, session));
+    request.state.service.browser.step_up(&request.ctx, of, who, (&in_url.text, request.devices())).await
 }
 
 /// The answer where the flow in the URL cannot go on, unless its user is signed in: on to where it was going, or home if

@@ -12,7 +12,7 @@ use super::{
     BrowserRequest, BrowserState,
     answer::{Page, form_status, retry_after, with_retry_after},
     form::Form as SentForm,
-    login::{Asked, InUrl, errors},
+    login::{Asked, InUrl, errors, step_up},
 };
 use crate::{
     domain::{factor::FactorKind, qr_code},
@@ -20,7 +20,7 @@ use crate::{
     id::TicketId,
     secret::{PasskeyResponse, Password, TypedCode},
     service::FormPurpose,
-    service::{BrowserSession, PageStep, StepAtPage, StepField, StepTaken, StepTyped, TotpSetup, suffices},
+    service::{BrowserSession, PageStep, StepAtPage, StepField, StepTaken, StepTyped, StepsEnd, TotpSetup, suffices},
     web::pages::{ErrorKind, Field, FieldError, Form, Notice, ShownOnce, Step, StepKind, Text, Tone, View},
 };
 
@@ -54,7 +54,7 @@ async fn show(request: BrowserRequest, Path(id): Path<String>) -> Response {
             let notice = notice_of(&request, &step);
             page(&request, &id, &step, Shown { notice, ..Shown::default() })
         }
-        Ok(PageStep::Over { login, flow }) => ask_again(&request, login, &flow),
+        Ok(PageStep::Over { login, flow, end }) => over(&request, &id, (login, &flow), end).await,
         Ok(PageStep::Nothing) => ask_anew(&request),
         Err(error) => request.failed(&error),
     }
@@ -81,11 +81,26 @@ fn notice_of(request: &BrowserRequest, step: &StepAtPage) -> Option<Notice> {
     }
 }
 
-/// The first page again, in the same flow: the time for the steps is over.
-fn ask_again(request: &BrowserRequest, username: String, flow: &str) -> Response {
+/// The first page again, in the same flow, or the step that a session of this browser needs now: another tab may have set
+/// a second factor up.
+async fn over(request: &BrowserRequest, id: &TicketId, (username, flow): (String, &str), end: StepsEnd) -> Response {
     let Some(in_url) = request.open_flow(flow) else { return request.start_again_in(flow, "login") };
-    let notice = Some(Notice::new(Tone::Info, Text::SignInExpired));
+    if end == StepsEnd::AccountChanged {
+        match next_step_up(request, &in_url).await {
+            Ok(Some(next)) if next != *id => return to_step(request, &next, Some(MOVED)),
+            Ok(_) => {}
+            Err(error) => return request.failed(&error),
+        }
+    }
+    let text = if end == StepsEnd::CodesUsedUp { Text::CodesUsedUp } else { Text::SignInExpired };
+    let notice = Some(Notice::new(Tone::Info, text));
     request.ask(StatusCode::OK, &in_url, Asked { username, notice, ..Asked::default() })
+}
+
+/// The step that asks for what the session of this browser lacks, if that is a second factor alone.
+async fn next_step_up(request: &BrowserRequest, in_url: &InUrl) -> Result<Option<TicketId>, Error> {
+    let Some(session) = request.session().await? else { return Ok(None) };
+    step_up(request, &session, in_url).await
 }
 
 /// The first page, for a browser that may know nothing of the step.
@@ -221,7 +236,7 @@ async fn current(request: &BrowserRequest, id: &TicketId, form: &SentForm, mut s
             }
             page(request, id, &step, shown)
         }
-        Ok(PageStep::Over { login, flow }) => ask_again(request, login, &flow),
+        Ok(PageStep::Over { login, flow, end }) => over(request, id, (login, &flow), end).await,
         Ok(PageStep::Nothing) => ask_anew(request),
         Err(error) => request.failed(&error),
     }

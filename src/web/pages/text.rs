@@ -75,6 +75,8 @@ texts! {
     CodeInvalid = "problem-code",
     /// The code of an app is wrong or was used; or its device has another time.
     AppCodeInvalid = "problem-app-code-wrong",
+    /// An app is not being set up any more: its time is over, too many codes were wrong, or the account has changed.
+    SetupOver = "problem-setup-over",
     /// The link has been used or has expired.
     LinkInvalid = "problem-link",
     /// What was typed is no code of an app.
@@ -132,6 +134,8 @@ texts! {
 
     /// A sign-in took too long; it begins again.
     SignInExpired = "notice-sign-in-expired",
+    /// Too many codes of a sign-in were wrong; it begins again.
+    CodesUsedUp = "notice-codes-used-up",
     /// The step was taken already, perhaps in another tab.
     StepMoved = "notice-step-moved",
     /// The code was sent again.
@@ -150,6 +154,8 @@ texts! {
     FactorAdded = "notice-factor-added",
     /// A second factor was removed.
     FactorRemoved = "notice-factor-removed",
+    /// There is no such second factor, perhaps because it was removed already.
+    FactorGone = "notice-factor-gone",
     /// A passkey was added.
     PasskeyAdded = "notice-passkey-added",
     /// The user name was changed.

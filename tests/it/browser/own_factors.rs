@@ -19,6 +19,7 @@ on_each_engine! {
         an_app_is_added_with_its_first_code_and_recovery_codes_are_shown_once,
         whoever_has_missed_the_answer_to_the_first_code_gets_the_same_codes_and_cookie,
         s09_with_a_second_factor_an_old_sign_in_changes_nothing_until_both_are_shown_again,
+        after_five_wrong_codes_an_app_is_set_up_anew,
         the_last_factor_goes_only_with_the_password,
         new_recovery_codes_are_shown_once,
         p01_the_hint_for_a_new_password_says_what_holds_for_its_user,
@@ -136,6 +137,24 @@ async fn s09_with_a_second_factor_an_old_sign_in_changes_nothing_until_both_are_
     );
 }
 
+async fn after_five_wrong_codes_an_app_is_set_up_anew(app: &App) {
+    let mut browser = Browser::new(&browser_routes(app).await);
+    browser.sign_in("/", "ada", PASSWORD).await;
+    let (page, enrolment) = begin(&mut browser, "").await;
+    let right = Authenticator::new(&secret(&page)).code(app.service.now());
+    for (n, code) in ["000000", "000000", "000000", "000000", "000000", &right].into_iter().enumerate() {
+        let refused = send(&mut browser, &page, "confirm_totp", &[("form", &enrolment), ("code", code)]).await;
+        let over = refused.body.contains("This setup is over");
+        assert_eq!((refused.status.as_u16(), over), (422, n >= 4), "{n}: {}", refused.body);
+        assert_eq!(refused.body.contains("id=\"totp-code\""), n < 4, "{n}: {}", refused.body);
+        assert_eq!(refused.body.contains("id=\"totp-add\""), n >= 4, "{n}: {}", refused.body);
+    }
+    let (page, enrolment) = begin(&mut browser, "").await;
+    let code = Authenticator::new(&secret(&page)).code(app.service.now());
+    let codes = send(&mut browser, &page, "confirm_totp", &[("form", &enrolment), ("code", &code)]).await;
+    assert!(codes.body.contains("id=\"recovery-codes\""), "{}", codes.body);
+}
+
 async fn the_last_factor_goes_only_with_the_password(app: &App) {
     let routes = browser_routes(app).await;
     let mut browser = Browser::new(&routes);
@@ -148,10 +167,16 @@ async fn the_last_factor_goes_only_with_the_password(app: &App) {
         assert!(refused.status.as_u16() == 422 && refused.body.contains("#factor-password"), "{}", refused.body);
     }
     let fields = [("factor_id", id.as_str()), ("password", PASSWORD)];
-    for _ in 0..2 {
-        let removed = send(&mut browser, &page, "remove_factor", &fields).await;
-        assert_eq!(removed.path(), "/auth/account?done=factor_removed");
+    let removed = send(&mut browser, &page, "remove_factor", &fields).await;
+    assert_eq!(removed.path(), "/auth/account?done=factor_removed");
+    // Nothing that has not happened is said of a factor that is not there.
+    for id in [id.as_str(), "fct_01J00000000000000000000000", "junk", ""] {
+        let fields = [("factor_id", id), ("password", PASSWORD)];
+        let gone = send(&mut browser, &page, "remove_factor", &fields).await;
+        assert_eq!(gone.path(), "/auth/account?done=factor_gone", "{id}");
     }
+    let gone = browser.get("/auth/account?done=factor_gone").await;
+    assert!(gone.body.contains("There is no such second factor any more."), "{}", gone.body);
     assert!(browser.get(ACCOUNT).await.find_field("factor_id").is_none());
     let mut elsewhere = Browser::new(&routes);
     assert_eq!(elsewhere.sign_in("/basket", "ada", PASSWORD).await.path(), "/basket");

@@ -33,6 +33,7 @@ on_each_engine! {
         a_sign_in_that_is_too_old_takes_password_and_factor,
         a_level_that_nobody_reaches_is_a_page_that_says_so,
         each_tab_has_its_own_step_and_both_arrive,
+        a_factor_that_another_tab_has_set_up_is_asked_for_in_this_one,
         a_double_click_gets_one_session_and_one_cookie,
         a_step_is_void_once_its_session_has_ended,
         a_reload_gets_the_same_step_and_step_ups_are_limited,
@@ -258,6 +259,28 @@ async fn each_tab_has_its_own_step_and_both_arrive(app: &App) {
     assert_eq!(take(&mut browser, &first, &one, ("code", &code)).await.path(), "/first");
     assert_eq!(take(&mut browser, &second, &two, ("code", "000000")).await.path(), "/second");
     only(app).await;
+}
+
+async fn a_factor_that_another_tab_has_set_up_is_asked_for_in_this_one(app: &App) {
+    let mut browser = Browser::new(&browser_routes(app).await);
+    browser.sign_in("/", "ada", PASSWORD).await;
+    let (first, one) = follow(&mut browser, &strong("/first")).await;
+    let (second, two) = follow(&mut browser, &strong("/second")).await;
+    let authenticator = Authenticator::new(&secret(&one));
+    let set_up = take(&mut browser, &first, &one, ("code", &authenticator.code(app.service.now()))).await;
+    let code = Authenticator::new(&secret(&two)).code(app.service.now());
+    let late = take(&mut browser, &second, &two, ("code", &code)).await.path();
+    for path in [&second, &late] {
+        let (at, page) = follow(&mut browser, path).await;
+        assert!(page.is_step() && page.body.contains("id=\"recovery_code\""), "{at}: {}", page.body);
+        assert!(page.body.contains("This step was already taken, perhaps in another tab."), "{}", page.body);
+    }
+    // The first tab goes on, and then both arrive.
+    let page = browser.get(&set_up.path()).await;
+    assert!(page.body.contains("id=\"recovery-codes\""), "{}", page.body);
+    let kept = take(&mut browser, &set_up.path(), &page, ("action", "codes_kept")).await;
+    assert_eq!(kept.path(), "/first");
+    assert_eq!(follow(&mut browser, &second).await.1.path(), "/second");
 }
 
 async fn a_double_click_gets_one_session_and_one_cookie(app: &App) {

@@ -121,9 +121,13 @@ async fn a_factor_that_is_removed_twice_is_removed(fixture: &SiteFixture) {
         let page = browser.get("/auth/account").await;
         let id = page.field("factor_id");
         let (answers, _) = twice.send((fixture, &browser), &page, "remove_factor", &[("factor_id", &id)]).await;
-        for answer in answers {
-            assert_eq!(answer.path(), "/auth/account?done=factor_removed", "{twice:?}");
+        let mut done = answers.map(|answer| answer.path());
+        if matches!(twice, Twice::AtOnce) {
+            done.sort();
+            done.reverse();
         }
+        // The other process cannot tell it from one that was never there.
+        assert_eq!(done, ["/auth/account?done=factor_removed", "/auth/account?done=factor_gone"], "{twice:?}");
         assert_eq!((factors_of(fixture, name).await, fixture.send_mails().await.len()), (1, 1), "{twice:?}");
     }
 }

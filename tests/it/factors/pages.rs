@@ -20,6 +20,7 @@ on_each_engine! {
         an_app_is_set_up_its_codes_are_kept_and_it_is_asked_for,
         recovery_codes_are_shown_until_they_are_kept_and_count_once,
         what_is_no_code_is_said_and_a_wrong_one_leaves_the_step_as_it_is,
+        after_five_wrong_codes_the_page_begins_anew_and_says_why,
         an_account_opened_at_a_client_that_demands_two_factors_is_not_signed_in_without,
         a_browser_that_signed_in_with_two_factors_is_known,
     }
@@ -132,6 +133,44 @@ async fn what_is_no_code_is_said_and_a_wrong_one_leaves_the_step_as_it_is(app: &
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", wrong.body);
     assert!(wrong.body.contains("The code is wrong"), "{}", wrong.body);
     enrol(app, &mut browser, &path).await;
+}
+
+/// What the page at a step says and asks for after five wrong codes, and after the right one that comes too late.
+async fn assert_over(browser: &mut Browser, path: &str, phone: &Phone, app: &App) {
+    let page = browser.get(path).await;
+    for n in 1..=5 {
+        let wrong = fill(browser, path, &page, "code", "000000").await;
+        assert_eq!(wrong.status.as_u16(), if n < 5 { 422 } else { 303 }, "{n}: {}", wrong.body);
+    }
+    let late = fill(browser, path, &page, "code", &phone.code_at(app.clock.now())).await;
+    assert_eq!((late.status.as_u16(), late.path().as_str()), (303, path), "{}", late.body);
+    let over = browser.get(path).await;
+    assert!(over.is_login() && over.body.contains("Too many codes were wrong."), "{}", over.body);
+    assert!(!is_signed_in(browser).await);
+    let headers = [("accept", "application/json"), ("sec-fetch-site", "same-origin")];
+    let json = browser.send("GET", path, &headers, String::new()).await;
+    let json: serde_json::Value = serde_json::from_str(&json.body).unwrap();
+    assert_eq!((&json["step"], &json["messages"][0]["code"]), (&"login".into(), &"SIGN_IN_EXPIRED".into()), "{json}");
+}
+
+async fn after_five_wrong_codes_the_page_begins_anew_and_says_why(app: &App) {
+    let mut browser = at_site(app, true).await;
+    let path = begin(&mut browser).await;
+    let page = browser.get(&path).await;
+    let phone = Phone::with(&between(&page.body, "<code id=\"secret\" data-copy>", "</code>").replace(' ', ""));
+    assert_over(&mut browser, &path, &phone, app).await;
+    let path = begin(&mut browser).await;
+    let phone = enrol(app, &mut browser, &path).await;
+    app.pass(Ttl::from_secs(30)).await;
+    let mut other = Browser::new(&web::routes(app.service.clone()));
+    let path = begin(&mut other).await;
+    assert_over(&mut other, &path, &phone, app).await;
+    // Wrong codes count like wrong passwords.
+    app.pass(Ttl::from_days(2)).await;
+    let path = begin(&mut other).await;
+    let page = other.get(&path).await;
+    let done = fill(&mut other, &path, &page, "code", &phone.code_at(app.clock.now())).await;
+    assert_eq!(done.path(), "/basket", "{}", done.body);
 }
 
 async fn an_account_opened_at_a_client_that_demands_two_factors_is_not_signed_in_without(app: &App) {

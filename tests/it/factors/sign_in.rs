@@ -20,6 +20,7 @@ on_each_engine! {
         p14_a_code_of_the_app_completes_a_sign_in_once,
         p14_a_code_submitted_eight_times_at_once_counts_once,
         p16_a_recovery_code_completes_a_sign_in_once_and_is_mailed,
+        the_mail_says_when_few_recovery_codes_are_left,
         a47_old_recovery_codes_are_void_after_new_ones,
         a47_a_recovery_code_submitted_eight_times_at_once_counts_once,
         a_password_is_chosen_only_after_the_second_factor,
@@ -111,6 +112,18 @@ async fn p16_a_recovery_code_completes_a_sign_in_once_and_is_mailed(f: &Accounts
     assert!(pair(go_on(f, with_recovery_code(&second, &codes[1])).await).is_ok());
     let kinds = f.service().store().read().await.unwrap().audit_kinds().await.unwrap();
     assert_eq!(kinds.iter().filter(|(kind, _)| kind == "RECOVERY_CODE_USED").count(), 2);
+}
+
+async fn the_mail_says_when_few_recovery_codes_are_left(f: &AccountsFixture) {
+    let Enrolled { codes, .. } = enrolled(f).await;
+    for (n, code) in codes.iter().enumerate() {
+        f.app.pass(Ttl::from_secs(60)).await;
+        let challenge = challenge(f).await;
+        assert!(pair(go_on(f, with_recovery_code(&challenge, code)).await).is_ok());
+        let text = f.send_mails().await[0].text.clone();
+        assert!(text.contains(&format!("{} left", 9 - n)), "{text}");
+        assert_eq!((text.contains("make new ones"), text.contains("need not do anything")), (n >= 7, n < 7), "{text}");
+    }
 }
 
 async fn a47_old_recovery_codes_are_void_after_new_ones(f: &AccountsFixture) {

@@ -8,6 +8,7 @@ use crate::{
         password_policy::PasswordPolicy,
         qr_code,
         ticket::{Ticket, TicketKind},
+        totp::TotpCode,
         user::User,
     },
     error::{Error, Reason, Result},
@@ -125,11 +126,16 @@ impl Accounts {
     /// An app that is being set up, once more.
     ///
     /// # Errors
-    /// [`Reason::CodeInvalid`] if there is none.
+    /// [`Reason::CodeInvalid`] if there is none, or none that can still be confirmed.
     pub async fn pending_totp(&self, me: &Me, token: TicketToken) -> Result<TotpEnrolment> {
         let client = self.live.client(&me.client)?;
         let kept = TicketToken::new(token.expose().to_owned());
         let (ticket, pending) = self.pending_enrolment(me, &client, token).await?;
+        let mut tx = self.store.read().await?;
+        if ticket.attempts_left <= 0 || !self.tickets.is_of_account(&mut tx, &ticket).await? {
+            return Err(CODE_INVALID);
+        }
+        drop(tx);
         enrolment(kept, &pending, &client, ticket.expires_at)
     }
 
@@ -168,14 +174,26 @@ impl Accounts {
         me.check_may_change_factors(user.second_factors, ctx.now)?;
         let client = self.live.client(&me.client)?;
         let (ticket, pending) = self.pending_enrolment(me, &client, clone_of(token)).await?;
-        let mut tx = self.store.write().await?;
-        let left = tx.ticket_attempt(&ticket.id, self.live.now()).await?;
-        tx.commit().await?;
-        let step = pending.step_of(&code, self.live.now())?.filter(|_| left.is_some()).ok_or(CODE_INVALID)?;
+        let step = self.judge_first_code(&ticket, &pending, &code).await?.ok_or(CODE_INVALID)?;
         let proof = self.proof_of_code(&ticket, typed);
         let codes = self.factors.codes_of_enrolment(token);
         let work = Box::pin(self.add_totp(me, &client, (&ticket, proof), (&pending, step), codes));
         self.budget.spend(Write::Security(&me.session), ctx.now, work).await
+    }
+
+    /// The step in which an app that is set up shows this code, if it is right. A wrong one uses up an attempt; a right one
+    /// does not, so that the same call is not refused however often it is made.
+    async fn judge_first_code(&self, ticket: &Ticket, pending: &PendingTotp, code: &TotpCode) -> Result<Option<i64>> {
+        let mut tx = self.store.write().await?;
+        if tx.ticket_attempt(&ticket.id, self.live.now()).await?.is_none() {
+            return Ok(None);
+        }
+        let step = pending.step_of(code, self.live.now())?;
+        if step.is_some() {
+            tx.ticket_give_back(&ticket.id).await?;
+        }
+        tx.commit().await?;
+        Ok(step)
     }
 
     async fn add_totp(

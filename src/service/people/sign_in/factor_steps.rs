@@ -251,7 +251,8 @@ impl SignIns {
                 let actor = actor(ctx, client, state, &user.subject);
                 let change =
                     FactorChange { service: client.display_name(), user: &user, actor: &actor, keep: None, now };
-                self.factors.use_recovery_code(&mut tx, change, hash).await?
+                let account = client.config.site.as_ref().map(|site| site.url("account"));
+                self.factors.use_recovery_code(&mut tx, change, (hash, account)).await?
             }
             Matched::Passkey(used) => tx.passkey_use(used, now).await?,
         };

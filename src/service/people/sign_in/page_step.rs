@@ -80,15 +80,28 @@ pub struct StepAtPage {
 pub enum PageStep {
     /// The step that is next.
     Next(StepAtPage),
-    /// The time is over, or all steps were taken.
+    /// No step of this sign-in can be taken any more.
     Over {
         /// What was typed as user name.
         login: String,
         /// The sealed state of the flow.
         flow: String,
+        /// Why.
+        end: StepsEnd,
     },
     /// Nothing, or nothing that this browser may know of.
     Nothing,
+}
+
+/// Why no step of a sign-in can be taken any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepsEnd {
+    /// The time is over, or all steps were taken.
+    Expired,
+    /// The account has changed since, perhaps by the same step in another tab.
+    AccountChanged,
+    /// Too many codes were wrong.
+    CodesUsedUp,
 }
 
 /// What was filled in at a step.
@@ -137,7 +150,7 @@ pub enum StepTaken {
         /// The sealed state of the flow.
         flow: String,
     },
-    /// The time is over, or the account has changed.
+    /// No step can be taken any more.
     Over {
         /// What was typed as user name.
         login: String,

@@ -1,22 +1,20 @@
 //! The steps of a sign-in at a page. One row stands for all of them: each step that is taken moves it to its next
 //! revision, and the last one is spent with the session that it opens.
 
-use std::sync::Arc;
-
 use super::{
-    BrowserGoal, NewCookies, PresentSession, SignInStep, SignIns,
+    BrowserGoal, NewCookies, PresentSession, SignIns,
     factor_steps::ShownFactor,
+    found_step::Found,
     goal::StateAtPage,
     opening::{Opened, OpenedSession, Spend},
-    page_step::{PageStep, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped},
-    state::{PendingSignIn, SignInState},
+    page_step::{PageStep, StepAtPage, StepField, StepInput, StepPlace, StepTaken, StepTyped, StepsEnd},
+    state::PendingSignIn,
     steps::SentCode,
 };
 use crate::{
     domain::{
         client::Client,
         factor::Method,
-        password_policy::PasswordPolicy,
         session::TicketSpending,
         ticket::{Ticket, TicketKind},
     },
@@ -26,7 +24,6 @@ use crate::{
     service::{
         access::RequestContext,
         people::{
-            factors::TotpSetup,
             ticket_turn::{NextRevision, TicketTurn},
             tickets::{CODE_INVALID, IssuedTicket},
         },
@@ -37,21 +34,6 @@ use crate::{
 /// How long the steps of a sign-in may take in all.
 const STEPS_TTL: Ttl = Ttl::from_secs(1800);
 
-/// A sign-in in this browser, as it stands.
-struct Found {
-    ticket: Ticket,
-    /// Whether its next step can be taken.
-    open: bool,
-    state: SignInState,
-    at_page: StateAtPage,
-    /// The app to set up, if there is one.
-    setup: Option<Arc<TotpSetup>>,
-    /// What a passkey is asked, if it takes one.
-    passkey: Option<String>,
-    /// The fewest characters of a new password.
-    min_password: usize,
-}
-
 impl SignIns {
     /// What a browser finds at the URL of a step. Changes nothing.
     ///
@@ -60,45 +42,13 @@ impl SignIns {
     pub async fn page_step(&self, client: &Client, place: &StepPlace) -> Result<PageStep> {
         let Some(found) = self.find_at_page(client, place).await? else { return Ok(PageStep::Nothing) };
         let StateAtPage { login, goal: BrowserGoal { flow, .. }, .. } = found.at_page.clone();
-        Ok(match found.field().filter(|_| found.open) {
+        Ok(match found.field().filter(|_| found.is_open()) {
             Some(field) => {
                 let (revision, expires_at) = (found.ticket.revision, found.ticket.expires_at);
                 PageStep::Next(StepAtPage { field, revision, login, flow, expires_at })
             }
-            None => PageStep::Over { login, flow },
+            None => PageStep::Over { login, flow, end: found.end.unwrap_or(StepsEnd::Expired) },
         })
-    }
-
-    /// A sign-in that this browser holds, whether or not its time is over.
-    async fn find_at_page(&self, client: &Client, place: &StepPlace) -> Result<Option<Found>> {
-        let StepPlace { id, holder, .. } = place;
-        let now = self.live.now();
-        let mut tx = self.store.read().await?;
-        let held = tx.ticket_find(id, now).await?.filter(|ticket| ticket.holder.as_ref() == Some(holder));
-        let mut open = held.is_some();
-        let held = if open { held } else { tx.ticket_of_holder(id, holder).await? };
-        let of_client = |ticket: &Ticket| ticket.kind == TicketKind::SignIn && ticket.client == client.id;
-        let Some(ticket) = held.filter(of_client) else { return Ok(None) };
-        let state: SignInState = self.tickets.data(&ticket)?;
-        let mut policy = PasswordPolicy::default();
-        if let Some(user) = ticket.user.as_ref().filter(|_| open) {
-            // An account that has changed since takes none of its steps.
-            let user = tx.user_by_id(user).await?.filter(|user| user.disabled_at.is_none());
-            policy = PasswordPolicy::beside(user.as_ref().map_or(0, |user| user.second_factors));
-            open = user.is_some_and(|user| user.security_version == ticket.security_version);
-        }
-        if let Some(basis) = state.basis.as_ref().filter(|_| open) {
-            // It stands for the password.
-            open = basis.is_live(&mut tx, now).await?;
-        }
-        drop(tx);
-        let at_page = state.at_page.clone();
-        let site = client.config.site.as_ref();
-        let here = |at_page: &StateAtPage| site.is_some_and(|site| site.origin() == at_page.goal.site);
-        let setup = state.totp.as_ref().map(|pending| pending.setup(client)).transpose()?.map(Arc::new);
-        let passkey = self.passkey_options(client, &ticket, &state);
-        let min_password = policy.min_code_points;
-        Ok(at_page.filter(here).map(|at_page| Found { ticket, open, state, at_page, setup, passkey, min_password }))
     }
 
     /// Takes the next step, if it is the one that was filled in.
@@ -151,12 +101,12 @@ impl SignIns {
             return Ok(Some(StepTaken::AnotherUser { flow }));
         }
         let repeated = revision.checked_add(1) == Some(found.ticket.revision) && last_proof == Some(proof);
-        if found.open && found.field().is_some() {
+        if found.is_open() && found.field().is_some() {
             let taken = if repeated { StepTaken::Done } else { StepTaken::Stale };
             return Ok((revision != found.ticket.revision).then_some(taken));
         }
         let mut cookies = None;
-        if found.open && repeated {
+        if found.is_open() && repeated {
             cookies = self.finish(ctx, client, place, (found.pending()?, proof)).await?;
         }
         if cookies.is_none() {
@@ -367,31 +317,6 @@ enum Next<'a> {
     CodesKept,
     /// The same step, with a code that was sent, or without.
     Email(Option<(&'a str, &'a IssuedTicket)>),
-}
-
-impl Found {
-    fn pending(&self) -> Result<PendingSignIn> {
-        let user = self.ticket.user.clone().ok_or(CODE_INVALID)?;
-        Ok(PendingSignIn { ticket: self.ticket.clone(), user, state: self.state.clone() })
-    }
-
-    /// What the next step asks for.
-    fn field(&self) -> Option<StepField> {
-        if !self.state.recovery_codes.is_empty() {
-            let codes = self.state.recovery_codes.iter().map(|code| RecoveryCode::new(code.clone()));
-            return Some(StepField::RecoveryCodes { codes: Arc::new(codes.collect()) });
-        }
-        Some(match (self.state.steps.first()?, &self.state.email) {
-            (SignInStep::Mfa, _) => {
-                let elsewhere = self.state.passkeys.elsewhere().to_vec();
-                StepField::Factor { kinds: self.state.factors.clone(), passkey: self.passkey.clone(), elsewhere }
-            }
-            (SignInStep::Enrol, _) => StepField::Enrol { setup: self.setup.clone()?, passkey: self.passkey.clone() },
-            (SignInStep::ChoosePassword, _) => StepField::NewPassword { min: self.min_password },
-            (SignInStep::VerifyEmail, None) => StepField::Address,
-            (SignInStep::VerifyEmail, Some(sent_to)) => StepField::Code { sent_to: sent_to.clone() },
-        })
-    }
 }
 
 fn ticket_purpose(id: &TicketId) -> String {

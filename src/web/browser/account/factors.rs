@@ -14,9 +14,10 @@ use crate::{
     secret::{RecoveryCode, TicketToken},
     service::{FRESH_SIGN_IN, FactorAdded, MayChangeFactors, OwnFactors, TotpSetup},
     web::{
-        browser::{BrowserRequest, answer::Page, form::Form, step::shown_setup},
+        browser::{BrowserRequest, account_pages::Wrong, answer::Page, form::Form, step::shown_setup},
         pages::{
-            AccountAction, Factor, FactorKind, Factors, Hidden, NewPasskey, NewTotp, RecoveryCodes, ShownOnce, View,
+            AccountAction, Factor, FactorKind, Factors, Field, Hidden, NewPasskey, NewTotp, RecoveryCodes, ShownOnce,
+            Text, View,
         },
     },
 };
@@ -128,6 +129,15 @@ async fn pending(request: &BrowserRequest, who: &SignedIn, token: &str) -> Resul
         Err(Error::Unauthenticated(Reason::CodeInvalid) | Error::Invalid(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What is wrong with a code that was refused. Where the app is not being set up any more, no other code helps.
+pub(super) async fn wrong_code(request: &BrowserRequest, who: &SignedIn, enrolment: Option<&str>) -> Result<Wrong> {
+    let pending = pending(request, who, enrolment.unwrap_or_default()).await?;
+    Ok(match pending {
+        Some(_) => Wrong::field(Field::Code, Text::AppCodeInvalid),
+        None => Wrong::form(Text::SetupOver),
+    })
 }
 
 fn new_totp(setup: &TotpSetup, token: &str) -> NewTotp {

@@ -294,6 +294,7 @@ problem-required = Diese Angabe fehlt.
 problem-code = Der Code ist falsch, verbraucht oder abgelaufen.
 problem-app-code-wrong = Der Code ist falsch oder wurde schon verwendet. Geben Sie den nächsten ein. Wenn keiner angenommen wird, lassen Sie das Gerät seine Uhrzeit selbst stellen.
 problem-link = Der Link wurde schon verwendet oder ist abgelaufen. Fordern Sie einen neuen an.
+problem-setup-over = Diese Einrichtung ist vorbei: Zu viele Codes waren falsch, sie hat zu lange gedauert, oder Ihr Konto hat sich seither geändert. Beginnen Sie neu.
 problem-app-code = Geben Sie die 6 Ziffern ein, die die App zeigt.
 problem-recovery-code = Ein Wiederherstellungscode hat 25 Buchstaben und Ziffern.
 problem-password = Das Passwort ist falsch.
@@ -320,6 +321,7 @@ problem-form-flat = Ein Feld des Formulars ist weder eine Zeichenfolge noch ein 
 problem-form-late = Das Formular kam nicht rechtzeitig an. Bitte versuchen Sie es noch einmal.
 
 notice-sign-in-expired = Die Anmeldung hat zu lange gedauert. Geben Sie Ihr Passwort noch einmal ein, um fortzufahren.
+notice-codes-used-up = Zu viele Codes waren falsch. Geben Sie Ihr Passwort noch einmal ein, um neu zu beginnen.
 notice-step-moved = Dieser Schritt ist schon getan, vielleicht in einem anderen Tab. Hier ist der nächste.
 notice-code-resent = Wir haben einen neuen Code an { $email } gesendet.
 notice-password-reset = Ihr Passwort ist geändert. Melden Sie sich mit dem neuen an.
@@ -330,6 +332,7 @@ notice-password-changed = { $ended ->
 }
 notice-factor-added = Der zweite Faktor ist hinzugefügt. Überall sonst sind Sie abgemeldet.
 notice-factor-removed = Der zweite Faktor ist entfernt. Überall sonst sind Sie abgemeldet.
+notice-factor-gone = Diesen zweiten Faktor gibt es nicht mehr.
 notice-passkey-added = Ihr Passkey ist bereit.
 notice-name-changed = Ihr Benutzername ist geändert.
 notice-email-confirmed = { $email } ist bestätigt.

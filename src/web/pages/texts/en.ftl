@@ -297,6 +297,7 @@ problem-required = This is needed.
 problem-code = The code is wrong, used up or expired.
 problem-app-code-wrong = The code is wrong or was used before. Enter the next one. If no code is accepted, let the device set its time by itself.
 problem-link = The link has been used or has expired. Ask for a new one.
+problem-setup-over = This setup is over: too many codes were wrong, it took too long, or your account has changed since. Begin anew.
 problem-app-code = Enter the 6 digits that the app shows.
 problem-recovery-code = A recovery code has 25 letters and digits.
 problem-password = The password is wrong.
@@ -323,6 +324,7 @@ problem-form-flat = A field of the form is neither a string nor a boolean.
 problem-form-late = The form did not arrive in time. Please try again.
 
 notice-sign-in-expired = The sign-in took too long. Enter your password again to go on.
+notice-codes-used-up = Too many codes were wrong. Enter your password again to begin anew.
 notice-step-moved = This step was already taken, perhaps in another tab. Here is the next one.
 notice-code-resent = We sent a new code to { $email }.
 notice-password-reset = Your password is changed. Sign in with the new one.
@@ -333,6 +335,7 @@ notice-password-changed = { $ended ->
 }
 notice-factor-added = The second factor is added. You are signed out everywhere else.
 notice-factor-removed = The second factor is removed. You are signed out everywhere else.
+notice-factor-gone = There is no such second factor any more.
 notice-passkey-added = Your passkey is ready.
 notice-name-changed = Your user name is changed.
 notice-email-confirmed = { $email } is confirmed.
