@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Shop,
-    kept::{Changed, Place},
+    kept::{Kept, Place},
     visit::Visit,
 };
 
@@ -22,6 +22,8 @@ pub(crate) const CART: Place = Place { namespace: "cart", owner: "user" };
 const GUESTS: Place = Place { namespace: "cart", owner: "session" };
 /// Maximum number of pieces of one product.
 const MOST: u32 = 20;
+/// How many carts of guests an account's cart remembers.
+const MOST_TAKEN: usize = 8;
 
 /// Something to buy.
 struct Product {
@@ -42,6 +44,10 @@ const PRODUCTS: [Product; 4] = [
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cart {
     pieces: BTreeMap<String, u32>,
+    /// The versions of the carts of guests that were added to it, the newest last. Such a cart is deleted only afterwards,
+    /// so that nothing is lost in between, and can be met again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    taken: Vec<String>,
 }
 
 impl Cart {
@@ -77,10 +83,21 @@ impl Cart {
         }
     }
 
-    fn add_all(&mut self, others: &Self) {
-        for product in &PRODUCTS {
-            self.add(product.id, others.of(product.id));
+    /// Adds the cart of a guest that has this version, once.
+    fn take(&mut self, guests: &Self, version: &str) {
+        if self.has_taken(version) {
+            return;
         }
+        for product in &PRODUCTS {
+            self.add(product.id, guests.of(product.id));
+        }
+        self.taken.push(version.to_owned());
+        let before = self.taken.len().saturating_sub(MOST_TAKEN);
+        self.taken.drain(..before);
+    }
+
+    fn has_taken(&self, version: &str) -> bool {
+        self.taken.iter().any(|taken| taken == version)
     }
 
     fn count(&self) -> u32 {
@@ -109,22 +126,22 @@ pub(crate) async fn products(State(shop): State<Shop>, visit: Visit) -> Result<R
 /// The cart.
 pub(crate) async fn show(State(shop): State<Shop>, visit: Visit) -> Result<Response, Response> {
     let cart: Cart = CART.read(&shop.chancery, &visit.parts).await?.value;
-    let guests: Cart =
-        if visit.signed_in() { GUESTS.read(&shop.chancery, &visit.parts).await?.value } else { Cart::default() };
-    let shown = json!({ "lines": cart.lines(), "total": cart.total(), "guests": guests.lines() });
+    let guests: Kept<Cart> =
+        if visit.signed_in() { GUESTS.read(&shop.chancery, &visit.parts).await? } else { Kept::default() };
+    let beside = if cart.has_taken(guests.version()) { Vec::new() } else { guests.value.lines() };
+    let shown = json!({ "lines": cart.lines(), "total": cart.total(), "guests": beside });
     Ok(shop.pages.answer("cart", &visit, shown))
 }
 
-/// Adds the cart of the guest to that of the account, or forgets it. It is added by whoever deletes it, so a double click
-/// adds it once.
+/// Adds the cart of the guest to that of the account, or forgets it. It is deleted only when it has been added: if Chancery
+/// refuses one of the two, it is not lost, and the next click does the rest. A double click adds it once.
 pub(crate) async fn choose(State(shop): State<Shop>, visit: Visit, form: Bytes) -> Result<Redirect, Response> {
     let guests = GUESTS.read::<Cart>(&shop.chancery, &visit.parts).await?;
-    let deleted = GUESTS.delete(&shop.chancery, &visit.parts, guests.version()).await?;
-    if let Changed::Kept(_) = deleted
-        && Visit::field(&form, "choice") == "add"
-    {
-        CART.change(&shop.chancery, &visit.parts, |cart: &mut Cart| cart.add_all(&guests.value)).await?;
+    if !guests.version().is_empty() && Visit::field(&form, "choice") == "add" {
+        let take = |cart: &mut Cart| cart.take(&guests.value, guests.version());
+        CART.change(&shop.chancery, &visit.parts, take).await?;
     }
+    GUESTS.delete(&shop.chancery, &visit.parts, guests.version()).await?;
     Ok(Redirect::to("/cart"))
 }
 
@@ -137,4 +154,34 @@ pub(crate) async fn change(State(shop): State<Shop>, visit: Visit, form: Bytes) 
     };
     let cookies = CART.change(&shop.chancery, &visit.parts, change).await?;
     Ok((cookies, Redirect::to("/cart")).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cart_of(id: &str) -> Cart {
+        let mut cart = Cart::default();
+        cart.add(id, 1);
+        cart
+    }
+
+    #[test]
+    fn a_guests_cart_is_added_once_also_if_it_could_not_be_deleted() {
+        let mut cart = cart_of("ink");
+        for version in ["\"1\"", "\"1\"", "\"2\"", "\"1\""] {
+            cart.take(&cart_of("quill"), version);
+        }
+        assert_eq!((cart.of("ink"), cart.of("quill")), (1, 2));
+    }
+
+    #[test]
+    fn a_cart_remembers_the_newest_of_those_that_it_has_taken() {
+        let mut cart = Cart::default();
+        for version in 0..=MOST_TAKEN {
+            cart.take(&cart_of("seal"), &version.to_string());
+        }
+        assert!(!cart.has_taken("0"));
+        assert!((1..=MOST_TAKEN).all(|version| cart.has_taken(&version.to_string())));
+    }
 }

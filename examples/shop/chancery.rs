@@ -99,6 +99,20 @@ fn about_the_browser(headers: &HeaderMap) -> HeaderMap {
     ABOUT_THE_BROWSER.into_iter().filter_map(known).collect()
 }
 
+/// Takes the cookies that an answer sets, as a browser does, for the next request on its behalf.
+pub(crate) fn take_cookies(headers: &mut HeaderMap, set: &HeaderMap) {
+    for cookie in set.get_all(header::SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()) {
+        let pair = cookie.split(';').next().unwrap_or_default();
+        let name = |pair: &str| pair.split('=').next().map(|name| name.trim().to_owned());
+        let known = headers.get(header::COOKIE).and_then(|known| known.to_str().ok()).unwrap_or_default();
+        let others = known.split(';').map(str::trim).filter(|other| !other.is_empty() && name(other) != name(pair));
+        let all: Vec<&str> = others.chain([pair]).collect();
+        if let Ok(all) = HeaderValue::from_str(&all.join("; ")) {
+            headers.insert(header::COOKIE, all);
+        }
+    }
+}
+
 /// An answer of Chancery's, for the browser.
 pub(crate) async fn passed_back(answer: reqwest::Response) -> Response {
     let (status, mut headers) = (answer.status(), answer.headers().clone());

@@ -1,16 +1,25 @@
 //! What Chancery keeps for whoever is there: a value under a name, and its version.
 
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
 use axum::{
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::chancery::Chancery;
+use crate::chancery::{Chancery, take_cookies};
 
 /// How often a change is tried that another tab comes before.
-const TRIES: usize = 5;
+const TRIES: u32 = 12;
+/// Maximum pause after the first try, in milliseconds. It doubles with each further one,
+const FIRST_PAUSE: u64 = 16;
+/// up to this.
+const LONGEST_PAUSE: u64 = 500;
 const JSON: &str = "application/json";
 
 /// Where a value is kept, and with what.
@@ -23,6 +32,7 @@ pub(crate) struct Place {
 }
 
 /// A value as it was read.
+#[derive(Default)]
 pub(crate) struct Kept<T> {
     /// The value, or what stands for none.
     pub(crate) value: T,
@@ -41,8 +51,8 @@ impl<T> Kept<T> {
 pub(crate) enum Changed {
     /// It is kept. The browser gets these cookies: a guest is born with the first value.
     Kept(HeaderMap),
-    /// Another request has changed it before.
-    Late,
+    /// Another request has changed it before. If it has made a guest, the browser becomes this guest's with these cookies.
+    Late(HeaderMap),
 }
 
 impl Place {
@@ -90,46 +100,77 @@ impl Place {
     /// Deletes the value where it still has this version. Of several requests that try, one succeeds.
     pub(crate) async fn delete(self, chancery: &Chancery, parts: &Parts, version: &str) -> Result<Changed, Response> {
         if version.is_empty() {
-            return Ok(Changed::Late);
+            return Ok(Changed::Late(HeaderMap::new()));
         }
         let request = chancery.change(parts, Method::DELETE, &self.path()).header(header::IF_MATCH, version);
         changed(request.send().await.map_err(unavailable)?).await
     }
 
-    /// Reads, changes and replaces a value; again if another tab has changed it in between.
+    /// Reads, changes and replaces a value; again if another tab has changed it in between, and with the cookies that the
+    /// browser gets by it. Returns all of them.
     pub(crate) async fn change<T: Serialize + DeserializeOwned + Default + Send + Sync>(
         self,
         chancery: &Chancery,
         parts: &Parts,
         change: impl Fn(&mut T) + Send + Sync,
     ) -> Result<HeaderMap, Response> {
-        for _ in 0..TRIES {
-            let mut read = self.read::<T>(chancery, parts).await?;
-            change(&mut read.value);
-            if let Changed::Kept(cookies) = self.replace(chancery, parts, (&read, &read.value)).await? {
-                return Ok(cookies);
+        let (mut parts, mut cookies) = (parts.clone(), HeaderMap::new());
+        for tries in 0..TRIES {
+            match self.change_once(chancery, &parts, &change).await {
+                Ok(Changed::Kept(set)) => {
+                    cookies.extend(set_cookies(&set));
+                    return Ok(cookies);
+                }
+                Ok(Changed::Late(set)) => {
+                    cookies.extend(set_cookies(&set));
+                    take_cookies(&mut parts.headers, &set);
+                    pause(tries).await;
+                }
+                Err(answer) => {
+                    cookies.extend(set_cookies(answer.headers()));
+                    return Err((cookies, answer).into_response());
+                }
             }
         }
-        Err((StatusCode::SERVICE_UNAVAILABLE, "Too many changes at once: please try again.").into_response())
+        let text = "Too many changes at once: please try again.";
+        Err((StatusCode::SERVICE_UNAVAILABLE, cookies, text).into_response())
+    }
+
+    async fn change_once<T: Serialize + DeserializeOwned + Default + Send + Sync>(
+        self,
+        chancery: &Chancery,
+        parts: &Parts,
+        change: &(impl Fn(&mut T) + Send + Sync),
+    ) -> Result<Changed, Response> {
+        let mut read = self.read::<T>(chancery, parts).await?;
+        change(&mut read.value);
+        self.replace(chancery, parts, (&read, &read.value)).await
     }
 }
 
+/// Those who have met wait for different times, so that they do not meet again.
+async fn pause(tries: u32) {
+    let longest = (FIRST_PAUSE << tries).min(LONGEST_PAUSE);
+    let random = RandomState::new().hash_one(tries) % longest;
+    tokio::time::sleep(Duration::from_millis(random)).await;
+}
+
 async fn changed(answer: reqwest::Response) -> Result<Changed, Response> {
+    let cookies = set_cookies(answer.headers()).collect();
     match answer.status() {
-        StatusCode::PRECONDITION_FAILED => Ok(Changed::Late),
-        status if status.is_success() => Ok(Changed::Kept(cookies(&answer))),
+        StatusCode::PRECONDITION_FAILED => Ok(Changed::Late(cookies)),
+        status if status.is_success() => Ok(Changed::Kept(cookies)),
         _ => Err(refused(answer).await),
     }
 }
 
-fn cookies(answer: &reqwest::Response) -> HeaderMap {
-    let all = answer.headers().get_all(header::SET_COOKIE).iter();
-    all.map(|cookie| (header::SET_COOKIE, cookie.clone())).collect()
+fn set_cookies(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    headers.get_all(header::SET_COOKIE).iter().map(|cookie| (header::SET_COOKIE, cookie.clone()))
 }
 
 /// What Chancery says of a change that it refuses (RFC 9457). A browser without cookies has some now.
 async fn refused(answer: reqwest::Response) -> Response {
-    let (status, cookies) = (answer.status(), cookies(&answer));
+    let (status, cookies) = (answer.status(), set_cookies(answer.headers()).collect::<HeaderMap>());
     let problem = answer.bytes().await.ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
     let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
     let text = format!("{}. Please go back and try again.", detail.unwrap_or("Chancery refuses this"));

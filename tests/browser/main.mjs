@@ -15,6 +15,7 @@ import { rarePages } from "./rare.mjs";
 import { Report } from "./report.mjs";
 import { secondFactorStory } from "./second_factor.mjs";
 import { openShop, shopStory } from "./shop.mjs";
+import { atOnceStory } from "./shop_at_once.mjs";
 import { devicesStory } from "./shop_devices.mjs";
 import { behind, loopback } from "./stages.mjs";
 import { frontPageStory, languageStory, shortStory, wholeStory } from "./story.mjs";
@@ -132,6 +133,7 @@ async function everything() {
   await on("the shop", () => openShop(tools), async (browser, stage) => {
     for (const scripts of flags.short ? [true] : [true, false]) {
       const [story, options] = [report.story(`the shop, scripts ${scripts ? "on" : "off"}`), { scripts, at: flags.at }];
+      await atOnceStory(story, browser, stage, options);
       const customer = await shopStory(story, browser, stage, options);
       await devicesStory(story, browser, stage, options, customer, ADA);
     }
