@@ -2,7 +2,7 @@
 
 use chancery::{
     domain::{
-        audit::{Actor, AuditFilter},
+        audit::{Actor, AuditFilter, AuditKind},
         guest::{GuestDataPolicy, GuestJoin, GuestPolicies, SAME_BROWSER, SigningBrowser},
         session::{FormSpending, OpenOutcome, RevokedCause, Session, SessionKind},
         session_data::MAX_VALUES,
@@ -219,7 +219,8 @@ pub(crate) async fn a_sign_in_joins_the_guest_that_its_browser_has_just_become(f
     assert_eq!(open(f, &joining).await, OpenOutcome::Joined(Vec::new()));
     assert_eq!(entries(f, &owner(ada.id.as_str())).await, [("cart".to_owned(), 1)]);
     let mut tx = f.store.read().await.unwrap();
-    let event = tx.audit_page(&AuditFilter::default(), None, 1).await.unwrap().remove(0);
+    let signed_in = AuditFilter { kind: Some(AuditKind::SignedIn), ..AuditFilter::default() };
+    let event = tx.audit_page(&signed_in, None, 1).await.unwrap().remove(0);
     assert_eq!(event.details["guest_session"], guest.session.id.as_str());
     // The browser is the user's: nobody else, and no guest of it, gets its cookies.
     let kept = tx.spent_form(&[1; 16], NOW).await.unwrap().unwrap();
