@@ -48,6 +48,7 @@ impl Query {
     }
 
     /// Whether there are parameters of other names.
+    #[must_use]
     pub fn has_others_than(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| !key.is_empty() && key != name)
     }
