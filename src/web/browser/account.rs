@@ -152,7 +152,7 @@ async fn refused(
         Error::Unauthenticated(Reason::InvalidCredentials) => Wrong::field(current, Text::WrongPassword),
         Error::Unauthenticated(Reason::SignInTooOld) => Wrong::field(current, Text::Required),
         Error::Unauthenticated(Reason::CodeInvalid) if action == AccountAction::ConfirmPasskey => {
-            Wrong::form(Text::PasskeyRefused)
+            Wrong::form(Text::NewPasskeyRefused)
         }
         Error::Unauthenticated(Reason::CodeInvalid) if action == AccountAction::ConfirmTotp => {
             Wrong::field(Field::Code, Text::AppCodeInvalid)
