@@ -66,11 +66,12 @@ impl Signed {
             return Err(PasskeyFault::TooLarge);
         }
         let (json, unreadable) = (response.as_bytes(), |_| PasskeyFault::Unreadable);
+        let of_anybody = NonDiscoverableAuthentication64::from_json_relaxed(json).map_err(unreadable)?;
         Ok(Self(match purpose {
+            Purpose::SecondFactor => Kind::SecondFactor(of_anybody),
+            // The library's own parser takes `"userHandle": null` for a user, and panics once that user is asked for.
+            Purpose::Alone if of_anybody.response().user_handle().is_none() => return Err(PasskeyFault::Unreadable),
             Purpose::Alone => Kind::Alone(DiscoverableAuthentication64::from_json_relaxed(json).map_err(unreadable)?),
-            Purpose::SecondFactor => {
-                Kind::SecondFactor(NonDiscoverableAuthentication64::from_json_relaxed(json).map_err(unreadable)?)
-            }
         }))
     }
 

@@ -13,6 +13,7 @@ use crate::{
 
 #[path = "../../tests/support/authenticator.rs"]
 mod authenticator;
+mod odd;
 
 use self::authenticator::{Alg, Authenticator, BE, BS, Says, UP, UV, cbor_bytes, client_data};
 

@@ -108,6 +108,30 @@ export async function passkeyStory(step, browser, stage, options, [username, pas
     await ada.press("#passkey-submit");
     await ada.sees("This passkey was not accepted.");
   });
+  await step("a passkey that the server has forgotten is offered once, refused, and the form goes on", async () => {
+    const [made] = await device.credentials();
+    await stage.command(["user", "remove-factor", username, "--all"]);
+    const phone = await Person.arrives(browser, stage, options);
+    const own = await Device.of(phone);
+    await own.send("addCredential", { credential: made });
+    let posts = 0;
+    phone.page.on("request", (request) => {
+      posts += request.method() === "POST" ? 1 : 0;
+    });
+    await phone.open("/sign-in/");
+    await phone.page.locator("#problems").waitFor();
+    await phone.sees("This passkey was not accepted.");
+    // Were it asked again by itself, it would answer at once.
+    for (let turns = 0; turns < 20; turns += 1) {
+      await phone.page.evaluate(() => PublicKeyCredential.isConditionalMediationAvailable());
+    }
+    await phone.sees("This passkey was not accepted.");
+    assert(posts === 1, `${posts} forms were sent`);
+    await phone.send({ username, password });
+    await phone.isAt("/sign-in/");
+    assert(posts === 2, `${posts} forms were sent`);
+    await phone.leaves();
+  });
   await ada.leaves();
   await step("without scripts there is no button, and the form is there", async () => {
     const plain = await Person.arrives(browser, stage, { ...options, scripts: false });

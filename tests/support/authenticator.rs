@@ -163,9 +163,13 @@ impl Authenticator {
     pub(crate) fn get(&mut self, options: &Value, says: &Says) -> Value {
         self.counter = says.counter.unwrap_or(self.counter + 1);
         let data = authenticator_data(says, 0, self.counter);
-        let client_data = client_data(options, says, "webauthn.get");
+        self.signed(&client_data(options, says, "webauthn.get"), &data, says)
+    }
+
+    /// The answer with these data, whatever they are, signed.
+    pub(crate) fn signed(&self, client_data: &str, data: &[u8], says: &Says) -> Value {
         let hash = digest::digest(&digest::SHA256, client_data.as_bytes());
-        let signature = self.sign(&[&data[..], hash.as_ref()].concat());
+        let signature = self.sign(&[data, hash.as_ref()].concat());
         let id = URL_SAFE_NO_PAD.encode(says.credential.as_ref().unwrap_or(&self.id));
         let handle = says.handle.as_ref().unwrap_or(&self.handle);
         let mut response = json!({
@@ -187,6 +191,28 @@ impl Authenticator {
     }
 }
 
+/// An answer with each of its members, and each member of those, left out, null, or of another type. Which it is stands
+/// beside it.
+pub(crate) fn changed(answer: &Value) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    let Some(members) = answer.as_object() else { return all };
+    let others =
+        [json!(null), json!(true), json!(1), json!(""), json!("A"), json!("AAAA"), json!("é"), json!([]), json!({})];
+    for (name, member) in members {
+        let mut without = answer.clone();
+        without.as_object_mut().unwrap().remove(name);
+        all.push((format!("without {name}"), without));
+        let deeper = changed(member).into_iter();
+        let of_other_types = others.iter().map(|other| (format!("={other}"), other.clone()));
+        for (what, member) in of_other_types.chain(deeper.map(|(what, member)| (format!(": {what}"), member))) {
+            let mut with = answer.clone();
+            with[name] = member;
+            all.push((format!("{name}{what}"), with));
+        }
+    }
+    all
+}
+
 pub(crate) fn client_data(options: &Value, says: &Says, kind: &str) -> String {
     json!({
         "type": says.kind.unwrap_or(kind),
@@ -197,7 +223,7 @@ pub(crate) fn client_data(options: &Value, says: &Says, kind: &str) -> String {
     .to_string()
 }
 
-fn authenticator_data(says: &Says, more: u8, counter: u32) -> Vec<u8> {
+pub(crate) fn authenticator_data(says: &Says, more: u8, counter: u32) -> Vec<u8> {
     let host = digest::digest(&digest::SHA256, says.host.as_bytes());
     [host.as_ref(), &[says.flags | more], &counter.to_be_bytes()].concat()
 }

@@ -34,7 +34,7 @@ pub struct PasskeyForm {
     pub shared: bool,
     /// Whether the flow asks for two factors.
     pub two_factors: bool,
-    /// The session that the browser has, which does not suffice. The new one replaces it.
+    /// The session that the browser has. The new one replaces it, if it is not another user's.
     pub present: Option<BrowserSession>,
 }
 

@@ -153,7 +153,7 @@ async fn refused(
         Error::Unauthenticated(Reason::InvalidCredentials) => Wrong::field(current, Text::WrongPassword),
         Error::Unauthenticated(Reason::SignInTooOld) => Wrong::field(current, Text::Required),
         Error::Unauthenticated(Reason::CodeInvalid) if action == AccountAction::ConfirmPasskey => {
-            Wrong::form(Text::PasskeyRefused)
+            Wrong::form(Text::NewPasskeyRefused)
         }
         Error::Unauthenticated(Reason::CodeInvalid) if action == AccountAction::ConfirmTotp => {
             match factors::wrong_code(request, who, shown.factors.enrolment.as_deref()).await {

@@ -51,6 +51,8 @@ pub(super) struct Asked {
     pub(super) notice: Option<Notice>,
     /// Whether no cookie came with the form that this one replaces.
     pub(super) without_cookie: bool,
+    /// Whether the form that this one replaces came with a passkey.
+    pub(super) by_passkey: bool,
 }
 
 async fn show(request: BrowserRequest) -> Response {
@@ -155,14 +157,15 @@ async fn submit(request: BrowserRequest, body: Request) -> Response {
     let asked = Asked {
         username: form.text("username").to_owned(),
         shared: !form.text("shared_computer").is_empty(),
+        by_passkey: form.has("passkey_response"),
         ..Asked::default()
     };
     if let Some(answer) = check_token(&request, &form, &in_url, &asked) {
         return answer;
     }
-    let present = match already_signed_in(&request, &in_url.flow, &asked.username).await {
+    let present = match already_signed_in(&request, &in_url.flow, &asked).await {
         Ok(Present::Answered(answer)) => return answer,
-        Ok(Present::Insufficient(session)) => Some(session),
+        Ok(Present::Replaceable(session)) => Some(session),
         Ok(Present::Nothing) => None,
         Err(error) => return refused(&request, &error, &in_url, asked),
     };
@@ -183,7 +186,7 @@ async fn send(
     let two_factors = in_url.flow.required().acr.as_deref().is_some_and(acr_needs_two_factors);
     let of = (&*request.client, &request.site);
     let browser = &request.state.service.browser;
-    if form.has("passkey_response") {
+    if asked.by_passkey {
         let response = PasskeyResponse::new(form.text("passkey_response").to_owned());
         let present_now = present.clone();
         let submitted = PasskeyForm { visitor, form: sent, flow, response, shared, two_factors, present: present_now };
@@ -250,6 +253,7 @@ fn check_token(request: &BrowserRequest, form: &SentForm, in_url: &InUrl, asked:
         errors: vec![FieldError { field: None, text: Text::TryAgain }],
         notice: None,
         without_cookie,
+        by_passkey: asked.by_passkey,
     };
     Some(request.ask(StatusCode::UNPROCESSABLE_ENTITY, in_url, again))
 }
@@ -257,24 +261,27 @@ fn check_token(request: &BrowserRequest, form: &SentForm, in_url: &InUrl, asked:
 /// What a browser that sends a sign-in form has already.
 enum Present {
     Nothing,
-    /// A session that is not all that the flow asks for, of the user who is named, or a guest's. The new one replaces it.
-    Insufficient(BrowserSession),
+    /// A session that is not all that the flow asks for, of the user who is named, or a guest's; or any, if it is a passkey
+    /// that names the user. The new one of the same user replaces it.
+    Replaceable(BrowserSession),
     /// Nobody needs to sign in.
     Answered(Response),
 }
 
 /// What becomes of a form from a browser that is signed in: on to where this tab was going or, for another user, a
 /// choice. There are never two accounts in one browser.
-async fn already_signed_in(request: &BrowserRequest, flow: &FlowState, username: &str) -> Result<Present, Error> {
+async fn already_signed_in(request: &BrowserRequest, flow: &FlowState, asked: &Asked) -> Result<Present, Error> {
     let Some(session) = request.any_session().await? else { return Ok(Present::Nothing) };
-    if session.is_guest() {
-        return Ok(Present::Insufficient(session));
+    // Whose a passkey is only its check tells.
+    if session.is_guest() || asked.by_passkey {
+        return Ok(Present::Replaceable(session));
     }
+    let username = &asked.username;
     let same = username.is_empty() || request.state.service.browser.is_login_of(&session, username).await?;
     Ok(match (same, suffices(&session, flow)) {
         (false, _) => Present::Answered(request.switch_user(flow, &session)),
         (true, true) => Present::Answered(request.arrive(flow)),
-        (true, false) => Present::Insufficient(session),
+        (true, false) => Present::Replaceable(session),
     })
 }
 
@@ -337,13 +344,13 @@ impl BrowserRequest {
 
     /// The sign-in form. Its id is new each time, and nothing is stored for it.
     pub(super) fn ask(&self, status: StatusCode, in_url: &InUrl, asked: Asked) -> Response {
-        let Asked { username, shared, errors, notice, without_cookie } = asked;
+        let Asked { username, shared, errors, notice, without_cookie, by_passkey } = asked;
         let id = self.state.service.browser.new_form(&self.site, self.visitor.id, self.ctx.now);
         let passkey = self.state.service.browser.passkey_options(&self.client, &id);
         let id = if without_cookie { format!("{AGAIN}{id}") } else { id };
         let mut form = Form::new(self.form_token(FormPurpose::SignIn, None, b"")).sealed(id);
         form.errors = errors;
-        let view = View::SignIn(SignIn { form, username, shared_computer: shared, passkey });
+        let view = View::SignIn(SignIn { form, username, shared_computer: shared, passkey, passkey_sent: by_passkey });
         let page = Page::new(view).with_status(status).in_flow(Some(&in_url.text)).with_notice(notice);
         self.page(page.until(in_url.flow.ends_at()))
     }

@@ -234,6 +234,13 @@ async fn current(request: &BrowserRequest, id: &TicketId, form: &SentForm, mut s
             if matches!(step.field, StepField::Factor { .. } | StepField::Enrol { .. }) && form.has("code") {
                 name_the_app(&mut shown.errors);
             }
+            if matches!(step.field, StepField::Enrol { .. }) {
+                replace(
+                    &mut shown.errors,
+                    &Text::PasskeyRefused,
+                    &FieldError { field: None, text: Text::NewPasskeyRefused },
+                );
+            }
             page(request, id, &step, shown)
         }
         Ok(PageStep::Over { login, flow, end }) => over(request, id, (login, &flow), end).await,
@@ -244,7 +251,11 @@ async fn current(request: &BrowserRequest, id: &TicketId, form: &SentForm, mut s
 
 /// A code that is not accepted was one of an app: its device may have another time.
 fn name_the_app(errors: &mut [FieldError]) {
-    for error in errors.iter_mut().filter(|error| error.text == Text::CodeInvalid) {
-        *error = FieldError { field: Some(Field::Code), text: Text::AppCodeInvalid };
+    replace(errors, &Text::CodeInvalid, &FieldError { field: Some(Field::Code), text: Text::AppCodeInvalid });
+}
+
+fn replace(errors: &mut [FieldError], text: &Text, by: &FieldError) {
+    for error in errors.iter_mut().filter(|error| error.text == *text) {
+        error.clone_from(by);
     }
 }

@@ -20,6 +20,7 @@ macro_rules! codes {
 codes! {
     WrongCredentials = "INVALID_CREDENTIALS",
     PasskeyRefused = "PASSKEY_REFUSED",
+    NewPasskeyRefused = "PASSKEY_REFUSED",
     TooManyAttempts = "TOO_MANY_ATTEMPTS",
     RateLimited = "RATE_LIMITED",
     Overloaded = "OVERLOADED",

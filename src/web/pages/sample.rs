@@ -71,10 +71,12 @@ fn text(text: &str) -> String {
 fn signing_in() -> Vec<Sample> {
     let view = |form, username: &str| {
         let shared_computer = !username.is_empty();
-        View::SignIn(SignIn { form, username: text(username), shared_computer, passkey: None })
+        View::SignIn(SignIn { form, username: text(username), shared_computer, passkey: None, passkey_sent: false })
     };
-    let with_passkey =
-        |form| View::SignIn(SignIn { form, username: text(""), shared_computer: false, passkey: Some(asked()) });
+    let with_passkey = |form, passkey_sent| {
+        let (username, passkey) = (text(""), Some(asked()));
+        View::SignIn(SignIn { form, username, shared_computer: false, passkey, passkey_sent })
+    };
     let with_button = &["username", "password", "shared_computer", "login-submit", "passkey-submit"];
     let no_passkey = sealed().wrong(None, Text::PasskeyRefused);
     let ids = &["username", "password", "shared_computer", "login-submit"];
@@ -95,8 +97,8 @@ fn signing_in() -> Vec<Sample> {
     });
     vec![
         Sample::new("sign-in", view(sealed(), ""), ids, sends),
-        Sample::new("sign-in-passkey", with_passkey(sealed()), with_button, sends),
-        Sample::new("sign-in-passkey-refused", with_passkey(no_passkey), with_button, sends),
+        Sample::new("sign-in-passkey", with_passkey(sealed(), false), with_button, sends),
+        Sample::new("sign-in-passkey-refused", with_passkey(no_passkey, true), with_button, sends),
         Sample::new("sign-in-wrong", view(wrong, "ada"), ids, sends),
         Sample::new("sign-in-empty", view(empty, ""), ids, sends),
         Sample::new("sign-in-expired", view(sealed(), "ada"), ids, sends).with_notice(Tone::Info, Text::SignInExpired),

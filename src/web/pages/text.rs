@@ -45,6 +45,8 @@ texts! {
     WrongCredentials = "problem-credentials",
     /// A passkey was not accepted.
     PasskeyRefused = "problem-passkey",
+    /// A new passkey was not accepted.
+    NewPasskeyRefused = "problem-new-passkey",
     /// Too many attempts.
     TooManyAttempts {
         /// How many minutes to wait.

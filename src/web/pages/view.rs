@@ -125,6 +125,9 @@ pub struct SignIn {
     pub shared_computer: bool,
     /// What a passkey is asked, if one can be used here: `passkey-submit`, which sends `passkey_response`.
     pub passkey: Option<String>,
+    /// Whether a passkey was sent and has not signed in: browsers fill in none by themselves then, or one that answers by
+    /// itself would be sent for ever.
+    pub passkey_sent: bool,
 }
 
 /// "Continue as … / sign out first".

@@ -48,7 +48,13 @@ fn views(bad: &str) -> Vec<View> {
     });
     let sent = || CodeSent { form: form(bad), to: text() };
     let rest = vec![
-        View::SignIn(SignIn { form: form(bad), username: text(), shared_computer: true, passkey: Some(text()) }),
+        View::SignIn(SignIn {
+            form: form(bad),
+            username: text(),
+            shared_computer: true,
+            passkey: Some(text()),
+            passkey_sent: false,
+        }),
         View::SwitchUser(SwitchUser { form: form(bad), name: text(), continue_to: text(), return_to: Some(text()) }),
         View::Register(Register { form: form(bad), email: text(), username: text() }),
         View::RegisterSent(sent()),

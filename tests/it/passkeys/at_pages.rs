@@ -5,7 +5,7 @@ use chancery::{service::Admin, time::Ttl};
 use serde_json::{Value, json};
 
 use super::{
-    authenticator::{Authenticator, Says},
+    authenticator::{Authenticator, Says, UP, changed},
     fixture::{give_passkey, live_sessions, right},
 };
 use crate::{
@@ -22,6 +22,10 @@ on_each_engine! {
         a_form_counts_for_its_browser_alone_and_for_five_minutes,
         a_passkey_that_is_refused_leaves_the_form_usable,
         a_passkey_of_somebody_else_signs_nobody_in_over_a_session,
+        an_answer_that_was_lost_signs_nobody_in_over_another_tabs_session,
+        the_passkey_of_whoever_is_signed_in_leads_on,
+        a48_a_passkey_that_names_no_user_is_refused_and_one_that_names_null_too,
+        after_a_passkey_was_refused_the_page_asks_for_none_by_itself,
         a_step_that_is_left_follows_at_the_page,
     }
 }
@@ -118,13 +122,64 @@ async fn a_passkey_of_somebody_else_signs_nobody_in_over_a_session(app: &App) {
     let mut device = give_passkey(app, "ada", &right()).await;
     let step = login(&mut browser).await;
     browser.sign_in("/", "grace", PASSWORD).await;
-    // Whoever is signed in already is sent on.
-    assert_eq!(show(&mut browser, &step, &mut device, &right()).await.done(), "/basket");
+    let refused = show(&mut browser, &step, &mut device, &Says { flags: UP, ..right() }).await;
+    assert_eq!(refused.says(), [("PASSKEY_REFUSED", None)], "nobody is sent on before the passkey was looked at");
+    let other = show(&mut browser, &step, &mut device, &right()).await;
+    assert_eq!((other.name(), &other.json["name"]), ("switch_user", &json!("grace")));
     app.pass(Ttl::from_secs(120)).await;
     let fresh = crate::browser::fresh(app, "/secret");
     let step = get(&mut browser, &fresh).await;
     assert_eq!(show(&mut browser, &step, &mut device, &right()).await.name(), "switch_user");
     assert_eq!(live_sessions(app, "ada").await, 0);
+}
+
+async fn an_answer_that_was_lost_signs_nobody_in_over_another_tabs_session(app: &App) {
+    let mut browser = Browser::new(&browser_routes(app).await);
+    app.user("grace").await;
+    let mut device = give_passkey(app, "ada", &right()).await;
+    let step = login(&mut browser).await;
+    let response = json!({ "passkey_response": device.get(asked(&step), &right()).to_string() });
+    assert_eq!(act(&mut browser.clone(), &step, "passkey", response.clone()).await.done(), "/basket");
+    browser.sign_in("/", "grace", PASSWORD).await;
+    let graces = browser.cookies[SESSION].clone();
+    assert_eq!(act(&mut browser, &step, "passkey", response).await.name(), "switch_user");
+    assert_eq!(browser.cookies[SESSION], graces);
+}
+
+async fn the_passkey_of_whoever_is_signed_in_leads_on(app: &App) {
+    let mut browser = Browser::new(&browser_routes(app).await);
+    let mut device = give_passkey(app, "ada", &right()).await;
+    let (one, other) = (login(&mut browser).await, get(&mut browser, "/auth/login?return_to=/elsewhere").await);
+    assert_eq!(show(&mut browser, &one, &mut device, &right()).await.done(), "/basket");
+    assert_eq!(show(&mut browser, &other, &mut device, &right()).await.done(), "/elsewhere");
+    assert!(is_signed_in(&browser).await);
+    assert_eq!(live_sessions(app, "ada").await, 1, "the new session replaces the old one");
+}
+
+async fn a48_a_passkey_that_names_no_user_is_refused_and_one_that_names_null_too(app: &App) {
+    let mut browser = Browser::new(&browser_routes(app).await);
+    let mut device = give_passkey(app, "ada", &right()).await;
+    let mut step = login(&mut browser).await;
+    let response = device.get(asked(&step), &right());
+    for (what, odd) in changed(&response).into_iter().filter(|(what, _)| what.contains("userHandle")) {
+        step = act(&mut browser, &step, "passkey", json!({ "passkey_response": odd.to_string() })).await;
+        assert_eq!(step.says(), [("PASSKEY_REFUSED", None)], "{what}: {}", step.json);
+        app.pass(Ttl::from_secs(600)).await;
+        step = login(&mut browser).await;
+    }
+    let step = login(&mut browser).await;
+    assert_eq!(show(&mut browser, &step, &mut device, &right()).await.done(), "/basket");
+}
+
+async fn after_a_passkey_was_refused_the_page_asks_for_none_by_itself(app: &App) {
+    let mut browser = Browser::new(&browser_routes(app).await);
+    let (path, page) = browser.open_login("/basket").await;
+    assert!(page.body.contains("data-passkey-autofill=\"now\""), "{}", page.body);
+    let (csrf, form) = (page.field("csrf"), page.field("form"));
+    let sent = [("csrf", &*csrf), ("form", &*form), ("passkey_response", "{}")];
+    let refused = browser.post(&path, &sent).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.body.contains("data-passkey-autofill=\"wait\""), "{}", refused.body);
 }
 
 async fn a_step_that_is_left_follows_at_the_page(app: &App) {

@@ -86,7 +86,10 @@ async fn s08_a_passkey_raises_the_session_of_a_browser(app: &App) {
     let old = browser.clone();
     let step = get(&mut browser, "/auth/login?return_to=/secret&acr=2").await;
     assert_eq!(step.name(), "mfa", "{}", step.json);
-    let response = device.get(&step.json["passkey_options"], &right()).to_string();
+    let mut response = device.get(&step.json["passkey_options"], &right());
+    // The password has named the user, so that the passkey need not.
+    response["response"]["userHandle"] = json!(null);
+    let response = response.to_string();
     let done = act(&mut browser, &step, "passkey", json!({ "passkey_response": response })).await;
     assert_eq!(done.done(), "/secret");
     assert!(is_signed_in(&browser).await && !is_signed_in(&old).await);
@@ -95,6 +98,9 @@ async fn s08_a_passkey_raises_the_session_of_a_browser(app: &App) {
 async fn s08_a_passkey_that_is_set_up_raises_the_session_of_a_browser(app: &App) {
     let mut browser = browser_of_one_factor(app).await;
     let step = get(&mut browser, "/auth/login?return_to=/secret&acr=2").await;
+    let refused = act(&mut browser, &step, "passkey", json!({ "passkey_response": "{}" })).await;
+    assert_eq!(refused.says(), [("PASSKEY_REFUSED", None)]);
+    assert!(refused.json.to_string().contains("This passkey was not added."), "{}", refused.json);
     let response = Authenticator::new(Alg::Es256).create(&step.json["passkey_options"], &right()).to_string();
     let codes = act(&mut browser, &step, "passkey", json!({ "passkey_response": response })).await;
     assert_eq!(crate::page_json::submit(&mut browser, &codes, json!({})).await.done(), "/secret");

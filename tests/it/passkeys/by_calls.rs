@@ -8,7 +8,7 @@ use chancery::{
 use serde_json::json;
 
 use super::{
-    authenticator::{Authenticator, BE, BS, Says, UP, UV},
+    authenticator::{Authenticator, BE, BS, Says, UP, UV, changed},
     fixture::{give_passkey, go_on, is_refused, live_sessions, options, right, sign_in, start},
 };
 use crate::{
@@ -26,6 +26,7 @@ on_each_engine! {
         p21_a_passkey_alone_signs_in_with_two_factors,
         a_passkey_that_can_be_copied_is_told_from_one_that_cannot,
         a48_nothing_but_the_right_answer_signs_in,
+        a48_a_passkey_that_names_no_user_is_refused_and_one_that_names_null_too,
         a48_a_challenge_counts_once_and_for_five_minutes_and_for_its_client,
         a48_a_counter_that_goes_back_is_refused_and_written_down,
         p10_an_unknown_passkey_and_a_disabled_user_are_refused_alike,
@@ -95,6 +96,18 @@ async fn a48_nothing_but_the_right_answer_signs_in(app: &App) {
     }
     assert_eq!(live_sessions(app, "ada").await + live_sessions(app, "grace").await, 0);
     assert!(sign_in(app, &mut device, &right()).await.is_ok());
+}
+
+async fn a48_a_passkey_that_names_no_user_is_refused_and_one_that_names_null_too(app: &App) {
+    with_shop(app).await;
+    let mut device = give_passkey(app, "ada", &right()).await;
+    let started = start(&app.service, "shop").await.unwrap();
+    let response = device.get(&options(&started), &right());
+    for (what, odd) in changed(&response).into_iter().filter(|(what, _)| what.contains("userHandle")) {
+        let refused = go_on(&app.service, "shop", started.token.expose(), &odd.to_string()).await;
+        assert!(is_refused(&refused), "{what}: {refused:?}");
+    }
+    assert!(go_on(&app.service, "shop", started.token.expose(), &response.to_string()).await.is_ok());
 }
 
 async fn a48_a_challenge_counts_once_and_for_five_minutes_and_for_its_client(app: &App) {

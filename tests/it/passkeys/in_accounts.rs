@@ -129,6 +129,7 @@ async fn a48_nothing_but_the_right_answer_adds_a_passkey(app: &App) {
     }
     let refused = add(&mut browser, &mut Authenticator::new(Alg::Es384), &right()).await;
     assert_eq!(refused.says(), [("PASSKEY_REFUSED", None)], "a kind of key that was not offered");
+    assert!(refused.json.to_string().contains("This passkey was not added."), "{}", refused.json);
     let begun = begin(&mut browser).await;
     let device = Authenticator::new(Alg::Es256);
     let huge = Authenticator::created(&device.id, "{}", &vec![0; 2 << 20]);

@@ -86,14 +86,14 @@ impl SignIns {
         let mut supersedes = at_page.present.and_then(PresentSession::own);
         let mut guest = call.guest.as_ref();
         for _ in 0..TRIES {
-            if let Some(before) = self.passkey_shown_before(proof).await? {
+            if let Some(before) = self.passkey_shown_before(proof, at_page.present).await? {
                 return Ok(before);
             }
             let (verified, passkey_use) = match self.check_passkey(proof).await? {
                 Ok(right) => right,
                 Err(wrong) => {
                     // The same may have been accepted a moment ago, which has moved the counter.
-                    if let Some(before) = self.passkey_shown_before(proof).await? {
+                    if let Some(before) = self.passkey_shown_before(proof, at_page.present).await? {
                         return Ok(before);
                     }
                     self.count_refused_passkey(call, wrong).await?;
@@ -124,13 +124,21 @@ impl SignIns {
     }
 
     /// What the same form or call has led to, if it was used before. Its counter would look as if it had gone back.
-    async fn passkey_shown_before(&self, proof: &PasskeyProof<'_>) -> Result<Option<ByPasskey>> {
+    async fn passkey_shown_before(
+        &self,
+        proof: &PasskeyProof<'_>,
+        present: Option<&PresentSession>,
+    ) -> Result<Option<ByPasskey>> {
         let mut tx = self.store.read().await?;
-        if tx.spent_form(&proof.id, self.live.now()).await?.is_some() {
-            return Ok(Some(ByPasskey::Spent));
-        }
-        let (ticket, holder) = &proof.ticket;
-        Ok(tx.ticket_of_holder(ticket, holder).await?.map(|_| ByPasskey::StepsBefore))
+        let (before, user) = if let Some(spent) = tx.spent_form(&proof.id, self.live.now()).await? {
+            (ByPasskey::Spent, tx.session_by_id(&spent.session).await?.and_then(|session| session.user))
+        } else {
+            let (ticket, holder) = &proof.ticket;
+            let Some(ticket) = tx.ticket_of_holder(ticket, holder).await? else { return Ok(None) };
+            (ByPasskey::StepsBefore, ticket.user)
+        };
+        let of_another = present.zip(user).is_some_and(|(present, user)| present.is_of_another(&user));
+        Ok(Some(if of_another { ByPasskey::AnotherUser } else { before }))
     }
 
     /// The user whose passkey it is, if it is one and has signed what was asked.

@@ -187,5 +187,8 @@
   });
 
   box.hidden = false;
-  offerIfPossible();
+  // After one was refused, its user decides: an authenticator that answers by itself would be refused for ever.
+  if (box.dataset.passkeyAutofill !== "wait") {
+    offerIfPossible();
+  }
 })();

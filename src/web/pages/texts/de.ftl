@@ -275,6 +275,7 @@ error-retry = Noch einmal versuchen
 
 problem-credentials = Name oder Passwort ist falsch.
 problem-passkey = Dieser Passkey wurde nicht angenommen. Versuchen Sie es noch einmal, oder melden Sie sich anders an.
+problem-new-passkey = Dieser Passkey wurde nicht hinzugefügt. Versuchen Sie es noch einmal, oder nehmen Sie ein anderes Gerät.
 problem-too-many-attempts = Zu viele Versuche. Versuchen Sie es in { $minutes ->
     [one] einer Minute
    *[other] { $minutes } Minuten

@@ -278,6 +278,7 @@ error-retry = Try again
 
 problem-credentials = Name or password is wrong.
 problem-passkey = This passkey was not accepted. Try again, or sign in another way.
+problem-new-passkey = This passkey was not added. Try again, or use another device.
 problem-too-many-attempts = Too many attempts. Try again in { $minutes ->
     [one] a minute
    *[other] { $minutes } minutes
