@@ -149,6 +149,7 @@ impl Place {
 }
 
 /// Those who have met wait for different times, so that they do not meet again.
+#[expect(clippy::disallowed_methods, reason = "a request of an example; what waits is bounded by TRIES")]
 async fn pause(tries: u32) {
     let longest = (FIRST_PAUSE << tries).min(LONGEST_PAUSE);
     let random = RandomState::new().hash_one(tries) % longest;
