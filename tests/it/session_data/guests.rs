@@ -115,8 +115,8 @@ async fn writes_at_the_same_moment_are_of_one_guest(app: &App) {
     for path in ["/auth/data/n0", "/auth/data/n7", "/auth/data/late"] {
         assert_eq!(get(&mut late, path).await.status, StatusCode::OK);
     }
-    // Once the guest has gone, the same browser is somebody else.
-    app.pass(Ttl::from_secs(11)).await;
+    // A minute later, a browser without the guest's cookie has lost it, and is somebody else.
+    app.pass(Ttl::from_secs(61)).await;
     let mut later = browser.clone();
     put(&mut later, CART, &[], &json!(1)).await;
     assert_ne!(later.cookies[SESSION], late.cookies[SESSION]);
