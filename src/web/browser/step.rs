@@ -46,7 +46,7 @@ struct Shown {
 
 async fn show(request: BrowserRequest, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<TicketId>() else { return request.refused(ErrorKind::NotFound) };
-    if let Err(answer) = leave_if_signed_in(&request).await {
+    if let Err(answer) = leave_if_signed_in(&request, &id).await {
         return *answer;
     }
     match request.state.service.browser.step(&request.client, &id, request.visitor_id()).await {
@@ -60,13 +60,28 @@ async fn show(request: BrowserRequest, Path(id): Path<String>) -> Response {
     }
 }
 
-/// The session that the browser has, which does not suffice. One that does, from another tab perhaps, is an answer.
-async fn leave_if_signed_in(request: &BrowserRequest) -> Result<Option<BrowserSession>, Box<Response>> {
+/// The session that the browser has, which does not suffice. One that does, from another tab perhaps, is an answer: on to
+/// where this tab was going or, if it is not that of the step's user, a choice.
+async fn leave_if_signed_in(request: &BrowserRequest, id: &TicketId) -> Result<Option<BrowserSession>, Box<Response>> {
     let session = request.any_session().await.map_err(|error| Box::new(request.failed(&error)))?;
     let in_url = request.query.get("r").ok().flatten().and_then(|text| request.open_flow(text));
     match (&session, in_url) {
-        (Some(session), Some(in_url)) if suffices(session, &in_url.flow) => Err(Box::new(request.arrive(&in_url.flow))),
+        (Some(session), Some(in_url)) if !session.is_guest() && suffices(session, &in_url.flow) => {
+            let other = is_step_of_another(request, id, session).await;
+            let other = other.map_err(|error| Box::new(request.failed(&error)))?;
+            let flow = &in_url.flow;
+            Err(Box::new(if other { request.switch_user(flow, session) } else { request.arrive(flow) }))
+        }
         _ => Ok(session),
+    }
+}
+
+/// Whether the step is still to be taken, and by somebody else than the user of the session.
+async fn is_step_of_another(request: &BrowserRequest, id: &TicketId, session: &BrowserSession) -> Result<bool, Error> {
+    let browser = &request.state.service.browser;
+    match browser.step(&request.client, id, request.visitor_id()).await? {
+        PageStep::Next(step) => Ok(!browser.is_login_of(session, &step.login).await?),
+        PageStep::Over { .. } | PageStep::Nothing => Ok(false),
     }
 }
 
@@ -157,7 +172,7 @@ async fn submit(request: BrowserRequest, Path(id): Path<String>, body: Request) 
     };
     let Ok(id) = id.parse::<TicketId>() else { return request.refused(ErrorKind::NotFound) };
     let Some(visitor) = request.visitor_id().copied() else { return ask_anew(&request) };
-    let present = match leave_if_signed_in(&request).await {
+    let present = match leave_if_signed_in(&request, &id).await {
         Ok(present) => present,
         Err(answer) => return *answer,
     };

@@ -33,6 +33,7 @@ on_each_engine! {
         a_sign_in_that_is_too_old_takes_password_and_factor,
         a_level_that_nobody_reaches_is_a_page_that_says_so,
         each_tab_has_its_own_step_and_both_arrive,
+        a_step_of_another_user_than_the_one_who_has_signed_in_meanwhile_is_a_choice,
         a_factor_that_another_tab_has_set_up_is_asked_for_in_this_one,
         a_double_click_gets_one_session_and_one_cookie,
         a_step_is_void_once_its_session_has_ended,
@@ -259,6 +260,24 @@ async fn each_tab_has_its_own_step_and_both_arrive(app: &App) {
     assert_eq!(take(&mut browser, &first, &one, ("code", &code)).await.path(), "/first");
     assert_eq!(take(&mut browser, &second, &two, ("code", "000000")).await.path(), "/second");
     only(app).await;
+}
+
+async fn a_step_of_another_user_than_the_one_who_has_signed_in_meanwhile_is_a_choice(app: &App) {
+    app.user("grace").await;
+    let routes = browser_routes(app).await;
+    let authenticator = with_app(app, &mut Browser::new(&routes)).await;
+    let mut browser = Browser::new(&routes);
+    let (login, form) = browser.open_login("/basket").await;
+    let at = browser.sign_in_on(&login, &form, "ada", PASSWORD).await.path();
+    let page = browser.get(&at).await;
+    assert!(page.is_step(), "{}", page.body);
+    browser.sign_in("/", "grace", PASSWORD).await;
+    let session = browser.cookies[SESSION].clone();
+    let code = authenticator.code(app.service.now());
+    for answer in [browser.get(&at).await, take(&mut browser, &at, &page, ("code", &code)).await] {
+        assert!(answer.body.contains("id=\"continue\"") && answer.body.contains("grace"), "{}", answer.body);
+        assert_eq!(browser.cookies[SESSION], session, "never two accounts");
+    }
 }
 
 async fn a_factor_that_another_tab_has_set_up_is_asked_for_in_this_one(app: &App) {
