@@ -78,7 +78,7 @@ impl SignIns {
             let params = TokenParams { audience: &granted.audience, scopes: &granted.scopes, now };
             self.check_first_token(client, &opened.session, params)?;
         }
-        let event = self.signed_in_event(&opened.session, spend.guest, call.person.address().to_owned(), now);
+        let event = self.signed_in_event(&opened.session, call.person.address().to_owned(), now);
         let opening = Opening {
             session: opened.session.clone(),
             security_version: verified.user.security_version,
@@ -125,19 +125,11 @@ impl SignIns {
         self.minter.check_size(&self.live.snapshot(), client, Subject::Session(&basis), params)
     }
 
-    fn signed_in_event(
-        &self,
-        session: &Session,
-        guest: Option<&GuestJoin>,
-        address: String,
-        now: Timestamp,
-    ) -> AuditEvent {
+    /// The event. The store adds the guest who joins: it alone knows which one does.
+    fn signed_in_event(&self, session: &Session, address: String, now: Timestamp) -> AuditEvent {
         let mut details = json!({ "amr": session.amr });
         if let (Some(details), Some(site)) = (details.as_object_mut(), &session.site) {
             details.insert("site".to_owned(), site.as_str().into());
-        }
-        if let (Some(details), Some(guest)) = (details.as_object_mut(), guest) {
-            details.insert("guest_session".to_owned(), guest.session.as_str().into());
         }
         AuditEvent {
             id: AuditEventId::new(now, &*self.entropy),
