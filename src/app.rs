@@ -3,10 +3,13 @@
 mod account;
 mod audit_export;
 mod backup;
+mod certificates;
 pub mod config;
 mod data_dir;
 mod database;
 mod dev;
+mod dev_certificate;
+mod doctor;
 mod first_start;
 mod hashing;
 mod jobs;
@@ -22,6 +25,7 @@ mod schema;
 mod sealing_file;
 mod servers;
 mod serving;
+mod signals;
 mod telemetry;
 mod token_sizes;
 mod workplace;
@@ -36,15 +40,19 @@ pub use self::{
     backup::{BackedUp, Bounds, back_up},
     config::Config,
     database::Purpose,
+    doctor::{Finding, Level, examine},
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
     schema::migrate,
     sealing_file::generate_sealing_key,
+    signals::Signals,
     telemetry::init as init_logs,
 };
 use self::{
+    certificates::Certificates,
     config::Database,
     database::{explain, hint, open_store_with, refuse_missing, report_connection},
+    dev_certificate::DevCertificate,
     first_start::Found,
     listeners::Listeners,
     mail::Outgoing,
@@ -168,11 +176,11 @@ fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
     }
 }
 
-/// Runs a server until `stop` resolves.
+/// Runs a server until it is told to stop.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn serve(config: Config, signals: Signals) -> anyhow::Result<()> {
     // Listeners first, so that a busy port is reported before anything is changed.
     let mut config = config;
     machine::raise_open_files();
@@ -180,16 +188,22 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     config.listen.http = listeners.http.local_addr()?;
     let mail = config.mail.take().map(|mail| Outgoing::new(mail, config.dev)).unwrap_or_default();
     prepare_data_dir(&config.database)?;
+    let dev_certificate = dev_certificate(&mut config)?;
+    let certificates = Certificates::load(&config.tls, config.listen.is_shared())?;
     let lock = serving::share(&config.database.location)?;
-    tokio::pin!(stop);
     let opened = tokio::select! {
         opened = open(&config, Purpose::Serve) => Some(opened?),
-        () = &mut stop => None,
+        () = signals.stopped(1) => None,
     };
     // Nothing is half done: what was begun is rolled back, and a mark tells the next start of a new database.
     let Some(service) = opened else { return Ok(()) };
     serving::note(lock.as_ref());
-    account::ensure(&service, config.dev).await.map_err(|e| explain(&e)).context("cannot set up the account pages")?;
+    dev::warn_of_others(&config);
+    check_scheme(&config, service.issuer())?;
+    account::ensure(&service, &dev::own_origin(&config, service.issuer()), config.dev)
+        .await
+        .map_err(|e| explain(&e))
+        .context("cannot set up the account pages")?;
     if config.dev {
         dev::set_up(&service, listeners.app_port()?)
             .await
@@ -206,15 +220,19 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     limits::observe(&mut metrics, &service.limits);
     limits::observe_guests(&mut metrics, &service);
     token_sizes::observe(&mut metrics, &service.tokens);
+    certificates.observe(&mut metrics);
     let metrics = Arc::new(metrics);
     let health = Health::default();
     let serving = service.store().takes_changes();
     health.handle().set(serving).await;
     metrics.set_ready(serving);
+    let (leaving, left) = watch::channel(false);
     let (stopping, stopped) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
-    let jobs = jobs::start(&service, &metrics, health.handle(), mail.post.as_ref(), &stopped, &ended);
-    announce(&config, &service, &listeners)?;
+    let follows = (&left, &stopped, &ended);
+    let mut jobs = jobs::start(&service, &metrics, health.handle(), mail.post.as_ref(), follows);
+    certificates.follow(jobs.others(), &signals.reloads, &ended);
+    announce(&config, &service, &listeners, dev_certificate.as_ref())?;
     let handle = health.handle();
     let edges = servers::Edges {
         service: service.clone(),
@@ -222,18 +240,23 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
         health,
         kept: mail.kept.clone(),
         hints: config.dev.then(|| dev::hints(&listeners)).transpose()?,
+        certificates,
     };
+    let drain = config.connections.drain;
     let servers = edges.serve(config, listeners, stopped, (ending.clone(), ended));
     tokio::pin!(servers);
     let must_end = tokio::select! {
         () = &mut servers => Instant::now() + STOP_TIMEOUT,
-        () = &mut stop => {
+        () = signals.stopped(1) => {
+            let _ = leaving.send(true);
+            metrics.set_ready(false);
+            handle.set(false).await;
+            say_goodbye(drain, servers.as_mut(), &signals).await;
             let must_end = Instant::now() + STOP_TIMEOUT;
             tracing::info!("shutting down: refusing new calls, finishing those in flight");
-            metrics.set_ready(false);
             handle.stop().await;
             let _ = stopping.send(true);
-            if tokio::time::timeout(DRAIN_TIMEOUT, drain(servers, &metrics)).await.is_err() {
+            if tokio::time::timeout(DRAIN_TIMEOUT, finish(servers, &metrics)).await.is_err() {
                 tracing::warn!("the time to shut down is over; calls still in flight are cut off");
             }
             must_end
@@ -245,9 +268,55 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
     Ok(())
 }
 
+/// Verifiers and browsers go where the issuer says, by TLS or without it.
+fn check_scheme(config: &Config, issuer: &str) -> anyhow::Result<()> {
+    let (needs, has) = (issuer.starts_with("https://"), config.listen.https);
+    match (needs, has) {
+        (false, true) if config.dev => bail!(
+            "the demo in {} was made without TLS, for the issuer {issuer}; start without --tls, or choose another \
+             --data-dir",
+            config.database.data_dir.display()
+        ),
+        (true, false) if config.dev => bail!(
+            "the demo in {} was made with TLS, for the issuer {issuer}; start with --tls, or choose another --data-dir",
+            config.database.data_dir.display()
+        ),
+        (false, true) => {
+            tracing::warn!(issuer, "the HTTP listener has TLS, and the issuer begins with http://: nobody finds it");
+        }
+        // A proxy in front may have TLS.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The certificate of a demo with TLS.
+fn dev_certificate(config: &mut Config) -> anyhow::Result<Option<DevCertificate>> {
+    if !config.dev_tls {
+        return Ok(None);
+    }
+    let certificate = DevCertificate::ensure(&config.database.data_dir, SystemClock.now())?;
+    config.tls = config::Tls::everywhere(&certificate.files);
+    Ok(Some(certificate))
+}
+
+/// Goes on answering for this long, while whoever sends calls here learns that this process is about to stop. A second
+/// signal ends it.
+async fn say_goodbye(time: Duration, servers: Pin<&mut impl Future<Output = ()>>, signals: &Signals) {
+    if time.is_zero() {
+        return;
+    }
+    tracing::info!(seconds = time.as_secs(), "about to stop: not ready any more, and still answering");
+    tokio::select! {
+        () = servers => {}
+        () = pause::pause(time) => {}
+        () = signals.stopped(2) => tracing::info!("told to stop a second time"),
+    }
+}
+
 /// Waits for the servers to end. Once no calls are in flight, it stops waiting for connections that are silent or that
 /// their clients do not close.
-async fn drain(mut servers: Pin<&mut impl Future<Output = ()>>, metrics: &Metrics) {
+async fn finish(mut servers: Pin<&mut impl Future<Output = ()>>, metrics: &Metrics) {
     let mut was_idle = false;
     while tokio::time::timeout(CLOSE_TIMEOUT, servers.as_mut()).await.is_err() {
         let idle = metrics.calls_under_way() == 0;
@@ -260,13 +329,19 @@ async fn drain(mut servers: Pin<&mut impl Future<Output = ()>>, metrics: &Metric
 }
 
 /// Prints the line that scripts wait for and, in a demo, the commands to try.
-fn announce(config: &Config, service: &Service, listeners: &Listeners) -> anyhow::Result<()> {
-    let (grpc, http) = (listeners.grpc.local_addr()?, config.listen.http);
+fn announce(
+    config: &Config,
+    service: &Service,
+    listeners: &Listeners,
+    certificate: Option<&DevCertificate>,
+) -> anyhow::Result<()> {
+    let (grpc, http) = (listeners.grpc_address()?, config.listen.http);
+    let ca = certificate.map(|certificate| certificate.ca.as_path());
     output::line(&format!("ready {} issuer={}{}", listeners.shown()?, service.issuer(), listeners.shown_last()?))?;
     if !config.dev {
         return Ok(());
     }
-    match output::line(dev::lines_to_try(grpc, http, listeners.app_port()?).trim_end()) {
+    match output::line(dev::lines_to_try(grpc, http, listeners.app_port()?, ca).trim_end()) {
         // A script may have read the line that it waits for, and no more.
         Err(error) if error.is::<output::ReaderGone>() => Ok(()),
         other => other,

@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod clients;
 mod config;
+mod doctor;
 mod guard;
 mod issuer;
 mod keys;
@@ -85,6 +86,8 @@ enum Command {
     Token(token::Token),
     /// Run a verifier beside a service, for proxies and for services in any language.
     Guard(guard::Guard),
+    /// Look at everything that a server stands on, and say what is wrong with it.
+    Doctor(doctor::Doctor),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -186,6 +189,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Restore(c) => Box::pin(c.run()).await,
         Command::Token(c) => c.run().await,
         Command::Guard(c) => c.run().await,
+        Command::Doctor(c) => Box::pin(c.run()).await,
         Command::Config(c) => c.run(),
     }
 }

@@ -31,13 +31,12 @@ mod structs;
 mod token;
 mod user;
 
-use std::{future::Future, sync::Arc};
+use std::{convert::Infallible, future::Future, sync::Arc};
 
 use chancery_guard::listener::{self, Incoming, Limits, Protocol, Socket};
-use tokio::net::TcpListener;
 use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service as TowerService, ServiceExt};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::admin::{accepts_page_token, page_token_of};
@@ -57,10 +56,27 @@ pub const MAX_REQUEST: usize = 64 * 1024;
 pub async fn serve(
     service: Service,
     metrics: Arc<Metrics>,
-    (listener, limits): (TcpListener, Limits),
+    (socket, limits): (impl Into<Socket>, Limits),
     health: Health,
     stop: impl Future<Output = ()>,
 ) {
+    let Some(calls) = calls(service, metrics, health) else { return };
+    // The edge has a deadline for each call.
+    let limits = Limits { answer: None, ..limits };
+    listener::serve(socket.into(), Protocol::Grpc, calls, limits, stop).await;
+}
+
+/// All that a gRPC listener answers, for one that answers other requests too.
+pub fn calls(
+    service: Service,
+    metrics: Arc<Metrics>,
+    health: Health,
+) -> Option<
+    impl TowerService<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + 'static,
+> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             // Includes google/rpc/error_details.proto, so that grpcurl can decode error details.
@@ -69,14 +85,11 @@ pub async fn serve(
     };
     let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) else {
         // Cannot happen: the descriptors are compiled in, and a test decodes them.
-        return;
+        return None;
     };
     let routes = Routes::new(health.server).add_service(v1).add_service(v1alpha).prepare();
     let edge = edge::EdgeLayer::new(service, metrics).layer(routes);
-    let edge = edge.map_request(|request: http::Request<Incoming>| request.map(Body::new));
-    // The edge has a deadline for each call.
-    let limits = Limits { answer: None, ..limits };
-    listener::serve(Socket::Tcp(listener), Protocol::Grpc, edge, limits, stop).await;
+    Some(edge.map_request(|request: http::Request<Incoming>| request.map(Body::new)))
 }
 
 /// The `grpc.health.v1` server and the reporter that sets its status.

@@ -1,5 +1,6 @@
 //! Metrics for operators. Imports nothing from the crate.
 
+mod certificates;
 mod checks;
 mod guesses;
 mod guests;
@@ -10,7 +11,8 @@ mod token_sizes;
 use std::{fmt, time::Duration};
 
 pub use self::{
-    checks::Checks, guesses::Guesses, guests::Guests, hashing::Hashing, mails::Mails, token_sizes::TokenSizes,
+    certificates::Certificate, checks::Checks, guesses::Guesses, guests::Guests, hashing::Hashing, mails::Mails,
+    token_sizes::TokenSizes,
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -81,6 +83,11 @@ impl Metrics {
     /// Registers the figures of password hashing; `read` provides them.
     pub fn observe_hashing(&mut self, read: impl Fn() -> Hashing + Send + Sync + 'static) {
         self.registry.register_collector(Box::new(hashing::HashingCollector::new(read)));
+    }
+
+    /// Registers the figures of the listeners' certificates; `read` provides them.
+    pub fn observe_certificates(&mut self, read: impl Fn() -> Vec<Certificate> + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(certificates::CertificatesCollector::new(read)));
     }
 
     /// Registers the figures of guesses; `read` provides them.

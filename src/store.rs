@@ -14,6 +14,7 @@
 
 mod audit;
 mod backup;
+mod checkup;
 mod clients;
 mod connection;
 mod creations;
@@ -74,6 +75,7 @@ use tokio::{
 pub use self::wake::Wake;
 pub use self::{
     backup::{Contents, DatabaseFile, Examined, GoOn},
+    checkup::{Checkup, Durability},
     engine::Tx,
     factors::StoredTotp,
     failure::{SITE_TAKEN, failure},

@@ -15,20 +15,20 @@ mod metadata;
 mod openapi;
 pub mod pages;
 mod rpc;
+mod shared;
 mod status_lists;
 mod telemetry;
 
 use std::{convert::Infallible, future::Future, sync::Arc};
 
+pub use axum::Router;
 use axum::{
-    Router,
     body::Body,
     http::{HeaderMap, HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
 use chancery_guard::listener::{self, Limits, Protocol, Socket};
-use tokio::net::TcpListener;
 
 use self::browser::BrowserState;
 pub use self::{
@@ -42,6 +42,7 @@ pub use self::{
     dev_app::{DevApp, serve_app},
     dev_mail::routes as dev_routes,
     openapi::ApiDocument,
+    shared::serve_with_grpc,
     telemetry::routes as telemetry_routes,
 };
 use crate::service::Service;
@@ -115,6 +116,6 @@ fn add_public_headers(headers: &mut HeaderMap) {
 }
 
 /// Serves until `stop` resolves and all requests in flight are answered.
-pub async fn serve(listener: TcpListener, limits: Limits, routes: Router, stop: impl Future<Output = ()>) {
-    listener::serve(Socket::Tcp(listener), Protocol::Http, routes, limits, stop).await;
+pub async fn serve(socket: impl Into<Socket>, limits: Limits, routes: Router, stop: impl Future<Output = ()>) {
+    listener::serve(socket.into(), Protocol::Http, routes, limits, stop).await;
 }

@@ -18,6 +18,7 @@ use chancery_verify::Gate;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
+    task::JoinSet,
 };
 use tonic::{body::Body, service::Routes};
 use tower::ServiceExt;
@@ -25,7 +26,7 @@ use tower::ServiceExt;
 use self::{
     decision::Decider,
     health::Health,
-    listener::{Incoming, Limits, Protocol, Socket},
+    listener::{Incoming, Limits, Protocol, Socket, Tls, TlsError, TlsFiles},
 };
 
 /// Maximum size of the headers of a request to `/check`, which has those of the original request: proxies allow
@@ -48,6 +49,8 @@ pub struct ListenAddrs {
     pub ext_authz: Option<SocketAddr>,
     /// Unix socket: `GuardService`.
     pub socket: Option<PathBuf>,
+    /// TLS of the HTTP and gRPC listeners.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Why a guard cannot start, or why it stopped.
@@ -65,6 +68,9 @@ pub enum GuardError {
     /// Another process is listening on the socket.
     #[error("another process is listening on {0}")]
     SocketInUse(PathBuf),
+    /// The files of TLS cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// A guard with open listeners.
@@ -75,6 +81,9 @@ pub struct Guard {
     http: Option<TcpListener>,
     ext_authz: Option<TcpListener>,
     socket: Option<(UnixListener, PathBuf)>,
+    /// Of the HTTP listener and of the gRPC listener.
+    tls: [Option<Tls>; 2],
+    asked: Option<watch::Receiver<u64>>,
 }
 
 impl Guard {
@@ -83,12 +92,14 @@ impl Guard {
     /// # Errors
     /// The first listener that cannot be opened.
     pub async fn bind(gate: Gate, addrs: &ListenAddrs) -> Result<Self, GuardError> {
+        let load = |protocol| addrs.tls.clone().map(|files| Tls::load(files, protocol)).transpose();
+        let tls = [load(Protocol::Http)?, load(Protocol::Grpc)?];
         let socket = match &addrs.socket {
             Some(path) => Some((open_socket(path).await?, path.clone())),
             None => None,
         };
         let (http, ext_authz) = (listen(addrs.http).await?, listen(addrs.ext_authz).await?);
-        Ok(Self { gate, limits: Limits::default(), http, ext_authz, socket })
+        Ok(Self { gate, limits: Limits::default(), http, ext_authz, socket, tls, asked: None })
     }
 
     /// Sets the limits of each listener.
@@ -110,14 +121,33 @@ impl Guard {
         all.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
+    /// Reads certificates again at once whenever this changes.
+    #[must_use]
+    pub fn read_again_on(mut self, asked: watch::Receiver<u64>) -> Self {
+        self.asked = Some(asked);
+        self
+    }
+
+    /// Follows the files of TLS until the result is dropped.
+    fn keep_fresh(&self) -> JoinSet<()> {
+        // Nothing is ever sent through a channel whose sender is gone.
+        let asked = self.asked.clone().unwrap_or_else(|| watch::channel(0).1);
+        self.tls.iter().flatten().cloned().map(|tls| tls.keep_fresh(asked.clone())).collect()
+    }
+
     /// Serves until `stop` resolves and all requests in flight are answered, but no longer than 20 s after `stop`.
+    /// Certificates are read again when they change.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let _fresh = self.keep_fresh();
+        let [http_tls, grpc_tls] = self.tls;
         let (stopping, stopped) = watch::channel(false);
         let health = Health::new(self.gate.clone(), stopped.clone());
         let (decider, limits) = (Decider::new(self.gate), Limits { answer: Some(ANSWER_TIMEOUT), ..self.limits });
-        let http = serve_http(self.http, decider.clone(), limits, stopped.clone());
+        let http = self.http.map(|http| Socket::tcp(http, http_tls));
+        let http = serve_http(http, decider.clone(), limits, stopped.clone());
         let routes = Routes::new(ext_authz::service(decider.clone())).add_service(health.service(ext_authz::NAME));
-        let ext_authz = serve_grpc(self.ext_authz.map(Socket::Tcp), routes, limits, stopped.clone());
+        let ext_authz =
+            serve_grpc(self.ext_authz.map(|listener| Socket::tcp(listener, grpc_tls)), routes, limits, stopped.clone());
         let (listener, path) = self.socket.unzip();
         let routes = Routes::new(check::service(decider)).add_service(health.service(check::NAME));
         let socket = serve_grpc(listener.map(Socket::Unix), routes, limits, stopped);
@@ -177,11 +207,11 @@ async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn serve_http(listener: Option<TcpListener>, decider: Decider, limits: Limits, stopped: watch::Receiver<bool>) {
-    let Some(listener) = listener else { return };
+async fn serve_http(socket: Option<Socket>, decider: Decider, limits: Limits, stopped: watch::Receiver<bool>) {
+    let Some(socket) = socket else { return };
     let limits = Limits { header_bytes: FORWARDED_HEADERS, ..limits };
     let routes = forward::routes(decider);
-    listener::serve(Socket::Tcp(listener), Protocol::Http, routes, limits, wait_for_stop(stopped)).await;
+    listener::serve(socket, Protocol::Http, routes, limits, wait_for_stop(stopped)).await;
 }
 
 async fn serve_grpc(socket: Option<Socket>, routes: Routes, limits: Limits, stopped: watch::Receiver<bool>) {

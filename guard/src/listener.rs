@@ -17,6 +17,7 @@ mod connection;
 mod connections;
 mod network;
 mod stream;
+mod tls;
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -33,7 +34,10 @@ use tokio::{
 };
 use tower::Service;
 
-pub use self::claim::Claim;
+pub use self::{
+    claim::Claim,
+    tls::{Tls, TlsError, TlsFiles, TlsStatus},
+};
 use self::{connection::Serving, connections::Connections, stream::Raw};
 
 /// How long to wait after an error such as "too many open files" before accepting again.
@@ -48,6 +52,8 @@ pub enum Protocol {
     Http,
     /// HTTP/2 alone, for gRPC.
     Grpc,
+    /// Both: what a connection is for is seen by its first bytes, or agreed on by TLS.
+    Both,
 }
 
 /// A socket to accept connections on.
@@ -55,20 +61,44 @@ pub enum Protocol {
 pub enum Socket {
     /// TCP.
     Tcp(TcpListener),
+    /// TCP, with TLS.
+    Tls(TcpListener, Tls),
     /// A Unix socket. Its peers have no address.
     Unix(UnixListener),
+}
+
+impl From<TcpListener> for Socket {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
 }
 
 impl Socket {
     async fn accept(&self) -> io::Result<(Raw, Option<SocketAddr>)> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener) | Self::Tls(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 // Small responses are sent at once. It fails only for a connection that is gone.
                 let _ = stream.set_nodelay(true);
                 Ok((Raw::Tcp(stream), Some(peer)))
             }
             Self::Unix(listener) => Ok((Raw::Unix(listener.accept().await?.0), None)),
+        }
+    }
+
+    /// TCP, with TLS if there is any.
+    #[must_use]
+    pub fn tcp(listener: TcpListener, tls: Option<Tls>) -> Self {
+        match tls {
+            Some(tls) => Self::Tls(listener, tls),
+            None => Self::Tcp(listener),
+        }
+    }
+
+    fn tls(&self) -> Option<Tls> {
+        match self {
+            Self::Tls(_, tls) => Some(tls.clone()),
+            Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
 }
@@ -81,7 +111,7 @@ pub struct Limits {
     /// Open connections of one IPv4 address or one /64 of IPv6; 0 for no such limit. Loopback has none.
     pub per_address: usize,
     /// From the first byte of a request, or from the opening of the connection, to the end of the request's headers.
-    /// A TLS handshake would count too.
+    /// A TLS handshake counts too.
     pub head: Duration,
     /// How long a connection may have no request in flight.
     pub idle: Duration,
@@ -91,6 +121,9 @@ pub struct Limits {
     pub ping: Duration,
     /// How long it may take to answer a ping.
     pub pong: Duration,
+    /// How long a connection of HTTP/2 is used for new requests, roughly: then its client is told to open another one,
+    /// so that those of all clients spread over all servers again. Requests in flight are answered. `None` for ever.
+    pub age: Option<Duration>,
     /// How long a service may take to begin its answer, unless it has deadlines of its own.
     pub answer: Option<Duration>,
     /// Concurrent requests on one HTTP/2 connection.
@@ -109,6 +142,7 @@ impl Default for Limits {
             stall: Duration::from_mins(1),
             ping: Duration::from_mins(1),
             pong: Duration::from_secs(20),
+            age: None,
             answer: Some(Duration::from_secs(30)),
             streams: 256,
             header_bytes: 16 * 1024,
@@ -119,6 +153,10 @@ impl Default for Limits {
 /// The address of a request's peer, among the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
+
+/// Among the extensions of a request that came over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encrypted;
 
 /// Serves until `stop` resolves and all requests in flight are answered. From then on, connections without a request
 /// are closed after a second. Dropping the future cuts everything off.
@@ -159,10 +197,11 @@ where
         };
         let Some(slot) = connections.admit(peer) else { continue };
         let (number, activity) = (slot.number(), slot.activity());
-        let serving = Serving { service: service.clone(), protocol, limits, peer, activity };
+        let tls = socket.tls();
+        let serving = Serving { service: service.clone(), protocol, limits, peer, activity, encrypted: tls.is_some() };
         let stopped = stopped.clone();
         let task = tasks.spawn(async move {
-            serving.run(stream, stopped).await;
+            serving.run(stream, tls, stopped).await;
             drop(slot);
         });
         connections.started(number, task);

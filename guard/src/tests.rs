@@ -44,7 +44,7 @@ async fn start_guard(change: impl FnOnce(Gate) -> Gate) -> RunningGuard {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("guard.sock");
     let any = Some("127.0.0.1:0".parse().unwrap());
-    let addrs = ListenAddrs { http: any, ext_authz: any, socket: Some(path.clone()) };
+    let addrs = ListenAddrs { http: any, ext_authz: any, socket: Some(path.clone()), tls: None };
     let guard = Guard::bind(change(Gate::new(issuer.verifier("api"))), &addrs).await.unwrap();
     let addresses = guard.addresses();
     let at = |name: &str| addresses.split(' ').find_map(|a| a.strip_prefix(name)).unwrap().to_owned();

@@ -5,9 +5,9 @@ use crate::{
     service::{ACCOUNT_CLIENT, AccountClient, Admin, Service},
 };
 
-/// Creates it where it never was. People can open accounts through that of a demo.
-pub(super) async fn ensure(service: &Service, dev: bool) -> Result<()> {
-    match service.clients.ensure_account_client(&Admin::command(), dev).await? {
+/// Creates it where it never was, with its pages at this origin. People can open accounts through that of a demo.
+pub(super) async fn ensure(service: &Service, origin: &str, dev: bool) -> Result<()> {
+    match service.clients.ensure_account_client(&Admin::command(), origin, dev).await? {
         AccountClient::Exists | AccountClient::Created => {}
         AccountClient::Elsewhere => {
             let issuer = service.issuer();

@@ -14,6 +14,7 @@ mod mail;
 mod named_file;
 mod service_link;
 mod setting;
+mod tls;
 mod value;
 
 use std::fmt;
@@ -34,6 +35,7 @@ pub use self::{
     log::{Log, LogFormat},
     mail::Mail,
     setting::Key,
+    tls::Tls,
 };
 use super::machine::Machine;
 use crate::store::Location;
@@ -42,6 +44,8 @@ use crate::store::Location;
 pub struct Config {
     /// Whether this is the demo.
     pub dev: bool,
+    /// Whether a demo makes a certificate for its listeners.
+    pub dev_tls: bool,
     /// Whether to migrate an older PostgreSQL schema at startup.
     pub migrate: bool,
     /// Whether to make the sealing key of an empty PostgreSQL database.
@@ -50,6 +54,8 @@ pub struct Config {
     pub database: Database,
     /// Listener addresses and issuer.
     pub listen: Listen,
+    /// The certificates of the listeners.
+    pub tls: Tls,
     /// How many connections are kept open, and for how long.
     pub connections: Connections,
     /// Log filter and format.
@@ -113,8 +119,9 @@ impl Draft {
         let before = problems.len();
         let database = self.database.check(dev, &mut problems);
         let database_is_readable = problems.len() == before && !self.database.has_unreadable();
-        let listen = self.listen.check(dev, &mut problems);
-        let listeners = 2 + u64::from(listen.check.is_some());
+        let tls = self.tls.check(serves, &mut problems);
+        let listen = self.listen.check((dev, self.anywhere), &tls, &mut problems);
+        let listeners = 2 - u64::from(listen.is_shared()) + u64::from(listen.check.is_some());
         let connections = self.connections.check(machine, listeners, &mut problems);
         let log = self.log.check(&mut problems);
         let hashing = self.hashing.check(machine, &mut problems);
@@ -127,10 +134,12 @@ impl Draft {
         let (migrate, create_sealing_key) = (false, false);
         let config = Config {
             dev,
+            dev_tls: false,
             migrate,
             create_sealing_key,
             database,
             listen,
+            tls,
             connections,
             log,
             hashing,

@@ -1,11 +1,14 @@
 //! The demo of `serve --dev`: a user, an application and a service with known secrets.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use serde_json::Map;
 use tokio::net::TcpListener;
 
-use super::listeners::Listeners;
+use super::{
+    config::{Config, Listen},
+    listeners::Listeners,
+};
 use crate::{
     domain::client::Grant,
     error::{Error, Result},
@@ -115,6 +118,26 @@ fn site_at(port: u16) -> String {
     format!("http://localhost:{port}/auth")
 }
 
+/// Where browsers find the issuer's own pages. Those of a demo that is reached from elsewhere are at this machine's name:
+/// browsers allow cookies and passkeys without TLS nowhere else.
+pub(super) fn own_origin(config: &Config, issuer: &str) -> String {
+    let http = config.listen.http;
+    let elsewhere = config.dev && !http.ip().is_loopback() && !config.listen.https;
+    if elsewhere { format!("http://localhost:{}", http.port()) } else { issuer.to_owned() }
+}
+
+/// Says to everybody who starts it what a demo beyond loopback is.
+pub(super) fn warn_of_others(config: &Config) {
+    let Listen { grpc, http, telemetry, .. } = config.listen;
+    if config.dev && [grpc, http, telemetry].iter().any(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            %grpc, %http,
+            "THIS DEMO LISTENS BEYOND THIS MACHINE, AND EVERYBODY KNOWS ITS PASSWORDS: whoever reaches it can sign in, \
+             read every mail it keeps, and make tokens for its audiences. It is for containers and networks of your own"
+        );
+    }
+}
+
 /// Ignores things that already exist: another process may have set up the demo in the meantime.
 fn ignore_existing(result: Result<()>) -> Result<()> {
     match result {
@@ -133,7 +156,7 @@ pub(super) fn secrets() -> DemoSecrets {
 pub(super) fn hints(listeners: &Listeners) -> anyhow::Result<DevHints> {
     let check = listeners.check.as_ref().map(TcpListener::local_addr).transpose()?;
     Ok(DevHints {
-        grpc: listeners.grpc.local_addr()?.to_string(),
+        grpc: listeners.grpc_address()?.to_string(),
         check: check.map(|address| address.to_string()),
         app: listeners.app_port()?.map(|port| format!("http://localhost:{port}/")),
         username: USER.to_owned(),
@@ -141,17 +164,26 @@ pub(super) fn hints(listeners: &Listeners) -> anyhow::Result<DevHints> {
     })
 }
 
-/// Commands to try.
-pub(super) fn lines_to_try(grpc: SocketAddr, http: SocketAddr, app_port: Option<u16>) -> String {
+/// Commands to try. With TLS, clients have to trust the authority in a file.
+pub(super) fn lines_to_try(
+    grpc: SocketAddr,
+    http: SocketAddr,
+    app_port: Option<u16>,
+    authority: Option<&Path>,
+) -> String {
+    let (scheme, grpcurl, curl) = match authority.map(Path::display) {
+        None => ("http", "-plaintext".to_owned(), String::new()),
+        Some(file) => ("https", format!("-cacert {file}"), format!("--cacert {file} ")),
+    };
     let app = app_port.map(|port| format!(" and http://localhost:{port}/")).unwrap_or_default();
     format!(
         "\nThis is a demo: everybody knows its passwords. Try, in another terminal:\n\n  \
-         grpcurl -plaintext -d @ {grpc} chancery.v1.AuthService/Login <<'EOF'\n  \
+         grpcurl {grpcurl} -d @ {grpc} chancery.v1.AuthService/Login <<'EOF'\n  \
          {{\"client_id\": \"demo-app\", \"login\": \"ada\", \"password\": \"{PASSWORD}\"}}\n  EOF\n\n  \
-         curl -s http://{http}/.well-known/jwks.json\n\n\
-         In a browser: http://{http}/{app}\n\
-         What can be called by curl: http://{http}/dev/api\n\
-         Mails are kept instead of sent, without --mail-smtp: http://{http}/dev/mail\n\
+         curl -s {curl}{scheme}://{http}/.well-known/jwks.json\n\n\
+         In a browser: {scheme}://{http}/{app}\n\
+         What can be called by curl: {scheme}://{http}/dev/api\n\
+         Mails are kept instead of sent, without --mail-smtp: {scheme}://{http}/dev/mail\n\
          The service demo-service has the secret {SECRET}\n\n"
     )
 }
@@ -163,6 +195,12 @@ mod tests {
     #[test]
     fn the_lines_to_try_name_the_mail_page() {
         let [grpc, http] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        assert!(lines_to_try(grpc, http, None).contains("http://127.0.0.1:2/dev/mail"));
+        assert!(lines_to_try(grpc, http, None, None).contains("http://127.0.0.1:2/dev/mail"));
+        let lines = lines_to_try(grpc, http, None, Some(Path::new("dir/ca.pem")));
+        for line in
+            ["grpcurl -cacert dir/ca.pem -d @", "curl -s --cacert dir/ca.pem https://", "https://127.0.0.1:2/dev/mail"]
+        {
+            assert!(lines.contains(line), "{lines}");
+        }
     }
 }

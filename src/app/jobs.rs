@@ -37,6 +37,11 @@ const SWEEP_STEP: Duration = Duration::from_millis(250);
 pub(super) struct Jobs(JoinSet<()>);
 
 impl Jobs {
+    /// Where other jobs of the process are added.
+    pub(super) fn others(&mut self) -> &mut JoinSet<()> {
+        &mut self.0
+    }
+
     /// Waits until all have ended. Those that wait for the database or a mail server at `limit` are ended there.
     pub(super) async fn finish(mut self, limit: Instant) {
         let all = async { while self.0.join_next().await.is_some() {} };
@@ -47,22 +52,21 @@ impl Jobs {
     }
 }
 
-/// Starts all jobs. When `stopping` becomes true, this process stops serving, but calls in flight can still sign. When
-/// `ended` becomes true, all jobs end.
+/// Starts all jobs. When `leaving` becomes true, this process says that it is about to stop. When `stopping` does, it
+/// stops serving, but calls in flight can still sign. When `ended` does, all jobs end.
 pub(super) fn start(
     service: &Service,
     metrics: &Arc<Metrics>,
     health: HealthHandle,
     post: Option<&Arc<Post>>,
-    stopping: &watch::Receiver<bool>,
-    ended: &watch::Receiver<bool>,
+    (leaving, stopping, ended): (&watch::Receiver<bool>, &watch::Receiver<bool>, &watch::Receiver<bool>),
 ) -> Jobs {
     let mut jobs = JoinSet::new();
     jobs.spawn(mail::count_outbox(service.clone(), metrics.clone(), ended.clone()));
     if let Some(post) = post {
         jobs.spawn(mail::send_due(service.clone(), post.clone(), metrics.clone(), ended.clone()));
     }
-    jobs.spawn(follow_feed(service.clone(), metrics.clone(), health, stopping.clone(), ended.clone()));
+    jobs.spawn(follow_feed(service.clone(), metrics.clone(), health, leaving.clone(), ended.clone()));
     jobs.spawn(try_changes(service.clone(), ended.clone()));
     jobs.spawn(listen_for_changes(service.clone(), ended.clone()));
     jobs.spawn(send_heartbeats(service.clone(), stopping.clone(), ended.clone()));
@@ -75,7 +79,7 @@ async fn follow_feed(
     service: Service,
     metrics: Arc<Metrics>,
     health: HealthHandle,
-    stopping: watch::Receiver<bool>,
+    leaving: watch::Receiver<bool>,
     mut ended: watch::Receiver<bool>,
 ) {
     let mut was_serving = metrics.is_ready();
@@ -83,7 +87,7 @@ async fn follow_feed(
         if let Err(error) = service.live.confirm().await {
             tracing::warn!(reason = error.reason().as_str(), cause = ?error, "cannot confirm the change feed");
         }
-        let serving = service.live.is_fresh() && service.store().takes_changes() && !*stopping.borrow();
+        let serving = service.live.is_fresh() && service.store().takes_changes() && !*leaving.borrow();
         if serving != was_serving {
             health.set(serving).await;
             metrics.set_ready(serving);

@@ -10,7 +10,8 @@ use super::config::Config;
 /// Every listener.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    pub(super) grpc: TcpListener,
+    /// `None` if gRPC shares the HTTP listener.
+    pub(super) grpc: Option<TcpListener>,
     pub(super) http: TcpListener,
     pub(super) telemetry: TcpListener,
     /// Of the check, if it is on.
@@ -26,7 +27,7 @@ impl Listeners {
     /// A busy port, with the flag that moves the listener.
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
         let listen = &config.listen;
-        let grpc = bind("--grpc", listen.grpc).await?;
+        let grpc = if listen.is_shared() { None } else { Some(bind("--grpc", listen.grpc).await?) };
         let http = bind("--http", listen.http).await?;
         let telemetry = bind("--telemetry", listen.telemetry).await?;
         let check = match listen.check {
@@ -41,6 +42,11 @@ impl Listeners {
         Ok(Self { grpc, http, telemetry, check, app })
     }
 
+    /// Where gRPC is spoken.
+    pub(super) fn grpc_address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.grpc.as_ref().unwrap_or(&self.http).local_addr()?)
+    }
+
     /// Where browsers find the application.
     pub(super) fn app_port(&self) -> anyhow::Result<Option<u16>> {
         Ok(self.app.as_ref().map(TcpListener::local_addr).transpose()?.map(|address| address.port()))
@@ -49,6 +55,7 @@ impl Listeners {
     /// The addresses that every server has.
     pub(super) fn shown(&self) -> anyhow::Result<String> {
         let Self { grpc, http, telemetry, .. } = self;
+        let grpc = grpc.as_ref().unwrap_or(http);
         let (grpc, http, telemetry) = (grpc.local_addr()?, http.local_addr()?, telemetry.local_addr()?);
         Ok(format!("grpc={grpc} http={http} telemetry={telemetry}"))
     }

@@ -22,6 +22,10 @@ use crate::store::Location;
 pub struct ServeOptions {
     /// Whether this is the demo.
     pub dev: bool,
+    /// Whether it makes a certificate for its listeners.
+    pub tls: bool,
+    /// Whether it may listen beyond loopback.
+    pub dev_anywhere: bool,
     /// Whether to migrate an older PostgreSQL schema.
     pub migrate: bool,
     /// Whether to make the sealing key of an empty PostgreSQL database.
@@ -36,8 +40,15 @@ pub struct ServeOptions {
 ///
 /// # Errors
 /// Every problem, each as a sentence for the operator.
-pub fn server_config(draft: Draft, options: ServeOptions, machine: Machine) -> Result<Config, Vec<String>> {
+pub fn server_config(mut draft: Draft, options: ServeOptions, machine: Machine) -> Result<Config, Vec<String>> {
+    if options.dev_anywhere {
+        draft.let_demo_listen_anywhere();
+    }
     let Examined { mut config, mut problems, database_is_readable } = draft.examine_server(options.dev, machine);
+    problems.extend(dev_tls(&mut config, &options));
+    if options.dev_anywhere && !options.dev {
+        problems.push("--dev-anywhere is for a demo (--dev)".to_owned());
+    }
     config.migrate = options.migrate;
     config.create_sealing_key = options.create_sealing_key;
     config.app = App::read(options.app.as_deref(), options.app_listen, &mut problems);
@@ -46,6 +57,23 @@ pub fn server_config(draft: Draft, options: ServeOptions, machine: Machine) -> R
         problems.extend(database_problems(&mut config.database, options.create_sealing_key));
     }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// Turns on TLS with a certificate of the demo's own. Returns why that cannot be.
+fn dev_tls(config: &mut Config, options: &ServeOptions) -> Option<String> {
+    if !options.tls {
+        return None;
+    }
+    if !options.dev {
+        return Some(
+            "--tls makes the certificate of a demo (--dev); a server needs --tls-cert and --tls-key".to_owned(),
+        );
+    }
+    if !config.tls.is_off() {
+        return Some("--tls makes a certificate, and has no effect beside a certificate that is given".to_owned());
+    }
+    (config.dev_tls, config.listen.https) = (true, true);
+    None
 }
 
 fn database_problems(database: &mut Database, create_sealing_key: bool) -> Vec<String> {

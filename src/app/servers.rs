@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use chancery_guard::listener::Limits;
-use tokio::{net::TcpListener, sync::watch};
+use chancery_guard::listener::{Limits, Socket};
+use tokio::sync::watch;
 
 use super::{
+    certificates::Certificates,
     config::{App, Config, Connections},
     listeners::Listeners,
     pause::wait_for_stop,
@@ -15,7 +16,7 @@ use crate::{
     mail::Kept,
     metrics::Metrics,
     service::{HttpRpc, Service},
-    web::{self, ApiDocument, BrowserOptions, CheckAccess, Checker, DevApp, DevHints},
+    web::{self, ApiDocument, BrowserOptions, CheckAccess, Checker, DevApp, DevHints, Router},
 };
 
 /// Headers of a browser's request, with the cookies of the application beside it: at the pages, and at the check, which
@@ -30,6 +31,7 @@ pub(super) struct Edges {
     pub(super) kept: Option<Arc<Kept>>,
     /// What a demo tells people to try.
     pub(super) hints: Option<DevHints>,
+    pub(super) certificates: Certificates,
 }
 
 impl Edges {
@@ -42,7 +44,7 @@ impl Edges {
         stopped: watch::Receiver<bool>,
         (ending, ended): (watch::Sender<bool>, watch::Receiver<bool>),
     ) {
-        let Self { service, metrics, health, kept, hints } = self;
+        let Self { service, metrics, health, kept, hints, certificates } = self;
         let Listeners { grpc, http, telemetry, check, app } = listeners;
         let Config { dev, connections, browser, app: application, listen, .. } = config;
         for line in browser.untranslated() {
@@ -56,7 +58,6 @@ impl Edges {
         let options = BrowserOptions { proxies: browser.proxies, dev, pages: browser.pages, hints, api: Some(api) };
         let checker = Checker::new(service.clone(), metrics.clone());
         let stop = || wait_for_stop(stopped.clone());
-        let grpc_server = grpc::serve(service.clone(), metrics.clone(), (grpc, connections.public), health, stop());
         let mut routes = web::routes_with_calls(service.clone(), options.clone(), calls);
         if let (true, Some(api)) = (dev, options.api.clone()) {
             routes = routes.merge(web::dev_api_routes(api, super::dev::secrets()));
@@ -64,7 +65,20 @@ impl Edges {
         if let Some(kept) = kept {
             routes = routes.merge(web::dev_routes(kept));
         }
-        let http_server = web::serve(http, of_browsers(connections), routes, stop());
+        let warnings = certificates.clone();
+        let http = Socket::tcp(http, certificates.http);
+        let calls = (service.clone(), metrics.clone(), health);
+        let main_servers = async {
+            match grpc {
+                Some(grpc) => {
+                    let (grpc, (service, metrics, health)) = (Socket::tcp(grpc, certificates.grpc), calls);
+                    let grpc_server = grpc::serve(service, metrics, (grpc, connections.public), health, stop());
+                    tokio::join!(grpc_server, web::serve(http, of_browsers(connections), routes, stop()));
+                }
+                None => serve_both(http, of_browsers(connections), (routes, calls), stop()).await,
+            }
+        };
+        let check = check.map(|check| Socket::tcp(check, certificates.check));
         let check_server = serve_check(check, connections, (checker.clone(), access), stop());
         let front = application.map(|App { url, .. }| DevApp::new(service.clone(), options, checker, &url));
         let app_server = async {
@@ -73,10 +87,11 @@ impl Edges {
             }
         };
         let calls = async {
-            tokio::join!(grpc_server, http_server, check_server, app_server);
+            tokio::join!(main_servers, check_server, app_server);
             let _ = ending.send(true);
         };
-        let routes = web::telemetry_routes(service.clone(), metrics.clone());
+        let routes = web::telemetry_routes(service.clone(), metrics.clone(), move || warnings.warnings());
+        let telemetry = Socket::tcp(telemetry, certificates.telemetry);
         let telemetry_server = web::serve(telemetry, connections.telemetry, routes, wait_for_stop(ended.clone()));
         tokio::join!(calls, telemetry_server);
     }
@@ -87,12 +102,23 @@ const fn of_browsers(connections: Connections) -> Limits {
     Limits { header_bytes: BROWSER_HEADERS, ..connections.public }
 }
 
+/// Serves gRPC and HTTP on one listener.
+async fn serve_both(
+    socket: Socket,
+    limits: Limits,
+    (routes, (service, metrics, health)): (Router, (Service, Arc<Metrics>, Health)),
+    stop: impl Future<Output = ()>,
+) {
+    let Some(calls) = grpc::calls(service, metrics, health) else { return };
+    web::serve_with_grpc(socket, limits, (routes, calls), stop).await;
+}
+
 async fn serve_check(
-    listener: Option<TcpListener>,
+    socket: Option<Socket>,
     connections: Connections,
     (checker, access): (Checker, CheckAccess),
     stop: impl Future<Output = ()>,
 ) {
-    let Some(listener) = listener else { return };
-    web::serve(listener, of_browsers(connections), web::check_routes(checker, access), stop).await;
+    let Some(socket) = socket else { return };
+    web::serve(socket, of_browsers(connections), web::check_routes(checker, access), stop).await;
 }

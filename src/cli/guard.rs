@@ -3,11 +3,14 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use chancery_guard::{Guard as Process, ListenAddrs, listener::Limits};
-use chancery_verify::{Gate, Policy, SettingsError, Verifier, Watch, WatchError};
+use chancery_guard::{
+    Guard as Process, ListenAddrs,
+    listener::{Limits, TlsFiles as ListenerFiles},
+};
+use chancery_verify::{Gate, Policy, SettingsError, TlsFiles, Verifier, Watch, WatchError};
 use clap::Args;
 
-use super::{output, serve::stop_signal};
+use super::{output, serve::signals};
 use crate::app::{self, config::LogFormat, machine};
 
 /// Maximum clock difference.
@@ -46,6 +49,15 @@ pub(super) struct Guard {
     /// Watch, and fetch keys and lists, beyond this machine without TLS, on a network that is encrypted already
     #[arg(long)]
     plaintext_beyond_loopback: bool,
+    /// Authorities (PEM) to trust at the issuer, in place of the system's; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Certificate (PEM) to present to an issuer that asks for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
     /// Ignore revocations: a token is valid until it expires
     #[arg(long, conflicts_with = "watch")]
     no_revocations: bool,
@@ -76,6 +88,16 @@ pub(super) struct Guard {
     /// Unix socket for services on this machine
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Certificate of the HTTP and gRPC listeners (PEM), followed by those that lead to its authority; read again when
+    /// it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Authorities (PEM) one of which must have issued the certificate of each client
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// Connections that each listener keeps open [default: 4096, or fewer where fewer files may be open]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections: Option<u32>,
@@ -106,12 +128,13 @@ impl fmt::Debug for Guard {
 impl Guard {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         app::init_logs(&self.log, self.log_format.unwrap_or_default())?;
-        let stop = stop_signal()?;
+        let signals = signals()?;
         machine::raise_open_files();
         let limits = self.limits(machine::open_files())?;
         let guard = Process::bind(self.gate().await?, &self.listen_addrs()?).await?.limits(limits);
+        let guard = guard.read_again_on(signals.reloads.clone());
         output::line(&format!("ready {}", guard.addresses()))?;
-        guard.serve(stop).await;
+        guard.serve(signals.stopped(1)).await;
         Ok(())
     }
 
@@ -120,7 +143,10 @@ impl Guard {
         if http.is_none() && ext_authz.is_none() && socket.is_none() {
             http = Some(DEFAULT_HTTP.parse()?);
         }
-        Ok(ListenAddrs { http, ext_authz, socket: socket.clone() })
+        let pair = self.tls_cert.clone().zip(self.tls_key.clone());
+        let client_ca = self.tls_client_ca.clone();
+        let tls = pair.map(|(cert, key)| ListenerFiles { cert, key, client_ca });
+        Ok(ListenAddrs { http, ext_authz, socket: socket.clone(), tls })
     }
 
     /// The limits of each listener, where this many files may be open.
@@ -155,6 +181,14 @@ impl Guard {
         given.into_iter().map(u64::from).sum::<u64>().max(1)
     }
 
+    /// The certificates for what is fetched, if there are any.
+    fn tls_files(&self) -> Option<TlsFiles> {
+        let client = self.client_cert.as_ref().zip(self.client_key.as_ref());
+        let files = self.ca_file.iter().fold(TlsFiles::new(), TlsFiles::ca_file);
+        let files = client.iter().fold(files, |files, (cert, key)| files.client_certificate_files(cert, key));
+        (files != TlsFiles::new()).then_some(files)
+    }
+
     async fn gate(&self) -> anyhow::Result<Gate> {
         let gate = self.scopes.iter().fold(Gate::new(self.verifier().await?), Gate::require_scope);
         let gate = self.permissions.iter().fold(gate, Gate::require_permission);
@@ -167,6 +201,9 @@ impl Guard {
         let policy = policy.allow_guests(self.allow_guests);
         let mut verifier = Verifier::with_policy(policy).fail_open_for(Duration::from_secs(self.fail_open_for));
         verifier = verifier.cache_bytes(self.cache_bytes);
+        if let Some(files) = self.tls_files() {
+            verifier = verifier.tls_files(files);
+        }
         if let Some(url) = &self.jwks_url {
             verifier = verifier.jwks_url(url);
         }
@@ -196,6 +233,9 @@ impl Guard {
         let path = self.client_secret_file.as_deref().context("--client-secret-file is missing")?;
         let watch = Watch::builder_with_secret_file(endpoint, id, path).await;
         let mut watch = watch.with_context(|| format!("--client-secret-file: cannot read {}", path.display()))?;
+        if let Some(files) = self.tls_files() {
+            watch = watch.tls_files(files);
+        }
         if self.plaintext_beyond_loopback {
             watch = watch.plain_http_beyond_loopback();
         }

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use tokio::sync::watch;
 
 use super::{DatabaseArgs, checked, listed};
 use crate::app::{
-    self, Config, ServeOptions,
+    self, Config, ServeOptions, Signals,
     config::{Draft, ServerFlags},
     machine::Machine,
 };
@@ -26,6 +27,13 @@ pub(super) struct ServeArgs {
     /// Run a demo with well-known passwords, on loopback, in ./chancery-dev
     #[arg(long)]
     dev: bool,
+    /// Let the demo listen beyond loopback, where everybody who reaches it knows its passwords: in a container, or a
+    /// network of your own
+    #[arg(long)]
+    dev_anywhere: bool,
+    /// Make a throwaway certificate in the data directory and use it for all listeners; for development, with --dev
+    #[arg(long)]
+    tls: bool,
     /// Stand in front of an application, such as <http://127.0.0.1:5000>, at <http://localhost:8000>; for development,
     /// with --dev
     #[arg(long, value_name = "URL")]
@@ -53,15 +61,20 @@ impl ServeArgs {
 
     /// The configuration with everything checked that a server refuses before it opens the database.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
-        let Self { dev, migrate, create_sealing_key, app_listen, .. } = *self;
-        let options = ServeOptions { dev, migrate, create_sealing_key, app: self.app.clone(), app_listen };
+        let Self { dev, tls, dev_anywhere, migrate, create_sealing_key, app_listen, .. } = *self;
+        let options =
+            ServeOptions { dev, tls, dev_anywhere, migrate, create_sealing_key, app: self.app.clone(), app_listen };
         let config = app::server_config(self.draft(), options, Machine::detect());
         config.map_err(|problems| listed("cannot serve as configured", &problems))
     }
 
     /// The configuration, whether or not this machine has the database and its key.
     pub(super) fn settings(&self) -> anyhow::Result<Config> {
-        checked(self.draft().for_server(self.dev, Machine::detect()))
+        let mut draft = self.draft();
+        if self.dev_anywhere {
+            draft.let_demo_listen_anywhere();
+        }
+        checked(draft.for_server(self.dev, Machine::detect()))
     }
 }
 
@@ -69,12 +82,11 @@ impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.arguments.config()?;
         app::init_logs(&config.log.filter, config.log.format)?;
-        Box::pin(app::serve(config, stop_signal()?)).await
+        Box::pin(app::serve(config, signals()?)).await
     }
 }
 
-/// Resolves at SIGTERM or SIGINT. SIGHUP, which would end the process by default, is ignored: log rotation and service
-/// managers send it to make a process reload, and nothing here needs that.
+/// Resolves at SIGTERM or SIGINT. SIGHUP, which would end the process by default, is ignored.
 #[cfg(unix)]
 pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -85,10 +97,44 @@ pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             tokio::select! {
                 _ = term.recv() => return,
                 _ = int.recv() => return,
-                _ = hangup.recv() => tracing::info!("SIGHUP is ignored: settings are read at the start only"),
+                _ = hangup.recv() => {}
             }
         }
     })
+}
+
+/// Counts SIGTERM and SIGINT, and SIGHUP, for as long as somebody listens.
+#[cfg(unix)]
+pub(super) fn signals() -> anyhow::Result<Signals> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    let ((stop, stops), (reload, reloads)) = (watch::channel(0), watch::channel(0));
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = term.recv() => stop.send_modify(|told| *told += 1),
+                _ = int.recv() => stop.send_modify(|told| *told += 1),
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP: certificates are read again; other settings are read at the start only");
+                    reload.send_modify(|told| *told += 1);
+                }
+            }
+        }
+    });
+    Ok(Signals { stops, reloads })
+}
+
+/// Counts Ctrl-C.
+#[cfg(not(unix))]
+pub(super) fn signals() -> anyhow::Result<Signals> {
+    let ((stop, stops), (_, reloads)) = (watch::channel(0), watch::channel(0));
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            stop.send_modify(|told| *told += 1);
+        }
+    });
+    Ok(Signals { stops, reloads })
 }
 
 /// Resolves at Ctrl-C.

@@ -21,6 +21,8 @@ use crate::secret::MailPassword;
 /// Timeout for one mail, from connecting to the server's last reply. The lease on a mail is longer, so that no
 /// other process starts to send it meanwhile.
 pub const TIMEOUT: Duration = Duration::from_mins(1);
+/// Timeout for trying a server out.
+const TRY_OUT: Duration = Duration::from_secs(10);
 /// Timeout for closing a connection.
 const GOOD_BYE: Duration = Duration::from_secs(2);
 /// Reply codes that are not about the mail but about this server, which has to authenticate or to protect the
@@ -79,6 +81,24 @@ impl Smtp {
             Ok(result) => result,
             Err(_) => Err(Failure::new(Cause::Timeout, "the mail server took too long")),
         }
+    }
+
+    /// The mail server.
+    #[must_use]
+    pub const fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    /// Connects and authenticates as for a mail, and sends none.
+    ///
+    /// # Errors
+    /// Why that fails.
+    pub async fn try_out(&self) -> Result<(), String> {
+        let connected = timeout(TRY_OUT, Box::pin(self.connect())).await;
+        let mut connection =
+            connected.map_err(|_| "it does not answer".to_owned())?.map_err(|failure| failure.detail)?;
+        let _ = timeout(GOOD_BYE, connection.quit()).await;
+        Ok(())
     }
 
     /// Closes the idle connections.

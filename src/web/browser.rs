@@ -51,7 +51,7 @@ use tower::ServiceExt;
 pub(super) use self::arrival::Said;
 pub use self::{
     answer::Page,
-    arrival::Arrival,
+    arrival::{Arrival, connection_of},
     context::BrowserRequest,
     home::DevHints,
     problem::Problem,

@@ -6,7 +6,7 @@ use axum::{Router, body::Body, extract::Request, middleware, response::IntoRespo
 use chancery_guard::listener::Peer;
 use tower::Service;
 
-use super::browser::Arrival;
+use super::browser::{Arrival, connection_of};
 use crate::{domain::network::Proxies, service::ACCESS};
 
 /// The routes of every service whose calls `rpc` answers.
@@ -25,8 +25,7 @@ where
 
 /// Limits count whoever is behind a proxy, not the proxy.
 fn behind_proxies(proxies: &Proxies, mut request: Request) -> Request {
-    let peer = request.extensions().get().map(|Peer(peer)| *peer);
-    let arrival = Arrival::read(proxies, peer, request.uri(), request.headers());
+    let arrival = Arrival::read(proxies, connection_of(request.extensions()), request.uri(), request.headers());
     if let (true, Some(client)) = (arrival.proxied, arrival.client) {
         request.extensions_mut().insert(Peer(SocketAddr::new(client, 0)));
     }

@@ -12,23 +12,34 @@ use axum::{
 
 use crate::{metrics::Metrics, service::Service};
 
-/// The routes.
-pub fn routes(service: Service, metrics: Arc<Metrics>) -> Router {
+/// What an operator has to know now, a sentence each.
+type Warnings = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// The routes. `warnings` are what `/readyz` says besides.
+pub fn routes(
+    service: Service,
+    metrics: Arc<Metrics>,
+    warnings: impl Fn() -> Vec<String> + Send + Sync + 'static,
+) -> Router {
+    let warnings: Warnings = Arc::new(warnings);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .with_state((service, metrics.clone()))
+        .with_state((service, metrics.clone(), warnings))
         .merge(Router::new().route("/metrics", get(metrics_text)).with_state(metrics))
 }
 
-/// Ready while this process may sign tokens, its database takes changes, and it is not shutting down.
-async fn readyz(State((service, metrics)): State<(Service, Arc<Metrics>)>) -> impl IntoResponse {
-    match (service.live.is_fresh(), service.store().takes_changes(), metrics.is_ready()) {
+/// Ready while this process may sign tokens, its database takes changes, and it is not shutting down. Warnings change
+/// nothing about that: a process that is taken out of service over them helps nobody.
+async fn readyz(State((service, metrics, warnings)): State<(Service, Arc<Metrics>, Warnings)>) -> impl IntoResponse {
+    let (status, line) = match (service.live.is_fresh(), service.store().takes_changes(), metrics.is_ready()) {
         (true, true, true) => (StatusCode::OK, "ready\n"),
         (false, _, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database has not been confirmed recently\n"),
         (true, false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database takes no changes\n"),
         (true, true, false) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-    }
+    };
+    let warnings = warnings().into_iter().map(|warning| format!("warning: {warning}\n"));
+    (status, warnings.fold(line.to_owned(), |text, warning| text + &warning))
 }
 
 async fn metrics_text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {

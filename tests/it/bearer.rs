@@ -45,7 +45,7 @@ async fn the_server_the_guard_and_the_crate_agree_on_blanks_after_bearer() {
     let clock = std::sync::Arc::new(chancery_verify::FixedClock::new(app.service.now().millis()));
     let verifier = Verifier::builder(ISSUER, ISSUER).jwks(keys).clock(clock).build().unwrap();
     let gate = Gate::new(verifier);
-    let listen = ListenAddrs { http: Some("127.0.0.1:0".parse().unwrap()), ext_authz: None, socket: None };
+    let listen = ListenAddrs { http: Some("127.0.0.1:0".parse().unwrap()), ..ListenAddrs::default() };
     let guard = Guard::bind(gate.clone(), &listen).await.unwrap();
     let address = guard.addresses();
     let address = address.trim_start_matches("http=").parse().unwrap();

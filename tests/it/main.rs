@@ -71,6 +71,7 @@ mod rights;
 mod roles;
 mod rotation;
 mod secrets;
+mod service_config;
 mod session_data;
 mod session_lifetimes;
 mod session_writer;

@@ -80,7 +80,7 @@ async fn a_process_is_ready_only_while_its_database_takes_changes() {
     let service = served_through(&app, &network).await;
     let metrics = Arc::new(Metrics::default());
     metrics.set_ready(true);
-    let routes = web::telemetry_routes(service.clone(), metrics);
+    let routes = web::telemetry_routes(service.clone(), metrics, Vec::new);
     let answer = get(&routes, "/readyz", &[]).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.body.contains("takes no changes"), "{}", answer.body);

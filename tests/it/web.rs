@@ -90,7 +90,7 @@ async fn readiness_reports_whether_this_process_may_sign() {
     let app = App::sqlite().await;
     let metrics = Arc::new(Metrics::default());
     metrics.set_ready(true);
-    let routes = web::telemetry_routes(app.service.clone(), metrics);
+    let routes = web::telemetry_routes(app.service.clone(), metrics, Vec::new);
     assert_eq!(get(&routes, "/healthz", &[]).await.status, StatusCode::OK);
     assert_eq!(get(&routes, "/readyz", &[]).await.status, StatusCode::OK);
     assert!(get(&routes, "/metrics", &[]).await.body.contains("chancery_ready 1"));

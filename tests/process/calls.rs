@@ -85,8 +85,12 @@ pub(crate) fn may_be_retried(status: &Status) -> bool {
 
 /// The complete response to a page request; `None` if nothing is listening.
 pub(crate) async fn page(address: &str, path: &str) -> Option<String> {
+    raw_page(address.to_owned(), format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+}
+
+/// The complete response to a request as it is written.
+pub(crate) async fn raw_page(address: String, request: String) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;

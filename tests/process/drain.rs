@@ -19,6 +19,7 @@ use tonic_prost::ProstCodec;
 use crate::{
     calls::{PASSWORD, log_in, login_request, page, start},
     place::Place,
+    relay::Relay,
     server::Server,
 };
 
@@ -114,4 +115,41 @@ async fn queued_sign_ins_are_answered_while_idle_connections_stay_open() {
     let log = server.log.clone();
     assert!(exit(server).await.success(), "{}", std::fs::read_to_string(log).unwrap());
     drop((idle, silent));
+}
+
+#[tokio::test]
+async fn a_server_that_drains_says_that_it_is_not_ready_and_goes_on_answering_until_told_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::sqlite(&dir.path().join("data"));
+    drop(start(&place));
+    let server = Server::on(&place, &["--drain", "600"]);
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watch = HealthClient::new(server.channel().await).watch(request).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    server.terminate();
+    // Whoever watches is told, and the stream stays.
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    timeout(SOON, async { while status(&server.telemetry, "/readyz").await != Some(503) {} }).await.unwrap();
+    // A new connection, too, is answered.
+    log_in(server.channel().await, "grace", PASSWORD).await.unwrap();
+    assert_eq!(status(&server.telemetry, "/readyz").await, Some(503));
+    server.terminate();
+    let log = server.log.clone();
+    assert!(exit(server).await.success(), "{}", std::fs::read_to_string(log).unwrap());
+}
+
+#[tokio::test]
+async fn a_connection_that_has_come_of_age_is_replaced_and_no_call_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), &["--connection-age", "1"]);
+    // Counts the connections that the client opens.
+    let relay = Relay::to(&server.grpc).await;
+    let channel = Channel::from_shared(format!("http://{}", relay.address)).unwrap().connect().await.unwrap();
+    timeout(SOON, async {
+        while relay.accepted() < 3 {
+            KeyServiceClient::new(channel.clone()).get_jwks(GetJwksRequest {}).await.unwrap();
+        }
+    })
+    .await
+    .expect("the connection stays");
 }

@@ -9,6 +9,7 @@
 )]
 
 mod audit_export;
+mod authority;
 mod backup;
 mod bad_commands;
 mod bad_input;
@@ -23,7 +24,9 @@ mod config_check;
 mod copied;
 mod costly_import;
 mod crash;
+mod dev_anywhere;
 mod dev_app;
+mod doctor;
 mod drain;
 mod edge;
 mod files;
@@ -62,6 +65,7 @@ mod snippets;
 mod stalled;
 mod story;
 mod surroundings;
+mod tls;
 mod trusted;
 mod variables;
 mod watchers;

@@ -1,6 +1,9 @@
 //! A TCP relay to a server that can be cut or redirected.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::{
     io::copy_bidirectional,
@@ -13,6 +16,7 @@ pub(crate) struct Relay {
     pub(crate) address: String,
     to: Arc<Mutex<Option<String>>>,
     cuts: watch::Sender<u64>,
+    accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -22,14 +26,21 @@ impl Relay {
         let address = listener.local_addr().unwrap().to_string();
         let to = Arc::new(Mutex::new(Some(server.to_owned())));
         let (cuts, cut) = watch::channel(0);
-        let target = to.clone();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (target, counter) = (to.clone(), accepted.clone());
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
                 let server = target.lock().unwrap().clone();
                 tokio::spawn(forward(near, server, cut.clone()));
             }
         });
-        Self { address, to, cuts, task }
+        Self { address, to, cuts, accepted, task }
+    }
+
+    /// How many connections it has accepted.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Closes all connections and refuses new ones.

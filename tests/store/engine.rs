@@ -84,3 +84,16 @@ pub(crate) async fn statements_are_counted(f: &Fixture) {
     tx.commit().await.unwrap();
     assert_eq!(f.store.statements() - before, 3);
 }
+
+pub(crate) async fn an_engine_says_what_it_is_and_how_durable_a_commit_is(f: &Fixture) {
+    let checkup = f.store.read().await.unwrap().checkup().await.unwrap();
+    let major: u32 = checkup.version.split('.').next().unwrap().parse().unwrap();
+    match checkup.durability {
+        None => assert_eq!(major, 3),
+        // The cluster of the tests gives durability up for speed.
+        Some(durability) => {
+            assert!(major >= 13, "{}", checkup.version);
+            assert!(["on", "off"].contains(&&*durability.synchronous_commit), "{durability:?}");
+        }
+    }
+}

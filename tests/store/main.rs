@@ -91,6 +91,7 @@ on_each_engine! {
         engine::references_are_enforced,
         engine::texts_and_instants_are_stored_unchanged,
         engine::statements_are_counted,
+        engine::an_engine_says_what_it_is_and_how_durable_a_commit_is,
         faults::an_outage_is_reported_as_unavailable_and_recovers,
         faults::a_database_that_stops_answering_is_unavailable_within_the_limit,
         faults::a_database_that_takes_no_changes_is_noticed_and_so_is_its_return,

@@ -31,6 +31,8 @@ pub mod middleware;
 mod small_file;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "http")]
+mod tls_files;
 mod token_cache;
 #[cfg(feature = "http")]
 mod verifier;
@@ -46,6 +48,8 @@ pub use clock::{Clock, FixedClock, SystemClock};
 #[cfg(feature = "http")]
 pub use freshness::Freshness;
 pub use keys::{Algorithm, KeySet, KeySetError};
+#[cfg(feature = "http")]
+pub use tls_files::TlsFiles;
 pub use token_cache::TokenCache;
 #[cfg(feature = "http")]
 pub use verifier::{Health, SettingsError, Verifier, VerifierBuilder};

@@ -47,7 +47,8 @@ impl SmallFile {
     }
 }
 
-fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+/// The same without a bound on the time, for a caller that may wait.
+pub(crate) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     // A pipe gives what is in it only once, and opening one without a writer would never end.
     if !fs::metadata(path)?.is_file() {
         return Err(Error::other("it is not a regular file"));

@@ -1,6 +1,7 @@
 //! Receives keys and revocations over gRPC streams.
 
 mod builder;
+mod dial;
 mod follow;
 mod line;
 mod messages;
@@ -10,27 +11,28 @@ mod secret;
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use tokio::task::JoinHandle;
-use tonic::transport::Endpoint;
 
 pub use self::builder::{WatchBuilder, WatchError};
 pub(crate) use self::revoked::RevokedSet;
 use self::{
+    dial::Dial,
     follow::Follower,
     line::Line,
     secret::{Credentials, SecretFile},
 };
-use crate::{Clock, verifier::keyring::Keyring};
+use crate::{Clock, tls_files::TlsPem, verifier::keyring::Keyring};
 
 /// Where to watch an issuer, and as which client.
 #[derive(Clone)]
 pub struct Watch {
-    endpoint: Endpoint,
+    dial: Arc<Dial>,
+    first: (tonic::transport::Endpoint, TlsPem),
     credentials: Arc<Credentials>,
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("endpoint", self.endpoint.uri()).finish_non_exhaustive()
+        f.debug_struct("Watch").field("endpoint", self.dial.endpoint.uri()).finish_non_exhaustive()
     }
 }
 
@@ -70,7 +72,7 @@ impl Watch {
     /// Starts the streams.
     pub(crate) fn start(self, keys: &Arc<Keyring>, clock: &Arc<dyn Clock>) -> WatchHandle {
         let revoked = Arc::new(RevokedSet::default());
-        let line = Line::new(self.endpoint);
+        let line = Line::new(self.dial, self.first);
         let follower = Follower { line, credentials: self.credentials, clock: clock.clone() };
         let tasks = vec![
             tokio::spawn(follower.clone().follow_revocations(revoked.clone())),

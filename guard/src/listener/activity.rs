@@ -183,6 +183,11 @@ impl Activity {
         self.waiting.get(usize::try_from(interval).unwrap_or(0) % self.waiting.len())
     }
 
+    /// Whether it is a connection of HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2.load(Relaxed) && self.bytes_read.load(Relaxed) >= GREETING
+    }
+
     /// Whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.in_flight.load(Relaxed) > 0
@@ -241,7 +246,7 @@ impl Activity {
     /// then.
     fn waiting_for(&self, limits: &Limits) -> (u64, Duration, Verdict) {
         let (idle_since, head_since) = (self.idle_since.load(Relaxed), self.head_since.load(Relaxed));
-        if self.http2.load(Relaxed) && self.bytes_read.load(Relaxed) >= GREETING {
+        if self.is_http2() {
             return (idle_since, limits.idle, Verdict::Idle);
         }
         match (self.served.load(Relaxed), head_since) {

@@ -1,6 +1,13 @@
 //! One connection, from its opening to its end.
 
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::{Bytes, HttpBody},
@@ -14,7 +21,7 @@ use tokio::{sync::watch, time::Instant};
 use tower::{Service, ServiceExt};
 
 use super::{
-    Incoming, Limits, Peer, Protocol,
+    Encrypted, Incoming, Limits, Peer, Protocol, Tls,
     activity::{Activity, Verdict},
     body::{InFlight, Watched},
     stream::{Raw, Stream},
@@ -44,6 +51,8 @@ pub(super) struct Serving<S> {
     pub(super) limits: Limits,
     pub(super) peer: Option<SocketAddr>,
     pub(super) activity: Arc<Activity>,
+    /// Whether it has TLS.
+    pub(super) encrypted: bool,
 }
 
 impl<S, B> Serving<S>
@@ -54,13 +63,19 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Serves the connection until it ends, is in the way, or its last request is answered after `stopped`.
-    pub(super) async fn run(self, raw: Raw, mut stopped: watch::Receiver<bool>) {
+    pub(super) async fn run(self, raw: Raw, tls: Option<Tls>, mut stopped: watch::Receiver<bool>) {
         let Self { protocol, limits, peer, .. } = self;
         let activity = self.activity.clone();
-        let stream = Stream::new(raw, activity.clone(), protocol == Protocol::Grpc, limits.stall);
+        let (mut ticks, mut age) = (Ticks::new(&limits), Age::new(&limits));
+        let raw = tokio::select! {
+            biased;
+            raw = handshaken(raw, tls, limits.head) => raw,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        let Some(raw) = raw else { return };
+        let stream = Stream::new(raw, activity.clone(), protocol != Protocol::Http, limits.stall);
         let builder = builder(protocol, &limits);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), self));
-        let mut ticks = Ticks::new(&limits);
         let (mut stopping, mut leaving) = (false, false);
         loop {
             tokio::select! {
@@ -75,6 +90,12 @@ where
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                     ticks.judge_in(CLOSE);
+                }
+                () = age.reached(), if !stopping && !leaving => {
+                    // On HTTP/1, the next request could be under way already, and would be lost.
+                    if activity.is_http2() {
+                        connection.as_mut().graceful_shutdown();
+                    }
                 }
                 () = activity.head_begins() => ticks.judge_within(limits.head),
                 next_interval = ticks.next() => match activity.judge(&limits, next_interval) {
@@ -104,6 +125,9 @@ where
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(Peer(peer));
         }
+        if self.encrypted {
+            request.extensions_mut().insert(Encrypted);
+        }
         request.extensions_mut().insert(in_flight.claim());
         let answer = self.service.oneshot(request);
         let answered = match self.limits.answer {
@@ -118,6 +142,14 @@ where
             Err(never) => match never {},
         };
         response.map(|body| Either::Answer(Watched::new(body, in_flight)))
+    }
+}
+
+/// The stream, after its TLS handshake if there is any. Returns none if that fails.
+async fn handshaken(raw: Raw, tls: Option<Tls>, limit: Duration) -> Option<Raw> {
+    match (raw, tls) {
+        (Raw::Tcp(stream), Some(tls)) => tls.accept(stream, limit).await.map(|stream| Raw::Tls(Box::new(stream))),
+        (raw, _) => Some(raw),
     }
 }
 
@@ -160,7 +192,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Either<B> {
 fn too_late<B>(protocol: Protocol) -> Response<Either<B>> {
     let mut response = Response::new(Either::Nothing);
     match protocol {
-        Protocol::Http => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
+        Protocol::Http | Protocol::Both => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
         Protocol::Grpc => {
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -249,4 +281,30 @@ impl Ticks {
         }
         over
     }
+}
+
+/// When a connection is to be used no more, if ever.
+struct Age(Option<Pin<Box<tokio::time::Sleep>>>);
+
+impl Age {
+    #[expect(clippy::disallowed_methods, reason = "a deadline for the peer")]
+    fn new(limits: &Limits) -> Self {
+        Self(limits.age.map(|age| Box::pin(tokio::time::sleep(spread(age)))))
+    }
+
+    /// Resolves once.
+    async fn reached(&mut self) {
+        match &mut self.0 {
+            Some(age) => age.as_mut().await,
+            None => std::future::pending().await,
+        }
+        self.0 = None;
+    }
+}
+
+/// A time up to a tenth longer or shorter, so that connections that were opened together do not end together.
+fn spread(time: Duration) -> Duration {
+    // A hasher with keys of its own is the randomness of the standard library.
+    let random = RandomState::new().hash_one(()) % 2048;
+    time.mul_f64(0.9 + 0.2 * f64::from(u32::try_from(random).unwrap_or(0)) / 2048.0)
 }

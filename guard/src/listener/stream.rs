@@ -24,6 +24,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     time::Sleep,
 };
+use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 
@@ -31,6 +32,7 @@ use super::activity::Activity;
 #[derive(Debug)]
 pub(super) enum Raw {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
@@ -39,6 +41,7 @@ macro_rules! on_stream {
     ($raw:expr, $stream:ident => $call:expr) => {
         match $raw {
             Raw::Tcp($stream) => $call,
+            Raw::Tls($stream) => $call,
             Raw::Unix($stream) => $call,
         }
     };
@@ -124,7 +127,9 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_stream!(&mut self.raw, stream => Pin::new(stream).poll_flush(cx))
+        let flushed = on_stream!(&mut self.raw, stream => Pin::new(stream).poll_flush(cx));
+        // With TLS, a write is done as soon as its bytes are encrypted; the peer takes them only now.
+        if matches!(self.raw, Raw::Tls(_)) { self.watched(flushed, cx) } else { flushed }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -45,6 +45,7 @@ const LIMITS: Limits = Limits {
     stall: Duration::from_millis(600),
     ping: Duration::from_millis(300),
     pong: Duration::from_millis(300),
+    age: None,
     answer: Some(Duration::from_millis(600)),
     streams: 10,
     header_bytes: 16 * 1024,

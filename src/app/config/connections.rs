@@ -22,6 +22,10 @@ const HEADER_SECONDS: u32 = 10;
 /// More than the minute after which the usual proxies close an idle connection. A proxy that believes that a
 /// connection is open while we close it loses a request.
 const IDLE_SECONDS: u32 = 120;
+/// Half an hour: often enough for a new server to get its share, too rare to be noticed.
+const CONNECTION_AGE: u32 = 1800;
+/// Nobody waits longer for a stop.
+const MOST_DRAIN: u32 = 600;
 /// A day.
 const MOST_SECONDS: u32 = 86400;
 
@@ -36,6 +40,10 @@ section! {
     header_seconds: u32 as "SECONDS" = HEADER_SECONDS;
     /// Seconds that a connection without a request stays open
     idle_seconds: u32 as "SECONDS" = IDLE_SECONDS;
+    /// Seconds after which a client of HTTP/2 (so of gRPC) is told to open a new connection, so that clients spread over all servers again; 0 for never
+    connection_age: u32 as "SECONDS" = CONNECTION_AGE;
+    /// Seconds that a server goes on answering after it was told to stop and has said so at `/readyz`
+    drain: u32 as "SECONDS" = 0;
 }
 
 /// The limits of the listeners.
@@ -45,6 +53,8 @@ pub struct Connections {
     pub public: Limits,
     /// Those of the telemetry listener.
     pub telemetry: Limits,
+    /// How long everything goes on after the signal to stop.
+    pub drain: Duration,
 }
 
 impl ConnectionsDraft {
@@ -55,6 +65,8 @@ impl ConnectionsDraft {
             (&self.max_connections_per_address, 0, MOST),
             (&self.header_seconds, 1, MOST_SECONDS),
             (&self.idle_seconds, 1, MOST_SECONDS),
+            (&self.connection_age, 0, MOST_SECONDS),
+            (&self.drain, 0, MOST_DRAIN),
         ] {
             if let Some(value) = setting.get().filter(|v| !(least..=most).contains(*v)) {
                 problems.push(setting.problem(format_args!("{value} is not between {least} and {most}")));
@@ -65,9 +77,11 @@ impl ConnectionsDraft {
         let available = (files.saturating_sub(telemetry) / listeners).max(LEAST);
         if let Some(given) = self.max_connections.get().filter(|given| u64::from(**given) > available) {
             let needed = listeners * u64::from(*given) + telemetry + RESERVE;
-            let number = if listeners == 2 { "two" } else { "three" };
+            let number = ["one listener", "two listeners", "three listeners"];
+            let number =
+                usize::try_from(listeners).ok().and_then(|n| number.get(n.saturating_sub(1))).unwrap_or(&"all");
             problems.push(self.max_connections.problem(format_args!(
-                "{given} connections of {number} listeners and everything else take {needed} open files, and this process \
+                "{given} connections of {number} and everything else take {needed} open files, and this process \
                  may open {}; set at most {available}, or raise the limit on open files (ulimit -n)",
                 machine.open_files.unwrap_or(0)
             )));
@@ -80,11 +94,15 @@ impl ConnectionsDraft {
             per_address: per_address as usize,
             head: Duration::from_secs(self.header_seconds.or(HEADER_SECONDS).into()),
             idle: Duration::from_secs(self.idle_seconds.or(IDLE_SECONDS).into()),
+            age: Some(self.connection_age.or(CONNECTION_AGE))
+                .filter(|age| *age > 0)
+                .map(|age| Duration::from_secs(age.into())),
             ..Limits::default()
         };
         let telemetry = usize::try_from(telemetry).unwrap_or(usize::MAX);
         Connections {
             public,
+            drain: Duration::from_secs(self.drain.or(0).into()),
             telemetry: Limits { connections: telemetry, per_address: telemetry.div_ceil(2), ..public },
         }
     }
@@ -108,7 +126,7 @@ mod tests {
     #[test]
     fn the_caps_leave_open_files_for_the_database() {
         for files in [128, 256, 1024, 4096, 10_000, 1 << 20] {
-            let Connections { public, telemetry } = checked(&[], files).unwrap();
+            let Connections { public, telemetry, .. } = checked(&[], files).unwrap();
             let all = 2 * public.connections + telemetry.connections;
             assert!(all as u64 + RESERVE <= files, "{files}: {public:?}");
             assert!(public.connections >= 20 && public.per_address * 2 >= public.connections);

@@ -17,6 +17,7 @@ use super::{
     named_file,
     service_link::is_service_link,
     setting::{Key, Origin, PREFIX, Section, Slot},
+    tls::TlsDraft,
     value::Form,
 };
 
@@ -30,12 +31,15 @@ const MAX_FILE: u64 = 1 << 20;
 pub struct Draft {
     pub(super) database: DatabaseDraft,
     pub(super) listen: ListenDraft,
+    pub(super) tls: TlsDraft,
     pub(super) connections: ConnectionsDraft,
     pub(super) log: LogDraft,
     pub(super) hashing: HashingDraft,
     pub(super) mail: MailDraft,
     pub(super) browser: BrowserDraft,
     pub(super) problems: Vec<String>,
+    /// Whether a demo may listen beyond loopback.
+    pub(super) anywhere: bool,
 }
 
 /// The title and keys of every section, for the documentation.
@@ -47,6 +51,7 @@ pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
     vec![
         section::<DatabaseDraft>(),
         section::<ListenDraft>(),
+        section::<TlsDraft>(),
         section::<ConnectionsDraft>(),
         section::<LogDraft>(),
         section::<HashingDraft>(),
@@ -57,9 +62,10 @@ pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
 
 impl Draft {
     fn slots(&mut self) -> Vec<&mut dyn Slot> {
-        let Self { database, listen, connections, log, hashing, mail, browser, problems: _ } = self;
+        let Self { database, listen, tls, connections, log, hashing, mail, browser, problems: _, anywhere: _ } = self;
         let mut slots = database.slots();
         slots.extend(listen.slots());
+        slots.extend(tls.slots());
         slots.extend(connections.slots());
         slots.extend(log.slots());
         slots.extend(hashing.slots());
@@ -70,6 +76,11 @@ impl Draft {
 
     fn slot(&mut self, fits: impl Fn(&Key) -> bool) -> Option<&mut dyn Slot> {
         self.slots().into_iter().find(|slot| fits(slot.key()))
+    }
+
+    /// Lets a demo listen beyond loopback.
+    pub fn let_demo_listen_anywhere(&mut self) {
+        self.anywhere = true;
     }
 
     /// Reads a TOML file.

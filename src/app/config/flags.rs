@@ -20,6 +20,7 @@ use super::{
     log::LogDraft,
     mail::MailDraft,
     setting::{Key, Section},
+    tls::TlsDraft,
     value::Form,
 };
 
@@ -45,6 +46,8 @@ pub struct ServerFlags {
     #[command(flatten)]
     listen: Flags<ListenDraft>,
     #[command(flatten)]
+    tls: Flags<TlsDraft>,
+    #[command(flatten)]
     connections: Flags<ConnectionsDraft>,
     #[command(flatten)]
     log: Flags<LogDraft>,
@@ -58,8 +61,9 @@ pub struct ServerFlags {
 
 impl ServerFlags {
     pub(super) fn given(&self) -> impl Iterator<Item = &Flag> {
-        let Self { listen, connections, log, hashing, mail, browser } = self;
-        let all = [&listen.given, &connections.given, &log.given, &hashing.given, &mail.given, &browser.given];
+        let Self { listen, tls, connections, log, hashing, mail, browser } = self;
+        let all =
+            [&listen.given, &tls.given, &connections.given, &log.given, &hashing.given, &mail.given, &browser.given];
         all.into_iter().flatten()
     }
 }

@@ -34,7 +34,12 @@ const HIDDEN: Arrival = |_| None;
 type Sample<'a> = (&'static str, &'a str, Arrival);
 
 /// For every setting, a value that is not its default and where the value ends up.
-fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str) -> [Sample<'a>; 33] {
+fn samples<'a>(
+    password_file: &'a str,
+    secret_file: &'a str,
+    templates: &'a str,
+    (cert, key): (&'a str, &'a str),
+) -> [Sample<'a>; 50] {
     [
         ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
         ("database", "sqlite:/elsewhere/x.db", |c| Some(format!("sqlite:{}", c.database.location))),
@@ -48,6 +53,25 @@ fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str)
         ("check", "127.0.0.1:4", |c| Some(c.listen.check?.to_string())),
         ("issuer", "https://id.example.com", |c| c.listen.issuer.clone()),
         ("plaintext_beyond_loopback", "true", HIDDEN),
+        ("tls_cert", cert, |c| Some(c.tls.check.as_ref()?.cert.display().to_string())),
+        ("tls_key", key, |c| Some(c.tls.grpc.as_ref()?.key.display().to_string())),
+        ("tls_client_ca", cert, |c| Some(c.tls.http.as_ref()?.client_ca.as_ref()?.display().to_string())),
+        ("grpc_tls_cert", cert, |c| Some(c.tls.grpc.as_ref()?.cert.display().to_string())),
+        ("grpc_tls_key", key, |c| Some(c.tls.grpc.as_ref()?.key.display().to_string())),
+        ("grpc_tls_client_ca", cert, |c| Some(c.tls.grpc.as_ref()?.client_ca.as_ref()?.display().to_string())),
+        ("http_tls_cert", cert, |c| Some(c.tls.http.as_ref()?.cert.display().to_string())),
+        ("http_tls_key", key, |c| Some(c.tls.http.as_ref()?.key.display().to_string())),
+        ("http_tls_client_ca", cert, |c| Some(c.tls.http.as_ref()?.client_ca.as_ref()?.display().to_string())),
+        ("check_tls_cert", cert, |c| Some(c.tls.check.as_ref()?.cert.display().to_string())),
+        ("check_tls_key", key, |c| Some(c.tls.check.as_ref()?.key.display().to_string())),
+        ("check_tls_client_ca", cert, |c| Some(c.tls.check.as_ref()?.client_ca.as_ref()?.display().to_string())),
+        ("telemetry_tls_cert", cert, |c| Some(c.tls.telemetry.as_ref()?.cert.display().to_string())),
+        ("telemetry_tls_key", key, |c| Some(c.tls.telemetry.as_ref()?.key.display().to_string())),
+        ("telemetry_tls_client_ca", cert, |c| {
+            Some(c.tls.telemetry.as_ref()?.client_ca.as_ref()?.display().to_string())
+        }),
+        ("connection_age", "60", |c| Some(c.connections.public.age?.as_secs().to_string())),
+        ("drain", "7", |c| Some(c.connections.drain.as_secs().to_string())),
         ("max_connections", "100", |c| Some(c.connections.public.connections.to_string())),
         ("max_connections_per_address", "10", |c| Some(c.connections.public.per_address.to_string())),
         ("header_seconds", "20", |c| Some(c.connections.public.head.as_secs().to_string())),
@@ -77,7 +101,14 @@ fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str)
 }
 
 /// Variables without which a setting would be refused.
-fn required_with(name: &str) -> Draft {
+fn required_with(name: &str, (cert, key): (&str, &str)) -> Draft {
+    if let Some(listener) = name.strip_suffix("tls_cert").or_else(|| name.strip_suffix("tls_key")) {
+        let (other, file) = if name.ends_with("cert") { ("TLS_KEY", key) } else { ("TLS_CERT", cert) };
+        return draft_from_variables(&[(&format!("{}{other}", listener.to_uppercase()), file)]);
+    }
+    if name.ends_with("tls_client_ca") {
+        return draft_from_variables(&[("TLS_CERT", cert), ("TLS_KEY", key)]);
+    }
     const SMTP: (&str, &str) = ("MAIL_SMTP", "smtps://mail.example.org");
     const FROM: (&str, &str) = ("MAIL_FROM", "no-reply@example.org");
     draft_from_variables(match name {
@@ -104,7 +135,7 @@ fn keys() -> Vec<Key> {
 /// A line of a file.
 fn toml_line(key: &Key, value: &str) -> String {
     let quoted = format!("{value:?}");
-    let bare = ["plaintext", "database_", "hashing_", "max_", "header_", "idle_"]
+    let bare = ["plaintext", "database_", "hashing_", "max_", "header_", "idle_", "connection_", "drain"]
         .iter()
         .any(|start| key.name.starts_with(start));
     let list = format!("[{quoted}]");
@@ -145,24 +176,31 @@ fn every_setting_arrives_by_file_variable_and_flag() {
     std::fs::create_dir(&templates).unwrap();
     let secret_file = dir.path().join("secret");
     std::fs::write(&secret_file, "of the check, which nobody types".replace(' ', "-")).unwrap();
-    let samples = samples(password_file.to_str().unwrap(), secret_file.to_str().unwrap(), templates.to_str().unwrap());
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert_file, key_file) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert_file, cert.pem()).unwrap();
+    std::fs::write(&key_file, signing_key.serialize_pem()).unwrap();
+    let tls = (cert_file.to_str().unwrap(), key_file.to_str().unwrap());
+    let (password_file, secret_file) = (password_file.to_str().unwrap(), secret_file.to_str().unwrap());
+    let samples = samples(password_file, secret_file, templates.to_str().unwrap(), tls);
     let mut ways = 0;
     for key in keys() {
         let sample = samples.into_iter().find(|(name, ..)| *name == key.name);
         let sample @ (name, value, _) = sample.unwrap_or_else(|| panic!("{} has no sample", key.name));
-        let mut draft = required_with(name);
+        let mut draft = required_with(name, tls);
         draft.read_variables([(key.variable().into(), value.into())]);
         assert_arrived(draft, sample, "variable");
         ways += 1;
         if key.in_file() {
             std::fs::write(&file, toml_line(&key, value)).unwrap();
-            let mut draft = required_with(name);
+            let mut draft = required_with(name, tls);
             draft.read_file(&file);
             assert_arrived(draft, sample, "file");
             ways += 1;
         }
         if let Some(flag) = key.flag() {
-            let mut draft = required_with(name);
+            let mut draft = required_with(name, tls);
             read_line(&mut draft, &flag_words(&key, &flag, value)).unwrap();
             assert_arrived(draft, sample, "flag");
             ways += 1;
@@ -235,8 +273,8 @@ fn problems_of_file_variables_and_flags_are_reported_together_with_their_origin(
         "CHANCERY_LOG_FORMAT: must be text or json".to_owned(),
         "CHANCERY_PLAINTEXT_BEYOND_LOOPBACK: must be true or false".to_owned(),
         "--grpc: \"nonsense\" is not an address and port such as 127.0.0.1:8080".to_owned(),
-        "--telemetry: listening beyond loopback without TLS needs --plaintext-beyond-loopback, behind a proxy that \
-         has TLS"
+        "--telemetry: listening beyond loopback needs TLS (--tls-cert and --tls-key), or --plaintext-beyond-loopback \
+         behind a proxy that has TLS"
             .to_owned(),
         "--issuer: must begin with https:// (http:// is for loopback only)".to_owned(),
     ];

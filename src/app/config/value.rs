@@ -73,6 +73,35 @@ impl Value for PathBuf {
     }
 }
 
+/// A file, or the word `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FileOrNone {
+    /// The word.
+    None,
+    /// A file.
+    File(PathBuf),
+}
+
+impl FileOrNone {
+    /// The file, if it is one.
+    pub(super) const fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::None => None,
+            Self::File(path) => Some(path),
+        }
+    }
+}
+
+impl Value for FileOrNone {
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        if text == "none" { Ok(Self::None) } else { PathBuf::parse(text).map(Self::File) }
+    }
+
+    fn shown(&self) -> Json {
+        self.file().map_or(json!("none"), Value::shown)
+    }
+}
+
 impl Value for u32 {
     const FORM: Form = Form::Number;
 

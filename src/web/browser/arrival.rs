@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{HeaderMap, HeaderName, Uri, header, uri::Authority};
+use axum::http::{Extensions, HeaderMap, HeaderName, Uri, header, uri::Authority};
+use chancery_guard::listener::{Encrypted, Peer};
 
 use crate::domain::network::{ForwardedHeaders, Proxies};
 
@@ -27,26 +28,33 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Reads a request. The peer is the other end of the connection.
-    pub fn read(proxies: &Proxies, peer: Option<SocketAddr>, uri: &Uri, headers: &HeaderMap) -> Self {
+    /// Reads a request. The peer is the other end of the connection, which may have had TLS.
+    pub fn read(
+        proxies: &Proxies,
+        (peer, encrypted): (Option<SocketAddr>, bool),
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Self {
+        let own = if encrypted { "https" } else { "http" };
         let peer = peer.map(|peer| peer.ip().to_canonical());
-        let direct = Self {
-            scheme: "http",
-            authority: requested(uri, headers).unwrap_or_default(),
-            client: peer,
-            proxied: false,
-        };
+        let direct =
+            Self { scheme: own, authority: requested(uri, headers).unwrap_or_default(), client: peer, proxied: false };
         let Some(proxy) = peer.filter(|peer| proxies.trusts(*peer)) else { return direct };
         let said = Said::read(proxies, proxy, headers);
         let scheme = |text: &str| ["http", "https"].into_iter().find(|known| text.eq_ignore_ascii_case(known));
         Self {
             // RFC 3986 §3.1: a scheme is the same in capitals.
-            scheme: said.proto.map_or("http", |text| scheme(&text).unwrap_or_default()),
+            scheme: said.proto.map_or(own, |text| scheme(&text).unwrap_or_default()),
             authority: said.host.unwrap_or(direct.authority),
             client: Some(said.client),
             proxied: true,
         }
     }
+}
+
+/// The other end of a request's connection, and whether the connection has TLS.
+pub fn connection_of(extensions: &Extensions) -> (Option<SocketAddr>, bool) {
+    (extensions.get().map(|Peer(peer)| *peer), extensions.get::<Encrypted>().is_some())
 }
 
 /// The host that a request names. HTTP/2 has it in the URI, as has a request in absolute form.
@@ -218,7 +226,7 @@ mod tests {
         }
         let peer = Some(peer.parse().unwrap());
         let Arrival { scheme, authority, client, .. } =
-            Arrival::read(&proxies(family), peer, &Uri::from_static("/auth/login"), &map);
+            Arrival::read(&proxies(family), (peer, false), &Uri::from_static("/auth/login"), &map);
         (scheme.to_owned(), authority, client.unwrap().to_string())
     }
 
@@ -316,7 +324,21 @@ mod tests {
         let family = ForwardedHeaders::XForwarded;
         assert_eq!(read(family, PROXY, &[("host", "a"), ("host", "b")]).1, "");
         let uri = Uri::from_static("http://shop.example:81/x");
-        let arrival = Arrival::read(&Proxies::default(), None, &uri, &HeaderMap::new());
+        let arrival = Arrival::read(&Proxies::default(), (None, false), &uri, &HeaderMap::new());
         assert_eq!((arrival.authority.as_str(), arrival.client), ("shop.example:81", None));
+    }
+
+    #[test]
+    fn tls_of_our_own_makes_the_scheme_where_no_proxy_says_another() {
+        let peer = Some(PROXY.parse().unwrap());
+        let scheme = |proxies: &Proxies, header: Option<&str>| {
+            let said = header.map(|proto| (PROTO, proto.parse().unwrap()));
+            let headers: HeaderMap = said.into_iter().collect();
+            Arrival::read(proxies, (peer, true), &Uri::from_static("/auth/login"), &headers).scheme
+        };
+        assert_eq!(scheme(&Proxies::default(), None), "https");
+        assert_eq!(scheme(&Proxies::default(), Some("http")), "https", "not declared");
+        let proxies = proxies(ForwardedHeaders::XForwarded);
+        assert_eq!((scheme(&proxies, None), scheme(&proxies, Some("http"))), ("https", "http"));
     }
 }

@@ -8,9 +8,14 @@ use axum::{
     http::{Method, StatusCode, Uri, request::Parts},
     response::Response,
 };
-use chancery_guard::listener::Peer;
 
-use super::{BrowserState, arrival::Arrival, headers, loopback::declared_name, problem::Problem};
+use super::{
+    BrowserState,
+    arrival::{Arrival, connection_of},
+    headers,
+    loopback::declared_name,
+    problem::Problem,
+};
 use crate::{
     domain::{
         client::Client,
@@ -42,8 +47,7 @@ impl SiteOf {
     /// # Errors
     /// The request was sent to none.
     pub fn find(state: &BrowserState, parts: &Parts) -> Result<Self, Box<Misdirected>> {
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-        let arrival = Arrival::read(&state.proxies, peer, &parts.uri, &parts.headers);
+        let arrival = Arrival::read(&state.proxies, connection_of(&parts.extensions), &parts.uri, &parts.headers);
         let snapshot = state.service.live.snapshot();
         if let Some((client, site)) = snapshot.site_of(arrival.scheme, &arrival.authority) {
             return Ok(Self { client, site, arrival });

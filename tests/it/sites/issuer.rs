@@ -22,7 +22,7 @@ on_each_engine! {
 }
 
 async fn ensure(service: &chancery::service::Service) -> AccountClient {
-    service.clients.ensure_account_client(&Admin::command(), false).await.unwrap()
+    service.clients.ensure_account_client(&Admin::command(), service.issuer(), false).await.unwrap()
 }
 
 async fn the_issuers_own_client_is_created_once(app: &App) {

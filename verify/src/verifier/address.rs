@@ -28,6 +28,12 @@ pub enum SettingsError {
     /// No token can be for an audience without a name.
     #[error("the audience must not be empty")]
     NoAudience,
+    /// The files with certificates cannot be used.
+    #[error("the TLS files cannot be used: {reason}")]
+    TlsFiles {
+        /// Why.
+        reason: String,
+    },
     /// The streams of a [`Watch`](crate::VerifierBuilder::watch) need a tokio runtime.
     #[error("a verifier that watches must be built within a tokio runtime")]
     NoRuntime,

@@ -12,7 +12,7 @@ use super::{
 };
 #[cfg(feature = "watch")]
 use crate::watch::Watch;
-use crate::{Clock, KeySet, Policy, SystemClock, TokenCache, token_cache::bytes_for};
+use crate::{Clock, KeySet, Policy, SystemClock, TlsFiles, TokenCache, token_cache::bytes_for};
 
 /// The default of [`VerifierBuilder::fail_open_for`].
 const DEFAULT_FAIL_OPEN_MS: i64 = 300_000;
@@ -27,6 +27,7 @@ pub struct VerifierBuilder {
     revocations: Revocations,
     clock: Arc<dyn Clock>,
     http_client: Option<reqwest::Client>,
+    tls_files: Option<TlsFiles>,
     plain_http: bool,
     fail_open_ms: i64,
     cache_bytes: usize,
@@ -62,6 +63,7 @@ impl VerifierBuilder {
             revocations: Revocations::None,
             clock: Arc::new(SystemClock),
             http_client: None,
+            tls_files: None,
             plain_http: false,
             fail_open_ms: DEFAULT_FAIL_OPEN_MS,
             cache_bytes: DEFAULT_CACHE_BYTES,
@@ -124,6 +126,13 @@ impl VerifierBuilder {
         self
     }
 
+    /// Fetches keys and lists with the certificates in these files. A [client of your own](Self::http_client) has its
+    /// own.
+    pub fn tls_files(mut self, files: TlsFiles) -> Self {
+        self.tls_files = Some(files);
+        self
+    }
+
     /// Fetches keys and lists over plain HTTP from other machines too. Whoever can change what is sent can then make
     /// tokens of their own, so this is only for networks that are protected another way, such as a service mesh.
     pub fn plain_http_beyond_loopback(mut self) -> Self {
@@ -157,14 +166,20 @@ impl VerifierBuilder {
     /// Builds the verifier. Nothing is fetched yet.
     ///
     /// # Errors
-    /// An address is not an `https` URL, or one on this machine; an audience is empty; or a verifier that watches is
+    /// An address is not an `https` URL, or one on this machine; an audience is empty; the TLS files cannot be used; or a verifier that watches is
     /// built outside of a tokio runtime.
     pub fn build(self) -> Result<Verifier, SettingsError> {
         let issuer = check_issuer(self.policy.issuer())?;
         if self.policy.has_empty_audience() {
             return Err(SettingsError::NoAudience);
         }
-        let mut client = Client { given: self.http_client, made: None };
+        let made = match (&self.http_client, &self.tls_files) {
+            (None, Some(files)) => {
+                Some(HttpClient::with_files(files).map_err(|reason| SettingsError::TlsFiles { reason })?)
+            }
+            _ => None,
+        };
+        let mut client = Client { given: self.http_client, made };
         let allow = |setting, url: &reqwest::Url| {
             if self.plain_http { Ok(()) } else { refuse_plaintext(setting, url) }
         };

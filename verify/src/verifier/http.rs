@@ -1,11 +1,17 @@
 //! Fetches small documents over HTTP(S).
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use reqwest::{Client, ClientBuilder, StatusCode, Url, header, redirect::Policy};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, StatusCode, Url, header, redirect::Policy};
 
 use super::{address::is_loopback, caching};
-use crate::causes::with_causes;
+use crate::{
+    causes::with_causes,
+    tls_files::{TlsFiles, TlsPem, TlsReader},
+};
 
 /// Time limit of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,6 +58,29 @@ pub(super) struct HttpClient {
     direct: Option<Client>,
     /// Why HTTPS is impossible: for one, a machine may have no CA certificates.
     no_tls: Option<String>,
+    /// Certificates in files.
+    files: Option<Arc<Reloaded>>,
+}
+
+/// A client with certificates in files, made anew when they have changed.
+#[derive(Debug)]
+struct Reloaded {
+    reader: TlsReader,
+    current: Mutex<(TlsPem, Client)>,
+}
+
+impl Reloaded {
+    async fn client(&self) -> Client {
+        let read = self.reader.read().await.map_err(|error| error.to_string());
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.as_ref() != Ok(&current.0) {
+            match read.and_then(|pem| Ok((with_certificates(&pem)?, pem))) {
+                Ok((client, pem)) => *current = (pem, client),
+                Err(problem) => tracing::warn!(problem, "cannot use the TLS files; the last ones stay"),
+            }
+        }
+        current.1.clone()
+    }
 }
 
 impl HttpClient {
@@ -66,7 +95,18 @@ impl HttpClient {
             // Plain HTTP needs no certificates.
             Err(error) => (without_certificates(builder()), Some(with_causes(&error))),
         };
-        Self { client, direct: without_certificates(builder().no_proxy()), no_tls }
+        Self { client, direct: without_certificates(builder().no_proxy()), no_tls, files: None }
+    }
+
+    /// A client with the certificates in these files.
+    ///
+    /// # Errors
+    /// Why they cannot be used.
+    pub(super) fn with_files(files: &TlsFiles) -> Result<Self, String> {
+        let pem = files.read_now().map_err(|error| error.to_string())?;
+        let client = with_certificates(&pem)?;
+        let reloaded = Reloaded { reader: TlsReader::new(files), current: Mutex::new((pem, client)) };
+        Ok(Self { no_tls: None, files: Some(Arc::new(reloaded)), ..Self::new() })
     }
 
     /// The client for an address. Plain HTTP is trusted on this machine because nobody can change what is sent there, so
@@ -82,7 +122,13 @@ impl HttpClient {
         if let Some(reason) = no_tls {
             return Err(HttpError::NoTls(reason.clone()));
         }
-        let Some(client) = self.client_for(url) else { return Err(HttpError::NoTls(String::new())) };
+        let reloaded = match &self.files {
+            Some(files) if url.scheme() == "https" => Some(files.client().await),
+            _ => None,
+        };
+        let Some(client) = reloaded.as_ref().or_else(|| self.client_for(url)) else {
+            return Err(HttpError::NoTls(String::new()));
+        };
         let request = client.get(url.clone()).timeout(FETCH_TIMEOUT).header(header::ACCEPT, accept);
         let mut response = request.send().await?;
         // A client of the user's own may follow redirects.
@@ -108,8 +154,24 @@ impl HttpClient {
 
 impl From<Client> for HttpClient {
     fn from(client: Client) -> Self {
-        Self { client: Some(client), direct: None, no_tls: None }
+        Self { client: Some(client), direct: None, no_tls: None, files: None }
     }
+}
+
+fn with_certificates(pem: &TlsPem) -> Result<Client, String> {
+    let mut builder = Client::builder().redirect(Policy::none());
+    if let Some(ca) = &pem.ca {
+        let all = Certificate::from_pem_bundle(ca).map_err(|error| with_causes(&error))?;
+        if all.is_empty() {
+            return Err("there is no certificate in the file with authorities".to_owned());
+        }
+        builder = builder.tls_certs_only(all);
+    }
+    if let Some((cert, key)) = &pem.client {
+        let both = [cert.as_slice(), b"\n", key].concat();
+        builder = builder.identity(Identity::from_pem(&both).map_err(|error| with_causes(&error))?);
+    }
+    builder.build().map_err(|error| with_causes(&error))
 }
 
 fn without_certificates(builder: ClientBuilder) -> Option<Client> {

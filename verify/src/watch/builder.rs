@@ -4,9 +4,11 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::{Watch, secret::Credentials};
+use super::{Watch, dial::Dial, secret::Credentials};
 use crate::{
+    TlsFiles,
     causes::with_causes,
+    tls_files::TlsReader,
     verifier::{SettingsError, check_url, is_loopback},
 };
 
@@ -47,6 +49,7 @@ pub struct WatchBuilder {
     ca_certificates: Vec<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
     server_name: Option<String>,
+    tls_files: Option<TlsFiles>,
 }
 
 impl fmt::Debug for WatchBuilder {
@@ -66,6 +69,7 @@ impl WatchBuilder {
             ca_certificates: Vec::new(),
             identity: None,
             server_name: None,
+            tls_files: None,
         }
     }
 
@@ -96,6 +100,12 @@ impl WatchBuilder {
         self
     }
 
+    /// Uses the certificates in these files, in place of the system's and of those given in PEM.
+    pub fn tls_files(mut self, files: TlsFiles) -> Self {
+        self.tls_files = Some(files);
+        self
+    }
+
     /// Expects a certificate for this name, where the endpoint is another, such as an address.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
@@ -105,14 +115,13 @@ impl WatchBuilder {
     /// Checks the settings. Nothing is dialled yet.
     ///
     /// # Errors
-    /// The endpoint is not a valid address, is neither `https` nor on this machine, or the client's id or
-    /// secret is empty.
+    /// The endpoint is not a valid address, is neither `https` nor on this machine, the client's id or secret is empty,
+    /// or the TLS files cannot be used.
     pub fn build(self) -> Result<Watch, WatchError> {
         let credentials = Arc::new(self.credentials()?);
-        let mut endpoint = self.checked_endpoint()?;
-        if endpoint.uri().scheme_str() == Some("https") {
-            endpoint = endpoint.tls_config(self.tls()).map_err(|e| invalid(with_causes(&e)))?;
-        } else if !self.plain_http && !endpoint.uri().host().is_some_and(is_loopback) {
+        let endpoint = self.checked_endpoint()?;
+        let tls = (endpoint.uri().scheme_str() == Some("https")).then(|| self.tls());
+        if tls.is_none() && !self.plain_http && !endpoint.uri().host().is_some_and(is_loopback) {
             return Err(WatchError::Plaintext(endpoint.uri().to_string()));
         }
         let endpoint = endpoint
@@ -120,7 +129,9 @@ impl WatchBuilder {
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .keep_alive_while_idle(true);
-        Ok(Watch { endpoint, credentials })
+        let (files, reader) = (self.tls_files.clone(), self.tls_files.as_ref().map(TlsReader::new));
+        let dial = Dial { endpoint, tls, files, reader };
+        Ok(Watch { first: dial.first()?, dial: Arc::new(dial), credentials })
     }
 
     fn credentials(&self) -> Result<Credentials, WatchError> {
@@ -140,7 +151,11 @@ impl WatchBuilder {
     }
 
     fn tls(&self) -> ClientTlsConfig {
-        let mut tls = ClientTlsConfig::new().with_native_roots();
+        let mut tls = ClientTlsConfig::new();
+        // A machine may have no authorities of its own, as a container made from nothing has none.
+        if self.tls_files.as_ref().is_none_or(|files| !files.has_authorities()) {
+            tls = tls.with_native_roots();
+        }
         for pem in &self.ca_certificates {
             tls = tls.ca_certificate(Certificate::from_pem(pem));
         }

@@ -118,6 +118,7 @@ impl Follower {
     pub(super) async fn follow_revocations(self, revoked: Arc<RevokedSet>) {
         let (mut progress, mut backoff) = (Progress::default(), Backoff::default());
         loop {
+            self.line.read_certificates().await;
             let (began, connection) = (Instant::now(), self.line.connection());
             progress.delivered = false;
             let end = self.run_revocation_stream(&connection, &revoked, &mut progress).await;
@@ -200,6 +201,7 @@ impl Follower {
     pub(super) async fn follow_keys(self, keys: Arc<Keyring>) {
         let mut backoff = Backoff::default();
         loop {
+            self.line.read_certificates().await;
             let (began, connection) = (Instant::now(), self.line.connection());
             let end = tokio::select! {
                 end = timeout(REOPEN_KEYS_AFTER, self.run_key_stream(&connection, &keys)) => end,

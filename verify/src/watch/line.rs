@@ -1,15 +1,26 @@
 //! The connection that both streams share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 
+use super::dial::Dial;
+use crate::tls_files::TlsPem;
+
 /// Keeps one connection, and dials anew when it is found dead.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    endpoint: Endpoint,
+    dial: Arc<Dial>,
+    dialled: Arc<Mutex<Dialled>>,
     current: Arc<watch::Sender<Connection>>,
+}
+
+/// What is dialled, and the certificates that this takes.
+#[derive(Debug)]
+struct Dialled {
+    endpoint: Endpoint,
+    pem: TlsPem,
 }
 
 /// A connection that was dialled, or will be when it is first used.
@@ -20,9 +31,43 @@ pub(super) struct Connection {
 }
 
 impl Line {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
+    pub(super) fn new(dial: Arc<Dial>, (endpoint, pem): (Endpoint, TlsPem)) -> Self {
         let first = Connection { channel: endpoint.connect_lazy(), number: 0 };
-        Self { endpoint, current: Arc::new(watch::Sender::new(first)) }
+        let dialled = Arc::new(Mutex::new(Dialled { endpoint, pem }));
+        Self { dial, dialled, current: Arc::new(watch::Sender::new(first)) }
+    }
+
+    /// Reads the certificates in files again. If they have changed, everything is dialled with them from now on. While
+    /// they cannot be used, the last ones stay.
+    pub(super) async fn read_certificates(&self) {
+        let Some(read) = self.dial.read().await else { return };
+        let changed = {
+            let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
+            match read {
+                Ok(pem) if pem == dialled.pem => false,
+                Ok(pem) => match self.dial.endpoint(&pem) {
+                    Ok(endpoint) => {
+                        *dialled = Dialled { endpoint, pem };
+                        true
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot use the TLS files; the last ones stay");
+                        false
+                    }
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "cannot use the TLS files; the last ones stay");
+                    false
+                }
+            }
+        };
+        if changed {
+            self.redial(&self.connection());
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.dialled.lock().unwrap_or_else(PoisonError::into_inner).endpoint.clone()
     }
 
     /// The current connection.
@@ -36,7 +81,7 @@ impl Line {
         self.current.send_if_modified(|current| {
             let same = current.number == dead.number;
             if same {
-                *current = Connection { channel: self.endpoint.connect_lazy(), number: dead.number.wrapping_add(1) };
+                *current = Connection { channel: self.endpoint().connect_lazy(), number: dead.number.wrapping_add(1) };
             }
             same
         });

@@ -8,6 +8,7 @@ const LIMITS: Limits = Limits {
     stall: Duration::from_mins(1),
     ping: Duration::from_mins(1),
     pong: Duration::from_secs(20),
+    age: None,
     answer: None,
     streams: 1,
     header_bytes: 1,

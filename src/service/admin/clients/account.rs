@@ -41,14 +41,19 @@ pub enum AccountClient {
 }
 
 impl Clients {
-    /// Creates the issuer's own client, unless a client has its site at the issuer's origin. Once deleted, it is not
+    /// Creates the issuer's own client, unless a client has its site at this origin, which is the issuer's. Once deleted, it is not
     /// created again: its id stays taken.
     ///
     /// # Errors
     /// If the database is unreachable.
-    pub async fn ensure_account_client(&self, admin: &Admin, registration: bool) -> Result<AccountClient> {
+    pub async fn ensure_account_client(
+        &self,
+        admin: &Admin,
+        origin: &str,
+        registration: bool,
+    ) -> Result<AccountClient> {
         self.live.confirm().await?;
-        let site = match Site::at(self.live.issuer(), PREFIX) {
+        let site = match Site::at(origin, PREFIX) {
             Ok(site) => site,
             Err(fault) => return Ok(AccountClient::NoSite(fault)),
         };

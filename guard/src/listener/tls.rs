@@ -1,0 +1,232 @@
+//! TLS of a listener: its certificate, key and the authorities of its clients, read from files and read again when
+//! they change.
+//!
+//! Connections that are open keep what they were made with. A certificate that cannot be used replaces none: the one in
+//! use stays until the files are right again, so that half a replacement is no outage.
+
+mod files;
+mod handshake;
+
+use std::{
+    fmt, io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, timeout},
+};
+use tokio_rustls::{rustls, server::TlsStream};
+
+use self::files::Loaded;
+use super::Protocol;
+
+/// How often the files are read again.
+const READ_EVERY: Duration = Duration::from_secs(5);
+/// How long that may take: they may be on a network.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The files of a listener with TLS, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, followed by those that lead to its authority.
+    pub cert: PathBuf,
+    /// Its private key: PKCS#8, PKCS#1 or SEC 1, not encrypted.
+    pub key: PathBuf,
+    /// The authorities one of which must have issued the certificate of each client; without them, clients need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Why a listener cannot have TLS. Quotes nothing of the files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// A file does not have in it what it should.
+    #[error("{}: {problem}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The key is another certificate's.
+    #[error("{} is not the key of the certificate {}", key.display(), cert.display())]
+    Mismatch {
+        /// The certificate.
+        cert: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+}
+
+/// What has become of a listener's TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsStatus {
+    /// When the first certificate of the chain expires, in seconds since 1970.
+    pub expires_at: i64,
+    /// From when a new one is late, in seconds since 1970: a fifth of the time for which it was issued is left.
+    pub warns_at: i64,
+    /// Handshakes that succeeded.
+    pub handshakes: u64,
+    /// Those that failed, or took too long.
+    pub failed: u64,
+    /// Whether the files have changed to something that cannot be used.
+    pub is_stuck: bool,
+}
+
+/// TLS of a listener. Clones share everything.
+#[derive(Clone)]
+pub struct Tls(Arc<Shared>);
+
+struct Shared {
+    files: TlsFiles,
+    protocol: Protocol,
+    current: Mutex<Current>,
+    handshakes: AtomicU64,
+    failed: AtomicU64,
+}
+
+struct Current {
+    loaded: Loaded,
+    /// Why the files cannot be used as they are now.
+    problem: Option<String>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("files", &self.0.files).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn load(files: TlsFiles, protocol: Protocol) -> Result<Self, TlsError> {
+        let loaded = files::load(&files, protocol)?;
+        let current = Mutex::new(Current { loaded, problem: None });
+        let counters = [AtomicU64::default(), AtomicU64::default()];
+        let [handshakes, failed] = counters;
+        Ok(Self(Arc::new(Shared { files, protocol, current, handshakes, failed })))
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn files(&self) -> &TlsFiles {
+        &self.0.files
+    }
+
+    /// What has become of it.
+    #[must_use]
+    pub fn status(&self) -> TlsStatus {
+        let (life, is_stuck) = self.with_current(|c| (c.loaded.life, c.problem.is_some()));
+        let (expires_at, warns_at) = (life.expires_at, life.warns_at);
+        let (handshakes, failed) = (self.0.handshakes.load(Relaxed), self.0.failed.load(Relaxed));
+        TlsStatus { expires_at, warns_at, handshakes, failed, is_stuck }
+    }
+
+    /// Reads the files again from time to time, and at once when `asked` changes. Never returns.
+    #[expect(clippy::disallowed_methods, reason = "only jobs may sleep")]
+    pub async fn keep_fresh(self, mut asked: watch::Receiver<u64>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(READ_EVERY) => {}
+                Ok(()) = asked.changed() => {}
+            }
+            self.read_again().await;
+        }
+    }
+
+    /// Reads the files again, and uses what is in them from now on if it can be used. Returns whether something new is
+    /// in use.
+    pub async fn read_again(&self) -> bool {
+        let shared = self.0.clone();
+        let reading = tokio::task::spawn_blocking(move || files::load(&shared.files, shared.protocol));
+        let read = match timeout(READ_TIMEOUT, reading).await {
+            Ok(Ok(read)) => read.map_err(|error| error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("reading the files takes too long".to_owned()),
+        };
+        self.use_from_now_on(read)
+    }
+
+    fn use_from_now_on(&self, read: Result<Loaded, String>) -> bool {
+        let cert = self.0.files.cert.display();
+        self.with_current(|current| match read {
+            Ok(loaded) if loaded.mark == current.loaded.mark => {
+                current.problem = None;
+                false
+            }
+            Ok(loaded) => {
+                tracing::info!(%cert, expires_at = loaded.life.expires_at, "the certificate was replaced");
+                *current = Current { loaded, problem: None };
+                true
+            }
+            Err(problem) => {
+                if current.problem.as_ref() != Some(&problem) {
+                    tracing::warn!(%problem, "the files of a listener's TLS cannot be used; those in use stay so");
+                    current.problem = Some(problem);
+                }
+                false
+            }
+        })
+    }
+
+    fn with_current<T>(&self, change: impl FnOnce(&mut Current) -> T) -> T {
+        change(&mut self.0.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes a connection of a stream, within this time. Returns none if that fails.
+    pub(super) async fn accept(&self, stream: TcpStream, limit: Duration) -> Option<TlsStream<TcpStream>> {
+        let began = Instant::now();
+        let config: Arc<rustls::ServerConfig> = self.with_current(|current| current.loaded.config.clone());
+        // Counted even where this future is dropped half-way.
+        let mut ended = Ended { counter: Some(&self.0.failed) };
+        let accepted = match timeout(limit, handshake::accept(config, stream)).await {
+            Ok(accepted) => accepted,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match accepted {
+            Ok(stream) => {
+                ended.counter = None;
+                self.0.handshakes.fetch_add(1, Relaxed);
+                Some(stream)
+            }
+            Err(error) => {
+                tracing::debug!(%error, after = ?began.elapsed(), "a TLS handshake failed");
+                None
+            }
+        }
+    }
+}
+
+/// Counts when dropped.
+struct Ended<'a> {
+    counter: Option<&'a AtomicU64>,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        if let Some(counter) = self.counter {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

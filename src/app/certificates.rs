@@ -1,0 +1,117 @@
+//! The certificates of the listeners while they are in use: their metrics, warnings, and renewal.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use chancery_guard::listener::{Protocol, Tls, TlsFiles};
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{config, pause::pause_unless_ended};
+use crate::{
+    metrics::{Certificate, Metrics},
+    time::{Clock, SystemClock},
+};
+
+/// How often a certificate that expires soon is logged.
+const WARN_EVERY: Duration = Duration::from_hours(6);
+/// Seconds of a day.
+const DAY: i64 = 86400;
+
+/// Those of each listener with TLS.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Certificates {
+    pub(super) grpc: Option<Tls>,
+    pub(super) http: Option<Tls>,
+    pub(super) check: Option<Tls>,
+    pub(super) telemetry: Option<Tls>,
+}
+
+impl Certificates {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// What is wrong with a file.
+    pub(super) fn load(files: &config::Tls, shared: bool) -> anyhow::Result<Self> {
+        let load = |files: &Option<TlsFiles>, protocol| {
+            files.clone().map(|files| Tls::load(files, protocol)).transpose().context("TLS")
+        };
+        let http = load(&files.http, if shared { Protocol::Both } else { Protocol::Http })?;
+        Ok(Self {
+            grpc: if shared { None } else { load(&files.grpc, Protocol::Grpc)? },
+            http,
+            check: load(&files.check, Protocol::Http)?,
+            telemetry: load(&files.telemetry, Protocol::Http)?,
+        })
+    }
+
+    /// Each with the name of its listener.
+    fn all(&self) -> impl Iterator<Item = (&'static str, &Tls)> {
+        let Self { grpc, http, check, telemetry } = self;
+        let all = [("grpc", grpc), ("http", http), ("check", check), ("telemetry", telemetry)];
+        all.into_iter().filter_map(|(name, tls)| Some((name, tls.as_ref()?)))
+    }
+
+    /// Registers their metrics.
+    pub(super) fn observe(&self, metrics: &mut Metrics) {
+        let certificates = self.clone();
+        metrics.observe_certificates(move || {
+            let figures = certificates.all().map(|(listener, tls)| {
+                let status = tls.status();
+                Certificate {
+                    listener,
+                    expires_at: status.expires_at,
+                    handshakes: status.handshakes,
+                    failed: status.failed,
+                    is_stuck: status.is_stuck,
+                }
+            });
+            figures.collect()
+        });
+    }
+
+    /// What an operator has to know now, a sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let now = SystemClock.now().millis() / 1000;
+        self.all().flat_map(|(name, tls)| warnings_of(name, tls, now)).collect()
+    }
+
+    /// Follows the files, and logs the warnings, until `ended`. Files are read at once when `asked` changes.
+    pub(super) fn follow(&self, jobs: &mut JoinSet<()>, asked: &watch::Receiver<u64>, ended: &watch::Receiver<bool>) {
+        for (_, tls) in self.all() {
+            let (fresh, mut ended) = (tls.clone().keep_fresh(asked.clone()), ended.clone());
+            jobs.spawn(async move {
+                tokio::select! {
+                    () = fresh => {}
+                    _ = ended.wait_for(|end| *end) => {}
+                }
+            });
+        }
+        let (certificates, mut ended) = (Arc::new(self.clone()), ended.clone());
+        jobs.spawn(async move {
+            loop {
+                for warning in certificates.warnings() {
+                    tracing::warn!("{warning}");
+                }
+                if !pause_unless_ended(WARN_EVERY, &mut ended).await {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// The same for one listener.
+pub(super) fn warnings_of(name: &str, tls: &Tls, now: i64) -> Vec<String> {
+    let (status, cert) = (tls.status(), tls.files().cert.display());
+    let mut warnings = Vec::new();
+    if status.is_stuck {
+        warnings.push(format!("the TLS files of the {name} listener cannot be used any more; the log says why"));
+    }
+    if now >= status.expires_at {
+        warnings.push(format!("the certificate {cert} of the {name} listener has expired"));
+    } else if now >= status.warns_at {
+        let left = (status.expires_at - now) / DAY;
+        warnings.push(format!("the certificate {cert} of the {name} listener expires in {left} days"));
+    }
+    warnings
+}

@@ -1,0 +1,112 @@
+//! The throwaway certificate of `serve --dev --tls`.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use chancery_guard::listener::{Protocol, Tls, TlsFiles};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use time::OffsetDateTime;
+
+use crate::{store::private, time::Timestamp};
+
+/// Names by which a demo is found.
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// How long it is good for. Browsers refuse one of years.
+const DAYS: i64 = 90;
+/// Seconds of a day.
+const DAY: i64 = 86400;
+
+/// The files of a demo's certificate.
+pub(super) struct DevCertificate {
+    /// What clients have to trust.
+    pub(super) ca: PathBuf,
+    pub(super) files: TlsFiles,
+}
+
+impl DevCertificate {
+    fn in_dir(dir: &Path) -> Self {
+        let files = TlsFiles { cert: dir.join("tls-cert.pem"), key: dir.join("tls-key.pem"), client_ca: None };
+        Self { ca: dir.join("tls-ca.pem"), files }
+    }
+
+    /// The certificate in the data directory; a new one where there is none that is good for another day.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub(super) fn ensure(dir: &Path, now: Timestamp) -> anyhow::Result<Self> {
+        let this = Self::in_dir(dir);
+        let now = now.millis() / 1000;
+        let is_good = || {
+            let tls = Tls::load(this.files.clone(), Protocol::Http).ok()?;
+            (this.ca.is_file() && tls.status().expires_at > now + DAY).then_some(())
+        };
+        if is_good().is_none() {
+            this.make(now).with_context(|| format!("cannot make a certificate in {}", dir.display()))?;
+        }
+        Ok(this)
+    }
+
+    fn make(&self, now: i64) -> anyhow::Result<()> {
+        // Clocks may differ a little.
+        let (begins, ends) = (at(now - DAY)?, at(now + DAYS * DAY)?);
+        let params = |names: &[&str], name: &str| -> anyhow::Result<CertificateParams> {
+            let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+            params.distinguished_name.push(DnType::CommonName, name);
+            (params.not_before, params.not_after) = (begins, ends);
+            Ok(params)
+        };
+        let mut authority = params(&[], "Chancery demo, trusted by nobody")?;
+        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        // Its key is forgotten, so that whoever trusts it trusts this one certificate.
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+        let key = KeyPair::generate()?;
+        let mut leaf = params(&NAMES, "Chancery demo")?;
+        leaf.use_authority_key_identifier_extension = true;
+        let leaf = leaf.signed_by(&key, &authority)?;
+        write(&self.files.key, key.serialize_pem().as_bytes())?;
+        write(&self.files.cert, leaf.pem().as_bytes())?;
+        write(&self.ca, authority.pem().as_bytes())?;
+        Ok(())
+    }
+}
+
+fn at(seconds: i64) -> anyhow::Result<OffsetDateTime> {
+    Ok(OffsetDateTime::from_unix_timestamp(seconds)?)
+}
+
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    private().write(true).create_new(true).open(path)?.write_all(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_kept_until_it_is_about_to_expire() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = 1_800_000_000;
+        let read = |seconds: i64| {
+            let made = DevCertificate::ensure(dir.path(), Timestamp::from_millis(seconds * 1000)).unwrap();
+            (fs::read(&made.ca).unwrap(), fs::read(&made.files.cert).unwrap())
+        };
+        let first = read(start);
+        assert_eq!(read(start + (DAYS - 2) * DAY), first);
+        let second = read(start + DAYS * DAY);
+        assert!(second.0 != first.0 && second.1 != first.1);
+        fs::write(dir.path().join("tls-key.pem"), "junk").unwrap();
+        assert_ne!(read(start + DAYS * DAY), second);
+        let mode = fs::metadata(dir.path().join("tls-key.pem")).unwrap().permissions();
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o077, 0);
+    }
+}

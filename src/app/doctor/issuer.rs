@@ -1,0 +1,88 @@
+//! Whether verifiers find the issuer, and at it the keys of this database.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use reqwest::{Certificate, Client, StatusCode, redirect::Policy};
+use serde_json::Value;
+
+use super::Finding;
+use crate::service::Service;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// More than any of the documents has.
+const MOST: usize = 1 << 20;
+
+pub(super) async fn examine(service: &Service, ca: Option<PathBuf>) -> Vec<Finding> {
+    match look(service, ca).await {
+        Ok(findings) => findings,
+        Err(what) => vec![Finding::problem("issuer", what)],
+    }
+}
+
+async fn look(service: &Service, ca: Option<PathBuf>) -> Result<Vec<Finding>, String> {
+    let issuer = service.issuer().trim_end_matches('/').to_owned();
+    let client = client(ca)?;
+    let metadata = fetch(&client, &format!("{issuer}/.well-known/oauth-authorization-server")).await?;
+    let said = metadata.get("issuer").and_then(Value::as_str).unwrap_or_default();
+    if said != service.issuer() {
+        return Err(format!("what answers at {issuer} says that its issuer is {said:?}"));
+    }
+    let published = kids(&fetch(&client, &format!("{issuer}/.well-known/jwks.json")).await?);
+    let page: Value = serde_json::from_slice(&service.live.snapshot().ring.page).unwrap_or_default();
+    let own = kids(&page);
+    if published != own {
+        let missing: Vec<_> = own.difference(&published).collect();
+        let extra: Vec<_> = published.difference(&own).collect();
+        return Err(format!(
+            "the keys at {issuer} are not those of this database: {} missing, {} of another; does a server with another \
+             database, or a cache, answer there?",
+            missing.len(),
+            extra.len()
+        ));
+    }
+    Ok(vec![Finding::good("issuer", format!("{issuer} answers with the {} keys of this database", own.len()))])
+}
+
+fn client(ca: Option<PathBuf>) -> Result<Client, String> {
+    let mut builder = Client::builder().redirect(Policy::none()).timeout(TIMEOUT);
+    if let Some(path) = ca {
+        let pem = std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let all =
+            Certificate::from_pem_bundle(&pem).map_err(|_| format!("{}: no certificate in PEM", path.display()))?;
+        builder = builder.tls_certs_only(all);
+    }
+    builder.build().map_err(|error| format!("no HTTPS connection can be made: {}", causes(&error)))
+}
+
+async fn fetch(client: &Client, url: &str) -> Result<Value, String> {
+    let failed = |error: reqwest::Error| format!("{url} cannot be fetched: {}", causes(&error.without_url()));
+    let mut response = client.get(url).send().await.map_err(failed)?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("{url} answers {}", response.status().as_u16()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MOST {
+            return Err(format!("{url} answers with more than {MOST} bytes"));
+        }
+    }
+    serde_json::from_slice(&body).map_err(|_| format!("{url} does not answer with JSON"))
+}
+
+/// An error with what caused it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn kids(jwks: &Value) -> BTreeSet<String> {
+    let keys = jwks.get("keys").and_then(Value::as_array).into_iter().flatten();
+    keys.filter_map(|key| Some(key.get("kid")?.as_str()?.to_owned())).collect()
+}

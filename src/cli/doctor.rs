@@ -1,0 +1,46 @@
+//! `chancery doctor`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::{output, serve::ServeArgs};
+use crate::app::{self, Finding, Level, Purpose, config::LogFormat};
+
+/// Look at everything that a server stands on, and say what is wrong with it.
+///
+/// Takes the settings of `serve`, and runs beside it. Exit code 1 if there is a problem. Changes nothing.
+#[derive(Args, Debug)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    arguments: ServeArgs,
+    /// Authorities (PEM) to check the issuer's certificate against, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    issuer_ca: Option<PathBuf>,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let config = self.arguments.config()?;
+        app::init_logs("error", LogFormat::Text)?;
+        let service = Box::pin(app::open(&config, Purpose::Command)).await;
+        let findings = Box::pin(app::examine(&config, service, self.issuer_ca)).await;
+        for Finding { level, about, what } in &findings {
+            if self.json {
+                output::json(&json!({ "level": level.as_str(), "about": about, "what": what }))?;
+            } else {
+                output::line(&format!("{:8} {about:13} {what}", level.as_str()))?;
+            }
+        }
+        let problems = findings.iter().filter(|finding| finding.level == Level::Problem).count();
+        if problems > 0 {
+            bail!("{problems} problems were found");
+        }
+        Ok(())
+    }
+}
