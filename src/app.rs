@@ -10,6 +10,7 @@ mod database;
 mod dev;
 mod dev_certificate;
 mod doctor;
+mod figures;
 mod first_start;
 mod hashing;
 mod jobs;
@@ -219,6 +220,7 @@ pub async fn serve(config: Config, signals: Signals) -> anyhow::Result<()> {
     hashing::observe(&mut metrics, &service.passwords);
     limits::observe(&mut metrics, &service.limits);
     limits::observe_guests(&mut metrics, &service);
+    figures::observe(&mut metrics, &service);
     token_sizes::observe(&mut metrics, &service.tokens);
     certificates.observe(&mut metrics);
     let metrics = Arc::new(metrics);

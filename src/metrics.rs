@@ -1,17 +1,26 @@
 //! Metrics for operators. Imports nothing from the crate.
 
+mod alerts;
 mod certificates;
 mod checks;
 mod guesses;
 mod guests;
 mod hashing;
 mod mails;
+mod runtime;
 mod token_sizes;
 
 use std::{fmt, time::Duration};
 
 pub use self::{
-    certificates::Certificate, checks::Checks, guesses::Guesses, guests::Guests, hashing::Hashing, mails::Mails,
+    alerts::{ALERTS, Alert},
+    certificates::Certificate,
+    checks::Checks,
+    guesses::Guesses,
+    guests::Guests,
+    hashing::Hashing,
+    mails::Mails,
+    runtime::{KeyAge, Runtime},
     token_sizes::TokenSizes,
 };
 use prometheus_client::{
@@ -88,6 +97,11 @@ impl Metrics {
     /// Registers the figures of the listeners' certificates; `read` provides them.
     pub fn observe_certificates(&mut self, read: impl Fn() -> Vec<Certificate> + Send + Sync + 'static) {
         self.registry.register_collector(Box::new(certificates::CertificatesCollector::new(read)));
+    }
+
+    /// Registers the figures of the process; `read` provides them.
+    pub fn observe_runtime(&mut self, read: impl Fn() -> Runtime + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(runtime::RuntimeCollector::new(read)));
     }
 
     /// Registers the figures of guesses; `read` provides them.

@@ -80,11 +80,12 @@ pub use self::{
     factors::StoredTotp,
     failure::{SITE_TAKEN, failure},
     import::KnownUser,
-    instance::{BINARY_VERSION, Claim, Instance},
+    instance::{BINARY_VERSION, Claim, Instance, SCHEMA_VERSION},
     location::{DatabaseUrl, Location},
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
     openings::Opening,
+    pools::ConnectionFigures,
     postgres::{Connected, USUAL_CONNECTIONS},
     private_file::{open_to_others, private, unusable_companion},
     revoke::{By, Revoke},
@@ -302,6 +303,12 @@ impl Store {
             self.entropy.clone(),
             self.reports.clone(),
         )
+    }
+
+    /// How many connections there are now.
+    #[must_use]
+    pub fn connection_figures(&self) -> ConnectionFigures {
+        self.pools.figures()
     }
 
     /// To be called by code that writes one transaction after another. SQLite has no queue for the write lock, so

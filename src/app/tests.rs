@@ -24,6 +24,7 @@ const ORDER: &[&str] = &[
     "hashing",
     "limits",
     "token_sizes",
+    "figures",
     "mail",
     "jobs",
     "account",

@@ -60,6 +60,12 @@ impl Tokens {
         Self { store, live, sealing, writer, callers, minter, ended: EndedSessions::default() }
     }
 
+    /// How many session changes wait for their turn to be written.
+    #[must_use]
+    pub fn writes_waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
     /// The sizes of the tokens that this process issued, by algorithm, and how many it refused for their size.
     #[must_use]
     pub fn sizes(&self) -> ([(Algorithm, SizeFigures); 3], u64) {

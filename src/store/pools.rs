@@ -45,7 +45,35 @@ impl fmt::Debug for Pools {
     }
 }
 
+/// Connections to a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionFigures {
+    /// Those that are open.
+    pub open: u64,
+    /// Those of them that are in use.
+    pub used: u64,
+    /// How many there may be.
+    pub most: u64,
+}
+
 impl Pools {
+    /// How many connections there are now.
+    pub(super) fn figures(&self) -> ConnectionFigures {
+        match self {
+            Self::Sqlite { write, read, follow, report, .. } => {
+                let mut figures = ConnectionFigures::default();
+                for pool in [write, read, follow, report] {
+                    let open = u64::from(pool.size());
+                    figures.open += open;
+                    figures.used += open.saturating_sub(pool.num_idle() as u64);
+                    figures.most += u64::from(pool.options().get_max_connections());
+                }
+                figures
+            }
+            Self::Postgres { main, .. } => main.figures(),
+        }
+    }
+
     /// Closes all connections.
     pub(super) async fn close(&self) {
         match self {

@@ -8,7 +8,10 @@
 use std::{
     fmt, io, mem,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,7 @@ use tokio::{
 use super::{
     ACQUIRE_TIMEOUT,
     failure::{has_no_room, is_starting},
+    pools::ConnectionFigures,
     readiness::Readiness,
 };
 
@@ -83,6 +87,8 @@ pub(super) struct Shared {
     hides: bool,
     /// As many as there may be connections in use.
     seats: Arc<Semaphore>,
+    /// How many connections there may be in use, if the server refuses none.
+    planned: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -117,11 +123,20 @@ impl Shared {
     pub(super) fn new(options: PgConnectOptions, readiness: Arc<Readiness>, hides: bool) -> Arc<Self> {
         let state =
             State { idle: Vec::new(), missing: 0, short: false, retry_at: Instant::now(), retry_after: FIRST_RETRY };
-        Arc::new(Self { options, readiness, hides, seats: Arc::new(Semaphore::new(1)), state: Mutex::new(state) })
+        let planned = AtomicU32::new(1);
+        Arc::new(Self {
+            options,
+            readiness,
+            hides,
+            seats: Arc::new(Semaphore::new(1)),
+            planned,
+            state: Mutex::new(state),
+        })
     }
 
     /// Allows so many connections more.
     pub(super) fn admit(&self, more: u32) {
+        self.planned.fetch_add(more, Ordering::Relaxed);
         self.seats.add_permits(more as usize);
     }
 
@@ -282,6 +297,17 @@ impl Seats {
             ))),
             other => other,
         }
+    }
+
+    /// How many connections all uses have now.
+    pub(super) fn figures(&self) -> ConnectionFigures {
+        let (idle, missing) = {
+            let state = self.shared.state();
+            (state.idle.len() as u64, u64::from(state.missing))
+        };
+        let most = u64::from(self.shared.planned.load(Ordering::Relaxed)).saturating_sub(missing);
+        let used = most.saturating_sub(self.shared.seats.available_permits() as u64);
+        ConnectionFigures { open: used + idle, used, most }
     }
 
     /// Closes all connections, those in use once they are given back.

@@ -1,9 +1,10 @@
 //! The generated pages in docs/reference match the sources. `CHTEST_WRITE_DOCS=1` regenerates them.
 
-use std::{fmt::Write, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fmt::Write, fs, path::Path, process::Command};
 
 use chancery::{
     grpc::DESCRIPTORS,
+    metrics::{ALERTS, Alert, Certificate, Guesses, Guests, Hashing, Metrics, Runtime},
     service::{ACCESS, Access},
 };
 use prost::Message;
@@ -118,4 +119,65 @@ fn the_configuration_page_is_up_to_date() {
     }
     assert!(page.contains("| `grpc` | `CHANCERY_GRPC` | `--grpc` | 127.0.0.1:50051 |"), "{page}");
     assert_up_to_date("config.md", &page);
+}
+
+/// Metrics with every figure that a server registers.
+fn metrics() -> Metrics {
+    let mut metrics = Metrics::default();
+    metrics.observe_hashing(Hashing::default);
+    metrics.observe_guesses(Guesses::default);
+    metrics.observe_guests(Guests::default);
+    metrics.observe_token_sizes(|| (Vec::new(), 0));
+    metrics.observe_runtime(Runtime::default);
+    let certificate = Certificate { listener: "grpc", expires_at: 0, handshakes: 0, failed: 0, is_stuck: false };
+    metrics.observe_certificates(move || vec![certificate]);
+    metrics
+}
+
+/// Name, kind and meaning of each metric.
+fn described(text: &str) -> Vec<(String, String, String)> {
+    let of =
+        |line: &str, start: &str| line.strip_prefix(start)?.split_once(' ').map(|(n, r)| (n.to_owned(), r.to_owned()));
+    let kinds: BTreeMap<String, String> = text.lines().filter_map(|line| of(line, "# TYPE ")).collect();
+    let helps = text.lines().filter_map(|line| of(line, "# HELP "));
+    helps.map(|(name, help)| (name.clone(), kinds[&name].clone(), help.trim_end_matches('.').to_owned())).collect()
+}
+
+#[test]
+fn the_metrics_page_is_up_to_date() {
+    let described = described(&metrics().text());
+    let mut page = "# Metrics\n\nAt `/metrics` of the telemetry listener. Written from `src/metrics`. In a query, the name of a counter ends in `_total`, and those of a \
+        histogram in `_bucket`, `_sum` and `_count`.\nThe alerts below are the rules of [`deploy/prometheus/chancery.rules.yaml`](../../deploy/prometheus/chancery.rules.yaml).\n\n\
+        | metric | kind | meaning | alert |\n|---|---|---|---|\n"
+        .to_owned();
+    for (name, kind, help) in &described {
+        let alerts = ALERTS.iter().filter(|alert| alert.metric == name);
+        let links: Vec<_> = alerts.map(|alert| format!("[{}](#{})", alert.name, alert.name.to_lowercase())).collect();
+        writeln!(page, "| `{name}` | {kind} | {help} | {} |", links.join(", ")).unwrap();
+    }
+    writeln!(page, "\n## Alerts").unwrap();
+    for Alert { name, metric, expr, hold, severity, action } in ALERTS {
+        assert!(described.iter().any(|(described, ..)| described == metric), "{name} is about {metric}");
+        assert!(expr.contains(metric), "{name}");
+        writeln!(page, "\n### {name}\n`{severity}`, if for {hold}:\n```text\n{expr}\n```\n{action}").unwrap();
+    }
+    assert_up_to_date("metrics.md", &page);
+}
+
+#[test]
+fn the_rules_for_prometheus_are_up_to_date() {
+    let mut rules = "# Written from src/metrics/alerts.rs.\ngroups:\n  - name: chancery\n    rules:\n".to_owned();
+    for Alert { name, expr, hold, severity, action, .. } in ALERTS {
+        let text = |text: &str| serde_json::to_string(text).unwrap();
+        write!(
+            rules,
+            "      - alert: {name}\n        expr: {}\n        for: {hold}\n        labels: {{ severity: {severity} }}\n        \
+             annotations:\n          action: {}\n          runbook: docs/reference/metrics.md#{}\n",
+            text(expr),
+            text(action),
+            name.to_lowercase()
+        )
+        .unwrap();
+    }
+    assert_up_to_date("../../deploy/prometheus/chancery.rules.yaml", &rules);
 }

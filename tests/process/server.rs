@@ -68,8 +68,9 @@ impl Server {
         if place.database.is_some() && !more.contains(&"--sealing-key-file") {
             command.arg("--create-sealing-key");
         }
+        let ports = FREE_PORTS.chunks_exact(2).filter(|pair| !more.contains(&pair[0])).flatten();
         let mut child = command
-            .args(FREE_PORTS)
+            .args(ports)
             .args(place.flags())
             .args(more)
             .stdout(Stdio::piped())

@@ -98,6 +98,11 @@ impl Broadcast {
         broadcast
     }
 
+    /// How many are subscribed.
+    pub(super) fn watchers(&self) -> usize {
+        self.sender.receiver_count()
+    }
+
     /// Locks the broadcast.
     pub(super) fn lock(&self) -> BroadcastGuard<'_> {
         BroadcastGuard { broadcast: self, recent: self.recent.lock().unwrap_or_else(PoisonError::into_inner) }

@@ -164,6 +164,18 @@ impl Live {
         Ttl::from_millis(self.clock.elapsed().millis().saturating_sub(self.confirmed.load(Ordering::SeqCst)))
     }
 
+    /// The same in seconds, for people.
+    #[must_use]
+    pub fn seconds_since_confirmed(&self) -> f64 {
+        self.confirmation_age().duration().as_secs_f64()
+    }
+
+    /// How many streams are open.
+    #[must_use]
+    pub fn watchers(&self) -> usize {
+        self.broadcast.watchers()
+    }
+
     /// Whether this process is current enough to serve watchers.
     #[must_use]
     pub fn is_current(&self) -> bool {

@@ -246,6 +246,11 @@ impl SessionWriter {
         self.submit(write, deadline).await
     }
 
+    /// How many requests are queued.
+    pub(in crate::service) fn waiting(&self) -> usize {
+        self.0.queue().queued()
+    }
+
     /// Notes that a session's cookie was used. It is written with the next batch; under too much load, or if the
     /// database is unreachable, it is dropped, and the next use is noted instead.
     pub(in crate::service) fn touch(&self, touch: SessionTouch) {

@@ -13,6 +13,8 @@ use crate::tls_files::TlsPem;
 pub(super) struct Line {
     dial: Arc<Dial>,
     dialled: Arc<Mutex<Dialled>>,
+    /// The files are read by one stream at a time.
+    reading: Arc<tokio::sync::Mutex<()>>,
     current: Arc<watch::Sender<Connection>>,
 }
 
@@ -34,12 +36,13 @@ impl Line {
     pub(super) fn new(dial: Arc<Dial>, (endpoint, pem): (Endpoint, TlsPem)) -> Self {
         let first = Connection { channel: endpoint.connect_lazy(), number: 0 };
         let dialled = Arc::new(Mutex::new(Dialled { endpoint, pem }));
-        Self { dial, dialled, current: Arc::new(watch::Sender::new(first)) }
+        Self { dial, dialled, reading: Arc::default(), current: Arc::new(watch::Sender::new(first)) }
     }
 
     /// Reads the certificates in files again. If they have changed, everything is dialled with them from now on. While
     /// they cannot be used, the last ones stay.
     pub(super) async fn read_certificates(&self) {
+        let _turn = self.reading.lock().await;
         let Some(read) = self.dial.read().await else { return };
         let changed = {
             let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
