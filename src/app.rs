@@ -216,14 +216,7 @@ pub async fn serve(config: Config, signals: Signals) -> anyhow::Result<()> {
     if mail.post.is_none() {
         tracing::warn!("no mail server is set (mail_smtp): mails stay in the database until they expire");
     }
-    let mut metrics = Metrics::default();
-    hashing::observe(&mut metrics, &service.passwords);
-    limits::observe(&mut metrics, &service.limits);
-    limits::observe_guests(&mut metrics, &service);
-    figures::observe(&mut metrics, &service);
-    token_sizes::observe(&mut metrics, &service.tokens);
-    certificates.observe(&mut metrics);
-    let metrics = Arc::new(metrics);
+    let metrics = Arc::new(observed(&service, &certificates));
     let health = Health::default();
     let serving = service.store().takes_changes();
     health.handle().set(serving).await;
@@ -268,6 +261,18 @@ pub async fn serve(config: Config, signals: Signals) -> anyhow::Result<()> {
     jobs.finish((Instant::now() + JOBS_TIMEOUT).min(must_end - CLOSE_TIMEOUT)).await;
     service.store().close().await;
     Ok(())
+}
+
+/// The metrics, with the figures of everything that runs.
+fn observed(service: &Service, certificates: &Certificates) -> Metrics {
+    let mut metrics = Metrics::default();
+    hashing::observe(&mut metrics, &service.passwords);
+    limits::observe(&mut metrics, &service.limits);
+    limits::observe_guests(&mut metrics, service);
+    figures::observe(&mut metrics, service);
+    token_sizes::observe(&mut metrics, &service.tokens);
+    certificates.observe(&mut metrics);
+    metrics
 }
 
 /// Verifiers and browsers go where the issuer says, by TLS or without it.

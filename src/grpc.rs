@@ -67,6 +67,7 @@ pub async fn serve(
 }
 
 /// All that a gRPC listener answers, for one that answers other requests too.
+#[must_use]
 pub fn calls(
     service: Service,
     metrics: Arc<Metrics>,

@@ -17,6 +17,7 @@ mod backup;
 mod checkup;
 mod clients;
 mod connection;
+mod connection_figures;
 mod creations;
 mod engine;
 mod factors;
@@ -76,6 +77,7 @@ pub use self::wake::Wake;
 pub use self::{
     backup::{Contents, DatabaseFile, Examined, GoOn},
     checkup::{Checkup, Durability},
+    connection_figures::ConnectionFigures,
     engine::Tx,
     factors::StoredTotp,
     failure::{SITE_TAKEN, failure},
@@ -85,7 +87,6 @@ pub use self::{
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
     openings::Opening,
-    pools::ConnectionFigures,
     postgres::{Connected, USUAL_CONNECTIONS},
     private_file::{open_to_others, private, unusable_companion},
     revoke::{By, Revoke},

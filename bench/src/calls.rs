@@ -17,7 +17,7 @@ use chancery::grpc::pb::{
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
-    transport::Channel,
+    transport::{Certificate, Channel, ClientTlsConfig},
 };
 use tonic_types::StatusExt;
 
@@ -33,6 +33,17 @@ impl Connections {
         let mut all = Vec::new();
         for _ in 0..number.max(1) {
             let endpoint = Channel::from_shared(format!("http://{address}"))?;
+            all.push(endpoint.connect().await.with_context(|| format!("cannot connect to {address}"))?);
+        }
+        Ok(Self(all))
+    }
+
+    /// Opens `number` connections with TLS that trust this authority.
+    pub(crate) async fn open_tls(address: &str, number: usize, ca: &str) -> anyhow::Result<Self> {
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)).domain_name("localhost");
+        let mut all = Vec::new();
+        for _ in 0..number.max(1) {
+            let endpoint = Channel::from_shared(format!("https://{address}"))?.tls_config(tls.clone())?;
             all.push(endpoint.connect().await.with_context(|| format!("cannot connect to {address}"))?);
         }
         Ok(Self(all))

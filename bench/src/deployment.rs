@@ -184,6 +184,18 @@ impl Deployment {
         self.start(command, &["--check", "127.0.0.1:0", "--trusted-proxy", "127.0.0.1"]).await
     }
 
+    /// Starts a server with TLS. Returns what its clients have to trust too.
+    pub(crate) async fn serve_with_tls(&self) -> anyhow::Result<(Server, String)> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let (cert, key) = (self.dir.path().join("tls.crt"), self.dir.path().join("tls.key"));
+        std::fs::write(&cert, made.cert.pem())?;
+        std::fs::write(&key, made.signing_key.serialize_pem())?;
+        let (cert, key) = (cert.display().to_string(), key.display().to_string());
+        let command = pin::server_side(self.tools.pin, &self.tools.server);
+        let server = self.start(command, &["--tls-cert", &cert, "--tls-key", &key]).await?;
+        Ok((server, made.cert.pem()))
+    }
+
     /// Starts a server with a command that ends with the program's name.
     pub(crate) async fn serve_with(&self, program: Command) -> anyhow::Result<Server> {
         self.start(program, &[]).await

@@ -17,6 +17,7 @@ mod refresh;
 mod session_data;
 mod soak;
 mod start;
+mod tls;
 mod watch;
 
 use std::sync::Arc;
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// The name and description of each scenario, and whether it runs by default.
-const ALL: [(&str, &str, bool); 21] = [
+const ALL: [(&str, &str, bool); 22] = [
     ("ceilings", "raw signatures, Argon2id, durable commits, bare echo and bare page", true),
     ("client-token", "IssueClientToken with each algorithm, against raw signatures and the echo", true),
     ("refresh", "refresh chains, against the echo and durable commits", true),
@@ -56,6 +57,7 @@ const ALL: [(&str, &str, bool); 21] = [
     ("check", "checks of a browser for an application behind a proxy, against a bare page of the same headers", true),
     ("pages", "sign-in pages at a fixed rate", true),
     ("sign-out", "how fast a sign-out at one process holds at another", true),
+    ("tls", "refreshes over TLS against plain ones, and handshakes", true),
     ("watch", "how fast a logout reaches many watchers", true),
     ("mix", "refreshes, introspections, client tokens and sign-ins at once", true),
     ("memory", "200 concurrent sign-ins in 1 GiB", true),
@@ -143,6 +145,7 @@ impl Bench {
     async fn run_scenario(&mut self, name: &str, engine: Engine) -> anyhow::Result<()> {
         match name {
             "ceilings" => ceilings::run(self, engine).await,
+            "tls" => tls::run(self, engine).await,
             "client-token" => client_token::run(self, engine).await,
             "refresh" => refresh::run(self, engine).await,
             "session-data" => session_data::run(self, engine).await,

@@ -41,6 +41,7 @@ use super::machine::Machine;
 use crate::store::Location;
 
 /// A checked configuration.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Config {
     /// Whether this is the demo.
     pub dev: bool,

@@ -19,6 +19,7 @@ use crate::store::Location;
 
 /// What the command line of `serve` says besides the settings.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct ServeOptions {
     /// Whether this is the demo.
     pub dev: bool,

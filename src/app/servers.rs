@@ -73,13 +73,13 @@ impl Edges {
                 Some(grpc) => {
                     let (grpc, (service, metrics, health)) = (Socket::tcp(grpc, certificates.grpc), calls);
                     let grpc_server = grpc::serve(service, metrics, (grpc, connections.public), health, stop());
-                    tokio::join!(grpc_server, web::serve(http, of_browsers(connections), routes, stop()));
+                    tokio::join!(grpc_server, web::serve(http, of_browsers(&connections), routes, stop()));
                 }
-                None => serve_both(http, of_browsers(connections), (routes, calls), stop()).await,
+                None => serve_both(http, of_browsers(&connections), (routes, calls), stop()).await,
             }
         };
         let check = check.map(|check| Socket::tcp(check, certificates.check));
-        let check_server = serve_check(check, connections, (checker.clone(), access), stop());
+        let check_server = serve_check(check, &connections, (checker.clone(), access), stop());
         let front = application.map(|App { url, .. }| DevApp::new(service.clone(), options, checker, &url));
         let app_server = async {
             if let Some((listener, front)) = app.zip(front) {
@@ -98,7 +98,7 @@ impl Edges {
 }
 
 /// The limits of the listeners that get the headers of browsers.
-const fn of_browsers(connections: Connections) -> Limits {
+const fn of_browsers(connections: &Connections) -> Limits {
     Limits { header_bytes: BROWSER_HEADERS, ..connections.public }
 }
 
@@ -115,7 +115,7 @@ async fn serve_both(
 
 async fn serve_check(
     socket: Option<Socket>,
-    connections: Connections,
+    connections: &Connections,
     (checker, access): (Checker, CheckAccess),
     stop: impl Future<Output = ()>,
 ) {

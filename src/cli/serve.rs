@@ -21,6 +21,7 @@ pub(super) struct Serve {
 
 /// The arguments of `serve`, which `config check` and `config show` take too.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct ServeArgs {
     #[command(flatten)]
     database: DatabaseArgs,

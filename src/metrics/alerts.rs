@@ -8,7 +8,7 @@ pub struct Alert {
     pub name: &'static str,
     /// The metric that it is about, without the ending that its kind adds.
     pub metric: &'static str,
-    /// When it fires, in PromQL.
+    /// When it fires, in `PromQL`.
     pub expr: &'static str,
     /// For how long that has to hold.
     pub hold: &'static str,

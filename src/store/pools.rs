@@ -15,7 +15,10 @@ use sqlx::{
 };
 use tokio::time::Instant;
 
-use super::{ACQUIRE_TIMEOUT, connection::TxConnection, failure, private_file, seats::Seats, setup_lock::setup_lock};
+use super::{
+    ACQUIRE_TIMEOUT, connection::TxConnection, connection_figures::ConnectionFigures, failure, private_file,
+    seats::Seats, setup_lock::setup_lock,
+};
 use crate::error::{Error, Result};
 
 /// How long SQLite itself waits for the write lock before it reports BUSY. Within that time it retries after 1,
@@ -43,17 +46,6 @@ impl fmt::Debug for Pools {
             Self::Postgres { main, .. } => f.debug_struct("Postgres").field("main", main).finish_non_exhaustive(),
         }
     }
-}
-
-/// Connections to a database.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionFigures {
-    /// Those that are open.
-    pub open: u64,
-    /// Those of them that are in use.
-    pub used: u64,
-    /// How many there may be.
-    pub most: u64,
 }
 
 impl Pools {

@@ -23,8 +23,8 @@ use tokio::{
 
 use super::{
     ACQUIRE_TIMEOUT,
+    connection_figures::ConnectionFigures,
     failure::{has_no_room, is_starting},
-    pools::ConnectionFigures,
     readiness::Readiness,
 };
 

@@ -62,6 +62,8 @@ class Server(client.Server):
 
     def __init__(self, target, config, ca=None):
         options = [("grpc.service_config", config), ("grpc.enable_retries", 1), ("grpc.max_reconnect_backoff_ms", 500)]
+        # A list of addresses is no name of a host (RFC 3986 §3.2.2); a name in DNS would be one.
+        options.append(("grpc.default_authority", "localhost"))
         # Each client has connections of its own, as separate programs would.
         options.append(("grpc.use_local_subchannel_pool", 1))
         if ca is None:

@@ -45,6 +45,7 @@ mod mail_server;
 mod moving_in;
 mod no_pipes;
 mod openapi;
+mod operations;
 mod outage;
 mod page_json;
 mod pages;

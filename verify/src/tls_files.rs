@@ -1,7 +1,7 @@
 //! Certificates of one's own, in files that change: those of an authority, and that of a client.
 
 use std::{
-    io::{Error, ErrorKind, Result},
+    io::{Error, Result},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -101,5 +101,5 @@ async fn read(file: &SmallFile) -> Result<Vec<u8>> {
 }
 
 fn named(path: &Path, error: &Error) -> Error {
-    Error::new(ErrorKind::Other, format!("cannot read {}: {error}", path.display()))
+    Error::other(format!("cannot read {}: {error}", path.display()))
 }

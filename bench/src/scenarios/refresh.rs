@@ -52,9 +52,18 @@ pub(super) async fn create_chains(
     deployment: &Deployment,
     server: &Server,
 ) -> anyhow::Result<(Vec<Chain>, Sizes)> {
+    let connections = Connections::open(&server.grpc, bench.run.connections).await?;
+    create_chains_over(bench, deployment, connections).await
+}
+
+/// The same over these connections.
+pub(super) async fn create_chains_over(
+    bench: &mut Bench,
+    deployment: &Deployment,
+    connections: Connections,
+) -> anyhow::Result<(Vec<Chain>, Sizes)> {
     let number = bench.run.chains;
     let sessions = seed::write_sessions(deployment, bench.next_seed(), u64::try_from(number)?).await?;
-    let connections = Connections::open(&server.grpc, bench.run.connections).await?;
     let mut chains = Vec::new();
     for n in 0..number {
         chains.push(Chain::new(connections.for_caller(n)?, APP, sessions.token(u64::try_from(n)?, seed::GENERATION)));

@@ -91,12 +91,11 @@ impl ListenDraft {
                 "--dev listens on loopback only, since everybody knows its passwords; --dev-anywhere lets it listen in a \
                  container or a network of your own",
             )),
-            (Some(_), _) if dev => {
-                if !self.issuer.is_set() {
-                    let why = "a demo that is reached from elsewhere needs --issuer http://NAME:PORT, by which it is";
-                    problems.push(self.issuer.problem(why));
-                }
+            (Some(_), _) if dev && !self.issuer.is_set() => {
+                let why = "a demo that is reached from elsewhere needs --issuer http://NAME:PORT, by which it is";
+                problems.push(self.issuer.problem(why));
             }
+            (Some(_), _) if dev => {}
             (_, Some((_, plain, ..))) if !plaintext => problems.push(plain.problem(
                 "listening beyond loopback needs TLS (--tls-cert and --tls-key), or --plaintext-beyond-loopback behind \
                  a proxy that has TLS",

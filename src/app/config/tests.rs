@@ -379,11 +379,14 @@ fn proxies_are_a_list_in_each_place() {
     let by_variable = draft_from_variables(&[("TRUSTED_PROXIES", "10.0.0.0/8, ::1")]);
     let mut by_flag = Draft::default();
     read_line(&mut by_flag, &["--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "::1"]).unwrap();
-    for draft in [by_file, by_variable, by_flag] {
+    let arrived = |draft: Draft| {
         let proxies = draft.for_server(false, MACHINE).unwrap().browser.proxies;
         let trusted: Vec<_> = proxies.trusted.iter().map(ToString::to_string).collect();
         assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
-    }
+    };
+    arrived(by_file);
+    arrived(by_variable);
+    arrived(by_flag);
     let problems = draft_from_variables(&[("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.1/8")]).for_server(false, MACHINE);
     let want = "CHANCERY_TRUSTED_PROXIES: 10.0.0.1/8 has bits beyond its prefix; the network is 10.0.0.0/8";
     assert_eq!(problems.unwrap_err(), [want]);

@@ -11,7 +11,6 @@ use super::{
 
 section! {
     /// TLS
-    #[expect(clippy::struct_field_names, reason = "fields are named as the file's keys")]
     TlsDraft;
     /// Certificate of all listeners (PEM), followed by those that lead to its authority; read again when it changes
     tls_cert: PathBuf as "FILE";
@@ -187,22 +186,22 @@ mod tests {
         if problems.is_empty() { Ok(tls) } else { Err(problems) }
     }
 
-    fn files(cert: &str, key: &str, client_ca: Option<&str>) -> Option<TlsFiles> {
-        Some(TlsFiles { cert: cert.into(), key: key.into(), client_ca: client_ca.map(Into::into) })
+    fn files(cert: &str, key: &str, client_ca: Option<&str>) -> TlsFiles {
+        TlsFiles { cert: cert.into(), key: key.into(), client_ca: client_ca.map(Into::into) }
     }
 
     #[test]
     fn each_listener_has_the_files_of_all_unless_it_has_its_own_or_none() {
         let all = [("TLS_CERT", "c"), ("TLS_KEY", "k"), ("TLS_CLIENT_CA", "a")];
         assert_eq!(tls(&[]).unwrap(), Tls::default());
-        assert_eq!(tls(&all).unwrap(), Tls::everywhere(&files("c", "k", Some("a")).unwrap()));
+        assert_eq!(tls(&all).unwrap(), Tls::everywhere(&files("c", "k", Some("a"))));
         let own = [("GRPC_TLS_CERT", "c2"), ("GRPC_TLS_KEY", "k2"), ("HTTP_TLS_CLIENT_CA", "none")];
         let some = [all.as_slice(), &own, &[("TELEMETRY_TLS_CERT", "none"), ("CHECK_TLS_CLIENT_CA", "a3")]].concat();
         let Tls { grpc, http, check, telemetry } = tls(&some).unwrap();
-        assert_eq!((grpc, http), (files("c2", "k2", Some("a")), files("c", "k", None)));
-        assert_eq!((check, telemetry), (files("c", "k", Some("a3")), None));
+        assert_eq!((grpc, http), (Some(files("c2", "k2", Some("a"))), Some(files("c", "k", None))));
+        assert_eq!((check, telemetry), (Some(files("c", "k", Some("a3"))), None));
         let alone = tls(&[("CHECK_TLS_CERT", "c"), ("CHECK_TLS_KEY", "k")]).unwrap();
-        assert_eq!(alone, Tls { check: files("c", "k", None), ..Tls::default() });
+        assert_eq!(alone, Tls { check: Some(files("c", "k", None)), ..Tls::default() });
     }
 
     #[test]

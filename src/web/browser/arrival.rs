@@ -53,6 +53,7 @@ impl Arrival {
 }
 
 /// The other end of a request's connection, and whether the connection has TLS.
+#[must_use]
 pub fn connection_of(extensions: &Extensions) -> (Option<SocketAddr>, bool) {
     (extensions.get().map(|Peer(peer)| *peer), extensions.get::<Encrypted>().is_some())
 }

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -121,11 +121,7 @@ fn shortest_life(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Life, TlsE
     lives.into_iter().min().ok_or_else(|| unusable(path, "there is no certificate in it"))
 }
 
-fn verifier(
-    path: &PathBuf,
-    pem: &[u8],
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn verifier(path: &Path, pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
     for authority in certificates(path, pem)? {
         roots.add(authority).map_err(|error| unusable(path, error.to_string()))?;
