@@ -9,6 +9,7 @@ mod database;
 mod dev;
 mod first_start;
 mod hashing;
+mod health;
 mod jobs;
 mod limits;
 mod listeners;
@@ -18,6 +19,7 @@ pub mod output;
 mod pause;
 mod preflight;
 mod restore;
+mod restored;
 mod schema;
 mod sealing_file;
 mod servers;
@@ -36,8 +38,10 @@ pub use self::{
     backup::{BackedUp, Bounds, back_up},
     config::Config,
     database::Purpose,
+    health::readiness,
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
+    restored::settle_restored,
     schema::migrate,
     sealing_file::generate_sealing_key,
     telemetry::init as init_logs,

@@ -6,11 +6,13 @@ mod backup;
 mod clients;
 mod config;
 mod guard;
+mod health;
 mod issuer;
 mod keys;
 mod migrate;
 mod output;
 mod password;
+mod restored;
 mod roles;
 mod sealing_key;
 mod serve;
@@ -80,11 +82,15 @@ enum Command {
     Backup(backup::Backup),
     /// Restore an SQLite database from a backup, where there is none.
     Restore(backup::Restore),
+    /// Prepare a database that other tools have restored, before servers run on it.
+    Restored(restored::Restored),
     /// Check access tokens.
     #[command(subcommand)]
     Token(token::Token),
     /// Run a verifier beside a service, for proxies and for services in any language.
     Guard(guard::Guard),
+    /// Ask the server on this machine whether it is ready.
+    Health(health::Health),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -184,8 +190,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(c) => c.run().await,
         Command::Backup(c) => Box::pin(c.run()).await,
         Command::Restore(c) => Box::pin(c.run()).await,
+        Command::Restored(c) => c.run().await,
         Command::Token(c) => c.run().await,
         Command::Guard(c) => c.run().await,
+        Command::Health(c) => c.run().await,
         Command::Config(c) => c.run(),
     }
 }

@@ -63,6 +63,11 @@ impl Listen {
 }
 
 impl ListenDraft {
+    /// Where the telemetry listener is, whatever else is wrong.
+    pub(super) fn telemetry_address(&mut self) -> SocketAddr {
+        self.telemetry.or(TELEMETRY)
+    }
+
     /// Fills in defaults and collects all problems.
     pub(super) fn check(&mut self, dev: bool, problems: &mut Vec<String>) -> Listen {
         let (grpc, http, telemetry) = (self.grpc.or(GRPC), self.http.or(HTTP), self.telemetry.or(TELEMETRY));
