@@ -27,12 +27,11 @@ pub(super) struct Health {
 impl Health {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self { telemetry, timeout, config } = self;
-        let telemetry = match telemetry {
-            Some(given) => given,
-            None => {
-                let draft = DatabaseArgs { config, ..DatabaseArgs::default() }.draft();
-                draft.telemetry().map_err(|problems| listed("the configuration is invalid", &problems))?
-            }
+        let telemetry = if let Some(given) = telemetry {
+            given
+        } else {
+            let draft = DatabaseArgs { config, ..DatabaseArgs::default() }.draft();
+            draft.telemetry().map_err(|problems| listed("the configuration is invalid", &problems))?
         };
         if telemetry.port() == 0 {
             bail!("the server chooses the port of its telemetry listener; name the address with --telemetry");
