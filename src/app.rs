@@ -13,6 +13,7 @@ mod doctor;
 mod figures;
 mod first_start;
 mod hashing;
+mod health;
 mod jobs;
 mod limits;
 mod listeners;
@@ -22,6 +23,7 @@ pub mod output;
 mod pause;
 mod preflight;
 mod restore;
+mod restored;
 mod schema;
 mod sealing_file;
 mod servers;
@@ -42,8 +44,10 @@ pub use self::{
     config::Config,
     database::Purpose,
     doctor::{Finding, Level, examine},
+    health::readiness,
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
+    restored::settle_restored,
     schema::migrate,
     sealing_file::generate_sealing_key,
     signals::Signals,

@@ -7,11 +7,13 @@ mod clients;
 mod config;
 mod doctor;
 mod guard;
+mod health;
 mod issuer;
 mod keys;
 mod migrate;
 mod output;
 mod password;
+mod restored;
 mod roles;
 mod sealing_key;
 mod serve;
@@ -81,6 +83,8 @@ enum Command {
     Backup(backup::Backup),
     /// Restore an SQLite database from a backup, where there is none.
     Restore(backup::Restore),
+    /// Prepare a database that other tools have restored, before servers run on it.
+    Restored(restored::Restored),
     /// Check access tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -88,6 +92,8 @@ enum Command {
     Guard(guard::Guard),
     /// Look at everything that a server stands on, and say what is wrong with it.
     Doctor(doctor::Doctor),
+    /// Ask the server on this machine whether it is ready.
+    Health(health::Health),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -187,9 +193,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(c) => c.run().await,
         Command::Backup(c) => Box::pin(c.run()).await,
         Command::Restore(c) => Box::pin(c.run()).await,
+        Command::Restored(c) => c.run().await,
         Command::Token(c) => c.run().await,
         Command::Guard(c) => c.run().await,
         Command::Doctor(c) => Box::pin(c.run()).await,
+        Command::Health(c) => c.run().await,
         Command::Config(c) => c.run(),
     }
 }

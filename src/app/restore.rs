@@ -212,7 +212,8 @@ fn pg_restore(url: &DatabaseUrl, file: &Path) -> String {
     format!(
         "PostgreSQL is restored with its own tools, into an empty database, while no server runs on it:\n  \
          pg_restore --exit-on-error --no-owner --dbname={} {}\n{}\
-         Then start the servers with the sealing key that the database was made with.",
+         Then, before any server is started, run `chancery restored` with the sealing key that the database was made \
+         with, and --end-sessions if sessions that were ended since must not come back.",
         quoted(&url.without_password()),
         quoted(&file.display().to_string()),
         parameters_left_out(url)

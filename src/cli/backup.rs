@@ -48,7 +48,7 @@ pub(super) struct Restore {
 }
 
 #[derive(Args, Debug)]
-struct Limit {
+pub(super) struct Limit {
     /// Give up after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
@@ -119,13 +119,16 @@ impl Restore {
 }
 
 impl Limit {
-    fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
         Bounds { stop: Arc::new(AtomicBool::new(false)), within: Ttl::from_secs(i64::from(self.timeout)) }
     }
 }
 
 /// Tells the work to stop at a signal, and waits until it has cleaned up.
-async fn until_stopped<T>(work: impl Future<Output = anyhow::Result<T>>, bounds: &Bounds) -> anyhow::Result<T> {
+pub(super) async fn until_stopped<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+    bounds: &Bounds,
+) -> anyhow::Result<T> {
     let signal = stop_signal()?;
     let mut work = Box::pin(work);
     tokio::select! {

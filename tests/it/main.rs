@@ -31,6 +31,7 @@ mod costly_hashes;
 mod crowd;
 #[path = "../support/database.rs"]
 mod database;
+mod deploy;
 mod docs;
 mod edge;
 mod factors;

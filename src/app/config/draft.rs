@@ -1,6 +1,6 @@
 //! Settings before they are checked, from the file, the variables and the flags. Later sources override earlier ones.
 
-use std::{ffi::OsString, path::Path, sync::Arc};
+use std::{ffi::OsString, net::SocketAddr, path::Path, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
@@ -161,6 +161,15 @@ impl Draft {
             let read = self.slot(|key| key.name == *name).map(|slot| slot.set(value, Origin::Flag));
             self.problems.extend(read.and_then(Result::err));
         }
+    }
+
+    /// The address of the telemetry listener.
+    ///
+    /// # Errors
+    /// Every problem found while reading.
+    pub fn telemetry(mut self) -> Result<SocketAddr, Vec<String>> {
+        let address = self.listen.telemetry_address();
+        if self.problems.is_empty() { Ok(address) } else { Err(self.problems) }
     }
 
     /// Every setting as `config show` prints it.

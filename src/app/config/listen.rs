@@ -72,6 +72,11 @@ impl Listen {
 }
 
 impl ListenDraft {
+    /// Where the telemetry listener is, whatever else is wrong.
+    pub(super) fn telemetry_address(&mut self) -> SocketAddr {
+        self.telemetry.or(TELEMETRY)
+    }
+
     /// Fills in defaults and collects all problems.
     /// A demo may be one that is reached from elsewhere.
     pub(super) fn check(&mut self, (dev, anywhere): (bool, bool), tls: &Tls, problems: &mut Vec<String>) -> Listen {
