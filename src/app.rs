@@ -6,6 +6,7 @@ mod backup;
 pub mod config;
 mod data_dir;
 mod database;
+mod declared;
 mod dev;
 mod first_start;
 mod hashing;
@@ -36,6 +37,7 @@ pub use self::{
     backup::{BackedUp, Bounds, back_up},
     config::Config,
     database::Purpose,
+    declared::{Declaration, Plan, apply, export, plan},
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
     schema::migrate,
@@ -168,11 +170,11 @@ fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
     }
 }
 
-/// Runs a server until `stop` resolves.
+/// Runs a server until `stop` resolves. Before it is ready, its database has what `apply` declares.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn serve(config: Config, apply: Option<Declaration>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     // Listeners first, so that a busy port is reported before anything is changed.
     let mut config = config;
     machine::raise_open_files();
@@ -195,6 +197,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Re
             .await
             .map_err(|e| explain(&e))
             .context("cannot set up the demo")?;
+    }
+    if let Some(file) = &apply {
+        declared::at_start(&service, file).await.with_context(|| format!("cannot apply {}", file.path()))?;
     }
     let passwords::PoolConfig { threads, queue, memory_kib, .. } = service.passwords.settings();
     tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "password hashing threads started");

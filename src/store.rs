@@ -17,6 +17,7 @@ mod backup;
 mod clients;
 mod connection;
 mod creations;
+mod declared;
 mod engine;
 mod factors;
 mod failure;
@@ -74,6 +75,7 @@ use tokio::{
 pub use self::wake::Wake;
 pub use self::{
     backup::{Contents, DatabaseFile, Examined, GoOn},
+    declared::REMEMBERED_SECRETS,
     engine::Tx,
     factors::StoredTotp,
     failure::{SITE_TAKEN, failure},
