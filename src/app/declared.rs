@@ -86,12 +86,16 @@ fn listed(problems: &[String]) -> anyhow::Error {
 /// # Errors
 /// A sentence that says how far it came.
 pub async fn apply(service: &Service, file: &Declaration, prune: bool, mut plan: Plan) -> anyhow::Result<usize> {
-    let mut done = 0;
+    let (mut done, mut stood) = (0, None);
     for _ in 0..MAX_ROUNDS {
         match round(service, file, &plan, &mut done).await {
             Ok(()) => return Ok(done),
-            Err((change, error)) if !is_of_others(&error) => return Err(stopped(done, &change, &error)),
-            Err(_) => {}
+            // What is not seen and cannot be made: a name that is taken otherwise.
+            Err((subject, error @ Error::Exists(..))) if stood.as_ref() == Some(&subject) => {
+                return Err(stopped(done, &subject, &error));
+            }
+            Err((subject, error)) if !is_of_others(&error) => return Err(stopped(done, &subject, &error)),
+            Err((subject, _)) => stood = Some(subject),
         }
         plan = self::plan(service, file, prune).await?;
     }
@@ -125,7 +129,14 @@ const fn is_of_others(error: &Error) -> bool {
 }
 
 fn stopped(done: usize, subject: &str, error: &Error) -> anyhow::Error {
-    anyhow!("{subject}: {:#}; {done} changes were made, and applying the file again goes on from there", explain(error))
+    let why = match error {
+        Error::Exists("client or subject", _) => ", or belonged to a client that was deleted",
+        _ => "",
+    };
+    anyhow!(
+        "{subject}: {:#}{why}; {done} changes were made, and applying the file again goes on from there",
+        explain(error)
+    )
 }
 
 /// Applies a file before a server is ready. Nothing is pruned: while servers are replaced, the older ones still have the

@@ -23,6 +23,7 @@ mod config_check;
 mod copied;
 mod costly_import;
 mod crash;
+mod declared;
 mod dev_app;
 mod drain;
 mod edge;

@@ -163,8 +163,8 @@ impl Comparison<'_> {
             match self.state.clients.get(id) {
                 None => changes.push((2, new_client(id, wanted))),
                 Some(present) => {
-                    let (change, note) = self.client(id, wanted, present);
-                    self.plan.notes.extend(note);
+                    let (change, notes) = self.client(id, wanted, present);
+                    self.plan.notes.extend(notes);
                     let Some(change) = change else { continue };
                     let moves = site_key(&present.fields).is_some()
                         && wanted.fields.contains_key("site")
@@ -181,14 +181,14 @@ impl Comparison<'_> {
         self.plan.changes.extend(changes.into_iter().map(|(_, change)| change));
     }
 
-    fn client(&self, id: &str, wanted: &WantedClient, present: &PresentClient) -> (Option<Change>, Option<String>) {
+    fn client(&self, id: &str, wanted: &WantedClient, present: &PresentClient) -> (Option<Change>, Vec<String>) {
         let changed = differences(Kind::Client, &present.fields, &wanted.fields);
         let was_pruned = self.noted(DeclaredKind::Client, id).is_some_and(|noted| noted.pruned);
         let wants_disabled = wanted.disabled.or(was_pruned.then_some(false));
         let disabled = wants_disabled.filter(|wants| *wants != present.disabled);
-        let mut note = None;
+        let mut notes = Vec::new();
         if present.disabled && wants_disabled.is_none() {
-            note = Some(format!("client {id} is disabled, and stays so: the file does not say disabled = false"));
+            notes.push(format!("client {id} is disabled, and stays so: the file does not say disabled = false"));
         }
         let had = self.state.remembered.secrets.get(id).map(Vec::as_slice).unwrap_or_default();
         let secret_file = wanted.secret.and_then(|secret| match secret_state(&secret, present, had) {
@@ -196,14 +196,14 @@ impl Comparison<'_> {
             SecretState::New => Some(wanted.secret_file.clone()),
             SecretState::Old => {
                 let file = &wanted.secret_file;
-                note = Some(format!(
+                notes.push(format!(
                     "client {id}: {file} holds a secret that it had before, which is not brought back; put a new one there"
                 ));
                 None
             }
         });
         let differs = !changed.is_empty() || disabled.is_some() || secret_file.is_some();
-        (differs.then(|| Change::Client { id: id.to_owned(), changed, disabled, secret_file }), note)
+        (differs.then(|| Change::Client { id: id.to_owned(), changed, disabled, secret_file }), notes)
     }
 
     fn audiences(&mut self) {

@@ -98,7 +98,6 @@ fn told(id: &str, client: &PresentClient, state: &State) -> Fields {
     if client.disabled {
         told.insert("disabled", Value::Switch(true));
     }
-    told.retain(|name, value| !value.is_empty() || !kind(name));
     told
 }
 

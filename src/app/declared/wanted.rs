@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     file::{Declaration, Entry},
     keys::{Kind, OF_ACCOUNT_CLIENT, SECRET_FILE},
-    render::{check_audience, client_fields, client_request, role_request, user_request},
+    render::{check_audience, client_fields, client_request, role_request, user_request, written},
     value::{Fields, Value},
 };
 use crate::{
@@ -90,7 +90,7 @@ impl Checked<'_> {
     }
 
     fn audience(&mut self, entry: &Entry) {
-        let (name, owner) = (entry.name(), entry.text("owner"));
+        let (name, owner) = (written(&entry.name(), self.surroundings.issuer), entry.text("owner"));
         if let Err(why) = check_audience(&name) {
             self.problems.push(self.file.problem_of(entry, "name", why));
         }
@@ -164,7 +164,7 @@ impl Checked<'_> {
     fn owners(&mut self) {
         for entry in self.file.of(Kind::Client) {
             for audience in entry.list("serves") {
-                let id = entry.name();
+                let (id, audience) = (entry.name(), written(&audience, self.surroundings.issuer));
                 let known = self.wanted.audiences.entry(audience.clone()).or_default();
                 match known {
                     Some(other) if *other != id => {
