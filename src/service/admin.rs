@@ -13,7 +13,7 @@ mod users;
 pub(in crate::service) use self::users::UsersParts;
 pub use self::{
     audit::{Audit, AuditExport, AuditWatcher},
-    clients::{ACCOUNT_CLIENT, AccountClient, ClientPatch, Clients, NewClientRequest, check_new_client},
+    clients::{ACCOUNT_CLIENT, ACCOUNT_NAME, AccountClient, ClientPatch, Clients, NewClientRequest, check_new_client},
     creations::CreationKey,
     declarations::{Declarations, Remembered, ToRemember},
     import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},

@@ -11,7 +11,8 @@ use super::{
     value::{Fields, Value},
 };
 use crate::{
-    service::{ACCOUNT_CLIENT, check_new_client},
+    domain::client::ClientConfig,
+    service::{ACCOUNT_CLIENT, ACCOUNT_NAME, check_new_client},
     time::Ttl,
 };
 
@@ -101,9 +102,16 @@ fn told(id: &str, client: &PresentClient, state: &State) -> Fields {
     told
 }
 
+/// The fields of the issuer's own client that are not as the server makes it.
 fn of_account_client(client: &PresentClient) -> Fields {
+    let made = |name: &str, value: &Value| match name {
+        "display_name" => value.text() == ACCOUNT_NAME,
+        "session_idle" => value.seconds() == Some(ClientConfig::SESSION_IDLE.seconds()),
+        "session_absolute" => value.seconds() == Some(ClientConfig::SESSION_ABSOLUTE.seconds()),
+        _ => value.is_empty(),
+    };
     let mut fields = client.fields.clone();
-    fields.retain(|name, _| OF_ACCOUNT_CLIENT.contains(name));
+    fields.retain(|name, value| OF_ACCOUNT_CLIENT.contains(name) && !made(name, value));
     fields
 }
 

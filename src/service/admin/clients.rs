@@ -18,7 +18,7 @@ use std::{fmt, sync::Arc};
 use serde_json::Value;
 
 pub use self::{
-    account::{ACCOUNT_CLIENT, AccountClient},
+    account::{ACCOUNT_CLIENT, ACCOUNT_NAME, AccountClient},
     create::check_new_client,
     request::{ClientPatch, NewClientRequest},
 };
