@@ -13,6 +13,7 @@ mod keys;
 mod named;
 mod prune;
 mod render;
+mod sites;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -35,9 +36,9 @@ use crate::{
     time::Ttl,
 };
 
-/// How often a file is compared again because others have changed something at the same time. Each time, somebody has
-/// made a change.
-const MAX_ROUNDS: usize = 20;
+/// How often a file is compared again because others have changed something at the same time, without that anything less
+/// is left to do.
+const MAX_FRUITLESS: usize = 20;
 /// The longest lifetime that a token can ever have: what is known before the database is.
 const LONGEST_CEILING: Ttl = Ttl::from_days(1);
 /// Stands in for an issuer that is not known yet.
@@ -86,23 +87,18 @@ fn listed(problems: &[String]) -> anyhow::Error {
 /// # Errors
 /// A sentence that says how far it came.
 pub async fn apply(service: &Service, file: &Declaration, prune: bool, mut plan: Plan) -> anyhow::Result<usize> {
-    let (mut done, mut stood) = (0, None);
-    for _ in 0..MAX_ROUNDS {
-        match round(service, file, &plan, &mut done).await {
+    let (mut done, mut fruitless) = (0, 0);
+    loop {
+        let (subject, error) = match round(service, file, &plan, &mut done).await {
             Ok(()) => return Ok(done),
-            // What is not seen and cannot be made: a name that is taken otherwise.
-            Err((subject, error @ Error::Exists(..))) if stood.as_ref() == Some(&subject) => {
-                return Err(stopped(done, &subject, &error));
-            }
-            Err((subject, error)) if !is_of_others(&error) => return Err(stopped(done, &subject, &error)),
-            Err((subject, _)) => stood = Some(subject),
+            Err(failure) => failure,
+        };
+        if !is_of_others(&error) || fruitless == MAX_FRUITLESS {
+            return Err(stopped(done, &subject, &error));
         }
+        let left = plan.len();
         plan = self::plan(service, file, prune).await?;
-    }
-    // Once more, to say what stands in the way.
-    match round(service, file, &plan, &mut done).await {
-        Ok(()) => Ok(done),
-        Err((change, error)) => Err(stopped(done, &change, &error)),
+        fruitless = if plan.len() < left { 0 } else { fruitless + 1 };
     }
 }
 

@@ -153,6 +153,28 @@ async fn three_that_start_at_once_leave_one_state_and_no_event_twice() {
 }
 
 #[tokio::test]
+async fn commands_at_the_same_time_share_the_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = |n: u32| format!("[[client]]\nclient_id = \"c{n}\"\naudiences = [\"a{}\"]\n", n % 3);
+    let file = dir.path().join("many.toml");
+    fs::write(&file, (0..40).map(client).collect::<String>()).unwrap();
+    for place in Place::each(&dir).await {
+        let server = Server::on(&place, &[]);
+        let commands = (0..4).map(|_| {
+            let (place, file) = (place.clone(), file.clone());
+            tokio::task::spawn_blocking(move || apply(&place, &file, &[]))
+        });
+        for command in commands.collect::<Vec<_>>() {
+            let (code, printed, said) = command.await.unwrap();
+            assert_eq!(code, Some(0), "{}: {printed}{said}", place.engine());
+        }
+        assert_eq!(place.count("audit_events", "kind = 'CLIENT_CREATED' AND subject LIKE 'c%'").await, 41);
+        assert_eq!(place.count("clients", "id LIKE 'c%'").await, 41);
+        drop(server);
+    }
+}
+
+#[tokio::test]
 async fn a_changed_secret_is_rotated_once_and_an_old_file_does_not_bring_it_back() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {

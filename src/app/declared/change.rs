@@ -88,6 +88,12 @@ impl Plan {
         self.changes.is_empty()
     }
 
+    /// How many changes there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.changes.len()
+    }
+
     /// Every change, line by line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

@@ -7,6 +7,7 @@ use super::{
     file::Declaration,
     keys::Kind,
     prune::prune,
+    sites::{Move, in_order},
     state::{PresentClient, State},
     value::{Fields, Value},
     wanted::{Wanted, WantedClient, site_key},
@@ -92,7 +93,7 @@ impl Comparison<'_> {
             found.extend(self.taken_site(id, wanted, pruned));
         }
         for (audience, owner) in &self.wanted.audiences {
-            found.extend(self.wrong_owner(audience, owner.as_deref()));
+            found.extend(self.wrong_owner(audience, owner.as_deref(), pruned));
         }
         for (kind, name, key, what) in found {
             self.problem(kind, &name, key, &what);
@@ -102,19 +103,16 @@ impl Comparison<'_> {
     /// A site that is a client's of which the file says nothing, and that is not pruned.
     fn taken_site(&self, id: &str, wanted: &WantedClient, pruned: &[Change]) -> Option<Refusal> {
         let key = site_key(&wanted.fields)?;
-        let goes = |other: &str| pruned.iter().any(|c| matches!(c, Change::PruneClient { id, .. } if id == other));
-        let mut others = self
-            .state
-            .clients
-            .iter()
-            .filter(|(other, _)| other.as_str() != id && !self.wanted.clients.contains_key(*other) && !goes(other));
+        let mut others = self.state.clients.iter().filter(|(other, _)| {
+            other.as_str() != id && !self.wanted.clients.contains_key(*other) && !goes(pruned, other)
+        });
         let (other, _) = others.find(|(_, present)| site_key(&present.fields).as_ref() == Some(&key))?;
         let what = format!("there is a site at {key} already, that of the client {other}");
         Some((Kind::Client, id.to_owned(), "site", what))
     }
 
-    /// An owner that is not there, or another one, of whom the file says nothing.
-    fn wrong_owner(&self, audience: &str, owner: Option<&str>) -> Option<Refusal> {
+    /// An owner that is not there, or another one, of whom the file says nothing and who stays.
+    fn wrong_owner(&self, audience: &str, owner: Option<&str>, pruned: &[Change]) -> Option<Refusal> {
         let owner = owner?;
         let kind = if self.file.entry(Kind::Audience, audience).is_some_and(|e| e.text("owner") == owner) {
             (Kind::Audience, audience.to_owned(), "owner")
@@ -125,7 +123,7 @@ impl Comparison<'_> {
             format!("there is no client {owner}")
         } else {
             let present = self.state.audiences.get(audience).cloned().flatten()?;
-            if present == owner || self.wanted.clients.contains_key(&present) {
+            if present == owner || self.wanted.clients.contains_key(&present) || goes(pruned, &present) {
                 return None;
             }
             format!("{audience} is served by the client {present}, of which this file says nothing")
@@ -156,29 +154,33 @@ impl Comparison<'_> {
         }
     }
 
-    /// First those that move from a site, which another may want.
     fn clients(&mut self) {
-        let mut changes = Vec::new();
+        let mut moves = Vec::new();
         for (id, wanted) in &self.wanted.clients {
-            match self.state.clients.get(id) {
-                None => changes.push((2, new_client(id, wanted))),
+            let (change, from) = match self.state.clients.get(id) {
+                None => (new_client(id, wanted), None),
                 Some(present) => {
                     let (change, notes) = self.client(id, wanted, present);
                     self.plan.notes.extend(notes);
                     let Some(change) = change else { continue };
-                    let moves = site_key(&present.fields).is_some()
-                        && wanted.fields.contains_key("site")
-                        && site_key(&wanted.fields) != site_key(&present.fields);
-                    changes.push((i32::from(!moves), change));
+                    (change, site_key(&present.fields))
                 }
+            };
+            self.plan.notes.extend(change.lacks_secret().map(|id| {
+                let get = format!("`chancery client rotate-secret {id}`");
+                format!("client {id} gets a secret that nobody knows: name a secret_file, or get one with {get}")
+            }));
+            // Of the issuer's own client the file says nothing of the site.
+            let to = if wanted.fields.contains_key("site") { site_key(&wanted.fields) } else { from.clone() };
+            moves.push(Move { id: id.clone(), from, to, change });
+        }
+        match in_order(moves) {
+            Ok(changes) => self.plan.changes.extend(changes),
+            Err(ids) => {
+                let what = format!("{} take each other's sites: give one of them no site first", ids.join(" and "));
+                self.problem(Kind::Client, ids.first().map_or("", String::as_str), "site", &what);
             }
         }
-        changes.sort_by_key(|(order, _)| *order);
-        let lacking = changes.iter().filter_map(|(_, change)| change.lacks_secret()).map(|id| {
-            format!("client {id} gets a secret that nobody knows: name a secret_file, or get one with `chancery client rotate-secret {id}`")
-        });
-        self.plan.notes.extend(lacking);
-        self.plan.changes.extend(changes.into_iter().map(|(_, change)| change));
     }
 
     fn client(&self, id: &str, wanted: &WantedClient, present: &PresentClient) -> (Option<Change>, Vec<String>) {
@@ -271,6 +273,11 @@ impl Comparison<'_> {
             }
         }
     }
+}
+
+/// Whether a client is pruned.
+fn goes(pruned: &[Change], id: &str) -> bool {
+    pruned.iter().any(|change| matches!(change, Change::PruneClient { id: gone, .. } if gone == id))
 }
 
 /// The kind and name of an entry, its key, and what is wrong.

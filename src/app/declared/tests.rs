@@ -308,6 +308,11 @@ fn only_what_files_have_named_is_pruned() {
     assert!(said[0].contains("site: there is a site at old.example already, that of the client old"), "{said:?}");
     let plan = compared(&parse(&renamed).unwrap(), &state, true).unwrap();
     assert!(matches!(&plan.changes[1..3], [Change::PruneClient { .. }, Change::NewClient { .. }]), "{plan:?}");
+    // So does what it serves.
+    state.audiences.insert("api".to_owned(), Some("old".to_owned()));
+    let worker = "[[client]]\nclient_id = \"worker\"\nserves = [\"api\"]\n";
+    assert!(problems(worker, &state)[0].contains("api is served by the client old"));
+    assert!(lines(worker, &state, true).contains(&"~ audience api: served by: old → worker".to_owned()));
 }
 
 #[test]
