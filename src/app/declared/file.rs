@@ -191,7 +191,7 @@ impl Reader<'_> {
             let line = self.line(name.span().start);
             match value.get_ref() {
                 DeValue::String(text) => {
-                    all.push((name.get_ref().to_string(), Given { line, value: text.to_string() }))
+                    all.push((name.get_ref().to_string(), Given { line, value: text.to_string() }));
                 }
                 DeValue::Integer(number) if number.radix() == 10 => {
                     all.push((name.get_ref().to_string(), Given { line, value: number.as_str().to_owned() }));
@@ -209,7 +209,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         let mut entries = Vec::new();
-        for one in all.iter() {
+        for one in all {
             let line = self.line(one.span().start);
             match one.get_ref() {
                 DeValue::Table(table) => entries.push(self.entry(kind, line, table)),
