@@ -37,7 +37,7 @@ pub use self::{
     backup::{BackedUp, Bounds, back_up},
     config::Config,
     database::Purpose,
-    declared::{Declaration, Plan, apply, export, plan},
+    declared::{Declaration, Plan, apply, export, made as changes_made, plan},
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
     schema::migrate,

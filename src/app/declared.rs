@@ -124,15 +124,19 @@ const fn is_of_others(error: &Error) -> bool {
     matches!(error, Error::Conflict | Error::Changed | Error::Exists(..) | Error::NotFound(..))
 }
 
+/// How many changes were made, in words.
+#[must_use]
+pub fn made(changes: usize) -> String {
+    if changes == 1 { "1 change was made".to_owned() } else { format!("{changes} changes were made") }
+}
+
 fn stopped(done: usize, subject: &str, error: &Error) -> anyhow::Error {
     let why = match error {
         Error::Exists("client or subject", _) => ", or belonged to a client that was deleted",
         _ => "",
     };
-    anyhow!(
-        "{subject}: {:#}{why}; {done} changes were made, and applying the file again goes on from there",
-        explain(error)
-    )
+    let (error, made) = (explain(error), made(done));
+    anyhow!("{subject}: {error:#}{why}; {made}, and applying the file again goes on from there")
 }
 
 /// Applies a file before a server is ready. Nothing is pruned: while servers are replaced, the older ones still have the

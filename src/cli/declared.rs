@@ -57,7 +57,7 @@ impl Apply {
             return Err(output::Differs.into());
         }
         let done = app::apply(&service, &declaration, prune, plan).await?;
-        output::line(&format!("{summary}; {done} changes were made"))
+        output::line(&format!("{summary}; {}", app::changes_made(done)))
     }
 }
 

@@ -9,8 +9,9 @@ use super::{
     value::{Fields, Value},
 };
 use crate::{
+    domain::declared::{Declared, DeclaredKind},
     error::{Error, Result},
-    service::{Admin, ClientPatch, RolePatch, Service},
+    service::{Admin, ClientPatch, RolePatch, Service, ToRemember},
     time::Ttl,
 };
 
@@ -94,7 +95,9 @@ async fn prune_client(service: &Service, id: &str, has_site: bool) -> Result<()>
         let patch = ClientPatch { site: Some(String::new()), browser_tokens: Some(false), ..ClientPatch::default() };
         service.clients.update(&admin, id, &patch, None).await?;
     }
-    Ok(())
+    // At once: whatever fails after this, the file can bring it back.
+    let noted = Declared { kind: DeclaredKind::Client, name: id.to_owned(), pruned: true };
+    service.declarations.note(&admin, &ToRemember { declared: vec![noted], ..ToRemember::default() }).await
 }
 
 fn role_patch(changed: &[FieldChange]) -> RolePatch {

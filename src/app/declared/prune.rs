@@ -6,10 +6,10 @@ use super::{
     value::Value,
     wanted::Wanted,
 };
-use crate::{
-    domain::declared::{Declared, DeclaredKind},
-    service::ACCOUNT_CLIENT,
-};
+use crate::{domain::declared::DeclaredKind, service::ACCOUNT_CLIENT};
+
+/// How many things that are in the file no more are named.
+const MAX_NOTES: usize = 10;
 
 /// Changes that take away.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Pruned {
 
 /// What is to be taken away; without `with_prune`, a note of each.
 pub(super) fn prune(wanted: &Wanted, state: &State, with_prune: bool, plan: &mut Plan) -> Pruned {
-    let mut pruned = Pruned::default();
+    let (mut pruned, mut left) = (Pruned::default(), Vec::new());
     for noted in state.remembered.declared.iter().filter(|noted| !noted.pruned) {
         let change = match noted.kind {
             DeclaredKind::Client if wanted.clients.contains_key(&noted.name) => continue,
@@ -38,17 +38,19 @@ pub(super) fn prune(wanted: &Wanted, state: &State, with_prune: bool, plan: &mut
         };
         if !with_prune {
             let (kind, name) = (noted.kind.as_str(), &noted.name);
-            plan.notes.push(format!("{kind} {name} is in the file no more; --prune {}", would(noted.kind)));
+            left.push(format!("{kind} {name} is in the file no more; --prune {}", would(noted.kind)));
             continue;
         }
         match noted.kind {
-            DeclaredKind::Client => {
-                plan.remember.declared.push(Declared { pruned: true, ..noted.clone() });
-                pruned.clients.push(change);
-            }
+            DeclaredKind::Client => pruned.clients.push(change),
             DeclaredKind::Role => pruned.roles.push(change),
             DeclaredKind::Setting => pruned.settings.push(change),
         }
+    }
+    let more = left.len().saturating_sub(MAX_NOTES);
+    plan.notes.extend(left.into_iter().take(MAX_NOTES));
+    if more > 0 {
+        plan.notes.push(format!("{more} more are in the file no more; --prune --dry-run shows them"));
     }
     pruned
 }
