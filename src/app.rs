@@ -7,6 +7,7 @@ mod certificates;
 pub mod config;
 mod data_dir;
 mod database;
+mod declared;
 mod dev;
 mod dev_certificate;
 mod doctor;
@@ -43,6 +44,7 @@ pub use self::{
     backup::{BackedUp, Bounds, back_up},
     config::Config,
     database::Purpose,
+    declared::{Declaration, Plan, apply, export, made as changes_made, plan},
     doctor::{Finding, Level, examine},
     health::readiness,
     preflight::{ServeOptions, server_config},
@@ -181,11 +183,11 @@ fn start_options(config: &Config, purpose: Purpose) -> StartOptions {
     }
 }
 
-/// Runs a server until it is told to stop.
+/// Runs a server until it is told to stop. Before it is ready, its database has what `apply` declares.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub async fn serve(config: Config, signals: Signals) -> anyhow::Result<()> {
+pub async fn serve(config: Config, apply: Option<Declaration>, signals: Signals) -> anyhow::Result<()> {
     // Listeners first, so that a busy port is reported before anything is changed.
     let mut config = config;
     machine::raise_open_files();
@@ -214,6 +216,9 @@ pub async fn serve(config: Config, signals: Signals) -> anyhow::Result<()> {
             .await
             .map_err(|e| explain(&e))
             .context("cannot set up the demo")?;
+    }
+    if let Some(file) = &apply {
+        declared::at_start(&service, file).await.with_context(|| format!("cannot apply {}", file.path()))?;
     }
     let passwords::PoolConfig { threads, queue, memory_kib, .. } = service.passwords.settings();
     tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "password hashing threads started");

@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod clients;
 mod config;
+mod declared;
 mod doctor;
 mod guard;
 mod health;
@@ -77,6 +78,10 @@ enum Command {
     /// Change the issuer.
     #[command(subcommand)]
     Issuer(issuer::Issuer),
+    /// Make the database what a file declares: settings, audiences, roles, clients and first users.
+    Apply(declared::Apply),
+    /// Print a file that declares what the database has, without secrets and users.
+    Export(declared::Export),
     /// Bring the database's schema up to date.
     Migrate(migrate::Migrate),
     /// Copy an SQLite database into one file, beside running servers, and check the copy.
@@ -145,8 +150,8 @@ fn listed(what: &str, problems: &[String]) -> anyhow::Error {
     anyhow::anyhow!("{what}:\n  {}", problems.join("\n  "))
 }
 
-/// Parses and runs the command line. The exit code is 0 on success, 1 on failure, 2 for wrong usage, and 141 if nobody
-/// reads the output any more.
+/// Parses and runs the command line. The exit code is 0 on success, 1 on failure, 2 for wrong usage or if a dry run finds
+/// differences, and 141 if nobody reads the output any more.
 #[must_use]
 pub fn main() -> ExitCode {
     let matches = match Cli::command().try_get_matches() {
@@ -190,6 +195,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Session(c) => c.run().await,
         Command::Settings(c) => c.run().await,
         Command::Issuer(c) => c.run().await,
+        Command::Apply(c) => Box::pin(c.run()).await,
+        Command::Export(c) => c.run().await,
         Command::Migrate(c) => c.run().await,
         Command::Backup(c) => Box::pin(c.run()).await,
         Command::Restore(c) => Box::pin(c.run()).await,

@@ -4,6 +4,7 @@ pub mod assurance;
 pub mod audit;
 pub mod branding;
 pub mod client;
+pub mod declared;
 pub mod end_user;
 pub mod factor;
 pub mod feed;

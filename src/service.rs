@@ -21,10 +21,11 @@ pub use self::{
         HttpRpc, IMPORT_USERS, Me, Method, Permit, RequestContext, WATCH_REVOCATIONS, method,
     },
     admin::{
-        ACCOUNT_CLIENT, AccountClient, Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes,
-        CreationKey, DryRun, Import, ImportOutcome, ImportRow, InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest,
-        NewRoleRequest, NewUserRequest, ResetStarted, RolePatch, Roles, Setting, SettingUnit, UserPasswordReset,
-        UserPatch, Users,
+        ACCOUNT_CLIENT, ACCOUNT_NAME, AccountClient, Audit, AuditExport, AuditWatcher, ClientPatch, Clients,
+        CostlyHashes, CreationKey, Declarations, DryRun, Import, ImportOutcome, ImportRow, InstanceSettings,
+        MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest, Remembered, ResetStarted, RolePatch, Roles,
+        Setting, SettingUnit, ToRemember, UserPasswordReset, UserPatch, Users, check_new_client, check_new_role,
+        check_new_user, permission_names,
     },
     browser::{
         AccountForm, Browser, BrowserSession, EndedSession, FactorAdded, FoundFlow, HEADERS, Identity,
@@ -93,6 +94,8 @@ pub struct UseCases {
     pub import: Import,
     /// The deployment's settings and issuer.
     pub instance: InstanceSettings,
+    /// What files have declared.
+    pub declarations: Declarations,
     /// Outgoing mail.
     pub outbox: Outbox,
     /// Deletion of expired rows.

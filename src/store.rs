@@ -19,6 +19,7 @@ mod clients;
 mod connection;
 mod connection_figures;
 mod creations;
+mod declared;
 mod engine;
 mod factors;
 mod failure;
@@ -78,6 +79,7 @@ pub use self::{
     backup::{Contents, DatabaseFile, Examined, GoOn},
     checkup::{Checkup, Durability},
     connection_figures::ConnectionFigures,
+    declared::REMEMBERED_SECRETS,
     engine::Tx,
     factors::StoredTotp,
     failure::{SITE_TAKEN, failure},

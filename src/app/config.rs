@@ -22,7 +22,7 @@ use std::fmt;
 use serde_json::{Map, Value as Json};
 
 pub(crate) use self::listen::issuer_problem;
-pub(super) use self::named_file::read as read_named_file;
+pub(super) use self::named_file::{read as read_named_file, read_text as read_named_text};
 pub use self::{
     application::App,
     browser::Browser,

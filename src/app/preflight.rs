@@ -4,13 +4,14 @@ use std::{
     fs::File,
     io::{self, Read},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
     config::{App, Config, Database, Draft, Examined},
     data_dir,
     database::companion_problem,
+    declared::{Declaration, check_alone},
     first_start::Found,
     machine::Machine,
     sealing_file,
@@ -35,13 +36,19 @@ pub struct ServeOptions {
     pub app: Option<String>,
     /// Where it does.
     pub app_listen: Option<SocketAddr>,
+    /// The file of what the database is to have.
+    pub apply: Option<PathBuf>,
 }
 
-/// The configuration of a server on this machine. Opens no database and no listener, and writes nothing.
+/// The configuration of a server on this machine, and what its database is to have. Opens no database and no listener, and writes nothing.
 ///
 /// # Errors
 /// Every problem, each as a sentence for the operator.
-pub fn server_config(mut draft: Draft, options: ServeOptions, machine: Machine) -> Result<Config, Vec<String>> {
+pub fn server_config(
+    mut draft: Draft,
+    options: ServeOptions,
+    machine: Machine,
+) -> Result<(Config, Option<Declaration>), Vec<String>> {
     if options.dev_anywhere {
         draft.let_demo_listen_anywhere();
     }
@@ -53,11 +60,24 @@ pub fn server_config(mut draft: Draft, options: ServeOptions, machine: Machine) 
     config.migrate = options.migrate;
     config.create_sealing_key = options.create_sealing_key;
     config.app = App::read(options.app.as_deref(), options.app_listen, &mut problems);
+    let mut apply = None;
+    if let Some(path) = &options.apply {
+        match declaration(path, config.listen.issuer.as_deref()) {
+            Ok(read) => apply = Some(read),
+            Err(found) => problems.extend(found),
+        }
+    }
     // Without its settings, the checks would be about a database that nobody named.
     if database_is_readable {
         problems.extend(database_problems(&mut config.database, options.create_sealing_key));
     }
-    if problems.is_empty() { Ok(config) } else { Err(problems) }
+    if problems.is_empty() { Ok((config, apply)) } else { Err(problems) }
+}
+
+/// A file of declarations, as far as it can be checked without the database.
+fn declaration(path: &Path, issuer: Option<&str>) -> Result<Declaration, Vec<String>> {
+    let declaration = Declaration::read(path)?;
+    check_alone(&declaration, issuer).map(|()| declaration)
 }
 
 /// Turns on TLS with a certificate of the demo's own. Returns why that cannot be.

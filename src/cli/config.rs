@@ -17,7 +17,7 @@ impl ConfigCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Check(arguments) => {
-                let config = arguments.config()?;
+                let (config, _) = arguments.config()?;
                 output::line("the configuration is valid")?;
                 config.browser.untranslated().iter().try_for_each(|line| output::line(line))
             }

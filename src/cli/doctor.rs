@@ -26,7 +26,7 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.arguments.config()?;
+        let (config, _) = self.arguments.config()?;
         app::init_logs("error", LogFormat::Text)?;
         let service = Box::pin(app::open(&config, Purpose::Command)).await;
         let findings = Box::pin(app::examine(&config, service, self.issuer_ca)).await;

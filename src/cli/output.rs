@@ -13,6 +13,14 @@ use crate::app::output::{ReaderGone, printed};
 /// The exit code of a program that ends because nobody reads its output, as a shell shows it: 128 + SIGPIPE.
 const READER_GONE: u8 = 141;
 
+/// A dry run has found something to change, and has said what.
+#[derive(Debug, thiserror::Error)]
+#[error("something differs")]
+pub(super) struct Differs;
+
+/// The exit code of a dry run that has found something to change, as of `terraform plan -detailed-exitcode`.
+const DIFFERS: u8 = 2;
+
 /// Prints the help, or what is wrong with the arguments.
 pub(super) fn usage(answer: &clap::Error) -> ExitCode {
     let code = u8::try_from(answer.exit_code()).unwrap_or(2);
@@ -74,6 +82,9 @@ pub(super) fn note(text: &str) {
 pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
     if error.is::<ReaderGone>() {
         return ExitCode::from(READER_GONE);
+    }
+    if error.is::<Differs>() {
+        return ExitCode::from(DIFFERS);
     }
     if let Some(wrong) = error.downcast_ref::<clap::Error>() {
         return usage(wrong);

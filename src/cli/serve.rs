@@ -1,13 +1,13 @@
 //! `chancery serve`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use tokio::sync::watch;
 
 use super::{DatabaseArgs, checked, listed};
 use crate::app::{
-    self, Config, ServeOptions, Signals,
+    self, Config, Declaration, ServeOptions, Signals,
     config::{Draft, ServerFlags},
     machine::Machine,
 };
@@ -51,6 +51,9 @@ pub(super) struct ServeArgs {
     /// made anyway
     #[arg(long)]
     create_sealing_key: bool,
+    /// Make the database what this file declares before the server is ready, as `chancery apply` does
+    #[arg(long, value_name = "FILE")]
+    apply: Option<PathBuf>,
 }
 
 impl ServeArgs {
@@ -61,10 +64,10 @@ impl ServeArgs {
     }
 
     /// The configuration with everything checked that a server refuses before it opens the database.
-    pub(super) fn config(&self) -> anyhow::Result<Config> {
+    pub(super) fn config(&self) -> anyhow::Result<(Config, Option<Declaration>)> {
         let Self { dev, tls, dev_anywhere, migrate, create_sealing_key, app_listen, .. } = *self;
-        let options =
-            ServeOptions { dev, tls, dev_anywhere, migrate, create_sealing_key, app: self.app.clone(), app_listen };
+        let (app, apply) = (self.app.clone(), self.apply.clone());
+        let options = ServeOptions { dev, tls, dev_anywhere, migrate, create_sealing_key, app, app_listen, apply };
         let config = app::server_config(self.draft(), options, Machine::detect());
         config.map_err(|problems| listed("cannot serve as configured", &problems))
     }
@@ -81,9 +84,9 @@ impl ServeArgs {
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.arguments.config()?;
+        let (config, apply) = self.arguments.config()?;
         app::init_logs(&config.log.filter, config.log.format)?;
-        Box::pin(app::serve(config, signals()?)).await
+        Box::pin(app::serve(config, apply, signals()?)).await
     }
 }
 

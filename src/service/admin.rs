@@ -4,6 +4,7 @@
 mod audit;
 mod clients;
 mod creations;
+mod declarations;
 mod import;
 mod instance;
 mod roles;
@@ -12,10 +13,11 @@ mod users;
 pub(in crate::service) use self::users::UsersParts;
 pub use self::{
     audit::{Audit, AuditExport, AuditWatcher},
-    clients::{ACCOUNT_CLIENT, AccountClient, ClientPatch, Clients, NewClientRequest},
+    clients::{ACCOUNT_CLIENT, ACCOUNT_NAME, AccountClient, ClientPatch, Clients, NewClientRequest, check_new_client},
     creations::CreationKey,
+    declarations::{Declarations, Remembered, ToRemember},
     import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
     instance::{InstanceSettings, Setting, SettingUnit},
-    roles::{NewRoleRequest, RolePatch, Roles},
-    users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users},
+    roles::{NewRoleRequest, RolePatch, Roles, check_new_role, permission_names},
+    users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users, check_new_user},
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Service, UseCases,
     access::Callers,
-    admin::{Audit, Clients, Import, InstanceSettings, Roles, Users, UsersParts},
+    admin::{Audit, Clients, Declarations, Import, InstanceSettings, Roles, Users, UsersParts},
     browser::{Browser, BrowserParts, SiteAccounts},
     people::{Emails, Factors, KeptData, Limits, Parts, Tickets, TokenFit},
     runtime::{Live, Outbox, Runtime, SessionWriter, Sweeper},
@@ -195,7 +195,8 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         clients: Clients::new(runtime.clone(), lists.clone(), roles.clone(), token_fit.clone()),
         audit: Audit::new(store.clone(), live.clone(), callers.clone()),
         import: Import::new(runtime.clone(), callers.clone(), token_fit, passwords.clone()),
-        instance: InstanceSettings::new(runtime),
+        instance: InstanceSettings::new(runtime.clone()),
+        declarations: Declarations::new(runtime),
         sweeper: Sweeper::new(store.clone(), live.clone()),
         callers,
         status_lists: lists,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The schema version that this binary reads and writes.
-pub const SCHEMA_VERSION: i64 = 15;
+pub const SCHEMA_VERSION: i64 = 17;
 /// A binary whose number is less than the database's `min_binary` refuses to start.
 pub const BINARY_VERSION: i64 = 1;
 

@@ -24,6 +24,7 @@ mod config_check;
 mod copied;
 mod costly_import;
 mod crash;
+mod declared;
 mod dev_anywhere;
 mod dev_app;
 mod doctor;

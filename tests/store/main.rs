@@ -20,6 +20,7 @@ mod complete;
 mod creations;
 #[path = "../support/database.rs"]
 mod database;
+mod declared;
 mod engine;
 mod factors;
 mod faults;
@@ -85,6 +86,10 @@ on_each_engine! {
         clients::a_client_is_deleted_once_no_token_of_it_is_valid_and_its_id_stays_taken,
         clients::no_two_clients_have_a_site_at_one_host,
         creations::concurrent_creations_with_one_request_id_create_once,
+        declared::what_was_declared_is_noted_once_and_forgotten,
+        declared::the_last_secrets_of_a_client_are_remembered,
+        declared::a_client_takes_a_secret_that_it_never_had,
+        declared::an_audience_passes_from_the_owner_that_it_has,
         engine::a_dropped_transaction_changes_nothing_and_uses_no_number,
         engine::a_read_transaction_refuses_changes,
         engine::a_read_transaction_sees_one_snapshot,

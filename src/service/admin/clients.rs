@@ -4,6 +4,7 @@ mod account;
 mod change;
 mod check;
 mod create;
+mod declared;
 mod guest_data;
 mod lifetimes;
 mod pages;
@@ -17,7 +18,8 @@ use std::{fmt, sync::Arc};
 use serde_json::Value;
 
 pub use self::{
-    account::{ACCOUNT_CLIENT, AccountClient},
+    account::{ACCOUNT_CLIENT, ACCOUNT_NAME, AccountClient},
+    create::check_new_client,
     request::{ClientPatch, NewClientRequest},
 };
 use super::roles::Roles;
@@ -26,10 +28,9 @@ use crate::{
         audit::AuditKind,
         client::{Client, ClientConfig, ClientId},
         feed::ChangeKind,
-        scope::{PermissionAt, without_repeats},
     },
     entropy::Entropy,
-    error::{Result, Violations},
+    error::Result,
     service::{
         access::Admin,
         people::TokenFit,
@@ -97,17 +98,6 @@ impl Clients {
         let snapshot = self.live.snapshot();
         admin.check_permissions(&snapshot, &config.permissions)?;
         admin.check_roles(&snapshot, &config.roles)
-    }
-
-    fn permissions(&self, violations: &mut Violations, texts: &[String]) -> Vec<PermissionAt> {
-        let mut out = Vec::new();
-        for text in texts {
-            match self.roles.permission_at(text) {
-                Some(permission) => out.push(permission),
-                None => violations.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
-            }
-        }
-        without_repeats(out)
     }
 
     async fn record_change(&self, tx: &mut Tx, admin: &Admin, id: &ClientId, record: ChangeRecord) -> Result<()> {

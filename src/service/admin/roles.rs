@@ -77,12 +77,7 @@ impl Roles {
     /// # Errors
     /// Reports every invalid field at once; [`Error::Exists`]; the caller lacks a permission.
     pub async fn create(&self, admin: &Admin, request: NewRoleRequest) -> Result<Role> {
-        let mut violations = Violations::default();
-        let name = violations.take("name", request.name.parse::<RoleName>());
-        let permissions = self.role_permissions(&request.permissions, &mut violations);
-        check_description(&request.description, &mut violations);
-        violations.into_result(())?;
-        let name = name.ok_or_else(|| Error::invalid("name", "must be a role's name"))?;
+        let (name, permissions) = new_role(&request, self.live.issuer())?;
         admin.check_permissions(&self.live.snapshot(), &permissions)?;
         let now = self.live.now();
         let id = RoleId::new(now, &*self.entropy);
@@ -126,7 +121,7 @@ impl Roles {
             role.description = description;
         }
         if let Some(permissions) = &patch.permissions {
-            role.permissions = self.role_permissions(permissions, &mut violations);
+            role.permissions = role_permissions(permissions, self.live.issuer(), &mut violations);
         }
         role.require_mfa = patch.require_mfa.unwrap_or(old.require_mfa);
         violations.into_result(())?;
@@ -204,13 +199,7 @@ impl Roles {
     /// The names of permissions: `P` at this server's own audience, `P@A` at another audience.
     #[must_use]
     pub fn permission_names(&self, permissions: &[PermissionAt]) -> Vec<String> {
-        let name = |p: &PermissionAt| match p.audience.as_str() {
-            own if own == self.live.issuer() => p.permission.to_string(),
-            other => format!("{}@{other}", p.permission),
-        };
-        let mut names: Vec<String> = permissions.iter().map(name).collect();
-        names.sort();
-        names
+        permission_names(permissions, self.live.issuer())
     }
 
     /// The names of roles by id; deleted roles are skipped.
@@ -235,29 +224,6 @@ impl Roles {
         Ok(ids)
     }
 
-    fn role_permissions(&self, texts: &[String], violations: &mut Violations) -> Vec<PermissionAt> {
-        if texts.len() > MAX_PERMISSIONS {
-            violations.add("permissions", format!("must be at most {MAX_PERMISSIONS}"));
-        }
-        let mut out = Vec::new();
-        for text in texts {
-            match self.permission_at(text) {
-                Some(permission) => out.push(permission),
-                None => violations.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
-            }
-        }
-        out.sort();
-        out.dedup();
-        out
-    }
-
-    /// Parses `P` at this server's own audience, or `P@A` at another audience.
-    pub(super) fn permission_at(&self, text: &str) -> Option<PermissionAt> {
-        let (permission, audience) = text.split_once('@').unwrap_or((text, self.live.issuer()));
-        let (permission, audience) = (permission.parse::<Permission>(), audience.parse::<Audience>());
-        permission.ok().zip(audience.ok()).map(|(permission, audience)| PermissionAt { audience, permission })
-    }
-
     async fn record_change(
         &self,
         tx: &mut Tx,
@@ -279,6 +245,60 @@ async fn ensure_audiences(tx: &mut Tx, permissions: &[PermissionAt], now: Timest
         tx.audience_ensure(&permission.audience, now).await?;
     }
     Ok(())
+}
+
+/// Parses `P` at this server's own audience, or `P@A` at another audience.
+pub(super) fn permission_at(text: &str, issuer: &str) -> Option<PermissionAt> {
+    let (permission, audience) = text.split_once('@').unwrap_or((text, issuer));
+    let (permission, audience) = (permission.parse::<Permission>(), audience.parse::<Audience>());
+    permission.ok().zip(audience.ok()).map(|(permission, audience)| PermissionAt { audience, permission })
+}
+
+/// The names of permissions: `P` at this server's own audience, `P@A` at another audience; sorted.
+#[must_use]
+pub fn permission_names(permissions: &[PermissionAt], issuer: &str) -> Vec<String> {
+    let name = |p: &PermissionAt| match p.audience.as_str() {
+        own if own == issuer => p.permission.to_string(),
+        other => format!("{}@{other}", p.permission),
+    };
+    let mut names: Vec<String> = permissions.iter().map(name).collect();
+    names.sort();
+    names
+}
+
+/// The permissions of a role: `P` at this server's own audience, `P@A` at another audience.
+fn role_permissions(texts: &[String], issuer: &str, violations: &mut Violations) -> Vec<PermissionAt> {
+    if texts.len() > MAX_PERMISSIONS {
+        violations.add("permissions", format!("must be at most {MAX_PERMISSIONS}"));
+    }
+    let mut out = Vec::new();
+    for text in texts {
+        match permission_at(text, issuer) {
+            Some(permission) => out.push(permission),
+            None => violations.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+        }
+    }
+    out.sort();
+    out.dedup();
+    out
+}
+
+/// The permissions of a role that is to be created with this request.
+///
+/// # Errors
+/// Reports every invalid field at once.
+pub fn check_new_role(request: &NewRoleRequest, issuer: &str) -> Result<Vec<PermissionAt>> {
+    new_role(request, issuer).map(|(_, permissions)| permissions)
+}
+
+fn new_role(request: &NewRoleRequest, issuer: &str) -> Result<(RoleName, Vec<PermissionAt>)> {
+    let mut violations = Violations::default();
+    let name = violations.take("name", request.name.parse::<RoleName>());
+    let permissions = role_permissions(&request.permissions, issuer, &mut violations);
+    check_description(&request.description, &mut violations);
+    violations.into_result(())?;
+    let name = name.ok_or_else(|| Error::invalid("name", "must be a role's name"))?;
+    Ok((name, permissions))
 }
 
 fn check_description(text: &str, violations: &mut Violations) {

@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-use self::check::{check_new_user, check_patch};
+pub use self::check::check_new_user;
+use self::check::check_patch;
 pub use self::reset::{ResetStarted, UserPasswordReset};
 use super::{
     creations::{CreationKey, CreationStatus},

@@ -25,7 +25,7 @@ pub const ACCOUNT_CLIENT: &str = "chancery-account";
 /// The prefix of its site.
 const PREFIX: &str = "/auth";
 /// The name that people see.
-const DISPLAY_NAME: &str = "Account";
+pub const ACCOUNT_NAME: &str = "Account";
 
 /// What became of the issuer's own client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Clients {
         let internal = |problem: String| Error::Internal(problem.into());
         let id = ACCOUNT_CLIENT.parse().map_err(|e| internal(format!("{e}")))?;
         let audience = self.live.issuer().parse().map_err(|e| internal(format!("{e}")))?;
-        let name = Label::parse(DISPLAY_NAME, ClientConfig::MAX_DISPLAY_NAME);
+        let name = Label::parse(ACCOUNT_NAME, ClientConfig::MAX_DISPLAY_NAME);
         let config = ClientConfig {
             first_party: true,
             grants: Vec::new(),

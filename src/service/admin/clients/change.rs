@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     ChangeRecord, ClientPatch, Clients, NewClientRequest,
-    check::{claim_map, display_name, grants, link_template, refuse_own_rights, trusted_end_user},
+    check::{claim_map, display_name, grants, link_template, permissions, refuse_own_rights, trusted_end_user},
     guest_data::guest_data,
     lifetimes::{Lifetimes, change_lifetimes},
     pages::change_pages,
@@ -89,7 +89,7 @@ impl Clients {
             config.scopes = without_repeats(violations.parse::<Scope>("scopes", texts));
         }
         if let Some(texts) = &patch.permissions {
-            config.permissions = self.permissions(&mut violations, texts);
+            config.permissions = permissions(&mut violations, texts, self.live.issuer());
             if public {
                 refuse_own_rights(&mut violations, texts, &[]);
             }

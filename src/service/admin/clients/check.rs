@@ -6,10 +6,11 @@ use super::NewClientRequest;
 use crate::{
     domain::{
         client::{ClaimSource, ClientConfig, Grant, RESERVED_CLAIMS},
-        scope::without_repeats,
+        scope::{PermissionAt, without_repeats},
         text::Label,
     },
     error::Violations,
+    service::admin::roles::permission_at,
 };
 
 /// Maximum length of the mapping of a claim, in characters.
@@ -43,6 +44,18 @@ pub(super) fn refuse_own_rights(violations: &mut Violations, permissions: &[Stri
     const PROBLEM: &str = "must be empty for a public client, which has no tokens of its own";
     violations.require(permissions.is_empty(), "permissions", PROBLEM);
     violations.require(roles.is_empty(), "roles", PROBLEM);
+}
+
+/// The permissions of a client: `P` at this server's own audience, `P@A` at another audience.
+pub(super) fn permissions(violations: &mut Violations, texts: &[String], issuer: &str) -> Vec<PermissionAt> {
+    let mut out = Vec::new();
+    for text in texts {
+        match permission_at(text, issuer) {
+            Some(permission) => out.push(permission),
+            None => violations.add("permissions", format!("{text:?} must be PERMISSION or PERMISSION@AUDIENCE")),
+        }
+    }
+    without_repeats(out)
 }
 
 /// Only a client that can authenticate may report end-user data.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     ChangeRecord, Clients, NewClientRequest,
-    check::{claim_map, display_name, grants, link_template, refuse_own_rights, trusted_end_user},
+    check::{claim_map, display_name, grants, link_template, permissions, refuse_own_rights, trusted_end_user},
     guest_data::guest_data,
     lifetimes::{Lifetimes, new_lifetimes},
     pages::new_pages,
@@ -20,9 +20,9 @@ use crate::{
         scope::{Audience, Scope, without_repeats},
     },
     error::{Error, Result, Violations},
-    id::RoleId,
     secret::ClientSecret,
-    service::{access::Admin, admin::creations::CreationStatus},
+    service::{access::Admin, admin::creations::CreationStatus, runtime::Snapshot},
+    time::{Timestamp, Ttl},
 };
 
 impl Clients {
@@ -32,7 +32,7 @@ impl Clients {
     /// Reports every invalid field at once; [`Error::Exists`] if the id is a client's or a user's subject.
     pub async fn create(&self, admin: &Admin, request: NewClientRequest) -> Result<(Client, Option<ClientSecret>)> {
         let now = self.live.now();
-        let (id, config) = self.check_new_client(&request)?;
+        let (id, config) = self.new_client(&request)?;
         self.check_covers(admin, &config)?;
         let serves: Vec<Audience> = request.serves.iter().filter_map(|a| a.parse().ok()).collect();
         let given = request.secret;
@@ -78,61 +78,94 @@ impl Clients {
         Ok(((*client).clone(), None))
     }
 
-    fn check_new_client(&self, request: &NewClientRequest) -> Result<(ClientId, ClientConfig)> {
+    fn new_client(&self, request: &NewClientRequest) -> Result<(ClientId, ClientConfig)> {
         let mut violations = Violations::default();
-        let id = violations.parse::<ClientId>("client_id", std::slice::from_ref(&request.id)).pop();
-        let grants = grants(&mut violations, request);
-        let mut audiences: Vec<Audience> = violations.parse("audiences", &request.audiences);
-        let _: Vec<Audience> = violations.parse("serves", &request.serves);
-        if request.audiences.is_empty() {
-            audiences = violations.parse("audiences", &[self.live.issuer().to_owned()]);
-        }
-        let algorithm =
-            request.algorithm.as_ref().map(|a| violations.parse::<Algorithm>("algorithm", std::slice::from_ref(a)));
-        let asked = Lifetimes::<Option<i64>> {
-            token: request.token_lifetime,
-            idle: request.session_idle,
-            absolute: request.session_absolute,
-        };
-        let lifetimes = new_lifetimes(&mut violations, asked, self.ceiling());
-        if request.public {
-            refuse_own_rights(&mut violations, &request.permissions, &request.roles);
-        }
-        let pages = new_pages(&mut violations, request, &self.live.snapshot());
-        let scripts = new_scripts(&mut violations, request);
-        let config = ClientConfig {
-            first_party: request.first_party,
-            grants,
-            scopes: without_repeats(violations.parse::<Scope>("scopes", &request.scopes)),
-            permissions: self.permissions(&mut violations, &request.permissions),
-            roles: self.client_roles(&mut violations, &request.roles),
-            audiences: without_repeats(audiences),
-            algorithm: algorithm.and_then(|mut a| a.pop()).unwrap_or(Algorithm::Rs256),
-            token_lifetime: lifetimes.token,
-            previous_token_lifetime: None,
-            token_lifetimes_noted_since: Some(self.live.now()),
-            session_idle: lifetimes.idle,
-            session_absolute: lifetimes.absolute,
-            claim_map: claim_map(&mut violations, &request.claims),
-            trusted_end_user: trusted_end_user(&mut violations, request.public, request.trusted_end_user),
-            registration: request.registration,
-            require_email: request.require_email,
-            require_mfa: request.require_mfa,
-            link_template: link_template(&mut violations, request.link_template.as_deref()),
-            display_name: display_name(&mut violations, &request.display_name),
-            site: pages.site,
-            logo_uri: pages.logo_uri,
-            accent_color: pages.accent_color,
-            cors_origins: scripts.cors_origins,
-            browser_tokens: scripts.browser_tokens,
-            guest_data: guest_data(&mut violations, &request.guest_data),
-            later: Later::default(),
-        };
+        let (snapshot, now) = (self.live.snapshot(), self.live.now());
+        let sites = Some(&*snapshot);
+        let surroundings = Surroundings { issuer: self.live.issuer(), ceiling: self.ceiling(), now, sites };
+        let read = read(&mut violations, request, &surroundings);
+        let roles = violations.absorb(self.roles.ids(&request.roles))?;
         violations.into_result(())?;
-        id.map(|id| (id, config)).ok_or_else(|| Error::invalid("client_id", "must be given"))
+        let (id, config) = read.ok_or_else(|| Error::invalid("client_id", "must be given"))?;
+        Ok((id, ClientConfig { roles, ..config }))
     }
+}
 
-    fn client_roles(&self, violations: &mut Violations, names: &[String]) -> Vec<RoleId> {
-        violations.absorb(self.roles.ids(names)).unwrap_or_default()
+/// What a new client is checked against.
+struct Surroundings<'a> {
+    issuer: &'a str,
+    ceiling: Ttl,
+    now: Timestamp,
+    /// Whose site is whose; without it, nobody looks.
+    sites: Option<&'a Snapshot>,
+}
+
+/// The configuration of a client to be created with this request, but for its roles. Asks neither the database nor the
+/// memory: whether its site is another client's is not looked at.
+///
+/// # Errors
+/// Reports every invalid field at once.
+pub fn check_new_client(request: &NewClientRequest, issuer: &str, ceiling: Ttl) -> Result<ClientConfig> {
+    let mut violations = Violations::default();
+    let surroundings = Surroundings { issuer, ceiling, now: Timestamp::from_millis(0), sites: None };
+    let read = read(&mut violations, request, &surroundings);
+    violations.into_result(())?;
+    read.map(|(_, config)| config).ok_or_else(|| Error::invalid("client_id", "must be given"))
+}
+
+/// Reads what is asked for a client, but for its roles.
+fn read(
+    violations: &mut Violations,
+    request: &NewClientRequest,
+    &Surroundings { issuer, ceiling, now, sites }: &Surroundings<'_>,
+) -> Option<(ClientId, ClientConfig)> {
+    let id = violations.parse::<ClientId>("client_id", std::slice::from_ref(&request.id)).pop();
+    let grants = grants(violations, request);
+    let mut audiences: Vec<Audience> = violations.parse("audiences", &request.audiences);
+    let _: Vec<Audience> = violations.parse("serves", &request.serves);
+    if request.audiences.is_empty() {
+        audiences = violations.parse("audiences", &[issuer.to_owned()]);
     }
+    let algorithm =
+        request.algorithm.as_ref().map(|a| violations.parse::<Algorithm>("algorithm", std::slice::from_ref(a)));
+    let asked = Lifetimes::<Option<i64>> {
+        token: request.token_lifetime,
+        idle: request.session_idle,
+        absolute: request.session_absolute,
+    };
+    let lifetimes = new_lifetimes(violations, asked, ceiling);
+    if request.public {
+        refuse_own_rights(violations, &request.permissions, &request.roles);
+    }
+    let pages = new_pages(violations, request, sites);
+    let scripts = new_scripts(violations, request);
+    let config = ClientConfig {
+        first_party: request.first_party,
+        grants,
+        scopes: without_repeats(violations.parse::<Scope>("scopes", &request.scopes)),
+        permissions: permissions(violations, &request.permissions, issuer),
+        roles: Vec::new(),
+        audiences: without_repeats(audiences),
+        algorithm: algorithm.and_then(|mut a| a.pop()).unwrap_or(Algorithm::Rs256),
+        token_lifetime: lifetimes.token,
+        previous_token_lifetime: None,
+        token_lifetimes_noted_since: Some(now),
+        session_idle: lifetimes.idle,
+        session_absolute: lifetimes.absolute,
+        claim_map: claim_map(violations, &request.claims),
+        trusted_end_user: trusted_end_user(violations, request.public, request.trusted_end_user),
+        registration: request.registration,
+        require_email: request.require_email,
+        require_mfa: request.require_mfa,
+        link_template: link_template(violations, request.link_template.as_deref()),
+        display_name: display_name(violations, &request.display_name),
+        site: pages.site,
+        logo_uri: pages.logo_uri,
+        accent_color: pages.accent_color,
+        cors_origins: scripts.cors_origins,
+        browser_tokens: scripts.browser_tokens,
+        guest_data: guest_data(violations, &request.guest_data),
+        later: Later::default(),
+    };
+    id.map(|id| (id, config))
 }

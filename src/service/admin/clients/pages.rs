@@ -20,8 +20,8 @@ pub(super) struct Pages {
     pub(super) accent_color: Option<AccentColor>,
 }
 
-/// The pages that a request asks for.
-pub(super) fn new_pages(violations: &mut Violations, request: &NewClientRequest, snapshot: &Snapshot) -> Pages {
+/// The pages that a request asks for. Without a snapshot, nobody looks whose site it is.
+pub(super) fn new_pages(violations: &mut Violations, request: &NewClientRequest, snapshot: Option<&Snapshot>) -> Pages {
     let site = site(violations, &request.site).and_then(|site| with_home(violations, site, &request.site_home));
     if request.site.is_empty() {
         violations.require(request.site_home.is_empty(), "site_home", HOME_OF_NOTHING);
@@ -60,7 +60,7 @@ pub(super) fn change_pages(
     violations.require(!(has_none && home_is_given), "site_home", HOME_OF_NOTHING);
     config.site = changed.and_then(|site| with_home(violations, site, home));
     if let Some(site) = config.site.as_ref().filter(|_| patch.site.is_some()) {
-        check(violations, site, config.first_party, Some(&client.id), snapshot);
+        check(violations, site, config.first_party, Some(&client.id), Some(snapshot));
     }
 }
 
@@ -83,8 +83,15 @@ fn with_home(violations: &mut Violations, site: Site, home: &str) -> Option<Site
 
 /// The scripts of a site's origin can do whatever its users can, so that is the operator's own. Cookies tell hosts apart,
 /// not clients, so a host has one site.
-fn check(violations: &mut Violations, site: &Site, first_party: bool, own: Option<&ClientId>, snapshot: &Snapshot) {
+fn check(
+    violations: &mut Violations,
+    site: &Site,
+    first_party: bool,
+    own: Option<&ClientId>,
+    snapshot: Option<&Snapshot>,
+) {
     violations.require(first_party, "site", "is for first-party clients");
+    let Some(snapshot) = snapshot else { return };
     let key = site.key();
     let others = snapshot.clients.values().filter(|other| Some(&other.id) != own);
     let mut same = others.filter(|other| other.config.site.as_ref().is_some_and(|its| its.key() == key));
@@ -119,7 +126,7 @@ impl Clients {
         self.live.confirm().await?;
         let mut violations = Violations::default();
         if let Some(site) = &client.config.site {
-            check(&mut violations, site, client.config.first_party, Some(&client.id), &self.live.snapshot());
+            check(&mut violations, site, client.config.first_party, Some(&client.id), Some(&self.live.snapshot()));
         }
         // It was taken, and is free again.
         violations.into_result(false).and(Err(Error::Conflict))

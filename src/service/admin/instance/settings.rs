@@ -270,6 +270,18 @@ const SETTINGS: [Row; 24] = [
     ),
 ];
 
+impl Setting {
+    /// A setting with the value that a text has for it.
+    ///
+    /// # Errors
+    /// A violation of `name`, which names all settings, or of `value`, which names the range.
+    pub fn read(name: &str, text: &str) -> Result<Self> {
+        let row = row(name)?;
+        let value = row.parse(text)?;
+        Ok(Self { value, ..row.setting(&Settings::default()) })
+    }
+}
+
 impl InstanceSettings {
     /// Every setting with its value.
     #[must_use]

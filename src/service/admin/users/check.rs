@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Validates a new user; returns its logins and its language, or all violations.
-pub(super) fn check_new_user(request: &NewUserRequest) -> Result<(Vec<Login>, Option<Language>)> {
+///
+/// # Errors
+/// Reports every invalid field at once.
+pub fn check_new_user(request: &NewUserRequest) -> Result<(Vec<Login>, Option<Language>)> {
     let (mut violations, mut logins) = (Violations::default(), Vec::new());
     if !request.name.is_empty() {
         logins.extend(violations.take("name", Login::parse_name(&request.name)));
