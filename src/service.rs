@@ -22,9 +22,9 @@ pub use self::{
     },
     admin::{
         ACCOUNT_CLIENT, AccountClient, Audit, AuditExport, AuditWatcher, ClientPatch, Clients, CostlyHashes,
-        CreationKey, DryRun, Import, ImportOutcome, ImportRow, InstanceSettings, MAX_IMPORT_BATCH, NewClientRequest,
-        NewRoleRequest, NewUserRequest, ResetStarted, RolePatch, Roles, Setting, SettingUnit, UserPasswordReset,
-        UserPatch, Users,
+        CreationKey, Dropped, DryRun, Import, ImportOutcome, ImportRow, InstanceSettings, MAX_IMPORT_BATCH,
+        NewClientRequest, NewRoleRequest, NewUserRequest, Resealed, ResetStarted, RolePatch, Roles, Rotated, Sealing,
+        Setting, SettingUnit, UserPasswordReset, UserPatch, Users, VersionListed,
     },
     browser::{
         AccountForm, Browser, BrowserSession, EndedSession, FactorAdded, FoundFlow, HEADERS, Identity,
@@ -42,8 +42,8 @@ pub use self::{
         VerifyEmailInput, Waiting, Whose,
     },
     runtime::{
-        Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Revoked, Snapshot, SweepProgress, SweepStep,
-        Sweeper,
+        Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Presence, Revoked, Snapshot, SweepProgress,
+        SweepStep, Sweeper,
     },
     signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys, TrustedKeys},
     start::{StartError, StartOptions},
@@ -93,6 +93,10 @@ pub struct UseCases {
     pub import: Import,
     /// The deployment's settings and issuer.
     pub instance: InstanceSettings,
+    /// The versions of the sealing key.
+    pub sealing: Sealing,
+    /// This process, among those that run on the database.
+    pub presence: Presence,
     /// Outgoing mail.
     pub outbox: Outbox,
     /// Deletion of expired rows.

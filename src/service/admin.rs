@@ -7,6 +7,7 @@ mod creations;
 mod import;
 mod instance;
 mod roles;
+mod sealing;
 mod users;
 
 pub(in crate::service) use self::users::UsersParts;
@@ -17,5 +18,6 @@ pub use self::{
     import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
     instance::{InstanceSettings, Setting, SettingUnit},
     roles::{NewRoleRequest, RolePatch, Roles},
+    sealing::{Dropped, Resealed, Rotated, Sealing, VersionListed},
     users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users},
 };

@@ -21,7 +21,7 @@ use chancery::{
     },
     entropy::OsEntropy,
     id::{SessionId, VisitorId},
-    keys::{SealingKey, session_cookie, visitor_cookie},
+    keys::{SealingKey, SealingKeys, session_cookie, visitor_cookie},
     metrics::Metrics,
     secret::SessionSecret,
     service::{Admin, NewClientRequest, Service},
@@ -46,8 +46,8 @@ pub(crate) struct InBrowser {
     pub(crate) cookie: String,
 }
 
-fn sealing() -> SealingKey {
-    SealingKey::new(&SealingKey::parse(&[7; 32]).unwrap())
+fn sealing() -> SealingKeys {
+    SealingKey::new(&SealingKey::parse(&[7; 32]).unwrap()).into()
 }
 
 /// An application with a site.

@@ -103,7 +103,7 @@ impl App {
         store.migrate(START).await?;
         let issuer = opened.issuer.map(str::to_owned);
         let options = StartOptions { issuer, default_issuer: None, dev: Some(opened.dev), claim: true };
-        let sealing = SealingKey::new(&SealingKey::parse(&[opened.sealing; 32]).unwrap());
+        let sealing = vec![SealingKey::new(&SealingKey::parse(&[opened.sealing; 32]).unwrap())];
         Service::start(store, sealing, passwords(entropy.clone()), clock, entropy, &options).await
     }
 

@@ -39,7 +39,7 @@ fn samples<'a>(password_file: &'a str, secret_file: &'a str, templates: &'a str)
         ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
         ("database", "sqlite:/elsewhere/x.db", |c| Some(format!("sqlite:{}", c.database.location))),
         ("database_connections", "5", |c| Some(c.database.connections.to_string())),
-        ("sealing_key_file", "elsewhere.key", |c| Some(c.database.sealing_key_file.as_ref()?.display().to_string())),
+        ("sealing_key_file", "elsewhere.key", |c| Some(c.database.sealing_key_files.first()?.display().to_string())),
         ("sealing_key", SEALING_KEY, |c| Some(c.database.sealing_key.as_ref()?.expose_secret().to_owned())),
         ("grpc", "127.0.0.1:1", |c| Some(c.listen.grpc.to_string())),
         ("http", "127.0.0.1:2", |c| Some(c.listen.http.to_string())),

@@ -24,7 +24,7 @@ use crate::{
         settings::Settings,
     },
     error::{Error, Result},
-    keys::SealingKey,
+    keys::SealingKeys,
     store::{Store, Tx},
     time::{Clock, Timestamp, Ttl},
 };
@@ -40,7 +40,7 @@ const NO_DATABASE_TIME: i64 = i64::MIN;
 pub struct Live {
     store: Store,
     issuer: Arc<str>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
     broadcast: Broadcast,
@@ -84,7 +84,7 @@ impl Live {
     ///
     /// # Errors
     /// If the database cannot be reached, or a stored key cannot be decrypted.
-    pub async fn read(store: Store, sealing: Arc<SealingKey>, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub async fn read(store: Store, sealing: Arc<SealingKeys>, clock: Arc<dyn Clock>) -> Result<Self> {
         let began = clock.elapsed();
         let mut tx = store.read().await?;
         let (head, time) = read_head(&mut tx).await?;

@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     id::SessionId,
     keys::{
-        SealingKey,
+        SealingKeys,
         session_cookie::{self, ReadCookie},
     },
     secret::SessionSecret,
@@ -60,7 +60,7 @@ pub(in crate::service) struct BrowserSessions(Arc<Inner>);
 struct Inner {
     store: Store,
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     clock: Arc<dyn Clock>,
     memory: Memory<SessionId, Known>,
     readings: Readings<SessionId, Known>,
