@@ -52,8 +52,12 @@ fn sealing() -> SealingKeys {
 
 /// An application with a site.
 pub(crate) async fn shop(app: &App) {
-    let request = NewClientRequest { site: format!("{SITE}/auth"), ..first_party("shop", &["api", "other"]) };
-    app.service.clients.create(&Admin::command(), request).await.unwrap();
+    app.service.clients.create(&Admin::command(), shop_with_site("shop")).await.unwrap();
+}
+
+/// A client with the site of the shop.
+pub(crate) fn shop_with_site(id: &str) -> NewClientRequest {
+    NewClientRequest { site: format!("{SITE}/auth"), ..first_party(id, &["api", "other"]) }
 }
 
 /// A session of Ada's in a browser at the shop, changed before it is written.

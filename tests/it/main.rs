@@ -70,6 +70,7 @@ mod revoked_keys;
 mod rights;
 mod roles;
 mod rotation;
+mod sealing;
 mod secrets;
 mod session_data;
 mod session_lifetimes;

@@ -56,6 +56,7 @@ mod readme;
 mod refused;
 mod relay;
 mod sealing_key;
+mod sealing_rotation;
 mod search;
 mod server;
 mod snippets;
