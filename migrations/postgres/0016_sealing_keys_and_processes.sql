@@ -19,6 +19,6 @@ CREATE TABLE processes (
     sealing_versions JSONB NOT NULL,
     started_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL
-));
+);
 
 UPDATE instance SET schema_version = 16;

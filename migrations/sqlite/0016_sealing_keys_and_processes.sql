@@ -19,6 +19,6 @@ CREATE TABLE processes (
     sealing_versions TEXT NOT NULL,
     started_at INTEGER NOT NULL,
     seen_at INTEGER NOT NULL
-)) STRICT, WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 UPDATE instance SET schema_version = 16;

@@ -100,19 +100,19 @@ impl Tx {
         Ok(execute!(self, SQL, version, now.millis())? == 1)
     }
 
-    /// At most `limit` rows of a table after `after`, by id, that are sealed under another version than `version`.
-    pub async fn sealed_otherwise(
+    /// At most `limit` rows of a table after `after`, by id, that are sealed under an older version than `version`.
+    pub async fn sealed_before(
         &mut self,
         table: SealedTable,
         (version, after): (i64, &str),
         limit: i64,
     ) -> Result<Vec<SealedRow>> {
         const KEYS: &str = "SELECT id, '' AS kind, '' AS recipient, sealed, sealing_version FROM signing_keys \
-            WHERE id > $2 AND sealing_version <> $1 ORDER BY id LIMIT $3";
+            WHERE id > $2 AND sealing_version < $1 ORDER BY id LIMIT $3";
         const TOTP: &str = "SELECT id, '' AS kind, '' AS recipient, secret AS sealed, sealing_version FROM totp_factors \
-            WHERE id > $2 AND sealing_version <> $1 ORDER BY id LIMIT $3";
+            WHERE id > $2 AND sealing_version < $1 ORDER BY id LIMIT $3";
         const MAILS: &str = "SELECT id, kind, recipient, params AS sealed, sealing_version FROM mails \
-            WHERE id > $2 AND sealing_version <> $1 ORDER BY id LIMIT $3";
+            WHERE id > $2 AND sealing_version < $1 ORDER BY id LIMIT $3";
         let sql = match table {
             SealedTable::SigningKeys => KEYS,
             SealedTable::TotpFactors => TOTP,

@@ -89,20 +89,20 @@ pub(crate) async fn rows_are_sealed_again_once_and_found_until_then(f: &Fixture)
     let ids = sealed_rows(f).await;
     let mut tx = f.store.write().await.unwrap();
     for (table, id) in SealedTable::ALL.into_iter().zip(&ids) {
-        assert!(tx.sealed_otherwise(table, (1, ""), 10).await.unwrap().is_empty());
-        let rows = tx.sealed_otherwise(table, (2, ""), 10).await.unwrap();
+        assert!(tx.sealed_before(table, (1, ""), 10).await.unwrap().is_empty());
+        let rows = tx.sealed_before(table, (2, ""), 10).await.unwrap();
         let [row] = rows.as_slice() else { panic!("{table:?}: {rows:?}") };
         assert_eq!((&row.id, row.sealing_version), (id, 1), "{table:?}");
         if table == SealedTable::Mails {
             assert_eq!((row.kind.as_str(), row.recipient.as_str()), ("verify_email", "ada@example.com"));
         }
-        assert!(tx.sealed_otherwise(table, (2, id), 10).await.unwrap().is_empty(), "after it");
-        assert!(tx.sealed_otherwise(table, (2, ""), 0).await.unwrap().is_empty());
+        assert!(tx.sealed_before(table, (2, id), 10).await.unwrap().is_empty(), "after it");
+        assert!(tx.sealed_before(table, (2, ""), 0).await.unwrap().is_empty());
         assert!(!tx.reseal(table, (id, 3), (&[9, 9], 2)).await.unwrap(), "it is not sealed under that");
         assert!(tx.reseal(table, (id, 1), (&[9, 9], 2)).await.unwrap());
         assert!(!tx.reseal(table, (id, 1), (&[8, 8], 2)).await.unwrap());
-        assert!(tx.sealed_otherwise(table, (2, ""), 10).await.unwrap().is_empty());
-        assert_eq!(tx.sealed_otherwise(table, (1, ""), 10).await.unwrap()[0].sealed, [9, 9]);
+        assert!(tx.sealed_before(table, (2, ""), 10).await.unwrap().is_empty());
+        assert_eq!(tx.sealed_before(table, (3, ""), 10).await.unwrap()[0].sealed, [9, 9]);
     }
     assert_eq!(tx.sealing_dependents(1, NOW, NOW).await.unwrap().rows, 0);
     assert_eq!(tx.sealing_dependents(2, NOW, NOW).await.unwrap().rows, 3);

@@ -165,7 +165,7 @@ impl Sealing {
 
     async fn has_rows_left(&self, tx: &mut Tx, version: i64) -> Result<bool> {
         for table in SealedTable::ALL {
-            if !tx.sealed_otherwise(table, (version, ""), 1).await?.is_empty() {
+            if !tx.sealed_before(table, (version, ""), 1).await?.is_empty() {
                 return Ok(true);
             }
         }

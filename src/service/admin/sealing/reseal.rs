@@ -22,7 +22,7 @@ pub struct Resealed {
 }
 
 impl Sealing {
-    /// Seals every row again that is sealed under another version than the one in use. It can be interrupted at any moment,
+    /// Seals every row again that is sealed under an older version than the one in use. It can be interrupted at any moment,
     /// and goes on where it was when it is called again.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Sealing {
         let sealing = &self.runtime.sealing;
         let version = i64::from(sealing.in_use().version());
         // Most of the time there is nothing to do, and a read does not block writers.
-        let rows = self.runtime.store.read().await?.sealed_otherwise(table, (version, after), BATCH).await?;
+        let rows = self.runtime.store.read().await?.sealed_before(table, (version, after), BATCH).await?;
         let mut done = Resealed::default();
         let Some(last) = rows.last().map(|row| row.id.clone()) else { return Ok((done, None)) };
         let mut tx = self.runtime.store.write().await?;
