@@ -25,6 +25,8 @@ pub struct SealingKeys {
     held: Vec<Held>,
     /// The place of the version in use among those.
     in_use: AtomicUsize,
+    /// Whether another version has come into use, which is not held.
+    lacks: AtomicBool,
 }
 
 struct Held {
@@ -47,7 +49,11 @@ impl fmt::Debug for SealingKeys {
 impl From<SealingKey> for SealingKeys {
     /// The only version.
     fn from(key: SealingKey) -> Self {
-        Self { held: vec![Held { key, dropped: AtomicBool::new(false) }], in_use: AtomicUsize::new(0) }
+        Self {
+            held: vec![Held { key, dropped: AtomicBool::new(false) }],
+            in_use: AtomicUsize::new(0),
+            lacks: AtomicBool::new(false),
+        }
     }
 }
 
@@ -59,7 +65,7 @@ impl SealingKeys {
     pub fn new(keys: Vec<SealingKey>, in_use: i64) -> Result<Self, LacksVersionInUse> {
         let mut held: Vec<_> = keys.into_iter().map(|key| Held { key, dropped: AtomicBool::new(false) }).collect();
         held.sort_by_key(|held| held.key.version());
-        let keys = Self { held, in_use: AtomicUsize::new(0) };
+        let keys = Self { held, in_use: AtomicUsize::new(0), lacks: AtomicBool::new(false) };
         keys.follow(in_use, &[])?;
         Ok(keys)
     }
@@ -67,15 +73,23 @@ impl SealingKeys {
     /// Takes over which version is in use, and which were dropped. A version that was dropped never comes back.
     ///
     /// # Errors
-    /// The version in use is not held. Nothing has changed then.
+    /// The version in use is not held.
     pub fn follow(&self, in_use: i64, dropped: &[i64]) -> Result<(), LacksVersionInUse> {
         let is = |held: &Held, version: i64| i64::from(held.key.version()) == version;
-        let place = self.held.iter().position(|held| is(held, in_use)).ok_or(LacksVersionInUse(in_use))?;
+        let place = self.held.iter().position(|held| is(held, in_use));
+        self.lacks.store(place.is_none(), Ordering::Relaxed);
+        let place = place.ok_or(LacksVersionInUse(in_use))?;
         self.in_use.store(place, Ordering::Relaxed);
         for held in self.held.iter().filter(|held| dropped.iter().any(|version| is(held, *version))) {
             held.dropped.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Whether the version in use is held, as far as is known. If not, nothing may be made, nor be refused for its tag.
+    #[must_use]
+    pub fn hold_version_in_use(&self) -> bool {
+        !self.lacks.load(Ordering::Relaxed)
     }
 
     /// The version in use, which everything is made with.
@@ -158,8 +172,9 @@ mod tests {
         assert_eq!(SealingKeys::new(vec![key(1)], 2).unwrap_err(), LacksVersionInUse(2));
         assert_eq!(SealingKeys::new(Vec::new(), 1).unwrap_err(), LacksVersionInUse(1));
         let keys = SealingKeys::from(key(1));
-        assert!(keys.follow(2, &[1]).is_err());
+        assert!(keys.hold_version_in_use() && keys.follow(2, &[1]).is_err());
         assert_eq!((keys.in_use().version(), keys.versions()), (1, vec![1]));
+        assert!(!keys.hold_version_in_use());
     }
 
     #[test]

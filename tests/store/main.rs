@@ -169,6 +169,7 @@ on_each_engine! {
         passkeys::p24_authenticators_call_a_user_the_same_for_ever,
         passkeys::a48_a_session_is_opened_once_with_what_a_passkey_was_checked_against,
         processes::a_process_is_stored_unchanged_seen_again_and_forgotten,
+        processes::connections_of_older_binaries_are_counted_where_the_engine_can,
         processes::no_more_processes_are_kept_than_a_deployment_can_have,
         refresh::the_current_token_rotates_and_changes_nothing_else,
         refresh::outcomes_of_a_batch_are_in_the_order_of_its_requests,

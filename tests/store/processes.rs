@@ -3,9 +3,10 @@
 use chancery::{
     domain::process::Process,
     id::ProcessId,
-    store::BINARY_VERSION,
+    store::{BINARY_VERSION, Location},
     time::{Timestamp, Ttl},
 };
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use crate::fixture::{Fixture, NOW};
 
@@ -39,7 +40,16 @@ pub(crate) async fn a_process_is_stored_unchanged_seen_again_and_forgotten(f: &F
     assert_eq!(tx.processes_since(NOW).await.unwrap(), [one.clone()]);
     assert_eq!(tx.processes_forget(later.plus(Ttl::from_millis(1))).await.unwrap(), 1);
     assert!(tx.processes_since(NOW).await.unwrap().is_empty());
-    assert_eq!(tx.connections_of_older().await.unwrap(), 0);
+}
+
+pub(crate) async fn connections_of_older_binaries_are_counted_where_the_engine_can(f: &Fixture) {
+    let older = async || f.store.read().await.unwrap().connections_of_older().await.unwrap();
+    assert_eq!(older().await, 0);
+    let Location::Postgres(url) = &f.database.location else { return };
+    let options: PgConnectOptions = url.expose().parse().unwrap();
+    let connection = PgConnection::connect_with(&options.application_name("chancery")).await.unwrap();
+    assert_eq!(older().await, 1);
+    connection.close().await.unwrap();
 }
 
 pub(crate) async fn no_more_processes_are_kept_than_a_deployment_can_have(f: &Fixture) {

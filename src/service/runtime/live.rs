@@ -152,11 +152,12 @@ impl Live {
         found.ok_or_else(|| Error::NotFound("client", id.to_owned()))
     }
 
-    /// Whether this process confirmed recently enough to be sure that it has seen every change.
+    /// Whether this process confirmed recently enough to be sure that it has seen every change, and holds the sealing key in
+    /// use.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         let age = self.clock.elapsed().millis() - self.confirmed.load(Ordering::SeqCst);
-        age <= self.snapshot.load().settings.confirm_within.millis()
+        age <= self.snapshot.load().settings.confirm_within.millis() && self.sealing.hold_version_in_use()
     }
 
     /// How long ago this process last confirmed that it has seen every change.

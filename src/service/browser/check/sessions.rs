@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{session::Session, site::Site},
-    error::Result,
+    error::{Error, Result},
     id::SessionId,
     keys::{
         SealingKeys,
@@ -91,7 +91,12 @@ impl BrowserSessions {
         site: &Site,
         now: Timestamp,
     ) -> Result<Option<BrowserSession>> {
-        let Some(read) = session_cookie::parse(&self.0.sealing, cookie) else { return Ok(None) };
+        let Some(read) = session_cookie::parse(&self.0.sealing, cookie) else {
+            if !self.0.sealing.hold_version_in_use() {
+                return Err(Error::Unavailable("this process lacks the sealing key in use".into()));
+            }
+            return Ok(None);
+        };
         let ReadCookie { session: id, secret, kept } = read;
         // The revocations last, so that none is missed that came while the row was read.
         let found = self.find(&id, &secret, site, now).await?;
