@@ -113,10 +113,15 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         _ => false,
     };
     let (sealing, created) = match sealing {
-        Some(key) => (key, None),
-        None => sealing_file::load_default(&config.database, create, config.create_sealing_key, &*entropy)?,
+        Some(keys) => (keys, None),
+        None => {
+            let asked = config.create_sealing_key;
+            let (key, created) = sealing_file::load_default(&config.database, create, asked, &*entropy)?;
+            (vec![key], created)
+        }
     };
-    let (check_value, had_key) = (sealing.check_value().to_vec(), created.is_none());
+    let check_value = sealing.first().map(|key| key.check_value().to_vec()).unwrap_or_default();
+    let had_key = created.is_none();
     let passwords =
         hashing::start(config.hashing, entropy.clone()).context("cannot start the threads that hash passwords")?;
     let options = start_options(config, purpose);
@@ -231,6 +236,11 @@ pub async fn serve(config: Config, apply: Option<Declaration>, signals: Signals)
     health.handle().set(serving).await;
     metrics.set_ready(serving);
     let (leaving, left) = watch::channel(false);
+    // Before the first call, so that no version of the sealing key comes into use that this process lacks. On a server that
+    // takes no changes none does.
+    if let Err(error) = service.presence.say(&machine::host_name()).await {
+        tracing::warn!(cause = ?error, "cannot say that this process runs");
+    }
     let (stopping, stopped) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
     let follows = (&left, &stopped, &ended);

@@ -66,8 +66,8 @@ enum Command {
     /// List, rotate and revoke signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Make a sealing key for a new database.
-    #[command(subcommand)]
+    /// Make and list sealing keys, bring the next version into use, drop one that is not needed any more.
+    #[command(subcommand, visible_alias = "sealing")]
     SealingKey(sealing_key::SealingKey),
     /// Show and end sessions.
     #[command(subcommand)]
@@ -191,7 +191,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Role(c) => c.run().await,
         Command::Audit(c) => c.run().await,
         Command::Keys(c) => c.run().await,
-        Command::SealingKey(c) => c.run(),
+        Command::SealingKey(c) => c.run().await,
         Command::Session(c) => c.run().await,
         Command::Settings(c) => c.run().await,
         Command::Issuer(c) => c.run().await,

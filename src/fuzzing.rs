@@ -9,15 +9,12 @@ use zeroize::Zeroizing;
 
 use crate::{
     cli::fuzzing::{csv_row, jsonl_row},
-    domain::{
-        filter::{self, Comparison, Term},
-        limit::{LimitKey, LimitKind},
-    },
+    domain::filter::{self, Comparison, Term},
     entropy::SeededEntropy,
     grpc::{accepts_page_token, page_token_of},
     id::{SessionId, TicketId, UserId},
     keys::{
-        ForeignKeys, KnownDevice, SealingKey, mint_refresh_token, mint_ticket_token, parse_refresh_token,
+        ForeignKeys, KnownDevice, SealingKey, SealingKeys, mint_refresh_token, mint_ticket_token, parse_refresh_token,
         parse_ticket_token, read_foreign_keys,
     },
     passwords::Phc,
@@ -55,8 +52,8 @@ pub fn run(name: &str, data: &[u8]) {
 
 const NOW: Timestamp = Timestamp::from_millis(1_893_456_000_000);
 
-fn key() -> SealingKey {
-    SealingKey::new(&Zeroizing::new([7; 32]))
+fn key() -> SealingKeys {
+    SealingKey::new(&Zeroizing::new([7; 32])).into()
 }
 
 fn text(data: &[u8]) -> Option<&str> {
@@ -97,23 +94,22 @@ fn ticket_token_seeds() -> Vec<Vec<u8>> {
     vec![token.expose().as_bytes().to_vec()]
 }
 
-fn account(key: &SealingKey) -> LimitKey {
-    key.limit_key(LimitKind::Account, b"ada")
+fn user() -> UserId {
+    UserId::new(NOW, &SeededEntropy::new(3))
 }
 
 fn device_token(data: &[u8]) -> bool {
     let Some(token) = text(data) else { return false };
     let (key, token) = (key(), DeviceToken::new(token.to_owned()));
-    let Some(device) = KnownDevice::parse(&key, &token, &account(&key), NOW) else { return false };
-    let again = KnownDevice::parse(&key, &device.token(&key, &account(&key), NOW), &account(&key), NOW);
+    let Some(device) = KnownDevice::parse(&key, &token, "ada", NOW) else { return false };
+    let again = KnownDevice::parse(&key, &device.token(&key, (&user(), "ada"), NOW), "ada", NOW);
     assert_eq!(again, Some(device), "a renewed token is of the same device");
     true
 }
 
 fn device_token_seeds() -> Vec<Vec<u8>> {
-    let (key, entropy) = (key(), SeededEntropy::new(3));
-    let device = KnownDevice::new(&key, &UserId::new(NOW, &entropy), &entropy);
-    vec![device.token(&key, &account(&key), NOW).expose().as_bytes().to_vec()]
+    let device = KnownDevice::new(&SeededEntropy::new(3));
+    vec![device.token(&key(), (&user(), "ada"), NOW).expose().as_bytes().to_vec()]
 }
 
 /// A hash of another system. What is accepted can be checked within the limits; nothing is hashed here.

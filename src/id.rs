@@ -124,6 +124,10 @@ id!(
     FactorId, "fct_"
 );
 id!(
+    /// A server process, from its start to its end.
+    ProcessId, "prc_"
+);
+id!(
     /// One call to this server; logs and INTERNAL errors carry it.
     RequestId, "req_"
 );

@@ -11,6 +11,7 @@ pub mod passkey_login;
 mod refresh_token;
 mod ring;
 mod sealing;
+mod sealing_keys;
 mod sealing_text;
 pub mod session_cookie;
 mod signer;
@@ -24,9 +25,10 @@ pub use self::{
     foreign_key::{FOREIGN, ForeignKeys, LeftOut, MAX_FOREIGN_TEXT, WrongKeys, read_foreign_keys},
     refresh_token::{ParsedRefreshToken, mint as mint_refresh_token, parse as parse_refresh_token},
     ring::{Keyring, SigningKey, Unsigned},
-    sealing::{SEALING_VERSION, SealingKey, fingerprint},
+    sealing::{SealingKey, fingerprint},
+    sealing_keys::{FIRST_SEALING_VERSION, LAST_SEALING_VERSION, LacksVersionInUse, SealingKeys},
     sealing_text::SealingKeyError,
-    signer::{AccessClaims, KeyKind, Status, StatusReference, generate},
+    signer::{AccessClaims, KeyKind, Status, StatusReference, generate, purpose as signing_key_purpose},
     status_list::{EncodedList, ListClaims, encode_list, place as status_place},
     ticket_token::{mint as mint_ticket_token, parse as parse_ticket_token},
 };

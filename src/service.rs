@@ -22,10 +22,10 @@ pub use self::{
     },
     admin::{
         ACCOUNT_CLIENT, ACCOUNT_NAME, AccountClient, Audit, AuditExport, AuditWatcher, ClientPatch, Clients,
-        CostlyHashes, CreationKey, Declarations, DryRun, Import, ImportOutcome, ImportRow, InstanceSettings,
-        MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest, Remembered, ResetStarted, RolePatch, Roles,
-        Setting, SettingUnit, ToRemember, UserPasswordReset, UserPatch, Users, check_new_client, check_new_role,
-        check_new_user, permission_names,
+        CostlyHashes, CreationKey, Declarations, Dropped, DryRun, Import, ImportOutcome, ImportRow, InstanceSettings,
+        MAX_IMPORT_BATCH, NewClientRequest, NewRoleRequest, NewUserRequest, Remembered, Resealed, ResetStarted,
+        RolePatch, Roles, Rotated, Sealing, Setting, SettingUnit, ToRemember, UserPasswordReset, UserPatch, Users,
+        VersionListed, check_new_client, check_new_role, check_new_user, permission_names,
     },
     browser::{
         AccountForm, Browser, BrowserSession, EndedSession, FactorAdded, FoundFlow, HEADERS, Identity,
@@ -43,8 +43,8 @@ pub use self::{
         VerifyEmailInput, Waiting, Whose,
     },
     runtime::{
-        Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Revoked, Snapshot, SweepProgress, SweepStep,
-        Sweeper,
+        Delivery, DeliveryOutcome, Live, Notice, NoticeKind, Outbox, Presence, Revoked, Snapshot, SweepProgress,
+        SweepStep, Sweeper,
     },
     signing_keys::{ForeignKeyText, KeyRevocation, KeyWatcher, RotationPlan, SigningKeys, TrustedKeys},
     start::{StartError, StartOptions},
@@ -96,6 +96,10 @@ pub struct UseCases {
     pub instance: InstanceSettings,
     /// What files have declared.
     pub declarations: Declarations,
+    /// The versions of the sealing key.
+    pub sealing: Sealing,
+    /// This process, among those that run on the database.
+    pub presence: Presence,
     /// Outgoing mail.
     pub outbox: Outbox,
     /// Deletion of expired rows.

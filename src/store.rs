@@ -42,11 +42,13 @@ mod passkeys;
 mod pools;
 mod postgres;
 mod private_file;
+mod processes;
 mod readable;
 mod readiness;
 mod refresh;
 mod revoke;
 mod roles;
+mod sealing_keys;
 mod seats;
 mod session_data;
 mod session_data_owners;
@@ -92,6 +94,7 @@ pub use self::{
     postgres::{Connected, USUAL_CONNECTIONS},
     private_file::{open_to_others, private, unusable_companion},
     revoke::{By, Revoke},
+    sealing_keys::SealedRow,
     session_data_owners::OwnedData,
     sessions::{SessionFilter, Walk},
     status_lists::Lease,

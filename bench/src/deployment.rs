@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use chancery::keys::SealingKey;
+use chancery::keys::{SealingKey, SealingKeys};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -139,9 +139,9 @@ impl Deployment {
     }
 
     /// The sealing key, which refresh tokens are derived from.
-    pub(crate) fn sealing_key(&self) -> anyhow::Result<Arc<SealingKey>> {
+    pub(crate) fn sealing_key(&self) -> anyhow::Result<Arc<SealingKeys>> {
         let bytes = std::fs::read(self.dir.path().join("sealing.key"))?;
-        Ok(Arc::new(SealingKey::new(&SealingKey::parse(&bytes)?)))
+        Ok(Arc::new(SealingKey::new(&SealingKey::parse(&bytes)?).into()))
     }
 
     /// Adds arguments for this deployment to a command, and removes the caller's `CHANCERY_` settings.

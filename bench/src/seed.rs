@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use chancery::{
     id::{SessionId, UserId},
-    keys::{SealingKey, mint_refresh_token},
+    keys::{SealingKeys, mint_refresh_token},
     secret::{SessionSecret, sha256},
     time::{Clock, SystemClock},
 };
@@ -50,7 +50,7 @@ pub(crate) struct Sessions {
     /// When the first session started, in milliseconds since 1970.
     first_started_ms: i64,
     count: u64,
-    key: Arc<SealingKey>,
+    key: Arc<SealingKeys>,
     /// Their size on disk, including indexes.
     bytes: u64,
 }
@@ -69,7 +69,7 @@ struct SessionRow {
 
 impl Sessions {
     /// Plans `count` sessions that start one millisecond apart, the last one about a minute ago.
-    fn plan(seed: u64, count: u64, key: Arc<SealingKey>) -> Self {
+    fn plan(seed: u64, count: u64, key: Arc<SealingKeys>) -> Self {
         let first_started_ms = SystemClock.now().millis() - 60_000 - i64::try_from(count).unwrap_or(0);
         Self { seed, first_started_ms, count, key, bytes: 0 }
     }
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     fn plan(count: u64) -> Sessions {
-        Sessions::plan(7, count, Arc::new(SealingKey::new(&Zeroizing::new([3; 32]))))
+        Sessions::plan(7, count, Arc::new(chancery::keys::SealingKey::new(&Zeroizing::new([3; 32])).into()))
     }
 
     #[test]

@@ -118,8 +118,8 @@ async fn record(config: &Config, file: &Path, entropy: &Arc<dyn Entropy>) -> any
 fn key_found(database: &Database, check_value: &[u8]) -> String {
     let place = sealing_file::whereabouts(database);
     match sealing_file::load(database) {
-        Ok(Some(key)) if key.answers(check_value) => format!("it is in {place}"),
-        Ok(Some(key)) => format!("the key in {place} is another one, {}", key.fingerprint()),
+        Ok(Some(keys)) if keys.iter().any(|key| key.answers(check_value)) => format!("it is in {place}"),
+        Ok(Some(keys)) => format!("the key in {place} is another one, {}", sealing_file::fingerprints(&keys)),
         Ok(None) => format!("it is not in {place}"),
         Err(error) => format!("it could not be read: {error:#}"),
     }

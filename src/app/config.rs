@@ -27,7 +27,7 @@ pub use self::{
     application::App,
     browser::Browser,
     connections::Connections,
-    database::Database,
+    database::{Database, sealing_key_texts},
     draft::{Draft, FILE_VARIABLE, sections},
     flags::{DatabaseFlags, ServerFlags},
     hashing::Hashing,
@@ -118,7 +118,7 @@ impl Draft {
     fn examine(mut self, dev: bool, machine: Machine, serves: bool) -> Examined {
         let mut problems = std::mem::take(&mut self.problems);
         let before = problems.len();
-        let database = self.database.check(dev, &mut problems);
+        let database = self.database.check(dev, self.credentials.as_deref(), &mut problems);
         let database_is_readable = problems.len() == before && !self.database.has_unreadable();
         let tls = self.tls.check(serves, &mut problems);
         let listen = self.listen.check((dev, self.anywhere), &tls, &mut problems);

@@ -8,13 +8,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{mail, pause::pause_unless_ended};
+use super::{machine, mail, pause::pause_unless_ended};
 use crate::{
+    domain::process::SAID_EVERY,
     error::Result,
     grpc::HealthHandle,
     mail::Post,
     metrics::Metrics,
-    service::{Service, SweepProgress, SweepStep},
+    service::{Resealed, Service, SweepProgress, SweepStep},
 };
 
 /// How often to confirm the change feed.
@@ -29,6 +30,8 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 const ROTATE_EVERY: Duration = Duration::from_secs(30);
 /// Pause between two sweeps that delete expired rows.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// How often to look for rows that are sealed under an older version of the sealing key.
+const RESEAL_EVERY: Duration = Duration::from_hours(1);
 /// Pause between two steps of a sweep. A sweep over ten million sessions takes 42 minutes.
 const SWEEP_STEP: Duration = Duration::from_millis(250);
 
@@ -72,6 +75,8 @@ pub(super) fn start(
     jobs.spawn(send_heartbeats(service.clone(), stopping.clone(), ended.clone()));
     jobs.spawn(rotate_keys(service.clone(), ended.clone()));
     jobs.spawn(sweep_expired(service.clone(), ended.clone()));
+    jobs.spawn(reseal_rows(service.clone(), ended.clone()));
+    jobs.spawn(say_it_runs(service.clone(), ended.clone()));
     Jobs(jobs)
 }
 
@@ -147,6 +152,34 @@ async fn rotate_keys(service: Service, mut ended: watch::Receiver<bool>) {
         if !pause_unless_ended(ROTATE_EVERY, &mut ended).await {
             return;
         }
+    }
+}
+
+/// Seals rows again that a rotation of the sealing key has left.
+async fn reseal_rows(service: Service, mut ended: watch::Receiver<bool>) {
+    loop {
+        match service.sealing.reseal().await {
+            Ok(Resealed { rows: 0, left: 0 }) => {}
+            Ok(Resealed { rows, left }) => tracing::info!(rows, left, "rows sealed again with the sealing key in use"),
+            Err(error) => tracing::warn!(cause = ?error, "cannot seal rows again"),
+        }
+        if !pause_unless_ended(RESEAL_EVERY, &mut ended).await {
+            return;
+        }
+    }
+}
+
+/// Says every few seconds that this process runs, and at last that it does not.
+async fn say_it_runs(service: Service, mut ended: watch::Receiver<bool>) {
+    let host = machine::host_name();
+    let every = Duration::from_millis(SAID_EVERY.millis().unsigned_abs());
+    while pause_unless_ended(every, &mut ended).await {
+        if let Err(error) = service.presence.say(&host).await {
+            tracing::warn!(cause = ?error, "cannot say that this process runs");
+        }
+    }
+    if let Err(error) = service.presence.leave().await {
+        tracing::warn!(cause = ?error, "cannot say that this process ends; others notice within half a minute");
     }
 }
 

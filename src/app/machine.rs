@@ -32,6 +32,12 @@ impl Machine {
     }
 }
 
+/// The name of this machine, or of its container; empty if it is not known.
+#[must_use]
+pub fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
 /// How many files this process may open at once, after it has raised its own limit.
 #[cfg(target_os = "linux")]
 #[must_use]

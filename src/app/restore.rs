@@ -163,15 +163,15 @@ async fn examine(copy: &Path, file: &Path, go_on: GoOn) -> anyhow::Result<Conten
     }
 }
 
-/// The configured sealing key, if it is the one of the backup.
-fn matching_key(database: &Database, check_value: &[u8]) -> anyhow::Result<SealingKey> {
+/// The configured sealing keys, if the one that was in use is among them.
+fn matching_key(database: &Database, check_value: &[u8]) -> anyhow::Result<Vec<SealingKey>> {
     let (want, place) = (fingerprint(check_value), sealing_file::whereabouts(database));
     match sealing_file::load(database)? {
-        Some(key) if key.answers(check_value) => Ok(key),
-        Some(key) => bail!(
+        Some(keys) if keys.iter().any(|key| key.answers(check_value)) => Ok(keys),
+        Some(keys) => bail!(
             "the backup was made with the sealing key {want}, but the one in {place} is {}; pass the right one as \
              --sealing-key-file",
-            key.fingerprint()
+            sealing_file::fingerprints(&keys)
         ),
         None => bail!(
             "the backup needs its sealing key, {want}, and there is none in {place}; put it there, or pass it as \
@@ -184,7 +184,7 @@ fn matching_key(database: &Database, check_value: &[u8]) -> anyhow::Result<Seali
 async fn settle(
     config: &Config,
     copy: &Path,
-    sealing: SealingKey,
+    sealing: Vec<SealingKey>,
     copied_at: Option<Timestamp>,
     end_sessions: Option<&GoOn>,
     entropy: &Arc<dyn Entropy>,

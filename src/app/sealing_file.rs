@@ -1,5 +1,5 @@
-//! Loads the sealing key from the configured file, from the variable, or from `sealing.key` in the data directory.
-//! Makes a new one.
+//! Loads the versions of the sealing key from the configured files or from the variable, or the only one from `sealing.key`
+//! in the data directory. Makes a new one.
 
 use std::{
     fs,
@@ -8,10 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::config::{Database, read_named_file};
+use super::config::{Database, read_named_file, sealing_key_texts};
 use crate::{
     entropy::{Entropy, OsEntropy},
     keys::SealingKey,
@@ -21,29 +20,37 @@ use crate::{
 /// More than any form of a key takes. What is longer is none.
 const MAX_BYTES: u64 = 4096;
 
-/// Loads the sealing key, if there is one. A configured file must exist.
-pub(super) fn load(database: &Database) -> anyhow::Result<Option<SealingKey>> {
-    Ok(bytes(database)?.map(|key| SealingKey::new(&key)))
+/// Loads the versions of the sealing key, if there are any, each once. A configured file must exist.
+pub(super) fn load(database: &Database) -> anyhow::Result<Option<Vec<SealingKey>>> {
+    let mut keys: Vec<SealingKey> = Vec::new();
+    let Some(all) = bytes(database)? else { return Ok(None) };
+    for key in all.iter().map(SealingKey::new) {
+        if !keys.iter().any(|known| known.answers(key.check_value())) {
+            keys.push(key);
+        }
+    }
+    Ok(Some(keys))
 }
 
-/// Reads the sealing key, if there is one, and keeps it for [`load`]: a pipe gives it only once.
+/// Reads the keys, if there are any, and keeps them for [`load`]: a pipe gives one only once.
 pub(super) fn read_once(database: &mut Database) -> anyhow::Result<bool> {
-    database.read_key = bytes(database)?;
-    Ok(database.read_key.is_some())
+    database.read_keys = bytes(database)?;
+    Ok(database.read_keys.is_some())
 }
 
-fn bytes(database: &Database) -> anyhow::Result<Option<Zeroizing<[u8; 32]>>> {
-    if let Some(key) = &database.read_key {
-        return Ok(Some(key.clone()));
+fn bytes(database: &Database) -> anyhow::Result<Option<Vec<Zeroizing<[u8; 32]>>>> {
+    if let Some(keys) = &database.read_keys {
+        return Ok(Some(keys.clone()));
     }
-    if let Some(path) = &database.sealing_key_file {
-        return read_bytes(path).map(Some);
+    if !database.sealing_key_files.is_empty() {
+        return database.sealing_key_files.iter().map(|path| read_bytes(path)).collect::<anyhow::Result<_>>().map(Some);
     }
-    if let Some(text) = &database.sealing_key {
-        return SealingKey::parse_text(text.expose_secret()).context("CHANCERY_SEALING_KEY").map(Some);
+    if let Some(texts) = &database.sealing_key {
+        let keys = sealing_key_texts(texts).map(SealingKey::parse_text).collect::<Result<_, _>>();
+        return keys.context("CHANCERY_SEALING_KEY").map(Some);
     }
     let path = default_path(database);
-    if path.exists() { read_bytes(&path).map(Some) } else { Ok(None) }
+    if path.exists() { Ok(Some(vec![read_bytes(&path)?])) } else { Ok(None) }
 }
 
 /// Loads the sealing key from the data directory. If it is missing and `create` is set, creates it; only empty
@@ -103,10 +110,15 @@ pub(super) fn needed(database: &Database) -> Option<String> {
 /// Says so if others may read the file with the key. A key that another user provides for a group, as Kubernetes does,
 /// is fine.
 pub(super) fn warn_if_others_may_read(database: &Database) {
-    let path = database.sealing_key_file.clone().or_else(|| default_in_use(database));
+    let default = default_in_use(database);
     // A pipe is not a file that others could read.
-    let Some(path) = path.filter(|path| path.is_file()) else { return };
-    let Some(mode) = open_to_others(&path).filter(|mode| mode & 0o007 != 0 || is_own(&path)) else { return };
+    for path in database.sealing_key_files.iter().chain(&default).filter(|path| path.is_file()) {
+        warn_if_others_may_read_it(path);
+    }
+}
+
+fn warn_if_others_may_read_it(path: &Path) {
+    let Some(mode) = open_to_others(path).filter(|mode| mode & 0o007 != 0 || is_own(path)) else { return };
     let path = path.display();
     tracing::warn!(
         "others than its owner may read the sealing key {path} (mode {mode:04o}); mend it with `chmod 600 {path}`, or \
@@ -140,12 +152,17 @@ pub fn generate_sealing_key(file: Option<&Path>) -> anyhow::Result<Zeroizing<Str
     Ok(Zeroizing::new(read(path)?.fingerprint()))
 }
 
+/// The fingerprints of keys, for people.
+pub(super) fn fingerprints(keys: &[SealingKey]) -> String {
+    keys.iter().map(SealingKey::fingerprint).collect::<Vec<_>>().join(", ")
+}
+
 /// Where the key is taken from, for people.
 pub(super) fn whereabouts(database: &Database) -> String {
-    match (&database.sealing_key_file, &database.sealing_key) {
-        (Some(path), _) => path.display().to_string(),
-        (None, Some(_)) => "the variable CHANCERY_SEALING_KEY".to_owned(),
-        (None, None) => default_path(database).display().to_string(),
+    match (database.sealing_key_files.as_slice(), &database.sealing_key) {
+        ([], Some(_)) => "the variable CHANCERY_SEALING_KEY".to_owned(),
+        ([], None) => default_path(database).display().to_string(),
+        (paths, _) => paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
     }
 }
 

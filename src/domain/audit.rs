@@ -141,6 +141,12 @@ kinds! {
     RecoveryCodesReplaced = "RECOVERY_CODES_REPLACED",
     /// A user has signed in with a recovery code.
     RecoveryCodeUsed = "RECOVERY_CODE_USED",
+    /// A server started with a sealing key that the database did not know: it has a version now.
+    SealingKeyAdded = "SEALING_KEY_ADDED",
+    /// Another version of the sealing key came into use.
+    SealingKeyRotated = "SEALING_KEY_ROTATED",
+    /// A version of the sealing key was dropped; the details say how many sessions were ended.
+    SealingKeyDropped = "SEALING_KEY_DROPPED",
 }
 
 impl AuditKind {

@@ -26,10 +26,12 @@ pub enum ChangeKind {
     KeyRevoked,
     /// A user's status changed.
     User,
+    /// Another version of the sealing key came into use, or one was dropped.
+    SealingKey,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Keys,
         Self::Client,
         Self::Role,
@@ -39,6 +41,7 @@ impl ChangeKind {
         Self::ClientEnabled,
         Self::KeyRevoked,
         Self::User,
+        Self::SealingKey,
     ];
 
     /// The name in the database.
@@ -54,6 +57,7 @@ impl ChangeKind {
             Self::ClientEnabled => "client_enabled",
             Self::KeyRevoked => "key_revoked",
             Self::User => "user",
+            Self::SealingKey => "sealing_key",
         }
     }
 }

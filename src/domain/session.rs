@@ -180,10 +180,12 @@ pub enum RevokedCause {
     DatabaseRestored,
     /// The user's second factors or recovery codes were changed.
     FactorsChanged,
+    /// The version of the sealing key that its refresh token or cookie was made with was dropped.
+    SealingKeyDropped,
 }
 
 impl RevokedCause {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Logout,
         Self::Reuse,
         Self::UserDisabled,
@@ -195,6 +197,7 @@ impl RevokedCause {
         Self::UserDeleted,
         Self::DatabaseRestored,
         Self::FactorsChanged,
+        Self::SealingKeyDropped,
     ];
 
     /// The name in the database and in error metadata.
@@ -212,6 +215,7 @@ impl RevokedCause {
             Self::UserDeleted => "user_deleted",
             Self::DatabaseRestored => "database_restored",
             Self::FactorsChanged => "factors_changed",
+            Self::SealingKeyDropped => "sealing_key_dropped",
         }
     }
 

@@ -153,6 +153,9 @@ pub(super) const fn audit_kind(kind: AuditKind) -> pb::AuditEventKind {
         AuditKind::FactorRemoved => pb::AuditEventKind::FactorRemoved,
         AuditKind::RecoveryCodesReplaced => pb::AuditEventKind::RecoveryCodesReplaced,
         AuditKind::RecoveryCodeUsed => pb::AuditEventKind::RecoveryCodeUsed,
+        AuditKind::SealingKeyAdded => pb::AuditEventKind::SealingKeyAdded,
+        AuditKind::SealingKeyRotated => pb::AuditEventKind::SealingKeyRotated,
+        AuditKind::SealingKeyDropped => pb::AuditEventKind::SealingKeyDropped,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use aws_lc_rs::constant_time;
 
-use super::{fresh_seal, sealing::SealingKey};
+use super::{fresh_seal, sealing::SealingKey, sealing_keys::SealingKeys};
 use crate::{entropy::Entropy, id::VisitorId, time::Timestamp};
 
 /// What is known about a form that was sent to a browser.
@@ -29,16 +29,16 @@ impl FormId {
 
 /// Seals the id of a form. Each call gives another text.
 #[must_use]
-pub fn mint(key: &SealingKey, form: &FormId, entropy: &dyn Entropy) -> String {
+pub fn mint(keys: &SealingKeys, form: &FormId, entropy: &dyn Entropy) -> String {
     let time = form.issued_at.millis().to_be_bytes();
     let plain = [&form.id[..], form.visitor.as_bytes(), &time, form.site.as_bytes()].concat();
-    fresh_seal::seal(key.form_id_keys(), &plain, entropy)
+    fresh_seal::seal(keys, SealingKey::form_id_keys, &plain, entropy)
 }
 
 /// Opens the id of a form. Returns nothing unless this server made it.
 #[must_use]
-pub fn parse(key: &SealingKey, text: &str) -> Option<FormId> {
-    let plain = fresh_seal::open(key.form_id_keys(), text)?;
+pub fn parse(keys: &SealingKeys, text: &str) -> Option<FormId> {
+    let plain = fresh_seal::open(keys, SealingKey::form_id_keys, text)?;
     let (id, rest) = plain.split_first_chunk::<16>()?;
     let (visitor, rest) = rest.split_first_chunk::<16>()?;
     let (time, site) = rest.split_first_chunk::<8>()?;
@@ -53,12 +53,12 @@ pub fn parse(key: &SealingKey, text: &str) -> Option<FormId> {
 /// The keyed hash of what a form was submitted with, by which a repeated submission is told from another one. Bound to
 /// the form and to the visitor, so that equal passwords do not have equal hashes.
 #[must_use]
-pub fn proof(key: &SealingKey, form: &FormId, submitted: &[&[u8]]) -> [u8; 32] {
+pub fn proof(keys: &SealingKeys, form: &FormId, submitted: &[&[u8]]) -> [u8; 32] {
     let parts: Vec<&[u8]> = [&form.id[..], form.visitor.as_bytes(), form.site.as_bytes()]
         .into_iter()
         .chain(submitted.iter().copied())
         .collect();
-    key.form_proof(&parts)
+    keys.oldest().form_proof(&parts)
 }
 
 /// Whether two proofs are the same, in constant time.

@@ -4,7 +4,7 @@
 use aws_lc_rs::constant_time;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::sealing::SealingKey;
+use super::{sealing::SealingKey, sealing_keys::SealingKeys};
 use crate::id::{SessionId, VisitorId};
 
 macro_rules! purposes {
@@ -67,6 +67,17 @@ purposes!(
 /// `decided` is what the form decides about, if it names something.
 #[must_use]
 pub fn token(
+    keys: &SealingKeys,
+    purpose: FormPurpose,
+    visitor: &VisitorId,
+    session: Option<&SessionId>,
+    site_origin: &str,
+    decided: &[u8],
+) -> String {
+    token_under(keys.in_use(), purpose, visitor, session, site_origin, decided)
+}
+
+fn token_under(
     key: &SealingKey,
     purpose: FormPurpose,
     visitor: &VisitorId,
@@ -80,10 +91,11 @@ pub fn token(
     URL_SAFE_NO_PAD.encode(key.form_tag(&parts))
 }
 
-/// Whether a token is that of this form, in constant time.
+/// Whether a token is that of this form, in constant time. It names no version of the sealing key: it may be of any that is
+/// held.
 #[must_use]
 pub fn matches(
-    key: &SealingKey,
+    keys: &SealingKeys,
     purpose: FormPurpose,
     visitor: &VisitorId,
     session: Option<&SessionId>,
@@ -91,6 +103,8 @@ pub fn matches(
     decided: &[u8],
     presented: &str,
 ) -> bool {
-    let expected = token(key, purpose, visitor, session, site_origin, decided);
-    constant_time::verify_slices_are_equal(expected.as_bytes(), presented.as_bytes()).is_ok()
+    keys.valid().any(|key| {
+        let expected = token_under(key, purpose, visitor, session, site_origin, decided);
+        constant_time::verify_slices_are_equal(expected.as_bytes(), presented.as_bytes()).is_ok()
+    })
 }

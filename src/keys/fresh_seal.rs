@@ -11,11 +11,12 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use super::sealing::SEALING_VERSION;
+use super::{sealing::SealingKey, sealing_keys::SealingKeys};
 use crate::entropy::Entropy;
 
 const FORMAT: u8 = 1;
-const HEAD: [u8; 2] = [FORMAT, SEALING_VERSION];
+/// Format and version.
+const HEAD: usize = 2;
 const SALT: usize = 16;
 const KEY: usize = 32;
 const TAG: usize = 16;
@@ -23,7 +24,7 @@ const TAG: usize = 16;
 /// The longest text: what browsers, proxies and servers take as part of a URL.
 pub(super) const MAX_TEXT: usize = 3072;
 /// The most bytes that fit into a text of that length.
-pub(super) const MAX_PLAIN: usize = MAX_TEXT / 4 * 3 - HEAD.len() - SALT - TAG;
+pub(super) const MAX_PLAIN: usize = MAX_TEXT / 4 * 3 - HEAD - SALT - TAG;
 
 struct KeyAndNonce;
 
@@ -45,27 +46,35 @@ fn derive(keys: &hkdf::Prk, salt: &[u8]) -> (LessSafeKey, Nonce) {
     (LessSafeKey::new(key), Nonce::try_assume_unique_for_key(nonce).expect("a nonce of 12 bytes"))
 }
 
-/// Encrypts bytes. The text is opened again only if there are at most [`MAX_PLAIN`] of them.
+/// Which of a sealing key's subkeys the keys for a kind of text come from.
+pub(super) type KeysOf = fn(&SealingKey) -> &hkdf::Prk;
+
+/// Encrypts bytes under the version in use. The text is opened again only if there are at most [`MAX_PLAIN`] of them.
 #[expect(clippy::expect_used, reason = "sealing fails only for texts of 64 GiB")]
-pub(super) fn seal(keys: &hkdf::Prk, plain: &[u8], entropy: &dyn Entropy) -> String {
+pub(super) fn seal(keys: &SealingKeys, of: KeysOf, plain: &[u8], entropy: &dyn Entropy) -> String {
     let salt = entropy.bytes16();
-    let (key, nonce) = derive(keys, &salt);
+    let sealing = keys.in_use();
+    let head = [FORMAT, sealing.version()];
+    let (key, nonce) = derive(of(sealing), &salt);
     let mut text = plain.to_vec();
-    key.seal_in_place_append_tag(nonce, Aad::from(HEAD), &mut text).expect("a short text");
-    URL_SAFE_NO_PAD.encode([&HEAD[..], &salt, &text].concat())
+    key.seal_in_place_append_tag(nonce, Aad::from(head), &mut text).expect("a short text");
+    URL_SAFE_NO_PAD.encode([&head[..], &salt, &text].concat())
 }
 
-/// Decrypts what was sealed with these keys; nothing if any byte differs, or the spelling.
-pub(super) fn open(keys: &hkdf::Prk, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+/// Decrypts what was sealed as this kind, under the version of the sealing key that it names; nothing if any byte differs, or
+/// the spelling.
+pub(super) fn open(keys: &SealingKeys, of: KeysOf, text: &str) -> Option<Zeroizing<Vec<u8>>> {
     if text.len() > MAX_TEXT {
         return None;
     }
     // The decoder rejects padding and trailing bits, so each text has exactly one spelling.
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let (salt, sealed) = bytes.strip_prefix(&HEAD)?.split_at_checked(SALT)?;
-    let (key, nonce) = derive(keys, salt);
+    let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
+    let &[FORMAT, version] = head else { return None };
+    let (salt, sealed) = rest.split_at_checked(SALT)?;
+    let (key, nonce) = derive(of(keys.version(version)?), salt);
     let mut plain = Zeroizing::new(sealed.to_vec());
-    let length = key.open_in_place(nonce, Aad::from(HEAD), &mut plain).ok()?.len();
+    let length = key.open_in_place(nonce, Aad::from(*head), &mut plain).ok()?.len();
     plain.truncate(length);
     Some(plain)
 }

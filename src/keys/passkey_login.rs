@@ -4,7 +4,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{fresh_seal, sealing::SealingKey};
+use super::{fresh_seal, sealing::SealingKey, sealing_keys::SealingKeys};
 use crate::{entropy::Entropy, id::TicketId, secret::TicketToken};
 
 /// What was asked. The kind is sealed with the state, so that none passes for the other.
@@ -34,9 +34,9 @@ impl Asked {
 
 /// Seals a state. Returns nothing if it is too long.
 #[must_use]
-pub fn seal(key: &SealingKey, asked: Asked, plain: &[u8], entropy: &dyn Entropy) -> Option<TicketToken> {
+pub fn seal(keys: &SealingKeys, asked: Asked, plain: &[u8], entropy: &dyn Entropy) -> Option<TicketToken> {
     let plain = Zeroizing::new([&[asked.kind()], plain].concat());
-    let sealed = || fresh_seal::seal(key.passkey_login_keys(), &plain, entropy);
+    let sealed = || fresh_seal::seal(keys, SealingKey::passkey_login_keys, &plain, entropy);
     (plain.len() <= fresh_seal::MAX_PLAIN).then(|| TicketToken::new(format!("{}{}", asked.prefix(), sealed())))
 }
 
@@ -48,8 +48,9 @@ pub fn is_one(token: &TicketToken) -> bool {
 
 /// Opens a state. Returns nothing unless this server has sealed it as this.
 #[must_use]
-pub fn open(key: &SealingKey, asked: Asked, token: &TicketToken) -> Option<Zeroizing<Vec<u8>>> {
-    let plain = fresh_seal::open(key.passkey_login_keys(), token.expose().strip_prefix(asked.prefix())?)?;
+pub fn open(keys: &SealingKeys, asked: Asked, token: &TicketToken) -> Option<Zeroizing<Vec<u8>>> {
+    let text = token.expose().strip_prefix(asked.prefix())?;
+    let plain = fresh_seal::open(keys, SealingKey::passkey_login_keys, text)?;
     let (kind, state) = plain.split_first()?;
     (*kind == asked.kind()).then(|| Zeroizing::new(state.to_vec()))
 }
@@ -70,8 +71,8 @@ mod tests {
     use super::*;
     use crate::{entropy::SeededEntropy, time::Timestamp};
 
-    fn key(byte: u8) -> SealingKey {
-        SealingKey::new(&Zeroizing::new([byte; 32]))
+    fn key(byte: u8) -> SealingKeys {
+        SealingKey::new(&Zeroizing::new([byte; 32])).into()
     }
 
     #[test]
@@ -95,12 +96,12 @@ mod tests {
     #[test]
     fn each_step_has_a_challenge_of_its_own() {
         let id = |seed| TicketId::new(Timestamp::from_millis(0), &SeededEntropy::new(seed));
-        let of = challenge_of_step(&key(7), &id(1), 0);
-        assert_eq!(of, challenge_of_step(&key(7), &id(1), 0));
+        let of = challenge_of_step(key(7).in_use(), &id(1), 0);
+        assert_eq!(of, challenge_of_step(key(7).in_use(), &id(1), 0));
         for other in [
-            challenge_of_step(&key(7), &id(1), 1),
-            challenge_of_step(&key(7), &id(2), 0),
-            challenge_of_step(&key(8), &id(1), 0),
+            challenge_of_step(key(7).in_use(), &id(1), 1),
+            challenge_of_step(key(7).in_use(), &id(2), 0),
+            challenge_of_step(key(8).in_use(), &id(1), 0),
         ] {
             assert_ne!(of, other);
         }

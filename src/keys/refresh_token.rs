@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
-use super::sealing::{SEALING_VERSION, SealingKey};
+use super::sealing_keys::SealingKeys;
 use crate::{
     id::SessionId,
     secret::{RefreshToken, SessionSecret, with_checksum, without_checksum},
@@ -31,11 +31,13 @@ pub struct ParsedRefreshToken {
     pub secret: SessionSecret,
 }
 
-/// Makes the refresh token for a generation of a session. The same arguments give the same token.
+/// Makes the refresh token for a generation of a session. The same arguments give the same token, under one version of the
+/// sealing key.
 #[must_use]
-pub fn mint(key: &SealingKey, session: &SessionId, generation: i64, secret: &SessionSecret) -> RefreshToken {
+pub fn mint(keys: &SealingKeys, session: &SessionId, generation: i64, secret: &SessionSecret) -> RefreshToken {
+    let key = keys.in_use();
     let mut bytes = Zeroizing::new(Vec::with_capacity(TOTAL));
-    bytes.extend_from_slice(&[FORMAT, SEALING_VERSION]);
+    bytes.extend_from_slice(&[FORMAT, key.version()]);
     bytes.extend_from_slice(&session.ulid().to_bytes());
     // A session cannot be refreshed 2^32 times before it expires.
     bytes.extend_from_slice(&u32::try_from(generation).unwrap_or(u32::MAX).to_be_bytes());
@@ -47,17 +49,17 @@ pub fn mint(key: &SealingKey, session: &SessionId, generation: i64, secret: &Ses
 
 /// Parses a refresh token. Returns nothing unless this server made it.
 #[must_use]
-pub fn parse(key: &SealingKey, token: &RefreshToken) -> Option<ParsedRefreshToken> {
+pub fn parse(keys: &SealingKeys, token: &RefreshToken) -> Option<ParsedRefreshToken> {
     let body = without_checksum(token.expose())?.strip_prefix(PREFIX)?;
     // The decoder rejects padding and trailing bits, so each token has exactly one text.
     let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(body).ok()?);
     let (signed, tag) = bytes.split_at_checked(SIGNED)?;
+    let (&[format, version], rest) = signed.split_first_chunk::<2>()?;
+    let key = keys.version(version)?;
     if bytes.len() != TOTAL || constant_time::verify_slices_are_equal(&key.tag(signed), tag).is_err() {
         return None;
     }
-    let (&format, rest) = signed.split_first()?;
-    let (&version, rest) = rest.split_first()?;
-    if (format, version) != (FORMAT, SEALING_VERSION) {
+    if format != FORMAT {
         return None;
     }
     let (ulid, rest) = rest.split_first_chunk::<16>()?;
@@ -74,13 +76,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{entropy::SeededEntropy, time::Timestamp};
+    use crate::{entropy::SeededEntropy, keys::SealingKey, time::Timestamp};
 
-    fn key(byte: u8) -> SealingKey {
-        SealingKey::new(&Zeroizing::new([byte; 32]))
+    fn key(byte: u8) -> SealingKeys {
+        SealingKey::new(&Zeroizing::new([byte; 32])).into()
     }
 
-    fn token(key: &SealingKey, generation: i64) -> RefreshToken {
+    fn token(key: &SealingKeys, generation: i64) -> RefreshToken {
         let entropy = SeededEntropy::new(1);
         let session = SessionId::new(Timestamp::from_millis(1_893_456_000_000), &entropy);
         mint(key, &session, generation, &SessionSecret::generate(&entropy))
@@ -97,6 +99,23 @@ mod tests {
     #[test]
     fn another_sealing_key_rejects_a_token() {
         assert!(parse(&key(2), &token(&key(1), 4)).is_none());
+    }
+
+    #[test]
+    fn a_token_is_read_under_the_version_that_it_names_as_long_as_that_is_held() {
+        let of = |version| SealingKey::new(&Zeroizing::new([version; 32])).with_version(version);
+        let old = token(&key(1), 4);
+        let keys = SealingKeys::new(vec![of(1), of(2)], 2).unwrap();
+        let new = token(&keys, 4);
+        assert!(parse(&keys, &old).is_some() && parse(&keys, &new).is_some() && old.expose() != new.expose());
+        // One that holds the next version already reads what a faster process has made with it.
+        let slower = SealingKeys::new(vec![of(1), of(2)], 1).unwrap();
+        assert!(parse(&slower, &new).is_some());
+        assert!(parse(&key(1), &new).is_none());
+        // The same version of another key.
+        assert!(parse(&SealingKey::new(&Zeroizing::new([1; 32])).with_version(2).into(), &new).is_none());
+        keys.follow(2, &[1]).unwrap();
+        assert!(parse(&keys, &old).is_none() && parse(&keys, &new).is_some());
     }
 
     proptest! {

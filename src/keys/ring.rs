@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    sealing::SealingKey,
+    sealing_keys::SealingKeys,
     signer::{AccessClaims, Pair, purpose},
     status_list::ListClaims,
 };
@@ -42,8 +42,9 @@ struct Header<'a> {
 }
 
 impl SigningKey {
-    fn open(key: &StoredKey, sealing: &SealingKey) -> Result<Self> {
-        let pkcs8 = sealing.open(&key.sealed, &purpose(&key.id));
+    fn open(key: &StoredKey, sealing: &SealingKeys) -> Result<Self> {
+        let pkcs8 =
+            sealing.version_of_row(key.sealing_version).and_then(|k| k.open(&key.sealed, &purpose(key.id.as_str())));
         let pair = pkcs8.and_then(|der| Pair::parse(key.algorithm, &der));
         let pair = pair.ok_or_else(|| Error::Internal(format!("signing key {} does not open", key.id).into()))?;
         let header = |typ| {
@@ -149,7 +150,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Error::Internal`] if a key cannot be unsealed with this sealing key.
-    pub fn open(mut stored: Vec<StoredKey>, foreign: Vec<ForeignKey>, sealing: &SealingKey) -> Result<Self> {
+    pub fn open(mut stored: Vec<StoredKey>, foreign: Vec<ForeignKey>, sealing: &SealingKeys) -> Result<Self> {
         // RS256 first, because some libraries take the first key whatever its `kid`. The `kid` decides last, so that all
         // processes publish the same document with the same tag.
         stored.sort_by(|a, b| {
@@ -183,17 +184,18 @@ mod tests {
     use super::*;
     use crate::{
         entropy::SeededEntropy,
-        keys::{KeyKind, generate},
+        keys::{KeyKind, SealingKey, generate},
         time::Timestamp,
     };
 
     #[test]
     fn j25_the_published_set_has_only_public_members_and_verifies_tokens() {
-        let sealing = SealingKey::new(&Zeroizing::new([1; 32]));
+        let sealing = SealingKeys::from(SealingKey::new(&Zeroizing::new([1; 32])));
         let now = Timestamp::from_millis(1_893_456_000_000);
         let entropy = SeededEntropy::new(9);
         let make = |alg| {
-            generate(KeyKind { algorithm: alg, rsa_bits: 2048 }, KeyState::Active, &sealing, &entropy, now).unwrap()
+            generate(KeyKind { algorithm: alg, rsa_bits: 2048 }, KeyState::Active, sealing.in_use(), &entropy, now)
+                .unwrap()
         };
         let ring = Keyring::open(Algorithm::ALL.map(make).to_vec(), Vec::new(), &sealing).unwrap();
         let parsed: serde_json::Value = serde_json::from_str(&ring.jwks).unwrap();
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_order_of_the_published_set_does_not_depend_on_the_order_of_the_rows() {
-        let sealing = SealingKey::new(&Zeroizing::new([1; 32]));
+        let sealing = SealingKeys::from(SealingKey::new(&Zeroizing::new([1; 32])));
         let now = Timestamp::from_millis(1_893_456_000_000);
         let entropy = SeededEntropy::new(9);
         let states = [KeyState::Retired, KeyState::Next, KeyState::Active];
@@ -240,7 +242,7 @@ mod tests {
             .concat()
             .into_iter()
             .flat_map(|state| Algorithm::ALL.map(|alg| (KeyKind { algorithm: alg, rsa_bits: 2048 }, state)))
-            .map(|(kind, state)| generate(kind, state, &sealing, &entropy, now).unwrap())
+            .map(|(kind, state)| generate(kind, state, sealing.in_use(), &entropy, now).unwrap())
             .collect();
         let first = Keyring::open(keys.clone(), Vec::new(), &sealing).unwrap();
         let order: Vec<_> = first.stored.iter().map(|k| (k.state, k.algorithm)).collect();

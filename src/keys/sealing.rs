@@ -18,11 +18,10 @@ use crate::{
     secret::sha256,
 };
 
-/// The version of the sealing key in use.
-pub const SEALING_VERSION: u8 = 1;
-
-/// The subkeys of the sealing key.
+/// The subkeys of one version of the sealing key.
 pub struct SealingKey {
+    /// What the texts and rows name that are made with it. Only the database knows, by the check value.
+    version: u8,
     tag: hmac::Key,
     codes: hmac::Key,
     devices: hmac::Key,
@@ -64,13 +63,14 @@ fn seals(subkey: &[u8; 32]) -> LessSafeKey {
 }
 
 impl SealingKey {
-    /// Derives the subkeys from the 32 bytes of the sealing key.
+    /// Derives the subkeys from the 32 bytes of the sealing key. It is the first version until something else is said.
     #[must_use]
     pub fn new(secret: &Zeroizing<[u8; 32]>) -> Self {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"chancery").extract(&**secret);
         let tags = |purpose| hmac::Key::new(hmac::HMAC_SHA256, &*subkey(&prk, purpose));
         let expands = |purpose| hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &*subkey(&prk, purpose));
         Self {
+            version: 1,
             tag: tags("refresh tag v1"),
             codes: tags("mailed codes v1"),
             devices: tags("device tokens v1"),
@@ -88,6 +88,18 @@ impl SealingKey {
             browser_seal: seals(&subkey(&prk, "browser secrets v1")),
             check: *subkey(&prk, "check v1"),
         }
+    }
+
+    /// The same key as this version.
+    #[must_use]
+    pub fn with_version(self, version: u8) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Its version.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        self.version
     }
 
     /// Parses the contents of a file: 32 raw bytes, or these in base64 or base64url.

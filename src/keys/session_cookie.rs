@@ -7,7 +7,7 @@
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
-use super::{sealing::SealingKey, tagged};
+use super::{sealing::SealingKey, sealing_keys::SealingKeys, tagged};
 use crate::{
     id::SessionId,
     secret::{SessionCookie, SessionSecret},
@@ -34,16 +34,16 @@ pub struct ReadCookie {
 
 /// Makes the cookie of a session. The same arguments give the same cookie.
 #[must_use]
-pub fn mint(key: &SealingKey, session: &SessionId, secret: &SessionSecret, kept: bool) -> SessionCookie {
+pub fn mint(keys: &SealingKeys, session: &SessionId, secret: &SessionSecret, kept: bool) -> SessionCookie {
     let content = [&session.ulid().to_bytes()[..], &*secret.0];
     let format = if kept { KEPT } else { PASSING };
-    SessionCookie::new(tagged::write(PREFIX, format, &content, |bytes| key.session_cookie_tag(bytes)))
+    SessionCookie::new(tagged::write(keys, (PREFIX, format), &content, SealingKey::session_cookie_tag))
 }
 
 /// Parses the value of a cookie. Returns nothing unless this server made it.
 #[must_use]
-pub fn parse(key: &SealingKey, cookie: &str) -> Option<ReadCookie> {
-    let (format, content) = tagged::read::<CONTENT>(PREFIX, KEPT, cookie, |bytes| key.session_cookie_tag(bytes))?;
+pub fn parse(keys: &SealingKeys, cookie: &str) -> Option<ReadCookie> {
+    let (format, content) = tagged::read::<CONTENT>(keys, (PREFIX, KEPT), cookie, SealingKey::session_cookie_tag)?;
     let (ulid, secret) = content.split_first_chunk::<16>()?;
     let session = SessionId::from_ulid(Ulid::from_bytes(*ulid));
     let secret = SessionSecret(Zeroizing::new(secret.try_into().ok()?));

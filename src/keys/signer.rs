@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::sealing::{SEALING_VERSION, SealingKey};
+use super::sealing::SealingKey;
 use crate::{
     domain::keys::{Algorithm, KeyState, StoredKey},
     entropy::Entropy,
@@ -231,7 +231,7 @@ pub fn generate(
         members.insert("use".to_owned(), json!("sig"));
     }
     let id = KeyId::new(now, entropy);
-    let sealed = sealing.seal(&pkcs8, &purpose(&id), entropy);
+    let sealed = sealing.seal(&pkcs8, &purpose(id.as_str()), entropy);
     let activated_at = (state == KeyState::Active).then_some(now);
     Ok(StoredKey {
         id,
@@ -240,7 +240,7 @@ pub fn generate(
         state,
         public_jwk,
         sealed,
-        sealing_version: i64::from(SEALING_VERSION),
+        sealing_version: i64::from(sealing.version()),
         created_at: now,
         activated_at,
         retired_at: None,
@@ -249,7 +249,8 @@ pub fn generate(
 }
 
 /// The purpose for which a private key is sealed.
-pub(super) fn purpose(id: &KeyId) -> String {
+#[must_use]
+pub fn purpose(id: &str) -> String {
     format!("signing key {id}")
 }
 

@@ -6,7 +6,7 @@ use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use super::{
-    SealingKey, flow_seal,
+    SealingKey, SealingKeys, flow_seal,
     form_id::{self, FormId},
     form_token::{self, FormPurpose},
     session_cookie::{self, ReadCookie},
@@ -32,8 +32,8 @@ const FLOW: &str = "AQFMu9jKUhW40WGuwYGnS2lPt1M3G_pxG5iUVZSo5uRhqfqTg7os";
 const FORM: &str = "AQGBTde5eE1XwVucKXLptP1snkNW4g6mvNypqElwrGtW4cT23QPrOj0xP-5BW6EzeCpNnpBlMHc6OUIHLgZvC9yfet1cYbicRzD3JGhjJq9s\
                     0jnpkEd-ET8LERoRkA";
 
-fn key(byte: u8) -> SealingKey {
-    SealingKey::new(&Zeroizing::new([byte; 32]))
+fn key(byte: u8) -> SealingKeys {
+    SealingKey::new(&Zeroizing::new([byte; 32])).into()
 }
 
 fn session() -> SessionId {
@@ -114,7 +114,7 @@ fn the_proof_of_a_form_has_the_known_bytes_and_differs_with_each_part() {
 
 #[test]
 fn what_a_row_keeps_for_a_browser_has_the_known_bytes() {
-    let sealed = key(7).seal_for_browser(b"plain", "a", &SeededEntropy::new(1));
+    let sealed = key(7).in_use().seal_for_browser(b"plain", "a", &SeededEntropy::new(1));
     assert_eq!(hex(&sealed), "4cbbd8ca5215b8d161aec18195611b4fa1e0199c57c1049d9c366e746683385288");
 }
 
@@ -158,7 +158,7 @@ fn purposes_have_names_of_their_own() {
 }
 
 /// Each kind of text, and whether a text is accepted as it.
-type Kind = (&'static str, String, fn(&SealingKey, &str) -> bool);
+type Kind = (&'static str, String, fn(&SealingKeys, &str) -> bool);
 
 fn kinds() -> Vec<Kind> {
     vec![
@@ -187,6 +187,32 @@ fn another_sealing_key_opens_nothing() {
     for (name, text, accepts) in kinds() {
         assert!(!accepts(&key(8), &text), "{name}");
     }
+}
+
+#[test]
+fn each_kind_opens_under_the_version_that_it_names() {
+    let of = |version| SealingKey::new(&Zeroizing::new([7 * version; 32])).with_version(version);
+    let keys = SealingKeys::new(vec![of(1), of(2)], 2).unwrap();
+    for (name, text, accepts) in kinds() {
+        assert!(accepts(&keys, &text), "{name}");
+    }
+    let flow = flow_seal::seal(&keys, b"state", &OsEntropy).unwrap();
+    let form_text = form_id::mint(&keys, &form(), &OsEntropy);
+    let cookie = session_cookie::mint(&keys, &session(), &secret(), true);
+    assert!(flow_seal::open(&keys, &flow).is_some() && flow_seal::open(&key(7), &flow).is_none());
+    assert!(form_id::parse(&keys, &form_text).is_some() && form_id::parse(&key(7), &form_text).is_none());
+    assert!(session_cookie::parse(&keys, cookie.expose()).is_some());
+    assert!(session_cookie::parse(&key(7), cookie.expose()).is_none());
+    // A form token names no version, and what a form was submitted with is compared with what was kept before the switch.
+    let token = |keys: &SealingKeys| form_token::token(keys, FormPurpose::SignIn, &visitor(), None, SITE, b"");
+    let matches = |text: &str| form_token::matches(&keys, FormPurpose::SignIn, &visitor(), None, SITE, b"", text);
+    assert!(matches(&token(&key(7))) && matches(&token(&keys)) && token(&key(7)) != token(&keys));
+    assert_eq!(form_id::proof(&keys, &form(), &[b"ada"]), form_id::proof(&key(7), &form(), &[b"ada"]));
+    keys.follow(2, &[1]).unwrap();
+    for (name, text, accepts) in kinds() {
+        assert!(!accepts(&keys, &text), "{name}");
+    }
+    assert!(!form_token::matches(&keys, FormPurpose::SignIn, &visitor(), None, SITE, b"", &token(&key(7))));
 }
 
 #[test]

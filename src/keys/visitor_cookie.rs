@@ -5,6 +5,7 @@
 
 use super::{
     sealing::SealingKey,
+    sealing_keys::SealingKeys,
     tagged::{self, FORMAT},
 };
 use crate::{id::VisitorId, secret::VisitorCookie};
@@ -15,15 +16,15 @@ const CONTENT: usize = 16 + 4;
 
 /// Makes the cookie of a visitor; `day` counts from 1970-01-01. The same arguments give the same cookie.
 #[must_use]
-pub fn mint(key: &SealingKey, visitor: &VisitorId, day: u32) -> VisitorCookie {
+pub fn mint(keys: &SealingKeys, visitor: &VisitorId, day: u32) -> VisitorCookie {
     let content = [&visitor.as_bytes()[..], &day.to_be_bytes()];
-    VisitorCookie::new(tagged::write(PREFIX, FORMAT, &content, |bytes| key.visitor_cookie_tag(bytes)))
+    VisitorCookie::new(tagged::write(keys, (PREFIX, FORMAT), &content, SealingKey::visitor_cookie_tag))
 }
 
 /// Parses the value of a cookie. Returns nothing unless this server made it.
 #[must_use]
-pub fn parse(key: &SealingKey, cookie: &str) -> Option<(VisitorId, u32)> {
-    let (_, content) = tagged::read::<CONTENT>(PREFIX, FORMAT, cookie, |bytes| key.visitor_cookie_tag(bytes))?;
+pub fn parse(keys: &SealingKeys, cookie: &str) -> Option<(VisitorId, u32)> {
+    let (_, content) = tagged::read::<CONTENT>(keys, (PREFIX, FORMAT), cookie, SealingKey::visitor_cookie_tag)?;
     let (visitor, day) = content.split_first_chunk::<16>()?;
     Some((VisitorId(*visitor), u32::from_be_bytes(day.try_into().ok()?)))
 }

@@ -8,6 +8,7 @@ mod declarations;
 mod import;
 mod instance;
 mod roles;
+mod sealing;
 mod users;
 
 pub(in crate::service) use self::users::UsersParts;
@@ -19,5 +20,6 @@ pub use self::{
     import::{CostlyHashes, DryRun, Import, ImportOutcome, ImportRow, MAX_IMPORT_BATCH},
     instance::{InstanceSettings, Setting, SettingUnit},
     roles::{NewRoleRequest, RolePatch, Roles, check_new_role, permission_names},
+    sealing::{Dropped, Resealed, Rotated, Sealing, VersionListed},
     users::{NewUserRequest, ResetStarted, UserPasswordReset, UserPatch, Users, check_new_user},
 };

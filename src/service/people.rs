@@ -22,7 +22,7 @@ mod users;
 pub(in crate::service) use self::{
     accounts::ResetBy,
     emails::{Addressee, Emails, parse_recipient},
-    factors::{FactorChange, Factors},
+    factors::{FactorChange, Factors, totp_purpose},
     new_passwords::{check_may_handle_passwords, hash_error},
     passkey_factors::relying_party_of,
     sign_in::{PASSKEY_TTL, PageStepUp},

@@ -5,6 +5,7 @@ mod broadcast;
 mod live;
 mod origins;
 mod outbox;
+mod presence;
 mod session_writer;
 mod sites;
 mod snapshot;
@@ -16,21 +17,23 @@ pub use self::{
     broadcast::{Notice, NoticeKind},
     live::Live,
     outbox::{Delivery, DeliveryOutcome, Outbox},
+    presence::Presence,
     snapshot::{Revoked, Snapshot},
     sweep::{SweepProgress, SweepStep, Sweeper},
 };
 pub(in crate::service) use self::{
     live::Subscription,
+    outbox::mail_purpose,
     session_writer::{Revocation, SessionWriter},
 };
-use crate::{entropy::Entropy, error::Error, keys::SealingKey, store::Store};
+use crate::{entropy::Entropy, error::Error, keys::SealingKeys, store::Store};
 
 /// Dependencies that nearly every use case needs. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::service) struct Runtime {
     pub(in crate::service) store: Store,
     pub(in crate::service) live: Arc<Live>,
-    pub(in crate::service) sealing: Arc<SealingKey>,
+    pub(in crate::service) sealing: Arc<SealingKeys>,
     pub(in crate::service) entropy: Arc<dyn Entropy>,
 }
 

@@ -19,13 +19,13 @@ use super::{
     access::Admin,
     runtime::{Live, Runtime},
 };
-use crate::{domain::keys::StoredKey, entropy::Entropy, keys::SealingKey, store::Store};
+use crate::{domain::keys::StoredKey, entropy::Entropy, keys::SealingKeys, store::Store};
 
 /// The signing keys of this deployment.
 pub struct SigningKeys {
     store: Store,
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     entropy: Arc<dyn Entropy>,
 }
 

@@ -1,14 +1,16 @@
 //! Opens a database: claims an empty one, checks one that is already claimed.
 
+mod versions;
+
 use std::sync::Arc;
 
 use super::{
     Service, UseCases,
     access::Callers,
-    admin::{Audit, Clients, Declarations, Import, InstanceSettings, Roles, Users, UsersParts},
+    admin::{Audit, Clients, Declarations, Import, InstanceSettings, Roles, Sealing, Users, UsersParts},
     browser::{Browser, BrowserParts, SiteAccounts},
     people::{Emails, Factors, KeptData, Limits, Parts, Tickets, TokenFit},
-    runtime::{Live, Outbox, Runtime, SessionWriter, Sweeper},
+    runtime::{Live, Outbox, Presence, Runtime, SessionWriter, Sweeper},
     signing_keys::{SigningKeys, first_keys},
     tokens::{Minter, Revocations, StatusLists, Tokens},
 };
@@ -19,7 +21,7 @@ use crate::{
     },
     entropy::Entropy,
     error::{Error, Result},
-    keys::{SEALING_VERSION, SealingKey, fingerprint},
+    keys::{FIRST_SEALING_VERSION, SealingKey},
     passwords::Passwords,
     store::{BINARY_VERSION, Claim, Instance, Store},
     time::{Clock, Timestamp},
@@ -38,6 +40,30 @@ pub enum StartError {
         /// The fingerprint of the key in use.
         have: String,
         /// The fingerprint of the key that the database was created with.
+        want: String,
+    },
+    /// The keys are versions of the database's sealing key, but not the one in use.
+    #[error(
+        "the sealing key {have} is not the one in use, which is version {version}, {want}; start with that key as well, \
+         by another --sealing-key-file"
+    )]
+    SealingKeyNotInUse {
+        /// The fingerprints of the keys that were given, with their versions.
+        have: String,
+        /// The version in use.
+        version: i64,
+        /// The fingerprint of the key in use.
+        want: String,
+    },
+    /// A version that is still needed was not given.
+    #[error(
+        "version {version} of the sealing key, {want}, is still needed for what was made before the last rotation; start \
+         with that key as well, by another --sealing-key-file, or drop it for good with `chancery sealing-key drop {version}`"
+    )]
+    SealingKeyNeeded {
+        /// The version.
+        version: i64,
+        /// Its fingerprint.
         want: String,
     },
     /// It belongs to another issuer.
@@ -87,7 +113,8 @@ pub struct StartOptions {
     pub default_issuer: Option<String>,
     /// Whether it must be, or become, a `dev` database; `None` accepts either.
     pub dev: Option<bool>,
-    /// Whether an empty database may be claimed.
+    /// Whether an empty database may be claimed, as servers do. They register new sealing keys, too, and need every version
+    /// that was not dropped; commands need the one in use.
     pub claim: bool,
 }
 
@@ -98,7 +125,7 @@ impl Service {
     /// Each error names the mismatch and how to resolve it.
     pub async fn start(
         store: Store,
-        sealing: SealingKey,
+        sealing: Vec<SealingKey>,
         passwords: Passwords,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
@@ -110,7 +137,7 @@ impl Service {
 
     async fn start_on(
         store: Store,
-        sealing: SealingKey,
+        sealing: Vec<SealingKey>,
         passwords: Passwords,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
@@ -121,21 +148,24 @@ impl Service {
             if !options.claim {
                 return Err(StartError::Empty);
             }
-            let now = store.read().await?.database_time().await?.filter(|_| clock.yields_to_database());
-            claim(&store, &sealing, &entropy, now.unwrap_or_else(|| clock.now()), options).await?;
+            let first = sealing.first().ok_or_else(|| Error::Internal("a start without a sealing key".into()))?;
+            claim(&store, first, &entropy, now(&store, &*clock).await?, options).await?;
             instance = store.read().await?.instance().await?;
         }
         let instance = instance.ok_or(StartError::Empty)?;
         check_instance(&instance, options)?;
-        let want = store.read().await?.sealing_key_check_value(i64::from(SEALING_VERSION)).await?.unwrap_or_default();
-        if !sealing.answers(&want) {
-            return Err(StartError::WrongSealingKey { have: sealing.fingerprint(), want: fingerprint(&want) });
-        }
-        let sealing = Arc::new(sealing);
+        let now = now(&store, &*clock).await?;
+        let sealing = Arc::new(versions::find(&store, sealing, options.claim, now).await?);
         let live = Arc::new(Live::read(store.clone(), sealing.clone(), clock.clone()).await?);
         let runtime = Runtime { store, live, sealing, entropy };
         Ok(Self(Arc::new(use_cases(runtime, passwords, clock, instance.dev))))
     }
+}
+
+/// The current time, by the clock that all processes on the database share.
+async fn now(store: &Store, clock: &dyn Clock) -> Result<Timestamp> {
+    let time = store.read().await?.database_time().await?;
+    Ok(time.filter(|_| clock.yields_to_database()).unwrap_or_else(|| clock.now()))
 }
 
 /// Assembles the use cases.
@@ -196,7 +226,9 @@ fn use_cases(runtime: Runtime, passwords: Passwords, clock: Arc<dyn Clock>, dev:
         audit: Audit::new(store.clone(), live.clone(), callers.clone()),
         import: Import::new(runtime.clone(), callers.clone(), token_fit, passwords.clone()),
         instance: InstanceSettings::new(runtime.clone()),
-        declarations: Declarations::new(runtime),
+        declarations: Declarations::new(runtime.clone()),
+        sealing: Sealing::new(runtime.clone()),
+        presence: Presence::new(runtime),
         sweeper: Sweeper::new(store.clone(), live.clone()),
         callers,
         status_lists: lists,
@@ -243,7 +275,7 @@ async fn claim(
     let claim = Claim {
         issuer,
         dev: options.dev == Some(true),
-        sealing_version: i64::from(SEALING_VERSION),
+        sealing_version: FIRST_SEALING_VERSION,
         check_value: sealing.check_value().to_vec(),
         now,
     };

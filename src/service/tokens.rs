@@ -34,14 +34,14 @@ use super::{
     access::Callers,
     runtime::{Live, SessionWriter},
 };
-use crate::{domain::keys::Algorithm, keys::SealingKey, store::Store};
+use crate::{domain::keys::Algorithm, keys::SealingKeys, store::Store};
 
 /// Tokens and sessions after sign-in.
 #[derive(Debug)]
 pub struct Tokens {
     store: Store,
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     writer: SessionWriter,
     callers: Callers,
     minter: Minter,
@@ -51,7 +51,7 @@ pub struct Tokens {
 impl Tokens {
     pub(in crate::service) fn new(
         store: Store,
-        sealing: Arc<SealingKey>,
+        sealing: Arc<SealingKeys>,
         writer: SessionWriter,
         callers: Callers,
         minter: Minter,

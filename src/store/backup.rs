@@ -165,7 +165,13 @@ async fn examine(connection: &mut SqliteConnection, now: Timestamp) -> Result<Ex
         .await
         .map_err(ended_or_failed)?;
     let Some((min_binary, issuer)) = instance else { return Ok(Examined::Empty) };
-    let check_value = "SELECT check_value FROM sealing_keys ORDER BY version DESC LIMIT 1";
+    // Older schemas know one version of the sealing key.
+    const VERSIONED: &str = "SELECT count(*) FROM pragma_table_info('instance') WHERE name = 'sealing_version'";
+    let check_value = if number(connection, VERSIONED, None).await? == 0 {
+        "SELECT check_value FROM sealing_keys ORDER BY version DESC LIMIT 1"
+    } else {
+        "SELECT check_value FROM sealing_keys WHERE version = (SELECT sealing_version FROM instance WHERE id = 1)"
+    };
     let check_value: Option<Vec<u8>> =
         sqlx::query_scalar(check_value).fetch_optional(&mut *connection).await.map_err(ended_or_failed)?;
     const SESSIONS: &str = "SELECT count(*) FROM sessions WHERE revoked_at IS NULL AND idle_expires_at > $1 \

@@ -11,8 +11,11 @@ use crate::{
 
 /// The schema version that this binary reads and writes.
 pub const SCHEMA_VERSION: i64 = 17;
-/// A binary whose number is less than the database's `min_binary` refuses to start.
-pub const BINARY_VERSION: i64 = 1;
+/// A binary whose number is less than the database's `min_binary` refuses to start. 2 is the first that knows versions of the
+/// sealing key.
+pub const BINARY_VERSION: i64 = 2;
+/// What an empty database is claimed for: nothing in it needs a newer binary.
+const FIRST_BINARY: i64 = 1;
 
 /// What identifies a database.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub struct Instance {
     pub settings: Settings,
     /// The lowest [`BINARY_VERSION`] that may use it.
     pub min_binary: i64,
+    /// The version of the sealing key in use.
+    pub sealing_version: i64,
 }
 
 /// What the first process writes into an empty database to claim it.
@@ -48,36 +53,39 @@ struct InstanceRow {
     dev: i64,
     settings: Json<Settings>,
     min_binary: i64,
+    sealing_version: i64,
 }
 
 impl Tx {
     /// What identifies the database; nothing if it is not claimed yet.
     pub async fn instance(&mut self) -> Result<Option<Instance>> {
-        const SQL: &str = "SELECT issuer, dev, settings, min_binary FROM instance WHERE id = 1";
+        const SQL: &str = "SELECT issuer, dev, settings, min_binary, sealing_version FROM instance WHERE id = 1";
         let row = optional!(self, InstanceRow, SQL)?;
         Ok(row.map(|r| Instance {
             issuer: r.issuer,
             dev: r.dev != 0,
             settings: r.settings.0,
             min_binary: r.min_binary,
+            sealing_version: r.sealing_version,
         }))
     }
 
     /// Claims an unclaimed database. Returns whether this transaction did it. On PostgreSQL this waits for a concurrent
     /// claim.
     pub async fn instance_claim(&mut self, claim: &Claim) -> Result<bool> {
-        const SQL: &str = "INSERT INTO instance (id, schema_version, min_binary, issuer, dev, settings, created_at) \
-            VALUES (1, $1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+        const SQL: &str = "INSERT INTO instance (id, schema_version, min_binary, issuer, dev, settings, created_at, \
+            sealing_version) VALUES (1, $1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
         let now = claim.now.millis();
         let won = execute!(
             self,
             SQL,
             SCHEMA_VERSION,
-            BINARY_VERSION,
+            FIRST_BINARY,
             &claim.issuer,
             i64::from(claim.dev),
             Json(Settings::default()),
-            now
+            now,
+            claim.sealing_version
         )?;
         if won == 0 {
             return Ok(false);
@@ -85,19 +93,8 @@ impl Tx {
         let (epoch, tag) = (self.random_tag(), self.random_tag());
         execute!(self, "INSERT INTO feed (id, epoch, seq, tag) VALUES (1, $1, 0, $2)", epoch, tag)?;
         self.sealing_key_add(claim.sealing_version, &claim.check_value, claim.now).await?;
+        self.sealing_key_used(claim.sealing_version, claim.now).await?;
         Ok(true)
-    }
-
-    /// Stores the check value of a version of the sealing key.
-    pub async fn sealing_key_add(&mut self, version: i64, check_value: &[u8], now: Timestamp) -> Result<()> {
-        const SQL: &str = "INSERT INTO sealing_keys (version, check_value, created_at) VALUES ($1, $2, $3)";
-        execute!(self, SQL, version, check_value, now.millis()).map(|_| ())
-    }
-
-    /// The check value of this version of the sealing key.
-    pub async fn sealing_key_check_value(&mut self, version: i64) -> Result<Option<Vec<u8>>> {
-        let row = optional!(self, (Vec<u8>,), "SELECT check_value FROM sealing_keys WHERE version = $1", version)?;
-        Ok(row.map(|(value,)| value))
     }
 
     /// The shared settings, locked against other changes until the transaction ends.

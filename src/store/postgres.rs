@@ -11,6 +11,7 @@ use super::{
     connection::within,
     failure,
     failure::is_timeout,
+    instance::BINARY_VERSION,
     location::DatabaseUrl,
     pools::Pools,
     readiness::Readiness,
@@ -108,13 +109,19 @@ impl Introduction {
     }
 }
 
+/// What connections of a binary are named. Binaries that do not know versions of the sealing key name theirs without a
+/// number.
+fn application_name(binary: i64) -> String {
+    format!("chancery/{binary}")
+}
+
 /// Opens PostgreSQL, with at most so many connections.
 pub(super) async fn open(
     url: &DatabaseUrl,
     wanted: Option<u32>,
     readiness: &Arc<Readiness>,
 ) -> Result<(Pools, Connected)> {
-    let options = url.options()?.application_name("chancery");
+    let options = url.options()?.application_name(&application_name(BINARY_VERSION));
     let wanted = wanted.unwrap_or(USUAL_CONNECTIONS).max(1);
     let shared = Shared::new(options, readiness.clone(), url.names_startup_parameters());
     let (introduction, pooled) = introduce(&shared, wanted, url).await?;

@@ -74,6 +74,13 @@ impl AccountsFixture {
         Self { app, kept, post }
     }
 
+    /// The same at another process.
+    pub(crate) fn at(&self, service: Service) -> Self {
+        let app = App { service, clock: self.app.clock.clone(), empty: self.app.empty.clone() };
+        let post = Post { templates: Templates::load(None).unwrap(), mailer: Mailer::Kept(self.kept.clone()) };
+        Self { app, kept: self.kept.clone(), post }
+    }
+
     pub(crate) fn service(&self) -> &Service {
         &self.app.service
     }

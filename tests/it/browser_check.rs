@@ -21,7 +21,7 @@ use chancery::{
     },
     entropy::OsEntropy,
     id::{SessionId, VisitorId},
-    keys::{SealingKey, session_cookie, visitor_cookie},
+    keys::{SealingKey, SealingKeys, session_cookie, visitor_cookie},
     metrics::Metrics,
     secret::SessionSecret,
     service::{Admin, NewClientRequest, Service},
@@ -46,14 +46,18 @@ pub(crate) struct InBrowser {
     pub(crate) cookie: String,
 }
 
-fn sealing() -> SealingKey {
-    SealingKey::new(&SealingKey::parse(&[7; 32]).unwrap())
+fn sealing() -> SealingKeys {
+    SealingKey::new(&SealingKey::parse(&[7; 32]).unwrap()).into()
 }
 
 /// An application with a site.
 pub(crate) async fn shop(app: &App) {
-    let request = NewClientRequest { site: format!("{SITE}/auth"), ..first_party("shop", &["api", "other"]) };
-    app.service.clients.create(&Admin::command(), request).await.unwrap();
+    app.service.clients.create(&Admin::command(), shop_with_site("shop")).await.unwrap();
+}
+
+/// A client with the site of the shop.
+pub(crate) fn shop_with_site(id: &str) -> NewClientRequest {
+    NewClientRequest { site: format!("{SITE}/auth"), ..first_party(id, &["api", "other"]) }
 }
 
 /// A session of Ada's in a browser at the shop, changed before it is written.

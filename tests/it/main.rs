@@ -71,6 +71,7 @@ mod revoked_keys;
 mod rights;
 mod roles;
 mod rotation;
+mod sealing;
 mod secrets;
 mod service_config;
 mod session_data;

@@ -38,7 +38,7 @@ pub(crate) async fn served_through(app: &App, network: &Network) -> Service {
     let store = Store::open(&network.database.location, false, entropy.clone()).await.unwrap();
     let limits = Limits { transaction: Duration::from_millis(600), follow: Duration::from_millis(300) };
     let options = StartOptions { issuer: None, default_issuer: None, dev: None, claim: false };
-    let sealing = SealingKey::new(&SealingKey::parse(&[7; 32]).unwrap());
+    let sealing = vec![SealingKey::new(&SealingKey::parse(&[7; 32]).unwrap())];
     let passwords = passwords(entropy.clone());
     let store = store.limited(limits);
     Service::start(store, sealing, passwords, app.clock.clone(), entropy, &options).await.unwrap()

@@ -98,12 +98,30 @@ impl App {
 
     /// Opens a database as a server process with its own clock would.
     pub(crate) async fn open_by(empty: &Empty, opened: Opened, clock: Arc<dyn Clock>) -> Result<Service, StartError> {
+        Self::start(empty, (opened, &[opened.sealing], true), clock).await
+    }
+
+    /// Opens a database as a server process with these sealing keys would.
+    pub(crate) async fn open_with(empty: &Empty, opened: Opened, keys: &[u8]) -> Result<Service, StartError> {
+        Self::start(empty, (opened, keys, true), empty.clock.clone()).await
+    }
+
+    /// Opens a database as a command with these sealing keys would.
+    pub(crate) async fn open_command(empty: &Empty, keys: &[u8]) -> Result<Service, StartError> {
+        Self::start(empty, (Opened::default(), keys, false), empty.clock.clone()).await
+    }
+
+    async fn start(
+        empty: &Empty,
+        (opened, keys, serves): (Opened, &[u8], bool),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Service, StartError> {
         let entropy: Arc<dyn Entropy> = Arc::new(chancery::entropy::OsEntropy);
         let store = Store::open(&empty.database.location, true, entropy.clone()).await?;
         store.migrate(START).await?;
         let issuer = opened.issuer.map(str::to_owned);
-        let options = StartOptions { issuer, default_issuer: None, dev: Some(opened.dev), claim: true };
-        let sealing = SealingKey::new(&SealingKey::parse(&[opened.sealing; 32]).unwrap());
+        let options = StartOptions { issuer, default_issuer: None, dev: Some(opened.dev), claim: serves };
+        let sealing = keys.iter().map(|byte| SealingKey::new(&SealingKey::parse(&[*byte; 32]).unwrap())).collect();
         Service::start(store, sealing, passwords(entropy.clone()), clock, entropy, &options).await
     }
 

@@ -47,7 +47,7 @@ impl Canary {
 
     /// Records the secret parts of the tokens.
     fn tokens(&mut self, access: &str, refresh: &str) {
-        let key = SealingKey::new(&SealingKey::parse(&self.sealing_key()).unwrap());
+        let key = SealingKey::new(&SealingKey::parse(&self.sealing_key()).unwrap()).into();
         self.secrets.extend(token_secrets(access, refresh, &key));
     }
 

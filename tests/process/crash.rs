@@ -87,7 +87,7 @@ struct Totals {
 /// The session and generation of a token.
 fn parsed(place: &Place, token: &str) -> ParsedRefreshToken {
     let key = SealingKey::parse(&fs::read(place.dir.join("sealing.key")).unwrap()).unwrap();
-    parse_refresh_token(&SealingKey::new(&key), &RefreshToken::new(token.to_owned())).unwrap()
+    parse_refresh_token(&SealingKey::new(&key).into(), &RefreshToken::new(token.to_owned())).unwrap()
 }
 
 async fn sign_in(server: &Server) -> Chain {

@@ -43,7 +43,7 @@ async fn open(place: &Place, clock: Arc<dyn Clock>) -> Service {
     let settings = PoolConfig { params, threads: 1, queue: 8, memory_kib: 64 };
     let passwords = Passwords::start(settings, Arc::new(OsEntropy)).unwrap();
     let options = StartOptions { issuer: None, default_issuer: None, dev: None, claim: false };
-    Service::start(store, SealingKey::new(&key), passwords, clock, Arc::new(OsEntropy), &options).await.unwrap()
+    Service::start(store, vec![SealingKey::new(&key)], passwords, clock, Arc::new(OsEntropy), &options).await.unwrap()
 }
 
 /// A service with a clock that moves only manually.

@@ -65,6 +65,7 @@ mod rehearsed;
 mod relay;
 mod restored;
 mod sealing_key;
+mod sealing_rotation;
 mod search;
 mod server;
 mod snippets;

@@ -5,7 +5,7 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use chancery::{
-    keys::{SealingKey, parse_refresh_token},
+    keys::{SealingKeys, parse_refresh_token},
     secret::RefreshToken,
 };
 
@@ -37,7 +37,7 @@ fn latin(bytes: &[u8]) -> String {
 }
 
 /// The secret parts of an access token and a refresh token.
-pub(crate) fn token_secrets(access: &str, refresh: &str, key: &SealingKey) -> Vec<Secret> {
+pub(crate) fn token_secrets(access: &str, refresh: &str, key: &SealingKeys) -> Vec<Secret> {
     let secret = |what, bytes: &[u8]| Secret { what, bytes: bytes.to_vec() };
     let signature = access.rsplit_once('.').unwrap().1;
     let parsed = parse_refresh_token(key, &RefreshToken::new(refresh.to_owned())).unwrap();

@@ -43,9 +43,11 @@ mod network;
 mod openings;
 mod passkeys;
 mod pooler;
+mod processes;
 mod refresh;
 mod refused_parameters;
 mod roles;
+mod sealing_keys;
 mod session_data;
 mod sessions;
 mod sign_in_steps;
@@ -172,6 +174,9 @@ on_each_engine! {
         passkeys::p22_a_passkey_is_stored_unchanged_and_has_one_user,
         passkeys::p24_authenticators_call_a_user_the_same_for_ever,
         passkeys::a48_a_session_is_opened_once_with_what_a_passkey_was_checked_against,
+        processes::a_process_is_stored_unchanged_seen_again_and_forgotten,
+        processes::connections_of_older_binaries_are_counted_where_the_engine_can,
+        processes::no_more_processes_are_kept_than_a_deployment_can_have,
         refresh::the_current_token_rotates_and_changes_nothing_else,
         refresh::outcomes_of_a_batch_are_in_the_order_of_its_requests,
         refresh::twice_in_one_batch_rotates_once_and_replays_once,
@@ -184,6 +189,11 @@ on_each_engine! {
         roles::a_role_is_changed_only_at_the_expected_revision,
         roles::roles_are_assigned_and_removed_once_and_assigned_ones_cannot_be_deleted,
         roles::nobody_has_more_roles_than_the_maximum,
+        sealing_keys::a_version_comes_into_use_once_and_is_dropped_once,
+        sealing_keys::concurrent_calls_bring_a_version_into_use_once,
+        sealing_keys::rows_are_sealed_again_once_and_found_until_then,
+        sealing_keys::tickets_of_a_version_are_counted_and_voided_together,
+        sealing_keys::sessions_depend_on_the_version_that_their_token_or_cookie_was_made_with,
         session_data::a_value_is_stored_unchanged_and_its_version_increases,
         session_data::a_change_is_made_only_to_what_the_caller_expects,
         session_data::no_version_is_used_again,

@@ -175,7 +175,7 @@ pub(crate) async fn every_older_schema_is_brought_up_to_date_and_keeps_its_rows(
 async fn serve(older: &Fixture, known: &Known) -> Service {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let key = fs::read(dumps_folder().join("sealing.key")).unwrap();
-    let sealing = SealingKey::new(&SealingKey::parse(&key).unwrap());
+    let sealing = vec![SealingKey::new(&SealingKey::parse(&key).unwrap())];
     let params = Params::default();
     let pool = passwords::PoolConfig { params, threads: 1, queue: 8, memory_kib: u64::from(params.memory_kib) };
     let passwords = Passwords::start(pool, entropy.clone()).unwrap();

@@ -1,6 +1,9 @@
 //! The data directory, the database and the sealing key.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
@@ -27,9 +30,9 @@ section! {
     database: Location as "URL" = "chancery.db in the data directory";
     /// Connections to PostgreSQL that each process opens at most
     database_connections: u32 as "N" = USUAL_CONNECTIONS;
-    /// File with the sealing key
-    sealing_key_file: PathBuf as "FILE" = "sealing.key in the data directory";
-    /// Sealing key itself: 32 bytes in base64 or base64url
+    /// File with the sealing key; several for a rotation, in any order
+    sealing_key_file: Vec<PathBuf> as "FILE" = "sealing.key among systemd's credentials, or in the data directory";
+    /// Sealing key itself: 32 bytes in base64 or base64url; several with commas between
     sealing_key: SecretString;
 }
 
@@ -41,22 +44,22 @@ pub struct Database {
     pub location: Location,
     /// How many connections to PostgreSQL are opened at most.
     pub connections: u32,
-    /// The file with the sealing key, if it is not in the data directory.
-    pub sealing_key_file: Option<PathBuf>,
-    /// The sealing key itself.
+    /// The files with the versions of the sealing key; none if it is in the data directory.
+    pub sealing_key_files: Vec<PathBuf>,
+    /// The versions of the sealing key themselves.
     pub sealing_key: Option<SecretString>,
-    /// The sealing key that was read from a file. A pipe gives it only once.
-    pub read_key: Option<Zeroizing<[u8; 32]>>,
+    /// The keys that were read from files. A pipe gives one only once.
+    pub read_keys: Option<Vec<Zeroizing<[u8; 32]>>>,
 }
 
 impl fmt::Debug for Database {
     /// Omits the key, and what is secret in the URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data_dir, location, connections, sealing_key_file, sealing_key: _, read_key: _ } = self;
+        let Self { data_dir, location, connections, sealing_key_files, sealing_key: _, read_keys: _ } = self;
         let mut shown = f.debug_struct("Database");
         shown.field("data_dir", data_dir).field("location", &location.to_string());
         shown.field("connections", connections);
-        shown.field("sealing_key_file", sealing_key_file).finish_non_exhaustive()
+        shown.field("sealing_key_files", sealing_key_files).finish_non_exhaustive()
     }
 }
 
@@ -64,7 +67,7 @@ impl Database {
     /// Whether the sealing key is named, and not just looked for in the data directory.
     #[must_use]
     pub const fn names_its_key(&self) -> bool {
-        self.sealing_key_file.is_some() || self.sealing_key.is_some()
+        !self.sealing_key_files.is_empty() || self.sealing_key.is_some()
     }
 
     /// Whether anything is kept in the data directory.
@@ -85,16 +88,21 @@ impl DatabaseDraft {
     }
 
     /// Fills in defaults and collects all problems.
-    pub(super) fn check(&mut self, dev: bool, problems: &mut Vec<String>) -> Database {
+    pub(super) fn check(&mut self, dev: bool, credentials: Option<&Path>, problems: &mut Vec<String>) -> Database {
         let data_dir = self.data_dir.or(if dev { DEV_DATA_DIR } else { DATA_DIR }.into());
         let location = self.database.or(Location::Sqlite(data_dir.join("chancery.db")));
         let sealing_key = self.sealing_key.get().map(|key| SecretString::from(key.expose_secret()));
         // A key that is not used need not be valid.
         if let (Some(key), false) = (&sealing_key, self.sealing_key_file.is_set())
-            && let Err(problem) = SealingKey::parse_text(key.expose_secret())
+            && let Some(problem) = sealing_key_texts(key).find_map(|text| SealingKey::parse_text(text).err())
         {
             problems.push(self.sealing_key.problem(problem));
         }
+        let sealing_key_files = match self.sealing_key_file.get() {
+            Some(files) => files.clone(),
+            None if sealing_key.is_none() && !dev => credentials.map(sealing_keys_among).unwrap_or_default(),
+            None => Vec::new(),
+        };
         if let Some(given) = self.database_connections.get().filter(|n| !(1..=MOST_CONNECTIONS).contains(*n)) {
             problems.push(
                 self.database_connections.problem(format_args!("{given} is not between 1 and {MOST_CONNECTIONS}")),
@@ -111,13 +119,26 @@ impl DatabaseDraft {
             problems.push(self.database_connections.problem("has no effect on SQLite; it is for PostgreSQL"));
         }
         let connections = self.database_connections.or(USUAL_CONNECTIONS);
-        Database {
-            data_dir,
-            location,
-            connections,
-            sealing_key_file: self.sealing_key_file.get().cloned(),
-            sealing_key,
-            read_key: None,
-        }
+        Database { data_dir, location, connections, sealing_key_files, sealing_key, read_keys: None }
     }
+}
+
+/// The keys in the variable, each as text. Without a comma there is one, even if it is empty.
+pub fn sealing_key_texts(keys: &SecretString) -> impl Iterator<Item = &str> {
+    keys.expose_secret().split(',').map(str::trim)
+}
+
+/// The sealing keys among the credentials of a service of systemd (systemd.exec(5), `LoadCredential=`): `sealing.key`, and
+/// `sealing-….key` while there are several. None without the first.
+fn sealing_keys_among(credentials: &Path) -> Vec<PathBuf> {
+    let first = credentials.join("sealing.key");
+    if !first.exists() {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir(credentials).into_iter().flatten().flatten();
+    let is_key = |name: &str| name.starts_with("sealing-") && name.ends_with(".key");
+    let names = entries.map(|entry| entry.file_name()).filter(|name| name.to_str().is_some_and(is_key));
+    let mut more: Vec<PathBuf> = names.map(|name| credentials.join(name)).collect();
+    more.sort();
+    std::iter::once(first).chain(more).collect()
 }

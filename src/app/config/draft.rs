@@ -1,6 +1,11 @@
 //! Settings before they are checked, from the file, the variables and the flags. Later sources override earlier ones.
 
-use std::{ffi::OsString, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
@@ -21,6 +26,8 @@ use super::{
     value::Form,
 };
 
+/// Where systemd puts a service's credentials.
+const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// The variable that names the file. The file cannot name another one.
 pub const FILE_VARIABLE: &str = "CHANCERY_CONFIG";
 /// More than any file with settings takes.
@@ -37,6 +44,8 @@ pub struct Draft {
     pub(super) hashing: HashingDraft,
     pub(super) mail: MailDraft,
     pub(super) browser: BrowserDraft,
+    /// The directory with the credentials of the service.
+    pub(super) credentials: Option<PathBuf>,
     pub(super) problems: Vec<String>,
     /// Whether a demo may listen beyond loopback.
     pub(super) anywhere: bool,
@@ -62,7 +71,19 @@ pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
 
 impl Draft {
     fn slots(&mut self) -> Vec<&mut dyn Slot> {
-        let Self { database, listen, tls, connections, log, hashing, mail, browser, problems: _, anywhere: _ } = self;
+        let Self {
+            database,
+            listen,
+            tls,
+            connections,
+            log,
+            hashing,
+            mail,
+            browser,
+            credentials: _,
+            problems: _,
+            anywhere: _,
+        } = self;
         let mut slots = database.slots();
         slots.extend(listen.slots());
         slots.extend(tls.slots());
@@ -134,6 +155,10 @@ impl Draft {
         variables.sort();
         for (name, value) in variables {
             let name = name.to_string_lossy();
+            if name == CREDENTIALS_VARIABLE && !value.is_empty() {
+                self.credentials = Some(value.into());
+                continue;
+            }
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
             if value.is_empty() || name == FILE_VARIABLE || is_service_link(rest, &value) {
                 continue;
@@ -181,11 +206,13 @@ impl Draft {
 /// Converts a value from the file to the text that a variable or flag would hold.
 fn text_of(value: &DeValue<'_>, form: Form) -> Result<String, String> {
     match (form, value) {
-        (Form::List, DeValue::Array(all)) => {
+        (Form::OneOrMore, DeValue::String(text)) => Ok(text.to_string()),
+        (Form::List | Form::OneOrMore, DeValue::Array(all)) => {
             let texts = all.iter().map(|one| text_of(one.get_ref(), Form::Text)).collect::<Result<Vec<_>, _>>();
             texts.map(|texts| texts.join(","))
         }
         (Form::List, other) => Err(format!("must be an array of strings, not {}", described(other))),
+        (Form::OneOrMore, other) => Err(format!("must be a string or an array of strings, not {}", described(other))),
         (Form::Text, DeValue::String(text)) => Ok(text.to_string()),
         (Form::Switch, DeValue::Boolean(on)) => Ok(on.to_string()),
         (Form::Number, DeValue::Integer(number)) => {

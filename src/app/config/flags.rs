@@ -105,7 +105,7 @@ impl<S: Section> FromArgMatches for Flags<S> {
             let given = match key.form {
                 Form::Switch => matches.get_flag(key.name).then(|| "true".into()),
                 Form::Text | Form::Number => matches.get_one::<OsString>(key.name).cloned(),
-                Form::List => matches.get_many::<OsString>(key.name).map(|all| {
+                Form::List | Form::OneOrMore => matches.get_many::<OsString>(key.name).map(|all| {
                     let all: Vec<&OsStr> = all.map(OsString::as_os_str).collect();
                     all.join(OsStr::new(","))
                 }),
@@ -131,7 +131,7 @@ fn argument(key: &Key) -> Option<Arg> {
     let argument = Arg::new(key.name).long(flag.trim_start_matches('-').to_owned()).help(StyledStr::from(help));
     Some(match key.form {
         Form::Switch => argument.action(ArgAction::SetTrue),
-        Form::List => {
+        Form::List | Form::OneOrMore => {
             argument.value_name(key.placeholder).value_parser(AnyText((key.choices)())).action(ArgAction::Append)
         }
         Form::Text | Form::Number => {

@@ -27,6 +27,8 @@ pub(super) enum Form {
     Switch,
     /// An array of strings. Variables hold them with commas between, and the flag is repeated.
     List,
+    /// A string, or an array of several. Otherwise like a list.
+    OneOrMore,
 }
 
 /// A type of setting. Its error messages do not contain the name of the setting.
@@ -100,6 +102,35 @@ impl Value for FileOrNone {
     fn shown(&self) -> Json {
         self.file().map_or(json!("none"), Value::shown)
     }
+}
+
+impl Value for Vec<PathBuf> {
+    const FORM: Form = Form::OneOrMore;
+
+    fn parse(text: &OsStr) -> Result<Self, String> {
+        let paths: Self = parts(text).into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
+        if paths.is_empty() { Err("must not be empty".to_owned()) } else { Ok(paths) }
+    }
+
+    fn shown(&self) -> Json {
+        match self.as_slice() {
+            [one] => one.shown(),
+            several => json!(several.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// The paths between commas. They need not be UTF-8.
+#[cfg(unix)]
+fn parts(text: &OsStr) -> Vec<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    text.as_bytes().split(|byte| *byte == b',').map(|part| OsStr::from_bytes(part).into()).collect()
+}
+
+/// The paths between commas.
+#[cfg(not(unix))]
+fn parts(text: &OsStr) -> Vec<PathBuf> {
+    text.to_string_lossy().split(',').map(PathBuf::from).collect()
 }
 
 impl Value for u32 {

@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc};
 pub use self::settings::{Setting, SettingUnit};
 use crate::{
     entropy::Entropy,
-    keys::SealingKey,
+    keys::SealingKeys,
     service::runtime::{Live, Runtime},
     store::Store,
 };
@@ -18,7 +18,7 @@ use crate::{
 pub struct InstanceSettings {
     store: Store,
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     entropy: Arc<dyn Entropy>,
 }
 

@@ -42,7 +42,7 @@ use super::{
 };
 use crate::{
     entropy::Entropy,
-    keys::SealingKey,
+    keys::SealingKeys,
     passwords::Passwords,
     service::{access::Callers, runtime::Live},
     store::Store,
@@ -52,7 +52,7 @@ use crate::{
 pub struct Accounts {
     pub(super) store: Store,
     pub(super) live: Arc<Live>,
-    pub(super) sealing: Arc<SealingKey>,
+    pub(super) sealing: Arc<SealingKeys>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,

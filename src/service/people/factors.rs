@@ -23,7 +23,7 @@ use crate::{
     entropy::Entropy,
     error::{Error, Result},
     id::{FactorId, SessionId, UserId},
-    keys::{SEALING_VERSION, SealingKey},
+    keys::SealingKeys,
     secret::{RecoveryCode, RecoveryCodeHash, TicketToken, TotpSecret, TypedCode},
     service::runtime::{Live, Runtime},
     store::{By, Revoke, StoredTotp, Tx},
@@ -109,7 +109,7 @@ pub(in crate::service) fn read_code(typed: &TypedCode) -> Result<TotpCode> {
 #[derive(Clone)]
 pub(in crate::service) struct Factors {
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     entropy: Arc<dyn Entropy>,
     emails: Emails,
 }
@@ -154,7 +154,7 @@ impl Factors {
     }
 
     fn codes_of(&self, held: &[&[u8]]) -> Vec<RecoveryCode> {
-        recovery::made_of(|number| self.sealing.recovery_code(&[held, &[&[number]]].concat()))
+        recovery::made_of(|number| self.sealing.oldest().recovery_code(&[held, &[&[number]]].concat()))
     }
 
     /// These recovery codes, if they are what the user has, with none of them used; else none.
@@ -179,7 +179,9 @@ impl Factors {
         let mut found = Vec::new();
         for app in apps {
             let id = &app.factor.id;
-            let key = self.sealing.open(&app.sealed, &sealing_context(id)).and_then(|key| TotpKey::from_bytes(&key));
+            let sealing = self.sealing.version_of_row(app.sealing_version);
+            let key = sealing.and_then(|key| key.open(&app.sealed, &totp_purpose(id.as_str())));
+            let key = key.and_then(|key| TotpKey::from_bytes(&key));
             let key = key.ok_or_else(|| Error::Internal(format!("{id} does not open").into()))?;
             found.extend(key.step_of(code, now).map(|step| (id.clone(), step)));
         }
@@ -205,8 +207,9 @@ impl Factors {
             created_at: change.now,
             last_used_at: None,
         };
-        let sealed = self.sealing.seal(pending.key()?.expose(), &sealing_context(&pending.id), &*self.entropy);
-        let sealing_version = i64::from(SEALING_VERSION);
+        let key = self.sealing.in_use();
+        let sealed = key.seal(pending.key()?.expose(), &totp_purpose(pending.id.as_str()), &*self.entropy);
+        let sealing_version = i64::from(key.version());
         let stored = StoredTotp { factor: factor.clone(), sealed, sealing_version, last_step: step };
         tx.totp_insert(&change.user.id, &stored).await?;
         let with_codes = self.added(tx, change, &factor, codes).await?;
@@ -336,6 +339,6 @@ fn hashes_of(user: &UserId, codes: &[RecoveryCode]) -> Vec<RecoveryCodeHash> {
 }
 
 /// What the secret of an app is sealed for.
-fn sealing_context(id: &FactorId) -> String {
+pub(in crate::service) fn totp_purpose(id: &str) -> String {
     format!("totp {id}")
 }

@@ -6,7 +6,7 @@ use crate::{
         session::{RevokedCause, Session, SessionKind},
     },
     error::{Error, Reason, Result},
-    keys::{SealingKey, parse_refresh_token},
+    keys::{SealingKeys, parse_refresh_token},
     secret::RefreshToken,
     store::Tx,
     time::{Timestamp, Ttl},
@@ -22,7 +22,7 @@ const FIELD: &str = "guest_refresh_token";
 /// The documented refresh reasons. Nothing is changed, not even by a token that was used before.
 pub(super) async fn guest_of_token(
     tx: &mut Tx,
-    sealing: &SealingKey,
+    sealing: &SealingKeys,
     (client, token): (&Client, &RefreshToken),
     (now, grace): (Timestamp, Ttl),
 ) -> Result<Session> {

@@ -37,7 +37,7 @@ use crate::{
     },
     error::{Error, Result},
     id::UserId,
-    keys::SealingKey,
+    keys::SealingKeys,
     passwords::{Level, Prefix},
     service::runtime::Live,
     store::{Store, Tx},
@@ -50,7 +50,7 @@ pub struct Limits(Arc<Inner>);
 struct Inner {
     store: Store,
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     cache: Mutex<RefusalCache>,
     stats: Stats,
 }
@@ -95,7 +95,7 @@ impl fmt::Debug for Limits {
 }
 
 impl Limits {
-    pub(in crate::service) fn new(store: Store, live: Arc<Live>, sealing: Arc<SealingKey>) -> Self {
+    pub(in crate::service) fn new(store: Store, live: Arc<Live>, sealing: Arc<SealingKeys>) -> Self {
         Self(Arc::new(Inner { store, live, sealing, cache: Mutex::default(), stats: Stats::default() }))
     }
 
@@ -103,22 +103,22 @@ impl Limits {
         self.0.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The counter key of a name.
+    /// The counter key of a name. It stays the same when the next version of the sealing key comes into use.
     #[must_use]
     pub fn key(&self, kind: LimitKind, name: &str) -> LimitKey {
-        self.0.sealing.limit_key(kind, name.as_bytes())
+        self.0.sealing.oldest().limit_key(kind, name.as_bytes())
     }
 
     /// The counter key of a typed login, by its canonical form if it has one.
     #[must_use]
     pub fn key_of_login(&self, kind: LimitKind, typed: &str) -> LimitKey {
-        self.key(kind, Login::canonical_for_lookup(typed).as_deref().unwrap_or(typed))
+        self.key(kind, &name_of_login(typed))
     }
 
     /// A key of one kind for what another key counts.
     #[must_use]
     pub fn key_for(&self, kind: LimitKind, other: &LimitKey) -> LimitKey {
-        self.0.sealing.limit_key(kind, &other.hash)
+        self.0.sealing.oldest().limit_key(kind, &other.hash)
     }
 
     /// The counter keys of an address and the networks that contain it; none if the text is not an address.
@@ -233,4 +233,9 @@ const fn busy(kind: LimitKind, verdict: LimitVerdict) -> Option<Error> {
         }
         _ => Error::Throttled { after },
     })
+}
+
+/// The name of the account that a typed login means: its canonical form if it has one.
+pub(super) fn name_of_login(typed: &str) -> String {
+    Login::canonical_for_lookup(typed).unwrap_or_else(|| typed.to_owned())
 }

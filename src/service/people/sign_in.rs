@@ -65,7 +65,7 @@ use crate::{
     entropy::Entropy,
     error::{Error, Reason, Result, Violations},
     id::RoleId,
-    keys::SealingKey,
+    keys::SealingKeys,
     passwords::{Passwords, Phc},
     secret::{DeviceToken, Password},
     service::{
@@ -201,7 +201,7 @@ pub enum SignedIn {
 pub struct SignIns {
     pub(super) store: Store,
     pub(super) live: Arc<Live>,
-    pub(super) sealing: Arc<SealingKey>,
+    pub(super) sealing: Arc<SealingKeys>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) passwords: Passwords,
     pub(super) limits: Limits,

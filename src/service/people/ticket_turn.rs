@@ -4,7 +4,6 @@ use super::tickets::CODE_INVALID;
 use crate::{
     domain::ticket::Ticket,
     error::Result,
-    keys::SEALING_VERSION,
     secret::CodeHash,
     store::{TicketAdvance, Tx},
     time::Timestamp,
@@ -64,7 +63,7 @@ async fn advance(tx: &mut Tx, ticket: &Ticket, next: &NextRevision, now: Timesta
         security_version: user.security_version,
         code: next.code.as_ref(),
         sealed: &next.sealed,
-        sealing_version: i64::from(SEALING_VERSION),
+        sealing_version: ticket.sealing_version,
         expires_at: next.expires_at,
     };
     tx.ticket_advance(&advance, now).await

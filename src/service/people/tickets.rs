@@ -17,7 +17,7 @@ use crate::{
     entropy::Entropy,
     error::{Error, Reason, Result},
     id::{TicketId, UserId},
-    keys::{SEALING_VERSION, SealingKey, mint_ticket_token, parse_ticket_token},
+    keys::{SealingKey, SealingKeys, mint_ticket_token, parse_ticket_token},
     secret::{CodeHash, MailedSecret, TicketSecret, TicketToken, TypedCode},
     service::runtime::{Live, Runtime},
     store::{Store, Tx},
@@ -103,7 +103,7 @@ impl IssuedTicket {
 pub(in crate::service) struct Tickets {
     store: Store,
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -142,7 +142,8 @@ impl Tickets {
     ) -> Result<IssuedTicket> {
         let now = self.live.now();
         let secret = TicketSecret::generate(&*self.entropy);
-        let (code, code_hash) = self.generate_code(&id);
+        let key = self.sealing.in_use();
+        let (code, code_hash) = self.generate_code(key, &id);
         let ticket = Ticket {
             kind,
             client: client.clone(),
@@ -152,8 +153,8 @@ impl Tickets {
             code: code_hash,
             attempts_left: ATTEMPTS,
             topic: None,
-            sealed: self.seal(&id, kind, data)?,
-            sealing_version: i64::from(SEALING_VERSION),
+            sealed: self.seal_under(key, &sealing_context(&id, kind), data)?,
+            sealing_version: i64::from(key.version()),
             holder: None,
             revision: 0,
             created_at: now,
@@ -161,14 +162,25 @@ impl Tickets {
             id,
         };
         let token = mint_ticket_token(&ticket.id, &secret);
-        let for_asker = self.pending(&ticket).ticket;
+        let for_asker = for_asker(key, &ticket.id);
         Ok(IssuedTicket { ticket, token, code, for_asker })
     }
 
     /// What the person who made the request is given.
-    pub(in crate::service) fn pending(&self, ticket: &Ticket) -> PendingTicket {
-        let text = format!("{}.{}", ticket.id, self.asker_tag(ticket.id.as_str()));
-        PendingTicket { ticket: text, expires_at: ticket.expires_at }
+    ///
+    /// # Errors
+    /// [`CODE_INVALID`] if the version of the sealing key that the ticket was made with was dropped.
+    pub(in crate::service) fn pending(&self, ticket: &Ticket) -> Result<PendingTicket> {
+        Ok(PendingTicket { ticket: for_asker(self.key_of(ticket)?, &ticket.id), expires_at: ticket.expires_at })
+    }
+
+    /// The version of the sealing key that a ticket was made with. All that belongs to it stays with that version, for as
+    /// long as the ticket is valid: nobody but its owner knows the code, which could not be hashed again.
+    ///
+    /// # Errors
+    /// [`CODE_INVALID`] if that version was dropped.
+    pub(in crate::service) fn key_of(&self, ticket: &Ticket) -> Result<&SealingKey> {
+        self.sealing.version_of_row(ticket.sealing_version).ok_or(CODE_INVALID)
     }
 
     /// Whether the account that a ticket is of, if it is of one, is as it was when the ticket was made.
@@ -179,44 +191,51 @@ impl Tickets {
     }
 
     /// A code for a ticket.
-    fn generate_code(&self, id: &TicketId) -> (TypedCode, CodeHash) {
+    fn generate_code(&self, key: &SealingKey, id: &TicketId) -> (TypedCode, CodeHash) {
         let modulus = 10u128.pow(u32::try_from(DIGITS).unwrap_or(8));
         let code = format!("{:0DIGITS$}", u128::from_be_bytes(self.entropy.bytes16()) % modulus);
-        let hash = CodeHash(self.sealing.code_hash(id.as_str(), &code));
+        let hash = CodeHash(key.code_hash(id.as_str(), &code));
         (TypedCode::new(code), hash)
     }
 
     /// A ticket that exists, with a new code in place of its own, and no link. It is not stored.
-    pub(in crate::service) fn with_new_code(&self, ticket: &Ticket, expires_at: Timestamp) -> IssuedTicket {
-        let (code, hash) = self.generate_code(&ticket.id);
+    ///
+    /// # Errors
+    /// As [`Tickets::key_of`].
+    pub(in crate::service) fn with_new_code(&self, ticket: &Ticket, expires_at: Timestamp) -> Result<IssuedTicket> {
+        let (code, hash) = self.generate_code(self.key_of(ticket)?, &ticket.id);
         let ticket = Ticket { code: hash, attempts_left: ATTEMPTS, expires_at, ..ticket.clone() };
-        IssuedTicket { ticket, token: TicketToken::new(String::new()), code, for_asker: String::new() }
+        Ok(IssuedTicket { ticket, token: TicketToken::new(String::new()), code, for_asker: String::new() })
     }
 
-    /// Encrypts the data of a ticket.
-    pub(in crate::service) fn seal(&self, id: &TicketId, kind: TicketKind, data: &impl Serialize) -> Result<Vec<u8>> {
+    /// Encrypts new data of a ticket.
+    ///
+    /// # Errors
+    /// As [`Tickets::key_of`].
+    pub(in crate::service) fn seal(&self, ticket: &Ticket, data: &impl Serialize) -> Result<Vec<u8>> {
+        self.seal_under(self.key_of(ticket)?, &sealing_context(&ticket.id, ticket.kind), data)
+    }
+
+    fn seal_under(&self, key: &SealingKey, purpose: &str, data: &impl Serialize) -> Result<Vec<u8>> {
         let data = Zeroizing::new(serde_json::to_vec(data).map_err(|e| Error::Internal(Box::new(e)))?);
-        Ok(self.sealing.seal(&data, &sealing_context(id, kind), &*self.entropy))
+        Ok(key.seal(&data, purpose, &*self.entropy))
     }
 
     /// The keyed hash of an address that is registered. Of all registrations of an address, in any form and through
     /// any client, only the latest is valid.
     pub(in crate::service) fn registration_topic(&self, email: &Login) -> [u8; 32] {
-        self.sealing.topic_hash(TicketKind::Register.as_str(), email.canonical())
-    }
-
-    /// The tag in the ticket that the caller is given. The id alone stands in the link too, so it proves nothing.
-    fn asker_tag(&self, id: &str) -> String {
-        let tag = self.sealing.asker_tag(id);
-        URL_SAFE_NO_PAD.encode(tag.get(..ASKER_TAG).unwrap_or(&tag))
+        self.sealing.oldest().topic_hash(TicketKind::Register.as_str(), email.canonical())
     }
 
     /// The id in a ticket that this server gave to the person who made the request.
     fn id_from_asker(&self, text: &str) -> Option<TicketId> {
         let (id, tag) = text.split_once('.')?;
         let id: TicketId = id.parse().ok()?;
-        let want = self.asker_tag(id.as_str());
-        constant_time::verify_slices_are_equal(want.as_bytes(), tag.as_bytes()).is_ok().then_some(id)
+        let is_tag = |key| {
+            let want = asker_tag(key, &id);
+            constant_time::verify_slices_are_equal(want.as_bytes(), tag.as_bytes()).is_ok()
+        };
+        self.sealing.valid().any(is_tag).then_some(id)
     }
 
     /// The id of the ticket that is presented, whether or not it is valid. A link has to have the right form, a code the
@@ -283,15 +302,27 @@ impl Tickets {
 
     /// Whether a code matches the ticket, ignoring spaces and hyphens.
     pub(in crate::service) fn code_matches(&self, ticket: &Ticket, code: &TypedCode) -> bool {
-        ticket.code.matches(&CodeHash(self.sealing.code_hash(ticket.id.as_str(), &digits_of(code))))
+        let hash = |key: &SealingKey| CodeHash(key.code_hash(ticket.id.as_str(), &digits_of(code)));
+        self.key_of(ticket).is_ok_and(|key| ticket.code.matches(&hash(key)))
     }
 
     /// Decrypts the data of a ticket.
     pub(in crate::service) fn data<T: DeserializeOwned>(&self, ticket: &Ticket) -> Result<T> {
-        let plain = self.sealing.open(&ticket.sealed, &sealing_context(&ticket.id, ticket.kind));
+        let plain = self.key_of(ticket)?.open(&ticket.sealed, &sealing_context(&ticket.id, ticket.kind));
         let plain = plain.ok_or_else(|| Error::Internal(format!("{} does not open", ticket.id).into()))?;
         serde_json::from_slice(&plain).map_err(|e| Error::Internal(Box::new(e)))
     }
+}
+
+/// What the person who asks for a ticket is given.
+fn for_asker(key: &SealingKey, id: &TicketId) -> String {
+    format!("{id}.{}", asker_tag(key, id))
+}
+
+/// The tag in the ticket that the caller is given. The id alone stands in the link too, so it proves nothing.
+fn asker_tag(key: &SealingKey, id: &TicketId) -> String {
+    let tag = key.asker_tag(id.as_str());
+    URL_SAFE_NO_PAD.encode(tag.get(..ASKER_TAG).unwrap_or(&tag))
 }
 
 /// What was typed, without spaces and hyphens, and not much longer than a code.

@@ -73,7 +73,7 @@ fn kind_of(entry: Entry) -> NoticeKind {
         | ChangeKind::KeyRevoked => NoticeKind::Revocation(entry),
         ChangeKind::Keys => NoticeKind::KeysChanged,
         ChangeKind::User => NoticeKind::UserChanged(entry.change.subject),
-        ChangeKind::Client | ChangeKind::Role | ChangeKind::Settings => NoticeKind::Other,
+        ChangeKind::Client | ChangeKind::Role | ChangeKind::Settings | ChangeKind::SealingKey => NoticeKind::Other,
     }
 }
 

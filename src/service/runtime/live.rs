@@ -24,7 +24,7 @@ use crate::{
         settings::Settings,
     },
     error::{Error, Result},
-    keys::SealingKey,
+    keys::SealingKeys,
     store::{Store, Tx},
     time::{Clock, Timestamp, Ttl},
 };
@@ -40,7 +40,7 @@ const NO_DATABASE_TIME: i64 = i64::MIN;
 pub struct Live {
     store: Store,
     issuer: Arc<str>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
     broadcast: Broadcast,
@@ -84,7 +84,7 @@ impl Live {
     ///
     /// # Errors
     /// If the database cannot be reached, or a stored key cannot be decrypted.
-    pub async fn read(store: Store, sealing: Arc<SealingKey>, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub async fn read(store: Store, sealing: Arc<SealingKeys>, clock: Arc<dyn Clock>) -> Result<Self> {
         let began = clock.elapsed();
         let mut tx = store.read().await?;
         let (head, time) = read_head(&mut tx).await?;
@@ -152,11 +152,12 @@ impl Live {
         found.ok_or_else(|| Error::NotFound("client", id.to_owned()))
     }
 
-    /// Whether this process confirmed recently enough to be sure that it has seen every change.
+    /// Whether this process confirmed recently enough to be sure that it has seen every change, and holds the sealing key in
+    /// use.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         let age = self.clock.elapsed().millis() - self.confirmed.load(Ordering::SeqCst);
-        age <= self.snapshot.load().settings.confirm_within.millis()
+        age <= self.snapshot.load().settings.confirm_within.millis() && self.sealing.hold_version_in_use()
     }
 
     /// How long ago this process last confirmed that it has seen every change.

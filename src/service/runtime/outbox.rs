@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 
 use super::{Runtime, TRIES, live::Live};
 use crate::{
-    domain::mail::{Mail, MailKind, MailParams, Recipient, SealedMail, next_attempt},
+    domain::mail::{Mail, MailKind, MailParams, SealedMail, next_attempt},
     entropy::Entropy,
     error::{Error, Result},
     id::MailId,
-    keys::{SEALING_VERSION, SealingKey},
+    keys::SealingKeys,
     mail::{Cause, Failure, Letter, Post, TIMEOUT},
     store::{ClaimedMail, MailsWaiting, Store, Tx},
     time::{Timestamp, Ttl},
@@ -48,7 +48,7 @@ pub struct Delivery {
 pub struct Outbox {
     store: Store,
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -75,9 +75,10 @@ impl Outbox {
         let mut params = mail.content.params(&mail.client);
         mail.asked.add_to(&mut params);
         let params = serde_json::to_vec(&params).map_err(|e| Error::Internal(Box::new(e)))?;
-        let sealed = self.sealing.seal(
+        let key = self.sealing.in_use();
+        let sealed = key.seal(
             &Zeroizing::new(params),
-            &sealing_context(&id, mail.content.kind(), &mail.to),
+            &mail_purpose(id.as_str(), mail.content.kind().as_str(), mail.to.as_str()),
             &*self.entropy,
         );
         let row = SealedMail {
@@ -87,7 +88,7 @@ impl Outbox {
             to: mail.to,
             language: mail.language,
             sealed,
-            sealing_version: i64::from(SEALING_VERSION),
+            sealing_version: i64::from(key.version()),
             created_at: now,
         };
         tx.mail_enqueue(&row).await?;
@@ -167,7 +168,10 @@ impl Outbox {
     /// Decrypts a mail's content.
     fn open_letter(&self, mail: SealedMail) -> Result<Letter, Failure> {
         let broken = |what| Failure::new(Cause::Broken, what);
-        let opened = self.sealing.open(&mail.sealed, &sealing_context(&mail.id, mail.kind, &mail.to));
+        let key = self.sealing.version_of_row(mail.sealing_version);
+        let opened = key.and_then(|key| {
+            key.open(&mail.sealed, &mail_purpose(mail.id.as_str(), mail.kind.as_str(), mail.to.as_str()))
+        });
         let opened = opened.ok_or_else(|| broken("it was sealed with another key, or altered since"))?;
         let params: MailParams =
             serde_json::from_slice(&opened).map_err(|_| broken("its parameters cannot be read"))?;
@@ -205,8 +209,8 @@ impl Outbox {
 
 /// The context that a mail's parameters are sealed under. It includes the recipient, so a row with a changed address
 /// cannot be decrypted.
-fn sealing_context(id: &MailId, kind: MailKind, to: &Recipient) -> String {
-    format!("mail {id} {} to {to}", kind.as_str())
+pub(in crate::service) fn mail_purpose(id: &str, kind: &str, to: &str) -> String {
+    format!("mail {id} {kind} to {to}")
 }
 
 /// The private cause of an unreadable row.

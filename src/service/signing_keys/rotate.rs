@@ -84,7 +84,7 @@ impl SigningKeys {
     pub(super) async fn new_key(&self, algorithm: Algorithm, state: KeyState, now: Timestamp) -> Result<StoredKey> {
         let (sealing, entropy) = (self.sealing.clone(), self.entropy.clone());
         let kind = KeyKind { algorithm, rsa_bits: self.live.snapshot().settings.rsa_bits };
-        let make = move || generate(kind, state, &sealing, &*entropy, now);
+        let make = move || generate(kind, state, sealing.in_use(), &*entropy, now);
         tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(Box::new(e)))?
     }
 

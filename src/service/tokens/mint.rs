@@ -21,7 +21,7 @@ use crate::{
     },
     entropy::Entropy,
     error::{Error, OversizedToken, Result},
-    keys::{AccessClaims, SealingKey, SigningKey, Status, StatusReference, Unsigned, mint_refresh_token},
+    keys::{AccessClaims, SealingKeys, SigningKey, Status, StatusReference, Unsigned, mint_refresh_token},
     secret::{AccessToken, DeviceToken, RefreshToken, SessionSecret},
     service::runtime::{Live, Snapshot},
     time::Timestamp,
@@ -69,7 +69,7 @@ fn scope_names(scopes: &[Scope]) -> Vec<String> {
 #[derive(Clone)]
 pub(in crate::service) struct Minter {
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     entropy: Arc<dyn Entropy>,
     slow_signers: Arc<Semaphore>,
     sizes: Arc<SizeCounts>,
@@ -82,7 +82,7 @@ impl fmt::Debug for Minter {
 }
 
 impl Minter {
-    pub(in crate::service) fn new(live: Arc<Live>, sealing: Arc<SealingKey>, entropy: Arc<dyn Entropy>) -> Self {
+    pub(in crate::service) fn new(live: Arc<Live>, sealing: Arc<SealingKeys>, entropy: Arc<dyn Entropy>) -> Self {
         let slow_signers = Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
         Self { live, sealing, entropy, slow_signers, sizes: Arc::default() }
     }

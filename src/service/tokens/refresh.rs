@@ -54,9 +54,10 @@ impl Tokens {
         if input.refresh_token.expose().is_empty() {
             return Err(Error::invalid("refresh_token", "must not be empty"));
         }
+        // First of all: a process that is cut off may lack the version of the sealing key that the token was made with.
+        let snapshot = self.live.for_signing()?;
         let parsed = parse_refresh_token(&self.sealing, &input.refresh_token)
             .ok_or(Error::Unauthenticated(Reason::RefreshTokenInvalid))?;
-        let snapshot = self.live.for_signing()?;
         // Check for a signing key before anything is written.
         if snapshot.ring.signing(client.config.algorithm).is_none() {
             return Err(Error::Unavailable(format!("no {} key signs yet", client.config.algorithm).into()));

@@ -33,7 +33,7 @@ impl InstanceSettings {
         let now = self.live.now();
         let (sealing, entropy) = (self.sealing.clone(), self.entropy.clone());
         let settings = self.live.snapshot().settings.clone();
-        let make = move || first_keys(&settings, &sealing, &entropy, now);
+        let make = move || first_keys(&settings, sealing.in_use(), &entropy, now);
         let keys = tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(Box::new(e)))??;
         let mut tx = self.store.write().await?;
         if !tx.issuer_set(&old, issuer).await? {

@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     domain::{session::Session, site::Site},
-    error::Result,
+    error::{Error, Result},
     id::SessionId,
     keys::{
-        SealingKey,
+        SealingKeys,
         session_cookie::{self, ReadCookie},
     },
     secret::SessionSecret,
@@ -60,7 +60,7 @@ pub(in crate::service) struct BrowserSessions(Arc<Inner>);
 struct Inner {
     store: Store,
     live: Arc<Live>,
-    sealing: Arc<SealingKey>,
+    sealing: Arc<SealingKeys>,
     clock: Arc<dyn Clock>,
     memory: Memory<SessionId, Known>,
     readings: Readings<SessionId, Known>,
@@ -91,7 +91,12 @@ impl BrowserSessions {
         site: &Site,
         now: Timestamp,
     ) -> Result<Option<BrowserSession>> {
-        let Some(read) = session_cookie::parse(&self.0.sealing, cookie) else { return Ok(None) };
+        let Some(read) = session_cookie::parse(&self.0.sealing, cookie) else {
+            if !self.0.sealing.hold_version_in_use() {
+                return Err(Error::Unavailable("this process lacks the sealing key in use".into()));
+            }
+            return Ok(None);
+        };
         let ReadCookie { session: id, secret, kept } = read;
         // The revocations last, so that none is missed that came while the row was read.
         let found = self.find(&id, &secret, site, now).await?;

@@ -19,8 +19,11 @@ use crate::{
 
 impl Accounts {
     /// The keyed hash of the code that an enrolment is confirmed with.
-    pub(super) fn proof_of_code(&self, ticket: &Ticket, code: &TypedCode) -> [u8; 32] {
-        self.sealing.code_hash(ticket.id.as_str(), code.expose())
+    ///
+    /// # Errors
+    /// If the version of the sealing key that the enrolment was made with was dropped.
+    pub(super) fn proof_of_code(&self, ticket: &Ticket, code: &TypedCode) -> Result<[u8; 32]> {
+        Ok(self.tickets.key_of(ticket)?.code_hash(ticket.id.as_str(), code.expose()))
     }
 
     /// The app that this user has set up by the same enrolment and code; nothing once the enrolment has expired.
@@ -38,7 +41,7 @@ impl Accounts {
             && ticket.client.as_str() == me.client
             && ticket.secret.matches(&secret.hash())
             && self.live.now() < ticket.expires_at;
-        let proof = self.proof_of_code(&ticket, code);
+        let proof = self.proof_of_code(&ticket, code)?;
         if !own || !kept.try_into().is_ok_and(|kept| same_proof(&kept, &proof)) {
             return Ok(None);
         }

@@ -111,7 +111,7 @@ impl Accounts {
         let pending = self.factors.new_totp(name, &logins);
         let of = Some((&user.id, user.security_version));
         let mut issued = self.tickets.issue(TicketKind::Enrol, &client.id, of, &pending)?;
-        let topic = self.sealing.topic_hash(TicketKind::Enrol.as_str(), user.id.as_str());
+        let topic = self.sealing.oldest().topic_hash(TicketKind::Enrol.as_str(), user.id.as_str());
         issued.ticket.topic = Some(topic);
         let work = async {
             let mut tx = me.write(&self.store).await?;
@@ -175,7 +175,7 @@ impl Accounts {
         let client = self.live.client(&me.client)?;
         let (ticket, pending) = self.pending_enrolment(me, &client, clone_of(token)).await?;
         let step = self.judge_first_code(&ticket, &pending, &code).await?.ok_or(CODE_INVALID)?;
-        let proof = self.proof_of_code(&ticket, typed);
+        let proof = self.proof_of_code(&ticket, typed)?;
         let codes = self.factors.codes_of_enrolment(token);
         let work = Box::pin(self.add_totp(me, &client, (&ticket, proof), (&pending, step), codes));
         self.budget.spend(Write::Security(&me.session), ctx.now, work).await

@@ -66,6 +66,6 @@ impl Accounts {
         if !recent || !waited_for || !self.tickets.is_of_account(&mut tx, &ticket).await? {
             return Ok(new());
         }
-        Ok(Turn::Repeated(self.tickets.pending(&ticket)))
+        Ok(Turn::Repeated(self.tickets.pending(&ticket)?))
     }
 }

@@ -26,6 +26,7 @@ use crate::{
         access::{ClientCredentials, RequestContext},
         people::{
             emails::{Addressee, Asker, MailLanguage, parse_language, parse_recipient},
+            limits::name_of_login,
             new_passwords::{
                 asked, check_may_handle_passwords, check_new_password, hash_error, wait_min_response_time,
             },
@@ -134,13 +135,13 @@ impl Accounts {
 
     /// The key of the device's count, if the user who has this login has signed in on it.
     async fn known_device(&self, login: &str, tokens: &[DeviceToken]) -> Result<Option<LimitKey>> {
-        let account = self.limits.key_of_login(LimitKind::Account, login);
-        let parse = |token| KnownDevice::parse(&self.sealing, token, &account, self.live.now());
+        let name = name_of_login(login);
+        let parse = |token| KnownDevice::parse(&self.sealing, token, &name, self.live.now());
         let Some(device) = tokens.iter().find_map(parse) else { return Ok(None) };
         let canonical = Login::canonical_for_lookup(login).unwrap_or_default();
         let owner = self.store.read().await?.user_by_login(&canonical).await?;
         let known = owner.is_some_and(|o| device.is_of(&self.sealing, &o.user.id));
-        Ok(known.then(|| device.limit_key(&self.sealing, &account)))
+        Ok(known.then(|| device.limit_key(&self.sealing, &self.limits.key(LimitKind::Account, &name))))
     }
 
     async fn send_reset(

@@ -17,7 +17,7 @@ use crate::{
     service::{
         access::RequestContext,
         people::{
-            limits::{Attempt, GuessAudit, Plan},
+            limits::{Attempt, GuessAudit, Plan, name_of_login},
             new_passwords::hash_error,
         },
     },
@@ -57,7 +57,8 @@ pub(super) struct Guess {
     /// The entry in the password queue.
     pub(super) applicant: Applicant,
     attempt: Attempt,
-    account: LimitKey,
+    /// The name of the account.
+    account: String,
     device: Option<KnownDevice>,
     /// Which of the tokens sent is the device's.
     sent_at: Option<usize>,
@@ -76,7 +77,7 @@ impl SignIns {
         let name = canonical.as_deref().unwrap_or(typed.login);
         let address = call.person.address();
         let account = self.limits.key(LimitKind::Account, name);
-        let known = |token| KnownDevice::parse(&self.sealing, token, &account, self.live.now());
+        let known = |token| KnownDevice::parse(&self.sealing, token, name, self.live.now());
         // A browser may be known to several accounts.
         let mut sent = typed.devices.iter().take(MAX_DEVICES).enumerate();
         let (sent_at, device) = sent.find_map(|(at, token)| Some((at, known(token)?))).unzip();
@@ -99,6 +100,7 @@ impl SignIns {
         let actor = Actor { address: address.to_owned(), ..Actor::named(call.client.id.as_str()) };
         let audit = GuessAudit { subject: String::new(), actor };
         let attempt = self.limits.start(&keys);
+        let account = name.to_owned();
         Ok(Guess { canonical, applicant, attempt, account, device, sent_at, known, audit })
     }
 }
@@ -108,17 +110,17 @@ impl SignIns {
     fn tokens_of_device(
         &self,
         device: &KnownDevice,
-        account: &LimitKey,
+        (user, account): (&UserId, &str),
         (sent, sent_at): (&[DeviceToken], Option<usize>),
     ) -> Vec<DeviceToken> {
-        let own = device.token(&self.sealing, account, self.live.now());
+        let own = device.token(&self.sealing, (user, account), self.live.now());
         let others = sent.iter().enumerate().filter(|(at, token)| Some(*at) != sent_at && !token.expose().is_empty());
         let others = others.map(|(_, token)| DeviceToken::new(token.expose().to_owned()));
         std::iter::once(own).chain(others).take(MAX_DEVICES).collect()
     }
 
     /// The device on which the user has signed in with a login before, and which of the tokens sent says so.
-    fn known_device(&self, account: &LimitKey, sent: &[DeviceToken], user: &UserId) -> Option<(usize, KnownDevice)> {
+    fn known_device(&self, account: &str, sent: &[DeviceToken], user: &UserId) -> Option<(usize, KnownDevice)> {
         let known = |token| KnownDevice::parse(&self.sealing, token, account, self.live.now());
         let mut known = sent.iter().enumerate().filter_map(|(at, token)| Some((at, known(token)?)));
         known.find(|(_, device)| device.is_of(&self.sealing, user))
@@ -126,10 +128,10 @@ impl SignIns {
 
     /// The tokens that identify the device from now on, after all steps of a sign-in.
     pub(super) fn devices_after_steps(&self, login: &str, sent: &[DeviceToken], user: &UserId) -> Vec<DeviceToken> {
-        let account = self.limits.key_of_login(LimitKind::Account, login);
+        let account = name_of_login(login);
         let (sent_at, device) = self.known_device(&account, sent, user).unzip();
-        let device = device.unwrap_or_else(|| KnownDevice::new(&self.sealing, user, &*self.entropy));
-        self.tokens_of_device(&device, &account, (sent, sent_at))
+        let device = device.unwrap_or_else(|| KnownDevice::new(&*self.entropy));
+        self.tokens_of_device(&device, (user, &account), (sent, sent_at))
     }
 
     /// Clears the wrong passwords that were typed for a login, now that all steps of a sign-in with it are taken. Not
@@ -140,7 +142,7 @@ impl SignIns {
         }
         let account = self.limits.key_of_login(LimitKind::Account, &state.login);
         let devices = self.limits.key_of_login(LimitKind::Devices, &state.login);
-        let device = self.known_device(&account, &state.devices(), user);
+        let device = self.known_device(&name_of_login(&state.login), &state.devices(), user);
         let device = device.map(|(_, device)| device.limit_key(&self.sealing, &account));
         let keys: Vec<LimitKey> = device.into_iter().chain([account, devices]).collect();
         succeeded(self.limits.start(&keys)).await;
@@ -178,9 +180,8 @@ impl SignIns {
         (logins, sent): (&[String], &[DeviceToken]),
         user: &UserId,
     ) -> Option<LimitKey> {
-        let accounts = logins.iter().map(|login| self.limits.key_of_login(LimitKind::Account, login));
-        let accounts: Vec<LimitKey> = accounts.collect();
-        let mut pairs = sent.iter().flat_map(|token| accounts.iter().map(move |account| (token, account)));
+        let accounts: Vec<String> = logins.iter().map(|login| name_of_login(login)).collect();
+        let mut pairs = sent.iter().flat_map(|token| accounts.iter().map(move |account| (token, account.as_str())));
         let now = self.live.now();
         let known = |(token, of)| KnownDevice::parse(&self.sealing, token, of, now);
         let device = pairs.find_map(|pair| known(pair).filter(|device| device.is_of(&self.sealing, user)));
@@ -283,9 +284,8 @@ impl Guess {
     /// The tokens that identify the device from now on, if the user signs in: the user's own and, of those sent, the
     /// ones of other accounts.
     pub(super) fn devices(&mut self, sign_ins: &SignIns, sent: &[DeviceToken], user: &UserId) -> Vec<DeviceToken> {
-        let new = || KnownDevice::new(&sign_ins.sealing, user, &*sign_ins.entropy);
-        let device = self.device.get_or_insert_with(new);
-        sign_ins.tokens_of_device(device, &self.account, (sent, self.sent_at))
+        let device = self.device.get_or_insert_with(|| KnownDevice::new(&*sign_ins.entropy));
+        sign_ins.tokens_of_device(device, (user, &self.account), (sent, self.sent_at))
     }
 
     /// The user is signed in.

@@ -206,7 +206,7 @@ impl SignIns {
             proof,
         };
         let plain = Zeroizing::new(serde_json::to_vec(&kept).map_err(|e| Error::Internal(Box::new(e)))?);
-        Ok(self.sealing.seal_for_browser(&plain, purpose, &*self.entropy))
+        Ok(self.sealing.in_use().seal_for_browser(&plain, purpose, &*self.entropy))
     }
 
     /// The cookies that a form led to, if the same was typed into it a moment ago and the session lives.

@@ -205,7 +205,7 @@ impl SignIns {
         email: &str,
         proof: [u8; 32],
     ) -> Result<()> {
-        let code = self.tickets.with_new_code(&pending.ticket, self.step_end(&pending.ticket));
+        let code = self.tickets.with_new_code(&pending.ticket, self.step_end(&pending.ticket))?;
         let next = self.next_revision(pending, proof, Next::Email(Some((email, &code))))?;
         let person = pending.state.person(ctx, client);
         let sending = SentCode { ctx, client, person: &person, user: &pending.user, email };
@@ -247,7 +247,7 @@ impl SignIns {
         if let Some(at_page) = &mut state.at_page {
             at_page.last_proof = Some(proof);
         }
-        let sealed = self.tickets.seal(&ticket.id, TicketKind::SignIn, &state)?;
+        let sealed = self.tickets.seal(ticket, &state)?;
         Ok(NextRevision { sealed, code, expires_at: self.step_end(ticket) })
     }
 

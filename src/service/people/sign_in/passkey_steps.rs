@@ -39,7 +39,7 @@ impl SignIns {
     /// What a passkey is asked at the step that is next; nothing if it takes none.
     pub(super) fn passkey_options(&self, client: &Client, ticket: &Ticket, state: &SignInState) -> Option<String> {
         let rp = relying_party_of(client)?;
-        let challenge = self.challenge_at(ticket);
+        let challenge = self.challenge_at(ticket).ok()?;
         let passkeys = &state.passkeys;
         match state.steps.first()? {
             SignInStep::Mfa if passkeys.any() => {
@@ -50,8 +50,8 @@ impl SignIns {
         }
     }
 
-    fn challenge_at(&self, ticket: &Ticket) -> Challenge {
-        Challenge::of(challenge_of_step(&self.sealing, &ticket.id, ticket.revision))
+    fn challenge_at(&self, ticket: &Ticket) -> Result<Challenge> {
+        Ok(Challenge::of(challenge_of_step(self.tickets.key_of(ticket)?, &ticket.id, ticket.revision)))
     }
 
     /// Checks what a passkey has signed as second factor.
@@ -71,7 +71,7 @@ impl SignIns {
         drop(tx);
         let unknown = Wrong::unknown(PasskeyFault::Credential);
         let Some(((passkey, handle), user)) = passkey.zip(handle).zip(user) else { return Ok(Err(unknown)) };
-        let challenge = self.challenge_at(&pending.ticket);
+        let challenge = self.challenge_at(&pending.ticket)?;
         Ok(match signed.check(&rp, challenge, &handle, &passkey.credential) {
             Ok(shown) => {
                 let (method, before) = (method(&shown), passkey.credential.dynamic_state);
@@ -93,7 +93,7 @@ impl SignIns {
     ) -> Result<MadePasskey> {
         let rp = relying_party(client)?;
         let handle = pending.state.passkeys.handle().ok_or(CODE_INVALID)?;
-        let made = register(&rp, self.challenge_at(&pending.ticket), &handle, response.expose()).map_err(|fault| {
+        let made = register(&rp, self.challenge_at(&pending.ticket)?, &handle, response.expose()).map_err(|fault| {
             tracing::debug!(client = %client.id, %fault, "a new passkey was refused");
             CODE_INVALID
         })?;

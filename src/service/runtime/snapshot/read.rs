@@ -13,9 +13,9 @@ use crate::{
     },
     error::{Error, Result},
     id::RoleId,
-    keys::{Keyring, SealingKey},
+    keys::{Keyring, SealingKeys},
     service::runtime::{origins::Origins, sites::Sites},
-    store::Tx,
+    store::{Instance, Tx},
     time::Timestamp,
 };
 
@@ -24,9 +24,10 @@ pub(in crate::service::runtime) async fn load(
     tx: &mut Tx,
     head: Head,
     entries: &[Entry],
-    sealing: &SealingKey,
+    sealing: &SealingKeys,
 ) -> Result<Snapshot> {
     let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
+    follow_sealing(tx, &instance, sealing).await?;
     let (policies, served_audiences) = load_audiences(tx, &instance.issuer).await?;
     let clients = load_clients(tx).await?;
     Ok(Snapshot {
@@ -66,7 +67,16 @@ fn merge_revocations(
     Arc::new(kept.chain(new).collect())
 }
 
-async fn load_keyring(tx: &mut Tx, sealing: &SealingKey) -> Result<Arc<Keyring>> {
+/// Takes over which version of the sealing key is in use, and which were dropped.
+async fn follow_sealing(tx: &mut Tx, instance: &Instance, sealing: &SealingKeys) -> Result<()> {
+    let versions = tx.sealing_keys().await?;
+    let dropped: Vec<i64> = versions.iter().filter(|v| v.dropped_at.is_some()).map(|v| v.version).collect();
+    // Without it, nothing that this process makes could be read by others, and the reverse: it does not sign any more.
+    let lacks = |lacks| Error::Unavailable(format!("{lacks}; start it with that key").into());
+    sealing.follow(instance.sealing_version, &dropped).map_err(lacks)
+}
+
+async fn load_keyring(tx: &mut Tx, sealing: &SealingKeys) -> Result<Arc<Keyring>> {
     Ok(Arc::new(Keyring::open(tx.keys_all().await?, tx.foreign_keys_all().await?, sealing)?))
 }
 
@@ -105,10 +115,14 @@ pub(in crate::service::runtime) async fn apply(
     old: &Snapshot,
     head: Head,
     new_entries: &[Entry],
-    sealing: &SealingKey,
+    sealing: &SealingKeys,
     now: Timestamp,
 ) -> Result<Snapshot> {
     let mut next = Snapshot { head, ..old.clone() };
+    if new_entries.iter().any(|e| e.change.kind == ChangeKind::SealingKey) {
+        let instance = tx.instance().await?.ok_or_else(|| Error::Internal("the database is not claimed".into()))?;
+        follow_sealing(tx, &instance, sealing).await?;
+    }
     let any = |kinds: &[ChangeKind]| new_entries.iter().any(|e| kinds.contains(&e.change.kind));
     if any(&[ChangeKind::Client, ChangeKind::ClientDisabled, ChangeKind::ClientEnabled]) {
         next.clients = load_clients(tx).await?;

@@ -1,0 +1,325 @@
+//! The versions of the sealing key: which there are, bringing the next into use, and dropping one that nothing needs.
+//!
+//! A version comes into use by one conditional update, with a feed entry by which running processes follow at once. What was
+//! made before is read as long as its version is not dropped.
+
+mod reseal;
+
+use std::fmt;
+
+use serde_json::json;
+
+pub use self::reseal::Resealed;
+use crate::{
+    domain::{
+        audit::AuditKind,
+        feed::ChangeKind,
+        process::{ALIVE_FOR, Process},
+        sealing::{Dependents, SealedTable, SealingState, SealingVersion},
+        session::RevokedCause,
+    },
+    error::{Error, Result},
+    keys::{DEVICE_TOKEN_LIFETIME, fingerprint},
+    service::{access::Admin, runtime::Runtime},
+    store::{BINARY_VERSION, By, Revoke, Tx},
+    time::Timestamp,
+};
+
+/// Sessions ended in one transaction.
+const BATCH: i64 = 1000;
+
+/// A version of the sealing key, and who holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionListed {
+    /// Its number.
+    pub version: i64,
+    /// The fingerprint of the key.
+    pub fingerprint: String,
+    /// Its state.
+    pub state: SealingState,
+    /// Since when it is in that state.
+    pub since: Timestamp,
+    /// The names of the running processes that do not hold it; none of a version that was dropped.
+    pub lacked_by: Vec<String>,
+}
+
+/// A version that came into use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// The version that was in use before.
+    pub from: i64,
+    /// The version in use.
+    pub to: i64,
+}
+
+/// A version that was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many sessions were ended.
+    pub sessions: usize,
+    /// How many links and codes are void.
+    pub tickets: u64,
+}
+
+/// The versions of the sealing key.
+pub struct Sealing {
+    runtime: Runtime,
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealing")
+    }
+}
+
+impl Sealing {
+    pub(in crate::service) const fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+
+    /// Every version, in order.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn list(&self, _: &Admin) -> Result<Vec<VersionListed>> {
+        let mut tx = self.runtime.store.read().await?;
+        let versions = tx.sealing_keys().await?;
+        let running = self.running(&mut tx).await?;
+        let listed = |v: &SealingVersion| {
+            let lacks = |p: &&Process| v.dropped_at.is_none() && !p.sealing_versions.contains(&v.version);
+            VersionListed {
+                version: v.version,
+                fingerprint: fingerprint(&v.check_value),
+                state: v.state(),
+                since: v.since(),
+                lacked_by: running.iter().filter(lacks).map(Process::name).collect(),
+            }
+        };
+        Ok(versions.iter().map(listed).collect())
+    }
+
+    async fn running(&self, tx: &mut Tx) -> Result<Vec<Process>> {
+        tx.processes_since(self.runtime.live.now().minus(ALIVE_FOR)).await
+    }
+
+    /// Brings the next version into use. Every process follows as soon as it has read the feed; binaries that do not know
+    /// versions cannot start any more. What is sealed under the old version is for [`Sealing::reseal`]: nothing is returned where
+    /// there is no next version, but rows that an earlier call has left.
+    ///
+    /// # Errors
+    /// [`Error::Precondition`] if there is nothing to do, or a running process lacks the next version; [`Error::Conflict`] if another call
+    /// came first.
+    pub async fn rotate(&self, admin: &Admin) -> Result<Option<Rotated>> {
+        let Runtime { store, live, sealing, .. } = &self.runtime;
+        let now = live.now();
+        let mut tx = admin.write(store, live).await?;
+        let versions = tx.sealing_keys().await?;
+        let from = in_use(&versions)?.version;
+        let next = versions.iter().find(|v| v.state() == SealingState::Loaded && v.version > from);
+        let Some(next) = next else {
+            if self.has_rows_left(&mut tx, from).await? {
+                return Ok(None);
+            }
+            return Err(Error::Precondition(
+                "there is no next version: start every server with the new key beside the one in use, then rotate"
+                    .to_owned(),
+            ));
+        };
+        if sealing.version_of_row(next.version).is_none() {
+            return Err(Error::Precondition(format!(
+                "this command does not hold version {} of the sealing key, {}: run it with that key beside the one in use",
+                next.version,
+                fingerprint(&next.check_value)
+            )));
+        }
+        let lacking = self.running(&mut tx).await?.into_iter();
+        let lacking: Vec<String> =
+            lacking.filter(|p| !p.sealing_versions.contains(&next.version)).map(|p| p.name()).collect();
+        if !lacking.is_empty() {
+            return Err(Error::Precondition(format!(
+                "version {} of the sealing key, {}, is not held by {}: restart it with that key beside the one in use; one \
+                 that was killed is forgotten after {} s",
+                next.version,
+                fingerprint(&next.check_value),
+                lacking.join(", "),
+                ALIVE_FOR.seconds()
+            )));
+        }
+        if tx.connections_of_older().await? > 0 {
+            return Err(Error::Precondition(
+                "a server of an older release is connected to the database, and cannot read what another version of the \
+                 sealing key makes: upgrade every server first"
+                    .to_owned(),
+            ));
+        }
+        let to = next.version;
+        if !tx.sealing_key_switch(from, to, BINARY_VERSION, now).await? {
+            return Err(Error::Conflict);
+        }
+        let details = json!({ "from": from, "to": to });
+        tx.audit(now, AuditKind::SealingKeyRotated, &admin.actor, &to.to_string(), details).await?;
+        tx.change(live.change(ChangeKind::SealingKey, &to.to_string(), now));
+        live.commit(tx).await?;
+        Ok(Some(Rotated { from, to }))
+    }
+
+    async fn has_rows_left(&self, tx: &mut Tx, version: i64) -> Result<bool> {
+        for table in SealedTable::ALL {
+            if !tx.sealed_before(table, (version, ""), 1).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a drop of this version would cost now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Precondition`] if it is in use, or was dropped.
+    pub async fn dependents(&self, _: &Admin, version: i64) -> Result<Dependents> {
+        let mut tx = self.runtime.store.read().await?;
+        let found = droppable(&tx.sealing_keys().await?, version)?;
+        self.dependents_of(&mut tx, &found).await
+    }
+
+    async fn dependents_of(&self, tx: &mut Tx, version: &SealingVersion) -> Result<Dependents> {
+        tx.sealing_dependents(version.version, self.made_until(version), self.runtime.live.now()).await
+    }
+
+    /// Until when a process may have made something with a version: those that have not read the feed for longer sign
+    /// nothing. A version that was never used has made nothing.
+    fn made_until(&self, version: &SealingVersion) -> Timestamp {
+        let slack = self.runtime.live.snapshot().settings.confirm_within;
+        version.used_until.map_or(Timestamp::from_millis(0), |until| until.plus(slack))
+    }
+
+    /// Drops a version that nothing depends on any more.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Precondition`] says what depends on it, and from when on it may be dropped.
+    pub async fn drop_unneeded(&self, admin: &Admin, version: i64) -> Result<Dropped> {
+        self.reseal().await?;
+        let mut tx = admin.write(&self.runtime.store, &self.runtime.live).await?;
+        let found = droppable(&tx.sealing_keys().await?, version)?;
+        let needed = self.dependents_of(&mut tx, &found).await?;
+        refuse_sealed(&found, &needed)?;
+        let now = self.runtime.live.now();
+        let made_until = self.made_until(&found);
+        // Devices are remembered by tokens alone, which nobody keeps a list of.
+        let devices_end = found.used_until.map(|_| made_until.plus(DEVICE_TOKEN_LIFETIME));
+        let free_from = [needed.sessions_end, needed.tickets_end, devices_end].into_iter().flatten().max();
+        if let Some(from) = free_from.filter(|from| *from > now) {
+            let sessions_end = needed.sessions_end.or(needed.tickets_end).map_or_else(
+                || {
+                    "no session and no code needs it any more, but devices that were known before are to stay known"
+                        .to_owned()
+                },
+                |end| format!("the last session or code from before ends at {end}, and what devices were given, later"),
+            );
+            return Err(Error::Precondition(format!(
+                "version {version} of the sealing key is needed until {from}: {sessions_end}; --now drops it all the same, and \
+                 ends {} sessions",
+                needed.sessions
+            )));
+        }
+        self.finish_drop(tx, admin, &found, Dropped { sessions: 0, tickets: 0 }).await
+    }
+
+    /// Drops a version at once, for instance because the key was stolen. Ends the sessions whose refresh token or cookie was
+    /// made with it, and no other. Links and codes from before are void, and devices from before are unknown.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Precondition`] if it is in use, was dropped, or was in use a moment ago; or if rows are
+    /// sealed under it that this process cannot seal again.
+    pub async fn drop_now(&self, admin: &Admin, version: i64) -> Result<Dropped> {
+        self.reseal().await?;
+        let Runtime { store, live, .. } = &self.runtime;
+        let found = droppable(&store.read().await?.sealing_keys().await?, version)?;
+        let made_until = self.made_until(&found);
+        if made_until >= live.now() {
+            return Err(Error::Precondition(format!(
+                "version {version} of the sealing key was in use a moment ago; drop it after {made_until}"
+            )));
+        }
+        let sessions = self.end_sessions(admin, made_until).await?;
+        let mut tx = admin.write(store, live).await?;
+        let needed = self.dependents_of(&mut tx, &found).await?;
+        refuse_sealed(&found, &needed)?;
+        let tickets = tx.tickets_void_version(version, live.now()).await?;
+        self.finish_drop(tx, admin, &found, Dropped { sessions, tickets }).await
+    }
+
+    async fn end_sessions(&self, admin: &Admin, made_until: Timestamp) -> Result<usize> {
+        let Runtime { store, live, .. } = &self.runtime;
+        let now = live.now();
+        let settings = live.snapshot().settings.clone();
+        let by = By { actor: &admin.actor, cause: RevokedCause::SealingKeyDropped, settings: &settings, now };
+        let (mut ended, mut after) = (0, None);
+        loop {
+            let mut tx = admin.write(store, live).await?;
+            let ids = tx.sessions_made_before(after.as_ref(), (made_until, now), BATCH).await?;
+            ended += tx.revoke(Revoke::Sessions(&ids), &by).await?;
+            live.commit(tx).await?;
+            match ids.into_iter().next_back() {
+                Some(last) => after = Some(last),
+                None => return Ok(ended),
+            }
+        }
+    }
+
+    async fn finish_drop(
+        &self,
+        mut tx: Tx,
+        admin: &Admin,
+        version: &SealingVersion,
+        dropped: Dropped,
+    ) -> Result<Dropped> {
+        let live = &self.runtime.live;
+        let now = live.now();
+        let name = version.version.to_string();
+        if !tx.sealing_key_drop(version.version, now).await? {
+            return Err(Error::Conflict);
+        }
+        let fingerprint = fingerprint(&version.check_value);
+        let Dropped { sessions, tickets } = dropped;
+        let details = json!({ "fingerprint": fingerprint, "sessions_ended": sessions, "tickets_void": tickets });
+        tx.audit(now, AuditKind::SealingKeyDropped, &admin.actor, &name, details).await?;
+        tx.change(live.change(ChangeKind::SealingKey, &name, now));
+        live.commit(tx).await?;
+        Ok(dropped)
+    }
+}
+
+fn in_use(versions: &[SealingVersion]) -> Result<&SealingVersion> {
+    let found = versions.iter().find(|v| v.state() == SealingState::InUse);
+    found.ok_or_else(|| Error::Internal("no version of the sealing key is in use".into()))
+}
+
+/// A version that is there, and not in use.
+fn droppable(versions: &[SealingVersion], version: i64) -> Result<SealingVersion> {
+    let found = versions.iter().find(|v| v.version == version);
+    let found = found.ok_or_else(|| Error::NotFound("version of the sealing key", version.to_string()))?;
+    match found.state() {
+        SealingState::InUse => {
+            Err(Error::Precondition(format!("version {version} of the sealing key is in use; rotate first")))
+        }
+        SealingState::Dropped => {
+            Err(Error::Precondition(format!("version {version} of the sealing key was dropped at {}", found.since())))
+        }
+        SealingState::Loaded | SealingState::VerifyOnly => Ok(found.clone()),
+    }
+}
+
+/// Refuses while rows are sealed under a version: they could never be read again.
+fn refuse_sealed(version: &SealingVersion, needed: &Dependents) -> Result<()> {
+    if needed.rows == 0 {
+        return Ok(());
+    }
+    Err(Error::Precondition(format!(
+        "{} rows are still sealed under version {} of the sealing key, {}; run the command with that key, so that it can seal \
+         them again",
+        needed.rows,
+        version.version,
+        fingerprint(&version.check_value)
+    )))
+}

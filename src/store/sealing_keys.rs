@@ -1,0 +1,182 @@
+//! The versions of the sealing key: check values, by which they are recognised, and what depends on each. The keys
+//! themselves are never here.
+
+use super::engine::{Tx, all, execute, optional};
+use crate::{
+    domain::sealing::{Dependents, SealedTable, SealingVersion},
+    error::Result,
+    id::SessionId,
+    store::failure::corrupt,
+    time::Timestamp,
+};
+
+#[derive(sqlx::FromRow)]
+struct VersionRow {
+    version: i64,
+    check_value: Vec<u8>,
+    created_at: i64,
+    used_from: Option<i64>,
+    used_until: Option<i64>,
+    dropped_at: Option<i64>,
+}
+
+impl From<VersionRow> for SealingVersion {
+    fn from(row: VersionRow) -> Self {
+        Self {
+            version: row.version,
+            check_value: row.check_value,
+            created_at: Timestamp::from_millis(row.created_at),
+            used_from: row.used_from.map(Timestamp::from_millis),
+            used_until: row.used_until.map(Timestamp::from_millis),
+            dropped_at: row.dropped_at.map(Timestamp::from_millis),
+        }
+    }
+}
+
+/// What a row has sealed.
+#[derive(Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct SealedRow {
+    /// Its id.
+    pub id: String,
+    /// What it is sealed for, as far as another column says it: the kind of a mail.
+    pub kind: String,
+    /// The recipient of a mail.
+    pub recipient: String,
+    /// What is sealed.
+    pub sealed: Vec<u8>,
+    /// The version of the sealing key.
+    pub sealing_version: i64,
+}
+
+/// The condition on a session that can be used at $1, and that holds a text made under an older version than the one that
+/// came into use at $2: the cookie of a session in a browser never changes, and a refresh token does with each refresh.
+macro_rules! depends {
+    () => {
+        "revoked_at IS NULL AND idle_expires_at > $1 AND absolute_expires_at > $1 AND created_at < $2 \
+         AND (kind <> 'token' OR rotated_at < $2)"
+    };
+}
+
+impl Tx {
+    /// Every version, in order.
+    pub async fn sealing_keys(&mut self) -> Result<Vec<SealingVersion>> {
+        const SQL: &str = "SELECT version, check_value, created_at, used_from, used_until, dropped_at \
+            FROM sealing_keys ORDER BY version";
+        Ok(all!(self, VersionRow, SQL)?.into_iter().map(SealingVersion::from).collect())
+    }
+
+    /// Stores the check value of a new version. Returns false if there is this version already, or this key.
+    pub async fn sealing_key_add(&mut self, version: i64, check_value: &[u8], now: Timestamp) -> Result<bool> {
+        const SQL: &str = "INSERT INTO sealing_keys (version, check_value, created_at) VALUES ($1, $2, $3) \
+            ON CONFLICT DO NOTHING";
+        Ok(execute!(self, SQL, version, check_value, now.millis())? == 1)
+    }
+
+    /// Notes that a version came into use.
+    pub(super) async fn sealing_key_used(&mut self, version: i64, now: Timestamp) -> Result<()> {
+        const SQL: &str = "UPDATE sealing_keys SET used_from = $2 WHERE version = $1";
+        execute!(self, SQL, version, now.millis()).map(|_| ())
+    }
+
+    /// Brings version `to` into use in place of `from`. Binaries that do not know versions cannot start from now on. Returns
+    /// whether this call did it.
+    pub async fn sealing_key_switch(&mut self, from: i64, to: i64, min_binary: i64, now: Timestamp) -> Result<bool> {
+        const SWITCH: &str = "UPDATE instance SET sealing_version = $2, \
+            min_binary = CASE WHEN min_binary < $3 THEN $3 ELSE min_binary END WHERE id = 1 AND sealing_version = $1 \
+            AND EXISTS (SELECT 1 FROM sealing_keys WHERE version = $2 AND dropped_at IS NULL)";
+        const UNTIL: &str = "UPDATE sealing_keys SET used_until = $2 WHERE version = $1";
+        if execute!(self, SWITCH, from, to, min_binary)? == 0 {
+            return Ok(false);
+        }
+        execute!(self, UNTIL, from, now.millis())?;
+        self.sealing_key_used(to, now).await?;
+        Ok(true)
+    }
+
+    /// Drops a version that is not in use. Returns whether this call did it.
+    pub async fn sealing_key_drop(&mut self, version: i64, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE sealing_keys SET dropped_at = $2 WHERE version = $1 AND dropped_at IS NULL \
+            AND version NOT IN (SELECT sealing_version FROM instance)";
+        Ok(execute!(self, SQL, version, now.millis())? == 1)
+    }
+
+    /// At most `limit` rows of a table after `after`, by id, that are sealed under an older version than `version`.
+    pub async fn sealed_before(
+        &mut self,
+        table: SealedTable,
+        (version, after): (i64, &str),
+        limit: i64,
+    ) -> Result<Vec<SealedRow>> {
+        const KEYS: &str = "SELECT id, '' AS kind, '' AS recipient, sealed, sealing_version FROM signing_keys \
+            WHERE id > $2 AND sealing_version < $1 ORDER BY id LIMIT $3";
+        const TOTP: &str = "SELECT id, '' AS kind, '' AS recipient, secret AS sealed, sealing_version FROM totp_factors \
+            WHERE id > $2 AND sealing_version < $1 ORDER BY id LIMIT $3";
+        const MAILS: &str = "SELECT id, kind, recipient, params AS sealed, sealing_version FROM mails \
+            WHERE id > $2 AND sealing_version < $1 ORDER BY id LIMIT $3";
+        let sql = match table {
+            SealedTable::SigningKeys => KEYS,
+            SealedTable::TotpFactors => TOTP,
+            SealedTable::Mails => MAILS,
+        };
+        all!(self, SealedRow, sql, version, after, limit)
+    }
+
+    /// Replaces what a row has sealed under a version. Returns whether it was still sealed under that.
+    pub async fn reseal(
+        &mut self,
+        table: SealedTable,
+        (id, old): (&str, i64),
+        (sealed, new): (&[u8], i64),
+    ) -> Result<bool> {
+        const KEYS: &str =
+            "UPDATE signing_keys SET sealed = $3, sealing_version = $4 WHERE id = $1 AND sealing_version = $2";
+        const TOTP: &str =
+            "UPDATE totp_factors SET secret = $3, sealing_version = $4 WHERE id = $1 AND sealing_version = $2";
+        const MAILS: &str = "UPDATE mails SET params = $3, sealing_version = $4 WHERE id = $1 AND sealing_version = $2";
+        let sql = match table {
+            SealedTable::SigningKeys => KEYS,
+            SealedTable::TotpFactors => TOTP,
+            SealedTable::Mails => MAILS,
+        };
+        Ok(execute!(self, sql, id, old, sealed, new)? == 1)
+    }
+
+    /// What depends on a version that was in use until `until`, and may still have been used for a moment after it.
+    pub async fn sealing_dependents(&mut self, version: i64, until: Timestamp, now: Timestamp) -> Result<Dependents> {
+        const ROWS: &str = "SELECT (SELECT count(*) FROM signing_keys WHERE sealing_version = $1) \
+            + (SELECT count(*) FROM totp_factors WHERE sealing_version = $1) \
+            + (SELECT count(*) FROM mails WHERE sealing_version = $1)";
+        const TICKETS: &str = "SELECT count(*), max(expires_at) FROM tickets WHERE sealing_version = $1 \
+            AND used_at IS NULL AND expires_at > $2";
+        const LIVE: &str = "SELECT max(absolute_expires_at) FROM sessions WHERE revoked_at IS NULL \
+            AND idle_expires_at > $1 AND absolute_expires_at > $1 AND created_at < $2";
+        const SESSIONS: &str = concat!("SELECT count(*) FROM sessions WHERE ", depends!());
+        let (now, until) = (now.millis(), until.millis());
+        let rows = optional!(self, (i64,), ROWS, version)?.map_or(0, |(count,)| count);
+        let (tickets, tickets_end) = optional!(self, (i64, Option<i64>), TICKETS, version, now)?.unwrap_or_default();
+        let sessions_end = optional!(self, (Option<i64>,), LIVE, now, until)?.and_then(|(end,)| end);
+        let sessions = optional!(self, (i64,), SESSIONS, now, until)?.map_or(0, |(count,)| count);
+        let time = |end: Option<i64>| end.map(Timestamp::from_millis);
+        Ok(Dependents { rows, tickets, tickets_end: time(tickets_end), sessions, sessions_end: time(sessions_end) })
+    }
+
+    /// At most `limit` sessions after `after`, by id, whose refresh token or cookie was made before `until`, and which can be
+    /// used at `now`.
+    pub async fn sessions_made_before(
+        &mut self,
+        after: Option<&SessionId>,
+        (until, now): (Timestamp, Timestamp),
+        limit: i64,
+    ) -> Result<Vec<SessionId>> {
+        const SQL: &str = concat!("SELECT id FROM sessions WHERE ", depends!(), " AND id > $3 ORDER BY id LIMIT $4");
+        let after = after.map_or("", SessionId::as_str);
+        let rows = all!(self, (String,), SQL, now.millis(), until.millis(), after, limit)?;
+        rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
+    }
+
+    /// Uses up every ticket of a version. Returns their number.
+    pub async fn tickets_void_version(&mut self, version: i64, now: Timestamp) -> Result<u64> {
+        const SQL: &str = "UPDATE tickets SET used_at = $2 WHERE sealing_version = $1 AND used_at IS NULL";
+        execute!(self, SQL, version, now.millis())
+    }
+}

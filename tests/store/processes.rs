@@ -1,0 +1,67 @@
+//! The servers that run on a database.
+
+use chancery::{
+    domain::process::Process,
+    id::ProcessId,
+    store::{BINARY_VERSION, Location},
+    time::{Timestamp, Ttl},
+};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+
+use crate::fixture::{Fixture, NOW};
+
+fn process(f: &Fixture, started_at: Timestamp) -> Process {
+    Process {
+        id: ProcessId::new(started_at, &*f.entropy),
+        version: "0.1.0".into(),
+        binary_version: BINARY_VERSION,
+        host: "Zoë's machine".into(),
+        sealing_versions: vec![2, 1],
+        started_at,
+        seen_at: started_at,
+    }
+}
+
+pub(crate) async fn a_process_is_stored_unchanged_seen_again_and_forgotten(f: &Fixture) {
+    let later = NOW.plus(Ttl::from_secs(10));
+    let (mut one, two) = (process(f, NOW), process(f, later));
+    let mut tx = f.store.write().await.unwrap();
+    for each in [&two, &one] {
+        tx.process_seen(each).await.unwrap();
+    }
+    assert_eq!(tx.processes_since(NOW).await.unwrap(), [one.clone(), two.clone()]);
+    assert_eq!(tx.processes_since(later).await.unwrap(), [two.clone()]);
+    one.seen_at = later;
+    one.sealing_versions = vec![2];
+    tx.process_seen(&one).await.unwrap();
+    assert_eq!(tx.processes_since(later).await.unwrap(), [one.clone(), two.clone()]);
+    tx.process_forget(&two.id).await.unwrap();
+    assert_eq!(tx.processes_forget(later).await.unwrap(), 0);
+    assert_eq!(tx.processes_since(NOW).await.unwrap(), [one.clone()]);
+    assert_eq!(tx.processes_forget(later.plus(Ttl::from_millis(1))).await.unwrap(), 1);
+    assert!(tx.processes_since(NOW).await.unwrap().is_empty());
+}
+
+pub(crate) async fn connections_of_older_binaries_are_counted_where_the_engine_can(f: &Fixture) {
+    let older = async || f.store.read().await.unwrap().connections_of_older().await.unwrap();
+    assert_eq!(older().await, 0);
+    let Location::Postgres(url) = &f.database.location else { return };
+    let options: PgConnectOptions = url.expose().parse().unwrap();
+    let connection = PgConnection::connect_with(&options.application_name("chancery")).await.unwrap();
+    assert_eq!(older().await, 1);
+    connection.close().await.unwrap();
+}
+
+pub(crate) async fn no_more_processes_are_kept_than_a_deployment_can_have(f: &Fixture) {
+    let mut tx = f.store.write().await.unwrap();
+    let first = process(f, NOW);
+    tx.process_seen(&first).await.unwrap();
+    for _ in 0..1005 {
+        tx.process_seen(&process(f, NOW)).await.unwrap();
+    }
+    assert_eq!(tx.processes_since(NOW).await.unwrap().len(), 1000);
+    // Those that are known go on.
+    let later = NOW.plus(Ttl::from_secs(10));
+    tx.process_seen(&Process { seen_at: later, ..first.clone() }).await.unwrap();
+    assert_eq!(tx.processes_since(later).await.unwrap(), [Process { seen_at: later, ..first }]);
+}
