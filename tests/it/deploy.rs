@@ -118,8 +118,9 @@ fn deploy_names_the_version_that_is_built() {
 #[test]
 fn deploy_has_no_secret() {
     let names = files("deploy").into_iter().map(|(path, _)| path);
-    assert!(names.into_iter().all(|p| !p.ends_with(".key") && !p.contains("/secrets/")));
+    let is_key = |path: &str| Path::new(path).extension().is_some_and(|e| e == "key");
+    assert!(names.into_iter().all(|p| !is_key(&p) && !p.contains("/secrets/")));
     let example = read("deploy/kubernetes/secret.example.yaml");
     assert!(example.contains("sealing.key: REPLACE\n") && example.contains(":REPLACE@"));
-    assert!(Path::new(&root().join(".gitignore")).exists() && read(".gitignore").contains("/deploy/secrets\n"));
+    assert!(read(".gitignore").contains("/deploy/secrets\n"));
 }
