@@ -38,7 +38,9 @@ pub(super) enum SealingKey {
     /// Drop a version that nothing needs any more. Its file can be removed everywhere afterwards.
     Drop {
         /// The version, as `list` shows it.
-        version: i64,
+        // Not `version`: that is the flag that every command has.
+        #[arg(value_name = "VERSION")]
+        number: i64,
         /// Drop it at once, as when it was stolen: end the sessions that still depend on it, and void links and codes.
         #[arg(long)]
         now: bool,
@@ -61,15 +63,15 @@ impl SealingKey {
                 output::table(&["VERSION", "FINGERPRINT", "STATE", "SINCE", "LACKED BY"], &rows)
             }
             Self::Rotate { database } => rotate(&database).await,
-            Self::Drop { version, now, database } => {
+            Self::Drop { number, now, database } => {
                 let sealing = &database.open_service().await?.sealing;
                 let dropped = if now {
-                    sealing.drop_now(&admin, version).await?
+                    sealing.drop_now(&admin, number).await?
                 } else {
-                    sealing.drop_unneeded(&admin, version).await?
+                    sealing.drop_unneeded(&admin, number).await?
                 };
                 output::line(&format!(
-                    "version {version} of the sealing key is dropped; sessions ended: {}, links and codes void: {}",
+                    "version {number} of the sealing key is dropped; sessions ended: {}, links and codes void: {}",
                     dropped.sessions, dropped.tickets
                 ))
             }

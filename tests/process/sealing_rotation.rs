@@ -60,7 +60,8 @@ fn code_of(secret: &str, ahead: u64) -> String {
     let value = |c: char| "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(c).unwrap();
     let bits: Vec<usize> = secret.chars().map(value).flat_map(|v| (0..5).rev().map(move |at| v >> at & 1)).collect();
     let bytes = bits.chunks_exact(8).map(|byte| u8::try_from(byte.iter().fold(0, |v, b| v << 1 | b)).unwrap());
-    let app = totp_rs::Builder::new().with_secret(bytes.collect::<Vec<u8>>()).build().unwrap();
+    let secret: [u8; 20] = bytes.collect::<Vec<_>>().try_into().unwrap();
+    let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     app.generate(now + ahead).to_string()
 }
