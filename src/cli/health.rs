@@ -16,6 +16,9 @@ pub(super) struct Health {
     /// Telemetry listener of the server [default: the one that the file and the variables name]
     #[arg(long, value_name = "ADDR")]
     telemetry: Option<SocketAddr>,
+    /// The listener that is named has TLS
+    #[arg(long, requires = "telemetry")]
+    tls: bool,
     /// Give up after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3600))]
     timeout: u32,
@@ -26,9 +29,9 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self { telemetry, timeout, config } = self;
-        let telemetry = if let Some(given) = telemetry {
-            given
+        let Self { telemetry, tls, timeout, config } = self;
+        let (telemetry, tls) = if let Some(given) = telemetry {
+            (given, tls)
         } else {
             let draft = DatabaseArgs { config, ..DatabaseArgs::default() }.draft();
             draft.telemetry().map_err(|problems| listed("the configuration is invalid", &problems))?
@@ -36,6 +39,6 @@ impl Health {
         if telemetry.port() == 0 {
             bail!("the server chooses the port of its telemetry listener; name the address with --telemetry");
         }
-        output::line(&app::readiness(telemetry, Duration::from_secs(timeout.into())).await?)
+        output::line(&app::readiness((telemetry, tls), Duration::from_secs(timeout.into())).await?)
     }
 }

@@ -62,6 +62,8 @@ async fn a_demo_makes_its_own_certificate() {
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("__Host-") && page.contains("Secure"), "{page}");
     let ready = trust.page(&server.telemetry, "/readyz", "").await.unwrap();
     assert!(ready.ends_with("ready\n"), "{ready}");
+    let health = command(&["health", "--tls", "--telemetry", &server.telemetry]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&health.stdout), "ready\n", "{health:?}");
 }
 
 #[tokio::test]

@@ -188,13 +188,14 @@ impl Draft {
         }
     }
 
-    /// The address of the telemetry listener.
+    /// The address of the telemetry listener, and whether it has TLS.
     ///
     /// # Errors
     /// Every problem found while reading.
-    pub fn telemetry(mut self) -> Result<SocketAddr, Vec<String>> {
+    pub fn telemetry(mut self) -> Result<(SocketAddr, bool), Vec<String>> {
         let address = self.listen.telemetry_address();
-        if self.problems.is_empty() { Ok(address) } else { Err(self.problems) }
+        let tls = self.tls.check(false, &mut self.problems).telemetry.is_some();
+        if self.problems.is_empty() { Ok((address, tls)) } else { Err(self.problems) }
     }
 
     /// Every setting as `config show` prints it.
