@@ -2,6 +2,7 @@
 
 mod database;
 mod issuer;
+mod replicas;
 
 use std::path::PathBuf;
 
@@ -82,6 +83,7 @@ pub async fn examine(config: &Config, service: anyhow::Result<Service>, issuer_c
 
 async fn of_service(config: &Config, service: &Service, issuer_ca: Option<PathBuf>) -> Vec<Finding> {
     let mut findings = database::examine(config, service).await;
+    findings.push(replicas::examine(service).await);
     findings.extend(issuer::examine(service, issuer_ca).await);
     findings
 }

@@ -36,6 +36,7 @@ fn looked_at(place: &Place) {
     found(&all, "database", "ok", "which this binary has too");
     found(&all, "issuer", "ok", "answers with the");
     found(&all, "hashing", "ok", "");
+    found(&all, "replicas", "ok", "1 run, all of one version");
     found(&all, "mail", "warning", "no mail server is set");
     found(&all, "certificates", "ok", "no listener has TLS");
     let on_sqlite = place.database.is_none();
