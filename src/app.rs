@@ -112,13 +112,12 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         }
         _ => false,
     };
-    let (sealing, created) = match sealing {
-        Some(keys) => (keys, None),
-        None => {
-            let asked = config.create_sealing_key;
-            let (key, created) = sealing_file::load_default(&config.database, create, asked, &*entropy)?;
-            (vec![key], created)
-        }
+    let (sealing, created) = if let Some(keys) = sealing {
+        (keys, None)
+    } else {
+        let asked = config.create_sealing_key;
+        let (key, created) = sealing_file::load_default(&config.database, create, asked, &*entropy)?;
+        (vec![key], created)
     };
     let check_value = sealing.first().map(|key| key.check_value().to_vec()).unwrap_or_default();
     let had_key = created.is_none();

@@ -28,19 +28,15 @@ struct Deployment {
 }
 
 impl Deployment {
-    fn with(&self, keys: &[&PathBuf]) -> Vec<String> {
-        keys.iter().flat_map(|key| ["--sealing-key-file".to_owned(), key.display().to_string()]).collect()
-    }
-
     fn serve(&self, keys: &[&PathBuf]) -> Server {
-        let flags = self.with(keys);
+        let flags = with(keys);
         Server::on(&self.place, &flags.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Runs `chancery sealing …`. Returns whether it succeeded, and all that it printed.
     fn sealing(&self, args: &[&str], keys: &[&PathBuf]) -> (bool, String) {
         let mut command = command(&["sealing"]);
-        let out = run(command.args(args).args(self.place.flags()).args(self.with(keys)), b"");
+        let out = run(command.args(args).args(self.place.flags()).args(with(keys)), b"");
         let text = [out.stdout, out.stderr].concat();
         (out.status.success(), String::from_utf8(text).unwrap())
     }
@@ -53,6 +49,10 @@ impl Deployment {
         );
         self.place.texts(&count).await
     }
+}
+
+fn with(keys: &[&PathBuf]) -> Vec<String> {
+    keys.iter().flat_map(|key| ["--sealing-key-file".to_owned(), key.display().to_string()]).collect()
 }
 
 /// What the secret of an app shows so many seconds from now.
@@ -100,7 +100,7 @@ async fn go_on(channel: Channel, challenge: String, code: String) -> TokenPair {
     pair
 }
 
-async fn start(place: &Place) -> (Deployment, [Server; 2]) {
+fn start(place: &Place) -> (Deployment, [Server; 2]) {
     let one = Server::on(place, &[]);
     one.command(&["user", "create", "grace", "--password-stdin", "--email", "grace@example.com"], PASSWORD);
     one.command(&["user", "create", "ada", "--password-stdin"], PASSWORD);
@@ -120,7 +120,7 @@ async fn start(place: &Place) -> (Deployment, [Server; 2]) {
 async fn a_rotation_under_two_servers_is_noticed_by_nobody() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
-        let (deployment, [one, two]) = start(&place).await;
+        let (deployment, [one, two]) = start(&place);
         let Deployment { old, new, .. } = &deployment;
         let mut grace = log_in(one.channel().await, "grace", PASSWORD).await.unwrap().refresh_token;
         let request = StartGuestSessionRequest { client_id: "kiosk".into(), ..Default::default() };
@@ -163,10 +163,8 @@ async fn a_rotation_under_two_servers_is_noticed_by_nobody() {
         assert!(deployment.sealing(&["list"], &[old, new]).1.contains("verify only"));
         // A start with one of them names what is missing.
         for (key, says) in [(old, "is not the one in use, which is version 2"), (new, "version 1 of the sealing key")] {
-            let refused = run(
-                command(&["serve"]).args(place.flags()).args(deployment.with(&[key])).args(crate::server::FREE_PORTS),
-                b"",
-            );
+            let refused =
+                run(command(&["serve"]).args(place.flags()).args(with(&[key])).args(crate::server::FREE_PORTS), b"");
             let said = String::from_utf8_lossy(&refused.stderr).into_owned();
             assert!(!refused.status.success() && said.contains(says), "{said}");
         }
@@ -178,7 +176,7 @@ async fn a_rotation_under_two_servers_is_noticed_by_nobody() {
 async fn a_rotation_that_is_killed_half_way_is_finished_by_the_next_one_and_by_servers() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {
-        let (deployment, servers) = start(&place).await;
+        let (deployment, servers) = start(&place);
         let Deployment { old, new, .. } = &deployment;
         let mut grace = log_in(servers[0].channel().await, "grace", PASSWORD).await.unwrap().refresh_token;
         for server in servers {
@@ -189,7 +187,7 @@ async fn a_rotation_that_is_killed_half_way_is_finished_by_the_next_one_and_by_s
         // It says so before it seals rows again, and is killed at that moment.
         let mut rotate = command(&["sealing-key", "rotate"])
             .args(place.flags())
-            .args(deployment.with(&[old, new]))
+            .args(with(&[old, new]))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

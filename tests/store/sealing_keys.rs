@@ -5,7 +5,7 @@ use chancery::{
         audit::Actor,
         factor::{Factor, FactorKind},
         keys::{Algorithm, KeyState},
-        sealing::{Dependents, SealedTable, SealingState},
+        sealing::{Dependents, SealedTable, SealingState, SealingVersion},
         session::{RevokedCause, Session, SessionKind},
         ticket::{Ticket, TicketKind},
     },
@@ -45,7 +45,7 @@ pub(crate) async fn a_version_comes_into_use_once_and_is_dropped_once(f: &Fixtur
     assert!(tx.sealing_key_switch(2, 3, 1, after(6)).await.unwrap());
     assert_eq!(tx.instance().await.unwrap().unwrap().min_binary, 2, "it never goes down");
     let states = [SealingState::Dropped, SealingState::VerifyOnly, SealingState::InUse];
-    assert_eq!(tx.sealing_keys().await.unwrap().iter().map(|v| v.state()).collect::<Vec<_>>(), states);
+    assert_eq!(tx.sealing_keys().await.unwrap().iter().map(SealingVersion::state).collect::<Vec<_>>(), states);
 }
 
 pub(crate) async fn concurrent_calls_bring_a_version_into_use_once(f: &Fixture) {
@@ -167,7 +167,7 @@ pub(crate) async fn sessions_depend_on_the_version_that_their_token_or_cookie_wa
     }
     let by =
         By { actor: &Actor::command(), cause: RevokedCause::SealingKeyDropped, settings: &f.settings, now: after(20) };
-    tx.revoke(Revoke::Sessions(&[ended.id.clone()]), &by).await.unwrap();
+    tx.revoke(Revoke::Sessions(std::slice::from_ref(&ended.id)), &by).await.unwrap();
     let depend = |needed: Dependents| (needed.sessions, needed.sessions_end);
     let needed = depend(tx.sealing_dependents(1, after(10), after(20)).await.unwrap());
     assert_eq!(needed, (2, Some(stale.absolute_expires_at)));

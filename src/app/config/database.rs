@@ -136,7 +136,7 @@ fn sealing_keys_among(credentials: &Path) -> Vec<PathBuf> {
         return Vec::new();
     }
     let entries = std::fs::read_dir(credentials).into_iter().flatten().flatten();
-    let is_key = |name: &str| name.starts_with("sealing-") && name.ends_with(".key");
+    let is_key = |name: &str| name.strip_prefix("sealing-").is_some_and(|rest| rest.strip_suffix(".key").is_some());
     let names = entries.map(|entry| entry.file_name()).filter(|name| name.to_str().is_some_and(is_key));
     let mut more: Vec<PathBuf> = names.map(|name| credentials.join(name)).collect();
     more.sort();

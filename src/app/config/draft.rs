@@ -207,14 +207,13 @@ impl Draft {
 /// Converts a value from the file to the text that a variable or flag would hold.
 fn text_of(value: &DeValue<'_>, form: Form) -> Result<String, String> {
     match (form, value) {
-        (Form::OneOrMore, DeValue::String(text)) => Ok(text.to_string()),
         (Form::List | Form::OneOrMore, DeValue::Array(all)) => {
             let texts = all.iter().map(|one| text_of(one.get_ref(), Form::Text)).collect::<Result<Vec<_>, _>>();
             texts.map(|texts| texts.join(","))
         }
         (Form::List, other) => Err(format!("must be an array of strings, not {}", described(other))),
+        (Form::Text | Form::OneOrMore, DeValue::String(text)) => Ok(text.to_string()),
         (Form::OneOrMore, other) => Err(format!("must be a string or an array of strings, not {}", described(other))),
-        (Form::Text, DeValue::String(text)) => Ok(text.to_string()),
         (Form::Switch, DeValue::Boolean(on)) => Ok(on.to_string()),
         (Form::Number, DeValue::Integer(number)) => {
             // A number too large for `i128` is too large for any setting; parsing the setting reports it.

@@ -5,6 +5,8 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
+mod sealing_keys;
+
 /// A sealing key, 43 characters long.
 const SEALING_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// A machine large enough for every sample.
@@ -332,71 +334,6 @@ fn secrets_have_no_flags_and_nothing_prints_them() {
 fn a_sealing_key_that_a_key_file_overrides_need_not_be_valid() {
     let draft = draft_from_variables(&[("SEALING_KEY", "nonsense"), ("SEALING_KEY_FILE", "elsewhere.key")]);
     assert!(draft.for_server(false, MACHINE).is_ok());
-}
-
-/// The files with sealing keys of a draft, and what `config show` prints of them.
-fn key_files(draft: Draft) -> (Vec<String>, Json) {
-    let config = draft.for_server(false, MACHINE).unwrap();
-    let files = config.database.sealing_key_files.iter().map(|path| path.display().to_string()).collect();
-    (files, config.shown["sealing_key_file"].clone())
-}
-
-#[test]
-fn sealing_key_files_are_one_or_several() {
-    let from_toml = |text: &str| {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("chancery.toml");
-        std::fs::write(&path, text).unwrap();
-        let mut draft = Draft::default();
-        draft.read_file(&path);
-        draft
-    };
-    let from_flags = |line: &[&str]| {
-        let mut draft = Draft::default();
-        read_line(&mut draft, line).unwrap();
-        draft
-    };
-    let one = (vec!["a.key".to_owned()], Json::from("a.key"));
-    assert_eq!(key_files(from_toml("sealing_key_file = \"a.key\"")), one);
-    assert_eq!(key_files(from_toml("sealing_key_file = [\"a.key\"]")), one);
-    assert_eq!(key_files(from_flags(&["--sealing-key-file", "a.key"])), one);
-    let two = (vec!["a.key".to_owned(), "b.key".to_owned()], serde_json::json!(["a.key", "b.key"]));
-    assert_eq!(key_files(from_toml("sealing_key_file = [\"a.key\", \"b.key\"]")), two);
-    assert_eq!(key_files(from_flags(&["--sealing-key-file", "a.key", "--sealing-key-file", "b.key"])), two);
-    assert_eq!(key_files(draft_from_variables(&[("SEALING_KEY_FILE", "a.key,b.key")])), two);
-    for wrong in ["sealing_key_file = 7", "sealing_key_file = []", "sealing_key_file = \"\""] {
-        assert_eq!(from_toml(wrong).for_server(false, MACHINE).unwrap_err().len(), 1, "{wrong}");
-    }
-}
-
-#[test]
-fn credentials_of_systemd_are_taken_where_nothing_names_a_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let with = |more: &[(&str, &str)]| {
-        let mut draft = draft_from_variables(more);
-        draft.read_variables([("CREDENTIALS_DIRECTORY".into(), dir.path().into())]);
-        draft
-    };
-    assert!(key_files(with(&[])).0.is_empty(), "there is none");
-    for name in ["sealing-3.key", "sealing-2.key", "other.key", "sealing.key"] {
-        std::fs::write(dir.path().join(name), SEALING_KEY).unwrap();
-    }
-    let all: Vec<String> = ["sealing.key", "sealing-2.key", "sealing-3.key"]
-        .map(|name| dir.path().join(name).display().to_string())
-        .to_vec();
-    assert_eq!(key_files(with(&[])), (all, Json::Null));
-    assert_eq!(key_files(with(&[("SEALING_KEY_FILE", "a.key")])).0, ["a.key"]);
-    assert!(key_files(with(&[("SEALING_KEY", SEALING_KEY)])).0.is_empty());
-}
-
-#[test]
-fn every_one_of_several_sealing_keys_in_the_variable_is_checked() {
-    let two = format!("{SEALING_KEY},{SEALING_KEY}");
-    assert!(draft_from_variables(&[("SEALING_KEY", &two)]).for_server(false, MACHINE).is_ok());
-    for wrong in [format!("{SEALING_KEY},short"), format!("{SEALING_KEY},"), format!(",{SEALING_KEY}")] {
-        let problems = draft_from_variables(&[("SEALING_KEY", &wrong)]).for_server(false, MACHINE).unwrap_err();
-        assert!(problems.len() == 1 && !problems[0].contains(SEALING_KEY), "{problems:?}");
-    }
 }
 
 #[test]
