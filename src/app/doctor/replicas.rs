@@ -19,6 +19,9 @@ pub(super) async fn examine(service: &Service) -> Finding {
     match hosts.len() {
         0 => Finding::warning("replicas", "no server has said lately that it runs on this database"),
         1 => Finding::good("replicas", format!("{} run, all of one version: {said}", running.len())),
-        _ => Finding::warning("replicas", format!("servers of different versions run: {said}; finish the upgrade, or go back")),
+        _ => Finding::warning(
+            "replicas",
+            format!("servers of different versions run: {said}; finish the upgrade, or go back"),
+        ),
     }
 }
