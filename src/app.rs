@@ -45,7 +45,7 @@ pub use self::{
     config::Config,
     database::Purpose,
     declared::{Declaration, Plan, apply, export, made as changes_made, plan},
-    doctor::{Finding, Level, examine},
+    doctor::{Finding, IssuerTrust, Level, examine},
     health::readiness,
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
@@ -320,7 +320,8 @@ fn dev_certificate(config: &mut Config) -> anyhow::Result<Option<DevCertificate>
     if !config.dev_tls {
         return Ok(None);
     }
-    let certificate = DevCertificate::ensure(&config.database.data_dir, SystemClock.now())?;
+    let certificate =
+        DevCertificate::ensure(&config.database.data_dir, config.listen.issuer.as_deref(), SystemClock.now())?;
     config.tls = config::Tls::everywhere(&certificate.files);
     Ok(Some(certificate))
 }
@@ -361,7 +362,8 @@ fn announce(
     certificate: Option<&DevCertificate>,
 ) -> anyhow::Result<()> {
     let (grpc, http) = (listeners.grpc_address()?, config.listen.http);
-    let ca = certificate.map(|certificate| certificate.ca.as_path());
+    let given = config.tls.http.as_ref().map(|files| files.cert.as_path());
+    let ca = certificate.map(|certificate| certificate.ca.as_path()).or(given);
     output::line(&format!("ready {} issuer={}{}", listeners.shown()?, service.issuer(), listeners.shown_last()?))?;
     if !config.dev {
         return Ok(());

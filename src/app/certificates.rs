@@ -1,21 +1,14 @@
 //! The certificates of the listeners while they are in use: their metrics, warnings, and renewal.
 
-use std::{sync::Arc, time::Duration};
-
 use anyhow::Context;
 use chancery_guard::listener::{Protocol, Tls, TlsFiles};
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{config, pause::pause_unless_ended};
+use super::config;
 use crate::{
     metrics::{Certificate, Metrics},
     time::{Clock, SystemClock},
 };
-
-/// How often a certificate that expires soon is logged.
-const WARN_EVERY: Duration = Duration::from_hours(6);
-/// Seconds of a day.
-const DAY: i64 = 86400;
 
 /// Those of each listener with TLS.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +53,7 @@ impl Certificates {
                 Certificate {
                     listener,
                     expires_at: status.expires_at,
+                    due_at: status.warns_at,
                     handshakes: status.handshakes,
                     failed: status.failed,
                     is_stuck: status.is_stuck,
@@ -71,11 +65,15 @@ impl Certificates {
 
     /// What an operator has to know now, a sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let now = SystemClock.now().millis() / 1000;
-        self.all().flat_map(|(name, tls)| warnings_of(name, tls, now)).collect()
+        let now = SystemClock.now().seconds();
+        let mut warnings = Vec::new();
+        for (name, tls) in self.all() {
+            warnings.extend(tls.warnings(now).into_iter().map(|warning| format!("{name}: {warning}")));
+        }
+        warnings
     }
 
-    /// Follows the files, and logs the warnings, until `ended`. Files are read at once when `asked` changes.
+    /// Follows the files until `ended`. Files are read at once when `asked` changes.
     pub(super) fn follow(&self, jobs: &mut JoinSet<()>, asked: &watch::Receiver<u64>, ended: &watch::Receiver<bool>) {
         for (_, tls) in self.all() {
             let (fresh, mut ended) = (tls.clone().keep_fresh(asked.clone()), ended.clone());
@@ -86,32 +84,5 @@ impl Certificates {
                 }
             });
         }
-        let (certificates, mut ended) = (Arc::new(self.clone()), ended.clone());
-        jobs.spawn(async move {
-            loop {
-                for warning in certificates.warnings() {
-                    tracing::warn!("{warning}");
-                }
-                if !pause_unless_ended(WARN_EVERY, &mut ended).await {
-                    return;
-                }
-            }
-        });
     }
-}
-
-/// The same for one listener.
-pub(super) fn warnings_of(name: &str, tls: &Tls, now: i64) -> Vec<String> {
-    let (status, cert) = (tls.status(), tls.files().cert.display());
-    let mut warnings = Vec::new();
-    if status.is_stuck {
-        warnings.push(format!("the TLS files of the {name} listener cannot be used any more; the log says why"));
-    }
-    if now >= status.expires_at {
-        warnings.push(format!("the certificate {cert} of the {name} listener has expired"));
-    } else if now >= status.warns_at {
-        let left = (status.expires_at - now) / DAY;
-        warnings.push(format!("the certificate {cert} of the {name} listener expires in {left} days"));
-    }
-    warnings
 }

@@ -120,8 +120,12 @@ impl Draft {
         let before = problems.len();
         let database = self.database.check(dev, self.credentials.as_deref(), &mut problems);
         let database_is_readable = problems.len() == before && !self.database.has_unreadable();
-        let tls = self.tls.check(serves, &mut problems);
+        let mut tls = self.tls.check(serves, &mut problems);
         let listen = self.listen.check((dev, self.anywhere), &tls, &mut problems);
+        if serves && listen.check.is_none() {
+            problems.extend(self.tls.idle_check());
+            tls.check = None;
+        }
         let listeners = 2 - u64::from(listen.is_shared()) + u64::from(listen.check.is_some());
         let connections = self.connections.check(machine, listeners, &mut problems);
         let log = self.log.check(&mut problems);

@@ -1,6 +1,9 @@
 //! The demo of `serve --dev`: a user, an application and a service with known secrets.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use serde_json::Map;
 use tokio::net::TcpListener;
@@ -171,6 +174,14 @@ pub(super) fn lines_to_try(
     app_port: Option<u16>,
     authority: Option<&Path>,
 ) -> String {
+    // A listener on every address is found on this machine too.
+    let found = |mut address: SocketAddr| {
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        address
+    };
+    let (grpc, http) = (found(grpc), found(http));
     let (scheme, grpcurl, curl) = match authority.map(Path::display) {
         None => ("http", "-plaintext".to_owned(), String::new()),
         Some(file) => ("https", format!("-cacert {file}"), format!("--cacert {file} ")),

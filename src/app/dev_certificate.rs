@@ -37,24 +37,29 @@ impl DevCertificate {
     ///
     /// # Errors
     /// The files cannot be written.
-    pub(super) fn ensure(dir: &Path, now: Timestamp) -> anyhow::Result<Self> {
+    pub(super) fn ensure(dir: &Path, issuer: Option<&str>, now: Timestamp) -> anyhow::Result<Self> {
         let this = Self::in_dir(dir);
-        let now = now.millis() / 1000;
+        let now = now.seconds();
+        let host = issuer.and_then(|issuer| issuer.parse::<http::Uri>().ok()?.host().map(str::to_owned));
+        let names: Vec<String> = NAMES.map(str::to_owned).into_iter().chain(host).collect();
+        let listed = dir.join("tls-names.txt");
         let is_good = || {
             let tls = Tls::load(this.files.clone(), Protocol::Http).ok()?;
-            (this.ca.is_file() && tls.status().expires_at > now + DAY).then_some(())
+            let is_for_these = fs::read_to_string(&listed).is_ok_and(|text| text == names.join("\n"));
+            (this.ca.is_file() && is_for_these && tls.status().expires_at > now + DAY).then_some(())
         };
         if is_good().is_none() {
-            this.make(now).with_context(|| format!("cannot make a certificate in {}", dir.display()))?;
+            let made = this.make(&names, now).and_then(|()| Ok(write(&listed, names.join("\n").as_bytes())?));
+            made.with_context(|| format!("cannot make a certificate in {}", dir.display()))?;
         }
         Ok(this)
     }
 
-    fn make(&self, now: i64) -> anyhow::Result<()> {
+    fn make(&self, names: &[String], now: i64) -> anyhow::Result<()> {
         // Clocks may differ a little.
         let (begins, ends) = (at(now - DAY)?, at(now + DAYS * DAY)?);
-        let params = |names: &[&str], name: &str| -> anyhow::Result<CertificateParams> {
-            let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+        let params = |names: &[String], name: &str| -> anyhow::Result<CertificateParams> {
+            let mut params = CertificateParams::new(names)?;
             params.distinguished_name.push(DnType::CommonName, name);
             (params.not_before, params.not_after) = (begins, ends);
             Ok(params)
@@ -65,7 +70,7 @@ impl DevCertificate {
         // Its key is forgotten, so that whoever trusts it trusts this one certificate.
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let mut leaf = params(&NAMES, "Chancery demo")?;
+        let mut leaf = params(names, "Chancery demo")?;
         leaf.use_authority_key_identifier_extension = true;
         let leaf = leaf.signed_by(&key, &authority)?;
         write(&self.files.key, key.serialize_pem().as_bytes())?;
@@ -96,7 +101,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let start = 1_800_000_000;
         let read = |seconds: i64| {
-            let made = DevCertificate::ensure(dir.path(), Timestamp::from_millis(seconds * 1000)).unwrap();
+            let made = DevCertificate::ensure(dir.path(), None, Timestamp::from_millis(seconds * 1000)).unwrap();
             (fs::read(&made.ca).unwrap(), fs::read(&made.files.cert).unwrap())
         };
         let first = read(start);
@@ -105,6 +110,9 @@ mod tests {
         assert!(second.0 != first.0 && second.1 != first.1);
         fs::write(dir.path().join("tls-key.pem"), "junk").unwrap();
         assert_ne!(read(start + DAYS * DAY), second);
+        let named =
+            DevCertificate::ensure(dir.path(), Some("https://chancery:8080"), Timestamp::from_millis(0)).unwrap();
+        assert_ne!(fs::read(&named.files.cert).unwrap(), second.1);
         let mode = fs::metadata(dir.path().join("tls-key.pem")).unwrap().permissions();
         #[cfg(unix)]
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o077, 0);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use chancery_guard::listener::{Protocol, Tls};
 
-use super::{certificates::warnings_of, config::Config, machine::Machine};
+use super::{config::Config, machine::Machine};
 use crate::{
     service::Service,
     time::{Clock, SystemClock},
@@ -65,15 +65,23 @@ impl Finding {
     }
 }
 
-/// Looks at the deployment of a server with this configuration, whose service may have failed to open. `issuer_ca` is a file with the authorities that the
-/// issuer's certificate is checked against, in place of the system's.
-pub async fn examine(config: &Config, service: anyhow::Result<Service>, issuer_ca: Option<PathBuf>) -> Vec<Finding> {
+/// The files by which the issuer is asked, in PEM.
+#[derive(Clone, Debug, Default)]
+pub struct IssuerTrust {
+    /// The authorities that its certificate is checked against, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// A certificate, and its private key, for an issuer that asks for one.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Looks at the deployment of a server with this configuration, whose service may have failed to open.
+pub async fn examine(config: &Config, service: anyhow::Result<Service>, trust: IssuerTrust) -> Vec<Finding> {
     let mut findings = vec![hashing(config, Machine::detect())];
     findings.extend(certificates(config));
     findings.push(mail(config).await);
     match service {
         Ok(service) => {
-            findings.extend(of_service(config, &service, issuer_ca).await);
+            findings.extend(of_service(config, &service, trust).await);
             service.store().close().await;
         }
         Err(error) => findings.push(Finding::problem("database", format!("{error:#}"))),
@@ -81,10 +89,10 @@ pub async fn examine(config: &Config, service: anyhow::Result<Service>, issuer_c
     findings
 }
 
-async fn of_service(config: &Config, service: &Service, issuer_ca: Option<PathBuf>) -> Vec<Finding> {
+async fn of_service(config: &Config, service: &Service, trust: IssuerTrust) -> Vec<Finding> {
     let mut findings = database::examine(config, service).await;
     findings.push(replicas::examine(service).await);
-    findings.extend(issuer::examine(service, issuer_ca).await);
+    findings.extend(issuer::examine(service, trust).await);
     findings
 }
 
@@ -109,15 +117,16 @@ fn certificates(config: &Config) -> Vec<Finding> {
         match Tls::load(files.clone(), Protocol::Http) {
             Err(error) => findings.push(Finding::problem("certificates", error.to_string())),
             Ok(tls) => {
-                let expired = tls.status().expires_at <= now;
-                let warnings = warnings_of(name, &tls, now);
+                let status = tls.status();
+                let expired = status.expires_at <= now || now < status.valid_from;
+                let warnings = tls.warnings(now);
                 let good = warnings.is_empty().then(|| {
-                    let days = (tls.status().expires_at - now) / 86400;
+                    let days = (status.expires_at - now) / 86400;
                     let cert = files.cert.display();
                     Finding::good("certificates", format!("{cert} of the {name} listener is good for {days} days"))
                 });
                 let of = if expired { Finding::problem } else { Finding::warning };
-                findings.extend(warnings.into_iter().map(|warning| of("certificates", warning)));
+                findings.extend(warnings.into_iter().map(|warning| of("certificates", format!("{name}: {warning}"))));
                 findings.extend(good);
             }
         }

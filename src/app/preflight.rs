@@ -93,6 +93,9 @@ fn dev_tls(config: &mut Config, options: &ServeOptions) -> Option<String> {
     if !config.tls.is_off() {
         return Some("--tls makes a certificate, and has no effect beside a certificate that is given".to_owned());
     }
+    if config.listen.issuer.as_ref().is_some_and(|issuer| issuer.starts_with("http://")) {
+        return Some("--tls needs an issuer that begins with https://".to_owned());
+    }
     (config.dev_tls, config.listen.https) = (true, true);
     None
 }

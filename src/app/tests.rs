@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "workplace",
     "serving",
     "first_start",
+    "declared",
     "preflight",
     "schema",
     "hashing",
@@ -35,6 +36,8 @@ const ORDER: &[&str] = &[
     "audit_export",
     "backup",
     "restore",
+    "restored",
+    "health",
 ];
 
 /// Each source file of `app`, with its top-level module.

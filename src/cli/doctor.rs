@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{output, serve::ServeArgs};
-use crate::app::{self, Finding, Level, Purpose, config::LogFormat};
+use crate::app::{self, Finding, IssuerTrust, Level, Purpose, config::LogFormat};
 
 /// Look at everything that a server stands on, and say what is wrong with it.
 ///
@@ -19,6 +19,12 @@ pub(super) struct Doctor {
     /// Authorities (PEM) to check the issuer's certificate against, in place of the system's
     #[arg(long, value_name = "FILE")]
     issuer_ca: Option<PathBuf>,
+    /// Certificate (PEM) to present to an issuer that asks for one
+    #[arg(long, value_name = "FILE", requires = "issuer_key")]
+    issuer_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "issuer_cert")]
+    issuer_key: Option<PathBuf>,
     /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
@@ -28,8 +34,9 @@ impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let (config, _) = self.arguments.config()?;
         app::init_logs("error", LogFormat::Text)?;
+        let trust = IssuerTrust { ca: self.issuer_ca, client: self.issuer_cert.zip(self.issuer_key) };
         let service = Box::pin(app::open(&config, Purpose::Command)).await;
-        let findings = Box::pin(app::examine(&config, service, self.issuer_ca)).await;
+        let findings = Box::pin(app::examine(&config, service, trust)).await;
         for Finding { level, about, what } in &findings {
             if self.json {
                 output::json(&json!({ "level": level.as_str(), "about": about, "what": what }))?;

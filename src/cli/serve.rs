@@ -84,9 +84,11 @@ impl ServeArgs {
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        // First of all: a signal that comes earlier ends the process.
+        let signals = signals()?;
         let (config, apply) = self.arguments.config()?;
         app::init_logs(&config.log.filter, config.log.format)?;
-        Box::pin(app::serve(config, apply, signals()?)).await
+        Box::pin(app::serve(config, apply, signals)).await
     }
 }
 

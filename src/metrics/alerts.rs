@@ -21,6 +21,14 @@ pub struct Alert {
 /// Every alert.
 pub const ALERTS: &[Alert] = &[
     Alert {
+        name: "ChanceryGone",
+        metric: "chancery_ready",
+        expr: "absent(chancery_ready)",
+        hold: "2m",
+        severity: "page",
+        action: "No server is there to be asked: none runs, or its telemetry listener is not reached. Prometheus' own `up` says which of several is missing.",
+    },
+    Alert {
         name: "ChanceryNotReady",
         metric: "chancery_ready",
         expr: "chancery_ready == 0",
@@ -31,7 +39,7 @@ pub const ALERTS: &[Alert] = &[
     Alert {
         name: "ChanceryErrors",
         metric: "chancery_rpcs",
-        expr: "sum(rate(chancery_rpcs_total{code=~\"UNAVAILABLE|INTERNAL|UNKNOWN\"}[5m])) > 0.01 * sum(rate(chancery_rpcs_total[5m]))",
+        expr: "sum(rate(chancery_rpcs_total{code=~\"Unavailable|Internal|Unknown\"}[5m])) > 0.01 * sum(rate(chancery_rpcs_total[5m]))",
         hold: "5m",
         severity: "page",
         action: "The label `reason` says of what kind they are, the log has the cause under the request's id. `chancery doctor` looks at the database.",
@@ -94,8 +102,8 @@ pub const ALERTS: &[Alert] = &[
     },
     Alert {
         name: "ChanceryCertificateExpires",
-        metric: "chancery_tls_certificate_expires",
-        expr: "chancery_tls_certificate_expires - time() < 7 * 86400",
+        metric: "chancery_tls_certificate_due",
+        expr: "time() > chancery_tls_certificate_due",
         hold: "1h",
         severity: "page",
         action: "Whoever renews the certificate has not. Replace its files: they are read again by themselves.",
@@ -151,7 +159,7 @@ pub const ALERTS: &[Alert] = &[
     Alert {
         name: "ChanceryMailsDropped",
         metric: "chancery_mails_dropped",
-        expr: "sum(increase(chancery_mails_dropped_total[1h])) > 0",
+        expr: "sum(chancery_mails_dropped_total) > (sum(chancery_mails_dropped_total offset 1h) or vector(0))",
         hold: "0m",
         severity: "ticket",
         action: "Mails were given up. The label says why: refused by the mail server, or too old after an outage.",

@@ -15,6 +15,8 @@ pub struct Certificate {
     pub listener: &'static str,
     /// When its certificate expires, in seconds since 1970.
     pub expires_at: i64,
+    /// From when a new one is late, in seconds since 1970.
+    pub due_at: i64,
     /// Handshakes that succeeded.
     pub handshakes: u64,
     /// Those that failed.
@@ -49,6 +51,12 @@ impl Collector for CertificatesCollector {
         for one in &all {
             ConstGauge::new(one.expires_at).encode(family.encode_family(&[("listener", one.listener)])?)?;
         }
+        let help =
+            "From when a new certificate of a listener is late, in seconds since 1970: a fifth of its time is left";
+        let mut family = encoder.encode_descriptor("tls_certificate_due", help, None, MetricType::Gauge)?;
+        for one in &all {
+            ConstGauge::new(one.due_at).encode(family.encode_family(&[("listener", one.listener)])?)?;
+        }
         let help = "Whether the TLS files of a listener have changed to something that cannot be used (1)";
         let mut family = encoder.encode_descriptor("tls_files_unusable", help, None, MetricType::Gauge)?;
         for one in &all {
@@ -75,11 +83,12 @@ mod tests {
     #[test]
     fn each_listener_with_tls_is_shown() {
         let mut metrics = Metrics::default();
-        let one = Certificate { listener: "grpc", expires_at: 1, handshakes: 2, failed: 3, is_stuck: true };
+        let one = Certificate { listener: "grpc", expires_at: 1, due_at: 4, handshakes: 2, failed: 3, is_stuck: true };
         metrics.observe_certificates(move || vec![one]);
         let text = metrics.text();
         for line in [
             "chancery_tls_certificate_expires{listener=\"grpc\"} 1",
+            "chancery_tls_certificate_due{listener=\"grpc\"} 4",
             "chancery_tls_files_unusable{listener=\"grpc\"} 1",
             "chancery_tls_handshakes_total{listener=\"grpc\",result=\"done\"} 2",
             "chancery_tls_handshakes_total{listener=\"grpc\",result=\"failed\"} 3",

@@ -129,7 +129,8 @@ fn metrics() -> Metrics {
     metrics.observe_guests(Guests::default);
     metrics.observe_token_sizes(|| (Vec::new(), 0));
     metrics.observe_runtime(Runtime::default);
-    let certificate = Certificate { listener: "grpc", expires_at: 0, handshakes: 0, failed: 0, is_stuck: false };
+    let certificate =
+        Certificate { listener: "grpc", expires_at: 0, due_at: 0, handshakes: 0, failed: 0, is_stuck: false };
     metrics.observe_certificates(move || vec![certificate]);
     metrics
 }

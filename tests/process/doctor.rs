@@ -77,8 +77,8 @@ async fn another_servers_keys_dead_mail_and_old_certificates_are_problems() {
     let (all, well) = findings(&second.place, &[&issuer[..], &mail, &tls, &key].concat());
     found(&all, "issuer", "problem", "are not those of this database");
     found(&all, "mail", "ok", "answers");
-    found(&all, "certificates", "problem", "of the grpc listener has expired");
-    found(&all, "certificates", "warning", "of the http listener expires in");
+    found(&all, "certificates", "problem", "grpc: the certificate");
+    found(&all, "certificates", "warning", "http: the certificate");
     assert!(!well);
     mails.stop().await;
     let (all, _) = findings(&second.place, &[&issuer[..], &mail].concat());

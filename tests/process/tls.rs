@@ -130,8 +130,7 @@ async fn clients_and_guards_present_certificates_that_may_be_replaced_while_they
     server.signal("HUP");
     until("nothing is said of the broken files", async || {
         let ready = telemetry.page(&server.telemetry, "/readyz", "").await.unwrap();
-        ready.contains("200 OK")
-            && ready.contains("warning: the TLS files of the grpc listener cannot be used any more")
+        ready.contains("200 OK") && ready.contains("warning: grpc: the TLS files of")
     })
     .await;
     assert!(is_answered(&known).await);

@@ -50,7 +50,7 @@ impl TlsFiles {
     pub(crate) fn read_now(&self) -> Result<TlsPem> {
         let read = |path: &Path| read_file(path, MOST).map_err(|error| named(path, &error));
         let client = self.client.as_ref().map(|(cert, key)| Ok::<_, Error>((read(cert)?, read(key)?)));
-        Ok(TlsPem { ca: self.ca.as_deref().map(read).transpose()?, client: client.transpose()? })
+        TlsPem { ca: self.ca.as_deref().map(read).transpose()?, client: client.transpose()? }.checked()
     }
 }
 
@@ -60,6 +60,22 @@ pub(crate) struct TlsPem {
     pub(crate) ca: Option<Vec<u8>>,
     /// A certificate and its private key.
     pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl TlsPem {
+    /// The same if it can be used: a file that is being written has half a certificate, or none.
+    fn checked(self) -> Result<Self> {
+        let none = || Error::other("there is no certificate in PEM in the file with authorities");
+        if let Some(ca) = &self.ca {
+            let all = reqwest::Certificate::from_pem_bundle(ca).map_err(|_| none())?;
+            let text = String::from_utf8_lossy(ca);
+            let whole = text.matches("-----BEGIN ").count() == text.matches("-----END ").count();
+            if all.is_empty() || !whole {
+                return Err(none());
+            }
+        }
+        Ok(self)
+    }
 }
 
 impl std::fmt::Debug for TlsPem {
@@ -92,7 +108,7 @@ impl TlsReader {
         if let Some((cert, key)) = &self.client {
             pem.client = Some((read(cert).await?, read(key).await?));
         }
-        Ok(pem)
+        pem.checked()
     }
 }
 

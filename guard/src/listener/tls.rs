@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use chancery_verify::{Clock, SystemClock};
 use tokio::{
     net::TcpStream,
     sync::watch,
@@ -29,6 +30,8 @@ use super::Protocol;
 
 /// How often the files are read again.
 const READ_EVERY: Duration = Duration::from_secs(5);
+/// How often what an operator has to know is logged.
+const WARN_EVERY: Duration = Duration::from_hours(6);
 /// How long that may take: they may be on a network.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,6 +87,8 @@ pub struct TlsStatus {
     pub handshakes: u64,
     /// Those that failed, or took too long.
     pub failed: u64,
+    /// From when the certificates are valid, in seconds since 1970.
+    pub valid_from: i64,
     /// Whether the files have changed to something that cannot be used.
     pub is_stuck: bool,
 }
@@ -104,6 +109,21 @@ struct Current {
     loaded: Loaded,
     /// Why the files cannot be used as they are now.
     problem: Option<String>,
+}
+
+impl Current {
+    /// Notes why the files cannot be used, and says so once.
+    fn note(&mut self, problem: String) {
+        if self.problem.as_ref() != Some(&problem) {
+            tracing::warn!(%problem, "the files of a listener's TLS cannot be used; those in use stay so");
+            self.problem = Some(problem);
+        }
+    }
+}
+
+/// The time, in seconds since 1970.
+fn now() -> i64 {
+    SystemClock.now_ms() / 1000
 }
 
 impl fmt::Debug for Tls {
@@ -135,21 +155,47 @@ impl Tls {
     #[must_use]
     pub fn status(&self) -> TlsStatus {
         let (life, is_stuck) = self.with_current(|c| (c.loaded.life, c.problem.is_some()));
-        let (expires_at, warns_at) = (life.expires_at, life.warns_at);
+        let files::Life { expires_at, warns_at, valid_from } = life;
         let (handshakes, failed) = (self.0.handshakes.load(Relaxed), self.0.failed.load(Relaxed));
-        TlsStatus { expires_at, warns_at, handshakes, failed, is_stuck }
+        TlsStatus { expires_at, warns_at, handshakes, failed, valid_from, is_stuck }
     }
 
-    /// Reads the files again from time to time, and at once when `asked` changes. Never returns.
+    /// Reads the files again from time to time, and at once when `asked` changes. Logs what an operator has to know. Never
+    /// returns.
     #[expect(clippy::disallowed_methods, reason = "only jobs may sleep")]
     pub async fn keep_fresh(self, mut asked: watch::Receiver<u64>) {
+        let mut warned: Option<Instant> = None;
         loop {
+            if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                self.warnings(now()).iter().for_each(|warning| tracing::warn!("{warning}"));
+                warned = Some(Instant::now());
+            }
             tokio::select! {
                 () = tokio::time::sleep(READ_EVERY) => {}
                 Ok(()) = asked.changed() => {}
             }
             self.read_again().await;
         }
+    }
+
+    /// What an operator has to know at this time, in seconds since 1970: a sentence each.
+    #[must_use]
+    pub fn warnings(&self, now: i64) -> Vec<String> {
+        let (status, cert) = (self.status(), self.0.files.cert.display());
+        let mut warnings = Vec::new();
+        if status.is_stuck {
+            warnings.push(format!("the TLS files of {cert} cannot be used any more; the log says why"));
+        }
+        if now < status.valid_from {
+            warnings.push(format!("the certificate {cert} is not valid yet: is the clock of this machine right?"));
+        } else if now >= status.expires_at {
+            warnings.push(format!("the certificate {cert} has expired"));
+        } else if now >= status.warns_at {
+            let hours = (status.expires_at - now) / 3600;
+            let left = if hours >= 48 { format!("{} days", hours / 24) } else { format!("{hours} hours") };
+            warnings.push(format!("the certificate {cert} expires in {left}"));
+        }
+        warnings
     }
 
     /// Reads the files again, and uses what is in them from now on if it can be used. Returns whether something new is
@@ -162,14 +208,20 @@ impl Tls {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("reading the files takes too long".to_owned()),
         };
-        self.use_from_now_on(read)
+        self.use_from_now_on(read, now())
     }
 
-    fn use_from_now_on(&self, read: Result<Loaded, String>) -> bool {
+    /// A certificate that is not valid now takes the place of none that is.
+    fn use_from_now_on(&self, read: Result<Loaded, String>, now: i64) -> bool {
         let cert = self.0.files.cert.display();
         self.with_current(|current| match read {
             Ok(loaded) if loaded.mark == current.loaded.mark => {
                 current.problem = None;
+                false
+            }
+            Ok(loaded) if current.loaded.life.is_valid(now) && !loaded.life.is_valid(now) => {
+                let which = if now < loaded.life.valid_from { "is not valid yet" } else { "has expired" };
+                current.note(format!("the certificate in {cert} {which}"));
                 false
             }
             Ok(loaded) => {
@@ -178,10 +230,7 @@ impl Tls {
                 true
             }
             Err(problem) => {
-                if current.problem.as_ref() != Some(&problem) {
-                    tracing::warn!(%problem, "the files of a listener's TLS cannot be used; those in use stay so");
-                    current.problem = Some(problem);
-                }
+                current.note(problem);
                 false
             }
         })
@@ -195,9 +244,12 @@ impl Tls {
     pub(super) async fn accept(&self, stream: TcpStream, limit: Duration) -> Option<TlsStream<TcpStream>> {
         let began = Instant::now();
         let config: Arc<rustls::ServerConfig> = self.with_current(|current| current.loaded.config.clone());
+        // Whoever says nothing has not begun a handshake: a proxy that looks whether the port is open, most often.
+        timeout(limit, handshake::begins(&stream)).await.ok()?.ok()?;
         // Counted even where this future is dropped half-way.
         let mut ended = Ended { counter: Some(&self.0.failed) };
-        let accepted = match timeout(limit, handshake::accept(config, stream)).await {
+        let left = limit.saturating_sub(began.elapsed());
+        let accepted = match timeout(left, handshake::accept(config, stream)).await {
             Ok(accepted) => accepted,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };

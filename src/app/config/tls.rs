@@ -101,6 +101,13 @@ impl TlsDraft {
         tls
     }
 
+    /// What is wrong with settings of a check that is off.
+    pub(super) fn idle_check(&self) -> Option<String> {
+        let why = "has no effect without a listener of the check (check)";
+        let cert = self.check_tls_cert.is_set().then(|| self.check_tls_cert.problem(why));
+        cert.or_else(|| self.check_tls_client_ca.is_set().then(|| self.check_tls_client_ca.problem(why)))
+    }
+
     fn own(&self) -> [Own<'_>; 4] {
         [
             Own { cert: &self.grpc_tls_cert, key: &self.grpc_tls_key, client_ca: &self.grpc_tls_client_ca },
@@ -119,6 +126,8 @@ impl TlsDraft {
         let pair_of_its_own = match own.cert.get() {
             Some(FileOrNone::None) => {
                 problems.extend(own.key.is_set().then(|| own.key.problem("has no effect without a certificate")));
+                let asks = own.client_ca.get().is_some_and(|ca| ca.file().is_some());
+                problems.extend(asks.then(|| own.client_ca.problem("has no effect without a certificate")));
                 return None;
             }
             Some(FileOrNone::File(_)) => true,
@@ -213,6 +222,7 @@ mod tests {
             (&[("HTTP_TLS_KEY", "k")], "CHANCERY_HTTP_TLS_KEY: needs CHANCERY_HTTP_TLS_CERT"),
             (&[("TLS_CLIENT_CA", "a")], "CHANCERY_TLS_CLIENT_CA: has no effect without a certificate"),
             (&[("CHECK_TLS_CLIENT_CA", "a")], "CHANCERY_CHECK_TLS_CLIENT_CA: has no effect without a certificate"),
+            (&[("GRPC_TLS_CERT", "none"), ("GRPC_TLS_CLIENT_CA", "a")], "CHANCERY_GRPC_TLS_CLIENT_CA: has no effect"),
             (&[("CHECK_TLS_CERT", "none"), ("CHECK_TLS_KEY", "k")], "CHANCERY_CHECK_TLS_KEY: has no effect without"),
         ] {
             let problems = tls(set).unwrap_err();

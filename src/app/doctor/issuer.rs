@@ -1,11 +1,11 @@
 //! Whether verifiers find the issuer, and at it the keys of this database.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use reqwest::{Certificate, Client, StatusCode, redirect::Policy};
+use reqwest::{Certificate, Client, Identity, StatusCode, redirect::Policy};
 use serde_json::Value;
 
-use super::Finding;
+use super::{Finding, IssuerTrust};
 use crate::service::Service;
 
 /// How long an answer may take.
@@ -13,16 +13,16 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// More than any of the documents has.
 const MOST: usize = 1 << 20;
 
-pub(super) async fn examine(service: &Service, ca: Option<PathBuf>) -> Vec<Finding> {
-    match look(service, ca).await {
+pub(super) async fn examine(service: &Service, trust: IssuerTrust) -> Vec<Finding> {
+    match look(service, &trust).await {
         Ok(findings) => findings,
         Err(what) => vec![Finding::problem("issuer", what)],
     }
 }
 
-async fn look(service: &Service, ca: Option<PathBuf>) -> Result<Vec<Finding>, String> {
+async fn look(service: &Service, trust: &IssuerTrust) -> Result<Vec<Finding>, String> {
     let issuer = service.issuer().trim_end_matches('/').to_owned();
-    let client = client(ca)?;
+    let client = client(trust)?;
     let metadata = fetch(&client, &format!("{issuer}/.well-known/oauth-authorization-server")).await?;
     let said = metadata.get("issuer").and_then(Value::as_str).unwrap_or_default();
     if said != service.issuer() {
@@ -44,13 +44,22 @@ async fn look(service: &Service, ca: Option<PathBuf>) -> Result<Vec<Finding>, St
     Ok(vec![Finding::good("issuer", format!("{issuer} answers with the {} keys of this database", own.len()))])
 }
 
-fn client(ca: Option<PathBuf>) -> Result<Client, String> {
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn client(trust: &IssuerTrust) -> Result<Client, String> {
     let mut builder = Client::builder().redirect(Policy::none()).timeout(TIMEOUT);
-    if let Some(path) = ca {
-        let pem = std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    if let Some(path) = &trust.ca {
+        let pem = read(path)?;
         let all =
             Certificate::from_pem_bundle(&pem).map_err(|_| format!("{}: no certificate in PEM", path.display()))?;
         builder = builder.tls_certs_only(all);
+    }
+    if let Some((cert, key)) = &trust.client {
+        let identity = Identity::from_pem(&[read(cert)?, b"\n".to_vec(), read(key)?].concat());
+        let named = |_| format!("{} and {} are no certificate and its key", cert.display(), key.display());
+        builder = builder.identity(identity.map_err(named)?);
     }
     builder.build().map_err(|error| format!("no HTTPS connection can be made: {}", causes(&error)))
 }

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{
     Error, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
 use x509_cert::{Certificate, der::Decode, time::Time};
@@ -36,6 +36,14 @@ pub(super) struct Loaded {
 pub(super) struct Life {
     pub(super) expires_at: i64,
     pub(super) warns_at: i64,
+    /// When the last one of the chain becomes valid.
+    pub(super) valid_from: i64,
+}
+
+impl Life {
+    pub(super) const fn is_valid(self, now: i64) -> bool {
+        self.valid_from <= now && now < self.expires_at
+    }
 }
 
 /// Reads the files and checks that they can be used together.
@@ -56,8 +64,14 @@ pub(super) fn load(files: &TlsFiles, protocol: Protocol) -> Result<Loaded, TlsEr
     let builder = builder.map_err(|error| unusable(&files.cert, error.to_string()))?;
     let config = builder.with_client_cert_verifier(clients).with_single_cert(chain, key);
     let mut config = config.map_err(|error| of_the_pair(files, &error))?;
-    // Tickets keep the state of a session at its client instead of here (RFC 8446 §4.6.1).
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| unusable(&files.key, error.to_string()))?;
+    if files.client_ca.is_some() {
+        // A session that is resumed is not asked for a certificate again, which may have expired (RFC 8446 §4.6.1).
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    } else {
+        // Tickets keep the state of a session at its client instead of here.
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| unusable(&files.key, error.to_string()))?;
+    }
     config.alpn_protocols = match protocol {
         Protocol::Grpc => vec![b"h2".to_vec()],
         Protocol::Http | Protocol::Both => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -115,10 +129,15 @@ fn shortest_life(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Life, TlsE
         let certificate = Certificate::from_der(der).map_err(|_| unusable(path, "a certificate in it is damaged"))?;
         let validity = certificate.tbs_certificate().validity();
         let (issued_at, expires_at) = (seconds(validity.not_before), seconds(validity.not_after));
-        Ok(Life { expires_at, warns_at: expires_at - (expires_at - issued_at) / 5 })
+        Ok(Life { expires_at, warns_at: expires_at - (expires_at - issued_at) / 5, valid_from: issued_at })
     });
     let lives = lives.collect::<Result<Vec<_>, _>>()?;
-    lives.into_iter().min().ok_or_else(|| unusable(path, "there is no certificate in it"))
+    let valid_from = lives.iter().map(|life| life.valid_from).max().unwrap_or(i64::MIN);
+    lives
+        .into_iter()
+        .min()
+        .map(|life| Life { valid_from, ..life })
+        .ok_or_else(|| unusable(path, "there is no certificate in it"))
 }
 
 fn verifier(path: &Path, pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

@@ -11,6 +11,14 @@ const HANDSHAKE: u8 = 22;
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
     This port speaks TLS: ask it by https://\n";
 
+/// Waits for the first byte.
+pub(super) async fn begins(stream: &TcpStream) -> io::Result<()> {
+    match stream.peek(&mut [0]).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a connection of a stream.
 pub(super) async fn accept(config: Arc<ServerConfig>, mut stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     let mut first = [0];
