@@ -72,9 +72,13 @@ fn plan_text(plan: &MigrationPlan) -> String {
 fn step_text(text: &mut String, step: &MigrationStep) {
     let _ = writeln!(text, "{} {}: {}", step.version, step.name, step.does);
     for held in &step.tables {
-        let lock = held.lock.map(|lock| format!(" ({lock})")).unwrap_or_default();
-        let verb = if held.blocks == "nothing" { "waits" } else { "wait" };
-        let _ = writeln!(text, "    {}, {} rows: {} {verb}{lock}", held.table, held.rows, held.blocks);
+        let _ = write!(text, "    {} (rows: {})", held.table, held.rows);
+        // SQLite has one lock for all.
+        if let Some(lock) = held.lock {
+            let wait = if held.blocks == "nothing" { "waits" } else { "wait" };
+            let _ = write!(text, ": {} {wait} ({lock})", held.blocks);
+        }
+        text.push('\n');
     }
 }
 

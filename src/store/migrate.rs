@@ -156,7 +156,12 @@ impl Store {
                     Schema::Older { have, .. } => Some(back_up(write, path, have, now).await?),
                     Schema::Missing | Schema::Current(_) => None,
                 };
-                run_sqlite(path, migrator).await.map(|()| copy)
+                let done = run_sqlite(path, migrator).await;
+                // A server that is started again and again would fill the disk with copies of what has not changed.
+                if let (Err(_), Some(copy), Ok(Schema::Older { .. })) = (&done, &copy, self.schema_by(migrator).await) {
+                    let _ = std::fs::remove_file(copy);
+                }
+                done.map(|()| copy)
             }
             Pools::Postgres { main, .. } => migrate_postgres::run(main, migrator).await.map(|()| None),
         }

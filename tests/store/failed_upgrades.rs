@@ -1,10 +1,10 @@
 //! A migration that fails or is cut off changes nothing, and succeeds later.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use chancery::{
-    entropy::SeededEntropy,
-    store::{Location, Schema, Store},
+    store::{Location, Schema},
+    time::Ttl,
 };
 
 use crate::{
@@ -21,7 +21,7 @@ fn current() -> Schema {
     Schema::Current(newest().parse().unwrap())
 }
 
-/// The copy that was made before.
+/// The copies that were made before.
 fn copies(f: &Fixture) -> Vec<PathBuf> {
     let Location::Sqlite(path) = &f.database.location else { return Vec::new() };
     let beside = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().path());
@@ -54,13 +54,12 @@ pub(crate) async fn a_failure_after_others_takes_them_back(f: &Fixture) {
         older.store.migrate_with(BROKEN, known.soon_after()).await.unwrap_err();
         assert_eq!(older.store.schema().await.unwrap(), schema, "{dump}");
         assert_eq!(row_counts(&older.database).await, before, "{dump}");
-        for copy in copies(&older) {
-            let entropy = Arc::new(SeededEntropy::new(1));
-            let copied = Store::open(&Location::Sqlite(copy), false, entropy).await.unwrap();
-            assert_eq!(copied.schema().await.unwrap(), schema, "{dump}");
-        }
+        // A copy of what has not changed is of no use.
+        assert_eq!(copies(&older), Vec::<PathBuf>::new(), "{dump}");
         older.store.migrate(known.soon_after()).await.unwrap();
         assert_eq!(older.store.schema().await.unwrap(), current(), "{dump}");
+        let is_old = older.database.engine == "sqlite" && schema != current();
+        assert_eq!(copies(&older).len(), usize::from(is_old), "{dump}");
         older.finish().await;
     }
 }
@@ -71,7 +70,9 @@ pub(crate) async fn a_caller_that_goes_away_half_way_leaves_the_schema_as_it_was
     let (before, schema) = (row_counts(&older.database).await, older.store.schema().await.unwrap());
     // However far it had come: a future that is polled so often and then dropped.
     for polls in [1, 2, 3, 5, 8, 13, 21, 34] {
-        let mut migration = Box::pin(older.store.migrate(known.soon_after()));
+        // Each makes a copy with a name of its own.
+        let now = known.soon_after().plus(Ttl::from_secs(polls));
+        let mut migration = Box::pin(older.store.migrate(now));
         let mut left = polls;
         let ended = std::future::poll_fn(|context| {
             left -= 1;
