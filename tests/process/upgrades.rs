@@ -94,7 +94,8 @@ async fn the_check_says_what_would_happen_and_changes_nothing() {
 async fn the_page_shows_what_is_printed_and_its_commands_run() {
     let dir = tempfile::tempdir().unwrap();
     let blocks = |kind: &str| -> Vec<String> {
-        let blocks = PAGE.split(&format!("\n```{kind}\n")).skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
+        let opening = format!("\n```{kind}\n");
+        let blocks = PAGE.split(&*opening).skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
         blocks.flat_map(str::lines).map(str::to_owned).collect()
     };
     for place in Place::each(&dir).await {
@@ -127,11 +128,11 @@ fn kill(mut child: Child) {
 
 #[tokio::test]
 async fn a_migration_of_postgresql_that_is_killed_half_way_changes_nothing() {
+    const WAITS: &str = "SELECT CAST(count(*) AS TEXT) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation \
+        JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database() AND c.relname = 'roles' AND NOT l.granted";
     if std::env::var("CHTEST_ENGINES").as_deref() == Ok("sqlite") {
         return;
     }
-    const WAITS: &str = "SELECT CAST(count(*) AS TEXT) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation \
-        JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database() AND c.relname = 'roles' AND NOT l.granted";
     let dir = tempfile::tempdir().unwrap();
     let place = Place::postgres(&dir.path().join("data")).await;
     at_schema_12(&place).await;
