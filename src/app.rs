@@ -20,6 +20,7 @@ mod limits;
 mod listeners;
 pub mod machine;
 mod mail;
+mod migration_plan;
 pub mod output;
 mod pause;
 mod preflight;
@@ -47,10 +48,11 @@ pub use self::{
     declared::{Declaration, Plan, apply, export, made as changes_made, plan},
     doctor::{Finding, IssuerTrust, Level, examine},
     health::readiness,
+    migration_plan::{MigrationPlan, MigrationStep, TableHeld, TimeTaken},
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
     restored::settle_restored,
-    schema::migrate,
+    schema::{SchemaCheck, check_schema, migrate},
     sealing_file::generate_sealing_key,
     signals::Signals,
     telemetry::init as init_logs,

@@ -37,8 +37,10 @@ mod login_failures;
 mod mails;
 mod migrate;
 mod migrate_postgres;
+mod migration_notes;
 mod openings;
 mod passkeys;
+mod pending;
 mod pools;
 mod postgres;
 mod private_file;
@@ -86,11 +88,13 @@ pub use self::{
     factors::StoredTotp,
     failure::{SITE_TAKEN, failure},
     import::KnownUser,
-    instance::{BINARY_VERSION, Claim, Instance, SCHEMA_VERSION},
+    instance::{BINARIES, BINARY_VERSION, Claim, Instance, SCHEMA_VERSION},
     location::{DatabaseUrl, Location},
     mails::{ClaimedMail, MailsWaiting},
     migrate::Schema,
+    migration_notes::{MIGRATION_NOTES, MigrationNote, TableLock, Touched},
     openings::Opening,
+    pending::{Pending, PendingMigration},
     postgres::{Connected, USUAL_CONNECTIONS},
     private_file::{open_to_others, private, unusable_companion},
     revoke::{By, Revoke},

@@ -9,6 +9,7 @@ use super::{
     data_dir,
     database::{Purpose, explain, hint, is_empty, open_store, refuse_missing},
     first_start::Found,
+    migration_plan::{self, MigrationPlan},
 };
 use crate::{
     entropy::{Entropy, OsEntropy},
@@ -68,44 +69,90 @@ fn empty(location: &Location) -> String {
     format!("{location} is empty; run `chancery migrate` to set it up")
 }
 
-/// `chancery migrate`. Returns a sentence about what was done, or with `check` what is to be done, and whether the
-/// schema is up to date.
+/// `chancery migrate`. Returns a sentence about what was done.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<(String, bool)> {
+pub async fn migrate(config: &Config) -> anyhow::Result<String> {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let location = &config.database.location;
-    match location {
-        Location::Sqlite(path) if check && is_empty(path) => return Ok((empty(location), false)),
-        Location::Sqlite(path) if check => refuse_missing(path)?,
-        Location::Sqlite(_) => data_dir::prepare(&config.database.data_dir, &*entropy)?,
-        Location::Postgres(_) => {}
+    if let Location::Sqlite(_) = location {
+        data_dir::prepare(&config.database.data_dir, &*entropy)?;
     }
     let found = Found::look(&config.database)?;
-    let store = open_store(location, !check, &entropy).await?;
+    let store = open_store(location, true, &entropy).await?;
     let before = store.schema().await.map_err(|e| explain(&e))?;
-    if !check {
-        found.allow_tables(location, before)?;
-    }
-    let report = match (before, check) {
-        (Schema::Current(n), _) => (format!("{location}: the schema {n} is up to date"), true),
-        (Schema::Missing, true) => (empty(location), false),
-        (Schema::Older { have, want }, true) => (
-            format!("{location}: the schema is {have}, this binary has {want}; run `chancery migrate` to update it"),
-            false,
-        ),
-        (Schema::Missing | Schema::Older { .. }, false) => {
+    found.allow_tables(location, before)?;
+    let report = match before {
+        Schema::Current(n) => up_to_date(location, n),
+        Schema::Missing | Schema::Older { .. } => {
             let Migrated { copy, deleted } = apply_migrations(&store, SystemClock.now()).await?;
             let mut report = format!("{location}: the schema is now up to date");
             if deleted > 0 {
                 report.push_str("; user names deleted because they are addresses: ");
                 report.push_str(&deleted.to_string());
             }
-            report += &copy.map(|c| format!("; a copy of the old database is at {c}")).unwrap_or_default();
-            (report, true)
+            report + &copy.map(|c| format!("; a copy of the old database is at {c}")).unwrap_or_default()
         }
     };
     store.close().await;
     Ok(report)
+}
+
+fn up_to_date(location: &Location, schema: i64) -> String {
+    format!("{location}: the schema {schema} is up to date")
+}
+
+/// What `chancery migrate --check` has found.
+#[derive(Clone, Debug)]
+pub enum SchemaCheck {
+    /// There is nothing to do.
+    Current {
+        /// The newest migration that was applied.
+        schema: i64,
+        /// A sentence for the operator.
+        says: String,
+    },
+    /// There is no schema yet.
+    Empty {
+        /// A sentence for the operator.
+        says: String,
+    },
+    /// Migrations are missing.
+    Older {
+        /// What they would do.
+        plan: Box<MigrationPlan>,
+        /// A sentence for the operator.
+        says: String,
+    },
+}
+
+/// `chancery migrate --check`: looks, and changes nothing.
+///
+/// # Errors
+/// A sentence for the operator.
+pub async fn check_schema(config: &Config) -> anyhow::Result<SchemaCheck> {
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let location = &config.database.location;
+    if let Location::Sqlite(path) = location {
+        if is_empty(path) {
+            return Ok(SchemaCheck::Empty { says: empty(location) });
+        }
+        refuse_missing(path)?;
+    }
+    Found::look(&config.database)?;
+    let store = open_store(location, false, &entropy).await?;
+    let check = match store.schema().await.map_err(|e| explain(&e))? {
+        Schema::Current(schema) => SchemaCheck::Current { schema, says: up_to_date(location, schema) },
+        Schema::Missing => SchemaCheck::Empty { says: empty(location) },
+        Schema::Older { have, want } => {
+            let plan = Box::pin(migration_plan::look(&store, location, (have, want), &entropy)).await?;
+            let says = format!(
+                "{location}: the schema is {have}, this binary has {want}; run `chancery migrate` to update it"
+            );
+            SchemaCheck::Older { plan: Box::new(plan), says }
+        }
+    };
+    store.close().await;
+    Ok(check)
 }

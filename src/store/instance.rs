@@ -14,6 +14,9 @@ pub const SCHEMA_VERSION: i64 = 17;
 /// A binary whose number is less than the database's `min_binary` refuses to start. 2 is the first that knows versions of the
 /// sealing key.
 pub const BINARY_VERSION: i64 = 2;
+/// Which programs have which number, as operators know them.
+pub const BINARIES: &[(i64, &str)] =
+    &[(1, "0.1.0 and later"), (2, "0.1.0 and later, if they know versions of the sealing key (schema 16)")];
 /// What an empty database is claimed for: nothing in it needs a newer binary.
 const FIRST_BINARY: i64 = 1;
 

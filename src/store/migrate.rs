@@ -7,9 +7,9 @@ use std::{
 };
 
 use sqlx::{
-    SqlitePool,
-    migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+    Connection, SqliteConnection, SqlitePool,
+    migrate::{Migration, MigrationType, Migrator},
+    sqlite::SqliteConnectOptions,
 };
 
 use super::{
@@ -65,21 +65,36 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if the database cannot be reached.
     pub async fn schema(&self) -> Result<Schema> {
-        let migrator = match &self.pools {
-            Pools::Sqlite { .. } => &*SQLITE,
-            Pools::Postgres { .. } => &*POSTGRES,
-        };
-        self.schema_by(migrator).await
+        self.schema_by(self.migrator()).await
     }
 
-    async fn schema_by(&self, migrator: &Migrator) -> Result<Schema> {
+    fn migrator(&self) -> &'static Migrator {
+        match &self.pools {
+            Pools::Sqlite { .. } => &SQLITE,
+            Pools::Postgres { .. } => &POSTGRES,
+        }
+    }
+
+    /// The migrations that were applied, in their order; nothing if there is no schema yet.
+    async fn applied(&self) -> Result<Option<Vec<i64>>> {
         const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
         // In a transaction: a pooler may put each statement outside of one on another connection.
         let mut tx = self.read().await?;
         if optional!(tx, (i64,), IS_OURS)?.is_none() {
-            return Ok(Schema::Missing);
+            return Ok(None);
         }
-        let applied: Vec<i64> = all!(tx, (i64,), APPLIED)?.into_iter().map(|(version,)| version).collect();
+        Ok(Some(all!(tx, (i64,), APPLIED)?.into_iter().map(|(version,)| version).collect()))
+    }
+
+    /// The numbers and names of the migrations that a schema lacks.
+    pub(super) async fn missing(&self) -> Result<Vec<(i64, String)>> {
+        let Some(applied) = self.applied().await? else { return Ok(Vec::new()) };
+        let missing = self.migrator().iter().filter(|m| !applied.contains(&m.version));
+        Ok(missing.map(|m| (m.version, m.description.to_string())).collect())
+    }
+
+    async fn schema_by(&self, migrator: &Migrator) -> Result<Schema> {
+        let Some(applied) = self.applied().await? else { return Ok(Schema::Missing) };
         let known: BTreeSet<i64> = migrator.iter().map(|m| m.version).collect();
         let have = applied.last().copied().unwrap_or(0);
         let lacks = known.iter().any(|v| !applied.contains(v));
@@ -99,40 +114,70 @@ impl Store {
         Ok(optional!(tx, (i64,), SQL)?.map_or(0, |(count,)| count))
     }
 
-    /// Migrates the schema to this binary's. If several processes try, one does it and the others wait: on PostgreSQL
-    /// for an advisory lock, on SQLite for a lock on a file beside the database. Both locks end with their process. An
-    /// older SQLite database is backed up first; returns the path of the copy.
+    /// Migrates the schema to this binary's, or changes nothing. If several processes try, one does it and the others wait:
+    /// on PostgreSQL for an advisory lock, on SQLite for a lock on a file beside the database. Both locks end with their
+    /// process. An older SQLite database is backed up first; returns the path of the copy.
     ///
     /// # Errors
     /// [`Error::Internal`] if a migration fails.
     pub async fn migrate(&self, now: Timestamp) -> Result<Option<PathBuf>> {
+        self.migrate_by(self.migrator(), now).await
+    }
+
+    /// The same with later migrations, given by number and text. For tests.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a migration fails.
+    pub async fn migrate_with(&self, later: &[(i64, &'static str)], now: Timestamp) -> Result<Option<PathBuf>> {
+        let mut all: Vec<Migration> = self.migrator().iter().cloned().collect();
+        all.extend(later.iter().map(|(version, sql)| {
+            let sql = sqlx::SqlSafeStr::into_sql_str(*sql);
+            Migration::new(*version, "later".into(), MigrationType::Simple, sql, false)
+        }));
+        self.migrate_by(&lenient(Migrator::with_migrations(all)), now).await
+    }
+
+    /// Migrates an SQLite file that nobody else uses, without a copy: to see how long it takes.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a migration fails.
+    pub async fn rehearse(&self) -> Result<()> {
         match &self.pools {
-            Pools::Sqlite { .. } => self.migrate_by(&SQLITE, now).await,
-            Pools::Postgres { .. } => self.migrate_by(&POSTGRES, now).await,
+            Pools::Sqlite { path, .. } => run_sqlite(path, &SQLITE).await,
+            Pools::Postgres { .. } => Err(Error::Internal("PostgreSQL has no files to rehearse on".into())),
         }
     }
 
     async fn migrate_by(&self, migrator: &Migrator, now: Timestamp) -> Result<Option<PathBuf>> {
-        let (result, copy) = match &self.pools {
+        match &self.pools {
             Pools::Sqlite { write, path, .. } => {
                 let _lock = setup_lock(path.clone()).await?;
                 let copy = match self.schema_by(migrator).await? {
                     Schema::Older { have, .. } => Some(back_up(write, path, have, now).await?),
                     Schema::Missing | Schema::Current(_) => None,
                 };
-                // Migrations must be able to wait for other processes, longer than the pool's connection would.
-                let options =
-                    SqliteConnectOptions::new().filename(path).busy_timeout(ACQUIRE_TIMEOUT).foreign_keys(true);
-                let single =
-                    SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failure)?;
-                let result = migrator.run(&single).await;
-                single.close().await;
-                (result, copy)
+                let done = run_sqlite(path, migrator).await;
+                // A server that is started again and again would fill the disk with copies of what has not changed.
+                if let (Err(_), Some(copy), Ok(Schema::Older { .. })) = (&done, &copy, self.schema_by(migrator).await) {
+                    let _ = std::fs::remove_file(copy);
+                }
+                done.map(|()| copy)
             }
-            Pools::Postgres { main, .. } => return migrate_postgres::run(main, migrator).await.map(|()| None),
-        };
-        result.map(|()| copy).map_err(|e| Error::Internal(Box::new(e)))
+            Pools::Postgres { main, .. } => migrate_postgres::run(main, migrator).await.map(|()| None),
+        }
     }
+}
+
+/// Applies what is missing in one transaction: all of it, or nothing.
+async fn run_sqlite(path: &Path, migrator: &Migrator) -> Result<()> {
+    // Migrations must be able to wait for other processes, longer than the pool's connection would.
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(ACQUIRE_TIMEOUT).foreign_keys(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.map_err(failure)?;
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
+    // Each migration is a savepoint in it.
+    migrator.run_direct(None, &mut *tx, false).await.map_err(|e| Error::Internal(Box::new(e)))?;
+    tx.commit().await.map_err(failure)?;
+    connection.close().await.map_err(failure)
 }
 
 /// Copies the database to a file beside it.
@@ -147,8 +192,6 @@ async fn back_up(pool: &SqlitePool, path: &Path, version: i64, now: Timestamp) -
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use sqlx::migrate::{Migration, MigrationType};
 
     use super::*;
     use crate::{entropy::SeededEntropy, store::Location};

@@ -74,6 +74,7 @@ mod story;
 mod surroundings;
 mod tls;
 mod trusted;
+mod upgrades;
 mod variables;
 mod watchers;
 mod watching;

@@ -23,6 +23,7 @@ mod database;
 mod declared;
 mod engine;
 mod factors;
+mod failed_upgrades;
 mod faults;
 mod feed;
 mod few_connections;
@@ -42,6 +43,7 @@ mod mails;
 mod network;
 mod openings;
 mod passkeys;
+mod pending;
 mod pooler;
 mod processes;
 mod refresh;
@@ -110,6 +112,9 @@ on_each_engine! {
         factors::p16_recovery_codes_count_once_and_are_replaced_together,
         factors::factors_are_removed_one_by_one_together_and_with_their_user,
         factors::p01_a_password_may_have_to_suffice_alone,
+        failed_upgrades::a_failed_migration_leaves_the_schema_and_what_was_issued_in_use,
+        failed_upgrades::a_failure_after_others_takes_them_back,
+        failed_upgrades::a_caller_that_goes_away_half_way_leaves_the_schema_as_it_was,
         feed::numbers_follow_the_order_of_commits_without_gaps,
         feed::entries_are_read_from_a_number_or_while_not_expired,
         feed::concurrent_calls_start_one_new_epoch,
@@ -174,6 +179,8 @@ on_each_engine! {
         passkeys::p22_a_passkey_is_stored_unchanged_and_has_one_user,
         passkeys::p24_authenticators_call_a_user_the_same_for_ever,
         passkeys::a48_a_session_is_opened_once_with_what_a_passkey_was_checked_against,
+        pending::what_every_older_schema_lacks_is_known,
+        pending::a_copy_of_every_older_sqlite_schema_is_migrated_in_a_rehearsal,
         processes::a_process_is_stored_unchanged_seen_again_and_forgotten,
         processes::connections_of_older_binaries_are_counted_where_the_engine_can,
         processes::no_more_processes_are_kept_than_a_deployment_can_have,
