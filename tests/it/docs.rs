@@ -132,6 +132,12 @@ fn metrics() -> Metrics {
     let certificate =
         Certificate { listener: "grpc", expires_at: 0, due_at: 0, handshakes: 0, failed: 0, is_stuck: false };
     metrics.observe_certificates(move || vec![certificate]);
+    // A metric with labels is shown once it has counted something.
+    metrics.rpc("", "", "", std::time::Duration::ZERO);
+    metrics.mails().sent("");
+    metrics.mails().failed("");
+    metrics.mails().dropped("", 1);
+    metrics.checks().count("");
     metrics
 }
 

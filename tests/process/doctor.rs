@@ -84,3 +84,17 @@ async fn another_servers_keys_dead_mail_and_old_certificates_are_problems() {
     let (all, _) = findings(&second.place, &[&issuer[..], &mail].concat());
     found(&all, "mail", "problem", "smtp+plain://127.0.0.1");
 }
+
+#[tokio::test]
+async fn every_metric_of_a_server_is_in_the_reference() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&Place::sqlite(&dir.path().join("data")));
+    let text = crate::calls::page(&server.telemetry, "/metrics").await.unwrap();
+    let page = std::fs::read_to_string("docs/reference/metrics.md").unwrap();
+    let names = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next());
+    let names: Vec<_> = names.collect();
+    assert!(names.len() > 15, "{text}");
+    for name in names {
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
