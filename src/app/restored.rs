@@ -4,7 +4,8 @@ use super::{
     backup::Bounds,
     config::Config,
     database::{Purpose, explain, refuse_missing},
-    open, serving,
+    opening::open,
+    serving,
 };
 use crate::{service::Admin, store::Location};
 

@@ -119,3 +119,23 @@ async fn read(file: &SmallFile) -> Result<Vec<u8>> {
 fn named(path: &Path, error: &Error) -> Error {
     Error::other(format!("cannot read {}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_empty_junk_or_half_written_is_no_authority() {
+        const WHOLE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let files = TlsFiles::new().ca_file(&path);
+        let reader = TlsReader::new(&files);
+        std::fs::write(&path, WHOLE).unwrap();
+        assert_eq!(reader.read().await.unwrap().ca.unwrap(), WHOLE.as_bytes());
+        for text in ["", "junk", &WHOLE[..40], &format!("{WHOLE}-----BEGIN CERTIFICATE-----\nMA")] {
+            std::fs::write(&path, text).unwrap();
+            assert!(reader.read().await.is_err() && files.read_now().is_err(), "{text:?}");
+        }
+    }
+}

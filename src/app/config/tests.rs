@@ -55,7 +55,7 @@ fn samples<'a>(
         ("check", "127.0.0.1:4", |c| Some(c.listen.check?.to_string())),
         ("issuer", "https://id.example.com", |c| c.listen.issuer.clone()),
         ("plaintext_beyond_loopback", "true", HIDDEN),
-        ("tls_cert", cert, |c| Some(c.tls.check.as_ref()?.cert.display().to_string())),
+        ("tls_cert", cert, |c| Some(c.tls.grpc.as_ref()?.cert.display().to_string())),
         ("tls_key", key, |c| Some(c.tls.grpc.as_ref()?.key.display().to_string())),
         ("tls_client_ca", cert, |c| Some(c.tls.http.as_ref()?.client_ca.as_ref()?.display().to_string())),
         ("grpc_tls_cert", cert, |c| Some(c.tls.grpc.as_ref()?.cert.display().to_string())),
@@ -103,13 +103,19 @@ fn samples<'a>(
 }
 
 /// Variables without which a setting would be refused.
+const CHECK: (&str, &str) = ("CHECK", "127.0.0.1:4");
+const PROXY: (&str, &str) = ("TRUSTED_PROXIES", "127.0.0.1");
+
 fn required_with(name: &str, (cert, key): (&str, &str)) -> Draft {
     if let Some(listener) = name.strip_suffix("tls_cert").or_else(|| name.strip_suffix("tls_key")) {
         let (other, file) = if name.ends_with("cert") { ("TLS_KEY", key) } else { ("TLS_CERT", cert) };
-        return draft_from_variables(&[(&format!("{}{other}", listener.to_uppercase()), file)]);
+        let other = format!("{}{other}", listener.to_uppercase());
+        return draft_from_variables(
+            &[CHECK, PROXY, (&other, file)].as_slice()[if listener == "check_" { 0 } else { 2 }..],
+        );
     }
     if name.ends_with("tls_client_ca") {
-        return draft_from_variables(&[("TLS_CERT", cert), ("TLS_KEY", key)]);
+        return draft_from_variables(&[CHECK, PROXY, ("TLS_CERT", cert), ("TLS_KEY", key)]);
     }
     const SMTP: (&str, &str) = ("MAIL_SMTP", "smtps://mail.example.org");
     const FROM: (&str, &str) = ("MAIL_FROM", "no-reply@example.org");
