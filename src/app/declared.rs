@@ -11,6 +11,7 @@ mod export;
 mod file;
 mod keys;
 mod named;
+mod problems;
 mod prune;
 mod render;
 mod sites;
@@ -102,11 +103,12 @@ pub async fn apply(service: &Service, file: &Declaration, prune: bool, mut plan:
     }
 }
 
-/// Makes the changes of a plan, and notes what the file names. Roles that somebody has hold nothing else up.
+/// Makes the changes of a plan, each with the note that the file names it; then notes the rest of what it names. Roles that somebody has hold nothing else up.
 async fn round(service: &Service, file: &Declaration, plan: &Plan, done: &mut usize) -> Result<(), (String, Error)> {
     let mut held = None;
     for change in &plan.changes {
-        match carry_out(service, file, change).await {
+        let admin = Admin::command().declaring(plan.declared_with(change));
+        match carry_out(service, file, change, &admin).await {
             Ok(()) => *done += 1,
             Err(error @ Error::Precondition(_)) if matches!(change, Change::PruneRole { .. }) => {
                 held.get_or_insert((change.subject(), error));

@@ -1,5 +1,7 @@
 //! `chancery apply`, `serve --apply` and `chancery export`.
 
+mod half_way;
+
 use std::{
     fs,
     path::{Path, PathBuf},

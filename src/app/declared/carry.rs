@@ -9,95 +9,82 @@ use super::{
     value::{Fields, Value},
 };
 use crate::{
-    domain::declared::{Declared, DeclaredKind},
     error::{Error, Result},
-    service::{Admin, ClientPatch, RolePatch, Service, ToRemember},
+    service::{Admin, ClientPatch, RolePatch, Service},
     time::Ttl,
 };
 
 /// How long the secret before a changed one counts.
 const OVERLAP: Ttl = Ttl::from_days(1);
 
-/// Makes one change. Repeated, it changes nothing more.
+/// Makes one change, as somebody who notes with it what the file names. Repeated, it changes nothing more.
 ///
 /// # Errors
 /// As the service's.
-pub(super) async fn carry_out(service: &Service, file: &Declaration, change: &Change) -> Result<()> {
-    let admin = Admin::command();
+pub(super) async fn carry_out(service: &Service, file: &Declaration, change: &Change, admin: &Admin) -> Result<()> {
     let issuer = service.issuer();
     match change {
-        Change::Setting { name, to, .. } => service.instance.set(&admin, name, to).await.map(|_| ()),
-        Change::NewAudience { name } => service.clients.pass_audience(&admin, &meant(name, issuer), None, None).await,
+        Change::Setting { name, to, .. } => service.instance.set(admin, name, to).await.map(|_| ()),
+        Change::NewAudience { name } => service.clients.pass_audience(admin, &meant(name, issuer), None, None).await,
         Change::Owner { audience, from, to } => {
             let audience = meant(audience, issuer);
-            service.clients.pass_audience(&admin, &audience, from.as_deref(), to.as_deref()).await
+            service.clients.pass_audience(admin, &audience, from.as_deref(), to.as_deref()).await
         }
-        Change::NewRole { name, fields } => service.roles.create(&admin, role_request(name, fields)).await.map(|_| ()),
+        Change::NewRole { name, fields } => service.roles.create(admin, role_request(name, fields)).await.map(|_| ()),
         Change::Role { name, changed } => {
-            service.roles.update(&admin, name, role_patch(changed), None).await.map(|_| ())
+            service.roles.update(admin, name, role_patch(changed), None).await.map(|_| ())
         }
-        Change::PruneRole { name } => service.roles.delete(&admin, name).await,
-        Change::PruneClient { id, has_site } => prune_client(service, id, *has_site).await,
+        Change::PruneRole { name } => service.roles.delete(admin, name).await,
+        Change::PruneClient { id, .. } => service.clients.prune(admin, id).await,
         Change::NewClient { id, fields, disabled, .. } => {
-            new_client(service, file, id, fields).await?;
-            if *disabled { service.clients.set_disabled(&admin, id, true).await.map(|_| ()) } else { Ok(()) }
+            new_client(service, file, (id, fields), admin).await?;
+            if *disabled { service.clients.set_disabled(admin, id, true).await.map(|_| ()) } else { Ok(()) }
         }
         Change::Client { id, changed, disabled, secret_file } => {
-            change_client(service, id, changed).await?;
+            // One that was pruned stays so until it is enabled again.
+            let plain = Admin::command();
+            let first = if *disabled == Some(false) { &plain } else { admin };
+            change_client(service, id, changed, first).await?;
             if secret_file.is_some()
                 && let Some(secret) = file.entry(Kind::Client, id).and_then(|entry| entry.secret.as_ref())
             {
-                service.clients.take_secret(&admin, id, secret.hash(), OVERLAP).await?;
+                service.clients.take_secret(first, id, secret.hash(), OVERLAP).await?;
             }
             match disabled {
-                Some(disabled) => service.clients.set_disabled(&admin, id, *disabled).await.map(|_| ()),
+                Some(disabled) => service.clients.set_disabled(admin, id, *disabled).await.map(|_| ()),
                 None => Ok(()),
             }
         }
         Change::NewUser { name, .. } => {
             let entry = file.entry(Kind::User, name).ok_or_else(|| Error::NotFound("user", name.clone()))?;
-            service.users.create(&admin, user_request(entry)).await.map(|_| ())
+            service.users.create(admin, user_request(entry)).await.map(|_| ())
         }
-        Change::UserRole { user, role } => service.users.set_role(&admin, user, role, true).await.map(|_| ()),
+        Change::UserRole { user, role } => service.users.set_role(admin, user, role, true).await.map(|_| ()),
     }
 }
 
-async fn new_client(service: &Service, file: &Declaration, id: &str, fields: &Fields) -> Result<()> {
+async fn new_client(service: &Service, file: &Declaration, (id, fields): (&str, &Fields), admin: &Admin) -> Result<()> {
     let mut request = client_request(id, fields, service.issuer());
     request.secret = file.entry(Kind::Client, id).and_then(same_secret);
     // Whom it serves is said of the audience.
     request.serves.clear();
-    service.clients.create(&Admin::command(), request).await.map(|_| ())
+    service.clients.create(admin, request).await.map(|_| ())
 }
 
-async fn change_client(service: &Service, id: &str, changed: &[FieldChange]) -> Result<()> {
-    let admin = Admin::command();
+async fn change_client(service: &Service, id: &str, changed: &[FieldChange], admin: &Admin) -> Result<()> {
     let patch = client_patch(changed, service.issuer());
     if !patch.is_empty() {
-        service.clients.update(&admin, id, &patch, None).await?;
+        service.clients.update(admin, id, &patch, None).await?;
     }
     let Some(roles) = changed.iter().find(|field| field.name == "roles") else { return Ok(()) };
     let (from, to) = (roles.from.list(), roles.to.list());
     for role in to.iter().filter(|role| !from.contains(role)) {
-        service.clients.set_role(&admin, id, role, true).await?;
+        service.clients.set_role(admin, id, role, true).await?;
     }
     for role in from.iter().filter(|role| !to.contains(role)) {
-        service.clients.set_role(&admin, id, role, false).await?;
+        service.clients.set_role(admin, id, role, false).await?;
     }
     Ok(())
-}
-
-/// A disabled client would keep its host from the one that takes its place.
-async fn prune_client(service: &Service, id: &str, has_site: bool) -> Result<()> {
-    let admin = Admin::command();
-    service.clients.set_disabled(&admin, id, true).await?;
-    if has_site {
-        let patch = ClientPatch { site: Some(String::new()), browser_tokens: Some(false), ..ClientPatch::default() };
-        service.clients.update(&admin, id, &patch, None).await?;
-    }
-    // At once: whatever fails after this, the file can bring it back.
-    let noted = Declared { kind: DeclaredKind::Client, name: id.to_owned(), pruned: true };
-    service.declarations.note(&admin, &ToRemember { declared: vec![noted], ..ToRemember::default() }).await
 }
 
 fn role_patch(changed: &[FieldChange]) -> RolePatch {

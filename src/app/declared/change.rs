@@ -6,7 +6,10 @@ use super::{
     keys::Kind,
     value::{Fields, Value},
 };
-use crate::service::ToRemember;
+use crate::{
+    domain::declared::{Declared, DeclaredKind},
+    service::ToRemember,
+};
 
 /// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +112,12 @@ impl Plan {
         &self.notes
     }
 
+    /// What is noted with a change: that the file names what it is about, unless that is noted already.
+    pub(super) fn declared_with(&self, change: &Change) -> Option<Declared> {
+        let (kind, name) = change.named()?;
+        self.remember.declared.iter().find(|noted| noted.kind == kind && noted.name == name).cloned()
+    }
+
     /// How much there is to do.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -181,6 +190,21 @@ impl Change {
             Self::UserRole { role, .. } => vec![format!("roles: + {role}")],
             Self::PruneRole { .. } => vec!["is deleted: the file names it no more".to_owned()],
         }
+    }
+
+    /// What it makes or changes that files name.
+    pub(super) fn named(&self) -> Option<(DeclaredKind, &str)> {
+        match self {
+            Self::Setting { name, pruned: false, .. } => Some((DeclaredKind::Setting, name)),
+            Self::NewRole { name, .. } | Self::Role { name, .. } => Some((DeclaredKind::Role, name)),
+            Self::NewClient { id, .. } | Self::Client { id, .. } => Some((DeclaredKind::Client, id)),
+            _ => None,
+        }
+    }
+
+    /// Whether it gives a client a secret from a file.
+    pub(super) const fn sets_secret(&self) -> bool {
+        matches!(self, Self::NewClient { secret_file: Some(_), .. } | Self::Client { secret_file: Some(_), .. })
     }
 
     /// What a new confidential client lacks, if it lacks it.

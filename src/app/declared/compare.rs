@@ -6,6 +6,7 @@ use super::{
     change::{Change, FieldChange, Plan},
     file::Declaration,
     keys::Kind,
+    problems::Problems,
     prune::prune,
     sites::{Move, in_order},
     state::{PresentClient, State},
@@ -28,7 +29,7 @@ pub(super) fn compare(
     state: &State,
     with_prune: bool,
 ) -> Result<Plan, Vec<String>> {
-    let mut comparison = Comparison { file, wanted, state, plan: Plan::default(), problems: Vec::new() };
+    let mut comparison = Comparison { file, wanted, state, plan: Plan::default(), problems: Problems::default() };
     let pruned = prune(wanted, state, with_prune, &mut comparison.plan);
     comparison.refuse(&pruned.clients);
     comparison.settings();
@@ -42,7 +43,7 @@ pub(super) fn compare(
     comparison.plan.changes.extend(pruned.roles);
     comparison.remember();
     let Comparison { plan, problems, .. } = comparison;
-    if problems.is_empty() { Ok(plan) } else { Err(problems) }
+    problems.into_result(plan)
 }
 
 struct Comparison<'a> {
@@ -50,7 +51,7 @@ struct Comparison<'a> {
     wanted: &'a Wanted,
     state: &'a State,
     plan: Plan,
-    problems: Vec<String>,
+    problems: Problems,
 }
 
 impl Comparison<'_> {
@@ -170,6 +171,9 @@ impl Comparison<'_> {
                 let get = format!("`chancery client rotate-secret {id}`");
                 format!("client {id} gets a secret that nobody knows: name a secret_file, or get one with {get}")
             }));
+            if change.sets_secret() && wanted.needs_encoding {
+                self.plan.notes.push(encoding_needed(id, &wanted.secret_file));
+            }
             // Of the issuer's own client the file says nothing of the site.
             let to = if wanted.fields.contains_key("site") { site_key(&wanted.fields) } else { from.clone() };
             moves.push(Move { id: id.clone(), from, to, change });
@@ -293,6 +297,13 @@ fn unchangeable<'a>(
         let what = format!("it is {} for good; another client has to take its place", from.shown());
         (from != to).then(|| (Kind::Client, id.to_owned(), key, what))
     })
+}
+
+fn encoding_needed(id: &str, file: &str) -> String {
+    format!(
+        "client {id}: {file} holds a secret with % or +, which works only percent-encoded in HTTP Basic authentication \
+         (RFC 6749 §2.3.1); choose letters and digits, such as `openssl rand -hex 32`"
+    )
 }
 
 fn new_client(id: &str, wanted: &WantedClient) -> Change {

@@ -16,6 +16,7 @@ use toml::{
 use super::{
     keys::{Kind, PASSWORD_FILE, SECRET_FILE},
     named::{client_secret, password},
+    problems::Problems,
     value::{Form, Value},
 };
 use crate::{
@@ -104,17 +105,18 @@ impl Declaration {
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Vec<String>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let mut reader = Reader { path: path.to_string_lossy().into(), folder, text, problems: Vec::new() };
+        let (path, problems) = (path.to_string_lossy().into(), Problems::default());
+        let mut reader = Reader { path, folder, line_ends: line_ends(text), problems };
         if !errors.is_empty() {
             // Values recovered next to a syntax error may not be what was intended.
-            let all = errors.iter().map(|e| {
-                let line = reader.line(e.span().map_or(0, |span| span.start));
-                format!("{}, line {line}: {}", reader.path, e.message())
-            });
-            return Err(all.collect());
+            for error in &errors {
+                let line = reader.line(error.span().map_or(0, |span| span.start));
+                reader.problem(line, error.message());
+            }
         }
         let (mut settings, mut entries) = (Vec::new(), Vec::new());
-        for (name, value) in sorted(table.get_ref()) {
+        let readable = errors.is_empty().then(|| sorted(table.get_ref())).unwrap_or_default();
+        for (name, value) in readable {
             let line = reader.line(name.span().start);
             match Kind::ALL.into_iter().find(|kind| kind.as_str() == name.get_ref().as_ref()) {
                 Some(kind) => entries.extend(reader.entries(kind, line, value)),
@@ -128,7 +130,7 @@ impl Declaration {
         }
         reader.repeated(&entries);
         let declaration = Self { path: reader.path, settings, entries };
-        if reader.problems.is_empty() { Ok(declaration) } else { Err(reader.problems) }
+        reader.problems.into_result(declaration)
     }
 
     /// Where it was read from.
@@ -165,16 +167,21 @@ fn sorted<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Pair<'a, 'i>> {
     all
 }
 
-struct Reader<'t> {
+struct Reader {
     path: Arc<str>,
     folder: PathBuf,
-    text: &'t str,
-    problems: Vec<String>,
+    line_ends: Vec<usize>,
+    problems: Problems,
 }
 
-impl Reader<'_> {
+/// Where lines end, in their order.
+fn line_ends(text: &str) -> Vec<usize> {
+    text.match_indices('\n').map(|(at, _)| at).collect()
+}
+
+impl Reader {
     fn line(&self, at: usize) -> usize {
-        self.text.get(..at).map_or(1, |before| before.matches('\n').count() + 1)
+        self.line_ends.partition_point(|end| *end < at) + 1
     }
 
     fn problem(&mut self, line: usize, what: &str) {

@@ -26,6 +26,12 @@ pub(super) fn client_secret(path: &Path) -> Result<ClientSecret, String> {
     Ok(ClientSecret::new(text.to_string()))
 }
 
+/// Whether a server reads a secret as another one unless the application encodes it, as it must for HTTP Basic
+/// authentication (RFC 6749 §2.3.1) and often does not.
+pub(super) fn needs_encoding(secret: &str) -> bool {
+    secret.contains(['%', '+'])
+}
+
 /// Reads the password of a user.
 pub(super) fn password(path: &Path) -> Result<Password, String> {
     Ok(Password::new(one_line(path)?.to_string()))

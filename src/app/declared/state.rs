@@ -36,7 +36,7 @@ pub(super) struct PresentRole {
     pub(super) built_in: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PresentClient {
     pub(super) fields: Fields,
     pub(super) disabled: bool,

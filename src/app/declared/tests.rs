@@ -1,4 +1,5 @@
 mod exports;
+mod limits;
 
 use std::{fs, path::Path};
 

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     file::{Declaration, Entry},
     keys::{Kind, OF_ACCOUNT_CLIENT, SECRET_FILE},
+    named::needs_encoding,
+    problems::Problems,
     render::{check_audience, client_fields, client_request, role_request, user_request, written},
     value::{Fields, Value},
 };
@@ -37,6 +39,8 @@ pub(super) struct WantedClient {
     pub(super) disabled: Option<bool>,
     pub(super) secret: Option<ClientSecretHash>,
     pub(super) secret_file: String,
+    /// Whether the secret is another text once it is encoded for HTTP Basic authentication.
+    pub(super) needs_encoding: bool,
 }
 
 /// What declarations are checked against.
@@ -52,7 +56,7 @@ pub(super) struct Surroundings<'a> {
 /// # Errors
 /// Every problem, each with its line.
 pub(super) fn check(file: &Declaration, surroundings: Surroundings<'_>) -> Result<Wanted, Vec<String>> {
-    let mut checked = Checked { file, surroundings, wanted: Wanted::default(), problems: Vec::new() };
+    let mut checked = Checked { file, surroundings, wanted: Wanted::default(), problems: Problems::default() };
     checked.settings();
     for entry in &file.entries {
         match entry.kind {
@@ -64,14 +68,14 @@ pub(super) fn check(file: &Declaration, surroundings: Surroundings<'_>) -> Resul
     }
     checked.owners();
     checked.sites();
-    if checked.problems.is_empty() { Ok(checked.wanted) } else { Err(checked.problems) }
+    checked.problems.into_result(checked.wanted)
 }
 
 struct Checked<'a> {
     file: &'a Declaration,
     surroundings: Surroundings<'a>,
     wanted: Wanted,
-    problems: Vec<String>,
+    problems: Problems,
 }
 
 impl Checked<'_> {
@@ -139,7 +143,9 @@ impl Checked<'_> {
         }
         let secret = entry.secret.as_ref().map(crate::secret::ClientSecret::hash);
         let secret_file = entry.file.as_ref().map(|file| file.value.clone()).unwrap_or_default();
-        self.wanted.clients.insert(id, WantedClient { fields: config, disabled, secret, secret_file });
+        let needs_encoding = entry.secret.as_ref().is_some_and(|secret| needs_encoding(secret.expose()));
+        let wanted = WantedClient { fields: config, disabled, secret, secret_file, needs_encoding };
+        self.wanted.clients.insert(id, wanted);
     }
 
     /// The rest of the issuer's own client is the server's.

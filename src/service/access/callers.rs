@@ -357,7 +357,13 @@ impl Callers {
             return Err(Error::Lacks(permission));
         }
         let actor = Actor { address: ctx.peer.clone(), ..actor };
-        Ok(Admin { actor, holds: HeldPermissions::Only(held.permissions), source, origin: ctx.origin.clone() })
+        Ok(Admin {
+            actor,
+            holds: HeldPermissions::Only(held.permissions),
+            source,
+            origin: ctx.origin.clone(),
+            declares: None,
+        })
     }
 
     /// Checks, from memory, whether an administrator may still receive a stream.

@@ -11,6 +11,7 @@ use crate::{
         assurance::acr_suffices,
         audit::Actor,
         client::{Client, ClientId},
+        declared::Declared,
         role::{Entitled, Role},
         scope::PermissionAt,
         session::Session,
@@ -228,6 +229,8 @@ pub struct Admin {
     pub(super) source: PermissionSource,
     /// The origin of the page that made the call, if one did.
     pub(super) origin: Option<String>,
+    /// What is noted with each change: a file that is applied names it.
+    pub(super) declares: Option<Declared>,
 }
 
 /// The permissions that an administrator had when the call was authorized.
@@ -263,7 +266,14 @@ impl Admin {
     #[must_use]
     pub fn command() -> Self {
         let (actor, holds) = (Actor::command(), HeldPermissions::Everything);
-        Self { actor, holds, source: PermissionSource::Command, origin: None }
+        Self { actor, holds, source: PermissionSource::Command, origin: None, declares: None }
+    }
+
+    /// The same, who notes with each change that a file declares this: what fails later, or is killed, leaves nothing that
+    /// was made and that no file is known to have named.
+    #[must_use]
+    pub fn declaring(self, declares: Option<Declared>) -> Self {
+        Self { declares, ..self }
     }
 
     /// Whether the administrator is this user.
@@ -278,6 +288,9 @@ impl Admin {
     pub(in crate::service) async fn write(&self, store: &Store, live: &Live) -> Result<Tx> {
         let mut tx = store.write().await?;
         self.check_current(&mut tx, live).await?;
+        if let Some(declared) = &self.declares {
+            tx.declared_note(declared, live.now()).await?;
+        }
         Ok(tx)
     }
 

@@ -71,7 +71,7 @@ impl Clients {
         self.live.client(id)
     }
 
-    fn patched(&self, old: &Client, patch: &ClientPatch) -> Result<ClientConfig> {
+    pub(super) fn patched(&self, old: &Client, patch: &ClientPatch) -> Result<ClientConfig> {
         let mut violations = Violations::default();
         let mut config = old.config.clone();
         let (public, first_party) = (old.secret.is_none(), config.first_party);

@@ -36,6 +36,7 @@ impl Clients {
         self.check_covers(admin, &config)?;
         let serves: Vec<Audience> = request.serves.iter().filter_map(|a| a.parse().ok()).collect();
         let given = request.secret;
+        let from_file = given.as_ref().map(ClientSecret::hash);
         let secret = (!request.public).then(|| given.unwrap_or_else(|| ClientSecret::generate(&*self.entropy)));
         let hash = secret.as_ref().map(ClientSecret::hash);
         let status = Some(self.lists.next_index(now).await?);
@@ -61,6 +62,9 @@ impl Clients {
             if !tx.audience_own(audience, &client.id).await? {
                 return Err(Error::invalid("serves", format!("{audience} is served by another client")));
             }
+        }
+        if let Some(hash) = from_file.filter(|_| !request.public) {
+            tx.declared_secret_note(&client.id, hash, now).await?;
         }
         let record = ChangeRecord { audit: AuditKind::ClientCreated, change: ChangeKind::Client, details: json!({}) };
         self.record_change(&mut tx, admin, &client.id, record).await?;

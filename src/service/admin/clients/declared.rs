@@ -2,12 +2,20 @@
 
 use serde_json::json;
 
-use super::{ChangeRecord, Clients};
+use super::{ChangeRecord, ClientPatch, Clients};
 use crate::{
-    domain::{audit::AuditKind, client::ClientId, feed::ChangeKind, scope::Audience},
+    domain::{
+        audit::AuditKind,
+        client::ClientId,
+        declared::{Declared, DeclaredKind},
+        feed::ChangeKind,
+        scope::Audience,
+        session::RevokedCause,
+    },
     error::{Error, Result},
     secret::ClientSecretHash,
     service::access::Admin,
+    store::{By, Revoke},
     time::Ttl,
 };
 
@@ -39,6 +47,34 @@ impl Clients {
         self.record_change(&mut tx, admin, &client.id, record).await?;
         self.live.commit(tx).await?;
         Ok(true)
+    }
+
+    /// Takes away a client that an applied file named: it is disabled, and its site is free for the client that takes its
+    /// place. All at once, so that a file that names it again brings it back, whatever fails.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] if somebody changes it at the same time.
+    pub async fn prune(&self, admin: &Admin, id: &str) -> Result<()> {
+        self.live.confirm().await?;
+        let old = self.live.client(id)?;
+        self.check_covers(admin, &old.config)?;
+        let patch = ClientPatch { site: Some(String::new()), browser_tokens: Some(false), ..ClientPatch::default() };
+        let config = self.patched(&old, &patch)?;
+        let (now, settings) = (self.live.now(), self.live.snapshot().settings.clone());
+        let mut tx = admin.write(&self.store, &self.live).await?;
+        if config != old.config {
+            if !tx.client_configure(&old.id, &config, old.revision, now).await? {
+                return Err(Error::Conflict);
+            }
+            let details = json!({ "changed": ["site", "browser_tokens"] });
+            let record = ChangeRecord { audit: AuditKind::ClientUpdated, change: ChangeKind::Client, details };
+            self.record_change(&mut tx, admin, &old.id, record).await?;
+        }
+        let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };
+        tx.revoke(Revoke::Client(&old.id), &by).await?;
+        let noted = Declared { kind: DeclaredKind::Client, name: id.to_owned(), pruned: true };
+        tx.declared_note(&noted, now).await?;
+        self.live.commit(tx).await
     }
 
     /// Makes sure that an audience exists, and gives it another owner, or none.

@@ -1,0 +1,84 @@
+//! What is left when a file is applied half-way.
+
+use std::fs;
+
+use super::{SECRET, apply};
+use crate::{place::Place, server::Server};
+
+/// Makes notes of what is pruned fail, as if the database were lost there.
+async fn lose_pruning(place: &Place) {
+    if place.engine() == "sqlite" {
+        let fails = "BEGIN SELECT RAISE(ABORT, 'lost'); END";
+        let when = "BEFORE INSERT ON declared WHEN NEW.pruned_at IS NOT NULL";
+        place.texts(&format!("CREATE TRIGGER lost {when} {fails}")).await;
+    } else {
+        let fails = "BEGIN RAISE EXCEPTION 'lost'; END";
+        place.texts(&format!("CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ {fails} $$")).await;
+        let when = "BEFORE INSERT ON declared FOR EACH ROW WHEN (NEW.pruned_at IS NOT NULL)";
+        place.texts(&format!("CREATE TRIGGER lost {when} EXECUTE FUNCTION lose()")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_prune_that_fails_half_way_changes_nothing_and_is_finished_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = Server::on(&place, &[]);
+        let site = |id: &str| {
+            let site = "site = \"https://shop.example/auth\"";
+            format!(
+                "[[client]]\nclient_id = \"{id}\"\npublic = true\nfirst_party = true\naudiences = [\"a\"]\n{site}\n"
+            )
+        };
+        let (old, new) = (dir.path().join("old.toml"), dir.path().join("new.toml"));
+        fs::write(&old, site("first")).unwrap();
+        fs::write(&new, site("second")).unwrap();
+        assert_eq!(apply(&place, &old, &[]).0, Some(0));
+        lose_pruning(&place).await;
+        let (code, printed, said) = apply(&place, &new, &["--prune"]);
+        assert_eq!(code, Some(1), "{printed}{said}");
+        assert_eq!(place.count("clients", "id = 'first' AND disabled_at IS NULL AND site_key IS NOT NULL").await, 1);
+        let on = if place.engine() == "sqlite" { "" } else { " ON declared" };
+        place.texts(&format!("DROP TRIGGER lost{on}")).await;
+        let (code, printed, said) = apply(&place, &new, &["--prune"]);
+        assert_eq!(code, Some(0), "{printed}{said}");
+        assert!(printed.contains("- client first: is disabled, and gives its site up"), "{printed}");
+        assert_eq!(place.count("declared", "name = 'first' AND pruned_at IS NOT NULL").await, 1);
+        assert_eq!(apply(&place, &new, &["--prune"]).1, "nothing differs\n");
+        // Back with another site: both in one file.
+        fs::write(&new, format!("{}{}", site("second"), site("first").replace("shop.", "other."))).unwrap();
+        assert!(apply(&place, &new, &[]).1.contains("~ client first: disabled: true → false\n"));
+        assert_eq!(place.count("declared", "name = 'first' AND pruned_at IS NULL").await, 1);
+        drop(server);
+    }
+}
+
+#[tokio::test]
+async fn what_a_failed_application_made_is_pruned_by_a_file_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = Server::on(&place, &[]);
+        let (file, empty) = (dir.path().join("half.toml"), dir.path().join("empty.toml"));
+        fs::write(&empty, "").unwrap();
+        fs::write(dir.path().join("secret"), SECRET).unwrap();
+        let taken = "[[user]]\nname = \"ada\"\nemails = [\"x@example.com\"]\n";
+        fs::write(&file, taken).unwrap();
+        assert_eq!(apply(&place, &file, &[]).0, Some(0));
+        let made = "[settings]\nsessions_per_user = 21\n[[role]]\nname = \"clerk\"\n\
+            [[client]]\nclient_id = \"worker\"\nsecret_file = \"secret\"\n";
+        fs::write(&file, format!("{made}{}", taken.replace("ada", "eve"))).unwrap();
+        let (code, printed, said) = apply(&place, &file, &[]);
+        assert!(code == Some(1) && said.contains("user eve"), "{printed}{said}");
+        let named = place.texts("SELECT kind || ' ' || name FROM declared ORDER BY 1").await;
+        assert_eq!(named, ["client worker", "role clerk", "setting sessions_per_user"], "{}", place.engine());
+        assert_eq!(place.count("declared_secrets", "client_id = 'worker'").await, 1);
+        let (code, printed, said) = apply(&place, &empty, &["--prune"]);
+        assert_eq!(code, Some(0), "{said}");
+        for line in
+            ["- client worker: is disabled", "- role clerk: is deleted", "~ setting sessions_per_user: 21 → 100"]
+        {
+            assert!(printed.contains(line), "{line}: {printed}");
+        }
+        drop(server);
+    }
+}
