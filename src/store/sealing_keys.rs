@@ -78,6 +78,13 @@ impl Tx {
         execute!(self, SQL, version, now.millis()).map(|_| ())
     }
 
+    /// Lets one transaction at a time change which version is in use, and which were dropped. The two are rows of different tables:
+    /// each of two statements at once would see the other's row as it was before, and a version could come into use as it is
+    /// dropped. On PostgreSQL a statement sees what was committed before it began, so the lock is a statement of its own.
+    async fn sealing_keys_hold(&mut self) -> Result<()> {
+        execute!(self, "UPDATE instance SET sealing_version = sealing_version WHERE id = 1").map(|_| ())
+    }
+
     /// Brings version `to` into use in place of `from`. Binaries that do not know versions cannot start from now on. Returns
     /// whether this call did it.
     pub async fn sealing_key_switch(&mut self, from: i64, to: i64, min_binary: i64, now: Timestamp) -> Result<bool> {
@@ -85,6 +92,7 @@ impl Tx {
             min_binary = CASE WHEN min_binary < $3 THEN $3 ELSE min_binary END WHERE id = 1 AND sealing_version = $1 \
             AND EXISTS (SELECT 1 FROM sealing_keys WHERE version = $2 AND dropped_at IS NULL)";
         const UNTIL: &str = "UPDATE sealing_keys SET used_until = $2 WHERE version = $1";
+        self.sealing_keys_hold().await?;
         if execute!(self, SWITCH, from, to, min_binary)? == 0 {
             return Ok(false);
         }
@@ -97,6 +105,7 @@ impl Tx {
     pub async fn sealing_key_drop(&mut self, version: i64, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE sealing_keys SET dropped_at = $2 WHERE version = $1 AND dropped_at IS NULL \
             AND version NOT IN (SELECT sealing_version FROM instance)";
+        self.sealing_keys_hold().await?;
         Ok(execute!(self, SQL, version, now.millis())? == 1)
     }
 

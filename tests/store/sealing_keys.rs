@@ -11,7 +11,7 @@ use chancery::{
     },
     id::{FactorId, TicketId},
     secret::{CodeHash, TicketSecret},
-    store::{By, Revoke, StoredTotp},
+    store::{By, Location, Revoke, StoredTotp},
     time::{Timestamp, Ttl},
 };
 
@@ -61,6 +61,40 @@ pub(crate) async fn concurrent_calls_bring_a_version_into_use_once(f: &Fixture) 
     });
     let won = futures_util::future::join_all(calls).await;
     assert_eq!(won.into_iter().filter(|won| *won).count(), 1);
+}
+
+pub(crate) async fn a_version_never_comes_into_use_as_it_is_dropped(f: &Fixture) {
+    let other = f.second().await;
+    for version in 2..8 {
+        let mut tx = f.store.write().await.unwrap();
+        assert!(tx.sealing_key_add(version, &[1, u8::try_from(version).unwrap()], NOW).await.unwrap());
+        let from = tx.instance().await.unwrap().unwrap().sealing_version;
+        tx.commit().await.unwrap();
+        // On SQLite one of them waits for the other before its first statement.
+        let begun = tokio::sync::Barrier::new(2);
+        let on_postgres = matches!(f.database.location, Location::Postgres(_));
+        let together = async || {
+            if on_postgres {
+                begun.wait().await;
+            }
+        };
+        let switch = async {
+            let mut tx = f.store.write().await.unwrap();
+            together().await;
+            let won = tx.sealing_key_switch(from, version, 2, NOW).await.unwrap();
+            tx.commit().await.unwrap();
+            won
+        };
+        let drop = async {
+            let mut tx = other.write().await.unwrap();
+            together().await;
+            let won = tx.sealing_key_drop(version, NOW).await.unwrap();
+            tx.commit().await.unwrap();
+            won
+        };
+        let (switched, dropped) = tokio::join!(switch, drop);
+        assert!(switched != dropped, "{version}: {switched}, {dropped}");
+    }
 }
 
 /// A row in each table with a sealed column: their ids.
