@@ -3,6 +3,7 @@
 mod database;
 mod issuer;
 mod replicas;
+mod sealing;
 
 use std::path::PathBuf;
 
@@ -83,6 +84,7 @@ pub async fn examine(config: &Config, service: anyhow::Result<Service>, issuer_c
 
 async fn of_service(config: &Config, service: &Service, issuer_ca: Option<PathBuf>) -> Vec<Finding> {
     let mut findings = database::examine(config, service).await;
+    findings.extend(sealing::examine(service).await);
     findings.push(replicas::examine(service).await);
     findings.extend(issuer::examine(service, issuer_ca).await);
     findings
