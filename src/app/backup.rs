@@ -20,7 +20,7 @@ use super::{
 use crate::{
     domain::audit::{Actor, AuditKind},
     entropy::{Entropy, OsEntropy},
-    keys::fingerprint,
+    keys::{SealingKey, fingerprint},
     store::{Contents, DatabaseFile, DatabaseUrl, Examined, GoOn, Location, Schema},
     time::{Clock, SystemClock, Ttl},
 };
@@ -51,9 +51,9 @@ pub struct BackedUp {
     pub bytes: u64,
     /// What is in it.
     pub contents: Contents,
-    /// The fingerprint of the sealing key that it needs.
-    pub fingerprint: String,
-    /// Where that key is, or that it is not where it should be.
+    /// The fingerprints of the sealing keys that it needs, the one in use first.
+    pub fingerprints: Vec<String>,
+    /// Where those keys are, or that one is not where it should be.
     pub key: String,
     /// Why the audit log does not mention this backup, if it does not.
     pub unrecorded: Option<String>,
@@ -86,9 +86,9 @@ pub async fn back_up(config: &Config, file: &Path, bounds: &Bounds) -> anyhow::R
     };
     let bytes = std::fs::metadata(&copy).map_or(0, |m| m.len());
     place.publish("copy.db", file)?;
-    let key = key_found(&config.database, &contents.check_value);
-    let fingerprint = fingerprint(&contents.check_value);
-    Ok(BackedUp { database: path.clone(), bytes, contents, fingerprint, key, unrecorded })
+    let key = keys_found(&config.database, &contents);
+    let fingerprints = fingerprints_needed(&contents);
+    Ok(BackedUp { database: path.clone(), bytes, contents, fingerprints, key, unrecorded })
 }
 
 /// Writes the audit event, which the copy then contains: it tells later when the copy was made. A full disk must not
@@ -114,12 +114,35 @@ async fn record(config: &Config, file: &Path, entropy: &Arc<dyn Entropy>) -> any
     Ok(recorded.err().map(|e| e.to_string()))
 }
 
-/// Where the key of a database is.
-fn key_found(database: &Database, check_value: &[u8]) -> String {
+/// The check values of the keys that a database needs, the one in use first.
+pub(super) fn needed(contents: &Contents) -> impl Iterator<Item = &Vec<u8>> {
+    std::iter::once(&contents.check_value).chain(&contents.older_check_values)
+}
+
+/// The fingerprints of the keys that a database needs, the one in use first.
+pub(super) fn fingerprints_needed(contents: &Contents) -> Vec<String> {
+    needed(contents).map(|check_value| fingerprint(check_value)).collect()
+}
+
+/// The fingerprints of those that are not among some keys.
+pub(super) fn fingerprints_missing(contents: &Contents, keys: &[SealingKey]) -> Vec<String> {
+    let missing = needed(contents).filter(|check_value| !keys.iter().any(|key| key.answers(check_value)));
+    missing.map(|check_value| fingerprint(check_value)).collect()
+}
+
+/// Where the keys of a database are.
+fn keys_found(database: &Database, contents: &Contents) -> String {
     let place = sealing_file::whereabouts(database);
     match sealing_file::load(database) {
-        Ok(Some(keys)) if keys.iter().any(|key| key.answers(check_value)) => format!("it is in {place}"),
-        Ok(Some(keys)) => format!("the key in {place} is another one, {}", sealing_file::fingerprints(&keys)),
+        Ok(Some(keys)) => {
+            let missing = fingerprints_missing(contents, &keys);
+            match (missing.len(), contents.older_check_values.len()) {
+                (0, 0) => format!("it is in {place}"),
+                (0, _) => format!("they are in {place}"),
+                (_, 0) => format!("the key in {place} is another one, {}", sealing_file::fingerprints(&keys)),
+                _ => format!("{} is not in {place}", missing.join(", ")),
+            }
+        }
         Ok(None) => format!("it is not in {place}"),
         Err(error) => format!("it could not be read: {error:#}"),
     }

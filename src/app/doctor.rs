@@ -3,6 +3,7 @@
 mod database;
 mod issuer;
 mod replicas;
+mod sealing;
 
 use std::path::PathBuf;
 
@@ -91,6 +92,7 @@ pub async fn examine(config: &Config, service: anyhow::Result<Service>, trust: I
 
 async fn of_service(config: &Config, service: &Service, trust: IssuerTrust) -> Vec<Finding> {
     let mut findings = database::examine(config, service).await;
+    findings.extend(sealing::examine(service).await);
     findings.push(replicas::examine(service).await);
     findings.extend(issuer::examine(service, trust).await);
     findings

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 
 use super::{
-    backup::{Bounds, parameters_left_out, quoted},
+    backup::{Bounds, fingerprints_missing, fingerprints_needed, parameters_left_out, quoted},
     config::{Config, Database},
     data_dir,
     database::{explain, open_store},
@@ -32,8 +32,10 @@ pub struct Restored {
     pub database: PathBuf,
     /// What was in the backup.
     pub contents: Contents,
-    /// The fingerprint of its sealing key.
-    pub fingerprint: String,
+    /// The fingerprints of the sealing keys that it needs, the one in use first.
+    pub fingerprints: Vec<String>,
+    /// Those of them that were not given.
+    pub missing: Vec<String>,
     /// How many sessions were ended.
     pub ended: usize,
     /// Whether the file was copied by other means than `chancery backup`.
@@ -60,13 +62,13 @@ pub async fn restore(config: &Config, file: &Path, end_sessions: bool, bounds: &
         let _ = fs::remove_file(serving::name(path));
         let _ = fs::remove_dir(&config.database.data_dir);
     }
-    let (mut contents, ended) = restored?;
+    let (mut contents, ended, missing) = restored?;
     if raw {
         // What it records is the last backup of the database that it is a copy of.
         contents.copied_at = None;
     }
-    let fingerprint = fingerprint(&contents.check_value);
-    Ok(Restored { database: path.clone(), contents, fingerprint, ended, raw })
+    let fingerprints = fingerprints_needed(&contents);
+    Ok(Restored { database: path.clone(), contents, fingerprints, missing, ended, raw })
 }
 
 async fn restore_into(
@@ -75,7 +77,7 @@ async fn restore_into(
     file: &Path,
     (end_sessions, raw): (bool, bool),
     bounds: &Bounds,
-) -> anyhow::Result<(Contents, usize)> {
+) -> anyhow::Result<(Contents, usize, Vec<String>)> {
     let _alone = serving::exclude(path)?;
     // Nobody can have made one since, now that servers are kept out.
     refuse_taken(path)?;
@@ -86,6 +88,7 @@ async fn restore_into(
     copy_file(file.to_owned(), into, go_on.clone()).await.with_context(|| format!("cannot copy {}", file.display()))?;
     let contents = examine(&copy, file, go_on.clone()).await?;
     let sealing = matching_key(&config.database, &contents.check_value)?;
+    let missing = fingerprints_missing(&contents, &sealing);
     let end = end_sessions.then_some(&go_on);
     let settling = settle(config, &copy, sealing, contents.copied_at.filter(|_| !raw), end, &entropy);
     let settled = Box::pin(settling).await;
@@ -93,7 +96,7 @@ async fn restore_into(
     // Where it is of length 0, as `refuse_taken` saw.
     let _ = fs::remove_file(path);
     place.publish("copy.db", path)?;
-    Ok((contents, ended))
+    Ok((contents, ended, missing))
 }
 
 /// Refuses a file that cannot be a backup. Returns whether it was copied by other means.

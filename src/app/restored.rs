@@ -7,15 +7,25 @@ use super::{
     opening::open,
     serving,
 };
-use crate::{service::Admin, store::Location};
+use crate::{
+    domain::sealing::SealingState,
+    error::Result,
+    service::{Admin, VersionListed},
+    store::Location,
+};
 
-/// Prepares the database for the servers that will open it. Returns how many sessions were ended.
+/// Prepares the database for the servers that will open it. Returns how many sessions were ended, and the fingerprints of the sealing
+/// keys that a server needs.
 ///
 /// Servers that run on PostgreSQL meanwhile start over with what is in the database now. On SQLite, they are kept out.
 ///
 /// # Errors
 /// A sentence for the operator. It can be repeated then.
-pub async fn settle_restored(config: &Config, end_sessions: bool, bounds: &Bounds) -> anyhow::Result<usize> {
+pub async fn settle_restored(
+    config: &Config,
+    end_sessions: bool,
+    bounds: &Bounds,
+) -> anyhow::Result<(usize, Vec<String>)> {
     let _alone = match &config.database.location {
         Location::Sqlite(path) => {
             refuse_missing(path)?;
@@ -27,7 +37,14 @@ pub async fn settle_restored(config: &Config, end_sessions: bool, bounds: &Bound
     let go_on = bounds.go_on();
     let end = end_sessions.then_some(&go_on);
     // When the copy was made, only its maker knows.
-    let settled = service.instance.settle_restored(&Admin::command(), None, end).await;
+    let admin = Admin::command();
+    let settled = async {
+        let ended = service.instance.settle_restored(&admin, None, end).await?;
+        let needed = |v: &VersionListed| matches!(v.state, SealingState::InUse | SealingState::VerifyOnly);
+        let versions = service.sealing.list(&admin).await?.into_iter().filter(needed);
+        Ok((ended, versions.map(|v| v.fingerprint).collect()))
+    };
+    let settled: Result<_> = settled.await;
     service.store().close().await;
     settled.map_err(|e| explain(&e))
 }

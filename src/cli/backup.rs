@@ -54,13 +54,17 @@ pub(super) struct Limit {
     timeout: u32,
 }
 
+/// What a database that went back does not know of.
+pub(super) const START_WITH_EVERY_KEY: &str = "start servers with every sealing key that has been in use since the backup, \
+    beside those that it needs: without one, who refreshed under it is signed out";
+
 impl Backup {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.database.command_config()?;
         app::init_logs("warn", LogFormat::Text)?;
         let bounds = self.limit.bounds();
         let done = until_stopped(app::back_up(&config, &self.file, &bounds), &bounds).await?;
-        let BackedUp { database, bytes, contents, fingerprint, key, unrecorded } = done;
+        let BackedUp { database, bytes, contents, fingerprints, key, unrecorded } = done;
         output::line(&format!(
             "backed up {} to {}: {bytes} bytes, checked; issuer: {}, users: {}, sessions: {}",
             database.display(),
@@ -69,10 +73,17 @@ impl Backup {
             contents.users,
             contents.sessions
         ))?;
-        output::line(&format!(
-            "the sealing key {fingerprint} is not in it, and without it the backup is of no use: keep a copy of it \
-             elsewhere; {key}"
-        ))?;
+        output::line(&match fingerprints.as_slice() {
+            [in_use, older @ ..] if !older.is_empty() => format!(
+                "the sealing keys {in_use}, which is in use, and {}, which is still needed, are not in it, and without them \
+                 the backup is of no use: keep copies of them elsewhere; {key}",
+                older.join(", ")
+            ),
+            only => format!(
+                "the sealing key {} is not in it, and without it the backup is of no use: keep a copy of it elsewhere; {key}",
+                only.join(", ")
+            ),
+        })?;
         if let Some(why) = unrecorded {
             output::note(&format!("the audit log does not mention this backup: {why}"));
         }
@@ -87,16 +98,25 @@ impl Restore {
         let bounds = self.limit.bounds();
         let done =
             until_stopped(Box::pin(app::restore(&config, &self.file, self.end_sessions, &bounds)), &bounds).await?;
-        let Restored { database, contents, fingerprint, ended, raw } = done;
+        let Restored { database, contents, fingerprints, missing, ended, raw } = done;
         let made = contents.copied_at.map_or_else(|| "at an unknown time".to_owned(), |t: Timestamp| t.to_string());
         output::line(&format!(
-            "restored {} from {}, made {made}; issuer: {}, users: {}, sessions: {}; sealing key: {fingerprint}",
+            "restored {} from {}, made {made}; issuer: {}, users: {}, sessions: {}; sealing key: {}",
             database.display(),
             self.file.display(),
             contents.issuer,
             contents.users,
-            contents.sessions
+            contents.sessions,
+            fingerprints.join(", ")
         ))?;
+        if !missing.is_empty() {
+            output::note(&format!(
+                "no server starts without {} as well: name that key by another --sealing-key-file, or drop its version with \
+                 `chancery sealing-key drop`",
+                missing.join(", ")
+            ));
+        }
+        output::note(START_WITH_EVERY_KEY);
         if self.end_sessions {
             output::line(&format!("sessions ended: {ended}"))?;
         } else {

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{
     DatabaseArgs,
-    backup::{Limit, until_stopped},
+    backup::{Limit, START_WITH_EVERY_KEY, until_stopped},
     output,
 };
 use crate::app::{self, config::LogFormat};
@@ -31,8 +31,10 @@ impl Restored {
         app::init_logs("warn", LogFormat::Text)?;
         let bounds = self.limit.bounds();
         let settling = Box::pin(app::settle_restored(&config, self.end_sessions, &bounds));
-        let ended = until_stopped(settling, &bounds).await?;
-        output::line(&format!("{} is ready for servers", config.database.location))?;
+        let (ended, keys) = until_stopped(settling, &bounds).await?;
+        let location = &config.database.location;
+        output::line(&format!("{location} is ready for servers; sealing key: {}", keys.join(", ")))?;
+        output::note(START_WITH_EVERY_KEY);
         if self.end_sessions {
             output::line(&format!("sessions ended: {ended}"))
         } else {

@@ -11,6 +11,8 @@ pub const SAID_EVERY: Ttl = Ttl::from_secs(10);
 pub const ALIVE_FOR: Ttl = Ttl::from_secs(30);
 /// A process that has said nothing for this long is forgotten.
 pub const FORGOTTEN_AFTER: Ttl = Ttl::from_days(1);
+/// More than any deployment has. Others that run are not listed.
+pub const MOST_PROCESSES: usize = 1000;
 /// The longest name of a host that is kept.
 pub const MAX_HOST: usize = 255;
 

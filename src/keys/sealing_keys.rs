@@ -112,6 +112,18 @@ impl SealingKeys {
         self.version(u8::try_from(version).ok()?)
     }
 
+    /// The version that a tag verifies under: the one that the text names, or else another that is held and was not dropped.
+    ///
+    /// The number in a text is only where to look first. A database that was put back to before a rotation numbers anew what is
+    /// loaded after it, so that a text of a key that is held may name it by its old number. The tag is over the number, and only
+    /// who has the key can make it; so to try the others lets nothing in that was not made with one of them. It costs a few HMACs,
+    /// and only for what would be refused anyway.
+    #[must_use]
+    pub fn version_that(&self, named: u8, verifies: impl Fn(&SealingKey) -> bool) -> Option<&SealingKey> {
+        let others = self.valid().filter(|key| key.version() != named);
+        self.version(named).into_iter().chain(others).find(|key| verifies(key))
+    }
+
     /// Every version that is held and was not dropped, the newest first. What names no version is compared under each.
     pub fn valid(&self) -> impl Iterator<Item = &SealingKey> {
         self.held.iter().rev().filter(|held| !held.dropped.load(Ordering::Relaxed)).map(|held| &held.key)

@@ -68,8 +68,10 @@ pub struct Contents {
     pub min_binary: i64,
     /// The issuer.
     pub issuer: String,
-    /// The check value of the newest sealing key.
+    /// The check value of the sealing key in use.
     pub check_value: Vec<u8>,
+    /// The check values of the older sealing keys that it needs as well: those that were in use, and were not dropped.
+    pub older_check_values: Vec<Vec<u8>>,
     /// The number of users.
     pub users: i64,
     /// The number of sessions that can be refreshed.
@@ -167,13 +169,12 @@ async fn examine(connection: &mut SqliteConnection, now: Timestamp) -> Result<Ex
     let Some((min_binary, issuer)) = instance else { return Ok(Examined::Empty) };
     // Older schemas know one version of the sealing key.
     const VERSIONED: &str = "SELECT count(*) FROM pragma_table_info('instance') WHERE name = 'sealing_version'";
-    let check_value = if number(connection, VERSIONED, None).await? == 0 {
-        "SELECT check_value FROM sealing_keys ORDER BY version DESC LIMIT 1"
-    } else {
-        "SELECT check_value FROM sealing_keys WHERE version = (SELECT sealing_version FROM instance WHERE id = 1)"
-    };
-    let check_value: Option<Vec<u8>> =
-        sqlx::query_scalar(check_value).fetch_optional(&mut *connection).await.map_err(ended_or_failed)?;
+    const ONE: &str = "SELECT check_value FROM sealing_keys ORDER BY version DESC LIMIT 1";
+    const NEEDED: &str = "SELECT check_value FROM sealing_keys WHERE used_from IS NOT NULL AND dropped_at IS NULL \
+        ORDER BY version = (SELECT sealing_version FROM instance WHERE id = 1) DESC, version DESC";
+    let needed = if number(connection, VERSIONED, None).await? == 0 { ONE } else { NEEDED };
+    let needed: Vec<Vec<u8>> = sqlx::query_scalar(needed).fetch_all(&mut *connection).await.map_err(ended_or_failed)?;
+    let mut needed = needed.into_iter();
     const SESSIONS: &str = "SELECT count(*) FROM sessions WHERE revoked_at IS NULL AND idle_expires_at > $1 \
         AND absolute_expires_at > $1";
     let copied: Option<i64> = sqlx::query_scalar("SELECT max(at) FROM audit_events WHERE kind = $1")
@@ -185,7 +186,8 @@ async fn examine(connection: &mut SqliteConnection, now: Timestamp) -> Result<Ex
         schema: number(connection, "SELECT max(version) FROM _sqlx_migrations WHERE success", None).await?,
         min_binary,
         issuer,
-        check_value: check_value.unwrap_or_default(),
+        check_value: needed.next().unwrap_or_default(),
+        older_check_values: needed.collect(),
         users: number(connection, "SELECT count(*) FROM users", None).await?,
         sessions: number(connection, SESSIONS, Some(now)).await?,
         copied_at: copied.map(Timestamp::from_millis),

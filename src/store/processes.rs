@@ -3,10 +3,13 @@
 use sqlx::types::Json;
 
 use super::engine::{Sql, Tx, all, execute, optional};
-use crate::{domain::process::Process, error::Result, id::ProcessId, store::failure::corrupt, time::Timestamp};
-
-/// More than any deployment has. No more rows are written.
-const MOST: i64 = 1000;
+use crate::{
+    domain::process::{MOST_PROCESSES, Process},
+    error::Result,
+    id::ProcessId,
+    store::failure::corrupt,
+    time::Timestamp,
+};
 
 #[derive(sqlx::FromRow)]
 struct ProcessRow {
@@ -20,15 +23,20 @@ struct ProcessRow {
 }
 
 impl Tx {
-    /// Notes that a process runs.
-    pub async fn process_seen(&mut self, process: &Process) -> Result<()> {
+    /// Notes that a process runs. Where there is no room, those that were not seen since `since` are forgotten. Returns whether it
+    /// was noted: there may be too many that run.
+    pub async fn process_seen(&mut self, process: &Process, since: Timestamp) -> Result<bool> {
+        const SWEEP: &str =
+            "DELETE FROM processes WHERE seen_at < $1 AND id <> $2 AND (SELECT count(*) FROM processes) >= $3";
         const SQL: &str = "INSERT INTO processes (id, version, binary_version, host, sealing_versions, started_at, seen_at) \
             SELECT $1, $2, $3, $4, $5, $6, $7 WHERE (SELECT count(*) FROM processes WHERE id <> $1) < $8 \
             ON CONFLICT (id) DO UPDATE SET sealing_versions = excluded.sealing_versions, seen_at = excluded.seen_at";
         let p = process;
         let (versions, started, seen) = (Json(&p.sealing_versions), p.started_at.millis(), p.seen_at.millis());
-        let id = p.id.as_str();
-        execute!(self, SQL, id, &p.version, p.binary_version, &p.host, versions, started, seen, MOST).map(|_| ())
+        let (id, most) = (p.id.as_str(), i64::try_from(MOST_PROCESSES).unwrap_or(i64::MAX));
+        execute!(self, SWEEP, since.millis(), id, most)?;
+        let noted = execute!(self, SQL, id, &p.version, p.binary_version, &p.host, versions, started, seen, most)?;
+        Ok(noted == 1)
     }
 
     /// How many connections there are of processes that do not say that they run: their binary is older than the table. Not

@@ -48,12 +48,12 @@ pub struct SealedRow {
     pub sealing_version: i64,
 }
 
-/// The condition on a session that can be used at $1, and that holds a text made under an older version than the one that
-/// came into use at $2: the cookie of a session in a browser never changes, and a refresh token does with each refresh.
+/// The condition on a session that can be used at $1, and that holds a text made from $2 until $3: the cookie of a session in a
+/// browser never changes, and a refresh token does with each refresh.
 macro_rules! depends {
     () => {
-        "revoked_at IS NULL AND idle_expires_at > $1 AND absolute_expires_at > $1 AND created_at < $2 \
-         AND (kind <> 'token' OR rotated_at < $2)"
+        "revoked_at IS NULL AND idle_expires_at > $1 AND absolute_expires_at > $1 AND created_at < $3 \
+         AND CASE WHEN kind = 'token' THEN rotated_at >= $2 AND rotated_at < $3 ELSE created_at >= $2 END"
     };
 }
 
@@ -78,6 +78,13 @@ impl Tx {
         execute!(self, SQL, version, now.millis()).map(|_| ())
     }
 
+    /// Lets one transaction at a time change which version is in use, and which were dropped. The two are rows of different tables:
+    /// each of two statements at once would see the other's row as it was before, and a version could come into use as it is
+    /// dropped. On PostgreSQL a statement sees what was committed before it began, so the lock is a statement of its own.
+    async fn sealing_keys_hold(&mut self) -> Result<()> {
+        execute!(self, "UPDATE instance SET sealing_version = sealing_version WHERE id = 1").map(|_| ())
+    }
+
     /// Brings version `to` into use in place of `from`. Binaries that do not know versions cannot start from now on. Returns
     /// whether this call did it.
     pub async fn sealing_key_switch(&mut self, from: i64, to: i64, min_binary: i64, now: Timestamp) -> Result<bool> {
@@ -85,6 +92,7 @@ impl Tx {
             min_binary = CASE WHEN min_binary < $3 THEN $3 ELSE min_binary END WHERE id = 1 AND sealing_version = $1 \
             AND EXISTS (SELECT 1 FROM sealing_keys WHERE version = $2 AND dropped_at IS NULL)";
         const UNTIL: &str = "UPDATE sealing_keys SET used_until = $2 WHERE version = $1";
+        self.sealing_keys_hold().await?;
         if execute!(self, SWITCH, from, to, min_binary)? == 0 {
             return Ok(false);
         }
@@ -97,6 +105,7 @@ impl Tx {
     pub async fn sealing_key_drop(&mut self, version: i64, now: Timestamp) -> Result<bool> {
         const SQL: &str = "UPDATE sealing_keys SET dropped_at = $2 WHERE version = $1 AND dropped_at IS NULL \
             AND version NOT IN (SELECT sealing_version FROM instance)";
+        self.sealing_keys_hold().await?;
         Ok(execute!(self, SQL, version, now.millis())? == 1)
     }
 
@@ -141,36 +150,43 @@ impl Tx {
         Ok(execute!(self, sql, id, old, sealed, new)? == 1)
     }
 
-    /// What depends on a version that was in use until `until`, and may still have been used for a moment after it.
-    pub async fn sealing_dependents(&mut self, version: i64, until: Timestamp, now: Timestamp) -> Result<Dependents> {
+    /// What depends on a version that may have been used from `from` until `until`.
+    pub async fn sealing_dependents(
+        &mut self,
+        version: i64,
+        (from, until): (Timestamp, Timestamp),
+        now: Timestamp,
+    ) -> Result<Dependents> {
         const ROWS: &str = "SELECT (SELECT count(*) FROM signing_keys WHERE sealing_version = $1) \
             + (SELECT count(*) FROM totp_factors WHERE sealing_version = $1) \
             + (SELECT count(*) FROM mails WHERE sealing_version = $1)";
         const TICKETS: &str = "SELECT count(*), max(expires_at) FROM tickets WHERE sealing_version = $1 \
             AND used_at IS NULL AND expires_at > $2";
         const LIVE: &str = "SELECT max(absolute_expires_at) FROM sessions WHERE revoked_at IS NULL \
-            AND idle_expires_at > $1 AND absolute_expires_at > $1 AND created_at < $2";
+            AND idle_expires_at > $1 AND absolute_expires_at > $1 AND created_at < $3 \
+            AND CASE WHEN kind = 'token' THEN rotated_at ELSE created_at END >= $2";
         const SESSIONS: &str = concat!("SELECT count(*) FROM sessions WHERE ", depends!());
-        let (now, until) = (now.millis(), until.millis());
+        let (now, from, until) = (now.millis(), from.millis(), until.millis());
         let rows = optional!(self, (i64,), ROWS, version)?.map_or(0, |(count,)| count);
         let (tickets, tickets_end) = optional!(self, (i64, Option<i64>), TICKETS, version, now)?.unwrap_or_default();
-        let sessions_end = optional!(self, (Option<i64>,), LIVE, now, until)?.and_then(|(end,)| end);
-        let sessions = optional!(self, (i64,), SESSIONS, now, until)?.map_or(0, |(count,)| count);
+        let sessions_end = optional!(self, (Option<i64>,), LIVE, now, from, until)?.and_then(|(end,)| end);
+        let sessions = optional!(self, (i64,), SESSIONS, now, from, until)?.map_or(0, |(count,)| count);
         let time = |end: Option<i64>| end.map(Timestamp::from_millis);
         Ok(Dependents { rows, tickets, tickets_end: time(tickets_end), sessions, sessions_end: time(sessions_end) })
     }
 
-    /// At most `limit` sessions after `after`, by id, whose refresh token or cookie was made before `until`, and which can be
-    /// used at `now`.
-    pub async fn sessions_made_before(
+    /// At most `limit` sessions after `after`, by id, whose refresh token or cookie was made from `from` until `until`, and which
+    /// can be used at `now`.
+    pub async fn sessions_made_between(
         &mut self,
         after: Option<&SessionId>,
-        (until, now): (Timestamp, Timestamp),
+        (from, until): (Timestamp, Timestamp),
+        now: Timestamp,
         limit: i64,
     ) -> Result<Vec<SessionId>> {
-        const SQL: &str = concat!("SELECT id FROM sessions WHERE ", depends!(), " AND id > $3 ORDER BY id LIMIT $4");
+        const SQL: &str = concat!("SELECT id FROM sessions WHERE ", depends!(), " AND id > $4 ORDER BY id LIMIT $5");
         let after = after.map_or("", SessionId::as_str);
-        let rows = all!(self, (String,), SQL, now.millis(), until.millis(), after, limit)?;
+        let rows = all!(self, (String,), SQL, now.millis(), from.millis(), until.millis(), after, limit)?;
         rows.into_iter().map(|(id,)| id.parse().map_err(|_| corrupt("sessions", "id", &id))).collect()
     }
 

@@ -1,7 +1,7 @@
 //! Versions of the sealing key, on both engines: what was made before a rotation goes on, and what a drop costs.
 
 use chancery::{
-    domain::sealing::SealingState,
+    domain::sealing::{SealedTable, SealingState},
     error::{Error, Reason},
     id::SessionId,
     keys::{SealingKey, SealingKeys, parse_refresh_token},
@@ -30,6 +30,7 @@ on_each_engine! {
         rows_that_an_interrupted_rotation_has_left_are_sealed_again_by_another_process,
         a_version_is_dropped_once_nothing_from_before_can_be_valid,
         a_stolen_key_is_dropped_at_once_and_ends_exactly_what_depends_on_it,
+        a_drop_that_is_refused_ends_no_session,
         what_happened_is_in_the_audit_log,
     }
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -260,6 +261,26 @@ async fn a_stolen_key_is_dropped_at_once_and_ends_exactly_what_depends_on_it(app
     // What was made with the stolen key is nothing any more, even of a session that lives.
     assert_eq!(reason(refresh(&one, "app", &token(&fresh), "", &[], "").await), Reason::RefreshTokenInvalid);
     assert!(refresh(&one, "app", &token(&refreshed), "", &[], "").await.is_ok());
+}
+
+async fn a_drop_that_is_refused_ends_no_session(app: &App) {
+    let session = app.sign_in().await;
+    let [one, _] = rotate(&app.empty).await;
+    one.sealing.reseal().await.unwrap();
+    let command = App::open_command(&app.empty, &[NEW]).await.unwrap();
+    app.clock.advance(Ttl::from_secs(11));
+    for service in [&one, &command] {
+        service.live.confirm().await.unwrap();
+    }
+    // A slow process has sealed a row under the old version, which this command does not hold.
+    let table = SealedTable::SigningKeys;
+    let mut tx = one.store().write().await.unwrap();
+    let row = tx.sealed_before(table, (3, ""), 1).await.unwrap().remove(0);
+    assert!(tx.reseal(table, (&row.id, 2), (&row.sealed, 1)).await.unwrap());
+    tx.commit().await.unwrap();
+    let refused = command.sealing.drop_now(&Admin::command(), 1).await.unwrap_err().to_string();
+    assert!(refused.contains("still sealed under version 1"), "{refused}");
+    assert!(refresh(&one, "app", &token(&session), "", &[], "").await.is_ok());
 }
 
 async fn what_happened_is_in_the_audit_log(app: &App) {

@@ -87,6 +87,7 @@ async fn a_copy_is_one_moment_of_the_database_while_others_write() {
         min_binary: 1,
         issuer: ISSUER.into(),
         check_value: vec![7, 0, 255],
+        older_check_values: Vec::new(),
         users: 1,
         sessions: 1,
         copied_at: Some(NOW),
@@ -94,6 +95,13 @@ async fn a_copy_is_one_moment_of_the_database_while_others_write() {
     assert_eq!(contents, want);
     let Examined::Sound(now) = examine(&path).await else { panic!() };
     assert_eq!(now, Contents { sessions: 2, ..want });
+    // A key that was not dropped is needed as well; one that was never used is not.
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.sealing_key_add(2, &[2], NOW).await.unwrap() && tx.sealing_key_add(3, &[3], NOW).await.unwrap());
+    assert!(tx.sealing_key_switch(1, 2, 1, NOW).await.unwrap());
+    tx.commit().await.unwrap();
+    let Examined::Sound(rotated) = examine(&path).await else { panic!() };
+    assert_eq!((rotated.check_value, rotated.older_check_values), (vec![2], vec![vec![7, 0, 255]]));
     // It is never written over another.
     assert!(DatabaseFile::new(&path, always()).copy_to(&copy).await.is_err());
     f.finish().await;

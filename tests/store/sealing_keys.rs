@@ -11,7 +11,7 @@ use chancery::{
     },
     id::{FactorId, TicketId},
     secret::{CodeHash, TicketSecret},
-    store::{By, Revoke, StoredTotp},
+    store::{By, Location, Revoke, StoredTotp},
     time::{Timestamp, Ttl},
 };
 
@@ -63,6 +63,40 @@ pub(crate) async fn concurrent_calls_bring_a_version_into_use_once(f: &Fixture) 
     assert_eq!(won.into_iter().filter(|won| *won).count(), 1);
 }
 
+pub(crate) async fn a_version_never_comes_into_use_as_it_is_dropped(f: &Fixture) {
+    let other = f.second().await;
+    for version in 2..8 {
+        let mut tx = f.store.write().await.unwrap();
+        assert!(tx.sealing_key_add(version, &[1, u8::try_from(version).unwrap()], NOW).await.unwrap());
+        let from = tx.instance().await.unwrap().unwrap().sealing_version;
+        tx.commit().await.unwrap();
+        // On SQLite one of them waits for the other before its first statement.
+        let begun = tokio::sync::Barrier::new(2);
+        let on_postgres = matches!(f.database.location, Location::Postgres(_));
+        let together = async || {
+            if on_postgres {
+                begun.wait().await;
+            }
+        };
+        let switch = async {
+            let mut tx = f.store.write().await.unwrap();
+            together().await;
+            let won = tx.sealing_key_switch(from, version, 2, NOW).await.unwrap();
+            tx.commit().await.unwrap();
+            won
+        };
+        let drop = async {
+            let mut tx = other.write().await.unwrap();
+            together().await;
+            let won = tx.sealing_key_drop(version, NOW).await.unwrap();
+            tx.commit().await.unwrap();
+            won
+        };
+        let (switched, dropped) = tokio::join!(switch, drop);
+        assert!(switched != dropped, "{version}: {switched}, {dropped}");
+    }
+}
+
 /// A row in each table with a sealed column: their ids.
 async fn sealed_rows(f: &Fixture) -> [String; 3] {
     let ada = f.ada().await;
@@ -104,8 +138,8 @@ pub(crate) async fn rows_are_sealed_again_once_and_found_until_then(f: &Fixture)
         assert!(tx.sealed_before(table, (2, ""), 10).await.unwrap().is_empty());
         assert_eq!(tx.sealed_before(table, (3, ""), 10).await.unwrap()[0].sealed, [9, 9]);
     }
-    assert_eq!(tx.sealing_dependents(1, NOW, NOW).await.unwrap().rows, 0);
-    assert_eq!(tx.sealing_dependents(2, NOW, NOW).await.unwrap().rows, 3);
+    assert_eq!(tx.sealing_dependents(1, (NOW, NOW), NOW).await.unwrap().rows, 0);
+    assert_eq!(tx.sealing_dependents(2, (NOW, NOW), NOW).await.unwrap().rows, 3);
 }
 
 fn ticket(f: &Fixture, version: i64, expires_at: Timestamp) -> Ticket {
@@ -134,13 +168,13 @@ pub(crate) async fn tickets_of_a_version_are_counted_and_voided_together(f: &Fix
     for one in [&first, &last, &other] {
         tx.ticket_insert(one).await.unwrap();
     }
-    let needed = tx.sealing_dependents(1, NOW, NOW).await.unwrap();
+    let needed = tx.sealing_dependents(1, (NOW, NOW), NOW).await.unwrap();
     assert_eq!((needed.tickets, needed.tickets_end), (2, Some(after(90))));
-    let needed = tx.sealing_dependents(1, NOW, after(60)).await.unwrap();
+    let needed = tx.sealing_dependents(1, (NOW, NOW), after(60)).await.unwrap();
     assert_eq!((needed.tickets, needed.tickets_end), (1, Some(after(90))), "one has expired");
     assert_eq!(tx.tickets_void_version(1, after(1)).await.unwrap(), 2);
     assert_eq!(tx.tickets_void_version(1, after(1)).await.unwrap(), 0);
-    assert_eq!(tx.sealing_dependents(1, NOW, NOW).await.unwrap().tickets, 0);
+    assert_eq!(tx.sealing_dependents(1, (NOW, NOW), NOW).await.unwrap().tickets, 0);
     assert!(tx.ticket_find(&first.id, NOW).await.unwrap().is_none());
     assert!(tx.ticket_find(&other.id, NOW).await.unwrap().is_some());
 }
@@ -169,20 +203,54 @@ pub(crate) async fn sessions_depend_on_the_version_that_their_token_or_cookie_wa
         By { actor: &Actor::command(), cause: RevokedCause::SealingKeyDropped, settings: &f.settings, now: after(20) };
     tx.revoke(Revoke::Sessions(std::slice::from_ref(&ended.id)), &by).await.unwrap();
     let depend = |needed: Dependents| (needed.sessions, needed.sessions_end);
-    let needed = depend(tx.sealing_dependents(1, after(10), after(20)).await.unwrap());
+    let needed = depend(tx.sealing_dependents(1, (NOW, after(10)), after(20)).await.unwrap());
     assert_eq!(needed, (2, Some(stale.absolute_expires_at)));
-    let mut found = tx.sessions_made_before(None, (after(10), after(20)), 10).await.unwrap();
+    let mut found = tx.sessions_made_between(None, (NOW, after(10)), after(20), 10).await.unwrap();
     let mut want = vec![stale.id.clone(), in_browser.id.clone()];
     want.sort();
     found.sort();
     assert_eq!(found, want);
-    let first = tx.sessions_made_before(None, (after(10), after(20)), 1).await.unwrap();
+    let first = tx.sessions_made_between(None, (NOW, after(10)), after(20), 1).await.unwrap();
     assert_eq!(first, want[..1]);
-    assert_eq!(tx.sessions_made_before(Some(&want[0]), (after(10), after(20)), 9).await.unwrap(), want[1..]);
+    assert_eq!(tx.sessions_made_between(Some(&want[0]), (NOW, after(10)), after(20), 9).await.unwrap(), want[1..]);
     assert_eq!(tx.revoke(Revoke::Sessions(&want), &by).await.unwrap(), 2);
     // Whoever lost the answer of a refresh still holds the token from before.
-    let needed = depend(tx.sealing_dependents(1, after(10), after(20)).await.unwrap());
+    let needed = depend(tx.sealing_dependents(1, (NOW, after(10)), after(20)).await.unwrap());
     assert_eq!(needed, (0, Some(refreshed.absolute_expires_at)));
     let over = refreshed.absolute_expires_at;
-    assert_eq!(depend(tx.sealing_dependents(1, after(10), over).await.unwrap()), (0, None));
+    assert_eq!(depend(tx.sealing_dependents(1, (NOW, after(10)), over).await.unwrap()), (0, None));
+}
+
+pub(crate) async fn sessions_of_older_versions_alone_do_not_depend_on_a_version(f: &Fixture) {
+    let ada = f.ada().await;
+    let session = |kind: SessionKind, created: i64, rotated: i64| Session {
+        kind,
+        created_at: after(created),
+        rotated_at: after(rotated),
+        previous_rotated_at: after(rotated),
+        ..f.session(&ada)
+    };
+    // The version was in use from 10 until 20.
+    let (token, browser) = (SessionKind::Token, SessionKind::Browser);
+    let older = [session(token, 0, 9), session(browser, 0, 0)];
+    let of_it = [session(token, 0, 10), session(token, 12, 15), session(browser, 10, 10), session(browser, 19, 19)];
+    let newer = [session(token, 0, 20), session(token, 20, 20), session(browser, 20, 20)];
+    let mut tx = f.store.write().await.unwrap();
+    for session in older.iter().chain(&of_it).chain(&newer) {
+        tx.session_insert(session).await.unwrap();
+    }
+    let within = (after(10), after(20));
+    assert_eq!(tx.sealing_dependents(2, within, after(30)).await.unwrap().sessions, 4);
+    let mut want: Vec<_> = of_it.iter().map(|session| session.id.clone()).collect();
+    want.sort();
+    assert_eq!(tx.sessions_made_between(None, within, after(30), 10).await.unwrap(), want);
+    let end = |needed: Dependents| needed.sessions_end;
+    let by =
+        By { actor: &Actor::command(), cause: RevokedCause::SealingKeyDropped, settings: &f.settings, now: after(30) };
+    tx.revoke(Revoke::Sessions(&want), &by).await.unwrap();
+    // One that was opened before and refreshed after may have been refreshed under it, too.
+    let kept = Some(newer[0].absolute_expires_at);
+    assert_eq!(end(tx.sealing_dependents(2, within, after(30)).await.unwrap()), kept);
+    tx.revoke(Revoke::Sessions(std::slice::from_ref(&newer[0].id)), &by).await.unwrap();
+    assert_eq!(end(tx.sealing_dependents(2, within, after(30)).await.unwrap()), None);
 }

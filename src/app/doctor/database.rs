@@ -34,13 +34,10 @@ async fn read(config: &Config, service: &Service) -> Result<Vec<Finding>> {
         Schema::Missing => 0,
         Schema::Older { have, .. } | Schema::Current(have) => have,
     };
-    let mut findings = vec![
-        Finding::good(
-            "database",
-            format!("{location}: {engine} {version}, schema {schema}, which this binary has too"),
-        ),
-        Finding::good("sealing key", "it is the one with which the database was set up"),
-    ];
+    let mut findings = vec![Finding::good(
+        "database",
+        format!("{location}: {engine} {version}, schema {schema}, which this binary has too"),
+    )];
     match database {
         Some(database) => findings.push(clock(database - before.midpoint(after))),
         None => findings.push(Finding::good("clock", "the database uses this machine's clock")),

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         audit::AuditKind,
         feed::ChangeKind,
-        process::{ALIVE_FOR, Process},
+        process::{ALIVE_FOR, MOST_PROCESSES, Process},
         sealing::{Dependents, SealedTable, SealingState, SealingVersion},
         session::RevokedCause,
     },
@@ -39,6 +39,8 @@ pub struct VersionListed {
     pub state: SealingState,
     /// Since when it is in that state.
     pub since: Timestamp,
+    /// Whether this process holds it, and it was not dropped.
+    pub held: bool,
     /// The names of the running processes that do not hold it; none of a version that was dropped.
     pub lacked_by: Vec<String>,
 }
@@ -92,6 +94,7 @@ impl Sealing {
                 fingerprint: fingerprint(&v.check_value),
                 state: v.state(),
                 since: v.since(),
+                held: self.runtime.sealing.version_of_row(v.version).is_some() && v.dropped_at.is_none(),
                 lacked_by: running.iter().filter(lacks).map(Process::name).collect(),
             }
         };
@@ -132,9 +135,16 @@ impl Sealing {
                 fingerprint(&next.check_value)
             )));
         }
-        let lacking = self.running(&mut tx).await?.into_iter();
+        let running = self.running(&mut tx).await?;
+        if running.len() >= MOST_PROCESSES {
+            return Err(Error::Precondition(format!(
+                "{MOST_PROCESSES} servers run, and whether others that run hold the next version is not known: stop some, and \
+                 rotate {} s later",
+                ALIVE_FOR.seconds()
+            )));
+        }
         let lacking: Vec<String> =
-            lacking.filter(|p| !p.sealing_versions.contains(&next.version)).map(|p| p.name()).collect();
+            running.iter().filter(|p| !p.sealing_versions.contains(&next.version)).map(|p| p.name()).collect();
         if !lacking.is_empty() {
             return Err(Error::Precondition(format!(
                 "version {} of the sealing key, {}, is not held by {}: restart it with that key beside the one in use; one \
@@ -183,7 +193,7 @@ impl Sealing {
     }
 
     async fn dependents_of(&self, tx: &mut Tx, version: &SealingVersion) -> Result<Dependents> {
-        tx.sealing_dependents(version.version, self.made_until(version), self.runtime.live.now()).await
+        tx.sealing_dependents(version.version, self.made_within(version), self.runtime.live.now()).await
     }
 
     /// Until when a process may have made something with a version: those that have not read the feed for longer sign
@@ -191,6 +201,11 @@ impl Sealing {
     fn made_until(&self, version: &SealingVersion) -> Timestamp {
         let slack = self.runtime.live.snapshot().settings.confirm_within;
         version.used_until.map_or(Timestamp::from_millis(0), |until| until.plus(slack))
+    }
+
+    /// From when until when a process may have made something with a version.
+    fn made_within(&self, version: &SealingVersion) -> (Timestamp, Timestamp) {
+        (version.used_from.unwrap_or(Timestamp::from_millis(0)), self.made_until(version))
     }
 
     /// Drops a version that nothing depends on any more.
@@ -234,14 +249,18 @@ impl Sealing {
     pub async fn drop_now(&self, admin: &Admin, version: i64) -> Result<Dropped> {
         self.reseal().await?;
         let Runtime { store, live, .. } = &self.runtime;
-        let found = droppable(&store.read().await?.sealing_keys().await?, version)?;
+        let mut tx = store.read().await?;
+        let found = droppable(&tx.sealing_keys().await?, version)?;
+        // Before anything is ended. It is looked at again in the transaction of the drop.
+        refuse_sealed(&found, &self.dependents_of(&mut tx, &found).await?)?;
+        drop(tx);
         let made_until = self.made_until(&found);
         if made_until >= live.now() {
             return Err(Error::Precondition(format!(
                 "version {version} of the sealing key was in use a moment ago; drop it after {made_until}"
             )));
         }
-        let sessions = self.end_sessions(admin, made_until).await?;
+        let sessions = self.end_sessions(admin, self.made_within(&found)).await?;
         let mut tx = admin.write(store, live).await?;
         let needed = self.dependents_of(&mut tx, &found).await?;
         refuse_sealed(&found, &needed)?;
@@ -249,7 +268,7 @@ impl Sealing {
         self.finish_drop(tx, admin, &found, Dropped { sessions, tickets }).await
     }
 
-    async fn end_sessions(&self, admin: &Admin, made_until: Timestamp) -> Result<usize> {
+    async fn end_sessions(&self, admin: &Admin, made_within: (Timestamp, Timestamp)) -> Result<usize> {
         let Runtime { store, live, .. } = &self.runtime;
         let now = live.now();
         let settings = live.snapshot().settings.clone();
@@ -257,7 +276,7 @@ impl Sealing {
         let (mut ended, mut after) = (0, None);
         loop {
             let mut tx = admin.write(store, live).await?;
-            let ids = tx.sessions_made_before(after.as_ref(), (made_until, now), BATCH).await?;
+            let ids = tx.sessions_made_between(after.as_ref(), made_within, now, BATCH).await?;
             ended += tx.revoke(Revoke::Sessions(&ids), &by).await?;
             live.commit(tx).await?;
             match ids.into_iter().next_back() {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::Runtime;
 use crate::{
-    domain::process::{ALIVE_FOR, FORGOTTEN_AFTER, MAX_HOST, Process},
-    error::Result,
+    domain::process::{ALIVE_FOR, FORGOTTEN_AFTER, MAX_HOST, MOST_PROCESSES, Process},
+    error::{Error, Result},
     id::ProcessId,
     store::BINARY_VERSION,
     time::Timestamp,
@@ -39,7 +39,7 @@ impl Presence {
     /// Says that this process runs, on this host. Forgets processes that have said nothing for long.
     ///
     /// # Errors
-    /// If the database is unreachable.
+    /// If the database is unreachable, or too many others run.
     pub async fn say(&self, host: &str) -> Result<()> {
         let Runtime { store, live, sealing, .. } = &self.runtime;
         let now = live.now();
@@ -54,8 +54,12 @@ impl Presence {
         };
         let mut tx = store.write().await?;
         tx.processes_forget(now.minus(FORGOTTEN_AFTER)).await?;
-        tx.process_seen(&process).await?;
-        tx.commit().await.map(|_| ())
+        let noted = tx.process_seen(&process, now.minus(ALIVE_FOR)).await?;
+        tx.commit().await?;
+        if noted {
+            return Ok(());
+        }
+        Err(Error::Precondition(format!("{MOST_PROCESSES} others have said lately that they run")))
     }
 
     /// Says that this process has ended.
