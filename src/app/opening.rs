@@ -17,7 +17,7 @@ use crate::{
     time::{Clock, SystemClock, Timestamp},
 };
 
-/// Opens the database and the sealing key, and starts the service on them. [`super::serve`] has prepared the data directory.
+/// Opens the database and the sealing key, and starts the service on them. `serve` has prepared the data directory.
 ///
 /// # Errors
 /// A sentence for the operator.
