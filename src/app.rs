@@ -108,21 +108,7 @@ pub async fn serve(config: Config, apply: Option<Declaration>, signals: Signals)
     // Nothing is half done: what was begun is rolled back, and a mark tells the next start of a new database.
     let Some(service) = opened else { return Ok(()) };
     serving::note(lock.as_ref());
-    dev::warn_of_others(&config);
-    check_scheme(&config, service.issuer())?;
-    account::ensure(&service, &dev::own_origin(&config, service.issuer()), config.dev)
-        .await
-        .map_err(|e| explain(&e))
-        .context("cannot set up the account pages")?;
-    if config.dev {
-        dev::set_up(&service, listeners.app_port()?)
-            .await
-            .map_err(|e| explain(&e))
-            .context("cannot set up the demo")?;
-    }
-    if let Some(file) = &apply {
-        declared::at_start(&service, file).await.with_context(|| format!("cannot apply {}", file.path()))?;
-    }
+    Box::pin(furnish(&config, &service, listeners.app_port()?, apply.as_ref())).await?;
     let passwords::PoolConfig { threads, queue, memory_kib, .. } = service.passwords.settings();
     tracing::info!(threads, queue, memory_mib = memory_kib / 1024, "password hashing threads started");
     if mail.post.is_none() {
@@ -177,6 +163,28 @@ pub async fn serve(config: Config, apply: Option<Declaration>, signals: Signals)
     let _ = ending.send(true);
     jobs.finish((Instant::now() + JOBS_TIMEOUT).min(must_end - CLOSE_TIMEOUT)).await;
     service.store().close().await;
+    Ok(())
+}
+
+/// Puts into the database what has to be there before the first call.
+async fn furnish(
+    config: &Config,
+    service: &Service,
+    app_port: Option<u16>,
+    apply: Option<&Declaration>,
+) -> anyhow::Result<()> {
+    dev::warn_of_others(config);
+    check_scheme(config, service.issuer())?;
+    account::ensure(service, &dev::own_origin(config, service.issuer()), config.dev)
+        .await
+        .map_err(|e| explain(&e))
+        .context("cannot set up the account pages")?;
+    if config.dev {
+        dev::set_up(service, app_port).await.map_err(|e| explain(&e)).context("cannot set up the demo")?;
+    }
+    if let Some(file) = apply {
+        declared::at_start(service, file).await.with_context(|| format!("cannot apply {}", file.path()))?;
+    }
     Ok(())
 }
 

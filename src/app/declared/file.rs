@@ -115,7 +115,7 @@ impl Declaration {
             }
         }
         let (mut settings, mut entries) = (Vec::new(), Vec::new());
-        let readable = errors.is_empty().then(|| sorted(table.get_ref())).unwrap_or_default();
+        let readable = if errors.is_empty() { sorted(table.get_ref()) } else { Vec::new() };
         for (name, value) in readable {
             let line = reader.line(name.span().start);
             match Kind::ALL.into_iter().find(|kind| kind.as_str() == name.get_ref().as_ref()) {

@@ -144,7 +144,7 @@ impl Sealing {
             )));
         }
         let lacking: Vec<String> =
-            running.iter().filter(|p| !p.sealing_versions.contains(&next.version)).map(|p| p.name()).collect();
+            running.iter().filter(|p| !p.sealing_versions.contains(&next.version)).map(Process::name).collect();
         if !lacking.is_empty() {
             return Err(Error::Precondition(format!(
                 "version {} of the sealing key, {}, is not held by {}: restart it with that key beside the one in use; one \

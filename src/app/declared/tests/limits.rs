@@ -6,7 +6,10 @@ use super::{
     super::{file::Declaration, state::State},
     SHOP, client, compared, declared, parse, state,
 };
-use crate::domain::declared::{Declared, DeclaredKind};
+use crate::{
+    domain::declared::{Declared, DeclaredKind},
+    secret::ClientSecret,
+};
 
 #[test]
 fn the_first_hundred_problems_are_said_with_their_lines() {
@@ -46,7 +49,7 @@ fn a_secret_that_must_be_encoded_is_said_when_it_is_set() {
             assert_eq!(notes, says, "{:?}", plan.notes());
             assert!(!plan.notes().iter().any(|note| note.contains(secret)));
         }
-        with.clients.get_mut("worker").unwrap().secret = read.entries[0].secret.as_ref().map(|secret| secret.hash());
+        with.clients.get_mut("worker").unwrap().secret = read.entries[0].secret.as_ref().map(ClientSecret::hash);
         assert_eq!(compared(&read, &with, false).unwrap().notes(), [""; 0]);
     }
 }
