@@ -100,8 +100,8 @@ async fn a_hangup_harms_neither_guard_nor_server() {
         server.signal("HUP");
         guard.signal("HUP");
     }
-    until_logged(&server.log, "SIGHUP is ignored").await;
-    until_logged(&log, "SIGHUP is ignored").await;
+    until_logged(&server.log, "SIGHUP: certificates are read again").await;
+    until_logged(&log, "SIGHUP: certificates are read again").await;
     let pair = sign_in(&server).await;
     assert_eq!(guard.status("/check", &pair.access_token).await, 200);
     server.terminate();
