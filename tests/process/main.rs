@@ -25,6 +25,7 @@ mod copied;
 mod costly_import;
 mod crash;
 mod declared;
+mod deploying;
 mod dev_anywhere;
 mod dev_app;
 mod doctor;

@@ -20,6 +20,7 @@ use crate::{
     calls::Connections,
     load::{Caller, Failure, Outcome, closed_loop},
     report::Row,
+    stats::Measurement,
 };
 
 /// Clients that shake hands at once: enough for one core of the server.
@@ -48,8 +49,11 @@ pub(super) async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<()>
         let bare = handshakes(bench, &encrypted, None).await?;
         let whole = handshakes(bench, &encrypted, Some(client(&ca, false)?)).await?;
         let short = handshakes(bench, &encrypted, Some(client(&ca, true)?)).await?;
-        full.add_compared(whole, bare);
-        resumed.add_compared(short, whole);
+        full.add_compared(whole.rate(), bare.rate());
+        resumed.add_compared(short.rate(), whole.rate());
+        full.detail(whole);
+        full.ceiling_run(bare);
+        resumed.detail(short);
     }
     for row in [refreshes, full, resumed] {
         bench.report.add(row);
@@ -61,10 +65,10 @@ async fn handshakes(
     bench: &Bench,
     server: &crate::deployment::Server,
     tls: Option<TlsConnector>,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<Measurement> {
     let callers = (0..CLIENTS).map(|_| Dialler { address: server.http.clone(), tls: tls.clone() }).collect();
     let (measured, _) = closed_loop::<Dialler>(callers, bench.window(), server.id()).await?;
-    Ok(measured.rate())
+    Ok(measured)
 }
 
 /// A client that trusts the authority, and perhaps keeps tickets.
