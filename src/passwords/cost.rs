@@ -48,7 +48,10 @@ impl HashCost {
 
 impl fmt::Display for HashCost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} MiB of memory and {} times as long as one of Chancery's own", self.memory_mib(), self.times)
+        if self.memory_kib > 0 {
+            write!(f, "{} MiB of memory and ", self.memory_mib())?;
+        }
+        write!(f, "{} times as long as one of Chancery's own", self.times)
     }
 }
 
@@ -107,5 +110,7 @@ mod tests {
         let (large, slow) = (HashCost { memory_kib: 19_457, times: 1 }, HashCost { memory_kib: 0, times: 2 });
         assert!(large.is_high() && slow.is_high());
         assert_eq!(large.max(slow), HashCost { memory_kib: 19_457, times: 2 });
+        assert_eq!(slow.to_string(), "2 times as long as one of Chancery's own");
+        assert_eq!(large.to_string(), "20 MiB of memory and 1 times as long as one of Chancery's own");
     }
 }

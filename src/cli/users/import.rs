@@ -126,16 +126,20 @@ impl std::fmt::Display for Counts {
 }
 
 /// Says what the imported hashes cost, and what that means.
-fn note_costs(costly: &CostlyHashes) {
-    let CostlyHashes { count, most } = costly;
-    if *count > 0 {
-        output::note(&format!(
-            "hashes that cost more than Chancery's own: {count}. Each takes up to {most}. One that needs much memory waits until \
-             hashing_memory_mib has room for it, which must be at least {} on all servers. Each is replaced when its user \
-             first signs in",
-            most.memory_mib()
-        ));
+fn note_costs(CostlyHashes { count, most }: &CostlyHashes) {
+    if *count == 0 {
+        return;
     }
+    let memory = match most.memory_mib() {
+        0 => String::new(),
+        mib => format!(
+            " One that needs much memory waits until hashing_memory_mib has room for it, which must be at least {mib} on all servers."
+        ),
+    };
+    output::note(&format!(
+        "hashes that cost more than Chancery's own: {count}. Each takes up to {most}.{memory} Each is replaced when its user \
+         first signs in"
+    ));
 }
 
 /// An import in progress.
