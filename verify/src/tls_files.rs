@@ -132,14 +132,14 @@ impl<T> InUse<T> {
     pub(crate) fn update(
         &mut self,
         read: Result<TlsPem>,
-        make: impl FnOnce(&TlsPem) -> std::result::Result<T, String>,
+        build: impl FnOnce(&TlsPem) -> std::result::Result<T, String>,
     ) -> bool {
         let read = read.map_err(|error| error.to_string());
         if read.as_ref() == Ok(&self.pem) {
             self.problem = None;
             return false;
         }
-        match read.and_then(|pem| Ok((make(&pem)?, pem))) {
+        match read.and_then(|pem| Ok((build(&pem)?, pem))) {
             Ok((made, pem)) => {
                 *self = Self::new(pem, made);
                 true
