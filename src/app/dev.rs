@@ -10,11 +10,11 @@ use serde_json::Map;
 use tokio::net::TcpListener;
 
 use super::{
-    backup::quoted,
     certificates::Certificates,
     config::{Config, Listen, PerListener},
     dev_certificate::DevCertificate,
     listeners::Listeners,
+    output::quoted,
 };
 use crate::{
     domain::client::Grant,
