@@ -60,8 +60,13 @@ pub use self::{
     telemetry::init as init_logs,
 };
 use self::{
-    certificates::Certificates, config::Database, database::explain, dev_certificate::DevCertificate,
-    listeners::Listeners, mail::Outgoing,
+    certificates::Certificates,
+    config::{Database, PerListener},
+    database::explain,
+    dev::Reach,
+    dev_certificate::DevCertificate,
+    listeners::Listeners,
+    mail::Outgoing,
 };
 use crate::{
     entropy::OsEntropy,
@@ -130,14 +135,15 @@ pub async fn serve(config: Config, apply: Option<Declaration>, signals: Signals)
     let follows = (&left, &stopped, &ended);
     let mut jobs = jobs::start(&service, &metrics, health.handle(), mail.post.as_ref(), follows);
     certificates.follow(jobs.others(), &signals.reloads, &ended);
-    announce(&config, &service, &listeners, dev_certificate.as_ref())?;
+    let reach = Reach::all(&certificates, dev_certificate.as_ref(), config.listen.is_shared());
+    announce(&config, &service, &listeners, &reach)?;
     let handle = health.handle();
     let edges = servers::Edges {
         service: service.clone(),
         metrics: metrics.clone(),
         health,
         kept: mail.kept.clone(),
-        hints: config.dev.then(|| dev::hints(&listeners)).transpose()?,
+        hints: config.dev.then(|| dev::hints(&listeners, &reach)).transpose()?,
         certificates,
     };
     let drain = config.connections.drain;
@@ -266,16 +272,14 @@ fn announce(
     config: &Config,
     service: &Service,
     listeners: &Listeners,
-    certificate: Option<&DevCertificate>,
+    reach: &PerListener<Reach>,
 ) -> anyhow::Result<()> {
     let (grpc, http) = (listeners.grpc_address()?, config.listen.http);
-    let given = config.tls.http.as_ref().map(|files| files.cert.as_path());
-    let ca = certificate.map(|certificate| certificate.ca.as_path()).or(given);
     output::line(&format!("ready {} issuer={}{}", listeners.shown()?, service.issuer(), listeners.shown_last()?))?;
     if !config.dev {
         return Ok(());
     }
-    match output::line(dev::lines_to_try(grpc, http, listeners.app_port()?, ca).trim_end()) {
+    match output::line(dev::lines_to_try(grpc, http, listeners.app_port()?, reach).trim_end()) {
         // A script may have read the line that it waits for, and no more.
         Err(error) if error.is::<output::ReaderGone>() => Ok(()),
         other => other,

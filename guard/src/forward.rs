@@ -4,6 +4,8 @@
 //! Some proxies append the path of the original request, so every path below the two is answered alike. Neither the
 //! path nor the method matters, and neither is logged.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -11,14 +13,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get},
 };
-use chancery_verify::{Freshness, Refusal};
+use chancery_verify::{Clock, Freshness, Refusal, SystemClock};
 use serde_json::json;
 
-use crate::decision::{Decider, Question};
+use crate::{
+    decision::{Decider, Question},
+    listener::Tls,
+};
 
-pub(crate) fn routes(decider: Decider) -> Router {
+/// The routes. Readiness tells what an operator has to know of these certificates.
+pub(crate) fn routes(decider: Decider, certificates: Vec<Tls>) -> Router {
     let preflight = async |state, headers| check(state, headers, Question::TokenUnlessPreflight).await;
     let token = async |state, headers| check(state, headers, Question::Token).await;
+    let readiness = async move |State(decider): State<Decider>| ready(&decider, &certificates);
     Router::new()
         .route("/check", any(token))
         .route("/check/", any(token))
@@ -27,7 +34,7 @@ pub(crate) fn routes(decider: Decider) -> Router {
         .route("/preflight/", any(preflight))
         .route("/preflight/{*below}", any(preflight))
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(readiness))
         .with_state(decider)
 }
 
@@ -58,8 +65,9 @@ fn refused_response(refusal: &Refusal) -> Response {
     response
 }
 
-/// Answers 200 while valid tokens are accepted, 503 otherwise, with the state of keys and revocations.
-async fn ready(State(decider): State<Decider>) -> Response {
+/// Answers 200 while valid tokens are accepted, 503 otherwise, with the state of keys and revocations. No certificate keeps it
+/// from being ready: whoever asks has connected.
+fn ready(decider: &Decider, certificates: &[Tls]) -> Response {
     let health = decider.gate().verifier().health();
     let (revocations, stale_ms) = match health.revocations {
         Freshness::NotFollowed => ("not followed", None),
@@ -74,7 +82,16 @@ async fn ready(State(decider): State<Decider>) -> Response {
         "revocations": revocations,
         "stale_ms": stale_ms,
         "would_refuse": decider.gate().observed_refusals(),
+        "warnings": warnings(certificates),
     });
     let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
+}
+
+/// What an operator has to know of certificates, a sentence each.
+fn warnings(certificates: &[Tls]) -> Vec<String> {
+    let now = SystemClock.now_ms() / 1000;
+    // Listeners may have the same files.
+    let all: BTreeSet<String> = certificates.iter().flat_map(|tls| tls.warnings(now)).collect();
+    all.into_iter().collect()
 }

@@ -139,12 +139,13 @@ impl Guard {
     /// Certificates are read again when they change.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let _fresh = self.keep_fresh();
+        let certificates = self.tls.iter().flatten().cloned().collect();
         let [http_tls, grpc_tls] = self.tls;
         let (stopping, stopped) = watch::channel(false);
         let health = Health::new(self.gate.clone(), stopped.clone());
         let (decider, limits) = (Decider::new(self.gate), Limits { answer: Some(ANSWER_TIMEOUT), ..self.limits });
         let http = self.http.map(|http| Socket::tcp(http, http_tls));
-        let http = serve_http(http, decider.clone(), limits, stopped.clone());
+        let http = serve_http(http, forward::routes(decider.clone(), certificates), limits, stopped.clone());
         let routes = Routes::new(ext_authz::service(decider.clone())).add_service(health.service(ext_authz::NAME));
         let ext_authz =
             serve_grpc(self.ext_authz.map(|listener| Socket::tcp(listener, grpc_tls)), routes, limits, stopped.clone());
@@ -207,10 +208,9 @@ async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn serve_http(socket: Option<Socket>, decider: Decider, limits: Limits, stopped: watch::Receiver<bool>) {
+async fn serve_http(socket: Option<Socket>, routes: axum::Router, limits: Limits, stopped: watch::Receiver<bool>) {
     let Some(socket) = socket else { return };
     let limits = Limits { header_bytes: FORWARDED_HEADERS, ..limits };
-    let routes = forward::routes(decider);
     listener::serve(socket, Protocol::Http, routes, limits, wait_for_stop(stopped)).await;
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{
     config::{Config, Database},
     database::{explain, open_store, refuse_missing},
+    output::quoted,
     sealing_file,
     workplace::{Workplace, refuse_existing},
 };
@@ -166,9 +167,4 @@ pub(super) fn parameters_left_out(url: &DatabaseUrl) -> &'static str {
     } else {
         ""
     }
-}
-
-/// A word for a shell.
-pub(super) fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

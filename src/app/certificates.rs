@@ -4,20 +4,14 @@ use anyhow::Context;
 use chancery_guard::listener::{Protocol, Tls, TlsFiles};
 use tokio::{sync::watch, task::JoinSet};
 
-use super::config;
+use super::config::{self, PerListener};
 use crate::{
     metrics::{Certificate, Metrics},
     time::{Clock, SystemClock},
 };
 
 /// Those of each listener with TLS.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Certificates {
-    pub(super) grpc: Option<Tls>,
-    pub(super) http: Option<Tls>,
-    pub(super) check: Option<Tls>,
-    pub(super) telemetry: Option<Tls>,
-}
+pub(super) type Certificates = PerListener<Option<Tls>>;
 
 impl Certificates {
     /// Reads them.
@@ -37,18 +31,11 @@ impl Certificates {
         })
     }
 
-    /// Each with the name of its listener.
-    fn all(&self) -> impl Iterator<Item = (&'static str, &Tls)> {
-        let Self { grpc, http, check, telemetry } = self;
-        let all = [("grpc", grpc), ("http", http), ("check", check), ("telemetry", telemetry)];
-        all.into_iter().filter_map(|(name, tls)| Some((name, tls.as_ref()?)))
-    }
-
     /// Registers their metrics.
     pub(super) fn observe(&self, metrics: &mut Metrics) {
         let certificates = self.clone();
         metrics.observe_certificates(move || {
-            let figures = certificates.all().map(|(listener, tls)| {
+            let figures = certificates.named().map(|(listener, tls)| {
                 let status = tls.status();
                 Certificate {
                     listener,
@@ -67,7 +54,7 @@ impl Certificates {
     pub(super) fn warnings(&self) -> Vec<String> {
         let now = SystemClock.now().seconds();
         let mut warnings = Vec::new();
-        for (name, tls) in self.all() {
+        for (name, tls) in self.named() {
             warnings.extend(tls.warnings(now).into_iter().map(|warning| format!("{name}: {warning}")));
         }
         warnings
@@ -75,7 +62,7 @@ impl Certificates {
 
     /// Follows the files until `ended`. Files are read at once when `asked` changes.
     pub(super) fn follow(&self, jobs: &mut JoinSet<()>, asked: &watch::Receiver<u64>, ended: &watch::Receiver<bool>) {
-        for (_, tls) in self.all() {
+        for (_, tls) in self.named() {
             let (fresh, mut ended) = (tls.clone().keep_fresh(asked.clone()), ended.clone());
             jobs.spawn(async move {
                 tokio::select! {

@@ -35,7 +35,7 @@ pub use self::{
     log::{Log, LogFormat},
     mail::Mail,
     setting::Key,
-    tls::Tls,
+    tls::{PerListener, Tls},
 };
 use super::machine::Machine;
 use crate::store::Location;

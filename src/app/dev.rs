@@ -2,15 +2,19 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use chancery_guard::listener::Tls;
 use serde_json::Map;
 use tokio::net::TcpListener;
 
 use super::{
-    config::{Config, Listen},
+    certificates::Certificates,
+    config::{Config, Listen, PerListener},
+    dev_certificate::DevCertificate,
     listeners::Listeners,
+    output::quoted,
 };
 use crate::{
     domain::client::Grant,
@@ -155,24 +159,77 @@ pub(super) fn secrets() -> DemoSecrets {
     DemoSecrets { username, password, app: APP, service: "demo-service", secret: SECRET }
 }
 
+/// How clients on this machine reach a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Without TLS.
+    Plain,
+    /// By TLS. They trust what is in the file, if one is named, and else what the system trusts.
+    Tls(Option<PathBuf>),
+}
+
+impl Reach {
+    /// How each listener is reached, with the certificate that was made for a demo, if one was.
+    pub(super) fn all(certificates: &Certificates, made: Option<&DevCertificate>, shared: bool) -> PerListener<Self> {
+        let all = certificates.clone().map(|tls| tls.map_or(Self::Plain, |tls| Self::by_tls(&tls, made)));
+        if shared { PerListener { grpc: all.http.clone(), ..all } } else { all }
+    }
+
+    fn by_tls(tls: &Tls, made: Option<&DevCertificate>) -> Self {
+        // A certificate of an authority that is not in its file is for clients that trust the authority already.
+        let given = || tls.includes_root().then(|| tls.files().cert.clone());
+        Self::Tls(made.map(|made| made.ca.clone()).or_else(given))
+    }
+
+    /// A program, with the flags by which it trusts the listener.
+    fn program(&self, name: &str, without_tls: &str, authority: &str) -> String {
+        match self {
+            Self::Plain => format!("{name}{without_tls}"),
+            Self::Tls(None) => name.to_owned(),
+            Self::Tls(Some(file)) => format!("{name} {authority} {}", word(file)),
+        }
+    }
+
+    fn grpcurl(&self) -> String {
+        self.program("grpcurl", " -plaintext", "-cacert")
+    }
+
+    fn curl(&self) -> String {
+        self.program("curl", "", "--cacert")
+    }
+
+    fn url(&self, address: SocketAddr) -> String {
+        let scheme = if *self == Self::Plain { "http" } else { "https" };
+        format!("{scheme}://{address}")
+    }
+}
+
+/// A path as a word for a shell.
+fn word(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    if is_plain { path } else { quoted(&path) }
+}
+
 /// What the demo's own page tells people to try.
-pub(super) fn hints(listeners: &Listeners) -> anyhow::Result<DevHints> {
+pub(super) fn hints(listeners: &Listeners, reach: &PerListener<Reach>) -> anyhow::Result<DevHints> {
     let check = listeners.check.as_ref().map(TcpListener::local_addr).transpose()?;
     Ok(DevHints {
+        grpcurl: reach.grpc.grpcurl(),
         grpc: listeners.grpc_address()?.to_string(),
-        check: check.map(|address| address.to_string()),
+        check: check.map(|address| format!("{} -i {}", reach.check.curl(), reach.check.url(address))),
         app: listeners.app_port()?.map(|port| format!("http://localhost:{port}/")),
         username: USER.to_owned(),
         password: PASSWORD.to_owned(),
     })
 }
 
-/// Commands to try. With TLS, clients have to trust the authority in a file.
+/// Commands to try.
 pub(super) fn lines_to_try(
     grpc: SocketAddr,
     http: SocketAddr,
     app_port: Option<u16>,
-    authority: Option<&Path>,
+    reach: &PerListener<Reach>,
 ) -> String {
     // A listener on every address is found on this machine too.
     let found = |mut address: SocketAddr| {
@@ -181,37 +238,79 @@ pub(super) fn lines_to_try(
         }
         address
     };
-    let (grpc, http) = (found(grpc), found(http));
-    let (scheme, grpcurl, curl) = match authority.map(Path::display) {
-        None => ("http", "-plaintext".to_owned(), String::new()),
-        Some(file) => ("https", format!("-cacert {file}"), format!("--cacert {file} ")),
-    };
+    let (grpc, http) = (found(grpc), reach.http.url(found(http)));
+    let (grpcurl, curl) = (reach.grpc.grpcurl(), reach.http.curl());
     let app = app_port.map(|port| format!(" and http://localhost:{port}/")).unwrap_or_default();
     format!(
         "\nThis is a demo: everybody knows its passwords. Try, in another terminal:\n\n  \
-         grpcurl {grpcurl} -d @ {grpc} chancery.v1.AuthService/Login <<'EOF'\n  \
+         {grpcurl} -d @ {grpc} chancery.v1.AuthService/Login <<'EOF'\n  \
          {{\"client_id\": \"demo-app\", \"login\": \"ada\", \"password\": \"{PASSWORD}\"}}\n  EOF\n\n  \
-         curl -s {curl}{scheme}://{http}/.well-known/jwks.json\n\n\
-         In a browser: {scheme}://{http}/{app}\n\
-         What can be called by curl: {scheme}://{http}/dev/api\n\
-         Mails are kept instead of sent, without --mail-smtp: {scheme}://{http}/dev/mail\n\
+         {curl} -s {http}/.well-known/jwks.json\n\n\
+         In a browser: {http}/{app}\n\
+         What can be called by curl: {http}/dev/api\n\
+         Mails are kept instead of sent, without --mail-smtp: {http}/dev/mail\n\
          The service demo-service has the secret {SECRET}\n\n"
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use chancery_guard::listener::Protocol;
+
     use super::*;
+    use crate::time::Timestamp;
+
+    fn everywhere(reach: &Reach) -> PerListener<Reach> {
+        PerListener::default().map(|()| reach.clone())
+    }
 
     #[test]
-    fn the_lines_to_try_name_the_mail_page() {
+    fn the_lines_to_try_trust_what_each_listener_has() {
         let [grpc, http] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        assert!(lines_to_try(grpc, http, None, None).contains("http://127.0.0.1:2/dev/mail"));
-        let lines = lines_to_try(grpc, http, None, Some(Path::new("dir/ca.pem")));
-        for line in
-            ["grpcurl -cacert dir/ca.pem -d @", "curl -s --cacert dir/ca.pem https://", "https://127.0.0.1:2/dev/mail"]
-        {
-            assert!(lines.contains(line), "{lines}");
+        let file = |path: &str| everywhere(&Reach::Tls(Some(path.into())));
+        let mixed = PerListener { http: Reach::Plain, ..file("dir/ca.pem") };
+        for (reach, lines) in [
+            (
+                everywhere(&Reach::Plain),
+                ["grpcurl -plaintext -d @", "curl -s http://127.0.0.1:2/.well", ": http://127.0.0.1:2/dev/mail"],
+            ),
+            (
+                file("dir/ca.pem"),
+                [
+                    "grpcurl -cacert dir/ca.pem -d @",
+                    "curl --cacert dir/ca.pem -s https://",
+                    ": https://127.0.0.1:2/dev/mail",
+                ],
+            ),
+            (
+                file("my dir/ca"),
+                ["grpcurl -cacert 'my dir/ca' -d @", "curl --cacert 'my dir/ca' -s https://", ": https://"],
+            ),
+            (everywhere(&Reach::Tls(None)), ["grpcurl -d @", "curl -s https://", ": https://127.0.0.1:2/dev/mail"]),
+            (mixed, ["grpcurl -cacert dir/ca.pem -d @", "curl -s http://", ": http://127.0.0.1:2/dev/mail"]),
+        ] {
+            let printed = lines_to_try(grpc, http, None, &reach);
+            for line in lines {
+                assert!(printed.contains(line), "{line} in {printed}");
+            }
         }
+    }
+
+    #[test]
+    fn a_certificate_of_an_authority_that_is_not_in_its_file_needs_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = DevCertificate::ensure(dir.path(), None, Timestamp::from_millis(1_800_000_000_000)).unwrap();
+        let reach = |trusted| {
+            let http = Tls::load(made.files.clone(), Protocol::Http).unwrap();
+            Reach::all(&Certificates { http: Some(http), ..Certificates::default() }, trusted, true)
+        };
+        let (cert, ca) = (dir.path().join("tls-cert.pem"), dir.path().join("tls-ca.pem"));
+        assert_eq!((reach(None).grpc, reach(None).check), (Reach::Tls(None), Reach::Plain));
+        assert_eq!(reach(Some(&made)).grpc, Reach::Tls(Some(ca.clone())));
+        let whole = [fs::read(&cert).unwrap(), fs::read(&ca).unwrap()].concat();
+        fs::write(&cert, whole).unwrap();
+        assert_eq!(reach(None).http, Reach::Tls(Some(cert)));
     }
 }

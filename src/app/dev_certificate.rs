@@ -46,7 +46,8 @@ impl DevCertificate {
         let is_good = || {
             let tls = Tls::load(this.files.clone(), Protocol::Http).ok()?;
             let is_for_these = fs::read_to_string(&listed).is_ok_and(|text| text == names.join("\n"));
-            (this.ca.is_file() && is_for_these && tls.status().expires_at > now + DAY).then_some(())
+            // The authority may be another demo's: they have the same name.
+            (is_for_these && tls.is_accepted(&this.ca, NAMES[0], now + DAY)).then_some(())
         };
         if is_good().is_none() {
             let made = this.make(&names, now).and_then(|()| Ok(write(&listed, names.join("\n").as_bytes())?));
@@ -108,11 +109,19 @@ mod tests {
         assert_eq!(read(start + (DAYS - 2) * DAY), first);
         let second = read(start + DAYS * DAY);
         assert!(second.0 != first.0 && second.1 != first.1);
+        // The authority of another demo, a copy of which was put here.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = DevCertificate::ensure(elsewhere.path(), None, Timestamp::from_millis((start + DAYS * DAY) * 1000))
+            .unwrap();
+        fs::copy(&other.ca, dir.path().join("tls-ca.pem")).unwrap();
+        let third = read(start + DAYS * DAY);
+        assert!(third.0 != fs::read(&other.ca).unwrap() && third.1 != second.1);
+        assert_eq!(read(start + DAYS * DAY), third);
         fs::write(dir.path().join("tls-key.pem"), "junk").unwrap();
-        assert_ne!(read(start + DAYS * DAY), second);
+        assert_ne!(read(start + DAYS * DAY), third);
         let named =
             DevCertificate::ensure(dir.path(), Some("https://chancery:8080"), Timestamp::from_millis(0)).unwrap();
-        assert_ne!(fs::read(&named.files.cert).unwrap(), second.1);
+        assert_ne!(fs::read(&named.files.cert).unwrap(), third.1);
         let mode = fs::metadata(dir.path().join("tls-key.pem")).unwrap().permissions();
         #[cfg(unix)]
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o077, 0);

@@ -28,3 +28,8 @@ pub fn printed(result: io::Result<()>) -> anyhow::Result<()> {
         other => other.context("cannot write to standard output"),
     }
 }
+
+/// A word for a shell.
+pub(super) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

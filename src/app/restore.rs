@@ -9,12 +9,14 @@ use std::{
 use anyhow::{Context, bail};
 
 use super::{
-    backup::{Bounds, fingerprints_missing, fingerprints_needed, parameters_left_out, quoted},
+    backup::{Bounds, fingerprints_missing, fingerprints_needed, parameters_left_out},
     config::{Config, Database},
     data_dir,
     database::{explain, open_store},
     first_start::refuse_a_lone_log,
-    hashing, sealing_file, serving,
+    hashing,
+    output::quoted,
+    sealing_file, serving,
     workplace::Workplace,
 };
 use crate::{

@@ -60,6 +60,11 @@ async fn a_demo_makes_its_own_certificate() {
     let location = first.lines().find_map(|line| line.strip_prefix(&format!("location: {}", server.issuer)));
     let page = trust.page(&server.http, location.unwrap_or_else(|| panic!("{first}")), "").await.unwrap();
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("__Host-") && page.contains("Secure"), "{page}");
+    // Under another name of this machine there is the way to this one.
+    let other_name = server.http.replace("127.0.0.1", "localhost");
+    let elsewhere = trust.page(&other_name, "/", "").await.unwrap();
+    let way = format!("\r\nlocation: {}/\r\n", server.issuer);
+    assert!(elsewhere.starts_with("HTTP/1.1 307") && elsewhere.contains(&way), "{elsewhere}");
     let ready = trust.page(&server.telemetry, "/readyz", "").await.unwrap();
     assert!(ready.ends_with("ready\n"), "{ready}");
     let health = command(&["health", "--tls", "--telemetry", &server.telemetry]).output().unwrap();
@@ -115,6 +120,8 @@ async fn clients_and_guards_present_certificates_that_may_be_replaced_while_they
     let known = Trust { ca: &renewed_ca, own: Some(&client) };
     until("the server has the old certificate", async || is_answered(&known).await).await;
     until("the guard has the old certificate", async || checked(&known).await == Some(200)).await;
+    let ready = known.page(&guard.address, "/readyz", "").await.unwrap();
+    assert!(ready.starts_with("HTTP/1.1 200") && ready.contains("guard-cert.pem expires in"), "{ready}");
     // What was open goes on, and the guard dials with what its file has by then.
     std::fs::copy(&renewed_ca, &ca).unwrap();
     let request = LogoutRequest { client_id: "app".to_owned(), refresh_token: pair.refresh_token.clone() };

@@ -27,8 +27,10 @@ mod jws;
 mod keys;
 #[cfg(feature = "tower")]
 pub mod middleware;
+// What the guard shares; no API.
 #[cfg(feature = "http")]
-mod small_file;
+#[doc(hidden)]
+pub mod small_file;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "http")]

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::small_file::{SmallFile, read_file};
+use crate::small_file::{SlowReads, read_pem};
 
 /// More than any bundle of authorities takes.
 const MOST: u64 = 1 << 20;
@@ -46,9 +46,11 @@ impl TlsFiles {
         self.ca.is_some()
     }
 
-    /// Reads them, for the first time.
-    pub(crate) fn read_now(&self) -> Result<TlsPem> {
-        let read = |path: &Path| read_file(path, MOST).map_err(|error| named(path, &error));
+    fn read(&self) -> Result<TlsPem> {
+        let read = |path: &Path| {
+            let named = |error| Error::other(format!("cannot read {}: {error}", path.display()));
+            read_pem(path, MOST).map_err(named)
+        };
         let client = self.client.as_ref().map(|(cert, key)| Ok::<_, Error>((read(cert)?, read(key)?)));
         TlsPem { ca: self.ca.as_deref().map(read).transpose()?, client: client.transpose()? }.checked()
     }
@@ -84,58 +86,116 @@ impl std::fmt::Debug for TlsPem {
     }
 }
 
-/// Reads the files again.
+/// Reads the files.
 #[derive(Debug)]
 pub(crate) struct TlsReader {
-    ca: Option<SmallFile>,
-    client: Option<(SmallFile, SmallFile)>,
+    files: TlsFiles,
+    reads: SlowReads,
 }
 
 impl TlsReader {
-    pub(crate) fn new(files: &TlsFiles) -> Self {
-        let file = |path: &PathBuf| SmallFile::new(path.clone(), MOST, READ_TIMEOUT);
-        Self {
-            ca: files.ca.as_ref().map(file),
-            client: files.client.as_ref().map(|(cert, key)| (file(cert), file(key))),
-        }
+    pub(crate) fn new(files: TlsFiles) -> Self {
+        Self { files, reads: SlowReads::within(READ_TIMEOUT) }
+    }
+
+    /// Reads them, and waits for as long as that takes.
+    pub(crate) fn read_now(&self) -> Result<TlsPem> {
+        self.files.read()
     }
 
     pub(crate) async fn read(&self) -> Result<TlsPem> {
-        let mut pem = TlsPem::default();
-        if let Some(file) = &self.ca {
-            pem.ca = Some(read(file).await?);
-        }
-        if let Some((cert, key)) = &self.client {
-            pem.client = Some((read(cert).await?, read(key).await?));
-        }
-        pem.checked()
+        let files = self.files.clone();
+        let read = self.reads.read(move || files.read()).await;
+        read.map_err(|slow| Error::other(format!("cannot read the TLS files: {slow}")))?
     }
 }
 
-async fn read(file: &SmallFile) -> Result<Vec<u8>> {
-    file.read().await.map_err(|error| named(file.path(), &error))
+/// What was made of the files the last time they could be used.
+#[derive(Debug)]
+pub(crate) struct InUse<T> {
+    pem: TlsPem,
+    made: T,
+    /// Why they cannot be used as they are now.
+    problem: Option<String>,
 }
 
-fn named(path: &Path, error: &Error) -> Error {
-    Error::other(format!("cannot read {}: {error}", path.display()))
+impl<T> InUse<T> {
+    pub(crate) const fn new(pem: TlsPem, made: T) -> Self {
+        Self { pem, made, problem: None }
+    }
+
+    pub(crate) const fn made(&self) -> &T {
+        &self.made
+    }
+
+    /// Makes it anew if the files have changed. Files that cannot be used change nothing. Returns whether it was made anew.
+    pub(crate) fn update(
+        &mut self,
+        read: Result<TlsPem>,
+        build: impl FnOnce(&TlsPem) -> std::result::Result<T, String>,
+    ) -> bool {
+        let read = read.map_err(|error| error.to_string());
+        if read.as_ref() == Ok(&self.pem) {
+            self.problem = None;
+            return false;
+        }
+        match read.and_then(|pem| Ok((build(&pem)?, pem))) {
+            Ok((made, pem)) => {
+                *self = Self::new(pem, made);
+                true
+            }
+            Err(problem) => {
+                self.note(problem);
+                false
+            }
+        }
+    }
+
+    /// Notes why the files cannot be used, and logs it if that is new. Returns whether it is.
+    fn note(&mut self, problem: String) -> bool {
+        let is_new = self.problem.as_ref() != Some(&problem);
+        if is_new {
+            tracing::warn!(problem, "cannot use the TLS files; the last ones stay");
+            self.problem = Some(problem);
+        }
+        is_new
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const WHOLE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
     #[tokio::test]
     async fn a_file_that_is_empty_junk_or_half_written_is_no_authority() {
-        const WHOLE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
-        let files = TlsFiles::new().ca_file(&path);
-        let reader = TlsReader::new(&files);
-        std::fs::write(&path, WHOLE).unwrap();
-        assert_eq!(reader.read().await.unwrap().ca.unwrap(), WHOLE.as_bytes());
+        let reader = TlsReader::new(TlsFiles::new().ca_file(&path));
+        // Some editors put a mark before the text.
+        for text in [WHOLE, &format!("\u{feff}{WHOLE}")] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(reader.read().await.unwrap().ca.unwrap(), WHOLE.as_bytes());
+        }
         for text in ["", "junk", &WHOLE[..40], &format!("{WHOLE}-----BEGIN CERTIFICATE-----\nMA")] {
             std::fs::write(&path, text).unwrap();
-            assert!(reader.read().await.is_err() && files.read_now().is_err(), "{text:?}");
+            assert!(reader.read().await.is_err() && reader.read_now().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn files_that_stay_broken_are_said_to_be_so_once() {
+        let pem = |text: &str| TlsPem { ca: Some(text.into()), client: None };
+        let mut in_use = InUse::new(pem("a"), 1);
+        assert!(in_use.note("empty".to_owned()) && !in_use.note("empty".to_owned()), "once");
+        assert!(in_use.note("junk".to_owned()), "another problem is new");
+        assert!(!in_use.update(Err(Error::other("junk")), |_| Ok(2)) && *in_use.made() == 1);
+        assert!(!in_use.note("junk".to_owned()), "it is the same problem");
+        assert!(!in_use.update(Ok(pem("a")), |_| Ok(2)), "the files are as before");
+        assert!(in_use.note("junk".to_owned()), "it was over meanwhile");
+        assert!(!in_use.update(Ok(pem("b")), |_| Err("unusable".to_owned())) && *in_use.made() == 1);
+        assert!(in_use.update(Ok(pem("b")), |_| Ok(2)) && *in_use.made() == 2);
+        assert!(in_use.note("unusable".to_owned()), "it was over meanwhile");
     }
 }

@@ -9,7 +9,7 @@ mod handshake;
 
 use std::{
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use chancery_verify::{Clock, SystemClock};
+use chancery_verify::{Clock, SystemClock, small_file::SlowReads};
 use tokio::{
     net::TcpStream,
     sync::watch,
@@ -100,6 +100,7 @@ pub struct Tls(Arc<Shared>);
 struct Shared {
     files: TlsFiles,
     protocol: Protocol,
+    reads: SlowReads,
     current: Mutex<Current>,
     handshakes: AtomicU64,
     failed: AtomicU64,
@@ -140,9 +141,8 @@ impl Tls {
     pub fn load(files: TlsFiles, protocol: Protocol) -> Result<Self, TlsError> {
         let loaded = files::load(&files, protocol)?;
         let current = Mutex::new(Current { loaded, problem: None });
-        let counters = [AtomicU64::default(), AtomicU64::default()];
-        let [handshakes, failed] = counters;
-        Ok(Self(Arc::new(Shared { files, protocol, current, handshakes, failed })))
+        let (reads, handshakes, failed) = (SlowReads::within(READ_TIMEOUT), AtomicU64::default(), AtomicU64::default());
+        Ok(Self(Arc::new(Shared { files, protocol, reads, current, handshakes, failed })))
     }
 
     /// The files.
@@ -158,6 +158,21 @@ impl Tls {
         let files::Life { expires_at, warns_at, valid_from } = life;
         let (handshakes, failed) = (self.0.handshakes.load(Relaxed), self.0.failed.load(Relaxed));
         TlsStatus { expires_at, warns_at, handshakes, failed, valid_from, is_stuck }
+    }
+
+    /// Whether the certificate's file has one in it that nobody else has issued, so that clients can be told to trust
+    /// that file.
+    #[must_use]
+    pub fn includes_root(&self) -> bool {
+        self.with_current(|current| files::includes_root(&current.loaded.chain))
+    }
+
+    /// Whether a client that trusts the authorities in this file, and no others, accepts the certificate for this name at
+    /// this time, in seconds since 1970.
+    #[must_use]
+    pub fn is_accepted(&self, authorities: &Path, name: &str, at: i64) -> bool {
+        let chain = self.with_current(|current| current.loaded.chain.clone());
+        files::is_accepted(&chain, authorities, name, at).unwrap_or(false)
     }
 
     /// Reads the files again from time to time, and at once when `asked` changes. Logs what an operator has to know. Never
@@ -201,30 +216,29 @@ impl Tls {
     /// Reads the files again, and uses what is in them from now on if it can be used. Returns whether something new is
     /// in use.
     pub async fn read_again(&self) -> bool {
-        let shared = self.0.clone();
-        let reading = tokio::task::spawn_blocking(move || files::load(&shared.files, shared.protocol));
-        let read = match timeout(READ_TIMEOUT, reading).await {
-            Ok(Ok(read)) => read.map_err(|error| error.to_string()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("reading the files takes too long".to_owned()),
+        let (shared, mark) = (self.0.clone(), self.with_current(|current| current.loaded.mark));
+        let load = move || files::load_changed(&shared.files, shared.protocol, mark);
+        let read = match self.0.reads.read(load).await {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("cannot read {}: {error}", self.0.files.cert.display())),
         };
         self.use_from_now_on(read, now())
     }
 
     /// A certificate that is not valid now takes the place of none that is.
-    fn use_from_now_on(&self, read: Result<Loaded, String>, now: i64) -> bool {
+    fn use_from_now_on(&self, read: Result<Option<Loaded>, String>, now: i64) -> bool {
         let cert = self.0.files.cert.display();
         self.with_current(|current| match read {
-            Ok(loaded) if loaded.mark == current.loaded.mark => {
+            Ok(None) => {
                 current.problem = None;
                 false
             }
-            Ok(loaded) if current.loaded.life.is_valid(now) && !loaded.life.is_valid(now) => {
+            Ok(Some(loaded)) if current.loaded.life.is_valid(now) && !loaded.life.is_valid(now) => {
                 let which = if now < loaded.life.valid_from { "is not valid yet" } else { "has expired" };
                 current.note(format!("the certificate in {cert} {which}"));
                 false
             }
-            Ok(loaded) => {
+            Ok(Some(loaded)) => {
                 tracing::info!(%cert, expires_at = loaded.life.expires_at, "the certificate was replaced");
                 *current = Current { loaded, problem: None };
                 true
@@ -245,11 +259,11 @@ impl Tls {
         let began = Instant::now();
         let config: Arc<rustls::ServerConfig> = self.with_current(|current| current.loaded.config.clone());
         // Whoever says nothing has not begun a handshake: a proxy that looks whether the port is open, most often.
-        timeout(limit, handshake::begins(&stream)).await.ok()?.ok()?;
+        let first = timeout(limit, handshake::first_byte(&stream)).await.ok()?.ok()?;
         // Counted even where this future is dropped half-way.
         let mut ended = Ended { counter: Some(&self.0.failed) };
         let left = limit.saturating_sub(began.elapsed());
-        let accepted = match timeout(left, handshake::accept(config, stream)).await {
+        let accepted = match timeout(left, handshake::accept(config, stream, first)).await {
             Ok(accepted) => accepted,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };

@@ -5,6 +5,11 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use super::*;
 
+use crate::{
+    decision::Decider,
+    listener::{Protocol, Tls, TlsFiles},
+};
+
 const SOON: Duration = Duration::from_secs(10);
 
 fn ask(service: &str) -> HealthCheckRequest {
@@ -40,6 +45,29 @@ async fn a_guard_that_knows_no_keys_or_has_no_snapshot_is_not_serving() {
         assert_eq!(status(&guard.ext_authz, "").await.unwrap(), ServingStatus::NotServing);
         let mut watch = HealthClient::new(guard.socket.clone()).watch(ask("")).await.unwrap().into_inner();
         assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_a_warning_and_keeps_nobody_from_being_ready() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let files = TlsFiles { cert: dir.path().join("cert"), key: dir.path().join("key"), client_ca: None };
+    std::fs::write(&files.cert, params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    let tls = [Protocol::Http, Protocol::Grpc].map(|protocol| Tls::load(files.clone(), protocol).unwrap());
+    let decider = Decider::new(Gate::new(TestIssuer::new("https://i").verifier("api")));
+    for (certificates, warnings) in [(vec![], 0), (tls.to_vec(), 1)] {
+        let request = axum::http::Request::get("/readyz").body(axum::body::Body::empty()).unwrap();
+        let response = forward::routes(decider.clone(), certificates).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let said = serde_json::from_slice::<serde_json::Value>(&body).unwrap()["warnings"].clone();
+        let said = said.as_array().unwrap();
+        // Both listeners have the same one.
+        assert_eq!(said.len(), warnings, "{said:?}");
+        assert!(said.iter().all(|warning| warning.as_str().unwrap().ends_with("has expired")), "{said:?}");
     }
 }
 

@@ -44,31 +44,47 @@ section! {
     telemetry_tls_client_ca: FileOrNone as "FILE";
 }
 
-/// The files of each listener with TLS.
+/// Something of each listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
+pub struct PerListener<T> {
     /// Of the gRPC listener.
-    pub grpc: Option<TlsFiles>,
+    pub grpc: T,
     /// Of the HTTP listener.
-    pub http: Option<TlsFiles>,
+    pub http: T,
     /// Of the check.
-    pub check: Option<TlsFiles>,
+    pub check: T,
     /// Of the telemetry listener.
-    pub telemetry: Option<TlsFiles>,
+    pub telemetry: T,
+}
+
+/// The files of each listener with TLS.
+pub type Tls = PerListener<Option<TlsFiles>>;
+
+impl<T> PerListener<T> {
+    /// Makes something of each.
+    pub(in crate::app) fn map<U>(self, mut make: impl FnMut(T) -> U) -> PerListener<U> {
+        let Self { grpc, http, check, telemetry } = self;
+        PerListener { grpc: make(grpc), http: make(http), check: make(check), telemetry: make(telemetry) }
+    }
+
+    /// Each with the name of its listener.
+    fn all(&self) -> [(&'static str, &T); 4] {
+        let Self { grpc, http, check, telemetry } = self;
+        [("grpc", grpc), ("http", http), ("check", check), ("telemetry", telemetry)]
+    }
+}
+
+impl<T> PerListener<Option<T>> {
+    /// Those that there are, each with the name of its listener.
+    pub(in crate::app) fn named(&self) -> impl Iterator<Item = (&'static str, &T)> {
+        self.all().into_iter().filter_map(|(name, one)| Some((name, one.as_ref()?)))
+    }
 }
 
 impl Tls {
     /// The same files for every listener.
     pub(in crate::app) fn everywhere(files: &TlsFiles) -> Self {
-        let [grpc, http, check, telemetry] = [(); 4].map(|()| Some(files.clone()));
-        Self { grpc, http, check, telemetry }
-    }
-
-    /// The files of each listener that has any, with its name.
-    pub(in crate::app) fn named(&self) -> impl Iterator<Item = (&'static str, &TlsFiles)> {
-        let Self { grpc, http, check, telemetry } = self;
-        let all = [("grpc", grpc), ("http", http), ("check", check), ("telemetry", telemetry)];
-        all.into_iter().filter_map(|(name, files)| Some((name, files.as_ref()?)))
+        PerListener::default().map(|()| Some(files.clone()))
     }
 
     /// Whether no listener has any.
@@ -89,12 +105,11 @@ impl TlsDraft {
     pub(super) fn check(&self, serves: bool, problems: &mut Vec<String>) -> Tls {
         let before = problems.len();
         pair((&self.tls_cert, self.tls_cert.is_set()), (&self.tls_key, self.tls_key.is_set()), problems);
-        let [grpc, http, check, telemetry] = self.own().map(|own| self.files(&own, problems));
-        let any_cert = self.tls_cert.is_set() || self.own().iter().any(|own| own.cert.is_set());
+        let any_cert = self.tls_cert.is_set() || self.own().all().iter().any(|(_, own)| own.cert.is_set());
+        let tls = self.own().map(|own| self.files(&own, problems));
         if self.tls_client_ca.is_set() && !any_cert {
             problems.push(self.tls_client_ca.problem("has no effect without a certificate (tls_cert)"));
         }
-        let tls = Tls { grpc, http, check, telemetry };
         if serves && problems.len() == before {
             problems.extend(tls.unusable());
         }
@@ -108,17 +123,17 @@ impl TlsDraft {
         cert.or_else(|| self.check_tls_client_ca.is_set().then(|| self.check_tls_client_ca.problem(why)))
     }
 
-    fn own(&self) -> [Own<'_>; 4] {
-        [
-            Own { cert: &self.grpc_tls_cert, key: &self.grpc_tls_key, client_ca: &self.grpc_tls_client_ca },
-            Own { cert: &self.http_tls_cert, key: &self.http_tls_key, client_ca: &self.http_tls_client_ca },
-            Own { cert: &self.check_tls_cert, key: &self.check_tls_key, client_ca: &self.check_tls_client_ca },
-            Own {
+    fn own(&self) -> PerListener<Own<'_>> {
+        PerListener {
+            grpc: Own { cert: &self.grpc_tls_cert, key: &self.grpc_tls_key, client_ca: &self.grpc_tls_client_ca },
+            http: Own { cert: &self.http_tls_cert, key: &self.http_tls_key, client_ca: &self.http_tls_client_ca },
+            check: Own { cert: &self.check_tls_cert, key: &self.check_tls_key, client_ca: &self.check_tls_client_ca },
+            telemetry: Own {
                 cert: &self.telemetry_tls_cert,
                 key: &self.telemetry_tls_key,
                 client_ca: &self.telemetry_tls_client_ca,
             },
-        ]
+        }
     }
 
     /// The files of a listener, if it has TLS.

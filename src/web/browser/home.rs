@@ -18,9 +18,11 @@ use crate::{
 /// What the demo's page of things to try is told by the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DevHints {
+    /// The program grpcurl, with the flags by which it trusts the gRPC listener.
+    pub grpcurl: String,
     /// The address of the gRPC listener.
     pub grpc: String,
-    /// The address of the listener for proxies, if there is one.
+    /// The program curl with the flags for the listener for proxies, and its URL, if there is one.
     pub check: Option<String>,
     /// The URL of the application behind `--app`, if there is one.
     pub app: Option<String>,
@@ -113,7 +115,7 @@ fn plain(state: &BrowserState) -> Response {
 }
 
 fn things_to_try(site: &Site, hints: &DevHints) -> Dev {
-    let DevHints { grpc, check, app, username, password } = hints;
+    let DevHints { grpcurl, grpc, check, app, username, password } = hints;
     let link = |about, target: String| Try { about, target };
     let mut links: Vec<Try> = app.iter().map(|app| link(Text::TryApp, app.clone())).collect();
     links.extend([
@@ -127,12 +129,12 @@ fn things_to_try(site: &Site, hints: &DevHints) -> Dev {
     ]);
     let login = format!("{{\"client_id\": \"demo-app\", \"login\": \"{username}\", \"password\": \"{password}\"}}");
     let mut commands = vec![
-        link(Text::TryLogin, format!("grpcurl -plaintext -d '{login}' {grpc} chancery.v1.AuthService/Login")),
-        link(Text::TryServices, format!("grpcurl -plaintext {grpc} list")),
+        link(Text::TryLogin, format!("{grpcurl} -d '{login}' {grpc} chancery.v1.AuthService/Login")),
+        link(Text::TryServices, format!("{grpcurl} {grpc} list")),
     ];
     commands.extend(check.iter().map(|check| {
         let command = format!(
-            "curl -i http://{check}/auth/check -H 'X-Forwarded-Method: GET' -H 'X-Forwarded-Proto: {}' \
+            "{check}/auth/check -H 'X-Forwarded-Method: GET' -H 'X-Forwarded-Proto: {}' \
              -H 'X-Forwarded-Host: {}' -H 'X-Forwarded-Uri: /'",
             if site.is_secure() { "https" } else { "http" },
             site.authority()
@@ -150,15 +152,23 @@ mod tests {
     #[test]
     fn the_things_to_try_name_the_listeners_that_there_are() {
         let site: Site = "http://localhost:8080/auth".parse().unwrap();
-        let hints = DevHints { grpc: "127.0.0.1:8081".into(), username: "ada".into(), ..DevHints::default() };
+        let hints = DevHints {
+            grpcurl: "grpcurl -cacert ca.pem".into(),
+            grpc: "127.0.0.1:8081".into(),
+            username: "ada".into(),
+            ..DevHints::default()
+        };
         let dev = things_to_try(&site, &hints);
-        assert!(dev.commands.iter().all(|line| line.target.contains("127.0.0.1:8081")), "{dev:?}");
+        let starts = ["grpcurl -cacert ca.pem -d '", "grpcurl -cacert ca.pem 127.0.0.1:8081 list"];
+        for (line, start) in dev.commands.iter().zip(starts) {
+            assert!(line.target.starts_with(start) && line.target.contains("127.0.0.1:8081"), "{dev:?}");
+        }
         assert_eq!(dev.links[0].target, "/auth/login");
-        let hints =
-            DevHints { check: Some("127.0.0.1:8082".into()), app: Some("http://localhost:8000/".into()), ..hints };
+        let check = Some("curl -i https://127.0.0.1:8082".into());
+        let hints = DevHints { check, app: Some("http://localhost:8000/".into()), ..hints };
         let dev = things_to_try(&site, &hints);
         assert_eq!(dev.links[0].target, "http://localhost:8000/");
-        assert!(dev.commands[2].target.contains("127.0.0.1:8082/auth/check"));
+        assert!(dev.commands[2].target.starts_with("curl -i https://127.0.0.1:8082/auth/check -H"), "{dev:?}");
     }
 
     #[test]

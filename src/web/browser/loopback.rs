@@ -19,9 +19,9 @@ pub(super) fn declared_name(snapshot: &Snapshot, arrival: &Arrival, method: &Met
     }
     let origin = origin_of(arrival.scheme, &arrival.authority)?;
     // As a site, only to take host and port apart.
-    let asked = Site::at(&origin, "/x").ok().filter(|site| !site.is_secure() && is_loopback_host(site.host()))?;
-    let mut same_port: Vec<&Site> =
-        snapshot.sites().filter(|site| !site.is_secure() && site.port() == asked.port()).collect();
+    let asked = Site::at(&origin, "/x").ok().filter(|site| is_loopback_host(site.host()))?;
+    let of_the_listener = |site: &&Site| site.is_secure() == asked.is_secure() && site.port() == asked.port();
+    let mut same_port: Vec<&Site> = snapshot.sites().filter(of_the_listener).collect();
     same_port.sort_by_key(|site| site.origin());
     let declared = same_port.first().filter(|site| site.origin() != origin)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());

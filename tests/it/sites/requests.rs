@@ -12,7 +12,7 @@ use chancery::{
     service::{Admin, ClientPatch},
     web::{self, BrowserOptions},
 };
-use chancery_guard::listener::Peer;
+use chancery_guard::listener::{Encrypted, Peer};
 use tower::ServiceExt;
 
 use super::declare;
@@ -152,13 +152,16 @@ async fn a_developers_own_machine_is_told_what_is_declared() {
 async fn in_a_demo_a_page_under_another_name_of_this_machine_leads_to_the_declared_one() {
     let app = App::sqlite().await;
     declare(&app.service, "demo", "http://localhost:8000/auth").await;
+    declare(&app.service, "with-tls", "https://127.0.0.1:8443/auth").await;
     let of = |dev| web::routes_with(app.service.clone(), BrowserOptions { dev, ..BrowserOptions::default() });
-    let ask = async |dev: bool, method: &str, path: &str, host: &str| {
+    let ask_by = async |encrypted: bool, dev: bool, method: &str, path: &str, host: &str| {
         let request = Request::builder().method(method).uri(path).header("host", host);
+        let request = if encrypted { request.extension(Encrypted) } else { request };
         let response = of(dev).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
         (response.status().as_u16(), location)
     };
+    let ask = async |dev: bool, method: &str, path: &str, host: &str| ask_by(false, dev, method, path, host).await;
     let there = |path: &str| (307, Some(format!("http://localhost:8000{path}")));
     for (method, path, host, answer) in [
         ("GET", "/auth/login?return_to=%2F", "127.0.0.1:8000", there("/auth/login?return_to=%2F")),
@@ -173,4 +176,13 @@ async fn in_a_demo_a_page_under_another_name_of_this_machine_leads_to_the_declar
         assert_eq!(ask(true, method, path, host).await, answer, "{method} {path} {host}");
     }
     assert_eq!(ask(false, "GET", "/auth/login", "127.0.0.1:8000").await, (421, None));
+    // The same by TLS; from one to the other leads nothing.
+    for (encrypted, path, host, answer) in [
+        (true, "/", "localhost:8443", (307, Some("https://127.0.0.1:8443/".to_owned()))),
+        (true, "/auth/login", "[::1]:8443", (307, Some("https://127.0.0.1:8443/auth/login".to_owned()))),
+        (true, "/auth/login", "127.0.0.1:8000", (421, None)),
+        (false, "/auth/login", "localhost:8443", (421, None)),
+    ] {
+        assert_eq!(ask_by(encrypted, true, "GET", path, host).await, answer, "{path} {host}");
+    }
 }

@@ -10,7 +10,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity, StatusCode, Url, hea
 use super::{address::is_loopback, caching};
 use crate::{
     causes::with_causes,
-    tls_files::{TlsFiles, TlsPem, TlsReader},
+    tls_files::{InUse, TlsFiles, TlsPem, TlsReader},
 };
 
 /// Time limit of a fetch.
@@ -65,21 +65,16 @@ pub(super) struct HttpClient {
 /// A client with certificates in files, made anew when they have changed.
 #[derive(Debug)]
 struct Reloaded {
-    reader: TlsReader,
-    current: Mutex<(TlsPem, Client)>,
+    files: TlsReader,
+    current: Mutex<InUse<Client>>,
 }
 
 impl Reloaded {
     async fn client(&self) -> Client {
-        let read = self.reader.read().await.map_err(|error| error.to_string());
+        let read = self.files.read().await;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.as_ref() != Ok(&current.0) {
-            match read.and_then(|pem| Ok((with_certificates(&pem)?, pem))) {
-                Ok((client, pem)) => *current = (pem, client),
-                Err(problem) => tracing::warn!(problem, "cannot use the TLS files; the last ones stay"),
-            }
-        }
-        current.1.clone()
+        current.update(read, with_certificates);
+        current.made().clone()
     }
 }
 
@@ -103,9 +98,10 @@ impl HttpClient {
     /// # Errors
     /// Why they cannot be used.
     pub(super) fn with_files(files: &TlsFiles) -> Result<Self, String> {
+        let files = TlsReader::new(files.clone());
         let pem = files.read_now().map_err(|error| error.to_string())?;
         let client = with_certificates(&pem)?;
-        let reloaded = Reloaded { reader: TlsReader::new(files), current: Mutex::new((pem, client)) };
+        let reloaded = Reloaded { files, current: Mutex::new(InUse::new(pem, client)) };
         Ok(Self { no_tls: None, files: Some(Arc::new(reloaded)), ..Self::new() })
     }
 

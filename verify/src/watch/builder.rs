@@ -129,8 +129,8 @@ impl WatchBuilder {
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .keep_alive_while_idle(true);
-        let (files, reader) = (self.tls_files.clone(), self.tls_files.as_ref().map(TlsReader::new));
-        let dial = Dial { endpoint, tls, files, reader };
+        let files = self.tls_files.filter(|_| tls.is_some()).map(TlsReader::new);
+        let dial = Dial { endpoint, tls, files };
         Ok(Watch { first: dial.first()?, dial: Arc::new(dial), credentials })
     }
 

@@ -7,7 +7,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use super::WatchError;
 use crate::{
     causes::with_causes,
-    tls_files::{TlsFiles, TlsPem, TlsReader},
+    tls_files::{TlsPem, TlsReader},
 };
 
 /// The address, and what TLS takes.
@@ -16,26 +16,23 @@ pub(super) struct Dial {
     pub(super) endpoint: Endpoint,
     /// What was given; `None` without TLS.
     pub(super) tls: Option<ClientTlsConfig>,
-    pub(super) files: Option<TlsFiles>,
-    pub(super) reader: Option<TlsReader>,
+    /// The files with certificates; `None` without TLS, too.
+    pub(super) files: Option<TlsReader>,
 }
 
 impl Dial {
     /// The endpoint, with what is in the files now.
     pub(super) fn first(&self) -> Result<(Endpoint, TlsPem), WatchError> {
         let pem = match &self.files {
-            Some(files) if self.tls.is_some() => {
-                files.read_now().map_err(|error| WatchError::Endpoint { reason: error.to_string() })?
-            }
-            _ => TlsPem::default(),
+            Some(files) => files.read_now().map_err(|error| WatchError::Endpoint { reason: error.to_string() })?,
+            None => TlsPem::default(),
         };
         Ok((self.endpoint(&pem)?, pem))
     }
 
     /// What is in the files now, if there are any.
     pub(super) async fn read(&self) -> Option<io::Result<TlsPem>> {
-        let reader = self.reader.as_ref().filter(|_| self.tls.is_some())?;
-        Some(reader.read().await)
+        Some(self.files.as_ref()?.read().await)
     }
 
     /// The endpoint with these certificates.

@@ -6,23 +6,16 @@ use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 
 use super::dial::Dial;
-use crate::tls_files::TlsPem;
+use crate::tls_files::{InUse, TlsPem};
 
 /// Keeps one connection, and dials anew when it is found dead.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     dial: Arc<Dial>,
-    dialled: Arc<Mutex<Dialled>>,
+    dialled: Arc<Mutex<InUse<Endpoint>>>,
     /// The files are read by one stream at a time.
     reading: Arc<tokio::sync::Mutex<()>>,
     current: Arc<watch::Sender<Connection>>,
-}
-
-/// What is dialled, and the certificates that this takes.
-#[derive(Debug)]
-struct Dialled {
-    endpoint: Endpoint,
-    pem: TlsPem,
 }
 
 /// A connection that was dialled, or will be when it is first used.
@@ -35,7 +28,7 @@ pub(super) struct Connection {
 impl Line {
     pub(super) fn new(dial: Arc<Dial>, (endpoint, pem): (Endpoint, TlsPem)) -> Self {
         let first = Connection { channel: endpoint.connect_lazy(), number: 0 };
-        let dialled = Arc::new(Mutex::new(Dialled { endpoint, pem }));
+        let dialled = Arc::new(Mutex::new(InUse::new(pem, endpoint)));
         Self { dial, dialled, reading: Arc::default(), current: Arc::new(watch::Sender::new(first)) }
     }
 
@@ -44,33 +37,15 @@ impl Line {
     pub(super) async fn read_certificates(&self) {
         let _turn = self.reading.lock().await;
         let Some(read) = self.dial.read().await else { return };
-        let changed = {
-            let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
-            match read {
-                Ok(pem) if pem == dialled.pem => false,
-                Ok(pem) => match self.dial.endpoint(&pem) {
-                    Ok(endpoint) => {
-                        *dialled = Dialled { endpoint, pem };
-                        true
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot use the TLS files; the last ones stay");
-                        false
-                    }
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "cannot use the TLS files; the last ones stay");
-                    false
-                }
-            }
-        };
+        let make = |pem: &TlsPem| self.dial.endpoint(pem).map_err(|error| error.to_string());
+        let changed = self.dialled.lock().unwrap_or_else(PoisonError::into_inner).update(read, make);
         if changed {
             self.redial(&self.connection());
         }
     }
 
     fn endpoint(&self) -> Endpoint {
-        self.dialled.lock().unwrap_or_else(PoisonError::into_inner).endpoint.clone()
+        self.dialled.lock().unwrap_or_else(PoisonError::into_inner).made().clone()
     }
 
     /// The current connection.

@@ -1,21 +1,22 @@
 //! What is in the files.
 
 use std::{
-    fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
-    io::{self, Read},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
+use chancery_verify::small_file::read_pem;
 use tokio_rustls::rustls::{
     Error, RootCertStore, ServerConfig,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
-use x509_cert::{Certificate, der::Decode, time::Time};
+use x509_cert::{Certificate, der::Decode, ext::pkix::BasicConstraints, time::Time};
 
 use super::{TlsError, TlsFiles};
 use crate::listener::Protocol;
@@ -23,9 +24,10 @@ use crate::listener::Protocol;
 /// More than any chain of certificates takes, or any bundle of authorities.
 const MOST: u64 = 1 << 20;
 
-/// The contents of the files.
+/// What was made of the files.
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) life: Life,
     /// Differs where the contents do.
     pub(super) mark: u64,
@@ -48,51 +50,67 @@ impl Life {
 
 /// Reads the files and checks that they can be used together.
 pub(super) fn load(files: &TlsFiles, protocol: Protocol) -> Result<Loaded, TlsError> {
-    let (cert, key) = (read(&files.cert)?, read(&files.key)?);
-    let client_ca = files.client_ca.as_ref().map(|path| read(path)).transpose()?;
-    let mut mark = DefaultHasher::new();
-    (&cert, &key, &client_ca).hash(&mut mark);
-    let chain = certificates(&files.cert, &cert)?;
-    let life = shortest_life(&files.cert, &chain)?;
-    let key = private_key(&files.key, &key)?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let clients = match (&files.client_ca, client_ca) {
-        (Some(path), Some(pem)) => verifier(path, &pem, &provider)?,
-        _ => WebPkiClientVerifier::no_client_auth(),
-    };
-    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12]);
-    let builder = builder.map_err(|error| unusable(&files.cert, error.to_string()))?;
-    let config = builder.with_client_cert_verifier(clients).with_single_cert(chain, key);
-    let mut config = config.map_err(|error| of_the_pair(files, &error))?;
-    if files.client_ca.is_some() {
-        // A session that is resumed is not asked for a certificate again, which may have expired (RFC 8446 §4.6.1).
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-    } else {
-        // Tickets keep the state of a session at its client instead of here.
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| unusable(&files.key, error.to_string()))?;
+    Contents::read(files)?.load(files, protocol)
+}
+
+/// The same, unless they have in them what this mark is of.
+pub(super) fn load_changed(files: &TlsFiles, protocol: Protocol, mark: u64) -> Result<Option<Loaded>, TlsError> {
+    let contents = Contents::read(files)?;
+    if contents.mark() == mark { Ok(None) } else { contents.load(files, protocol).map(Some) }
+}
+
+/// What is in the files.
+#[derive(Hash)]
+struct Contents {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Contents {
+    fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let (cert, key) = (read(&files.cert)?, read(&files.key)?);
+        Ok(Self { cert, key, client_ca: files.client_ca.as_ref().map(|path| read(path)).transpose()? })
     }
-    config.alpn_protocols = match protocol {
-        Protocol::Grpc => vec![b"h2".to_vec()],
-        Protocol::Http | Protocol::Both => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-    };
-    Ok(Loaded { config: Arc::new(config), life, mark: mark.finish() })
+
+    fn mark(&self) -> u64 {
+        let mut mark = DefaultHasher::new();
+        self.hash(&mut mark);
+        mark.finish()
+    }
+
+    fn load(&self, files: &TlsFiles, protocol: Protocol) -> Result<Loaded, TlsError> {
+        let chain = certificates(&files.cert, &self.cert)?;
+        let life = shortest_life(&files.cert, &chain)?;
+        let key = private_key(&files.key, &self.key)?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients = match (&files.client_ca, &self.client_ca) {
+            (Some(path), Some(pem)) => verifier(path, pem, &provider)?,
+            _ => WebPkiClientVerifier::no_client_auth(),
+        };
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12]);
+        let builder = builder.map_err(|error| unusable(&files.cert, error.to_string()))?;
+        let config = builder.with_client_cert_verifier(clients).with_single_cert(chain.clone(), key);
+        let mut config = config.map_err(|error| of_the_pair(files, &error))?;
+        if files.client_ca.is_some() {
+            // A session that is resumed is not asked for a certificate again, which may have expired (RFC 8446 §4.6.1).
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            // Tickets keep the state of a session at its client instead of here.
+            config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| unusable(&files.key, error.to_string()))?;
+        }
+        let spoken: &[&[u8]] = match protocol {
+            Protocol::Grpc => &[b"h2"],
+            Protocol::Http | Protocol::Both => &[b"h2", b"http/1.1", b"http/1.0"],
+        };
+        config.alpn_protocols = spoken.iter().map(|name| name.to_vec()).collect();
+        Ok(Loaded { config: Arc::new(config), chain, life, mark: self.mark() })
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let read = || {
-        // Opening a pipe without a writer would never end, and one is empty when it is read again.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MOST {
-            return Err(io::Error::other(format!("it is larger than {MOST} bytes")));
-        }
-        Ok(bytes)
-    };
-    read().map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+    read_pem(path, MOST).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
 }
 
 fn unusable(path: &Path, problem: impl Into<String>) -> TlsError {
@@ -141,12 +159,51 @@ fn shortest_life(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Life, TlsE
 }
 
 fn verifier(path: &Path, pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(path, pem)? {
-        roots.add(authority).map_err(|error| unusable(path, error.to_string()))?;
+    let authorities = certificates(path, pem)?;
+    let roots = trusted(&authorities).map_err(|error| unusable(path, error.to_string()))?;
+    if !authorities.iter().any(may_vouch) {
+        return Err(unusable(path, "no certificate in it is an authority's (CA:TRUE)"));
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build();
     verifier.map_err(|error| unusable(path, error.to_string()))
+}
+
+fn trusted(authorities: &[CertificateDer<'_>]) -> Result<Arc<RootCertStore>, Error> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// Whether a client's certificate can be accepted because of this one: it is an authority's (RFC 5280 §4.2.1.9), or it
+/// vouches for itself.
+fn may_vouch(der: &CertificateDer<'_>) -> bool {
+    let Ok(certificate) = Certificate::from_der(der) else { return true };
+    let constraints = certificate.tbs_certificate().get_extension::<BasicConstraints>();
+    constraints.is_ok_and(|found| found.is_some_and(|(_, constraints)| constraints.ca))
+        || is_its_own_issuer(&certificate)
+}
+
+/// Whether it is self-issued (RFC 5280 §3.2).
+fn is_its_own_issuer(certificate: &Certificate) -> bool {
+    certificate.tbs_certificate().issuer() == certificate.tbs_certificate().subject()
+}
+
+/// Whether a certificate of a chain is one that nobody else has issued.
+pub(super) fn includes_root(chain: &[CertificateDer<'_>]) -> bool {
+    chain.iter().any(|der| Certificate::from_der(der).is_ok_and(|certificate| is_its_own_issuer(&certificate)))
+}
+
+/// Whether a client that trusts the authorities in a file, and no others, accepts this chain for a name at a time, in
+/// seconds since 1970.
+pub(super) fn is_accepted(chain: &[CertificateDer<'_>], authorities: &Path, name: &str, at: i64) -> Option<bool> {
+    let roots = trusted(&certificates(authorities, &read(authorities).ok()?).ok()?).ok()?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build().ok()?;
+    let (leaf, above) = chain.split_first()?;
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(at.try_into().ok()?));
+    Some(verifier.verify_server_cert(leaf, above, &ServerName::try_from(name).ok()?, &[], at).is_ok())
 }
 
 /// What is wrong with a certificate and a key that can both be read.

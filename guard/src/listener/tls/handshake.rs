@@ -11,22 +11,23 @@ const HANDSHAKE: u8 = 22;
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
     This port speaks TLS: ask it by https://\n";
 
-/// Waits for the first byte.
-pub(super) async fn begins(stream: &TcpStream) -> io::Result<()> {
-    match stream.peek(&mut [0]).await? {
+/// Waits for the first byte, and leaves it there.
+pub(super) async fn first_byte(stream: &TcpStream) -> io::Result<u8> {
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
+        _ => Ok(first[0]),
     }
 }
 
-/// Makes a connection of a stream.
-pub(super) async fn accept(config: Arc<ServerConfig>, mut stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-    let mut first = [0];
-    if stream.peek(&mut first).await? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    if first != [HANDSHAKE] {
-        if first[0].is_ascii_uppercase() {
+/// Makes a connection of a stream that begins with this byte.
+pub(super) async fn accept(
+    config: Arc<ServerConfig>,
+    mut stream: TcpStream,
+    first: u8,
+) -> io::Result<TlsStream<TcpStream>> {
+    if first != HANDSHAKE {
+        if first.is_ascii_uppercase() {
             // What it sent is not read, so it may see a reset instead.
             stream.write_all(PLAIN).await?;
             stream.shutdown().await?;

@@ -1,5 +1,8 @@
 //! Listeners with TLS on free ports, with certificates made here.
 
+mod contents;
+mod sessions;
+
 use std::{
     fs,
     path::Path,
@@ -8,7 +11,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, routing::get};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -38,6 +41,7 @@ impl Authority {
     fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "an authority");
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
@@ -131,7 +135,7 @@ impl<'a> Dialling<'a> {
         Self { trusts, version: &TLS13, alpn: b"http/1.1", identity: None }
     }
 
-    async fn dial(self, running: &Running) -> io::Result<Stream> {
+    fn config(self) -> Arc<ClientConfig> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -147,10 +151,18 @@ impl<'a> Dialling<'a> {
             }
         };
         config.alpn_protocols = vec![self.alpn.to_vec()];
-        let stream = TcpStream::connect(&running.address).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.expect("no handshake")
+        Arc::new(config)
     }
+
+    async fn dial(self, running: &Running) -> io::Result<Stream> {
+        connect(self.config(), running).await
+    }
+}
+
+async fn connect(config: Arc<ClientConfig>, running: &Running) -> io::Result<Stream> {
+    let stream = TcpStream::connect(&running.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    timeout(PATIENCE, TlsConnector::from(config).connect(name, stream)).await.expect("no handshake")
 }
 
 /// Asks for `/`. With TLS 1.3, a refusal of the client's certificate is only seen here.
@@ -195,10 +207,17 @@ async fn both_versions_of_tls_and_of_http_are_spoken() {
         stream.read_exact(&mut header).await.unwrap();
         assert_eq!(header[3], 4, "the server's settings come first");
     }
+    // HTTP/1.0 is answered as without TLS: once.
+    let dialling = Dialling { alpn: b"http/1.0", ..Dialling::new(&authority) };
+    let mut stream = dialling.dial(&running).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.0"[..]));
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+    let answer = String::from_utf8(closed(&mut stream).await).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("ok"), "{answer}");
     let dialling = Dialling { alpn: b"smtp", ..Dialling::new(&authority) };
     assert!(dialling.dial(&running).await.is_err());
     let TlsStatus { handshakes, failed, is_stuck, .. } = running.tls.status();
-    assert_eq!((handshakes, failed, is_stuck), (4, 1, false));
+    assert_eq!((handshakes, failed, is_stuck), (5, 1, false));
 }
 
 #[tokio::test]
@@ -230,6 +249,11 @@ async fn a_new_certificate_is_used_and_open_connections_go_on() {
     let mut open = Dialling::new(&old).dial(&running).await.unwrap();
     assert!(asks(&mut open).await.is_some());
     assert!(!running.tls.read_again().await, "nothing has changed");
+    let mark = running.tls.with_current(|current| current.loaded.mark);
+    assert!(
+        files::load_changed(running.tls.files(), Protocol::Http, mark).unwrap().is_none(),
+        "nothing is made of files that have not changed"
+    );
     write(running.dir.path(), &new.issue());
     assert!(running.tls.read_again().await);
     assert!(asks(&mut open).await.is_some());
@@ -343,54 +367,4 @@ async fn a_certificate_that_is_not_valid_now_takes_the_place_of_none_that_is() {
     assert!(tls.warnings(0).concat().contains("is not valid yet"));
     assert!(tls.warnings(tls.status().warns_at).concat().contains("expires in "));
     assert!(tls.warnings(tls.status().warns_at - 1).is_empty());
-}
-
-#[test]
-fn what_is_wrong_with_the_files_is_said_by_their_names() {
-    let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
-    let refused = |cert: &str, key: &str, client_ca: Option<&str>| {
-        write(dir.path(), &(cert.to_owned(), key.to_owned()));
-        let client_ca = client_ca.map(|pem| {
-            fs::write(dir.path().join("ca.pem"), pem).unwrap();
-            dir.path().join("ca.pem")
-        });
-        Tls::load(TlsFiles { client_ca, ..files(dir.path()) }, Protocol::Http).unwrap_err().to_string()
-    };
-    let ((cert, key), (_, other_key)) = (authority.issue(), authority.issue());
-    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
-    let damaged = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-    for (error, says) in [
-        (refused(&cert, &other_key, None), "key.pem is not the key of the certificate "),
-        (refused(&cert, "", None), "key.pem: there is no private key in PEM"),
-        (refused(&cert, encrypted, None), "key.pem: the private key is encrypted"),
-        (refused("", &key, None), "cert.pem: there is no certificate in PEM"),
-        (refused(&key, &key, None), "cert.pem: there is no certificate in PEM"),
-        (refused(damaged, &key, None), "cert.pem: a certificate in it is damaged"),
-        (refused(&cert, &key, Some("")), "ca.pem: there is no certificate in PEM"),
-        (refused(&cert, &key, Some(damaged)), "ca.pem: "),
-    ] {
-        assert!(error.contains(says), "{error}");
-    }
-    fs::remove_file(dir.path().join("key.pem")).unwrap();
-    let error = Tls::load(files(dir.path()), Protocol::Http).unwrap_err().to_string();
-    assert!(error.starts_with("cannot read ") && error.contains("key.pem: "), "{error}");
-    let error = Tls::load(TlsFiles { key: dir.path().to_owned(), ..files(dir.path()) }, Protocol::Http).unwrap_err();
-    assert!(error.to_string().ends_with("it is not a regular file"), "{error}");
-}
-
-#[test]
-fn the_expiry_is_that_of_the_certificate_that_expires_first() {
-    let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
-    let issue = |year: i32| {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
-        (params.signed_by(&key, &authority.0).unwrap().pem(), key.serialize_pem())
-    };
-    let ((leaf, key), (above, _)) = (issue(2040), issue(2030));
-    write(dir.path(), &(leaf + &above, key));
-    let TlsStatus { expires_at, warns_at, .. } = Tls::load(files(dir.path()), Protocol::Grpc).unwrap().status();
-    // Ten years from 2020 on, and a fifth of them.
-    assert_eq!((expires_at, warns_at), (1_893_456_000, 1_893_456_000 - 3653 * 86400 / 5));
 }
