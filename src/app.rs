@@ -50,7 +50,7 @@ pub use self::{
     doctor::{Finding, IssuerTrust, Level, examine},
     health::readiness,
     migration_plan::{MigrationPlan, MigrationStep, TableHeld, TimeTaken},
-    opening::open,
+    opening::{open, open_or_set_up},
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
     restored::settle_restored,

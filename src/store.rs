@@ -81,7 +81,7 @@ use tokio::{
 pub use self::wake::Wake;
 pub use self::{
     backup::{Contents, DatabaseFile, Examined, GoOn},
-    checkup::{Checkup, Durability},
+    checkup::{Checkup, Durability, ReadOnly},
     connection_figures::ConnectionFigures,
     declared::REMEMBERED_SECRETS,
     engine::Tx,
@@ -389,6 +389,15 @@ impl Store {
         let mut tx = self.write().await?;
         tx.feed_touch().await?;
         tx.commit().await.map(drop)
+    }
+
+    /// Makes a change that alters nothing, and takes it back: nothing of it remains.
+    ///
+    /// # Errors
+    /// If the database takes no changes.
+    pub async fn rehearse_change(&self) -> Result<()> {
+        // Dropped, it is rolled back.
+        self.write().await?.feed_touch().await
     }
 
     /// Closes all connections. A database that does not answer is not waited for.

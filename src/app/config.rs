@@ -5,6 +5,7 @@ mod application;
 mod browser;
 mod connections;
 mod database;
+mod declared;
 mod draft;
 mod flags;
 mod hashing;
@@ -17,7 +18,7 @@ mod setting;
 mod tls;
 mod value;
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use serde_json::{Map, Value as Json};
 
@@ -67,6 +68,8 @@ pub struct Config {
     pub mail: Option<Mail>,
     /// The pages in a browser, and the check.
     pub browser: Browser,
+    /// The file of what the database is to have.
+    pub apply: Option<PathBuf>,
     /// The application that a demo stands in front of.
     pub app: Option<App>,
     /// Every setting with its effective value, without secrets.
@@ -132,6 +135,7 @@ impl Draft {
         let hashing = self.hashing.check(machine, &mut problems);
         let mail = if serves { self.mail.check(dev, &mut problems) } else { None };
         let browser = if serves { self.browser.check(dev, &listen, &mut problems) } else { Browser::default() };
+        let apply = self.declared.apply.get().cloned();
         let mut shown = self.shown();
         if let Location::Postgres(url) = &database.location {
             shown.insert("database_tls".to_owned(), url.tls().to_string().into());
@@ -150,6 +154,7 @@ impl Draft {
             hashing,
             mail,
             browser,
+            apply,
             app: None,
             shown,
         };

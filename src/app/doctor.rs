@@ -11,7 +11,7 @@ use chancery_guard::listener::{Protocol, Tls};
 
 use super::{config::Config, machine::Machine};
 use crate::{
-    service::Service,
+    service::{Service, StartError},
     time::{Clock, SystemClock},
 };
 
@@ -53,6 +53,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Of a setting that no server would take.
+    #[must_use]
+    pub fn of_setting(problem: String) -> Self {
+        Self::problem("settings", problem)
+    }
+
     fn good(about: &'static str, what: impl Into<String>) -> Self {
         Self { level: Level::Good, about, what: what.into() }
     }
@@ -85,7 +91,13 @@ pub async fn examine(config: &Config, service: anyhow::Result<Service>, trust: I
             findings.extend(of_service(config, &service, trust).await);
             service.store().close().await;
         }
-        Err(error) => findings.push(Finding::problem("database", format!("{error:#}"))),
+        Err(error) => {
+            let about = match error.downcast_ref::<StartError>() {
+                Some(error) if error.is_about_the_sealing_key() => sealing::ABOUT,
+                _ => "database",
+            };
+            findings.push(Finding::problem(about, format!("{error:#}")));
+        }
     }
     findings
 }

@@ -133,6 +133,11 @@ impl Found {
     }
 }
 
+/// Whether a first start has begun, and not claimed the database yet.
+pub(super) fn is_under_way(database: &Database) -> bool {
+    database.needs_directory() && database.data_dir.join(MARK).exists()
+}
+
 fn write_mark(mark: &Path) -> std::io::Result<()> {
     let mut file = match private().write(true).create_new(true).open(mark) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::{
@@ -36,8 +36,6 @@ pub struct ServeOptions {
     pub app: Option<String>,
     /// Where it does.
     pub app_listen: Option<SocketAddr>,
-    /// The file of what the database is to have.
-    pub apply: Option<PathBuf>,
 }
 
 /// The configuration of a server on this machine, and what its database is to have. Opens no database and no listener, and writes nothing.
@@ -61,7 +59,7 @@ pub fn server_config(
     config.create_sealing_key = options.create_sealing_key;
     config.app = App::read(options.app.as_deref(), options.app_listen, &mut problems);
     let mut apply = None;
-    if let Some(path) = &options.apply {
+    if let Some(path) = &config.apply {
         match declaration(path, config.listen.issuer.as_deref()) {
             Ok(read) => apply = Some(read),
             Err(found) => problems.extend(found),

@@ -5,10 +5,15 @@ use std::{fs::File, io::Write, path::PathBuf};
 use anyhow::Context;
 use clap::Args;
 
-use super::{DatabaseArgs, listed, output};
-use crate::app::{self, Declaration};
+use super::{DatabaseArgs, checked, listed, output};
+use crate::{
+    app::{self, Declaration, Purpose, config::LogFormat},
+    service::Service,
+};
 
 /// Make the database what a file declares: settings, audiences, roles, clients and first users.
+///
+/// A database that is missing or empty is set up first, as by the first start of a server.
 #[derive(Args, Debug)]
 pub(super) struct Apply {
     /// TOML file with `[settings]`, `[[audience]]`, `[[role]]`, `[[client]]` and `[[user]]`.
@@ -20,6 +25,9 @@ pub(super) struct Apply {
     /// get their defaults.
     #[arg(long)]
     prune: bool,
+    /// URL by which verifiers know the server; fixed when the database is set up
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -36,10 +44,10 @@ pub(super) struct Export {
 
 impl Apply {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self { file, dry_run, prune, database } = self;
+        let Self { file, dry_run, prune, issuer, database } = self;
         let declaration =
             Declaration::read(&file).map_err(|problems| listed("the file cannot be applied", &problems))?;
-        let service = database.open_service().await?;
+        let service = open(&database, issuer.as_deref(), dry_run).await?;
         let plan = app::plan(&service, &declaration, prune).await?;
         for note in plan.notes() {
             output::note(note);
@@ -59,6 +67,28 @@ impl Apply {
         let done = app::apply(&service, &declaration, prune, plan).await?;
         output::line(&format!("{summary}; {}", app::changes_made(done)))
     }
+}
+
+/// Opens the database. A dry run sets none up.
+async fn open(database: &DatabaseArgs, issuer: Option<&str>, dry_run: bool) -> anyhow::Result<Service> {
+    let mut draft = database.draft();
+    if let Some(issuer) = issuer {
+        draft.read_issuer(issuer);
+    }
+    let mut config = checked(draft.for_command())?;
+    app::init_logs("warn", LogFormat::Text)?;
+    if dry_run {
+        return Box::pin(app::open(&config, Purpose::Command)).await;
+    }
+    let (service, is_new) = Box::pin(app::open_or_set_up(&mut config)).await?;
+    if is_new {
+        let location = &config.database.location;
+        output::note(&format!(
+            "the database {location} was empty, and is set up now for the issuer {}",
+            service.issuer()
+        ));
+    }
+    Ok(service)
 }
 
 impl Export {

@@ -32,11 +32,16 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let (config, _) = self.arguments.config()?;
         app::init_logs("error", LogFormat::Text)?;
-        let trust = IssuerTrust { ca: self.issuer_ca, client: self.issuer_cert.zip(self.issuer_key) };
-        let service = Box::pin(app::open(&config, Purpose::Command)).await;
-        let findings = Box::pin(app::examine(&config, service, trust)).await;
+        let findings = match self.arguments.read() {
+            Ok((config, _)) => {
+                let trust = IssuerTrust { ca: self.issuer_ca, client: self.issuer_cert.zip(self.issuer_key) };
+                let service = Box::pin(app::open(&config, Purpose::Command)).await;
+                Box::pin(app::examine(&config, service, trust)).await
+            }
+            // What a server would refuse, among it a database that cannot be written.
+            Err(problems) => problems.into_iter().map(Finding::of_setting).collect(),
+        };
         for Finding { level, about, what } in &findings {
             if self.json {
                 output::json(&json!({ "level": level.as_str(), "about": about, "what": what }))?;

@@ -112,7 +112,7 @@ fn row(version: &VersionListed) -> Vec<String> {
         version.fingerprint.clone(),
         version.state.as_str().to_owned(),
         version.since.to_string(),
-        version.lacked_by.join(", "),
+        version.lacking(),
     ]
 }
 

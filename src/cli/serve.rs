@@ -1,6 +1,6 @@
 //! `chancery serve`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use clap::Args;
 use tokio::sync::watch;
@@ -51,9 +51,6 @@ pub(super) struct ServeArgs {
     /// made anyway
     #[arg(long)]
     create_sealing_key: bool,
-    /// Make the database what this file declares before the server is ready, as `chancery apply` does
-    #[arg(long, value_name = "FILE")]
-    apply: Option<PathBuf>,
 }
 
 impl ServeArgs {
@@ -65,11 +62,15 @@ impl ServeArgs {
 
     /// The configuration with everything checked that a server refuses before it opens the database.
     pub(super) fn config(&self) -> anyhow::Result<(Config, Option<Declaration>)> {
+        self.read().map_err(|problems| listed("cannot serve as configured", &problems))
+    }
+
+    /// The same, with every problem by itself.
+    pub(super) fn read(&self) -> Result<(Config, Option<Declaration>), Vec<String>> {
         let Self { dev, tls, dev_anywhere, migrate, create_sealing_key, app_listen, .. } = *self;
-        let (app, apply) = (self.app.clone(), self.apply.clone());
-        let options = ServeOptions { dev, tls, dev_anywhere, migrate, create_sealing_key, app, app_listen, apply };
-        let config = app::server_config(self.draft(), options, Machine::detect());
-        config.map_err(|problems| listed("cannot serve as configured", &problems))
+        let app = self.app.clone();
+        let options = ServeOptions { dev, tls, dev_anywhere, migrate, create_sealing_key, app, app_listen };
+        app::server_config(self.draft(), options, Machine::detect())
     }
 
     /// The configuration, whether or not this machine has the database and its key.

@@ -35,10 +35,36 @@ pub struct Process {
     pub seen_at: Timestamp,
 }
 
+/// How many are named where people read it.
+const NAMED: usize = 10;
+
+/// Names of processes, for people: the first of them, and how many more there are.
+#[must_use]
+pub fn named(names: &[String]) -> String {
+    let first = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 impl Process {
     /// Its name for people.
     #[must_use]
     pub fn name(&self) -> String {
         if self.host.is_empty() { self.id.to_string() } else { format!("{} on {}", self.id, self.host) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn a_few_are_named_and_the_rest_is_counted() {
+        let names: Vec<_> = (0..12).map(|n| format!("p{n}")).collect();
+        assert_eq!(named(&[]), "");
+        assert_eq!(named(&names[..2]), "p0, p1");
+        assert_eq!(named(&names), "p0, p1, p2, p3, p4, p5, p6, p7, p8, p9 and 2 more");
     }
 }

@@ -288,6 +288,7 @@ fn new_client(mut message: pb::CreateClientRequest) -> ServiceResult<NewClientRe
         cors_origins: client.cors_origins,
         browser_tokens: client.browser_tokens,
         guest_data: enums::parse_guest_data(&client.guest_data)?,
+        disabled: false,
         secret: None,
         creation,
     })

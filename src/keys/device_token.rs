@@ -174,7 +174,7 @@ mod tests {
         let known = KnownDevice::parse(&keys, &old, "ada", NOW).unwrap();
         assert!(known.is_of(&keys, &user(1)) && !known.is_of(&keys, &user(2)));
         let renewed = known.token(&keys, (&user(1), "ada"), NOW);
-        keys.follow(2, &[1]).unwrap();
+        keys.follow_numbers(2, &[1]).unwrap();
         assert!(KnownDevice::parse(&keys, &old, "ada", NOW).is_none() && !known.is_of(&keys, &user(1)));
         let known = KnownDevice::parse(&keys, &renewed, "ada", NOW).unwrap();
         assert!(known.is_of(&keys, &user(1)) && known.id == device().id);
@@ -187,7 +187,7 @@ mod tests {
         let keys = SealingKeys::new(vec![of(1, 1), of(2, 3), of(3, 2)], 1).unwrap();
         let known = KnownDevice::parse(&keys, &token, "ada", NOW).unwrap();
         assert!(known.is_of(&keys, &user(1)) && !known.is_of(&keys, &user(2)));
-        keys.follow(1, &[2]).unwrap();
+        keys.follow_numbers(1, &[2]).unwrap();
         assert!(KnownDevice::parse(&keys, &token, "ada", NOW).is_none() && !known.is_of(&keys, &user(1)));
     }
 

@@ -114,7 +114,7 @@ mod tests {
         assert!(parse(&key(1), &new).is_none());
         // The same version of another key.
         assert!(parse(&SealingKey::new(&Zeroizing::new([1; 32])).with_version(2).into(), &new).is_none());
-        keys.follow(2, &[1]).unwrap();
+        keys.follow_numbers(2, &[1]).unwrap();
         assert!(parse(&keys, &old).is_none() && parse(&keys, &new).is_some());
     }
 
@@ -126,7 +126,7 @@ mod tests {
         for held in [vec![of(1, 1), of(3, 2)], vec![of(1, 1), of(2, 3), of(3, 2)]] {
             let keys = SealingKeys::new(held, 1).unwrap();
             assert_eq!(parse(&keys, &token).unwrap().generation, 4);
-            keys.follow(1, &[2]).unwrap();
+            keys.follow_numbers(1, &[2]).unwrap();
             assert!(parse(&keys, &token).is_none(), "its key was dropped");
         }
         assert!(parse(&SealingKeys::new(vec![of(1, 1), of(2, 3)], 1).unwrap(), &token).is_none());

@@ -6,13 +6,17 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
+use arc_swap::ArcSwapOption;
 use zeroize::Zeroizing;
 
-use super::sealing::SealingKey;
-use crate::entropy::Entropy;
+use super::sealing::{SealingKey, fingerprint};
+use crate::{domain::sealing::SealingVersion, entropy::Entropy};
 
 /// The version of the key that a database is set up with.
 pub const FIRST_SEALING_VERSION: i64 = 1;
@@ -25,8 +29,8 @@ pub struct SealingKeys {
     held: Vec<Held>,
     /// The place of the version in use among those.
     in_use: AtomicUsize,
-    /// Whether another version has come into use, which is not held.
-    lacks: AtomicBool,
+    /// The version that has come into use and is not held, if there is one.
+    lacks: ArcSwapOption<LacksVersionInUse>,
 }
 
 struct Held {
@@ -34,10 +38,24 @@ struct Held {
     dropped: AtomicBool,
 }
 
+impl Held {
+    fn is(&self, version: &SealingVersion) -> bool {
+        i64::from(self.key.version()) == version.version && self.key.answers(&version.check_value)
+    }
+}
+
 /// A process does not hold the version that is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("version {0} of the sealing key is in use, and this process does not hold it")]
-pub struct LacksVersionInUse(pub i64);
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "version {version} of the sealing key, {fingerprint}, is in use, and this process does not hold it: start it again with \
+     that key as well, by another --sealing-key-file"
+)]
+pub struct LacksVersionInUse {
+    /// The version in use.
+    pub version: i64,
+    /// The fingerprint of its key.
+    pub fingerprint: String,
+}
 
 impl fmt::Debug for SealingKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,36 +70,42 @@ impl From<SealingKey> for SealingKeys {
         Self {
             held: vec![Held { key, dropped: AtomicBool::new(false) }],
             in_use: AtomicUsize::new(0),
-            lacks: AtomicBool::new(false),
+            lacks: ArcSwapOption::empty(),
         }
     }
 }
 
 impl SealingKeys {
-    /// These versions.
-    ///
-    /// # Errors
-    /// The version in use is not among them.
-    pub fn new(keys: Vec<SealingKey>, in_use: i64) -> Result<Self, LacksVersionInUse> {
+    /// These versions; nothing if the one in use is not among them.
+    #[must_use]
+    pub fn new(keys: Vec<SealingKey>, in_use: i64) -> Option<Self> {
         let mut held: Vec<_> = keys.into_iter().map(|key| Held { key, dropped: AtomicBool::new(false) }).collect();
         held.sort_by_key(|held| held.key.version());
-        let keys = Self { held, in_use: AtomicUsize::new(0), lacks: AtomicBool::new(false) };
-        keys.follow(in_use, &[])?;
-        Ok(keys)
+        let place = held.iter().position(|held| i64::from(held.key.version()) == in_use)?;
+        Some(Self { held, in_use: AtomicUsize::new(place), lacks: ArcSwapOption::empty() })
     }
 
     /// Takes over which version is in use, and which were dropped. A version that was dropped never comes back.
     ///
+    /// A version is held by its number and its key: what was never used can be forgotten, and a database put back, and
+    /// either may give the number to another key.
+    ///
     /// # Errors
     /// The version in use is not held.
-    pub fn follow(&self, in_use: i64, dropped: &[i64]) -> Result<(), LacksVersionInUse> {
-        let is = |held: &Held, version: i64| i64::from(held.key.version()) == version;
-        let place = self.held.iter().position(|held| is(held, in_use));
-        self.lacks.store(place.is_none(), Ordering::Relaxed);
-        let place = place.ok_or(LacksVersionInUse(in_use))?;
+    pub fn follow(&self, versions: &[SealingVersion], in_use: i64) -> Result<(), LacksVersionInUse> {
+        let current = versions.iter().find(|version| version.version == in_use);
+        let Some(place) = current.and_then(|version| self.held.iter().position(|held| held.is(version))) else {
+            let fingerprint = current.map(|version| fingerprint(&version.check_value)).unwrap_or_default();
+            let lacks = LacksVersionInUse { version: in_use, fingerprint };
+            self.lacks.store(Some(Arc::new(lacks.clone())));
+            return Err(lacks);
+        };
+        self.lacks.store(None);
         self.in_use.store(place, Ordering::Relaxed);
-        for held in self.held.iter().filter(|held| dropped.iter().any(|version| is(held, *version))) {
-            held.dropped.store(true, Ordering::Relaxed);
+        for version in versions.iter().filter(|version| version.dropped_at.is_some()) {
+            for held in self.held.iter().filter(|held| held.key.answers(&version.check_value)) {
+                held.dropped.store(true, Ordering::Relaxed);
+            }
         }
         Ok(())
     }
@@ -89,7 +113,19 @@ impl SealingKeys {
     /// Whether the version in use is held, as far as is known. If not, nothing may be made, nor be refused for its tag.
     #[must_use]
     pub fn hold_version_in_use(&self) -> bool {
-        !self.lacks.load(Ordering::Relaxed)
+        self.lacks.load().is_none()
+    }
+
+    /// The version in use that is not held, if that is so.
+    #[must_use]
+    pub fn lacking(&self) -> Option<Arc<LacksVersionInUse>> {
+        self.lacks.load_full()
+    }
+
+    /// Whether this is a version that is held and was not dropped.
+    #[must_use]
+    pub fn holds(&self, version: &SealingVersion) -> bool {
+        self.held.iter().any(|held| held.is(version) && !held.dropped.load(Ordering::Relaxed))
     }
 
     /// The version in use, which everything is made with.
@@ -137,12 +173,6 @@ impl SealingKeys {
         self.valid().last().unwrap_or_else(|| self.in_use())
     }
 
-    /// The numbers of the versions that are held and were not dropped, the newest first.
-    #[must_use]
-    pub fn versions(&self) -> Vec<i64> {
-        self.valid().map(|key| i64::from(key.version())).collect()
-    }
-
     /// Decrypts what [`SealingKey::seal_for_browser`] has sealed for this purpose under any version.
     #[must_use]
     pub fn open_for_browser(&self, sealed: &[u8], purpose: &str) -> Option<Zeroizing<Vec<u8>>> {
@@ -159,6 +189,28 @@ impl SealingKeys {
 }
 
 #[cfg(test)]
+impl SealingKeys {
+    /// The versions that are held, as a database would know them, some of them dropped.
+    fn as_known(&self, dropped: &[i64]) -> Vec<SealingVersion> {
+        let at = crate::time::Timestamp::from_millis(0);
+        let known = |held: &Held| SealingVersion {
+            version: held.key.version().into(),
+            check_value: held.key.check_value().to_vec(),
+            created_at: at,
+            used_from: None,
+            used_until: None,
+            dropped_at: dropped.contains(&held.key.version().into()).then_some(at),
+        };
+        self.held.iter().map(known).collect()
+    }
+
+    /// Follows a database with the versions that are held.
+    pub(super) fn follow_numbers(&self, in_use: i64, dropped: &[i64]) -> Result<(), LacksVersionInUse> {
+        self.follow(&self.as_known(dropped), in_use)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::entropy::SeededEntropy;
@@ -167,26 +219,53 @@ mod tests {
         SealingKey::new(&Zeroizing::new([version; 32])).with_version(version)
     }
 
+    fn versions(keys: &SealingKeys) -> Vec<u8> {
+        keys.valid().map(SealingKey::version).collect()
+    }
+
     #[test]
     fn the_feed_says_which_version_is_in_use_and_which_were_dropped() {
         let keys = SealingKeys::new(vec![key(2), key(1)], 1).unwrap();
-        assert_eq!((keys.in_use().version(), keys.versions(), keys.oldest().version()), (1, vec![2, 1], 1));
-        keys.follow(2, &[]).unwrap();
+        assert_eq!((keys.in_use().version(), versions(&keys), keys.oldest().version()), (1, vec![2, 1], 1));
+        keys.follow_numbers(2, &[]).unwrap();
         assert_eq!((keys.in_use().version(), keys.version(1).map(SealingKey::version)), (2, Some(1)));
         assert_eq!(keys.oldest().version(), 1);
-        keys.follow(2, &[1]).unwrap();
+        keys.follow_numbers(2, &[1]).unwrap();
         assert!(keys.version(1).is_none() && keys.version(3).is_none());
-        assert_eq!((keys.versions(), keys.oldest().version()), (vec![2], 2));
+        assert_eq!((versions(&keys), keys.oldest().version()), (vec![2], 2));
     }
 
     #[test]
     fn a_version_that_is_not_held_cannot_come_into_use() {
-        assert_eq!(SealingKeys::new(vec![key(1)], 2).unwrap_err(), LacksVersionInUse(2));
-        assert_eq!(SealingKeys::new(Vec::new(), 1).unwrap_err(), LacksVersionInUse(1));
+        assert!(SealingKeys::new(vec![key(1)], 2).is_none() && SealingKeys::new(Vec::new(), 1).is_none());
         let keys = SealingKeys::from(key(1));
-        assert!(keys.hold_version_in_use() && keys.follow(2, &[1]).is_err());
-        assert_eq!((keys.in_use().version(), keys.versions()), (1, vec![1]));
+        assert!(keys.hold_version_in_use() && keys.follow_numbers(2, &[1]).is_err());
+        assert_eq!((keys.in_use().version(), versions(&keys)), (1, vec![1]));
         assert!(!keys.hold_version_in_use());
+        keys.follow_numbers(1, &[]).unwrap();
+        assert!(keys.hold_version_in_use() && keys.lacking().is_none(), "the database was put back");
+    }
+
+    #[test]
+    fn a_number_that_another_key_has_is_not_the_version_that_is_held() {
+        let keys = SealingKeys::new(vec![key(1), key(2)], 1).unwrap();
+        let mut known = keys.as_known(&[]);
+        assert!(known.iter().all(|version| keys.holds(version)));
+        let other = SealingKey::new(&Zeroizing::new([9; 32]));
+        known[1].check_value = other.check_value().to_vec();
+        assert!(keys.holds(&known[0]) && !keys.holds(&known[1]));
+        let lacks = keys.follow(&known, 2).unwrap_err();
+        assert_eq!((lacks.version, &lacks.fingerprint), (2, &other.fingerprint()));
+        assert_eq!(keys.lacking().as_deref(), Some(&lacks));
+        let said = lacks.to_string();
+        assert!(
+            said.contains("version 2") && said.contains(&other.fingerprint()) && said.contains("--sealing-key-file")
+        );
+        // It was dropped, whatever number it had there.
+        known[1] =
+            SealingVersion { version: 7, dropped_at: Some(known[0].created_at), ..keys.as_known(&[])[1].clone() };
+        keys.follow(&known, 1).unwrap();
+        assert_eq!(versions(&keys), [1]);
     }
 
     #[test]

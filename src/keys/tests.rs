@@ -208,7 +208,7 @@ fn each_kind_opens_under_the_version_that_it_names() {
     let matches = |text: &str| form_token::matches(&keys, FormPurpose::SignIn, &visitor(), None, SITE, b"", text);
     assert!(matches(&token(&key(7))) && matches(&token(&keys)) && token(&key(7)) != token(&keys));
     assert_eq!(form_id::proof(&keys, &form(), &[b"ada"]), form_id::proof(&key(7), &form(), &[b"ada"]));
-    keys.follow(2, &[1]).unwrap();
+    keys.follow_numbers(2, &[1]).unwrap();
     for (name, text, accepts) in kinds() {
         assert!(!accepts(&keys, &text), "{name}");
     }

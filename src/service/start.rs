@@ -66,6 +66,22 @@ pub enum StartError {
         /// Its fingerprint.
         want: String,
     },
+    /// A rotation was interrupted, and the key that its rows are still sealed under was not given.
+    #[error(
+        "signing keys are still sealed under version {version} of the sealing key, {want}, by a rotation that was not finished, \
+         and only {have} was given; start with that key as well, by another --sealing-key-file, or finish the rotation with \
+         both keys by `chancery sealing-key rotate` (the versions are: {known})"
+    )]
+    SealedUnderAnother {
+        /// The fingerprints of the keys that were given, with their versions.
+        have: String,
+        /// The version that was not given.
+        version: i64,
+        /// Its fingerprint.
+        want: String,
+        /// Every version that was not dropped.
+        known: String,
+    },
     /// It belongs to another issuer.
     #[error(
         "the database belongs to the issuer {stored}, not {asked}; start without --issuer, or change it for good with \
@@ -97,6 +113,20 @@ pub enum StartError {
     /// The database or another dependency failed.
     #[error("{0}{source}", source = private(.0))]
     Failed(#[from] Error),
+}
+
+impl StartError {
+    /// Whether another sealing key has to be given.
+    #[must_use]
+    pub const fn is_about_the_sealing_key(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongSealingKey { .. }
+                | Self::SealingKeyNotInUse { .. }
+                | Self::SealingKeyNeeded { .. }
+                | Self::SealedUnderAnother { .. }
+        )
+    }
 }
 
 /// The operator who starts a process may see the private cause.

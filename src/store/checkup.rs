@@ -10,6 +10,17 @@ pub struct Checkup {
     pub version: String,
     /// PostgreSQL's `fsync`, `full_page_writes` and `synchronous_commit`; `None` on SQLite, where they are this program's.
     pub durability: Option<Durability>,
+    /// Why PostgreSQL takes no changes, as far as its settings say.
+    pub read_only: Option<ReadOnly>,
+}
+
+/// Why PostgreSQL takes no changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOnly {
+    /// It follows another server.
+    Standby,
+    /// `default_transaction_read_only` is on, for the server, the database or the role.
+    ByDefault,
 }
 
 /// PostgreSQL's settings about durability.
@@ -29,14 +40,17 @@ struct CheckupRow {
     fsync: Option<String>,
     full_page_writes: Option<String>,
     synchronous_commit: Option<String>,
+    standby: bool,
+    read_only: bool,
 }
 
 const CHECKUP: Sql = Sql {
     sqlite: "SELECT sqlite_version() AS version, CAST(NULL AS TEXT) AS fsync, CAST(NULL AS TEXT) AS full_page_writes, \
-        CAST(NULL AS TEXT) AS synchronous_commit",
+        CAST(NULL AS TEXT) AS synchronous_commit, false AS standby, false AS read_only",
     postgres: "SELECT current_setting('server_version') AS version, current_setting('fsync') AS fsync, \
         current_setting('full_page_writes') AS full_page_writes, \
-        current_setting('synchronous_commit') AS synchronous_commit",
+        current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS standby, \
+        current_setting('default_transaction_read_only') = 'on' AS read_only",
 };
 
 impl Tx {
@@ -50,6 +64,8 @@ impl Tx {
             full_page_writes: pages == "on",
             synchronous_commit: commit,
         });
-        Ok(Checkup { version: row.version, durability })
+        let read_only =
+            if row.standby { Some(ReadOnly::Standby) } else { row.read_only.then_some(ReadOnly::ByDefault) };
+        Ok(Checkup { version: row.version, durability, read_only })
     }
 }

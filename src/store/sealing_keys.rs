@@ -109,6 +109,14 @@ impl Tx {
         Ok(execute!(self, SQL, version, now.millis())? == 1)
     }
 
+    /// Forgets a version of this key that was never used: another key may have its number then. Returns whether this call did it.
+    pub async fn sealing_key_forget(&mut self, version: i64, check_value: &[u8]) -> Result<bool> {
+        const SQL: &str = "DELETE FROM sealing_keys WHERE version = $1 AND check_value = $2 AND used_from IS NULL \
+            AND version NOT IN (SELECT sealing_version FROM instance)";
+        self.sealing_keys_hold().await?;
+        Ok(execute!(self, SQL, version, check_value)? == 1)
+    }
+
     /// At most `limit` rows of a table after `after`, by id, that are sealed under an older version than `version`.
     pub async fn sealed_before(
         &mut self,

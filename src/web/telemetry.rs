@@ -32,14 +32,25 @@ pub fn routes(
 /// Ready while this process may sign tokens, its database takes changes, and it is not shutting down. Warnings change
 /// nothing about that: a process that is taken out of service over them helps nobody.
 async fn readyz(State((service, metrics, warnings)): State<(Service, Arc<Metrics>, Warnings)>) -> impl IntoResponse {
-    let (status, line) = match (service.live.is_fresh(), service.store().takes_changes(), metrics.is_ready()) {
-        (true, true, true) => (StatusCode::OK, "ready\n"),
-        (false, _, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database has not been confirmed recently\n"),
-        (true, false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database takes no changes\n"),
-        (true, true, false) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    let (status, line) = match why_not_ready(&service, &metrics) {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
     };
     let warnings = warnings().into_iter().map(|warning| format!("warning: {warning}\n"));
-    (status, warnings.fold(line.to_owned(), |text, warning| text + &warning))
+    (status, warnings.fold(line, |text, warning| text + &warning))
+}
+
+fn why_not_ready(service: &Service, metrics: &Metrics) -> Option<String> {
+    if let Some(lacks) = service.live.lacking_sealing_key() {
+        return Some(lacks.to_string());
+    }
+    let why = match (service.live.is_fresh(), service.store().takes_changes(), metrics.is_ready()) {
+        (true, true, true) => return None,
+        (false, _, _) => "the database has not been confirmed recently",
+        (true, false, _) => "the database takes no changes",
+        (true, true, false) => "stopping",
+    };
+    Some(why.to_owned())
 }
 
 async fn metrics_text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {

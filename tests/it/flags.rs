@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 use crate::source::code;
 
 /// Texts for the operator who starts a server, not for a caller.
-const FOR_OPERATORS: [&str; 3] = ["src/service/admin/sealing.rs", "src/service/start.rs", "src/keys/sealing_text.rs"];
+const FOR_OPERATORS: [&str; 4] =
+    ["src/service/admin/sealing.rs", "src/service/start.rs", "src/keys/sealing_keys.rs", "src/keys/sealing_text.rs"];
 
 fn files(folder: &Path, all: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

@@ -1,5 +1,7 @@
 //! Versions of the sealing key, on both engines: what was made before a rotation goes on, and what a drop costs.
 
+mod strays;
+
 use chancery::{
     domain::sealing::{SealedTable, SealingState},
     error::{Error, Reason},
@@ -42,6 +44,10 @@ on_each_engine! {
 
 const OLD: u8 = 7;
 const NEW: u8 = 8;
+
+fn fingerprint(byte: u8) -> String {
+    SealingKey::new(&SealingKey::parse(&[byte; 32]).unwrap()).fingerprint()
+}
 
 /// The version that a refresh token names.
 fn version_of(token: &str) -> u8 {
@@ -168,6 +174,8 @@ async fn a_process_that_lacks_the_version_in_use_signs_nothing_and_revokes_nothi
     assert!(app.service.live.is_fresh());
     assert!(app.service.live.confirm().await.is_err());
     assert!(!app.service.live.is_fresh(), "at once, not only when the time for confirming is over");
+    let lacks = app.service.live.lacking_sealing_key().unwrap().to_string();
+    assert!(lacks.contains("version 2 of the sealing key") && lacks.contains(&fingerprint(NEW)), "{lacks}");
     for old in [&before, &after] {
         let refused = app.refresh(&token(old), "").await;
         assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
@@ -182,8 +190,17 @@ async fn rows_that_an_interrupted_rotation_has_left_are_sealed_again_by_another_
     let third = with_both(&app.empty).await;
     assert!(third.sealing.dependents(&Admin::command(), 1).await.unwrap().rows > 0);
     assert_eq!(third.sealing.rotate(&Admin::command()).await.unwrap(), None, "there is no next version, but work left");
-    let new_alone = App::open_command(&app.empty, &[NEW]).await;
-    assert!(new_alone.is_err(), "the signing keys do not open");
+    let new_alone = App::open_command(&app.empty, &[NEW]).await.unwrap_err();
+    assert!(new_alone.is_about_the_sealing_key());
+    let said = new_alone.to_string();
+    for part in [
+        format!("under version 1 of the sealing key, {}", fingerprint(OLD)),
+        format!("only {} (version 2)", fingerprint(NEW)),
+        format!("1, {}, verify only; 2, {}, in use", fingerprint(OLD), fingerprint(NEW)),
+        "chancery sealing-key rotate".to_owned(),
+    ] {
+        assert!(said.contains(&part), "{part}: {said}");
+    }
     let (here, there) = tokio::join!(two.sealing.reseal(), third.sealing.reseal());
     let rows = here.unwrap().rows + there.unwrap().rows;
     assert_eq!(rows, 6, "each signing key once");
@@ -318,7 +335,6 @@ async fn servers_that_start_at_once_with_a_new_key_make_it_one_version(empty: &E
 async fn a_start_without_the_version_in_use_or_one_that_is_needed_is_refused(empty: &Empty) {
     App::open(empty, Opened::default()).await.unwrap();
     let refused = async |keys: &[u8]| App::open_with(empty, Opened::default(), keys).await.unwrap_err().to_string();
-    let fingerprint = |byte: u8| SealingKey::new(&SealingKey::parse(&[byte; 32]).unwrap()).fingerprint();
     let unknown = refused(&[NEW]).await;
     assert!(unknown.contains("does not match") && unknown.contains(&fingerprint(NEW)), "{unknown}");
     assert!(unknown.contains(&fingerprint(OLD)));

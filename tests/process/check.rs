@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use crate::{
     calls::{PASSWORD, log_in_as},
     dev_app::{Answer, cookie_header, exchange},
+    place::Place,
     server::Server,
 };
 
@@ -24,24 +25,48 @@ const NAVIGATION: [(&str, &str); 3] =
     [("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
 
 /// A server that believes this proxy, and a shop with the user `grace`.
-struct Shop {
-    server: Server,
+pub(crate) struct Shop {
+    pub(crate) server: Server,
     check: String,
 }
 
 impl Shop {
     async fn start(dir: &Path, proxy: &str) -> Self {
-        let secret = dir.join("secret");
+        let shop = Self::serve(&Place::sqlite(&dir.join("data")), proxy, &[]);
+        shop.set_up().await;
+        shop
+    }
+
+    /// Serves a shop that was set up, or is to be.
+    pub(crate) fn serve(place: &Place, proxy: &str, more: &[&str]) -> Self {
+        let secret = place.dir.with_extension("secret");
         fs::write(&secret, format!("{SECRET}\n")).unwrap();
         let flags = ["--check", "127.0.0.1:0", "--trusted-proxy", proxy, "--check-secret-file"];
-        let server = Server::start(&dir.join("data"), &[&flags[..], &[secret.to_str().unwrap()]].concat());
+        let server = Server::on(place, &[&flags[..], &[secret.to_str().unwrap()], more].concat());
+        let check = server.ready.split_whitespace().find_map(|word| word.strip_prefix("check=")).unwrap().to_owned();
+        Self { server, check }
+    }
+
+    pub(crate) async fn set_up(&self) {
+        let server = &self.server;
         server.command(&["user", "create", "grace", "--password-stdin"], PASSWORD);
         let site = ["--public", "--first-party", "--audience", "shop-api", "--site", "https://shop.example/auth"];
         server.command(&[&["client", "create", "shop"], &site[..]].concat(), "");
         // Whoever asks for a client that a process does not know makes it look.
         log_in_as(server.channel().await, "shop", "grace", PASSWORD).await.unwrap();
-        let check = server.ready.split_whitespace().find_map(|word| word.strip_prefix("check=")).unwrap().to_owned();
-        Self { server, check }
+    }
+
+    /// Signs in a browser that was sent away from the shop. Returns its cookies.
+    pub(crate) async fn sign_in_a_browser(&self) -> BTreeMap<String, String> {
+        let nobody = self.ask("", &[&[("chancery-check-secret", SECRET)], &NAVIGATION[..]].concat()).await;
+        let location = nobody.headers["location"].to_str().unwrap().to_owned();
+        self.sign_in(location.strip_prefix("https://shop.example").unwrap()).await
+    }
+
+    /// Whether a browser with these cookies is let in.
+    pub(crate) async fn lets_in(&self, cookies: &BTreeMap<String, String>) -> bool {
+        let cookie = cookie_header(cookies);
+        self.ask("", &[("cookie", &*cookie), ("chancery-check-secret", SECRET)]).await.status == 200
     }
 
     /// Asks as a proxy does.

@@ -1,6 +1,11 @@
 //! `chancery doctor` beside a real server: what is right, and each thing that it finds wrong.
 
-use std::process::{Command, Output};
+use std::{
+    fs::{self, DirEntry},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Output},
+};
 
 use crate::{
     authority::Authority,
@@ -10,10 +15,16 @@ use crate::{
     server::{BIN, Server},
 };
 
+/// What it is about, its level, and what was seen.
+pub(crate) type Found = (String, String, String);
+
 /// The findings by what they are about, and whether there was no problem.
-fn findings(place: &Place, more: &[&str]) -> (Vec<(String, String, String)>, bool) {
-    let Output { status, stdout, stderr } =
-        Command::new(BIN).args(["doctor", "--json"]).args(place.flags()).args(more).output().unwrap();
+pub(crate) fn findings(place: &Place, more: &[&str]) -> (Vec<Found>, bool) {
+    findings_of(Command::new(BIN).args(["doctor", "--json"]).args(place.flags()).args(more))
+}
+
+fn findings_of(doctor: &mut Command) -> (Vec<Found>, bool) {
+    let Output { status, stdout, stderr } = doctor.output().unwrap();
     let (text, said) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     let lines = text.lines().map(|line| {
         let found: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -25,7 +36,7 @@ fn findings(place: &Place, more: &[&str]) -> (Vec<(String, String, String)>, boo
     (lines, status.success())
 }
 
-fn found(all: &[(String, String, String)], about: &str, level: &str, says: &str) {
+pub(crate) fn found(all: &[Found], about: &str, level: &str, says: &str) {
     let fits = all.iter().any(|(a, l, what)| a == about && l == level && what.contains(says));
     assert!(fits, "{about} is not {level} with {says:?}: {all:#?}");
 }
@@ -85,12 +96,85 @@ async fn another_servers_keys_dead_mail_and_old_certificates_are_problems() {
     found(&all, "mail", "problem", "smtp+plain://127.0.0.1");
 }
 
+/// The files of a folder with their contents.
+fn listed(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let of = |entry: DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+    let mut all: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| of(entry.unwrap())).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_changes_is_a_problem_and_nothing_is_written_by_looking() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = start(&place);
+        server.terminate();
+        assert!(server.wait().success());
+        if let Some(url) = &place.database {
+            let (before, name) = (place.contents().await, url.rsplit_once('/').unwrap().1);
+            findings(&place, &[]);
+            assert_eq!(place.contents().await, before);
+            place.texts(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+            let (all, well) = findings(&place, &[]);
+            found(&all, "database", "problem", "default_transaction_read_only is on");
+            assert!(!well);
+        } else {
+            let before = listed(&place.dir);
+            let (all, _) = findings(&place, &[]);
+            assert!(!all.iter().any(|(about, level, _)| about == "database" && level != "ok"), "{all:?}");
+            assert!(listed(&place.dir) == before);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_or_a_folder_that_cannot_be_written_is_named() {
+    if without_rights(&["true"]).status().is_ok_and(|status| status.success()) {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::sqlite(&dir.path().join("data"));
+        let outside = dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        let database = format!("sqlite:{}", outside.join("chancery.db").display());
+        let key = dir.path().join("a.key");
+        fs::write(&key, [9; 32]).unwrap();
+        let flags = ["--database", &database, "--sealing-key-file", key.to_str().unwrap()];
+        let server = Server::on(&place, &flags);
+        server.terminate();
+        assert!(server.wait().success());
+        let look = || {
+            let mut doctor = without_rights(&[BIN, "doctor", "--json"]);
+            findings_of(doctor.args(place.flags()).args(flags))
+        };
+        let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(&outside.join("chancery.db"), 0o400);
+        let (all, well) = look();
+        found(&all, "settings", "problem", "outside/chancery.db: Permission denied");
+        assert!(!well);
+        mode(&outside.join("chancery.db"), 0o600);
+        mode(&outside, 0o500);
+        let (all, well) = look();
+        found(&all, "database", "problem", "outside");
+        assert!(!well, "{all:?}");
+        mode(&outside, 0o700);
+        let (all, _) = look();
+        assert!(!all.iter().any(|(about, level, _)| about == "database" && level != "ok"), "{all:?}");
+    }
+}
+
+/// A program without the right to pass over the permissions of files, although it may run as root.
+fn without_rights(line: &[&str]) -> Command {
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--bounding-set", "-dac_override,-dac_read_search"]).args(line);
+    setpriv
+}
+
 #[tokio::test]
 async fn every_metric_of_a_server_is_in_the_reference() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&Place::sqlite(&dir.path().join("data")));
     let text = crate::calls::page(&server.telemetry, "/metrics").await.unwrap();
-    let page = std::fs::read_to_string("docs/reference/metrics.md").unwrap();
+    let page = fs::read_to_string("docs/reference/metrics.md").unwrap();
     let names = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next());
     let names: Vec<_> = names.collect();
     assert!(names.len() > 15, "{text}");

@@ -67,6 +67,7 @@ mod relay;
 mod restored;
 mod sealing_key;
 mod sealing_rotation;
+mod sealing_several;
 mod search;
 mod server;
 mod snippets;

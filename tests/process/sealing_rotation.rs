@@ -21,20 +21,20 @@ use crate::{
 };
 
 /// Two servers on one database, and the files with the sealing keys.
-struct Deployment {
-    place: Place,
-    old: PathBuf,
-    new: PathBuf,
+pub(crate) struct Deployment {
+    pub(crate) place: Place,
+    pub(crate) old: PathBuf,
+    pub(crate) new: PathBuf,
 }
 
 impl Deployment {
-    fn serve(&self, keys: &[&PathBuf]) -> Server {
+    pub(crate) fn serve(&self, keys: &[&PathBuf]) -> Server {
         let flags = with(keys);
         Server::on(&self.place, &flags.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Runs `chancery sealing …`. Returns whether it succeeded, and all that it printed.
-    fn sealing(&self, args: &[&str], keys: &[&PathBuf]) -> (bool, String) {
+    pub(crate) fn sealing(&self, args: &[&str], keys: &[&PathBuf]) -> (bool, String) {
         let mut command = command(&["sealing"]);
         let out = run(command.args(args).args(self.place.flags()).args(with(keys)), b"");
         let text = [out.stdout, out.stderr].concat();
@@ -51,7 +51,7 @@ impl Deployment {
     }
 }
 
-fn with(keys: &[&PathBuf]) -> Vec<String> {
+pub(crate) fn with(keys: &[&PathBuf]) -> Vec<String> {
     keys.iter().flat_map(|key| ["--sealing-key-file".to_owned(), key.display().to_string()]).collect()
 }
 
@@ -100,7 +100,7 @@ async fn go_on(channel: Channel, challenge: String, code: String) -> TokenPair {
     pair
 }
 
-fn start(place: &Place) -> (Deployment, [Server; 2]) {
+pub(crate) fn start(place: &Place) -> (Deployment, [Server; 2]) {
     let one = Server::on(place, &[]);
     one.command(&["user", "create", "grace", "--password-stdin", "--email", "grace@example.com"], PASSWORD);
     one.command(&["user", "create", "ada", "--password-stdin"], PASSWORD);

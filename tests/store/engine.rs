@@ -87,6 +87,7 @@ pub(crate) async fn statements_are_counted(f: &Fixture) {
 
 pub(crate) async fn an_engine_says_what_it_is_and_how_durable_a_commit_is(f: &Fixture) {
     let checkup = f.store.read().await.unwrap().checkup().await.unwrap();
+    assert_eq!(checkup.read_only, None);
     let major: u32 = checkup.version.split('.').next().unwrap().parse().unwrap();
     match checkup.durability {
         None => assert_eq!(major, 3),

@@ -200,6 +200,7 @@ on_each_engine! {
         sealing_keys::a_version_comes_into_use_once_and_is_dropped_once,
         sealing_keys::concurrent_calls_bring_a_version_into_use_once,
         sealing_keys::a_version_never_comes_into_use_as_it_is_dropped,
+        sealing_keys::a_version_that_was_never_used_is_forgotten_and_its_number_used_again,
         sealing_keys::rows_are_sealed_again_once_and_found_until_then,
         sealing_keys::tickets_of_a_version_are_counted_and_voided_together,
         sealing_keys::sessions_depend_on_the_version_that_their_token_or_cookie_was_made_with,

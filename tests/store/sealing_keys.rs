@@ -88,13 +88,32 @@ pub(crate) async fn a_version_never_comes_into_use_as_it_is_dropped(f: &Fixture)
         let drop = async {
             let mut tx = other.write().await.unwrap();
             together().await;
-            let won = tx.sealing_key_drop(version, NOW).await.unwrap();
+            let won = if version % 2 == 0 {
+                tx.sealing_key_drop(version, NOW).await.unwrap()
+            } else {
+                tx.sealing_key_forget(version, &[1, u8::try_from(version).unwrap()]).await.unwrap()
+            };
             tx.commit().await.unwrap();
             won
         };
         let (switched, dropped) = tokio::join!(switch, drop);
         assert!(switched != dropped, "{version}: {switched}, {dropped}");
     }
+}
+
+pub(crate) async fn a_version_that_was_never_used_is_forgotten_and_its_number_used_again(f: &Fixture) {
+    let mut tx = f.store.write().await.unwrap();
+    assert!(tx.sealing_key_add(2, &[1, 2], NOW).await.unwrap());
+    assert!(!tx.sealing_key_forget(1, &[7, 0, 255]).await.unwrap(), "it is in use");
+    assert!(!tx.sealing_key_forget(2, &[1, 3]).await.unwrap(), "it is another key");
+    assert!(!tx.sealing_key_forget(3, &[1, 2]).await.unwrap(), "there is none");
+    assert!(tx.sealing_key_forget(2, &[1, 2]).await.unwrap());
+    assert!(!tx.sealing_key_forget(2, &[1, 2]).await.unwrap());
+    assert!(tx.sealing_key_add(2, &[1, 3], NOW).await.unwrap());
+    assert!(tx.sealing_key_add(3, &[1, 2], NOW).await.unwrap(), "the key is new again");
+    assert!(tx.sealing_key_switch(1, 2, 2, NOW).await.unwrap());
+    assert!(!tx.sealing_key_forget(1, &[7, 0, 255]).await.unwrap(), "it was used");
+    assert_eq!(tx.sealing_keys().await.unwrap().iter().map(|v| v.version).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 /// A row in each table with a sealed column: their ids.

@@ -14,6 +14,7 @@ use super::{
     browser::BrowserDraft,
     connections::ConnectionsDraft,
     database::DatabaseDraft,
+    declared::DeclaredDraft,
     flags::{DatabaseFlags, ServerFlags},
     hashing::HashingDraft,
     listen::ListenDraft,
@@ -44,6 +45,7 @@ pub struct Draft {
     pub(super) hashing: HashingDraft,
     pub(super) mail: MailDraft,
     pub(super) browser: BrowserDraft,
+    pub(super) declared: DeclaredDraft,
     /// The directory with the credentials of the service.
     pub(super) credentials: Option<PathBuf>,
     pub(super) problems: Vec<String>,
@@ -66,6 +68,7 @@ pub fn sections() -> Vec<(&'static str, Vec<Key>)> {
         section::<HashingDraft>(),
         section::<MailDraft>(),
         section::<BrowserDraft>(),
+        section::<DeclaredDraft>(),
     ]
 }
 
@@ -80,6 +83,7 @@ impl Draft {
             hashing,
             mail,
             browser,
+            declared,
             credentials: _,
             problems: _,
             anywhere: _,
@@ -92,6 +96,7 @@ impl Draft {
         slots.extend(hashing.slots());
         slots.extend(mail.slots());
         slots.extend(browser.slots());
+        slots.extend(declared.slots());
         slots
     }
 
@@ -174,6 +179,11 @@ impl Draft {
     /// Reads the flags shared by all commands that open the database.
     pub fn read_database_flags(&mut self, flags: &DatabaseFlags) {
         self.read_flags(flags.given());
+    }
+
+    /// Reads the flag with the issuer, for a command that may set up a database.
+    pub fn read_issuer(&mut self, issuer: &str) {
+        self.problems.extend(self.listen.issuer.set(issuer.as_ref(), Origin::Flag).err());
     }
 
     /// Reads the flags of `serve`.

@@ -15,6 +15,7 @@ use super::{
     browser::BrowserDraft,
     connections::ConnectionsDraft,
     database::DatabaseDraft,
+    declared::DeclaredDraft,
     hashing::HashingDraft,
     listen::ListenDraft,
     log::LogDraft,
@@ -57,13 +58,23 @@ pub struct ServerFlags {
     mail: Flags<MailDraft>,
     #[command(flatten)]
     browser: Flags<BrowserDraft>,
+    #[command(flatten)]
+    declared: Flags<DeclaredDraft>,
 }
 
 impl ServerFlags {
     pub(super) fn given(&self) -> impl Iterator<Item = &Flag> {
-        let Self { listen, tls, connections, log, hashing, mail, browser } = self;
-        let all =
-            [&listen.given, &tls.given, &connections.given, &log.given, &hashing.given, &mail.given, &browser.given];
+        let Self { listen, tls, connections, log, hashing, mail, browser, declared } = self;
+        let all = [
+            &listen.given,
+            &tls.given,
+            &connections.given,
+            &log.given,
+            &hashing.given,
+            &mail.given,
+            &browser.given,
+            &declared.given,
+        ];
         all.into_iter().flatten()
     }
 }

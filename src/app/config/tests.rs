@@ -41,7 +41,7 @@ fn samples<'a>(
     secret_file: &'a str,
     templates: &'a str,
     (cert, key): (&'a str, &'a str),
-) -> [Sample<'a>; 50] {
+) -> [Sample<'a>; 51] {
     [
         ("data_dir", "elsewhere", |c| Some(c.database.data_dir.display().to_string())),
         ("database", "sqlite:/elsewhere/x.db", |c| Some(format!("sqlite:{}", c.database.location))),
@@ -99,6 +99,7 @@ fn samples<'a>(
         ("check_secret_file", secret_file, HIDDEN),
         ("page_templates", templates, HIDDEN),
         ("page_texts", templates, HIDDEN),
+        ("apply", "declared.toml", |c| Some(c.apply.as_ref()?.display().to_string())),
     ]
 }
 

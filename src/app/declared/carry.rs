@@ -37,8 +37,7 @@ pub(super) async fn carry_out(service: &Service, file: &Declaration, change: &Ch
         Change::PruneRole { name } => service.roles.delete(admin, name).await,
         Change::PruneClient { id, .. } => service.clients.prune(admin, id).await,
         Change::NewClient { id, fields, disabled, .. } => {
-            new_client(service, file, (id, fields), admin).await?;
-            if *disabled { service.clients.set_disabled(admin, id, true).await.map(|_| ()) } else { Ok(()) }
+            new_client(service, file, (id, fields, *disabled), admin).await
         }
         Change::Client { id, changed, disabled, secret_file } => {
             // One that was pruned stays so until it is enabled again.
@@ -63,8 +62,14 @@ pub(super) async fn carry_out(service: &Service, file: &Declaration, change: &Ch
     }
 }
 
-async fn new_client(service: &Service, file: &Declaration, (id, fields): (&str, &Fields), admin: &Admin) -> Result<()> {
+async fn new_client(
+    service: &Service,
+    file: &Declaration,
+    (id, fields, disabled): (&str, &Fields, bool),
+    admin: &Admin,
+) -> Result<()> {
     let mut request = client_request(id, fields, service.issuer());
+    request.disabled = disabled;
     request.secret = file.entry(Kind::Client, id).and_then(same_secret);
     // Whom it serves is said of the audience.
     request.serves.clear();

@@ -64,6 +64,7 @@ pub(super) fn client_request(id: &str, fields: &Fields, issuer: &str) -> NewClie
         cors_origins: list("cors_origins"),
         browser_tokens: switch("browser_tokens"),
         guest_data: pairs("guest_data"),
+        disabled: false,
         secret: None,
         creation: None,
     }

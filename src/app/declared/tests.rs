@@ -1,5 +1,6 @@
 mod exports;
 mod limits;
+mod logins;
 
 use std::{fs, path::Path};
 

@@ -12,6 +12,7 @@ use super::{
     value::{Fields, Value},
 };
 use crate::{
+    domain::login::{Login, LoginKind},
     error::Error,
     secret::ClientSecretHash,
     service::{ACCOUNT_CLIENT, Setting, check_new_client, check_new_role, check_new_user, permission_names},
@@ -56,7 +57,8 @@ pub(super) struct Surroundings<'a> {
 /// # Errors
 /// Every problem, each with its line.
 pub(super) fn check(file: &Declaration, surroundings: Surroundings<'_>) -> Result<Wanted, Vec<String>> {
-    let mut checked = Checked { file, surroundings, wanted: Wanted::default(), problems: Problems::default() };
+    let mut checked =
+        Checked { file, surroundings, wanted: Wanted::default(), logins: Vec::new(), problems: Problems::default() };
     checked.settings();
     for entry in &file.entries {
         match entry.kind {
@@ -68,6 +70,8 @@ pub(super) fn check(file: &Declaration, surroundings: Surroundings<'_>) -> Resul
     }
     checked.owners();
     checked.sites();
+    checked.logins();
+    checked.subjects();
     checked.problems.into_result(checked.wanted)
 }
 
@@ -75,10 +79,12 @@ struct Checked<'a> {
     file: &'a Declaration,
     surroundings: Surroundings<'a>,
     wanted: Wanted,
+    /// What users sign in with.
+    logins: Vec<(&'a Entry, Login)>,
     problems: Problems,
 }
 
-impl Checked<'_> {
+impl<'a> Checked<'a> {
     fn settings(&mut self) {
         for (name, given) in &self.file.settings {
             match Setting::read(name, &given.value) {
@@ -157,9 +163,10 @@ impl Checked<'_> {
         }
     }
 
-    fn user(&mut self, entry: &Entry) {
+    fn user(&mut self, entry: &'a Entry) {
         match check_new_user(&user_request(entry)) {
-            Ok(_) => {
+            Ok((logins, _)) => {
+                self.logins.extend(logins.into_iter().map(|login| (entry, login)));
                 self.wanted.users.insert(entry.name(), entry.list("roles"));
             }
             Err(error) => self.violations(entry, &error),
@@ -192,6 +199,33 @@ impl Checked<'_> {
             if let Some(other) = seen.insert(key.clone(), entry.name()) {
                 let what = format!("{other} has a site at {key} already");
                 self.problems.push(self.file.problem_of(entry, "site", what));
+            }
+        }
+    }
+
+    /// Each login is one user's, as the database compares them.
+    fn logins(&mut self) {
+        let mut seen: BTreeMap<&str, &Entry> = BTreeMap::new();
+        for (entry, login) in &self.logins {
+            let key = if login.kind() == LoginKind::Name { "name" } else { "emails" };
+            let first = *seen.entry(login.unique_key()).or_insert(entry);
+            if !std::ptr::eq(first, *entry) {
+                let (shown, name, line) = (login.display(), first.name(), first.line_of(key));
+                let what = format!("{shown} is a login of user {name} already, in line {line}");
+                self.problems.push(self.file.problem_of(entry, key, what));
+            }
+        }
+    }
+
+    /// A subject is one user's, and no client's id.
+    fn subjects(&mut self) {
+        let clients = self.file.of(Kind::Client).map(|entry| (entry.name(), (entry, "client_id")));
+        let mut seen: BTreeMap<String, (&Entry, &str)> = clients.collect();
+        for entry in self.file.of(Kind::User).filter(|entry| !entry.text("subject").is_empty()) {
+            if let Some((first, key)) = seen.insert(entry.text("subject").to_owned(), (entry, "subject")) {
+                let (kind, name, line) = (first.kind.as_str(), first.name(), first.line_of(key));
+                let what = format!("it is that of {kind} {name} already, in line {line}");
+                self.problems.push(self.file.problem_of(entry, "subject", what));
             }
         }
     }

@@ -1,20 +1,27 @@
-//! The database and its clock, and the disk below.
+//! The database and its clock, whether it takes changes, and the disk below.
 
-use super::{Config, Finding};
+use std::path::Path;
+
+use super::{
+    super::{data_dir, database::explain},
+    Config, Finding,
+};
 use crate::{
     error::Result,
     service::Service,
-    store::{Durability, Location, Schema},
+    store::{Checkup, Durability, Location, ReadOnly, Schema, Store},
     time::{Clock, SystemClock},
 };
 
 /// A difference between clocks that nobody notices, in milliseconds: tokens are accepted 30 s late and early.
 const SMALL_DIFFERENCE: i64 = 2000;
 
+const ABOUT: &str = "database";
+
 pub(super) async fn examine(config: &Config, service: &Service) -> Vec<Finding> {
     match read(config, service).await {
         Ok(findings) => findings,
-        Err(error) => vec![Finding::problem("database", super::super::database::explain(&error).to_string())],
+        Err(error) => vec![Finding::problem(ABOUT, explain(&error).to_string())],
     }
 }
 
@@ -26,18 +33,18 @@ async fn read(config: &Config, service: &Service) -> Result<Vec<Finding>> {
     let database = tx.database_time().await?.map(crate::time::Timestamp::millis);
     let after = SystemClock.now().millis();
     drop(tx);
-    let (engine, version) = match location {
-        Location::Sqlite(_) => ("SQLite", checkup.version),
-        Location::Postgres(_) => ("PostgreSQL", checkup.version),
+    let engine = match location {
+        Location::Sqlite(_) => "SQLite",
+        Location::Postgres(_) => "PostgreSQL",
     };
+    let version = &checkup.version;
     let schema = match service.store().schema().await? {
         Schema::Missing => 0,
         Schema::Older { have, .. } | Schema::Current(have) => have,
     };
-    let mut findings = vec![Finding::good(
-        "database",
-        format!("{location}: {engine} {version}, schema {schema}, which this binary has too"),
-    )];
+    let said = format!("{location}: {engine} {version}, schema {schema}, which this binary has too");
+    let mut findings = vec![Finding::good(ABOUT, said)];
+    findings.extend(refuses_changes(service.store(), location, &checkup).await);
     match database {
         Some(database) => findings.push(clock(database - before.midpoint(after))),
         None => findings.push(Finding::good("clock", "the database uses this machine's clock")),
@@ -48,6 +55,30 @@ async fn read(config: &Config, service: &Service) -> Result<Vec<Finding>> {
         (None, Location::Postgres(_)) => {}
     }
     Ok(findings)
+}
+
+/// Why the database takes no changes, if it takes none. A change is tried and taken back.
+async fn refuses_changes(store: &Store, location: &Location, checkup: &Checkup) -> Option<Finding> {
+    let folder = if let Location::Sqlite(path) = location { unwritable_folder(path) } else { None };
+    let why = match (checkup.read_only, folder) {
+        (Some(ReadOnly::Standby), _) => {
+            "it is a standby, which follows another server: name the primary in the URL, or promote this one".to_owned()
+        }
+        (Some(ReadOnly::ByDefault), _) => {
+            "default_transaction_read_only is on, for the server, the database or the role: reset it".to_owned()
+        }
+        (None, Some(why)) => why,
+        (None, None) => explain(&store.rehearse_change().await.err()?).to_string(),
+    };
+    let what = format!("{location} takes no changes, so that nobody can sign in or refresh: {why}");
+    Some(Finding::problem(ABOUT, what))
+}
+
+/// Why SQLite cannot keep its log beside the database, if it cannot.
+fn unwritable_folder(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let error = data_dir::may_write(folder).err()?;
+    Some(format!("files cannot be made in {}, where its log has to be: {error}", folder.display()))
 }
 
 /// `ahead` is by how many milliseconds the database's clock is ahead of this machine's.
@@ -84,7 +115,7 @@ fn of_postgres(durability: &Durability) -> Finding {
 }
 
 #[cfg(target_os = "linux")]
-fn of_disk(path: &std::path::Path) -> Finding {
+fn of_disk(path: &Path) -> Finding {
     /// Numbers of file systems (statfs(2)): those in memory, and those of a network.
     const MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
     const NETWORK: [i64; 4] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
@@ -102,15 +133,28 @@ fn of_disk(path: &std::path::Path) -> Finding {
                     this machine, or use PostgreSQL";
         return Finding::problem("durability", what);
     }
-    let free = found.f_bavail.saturating_mul(u64::try_from(found.f_bsize).unwrap_or(0)) >> 20;
-    if free < 100 {
-        return Finding::warning("durability", format!("{free} MiB are left on the disk of the database"));
+    of_space(found.f_bavail.saturating_mul(u64::try_from(found.f_bsize).unwrap_or(0)))
+}
+
+/// So many bytes are left for the database.
+#[cfg(any(target_os = "linux", test))]
+fn of_space(free: u64) -> Finding {
+    let mib = free >> 20;
+    match mib {
+        0 => Finding::problem(
+            "durability",
+            format!(
+                "the disk of the database is full: {} KiB are left, and the next changes will be refused",
+                free >> 10
+            ),
+        ),
+        1..100 => Finding::warning("durability", format!("{mib} MiB are left on the disk of the database")),
+        _ => Finding::good("durability", format!("each commit is on the disk, which has {mib} MiB left")),
     }
-    Finding::good("durability", format!("each commit is on the disk, which has {free} MiB left"))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn of_disk(_: &std::path::Path) -> Finding {
+fn of_disk(_: &Path) -> Finding {
     Finding::good("durability", "each commit is on the disk")
 }
 
@@ -135,11 +179,19 @@ mod tests {
         assert!(clock(-1001).what.contains("1.001 s behind"));
     }
 
+    #[test]
+    fn a_disk_that_is_full_or_nearly_so_is_said() {
+        let level = |free| of_space(free).level;
+        assert_eq!((level(0), level((1 << 20) - 1)), (Level::Problem, Level::Problem));
+        assert_eq!((level(1 << 20), level((100 << 20) - 1)), (Level::Warning, Level::Warning));
+        assert_eq!(level(100 << 20), Level::Good);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_database_in_memory_is_a_problem() {
-        if std::path::Path::new("/dev/shm").is_dir() {
-            assert_eq!(of_disk(std::path::Path::new("/dev/shm")).level, Level::Problem);
+        if Path::new("/dev/shm").is_dir() {
+            assert_eq!(of_disk(Path::new("/dev/shm")).level, Level::Problem);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     service::{Admin, Service, VersionListed},
 };
 
-const ABOUT: &str = "sealing key";
+pub(super) const ABOUT: &str = "sealing key";
 
 pub(super) async fn examine(service: &Service) -> Vec<Finding> {
     read(service).await.unwrap_or_else(|error| vec![Finding::problem(ABOUT, explain(&error).to_string())])
@@ -38,7 +38,12 @@ fn of(versions: &[(VersionListed, i64)]) -> Vec<Finding> {
             findings.push(Finding::problem(ABOUT, what));
         }
         if !version.lacked_by.is_empty() {
-            let what = format!("{name}, is not held by {}: restart it with that key", version.lacked_by.join(", "));
+            let or = if version.state == SealingState::Loaded {
+                format!("; if nobody wants this version, forget it with `chancery sealing-key drop {number}`")
+            } else {
+                String::new()
+            };
+            let what = format!("{name}, is not held by {}: restart it with that key{or}", version.lacking());
             findings.push(Finding::warning(ABOUT, what));
         }
         if *rows > 0 {

@@ -133,6 +133,7 @@ impl Create {
             cors_origins: self.cors_origins,
             browser_tokens: self.browser_tokens,
             guest_data: self.guest_data,
+            disabled: false,
             secret: None,
             roles: self.roles,
             registration: self.registration,

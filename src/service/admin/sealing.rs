@@ -14,7 +14,7 @@ use crate::{
     domain::{
         audit::AuditKind,
         feed::ChangeKind,
-        process::{ALIVE_FOR, MOST_PROCESSES, Process},
+        process::{ALIVE_FOR, MOST_PROCESSES, Process, named},
         sealing::{Dependents, SealedTable, SealingState, SealingVersion},
         session::RevokedCause,
     },
@@ -43,6 +43,14 @@ pub struct VersionListed {
     pub held: bool,
     /// The names of the running processes that do not hold it; none of a version that was dropped.
     pub lacked_by: Vec<String>,
+}
+
+impl VersionListed {
+    /// The running processes that do not hold it, for people.
+    #[must_use]
+    pub fn lacking(&self) -> String {
+        named(&self.lacked_by)
+    }
 }
 
 /// A version that came into use.
@@ -94,7 +102,7 @@ impl Sealing {
                 fingerprint: fingerprint(&v.check_value),
                 state: v.state(),
                 since: v.since(),
-                held: self.runtime.sealing.version_of_row(v.version).is_some() && v.dropped_at.is_none(),
+                held: self.runtime.sealing.holds(v),
                 lacked_by: running.iter().filter(lacks).map(Process::name).collect(),
             }
         };
@@ -128,11 +136,12 @@ impl Sealing {
                     .to_owned(),
             ));
         };
-        if sealing.version_of_row(next.version).is_none() {
+        if !sealing.holds(next) {
             return Err(Error::Precondition(format!(
-                "this command does not hold version {} of the sealing key, {}: run it with that key beside the one in use",
+                "this command does not hold version {} of the sealing key, {}: run it with that key beside the one in use; {}",
                 next.version,
-                fingerprint(&next.check_value)
+                fingerprint(&next.check_value),
+                unless_wanted(next)
             )));
         }
         let running = self.running(&mut tx).await?;
@@ -148,11 +157,12 @@ impl Sealing {
         if !lacking.is_empty() {
             return Err(Error::Precondition(format!(
                 "version {} of the sealing key, {}, is not held by {}: restart it with that key beside the one in use; one \
-                 that was killed is forgotten after {} s",
+                 that was killed is forgotten after {} s; {}",
                 next.version,
                 fingerprint(&next.check_value),
-                lacking.join(", "),
-                ALIVE_FOR.seconds()
+                named(&lacking),
+                ALIVE_FOR.seconds(),
+                unless_wanted(next)
             )));
         }
         if tx.connections_of_older().await? > 0 {
@@ -208,7 +218,7 @@ impl Sealing {
         (version.used_from.unwrap_or(Timestamp::from_millis(0)), self.made_until(version))
     }
 
-    /// Drops a version that nothing depends on any more.
+    /// Drops a version that nothing depends on any more. One that was never used is forgotten.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Precondition`] says what depends on it, and from when on it may be dropped.
@@ -216,6 +226,9 @@ impl Sealing {
         self.reseal().await?;
         let mut tx = admin.write(&self.runtime.store, &self.runtime.live).await?;
         let found = droppable(&tx.sealing_keys().await?, version)?;
+        if found.state() == SealingState::Loaded {
+            return self.forget(tx, admin, &found).await;
+        }
         let needed = self.dependents_of(&mut tx, &found).await?;
         refuse_sealed(&found, &needed)?;
         let now = self.runtime.live.now();
@@ -251,6 +264,11 @@ impl Sealing {
         let Runtime { store, live, .. } = &self.runtime;
         let mut tx = store.read().await?;
         let found = droppable(&tx.sealing_keys().await?, version)?;
+        if found.state() == SealingState::Loaded {
+            drop(tx);
+            let tx = admin.write(store, live).await?;
+            return self.forget(tx, admin, &found).await;
+        }
         // Before anything is ended. It is looked at again in the transaction of the drop.
         refuse_sealed(&found, &self.dependents_of(&mut tx, &found).await?)?;
         drop(tx);
@@ -286,6 +304,25 @@ impl Sealing {
         }
     }
 
+    /// Forgets a version that was never used, so that a key that was given by mistake takes up no number. Nothing can depend on
+    /// it. It would come back with the next start of a server that is given its key.
+    async fn forget(&self, mut tx: Tx, admin: &Admin, version: &SealingVersion) -> Result<Dropped> {
+        let running = self.running(&mut tx).await?;
+        let holds = |process: &&Process| process.sealing_versions.contains(&version.version);
+        let holding: Vec<String> = running.iter().filter(holds).map(Process::name).collect();
+        if !holding.is_empty() {
+            return Err(Error::Precondition(format!(
+                "version {} of the sealing key, {}, was never used, and is held by {}: restart it without that key first; one \
+                 that was killed is forgotten after {} s",
+                version.version,
+                fingerprint(&version.check_value),
+                named(&holding),
+                ALIVE_FOR.seconds()
+            )));
+        }
+        self.finish_drop(tx, admin, version, Dropped { sessions: 0, tickets: 0 }).await
+    }
+
     async fn finish_drop(
         &self,
         mut tx: Tx,
@@ -296,7 +333,12 @@ impl Sealing {
         let live = &self.runtime.live;
         let now = live.now();
         let name = version.version.to_string();
-        if !tx.sealing_key_drop(version.version, now).await? {
+        let done = if version.state() == SealingState::Loaded {
+            tx.sealing_key_forget(version.version, &version.check_value).await?
+        } else {
+            tx.sealing_key_drop(version.version, now).await?
+        };
+        if !done {
             return Err(Error::Conflict);
         }
         let fingerprint = fingerprint(&version.check_value);
@@ -312,6 +354,11 @@ impl Sealing {
 fn in_use(versions: &[SealingVersion]) -> Result<&SealingVersion> {
     let found = versions.iter().find(|v| v.state() == SealingState::InUse);
     found.ok_or_else(|| Error::Internal("no version of the sealing key is in use".into()))
+}
+
+/// What to do about a version that came from a key that was given by mistake.
+fn unless_wanted(version: &SealingVersion) -> String {
+    format!("if nobody wants that version, forget it with `chancery sealing-key drop {}`", version.version)
 }
 
 /// A version that is there, and not in use.

@@ -24,7 +24,7 @@ use crate::{
         settings::Settings,
     },
     error::{Error, Result},
-    keys::SealingKeys,
+    keys::{LacksVersionInUse, SealingKeys},
     store::{Store, Tx},
     time::{Clock, Timestamp, Ttl},
 };
@@ -160,6 +160,12 @@ impl Live {
         age <= self.snapshot.load().settings.confirm_within.millis() && self.sealing.hold_version_in_use()
     }
 
+    /// The version of the sealing key that is in use and that this process does not hold, if that is so.
+    #[must_use]
+    pub fn lacking_sealing_key(&self) -> Option<Arc<LacksVersionInUse>> {
+        self.sealing.lacking()
+    }
+
     /// How long ago this process last confirmed that it has seen every change.
     pub(in crate::service) fn confirmation_age(&self) -> Ttl {
         Ttl::from_millis(self.clock.elapsed().millis().saturating_sub(self.confirmed.load(Ordering::SeqCst)))
@@ -216,6 +222,9 @@ impl Live {
     pub fn for_signing(&self) -> Result<Arc<Snapshot>> {
         if self.is_fresh() {
             return Ok(self.snapshot());
+        }
+        if let Some(lacks) = self.sealing.lacking() {
+            return Err(Error::Unavailable(Box::new(LacksVersionInUse::clone(&lacks))));
         }
         Err(Error::Unavailable("the change feed has not been confirmed recently; this process does not sign".into()))
     }

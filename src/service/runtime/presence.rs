@@ -43,16 +43,19 @@ impl Presence {
     pub async fn say(&self, host: &str) -> Result<()> {
         let Runtime { store, live, sealing, .. } = &self.runtime;
         let now = live.now();
+        let mut tx = store.write().await?;
+        // As the database knows them now: it may have forgotten one, and given its number to another key.
+        let known = tx.sealing_keys().await?.into_iter().filter(|version| sealing.holds(version));
+        let sealing_versions = known.map(|version| version.version).collect();
         let process = Process {
             id: self.id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             binary_version: BINARY_VERSION,
             host: host.chars().filter(|c| !c.is_control()).take(MAX_HOST).collect(),
-            sealing_versions: sealing.versions(),
+            sealing_versions,
             started_at: self.started_at,
             seen_at: now,
         };
-        let mut tx = store.write().await?;
         tx.processes_forget(now.minus(FORGOTTEN_AFTER)).await?;
         let noted = tx.process_seen(&process, now.minus(ALIVE_FOR)).await?;
         tx.commit().await?;

@@ -49,7 +49,37 @@ pub(super) async fn find(
         let want = fingerprint(&needed.check_value);
         return Err(StartError::SealingKeyNeeded { version: needed.version, want });
     }
-    SealingKeys::new(held, in_use).map_err(|lacks| Error::Unavailable(Box::new(lacks)).into())
+    if let Some(unreadable) = unreadable(store, &held, &known).await? {
+        return Err(unreadable);
+    }
+    let keys = SealingKeys::new(held, in_use);
+    keys.ok_or_else(|| Error::Internal("the version of the sealing key in use has no number".into()).into())
+}
+
+/// Why the signing keys do not open with these versions: a rotation that was interrupted has left one under another.
+async fn unreadable(store: &Store, held: &[SealingKey], known: &[SealingVersion]) -> Result<Option<StartError>> {
+    let is_held = |number: i64| held.iter().any(|key| i64::from(key.version()) == number);
+    let sealed = store.read().await?.keys_all().await?;
+    let Some(key) = sealed.iter().find(|key| !is_held(key.sealing_version)) else { return Ok(None) };
+    let have: Vec<String> = held.iter().map(|key| of_version(&key.fingerprint(), key.version().into())).collect();
+    let want = known.iter().find(|v| v.version == key.sealing_version);
+    Ok(Some(StartError::SealedUnderAnother {
+        have: have.join(", "),
+        version: key.sealing_version,
+        want: want.map(|v| fingerprint(&v.check_value)).unwrap_or_default(),
+        known: described(known),
+    }))
+}
+
+fn of_version(fingerprint: &str, version: i64) -> String {
+    format!("{fingerprint} (version {version})")
+}
+
+/// The versions that were not dropped, for people.
+fn described(known: &[SealingVersion]) -> String {
+    let valid = known.iter().filter(|v| v.dropped_at.is_none());
+    let said = valid.map(|v| format!("{}, {}, {}", v.version, fingerprint(&v.check_value), v.state().as_str()));
+    said.collect::<Vec<_>>().join("; ")
 }
 
 async fn read(tx: &mut Tx) -> Result<(Vec<SealingVersion>, i64)> {
@@ -72,14 +102,18 @@ fn with_version(key: SealingKey, known: &[SealingVersion]) -> Option<SealingKey>
 async fn register(store: &Store, key: &SealingKey, now: Timestamp) -> Result<Vec<SealingVersion>, StartError> {
     for _ in 0..TRIES {
         let mut tx = store.write().await?;
-        let known = tx.sealing_keys().await?;
+        let (known, in_use) = read(&mut tx).await?;
         if version_of(key, &known).is_some() {
             return Ok(known);
         }
-        let next = known.last().map_or(1, |last| last.version + 1);
-        if next > LAST_SEALING_VERSION {
-            return Err(Error::Precondition(format!("there are {LAST_SEALING_VERSION} sealing keys already")).into());
-        }
+        let Some(next) = next_number(&known, in_use) else {
+            return Err(Error::Precondition(format!(
+                "there are {LAST_SEALING_VERSION} versions of the sealing key already, and no number is left for {}; \
+                 `chancery sealing-key drop` gives back the numbers of versions that were never used",
+                key.fingerprint()
+            ))
+            .into());
+        };
         if tx.sealing_key_add(next, key.check_value(), now).await? {
             let details = json!({ "fingerprint": key.fingerprint() });
             tx.audit(now, AuditKind::SealingKeyAdded, &Actor::system(), &next.to_string(), details).await?;
@@ -92,17 +126,50 @@ async fn register(store: &Store, key: &SealingKey, now: Timestamp) -> Result<Vec
     Err(Error::Conflict.into())
 }
 
+/// The number of a new version: after all others, or else one that was given back. It is above the one in use, because rows of
+/// lower ones are sealed again.
+fn next_number(known: &[SealingVersion], in_use: i64) -> Option<i64> {
+    let last = known.last().map_or(0, |last| last.version);
+    let mut numbers = (last + 1..=LAST_SEALING_VERSION).chain(in_use + 1..=LAST_SEALING_VERSION);
+    numbers.find(|number| known.iter().all(|v| v.version != *number))
+}
+
 /// Why none of these keys will do.
 fn refusal(given: &[SealingKey], known: &[SealingVersion], (in_use, want): (i64, &[u8])) -> StartError {
     let want = fingerprint(want);
-    let of_database = |key: &SealingKey| {
-        let version = version_of(key, known)?.version;
-        Some(format!("{} (version {version})", key.fingerprint()))
-    };
+    let of_database = |key: &SealingKey| Some(of_version(&key.fingerprint(), version_of(key, known)?.version));
     let older: Vec<String> = given.iter().filter_map(of_database).collect();
     if older.is_empty() {
         let have: Vec<String> = given.iter().map(SealingKey::fingerprint).collect();
         return StartError::WrongSealingKey { have: have.join(", "), want };
     }
     StartError::SealingKeyNotInUse { have: older.join(", "), version: in_use, want }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(numbers: impl IntoIterator<Item = i64>) -> Vec<SealingVersion> {
+        let at = Timestamp::from_millis(0);
+        let version = |version| SealingVersion {
+            version,
+            check_value: Vec::new(),
+            created_at: at,
+            used_from: None,
+            used_until: None,
+            dropped_at: None,
+        };
+        numbers.into_iter().map(version).collect()
+    }
+
+    #[test]
+    fn a_new_version_has_the_next_number_or_one_above_the_one_in_use_that_was_given_back() {
+        assert_eq!(next_number(&known([1]), 1), Some(2));
+        assert_eq!(next_number(&known([1, 4]), 1), Some(5), "in the order in which they came");
+        assert_eq!(next_number(&known([1, 2, 7, 255]), 2), Some(3));
+        assert_eq!(next_number(&known((1..=255).filter(|n| *n != 9)), 10), None, "rows of lower ones are sealed again");
+        assert_eq!(next_number(&known(1..=255), 1), None);
+        assert_eq!(next_number(&known(1..=255), 255), None);
+    }
 }

@@ -53,6 +53,43 @@ async fn a_prune_that_fails_half_way_changes_nothing_and_is_finished_by_the_next
     }
 }
 
+/// Lets no client be disabled, as if the process were killed just before.
+async fn lose_disabling(place: &Place) {
+    let when = "BEFORE UPDATE ON clients";
+    if place.engine() == "sqlite" {
+        let fails = "BEGIN SELECT RAISE(ABORT, 'lost'); END";
+        place.texts(&format!("CREATE TRIGGER lost {when} WHEN NEW.disabled_at IS NOT NULL {fails}")).await;
+    } else {
+        let fails = "BEGIN RAISE EXCEPTION 'lost'; END";
+        place.texts(&format!("CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ {fails} $$")).await;
+        let each = "FOR EACH ROW WHEN (NEW.disabled_at IS NOT NULL)";
+        place.texts(&format!("CREATE TRIGGER lost {when} {each} EXECUTE FUNCTION lose()")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_new_and_disabled_is_enabled_at_no_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = Server::on(&place, &[]);
+        let file = dir.path().join("off.toml");
+        fs::write(&file, "[[client]]\nclient_id = \"off\"\naudiences = [\"a\"]\ndisabled = true\n").unwrap();
+        lose_disabling(&place).await;
+        let (code, printed, said) = apply(&place, &file, &[]);
+        assert_eq!(code, Some(1), "{printed}{said}");
+        assert_eq!(place.count("clients", "id = 'off'").await, 0, "{}", place.engine());
+        let on = if place.engine() == "sqlite" { "" } else { " ON clients" };
+        place.texts(&format!("DROP TRIGGER lost{on}")).await;
+        let (code, printed, said) = apply(&place, &file, &[]);
+        assert!(code == Some(0) && printed.contains("+ client off: disabled: true\n"), "{printed}{said}");
+        assert_eq!(place.count("clients", "id = 'off' AND disabled_at IS NOT NULL").await, 1);
+        let events = place.texts("SELECT kind FROM audit_events WHERE subject = 'off' ORDER BY kind").await;
+        assert_eq!(events, ["CLIENT_CREATED", "CLIENT_DISABLED"]);
+        assert_eq!(apply(&place, &file, &[]).1, "nothing differs\n");
+        drop(server);
+    }
+}
+
 #[tokio::test]
 async fn what_a_failed_application_made_is_pruned_by_a_file_without_it() {
     let dir = tempfile::tempdir().unwrap();

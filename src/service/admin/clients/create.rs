@@ -18,10 +18,12 @@ use crate::{
         keys::Algorithm,
         later::Later,
         scope::{Audience, Scope, without_repeats},
+        session::RevokedCause,
     },
     error::{Error, Result, Violations},
     secret::ClientSecret,
     service::{access::Admin, admin::creations::CreationStatus, runtime::Snapshot},
+    store::{By, Revoke},
     time::{Timestamp, Ttl},
 };
 
@@ -41,7 +43,7 @@ impl Clients {
         let hash = secret.as_ref().map(ClientSecret::hash);
         let status = Some(self.lists.next_index(now).await?);
         let (previous_secret, revision) = (None, 1);
-        let client =
+        let mut client =
             Client { id, secret: hash, config, disabled_at: None, created_at: now, status, previous_secret, revision };
         self.token_fit.check_client(&client, "client").await?;
         let mut tx = admin.write(&self.store, &self.live).await?;
@@ -68,6 +70,13 @@ impl Clients {
         }
         let record = ChangeRecord { audit: AuditKind::ClientCreated, change: ChangeKind::Client, details: json!({}) };
         self.record_change(&mut tx, admin, &client.id, record).await?;
+        if request.disabled {
+            // In the same transaction, so that nobody can use it in between.
+            let settings = self.live.snapshot().settings.clone();
+            let by = By { actor: &admin.actor, cause: RevokedCause::Administrator, settings: &settings, now };
+            tx.revoke(Revoke::Client(&client.id), &by).await?;
+            (client.disabled_at, client.revision) = (Some(now), revision + 1);
+        }
         self.live.commit(tx).await?;
         self.warn_of_no_audience(&client);
         Ok((client, secret))

@@ -60,6 +60,8 @@ pub struct NewClientRequest {
     pub browser_tokens: bool,
     /// What becomes of the data of guests who sign in at its site: `NAMESPACE=POLICY`.
     pub guest_data: Vec<String>,
+    /// Whether it is disabled from the start.
+    pub disabled: bool,
     /// A secret to use instead of a generated one: that of a file that is applied, or of the fixed client of
     /// `serve --dev`.
     pub secret: Option<ClientSecret>,

@@ -70,10 +70,9 @@ fn merge_revocations(
 /// Takes over which version of the sealing key is in use, and which were dropped.
 async fn follow_sealing(tx: &mut Tx, instance: &Instance, sealing: &SealingKeys) -> Result<()> {
     let versions = tx.sealing_keys().await?;
-    let dropped: Vec<i64> = versions.iter().filter(|v| v.dropped_at.is_some()).map(|v| v.version).collect();
     // Without it, nothing that this process makes could be read by others, and the reverse: it does not sign any more.
-    let lacks = |lacks| Error::Unavailable(format!("{lacks}; start it with that key").into());
-    sealing.follow(instance.sealing_version, &dropped).map_err(lacks)
+    let followed = sealing.follow(&versions, instance.sealing_version);
+    followed.map_err(|lacks| Error::Unavailable(Box::new(lacks)))
 }
 
 async fn load_keyring(tx: &mut Tx, sealing: &SealingKeys) -> Result<Arc<Keyring>> {
