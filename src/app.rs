@@ -31,6 +31,7 @@ mod schema;
 mod sealing_file;
 mod servers;
 mod serving;
+mod set_up;
 mod signals;
 mod telemetry;
 mod token_sizes;
@@ -50,26 +51,21 @@ pub use self::{
     doctor::{Finding, IssuerTrust, Level, examine},
     health::readiness,
     migration_plan::{MigrationPlan, MigrationStep, TableHeld, TimeTaken},
-    opening::{open, open_or_set_up},
+    opening::open,
     preflight::{ServeOptions, server_config},
     restore::{Restored, restore},
     restored::settle_restored,
     schema::{SchemaCheck, check_schema, migrate},
     sealing_file::generate_sealing_key,
+    set_up::{Rehearsal, open_or_rehearse, open_or_set_up},
     signals::Signals,
     telemetry::init as init_logs,
 };
 use self::{
-    certificates::Certificates,
-    config::{Database, PerListener},
-    database::explain,
-    dev::Reach,
-    dev_certificate::DevCertificate,
-    listeners::Listeners,
-    mail::Outgoing,
+    certificates::Certificates, config::PerListener, database::explain, dev::Reach, dev_certificate::DevCertificate,
+    listeners::Listeners, mail::Outgoing,
 };
 use crate::{
-    entropy::OsEntropy,
     grpc::Health,
     metrics::Metrics,
     passwords,
@@ -86,11 +82,6 @@ const JOBS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connections may take to close once no calls are in flight.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Creates the data directory where anything is kept in it. Nothing is, with PostgreSQL and a key that is named.
-fn prepare_data_dir(database: &Database) -> anyhow::Result<()> {
-    if database.needs_directory() { data_dir::prepare(&database.data_dir, &OsEntropy) } else { Ok(()) }
-}
-
 /// Runs a server until it is told to stop. Before it is ready, its database has what `apply` declares.
 ///
 /// # Errors
@@ -102,7 +93,7 @@ pub async fn serve(config: Config, apply: Option<Declaration>, signals: Signals)
     let listeners = Listeners::bind(&config).await?;
     config.listen.http = listeners.http.local_addr()?;
     let mail = config.mail.take().map(|mail| Outgoing::new(mail, config.dev)).unwrap_or_default();
-    prepare_data_dir(&config.database)?;
+    data_dir::prepare_for(&config.database)?;
     let dev_certificate = dev_certificate(&mut config)?;
     let certificates = Certificates::load(&config.tls, config.listen.is_shared())?;
     let lock = serving::share(&config.database.location)?;

@@ -4,10 +4,16 @@ use std::{fs, io, path::Path};
 
 use anyhow::Context;
 
+use super::config::Database;
 use crate::{
-    entropy::Entropy,
+    entropy::{Entropy, OsEntropy},
     store::{open_to_others, private},
 };
+
+/// Creates the data directory where anything is kept in it. Nothing is, with PostgreSQL and a key that is named.
+pub(super) fn prepare_for(database: &Database) -> anyhow::Result<()> {
+    if database.needs_directory() { prepare(&database.data_dir, &OsEntropy) } else { Ok(()) }
+}
 
 /// Creates the data directory, and makes sure that it can be written.
 pub(super) fn prepare(dir: &Path, entropy: &dyn Entropy) -> anyhow::Result<()> {

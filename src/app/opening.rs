@@ -5,17 +5,15 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use super::{
-    account,
-    config::{Config, Database},
-    database::{Purpose, explain, hint, is_empty, open_store, open_store_with, refuse_missing, report_connection},
-    first_start::{self, Found},
-    hashing, prepare_data_dir, schema, sealing_file, serving,
+    config::Config,
+    database::{Purpose, explain, hint, open_store_with, refuse_missing, report_connection},
+    first_start::Found,
+    hashing, schema, sealing_file,
 };
 use crate::{
     entropy::{Entropy, OsEntropy},
-    error::Result,
     service::{Service, StartOptions},
-    store::{Location, Schema, Store},
+    store::{Location, Store},
     time::{Clock, SystemClock, Timestamp},
 };
 
@@ -84,53 +82,6 @@ pub async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Service> 
         );
     }
     Ok(started)
-}
-
-/// Opens the database for a command, and sets up one that is missing or empty first, as the first start of a server does. Returns
-/// whether it did.
-///
-/// # Errors
-/// A sentence for the operator.
-pub async fn open_or_set_up(config: &mut Config) -> anyhow::Result<(Service, bool)> {
-    if !Box::pin(is_unclaimed(&config.database)).await? {
-        return Ok((Box::pin(open(config, Purpose::Command)).await?, false));
-    }
-    if config.listen.issuer.is_none() && config.listen.http.port() == 0 {
-        bail!(
-            "an empty database needs --issuer, the URL by which verifiers know the server: with any free port there is none"
-        );
-    }
-    if !sealing_file::read_once(&mut config.database)? {
-        sealing_file::needed(&config.database).map_or(Ok(()), |why| bail!(why))?;
-    }
-    prepare_data_dir(&config.database)?;
-    let lock = serving::share(&config.database.location)?;
-    let service = Box::pin(open(config, Purpose::Serve)).await?;
-    serving::note(lock.as_ref());
-    let ensured = account::ensure(&service, service.issuer(), false).await;
-    ensured.map_err(|e| explain(&e)).context("cannot set up the account pages")?;
-    Ok((service, true))
-}
-
-/// Whether there is no database yet, or one that no issuer has claimed.
-async fn is_unclaimed(database: &Database) -> anyhow::Result<bool> {
-    if let Location::Sqlite(path) = &database.location
-        && (!path.exists() || is_empty(path) || first_start::is_under_way(database))
-    {
-        return Ok(true);
-    }
-    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let store = open_store(&database.location, false, &entropy).await?;
-    let unclaimed = async {
-        Ok(match store.schema().await? {
-            Schema::Missing => true,
-            Schema::Older { .. } => false,
-            Schema::Current(_) => store.read().await?.instance().await?.is_none(),
-        })
-    };
-    let unclaimed: Result<bool> = unclaimed.await;
-    store.close().await;
-    unclaimed.map_err(|e| explain(&e))
 }
 
 /// Opens the database and brings its schema up to date, where `purpose` and what was found allow it.

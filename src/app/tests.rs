@@ -31,6 +31,7 @@ const ORDER: &[&str] = &[
     "mail",
     "jobs",
     "account",
+    "set_up",
     "listeners",
     "dev",
     "servers",

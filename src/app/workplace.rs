@@ -34,6 +34,10 @@ impl Workplace {
         Ok(place)
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
+    }
+
     /// A new empty file in it, accessible only to its owner.
     pub(super) fn file(&self, name: &str) -> io::Result<(PathBuf, File)> {
         let path = self.dir.join(name);

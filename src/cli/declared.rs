@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{DatabaseArgs, checked, listed, output};
 use crate::{
-    app::{self, Declaration, Purpose, config::LogFormat},
+    app::{self, Declaration, Rehearsal, config::LogFormat},
     service::Service,
 };
 
@@ -47,19 +47,19 @@ impl Apply {
         let Self { file, dry_run, prune, issuer, database } = self;
         let declaration =
             Declaration::read(&file).map_err(|problems| listed("the file cannot be applied", &problems))?;
-        let service = open(&database, issuer.as_deref(), dry_run).await?;
+        let (service, rehearsal) = open(&database, issuer.as_deref(), dry_run).await?;
         let plan = app::plan(&service, &declaration, prune).await?;
         for note in plan.notes() {
             output::note(note);
         }
-        if plan.is_empty() {
+        if plan.is_empty() && rehearsal.is_none() {
             if !dry_run {
                 app::apply(&service, &declaration, prune, plan).await?;
             }
             return output::line("nothing differs");
         }
         plan.lines().iter().try_for_each(|line| output::line(line))?;
-        let summary = plan.summary();
+        let summary = if plan.is_empty() { "nothing else differs".to_owned() } else { plan.summary() };
         if dry_run {
             output::line(&format!("{summary}; nothing was changed"))?;
             return Err(output::Differs.into());
@@ -69,26 +69,37 @@ impl Apply {
     }
 }
 
-/// Opens the database. A dry run sets none up.
-async fn open(database: &DatabaseArgs, issuer: Option<&str>, dry_run: bool) -> anyhow::Result<Service> {
+/// Opens the database. A dry run sets none up but its own.
+async fn open(
+    database: &DatabaseArgs,
+    issuer: Option<&str>,
+    dry_run: bool,
+) -> anyhow::Result<(Service, Option<Rehearsal>)> {
     let mut draft = database.draft();
     if let Some(issuer) = issuer {
         draft.read_issuer(issuer);
     }
     let mut config = checked(draft.for_command())?;
     app::init_logs("warn", LogFormat::Text)?;
+    let location = config.database.location.to_string();
     if dry_run {
-        return Box::pin(app::open(&config, Purpose::Command)).await;
+        let (service, rehearsal) = Box::pin(app::open_or_rehearse(&mut config)).await?;
+        if rehearsal.is_some() {
+            let issuer = service.issuer();
+            output::note(&format!(
+                "the database {location} is missing or empty: it would be set up for the issuer {issuer}"
+            ));
+        }
+        return Ok((service, rehearsal));
     }
     let (service, is_new) = Box::pin(app::open_or_set_up(&mut config)).await?;
     if is_new {
-        let location = &config.database.location;
         output::note(&format!(
             "the database {location} was empty, and is set up now for the issuer {}",
             service.issuer()
         ));
     }
-    Ok(service)
+    Ok((service, None))
 }
 
 impl Export {

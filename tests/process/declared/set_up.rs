@@ -25,14 +25,23 @@ async fn the_command_sets_up_an_empty_database_as_a_server_does() {
             assert!(!place.dir.exists());
             fs::write(&key, [9; 32]).unwrap();
         }
-        let (code, printed, said) = apply(&place, &file, &["--dry-run"]);
-        assert!(code == Some(1) && printed.is_empty() && !place.dir.exists(), "{printed}{said}");
         let mut flags = vec!["--issuer", "http://127.0.0.1:8099"];
         if on_postgres {
             flags.extend(["--sealing-key-file", key.to_str().unwrap()]);
         }
+        let dry = [flags.as_slice(), &["--dry-run"]].concat();
+        let (code, listed, said) = apply(&place, &file, &dry);
+        assert!(code == Some(2) && listed.contains("+ client shop\n") && !place.dir.exists(), "{listed}{said}");
+        assert!(
+            said.contains("is missing or empty: it would be set up for the issuer http://127.0.0.1:8099"),
+            "{said}"
+        );
         let (code, printed, said) = apply(&place, &file, &flags);
         assert!(code == Some(0) && printed.contains("+ client shop\n"), "{printed}{said}");
+        let changes =
+            |text: &str| text.lines().take_while(|l| !l.contains(" to add")).map(str::to_owned).collect::<Vec<_>>();
+        assert!(changes(&listed).len() > 2);
+        assert_eq!(changes(&listed), changes(&printed));
         assert!(said.contains("was empty, and is set up now for the issuer http://127.0.0.1:8099"), "{said}");
         let again = apply(&place, &file, &flags);
         assert_eq!((again.0, again.1.as_str()), (Some(0), "nothing differs\n"), "{}", again.2);

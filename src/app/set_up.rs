@@ -1,0 +1,106 @@
+//! Sets up a database for a command, as the first start of a server does.
+
+use std::{env::temp_dir, sync::Arc};
+
+use anyhow::{Context, bail};
+
+use super::{
+    account,
+    config::{Config, Database},
+    data_dir,
+    database::{Purpose, explain, is_empty, open_store},
+    first_start::{self, Found},
+    opening::open,
+    sealing_file, serving,
+    workplace::Workplace,
+};
+use crate::{
+    entropy::{Entropy, OsEntropy},
+    error::Result,
+    service::Service,
+    store::{Location, Schema},
+};
+
+/// Opens the database for a command, and sets up one that is missing or empty first. Returns whether it did.
+///
+/// # Errors
+/// A sentence for the operator.
+pub async fn open_or_set_up(config: &mut Config) -> anyhow::Result<(Service, bool)> {
+    if !Box::pin(is_unclaimed(&config.database)).await? {
+        return Ok((Box::pin(open(config, Purpose::Command)).await?, false));
+    }
+    check(config)?;
+    Ok((Box::pin(set_up(config)).await?, true))
+}
+
+/// A database in a folder of its own, which is removed with this value.
+#[derive(Debug)]
+pub struct Rehearsal(#[expect(dead_code, reason = "kept for what dropping it does")] Workplace);
+
+/// Opens the database for a command that changes nothing. In the place of one that is missing or empty, sets up another in a
+/// temporary folder, so that the command can say what would happen.
+///
+/// # Errors
+/// A sentence for the operator; among them every reason for which the database could not be set up.
+pub async fn open_or_rehearse(config: &mut Config) -> anyhow::Result<(Service, Option<Rehearsal>)> {
+    if !Box::pin(is_unclaimed(&config.database)).await? {
+        return Ok((Box::pin(open(config, Purpose::Command)).await?, None));
+    }
+    check(config)?;
+    Found::look(&config.database)?.allow_claim(&config.database.location)?;
+    let place = Workplace::beside(&temp_dir().join("chancery"), "dry-run", &OsEntropy)?;
+    let dir = place.path().to_owned();
+    config.database = Database {
+        location: Location::Sqlite(dir.join("chancery.db")),
+        data_dir: dir,
+        sealing_key_files: Vec::new(),
+        sealing_key: None,
+        read_keys: None,
+        ..config.database
+    };
+    Ok((Box::pin(set_up(config)).await?, Some(Rehearsal(place))))
+}
+
+/// What an empty database takes.
+fn check(config: &mut Config) -> anyhow::Result<()> {
+    if config.listen.issuer.is_none() && config.listen.http.port() == 0 {
+        bail!(
+            "an empty database needs --issuer, the URL by which verifiers know the server: with any free port there is none"
+        );
+    }
+    if !sealing_file::read_once(&mut config.database)? {
+        sealing_file::needed(&config.database).map_or(Ok(()), |why| bail!(why))?;
+    }
+    Ok(())
+}
+
+async fn set_up(config: &Config) -> anyhow::Result<Service> {
+    data_dir::prepare_for(&config.database)?;
+    let lock = serving::share(&config.database.location)?;
+    let service = Box::pin(open(config, Purpose::Serve)).await?;
+    serving::note(lock.as_ref());
+    let ensured = account::ensure(&service, service.issuer(), false).await;
+    ensured.map_err(|e| explain(&e)).context("cannot set up the account pages")?;
+    Ok(service)
+}
+
+/// Whether there is no database yet, or one that no issuer has claimed.
+async fn is_unclaimed(database: &Database) -> anyhow::Result<bool> {
+    if let Location::Sqlite(path) = &database.location
+        && (!path.exists() || is_empty(path) || first_start::is_under_way(database))
+    {
+        return Ok(true);
+    }
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let store = open_store(&database.location, false, &entropy).await?;
+    let unclaimed = async {
+        Ok(match store.schema().await? {
+            Schema::Missing => true,
+            Schema::Older { .. } => false,
+            Schema::Current(_) => store.read().await?.instance().await?.is_none(),
+        })
+    };
+    let unclaimed: Result<bool> = unclaimed.await;
+    store.close().await;
+    unclaimed.map_err(|e| explain(&e))
+}
