@@ -154,9 +154,10 @@ fn ignore_existing(result: Result<()>) -> Result<()> {
 }
 
 /// What the page of calls puts into its lines.
-pub(super) fn secrets() -> DemoSecrets {
+pub(super) fn secrets(hints: Option<&DevHints>) -> DemoSecrets {
     let (username, password) = (USER.to_owned(), PASSWORD.to_owned());
-    DemoSecrets { username, password, app: APP, service: "demo-service", secret: SECRET }
+    let curl = hints.map_or_else(|| Reach::Plain.curl(), |hints| hints.curl.clone());
+    DemoSecrets { curl, username, password, app: APP, service: "demo-service", secret: SECRET }
 }
 
 /// How clients on this machine reach a listener.
@@ -216,6 +217,7 @@ pub(super) fn hints(listeners: &Listeners, reach: &PerListener<Reach>) -> anyhow
     let check = listeners.check.as_ref().map(TcpListener::local_addr).transpose()?;
     Ok(DevHints {
         grpcurl: reach.grpc.grpcurl(),
+        curl: reach.http.curl(),
         grpc: listeners.grpc_address()?.to_string(),
         check: check.map(|address| format!("{} -i {}", reach.check.curl(), reach.check.url(address))),
         app: listeners.app_port()?.map(|port| format!("http://localhost:{port}/")),

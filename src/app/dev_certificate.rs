@@ -40,7 +40,7 @@ impl DevCertificate {
     pub(super) fn ensure(dir: &Path, issuer: Option<&str>, now: Timestamp) -> anyhow::Result<Self> {
         let this = Self::in_dir(dir);
         let now = now.seconds();
-        let host = issuer.and_then(|issuer| issuer.parse::<http::Uri>().ok()?.host().map(str::to_owned));
+        let host = issuer.and_then(|issuer| issuer.parse::<http::Uri>().ok()?.host().map(bare));
         let names: Vec<String> = NAMES.map(str::to_owned).into_iter().chain(host).collect();
         let listed = dir.join("tls-names.txt");
         let is_good = || {
@@ -93,6 +93,11 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     private().write(true).create_new(true).open(path)?.write_all(text)
 }
 
+/// A host without the brackets of an address of IPv6.
+fn bare(host: &str) -> String {
+    host.trim_matches(['[', ']']).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +127,10 @@ mod tests {
         let named =
             DevCertificate::ensure(dir.path(), Some("https://chancery:8080"), Timestamp::from_millis(0)).unwrap();
         assert_ne!(fs::read(&named.files.cert).unwrap(), third.1);
+        let issuer = Some("https://[fd00::1]:8080");
+        let by_address = DevCertificate::ensure(dir.path(), issuer, Timestamp::from_millis(start * 1000)).unwrap();
+        let tls = Tls::load(by_address.files.clone(), Protocol::Http).unwrap();
+        assert!(tls.is_accepted(&by_address.ca, "fd00::1", start));
         let mode = fs::metadata(dir.path().join("tls-key.pem")).unwrap().permissions();
         #[cfg(unix)]
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o077, 0);

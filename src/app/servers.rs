@@ -55,12 +55,13 @@ impl Edges {
         let calls = offered.map(|offered| HttpRpcService::new(service.clone(), metrics.clone(), offered));
         let issuer = service.issuer().to_owned();
         let api = ApiDocument::new(move || grpc::openapi(&issuer, |path| listen.http_rpc.offers(path)));
+        let demo = super::dev::secrets(hints.as_ref());
         let options = BrowserOptions { proxies: browser.proxies, dev, pages: browser.pages, hints, api: Some(api) };
         let checker = Checker::new(service.clone(), metrics.clone());
         let stop = || wait_for_stop(stopped.clone());
         let mut routes = web::routes_with_calls(service.clone(), options.clone(), calls);
         if let (true, Some(api)) = (dev, options.api.clone()) {
-            routes = routes.merge(web::dev_api_routes(api, super::dev::secrets()));
+            routes = routes.merge(web::dev_api_routes(api, demo));
         }
         if let Some(kept) = kept {
             routes = routes.merge(web::dev_routes(kept));

@@ -32,7 +32,8 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        app::init_logs("error", LogFormat::Text)?;
+        // What is wrong is among the findings.
+        app::init_logs("off", LogFormat::Text)?;
         let findings = match self.arguments.read() {
             Ok((config, _)) => {
                 let trust = IssuerTrust { ca: self.issuer_ca, client: self.issuer_cert.zip(self.issuer_key) };

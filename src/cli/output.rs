@@ -90,8 +90,16 @@ pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
         return usage(wrong);
     }
     // If this fails too, there is no way left to report it.
-    let _ = writeln!(io::stderr().lock(), "chancery: {error:#}");
+    let _ = writeln!(io::stderr().lock(), "chancery: {}", in_full(error));
     ExitCode::FAILURE
+}
+
+/// An error with its causes on one line. Some errors repeat their cause.
+fn in_full(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Prints a table with aligned columns.

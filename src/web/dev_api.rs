@@ -22,6 +22,8 @@ const STYLE: &str = include_str!("dev_api/style.css");
 /// What everybody knows about a demo.
 #[derive(Clone, Debug)]
 pub struct DemoSecrets {
+    /// The program curl, with the flags by which it trusts the server.
+    pub curl: String,
     /// The user's login.
     pub username: String,
     /// The user's password.

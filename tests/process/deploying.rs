@@ -84,6 +84,8 @@ fn the_block_of_compose_makes_every_secret_that_the_file_names() {
     assert!(password.len() > 24 && !password.contains(char::is_whitespace), "{password:?}");
     assert_eq!(bench.read("secrets/pgpass"), format!("database:5432:chancery:chancery:{password}\n"));
     let compose = bench.read("deploy/compose.yaml");
+    assert_eq!(bench.read(".env"), "CHANCERY_ISSUER=https://id.example.com\n");
+    assert!(compose.contains("${CHANCERY_ISSUER:?"));
     let files: Vec<_> = compose.lines().filter_map(|line| line.trim().strip_prefix("file: ")).collect();
     assert_eq!(files.len(), 3, "{files:?}");
     for file in files {

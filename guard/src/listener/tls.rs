@@ -79,7 +79,7 @@ pub enum TlsError {
 /// What has become of a listener's TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsStatus {
-    /// When the first certificate of the chain expires, in seconds since 1970.
+    /// When the certificate, the first of its chain, expires, in seconds since 1970.
     pub expires_at: i64,
     /// From when a new one is late, in seconds since 1970: a fifth of the time for which it was issued is left.
     pub warns_at: i64,
@@ -87,7 +87,7 @@ pub struct TlsStatus {
     pub handshakes: u64,
     /// Those that failed, or took too long.
     pub failed: u64,
-    /// From when the certificates are valid, in seconds since 1970.
+    /// From when the certificate is valid, in seconds since 1970.
     pub valid_from: i64,
     /// Whether the files have changed to something that cannot be used.
     pub is_stuck: bool,
@@ -155,7 +155,7 @@ impl Tls {
     #[must_use]
     pub fn status(&self) -> TlsStatus {
         let (life, is_stuck) = self.with_current(|c| (c.loaded.life, c.problem.is_some()));
-        let files::Life { expires_at, warns_at, valid_from } = life;
+        let files::Life { expires_at, warns_at, valid_from, above_expires_at: _ } = life;
         let (handshakes, failed) = (self.0.handshakes.load(Relaxed), self.0.failed.load(Relaxed));
         TlsStatus { expires_at, warns_at, handshakes, failed, valid_from, is_stuck }
     }
@@ -209,6 +209,12 @@ impl Tls {
             let hours = (status.expires_at - now) / 3600;
             let left = if hours >= 48 { format!("{} days", hours / 24) } else { format!("{hours} hours") };
             warnings.push(format!("the certificate {cert} expires in {left}"));
+        }
+        let above = self.with_current(|current| current.loaded.life.above_expires_at);
+        if above.is_some_and(|expires_at| expires_at <= now) {
+            warnings.push(format!(
+                "in {cert}, a certificate after the first has expired: clients that need it to find their authority cannot connect"
+            ));
         }
         warnings
     }

@@ -20,6 +20,8 @@ use crate::{
 pub struct DevHints {
     /// The program grpcurl, with the flags by which it trusts the gRPC listener.
     pub grpcurl: String,
+    /// The program curl, with the flags by which it trusts the HTTP listener.
+    pub curl: String,
     /// The address of the gRPC listener.
     pub grpc: String,
     /// The program curl with the flags for the listener for proxies, and its URL, if there is one.
@@ -115,7 +117,7 @@ fn plain(state: &BrowserState) -> Response {
 }
 
 fn things_to_try(site: &Site, hints: &DevHints) -> Dev {
-    let DevHints { grpcurl, grpc, check, app, username, password } = hints;
+    let DevHints { grpcurl, curl: _, grpc, check, app, username, password } = hints;
     let link = |about, target: String| Try { about, target };
     let mut links: Vec<Try> = app.iter().map(|app| link(Text::TryApp, app.clone())).collect();
     links.extend([

@@ -15,8 +15,9 @@ pub(super) fn token_line(server: &str, demo: &DemoSecrets) -> String {
         "password": demo.password,
         "audience": server,
     });
+    let curl = &demo.curl;
     let login = format!(
-        "curl -s {server}/chancery.v1.AuthService/Login -H 'content-type: application/json' -d {}",
+        "{curl} -s {server}/chancery.v1.AuthService/Login -H 'content-type: application/json' -d {}",
         quoted(&body.to_string())
     );
     format!("TOKEN=$({login} | sed 's/.*\"accessToken\": *\"\\([^\"]*\\)\".*/\\1/')")
@@ -24,9 +25,10 @@ pub(super) fn token_line(server: &str, demo: &DemoSecrets) -> String {
 
 /// A call of a method, or a look at a document.
 pub(super) fn line(api: &Api, method: &Method, demo: &DemoSecrets) -> String {
+    let curl = &demo.curl;
     let url = format!("{}{}", api.server, method.path.replace("{list}", "0"));
     if method.verb == "GET" {
-        return format!("curl -s {url}");
+        return format!("{curl} -s {url}");
     }
     let credentials = match method.security.as_deref() {
         Some("bearer") => " -H \"authorization: Bearer $TOKEN\"".to_owned(),
@@ -36,7 +38,7 @@ pub(super) fn line(api: &Api, method: &Method, demo: &DemoSecrets) -> String {
     let request = method.request.as_deref().and_then(|name| api.type_named(name));
     let body = request.map(|request| body(request, method, demo)).unwrap_or_default();
     let body = quoted(&Value::Object(body).to_string()).replace(TOKEN, "'\"$TOKEN\"'");
-    format!("curl -s {url} -H 'content-type: application/json'{credentials} -d {body}")
+    format!("{curl} -s {url} -H 'content-type: application/json'{credentials} -d {body}")
 }
 
 /// Where the token stands.

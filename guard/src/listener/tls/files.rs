@@ -33,13 +33,15 @@ pub(super) struct Loaded {
     pub(super) mark: u64,
 }
 
-/// When the first certificate of a chain expires, and from when that is soon, in seconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// When a listener's own certificate, the first of its chain, expires, and from when that is soon, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     pub(super) expires_at: i64,
     pub(super) warns_at: i64,
-    /// When the last one of the chain becomes valid.
     pub(super) valid_from: i64,
+    /// When the first of the certificates above it expires, if there are any. Clients may need it or not: old roots that have
+    /// signed new ones often stay in chains.
+    pub(super) above_expires_at: Option<i64>,
 }
 
 impl Life {
@@ -81,7 +83,7 @@ impl Contents {
 
     fn load(&self, files: &TlsFiles, protocol: Protocol) -> Result<Loaded, TlsError> {
         let chain = certificates(&files.cert, &self.cert)?;
-        let life = shortest_life(&files.cert, &chain)?;
+        let life = life_of(&files.cert, &chain)?;
         let key = private_key(&files.key, &self.key)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let clients = match (&files.client_ca, &self.client_ca) {
@@ -141,21 +143,20 @@ fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsErr
     })
 }
 
-fn shortest_life(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Life, TlsError> {
+fn life_of(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Life, TlsError> {
     let seconds = |time: Time| i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
     let lives = chain.iter().map(|der| {
         let certificate = Certificate::from_der(der).map_err(|_| unusable(path, "a certificate in it is damaged"))?;
         let validity = certificate.tbs_certificate().validity();
-        let (issued_at, expires_at) = (seconds(validity.not_before), seconds(validity.not_after));
-        Ok(Life { expires_at, warns_at: expires_at - (expires_at - issued_at) / 5, valid_from: issued_at })
+        Ok((seconds(validity.not_before), seconds(validity.not_after)))
     });
     let lives = lives.collect::<Result<Vec<_>, _>>()?;
-    let valid_from = lives.iter().map(|life| life.valid_from).max().unwrap_or(i64::MIN);
-    lives
-        .into_iter()
-        .min()
-        .map(|life| Life { valid_from, ..life })
-        .ok_or_else(|| unusable(path, "there is no certificate in it"))
+    let Some(((valid_from, expires_at), above)) = lives.split_first() else {
+        return Err(unusable(path, "there is no certificate in it"));
+    };
+    let warns_at = expires_at - (expires_at - valid_from) / 5;
+    let above_expires_at = above.iter().map(|(_, expires_at)| *expires_at).min();
+    Ok(Life { expires_at: *expires_at, warns_at, valid_from: *valid_from, above_expires_at })
 }
 
 fn verifier(path: &Path, pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

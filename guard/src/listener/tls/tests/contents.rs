@@ -38,7 +38,7 @@ fn what_is_wrong_with_the_files_is_said_by_their_names() {
 }
 
 #[test]
-fn the_expiry_is_that_of_the_certificate_that_expires_first() {
+fn the_first_certificate_of_a_chain_decides_and_others_are_warned_of() {
     let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
     let issue = |year: i32| {
         let key = KeyPair::generate().unwrap();
@@ -47,11 +47,29 @@ fn the_expiry_is_that_of_the_certificate_that_expires_first() {
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         (params.signed_by(&key, &authority.0).unwrap().pem(), key.serialize_pem())
     };
-    let ((leaf, key), (above, _)) = (issue(2040), issue(2030));
+    // An old root that is not needed any more, for one.
+    let ((leaf, key), (above, _)) = (issue(2030), issue(2021));
     write(dir.path(), &(leaf + &above, key));
-    let TlsStatus { expires_at, warns_at, .. } = Tls::load(files(dir.path()), Protocol::Grpc).unwrap().status();
+    let tls = Tls::load(files(dir.path()), Protocol::Grpc).unwrap();
+    let TlsStatus { expires_at, warns_at, .. } = tls.status();
     // Ten years from 2020 on, and a fifth of them.
     assert_eq!((expires_at, warns_at), (1_893_456_000, 1_893_456_000 - 3653 * 86400 / 5));
+    // In July 2020 and in 2022.
+    assert_eq!(tls.warnings(1_593_561_600), Vec::<String>::new());
+    let warned = tls.warnings(1_640_995_200);
+    assert!(warned.len() == 1 && warned[0].contains("a certificate after the first has expired"), "{warned:?}");
+}
+
+#[tokio::test]
+async fn an_expired_certificate_above_neither_keeps_a_new_chain_out_nor_lets_an_expired_one_in() {
+    let authority = Authority::new();
+    let running = running(&authority, None, limits()).await;
+    let with_old_root = |(cert, key): (String, String)| (cert + &Authority::new().issue_for((2000, 2001)).0, key);
+    write(running.dir.path(), &with_old_root(authority.issue_for((2000, 2999))));
+    assert!(running.tls.read_again().await && !running.tls.status().is_stuck);
+    write(running.dir.path(), &authority.issue_for((2000, 2001)));
+    assert!(!running.tls.read_again().await && running.tls.status().is_stuck);
+    assert!(is_answered(&running, &authority).await);
 }
 
 #[tokio::test]
