@@ -39,7 +39,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     // Tokens of HTML.
     ("pages/document/inputs.rs", "username webauthn"),
     // Commands to type.
-    ("browser/home.rs", "grpcurl "),
     ("browser/home.rs", "{{"),
     // Style sheets, sample values, and what is wrong with an operator's files.
     ("pages/accent.rs", ":root"),
