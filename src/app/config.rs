@@ -28,7 +28,7 @@ pub use self::{
     application::App,
     browser::Browser,
     connections::Connections,
-    database::{Database, sealing_key_texts},
+    database::{Database, sealing_keys_in},
     draft::{Draft, FILE_VARIABLE, sections},
     flags::{DatabaseFlags, ServerFlags},
     hashing::Hashing,

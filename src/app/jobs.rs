@@ -1,5 +1,7 @@
 //! Background jobs: following the change feed, rotating keys, deleting expired rows.
 
+mod told;
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{
@@ -8,6 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use self::told::{News, Told};
 use super::{machine, mail, pause::pause_unless_ended};
 use crate::{
     domain::process::SAID_EVERY,
@@ -87,10 +90,14 @@ async fn follow_feed(
     leaving: watch::Receiver<bool>,
     mut ended: watch::Receiver<bool>,
 ) {
-    let mut was_serving = metrics.is_ready();
+    let (mut was_serving, mut told) = (metrics.is_ready(), Told::default());
     while pause_unless_ended(CONFIRM_EVERY, &mut ended).await {
-        if let Err(error) = service.live.confirm().await {
-            tracing::warn!(reason = error.reason().as_str(), cause = ?error, "cannot confirm the change feed");
+        match told.news(&service.live.confirm().await) {
+            News::Nothing => {}
+            News::Failure(error) => {
+                tracing::warn!(reason = error.reason().as_str(), cause = ?error, "cannot confirm the change feed");
+            }
+            News::Over => tracing::info!("the change feed is confirmed again"),
         }
         let serving = service.live.is_fresh() && service.store().takes_changes() && !*leaving.borrow();
         if serving != was_serving {
@@ -103,9 +110,14 @@ async fn follow_feed(
 
 /// After a failed change, tries until the database takes changes again: only then is this process ready.
 async fn try_changes(service: Service, mut ended: watch::Receiver<bool>) {
+    let mut told = Told::default();
     while pause_unless_ended(TRY_CHANGE_EVERY, &mut ended).await {
-        if let Err(error) = service.store().try_change().await {
-            tracing::warn!(reason = error.reason().as_str(), cause = ?error, "the database takes no changes");
+        match told.news(&service.store().try_change().await) {
+            News::Nothing => {}
+            News::Failure(error) => {
+                tracing::warn!(reason = error.reason().as_str(), cause = ?error, "the database takes no changes");
+            }
+            News::Over => tracing::info!("the database takes changes again"),
         }
     }
 }
@@ -173,9 +185,12 @@ async fn reseal_rows(service: Service, mut ended: watch::Receiver<bool>) {
 async fn say_it_runs(service: Service, mut ended: watch::Receiver<bool>) {
     let host = machine::host_name();
     let every = Duration::from_millis(SAID_EVERY.millis().unsigned_abs());
+    let mut told = Told::default();
     while pause_unless_ended(every, &mut ended).await {
-        if let Err(error) = service.presence.say(&host).await {
-            tracing::warn!(cause = ?error, "cannot say that this process runs");
+        match told.news(&service.presence.say(&host).await) {
+            News::Nothing => {}
+            News::Failure(error) => tracing::warn!(cause = ?error, "cannot say that this process runs"),
+            News::Over => tracing::info!("said again that this process runs"),
         }
     }
     if let Err(error) = service.presence.leave().await {

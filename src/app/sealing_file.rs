@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use zeroize::Zeroizing;
 
-use super::config::{Database, read_named_file, sealing_key_texts};
+use super::config::{Database, read_named_file, sealing_keys_in};
 use crate::{
     entropy::{Entropy, OsEntropy},
     keys::SealingKey,
@@ -46,8 +46,7 @@ fn bytes(database: &Database) -> anyhow::Result<Option<Vec<Zeroizing<[u8; 32]>>>
         return database.sealing_key_files.iter().map(|path| read_bytes(path)).collect::<anyhow::Result<_>>().map(Some);
     }
     if let Some(texts) = &database.sealing_key {
-        let keys = sealing_key_texts(texts).map(SealingKey::parse_text).collect::<Result<_, _>>();
-        return keys.context("CHANCERY_SEALING_KEY").map(Some);
+        return sealing_keys_in(texts).map_err(anyhow::Error::msg).context("CHANCERY_SEALING_KEY").map(Some);
     }
     let path = default_path(database);
     if path.exists() { Ok(Some(vec![read_bytes(&path)?])) } else { Ok(None) }

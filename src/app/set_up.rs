@@ -84,13 +84,22 @@ async fn set_up(config: &Config) -> anyhow::Result<Service> {
     Ok(service)
 }
 
-/// Whether there is no database yet, or one that no issuer has claimed.
+/// Whether there is no database yet, or one that no issuer has claimed. The mark of a first start alone says nothing: one may be
+/// left beside a database that is claimed.
 async fn is_unclaimed(database: &Database) -> anyhow::Result<bool> {
     if let Location::Sqlite(path) = &database.location
-        && (!path.exists() || is_empty(path) || first_start::is_under_way(database))
+        && (!path.exists() || is_empty(path))
     {
         return Ok(true);
     }
+    match Box::pin(lacks_instance(database)).await {
+        // A first start that was killed may have left a file that is none yet.
+        Err(_) if matches!(database.location, Location::Sqlite(_)) && first_start::is_under_way(database) => Ok(true),
+        looked => looked,
+    }
+}
+
+async fn lacks_instance(database: &Database) -> anyhow::Result<bool> {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let store = open_store(&database.location, false, &entropy).await?;
     let unclaimed = async {

@@ -70,6 +70,13 @@ impl SealingKey {
                 } else {
                     sealing.drop_unneeded(&admin, number).await?
                 };
+                if dropped.forgotten {
+                    return output::line(&format!(
+                        "version {number} of the sealing key is forgotten: it was never used, as far as this database knows. If the \
+                         database was restored, and that key was in use since the backup, give it to the servers again: \
+                         what was made with it would be refused"
+                    ));
+                }
                 output::line(&format!(
                     "version {number} of the sealing key is dropped; sessions ended: {}, links and codes void: {}",
                     dropped.sessions, dropped.tickets

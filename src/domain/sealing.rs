@@ -1,5 +1,7 @@
 //! The versions of the sealing key, as the database knows them.
 
+use std::fmt;
+
 use crate::time::Timestamp;
 
 /// Tables with a column that is sealed, and that says under which version. Tickets are not among them: they stay with the
@@ -62,6 +64,18 @@ impl SealingState {
     }
 }
 
+/// What came of a call that brings a version into use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Switched {
+    /// This call did it.
+    Done,
+    /// The number was given back, and belongs to another key now.
+    OtherKey,
+    /// Another call came first, or the version is gone.
+    Lost,
+}
+
 impl SealingVersion {
     /// Its state.
     #[must_use]
@@ -81,11 +95,40 @@ impl SealingVersion {
     }
 }
 
+/// How many rows are sealed under a version, tickets excepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SealedRows {
+    /// Signing keys.
+    pub signing_keys: i64,
+    /// Secrets of apps that show codes.
+    pub apps: i64,
+    /// Outgoing mails.
+    pub mails: i64,
+}
+
+impl SealedRows {
+    /// All of them.
+    #[must_use]
+    pub const fn total(self) -> i64 {
+        self.signing_keys + self.apps + self.mails
+    }
+}
+
+impl fmt::Display for SealedRows {
+    /// Which there are, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signing_keys, apps, mails } = *self;
+        let counts = [("signing keys", signing_keys), ("secrets of apps", apps), ("mails", mails)];
+        let there = counts.iter().filter(|(_, count)| *count > 0);
+        f.write_str(&there.map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// What depends on a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dependents {
-    /// Rows that are sealed under it, tickets excepted.
-    pub rows: i64,
+    /// Rows that are sealed under it.
+    pub rows: SealedRows,
     /// Tickets that are valid.
     pub tickets: i64,
     /// When the last of those expires.

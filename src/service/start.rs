@@ -17,6 +17,7 @@ use super::{
 use crate::{
     domain::{
         audit::{Actor, AuditKind},
+        sealing::SealedRows,
         settings::Settings,
     },
     entropy::Entropy,
@@ -58,19 +59,21 @@ pub enum StartError {
     /// A version that is still needed was not given.
     #[error(
         "version {version} of the sealing key, {want}, is still needed for what was made before the last rotation; start \
-         with that key as well, by another --sealing-key-file, or drop it for good with `chancery sealing-key drop {version}`"
+         with that key as well, by another --sealing-key-file{or}", or = without_it(*.version, *.rows)
     )]
     SealingKeyNeeded {
         /// The version.
         version: i64,
         /// Its fingerprint.
         want: String,
+        /// What is still sealed under it.
+        rows: SealedRows,
     },
     /// A rotation was interrupted, and the key that its rows are still sealed under was not given.
     #[error(
         "signing keys are still sealed under version {version} of the sealing key, {want}, by a rotation that was not finished, \
          and only {have} was given; start with that key as well, by another --sealing-key-file, or finish the rotation with \
-         both keys by `chancery sealing-key rotate` (the versions are: {known})"
+         both keys by `chancery sealing-key rotate`; nothing else opens them (the versions are: {known})"
     )]
     SealedUnderAnother {
         /// The fingerprints of the keys that were given, with their versions.
@@ -111,8 +114,15 @@ pub enum StartError {
     #[error("the database is empty; run `chancery serve` once to set it up")]
     Empty,
     /// The database or another dependency failed.
+    // Without `#[from]`: the text has it all, and who prints the causes as well would print it twice.
     #[error("{0}{source}", source = private(.0))]
-    Failed(#[from] Error),
+    Failed(Error),
+}
+
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl StartError {
@@ -127,6 +137,14 @@ impl StartError {
                 | Self::SealedUnderAnother { .. }
         )
     }
+}
+
+/// What to do where a version that is needed is lost. Its drop is refused while rows are sealed under it.
+fn without_it(version: i64, rows: SealedRows) -> String {
+    if rows.total() == 0 {
+        return format!(", or drop it for good with `chancery sealing-key drop {version}`");
+    }
+    format!("; it cannot be dropped, because only that key opens what is still sealed under it ({rows})")
 }
 
 /// The operator who starts a process may see the private cause.

@@ -3,7 +3,7 @@
 
 use super::engine::{Tx, all, execute, optional};
 use crate::{
-    domain::sealing::{Dependents, SealedTable, SealingVersion},
+    domain::sealing::{Dependents, SealedRows, SealedTable, SealingVersion, Switched},
     error::Result,
     id::SessionId,
     store::failure::corrupt,
@@ -85,20 +85,27 @@ impl Tx {
         execute!(self, "UPDATE instance SET sealing_version = sealing_version WHERE id = 1").map(|_| ())
     }
 
-    /// Brings version `to` into use in place of `from`. Binaries that do not know versions cannot start from now on. Returns
-    /// whether this call did it.
-    pub async fn sealing_key_switch(&mut self, from: i64, to: i64, min_binary: i64, now: Timestamp) -> Result<bool> {
+    /// Brings version `to` with this key into use in place of `from`. Binaries that do not know versions cannot start from now on.
+    pub async fn sealing_key_switch(
+        &mut self,
+        from: i64,
+        (to, check_value): (i64, &[u8]),
+        min_binary: i64,
+        now: Timestamp,
+    ) -> Result<Switched> {
         const SWITCH: &str = "UPDATE instance SET sealing_version = $2, \
             min_binary = CASE WHEN min_binary < $3 THEN $3 ELSE min_binary END WHERE id = 1 AND sealing_version = $1 \
-            AND EXISTS (SELECT 1 FROM sealing_keys WHERE version = $2 AND dropped_at IS NULL)";
+            AND EXISTS (SELECT 1 FROM sealing_keys WHERE version = $2 AND check_value = $4 AND dropped_at IS NULL)";
+        const OTHER: &str = "SELECT version FROM sealing_keys WHERE version = $1 AND check_value <> $2";
         const UNTIL: &str = "UPDATE sealing_keys SET used_until = $2 WHERE version = $1";
         self.sealing_keys_hold().await?;
-        if execute!(self, SWITCH, from, to, min_binary)? == 0 {
-            return Ok(false);
+        if execute!(self, SWITCH, from, to, min_binary, check_value)? == 0 {
+            let other = optional!(self, (i64,), OTHER, to, check_value)?;
+            return Ok(if other.is_some() { Switched::OtherKey } else { Switched::Lost });
         }
         execute!(self, UNTIL, from, now.millis())?;
         self.sealing_key_used(to, now).await?;
-        Ok(true)
+        Ok(Switched::Done)
     }
 
     /// Drops a version that is not in use. Returns whether this call did it.
@@ -158,6 +165,16 @@ impl Tx {
         Ok(execute!(self, sql, id, old, sealed, new)? == 1)
     }
 
+    /// How many rows are sealed under a version.
+    pub async fn sealed_rows(&mut self, version: i64) -> Result<SealedRows> {
+        const SQL: &str = "SELECT (SELECT count(*) FROM signing_keys WHERE sealing_version = $1), \
+            (SELECT count(*) FROM totp_factors WHERE sealing_version = $1), \
+            (SELECT count(*) FROM mails WHERE sealing_version = $1)";
+        let counts = optional!(self, (i64, i64, i64), SQL, version)?.unwrap_or_default();
+        let (signing_keys, apps, mails) = counts;
+        Ok(SealedRows { signing_keys, apps, mails })
+    }
+
     /// What depends on a version that may have been used from `from` until `until`.
     pub async fn sealing_dependents(
         &mut self,
@@ -165,9 +182,6 @@ impl Tx {
         (from, until): (Timestamp, Timestamp),
         now: Timestamp,
     ) -> Result<Dependents> {
-        const ROWS: &str = "SELECT (SELECT count(*) FROM signing_keys WHERE sealing_version = $1) \
-            + (SELECT count(*) FROM totp_factors WHERE sealing_version = $1) \
-            + (SELECT count(*) FROM mails WHERE sealing_version = $1)";
         const TICKETS: &str = "SELECT count(*), max(expires_at) FROM tickets WHERE sealing_version = $1 \
             AND used_at IS NULL AND expires_at > $2";
         const LIVE: &str = "SELECT max(absolute_expires_at) FROM sessions WHERE revoked_at IS NULL \
@@ -175,7 +189,7 @@ impl Tx {
             AND CASE WHEN kind = 'token' THEN rotated_at ELSE created_at END >= $2";
         const SESSIONS: &str = concat!("SELECT count(*) FROM sessions WHERE ", depends!());
         let (now, from, until) = (now.millis(), from.millis(), until.millis());
-        let rows = optional!(self, (i64,), ROWS, version)?.map_or(0, |(count,)| count);
+        let rows = self.sealed_rows(version).await?;
         let (tickets, tickets_end) = optional!(self, (i64, Option<i64>), TICKETS, version, now)?.unwrap_or_default();
         let sessions_end = optional!(self, (Option<i64>,), LIVE, now, from, until)?.and_then(|(end,)| end);
         let sessions = optional!(self, (i64,), SESSIONS, now, from, until)?.map_or(0, |(count,)| count);

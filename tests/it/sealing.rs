@@ -3,7 +3,10 @@
 mod strays;
 
 use chancery::{
-    domain::sealing::{SealedTable, SealingState},
+    domain::{
+        keys::PUBLISH_AHEAD,
+        sealing::{SealedTable, SealingState},
+    },
     error::{Error, Reason},
     id::SessionId,
     keys::{SealingKey, SealingKeys, parse_refresh_token},
@@ -30,6 +33,7 @@ on_each_engine! {
         a_version_comes_into_use_once_every_running_process_holds_it,
         a_process_that_lacks_the_version_in_use_signs_nothing_and_revokes_nothing,
         rows_that_an_interrupted_rotation_has_left_are_sealed_again_by_another_process,
+        rows_whose_key_is_lost_for_good_can_be_given_up,
         a_version_is_dropped_once_nothing_from_before_can_be_valid,
         a_stolen_key_is_dropped_at_once_and_ends_exactly_what_depends_on_it,
         a_drop_that_is_refused_ends_no_session,
@@ -97,7 +101,7 @@ async fn nobody_notices_that_another_version_comes_into_use(f: &AccountsFixture)
     let resealed = two.sealing.reseal().await.unwrap();
     assert!(resealed.rows >= 6 + 1 + 2 && resealed.left == 0, "signing keys, an app, mails: {resealed:?}");
     assert_eq!(one.sealing.reseal().await.unwrap().rows, 0);
-    assert_eq!(one.sealing.dependents(&Admin::command(), 1).await.unwrap().rows, 0);
+    assert_eq!(one.sealing.dependents(&Admin::command(), 1).await.unwrap().rows.total(), 0);
 
     let (f1, f2) = (f.at(one.clone()), f.at(two.clone()));
     let refreshed = next(&two, &session).await;
@@ -188,7 +192,7 @@ async fn rows_that_an_interrupted_rotation_has_left_are_sealed_again_by_another_
     drop(one);
     // The command that switched was killed then. A server that starts opens what is sealed under either.
     let third = with_both(&app.empty).await;
-    assert!(third.sealing.dependents(&Admin::command(), 1).await.unwrap().rows > 0);
+    assert!(third.sealing.dependents(&Admin::command(), 1).await.unwrap().rows.signing_keys > 0);
     assert_eq!(third.sealing.rotate(&Admin::command()).await.unwrap(), None, "there is no next version, but work left");
     let new_alone = App::open_command(&app.empty, &[NEW]).await.unwrap_err();
     assert!(new_alone.is_about_the_sealing_key());
@@ -201,12 +205,38 @@ async fn rows_that_an_interrupted_rotation_has_left_are_sealed_again_by_another_
     ] {
         assert!(said.contains(&part), "{part}: {said}");
     }
+    let server = App::open_with(&app.empty, Opened::default(), &[NEW]).await.unwrap_err().to_string();
+    assert!(server.contains("cannot be dropped") && server.contains("(signing keys: 6)"), "{server}");
+    assert!(!server.contains("sealing-key drop"), "{server}");
     let (here, there) = tokio::join!(two.sealing.reseal(), third.sealing.reseal());
     let rows = here.unwrap().rows + there.unwrap().rows;
     assert_eq!(rows, 6, "each signing key once");
     assert!(App::open_command(&app.empty, &[NEW]).await.is_ok());
     let refused = third.sealing.rotate(&Admin::command()).await.unwrap_err().to_string();
     assert!(refused.contains("there is no next version"), "{refused}");
+}
+
+async fn rows_whose_key_is_lost_for_good_can_be_given_up(app: &App) {
+    let admin = Admin::command();
+    let before = app.sign_in().await;
+    drop(rotate(&app.empty).await);
+    app.clock.advance(Ttl::from_secs(11));
+    // What the documentation says.
+    let documented = include_str!("../../docs/sealing-key.md").lines().filter(|line| line.starts_with("DELETE FROM "));
+    for statement in documented {
+        app.empty.database.sql(statement).await.unwrap();
+    }
+    let command = App::open_command(&app.empty, &[NEW]).await.unwrap();
+    command.sealing.drop_now(&admin, 1).await.unwrap();
+    let server = App::open_with(&app.empty, Opened::default(), &[NEW]).await.unwrap();
+    for _ in 0..2 {
+        assert!(server.signing_keys.rotate_due().await.unwrap() > 0);
+        app.clock.advance(PUBLISH_AHEAD);
+        server.live.confirm().await.unwrap();
+    }
+    let pair = sign_in(&server, login_of("app", "ada", PASSWORD)).await.unwrap();
+    assert!(refresh(&server, "app", &token(&pair), "", &[], "").await.is_ok());
+    assert_eq!(reason(refresh(&server, "app", &token(&before), "", &[], "").await), Reason::RefreshTokenInvalid);
 }
 
 async fn a_version_is_dropped_once_nothing_from_before_can_be_valid(app: &App) {
@@ -230,7 +260,10 @@ async fn a_version_is_dropped_once_nothing_from_before_can_be_valid(app: &App) {
     assert!(refused.contains("devices") && refused.contains("0 sessions"), "{refused}");
     app.clock.advance(Ttl::from_days(370));
     one.live.confirm().await.unwrap();
-    assert_eq!(one.sealing.drop_unneeded(&admin, 1).await.unwrap(), Dropped { sessions: 0, tickets: 0 });
+    assert_eq!(
+        one.sealing.drop_unneeded(&admin, 1).await.unwrap(),
+        Dropped { sessions: 0, tickets: 0, forgotten: false }
+    );
     assert!(one.sealing.drop_unneeded(&admin, 1).await.unwrap_err().to_string().contains("was dropped"));
     // The key can be removed everywhere, and one that is still given is left aside.
     for keys in [&[NEW][..], &[NEW, OLD]] {
@@ -257,7 +290,7 @@ async fn a_stolen_key_is_dropped_at_once_and_ends_exactly_what_depends_on_it(app
     let refreshed = refresh(&one, "app", &token(&fresh), "", &[], "").await.unwrap();
     let new = sign_in(&two, login_of("app", "ada", PASSWORD)).await.unwrap();
     assert_eq!(two.sealing.dependents(&admin, 1).await.unwrap().sessions, 2);
-    assert_eq!(two.sealing.drop_now(&admin, 1).await.unwrap(), Dropped { sessions: 2, tickets: 0 });
+    assert_eq!(two.sealing.drop_now(&admin, 1).await.unwrap(), Dropped { sessions: 2, tickets: 0, forgotten: false });
     one.live.confirm().await.unwrap();
     let ended = async |id: &SessionId| {
         let session = one.store().read().await.unwrap().session_by_id(id).await.unwrap().unwrap();
@@ -352,7 +385,12 @@ async fn a_start_without_the_version_in_use_or_one_that_is_needed_is_refused(emp
     for part in ["not the one in use", &fingerprint(OLD), "(version 1)", "version 2,", &fingerprint(NEW)] {
         assert!(old.contains(part), "{part}: {old}");
     }
-    let needed = refused(&[NEW]).await;
+    let needed = refused(&[NEW, 9]).await;
+    assert_eq!(
+        both.sealing.list(&Admin::command()).await.unwrap().len(),
+        2,
+        "a start that is refused registers nothing"
+    );
     for part in ["version 1", &fingerprint(OLD), "still needed", "sealing-key drop 1"] {
         assert!(needed.contains(part), "{part}: {needed}");
     }

@@ -190,6 +190,15 @@ async fn a_server_that_lacks_the_version_in_use_says_so_where_readiness_is_asked
             format!("version 2 of the sealing key, {}, is in use, and this process does not hold it", fingerprint(new));
         assert!(said.contains(&want) && said.contains("--sealing-key-file") && !said.contains("database"), "{said}");
         assert!(ready(&one.telemetry).await.starts_with("HTTP/1.1 200"));
+        // It looks five times a second, and says so once.
+        let age = async || -> f64 {
+            let metrics = page(&two.telemetry, "/metrics").await.unwrap();
+            let line = metrics.lines().find(|line| line.starts_with("chancery_feed_age_seconds ")).unwrap();
+            line.rsplit(' ').next().unwrap().parse().unwrap()
+        };
+        while age().await < 1.5 {}
+        let log = fs::read_to_string(&two.log).unwrap();
+        assert_eq!(log.matches("cannot confirm the change feed").count(), 1, "{log}");
     }
 }
 

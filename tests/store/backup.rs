@@ -11,6 +11,7 @@ use std::{
 use chancery::{
     domain::{
         audit::{Actor, AuditKind},
+        sealing::Switched,
         session::RevokedCause,
     },
     error::Error,
@@ -98,7 +99,7 @@ async fn a_copy_is_one_moment_of_the_database_while_others_write() {
     // A key that was not dropped is needed as well; one that was never used is not.
     let mut tx = f.store.write().await.unwrap();
     assert!(tx.sealing_key_add(2, &[2], NOW).await.unwrap() && tx.sealing_key_add(3, &[3], NOW).await.unwrap());
-    assert!(tx.sealing_key_switch(1, 2, 1, NOW).await.unwrap());
+    assert_eq!(tx.sealing_key_switch(1, (2, &[2]), 1, NOW).await.unwrap(), Switched::Done);
     tx.commit().await.unwrap();
     let Examined::Sound(rotated) = examine(&path).await else { panic!() };
     assert_eq!((rotated.check_value, rotated.older_check_values), (vec![2], vec![vec![7, 0, 255]]));

@@ -5,7 +5,7 @@ use chancery::{
         audit::Actor,
         factor::{Factor, FactorKind},
         keys::{Algorithm, KeyState},
-        sealing::{Dependents, SealedTable, SealingState, SealingVersion},
+        sealing::{Dependents, SealedRows, SealedTable, SealingState, SealingVersion, Switched},
         session::{RevokedCause, Session, SessionKind},
         ticket::{Ticket, TicketKind},
     },
@@ -26,11 +26,11 @@ pub(crate) async fn a_version_comes_into_use_once_and_is_dropped_once(f: &Fixtur
     assert!(tx.sealing_key_add(2, &[1, 2], after(1)).await.unwrap());
     assert!(!tx.sealing_key_add(2, &[3], after(1)).await.unwrap(), "there is this version");
     assert!(!tx.sealing_key_add(3, &[1, 2], after(1)).await.unwrap(), "there is this key");
-    assert!(!tx.sealing_key_switch(2, 1, 2, NOW).await.unwrap(), "it is not in use");
-    assert!(!tx.sealing_key_switch(1, 3, 2, NOW).await.unwrap(), "there is none");
+    assert_eq!(tx.sealing_key_switch(2, (1, &[7, 0, 255]), 2, NOW).await.unwrap(), Switched::Lost, "it is not in use");
+    assert_eq!(tx.sealing_key_switch(1, (3, &[1, 2]), 2, NOW).await.unwrap(), Switched::Lost, "there is none");
     assert!(!tx.sealing_key_drop(1, NOW).await.unwrap(), "it is in use");
-    assert!(tx.sealing_key_switch(1, 2, 2, after(2)).await.unwrap());
-    assert!(!tx.sealing_key_switch(1, 2, 2, after(3)).await.unwrap());
+    assert_eq!(tx.sealing_key_switch(1, (2, &[1, 2]), 2, after(2)).await.unwrap(), Switched::Done);
+    assert_eq!(tx.sealing_key_switch(1, (2, &[1, 2]), 2, after(3)).await.unwrap(), Switched::Lost);
     let states = [(SealingState::VerifyOnly, after(2)), (SealingState::InUse, after(2))];
     let known = tx.sealing_keys().await.unwrap();
     assert_eq!(known.iter().map(|v| (v.state(), v.since())).collect::<Vec<_>>(), states);
@@ -38,11 +38,15 @@ pub(crate) async fn a_version_comes_into_use_once_and_is_dropped_once(f: &Fixtur
     assert_eq!((known[1].version, known[1].created_at, known[0].used_from), (2, after(1), Some(NOW)));
     assert!(tx.sealing_key_drop(1, after(4)).await.unwrap());
     assert!(!tx.sealing_key_drop(1, after(5)).await.unwrap());
-    assert!(!tx.sealing_key_switch(2, 1, 2, after(5)).await.unwrap(), "it was dropped");
+    assert_eq!(
+        tx.sealing_key_switch(2, (1, &[7, 0, 255]), 2, after(5)).await.unwrap(),
+        Switched::Lost,
+        "it was dropped"
+    );
     let instance = tx.instance().await.unwrap().unwrap();
     assert_eq!((instance.sealing_version, instance.min_binary), (2, 2));
     assert!(tx.sealing_key_add(3, &[3], after(6)).await.unwrap());
-    assert!(tx.sealing_key_switch(2, 3, 1, after(6)).await.unwrap());
+    assert_eq!(tx.sealing_key_switch(2, (3, &[3]), 1, after(6)).await.unwrap(), Switched::Done);
     assert_eq!(tx.instance().await.unwrap().unwrap().min_binary, 2, "it never goes down");
     let states = [SealingState::Dropped, SealingState::VerifyOnly, SealingState::InUse];
     assert_eq!(tx.sealing_keys().await.unwrap().iter().map(SealingVersion::state).collect::<Vec<_>>(), states);
@@ -55,7 +59,7 @@ pub(crate) async fn concurrent_calls_bring_a_version_into_use_once(f: &Fixture) 
     let stores = [f.store.clone(), f.second().await, f.second().await];
     let calls = stores.map(|store| async move {
         let mut tx = store.write().await.unwrap();
-        let won = tx.sealing_key_switch(1, 2, 2, NOW).await.unwrap();
+        let won = tx.sealing_key_switch(1, (2, &[1, 2]), 2, NOW).await.unwrap() == Switched::Done;
         tx.commit().await.unwrap();
         won
     });
@@ -81,7 +85,8 @@ pub(crate) async fn a_version_never_comes_into_use_as_it_is_dropped(f: &Fixture)
         let switch = async {
             let mut tx = f.store.write().await.unwrap();
             together().await;
-            let won = tx.sealing_key_switch(from, version, 2, NOW).await.unwrap();
+            let to = (version, &[1, u8::try_from(version).unwrap()][..]);
+            let won = tx.sealing_key_switch(from, to, 2, NOW).await.unwrap() == Switched::Done;
             tx.commit().await.unwrap();
             won
         };
@@ -111,7 +116,10 @@ pub(crate) async fn a_version_that_was_never_used_is_forgotten_and_its_number_us
     assert!(!tx.sealing_key_forget(2, &[1, 2]).await.unwrap());
     assert!(tx.sealing_key_add(2, &[1, 3], NOW).await.unwrap());
     assert!(tx.sealing_key_add(3, &[1, 2], NOW).await.unwrap(), "the key is new again");
-    assert!(tx.sealing_key_switch(1, 2, 2, NOW).await.unwrap());
+    // Whoever looked before that means the key that had this number then.
+    assert_eq!(tx.sealing_key_switch(1, (2, &[1, 2]), 2, NOW).await.unwrap(), Switched::OtherKey);
+    assert_eq!(tx.instance().await.unwrap().unwrap().sealing_version, 1);
+    assert_eq!(tx.sealing_key_switch(1, (2, &[1, 3]), 2, NOW).await.unwrap(), Switched::Done);
     assert!(!tx.sealing_key_forget(1, &[7, 0, 255]).await.unwrap(), "it was used");
     assert_eq!(tx.sealing_keys().await.unwrap().iter().map(|v| v.version).collect::<Vec<_>>(), [1, 2, 3]);
 }
@@ -141,6 +149,8 @@ async fn sealed_rows(f: &Fixture) -> [String; 3] {
 pub(crate) async fn rows_are_sealed_again_once_and_found_until_then(f: &Fixture) {
     let ids = sealed_rows(f).await;
     let mut tx = f.store.write().await.unwrap();
+    let one_each = SealedRows { signing_keys: 1, apps: 1, mails: 1 };
+    assert_eq!(tx.sealed_rows(1).await.unwrap(), one_each);
     for (table, id) in SealedTable::ALL.into_iter().zip(&ids) {
         assert!(tx.sealed_before(table, (1, ""), 10).await.unwrap().is_empty());
         let rows = tx.sealed_before(table, (2, ""), 10).await.unwrap();
@@ -157,8 +167,8 @@ pub(crate) async fn rows_are_sealed_again_once_and_found_until_then(f: &Fixture)
         assert!(tx.sealed_before(table, (2, ""), 10).await.unwrap().is_empty());
         assert_eq!(tx.sealed_before(table, (3, ""), 10).await.unwrap()[0].sealed, [9, 9]);
     }
-    assert_eq!(tx.sealing_dependents(1, (NOW, NOW), NOW).await.unwrap().rows, 0);
-    assert_eq!(tx.sealing_dependents(2, (NOW, NOW), NOW).await.unwrap().rows, 3);
+    assert_eq!(tx.sealed_rows(1).await.unwrap(), SealedRows::default());
+    assert_eq!(tx.sealing_dependents(2, (NOW, NOW), NOW).await.unwrap().rows, one_each);
 }
 
 fn ticket(f: &Fixture, version: i64, expires_at: Timestamp) -> Ticket {

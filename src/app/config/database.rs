@@ -31,7 +31,7 @@ section! {
     /// Connections to PostgreSQL that each process opens at most
     database_connections: u32 as "N" = USUAL_CONNECTIONS;
     /// File with the sealing key; several for a rotation, in any order
-    sealing_key_file: Vec<PathBuf> as "FILE" = "sealing.key among systemd's credentials, or in the data directory";
+    sealing_key_file: Vec<PathBuf> as "FILE" = "sealing*.key among systemd's credentials, or sealing.key in the data directory";
     /// Sealing key itself: 32 bytes in base64 or base64url; several with commas between
     sealing_key: SecretString;
 }
@@ -94,13 +94,19 @@ impl DatabaseDraft {
         let sealing_key = self.sealing_key.get().map(|key| SecretString::from(key.expose_secret()));
         // A key that is not used need not be valid.
         if let (Some(key), false) = (&sealing_key, self.sealing_key_file.is_set())
-            && let Some(problem) = sealing_key_texts(key).find_map(|text| SealingKey::parse_text(text).err())
+            && let Err(problem) = sealing_keys_in(key)
         {
             problems.push(self.sealing_key.problem(problem));
         }
         let sealing_key_files = match self.sealing_key_file.get() {
             Some(files) => files.clone(),
-            None if sealing_key.is_none() && !dev => credentials.map(sealing_keys_among).unwrap_or_default(),
+            None if sealing_key.is_none() && !dev => {
+                let among = credentials.map_or(Ok(Vec::new()), sealing_keys_among);
+                among.unwrap_or_else(|problem| {
+                    problems.push(problem);
+                    Vec::new()
+                })
+            }
             None => Vec::new(),
         };
         if let Some(given) = self.database_connections.get().filter(|n| !(1..=MOST_CONNECTIONS).contains(*n)) {
@@ -123,22 +129,41 @@ impl DatabaseDraft {
     }
 }
 
-/// The keys in the variable, each as text. Without a comma there is one, even if it is empty.
-pub fn sealing_key_texts(keys: &SecretString) -> impl Iterator<Item = &str> {
-    keys.expose_secret().split(',').map(str::trim)
+/// The keys in the variable. A comma may follow the last. What is wrong is said without the key, and of which.
+pub fn sealing_keys_in(keys: &SecretString) -> Result<Vec<Zeroizing<[u8; 32]>>, String> {
+    let mut texts: Vec<&str> = keys.expose_secret().split(',').map(str::trim).collect();
+    if let [_, .., ""] = texts[..] {
+        texts.pop();
+    }
+    let count = texts.len();
+    let key = |(at, text): (usize, &&str)| {
+        let which = if count > 1 { format!("key {} of {count} ", at + 1) } else { String::new() };
+        SealingKey::parse_text(text).map_err(|problem| format!("{which}{problem}"))
+    };
+    texts.iter().enumerate().map(key).collect()
 }
 
-/// The sealing keys among the credentials of a service of systemd (systemd.exec(5), `LoadCredential=`): `sealing.key`, and
-/// `sealing-….key` while there are several. None without the first.
-fn sealing_keys_among(credentials: &Path) -> Vec<PathBuf> {
-    let first = credentials.join("sealing.key");
-    if !first.exists() {
-        return Vec::new();
-    }
-    let entries = std::fs::read_dir(credentials).into_iter().flatten().flatten();
-    let is_key = |name: &str| name.strip_prefix("sealing-").is_some_and(|rest| rest.strip_suffix(".key").is_some());
-    let names = entries.map(|entry| entry.file_name()).filter(|name| name.to_str().is_some_and(is_key));
-    let mut more: Vec<PathBuf> = names.map(|name| credentials.join(name)).collect();
-    more.sort();
-    std::iter::once(first).chain(more).collect()
+/// The name of the only key.
+const KEY_FILE: &str = "sealing.key";
+
+/// The sealing keys among the credentials of a service of systemd (systemd.exec(5), `LoadCredential=`): every file whose name begins
+/// with `sealing` and ends with `.key`. One that cannot be seen must not be taken for none: a key would be made in its place.
+fn sealing_keys_among(credentials: &Path) -> Result<Vec<PathBuf>, String> {
+    let is_key = |name: &str| name.starts_with("sealing") && name.strip_suffix(".key").is_some();
+    let names = std::fs::read_dir(credentials)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>());
+    let names = match names {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => {
+            return Err(format!(
+                "cannot look for sealing keys among the credentials in {}: {e}",
+                credentials.display()
+            ));
+        }
+        Ok(names) => names,
+    };
+    let mut names: Vec<_> = names.into_iter().filter(|name| name.to_str().is_some_and(is_key)).collect();
+    // An empty database is set up with the first.
+    names.sort_by_key(|name| (name != KEY_FILE, name.clone()));
+    Ok(names.into_iter().map(|name| credentials.join(name)).collect())
 }

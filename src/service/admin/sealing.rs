@@ -3,12 +3,14 @@
 //! A version comes into use by one conditional update, with a feed entry by which running processes follow at once. What was
 //! made before is read as long as its version is not dropped.
 
+mod refusals;
 mod reseal;
 
 use std::fmt;
 
 use serde_json::json;
 
+use self::refusals::{brought, droppable, in_use, refuse_sealed, unless_wanted};
 pub use self::reseal::Resealed;
 use crate::{
     domain::{
@@ -46,6 +48,12 @@ pub struct VersionListed {
 }
 
 impl VersionListed {
+    /// What to do about it if it was never used, and nobody wants it.
+    #[must_use]
+    pub fn unless_wanted(&self) -> String {
+        unless_wanted(self.version)
+    }
+
     /// The running processes that do not hold it, for people.
     #[must_use]
     pub fn lacking(&self) -> String {
@@ -69,6 +77,8 @@ pub struct Dropped {
     pub sessions: usize,
     /// How many links and codes are void.
     pub tickets: u64,
+    /// Whether it was never used, as far as the database knows: it is forgotten.
+    pub forgotten: bool,
 }
 
 /// The versions of the sealing key.
@@ -141,7 +151,7 @@ impl Sealing {
                 "this command does not hold version {} of the sealing key, {}: run it with that key beside the one in use; {}",
                 next.version,
                 fingerprint(&next.check_value),
-                unless_wanted(next)
+                unless_wanted(next.version)
             )));
         }
         let running = self.running(&mut tx).await?;
@@ -162,7 +172,7 @@ impl Sealing {
                 fingerprint(&next.check_value),
                 named(&lacking),
                 ALIVE_FOR.seconds(),
-                unless_wanted(next)
+                unless_wanted(next.version)
             )));
         }
         if tx.connections_of_older().await? > 0 {
@@ -173,9 +183,7 @@ impl Sealing {
             ));
         }
         let to = next.version;
-        if !tx.sealing_key_switch(from, to, BINARY_VERSION, now).await? {
-            return Err(Error::Conflict);
-        }
+        brought(tx.sealing_key_switch(from, (to, &next.check_value), BINARY_VERSION, now).await?, to)?;
         let details = json!({ "from": from, "to": to });
         tx.audit(now, AuditKind::SealingKeyRotated, &admin.actor, &to.to_string(), details).await?;
         tx.change(live.change(ChangeKind::SealingKey, &to.to_string(), now));
@@ -250,7 +258,7 @@ impl Sealing {
                 needed.sessions
             )));
         }
-        self.finish_drop(tx, admin, &found, Dropped { sessions: 0, tickets: 0 }).await
+        self.finish_drop(tx, admin, &found, Dropped { sessions: 0, tickets: 0, forgotten: false }).await
     }
 
     /// Drops a version at once, for instance because the key was stolen. Ends the sessions whose refresh token or cookie was
@@ -283,7 +291,7 @@ impl Sealing {
         let needed = self.dependents_of(&mut tx, &found).await?;
         refuse_sealed(&found, &needed)?;
         let tickets = tx.tickets_void_version(version, live.now()).await?;
-        self.finish_drop(tx, admin, &found, Dropped { sessions, tickets }).await
+        self.finish_drop(tx, admin, &found, Dropped { sessions, tickets, forgotten: false }).await
     }
 
     async fn end_sessions(&self, admin: &Admin, made_within: (Timestamp, Timestamp)) -> Result<usize> {
@@ -313,14 +321,15 @@ impl Sealing {
         if !holding.is_empty() {
             return Err(Error::Precondition(format!(
                 "version {} of the sealing key, {}, was never used, and is held by {}: restart it without that key first; one \
-                 that was killed is forgotten after {} s",
+                 that was killed is forgotten after {} s; {}",
                 version.version,
                 fingerprint(&version.check_value),
                 named(&holding),
-                ALIVE_FOR.seconds()
+                ALIVE_FOR.seconds(),
+                unless_wanted(version.version)
             )));
         }
-        self.finish_drop(tx, admin, version, Dropped { sessions: 0, tickets: 0 }).await
+        self.finish_drop(tx, admin, version, Dropped { sessions: 0, tickets: 0, forgotten: true }).await
     }
 
     async fn finish_drop(
@@ -333,7 +342,7 @@ impl Sealing {
         let live = &self.runtime.live;
         let now = live.now();
         let name = version.version.to_string();
-        let done = if version.state() == SealingState::Loaded {
+        let done = if dropped.forgotten {
             tx.sealing_key_forget(version.version, &version.check_value).await?
         } else {
             tx.sealing_key_drop(version.version, now).await?
@@ -342,50 +351,11 @@ impl Sealing {
             return Err(Error::Conflict);
         }
         let fingerprint = fingerprint(&version.check_value);
-        let Dropped { sessions, tickets } = dropped;
+        let Dropped { sessions, tickets, .. } = dropped;
         let details = json!({ "fingerprint": fingerprint, "sessions_ended": sessions, "tickets_void": tickets });
         tx.audit(now, AuditKind::SealingKeyDropped, &admin.actor, &name, details).await?;
         tx.change(live.change(ChangeKind::SealingKey, &name, now));
         live.commit(tx).await?;
         Ok(dropped)
     }
-}
-
-fn in_use(versions: &[SealingVersion]) -> Result<&SealingVersion> {
-    let found = versions.iter().find(|v| v.state() == SealingState::InUse);
-    found.ok_or_else(|| Error::Internal("no version of the sealing key is in use".into()))
-}
-
-/// What to do about a version that came from a key that was given by mistake.
-fn unless_wanted(version: &SealingVersion) -> String {
-    format!("if nobody wants that version, forget it with `chancery sealing-key drop {}`", version.version)
-}
-
-/// A version that is there, and not in use.
-fn droppable(versions: &[SealingVersion], version: i64) -> Result<SealingVersion> {
-    let found = versions.iter().find(|v| v.version == version);
-    let found = found.ok_or_else(|| Error::NotFound("version of the sealing key", version.to_string()))?;
-    match found.state() {
-        SealingState::InUse => {
-            Err(Error::Precondition(format!("version {version} of the sealing key is in use; rotate first")))
-        }
-        SealingState::Dropped => {
-            Err(Error::Precondition(format!("version {version} of the sealing key was dropped at {}", found.since())))
-        }
-        SealingState::Loaded | SealingState::VerifyOnly => Ok(found.clone()),
-    }
-}
-
-/// Refuses while rows are sealed under a version: they could never be read again.
-fn refuse_sealed(version: &SealingVersion, needed: &Dependents) -> Result<()> {
-    if needed.rows == 0 {
-        return Ok(());
-    }
-    Err(Error::Precondition(format!(
-        "{} rows are still sealed under version {} of the sealing key, {}; run the command with that key, so that it can seal \
-         them again",
-        needed.rows,
-        version.version,
-        fingerprint(&version.check_value)
-    )))
 }

@@ -34,34 +34,44 @@ pub(super) async fn find(
     if !given.iter().any(|key| key.answers(&want)) {
         return Err(refusal(&given, &known, (in_use, &want)));
     }
+    // Whatever refuses the start comes first, so that one that is refused leaves no new version behind.
     if serves {
-        for key in &given {
-            if version_of(key, &known).is_none() {
-                known = register(store, key, now).await?;
-            }
-        }
+        refuse_without_needed(store, &given, &known).await?;
     }
-    let held: Vec<SealingKey> = given.into_iter().filter_map(|key| with_version(key, &known)).collect();
-    let lacks = |v: &&SealingVersion| {
-        v.state() == SealingState::VerifyOnly && !held.iter().any(|key| key.answers(&v.check_value))
-    };
-    if let Some(needed) = known.iter().find(lacks).filter(|_| serves) {
-        let want = fingerprint(&needed.check_value);
-        return Err(StartError::SealingKeyNeeded { version: needed.version, want });
-    }
-    if let Some(unreadable) = unreadable(store, &held, &known).await? {
+    if let Some(unreadable) = unreadable(store, &given, &known).await? {
         return Err(unreadable);
     }
+    if serves && given.iter().any(|key| version_of(key, &known).is_none()) {
+        known = register(store, &given, now).await?;
+    }
+    let held: Vec<SealingKey> = given.into_iter().filter_map(|key| with_version(key, &known)).collect();
     let keys = SealingKeys::new(held, in_use);
     keys.ok_or_else(|| Error::Internal("the version of the sealing key in use has no number".into()).into())
 }
 
-/// Why the signing keys do not open with these versions: a rotation that was interrupted has left one under another.
-async fn unreadable(store: &Store, held: &[SealingKey], known: &[SealingVersion]) -> Result<Option<StartError>> {
-    let is_held = |number: i64| held.iter().any(|key| i64::from(key.version()) == number);
+/// Refuses where a version that was not dropped is not among the keys.
+async fn refuse_without_needed(
+    store: &Store,
+    given: &[SealingKey],
+    known: &[SealingVersion],
+) -> Result<(), StartError> {
+    let is_given = |v: &SealingVersion| given.iter().any(|key| key.answers(&v.check_value));
+    let needed = known.iter().find(|v| v.state() == SealingState::VerifyOnly && !is_given(v));
+    let Some(needed) = needed else { return Ok(()) };
+    let rows = store.read().await?.sealed_rows(needed.version).await?;
+    Err(StartError::SealingKeyNeeded { version: needed.version, want: fingerprint(&needed.check_value), rows })
+}
+
+/// Why the signing keys do not open with these keys: a rotation that was interrupted has left one under another.
+async fn unreadable(store: &Store, given: &[SealingKey], known: &[SealingVersion]) -> Result<Option<StartError>> {
+    let is_valid = |v: &&SealingVersion| v.dropped_at.is_none();
+    let held = given.iter().filter_map(|key| Some((key, version_of(key, known).filter(is_valid)?.version)));
+    let held: Vec<(&SealingKey, i64)> = held.collect();
     let sealed = store.read().await?.keys_all().await?;
-    let Some(key) = sealed.iter().find(|key| !is_held(key.sealing_version)) else { return Ok(None) };
-    let have: Vec<String> = held.iter().map(|key| of_version(&key.fingerprint(), key.version().into())).collect();
+    let Some(key) = sealed.iter().find(|key| held.iter().all(|(_, number)| *number != key.sealing_version)) else {
+        return Ok(None);
+    };
+    let have: Vec<String> = held.iter().map(|(key, number)| of_version(&key.fingerprint(), *number)).collect();
     let want = known.iter().find(|v| v.version == key.sealing_version);
     Ok(Some(StartError::SealedUnderAnother {
         have: have.join(", "),
@@ -98,32 +108,50 @@ fn with_version(key: SealingKey, known: &[SealingVersion]) -> Option<SealingKey>
     Some(key.with_version(version))
 }
 
-/// Makes a key the next version. Another process may do the same at this moment. Returns every version.
-async fn register(store: &Store, key: &SealingKey, now: Timestamp) -> Result<Vec<SealingVersion>, StartError> {
+/// Makes each key that is none yet the next version: all of them, or none. Another process may do the same at this moment.
+/// Returns every version.
+async fn register(store: &Store, given: &[SealingKey], now: Timestamp) -> Result<Vec<SealingVersion>, StartError> {
     for _ in 0..TRIES {
         let mut tx = store.write().await?;
-        let (known, in_use) = read(&mut tx).await?;
-        if version_of(key, &known).is_some() {
+        if let Some((known, added)) = add_unknown(&mut tx, given, now).await? {
+            tx.commit().await?;
+            for (version, fingerprint) in added {
+                tracing::info!(version, fingerprint, "the database knows a new sealing key");
+            }
             return Ok(known);
+        }
+    }
+    Err(Error::Conflict.into())
+}
+
+/// Every version, and those that this call added, with their fingerprints. Nothing if another process came first.
+async fn add_unknown(
+    tx: &mut Tx,
+    given: &[SealingKey],
+    now: Timestamp,
+) -> Result<Option<(Vec<SealingVersion>, Vec<(i64, String)>)>> {
+    let (mut known, in_use) = read(tx).await?;
+    let mut added = Vec::new();
+    for key in given {
+        if version_of(key, &known).is_some() {
+            continue;
         }
         let Some(next) = next_number(&known, in_use) else {
             return Err(Error::Precondition(format!(
                 "there are {LAST_SEALING_VERSION} versions of the sealing key already, and no number is left for {}; \
                  `chancery sealing-key drop` gives back the numbers of versions that were never used",
                 key.fingerprint()
-            ))
-            .into());
+            )));
         };
-        if tx.sealing_key_add(next, key.check_value(), now).await? {
-            let details = json!({ "fingerprint": key.fingerprint() });
-            tx.audit(now, AuditKind::SealingKeyAdded, &Actor::system(), &next.to_string(), details).await?;
-            let known = tx.sealing_keys().await?;
-            tx.commit().await?;
-            tracing::info!(version = next, fingerprint = key.fingerprint(), "the database knows a new sealing key");
-            return Ok(known);
+        if !tx.sealing_key_add(next, key.check_value(), now).await? {
+            return Ok(None);
         }
+        let details = json!({ "fingerprint": key.fingerprint() });
+        tx.audit(now, AuditKind::SealingKeyAdded, &Actor::system(), &next.to_string(), details).await?;
+        added.push((next, key.fingerprint()));
+        known = tx.sealing_keys().await?;
     }
-    Err(Error::Conflict.into())
+    Ok(Some((known, added)))
 }
 
 /// The number of a new version: after all others, or else one that was given back. It is above the one in use, because rows of

@@ -3,6 +3,7 @@
 use chancery::{
     error::Error,
     service::{Admin, Rotated},
+    time::Clock,
 };
 
 use super::{NEW, OLD, fingerprint, with_both};
@@ -13,6 +14,7 @@ on_each_engine! {
     App => {
         a_key_that_was_given_by_mistake_is_forgotten_and_takes_up_no_number,
         a_process_never_takes_another_keys_number_for_the_one_that_it_holds,
+        keys_for_which_no_number_is_left_are_refused_together_and_in_one_sentence,
     }
 }
 
@@ -63,4 +65,19 @@ async fn a_process_never_takes_another_keys_number_for_the_one_that_it_holds(app
     assert_eq!((lacks.version, lacks.fingerprint.clone()), (2, fingerprint(NEW)));
     assert!(matches!(refresh(&stray, "app", &token(&before), "", &[], "").await, Err(Error::Unavailable(_))));
     assert!(refresh(&both, "app", &token(&before), "", &[], "").await.is_ok());
+}
+
+async fn keys_for_which_no_number_is_left_are_refused_together_and_in_one_sentence(app: &App) {
+    let mut tx = app.service.store().write().await.unwrap();
+    for version in 2..=254 {
+        assert!(tx.sealing_key_add(version, &version.to_be_bytes(), app.clock.now()).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    let refused = App::open_with(&app.empty, Opened::default(), &[OLD, NEW, 9]).await.unwrap_err();
+    let causes = std::iter::successors(Some(&refused as &dyn std::error::Error), |error| error.source());
+    let said: Vec<String> = causes.map(ToString::to_string).collect();
+    assert_eq!(said.join(": ").matches("no number is left").count(), 1, "{said:?}");
+    assert!(said[0].contains(&fingerprint(9)), "{said:?}");
+    let left = app.service.sealing.list(&Admin::command()).await.unwrap();
+    assert_eq!(left.len(), 254, "the one for which there was a number is not registered either");
 }
