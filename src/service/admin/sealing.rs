@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde_json::json;
 
-use self::refusals::{brought, droppable, in_use, refuse_sealed, unless_wanted};
+use self::refusals::{brought, droppable, in_use, refuse_sealed, refuse_while_running, unless_wanted};
 pub use self::reseal::Resealed;
 use crate::{
     domain::{
@@ -162,19 +162,9 @@ impl Sealing {
                 ALIVE_FOR.seconds()
             )));
         }
-        let lacking: Vec<String> =
-            running.iter().filter(|p| !p.sealing_versions.contains(&next.version)).map(Process::name).collect();
-        if !lacking.is_empty() {
-            return Err(Error::Precondition(format!(
-                "version {} of the sealing key, {}, is not held by {}: restart it with that key beside the one in use; one \
-                 that was killed is forgotten after {} s; {}",
-                next.version,
-                fingerprint(&next.check_value),
-                named(&lacking),
-                ALIVE_FOR.seconds(),
-                unless_wanted(next.version)
-            )));
-        }
+        let lacks = |process: &Process| !process.sealing_versions.contains(&next.version);
+        let (state, remedy) = ("is not held", "restart it with that key beside the one in use");
+        refuse_while_running(&running, lacks, next, state, remedy)?;
         if tx.connections_of_older().await? > 0 {
             return Err(Error::Precondition(
                 "a server of an older release is connected to the database, and cannot read what another version of the \
@@ -316,19 +306,9 @@ impl Sealing {
     /// it. It would come back with the next start of a server that is given its key.
     async fn forget(&self, mut tx: Tx, admin: &Admin, version: &SealingVersion) -> Result<Dropped> {
         let running = self.running(&mut tx).await?;
-        let holds = |process: &&Process| process.sealing_versions.contains(&version.version);
-        let holding: Vec<String> = running.iter().filter(holds).map(Process::name).collect();
-        if !holding.is_empty() {
-            return Err(Error::Precondition(format!(
-                "version {} of the sealing key, {}, was never used, and is held by {}: restart it without that key first; one \
-                 that was killed is forgotten after {} s; {}",
-                version.version,
-                fingerprint(&version.check_value),
-                named(&holding),
-                ALIVE_FOR.seconds(),
-                unless_wanted(version.version)
-            )));
-        }
+        let holds = |process: &Process| process.sealing_versions.contains(&version.version);
+        let (state, remedy) = ("was never used, and is held", "restart it without that key first");
+        refuse_while_running(&running, holds, version, state, remedy)?;
         self.finish_drop(tx, admin, version, Dropped { sessions: 0, tickets: 0, forgotten: true }).await
     }
 

@@ -1,7 +1,10 @@
 //! What is refused about versions of the sealing key, and what to do about it.
 
 use crate::{
-    domain::sealing::{Dependents, SealingState, SealingVersion, Switched},
+    domain::{
+        process::{ALIVE_FOR, Process, named},
+        sealing::{Dependents, SealingState, SealingVersion, Switched},
+    },
     error::{Error, Result},
     keys::fingerprint,
 };
@@ -45,6 +48,28 @@ pub(super) fn droppable(versions: &[SealingVersion], version: i64) -> Result<Sea
         }
         SealingState::Loaded | SealingState::VerifyOnly => Ok(found.clone()),
     }
+}
+
+/// Refuses while processes of this kind run: the version is in this state by them, and the remedy is theirs.
+pub(super) fn refuse_while_running(
+    running: &[Process],
+    is_in_the_way: impl Fn(&Process) -> bool,
+    version: &SealingVersion,
+    state: &str,
+    remedy: &str,
+) -> Result<()> {
+    let names: Vec<String> = running.iter().filter(|process| is_in_the_way(process)).map(Process::name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Precondition(format!(
+        "version {} of the sealing key, {}, {state} by {}: {remedy}; one that was killed is forgotten after {} s; {}",
+        version.version,
+        fingerprint(&version.check_value),
+        named(&names),
+        ALIVE_FOR.seconds(),
+        unless_wanted(version.version)
+    )))
 }
 
 /// Refuses while rows are sealed under a version: they could never be read again.
