@@ -5,7 +5,13 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::{
+    digest,
+    encoding::{AsDer, Pkcs8V1Der},
+    error::Unspecified,
+    rand, rsa,
+};
+use zeroize::Zeroizing;
 
 /// A source of random bytes.
 pub trait Entropy: fmt::Debug + Send + Sync {
@@ -24,6 +30,16 @@ pub trait Entropy: fmt::Debug + Send + Sync {
         let mut bytes = [0; 16];
         self.fill(&mut bytes);
         bytes
+    }
+
+    /// A new RSA private key as PKCS#8. The library draws its randomness itself, whatever [`Entropy::fill`] gives. This
+    /// takes up to a second, so do not call it on an async thread.
+    ///
+    /// # Errors
+    /// If the library fails.
+    fn rsa_private_key(&self, size: rsa::KeySize) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+        let pair = rsa::KeyPair::generate(size)?;
+        Ok(Zeroizing::new(AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)?.as_ref().to_vec()))
     }
 }
 

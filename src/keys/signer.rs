@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::{
-    encoding::AsDer,
+    pkcs8::Document,
     rand::SystemRandom,
     rsa,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, Signature},
@@ -205,23 +205,19 @@ pub fn generate(
 ) -> Result<StoredKey> {
     let algorithm = wanted.algorithm;
     let failed = |_: aws_lc_rs::error::Unspecified| Error::Internal("making a signing key failed".into());
-    let pkcs8 = Zeroizing::new(match algorithm {
-        Algorithm::Rs256 => {
-            let size = match wanted.rsa_bits {
-                4096 => rsa::KeySize::Rsa4096,
-                3072 => rsa::KeySize::Rsa3072,
-                _ => rsa::KeySize::Rsa2048,
-            };
-            let pair = rsa::KeyPair::generate(size).map_err(failed)?;
-            AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?.as_ref().to_vec()
-        }
+    let owned = |made: Document| Zeroizing::new(made.as_ref().to_vec());
+    let made = match algorithm {
+        Algorithm::Rs256 => entropy.rsa_private_key(match wanted.rsa_bits {
+            4096 => rsa::KeySize::Rsa4096,
+            3072 => rsa::KeySize::Rsa3072,
+            _ => rsa::KeySize::Rsa2048,
+        }),
         Algorithm::Es256 => {
-            let rng = SystemRandom::new();
-            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng);
-            made.map_err(failed)?.as_ref().to_vec()
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).map(owned)
         }
-        Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(failed)?.as_ref().to_vec(),
-    });
+        Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map(owned),
+    };
+    let pkcs8 = made.map_err(failed)?;
     let pair = Pair::parse(algorithm, &pkcs8).ok_or_else(|| Error::Internal("a new key does not parse".into()))?;
     let mut public_jwk = pair.public_members()?;
     let kid = thumbprint(&public_jwk);

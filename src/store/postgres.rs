@@ -155,7 +155,12 @@ async fn introduce(shared: &Arc<Shared>, wanted: u32, url: &DatabaseUrl) -> Resu
         lent.give_back();
         return Ok((introduction, None));
     }
-    let pooled = stands_behind_a_pooler(shared.options(), &mut lent).await;
+    let Some(second) = second_connection(shared.options()).await else {
+        // Dropped, it would take the server's room for a moment longer, and there is none.
+        lent.give_back();
+        return Ok((introduction, None));
+    };
+    let pooled = stands_behind_a_pooler(&mut lent, second).await;
     if pooled.is_some() {
         lent.give_back();
     }
@@ -190,24 +195,36 @@ async fn first_connection(seats: &Seats, url: &DatabaseUrl) -> Result<Lent> {
     })
 }
 
+/// A second connection, if there is one to spare.
+async fn second_connection(options: &PgConnectOptions) -> Option<PgConnection> {
+    let Ok(second) = timeout(PROBE_TIMEOUT, options.connect()).await else {
+        warn_of_silence();
+        return None;
+    };
+    second.ok()
+}
+
 /// Whether transactions of two connections reach the same server process, or those of one connection several. Nothing
-/// if that cannot be told, because there is no second connection to spare or a pooler lets it wait: a pooler shows itself
-/// later too. The first connection may then be in a transaction.
-async fn stands_behind_a_pooler(options: &PgConnectOptions, first: &mut PgConnection) -> Option<bool> {
+/// if that cannot be told, because a pooler lets the second one wait: a pooler shows itself later too. The first
+/// connection may then be in a transaction.
+async fn stands_behind_a_pooler(first: &mut PgConnection, mut second: PgConnection) -> Option<bool> {
     let probe = async {
-        let mut second = options.connect().await?;
         let pooled = is_pooled(first, &mut second).await?;
         second.close().await?;
         Ok::<_, sqlx::Error>(pooled)
     };
     let Ok(told) = timeout(PROBE_TIMEOUT, probe).await else {
-        tracing::warn!(
-            "a second connection to the database gets no answer: if there is a pooler, it may have fewer connections \
-             (default_pool_size) than database_connections of all servers"
-        );
+        warn_of_silence();
         return None;
     };
     told.ok()
+}
+
+fn warn_of_silence() {
+    tracing::warn!(
+        "a second connection to the database gets no answer: if there is a pooler, it may have fewer connections \
+         (default_pool_size) than database_connections of all servers"
+    );
 }
 
 async fn is_pooled(a: &mut PgConnection, b: &mut PgConnection) -> sqlx::Result<bool> {

@@ -36,6 +36,7 @@ impl LossyProxy {
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let far = TcpStream::connect(&server).await.unwrap();
+                let _ = (near.set_nodelay(true), far.set_nodelay(true));
                 tokio::spawn(forward(near, far, arm.clone()));
             }
         });

@@ -50,6 +50,7 @@ mod introspection;
 mod issuer;
 mod languages;
 mod last_list;
+mod lent_keys;
 mod limits;
 mod mail;
 mod migrations;

@@ -17,7 +17,7 @@ use chancery::{
     time::{Clock, FixedClock, Timestamp},
 };
 
-use crate::database::Database;
+use crate::{database::Database, lent_keys::LentKeys};
 
 pub(crate) const ISSUER: &str = "https://id.example.com";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -56,6 +56,7 @@ impl Default for Opened {
 pub(crate) struct Empty {
     pub(crate) database: Database,
     pub(crate) clock: Arc<FixedClock>,
+    pub(crate) keys: Arc<LentKeys>,
 }
 
 impl Empty {
@@ -69,7 +70,7 @@ impl Empty {
     }
 
     fn on(database: Database) -> Self {
-        Self { database, clock: Arc::new(FixedClock::new(START)) }
+        Self { database, clock: Arc::new(FixedClock::new(START)), keys: Arc::new(LentKeys::new()) }
     }
 
     pub(crate) async fn finish(self) {
@@ -116,7 +117,7 @@ impl App {
         (opened, keys, serves): (Opened, &[u8], bool),
         clock: Arc<dyn Clock>,
     ) -> Result<Service, StartError> {
-        let entropy: Arc<dyn Entropy> = Arc::new(chancery::entropy::OsEntropy);
+        let entropy: Arc<dyn Entropy> = empty.keys.clone();
         let store = Store::open(&empty.database.location, true, entropy.clone()).await?;
         store.migrate(START).await?;
         let issuer = opened.issuer.map(str::to_owned);

@@ -33,6 +33,7 @@ async fn network(place: &Place) -> (Place, tokio::sync::watch::Sender<bool>) {
             let (server, mut seen) = (server.clone(), seen.clone());
             tokio::spawn(async move {
                 let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+                let _ = (near.set_nodelay(true), far.set_nodelay(true));
                 let silence = async { seen.wait_for(|silent| *silent).await.map(drop) };
                 tokio::select! {
                     _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,

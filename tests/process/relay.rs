@@ -66,6 +66,7 @@ async fn forward(mut near: TcpStream, server: Option<String>, mut cut: watch::Re
     let Some(server) = server else { return };
     cut.mark_unchanged();
     let Ok(mut far) = TcpStream::connect(server).await else { return };
+    let _ = (near.set_nodelay(true), far.set_nodelay(true));
     tokio::select! {
         _ = copy_bidirectional(&mut near, &mut far) => {}
         _ = cut.changed() => {}

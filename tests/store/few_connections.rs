@@ -73,6 +73,7 @@ async fn count(listener: TcpListener, server: String, attempts: Arc<AtomicU32>) 
         let server = server.clone();
         tokio::spawn(async move {
             let mut far = TcpStream::connect(server).await.unwrap();
+            let _ = (near.set_nodelay(true), far.set_nodelay(true));
             let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
         });
     }
@@ -112,7 +113,11 @@ async fn a_role_with_three_connections_is_lived_with_and_leaves_one_to_commands(
     all_at_once(&store).await;
     // Listening would take a connection that others need.
     drop(store.listen().await.unwrap());
+    let before = small.attempts.load(Ordering::Relaxed);
     let command = small.open().await.unwrap();
+    so_many_at_once(&command, 1).await;
+    // The one that it keeps, and one that is refused: no other is closed before its room is needed again.
+    assert_eq!(small.attempts.load(Ordering::Relaxed) - before, 2);
     all_at_once(&store).await;
     all_at_once(&command).await;
     command.close().await;

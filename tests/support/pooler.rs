@@ -127,6 +127,8 @@ fn reader(mut from: tcp::OwnedReadHalf) -> mpsc::UnboundedReceiver<Vec<u8>> {
 
 async fn accept(listener: TcpListener, house: Arc<House>) {
     while let Ok((client, _)) = listener.accept().await {
+        // Each message is sent by itself: without this, it would wait until the one before is acknowledged.
+        client.set_nodelay(true).unwrap();
         tokio::spawn(serve(client, house.clone()));
     }
 }
@@ -207,6 +209,7 @@ impl House {
             return free;
         }
         let mut server = TcpStream::connect(&self.server).await.unwrap();
+        server.set_nodelay(true).unwrap();
         server.write_all(&self.greeting).await.unwrap();
         let (from, to) = server.into_split();
         let mut from = reader(from);

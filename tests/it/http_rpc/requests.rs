@@ -100,9 +100,9 @@ pub(crate) async fn call_web(
     messages(&bytes)
 }
 
-/// Texts with padding at the end of each part.
+/// Texts one after the other, each of which may end with padding: no group of four characters depends on others.
 fn decoded(text: &[u8]) -> Vec<u8> {
-    text.split_inclusive(|byte| *byte == b'=').flat_map(|part| STANDARD.decode(part).unwrap_or_default()).collect()
+    text.chunks(4).flat_map(|group| STANDARD.decode(group).unwrap()).collect()
 }
 
 /// The message of an answer, or the error in the trailers behind it.
