@@ -24,6 +24,7 @@ mod engine;
 mod factors;
 mod failure;
 mod feed;
+mod foreign_file;
 mod foreign_keys;
 mod guest_browsers;
 mod guest_data;

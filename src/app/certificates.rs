@@ -3,6 +3,7 @@
 use anyhow::Context;
 use chancery_guard::listener::{Protocol, Tls, TlsFiles};
 use tokio::{sync::watch, task::JoinSet};
+use tracing::Instrument;
 
 use super::config::{self, PerListener};
 use crate::{
@@ -62,8 +63,10 @@ impl Certificates {
 
     /// Follows the files until `ended`. Files are read at once when `asked` changes.
     pub(super) fn follow(&self, jobs: &mut JoinSet<()>, asked: &watch::Receiver<u64>, ended: &watch::Receiver<bool>) {
-        for (_, tls) in self.named() {
-            let (fresh, mut ended) = (tls.clone().keep_fresh(asked.clone()), ended.clone());
+        for (listener, tls) in self.named() {
+            // Listeners with the same files have the same problems, once each.
+            let span = tracing::info_span!("tls", listener);
+            let (fresh, mut ended) = (tls.clone().keep_fresh(asked.clone()).instrument(span), ended.clone());
             jobs.spawn(async move {
                 tokio::select! {
                     () = fresh => {}

@@ -90,6 +90,12 @@ pub(super) fn explain(error: &crate::error::Error) -> anyhow::Error {
     }
 }
 
+/// Names tables of another program, in a database that has none of ours.
+pub(super) async fn foreign_tables(store: &Store) -> anyhow::Result<Option<String>> {
+    let foreign = store.foreign_tables().await.map_err(|e| explain(&e))?;
+    Ok((!foreign.is_empty()).then(|| format!("tables of another program (such as {})", foreign.join(", "))))
+}
+
 pub(super) fn hint() -> &'static str {
     if Path::new("chancery-dev").is_dir() {
         "; for the database of `serve --dev`, add --data-dir chancery-dev"

@@ -97,6 +97,10 @@ pub async fn examine(config: &Config, service: anyhow::Result<Service>, trust: I
                 _ => "database",
             };
             findings.push(Finding::problem(about, format!("{error:#}")));
+            findings.extend(database::disk(config));
+            if let Some(issuer) = &config.listen.issuer {
+                findings.push(issuer::answers(issuer, &trust).await);
+            }
         }
     }
     findings

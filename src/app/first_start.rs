@@ -13,8 +13,12 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::{config::Database, sealing_file, serving};
-use crate::store::{Location, Schema, private};
+use super::{
+    config::Database,
+    database::{explain, foreign_tables},
+    sealing_file, serving,
+};
+use crate::store::{Location, Schema, Store, private};
 
 const MARK: &str = "first-start";
 const TEXT: &str = "A first start of chancery is under way: the database and the sealing key here are new.\n";
@@ -66,11 +70,14 @@ impl Found {
     }
 
     /// Refuses to give tables to a database that has lost its own.
-    pub(super) fn allow_tables(&self, location: &Location, schema: Schema) -> anyhow::Result<()> {
-        if schema != Schema::Missing {
+    pub(super) async fn allow_tables(&self, location: &Location, store: &Store) -> anyhow::Result<()> {
+        if store.schema().await.map_err(|e| explain(&e))? != Schema::Missing {
             return Ok(());
         }
         if self.had_file && !self.marked {
+            if let Some(foreign) = foreign_tables(store).await? {
+                bail!("{location} has {foreign}, and none of Chancery's: name another file");
+            }
             bail!(
                 "the database {location} has no tables: it looks like a copy of a database file without its \
                  write-ahead log ({location}-wal), in which the data are; put the log beside it, or restore a backup \

@@ -100,7 +100,7 @@ async fn open_database(
     let store = open_store_with(location, purpose == Purpose::Serve, entropy, connections).await?;
     if let Some(found) = found {
         report_connection(location, &store);
-        found.allow_tables(location, store.schema().await.map_err(|e| explain(&e))?)?;
+        found.allow_tables(location, &store).await?;
     }
     schema::prepare(&store, location, purpose, config.migrate, now).await?;
     Ok(store)

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use super::{
     config::Config,
     data_dir,
-    database::{Purpose, explain, hint, is_empty, open_store, refuse_missing},
+    database::{Purpose, explain, foreign_tables, hint, is_empty, open_store, refuse_missing},
     first_start::Found,
     migration_plan::{self, MigrationPlan},
 };
@@ -27,9 +27,7 @@ pub(super) async fn prepare(
 ) -> anyhow::Result<()> {
     let sqlite = matches!(location, Location::Sqlite(_));
     match (store.schema().await.map_err(|e| explain(&e))?, purpose) {
-        (Schema::Missing, Purpose::Command) => {
-            bail!("the database {location} is empty; `chancery serve` sets it up{}", hint())
-        }
+        (Schema::Missing, Purpose::Command) => bail!("{}", without_tables(store, location).await?),
         (Schema::Older { have, want }, Purpose::Command) => bail!(
             "the database {location} has the older schema {have}, this binary has {want}; run `chancery migrate` to update it"
         ),
@@ -41,6 +39,14 @@ pub(super) async fn prepare(
         // If several processes start at once, the later ones find nothing to do.
         (_, Purpose::Serve | Purpose::Migrate) => apply_migrations(store, now).await.map(|_| ()),
     }
+}
+
+/// Says that a database has none of the tables that a command needs.
+async fn without_tables(store: &Store, location: &Location) -> anyhow::Result<String> {
+    Ok(match foreign_tables(store).await? {
+        None => format!("the database {location} is empty; `chancery serve` sets it up{}", hint()),
+        Some(foreign) => format!("the database {location} has {foreign}, and none of Chancery's: is it the right one?"),
+    })
 }
 
 /// What a migration did besides.
@@ -82,7 +88,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<String> {
     let found = Found::look(&config.database)?;
     let store = open_store(location, true, &entropy).await?;
     let before = store.schema().await.map_err(|e| explain(&e))?;
-    found.allow_tables(location, before)?;
+    found.allow_tables(location, &store).await?;
     let report = match before {
         Schema::Current(n) => up_to_date(location, n),
         Schema::Missing | Schema::Older { .. } => {
@@ -144,7 +150,15 @@ pub async fn check_schema(config: &Config) -> anyhow::Result<SchemaCheck> {
     let store = open_store(location, false, &entropy).await?;
     let check = match store.schema().await.map_err(|e| explain(&e))? {
         Schema::Current(schema) => SchemaCheck::Current { schema, says: up_to_date(location, schema) },
-        Schema::Missing => SchemaCheck::Empty { says: empty(location) },
+        Schema::Missing => SchemaCheck::Empty {
+            says: match foreign_tables(&store).await? {
+                None => empty(location),
+                Some(foreign) => format!(
+                    "{location} has {foreign}, and none of Chancery's; run `chancery migrate` to add these, if it is the \
+                     right database"
+                ),
+            },
+        },
         Schema::Older { have, want } => {
             let plan = Box::pin(migration_plan::look(&store, location, (have, want), &entropy)).await?;
             let says = format!(

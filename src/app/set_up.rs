@@ -48,6 +48,7 @@ pub async fn open_or_rehearse(config: &mut Config) -> anyhow::Result<(Service, O
     }
     check(config)?;
     Found::look(&config.database)?.allow_claim(&config.database.location)?;
+    Box::pin(try_setting_up(&config.database)).await?;
     let place = Workplace::beside(&temp_dir().join("chancery"), "dry-run", &OsEntropy)?;
     let dir = place.path().to_owned();
     config.database = Database {
@@ -97,6 +98,16 @@ async fn is_unclaimed(database: &Database) -> anyhow::Result<bool> {
         Err(_) if matches!(database.location, Location::Sqlite(_)) && first_start::is_under_way(database) => Ok(true),
         looked => looked,
     }
+}
+
+/// Makes the tables in PostgreSQL, and takes them back: what keeps them out is to be known before.
+async fn try_setting_up(database: &Database) -> anyhow::Result<()> {
+    let Location::Postgres(_) = &database.location else { return Ok(()) };
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let store = open_store(&database.location, false, &entropy).await?;
+    let tried = store.try_setting_up().await;
+    store.close().await;
+    tried.map_err(|e| explain(&e)).context("the database would not be set up")
 }
 
 async fn lacks_instance(database: &Database) -> anyhow::Result<bool> {

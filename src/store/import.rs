@@ -247,7 +247,7 @@ impl Tx {
             Some((canonical, key)) => logins.find(|l| l.unique_key() == key || l.canonical() == canonical),
             None => first_repeated(logins, |login| login.unique_key()),
         };
-        taken.map(TakenName::login).ok_or(Error::Conflict)
+        taken.map(TakenName::of).ok_or(Error::Conflict)
     }
 }
 

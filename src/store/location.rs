@@ -161,6 +161,8 @@ impl Location {
     /// # Errors
     /// A description of what is accepted.
     pub fn parse(url: &str) -> Result<Self, String> {
+        // A secret that was made from a file ends as the file does.
+        let url = url.trim_end_matches(['\r', '\n']);
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return DatabaseUrl::parse(url).map(Self::Postgres);
         }
@@ -177,6 +179,13 @@ mod tests {
 
     fn refused(url: &str) -> String {
         Location::parse(url).unwrap_err()
+    }
+
+    #[test]
+    fn a_line_break_at_the_end_is_no_part_of_it() {
+        for (given, want) in [("postgres://db/id\n", "postgres://db/id"), ("sqlite:a.db\r\n", "a.db")] {
+            assert_eq!(Location::parse(given).unwrap().to_string(), want);
+        }
     }
 
     #[test]

@@ -35,9 +35,19 @@ fn lenient(mut migrator: Migrator) -> Migrator {
 }
 
 /// One row if the database has our tables. PostgreSQL looks for them as for any table, along `search_path`.
-const IS_OURS: Sql = Sql {
+pub(super) const IS_OURS: Sql = Sql {
     sqlite: "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'instance'",
     postgres: "SELECT CAST(1 AS BIGINT) FROM pg_class WHERE oid = to_regclass('instance')",
+};
+
+/// The first tables of a database that are not the migrator's, by name. PostgreSQL's are those of the schema in which
+/// tables would be created.
+pub(super) const SOME_TABLES: Sql = Sql {
+    sqlite: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' \
+        AND name <> '_sqlx_migrations' ORDER BY name LIMIT 3",
+    postgres: "SELECT CAST(relname AS TEXT) AS name FROM pg_class WHERE relkind IN ('r', 'p') \
+        AND relnamespace = to_regnamespace(quote_ident(current_schema())) AND relname <> '_sqlx_migrations' \
+        ORDER BY relname LIMIT 3",
 };
 
 /// The migration that deletes user names that are addresses.
@@ -84,6 +94,18 @@ impl Store {
             return Ok(None);
         }
         Ok(Some(all!(tx, (i64,), APPLIED)?.into_iter().map(|(version,)| version).collect()))
+    }
+
+    /// The names of three tables at most that another program has where ours are missing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database cannot be reached.
+    pub async fn foreign_tables(&self) -> Result<Vec<String>> {
+        let mut tx = self.read().await?;
+        if optional!(tx, (i64,), IS_OURS)?.is_some() {
+            return Ok(Vec::new());
+        }
+        Ok(all!(tx, (String,), SOME_TABLES)?.into_iter().map(|(name,)| name).collect())
     }
 
     /// The numbers and names of the migrations that a schema lacks.
@@ -145,6 +167,18 @@ impl Store {
         match &self.pools {
             Pools::Sqlite { path, .. } => run_sqlite(path, &SQLITE).await,
             Pools::Postgres { .. } => Err(Error::Internal("PostgreSQL has no files to rehearse on".into())),
+        }
+    }
+
+    /// Whether an empty database takes our tables. In PostgreSQL they are made and taken back; SQLite keeps no such thing from
+    /// the owner of a file.
+    ///
+    /// # Errors
+    /// As [`Store::migrate`].
+    pub async fn try_setting_up(&self) -> Result<()> {
+        match &self.pools {
+            Pools::Sqlite { .. } => Ok(()),
+            Pools::Postgres { main, .. } => migrate_postgres::try_out(main, &POSTGRES).await,
         }
     }
 

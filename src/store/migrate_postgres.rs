@@ -33,10 +33,19 @@ const LIMIT: Duration = Duration::from_hours(24);
 /// Applies what is missing, or nothing if something fails.
 pub(super) async fn run(seats: &Seats, migrator: &Migrator) -> Result<()> {
     let limit = Instant::now() + LIMIT;
+    begun(seats, migrator, limit).await?.commit(limit).await.map_err(failure)
+}
+
+/// Applies what is missing, and takes it back.
+pub(super) async fn try_out(seats: &Seats, migrator: &Migrator) -> Result<()> {
+    begun(seats, migrator, Instant::now() + LIMIT).await.map(drop)
+}
+
+async fn begun(seats: &Seats, migrator: &Migrator, limit: Instant) -> Result<TxConnection<Postgres>> {
     let mut connection = TxConnection::<Postgres>::acquire(seats).await.map_err(failure)?;
     connection.begin(BEGIN, limit).await.map_err(failure)?;
     within(limit, apply_missing(&mut connection, migrator)).await.map_err(explained)?;
-    connection.commit(limit).await.map_err(failure)
+    Ok(connection)
 }
 
 async fn apply_missing(connection: &mut TxConnection<Postgres>, migrator: &Migrator) -> sqlx::Result<()> {
@@ -94,6 +103,11 @@ fn explained(error: sqlx::Error) -> Error {
         Some("42501") => Error::Precondition(format!(
             "{what}: the role must be able to create tables; make it the owner of the database (ALTER DATABASE … OWNER \
              TO …), or GRANT CREATE ON SCHEMA public TO it"
+        )),
+        // A table or an index that is there.
+        Some("42P07") => Error::Precondition(format!(
+            "{what}: another program has tables of these names there; give Chancery a database of its own (CREATE \
+             DATABASE chancery), or a schema of its own (CREATE SCHEMA chancery; ALTER ROLE … SET search_path = chancery)"
         )),
         Some("55P03") => Error::Precondition(
             "another process has been migrating this database for more than a minute, or holds its tables".to_owned(),

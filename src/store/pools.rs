@@ -16,8 +16,8 @@ use sqlx::{
 use tokio::time::Instant;
 
 use super::{
-    ACQUIRE_TIMEOUT, connection::TxConnection, connection_figures::ConnectionFigures, failure, private_file,
-    seats::Seats, setup_lock::setup_lock,
+    ACQUIRE_TIMEOUT, connection::TxConnection, connection_figures::ConnectionFigures, failure,
+    foreign_file::refuse_foreign_file, private_file, seats::Seats, setup_lock::setup_lock,
 };
 use crate::error::{Error, Result};
 
@@ -81,6 +81,7 @@ impl Pools {
 
 /// Opens a SQLite file.
 pub(super) async fn open_sqlite(path: &Path, create: bool) -> Result<Pools> {
+    refuse_foreign_file(path).await?;
     // Switching a new file to WAL fails without waiting while another process has it open.
     let _lock = setup_lock(path.to_owned()).await?;
     if create {

@@ -61,7 +61,9 @@ pub enum TakenName {
 }
 
 impl TakenName {
-    pub(super) fn login(login: &Login) -> Self {
+    /// A login that is taken.
+    #[must_use]
+    pub fn of(login: &Login) -> Self {
         Self::Login { field: kind_name(login.kind()), text: login.display().to_owned() }
     }
 }
@@ -213,7 +215,7 @@ impl Tx {
             execute!(self, FREE, canonical)?;
         }
         let added = execute!(self, SQL, canonical, key, kind, login.display(), user.as_str())? == 1;
-        Ok((!added).then(|| TakenName::login(login)))
+        Ok((!added).then(|| TakenName::of(login)))
     }
 
     /// The user with this canonical login, and what a sign-in needs. An address finds no name, and a name no address.

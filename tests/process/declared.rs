@@ -125,6 +125,36 @@ async fn a_dry_run_says_what_differs_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_another_user_has_is_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = Server::on(&place, &[]);
+        let emails = ["--email", "Ada@Example.com", "--subject", "s-1"];
+        place.command(&[&["user", "create", "coc", "--password-stdin"], &emails[..]].concat(), PASSWORD);
+        let file = dir.path().join("users.toml");
+        let text = "[[client]]\nclient_id = \"shop\"\naudiences = [\"a\"]\n\n[[user]]\nname = \"grace\"\n\
+            emails = [\"ada@example.com\"]\nsubject = \"s-1\"\n\n[[user]]\nname = \"сос\"\n\n\
+            [[user]]\nname = \"lin\"\nsubject = \"coc\"\n";
+        fs::write(&file, text).unwrap();
+        let before = rows(&place).await;
+        for flags in [&["--dry-run"][..], &[]] {
+            let (code, printed, said) = apply(&place, &file, flags);
+            assert_eq!((code, printed.as_str()), (Some(1), ""), "{said}");
+            for what in [
+                "line 7: user grace: emails: ada@example.com is another user's",
+                "line 8: user grace: subject: s-1 is, or was, another user's",
+                "line 11: user сос: name: сос looks like another user's",
+            ] {
+                assert!(said.contains(what), "{what}: {said}");
+            }
+            assert!(!said.contains("lin:"), "{said}");
+        }
+        assert_eq!(rows(&place).await, before);
+        drop(server);
+    }
+}
+
+#[tokio::test]
 async fn three_that_start_at_once_leave_one_state_and_no_event_twice() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {

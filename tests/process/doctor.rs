@@ -96,6 +96,28 @@ async fn another_servers_keys_dead_mail_and_old_certificates_are_problems() {
     found(&all, "mail", "problem", "smtp+plain://127.0.0.1");
 }
 
+#[tokio::test]
+async fn what_stands_beside_a_database_that_cannot_be_opened_is_looked_at_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&Place::sqlite(&dir.path().join("data")));
+    let other = dir.path().join("other.key");
+    fs::write(&other, [9; 32]).unwrap();
+    let flags = ["--issuer", &server.issuer, "--sealing-key-file", other.to_str().unwrap()];
+    let (all, well) = findings(&server.place, &flags);
+    found(&all, "sealing key", "problem", "");
+    found(&all, "issuer", "ok", "keys, which were not compared with the database's");
+    assert!(all.iter().any(|(about, ..)| about == "durability"), "{all:?}");
+    assert!(!well);
+    let issuer = server.issuer.clone();
+    drop(server);
+    let away = format!("--issuer {issuer} --database postgres://ada@127.0.0.1:1/id --sealing-key-file");
+    let flags: Vec<_> = away.split(' ').chain([other.to_str().unwrap()]).collect();
+    let (all, _) = findings(&Place::sqlite(&dir.path().join("none")), &flags);
+    found(&all, "database", "problem", "Connection refused");
+    found(&all, "issuer", "problem", "cannot be fetched");
+    assert!(!all.iter().any(|(about, ..)| about == "durability"), "{all:?}");
+}
+
 /// The files of a folder with their contents.
 fn listed(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let of = |entry: DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());

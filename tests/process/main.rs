@@ -34,6 +34,7 @@ mod edge;
 mod files;
 mod filled;
 mod foreign;
+mod foreign_tables;
 mod guard;
 mod guard_life;
 mod guest_story;

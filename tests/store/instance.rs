@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use chancery::{domain::settings::Settings, store::Store, time::Ttl};
+use chancery::{
+    domain::settings::Settings,
+    store::{Schema, Store},
+    time::Ttl,
+};
 
 use crate::fixture::{Fixture, ISSUER, NOW, claim};
 
@@ -28,6 +32,21 @@ pub(crate) async fn one_of_many_concurrent_claims_wins(f: &Fixture) {
     let stored = f.store.read().await.unwrap().instance().await.unwrap().unwrap();
     assert_eq!((stored.issuer, stored.dev), (winners[0].clone(), false));
     assert!(f.store.read().await.unwrap().feed_head().await.unwrap().is_some());
+}
+
+pub(crate) async fn tables_of_another_program_are_told_where_ours_are_missing(f: &Fixture) {
+    assert_eq!(f.store.foreign_tables().await.unwrap(), [""; 0]);
+    // As a database is that never had our tables.
+    f.database.sql("ALTER TABLE instance RENAME TO orders").await.unwrap();
+    assert_eq!(f.store.schema().await.unwrap(), Schema::Missing);
+    let some = f.store.foreign_tables().await.unwrap();
+    assert_eq!(some.len(), 3, "{some:?}");
+    f.database.sql("DELETE FROM _sqlx_migrations").await.unwrap();
+    // SQLite is asked nothing: a file is refused when it is opened.
+    let tried = f.store.try_setting_up().await;
+    assert_eq!(tried.is_err(), f.database.engine == "postgres", "{tried:?}");
+    assert!(some.iter().all(|name| !name.starts_with(['_'])), "{some:?}");
+    f.database.sql("ALTER TABLE orders RENAME TO instance").await.unwrap();
 }
 
 pub(crate) async fn settings_and_issuer_are_replaced(f: &Fixture) {

@@ -135,6 +135,7 @@ on_each_engine! {
         import::taken_names_are_found,
         import::concurrent_imports_of_the_same_users_succeed_once,
         instance::one_of_many_concurrent_claims_wins,
+        instance::tables_of_another_program_are_told_where_ours_are_missing,
         instance::settings_and_issuer_are_replaced,
         instance::concurrent_changes_of_settings_are_not_lost,
         interrupted::callers_that_go_away_leave_no_transaction_behind,

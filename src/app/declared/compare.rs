@@ -235,6 +235,9 @@ impl Comparison<'_> {
     }
 
     fn users(&mut self) {
+        for taken in &self.state.taken {
+            self.problem(Kind::User, &taken.user, taken.key, &taken.what);
+        }
         for (name, roles) in &self.wanted.users {
             let Some(present) = self.state.users.get(name) else {
                 let has_password = self.file.entry(Kind::User, name).is_some_and(|entry| entry.password.is_some());

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    file::Declaration,
+    file::{Declaration, Entry},
     keys::Kind,
-    render::{client_fields, role_fields, written},
+    render::{client_fields, role_fields, user_request, written},
     value::Fields,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result},
     secret::ClientSecretHash,
     service::{Admin, Remembered, Service},
+    store::TakenName,
 };
 
 /// What the database has.
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) clients: BTreeMap<String, PresentClient>,
     /// The roles of those users that the file names.
     pub(super) users: BTreeMap<String, Vec<String>>,
+    pub(super) taken: Vec<Taken>,
     pub(super) remembered: Remembered,
 }
 
@@ -42,6 +44,14 @@ pub(super) struct PresentClient {
     pub(super) disabled: bool,
     pub(super) secret: Option<ClientSecretHash>,
     pub(super) previous_secret: Option<ClientSecretHash>,
+}
+
+/// What the file gives to a new user, and another user has.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) user: String,
+    pub(super) key: &'static str,
+    pub(super) what: String,
 }
 
 impl State {
@@ -72,6 +82,7 @@ impl State {
             roles: roles.collect(),
             clients: clients.collect(),
             users: BTreeMap::new(),
+            taken: Vec::new(),
             remembered,
             issuer,
         };
@@ -80,12 +91,25 @@ impl State {
                 Ok(view) => {
                     state.users.insert(entry.name(), service.roles.names(&view.roles));
                 }
-                Err(Error::NotFound(..)) => {}
+                Err(Error::NotFound(..)) => state.taken.extend(taken(service, &admin, entry).await?),
                 Err(error) => return Err(error),
             }
         }
         Ok(state)
     }
+}
+
+/// What a user who is not there yet would have in common with one who is.
+async fn taken(service: &Service, admin: &Admin, entry: &Entry) -> Result<Vec<Taken>> {
+    let taken = service.users.taken(admin, &user_request(entry)).await?.into_iter().map(|taken| {
+        let (key, what) = match taken {
+            TakenName::Subject(subject) => ("subject", format!("{subject} is, or was, another user's or a client's")),
+            TakenName::Login { field: "name", text } => ("name", format!("{text} looks like another user's")),
+            TakenName::Login { text, .. } => ("emails", format!("{text} is another user's")),
+        };
+        Taken { user: entry.name(), key, what }
+    });
+    Ok(taken.collect())
 }
 
 fn present(client: &Client, roles: Vec<String>, issuer: &str) -> PresentClient {

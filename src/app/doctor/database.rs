@@ -57,6 +57,14 @@ async fn read(config: &Config, service: &Service) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// Whether a file that could not be opened has a disk that holds it. Nothing of one that is not there.
+pub(super) fn disk(config: &Config) -> Option<Finding> {
+    match &config.database.location {
+        Location::Sqlite(path) if path.exists() => Some(of_disk(path)),
+        _ => None,
+    }
+}
+
 /// Why the database takes no changes, if it takes none. A change is tried and taken back.
 async fn refuses_changes(store: &Store, location: &Location, checkup: &Checkup) -> Option<Finding> {
     let folder = if let Location::Sqlite(path) = location { unwritable_folder(path) } else { None };

@@ -20,15 +20,33 @@ pub(super) async fn examine(service: &Service, trust: IssuerTrust) -> Vec<Findin
     }
 }
 
+/// Whether the issuer answers, where there is no database with whose keys to compare its own.
+pub(super) async fn answers(issuer: &str, trust: &IssuerTrust) -> Finding {
+    match published(issuer, trust).await {
+        Ok(keys) => {
+            let what =
+                format!("{issuer} answers with {} keys, which were not compared with the database's", keys.len());
+            Finding::good("issuer", what)
+        }
+        Err(what) => Finding::problem("issuer", what),
+    }
+}
+
+/// The ids of the keys that are published at an issuer that says it is this one.
+async fn published(issuer: &str, trust: &IssuerTrust) -> Result<BTreeSet<String>, String> {
+    let at = issuer.trim_end_matches('/');
+    let client = client(trust)?;
+    let metadata = fetch(&client, &format!("{at}/.well-known/oauth-authorization-server")).await?;
+    let said = metadata.get("issuer").and_then(Value::as_str).unwrap_or_default();
+    if said != issuer {
+        return Err(format!("what answers at {at} says that its issuer is {said:?}"));
+    }
+    Ok(kids(&fetch(&client, &format!("{at}/.well-known/jwks.json")).await?))
+}
+
 async fn look(service: &Service, trust: &IssuerTrust) -> Result<Vec<Finding>, String> {
     let issuer = service.issuer().trim_end_matches('/').to_owned();
-    let client = client(trust)?;
-    let metadata = fetch(&client, &format!("{issuer}/.well-known/oauth-authorization-server")).await?;
-    let said = metadata.get("issuer").and_then(Value::as_str).unwrap_or_default();
-    if said != service.issuer() {
-        return Err(format!("what answers at {issuer} says that its issuer is {said:?}"));
-    }
-    let published = kids(&fetch(&client, &format!("{issuer}/.well-known/jwks.json")).await?);
+    let published = published(service.issuer(), trust).await?;
     let page: Value = serde_json::from_slice(&service.live.snapshot().ring.page).unwrap_or_default();
     let own = kids(&page);
     if published != own {

@@ -4,6 +4,7 @@ mod check;
 mod factors;
 mod reset;
 mod sessions;
+mod taken;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

@@ -5,17 +5,16 @@ use std::fs;
 use super::{SECRET, apply};
 use crate::{place::Place, server::Server};
 
-/// Makes notes of what is pruned fail, as if the database were lost there.
-async fn lose_pruning(place: &Place) {
+/// Makes such changes of a table fail, as if the database were lost there.
+async fn lose(place: &Place, change: &str, when: &str) {
     if place.engine() == "sqlite" {
         let fails = "BEGIN SELECT RAISE(ABORT, 'lost'); END";
-        let when = "BEFORE INSERT ON declared WHEN NEW.pruned_at IS NOT NULL";
-        place.texts(&format!("CREATE TRIGGER lost {when} {fails}")).await;
+        place.texts(&format!("CREATE TRIGGER lost BEFORE {change} WHEN {when} {fails}")).await;
     } else {
         let fails = "BEGIN RAISE EXCEPTION 'lost'; END";
         place.texts(&format!("CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ {fails} $$")).await;
-        let when = "BEFORE INSERT ON declared FOR EACH ROW WHEN (NEW.pruned_at IS NOT NULL)";
-        place.texts(&format!("CREATE TRIGGER lost {when} EXECUTE FUNCTION lose()")).await;
+        let each = format!("FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION lose()");
+        place.texts(&format!("CREATE TRIGGER lost BEFORE {change} {each}")).await;
     }
 }
 
@@ -34,7 +33,7 @@ async fn a_prune_that_fails_half_way_changes_nothing_and_is_finished_by_the_next
         fs::write(&old, site("first")).unwrap();
         fs::write(&new, site("second")).unwrap();
         assert_eq!(apply(&place, &old, &[]).0, Some(0));
-        lose_pruning(&place).await;
+        lose(&place, "INSERT ON declared", "NEW.pruned_at IS NOT NULL").await;
         let (code, printed, said) = apply(&place, &new, &["--prune"]);
         assert_eq!(code, Some(1), "{printed}{said}");
         assert_eq!(place.count("clients", "id = 'first' AND disabled_at IS NULL AND site_key IS NOT NULL").await, 1);
@@ -53,20 +52,6 @@ async fn a_prune_that_fails_half_way_changes_nothing_and_is_finished_by_the_next
     }
 }
 
-/// Lets no client be disabled, as if the process were killed just before.
-async fn lose_disabling(place: &Place) {
-    let when = "BEFORE UPDATE ON clients";
-    if place.engine() == "sqlite" {
-        let fails = "BEGIN SELECT RAISE(ABORT, 'lost'); END";
-        place.texts(&format!("CREATE TRIGGER lost {when} WHEN NEW.disabled_at IS NOT NULL {fails}")).await;
-    } else {
-        let fails = "BEGIN RAISE EXCEPTION 'lost'; END";
-        place.texts(&format!("CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ {fails} $$")).await;
-        let each = "FOR EACH ROW WHEN (NEW.disabled_at IS NOT NULL)";
-        place.texts(&format!("CREATE TRIGGER lost {when} {each} EXECUTE FUNCTION lose()")).await;
-    }
-}
-
 #[tokio::test]
 async fn a_client_that_is_new_and_disabled_is_enabled_at_no_moment() {
     let dir = tempfile::tempdir().unwrap();
@@ -74,7 +59,7 @@ async fn a_client_that_is_new_and_disabled_is_enabled_at_no_moment() {
         let server = Server::on(&place, &[]);
         let file = dir.path().join("off.toml");
         fs::write(&file, "[[client]]\nclient_id = \"off\"\naudiences = [\"a\"]\ndisabled = true\n").unwrap();
-        lose_disabling(&place).await;
+        lose(&place, "UPDATE ON clients", "NEW.disabled_at IS NOT NULL").await;
         let (code, printed, said) = apply(&place, &file, &[]);
         assert_eq!(code, Some(1), "{printed}{said}");
         assert_eq!(place.count("clients", "id = 'off'").await, 0, "{}", place.engine());
@@ -98,12 +83,10 @@ async fn what_a_failed_application_made_is_pruned_by_a_file_without_it() {
         let (file, empty) = (dir.path().join("half.toml"), dir.path().join("empty.toml"));
         fs::write(&empty, "").unwrap();
         fs::write(dir.path().join("secret"), SECRET).unwrap();
-        let taken = "[[user]]\nname = \"ada\"\nemails = [\"x@example.com\"]\n";
-        fs::write(&file, taken).unwrap();
-        assert_eq!(apply(&place, &file, &[]).0, Some(0));
+        lose(&place, "INSERT ON users", "NEW.security_version = 1").await;
         let made = "[settings]\nsessions_per_user = 21\n[[role]]\nname = \"clerk\"\n\
-            [[client]]\nclient_id = \"worker\"\nsecret_file = \"secret\"\n";
-        fs::write(&file, format!("{made}{}", taken.replace("ada", "eve"))).unwrap();
+            [[client]]\nclient_id = \"worker\"\nsecret_file = \"secret\"\n[[user]]\nname = \"eve\"\n";
+        fs::write(&file, made).unwrap();
         let (code, printed, said) = apply(&place, &file, &[]);
         assert!(code == Some(1) && said.contains("user eve"), "{printed}{said}");
         let named = place.texts("SELECT kind || ' ' || name FROM declared ORDER BY 1").await;
