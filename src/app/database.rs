@@ -69,7 +69,7 @@ pub(super) fn report_connection(location: &Location, store: &Store) {
             allowed,
             connections,
             "PostgreSQL allows this role few connections (CONNECTION LIMIT, max_connections): calls wait in turn, and \
-             one connection is left to commands"
+             one connection is left to commands, unless another server has the same role"
         );
     }
     if may_lose {

@@ -71,6 +71,19 @@ async fn apply_migrations(store: &Store, now: Timestamp) -> anyhow::Result<Migra
     Ok(Migrated { copy, deleted })
 }
 
+/// Says that a database can be set up, or fails with what keeps it from that.
+async fn without_schema(store: &Store, location: &Location) -> anyhow::Result<String> {
+    let tried = store.try_setting_up().await;
+    tried.map_err(|e| explain(&e)).with_context(|| format!("{location} would not be set up"))?;
+    Ok(match foreign_tables(store).await? {
+        None => empty(location),
+        Some(foreign) => format!(
+            "{location} has {foreign}, and none of Chancery's; run `chancery migrate` to add these, if it is the right \
+             database"
+        ),
+    })
+}
+
 fn empty(location: &Location) -> String {
     format!("{location} is empty; run `chancery migrate` to set it up")
 }
@@ -150,15 +163,7 @@ pub async fn check_schema(config: &Config) -> anyhow::Result<SchemaCheck> {
     let store = open_store(location, false, &entropy).await?;
     let check = match store.schema().await.map_err(|e| explain(&e))? {
         Schema::Current(schema) => SchemaCheck::Current { schema, says: up_to_date(location, schema) },
-        Schema::Missing => SchemaCheck::Empty {
-            says: match foreign_tables(&store).await? {
-                None => empty(location),
-                Some(foreign) => format!(
-                    "{location} has {foreign}, and none of Chancery's; run `chancery migrate` to add these, if it is the \
-                     right database"
-                ),
-            },
-        },
+        Schema::Missing => SchemaCheck::Empty { says: without_schema(&store, location).await? },
         Schema::Older { have, want } => {
             let plan = Box::pin(migration_plan::look(&store, location, (have, want), &entropy)).await?;
             let says = format!(

@@ -1,6 +1,6 @@
 //! Sets up a database for a command, as the first start of a server does.
 
-use std::{env::temp_dir, sync::Arc};
+use std::{env::temp_dir, mem::replace, sync::Arc};
 
 use anyhow::{Context, bail};
 
@@ -21,16 +21,53 @@ use crate::{
     store::{Location, Schema},
 };
 
-/// Opens the database for a command, and sets up one that is missing or empty first. Returns whether it did.
+/// Opens the database for a command, and sets up one that is missing or empty first, unless the command could do nothing
+/// with it: that is tried on another, where there is a place for one. Returns whether it set up the database.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub async fn open_or_set_up(config: &mut Config) -> anyhow::Result<(Service, bool)> {
+pub async fn open_or_set_up(
+    config: &mut Config,
+    attempt: impl AsyncFnOnce(&Service) -> anyhow::Result<()>,
+) -> anyhow::Result<(Service, bool)> {
     if !Box::pin(is_unclaimed(&config.database)).await? {
         return Ok((Box::pin(open(config, Purpose::Command)).await?, false));
     }
     check(config)?;
+    Found::look(&config.database)?.allow_claim(&config.database.location)?;
+    if let Ok(place) = workplace() {
+        let meant = replace_database(config, &place);
+        let attempted = match Box::pin(set_up(config)).await {
+            Ok(service) => {
+                let attempted = attempt(&service).await;
+                service.store().close().await;
+                attempted
+            }
+            Err(error) => Err(error),
+        };
+        config.database = meant;
+        attempted?;
+    }
     Ok((Box::pin(set_up(config)).await?, true))
+}
+
+/// A temporary folder for a database.
+fn workplace() -> anyhow::Result<Workplace> {
+    Workplace::beside(&temp_dir().join("chancery"), "dry-run", &OsEntropy)
+}
+
+/// Puts an empty database in such a folder into the configuration. Returns the one that was there.
+fn replace_database(config: &mut Config, place: &Workplace) -> Database {
+    let dir = place.path().to_owned();
+    let other = Database {
+        location: Location::Sqlite(dir.join("chancery.db")),
+        data_dir: dir,
+        sealing_key_files: Vec::new(),
+        sealing_key: None,
+        read_keys: None,
+        ..config.database
+    };
+    replace(&mut config.database, other)
 }
 
 /// A database in a folder of its own, which is removed with this value.
@@ -49,16 +86,8 @@ pub async fn open_or_rehearse(config: &mut Config) -> anyhow::Result<(Service, O
     check(config)?;
     Found::look(&config.database)?.allow_claim(&config.database.location)?;
     Box::pin(try_setting_up(&config.database)).await?;
-    let place = Workplace::beside(&temp_dir().join("chancery"), "dry-run", &OsEntropy)?;
-    let dir = place.path().to_owned();
-    config.database = Database {
-        location: Location::Sqlite(dir.join("chancery.db")),
-        data_dir: dir,
-        sealing_key_files: Vec::new(),
-        sealing_key: None,
-        read_keys: None,
-        ..config.database
-    };
+    let place = workplace()?;
+    replace_database(config, &place);
     Ok((Box::pin(set_up(config)).await?, Some(Rehearsal(place))))
 }
 

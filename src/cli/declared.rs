@@ -47,7 +47,8 @@ impl Apply {
         let Self { file, dry_run, prune, issuer, database } = self;
         let declaration =
             Declaration::read(&file).map_err(|problems| listed("the file cannot be applied", &problems))?;
-        let (service, rehearsal) = open(&database, issuer.as_deref(), dry_run).await?;
+        let attempt = async |service: &Service| app::plan(service, &declaration, prune).await.map(drop);
+        let (service, rehearsal) = open(&database, issuer.as_deref(), dry_run, attempt).await?;
         let plan = app::plan(&service, &declaration, prune).await?;
         for note in plan.notes() {
             output::note(note);
@@ -69,11 +70,12 @@ impl Apply {
     }
 }
 
-/// Opens the database. A dry run sets none up but its own.
+/// Opens the database. A dry run sets none up but its own, and a file that cannot be applied sets up none either.
 async fn open(
     database: &DatabaseArgs,
     issuer: Option<&str>,
     dry_run: bool,
+    attempt: impl AsyncFnOnce(&Service) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Service, Option<Rehearsal>)> {
     let mut draft = database.draft();
     if let Some(issuer) = issuer {
@@ -92,7 +94,7 @@ async fn open(
         }
         return Ok((service, rehearsal));
     }
-    let (service, is_new) = Box::pin(app::open_or_set_up(&mut config)).await?;
+    let (service, is_new) = Box::pin(app::open_or_set_up(&mut config, attempt)).await?;
     if is_new {
         output::note(&format!(
             "the database {location} was empty, and is set up now for the issuer {}",

@@ -66,10 +66,13 @@ fn reported(error: sqlx::Error) -> Source {
     }
 }
 
-/// With what to do about it, if it is of a pooler that cannot work.
+/// With what to do about it, if that is known.
 fn advised(message: &str) -> String {
     if message.contains("statement pooling mode") {
         return format!("{message}; set pool_mode = transaction for this database in the pooler");
+    }
+    if message.contains("during recovery") {
+        return format!("{message}: it is a standby, which follows another server; name the primary in the URL");
     }
     message.to_owned()
 }

@@ -5,8 +5,13 @@ use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use super::migrate::{IS_OURS, SOME_TABLES};
 use crate::error::{Error, Result};
+
+/// One row if the file has our tables.
+pub(super) const FILE_IS_OURS: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'instance'";
+/// Its first tables, by name, that are neither SQLite's nor the migrator's.
+pub(super) const TABLES_OF_FILE: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' \
+    AND name NOT LIKE 'sqlite!_%' ESCAPE '!' AND name <> '_sqlx_migrations' ORDER BY name LIMIT 3";
 
 /// Looks without a lock and without the log, so that nothing is left beside the file either. What cannot be read so is not
 /// refused here: opening it says what is wrong.
@@ -27,9 +32,9 @@ pub(super) async fn refuse_foreign_file(path: &Path) -> Result<()> {
 async fn foreign_tables(path: &Path) -> sqlx::Result<Vec<String>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
     let mut connection = SqliteConnection::connect_with(&options).await?;
-    let is_ours = sqlx::query(IS_OURS.sqlite).fetch_optional(&mut connection).await?.is_some();
+    let is_ours = sqlx::query(FILE_IS_OURS).fetch_optional(&mut connection).await?.is_some();
     let foreign =
-        if is_ours { Vec::new() } else { sqlx::query_scalar(SOME_TABLES.sqlite).fetch_all(&mut connection).await? };
+        if is_ours { Vec::new() } else { sqlx::query_scalar(TABLES_OF_FILE).fetch_all(&mut connection).await? };
     connection.close().await?;
     Ok(foreign)
 }

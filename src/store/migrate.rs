@@ -15,7 +15,9 @@ use sqlx::{
 use super::{
     ACQUIRE_TIMEOUT, Store,
     engine::{Sql, all, optional},
-    failure, migrate_postgres,
+    failure,
+    foreign_file::{FILE_IS_OURS, TABLES_OF_FILE},
+    migrate_postgres,
     pools::Pools,
     private_file::make_private,
     setup_lock::setup_lock,
@@ -35,16 +37,15 @@ fn lenient(mut migrator: Migrator) -> Migrator {
 }
 
 /// One row if the database has our tables. PostgreSQL looks for them as for any table, along `search_path`.
-pub(super) const IS_OURS: Sql = Sql {
-    sqlite: "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'instance'",
+const IS_OURS: Sql = Sql {
+    sqlite: FILE_IS_OURS,
     postgres: "SELECT CAST(1 AS BIGINT) FROM pg_class WHERE oid = to_regclass('instance')",
 };
 
 /// The first tables of a database that are not the migrator's, by name. PostgreSQL's are those of the schema in which
 /// tables would be created.
-pub(super) const SOME_TABLES: Sql = Sql {
-    sqlite: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' \
-        AND name <> '_sqlx_migrations' ORDER BY name LIMIT 3",
+const SOME_TABLES: Sql = Sql {
+    sqlite: TABLES_OF_FILE,
     postgres: "SELECT CAST(relname AS TEXT) AS name FROM pg_class WHERE relkind IN ('r', 'p') \
         AND relnamespace = to_regnamespace(quote_ident(current_schema())) AND relname <> '_sqlx_migrations' \
         ORDER BY relname LIMIT 3",

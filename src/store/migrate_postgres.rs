@@ -55,7 +55,7 @@ async fn apply_missing(connection: &mut TxConnection<Postgres>, migrator: &Migra
         .await?;
     let lock = i64::from(crc32fast::hash(name.as_bytes()));
     sqlx::query(LOCK).persistent(false).bind(lock).execute(&mut **connection).await?;
-    if !has_table(connection).await? {
+    if needs_table(connection).await? {
         sqlx::raw_sql(TABLE).execute(&mut **connection).await?;
     }
     let applied: Vec<(i64, bool, Vec<u8>)> = sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations")
@@ -75,10 +75,28 @@ async fn apply_missing(connection: &mut TxConnection<Postgres>, migrator: &Migra
     Ok(())
 }
 
-async fn has_table(connection: &mut TxConnection<Postgres>) -> sqlx::Result<bool> {
-    const SQL: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
-    let (there,): (bool,) = sqlx::query_as(SQL).persistent(false).fetch_one(&mut **connection).await?;
-    Ok(there)
+/// Whether the migrator's table has to be made. Another program may use the library too: its table may be in a schema
+/// further along the path, which is no obstacle, or where ours would be, where it would have rows of both.
+async fn needs_table(connection: &mut TxConnection<Postgres>) -> sqlx::Result<bool> {
+    const PLACES: &str = "SELECT to_regclass('instance') IS NOT NULL, to_regclass('_sqlx_migrations') IS NOT NULL, \
+        to_regclass(quote_ident(current_schema()) || '._sqlx_migrations') IS NOT NULL";
+    const ROWS: &str = "SELECT count(*) FROM _sqlx_migrations";
+    let (is_ours, is_seen, is_here): (bool, bool, bool) =
+        sqlx::query_as(PLACES).persistent(false).fetch_one(&mut **connection).await?;
+    if is_ours {
+        return Ok(!is_seen);
+    }
+    if !is_here {
+        return Ok(true);
+    }
+    let (rows,): (i64,) = sqlx::query_as(ROWS).persistent(false).fetch_one(&mut **connection).await?;
+    if rows > 0 {
+        return Err(refused(
+            "another program keeps its migrations in _sqlx_migrations, where Chancery would keep its own; give Chancery a \
+             database or a schema of its own",
+        ));
+    }
+    Ok(false)
 }
 
 async fn apply(connection: &mut TxConnection<Postgres>, migration: &Migration) -> sqlx::Result<()> {
@@ -104,10 +122,10 @@ fn explained(error: sqlx::Error) -> Error {
             "{what}: the role must be able to create tables; make it the owner of the database (ALTER DATABASE … OWNER \
              TO …), or GRANT CREATE ON SCHEMA public TO it"
         )),
-        // A table or an index that is there.
-        Some("42P07") => Error::Precondition(format!(
+        // A table, an index or a type that is there.
+        Some("42P07" | "42710") => Error::Precondition(format!(
             "{what}: another program has tables of these names there; give Chancery a database of its own (CREATE \
-             DATABASE chancery), or a schema of its own (CREATE SCHEMA chancery; ALTER ROLE … SET search_path = chancery)"
+             DATABASE chancery), or a schema of its own (CREATE SCHEMA chancery; ALTER ROLE … IN DATABASE … SET search_path = chancery)"
         )),
         Some("55P03") => Error::Precondition(
             "another process has been migrating this database for more than a minute, or holds its tables".to_owned(),

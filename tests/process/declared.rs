@@ -155,6 +155,30 @@ async fn what_another_user_has_is_refused_before_anything_is_made() {
 }
 
 #[tokio::test]
+async fn a_user_is_who_signs_in_with_the_name_whatever_ids_and_subjects_others_have() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in Place::each(&dir).await {
+        let server = Server::on(&place, &[]);
+        place.command(&["user", "create", "other", "--password-stdin", "--subject", "grace"], PASSWORD);
+        let file = dir.path().join("users.toml");
+        let text = "[[user]]\nname = \"grace\"\nroles = [\"administrator\"]\nsubject = \"s-1\"\n";
+        fs::write(&file, text).unwrap();
+        let (code, printed, said) = apply(&place, &file, &[]);
+        assert!(code == Some(0) && printed.contains("+ user grace: roles: administrator\n"), "{printed}{said}");
+        // Who has the subject is somebody else, now and later.
+        for roles in ["\"auditor\"", "\"administrator\", \"auditor\""] {
+            fs::write(&file, text.replace("\"administrator\"", roles)).unwrap();
+            let (code, printed, said) = apply(&place, &file, &[]);
+            assert_eq!(code, Some(0), "{printed}{said}");
+        }
+        assert_eq!(apply(&place, &file, &[]).1, "nothing differs\n");
+        let held = "SELECT u.subject FROM user_roles r JOIN users u ON u.id = r.user_id ORDER BY 1";
+        assert_eq!(place.texts(held).await, ["s-1", "s-1"]);
+        drop(server);
+    }
+}
+
+#[tokio::test]
 async fn three_that_start_at_once_leave_one_state_and_no_event_twice() {
     let dir = tempfile::tempdir().unwrap();
     for place in Place::each(&dir).await {

@@ -84,3 +84,29 @@ async fn tables_of_our_names_are_another_programs_and_other_tables_are_no_obstac
     drop(server);
     place.command(&["user", "list"], "");
 }
+
+#[tokio::test]
+async fn another_program_of_the_same_library_keeps_its_list_of_migrations() {
+    if std::env::var("CHTEST_ENGINES").as_deref() == Ok("sqlite") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::postgres(&dir.path().join("data")).await;
+    let url = place.database.clone().unwrap();
+    let columns = "version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), \
+        success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL";
+    place.texts(&format!("CREATE TABLE _sqlx_migrations ({columns})")).await;
+    place.texts("INSERT INTO _sqlx_migrations VALUES (20230101, 'theirs', now(), true, 'x', 1)").await;
+    for command in ["migrate", "migrate --check"] {
+        let line = format!("{command} --data-dir data --database {url}");
+        refused(dir.path(), &line, &["another program keeps its migrations in _sqlx_migrations"]).await;
+    }
+    place.texts("CREATE SCHEMA id").await;
+    let name = url.rsplit_once('/').unwrap().1;
+    place.texts(&format!("ALTER DATABASE {name} SET search_path = id, public")).await;
+    drop(Server::on(&place, &[]));
+    assert_eq!(place.count("public._sqlx_migrations", "true").await, 1);
+    assert!(place.count("id._sqlx_migrations", "success").await > 10);
+    drop(Server::on(&place, &[]));
+    assert_eq!(place.command(&["migrate"], "").matches("is up to date").count(), 1);
+}

@@ -58,7 +58,11 @@ pub(super) async fn carry_out(service: &Service, file: &Declaration, change: &Ch
             let entry = file.entry(Kind::User, name).ok_or_else(|| Error::NotFound("user", name.clone()))?;
             service.users.create(admin, user_request(entry)).await.map(|_| ())
         }
-        Change::UserRole { user, role } => service.users.set_role(admin, user, role, true).await.map(|_| ()),
+        Change::UserRole { user, role } => {
+            // By id: the name may be the subject of somebody else.
+            let found = service.users.of_login(admin, user).await?;
+            service.users.set_role(admin, found.user.id.as_str(), role, true).await.map(|_| ())
+        }
     }
 }
 

@@ -236,7 +236,7 @@ impl Comparison<'_> {
 
     fn users(&mut self) {
         for taken in &self.state.taken {
-            self.problem(Kind::User, &taken.user, taken.key, &taken.what);
+            self.problem(Kind::User, &taken.user, taken.field, &taken.what);
         }
         for (name, roles) in &self.wanted.users {
             let Some(present) = self.state.users.get(name) else {

@@ -50,7 +50,7 @@ pub(super) struct PresentClient {
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) user: String,
-    pub(super) key: &'static str,
+    pub(super) field: &'static str,
     pub(super) what: String,
 }
 
@@ -58,7 +58,7 @@ impl State {
     /// Reads everything that files declare, and the users that this one names.
     ///
     /// # Errors
-    /// If the database is unreachable, or a name of a user is that of two.
+    /// If the database is unreachable.
     pub(super) async fn read(service: &Service, file: Option<&Declaration>) -> Result<Self> {
         let admin = Admin::command();
         let mut remembered = service.declarations.read(&admin).await?;
@@ -87,7 +87,7 @@ impl State {
             issuer,
         };
         for entry in file.into_iter().flat_map(|file| file.of(Kind::User)) {
-            match service.users.get(&admin, &entry.name()).await {
+            match service.users.of_login(&admin, &entry.name()).await {
                 Ok(view) => {
                     state.users.insert(entry.name(), service.roles.names(&view.roles));
                 }
@@ -102,12 +102,12 @@ impl State {
 /// What a user who is not there yet would have in common with one who is.
 async fn taken(service: &Service, admin: &Admin, entry: &Entry) -> Result<Vec<Taken>> {
     let taken = service.users.taken(admin, &user_request(entry)).await?.into_iter().map(|taken| {
-        let (key, what) = match taken {
+        let (field, what) = match taken {
             TakenName::Subject(subject) => ("subject", format!("{subject} is, or was, another user's or a client's")),
             TakenName::Login { field: "name", text } => ("name", format!("{text} looks like another user's")),
             TakenName::Login { text, .. } => ("emails", format!("{text} is another user's")),
         };
-        Taken { user: entry.name(), key, what }
+        Taken { user: entry.name(), field, what }
     });
     Ok(taken.collect())
 }

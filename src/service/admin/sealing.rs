@@ -142,7 +142,8 @@ impl Sealing {
                 return Ok(None);
             }
             return Err(Error::Precondition(
-                "there is no next version: start every server with the new key beside the one in use, then rotate"
+                "there is no next version, and nothing is left of an earlier rotation: for a new one, start every server \
+                 with a new key beside the one in use, then rotate"
                     .to_owned(),
             ));
         };

@@ -2,9 +2,9 @@
 
 mod check;
 mod factors;
+mod lookup;
 mod reset;
 mod sessions;
-mod taken;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

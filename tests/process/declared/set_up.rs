@@ -64,6 +64,18 @@ async fn the_command_sets_up_an_empty_database_as_a_server_does() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_applied_sets_up_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.toml");
+    fs::write(&file, "[[client]]\nclient_id = \"shop\"\npublic = true\n").unwrap();
+    let place = Place::sqlite(&dir.path().join("data"));
+    let (code, printed, said) = apply(&place, &file, &["--issuer", "http://127.0.0.1:8099"]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains("line 1: client shop: grants") && !said.contains("is set up"), "{said}");
+    assert!(!place.dir.exists());
+}
+
+#[tokio::test]
 async fn servers_and_commands_that_set_up_one_database_at_once_agree() {
     let dir = tempfile::tempdir().unwrap();
     let file = write_example(dir.path());
